@@ -1,0 +1,45 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import diffusers
+from diffusers import ModelMixin, SchedulerMixin
+from diffusers.pipelines.pipeline_loading_utils import LOADABLE_CLASSES
+
+from .audio import export_audio, load_audio
+from .models.transformer_jasco import JascoTransformerModel
+from .pipelines.pipeline_jasco import JascoPipeline
+from .schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
+from .schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
+
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "FlowMatchDopri5Scheduler",
+    "FlowMatchEulerScheduler",
+    "JascoPipeline",
+    "JascoTransformerModel",
+    "export_audio",
+    "load_audio",
+]
+
+# Diffusers loads components from libraries that it knows only, and finds their load methods by the names of these two
+# classes in the library's namespace.
+_METHODS = ["save_pretrained", "from_pretrained"]
+LOADABLE_CLASSES.setdefault(
+    "diffusers_jasco", {ModelMixin.__name__: _METHODS, SchedulerMixin.__name__: _METHODS}
+)
+# `DiffusionPipeline.from_pretrained`, `AutoModel` and the schedulers' `compatibles` look classes up by name on diffusers.
+for _class in (JascoPipeline, JascoTransformerModel, FlowMatchEulerScheduler, FlowMatchDopri5Scheduler):
+    setattr(diffusers, _class.__name__, _class)

@@ -1,0 +1,429 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockRegistry
+from diffusers.loaders import PeftAdapterMixin
+from diffusers.models.activations import get_activation
+from diffusers.models.attention import AttentionMixin, AttentionModuleMixin
+from diffusers.models.attention_dispatch import dispatch_attention_fn
+from diffusers.models.cache_utils import CacheMixin
+from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from diffusers.models.modeling_outputs import Transformer2DModelOutput
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils.peft_utils import apply_lora_scale
+from torch import nn
+
+from ..controls.chords import default_chord_labels
+from ..controls.melody import MELODY_BINS
+
+
+class JascoAttnProcessor:
+    _attention_backend = None
+    _parallel_config = None
+
+    def __call__(
+        self,
+        attn: "JascoAttention",
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        source = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        if attn.fused_projections and attn.is_cross_attention:
+            query, (key, value) = attn.to_q(hidden_states), attn.to_kv(source).chunk(2, dim=-1)
+        elif attn.fused_projections:
+            query, key, value = attn.to_qkv(hidden_states).chunk(3, dim=-1)
+        else:
+            query, key, value = attn.to_q(hidden_states), attn.to_k(source), attn.to_v(source)
+
+        query, key, value = (states.unflatten(-1, (attn.heads, attn.head_dim)) for states in (query, key, value))
+        hidden_states = dispatch_attention_fn(
+            query,
+            key,
+            value,
+            attn_mask=attention_mask,
+            backend=self._attention_backend,
+            parallel_config=self._parallel_config,
+        )
+        hidden_states = hidden_states.flatten(2, 3).to(query.dtype)
+        return attn.to_out[1](attn.to_out[0](hidden_states))
+
+
+class JascoAttention(nn.Module, AttentionModuleMixin):
+    _default_processor_cls = JascoAttnProcessor
+    _available_processors = [JascoAttnProcessor]
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        head_dim: int,
+        bias: bool = False,
+        dropout: float = 0.0,
+        is_cross_attention: bool = False,
+        processor: JascoAttnProcessor | None = None,
+    ):
+        super().__init__()
+        self.heads = heads
+        self.head_dim = head_dim
+        self.use_bias = bias
+        self.is_cross_attention = is_cross_attention
+
+        inner_dim = heads * head_dim
+        self.to_q = nn.Linear(dim, inner_dim, bias=bias)
+        self.to_k = nn.Linear(dim, inner_dim, bias=bias)
+        self.to_v = nn.Linear(dim, inner_dim, bias=bias)
+        self.to_out = nn.ModuleList([nn.Linear(inner_dim, dim, bias=bias), nn.Dropout(dropout)])
+        self.set_processor(processor if processor is not None else self._default_processor_cls())
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        return self.processor(self, hidden_states, encoder_hidden_states, attention_mask)
+
+
+class JascoTransformerBlock(nn.Module):
+    """Self-attention, cross-attention and feed-forward, each with its layer norm before (`pre_norm`) or after it.
+
+    A block of the second half of a U-Net transformer (`skip_connection=True`) first merges the output of its mirror
+    block. The merge is part of the block, so that block caches skip it and a device map keeps it on one device.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_attention_heads: int,
+        attention_head_dim: int,
+        ff_inner_dim: int,
+        activation_fn: str = "gelu",
+        dropout: float = 0.0,
+        attention_bias: bool = False,
+        ff_bias: bool = False,
+        pre_norm: bool = True,
+        skip_connection: bool = False,
+    ):
+        super().__init__()
+        self.pre_norm = pre_norm
+        self.skip_proj = nn.Linear(2 * dim, dim) if skip_connection else None
+
+        heads = (num_attention_heads, attention_head_dim)
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn1 = JascoAttention(dim, *heads, bias=attention_bias, dropout=dropout)
+        self.norm2 = nn.LayerNorm(dim)
+        self.attn2 = JascoAttention(dim, *heads, bias=attention_bias, dropout=dropout, is_cross_attention=True)
+        self.norm3 = nn.LayerNorm(dim)
+        self.ff_in = nn.Linear(dim, ff_inner_dim, bias=ff_bias)
+        self.ff_out = nn.Linear(ff_inner_dim, dim, bias=ff_bias)
+        self.activation = get_activation(activation_fn)
+        self.dropout = nn.Dropout(dropout)
+
+    def feed_forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.dropout(self.ff_out(self.dropout(self.activation(self.ff_in(hidden_states)))))
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        encoder_attention_mask: torch.Tensor | None = None,
+        skip: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        if self.skip_proj is not None:
+            hidden_states = self.skip_proj(torch.cat([hidden_states, skip], dim=-1))
+
+        if self.pre_norm:
+            hidden_states = hidden_states + self.attn1(self.norm1(hidden_states))
+            hidden_states = hidden_states + self.attn2(
+                self.norm2(hidden_states), encoder_hidden_states, encoder_attention_mask
+            )
+            return hidden_states + self.feed_forward(self.norm3(hidden_states))
+
+        # In the original's post-norm layer it is the layer's input, not the self-attention's output, that queries the text.
+        query = hidden_states
+        hidden_states = self.norm1(hidden_states + self.attn1(hidden_states))
+        hidden_states = self.norm2(hidden_states + self.attn2(query, encoder_hidden_states, encoder_attention_mask))
+        return self.norm3(hidden_states + self.feed_forward(hidden_states))
+
+
+# What First-Block-Cache and its like need to know of the block: it returns just its hidden states.
+TransformerBlockRegistry.register(JascoTransformerBlock, TransformerBlockMetadata(return_hidden_states_index=0))
+
+
+class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMixin):
+    r"""
+    The flow-matching transformer of JASCO ([arXiv 2406.10970](https://arxiv.org/abs/2406.10970), §3): predicts the
+    velocity of normalised audio latents from text (cross-attention) and from chords, drums and melody, which are
+    concatenated to the latents frame by frame, in this order.
+
+    This model inherits from [`ModelMixin`]. The defaults are the sizes of the original's 400M models with chords, drums
+    and melody. A control is absent from a checkpoint when its dimension is `None`.
+
+    Args:
+        in_channels (`int`, defaults to `128`):
+            Channels of the codec's latents.
+        num_layers (`int`, defaults to `24`):
+            Number of transformer blocks; even if `skip_connections`.
+        num_attention_heads (`int`, defaults to `16`):
+            Heads of every attention. The model's width is `num_attention_heads * attention_head_dim`, an even number.
+        attention_head_dim (`int`, defaults to `64`):
+            Channels per head.
+        ff_inner_dim (`int`, defaults to `4096`):
+            Inner width of the feed-forward networks.
+        text_dim (`int`, defaults to `768`):
+            Width of the text encoder's hidden states.
+        time_embed_dim (`int`, defaults to `128`):
+            Width of the sinusoidal time embedding; the layers behind it are four times as wide.
+        chords_dim (`int`, *optional*, defaults to `16`):
+            Width of the chord embedding, or `None` for a model without chords.
+        drums_dim (`int`, *optional*, defaults to `2`):
+            Width to which drum latents are projected, or `None` for a model without drums.
+        melody_dim (`int`, *optional*, defaults to `16`):
+            Width to which the melody matrix is projected, or `None` for a model without melody.
+        melody_bins (`int`, defaults to `53`):
+            Rows of the melody matrix: one per semitone.
+        chord_labels (`list[str]`, *optional*):
+            The chord vocabulary in the order of its ids, by default Chordino's 193 labels and `"UNK"`. The id after the
+            last one (`null_chord`) is the learnt "no chord condition".
+        drums_blur (`int`, defaults to `3`):
+            Number of consecutive frames over which drum latents are averaged before they reach the model.
+        skip_connections (`bool`, defaults to `False`):
+            Whether the blocks of the second half also see the outputs of those of the first half (U-Net).
+        pre_norm (`bool`, defaults to `True`):
+            Layer norms before (and one after the last block) or after the attentions and feed-forward networks.
+        attention_bias (`bool`, defaults to `False`):
+            Biases of the attention projections.
+        ff_bias (`bool`, defaults to `False`):
+            Biases of the feed-forward networks.
+        out_bias (`bool`, defaults to `False`):
+            Bias of the output projection.
+        activation_fn (`str`, defaults to `"gelu"`):
+            Activation of the feed-forward networks.
+        dropout (`float`, defaults to `0.0`):
+            Dropout rate of attentions and feed-forward networks in training.
+        sample_size (`int`, defaults to `500`):
+            Number of latent frames the model was trained on.
+        latents_mean (`float`, defaults to `-0.0074`):
+            Mean of the codec's latents over the training data: `latents = (codec latents - mean) / std`.
+        latents_std (`float`, defaults to `4.0102`):
+            Their standard deviation.
+    """
+
+    _supports_gradient_checkpointing = True
+    _no_split_modules = ["JascoTransformerBlock"]
+    _repeated_blocks = ["JascoTransformerBlock"]
+    _skip_layerwise_casting_patterns = ["time_embed", "chord_embedding", "norm"]
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 128,
+        num_layers: int = 24,
+        num_attention_heads: int = 16,
+        attention_head_dim: int = 64,
+        ff_inner_dim: int = 4096,
+        text_dim: int = 768,
+        time_embed_dim: int = 128,
+        chords_dim: int | None = 16,
+        drums_dim: int | None = 2,
+        melody_dim: int | None = 16,
+        melody_bins: int = MELODY_BINS,
+        chord_labels: list[str] | None = None,
+        drums_blur: int = 3,
+        skip_connections: bool = False,
+        pre_norm: bool = True,
+        attention_bias: bool = False,
+        ff_bias: bool = False,
+        out_bias: bool = False,
+        activation_fn: str = "gelu",
+        dropout: float = 0.0,
+        sample_size: int = 500,
+        latents_mean: float = -0.0074,
+        latents_std: float = 4.0102,
+    ):
+        super().__init__()
+        if skip_connections and num_layers % 2:
+            raise ValueError(f"`num_layers` has to be even with `skip_connections`, but is {num_layers}.")
+        dim = num_attention_heads * attention_head_dim
+        if dim % 2:
+            raise ValueError(f"The width `num_attention_heads * attention_head_dim` has to be even, but is {dim}.")
+        if chords_dim is not None and chord_labels is None:
+            chord_labels = default_chord_labels()
+            self.register_to_config(chord_labels=chord_labels)
+
+        # 1. Controls: each becomes a few channels beside the latents
+        self.chord_embedding = nn.Embedding(len(chord_labels) + 1, chords_dim) if chords_dim is not None else None
+        self.drums_proj = nn.Linear(in_channels, drums_dim) if drums_dim is not None else None
+        self.melody_proj = nn.Linear(melody_bins, melody_dim) if melody_dim is not None else None
+        control_channels = sum(width or 0 for width in (chords_dim, drums_dim, melody_dim))
+
+        # 2. Text and time: the time is added to every position of the text
+        self.text_proj = nn.Linear(text_dim, dim)
+        self.time_proj = Timesteps(time_embed_dim, flip_sin_to_cos=False, downscale_freq_shift=1)
+        self.time_embed = TimestepEmbedding(time_embed_dim, 4 * time_embed_dim)
+        self.time_embed_proj = nn.Linear(4 * time_embed_dim, dim)
+
+        # 3. Transformer
+        self.pos_embed = Timesteps(dim, flip_sin_to_cos=True, downscale_freq_shift=1)
+        self.proj_in = nn.Linear(in_channels + control_channels, dim, bias=False)
+        self.transformer_blocks = nn.ModuleList(
+            [
+                JascoTransformerBlock(
+                    dim,
+                    num_attention_heads,
+                    attention_head_dim,
+                    ff_inner_dim,
+                    activation_fn=activation_fn,
+                    dropout=dropout,
+                    attention_bias=attention_bias,
+                    ff_bias=ff_bias,
+                    pre_norm=pre_norm,
+                    skip_connection=skip_connections and layer >= num_layers // 2,
+                )
+                for layer in range(num_layers)
+            ]
+        )
+        self.norm_out = nn.LayerNorm(dim) if pre_norm else nn.Identity()
+        self.proj_out = nn.Linear(dim, in_channels, bias=out_bias)
+
+        self.gradient_checkpointing = False
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The controls that this checkpoint has, of `"chords"`, `"drums"` and `"melody"`."""
+        widths = {name: self.config[f"{name}_dim"] for name in ("chords", "drums", "melody")}
+        return tuple(name for name, width in widths.items() if width is not None)
+
+    @property
+    def null_chord(self) -> int:
+        """The chord id that stands for "no chord condition"."""
+        return len(self.config.chord_labels)
+
+    def embed_controls(
+        self,
+        hidden_states: torch.Tensor,
+        chords: torch.Tensor | None,
+        drums: torch.Tensor | None,
+        melody: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Appends the embedded controls, or their learnt nulls, to the latents' channels."""
+        channels = [hidden_states]
+        shape = hidden_states.shape[:2]
+        for name, control in (("chords", chords), ("drums", drums), ("melody", melody)):
+            if control is None:
+                continue
+            if name not in self.controls:
+                raise ValueError(
+                    f"`{name}` was given, but this checkpoint has no {name} control, just: {self.controls or 'none'}."
+                )
+            if control.shape[:2] != shape:
+                raise ValueError(
+                    f"`{name}` has to have the batch size and frames of `hidden_states`, {tuple(shape)}, but has shape"
+                    f" {tuple(control.shape)}."
+                )
+
+        if self.chord_embedding is not None:
+            if chords is None:
+                chords = torch.full(shape, self.null_chord, device=hidden_states.device)
+            channels.append(self.chord_embedding(chords))
+        if self.drums_proj is not None:
+            if drums is None:
+                drums = hidden_states.new_zeros((*shape, self.config.in_channels))
+            channels.append(self.drums_proj(drums.to(hidden_states.dtype)))
+        if self.melody_proj is not None:
+            if melody is None:
+                melody = hidden_states.new_zeros((*shape, self.config.melody_bins))
+            channels.append(self.melody_proj(melody.to(hidden_states.dtype)))
+        return torch.cat([states.to(hidden_states.dtype) for states in channels], dim=-1)
+
+    @apply_lora_scale("attention_kwargs")
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        timestep: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        encoder_attention_mask: torch.Tensor | None = None,
+        chords: torch.Tensor | None = None,
+        drums: torch.Tensor | None = None,
+        melody: torch.Tensor | None = None,
+        attention_kwargs: dict | None = None,
+        return_dict: bool = True,
+    ) -> Transformer2DModelOutput | tuple[torch.Tensor]:
+        r"""
+        Args:
+            hidden_states (`torch.Tensor` of shape `(batch, frames, in_channels)`):
+                Noisy normalised latents.
+            timestep (`torch.Tensor` of shape `(batch,)`):
+                Flow-matching time in `[0, 1]`, where 0 is noise and 1 is data.
+            encoder_hidden_states (`torch.Tensor` of shape `(batch, tokens, text_dim)`):
+                Hidden states of the text encoder. A token of zeros only is a null token: it reaches the blocks as a
+                zero vector (the original masks after its projection), and a prompt of such tokens is the null text.
+            encoder_attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*):
+                `True` (or 1) where a token is attended to, for batches of prompts of different lengths. A row without
+                any such token is the null text. `None` attends to all tokens.
+            chords (`torch.Tensor` of shape `(batch, frames)`, *optional*):
+                Chord ids, positions in `config.chord_labels`; `null_chord` where there is no condition. `None` is the
+                null condition for the whole batch.
+            drums (`torch.Tensor` of shape `(batch, frames, in_channels)`, *optional*):
+                Drum latents; zeros are the null condition, and so is `None`.
+            melody (`torch.Tensor` of shape `(batch, frames, melody_bins)`, *optional*):
+                Melody matrix; zeros are the null condition, and so is `None`.
+            attention_kwargs (`dict`, *optional*):
+                `{"scale": float}` scales the LoRA layers.
+            return_dict (`bool`, defaults to `True`):
+                Whether to return a [`~models.modeling_outputs.Transformer2DModelOutput`] instead of a plain tuple.
+
+        Returns:
+            [`~models.modeling_outputs.Transformer2DModelOutput`] or `tuple`: the velocity data − noise, of the shape of
+            `hidden_states`.
+
+        Raises:
+            `ValueError`: for a control that the checkpoint does not have, or whose batch size or frames differ from
+            those of `hidden_states`.
+        """
+        dtype = hidden_states.dtype
+        is_text = (encoder_hidden_states != 0).any(dim=-1, keepdim=True)
+        if encoder_attention_mask is not None:
+            mask = encoder_attention_mask.bool()
+            is_text = is_text & mask[..., None]
+            # No token at all is the null text; attending to nothing would be NaN.
+            mask = mask | ~mask.any(dim=-1, keepdim=True)
+            encoder_attention_mask = mask[:, None, None, :]
+
+        temb = self.time_embed_proj(self.time_embed(self.time_proj(timestep).to(dtype)))
+        encoder_hidden_states = self.text_proj(encoder_hidden_states.to(dtype)) * is_text + temb[:, None]
+
+        hidden_states = self.proj_in(self.embed_controls(hidden_states, chords, drums, melody))
+        positions = torch.arange(hidden_states.shape[1], device=hidden_states.device)
+        hidden_states = hidden_states + self.pos_embed(positions).to(dtype)
+
+        skips = []
+        for block in self.transformer_blocks:
+            skip = skips.pop() if block.skip_proj is not None else None
+            inputs = (hidden_states, encoder_hidden_states, encoder_attention_mask, skip)
+            if torch.is_grad_enabled() and self.gradient_checkpointing:
+                hidden_states = self._gradient_checkpointing_func(block, *inputs)
+            else:
+                hidden_states = block(*inputs)
+            if self.config.skip_connections and block.skip_proj is None:
+                skips.append(hidden_states)
+
+        sample = self.proj_out(self.norm_out(hidden_states))
+
+        if not return_dict:
+            return (sample,)
+        return Transformer2DModelOutput(sample=sample)

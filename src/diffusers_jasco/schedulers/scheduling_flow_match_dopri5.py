@@ -1,0 +1,305 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from diffusers.utils import BaseOutput
+
+
+# Dormand & Prince (1980): the nodes, the stages (the last one is the fifth-order solution), and the weights of
+# Shampine's (1986) error estimate, all as in torchdiffeq, which the original calls.
+NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
+STAGES = (
+    (1 / 5,),
+    (3 / 40, 9 / 40),
+    (44 / 45, -56 / 15, 32 / 9),
+    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+)
+ERROR = (
+    35 / 384 - 1951 / 21600,
+    0.0,
+    500 / 1113 - 22642 / 50085,
+    125 / 192 - 451 / 720,
+    -2187 / 6784 + 12231 / 42400,
+    11 / 84 - 649 / 6300,
+    -1 / 60,
+)
+SAFETY, MIN_FACTOR, MAX_FACTOR = 0.9, 0.2, 10.0
+
+
+@dataclass
+class FlowMatchDopri5SchedulerOutput(BaseOutput):
+    """
+    Output of the scheduler's `step`.
+
+    Args:
+        prev_sample (`torch.Tensor` of the shape of `sample`):
+            The next input of the model, to be evaluated at the last of `sigmas`; after the last step the result.
+    """
+
+    prev_sample: torch.Tensor
+
+
+class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
+    r"""
+    Adaptive Dormand–Prince solver of order 5(4), the original JASCO's default: it chooses its own step sizes, so that
+    the estimated error of each stays below `atol + rtol * |sample|` in the root mean square.
+
+    Every call of `step` takes one evaluation of the model and returns the point of the next. `sigmas` and `timesteps`
+    grow accordingly: the loop is over when `len(sigmas) == len(timesteps) + 1`, as it is from the start for solvers with
+    a fixed grid. Six evaluations make one solver step, plus two at the beginning.
+
+    The error norm is taken over the whole batch, as in the original: the steps, and so the last digits of a sample,
+    depend on its batch mates. The final step ends at `sigma_min` exactly, where torchdiffeq steps beyond it and
+    interpolates back: the evaluations are as many and the results equal to the solver's tolerance.
+
+    This model inherits from [`SchedulerMixin`] and [`ConfigMixin`].
+
+    Args:
+        num_train_timesteps (`int`, defaults to `1000`):
+            Scale of the timesteps, for schedulers made from this one's config.
+        sigma_min (`float`, defaults to `1e-5`):
+            Where the integration from sigma = 1 ends.
+        rtol (`float`, defaults to `1e-5`):
+            Relative tolerance.
+        atol (`float`, defaults to `1e-5`):
+            Absolute tolerance.
+    """
+
+    _compatibles = [
+        "FlowMatchEulerScheduler",
+        "FlowMatchEulerDiscreteScheduler",
+        "FlowMatchHeunDiscreteScheduler",
+        "UniPCMultistepScheduler",
+        "DPMSolverMultistepScheduler",
+    ]
+    order = 1
+    init_noise_sigma = 1.0
+
+    @register_to_config
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        sigma_min: float = 1e-5,
+        rtol: float = 1e-5,
+        atol: float = 1e-5,
+    ):
+        if not (rtol >= 0 and atol >= 0 and rtol + atol > 0):
+            raise ValueError(f"`rtol` and `atol` have to be ≥ 0, and one of them > 0, but are {rtol} and {atol}.")
+        self.set_timesteps()
+
+    def __len__(self) -> int:
+        return self.config.num_train_timesteps
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: str | torch.device | None = None,
+        sigmas: list[float] | None = None,
+    ):
+        """
+        Prepares one run.
+
+        Args:
+            num_inference_steps (`int`, *optional*), sigmas (`list[float]`, *optional*):
+                Not accepted: the solver chooses its steps.
+            device (`str` or `torch.device`, *optional*):
+                Device of `timesteps`.
+
+        Raises:
+            `ValueError`: if `num_inference_steps` or `sigmas` is given.
+        """
+        if num_inference_steps is not None or sigmas is not None:
+            raise ValueError(
+                f"`FlowMatchDopri5Scheduler` chooses its own steps, so `num_inference_steps` ({num_inference_steps}) and"
+                f" `sigmas` ({sigmas}) can't be set. Set `rtol` and `atol`, or take a scheduler with a fixed number of"
+                " steps: `pipe.scheduler = FlowMatchEulerScheduler.from_config(pipe.scheduler.config)`."
+            )
+        self.sigmas = torch.ones(1)
+        self.timesteps = torch.full((1,), float(self.config.num_train_timesteps), device=device)
+        self.accepted_sample: torch.Tensor | None = None
+        self._solver: Generator | None = None
+        self._time, self._step_size = 0.0, None
+        self._step_index = None
+        self._begin_index = None
+
+    @property
+    def function_evaluations(self) -> int:
+        """Number of evaluations of the model in the current or last run."""
+        return self._step_index or 0
+
+    @property
+    def step_index(self) -> int | None:
+        """Index of the current timestep; `None` before the first step."""
+        return self._step_index
+
+    @property
+    def begin_index(self) -> int | None:
+        """Index of the first timestep, set by a pipeline with `set_begin_index`."""
+        return self._begin_index
+
+    def set_begin_index(self, begin_index: int = 0):
+        """
+        Part of the schedulers' interface; an adaptive solver can only begin at the beginning.
+
+        Args:
+            begin_index (`int`, defaults to `0`): 0.
+
+        Raises:
+            `ValueError`: for another index.
+        """
+        if begin_index != 0:
+            raise ValueError(f"`begin_index` has to be 0 for an adaptive solver, but is {begin_index}.")
+        self._begin_index = begin_index
+
+    def scale_model_input(self, sample: torch.Tensor, timestep: float | torch.Tensor | None = None) -> torch.Tensor:
+        """Returns `sample` as it is: a flow-matching model takes unscaled input."""
+        return sample
+
+    def step(
+        self,
+        model_output: torch.Tensor,
+        timestep: float | torch.Tensor,
+        sample: torch.Tensor,
+        return_dict: bool = True,
+    ) -> FlowMatchDopri5SchedulerOutput | tuple[torch.Tensor]:
+        """
+        Takes one evaluation of the model and returns the point of the next. If it completes a solver step whose error
+        is within the tolerance, `accepted_sample` is the solution at its end, else `None`.
+
+        Args:
+            model_output (`torch.Tensor`):
+                The direction noise − data at `sample`.
+            timestep (`float` or `torch.Tensor`):
+                The last of `timesteps`.
+            sample (`torch.Tensor`):
+                In the first step the noise; later what the step before has returned, unchanged (see [`restart`]).
+            return_dict (`bool`, defaults to `True`):
+                Whether to return a [`FlowMatchDopri5SchedulerOutput`] instead of a plain tuple.
+
+        Returns:
+            [`FlowMatchDopri5SchedulerOutput`] or `tuple`: the next input of the model, or the result.
+
+        Raises:
+            `ValueError`: after the last step, or if the step size underflows (the velocity is not finite or not smooth).
+        """
+        if len(self.sigmas) > len(self.timesteps):
+            raise ValueError("The integration is finished: call `set_timesteps` before the next run.")
+        if self._solver is None:
+            self._solver = self._solve(sample.float())
+            next(self._solver)
+
+        self.accepted_sample = None
+        time, prev_sample = self._solver.send(-model_output.float())
+        self._step_index = self.function_evaluations + 1
+        self._append_sigma(1 - time, finished=self.accepted_sample is prev_sample)
+
+        prev_sample = prev_sample.to(model_output.dtype)
+        if not return_dict:
+            return (prev_sample,)
+        return FlowMatchDopri5SchedulerOutput(prev_sample=prev_sample)
+
+    def restart(self, sample: torch.Tensor) -> torch.Tensor:
+        """
+        Goes on from `sample` in the place of `accepted_sample`, at the cost of one evaluation.
+
+        Args:
+            sample (`torch.Tensor` of the shape of `accepted_sample`): the new solution at the same sigma.
+
+        Returns:
+            `torch.Tensor`: the next input of the model.
+
+        Raises:
+            `ValueError`: if the last evaluation did not complete a solver step.
+        """
+        if self.accepted_sample is None:
+            raise ValueError("`restart` is possible after a completed solver step only (`accepted_sample`).")
+        if len(self.sigmas) > len(self.timesteps):
+            return sample
+        self._solver = self._solve(sample.float())
+        time, _ = next(self._solver)
+        self.sigmas, self.timesteps = self.sigmas[:-1], self.timesteps[:-1]
+        self._append_sigma(1 - time)
+        return sample
+
+    def _append_sigma(self, sigma: float, finished: bool = False):
+        self.sigmas = torch.cat([self.sigmas, self.sigmas.new_tensor([sigma])])
+        if not finished:
+            timestep = self.timesteps.new_tensor([sigma * self.config.num_train_timesteps])
+            self.timesteps = torch.cat([self.timesteps, timestep])
+
+    def _solve(self, sample: torch.Tensor) -> Generator[tuple[float, torch.Tensor], torch.Tensor, None]:
+        """
+        Integrates from `self._time`: yields each point (time, sample) where it needs the velocity, gets it sent, and
+        ends by yielding the result. Times are Python floats (float64), as MPS has none.
+        """
+        end = 1 - self.config.sigma_min
+        velocity = yield self._time, sample
+        if self._step_size is None:
+            self._step_size = yield from self._first_step_size(sample, velocity)
+
+        while True:
+            time, rest = self._time, end - self._time
+            step_size = min(self._step_size, rest)
+            if not time + step_size > time:
+                raise ValueError(
+                    f"The step size underflows at time {time} ({step_size}): the model's velocity is not finite or not"
+                    f" smooth enough for `rtol` {self.config.rtol} and `atol` {self.config.atol}."
+                )
+            velocities = [velocity]
+            for node, weights in zip(NODES, STAGES):
+                candidate = sample + step_size * _weighted_sum(weights, velocities)
+                velocities.append((yield time + node * step_size, candidate))
+
+            error = step_size * _weighted_sum(ERROR, velocities)
+            ratio = self._norm(error, torch.maximum(sample.abs(), candidate.abs()))
+            # Not `ratio > 1`: a velocity that is not a number must not be accepted.
+            accepted = ratio <= 1
+            factor = MAX_FACTOR if ratio == 0 else SAFETY / ratio ** (1 / 5)
+            factor = min(MAX_FACTOR, max(factor, 1.0 if accepted else MIN_FACTOR)) if factor == factor else MIN_FACTOR
+            self._step_size = step_size * factor
+
+            if accepted:
+                # The last stage was evaluated at the solution, so it is the first one of the next step.
+                sample, velocity = candidate, velocities[-1]
+                self._time, self.accepted_sample = time + step_size, sample
+                if step_size == rest:
+                    yield end, sample
+
+    def _first_step_size(
+        self, sample: torch.Tensor, velocity: torch.Tensor
+    ) -> Generator[tuple[float, torch.Tensor], torch.Tensor, float]:
+        """Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, §II.4, with one evaluation."""
+        scale = sample.abs()
+        d0, d1 = self._norm(sample, scale), self._norm(velocity, scale)
+        trial = 1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1
+        trial_velocity = yield self._time + trial, sample + trial * velocity
+        d2 = self._norm(trial_velocity - velocity, scale) / trial
+        if max(d1, d2) <= 1e-15:
+            return max(1e-6, trial * 1e-3)
+        return min(100 * trial, (0.01 / max(d1, d2)) ** (1 / 5))
+
+    def _norm(self, value: torch.Tensor, scale: torch.Tensor) -> float:
+        """Root mean square of `value` in units of the tolerance at `scale`, over the whole batch."""
+        return (value / (self.config.atol + self.config.rtol * scale)).square().mean().sqrt().item()
+
+
+def _weighted_sum(weights: tuple[float, ...], tensors: list[torch.Tensor]) -> torch.Tensor:
+    return sum(weight * tensor for weight, tensor in zip(weights, tensors) if weight)
