@@ -1,0 +1,82 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+FIXTURES = Path(__file__).parent / "fixtures"
+CHECKPOINTS = ("chords-drums", "chords-drums-melody")
+CASES = [
+    (checkpoint, index)
+    for checkpoint in CHECKPOINTS
+    for index in range(len(json.loads((FIXTURES / checkpoint / "cases.json").read_text())))
+]
+
+
+def load_case(checkpoint: str, index: int) -> tuple[dict, dict[str, torch.Tensor]]:
+    """The arguments of one call of the original, and what it saw and returned (see fixtures/README.md)."""
+    case = json.loads((FIXTURES / checkpoint / "cases.json").read_text())[index]
+    return case, load_file(FIXTURES / checkpoint / case["file"])
+
+
+def case_inputs(case: dict, tensors: dict[str, torch.Tensor]) -> dict:
+    """The same call as arguments of our pipeline."""
+    inputs = {
+        "prompt": case["prompts"],
+        "chords": case.get("chords"),
+        "drums": (tensors["drums"], 32000) if "drums" in case else None,
+        "guidance_scale": case["all"],
+        "text_guidance_scale": case["txt"],
+        "latents": tensors["initial_noise"],
+    }
+    if "melody" in case:
+        inputs["melody"] = tensors["melody"]
+    if case["solver"] == "euler":
+        inputs["num_inference_steps"] = case["steps"]
+    return inputs
+
+
+def load_pipeline(checkpoint: str, **components):
+    """A pipeline with the original's small random weights: 1 s of music at 50 frames a second."""
+    from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
+
+    from diffusers_jasco import FlowMatchEulerScheduler, JascoPipeline
+
+    components = {
+        "tokenizer": AutoTokenizer.from_pretrained(FIXTURES / "t5"),
+        "text_encoder": T5EncoderModel.from_pretrained(FIXTURES / "t5").eval(),
+        "codec": EncodecModel.from_pretrained(FIXTURES / checkpoint / "encodec").eval(),
+        "scheduler": FlowMatchEulerScheduler(),
+    } | components
+    pipe = JascoPipeline.from_pretrained(FIXTURES / checkpoint, **components)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def relative_error(value: torch.Tensor, reference: torch.Tensor) -> float:
+    return float((value - reference).norm() / reference.norm())
+
+
+@pytest.fixture
+def pipe():
+    """All three controls, Euler."""
+    return load_pipeline("chords-drums-melody")

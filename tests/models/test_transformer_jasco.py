@@ -1,0 +1,244 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import pytest
+import torch
+from diffusers import FirstBlockCacheConfig
+from torch import nn
+
+from diffusers_jasco import JascoTransformerModel
+
+
+SIZES = {
+    "in_channels": 8,
+    "num_layers": 4,
+    "num_attention_heads": 2,
+    "attention_head_dim": 8,
+    "ff_inner_dim": 24,
+    "text_dim": 12,
+    "time_embed_dim": 10,
+    "chords_dim": 4,
+    "melody_dim": 3,
+    "sample_size": 20,
+}
+FRAMES, TOKENS = 20, 5
+
+
+def make_model(**options) -> JascoTransformerModel:
+    torch.manual_seed(0)
+    return JascoTransformerModel(**SIZES | options).eval()
+
+
+def make_inputs(batch_size: int = 2, controls: tuple[str, ...] = ("chords", "drums", "melody")) -> dict:
+    generator = torch.Generator().manual_seed(1)
+
+    def randn(*shape):
+        return torch.randn(batch_size, *shape, generator=generator)
+
+    inputs = {
+        "hidden_states": randn(FRAMES, 8),
+        "timestep": torch.linspace(0.2, 0.9, batch_size),
+        "encoder_hidden_states": randn(TOKENS, 12),
+    }
+    given = {
+        "chords": torch.randint(0, 195, (batch_size, FRAMES), generator=generator),
+        "drums": randn(FRAMES, 8),
+        "melody": randn(FRAMES, 53).relu(),
+    }
+    return inputs | {name: given[name] for name in controls}
+
+
+@torch.no_grad()
+def run(model: JascoTransformerModel, **inputs) -> torch.Tensor:
+    return model(**inputs).sample
+
+
+OPTIONS = [
+    {},
+    {"skip_connections": True},
+    {"pre_norm": False},
+    {"pre_norm": False, "skip_connections": True},
+    {"attention_bias": True, "ff_bias": True, "out_bias": True},
+    {"activation_fn": "relu"},
+    {"num_layers": 3},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_every_architecture_runs_saves_and_loads(options, tmp_path):
+    model, inputs = make_model(**options), make_inputs()
+    velocity = run(model, **inputs)
+    assert velocity.shape == inputs["hidden_states"].shape and velocity.isfinite().all()
+    model.save_pretrained(tmp_path, max_shard_size="10KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    assert torch.equal(run(JascoTransformerModel.from_pretrained(tmp_path), **inputs), velocity)
+
+
+@pytest.mark.parametrize(
+    "controls", [(), ("chords",), ("drums",), ("melody",), ("chords", "drums"), ("chords", "drums", "melody")], ids=str
+)
+def test_any_subset_of_controls(controls):
+    absent = {f"{name}_dim": None for name in ("chords", "drums", "melody") if name not in controls}
+    model = make_model(**absent)
+    assert model.controls == controls
+    with_controls = run(model, **make_inputs(controls=controls))
+    without = run(model, **make_inputs(controls=()))
+    assert torch.equal(with_controls, without) == (not controls)
+    for name in {"chords", "drums", "melody"} - set(controls):
+        with pytest.raises(ValueError, match=f"`{name}` was given, but this checkpoint has no {name} control"):
+            run(model, **make_inputs(controls=(name,)))
+
+
+def test_a_control_that_is_none_is_the_learnt_null():
+    model, inputs = make_model(), make_inputs()
+    assert model.null_chord == 194
+    nulls = {
+        "chords": torch.full((2, FRAMES), model.null_chord),
+        "drums": torch.zeros(2, FRAMES, 8),
+        "melody": torch.zeros(2, FRAMES, 53),
+    }
+    for name, null in nulls.items():
+        without = {key: value for key, value in inputs.items() if key != name}
+        assert torch.equal(run(model, **without), run(model, **inputs | {name: null}))
+
+
+def test_controls_of_another_length_are_refused():
+    with pytest.raises(ValueError, match=r"`chords`.*\(2, 20\).*\(2, 19\)"):
+        run(make_model(), **make_inputs() | {"chords": torch.zeros(2, 19, dtype=torch.long)})
+
+
+def test_masked_tokens_have_no_effect():
+    model, inputs = make_model(), make_inputs(controls=())
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    padded = inputs["encoder_hidden_states"].clone()
+    padded[1, 3:] = 100.0
+    velocity = run(model, **inputs | {"encoder_hidden_states": padded, "encoder_attention_mask": mask})
+    for row, tokens in ((0, 5), (1, 3)):
+        single = {key: value[row : row + 1] for key, value in inputs.items()}
+        single["encoder_hidden_states"] = single["encoder_hidden_states"][:, :tokens]
+        torch.testing.assert_close(run(model, **single)[0], velocity[row], atol=1e-5, rtol=1e-5)
+
+
+def test_null_text_has_one_meaning():
+    # Zero states of any number, and a row in which no token counts, are the same null text.
+    model, inputs = make_model(), make_inputs(controls=())
+    null = run(model, **inputs | {"encoder_hidden_states": torch.zeros(2, TOKENS, 12)})
+    shorter = run(model, **inputs | {"encoder_hidden_states": torch.zeros(2, 1, 12)})
+    masked = run(model, **inputs | {"encoder_attention_mask": torch.zeros(2, TOKENS)})
+    torch.testing.assert_close(shorter, null, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(masked, null, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(run(model, **inputs), null, atol=1e-3)
+
+
+def test_post_norm_block_is_the_originals():
+    # The original's post-norm layer, in torch's own modules: the cross-attention's query is the layer's input.
+    model = make_model(pre_norm=False, attention_bias=True)
+    block = model.transformer_blocks[0]
+    hidden_states, text = torch.randn(2, FRAMES, 16), torch.randn(2, TOKENS, 16)
+
+    def attend(attention, query, source):
+        reference = nn.MultiheadAttention(16, 2, batch_first=True)
+        projections = (attention.to_q, attention.to_k, attention.to_v)
+        reference.in_proj_weight.copy_(torch.cat([projection.weight for projection in projections]))
+        reference.in_proj_bias.copy_(torch.cat([projection.bias for projection in projections]))
+        reference.out_proj.load_state_dict(attention.to_out[0].state_dict())
+        return reference(query, source, source, need_weights=False)[0]
+
+    with torch.no_grad():
+        x = block.norm1(hidden_states + attend(block.attn1, hidden_states, hidden_states))
+        x = block.norm2(x + attend(block.attn2, hidden_states, text))
+        x = block.norm3(x + block.ff_out(nn.functional.gelu(block.ff_in(x))))
+        torch.testing.assert_close(block(hidden_states, text), x, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("options, message", [({"num_layers": 3, "skip_connections": True}, "even"), ({"num_attention_heads": 1, "attention_head_dim": 7}, "even")])
+def test_impossible_sizes_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_model(**options)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_fused_projections_give_the_same(bias):
+    model, inputs = make_model(attention_bias=bias), make_inputs()
+    velocity = run(model, **inputs)
+    model.fuse_qkv_projections()
+    assert model.transformer_blocks[0].attn1.to_qkv is not None and model.transformer_blocks[0].attn2.to_kv is not None
+    torch.testing.assert_close(run(model, **inputs), velocity, atol=1e-5, rtol=1e-5)
+    model.unfuse_qkv_projections()
+    assert torch.equal(run(model, **inputs), velocity)
+
+
+@pytest.mark.parametrize("skip_connections", [False, True])
+def test_gradient_checkpointing_gives_the_same_gradients(skip_connections):
+    gradients = []
+    for checkpointing in (False, True):
+        model = make_model(skip_connections=skip_connections).train()
+        if checkpointing:
+            model.enable_gradient_checkpointing()
+        model(**make_inputs()).sample.square().mean().backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    for plain, checkpointed in zip(*gradients):
+        torch.testing.assert_close(checkpointed, plain)
+
+
+@pytest.mark.parametrize("skip_connections", [False, True])
+def test_compiles_as_one_graph(skip_connections):
+    torch._dynamo.reset()
+    model = make_model(skip_connections=skip_connections)
+    inputs = make_inputs() | {"encoder_attention_mask": torch.ones(2, TOKENS, dtype=torch.bool)}
+    velocity = run(model, **inputs)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(run(compiled, **inputs), velocity, atol=1e-5, rtol=1e-5)
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("skip_connections", [False, True])
+def test_first_block_cache_hits_and_gives_the_same(skip_connections):
+    model, inputs = make_model(skip_connections=skip_connections), make_inputs()
+    velocity = run(model, **inputs)
+    model.enable_cache(FirstBlockCacheConfig(threshold=0.01))
+    evaluations = []
+    model.transformer_blocks[1].ff_out.register_forward_hook(lambda *_: evaluations.append(1))
+    with model.cache_context("test"):
+        first, second = run(model, **inputs), run(model, **inputs)
+    assert len(evaluations) == 1, "the second of two identical calls has to skip the blocks after the first"
+    torch.testing.assert_close(first, velocity)
+    torch.testing.assert_close(second, velocity, atol=1e-5, rtol=1e-5)
+
+
+def test_bfloat16_stays_bfloat16_and_close():
+    model, inputs = make_model(skip_connections=True), make_inputs()
+    velocity = run(model, **inputs)
+    half = {key: value.bfloat16() if key in ("hidden_states", "encoder_hidden_states") else value for key, value in inputs.items()}
+    half = run(model.bfloat16(), **half)
+    assert half.dtype == torch.bfloat16
+    assert (half.float() - velocity).norm() < 0.03 * velocity.norm()
+
+
+def test_layerwise_casting_keeps_the_result_close():
+    model, inputs = make_model(), make_inputs()
+    velocity = run(model, **inputs)
+    model.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.float32)
+    assert model.transformer_blocks[0].attn1.to_q.weight.dtype == torch.float8_e4m3fn
+    assert (run(model, **inputs) - velocity).norm() < 0.2 * velocity.norm()
+
+
+def test_lora_scale():
+    peft = pytest.importorskip("peft")
+    model, inputs = make_model(), make_inputs()
+    velocity = run(model, **inputs)
+    model.add_adapter(peft.LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
+    assert not torch.allclose(run(model, **inputs), velocity, atol=1e-4)
+    without = run(model, **inputs, attention_kwargs={"scale": 0.0})
+    torch.testing.assert_close(without, velocity, atol=1e-6, rtol=1e-6)
