@@ -12,6 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -198,7 +199,8 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
             [`FlowMatchDopri5SchedulerOutput`] or `tuple`: the next input of the model, or the result.
 
         Raises:
-            `ValueError`: after the last step, or if the step size underflows (the velocity is not finite or not smooth).
+            `ValueError`: after the last step, or if the velocity is not finite, or so rough that
+            the step size underflows.
         """
         if len(self.sigmas) > len(self.timesteps):
             raise ValueError("The integration is finished: call `set_timesteps` before the next run.")
@@ -289,6 +291,8 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
         """Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, §II.4, with one evaluation."""
         scale = sample.abs()
         d0, d1 = self._norm(sample, scale), self._norm(velocity, scale)
+        if not math.isfinite(d0 + d1):
+            raise ValueError("The first sample or the model's velocity there is not finite.")
         trial = 1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1
         trial_velocity = yield self._time + trial, sample + trial * velocity
         d2 = self._norm(trial_velocity - velocity, scale) / trial

@@ -1,0 +1,40 @@
+# Every command makes its own environment in .venv; set PYTHON for another interpreter.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+SOURCES := src tests scripts examples setup.py
+# Two processes of one thread are faster on small models than one of two.
+RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+.PHONY: demo test test-slow quality style conformance benchmark
+
+$(INSTALLED): setup.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip "setuptools>=77" wheel
+	$(BIN)/pip install --quiet torch torchaudio
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/python examples/demo.py
+
+test: quality
+	$(RUN_TESTS)
+
+test-slow: $(INSTALLED)
+	$(RUN_TESTS) -m slow
+
+quality: $(INSTALLED)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+style: $(INSTALLED)
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+# DIFFUSERS_SRC: a clone of https://github.com/huggingface/diffusers, whose tests are in no release.
+conformance: $(INSTALLED)
+	DIFFUSERS_SRC=$(DIFFUSERS_SRC) $(RUN_TESTS) -p no:cacheprovider --dist loadscope tests/conformance
+
+benchmark: $(INSTALLED)
+	$(BIN)/python scripts/benchmark_inference.py

@@ -1,0 +1,61 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "src/diffusers_jasco/__init__.py").read_text(), re.M)[1]
+
+EXTRAS = {
+    "train": ["datasets", "peft", "tensorboard"],
+    "chords": ["vamphost", "librosa"],
+    "melody": ["pretty_midi", "librosa", "h5py"],
+    "drums": ["demucs-infer", "librosa"],
+    "eval": ["mir_eval", "librosa"],
+    "demo": ["gradio"],
+}
+EXTRAS["dev"] = ["pytest", "pytest-xdist", "hypothesis", "ruff==0.9.10", "peft", "pretty_midi", "julius"]
+EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
+
+setup(
+    name="diffusers-jasco",
+    version=VERSION,
+    description="JASCO for Diffusers: text-to-music that follows chords, drums and melody",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    package_dir={"": "src"},
+    packages=find_packages("src"),
+    package_data={"diffusers_jasco": ["controls/*.json"]},
+    python_requires=">=3.10",
+    install_requires=[
+        "torch>=2.6",
+        "torchaudio>=2.6",
+        "diffusers>=0.42",
+        "transformers>=5.0",
+        "accelerate",
+        "safetensors",
+        "huggingface-hub",
+        "numpy",
+        "soundfile",
+        "einops",
+        "pyyaml",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["jasco-generate = diffusers_jasco.generate:main"]},
+)

@@ -1,0 +1,474 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DiffusionPipeline,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FlowMatchHeunDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
+from diffusers.utils import logging
+
+from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoPipeline
+
+from ..conftest import load_pipeline, relative_error
+
+
+RATE = 32000
+PROMPTS = ["Strings, woodwind, orchestral, symphony.", "80s pop"]
+CHORDS = [("C", 0.0), ("Am", 0.5)]
+NOTES = [("C4", 0.1, 0.4), (64, 0.5, 0.9)]
+FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+
+
+def beat(seed: int = 0, seconds: float = 1.0) -> tuple[np.ndarray, int]:
+    """Four decaying bursts of noise a second."""
+    time = np.arange(int(RATE * seconds)) / RATE
+    noise = np.random.default_rng(seed).standard_normal(len(time))
+    return (0.3 * noise * np.exp(-20 * (time % 0.25))).astype(np.float32), RATE
+
+
+def seed(value: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(value)
+
+
+def latents(pipe, *args, **kwargs) -> torch.Tensor:
+    return pipe(*args, **{"num_inference_steps": 3, "generator": seed(), "output_type": "latent"} | kwargs).audios
+
+
+@pytest.fixture
+def warnings(caplog):
+    """The library's warnings, which Diffusers' logger does not pass on by default."""
+    logging.enable_propagation()
+    with caplog.at_level("WARNING"):
+        yield caplog
+    logging.disable_propagation()
+
+
+def test_output_types_and_shapes(pipe):
+    assert (pipe.sampling_rate, pipe.frame_rate) == (32000, 50.0)
+    audio = pipe(PROMPTS[0], num_inference_steps=2, generator=seed()).audios
+    assert audio.shape == (1, 1, 32000) and audio.dtype == torch.float32
+    array = pipe(PROMPTS[0], num_inference_steps=2, generator=seed(), output_type="np", return_dict=False)[0]
+    np.testing.assert_array_equal(array, audio.numpy())
+    assert latents(pipe, PROMPTS[0]).shape == (1, 50, 16)
+
+
+@pytest.mark.parametrize("batch", ["shared", "different"])
+def test_a_batch_equals_the_single_runs(pipe, batch):
+    controls = [{"chords": CHORDS, "drums": beat(0), "melody": NOTES}, {"chords": "F:0 G:0.3", "drums": beat(1)}]
+    if batch == "shared":
+        controls = [controls[0], controls[0]]
+        together = controls[0]
+    else:
+        together = {name: [control.get(name) for control in controls] for name in ("chords", "drums", "melody")}
+    noise = torch.randn(2, 50, 16, generator=seed())
+    scales = {"guidance_scale": 1.5, "text_guidance_scale": 2.0}
+    both = latents(pipe, PROMPTS, latents=noise, **together, **scales)
+    for i in range(2):
+        single = latents(pipe, PROMPTS[i], latents=noise[i : i + 1], **controls[i], **scales)
+        assert relative_error(both[i : i + 1], single) < 1e-4
+
+
+def test_waveforms_of_a_prompt_get_its_controls(pipe):
+    chords, drums, melody = [CHORDS, None], [None, beat()], [None, NOTES]
+    noise = torch.randn(4, 50, 16, generator=seed())
+    four = latents(
+        pipe, PROMPTS, chords=chords, drums=drums, melody=melody, num_waveforms_per_prompt=2, latents=noise
+    )
+    for row in range(4):
+        own = {"chords": chords[row // 2], "drums": drums[row // 2], "melody": melody[row // 2]}
+        single = latents(pipe, PROMPTS[row // 2], **own, latents=noise[row : row + 1])
+        assert relative_error(four[row : row + 1], single) < 1e-4
+
+
+@pytest.mark.parametrize("control", [{"chords": CHORDS}, {"drums": beat()}, {"melody": NOTES}], ids=lambda c: next(iter(c)))
+def test_every_control_and_the_text_matter(pipe, control):
+    plain = latents(pipe, PROMPTS[0])
+    assert relative_error(latents(pipe, PROMPTS[0], **control), plain) > 1e-3
+    assert relative_error(latents(pipe, PROMPTS[1]), plain) > 1e-3
+
+
+def test_no_text_is_none_or_empty(pipe):
+    silent = latents(pipe, None, chords=CHORDS)
+    assert torch.equal(latents(pipe, "", chords=CHORDS), silent)
+    both = latents(pipe, [None, ""], chords=CHORDS, latents=torch.randn(1, 50, 16, generator=seed()).repeat(2, 1, 1))
+    torch.testing.assert_close(both[:1], silent, atol=1e-5, rtol=1e-5)
+    assert torch.equal(latents(pipe, chords=[]), latents(pipe))
+
+
+def test_the_same_seed_gives_the_same_music(pipe):
+    first = latents(pipe, PROMPTS[0])
+    assert torch.equal(latents(pipe, PROMPTS[0]), first)
+    assert not torch.equal(latents(pipe, PROMPTS[0], generator=seed(1)), first)
+    two = latents(pipe, PROMPTS[0], num_waveforms_per_prompt=2, generator=[seed(0), seed(1)])
+    torch.testing.assert_close(two[:1], first, atol=1e-5, rtol=1e-5)
+
+
+def count_rows(pipe) -> list[int]:
+    rows = []
+    pipe.transformer.register_forward_hook(
+        lambda module, args, kwargs, output: rows.append(kwargs["hidden_states"].shape[0]), with_kwargs=True
+    )
+    return rows
+
+
+@pytest.mark.parametrize("scales, branches", [((1.0, 0.0), 1), ((5.0, 0.0), 2), ((0.0, 1.0), 1), ((1.75, 3.5), 3), ((0.0, 0.0), 1)])
+def test_branches_of_no_weight_are_not_computed(pipe, scales, branches):
+    rows = count_rows(pipe)
+    latents(pipe, PROMPTS, chords=CHORDS, guidance_scale=scales[0], text_guidance_scale=scales[1])
+    assert rows == 3 * [2 * branches]
+
+
+def test_guidance_combines_the_branches(pipe):
+    # One Euler step from the same noise is linear in the branches' velocities.
+    def step(all_, text):
+        scales = {"guidance_scale": all_, "text_guidance_scale": text}
+        return latents(pipe, PROMPTS[0], chords=CHORDS, num_inference_steps=1, **scales)
+
+    everything, text, null = step(1, 0), step(0, 1), step(0, 0)
+    combined = 1.75 * everything + 3.5 * text + (1 - 1.75 - 3.5) * null
+    assert relative_error(step(1.75, 3.5), combined) < 1e-5
+
+
+def test_conditions_are_encoded_once(pipe):
+    calls = []
+    for module in (pipe.text_encoder, pipe.codec.encoder):
+        module.register_forward_hook(lambda module, *_: calls.append(type(module).__name__))
+    latents(pipe, PROMPTS, drums=beat(), num_inference_steps=5, num_waveforms_per_prompt=2)
+    assert len(calls) == 2
+
+
+def test_defaults_are_the_checkpoints(pipe, tmp_path):
+    assert (pipe.config.default_guidance_scale, pipe.config.default_text_guidance_scale) == (5.0, 0.0)
+    assert torch.equal(latents(pipe, PROMPTS[0]), latents(pipe, PROMPTS[0], guidance_scale=5.0, text_guidance_scale=0.0))
+    components = {name: pipe.components[name] for name in ("tokenizer", "text_encoder", "codec", "transformer", "scheduler")}
+    other = JascoPipeline(**components, default_num_inference_steps=2, default_guidance_scale=2.0)
+    other.save_pretrained(tmp_path)
+    loaded = JascoPipeline.from_pretrained(tmp_path)
+    assert loaded.config.default_guidance_scale == 2.0
+    latents(loaded, PROMPTS[0], num_inference_steps=None)
+    assert loaded.num_timesteps == 2
+
+
+def test_saves_and_loads(pipe, tmp_path):
+    before = latents(pipe, PROMPTS[0], chords=CHORDS)
+    pipe.save_pretrained(tmp_path)
+    for path in tmp_path.rglob("*"):
+        assert path.suffix not in (".bin", ".pt", ".pkl"), "safetensors and JSON only"
+    for loader in (JascoPipeline, DiffusionPipeline):
+        loaded = loader.from_pretrained(tmp_path)
+        assert type(loaded) is JascoPipeline
+        loaded.set_progress_bar_config(disable=True)
+        assert torch.equal(latents(loaded, PROMPTS[0], chords=CHORDS), before)
+
+
+def test_components_are_recorded_under_the_package(pipe, tmp_path):
+    # What makes a repository loadable by its Hub id.
+    pipe.save_config(tmp_path)
+    index = pipe.load_config(tmp_path)
+    assert index["transformer"] == ["diffusers_jasco", "JascoTransformerModel"]
+    assert index["scheduler"] == ["diffusers_jasco", "FlowMatchEulerScheduler"]
+
+
+SWAPS = {
+    "euler": (lambda config: FlowMatchEulerDiscreteScheduler.from_config(config), 1),
+    "euler inverted": (lambda config: FlowMatchEulerDiscreteScheduler.from_config(config, invert_sigmas=True), 1),
+    "heun": (lambda config: FlowMatchHeunDiscreteScheduler.from_config(config), 2),
+    "unipc": (lambda config: UniPCMultistepScheduler.from_config(config, **FLOW), 2),
+    "dpm++": (lambda config: DPMSolverMultistepScheduler.from_config(config, num_train_timesteps=100_000, **FLOW), 2),
+}
+
+
+@pytest.fixture(scope="module")
+def exact():
+    """A pipeline and what it makes with a solver of much smaller error."""
+    pipe = load_pipeline("chords-drums-melody", scheduler=FlowMatchDopri5Scheduler(rtol=1e-6, atol=1e-6))
+    return pipe, latents(pipe, PROMPTS[0], chords=CHORDS, num_inference_steps=None)
+
+
+@pytest.mark.parametrize("name", SWAPS)
+def test_other_schedulers_converge_to_the_same_with_their_order(exact, name):
+    pipe, reference = exact
+    make, order = SWAPS[name]
+    pipe.scheduler = make(FlowMatchEulerScheduler().config)
+    errors = [
+        relative_error(latents(pipe, PROMPTS[0], chords=CHORDS, num_inference_steps=n), reference) for n in (16, 64)
+    ]
+    # Four times the steps: 4 ** order times the accuracy, or the end of float32's.
+    assert errors[1] < 2e-4 or math.log(errors[0] / errors[1], 4) > 0.8 * order, errors
+    assert errors[1] < (0.05 if order == 1 else 0.005), errors
+
+
+def test_euler_equals_diffusers_euler(pipe):
+    ours = latents(pipe, PROMPTS[0])
+    pipe.scheduler = FlowMatchEulerDiscreteScheduler.from_config(pipe.scheduler.config)
+    assert relative_error(latents(pipe, PROMPTS[0]), ours) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "scheduler, cure",
+    [
+        (UniPCMultistepScheduler(), "UniPCMultistepScheduler.from_config.*use_flow_sigmas=True.*flow_prediction"),
+        (DPMSolverMultistepScheduler(use_flow_sigmas=True), "DPMSolverMultistepScheduler.from_config"),
+        (DDIMScheduler(), "FlowMatchEulerScheduler.from_config"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_schedulers_that_do_not_integrate_a_flow_are_refused(pipe, scheduler, cure):
+    pipe.scheduler = scheduler
+    with pytest.raises(ValueError, match=cure):
+        latents(pipe, PROMPTS[0])
+
+
+def test_sigmas(pipe):
+    uniform = latents(pipe, PROMPTS[0], num_inference_steps=4)
+    given = latents(pipe, PROMPTS[0], num_inference_steps=None, sigmas=[1.0, 0.75, 0.5, 0.25])
+    assert torch.equal(given, uniform)
+    assert not torch.equal(latents(pipe, PROMPTS[0], num_inference_steps=None, sigmas=[1.0, 0.4]), uniform)
+    with pytest.raises(ValueError, match="`num_inference_steps` is 3"):
+        latents(pipe, PROMPTS[0], sigmas=[1.0, 0.5])
+    pipe.scheduler = FlowMatchHeunDiscreteScheduler()
+    with pytest.raises(ValueError, match="takes no `sigmas`"):
+        latents(pipe, PROMPTS[0], num_inference_steps=None, sigmas=[1.0, 0.5])
+
+
+def test_adaptive_solver_refuses_a_number_of_steps(pipe):
+    pipe.scheduler = FlowMatchDopri5Scheduler()
+    with pytest.raises(ValueError, match="chooses its own steps"):
+        latents(pipe, PROMPTS[0], num_inference_steps=10)
+
+
+def test_callback_sees_and_changes_the_latents_and_the_scales(pipe):
+    seen = []
+
+    def callback(pipe, step, timestep, kwargs):
+        seen.append((step, float(timestep), pipe.guidance_scale))
+        pipe._guidance_scale = 1.0
+        return {"latents": torch.zeros_like(kwargs["latents"])} if step == 2 else kwargs
+
+    rows = count_rows(pipe)
+    result = latents(pipe, PROMPTS[0], callback_on_step_end=callback)
+    assert [step for step, *_ in seen] == [0, 1, 2] and [scale for *_, scale in seen] == [5.0, 1.0, 1.0]
+    assert rows == [2, 1, 1], "the null branch has no weight after the first step"
+    assert torch.equal(result, torch.zeros(1, 50, 16))
+
+
+def test_callback_with_an_adaptive_solver_sees_solutions_only(pipe):
+    pipe.scheduler = FlowMatchDopri5Scheduler(rtol=1e-3, atol=1e-3)
+    untouched = latents(pipe, PROMPTS[0], num_inference_steps=None)
+    evaluations, solutions = pipe.scheduler.function_evaluations, []
+
+    def look(pipe, step, timestep, kwargs):
+        solutions.append((step, kwargs["latents"]))
+        return kwargs
+
+    looked = latents(pipe, PROMPTS[0], num_inference_steps=None, callback_on_step_end=look)
+    assert torch.equal(looked, untouched) and torch.equal(solutions[-1][1], untouched)
+    assert [step for step, _ in solutions] == list(range(len(solutions)))
+    assert 0 < len(solutions) <= (evaluations - 2) // 6
+
+    def change(pipe, step, timestep, kwargs):
+        return {"latents": kwargs["latents"] + 1.0} if step == 0 else kwargs
+
+    changed = latents(pipe, PROMPTS[0], num_inference_steps=None, callback_on_step_end=change)
+    assert relative_error(changed, untouched) > 1e-2
+
+
+@pytest.mark.parametrize("scheduler", [FlowMatchEulerScheduler(), FlowMatchDopri5Scheduler(rtol=1e-3, atol=1e-3)])
+def test_interrupt(pipe, scheduler):
+    pipe.scheduler = scheduler
+    seen = []
+
+    def stop(pipe, step, timestep, kwargs):
+        seen.append(step)
+        pipe._interrupt = True
+        return kwargs
+
+    steps = 3 if isinstance(scheduler, FlowMatchEulerScheduler) else None
+    latents(pipe, PROMPTS[0], num_inference_steps=steps, callback_on_step_end=stop)
+    assert seen == [0]
+
+
+def test_progress_bar_ends_full(pipe, capsys):
+    for scheduler, steps in ((FlowMatchEulerScheduler(), 3), (FlowMatchDopri5Scheduler(rtol=1e-3, atol=1e-3), None)):
+        pipe.scheduler = scheduler
+        pipe.set_progress_bar_config(disable=False)
+        latents(pipe, PROMPTS[0], num_inference_steps=steps)
+        count = len(scheduler.timesteps)
+        assert f"{count}/{count}" in capsys.readouterr().err
+
+
+def test_prompt_embeds_take_the_place_of_the_prompt(pipe):
+    embeds, mask = pipe.encode_prompt(PROMPTS)
+    assert mask.dtype == torch.bool and mask.sum(1).tolist() == [mask.shape[1], int(mask[1].sum())] and not mask.all()
+    assert (embeds[~mask] == 0).all()
+    noise = torch.randn(2, 50, 16, generator=seed())
+    given = latents(pipe, prompt_embeds=embeds, prompt_attention_mask=mask, latents=noise)
+    assert torch.equal(given, latents(pipe, PROMPTS, latents=noise))
+    assert not torch.equal(latents(pipe, prompt_embeds=embeds, latents=noise), given), "without the mask padding counts"
+
+
+def test_long_prompts_are_not_truncated(pipe, warnings):
+    long = "a b " * 600
+    embeds, _ = pipe.encode_prompt(long)
+    assert embeds.shape[1] > 1000
+    assert "T5 was trained on 512" in warnings.text
+
+
+def test_other_durations(pipe, warnings):
+    assert pipe("", num_inference_steps=1).audios.shape[-1] == 32000
+    assert not warnings.records
+    audio = pipe("", num_inference_steps=1, duration=1.713, drums=beat()).audios
+    assert audio.shape[-1] == round(1.713 * RATE)
+    assert "trained on 1 s" in warnings.text
+    assert latents(pipe, "", duration=0.28, chords=CHORDS).shape[1] == 14
+    assert latents(pipe, "", latents=torch.zeros(1, 25, 16)).shape[1] == 25
+
+
+BAD_INPUTS = [
+    ({"prompt": []}, "`prompt` is an empty list"),
+    ({"prompt": 3}, "`prompt` has to be a `str`"),
+    ({"prompt": ["a", 3]}, r"`prompt\[1\]`"),
+    ({"prompt": "a", "prompt_embeds": torch.zeros(1, 2, 48)}, "not both"),
+    ({"prompt_embeds": torch.zeros(2, 48)}, r"\(batch, tokens, dim\)"),
+    ({"prompt": "a", "prompt_attention_mask": torch.ones(1, 2)}, "belongs to `prompt_embeds`"),
+    ({"prompt_embeds": torch.ones(1, 2, 48), "prompt_attention_mask": torch.ones(1, 3)}, r"shape \(1, 2\)"),
+    ({"chords": [CHORDS]}, None),
+    ({"prompt": ["a", "b"], "chords": [CHORDS]}, "`chords` has 1 elements for 2 prompt"),
+    ({"prompt": ["a", "b"], "drums": [beat(), None, None]}, "`drums` has 3 elements for 2 prompt"),
+    ({"prompt": ["a", "b"], "melody": [None]}, "`melody` has 1 elements for 2 prompt"),
+    ({"chords": [("Xyz", 0.0)]}, "Xyz"),
+    ({"drums": (np.full(100, np.nan, dtype=np.float32), RATE)}, "drums"),
+    ({"drums": (np.zeros(0, dtype=np.float32), RATE)}, "drums"),
+    ({"drums": (np.zeros(10, dtype=np.float32), 0)}, "drums"),
+    ({"drums": 3}, "drums"),
+    ({"melody": torch.zeros(7, 9)}, "melody"),
+    ({"melody": {"a": 1}}, "melody"),
+    ({"duration": 0}, "`duration` has to be a positive number"),
+    ({"duration": math.nan}, "`duration`"),
+    ({"duration": "long"}, "`duration`"),
+    ({"latents": torch.zeros(2, 50, 16)}, r"`latents` has to have shape \(1, 50, 16\)"),
+    ({"latents": torch.zeros(1, 50, 16), "duration": 2.0}, "`latents` has 50 frames, but `duration`"),
+    ({"num_waveforms_per_prompt": 0}, "`num_waveforms_per_prompt`"),
+    ({"num_waveforms_per_prompt": 2, "generator": [seed()]}, "1 generators for 2 waveforms"),
+    ({"output_type": "wav"}, "`output_type`"),
+    ({"callback_on_step_end_tensor_inputs": ["x"]}, "callback_on_step_end_tensor_inputs"),
+    ({"num_inference_steps": 0}, "`num_inference_steps`"),
+    ({"drums": beat(), "separate_drums": True}, "separate_drums"),
+]
+
+
+@pytest.mark.parametrize("inputs, message", BAD_INPUTS)
+def test_bad_input_says_what_is_wrong(pipe, inputs, message):
+    if message is None:
+        latents(pipe, **inputs)
+        return
+    with pytest.raises(ValueError, match=message):
+        latents(pipe, **inputs)
+
+
+def test_absent_files_and_absent_controls(pipe):
+    for control in ({"drums": "absent.wav"}, {"melody": "absent.mid"}, {"chords": "absent.lab"}):
+        with pytest.raises(FileNotFoundError, match="absent"):
+            latents(pipe, "", **control)
+    with pytest.raises(ValueError, match="no melody control. It has: chords, drums"):
+        latents(load_pipeline("chords-drums"), "", melody=NOTES)
+
+
+def test_bfloat16_gives_nearly_the_same(pipe):
+    full = latents(pipe, PROMPTS[0], chords=CHORDS, guidance_scale=2.0)
+    pipe.to(torch.bfloat16)
+    half = latents(pipe, PROMPTS[0], chords=CHORDS, guidance_scale=2.0)
+    assert half.dtype == torch.float32, "the solver's state is float32"
+    assert relative_error(half, full) < 0.1
+    assert pipe(PROMPTS[0], drums=beat(), num_inference_steps=1).audios.isfinite().all()
+
+
+def test_one_type_per_component(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path)
+    loaded = JascoPipeline.from_pretrained(tmp_path, dtype={"transformer": torch.bfloat16, "default": torch.float32})
+    assert (loaded.transformer.dtype, loaded.codec.dtype) == (torch.bfloat16, torch.float32)
+    assert loaded(PROMPTS[0], drums=beat(), num_inference_steps=1).audios.isfinite().all()
+
+
+def test_model_offload_runs_the_codecs_hook_before_encoder_and_decoder(pipe):
+    before = pipe(PROMPTS[0], drums=beat(), num_inference_steps=2, generator=seed()).audios
+    pipe.enable_model_cpu_offload(device="cpu")
+    events = []
+    hook = pipe.codec._hf_hook
+    onload = hook.pre_forward
+    hook.pre_forward = lambda module, *args, **kwargs: (events.append("hook"), onload(module, *args, **kwargs))[1]
+    for name in ("encoder", "decoder"):
+        getattr(pipe.codec, name).register_forward_pre_hook(lambda *_, name=name: events.append(name))
+    after = pipe(PROMPTS[0], drums=beat(), num_inference_steps=2, generator=seed()).audios
+    assert events == ["hook", "encoder", "hook", "decoder"]
+    assert torch.equal(after, before)
+
+
+def test_sequential_offload_leaves_the_codec_out(pipe):
+    before = pipe(PROMPTS[0], drums=beat(), num_inference_steps=2, generator=seed()).audios
+    pipe.enable_sequential_cpu_offload(device="cpu")
+    assert not any(hasattr(module, "_hf_hook") for module in pipe.codec.modules())
+    assert hasattr(pipe.transformer.proj_in, "_hf_hook")
+    after = pipe(PROMPTS[0], drums=beat(), num_inference_steps=2, generator=seed()).audios
+    assert torch.equal(after, before)
+
+
+def test_group_offload_leaves_the_codec_out(pipe):
+    before = pipe(PROMPTS[0], drums=beat(), num_inference_steps=2, generator=seed()).audios
+    pipe.enable_group_offload(torch.device("cpu"), offload_type="leaf_level")
+    assert hasattr(pipe.transformer.proj_in, "_diffusers_hook") and not hasattr(pipe.codec, "_diffusers_hook")
+    after = pipe(PROMPTS[0], drums=beat(), num_inference_steps=2, generator=seed()).audios
+    assert torch.equal(after, before)
+
+
+def test_lora_weights_load_scale_and_unload(pipe, tmp_path):
+    peft = pytest.importorskip("peft")
+    before = latents(pipe, PROMPTS[0])
+    pipe.transformer.add_adapter(peft.LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
+    adapted = latents(pipe, PROMPTS[0])
+    assert relative_error(adapted, before) > 1e-3
+    layers = peft.get_peft_model_state_dict(pipe.transformer)
+    JascoPipeline.save_lora_weights(tmp_path, transformer_lora_layers=layers)
+
+    fresh = load_pipeline("chords-drums-melody")
+    fresh.load_lora_weights(tmp_path)
+    assert relative_error(latents(fresh, PROMPTS[0]), adapted) < 1e-5
+    assert relative_error(latents(fresh, PROMPTS[0], attention_kwargs={"scale": 0.0}), before) < 1e-5
+    fresh.unload_lora_weights()
+    assert torch.equal(latents(fresh, PROMPTS[0]), before)
+
+
+def test_original_layout_takes_its_defaults_from_the_file():
+    pipe = load_pipeline("chords-drums")
+    assert pipe.transformer.controls == ("chords", "drums")
+    assert pipe.transformer.config.skip_connections is True
+    assert pipe.transformer.config.chord_labels[:2] != [] and len(pipe.transformer.config.chord_labels) == 194
+    assert (pipe.transformer.config.latents_mean, pipe.transformer.config.latents_std) == (-0.0074, 4.0102)
+    with pytest.raises(ValueError, match="revision"):
+        JascoPipeline.from_pretrained(pipe_folder(), revision="main", **pipe.components)
+
+
+def pipe_folder():
+    from ..conftest import FIXTURES
+
+    return FIXTURES / "chords-drums"
