@@ -1,0 +1,225 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.utils import logging
+from torch.nn import functional as F
+
+
+logger = logging.get_logger(__name__)
+
+MAX_CHANNELS = 64  # more "channels" than this are samples in the wrong place
+PEAK_CEILING = 10 ** (-1 / 20)  # −1 dBFS
+LIMITER_SECONDS = 0.005  # how early before a peak the limiter begins to turn down, and how late after it ends
+MIN_LOUDNESS_SECONDS = 0.4  # one block of ITU-R BS.1770
+SILENCE_LUFS = -70.0  # the absolute gate of ITU-R BS.1770
+
+
+def load_audio(audio: Any, name: str = "audio") -> tuple[torch.Tensor, int]:
+    r"""
+    Audio from wherever it comes.
+
+    Args:
+        audio (`str`, `os.PathLike`, `tuple` or `dict`):
+            A file that soundfile reads (WAV, FLAC, OGG, MP3, ...), `(waveform, sampling_rate)`, or `{"array":
+            waveform, "sampling_rate": rate}` as in Hugging Face datasets. A waveform is a tensor or array of shape
+            `(samples,)` or `(channels, samples)`; integers are scaled to [-1, 1).
+        name (`str`, defaults to `"audio"`):
+            Name of the argument, for messages.
+
+    Returns:
+        `tuple[torch.Tensor, int]`: the waveform `(channels, samples)` in float32, and its rate in Hz.
+
+    Raises:
+        `FileNotFoundError`: for an absent file.
+        `ValueError`: for a file that is no audio, and for a waveform or rate that can't be one.
+    """
+    if isinstance(audio, (str, os.PathLike)):
+        waveform, rate = _read_file(Path(audio), name)
+    elif isinstance(audio, dict):
+        if not {"array", "sampling_rate"} <= audio.keys():
+            raise ValueError(f"`{name}` has to have the keys 'array' and 'sampling_rate', but has {list(audio)}.")
+        waveform, rate = audio["array"], audio["sampling_rate"]
+    elif isinstance(audio, (tuple, list)) and len(audio) == 2:
+        waveform, rate = audio
+    else:
+        raise ValueError(
+            f"`{name}` has to be a path, (waveform, sampling_rate) or {{'array', 'sampling_rate'}}, but is a"
+            f" {type(audio).__name__}."
+        )
+    return _check_waveform(waveform, name), _check_rate(rate, name)
+
+
+def _read_file(path: Path, name: str) -> tuple[np.ndarray, int]:
+    import soundfile
+
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"`{name}` is no valid path: {error}.") from error
+    if not is_file:
+        if path.exists():
+            raise ValueError(f"`{name}` has to be an audio file, but {path} is a folder.")
+        raise FileNotFoundError(f"`{name}`: there is no file {path}.")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+        raise ValueError(f"`{name}`: {path} can't be read as audio ({error}).") from error
+    return samples.T, rate
+
+
+def _check_waveform(waveform: Any, name: str) -> torch.Tensor:
+    if torch.is_tensor(waveform):
+        waveform = waveform.detach().cpu()
+    else:
+        try:
+            array = np.asarray(waveform)
+            if array.dtype == object:
+                raise TypeError("elements of different types or lengths")
+            waveform = torch.from_numpy(np.ascontiguousarray(array))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"The waveform of `{name}` is no array of numbers ({error}).") from error
+    shape = tuple(waveform.shape)
+    if waveform.ndim not in (1, 2) or (waveform.ndim == 2 and shape[0] > MAX_CHANNELS):
+        raise ValueError(f"The waveform of `{name}` has to be (samples,) or (channels, samples), but has shape {shape}.")
+    if waveform.numel() == 0:
+        raise ValueError(f"The waveform of `{name}` is empty: its shape is {shape}.")
+    if waveform.is_complex() or waveform.dtype == torch.bool:
+        raise ValueError(f"The waveform of `{name}` has to hold real numbers, but is {waveform.dtype}.")
+    if not waveform.is_floating_point():
+        info = torch.iinfo(waveform.dtype)
+        offset = (info.max + 1) / 2 if info.min == 0 else 0
+        waveform = (waveform.double() - offset) / (info.max + 1 - offset)
+    waveform = waveform.float()
+    if not waveform.isfinite().all():
+        raise ValueError(f"The waveform of `{name}` has values that are not finite (NaN or infinite).")
+    return waveform if waveform.ndim == 2 else waveform[None]
+
+
+def _check_rate(rate: Any, name: str) -> int:
+    try:
+        whole = int(rate)
+        valid = whole == rate and whole > 0
+    except (TypeError, ValueError, OverflowError):
+        valid = False
+    if not valid:
+        raise ValueError(f"The sampling rate of `{name}` has to be a positive whole number of Hz, but is {rate!r}.")
+    return whole
+
+
+def resample(waveform: torch.Tensor, from_rate: int, to_rate: int) -> torch.Tensor:
+    r"""
+    Band-limited resampling, with the filter of `julius.resample_frac`, which the original uses.
+
+    Args:
+        waveform (`torch.Tensor` of shape `(..., samples)`): audio.
+        from_rate (`int`): its rate in Hz.
+        to_rate (`int`): the new rate in Hz.
+
+    Returns:
+        `torch.Tensor` of shape `(..., samples * to_rate / from_rate)`.
+    """
+    if from_rate == to_rate:
+        return waveform
+    from torchaudio.functional import resample
+
+    return resample(waveform, from_rate, to_rate, lowpass_filter_width=24, rolloff=0.945)
+
+
+def export_audio(
+    audio: torch.Tensor | np.ndarray,
+    path: str | os.PathLike,
+    sampling_rate: int,
+    loudness: float | None = None,
+) -> Path:
+    r"""
+    Writes one waveform as 24-bit WAV or FLAC. The file appears whole or not at all.
+
+    Args:
+        audio (`torch.Tensor` or `np.ndarray` of shape `(channels, samples)` or `(samples,)`):
+            Audio in [-1, 1].
+        path (`str` or `os.PathLike`):
+            File name that ends in `.wav` or `.flac`.
+        sampling_rate (`int`):
+            Rate in Hz.
+        loudness (`float`, *optional*):
+            Loudness to normalise to, in LUFS (ITU-R BS.1770), such as -14; peaks above −1 dBFS are then limited. This
+            is for users of the original's `audio_write(strategy="loudness")`. Silence and audio shorter than 0.4 s,
+            which have no defined loudness, are left as loud as they are, with a warning. By default samples are written
+            as they are, and those beyond ±1 clipped, with a warning.
+
+    Returns:
+        `Path`: the file.
+
+    Raises:
+        `ValueError`: for another ending, and for audio, a rate or a loudness that can't be one.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".wav", ".flac"):
+        raise ValueError(f"`path` has to end in .wav or .flac, but is {path}.")
+    audio, rate = load_audio((audio, sampling_rate))
+    if loudness is not None:
+        audio = _limit_peaks(_normalize_loudness(audio, rate, loudness), rate)
+    peak = float(audio.abs().max())
+    if peak > 1:
+        logger.warning(f"{path}: samples reach {peak:.2f}; what exceeds ±1 is clipped. Set `loudness` to avoid it.")
+        audio = audio.clamp(-1, 1)
+
+    import soundfile
+
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}", suffix=path.suffix)
+    os.close(handle)
+    try:
+        soundfile.write(temporary, audio.T.numpy(), rate, subtype="PCM_24", format=path.suffix[1:].upper())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are for their owner alone
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path
+
+
+def _normalize_loudness(audio: torch.Tensor, rate: int, loudness: float) -> torch.Tensor:
+    if not isinstance(loudness, (int, float)) or not SILENCE_LUFS <= loudness <= 0:
+        raise ValueError(f"`loudness` has to be between {SILENCE_LUFS} and 0 LUFS, but is {loudness!r}.")
+    if audio.shape[-1] < MIN_LOUDNESS_SECONDS * rate:
+        logger.warning(f"`loudness` is not set: audio of less than {MIN_LOUDNESS_SECONDS} s has no defined loudness.")
+        return audio
+    from torchaudio.functional import loudness as measure_loudness
+
+    measured = float(measure_loudness(audio, rate))
+    if not measured > SILENCE_LUFS:
+        logger.warning("`loudness` is not set: the audio is silent.")
+        return audio
+    return audio * 10 ** ((loudness - measured) / 20)
+
+
+def _limit_peaks(audio: torch.Tensor, rate: int) -> torch.Tensor:
+    """Turns the level down around samples above the ceiling, smoothly, and leaves the rest as it is."""
+    gain = (PEAK_CEILING / audio.abs().amax(dim=0).clamp(min=PEAK_CEILING))[None]
+    if gain.min() == 1:
+        return audio
+    reach = max(1, round(LIMITER_SECONDS * rate))
+    # The mean of minima over windows that all contain a sample is never above what this sample needs.
+    lowest = -F.max_pool1d(-gain, 2 * reach + 1, stride=1, padding=reach)
+    smooth = F.avg_pool1d(F.pad(lowest, (reach, reach), mode="replicate"), 2 * reach + 1, stride=1)
+    return (audio * smooth).clamp(-PEAK_CEILING, PEAK_CEILING)

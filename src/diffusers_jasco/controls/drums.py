@@ -1,0 +1,93 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Drum recordings → drum latents per frame."""
+
+import os
+from typing import Any
+
+import torch
+from diffusers.utils import logging
+from torch.nn import functional as F
+
+from ..audio import load_audio, resample
+
+
+logger = logging.get_logger(__name__)
+
+
+def is_drums(value: Any) -> bool:
+    """
+    Whether `value` is one drum recording (a path, `(waveform, sampling_rate)`, or a dictionary with `"array"`), and not a
+    list with one (or `None`) per prompt.
+    """
+    if isinstance(value, tuple):
+        return len(value) == 2 and not isinstance(value[0], (str, os.PathLike, dict, tuple)) and value[0] is not None
+    return isinstance(value, (str, os.PathLike, dict))
+
+
+def prepare_drums(drums: Any, sampling_rate: int, num_samples: int) -> torch.Tensor:
+    r"""
+    A drum recording as the codec takes it: resampled, mixed to mono, and cut or padded with silence at its end, as in the
+    original.
+
+    Args:
+        drums (`str`, `os.PathLike`, `tuple` or `dict`):
+            Any recording that [`~audio.load_audio`] reads.
+        sampling_rate (`int`):
+            The codec's rate in Hz.
+        num_samples (`int`):
+            Length of the music in samples.
+
+    Returns:
+        `torch.Tensor` of shape `(1, num_samples)`: the waveform.
+
+    Raises:
+        `ValueError`, `FileNotFoundError`: as [`~audio.load_audio`].
+    """
+    waveform, rate = load_audio(drums, name="drums")
+    waveform = resample(waveform, rate, sampling_rate).mean(dim=0, keepdim=True)
+    surplus = waveform.shape[-1] - num_samples
+    if surplus > 0:
+        logger.warning(
+            f"`drums` has {waveform.shape[-1] / sampling_rate:.2f} s, the music {num_samples / sampling_rate:g} s: the last"
+            f" {surplus / sampling_rate:.2f} s of drums are not used."
+        )
+    return F.pad(waveform[:, :num_samples], (0, max(0, -surplus)))
+
+
+def encode_drums(codec: torch.nn.Module, waveform: torch.Tensor, blur: int = 3) -> torch.Tensor:
+    r"""
+    The model's drum condition: what the first codebook keeps of the drums, averaged over groups of `blur` frames (§3.2 of
+    the paper: enough for the rhythm, too little for the sound).
+
+    Args:
+        codec ([`~transformers.EncodecModel`]):
+            The codec.
+        waveform (`torch.Tensor` of shape `(batch, 1, samples)`):
+            Drums at the codec's rate.
+        blur (`int`, defaults to `3`):
+            Frames per group; a last group that is not full is completed by reflection.
+
+    Returns:
+        `torch.Tensor` of shape `(batch, frames, latent_dim)`: drum latents.
+    """
+    codebook = codec.quantizer.layers[0]
+    latents = codebook.decode(codebook.encode(codec.encoder(waveform)))  # (batch, latent_dim, frames)
+    batch, channels, frames = latents.shape
+    missing = -frames % blur
+    if missing:
+        latents = F.pad(latents, (0, missing), mode="reflect")
+    latents = latents.reshape(batch, channels, -1, blur).mean(dim=-1)
+    return latents.repeat_interleave(blur, dim=-1)[..., :frames].transpose(1, 2)
