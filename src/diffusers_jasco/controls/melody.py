@@ -1,0 +1,370 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Melodies in any form → a matrix with one semitone per frame."""
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.utils import logging
+from torch.nn import functional as F
+
+from .midi import load_midi
+
+
+logger = logging.get_logger(__name__)
+
+MELODY_BINS = 53
+LOWEST_PITCH = 43  # MIDI number of bin 0: G2
+HIGHEST_PITCH = LOWEST_PITCH + MELODY_BINS - 1  # B6
+# Frames a second of the original's extractor, rounded down as the original does (22050 / 256 = 86.13).
+SALIENCE_RATE = 86
+
+_NAME = re.compile(r"([A-Ga-g])([#♯b♭]*)(-?\d{1,2})")
+_SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_READABLE = ".mid, .midi, .npz, .th and .pt"
+
+
+def is_melody(value: Any) -> bool:
+    """
+    Whether `value` is one melody (a path, a matrix or a list of notes), and not a list with one (or `None`) per prompt.
+    """
+    if isinstance(value, (str, os.PathLike, np.ndarray, torch.Tensor)):
+        return True
+    return isinstance(value, (list, tuple)) and len(value) > 0 and all(_is_note(note) for note in value)
+
+
+def _is_note(value: Any) -> bool:
+    if not isinstance(value, (list, tuple)) or len(value) != 3:
+        return False
+    return all(isinstance(item, (int, float, np.number)) for item in value[1:]) and isinstance(
+        value[0], (str, int, float, np.number)
+    )
+
+
+def read_melody(melody: Any, num_frames: int, frame_rate: float) -> torch.Tensor:
+    r"""
+    A melody in any of the forms that the functions below read, chosen by what it is: a path by its ending, a matrix, or a
+    list of notes.
+
+    Args:
+        melody (`str`, `os.PathLike`, `torch.Tensor`, `np.ndarray` or `list`):
+            The melody.
+        num_frames (`int`):
+            Frames of the music.
+        frame_rate (`float`):
+            Frames a second.
+
+    Returns:
+        `torch.Tensor` of shape `(num_frames, 53)`: 1 where a semitone from G2 (bin 0, MIDI 43) to B6 sounds, at most one
+        per frame.
+
+    Raises:
+        `ValueError`: for what is no melody.
+        `FileNotFoundError`: for an absent file.
+    """
+    if isinstance(melody, (str, os.PathLike)):
+        suffix = Path(melody).suffix.lower()
+        if suffix in (".mid", ".midi"):
+            return melody_from_midi(melody, num_frames, frame_rate)
+        if suffix == ".npz":
+            return melody_from_npz(melody, num_frames, frame_rate)
+        if suffix in (".th", ".pt"):
+            return melody_from_tensor_file(melody, num_frames)
+        raise ValueError(f"`melody` files have to end in {_READABLE}, but this is {os.fspath(melody)!r}.")
+    if isinstance(melody, (torch.Tensor, np.ndarray)):
+        return melody_from_matrix(melody, num_frames)
+    if isinstance(melody, (list, tuple)):
+        return melody_from_notes(melody, num_frames, frame_rate)
+    raise ValueError(
+        f"`melody` has to be a path ({_READABLE}), a matrix (53, frames) or notes [(pitch, start, end), ...], but is a"
+        f" {type(melody).__name__}."
+    )
+
+
+def melody_from_matrix(matrix: torch.Tensor | np.ndarray, num_frames: int) -> torch.Tensor:
+    r"""
+    A matrix at the model's frame rate, as it is. Missing frames are silent, surplus ones are cut with a warning.
+
+    Args:
+        matrix (`torch.Tensor` or `np.ndarray` of shape `(53, frames)` or `(frames, 53)`):
+            The melody; a square one is taken as `(53, frames)`. Models are trained on at most one 1 per frame; other
+            values are used with a warning.
+        num_frames (`int`):
+            Frames of the music.
+
+    Returns:
+        `torch.Tensor` of shape `(num_frames, 53)`.
+
+    Raises:
+        `ValueError`: for another shape, and for values that are not finite.
+    """
+    try:
+        matrix = torch.as_tensor(matrix).detach().cpu()
+        if matrix.is_complex():
+            raise TypeError("complex numbers")
+        matrix = matrix.float()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"The matrix of `melody` does not hold real numbers ({error}).") from error
+    if matrix.ndim != 2 or MELODY_BINS not in matrix.shape or 0 in matrix.shape:
+        raise ValueError(
+            f"The matrix of `melody` has to be ({MELODY_BINS}, frames) or (frames, {MELODY_BINS}), but has shape"
+            f" {tuple(matrix.shape)}."
+        )
+    if not matrix.isfinite().all():
+        raise ValueError("The matrix of `melody` has values that are not finite (NaN or infinite).")
+    if matrix.shape == (MELODY_BINS, MELODY_BINS):
+        logger.warning(f"The matrix of `melody` is square: it is taken as ({MELODY_BINS}, frames).")
+    matrix = matrix.T if matrix.shape[0] == MELODY_BINS else matrix
+    if not ((matrix == 0) | (matrix == 1)).all() or (matrix.sum(dim=1) > 1).any():
+        logger.warning("The matrix of `melody` is not one-hot: models are trained on at most one 1 per frame.")
+
+    surplus = matrix.shape[0] - num_frames
+    if surplus > 0:
+        logger.warning(f"`melody` has {matrix.shape[0]} frames, the music {num_frames}: the last {surplus} are not used.")
+    return F.pad(matrix[:num_frames], (0, 0, 0, max(0, -surplus))).contiguous()
+
+
+def melody_from_npz(path: str | os.PathLike, num_frames: int, frame_rate: float) -> torch.Tensor:
+    r"""
+    A salience map of the original's extractor: interpolated to the model's frames, and of each frame the strongest
+    semitone, or none where nothing passed the extractor's threshold, exactly as the original's data loader does.
+
+    Args:
+        path (`str` or `os.PathLike`):
+            `.npz` file with `salience` of shape `(53, frames)`, 86 frames a second.
+        num_frames (`int`):
+            Frames of the music.
+        frame_rate (`float`):
+            Frames a second.
+
+    Returns:
+        `torch.Tensor` of shape `(num_frames, 53)`.
+
+    Raises:
+        `FileNotFoundError`: for an absent file.
+        `ValueError`: for a file without such an array.
+    """
+    path = _existing(path)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            salience = torch.from_numpy(arrays["salience"].astype(np.float32))
+    # A broken archive makes numpy and zipfile fail in many ways.
+    except Exception as error:
+        raise ValueError(f"`melody`: {path} can't be read as salience ({type(error).__name__}: {error}).") from error
+    if salience.ndim != 2 or salience.shape[0] != MELODY_BINS:
+        raise ValueError(f"`melody`: the salience in {path} has to be ({MELODY_BINS}, frames), not {salience.shape}.")
+    if not salience.isfinite().all():
+        raise ValueError(f"`melody`: the salience in {path} has values that are not finite.")
+
+    used = int(num_frames / frame_rate * SALIENCE_RATE)
+    if salience.shape[1] > used:
+        surplus = (salience.shape[1] - used) / SALIENCE_RATE
+        logger.warning(f"`melody`: {path} is longer than the music: its last {surplus:.2f} s are not used.")
+    salience = salience[:, :used]
+    if salience.shape[1] <= SALIENCE_RATE / frame_rate:
+        return torch.zeros(num_frames, MELODY_BINS)
+    salience = F.interpolate(salience[None], scale_factor=frame_rate / SALIENCE_RATE, mode="linear")[0]
+    salience = F.pad(salience[:, :num_frames], (0, max(0, num_frames - salience.shape[1])))
+    melody = F.one_hot(salience.argmax(dim=0), MELODY_BINS) * (salience.T != 0)
+    return melody.float()
+
+
+def melody_from_tensor_file(path: str | os.PathLike, num_frames: int) -> torch.Tensor:
+    r"""
+    A matrix that was saved with `torch.save`, as the original's demo takes it. Only tensors are read: nothing in the file
+    is executed.
+
+    Args:
+        path (`str` or `os.PathLike`): `.th` or `.pt` file.
+        num_frames (`int`): frames of the music.
+
+    Returns:
+        `torch.Tensor` of shape `(num_frames, 53)`, as [`melody_from_matrix`].
+
+    Raises:
+        `FileNotFoundError`: for an absent file.
+        `ValueError`: for a file that does not hold one tensor of the right shape.
+    """
+    path = _existing(path)
+    try:
+        matrix = torch.load(path, map_location="cpu", weights_only=True)
+    # A broken file makes torch and pickle fail in many ways; one that wants code to be run is refused.
+    except Exception as error:
+        raise ValueError(f"`melody`: {path} can't be read as a tensor ({type(error).__name__}).") from error
+    if not torch.is_tensor(matrix):
+        raise ValueError(f"`melody`: {path} has to hold a tensor, but holds a {type(matrix).__name__}.")
+    return melody_from_matrix(matrix, num_frames)
+
+
+def melody_from_notes(notes: Sequence[tuple[str | float, float, float]], num_frames: int, frame_rate: float) -> torch.Tensor:
+    r"""
+    Notes `(pitch, start, end)`. A note sounds in the frames that begin within it, and in at least one. Where several
+    sound, the highest is the melody; notes outside G2 ... B6 are moved by octaves; what is beyond the end of the music is
+    cut; each of the three with a warning.
+
+    Args:
+        notes (`list` of `(pitch, start, end)`):
+            Pitch as MIDI number or name (`60`, `"C4"`, `"F#5"`, `"Bb3"`), start and end in seconds.
+        num_frames (`int`):
+            Frames of the music.
+        frame_rate (`float`):
+            Frames a second.
+
+    Returns:
+        `torch.Tensor` of shape `(num_frames, 53)`.
+
+    Raises:
+        `ValueError`: for an unknown pitch, a negative or non-finite time, or an end that is not after the start.
+    """
+    parsed, folded, late, duration = [], 0, 0, num_frames / frame_rate
+    for position, note in enumerate(notes):
+        if not isinstance(note, (list, tuple)) or len(note) != 3:
+            raise ValueError(f"`melody`: note {position} has to be (pitch, start, end), but is {_short(note)}.")
+        pitch = _parse_pitch(note[0], position)
+        start, end = (_parse_time(value, position) for value in note[1:])
+        if not end > start:
+            raise ValueError(f"`melody`: note {position} has to end after its start ({start} s), but ends at {end} s.")
+        inside = pitch
+        if pitch < LOWEST_PITCH:
+            inside += 12 * math.ceil((LOWEST_PITCH - pitch) / 12)
+        elif pitch > HIGHEST_PITCH:
+            inside -= 12 * math.ceil((pitch - HIGHEST_PITCH) / 12)
+        folded += inside != pitch
+        # The tolerance is for times such as 0.58 s, which is frame 28.999999999999996.
+        first, last = (math.ceil(min(time, duration) * frame_rate - 1e-6) for time in (start, end))
+        last = max(last, first + 1)
+        late += end > duration + 0.5 / frame_rate
+        parsed.append((inside, first, last))
+
+    matrix = torch.zeros(num_frames, MELODY_BINS)
+    overlapping = 0
+    for pitch, first, last in sorted(parsed):
+        overlapping += bool(matrix[first:last].any())
+        matrix[first:last] = 0
+        matrix[first:last, pitch - LOWEST_PITCH] = 1
+    if folded:
+        logger.warning(f"`melody`: {folded} note(s) outside G2 ... B6 were moved by octaves.")
+    if overlapping:
+        logger.warning(f"`melody`: {overlapping} note(s) sound together with lower ones, of which the highest is kept.")
+    if late:
+        logger.warning(f"`melody`: {late} note(s) last longer than the music ({duration:g} s) and were cut.")
+    return matrix
+
+
+def melody_from_midi(
+    path: str | os.PathLike, num_frames: int, frame_rate: float, track: str | int | None = None
+) -> torch.Tensor:
+    r"""
+    One track of a MIDI file. What was chosen is reported where there is a choice.
+
+    Args:
+        path (`str` or `os.PathLike`):
+            MIDI file.
+        num_frames (`int`):
+            Frames of the music.
+        frame_rate (`float`):
+            Frames a second.
+        track (`str` or `int`, *optional*):
+            Name or index (as the file orders its instruments) of the track; by default the highest one on average, drums
+            excepted.
+
+    Returns:
+        `torch.Tensor` of shape `(num_frames, 53)`, as [`melody_from_notes`].
+
+    Raises:
+        `ImportError`: without the package pretty_midi.
+        `FileNotFoundError`: for an absent file.
+        `ValueError`: for a file that is no MIDI, one without notes, and an unknown track.
+    """
+    tracks = load_midi(path, "melody").instruments
+    pitched = [i for i, instrument in enumerate(tracks) if instrument.notes and not instrument.is_drum]
+    if not pitched:
+        raise ValueError(f"`melody`: {os.fspath(path)} has no track with notes (drums do not count).")
+    names = [f"{i} {instrument.name!r}" for i, instrument in enumerate(tracks)]
+    if track is None:
+        index = max(pitched, key=lambda i: sum(note.pitch for note in tracks[i].notes) / len(tracks[i].notes))
+        if len(pitched) > 1:
+            logger.warning(f"`melody`: of the tracks {', '.join(names)} the highest, {names[index]}, is the melody.")
+    elif isinstance(track, str):
+        found = [i for i in pitched if tracks[i].name == track]
+        if not found:
+            raise ValueError(f"`melody`: there is no track {track!r} with notes, but {', '.join(names)}.")
+        index = found[0]
+    else:
+        index = track
+        if index not in pitched:
+            raise ValueError(f"`melody`: there is no track {track!r} with notes, but {', '.join(names)}.")
+    notes = [(note.pitch, max(0.0, note.start), note.end) for note in tracks[index].notes if note.end > note.start]
+    return melody_from_notes(notes, num_frames, frame_rate)
+
+
+def melody_to_notes(matrix: torch.Tensor, frame_rate: float) -> list[tuple[int, float, float]]:
+    r"""
+    The notes of a melody matrix: runs of frames with the same semitone.
+
+    Args:
+        matrix (`torch.Tensor` of shape `(frames, 53)`): the melody.
+        frame_rate (`float`): frames a second.
+
+    Returns:
+        `list` of `(MIDI number, start, end)`, in seconds. Repeated notes without a rest between them become one.
+    """
+    bins = torch.where(matrix.any(dim=1), matrix.argmax(dim=1), -1).cpu()
+    values, lengths = torch.unique_consecutive(bins, return_counts=True)
+    ends = lengths.cumsum(0)
+    runs = zip(values.tolist(), (ends - lengths).tolist(), ends.tolist())
+    return [(LOWEST_PITCH + value, first / frame_rate, last / frame_rate) for value, first, last in runs if value >= 0]
+
+
+def _existing(path: str | os.PathLike) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"`melody`: there is no file {path}.")
+    return path
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _parse_pitch(pitch: Any, position: int) -> int:
+    number = None
+    if isinstance(pitch, str):
+        match = _NAME.fullmatch(pitch.strip())
+        if match and len(match[2]) <= 2:
+            accidentals = sum(1 if sign in "#♯" else -1 for sign in match[2])
+            number = 12 * (int(match[3]) + 1) + _SEMITONES[match[1].upper()] + accidentals
+    elif isinstance(pitch, (int, float, np.number)) and not isinstance(pitch, bool) and pitch == pitch:
+        if abs(pitch) <= 127 and int(pitch) == pitch:
+            number = int(pitch)
+    if number is None or not 0 <= number <= 127:
+        raise ValueError(
+            f"`melody`: the pitch of note {position} has to be a MIDI number from 0 to 127 or a name such as 'C4', 'F#5' or"
+            f" 'Bb3', but is {_short(pitch)}."
+        )
+    return number
+
+
+def _parse_time(value: Any, position: int) -> float:
+    if not isinstance(value, (int, float, np.number)) or not math.isfinite(value) or value < 0:
+        raise ValueError(f"`melody`: times of note {position} have to be seconds from 0 on, but one is {_short(value)}.")
+    return float(value)
