@@ -22,7 +22,7 @@ import yaml
 from diffusers.utils import logging
 from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
 
-from ..controls.chords import default_chord_labels
+from ..controls.chord_labels import default_chord_labels
 from ..models.transformer_jasco import JascoTransformerModel
 from ..schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
 

@@ -26,7 +26,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils.peft_utils import apply_lora_scale
 from torch import nn
 
-from ..controls.chords import default_chord_labels
+from ..controls.chord_labels import default_chord_labels
 from ..controls.melody import MELODY_BINS
 
 

@@ -1,0 +1,475 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Chord progressions in any form → one chord id per frame."""
+
+import json
+import math
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.utils import logging
+
+from .chord_labels import NO_CHORD, NOTES, default_chord_labels, nearest_to_notes, normalize_chord, parse_chord, to_harte
+from .midi import load_midi
+
+
+logger = logging.get_logger(__name__)
+
+Chords = list[tuple[str, float]]
+
+_READABLE = ".lab, .jams, .mid and .midi"
+# Files by these endings are meant as files, even if nothing reads them.
+_AUDIO = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac", ".aiff")
+_NUMERAL = re.compile(r"([#b]?)(VII|VI|IV|V|III|II|I|vii|vi|iv|v|iii|ii|i)(.*)")
+_NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII")
+_SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
+# Notes of a MIDI chord that begin or end this close together, in seconds, do so at once.
+_ROLLED = 0.05
+
+
+def is_chord_progression(value: Any) -> bool:
+    """Whether `value` is one progression, and not a list with one (or `None`) per prompt."""
+    if isinstance(value, (str, os.PathLike)):
+        return True
+    return isinstance(value, (list, tuple)) and (len(value) == 0 or any(_is_pair(item) for item in value))
+
+
+def _is_pair(value: Any) -> bool:
+    if not isinstance(value, (list, tuple)) or len(value) != 2 or not isinstance(value[0], str):
+        return False
+    return isinstance(value[1], (int, float, np.number)) or (torch.is_tensor(value[1]) and value[1].numel() == 1)
+
+
+def read_chords(chords: Any, labels: Sequence[str] | None = None, duration: float | None = None) -> Chords:
+    r"""
+    A progression in any of the forms that the functions below read, chosen by what it is, with its chords spelled as in the
+    vocabulary and its times in order.
+
+    - Chords that the vocabulary does not have become the nearest that it has, with a warning that says what is lost.
+    - Unsorted chords are sorted, with a warning.
+    - Of chords that start before 0 the last one starts at 0, unless another one does; with a warning.
+    - Chords that start after the end are not used, with a warning.
+    - Of chords that start at the same time the last one in the list is used, with a warning.
+
+    Args:
+        chords (`list` of `(label, start)`, `str` or `os.PathLike`):
+            Labels with their starts in seconds, a text as [`chords_from_text`] or [`chords_from_tuples`] read it, or a
+            `.lab`, `.jams` or `.mid` file. An empty list or text is no progression.
+        labels (`Sequence[str]`, *optional*):
+            The vocabulary, by default [`~controls.chord_labels.default_chord_labels`].
+        duration (`float`, *optional*):
+            Length of the music in seconds.
+
+    Returns:
+        `list` of `(label, start)`.
+
+    Raises:
+        `ValueError`: for what is no progression, with the position of an unknown chord or impossible time.
+        `FileNotFoundError`: for an absent file.
+    """
+    labels = default_chord_labels() if labels is None else labels
+    if isinstance(chords, (str, os.PathLike)):
+        chords = _read_text_or_file(chords)
+    if not isinstance(chords, (list, tuple)):
+        raise ValueError(
+            f"`chords` has to be a list of (label, start in seconds), a text or a path ({_READABLE}), but is a"
+            f" {type(chords).__name__}."
+        )
+
+    timeline, replaced = [], {}
+    for position, item in enumerate(chords):
+        if not _is_pair(item):
+            raise ValueError(f"`chords`: position {position} has to be (label, start in seconds), but is {_short(item)}.")
+        start = _check_time(item[1], position)
+        try:
+            label, loss = normalize_chord(item[0], labels)
+        except ValueError as error:
+            raise ValueError(f"`chords`: position {position}: {error}") from None
+        if loss is not None:
+            replaced[item[0]] = f"{item[0]} → {label} ({loss})"
+        timeline.append((label, start))
+
+    if replaced:
+        logger.warning(f"`chords`: not in the vocabulary, so replaced by the nearest: {'; '.join(replaced.values())}.")
+    return _order(timeline, duration)
+
+
+def _order(timeline: Chords, duration: float | None) -> Chords:
+    if any(later[1] < earlier[1] for earlier, later in zip(timeline, timeline[1:])):
+        logger.warning("`chords`: the starts are not in order; the chords were sorted by them.")
+    timeline = sorted(timeline, key=lambda chord: chord[1])
+
+    early = [chord for chord in timeline if chord[1] < 0]
+    if early:
+        logger.warning(f"`chords`: {len(early)} chord(s) start before 0; the last one is taken to start at 0.")
+        timeline = [(early[-1][0], 0.0)] + timeline[len(early) :]
+        if len(timeline) > 1 and timeline[1][1] == 0:
+            del timeline[0]
+
+    kept = [chord for chord, following in zip(timeline, [*timeline[1:], None]) if not following or following[1] != chord[1]]
+    if len(kept) < len(timeline):
+        logger.warning(f"`chords`: {len(timeline) - len(kept)} chord(s) start together with a later one, which is used.")
+
+    inside = [chord for chord in kept if duration is None or chord[1] < duration]
+    if len(inside) < len(kept):
+        logger.warning(f"`chords`: {len(kept) - len(inside)} chord(s) start after the end ({duration:g} s) and are not used.")
+    return inside
+
+
+def _read_text_or_file(chords: str | os.PathLike) -> Chords:
+    suffix = os.path.splitext(chords)[1].lower()
+    if isinstance(suffix, str):
+        if suffix == ".lab":
+            return chords_from_lab(chords)
+        if suffix == ".jams":
+            return chords_from_jams(chords)
+        if suffix in (".mid", ".midi"):
+            return chords_from_midi(chords)
+    if not isinstance(chords, str) or suffix in _AUDIO:
+        raise ValueError(f"`chords` files have to end in {_READABLE}, but this is {_short(os.fspath(chords))}.")
+    return chords_from_tuples(chords) if chords.lstrip()[:1] in ("(", "[") else chords_from_text(chords)
+
+
+def chords_to_frames(chords: Chords, labels: Sequence[str], num_frames: int, frame_rate: float) -> torch.Tensor:
+    r"""
+    One chord id per frame: frame i carries the last chord that starts at or before i / `frame_rate` seconds, and no chord
+    (`N`) before the first one, as in the original.
+
+    Args:
+        chords (`list` of `(label, start)`):
+            A progression as [`read_chords`] returns it.
+        labels (`Sequence[str]`):
+            The vocabulary.
+        num_frames (`int`):
+            Number of frames.
+        frame_rate (`float`):
+            Frames a second.
+
+    Returns:
+        `torch.Tensor` of shape `(num_frames,)` and type int64.
+    """
+    ids = np.array([labels.index(NO_CHORD), *(labels.index(label) for label, _ in chords)])
+    starts = np.array([start for _, start in chords])
+    current = np.searchsorted(starts, np.arange(num_frames) / frame_rate, side="right")
+    return torch.from_numpy(ids[current])
+
+
+def chords_from_text(text: str) -> Chords:
+    r"""
+    Chords with their starts in seconds: `"C:0 Am:2.5 F:5 | G:7.5"`. Bar lines are for the eye.
+
+    Raises:
+        `ValueError`: for a chord without a start, with its position.
+    """
+    chords = []
+    for position, word in enumerate(re.split(r"[\s|]+", text.strip(" \t\r\n|"))):
+        if not word:
+            continue
+        label, _, start = word.rstrip(",;").rpartition(":")
+        try:
+            chords.append((label, float(start)))
+        except ValueError:
+            raise ValueError(
+                f"`chords`: position {position}: {_short(word)} has no start in seconds, as in 'C:0 Am:2.5'. Chords in bars"
+                " need a tempo: chords_from_bars(text, bpm=...), or chords_from_roman."
+            ) from None
+    return chords
+
+
+def chords_to_text(chords: Chords) -> str:
+    """The text that [`chords_from_text`] reads as the same progression."""
+    return " ".join(f"{label}:{start!r}" for label, start in chords)
+
+
+def chords_from_tuples(text: str) -> Chords:
+    r"""
+    Chords as the original's demo takes them: `"(C, 0.0), (D, 2.0)"`, with or without brackets and quotes.
+
+    Raises:
+        `ValueError`: for anything else, with its position.
+    """
+    body = text.strip().removeprefix("[").removesuffix("]").strip().rstrip(",").rstrip()
+    if not body:
+        return []
+    if not (body.startswith("(") and body.endswith(")")):
+        raise ValueError(f"`chords`: expected '(C, 0.0), (D, 2.0)', but got {_short(text)}.")
+    chords = []
+    for position, item in enumerate(re.split(r"\)\s*,\s*\(", body[1:-1])):
+        label, _, start = item.rpartition(",")
+        try:
+            chords.append((label.strip().strip("'\""), float(start)))
+        except ValueError:
+            raise ValueError(f"`chords`: position {position} has to be (chord, seconds), but is ({_short(item)}).") from None
+    return chords
+
+
+def chords_from_bars(text: str, bpm: float = 120.0, beats_per_bar: int = 4) -> Chords:
+    r"""
+    Chords in bars: `"C | Am | F G | %"`. The chords of a bar share it equally; `.` holds the chord before for one more
+    share (`"C . . G"` changes on the fourth beat), and a bar with nothing but `%` repeats the bar before.
+
+    Args:
+        text (`str`):
+            The bars.
+        bpm (`float`, defaults to `120`):
+            Beats a minute.
+        beats_per_bar (`int`, defaults to `4`):
+            The metre: 3 for 3/4, 6 for 6/8 (then a beat is a quaver).
+
+    Returns:
+        `list` of `(label, start)`, with labels as they are written.
+
+    Raises:
+        `ValueError`: for an empty bar, a `.` or `%` with nothing before it, and an impossible tempo or metre.
+    """
+    return _lay_out(_split_bars(text), bpm, beats_per_bar)
+
+
+def chords_from_roman(text: str, key: str, bpm: float = 120.0, beats_per_bar: int = 4) -> Chords:
+    r"""
+    Roman numerals in a key: `"ii7 V7 Imaj7"` in `"Bb"`. Bars as in [`chords_from_bars`]; without bar lines each chord is
+    a bar. Capitals are major, small letters minor; `o` and `ø` diminished and half-diminished; accidentals are relative to
+    the key's own scale (`bVII` in major is `VII` in natural minor); `V7/V` is the dominant of V.
+
+    Args:
+        text (`str`):
+            The numerals.
+        key (`str`):
+            `"Bb"`, `"F# minor"` or `"Am"`.
+        bpm (`float`, defaults to `120`):
+            Beats a minute.
+        beats_per_bar (`int`, defaults to `4`):
+            The metre.
+
+    Returns:
+        `list` of `(label, start)`.
+
+    Raises:
+        `ValueError`: for an unknown key or numeral, with its position, and as [`chords_from_bars`].
+    """
+    tonic = parse_chord(re.sub(r"(?i)\s*(major|maj|dur)$", "", str(key).strip()))
+    if tonic is None or tonic.bass or tonic.intervals not in ({0, 4, 7}, {0, 3, 7}):
+        raise ValueError(f"`key` has to be a note and a mode, such as 'Bb' or 'F# minor', but is {_short(key)}.")
+    mode = "minor" if 3 in tonic.intervals else "major"
+    bars = _split_bars(text if "|" in text else " | ".join(text.split()))
+    bars = [[_numeral_to_chord(word, tonic.root, mode) for word in bar] for bar in bars]
+    return _lay_out(bars, bpm, beats_per_bar)
+
+
+def _split_bars(text: str) -> list[list[str]]:
+    text = re.sub(r"\|+", "|", str(text).strip()).strip("|")
+    return [bar.split() for bar in text.split("|")] if text.strip() else []
+
+
+def _lay_out(bars: list[list[str]], bpm: float, beats_per_bar: int) -> Chords:
+    if not isinstance(bpm, (int, float)) or not 1 <= bpm <= 1000:
+        raise ValueError(f"`bpm` has to be between 1 and 1000 beats a minute, but is {bpm!r}.")
+    if not isinstance(beats_per_bar, int) or not 1 <= beats_per_bar <= 64:
+        raise ValueError(f"`beats_per_bar` has to be a whole number from 1 to 64, but is {beats_per_bar!r}.")
+    seconds = beats_per_bar * 60 / bpm
+    chords, before = [], None
+    for number, bar in enumerate(bars):
+        if not bar:
+            raise ValueError(f"`chords`: bar {number + 1} is empty. Write '%' to repeat the bar before, or 'N' for no chord.")
+        if bar == ["%"]:
+            if before is None:
+                raise ValueError("`chords`: there is no bar before the first for '%' to repeat.")
+            bar = before
+        for position, word in enumerate(bar):
+            if word != ".":
+                chords.append((word, (number + position / len(bar)) * seconds))
+            elif not chords:
+                raise ValueError("`chords`: there is no chord before the first for '.' to hold.")
+        before = bar
+    return chords
+
+
+def _numeral_to_chord(word: str, tonic: int, mode: str) -> str:
+    if word in (".", "%", NO_CHORD):
+        return word
+    match = _NUMERAL.fullmatch(word)
+    if match is None:
+        raise ValueError(f"`chords`: {_short(word)} is no Roman numeral such as 'ii7', 'bVII' or 'V7/V'.")
+    quality, _, target = match[3].partition("/")
+    if _NUMERAL.fullmatch(target):
+        of = parse_chord(_numeral_to_chord(target, tonic, mode))
+        if of is None:
+            raise ValueError(f"`chords`: {_short(word)} is a chord of {_short(target)}, which is none.")
+        return _numeral_to_chord(word.partition("/")[0], of.root, "minor" if 3 in of.intervals else "major")
+
+    accidental = {"#": 1, "b": -1, "": 0}[match[1]]
+    root = (tonic + _SCALES[mode][_NUMERALS.index(match[2].upper())] + accidental) % 12
+    if match[2].islower() and not quality.startswith(("o", "°", "ø", "dim", "hdim", "m7b5")):
+        quality = f"m{quality}"
+    bass = f"/{target}" if target else ""
+    label = f"{NOTES[root]}{quality}{bass}"
+    if parse_chord(label) is None:
+        raise ValueError(f"`chords`: {_short(word)} is no Roman numeral such as 'ii7', 'bVII' or 'V7/V'.")
+    return label
+
+
+def chords_from_lab(path: str | os.PathLike) -> Chords:
+    r"""
+    A `.lab` file: lines of start, end (seconds) and chord, usually in the syntax of Harte et al. Gaps between two chords are
+    no chord (`N`); empty lines and those that begin with `#` are skipped.
+
+    Raises:
+        `FileNotFoundError`: for an absent file.
+        `ValueError`: for a line that is none of these, with its number.
+    """
+    segments = []
+    for number, line in enumerate(_read_file(path).splitlines(), start=1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        try:
+            start, end, label = float(words[0]), float(words[1]), words[2]
+            if len(words) > 3 or not start <= end:
+                raise ValueError
+        except (ValueError, IndexError):
+            raise ValueError(
+                f"`chords`: line {number} of {os.fspath(path)} has to be 'start end chord', but is {_short(line)}."
+            ) from None
+        segments.append((start, end, label))
+    return _join_segments(segments)
+
+
+def chords_to_lab(chords: Chords, path: str | os.PathLike, duration: float):
+    """Writes a `.lab` file in the syntax of Harte et al.; the last chord ends at `duration` seconds."""
+    lines = [f"{start!r}\t{end!r}\t{label}\n" for start, end, label in _segments(chords, duration)]
+    Path(path).write_text("".join(lines), encoding="utf-8")
+
+
+def chords_from_jams(path: str | os.PathLike) -> Chords:
+    r"""
+    The first chord annotation of a JAMS file.
+
+    Raises:
+        `FileNotFoundError`: for an absent file.
+        `ValueError`: for a file that is no JAMS, or one without chords.
+    """
+    try:
+        content = json.loads(_read_file(path))
+        annotations = [item for item in content["annotations"] if str(item["namespace"]).startswith("chord")]
+        data = annotations[0]["data"]
+        if isinstance(data, dict):  # the older of the format's two layouts
+            data = [dict(zip(data, values)) for values in zip(*data.values(), strict=True)]
+        segments = [(float(item["time"]), float(item["time"]) + float(item["duration"]), item["value"]) for item in data]
+        if not all(isinstance(label, str) for *_, label in segments):
+            raise TypeError("a chord is no text")
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
+        raise ValueError(
+            f"`chords`: {os.fspath(path)} is no JAMS file with a chord annotation ({type(error).__name__}: {error})."
+        ) from None
+    if len(annotations) > 1:
+        logger.warning(f"`chords`: {os.fspath(path)} has {len(annotations)} chord annotations; the first one is used.")
+    return _join_segments(segments)
+
+
+def chords_to_jams(chords: Chords, path: str | os.PathLike, duration: float):
+    """Writes a JAMS file with one chord annotation; the last chord ends at `duration` seconds."""
+    data = [
+        {"time": start, "duration": end - start, "value": label, "confidence": None}
+        for start, end, label in _segments(chords, duration)
+    ]
+    annotation = {"namespace": "chord", "data": data, "time": 0, "duration": duration, "annotation_metadata": {}, "sandbox": {}}
+    content = {"annotations": [annotation], "file_metadata": {"duration": duration}, "sandbox": {}}
+    Path(path).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _segments(chords: Chords, duration: float) -> list[tuple[float, float, str]]:
+    ends = [*(start for _, start in chords[1:]), duration]
+    return [(start, end, to_harte(label)) for (label, start), end in zip(chords, ends)]
+
+
+def _join_segments(segments: list[tuple[float, float, str]]) -> Chords:
+    chords = []
+    for (start, end, label), following in zip(segments, [*segments[1:], None]):
+        chords.append((label, start))
+        # The tolerance is for times that were rounded when they were written.
+        if following is not None and following[0] > end + 0.01:
+            chords.append((NO_CHORD, end))
+    return chords
+
+
+def chords_from_midi(path: str | os.PathLike, labels: Sequence[str] | None = None) -> Chords:
+    r"""
+    The chords of a MIDI file: at each change, the label that is nearest to the sounding notes of all tracks but drums, or
+    no chord (`N`) in silence.
+
+    Args:
+        path (`str` or `os.PathLike`):
+            MIDI file.
+        labels (`Sequence[str]`, *optional*):
+            The vocabulary.
+
+    Returns:
+        `list` of `(label, start)`.
+
+    Raises:
+        `ImportError`: without the package pretty_midi.
+        `FileNotFoundError`: for an absent file.
+        `ValueError`: for a file that is no MIDI, and one without notes.
+    """
+    tracks = load_midi(path, "chords").instruments
+    notes = [note for track in tracks if not track.is_drum for note in track.notes if note.end > note.start]
+    if not notes:
+        raise ValueError(f"`chords`: {os.fspath(path)} has no notes (drums do not count).")
+    starts, ends, pitches = (np.array([getattr(note, name) for note in notes]) for name in ("start", "end", "pitch"))
+    changes = []
+    for time in np.unique(np.concatenate([starts, ends])):
+        if not changes or time - changes[-1] >= _ROLLED:
+            changes.append(float(time))
+
+    chords = []
+    for start, end in zip(changes, changes[1:]):
+        middle = (start + end) / 2
+        sounding = pitches[(starts <= middle) & (ends > middle)]
+        label = NO_CHORD
+        if len(sounding):
+            label = nearest_to_notes(frozenset(int(pitch) % 12 for pitch in sounding), int(sounding.min()) % 12, labels)
+        if not chords or chords[-1][0] != label:
+            chords.append((label, start))
+    return [*chords, (NO_CHORD, changes[-1])]
+
+
+def _read_file(path: str | os.PathLike) -> str:
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise FileNotFoundError(f"`chords`: there is no file {path}.")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"`chords`: {path} is no text in UTF-8 ({error}).") from None
+
+
+def _check_time(value: Any, position: int) -> float:
+    try:
+        time = float(value)
+    except (OverflowError, TypeError, ValueError, RuntimeError):
+        time = math.nan
+    if not math.isfinite(time):
+        raise ValueError(f"`chords`: position {position}: the start has to be a finite number of seconds, but is {value!r}.")
+    return time
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
