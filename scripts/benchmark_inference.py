@@ -65,7 +65,9 @@ def make_products(shapes: list[tuple[int, ...]], device: str, dtype: torch.dtype
     return run
 
 
-def measure_pairs(step: Callable[[], None], products: Callable[[], None], pairs: int, device: str) -> tuple[float, ...]:
+def measure_pairs(
+    step: Callable[[], None], products: Callable[[], None], pairs: int, device: str
+) -> tuple[float, ...]:
     """Medians of the step's seconds, the products' seconds, and of their ratio, pair by pair."""
 
     def seconds(function: Callable[[], None]) -> float:
@@ -102,8 +104,10 @@ def benchmark_step(args: argparse.Namespace):
         "melody": torch.zeros(BRANCHES, frames, 53, device=args.device),
     }
     shapes = matrix_products(model, BRANCHES, frames, args.tokens)
-    print(f"{size:.0f}M parameters, {BRANCHES} x {frames} frames, {args.tokens} tokens, {args.device},"
-          f" {torch.get_num_threads()} threads, median of {args.pairs} pairs")
+    print(
+        f"{size:.0f}M parameters, {BRANCHES} x {frames} frames, {args.tokens} tokens, {args.device},"
+        f" {torch.get_num_threads()} threads, median of {args.pairs} pairs"
+    )
     print("| step | step, s | bare products, s | ratio | peak memory, GB |")
     print("| --- | --- | --- | --- | --- |")
 

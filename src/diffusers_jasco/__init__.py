@@ -37,9 +37,7 @@ __all__ = [
 # Diffusers loads components from libraries that it knows only, and finds their load methods by the names of these two
 # classes in the library's namespace.
 _METHODS = ["save_pretrained", "from_pretrained"]
-LOADABLE_CLASSES.setdefault(
-    "diffusers_jasco", {ModelMixin.__name__: _METHODS, SchedulerMixin.__name__: _METHODS}
-)
+LOADABLE_CLASSES.setdefault("diffusers_jasco", {ModelMixin.__name__: _METHODS, SchedulerMixin.__name__: _METHODS})
 # `DiffusionPipeline.from_pretrained`, `AutoModel` and the schedulers' `compatibles` look classes up by name on diffusers.
 for _class in (JascoPipeline, JascoTransformerModel, FlowMatchEulerScheduler, FlowMatchDopri5Scheduler):
     setattr(diffusers, _class.__name__, _class)

@@ -98,7 +98,9 @@ def _check_waveform(waveform: Any, name: str) -> torch.Tensor:
             raise ValueError(f"The waveform of `{name}` is no array of numbers ({error}).") from error
     shape = tuple(waveform.shape)
     if waveform.ndim not in (1, 2) or (waveform.ndim == 2 and shape[0] > MAX_CHANNELS):
-        raise ValueError(f"The waveform of `{name}` has to be (samples,) or (channels, samples), but has shape {shape}.")
+        raise ValueError(
+            f"The waveform of `{name}` has to be (samples,) or (channels, samples), but has shape {shape}."
+        )
     if waveform.numel() == 0:
         raise ValueError(f"The waveform of `{name}` is empty: its shape is {shape}.")
     if waveform.is_complex() or waveform.dtype == torch.bool:

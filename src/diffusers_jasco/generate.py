@@ -40,7 +40,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="float32")
 
     controls = parser.add_argument_group("controls")
-    controls.add_argument("--chords", help="'C:0 Am:2.5', a .lab, .jams or .mid file, or with --bpm bars: 'C | Am | F | G'")
+    controls.add_argument(
+        "--chords", help="'C:0 Am:2.5', a .lab, .jams or .mid file, or with --bpm bars: 'C | Am | F | G'"
+    )
     controls.add_argument("--bpm", type=float, help="tempo of --chords in bars")
     controls.add_argument("--beats_per_bar", type=int, default=4, help="metre of --chords in bars")
     controls.add_argument("--key", help="key of --chords in Roman numerals, such as Bb or Am")
@@ -52,7 +54,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     sampling.add_argument("--scheduler", choices=["euler", "dopri5"], help="by default the checkpoint's")
     sampling.add_argument("--steps", type=int, help="steps of the solver; by default the checkpoint's")
     sampling.add_argument("--guidance_scale", type=float, help="weight of all conditions; by default the checkpoint's")
-    sampling.add_argument("--text_guidance_scale", type=float, help="weight of the text only; by default the checkpoint's")
+    sampling.add_argument(
+        "--text_guidance_scale", type=float, help="weight of the text only; by default the checkpoint's"
+    )
     sampling.add_argument("--num_waveforms", type=int, default=1, help="number of versions")
     sampling.add_argument("--seed", type=int, default=0, help="the same seed gives the same music")
     sampling.add_argument("--latents", help="noise to start from: .safetensors with a tensor `latents`")

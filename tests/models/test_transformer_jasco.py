@@ -162,7 +162,13 @@ def test_post_norm_block_is_the_originals():
         torch.testing.assert_close(block(hidden_states, text), x, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("options, message", [({"num_layers": 3, "skip_connections": True}, "even"), ({"num_attention_heads": 1, "attention_head_dim": 7}, "even")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"num_layers": 3, "skip_connections": True}, "even"),
+        ({"num_attention_heads": 1, "attention_head_dim": 7}, "even"),
+    ],
+)
 def test_impossible_sizes_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         make_model(**options)
@@ -220,7 +226,10 @@ def test_first_block_cache_hits_and_gives_the_same(skip_connections):
 def test_bfloat16_stays_bfloat16_and_close():
     model, inputs = make_model(skip_connections=True), make_inputs()
     velocity = run(model, **inputs)
-    half = {key: value.bfloat16() if key in ("hidden_states", "encoder_hidden_states") else value for key, value in inputs.items()}
+    half = {
+        key: value.bfloat16() if key in ("hidden_states", "encoder_hidden_states") else value
+        for key, value in inputs.items()
+    }
     half = run(model.bfloat16(), **half)
     assert half.dtype == torch.bfloat16
     assert (half.float() - velocity).norm() < 0.03 * velocity.norm()

@@ -91,16 +91,16 @@ def test_a_batch_equals_the_single_runs(pipe, batch):
 def test_waveforms_of_a_prompt_get_its_controls(pipe):
     chords, drums, melody = [CHORDS, None], [None, beat()], [None, NOTES]
     noise = torch.randn(4, 50, 16, generator=seed())
-    four = latents(
-        pipe, PROMPTS, chords=chords, drums=drums, melody=melody, num_waveforms_per_prompt=2, latents=noise
-    )
+    four = latents(pipe, PROMPTS, chords=chords, drums=drums, melody=melody, num_waveforms_per_prompt=2, latents=noise)
     for row in range(4):
         own = {"chords": chords[row // 2], "drums": drums[row // 2], "melody": melody[row // 2]}
         single = latents(pipe, PROMPTS[row // 2], **own, latents=noise[row : row + 1])
         assert relative_error(four[row : row + 1], single) < 1e-4
 
 
-@pytest.mark.parametrize("control", [{"chords": CHORDS}, {"drums": beat()}, {"melody": NOTES}], ids=lambda c: next(iter(c)))
+@pytest.mark.parametrize(
+    "control", [{"chords": CHORDS}, {"drums": beat()}, {"melody": NOTES}], ids=lambda c: next(iter(c))
+)
 def test_every_control_and_the_text_matter(pipe, control):
     plain = latents(pipe, PROMPTS[0])
     assert relative_error(latents(pipe, PROMPTS[0], **control), plain) > 1e-3
@@ -131,7 +131,9 @@ def count_rows(pipe) -> list[int]:
     return rows
 
 
-@pytest.mark.parametrize("scales, branches", [((1.0, 0.0), 1), ((5.0, 0.0), 2), ((0.0, 1.0), 1), ((1.75, 3.5), 3), ((0.0, 0.0), 1)])
+@pytest.mark.parametrize(
+    "scales, branches", [((1.0, 0.0), 1), ((5.0, 0.0), 2), ((0.0, 1.0), 1), ((1.75, 3.5), 3), ((0.0, 0.0), 1)]
+)
 def test_branches_of_no_weight_are_not_computed(pipe, scales, branches):
     rows = count_rows(pipe)
     latents(pipe, PROMPTS, chords=CHORDS, guidance_scale=scales[0], text_guidance_scale=scales[1])
@@ -159,8 +161,12 @@ def test_conditions_are_encoded_once(pipe):
 
 def test_defaults_are_the_checkpoints(pipe, tmp_path):
     assert (pipe.config.default_guidance_scale, pipe.config.default_text_guidance_scale) == (5.0, 0.0)
-    assert torch.equal(latents(pipe, PROMPTS[0]), latents(pipe, PROMPTS[0], guidance_scale=5.0, text_guidance_scale=0.0))
-    components = {name: pipe.components[name] for name in ("tokenizer", "text_encoder", "codec", "transformer", "scheduler")}
+    assert torch.equal(
+        latents(pipe, PROMPTS[0]), latents(pipe, PROMPTS[0], guidance_scale=5.0, text_guidance_scale=0.0)
+    )
+    components = {
+        name: pipe.components[name] for name in ("tokenizer", "text_encoder", "codec", "transformer", "scheduler")
+    }
     other = JascoPipeline(**components, default_num_inference_steps=2, default_guidance_scale=2.0)
     other.save_pretrained(tmp_path)
     loaded = JascoPipeline.from_pretrained(tmp_path)
@@ -324,7 +330,9 @@ def test_prompt_embeds_take_the_place_of_the_prompt(pipe):
     noise = torch.randn(2, 50, 16, generator=seed())
     given = latents(pipe, prompt_embeds=embeds, prompt_attention_mask=mask, latents=noise)
     assert torch.equal(given, latents(pipe, PROMPTS, latents=noise))
-    assert not torch.equal(latents(pipe, prompt_embeds=embeds, latents=noise), given), "without the mask padding counts"
+    assert not torch.equal(latents(pipe, prompt_embeds=embeds, latents=noise), given), (
+        "without the mask padding counts"
+    )
 
 
 def test_long_prompts_are_not_truncated(pipe, warnings):

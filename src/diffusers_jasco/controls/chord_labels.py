@@ -159,7 +159,7 @@ def _tokenize(quality: str) -> list[str] | None:
 def _parse_quality(quality: str, harte: bool) -> frozenset[int] | None:
     """The intervals of a chord's quality: first its triad, then its extension, then what is altered."""
     tokens = _tokenize(quality)
-    if tokens is None:
+    if tokens is None or tokens.count("(") != tokens.count(")"):
         return None
     notes = {"third": 4, "fifth": 7, "seventh": None}
     extra, removed = set(), set()
@@ -220,21 +220,15 @@ def _parse_quality(quality: str, harte: bool) -> frozenset[int] | None:
         notes["third"] = notes["fifth"] = None
 
     # Alterations
-    depth = 0
     while tokens:
-        if next_is("("):
-            depth += 1
-        elif next_is(")"):
-            pass
-        elif next_is(","):
-            if not tokens:
-                return None
+        if next_is("(", ")", ","):
+            continue
         elif next_is("sus"):
             notes["third"] = 2 if next_is("2") else 5
             next_is("4")
         elif next_is("alt"):
             notes["fifth"] = None
-            extra |= {1, 8}
+            extra.add(1)
         elif next_is("maj"):
             if not next_is("7"):
                 return None
@@ -306,7 +300,7 @@ def normalize_chord(label: str, labels: Sequence[str] | None = None) -> tuple[st
 def suggest_chords(label: str, labels: Sequence[str]) -> str:
     """Three labels that look like `label`."""
     # German writers call B "H".
-    text = re.sub("^H", "B", label.strip()[:_MAX_LENGTH])
+    text = re.sub("^H", "B", label.strip()[:1].upper() + label.strip()[1:_MAX_LENGTH])
     return ", ".join(repr(name) for name in difflib.get_close_matches(text, labels, n=3, cutoff=0.0))
 
 

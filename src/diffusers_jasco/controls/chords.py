@@ -26,7 +26,15 @@ import numpy as np
 import torch
 from diffusers.utils import logging
 
-from .chord_labels import NO_CHORD, NOTES, default_chord_labels, nearest_to_notes, normalize_chord, parse_chord, to_harte
+from .chord_labels import (
+    NO_CHORD,
+    NOTES,
+    default_chord_labels,
+    nearest_to_notes,
+    normalize_chord,
+    parse_chord,
+    to_harte,
+)
 from .midi import load_midi
 
 
@@ -96,7 +104,9 @@ def read_chords(chords: Any, labels: Sequence[str] | None = None, duration: floa
     timeline, replaced = [], {}
     for position, item in enumerate(chords):
         if not _is_pair(item):
-            raise ValueError(f"`chords`: position {position} has to be (label, start in seconds), but is {_short(item)}.")
+            raise ValueError(
+                f"`chords`: position {position} has to be (label, start in seconds), but is {_short(item)}."
+            )
         start = _check_time(item[1], position)
         try:
             label, loss = normalize_chord(item[0], labels)
@@ -123,13 +133,19 @@ def _order(timeline: Chords, duration: float | None) -> Chords:
         if len(timeline) > 1 and timeline[1][1] == 0:
             del timeline[0]
 
-    kept = [chord for chord, following in zip(timeline, [*timeline[1:], None]) if not following or following[1] != chord[1]]
+    kept = [
+        chord for chord, following in zip(timeline, [*timeline[1:], None]) if not following or following[1] != chord[1]
+    ]
     if len(kept) < len(timeline):
-        logger.warning(f"`chords`: {len(timeline) - len(kept)} chord(s) start together with a later one, which is used.")
+        logger.warning(
+            f"`chords`: {len(timeline) - len(kept)} chord(s) start together with a later one, which is used."
+        )
 
     inside = [chord for chord in kept if duration is None or chord[1] < duration]
     if len(inside) < len(kept):
-        logger.warning(f"`chords`: {len(kept) - len(inside)} chord(s) start after the end ({duration:g} s) and are not used.")
+        logger.warning(
+            f"`chords`: {len(kept) - len(inside)} chord(s) start after the end ({duration:g} s) and are not used."
+        )
     return inside
 
 
@@ -216,7 +232,9 @@ def chords_from_tuples(text: str) -> Chords:
         try:
             chords.append((label.strip().strip("'\""), float(start)))
         except ValueError:
-            raise ValueError(f"`chords`: position {position} has to be (chord, seconds), but is ({_short(item)}).") from None
+            raise ValueError(
+                f"`chords`: position {position} has to be (chord, seconds), but is ({_short(item)})."
+            ) from None
     return chords
 
 
@@ -287,7 +305,9 @@ def _lay_out(bars: list[list[str]], bpm: float, beats_per_bar: int) -> Chords:
     chords, before = [], None
     for number, bar in enumerate(bars):
         if not bar:
-            raise ValueError(f"`chords`: bar {number + 1} is empty. Write '%' to repeat the bar before, or 'N' for no chord.")
+            raise ValueError(
+                f"`chords`: bar {number + 1} is empty. Write '%' to repeat the bar before, or 'N' for no chord."
+            )
         if bar == ["%"]:
             if before is None:
                 raise ValueError("`chords`: there is no bar before the first for '%' to repeat.")
@@ -371,7 +391,9 @@ def chords_from_jams(path: str | os.PathLike) -> Chords:
         data = annotations[0]["data"]
         if isinstance(data, dict):  # the older of the format's two layouts
             data = [dict(zip(data, values)) for values in zip(*data.values(), strict=True)]
-        segments = [(float(item["time"]), float(item["time"]) + float(item["duration"]), item["value"]) for item in data]
+        segments = [
+            (float(item["time"]), float(item["time"]) + float(item["duration"]), item["value"]) for item in data
+        ]
         if not all(isinstance(label, str) for *_, label in segments):
             raise TypeError("a chord is no text")
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
@@ -389,7 +411,14 @@ def chords_to_jams(chords: Chords, path: str | os.PathLike, duration: float):
         {"time": start, "duration": end - start, "value": label, "confidence": None}
         for start, end, label in _segments(chords, duration)
     ]
-    annotation = {"namespace": "chord", "data": data, "time": 0, "duration": duration, "annotation_metadata": {}, "sandbox": {}}
+    annotation = {
+        "namespace": "chord",
+        "data": data,
+        "time": 0,
+        "duration": duration,
+        "annotation_metadata": {},
+        "sandbox": {},
+    }
     content = {"annotations": [annotation], "file_metadata": {"duration": duration}, "sandbox": {}}
     Path(path).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
@@ -444,7 +473,9 @@ def chords_from_midi(path: str | os.PathLike, labels: Sequence[str] | None = Non
         sounding = pitches[(starts <= middle) & (ends > middle)]
         label = NO_CHORD
         if len(sounding):
-            label = nearest_to_notes(frozenset(int(pitch) % 12 for pitch in sounding), int(sounding.min()) % 12, labels)
+            label = nearest_to_notes(
+                frozenset(int(pitch) % 12 for pitch in sounding), int(sounding.min()) % 12, labels
+            )
         if not chords or chords[-1][0] != label:
             chords.append((label, start))
     return [*chords, (NO_CHORD, changes[-1])]
@@ -466,7 +497,9 @@ def _check_time(value: Any, position: int) -> float:
     except (OverflowError, TypeError, ValueError, RuntimeError):
         time = math.nan
     if not math.isfinite(time):
-        raise ValueError(f"`chords`: position {position}: the start has to be a finite number of seconds, but is {value!r}.")
+        raise ValueError(
+            f"`chords`: position {position}: the start has to be a finite number of seconds, but is {value!r}."
+        )
     return time
 
 

@@ -138,7 +138,9 @@ def melody_from_matrix(matrix: torch.Tensor | np.ndarray, num_frames: int) -> to
 
     surplus = matrix.shape[0] - num_frames
     if surplus > 0:
-        logger.warning(f"`melody` has {matrix.shape[0]} frames, the music {num_frames}: the last {surplus} are not used.")
+        logger.warning(
+            f"`melody` has {matrix.shape[0]} frames, the music {num_frames}: the last {surplus} are not used."
+        )
     return F.pad(matrix[:num_frames], (0, 0, 0, max(0, -surplus))).contiguous()
 
 
@@ -214,7 +216,9 @@ def melody_from_tensor_file(path: str | os.PathLike, num_frames: int) -> torch.T
     return melody_from_matrix(matrix, num_frames)
 
 
-def melody_from_notes(notes: Sequence[tuple[str | float, float, float]], num_frames: int, frame_rate: float) -> torch.Tensor:
+def melody_from_notes(
+    notes: Sequence[tuple[str | float, float, float]], num_frames: int, frame_rate: float
+) -> torch.Tensor:
     r"""
     Notes `(pitch, start, end)`. A note sounds in the frames that begin within it, and in at least one. Where several
     sound, the highest is the melody; notes outside G2 ... B6 are moved by octaves; what is beyond the end of the music is
@@ -263,7 +267,9 @@ def melody_from_notes(notes: Sequence[tuple[str | float, float, float]], num_fra
     if folded:
         logger.warning(f"`melody`: {folded} note(s) outside G2 ... B6 were moved by octaves.")
     if overlapping:
-        logger.warning(f"`melody`: {overlapping} note(s) sound together with lower ones, of which the highest is kept.")
+        logger.warning(
+            f"`melody`: {overlapping} note(s) sound together with lower ones, of which the highest is kept."
+        )
     if late:
         logger.warning(f"`melody`: {late} note(s) last longer than the music ({duration:g} s) and were cut.")
     return matrix
@@ -366,5 +372,7 @@ def _parse_pitch(pitch: Any, position: int) -> int:
 
 def _parse_time(value: Any, position: int) -> float:
     if not isinstance(value, (int, float, np.number)) or not math.isfinite(value) or value < 0:
-        raise ValueError(f"`melody`: times of note {position} have to be seconds from 0 on, but one is {_short(value)}.")
+        raise ValueError(
+            f"`melody`: times of note {position} have to be seconds from 0 on, but one is {_short(value)}."
+        )
     return float(value)

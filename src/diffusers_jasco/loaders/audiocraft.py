@@ -158,7 +158,9 @@ def _read_config(weights: dict[str, torch.Tensor], original: dict[str, Any]) -> 
     dim, heads = width("linear", 1), options["num_heads"]
     skip_connections = "transformer.skip_projections.0.weight" in weights
     if skip_connections != options.get("skip_connections", False):
-        logger.info(f"The configuration says otherwise, but the weights do{'' if skip_connections else ' not'} have skips.")
+        logger.info(
+            f"The configuration says otherwise, but the weights do{'' if skip_connections else ' not'} have skips."
+        )
     config = {
         "in_channels": width("linear"),
         "num_layers": 1 + max(int(key.split(".")[2]) for key in weights if key.startswith("transformer.layers.")),

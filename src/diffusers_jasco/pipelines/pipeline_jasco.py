@@ -232,7 +232,9 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
             raise ValueError(f"`num_waveforms_per_prompt` has to be at least 1, but is {num_waveforms_per_prompt!r}.")
         if output_type not in ("pt", "np", "latent"):
             raise ValueError(f"`output_type` has to be 'pt', 'np' or 'latent', but is {output_type!r}.")
-        unknown = [name for name in callback_on_step_end_tensor_inputs or [] if name not in self._callback_tensor_inputs]
+        unknown = [
+            name for name in callback_on_step_end_tensor_inputs or [] if name not in self._callback_tensor_inputs
+        ]
         if unknown:
             raise ValueError(
                 f"`callback_on_step_end_tensor_inputs` has to be in {self._callback_tensor_inputs}, but has {unknown}."
@@ -246,7 +248,7 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
             return
         if config.get("use_flow_sigmas") and config.get("prediction_type") == "flow_prediction":
             return
-        cure = f"FlowMatchEulerScheduler.from_config(pipe.scheduler.config)`, or another scheduler for flow matching"
+        cure = "FlowMatchEulerScheduler.from_config(pipe.scheduler.config)`, or another scheduler for flow matching"
         if "use_flow_sigmas" in config:
             cure = (
                 f"{name}.from_config(pipe.scheduler.config, use_flow_sigmas=True, prediction_type='flow_prediction')`"
@@ -433,7 +435,9 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
                 num_inference_steps = num_inference_steps or self.config.default_num_inference_steps
                 sigmas = np.linspace(1.0, 1.0 / num_inference_steps, num_inference_steps)
             elif num_inference_steps is not None and num_inference_steps != len(sigmas):
-                raise ValueError(f"`num_inference_steps` is {num_inference_steps}, but there are {len(sigmas)} `sigmas`.")
+                raise ValueError(
+                    f"`num_inference_steps` is {num_inference_steps}, but there are {len(sigmas)} `sigmas`."
+                )
             self.scheduler.set_timesteps(sigmas=np.asarray(sigmas), device=device)
         elif sigmas is not None:
             raise ValueError(f"`{type(self.scheduler).__name__}` takes no `sigmas`: give `num_inference_steps`.")
@@ -632,7 +636,8 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
         def gather(names: tuple[str, ...]) -> dict[str, torch.Tensor | None]:
             first = branches[names[0]]
             return {
-                key: None if first[key] is None else torch.cat([branches[name][key] for name in names]) for key in first
+                key: None if first[key] is None else torch.cat([branches[name][key] for name in names])
+                for key in first
             }
 
         # 5. Prepare latents and timesteps

@@ -135,7 +135,9 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
             if (np.diff(sigmas) >= 0).any():
                 raise ValueError(f"`sigmas` have to fall from noise (1) to data (0), but are {sigmas.tolist()}.")
             if num_inference_steps is not None and num_inference_steps != len(sigmas):
-                raise ValueError(f"`num_inference_steps` is {num_inference_steps}, but there are {len(sigmas)} sigmas.")
+                raise ValueError(
+                    f"`num_inference_steps` is {num_inference_steps}, but there are {len(sigmas)} sigmas."
+                )
 
         self.num_inference_steps = len(sigmas)
         self._set_sigmas(sigmas, device)
