@@ -50,8 +50,8 @@ _HARTE = {
 _DEGREE_NAMES = ("1", "b2", "2", "b3", "3", "4", "b5", "5", "#5", "6", "b7", "7")
 
 # How much a note matters when the nearest label is looked for, by its interval above the root: the root itself, then
-# the third, then fifth, sixth and seventh, then the rest.
-_WEIGHTS = (4, 1, 1, 3, 3, 1, 2, 2, 2, 2, 2, 2)
+# the third, then fifth and seventh, the sixth, then the rest.
+_WEIGHTS = (4, 1, 1, 3, 3, 1, 2, 2, 2, 1.5, 2, 2)
 _ADDED_NOTE, _OTHER_BASS, _OTHER_ROOT = 1.5, 1.5, 4.0
 
 

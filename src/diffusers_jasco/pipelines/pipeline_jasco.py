@@ -428,21 +428,24 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
         Raises:
             `ValueError`: if the scheduler can't do what is asked.
         """
+        if num_inference_steps is not None and (not isinstance(num_inference_steps, int) or num_inference_steps < 1):
+            raise ValueError(f"`num_inference_steps` has to be a whole number from 1 on, but is {num_inference_steps!r}.")
         if isinstance(self.scheduler, FlowMatchDopri5Scheduler):
             self.scheduler.set_timesteps(num_inference_steps, device=device, sigmas=sigmas)
-        elif "sigmas" in inspect.signature(self.scheduler.set_timesteps).parameters:
+            return
+        takes_sigmas = "sigmas" in inspect.signature(self.scheduler.set_timesteps).parameters
+        if sigmas is not None:
+            if not takes_sigmas:
+                raise ValueError(f"`{type(self.scheduler).__name__}` takes no `sigmas`: give `num_inference_steps`.")
+            if num_inference_steps not in (None, len(sigmas)):
+                raise ValueError(f"`num_inference_steps` is {num_inference_steps}, but there are {len(sigmas)} `sigmas`.")
+        elif num_inference_steps is None:
+            num_inference_steps = self.config.default_num_inference_steps
+        if takes_sigmas:
             if sigmas is None:
-                num_inference_steps = num_inference_steps or self.config.default_num_inference_steps
                 sigmas = np.linspace(1.0, 1.0 / num_inference_steps, num_inference_steps)
-            elif num_inference_steps is not None and num_inference_steps != len(sigmas):
-                raise ValueError(
-                    f"`num_inference_steps` is {num_inference_steps}, but there are {len(sigmas)} `sigmas`."
-                )
             self.scheduler.set_timesteps(sigmas=np.asarray(sigmas), device=device)
-        elif sigmas is not None:
-            raise ValueError(f"`{type(self.scheduler).__name__}` takes no `sigmas`: give `num_inference_steps`.")
         else:
-            num_inference_steps = num_inference_steps or self.config.default_num_inference_steps
             self.scheduler.set_timesteps(num_inference_steps, device=device)
         # Some schedulers would look a timestep up, but theirs are integers and may repeat.
         self.scheduler.set_begin_index(0)
