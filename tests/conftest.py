@@ -73,7 +73,7 @@ def load_pipeline(checkpoint: str, **components):
 
 
 def relative_error(value: torch.Tensor, reference: torch.Tensor) -> float:
-    return float((value - reference).norm() / reference.norm())
+    return float((value - reference).detach().norm() / reference.norm())
 
 
 @pytest.fixture

@@ -457,7 +457,9 @@ def test_group_offload_leaves_the_codec_out(pipe):
 def test_lora_weights_load_scale_and_unload(pipe, tmp_path):
     peft = pytest.importorskip("peft")
     before = latents(pipe, PROMPTS[0])
-    pipe.transformer.add_adapter(peft.LoraConfig(r=2, lora_alpha=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
+    pipe.transformer.add_adapter(
+        peft.LoraConfig(r=2, lora_alpha=2, target_modules=["to_q", "to_v"], init_lora_weights=False)
+    )
     adapted = latents(pipe, PROMPTS[0])
     assert relative_error(adapted, before) > 1e-3
     layers = peft.get_peft_model_state_dict(pipe.transformer)

@@ -429,7 +429,9 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
             `ValueError`: if the scheduler can't do what is asked.
         """
         if num_inference_steps is not None and (not isinstance(num_inference_steps, int) or num_inference_steps < 1):
-            raise ValueError(f"`num_inference_steps` has to be a whole number from 1 on, but is {num_inference_steps!r}.")
+            raise ValueError(
+                f"`num_inference_steps` has to be a whole number from 1 on, but is {num_inference_steps!r}."
+            )
         if isinstance(self.scheduler, FlowMatchDopri5Scheduler):
             self.scheduler.set_timesteps(num_inference_steps, device=device, sigmas=sigmas)
             return
@@ -438,7 +440,9 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
             if not takes_sigmas:
                 raise ValueError(f"`{type(self.scheduler).__name__}` takes no `sigmas`: give `num_inference_steps`.")
             if num_inference_steps not in (None, len(sigmas)):
-                raise ValueError(f"`num_inference_steps` is {num_inference_steps}, but there are {len(sigmas)} `sigmas`.")
+                raise ValueError(
+                    f"`num_inference_steps` is {num_inference_steps}, but there are {len(sigmas)} `sigmas`."
+                )
         elif num_inference_steps is None:
             num_inference_steps = self.config.default_num_inference_steps
         if takes_sigmas:

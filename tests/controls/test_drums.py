@@ -1,0 +1,100 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from transformers import EncodecModel
+
+from diffusers_jasco.audio import resample
+from diffusers_jasco.controls.drums import encode_drums, is_drums, prepare_drums
+
+from ..conftest import CASES, FIXTURES, load_case, load_pipeline, relative_error
+
+
+RATE = 32000
+WITH_DRUMS = [case for case in CASES if "drums" in load_case(*case)[0]]
+
+
+@pytest.mark.parametrize("checkpoint, index", WITH_DRUMS)
+def test_drum_latents_are_the_originals(checkpoint, index):
+    case, tensors = load_case(checkpoint, index)
+    pipe = load_pipeline(checkpoint)
+    waveform = prepare_drums((tensors["drums"], RATE), RATE, RATE)
+    latents = encode_drums(pipe.codec, waveform[None], blur=pipe.transformer.config.drums_blur)
+    projected = pipe.transformer.drums_proj(latents)
+    reference = tensors["first_call.condition.self_wav"][:1]
+    assert relative_error(projected, reference) < 1e-5
+    silence = encode_drums(pipe.codec, torch.zeros(1, 1, RATE))
+    assert relative_error(pipe.transformer.drums_proj(silence), reference) > 1e-3
+
+
+@pytest.mark.parametrize("blur", [1, 3, 4, 7])
+def test_blur_is_the_mean_of_groups_reflected_at_the_end(blur):
+    codec = EncodecModel.from_pretrained(FIXTURES / "chords-drums/encodec").eval()
+    noise = torch.randn(1, 1, RATE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        sharp, blurred = encode_drums(codec, noise, blur=1)[0], encode_drums(codec, noise, blur=blur)[0]
+    assert sharp.shape == blurred.shape == (50, 16)
+    for first in range(0, 50, blur):
+        group = [frame if frame < 50 else 98 - frame for frame in range(first, first + blur)]
+        for frame in range(first, min(first + blur, 50)):
+            torch.testing.assert_close(blurred[frame], sharp[group].mean(dim=0))
+
+
+def noise(channels, seconds, rate):
+    return torch.randn(channels, int(seconds * rate), generator=torch.Generator().manual_seed(1)) / 10
+
+
+def test_any_rate_channels_and_length(tmp_path):
+    for channels, seconds, rate in ((1, 1.0, RATE), (2, 0.5, 44100), (6, 1.7, 8000)):
+        waveform = noise(channels, seconds, rate)
+        path = tmp_path / "drums.wav"
+        soundfile.write(path, waveform.T.numpy(), rate, subtype="FLOAT")
+        expected = torch.zeros(1, RATE)
+        mono = resample(waveform, rate, RATE).mean(dim=0)[:RATE]
+        expected[0, : len(mono)] = mono
+        for drums in (path, str(path), (waveform, rate), {"array": waveform.numpy(), "sampling_rate": rate}):
+            assert torch.equal(prepare_drums(drums, RATE, RATE), expected)
+
+
+def test_what_is_cut_is_said(caplog):
+    from diffusers.utils import logging
+
+    logging.enable_propagation()
+    try:
+        with caplog.at_level("WARNING"):
+            prepare_drums((noise(1, 0.5, RATE), RATE), RATE, RATE)
+            assert not caplog.records
+            prepare_drums((noise(1, 1.25, RATE), RATE), RATE, RATE)
+            assert "the last 0.25 s of drums are not used" in caplog.text
+    finally:
+        logging.disable_propagation()
+
+
+def test_one_recording_or_one_per_prompt():
+    wave = np.zeros(10, dtype=np.float32)
+    for one in ("a.wav", (wave, RATE), (torch.zeros(10), RATE), ([0.0], RATE), {"array": wave, "sampling_rate": RATE}):
+        assert is_drums(one)
+    for many in (["a.wav"], [None, (wave, RATE)], ("a.wav", "b.wav"), (None, "b.wav"), [], None, 3):
+        assert not is_drums(many)
+
+
+def test_bad_recordings_name_the_argument():
+    for drums in (3, None, (np.full(3, np.nan), RATE), (np.zeros(0), RATE), (np.zeros(3), -1), {"array": 1}):
+        with pytest.raises(ValueError, match="`drums`"):
+            prepare_drums(drums, RATE, RATE)
+    with pytest.raises(FileNotFoundError, match="`drums`"):
+        prepare_drums("absent.wav", RATE, RATE)

@@ -1,0 +1,263 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import math
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from diffusers_jasco.controls.melody import (
+    MELODY_BINS,
+    is_melody,
+    melody_from_midi,
+    melody_from_notes,
+    melody_to_notes,
+    read_melody,
+)
+
+
+NOTES = [("C4", 0.0, 0.5), (64, 0.5, 1.0), ("Bb5", 1.5, 2.0)]
+
+
+def one_hot(pitches):
+    """Pitches (MIDI numbers or `None`) per frame."""
+    matrix = torch.zeros(len(pitches), MELODY_BINS)
+    for frame, pitch in enumerate(pitches):
+        if pitch is not None:
+            matrix[frame, pitch - 43] = 1
+    return matrix
+
+
+EXPECTED = one_hot(5 * [60] + 5 * [64] + 5 * [None] + 5 * [82] + 5 * [None])
+
+
+def test_notes():
+    assert torch.equal(read_melody(NOTES, 25, 10.0), EXPECTED)
+    assert torch.equal(read_melody([], 3, 10.0), torch.zeros(3, 53))
+    # The first and the last bin; a note shorter than a frame is not lost; 0.58 * 50 is 28.999999999999996.
+    assert torch.equal(read_melody([("G2", 0, 0.1), ("B6", 0.1, 0.2)], 2, 10.0), one_hot([43, 95]))
+    assert torch.equal(read_melody([(60, 0.11, 0.12)], 3, 10.0), one_hot([None, None, 60]))
+    assert melody_from_notes([(60, 0.58, 0.6)], 50, 50.0)[29, 17] == 1
+
+
+@pytest.mark.parametrize(
+    "name, pitch",
+    [
+        ("C4", 60),
+        ("c4", 60),
+        ("B#3", 60),
+        ("Cb5", 71),
+        ("F##4", 67),
+        ("E♭4", 63),
+        ("A-1", 9),
+        (60.0, 60),
+        (np.int64(61), 61),
+    ],
+)
+def test_pitch_names(name, pitch):
+    folded = pitch if pitch >= 43 else pitch + 12 * math.ceil((43 - pitch) / 12)
+    assert torch.equal(read_melody([(name, 0.0, 1.0)], 1, 1.0), one_hot([folded]))
+
+
+BAD_NOTES = [
+    ([("C4", 0, 1), ("H4", 0, 1)], "pitch of note 1.*'H4'"),
+    ([("C", 0, 1)], "pitch of note 0"),
+    ([(128, 0, 1)], "pitch of note 0"),
+    ([(60.5, 0, 1)], "pitch of note 0"),
+    ([(math.nan, 0, 1)], "pitch of note 0"),
+    ([(60, -1, 1)], "times of note 0"),
+    ([(60, 0, math.inf)], "times of note 0"),
+    ([(60, math.nan, 1)], "times of note 0"),
+    ([(60, 1, 1)], "has to end after its start"),
+    ([(60, 0, 1), (60, 0)], "note 1 has to be"),
+    ([60, 0, 1], "note 0 has to be"),
+    ({"a": 1}, "is a dict"),
+    (3, "is a int"),
+    ("song.wav", "have to end in .mid"),
+]
+
+
+@pytest.mark.parametrize("notes, message", BAD_NOTES)
+def test_bad_melodies_say_what_is_wrong_and_where(notes, message):
+    with pytest.raises(ValueError, match=message) as error:
+        read_melody(notes, 10, 10.0)
+    assert "`melody`" in str(error.value)
+
+
+@pytest.fixture
+def warnings(caplog):
+    from diffusers.utils import logging
+
+    logging.enable_propagation()
+    with caplog.at_level("WARNING"):
+        yield caplog
+    logging.disable_propagation()
+
+
+@pytest.mark.parametrize(
+    "notes, pitches, warning",
+    [
+        ([(42, 0, 1), (96, 1, 2), (0, 2, 3), (127, 3, 4)], [54, 84, 48, 91], "4 note.* moved by octaves"),
+        ([(72, 0, 2), (60, 0, 3), (64, 1, 2)], [72, 72, 60, None], "the highest is kept"),
+        ([(60, 2, 9)], [None, None, 60, 60], "1 note.* last longer than the music"),
+        ([(60, 0, 4)], [60, 60, 60, 60], None),
+    ],
+)
+def test_what_is_changed_is_said(notes, pitches, warning, warnings):
+    assert torch.equal(read_melody(notes, 4, 1.0), one_hot(pitches))
+    assert bool(warnings.records) == (warning is not None)
+    if warning:
+        assert re.search(warning, warnings.text)
+
+
+def test_matrices(warnings):
+    for matrix in (EXPECTED, EXPECTED.T, EXPECTED.numpy(), EXPECTED.T.double(), EXPECTED.bool()):
+        assert torch.equal(read_melody(matrix, 25, 10.0), EXPECTED)
+    assert torch.equal(read_melody(EXPECTED[:20], 25, 10.0), EXPECTED)
+    assert not warnings.records
+    assert torch.equal(read_melody(EXPECTED, 10, 10.0), EXPECTED[:10])
+    assert "the last 15 are not used" in warnings.text
+    soft = EXPECTED * 0.5
+    assert torch.equal(read_melody(soft, 25, 10.0), soft) and "not one-hot" in warnings.text
+    square = torch.zeros(53, 53)
+    square[2, 7] = 1
+    assert read_melody(square, 53, 10.0)[7, 2] == 1 and "square" in warnings.text
+
+
+@pytest.mark.parametrize("matrix", [torch.zeros(7, 9), torch.zeros(53), torch.zeros(1, 53, 5), torch.zeros(53, 0), torch.full((53, 4), math.nan), np.array(["a"]), torch.zeros(53, 4, dtype=torch.cfloat)], ids=str)  # fmt: skip
+def test_bad_matrices_say_what_is_wrong(matrix):
+    with pytest.raises(ValueError, match="matrix of `melody`"):
+        read_melody(matrix, 4, 10.0)
+
+
+def test_tensor_files_are_never_executed(tmp_path):
+    path = tmp_path / "melody.th"
+    torch.save(EXPECTED, path)
+    assert torch.equal(read_melody(path, 25, 10.0), EXPECTED)
+    torch.save({"a": EXPECTED}, path)
+    with pytest.raises(ValueError, match="holds a dict"):
+        read_melody(path, 25, 10.0)
+
+    class Malicious:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    torch.save(Malicious(), path)
+    with pytest.raises(ValueError, match="can't be read as a tensor"):
+        read_melody(path, 25, 10.0)
+    assert not (tmp_path / "executed").exists()
+    for content in (b"", b"noise", b"PK\x03\x04"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="can't be read as a tensor"):
+            read_melody(path, 25, 10.0)
+
+
+def original_melody(salience, duration, frame_rate):
+    """What the original's loader does with the map of a whole track, at offset 0, step by step."""
+    salience = torch.tensor(salience[:, : int(duration * 86)]).float()
+    frames = int(duration * frame_rate)
+    resampled = torch.nn.functional.interpolate(salience[None], scale_factor=frame_rate / 86, mode="linear")[0]
+    resampled = torch.nn.functional.pad(resampled, (0, max(0, frames - resampled.shape[-1])))[:, :frames]
+    mask = torch.zeros_like(resampled)
+    for frame in range(frames):
+        strongest = int(resampled[:, frame].argmax())
+        mask[strongest, frame] = float(resampled[strongest, frame] != 0)
+    return mask.T
+
+
+@pytest.mark.parametrize("frames_in", [860, 1000, 430, 3])
+def test_salience_maps_are_read_as_the_original_does(tmp_path, frames_in):
+    generator = np.random.default_rng(0)
+    salience = generator.random((53, frames_in)).astype(np.float16)
+    salience[salience < 0.97] = 0
+    path = tmp_path / "a.npz"
+    np.savez(path, salience=salience, times=np.arange(frames_in), freqs=np.arange(53))
+    melody = read_melody(path, 500, 50.0)
+    assert melody.shape == (500, 53) and 0 < melody.sum() < 500
+    assert torch.equal(melody, original_melody(salience, 10.0, 50.0))
+
+
+def test_bad_salience_maps(tmp_path):
+    path = tmp_path / "a.npz"
+    for arrays in (
+        {"other": np.zeros(3)},
+        {"salience": np.zeros((7, 9))},
+        {"salience": np.full((53, 99), np.nan)},
+        {"salience": np.array([None])},
+    ):
+        np.savez(path, **arrays)
+        with pytest.raises(ValueError, match="salience"):
+            read_melody(path, 50, 50.0)
+    path.write_bytes(b"PK nothing")
+    with pytest.raises(ValueError, match="can't be read as salience"):
+        read_melody(path, 50, 50.0)
+
+
+def write_midi(path, tracks):
+    """`tracks` are (name, is_drum, notes)."""
+    pretty_midi = pytest.importorskip("pretty_midi")
+    midi = pretty_midi.PrettyMIDI(resolution=960)
+    for name, is_drum, notes in tracks:
+        track = pretty_midi.Instrument(0, is_drum=is_drum, name=name)
+        track.notes += [pretty_midi.Note(100, pitch, start, end) for pitch, start, end in notes]
+        midi.instruments.append(track)
+    midi.write(str(path))
+
+
+def test_midi_tracks(tmp_path, warnings):
+    path = tmp_path / "a.mid"
+    low, high = [(48, 0.0, 1.0)], [(72, 0.0, 0.5), (74, 0.5, 1.0)]
+    write_midi(path, [("drums", True, [(90, 0.0, 1.0)]), ("bass", False, low), ("lead", False, high)])
+    lead, bass = one_hot([72, 74]), one_hot([48, 48])
+    assert torch.equal(read_melody(path, 2, 2.0), lead)
+    assert "the highest, 2 'lead', is the melody" in warnings.text
+    assert torch.equal(melody_from_midi(path, 2, 2.0, track="bass"), bass)
+    assert torch.equal(melody_from_midi(path, 2, 2.0, track=1), bass)
+    for track in ("flute", 7, 0):
+        with pytest.raises(ValueError, match="no track.*1 'bass', 2 'lead'"):
+            melody_from_midi(path, 2, 2.0, track=track)
+    write_midi(path, [("drums", True, [(60, 0.0, 1.0)])])
+    with pytest.raises(ValueError, match="no track with notes"):
+        read_melody(path, 2, 2.0)
+    with pytest.raises(FileNotFoundError, match="absent.mid"):
+        read_melody("absent.mid", 2, 2.0)
+
+
+def test_matrix_to_notes_and_back():
+    notes = melody_to_notes(EXPECTED, 10.0)
+    assert notes == [(60, 0.0, 0.5), (64, 0.5, 1.0), (82, 1.5, 2.0)]
+    assert torch.equal(melody_from_notes(notes, 25, 10.0), EXPECTED)
+    assert melody_to_notes(torch.zeros(4, 53), 10.0) == []
+
+
+def test_one_melody_or_one_per_prompt():
+    for one in ("a.mid", Path("a.mid"), EXPECTED, EXPECTED.numpy(), NOTES, [[60, 0, 1]]):
+        assert is_melody(one)
+    for many in ([NOTES, None], [EXPECTED, EXPECTED], ["a.mid", "b.mid", "c.mid"], [None], [], None, 3):
+        assert not is_melody(many)
+
+
+def test_the_originals_own_example():
+    path = Path(__file__).parents[3] / "shared/reference/melody/salience_1.th"
+    if not path.is_file():
+        pytest.skip("the original's example melody is not part of the project")
+    melody = read_melody(path, 500, 50.0)
+    assert melody.shape == (500, 53) and melody.sum(dim=1).max() == 1
+    assert melody.any(dim=1).float().mean() == pytest.approx(0.606, abs=1e-3)
+    pitches = {pitch for pitch, *_ in melody_to_notes(melody, 50.0)}
+    assert (min(pitches), max(pitches), len(pitches)) == (43, 79, 21)
