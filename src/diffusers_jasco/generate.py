@@ -77,6 +77,8 @@ def load_pipeline(args: argparse.Namespace):
         components["text_encoder"] = T5EncoderModel.from_pretrained(args.text_encoder)
     if args.codec is not None:
         components["codec"] = EncodecModel.from_pretrained(args.codec)
+    if args.dtype != "float32":
+        components["dtype"] = getattr(torch, args.dtype)
     pipe = JascoPipeline.from_pretrained(args.checkpoint, **components)
 
     scheduler = args.scheduler
@@ -89,7 +91,7 @@ def load_pipeline(args: argparse.Namespace):
     device = args.device
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    return pipe.to(device, getattr(torch, args.dtype))
+    return pipe.to(device)
 
 
 def read_controls(args: argparse.Namespace) -> dict:

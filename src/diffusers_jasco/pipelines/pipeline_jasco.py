@@ -464,6 +464,13 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
         # The tolerance is for products such as 0.28 * 50 = 14.000000000000002.
         return max(1, math.ceil(duration * self.frame_rate - 1e-6))
 
+    def _estimate_num_timesteps(self) -> int:
+        """The number of timesteps, which an adaptive scheduler does not know before the end: then by its progress."""
+        done, sigmas = len(self.scheduler.timesteps), self.scheduler.sigmas
+        if len(sigmas) > done:
+            return done
+        return max(done, round(done / max(1 - float(sigmas[-1]), 0.01)))
+
     def _branch_weights(self) -> dict[str, float]:
         """The guidance branches that are to be computed, with their weights, which sum to 1."""
         weights = {
@@ -662,7 +669,7 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
         with self.progress_bar(total=len(scheduler.timesteps)) as progress_bar:
             # An adaptive scheduler appends to its timesteps as it goes.
             while i < len(scheduler.timesteps) and not self.interrupt:
-                self._num_timesteps = progress_bar.total = len(scheduler.timesteps)
+                self._num_timesteps = len(scheduler.timesteps)
                 weights = self._branch_weights()
                 if tuple(weights) != gathered:
                     gathered = tuple(weights)
@@ -694,6 +701,7 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
                         elif not torch.equal(changed, solution):
                             latents = scheduler.restart(changed)
                     step += 1
+                progress_bar.total = self._estimate_num_timesteps()
                 progress_bar.update()
 
         # 7. Decode
