@@ -694,9 +694,11 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
                 solution = getattr(scheduler, "accepted_sample", latents)
                 if solution is not None:
                     if callback_on_step_end is not None:
-                        outputs = callback_on_step_end(self, step, t, {"latents": solution.clone()})
-                        changed = outputs.get("latents", solution)
-                        if solution is latents:
+                        callback_kwargs = {}
+                        if "latents" in callback_on_step_end_tensor_inputs:
+                            callback_kwargs["latents"] = solution.clone()
+                        changed = callback_on_step_end(self, step, t, callback_kwargs).get("latents", solution)
+                        if solution is latents or self.interrupt:
                             latents = changed
                         elif not torch.equal(changed, solution):
                             latents = scheduler.restart(changed)
