@@ -1,0 +1,111 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Plumbing: make a diffusers checkout's test mixins importable, and lift their accelerator-only gates on a CPU machine.
+
+Nothing here knows about JASCO; the subject under test comes from `adapter` (see `subject`).
+
+Environment:
+  DIFFUSERS_SRC           diffusers checkout that carries `tests/` (the wheel and the sdist do not ship the mixins)
+  CONFORMANCE_USE_SRC=1   also import `diffusers` itself from that checkout's `src/` (default: the installed release)
+  CONFORMANCE_ADAPTER     adapter module to test (default `adapter`, the JASCO one)
+  CONFORMANCE_LIFT=0      keep diffusers' accelerator gates (default: run on the CPU what can run on the CPU)
+  CONFORMANCE_COMPILE=1   also run the inductor-backed torch.compile tests on the CPU (minutes, needs a C++ compiler)
+"""
+
+import importlib
+import importlib.util
+import os
+import pathlib
+import sys
+import types
+
+import pytest
+
+
+DIFFUSERS_SRC = pathlib.Path(os.environ["DIFFUSERS_SRC"])
+PACKAGE = "diffusers_tests"  # the checkout's `tests` package under another name: the project has a `tests` of its own
+LIFT = os.environ.get("CONFORMANCE_LIFT", "1") == "1"
+COMPILE = os.environ.get("CONFORMANCE_COMPILE", "0") == "1"
+
+
+def install_tests_package():
+    if PACKAGE in sys.modules:
+        return
+    root = DIFFUSERS_SRC / "tests"
+    if not (root / "__init__.py").is_file():
+        raise RuntimeError(f"DIFFUSERS_SRC={DIFFUSERS_SRC} is not a diffusers checkout (no tests/__init__.py).")
+    if os.environ.get("CONFORMANCE_USE_SRC") == "1":
+        sys.path.insert(0, str(DIFFUSERS_SRC / "src"))
+    pytest.register_assert_rewrite(PACKAGE)
+    if importlib.util.find_spec("requests_mock") is None:  # imported, never used by what we run
+        stub = types.ModuleType("requests_mock")
+        stub.Mocker = object
+        sys.modules["requests_mock"] = stub
+    spec = importlib.util.spec_from_file_location(
+        PACKAGE, root / "__init__.py", submodule_search_locations=[str(root)]
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[PACKAGE] = module
+    spec.loader.exec_module(module)
+
+
+def mixins(path):
+    """`mixins("models.testing_utils")` -> the checkout's tests/models/testing_utils package."""
+    install_tests_package()
+    return importlib.import_module(f"{PACKAGE}.{path}")
+
+
+def subject():
+    return importlib.import_module(os.environ.get("CONFORMANCE_ADAPTER", "adapter"))
+
+
+_GATES = ("skipif", "skip")
+
+
+def _ungated(function):
+    marks = [m for m in getattr(function, "pytestmark", []) if m.name not in _GATES]
+    copy = types.FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    copy.__dict__.update({k: v for k, v in function.__dict__.items() if k not in ("pytestmark", "__wrapped__")})
+    if hasattr(function, "__wrapped__"):
+        copy.__wrapped__ = function.__wrapped__  # `functools.wraps` decorators: pytest reads the signature through it
+    copy.__doc__ = function.__doc__
+    if marks:
+        copy.pytestmark = marks
+    return copy
+
+
+def lift(mixin, only):
+    """Copy of a tester mixin without its accelerator gates, keeping just the tests named in `only`.
+
+    The copy is flat (no inheritance from `mixin`), because pytest reads class marks off the whole MRO. Everything in
+    `only` was checked to be meaningful on the CPU; the rest stays with the original, gated class.
+    """
+    namespace = {}
+    for klass in reversed(mixin.__mro__[:-1]):
+        for name, value in vars(klass).items():
+            if name in ("pytestmark", "__dict__", "__weakref__", "__module__", "__qualname__"):
+                continue
+            if name.startswith("test_"):
+                if name in only:
+                    namespace[name] = _ungated(value)
+                continue
+            namespace[name] = value
+    unknown = set(only) - set(namespace)
+    if unknown:
+        raise RuntimeError(f"{mixin.__name__} has no {sorted(unknown)}: the checkout changed, update the harness.")
+    return type("Lifted" + mixin.__name__, (), namespace)
