@@ -34,6 +34,7 @@ style: $(INSTALLED)
 
 # DIFFUSERS_SRC: a clone of https://github.com/huggingface/diffusers, whose tests are in no release.
 conformance: $(INSTALLED)
+	@test -d "$(DIFFUSERS_SRC)/tests" || { echo "Set DIFFUSERS_SRC to a clone of Diffusers: skipped."; exit 1; }
 	DIFFUSERS_SRC=$(DIFFUSERS_SRC) $(RUN_TESTS) -p no:cacheprovider --dist loadscope tests/conformance
 
 benchmark: $(INSTALLED)

@@ -29,7 +29,16 @@ EXTRAS = {
     "eval": ["mir_eval", "librosa"],
     "demo": ["gradio"],
 }
-EXTRAS["dev"] = ["pytest", "pytest-xdist", "hypothesis", "ruff==0.9.10", "peft", "pretty_midi", "julius"]
+EXTRAS["dev"] = [
+    "pytest",
+    "pytest-xdist",
+    "hypothesis",
+    "ruff==0.9.10",
+    "peft",
+    "pretty_midi",
+    "julius",
+    "parameterized",
+]
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
 
 setup(

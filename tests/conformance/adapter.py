@@ -81,7 +81,11 @@ MODEL_MAIN_INPUT = "hidden_states"
 MODEL_OUTPUT_SHAPE = (FRAMES, LATENT_DIM)  # per sample
 MODEL_GRADIENT_CHECKPOINTING_CLASSES = {"JascoTransformerModel"}  # classes carrying `self.gradient_checkpointing`
 MODEL_RECOMPILE_LIMIT = 2  # a block with a U-Net skip is another graph than one without
-MODEL_CACHE_MIXINS = ("FirstBlockCacheTesterMixin",)
+MODEL_CACHE_MIXINS = (
+    "FirstBlockCacheTesterMixin",
+    "MagCacheTesterMixin",
+    "PyramidAttentionBroadcastTesterMixin",
+)
 
 
 # --------------------------------------------------------------------------------------------------------- scheduler
@@ -92,7 +96,7 @@ def scheduler_class():
 
 
 def scheduler_config():
-    return {"num_train_timesteps": 1000, "sigma_min": 1e-5}
+    return {"num_train_timesteps": 1000}
 
 
 def make_scheduler(**overrides):
