@@ -153,7 +153,8 @@ if LIFT and torch_device == "cpu":
                 },
             ),
         ):
-            pass
+            def test_torch_compile_repeated_blocks(self):
+                super().test_torch_compile_repeated_blocks(recompile_limit=getattr(S, "MODEL_RECOMPILE_LIMIT", 1))
 
 
 for _name in getattr(S, "MODEL_CACHE_MIXINS", ()):  # e.g. "FirstBlockCacheTesterMixin"

@@ -83,11 +83,12 @@ def encode_drums(codec: torch.nn.Module, waveform: torch.Tensor, blur: int = 3) 
     Returns:
         `torch.Tensor` of shape `(batch, frames, latent_dim)`: drum latents.
     """
+    from einops import reduce, repeat
+
     codebook = codec.quantizer.layers[0]
     latents = codebook.decode(codebook.encode(codec.encoder(waveform)))  # (batch, latent_dim, frames)
-    batch, channels, frames = latents.shape
-    missing = -frames % blur
-    if missing:
+    frames = latents.shape[-1]
+    if missing := -frames % blur:
         latents = F.pad(latents, (0, missing), mode="reflect")
-    latents = latents.reshape(batch, channels, -1, blur).mean(dim=-1)
-    return latents.repeat_interleave(blur, dim=-1)[..., :frames].transpose(1, 2)
+    groups = reduce(latents, "batch dim (groups blur) -> batch groups dim", "mean", blur=blur)
+    return repeat(groups, "batch groups dim -> batch (groups blur) dim", blur=blur)[:, :frames]

@@ -88,7 +88,7 @@ def load_audiocraft_transformer(path: str | os.PathLike) -> tuple[JascoTransform
     Raises:
         `ValueError`: if the file holds another kind of model, an option or a weight that JASCO does not have.
     """
-    checkpoint = torch.load(Path(path, MODEL_FILE), map_location="cpu", weights_only=True)
+    checkpoint = _load(Path(path, MODEL_FILE))
     missing = {"best_state", "xp.cfg"} - set(checkpoint)
     if missing:
         raise ValueError(f"{Path(path, MODEL_FILE)} is no AudioCraft checkpoint: it lacks {sorted(missing)}.")
@@ -99,8 +99,11 @@ def load_audiocraft_transformer(path: str | os.PathLike) -> tuple[JascoTransform
         )
 
     weights = {key: value for key, value in checkpoint["best_state"].items() if not key.startswith(_EMBEDDED_CODEC)}
-    model = JascoTransformerModel(**_read_config(weights, original))
-    model.load_state_dict(_convert_weights(weights))
+    try:
+        model = JascoTransformerModel(**_read_config(weights, original))
+        model.load_state_dict(_convert_weights(weights))
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{Path(path, MODEL_FILE)} is no complete JASCO checkpoint: {error}") from error
     return model.eval(), original
 
 
@@ -127,9 +130,7 @@ def load_audiocraft_components(path: str | os.PathLike, **components: Any) -> tu
     load = {
         "tokenizer": lambda: AutoTokenizer.from_pretrained(text_model),
         "text_encoder": lambda: T5EncoderModel.from_pretrained(text_model),
-        "codec": lambda: EncodecModel.from_pretrained(
-            torch.load(Path(path, CODEC_FILE), map_location="cpu", weights_only=True)["pretrained"]
-        ),
+        "codec": lambda: EncodecModel.from_pretrained(_load(Path(path, CODEC_FILE))["pretrained"]),
         "transformer": lambda: transformer,
         "scheduler": FlowMatchDopri5Scheduler,
     }
@@ -140,6 +141,17 @@ def load_audiocraft_components(path: str | os.PathLike, **components: Any) -> tu
         "default_text_guidance_scale": float(scales.get("cfg_coef_txt", 0.0)),
     }
     return components, defaults
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    # A broken file makes torch and pickle fail in many ways; one that wants code to be run is refused.
+    except Exception as error:
+        raise ValueError(f"{path} can't be read ({type(error).__name__}): {error}") from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f"{path} has to hold a dictionary, but holds a {type(checkpoint).__name__}.")
+    return checkpoint
 
 
 def _read_config(weights: dict[str, torch.Tensor], original: dict[str, Any]) -> dict[str, Any]:

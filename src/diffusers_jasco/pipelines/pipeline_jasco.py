@@ -314,14 +314,16 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
         Chord ids of shape `(batch_size, num_frames)`, the null id where a prompt has no chords, or `None` if none has.
         `chords` as in [`__call__`].
         """
-        null = self.transformer.null_chord if "chords" in self.transformer.controls else 0
         labels = self.transformer.config.chord_labels
 
         def encode(progression: Any) -> torch.Tensor | None:
             timeline = read_chords(progression, labels, duration=num_frames / self.frame_rate)
             return chords_to_frames(timeline, labels, num_frames, self.frame_rate) if timeline else None
 
-        return self._encode_control("chords", chords, is_chord_progression, encode, batch_size, (num_frames,), null)
+        null_value = len(labels or [])
+        return self._encode_control(
+            "chords", chords, is_chord_progression, encode, batch_size, (num_frames,), null_value
+        )
 
     def encode_drums(self, drums: Any, batch_size: int, num_frames: int) -> torch.Tensor | None:
         r"""
@@ -359,27 +361,31 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
         null_value: float = 0,
     ) -> torch.Tensor | None:
         """One control for each prompt: encoded once if they share it, null where a prompt has none."""
-        if control is None:
-            return None
-        if is_single(control):
-            frames = [encode(control)] * batch_size
-        elif not isinstance(control, (list, tuple)):
-            # Not a list with one per prompt either: the reader knows best what to say about it.
-            frames = [encode(control)] * batch_size
-        elif len(control) != batch_size:
+        # What is neither one control nor a list of them goes to the reader, which knows best what to say about it.
+        is_shared = is_single(control) or not isinstance(control, (list, tuple))
+        if not is_shared and len(control) != batch_size:
             raise ValueError(
                 f"`{name}` has {len(control)} elements for {batch_size} prompt(s). Give one for all prompts, or a list"
                 " with one (or `None`) per prompt."
             )
-        else:
-            frames = [None if single is None else encode(single) for single in control]
-
-        given = next((single for single in frames if single is not None), None)
-        if given is None:
+        if control is None or (not is_shared and all(single is None for single in control)):
             return None
         if name not in self.transformer.controls:
             controls = ", ".join(self.transformer.controls) or "none"
             raise ValueError(f"`{name}` was given, but this checkpoint has no {name} control. It has: {controls}.")
+
+        if is_shared:
+            frames = [encode(control)] * batch_size
+        else:
+            frames = []
+            for i, single in enumerate(control):
+                try:
+                    frames.append(None if single is None else encode(single))
+                except ValueError as error:
+                    raise ValueError(f"For prompt {i}: {error}") from error
+        given = next((single for single in frames if single is not None), None)
+        if given is None:
+            return None
         null = torch.full(null_shape, null_value, dtype=given.dtype, device=given.device)
         return torch.stack([null if single is None else single for single in frames]).to(self._execution_device)
 
