@@ -251,3 +251,17 @@ def test_lora_scale():
     assert not torch.allclose(run(model, **inputs), velocity, atol=1e-4)
     without = run(model, **inputs, attention_kwargs={"scale": 0.0})
     torch.testing.assert_close(without, velocity, atol=1e-6, rtol=1e-6)
+
+
+def test_device_map_moves_whole_blocks(tmp_path):
+    # Blocks on disk are loaded when they are called: with skips too, each has all that it needs within.
+    model, inputs = make_model(skip_connections=True), make_inputs()
+    velocity = run(model, **inputs)
+    model.save_pretrained(tmp_path / "model")
+    names = [name for name, _ in model.named_children() if name != "transformer_blocks"]
+    places = dict.fromkeys(names, "cpu") | {f"transformer_blocks.{i}": ("cpu", "disk")[i % 2] for i in range(4)}
+    mapped = JascoTransformerModel.from_pretrained(
+        tmp_path / "model", device_map=places, offload_folder=str(tmp_path / "offload")
+    )
+    assert mapped.transformer_blocks[3].skip_proj.weight.device.type == "meta"
+    assert torch.equal(run(mapped, **inputs), velocity)
