@@ -80,3 +80,14 @@ def relative_error(value: torch.Tensor, reference: torch.Tensor) -> float:
 def pipe():
     """All three controls, Euler."""
     return load_pipeline("chords-drums-melody")
+
+
+@pytest.fixture
+def warnings(caplog):
+    """The library's warnings, which Diffusers' logger does not pass on by default."""
+    from diffusers.utils import logging
+
+    logging.enable_propagation()
+    with caplog.at_level("WARNING"):
+        yield caplog
+    logging.disable_propagation()

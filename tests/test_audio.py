@@ -154,20 +154,13 @@ def test_loud_peaks_are_limited_and_the_rest_is_left(tmp_path):
     assert gains.max() - gains.min() < 1e-3 and gains.mean() > 2, "away from the peak there is one gain"
 
 
-def test_export_warns_before_it_clips_or_leaves_the_loudness(tmp_path, caplog):
-    from diffusers.utils import logging
-
-    logging.enable_propagation()
-    try:
-        with caplog.at_level("WARNING"):
-            path = export_audio(tone(level=2.0), tmp_path / "a.wav", RATE)
-            assert "samples reach 2.00" in caplog.text and load_audio(path)[0].abs().max() <= 1
-            export_audio(torch.zeros(RATE), path, RATE, loudness=-14.0)
-            assert "silent" in caplog.text and not load_audio(path)[0].any()
-            export_audio(tone(seconds=0.1), path, RATE, loudness=-14.0)
-            assert "less than 0.4 s" in caplog.text
-    finally:
-        logging.disable_propagation()
+def test_export_warns_before_it_clips_or_leaves_the_loudness(tmp_path, warnings):
+    path = export_audio(tone(level=2.0), tmp_path / "a.wav", RATE)
+    assert "samples reach 2.00" in warnings.text and load_audio(path)[0].abs().max() <= 1
+    export_audio(torch.zeros(RATE), path, RATE, loudness=-14.0)
+    assert "silent" in warnings.text and not load_audio(path)[0].any()
+    export_audio(tone(seconds=0.1), path, RATE, loudness=-14.0)
+    assert "less than 0.4 s" in warnings.text
 
 
 def test_export_refuses_what_it_cannot_write(tmp_path):

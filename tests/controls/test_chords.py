@@ -277,16 +277,6 @@ def test_writers_are_read_back(tmp_path):
     assert read_chords(tmp_path / "a.jams") == chords
 
 
-@pytest.fixture
-def warnings(caplog):
-    from diffusers.utils import logging
-
-    logging.enable_propagation()
-    with caplog.at_level("WARNING"):
-        yield caplog
-    logging.disable_propagation()
-
-
 TIMES = [
     ([("C", 0.0), ("G", 2.0)], [("C", 0.0), ("G", 2.0)], None),
     ([("G", 2.0), ("C", 0.0)], [("C", 0.0), ("G", 2.0)], "not in order"),

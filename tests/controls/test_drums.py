@@ -70,18 +70,11 @@ def test_any_rate_channels_and_length(tmp_path):
             assert torch.equal(prepare_drums(drums, RATE, RATE), expected)
 
 
-def test_what_is_cut_is_said(caplog):
-    from diffusers.utils import logging
-
-    logging.enable_propagation()
-    try:
-        with caplog.at_level("WARNING"):
-            prepare_drums((noise(1, 0.5, RATE), RATE), RATE, RATE)
-            assert not caplog.records
-            prepare_drums((noise(1, 1.25, RATE), RATE), RATE, RATE)
-            assert "the last 0.25 s of drums are not used" in caplog.text
-    finally:
-        logging.disable_propagation()
+def test_what_is_cut_is_said(warnings):
+    prepare_drums((noise(1, 0.5, RATE), RATE), RATE, RATE)
+    assert not warnings.records
+    prepare_drums((noise(1, 1.25, RATE), RATE), RATE, RATE)
+    assert "the last 0.25 s of drums are not used" in warnings.text
 
 
 def test_one_recording_or_one_per_prompt():

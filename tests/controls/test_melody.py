@@ -99,16 +99,6 @@ def test_bad_melodies_say_what_is_wrong_and_where(notes, message):
     assert "`melody`" in str(error.value)
 
 
-@pytest.fixture
-def warnings(caplog):
-    from diffusers.utils import logging
-
-    logging.enable_propagation()
-    with caplog.at_level("WARNING"):
-        yield caplog
-    logging.disable_propagation()
-
-
 @pytest.mark.parametrize(
     "notes, pitches, warning",
     [

@@ -25,7 +25,6 @@ from diffusers import (
     FlowMatchHeunDiscreteScheduler,
     UniPCMultistepScheduler,
 )
-from diffusers.utils import logging
 
 from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoPipeline
 
@@ -52,15 +51,6 @@ def seed(value: int = 0) -> torch.Generator:
 
 def latents(pipe, *args, **kwargs) -> torch.Tensor:
     return pipe(*args, **{"num_inference_steps": 3, "generator": seed(), "output_type": "latent"} | kwargs).audios
-
-
-@pytest.fixture
-def warnings(caplog):
-    """The library's warnings, which Diffusers' logger does not pass on by default."""
-    logging.enable_propagation()
-    with caplog.at_level("WARNING"):
-        yield caplog
-    logging.disable_propagation()
 
 
 def test_output_types_and_shapes(pipe):
