@@ -75,13 +75,9 @@ def load_audio(audio: Any, name: str = "audio") -> tuple[torch.Tensor, int]:
 def _read_file(path: Path, name: str) -> tuple[np.ndarray, int]:
     import soundfile
 
-    try:
-        is_file = path.is_file()
-    except (OSError, ValueError) as error:
-        raise ValueError(f"`{name}` is no valid path: {error}.") from error
-    if not is_file:
-        if path.exists():
-            raise ValueError(f"`{name}` has to be an audio file, but {path} is a folder.")
+    if os.path.isdir(path):
+        raise ValueError(f"`{name}` has to be an audio file, but {path} is a folder.")
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"`{name}`: there is no file {path}.")
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)

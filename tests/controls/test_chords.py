@@ -186,6 +186,8 @@ def test_roman_numerals_in_bars_and_their_errors():
     for text, key in (("I IIX", "C"), ("hello", "C"), ("I", "H"), ("I", "C7"), ("I", ""), ("V/X", "C")):
         with pytest.raises(ValueError, match="Roman numeral|`key`"):
             chords_from_roman(text, key=key)
+    with pytest.raises(ValueError, match="bar 2: 'IIX'"):
+        chords_from_roman("I | IIX", key="C")
 
 
 def test_lab_files(tmp_path):

@@ -388,6 +388,9 @@ def test_absent_files_and_absent_controls(pipe):
     for control in ({"drums": "absent.wav"}, {"melody": "absent.mid"}, {"chords": "absent.lab"}):
         with pytest.raises(FileNotFoundError, match="absent"):
             latents(pipe, "", **control)
+        for name in ("x" * 300, "x\0"):
+            with pytest.raises(FileNotFoundError, match="there is no file"):
+                latents(pipe, "", **{key: name + value[-4:] for key, value in control.items()})
     with pytest.raises(ValueError, match="no melody control. It has: chords, drums"):
         latents(load_pipeline("chords-drums"), "", melody=NOTES)
 

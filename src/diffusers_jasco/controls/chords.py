@@ -287,7 +287,11 @@ def chords_from_roman(text: str, key: str, bpm: float = 120.0, beats_per_bar: in
         raise ValueError(f"`key` has to be a note and a mode, such as 'Bb' or 'F# minor', but is {_short(key)}.")
     mode = "minor" if 3 in tonic.intervals else "major"
     bars = _split_bars(text if "|" in text else " | ".join(text.split()))
-    bars = [[_numeral_to_chord(word, tonic.root, mode) for word in bar] for bar in bars]
+    for number, bar in enumerate(bars, start=1):
+        try:
+            bar[:] = [_numeral_to_chord(word, tonic.root, mode) for word in bar]
+        except ValueError as error:
+            raise ValueError(f"`chords`: bar {number}: {error}") from None
     return _lay_out(bars, bpm, beats_per_bar)
 
 
@@ -326,12 +330,12 @@ def _numeral_to_chord(word: str, tonic: int, mode: str) -> str:
         return word
     match = _NUMERAL.fullmatch(word)
     if match is None:
-        raise ValueError(f"`chords`: {_short(word)} is no Roman numeral such as 'ii7', 'bVII' or 'V7/V'.")
+        raise ValueError(f"{_short(word)} is no Roman numeral such as 'ii7', 'bVII' or 'V7/V'.")
     quality, _, target = match[3].partition("/")
     if _NUMERAL.fullmatch(target):
         of = parse_chord(_numeral_to_chord(target, tonic, mode))
         if of is None:
-            raise ValueError(f"`chords`: {_short(word)} is a chord of {_short(target)}, which is none.")
+            raise ValueError(f"{_short(word)} is a chord of {_short(target)}, which is none.")
         return _numeral_to_chord(word.partition("/")[0], of.root, "minor" if 3 in of.intervals else "major")
 
     accidental = {"#": 1, "b": -1, "": 0}[match[1]]
@@ -341,7 +345,7 @@ def _numeral_to_chord(word: str, tonic: int, mode: str) -> str:
     bass = f"/{target}" if target else ""
     label = f"{NOTES[root]}{quality}{bass}"
     if parse_chord(label) is None:
-        raise ValueError(f"`chords`: {_short(word)} is no Roman numeral such as 'ii7', 'bVII' or 'V7/V'.")
+        raise ValueError(f"{_short(word)} is no Roman numeral such as 'ii7', 'bVII' or 'V7/V'.")
     return label
 
 
@@ -484,7 +488,7 @@ def chords_from_midi(path: str | os.PathLike, labels: Sequence[str] | None = Non
 def _read_file(path: str | os.PathLike) -> str:
     path = Path(path)
     try:
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise FileNotFoundError(f"`chords`: there is no file {path}.")
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

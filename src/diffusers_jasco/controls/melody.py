@@ -342,7 +342,7 @@ def melody_to_notes(matrix: torch.Tensor, frame_rate: float) -> list[tuple[int, 
 
 def _existing(path: str | os.PathLike) -> Path:
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"`melody`: there is no file {path}.")
     return path
 

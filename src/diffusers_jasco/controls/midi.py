@@ -40,7 +40,7 @@ def load_midi(path: str | os.PathLike, name: str) -> "PrettyMIDI":
         raise ImportError('MIDI files need pretty_midi: pip install "diffusers-jasco[melody]"') from error
 
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"`{name}`: there is no file {path}.")
     try:
         return PrettyMIDI(str(path))

@@ -70,7 +70,7 @@ _UNSUPPORTED = {
 
 def is_audiocraft_checkpoint(path: str | os.PathLike) -> bool:
     """Whether `path` is a local folder in the original's (AudioCraft's) own layout."""
-    return Path(path, MODEL_FILE).is_file() and Path(path, CODEC_FILE).is_file()
+    return all(os.path.isfile(Path(path, name)) for name in (MODEL_FILE, CODEC_FILE))
 
 
 def load_audiocraft_transformer(path: str | os.PathLike) -> tuple[JascoTransformerModel, dict[str, Any]]:
