@@ -439,10 +439,14 @@ def test_sequential_offload_leaves_the_codec_out(pipe):
     assert torch.equal(after, before)
 
 
-def test_group_offload_leaves_the_codec_out(pipe):
+@pytest.mark.parametrize(
+    "level", [{"offload_type": "leaf_level"}, {"offload_type": "block_level", "num_blocks_per_group": 1}]
+)
+def test_group_offload_leaves_the_codec_out(pipe, level):
     before = pipe(PROMPTS[0], drums=beat(), num_inference_steps=2, generator=seed()).audios
-    pipe.enable_group_offload(torch.device("cpu"), offload_type="leaf_level")
-    assert hasattr(pipe.transformer.proj_in, "_diffusers_hook") and not hasattr(pipe.codec, "_diffusers_hook")
+    pipe.enable_group_offload(torch.device("cpu"), **level)
+    assert any(hasattr(module, "_diffusers_hook") for module in pipe.transformer.modules())
+    assert not any(hasattr(module, "_diffusers_hook") for module in pipe.codec.modules())
     after = pipe(PROMPTS[0], drums=beat(), num_inference_steps=2, generator=seed()).audios
     assert torch.equal(after, before)
 
