@@ -53,14 +53,14 @@ def matrix_products(model: JascoTransformerModel, batch: int, frames: int, token
 def make_products(shapes: list[tuple[int, ...]], device: str, dtype: torch.dtype) -> Callable[[], None]:
     # As in a model, every product has a weight of its own (not one that stays in the cache); inputs are shared.
     inputs = {shape[:3]: torch.randn(*shape[:3], device=device, dtype=dtype) for shape in shapes}
-    weights = [torch.randn(count, inner, columns, device=device, dtype=dtype) for count, _, inner, columns in shapes]
+    weights = [torch.randn(count, columns, inner, device=device, dtype=dtype) for count, _, inner, columns in shapes]
 
     def run():
         for shape, weight in zip(shapes, weights):
             if shape[0] == 1:
-                torch.mm(inputs[shape[:3]][0], weight[0])
+                torch.nn.functional.linear(inputs[shape[:3]][0], weight[0])
             else:
-                torch.bmm(inputs[shape[:3]], weight)
+                torch.bmm(inputs[shape[:3]], weight.transpose(1, 2))
 
     return run
 
