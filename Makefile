@@ -37,8 +37,7 @@ conformance: $(INSTALLED)
 ifeq ($(wildcard $(DIFFUSERS_SRC)/tests/__init__.py),)
 	@echo "Skipped: set DIFFUSERS_SRC to a clone of Diffusers."
 else
-	PATH="$(CURDIR)/$(BIN):$$PATH" DIFFUSERS_SRC=$(DIFFUSERS_SRC) \
-		$(RUN_TESTS) -p no:cacheprovider --dist loadscope tests/conformance
+	DIFFUSERS_SRC=$(DIFFUSERS_SRC) $(RUN_TESTS) -p no:cacheprovider --dist loadscope tests/conformance
 endif
 
 benchmark: $(INSTALLED)

@@ -12,16 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Plumbing: make a diffusers checkout's test mixins importable, and lift their accelerator-only gates on a CPU machine.
+"""Makes the test mixins of a Diffusers clone importable, and lifts their accelerator-only gates on a CPU machine.
 
-Nothing here knows about JASCO; the subject under test comes from `adapter` (see `subject`).
+Nothing here knows about JASCO: what is tested comes from `adapter.py`.
 
 Environment:
-  DIFFUSERS_SRC           diffusers checkout that carries `tests/` (the wheel and the sdist do not ship the mixins)
-  CONFORMANCE_USE_SRC=1   also import `diffusers` itself from that checkout's `src/` (default: the installed release)
-  CONFORMANCE_ADAPTER     adapter module to test (default `adapter`, the JASCO one)
-  CONFORMANCE_LIFT=0      keep diffusers' accelerator gates (default: run on the CPU what can run on the CPU)
-  CONFORMANCE_COMPILE=1   also run the inductor-backed torch.compile tests on the CPU (minutes, needs a C++ compiler)
+  DIFFUSERS_SRC           a clone of diffusers, whose tests are in no release; the installed diffusers is what runs
+  CONFORMANCE_LIFT=0      keep the accelerator gates (default: run on the CPU what can run on the CPU)
+  CONFORMANCE_COMPILE=1   also compile with inductor on the CPU (3 tests, some minutes, needs a C++ compiler)
 """
 
 import importlib
@@ -34,8 +32,14 @@ import types
 import pytest
 
 
-DIFFUSERS_SRC = pathlib.Path(os.environ["DIFFUSERS_SRC"])
-PACKAGE = "diffusers_tests"  # the checkout's `tests` package under another name: the project has a `tests` of its own
+if not os.environ.get("DIFFUSERS_SRC"):
+    pytest.skip(
+        "needs a clone of diffusers, whose tests are in no release: `make conformance DIFFUSERS_SRC=<clone>`",
+        allow_module_level=True,
+    )
+
+DIFFUSERS_SRC = pathlib.Path(os.environ["DIFFUSERS_SRC"]).expanduser().resolve()
+PACKAGE = "diffusers_tests"  # the clone's `tests` package under another name: the project has a `tests` of its own
 LIFT = os.environ.get("CONFORMANCE_LIFT", "1") == "1"
 COMPILE = os.environ.get("CONFORMANCE_COMPILE", "0") == "1"
 
@@ -45,9 +49,7 @@ def install_tests_package():
         return
     root = DIFFUSERS_SRC / "tests"
     if not (root / "__init__.py").is_file():
-        raise RuntimeError(f"DIFFUSERS_SRC={DIFFUSERS_SRC} is not a diffusers checkout (no tests/__init__.py).")
-    if os.environ.get("CONFORMANCE_USE_SRC") == "1":
-        sys.path.insert(0, str(DIFFUSERS_SRC / "src"))
+        raise RuntimeError(f"DIFFUSERS_SRC={DIFFUSERS_SRC} is not a clone of diffusers (it has no tests/__init__.py).")
     pytest.register_assert_rewrite(PACKAGE)
     if importlib.util.find_spec("requests_mock") is None:  # imported, never used by what we run
         stub = types.ModuleType("requests_mock")
@@ -62,13 +64,9 @@ def install_tests_package():
 
 
 def mixins(path):
-    """`mixins("models.testing_utils")` -> the checkout's tests/models/testing_utils package."""
+    """`mixins("models.testing_utils")`: the clone's tests/models/testing_utils package."""
     install_tests_package()
     return importlib.import_module(f"{PACKAGE}.{path}")
-
-
-def subject():
-    return importlib.import_module(os.environ.get("CONFORMANCE_ADAPTER", "adapter"))
 
 
 _GATES = ("skipif", "skip")
@@ -107,5 +105,5 @@ def lift(mixin, only):
             namespace[name] = value
     unknown = set(only) - set(namespace)
     if unknown:
-        raise RuntimeError(f"{mixin.__name__} has no {sorted(unknown)}: the checkout changed, update the harness.")
+        raise RuntimeError(f"{mixin.__name__} has no {sorted(unknown)}: the clone has changed, update the harness.")
     return type("Lifted" + mixin.__name__, (), namespace)

@@ -12,75 +12,77 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Our classes at toy size for Diffusers' tests: the one file here that knows our API.
+"""The one file of the conformance tests that knows this package: what to build, and what does not apply."""
 
-What the tests need comes through these names:
-
-  model_class() model_config() model_inputs(device) make_transformer(**overrides)
-  scheduler_class() scheduler_config() make_scheduler(**overrides)
-  pipeline_class() pipeline_components() pipeline_inputs(generator)
-  and the constants MODEL_* / SCHEDULER_* / PIPELINE_* / SKIPS / XFAILS.
-"""
-
-import tiny
 import torch
 
+from diffusers_jasco import FlowMatchEulerScheduler, JascoPipeline, JascoTransformerModel
 
-LATENT_DIM, FRAMES, TOKENS, TEXT_DIM = 8, 16, 5, 16
-FRAME_RATE, SAMPLING_RATE = 8, 32  # of the tiny codec
+from . import tiny
 
 
-# ------------------------------------------------------------------------------------------------------- transformer
+# Toy sizes: 8 latent channels; 16 frames at 8 frames a second, i.e. 2 s.
+LATENT_DIM, FRAMES, TEXT_DIM, MELODY_BINS = 8, 16, 16, 53
+SAMPLING_RATE = 32
+CHORD_LABELS = ["N", "C", "F", "G", "Am", "UNK"]
+
+
+# -------------------------------------------------------------------------------------------------------- transformer
 def model_class():
-    from diffusers_jasco import JascoTransformerModel
-
     return JascoTransformerModel
 
 
 def model_config():
-    # Two layers exercise the U-Net skips: one before, one after the middle.
+    # Four layers: First-Block-Cache needs a block between the first and the last, and half of them merge a skip.
     return {
         "in_channels": LATENT_DIM,
-        "num_layers": 2,
+        "num_layers": 4,
         "num_attention_heads": 4,
         "attention_head_dim": 8,
         "ff_inner_dim": 64,
         "text_dim": TEXT_DIM,
         "time_embed_dim": 8,
         "chords_dim": 4,
-        "drums_dim": 4,
+        "drums_dim": 2,
         "melody_dim": 4,
+        "melody_bins": MELODY_BINS,
+        "chord_labels": CHORD_LABELS,
         "skip_connections": True,
         "sample_size": FRAMES,
+        "latents_mean": 0.0,
+        "latents_std": 1.0,
     }
 
 
 def make_transformer(**overrides):
     torch.manual_seed(0)
-    return model_class()(**{**model_config(), **overrides}).eval()
+    return JascoTransformerModel(**{**model_config(), **overrides}).eval()
 
 
 def model_inputs(device):
-    # The same at every call: the mixins call it once per forward.
-    g = torch.Generator("cpu").manual_seed(0)
+    # Deterministic: the mixins call this once per forward.
+    generator = torch.Generator("cpu").manual_seed(0)
 
     def randn(*shape):
-        return torch.randn(*shape, generator=g).to(device)
+        return torch.randn(*shape, generator=generator).to(device)
 
     return {
         "hidden_states": randn(2, FRAMES, LATENT_DIM),
         "timestep": torch.tensor([0.25, 0.75], device=device),
-        "encoder_hidden_states": randn(2, TOKENS, TEXT_DIM),
-        "chords": torch.randint(0, 195, (2, FRAMES), generator=g).to(device),
+        "encoder_hidden_states": randn(2, 5, TEXT_DIM),
+        # The second prompt is two tokens shorter.
+        "encoder_attention_mask": torch.tensor([[True] * 5, [True] * 3 + [False] * 2], device=device),
+        "chords": torch.randint(len(CHORD_LABELS) + 1, (2, FRAMES), generator=generator).to(device),
         "drums": randn(2, FRAMES, LATENT_DIM),
-        "melody": randn(2, FRAMES, 53),
+        "melody": randn(2, FRAMES, MELODY_BINS),
     }
 
 
 MODEL_MAIN_INPUT = "hidden_states"
 MODEL_OUTPUT_SHAPE = (FRAMES, LATENT_DIM)  # per sample
-MODEL_GRADIENT_CHECKPOINTING_CLASSES = {"JascoTransformerModel"}  # classes carrying `self.gradient_checkpointing`
-MODEL_RECOMPILE_LIMIT = 2  # a block with a U-Net skip is another graph than one without
+MODEL_GRADIENT_CHECKPOINTING_CLASSES = {"JascoTransformerModel"}
+# One block class, three graphs: without a skip; in the middle, where the skip is the input itself; with another skip.
+MODEL_RECOMPILE_LIMIT = 3
 MODEL_CACHE_MIXINS = (
     "FirstBlockCacheTesterMixin",
     "MagCacheTesterMixin",
@@ -88,53 +90,51 @@ MODEL_CACHE_MIXINS = (
 )
 
 
-# --------------------------------------------------------------------------------------------------------- scheduler
+# ---------------------------------------------------------------------------------------------------------- scheduler
 def scheduler_class():
-    from diffusers_jasco import FlowMatchEulerScheduler
-
     return FlowMatchEulerScheduler
 
 
 def scheduler_config():
+    # One argument is left to its default: `test_from_pretrained` looks for it.
     return {"num_train_timesteps": 1000}
 
 
 def make_scheduler(**overrides):
-    return scheduler_class()(**{**scheduler_config(), **overrides})
+    return FlowMatchEulerScheduler(**{**scheduler_config(), **overrides})
 
 
 SCHEDULER_STEPS = 10
-SCHEDULER_DEFAULT_GRID_IS_UNIFORM = True  # the original's t = i / N
-SCHEDULER_CONFIG_SWEEP = {"num_train_timesteps": [100, 1000], "sigma_min": [1e-5, 1e-2]}
+SCHEDULER_CONFIG_SWEEP = {"num_train_timesteps": [100, 1000], "sigma_min": [0.0, 1e-5, 1e-3]}
 
 
-# ---------------------------------------------------------------------------------------------------------- pipeline
+# ----------------------------------------------------------------------------------------------------------- pipeline
 def pipeline_class():
-    from diffusers_jasco import JascoPipeline
-
     return JascoPipeline
 
 
-def pipeline_components():
-    # Real classes at toy size; each is seeded, as the mixins build them several times and compare outputs.
+def pipeline_components(**transformer_overrides):
+    # Real classes at toy size, seeded: the mixins build the components several times and compare outputs.
     tokenizer = tiny.t5_tokenizer()
     return {
         "tokenizer": tokenizer,
         "text_encoder": tiny.t5_encoder(len(tokenizer), TEXT_DIM),
         "codec": tiny.encodec(LATENT_DIM, SAMPLING_RATE),
-        "transformer": make_transformer(),
+        "transformer": make_transformer(**transformer_overrides),
         "scheduler": make_scheduler(),
     }
 
 
 def pipeline_inputs(generator):
-    drums = torch.randn(1, 2 * SAMPLING_RATE, generator=torch.Generator().manual_seed(0)) / 10
+    noise = torch.Generator("cpu").manual_seed(1)
+    melody = torch.zeros(MELODY_BINS, FRAMES)
+    melody[torch.randint(MELODY_BINS, (FRAMES,), generator=noise), torch.arange(FRAMES)] = 1.0
     return {
         "prompt": "A funky bass line",
-        "chords": [("C", 0.0), ("Am", 1.0)],
-        "drums": (drums, SAMPLING_RATE),
-        "melody": [("C4", 0.0, 0.5), ("E4", 1.0, 2.0)],
-        "duration": FRAMES / FRAME_RATE,
+        "chords": [("C", 0.0), ("Am", 0.5), ("F", 1.0), ("G", 1.5)],
+        "drums": (torch.randn(1, 2 * SAMPLING_RATE, generator=noise) * 0.3, SAMPLING_RATE),
+        "melody": melody,
+        "duration": 2.0,
         "num_inference_steps": 2,
         "guidance_scale": 3.0,
         "text_guidance_scale": 1.0,
@@ -143,7 +143,19 @@ def pipeline_inputs(generator):
     }
 
 
-PIPELINE_PARAMS = frozenset({"prompt", "chords", "drums", "melody", "duration", "guidance_scale", "prompt_embeds"})
+PIPELINE_PARAMS = frozenset(
+    {
+        "prompt",
+        "chords",
+        "drums",
+        "melody",
+        "duration",
+        "guidance_scale",
+        "text_guidance_scale",
+        "prompt_embeds",
+        "prompt_attention_mask",
+    }
+)
 PIPELINE_BATCH_PARAMS = frozenset({"prompt"})
 PIPELINE_OPTIONAL_PARAMS = frozenset(
     {
@@ -153,13 +165,14 @@ PIPELINE_OPTIONAL_PARAMS = frozenset(
         "latents",
         "output_type",
         "return_dict",
+        "attention_kwargs",
         "callback_on_step_end",
         "callback_on_step_end_tensor_inputs",
     }
 )
 PIPELINE_OUTPUT_SHAPE = (1, 2 * SAMPLING_RATE)  # (channels, samples)
 PIPELINE_ENCODE_PROMPT_EXTRA = None  # values for encode_prompt's required arguments that __call__ lacks
-PIPELINE_CACHE_MIXINS = ()
+PIPELINE_CACHE_MIXINS = ("FirstBlockCacheTesterMixin",)
 
 
 def PIPELINE_SWAP_SCHEDULERS():
@@ -170,19 +183,20 @@ def PIPELINE_SWAP_SCHEDULERS():
         UniPCMultistepScheduler,
     )
 
+    config = make_scheduler().config
     flow = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
     # name: (scheduler, is it Euler on our own default grid)
     return {
-        "euler": (FlowMatchEulerDiscreteScheduler(), True),
+        "euler": (FlowMatchEulerDiscreteScheduler.from_config(config), True),
         "euler, inverted sigmas": (FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, invert_sigmas=True), True),
-        "heun": (FlowMatchHeunDiscreteScheduler(), False),
-        "unipc": (UniPCMultistepScheduler(**flow), False),
-        "dpm++": (DPMSolverMultistepScheduler(num_train_timesteps=100_000, **flow), False),
+        "heun": (FlowMatchHeunDiscreteScheduler.from_config(config), False),
+        "unipc": (UniPCMultistepScheduler.from_config(config, **flow), False),
+        "dpm++": (DPMSolverMultistepScheduler.from_config(config, num_train_timesteps=100_000, **flow), False),
     }
 
 
-# ------------------------------------------------------------------------------------- what does not apply / is known
-# "TestClass.test_name" or "test_name" -> reason
+# ----------------------------------------------------------------------------------- what does not apply, what fails
+# "TestClass.test_name" or "test_name": reason
 SKIPS = {
     "TestSchedulerCommon.test_trained_betas": "a flow-matching scheduler has no betas",
 }

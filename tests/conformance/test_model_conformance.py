@@ -14,19 +14,14 @@
 
 """diffusers' model tester mixins (tests/models/testing_utils) against the adapter's transformer."""
 
-import pytest
 import torch
-from _harness import COMPILE, LIFT, lift, mixins, subject
+
+from . import adapter as S
+from ._harness import COMPILE, LIFT, lift, mixins
 
 
 utils = mixins("models.testing_utils")
 torch_device = mixins("testing_utils").torch_device
-S = subject()
-
-if not getattr(S, "HAS_MODEL", True):
-    pytest.skip("the adapter has no model", allow_module_level=True)
-
-mixins("testing_utils").enable_full_determinism()
 
 
 class Config(utils.BaseModelTesterConfig):
@@ -86,7 +81,7 @@ class TestModel(Config, utils.ModelTesterMixin):
         model = S.model_class()(**S.model_config()).eval().to(torch_device)
         model.compile_repeated_blocks(fullgraph=True, backend="eager")
         # A block called in two ways (with and without a U-Net skip input, say) compiles twice: MODEL_RECOMPILE_LIMIT.
-        with torch.no_grad(), torch._dynamo.config.patch(recompile_limit=getattr(S, "MODEL_RECOMPILE_LIMIT", 1)):
+        with torch.no_grad(), torch._dynamo.config.patch(recompile_limit=S.MODEL_RECOMPILE_LIMIT):
             model(**S.model_inputs(torch_device))
             model(**S.model_inputs(torch_device))
         torch._dynamo.reset()
@@ -127,7 +122,7 @@ class TestModelMemory(Config, utils.MemoryTesterMixin):
 
 class TestModelCompile(Config, utils.TorchCompileTesterMixin):
     def test_torch_compile_repeated_blocks(self):
-        super().test_torch_compile_repeated_blocks(recompile_limit=getattr(S, "MODEL_RECOMPILE_LIMIT", 1))
+        super().test_torch_compile_repeated_blocks(recompile_limit=S.MODEL_RECOMPILE_LIMIT)
 
 
 if LIFT and torch_device == "cpu":
@@ -154,10 +149,10 @@ if LIFT and torch_device == "cpu":
             ),
         ):
             def test_torch_compile_repeated_blocks(self):
-                super().test_torch_compile_repeated_blocks(recompile_limit=getattr(S, "MODEL_RECOMPILE_LIMIT", 1))
+                super().test_torch_compile_repeated_blocks(recompile_limit=S.MODEL_RECOMPILE_LIMIT)
 
 
-for _name in getattr(S, "MODEL_CACHE_MIXINS", ()):  # e.g. "FirstBlockCacheTesterMixin"
+for _name in S.MODEL_CACHE_MIXINS:
     globals()[f"TestModel{_name.removesuffix('TesterMixin')}"] = type(
         f"TestModel{_name.removesuffix('TesterMixin')}", (Config, getattr(utils, _name)), {}
     )

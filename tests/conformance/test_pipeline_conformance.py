@@ -19,18 +19,14 @@ import inspect
 import diffusers
 import pytest
 import torch
-from _harness import LIFT, lift, mixins, subject
+
+from . import adapter as S
+from ._harness import LIFT, lift, mixins
 
 
 utils = mixins("pipelines.testing_utils")
 testing_utils = mixins("testing_utils")
 torch_device = testing_utils.torch_device
-S = subject()
-
-if not getattr(S, "HAS_PIPELINE", True):
-    pytest.skip("the adapter has no pipeline", allow_module_level=True)
-
-testing_utils.enable_full_determinism()
 
 
 class Config(utils.BasePipelineTesterConfig):
@@ -43,8 +39,8 @@ class Config(utils.BasePipelineTesterConfig):
     def pipeline_class(self):
         return S.pipeline_class()
 
-    def get_dummy_components(self):
-        return S.pipeline_components()
+    def get_dummy_components(self, **transformer_overrides):
+        return S.pipeline_components(**transformer_overrides)
 
     def get_dummy_inputs(self):
         return S.pipeline_inputs(self.get_generator(0))
@@ -57,14 +53,10 @@ class Config(utils.BasePipelineTesterConfig):
 
 class TestPipeline(Config, utils.PipelineTesterMixin):
     def test_encode_prompt_works_in_isolation(self):
-        super().test_encode_prompt_works_in_isolation(
-            extra_required_param_value_dict=getattr(S, "PIPELINE_ENCODE_PROMPT_EXTRA", None)
-        )
+        super().test_encode_prompt_works_in_isolation(extra_required_param_value_dict=S.PIPELINE_ENCODE_PROMPT_EXTRA)
 
     # ---- what the mixin leaves to each audio pipeline (cf. tests/pipelines/stable_audio_3, longcat_audio_dit) ----
     def test_num_waveforms_per_prompt(self):
-        if "num_waveforms_per_prompt" not in inspect.signature(self.pipeline_class.__call__).parameters:
-            pytest.skip("no num_waveforms_per_prompt")
         pipe = self.get_pipeline().to(torch_device)
         for batch_size in (1, 2):
             for num in (1, 3):
@@ -148,8 +140,6 @@ class TestPipeline(Config, utils.PipelineTesterMixin):
 
         This is what notices a velocity of the wrong sign or a model time taken from the wrong end of the schedule.
         """
-        if not hasattr(S, "PIPELINE_SWAP_SCHEDULERS"):
-            pytest.skip("the adapter lists no schedulers to swap in")
 
         def latents(scheduler, steps):
             pipe = self.get_pipeline()
@@ -188,10 +178,10 @@ if LIFT and torch_device == "cpu":
 
 
 class TestPipelineLoRA(Config, utils.LoraTesterMixin):
-    denoiser_target_modules = getattr(S, "PIPELINE_LORA_TARGETS", utils.LoraTesterMixin.denoiser_target_modules)
+    pass
 
 
-for _name in getattr(S, "PIPELINE_CACHE_MIXINS", ()):
+for _name in S.PIPELINE_CACHE_MIXINS:
     globals()[f"TestPipeline{_name.removesuffix('TesterMixin')}"] = type(
         f"TestPipeline{_name.removesuffix('TesterMixin')}", (Config, getattr(utils, _name)), {}
     )

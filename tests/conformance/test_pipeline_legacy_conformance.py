@@ -18,18 +18,14 @@ import unittest
 from unittest import mock
 
 import diffusers
-import pytest
-from _harness import mixins, subject
+import torch
+
+from . import adapter as S
+from ._harness import mixins
 
 
 common = mixins("pipelines.test_pipelines_common")
 torch_device = mixins("testing_utils").torch_device
-S = subject()
-
-if not getattr(S, "HAS_PIPELINE", True):
-    pytest.skip("the adapter has no pipeline", allow_module_level=True)
-
-mixins("testing_utils").enable_full_determinism()
 
 
 class TestPipelineLegacy(common.PipelineTesterMixin, unittest.TestCase):
@@ -39,15 +35,13 @@ class TestPipelineLegacy(common.PipelineTesterMixin, unittest.TestCase):
     required_optional_params = S.PIPELINE_OPTIONAL_PARAMS
     test_attention_slicing = False
     test_xformers_attention = False
-    test_layerwise_casting = getattr(S, "PIPELINE_LEGACY_LAYERWISE_CASTING", True)
+    test_layerwise_casting = True
     test_group_offloading = True
 
     def get_dummy_components(self):
         return S.pipeline_components()
 
     def get_dummy_inputs(self, device, seed=0):
-        import torch
-
         inputs = S.pipeline_inputs(torch.Generator("cpu").manual_seed(seed))
         inputs["output_type"] = "np"  # this mixin compares numpy arrays
         return inputs
@@ -59,6 +53,4 @@ class TestPipelineLegacy(common.PipelineTesterMixin, unittest.TestCase):
             self._isolation()
 
     def _isolation(self):
-        super().test_encode_prompt_works_in_isolation(
-            extra_required_param_value_dict=getattr(S, "PIPELINE_ENCODE_PROMPT_EXTRA", None)
-        )
+        super().test_encode_prompt_works_in_isolation(extra_required_param_value_dict=S.PIPELINE_ENCODE_PROMPT_EXTRA)

@@ -15,8 +15,8 @@
 """diffusers' SchedulerCommonTest against the adapter's scheduler.
 
 No in-tree flow-matching scheduler runs SchedulerCommonTest (they lack `scale_model_input`, `init_noise_sigma`,
-`add_noise` and betas, and have no `_compatibles`), so an adapter may have to SKIP some of it; the FlowMatch contract
-below is what the flow-matching pipelines really rely on.
+`add_noise` and betas, and have no `_compatibles`); ours has all of these but betas. The FlowMatch contract below is
+what the flow-matching pipelines really rely on.
 """
 
 import inspect
@@ -24,12 +24,10 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from _harness import mixins, subject
 
+from . import adapter as S
+from ._harness import mixins
 
-S = subject()
-if not getattr(S, "HAS_SCHEDULER", True):
-    pytest.skip("the adapter has no scheduler", allow_module_level=True)
 
 common = mixins("schedulers.test_schedulers")
 
@@ -83,10 +81,6 @@ class TestFlowMatchContract:
         assert {round(float(sigmas[0]), 3), round(float(sigmas[-1]), 3)} == {0.0, 1.0}
         assert (self.direction(scheduler) * (sigmas[1:] - sigmas[:-1]) >= 0).all(), "sigmas must be monotonic"
 
-    @pytest.mark.skipif(
-        not getattr(S, "SCHEDULER_DEFAULT_GRID_IS_UNIFORM", False),
-        reason="the adapter does not promise a uniform grid",
-    )
     @pytest.mark.parametrize("steps", [1, 7, 100])
     def test_default_grid_is_uniform(self, steps):
         # audiocraft's Euler loop: t = 0, 1/N, ..., 1. FlowMatchEulerDiscreteScheduler's default is *not* this grid.

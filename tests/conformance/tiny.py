@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Tiny real components that need no download (the machine has no Hub): tokenizers built from a literal vocabulary."""
+"""Tiny real components that need no download: tokenizers built from a literal vocabulary."""
 
 import torch
-from transformers import EncodecConfig, EncodecModel, PreTrainedTokenizerFast, T5Config, T5EncoderModel, T5Tokenizer
+from transformers import EncodecConfig, EncodecModel, T5Config, T5EncoderModel, T5Tokenizer
 
 
 def t5_tokenizer():
@@ -23,19 +23,6 @@ def t5_tokenizer():
     pieces = ["<pad>", "</s>", "<unk>", "▁"]
     pieces += [chr(c) for c in range(33, 127)] + ["▁" + chr(c) for c in range(97, 123)]
     return T5Tokenizer(vocab=[(p, 0.0 if i < 3 else -float(i)) for i, p in enumerate(pieces)], extra_ids=0)
-
-
-def wordlevel_tokenizer(cls=PreTrainedTokenizerFast):
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    vocab = {t: i for i, t in enumerate(["<pad>", "</s>", "<unk>"] + [chr(c) for c in range(33, 127)])}
-    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Whitespace(), pre_tokenizers.Split(pattern="", behavior="isolated")]
-    )
-    return cls(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=256
-    )
 
 
 def t5_encoder(vocab_size, d_model=16):
