@@ -413,7 +413,8 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
 
         skips = []
         for block in self.transformer_blocks:
-            skip = skips.pop() if block.skip_proj is not None else None
+            # A view: the middle block's skip is its own input, which `torch.compile` would make a graph of its own.
+            skip = skips.pop().view_as(hidden_states) if block.skip_proj is not None else None
             inputs = (hidden_states, encoder_hidden_states, encoder_attention_mask, skip)
             if torch.is_grad_enabled() and self.gradient_checkpointing:
                 hidden_states = self._gradient_checkpointing_func(block, *inputs)
