@@ -76,8 +76,11 @@ BAD = [
     ((torch.tensor([0.0, math.nan]), RATE), "not finite"),
     ((torch.tensor([0.0, math.inf]), RATE), "not finite"),
     ((np.array([1 + 1j]), RATE), "real numbers"),
+    ((torch.eye(3).to_sparse(), RATE), "real numbers"),
+    ((torch.zeros(3, device="meta"), RATE), "real numbers"),
+    ((torch.zeros(3, dtype=torch.bool), RATE), "real numbers"),
     (("abc", RATE), "waveform of `x`"),
-    (([[1.0], [1.0, 2.0]], RATE), "no array of numbers"),
+    (([[1.0], [1.0, 2.0]], RATE), "real numbers"),
     (("C:\0", RATE), "waveform of `x`"),
     ("a\0b.wav", None),
 ]
@@ -102,6 +105,35 @@ def test_bad_files_say_what_is_wrong(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros((0, 1)), RATE)
     with pytest.raises(ValueError, match="empty"):
         load_audio(tmp_path / "a.wav")
+
+
+def test_a_header_that_claims_terabytes_is_no_reason_to_crash(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.zeros(4000), RATE)
+    content = bytearray(path.read_bytes())
+    content[21] |= 0x0F  # the 36 bits of the number of samples
+    content[22:26] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    try:
+        assert load_audio(path)[0].shape == (1, 4000)  # where the system grants memory that it does not have
+    except ValueError as error:
+        assert "can't be read as audio" in str(error)
+
+
+def test_views_and_byte_orders_of_numpy():
+    wave = tone().numpy()
+    for array in (wave[::-1][::-1], wave.astype(">f4"), np.stack([wave, wave], axis=1).T[0]):
+        assert torch.equal(load_audio((array, RATE))[0][0], tone())
+    torch.testing.assert_close(load_audio((wave[::-1], RATE))[0][0], tone().flip(0))
+
+
+def test_mp3_files(tmp_path):
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, torch.stack([tone(), tone(660)]).T.numpy(), RATE)
+    waveform, rate = load_audio(path)
+    assert rate == RATE and waveform.shape[0] == 2 and abs(waveform.shape[1] - RATE) < 0.1 * RATE
+    spectrum = torch.fft.rfft(waveform[:, 4000:20000]).abs()  # 2 Hz a bin
+    assert spectrum.argmax(dim=1).tolist() == [220, 330]
 
 
 @pytest.mark.parametrize("rate", [16000, 22050, 44100, 48000])
@@ -132,12 +164,13 @@ def test_export_is_read_back(tmp_path, suffix):
     assert [item.name for item in tmp_path.iterdir()] == [path.name], "no temporary file is left"
 
 
-@pytest.mark.parametrize("level", [0.001, 0.05, 0.9])
-def test_loudness_is_normalised(tmp_path, level):
+@pytest.mark.parametrize("level", [0.001, 0.05, 0.9, 3.0])
+@pytest.mark.parametrize("frequency", [440, 5000])
+def test_loudness_is_normalised(tmp_path, level, frequency):
     from torchaudio.functional import loudness
 
-    audio = tone(seconds=2.0, level=level) * torch.linspace(0.5, 1, 2 * RATE)
-    path = export_audio(audio, tmp_path / "a.wav", RATE, loudness=-20.0)
+    audio = tone(frequency, seconds=2.0, level=level) * torch.linspace(0.5, 1, 2 * RATE)
+    path = export_audio(audio, tmp_path / "a.wav", RATE, loudness=np.float32(-20.0))
     assert float(loudness(load_audio(path)[0], RATE)) == pytest.approx(-20.0, abs=0.1)
 
 
@@ -170,9 +203,16 @@ def test_export_refuses_what_it_cannot_write(tmp_path):
         ((torch.tensor([math.nan]), tmp_path / "a.wav", RATE), "not finite"),
         ((tone(), tmp_path / "a.wav", RATE, 3.0), "`loudness`"),
         ((tone(), tmp_path / "a.wav", RATE, "loud"), "`loudness`"),
+        ((tone(), None, RATE), "`path`"),
+        ((torch.zeros(9, 100), tmp_path / "a.flac", RATE), "8 channels"),
+        ((tone(), tmp_path / "a.flac", 700_000), "655350 Hz"),
     ):
         with pytest.raises(ValueError, match=message):
             export_audio(*arguments)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FileNotFoundError):
         export_audio(tone(), tmp_path / "absent" / "a.wav", RATE)
+
+
+def test_export_takes_the_longest_file_names(tmp_path):
+    assert export_audio(tone(), tmp_path / ("a" * 251 + ".wav"), RATE).is_file()

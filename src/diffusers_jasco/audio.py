@@ -16,6 +16,7 @@ import math
 import os
 import tempfile
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,12 @@ MAX_RATE = 1_000_000  # Hz
 FILTER_WIDTH, ROLLOFF = 24, 0.945  # of the resampler, as in julius
 MAX_RATIO_TERM = 2000
 MAX_CHANNELS = 64  # more "channels" than this are samples in the wrong place
+FLAC_MAX_CHANNELS, FLAC_MAX_RATE = 8, 655_350  # of the format
 PEAK_CEILING = 10 ** (-1 / 20)  # −1 dBFS
 LIMITER_SECONDS = 0.005  # how early before a peak the limiter begins to turn down, and how late after it ends
 MIN_LOUDNESS_SECONDS = 0.4  # one block of ITU-R BS.1770
 SILENCE_LUFS = -70.0  # the absolute gate of ITU-R BS.1770
+MEASURED_PEAK = 0.25
 
 
 def load_audio(audio: Any, name: str = "audio") -> tuple[torch.Tensor, int]:
@@ -45,7 +48,7 @@ def load_audio(audio: Any, name: str = "audio") -> tuple[torch.Tensor, int]:
         audio (`str`, `os.PathLike`, `tuple` or `dict`):
             A file that soundfile reads (WAV, FLAC, OGG, MP3, ...), `(waveform, sampling_rate)`, or `{"array":
             waveform, "sampling_rate": rate}` as in Hugging Face datasets. A waveform is a tensor or array of shape
-            `(samples,)` or `(channels, samples)`; integers are scaled to [-1, 1).
+            `(samples,)` or `(channels, samples)`, with at most 64 channels; integers are scaled to [-1, 1).
         name (`str`, defaults to `"audio"`):
             Name of the argument, for messages.
 
@@ -57,7 +60,7 @@ def load_audio(audio: Any, name: str = "audio") -> tuple[torch.Tensor, int]:
         `ValueError`: for a file that is no audio, and for a waveform or rate that can't be one.
     """
     if isinstance(audio, (str, os.PathLike)):
-        waveform, rate = _read_file(Path(audio), name)
+        waveform, rate = _read_file(Path(os.fsdecode(audio)), name)
     elif isinstance(audio, dict):
         if not {"array", "sampling_rate"} <= audio.keys():
             raise ValueError(f"`{name}` has to have the keys 'array' and 'sampling_rate', but has {list(audio)}.")
@@ -81,22 +84,44 @@ def _read_file(path: Path, name: str) -> tuple[np.ndarray, int]:
         raise FileNotFoundError(f"`{name}`: there is no file {path}.")
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+    # A false header can claim more samples than there is memory for.
+    except (soundfile.LibsndfileError, RuntimeError, TypeError, MemoryError) as error:
         raise ValueError(f"`{name}`: {path} can't be read as audio ({error}).") from error
     return samples.T, rate
 
 
-def _check_waveform(waveform: Any, name: str) -> torch.Tensor:
-    if torch.is_tensor(waveform):
-        waveform = waveform.detach().cpu()
-    else:
-        try:
-            array = np.asarray(waveform)
+def to_real_tensor(values: Any, owner: str) -> torch.Tensor:
+    r"""
+    Args:
+        values (`torch.Tensor`, `np.ndarray` or nested `list`): numbers of any real type, on any device.
+        owner (`str`): what holds them, to begin a message with.
+
+    Returns:
+        `torch.Tensor`: the same, as an ordinary tensor on the CPU.
+
+    Raises:
+        `ValueError`: for what holds no real numbers, or not as an ordinary array.
+    """
+    try:
+        if torch.is_tensor(values):
+            if values.layout is not torch.strided or values.is_nested or values.is_quantized:
+                raise TypeError("a sparse, nested or quantized tensor")
+            tensor = values.detach().cpu()
+        else:
+            array = np.asarray(values)
             if array.dtype == object:
                 raise TypeError("elements of different types or lengths")
-            waveform = torch.from_numpy(np.ascontiguousarray(array))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"The waveform of `{name}` is no array of numbers ({error}).") from error
+            # torch takes neither reversed views nor a foreign byte order.
+            tensor = torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
+        if tensor.is_complex():
+            raise TypeError("complex numbers")
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{owner} has to hold real numbers ({error}).") from error
+    return tensor
+
+
+def _check_waveform(waveform: Any, name: str) -> torch.Tensor:
+    waveform = to_real_tensor(waveform, f"The waveform of `{name}`")
     shape = tuple(waveform.shape)
     if waveform.ndim not in (1, 2) or (waveform.ndim == 2 and shape[0] > MAX_CHANNELS):
         raise ValueError(
@@ -104,7 +129,7 @@ def _check_waveform(waveform: Any, name: str) -> torch.Tensor:
         )
     if waveform.numel() == 0:
         raise ValueError(f"The waveform of `{name}` is empty: its shape is {shape}.")
-    if waveform.is_complex() or waveform.dtype == torch.bool:
+    if waveform.dtype == torch.bool:
         raise ValueError(f"The waveform of `{name}` has to hold real numbers, but is {waveform.dtype}.")
     if not waveform.is_floating_point():
         info = torch.iinfo(waveform.dtype)
@@ -182,12 +207,18 @@ def export_audio(
         `Path`: the file.
 
     Raises:
-        `ValueError`: for another ending, and for audio, a rate or a loudness that can't be one.
+        `ValueError`: for another ending, for audio, a rate or a loudness that can't be one, and for more than FLAC holds
+            (8 channels, 655350 Hz).
     """
+    if not isinstance(path, (str, os.PathLike)) or Path(path).suffix.lower() not in (".wav", ".flac"):
+        raise ValueError(f"`path` has to be a file name that ends in .wav or .flac, but is {path!r}.")
     path = Path(path)
-    if path.suffix.lower() not in (".wav", ".flac"):
-        raise ValueError(f"`path` has to end in .wav or .flac, but is {path}.")
     audio, rate = load_audio((audio, sampling_rate))
+    if path.suffix.lower() == ".flac" and (len(audio) > FLAC_MAX_CHANNELS or rate > FLAC_MAX_RATE):
+        raise ValueError(
+            f"FLAC holds at most {FLAC_MAX_CHANNELS} channels and {FLAC_MAX_RATE} Hz, but `audio` has {len(audio)} channels"
+            f" at {rate} Hz: write it as .wav."
+        )
     if loudness is not None:
         audio = _limit_peaks(_normalize_loudness(audio, rate, loudness), rate)
     peak = float(audio.abs().max())
@@ -197,7 +228,7 @@ def export_audio(
 
     import soundfile
 
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}", suffix=path.suffix)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
     os.close(handle)
     try:
         soundfile.write(temporary, audio.T.numpy(), rate, subtype="PCM_24", format=path.suffix[1:].upper())
@@ -212,14 +243,16 @@ def export_audio(
 
 
 def _normalize_loudness(audio: torch.Tensor, rate: int, loudness: float) -> torch.Tensor:
-    if not isinstance(loudness, (int, float)) or not SILENCE_LUFS <= loudness <= 0:
+    if not isinstance(loudness, Real) or not SILENCE_LUFS <= loudness <= 0:
         raise ValueError(f"`loudness` has to be between {SILENCE_LUFS} and 0 LUFS, but is {loudness!r}.")
     if audio.shape[-1] < MIN_LOUDNESS_SECONDS * rate:
         logger.warning(f"`loudness` is not set: audio of less than {MIN_LOUDNESS_SECONDS} s has no defined loudness.")
         return audio
     from torchaudio.functional import loudness as measure_loudness
 
-    measured = float(measure_loudness(audio, rate))
+    # torchaudio's filters clip at ±1, and they amplify by up to 4 dB: what is measured needs headroom.
+    headroom = MEASURED_PEAK / max(MEASURED_PEAK, float(audio.abs().max()))
+    measured = float(measure_loudness(audio * headroom, rate)) - 20 * math.log10(headroom)
     if not measured > SILENCE_LUFS:
         logger.warning("`loudness` is not set: the audio is silent.")
         return audio

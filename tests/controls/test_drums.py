@@ -70,6 +70,21 @@ def test_any_rate_channels_and_length(tmp_path):
             assert torch.equal(prepare_drums(drums, RATE, RATE), expected)
 
 
+@pytest.mark.parametrize("rate", [1, 7, 44100, 999983])
+def test_only_what_is_heard_is_resampled(rate):
+    # Only the beginning is resampled, with a margin: the result has to be that of the whole.
+    recording = noise(1, 2.5 + 500 / rate, rate)
+    whole = resample(recording, rate, RATE)[:, :RATE]
+    assert torch.equal(prepare_drums((recording, rate), RATE, RATE), whole)
+
+
+def test_one_frame_of_drums():
+    codec = EncodecModel.from_pretrained(FIXTURES / "chords-drums/encodec").eval()
+    wave = noise(1, 0.02, RATE)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(encode_drums(codec, wave, blur=3), encode_drums(codec, wave, blur=1))
+
+
 def test_what_is_cut_is_said(warnings):
     prepare_drums((noise(1, 0.5, RATE), RATE), RATE, RATE)
     assert not warnings.records

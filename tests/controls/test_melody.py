@@ -83,6 +83,9 @@ BAD_NOTES = [
     ([(60, -1, 1)], "times of note 0"),
     ([(60, 0, math.inf)], "times of note 0"),
     ([(60, math.nan, 1)], "times of note 0"),
+    ([(60, 0, 10**400)], "times of note 0"),
+    ([(60, 0, np.timedelta64(1, "s"))], "times of note 0"),
+    ([(60, 1j, 2)], "times of note 0"),
     ([(60, 1, 1)], "has to end after its start"),
     ([(60, 0, 1), (60, 0)], "note 1 has to be"),
     ([60, 0, 1], "note 0 has to be"),
@@ -116,7 +119,8 @@ def test_what_is_changed_is_said(notes, pitches, warning, warnings):
 
 
 def test_matrices(warnings):
-    for matrix in (EXPECTED, EXPECTED.T, EXPECTED.numpy(), EXPECTED.T.double(), EXPECTED.bool()):
+    flipped, foreign = EXPECTED.flip(0).numpy()[::-1], EXPECTED.numpy().astype(">f8")
+    for matrix in (EXPECTED, EXPECTED.T, EXPECTED.numpy(), EXPECTED.T.double(), EXPECTED.bool(), flipped, foreign):
         assert torch.equal(read_melody(matrix, 25, 10.0), EXPECTED)
     assert torch.equal(read_melody(EXPECTED[:20], 25, 10.0), EXPECTED)
     assert not warnings.records
@@ -129,7 +133,7 @@ def test_matrices(warnings):
     assert read_melody(square, 53, 10.0)[7, 2] == 1 and "square" in warnings.text
 
 
-@pytest.mark.parametrize("matrix", [torch.zeros(7, 9), torch.zeros(53), torch.zeros(1, 53, 5), torch.zeros(53, 0), torch.full((53, 4), math.nan), np.array(["a"]), torch.zeros(53, 4, dtype=torch.cfloat)], ids=str)  # fmt: skip
+@pytest.mark.parametrize("matrix", [torch.zeros(7, 9), torch.zeros(53), torch.zeros(1, 53, 5), torch.zeros(53, 0), torch.full((53, 4), math.nan), np.array(["a"]), torch.zeros(53, 4, dtype=torch.cfloat), torch.zeros(53, 4).to_sparse()], ids=str)  # fmt: skip
 def test_bad_matrices_say_what_is_wrong(matrix):
     with pytest.raises(ValueError, match="matrix of `melody`"):
         read_melody(matrix, 4, 10.0)

@@ -74,6 +74,54 @@ def archives(draw):
     return file.getvalue()
 
 
+def valid_files(folder, suffixes):
+    """The bytes of a small valid file of each kind."""
+    silence_and_tone = np.sin(np.arange(600) / 5)[:, None] * np.array([0.0, 0.5])
+    melody = one_hot([60] * FRAMES)
+    for suffix in suffixes:
+        path = folder / f"valid{suffix}"
+        if suffix == ".mid":
+            write_midi(path, [("lead", False, [(60, 0.0, 0.5), (64, 0.5, 1.0)]), ("bass", False, [(45, 0.0, 1.0)])])
+        elif suffix == ".npz":
+            np.savez(path, salience=melody.T.numpy())
+        elif suffix == ".pt":
+            torch.save(melody, path)
+        else:
+            soundfile.write(path, silence_and_tone, RATE)
+        yield suffix, path.read_bytes()
+
+
+# Where (as a part of the file; headers are at the beginning), how many bytes go, and what comes in their place.
+damages = st.lists(
+    st.tuples(st.floats(0, 0.15) | st.floats(0, 1), st.integers(0, 8), st.binary(max_size=8)), min_size=1, max_size=5
+)
+
+
+def damaged(content, damage):
+    for where, length, replacement in damage:
+        start = int(where * len(content))
+        content = content[:start] + replacement + content[start + length :]
+    return content
+
+
+@examples(300)
+@given(damages)
+def test_damaged_melody_files(tmp_path, damage):
+    for suffix, content in valid_files(tmp_path, [".mid", ".npz", ".pt"]):
+        path = tmp_path / f"damaged{suffix}"
+        path.write_bytes(damaged(content, damage))
+        survives(read_melody, path, FRAMES, FRAME_RATE)
+
+
+@examples(300)
+@given(damages)
+def test_damaged_drum_files(tmp_path, damage):
+    for suffix, content in valid_files(tmp_path, [".wav", ".flac", ".mp3", ".ogg"]):
+        path = tmp_path / f"damaged{suffix}"
+        path.write_bytes(damaged(content, damage))
+        survives(prepare_drums, path, RATE, RATE)
+
+
 @examples(800)
 @given(st.sampled_from([".npz", ".th", ".pt", ".mid", ".wav"]), st.binary(max_size=60) | archives())
 def test_hostile_melody_files(tmp_path, suffix, content):

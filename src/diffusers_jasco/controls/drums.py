@@ -57,14 +57,17 @@ def prepare_drums(drums: Any, sampling_rate: int, num_samples: int) -> torch.Ten
         `ValueError`, `FileNotFoundError`: as [`~audio.load_audio`].
     """
     waveform, rate = load_audio(drums, name="drums")
-    waveform = resample(waveform, rate, sampling_rate).mean(dim=0, keepdim=True)
-    surplus = waveform.shape[-1] - num_samples
+    length = waveform.shape[-1] * sampling_rate // rate
+    # A second and 100 samples beyond the music are more than the resampler's filter reaches at any rate.
+    waveform = waveform[:, : (num_samples // sampling_rate + 2) * rate + 100]
+    waveform = resample(waveform, rate, sampling_rate).mean(dim=0, keepdim=True)[:, :num_samples]
+    surplus = length - num_samples
     if surplus > 0:
         logger.warning(
-            f"`drums` has {waveform.shape[-1] / sampling_rate:.2f} s, the music {num_samples / sampling_rate:g} s: the last"
+            f"`drums` has {length / sampling_rate:.2f} s, the music {num_samples / sampling_rate:g} s: the last"
             f" {surplus / sampling_rate:.2f} s of drums are not used."
         )
-    return F.pad(waveform[:, :num_samples], (0, max(0, -surplus)))
+    return F.pad(waveform, (0, max(0, -surplus)))
 
 
 def encode_drums(codec: torch.nn.Module, waveform: torch.Tensor, blur: int = 3) -> torch.Tensor:
@@ -78,7 +81,8 @@ def encode_drums(codec: torch.nn.Module, waveform: torch.Tensor, blur: int = 3) 
         waveform (`torch.Tensor` of shape `(batch, 1, samples)`):
             Drums at the codec's rate.
         blur (`int`, defaults to `3`):
-            Frames per group; a last group that is not full is completed by reflection.
+            Frames per group; a last group that is not full is completed by reflection, or with its last frame where there
+            is too little music to reflect.
 
     Returns:
         `torch.Tensor` of shape `(batch, frames, latent_dim)`: drum latents.
@@ -89,6 +93,6 @@ def encode_drums(codec: torch.nn.Module, waveform: torch.Tensor, blur: int = 3) 
     latents = codebook.decode(codebook.encode(codec.encoder(waveform)))  # (batch, latent_dim, frames)
     frames = latents.shape[-1]
     if missing := -frames % blur:
-        latents = F.pad(latents, (0, missing), mode="reflect")
+        latents = F.pad(latents, (0, missing), mode="reflect" if missing < frames else "replicate")
     groups = reduce(latents, "batch dim (groups blur) -> batch groups dim", "mean", blur=blur)
     return repeat(groups, "batch groups dim -> batch (groups blur) dim", blur=blur)[:, :frames]

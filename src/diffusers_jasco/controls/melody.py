@@ -18,6 +18,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ import torch
 from diffusers.utils import logging
 from torch.nn import functional as F
 
+from ..audio import to_real_tensor
 from .midi import load_midi
 
 
@@ -54,9 +56,7 @@ def is_melody(value: Any) -> bool:
 def _is_note(value: Any) -> bool:
     if not isinstance(value, (list, tuple)) or len(value) != 3:
         return False
-    return all(isinstance(item, (int, float, np.number)) for item in value[1:]) and isinstance(
-        value[0], (str, int, float, np.number)
-    )
+    return isinstance(value[0], (str, Real)) and all(isinstance(item, Real) for item in value[1:])
 
 
 def read_melody(melody: Any, num_frames: int, frame_rate: float) -> torch.Tensor:
@@ -81,6 +81,7 @@ def read_melody(melody: Any, num_frames: int, frame_rate: float) -> torch.Tensor
         `FileNotFoundError`: for an absent file.
     """
     if isinstance(melody, (str, os.PathLike)):
+        melody = os.fsdecode(melody)
         suffix = Path(melody).suffix.lower()
         if suffix in (".mid", ".midi"):
             return melody_from_midi(melody, num_frames, frame_rate)
@@ -88,7 +89,7 @@ def read_melody(melody: Any, num_frames: int, frame_rate: float) -> torch.Tensor
             return melody_from_npz(melody, num_frames, frame_rate)
         if suffix in (".th", ".pt"):
             return melody_from_tensor_file(melody, num_frames)
-        raise ValueError(f"`melody` files have to end in {_READABLE}, but this is {os.fspath(melody)!r}.")
+        raise ValueError(f"`melody` files have to end in {_READABLE}, but this is {melody!r}.")
     if isinstance(melody, (torch.Tensor, np.ndarray)):
         return melody_from_matrix(melody, num_frames)
     if isinstance(melody, (list, tuple)):
@@ -116,13 +117,7 @@ def melody_from_matrix(matrix: torch.Tensor | np.ndarray, num_frames: int) -> to
     Raises:
         `ValueError`: for another shape, and for values that are not finite.
     """
-    try:
-        matrix = torch.as_tensor(matrix).detach().cpu()
-        if matrix.is_complex():
-            raise TypeError("complex numbers")
-        matrix = matrix.float()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"The matrix of `melody` does not hold real numbers ({error}).") from error
+    matrix = to_real_tensor(matrix, "The matrix of `melody`").float()
     if matrix.ndim != 2 or MELODY_BINS not in matrix.shape or 0 in matrix.shape:
         raise ValueError(
             f"The matrix of `melody` has to be ({MELODY_BINS}, frames) or (frames, {MELODY_BINS}), but has shape"
@@ -220,7 +215,7 @@ def melody_from_notes(
     notes: Sequence[tuple[str | float, float, float]], num_frames: int, frame_rate: float
 ) -> torch.Tensor:
     r"""
-    Notes `(pitch, start, end)`. A note sounds in the frames that begin within it, and in at least one. Where several
+    Notes `(pitch, start, end)`. A note sounds in the frames that begin within it, or else in the next one. Where several
     sound, the highest is the melody; notes outside G2 ... B6 are moved by octaves; what is beyond the end of the music is
     cut; each of the three with a warning.
 
@@ -359,9 +354,8 @@ def _parse_pitch(pitch: Any, position: int) -> int:
         if match and len(match[2]) <= 2:
             accidentals = sum(1 if sign in "#♯" else -1 for sign in match[2])
             number = 12 * (int(match[3]) + 1) + _SEMITONES[match[1].upper()] + accidentals
-    elif isinstance(pitch, (int, float, np.number)) and not isinstance(pitch, bool) and pitch == pitch:
-        if abs(pitch) <= 127 and int(pitch) == pitch:
-            number = int(pitch)
+    elif _to_float(pitch).is_integer():
+        number = int(pitch)
     if number is None or not 0 <= number <= 127:
         raise ValueError(
             f"`melody`: the pitch of note {position} has to be a MIDI number from 0 to 127 or a name such as 'C4', 'F#5' or"
@@ -371,8 +365,18 @@ def _parse_pitch(pitch: Any, position: int) -> int:
 
 
 def _parse_time(value: Any, position: int) -> float:
-    if not isinstance(value, (int, float, np.number)) or not math.isfinite(value) or value < 0:
+    seconds = _to_float(value)
+    if not 0 <= seconds < math.inf:
         raise ValueError(
             f"`melody`: times of note {position} have to be seconds from 0 on, but one is {_short(value)}."
         )
-    return float(value)
+    return seconds
+
+
+def _to_float(value: Any) -> float:
+    """NaN for what is no number."""
+    try:
+        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    # Whole numbers that are too large, and numpy's time spans, which pass as numbers.
+    except (OverflowError, TypeError):
+        return math.nan
