@@ -27,6 +27,7 @@ EXTRAS = {
     "melody": ["pretty_midi", "librosa", "h5py"],
     "drums": ["demucs-infer", "librosa"],
     "eval": ["mir_eval", "librosa"],
+    "synthetic": ["tinysoundfont", "pretty_midi", "pyfluidsynth"],
     "demo": ["gradio"],
 }
 EXTRAS["dev"] = [

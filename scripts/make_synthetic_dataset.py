@@ -1,0 +1,127 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""
+Renders synthetic music with exact truth into a folder:
+
+    python scripts/make_synthetic_dataset.py --output data/synthetic/train --split train --num_clips 6000
+
+    metadata.jsonl              one line per clip: file names, chords, melody, drum onsets, beats, captions, ...
+    audio/000000.flac           mixes, 16 bit
+    stems/drums/000000.flac     the stems that were asked for (absent from clips that have none)
+
+`datasets.load_dataset("audiofolder", data_dir=...)` reads it, too. A run that was stopped goes on where it was when it is
+started again with the same arguments.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import soundfile
+import torch
+from tqdm import tqdm
+
+from diffusers_jasco.data import SyntheticMusic
+from diffusers_jasco.data.composition import SPLITS, STEMS, SUBSETS
+
+
+def parse_args(args=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--split", choices=SPLITS, default="train")
+    parser.add_argument("--num_clips", type=int, required=True)
+    parser.add_argument("--first_clip", type=int, default=0, help="index of the first clip")
+    parser.add_argument("--subset", choices=(*SUBSETS, "both"), default="full")
+    parser.add_argument("--duration", type=float, default=10.0, help="seconds of a clip")
+    parser.add_argument("--sampling_rate", type=int, default=16000, help="Hz")
+    parser.add_argument("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")
+    parser.add_argument("--soundfonts", nargs="+", help="General MIDI fonts (default: those that are installed)")
+    parser.add_argument("--stems", nargs="*", choices=STEMS, default=["drums"], help="stems to write")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--num_workers", type=int, default=os.cpu_count(), help="processes")
+    return parser.parse_args(args)
+
+
+class Writer:
+    """Writes one clip and returns its line of metadata; sent to the worker processes whole."""
+
+    def __init__(self, music: SyntheticMusic, output: Path, stems: list[str]):
+        self.music, self.output, self.stems = music, output, stems
+
+    def __call__(self, index: int) -> str:
+        item = self.music[index]
+        audio, stems = item.pop("audio"), item.pop("stems", {})
+        line = {"file_name": self._write(f"audio/{index:06d}.flac", audio)}
+        line["stems"] = {
+            name: self._write(f"stems/{name}/{index:06d}.flac", stems[name]) for name in self.stems if name in stems
+        }
+        return json.dumps({**line, **item})
+
+    def _write(self, name: str, audio: torch.Tensor) -> str:
+        soundfile.write(self.output / name, audio[0].numpy(), self.music.sampling_rate, subtype="PCM_16")
+        return name
+
+
+def main(args=None):
+    args = parse_args(args)
+    music = SyntheticMusic(
+        args.split,
+        args.first_clip + args.num_clips,
+        args.subset,
+        args.duration,
+        args.sampling_rate,
+        args.renderer,
+        args.soundfonts,
+        stems=bool(args.stems),
+        seed=args.seed,
+    )
+    settings = {key: str(value) for key, value in vars(args).items() if key not in ("output", "num_workers")}
+    for folder in ("audio", *(f"stems/{name}" for name in args.stems)):
+        (args.output / folder).mkdir(parents=True, exist_ok=True)
+    _check_settings(args.output / "settings.json", settings)
+
+    # Lines are in the order of clips, so their number says where a stopped run was.
+    unfinished, finished = args.output / "metadata.jsonl.part", args.output / "metadata.jsonl"
+    if finished.exists():
+        print(f"{finished} is complete.")
+        return
+    lines = unfinished.read_text().splitlines(keepends=True) if unfinished.exists() else []
+    lines = [line for line in lines if line.endswith("\n")]
+    unfinished.write_text("".join(lines))
+    indices = range(args.first_clip + len(lines), args.first_clip + args.num_clips)
+
+    write = Writer(music, args.output, args.stems)
+    # Processes, not threads: synthesisers keep state.
+    with multiprocessing.get_context("spawn").Pool(args.num_workers) as pool, open(unfinished, "a") as file:
+        for line in tqdm(pool.imap(write, indices, chunksize=4), total=len(indices), unit="clip"):
+            file.write(line + "\n")
+            file.flush()
+    os.replace(unfinished, finished)
+
+
+def _check_settings(path: Path, settings: dict[str, str]):
+    if path.exists() and (written := json.loads(path.read_text())) != settings:
+        differing = sorted(key for key in settings if settings[key] != written.get(key))
+        raise ValueError(
+            f"{path.parent} was begun with other settings ({', '.join(differing)}): choose another folder."
+        )
+    path.write_text(json.dumps(settings, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""Rooms, equalisers and compressors: what makes dry stems sound like a recording, without losing their sum."""
+
+import numpy as np
+
+
+# Where the mix is put: RMS over the loud half of the clip, and the highest peak, of full scale.
+_TARGET_RMS, _MAX_PEAK = 0.11, 0.95
+
+
+def balance(stems: dict[str, np.ndarray], levels: dict[str, float]) -> dict[str, np.ndarray]:
+    r"""
+    Brings each stem to its loudness, whatever its instrument's.
+
+    Args:
+        stems (`dict[str, np.ndarray]`): name → samples (samples,).
+        levels (`dict[str, float]`): name → dB.
+    """
+    return {
+        name: samples * np.float32(10 ** (levels[name] / 20) / max(_active_rms(samples), 1e-4))
+        for name, samples in stems.items()
+    }
+
+
+def _active_rms(samples: np.ndarray, frame: int = 1600) -> float:
+    """RMS over the frames that are not much softer than the loudest."""
+    frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
+    power = np.square(frames, dtype=np.float64).mean(1)
+    return float(np.sqrt(power[power >= 0.05 * power.max()].mean()))
+
+
+def make_room(
+    stems: dict[str, np.ndarray], sampling_rate: int, rng: np.random.Generator, sends: dict[str, float]
+) -> dict[str, np.ndarray]:
+    r"""
+    Puts the stems into one room (exponentially decaying noise) and each through its equaliser (two shelves and a bell),
+    in one product of spectra per stem.
+
+    Args:
+        stems (`dict[str, np.ndarray]`): name → samples (samples,).
+        sampling_rate (`int`): Hz.
+        rng (`np.random.Generator`): room and equalisers.
+        sends (`dict[str, float]`): name → share of the room's sound, about 0 ... 1.
+    """
+    length = len(next(iter(stems.values())))
+    seconds = rng.uniform(0.3, 1.4)
+    room = _make_impulse_response(seconds, sampling_rate, rng)
+    size = _fast_length(length + len(room))
+    frequencies = np.fft.rfftfreq(size, 1 / sampling_rate).astype(np.float32)
+    room_spectrum = np.fft.rfft(room, size)
+    wet = rng.uniform(0.05, 0.35)
+
+    def process(name: str, samples: np.ndarray) -> np.ndarray:
+        response = _equaliser(frequencies, rng) * (1 + np.float32(wet * sends[name]) * room_spectrum)
+        return np.fft.irfft(np.fft.rfft(samples, size) * response, size)[:length].astype(np.float32)
+
+    return {name: process(name, samples) for name, samples in stems.items()}
+
+
+def _make_impulse_response(seconds: float, sampling_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Noise of unit energy that loses 60 dB in `seconds`, after a short delay, darker than white."""
+    times = np.arange(int(seconds * sampling_rate), dtype=np.float32) / np.float32(sampling_rate)
+    noise = rng.standard_normal(len(times), dtype=np.float32) * np.exp(np.float32(-6.9 / seconds) * times)
+    noise[1:] = 0.5 * (noise[1:] + noise[:-1])
+    noise[: int(rng.uniform(0.005, 0.03) * sampling_rate)] = 0
+    return noise / np.sqrt(np.sum(noise**2, dtype=np.float64)).astype(np.float32)
+
+
+def _equaliser(frequencies: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    octaves = np.log2(np.maximum(frequencies, 20) / 1000)
+    low, high, bell = rng.uniform(-4, 4, 3)
+    centre = rng.uniform(-2, 1.5)
+    decibels = low / (1 + np.exp(4 * (octaves + 2.3))) + high / (1 + np.exp(-4 * (octaves - 2)))
+    decibels = decibels + bell * np.exp(-((octaves - centre) ** 2))
+    return np.exp(np.float32(np.log(10) / 20) * decibels.astype(np.float32))
+
+
+def _fast_length(length: int) -> int:
+    """The next number with no other factors than 2 and one 3 or 5, for the Fourier transform."""
+    powers = [factor << max(0, (-(-length // factor) - 1).bit_length()) for factor in (1, 3, 5)]
+    return min(powers)
+
+
+def master(
+    stems: dict[str, np.ndarray], sampling_rate: int, ratio: float = 1.0
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    r"""
+    Compresses and levels the mix by a gain over time that every stem gets alike, so that the mix is the sum of its stems.
+
+    Args:
+        stems (`dict[str, np.ndarray]`): name → samples (samples,).
+        sampling_rate (`int`): Hz.
+        ratio (`float`): of the compressor, 1 (none) and above.
+
+    Returns:
+        `tuple[np.ndarray, dict[str, np.ndarray]]`: the mix, and the stems whose sum it is, in their order.
+    """
+    mix = sum_stems(stems)
+    gain = np.float32(_TARGET_RMS / max(_active_rms(mix), 1e-4))
+    if ratio > 1:
+        hop = sampling_rate // 100
+        power = np.square(mix[: len(mix) // hop * hop].reshape(-1, hop), dtype=np.float64).mean(1) * float(gain) ** 2
+        window = np.hanning(17)
+        level = np.sqrt(np.convolve(np.pad(power, 8, mode="edge"), window / window.sum(), mode="valid")) + 1e-6
+        reduction = np.minimum(1.0, (level / _TARGET_RMS) ** (1 / ratio - 1))
+        centres = (np.arange(len(reduction)) + 0.5) * hop
+        gain = gain * np.interp(np.arange(len(mix)), centres, reduction).astype(np.float32)
+    peak = float(np.abs(mix * gain).max())
+    gain = gain * np.float32(min(1.0, _MAX_PEAK / max(peak, 1e-9)))
+    stems = {name: samples * gain for name, samples in stems.items()}
+    return sum_stems(stems), stems
+
+
+def sum_stems(stems: dict[str, np.ndarray]) -> np.ndarray:
+    """In the order of the dictionary: floats add up differently in another."""
+    total = np.zeros_like(next(iter(stems.values())))
+    for samples in stems.values():
+        total += samples
+    return total

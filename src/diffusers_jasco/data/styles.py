@@ -1,0 +1,235 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""The styles of the synthetic music: what a band that plays one of them has at hand."""
+
+from dataclasses import dataclass
+
+from . import instruments as gm
+
+
+@dataclass(frozen=True)
+class Style:
+    r"""
+    Args:
+        name (`str`): as captions call it.
+        moods (`tuple[str, ...]`): words that fit it.
+        tempo (`tuple[int, int]`): range in beats per minute. A beat of 6/8 is a dotted quarter.
+        metres (`tuple[str, ...]`): "4/4", "3/4" or "6/8".
+        drums (`tuple[dict[str, str], ...]`): grooves of one bar: instrument → one character per sixteenth, "x" loud,
+            "o" soft, "." nothing.
+        bass, comp (`tuple[str, ...]`): names of patterns in `composition`.
+        bass_programs, comp_programs, pad_programs, lead_programs (`tuple[int, ...]`): General MIDI programs.
+        swing (`float`): where the second half of a beat falls, 0.5 (straight) to 0.67.
+        minor (`float`): probability of a minor key.
+        sevenths (`float`): probability that a chord is more than a triad.
+        drummed (`float`): probability of drums.
+        kit (`int`): General MIDI drum kit.
+    """
+
+    name: str
+    moods: tuple[str, ...]
+    tempo: tuple[int, int]
+    drums: tuple[dict[str, str], ...]
+    bass: tuple[str, ...]
+    comp: tuple[str, ...]
+    bass_programs: tuple[int, ...]
+    comp_programs: tuple[int, ...]
+    lead_programs: tuple[int, ...]
+    pad_programs: tuple[int, ...] = gm.STRINGS
+    metres: tuple[str, ...] = ("4/4",)
+    swing: float = 0.5
+    minor: float = 0.35
+    sevenths: float = 0.2
+    drummed: float = 0.9
+    kit: int = 0
+
+
+def _groove(kick: str, snare: str = "", hat: str = "", **others: str) -> dict[str, str]:
+    parts = {"kick": kick, "snare": snare, "hat": hat, **others}
+    return {name: pattern for name, pattern in parts.items() if pattern}
+
+
+_FOUR = "x...x...x...x..."
+_BACK = "....x.......x..."
+_EIGHTHS = "x.o.x.o.x.o.x.o."
+_SIXTEENTHS = "xoooxoooxoooxooo"
+_OFFBEAT = "..x...x...x...x."
+
+STYLES: tuple[Style, ...] = (
+    Style(
+        "pop", ("bright", "catchy", "uplifting"), (92, 128),
+        (_groove("x.....x.x.......", _BACK, _EIGHTHS), _groove("x.......x.x.....", _BACK, _SIXTEENTHS),
+         _groove("x..x....x..x....", _BACK, _EIGHTHS, clap=_BACK)),
+        ("roots", "eighths", "syncopated"), ("block", "eighths", "push", "arpeggio"),
+        gm.ELECTRIC_BASSES, gm.PIANOS + gm.CLEAN_GUITARS, gm.SYNTH_LEADS + gm.FLUTES + gm.PIANOS,
+    ),
+    Style(
+        "80s pop", ("groovy", "glossy", "nostalgic"), (100, 126),
+        (_groove("x...x...x...x...", _BACK, _SIXTEENTHS, clap=_BACK), _groove("x.......x.x.....", _BACK, _EIGHTHS, tom="..............xx")),
+        ("eighths", "octaves"), ("push", "arpeggio", "stabs"),
+        gm.SYNTH_BASSES, gm.ELECTRIC_PIANOS + gm.SYNTH_PADS, gm.SYNTH_LEADS + gm.SAXES, gm.SYNTH_PADS, sevenths=0.3,
+    ),
+    Style(
+        "rock", ("driving", "energetic", "raw"), (104, 152),
+        (_groove("x.....x.x.x.....", _BACK, _EIGHTHS), _groove("x.x.....x.x...x.", _BACK, _EIGHTHS), _groove("x.......xx......", _BACK, "", ride=_EIGHTHS)),
+        ("eighths", "roots"), ("eighths", "block", "push"),
+        gm.ELECTRIC_BASSES, gm.DRIVEN_GUITARS + gm.CLEAN_GUITARS + gm.ORGANS, gm.DRIVEN_GUITARS + gm.ORGANS, gm.ORGANS, sevenths=0.1,
+    ),
+    Style(
+        "metal", ("heavy", "aggressive", "dark"), (120, 170),
+        (_groove("x.xxx.xxx.xxx.xx", _BACK, "", ride=_EIGHTHS), _groove("xxxxxxxxxxxxxxxx", "........x.......", "", crash="x.......x.......")),
+        ("eighths", "gallop"), ("gallop", "eighths"),
+        gm.ELECTRIC_BASSES, gm.DRIVEN_GUITARS, gm.DRIVEN_GUITARS, minor=0.9, sevenths=0.05,
+    ),
+    Style(
+        "ballad", ("tender", "romantic", "slow"), (58, 80),
+        (_groove("x.........x.....", "........x.......", _EIGHTHS, ), _groove("x.......x.......", "", _EIGHTHS, rim=_BACK)),
+        ("roots", "fifths"), ("arpeggio", "alberti", "block"),
+        gm.ELECTRIC_BASSES + gm.UPRIGHT_BASSES, gm.PIANOS + gm.ACOUSTIC_GUITARS, gm.FLUTES + gm.SAXES + gm.BOWED + gm.PIANOS, sevenths=0.35, drummed=0.7,
+    ),
+    Style(
+        "folk", ("warm", "pastoral", "simple"), (84, 124),
+        (_groove("x.......x.......", "....o.......o...", "", tambourine=_OFFBEAT), _groove("x...o...x...o...", "", "", shaker=_SIXTEENTHS)),
+        ("fifths", "roots"), ("strum", "travis"),
+        gm.UPRIGHT_BASSES, gm.ACOUSTIC_GUITARS + gm.BANJOS, gm.FIDDLES + gm.FLUTES + gm.REEDS, sevenths=0.08, drummed=0.5,
+    ),
+    Style(
+        "country", ("cheerful", "twangy", "easy-going"), (96, 138),
+        (_groove("x.......x.......", _BACK, _EIGHTHS), _groove("x.......x.......", "o.oox.ooo.oox.oo")),
+        ("fifths", "walking"), ("boom-chick", "strum"),
+        gm.UPRIGHT_BASSES + gm.ELECTRIC_BASSES, gm.ACOUSTIC_GUITARS + gm.BANJOS + gm.PIANOS, gm.FIDDLES + gm.CLEAN_GUITARS + gm.HARMONICAS, minor=0.1, sevenths=0.15,
+    ),
+    Style(
+        "blues", ("gritty", "soulful", "laid-back"), (70, 112),
+        (_groove("x.....x.x.......", _BACK, _EIGHTHS), _groove("x.......x.......", _BACK, "", ride=_EIGHTHS)),
+        ("walking", "eighths"), ("boom-chick", "push", "block"),
+        gm.ELECTRIC_BASSES, gm.PIANOS + gm.CLEAN_GUITARS + gm.ORGANS, gm.DRIVEN_GUITARS + gm.HARMONICAS + gm.SAXES, gm.ORGANS, swing=0.65, sevenths=0.7,
+    ),
+    Style(
+        "swing jazz", ("smoky", "lively", "sophisticated"), (110, 176),
+        (_groove("x.......o.......", "......o.......o.", "....x.......x...", ride="x...x.x.x...x.x."), _groove("", "..........o.....", "....x.......x...", ride="x...x.x.x...x.x.")),
+        ("walking",), ("charleston", "stabs"),
+        gm.UPRIGHT_BASSES, gm.PIANOS + gm.JAZZ_GUITARS, gm.SAXES + gm.TRUMPETS + gm.VIBES, swing=0.66, sevenths=0.9,
+    ),
+    Style(
+        "bossa nova", ("relaxed", "sunny", "intimate"), (110, 148),
+        (_groove("x..xx..xx..xx..x", "", _EIGHTHS, rim="x..x..x...x..x.."), _groove("x..xx..xx..xx..x", "", "", shaker=_SIXTEENTHS, rim="..x...x.x..x..x.")),
+        ("bossa",), ("bossa", "push"),
+        gm.UPRIGHT_BASSES, gm.ACOUSTIC_GUITARS + gm.ELECTRIC_PIANOS, gm.FLUTES + gm.SAXES + gm.VIBES, sevenths=0.85,
+    ),
+    Style(
+        "funk", ("funky", "tight", "playful"), (94, 116),
+        (_groove("x..x..x...x..x..", "....x..o.o..x..o", _SIXTEENTHS), _groove("x.x.......xx....", "....x..o....x...", _EIGHTHS)),
+        ("funk", "syncopated"), ("stabs", "sixteenths"),
+        gm.ELECTRIC_BASSES, gm.CLEAN_GUITARS + gm.ELECTRIC_PIANOS + gm.ORGANS, gm.SAXES + gm.BRASS + gm.SYNTH_LEADS, minor=0.6, sevenths=0.8,
+    ),
+    Style(
+        "disco", ("danceable", "glamorous", "joyful"), (112, 126),
+        (_groove(_FOUR, _BACK, "..x...x...x...x.", ), _groove(_FOUR, _BACK, "oox.oox.oox.oox.", clap=_BACK)),
+        ("octaves", "syncopated"), ("stabs", "sixteenths", "push"),
+        gm.ELECTRIC_BASSES, gm.CLEAN_GUITARS + gm.ELECTRIC_PIANOS + gm.PIANOS, gm.BRASS + gm.BOWED + gm.FLUTES, minor=0.5, sevenths=0.5,
+    ),
+    Style(
+        "house", ("hypnotic", "energetic", "club"), (118, 130),
+        (_groove(_FOUR, "", _OFFBEAT, clap=_BACK), _groove(_FOUR, "", "o.x.o.x.o.x.o.x.", clap=_BACK, shaker=_SIXTEENTHS)),
+        ("offbeats", "syncopated"), ("stabs", "push"),
+        gm.SYNTH_BASSES, gm.PIANOS + gm.SYNTH_PADS + gm.ORGANS, gm.SYNTH_LEADS, gm.SYNTH_PADS, minor=0.6, sevenths=0.5, kit=25,
+    ),
+    Style(
+        "techno", ("dark", "mechanical", "driving"), (124, 142),
+        (_groove(_FOUR, "", _OFFBEAT), _groove(_FOUR, "", _SIXTEENTHS, clap="....x.......x...", rim="..x..x....x..x..")),
+        ("sixteenths", "offbeats"), ("sixteenths", "arpeggio"),
+        gm.SYNTH_BASSES, gm.SYNTH_LEADS + gm.SYNTH_PADS, gm.SYNTH_LEADS, gm.SYNTH_PADS, minor=0.85, kit=25,
+    ),
+    Style(
+        "trance", ("euphoric", "soaring", "spacious"), (130, 142),
+        (_groove(_FOUR, _BACK, _OFFBEAT, ), _groove(_FOUR, "", "o.x.o.x.o.x.o.x.", clap=_BACK)),
+        ("offbeats", "sixteenths"), ("arpeggio", "sixteenths"),
+        gm.SYNTH_BASSES, gm.SYNTH_LEADS, gm.SYNTH_LEADS, gm.SYNTH_PADS, minor=0.75, kit=25,
+    ),
+    Style(
+        "hip hop", ("laid-back", "urban", "confident"), (78, 100),
+        (_groove("x..x....x.x.....", _BACK, _EIGHTHS), _groove("x.....x...x.....", _BACK, "x.x.x.xxx.x.x.x.", clap=_BACK)),
+        ("syncopated", "roots"), ("block", "stabs", "arpeggio"),
+        gm.SYNTH_BASSES + gm.ELECTRIC_BASSES, gm.ELECTRIC_PIANOS + gm.PIANOS, gm.FLUTES + gm.SYNTH_LEADS + gm.VIBES, minor=0.7, sevenths=0.5, swing=0.55, kit=25,
+    ),
+    Style(
+        "lo-fi", ("mellow", "dreamy", "cosy"), (68, 88),
+        (_groove("x......x..x.....", _BACK, _EIGHTHS), _groove("x.....x...x.....", "", "o.o.o.o.o.o.o.o.", rim=_BACK)),
+        ("roots", "fifths"), ("block", "charleston", "arpeggio"),
+        gm.UPRIGHT_BASSES + gm.ELECTRIC_BASSES, gm.ELECTRIC_PIANOS + gm.JAZZ_GUITARS, gm.VIBES + gm.FLUTES + gm.JAZZ_GUITARS, swing=0.6, sevenths=0.9,
+    ),
+    Style(
+        "reggae", ("sunny", "easy-going", "warm"), (68, 92),
+        (_groove("........x.......", "........x.......", _EIGHTHS), _groove(_FOUR, "........x.......", _EIGHTHS, rim="......x...x...x.")),
+        ("reggae", "syncopated"), ("skank",),
+        gm.ELECTRIC_BASSES, gm.CLEAN_GUITARS + gm.ORGANS + gm.PIANOS, gm.TRUMPETS + gm.SAXES + gm.ORGANS, gm.ORGANS, sevenths=0.15, swing=0.57,
+    ),
+    Style(
+        "ska", ("bouncy", "cheerful", "fast"), (128, 168),
+        (_groove("x.......x.......", _BACK, _OFFBEAT), _groove(_FOUR, _BACK, _EIGHTHS)),
+        ("walking", "eighths"), ("skank",),
+        gm.ELECTRIC_BASSES, gm.CLEAN_GUITARS + gm.ORGANS, gm.TRUMPETS + gm.BRASS + gm.SAXES, gm.ORGANS, minor=0.25, sevenths=0.15,
+    ),
+    Style(
+        "salsa", ("fiery", "festive", "rhythmic"), (92, 116),
+        (_groove("...x..x....x..x.", "", "", cowbell="x.x.x.xxx.x.x.x.", conga="..x...xx..x...xx"), _groove("x..x..x.x..x..x.", "", "", cowbell="x...x...x...x...", rim="x..x..x...x.x...", conga="....x.xx....x.xx")),
+        ("tumbao",), ("montuno", "push"),
+        gm.UPRIGHT_BASSES, gm.PIANOS, gm.TRUMPETS + gm.FLUTES + gm.BRASS, minor=0.6, sevenths=0.4,
+    ),
+    Style(
+        "waltz", ("elegant", "graceful", "old-fashioned"), (96, 168),
+        (_groove("x...........", "....o...o...", ""), _groove("x...........", "", "....x...x...", rim="....o...o...")),
+        ("roots", "fifths"), ("waltz", "arpeggio"),
+        gm.UPRIGHT_BASSES, gm.PIANOS + gm.ACCORDIONS + gm.STRINGS, gm.ACCORDIONS + gm.BOWED + gm.REEDS + gm.FLUTES, metres=("3/4",), sevenths=0.15, drummed=0.45,
+    ),
+    Style(
+        "celtic jig", ("lively", "dancing", "bright"), (92, 124),
+        (_groove("x.....x.....", "", "", tambourine="x.x.x.x.x.x."), _groove("x...o.x...o.", "", "", conga="x.o.o.x.o.o.")),
+        ("roots", "fifths"), ("strum", "arpeggio"),
+        gm.UPRIGHT_BASSES, gm.ACOUSTIC_GUITARS + gm.HARPS + gm.ACCORDIONS, gm.FIDDLES + gm.FLUTES, metres=("6/8",), minor=0.45, sevenths=0.03, drummed=0.6,
+    ),
+    Style(
+        "slow 6/8 soul", ("heartfelt", "swaying", "vintage"), (46, 66),
+        (_groove("x.....o.....", "......x.....", "x.x.x.x.x.x."), _groove("x....xo.....", "......x.....", "x.x.x.x.x.x.")),
+        ("roots", "fifths", "eighths"), ("arpeggio", "block"),
+        gm.ELECTRIC_BASSES, gm.PIANOS + gm.ORGANS + gm.CLEAN_GUITARS, gm.SAXES + gm.TRUMPETS + gm.ORGANS, gm.ORGANS, metres=("6/8",), sevenths=0.3,
+    ),
+    Style(
+        "orchestral", ("epic", "cinematic", "majestic"), (66, 112),
+        (_groove("x.......x.......", "", "", tom="x..x..x.x..x..x."), _groove("x...............", "o.oox.ooo.oox.oo", "", crash="x...............")),
+        ("roots", "fifths"), ("tremolo", "block", "arpeggio"),
+        gm.LOW_STRINGS, gm.STRINGS + gm.HARPS + gm.BRASS, gm.BOWED + gm.FLUTES + gm.REEDS + gm.TRUMPETS, metres=("4/4", "3/4"), minor=0.6, drummed=0.4, kit=48,
+    ),
+    Style(
+        "ambient", ("calm", "spacious", "floating"), (56, 84),
+        (_groove("x...............", "", "....o.......o..."), _groove("x.........x.....", "", "", shaker="..o...o...o...o.")),
+        ("roots",), ("arpeggio", "block"),
+        gm.SYNTH_BASSES, gm.SYNTH_PADS + gm.HARPS + gm.ELECTRIC_PIANOS, gm.FLUTES + gm.VIBES + gm.SYNTH_LEADS, gm.SYNTH_PADS, minor=0.5, sevenths=0.5, drummed=0.25,
+    ),
+    Style(
+        "synthwave", ("neon", "nostalgic", "driving"), (84, 118),
+        (_groove("x.......x.......", _BACK, _EIGHTHS), _groove(_FOUR, _BACK, _SIXTEENTHS)),
+        ("sixteenths", "octaves"), ("arpeggio", "block"),
+        gm.SYNTH_BASSES, gm.SYNTH_PADS + gm.SYNTH_LEADS, gm.SYNTH_LEADS, gm.SYNTH_PADS, minor=0.8, sevenths=0.2, kit=25,
+    ),
+    Style(
+        "march", ("proud", "festive", "ceremonial"), (104, 126),
+        (_groove("x.......x.......", "o.oxo.oxo.oxo.xx"), _groove("x...x...x...x...", "x.oox.oox.oox.oo", crash="x...............")),
+        ("fifths",), ("skank", "block"),
+        gm.TUBAS, gm.BRASS + gm.REEDS, gm.TRUMPETS + gm.FLUTES + gm.REEDS, gm.BRASS, minor=0.1, sevenths=0.1, kit=48,
+    ),
+)  # fmt: skip
