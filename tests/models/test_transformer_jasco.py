@@ -265,3 +265,49 @@ def test_device_map_moves_whole_blocks(tmp_path):
     )
     assert mapped.transformer_blocks[3].skip_proj.weight.device.type == "meta"
     assert torch.equal(run(mapped, **inputs), velocity)
+
+
+def test_small_model_options_are_off_by_default():
+    model = make_model()
+    assert model.config.preconditioning is False and model.config.time_scale == 1.0
+    assert make_model(preconditioning=True, time_scale=1000.0).state_dict().keys() == model.state_dict().keys()
+
+
+def test_preconditioning_adds_the_linear_prediction():
+    model, inputs = make_model(preconditioning=True), make_inputs()
+    nn.init.zeros_(model.proj_out.weight)
+    times = torch.tensor([0.0, 0.25, 0.5, 1.0])
+    inputs = {name: value.repeat(2, *[1] * (value.ndim - 1)) for name, value in inputs.items()} | {"timestep": times}
+    factors = torch.tensor([-1.0, -0.5 / 0.625, 0.0, 1.0])[:, None, None]
+    torch.testing.assert_close(run(model, **inputs), factors * inputs["hidden_states"])
+
+
+def test_preconditioning_changes_the_output_and_nothing_else():
+    inputs = make_inputs()
+    plain, model = make_model(), make_model(preconditioning=True)
+    difference = run(model, **inputs) - run(plain, **inputs)
+    torch.testing.assert_close(difference, model.linear_factor(inputs["timestep"]) * inputs["hidden_states"])
+
+
+def test_the_linear_factor_is_the_regression_of_the_velocity():
+    # Of unit-variance noise and data, by their covariance with z_t: no other multiple of z_t is nearer.
+    generator = torch.Generator().manual_seed(0)
+    noise, data = torch.randn(2, 200_000, generator=generator)
+    for time in (0.0, 0.3, 0.8, 1.0):
+        z = (1 - time) * noise + time * data
+        slope = ((data - noise) @ z) / (z @ z)
+        assert abs(JascoTransformerModel.linear_factor(torch.tensor([time])).item() - slope.item()) < 0.01
+
+
+def test_time_scale_multiplies_the_time():
+    model, inputs = make_model(), make_inputs()
+    scaled = make_model(time_scale=0.5)
+    assert torch.equal(run(scaled, **inputs), run(model, **inputs | {"timestep": inputs["timestep"] * 0.5}))
+    assert not torch.allclose(run(scaled, **inputs), run(model, **inputs), atol=1e-4)
+
+
+def test_statistics_by_channel_are_saved(tmp_path):
+    means, deviations = [0.25 * i for i in range(8)], [1.0 + i for i in range(8)]
+    make_model(latents_mean=means, latents_std=deviations).save_pretrained(tmp_path)
+    config = JascoTransformerModel.from_pretrained(tmp_path).config
+    assert (config.latents_mean, config.latents_std) == (means, deviations)

@@ -217,10 +217,19 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             Dropout rate of attentions and feed-forward networks in training.
         sample_size (`int`, defaults to `500`):
             Number of latent frames the model was trained on.
-        latents_mean (`float`, defaults to `-0.0074`):
-            Mean of the codec's latents over the training data: `latents = (codec latents - mean) / std`.
-        latents_std (`float`, defaults to `4.0102`):
+        latents_mean (`float` or `list[float]`, defaults to `-0.0074`):
+            Mean of the codec's latents over the training data, of all or of each channel: `latents = (codec latents -
+            mean) / std`.
+        latents_std (`float` or `list[float]`, defaults to `4.0102`):
             Their standard deviation.
+        preconditioning (`bool`, defaults to `False`):
+            For small models, whether the network learns just what a linear prediction leaves: the velocity is `c(t) z +
+            network(z, t)` with `c(t) = (2t - 1) / (t² + (1 - t)²)`, the best factor for data of variance 1, which the
+            latents have if `latents_std` is given by channel. What `forward` returns is the velocity either way. The
+            original has no such option.
+        time_scale (`float`, defaults to `1.0`):
+            Factor of the time before its sinusoidal embedding. The original has none, and tells apart only some tens of
+            times; 1000 is usual elsewhere.
     """
 
     _supports_gradient_checkpointing = True
@@ -252,8 +261,10 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         activation_fn: str = "gelu",
         dropout: float = 0.0,
         sample_size: int = 500,
-        latents_mean: float = -0.0074,
-        latents_std: float = 4.0102,
+        latents_mean: float | list[float] = -0.0074,
+        latents_std: float | list[float] = 4.0102,
+        preconditioning: bool = False,
+        time_scale: float = 1.0,
     ):
         super().__init__()
         if skip_connections and num_layers % 2:
@@ -312,6 +323,15 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
     def null_chord(self) -> int:
         """The chord id that stands for "no chord condition"."""
         return len(self.config.chord_labels)
+
+    @staticmethod
+    def linear_factor(timestep: torch.Tensor) -> torch.Tensor:
+        """
+        `c(t)` of `preconditioning`, of shape `(batch, 1, 1)`: among all multiples of `z_t`, `c(t) z_t` is nearest to the
+        velocity of data and noise of variance 1. It rises from −1 (noise) to 1 (data).
+        """
+        time = timestep.float()[:, None, None]
+        return (2 * time - 1) / (time**2 + (1 - time) ** 2)
 
     def embed_controls(
         self,
@@ -404,9 +424,11 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             mask = mask | ~mask.any(dim=-1, keepdim=True)
             encoder_attention_mask = mask[:, None, None, :]
 
-        temb = self.time_embed_proj(self.time_embed(self.time_proj(timestep).to(dtype)))
+        temb = self.time_proj(timestep.float() * self.config.time_scale).to(dtype)
+        temb = self.time_embed_proj(self.time_embed(temb))
         encoder_hidden_states = self.text_proj(encoder_hidden_states.to(dtype)) * is_text + temb[:, None]
 
+        latents = hidden_states
         hidden_states = self.proj_in(self.embed_controls(hidden_states, chords, drums, melody))
         positions = torch.arange(hidden_states.shape[1], device=hidden_states.device)
         hidden_states = hidden_states + self.pos_embed(positions).to(dtype)
@@ -424,6 +446,8 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
                 skips.append(hidden_states)
 
         sample = self.proj_out(self.norm_out(hidden_states))
+        if self.config.preconditioning:
+            sample = (self.linear_factor(timestep) * latents.float() + sample.float()).to(dtype)
 
         if not return_dict:
             return (sample,)
