@@ -1,0 +1,73 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+r"""
+Encodes a data set with a codec, for training:
+
+    python scripts/encode_features.py --dataset data/train --codec codec --output features/train
+
+The data set is a folder with `metadata.jsonl`, one JSON object per clip: `file` (the mix), `stems` (`{"drums": file}`),
+`chords` (`[[label, start], ...]`), `melody` (`[[MIDI number, start, end], ...]`) and `captions`, as
+`scripts/make_synthetic_dataset.py` writes it. Paths are relative to the folder.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from diffusers_jasco import load_audio
+from diffusers_jasco.data.features import write_features
+from diffusers_jasco.training.modules import load_codec
+
+
+def read_items(dataset: Path, limit: int | None = None) -> Iterator[dict]:
+    """The clips of a data set, with their audio."""
+    with open(dataset / "metadata.jsonl", encoding="utf-8") as lines:
+        items = [json.loads(line) for line in lines][:limit]
+    for item in tqdm(items, desc="clips"):
+        audio, sampling_rate = load_audio(dataset / item["file"])
+        stems = {}
+        for name in ("drums",):
+            if (item.get("stems") or {}).get(name):
+                stems[name], rate = load_audio(dataset / item["stems"][name], name=name)
+                if rate != sampling_rate:
+                    raise ValueError(f"{item['file']} has {sampling_rate} Hz, but its stem {name} has {rate} Hz.")
+        yield item | {"audio": audio, "sampling_rate": sampling_rate, "stems": stems}
+
+
+def main(args: list[str] | None = None):
+    parser = argparse.ArgumentParser(description="Encodes a data set with a codec, for training.")
+    parser.add_argument("--dataset", type=Path, required=True, help="Folder with metadata.jsonl.")
+    parser.add_argument("--codec", type=Path, required=True, help="Folder of the codec, or of a pipeline with one.")
+    parser.add_argument("--output", type=Path, required=True, help="Folder to write, which must not exist.")
+    parser.add_argument("--batch_size", type=int, default=16, help="Clips that are encoded together.")
+    parser.add_argument("--shard_size", type=int, default=1024, help="Clips per file.")
+    parser.add_argument("--limit", type=int, help="Encode just so many clips.")
+    parser.add_argument("--device", default="cpu", help="Device of the codec.")
+    parser.add_argument("--overwrite", action="store_true", help="Replace what is in the output folder.")
+    args = parser.parse_args(args)
+
+    codec = load_codec(args.codec).to(args.device)
+    items = read_items(args.dataset, args.limit)
+    info = write_features(items, codec, args.output, args.batch_size, args.shard_size, args.overwrite)
+    seconds = info["num_frames"] / info["frame_rate"]
+    print(f"{info['num_clips']} clips, {seconds / 3600:.2f} h, in {args.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""Checkpoints: folders that are complete or absent."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+_NAME = re.compile(r"step-(\d+)")
+
+
+def checkpoint_path(folder: str | os.PathLike, step: int) -> Path:
+    """The checkpoint folder of a step."""
+    return Path(folder) / f"step-{step:08d}"
+
+
+def list_checkpoints(folder: str | os.PathLike) -> list[Path]:
+    """The complete checkpoints in a folder, by step."""
+    folder = Path(folder)
+    paths = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)] if folder.is_dir() else []
+    return sorted(paths, key=checkpoint_step)
+
+
+def checkpoint_step(path: str | os.PathLike) -> int:
+    """The step of a checkpoint folder."""
+    return int(_NAME.fullmatch(Path(path).name)[1])
+
+
+def find_checkpoint(folder: str | os.PathLike, which: str) -> Path | None:
+    r"""
+    The checkpoint to resume from.
+
+    Args:
+        folder (`str` or `os.PathLike`): folder of the checkpoints.
+        which (`str`): `"latest"`, the number of a step, or the path of a checkpoint.
+
+    Returns:
+        `Path`, or `None` for `"latest"` where there is none.
+
+    Raises:
+        `FileNotFoundError`: for a step or a path that does not exist.
+    """
+    if which == "latest":
+        checkpoints = list_checkpoints(folder)
+        return checkpoints[-1] if checkpoints else None
+    path = checkpoint_path(folder, int(which)) if which.isdigit() else Path(which)
+    if not path.is_dir() or not _NAME.fullmatch(path.name):
+        found = ", ".join(checkpoint.name for checkpoint in list_checkpoints(folder)) or "none"
+        raise FileNotFoundError(f"There is no checkpoint {path}. In {folder} there are: {found}.")
+    return path
+
+
+def partial_path(path: str | os.PathLike) -> Path:
+    """Where a folder is written before it gets its name: beside it, so that renaming is one step."""
+    path = Path(path)
+    return path.with_name(f".{path.name}.partial")
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
+    r"""
+    A folder to write into, which gets the name `path` when all went well, and is deleted otherwise. A folder of that name
+    is replaced.
+    """
+    path, partial = Path(path), partial_path(path)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        finish_folder(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def finish_folder(path: str | os.PathLike):
+    """Gives the written `partial_path(path)` its name `path`."""
+    path = Path(path)
+    if path.exists():
+        shutil.rmtree(path)
+    os.replace(partial_path(path), path)
+
+
+def publish_files(source: str | os.PathLike, target: str | os.PathLike):
+    """Moves all files of a folder into another one on the same disk, one by one: each is the old or the new one."""
+    source, target = Path(source), Path(target)
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            (target / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, target / path.relative_to(source))
+    shutil.rmtree(source)
+
+
+def prune_checkpoints(folder: str | os.PathLike, keep: int):
+    """Deletes all checkpoints but the last `keep`; 0 keeps all."""
+    for path in list_checkpoints(folder)[: -keep if keep else 0]:
+        shutil.rmtree(path)

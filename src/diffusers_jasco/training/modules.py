@@ -1,0 +1,121 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""What is trained, as one module, and its parts as a pipeline stores them."""
+
+import importlib
+import json
+import os
+import pkgutil
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import EncodecModel, T5EncoderModel
+
+from .. import models
+from ..models.transformer_jasco import JascoTransformerModel
+from .conditions import drop_controls, mask_text
+
+
+class JascoTrainingModel(nn.Module):
+    r"""
+    The transformer and, if it is trained too, the text encoder: one module, so that one distributed wrapper, one
+    optimizer and one average of the weights cover both.
+
+    Args:
+        transformer ([`JascoTransformerModel`]): the transformer.
+        text_encoder ([`~transformers.T5EncoderModel`]): the text encoder.
+        train_text_encoder (`bool`, defaults to `False`): whether it is trained.
+    """
+
+    def __init__(
+        self, transformer: JascoTransformerModel, text_encoder: T5EncoderModel, train_text_encoder: bool = False
+    ):
+        super().__init__()
+        self.transformer = transformer
+        self.text_encoder = text_encoder if train_text_encoder else None
+        # In a list, it is no part of the module's parameters.
+        self._frozen = [] if train_text_encoder else [text_encoder.requires_grad_(False).eval()]
+
+    def encode_text(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Hidden states `(batch, tokens, text_dim)` of token ids `(batch, tokens)`."""
+        if self.text_encoder is not None:
+            return self.text_encoder(input_ids, attention_mask=attention_mask)[0]
+        with torch.no_grad():
+            encoder = self._frozen[0].to(input_ids.device)
+            return encoder(input_ids, attention_mask=attention_mask)[0]
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        timestep: torch.Tensor,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        controls: dict[str, torch.Tensor],
+        keep: dict[str, torch.Tensor],
+    ) -> torch.Tensor:
+        r"""
+        Args:
+            hidden_states (`torch.Tensor` of shape `(batch, frames, in_channels)`): points of the path.
+            timestep (`torch.Tensor` of shape `(batch,)`): their times in [0, 1].
+            input_ids (`torch.Tensor` of shape `(batch, tokens)`): the captions' tokens.
+            attention_mask (`torch.Tensor` of shape `(batch, tokens)`): 1 for tokens, 0 for padding.
+            controls (`dict[str, torch.Tensor]`): the controls, as [`~training.conditions.drop_controls`] takes them.
+            keep (`dict[str, torch.Tensor]`): which samples keep which condition.
+
+        Returns:
+            `torch.Tensor` of the shape of `hidden_states`: the velocity.
+        """
+        text = mask_text(self.encode_text(input_ids, attention_mask), attention_mask, keep["text"])
+        null_chord = self.transformer.null_chord if "chords" in controls else 0
+        return self.transformer(
+            hidden_states=hidden_states,
+            timestep=timestep,
+            encoder_hidden_states=text,
+            encoder_attention_mask=None if attention_mask.all() else attention_mask,
+            **drop_controls(controls, keep, null_chord),
+            return_dict=False,
+        )[0]
+
+
+def load_codec(folder: str | os.PathLike) -> nn.Module:
+    r"""
+    Loads a codec of the class that its `config.json` names: one of this package (`"_class_name"`), or
+    [`~transformers.EncodecModel`].
+
+    Args:
+        folder (`str` or `os.PathLike`): folder of the codec, or of a pipeline that has one.
+
+    Raises:
+        `FileNotFoundError`: if there is no codec.
+        `ValueError`: for another class.
+    """
+    folder = Path(folder)
+    if (folder / "codec" / "config.json").is_file():
+        folder = folder / "codec"
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"There is no codec in {folder}: it has no config.json.")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    name = config.get("_class_name") or (config.get("architectures") or ["EncodecModel"])[0]
+    if name == "EncodecModel":
+        return EncodecModel.from_pretrained(folder).eval()
+    for module in pkgutil.iter_modules(models.__path__):
+        codec_class = getattr(importlib.import_module(f"{models.__name__}.{module.name}"), name, None)
+        if isinstance(codec_class, type) and issubclass(codec_class, nn.Module):
+            return codec_class.from_pretrained(folder).eval()
+    raise ValueError(
+        f"The codec in {folder} is of class {name}: neither EncodecModel nor one of diffusers_jasco.models."
+    )
