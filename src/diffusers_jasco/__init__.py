@@ -17,6 +17,7 @@ from diffusers import ModelMixin, SchedulerMixin
 from diffusers.pipelines.pipeline_loading_utils import LOADABLE_CLASSES
 
 from .audio import export_audio, load_audio
+from .models.codec_spectral import SpectralCodecModel
 from .models.transformer_jasco import JascoTransformerModel
 from .pipelines.pipeline_jasco import JascoPipeline
 from .schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
@@ -30,6 +31,7 @@ __all__ = [
     "FlowMatchEulerScheduler",
     "JascoPipeline",
     "JascoTransformerModel",
+    "SpectralCodecModel",
     "export_audio",
     "load_audio",
 ]
@@ -39,5 +41,11 @@ __all__ = [
 _METHODS = ["save_pretrained", "from_pretrained"]
 LOADABLE_CLASSES.setdefault("diffusers_jasco", {ModelMixin.__name__: _METHODS, SchedulerMixin.__name__: _METHODS})
 # `DiffusionPipeline.from_pretrained`, `AutoModel` and the schedulers' `compatibles` look classes up by name on diffusers.
-for _class in (JascoPipeline, JascoTransformerModel, FlowMatchEulerScheduler, FlowMatchDopri5Scheduler):
+for _class in (
+    JascoPipeline,
+    JascoTransformerModel,
+    SpectralCodecModel,
+    FlowMatchEulerScheduler,
+    FlowMatchDopri5Scheduler,
+):
     setattr(diffusers, _class.__name__, _class)

@@ -31,6 +31,7 @@ from ..controls.drums import encode_drums, is_drums, prepare_drums
 from ..controls.melody import is_melody, read_melody
 from ..loaders.audiocraft import is_audiocraft_checkpoint, load_audiocraft_components
 from ..loaders.lora import JascoLoraLoaderMixin
+from ..models.codec_spectral import SpectralCodecModel
 from ..models.transformer_jasco import JascoTransformerModel
 from ..schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
 
@@ -71,7 +72,7 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
             Tokenizer of the text encoder.
         text_encoder ([`~transformers.T5EncoderModel`]):
             T5 encoder; the original's is T5-base.
-        codec ([`~transformers.EncodecModel`]):
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
             EnCodec, whose unquantised latents are generated; the original's runs at 32 kHz and 50 frames a second.
         transformer ([`JascoTransformerModel`]):
             The flow-matching transformer.
@@ -95,7 +96,7 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
         self,
         tokenizer: PreTrainedTokenizerBase,
         text_encoder: T5EncoderModel,
-        codec: EncodecModel,
+        codec: EncodecModel | SpectralCodecModel,
         transformer: JascoTransformerModel,
         scheduler: SchedulerMixin,
         default_num_inference_steps: int = 100,
@@ -155,7 +156,7 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
 
     @property
     def _hop_length(self) -> int:
-        return math.prod(self.codec.config.upsampling_ratios)
+        return self.codec.config.hop_length
 
     @property
     def guidance_scale(self) -> float:

@@ -1,0 +1,359 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+import math
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from diffusers import ModelMixin
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+
+
+# Magnitudes below this share of full scale are taken as silence.
+_FLOOR = 1e-3
+_SUBFRAMES = 4
+
+
+class SpectralAnalysis(nn.Module):
+    """
+    Waveforms (batch, 1, samples) → log magnitudes (batch, frames, features) of a constant-Q and a mel spectrum. The first
+    resolves pitches, with one value per half semitone in a frame; the second resolves onsets, with four values per band.
+    """
+
+    def __init__(self, sampling_rate: int, hop_length: int, num_pitches: int, lowest_pitch: float, num_mels: int):
+        super().__init__()
+        self.hop_length = hop_length
+        self.long_window = 2 ** round(math.log2(0.256 * sampling_rate))
+        self.short_window = 2 ** round(math.log2(0.032 * sampling_rate))
+        pitches = lowest_pitch + 0.5 * torch.arange(num_pitches)
+        self.register_buffer("pitch_bank", _pitch_bank(pitches, self.long_window, sampling_rate), persistent=False)
+        self.register_buffer("mel_bank", _mel_bank(num_mels, self.short_window, sampling_rate), persistent=False)
+
+    @property
+    def num_features(self) -> int:
+        return len(self.pitch_bank) + _SUBFRAMES * len(self.mel_bank)
+
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        num_frames = -(-waveform.shape[-1] // self.hop_length)
+        waveform = F.pad(waveform[:, 0].float(), (0, num_frames * self.hop_length - waveform.shape[-1]))
+        pitches = log_magnitudes(waveform, self.pitch_bank, self.long_window, self.hop_length)
+        mels = log_magnitudes(waveform, self.mel_bank, self.short_window, self.hop_length // _SUBFRAMES)
+        return torch.cat([pitches, mels.reshape(len(mels), num_frames, -1)], dim=-1)
+
+
+class SpectralEncoder(nn.Module):
+    """Projects the analysis on its principal components, of which the stronger are larger: (batch, latent_dim, frames)."""
+
+    def __init__(self, analysis: SpectralAnalysis, latent_dim: int):
+        super().__init__()
+        self.analysis = analysis
+        self.register_buffer("mean", torch.zeros(analysis.num_features))
+        self.register_buffer("projection", torch.zeros(latent_dim, analysis.num_features))
+
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        features = self.analysis(waveform) - self.mean.float()
+        return (self.projection.float() @ features.transpose(1, 2)).to(waveform.dtype)
+
+    @torch.no_grad()
+    def fit(self, features: torch.Tensor):
+        r"""
+        Principal components in closed form.
+
+        Args:
+            features (`torch.Tensor` of shape `(frames, features)`): the analysis of much music.
+        """
+        features = features.double()
+        mean = features.mean(0)
+        num_pitches = len(self.analysis.pitch_bank)
+        weight = torch.ones(features.shape[1], dtype=torch.float64)
+        # Both halves count alike, whatever their numbers of values.
+        for part in (slice(0, num_pitches), slice(num_pitches, None)):
+            weight[part] = (features[:, part] - mean[part]).square().sum(1).mean().rsqrt()
+        centred = (features - mean) * weight
+        variance, components = torch.linalg.eigh(centred.T @ centred / len(centred))
+        order = variance.argsort(descending=True)[: len(self.projection)]
+        variance, components = variance[order], components[:, order]
+        components = components * components.sum(0).sign()
+        # Whitened half way: noise covers the weak components first, as it covers details in pictures.
+        scale = variance.pow(-0.25)
+        scale = scale * (len(scale) / (variance * scale.square()).sum()).sqrt()
+        self.mean.copy_(mean)
+        self.projection.copy_(scale[:, None] * components.T * weight)
+
+
+class ConvNeXtBlock(nn.Module):
+    def __init__(self, dim: int, expansion: int = 3):
+        super().__init__()
+        self.depthwise = nn.Conv1d(dim, dim, 7, padding=3, groups=dim)
+        self.norm = nn.LayerNorm(dim)
+        self.linear_in = nn.Linear(dim, expansion * dim)
+        self.linear_out = nn.Linear(expansion * dim, dim)
+        nn.init.zeros_(self.linear_out.bias)
+        nn.init.normal_(self.linear_out.weight, std=0.002)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        residual = self.norm(self.depthwise(hidden_states).transpose(1, 2))
+        return hidden_states + self.linear_out(F.gelu(self.linear_in(residual))).transpose(1, 2)
+
+
+class SpectralDecoder(nn.Module):
+    """
+    Latents (batch, latent_dim, frames) → waveforms (batch, 1, samples): a network finds the loudness over time of sine
+    oscillators, two per semitone, and of bands of noise, four values per frame; the synthesis is products of matrices.
+    """
+
+    def __init__(
+        self,
+        sampling_rate: int,
+        hop_length: int,
+        latent_dim: int,
+        hidden_dim: int,
+        num_layers: int,
+        num_oscillators: int,
+        lowest_pitch: float,
+        num_noise_bands: int,
+    ):
+        super().__init__()
+        self.num_oscillators = num_oscillators
+        self.hop_length = hop_length // _SUBFRAMES
+        num_outputs = _SUBFRAMES * (num_oscillators + num_noise_bands)
+        self.linear = nn.Conv1d(latent_dim, num_outputs, 3, padding=1)
+        self.conv_in = nn.Conv1d(latent_dim, hidden_dim, 3, padding=1)
+        self.blocks = nn.ModuleList([ConvNeXtBlock(hidden_dim) for _ in range(num_layers)])
+        self.norm = nn.LayerNorm(hidden_dim)
+        self.linear_out = nn.Linear(hidden_dim, num_outputs)
+        nn.init.zeros_(self.linear_out.weight)
+        nn.init.zeros_(self.linear_out.bias)
+
+        pitches = lowest_pitch + 0.5 * torch.arange(num_oscillators, dtype=torch.float64)
+        frequencies = 440 * 2 ** ((pitches - 69) / 12) / sampling_rate  # cycles per sample
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        # All in one phase, oscillators would add up to clicks.
+        phases = torch.rand(num_oscillators, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        steps = torch.arange(self.hop_length, dtype=torch.float64)
+        angle = 2 * math.pi * (frequencies[:, None] * steps + phases[:, None])
+        fade = (steps + 0.5) / self.hop_length
+        table = torch.cat([angle.sin(), angle.cos()])
+        # The loudness goes from one value to the next in a straight line.
+        self.register_buffer("table", torch.cat([table * (1 - fade), table * fade]).float(), persistent=False)
+        self.register_buffer(
+            "noise_bank", _mel_bank(num_noise_bands, 2 * self.hop_length, sampling_rate), persistent=False
+        )
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        oscillators, noise = self.predict(latents)
+        waveform = self._play_oscillators(oscillators) + self._play_noise(noise)
+        return waveform[:, None].to(latents.dtype)
+
+    def predict(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loudness, 0 and above, of oscillators and noise bands: (batch, 4 · frames, …)."""
+        hidden_states = self.conv_in(latents)
+        for block in self.blocks:
+            hidden_states = block(hidden_states)
+        outputs = self.linear_out(self.norm(hidden_states.transpose(1, 2))) + self.linear(latents).transpose(1, 2)
+        outputs = outputs.float().unflatten(2, (_SUBFRAMES, -1)).flatten(1, 2)
+        # Silence is silent: exp alone never is.
+        loudness = F.softplus(outputs.clamp(max=3.0).exp() - _FLOOR, beta=2 / _FLOOR)
+        return loudness[..., : self.num_oscillators], loudness[..., self.num_oscillators :]
+
+    def _play_oscillators(self, loudness: torch.Tensor) -> torch.Tensor:
+        hops = torch.arange(loudness.shape[1], device=loudness.device)
+        # sin(a + b): the angle at the beginning of a hop, and the steps within it, which are the table.
+        angle = 2 * math.pi * ((self.frequencies * self.hop_length)[None] * hops[:, None] % 1)
+        turn = torch.cat([angle.cos(), angle.sin()], dim=-1).float()
+        following = torch.cat([loudness[:, 1:], loudness[:, -1:]], dim=1)
+        signals = torch.cat([loudness.repeat(1, 1, 2) * turn, following.repeat(1, 1, 2) * turn], dim=-1)
+        return (signals @ self.table).flatten(1)
+
+    def _play_noise(self, loudness: torch.Tensor) -> torch.Tensor:
+        size = 2 * self.hop_length
+        window = torch.hann_window(size, device=loudness.device)
+        # Always the same noise: decoding is a function.
+        generator = torch.Generator().manual_seed(1)
+        length = (loudness.shape[1] + 1) * self.hop_length
+        noise = torch.randn(length, generator=generator).to(loudness.device)
+        spectrum = torch.fft.rfft(noise.unfold(0, size, self.hop_length) * window)
+        frames = torch.fft.irfft((loudness @ self.noise_bank) * spectrum) / self.noise_bank.sum(1).mean().sqrt()
+        # Each frame is centred on its hop's end; the halves of neighbours overlap.
+        first, second = frames[..., : self.hop_length], frames[..., self.hop_length :]
+        return (first + F.pad(second, (0, 0, 1, 0))[:, :-1]).flatten(1)
+
+    @torch.no_grad()
+    def fit(self, latents: torch.Tensor, loudness: torch.Tensor, ridge: float = 1e-3):
+        r"""
+        The linear part in closed form, by least squares.
+
+        Args:
+            latents (`torch.Tensor` of shape `(clips, frames, latent_dim)`): of much music.
+            loudness (`torch.Tensor` of shape `(clips, frames, outputs)`): log magnitudes to come near to.
+        """
+        context = torch.stack(
+            [F.pad(latents, (0, 0, 1, 1))[:, shift : shift + latents.shape[1]] for shift in range(3)]
+        )
+        inputs = context.permute(1, 2, 3, 0).flatten(2).flatten(0, 1).double()  # (…, latent_dim · 3)
+        inputs = torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1)
+        gram = inputs.T @ inputs + ridge * len(inputs) * torch.eye(inputs.shape[1], dtype=torch.float64)
+        solution = torch.linalg.solve(gram, inputs.T @ loudness.flatten(0, 1).double()).T
+        self.linear.weight.copy_(solution[:, :-1].unflatten(1, (-1, 3)))
+        self.linear.bias.copy_(solution[:, -1])
+
+
+class Codebook(nn.Module):
+    """Vectors in the place of latents (batch, latent_dim, frames), as the layers of `EncodecModel`'s quantizer have them."""
+
+    def __init__(self, size: int, dim: int):
+        super().__init__()
+        self.register_buffer("embed", torch.zeros(size, dim))
+
+    def encode(self, latents: torch.Tensor) -> torch.Tensor:
+        """The nearest vectors' indices (batch, frames)."""
+        return torch.cdist(latents.transpose(1, 2).float(), self.embed.float()[None]).argmin(dim=-1)
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        return F.embedding(codes, self.embed).transpose(1, 2)
+
+
+class SpectralQuantizer(nn.Module):
+    def __init__(self, codebook_size: int, latent_dim: int):
+        super().__init__()
+        self.layers = nn.ModuleList([Codebook(codebook_size, latent_dim)])
+
+
+class SpectralCodecModel(ModelMixin, ConfigMixin):
+    r"""
+    A small codec whose latents a small flow model can predict: they hold magnitudes and no phases. It stands where a
+    JASCO pipeline has an [`~transformers.EncodecModel`], with the same `encoder`, `quantizer.layers[0]` and `decoder`.
+
+    The encoder is fixed: principal components of a constant-Q and a mel spectrum. The decoder is learnt: a network and
+    a bank of oscillators and noise (as in DDSP, [arXiv 2001.04643](https://arxiv.org/abs/2001.04643)).
+
+    Args:
+        sampling_rate (`int`, defaults to `16000`): Hz.
+        hop_length (`int`, defaults to `640`): samples of a frame, a multiple of 4.
+        latent_dim (`int`, defaults to `64`): channels of the latents.
+        num_pitches (`int`, defaults to `168`): half semitones of the constant-Q spectrum, from `lowest_pitch`.
+        num_mels (`int`, defaults to `40`): bands of the mel spectrum.
+        hidden_dim (`int`, defaults to `256`): width of the decoder.
+        num_layers (`int`, defaults to `4`): blocks of the decoder.
+        num_oscillators (`int`, defaults to `192`): half semitones of the synthesis, from `lowest_pitch`.
+        lowest_pitch (`float`, defaults to `23.0`): MIDI number.
+        num_noise_bands (`int`, defaults to `48`): bands of the noise.
+        codebook_size (`int`, defaults to `1024`): vectors of the codebook through which drums go.
+    """
+
+    _supports_gradient_checkpointing = False
+
+    @register_to_config
+    def __init__(
+        self,
+        sampling_rate: int = 16000,
+        hop_length: int = 640,
+        latent_dim: int = 64,
+        num_pitches: int = 168,
+        num_mels: int = 40,
+        hidden_dim: int = 256,
+        num_layers: int = 4,
+        num_oscillators: int = 192,
+        lowest_pitch: float = 23.0,
+        num_noise_bands: int = 48,
+        codebook_size: int = 1024,
+    ):
+        super().__init__()
+        if hop_length % _SUBFRAMES:
+            raise ValueError(f"`hop_length` has to be a multiple of {_SUBFRAMES}, not {hop_length}.")
+        analysis = SpectralAnalysis(sampling_rate, hop_length, num_pitches, lowest_pitch, num_mels)
+        self.encoder = SpectralEncoder(analysis, latent_dim)
+        self.quantizer = SpectralQuantizer(codebook_size, latent_dim)
+        self.decoder = SpectralDecoder(
+            sampling_rate,
+            hop_length,
+            latent_dim,
+            hidden_dim,
+            num_layers,
+            num_oscillators,
+            lowest_pitch,
+            num_noise_bands,
+        )
+
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Through the codec and back: (batch, 1, samples), padded to whole frames."""
+        return self.decoder(self.encoder(waveform))
+
+    @torch.no_grad()
+    def fit(self, waveforms: torch.Tensor, batch_size: int = 16):
+        r"""
+        What has a closed form: the encoder, and the linear part of the decoder.
+
+        Args:
+            waveforms (`torch.Tensor` of shape `(clips, 1, samples)`): music, whole frames long.
+        """
+        batches = waveforms.split(batch_size)
+        features = torch.cat([self.encoder.analysis(batch) for batch in batches])
+        self.encoder.fit(features.flatten(0, 1))
+        latents = torch.cat([self.encoder(batch) for batch in batches]).transpose(1, 2)
+        self.decoder.fit(latents, torch.cat([self._measure_loudness(batch) for batch in batches]))
+
+    def _measure_loudness(self, waveform: torch.Tensor) -> torch.Tensor:
+        """What the oscillators and the noise bands should come near to: (batch, frames, outputs)."""
+        rate, decoder = self.config.sampling_rate, self.decoder
+        window = 2 ** round(math.log2(0.128 * rate))
+        pitches = self.config.lowest_pitch + 0.5 * torch.arange(decoder.num_oscillators)
+        bank = _pitch_bank(pitches, window, rate)
+        tones = log_magnitudes(waveform[:, 0].float(), bank, window, decoder.hop_length)
+        size = 2 * decoder.hop_length
+        noise = log_magnitudes(
+            waveform[:, 0].float(), _mel_bank(len(decoder.noise_bank), size, rate), size, decoder.hop_length
+        )
+        # Both start too soft: most of a band's sound is of the others.
+        return torch.cat([tones - 0.3, noise - 1.5], dim=-1).unflatten(1, (-1, _SUBFRAMES)).flatten(2)
+
+
+def log_magnitudes(waveform: torch.Tensor, bank: torch.Tensor, window: int, hop_length: int) -> torch.Tensor:
+    r"""
+    Args:
+        waveform (`torch.Tensor` of shape `(batch, samples)`): whole hops long.
+        bank (`torch.Tensor` of shape `(bands, window // 2 + 1)`): weights of the power spectrum.
+        window (`int`), hop_length (`int`): samples. Each window is centred on its hop.
+
+    Returns:
+        `torch.Tensor` of shape `(batch, hops, bands)`: natural logarithms; a sine of full scale has about 0.
+    """
+    padding = (window - hop_length) // 2
+    waveform = F.pad(waveform, (padding, window - hop_length - padding))
+    shape = torch.hann_window(window, device=waveform.device)
+    spectrum = torch.fft.rfft(waveform.unfold(-1, window, hop_length) * (shape * (2 / shape.sum())))
+    power = spectrum.real.square() + spectrum.imag.square()
+    return ((power @ bank.T).sqrt() + _FLOOR).log()
+
+
+def _pitch_bank(pitches: torch.Tensor, window: int, sampling_rate: int) -> torch.Tensor:
+    """Triangles a semitone wide around MIDI pitches, but not narrower than the window resolves: (pitches, bins)."""
+    centres = 440 * 2 ** ((pitches.double() - 69) / 12)
+    bins = torch.arange(window // 2 + 1, dtype=torch.float64) * sampling_rate / window
+    width = torch.maximum(centres * (2 ** (1 / 24) - 1), torch.tensor(sampling_rate / window, dtype=torch.float64))
+    weights = (1 - (bins - centres[:, None]).abs() / width[:, None]).clamp(min=0)
+    return weights.float()
+
+
+def _mel_bank(num_bands: int, window: int, sampling_rate: int) -> torch.Tensor:
+    """Triangles between 0 Hz and half the rate, even on the mel scale, that sum to 1 in every bin: (bands, bins)."""
+
+    def to_mel(frequency):
+        return 2595 * torch.log10(1 + frequency / 700)
+
+    bins = torch.arange(window // 2 + 1, dtype=torch.float64) * sampling_rate / window
+    position = to_mel(bins) / to_mel(torch.tensor(sampling_rate / 2, dtype=torch.float64)) * (num_bands - 1)
+    return (1 - (position - torch.arange(num_bands)[:, None]).abs()).clamp(min=0).float()

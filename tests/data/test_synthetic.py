@@ -1,0 +1,205 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+import hashlib
+import json
+import multiprocessing
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from diffusers_jasco.controls.chord_labels import default_chord_labels, parse_chord
+from diffusers_jasco.data import SyntheticMusic
+from diffusers_jasco.data.composition import SPLITS, compose, split_of
+from diffusers_jasco.data.styles import STYLES
+
+
+SCRIPT = Path(__file__).parents[2] / "scripts/make_synthetic_dataset.py"
+
+
+def make_music(split="train", size=100, **options):
+    pytest.importorskip("tinysoundfont")
+    options = {"duration": 3.0, "renderer": "tinysoundfont", "stems": True, **options}
+    return SyntheticMusic(split, size, **options)
+
+
+def digest(index: int) -> str:
+    return hashlib.sha256(make_music()[index]["audio"].numpy().tobytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def items():
+    music = make_music(subset="both")
+    return [music[index] for index in range(12)]
+
+
+def compose_many(split="train", subset="full", count=150):
+    return [compose(split, subset, np.random.default_rng(seed), 20) for seed in range(count)]
+
+
+@pytest.fixture(scope="module")
+def pieces():
+    return compose_many()
+
+
+def test_the_mix_is_the_sum_of_its_stems(items):
+    for item in items:
+        total = torch.zeros_like(item["audio"])
+        for stem in item["stems"].values():
+            total += stem
+        assert torch.equal(total, item["audio"])
+
+
+def test_a_clip_is_the_same_in_another_process_and_without_the_ones_before_it():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.map(digest, [7]) == [digest(7)]
+    assert digest(7) != digest(8)
+
+
+def test_a_clip_does_not_depend_on_the_size_of_the_set():
+    assert torch.equal(make_music(size=10)[3]["audio"], make_music(size=50)[3]["audio"])
+
+
+def test_clips_are_clean(items):
+    for item in items:
+        audio = item["audio"]
+        assert audio.shape == (1, 3 * 16000) and audio.dtype == torch.float32
+        assert audio.abs().max() <= 0.9501
+        assert audio.mean().abs() < 0.01
+        assert 0.02 < audio.std() < 0.3
+
+
+def test_truth_lies_within_the_clip(items):
+    labels = default_chord_labels()
+    for item in items:
+        times = [time for _, time in item["chords"]]
+        assert times[0] == 0 and times == sorted(times) and times[-1] < item["duration"]
+        assert all(label in labels for label, _ in item["chords"])
+        assert all(0 <= start < end <= item["duration"] for _, start, end in item["melody"])
+        assert all(43 <= key <= 95 for key, _, _ in item["melody"])
+        for first, second in zip(item["melody"], item["melody"][1:]):
+            assert first[2] <= second[1]
+        assert all(0 <= onset < item["duration"] for onset in item["drum_onsets"])
+        assert bool(item["drum_onsets"]) == ("drums" in item["stems"])
+        assert item["caption"] in item["captions"] and len(set(item["captions"])) >= 4
+        json.dumps({key: value for key, value in item.items() if key not in ("audio", "stems")})
+
+
+def test_drums_sound_at_their_onsets(items):
+    item = next(item for item in items if len(item["drum_onsets"]) > 5)
+    energy = item["stems"]["drums"][0].square()
+    for onset in item["drum_onsets"]:
+        if 0.1 < onset < 2.8:
+            first = int(onset * 16000)
+            assert energy[first - 64 : first + 800].sum() > 1e-4
+
+
+def test_the_melody_sounds_at_its_pitch():
+    music = make_music(subset="plain")
+    item = next(item for item in map(music.__getitem__, range(20)) if item["melody"])
+    key, start, end = max(item["melody"], key=lambda note: note[2] - note[1])
+    part = item["stems"]["lead"][0, int(start * 16000) : int(end * 16000)]
+    spectrum = torch.fft.rfft(part * torch.hann_window(len(part)), 1 << 17).abs()
+    frequencies = torch.fft.rfftfreq(1 << 17, 1 / 16000)
+    expected = 440 * 2 ** ((key - 69) / 12)
+    # Some instruments are softer at their fundamental than above it.
+    harmonics = [spectrum[(frequencies - multiple * expected).abs() < 0.02 * expected].max() for multiple in (1, 2, 3)]
+    assert max(harmonics) > 0.5 * spectrum.max()
+
+
+def test_all_chords_of_the_vocabulary_occur(pieces):
+    found = {label for piece in pieces + compose_many("train", count=700) for label, _ in piece.chords}
+    assert found <= set(default_chord_labels()) - {"N", "UNK"}
+    assert len(found) >= 185
+
+
+def test_plain_pieces_are_plain():
+    for piece in compose_many(subset="plain"):
+        assert piece.metre == "4/4" and piece.swing == 0.5
+        for label, _ in piece.chords:
+            chord = parse_chord(label)
+            assert chord.bass == 0 and label.lstrip("ABCDEFG#b") in ("", "m", "7", "m7", "maj7", "dim") or "b" in label
+
+
+def test_all_styles_metres_and_energies_occur(pieces):
+    assert len(STYLES) >= 20
+    assert len({piece.style.name for piece in pieces}) >= 20
+    assert {piece.metre for piece in pieces} == {"4/4", "3/4", "6/8"}
+    assert {piece.energy for piece in pieces} == {"calm", "medium", "energetic"}
+
+
+def test_splits_share_no_progression():
+    def progressions(split):
+        # The intervals between roots and the forms, over four bars, as the splits see them but for the key.
+        pieces = compose_many(split, count=120)
+        found = set()
+        for piece in pieces:
+            chords = [parse_chord(label) for label, time in piece.chords]
+            for first in range(len(chords) - 5):
+                part = chords[first : first + 6]
+                found.add(tuple(((chord.root - part[0].root) % 12, chord.intervals, chord.bass) for chord in part))
+        return found
+
+    test, train = progressions("test"), progressions("train")
+    assert len(test & train) < 0.1 * len(test)
+
+
+def test_material_belongs_to_one_split():
+    shares = np.unique([split_of((seed, "material")) for seed in range(2000)], return_counts=True)
+    assert dict(zip(*shares)).keys() == set(SPLITS)
+    counts = dict(zip(*map(list, shares)))
+    assert 0.76 < counts["train"] / 2000 < 0.84
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="split.*train, validation, test"):
+        make_music(split="dev")
+    with pytest.raises(ValueError, match="subset"):
+        make_music(subset="easy")
+    with pytest.raises(FileNotFoundError, match="nothing.sf2"):
+        make_music(soundfonts=["nothing.sf2"])
+    with pytest.raises(IndexError):
+        make_music(size=3)[3]
+
+
+def test_the_script_writes_and_goes_on(tmp_path):
+    pytest.importorskip("tinysoundfont")
+    command = [sys.executable, SCRIPT, "--renderer", "tinysoundfont", "--duration", "2", "--num_workers", "1"]
+    command += ["--num_clips", "3", "--subset", "both", "--output"]
+    subprocess.run([*command, tmp_path / "whole"], check=True, capture_output=True)
+    lines = (tmp_path / "whole/metadata.jsonl").read_text().splitlines(keepends=True)
+    assert len(lines) == 3
+
+    # As a run that was killed in the middle of its second line leaves it.
+    stopped = tmp_path / "stopped"
+    subprocess.run([*command, stopped], check=True, capture_output=True)
+    (stopped / "metadata.jsonl").rename(stopped / "metadata.jsonl.part")
+    (stopped / "metadata.jsonl.part").write_text(lines[0] + lines[1][:50])
+    subprocess.run([*command, stopped], check=True, capture_output=True)
+    assert (stopped / "metadata.jsonl").read_text() == "".join(lines)
+
+    item, line = make_music(duration=2.0, subset="both", size=3)[1], json.loads(lines[1])
+    audio, rate = soundfile.read(tmp_path / "whole" / line["file_name"], dtype="float32")
+    assert rate == 16000
+    assert np.abs(audio - item["audio"][0].numpy()).max() < 1e-4
+    assert line["chords"] == [list(chord) for chord in item["chords"]]
+
+    other = subprocess.run([*command, stopped, "--seed", "1"], capture_output=True, text=True)
+    assert other.returncode and "seed" in other.stderr
