@@ -18,7 +18,7 @@ Encodes a data set with a codec, for training:
 
     python scripts/encode_features.py --dataset data/train --codec codec --output features/train
 
-The data set is a folder with `metadata.jsonl`, one JSON object per clip: `file` (the mix), `stems` (`{"drums": file}`),
+The data set is a folder with `metadata.jsonl`, one JSON object per clip: `file_name` (the mix), `stems` (`{"drums": file}`),
 `chords` (`[[label, start], ...]`), `melody` (`[[MIDI number, start, end], ...]`) and `captions`, as
 `scripts/make_synthetic_dataset.py` writes it. Paths are relative to the folder.
 """
@@ -40,13 +40,13 @@ def read_items(dataset: Path, limit: int | None = None) -> Iterator[dict]:
     with open(dataset / "metadata.jsonl", encoding="utf-8") as lines:
         items = [json.loads(line) for line in lines][:limit]
     for item in tqdm(items, desc="clips"):
-        audio, sampling_rate = load_audio(dataset / item["file"])
+        audio, sampling_rate = load_audio(dataset / item["file_name"])
         stems = {}
         for name in ("drums",):
             if (item.get("stems") or {}).get(name):
                 stems[name], rate = load_audio(dataset / item["stems"][name], name=name)
                 if rate != sampling_rate:
-                    raise ValueError(f"{item['file']} has {sampling_rate} Hz, but its stem {name} has {rate} Hz.")
+                    raise ValueError(f"{item['file_name']} has {sampling_rate} Hz, but its stem {name} has {rate} Hz.")
         yield item | {"audio": audio, "sampling_rate": sampling_rate, "stems": stems}
 
 

@@ -107,6 +107,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--transformer", type=mapping, default={}, help="Options of JascoTransformerModel; a flag adds to the file.")
     add("--text_encoder_config", type=mapping, default={}, help="Options of T5Config; a flag adds to the file.")
     add("--train_text_encoder", **switch, help="Train the text encoder too.")
+    add("--precondition", **switch, help="Normalise the latents as a whole, not by channel, and precondition on the rest.")
     add("--gradient_checkpointing", **switch, help="Less memory, more time.")
     add("--compile", **switch, help="Compile the transformer's blocks.")
 
@@ -239,6 +240,11 @@ def load_components(args: argparse.Namespace) -> dict[str, Any]:
         }
         if clash := sorted(set(given) & set(args.transformer)):
             raise ValueError(f"The features and the text encoder say what these are: {', '.join(clash)}.")
+        if args.precondition:
+            # Channels keep their differences: noise hides the weak ones first, as it should.
+            std = torch.tensor(features["latents_std"])
+            given["latents_std"] = std.square().mean().sqrt().item()
+            given["preconditioning"] = (std / given["latents_std"]).tolist()
         options = {"chord_labels": default_chord_labels()} | args.transformer | given
         transformer = JascoTransformerModel(**options)
     return {

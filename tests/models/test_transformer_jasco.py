@@ -269,12 +269,12 @@ def test_device_map_moves_whole_blocks(tmp_path):
 
 def test_small_model_options_are_off_by_default():
     model = make_model()
-    assert model.config.preconditioning is False and model.config.time_scale == 1.0
-    assert make_model(preconditioning=True, time_scale=1000.0).state_dict().keys() == model.state_dict().keys()
+    assert model.config.preconditioning is None and model.config.time_scale == 1.0
+    assert make_model(preconditioning=1.0, time_scale=1000.0).state_dict().keys() == model.state_dict().keys()
 
 
 def test_preconditioning_adds_the_linear_prediction():
-    model, inputs = make_model(preconditioning=True), make_inputs()
+    model, inputs = make_model(preconditioning=1.0), make_inputs()
     nn.init.zeros_(model.proj_out.weight)
     times = torch.tensor([0.0, 0.25, 0.5, 1.0])
     inputs = {name: value.repeat(2, *[1] * (value.ndim - 1)) for name, value in inputs.items()} | {"timestep": times}
@@ -284,19 +284,23 @@ def test_preconditioning_adds_the_linear_prediction():
 
 def test_preconditioning_changes_the_output_and_nothing_else():
     inputs = make_inputs()
-    plain, model = make_model(), make_model(preconditioning=True)
+    plain, model = make_model(), make_model(preconditioning=1.0)
     difference = run(model, **inputs) - run(plain, **inputs)
     torch.testing.assert_close(difference, model.linear_factor(inputs["timestep"]) * inputs["hidden_states"])
 
 
 def test_the_linear_factor_is_the_regression_of_the_velocity():
-    # Of unit-variance noise and data, by their covariance with z_t: no other multiple of z_t is nearer.
+    # Of noise and of data of a channel's variance, by their covariance with z_t: no other multiple of z_t is nearer.
     generator = torch.Generator().manual_seed(0)
-    noise, data = torch.randn(2, 200_000, generator=generator)
+    deviations = [0.5, 1.0, 2.0, *[1.0] * 5]
+    model = make_model(preconditioning=deviations)
     for time in (0.0, 0.3, 0.8, 1.0):
-        z = (1 - time) * noise + time * data
-        slope = ((data - noise) @ z) / (z @ z)
-        assert abs(JascoTransformerModel.linear_factor(torch.tensor([time])).item() - slope.item()) < 0.01
+        factors = model.linear_factor(torch.tensor([time]))[0, 0]
+        for deviation, factor in zip(deviations[:3], factors):
+            noise, data = torch.randn(2, 200_000, generator=generator)
+            z = (1 - time) * noise + time * deviation * data
+            slope = ((deviation * data - noise) @ z) / (z @ z)
+            assert abs(factor.item() - slope.item()) < 0.02
 
 
 def test_time_scale_multiplies_the_time():

@@ -31,7 +31,6 @@ codebook), and shards `features-00000.safetensors`, ..., each of which holds som
 
 import hashlib
 import json
-import math
 import os
 import shutil
 from collections.abc import Iterable, Sequence
@@ -207,7 +206,7 @@ def write_features(
     if folder.exists() and not overwrite:
         raise ValueError(f"{folder} exists. Give another folder, or overwrite=True.")
     sampling_rate = codec.config.sampling_rate
-    hop_length = math.prod(codec.config.upsampling_ratios)
+    hop_length = codec.config.hop_length
     frame_rate = sampling_rate / hop_length
 
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")

@@ -222,11 +222,11 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             mean) / std`.
         latents_std (`float` or `list[float]`, defaults to `4.0102`):
             Their standard deviation.
-        preconditioning (`bool`, defaults to `False`):
-            For small models, whether the network learns just what a linear prediction leaves: the velocity is `c(t) z +
-            network(z, t)` with `c(t) = (2t - 1) / (t² + (1 - t)²)`, the best factor for data of variance 1, which the
-            latents have if `latents_std` is given by channel. What `forward` returns is the velocity either way. The
-            original has no such option.
+        preconditioning (`float` or `list[float]`, *optional*):
+            For small models: the standard deviation of the normalised latents, of all or of each channel. Then the network
+            learns just what a linear prediction leaves: the velocity is `c(t) z + network(z, t)` with `c(t) = (t s² - (1
+            - t)) / (t² s² + (1 - t)²)`, the best factor for data of variance s². What `forward` returns is the velocity
+            either way. The original has no such option.
         time_scale (`float`, defaults to `1.0`):
             Factor of the time before its sinusoidal embedding. The original has none, and tells apart only some tens of
             times; 1000 is usual elsewhere.
@@ -263,7 +263,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         sample_size: int = 500,
         latents_mean: float | list[float] = -0.0074,
         latents_std: float | list[float] = 4.0102,
-        preconditioning: bool = False,
+        preconditioning: float | list[float] | None = None,
         time_scale: float = 1.0,
     ):
         super().__init__()
@@ -324,14 +324,14 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         """The chord id that stands for "no chord condition"."""
         return len(self.config.chord_labels)
 
-    @staticmethod
-    def linear_factor(timestep: torch.Tensor) -> torch.Tensor:
+    def linear_factor(self, timestep: torch.Tensor) -> torch.Tensor:
         """
-        `c(t)` of `preconditioning`, of shape `(batch, 1, 1)`: among all multiples of `z_t`, `c(t) z_t` is nearest to the
-        velocity of data and noise of variance 1. It rises from −1 (noise) to 1 (data).
+        `c(t)` of `preconditioning`, of shape `(batch, 1, 1)` or `(batch, 1, in_channels)`: among all multiples of `z_t`,
+        `c(t) z_t` is nearest to the velocity. It rises from −1 (noise) to 1 (data).
         """
         time = timestep.float()[:, None, None]
-        return (2 * time - 1) / (time**2 + (1 - time) ** 2)
+        variance = torch.tensor(self.config.preconditioning, device=time.device).square()
+        return (time * variance - (1 - time)) / (time**2 * variance + (1 - time) ** 2)
 
     def embed_controls(
         self,
@@ -446,7 +446,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
                 skips.append(hidden_states)
 
         sample = self.proj_out(self.norm_out(hidden_states))
-        if self.config.preconditioning:
+        if self.config.preconditioning is not None:
             sample = (self.linear_factor(timestep) * latents.float() + sample.float()).to(dtype)
 
         if not return_dict:
