@@ -31,7 +31,7 @@ Ctrl-C and `--max_minutes` stop after the current step, with a checkpoint.
 On one GPU or several: `accelerate launch training/train_jasco.py ...`. On a CPU with two cores, two processes of one thread
 are faster than one of two (`accelerate launch --cpu` would need MPI for that, torchrun does not):
 
-    OMP_NUM_THREADS=1 torchrun --nproc_per_node 2 training/train_jasco.py --cpu --mixed_precision bf16 --config ...
+    OMP_NUM_THREADS=1 torchrun --nproc_per_node 2 training/train_jasco.py --cpu --config ...
 """
 
 import argparse
@@ -50,7 +50,6 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
-from diffusers.utils import logging
 from tqdm import tqdm
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5Config, T5EncoderModel
 
@@ -71,8 +70,6 @@ from diffusers_jasco.training.data_order import EpochBatches
 from diffusers_jasco.training.modules import JascoTrainingModel, load_codec
 from diffusers_jasco.training.objective import draw_times, flow_matching_loss, noise_latents
 
-
-logger = logging.get_logger("train_jasco")
 
 # The loss is logged for so many equal parts of the time.
 TIME_BINS = 5
@@ -247,6 +244,14 @@ def load_components(args: argparse.Namespace) -> dict[str, Any]:
             given["preconditioning"] = (std / given["latents_std"]).tolist()
         options = {"chord_labels": default_chord_labels()} | args.transformer | given
         transformer = JascoTransformerModel(**options)
+
+    for what, has, needs in (
+        ("The tokenizer's size", len(tokenizer), range(text_encoder.config.vocab_size + 1)),
+        ("The text encoder's width", text_encoder.config.d_model, [transformer.config.text_dim]),
+        ("The latents' number of channels", features["latent_dim"], [transformer.config.in_channels]),
+    ):
+        if has not in needs:
+            raise ValueError(f"{what} is {has}, but the model is made for {needs[-1]}.")
     return {
         "tokenizer": tokenizer,
         "text_encoder": text_encoder,
@@ -289,6 +294,19 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, captions: list[str], device: to
     """Token ids and mask `(batch, tokens)`."""
     inputs = tokenizer(captions, padding=True, return_tensors="pt").to(device)
     return {"input_ids": inputs.input_ids, "attention_mask": inputs.attention_mask}
+
+
+def catch_signals() -> list[int]:
+    """From now on SIGTERM and the first Ctrl-C are noted in the list that is returned; the second Ctrl-C interrupts."""
+    received = []
+
+    def note(number: int, frame: Any):
+        received.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, note)
+    return received
 
 
 class Progress:
@@ -450,13 +468,14 @@ def main(args: list[str] | None = None):
     log_path = output / "log.jsonl"
     if is_main:
         output.mkdir(parents=True, exist_ok=True)
-        (output / "config.yaml").write_text(yaml.safe_dump(vars(args), sort_keys=False), encoding="utf-8")
+        config = {name: value for name, value in vars(args).items() if name not in ("config", "resume")}
+        (output / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         # What was logged after the checkpoint happens again.
         lines = log_path.read_text(encoding="utf-8").splitlines() if log_path.exists() else []
         lines = [line for line in lines if json.loads(line)["step"] <= progress.step]
         log_path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
         count = sum(parameter.numel() for parameter in module.parameters())
-        logger.info(
+        print(
             f"{count / 1e6:.2f}M parameters, {len(dataset)} clips of {dataset.num_frames} frames, from step {progress.step}"
         )
 
@@ -479,8 +498,7 @@ def main(args: list[str] | None = None):
         accelerator.wait_for_everyone()
 
     # 5. Train
-    stop_signals = []
-    handlers = {number: signal.signal(number, lambda n, _: stop_signals.append(n)) for number in STOP_SIGNALS}
+    stop_signals = catch_signals()
     minutes_before, start = progress.minutes, time.monotonic()
     last_log = last_save = start
     bins = TimeBins(device)
@@ -565,15 +583,9 @@ def main(args: list[str] | None = None):
     if saved_step != progress.step:
         save()
     progress_bar.close()
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
     accelerator.end_training()
 
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
 if __name__ == "__main__":
-    logging.set_verbosity_info()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     main()
