@@ -39,6 +39,7 @@ EXTRAS["dev"] = [
     "pretty_midi",
     "julius",
     "parameterized",
+    "mir_eval",
 ]
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
 

@@ -1,0 +1,253 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""
+Adherence to controls: A = (score − floor) / (ceiling − floor).
+
+A raw score says little, as a recogniser errs on originals too, and chance is not zero. The ceiling is what the same
+recogniser finds in the originals, the floor what it finds in other clips' originals: A is 1 for music that follows its
+controls as well as the originals do, and 0 for music that does not follow them at all.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .recognisers import RECOGNISERS, Recogniser
+
+
+MIN_CEILING = 0.7
+NUM_OTHERS = 8
+NUM_RESAMPLES = 2000
+CONFIDENCE = 0.95
+# Resampled ceilings that are this close to their floor (in score) make no ratio.
+MIN_RANGE = 1e-6
+
+Metric = tuple[str, str]  # a recogniser's name, and one of its metrics
+
+
+@dataclass(frozen=True)
+class Adherence:
+    r"""
+    How well clips follow one control, by one metric of one recogniser. Scores are means over clips.
+
+    Args:
+        control (`str`): `"chords"`, `"melody"` or `"drums"`.
+        metric (`str`): the metric's name.
+        recogniser (`str`): the recogniser's name.
+        num_clips (`int`): clips that have something to compare with.
+        score, floor, ceiling (`float`): of the music, of other clips' originals and of the originals, in [0, 1].
+        value (`float`): A.
+        low, high (`float`): its 95 % interval, by bootstrap over clips.
+    """
+
+    control: str
+    metric: str
+    recogniser: str
+    num_clips: int
+    score: float
+    floor: float
+    ceiling: float
+    value: float
+    low: float
+    high: float
+
+    @property
+    def counts(self) -> bool:
+        """Whether the recogniser is good enough on the originals for A to mean anything."""
+        return self.ceiling >= MIN_CEILING and self.ceiling > self.floor
+
+
+def analyse(audios: Iterable[Any], recognisers: Sequence[Recogniser] = RECOGNISERS) -> list[list[Any]]:
+    r"""
+    Args:
+        audios (`Iterable`): one audio per clip, as [`~evaluation.spectra.load_mono`] takes it.
+        recognisers (`Sequence[Recogniser]`): the recognisers.
+
+    Returns:
+        `list[list]`: for each clip, what each recogniser heard.
+    """
+    return [[recogniser.analyse(audio) for recogniser in recognisers] for audio in audios]
+
+
+def score(
+    heard: Sequence[Sequence[Any]], items: Sequence[dict[str, Any]], recognisers: Sequence[Recogniser] = RECOGNISERS
+) -> dict[Metric, np.ndarray]:
+    r"""
+    Args:
+        heard (`Sequence[Sequence]` of length `clips`): as [`analyse`] returns it.
+        items (`Sequence[dict]` of length `clips`): what was asked for, with the keys `chords`, `melody`, `drum_onsets` and
+            `duration`.
+        recognisers (`Sequence[Recogniser]`): the recognisers that heard it.
+
+    Returns:
+        `dict`: for each recogniser and metric an array of shape `(clips,)`, NaN where there is nothing to compare with.
+    """
+    scores = {(recogniser.name, metric): [] for recogniser in recognisers for metric in recogniser.metrics}
+    for analyses, item in zip(heard, items, strict=True):
+        for recogniser, analysis in zip(recognisers, analyses, strict=True):
+            for metric, value in recogniser.compare(analysis, item).items():
+                scores[recogniser.name, metric].append(value)
+    return {key: np.array(values) for key, values in scores.items()}
+
+
+def derangements(size: int, count: int, seed: int) -> np.ndarray:
+    r"""
+    Permutations that leave nothing in its place, and of which no two agree anywhere.
+
+    Args:
+        size (`int`): number of clips, at least 2.
+        count (`int`): number of permutations; at most `size - 1` exist.
+        seed (`int`): seed.
+
+    Returns:
+        `np.ndarray` of shape `(min(count, size - 1), size)`.
+    """
+    if size < 2:
+        raise ValueError(f"Nothing can be exchanged among {size} clip(s): at least 2 are needed.")
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(size)
+    places = np.argsort(order)
+    shifts = 1 + rng.permutation(size - 1)[:count]
+    return order[(places + shifts[:, None]) % size]
+
+
+def score_floor(
+    heard: Sequence[Sequence[Any]],
+    items: Sequence[dict[str, Any]],
+    seed: int = 0,
+    num_others: int = NUM_OTHERS,
+    recognisers: Sequence[Recogniser] = RECOGNISERS,
+) -> dict[Metric, np.ndarray]:
+    r"""
+    What chance gives: each clip's controls against the originals of other clips that have that control too, on average.
+
+    Args:
+        heard (`Sequence[Sequence]` of length `clips`): [`analyse`] of the originals.
+        items (`Sequence[dict]` of length `clips`): the clips.
+        seed (`int`, defaults to `0`): seed of the choice of the others.
+        num_others (`int`, defaults to `8`): other clips per clip.
+        recognisers (`Sequence[Recogniser]`): the recognisers.
+
+    Returns:
+        `dict`: as [`score`], in the place of a clip the mean over the others.
+    """
+    ceiling = score(heard, items, recognisers)
+    floors = {}
+    for index, recogniser in enumerate(recognisers):
+        for metric in recogniser.metrics:
+            floors[recogniser.name, metric] = np.full(len(items), np.nan)
+        # A clip without drums would be a floor too low for one with drums.
+        is_defined = ~np.isnan([ceiling[recogniser.name, metric] for metric in recogniser.metrics]).all(axis=0)
+        clips = np.flatnonzero(is_defined)
+        if len(clips) < 2:
+            continue
+        others = derangements(len(clips), num_others, seed)
+        for position, clip in enumerate(clips):
+            compared = [recogniser.compare(heard[clips[i]][index], items[clip]) for i in others[:, position]]
+            for metric in recogniser.metrics:
+                floors[recogniser.name, metric][clip] = np.mean([values[metric] for values in compared])
+    return floors
+
+
+def bootstrap(score: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    r"""
+    The 95 % interval of A, from 2,000 draws of clips, with all three of a drawn clip.
+
+    Args:
+        score, floor, ceiling (`np.ndarray` of shape `(clips,)`): scores of each clip, without NaN.
+        seed (`int`, defaults to `0`): seed of the draws.
+
+    Returns:
+        `tuple[float, float]`: its ends.
+    """
+    draws = np.random.default_rng(seed).integers(len(score), size=(NUM_RESAMPLES, len(score)))
+    means = np.stack([score, floor, ceiling])[:, draws].mean(axis=-1)
+    values = _to_ratio(*means)
+    values = values[~np.isnan(values)]
+    if values.size == 0:
+        return float("nan"), float("nan")
+    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+def _to_ratio(score: np.ndarray, floor: np.ndarray, ceiling: np.ndarray) -> np.ndarray:
+    span = np.asarray(ceiling - floor)
+    return np.where(span > MIN_RANGE, (score - floor) / np.where(span > MIN_RANGE, span, 1), np.nan)
+
+
+def measure_adherence(
+    scores: dict[Metric, np.ndarray],
+    floors: dict[Metric, np.ndarray],
+    ceilings: dict[Metric, np.ndarray],
+    recognisers: Sequence[Recogniser] = RECOGNISERS,
+    seed: int = 0,
+) -> list[Adherence]:
+    r"""
+    Args:
+        scores (`dict`): [`score`] of the music.
+        floors (`dict`): [`score_floor`] of the same controls, clip by clip.
+        ceilings (`dict`): [`score`] of the originals of the same controls, clip by clip.
+        recognisers (`Sequence[Recogniser]`): the recognisers.
+        seed (`int`, defaults to `0`): seed of the intervals.
+
+    Returns:
+        `list[Adherence]`: one per metric and recogniser that has at least one clip.
+    """
+    rows = []
+    for recogniser in recognisers:
+        for metric in recogniser.metrics:
+            key = recogniser.name, metric
+            clips = np.stack([scores[key], floors[key], ceilings[key]])
+            clips = clips[:, ~np.isnan(clips).any(axis=0)]
+            if clips.shape[1] == 0:
+                continue
+            means = clips.mean(axis=1)
+            low, high = bootstrap(*clips, seed=seed)
+            value = float(_to_ratio(*means))
+            row = Adherence(
+                recogniser.control, metric, recogniser.name, clips.shape[1], *map(float, means), value, low, high
+            )
+            rows.append(row)
+    return rows
+
+
+def worst(rows: Sequence[Adherence]) -> list[Adherence]:
+    """Of each control and metric the recogniser with the lower A, among those that count."""
+    chosen = {}
+    for row in rows:
+        key = row.control, row.metric
+        if row.counts and (key not in chosen or row.value < chosen[key].value):
+            chosen[key] = row
+    return list(chosen.values())
+
+
+def to_markdown(rows: Sequence[Adherence]) -> str:
+    """All rows as a table. Bold is what is reported: the worse recogniser of those that count."""
+    lines = [
+        "| control | metric | recogniser | clips | score | floor | ceiling | A | 95 % |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    reported = worst(rows)
+    for row in rows:
+        value = f"{row.value:.2f}" if row.counts else f"(ceiling < {MIN_CEILING})"
+        interval = f"{row.low:.2f} … {row.high:.2f}" if row.counts else ""
+        lines.append(
+            f"| {row.control} | {row.metric} | {row.recogniser} | {row.num_clips} | {row.score:.3f} | {row.floor:.3f} |"
+            f" {row.ceiling:.3f} | {f'**{value}**' if row in reported else value} | {interval} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,136 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import numpy as np
+import pytest
+
+from diffusers_jasco.evaluation.adherence import (
+    Adherence,
+    analyse,
+    bootstrap,
+    derangements,
+    measure_adherence,
+    score,
+    score_floor,
+    to_markdown,
+    worst,
+)
+from diffusers_jasco.evaluation.recognisers import RECOGNISERS, Recogniser
+
+from .clips import make_item
+
+
+@pytest.fixture(scope="module")
+def items():
+    clips = [make_item(seed) for seed in range(10)]
+    clips[3]["drum_onsets"] = []
+    clips[4]["melody"] = []
+    return clips
+
+
+@pytest.fixture(scope="module")
+def heard(items):
+    return analyse((item["audio"], item["sampling_rate"]) for item in items)
+
+
+def make_row(recogniser="a", value=0.5, ceiling=0.9, metric="root", floor=0.1):
+    return Adherence("chords", metric, recogniser, 10, 0.5, floor, ceiling, value, 0.4, 0.6)
+
+
+def test_originals_have_1_and_other_clips_0(items, heard):
+    ceilings, floors = score(heard, items), score_floor(heard, items)
+    for row in measure_adherence(ceilings, floors, ceilings):
+        assert row.value == pytest.approx(1), row
+        assert row.low == pytest.approx(1) and row.high == pytest.approx(1)
+        assert row.ceiling > row.floor
+    swap = derangements(len(items), 1, seed=5)[0]
+    others = score([heard[i] for i in swap], items)
+    for row in measure_adherence(others, floors, ceilings):
+        assert row.counts, row
+        assert abs(row.value) < 0.3, row
+        assert row.low <= row.value <= row.high
+
+
+def test_clips_without_a_control_are_left_out(items, heard):
+    ceilings, floors = score(heard, items), score_floor(heard, items)
+    for name in ("percussive flux", "superflux"):
+        for values in (ceilings, floors):
+            np.testing.assert_array_equal(np.flatnonzero(np.isnan(values[name, "onset_f1"])), [3])
+    clips = {row.control: row.num_clips for row in measure_adherence(ceilings, floors, ceilings)}
+    assert clips == {"chords": 10, "melody": 9, "drums": 9}
+
+
+def test_derangements_move_everything_and_agree_nowhere():
+    others = derangements(7, 4, seed=1)
+    assert others.shape == (4, 7)
+    assert (np.sort(others, axis=1) == np.arange(7)).all()
+    assert (others != np.arange(7)).all()
+    assert all(len(set(column)) == 4 for column in others.T)
+    np.testing.assert_array_equal(others, derangements(7, 4, seed=1))
+    assert derangements(3, 8, seed=0).shape == (2, 3)
+    with pytest.raises(ValueError, match="at least 2"):
+        derangements(1, 1, seed=0)
+
+
+def test_intervals_hold_the_mean_and_narrow_with_more_clips():
+    rng = np.random.default_rng(0)
+    widths = []
+    for size in (20, 2000):
+        ceiling = np.clip(rng.normal(0.9, 0.05, size), 0, 1)
+        floor = np.clip(rng.normal(0.1, 0.05, size), 0, 1)
+        values = np.clip(rng.normal(0.5, 0.2, size), 0, 1)
+        low, high = bootstrap(values, floor, ceiling)
+        mean = (values.mean() - floor.mean()) / (ceiling.mean() - floor.mean())
+        assert low < mean < high
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 5
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say():
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(200):
+        low, high = bootstrap(rng.normal(0.5, 0.2, 40), rng.normal(0.1, 0.05, 40), rng.normal(0.9, 0.05, 40))
+        covered += low < 0.5 < high
+    assert 180 <= covered <= 200
+
+
+def test_the_worse_recogniser_is_reported_of_those_that_count():
+    rows = [
+        make_row("a", 0.8),
+        make_row("b", 0.6),
+        make_row("c", 0.1, ceiling=0.69),
+        make_row("a", 0.9, metric="majmin"),
+    ]
+    assert [(row.recogniser, row.metric) for row in worst(rows)] == [("b", "root"), ("a", "majmin")]
+    assert not rows[2].counts and not make_row(floor=0.95).counts
+    assert worst(rows[2:3]) == []
+    table = to_markdown(rows)
+    assert len(table.splitlines()) == 2 + len(rows)
+    assert "**0.60**" in table and "**0.80**" not in table and "ceiling < 0.7" in table
+
+
+def test_a_recogniser_that_hears_nothing_makes_no_value():
+    deaf = Recogniser("deaf", "chords", ("root",), lambda audio: None, lambda heard, item: {"root": 0.2})
+    clips = [{}, {}, {}]
+    heard = analyse(clips, (deaf,))
+    scores, floors = score(heard, clips, (deaf,)), score_floor(heard, clips, recognisers=(deaf,))
+    (row,) = measure_adherence(scores, floors, scores, (deaf,))
+    assert np.isnan(row.value) and not row.counts
+    assert worst([row]) == [] and "ceiling" in to_markdown([row])
+
+
+def test_every_control_has_two_recognisers():
+    for control in ("chords", "melody", "drums"):
+        assert len({recogniser.name for recogniser in RECOGNISERS if recogniser.control == control}) == 2

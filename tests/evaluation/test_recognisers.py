@@ -1,0 +1,182 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import math
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from diffusers_jasco.controls.chord_labels import default_chord_labels
+from diffusers_jasco.evaluation.chords import chord_spectra, estimate_chords, score_chord_spectra, score_chords
+from diffusers_jasco.evaluation.melody import melody_by_harmonic_sum, melody_by_note_fit, score_melody
+from diffusers_jasco.evaluation.onsets import (
+    merge_onsets,
+    onsets_by_percussive_flux,
+    onsets_by_superflux,
+    score_onsets,
+)
+
+from .clips import RATE, play_chords, play_drums, play_melody, tone
+
+
+PROGRESSION = [("C", 0.0), ("Am", 1.5), ("F7", 3.0), ("Ebm7", 4.5)]
+TUNE = [(60, 0.0, 0.5), (64, 0.5, 1.0), (67, 1.0, 1.5), (72, 1.5, 2.0), (69, 2.2, 3.0), (81, 3.0, 4.0)]
+SILENCE = (torch.zeros(1, 6 * RATE), RATE)
+
+
+def by_segment(audio, chords, duration):
+    return score_chord_spectra(chord_spectra(audio), chords, duration)
+
+
+def blindly(audio, chords, duration):
+    return score_chords(estimate_chords(audio), chords, duration)
+
+
+@pytest.mark.parametrize("recognise", [by_segment, blindly])
+def test_a_major_triad_is_itself_and_not_another_chord(recognise):
+    audio = (play_chords([("C", 0.0)], 3.0), RATE)
+    assert recognise(audio, [("C", 0.0)], 3.0) == {"root": 1.0, "majmin": 1.0}
+    assert recognise(audio, [("F#", 0.0)], 3.0) == {"root": 0.0, "majmin": 0.0}
+    minor = recognise(audio, [("Cm", 0.0)], 3.0)
+    assert minor == {"root": 1.0, "majmin": 0.0}
+
+
+@pytest.mark.parametrize("recognise", [by_segment, blindly])
+@pytest.mark.parametrize("rate", [16000, 32000, 44100])
+def test_a_progression_is_recognised_at_any_rate_and_level(recognise, rate):
+    audio = play_chords(PROGRESSION, 6.0, rate)
+    for gain in (1.0, 0.05):
+        scores = recognise((gain * audio.repeat(2, 1), rate), PROGRESSION, 6.0)
+        assert scores["root"] > 0.9 and scores["majmin"] > 0.9
+
+
+@pytest.mark.parametrize("recognise", [by_segment, blindly])
+def test_wrong_chords_half_of_the_time_are_half_of_the_score(recognise):
+    audio = (play_chords([("C", 0.0), ("D", 3.0)], 6.0), RATE)
+    assert recognise(audio, [("C", 0.0), ("G#", 3.0)], 6.0)["root"] == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("recognise", [by_segment, blindly])
+def test_what_has_no_third_or_no_chord_is_not_scored(recognise):
+    audio = (play_chords([("C", 0.0), ("Cdim", 3.0)], 6.0), RATE)
+    # Cdim counts for the root only, and "N" and unknown chords for nothing.
+    assert recognise(audio, [("C", 0.0), ("Cdim", 3.0)], 6.0)["majmin"] > 0.9
+    assert recognise(audio, [("C", 0.0), ("N", 3.0)], 6.0)["root"] > 0.9
+    nothing = recognise(audio, [("N", 0.0), ("UNK", 3.0)], 6.0)
+    assert math.isnan(nothing["root"]) and math.isnan(nothing["majmin"])
+    dim = recognise(audio, [("Cdim", 0.0)], 6.0)
+    assert math.isnan(dim["majmin"]) and not math.isnan(dim["root"])
+
+
+def test_all_labels_of_the_vocabulary_can_be_scored():
+    for label in default_chord_labels():
+        scores = score_chords([(label, 0.0)], [(label, 0.0)], 2.0)
+        assert all(math.isnan(value) or value == 1 for value in scores.values()), label
+        assert label in ("N", "UNK") or scores["root"] == 1
+
+
+def test_chords_after_the_end_are_not_scored():
+    assert score_chords([("C", 0.0), ("D", 2.5)], [("C", 0.0), ("E", 2.0), ("F", 3.0)], 2.0)["root"] == 1
+
+
+@pytest.mark.parametrize("recognise", [by_segment, blindly])
+def test_silence_follows_no_chords(recognise):
+    assert recognise(SILENCE, PROGRESSION, 6.0)["root"] == 0
+
+
+@pytest.mark.parametrize("hear", [melody_by_harmonic_sum, melody_by_note_fit])
+@pytest.mark.parametrize("rate", [16000, 32000])
+def test_a_melody_is_heard(hear, rate):
+    audio = (play_melody(TUNE, 4.0, rate), rate)
+    pitches = hear(audio)
+    assert pitches.shape == (200,)
+    assert score_melody(pitches, TUNE)["chroma"] > 0.9
+    assert pitches[30] == 64 and pitches[130] == 69 and pitches[180] == 81
+    wrong = [(pitch + 6, start, end) for pitch, start, end in TUNE]
+    assert score_melody(pitches, wrong)["chroma"] < 0.1
+
+
+@pytest.mark.parametrize("hear", [melody_by_harmonic_sum, melody_by_note_fit])
+def test_a_melody_of_sines_and_one_above_chords_is_heard(hear):
+    time = torch.arange(2 * RATE) / RATE
+    sines = torch.cat([torch.sin(2 * math.pi * frequency * time) for frequency in (440.0, 523.25)])[None]
+    assert score_melody(hear((sines, RATE)), [(69, 0, 2), (72, 2, 4)])["chroma"] > 0.9
+    mix = play_melody([(pitch + 12, start, end) for pitch, start, end in TUNE], 4.0) + play_chords(
+        PROGRESSION[:3], 4.0
+    )
+    assert score_melody(hear((mix, RATE)), TUNE)["chroma"] > 0.8
+
+
+@pytest.mark.parametrize("hear", [melody_by_harmonic_sum, melody_by_note_fit])
+def test_silence_has_no_melody_and_short_melodies_no_score(hear):
+    assert (hear(SILENCE) == -1).all()
+    assert score_melody(hear(SILENCE), TUNE)["chroma"] == 0
+    assert math.isnan(score_melody(hear(SILENCE), [(60, 0, 0.1)])["chroma"])
+    assert math.isnan(score_melody(hear(SILENCE), [])["chroma"])
+
+
+@pytest.mark.parametrize("hear", [onsets_by_percussive_flux, onsets_by_superflux])
+@pytest.mark.parametrize("rate", [16000, 32000])
+def test_strokes_are_heard_within_50_ms(hear, rate):
+    onsets = [0.3, 0.8, 1.05, 1.3, 2.0, 2.25, 3.1, 3.6]
+    audio = (play_drums(onsets, 4.0, rate), rate)
+    heard = hear(audio)
+    assert len(heard) == len(onsets) and np.abs(heard - onsets).max() < 0.03
+    assert score_onsets(heard, onsets)["onset_f1"] == 1
+    assert score_onsets(heard, [onset + 0.12 for onset in onsets])["onset_f1"] < 0.3
+
+
+@pytest.mark.parametrize("hear", [onsets_by_percussive_flux, onsets_by_superflux])
+def test_strokes_are_heard_in_a_mix(hear):
+    onsets = [0.3, 0.8, 1.05, 1.3, 2.0, 2.25, 3.1, 3.6]
+    mix = play_drums(onsets, 4.0) + play_chords(PROGRESSION[:3], 4.0)
+    assert score_onsets(hear((mix, RATE)), onsets)["onset_f1"] > 0.8
+
+
+@pytest.mark.parametrize("hear", [onsets_by_percussive_flux, onsets_by_superflux])
+def test_silence_has_no_strokes_and_clips_without_drums_no_score(hear):
+    assert len(hear(SILENCE)) == 0
+    assert score_onsets(hear(SILENCE), [1.0, 2.0])["onset_f1"] == 0
+    assert math.isnan(score_onsets([1.0], [])["onset_f1"])
+
+
+def test_close_strokes_are_one():
+    np.testing.assert_allclose(merge_onsets([1.0, 0.5, 1.02, 1.04, 1.08]), [0.5, 1.0, 1.04, 1.08])
+    assert score_onsets([0.5], [0.5, 0.51])["onset_f1"] == 1
+
+
+@pytest.mark.parametrize("samples", [1, 100, 3000])
+def test_very_short_audio_is_no_error(samples):
+    audio = (tone(60, 1.0)[:samples], RATE)
+    for hear in (
+        chord_spectra,
+        estimate_chords,
+        melody_by_harmonic_sum,
+        melody_by_note_fit,
+        onsets_by_percussive_flux,
+        onsets_by_superflux,
+    ):
+        hear(audio)
+    score_chord_spectra(chord_spectra(audio), [("C", 0.0), ("D", 1.0)], 2.0)
+
+
+def test_without_mir_eval_the_extra_is_named(monkeypatch):
+    for name in ("mir_eval", "mir_eval.chord", "mir_eval.onset", "mir_eval.util"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=r"diffusers-jasco\[eval\]"):
+        score_onsets([1.0], [1.0])
+    with pytest.raises(ImportError, match=r"diffusers-jasco\[eval\]"):
+        score_chords([("C", 0.0)], [("C", 0.0)], 1.0)
