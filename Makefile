@@ -2,17 +2,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-SOURCES := src tests scripts examples setup.py
+SOURCES := src tests training scripts examples setup.py
 # Two processes of one thread are faster on small models than one of two.
 RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
-.PHONY: demo test test-slow quality style conformance benchmark
+.PHONY: demo test test-slow quality style conformance benchmark nano evaluate-nano
 
 $(INSTALLED): setup.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip "setuptools>=77" wheel
 	$(BIN)/pip install --quiet torch torchaudio
 	$(BIN)/pip install --quiet --editable ".[dev]"
+	$(BIN)/pip install --quiet --no-deps tinysoundfont
 	touch $@
 
 demo: $(INSTALLED)
@@ -42,3 +43,13 @@ endif
 
 benchmark: $(INSTALLED)
 	$(BIN)/python scripts/benchmark_inference.py
+
+# Everything from nothing: needs fluidsynth and two sound fonts (scripts/train_nano.sh names them), and some hours.
+nano: $(INSTALLED)
+	PATH=$(CURDIR)/$(BIN):$$PATH scripts/train_nano.sh
+
+evaluate-nano: $(INSTALLED)
+	for subset in plain full; do \
+		OMP_NUM_THREADS=1 $(BIN)/python scripts/evaluate_jasco.py --checkpoint pipelines/jasco-nano --subset $$subset \
+			--split test --num_clips 64 --output outputs/nano-$$subset.json || exit 1; \
+	done

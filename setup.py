@@ -26,8 +26,9 @@ EXTRAS = {
     "chords": ["vamphost", "librosa"],
     "melody": ["pretty_midi", "librosa", "h5py"],
     "drums": ["demucs-infer", "librosa"],
-    "eval": ["mir_eval", "librosa"],
-    "synthetic": ["tinysoundfont", "pretty_midi", "pyfluidsynth"],
+    "eval": ["mir_eval", "librosa", "matplotlib"],
+    # And tinysoundfont, with --no-deps: it asks for PyAudio, which needs a compiler and is not used.
+    "synthetic": ["pretty_midi", "pyfluidsynth"],
     "demo": ["gradio"],
 }
 EXTRAS["dev"] = [
@@ -40,6 +41,7 @@ EXTRAS["dev"] = [
     "julius",
     "parameterized",
     "mir_eval",
+    "matplotlib",
 ]
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
 

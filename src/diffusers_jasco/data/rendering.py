@@ -259,7 +259,7 @@ def _import_tinysoundfont():
     try:
         import tinysoundfont
     except ImportError as error:
-        raise ImportError('Synthetic music needs tinysoundfont: pip install "diffusers-jasco[synthetic]"') from error
+        raise ImportError("Synthetic music needs tinysoundfont: pip install --no-deps tinysoundfont") from error
     return tinysoundfont
 
 

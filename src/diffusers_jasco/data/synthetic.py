@@ -49,8 +49,8 @@ class SyntheticMusic(torch.utils.data.Dataset):
             (everything the generator makes) or `"both"` (clips of even and odd index).
         duration (`float`): seconds of a clip.
         sampling_rate (`int`): Hz.
-        renderer (`str`): `"fluidsynth"` (needs its library, and fonts) or `"tinysoundfont"` (needs the extra
-            `synthetic` only).
+        renderer (`str`): `"fluidsynth"` (needs its library, and fonts) or `"tinysoundfont"` (needs no
+            library: `pip install --no-deps tinysoundfont`, and the font of the extra `synthetic`).
         soundfonts (`Sequence[str | os.PathLike]`, *optional*): General MIDI fonts, of which each clip has one. Default:
             `find_soundfonts(renderer)`.
         stems (`bool`): whether items hold their stems.

@@ -464,7 +464,9 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
     def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
         """Audio of shape `(batch, channels, samples)` from normalised latents of shape `(batch, frames, latent_dim)`."""
         self._onload_codec()
-        latents = latents * self.transformer.config.latents_std + self.transformer.config.latents_mean
+        config = self.transformer.config
+        mean, std = (torch.tensor(value, device=latents.device) for value in (config.latents_mean, config.latents_std))
+        latents = latents * std + mean
         return self.codec.decoder(latents.transpose(1, 2).to(self.codec.dtype)).float()
 
     def _num_frames(self, duration: float) -> int:
