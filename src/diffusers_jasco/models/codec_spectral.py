@@ -14,6 +14,7 @@
 
 
 import math
+from functools import cached_property
 
 import torch
 import torch.nn as nn
@@ -35,16 +36,24 @@ class SpectralAnalysis(nn.Module):
 
     def __init__(self, sampling_rate: int, hop_length: int, num_pitches: int, lowest_pitch: float, num_mels: int):
         super().__init__()
+        self.sampling_rate = sampling_rate
         self.hop_length = hop_length
+        self.num_pitches, self.lowest_pitch, self.num_mels = num_pitches, lowest_pitch, num_mels
         self.long_window = 2 ** round(math.log2(0.256 * sampling_rate))
         self.short_window = 2 ** round(math.log2(0.032 * sampling_rate))
-        pitches = lowest_pitch + 0.5 * torch.arange(num_pitches)
-        self.register_buffer("pitch_bank", _pitch_bank(pitches, self.long_window, sampling_rate), persistent=False)
-        self.register_buffer("mel_bank", _mel_bank(num_mels, self.short_window, sampling_rate), persistent=False)
+
+    # No buffers: the analysis is in float32, whatever the type of the model.
+    @cached_property
+    def pitch_bank(self) -> torch.Tensor:
+        return _pitch_bank(self.lowest_pitch, self.num_pitches, self.long_window, self.sampling_rate)
+
+    @cached_property
+    def mel_bank(self) -> torch.Tensor:
+        return _mel_bank(self.num_mels, self.short_window, self.sampling_rate)
 
     @property
     def num_features(self) -> int:
-        return len(self.pitch_bank) + _SUBFRAMES * len(self.mel_bank)
+        return self.num_pitches + _SUBFRAMES * self.num_mels
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         num_frames = -(-waveform.shape[-1] // self.hop_length)
@@ -77,7 +86,7 @@ class SpectralEncoder(nn.Module):
         """
         features = features.double()
         mean = features.mean(0)
-        num_pitches = len(self.analysis.pitch_bank)
+        num_pitches = self.analysis.num_pitches
         weight = torch.ones(features.shape[1], dtype=torch.float64)
         # Both halves count alike, whatever their numbers of values.
         for part in (slice(0, num_pitches), slice(num_pitches, None)):
@@ -127,8 +136,10 @@ class SpectralDecoder(nn.Module):
         num_noise_bands: int,
     ):
         super().__init__()
-        self.num_oscillators = num_oscillators
+        self.sampling_rate = sampling_rate
         self.hop_length = hop_length // _SUBFRAMES
+        self.num_oscillators, self.lowest_pitch = num_oscillators, lowest_pitch
+        self.num_noise_bands = num_noise_bands
         num_outputs = _SUBFRAMES * (num_oscillators + num_noise_bands)
         self.linear = nn.Conv1d(latent_dim, num_outputs, 3, padding=1)
         self.conv_in = nn.Conv1d(latent_dim, hidden_dim, 3, padding=1)
@@ -138,20 +149,28 @@ class SpectralDecoder(nn.Module):
         nn.init.zeros_(self.linear_out.weight)
         nn.init.zeros_(self.linear_out.bias)
 
-        pitches = lowest_pitch + 0.5 * torch.arange(num_oscillators, dtype=torch.float64)
-        frequencies = 440 * 2 ** ((pitches - 69) / 12) / sampling_rate  # cycles per sample
-        self.register_buffer("frequencies", frequencies, persistent=False)
+    # No buffers: the synthesis is in float32, and its phases in float64, whatever the type of the model.
+    @cached_property
+    def frequencies(self) -> torch.Tensor:
+        """Of the oscillators, in cycles per sample: (oscillators,)."""
+        pitches = self.lowest_pitch + 0.5 * torch.arange(self.num_oscillators, dtype=torch.float64)
+        return 440 * 2 ** ((pitches - 69) / 12) / self.sampling_rate
+
+    @cached_property
+    def table(self) -> torch.Tensor:
+        """The oscillators in one hop, as sine and cosine, fading out and fading in: (4 · oscillators, hop)."""
         # All in one phase, oscillators would add up to clicks.
-        phases = torch.rand(num_oscillators, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        phases = torch.rand(self.num_oscillators, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         steps = torch.arange(self.hop_length, dtype=torch.float64)
-        angle = 2 * math.pi * (frequencies[:, None] * steps + phases[:, None])
+        angle = 2 * math.pi * (self.frequencies[:, None] * steps + phases[:, None])
+        # The loudness goes from one value to the next in a straight line.
         fade = (steps + 0.5) / self.hop_length
         table = torch.cat([angle.sin(), angle.cos()])
-        # The loudness goes from one value to the next in a straight line.
-        self.register_buffer("table", torch.cat([table * (1 - fade), table * fade]).float(), persistent=False)
-        self.register_buffer(
-            "noise_bank", _mel_bank(num_noise_bands, 2 * self.hop_length, sampling_rate), persistent=False
-        )
+        return torch.cat([table * (1 - fade), table * fade]).float()
+
+    @cached_property
+    def noise_bank(self) -> torch.Tensor:
+        return _mel_bank(self.num_noise_bands, 2 * self.hop_length, self.sampling_rate)
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         oscillators, noise = self.predict(latents)
@@ -170,13 +189,13 @@ class SpectralDecoder(nn.Module):
         return loudness[..., : self.num_oscillators], loudness[..., self.num_oscillators :]
 
     def _play_oscillators(self, loudness: torch.Tensor) -> torch.Tensor:
-        hops = torch.arange(loudness.shape[1], device=loudness.device)
+        hops = torch.arange(loudness.shape[1])
         # sin(a + b): the angle at the beginning of a hop, and the steps within it, which are the table.
         angle = 2 * math.pi * ((self.frequencies * self.hop_length)[None] * hops[:, None] % 1)
-        turn = torch.cat([angle.cos(), angle.sin()], dim=-1).float()
+        turn = torch.cat([angle.cos(), angle.sin()], dim=-1).float().to(loudness.device)
         following = torch.cat([loudness[:, 1:], loudness[:, -1:]], dim=1)
         signals = torch.cat([loudness.repeat(1, 1, 2) * turn, following.repeat(1, 1, 2) * turn], dim=-1)
-        return (signals @ self.table).flatten(1)
+        return (signals @ self.table.to(loudness.device)).flatten(1)
 
     def _play_noise(self, loudness: torch.Tensor) -> torch.Tensor:
         size = 2 * self.hop_length
@@ -186,7 +205,8 @@ class SpectralDecoder(nn.Module):
         length = (loudness.shape[1] + 1) * self.hop_length
         noise = torch.randn(length, generator=generator).to(loudness.device)
         spectrum = torch.fft.rfft(noise.unfold(0, size, self.hop_length) * window)
-        frames = torch.fft.irfft((loudness @ self.noise_bank) * spectrum) / self.noise_bank.sum(1).mean().sqrt()
+        bank = self.noise_bank.to(loudness.device)
+        frames = torch.fft.irfft((loudness @ bank) * spectrum) / bank.sum(1).mean().sqrt()
         # Each frame is centred on its hop's end; the halves of neighbours overlap.
         first, second = frames[..., : self.hop_length], frames[..., self.hop_length :]
         return (first + F.pad(second, (0, 0, 1, 0))[:, :-1]).flatten(1)
@@ -310,13 +330,10 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
         """What the oscillators and the noise bands should come near to: (batch, frames, outputs)."""
         rate, decoder = self.config.sampling_rate, self.decoder
         window = 2 ** round(math.log2(0.128 * rate))
-        pitches = self.config.lowest_pitch + 0.5 * torch.arange(decoder.num_oscillators)
-        bank = _pitch_bank(pitches, window, rate)
+        bank = _pitch_bank(decoder.lowest_pitch, decoder.num_oscillators, window, rate)
         tones = log_magnitudes(waveform[:, 0].float(), bank, window, decoder.hop_length)
         size = 2 * decoder.hop_length
-        noise = log_magnitudes(
-            waveform[:, 0].float(), _mel_bank(len(decoder.noise_bank), size, rate), size, decoder.hop_length
-        )
+        noise = log_magnitudes(waveform[:, 0].float(), decoder.noise_bank, size, decoder.hop_length)
         # Both start too soft: most of a band's sound is of the others.
         return torch.cat([tones - 0.3, noise - 1.5], dim=-1).unflatten(1, (-1, _SUBFRAMES)).flatten(2)
 
@@ -336,12 +353,13 @@ def log_magnitudes(waveform: torch.Tensor, bank: torch.Tensor, window: int, hop_
     shape = torch.hann_window(window, device=waveform.device)
     spectrum = torch.fft.rfft(waveform.unfold(-1, window, hop_length) * (shape * (2 / shape.sum())))
     power = spectrum.real.square() + spectrum.imag.square()
-    return ((power @ bank.T).sqrt() + _FLOOR).log()
+    return ((power @ bank.T.to(power.device)).sqrt() + _FLOOR).log()
 
 
-def _pitch_bank(pitches: torch.Tensor, window: int, sampling_rate: int) -> torch.Tensor:
-    """Triangles a semitone wide around MIDI pitches, but not narrower than the window resolves: (pitches, bins)."""
-    centres = 440 * 2 ** ((pitches.double() - 69) / 12)
+def _pitch_bank(lowest_pitch: float, num_pitches: int, window: int, sampling_rate: int) -> torch.Tensor:
+    """Triangles a semitone wide around half semitones, but not narrower than the window resolves: (pitches, bins)."""
+    pitches = lowest_pitch + 0.5 * torch.arange(num_pitches, dtype=torch.float64)
+    centres = 440 * 2 ** ((pitches - 69) / 12)
     bins = torch.arange(window // 2 + 1, dtype=torch.float64) * sampling_rate / window
     width = torch.maximum(centres * (2 ** (1 / 24) - 1), torch.tensor(sampling_rate / window, dtype=torch.float64))
     weights = (1 - (bins - centres[:, None]).abs() / width[:, None]).clamp(min=0)

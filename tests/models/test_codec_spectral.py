@@ -1,0 +1,156 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+import math
+
+import pytest
+import torch
+
+from diffusers_jasco import SpectralCodecModel
+from diffusers_jasco.training.codec_objective import fit_codebook, spectral_loss
+
+
+RATE = 8000
+
+
+def make_music(clips=12, seconds=2.0, seed=0):
+    """Tones of changing loudness and bursts of noise: (clips, 1, samples)."""
+    generator = torch.Generator().manual_seed(seed)
+    time = torch.arange(int(seconds * RATE)) / RATE
+    pitches = torch.randint(50, 80, (clips, 3), generator=generator)
+    tones = torch.sin(2 * math.pi * (440 * 2 ** ((pitches[..., None] - 69) / 12)) * time).sum(1)
+    envelope = torch.exp(-3 * (time % 0.5))
+    noise = torch.randn(clips, len(time), generator=generator) * torch.exp(-30 * (time % 0.25))
+    return (0.1 * tones * envelope + 0.05 * noise)[:, None]
+
+
+@pytest.fixture(scope="module")
+def codec():
+    torch.manual_seed(0)
+    codec = SpectralCodecModel(
+        sampling_rate=RATE, hop_length=320, latent_dim=32, num_pitches=130, num_mels=20, hidden_dim=16, num_layers=1,
+        num_oscillators=150, num_noise_bands=16, codebook_size=32,
+    )  # fmt: skip
+    codec.fit(make_music(clips=40))
+    return codec.eval()
+
+
+@torch.no_grad()
+def test_shapes_are_those_of_encodec(codec):
+    latents = codec.encoder(make_music(3))
+    assert latents.shape == (3, 32, 50)
+    assert codec.decoder(latents).shape == (3, 1, 2 * RATE)
+    codes = codec.quantizer.layers[0].encode(latents)
+    assert codes.shape == (3, 50) and codec.quantizer.layers[0].decode(codes).shape == latents.shape
+    assert (codec.config.sampling_rate, codec.config.hop_length) == (RATE, 320)
+    # A part of a frame counts as one.
+    assert codec.encoder(torch.zeros(1, 1, 321)).shape[-1] == 2
+
+
+@torch.no_grad()
+def test_the_closed_form_already_keeps_pitches(codec):
+    time = torch.arange(2 * RATE) / RATE
+    tone = 0.2 * torch.sin(2 * math.pi * 440 * time)[None, None]
+    decoded = codec(tone)[0, 0, RATE // 2 : RATE // 2 * 3]
+    spectrum = torch.fft.rfft(decoded * torch.hann_window(len(decoded))).abs()
+    assert abs(spectrum.argmax().item() * RATE / len(decoded) - 440) < 440 * 0.03
+
+
+@torch.no_grad()
+def test_decoding_is_better_than_silence_and_than_another_clip(codec):
+    music = make_music(seed=1)
+    decoded = codec(music)
+    loss = spectral_loss(decoded, music)
+    assert loss < 0.8 * spectral_loss(torch.zeros_like(music), music)
+    assert loss < 0.8 * spectral_loss(decoded.roll(1, 0), music)
+
+
+@torch.no_grad()
+def test_silence_stays_silent_and_decoding_is_a_function(codec):
+    assert codec(torch.zeros(1, 1, RATE)).std() < 0.005
+    music = make_music(2)
+    assert torch.equal(codec(music), codec(music))
+
+
+def test_latents_are_centred_decorrelated_and_ordered(codec):
+    with torch.no_grad():
+        latents = codec.encoder(make_music(clips=40)).transpose(1, 2).flatten(0, 1).double()
+    covariance = latents.T @ latents / len(latents)
+    variance = covariance.diagonal()
+    assert latents.mean(0).abs().max() < 1e-2
+    assert (covariance - variance.diag()).abs().max() < 1e-2 * variance.max()
+    assert (variance.diff() <= 1e-3).all() and abs(variance.mean() - 1) < 1e-3
+
+
+def test_training_improves_it_and_the_encoder_stays(codec):
+    codec = SpectralCodecModel.from_config(codec.config)
+    music = make_music(16)
+    codec.fit(music)
+    projection = codec.encoder.projection.clone()
+    optimizer = torch.optim.AdamW(codec.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(12):
+        loss = spectral_loss(codec(music), music)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
+    assert torch.equal(codec.encoder.projection, projection)
+
+
+@torch.no_grad()
+def test_saving_keeps_it_also_in_half_precision(codec, tmp_path):
+    music = make_music(2)
+    codec.save_pretrained(tmp_path / "full")
+    assert torch.equal(SpectralCodecModel.from_pretrained(tmp_path / "full")(music), codec(music))
+    half = SpectralCodecModel.from_config(codec.config)
+    half.load_state_dict(codec.state_dict())
+    half.half().save_pretrained(tmp_path / "half")
+    loaded = SpectralCodecModel.from_pretrained(tmp_path / "half", torch_dtype=torch.float32)
+    assert spectral_loss(loaded(music), codec(music)) < 0.1
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_it_runs_in_half_precision(codec, dtype):
+    half = SpectralCodecModel.from_config(codec.config)
+    half.load_state_dict(codec.state_dict())
+    music = make_music(2)
+    decoded = half.to(dtype)(music.to(dtype))
+    assert decoded.dtype == dtype
+    assert spectral_loss(decoded.float(), codec(music)) < 0.3 * spectral_loss(torch.zeros_like(music), codec(music))
+
+
+def test_bad_hop_length():
+    with pytest.raises(ValueError, match="multiple of 4"):
+        SpectralCodecModel(hop_length=10)
+
+
+def test_the_codebook_finds_clusters():
+    generator = torch.Generator().manual_seed(0)
+    centres = 10 * torch.randn(8, 4, generator=generator)
+    points = centres.repeat(100, 1) + 0.01 * torch.randn(800, 4, generator=generator)
+    codebook, lost = fit_codebook(points, 16, generator)
+    assert codebook.shape == (16, 4) and lost < 0.2
+    with pytest.raises(ValueError, match="at least as many"):
+        fit_codebook(points[:5], 16, generator)
+
+
+def test_the_spectral_loss_is_zero_for_the_same_and_grows_with_noise():
+    music = make_music(2)
+    noise = torch.randn_like(music)
+    losses = [spectral_loss(music + amount * noise, music, complex_weight=1.0).item() for amount in (0, 0.01, 0.1)]
+    assert losses[0] < 1e-3 and losses[0] < losses[1] < losses[2]
