@@ -42,6 +42,7 @@ EXTRAS["dev"] = [
     "parameterized",
     "mir_eval",
     "matplotlib",
+    "datasets",
 ]
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
 

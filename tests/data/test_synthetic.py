@@ -14,6 +14,7 @@
 
 
 import hashlib
+import io
 import json
 import multiprocessing
 import subprocess
@@ -26,7 +27,7 @@ import soundfile
 import torch
 
 from diffusers_jasco.controls.chord_labels import default_chord_labels, parse_chord
-from diffusers_jasco.data import SyntheticMusic
+from diffusers_jasco.data import SyntheticMusic, to_datasets
 from diffusers_jasco.data.composition import SPLITS, compose, split_of
 from diffusers_jasco.data.styles import STYLES
 
@@ -161,6 +162,20 @@ def test_splits_share_no_progression():
     assert len(test & train) < 0.1 * len(test)
 
 
+@pytest.mark.parametrize("streaming", [True, False])
+def test_it_is_a_data_set_of_the_datasets_library(streaming, tmp_path, monkeypatch):
+    pytest.importorskip("datasets")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    music = make_music(size=4, duration=1.0)
+    rows = list(to_datasets(music, streaming, num_shards=2))
+    assert sorted(row["index"] for row in rows) == [0, 1, 2, 3]
+    row, item = rows[0], music[rows[0]["index"]]
+    samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32")
+    assert rate == 16000 and np.abs(samples - item["audio"][0].numpy()).max() < 1e-6
+    assert [(chord["label"], chord["start"]) for chord in row["chords"]] == item["chords"]
+    assert row["caption"] == item["caption"] and row["soundfont_sha256"] == item["soundfont_sha256"]
+
+
 def test_material_belongs_to_one_split():
     shares = np.unique([split_of((seed, "material")) for seed in range(2000)], return_counts=True)
     assert dict(zip(*shares)).keys() == set(SPLITS)
@@ -181,7 +196,7 @@ def test_bad_arguments_are_named():
 
 def test_the_script_writes_and_goes_on(tmp_path):
     pytest.importorskip("tinysoundfont")
-    command = [sys.executable, SCRIPT, "--renderer", "tinysoundfont", "--duration", "2", "--num_workers", "1"]
+    command = [sys.executable, SCRIPT, "--renderer", "tinysoundfont", "--duration", "1", "--num_workers", "1"]
     command += ["--num_clips", "3", "--subset", "both", "--output"]
     subprocess.run([*command, tmp_path / "whole"], check=True, capture_output=True)
     lines = (tmp_path / "whole/metadata.jsonl").read_text().splitlines(keepends=True)
@@ -195,7 +210,7 @@ def test_the_script_writes_and_goes_on(tmp_path):
     subprocess.run([*command, stopped], check=True, capture_output=True)
     assert (stopped / "metadata.jsonl").read_text() == "".join(lines)
 
-    item, line = make_music(duration=2.0, subset="both", size=3)[1], json.loads(lines[1])
+    item, line = make_music(duration=1.0, subset="both", size=3)[1], json.loads(lines[1])
     audio, rate = soundfile.read(tmp_path / "whole" / line["file_name"], dtype="float32")
     assert rate == 16000
     assert np.abs(audio - item["audio"][0].numpy()).max() < 1e-4

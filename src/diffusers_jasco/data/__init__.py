@@ -13,7 +13,8 @@
 # limitations under the License.
 
 
+from .hub_dataset import to_datasets
 from .synthetic import SyntheticMusic
 
 
-__all__ = ["SyntheticMusic"]
+__all__ = ["SyntheticMusic", "to_datasets"]
