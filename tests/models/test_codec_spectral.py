@@ -41,7 +41,7 @@ def codec():
     torch.manual_seed(0)
     codec = SpectralCodecModel(
         sampling_rate=RATE, hop_length=320, latent_dim=32, num_pitches=130, num_mels=20, hidden_dim=16, num_layers=1,
-        num_oscillators=150, num_noise_bands=16, codebook_size=32,
+        num_noise_bands=16, codebook_size=32,
     )  # fmt: skip
     codec.fit(make_music(clips=40))
     return codec.eval()

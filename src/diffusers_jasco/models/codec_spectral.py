@@ -45,7 +45,8 @@ class SpectralAnalysis(nn.Module):
     # No buffers: the analysis is in float32, whatever the type of the model.
     @cached_property
     def pitch_bank(self) -> torch.Tensor:
-        return _pitch_bank(self.lowest_pitch, self.num_pitches, self.long_window, self.sampling_rate)
+        pitches = self.lowest_pitch + 0.5 * torch.arange(self.num_pitches)
+        return _pitch_bank(pitches, self.long_window, self.sampling_rate)
 
     @cached_property
     def mel_bank(self) -> torch.Tensor:
@@ -121,7 +122,10 @@ class ConvNeXtBlock(nn.Module):
 class SpectralDecoder(nn.Module):
     """
     Latents (batch, latent_dim, frames) → waveforms (batch, 1, samples): a network finds the loudness over time of sine
-    oscillators, two per semitone, and of bands of noise, four values per frame; the synthesis is products of matrices.
+    oscillators and of bands of noise, four values per frame; the synthesis is products of matrices.
+
+    There are two oscillators per semitone above a pitch, and one below it, where two would beat too slowly to be told from
+    a rhythm.
     """
 
     def __init__(
@@ -131,16 +135,20 @@ class SpectralDecoder(nn.Module):
         latent_dim: int,
         hidden_dim: int,
         num_layers: int,
-        num_oscillators: int,
         lowest_pitch: float,
+        half_semitones_from: float,
         num_noise_bands: int,
     ):
         super().__init__()
         self.sampling_rate = sampling_rate
         self.hop_length = hop_length // _SUBFRAMES
-        self.num_oscillators, self.lowest_pitch = num_oscillators, lowest_pitch
+        highest_pitch = 69 + 12 * math.log2(0.485 * sampling_rate / 440)
+        self.pitches = [
+            *(lowest_pitch + step for step in range(math.ceil(half_semitones_from - lowest_pitch))),
+            *(half_semitones_from + step / 2 for step in range(math.floor(2 * (highest_pitch - half_semitones_from)))),
+        ]
         self.num_noise_bands = num_noise_bands
-        num_outputs = _SUBFRAMES * (num_oscillators + num_noise_bands)
+        num_outputs = _SUBFRAMES * (len(self.pitches) + num_noise_bands)
         self.linear = nn.Conv1d(latent_dim, num_outputs, 3, padding=1)
         self.conv_in = nn.Conv1d(latent_dim, hidden_dim, 3, padding=1)
         self.blocks = nn.ModuleList([ConvNeXtBlock(hidden_dim) for _ in range(num_layers)])
@@ -153,14 +161,14 @@ class SpectralDecoder(nn.Module):
     @cached_property
     def frequencies(self) -> torch.Tensor:
         """Of the oscillators, in cycles per sample: (oscillators,)."""
-        pitches = self.lowest_pitch + 0.5 * torch.arange(self.num_oscillators, dtype=torch.float64)
+        pitches = torch.tensor(self.pitches, dtype=torch.float64)
         return 440 * 2 ** ((pitches - 69) / 12) / self.sampling_rate
 
     @cached_property
     def table(self) -> torch.Tensor:
         """The oscillators in one hop, as sine and cosine, fading out and fading in: (4 · oscillators, hop)."""
         # All in one phase, oscillators would add up to clicks.
-        phases = torch.rand(self.num_oscillators, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        phases = torch.rand(len(self.pitches), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         steps = torch.arange(self.hop_length, dtype=torch.float64)
         angle = 2 * math.pi * (self.frequencies[:, None] * steps + phases[:, None])
         # The loudness goes from one value to the next in a straight line.
@@ -186,7 +194,7 @@ class SpectralDecoder(nn.Module):
         outputs = outputs.float().unflatten(2, (_SUBFRAMES, -1)).flatten(1, 2)
         # Silence is silent: exp alone never is.
         loudness = F.softplus(outputs.clamp(max=3.0).exp() - _FLOOR, beta=2 / _FLOOR)
-        return loudness[..., : self.num_oscillators], loudness[..., self.num_oscillators :]
+        return loudness[..., : len(self.pitches)], loudness[..., len(self.pitches) :]
 
     def _play_oscillators(self, loudness: torch.Tensor) -> torch.Tensor:
         hops = torch.arange(loudness.shape[1])
@@ -268,8 +276,8 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
         num_mels (`int`, defaults to `40`): bands of the mel spectrum.
         hidden_dim (`int`, defaults to `256`): width of the decoder.
         num_layers (`int`, defaults to `4`): blocks of the decoder.
-        num_oscillators (`int`, defaults to `192`): half semitones of the synthesis, from `lowest_pitch`.
-        lowest_pitch (`float`, defaults to `23.0`): MIDI number.
+        lowest_pitch (`float`, defaults to `23.0`): MIDI number of the lowest oscillator.
+        half_semitones_from (`float`, defaults to `64.0`): MIDI number from which there are two oscillators per semitone.
         num_noise_bands (`int`, defaults to `48`): bands of the noise.
         codebook_size (`int`, defaults to `1024`): vectors of the codebook through which drums go.
     """
@@ -286,8 +294,8 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
         num_mels: int = 40,
         hidden_dim: int = 256,
         num_layers: int = 4,
-        num_oscillators: int = 192,
         lowest_pitch: float = 23.0,
+        half_semitones_from: float = 64.0,
         num_noise_bands: int = 48,
         codebook_size: int = 1024,
     ):
@@ -303,8 +311,8 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
             latent_dim,
             hidden_dim,
             num_layers,
-            num_oscillators,
             lowest_pitch,
+            half_semitones_from,
             num_noise_bands,
         )
 
@@ -330,7 +338,7 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
         """What the oscillators and the noise bands should come near to: (batch, frames, outputs)."""
         rate, decoder = self.config.sampling_rate, self.decoder
         window = 2 ** round(math.log2(0.128 * rate))
-        bank = _pitch_bank(decoder.lowest_pitch, decoder.num_oscillators, window, rate)
+        bank = _pitch_bank(torch.tensor(decoder.pitches), window, rate)
         tones = log_magnitudes(waveform[:, 0].float(), bank, window, decoder.hop_length)
         size = 2 * decoder.hop_length
         noise = log_magnitudes(waveform[:, 0].float(), decoder.noise_bank, size, decoder.hop_length)
@@ -356,10 +364,9 @@ def log_magnitudes(waveform: torch.Tensor, bank: torch.Tensor, window: int, hop_
     return ((power @ bank.T.to(power.device)).sqrt() + _FLOOR).log()
 
 
-def _pitch_bank(lowest_pitch: float, num_pitches: int, window: int, sampling_rate: int) -> torch.Tensor:
-    """Triangles a semitone wide around half semitones, but not narrower than the window resolves: (pitches, bins)."""
-    pitches = lowest_pitch + 0.5 * torch.arange(num_pitches, dtype=torch.float64)
-    centres = 440 * 2 ** ((pitches - 69) / 12)
+def _pitch_bank(pitches: torch.Tensor, window: int, sampling_rate: int) -> torch.Tensor:
+    """Triangles a semitone wide around MIDI pitches, but not narrower than the window resolves: (pitches, bins)."""
+    centres = 440 * 2 ** ((pitches.double() - 69) / 12)
     bins = torch.arange(window // 2 + 1, dtype=torch.float64) * sampling_rate / window
     width = torch.maximum(centres * (2 ** (1 / 24) - 1), torch.tensor(sampling_rate / window, dtype=torch.float64))
     weights = (1 - (bins - centres[:, None]).abs() / width[:, None]).clamp(min=0)
