@@ -93,7 +93,7 @@ class JascoTrainingModel(nn.Module):
 
 def load_codec(folder: str | os.PathLike) -> nn.Module:
     r"""
-    Loads a codec of the class that its `config.json` names: one of this package (`"_class_name"`), or
+    Loads a codec, in float32, of the class that its `config.json` names: one of this package (`"_class_name"`), or
     [`~transformers.EncodecModel`].
 
     Args:
@@ -111,11 +111,11 @@ def load_codec(folder: str | os.PathLike) -> nn.Module:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     name = config.get("_class_name") or (config.get("architectures") or ["EncodecModel"])[0]
     if name == "EncodecModel":
-        return EncodecModel.from_pretrained(folder).eval()
+        return EncodecModel.from_pretrained(folder, dtype=torch.float32).eval()
     for module in pkgutil.iter_modules(models.__path__):
         codec_class = getattr(importlib.import_module(f"{models.__name__}.{module.name}"), name, None)
         if isinstance(codec_class, type) and issubclass(codec_class, nn.Module):
-            return codec_class.from_pretrained(folder).eval()
+            return codec_class.from_pretrained(folder, torch_dtype=torch.float32).eval()
     raise ValueError(
         f"The codec in {folder} is of class {name}: neither EncodecModel nor one of diffusers_jasco.models."
     )

@@ -1,0 +1,231 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+import json
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from transformers import EncodecModel
+
+from diffusers_jasco.controls.chord_labels import default_chord_labels
+from diffusers_jasco.controls.chords import chords_to_frames
+from diffusers_jasco.controls.drums import encode_drums
+from diffusers_jasco.controls.melody import melody_from_notes
+from diffusers_jasco.data.features import (
+    FeatureDataset,
+    blur_frames,
+    codec_hash,
+    collate_features,
+    derive_seed,
+    write_features,
+)
+
+from ..conftest import FIXTURES
+
+
+CODEC = FIXTURES / "chords-drums-melody" / "encodec"
+RATE, FRAMES, CLIPS = 32000, 50, 5
+CHORDS = [("C", 0.0), ("Am7", 0.5)]
+NOTES = [(60, 0.0, 0.3), (64, 0.5, 0.9)]
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+def make_items(frames: int = FRAMES, count: int = CLIPS) -> list[dict]:
+    generator = torch.Generator().manual_seed(0)
+    items = []
+    for i in range(count):
+        drums = 0.3 * torch.randn(1, frames * 640, generator=generator)
+        items.append(
+            {
+                "audio": drums + 0.1 * torch.randn(1, frames * 640, generator=generator),
+                "sampling_rate": RATE,
+                "chords": CHORDS,
+                "melody": NOTES,
+                # The third has silent drums, the fourth no drum stem.
+                "stems": {} if i == 3 else {"drums": torch.zeros_like(drums) if i == 2 else drums},
+                "captions": [f"clip {i} {word}" for word in ("slow", "calm", "quiet")],
+                "caption": f"clip {i}",
+            }
+        )
+    return items
+
+
+@pytest.fixture(scope="module")
+def codec():
+    return EncodecModel.from_pretrained(CODEC).eval()
+
+
+@pytest.fixture(scope="module")
+def cache(codec, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("features") / "cache"
+    write_features(iter(make_items()), codec, folder, batch_size=3, shard_size=2)
+    return folder
+
+
+@torch.no_grad()
+def test_items_are_what_the_pipeline_would_encode(codec, cache):
+    dataset, items = FeatureDataset(cache, drums_blur=3), make_items()
+    assert len(dataset) == CLIPS and len(list(cache.glob("*.safetensors"))) == 3 + 1
+    labels = default_chord_labels()
+    for i, item in enumerate(items):
+        features = dataset[i]
+        latents = codec.encoder(item["audio"][None])[0].T
+        torch.testing.assert_close(features["latents"] * dataset.std + dataset.mean, latents, atol=5e-3, rtol=2e-3)
+        assert torch.equal(features["chords"], chords_to_frames(CHORDS, labels, FRAMES, 50.0))
+        assert torch.equal(features["melody"], melody_from_notes(NOTES, FRAMES, 50.0))
+        if i in (2, 3):
+            assert not features["drums"].any()
+        else:
+            drums = encode_drums(codec, item["stems"]["drums"][None], blur=3)[0]
+            torch.testing.assert_close(features["drums"], drums, atol=1e-5, rtol=1e-5)
+        assert features["caption"] in item["captions"]
+
+
+def test_latents_have_mean_0_and_variance_1_by_channel(cache):
+    dataset = FeatureDataset(cache)
+    latents = torch.cat([dataset[i]["latents"] for i in range(CLIPS)])
+    torch.testing.assert_close(latents.mean(dim=0), torch.zeros(16), atol=1e-4, rtol=0)
+    torch.testing.assert_close(latents.std(dim=0), torch.ones(16), atol=5e-3, rtol=0)
+    assert dataset.info["latents_mean"] == dataset.mean.tolist()
+    # A model's own statistics take their place; one number is for all channels.
+    other = FeatureDataset(cache, latents_mean=-0.0074, latents_std=4.0102)[0]["latents"]
+    torch.testing.assert_close(other * 4.0102 - 0.0074, dataset[0]["latents"] * dataset.std + dataset.mean)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 4, 7, 9])
+@pytest.mark.parametrize("blur", [1, 2, 3, 5])
+def test_blur_is_that_of_the_pipeline(frames, blur):
+    class Codec:
+        """Whose latents are its input."""
+
+        class quantizer:
+            layers = [None]
+
+        encoder = staticmethod(lambda waveform: waveform)
+
+    class Layer:
+        encode = decode = staticmethod(lambda latents: latents)
+
+    Codec.quantizer.layers = [Layer]
+    latents = torch.randn(frames, 4)
+    torch.testing.assert_close(blur_frames(latents, blur), encode_drums(Codec, latents.T[None], blur)[0])
+
+
+def test_crops_cut_all_timelines_together_and_follow_seed_and_epoch(cache):
+    whole, dataset = FeatureDataset(cache, drums_blur=1), FeatureDataset(cache, num_frames=30, drums_blur=1, seed=3)
+    starts = set()
+    for epoch in range(8):
+        dataset.set_epoch(epoch)
+        crop, full = dataset[0], whole[0]
+        assert all(torch.equal(crop[name], dataset[0][name]) for name in ("latents", "chords"))
+        matches = [s for s in range(21) if torch.equal(full["latents"][s : s + 30], crop["latents"])]
+        assert len(matches) == 1
+        starts.add(matches[0])
+        for name in ("chords", "drums", "melody"):
+            assert torch.equal(full[name][matches[0] : matches[0] + 30], crop[name])
+    assert len(starts) > 3
+    with pytest.raises(ValueError, match="Clip 0 has 50 frames, fewer than `num_frames` = 51"):
+        FeatureDataset(cache, num_frames=51)
+
+
+def test_wordings_change_with_the_epoch(cache):
+    dataset, seen = FeatureDataset(cache), set()
+    for epoch in range(20):
+        dataset.set_epoch(epoch)
+        seen.add(dataset[1]["caption"])
+    assert seen == {"clip 1 slow", "clip 1 calm", "clip 1 quiet"}
+
+
+def test_clips_of_other_lengths_and_rates(codec, tmp_path):
+    # 1 s at 32 kHz, 0.6 s, and 1 s at 16 kHz in stereo without anything known of it.
+    items = make_items(count=1) + make_items(frames=30, count=1)
+    items.append({"audio": 0.1 * torch.randn(2, 16000), "sampling_rate": 16000, "caption": "just a caption"})
+    info = write_features(items, codec, tmp_path / "cache")
+    assert (info["num_clips"], info["num_frames"]) == (3, 50 + 30 + 50)
+    dataset = FeatureDataset(tmp_path / "cache")
+    assert dataset.num_frames == 30
+    last = dataset[2]
+    assert last["caption"] == "just a caption" and not last["melody"].any() and not last["drums"].any()
+    assert (last["chords"] == len(default_chord_labels())).all(), "unknown chords are the null chord"
+    batch = collate_features([dataset[i] for i in range(3)])
+    assert batch["latents"].shape == (3, 30, 16) and len(batch["caption"]) == 3
+
+
+def test_another_vocabulary_gets_its_own_ids(cache):
+    dataset = FeatureDataset(cache, labels=["Am7", "N", "C"])
+    assert dataset[0]["chords"].unique_consecutive().tolist() == [2, 0]
+
+
+def test_a_cache_is_complete_or_absent(codec, tmp_path):
+    items = make_items(count=2)
+    items[1]["chords"] = [("Quux", 0.0)]
+    with pytest.raises(ValueError, match="clips 0 to 1.*Quux"):
+        write_features(items, codec, tmp_path / "cache")
+    with pytest.raises(ValueError, match="no clips"):
+        write_features([], codec, tmp_path / "cache")
+    assert list(tmp_path.iterdir()) == []
+    write_features(make_items(count=1), codec, tmp_path / "cache")
+    with pytest.raises(ValueError, match="exists"):
+        write_features(make_items(count=1), codec, tmp_path / "cache")
+    assert write_features(make_items(count=2), codec, tmp_path / "cache", overwrite=True)["num_clips"] == 2
+    with pytest.raises(FileNotFoundError, match="no feature cache"):
+        FeatureDataset(tmp_path)
+
+
+def test_the_codec_is_known_by_its_configuration(codec, tmp_path):
+    codec.save_pretrained(tmp_path)
+    assert codec_hash(EncodecModel.from_pretrained(tmp_path)) == codec_hash(codec)
+    other = EncodecModel.from_pretrained(
+        FIXTURES / "chords-drums" / "encodec", num_filters=4, ignore_mismatched_sizes=True
+    )
+    assert codec_hash(other) != codec_hash(codec)
+
+
+def test_a_dataset_goes_to_workers(cache):
+    dataset = FeatureDataset(cache)
+    dataset[0]
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(copy[4]["latents"], dataset[4]["latents"])
+
+
+def test_seeds_depend_on_every_part():
+    assert derive_seed("a", 1, 2) == 8845591732151228413
+    assert len({derive_seed(name, i, j) for name in "ab" for i in range(10) for j in range(10)}) == 200
+
+
+def test_the_script_encodes_a_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    sys.modules.pop("encode_features", None)
+    import encode_features
+
+    dataset = tmp_path / "dataset"
+    dataset.mkdir()
+    with open(dataset / "metadata.jsonl", "w") as lines:
+        for i, item in enumerate(make_items(count=3)):
+            drums = item.pop("stems").get("drums")
+            soundfile.write(dataset / f"{i}.flac", np.asarray(item.pop("audio").clamp(-1, 1)[0]), RATE)
+            soundfile.write(dataset / f"{i}-drums.flac", np.asarray(drums.clamp(-1, 1)[0]), RATE)
+            lines.write(json.dumps(item | {"file_name": f"{i}.flac", "stems": {"drums": f"{i}-drums.flac"}}) + "\n")
+    encode_features.main(
+        ["--dataset", str(dataset), "--codec", str(CODEC), "--output", str(tmp_path / "features"), "--limit", "2"]
+    )
+    assert "2 clips" in capsys.readouterr().out
+    features = FeatureDataset(tmp_path / "features")
+    assert len(features) == 2 and features[1]["drums"].any() and features[1]["caption"].startswith("clip 1")
