@@ -122,7 +122,6 @@ def test_the_run_folder_is_a_pipeline(run, data):
     assert latents.shape == (1, 50, 16) and latents.isfinite().all()
 
 
-@pytest.mark.xfail(raises=TypeError, reason="the pipeline's decode_latents takes no statistics by channel yet")
 def test_the_run_folder_generates_audio(run):
     pipe = JascoPipeline.from_pretrained(run)
     pipe.set_progress_bar_config(disable=True)
