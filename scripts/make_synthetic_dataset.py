@@ -27,6 +27,7 @@ started again with the same arguments.
 """
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -53,7 +54,7 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--soundfonts", nargs="+", help="General MIDI fonts (default: those that are installed)")
     parser.add_argument("--stems", nargs="*", choices=STEMS, default=["drums"], help="stems to write")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--num_workers", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--num_workers", type=int, default=os.cpu_count(), help="processes; 0: this one")
     return parser.parse_args(args)
 
 
@@ -106,9 +107,14 @@ def main(args=None):
     indices = range(args.first_clip + len(lines), args.first_clip + args.num_clips)
 
     write = Writer(music, args.output, args.stems)
-    # Processes, not threads: synthesisers keep state.
-    with multiprocessing.get_context("spawn").Pool(args.num_workers) as pool, open(unfinished, "a") as file:
-        for line in tqdm(pool.imap(write, indices, chunksize=4), total=len(indices), unit="clip"):
+    with contextlib.ExitStack() as stack:
+        lines = map(write, indices)
+        if args.num_workers > 0:
+            # Processes, not threads: synthesisers keep state.
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(args.num_workers))
+            lines = pool.imap(write, indices, chunksize=4)
+        file = stack.enter_context(open(unfinished, "a"))
+        for line in tqdm(lines, total=len(indices), unit="clip"):
             file.write(line + "\n")
             file.flush()
     os.replace(unfinished, finished)
