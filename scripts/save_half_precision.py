@@ -51,6 +51,10 @@ def main(args=None):
     # A text encoder of transformers would be loaded, and run, in the type in which it was saved.
     pipe.transformer.half()
     pipe.codec.half()
+    # Where it was trained is nobody's business.
+    for part in (pipe, pipe.transformer, pipe.codec, pipe.scheduler):
+        part.register_to_config(_name_or_path="")
+    pipe.text_encoder.config._name_or_path = ""
     pipe.save_pretrained(args.output)
     size = sum(file.stat().st_size for file in args.output.rglob("*") if file.is_file())
     print(f"{args.output}: {size / 1e6:.2f} MB")

@@ -64,7 +64,7 @@ def test_originals_have_1_and_other_clips_0(items, heard):
 
 def test_clips_without_a_control_are_left_out(items, heard):
     ceilings, floors = score(heard, items), score_floor(heard, items)
-    for name in ("percussive flux", "superflux"):
+    for name in ("percussive flux", "noise flux"):
         for values in (ceilings, floors):
             np.testing.assert_array_equal(np.flatnonzero(np.isnan(values[name, "onset_f1"])), [3])
     clips = {row.control: row.num_clips for row in measure_adherence(ceilings, floors, ceilings)}

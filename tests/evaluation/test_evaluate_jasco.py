@@ -47,7 +47,7 @@ def results(tmp_path_factory):
 
 def test_all_conditions_are_reported(results):
     report, _ = results
-    names = ["all", "none", "text", "chords", "drums", "melody", "swapped", "codec"]
+    names = ["all", "none", "text", "chords", "drums", "melody", "swapped", "codec", "no_drums"]
     assert list(report["conditions"]) == names
     for name in names:
         result = report["conditions"][name]

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from .chords import SILENCE, import_mir_eval
-from .spectra import SAMPLING_RATE, load_mono, pitch_spectrogram, power_spectrogram, running_mean
+from .spectra import SAMPLING_RATE, load_mono, power_spectrogram, running_mean
 
 
 TOLERANCE = 0.05  # seconds
@@ -65,8 +65,7 @@ def merge_onsets(onsets: Sequence[float]) -> np.ndarray:
 
 
 def _pick_peaks(novelty: np.ndarray, threshold: float) -> np.ndarray:
-    """Times in seconds of local maxima that exceed the mean of their surroundings by a share of the strongest ones."""
-    novelty = novelty / (np.percentile(novelty, 99) + 1e-9)
+    """Times in seconds of local maxima that exceed the mean of their surroundings by `threshold`."""
     padded = np.pad(novelty, _PEAK, constant_values=-np.inf)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _PEAK + 1)
     # Of equal neighbours the first is the peak.
@@ -75,21 +74,26 @@ def _pick_peaks(novelty: np.ndarray, threshold: float) -> np.ndarray:
     return np.flatnonzero(is_peak & (novelty > mean + threshold)) * _HOP / SAMPLING_RATE
 
 
-def _rise(levels: np.ndarray, before: np.ndarray, lag: int) -> np.ndarray:
-    return np.pad(np.maximum(levels[lag:] - before[:-lag], 0), ((lag, 0), (0, 0)))
+def _rise(levels: np.ndarray, lag: int) -> np.ndarray:
+    return np.pad(np.maximum(levels[lag:] - levels[:-lag], 0), ((lag, 0), (0, 0)))
 
 
-def _running_median(values: np.ndarray, width: int) -> np.ndarray:
-    """Medians over `width` neighbours (an odd number) along the first axis."""
-    padded = torch.from_numpy(np.pad(values, ((width // 2, width // 2), (0, 0)), mode="edge"))
-    return padded.unfold(0, width, 1).median(dim=-1).values.numpy()
+def _running_median(values: np.ndarray, width: int, axis: int) -> np.ndarray:
+    """Medians over `width` neighbours (an odd number) along an axis of an array with two."""
+    margins = [(0, 0), (0, 0)]
+    margins[axis] = (width // 2, width // 2)
+    padded = torch.from_numpy(np.pad(values, margins, mode="edge"))
+    return padded.unfold(axis, width, 1).median(dim=-1).values.numpy()
 
 
 # 1. Percussive flux: how fast what does not last rises, on the mel scale.
 
 _BANDS, _N_FFT = 40, 1024
 _LASTING = 17  # frames
-_THRESHOLD = 0.15
+_THRESHOLD = 0.1
+# Kicks are in the three lowest bands (below 180 Hz), other drums mostly in those above 2 kHz; tunes are between.
+_LOW_BANDS, _MIDDLE_BANDS = 3, 23
+_BAND_WEIGHTS = np.repeat([2.0, 0.3, 1.5], [_LOW_BANDS, _MIDDLE_BANDS - _LOW_BANDS, _BANDS - _MIDDLE_BANDS])
 
 
 @lru_cache(maxsize=1)
@@ -117,24 +121,26 @@ def onsets_by_percussive_flux(audio: Any) -> np.ndarray:
     bands = np.sqrt(power_spectrogram(load_mono(audio), _HOP, _N_FFT) @ _mel_filters())
     if len(bands) < _LASTING or bands.max() < SILENCE:
         return np.zeros(0)
-    lasting = _running_median(bands, _LASTING)
+    lasting = _running_median(bands, _LASTING, axis=0)
     percussive = bands * bands**2 / (bands**2 + lasting**2 + 1e-12)
     levels = np.log1p((1000 * percussive / bands.max()) ** 2)
-    return _pick_peaks(_rise(levels, levels, 1).mean(axis=1), _THRESHOLD)
+    novelty = _rise(levels, 1) @ _BAND_WEIGHTS
+    return _pick_peaks(novelty / (np.percentile(novelty, 99) + 1e-9), _THRESHOLD)
 
 
-# 2. SuperFlux in the lowest and the highest octaves, where drums are and most pitched notes are not.
+# 2. Noise flux: how fast noise above 2 kHz rises, against the loudness of the clip. As the scale is not that of the strongest
+# rises, a clip without drums has few onsets.
 
-_LOWEST, _BINS = 36, 160  # MIDI number; half semitones
-_LOW_BINS, _HIGH_BINS = 18, 64
-_LAG = 2
-_SUPERFLUX_THRESHOLD = 0.1
+_NOISE_N_FFT = 512
+_NOISE_BANDS, _NOISE_LOWEST = 8, 2000  # Hz
+_NEIGHBOURS = 9  # frequencies, 280 Hz
+_NOISE_COMPRESSION, _NOISE_THRESHOLD = 1000.0, 0.15
 
 
-def onsets_by_superflux(audio: Any) -> np.ndarray:
+def onsets_by_noise_flux(audio: Any) -> np.ndarray:
     r"""
-    SuperFlux (Böck and Widmer, 2013): rises above the maximum of neighbouring frequencies 20 ms before, which vibrato and
-    glides do not make; here in a low and in a high band.
+    Rises of the running median over frequencies above 2 kHz: broadband noise stays, the harmonics of notes do not (the
+    percussive half of Fitzgerald, 2010).
 
     Args:
         audio: as [`~evaluation.spectra.load_mono`] takes it.
@@ -142,12 +148,12 @@ def onsets_by_superflux(audio: Any) -> np.ndarray:
     Returns:
         `np.ndarray`: onsets in seconds.
     """
-    spectrum = pitch_spectrogram(load_mono(audio), _HOP, _LOWEST, _BINS, 2, max_window=0.046)
-    if len(spectrum) <= _LAG or spectrum.max() < SILENCE:
+    spectrum = np.sqrt(power_spectrogram(load_mono(audio), _HOP, _NOISE_N_FFT))
+    loudness = math.sqrt(np.mean(np.sum(spectrum**2, axis=1)))
+    if loudness < SILENCE:
         return np.zeros(0)
-    levels = np.log10(1 + 1000 * spectrum / spectrum.max())
-    padded = np.pad(levels, ((0, 0), (1, 1)), mode="edge")
-    before = np.maximum(np.maximum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
-    rise = _rise(levels, before, _LAG)
-    novelty = rise[:, :_LOW_BINS].mean(axis=1) + rise[:, -_HIGH_BINS:].mean(axis=1)
-    return _pick_peaks(novelty, _SUPERFLUX_THRESHOLD)
+    noise = _running_median(spectrum, _NEIGHBOURS, axis=1)[:, _NOISE_LOWEST * _NOISE_N_FFT // SAMPLING_RATE :]
+    size = noise.shape[1] // _NOISE_BANDS
+    bands = noise[:, : size * _NOISE_BANDS].reshape(len(noise), _NOISE_BANDS, size).mean(axis=2)
+    levels = np.log1p(_NOISE_COMPRESSION * bands / loudness)
+    return _pick_peaks(_rise(levels, 1).mean(axis=1), _NOISE_THRESHOLD)

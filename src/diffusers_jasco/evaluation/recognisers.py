@@ -80,10 +80,10 @@ RECOGNISERS = (
         lambda heard, item: onsets.score_onsets(heard, item["drum_onsets"]),
     ),
     Recogniser(
-        "superflux",
+        "noise flux",
         "drums",
         ("onset_f1",),
-        onsets.onsets_by_superflux,
+        onsets.onsets_by_noise_flux,
         lambda heard, item: onsets.score_onsets(heard, item["drum_onsets"]),
     ),
 )
