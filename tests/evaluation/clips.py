@@ -26,7 +26,9 @@ RATE = 16000
 def tone(pitch, seconds, harmonics=6, level=0.1, rate=RATE):
     time = torch.arange(round(seconds * rate)) / rate
     frequency = 440 * 2 ** ((pitch - 69) / 12)
-    return level * sum(0.6**n * torch.sin(2 * math.pi * (n + 1) * frequency * time) for n in range(harmonics))
+    # Without fades the ends would click, which is what drums do.
+    fade = torch.minimum(time, time.flip(0)).div(0.02).clamp(max=1)
+    return fade * level * sum(0.6**n * torch.sin(2 * math.pi * (n + 1) * frequency * time) for n in range(harmonics))
 
 
 def play_chords(chords, duration, rate=RATE):

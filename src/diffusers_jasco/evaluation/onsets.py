@@ -129,7 +129,7 @@ def onsets_by_percussive_flux(audio: Any) -> np.ndarray:
 
 
 # 2. Noise flux: how fast noise above 2 kHz rises, against the loudness of the clip. As the scale is not that of the strongest
-# rises, a clip without drums has few onsets.
+# rises, a clip without drums has fewer onsets. Loud plucked and struck notes still have some.
 
 _NOISE_N_FFT = 512
 _NOISE_BANDS, _NOISE_LOWEST = 8, 2000  # Hz
