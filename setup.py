@@ -26,7 +26,7 @@ EXTRAS = {
     "chords": ["vamphost", "librosa"],
     "melody": ["pretty_midi", "librosa", "h5py"],
     "drums": ["demucs-infer", "librosa"],
-    "eval": ["mir_eval", "librosa", "matplotlib"],
+    "eval": ["mir_eval", "matplotlib"],
     # And tinysoundfont, with --no-deps: it asks for PyAudio, which needs a compiler and is not used.
     "synthetic": ["pretty_midi", "pyfluidsynth"],
     "demo": ["gradio"],
