@@ -40,9 +40,7 @@ import argparse
 import dataclasses
 import json
 import math
-import os
 import platform
-import tempfile
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -65,6 +63,7 @@ from diffusers_jasco.evaluation.adherence import (
     worst,
 )
 from diffusers_jasco.evaluation.sound import check_sound, spectral_distance
+from diffusers_jasco.files import replace_file
 
 
 CONTROLS = ("chords", "drums", "melody")
@@ -301,17 +300,9 @@ def write_json(report: dict[str, Any], path: Path):
             return [clean(item) for item in value]
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".json")
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            json.dump(clean(report), file, indent=1, ensure_ascii=False, allow_nan=False)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are for their owner alone
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replace_file(path) as temporary:
+        text = json.dumps(clean(report), indent=1, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ The configuration names the class: `SpectralCodecModel` (what has a closed form 
 import argparse
 import json
 import math
-import os
 import time
 from pathlib import Path
 
@@ -39,7 +38,9 @@ from accelerate.utils import set_seed
 from tqdm import tqdm
 
 from diffusers_jasco.models.codec_spectral import SpectralCodecModel
+from diffusers_jasco.training.checkpoints import partial_path, publish_files
 from diffusers_jasco.training.codec_objective import fit_codebook, spectral_loss
+from diffusers_jasco.training.modules import load_codec
 
 
 DEFAULTS = {
@@ -145,7 +146,7 @@ def main(args=None):
     generator = torch.Generator().manual_seed(args.seed)
     started = time.monotonic()
 
-    codec = type(make_codec(args.codec)).from_pretrained(args.output) if args.resume else make_codec(args.codec)
+    codec = load_codec(args.output) if args.resume else make_codec(args.codec)
     hop_length = codec.config.hop_length
     sampling_rate = codec.config.sampling_rate
     num_samples = math.ceil(args.seconds * sampling_rate / hop_length) * hop_length
@@ -213,12 +214,9 @@ def main(args=None):
         lost = refit_codebook(model, whole, args, generator)
         write_log(codebook_lost_variance=lost, seconds=round(time.monotonic() - started, 1))
 
-    # Written beside and renamed: there is always one whole codec.
-    temporary = args.output / "codec.part"
-    model.save_pretrained(temporary)
-    for file in temporary.iterdir():
-        os.replace(file, args.output / file.name)
-    temporary.rmdir()
+    partial = partial_path(args.output / "codec")
+    model.save_pretrained(partial)
+    publish_files(partial, args.output)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@
 
 import math
 import os
-import tempfile
 from fractions import Fraction
 from numbers import Real
 from pathlib import Path
@@ -24,6 +23,8 @@ import numpy as np
 import torch
 from diffusers.utils import logging
 from torch.nn import functional as F
+
+from .files import replace_file
 
 
 logger = logging.get_logger(__name__)
@@ -228,17 +229,8 @@ def export_audio(
 
     import soundfile
 
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    os.close(handle)
-    try:
+    with replace_file(path) as temporary:
         soundfile.write(temporary, audio.T.numpy(), rate, subtype="PCM_24", format=path.suffix[1:].upper())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are for their owner alone
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
     return path
 
 

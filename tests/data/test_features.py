@@ -30,7 +30,6 @@ from diffusers_jasco.controls.drums import encode_drums
 from diffusers_jasco.controls.melody import melody_from_notes
 from diffusers_jasco.data.features import (
     FeatureDataset,
-    blur_frames,
     codec_hash,
     collate_features,
     derive_seed,
@@ -107,25 +106,6 @@ def test_latents_have_mean_0_and_variance_1_by_channel(cache):
     # A model's own statistics take their place; one number is for all channels.
     other = FeatureDataset(cache, latents_mean=-0.0074, latents_std=4.0102)[0]["latents"]
     torch.testing.assert_close(other * 4.0102 - 0.0074, dataset[0]["latents"] * dataset.std + dataset.mean)
-
-
-@pytest.mark.parametrize("frames", [1, 2, 4, 7, 9])
-@pytest.mark.parametrize("blur", [1, 2, 3, 5])
-def test_blur_is_that_of_the_pipeline(frames, blur):
-    class Codec:
-        """Whose latents are its input."""
-
-        class quantizer:
-            layers = [None]
-
-        encoder = staticmethod(lambda waveform: waveform)
-
-    class Layer:
-        encode = decode = staticmethod(lambda latents: latents)
-
-    Codec.quantizer.layers = [Layer]
-    latents = torch.randn(frames, 4)
-    torch.testing.assert_close(blur_frames(latents, blur), encode_drums(Codec, latents.T[None], blur)[0])
 
 
 def test_crops_cut_all_timelines_together_and_follow_seed_and_epoch(cache):

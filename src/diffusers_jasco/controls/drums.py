@@ -87,12 +87,27 @@ def encode_drums(codec: torch.nn.Module, waveform: torch.Tensor, blur: int = 3) 
     Returns:
         `torch.Tensor` of shape `(batch, frames, latent_dim)`: drum latents.
     """
-    from einops import reduce, repeat
-
     codebook = codec.quantizer.layers[0]
     latents = codebook.decode(codebook.encode(codec.encoder(waveform)))  # (batch, latent_dim, frames)
-    frames = latents.shape[-1]
+    return blur_frames(latents.transpose(1, 2), blur)
+
+
+def blur_frames(latents: torch.Tensor, blur: int) -> torch.Tensor:
+    r"""
+    Means over groups of frames.
+
+    Args:
+        latents (`torch.Tensor` of shape `(batch, frames, dim)`): one value per frame.
+        blur (`int`): frames per group; see [`encode_drums`] for the last one.
+
+    Returns:
+        `torch.Tensor` of shape `(batch, frames, dim)`.
+    """
+    from einops import reduce, repeat
+
+    frames = latents.shape[1]
     if missing := -frames % blur:
-        latents = F.pad(latents, (0, missing), mode="reflect" if missing < frames else "replicate")
-    groups = reduce(latents, "batch dim (groups blur) -> batch groups dim", "mean", blur=blur)
+        mode = "reflect" if missing < frames else "replicate"
+        latents = F.pad(latents.transpose(1, 2), (0, missing), mode=mode).transpose(1, 2)
+    groups = reduce(latents, "batch (groups blur) dim -> batch groups dim", "mean", blur=blur)
     return repeat(groups, "batch groups dim -> batch (groups blur) dim", blur=blur)[:, :frames]

@@ -240,11 +240,11 @@ def compose(split: str, subset: str, rng: np.random.Generator, duration: float) 
 
     if rng.random() < style.drummed:
         piece.programs["drums"] = style.kit
-        piece.notes["drums"] = _play_drums(split, style, metre, num_bars, steps, clock, rng)
+        piece.notes["drums"] = _play_drums(split, style, num_bars, steps, clock, rng)
     piece.programs["bass"] = _choose(rng, style.bass_programs)
-    piece.notes["bass"] = _play_bass(chords, _choose(rng, style.bass), num_bars, steps, clock, rng)
+    piece.notes["bass"] = _play_bass(chords, _choose(rng, style.bass), steps, clock, rng)
     piece.programs["comp"] = _choose(rng, style.comp_programs)
-    piece.notes["comp"] = _play_comp(chords, _choose(rng, style.comp), num_bars, steps, clock, rng)
+    piece.notes["comp"] = _play_comp(chords, _choose(rng, style.comp), steps, clock, rng)
     if rng.random() < 0.4:
         piece.programs["pad"] = _choose(rng, style.pad_programs)
         piece.notes["pad"] = _play_pad(chords, clock)
@@ -336,10 +336,6 @@ def _invert(form: str, probability: float, rng: np.random.Generator) -> int:
     return _choose(rng, options) if options and rng.random() < probability else 0
 
 
-def _bars(pattern: str, steps: int) -> str:
-    return pattern[:steps]
-
-
 def _hits(rhythm: str) -> list[tuple[int, int]]:
     """(step, length) of the notes in a rhythm of "x", "-" and "."."""
     hits = []
@@ -361,9 +357,7 @@ def _velocity(rng: np.random.Generator, mean: int) -> int:
     return int(np.clip(rng.normal(mean, 6), 20, 127))
 
 
-def _play_bass(
-    chords: list, pattern: str, num_bars: int, steps: int, clock: _Clock, rng: np.random.Generator
-) -> list[Note]:
+def _play_bass(chords: list, pattern: str, steps: int, clock: _Clock, rng: np.random.Generator) -> list[Note]:
     rhythm, tones = _BASS[pattern]
     notes = []
     for index, (start, end, root, form, bass) in enumerate(chords):
@@ -376,7 +370,7 @@ def _play_bass(
         hits = [
             (bar * steps + step, length, tone)
             for bar in range(start // steps, -(-end // steps))
-            for (step, length), tone in zip(_hits(_bars(rhythm, steps)), tones)
+            for (step, length), tone in zip(_hits(rhythm[:steps]), tones)
             if start <= bar * steps + step < end
         ]
         # Whatever the pattern, a chord is entered on its bass note.
@@ -398,9 +392,7 @@ def _voice(pitch_classes: Sequence[int], centre: float) -> list[int]:
     return sorted(int(round((centre - pitch) / 12)) * 12 + pitch for pitch in pitch_classes)
 
 
-def _play_comp(
-    chords: list, pattern: str, num_bars: int, steps: int, clock: _Clock, rng: np.random.Generator
-) -> list[Note]:
+def _play_comp(chords: list, pattern: str, steps: int, clock: _Clock, rng: np.random.Generator) -> list[Note]:
     centre = rng.uniform(57, 66)
     spread = 0.012 if pattern in ("strum", "boom-chick") and clock.jitter else 0.0
     notes = []
@@ -417,7 +409,7 @@ def _play_comp(
         hits = [
             (bar * steps + step, length)
             for bar in range(start // steps, -(-end // steps))
-            for step, length in _hits(_bars(_COMP[pattern], steps))
+            for step, length in _hits(_COMP[pattern][:steps])
             if start <= bar * steps + step < end
         ]
         if not hits:
@@ -508,7 +500,7 @@ def _move(key: int, move: int, allowed: set[int], low: int, high: int) -> int:
 
 
 def _play_drums(
-    split: str, style: Style, metre: str, num_bars: int, steps: int, clock: _Clock, rng: np.random.Generator
+    split: str, style: Style, num_bars: int, steps: int, clock: _Clock, rng: np.random.Generator
 ) -> list[Note]:
     base = _choose(rng, style.drums)
     groove = dict(_draw_for(split, lambda: _vary_groove(base, steps, rng)))

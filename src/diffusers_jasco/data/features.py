@@ -46,6 +46,7 @@ from torch.utils.data import Dataset
 from ..audio import resample
 from ..controls.chord_labels import default_chord_labels, normalize_chord
 from ..controls.chords import chords_to_frames, read_chords
+from ..controls.drums import blur_frames
 from ..controls.melody import MELODY_BINS, melody_from_notes
 
 
@@ -73,25 +74,6 @@ def first_codebook(codec: torch.nn.Module) -> torch.Tensor:
     """The codec's first codebook, of shape `(entries, latent_dim)`."""
     codes = torch.arange(codec.config.codebook_size, device=next(codec.parameters()).device)
     return codec.quantizer.layers[0].decode(codes[None])[0].T.float().cpu().contiguous()
-
-
-def blur_frames(latents: torch.Tensor, blur: int) -> torch.Tensor:
-    r"""
-    Means over groups of frames, as [`~controls.drums.encode_drums`] takes them of drum latents.
-
-    Args:
-        latents (`torch.Tensor` of shape `(frames, dim)`): one value per frame.
-        blur (`int`): frames per group; a last group that is not full is completed by reflection.
-
-    Returns:
-        `torch.Tensor` of shape `(frames, dim)`.
-    """
-    frames = latents.shape[0]
-    if missing := -frames % blur:
-        mode = "reflect" if missing < frames else "replicate"
-        latents = F.pad(latents.T[None], (0, missing), mode=mode)[0].T
-    groups = latents.unflatten(0, (-1, blur)).mean(dim=1)
-    return groups.repeat_interleave(blur, dim=0)[:frames]
 
 
 def _encode_controls(item: dict[str, Any], num_frames: int, frame_rate: float) -> dict[str, torch.Tensor]:
@@ -387,7 +369,8 @@ class FeatureDataset(Dataset):
 
         latents = (file.get_slice("latents")[frames].float() - self.mean) / self.std
         if has_drums[position]:
-            drums = blur_frames(self.codebook[file.get_slice("drum_codes")[frames].long()], self.drums_blur)
+            drums = self.codebook[file.get_slice("drum_codes")[frames].long()]
+            drums = blur_frames(drums[None], self.drums_blur)[0]
         else:
             drums = torch.zeros_like(latents)
         bins = file.get_slice("melody")[frames].long()

@@ -19,6 +19,7 @@ import ctypes
 import hashlib
 import importlib.metadata
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -36,7 +37,7 @@ _FREE_FONTS = (
 )
 
 
-class Renderer:
+class Renderer(ABC):
     r"""
     Plays stems, each on an instrument of a General MIDI sound font, dry (no reverb, no chorus) and in mono.
 
@@ -46,6 +47,11 @@ class Renderer:
     """
 
     name: str
+
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """Of what plays: another one may give other bytes."""
 
     def __init__(self, soundfont: str | os.PathLike, sampling_rate: int):
         self.soundfont = Path(soundfont)
@@ -63,6 +69,7 @@ class Renderer:
             "soundfont_sha256": _sha256(self.soundfont),
         }
 
+    @abstractmethod
     def render(
         self, stems: dict[str, tuple[int, bool, Sequence[tuple[float, float, int, int]]]], duration: float
     ) -> dict[str, np.ndarray]:
@@ -74,7 +81,6 @@ class Renderer:
         Returns:
             `dict[str, np.ndarray]`: name → float32 samples (samples,).
         """
-        raise NotImplementedError
 
     def _events(self, channels: Sequence[Sequence[tuple[float, float, int, int]]], num_blocks: int):
         """(block, [(channel, key, velocity; 0 ends the note)]) in the order of time, ends before starts."""
