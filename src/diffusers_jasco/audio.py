@@ -221,7 +221,7 @@ def export_audio(
             f" at {rate} Hz: write it as .wav."
         )
     if loudness is not None:
-        audio = _limit_peaks(_normalize_loudness(audio, rate, loudness), rate)
+        audio = limit_peaks(_normalize_loudness(audio, rate, loudness), rate)
     peak = float(audio.abs().max())
     if peak > 1:
         logger.warning(f"{path}: samples reach {peak:.2f}; what exceeds ±1 is clipped. Set `loudness` to avoid it.")
@@ -251,13 +251,23 @@ def _normalize_loudness(audio: torch.Tensor, rate: int, loudness: float) -> torc
     return audio * 10 ** ((loudness - measured) / 20)
 
 
-def _limit_peaks(audio: torch.Tensor, rate: int) -> torch.Tensor:
-    """Turns the level down around samples above the ceiling, smoothly, and leaves the rest as it is."""
-    gain = (PEAK_CEILING / audio.abs().amax(dim=0).clamp(min=PEAK_CEILING))[None]
+def limit_peaks(waveform: torch.Tensor, sampling_rate: int) -> torch.Tensor:
+    r"""
+    Turns the level down around samples above −1 dBFS, smoothly within 5 ms and for all channels alike, and leaves the rest
+    as it is.
+
+    Args:
+        waveform (`torch.Tensor` of shape `(channels, samples)` or `(batch, channels, samples)`): audio.
+        sampling_rate (`int`): its rate in Hz.
+
+    Returns:
+        `torch.Tensor` of the same shape, in ±0.89.
+    """
+    gain = PEAK_CEILING / waveform.abs().amax(dim=-2, keepdim=True).clamp(min=PEAK_CEILING)
     if gain.min() == 1:
-        return audio
-    reach = max(1, round(LIMITER_SECONDS * rate))
+        return waveform
+    reach = max(1, round(LIMITER_SECONDS * sampling_rate))
     # The mean of minima over windows that all contain a sample is never above what this sample needs.
     lowest = -F.max_pool1d(-gain, 2 * reach + 1, stride=1, padding=reach)
     smooth = F.avg_pool1d(F.pad(lowest, (reach, reach), mode="replicate"), 2 * reach + 1, stride=1)
-    return (audio * smooth).clamp(-PEAK_CEILING, PEAK_CEILING)
+    return (waveform * smooth).clamp(-PEAK_CEILING, PEAK_CEILING)

@@ -84,6 +84,15 @@ def test_silence_stays_silent_and_decoding_is_a_function(codec):
     assert torch.equal(codec(music), codec(music))
 
 
+@torch.no_grad()
+def test_it_never_exceeds_full_scale(codec):
+    latents = codec.encoder(make_music(2))
+    decoded = codec.decoder(2 * latents)
+    assert 0.8 < decoded.abs().max() < 0.9
+    # What is louder elsewhere changes nothing, in another clip of the batch least of all.
+    assert torch.equal(codec.decoder(torch.cat([2 * latents[:1], latents[1:]]))[1], codec.decoder(latents)[1])
+
+
 def test_latents_are_centred_decorrelated_and_ordered(codec):
     with torch.no_grad():
         latents = codec.encoder(make_music(clips=40)).transpose(1, 2).flatten(0, 1).double()

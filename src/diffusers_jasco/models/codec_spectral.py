@@ -22,6 +22,8 @@ import torch.nn.functional as F
 from diffusers import ModelMixin
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 
+from ..audio import limit_peaks
+
 
 # Magnitudes below this share of full scale are taken as silence.
 _FLOOR = 1e-3
@@ -183,7 +185,8 @@ class SpectralDecoder(nn.Module):
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         oscillators, noise = self.predict(latents)
         waveform = self._play_oscillators(oscillators) + self._play_noise(noise)
-        return waveform[:, None].to(latents.dtype)
+        # Guidance exaggerates loudness, too.
+        return limit_peaks(waveform[:, None], self.sampling_rate).to(latents.dtype)
 
     def predict(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Loudness, 0 and above, of oscillators and noise bands: (batch, 4 · frames, …)."""
