@@ -12,6 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import os
+from typing import Any
+
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockRegistry
@@ -323,6 +326,39 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
     def null_chord(self) -> int:
         """The chord id that stands for "no chord condition"."""
         return len(self.config.chord_labels)
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any):
+        r"""
+        As [`ModelMixin.save_pretrained`].
+
+        Raises:
+            `ValueError`: with a LoRA loaded. Its layers rename the weights that they wrap, and the file would load as
+            random weights.
+        """
+        if self._has_lora_layers:
+            raise ValueError(
+                "The transformer can't be saved with LoRA layers: call `pipe.unload_lora_weights()` first, and"
+                " `pipe.fuse_lora()` before that to keep what they do. `save_lora_adapter` saves the LoRA."
+            )
+        super().save_pretrained(save_directory, **kwargs)
+
+    def fuse_qkv_projections(self):
+        r"""
+        As [`AttentionMixin.fuse_qkv_projections`].
+
+        Raises:
+            `ValueError`: with a LoRA loaded, which would be lost without a word.
+        """
+        if self._has_lora_layers:
+            raise ValueError(
+                "Projections can't be fused with LoRA layers: call `pipe.fuse_lora()` to keep what they do, and"
+                " `pipe.unload_lora_weights()`, before `fuse_qkv_projections`."
+            )
+        super().fuse_qkv_projections()
+
+    @property
+    def _has_lora_layers(self) -> bool:
+        return any(".base_layer." in name for name, _ in self.named_parameters())
 
     def linear_factor(self, timestep: torch.Tensor) -> torch.Tensor:
         """
