@@ -13,7 +13,6 @@
 # limitations under the License.
 
 import dataclasses
-import glob
 import itertools
 import json
 import os
@@ -26,8 +25,8 @@ from diffusers.loaders import CogVideoXLoraLoaderMixin
 from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY, LORA_WEIGHT_NAME, LORA_WEIGHT_NAME_SAFE
 from diffusers.utils import is_peft_available, logging
 from diffusers.utils.peft_utils import require_peft_backend
-from huggingface_hub import constants, list_repo_files, snapshot_download
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub import constants, hf_hub_download, list_repo_files
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
@@ -360,32 +359,54 @@ def _find_file(
     subfolder = subfolder or ""
     if os.path.isdir(source):
         folder = Path(source, subfolder)
-    elif str(source).endswith((".safetensors", ".bin")):
-        raise FileNotFoundError(f"There is no file {source}.")
-    else:
-        local_files_only = local_files_only or constants.HF_HUB_OFFLINE
-        patterns = None
-        try:
-            if not local_files_only:
-                if weight_name is None:
-                    files = [
-                        Path(name) for name in list_repo_files(source, revision=hub["revision"], token=hub["token"])
-                    ]
-                    names = [path.name for path in files if path.parent == Path(subfolder)]
-                    weight_name = _choose_file(names, suffixes, f"{source}/{subfolder}")
-                patterns = [glob.escape(Path(subfolder, name).as_posix()) for name in (weight_name, PEFT_CONFIG_NAME)]
-            folder = Path(
-                snapshot_download(source, allow_patterns=patterns, local_files_only=local_files_only, **hub), subfolder
-            )
-        except HFValidationError as error:
-            raise FileNotFoundError(f"{source} is neither a file or folder nor a Hub repository: {error}") from error
-
-    if weight_name is None:
         names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-        weight_name = _choose_file(names, suffixes, folder)
-    if not (folder / weight_name).is_file():
-        raise FileNotFoundError(f"There is no file {weight_name} in {folder}.")
-    return folder / weight_name
+        path = folder / (weight_name or _choose_file(names, suffixes, folder))
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no file {path}.")
+        return path
+    if str(source).endswith((".safetensors", ".bin")):
+        raise FileNotFoundError(f"There is no file {source}.")
+    try:
+        return _download_file(str(source), weight_name, subfolder, suffixes, local_files_only, hub)
+    except HFValidationError as error:
+        raise FileNotFoundError(f"{source} is neither a file or folder nor a Hub repository: {error}") from error
+
+
+def _download_file(
+    repo_id: str,
+    weight_name: str | None,
+    subfolder: str,
+    suffixes: tuple[str, ...],
+    local_files_only: bool,
+    hub: dict[str, Any],
+) -> Path:
+    is_offline = local_files_only or constants.HF_HUB_OFFLINE
+    candidates = [weight_name]
+    if weight_name is None and is_offline:
+        # What the repository holds can't be asked.
+        candidates = [name for name in WEIGHT_NAMES if name.endswith(suffixes)]
+    elif weight_name is None:
+        files = [Path(name) for name in list_repo_files(repo_id, revision=hub["revision"], token=hub["token"])]
+        names = [path.name for path in files if path.parent == Path(subfolder)]
+        candidates = [_choose_file(names, suffixes, Path(repo_id, subfolder))]
+
+    hub = {"repo_id": repo_id, "subfolder": subfolder, "local_files_only": local_files_only} | hub
+    for name in candidates:
+        try:
+            path = Path(hf_hub_download(filename=name, **hub))
+        except EntryNotFoundError as error:
+            reason = error
+            continue
+        try:
+            hf_hub_download(filename=PEFT_CONFIG_NAME, **hub)
+        except EntryNotFoundError as error:
+            if isinstance(error, LocalEntryNotFoundError) and not is_offline:
+                raise
+        return path
+    where = "the cache for" if is_offline else "the repository"
+    raise FileNotFoundError(
+        f"There is no file {' or '.join(candidates)} in {where} {Path(repo_id, subfolder)}: {reason}"
+    ) from reason
 
 
 def _choose_file(names: list[str], suffixes: tuple[str, ...], folder: str | os.PathLike) -> str:
