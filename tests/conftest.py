@@ -91,3 +91,13 @@ def warnings(caplog):
     with caplog.at_level("WARNING"):
         yield caplog
     logging.disable_propagation()
+
+
+@pytest.fixture(scope="session")
+def hub():
+    """A Hub on localhost; its clients run in processes of their own, as this one is offline (see test_hub.py)."""
+    from .hub_server import Hub
+
+    server = Hub()
+    yield server
+    server.stop()

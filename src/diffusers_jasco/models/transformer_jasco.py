@@ -31,6 +31,7 @@ from torch import nn
 
 from ..controls.chord_labels import default_chord_labels
 from ..controls.melody import MELODY_BINS
+from ..hub import JascoModelHubMixin
 
 
 class JascoAttnProcessor:
@@ -167,7 +168,7 @@ class JascoTransformerBlock(nn.Module):
 TransformerBlockRegistry.register(JascoTransformerBlock, TransformerBlockMetadata(return_hidden_states_index=0))
 
 
-class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMixin):
+class JascoTransformerModel(JascoModelHubMixin, ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMixin):
     r"""
     The flow-matching transformer of JASCO ([arXiv 2406.10970](https://arxiv.org/abs/2406.10970), §3): predicts the
     velocity of normalised audio latents from text (cross-attention) and from chords, drums and melody, which are
