@@ -177,6 +177,16 @@ def test_saves_and_loads(pipe, tmp_path):
         assert torch.equal(latents(loaded, PROMPTS[0], chords=CHORDS), before)
 
 
+def test_half_precision_variant_in_shards(pipe, tmp_path):
+    pipe.to(torch.float16).save_pretrained(tmp_path, variant="fp16", max_shard_size="200KB")
+    names = [path.name for path in (tmp_path / "transformer").glob("*.safetensors")]
+    assert len(names) > 1 and all(".fp16" in name for name in names)
+    loaded = JascoPipeline.from_pretrained(tmp_path, variant="fp16", dtype=torch.float16)
+    for name, weight in pipe.transformer.state_dict().items():
+        assert torch.equal(loaded.transformer.state_dict()[name], weight)
+    assert loaded.transformer.dtype == loaded.codec.dtype == torch.float16
+
+
 def test_components_are_recorded_under_the_package(pipe, tmp_path):
     # What makes a repository loadable by its Hub id.
     pipe.save_config(tmp_path)

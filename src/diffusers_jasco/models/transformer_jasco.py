@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-import os
+import functools
 from typing import Any
 
 import torch
@@ -328,20 +328,16 @@ class JascoTransformerModel(JascoModelHubMixin, ModelMixin, ConfigMixin, Attenti
         """The chord id that stands for "no chord condition"."""
         return len(self.config.chord_labels)
 
-    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any):
-        r"""
-        As [`ModelMixin.save_pretrained`].
-
-        Raises:
-            `ValueError`: with a LoRA loaded. Its layers rename the weights that they wrap, and the file would load as
-            random weights.
-        """
+    # Pipelines look for the arguments' names, such as `variant`.
+    @functools.wraps(JascoModelHubMixin.save_pretrained)
+    def save_pretrained(self, *args: Any, **kwargs: Any):
+        # LoRA layers rename the weights that they wrap: the file would load as random weights.
         if self._has_lora_layers:
             raise ValueError(
                 "The transformer can't be saved with LoRA layers: call `pipe.unload_lora_weights()` first, and"
                 " `pipe.fuse_lora()` before that to keep what they do. `save_lora_adapter` saves the LoRA."
             )
-        super().save_pretrained(save_directory, **kwargs)
+        super().save_pretrained(*args, **kwargs)
 
     def fuse_qkv_projections(self):
         r"""
