@@ -43,6 +43,7 @@ EXTRAS["dev"] = [
     "mir_eval",
     "matplotlib",
     "datasets",
+    "omegaconf",
 ]
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
 

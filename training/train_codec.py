@@ -37,8 +37,8 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from tqdm import tqdm
 
+from diffusers_jasco.files import partial_path, publish_files
 from diffusers_jasco.models.codec_spectral import SpectralCodecModel
-from diffusers_jasco.training.checkpoints import partial_path, publish_files
 from diffusers_jasco.training.codec_objective import fit_codebook, spectral_loss
 from diffusers_jasco.training.modules import load_codec
 

@@ -56,14 +56,12 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5Config, T5Enc
 from diffusers_jasco import FlowMatchEulerScheduler, JascoPipeline, JascoTransformerModel
 from diffusers_jasco.controls.chord_labels import default_chord_labels
 from diffusers_jasco.data.features import FeatureDataset, codec_hash, collate_features, derive_seed, first_codebook
+from diffusers_jasco.files import finish_folder, partial_path, publish_files
 from diffusers_jasco.training.checkpoints import (
     checkpoint_path,
     find_checkpoint,
-    finish_folder,
     list_checkpoints,
-    partial_path,
     prune_checkpoints,
-    publish_files,
 )
 from diffusers_jasco.training.conditions import ConditionDropout
 from diffusers_jasco.training.control_init import init_controls_from_notes

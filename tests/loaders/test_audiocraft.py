@@ -20,12 +20,20 @@ import torch
 import yaml
 
 from diffusers_jasco import FlowMatchDopri5Scheduler, JascoPipeline, JascoTransformerModel
-from diffusers_jasco.loaders.audiocraft import is_audiocraft_checkpoint, load_audiocraft_transformer
+from diffusers_jasco.loaders.audiocraft import (
+    find_audiocraft_checkpoint,
+    load_audiocraft_transformer,
+    read_audiocraft_checkpoint,
+)
 
 from ..conftest import FIXTURES, load_pipeline
 
 
 CHECKPOINT = FIXTURES / "chords-drums"
+
+
+def load_transformer(path):
+    return load_audiocraft_transformer(read_audiocraft_checkpoint(path))
 
 
 @pytest.fixture
@@ -45,14 +53,13 @@ def edit(tmp_path):
 
 
 def test_the_layout_is_recognised(tmp_path):
-    assert is_audiocraft_checkpoint(CHECKPOINT) and is_audiocraft_checkpoint(str(CHECKPOINT))
-    assert not is_audiocraft_checkpoint(tmp_path) and not is_audiocraft_checkpoint("organisation/model")
+    assert find_audiocraft_checkpoint(CHECKPOINT) == find_audiocraft_checkpoint(str(CHECKPOINT)) == CHECKPOINT
+    assert find_audiocraft_checkpoint(tmp_path) is None
 
 
 def test_the_originals_solver_and_scales_are_the_defaults():
-    components = {
-        name: value for name, value in load_pipeline("chords-drums").components.items() if name != "scheduler"
-    }
+    given = ("tokenizer", "text_encoder", "codec")
+    components = {name: load_pipeline("chords-drums").components[name] for name in given}
     pipe = JascoPipeline.from_pretrained(CHECKPOINT, **components)
     assert isinstance(pipe.scheduler, FlowMatchDopri5Scheduler)
     assert (pipe.scheduler.config.rtol, pipe.scheduler.config.atol) == (1e-5, 1e-5)
@@ -65,7 +72,7 @@ def test_the_weights_win_over_the_configuration(edit):
     def change(weights, config):
         config["transformer_lm"]["skip_connections"] = False
 
-    model, _ = load_audiocraft_transformer(edit(change))
+    model = load_transformer(edit(change))
     assert model.config.skip_connections and model.transformer_blocks[2].skip_proj is not None
 
 
@@ -84,7 +91,7 @@ def test_biases_and_post_norm_are_read_from_the_weights(edit):
             for name in ("self_attn", "cross_attention"):
                 weights[f"transformer.layers.{layer}.{name}.in_proj_bias"] = torch.arange(144.0)
 
-    model, _ = load_audiocraft_transformer(edit(change))
+    model = load_transformer(edit(change))
     config = model.config
     assert (config.pre_norm, config.attention_bias, config.ff_bias, config.out_bias) == (False, True, True, True)
     assert torch.equal(model.transformer_blocks[1].attn2.to_k.bias, torch.arange(48.0, 96.0))
@@ -123,7 +130,7 @@ BROKEN = [
 @pytest.mark.parametrize("change, message", BROKEN)
 def test_what_is_no_jasco_says_why(edit, change, message):
     with pytest.raises(ValueError, match=message):
-        load_audiocraft_transformer(edit(change))
+        load_transformer(edit(change))
 
 
 def test_broken_files_say_so(tmp_path):
@@ -131,13 +138,19 @@ def test_broken_files_say_so(tmp_path):
     for broken in (b"", b"text", content[: len(content) // 2]):
         (tmp_path / "state_dict.bin").write_bytes(broken)
         with pytest.raises(ValueError, match="can't be read"):
-            load_audiocraft_transformer(tmp_path)
+            load_transformer(tmp_path)
     torch.save([1], tmp_path / "state_dict.bin")
     with pytest.raises(ValueError, match="holds a list"):
-        load_audiocraft_transformer(tmp_path)
+        load_transformer(tmp_path)
     torch.save({"model": {}}, tmp_path / "state_dict.bin")
+    with pytest.raises(ValueError, match="lacks 'xp.cfg'"):
+        load_transformer(tmp_path)
+    torch.save({"xp.cfg": "solver: jasco", "model": {}}, tmp_path / "state_dict.bin")
     with pytest.raises(ValueError, match="lacks.*best_state"):
-        load_audiocraft_transformer(tmp_path)
+        load_transformer(tmp_path)
+    torch.save({"xp.cfg": "solver: [", "best_state": {}}, tmp_path / "state_dict.bin")
+    with pytest.raises(ValueError, match="'xp.cfg' is no YAML"):
+        load_transformer(tmp_path)
 
 
 def test_a_malicious_checkpoint_is_not_executed(tmp_path):
@@ -162,7 +175,7 @@ def test_text_only_checkpoints(edit):
             del weights[key]
         weights["emb.weight"] = weights["emb.weight"][:, :16].clone()
 
-    model, _ = load_audiocraft_transformer(edit(change))
+    model = load_transformer(edit(change))
     assert model.controls == () and isinstance(model, JascoTransformerModel)
     noise = torch.zeros(1, 50, 16)
     assert model(noise, torch.zeros(1), torch.ones(1, 3, 48)).sample.shape == noise.shape

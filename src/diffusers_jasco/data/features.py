@@ -32,7 +32,6 @@ codebook), and shards `features-00000.safetensors`, ..., each of which holds som
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +47,7 @@ from ..controls.chord_labels import default_chord_labels, normalize_chord
 from ..controls.chords import chords_to_frames, read_chords
 from ..controls.drums import blur_frames
 from ..controls.melody import MELODY_BINS, melody_from_notes
+from ..files import atomic_folder
 
 
 FORMAT = 1
@@ -191,10 +191,7 @@ def write_features(
     hop_length = codec.config.hop_length
     frame_rate = sampling_rate / hop_length
 
-    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with atomic_folder(folder) as partial:
         shard: list[dict[str, Any]] = []
         num_clips, num_frames, shards = 0, 0, []
         total = squares = 0.0
@@ -251,11 +248,6 @@ def write_features(
         }
         save_file({"codebook": first_codebook(codec)}, partial / "codebook.safetensors")
         (partial / "features.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return info
 
 

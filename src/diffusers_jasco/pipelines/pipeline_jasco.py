@@ -29,7 +29,7 @@ from transformers import EncodecModel, PreTrainedTokenizerBase, T5EncoderModel
 from ..controls.chords import chords_to_frames, is_chord_progression, read_chords
 from ..controls.drums import encode_drums, is_drums, prepare_drums
 from ..controls.melody import is_melody, read_melody
-from ..loaders.audiocraft import is_audiocraft_checkpoint, load_audiocraft_components
+from ..loaders.audiocraft import HUB_ARGUMENTS, find_audiocraft_checkpoint, load_audiocraft_pipeline
 from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
 from ..models.transformer_jasco import JascoTransformerModel
@@ -85,6 +85,9 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
             Weight of the branch with all conditions where a call does not say.
         default_text_guidance_scale (`float`, defaults to `0.0`):
             Weight of the branch with the text only where a call does not say.
+        audiocraft (`dict`, *optional*):
+            What a checkpoint that came from AudioCraft needs to go back as it was: its configuration and what else is in its
+            files beside weights. See [`~loaders.audiocraft.save_audiocraft_checkpoint`].
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->codec"
@@ -102,6 +105,7 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
         default_num_inference_steps: int = 100,
         default_guidance_scale: float = 5.0,
         default_text_guidance_scale: float = 0.0,
+        audiocraft: dict[str, Any] | None = None,
     ):
         super().__init__()
         self.register_modules(
@@ -115,34 +119,44 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
             default_num_inference_steps=default_num_inference_steps,
             default_guidance_scale=default_guidance_scale,
             default_text_guidance_scale=default_text_guidance_scale,
+            audiocraft=audiocraft,
         )
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> "JascoPipeline":
         r"""
-        Loads a pipeline from a folder or a Hub repository, as [`DiffusionPipeline.from_pretrained`] does, or from a
-        local folder in the original's own layout (`state_dict.bin` and `compression_state_dict.bin`).
+        Loads a pipeline from a folder or a Hub repository: one that `save_pretrained` wrote, as
+        [`DiffusionPipeline.from_pretrained`] does, or one in the original's own layout (`state_dict.bin` and
+        `compression_state_dict.bin`), which is converted on the fly.
 
         Args:
             pretrained_model_name_or_path (`str` or `os.PathLike`):
                 Folder or Hub id.
             kwargs:
                 Arguments of [`DiffusionPipeline.from_pretrained`]. For the original's layout: components (`codec`,
-                `text_encoder`, `tokenizer`, `scheduler`) in the place of those that its configuration names, and `dtype`.
+                `text_encoder`, `tokenizer`, `scheduler`) in the place of those that it holds or names, `dtype` (default:
+                float32), `cache_dir`, `revision`, `token`, `local_files_only` and `force_download`.
 
         Raises:
+            `FileNotFoundError`: if there is no such folder or repository.
+            `PermissionError`: for a gated repository without access.
             `ValueError`: for a file in the original's layout that is not a JASCO checkpoint.
         """
-        if not is_audiocraft_checkpoint(pretrained_model_name_or_path):
+        hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
+        checkpoint = find_audiocraft_checkpoint(pretrained_model_name_or_path, **hub)
+        if checkpoint is None:
             return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 
         components = {name: kwargs.pop(name) for name in cls._get_signature_keys(cls)[0] if name in kwargs}
-        dtype = kwargs.pop("dtype", kwargs.pop("torch_dtype", None))
-        if kwargs:
-            raise ValueError(f"{sorted(kwargs)} can't be used with a checkpoint in the original's layout.")
-        components, defaults = load_audiocraft_components(pretrained_model_name_or_path, **components)
-        pipeline = cls(**components, **defaults)
-        return pipeline if dtype is None else pipeline.to(dtype)
+        dtype = kwargs.pop("dtype", kwargs.pop("torch_dtype", None)) or torch.float32
+        if unknown := sorted(set(kwargs) - set(hub)):
+            raise ValueError(f"{unknown} can't be used with a checkpoint in the original's layout.")
+        loaded, arguments = load_audiocraft_pipeline(checkpoint, hub=hub, **components)
+        dtypes = dtype if isinstance(dtype, dict) else {"default": dtype}
+        for name in loaded.keys() - components.keys():
+            if isinstance(loaded[name], torch.nn.Module):
+                loaded[name].to(dtypes.get(name, dtypes.get("default", torch.float32)))
+        return cls(**loaded, **arguments)
 
     @property
     def sampling_rate(self) -> int:

@@ -18,8 +18,6 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -65,46 +63,6 @@ def find_checkpoint(folder: str | os.PathLike, which: str) -> Path | None:
         found = ", ".join(checkpoint.name for checkpoint in list_checkpoints(folder)) or "none"
         raise FileNotFoundError(f"There is no checkpoint {path}. In {folder} there are: {found}.")
     return path
-
-
-def partial_path(path: str | os.PathLike) -> Path:
-    """Where a folder is written before it gets its name: beside it, so that renaming is one step."""
-    path = Path(path)
-    return path.with_name(f".{path.name}.partial")
-
-
-@contextmanager
-def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
-    r"""
-    A folder to write into, which gets the name `path` when all went well, and is deleted otherwise. A folder of that name
-    is replaced.
-    """
-    path, partial = Path(path), partial_path(path)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        finish_folder(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def finish_folder(path: str | os.PathLike):
-    """Gives the written `partial_path(path)` its name `path`."""
-    path = Path(path)
-    if path.exists():
-        shutil.rmtree(path)
-    os.replace(partial_path(path), path)
-
-
-def publish_files(source: str | os.PathLike, target: str | os.PathLike):
-    """Moves all files of a folder into another one on the same disk, one by one: each is the old or the new one."""
-    source, target = Path(source), Path(target)
-    for path in sorted(source.rglob("*")):
-        if path.is_file():
-            (target / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, target / path.relative_to(source))
-    shutil.rmtree(source)
 
 
 def prune_checkpoints(folder: str | os.PathLike, keep: int):

@@ -1,0 +1,71 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+r"""
+Converts a Diffusers pipeline to what AudioCraft reads:
+
+    python scripts/convert_diffusers_to_jasco.py --checkpoint jasco --output jasco-audiocraft
+
+    from audiocraft.models import JASCO
+    JASCO.get_pretrained("jasco-audiocraft", chords_mapping_path="jasco-audiocraft/chord_to_index_mapping.pkl")
+
+A checkpoint that came from AudioCraft goes back bit for bit. AudioCraft loads the text encoder and the codec of one's own model
+by name: `--text_encoder t5-base --codec facebook/encodec_32khz`. What was written is read again and compared before it gets its
+name.
+"""
+
+import argparse
+from pathlib import Path
+
+from diffusers_jasco import JascoPipeline
+from diffusers_jasco.files import atomic_folder
+from diffusers_jasco.loaders.audiocraft import (
+    load_audiocraft_transformer,
+    read_audiocraft_checkpoint,
+    save_audiocraft_checkpoint,
+)
+from diffusers_jasco.loaders.conversion import check_output, check_same_weights, describe_pipeline, stored_dtypes
+
+
+def parse_args(args: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", required=True, help="folder or Hub id of a pipeline")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--text_encoder", help="name by which AudioCraft loads the text encoder, such as t5-base")
+    parser.add_argument("--codec", help="Hub id by which AudioCraft loads the codec, such as facebook/encodec_32khz")
+    parser.add_argument("--variant", help="of the files to read, such as fp16")
+    parser.add_argument("--revision", help="of the Hub repository")
+    parser.add_argument("--force", action="store_true", help="replace the checkpoint in the output folder")
+    return parser.parse_args(args)
+
+
+def main(args: list[str] | None = None):
+    args = parse_args(args)
+    check_output(args.output, args.force)
+    folder = args.checkpoint
+    if not Path(folder).is_dir():
+        folder = JascoPipeline.download(folder, variant=args.variant, revision=args.revision)
+    pipe = JascoPipeline.from_pretrained(folder, variant=args.variant, dtype=stored_dtypes(folder, args.variant))
+
+    with atomic_folder(args.output) as partial:
+        save_audiocraft_checkpoint(pipe, partial, args.text_encoder, args.codec)
+        written = load_audiocraft_transformer(
+            read_audiocraft_checkpoint(partial), pipe.transformer.config.chord_labels
+        )
+        check_same_weights(pipe.transformer.state_dict(), written.state_dict(), "transformer")
+    print(f"{args.output} (read again, and equal):\n{describe_pipeline(pipe)}")
+
+
+if __name__ == "__main__":
+    main()

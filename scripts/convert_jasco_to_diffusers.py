@@ -1,0 +1,95 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+r"""
+Converts a checkpoint of the original (AudioCraft) to a Diffusers pipeline:
+
+    python scripts/convert_jasco_to_diffusers.py --checkpoint facebook/jasco-chords-drums-400M --output jasco
+
+The checkpoint is a folder or a Hub repository with `state_dict.bin` and `compression_state_dict.bin`, or a `checkpoint.th` of a
+training run. Nothing in it is executed. What was written is read again and compared before it gets its name.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
+
+from diffusers_jasco import JascoPipeline
+from diffusers_jasco.files import atomic_folder
+from diffusers_jasco.loaders.audiocraft import find_audiocraft_checkpoint, load_audiocraft_pipeline
+from diffusers_jasco.loaders.conversion import check_output, check_same_weights, describe_pipeline
+
+
+def parse_args(args: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", required=True, help="folder, checkpoint.th or Hub id")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    parser.add_argument(
+        "--text_encoder", help="folder or Hub id of the T5 (default: the one that the checkpoint names)"
+    )
+    parser.add_argument("--codec", help="folder or Hub id of an EncodecModel (default: in or named by the checkpoint)")
+    parser.add_argument("--chord_mapping", type=Path, help="the original's chord_to_index_mapping.pkl")
+    parser.add_argument("--weights", choices=("best", "ema", "last"), default="best", help="of a training run")
+    parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), help="default: as in the checkpoint")
+    parser.add_argument("--variant", help="such as fp16: becomes part of the files' names")
+    parser.add_argument("--max_shard_size", default="10GB", help="larger files are split")
+    parser.add_argument("--revision", help="of the Hub repository")
+    parser.add_argument("--token", help="for a gated or private repository (default: that of `hf auth login`)")
+    parser.add_argument("--force", action="store_true", help="replace the checkpoint in the output folder")
+    return parser.parse_args(args)
+
+
+def main(args: list[str] | None = None):
+    args = parse_args(args)
+    check_output(args.output, args.force)
+
+    # 1. Read
+    hub = {name: getattr(args, name) for name in ("revision", "token") if getattr(args, name) is not None}
+    source = Path(args.checkpoint)
+    if not source.is_file():
+        source = source if source.is_dir() else find_audiocraft_checkpoint(args.checkpoint, **hub)
+        if source is None:
+            raise ValueError(f"{args.checkpoint} is a Diffusers pipeline already.")
+    components = {}
+    if args.text_encoder is not None:
+        components["tokenizer"] = AutoTokenizer.from_pretrained(args.text_encoder)
+        components["text_encoder"] = T5EncoderModel.from_pretrained(args.text_encoder)
+    if args.codec is not None:
+        components["codec"] = EncodecModel.from_pretrained(args.codec)
+    loaded, arguments = load_audiocraft_pipeline(source, args.weights, args.chord_mapping, hub, **components)
+    pipe = JascoPipeline(**loaded, **arguments)
+
+    # 2. Convert
+    if args.dtype is not None:
+        pipe.to(getattr(torch, args.dtype))
+    for model in (pipe.text_encoder, pipe.codec):
+        # Where it lay on this machine is nobody's business.
+        if os.path.exists(getattr(model.config, "_name_or_path", "")):
+            model.config._name_or_path = ""
+
+    # 3. Write and check
+    with atomic_folder(args.output) as partial:
+        pipe.save_pretrained(partial, variant=args.variant, max_shard_size=args.max_shard_size)
+        dtypes = {name: pipe.components[name].dtype for name in ("transformer", "text_encoder", "codec")}
+        written = JascoPipeline.from_pretrained(partial, variant=args.variant, dtype=dtypes)
+        for name in dtypes:
+            check_same_weights(pipe.components[name].state_dict(), written.components[name].state_dict(), name)
+    print(f"{args.output} (read again, and equal):\n{describe_pipeline(pipe)}")
+
+
+if __name__ == "__main__":
+    main()

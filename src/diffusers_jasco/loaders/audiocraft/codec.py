@@ -1,0 +1,114 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The codec inside a checkpoint of the original: EnCodec's weights, without a configuration."""
+
+import math
+import re
+from typing import Literal
+
+import torch
+from transformers import EncodecConfig, EncodecModel
+
+
+# The two names of a weight's magnitude and direction under weight norm: old and new versions of torch.
+_SPELLINGS = {
+    "weight_g": ("weight_g", "weight_v"),
+    "parametrizations": ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+}
+WeightNorm = Literal["weight_g", "parametrizations"]
+
+
+def weight_norm_spelling(weights: dict[str, torch.Tensor]) -> WeightNorm:
+    """How these weights spell weight norm."""
+    return "weight_g" if any(key.endswith(".weight_g") for key in weights) else "parametrizations"
+
+
+def spell_weight_norm(weights: dict[str, torch.Tensor], spelling: WeightNorm) -> dict[str, torch.Tensor]:
+    """The weights with weight norm spelt so."""
+    other = next(names for name, names in _SPELLINGS.items() if name != spelling)
+    names = {f".{old}": f".{new}" for old, new in zip(other, _SPELLINGS[spelling])}
+    respelt = {}
+    for key, weight in weights.items():
+        ending = next((ending for ending in names if key.endswith(ending)), None)
+        respelt[key if ending is None else key.removesuffix(ending) + names[ending]] = weight
+    return respelt
+
+
+def build_codec(weights: dict[str, torch.Tensor], sampling_rate: int) -> EncodecModel:
+    r"""
+    EnCodec from its weights. Its sizes are read off them; what can't be seen in weights (no causal convolutions, no
+    normalisation, no chunks) is as in `facebook/encodec_32khz`, which all released JASCO models use.
+
+    Args:
+        weights (`dict[str, torch.Tensor]`): as transformers names them, in either spelling of weight norm.
+        sampling_rate (`int`): Hz.
+
+    Returns:
+        [`~transformers.EncodecModel`]: the codec, in the type of its weights.
+
+    Raises:
+        `ValueError`: if they are not the weights of an EnCodec.
+    """
+    weights = spell_weight_norm(weights, "parametrizations")
+    try:
+        config = _read_config(weights, sampling_rate)
+        codec = EncodecModel(config).to(weights["quantizer.layers.0.codebook.embed"].dtype)
+        codec.load_state_dict(weights)
+    except (KeyError, IndexError, ValueError, RuntimeError, StopIteration) as error:
+        raise ValueError(f"The codec in the checkpoint is no EnCodec of transformers: {error}") from error
+    return codec.eval()
+
+
+def _read_config(weights: dict[str, torch.Tensor], sampling_rate: int) -> EncodecConfig:
+    def layers(part: str) -> dict[int, torch.Size]:
+        """Shapes of the plain convolutions of the encoder or decoder, by layer."""
+        pattern = re.compile(rf"{part}\.layers\.(\d+)\.conv\.(?:parametrizations\.weight\.original1|weight)")
+        found = {int(match[1]): weights[match[0]].shape for match in map(pattern.fullmatch, weights) if match}
+        return dict(sorted(found.items()))
+
+    def count(pattern: str) -> int:
+        return sum(re.fullmatch(pattern, key) is not None for key in weights)
+
+    encoder, decoder = list(layers("encoder").values()), list(layers("decoder").values())
+    first, last = encoder[0], encoder[-1]
+    # Strided convolutions are twice as wide as their stride.
+    ratios = [shape[2] // 2 for shape in decoder[1:-1]]
+    codebook = weights["quantizer.layers.0.codebook.embed"]
+    num_codebooks = count(r"quantizer\.layers\.\d+\.codebook\.embed")
+    frame_rate = math.ceil(sampling_rate / math.prod(ratios))
+    conv = "weight" if "encoder.layers.0.conv.weight" in weights else "parametrizations.weight.original1"
+    residual = weights[f"encoder.layers.1.block.1.conv.{conv}"].shape
+    return EncodecConfig(
+        sampling_rate=sampling_rate,
+        audio_channels=first[1],
+        num_filters=first[0],
+        kernel_size=first[2],
+        hidden_size=last[0],
+        last_kernel_size=last[2],
+        upsampling_ratios=ratios,
+        num_residual_layers=count(rf"encoder\.layers\.\d+\.block\.1\.conv\.{re.escape(conv)}") // len(ratios),
+        residual_kernel_size=residual[2],
+        compress=residual[1] // residual[0],
+        use_conv_shortcut=any(".shortcut." in key for key in weights),
+        num_lstm_layers=count(r"encoder\.layers\.\d+\.lstm\.weight_ih_l\d+"),
+        codebook_size=codebook.shape[0],
+        codebook_dim=codebook.shape[1],
+        target_bandwidths=[num_codebooks * math.ceil(math.log2(codebook.shape[0])) * frame_rate / 1000],
+        norm_type="weight_norm" if conv != "weight" else "time_group_norm",
+        normalize=False,
+        use_causal_conv=False,
+        chunk_length_s=None,
+        overlap=None,
+    )

@@ -1,0 +1,260 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""From our components to a checkpoint of the original."""
+
+import math
+import os
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import torch
+import yaml
+from diffusers.utils import logging
+from transformers import EncodecModel
+
+from ...files import atomic_folder
+from ...models.transformer_jasco import JascoTransformerModel
+from .codec import spell_weight_norm
+from .files import AUDIOCRAFT_VERSION, CHORDS_FILE, CODEC_FILE, MODEL_FILE, parse_config
+from .importing import read_transformer_config
+from .weights import EMBEDDED_CODEC, to_audiocraft
+
+
+if TYPE_CHECKING:
+    from ...pipelines.pipeline_jasco import JascoPipeline
+
+logger = logging.get_logger(__name__)
+
+# The text encoders that AudioCraft knows, with their widths: it loads them by these names.
+TEXT_ENCODERS = {
+    "t5-small": 512,
+    "t5-base": 768,
+    "t5-large": 1024,
+    "t5-3b": 1024,
+    "t5-11b": 1024,
+    "google/flan-t5-small": 512,
+    "google/flan-t5-base": 768,
+    "google/flan-t5-large": 1024,
+    "google/flan-t5-3b": 1024,
+    "google/flan-t5-11b": 1024,
+}
+
+
+def save_audiocraft_checkpoint(
+    pipeline: "JascoPipeline",
+    folder: str | os.PathLike,
+    text_encoder: str | None = None,
+    codec: str | None = None,
+):
+    r"""
+    Writes what AudioCraft's `JASCO.get_pretrained(folder, chords_mapping_path=folder/chord_to_index_mapping.pkl)` reads:
+    `state_dict.bin`, `compression_state_dict.bin` and the chord vocabulary. A checkpoint that came from AudioCraft goes back
+    bit for bit, with its own configuration.
+
+    Args:
+        pipeline ([`JascoPipeline`]):
+            The pipeline, whose weights are written in the types that they have.
+        folder (`str` or `os.PathLike`):
+            Folder to write. It appears when it is complete; a folder of that name is replaced.
+        text_encoder (`str`, *optional*):
+            Name by which AudioCraft loads the text encoder, such as `"t5-base"`. By default the name in the original
+            configuration, or the name that this text encoder was loaded by.
+        codec (`str`, *optional*):
+            Hub id by which AudioCraft loads the codec. By default the original one, or the name that this codec was loaded by.
+            A codec of one's own is published first.
+
+    Raises:
+        `ValueError`: for a model that AudioCraft can't represent (preconditioning, a time scale, statistics by channel,
+            another codec than EnCodec, a length that is not whole seconds), and if a name is not known.
+    """
+    _check(pipeline)
+    model, original = pipeline.transformer, pipeline.config.get("audiocraft")
+    original = original or {}
+
+    weights = to_audiocraft(model.state_dict(), model.config.num_layers)
+    if "drums" in model.controls:
+        codec_weights = spell_weight_norm(pipeline.codec.state_dict(), original.get("weight_norm", "parametrizations"))
+        weights |= {f"{EMBEDDED_CODEC}{name}": weight for name, weight in codec_weights.items()}
+    config_text = original.get("xp.cfg")
+    if config_text is not None and not _describes(config_text, model, weights):
+        logger.warning("The transformer is not the one that came from AudioCraft: its configuration is made anew.")
+        config_text = None
+    if config_text is None or text_encoder is not None:
+        config_text = yaml.safe_dump(
+            _make_config(pipeline, _text_encoder_name(pipeline, text_encoder)), sort_keys=False
+        )
+    compression = original.get("compression")
+    if compression is None or codec is not None:
+        compression = {"pretrained": _codec_name(pipeline, codec), "exported": True, "version": AUDIOCRAFT_VERSION}
+    extras = original.get("extras", {"version": AUDIOCRAFT_VERSION, "exported": True})
+
+    with atomic_folder(folder) as partial:
+        # Contiguous copies: views would be saved with all that they are views of.
+        best_state = {name: weight.detach().cpu().contiguous().clone() for name, weight in weights.items()}
+        torch.save({"best_state": best_state, "xp.cfg": config_text, **extras}, partial / MODEL_FILE)
+        torch.save(compression, partial / CODEC_FILE)
+        if "chords" in model.controls:
+            ids = {label: number for number, label in enumerate(model.config.chord_labels)}
+            (partial / CHORDS_FILE).write_bytes(pickle.dumps(ids))
+
+
+def _describes(config_text: str, model: JascoTransformerModel, weights: dict[str, torch.Tensor]) -> bool:
+    """Whether a configuration of AudioCraft is that of this model."""
+    labels = model.config.chord_labels if "chords" in model.controls else None
+    described = read_transformer_config(weights, parse_config(config_text), labels)
+    return all(model.config[name] == value for name, value in described.items() if name != "dropout")
+
+
+def _check(pipeline: "JascoPipeline"):
+    config = pipeline.transformer.config
+    reasons = []
+    if config.preconditioning is not None or config.time_scale != 1:
+        reasons.append("its transformer is preconditioned or scales the time")
+    if not all(isinstance(value, (int, float)) for value in (config.latents_mean, config.latents_std)):
+        reasons.append("its latents are normalised by channel")
+    if not isinstance(pipeline.codec, EncodecModel):
+        reasons.append(f"its codec is a {type(pipeline.codec).__name__}, and not an EncodecModel")
+    if pipeline.frame_rate != round(pipeline.frame_rate) or config.sample_size % round(pipeline.frame_rate):
+        seconds = config.sample_size / pipeline.frame_rate
+        reasons.append(f"it was trained on {seconds:g} s at {pipeline.frame_rate:g} frames a second: no whole numbers")
+    if reasons:
+        raise ValueError(f"AudioCraft can't represent this model: {'; '.join(reasons)}.")
+
+
+def _text_encoder_name(pipeline: "JascoPipeline", name: str | None) -> str:
+    name = name or getattr(pipeline.text_encoder.config, "_name_or_path", "")
+    width = pipeline.transformer.config.text_dim
+    if TEXT_ENCODERS.get(name) != width:
+        fitting = ", ".join(known for known, size in TEXT_ENCODERS.items() if size == width)
+        raise ValueError(
+            f"AudioCraft loads its text encoder by name, and {name!r} is none of width {width} that it knows"
+            f" ({fitting or 'it knows none'}). Give `text_encoder`, if this one has the weights of one of these."
+        )
+    return name
+
+
+def _codec_name(pipeline: "JascoPipeline", name: str | None) -> str:
+    name = name or getattr(pipeline.codec.config, "_name_or_path", "")
+    if not name or os.path.exists(name):
+        raise ValueError(
+            "AudioCraft loads its codec from the Hub: publish this one and give its id as `codec`, or"
+            " 'facebook/encodec_32khz' if it is that one."
+        )
+    return name
+
+
+def _make_config(pipeline: "JascoPipeline", text_encoder: str) -> dict[str, Any]:
+    """The part of a configuration of AudioCraft that its `JASCO.get_pretrained` reads."""
+    config = pipeline.transformer.config
+    frame_rate = round(pipeline.frame_rate)
+    seconds = config.sample_size // frame_rate
+    dim = config.num_attention_heads * config.attention_head_dim
+    controls = {"chords": "chords", "drums": "self_wav", "melody": "melody"}
+    given = [theirs for ours, theirs in controls.items() if ours in pipeline.transformer.controls]
+    conditioners = {
+        "description": {
+            "model": "t5",
+            "t5": {"name": text_encoder, "finetune": False, "word_dropout": 0.3, "normalize_text": False},
+        }
+    }
+    if config.chords_dim is not None:
+        card = len(config.chord_labels)
+        conditioners["chords"] = {"model": "chords_emb", "chords_emb": {"card": card, "out_dim": config.chords_dim}}
+    if config.drums_dim is not None:
+        drums = {
+            "sample_rate": pipeline.sampling_rate,
+            "out_dim": config.drums_dim,
+            "blurring_factor": config.drums_blur,
+            "cache_path": None,
+            "compression_model_latent_dim": config.in_channels,
+            "compression_model_framerate": frame_rate,
+            "segment_duration": seconds,
+        }
+        conditioners["self_wav"] = {"model": "drum_latents", "drum_latents": drums}
+    if config.melody_dim is not None:
+        conditioners["melody"] = {
+            "model": "melody",
+            "melody": {"card": config.melody_bins, "out_dim": config.melody_dim},
+        }
+    return {
+        "lm_model": "flow_matching",
+        "solver": "jasco",
+        "sample_rate": pipeline.sampling_rate,
+        "channels": pipeline.codec.config.audio_channels,
+        "device": "cpu",
+        "dtype": "float32",
+        "compression_model_checkpoint": "//pretrained/facebook/encodec_32khz",
+        "compression_model_latent_mean": config.latents_mean,
+        "compression_model_latent_std": config.latents_std,
+        "compression_model_framerate": frame_rate,
+        "compression_model_latent_dim": config.in_channels,
+        "classifier_free_guidance": {"training_dropout": 0.2, "inference_coef": 3.0},
+        # Their names tell AudioCraft what its text branch drops.
+        "attribute_dropout": {
+            "text": {},
+            "symbolic": {name: 0.5 for name in given if name != "self_wav"},
+            "wav": {name: 0.5 for name in given if name == "self_wav"},
+        },
+        "fuser": {
+            "cross_attention_pos_emb": False,
+            "cross_attention_pos_emb_scale": 1,
+            "sum": [],
+            "prepend": [],
+            "cross": ["description"],
+            "ignore": given,
+            "input_interpolate": [],
+        },
+        "conditioners": conditioners,
+        "transformer_lm": {
+            "dim": dim,
+            "num_heads": config.num_attention_heads,
+            "num_layers": config.num_layers,
+            "hidden_scale": _scale(dim, config.ff_inner_dim),
+            "dropout": config.dropout,
+            "activation": config.activation_fn,
+            "norm_first": config.pre_norm,
+            "bias_ff": config.ff_bias,
+            "bias_attn": config.attention_bias,
+            "bias_proj": config.out_bias,
+            "causal": False,
+            "custom": False,
+            "memory_efficient": True,
+            "attention_as_float32": False,
+            "positional_embedding": "sin",
+            "norm": "layer_norm",
+            "weight_init": "gaussian",
+            "depthwise_init": "current",
+            "zero_bias_init": True,
+            "skip_connections": config.skip_connections,
+            "flow_dim": config.in_channels,
+            "time_embedding_dim": config.time_embed_dim,
+            "chords_dim": config.chords_dim or 0,
+            "drums_dim": config.drums_dim or 0,
+            "melody_dim": config.melody_dim or 0,
+        },
+        "dataset": {"segment_duration": seconds, "batch_size": 1, "compression_model_framerate": frame_rate},
+        "generate": {
+            "lm": {
+                "cfg_coef_all": pipeline.config.default_guidance_scale,
+                "cfg_coef_txt": pipeline.config.default_text_guidance_scale,
+            }
+        },
+    }
+
+
+def _scale(dim: int, inner_dim: int) -> float:
+    """The factor by which AudioCraft's `int(factor * dim)` is `inner_dim`."""
+    factor = inner_dim / dim
+    return factor if int(factor * dim) == inner_dim else math.nextafter(factor, math.inf)

@@ -1,0 +1,337 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The original's files, from a folder or the Hub. They are data: nothing in them is executed."""
+
+import os
+import pickle
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+
+INDEX_FILE = "model_index.json"  # of our own layout
+MODEL_FILE = "state_dict.bin"
+CODEC_FILE = "compression_state_dict.bin"
+CHORDS_FILE = "chord_to_index_mapping.pkl"
+TRAINING_FILE = "checkpoint.th"
+
+# The version of AudioCraft whose layout this is.
+AUDIOCRAFT_VERSION = "1.4.0a2"
+
+# Arguments of `from_pretrained` that say where on the Hub, and how.
+HUB_ARGUMENTS = ("cache_dir", "revision", "token", "local_files_only", "force_download")
+
+# What wrappers of distributed training put before the names of weights.
+_WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:module|_fsdp_wrapped_module|_orig_mod)\.")
+
+
+@dataclass
+class AudiocraftCheckpoint:
+    r"""
+    Args:
+        path (`Path`): the file with the weights.
+        weights (`dict[str, torch.Tensor]`): weights by the original's names.
+        config (`dict`): the original's configuration, with `${...}` resolved.
+        config_text (`str`): the same as the YAML text of `xp.cfg`.
+        extras (`dict`): what else the file holds, such as the version of AudioCraft.
+    """
+
+    path: Path
+    weights: dict[str, torch.Tensor]
+    config: dict[str, Any]
+    config_text: str
+    extras: dict[str, Any] = field(default_factory=dict)
+
+
+def find_audiocraft_checkpoint(source: str | os.PathLike, **hub: Any) -> Path | None:
+    r"""
+    The local folder of a checkpoint in the original's layout; from the Hub its files are downloaded.
+
+    Args:
+        source (`str` or `os.PathLike`):
+            Folder or Hub id.
+        hub:
+            `cache_dir`, `revision`, `token`, `local_files_only`, `force_download` of `huggingface_hub.hf_hub_download`.
+
+    Returns:
+        `Path` or `None`: the folder, or `None` for what is not in the original's layout.
+
+    Raises:
+        `PermissionError`: for a gated repository without access.
+        `FileNotFoundError`: if there is no such folder or repository, or no such revision, and if a repository holds neither
+            layout.
+    """
+    if os.path.isdir(source):
+        is_ours = os.path.isfile(Path(source, INDEX_FILE))
+        return Path(source) if not is_ours and os.path.isfile(Path(source, MODEL_FILE)) else None
+
+    name = os.fspath(source)
+    try:
+        try:
+            hf_hub_download(name, INDEX_FILE, **hub)
+            return None
+        except LocalEntryNotFoundError:
+            # Offline: what was downloaded once decides.
+            where = {key: hub[key] for key in ("cache_dir", "revision") if hub.get(key) is not None}
+            if not isinstance(try_to_load_from_cache(name, MODEL_FILE, **where), str):
+                return None
+        except EntryNotFoundError:
+            pass
+        model = hf_hub_download(name, MODEL_FILE, **hub)
+        for optional in (CODEC_FILE, CHORDS_FILE):
+            try:
+                hf_hub_download(name, optional, **hub)
+            except EntryNotFoundError:
+                pass
+    except GatedRepoError as error:
+        raise PermissionError(
+            f"{name} is gated: ask for access at https://huggingface.co/{name} (Meta's JASCO weights are under CC-BY-NC 4.0:"
+            " not for commercial use), then log in with `hf auth login` or give `token=`."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise FileNotFoundError(
+            f"There is neither a folder nor a Hub repository {name!r}. If the repository is private, log in with `hf auth"
+            " login` or give `token=`."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise FileNotFoundError(f"{name} has no revision {hub.get('revision')!r}.") from error
+    except HFValidationError as error:
+        raise FileNotFoundError(f"There is no folder {name!r}, and it can't be the id of a Hub repository.") from error
+    except EntryNotFoundError as error:
+        raise FileNotFoundError(
+            f"{name} is no JASCO checkpoint: it has neither {INDEX_FILE} nor the original's {MODEL_FILE}."
+        ) from error
+    return Path(model).parent
+
+
+def read_audiocraft_checkpoint(
+    path: str | os.PathLike, weights: Literal["best", "ema", "last"] = "best"
+) -> AudiocraftCheckpoint:
+    r"""
+    Reads an exported checkpoint (`state_dict.bin`) or one of a training run (`checkpoint.th`). Nothing in it is executed.
+
+    Args:
+        path (`str` or `os.PathLike`):
+            The file, or a folder that has one of the two.
+        weights (`str`, defaults to `"best"`):
+            Which weights of a training run: `"best"` by its validation, `"ema"` averaged at its last epoch, or `"last"`.
+            An exported checkpoint has the best only.
+
+    Raises:
+        `FileNotFoundError`: if there is no such file.
+        `ValueError`: if the file is broken, holds another kind of model, or not those weights.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = next((path / name for name in (MODEL_FILE, TRAINING_FILE) if (path / name).is_file()), path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} has neither {MODEL_FILE} nor {TRAINING_FILE}.")
+    content = load_tensors(path)
+    if "xp.cfg" not in content:
+        raise ValueError(f"{path} is no AudioCraft checkpoint: it lacks 'xp.cfg'.")
+    text = content.pop("xp.cfg")
+    if not isinstance(text, str):  # a training run keeps it as an object
+        text = yaml.safe_dump(_to_plain(text), sort_keys=False)
+    try:
+        config = parse_config(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if config.get("solver") != "jasco":
+        raise ValueError(f"{path} is a checkpoint of the solver {config.get('solver')!r}, not of 'jasco'.")
+
+    is_training_run = any(isinstance(content.get(name), dict) for name in ("model", "optimizer", "fsdp_best_state"))
+    state = _select_weights(content, weights, is_training_run, path)
+    tensors = {_WRAPPERS.sub("", key): value for key, value in state.items()}
+    if wrong := [key for key, value in tensors.items() if not isinstance(value, torch.Tensor)]:
+        raise ValueError(f"{path}: these weights are no tensors: {', '.join(map(str, wrong[:5]))}.")
+    extras = {} if is_training_run else {key: value for key, value in content.items() if key != "best_state"}
+    return AudiocraftCheckpoint(path, tensors, config, text, extras)
+
+
+def _select_weights(content: dict[str, Any], weights: str, is_training_run: bool, path: Path) -> dict[str, Any]:
+    if weights not in ("best", "ema", "last"):
+        raise ValueError(f"`weights` has to be 'best', 'ema' or 'last', but is {weights!r}.")
+    if not is_training_run:
+        if weights != "best":
+            raise ValueError(f"{path} has no {weights!r} weights: it was exported with the best ones only.")
+        state = content.get("best_state")
+    elif weights == "best":
+        # Under FSDP the other one holds a part only.
+        state = (content.get("fsdp_best_state") or content.get("best_state") or {}).get("model")
+    elif weights == "ema":
+        state = ((content.get("ema") or {}).get("state") or {}).get("model")
+    else:
+        state = content.get("model")
+    if not isinstance(state, dict) or not state:
+        raise ValueError(
+            f"{path} is no complete AudioCraft checkpoint: it lacks the {weights!r} weights (best_state)."
+        )
+    return state
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    r"""
+    A dictionary that `torch.save` wrote. Of classes just tensors and the containers of OmegaConf are known, the latter as
+    plain records.
+
+    Raises:
+        `ValueError`: for a broken file, and for one that wants anything to be executed.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        with torch.serialization.safe_globals(_OMEGACONF):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    # A broken file makes torch and pickle fail in many ways; one that wants code to be run is refused.
+    except Exception as error:
+        # torch's message goes on to advise reading it without safety.
+        forbidden = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"it holds more than data: {forbidden[1]}" if forbidden else f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path} can't be read ({reason}).") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} has to hold a dictionary, but holds a {type(content).__name__}.")
+    return content
+
+
+class _Record:
+    """Stands for an OmegaConf object: it has the fields that were saved, and no code."""
+
+    def __init__(self, *args: Any):
+        self.args = args
+
+    def __setstate__(self, state: Any):
+        self.__dict__.update(state if isinstance(state, dict) else {})
+
+
+def _record(name: str) -> tuple[type, str]:
+    # Classes of their own: torch looks them up by the class, too.
+    return type(name.rpartition(".")[2], (_Record,), {}), name
+
+
+_OMEGACONF = [
+    _record(name)
+    for name in (
+        "omegaconf.dictconfig.DictConfig",
+        "omegaconf.listconfig.ListConfig",
+        "omegaconf.base.ContainerMetadata",
+        "omegaconf.base.Metadata",
+        "omegaconf.base.SCMode",
+        *(
+            f"omegaconf.nodes.{kind}Node"
+            for kind in ("Any", "String", "Integer", "Float", "Boolean", "Bytes", "Path", "Enum", "Interpolation")
+        ),
+        "typing.Any",
+        "pathlib.PosixPath",
+        "pathlib.WindowsPath",
+    )
+] + [defaultdict, dict, list, tuple, int, float, bool, str]
+
+
+def _to_plain(value: Any) -> Any:
+    """What an OmegaConf object holds, as dictionaries, lists and values."""
+    if not isinstance(value, _Record):
+        return value
+    if "_val" in value.__dict__:
+        return _to_plain(value._val)
+    content = value.__dict__.get("_content")
+    if isinstance(content, dict):
+        return {_to_plain(key): _to_plain(item) for key, item in content.items()}
+    if isinstance(content, list):
+        return [_to_plain(item) for item in content]
+    if value.args:  # a path
+        return "/".join(map(str, value.args))
+    return content
+
+
+def parse_config(text: str) -> dict[str, Any]:
+    r"""
+    The YAML text of `xp.cfg`, with `${...}` resolved.
+
+    Raises:
+        `ValueError`: if it is no mapping in YAML.
+    """
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"'xp.cfg' is no YAML: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"'xp.cfg' has to be a mapping, but is a {type(config).__name__}.")
+    return _resolve(config, config)
+
+
+def _resolve(value: Any, root: dict[str, Any], depth: int = 0) -> Any:
+    """`${a.b}` replaced by what stands at `a.b`. What can't be found is left as it is: most of it concerns the training."""
+    if isinstance(value, dict):
+        return {key: _resolve(item, root, depth) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_resolve(item, root, depth) for item in value]
+    reference = re.fullmatch(r"\$\{([\w.]+)\}", value) if isinstance(value, str) else None
+    if reference is None or depth > 20:
+        return value
+    target = root
+    for key in reference[1].split("."):
+        if not isinstance(target, dict) or key not in target:
+            return value
+        target = target[key]
+    # The depth ends circles.
+    return _resolve(target, root, depth + 1)
+
+
+class _NothingButData(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"it wants {module}.{name}")
+
+
+def read_chord_labels(path: str | os.PathLike) -> list[str]:
+    r"""
+    Reads the original's chord vocabulary (`chord_to_index_mapping.pkl`), a pickled dictionary of labels and ids. Nothing
+    in it is executed: a pickle that names any function or class is refused.
+
+    Returns:
+        `list[str]`: the labels in the order of their ids.
+
+    Raises:
+        `FileNotFoundError`: if there is no such file.
+        `ValueError`: if it is something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no chord vocabulary {path}.")
+    try:
+        with open(path, "rb") as file:
+            ids = _NothingButData(file).load()
+    except Exception as error:
+        raise ValueError(f"{path} is no chord vocabulary: it can't be read as plain data ({error}).") from error
+    if not (
+        isinstance(ids, dict)
+        and all(isinstance(label, str) and type(number) is int for label, number in ids.items())
+        and sorted(ids.values()) == list(range(len(ids)))
+    ):
+        raise ValueError(f"{path} is no chord vocabulary: it has to map labels to the ids 0, 1, 2 …")
+    return sorted(ids, key=ids.__getitem__)

@@ -1,0 +1,275 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""From a checkpoint of the original to our components."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.utils import logging
+from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
+
+from ...controls.chord_labels import default_chord_labels
+from ...models.transformer_jasco import JascoTransformerModel
+from ...schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
+from .codec import build_codec, weight_norm_spelling
+from .files import (
+    AUDIOCRAFT_VERSION,
+    CHORDS_FILE,
+    CODEC_FILE,
+    AudiocraftCheckpoint,
+    load_tensors,
+    read_audiocraft_checkpoint,
+    read_chord_labels,
+)
+from .weights import CONDITIONERS, EMBEDDED_CODEC, count_layers, to_diffusers
+
+
+logger = logging.get_logger(__name__)
+
+_PRETRAINED = "//pretrained/"
+
+# Options of the original's transformer that no JASCO checkpoint is known to use, with the value that means "off".
+_UNSUPPORTED = {
+    "causal": False,
+    "layer_scale": None,
+    "positional_embedding": "sin",
+    "qk_layer_norm": False,
+    "qk_layer_norm_cross": False,
+    "kv_repeat": 1,
+}
+
+
+def load_audiocraft_transformer(
+    checkpoint: AudiocraftCheckpoint, chord_labels: list[str] | None = None
+) -> JascoTransformerModel:
+    r"""
+    The transformer of a checkpoint of the original, in the type of its weights.
+
+    Args:
+        checkpoint ([`AudiocraftCheckpoint`]):
+            What [`read_audiocraft_checkpoint`] read.
+        chord_labels (`list[str]`, *optional*):
+            Its chord vocabulary, by default the 193 labels of Chordino and UNK.
+
+    Returns:
+        [`JascoTransformerModel`]: the model, in evaluation mode.
+
+    Raises:
+        `ValueError`: for an option or a weight that JASCO does not have, for a missing one, and for a vocabulary of another
+            size.
+    """
+    weights = {key: value for key, value in checkpoint.weights.items() if not key.startswith(EMBEDDED_CODEC)}
+    try:
+        config = read_transformer_config(weights, checkpoint.config, chord_labels)
+        converted = to_diffusers(weights)
+        if wrong := sorted({str(weight.dtype) for weight in converted.values() if not weight.is_floating_point()}):
+            raise ValueError(f"some of its weights are of type {', '.join(wrong)}.")
+        # No random weights that are overwritten at once, and the types of the file.
+        with torch.device("meta"):
+            model = JascoTransformerModel(**config)
+        model.load_state_dict(converted, assign=True)
+    except (AttributeError, IndexError, KeyError, TypeError, RuntimeError, ZeroDivisionError) as error:
+        raise ValueError(f"{checkpoint.path} is no complete JASCO checkpoint: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{checkpoint.path}: {error}") from error
+    return model.eval()
+
+
+def load_audiocraft_pipeline(
+    path: str | os.PathLike,
+    weights: str = "best",
+    chord_mapping: str | os.PathLike | None = None,
+    hub: dict[str, Any] | None = None,
+    **components: Any,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    r"""
+    All that a [`JascoPipeline`] is made of, from a checkpoint of the original. The text encoder is not in it, just its name.
+    The codec is in it where the model has drums, else just its name.
+
+    Args:
+        path (`str` or `os.PathLike`):
+            Folder with `state_dict.bin` (and `compression_state_dict.bin`), or a file as
+            [`read_audiocraft_checkpoint`] takes it.
+        weights (`str`, defaults to `"best"`):
+            Which weights of a training run: `"best"`, `"ema"` or `"last"`.
+        chord_mapping (`str` or `os.PathLike`, *optional*):
+            The original's `chord_to_index_mapping.pkl`, by default that in the folder, if any, else the default vocabulary.
+        hub (`dict`, *optional*):
+            Arguments of `from_pretrained` (`cache_dir`, `token`, …) for the text encoder and the codec that are only named.
+        components:
+            `tokenizer`, `text_encoder`, `codec`, `transformer`, `scheduler` that replace those of the checkpoint. The
+            default scheduler is [`FlowMatchDopri5Scheduler`], as in the original.
+
+    Returns:
+        `tuple`: the components by name, and the other arguments of [`JascoPipeline`].
+
+    Raises:
+        `FileNotFoundError`: if a file is missing.
+        `ValueError`: as [`read_audiocraft_checkpoint`] and [`load_audiocraft_transformer`].
+    """
+    hub = {key: value for key, value in (hub or {}).items() if key != "revision"}
+    checkpoint = read_audiocraft_checkpoint(path, weights)
+    folder = checkpoint.path.parent
+    if chord_mapping is None and (folder / CHORDS_FILE).is_file():
+        chord_mapping = folder / CHORDS_FILE
+    labels = None if chord_mapping is None else read_chord_labels(chord_mapping)
+    compression = _read_codec_pointer(folder, checkpoint.config)
+    embedded = {
+        key.removeprefix(EMBEDDED_CODEC): value
+        for key, value in checkpoint.weights.items()
+        if key.startswith(EMBEDDED_CODEC)
+    }
+
+    def text_model() -> str:
+        try:
+            return str(checkpoint.config["conditioners"]["description"]["t5"]["name"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{checkpoint.path}: its configuration names no T5. Give `text_encoder` and `tokenizer`."
+            ) from error
+
+    def codec() -> EncodecModel:
+        if embedded:
+            return build_codec(embedded, int(checkpoint.config.get("sample_rate", 32000)))
+        if compression is None or not isinstance(compression.get("pretrained"), str):
+            raise ValueError(
+                f"{folder} names no codec of the Hub, and AudioCraft's own codecs can't be read. Give `codec`."
+            )
+        return EncodecModel.from_pretrained(compression["pretrained"], **hub)
+
+    load = {
+        "transformer": lambda: load_audiocraft_transformer(checkpoint, labels),
+        "tokenizer": lambda: AutoTokenizer.from_pretrained(text_model(), **hub),
+        "text_encoder": lambda: T5EncoderModel.from_pretrained(text_model(), **hub),
+        "codec": codec,
+        "scheduler": FlowMatchDopri5Scheduler,
+    }
+    components = {name: components[name] if name in components else create() for name, create in load.items()}
+
+    generate = checkpoint.config.get("generate")
+    scales = (generate.get("lm") if isinstance(generate, dict) else None) or {}
+    arguments = {
+        "default_guidance_scale": float(scales.get("cfg_coef_all", 5.0)),
+        "default_text_guidance_scale": float(scales.get("cfg_coef_txt", 0.0)),
+        "audiocraft": {
+            "xp.cfg": checkpoint.config_text,
+            "extras": _keep_plain(checkpoint.extras),
+            "compression": None if compression is None else _keep_plain(compression),
+            "weight_norm": weight_norm_spelling(embedded),
+        },
+    }
+    return components, arguments
+
+
+def _keep_plain(values: dict[str, Any]) -> dict[str, Any]:
+    """The values that JSON holds."""
+    plain = {
+        key: value for key, value in values.items() if value is None or isinstance(value, (str, int, float, bool))
+    }
+    if values.keys() - plain.keys():
+        logger.warning(f"The way back to AudioCraft will lack {', '.join(map(str, values.keys() - plain.keys()))}.")
+    return plain
+
+
+def _read_codec_pointer(folder: Path, config: dict[str, Any]) -> dict[str, Any] | None:
+    """What `compression_state_dict.bin` holds; beside a training run, which has none, what AudioCraft would export."""
+    if (folder / CODEC_FILE).is_file():
+        return load_tensors(folder / CODEC_FILE)
+    name = config.get("compression_model_checkpoint")
+    if isinstance(name, str) and name.startswith(_PRETRAINED):
+        return {"pretrained": name.removeprefix(_PRETRAINED), "exported": True, "version": AUDIOCRAFT_VERSION}
+    return None
+
+
+def read_transformer_config(
+    weights: dict[str, torch.Tensor], original: dict[str, Any], chord_labels: list[str] | None = None
+) -> dict[str, Any]:
+    """The arguments of [`JascoTransformerModel`]: sizes and options from the weights, the rest from the configuration."""
+    options = original["transformer_lm"]
+    for option, off in _UNSUPPORTED.items():
+        if options.get(option, off) != off:
+            raise ValueError(f"`transformer_lm.{option}: {options[option]}` of this checkpoint is not supported.")
+    if original["fuser"].get("cross_attention_pos_emb"):
+        raise ValueError("`fuser.cross_attention_pos_emb: true` of this checkpoint is not supported.")
+
+    def width(module: str, dim: int = 0) -> int | None:
+        weight = weights.get(f"{module}.weight")
+        return None if weight is None else weight.shape[dim]
+
+    dim, heads = width("linear", 1), options["num_heads"]
+    config = {
+        "in_channels": width("linear"),
+        "num_layers": count_layers(weights),
+        "num_attention_heads": heads,
+        "attention_head_dim": dim // heads,
+        "ff_inner_dim": width("transformer.layers.0.linear1"),
+        "text_dim": width(f"{CONDITIONERS}.description.output_proj", 1),
+        "time_embed_dim": width("temb.dense.0", 1),
+        "chords_dim": width(f"{CONDITIONERS}.chords.emb", 1),
+        "drums_dim": width(f"{CONDITIONERS}.self_wav.output_proj"),
+        "melody_dim": width(f"{CONDITIONERS}.melody.output_proj"),
+        "skip_connections": "transformer.skip_projections.0.weight" in weights,
+        "pre_norm": "out_norm.weight" in weights,
+        "attention_bias": "transformer.layers.0.self_attn.in_proj_bias" in weights,
+        "ff_bias": "transformer.layers.0.linear1.bias" in weights,
+        "out_bias": "linear.bias" in weights,
+        "activation_fn": options.get("activation", "gelu"),
+        "dropout": options.get("dropout", 0.0),
+        "sample_size": round(original["dataset"]["segment_duration"] * original["compression_model_framerate"]),
+        "latents_mean": original["compression_model_latent_mean"],
+        "latents_std": original["compression_model_latent_std"],
+    }
+    if config["chords_dim"] is not None:
+        labels, ids = chord_labels or default_chord_labels(), width(f"{CONDITIONERS}.chords.emb") - 1
+        if ids != len(labels):
+            which = "default" if chord_labels is None else "given"
+            raise ValueError(
+                f"This checkpoint has {ids} chords, the {which} vocabulary has {len(labels)}. Give its"
+                " chord_to_index_mapping.pkl."
+            )
+        config["chord_labels"] = labels
+    if config["drums_dim"] is not None:
+        config["drums_blur"] = original["conditioners"]["self_wav"]["drum_latents"].get("blurring_factor", 3)
+    if config["melody_dim"] is not None:
+        config["melody_bins"] = width(f"{CONDITIONERS}.melody.output_proj", 1)
+    _log_differences(config, options)
+    return config
+
+
+def _log_differences(config: dict[str, Any], options: dict[str, Any]):
+    """Says where the original's configuration and the weights, which win, disagree."""
+    from_weights = {
+        "dim": config["num_attention_heads"] * config["attention_head_dim"],
+        "num_layers": config["num_layers"],
+        "flow_dim": config["in_channels"],
+        "time_embedding_dim": config["time_embed_dim"],
+        "chords_dim": config["chords_dim"] or 0,
+        "drums_dim": config["drums_dim"] or 0,
+        "melody_dim": config["melody_dim"] or 0,
+        "skip_connections": config["skip_connections"],
+        "norm_first": config["pre_norm"],
+        "bias_attn": config["attention_bias"],
+        "bias_ff": config["ff_bias"],
+        "bias_proj": config["out_bias"],
+    }
+    different = [
+        f"{name} is {value} and not {options[name]}"
+        for name, value in from_weights.items()
+        if name in options and options[name] != value
+    ]
+    if different:
+        logger.info(f"The checkpoint's weights differ from its configuration, and win: {'; '.join(different)}.")
