@@ -13,8 +13,12 @@
 # limitations under the License.
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -24,6 +28,7 @@ from safetensors.torch import load_file, save_file
 from diffusers_jasco import JascoPipeline
 
 from ..conftest import load_pipeline, relative_error
+from ..hub_server import Repository
 
 
 peft = pytest.importorskip("peft")
@@ -189,6 +194,19 @@ def test_fused_equals_unfused(pipe, folder, other_folder):
     assert relative_error(latents(pipe), before) < 1e-4
     pipe.unload_lora_weights()
     assert relative_error(latents(pipe), base) < 1e-4
+
+
+def test_a_lora_that_can_not_be_fused_changes_nothing(pipe, folder, tmp_path):
+    pipe.load_lora_weights(folder[0], adapter_name="a")
+    layers = weights_of(folder)
+    last = [key for key in layers if key.endswith("lora_B.weight")][-1]
+    layers[last][0, 0] = torch.nan
+    pipe.load_lora_weights(layers, adapter_name="b")
+    pipe.set_adapters("a")
+    with pytest.raises(ValueError, match="NaN"):
+        pipe.fuse_lora(adapter_names=["b"], lora_scale=0.5, safe_fusing=True)
+    assert pipe.num_fused_loras == 0 and pipe.transformer.get_submodule(LAYER).scaling == {"a": 4.0, "b": 1.0}
+    assert relative_error(latents(pipe), folder[1]) < 1e-4
 
 
 def test_a_fused_lora_can_be_saved_as_a_pipeline(pipe, folder, tmp_path):
@@ -402,3 +420,69 @@ def test_bad_arguments(pipe, folder, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="is a file"):
         pipe.save_lora_weights(tmp_path / "file", pipe.transformer)
+
+
+# Runs in a process of its own: this one is offline.
+HUB_SCRIPT = """
+import re
+import sys
+from safetensors.torch import save_file
+from tests.loaders.test_lora import latents, load_pipeline
+
+audios = {}
+for name, source, options in [
+    ("peft", "user/peft", {}),
+    ("several", "user/several", {"subfolder": "runs", "weight_name": "rock.safetensors"}),
+    ("private", "user/private", {"revision": "v1", "token": "hf_owner"}),
+    ("offline", "user/peft", {"local_files_only": True}),
+]:
+    pipe = load_pipeline("chords-drums-melody")
+    pipe.load_lora_weights(source, **options)
+    audios[name] = latents(pipe)
+for name, source, options, expected in [
+    ("several", "user/several", {"subfolder": "runs"}, "jazz.safetensors.*rock.safetensors"),
+    ("absent file", "user/peft", {"weight_name": "x.safetensors"}, "x.safetensors"),
+    ("none", "user/none", {}, "no LoRA in user/none"),
+    ("absent", "user/absent", {}, "user/absent"),
+    ("offline", "user/private", {"local_files_only": True, "revision": "main"}, "user/private|cache"),
+]:
+    pipe = load_pipeline("chords-drums-melody")
+    try:
+        pipe.load_lora_weights(source, **options)
+    except (ValueError, OSError) as error:
+        assert re.search(expected, str(error)), (name, error)
+    else:
+        raise AssertionError(name)
+save_file(audios, sys.argv[1])
+"""
+
+
+@pytest.mark.xdist_group("hub")
+def test_hub_repositories(hub, folder, tmp_path):
+    weights, config = (
+        (folder[0] / name).read_bytes() for name in ("adapter_model.safetensors", "adapter_config.json")
+    )
+    peft_files = {"adapter_model.safetensors": weights, "adapter_config.json": config}
+    others = {f"other/{name}": b"no LoRA" for name in peft_files} | {"unet.safetensors": b"no LoRA"}
+    runs = {"runs/rock.safetensors": weights, "runs/jazz.safetensors": b"no LoRA", "runs/adapter_config.json": config}
+    for name, files in {"peft": peft_files | others, "several": runs, "private": peft_files, "none": {}}.items():
+        hub.repositories[f"user/{name}"] = Repository(private=name == "private")
+        hub.repositories[f"user/{name}"].commit("v1" if name == "private" else "main", files, "upload")
+
+    root = Path(__file__).parents[2]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
+    environment |= {
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_OFFLINE": "0",
+        "NO_PROXY": "127.0.0.1",
+        "HF_HUB_DISABLE_XET": "1",
+        "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
+    }
+    command = [sys.executable, "-c", HUB_SCRIPT, str(tmp_path / "audios.safetensors")]
+    subprocess.run(command, env=environment, cwd=root, check=True, timeout=300)
+    audios = load_file(tmp_path / "audios.safetensors")
+    assert audios.keys() == {"peft", "several", "private", "offline"}
+    for name, audio in audios.items():
+        assert torch.equal(audio, folder[1]), name
+    assert not any("other/" in path or "unet" in path for _, path, _ in hub.requests if "resolve" in path)

@@ -291,7 +291,8 @@ class JascoLoraLoaderMixin(CogVideoXLoraLoaderMixin):
                 Their names, by default the active ones.
 
         Raises:
-            `ValueError`: for an adapter that is not loaded or fused already.
+            `ValueError`: for an adapter that is not loaded or fused already. Where PEFT can't fuse one (NaN with
+            `safe_fusing`, a LoRA with biases) nothing is fused after its error.
         """
         names = self.get_active_adapters() if adapter_names is None else adapter_names
         names = [names] if isinstance(names, str) else names
@@ -300,14 +301,18 @@ class JascoLoraLoaderMixin(CogVideoXLoraLoaderMixin):
             raise ValueError(f"No adapters are left to fuse: {names} was asked for, {self.fused_loras} is fused.")
 
         layers = [layer for layer in self.transformer.modules() if isinstance(layer, BaseTunerLayer)]
-        scalings = [(layer, dict(layer.scaling)) for layer in layers]
+        if not getattr(self, "_scalings_before_fusing", None):
+            self._scalings_before_fusing = [(layer, dict(layer.scaling)) for layer in layers]
         # Diffusers scales the active adapters, whichever are fused, and leaves them scaled after `unfuse_lora`.
         for layer in layers:
             for name in set(names) & set(layer.scaling):
                 layer.scaling[name] *= lora_scale
-        super().fuse_lora(components, safe_fusing=safe_fusing, adapter_names=names)
-        if not getattr(self, "_scalings_before_fusing", None):
-            self._scalings_before_fusing = scalings
+        try:
+            super().fuse_lora(components, safe_fusing=safe_fusing, adapter_names=names)
+        except Exception:
+            # Some layers are fused, and others are not.
+            self.unfuse_lora(components)
+            raise
 
     def unfuse_lora(self, components: list[str] = ["transformer"]):
         r"""
