@@ -1,0 +1,269 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+How much memory does loading take beyond the file, and how long does it take?
+
+Writes a model with random weights to a temporary folder, in our layout (safetensors) and in the original's (a pickle), and
+loads it in several ways, each time in a fresh process, the ways in turns. Then reads a byte of every memory page of the
+weights, as a mapped file costs nothing before. Both count for what is measured:
+
+- peak RSS: all memory of the process, mapped files included, as the kernel's own high-water mark,
+- peak private memory: without mapped files, whose pages processes share and the system can drop; polled every millisecond.
+
+Both without what the process had before, and as multiples of the size of the files. Linux only. The files were just
+written, so they come from the page cache: the times do not measure the disk.
+
+    python scripts/benchmark_loading.py [--small] [--repeats 5] [--width 1024 --layers 24 --heads 16] [--folder /tmp]
+"""
+
+import argparse
+import gc
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+
+GOAL = 1.1
+
+
+def build(args: argparse.Namespace, small: bool):
+    """A pipeline of the original's sizes (T5-base, EnCodec at 32 kHz) or a small one, with random weights."""
+    from transformers import EncodecConfig, EncodecModel, T5Config, T5EncoderModel
+
+    from diffusers_jasco import FlowMatchEulerScheduler, JascoPipeline, JascoTransformerModel
+
+    width, layers, heads = (64, 2, 2) if small else (args.width, args.layers, args.heads)
+    # The names by which AudioCraft would load them are part of its layout.
+    text_encoder = {"d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12, "name_or_path": "t5-base"}
+    codec = {"sampling_rate": 32000, "upsampling_ratios": [8, 5, 4, 4], "num_filters": 64, "codebook_size": 2048}
+    codec |= {"target_bandwidths": [2.2], "use_causal_conv": False, "name_or_path": "facebook/encodec_32khz"}
+    if small or args.small:
+        text_encoder |= {"d_ff": 64, "num_layers": 1, "num_heads": 2, "vocab_size": 100}
+        codec |= {"num_filters": 4, "codebook_size": 64}
+    return JascoPipeline(
+        tokenizer=None,
+        text_encoder=T5EncoderModel(T5Config(**text_encoder)),
+        codec=EncodecModel(EncodecConfig(**codec)),
+        transformer=JascoTransformerModel(
+            num_attention_heads=heads,
+            attention_head_dim=width // heads,
+            num_layers=layers,
+            ff_inner_dim=4 * width,
+        ),
+        scheduler=FlowMatchEulerScheduler(),
+    )
+
+
+def write(pipe, folder: Path):
+    import diffusers
+    import torch
+    import transformers
+
+    from diffusers_jasco.loaders.audiocraft import save_audiocraft_checkpoint
+
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
+    pipe.save_pretrained(folder / "ours")
+    save_audiocraft_checkpoint(pipe, folder / "original")
+    pipe.to(torch.float16).save_pretrained(folder / "half", variant="fp16")
+
+
+def load_pickle(folder: Path):
+    import torch
+
+    return torch.load(folder / "original/state_dict.bin", map_location="cpu", weights_only=True)
+
+
+def load_original(folder: Path):
+    from diffusers_jasco import JascoPipeline
+
+    # The layout holds no text encoder.
+    return JascoPipeline.from_pretrained(folder / "original", tokenizer=None, text_encoder=None)
+
+
+def load_transformer(folder: Path):
+    from diffusers_jasco import JascoTransformerModel
+
+    return JascoTransformerModel.from_pretrained(folder / "ours/transformer")
+
+
+def load_half_transformer(folder: Path):
+    import torch
+
+    from diffusers_jasco import JascoTransformerModel
+
+    return JascoTransformerModel.from_pretrained(folder / "half/transformer", variant="fp16", dtype=torch.float16)
+
+
+def load_pipeline(folder: Path):
+    from diffusers_jasco import JascoPipeline
+
+    return JascoPipeline.from_pretrained(folder / "ours", tokenizer=None)
+
+
+def load_half_pipeline(folder: Path):
+    import torch
+
+    from diffusers_jasco import JascoPipeline
+
+    return JascoPipeline.from_pretrained(folder / "half", tokenizer=None, variant="fp16", dtype=torch.float16)
+
+
+# What is loaded, how, from which files.
+WAYS = {
+    "pickle": ("`torch.load` of the original's file, no model", load_pickle, "original/state_dict.bin"),
+    "original": ("`JascoPipeline`, original's layout", load_original, "original/state_dict.bin"),
+    "transformer": ("`JascoTransformerModel`", load_transformer, "ours/transformer/*.safetensors"),
+    "transformer-fp16": ("`JascoTransformerModel`, fp16", load_half_transformer, "half/transformer/*.safetensors"),
+    "pipeline": ("`JascoPipeline`", load_pipeline, "ours/*/*.safetensors"),
+    "pipeline-fp16": ("`JascoPipeline`, fp16", load_half_pipeline, "half/*/*.safetensors"),
+}
+
+
+def tensors_of(loaded: Any) -> list:
+    import torch
+
+    if isinstance(loaded, torch.Tensor):
+        return [loaded]
+    if isinstance(loaded, dict):
+        return [tensor for value in loaded.values() for tensor in tensors_of(value)]
+    if isinstance(loaded, torch.nn.Module):
+        return [*loaded.parameters(), *loaded.buffers()]
+    return tensors_of(getattr(loaded, "components", {}))
+
+
+def read_all(loaded: Any):
+    """Brings every page of the weights into memory."""
+    import torch
+
+    for tensor in tensors_of(loaded):
+        tensor.detach().contiguous().view(-1).view(torch.uint8)[::4096].sum()
+
+
+def memory(pid: int | str = "self") -> dict[str, int]:
+    """Bytes of a process, by the kernel's names."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.endswith("kB")}
+
+
+def run_child(way: str, folder: Path):
+    """Loads once, between two lines to the parent."""
+    load = WAYS[way][1]
+    # Modules are imported when they are first needed: by a small model, before anything is measured.
+    read_all(load(folder / "small"))
+    gc.collect()
+    before = memory()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
+
+    start = time.perf_counter()
+    loaded = load(folder / "large")
+    loading = time.perf_counter() - start
+    read_all(loaded)
+    total = time.perf_counter() - start
+    print(json.dumps({"loading": loading, "total": total, "rss": memory()["VmHWM"] - before["VmRSS"]}), flush=True)
+    sys.stdin.readline()
+
+
+def measure(way: str, folder: Path) -> dict[str, float]:
+    command = [sys.executable, __file__, "--child", way, "--folder", str(folder)]
+    # Its messages would be in the way of the table; what went wrong is shown below.
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        errors = []
+        threading.Thread(target=lambda: errors.extend(child.stderr), daemon=True).start()
+        try:
+            while (line := child.stdout.readline()).strip() != "ready":
+                if not line:
+                    raise RuntimeError(f"Loading {way} failed:\n{''.join(errors)}")
+            peak = before = memory(child.pid)["RssAnon"]
+            child.stdin.write("\n")
+            child.stdin.flush()
+            answer = []
+            reader = threading.Thread(target=lambda: answer.append(child.stdout.readline()))
+            reader.start()
+            while reader.is_alive():
+                peak = max(peak, memory(child.pid).get("RssAnon", 0))
+                reader.join(0.001)
+            if not answer[0]:
+                raise RuntimeError(f"Loading {way} failed:\n{''.join(errors)}")
+            return json.loads(answer[0]) | {"private": peak - before}
+        finally:
+            child.stdin.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--width", type=int, default=1024, help="width of the transformer")
+    parser.add_argument("--layers", type=int, default=24, help="transformer blocks; 24 is the 400M model")
+    parser.add_argument("--heads", type=int, default=16, help="attention heads")
+    parser.add_argument(
+        "--small", action="store_true", help="a quick run: width 512, 8 layers, a small text encoder and codec"
+    )
+    parser.add_argument("--repeats", type=int, default=5, help="processes for each way of loading")
+    parser.add_argument("--folder", type=Path, help="where the temporary folder is made; needs about 6 GB")
+    parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        return run_child(args.child, args.folder)
+    if args.small:
+        args.width, args.layers, args.heads = 512, 8, 8
+
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+        folder = Path(folder)
+        for size in ("small", "large"):
+            pipe = build(args, small=size == "small")
+            parameters = sum(p.numel() for p in pipe.transformer.parameters())
+            write(pipe, folder / size)
+        del pipe
+        gc.collect()
+        runs = {way: [] for way in WAYS}
+        for _ in range(args.repeats):
+            for way in WAYS:
+                runs[way].append(measure(way, folder))
+
+        print(f"{parameters / 1e6:.0f}M parameters in the transformer, medians of {args.repeats} processes\n")
+        print(
+            "| what is loaded | files, GB | loading, s | and reading, s | s per GB, against `torch.load` | peak RSS / files"
+            " | peak private / files |"
+        )
+        print("| --- | --- | --- | --- | --- | --- | --- |")
+        pace, over = None, []
+        for way, (name, _, pattern) in WAYS.items():
+            size = sum(path.stat().st_size for path in (folder / "large").glob(pattern))
+            loading, total, rss, private = (
+                statistics.median(run[key] for run in runs[way]) for key in ("loading", "total", "rss", "private")
+            )
+            pace = pace or total / size
+            print(
+                f"| {name} | {size / 1e9:.2f} | {loading:.2f} | {total:.2f} | {total / size / pace:.2f} |"
+                f" {rss / size:.2f} | {private / size:.2f} |"
+            )
+            if way not in ("pickle", "original") and rss > GOAL * size:
+                over.append(name)
+        print(f"\nMore than {GOAL} x the files' size: {', '.join(over) or 'none of ours'}.")
+
+
+if __name__ == "__main__":
+    main()
