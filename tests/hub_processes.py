@@ -90,7 +90,7 @@ def publish(folder: Path) -> tuple[dict, dict]:
     pipe = load_pipeline("chords-drums-melody")
     # An order of its own, so that chords sound right with these very labels alone.
     pipe.transformer.register_to_config(chord_labels=pipe.transformer.config.chord_labels[::-1])
-    pipe.register_to_config(default_guidance_scale=2.0)
+    pipe.register_to_config(default_num_inference_steps=4, default_guidance_scale=2.0)
     audios = {"pipeline": play(pipe)}
 
     commit = pipe.push_to_hub("org/pipeline", license="apache-2.0", commit_message="First version")

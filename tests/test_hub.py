@@ -225,7 +225,7 @@ def test_the_card_of_a_pipeline(hub, published, loaded):
         "1 seconds",
         "32000 Hz",
         "`FlowMatchEulerScheduler`",
-        "| 100 |",
+        "| 4 |",
     ):
         assert part in text
     assert "| `guidance_scale` (all conditions) | 2 |" in text
@@ -235,15 +235,18 @@ def test_the_card_of_a_pipeline(hub, published, loaded):
     assert 'variant="fp16"' in hub.files("org/half")["README.md"].decode()
 
 
-def test_the_card_names_only_the_controls_that_there_are():
-    from diffusers_jasco import FlowMatchDopri5Scheduler
+def test_the_card_fits_the_checkpoint():
+    from diffusers_jasco import FlowMatchDopri5Scheduler, SpectralCodecModel
     from diffusers_jasco.hub import create_pipeline_card
 
     from .conftest import load_pipeline
 
-    card = create_pipeline_card(load_pipeline("chords-drums", scheduler=FlowMatchDopri5Scheduler()), "org/x", "mit")
+    pipe = load_pipeline("chords-drums", scheduler=FlowMatchDopri5Scheduler())
+    card = create_pipeline_card(pipe, "org/x", "mit")
     assert "drums=" in card.content and "melody" not in card.content
     assert "chosen by the solver (`rtol` 1e-05)" in card.content
+    pipe.register_modules(codec=SpectralCodecModel())
+    assert "2 seconds of music (mono, 16000 Hz)" in create_pipeline_card(pipe, "org/x", "mit").content
 
 
 @pytest.mark.parametrize("repo_id", ["org/pipeline", "org/half"])

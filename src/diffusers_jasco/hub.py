@@ -344,7 +344,8 @@ def create_pipeline_card(
     """
     config, transformer = pipeline.config, pipeline.transformer
     duration = transformer.config.sample_size / pipeline.frame_rate
-    channels = pipeline.codec.config.audio_channels
+    # [`SpectralCodecModel`] has one.
+    channels = getattr(pipeline.codec.config, "audio_channels", 1)
     channels = {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
     takes = {
         "chords": f'a progression: `[(label, start in seconds), ...]`, `"C:0 Am:2.5"`, a `.lab`, `.jams` or `.mid` file.'
