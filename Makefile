@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 SOURCES := src tests training scripts examples setup.py
-# Two processes of one thread are faster on small models than one of two.
-RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup
+# Two processes of one thread are faster on small models than one of two. Tests of a file share what they prepare.
+RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 .PHONY: demo test test-slow quality style conformance benchmark nano evaluate-nano
 

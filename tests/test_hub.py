@@ -28,9 +28,6 @@ from safetensors.torch import load_file
 from .hub_server import Hub
 
 
-# What was published is shared by all tests.
-pytestmark = pytest.mark.xdist_group("hub")
-
 ROOT = Path(__file__).parents[1]
 
 
