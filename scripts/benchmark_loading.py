@@ -23,7 +23,8 @@ weights, as a mapped file costs nothing before. Both count for what is measured:
 - peak private memory: without mapped files, whose pages processes share and the system can drop; polled every millisecond.
 
 Both without what the process had before, and as multiples of the size of the files. Linux only. The files were just
-written, so they come from the page cache: the times do not measure the disk.
+written, so they come from the page cache: the times do not measure the disk. transformers keeps T5's `wo` layers in float32
+and so copies those of an fp16 file: a tenth of the files of the 400M model.
 
     python scripts/benchmark_loading.py [--small] [--repeats 5] [--width 1024 --layers 24 --heads 16] [--folder /tmp]
 """
