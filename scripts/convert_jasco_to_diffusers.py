@@ -49,6 +49,9 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--max_shard_size", default="10GB", help="larger files are split")
     parser.add_argument("--revision", help="of the Hub repository")
     parser.add_argument("--token", help="for a gated or private repository (default: that of `hf auth login`)")
+    parser.add_argument("--push_to_hub", metavar="ORG/NAME", help="publish the result in this repository, too")
+    parser.add_argument("--private", action="store_true", help="a repository that only you see")
+    parser.add_argument("--license", help="of what is published (default for Meta's weights: cc-by-nc-4.0)")
     parser.add_argument("--force", action="store_true", help="replace the checkpoint in the output folder")
     return parser.parse_args(args)
 
@@ -72,6 +75,9 @@ def main(args: list[str] | None = None):
         components["codec"] = EncodecModel.from_pretrained(args.codec)
     loaded, arguments = load_audiocraft_pipeline(source, args.weights, args.chord_mapping, hub, **components)
     pipe = JascoPipeline(**loaded, **arguments)
+    if not os.path.exists(args.checkpoint):
+        # What a card names as the model that this one comes from.
+        pipe.register_to_config(_name_or_path=args.checkpoint)
 
     # 2. Convert
     if args.dtype is not None:
@@ -89,6 +95,18 @@ def main(args: list[str] | None = None):
         for name in dtypes:
             check_same_weights(pipe.components[name].state_dict(), written.components[name].state_dict(), name)
     print(f"{args.output} (read again, and equal):\n{describe_pipeline(pipe)}")
+
+    # 4. Publish
+    if args.push_to_hub is not None:
+        pipe.push_to_hub(
+            args.push_to_hub,
+            private=args.private or None,
+            variant=args.variant,
+            max_shard_size=args.max_shard_size,
+            license=args.license,
+            base_model=None if os.path.exists(args.checkpoint) else args.checkpoint,
+        )
+        print(f"{args.push_to_hub}: published")
 
 
 if __name__ == "__main__":

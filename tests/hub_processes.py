@@ -134,12 +134,12 @@ def publish(folder: Path) -> tuple[dict, dict]:
 
     # The command: its checkpoint has a card of its own.
     (folder / "private" / "README.md").write_text("---\nlicense: mit\n---\n# By hand\n")
-    specification = importlib.util.spec_from_file_location("push", ROOT / "scripts" / "push_to_hub.py")
-    script = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(script)
+    script = load_script("push_to_hub")
     arguments = {"checkpoint": folder / "private", "repo_id": "org/script", "variant": "fp16", "dtype": "float16"}
     arguments |= {"max_shard_size": "60KB", "revision": "half", "license": "mit"}
     script.main([*(f"--{name}={value}" for name, value in arguments.items()), "--private"])
+
+    publish_original(folder)
 
     pipe.to(torch.float16)
     pipe.push_to_hub("org/pipeline", license="mit", variant="fp16")
@@ -149,6 +149,30 @@ def publish(folder: Path) -> tuple[dict, dict]:
     pipe.text_encoder.resize_token_embeddings(120_000, mean_resizing=False)
     pipe.push_to_hub("org/large", license="mit")
     return seen, audios
+
+
+def publish_original(folder: Path):
+    """A checkpoint in the original's layout, as Meta's are: its text encoder is named, and its codec is inside."""
+    import torch
+    from huggingface_hub import HfApi
+
+    api, fixtures = HfApi(), ROOT / "tests" / "fixtures"
+    content = torch.load(fixtures / "chords-drums-melody" / "state_dict.bin", weights_only=True)
+    content["xp.cfg"] = content["xp.cfg"].replace("t5-base", "org/t5")
+    (folder / "original").mkdir()
+    torch.save(content, folder / "original" / "state_dict.bin")
+    compression = fixtures / "chords-drums-melody" / "compression_state_dict.bin"
+    (folder / "original" / compression.name).write_bytes(compression.read_bytes())
+    for repo_id, path in (("org/t5", fixtures / "t5"), ("org/original", folder / "original")):
+        api.create_repo(repo_id)
+        api.upload_folder(repo_id=repo_id, folder_path=path)
+
+
+def load_script(name: str):
+    specification = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    script = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(script)
+    return script
 
 
 def load(folder: Path) -> tuple[dict, dict]:
@@ -186,7 +210,23 @@ def load(folder: Path) -> tuple[dict, dict]:
     seen["auto"] = type(AutoModel.from_pretrained("org/pipeline", subfolder="transformer")).__name__
 
     audios["private"] = play(JascoPipeline.from_pretrained("org/private"))
+    # The original's layout, by id and by the command.
+    audios["original"] = play(JascoPipeline.from_pretrained("org/original", scheduler=pipe.scheduler))
+    load_script("convert_jasco_to_diffusers").main(
+        [
+            "--checkpoint=org/original",
+            f"--output={folder / 'converted'}",
+            "--push_to_hub=org/converted",
+            "--license=mit",
+        ]
+    )
+    audios["converted"] = play(JascoPipeline.from_pretrained("org/converted", scheduler=pipe.scheduler))
+    load_script("convert_diffusers_to_jasco").main(["--checkpoint=org/converted", f"--output={folder / 'back'}"])
+
     seen["errors"] = {
+        "gated original": error_of(JascoPipeline.from_pretrained, "org/gated-original", token="hf_stranger"),
+        "neither layout": error_of(JascoPipeline.from_pretrained, "org/t5"),
+        "no id": error_of(JascoPipeline.from_pretrained, "no/such/folder"),
         "private": error_of(JascoPipeline.from_pretrained, "org/private", token=False, cache_dir=folder / "none"),
         "gated": error_of(JascoPipeline.from_pretrained, "org/gated", token="hf_stranger"),
         "absent": error_of(JascoPipeline.from_pretrained, "org/absent"),
@@ -232,6 +272,8 @@ def load_offline(folder: Path) -> tuple[dict, dict]:
     audios["v1"] = play(pipe)
     pipe.transformer = JascoTransformerModel.from_pretrained("org/transformer", local_files_only=True)
     audios["model"] = play(pipe)
+    for name, arguments in (("original", {}), ("original, local files only", {"local_files_only": True})):
+        audios[name] = play(JascoPipeline.from_pretrained("org/original", scheduler=pipe.scheduler, **arguments))
     error = error_of(JascoPipeline.from_pretrained, "org/never-loaded", local_files_only=True)
     return {"error": error}, audios
 

@@ -73,6 +73,7 @@ def published(hub, folder):
 @pytest.fixture(scope="session")
 def loaded(hub, folder, published):
     hub.repositories["org/gated"] = replace(hub.repositories["org/pipeline"], gated=True)
+    hub.repositories["org/gated-original"] = replace(hub.repositories["org/original"], gated=True)
     hub.cut_next("text_encoder/model.safetensors")
     return run(folder, "home", hub.endpoint, "load")[0]
 
@@ -177,6 +178,29 @@ def test_what_can_not_be_loaded_says_why(loaded):
     assert "GatedRepoError" in errors["gated"] and "org/gated" in errors["gated"]
     assert "RevisionNotFoundError" in errors["revision"] and "v7" in errors["revision"]
     assert "trust_remote_code=True" in errors["standalone"]
+
+
+def test_the_originals_layout_by_id(hub, folder, published, loaded, offline):
+    from .conftest import load_pipeline
+    from .hub_processes import play
+
+    expected = play(load_pipeline("chords-drums-melody"))
+    for audio in (loaded.audios["original"], loaded.audios["converted"], offline.audios["original"]):
+        assert torch.equal(audio, expected)
+    assert torch.equal(offline.audios["original, local files only"], expected)
+    assert front_matter(hub.files("org/converted")["README.md"])["base_model"] == "org/original"
+    original, back = (torch.load(folder / name / "state_dict.bin", weights_only=True) for name in ("original", "back"))
+    weights, weights_back = original.pop("best_state"), back.pop("best_state")
+    assert original == back and weights.keys() == weights_back.keys()
+    assert all(torch.equal(weight, weights_back[name]) for name, weight in weights.items())
+
+
+def test_what_is_no_jasco_or_not_ours_to_read_says_so(loaded):
+    errors = loaded.seen["errors"]
+    assert errors["gated original"].startswith("PermissionError: org/gated-original is gated: ask for access at http")
+    assert "CC-BY-NC 4.0" in errors["gated original"]
+    assert errors["neither layout"].startswith("FileNotFoundError: org/t5 is no JASCO checkpoint: it has neither")
+    assert "There is no folder 'no/such/folder'" in errors["no id"]
 
 
 def test_standalone_loads_without_our_import(published, standalone):

@@ -297,7 +297,9 @@ def make_pipeline(**options) -> JascoPipeline:
 
 
 def test_own_models_get_a_configuration_that_describes_them(tmp_path):
-    pipe = make_pipeline(chord_labels=["N", "C", "Am"], attention_bias=True, latents_mean=0.5, drums_blur=5)
+    pipe = make_pipeline(
+        chord_labels=default_chord_labels()[::-1], attention_bias=True, latents_mean=0.5, drums_blur=5
+    )
     save_audiocraft_checkpoint(pipe, tmp_path / "own", "t5-small", "someone/codec")
     components = {name: pipe.components[name] for name in ("tokenizer", "text_encoder")}
     loaded, arguments = load_audiocraft_pipeline(tmp_path / "own", **components)
@@ -330,6 +332,7 @@ def test_another_transformer_in_a_pipeline_from_audiocraft_gets_a_new_configurat
         ({"preconditioning": 1.0}, "preconditioned"),
         ({"latents_std": [1.0] * 16}, "normalised by channel"),
         ({"sample_size": 60}, "trained on 1.2 s"),
+        ({"chord_labels": ["N", "C", "Am"]}, "has 3 chords, and not 194"),
     ],
 )
 def test_what_audiocraft_cannot_represent_is_refused(options, message, tmp_path):

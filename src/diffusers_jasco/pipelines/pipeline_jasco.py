@@ -29,6 +29,7 @@ from transformers import EncodecModel, PreTrainedTokenizerBase, T5EncoderModel
 from ..controls.chords import chords_to_frames, is_chord_progression, read_chords
 from ..controls.drums import encode_drums, is_drums, prepare_drums
 from ..controls.melody import is_melody, read_melody
+from ..hub import JascoPipelineHubMixin
 from ..loaders.audiocraft import HUB_ARGUMENTS, find_audiocraft_checkpoint, load_audiocraft_pipeline
 from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
@@ -59,7 +60,7 @@ EXAMPLE_DOC_STRING = """
 """
 
 
-class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
+class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMixin):
     r"""
     Text-to-music generation with chords, drums and melody on a timeline: JASCO
     ([arXiv 2406.10970](https://arxiv.org/abs/2406.10970)).
@@ -154,9 +155,14 @@ class JascoPipeline(DiffusionPipeline, JascoLoraLoaderMixin):
         loaded, arguments = load_audiocraft_pipeline(checkpoint, hub=hub, **components)
         dtypes = dtype if isinstance(dtype, dict) else {"default": dtype}
         for name in loaded.keys() - components.keys():
-            if isinstance(loaded[name], torch.nn.Module):
-                loaded[name].to(dtypes.get(name, dtypes.get("default", torch.float32)))
-        return cls(**loaded, **arguments)
+            wanted = dtypes.get(name, dtypes.get("default", torch.float32))
+            # Diffusers warns of each cast, also of one to the same type.
+            if isinstance(loaded[name], torch.nn.Module) and loaded[name].dtype != wanted:
+                loaded[name].to(wanted)
+        pipeline = cls(**loaded, **arguments)
+        # As Diffusers notes it: cards name the model that another one comes from.
+        pipeline.register_to_config(_name_or_path=os.fspath(pretrained_model_name_or_path))
+        return pipeline
 
     @property
     def sampling_rate(self) -> int:

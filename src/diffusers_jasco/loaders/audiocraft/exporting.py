@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 logger = logging.get_logger(__name__)
 
+AUDIOCRAFT_CHORDS = 194
+
 # The text encoders that AudioCraft knows, with their widths: it loads them by these names.
 TEXT_ENCODERS = {
     "t5-small": 512,
@@ -129,6 +131,9 @@ def _check(pipeline: "JascoPipeline"):
     if pipeline.frame_rate != round(pipeline.frame_rate) or config.sample_size % round(pipeline.frame_rate):
         seconds = config.sample_size / pipeline.frame_rate
         reasons.append(f"it was trained on {seconds:g} s at {pipeline.frame_rate:g} frames a second: no whole numbers")
+    # Elsewhere it counts on this number for its null chord.
+    if "chords" in pipeline.transformer.controls and len(config.chord_labels) != AUDIOCRAFT_CHORDS:
+        reasons.append(f"its vocabulary has {len(config.chord_labels)} chords, and not {AUDIOCRAFT_CHORDS}")
     if reasons:
         raise ValueError(f"AudioCraft can't represent this model: {'; '.join(reasons)}.")
 

@@ -17,7 +17,7 @@
 import os
 import pickle
 import re
-from collections import defaultdict
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -170,7 +170,9 @@ def read_audiocraft_checkpoint(
     tensors = {_WRAPPERS.sub("", key): value for key, value in state.items()}
     if wrong := [key for key, value in tensors.items() if not isinstance(value, torch.Tensor)]:
         raise ValueError(f"{path}: these weights are no tensors: {', '.join(map(str, wrong[:5]))}.")
-    extras = {} if is_training_run else {key: value for key, value in content.items() if key != "best_state"}
+    extras = {key: value for key, value in content.items() if key != "best_state"}
+    if is_training_run:  # as AudioCraft exports them
+        extras = {"version": AUDIOCRAFT_VERSION, "exported": True}
     return AudiocraftCheckpoint(path, tensors, config, text, extras)
 
 
@@ -210,9 +212,10 @@ def load_tensors(path: Path) -> dict[str, Any]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     # A broken file makes torch and pickle fail in many ways; one that wants code to be run is refused.
     except Exception as error:
-        # torch's message goes on to advise reading it without safety.
+        # torch's own message advises to read it without safety.
         forbidden = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"it holds more than data: {forbidden[1]}" if forbidden else f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {str(error).rpartition('WeightsUnpickler error: ')[2].strip()}"
+        reason = f"it holds more than data: {forbidden[1]}" if forbidden else reason
         raise ValueError(f"{path} can't be read ({reason}).") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} has to hold a dictionary, but holds a {type(content).__name__}.")
@@ -234,6 +237,12 @@ def _record(name: str) -> tuple[type, str]:
     return type(name.rpartition(".")[2], (_Record,), {}), name
 
 
+def _make_dict(*factory: Any) -> OrderedDict:
+    """In the place of a `defaultdict`, which torch does not fill."""
+    return OrderedDict()
+
+
+# Besides the classes themselves, what their fields hold.
 _OMEGACONF = [
     _record(name)
     for name in (
@@ -250,7 +259,8 @@ _OMEGACONF = [
         "pathlib.PosixPath",
         "pathlib.WindowsPath",
     )
-] + [defaultdict, dict, list, tuple, int, float, bool, str]
+]
+_OMEGACONF += [(_make_dict, "collections.defaultdict"), dict, list, tuple, int, float, bool, str]
 
 
 def _to_plain(value: Any) -> Any:
