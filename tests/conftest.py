@@ -93,7 +93,7 @@ def warnings(caplog):
     logging.disable_propagation()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def hub():
     """A Hub on localhost; its clients run in processes of their own, as this one is offline (see test_hub.py)."""
     from .hub_server import Hub

@@ -60,17 +60,17 @@ def run(folder: Path, home: str, endpoint: str, *names: str) -> list[Run]:
     return [Run(name, folder) for name in names]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("hub")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def published(hub, folder):
     return run(folder, "home-of-publisher", hub.endpoint, "publish")[0]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def loaded(hub, folder, published):
     hub.repositories["org/gated"] = replace(hub.repositories["org/pipeline"], gated=True)
     hub.repositories["org/gated-original"] = replace(hub.repositories["org/original"], gated=True)
@@ -78,7 +78,7 @@ def loaded(hub, folder, published):
     return run(folder, "home", hub.endpoint, "load")[0]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def standalone_and_offline(hub, folder, loaded):
     return run(folder, "home", hub.endpoint, "load_standalone", "load_offline")
 
