@@ -16,18 +16,21 @@
 # Trains pipelines/jasco-nano from nothing: music, codec, features, tokenizer, model. Each stage is skipped if its result is
 # there, and one that was stopped goes on. Needs the fluidsynth library and fonts under the MIT licence, on Debian:
 #     apt install libfluidsynth3 fluid-soundfont-gm musescore-general-soundfont-small
+# The whole chain in some minutes, to see that it runs:
+#     WORK=runs/try OUTPUT=runs/try/pipeline CLIPS=40 CODEC_STEPS=20 STEPS=20 scripts/train_nano.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=${WORK:-runs/nano}
+output=${OUTPUT:-pipelines/jasco-nano}
 export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-for split in train:6000 validation:96; do
+for split in train:${CLIPS:-6000} validation:96; do
     python scripts/make_synthetic_dataset.py --split "${split%:*}" --num_clips "${split#*:}" --subset both \
         --output "$work/music/${split%:*}"
 done
 
 [ -f "$work/codec/config.json" ] || python training/train_codec.py --config training/configs/codec_spectral.yaml \
-    --dataset "$work/music/train" --output "$work/codec"
+    --dataset "$work/music/train" --max_steps "${CODEC_STEPS:-3500}" --output "$work/codec"
 
 for split in train validation; do
     [ -d "$work/features/$split" ] || python scripts/encode_features.py --dataset "$work/music/$split" \
@@ -38,8 +41,9 @@ done
     --output "$work/tokenizer"
 
 # Two processes of one thread are faster than one of two.
-torchrun --nproc_per_node 2 training/train_jasco.py --config training/configs/nano.yaml \
+accelerate launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no \
+    training/train_jasco.py --config training/configs/nano.yaml \
     --features "$work/features/train" --validation_features "$work/features/validation" --codec "$work/codec" \
-    --tokenizer "$work/tokenizer" --output "$work/model" --resume latest
+    --tokenizer "$work/tokenizer" --max_steps "${STEPS:-4200}" --output "$work/model" --resume latest
 
-python scripts/save_half_precision.py --checkpoint "$work/model" --output pipelines/jasco-nano
+python scripts/save_half_precision.py --checkpoint "$work/model" --output "$output"

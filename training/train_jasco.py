@@ -29,9 +29,9 @@ was written: what follows is the same to the bit as without the interruption, wi
 Ctrl-C and `--max_minutes` stop after the current step, with a checkpoint.
 
 On one GPU or several: `accelerate launch training/train_jasco.py ...`. On a CPU with two cores, two processes of one thread
-are faster than one of two (`accelerate launch --cpu` would need MPI for that, torchrun does not):
+are faster than one of two. Accelerate starts them if it is told `--multi_gpu` (its own `--cpu` would need MPI):
 
-    OMP_NUM_THREADS=1 torchrun --nproc_per_node 2 training/train_jasco.py --cpu --config ...
+    OMP_NUM_THREADS=1 accelerate launch --multi_gpu --num_processes 2 training/train_jasco.py --cpu --config ...
 """
 
 import argparse
