@@ -468,3 +468,18 @@ def test_damaged_checkpoints_give_clear_errors(count, tmp_path):
             refused += 1
     # Some of the bytes that were changed stand for nothing.
     assert refused > 0.85 * count
+
+
+def test_a_vocabulary_of_its_own_comes_from_the_folder_or_the_argument(tmp_path):
+    labels = default_chord_labels()[::-1]
+    copy_checkpoint(tmp_path / "checkpoint", lambda weights, config: None)
+    (tmp_path / "map.pkl").write_bytes(pickle.dumps({label: number for number, label in enumerate(labels)}))
+    given = {name: load_pipeline("chords-drums").components[name] for name in ("tokenizer", "text_encoder")}
+    loaded, _ = load_audiocraft_pipeline(tmp_path / "checkpoint", chord_mapping=tmp_path / "map.pkl", **given)
+    assert loaded["transformer"].config.chord_labels == labels
+    shutil.copy(tmp_path / "map.pkl", tmp_path / "checkpoint" / "chord_to_index_mapping.pkl")
+    assert JascoPipeline.from_pretrained(tmp_path / "checkpoint", **given).transformer.config.chord_labels == labels
+
+    (tmp_path / "map.pkl").write_bytes(pickle.dumps({"C": 0, "N": 1}))
+    with pytest.raises(ValueError, match="has 194 chords, the given vocabulary has 2"):
+        load_audiocraft_pipeline(tmp_path / "checkpoint", chord_mapping=tmp_path / "map.pkl", **given)
