@@ -486,8 +486,8 @@ def test_original_layout_takes_its_defaults_from_the_file():
     assert pipe.transformer.config.skip_connections is True
     assert pipe.transformer.config.chord_labels[:2] != [] and len(pipe.transformer.config.chord_labels) == 194
     assert (pipe.transformer.config.latents_mean, pipe.transformer.config.latents_std) == (-0.0074, 4.0102)
-    with pytest.raises(ValueError, match="revision"):
-        JascoPipeline.from_pretrained(pipe_folder(), revision="main", **pipe.components)
+    with pytest.raises(ValueError, match="variant"):
+        JascoPipeline.from_pretrained(pipe_folder(), variant="fp16", **pipe.components)
 
 
 def pipe_folder():
