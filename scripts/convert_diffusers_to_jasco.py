@@ -30,11 +30,7 @@ from pathlib import Path
 
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.files import atomic_folder
-from diffusers_jasco.loaders.audiocraft import (
-    load_audiocraft_transformer,
-    read_audiocraft_checkpoint,
-    save_audiocraft_checkpoint,
-)
+from diffusers_jasco.loaders.audiocraft import load_audiocraft_pipeline, save_audiocraft_checkpoint
 from diffusers_jasco.loaders.conversion import check_output, check_same_weights, describe_pipeline, stored_dtypes
 
 
@@ -60,10 +56,12 @@ def main(args: list[str] | None = None):
 
     with atomic_folder(args.output) as partial:
         save_audiocraft_checkpoint(pipe, partial, args.text_encoder, args.codec)
-        written = load_audiocraft_transformer(
-            read_audiocraft_checkpoint(partial), pipe.transformer.config.chord_labels
-        )
-        check_same_weights(pipe.transformer.state_dict(), written.state_dict(), "transformer")
+        given = {name: pipe.components[name] for name in ("tokenizer", "text_encoder")}
+        if "drums" not in pipe.transformer.controls:
+            given["codec"] = pipe.codec  # just its name was written
+        written, _ = load_audiocraft_pipeline(partial, **given)
+        for name in ("transformer", "codec"):
+            check_same_weights(pipe.components[name].state_dict(), written[name].state_dict(), name)
     print(f"{args.output} (read again, and equal):\n{describe_pipeline(pipe)}")
 
 

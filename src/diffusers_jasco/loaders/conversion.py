@@ -17,16 +17,12 @@
 import os
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from diffusers import DiffusionPipeline
 from safetensors import safe_open
 
 from .audiocraft.files import INDEX_FILE, MODEL_FILE
-
-
-if TYPE_CHECKING:
-    from ..pipelines.pipeline_jasco import JascoPipeline
 
 
 def check_output(folder: str | os.PathLike, force: bool):
@@ -80,7 +76,7 @@ def stored_dtypes(folder: str | os.PathLike, variant: str | None = None) -> dict
     return found
 
 
-def describe_pipeline(pipeline: "JascoPipeline") -> str:
+def describe_pipeline(pipeline: DiffusionPipeline) -> str:
     """What a converted pipeline is made of, for people: sizes, options, defaults."""
     config = pipeline.transformer.config
     lines = []

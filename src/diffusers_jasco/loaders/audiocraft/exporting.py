@@ -17,10 +17,11 @@
 import math
 import os
 import pickle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import yaml
+from diffusers import DiffusionPipeline
 from diffusers.utils import logging
 from transformers import EncodecModel
 
@@ -31,9 +32,6 @@ from .files import AUDIOCRAFT_VERSION, CHORDS_FILE, CODEC_FILE, MODEL_FILE, pars
 from .importing import read_transformer_config
 from .weights import EMBEDDED_CODEC, to_audiocraft
 
-
-if TYPE_CHECKING:
-    from ...pipelines.pipeline_jasco import JascoPipeline
 
 logger = logging.get_logger(__name__)
 
@@ -55,7 +53,7 @@ TEXT_ENCODERS = {
 
 
 def save_audiocraft_checkpoint(
-    pipeline: "JascoPipeline",
+    pipeline: DiffusionPipeline,
     folder: str | os.PathLike,
     text_encoder: str | None = None,
     codec: str | None = None,
@@ -119,7 +117,7 @@ def _describes(config_text: str, model: JascoTransformerModel, weights: dict[str
     return all(model.config[name] == value for name, value in described.items() if name != "dropout")
 
 
-def _check(pipeline: "JascoPipeline"):
+def _check(pipeline: DiffusionPipeline):
     config = pipeline.transformer.config
     reasons = []
     if config.preconditioning is not None or config.time_scale != 1:
@@ -138,7 +136,7 @@ def _check(pipeline: "JascoPipeline"):
         raise ValueError(f"AudioCraft can't represent this model: {'; '.join(reasons)}.")
 
 
-def _text_encoder_name(pipeline: "JascoPipeline", name: str | None) -> str:
+def _text_encoder_name(pipeline: DiffusionPipeline, name: str | None) -> str:
     name = name or getattr(pipeline.text_encoder.config, "_name_or_path", "")
     width = pipeline.transformer.config.text_dim
     if TEXT_ENCODERS.get(name) != width:
@@ -150,7 +148,7 @@ def _text_encoder_name(pipeline: "JascoPipeline", name: str | None) -> str:
     return name
 
 
-def _codec_name(pipeline: "JascoPipeline", name: str | None) -> str:
+def _codec_name(pipeline: DiffusionPipeline, name: str | None) -> str:
     name = name or getattr(pipeline.codec.config, "_name_or_path", "")
     if not name or os.path.exists(name):
         raise ValueError(
@@ -160,7 +158,7 @@ def _codec_name(pipeline: "JascoPipeline", name: str | None) -> str:
     return name
 
 
-def _make_config(pipeline: "JascoPipeline", text_encoder: str) -> dict[str, Any]:
+def _make_config(pipeline: DiffusionPipeline, text_encoder: str) -> dict[str, Any]:
     """The part of a configuration of AudioCraft that its `JASCO.get_pretrained` reads."""
     config = pipeline.transformer.config
     frame_rate = round(pipeline.frame_rate)
