@@ -30,7 +30,7 @@ for split in train:${CLIPS:-6000} validation:96; do
 done
 
 [ -f "$work/codec/config.json" ] || python training/train_codec.py --config training/configs/codec_spectral.yaml \
-    --dataset "$work/music/train" --max_steps "${CODEC_STEPS:-3500}" --output "$work/codec"
+    --dataset "$work/music/train" --max_steps "${CODEC_STEPS:-1100}" --output "$work/codec"
 
 for split in train validation; do
     [ -d "$work/features/$split" ] || python scripts/encode_features.py --dataset "$work/music/$split" \
