@@ -26,12 +26,12 @@ name.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
-from diffusers_jasco import JascoPipeline
-from diffusers_jasco.files import atomic_folder
-from diffusers_jasco.loaders.audiocraft import load_audiocraft_pipeline, save_audiocraft_checkpoint
-from diffusers_jasco.loaders.conversion import check_output, check_same_weights, describe_pipeline, stored_dtypes
+from diffusers_jasco.commands import run_command
+from diffusers_jasco.loaders.audiocraft import save_audiocraft_checkpoint
+from diffusers_jasco.loaders.conversion import describe_pipeline, load_as_stored
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
@@ -42,28 +42,18 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--codec", help="Hub id by which AudioCraft loads the codec, such as facebook/encodec_32khz")
     parser.add_argument("--variant", help="of the files to read, such as fp16")
     parser.add_argument("--revision", help="of the Hub repository")
+    parser.add_argument("--token", help="for a private repository (default: that of `hf auth login`)")
     parser.add_argument("--force", action="store_true", help="replace the checkpoint in the output folder")
     return parser.parse_args(args)
 
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
-    check_output(args.output, args.force)
-    folder = args.checkpoint
-    if not Path(folder).is_dir():
-        folder = JascoPipeline.download(folder, variant=args.variant, revision=args.revision)
-    pipe = JascoPipeline.from_pretrained(folder, variant=args.variant, dtype=stored_dtypes(folder, args.variant))
-
-    with atomic_folder(args.output) as partial:
-        save_audiocraft_checkpoint(pipe, partial, args.text_encoder, args.codec)
-        given = {name: pipe.components[name] for name in ("tokenizer", "text_encoder")}
-        if "drums" not in pipe.transformer.controls:
-            given["codec"] = pipe.codec  # just its name was written
-        written, _ = load_audiocraft_pipeline(partial, **given)
-        for name in ("transformer", "codec"):
-            check_same_weights(pipe.components[name].state_dict(), written[name].state_dict(), name)
+    hub = {name: getattr(args, name) for name in ("revision", "token") if getattr(args, name) is not None}
+    pipe = load_as_stored(args.checkpoint, args.variant, **hub)
+    save_audiocraft_checkpoint(pipe, args.output, args.text_encoder, args.codec, args.force)
     print(f"{args.output} (read again, and equal):\n{describe_pipeline(pipe)}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "convert_diffusers_to_jasco"))

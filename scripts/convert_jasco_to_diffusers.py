@@ -23,15 +23,19 @@ training run. Nothing in it is executed. What was written is read again and comp
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
 
 from diffusers_jasco import JascoPipeline
-from diffusers_jasco.files import atomic_folder
+from diffusers_jasco.commands import run_command
+from diffusers_jasco.files import checkpoint_folder
 from diffusers_jasco.loaders.audiocraft import find_audiocraft_checkpoint, load_audiocraft_pipeline
-from diffusers_jasco.loaders.conversion import check_output, check_same_weights, describe_pipeline
+from diffusers_jasco.loaders.audiocraft.files import INDEX_FILE
+from diffusers_jasco.loaders.audiocraft.weights import check_same_weights
+from diffusers_jasco.loaders.conversion import describe_pipeline
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
@@ -48,6 +52,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--variant", help="such as fp16: becomes part of the files' names")
     parser.add_argument("--max_shard_size", default="10GB", help="larger files are split")
     parser.add_argument("--revision", help="of the Hub repository")
+    parser.add_argument("--base_model", help="Hub id that a downloaded folder came from, such as facebook/jasco-…")
     parser.add_argument("--token", help="for a gated or private repository (default: that of `hf auth login`)")
     parser.add_argument("--push_to_hub", metavar="ORG/NAME", help="publish the result in this repository, too")
     parser.add_argument("--private", action="store_true", help="a repository that only you see")
@@ -58,26 +63,24 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
-    check_output(args.output, args.force)
-
     # 1. Read
     hub = {name: getattr(args, name) for name in ("revision", "token") if getattr(args, name) is not None}
     source = Path(args.checkpoint)
     if not source.is_file():
         source = source if source.is_dir() else find_audiocraft_checkpoint(args.checkpoint, **hub)
-        if source is None:
-            raise ValueError(f"{args.checkpoint} is a Diffusers pipeline already.")
+    if source is None or (source / INDEX_FILE).is_file():
+        raise ValueError(f"{args.checkpoint} is a Diffusers pipeline already.")
     components = {}
     if args.text_encoder is not None:
-        components["tokenizer"] = AutoTokenizer.from_pretrained(args.text_encoder)
-        components["text_encoder"] = T5EncoderModel.from_pretrained(args.text_encoder)
+        components["tokenizer"] = AutoTokenizer.from_pretrained(args.text_encoder, token=args.token)
+        components["text_encoder"] = T5EncoderModel.from_pretrained(args.text_encoder, token=args.token)
     if args.codec is not None:
-        components["codec"] = EncodecModel.from_pretrained(args.codec)
+        components["codec"] = EncodecModel.from_pretrained(args.codec, token=args.token)
     loaded, arguments = load_audiocraft_pipeline(source, args.weights, args.chord_mapping, hub, **components)
+    # What cards name, and where the licence comes from.
+    base_model = args.base_model or (None if os.path.exists(args.checkpoint) else args.checkpoint)
+    arguments["audiocraft"]["base_model"] = base_model
     pipe = JascoPipeline(**loaded, **arguments)
-    if not os.path.exists(args.checkpoint):
-        # What a card names as the model that this one comes from.
-        pipe.register_to_config(_name_or_path=args.checkpoint)
 
     # 2. Convert
     if args.dtype is not None:
@@ -88,7 +91,7 @@ def main(args: list[str] | None = None):
             model.config._name_or_path = ""
 
     # 3. Write and check
-    with atomic_folder(args.output) as partial:
+    with checkpoint_folder(args.output, args.force) as partial:
         pipe.save_pretrained(partial, variant=args.variant, max_shard_size=args.max_shard_size)
         dtypes = {name: pipe.components[name].dtype for name in ("transformer", "text_encoder", "codec")}
         written = JascoPipeline.from_pretrained(partial, variant=args.variant, dtype=dtypes)
@@ -104,10 +107,10 @@ def main(args: list[str] | None = None):
             variant=args.variant,
             max_shard_size=args.max_shard_size,
             license=args.license,
-            base_model=None if os.path.exists(args.checkpoint) else args.checkpoint,
+            token=args.token,
         )
         print(f"{args.push_to_hub}: published")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "convert_jasco_to_diffusers"))

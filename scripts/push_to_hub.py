@@ -23,12 +23,14 @@ A README.md in the checkpoint's folder becomes the repository's card; without on
 
 import argparse
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 import torch
 
-from diffusers_jasco import JascoPipeline
+from diffusers_jasco.commands import run_command
+from diffusers_jasco.loaders.conversion import load_as_stored
 
 
 def main(args=None):
@@ -40,13 +42,16 @@ def main(args=None):
     parser.add_argument("--base_model", help="Hub id of what the weights were converted or trained from")
     parser.add_argument("--standalone", action="store_true", help="loadable with trust_remote_code=True only")
     parser.add_argument("--variant", help="part of the weights' names, such as fp16")
-    parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], help="of the weights")
+    parser.add_argument(
+        "--dtype", choices=["float32", "float16", "bfloat16"], help="of the weights (default: as stored)"
+    )
     parser.add_argument("--max_shard_size", help="larger weights are split, for example at 2GB")
     parser.add_argument("--revision", help="branch to write to, made if it does not exist")
     parser.add_argument("--commit_message")
+    parser.add_argument("--token", help="default: that of `hf auth login`")
     args = parser.parse_args(args)
 
-    pipe = JascoPipeline.from_pretrained(args.checkpoint)
+    pipe = load_as_stored(args.checkpoint, args.variant, token=args.token)
     if args.dtype is not None:
         pipe.to(getattr(torch, args.dtype))
     with tempfile.TemporaryDirectory() as folder:
@@ -65,10 +70,11 @@ def main(args=None):
             standalone=args.standalone,
             revision=args.revision,
             commit_message=args.commit_message,
+            token=args.token,
         )
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     print(f"{args.repo_id}: published, {size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "push_to_hub"))

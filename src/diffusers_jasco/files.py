@@ -16,11 +16,16 @@
 """Files and folders that are written whole or not at all."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+# What tells that a folder is a checkpoint, in our layout or in the original's.
+CHECKPOINT_FILES = ("model_index.json", "state_dict.bin")
 
 
 @contextmanager
@@ -47,7 +52,7 @@ def replace_file(path: str | os.PathLike) -> Iterator[Path]:
 
 def partial_path(path: str | os.PathLike) -> Path:
     """Where a folder is written before it gets its name: beside it, so that renaming is one step."""
-    path = Path(path)
+    path = Path(os.path.abspath(path))
     return path.with_name(f".{path.name}.partial")
 
 
@@ -69,10 +74,13 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
 
 def finish_folder(path: str | os.PathLike):
     """Gives the written `partial_path(path)` its name `path`."""
-    path = Path(path)
+    path = Path(os.path.abspath(path))
+    old = path.with_name(f".{path.name}.old")
     if path.exists():
-        shutil.rmtree(path)
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(path, old)
     os.replace(partial_path(path), path)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def publish_files(source: str | os.PathLike, target: str | os.PathLike):
@@ -83,3 +91,61 @@ def publish_files(source: str | os.PathLike, target: str | os.PathLike):
             (target / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, target / path.relative_to(source))
     shutil.rmtree(source)
+
+
+def weights_file(path: str) -> str | None:
+    """The name that weights have, or would have, in one piece: the same for all parts and for their index."""
+    index = re.fullmatch(r"(.+)\.(safetensors|bin)\.index(\.[^.]+)?\.json", path)
+    if index is not None:
+        return f"{index[1]}{index[3] or ''}.{index[2]}"
+    weights = re.fullmatch(r"(.+?)(-\d{5}-of-\d{5})?\.(safetensors|bin)", path)
+    return None if weights is None else f"{weights[1]}.{weights[3]}"
+
+
+def variant_of(path: str) -> str | None:
+    """The variant of a file of weights, `""` without one, or `None` for other files."""
+    weights = weights_file(path)
+    if weights is None:
+        return None
+    name = weights.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    return name.partition(".")[2]
+
+
+@contextmanager
+def checkpoint_folder(folder: str | os.PathLike, force: bool = False) -> Iterator[Path]:
+    r"""
+    A folder to write a checkpoint into, which becomes `folder` when all went well, and is deleted otherwise. In a folder that is a
+    checkpoint already, files of the same names and other pieces of the same weights are replaced; the rest stays.
+
+    Args:
+        folder (`str` or `os.PathLike`): the folder to write.
+        force (`bool`, defaults to `False`): whether a checkpoint is replaced.
+
+    Raises:
+        `ValueError`: if the folder has contents, unless it is a checkpoint and `force` is set.
+    """
+    folder = Path(os.path.abspath(folder))
+    is_new = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_new:
+        if not any((folder / name).is_file() for name in CHECKPOINT_FILES):
+            raise ValueError(f"{folder} exists and is no checkpoint: give another folder.")
+        if not force:
+            raise ValueError(f"{folder} exists. Give another folder, or --force to replace the checkpoint in it.")
+    partial = partial_path(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if is_new:
+            finish_folder(folder)
+        else:
+            names = {path.relative_to(partial).as_posix() for path in partial.rglob("*") if path.is_file()}
+            weights = {weights_file(name) for name in names} - {None}
+            old = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+            publish_files(partial, folder)
+            # Old pieces would be loaded in the place of the new ones.
+            for name in old:
+                if weights_file(name) in weights and name not in names:
+                    (folder / name).unlink()
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

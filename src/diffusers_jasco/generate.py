@@ -22,6 +22,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from .commands import run_command
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -36,6 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument("--checkpoint", required=True, help="folder (ours or the original's layout) or Hub id")
     model.add_argument("--text_encoder", help="T5 folder or Hub id, for the original's layout (with its tokenizer)")
     model.add_argument("--codec", help="EnCodec folder or Hub id, for the original's layout")
+    model.add_argument("--variant", help="of the files, such as fp16")
     model.add_argument("--device", help="cuda, mps or cpu; by default the best there is")
     model.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="float32")
 
@@ -77,6 +80,8 @@ def load_pipeline(args: argparse.Namespace):
         components["text_encoder"] = T5EncoderModel.from_pretrained(args.text_encoder)
     if args.codec is not None:
         components["codec"] = EncodecModel.from_pretrained(args.codec)
+    if args.variant is not None:
+        components["variant"] = args.variant
     if args.dtype != "float32":
         components["dtype"] = getattr(torch, args.dtype)
     pipe = JascoPipeline.from_pretrained(args.checkpoint, **components)
@@ -149,12 +154,7 @@ def generate(args: argparse.Namespace) -> list[Path]:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; bad input ends in one line that says what is wrong, and the exit code 2."""
     args = parse_args(argv)
-    try:
-        generate(args)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"jasco-generate: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command(lambda: generate(args), "jasco-generate")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ from typing import Any
 from diffusers.utils import PushToHubMixin, logging
 from huggingface_hub import CommitInfo, HfApi, ModelCard, ModelCardData
 
+from .files import variant_of, weights_file
+
 
 logger = logging.get_logger(__name__)
 
@@ -87,8 +89,8 @@ class _JascoHubMixin(PushToHubMixin):
                 Licence as the Hub names it, such as `"apache-2.0"`. Weights derived from Meta's are under
                 `"cc-by-nc-4.0"`, which need not be given.
             base_model (`str`, *optional*):
-                Hub id of the model from which this one was converted or trained. By default Meta's repository, if this
-                was loaded from it.
+                Hub id of the model from which this one was converted or trained. By default the one that it was
+                converted or loaded from, if that is known.
             standalone (`bool`, defaults to `False`):
                 Pipelines only: whether to add files through which `DiffusionPipeline.from_pretrained(...,
                 trust_remote_code=True)` loads it without an `import diffusers_jasco` before (the package has to be
@@ -217,8 +219,13 @@ def _publish(
 ) -> CommitInfo:
     """Saves to `folder`, completes what is there to a repository, and uploads it."""
     is_pipeline = isinstance(model, JascoPipelineHubMixin)
-    base_model = base_model or _released_base(model)
+    base_model = base_model or find_base_model(model)
     license = check_license(license, base_model)
+    if base_model is None and model.config.get("audiocraft") and not (license or "").startswith("cc-by-nc"):
+        logger.warning(
+            "This model came from AudioCraft, and it is not known from where. If it derives from Meta's weights, it is under"
+            f" {RELEASED_LICENSE}: say `base_model`, for example 'facebook/jasco-chords-drums-400M'."
+        )
     if standalone and (subfolder is not None or not is_pipeline):
         raise ValueError("`standalone=True` is for whole pipelines, not for a model alone or a `subfolder`.")
 
@@ -240,7 +247,7 @@ def _publish(
         make_standalone(folder)
     if subfolder is None:
         arguments = {"license": license, "base_model": base_model}
-        if variant is not None and not any(_variant_of(path) == "" for path in published):
+        if variant is not None and not any(variant_of(path) == "" for path in published):
             arguments["variant"] = variant
         if is_pipeline:
             arguments["standalone"] = standalone
@@ -250,7 +257,7 @@ def _publish(
 
     prefix = "" if subfolder is None else f"{subfolder}/"
     new = {prefix + path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    weights = {_weights_file(path) for path in new} - {None}
+    weights = {weights_file(path) for path in new} - {None}
     return api.upload_folder(
         repo_id=repo_id,
         folder_path=folder,
@@ -259,7 +266,7 @@ def _publish(
         revision=revision,
         create_pr=create_pr,
         # Of weights that were split otherwise before, old files would be loaded in the place of the new ones.
-        delete_patterns=[path for path in published if _weights_file(path) in weights and path not in new] or None,
+        delete_patterns=[path for path in published if weights_file(path) in weights and path not in new] or None,
     )
 
 
@@ -279,6 +286,7 @@ def check_license(license: str | None, base_model: str | None) -> str | None:
     Raises:
         `ValueError`: for a licence that allows more than that of Meta's weights.
     """
+    license = None if license is None else license.lower()
     if base_model is None or not RELEASED_WEIGHTS.fullmatch(base_model):
         return license
     if license is not None and not license.startswith("cc-by-nc"):
@@ -517,8 +525,10 @@ def _write_card(path: Path, published: str | None, repo_id: str, create: Callabl
         path.write_text(str(create()), encoding="utf-8")
 
 
-def _released_base(model: Any) -> str | None:
-    """Meta's repository, if the pipeline or its transformer was loaded from one."""
+def find_base_model(model: Any) -> str | None:
+    """The repository in the original's layout that a pipeline came from, or that of Meta that it was loaded from."""
+    if original := (model.config.get("audiocraft") or {}).get("base_model"):
+        return original
     for part in (model, getattr(model, "transformer", None)):
         name = None if part is None else part.config.get("_name_or_path")
         if isinstance(name, str) and RELEASED_WEIGHTS.fullmatch(name):
@@ -541,21 +551,3 @@ def _tidy_configs(folder: Path, variant: str | None):
                 tidy["dtype"] = "float32"
             if tidy != config:
                 path.write_text(json.dumps(tidy, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _weights_file(path: str) -> str | None:
-    """The name that weights have, or would have, in one piece: the same for all parts and for their index."""
-    index = re.fullmatch(r"(.+)\.(safetensors|bin)\.index(\.[^.]+)?\.json", path)
-    if index is not None:
-        return f"{index[1]}{index[3] or ''}.{index[2]}"
-    weights = re.fullmatch(r"(.+?)(-\d{5}-of-\d{5})?\.(safetensors|bin)", path)
-    return None if weights is None else f"{weights[1]}.{weights[3]}"
-
-
-def _variant_of(path: str) -> str | None:
-    """The variant of a file of weights, `""` without one, or `None` for other files."""
-    weights = _weights_file(path)
-    if weights is None:
-        return None
-    name = weights.rsplit("/", 1)[-1].rsplit(".", 1)[0]
-    return name.partition(".")[2]

@@ -37,6 +37,7 @@ from diffusers_jasco.loaders.audiocraft import (
 from diffusers_jasco.loaders.audiocraft.codec import build_codec, spell_weight_norm
 from diffusers_jasco.loaders.audiocraft.files import read_chord_labels
 from diffusers_jasco.loaders.audiocraft.weights import EMBEDDED_CODEC
+from diffusers_jasco.loaders.conversion import stored_dtypes
 
 from ..conftest import CHECKPOINTS, FIXTURES, load_pipeline
 
@@ -387,6 +388,42 @@ def test_variants_and_shards(tmp_path):
     weights = load(tmp_path / "y" / "state_dict.bin")["best_state"]
     original = load(FIXTURES / "chords-drums/state_dict.bin")["best_state"]
     assert all(torch.equal(weight, original[name].half()) for name, weight in weights.items())
+
+
+def test_forced_output_replaces_the_checkpoint_and_nothing_else(tmp_path):
+    there = ["--checkpoint", str(FIXTURES / "chords-drums"), "--text_encoder", TEXT_ENCODER]
+    there += ["--output", str(tmp_path / "x")]
+    convert_jasco_to_diffusers.main([*there, "--max_shard_size", "200KB"])
+    (tmp_path / "x" / "README.md").write_text("mine")
+    convert_jasco_to_diffusers.main([*there, "--force"])
+    assert (tmp_path / "x" / "README.md").read_text() == "mine"
+    weights = [path.name for path in (tmp_path / "x" / "transformer").iterdir() if "json" not in path.name]
+    assert weights == ["diffusion_pytorch_model.safetensors"]
+    assert not list((tmp_path / "x" / "transformer").glob("*.index.json"))
+
+
+def test_saving_for_audiocraft_spares_other_folders(tmp_path):
+    (tmp_path / "diary.txt").write_text("precious")
+    with pytest.raises(ValueError, match="is no checkpoint"):
+        save_audiocraft_checkpoint(make_pipeline(), tmp_path, "t5-small", "someone/codec", force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
+
+
+def test_a_lora_has_no_place_in_audiocraft(tmp_path):
+    peft = pytest.importorskip("peft")
+    pipe = make_pipeline()
+    pipe.transformer.add_adapter(peft.LoraConfig(r=2, target_modules=["to_q", "to_v"]))
+    with pytest.raises(ValueError, match="no place for.*fuse_lora"):
+        save_audiocraft_checkpoint(pipe, tmp_path / "x", "t5-small", "someone/codec")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_types_of_a_variant_are_not_those_of_another(tmp_path):
+    pipe = load_pipeline("chords-drums")
+    pipe.save_pretrained(tmp_path)
+    pipe.to(torch.float16).save_pretrained(tmp_path, variant="half")
+    assert stored_dtypes(tmp_path)["codec"] == stored_dtypes(tmp_path)["transformer"] == torch.float32
+    assert stored_dtypes(tmp_path, "half")["codec"] == torch.float16 and stored_dtypes(tmp_path, "fp16") == {}
 
 
 class Malicious:

@@ -17,46 +17,45 @@
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline
 from safetensors import safe_open
 
-from .audiocraft.files import INDEX_FILE, MODEL_FILE
+from ..files import variant_of
+from ..pipelines.pipeline_jasco import JascoPipeline
+from .audiocraft import find_audiocraft_checkpoint, load_audiocraft_pipeline
 
 
-def check_output(folder: str | os.PathLike, force: bool):
+def load_as_stored(checkpoint: str | os.PathLike, variant: str | None = None, **hub: Any) -> JascoPipeline:
     r"""
-    Makes sure that nothing gets lost.
+    Loads a pipeline in the types in which it is stored.
+
+    Args:
+        checkpoint (`str` or `os.PathLike`):
+            Folder or Hub id, in our layout or in the original's.
+        variant (`str`, *optional*):
+            Variant of the weights, such as `"fp16"`. A checkpoint without it is loaded from its other weights.
+        hub:
+            `revision`, `token` and what else says where on the Hub.
+
+    Returns:
+        [`JascoPipeline`]: the pipeline.
 
     Raises:
-        `ValueError`: if the folder has contents, unless it is a checkpoint and `force` is set.
+        as [`JascoPipeline.from_pretrained`].
     """
-    folder = Path(folder)
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    is_checkpoint = any((folder / name).is_file() for name in (INDEX_FILE, MODEL_FILE))
-    if folder.exists() and not is_checkpoint:
-        raise ValueError(f"{folder} exists and is no checkpoint: give another folder.")
-    if folder.exists() and not force:
-        raise ValueError(f"{folder} exists. Give another folder, or --force to replace it.")
-
-
-def check_same_weights(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor], name: str):
-    r"""
-    Raises:
-        `RuntimeError`: if two sets of weights differ in a name or a value, or the second is less precise. (transformers
-            keeps some of T5's weights in float32, whatever the others are in.)
-    """
-    different = sorted(expected.keys() ^ found.keys())
-    different += [
-        key
-        for key in expected.keys() & found.keys()
-        if found[key].dtype.itemsize < expected[key].dtype.itemsize
-        or not torch.equal(expected[key].to(found[key].dtype), found[key])
-    ]
-    if different:
-        raise RuntimeError(f"What was written of the {name} is not what was read: {', '.join(different[:5])}.")
+    original = find_audiocraft_checkpoint(checkpoint, **hub)
+    if original is not None:
+        components, arguments = load_audiocraft_pipeline(original, hub=hub)
+        if not os.path.isdir(checkpoint):
+            arguments["audiocraft"]["base_model"] = os.fspath(checkpoint)
+        return JascoPipeline(**components, **arguments)
+    folder = checkpoint if os.path.isdir(checkpoint) else JascoPipeline.download(checkpoint, variant=variant, **hub)
+    dtypes = stored_dtypes(folder, variant)
+    if not dtypes:
+        variant, dtypes = None, stored_dtypes(folder)
+    return JascoPipeline.from_pretrained(folder, variant=variant, dtype=dtypes or None)
 
 
 def stored_dtypes(folder: str | os.PathLike, variant: str | None = None) -> dict[str, torch.dtype]:
@@ -66,8 +65,7 @@ def stored_dtypes(folder: str | os.PathLike, variant: str | None = None) -> dict
     for component in sorted(path for path in Path(folder).iterdir() if path.is_dir()):
         count = Counter()
         for path in component.glob("*.safetensors"):
-            # diffusion_pytorch_model.fp16.safetensors, or …fp16-00001-of-00002.safetensors
-            if (f".{variant}" in path.name) == (variant is not None):
+            if variant_of(path.name) == (variant or ""):
                 with safe_open(path, framework="pt") as file:
                     count.update(file.get_slice(key).get_dtype() for key in file.keys())
         known = [types[name] for name, _ in count.most_common() if name in types]
@@ -76,7 +74,7 @@ def stored_dtypes(folder: str | os.PathLike, variant: str | None = None) -> dict
     return found
 
 
-def describe_pipeline(pipeline: DiffusionPipeline) -> str:
+def describe_pipeline(pipeline: JascoPipeline) -> str:
     """What a converted pipeline is made of, for people: sizes, options, defaults."""
     config = pipeline.transformer.config
     lines = []

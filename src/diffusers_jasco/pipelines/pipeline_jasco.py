@@ -159,10 +159,9 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             # Diffusers warns of each cast, also of one to the same type.
             if isinstance(loaded[name], torch.nn.Module) and loaded[name].dtype != wanted:
                 loaded[name].to(wanted)
-        pipeline = cls(**loaded, **arguments)
-        # As Diffusers notes it: cards name the model that another one comes from.
-        pipeline.register_to_config(_name_or_path=os.fspath(pretrained_model_name_or_path))
-        return pipeline
+        if not os.path.isdir(pretrained_model_name_or_path):
+            arguments["audiocraft"]["base_model"] = os.fspath(pretrained_model_name_or_path)
+        return cls(**loaded, **arguments)
 
     @property
     def sampling_rate(self) -> int:

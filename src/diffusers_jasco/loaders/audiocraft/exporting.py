@@ -17,6 +17,7 @@
 import math
 import os
 import pickle
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,12 +26,12 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import logging
 from transformers import EncodecModel
 
-from ...files import atomic_folder
+from ...files import checkpoint_folder
 from ...models.transformer_jasco import JascoTransformerModel
 from .codec import spell_weight_norm
 from .files import AUDIOCRAFT_VERSION, CHORDS_FILE, CODEC_FILE, MODEL_FILE, parse_config
-from .importing import read_transformer_config
-from .weights import EMBEDDED_CODEC, to_audiocraft
+from .importing import load_audiocraft_pipeline, read_transformer_config
+from .weights import EMBEDDED_CODEC, check_same_weights, to_audiocraft
 
 
 logger = logging.get_logger(__name__)
@@ -57,27 +58,31 @@ def save_audiocraft_checkpoint(
     folder: str | os.PathLike,
     text_encoder: str | None = None,
     codec: str | None = None,
+    force: bool = False,
 ):
     r"""
     Writes what AudioCraft's `JASCO.get_pretrained(folder, chords_mapping_path=folder/chord_to_index_mapping.pkl)` reads:
     `state_dict.bin`, `compression_state_dict.bin` and the chord vocabulary. A checkpoint that came from AudioCraft goes back
-    bit for bit, with its own configuration.
+    bit for bit, with its own configuration. What was written is read again and compared before it gets its name.
 
     Args:
         pipeline ([`JascoPipeline`]):
             The pipeline, whose weights are written in the types that they have.
         folder (`str` or `os.PathLike`):
-            Folder to write. It appears when it is complete; a folder of that name is replaced.
+            Folder to write. It appears when it is complete.
         text_encoder (`str`, *optional*):
             Name by which AudioCraft loads the text encoder, such as `"t5-base"`. By default the name in the original
             configuration, or the name that this text encoder was loaded by.
         codec (`str`, *optional*):
             Hub id by which AudioCraft loads the codec. By default the original one, or the name that this codec was loaded by.
             A codec of one's own is published first.
+        force (`bool`, defaults to `False`):
+            Whether a checkpoint in that folder is replaced.
 
     Raises:
         `ValueError`: for a model that AudioCraft can't represent (preconditioning, a time scale, statistics by channel,
-            another codec than EnCodec, a length that is not whole seconds), and if a name is not known.
+            another codec than EnCodec, a length that is not whole seconds, LoRA layers), if a name is not known, and if the
+            folder has contents.
     """
     _check(pipeline)
     model, original = pipeline.transformer, pipeline.config.get("audiocraft")
@@ -91,16 +96,15 @@ def save_audiocraft_checkpoint(
     if config_text is not None and not _describes(config_text, model, weights):
         logger.warning("The transformer is not the one that came from AudioCraft: its configuration is made anew.")
         config_text = None
-    if config_text is None or text_encoder is not None:
-        config_text = yaml.safe_dump(
-            _make_config(pipeline, _text_encoder_name(pipeline, text_encoder)), sort_keys=False
-        )
     compression = original.get("compression")
     if compression is None or codec is not None:
         compression = {"pretrained": _codec_name(pipeline, codec), "exported": True, "version": AUDIOCRAFT_VERSION}
+    if config_text is None or text_encoder is not None:
+        name = _text_encoder_name(pipeline, text_encoder)
+        config_text = yaml.safe_dump(_make_config(pipeline, name, compression.get("pretrained")), sort_keys=False)
     extras = original.get("extras", {"version": AUDIOCRAFT_VERSION, "exported": True})
 
-    with atomic_folder(folder) as partial:
+    with checkpoint_folder(folder, force) as partial:
         # Contiguous copies: views would be saved with all that they are views of.
         best_state = {name: weight.detach().cpu().contiguous().clone() for name, weight in weights.items()}
         torch.save({"best_state": best_state, "xp.cfg": config_text, **extras}, partial / MODEL_FILE)
@@ -108,6 +112,17 @@ def save_audiocraft_checkpoint(
         if "chords" in model.controls:
             ids = {label: number for number, label in enumerate(model.config.chord_labels)}
             (partial / CHORDS_FILE).write_bytes(pickle.dumps(ids))
+        _check_written(pipeline, partial)
+
+
+def _check_written(pipeline: DiffusionPipeline, folder: Path):
+    """Reads a checkpoint again, and raises a `RuntimeError` if it is not the pipeline's."""
+    given = {name: pipeline.components[name] for name in ("tokenizer", "text_encoder")}
+    if "drums" not in pipeline.transformer.controls:
+        given["codec"] = pipeline.codec  # just its name was written
+    written, _ = load_audiocraft_pipeline(folder, **given)
+    for name in ("transformer", "codec"):
+        check_same_weights(pipeline.components[name].state_dict(), written[name].state_dict(), name)
 
 
 def _describes(config_text: str, model: JascoTransformerModel, weights: dict[str, torch.Tensor]) -> bool:
@@ -158,7 +173,7 @@ def _codec_name(pipeline: DiffusionPipeline, name: str | None) -> str:
     return name
 
 
-def _make_config(pipeline: DiffusionPipeline, text_encoder: str) -> dict[str, Any]:
+def _make_config(pipeline: DiffusionPipeline, text_encoder: str, codec: str) -> dict[str, Any]:
     """The part of a configuration of AudioCraft that its `JASCO.get_pretrained` reads."""
     config = pipeline.transformer.config
     frame_rate = round(pipeline.frame_rate)
@@ -198,7 +213,7 @@ def _make_config(pipeline: DiffusionPipeline, text_encoder: str) -> dict[str, An
         "channels": pipeline.codec.config.audio_channels,
         "device": "cpu",
         "dtype": "float32",
-        "compression_model_checkpoint": "//pretrained/facebook/encodec_32khz",
+        "compression_model_checkpoint": f"//pretrained/{codec}",
         "compression_model_latent_mean": config.latents_mean,
         "compression_model_latent_std": config.latents_std,
         "compression_model_framerate": frame_rate,

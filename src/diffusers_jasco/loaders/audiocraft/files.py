@@ -100,7 +100,7 @@ def find_audiocraft_checkpoint(source: str | os.PathLike, **hub: Any) -> Path | 
             # Offline: what was downloaded once decides.
             where = {key: hub[key] for key in ("cache_dir", "revision") if hub.get(key) is not None}
             if not isinstance(try_to_load_from_cache(name, MODEL_FILE, **where), str):
-                return None
+                raise
         except EntryNotFoundError:
             pass
         model = hf_hub_download(name, MODEL_FILE, **hub)
@@ -109,6 +109,11 @@ def find_audiocraft_checkpoint(source: str | os.PathLike, **hub: Any) -> Path | 
                 hf_hub_download(name, optional, **hub)
             except EntryNotFoundError:
                 pass
+    except LocalEntryNotFoundError as error:
+        raise FileNotFoundError(
+            f"There is no folder {name!r}, and of a Hub repository of that name there is no copy on this machine, while the"
+            " Hub is not asked (`local_files_only`, HF_HUB_OFFLINE) or can't be reached."
+        ) from error
     except GatedRepoError as error:
         raise PermissionError(
             f"{name} is gated: ask for access at https://huggingface.co/{name} (Meta's JASCO weights are under CC-BY-NC 4.0:"

@@ -134,9 +134,15 @@ def load_audiocraft_pipeline(
         if key.startswith(EMBEDDED_CODEC)
     }
 
-    def text_model() -> str:
+    def load_text_model(kind: type) -> Any:
         try:
-            return str(checkpoint.config["conditioners"]["description"]["t5"]["name"])
+            name = str(checkpoint.config["conditioners"]["description"]["t5"]["name"])
+            return kind.from_pretrained(name, **hub)
+        except OSError as error:
+            raise OSError(
+                f"The checkpoint names the text encoder {name!r}, which can't be loaded. Give another one as `text_encoder` and"
+                f" `tokenizer` (the commands: --text_encoder). {error}"
+            ) from error
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"{checkpoint.path}: its configuration names no T5. Give `text_encoder` and `tokenizer`."
@@ -153,8 +159,8 @@ def load_audiocraft_pipeline(
 
     load = {
         "transformer": lambda: load_audiocraft_transformer(checkpoint, labels),
-        "tokenizer": lambda: AutoTokenizer.from_pretrained(text_model(), **hub),
-        "text_encoder": lambda: T5EncoderModel.from_pretrained(text_model(), **hub),
+        "tokenizer": lambda: load_text_model(AutoTokenizer),
+        "text_encoder": lambda: load_text_model(T5EncoderModel),
         "codec": codec,
         "scheduler": FlowMatchDopri5Scheduler,
     }

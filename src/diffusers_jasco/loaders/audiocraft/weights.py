@@ -80,7 +80,12 @@ def to_diffusers(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def to_audiocraft(weights: dict[str, torch.Tensor], num_layers: int) -> dict[str, torch.Tensor]:
-    """Our weights under the original's names: the inverse of [`to_diffusers`]."""
+    r"""
+    Our weights under the original's names: the inverse of [`to_diffusers`].
+
+    Raises:
+        `ValueError`: for a weight that the original does not have, as those of a LoRA.
+    """
     modules = {ours: theirs for theirs, ours in _MODULES.items()}
     block_modules = {ours: theirs for theirs, ours in _BLOCK_MODULES.items()}
     attentions = {ours: theirs for theirs, ours in _ATTENTIONS.items()}
@@ -90,7 +95,7 @@ def to_audiocraft(weights: dict[str, torch.Tensor], num_layers: int) -> dict[str
         if module in modules:
             converted[f"{modules[module]}.{kind}"] = weight
             continue
-        _, layer, part = module.split(".", 2)
+        _, layer, part = module.split(".", 2) if module.count(".") > 1 else ("", "", "")
         attention, _, projection = part.partition(".")
         if part == "skip_proj":
             converted[f"transformer.skip_projections.{int(layer) - num_layers // 2}.{kind}"] = weight
@@ -99,4 +104,25 @@ def to_audiocraft(weights: dict[str, torch.Tensor], num_layers: int) -> dict[str
         elif projection == _PROJECTIONS[0]:
             parts = [weights[f"{module.removesuffix(projection)}{name}.{kind}"] for name in _PROJECTIONS]
             converted[f"transformer.layers.{layer}.{attentions[attention]}.in_proj_{kind}"] = torch.cat(parts)
+        elif projection not in _PROJECTIONS:
+            raise ValueError(
+                f"AudioCraft has no place for {key}. LoRA layers: `fuse_lora()`, `unload_lora_weights()` first."
+            )
     return converted
+
+
+def check_same_weights(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor], name: str):
+    r"""
+    Raises:
+        `RuntimeError`: if two sets of weights differ in a name or a value, or the second is less precise. (transformers
+            keeps some of T5's weights in float32, whatever the others are in.)
+    """
+    different = sorted(expected.keys() ^ found.keys())
+    different += [
+        key
+        for key in expected.keys() & found.keys()
+        if found[key].dtype.itemsize < expected[key].dtype.itemsize
+        or not torch.equal(expected[key].to(found[key].dtype), found[key])
+    ]
+    if different:
+        raise RuntimeError(f"What was written of the {name} is not what was read: {', '.join(different[:5])}.")

@@ -1,0 +1,37 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the commands of this project have in common."""
+
+import sys
+from collections.abc import Callable
+
+
+def run_command(function: Callable[[], object], name: str) -> int:
+    r"""
+    Runs a command; bad input ends in one line that says what is wrong.
+
+    Args:
+        function (`Callable`): the command.
+        name (`str`): its name, which the line begins with.
+
+    Returns:
+        `int`: the exit code, 0 or 2.
+    """
+    try:
+        function()
+    except (ValueError, OSError, ImportError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    return 0
