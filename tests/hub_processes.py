@@ -88,6 +88,8 @@ def publish(folder: Path) -> tuple[dict, dict]:
 
     seen, warnings, api = {}, Warnings(), HfApi()
     pipe = load_pipeline("chords-drums-melody")
+    original = pipe.config.audiocraft
+    pipe.register_to_config(audiocraft=None)
     # An order of its own, so that chords sound right with these very labels alone.
     pipe.transformer.register_to_config(chord_labels=pipe.transformer.config.chord_labels[::-1])
     pipe.register_to_config(default_num_inference_steps=4, default_guidance_scale=2.0)
@@ -103,6 +105,10 @@ def publish(folder: Path) -> tuple[dict, dict]:
     seen["warnings"]["again"] = warnings.take()
     audios["stronger"] = play(pipe)
 
+    pipe.register_to_config(audiocraft=original)
+    pipe.push_to_hub("org/from-audiocraft", license="mit")
+    seen["warnings"]["from AudioCraft"] = warnings.take()
+    pipe.register_to_config(audiocraft=None)
     pipe.push_to_hub("org/pieces", license="mit", max_shard_size="100KB")
     pipe.push_to_hub("org/one-piece", license="mit", max_shard_size="100KB")
     pipe.push_to_hub("org/one-piece", license="mit")
@@ -214,16 +220,21 @@ def load(folder: Path) -> tuple[dict, dict]:
     audios["original"] = play(JascoPipeline.from_pretrained("org/original", scheduler=pipe.scheduler))
     load_script("convert_jasco_to_diffusers").main(
         [
-            "--checkpoint=org/original",
+            "--checkpoint=facebook/jasco-tiny",
             f"--output={folder / 'converted'}",
             "--push_to_hub=org/converted",
-            "--license=mit",
         ]
     )
     audios["converted"] = play(JascoPipeline.from_pretrained("org/converted", scheduler=pipe.scheduler))
     load_script("convert_diffusers_to_jasco").main(["--checkpoint=org/converted", f"--output={folder / 'back'}"])
 
+    # A folder does not forget that it came from Meta's weights.
+    push = load_script("push_to_hub").main
+    arguments = [f"--checkpoint={folder / 'converted'}", "--repo_id=org/converted-too"]
+    push(arguments)
+
     seen["errors"] = {
+        "licence of a converted folder": error_of(push, [*arguments, "--license=apache-2.0"]),
         "gated original": error_of(JascoPipeline.from_pretrained, "org/gated-original", token="hf_stranger"),
         "neither layout": error_of(JascoPipeline.from_pretrained, "org/t5"),
         "no id": error_of(JascoPipeline.from_pretrained, "no/such/folder"),

@@ -73,6 +73,7 @@ def published(hub, folder):
 @pytest.fixture(scope="module")
 def loaded(hub, folder, published):
     hub.repositories["org/gated"] = replace(hub.repositories["org/pipeline"], gated=True)
+    hub.repositories["facebook/jasco-tiny"] = hub.repositories["org/original"]
     hub.repositories["org/gated-original"] = replace(hub.repositories["org/original"], gated=True)
     hub.cut_next("text_encoder/model.safetensors")
     return run(folder, "home", hub.endpoint, "load")[0]
@@ -188,7 +189,9 @@ def test_the_originals_layout_by_id(hub, folder, published, loaded, offline):
     for audio in (loaded.audios["original"], loaded.audios["converted"], offline.audios["original"]):
         assert torch.equal(audio, expected)
     assert torch.equal(offline.audios["original, local files only"], expected)
-    assert front_matter(hub.files("org/converted")["README.md"])["base_model"] == "org/original"
+    for name in ("org/converted", "org/converted-too"):
+        card = front_matter(hub.files(name)["README.md"])
+        assert (card["base_model"], card["license"]) == ("facebook/jasco-tiny", "cc-by-nc-4.0")
     original, back = (torch.load(folder / name / "state_dict.bin", weights_only=True) for name in ("original", "back"))
     weights, weights_back = original.pop("best_state"), back.pop("best_state")
     assert original == back and weights.keys() == weights_back.keys()
@@ -199,6 +202,7 @@ def test_what_is_no_jasco_or_not_ours_to_read_says_so(loaded):
     errors = loaded.seen["errors"]
     assert errors["gated original"].startswith("PermissionError: org/gated-original is gated: ask for access at http")
     assert "CC-BY-NC 4.0" in errors["gated original"]
+    assert "facebook/jasco-tiny is under cc-by-nc-4.0" in errors["licence of a converted folder"]
     assert errors["neither layout"].startswith("FileNotFoundError: org/t5 is no JASCO checkpoint: it has neither")
     assert "There is no folder 'no/such/folder'" in errors["no id"]
 
@@ -292,6 +296,7 @@ def test_a_card_written_by_hand_does_not_vanish_without_a_word(hub, published):
     warnings = published.seen["warnings"]
     assert warnings["first"] == warnings["again"] == []
     assert "give `license`" in warnings["without licence"][0]
+    assert "If it derives from Meta's weights" in warnings["from AudioCraft"][0]
     assert "written by hand: it is kept" in warnings["card on the Hub"][0]
     repository = hub.repositories["org/by-hand"]
     cards = [files.get("README.md", b"") for files in repository.commits.values()]
