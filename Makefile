@@ -9,6 +9,7 @@ RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 .PHONY: demo test test-slow quality style conformance benchmark nano evaluate-nano
 
 $(INSTALLED): setup.py
+	@echo "Installing PyTorch and the rest into .venv: some minutes."
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip "setuptools>=77" wheel
 	$(BIN)/pip install --quiet torch torchaudio
@@ -17,7 +18,7 @@ $(INSTALLED): setup.py
 	touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/python examples/demo.py
+	OMP_NUM_THREADS=1 $(BIN)/python examples/demo.py
 
 test: quality
 	$(RUN_TESTS)

@@ -71,7 +71,13 @@ TUNE = "E4 1, G4 1, A4 1.5, G4 .5, E4 1, D4 1, C4 2, F4 1, A4 1, C5 1.5, A4 .5, 
 PIECES = [
     ("1-words", "fast techno, synth lead, drums", None, None, None),
     ("2-chords", "calm ballad with piano and flute, no drums", ("C | Am | F | G", 96), None, None),
-    ("3-chords-drums", "80s pop, groovy synth bass, electric piano", ("Em C | G D", 108), (ROCK, 108), None),
+    (
+        "3-chords-drums",
+        "80s pop, groovy synth bass, electric piano",
+        ("Em C | G D | Em C | G D | Em", 108),
+        (ROCK, 108),
+        None,
+    ),
     (
         "4-everything",
         "rock, overdriven guitar and organ, drums",

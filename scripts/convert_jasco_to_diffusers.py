@@ -63,6 +63,23 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
+    with checkpoint_folder(args.output, args.force) as partial:
+        pipe = convert(args, partial)
+    print(f"{args.output} (read again, and equal):\n{describe_pipeline(pipe)}")
+    if args.push_to_hub is not None:
+        pipe.push_to_hub(
+            args.push_to_hub,
+            private=args.private or None,
+            variant=args.variant,
+            max_shard_size=args.max_shard_size,
+            license=args.license,
+            token=args.token,
+        )
+        print(f"{args.push_to_hub}: published")
+
+
+def convert(args: argparse.Namespace, folder: Path) -> JascoPipeline:
+    """Writes the pipeline to a folder, reads it again and compares."""
     # 1. Read
     hub = {name: getattr(args, name) for name in ("revision", "token") if getattr(args, name) is not None}
     source = Path(args.checkpoint)
@@ -91,25 +108,12 @@ def main(args: list[str] | None = None):
             model.config._name_or_path = ""
 
     # 3. Write and check
-    with checkpoint_folder(args.output, args.force) as partial:
-        pipe.save_pretrained(partial, variant=args.variant, max_shard_size=args.max_shard_size)
-        dtypes = {name: pipe.components[name].dtype for name in ("transformer", "text_encoder", "codec")}
-        written = JascoPipeline.from_pretrained(partial, variant=args.variant, dtype=dtypes)
-        for name in dtypes:
-            check_same_weights(pipe.components[name].state_dict(), written.components[name].state_dict(), name)
-    print(f"{args.output} (read again, and equal):\n{describe_pipeline(pipe)}")
-
-    # 4. Publish
-    if args.push_to_hub is not None:
-        pipe.push_to_hub(
-            args.push_to_hub,
-            private=args.private or None,
-            variant=args.variant,
-            max_shard_size=args.max_shard_size,
-            license=args.license,
-            token=args.token,
-        )
-        print(f"{args.push_to_hub}: published")
+    pipe.save_pretrained(folder, variant=args.variant, max_shard_size=args.max_shard_size)
+    dtypes = {name: pipe.components[name].dtype for name in ("transformer", "text_encoder", "codec")}
+    written = JascoPipeline.from_pretrained(folder, variant=args.variant, dtype=dtypes)
+    for name in dtypes:
+        check_same_weights(pipe.components[name].state_dict(), written.components[name].state_dict(), name)
+    return pipe
 
 
 if __name__ == "__main__":

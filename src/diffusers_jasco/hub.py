@@ -25,6 +25,7 @@ from typing import Any
 from diffusers.utils import PushToHubMixin, logging
 from huggingface_hub import CommitInfo, HfApi, ModelCard, ModelCardData
 
+from .controls.chord_labels import NO_CHORD, UNKNOWN_CHORD
 from .files import variant_of, weights_file
 
 
@@ -354,10 +355,11 @@ def create_pipeline_card(
     duration = transformer.config.sample_size / pipeline.frame_rate
     # [`SpectralCodecModel`] has one.
     channels = getattr(pipeline.codec.config, "audio_channels", 1)
+    num_chords = len(set(transformer.config.chord_labels or []) - {NO_CHORD, UNKNOWN_CHORD})
     channels = {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
     takes = {
         "chords": f'a progression: `[(label, start in seconds), ...]`, `"C:0 Am:2.5"`, a `.lab`, `.jams` or `.mid` file.'
-        f" It knows {len(transformer.config.chord_labels or [])} labels; another chord becomes the nearest",
+        f" It knows {num_chords} chords; another one becomes the nearest",
         "drums": "a recording of drums alone: a file or `(waveform, sampling_rate)`. Its rhythm is followed, not its sound",
         "melody": 'one line of notes from G2 to B6: `[("C4", start, end), ...]`, a `.mid` file, or a matrix of'
         f" {transformer.config.melody_bins} pitches by frames ({pipeline.frame_rate:g} a second)",
@@ -368,7 +370,7 @@ def create_pipeline_card(
     controls = "".join(f"| `{name}` | {takes[name]} |\n" for name in transformer.controls)
     parameters = sum(parameter.numel() for parameter in transformer.parameters())
     text = f"""
-[JASCO](https://arxiv.org/abs/2406.10970) for Diffusers: {duration:g} seconds of music ({channels}, {pipeline.sampling_rate} Hz)
+[JASCO](https://arxiv.org/abs/2406.10970) for Diffusers: {duration:g} second{"" if duration == 1 else "s"} of music ({channels}, {pipeline.sampling_rate} Hz)
 from words{"".join(f", {name}" for name in transformer.controls)}. Needs the package `diffusers-jasco`.
 
 ```python
