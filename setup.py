@@ -23,7 +23,7 @@ VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "src/diffusers_jasco/__in
 
 EXTRAS = {
     "train": ["datasets", "peft", "tensorboard"],
-    "chords": ["vamphost", "librosa"],
+    "chords": ["vamphost", "soxr"],
     "melody": ["pretty_midi", "librosa", "h5py"],
     "drums": ["demucs-infer", "librosa"],
     "eval": ["mir_eval", "matplotlib"],
@@ -44,6 +44,7 @@ EXTRAS["dev"] = [
     "matplotlib",
     "datasets",
     "omegaconf",
+    "soxr",
 ]
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
 

@@ -61,7 +61,7 @@ def load_audio(audio: Any, name: str = "audio") -> tuple[torch.Tensor, int]:
         `ValueError`: for a file that is no audio, and for a waveform or rate that can't be one.
     """
     if isinstance(audio, (str, os.PathLike)):
-        waveform, rate = _read_file(Path(os.fsdecode(audio)), name)
+        waveform, rate = _read_file(check_file(audio, name), name)
     elif isinstance(audio, dict):
         if not {"array", "sampling_rate"} <= audio.keys():
             raise ValueError(f"`{name}` has to have the keys 'array' and 'sampling_rate', but has {list(audio)}.")
@@ -76,13 +76,27 @@ def load_audio(audio: Any, name: str = "audio") -> tuple[torch.Tensor, int]:
     return _check_waveform(waveform, name), _check_rate(rate, name)
 
 
-def _read_file(path: Path, name: str) -> tuple[np.ndarray, int]:
-    import soundfile
+def check_file(path: str | os.PathLike, name: str) -> Path:
+    r"""
+    Args:
+        path (`str` or `os.PathLike`): a file.
+        name (`str`): name of the argument, for messages.
 
+    Raises:
+        `FileNotFoundError`: if there is none.
+        `ValueError`: if it is a folder.
+    """
+    path = Path(os.fsdecode(path))
     if os.path.isdir(path):
         raise ValueError(f"`{name}` has to be an audio file, but {path} is a folder.")
     if not os.path.isfile(path):
         raise FileNotFoundError(f"`{name}`: there is no file {path}.")
+    return path
+
+
+def _read_file(path: Path, name: str) -> tuple[np.ndarray, int]:
+    import soundfile
+
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     # A false header can claim more samples than there is memory for.

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from diffusers.utils import logging
 
+from ..audio import check_file
 from .chord_labels import (
     NO_CHORD,
     NOTES,
@@ -42,7 +43,7 @@ logger = logging.get_logger(__name__)
 
 Chords = list[tuple[str, float]]
 
-_READABLE = ".lab, .jams, .mid and .midi"
+_READABLE = ".lab, .jams, .mid, .midi or an audio file's ending"
 # Files by these endings are meant as files, even if nothing reads them.
 _AUDIO = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac", ".aiff")
 _NUMERAL = re.compile(r"([#b]?)(VII|VI|IV|V|III|II|I|vii|vi|iv|v|iii|ii|i)(.*)")
@@ -79,7 +80,8 @@ def read_chords(chords: Any, labels: Sequence[str] | None = None, duration: floa
     Args:
         chords (`list` of `(label, start)`, `str` or `os.PathLike`):
             Labels with their starts in seconds, a text as [`chords_from_text`] or [`chords_from_tuples`] read it, or a
-            `.lab`, `.jams` or `.mid` file. An empty list or text is no progression.
+            `.lab`, `.jams` or `.mid` file, or a recording (`.wav`, `.mp3`, `.flac`, …), whose chords
+            [`~extraction.extract_chords`] hears. An empty list or text is no progression.
         labels (`Sequence[str]`, *optional*):
             The vocabulary, by default [`~controls.chord_labels.default_chord_labels`].
         duration (`float`, *optional*):
@@ -158,7 +160,12 @@ def _read_text_or_file(chords: str | os.PathLike) -> Chords:
             return chords_from_jams(chords)
         if suffix in (".mid", ".midi"):
             return chords_from_midi(chords)
-    if not isinstance(chords, str) or suffix in _AUDIO:
+        if suffix in _AUDIO:
+            # Who gives no recording needs none of what it takes to hear one.
+            from ..extraction.chords import extract_chords
+
+            return extract_chords(check_file(chords, "chords"))
+    if not isinstance(chords, str):
         raise ValueError(f"`chords` files have to end in {_READABLE}, but this is {_short(os.fspath(chords))}.")
     return chords_from_tuples(chords) if chords.lstrip()[:1] in ("(", "[") else chords_from_text(chords)
 

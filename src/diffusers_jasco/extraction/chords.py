@@ -1,0 +1,289 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Audio → chords."""
+
+import os
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from diffusers.utils import logging
+from tqdm import tqdm
+
+from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, parse_chord
+from .packages import import_optional
+from .stream import AudioStream
+
+
+logger = logging.get_logger(__name__)
+
+Chords = list[tuple[str, float]]
+
+RATE = 32000  # Hz: what JASCO's chords were extracted at; at other rates Chordino hears other chords
+HOP = 2048  # samples: 64 ms
+
+
+def extract_chords(
+    audio: Any,
+    sampling_rate: int | None = None,
+    method: Literal["auto", "chordino", "builtin"] = "auto",
+    progress: bool = False,
+) -> Chords | list[Chords]:
+    r"""
+    Hears the chords of a recording, in the original's 193 labels.
+
+    Args:
+        audio (`str`, `os.PathLike`, `torch.Tensor` or `np.ndarray`, or a `list` of them):
+            A file, or a waveform `(samples,)` or `(channels, samples)`. It is read in blocks, so that its length does not
+            matter.
+        sampling_rate (`int`, *optional*):
+            Rate of waveforms in Hz.
+        method (`str`, defaults to `"auto"`):
+            `"chordino"`: the plugin that the original's data was made with (Mauch and Dixon, 2010; GPL, so it is installed by
+            you: `pip install "diffusers-jasco[chords]"` and `pip install --no-deps chord-extractor==0.1.3`, Linux on x86-64).
+            `"builtin"`: our own estimator along the lines of the same paper. `"auto"`: the plugin if it is installed.
+        progress (`bool`, defaults to `False`):
+            Whether to show a progress bar.
+
+    Returns:
+        `list` of `(label, start in seconds)`: the progression, from 0 on; "N" where no chord is heard. For a list of
+        recordings, a list of them.
+
+    Raises:
+        `FileNotFoundError`: for an absent file.
+        `ImportError`: if the method's package is not installed.
+        `ValueError`: for what is no audio, and for another method.
+    """
+    if method not in ("auto", "chordino", "builtin"):
+        raise ValueError(f"`method` has to be 'auto', 'chordino' or 'builtin', but is {method!r}.")
+    if isinstance(audio, list):
+        return [extract_chords(item, sampling_rate, method, progress) for item in audio]
+    if method == "auto":
+        method = "chordino" if _find_plugin() is not None else "builtin"
+        logger.info(f"Chords are extracted by the method {method!r}.")
+    stream = AudioStream(audio, sampling_rate, RATE)
+    return (_run_chordino if method == "chordino" else _estimate_chords)(stream, progress)
+
+
+def _merge(chords: Iterable[tuple[str, float]], duration: float) -> Chords:
+    """From 0 on, without repetitions and without what begins at the end."""
+    merged: Chords = []
+    for label, start in chords:
+        start = 0.0 if not merged else start
+        if start < duration and (not merged or merged[-1][0] != label):
+            merged.append((label, round(float(start), 4)))
+    return merged or [(NO_CHORD, 0.0)]
+
+
+# 1. Chordino
+
+_PLUGIN = "nnls-chroma:chordino"
+# As the original's notebook has them.
+_PLUGIN_PARAMETERS = {"useNNLS": 1, "rollon": 1, "tuningmode": 0, "whitening": 1, "s": 0.7, "boostn": 0.1}
+
+
+def _find_plugin() -> Path | None:
+    """The folder of the plugin in the user's `chord-extractor`, or `None`."""
+    package = find_spec("chord_extractor")
+    if package is None or not package.submodule_search_locations or find_spec("vampyhost") is None:
+        return None
+    folder = Path(package.submodule_search_locations[0], "_lib")
+    return folder if any(folder.glob("nnls-chroma.*")) else None
+
+
+def _run_chordino(stream: AudioStream, progress: bool) -> Chords:
+    folder = _find_plugin()
+    if folder is None:
+        raise ImportError(
+            'Chordino is not installed: pip install "diffusers-jasco[chords]" and pip install --no-deps'
+            " chord-extractor==0.1.3 (GPL; Linux on x86-64). method='builtin' needs no plugin."
+        )
+    # The host looks for plugins when it is first asked.
+    os.environ["VAMP_PATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("VAMP_PATH")]))
+    vampyhost = import_optional("vampyhost", "chords")
+    adapt = vampyhost.ADAPT_INPUT_DOMAIN | vampyhost.ADAPT_CHANNEL_COUNT
+    plugin = vampyhost.load_plugin(_PLUGIN, float(RATE), adapt)
+    plugin.set_parameter_values(_PLUGIN_PARAMETERS)
+    step, block = plugin.get_preferred_step_size(), plugin.get_preferred_block_size()
+    plugin.initialise(1, step, block)
+    try:
+        with tqdm(total=round(stream.duration, 1), desc="chords", unit="s", disable=not progress) as bar:
+            index = 0
+            for frames in stream.frames(block, step, centred=False):
+                for frame in frames:
+                    plugin.process_block(frame[None], vampyhost.RealTime("seconds", index * step / RATE))
+                    index += 1
+                bar.update(len(frames) * step / RATE)
+        found = plugin.get_remaining_features()[0]
+    finally:
+        plugin.unload()
+    # Its last label only says where the audio ends.
+    return _merge(((item["label"], float(item["timestamp"])) for item in found), stream.duration)
+
+
+# 2. Our own: notes by non-negative least squares, bass and treble chroma, templates, Viterbi (Mauch and Dixon, "Approximate
+# note transcription for the improved identification of difficult chords", 2010)
+
+_WINDOW = 16384  # samples: half a second
+_BINS = 3  # per semitone
+_LOWEST, _NUM_PITCHES = 21, 84  # MIDI numbers: A0 to G#7
+_WHITENING_BINS = 18  # half an octave
+_HARMONICS, _HARMONIC_DECAY = 20, 0.8
+_COMPRESSION = 0.7  # exponent of the notes
+_UPDATES = 40
+_BASS, _TREBLE = (40, 21), (66, 32)  # centre and half width, MIDI numbers
+_BASS_NOTE, _BASS_TONES = 0.5, 0.5  # weights in the templates' bass, of the lowest note and of the chord's others
+_SHARPNESS = 8.0
+_STAY = 0.995  # probability that a chord lasts another 64 ms
+_NO_CHORD_WEIGHT = 0.95
+
+
+def _estimate_chords(stream: AudioStream, progress: bool) -> Chords:
+    bank = _log_frequency_bank()
+    window = np.hanning(_WINDOW).astype(np.float32)
+    spectra = []
+    with tqdm(total=round(stream.duration, 1), desc="chords", unit="s", disable=not progress) as bar:
+        for frames in stream.frames(_WINDOW, HOP):
+            for part in np.array_split(frames, -(-len(frames) // 128)):
+                spectra.append(np.abs(np.fft.rfft(part * window)).astype(np.float32) @ bank)
+            bar.update(len(frames) * HOP / RATE)
+    spectra = _tune(np.concatenate(spectra) if spectra else np.zeros((0, bank.shape[1]), dtype=np.float32))
+    if not len(spectra):
+        return [(NO_CHORD, 0.0)]
+
+    labels, templates = _templates()
+    loudness = spectra.max(axis=1)
+    fits = []
+    for part in np.array_split(spectra, -(-len(spectra) // 2048)):
+        notes = _fit_notes(_whiten(part)) ** _COMPRESSION
+        chroma = np.concatenate([_fold(notes, *_BASS), _fold(notes, *_TREBLE)], axis=1)
+        chroma /= np.linalg.norm(chroma, axis=1, keepdims=True) + 1e-9
+        fits.append(chroma @ templates.T)
+    fits = np.concatenate(fits)
+    # Where next to nothing sounds there is no chord.
+    fits[loudness < 1e-3 * loudness.max()] = np.eye(len(labels))[labels.index(NO_CHORD)]
+    path = _decode(_SHARPNESS * fits, _STAY)
+    changes = np.flatnonzero(np.diff(path, prepend=-1))
+    return _merge(((labels[path[frame]], frame * HOP / RATE) for frame in changes), stream.duration)
+
+
+@lru_cache(maxsize=1)
+def _log_frequency_bank() -> np.ndarray:
+    """Weights (bins of the transform, thirds of semitones): raised cosines a semitone wide, at least three bins."""
+    frequencies = np.arange(_WINDOW // 2 + 1) * RATE / _WINDOW
+    pitches = _LOWEST + (np.arange(_BINS * _NUM_PITCHES) - 1) / _BINS
+    centres = 440 * 2 ** ((pitches - 69) / 12)
+    widths = np.maximum(centres * (2 ** (1 / 24) - 1), 1.5 * RATE / _WINDOW)
+    distance = np.abs(frequencies[:, None] - centres) / widths
+    weights = np.where(distance < 1, 0.5 + 0.5 * np.cos(np.pi * distance), 0)
+    return (weights / weights.sum(axis=0)).astype(np.float32)
+
+
+def _tune(spectra: np.ndarray) -> np.ndarray:
+    """Moves the spectra by less than half a semitone, so that notes fall on the middle one of three bins."""
+    mean = spectra.mean(axis=0) if len(spectra) else np.zeros(spectra.shape[1])
+    bins = np.arange(len(mean))
+    phase = np.angle((mean * np.exp(-2j * np.pi * (bins - 1) / _BINS)).sum())
+    # A note that is sharp by x bins has a phase of -2 pi x / 3.
+    shift = -phase * _BINS / (2 * np.pi)
+    if abs(shift) < 0.02:
+        return spectra
+    positions = np.clip(bins + shift, 0, len(bins) - 1)
+    low = np.minimum(positions.astype(int), len(bins) - 2)
+    part = (positions - low).astype(np.float32)
+    return spectra[:, low] * (1 - part) + spectra[:, low + 1] * part
+
+
+def _whiten(spectra: np.ndarray) -> np.ndarray:
+    """What stands out of its half octave, in standard deviations of it."""
+
+    def local_mean(values: np.ndarray) -> np.ndarray:
+        padded = np.pad(values, [(0, 0), (_WHITENING_BINS // 2, _WHITENING_BINS // 2)], mode="reflect")
+        sums = np.cumsum(np.pad(padded, [(0, 0), (1, 0)]), axis=1, dtype=np.float64)
+        return (sums[:, _WHITENING_BINS + 1 :] - sums[:, : -_WHITENING_BINS - 1]) / (_WHITENING_BINS + 1)
+
+    mean = local_mean(spectra)
+    deviation = np.sqrt(np.maximum(local_mean(np.square(spectra, dtype=np.float64)) - mean**2, 0))
+    return (np.maximum(spectra - mean, 0) / (deviation + 1e-6 * spectra.max() + 1e-12)).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _note_dictionary() -> np.ndarray:
+    """The spectrum of each note (notes, bins): harmonics that get softer by a constant factor."""
+    bins = np.arange(_BINS * _NUM_PITCHES)
+    spectra = np.zeros((_NUM_PITCHES, len(bins)))
+    for harmonic in range(1, _HARMONICS + 1):
+        centres = _BINS * (np.arange(_NUM_PITCHES) + 12 * np.log2(harmonic)) + 1
+        distance = np.abs(bins - centres[:, None]) / 1.5
+        spectra += _HARMONIC_DECAY ** (harmonic - 1) * np.where(distance < 1, 0.5 + 0.5 * np.cos(np.pi * distance), 0)
+    return (spectra / np.linalg.norm(spectra, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _fit_notes(spectra: np.ndarray) -> np.ndarray:
+    """How loud notes are that together sound like the spectra: multiplicative updates (Lee and Seung, 2001)."""
+    dictionary = _note_dictionary()
+    product, gram = spectra @ dictionary.T, dictionary @ dictionary.T
+    notes = product.copy()
+    for _ in range(_UPDATES):
+        notes *= product / (notes @ gram + 1e-9)
+    return notes
+
+
+def _fold(notes: np.ndarray, centre: int, half_width: int) -> np.ndarray:
+    """Notes (frames, pitches) around a pitch → pitch classes (frames, 12)."""
+    pitches = _LOWEST + np.arange(_NUM_PITCHES)
+    weights = 0.5 + 0.5 * np.cos(np.pi * np.clip((pitches - centre) / half_width, -1, 1))
+    return notes @ (weights[:, None] * (pitches[:, None] % 12 == np.arange(12))).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _templates() -> tuple[list[str], np.ndarray]:
+    """The labels, and for each what bass and treble have of every pitch class, as a unit vector (labels, 24)."""
+    labels = [label for label in default_chord_labels() if label != UNKNOWN_CHORD]
+    rows = []
+    for label in labels:
+        bass, treble = np.zeros(12), np.zeros(12)
+        chord = None if label == NO_CHORD else parse_chord(label)
+        if chord is None:
+            bass[:], treble[:] = 1, 1
+        else:
+            tones = [(chord.root + interval) % 12 for interval in chord.intervals]
+            bass[tones], treble[tones] = _BASS_TONES, 1
+            bass[chord.bass_pitch_class] += _BASS_NOTE
+        row = np.concatenate([bass, treble])
+        rows.append(row / np.linalg.norm(row) * (_NO_CHORD_WEIGHT if chord is None else 1))
+    return labels, np.array(rows, dtype=np.float32)
+
+
+def _decode(scores: np.ndarray, stay: float) -> np.ndarray:
+    """The best path (Viterbi), where all changes are alike: (frames, states) → (frames,)."""
+    log_probabilities = scores - np.log(np.exp(scores - scores.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True))
+    log_stay, log_change = np.log(stay), np.log((1 - stay) / (scores.shape[1] - 1))
+    best = log_probabilities[0]
+    origins = np.empty(scores.shape, dtype=np.int16)
+    states = np.arange(scores.shape[1])
+    for frame in range(1, len(scores)):
+        leader = best.argmax()
+        changes = best[leader] + log_change > best + log_stay
+        origins[frame] = np.where(changes, leader, states)
+        best = np.where(changes, best[leader] + log_change, best + log_stay) + log_probabilities[frame]
+    path = np.empty(len(scores), dtype=np.int64)
+    path[-1] = best.argmax()
+    for frame in range(len(scores) - 1, 0, -1):
+        path[frame - 1] = origins[frame, path[frame]]
+    return path

@@ -1,0 +1,35 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Packages that not everybody needs."""
+
+import importlib
+from typing import Any
+
+
+def import_optional(name: str, extra: str) -> Any:
+    r"""
+    Imports a package of an extra.
+
+    Args:
+        name (`str`): its name.
+        extra (`str`): the extra of this package that installs it.
+
+    Raises:
+        `ImportError`: if it is not installed, with the command that does so.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f'This needs {name}: pip install "diffusers-jasco[{extra}]"') from error

@@ -1,0 +1,92 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from diffusers_jasco.controls.chords import read_chords
+from diffusers_jasco.extraction import extract_chords
+from diffusers_jasco.extraction.chords import _find_plugin
+
+from ..evaluation.clips import play_chords
+
+
+RATE = 32000
+PROGRESSION = [("C", 0.0), ("Am", 2.0), ("F", 4.0), ("G7", 6.0), ("Em", 8.0)]
+
+
+@pytest.fixture(scope="module")
+def music():
+    return play_chords(PROGRESSION, 10.0, RATE)
+
+
+def assert_close(heard, expected, tolerance=0.25):
+    assert [label for label, _ in heard] == [label for label, _ in expected]
+    assert all(abs(one - other) < tolerance for (_, one), (_, other) in zip(heard, expected))
+
+
+def test_the_built_in_estimator_hears_a_progression(music):
+    assert_close(extract_chords(music, RATE, method="builtin"), PROGRESSION)
+
+
+def test_it_does_not_depend_on_the_level_or_the_tuning(music):
+    heard = extract_chords(0.01 * music, RATE, method="builtin")
+    assert_close(heard, PROGRESSION)
+    # A quarter of a semitone sharp: played faster.
+    sharp = torch.nn.functional.interpolate(music[None], scale_factor=2 ** (-0.25 / 12), mode="linear")[0]
+    assert_close(extract_chords(sharp, RATE, method="builtin"), PROGRESSION)
+
+
+def test_silence_has_no_chord_and_rests_are_heard(music):
+    assert extract_chords(torch.zeros(1, RATE), RATE, method="builtin") == [("N", 0.0)]
+    music = music.clone()
+    music[:, 4 * RATE : 6 * RATE] = 0
+    heard = extract_chords(music, RATE, method="builtin")
+    assert_close(heard, [("C", 0.0), ("Am", 2.0), ("N", 4.0), ("G7", 6.0), ("Em", 8.0)], tolerance=0.35)
+
+
+def test_long_recordings_are_heard_as_short_ones(music):
+    twice = extract_chords(torch.cat([music, music], dim=1), RATE, method="builtin")
+    assert_close(twice, PROGRESSION + [(label, start + 10) for label, start in PROGRESSION])
+
+
+def test_several_recordings(music):
+    both = extract_chords([music, music[:, : 4 * RATE]], RATE, method="builtin")
+    assert both == [extract_chords(music, RATE, method="builtin"), both[1]] and len(both[1]) == 2
+
+
+def test_a_recording_is_a_progression_for_the_pipeline(music, tmp_path):
+    soundfile.write(tmp_path / "song.wav", music[0].numpy(), RATE)
+    chords = read_chords(tmp_path / "song.wav", duration=5.0)
+    assert chords == read_chords(str(tmp_path / "song.wav"), duration=5.0)
+    assert [label for label, _ in chords if label != "N"] == ["C", "Am", "F"]
+
+
+def test_bad_arguments(tmp_path):
+    with pytest.raises(ValueError, match="'auto', 'chordino' or 'builtin'"):
+        extract_chords(torch.zeros(10), RATE, method="ear")
+    with pytest.raises(FileNotFoundError):
+        extract_chords(tmp_path / "absent.mp3")
+    if _find_plugin() is None:
+        with pytest.raises(ImportError, match="pip install --no-deps chord-extractor"):
+            extract_chords(torch.zeros(10), RATE, method="chordino")
+
+
+@pytest.mark.skipif(_find_plugin() is None, reason="the user's own chord-extractor and vamphost are not installed")
+def test_the_plugin_hears_the_same_progression(music):
+    heard = extract_chords(music, RATE, method="chordino")
+    assert_close([chord for chord in heard if chord[0] != "N"], PROGRESSION, tolerance=0.6)
+    assert np.isfinite([start for _, start in heard]).all()
