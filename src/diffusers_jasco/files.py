@@ -62,12 +62,19 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     A folder to write into, which gets the name `path` when all went well, and is deleted otherwise. A folder of that name
     is replaced.
     """
-    path, partial = Path(path), partial_path(path)
+    with _temporary_folder(path) as partial:
+        yield partial
+        finish_folder(path)
+
+
+@contextmanager
+def _temporary_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """`partial_path(path)`, empty, for the time of the block."""
+    partial = partial_path(path)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
-        finish_folder(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -131,10 +138,7 @@ def checkpoint_folder(folder: str | os.PathLike, force: bool = False) -> Iterato
             raise ValueError(f"{folder} exists and is no checkpoint: give another folder.")
         if not force:
             raise ValueError(f"{folder} exists. Give another folder, or --force to replace the checkpoint in it.")
-    partial = partial_path(folder)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with _temporary_folder(folder) as partial:
         yield partial
         if is_new:
             finish_folder(folder)
@@ -147,5 +151,3 @@ def checkpoint_folder(folder: str | os.PathLike, force: bool = False) -> Iterato
             for name in old:
                 if weights_file(name) in weights and name not in names:
                     (folder / name).unlink()
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -443,7 +443,7 @@ for name, source, options, expected in [
     ("several", "user/several", {"subfolder": "runs"}, "jazz.safetensors.*rock.safetensors"),
     ("absent file", "user/peft", {"weight_name": "x.safetensors"}, "x.safetensors"),
     ("none", "user/none", {}, "no LoRA in user/none"),
-    ("absent", "user/absent", {}, "user/absent"),
+    ("absent", "user/absent", {}, "neither a file or folder nor a Hub repository .user/absent"),
     ("offline", "user/private", {"local_files_only": True, "revision": "main"}, "user/private|cache"),
 ]:
     pipe = load_pipeline("chords-drums-melody")

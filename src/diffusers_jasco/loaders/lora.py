@@ -26,7 +26,12 @@ from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY, LORA_WEIGHT_N
 from diffusers.utils import is_peft_available, logging
 from diffusers.utils.peft_utils import require_peft_backend
 from huggingface_hub import constants, hf_hub_download, list_repo_files
-from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
@@ -375,6 +380,11 @@ def _find_file(
         return _download_file(str(source), weight_name, subfolder, suffixes, local_files_only, hub)
     except HFValidationError as error:
         raise FileNotFoundError(f"{source} is neither a file or folder nor a Hub repository: {error}") from error
+    except RepositoryNotFoundError as error:
+        raise FileNotFoundError(
+            f"There is neither a file or folder nor a Hub repository {str(source)!r} that you have access to. For a private or"
+            " gated one log in with `hf auth login`, or give `token=`."
+        ) from error
 
 
 def _download_file(

@@ -84,7 +84,7 @@ def save_audiocraft_checkpoint(
             another codec than EnCodec, a length that is not whole seconds, LoRA layers), if a name is not known, and if the
             folder has contents.
     """
-    _check(pipeline)
+    _check_representable(pipeline)
     model, original = pipeline.transformer, pipeline.config.get("audiocraft")
     original = original or {}
 
@@ -132,7 +132,8 @@ def _describes(config_text: str, model: JascoTransformerModel, weights: dict[str
     return all(model.config[name] == value for name, value in described.items() if name != "dropout")
 
 
-def _check(pipeline: DiffusionPipeline):
+def _check_representable(pipeline: DiffusionPipeline):
+    """Raises a `ValueError` with all reasons why AudioCraft can't represent a model."""
     config = pipeline.transformer.config
     reasons = []
     if config.preconditioning is not None or config.time_scale != 1:
