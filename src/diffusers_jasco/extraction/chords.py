@@ -124,7 +124,7 @@ def _run_chordino(stream: AudioStream, progress: bool) -> Chords:
     try:
         with tqdm(total=round(stream.duration, 1), desc="chords", unit="s", disable=not progress) as bar:
             index = 0
-            for frames in stream.frames(block, step, centred=False):
+            for frames in stream.frames(block, step, before=0):
                 for frame in frames:
                     plugin.process_block(frame[None], vampyhost.RealTime("seconds", index * step / RATE))
                     index += 1

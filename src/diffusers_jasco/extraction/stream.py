@@ -104,18 +104,18 @@ class AudioStream:
             yield resampler.resample_chunk(block)
         yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
 
-    def frames(self, size: int, hop: int, centred: bool = True) -> Iterator[np.ndarray]:
+    def frames(self, size: int, hop: int, before: int | None = None) -> Iterator[np.ndarray]:
         r"""
         Overlapping frames, in batches `(frames, size)`.
 
         Args:
             size (`int`): samples of a frame.
             hop (`int`): samples from one frame to the next.
-            centred (`bool`, defaults to `True`):
-                Whether frame `i` is centred on sample `i * hop`, with silence beyond the ends, or begins there. Either way
-                there are as many frames as hops have begun.
+            before (`int`, *optional*):
+                How many samples of frame `i` lie before sample `i * hop`, by default half of them. Beyond the ends there is
+                silence, and there are as many frames as hops have begun.
         """
-        rest = np.zeros(size // 2 if centred else 0, dtype=np.float32)
+        rest = np.zeros(size // 2 if before is None else before, dtype=np.float32)
         total = made = 0
         for block in self:
             total += len(block)
