@@ -29,6 +29,8 @@ from .files import replace_file
 
 logger = logging.get_logger(__name__)
 
+# What is taken for a recording by its name; whether it can be read depends on what is in it.
+AUDIO_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff")
 MAX_RATE = 1_000_000  # Hz
 FILTER_WIDTH, ROLLOFF = 24, 0.945  # of the resampler, as in julius
 MAX_RATIO_TERM = 2000

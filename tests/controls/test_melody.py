@@ -25,6 +25,7 @@ from diffusers_jasco.controls.melody import (
     MELODY_BINS,
     is_melody,
     melody_from_midi,
+    melody_from_salience,
     melody_from_notes,
     melody_to_notes,
     read_melody,
@@ -91,7 +92,7 @@ BAD_NOTES = [
     ([60, 0, 1], "note 0 has to be"),
     ({"a": 1}, "is a dict"),
     (3, "is a int"),
-    ("song.wav", "have to end in .mid"),
+    ("song.xyz", "have to end in .mid"),
 ]
 
 
@@ -181,9 +182,21 @@ def test_salience_maps_are_read_as_the_original_does(tmp_path, frames_in):
     salience[salience < 0.97] = 0
     path = tmp_path / "a.npz"
     np.savez(path, salience=salience, times=np.arange(frames_in), freqs=np.arange(53))
-    melody = read_melody(path, 500, 50.0)
+    melody = read_melody(path, 500, 50.0, audiocraft_compatible=True)
     assert melody.shape == (500, 53) and 0 < melody.sum() < 500
     assert torch.equal(melody, original_melody(salience, 10.0, 50.0))
+
+
+def test_salience_is_placed_where_it_was_heard():
+    salience = np.zeros((53, 20000), dtype=np.float32)
+    last = round(200 * 22050 / 256)
+    salience[10, last:] = 1
+    melody = melody_from_salience(salience, 11000, 50.0)
+    assert melody[:, 10].nonzero()[0] == 10000 and melody[10000:, 10].all()
+    assert melody_from_salience(salience, 11000, 50.0, audiocraft_compatible=True)[:, 10].nonzero()[0] == 10015
+    # What the salience does not reach is silent.
+    assert melody_from_salience(salience[:, -20:], 50, 50.0).any(dim=1).tolist() == [True] * 12 + [False] * 38
+    assert not melody_from_salience(salience[:, :0], 50, 50.0).any()
 
 
 def test_bad_salience_maps(tmp_path):

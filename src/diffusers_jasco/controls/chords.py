@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from diffusers.utils import logging
 
-from ..audio import check_file
+from ..audio import AUDIO_SUFFIXES, check_file
 from .chord_labels import (
     NO_CHORD,
     NOTES,
@@ -45,7 +45,6 @@ Chords = list[tuple[str, float]]
 
 _READABLE = ".lab, .jams, .mid, .midi or an audio file's ending"
 # Files by these endings are meant as files, even if nothing reads them.
-_AUDIO = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac", ".aiff")
 _NUMERAL = re.compile(r"([#b]?)(VII|VI|IV|V|III|II|I|vii|vi|iv|v|iii|ii|i)(.*)")
 _NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII")
 _SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
@@ -160,7 +159,7 @@ def _read_text_or_file(chords: str | os.PathLike) -> Chords:
             return chords_from_jams(chords)
         if suffix in (".mid", ".midi"):
             return chords_from_midi(chords)
-        if suffix in _AUDIO:
+        if suffix in AUDIO_SUFFIXES:
             # Who gives no recording needs none of what it takes to hear one.
             from ..extraction.chords import extract_chords
 

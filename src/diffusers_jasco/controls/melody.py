@@ -27,7 +27,7 @@ import torch
 from diffusers.utils import logging
 from torch.nn import functional as F
 
-from ..audio import to_real_tensor
+from ..audio import AUDIO_SUFFIXES, check_file, load_audio, to_real_tensor
 from .midi import load_midi
 
 
@@ -36,19 +36,20 @@ logger = logging.get_logger(__name__)
 MELODY_BINS = 53
 LOWEST_PITCH = 43  # MIDI number of bin 0: G2
 HIGHEST_PITCH = LOWEST_PITCH + MELODY_BINS - 1  # B6
-# Frames a second of the original's extractor, rounded down as the original does (22050 / 256 = 86.13).
-SALIENCE_RATE = 86
+SALIENCE_RATE = 22050 / 256  # frames a second of the original's extractor, and of ours
+AUDIOCRAFT_SALIENCE_RATE = 86  # what the original takes it for: 0.15 s off after 100 s
 
 _NAME = re.compile(r"([A-Ga-g])([#♯b♭]*)(-?\d{1,2})")
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-_READABLE = ".mid, .midi, .npz, .th and .pt"
+_READABLE = ".mid, .midi, .npz, .th, .pt, or be a recording (.wav, .mp3, .flac, ...)"
 
 
 def is_melody(value: Any) -> bool:
     """
-    Whether `value` is one melody (a path, a matrix or a list of notes), and not a list with one (or `None`) per prompt.
+    Whether `value` is one melody (a path, a recording, a matrix or a list of notes), and not a list with one (or `None`)
+    per prompt.
     """
-    if isinstance(value, (str, os.PathLike, np.ndarray, torch.Tensor)):
+    if isinstance(value, (str, os.PathLike, np.ndarray, torch.Tensor)) or _is_recording(value):
         return True
     return isinstance(value, (list, tuple)) and len(value) > 0 and all(_is_note(note) for note in value)
 
@@ -59,18 +60,32 @@ def _is_note(value: Any) -> bool:
     return isinstance(value[0], (str, Real)) and all(isinstance(item, Real) for item in value[1:])
 
 
-def read_melody(melody: Any, num_frames: int, frame_rate: float) -> torch.Tensor:
+def _is_recording(value: Any) -> bool:
+    if isinstance(value, dict):
+        return {"array", "sampling_rate"} <= value.keys()
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) == 2
+        and isinstance(value[0], (np.ndarray, torch.Tensor))
+        and isinstance(value[1], (Real, np.number))
+    )
+
+
+def read_melody(melody: Any, num_frames: int, frame_rate: float, audiocraft_compatible: bool = False) -> torch.Tensor:
     r"""
-    A melody in any of the forms that the functions below read, chosen by what it is: a path by its ending, a matrix, or a
-    list of notes.
+    A melody in any of the forms that the functions below read, chosen by what it is: a path by its ending, a recording, a
+    matrix, or a list of notes.
 
     Args:
-        melody (`str`, `os.PathLike`, `torch.Tensor`, `np.ndarray` or `list`):
-            The melody.
+        melody (`str`, `os.PathLike`, `tuple`, `dict`, `torch.Tensor`, `np.ndarray` or `list`):
+            The melody. In a recording (a file, `(waveform, sampling_rate)` or `{"array", "sampling_rate"}`) it is heard by
+            [`~extraction.extract_melody`].
         num_frames (`int`):
             Frames of the music.
         frame_rate (`float`):
             Frames a second.
+        audiocraft_compatible (`bool`, defaults to `False`):
+            Whether recordings and salience maps are placed in time as the original does: 0.15 % too late.
 
     Returns:
         `torch.Tensor` of shape `(num_frames, 53)`: 1 where a semitone from G2 (bin 0, MIDI 43) to B6 sounds, at most one
@@ -86,18 +101,30 @@ def read_melody(melody: Any, num_frames: int, frame_rate: float) -> torch.Tensor
         if suffix in (".mid", ".midi"):
             return melody_from_midi(melody, num_frames, frame_rate)
         if suffix == ".npz":
-            return melody_from_npz(melody, num_frames, frame_rate)
+            return melody_from_npz(melody, num_frames, frame_rate, audiocraft_compatible)
         if suffix in (".th", ".pt"):
             return melody_from_tensor_file(melody, num_frames)
+        if suffix in AUDIO_SUFFIXES:
+            return _melody_from_audio(check_file(melody, "melody"), num_frames, frame_rate, audiocraft_compatible)
         raise ValueError(f"`melody` files have to end in {_READABLE}, but this is {melody!r}.")
+    if _is_recording(melody):
+        return _melody_from_audio(load_audio(melody, "melody"), num_frames, frame_rate, audiocraft_compatible)
     if isinstance(melody, (torch.Tensor, np.ndarray)):
         return melody_from_matrix(melody, num_frames)
     if isinstance(melody, (list, tuple)):
         return melody_from_notes(melody, num_frames, frame_rate)
     raise ValueError(
-        f"`melody` has to be a path ({_READABLE}), a matrix (53, frames) or notes [(pitch, start, end), ...], but is a"
-        f" {type(melody).__name__}."
+        "`melody` has to be a path, a recording (waveform, sampling_rate), a matrix (53, frames) or notes [(pitch, start,"
+        f" end), ...], but is a {type(melody).__name__}."
     )
+
+
+def _melody_from_audio(audio: Any, num_frames: int, frame_rate: float, audiocraft_compatible: bool) -> torch.Tensor:
+    # Who gives no recording needs none of what it takes to hear one.
+    from ..extraction.melody import extract_melody
+
+    matrix = extract_melody(audio, frame_rate=frame_rate, audiocraft_compatible=audiocraft_compatible)
+    return melody_from_matrix(matrix, num_frames)
 
 
 def melody_from_matrix(matrix: torch.Tensor | np.ndarray, num_frames: int) -> torch.Tensor:
@@ -139,21 +166,69 @@ def melody_from_matrix(matrix: torch.Tensor | np.ndarray, num_frames: int) -> to
     return F.pad(matrix[:num_frames], (0, 0, 0, max(0, -surplus))).contiguous()
 
 
-def melody_from_npz(path: str | os.PathLike, num_frames: int, frame_rate: float) -> torch.Tensor:
+def melody_from_salience(
+    salience: torch.Tensor | np.ndarray, num_frames: int, frame_rate: float, audiocraft_compatible: bool = False
+) -> torch.Tensor:
     r"""
-    A salience map of the original's extractor: interpolated to the model's frames, and of each frame the strongest
-    semitone, or none where nothing passed the extractor's threshold, exactly as the original's data loader does.
+    Salience on the extractor's frames, interpolated to the model's; of each frame the strongest semitone, or none where
+    nothing passed the extractor's threshold.
+
+    Args:
+        salience (`torch.Tensor` or `np.ndarray` of shape `(53, frames)`):
+            Salience of the semitones from G2 to B6, 0 below the threshold; frame `i` is at `i * 256 / 22050` seconds.
+        num_frames (`int`):
+            Frames of the music. What the salience does not reach is silent.
+        frame_rate (`float`):
+            Frames a second; frame `i` is at `i / frame_rate` seconds.
+        audiocraft_compatible (`bool`, defaults to `False`):
+            Whether to interpolate as the original's data loader does, which takes the salience to have 86 frames a second.
+
+    Returns:
+        `torch.Tensor` of shape `(num_frames, 53)`.
+
+    Raises:
+        `ValueError`: for another shape, and for values that are not finite.
+    """
+    salience = to_real_tensor(salience, "The salience of `melody`").float()
+    if salience.ndim != 2 or salience.shape[0] != MELODY_BINS:
+        raise ValueError(f"The salience of `melody` has to be ({MELODY_BINS}, frames), not {tuple(salience.shape)}.")
+    if not salience.isfinite().all():
+        raise ValueError("The salience of `melody` has values that are not finite (NaN or infinite).")
+    if audiocraft_compatible:
+        salience = salience[:, : int(num_frames / frame_rate * AUDIOCRAFT_SALIENCE_RATE)]
+        if salience.shape[1] <= AUDIOCRAFT_SALIENCE_RATE / frame_rate:
+            return torch.zeros(num_frames, MELODY_BINS)
+        scale = frame_rate / AUDIOCRAFT_SALIENCE_RATE
+        salience = F.interpolate(salience[None], scale_factor=scale, mode="linear")[0][:, :num_frames]
+    else:
+        positions = torch.arange(num_frames, dtype=torch.float64) * (SALIENCE_RATE / frame_rate)
+        positions = positions[positions < salience.shape[1]]
+        before = positions.long()
+        after = (before + 1).clamp(max=salience.shape[1] - 1)
+        part = (positions - before).float()
+        salience = salience[:, before] * (1 - part) + salience[:, after] * part
+    salience = F.pad(salience, (0, num_frames - salience.shape[1]))
+    return (F.one_hot(salience.argmax(dim=0), MELODY_BINS) * (salience.T != 0)).float()
+
+
+def melody_from_npz(
+    path: str | os.PathLike, num_frames: int, frame_rate: float, audiocraft_compatible: bool = False
+) -> torch.Tensor:
+    r"""
+    A salience map of the original's extractor, or of [`~extraction.extract_salience`].
 
     Args:
         path (`str` or `os.PathLike`):
-            `.npz` file with `salience` of shape `(53, frames)`, 86 frames a second.
+            `.npz` file with `salience` of shape `(53, frames)`.
         num_frames (`int`):
             Frames of the music.
         frame_rate (`float`):
             Frames a second.
+        audiocraft_compatible (`bool`, defaults to `False`):
+            See [`melody_from_salience`].
 
     Returns:
-        `torch.Tensor` of shape `(num_frames, 53)`.
+        `torch.Tensor` of shape `(num_frames, 53)`, as [`melody_from_salience`].
 
     Raises:
         `FileNotFoundError`: for an absent file.
@@ -162,26 +237,15 @@ def melody_from_npz(path: str | os.PathLike, num_frames: int, frame_rate: float)
     path = _existing(path)
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            salience = torch.from_numpy(arrays["salience"].astype(np.float32))
+            salience = arrays["salience"].astype(np.float32)
     # A broken archive makes numpy and zipfile fail in many ways.
     except Exception as error:
         raise ValueError(f"`melody`: {path} can't be read as salience ({type(error).__name__}: {error}).") from error
-    if salience.ndim != 2 or salience.shape[0] != MELODY_BINS:
-        raise ValueError(f"`melody`: the salience in {path} has to be ({MELODY_BINS}, frames), not {salience.shape}.")
-    if not salience.isfinite().all():
-        raise ValueError(f"`melody`: the salience in {path} has values that are not finite.")
-
-    used = int(num_frames / frame_rate * SALIENCE_RATE)
-    if salience.shape[1] > used:
-        surplus = (salience.shape[1] - used) / SALIENCE_RATE
+    melody = melody_from_salience(salience, num_frames, frame_rate, audiocraft_compatible)
+    surplus = (salience.shape[1] - 1) / SALIENCE_RATE - num_frames / frame_rate
+    if surplus > 0:
         logger.warning(f"`melody`: {path} is longer than the music: its last {surplus:.2f} s are not used.")
-    salience = salience[:, :used]
-    if salience.shape[1] <= SALIENCE_RATE / frame_rate:
-        return torch.zeros(num_frames, MELODY_BINS)
-    salience = F.interpolate(salience[None], scale_factor=frame_rate / SALIENCE_RATE, mode="linear")[0]
-    salience = F.pad(salience[:, :num_frames], (0, max(0, num_frames - salience.shape[1])))
-    melody = F.one_hot(salience.argmax(dim=0), MELODY_BINS) * (salience.T != 0)
-    return melody.float()
+    return melody
 
 
 def melody_from_tensor_file(path: str | os.PathLike, num_frames: int) -> torch.Tensor:

@@ -15,6 +15,7 @@
 """Audio → chords, melody, drums."""
 
 from .chords import extract_chords
+from .melody import extract_melody, extract_salience
 
 
-__all__ = ["extract_chords"]
+__all__ = ["extract_chords", "extract_melody", "extract_salience"]

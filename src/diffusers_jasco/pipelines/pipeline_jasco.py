@@ -358,14 +358,16 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         shape = (num_frames, self.transformer.config.in_channels)
         return self._encode_control("drums", drums, is_drums, encode, batch_size, shape)
 
-    def encode_melody(self, melody: Any, batch_size: int, num_frames: int) -> torch.Tensor | None:
+    def encode_melody(
+        self, melody: Any, batch_size: int, num_frames: int, audiocraft_compatible: bool = False
+    ) -> torch.Tensor | None:
         r"""
         Melody matrices of shape `(batch_size, num_frames, 53)`, zeros where a prompt has no melody, or `None` if none
-        has. `melody` as in [`__call__`].
+        has. `melody` and `audiocraft_compatible` as in [`__call__`].
         """
 
         def encode(tune: Any) -> torch.Tensor:
-            return read_melody(tune, num_frames, self.frame_rate)
+            return read_melody(tune, num_frames, self.frame_rate, audiocraft_compatible)
 
         shape = (num_frames, self.transformer.config.melody_bins)
         return self._encode_control("melody", melody, is_melody, encode, batch_size, shape)
@@ -546,7 +548,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
                 What the music is like; `None` or an empty text for no text. Never truncated.
             chords (*optional*):
                 A chord progression for all prompts, or a list with one (or `None`) per prompt: `[(label, start in
-                seconds), ...]`, a text such as `"C:0 Am:2.5"`, or a `.lab`, `.jams` or `.mid` file; see
+                seconds), ...]`, a text such as `"C:0 Am:2.5"`, a `.lab`, `.jams` or `.mid` file, or a recording; see
                 [`~controls.chords.read_chords`].
             drums (*optional*):
                 A drum recording for all prompts, or a list with one (or `None`) per prompt: a path, `(waveform,
@@ -555,7 +557,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
                 Whether `drums` is a full mix whose drums are to be taken out first.
             melody (*optional*):
                 A melody for all prompts, or a list with one (or `None`) per prompt: a matrix `(53, frames)`, notes
-                `[(pitch, start, end), ...]`, or a `.npz`, `.th`, `.pt` or `.mid` file; see
+                `[(pitch, start, end), ...]`, a `.npz`, `.th`, `.pt` or `.mid` file, or a recording; see
                 [`~controls.melody.read_melody`].
             duration (`float`, *optional*):
                 Seconds of music; by default what the model was trained on.
@@ -568,7 +570,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             audiocraft_compatible (`bool`, defaults to `False`):
                 Whether to reproduce the original's defects, for exact comparison: padding of shorter prompts is attended
                 to; the text and null branches get encoded silence where drums are given, and keep the melody where no
-                chords are given.
+                chords are given; melodies of recordings and salience maps come 0.15 % too late.
             num_waveforms_per_prompt (`int`, defaults to `1`):
                 Waveforms per prompt.
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
@@ -655,7 +657,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         controls = {
             "chords": self.encode_chords(chords, batch_size, num_frames),
             "drums": self.encode_drums(drums, batch_size, num_frames),
-            "melody": self.encode_melody(melody, batch_size, num_frames),
+            "melody": self.encode_melody(melody, batch_size, num_frames, audiocraft_compatible),
         }
         nulls = {name: None if control is None else torch.zeros_like(control) for name, control in controls.items()}
         if controls["chords"] is not None:

@@ -1,0 +1,268 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Audio → melody."""
+
+import math
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from diffusers.utils import logging
+from tqdm import tqdm
+
+from ..controls.melody import HIGHEST_PITCH, LOWEST_PITCH, MELODY_BINS, SALIENCE_RATE, melody_from_salience
+from . import deep_salience
+from .packages import import_optional
+from .salience_model import CONTEXT, HOP, RATE, SalienceModel, log_frequency_levels
+from .stream import AudioStream
+
+
+logger = logging.get_logger(__name__)
+
+Method = Literal["auto", "builtin", "deep_salience", "monophonic"]
+METHODS = ("auto", "builtin", "deep_salience", "monophonic")
+THRESHOLD = 0.5  # the original's, by its documentation
+
+
+def extract_melody(
+    audio: Any,
+    sampling_rate: int | None = None,
+    method: Method = "auto",
+    threshold: float = THRESHOLD,
+    frame_rate: float = 50.0,
+    weights: str | os.PathLike | None = None,
+    audiocraft_compatible: bool = False,
+    progress: bool = False,
+) -> torch.Tensor | list[torch.Tensor]:
+    r"""
+    Hears the melody of a recording: of each frame the most salient semitone, or none.
+
+    Args:
+        audio (`str`, `os.PathLike`, `torch.Tensor` or `np.ndarray`, or a `list` of them):
+            A file, or a waveform `(samples,)` or `(channels, samples)`. It is read in blocks, so that its length does not
+            matter.
+        sampling_rate (`int`, *optional*):
+            Rate of waveforms in Hz.
+        method (`str`, defaults to `"auto"`):
+            - `"builtin"`: a small network that imitates the original's extractor, and comes with this package.
+            - `"deep_salience"`: the original's extractor (Bittner et al., 2017), with `weights` that you have.
+            - `"monophonic"`: for a single voice or instrument (humming, a lead line): pYIN (Mauch and Dixon, 2014), rounded
+              to notes that do not follow vibrato and glides.
+            - `"auto"`: `"deep_salience"` if `weights` are given, `"builtin"` otherwise.
+        threshold (`float`, defaults to `0.5`):
+            Salience in [0, 1] from which on a semitone counts; not for `"monophonic"`.
+        frame_rate (`float`, defaults to `50.0`):
+            Frames a second.
+        weights (`str` or `os.PathLike`, *optional*):
+            `multif0.h5` of github.com/rabitt/ismir2017-deepsalience.
+        audiocraft_compatible (`bool`, defaults to `False`):
+            Whether to repeat two flaws of the original: frames that come 0.15 % too late, and no G2 by itself
+            (`"deep_salience"` only; the built-in network has learnt that from it).
+        progress (`bool`, defaults to `False`):
+            Whether to show a progress bar.
+
+    Returns:
+        `torch.Tensor` of shape `(53, frames)`: 1 where a semitone from G2 (row 0, MIDI 43) to B6 sounds, at most one per
+        frame; pitches beyond are moved by octaves (`"monophonic"`) or not heard. For a list of recordings, a list of them.
+
+    Raises:
+        `FileNotFoundError`: for an absent file.
+        `ImportError`: if the method's package is not installed: `pip install "diffusers-jasco[melody]"`.
+        `ValueError`: for what is no audio, for another method, threshold or frame rate, and for weights that are missing or
+            not used.
+    """
+    if isinstance(audio, list):
+        return [
+            extract_melody(
+                item, sampling_rate, method, threshold, frame_rate, weights, audiocraft_compatible, progress
+            )
+            for item in audio
+        ]
+    if not 0 < frame_rate <= 1000:
+        raise ValueError(f"`frame_rate` has to be above 0 and at most 1000 Hz, but is {frame_rate!r}.")
+    stream = AudioStream(audio, sampling_rate, RATE)
+    salience = _extract(stream, method, threshold, weights, audiocraft_compatible, progress)
+    # The tolerance is for durations such as 10.000000000000002 s.
+    num_frames = math.ceil(stream.duration * frame_rate - 1e-6)
+    return melody_from_salience(salience.T, num_frames, frame_rate, audiocraft_compatible).T.contiguous()
+
+
+def extract_salience(
+    audio: Any,
+    sampling_rate: int | None = None,
+    method: Method = "auto",
+    threshold: float = THRESHOLD,
+    weights: str | os.PathLike | None = None,
+    audiocraft_compatible: bool = False,
+    progress: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    r"""
+    What [`extract_melody`] chooses from: the arrays of the original's `<track>_multif0_salience.npz`.
+
+    Args:
+        audio, sampling_rate, method, threshold, weights, audiocraft_compatible, progress: as [`extract_melody`].
+
+    Returns:
+        `tuple` of `salience` `(53, frames)`, float32 in [0, 1] and 0 below the threshold, `times` `(frames,)` in seconds
+        (multiples of 256 / 22050), and `freqs` `(53,)` in Hz. For a list of recordings, a list of them.
+
+    Raises: as [`extract_melody`].
+    """
+    if isinstance(audio, list):
+        return [
+            extract_salience(item, sampling_rate, method, threshold, weights, audiocraft_compatible, progress)
+            for item in audio
+        ]
+    stream = AudioStream(audio, sampling_rate, RATE)
+    salience = _extract(stream, method, threshold, weights, audiocraft_compatible, progress)
+    frequencies = 440 * 2 ** ((np.arange(LOWEST_PITCH, HIGHEST_PITCH + 1) - 69) / 12)
+    return np.ascontiguousarray(salience.T), np.arange(len(salience)) / SALIENCE_RATE, frequencies
+
+
+def _extract(
+    stream: AudioStream,
+    method: Method,
+    threshold: float,
+    weights: str | os.PathLike | None,
+    audiocraft_compatible: bool,
+    progress: bool,
+) -> np.ndarray:
+    """Salience `(frames, 53)`, 0 below the threshold."""
+    if method not in METHODS:
+        raise ValueError(f"`method` has to be one of {', '.join(METHODS)}, but is {method!r}.")
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"`threshold` has to be between 0 and 1, but is {threshold!r}.")
+    if method == "auto":
+        method = "builtin" if weights is None else "deep_salience"
+        logger.info(f"The melody is extracted by the method {method!r}.")
+    if (weights is not None) != (method == "deep_salience"):
+        raise ValueError(
+            "method='deep_salience' needs `weights`: the file multif0.h5 of github.com/rabitt/ismir2017-deepsalience."
+            if weights is None
+            else f"`weights` belong to method='deep_salience', not to {method!r}."
+        )
+    if method == "monophonic":
+        return _track_notes(stream, progress)
+    if method == "builtin":
+        salience = _run_builtin(stream, progress)
+        return np.where(salience < threshold, 0, salience)
+    salience = deep_salience.deep_salience(stream, weights, progress)
+    return deep_salience.fold_semitones(np.where(salience < threshold, 0, salience), audiocraft_compatible)
+
+
+def _num_frames(stream: AudioStream) -> int:
+    return 1 + int(stream.duration * RATE) // HOP
+
+
+# 1. The embedded network
+
+_BLOCK = 1024  # frames that it sees at once: 12 s
+
+
+@lru_cache(maxsize=1)
+def _builtin_model() -> SalienceModel:
+    folder = Path(__file__).parent / "weights" / "melody"
+    return SalienceModel.from_pretrained(folder).eval().to(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def _run_builtin(stream: AudioStream, progress: bool) -> np.ndarray:
+    model, num_frames = _builtin_model(), _num_frames(stream)
+    # Levels are relative to the loudest of the whole recording, so it is read twice; every fourth frame shows how loud.
+    loudest = -math.inf
+    for blocks in stream.frames(_BLOCK * HOP + 2 * CONTEXT, _BLOCK * HOP, before=CONTEXT):
+        for block in blocks:
+            loudest = max(loudest, log_frequency_levels(torch.tensor(block)[None], stride=4).max().item())
+    if loudest <= -120:
+        return np.zeros((num_frames, MELODY_BINS), dtype=np.float32)
+    before = model.context
+    size = (_BLOCK + 2 * before) * HOP + 2 * CONTEXT
+    parts = []
+    with tqdm(total=round(stream.duration, 1), desc="melody", unit="s", disable=not progress) as bar:
+        for blocks in stream.frames(size, _BLOCK * HOP, before=CONTEXT + before * HOP):
+            for block in blocks:
+                levels = log_frequency_levels(torch.tensor(block)[None]) - loudest
+                start = _BLOCK * len(parts)
+                # Before the beginning and after the end there is nothing, not silence, as in training.
+                first, last = max(before - start, 0), min(num_frames - start + before, levels.shape[1])
+                logits = model(levels[:, first:last])[0]
+                count = min(_BLOCK, num_frames - start)
+                parts.append(logits[before - first : before - first + count].sigmoid().numpy())
+                bar.update(count * HOP / RATE)
+    return np.concatenate(parts)[:num_frames]
+
+
+# 2. Single voices
+
+_TRACKED_BLOCK, _TRACKED_CONTEXT = 2584, 172  # frames: 30 s, and 2 s more on both sides
+_LOWEST_FREQUENCY, _HIGHEST_FREQUENCY = 55.0, 2100.0  # Hz: A1 to C7
+_DEVIATION = 0.5  # semitones: how far a voice strays from its note
+_STAY = 0.99  # probability that a note lasts another 12 ms
+_QUIET = 0.01  # what is 40 dB below the loudest is no voice
+
+
+def _track_notes(stream: AudioStream, progress: bool) -> np.ndarray:
+    librosa = import_optional("librosa", "melody")
+    num_frames, before = _num_frames(stream), _TRACKED_CONTEXT
+    size = (_TRACKED_BLOCK + 2 * before) * HOP
+    parts = []
+    with tqdm(total=round(stream.duration, 1), desc="melody", unit="s", disable=not progress) as bar:
+        for blocks in stream.frames(size, _TRACKED_BLOCK * HOP, before=before * HOP):
+            for block in blocks:
+                start = _TRACKED_BLOCK * len(parts)
+                count = min(_TRACKED_BLOCK, num_frames - start)
+                samples = np.array(block[: (before + count + before) * HOP])
+                level = librosa.feature.rms(y=samples, frame_length=4 * HOP, hop_length=HOP)[0]
+                frequencies, voiced, _ = librosa.pyin(
+                    samples,
+                    fmin=_LOWEST_FREQUENCY,
+                    fmax=_HIGHEST_FREQUENCY,
+                    sr=RATE,
+                    hop_length=HOP,
+                    fill_na=None,
+                )
+                voiced &= level > _QUIET * level.max()
+                parts.append(_round_to_notes(69 + 12 * np.log2(frequencies / 440), voiced)[before : before + count])
+                bar.update(count * HOP / RATE)
+    pitches = np.concatenate(parts)
+    salience = np.zeros((len(pitches), MELODY_BINS), dtype=np.float32)
+    frames = np.flatnonzero(pitches >= 0)
+    salience[frames, pitches[frames] - LOWEST_PITCH] = 1
+    return salience
+
+
+def _round_to_notes(pitches: np.ndarray, voiced: np.ndarray) -> np.ndarray:
+    """MIDI numbers with fractions → whole ones from G2 to B6, moved there by octaves, or -1 where there is no voice."""
+    from librosa.sequence import viterbi
+
+    # A voice has a tuning of its own.
+    offset = np.angle(np.exp(2j * np.pi * pitches[voiced]).sum()) / (2 * np.pi) if voiced.any() else 0.0
+    notes = np.arange(math.floor(pitches.min()) - 1, math.ceil(pitches.max()) + 2)
+    distance = (pitches - offset)[:, None] - notes
+    # What strays further than two semitones is an octave error or noise.
+    fits = np.maximum(np.exp(-0.5 * (distance / _DEVIATION) ** 2), np.exp(-8.0))
+    probabilities = np.where(voiced, 0.98, 0.02)[:, None]
+    scores = np.concatenate([probabilities * fits, 1 - probabilities], axis=1)
+    transitions = np.full((scores.shape[1],) * 2, (1 - _STAY) / (scores.shape[1] - 1))
+    np.fill_diagonal(transitions, _STAY)
+    path = viterbi(scores.T, transitions)
+    rounded = np.append(notes, -1)[path]
+    low, high = rounded < LOWEST_PITCH, rounded > HIGHEST_PITCH
+    folded = np.where(low, LOWEST_PITCH + (rounded - LOWEST_PITCH) % 12, rounded)
+    folded = np.where(high, HIGHEST_PITCH - (HIGHEST_PITCH - rounded) % 12, folded)
+    return np.where(rounded < 0, -1, folded)

@@ -1,0 +1,195 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+r"""
+Trains the embedded melody extractor to imitate the exact one (`extraction/deep_salience.py`):
+
+    python scripts/make_synthetic_dataset.py --output data/melody/train --num_clips 280 --sampling_rate 22050 --stems
+    python scripts/make_synthetic_dataset.py --output data/melody/validation --split validation --num_clips 32 \
+        --sampling_rate 22050 --stems
+    accelerate launch --cpu training/train_melody_extractor.py --dataset data/melody --weights multif0.h5 \
+        --output runs/melody
+
+What the exact extractor hears in each clip is kept in `--output`, so that it is asked once.
+"""
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from diffusers_jasco.audio import load_audio
+from diffusers_jasco.controls.melody import MELODY_BINS, melody_from_salience
+from diffusers_jasco.extraction.deep_salience import RATE, deep_salience, fold_semitones
+from diffusers_jasco.extraction.salience_model import CONTEXT, SalienceModel, log_frequency_levels
+from diffusers_jasco.extraction.stream import AudioStream
+from diffusers_jasco.files import replace_file
+
+
+THRESHOLD = 0.5
+
+
+def parse_args(args=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", type=Path, required=True, help="folder with `train/audio` and `validation/audio`")
+    parser.add_argument("--weights", type=Path, required=True, help="`multif0.h5` of the exact extractor")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--max_steps", type=int, default=2600)
+    parser.add_argument("--batch_size", type=int, default=4)
+    parser.add_argument("--num_frames", type=int, default=256, help="frames of a clip's part, of 11.6 ms")
+    parser.add_argument("--learning_rate", type=float, default=2e-3)
+    parser.add_argument("--weight_decay", type=float, default=0.01)
+    parser.add_argument("--warmup_steps", type=int, default=100)
+    parser.add_argument("--max_transposition", type=int, default=6, help="semitones")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args(args)
+
+
+def ask_teacher(files: list[Path], folder: Path, weights: Path):
+    """Writes what the exact extractor hears: one array (frames, 53) per file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in tqdm([file for file in files if not (folder / f"{file.stem}.npy").exists()], desc="teacher"):
+        salience = deep_salience(AudioStream(file, None, RATE), weights)
+        with replace_file(folder / f"{file.stem}.npy") as partial, open(partial, "wb") as array:
+            np.save(array, fold_semitones(salience, audiocraft_compatible=True).astype(np.float16))
+
+
+class Clips(torch.utils.data.Dataset):
+    """Levels (frames, 288) relative to the clip's highest, and the teacher's salience (frames, 53)."""
+
+    def __init__(self, files: list[Path], teacher: Path):
+        self.levels, self.salience = [], []
+        for file in tqdm(files, desc="spectra"):
+            audio, rate = load_audio(file)
+            if rate != RATE:
+                raise ValueError(f"{file} has {rate} Hz instead of {RATE}.")
+            levels = log_frequency_levels(F.pad(audio, (CONTEXT, CONTEXT)))[0]
+            self.salience.append(torch.from_numpy(np.load(teacher / f"{file.stem}.npy")))
+            self.levels.append((levels - levels.max())[: len(self.salience[-1])].half())
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+    def sample(self, args: argparse.Namespace, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """Parts of random clips, transposed, with another balance of high and low, and quieter."""
+
+        def uniform(low: float, high: float) -> float:
+            return low + (high - low) * float(torch.rand((), generator=generator))
+
+        def integer(low: int, high: int) -> int:
+            return int(torch.randint(low, high + 1, (), generator=generator))
+
+        batch = {"levels": [], "salience": [], "mask": []}
+        for _ in range(args.batch_size):
+            index = integer(0, len(self) - 1)
+            start = integer(0, len(self.salience[index]) - args.num_frames)
+            levels = self.levels[index][start : start + args.num_frames].float()
+            salience = self.salience[index][start : start + args.num_frames].float()
+            semitones = integer(-args.max_transposition, args.max_transposition)
+            slope = torch.linspace(-1, 1, levels.shape[-1])
+            levels = levels + uniform(-6, 6) * slope + uniform(-6, 6) * slope**2 - uniform(0, 6)
+            mask = torch.ones(MELODY_BINS)
+            if semitones:
+                levels = shift(levels, 3 * semitones, -200.0)
+                salience, mask = shift(salience, semitones, 0.0), shift(mask, semitones, 0.0)
+                # The teacher hardly hears the lowest one (see `fold_semitones`).
+                mask[[0, max(semitones, 0)]] = 0
+            for name, values in (("levels", levels), ("salience", salience), ("mask", mask)):
+                batch[name].append(values)
+        return {name: torch.stack(values) for name, values in batch.items()}
+
+
+def shift(values: torch.Tensor, count: int, fill: float) -> torch.Tensor:
+    """Moves the last dimension's values up by `count` places."""
+    size = values.shape[-1]
+    return F.pad(values, (max(count, 0), max(-count, 0)), value=fill)[..., max(-count, 0) : max(-count, 0) + size]
+
+
+@torch.no_grad()
+def validate(model: SalienceModel, clips: Clips) -> dict[str, float]:
+    """Loss, and the share of the model's frames (50 Hz) that have the teacher's semitone, or none as it has."""
+    model.eval()
+    losses, equal = [], []
+    for levels, salience in zip(clips.levels, clips.salience):
+        logits = model(levels[None].float())[0]
+        losses.append(F.binary_cross_entropy_with_logits(logits, salience.float()).item())
+        num_frames = int(len(logits) / RATE * 256 * 50)
+        melodies = [
+            melody_from_salience(torch.where(values >= THRESHOLD, values, 0).T, num_frames, 50.0)
+            for values in (logits.sigmoid(), salience.float())
+        ]
+        equal.append((melodies[0] == melodies[1]).all(dim=1).float().mean().item())
+    model.train()
+    return {"validation": float(np.mean(losses)), "frames_equal": float(np.mean(equal))}
+
+
+def main(args=None):
+    args = parse_args(args)
+    accelerator = Accelerator()
+    set_seed(args.seed)
+    generator = torch.Generator().manual_seed(args.seed + accelerator.process_index)
+    clips = {}
+    for split in ("validation", "train"):
+        files = sorted((args.dataset / split / "audio").glob("*.flac"))
+        if not files:
+            raise ValueError(f"`--dataset`: there are no FLAC files in {args.dataset / split / 'audio'}.")
+        if accelerator.is_main_process:
+            ask_teacher(files, args.output / "teacher" / split, args.weights)
+        accelerator.wait_for_everyone()
+        clips[split] = Clips(files, args.output / "teacher" / split)
+
+    model = SalienceModel()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
+
+    def rate(step: int) -> float:
+        return min((step + 1) / args.warmup_steps, 1) * 0.5 * (1 + math.cos(math.pi * min(step / args.max_steps, 1)))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    started, losses = time.monotonic(), []
+    model.train()
+    with open(args.output / "log.jsonl", "a") as log:
+        for step in tqdm(range(1, args.max_steps + 1), unit="step", mininterval=5):
+            batch = {
+                name: values.to(accelerator.device) for name, values in clips["train"].sample(args, generator).items()
+            }
+            logits = model(batch["levels"])
+            loss = F.binary_cross_entropy_with_logits(logits, batch["salience"], batch["mask"][:, None])
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+            losses.append(loss.item())
+            if accelerator.is_main_process and (step % 200 == 0 or step == args.max_steps):
+                unwrapped = accelerator.unwrap_model(model)
+                line = {"step": step, "loss": float(np.mean(losses)), **validate(unwrapped, clips["validation"])}
+                line["seconds"] = round(time.monotonic() - started)
+                log.write(json.dumps(line) + "\n")
+                log.flush()
+                tqdm.write(json.dumps(line))
+                unwrapped.save_pretrained(args.output)
+                losses = []
+
+
+if __name__ == "__main__":
+    main()
