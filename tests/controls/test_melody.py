@@ -25,8 +25,8 @@ from diffusers_jasco.controls.melody import (
     MELODY_BINS,
     is_melody,
     melody_from_midi,
-    melody_from_salience,
     melody_from_notes,
+    melody_from_salience,
     melody_to_notes,
     read_melody,
 )

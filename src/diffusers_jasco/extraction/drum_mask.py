@@ -1,0 +1,149 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The embedded drum separator: a small network that says how much of each band of a spectrum is drums."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import nn
+from torch.nn import functional as F
+
+
+RATE = 32000  # Hz
+WINDOW, HOP = 2048, 512  # samples: 64 and 16 ms
+NUM_BINS = WINDOW // 2 + 1
+FLOOR = 1e-3  # 60 dB below the recording's loudness
+
+TIME_STRIDE = 4  # frames of the coarsest layer
+
+
+@lru_cache(maxsize=8)
+def _band_weights(num_bands: int) -> torch.Tensor:
+    """Triangles (bins, bands) on a scale that is even up to 1 kHz and logarithmic above; each band has one bin at least."""
+    frequencies = np.arange(NUM_BINS) * RATE / WINDOW
+
+    def scale(hertz: np.ndarray) -> np.ndarray:
+        return np.where(hertz < 1000, hertz / 1000, 1 + np.log(np.maximum(hertz, 1000) / 1000))
+
+    positions = scale(frequencies) / scale(np.array(RATE / 2)) * (num_bands - 1)
+    # Bands may be narrower than bins at neither end.
+    weights = np.maximum(1 - np.abs(positions[:, None] - np.arange(num_bands)), 0)
+    return torch.from_numpy(weights.astype(np.float32))
+
+
+def spectrogram(audio: torch.Tensor) -> torch.Tensor:
+    r"""
+    Args:
+        audio (`torch.Tensor` of shape `(batch, samples)`): at 32 kHz, a multiple of 512 samples.
+
+    Returns:
+        `torch.Tensor` of shape `(batch, frames + 1, 1025)`: complex; frame `i` is centred on sample `512 i`.
+    """
+    window = torch.hann_window(WINDOW, device=audio.device)
+    return torch.stft(
+        audio, WINDOW, HOP, window=window, center=True, pad_mode="constant", return_complex=True
+    ).transpose(1, 2)
+
+
+def inverse_spectrogram(spectrum: torch.Tensor, num_samples: int) -> torch.Tensor:
+    """What [`spectrogram`] was made of: `(batch, num_samples)`."""
+    window = torch.hann_window(WINDOW, device=spectrum.device)
+    return torch.istft(spectrum.transpose(1, 2), WINDOW, HOP, window=window, center=True, length=num_samples)
+
+
+def _conv(in_channels: int, out_channels: int, kernel: int = 3, dilation: int = 1) -> nn.Sequential:
+    """Over (frames, bands); dilated in time."""
+    padding = (kernel // 2 * dilation, kernel // 2)
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel, padding=padding, dilation=(dilation, 1), bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(),
+    )
+
+
+class DrumMaskModel(ModelMixin, ConfigMixin):
+    r"""
+    A U-Net over bands and time.
+
+    Parameters:
+        num_bands (`int`, defaults to `160`): bands from 0 to 16 kHz.
+        channels (`tuple[int, ...]`, defaults to `(16, 24, 48, 64)`):
+            Width at each scale; bands are halved from one to the next, frames from the second and the third on.
+        dilations (`tuple[int, ...]`, defaults to `(1, 2, 4)`): of the residual layers at the coarsest scale, in time.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        num_bands: int = 160,
+        channels: tuple[int, ...] = (16, 24, 48, 64),
+        dilations: tuple[int, ...] = (1, 2, 4),
+    ):
+        super().__init__()
+        first, second, third, fourth = channels
+        # Where a band is tells kick from cymbal.
+        self.position = nn.Parameter(torch.zeros(2, 1, num_bands))
+        self.conv_in = nn.Sequential(_conv(3, first, 5), _conv(first, first))
+        self.down = nn.ModuleList(
+            [
+                nn.Sequential(_conv(first, second), _conv(second, second)),
+                nn.Sequential(_conv(second, third), _conv(third, third)),
+                _conv(third, fourth),
+            ]
+        )
+        self.middle = nn.ModuleList(_conv(fourth, fourth, dilation=dilation) for dilation in dilations)
+        self.up = nn.ModuleList(
+            [_conv(fourth + third, third), _conv(third + second, second), _conv(second + first, first)]
+        )
+        self.conv_out = nn.Conv2d(first, 1, 1)
+        nn.init.normal_(self.position, std=0.1)
+
+    @property
+    def context(self) -> int:
+        """Frames on both sides that a mask depends on, a multiple of 4."""
+        finest, half, coarsest = 7, 3, 1 + sum(self.config.dilations)
+        return TIME_STRIDE * (2 + coarsest) + -(-(finest + 2 * half) // TIME_STRIDE) * TIME_STRIDE
+
+    def forward(self, magnitudes: torch.Tensor) -> torch.Tensor:
+        r"""
+        Args:
+            magnitudes (`torch.Tensor` of shape `(batch, frames, 1025)`):
+                Magnitudes of [`spectrogram`] ÷ the recording's loudness (its root mean square).
+
+        Returns:
+            `torch.Tensor` of shape `(batch, frames, 1025)`: the share of drums, in (0, 1).
+        """
+        weights = _band_weights(self.config.num_bands).to(magnitudes)
+        # A noise of level 1 has a magnitude of about √(WINDOW · 3 / 8).
+        bands = magnitudes @ (weights / weights.sum(dim=0)) / (3 / 8 * WINDOW) ** 0.5
+        bands = F.pad(bands, (0, 0, 0, -bands.shape[1] % TIME_STRIDE))
+        levels = (bands.clamp(min=FLOOR).log10() + 1.5)[:, None]
+        position = self.position.expand(len(levels), -1, levels.shape[2], -1)
+        hidden = torch.cat([levels, position], dim=1).contiguous(memory_format=torch.channels_last)
+
+        skips = [self.conv_in(hidden)]
+        for layer, pool in zip(self.down, ((1, 2), (2, 2), (2, 2))):
+            skips.append(layer(F.avg_pool2d(skips[-1], pool)))
+        hidden = skips.pop()
+        for layer in self.middle:
+            hidden = hidden + layer(hidden)
+        for layer in self.up:
+            skip = skips.pop()
+            hidden = layer(torch.cat([F.interpolate(hidden, size=skip.shape[2:]), skip], dim=1))
+        mask = self.conv_out(hidden)[:, 0, : magnitudes.shape[1]].sigmoid()
+        return mask @ weights.T
