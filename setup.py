@@ -23,7 +23,7 @@ VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "src/diffusers_jasco/__in
 
 EXTRAS = {
     "train": ["datasets", "peft", "tensorboard"],
-    "chords": ["vamphost", "soxr"],
+    "chords": ["vamphost"],
     "melody": ["pretty_midi", "librosa", "h5py"],
     "drums": ["demucs-infer", "librosa"],
     "eval": ["mir_eval", "matplotlib"],
@@ -44,7 +44,8 @@ EXTRAS["dev"] = [
     "matplotlib",
     "datasets",
     "omegaconf",
-    "soxr",
+    "librosa",
+    "h5py",
 ]
 EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
 
@@ -57,7 +58,7 @@ setup(
     license="Apache-2.0",
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={"diffusers_jasco": ["controls/*.json"]},
+    package_data={"diffusers_jasco": ["controls/*.json", "extraction/weights/*/*"]},
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.6",
@@ -69,6 +70,7 @@ setup(
         "huggingface-hub",
         "numpy",
         "soundfile",
+        "soxr",
         "einops",
         "pyyaml",
     ],

@@ -15,6 +15,7 @@
 import numpy as np
 import pytest
 import soundfile
+import soxr
 import torch
 
 from diffusers_jasco.extraction.stream import BLOCK_SECONDS, AudioStream
@@ -52,7 +53,6 @@ def test_frames_are_those_of_the_whole(length, before):
 
 
 def test_resampling_in_blocks_is_that_of_the_whole():
-    soxr = pytest.importorskip("soxr")
     waveform = make_noise(1.5 * BLOCK_SECONDS)
     blocks = np.concatenate(list(AudioStream(waveform, RATE, 11025)))
     assert np.allclose(blocks, soxr.resample(waveform[0].numpy(), RATE, 11025), atol=1e-4)

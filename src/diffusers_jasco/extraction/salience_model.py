@@ -78,8 +78,8 @@ def log_frequency_levels(audio: torch.Tensor, stride: int = 1) -> torch.Tensor:
         stride (`int`, defaults to `1`): how many hops of 256 samples lie between frames: 1, 2 or 4.
 
     Returns:
-        `torch.Tensor` of shape `(batch, frames, 288)`: dB. A sine of amplitude 1 has -2 (low) to -9 (high); frame `i` is centred on sample
-        `CONTEXT + 256 i stride`.
+        `torch.Tensor` of shape `(batch, frames, 288)`: dB; a sine of amplitude 1 has -2 (low) to -9 (high). Frame `i` is
+        centred on sample `CONTEXT + 256 i stride`.
     """
     num_frames = -(-(audio.shape[-1] - 2 * CONTEXT) // (HOP * stride))
     window = torch.hann_window(_WINDOW, device=audio.device)

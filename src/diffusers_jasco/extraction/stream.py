@@ -22,7 +22,6 @@ import numpy as np
 import torch
 
 from ..audio import check_file, load_audio
-from .packages import import_optional
 
 
 BLOCK_SECONDS = 10.0
@@ -44,7 +43,6 @@ class AudioStream:
     Raises:
         `FileNotFoundError`: for an absent file.
         `ValueError`: for what is no audio, for a waveform without a rate or a file with one.
-        `ImportError`: without the package soxr, if the rate has to be changed.
     """
 
     def __init__(self, audio: Any, sampling_rate: int | None, rate: int):
@@ -99,7 +97,9 @@ class AudioStream:
         if self.own_rate == self.rate:
             yield from self._read()
             return
-        resampler = import_optional("soxr", "chords").ResampleStream(self.own_rate, self.rate, 1, dtype="float32")
+        import soxr
+
+        resampler = soxr.ResampleStream(self.own_rate, self.rate, 1, dtype="float32")
         for block in self._read():
             yield resampler.resample_chunk(block)
         yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
