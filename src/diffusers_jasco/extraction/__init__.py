@@ -15,7 +15,8 @@
 """Audio → chords, melody, drums."""
 
 from .chords import extract_chords
+from .drums import separate_drums
 from .melody import extract_melody, extract_salience
 
 
-__all__ = ["extract_chords", "extract_melody", "extract_salience"]
+__all__ = ["extract_chords", "extract_melody", "extract_salience", "separate_drums"]

@@ -1,0 +1,173 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Audio → its drums."""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from diffusers.utils import logging
+from tqdm import tqdm
+
+from . import drum_mask
+from .packages import import_optional
+from .stream import AudioStream
+
+
+logger = logging.get_logger(__name__)
+
+METHODS = ("auto", "demucs", "builtin")
+
+
+def separate_drums(
+    audio: Any,
+    sampling_rate: int | None = None,
+    method: Literal["auto", "demucs", "builtin"] = "auto",
+    progress: bool = False,
+) -> tuple[torch.Tensor, int] | list[tuple[torch.Tensor, int]]:
+    r"""
+    Takes the drums out of a recording.
+
+    Args:
+        audio (`str`, `os.PathLike`, `torch.Tensor` or `np.ndarray`, or a `list` of them):
+            A file, or a waveform `(samples,)` or `(channels, samples)`. It is read in blocks: apart from the result, its
+            length does not matter.
+        sampling_rate (`int`, *optional*):
+            Rate of waveforms in Hz.
+        method (`str`, defaults to `"auto"`):
+            - `"demucs"`: htdemucs (Rouard et al., 2023), which the original uses: `pip install "diffusers-jasco[drums]"`,
+              and its weights, which are never downloaded here (the message of the error says from where to where).
+            - `"builtin"`: a small network that comes with this package.
+            - `"auto"`: `"demucs"` if package and weights are on this machine, `"builtin"` otherwise; which one is logged.
+        progress (`bool`, defaults to `False`):
+            Whether to show a progress bar.
+
+    Returns:
+        `tuple` of the drums `(1, samples)` and their rate in Hz: 44100 (`"demucs"`) or 32000 (`"builtin"`). For a list of
+        recordings, a list of them.
+
+    Raises:
+        `FileNotFoundError`: for an absent file, and without Demucs' weights.
+        `ImportError`: without Demucs' package.
+        `ValueError`: for what is no audio, for another method, and for weights that are not Demucs'.
+    """
+    if method not in METHODS:
+        raise ValueError(f"`method` has to be one of {', '.join(METHODS)}, but is {method!r}.")
+    if isinstance(audio, list):
+        return [separate_drums(item, sampling_rate, method, progress) for item in audio]
+    if method == "auto":
+        method = "demucs" if _demucs_package() is not None and _demucs_weights().is_file() else "builtin"
+        logger.info(f"Drums are separated by the method {method!r}.")
+    rate = _DEMUCS_RATE if method == "demucs" else drum_mask.RATE
+    stream = AudioStream(audio, sampling_rate, rate)
+    drums = [torch.zeros(0)]
+    with tqdm(total=round(stream.duration, 1), desc="drums", unit="s", disable=not progress) as bar:
+        for part in (_run_demucs if method == "demucs" else _run_builtin)(stream):
+            drums.append(part)
+            bar.update(len(part) / rate)
+    return torch.cat(drums)[None], rate
+
+
+def _measure(stream: AudioStream) -> tuple[int, float]:
+    """Samples and loudness (root mean square) of a whole recording."""
+    num_samples, power = 0, 0.0
+    for block in stream:
+        num_samples, power = num_samples + len(block), power + float((block.astype("float64") ** 2).sum())
+    return num_samples, math.sqrt(power / max(num_samples, 1))
+
+
+def _blocks(stream: AudioStream, num_samples: int, size: int, context: int) -> Iterator[tuple[torch.Tensor, slice]]:
+    """Blocks of `size` samples with what is around them, where there is something, and where in that they are."""
+    start = 0
+    for frames in stream.frames(size + 2 * context, size, before=context):
+        for frame in frames:
+            before, count = min(context, start), min(size, num_samples - start)
+            yield torch.tensor(frame[context - before : context + num_samples - start]), slice(before, before + count)
+            start += size
+
+
+# 1. The embedded network
+
+_BLOCK = 768  # frames that it sees at once: 12 s
+
+
+@lru_cache(maxsize=1)
+def _builtin_model() -> drum_mask.DrumMaskModel:
+    model = drum_mask.DrumMaskModel.from_pretrained(Path(__file__).parent / "weights" / "drums")
+    return model.float().eval().to(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def _run_builtin(stream: AudioStream) -> Iterator[torch.Tensor]:
+    model = _builtin_model()
+    # Levels are relative to the loudness of the whole recording, so it is read twice.
+    num_samples, loudness = _measure(stream)
+    # The windows at a block's edges reach beyond it.
+    context = (model.context + drum_mask.TIME_STRIDE) * drum_mask.HOP
+    for samples, inside in _blocks(stream, num_samples, _BLOCK * drum_mask.HOP, context):
+        spectrum = drum_mask.spectrogram(samples[None])
+        mask = model(spectrum.abs() / max(loudness, 1e-6))
+        yield drum_mask.inverse_spectrogram(spectrum * mask, len(samples))[0, inside]
+
+
+# 2. Demucs
+
+_DEMUCS_RATE = 44100
+_DEMUCS_BLOCK, _DEMUCS_CONTEXT = 60, 8  # seconds
+_DEMUCS_FILE, _DEMUCS_HASH = "955717e8-8726e21a.th", "8726e21a"  # the hash is the beginning of the file's SHA-256
+_DEMUCS_URL = f"https://dl.fbaipublicfiles.com/demucs/hybrid_transformer/{_DEMUCS_FILE}"
+
+
+def _demucs_package() -> str | None:
+    return next((name for name in ("demucs_infer", "demucs") if find_spec(name) is not None), None)
+
+
+def _demucs_weights() -> Path:
+    """Where Demucs keeps the weights of htdemucs."""
+    return Path(torch.hub.get_dir(), "checkpoints", _DEMUCS_FILE)
+
+
+@lru_cache(maxsize=1)
+def _demucs_model() -> torch.nn.Module:
+    package = _demucs_package() or "demucs_infer"
+    pretrained = import_optional(f"{package}.pretrained", "drums")
+    path = _demucs_weights()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Demucs' weights are not on this machine: download {_DEMUCS_URL} to {path}, or use method='builtin'."
+        )
+    # The file is a pickle: nothing but the one that Demucs' authors published is opened.
+    with open(path, "rb") as file:
+        if not hashlib.file_digest(file, "sha256").hexdigest().startswith(_DEMUCS_HASH):
+            raise ValueError(f"{path} is not what Demucs' authors published: download it again from {_DEMUCS_URL}.")
+    return pretrained.get_model("htdemucs").eval()
+
+
+@torch.inference_mode()
+def _run_demucs(stream: AudioStream) -> Iterator[torch.Tensor]:
+    model = _demucs_model()
+    apply_model = import_optional(f"{_demucs_package()}.apply", "drums").apply_model
+    drums = model.sources.index("drums")
+    num_samples, _ = _measure(stream)
+    sizes = (_DEMUCS_BLOCK * _DEMUCS_RATE, _DEMUCS_CONTEXT * _DEMUCS_RATE)
+    for samples, inside in _blocks(stream, num_samples, *sizes):
+        # Without shifts, which are random.
+        stems = apply_model(model, samples.expand(1, 2, -1), shifts=0)
+        yield stems[0, drums].mean(dim=0)[inside]
