@@ -21,7 +21,7 @@ from diffusers_jasco.controls.chords import read_chords
 from diffusers_jasco.extraction import extract_chords
 from diffusers_jasco.extraction.chords import _find_plugin
 
-from ..evaluation.clips import play_chords
+from ..evaluation.clips import play_chords, play_melody
 
 
 RATE = 32000
@@ -56,6 +56,19 @@ def test_silence_has_no_chord_and_rests_are_heard(music):
     music[:, 4 * RATE : 6 * RATE] = 0
     heard = extract_chords(music, RATE, method="builtin")
     assert_close(heard, [("C", 0.0), ("Am", 2.0), ("N", 4.0), ("G7", 6.0), ("Em", 8.0)], tolerance=0.35)
+
+
+def test_noise_has_no_chord():
+    noise = torch.randn(1, 3 * RATE, generator=torch.Generator().manual_seed(0))
+    assert extract_chords(0.1 * noise, RATE, method="builtin") == [("N", 0.0)]
+
+
+def test_inversions_are_told_from_root_position():
+    # A triad in the middle over each of its notes in the bass.
+    for label, bass in (("C", 36), ("C/E", 40), ("C/G", 43)):
+        triad = [(pitch, 0.0, 3.0) for pitch in (60, 64, 67)]
+        audio = play_melody(triad, 3.0, RATE) + play_melody([(bass, 0.0, 3.0)], 3.0, RATE)
+        assert extract_chords(audio, RATE, method="builtin") == [(label, 0.0)]
 
 
 def test_long_recordings_are_heard_as_short_ones(music):

@@ -142,15 +142,16 @@ def _run_chordino(stream: AudioStream, progress: bool) -> Chords:
 _WINDOW = 16384  # samples: half a second
 _BINS = 3  # per semitone
 _LOWEST, _NUM_PITCHES = 21, 84  # MIDI numbers: A0 to G#7
-_WHITENING_BINS = 18  # half an octave
-_HARMONICS, _HARMONIC_DECAY = 20, 0.8
-_COMPRESSION = 0.7  # exponent of the notes
-_UPDATES = 40
-_BASS, _TREBLE = (40, 21), (66, 32)  # centre and half width, MIDI numbers
-_BASS_NOTE, _BASS_TONES = 0.5, 0.5  # weights in the templates' bass, of the lowest note and of the chord's others
+_WHITENING_BINS = 19  # half an octave
+_HARMONICS, _HARMONIC_DECAY = 20, 0.7
+_UPDATES = 20
+_COMPRESSION = 0.9  # exponent of the notes
+_BASS, _TREBLE = (39.5, 18), (62.5, 42)  # centre and half width, MIDI numbers: A0 to A3, and all
+_BASS_NOTE, _BASS_TONES = 0.7, 0.35  # weights in the templates' bass, of the lowest note and of the chord's others
+# What weighs less is heard only where it fits better: inversions, sixths (all of which are inversions of sevenths), nothing.
+_INVERSION_WEIGHT, _SIXTH_WEIGHT, _NO_CHORD_WEIGHT = 0.98, 0.99, 0.9
 _SHARPNESS = 8.0
 _STAY = 0.995  # probability that a chord lasts another 64 ms
-_NO_CHORD_WEIGHT = 0.95
 
 
 def _estimate_chords(stream: AudioStream, progress: bool) -> Chords:
@@ -184,14 +185,19 @@ def _estimate_chords(stream: AudioStream, progress: bool) -> Chords:
 
 @lru_cache(maxsize=1)
 def _log_frequency_bank() -> np.ndarray:
-    """Weights (bins of the transform, thirds of semitones): raised cosines a semitone wide, at least three bins."""
-    frequencies = np.arange(_WINDOW // 2 + 1) * RATE / _WINDOW
+    """Weights (bins of the transform, thirds of semitones): raised cosines that are wider than one bin in the bass, too."""
+    bin_width = RATE / _WINDOW
+    frequencies = np.arange(_WINDOW // 2 + 1) * bin_width
     pitches = _LOWEST + (np.arange(_BINS * _NUM_PITCHES) - 1) / _BINS
     centres = 440 * 2 ** ((pitches - 69) / 12)
-    widths = np.maximum(centres * (2 ** (1 / 24) - 1), 1.5 * RATE / _WINDOW)
-    distance = np.abs(frequencies[:, None] - centres) / widths
-    weights = np.where(distance < 1, 0.5 + 0.5 * np.cos(np.pi * distance), 0)
+    widths = np.hypot(centres * (2 ** (1 / 36) - 1), bin_width)
+    weights = _raised_cosine((frequencies[:, None] - centres) / widths)
     return (weights / weights.sum(axis=0)).astype(np.float32)
+
+
+def _raised_cosine(distance: np.ndarray) -> np.ndarray:
+    """1 at 0, 0 from ±1 on."""
+    return 0.5 + 0.5 * np.cos(np.pi * np.clip(distance, -1, 1))
 
 
 def _tune(spectra: np.ndarray) -> np.ndarray:
@@ -209,17 +215,21 @@ def _tune(spectra: np.ndarray) -> np.ndarray:
     return spectra[:, low] * (1 - part) + spectra[:, low + 1] * part
 
 
+@lru_cache(maxsize=1)
+def _surroundings() -> np.ndarray:
+    """(bins, bins): each column takes the mean of half an octave, with a Hamming window."""
+    bins = np.arange(_BINS * _NUM_PITCHES)
+    distance = bins[:, None] - bins
+    half = _WHITENING_BINS // 2
+    weights = np.where(abs(distance) <= half, np.hamming(_WHITENING_BINS)[np.clip(distance, -half, half) + half], 0)
+    return (weights / weights.sum(axis=0)).astype(np.float32)
+
+
 def _whiten(spectra: np.ndarray) -> np.ndarray:
     """What stands out of its half octave, in standard deviations of it."""
-
-    def local_mean(values: np.ndarray) -> np.ndarray:
-        padded = np.pad(values, [(0, 0), (_WHITENING_BINS // 2, _WHITENING_BINS // 2)], mode="reflect")
-        sums = np.cumsum(np.pad(padded, [(0, 0), (1, 0)]), axis=1, dtype=np.float64)
-        return (sums[:, _WHITENING_BINS + 1 :] - sums[:, : -_WHITENING_BINS - 1]) / (_WHITENING_BINS + 1)
-
-    mean = local_mean(spectra)
-    deviation = np.sqrt(np.maximum(local_mean(np.square(spectra, dtype=np.float64)) - mean**2, 0))
-    return (np.maximum(spectra - mean, 0) / (deviation + 1e-6 * spectra.max() + 1e-12)).astype(np.float32)
+    differences = spectra - spectra @ _surroundings()
+    deviations = np.sqrt(np.square(differences) @ _surroundings())
+    return np.maximum(differences, 0) / (deviations + 1e-6 * spectra.max() + 1e-12)
 
 
 @lru_cache(maxsize=1)
@@ -229,9 +239,8 @@ def _note_dictionary() -> np.ndarray:
     spectra = np.zeros((_NUM_PITCHES, len(bins)))
     for harmonic in range(1, _HARMONICS + 1):
         centres = _BINS * (np.arange(_NUM_PITCHES) + 12 * np.log2(harmonic)) + 1
-        distance = np.abs(bins - centres[:, None]) / 1.5
-        spectra += _HARMONIC_DECAY ** (harmonic - 1) * np.where(distance < 1, 0.5 + 0.5 * np.cos(np.pi * distance), 0)
-    return (spectra / np.linalg.norm(spectra, axis=1, keepdims=True)).astype(np.float32)
+        spectra += _HARMONIC_DECAY ** (harmonic - 1) * _raised_cosine((bins - centres[:, None]) / 1.5)
+    return spectra.astype(np.float32)
 
 
 def _fit_notes(spectra: np.ndarray) -> np.ndarray:
@@ -244,29 +253,35 @@ def _fit_notes(spectra: np.ndarray) -> np.ndarray:
     return notes
 
 
-def _fold(notes: np.ndarray, centre: int, half_width: int) -> np.ndarray:
+def _fold(notes: np.ndarray, centre: float, half_width: float) -> np.ndarray:
     """Notes (frames, pitches) around a pitch → pitch classes (frames, 12)."""
     pitches = _LOWEST + np.arange(_NUM_PITCHES)
-    weights = 0.5 + 0.5 * np.cos(np.pi * np.clip((pitches - centre) / half_width, -1, 1))
+    weights = _raised_cosine((pitches - centre) / half_width)
     return notes @ (weights[:, None] * (pitches[:, None] % 12 == np.arange(12))).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
 def _templates() -> tuple[list[str], np.ndarray]:
-    """The labels, and for each what bass and treble have of every pitch class, as a unit vector (labels, 24)."""
+    """The labels, and for each what bass and treble have of every pitch class (labels, 24), of length 1 or its weight."""
     labels = [label for label in default_chord_labels() if label != UNKNOWN_CHORD]
     rows = []
     for label in labels:
         bass, treble = np.zeros(12), np.zeros(12)
-        chord = None if label == NO_CHORD else parse_chord(label)
-        if chord is None:
-            bass[:], treble[:] = 1, 1
+        weight = 1.0
+        if label == NO_CHORD:
+            bass[:], treble[:] = _BASS_NOTE, 1
+            weight = _NO_CHORD_WEIGHT
         else:
+            chord = parse_chord(label)
             tones = [(chord.root + interval) % 12 for interval in chord.intervals]
             bass[tones], treble[tones] = _BASS_TONES, 1
-            bass[chord.bass_pitch_class] += _BASS_NOTE
+            bass[chord.bass_pitch_class] = _BASS_NOTE
+            if chord.bass_pitch_class != chord.root:
+                weight = _INVERSION_WEIGHT
+            elif chord.intervals >= {7, 9}:
+                weight = _SIXTH_WEIGHT
         row = np.concatenate([bass, treble])
-        rows.append(row / np.linalg.norm(row) * (_NO_CHORD_WEIGHT if chord is None else 1))
+        rows.append(weight * row / np.linalg.norm(row))
     return labels, np.array(rows, dtype=np.float32)
 
 
