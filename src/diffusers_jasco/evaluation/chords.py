@@ -17,7 +17,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -64,37 +64,92 @@ def score_chords(estimate: Chords, chords: Chords, duration: float) -> dict[str,
         `ImportError`: without the package mir_eval.
     """
     mir_eval = import_mir_eval()
-    chords = [(label, start) for label, start in chords if start < duration]
     # mir_eval scores "N" but leaves "X" out.
-    labels = [to_harte(label if label != NO_CHORD else UNKNOWN_CHORD) for label, _ in chords]
-    if not any(label != "X" for label in labels):
+    chords = [(UNKNOWN_CHORD if label == NO_CHORD else label, start) for label, start in chords if start < duration]
+    if not any(to_harte(label) != "X" for label, _ in chords):
         return {"root": math.nan, "majmin": math.nan}
-    intervals = _to_intervals(chords, duration)
-    estimated = [(label, start) for label, start in estimate if start < duration] or [(NO_CHORD, 0.0)]
+    asked, given, durations = _pair(chords, estimate, duration)
+    return {
+        metric: _overlap(getattr(mir_eval.chord, metric), asked, given, durations) for metric in ("root", "majmin")
+    }
+
+
+def compare_chords(estimate: Chords, reference: Chords, duration: float, start: float = 0.0) -> dict[str, float]:
+    r"""
+    How far two progressions agree, by mir_eval. In contrast to [`score_chords`], "N" is a label as others.
+
+    Args:
+        estimate (`list` of `(label, start)`): what was heard.
+        reference (`list` of `(label, start)`): what was played, or what another heard.
+        duration (`float`): length of the music in seconds.
+        start (`float`, defaults to `0.0`): seconds from which on they are compared.
+
+    Returns:
+        `dict[str, float]`: in [0, 1], NaN if there is nothing to compare. `"root"`, `"majmin"` (only where the reference
+        reduces to a major or minor triad, or is "N"), `"sevenths"` (likewise, with three sevenths) and `"exact"` (equal
+        labels) are shares of the time; `"segmentation"` is the lower one of over- and under-segmentation (Harte, 2010).
+
+    Raises:
+        `ImportError`: without the package mir_eval.
+    """
+    mir_eval = import_mir_eval()
+    cut = [
+        [(label, max(begin, start) - start) for label, begin in chords[_first(chords, start) :]]
+        for chords in (estimate, reference)
+    ]
+    duration -= start
+    chords = [(label, begin) for label, begin in cut[1] if begin < duration]
+    if duration <= 0 or not chords:
+        return dict.fromkeys(("root", "majmin", "sevenths", "exact", "segmentation"), math.nan)
+    asked, given, durations = _pair(chords, cut[0], duration)
+    scores = {
+        metric: _overlap(getattr(mir_eval.chord, metric), asked, given, durations)
+        for metric in ("root", "majmin", "sevenths")
+    }
+    scores["exact"] = float(durations[np.array(asked) == np.array(given)].sum() / durations.sum())
+    edges = np.cumsum([0, *durations])
+    pieces = np.stack([edges[:-1], edges[1:]], axis=1)
+    segments = [mir_eval.chord.merge_chord_intervals(pieces, labels) for labels in (asked, given)]
+    scores["segmentation"] = float(mir_eval.chord.seg(*segments))
+    return scores
+
+
+def _first(chords: Chords, start: float) -> int:
+    """Index of the chord that sounds at `start`."""
+    return max(0, sum(begin <= start for _, begin in chords) - 1)
+
+
+def _pair(asked: Chords, given: Chords, duration: float) -> tuple[list[str], list[str], np.ndarray]:
+    """The time that the first progression covers, in pieces without a change: both labels (Harte's) and the seconds."""
+    mir_eval = import_mir_eval()
+    intervals = _to_intervals(asked, duration)
+    given = [(label, start) for label, start in given if start < duration] or [(NO_CHORD, 0.0)]
     heard, heard_labels = mir_eval.util.adjust_intervals(
-        _to_intervals(estimated, duration),
-        [to_harte(label) for label, _ in estimated],
+        _to_intervals(given, duration),
+        [to_harte(label) for label, _ in given],
         intervals[0, 0],
         duration,
         mir_eval.chord.NO_CHORD,
         mir_eval.chord.NO_CHORD,
     )
-    pieces, asked, given = mir_eval.util.merge_labeled_intervals(intervals, labels, heard, heard_labels)
-    durations = mir_eval.util.intervals_to_durations(pieces)
-    scores = {}
-    for metric in ("root", "majmin"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            comparison = getattr(mir_eval.chord, metric)(asked, given)
-            accuracy = mir_eval.chord.weighted_accuracy(comparison, durations)
-        scores[metric] = float(accuracy) if (comparison >= 0).any() else math.nan
-    return scores
+    labels = [to_harte(label) for label, _ in asked]
+    pieces, labels, heard_labels = mir_eval.util.merge_labeled_intervals(intervals, labels, heard, heard_labels)
+    return labels, heard_labels, mir_eval.util.intervals_to_durations(pieces)
+
+
+def _overlap(metric: Callable, asked: list[str], given: list[str], durations: np.ndarray) -> float:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        comparison = metric(asked, given)
+        accuracy = import_mir_eval().chord.weighted_accuracy(comparison, durations)
+    return float(accuracy) if (comparison >= 0).any() else math.nan
 
 
 def import_mir_eval() -> Any:
     """The package mir_eval, or an `ImportError` that says how to get it."""
     try:
         import mir_eval.chord
+        import mir_eval.melody
         import mir_eval.onset
         import mir_eval.util
     except ImportError as error:

@@ -20,9 +20,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..controls.melody import HIGHEST_PITCH, LOWEST_PITCH, MELODY_BINS, melody_from_notes
-from .chords import SILENCE, note_spectra
+from .chords import SILENCE, import_mir_eval, note_spectra
 from .spectra import SAMPLING_RATE, fit_notes, load_mono, pitch_spectrogram, running_mean, viterbi
 
 
@@ -58,6 +59,47 @@ def score_melody(pitches: np.ndarray, melody: Sequence[tuple[int, float, float]]
     asked = LOWEST_PITCH + matrix.argmax(axis=1)
     right = (pitches != UNVOICED) & ((pitches - asked) % 12 == 0)
     return {"chroma": float(right[voiced].mean())}
+
+
+def compare_melodies(estimate: torch.Tensor, reference: torch.Tensor) -> dict[str, float]:
+    r"""
+    How far two melodies agree, by mir_eval, frame by frame. A frame without a note is unvoiced.
+
+    Args:
+        estimate (`torch.Tensor` of shape `(53, frames)`): what was heard, as [`~extraction.extract_melody`] returns it.
+        reference (`torch.Tensor` of shape `(53, frames)`): what was played, or what another heard.
+
+    Returns:
+        `dict[str, float]`: in [0, 1], NaN where there is nothing to compare with: `"rpa"` and `"rca"`, raw pitch and raw
+        chroma accuracy; `"vr"` and `"vfa"`, the shares of voiced and of unvoiced frames that were heard as voiced;
+        `"equal"`, the share of equal frames.
+
+    Raises:
+        `ImportError`: without the package mir_eval.
+        `ValueError`: if the shapes differ.
+    """
+    if estimate.shape != reference.shape:
+        raise ValueError(f"The melodies have different shapes: {tuple(estimate.shape)} and {tuple(reference.shape)}.")
+    metrics = import_mir_eval().melody
+    if reference.shape[1] == 0:
+        return dict.fromkeys(("rpa", "rca", "vr", "vfa", "equal"), math.nan)
+    voiced, asked, heard_voiced, heard = (
+        values for matrix in (reference, estimate) for values in _to_cents(matrix.numpy())
+    )
+    scores = dict.fromkeys(("rpa", "rca", "vr", "vfa"), math.nan)
+    if voiced.any():
+        scores["rpa"] = float(metrics.raw_pitch_accuracy(voiced, asked, heard_voiced, heard))
+        scores["rca"] = float(metrics.raw_chroma_accuracy(voiced, asked, heard_voiced, heard))
+        scores["vr"] = float(metrics.voicing_recall(voiced, heard_voiced))
+    if not voiced.all():
+        scores["vfa"] = float(metrics.voicing_false_alarm(voiced, heard_voiced))
+    return scores | {"equal": float((estimate == reference).all(dim=0).float().mean())}
+
+
+def _to_cents(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whether there is a note, and its pitch in cents; 0 without one, as mir_eval has it."""
+    voiced = matrix.any(axis=0)
+    return voiced.astype(float), np.where(voiced, 100.0 * (LOWEST_PITCH + matrix.argmax(axis=0)), 0.0)
 
 
 def _weigh(salience: np.ndarray) -> np.ndarray:

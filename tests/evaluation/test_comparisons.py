@@ -1,0 +1,77 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import math
+
+import pytest
+import torch
+
+from diffusers_jasco.controls.melody import melody_from_notes
+from diffusers_jasco.evaluation.chords import compare_chords
+from diffusers_jasco.evaluation.melody import compare_melodies
+from diffusers_jasco.evaluation.separation import sdr, si_sdr, suppression
+
+
+CHORDS = [("C", 0.0), ("Am7", 4.0), ("N", 8.0)]
+
+
+def test_equal_progressions_agree_and_spelling_does_not_matter():
+    assert set(compare_chords(CHORDS, CHORDS, 10.0).values()) == {1.0}
+    assert compare_chords([("Db", 0.0)], [("C#", 0.0)], 10.0)["exact"] == 1
+
+
+def test_levels_of_agreement():
+    scores = compare_chords([("C7", 0.0), ("Am", 4.0), ("N", 8.0)], CHORDS, 10.0)
+    assert scores["root"] == scores["majmin"] == scores["segmentation"] == 1
+    assert scores["sevenths"] == scores["exact"] == pytest.approx(0.2)
+    # "N" has to be heard, too, and an inversion is another label.
+    assert compare_chords([("C", 0.0)], [("N", 0.0)], 10.0)["exact"] == 0
+    assert compare_chords([("C/E", 0.0)], [("C", 0.0)], 10.0)["exact"] == 0
+    assert compare_chords([("C/E", 0.0)], [("C", 0.0)], 10.0)["sevenths"] == 1
+
+
+def test_segments_that_are_cut_in_two_cost():
+    scores = compare_chords([("C", 0.0), ("G", 5.0)], [("C", 0.0)], 10.0)
+    assert scores["segmentation"] == pytest.approx(0.5) and scores["root"] == pytest.approx(0.5)
+
+
+def test_progressions_are_compared_from_a_time_on():
+    estimate = [("N", 0.0), ("C", 1.0), ("Am7", 4.0), ("N", 8.0)]
+    assert compare_chords(estimate, CHORDS, 10.0)["exact"] == pytest.approx(0.9)
+    assert compare_chords(estimate, CHORDS, 10.0, start=1.0)["exact"] == 1
+    assert all(math.isnan(score) for score in compare_chords(estimate, CHORDS, 1.0, start=1.0).values())
+
+
+def test_melodies():
+    reference = melody_from_notes([(60, 0.0, 1.0), (64, 1.5, 2.0)], 100, 50).T
+    assert compare_melodies(reference, reference) == {"rpa": 1, "rca": 1, "vr": 1, "vfa": 0, "equal": 1}
+    # An octave too high, an absent note, and a note in the rest.
+    heard = melody_from_notes([(72, 0.0, 1.0), (64, 1.0, 1.25)], 100, 50).T
+    scores = compare_melodies(heard, reference)
+    assert scores["rpa"] == 0 and scores["rca"] == scores["vr"] == pytest.approx(2 / 3)
+    assert scores["vfa"] == pytest.approx(12 / 25, abs=0.05) and scores["equal"] == pytest.approx(13 / 100, abs=0.02)
+    nothing = compare_melodies(heard, torch.zeros(53, 100))
+    assert math.isnan(nothing["rpa"]) and nothing["vfa"] > 0.5
+    with pytest.raises(ValueError, match="different shapes"):
+        compare_melodies(heard, reference[:, :50])
+
+
+def test_separation():
+    generator = torch.Generator().manual_seed(0)
+    stem, noise = torch.randn(2, 1, 16000, generator=generator)
+    assert sdr(stem + 0.1 * noise, stem) == pytest.approx(20, abs=0.2)
+    assert sdr(0.5 * stem, stem) == pytest.approx(6.02, abs=0.01) and si_sdr(0.5 * stem, stem) == pytest.approx(100)
+    assert si_sdr(3 * (stem + 0.1 * noise), stem) == pytest.approx(20, abs=0.2)
+    assert suppression(0.01 * stem, stem) == pytest.approx(40)
+    assert si_sdr(torch.zeros_like(stem), stem) == -100 and math.isnan(sdr(stem, torch.zeros_like(stem)))
