@@ -1,0 +1,378 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+How well and how fast chords, melodies and drums are heard, by every method that is there:
+
+    OMP_NUM_THREADS=1 python scripts/evaluate_extraction.py --output results --melody_weights multif0.h5 --recordings music/
+
+On synthetic music of the split "test", whose progressions, phrases and grooves no training has, the reference is the truth; of
+recordings it is what the original's extractors hear (Chordino; DeepSalience with --melody_weights). Means over clips with 95 %
+intervals by bootstrap over clips, as a table (extraction.md) and as JSON (extraction.json).
+
+The metrics are mir_eval's. Chords: shares of the time with the right root, major or minor triad, and seventh chord (where the
+reference has one), of exactly equal labels, and the segmentation. Melody: raw pitch and raw chroma accuracy, voicing recall,
+voicing false alarm, and the share of equal frames. Drums: SI-SDR of the stem and F1 of its onsets, how far drumless music is
+turned down, and SDR of drums that were alone. × real time is seconds of audio per second of CPU.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from diffusers_jasco import load_audio
+from diffusers_jasco.audio import resample
+from diffusers_jasco.controls.melody import melody_from_notes, read_melody
+from diffusers_jasco.data import SyntheticMusic
+from diffusers_jasco.evaluation.adherence import bootstrap
+from diffusers_jasco.evaluation.chords import compare_chords
+from diffusers_jasco.evaluation.melody import FRAME_RATE, compare_melodies
+from diffusers_jasco.evaluation.onsets import onsets_by_percussive_flux, score_onsets
+from diffusers_jasco.evaluation.separation import sdr, si_sdr, suppression
+from diffusers_jasco.extraction import extract_chords, extract_melody, separate_drums
+from diffusers_jasco.files import replace_file
+
+
+RATE = 32000  # Hz, of synthetic music
+EXCERPT = 30.0  # seconds from the middle of a recording
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+MELODY_SUFFIXES = (".th", ".npz", ".mid")
+METRICS = {
+    "chords": ("root", "majmin", "sevenths", "exact", "segmentation"),
+    "melody": ("rpa", "rca", "vr", "vfa", "equal"),
+    "drums": ("si_sdr", "onset_f1", "suppression", "kept"),
+}
+DECIBELS = ("si_sdr", "suppression", "kept")
+
+
+@dataclass
+class Clip:
+    """Audio `(1, samples)`, and what is known of it."""
+
+    material: str
+    audio: torch.Tensor
+    rate: int
+    chords: list | None = None
+    melody: torch.Tensor | None = None
+    drums: torch.Tensor | None = None
+    drum_onsets: list | None = None
+    is_single_voice: bool = False
+
+    @property
+    def duration(self) -> float:
+        return self.audio.shape[-1] / self.rate
+
+
+@dataclass
+class Extractor:
+    """A method, the time it took, and why it can't be measured, if so."""
+
+    part: str
+    method: str
+    run: Callable[..., Any]
+    absent: str | None = None
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    def __post_init__(self):
+        # What is loaded once is not counted.
+        try:
+            self.run(0.1 * torch.randn(1, RATE, generator=torch.Generator().manual_seed(0)), RATE)
+        except (ImportError, FileNotFoundError) as error:
+            self.absent = str(error)
+
+    def __call__(self, audio: torch.Tensor, rate: int) -> Any:
+        started = time.process_time()
+        heard = self.run(audio, rate)
+        self.cpu_seconds += time.process_time() - started
+        self.seconds += audio.shape[-1] / rate
+        return heard
+
+
+@dataclass
+class Scores:
+    """Of one method on one material against one reference: for each metric the values of the clips."""
+
+    part: str
+    material: str
+    reference: str
+    method: str
+    values: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, scores: dict[str, float]):
+        for metric, value in scores.items():
+            self.values.setdefault(metric, []).append(value)
+
+    def summary(self) -> dict[str, Any]:
+        row = {key: getattr(self, key) for key in ("part", "material", "reference", "method")}
+        row["num_clips"] = max(len(values) for values in self.values.values())
+        for metric, values in self.values.items():
+            values = np.array(values)[~np.isnan(values)]
+            if len(values):
+                # The mean is the ratio A for a floor of 0 and a ceiling of 1.
+                low, high = bootstrap(values, np.zeros_like(values), np.ones_like(values))
+                row[metric] = {"mean": float(values.mean()), "low": low, "high": high, "num_clips": len(values)}
+        return row
+
+
+class Table:
+    def __init__(self):
+        self.scores: dict[tuple[str, str, str, str], Scores] = {}
+
+    def add(self, part: str, material: str, reference: str, method: str, scores: dict[str, float]):
+        key = part, material, reference, method
+        self.scores.setdefault(key, Scores(*key)).add(scores)
+
+
+# What is listened to
+
+
+def synthetic_clips(num_clips: int, seed: int, font: Path | None, parts: list[str]) -> Iterator[Clip]:
+    music = SyntheticMusic(
+        "test", num_clips, "both", sampling_rate=RATE, soundfonts=font and [font], stems=True, seed=seed
+    )
+    material = "synthetic" if font is None else f"synthetic, {font.stem}"
+    for item in music:
+        num_frames = round(item["duration"] * FRAME_RATE)
+        melody = melody_from_notes(item["melody"], num_frames, FRAME_RATE).T
+        stems = item["stems"]
+        drums = stems.get("drums", torch.zeros_like(item["audio"]))
+        yield Clip(material, item["audio"], RATE, item["chords"], melody, drums, item["drum_onsets"])
+        if "melody" in parts and "lead" in stems:
+            yield Clip(f"{material}, lead alone", stems["lead"], RATE, melody=melody, is_single_voice=True)
+
+
+def read_excerpt(path: Path, material: str) -> Clip:
+    audio, rate = load_audio(path)
+    size = min(audio.shape[-1], round(EXCERPT * rate))
+    start = (audio.shape[-1] - size) // 2
+    return Clip(material, audio[:, start : start + size].mean(dim=0, keepdim=True), rate)
+
+
+def find_files(paths: list[Path]) -> list[Path]:
+    """Audio files, in folders too, in a fixed order."""
+    found = [
+        file
+        for path in paths
+        for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
+        if file.suffix.lower() in AUDIO_SUFFIXES
+    ]
+    if paths and not found:
+        raise ValueError(f"There are no audio files in {', '.join(map(str, paths))}.")
+    return found
+
+
+def read_reference(path: Path) -> Clip:
+    """A recording with its melody beside it."""
+    audio, rate = load_audio(path)
+    files = [path.with_suffix(suffix) for suffix in MELODY_SUFFIXES if path.with_suffix(suffix).is_file()]
+    if not files:
+        raise ValueError(f"{path} has no melody beside it: {path.stem} with {', '.join(MELODY_SUFFIXES)}.")
+    num_frames = int(np.ceil(audio.shape[-1] / rate * FRAME_RATE - 1e-6))
+    return Clip(
+        "reference files",
+        audio.mean(dim=0, keepdim=True),
+        rate,
+        melody=read_melody(files[0], num_frames, FRAME_RATE).T,
+    )
+
+
+# How it is scored
+
+
+def evaluate_chords(clip: Clip, extractors: list[Extractor], table: Table):
+    if clip.is_single_voice:
+        return
+    heard = {extractor.method: extractor(clip.audio, clip.rate) for extractor in extractors}
+    references = [] if clip.chords is None else [("truth", clip.chords, 0.0)]
+    if "chordino" in heard:
+        chordino = heard["chordino"]
+        # Its first half window is always "N".
+        start = chordino[1][1] if chordino[0][0] == "N" and len(chordino) > 1 else 0.0
+        references += [("Chordino", chordino, 0.0), ("Chordino from its first chord on", chordino, start)]
+    for reference, chords, start in references:
+        for method, estimate in heard.items():
+            if reference == "truth" or method != "chordino":
+                scores = compare_chords(estimate, chords, clip.duration, start)
+                table.add("chords", clip.material, reference, method, scores)
+
+
+def evaluate_melody(clip: Clip, extractors: list[Extractor], table: Table):
+    heard = {
+        extractor.method: extractor(clip.audio, clip.rate)
+        for extractor in extractors
+        if clip.is_single_voice or extractor.method != "monophonic"
+    }
+    references = [] if clip.melody is None else [("truth", clip.melody)]
+    if "deep_salience" in heard and not clip.is_single_voice:
+        references.append(("DeepSalience", heard["deep_salience"]))
+    for reference, melody in references:
+        for method, estimate in heard.items():
+            if reference == "truth" or method != "deep_salience":
+                table.add("melody", clip.material, reference, method, compare_melodies(estimate, melody))
+
+
+def evaluate_drums(clip: Clip, extractors: list[Extractor], table: Table):
+    if clip.drums is None or clip.is_single_voice:
+        return
+    music = clip.audio - clip.drums
+    for method, separate in [("none", lambda audio, rate: (audio, rate)), *((e.method, e) for e in extractors)]:
+
+        def run(audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
+            """What was separated, and the audio at the same rate."""
+            stem, rate = separate(audio, clip.rate)
+            return stem, resample(audio, clip.rate, rate)[:, : stem.shape[-1]], rate
+
+        scores = {}
+        if clip.drums.any():
+            if music.any():
+                stem, _, rate = run(clip.audio)
+                truth = resample(clip.drums, clip.rate, rate)[:, : stem.shape[-1]]
+                scores["si_sdr"] = si_sdr(stem, truth)
+                if clip.drum_onsets is not None:
+                    scores |= score_onsets(onsets_by_percussive_flux((stem, rate)), clip.drum_onsets)
+            if method != "none":
+                stem, truth, _ = run(clip.drums)
+                scores["kept"] = sdr(stem, truth)
+        if music.any() and method != "none":
+            stem, mix, _ = run(music)
+            scores["suppression"] = suppression(stem, mix)
+        if scores:
+            table.add("drums", clip.material, "truth", method, scores)
+
+
+EVALUATE = {"chords": evaluate_chords, "melody": evaluate_melody, "drums": evaluate_drums}
+
+
+def to_markdown(part: str, rows: list[dict[str, Any]], extractors: list[Extractor]) -> str:
+    """One table of the scores, and one of the speed."""
+    metrics = METRICS[part]
+    lines = [
+        f"| material | reference | {part} by | clips | {' | '.join(metrics)} |",
+        f"|{' --- |' * (4 + len(metrics))}",
+    ]
+    for row in rows:
+        cells = []
+        for metric in metrics:
+            digits = 1 if metric in DECIBELS else 3
+            value = row.get(metric)
+            cells.append("" if value is None else "{mean:.{0}f} ({low:.{0}f} … {high:.{0}f})".format(digits, **value))
+        lines.append(
+            f"| {row['material']} | {row['reference']} | {row['method']} | {row['num_clips']} | {' | '.join(cells)} |"
+        )
+    lines += ["", f"| {part} by | × real time |", "| --- | --- |"]
+    for extractor in extractors:
+        if extractor.absent is not None:
+            speed = f"not here: {extractor.absent}"
+        else:
+            speed = f"{extractor.seconds / extractor.cpu_seconds:.1f}" if extractor.cpu_seconds else ""
+        lines.append(f"| {extractor.method} | {speed} |")
+    return "\n".join(lines) + "\n"
+
+
+def parse_args(args: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, help="folder for extraction.md and extraction.json")
+    parser.add_argument("--parts", nargs="+", choices=tuple(METRICS), default=list(METRICS))
+    parser.add_argument("--num_clips", type=int, default=64, help="synthetic clips of 10 s, for each font; 0: none")
+    parser.add_argument("--seed", type=int, default=0, help="of the synthetic clips")
+    parser.add_argument(
+        "--other_fonts", type=Path, nargs="*", default=[], help="General MIDI fonts for rows of their own"
+    )
+    parser.add_argument(
+        "--reference", type=Path, nargs="*", default=[], help="recordings with .th, .npz or .mid beside them"
+    )
+    parser.add_argument("--recordings", type=Path, nargs="*", default=[], help="music: files and folders")
+    parser.add_argument("--drum_recordings", type=Path, nargs="*", default=[], help="drums alone: files and folders")
+    parser.add_argument("--melody_weights", type=Path, help="multif0.h5, for DeepSalience")
+    return parser.parse_args(args)
+
+
+def main(args: list[str] | None = None):
+    args = parse_args(args)
+    methods = {
+        "chords": {name: partial(extract_chords, method=name) for name in ("chordino", "builtin")},
+        "melody": {
+            "deep_salience": partial(extract_melody, method="deep_salience", weights=args.melody_weights),
+            **{name: partial(extract_melody, method=name) for name in ("builtin", "monophonic")},
+        },
+        "drums": {name: partial(separate_drums, method=name) for name in ("demucs", "builtin")},
+    }
+    if args.melody_weights is None:
+        methods["melody"]["deep_salience"] = _without_weights
+    extractors = {part: [Extractor(part, method, run) for method, run in methods[part].items()] for part in args.parts}
+    for part in args.parts:
+        for extractor in extractors[part]:
+            if extractor.absent is not None:
+                print(f"{part}: {extractor.method} is not here. {extractor.absent}")
+
+    recordings, drum_recordings = find_files(args.recordings), find_files(args.drum_recordings)
+    fonts = [None, *args.other_fonts]
+    references = [read_reference(path) for path in args.reference]
+
+    def clips() -> Iterator[Clip]:
+        if args.num_clips:
+            for font in fonts:
+                yield from synthetic_clips(args.num_clips, args.seed, font, args.parts)
+        yield from references
+        yield from (read_excerpt(path, "recordings") for path in recordings)
+        for path in drum_recordings:
+            clip = read_excerpt(path, "recordings of drums")
+            clip.drums = clip.audio
+            yield clip
+
+    table = Table()
+    for clip in tqdm(clips(), unit="clip"):
+        for part in args.parts:
+            if clip.material == "recordings of drums" and part != "drums":
+                continue
+            EVALUATE[part](clip, [e for e in extractors[part] if e.absent is None], table)
+
+    rows = [scores.summary() for scores in table.scores.values()]
+    tables = [to_markdown(part, [row for row in rows if row["part"] == part], extractors[part]) for part in args.parts]
+    result = {
+        "rows": rows,
+        "methods": [
+            {
+                "part": extractor.part,
+                "method": extractor.method,
+                "absent": extractor.absent,
+                "times_real_time": extractor.seconds / extractor.cpu_seconds if extractor.cpu_seconds else None,
+            }
+            for part in args.parts
+            for extractor in extractors[part]
+        ],
+    }
+    args.output.mkdir(parents=True, exist_ok=True)
+    for name, text in (("extraction.md", "\n".join(tables)), ("extraction.json", json.dumps(result, indent=2) + "\n")):
+        with replace_file(args.output / name) as path:
+            path.write_text(text, encoding="utf-8")
+    print("\n".join(tables))
+
+
+def _without_weights(audio: torch.Tensor, rate: int):
+    raise FileNotFoundError("It needs --melody_weights.")
+
+
+if __name__ == "__main__":
+    main()
