@@ -441,7 +441,7 @@ def test_a_malicious_chord_vocabulary_is_not_executed(tmp_path):
         pickle.dumps({"C": Malicious(tmp_path / "executed")}),
     ):
         (tmp_path / "checkpoint" / "chord_to_index_mapping.pkl").write_bytes(content)
-        with pytest.raises(ValueError, match="(?s)no chord vocabulary.*mkdir"):
+        with pytest.raises(ValueError, match="(?s)plain data.*mkdir"):
             JascoPipeline.from_pretrained(tmp_path / "checkpoint")
     assert not (tmp_path / "executed").exists()
     for wrong in ([1], {"C": "0"}, {"C": 1}, {1: 0}, {"C": True}):

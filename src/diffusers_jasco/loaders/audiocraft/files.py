@@ -14,6 +14,7 @@
 
 """The original's files, from a folder or the Hub. They are data: nothing in them is executed."""
 
+import json
 import os
 import pickle
 import re
@@ -323,10 +324,45 @@ class _NothingButData(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it wants {module}.{name}")
 
 
+def load_plain_pickle(path: str | os.PathLike) -> Any:
+    r"""
+    Reads a pickle of dictionaries, lists, tuples, texts and numbers. Nothing in it is executed.
+
+    Raises:
+        `FileNotFoundError`: if there is no such file.
+        `ValueError`: if it is something else: one that names any function or class is refused.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        with open(path, "rb") as file:
+            return _NothingButData(file).load()
+    # A broken pickle fails in many ways.
+    except Exception as error:
+        raise ValueError(f"{path} can't be read as plain data ({error}).") from error
+
+
+def load_json(path: str | os.PathLike) -> Any:
+    r"""
+    Reads a JSON file.
+
+    Raises:
+        `FileNotFoundError`: if there is no such file.
+        `ValueError`: if it is something else.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON ({error}).") from error
+
+
 def read_chord_labels(path: str | os.PathLike) -> list[str]:
     r"""
-    Reads the original's chord vocabulary (`chord_to_index_mapping.pkl`), a pickled dictionary of labels and ids. Nothing
-    in it is executed: a pickle that names any function or class is refused.
+    Reads a chord vocabulary, a dictionary of labels and ids: the original's pickle (`chord_to_index_mapping.pkl`), in which
+    nothing is executed, or the same as JSON (`chord_to_index_mapping.json`).
 
     Returns:
         `list[str]`: the labels in the order of their ids.
@@ -335,14 +371,7 @@ def read_chord_labels(path: str | os.PathLike) -> list[str]:
         `FileNotFoundError`: if there is no such file.
         `ValueError`: if it is something else.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no chord vocabulary {path}.")
-    try:
-        with open(path, "rb") as file:
-            ids = _NothingButData(file).load()
-    except Exception as error:
-        raise ValueError(f"{path} is no chord vocabulary: it can't be read as plain data ({error}).") from error
+    ids = load_json(path) if Path(path).suffix == ".json" else load_plain_pickle(path)
     if not (
         isinstance(ids, dict)
         and all(isinstance(label, str) and type(number) is int for label, number in ids.items())

@@ -1,0 +1,70 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+r"""
+Puts the chords of many tracks together, and numbers their labels, under the original's names:
+
+    python scripts/build_chord_map.py --chords_folder chords --output_directory data
+
+`chords_per_track.json` has the chords of all tracks, `chord_to_index_mapping.json` the ids of the labels, which end with "UNK".
+Without `--path_to_pre_defined_map`, the ids are those of the released models if all labels are among theirs; otherwise the
+labels are numbered in the order of the alphabet. Files of the original (`*.chords`) are read too.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from diffusers_jasco.commands import run_command
+from diffusers_jasco.controls.chord_labels import UNKNOWN_CHORD, default_chord_labels
+from diffusers_jasco.data.chord_files import fit_vocabulary, read_chords_per_track, write_json
+from diffusers_jasco.loaders.audiocraft.files import read_chord_labels
+
+
+def parse_args(args: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--chords_folder", type=Path, required=True, help="folder that `extract_chords.py` wrote")
+    add("--output_directory", type=Path, help="folder to write (default: --chords_folder)")
+    add("--path_to_pre_defined_map", type=Path, help="chord map (.json, .pkl) to keep; other labels become UNK")
+    return parser.parse_args(args)
+
+
+def main(args: list[str] | None = None):
+    args = parse_args(args)
+    tracks = read_chords_per_track(args.chords_folder)
+    found = {label for chords in tracks.values() for label, _ in chords}
+    if args.path_to_pre_defined_map is not None:
+        labels = read_chord_labels(args.path_to_pre_defined_map)
+    elif found <= set(default_chord_labels()):
+        labels = default_chord_labels()
+    else:
+        labels = [*sorted(found - {UNKNOWN_CHORD}), UNKNOWN_CHORD]
+
+    unknown = Counter()
+    for name, chords in tracks.items():
+        tracks[name], replaced = fit_vocabulary(chords, labels)
+        unknown.update(replaced)
+    output = args.output_directory or args.chords_folder
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / "chords_per_track.json", tracks)
+    write_json(output / "chord_to_index_mapping.json", {label: index for index, label in enumerate(labels)})
+    for label, count in unknown.most_common():
+        print(f"{label}: {count} × UNK")
+    print(f"{len(tracks)} tracks with {len(found)} different labels, of {len(labels)} in the map, in {output}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, "build_chord_map"))

@@ -1,0 +1,69 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+r"""
+Writes the chords of each track of a list, under the original's names:
+
+    python scripts/extract_chords.py --src_jsonl_file tracks.jsonl --target_output_dir chords
+
+`<track>.chords.json` is a list of `[label, start in seconds]`. A track that is there already is passed over, one that can't be
+read is reported in `errors.jsonl`. `scripts/build_chord_map.py` puts the files together.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from diffusers_jasco.commands import run_command
+from diffusers_jasco.data.chord_files import fit_vocabulary, write_json
+from diffusers_jasco.data.tracks import process_tracks, read_tracks_list
+from diffusers_jasco.extraction import extract_chords
+from diffusers_jasco.loaders.audiocraft.files import read_chord_labels
+
+
+def parse_args(args: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--src_jsonl_file", type=Path, required=True, help="one audio file per line: a path, or JSON with `path`")
+    add("--target_output_dir", type=Path, required=True, help="folder to write")
+    add(
+        "--path_to_pre_defined_map", type=Path, help="chord map (.json, .pkl); labels that it does not have become UNK"
+    )
+    add("--method", choices=("auto", "chordino", "builtin"), default="auto", help="as in `extract_chords`")
+    add("--override", action="store_true", help="write files again that exist")
+    return parser.parse_args(args)
+
+
+def main(args: list[str] | None = None):
+    args = parse_args(args)
+    labels = args.path_to_pre_defined_map and read_chord_labels(args.path_to_pre_defined_map)
+    unknown = Counter()
+
+    def process(track: Path, file: Path):
+        chords = extract_chords(track, method=args.method)
+        if labels:
+            chords, replaced = fit_vocabulary(chords, labels)
+            unknown.update(replaced)
+        write_json(file, chords)
+
+    tracks = read_tracks_list(args.src_jsonl_file)
+    failed = process_tracks(tracks, args.target_output_dir, ".chords.json", process, args.override)
+    for label, count in unknown.most_common():
+        print(f"{label}: {count} × UNK")
+    print(f"{len(tracks) - failed} of {len(tracks)} tracks in {args.target_output_dir}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, "extract_chords"))

@@ -1,0 +1,78 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+r"""
+Writes the melody's salience of each track, under the original's names:
+
+    python scripts/extract_melody.py --src_dir music --out_dir melody
+    python scripts/extract_melody.py --tracks_list tracks.txt --out_dir melody --n_shards 8 --shard 3
+
+`<track>_multif0_salience.npz` has `salience` (53, frames), `times` and `freqs`. The list of the tracks
+beside them, `tracks_<shard>.txt`, is what the original's data loader looks for.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from diffusers_jasco.commands import run_command
+from diffusers_jasco.data.tracks import find_audio, process_tracks, read_tracks_list, track_name
+from diffusers_jasco.extraction import extract_salience
+from diffusers_jasco.files import replace_file
+
+
+def parse_args(args: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--src_dir", type=Path, help="folder of audio files")
+    source.add_argument("--tracks_list", type=Path, help="one audio file per line: a path, or JSON with `path`")
+    add = parser.add_argument
+    add("--out_dir", type=Path, required=True, help="folder to write")
+    add("--n_shards", type=int, default=1, help="into how many parts the tracks are divided")
+    add("--shard", type=int, default=0, help="which of them this is, from 0 on")
+    add("--saliency_threshold", type=float, default=0.5, help="salience below it is 0")
+    add("--method", choices=("auto", "builtin", "deep_salience", "monophonic"), default="auto")
+    add("--weights", type=Path, help="multif0.h5 of the original's extractor")
+    add("--override", action="store_true", help="write files again that exist")
+    return parser.parse_args(args)
+
+
+def main(args: list[str] | None = None):
+    args = parse_args(args)
+    if not 0 <= args.shard < args.n_shards:
+        raise ValueError(f"--shard has to be from 0 to {args.n_shards - 1}, but is {args.shard}.")
+    tracks = find_audio(args.src_dir) if args.src_dir is not None else read_tracks_list(args.tracks_list)
+    tracks = tracks[args.shard :: args.n_shards]
+
+    def process(track: Path, file: Path):
+        salience, times, frequencies = extract_salience(
+            track, None, args.method, args.saliency_threshold, args.weights
+        )
+        arrays = {"salience": salience.astype(np.float16), "times": times, "freqs": frequencies}
+        with replace_file(file) as partial, open(partial, "wb") as output:
+            np.savez(output, **arrays)
+
+    suffix = "_multif0_salience.npz"
+    errors = "errors.jsonl" if args.n_shards == 1 else f"errors_{args.shard}.jsonl"
+    failed = process_tracks(tracks, args.out_dir, suffix, process, args.override, errors)
+    with replace_file(args.out_dir / f"tracks_{args.shard}.txt") as partial:
+        done = [track for track in tracks if (args.out_dir / f"{track_name(track)}{suffix}").exists()]
+        Path(partial).write_text("".join(f"{track}\n" for track in done), encoding="utf-8")
+    print(f"{len(tracks) - failed} of {len(tracks)} tracks in {args.out_dir}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, "extract_melody"))
