@@ -44,6 +44,7 @@ from diffusers_jasco import load_audio
 from diffusers_jasco.audio import resample
 from diffusers_jasco.controls.melody import melody_from_notes, read_melody
 from diffusers_jasco.data import SyntheticMusic
+from diffusers_jasco.data.rendering import RENDERERS
 from diffusers_jasco.evaluation.adherence import bootstrap
 from diffusers_jasco.evaluation.chords import compare_chords
 from diffusers_jasco.evaluation.melody import FRAME_RATE, compare_melodies
@@ -67,7 +68,7 @@ DECIBELS = ("si_sdr", "suppression", "kept")
 
 @dataclass
 class Clip:
-    """Audio `(1, samples)`, and what is known of it."""
+    """Audio `(1, samples)`, and what is known of it from `reference`."""
 
     material: str
     audio: torch.Tensor
@@ -76,6 +77,7 @@ class Clip:
     melody: torch.Tensor | None = None
     drums: torch.Tensor | None = None
     drum_onsets: list | None = None
+    reference: str = "truth"
     is_single_voice: bool = False
 
     @property
@@ -147,9 +149,16 @@ class Table:
 # What is listened to
 
 
-def synthetic_clips(num_clips: int, seed: int, font: Path | None, parts: list[str]) -> Iterator[Clip]:
+def synthetic_clips(args: argparse.Namespace, font: Path | None) -> Iterator[Clip]:
     music = SyntheticMusic(
-        "test", num_clips, "both", sampling_rate=RATE, soundfonts=font and [font], stems=True, seed=seed
+        "test",
+        args.num_clips,
+        "both",
+        sampling_rate=RATE,
+        renderer=args.renderer,
+        soundfonts=font and [font],
+        stems=True,
+        seed=args.seed,
     )
     material = "synthetic" if font is None else f"synthetic, {font.stem}"
     for item in music:
@@ -158,7 +167,7 @@ def synthetic_clips(num_clips: int, seed: int, font: Path | None, parts: list[st
         stems = item["stems"]
         drums = stems.get("drums", torch.zeros_like(item["audio"]))
         yield Clip(material, item["audio"], RATE, item["chords"], melody, drums, item["drum_onsets"])
-        if "melody" in parts and "lead" in stems:
+        if "melody" in args.parts and "lead" in stems:
             yield Clip(f"{material}, lead alone", stems["lead"], RATE, melody=melody, is_single_voice=True)
 
 
@@ -194,6 +203,7 @@ def read_reference(path: Path) -> Clip:
         audio.mean(dim=0, keepdim=True),
         rate,
         melody=read_melody(files[0], num_frames, FRAME_RATE).T,
+        reference="file beside it",
     )
 
 
@@ -204,7 +214,7 @@ def evaluate_chords(clip: Clip, extractors: list[Extractor], table: Table):
     if clip.is_single_voice:
         return
     heard = {extractor.method: extractor(clip.audio, clip.rate) for extractor in extractors}
-    references = [] if clip.chords is None else [("truth", clip.chords, 0.0)]
+    references = [] if clip.chords is None else [(clip.reference, clip.chords, 0.0)]
     if "chordino" in heard:
         chordino = heard["chordino"]
         # Its first half window is always "N".
@@ -212,7 +222,7 @@ def evaluate_chords(clip: Clip, extractors: list[Extractor], table: Table):
         references += [("Chordino", chordino, 0.0), ("Chordino from its first chord on", chordino, start)]
     for reference, chords, start in references:
         for method, estimate in heard.items():
-            if reference == "truth" or method != "chordino":
+            if reference == clip.reference or method != "chordino":
                 scores = compare_chords(estimate, chords, clip.duration, start)
                 table.add("chords", clip.material, reference, method, scores)
 
@@ -223,12 +233,12 @@ def evaluate_melody(clip: Clip, extractors: list[Extractor], table: Table):
         for extractor in extractors
         if clip.is_single_voice or extractor.method != "monophonic"
     }
-    references = [] if clip.melody is None else [("truth", clip.melody)]
+    references = [] if clip.melody is None else [(clip.reference, clip.melody)]
     if "deep_salience" in heard and not clip.is_single_voice:
         references.append(("DeepSalience", heard["deep_salience"]))
     for reference, melody in references:
         for method, estimate in heard.items():
-            if reference == "truth" or method != "deep_salience":
+            if reference == clip.reference or method != "deep_salience":
                 table.add("melody", clip.material, reference, method, compare_melodies(estimate, melody))
 
 
@@ -258,7 +268,7 @@ def evaluate_drums(clip: Clip, extractors: list[Extractor], table: Table):
             stem, mix, _ = run(music)
             scores["suppression"] = suppression(stem, mix)
         if scores:
-            table.add("drums", clip.material, "truth", method, scores)
+            table.add("drums", clip.material, clip.reference, method, scores)
 
 
 EVALUATE = {"chords": evaluate_chords, "melody": evaluate_melody, "drums": evaluate_drums}
@@ -283,7 +293,8 @@ def to_markdown(part: str, rows: list[dict[str, Any]], extractors: list[Extracto
     lines += ["", f"| {part} by | × real time |", "| --- | --- |"]
     for extractor in extractors:
         if extractor.absent is not None:
-            speed = f"not here: {extractor.absent}"
+            # The reason, without what to do.
+            speed = f"not here: {extractor.absent.split(':')[0]}"
         else:
             speed = f"{extractor.seconds / extractor.cpu_seconds:.1f}" if extractor.cpu_seconds else ""
         lines.append(f"| {extractor.method} | {speed} |")
@@ -296,6 +307,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=tuple(METRICS), default=list(METRICS))
     parser.add_argument("--num_clips", type=int, default=64, help="synthetic clips of 10 s, for each font; 0: none")
     parser.add_argument("--seed", type=int, default=0, help="of the synthetic clips")
+    parser.add_argument("--renderer", choices=tuple(RENDERERS), default="fluidsynth")
     parser.add_argument(
         "--other_fonts", type=Path, nargs="*", default=[], help="General MIDI fonts for rows of their own"
     )
@@ -310,6 +322,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
+    recordings, drum_recordings = find_files(args.recordings), find_files(args.drum_recordings)
+    references = [read_reference(path) for path in args.reference]
     methods = {
         "chords": {name: partial(extract_chords, method=name) for name in ("chordino", "builtin")},
         "melody": {
@@ -326,14 +340,10 @@ def main(args: list[str] | None = None):
             if extractor.absent is not None:
                 print(f"{part}: {extractor.method} is not here. {extractor.absent}")
 
-    recordings, drum_recordings = find_files(args.recordings), find_files(args.drum_recordings)
-    fonts = [None, *args.other_fonts]
-    references = [read_reference(path) for path in args.reference]
-
     def clips() -> Iterator[Clip]:
         if args.num_clips:
-            for font in fonts:
-                yield from synthetic_clips(args.num_clips, args.seed, font, args.parts)
+            for font in [None, *args.other_fonts]:
+                yield from synthetic_clips(args, font)
         yield from references
         yield from (read_excerpt(path, "recordings") for path in recordings)
         for path in drum_recordings:
@@ -371,7 +381,7 @@ def main(args: list[str] | None = None):
 
 
 def _without_weights(audio: torch.Tensor, rate: int):
-    raise FileNotFoundError("It needs --melody_weights.")
+    raise FileNotFoundError("no --melody_weights")
 
 
 if __name__ == "__main__":

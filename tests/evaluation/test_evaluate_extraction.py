@@ -1,0 +1,93 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+
+from diffusers_jasco.controls.melody import melody_from_notes
+from diffusers_jasco.extraction.chords import _find_plugin
+
+from .clips import RATE, play_chords, play_drums, play_melody
+
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "evaluate_extraction.py"
+NOTES = [(72, 0.0, 1.0), (76, 1.0, 2.0), (79, 2.5, 4.0)]
+
+
+def run(*arguments):
+    spec = importlib.util.spec_from_file_location("evaluate_extraction", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main([str(argument) for argument in arguments])
+
+
+def read(folder: Path) -> tuple[dict, dict]:
+    """Rows by part, material, reference and method; methods by part and name."""
+    result = json.loads((folder / "extraction.json").read_text())
+    rows = {tuple(row[key] for key in ("part", "material", "reference", "method")): row for row in result["rows"]}
+    return rows, {(method["part"], method["method"]): method for method in result["methods"]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recordings")
+    (folder / "music").mkdir()
+    soundfile.write(folder / "music" / "song.wav", play_chords([("C", 0.0), ("Am", 2.0)], 4.0)[0].numpy(), RATE)
+    soundfile.write(folder / "tune.wav", play_melody(NOTES, 4.0)[0].numpy(), RATE)
+    torch.save(melody_from_notes(NOTES, 200, 50), folder / "tune.th")
+    soundfile.write(folder / "drums.wav", play_drums([0.5, 1.0, 1.5], 2.0)[0].numpy(), RATE)
+    return folder
+
+
+def test_synthetic_music_against_the_truth(tmp_path):
+    pytest.importorskip("tinysoundfont")
+    pytest.importorskip("mir_eval")
+    run("--output", tmp_path, "--parts", "chords", "drums", "--num_clips", 2, "--renderer", "tinysoundfont")
+    rows, methods = read(tmp_path)
+    row = rows["chords", "synthetic", "truth", "builtin"]
+    assert row["num_clips"] == 2 and 0.5 < row["root"]["low"] <= row["root"]["mean"] <= row["root"]["high"] <= 1
+    assert methods["chords", "builtin"]["times_real_time"] > 5
+    assert ("chords", "synthetic", "Chordino", "builtin") in rows or _find_plugin() is None
+    mix, separated = (rows["drums", "synthetic", "truth", method] for method in ("none", "builtin"))
+    assert separated["si_sdr"]["mean"] > mix["si_sdr"]["mean"] and separated["suppression"]["mean"] > 10
+    table = (tmp_path / "extraction.md").read_text()
+    assert "| synthetic | truth | builtin | 2 |" in table and "| not here: " in table
+
+
+def test_recordings_and_files_with_a_melody(tmp_path, folder):
+    pytest.importorskip("mir_eval")
+    pytest.importorskip("librosa")
+    run(
+        *("--output", tmp_path, "--num_clips", 0, "--reference", folder / "tune.wav"),
+        *("--recordings", folder / "music", "--drum_recordings", folder / "drums.wav"),
+    )
+    rows, methods = read(tmp_path)
+    assert rows["melody", "reference files", "file beside it", "builtin"]["rca"]["mean"] > 0.5
+    assert rows["drums", "recordings of drums", "truth", "builtin"]["kept"]["num_clips"] == 1
+    # Without weights there is no exact melody to compare with, and the table says so.
+    assert "--melody_weights" in methods["melody", "deep_salience"]["absent"]
+    assert ("chords", "recordings", "Chordino", "builtin") in rows or _find_plugin() is None
+
+
+def test_what_is_missing_is_said(tmp_path, folder):
+    with pytest.raises(ValueError, match="no melody beside it"):
+        run("--output", tmp_path, "--num_clips", 0, "--reference", folder / "drums.wav")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no audio files"):
+        run("--output", tmp_path, "--num_clips", 0, "--recordings", tmp_path / "empty")
