@@ -16,6 +16,7 @@ import math
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from diffusers import (
     DDIMScheduler,
@@ -26,7 +27,8 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
-from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoPipeline
+from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoPipeline, extraction
+from diffusers_jasco.extraction import separate_drums
 
 from ..conftest import load_pipeline, relative_error
 
@@ -342,6 +344,28 @@ def test_long_prompts_are_not_truncated(pipe, warnings):
     assert "T5 was trained on 512" in warnings.text
 
 
+def test_drums_out_of_mixes(pipe, tmp_path):
+    time = np.arange(RATE) / RATE
+    mixes = [beat(0)[0] + 0.1 * np.sin(2 * np.pi * 330 * time).astype(np.float32), 0.5 * beat(1, seconds=0.7)[0]]
+    stems = [separate_drums(mix, RATE) for mix in mixes]
+    noise = torch.randn(3, 50, 16, generator=seed())
+    prompts = [PROMPTS[0], "", PROMPTS[1]]
+    soundfile.write(tmp_path / "mix.wav", mixes[0], RATE, subtype="FLOAT")
+    given = [tmp_path / "mix.wav", None, {"array": mixes[1], "sampling_rate": RATE}]
+    separated = latents(pipe, prompts, drums=given, separate_drums=True, latents=noise)
+    expected = latents(pipe, prompts, drums=[stems[0], None, stems[1]], latents=noise)
+    torch.testing.assert_close(separated, expected, atol=1e-4, rtol=1e-3)
+    assert relative_error(latents(pipe, prompts, drums=given, latents=noise), expected) > 1e-3
+
+
+def test_drums_are_separated_once_for_all_waveforms(pipe, monkeypatch):
+    calls = []
+    monkeypatch.setattr(extraction, "separate_drums", lambda *args: calls.append(args) or separate_drums(*args))
+    # What lies beyond the music is not separated at all.
+    latents(pipe, PROMPTS, drums=beat(seconds=20), separate_drums=True, num_waveforms_per_prompt=2)
+    assert len(calls) == 1 and calls[0][0].shape[-1] < 4 * RATE
+
+
 def test_other_durations(pipe, warnings):
     assert pipe("", num_inference_steps=1).audios.shape[-1] == 32000
     assert not warnings.records
@@ -381,7 +405,7 @@ BAD_INPUTS = [
     ({"output_type": "wav"}, "`output_type`"),
     ({"callback_on_step_end_tensor_inputs": ["x"]}, "callback_on_step_end_tensor_inputs"),
     ({"num_inference_steps": 0}, "`num_inference_steps`"),
-    ({"drums": beat(), "separate_drums": True}, "separate_drums"),
+    ({"drums": 3, "separate_drums": True}, "drums"),
 ]
 
 

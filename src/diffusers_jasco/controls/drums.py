@@ -37,7 +37,7 @@ def is_drums(value: Any) -> bool:
     return isinstance(value, (str, os.PathLike, dict))
 
 
-def prepare_drums(drums: Any, sampling_rate: int, num_samples: int) -> torch.Tensor:
+def prepare_drums(drums: Any, sampling_rate: int, num_samples: int, separate: bool = False) -> torch.Tensor:
     r"""
     A drum recording as the codec takes it: resampled, mixed to mono, and cut or padded with silence at its end, as in the
     original.
@@ -49,6 +49,9 @@ def prepare_drums(drums: Any, sampling_rate: int, num_samples: int) -> torch.Ten
             The codec's rate in Hz.
         num_samples (`int`):
             Length of the music in samples.
+        separate (`bool`, defaults to `False`):
+            Whether the recording is a full mix, of which the drums are taken; see
+            [`~extraction.drums.separate_drums`].
 
     Returns:
         `torch.Tensor` of shape `(1, num_samples)`: the waveform.
@@ -60,6 +63,10 @@ def prepare_drums(drums: Any, sampling_rate: int, num_samples: int) -> torch.Ten
     length = waveform.shape[-1] * sampling_rate // rate
     # A second and 100 samples beyond the music are more than the resampler's filter reaches at any rate.
     waveform = waveform[:, : (num_samples // sampling_rate + 2) * rate + 100]
+    if separate:
+        from ..extraction import separate_drums
+
+        waveform, rate = separate_drums(waveform, rate)
     waveform = resample(waveform, rate, sampling_rate).mean(dim=0, keepdim=True)[:, :num_samples]
     surplus = length - num_samples
     if surplus > 0:
@@ -67,7 +74,7 @@ def prepare_drums(drums: Any, sampling_rate: int, num_samples: int) -> torch.Ten
             f"`drums` has {length / sampling_rate:.2f} s, the music {num_samples / sampling_rate:g} s: the last"
             f" {surplus / sampling_rate:.2f} s of drums are not used."
         )
-    return F.pad(waveform, (0, max(0, -surplus)))
+    return F.pad(waveform, (0, num_samples - waveform.shape[-1]))
 
 
 def encode_drums(codec: torch.nn.Module, waveform: torch.Tensor, blur: int = 3) -> torch.Tensor:

@@ -73,7 +73,7 @@ def separate_drums(
     if isinstance(audio, list):
         return [separate_drums(item, sampling_rate, method, progress) for item in audio]
     if method == "auto":
-        method = "demucs" if _demucs_package() is not None and _demucs_weights().is_file() else "builtin"
+        method = "demucs" if _demucs_package() is not None and _demucs_weights() is not None else "builtin"
         logger.info(f"Drums are separated by the method {method!r}.")
     rate = _DEMUCS_RATE if method == "demucs" else drum_mask.RATE
     stream = AudioStream(audio, sampling_rate, rate)
@@ -130,8 +130,10 @@ def _run_builtin(stream: AudioStream) -> Iterator[torch.Tensor]:
 # 2. Demucs
 
 _DEMUCS_RATE = 44100
-_DEMUCS_BLOCK, _DEMUCS_CONTEXT = 60, 8  # seconds
-_DEMUCS_FILE, _DEMUCS_HASH = "955717e8-8726e21a.th", "8726e21a"  # the hash is the beginning of the file's SHA-256
+_DEMUCS_OVERLAP = 0.25
+_DEMUCS_BLOCK, _DEMUCS_CONTEXT = 8, 2  # segments' steps: 47 s and 12 s
+_DEMUCS_FILE = "955717e8-8726e21a.th"
+_DEMUCS_SHA256 = "8726e21a993978c7ba086d3872e7608d7d5bfca646ca4aca459ffda844faa8b4"
 _DEMUCS_URL = f"https://dl.fbaipublicfiles.com/demucs/hybrid_transformer/{_DEMUCS_FILE}"
 
 
@@ -139,25 +141,27 @@ def _demucs_package() -> str | None:
     return next((name for name in ("demucs_infer", "demucs") if find_spec(name) is not None), None)
 
 
-def _demucs_weights() -> Path:
-    """Where Demucs keeps the weights of htdemucs."""
-    return Path(torch.hub.get_dir(), "checkpoints", _DEMUCS_FILE)
+def _demucs_weights() -> Path | None:
+    """The weights of htdemucs where the two packages keep them, or `None`."""
+    folders = (Path(torch.hub.get_dir(), "checkpoints"), Path.home() / ".cache" / "demucs-infer")
+    return next((folder / _DEMUCS_FILE for folder in folders if (folder / _DEMUCS_FILE).is_file()), None)
 
 
 @lru_cache(maxsize=1)
 def _demucs_model() -> torch.nn.Module:
-    package = _demucs_package() or "demucs_infer"
-    pretrained = import_optional(f"{package}.pretrained", "drums")
+    states = import_optional(f"{_demucs_package() or 'demucs_infer'}.states", "drums")
     path = _demucs_weights()
-    if not path.is_file():
+    if path is None:
         raise FileNotFoundError(
-            f"Demucs' weights are not on this machine: download {_DEMUCS_URL} to {path}, or use method='builtin'."
+            f"Demucs' weights are not on this machine: download {_DEMUCS_URL} to"
+            f" {Path(torch.hub.get_dir(), 'checkpoints')}, or use method='builtin'."
         )
     # The file is a pickle: nothing but the one that Demucs' authors published is opened.
     with open(path, "rb") as file:
-        if not hashlib.file_digest(file, "sha256").hexdigest().startswith(_DEMUCS_HASH):
+        if hashlib.file_digest(file, "sha256").hexdigest() != _DEMUCS_SHA256:
             raise ValueError(f"{path} is not what Demucs' authors published: download it again from {_DEMUCS_URL}.")
-    return pretrained.get_model("htdemucs").eval()
+    # Not `get_model`, which would download what it misses.
+    return states.load_model(torch.load(path, map_location="cpu", weights_only=False)).eval()
 
 
 @torch.inference_mode()
@@ -166,8 +170,9 @@ def _run_demucs(stream: AudioStream) -> Iterator[torch.Tensor]:
     apply_model = import_optional(f"{_demucs_package()}.apply", "drums").apply_model
     drums = model.sources.index("drums")
     num_samples, _ = _measure(stream)
-    sizes = (_DEMUCS_BLOCK * _DEMUCS_RATE, _DEMUCS_CONTEXT * _DEMUCS_RATE)
-    for samples, inside in _blocks(stream, num_samples, *sizes):
+    # The segments in which Demucs works are the same in all blocks, as in one piece.
+    step = int((1 - _DEMUCS_OVERLAP) * int(model.samplerate * model.segment))
+    for samples, inside in _blocks(stream, num_samples, _DEMUCS_BLOCK * step, _DEMUCS_CONTEXT * step):
         # Without shifts, which are random.
-        stems = apply_model(model, samples.expand(1, 2, -1), shifts=0)
+        stems = apply_model(model, samples.expand(1, 2, -1), shifts=0, overlap=_DEMUCS_OVERLAP)
         yield stems[0, drums].mean(dim=0)[inside]

@@ -345,14 +345,16 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             "chords", chords, is_chord_progression, encode, batch_size, (num_frames,), null_value
         )
 
-    def encode_drums(self, drums: Any, batch_size: int, num_frames: int) -> torch.Tensor | None:
+    def encode_drums(
+        self, drums: Any, batch_size: int, num_frames: int, separate_drums: bool = False
+    ) -> torch.Tensor | None:
         r"""
         Drum latents of shape `(batch_size, num_frames, latent_dim)`, zeros where a prompt has no drums, or `None` if
-        none has. `drums` as in [`__call__`].
+        none has. `drums` and `separate_drums` as in [`__call__`].
         """
 
         def encode(recording: Any) -> torch.Tensor:
-            waveform = prepare_drums(recording, self.sampling_rate, num_frames * self._hop_length)
+            waveform = prepare_drums(recording, self.sampling_rate, num_frames * self._hop_length, separate_drums)
             return self._encode_drum_waveform(waveform)
 
         shape = (num_frames, self.transformer.config.in_channels)
@@ -554,7 +556,8 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
                 A drum recording for all prompts, or a list with one (or `None`) per prompt: a path, `(waveform,
                 sampling_rate)` or `{"array", "sampling_rate"}`, at any rate; see [`~controls.drums.prepare_drums`].
             separate_drums (`bool`, defaults to `False`):
-                Whether `drums` is a full mix whose drums are to be taken out first.
+                Whether `drums` is a full mix whose drums are to be taken out first, by Demucs if it and its weights are
+                on this machine, or else by a small network; see [`~extraction.drums.separate_drums`].
             melody (*optional*):
                 A melody for all prompts, or a list with one (or `None`) per prompt: a matrix `(53, frames)`, notes
                 `[(pitch, start, end), ...]`, a `.npz`, `.th`, `.pt` or `.mid` file, or a recording; see
@@ -617,8 +620,6 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             callback_on_step_end_tensor_inputs,
         )
         self.check_scheduler()
-        if separate_drums:
-            raise ValueError("`separate_drums=True` is not available yet: give `drums` a recording of drums alone.")
 
         defaults = self.config
         self._guidance_scale = defaults.default_guidance_scale if guidance_scale is None else guidance_scale
@@ -656,7 +657,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         # 3. Encode the controls, and what the branches without them get
         controls = {
             "chords": self.encode_chords(chords, batch_size, num_frames),
-            "drums": self.encode_drums(drums, batch_size, num_frames),
+            "drums": self.encode_drums(drums, batch_size, num_frames, separate_drums),
             "melody": self.encode_melody(melody, batch_size, num_frames, audiocraft_compatible),
         }
         nulls = {name: None if control is None else torch.zeros_like(control) for name, control in controls.items()}

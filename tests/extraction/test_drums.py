@@ -1,0 +1,220 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import logging
+import math
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from diffusers.utils import logging as diffusers_logging
+
+from diffusers_jasco.evaluation.separation import sdr, si_sdr, suppression
+from diffusers_jasco.extraction import drums as drums_module
+from diffusers_jasco.extraction import separate_drums
+from diffusers_jasco.extraction.drum_mask import HOP, NUM_BINS, DrumMaskModel
+
+from ..evaluation.clips import play_chords
+
+
+RATE = 32000
+SECONDS = 6.0
+CHORDS = [("C", 0.0), ("Am", 1.5), ("F", 3.0), ("G7", 4.5)]
+
+
+def play_beat(seconds: float = SECONDS) -> torch.Tensor:
+    """Bass drum, snare drum and hi-hat, 120 beats a minute."""
+    rng = np.random.default_rng(0)
+    beat = np.zeros(round(seconds * RATE))
+    time = np.arange(RATE // 4) / RATE
+    for eighth in range(round(4 * seconds)):
+        hat = np.diff(rng.standard_normal(len(time) + 2), 2) * np.exp(-50 * time) * 0.05
+        stroke = hat
+        if eighth % 4 == 0:
+            stroke = hat + 0.6 * np.sin(2 * np.pi * (50 * time - 3 * np.exp(-30 * time))) * np.exp(-18 * time)
+        if eighth % 4 == 2:
+            body = 0.5 * np.sin(2 * np.pi * 190 * time) * np.exp(-30 * time)
+            stroke = hat + 0.5 * (body + 0.4 * rng.standard_normal(len(time)) * np.exp(-20 * time))
+        start = eighth * len(time)
+        beat[start : start + len(time)] += stroke[: len(beat) - start]
+    return torch.from_numpy(beat).float()[None]
+
+
+@pytest.fixture(scope="module")
+def beat():
+    return play_beat()
+
+
+@pytest.fixture(scope="module")
+def chords():
+    return play_chords(CHORDS, SECONDS, RATE)
+
+
+def builtin(audio, rate=RATE):
+    drums, own_rate = separate_drums(audio, rate, method="builtin")
+    assert own_rate == RATE and drums.dtype == torch.float32
+    return drums
+
+
+# The embedded network
+
+
+def test_drums_are_taken_out_of_a_mix(beat, chords):
+    mix = beat + chords
+    drums = builtin(mix)
+    assert drums.shape == mix.shape
+    assert si_sdr(drums, beat) > si_sdr(mix, beat) + 6
+
+
+def test_drums_alone_are_kept_and_music_without_drums_is_not(beat, chords):
+    assert sdr(builtin(beat), beat) >= 12
+    assert suppression(builtin(chords), chords) >= 20
+
+
+def test_on_music_that_nobody_trained_on():
+    """With the font that no training heard."""
+    pytest.importorskip("tinysoundfont")
+    pytest.importorskip("pretty_midi")
+    from diffusers_jasco.data import SyntheticMusic
+
+    music = SyntheticMusic("test", 8, duration=6.0, sampling_rate=RATE, renderer="tinysoundfont", stems=True)
+    gains, kept, suppressed = [], [], []
+    for item in music:
+        drums = item["stems"].get("drums")
+        rest = item["audio"] if drums is None else item["audio"] - drums
+        suppressed.append(suppression(builtin(rest), rest))
+        if drums is not None:
+            gains.append(si_sdr(builtin(item["audio"]), drums) - si_sdr(item["audio"], drums))
+            kept.append(sdr(builtin(drums), drums))
+    assert np.mean(gains) >= 6 and np.mean(kept) >= 10 and np.mean(suppressed) >= 15
+
+
+@pytest.mark.parametrize("frames", [48, 100])
+def test_blocks_leave_no_trace(beat, chords, monkeypatch, frames):
+    mix = beat + chords
+    whole = builtin(mix)
+    monkeypatch.setattr(drums_module, "_BLOCK", frames)
+    assert mix.shape[1] > 3 * frames * HOP
+    torch.testing.assert_close(builtin(mix), whole, atol=1e-5, rtol=0)
+
+
+def test_a_mask_depends_on_no_more_than_its_context():
+    torch.manual_seed(0)
+    model = DrumMaskModel(num_bands=32, channels=(2, 3, 4, 5)).eval()
+    magnitudes = torch.rand(1, 4 * model.context, NUM_BINS, requires_grad=True)
+    frame = 2 * model.context + 1
+    model(magnitudes)[0, frame].sum().backward()
+    used = magnitudes.grad[0].abs().amax(dim=1).nonzero()
+    assert 0 < used.min() and used.max() < len(magnitudes[0]) - 1, "the test sees all that is used"
+    assert frame - used.min() <= model.context and used.max() - frame <= model.context
+
+
+def test_levels_do_not_matter(beat, chords):
+    mix = beat + chords
+    torch.testing.assert_close(builtin(0.001 * mix), 0.001 * builtin(mix), atol=1e-7, rtol=0)
+    assert not builtin(torch.zeros(1, 1000)).any()
+
+
+@pytest.mark.parametrize("num_samples", [1, 511, 513, 40001])
+def test_there_are_as_many_samples_as_before(beat, num_samples):
+    assert builtin(beat[:, :num_samples]).shape == (1, num_samples)
+
+
+def test_files_rates_and_channels(beat, chords, tmp_path):
+    mix = (beat + chords)[:, : 2 * RATE]
+    soundfile.write(tmp_path / "mix.wav", mix.repeat(2, 1).T.numpy(), RATE, subtype="FLOAT")
+    from_file, from_array, from_samples = separate_drums([tmp_path / "mix.wav", (mix, RATE), (mix[0].numpy(), RATE)])
+    for drums, rate in (from_file, from_array, from_samples):
+        assert rate == RATE
+        torch.testing.assert_close(drums, builtin(mix), atol=1e-6, rtol=0)
+    assert builtin(mix, 44100).shape == (1, math.ceil(mix.shape[1] * RATE / 44100))
+    assert separate_drums([]) == []
+
+
+def test_bad_arguments(tmp_path):
+    with pytest.raises(ValueError, match="auto, demucs, builtin"):
+        separate_drums(torch.zeros(10), RATE, method="ear")
+    with pytest.raises(FileNotFoundError):
+        separate_drums(tmp_path / "absent.mp3")
+    with pytest.raises(ValueError, match="`sampling_rate` is missing"):
+        separate_drums(torch.zeros(10))
+
+
+# Demucs
+
+
+@pytest.fixture
+def hub_folder(tmp_path, monkeypatch):
+    """Where Demucs' weights are looked for: nowhere else."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    drums_module._demucs_model.cache_clear()
+    yield tmp_path / "torch" / "hub" / "checkpoints"
+    drums_module._demucs_model.cache_clear()
+
+
+def test_without_demucs_the_network_does_it_and_says_so(hub_folder, beat, caplog):
+    diffusers_logging.enable_propagation()
+    level = diffusers_logging.get_verbosity()
+    diffusers_logging.set_verbosity_info()
+    try:
+        with caplog.at_level(logging.INFO):
+            drums, rate = separate_drums(beat, RATE)
+    finally:
+        diffusers_logging.set_verbosity(level)
+        diffusers_logging.disable_propagation()
+    assert "'builtin'" in caplog.text
+    assert rate == RATE and torch.equal(drums, builtin(beat))
+
+
+def test_demucs_says_what_it_misses(hub_folder, beat):
+    if drums_module._demucs_package() is None:
+        with pytest.raises(ImportError, match=r"diffusers-jasco\[drums\]"):
+            separate_drums(beat, RATE, method="demucs")
+        return
+    with pytest.raises(FileNotFoundError, match="https://.+ to .+checkpoints"):
+        separate_drums(beat, RATE, method="demucs")
+    # A pickle that is not Demucs' own is not opened.
+    hub_folder.mkdir(parents=True)
+    torch.save({"klass": dict}, hub_folder / drums_module._DEMUCS_FILE)
+    with pytest.raises(ValueError, match="not what Demucs' authors published"):
+        separate_drums(beat, RATE, method="demucs")
+
+
+def test_demucs_in_blocks(hub_folder, monkeypatch):
+    """With random weights: what comes out is what Demucs makes of the whole."""
+    if drums_module._demucs_package() is None:
+        pytest.skip("Demucs is not installed")
+    demucs = pytest.importorskip(f"{drums_module._demucs_package()}.htdemucs")
+    apply = pytest.importorskip(f"{drums_module._demucs_package()}.apply")
+    torch.manual_seed(0)
+    arguments = {"sources": ["drums", "bass", "other", "vocals"], "channels": 8, "t_layers": 1, "segment": 1.0}
+    model = demucs.HTDemucs(**arguments).eval()
+    hub_folder.mkdir(parents=True)
+    package = {"klass": demucs.HTDemucs, "args": (), "kwargs": arguments, "state": model.state_dict()}
+    path = hub_folder / drums_module._DEMUCS_FILE
+    torch.save(package, path)
+    monkeypatch.setattr(drums_module, "_DEMUCS_SHA256", drums_module.hashlib.sha256(path.read_bytes()).hexdigest())
+
+    audio = 0.1 * torch.randn(1, 6 * 44100 + 17, generator=torch.Generator().manual_seed(1))
+    monkeypatch.setattr(drums_module, "_DEMUCS_BLOCK", 3)
+    drums, rate = separate_drums(audio, 44100, method="demucs")
+    with torch.no_grad():
+        whole = apply.apply_model(model, audio.expand(1, 2, -1), shifts=0)[0, 0].mean(dim=0, keepdim=True)
+    assert rate == 44100 and whole.abs().max() > 0
+    torch.testing.assert_close(drums, whole, atol=1e-4 * float(whole.abs().max()), rtol=0)
+    # It is the method of choice where it is.
+    assert separate_drums(audio[:, :44100], 44100)[1] == 44100
