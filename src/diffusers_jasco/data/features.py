@@ -32,7 +32,7 @@ codebook), and shards `features-00000.safetensors`, ..., each of which holds som
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,19 @@ def _encode_controls(item: dict[str, Any], num_frames: int, frame_rate: float) -
 
 
 @torch.no_grad()
-def _encode_batch(items: list[dict[str, Any]], codec: torch.nn.Module, frame_rate: float) -> list[dict[str, Any]]:
-    """The features of clips of the same length."""
+def encode_clips(items: list[dict[str, Any]], codec: torch.nn.Module) -> list[dict[str, Any]]:
+    r"""
+    Encodes clips of the same length, at the codec's rate.
+
+    Args:
+        items (`list[dict]`): clips as [`write_features`] takes them.
+        codec: as in [`write_features`].
+
+    Returns:
+        `list[dict]`: for each clip its tensors `"latents"`, `"drum_codes"`, `"chords"` and `"melody"` as in the cache,
+        `"has_drums"` (`bool`) and `"captions"` (`list[str]`).
+    """
+    frame_rate = codec.config.sampling_rate / codec.config.hop_length
     mix = torch.stack([item["audio"] for item in items])
     stems = [item.get("stems", {}).get("drums") for item in items]
     has_drums = [stem is not None and stem.abs().max().item() > SILENCE for stem in stems]
@@ -136,7 +147,7 @@ def _prepare(item: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
     return item | {"audio": audio, "stems": stems}
 
 
-def _batches(items: Iterable[dict[str, Any]], sampling_rate: int, batch_size: int) -> Iterable[list[dict[str, Any]]]:
+def _batches(items: Iterable[dict[str, Any]], sampling_rate: int, batch_size: int) -> Iterator[list[dict[str, Any]]]:
     batch = []
     for item in items:
         item = _prepare(item, sampling_rate)
@@ -184,49 +195,62 @@ def write_features(
     Raises:
         `ValueError`: if there are no items, if an item can't be encoded (with its number), or the folder exists.
     """
+
+    def encode() -> Iterator[dict[str, Any]]:
+        count = 0
+        for batch in _batches(items, codec.config.sampling_rate, batch_size):
+            try:
+                yield from encode_clips(batch, codec)
+            except ValueError as error:
+                raise ValueError(f"One of the clips {count} to {count + len(batch) - 1}: {error}") from error
+            count += len(batch)
+
+    return write_encoded(encode(), codec, folder, shard_size, overwrite)
+
+
+def write_encoded(
+    clips: Iterable[dict[str, Any]],
+    codec: torch.nn.Module,
+    folder: str | os.PathLike,
+    shard_size: int = 1024,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    r"""
+    Writes the feature cache of clips that [`encode_clips`] encoded. For the arguments see [`write_features`].
+    """
     folder = Path(folder)
     if folder.exists() and not overwrite:
         raise ValueError(f"{folder} exists. Give another folder, or overwrite=True.")
-    sampling_rate = codec.config.sampling_rate
-    hop_length = codec.config.hop_length
-    frame_rate = sampling_rate / hop_length
 
     with atomic_folder(folder) as partial:
         shard: list[dict[str, Any]] = []
-        num_clips, num_frames, shards = 0, 0, []
+        num_frames, shards = 0, []
         total = squares = 0.0
 
-        def flush(clips: list[dict[str, Any]]):
-            lengths = torch.tensor([0] + [len(clip["latents"]) for clip in clips])
+        def flush():
+            lengths = torch.tensor([0] + [len(clip["latents"]) for clip in shard])
             names = ("latents", "drum_codes", "chords", "melody")
-            tensors = {name: torch.cat([clip[name] for clip in clips]).contiguous() for name in names}
-            tensors["has_drums"] = torch.tensor([clip["has_drums"] for clip in clips], dtype=torch.uint8)
+            tensors = {name: torch.cat([clip[name] for clip in shard]).contiguous() for name in names}
+            tensors["has_drums"] = torch.tensor([clip["has_drums"] for clip in shard], dtype=torch.uint8)
             tensors["offsets"] = lengths.cumsum(0)
             name = f"features-{len(shards):05d}.safetensors"
             save_file(tensors, partial / name)
-            shards.append({"file": name, "clips": len(clips)})
+            shards.append({"file": name, "clips": len(shard)})
+            shard.clear()
 
         with open(partial / "captions.jsonl", "w", encoding="utf-8") as captions:
-            for batch in _batches(items, sampling_rate, batch_size):
-                try:
-                    encoded = _encode_batch(batch, codec, frame_rate)
-                except ValueError as error:
-                    last = num_clips + len(batch) - 1
-                    raise ValueError(f"One of the clips {num_clips} to {last}: {error}") from error
-                for clip in encoded:
-                    values = clip["latents"].double()
-                    total, squares = total + values.sum(dim=0), squares + values.square().sum(dim=0)
-                    num_frames += len(values)
-                    line = {"frames": len(values), "captions": clip["captions"]}
-                    captions.write(json.dumps(line, ensure_ascii=False) + "\n")
-                num_clips += len(encoded)
-                shard += encoded
-                while len(shard) >= shard_size:
-                    flush(shard[:shard_size])
-                    shard = shard[shard_size:]
+            for clip in clips:
+                values = clip["latents"].double()
+                total, squares = total + values.sum(dim=0), squares + values.square().sum(dim=0)
+                num_frames += len(values)
+                line = {"frames": len(values), "captions": clip["captions"]}
+                captions.write(json.dumps(line, ensure_ascii=False) + "\n")
+                shard.append(clip)
+                if len(shard) == shard_size:
+                    flush()
         if shard:
-            flush(shard)
-        if not num_clips:
+            flush()
+        if not shards:
             raise ValueError("There are no clips to encode.")
 
         mean = total / num_frames
@@ -235,11 +259,11 @@ def write_features(
         std = torch.where(std < 1e-5, 1.0, std)
         info = {
             "format": FORMAT,
-            "num_clips": num_clips,
+            "num_clips": sum(shard["clips"] for shard in shards),
             "num_frames": num_frames,
-            "sampling_rate": sampling_rate,
-            "hop_length": hop_length,
-            "frame_rate": frame_rate,
+            "sampling_rate": codec.config.sampling_rate,
+            "hop_length": codec.config.hop_length,
+            "frame_rate": codec.config.sampling_rate / codec.config.hop_length,
             "latent_dim": len(mean),
             "codec_hash": codec_hash(codec),
             "latents_mean": mean.float().tolist(),
