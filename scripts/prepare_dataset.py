@@ -1,0 +1,148 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+r"""
+Turns music into a training set: cuts it into clips, hears chords, melody and drums in it, finds captions, and encodes it.
+
+    python scripts/prepare_dataset.py --audio my_music --output data --encode pipelines/jasco-nano --num_proc 2
+    python training/train_jasco.py --features data/features/train ...
+
+`--audio` is a folder, or a manifest with a JSON object per line (`path` as in AudioCraft's `data.jsonl`, or `file_name`, and what
+is known: `captions`, `chords`, `melody`, `stems`). `--audio`, `--output` and `--captions` may be URLs that fsspec knows (`s3://`,
+`hf://`, ...). What comes out is described in `diffusers_jasco/data/assembly.py`.
+
+A run that was killed goes on with `--resume`, and ends with the same files. A track that can't be used is reported in
+`errors.jsonl`. With `--shard i/n`, n runs on as many machines share the work; a run without it then puts the tracks together.
+"""
+
+import argparse
+import json
+import multiprocessing
+import sys
+from collections.abc import Iterator, Sequence
+
+import torch
+from tqdm import tqdm
+
+from diffusers_jasco.commands import run_command
+from diffusers_jasco.data.assembly import DEFAULT_SHARES, assemble
+from diffusers_jasco.data.preparation import (
+    OutputFolder,
+    PreparationSettings,
+    find_track,
+    prepare_track,
+    remove_leftovers,
+)
+from diffusers_jasco.data.sources import Source, find_sources
+from diffusers_jasco.training.modules import load_codec
+
+
+def parse_args(args: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--audio", required=True, help="folder or manifest (.jsonl, .jsonl.gz)")
+    add("--output", required=True, help="folder to write")
+    add("--chords", default="auto", help="auto, chordino, builtin, none; or chords that are there: a folder or a file")
+    add(
+        "--melody",
+        default="auto",
+        help="auto, builtin, deep_salience, monophonic, none; or a folder of salience files",
+    )
+    add("--drums", default="auto", help="auto, demucs, builtin, none; or a folder of <track>.drums.flac")
+    add("--melody_weights", help="multif0.h5, for --melody deep_salience")
+    add("--chord_map", help="chord map (.json, .pkl); labels that it does not have become UNK, and are counted")
+    add("--captions", help="CSV with file_name and caption; otherwise <track>.txt, <track>.json or tags say them")
+    add("--encode", metavar="CODEC", help="folder of a codec or pipeline to encode the clips with")
+    add("--sampling_rate", type=int, default=32000, help="of the clips, in Hz; with --encode the codec's")
+    add("--clip_seconds", type=float, default=30.0, help="length of a clip, about")
+    add("--min_seconds", type=float, default=1.0, help="shorter tracks are errors")
+    add("--group_by", choices=("track", "album"), default="track", help="what stays in one split")
+    add("--shares", type=float, nargs=4, default=DEFAULT_SHARES, help="train, validation, evaluation, generation")
+    add("--webdataset", action="store_true", help="write tar shards too")
+    add("--num_proc", type=int, default=1, help="processes")
+    add("--shard", metavar="i/n", help="prepare this part of the tracks only, i from 0 on")
+    add("--resume", action="store_true", help="go on with what is in the output folder")
+    return parser.parse_args(args)
+
+
+def select_shard(sources: Sequence[Source], shard: str | None) -> list[Source]:
+    if shard is None:
+        return list(sources)
+    index, _, count = shard.partition("/")
+    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise ValueError(f"--shard has to be i/n with i from 0 to n - 1, but is {shard!r}.")
+    return list(sources[int(index) :: int(count)])
+
+
+def check_output(output: OutputFolder, settings: PreparationSettings, args: argparse.Namespace):
+    """Refuses a folder that was begun otherwise, and writes down how this one is begun."""
+    begun = {"audio": args.audio, **settings.to_dict()}
+    if output.exists("settings.json"):
+        before = json.loads(output.read("settings.json"))
+        if differing := sorted(key for key in begun if begun[key] != before.get(key)):
+            raise ValueError(f"{args.output} was begun with another {', '.join(differing)}: choose another folder.")
+        if not args.resume and args.shard is None:
+            raise ValueError(f"{args.output} exists: --resume goes on with it.")
+    else:
+        if output.exists() and output.fs.ls(output.root):
+            raise ValueError(f"{args.output} is not empty: choose another folder.")
+        output.write("settings.json", json.dumps(begun, ensure_ascii=False, indent=1) + "\n")
+
+
+class Worker:
+    """Prepares one track; sent to the processes whole."""
+
+    def __init__(self, settings: PreparationSettings, output: str):
+        self.settings, self.output = settings, output
+
+    def __call__(self, source: Source) -> bool:
+        torch.set_num_threads(1)
+        return prepare_track(source, self.settings, OutputFolder(self.output))
+
+
+def prepare_all(sources: list[Source], worker: Worker, num_proc: int) -> Iterator[bool]:
+    if num_proc <= 1:
+        yield from map(worker, sources)
+        return
+    with multiprocessing.get_context("spawn").Pool(num_proc) as pool:
+        yield from pool.imap_unordered(worker, sources)
+
+
+def main(args: list[str] | None = None):
+    args = parse_args(args)
+    sources = find_sources(args.audio)
+    names = ("chords", "melody", "drums", "melody_weights", "chord_map", "captions", "clip_seconds", "min_seconds")
+    rate = args.sampling_rate if args.encode is None else load_codec(args.encode).config.sampling_rate
+    options = {name: getattr(args, name) for name in names}
+    settings = PreparationSettings(**options, codec=args.encode, sampling_rate=rate)
+    output = OutputFolder(args.output)
+    check_output(output, settings, args)
+
+    todo = [source for source in select_shard(sources, args.shard) if find_track(output, source) is None]
+    with tqdm(total=len(todo), unit="track") as bar:
+        failed = 0
+        for usable in prepare_all(todo, Worker(settings, args.output), args.num_proc):
+            failed += not usable
+            bar.set_postfix(errors=failed)
+            bar.update()
+    if args.shard is not None:
+        print(f"Shard {args.shard}: {len(todo)} tracks prepared, {failed} of them errors.")
+        return
+    remove_leftovers(output)
+    summary = assemble(sources, settings, output, args.group_by, args.shares, args.webdataset)
+    print(json.dumps(summary, ensure_ascii=False, indent=1))
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, "prepare_dataset"))

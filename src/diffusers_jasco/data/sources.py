@@ -1,0 +1,232 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Where music comes from: folders, manifests (ours and AudioCraft's) and what lies beside the files."""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import os
+import posixpath
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import fsspec
+
+from ..audio import AUDIO_SUFFIXES
+from .tracks import track_name
+
+
+# What a folder may hold instead of being searched: AudioCraft's manifests, and ours.
+MANIFESTS = ("data.jsonl", "data.jsonl.gz", "metadata.jsonl")
+# AudioCraft's `MusicInfo`: what makes a caption where there is no description.
+KEYWORDS = ("genre", "moods", "keywords", "instrument")
+
+
+@dataclass(frozen=True)
+class Source:
+    """
+    One track.
+
+    Attributes:
+        url (`str`): where its audio is: a path, or any URL that fsspec reads.
+        name (`str`): its path in the folder or as the manifest has it: what tells it from the others.
+        info (`dict`): what a manifest says about it.
+    """
+
+    url: str
+    name: str
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """A name for files: letters, digits and a hash of `name`."""
+        readable = re.sub(r"[^A-Za-z0-9]+", "-", track_name(posixpath.basename(self.name)))[:40].strip("-")
+        return f"{readable or 'track'}-{hashlib.blake2b(self.name.encode(), digest_size=6).hexdigest()}"
+
+    @contextmanager
+    def local(self) -> Iterator[Path]:
+        """The audio as a file on this machine, downloaded for the time of the block where it is elsewhere."""
+        fs, path = fsspec.core.url_to_fs(self.url)
+        if _is_local(fs):
+            yield Path(path)
+            return
+        with TemporaryDirectory() as folder:
+            target = Path(folder, posixpath.basename(path))
+            fs.get_file(path, str(target))
+            yield target
+
+    def read_beside(self, suffix: str) -> bytes | None:
+        """A file of the same name with another ending, or `None` if there is none."""
+        fs, path = fsspec.core.url_to_fs(self.url)
+        path = posixpath.splitext(path)[0] + suffix
+        return fs.cat_file(path) if fs.isfile(path) else None
+
+
+def _is_local(fs: fsspec.AbstractFileSystem) -> bool:
+    return isinstance(fs, fsspec.implementations.local.LocalFileSystem)
+
+
+def find_sources(audio: str | os.PathLike) -> list[Source]:
+    r"""
+    The tracks of a folder or a manifest, in the order of their names.
+
+    Args:
+        audio (`str` or `os.PathLike`):
+            A folder of audio files; a folder with a manifest; or a manifest: a `.jsonl` or `.jsonl.gz` file with one JSON
+            object per line, in AudioCraft's form (`path`) or in ours (`file_name`, and any of `captions`, `chords`,
+            `melody`, `stems`). Relative paths are relative to the manifest. Paths may be URLs that fsspec reads.
+
+    Raises:
+        `FileNotFoundError`: if there is nothing at that place.
+        `ValueError`: if there is no audio, for a line without a path, and for a file that is named twice.
+    """
+    fs, root = fsspec.core.url_to_fs(os.fspath(audio))
+    if fs.isdir(root):
+        found = [name for name in MANIFESTS if fs.isfile(posixpath.join(root, name))]
+        if not found:
+            files = sorted(path for path in fs.find(root) if posixpath.splitext(path)[1].lower() in AUDIO_SUFFIXES)
+            if not files:
+                raise ValueError(f"There is no audio in {audio} (files that end in {', '.join(AUDIO_SUFFIXES)}).")
+            return [Source(fs.unstrip_protocol(file), posixpath.relpath(file, root)) for file in files]
+        root = posixpath.join(root, found[0])
+    if not fs.isfile(root):
+        raise FileNotFoundError(f"There is no folder or manifest {audio}.")
+    content = fs.cat_file(root)
+    text = (gzip.decompress(content) if root.endswith(".gz") else content).decode("utf-8")
+    sources: dict[str, Source] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            info = json.loads(line)
+            name = info.get("path") or info["file_name"]
+        except (ValueError, KeyError, AttributeError) as error:
+            raise ValueError(f"{audio}, line {number}: there is neither `path` nor `file_name` ({error}).") from error
+        if name in sources:
+            raise ValueError(f"{audio}, line {number}: {name} is named twice.")
+        sources[name] = Source(_resolve(name, fs, root), name, info)
+    if not sources:
+        raise ValueError(f"{audio} names no files.")
+    return [sources[name] for name in sorted(sources)]
+
+
+def _resolve(name: str, fs: fsspec.AbstractFileSystem, manifest: str) -> str:
+    if "://" in name:
+        return name
+    return fs.unstrip_protocol(name if name.startswith("/") else posixpath.join(posixpath.dirname(manifest), name))
+
+
+def resolve_beside(source: Source, name: str) -> str:
+    """The URL of a file that a line of a manifest names beside its audio, such as a stem."""
+    folder = source.url[: len(source.url) - len(source.name)] if source.url.endswith(source.name) else ""
+    return name if "://" in name or name.startswith("/") else folder + name
+
+
+def read_captions_table(path: str | os.PathLike) -> dict[str, list[str]]:
+    r"""
+    Reads a table of captions.
+
+    Args:
+        path (`str` or `os.PathLike`):
+            A CSV file with a first line of names: `file_name` (or `path`) and `caption` (or `text`). A file with several
+            lines has several wordings.
+
+    Returns:
+        `dict`: file name → captions.
+
+    Raises:
+        `FileNotFoundError`: for an absent table.
+        `ValueError`: for a table without these columns.
+    """
+    with fsspec.open(os.fspath(path), "rb") as file:
+        rows = csv.DictReader(io.StringIO(file.read().decode("utf-8-sig")))
+    names = rows.fieldnames or []
+    key = next((name for name in ("file_name", "path") if name in names), None)
+    value = next((name for name in ("caption", "text") if name in names), None)
+    if key is None or value is None:
+        raise ValueError(
+            f"{path} has to have the columns file_name and caption, but has {', '.join(names) or 'none'}."
+        )
+    table: dict[str, list[str]] = {}
+    for row in rows:
+        table.setdefault(row[key], []).append(row[value].strip())
+    return table
+
+
+def read_captions(source: Source, tags: dict[str, str], table: dict[str, list[str]] | None = None) -> list[str]:
+    r"""
+    The captions of a track, from the first of these that has any: the table (by the track's name or its file's name), the
+    manifest, `<track>.txt` (one wording per line), `<track>.json`, the tags in the file.
+
+    Args:
+        source (`Source`): the track.
+        tags (`dict[str, str]`): the tags in its file, as soundfile reads them.
+        table (`dict`, *optional*): as [`read_captions_table`] returns it.
+
+    Returns:
+        `list[str]`: wordings; empty if nothing says what the track is like.
+
+    Raises:
+        `ValueError`: for a JSON file that can't be read.
+    """
+    table = table or {}
+    for name in (source.name, posixpath.basename(source.name)):
+        if name in table:
+            return table[name]
+    if captions := captions_of(source.info):
+        return captions
+    if (text := source.read_beside(".txt")) is not None:
+        captions = [line.strip() for line in text.decode("utf-8").splitlines() if line.strip()]
+        if captions:
+            return captions
+    if captions := captions_of(read_track_info(source)):
+        return captions
+    return [tags["genre"]] if tags.get("genre") else []
+
+
+def read_track_info(source: Source) -> dict[str, Any]:
+    """`<track>.json`, as AudioCraft's `MusicInfo` or with the keys that [`captions_of`] knows; empty if there is none."""
+    content = source.read_beside(".json")
+    try:
+        info = {} if content is None else json.loads(content)
+    except ValueError as error:
+        raise ValueError(f"the JSON file beside it can't be read ({error})") from error
+    if not isinstance(info, dict):
+        raise ValueError(f"the JSON file beside it has to hold an object, but holds a {type(info).__name__}")
+    return info
+
+
+def captions_of(info: dict[str, Any]) -> list[str]:
+    r"""
+    The captions in a JSON object: `captions`, or else `caption`, `text` or `description`, or else AudioCraft's keywords
+    (genre, moods, keywords, instrument).
+    """
+    if isinstance(info.get("captions"), list) and info["captions"]:
+        return [str(caption) for caption in info["captions"]]
+    for name in ("caption", "text", "description"):
+        if isinstance(info.get(name), str) and info[name].strip():
+            return [info[name].strip()]
+    words = []
+    for name in KEYWORDS:
+        value = info.get(name) or []
+        words += [value] if isinstance(value, str) else [str(word) for word in value]
+    return [", ".join(words)] if words else []
