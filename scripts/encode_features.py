@@ -20,7 +20,7 @@ Encodes a data set with a codec, for training:
 
 The data set is a folder with `metadata.jsonl`, one JSON object per clip: `file_name` (the mix), `stems` (`{"drums": file}`),
 `chords` (`[[label, start], ...]`), `melody` (`[[MIDI number, start, end], ...]`) and `captions`, as
-`scripts/make_synthetic_dataset.py` writes it. Paths are relative to the folder.
+`scripts/make_synthetic_dataset.py` and `scripts/prepare_dataset.py` write it. Paths are relative to the folder.
 """
 
 import argparse
@@ -30,8 +30,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from diffusers_jasco import load_audio
-from diffusers_jasco.data.features import write_features
+from diffusers_jasco.data.features import load_clip, write_features
 from diffusers_jasco.training.modules import load_codec
 
 
@@ -40,14 +39,7 @@ def read_items(dataset: Path, limit: int | None = None) -> Iterator[dict]:
     with open(dataset / "metadata.jsonl", encoding="utf-8") as lines:
         items = [json.loads(line) for line in lines][:limit]
     for item in tqdm(items, desc="clips"):
-        audio, sampling_rate = load_audio(dataset / item["file_name"])
-        stems = {}
-        for name in ("drums",):
-            if (item.get("stems") or {}).get(name):
-                stems[name], rate = load_audio(dataset / item["stems"][name], name=name)
-                if rate != sampling_rate:
-                    raise ValueError(f"{item['file_name']} has {sampling_rate} Hz, but its stem {name} has {rate} Hz.")
-        yield item | {"audio": audio, "sampling_rate": sampling_rate, "stems": stems}
+        yield load_clip(item, dataset)
 
 
 def main(args: list[str] | None = None):

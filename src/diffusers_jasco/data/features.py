@@ -15,21 +15,24 @@
 
 """The feature cache: what training reads of each clip, encoded once.
 
-A cache is a folder: `features.json` (rates, sizes, the codec's hash, statistics of the latents), `captions.jsonl` (one
-object per clip: its number of frames and the wordings of its caption), `codebook.safetensors` (the codec's first
-codebook), and shards `features-00000.safetensors`, ..., each of which holds some clips one after the other:
+A clip may be a whole song: training takes parts of it, at random, as many in an epoch as it has room for.
+
+A cache is a folder: `features.json` (rates, sizes, the codec's hash, the chord labels, statistics of the latents),
+`captions.jsonl` (one object per clip: its number of frames and the wordings of its caption), `codebook.safetensors` (the
+codec's first codebook), and shards `features-00000.safetensors`, ..., each of which holds some clips one after the other:
 
 | tensor | shape | type | |
 |---|---|---|---|
 | `latents` | (frames of all, dim) | float16 | the codec's latents, neither quantised nor normalised |
 | `drum_codes` | (frames of all,) | int16 | the drum stem's entries of the first codebook |
 | `has_drums` | (clips,) | uint8 | whether a clip has drums |
-| `chords` | (frames of all,) | int16 | ids of the default labels; -1: the chords are not known |
+| `chords` | (frames of all,) | int16 | ids of the chord labels; -1: the chords are not known |
 | `melody` | (frames of all,) | int8 | the row of the melody matrix; -1: none |
 | `offsets` | (clips + 1,) | int64 | where each clip starts and ends |
 """
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -42,7 +45,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from ..audio import resample
+from ..audio import load_audio, resample
 from ..controls.chord_labels import default_chord_labels, normalize_chord
 from ..controls.chords import chords_to_frames, read_chords
 from ..controls.drums import blur_frames
@@ -53,6 +56,8 @@ from ..files import atomic_folder
 FORMAT = 1
 # Quieter stems than this are no drums.
 SILENCE = 1e-4
+# Longer clips are encoded in windows, with some of what is before and after, so that an hour fits in the memory.
+WINDOW_SECONDS, CONTEXT_SECONDS = 30.0, 2.0
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -76,8 +81,22 @@ def first_codebook(codec: torch.nn.Module) -> torch.Tensor:
     return codec.quantizer.layers[0].decode(codes[None])[0].T.float().cpu().contiguous()
 
 
-def _encode_controls(item: dict[str, Any], num_frames: int, frame_rate: float) -> dict[str, torch.Tensor]:
-    labels = default_chord_labels()
+def encode_controls(
+    item: dict[str, Any], num_frames: int, frame_rate: float, labels: Sequence[str] | None = None
+) -> dict[str, torch.Tensor]:
+    r"""
+    Chords and melody of a clip, as the cache has them.
+
+    Args:
+        item (`dict`): what is known of `"chords"` and `"melody"`, as in [`write_features`].
+        num_frames (`int`): frames of the clip.
+        frame_rate (`float`): frames a second.
+        labels (`Sequence[str]`, *optional*): the chord labels, by default those of the original.
+
+    Raises:
+        `ValueError`: for what is no chord or no note.
+    """
+    labels = default_chord_labels() if labels is None else labels
     chords = torch.full((num_frames,), -1)
     if item.get("chords") is not None:
         timeline = read_chords([tuple(chord) for chord in item["chords"]], labels, duration=num_frames / frame_rate)
@@ -88,50 +107,77 @@ def _encode_controls(item: dict[str, Any], num_frames: int, frame_rate: float) -
     return {"chords": chords.to(torch.int16), "melody": melody.to(torch.int8)}
 
 
+def _encode_latents(codec: torch.nn.Module, waveform: torch.Tensor) -> torch.Tensor:
+    """Latents `(batch, dim, frames)` of `(batch, 1, samples)` at the codec's rate; of what is long, window by window."""
+    parameter = next(codec.parameters())
+    hop, rate = codec.config.hop_length, codec.config.sampling_rate
+    window, context = (round(seconds * rate / hop) for seconds in (WINDOW_SECONDS, CONTEXT_SECONDS))
+    num_samples = waveform.shape[-1]
+    if num_samples <= window * hop:
+        return codec.encoder(waveform.to(parameter)).float().cpu()
+    latents = []
+    for start in range(0, -(-num_samples // hop), window):
+        first = max(start - context, 0)
+        encoded = codec.encoder(waveform[..., first * hop : (start + window + context) * hop].to(parameter))
+        latents.append(encoded[..., start - first : start - first + window].float().cpu())
+    return torch.cat(latents, dim=-1)
+
+
 @torch.no_grad()
-def encode_clips(items: list[dict[str, Any]], codec: torch.nn.Module) -> list[dict[str, Any]]:
+def encode_audio(items: list[dict[str, Any]], codec: torch.nn.Module) -> list[dict[str, Any]]:
     r"""
-    Encodes clips of the same length, at the codec's rate.
+    The latents and drum codes of clips of the same length.
 
     Args:
-        items (`list[dict]`): clips as [`write_features`] takes them.
-        codec: as in [`write_features`].
+        items (`list[dict]`): clips as [`prepare_audio`] returns them.
+        codec ([`~transformers.EncodecModel`] or a model with its parts): the codec.
 
     Returns:
-        `list[dict]`: for each clip its tensors `"latents"`, `"drum_codes"`, `"chords"` and `"melody"` as in the cache,
-        `"has_drums"` (`bool`) and `"captions"` (`list[str]`).
+        `list[dict]`: of each clip `latents` `(frames, dim)` in float16, `drum_codes` `(frames,)` in int16, `has_drums`.
     """
-    frame_rate = codec.config.sampling_rate / codec.config.hop_length
-    mix = torch.stack([item["audio"] for item in items])
     stems = [item.get("stems", {}).get("drums") for item in items]
     has_drums = [stem is not None and stem.abs().max().item() > SILENCE for stem in stems]
-    parameter = next(codec.parameters())
-    latents = codec.encoder(mix.to(parameter)).transpose(1, 2).float().cpu()
-    num_frames = latents.shape[1]
+    latents = _encode_latents(codec, torch.stack([item["audio"] for item in items])).transpose(1, 2)
 
-    codes = torch.zeros(len(items), num_frames, dtype=torch.int16)
+    codes = torch.zeros(latents.shape[:2], dtype=torch.int16)
     if any(has_drums):
         drums = torch.stack([stem for stem, given in zip(stems, has_drums) if given])
-        encoded = codec.quantizer.layers[0].encode(codec.encoder(drums.to(parameter)))
+        encoded = codec.quantizer.layers[0].encode(_encode_latents(codec, drums).to(next(codec.parameters())))
         codes[torch.tensor(has_drums)] = encoded.to("cpu", torch.int16)
-
-    features = []
-    for i, item in enumerate(items):
-        captions = list(item.get("captions") or []) or [item.get("caption") or ""]
-        features.append(
-            {
-                "latents": latents[i].half(),
-                "drum_codes": codes[i],
-                "has_drums": has_drums[i],
-                "captions": captions,
-                **_encode_controls(item, num_frames, frame_rate),
-            }
-        )
-    return features
+    return [
+        {"latents": latents[i].half().contiguous(), "drum_codes": codes[i], "has_drums": has_drums[i]}
+        for i in range(len(items))
+    ]
 
 
-def _prepare(item: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
-    """The item with its audio at the codec's rate, and a drum stem of the same length."""
+def load_clip(item: dict[str, Any], folder: str | os.PathLike = "") -> dict[str, Any]:
+    r"""
+    A clip with its audio, as [`write_features`] takes it.
+
+    Args:
+        item (`dict`): a line of a data set's `metadata.jsonl`: `file_name` (the mix), `stems` (`{"drums": file}`), ...
+        folder (`str` or `os.PathLike`): what the files' paths are relative to.
+
+    Raises:
+        `FileNotFoundError`: if a file is absent.
+        `ValueError`: if a file is no audio.
+    """
+    audio, sampling_rate = load_audio(Path(folder, item["file_name"]))
+    stems = {}
+    if (item.get("stems") or {}).get("drums"):
+        drums, rate = load_audio(Path(folder, item["stems"]["drums"]), name="drums")
+        stems["drums"] = resample(drums, rate, sampling_rate)
+    return item | {"audio": audio, "sampling_rate": sampling_rate, "stems": stems}
+
+
+def prepare_audio(item: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
+    r"""
+    A clip with its audio at the codec's rate, in mono, and a drum stem of the same length.
+
+    Args:
+        item (`dict`): a clip, as [`write_features`] takes it.
+        sampling_rate (`int`): the codec's rate in Hz.
+    """
 
     def convert(waveform: Any) -> torch.Tensor:
         waveform = torch.as_tensor(waveform, dtype=torch.float32)
@@ -147,10 +193,15 @@ def _prepare(item: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
     return item | {"audio": audio, "stems": stems}
 
 
+def wordings(item: dict[str, Any]) -> list[str]:
+    """The captions of a clip: at least one, which may be empty."""
+    return list(item.get("captions") or []) or [item.get("caption") or ""]
+
+
 def _batches(items: Iterable[dict[str, Any]], sampling_rate: int, batch_size: int) -> Iterator[list[dict[str, Any]]]:
     batch = []
     for item in items:
-        item = _prepare(item, sampling_rate)
+        item = prepare_audio(item, sampling_rate)
         if batch and item["audio"].shape != batch[0]["audio"].shape:
             yield batch
             batch = []
@@ -195,77 +246,92 @@ def write_features(
     Raises:
         `ValueError`: if there are no items, if an item can't be encoded (with its number), or the folder exists.
     """
+    folder = Path(folder)
+    if folder.exists() and not overwrite:
+        raise ValueError(f"{folder} exists. Give another folder, or overwrite=True.")
+    frame_rate = codec.config.sampling_rate / codec.config.hop_length
 
     def encode() -> Iterator[dict[str, Any]]:
-        count = 0
+        num_clips = 0
         for batch in _batches(items, codec.config.sampling_rate, batch_size):
             try:
-                yield from encode_clips(batch, codec)
+                for item, audio in zip(batch, encode_audio(batch, codec)):
+                    controls = encode_controls(item, len(audio["latents"]), frame_rate)
+                    yield audio | controls | {"captions": wordings(item)}
             except ValueError as error:
-                raise ValueError(f"One of the clips {count} to {count + len(batch) - 1}: {error}") from error
-            count += len(batch)
+                last = num_clips + len(batch) - 1
+                raise ValueError(f"One of the clips {num_clips} to {last}: {error}") from error
+            num_clips += len(batch)
 
-    return write_encoded(encode(), codec, folder, shard_size, overwrite)
+    return write_encoded(encode(), codec, folder, default_chord_labels(), shard_size)
 
 
 def write_encoded(
     clips: Iterable[dict[str, Any]],
     codec: torch.nn.Module,
     folder: str | os.PathLike,
+    labels: Sequence[str],
     shard_size: int = 1024,
-    overwrite: bool = False,
 ) -> dict[str, Any]:
     r"""
-    Writes the feature cache of clips that [`encode_clips`] encoded. For the arguments see [`write_features`].
+    Writes the feature cache of clips that are encoded. The folder appears when it is complete, in the place of another one.
+
+    Args:
+        clips (`Iterable[dict]`):
+            Clips with what [`encode_audio`] and [`encode_controls`] return, and `"captions"`.
+        codec ([`~transformers.EncodecModel`] or a model with its parts):
+            The codec that they were encoded with.
+        folder (`str` or `os.PathLike`):
+            Where to write.
+        labels (`Sequence[str]`):
+            The labels that the chords' ids stand for.
+        shard_size (`int`, defaults to `1024`):
+            Clips per file.
+
+    Returns:
+        `dict`: the contents of `features.json`.
+
+    Raises:
+        `ValueError`: if there are no clips.
     """
-    folder = Path(folder)
-    if folder.exists() and not overwrite:
-        raise ValueError(f"{folder} exists. Give another folder, or overwrite=True.")
-
+    num_clips, num_frames, shards = 0, 0, []
+    total = squares = 0.0
     with atomic_folder(folder) as partial:
-        shard: list[dict[str, Any]] = []
-        num_frames, shards = 0, []
-        total = squares = 0.0
-
-        def flush():
-            lengths = torch.tensor([0] + [len(clip["latents"]) for clip in shard])
-            names = ("latents", "drum_codes", "chords", "melody")
-            tensors = {name: torch.cat([clip[name] for clip in shard]).contiguous() for name in names}
-            tensors["has_drums"] = torch.tensor([clip["has_drums"] for clip in shard], dtype=torch.uint8)
-            tensors["offsets"] = lengths.cumsum(0)
-            name = f"features-{len(shards):05d}.safetensors"
-            save_file(tensors, partial / name)
-            shards.append({"file": name, "clips": len(shard)})
-            shard.clear()
-
         with open(partial / "captions.jsonl", "w", encoding="utf-8") as captions:
-            for clip in clips:
-                values = clip["latents"].double()
-                total, squares = total + values.sum(dim=0), squares + values.square().sum(dim=0)
-                num_frames += len(values)
-                line = {"frames": len(values), "captions": clip["captions"]}
-                captions.write(json.dumps(line, ensure_ascii=False) + "\n")
-                shard.append(clip)
-                if len(shard) == shard_size:
-                    flush()
-        if shard:
-            flush()
-        if not shards:
+            clips = iter(clips)
+            while shard := list(itertools.islice(clips, shard_size)):
+                for clip in shard:
+                    values = clip["latents"].double()
+                    total, squares = total + values.sum(dim=0), squares + values.square().sum(dim=0)
+                    num_frames += len(values)
+                    line = {"frames": len(values), "captions": clip["captions"]}
+                    captions.write(json.dumps(line, ensure_ascii=False) + "\n")
+                names = ("latents", "drum_codes", "chords", "melody")
+                tensors = {name: torch.cat([clip[name] for clip in shard]).contiguous() for name in names}
+                tensors["has_drums"] = torch.tensor([clip["has_drums"] for clip in shard], dtype=torch.uint8)
+                tensors["offsets"] = torch.tensor([0] + [len(clip["latents"]) for clip in shard]).cumsum(0)
+                name = f"features-{len(shards):05d}.safetensors"
+                save_file(tensors, partial / name)
+                shards.append({"file": name, "clips": len(shard)})
+                num_clips += len(shard)
+        if not num_clips:
             raise ValueError("There are no clips to encode.")
 
         mean = total / num_frames
         std = (squares / num_frames - mean.square()).clamp(min=0).sqrt()
         # A channel that never changes stays as it is.
         std = torch.where(std < 1e-5, 1.0, std)
+        sampling_rate, hop_length = codec.config.sampling_rate, codec.config.hop_length
         info = {
             "format": FORMAT,
-            "num_clips": sum(shard["clips"] for shard in shards),
+            "num_clips": num_clips,
             "num_frames": num_frames,
-            "sampling_rate": codec.config.sampling_rate,
-            "hop_length": codec.config.hop_length,
-            "frame_rate": codec.config.sampling_rate / codec.config.hop_length,
+            "sampling_rate": sampling_rate,
+            "hop_length": hop_length,
+            "frame_rate": sampling_rate / hop_length,
             "latent_dim": len(mean),
             "codec_hash": codec_hash(codec),
+            "chord_labels": list(labels),
             "latents_mean": mean.float().tolist(),
             "latents_std": std.float().tolist(),
             "shards": shards,
@@ -286,7 +352,9 @@ def _chord_id(label: str, labels: Sequence[str]) -> int:
 class FeatureDataset(Dataset):
     r"""
     Clips of a feature cache, as tensors for training. The shards are memory-mapped. What is random (the wording of a
-    caption, where a long clip is cropped) depends on the seed, the epoch and the clip only.
+    caption, where a long clip is cropped) depends on the seed, the epoch and the item only.
+
+    A clip of `n` times `num_frames` is `n` items (rounded down): so that a minute counts the same in a song and in a sample.
 
     Args:
         folder (`str` or `os.PathLike`):
@@ -346,13 +414,15 @@ class FeatureDataset(Dataset):
         self.seed = seed
         self.epoch = 0
         self.codebook = load_file(self.folder / "codebook.safetensors")["codebook"]
-        defaults = default_chord_labels()
-        labels = defaults if labels is None else list(labels)
+        labels = default_chord_labels() if labels is None else list(labels)
         # The last one, at position -1, is for chords that are not known.
-        ids = [_chord_id(label, labels) for label in defaults]
+        ids = [_chord_id(label, labels) for label in self.info.get("chord_labels", default_chord_labels())]
         self.chord_ids = torch.tensor([*ids, len(labels)])
         self._shard_of = [i for i, shard in enumerate(self.info["shards"]) for _ in range(shard["clips"])]
         self._first_of = torch.tensor([0] + [shard["clips"] for shard in self.info["shards"]]).cumsum(0).tolist()
+        # Which clip an item is from.
+        counts = torch.tensor(lengths) // self.num_frames
+        self._clip_of = torch.arange(len(lengths)).repeat_interleave(counts).tolist()
         self._open: dict[int, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -360,7 +430,7 @@ class FeatureDataset(Dataset):
         return self.__dict__ | {"_open": {}}
 
     def __len__(self) -> int:
-        return self.info["num_clips"]
+        return len(self._clip_of)
 
     def set_epoch(self, epoch: int):
         """Sets the epoch, which chooses the wordings and the crops."""
@@ -376,9 +446,10 @@ class FeatureDataset(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        number = self._shard_of[index]
+        clip = self._clip_of[index]
+        number = self._shard_of[clip]
         file, offsets, has_drums = self._shard(number)
-        position = index - self._first_of[number]
+        position = clip - self._first_of[number]
         start, end = offsets[position : position + 2]
         start += derive_seed("crop", self.seed, self.epoch, index) % (end - start - self.num_frames + 1)
         frames = slice(start, start + self.num_frames)
@@ -390,7 +461,7 @@ class FeatureDataset(Dataset):
         else:
             drums = torch.zeros_like(latents)
         bins = file.get_slice("melody")[frames].long()
-        captions = self.captions[index]
+        captions = self.captions[clip]
         return {
             "latents": latents,
             "chords": self.chord_ids[file.get_slice("chords")[frames].long()],
