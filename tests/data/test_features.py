@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors import safe_open
 from transformers import EncodecModel
 
 from diffusers_jasco.controls.chord_labels import default_chord_labels
@@ -33,6 +34,10 @@ from diffusers_jasco.data.features import (
     codec_hash,
     collate_features,
     derive_seed,
+    encode_audio,
+    encode_controls,
+    prepare_audio,
+    write_encoded,
     write_features,
 )
 
@@ -123,6 +128,42 @@ def test_crops_cut_all_timelines_together_and_follow_seed_and_epoch(cache):
     assert len(starts) > 3
     with pytest.raises(ValueError, match="Clip 0 has 50 frames, fewer than `num_frames` = 51"):
         FeatureDataset(cache, num_frames=51)
+
+
+@torch.no_grad()
+def test_songs_are_encoded_in_windows_and_count_by_their_length(codec, tmp_path, monkeypatch):
+    song, short = make_items(frames=200, count=1)[0], make_items(frames=55, count=1)[0]
+    direct = codec.encoder(song["audio"][None])[0].T
+    monkeypatch.setattr("diffusers_jasco.data.features.WINDOW_SECONDS", 1.2)
+    monkeypatch.setattr("diffusers_jasco.data.features.CONTEXT_SECONDS", 0.6)
+    write_features([song, short], codec, tmp_path / "cache")
+    whole = FeatureDataset(tmp_path / "cache", num_frames=50)
+    assert len(whole) == 4 + 1, "one item for each second, rounded down"
+    assert [whole[i]["caption"].split()[1] for i in range(5)] == ["0"] * 5
+    with safe_open(tmp_path / "cache" / "features-00000.safetensors", framework="pt") as file:
+        latents = file.get_tensor("latents")
+        assert file.get_tensor("offsets").tolist() == [0, 200, 255]
+    assert float((latents[:200].float() - direct).norm() / direct.norm()) < 0.02
+    starts = {
+        next(
+            s
+            for s in range(151)
+            if torch.equal(whole[i]["latents"], (latents[s : s + 50].float() - whole.mean) / whole.std)
+        )
+        for i in range(4)
+    }
+    assert len(starts) == 4, "the parts of a song are drawn independently"
+
+
+def test_a_cache_of_other_labels_says_so(codec, tmp_path):
+    item = prepare_audio(make_items(count=1)[0], RATE)
+    labels = ["N", "C", "Am7", "UNK"]
+    clip = encode_audio([item], codec)[0] | encode_controls(item, FRAMES, 50.0, labels) | {"captions": ["a"]}
+    write_encoded([clip], codec, tmp_path / "cache", labels)
+    assert FeatureDataset(tmp_path / "cache", labels=labels)[0]["chords"].unique_consecutive().tolist() == [1, 2]
+    defaults = default_chord_labels()
+    ids = FeatureDataset(tmp_path / "cache")[0]["chords"].unique_consecutive().tolist()
+    assert [defaults[i] for i in ids] == ["C", "Am7"]
 
 
 def test_wordings_change_with_the_epoch(cache):
