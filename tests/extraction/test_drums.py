@@ -213,7 +213,9 @@ def test_demucs_in_blocks(hub_folder, monkeypatch):
     monkeypatch.setattr(drums_module, "_DEMUCS_BLOCK", 3)
     drums, rate = separate_drums(audio, 44100, method="demucs")
     with torch.no_grad():
-        whole = apply.apply_model(model, audio.expand(1, 2, -1), shifts=0)[0, 0].mean(dim=0, keepdim=True)
+        loudness = audio.square().mean().sqrt()
+        whole = apply.apply_model(model, (audio / loudness).expand(1, 2, -1), shifts=0)[0, 0].mean(dim=0, keepdim=True)
+        whole *= loudness
     assert rate == 44100 and whole.abs().max() > 0
     torch.testing.assert_close(drums, whole, atol=1e-4 * float(whole.abs().max()), rtol=0)
     # It is the method of choice where it is.

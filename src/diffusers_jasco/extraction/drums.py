@@ -16,11 +16,11 @@
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from diffusers.utils import logging
@@ -75,14 +75,28 @@ def separate_drums(
     if method == "auto":
         method = "demucs" if _demucs_package() is not None and _demucs_weights() is not None else "builtin"
         logger.info(f"Drums are separated by the method {method!r}.")
-    rate = _DEMUCS_RATE if method == "demucs" else drum_mask.RATE
-    stream = AudioStream(audio, sampling_rate, rate)
-    drums = [torch.zeros(0)]
+    separator = _demucs() if method == "demucs" else _builtin()
+    stream = AudioStream(audio, sampling_rate, separator.rate)
+    # Levels are relative to the loudness of the whole recording, so it is read twice.
+    num_samples, loudness = _measure(stream)
+    loudness = max(loudness, 1e-6)
+    drums = torch.empty(1, num_samples)
     with tqdm(total=round(stream.duration, 1), desc="drums", unit="s", disable=not progress) as bar:
-        for part in (_run_demucs if method == "demucs" else _run_builtin)(stream):
-            drums.append(part)
-            bar.update(len(part) / rate)
-    return torch.cat(drums)[None], rate
+        for start, samples, inside in _blocks(stream, num_samples, separator.size, separator.context):
+            with torch.inference_mode():
+                part = separator.separate(samples / loudness)[inside] * loudness
+            drums[0, start : start + len(part)] = part
+            bar.update(len(part) / separator.rate)
+    return drums, separator.rate
+
+
+class _Separator(NamedTuple):
+    """Samples `(samples,)` → their drums `(samples,)`, in blocks of `size` samples with `context` more on both sides."""
+
+    rate: int
+    size: int
+    context: int
+    separate: Callable[[torch.Tensor], torch.Tensor]
 
 
 def _measure(stream: AudioStream) -> tuple[int, float]:
@@ -93,13 +107,16 @@ def _measure(stream: AudioStream) -> tuple[int, float]:
     return num_samples, math.sqrt(power / max(num_samples, 1))
 
 
-def _blocks(stream: AudioStream, num_samples: int, size: int, context: int) -> Iterator[tuple[torch.Tensor, slice]]:
-    """Blocks of `size` samples with what is around them, where there is something, and where in that they are."""
+def _blocks(
+    stream: AudioStream, num_samples: int, size: int, context: int
+) -> Iterator[tuple[int, torch.Tensor, slice]]:
+    """Where a block starts, its samples with what is around them, where there is something, and where in that they are."""
     start = 0
     for frames in stream.frames(size + 2 * context, size, before=context):
         for frame in frames:
             before, count = min(context, start), min(size, num_samples - start)
-            yield torch.tensor(frame[context - before : context + num_samples - start]), slice(before, before + count)
+            samples = torch.tensor(frame[context - before : context + num_samples - start])
+            yield start, samples, slice(before, before + count)
             start += size
 
 
@@ -114,22 +131,20 @@ def _builtin_model() -> drum_mask.DrumMaskModel:
     return model.float().eval().to(memory_format=torch.channels_last)
 
 
-@torch.inference_mode()
-def _run_builtin(stream: AudioStream) -> Iterator[torch.Tensor]:
+def _builtin() -> _Separator:
     model = _builtin_model()
-    # Levels are relative to the loudness of the whole recording, so it is read twice.
-    num_samples, loudness = _measure(stream)
+
+    def separate(samples: torch.Tensor) -> torch.Tensor:
+        spectrum = drum_mask.spectrogram(samples[None])
+        return drum_mask.inverse_spectrogram(spectrum * model(spectrum.abs()), len(samples))[0]
+
     # The windows at a block's edges reach beyond it.
     context = (model.context + drum_mask.TIME_STRIDE) * drum_mask.HOP
-    for samples, inside in _blocks(stream, num_samples, _BLOCK * drum_mask.HOP, context):
-        spectrum = drum_mask.spectrogram(samples[None])
-        mask = model(spectrum.abs() / max(loudness, 1e-6))
-        yield drum_mask.inverse_spectrogram(spectrum * mask, len(samples))[0, inside]
+    return _Separator(drum_mask.RATE, _BLOCK * drum_mask.HOP, context, separate)
 
 
 # 2. Demucs
 
-_DEMUCS_RATE = 44100
 _DEMUCS_OVERLAP = 0.25
 _DEMUCS_BLOCK, _DEMUCS_CONTEXT = 8, 2  # segments' steps: 47 s and 12 s
 _DEMUCS_FILE = "955717e8-8726e21a.th"
@@ -164,15 +179,16 @@ def _demucs_model() -> torch.nn.Module:
     return states.load_model(torch.load(path, map_location="cpu", weights_only=False)).eval()
 
 
-@torch.inference_mode()
-def _run_demucs(stream: AudioStream) -> Iterator[torch.Tensor]:
+def _demucs() -> _Separator:
     model = _demucs_model()
     apply_model = import_optional(f"{_demucs_package()}.apply", "drums").apply_model
     drums = model.sources.index("drums")
-    num_samples, _ = _measure(stream)
-    # The segments in which Demucs works are the same in all blocks, as in one piece.
-    step = int((1 - _DEMUCS_OVERLAP) * int(model.samplerate * model.segment))
-    for samples, inside in _blocks(stream, num_samples, _DEMUCS_BLOCK * step, _DEMUCS_CONTEXT * step):
+
+    def separate(samples: torch.Tensor) -> torch.Tensor:
         # Without shifts, which are random.
         stems = apply_model(model, samples.expand(1, 2, -1), shifts=0, overlap=_DEMUCS_OVERLAP)
-        yield stems[0, drums].mean(dim=0)[inside]
+        return stems[0, drums].mean(dim=0)
+
+    # The segments in which Demucs works are the same in all blocks, as in one piece.
+    step = int((1 - _DEMUCS_OVERLAP) * int(model.samplerate * model.segment))
+    return _Separator(model.samplerate, _DEMUCS_BLOCK * step, _DEMUCS_CONTEXT * step, separate)
