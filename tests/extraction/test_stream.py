@@ -72,3 +72,21 @@ def test_bad_input_says_what_is_wrong(tmp_path):
     soundfile.write(tmp_path / "nan.wav", np.full(10, np.nan), RATE, subtype="FLOAT")
     with pytest.raises(ValueError, match="not finite"):
         list(AudioStream(tmp_path / "nan.wav", None, RATE))
+
+
+@pytest.mark.parametrize("format", ["wav", "aiff", "flac", "mp3"])
+def test_files_that_break_off_are_refused(tmp_path, format):
+    soundfile.write(tmp_path / f"whole.{format}", make_noise(4.0)[0].numpy(), RATE)
+    content = (tmp_path / f"whole.{format}").read_bytes()
+    (tmp_path / f"cut.{format}").write_bytes(content[: len(content) // 2])
+    assert sum(map(len, AudioStream(tmp_path / f"whole.{format}", None, RATE))) == pytest.approx(4 * RATE, abs=2000)
+    with pytest.raises(ValueError, match="breaks off"):
+        list(AudioStream(tmp_path / f"cut.{format}", None, RATE))
+
+
+def test_files_that_were_written_to_a_pipe_are_read(tmp_path):
+    soundfile.write(tmp_path / "a.wav", make_noise(1.0)[0].numpy(), RATE)
+    content = bytearray((tmp_path / "a.wav").read_bytes())
+    content[4:8] = content[40:44] = b"\xff" * 4
+    (tmp_path / "a.wav").write_bytes(content)
+    assert sum(map(len, AudioStream(tmp_path / "a.wav", None, RATE))) == RATE

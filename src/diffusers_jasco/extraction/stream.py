@@ -15,6 +15,7 @@
 """Audio of any length in blocks: what extractors read."""
 
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,8 @@ from ..audio import check_file, load_audio
 
 
 BLOCK_SECONDS = 10.0
+# A compressed file that has less than this share of the samples that it claims breaks off; its claim is not exact.
+COMPLETE = 0.98
 
 
 class AudioStream:
@@ -67,9 +70,15 @@ class AudioStream:
         import soundfile
 
         try:
-            return soundfile.SoundFile(self.path)
+            file = soundfile.SoundFile(self.path)
         except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
             raise ValueError(f"`audio`: {self.path} can't be read as audio ({error}).") from error
+        # As libsndfile reports a header that promises more than there is; programs that write to a pipe promise 2 GB or more.
+        claim = re.search(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", file.extra_info, re.M)
+        if claim is not None and int(claim[2]) < COMPLETE * int(claim[1]) < 2**31:
+            file.close()
+            raise ValueError(f"`audio`: {self.path} breaks off: it has {claim[2]} of {claim[1]} bytes of audio.")
+        return file
 
     def _read(self) -> Iterator[np.ndarray]:
         """Mono blocks at the audio's own rate."""
@@ -81,13 +90,20 @@ class AudioStream:
         import soundfile
 
         with self._open() as file:
+            count = 0
             while True:
                 try:
                     block = file.read(size, dtype="float32", always_2d=True)
                 except (soundfile.LibsndfileError, RuntimeError) as error:
                     raise ValueError(f"`audio`: {self.path} breaks off ({error}).") from error
                 if not len(block):
+                    if count < COMPLETE * file.frames:
+                        raise ValueError(
+                            f"`audio`: {self.path} breaks off after {count / self.own_rate:.2f} of"
+                            f" {file.frames / self.own_rate:.2f} s."
+                        )
                     return
+                count += len(block)
                 if not np.isfinite(block).all():
                     raise ValueError(f"`audio`: {self.path} has values that are not finite (NaN or infinite).")
                 yield block.mean(axis=1)
