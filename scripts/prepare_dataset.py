@@ -29,8 +29,12 @@ A run that was killed goes on with `--resume`, and ends with the same files. A t
 import argparse
 import json
 import multiprocessing
+import os
 import sys
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 
 import torch
 from tqdm import tqdm
@@ -45,6 +49,7 @@ from diffusers_jasco.data.preparation import (
     remove_leftovers,
 )
 from diffusers_jasco.data.sources import Source, find_sources
+from diffusers_jasco.data.tracks import track_name
 from diffusers_jasco.training.modules import load_codec
 
 
@@ -64,9 +69,10 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--chord_map", help="chord map (.json, .pkl); labels that it does not have become UNK, and are counted")
     add("--captions", help="CSV with file_name and caption; otherwise <track>.txt, <track>.json or tags say them")
     add("--encode", metavar="CODEC", help="folder of a codec or pipeline to encode the clips with")
+    add("--device", default="cpu", help="device of the codec")
     add("--sampling_rate", type=int, default=32000, help="of the clips, in Hz; with --encode the codec's")
     add("--clip_seconds", type=float, default=30.0, help="length of a clip, about")
-    add("--min_seconds", type=float, default=1.0, help="shorter tracks are errors")
+    add("--min_seconds", type=float, default=10.0, help="shorter tracks are errors")
     add("--group_by", choices=("track", "album"), default="track", help="what stays in one split")
     add("--shares", type=float, nargs=4, default=DEFAULT_SHARES, help="train, validation, evaluation, generation")
     add("--webdataset", action="store_true", help="write tar shards too")
@@ -85,6 +91,21 @@ def select_shard(sources: Sequence[Source], shard: str | None) -> list[Source]:
     return list(sources[int(index) :: int(count)])
 
 
+def check_sources(sources: Sequence[Source], settings: PreparationSettings, args: argparse.Namespace):
+    """Refuses what can't be told apart, and to read what is written."""
+    audio, output = (OutputFolder(url) for url in (args.audio, args.output))
+    if audio.is_local and output.is_local and f"{output.root}/".startswith(f"{audio.root}/"):
+        raise ValueError(f"--output {args.output} lies in --audio, and would be read as music: choose another folder.")
+    if settings.folders:
+        names: dict[str, str] = {}
+        for source in sources:
+            other = names.setdefault(track_name(source.name.rpartition("/")[2]), source.name)
+            if other != source.name:
+                raise ValueError(
+                    f"{other} and {source.name} have the same name, by which --{next(iter(settings.folders))} knows tracks."
+                )
+
+
 def check_output(output: OutputFolder, settings: PreparationSettings, args: argparse.Namespace):
     """Refuses a folder that was begun otherwise, and writes down how this one is begun."""
     begun = {"audio": args.audio, **settings.to_dict()}
@@ -95,7 +116,9 @@ def check_output(output: OutputFolder, settings: PreparationSettings, args: argp
         if not args.resume and args.shard is None:
             raise ValueError(f"{args.output} exists: --resume goes on with it.")
     else:
-        if output.exists() and output.fs.ls(output.root):
+        # What a run that was killed at once leaves is hidden.
+        names = output.fs.ls(output.root, detail=False) if output.exists() else []
+        if any(not name.rstrip("/").rpartition("/")[2].startswith(".") for name in names):
             raise ValueError(f"{args.output} is not empty: choose another folder.")
         output.write("settings.json", json.dumps(begun, ensure_ascii=False, indent=1) + "\n")
 
@@ -115,18 +138,45 @@ def prepare_all(sources: list[Source], worker: Worker, num_proc: int) -> Iterato
     if num_proc <= 1:
         yield from map(worker, sources)
         return
-    with multiprocessing.get_context("spawn").Pool(num_proc) as pool:
-        yield from pool.imap_unordered(worker, sources)
+    with ProcessPoolExecutor(num_proc, multiprocessing.get_context("spawn"), end_with_parent) as pool:
+        try:
+            for result in as_completed([pool.submit(worker, source) for source in sources]):
+                yield result.result()
+        except BrokenProcessPool as error:
+            raise OSError("A process was killed, for want of memory? --resume goes on, with --num_proc 1.") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def end_with_parent():
+    """If the parent is killed, this process would wait for work for ever."""
+
+    def wait():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
     sources = find_sources(args.audio)
-    names = ("chords", "melody", "drums", "melody_weights", "chord_map", "captions", "clip_seconds", "min_seconds")
+    names = (
+        "chords",
+        "melody",
+        "drums",
+        "melody_weights",
+        "chord_map",
+        "captions",
+        "clip_seconds",
+        "min_seconds",
+        "device",
+    )
     rate = args.sampling_rate if args.encode is None else load_codec(args.encode).config.sampling_rate
     options = {name: getattr(args, name) for name in names}
     settings = PreparationSettings(**options, codec=args.encode, sampling_rate=rate)
     output = OutputFolder(args.output)
+    check_sources(sources, settings, args)
     check_output(output, settings, args)
 
     todo = [source for source in select_shard(sources, args.shard) if find_track(output, source) is None]

@@ -82,7 +82,8 @@ class PreparationSettings:
         codec (`str`, *optional*): folder of a codec or pipeline: clips are encoded with it.
         sampling_rate (`int`): of the clips, in Hz; the codec's, if there is one.
         clip_seconds (`float`): length of a clip. Tracks are cut into clips of even length, as near to it as possible.
-        min_seconds (`float`): shorter tracks are errors.
+        min_seconds (`float`): shorter tracks are errors: training takes parts of one length, by default JASCO's 10 s.
+        device (`str`): device of the codec.
 
     Raises:
         `ValueError`: for a value that can't be.
@@ -97,7 +98,8 @@ class PreparationSettings:
     codec: str | None = None
     sampling_rate: int = 32000
     clip_seconds: float = 30.0
-    min_seconds: float = 1.0
+    min_seconds: float = 10.0
+    device: str = "cpu"
 
     def __post_init__(self):
         for name, methods in _METHODS.items():
@@ -116,6 +118,11 @@ class PreparationSettings:
     def labels(self) -> list[str]:
         """The chord labels that clips are encoded with."""
         return default_chord_labels() if self.chord_map is None else read_chord_labels(self.chord_map)
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Of chords, melody and drums, where those are that are not extracted."""
+        return {name: getattr(self, name) for name in _METHODS if getattr(self, name) not in _METHODS[name]}
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -182,6 +189,9 @@ def prepare_track(source: Source, settings: PreparationSettings, output: OutputF
 
     Returns:
         `bool`: whether the track can be used. If not, `error.json` says why.
+
+    Raises:
+        `OSError`, `ImportError`: for what is not the track's fault, such as a full disk or an absent package.
     """
     done = find_track(output, source)
     if done is not None:
@@ -189,11 +199,12 @@ def prepare_track(source: Source, settings: PreparationSettings, output: OutputF
     folder = posixpath.join(TRACKS, source.id)
     try:
         with output.folder(folder, last="track.json") as target, source.local() as path:
-            track = _prepare(source, path, settings, target)
+            with _readable(path) as audio:
+                track = _prepare(source, audio, settings, target)
             (target / "track.json").write_text(_to_json(track), encoding="utf-8")
         return True
-    except (ValueError, OSError, UnicodeDecodeError) as error:
-        # The machine's paths differ from run to run.
+    except ValueError as error:
+        # A file may be elsewhere, or downloaded, in another run.
         reason = str(error).replace(str(path), source.name) if "path" in locals() else str(error)
         with output.folder(folder, last="error.json") as target:
             (target / "error.json").write_text(_to_json({"path": source.name, "error": reason}), encoding="utf-8")
@@ -205,7 +216,7 @@ def _to_json(value: Any) -> str:
 
 
 def _prepare(source: Source, path: Path, settings: PreparationSettings, target: Path) -> dict[str, Any]:
-    with soundfile_or_error(path) as file:
+    with soundfile.SoundFile(path) as file:
         facts = {
             "sampling_rate": file.samplerate,
             "channels": file.channels,
@@ -267,13 +278,28 @@ def _prepare(source: Source, path: Path, settings: PreparationSettings, target: 
 
 
 @contextmanager
-def soundfile_or_error(path: Path) -> Iterator[soundfile.SoundFile]:
+def _readable(path: Path) -> Iterator[Path]:
+    """A file that soundfile reads: `path`, or what torchaudio decodes of it (M4A, ...), for the time of the block."""
     try:
-        file = soundfile.SoundFile(path)
+        soundfile.info(path)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-        raise ValueError(f"{path} can't be read as audio ({error}).") from error
-    with file:
-        yield file
+        reason = f"{path} can't be read as audio ({error}"
+    else:
+        yield path
+        return
+    import torchaudio
+
+    try:
+        waveform, rate = torchaudio.load(path)
+    except ImportError:
+        raise ValueError(f"{reason}; torchaudio can't try without torchcodec).") from None
+    # Decoders fail in many ways.
+    except Exception as error:
+        raise ValueError(f"{reason}; torchaudio: {type(error).__name__}).") from error
+    with TemporaryDirectory() as folder:
+        decoded = Path(folder, f"{path.stem}.wav")
+        soundfile.write(decoded, waveform.T.numpy(), rate, subtype="FLOAT")
+        yield decoded
 
 
 def _write_clips(
@@ -314,8 +340,8 @@ def _captions_table(path: str | None) -> dict[str, list[str]]:
 
 
 @lru_cache(maxsize=1)
-def _codec(path: str) -> torch.nn.Module:
-    return load_codec(path)
+def _codec(path: str, device: str) -> torch.nn.Module:
+    return load_codec(path).to(device)
 
 
 def _find_chords(source: Source, path: Path, settings: PreparationSettings) -> tuple[Chords | None, dict[str, int]]:
@@ -398,7 +424,7 @@ def _cut_notes(notes: list, start: float, duration: float) -> list:
 
 def _encode(track: dict[str, Any], settings: PreparationSettings, target: Path):
     """Writes the encoded clips, `<clip>.<name>` each."""
-    codec = _codec(settings.codec)
+    codec = _codec(settings.codec, settings.device)
     frame_rate = codec.config.sampling_rate / codec.config.hop_length
     tensors = {}
     for index, clip in enumerate(track["clips"]):

@@ -66,6 +66,8 @@ class Source:
     def local(self) -> Iterator[Path]:
         """The audio as a file on this machine, downloaded for the time of the block where it is elsewhere."""
         fs, path = fsspec.core.url_to_fs(self.url)
+        if not fs.isfile(path):
+            raise ValueError(f"There is no file {self.name}.")
         if _is_local(fs):
             yield Path(path)
             return
@@ -93,7 +95,8 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
         audio (`str` or `os.PathLike`):
             A folder of audio files; a folder with a manifest; or a manifest: a `.jsonl` or `.jsonl.gz` file with one JSON
             object per line, in AudioCraft's form (`path`) or in ours (`file_name`, and any of `captions`, `chords`,
-            `melody`, `stems`). Relative paths are relative to the manifest. Paths may be URLs that fsspec reads.
+            `melody`, `stems`). Relative paths are relative to the manifest, or else, as AudioCraft's, to the working
+            directory. Paths may be URLs that fsspec reads.
 
     Raises:
         `FileNotFoundError`: if there is nothing at that place.
@@ -103,10 +106,13 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
     if fs.isdir(root):
         found = [name for name in MANIFESTS if fs.isfile(posixpath.join(root, name))]
         if not found:
-            files = sorted(path for path in fs.find(root) if posixpath.splitext(path)[1].lower() in AUDIO_SUFFIXES)
-            if not files:
+            names = (posixpath.relpath(path, root) for path in fs.find(root))
+            # Hidden files are what systems and programs leave, such as `._song.mp3`.
+            names = sorted(name for name in names if not any(part.startswith(".") for part in name.split("/")))
+            names = [name for name in names if posixpath.splitext(name)[1].lower() in AUDIO_SUFFIXES]
+            if not names:
                 raise ValueError(f"There is no audio in {audio} (files that end in {', '.join(AUDIO_SUFFIXES)}).")
-            return [Source(fs.unstrip_protocol(file), posixpath.relpath(file, root)) for file in files]
+            return [Source(fs.unstrip_protocol(posixpath.join(root, name)), name) for name in names]
         root = posixpath.join(root, found[0])
     if not fs.isfile(root):
         raise FileNotFoundError(f"There is no folder or manifest {audio}.")
@@ -132,7 +138,10 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
 def _resolve(name: str, fs: fsspec.AbstractFileSystem, manifest: str) -> str:
     if "://" in name:
         return name
-    return fs.unstrip_protocol(name if name.startswith("/") else posixpath.join(posixpath.dirname(manifest), name))
+    path = name if name.startswith("/") else posixpath.join(posixpath.dirname(manifest), name)
+    if _is_local(fs) and not fs.isfile(path) and os.path.isfile(name):
+        path = os.path.abspath(name)
+    return fs.unstrip_protocol(path)
 
 
 def resolve_beside(source: Source, name: str) -> str:

@@ -1,0 +1,175 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A preparation that is killed and started again ends with the files of one that was not."""
+
+import json
+import multiprocessing
+import os
+import random
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ..conftest import FIXTURES
+
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "scripts/prepare_dataset.py"
+CODEC = FIXTURES / "chords-drums-melody" / "encodec"
+FORMATS = (
+    (".wav", "PCM_16"),
+    (".wav", "FLOAT"),
+    (".flac", "PCM_24"),
+    (".ogg", "VORBIS"),
+    (".mp3", None),
+    (".aiff", "PCM_16"),
+)
+RATES = (8000, 16000, 22050, 32000, 44100, 48000)
+NAMES = ("a song", "Müsik für dich", "日本の歌", "naïve. part 2", "100% jazz #3", "plain")
+
+
+def write_music(folder: Path, count: int, seconds: float):
+    """`count` files of all formats, rates and names, with one that is truncated, one that is empty and one of no audio."""
+    generator = np.random.default_rng(0)
+    for index in range(count - 3):
+        suffix, subtype = FORMATS[index % len(FORMATS)]
+        rate, channels = RATES[index // 2 % len(RATES)], 1 + index % 3 % 2
+        times = np.arange(round(seconds * (0.5 + generator.random()) * rate)) / rate
+        keys = 45 + index % 12 + np.array([0, 4, 7, 12])
+        chord = sum(np.sin(2 * np.pi * 440 * 2 ** ((key - 69) / 12) * times) for key in keys)
+        noise = generator.normal(size=len(times)) * np.exp(-8 * (times % 0.5))
+        samples = np.repeat(0.1 * (chord + noise)[:, None], channels, axis=1)
+        album = folder / f"album {index % 7}"
+        album.mkdir(parents=True, exist_ok=True)
+        path = album / f"{NAMES[index % len(NAMES)]} {index}{suffix}"
+        soundfile.write(path, samples, rate, subtype=subtype)
+        if index % 2:
+            path.with_suffix(".txt").write_text(f"a chord, {index} of {count}\n", encoding="utf-8")
+    soundfile.write(folder / "truncated.flac", generator.normal(size=round(seconds * 8000)) / 10, 8000)
+    content = (folder / "truncated.flac").read_bytes()
+    (folder / "truncated.flac").write_bytes(content[: len(content) // 2])
+    (folder / "empty.mp3").touch()
+    (folder / "no audio.wav").write_text("This is a text.")
+
+
+def arguments(music: Path, output: Path, *options: str) -> list[str]:
+    arguments = ["--audio", music, "--output", output, "--resume", "--min_seconds", 1]
+    arguments += ["--chords", "builtin", "--melody", "none", "--drums", "none", "--encode", CODEC, *options]
+    return [str(argument) for argument in arguments]
+
+
+class Command:
+    """The command with all its processes, in a session of their own."""
+
+    def __init__(self, *args):
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
+        self.process = subprocess.Popen(
+            [sys.executable, str(SCRIPT), *arguments(*args)],
+            env=environment,
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def finish(self):
+        text, _ = self.process.communicate()
+        assert self.process.returncode == 0, text
+
+    def kill(self) -> bool:
+        """Whether it was at work."""
+        at_work = self.process.poll() is None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
+        return at_work
+
+
+class Fork:
+    """The command in a copy of this process, which has imported everything."""
+
+    def __init__(self, *args):
+        main = runpy.run_path(str(SCRIPT))["main"]
+        self.process = multiprocessing.get_context("fork").Process(target=main, args=(arguments(*args),))
+        self.process.start()
+
+    def finish(self):
+        self.process.join()
+        assert self.process.exitcode == 0
+
+    def kill(self) -> bool:
+        at_work = self.process.is_alive()
+        self.process.kill()
+        self.process.join()
+        return at_work
+
+
+def read_all(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def kill_and_compare(run: type, folder: Path, count: int, seconds: float, kills: int, *options: str):
+    music, whole, killed = (folder / name for name in ("my müsic", "whole", "killed"))
+    write_music(music, count, seconds)
+    began = time.monotonic()
+    run(music, whole, *options).finish()
+    length = time.monotonic() - began
+
+    moments, at_work, done = random.Random(0), 0, {}
+    for _ in range(kills):
+        command = run(music, killed, *options)
+        # Before the first track, at work on one, or while they are put together: each run has less to do than the one before.
+        time.sleep(moments.uniform(0.02, 0.4) * length)
+        at_work += command.kill()
+        times = {path: path.stat().st_mtime_ns for path in killed.glob("tracks/*/*.json")}
+        assert all(times.get(path) == moment for path, moment in done.items()), "a track was made twice"
+        done = times
+    assert at_work, "every run had ended before it was killed"
+    run(music, killed, *options).finish()
+
+    expected, found = read_all(whole), read_all(killed)
+    assert found.keys() == expected.keys()
+    assert [name for name in expected if found[name] != expected[name]] == []
+    errors = [json.loads(line)["path"] for line in (killed / "errors.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert errors == ["empty.mp3", "no audio.wav", "truncated.flac"]
+    print(f"{count} files in {length:.1f} s; {at_work} of {kills} kills hit a run at work")
+
+
+def test_a_run_that_is_killed_ends_as_another(tmp_path):
+    kill_and_compare(Fork, tmp_path, 12, 2.0, 4)
+
+
+@pytest.mark.slow
+def test_two_hundred_files_and_ten_kills(tmp_path):
+    kill_and_compare(Command, tmp_path, 200, 8.0, 10, "--num_proc", "2", "--webdataset")
+
+
+@pytest.mark.slow
+def test_no_process_outlives_its_parent(tmp_path):
+    write_music(tmp_path / "music", 40, 20.0)
+    command = Command(tmp_path / "music", tmp_path / "data", "--num_proc", "2")
+    while len(list((tmp_path / "data").glob("tracks/*/track.json"))) < 2:
+        assert command.process.poll() is None
+        time.sleep(0.1)
+    os.kill(command.process.pid, signal.SIGKILL)
+    command.process.communicate()  # returns when nobody is left who could write
+    with pytest.raises(ProcessLookupError):
+        os.killpg(command.process.pid, 0)
