@@ -114,6 +114,11 @@ class PreparationSettings:
                 f" {self.clip_seconds}."
             )
 
+        # What is wrong with these is no track's fault.
+        _ = self.labels, _captions_table(self.captions)
+        if "chords" in self.folders:
+            _chord_table(self.chords)
+
     @property
     def labels(self) -> list[str]:
         """The chord labels that clips are encoded with."""

@@ -1,0 +1,251 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""From a folder or manifest to what training reads."""
+
+import gzip
+import io
+import json
+import runpy
+import tarfile
+from pathlib import Path
+
+import datasets
+import fsspec
+import numpy as np
+import pytest
+import soundfile
+
+from diffusers_jasco.data.assembly import assign_splits
+from diffusers_jasco.data.features import FeatureDataset
+from diffusers_jasco.data.sources import find_sources, read_captions
+
+from .test_preparation_interrupted import CODEC, SCRIPT, read_all, write_music
+
+
+RATE = 16000
+
+
+def prepare(audio, output, *options) -> None:
+    arguments = ["--audio", audio, "--output", output, "--min_seconds", 1, "--clip_seconds", 3]
+    arguments += ["--chords", "none", "--melody", "none", "--drums", "none", *options]
+    runpy.run_path(str(SCRIPT))["main"]([str(argument) for argument in arguments])
+
+
+def write_noise(path: Path, seconds: float = 2.0, **tags: str) -> np.ndarray:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = np.random.default_rng(len(path.name)).normal(size=round(seconds * RATE)) / 10
+    with soundfile.SoundFile(path, "w", RATE, 1) as file:
+        for name, value in tags.items():
+            setattr(file, name, value)
+        file.write(samples)
+    return samples
+
+
+def read_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """A song of 6 s with all that can be known of it, and two of 2 s."""
+    samples = write_noise(tmp_path / "music" / "song.wav", 6.0)
+    write_noise(tmp_path / "music" / "drums.wav", 6.0)
+    lines = [
+        {
+            "file_name": "song.wav",
+            "captions": ["a", "b"],
+            "chords": [["C", 0], ["Am7", 2.0], ["Zorp", 4.0], ["G", 5.0]],
+            "melody": [[60, 0.5, 1.0], [64, 2.5, 3.5]],
+            "stems": {"drums": "drums.wav"},
+        }
+    ]
+    for name in ("one.flac", "two.flac"):
+        write_noise(tmp_path / "music" / name)
+        lines.append({"file_name": name, "chords": [["N", 0]], "melody": [], "stems": {}})
+    path = tmp_path / "music" / "metadata.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "map.json").write_text(json.dumps({"N": 0, "C": 1, "G": 2, "Am7": 3, "UNK": 4}))
+    return path, samples
+
+
+def test_what_is_known_reaches_training(manifest, tmp_path):
+    path, samples = manifest
+    options = ("--chords", "auto", "--melody", "auto", "--drums", "auto", "--chord_map", tmp_path / "map.json")
+    prepare(path, tmp_path / "data", *options, "--encode", CODEC, "--shares", 1, 0, 0, 0, "--webdataset")
+    data = tmp_path / "data"
+
+    # A song is cut, and its timelines with it.
+    lines = read_lines(data / "train" / "metadata.jsonl")
+    assert [(line["track"], line["start"]) for line in lines] == [
+        ("one.flac", 0),
+        ("song.wav", 0),
+        ("song.wav", 3),
+        ("two.flac", 0),
+    ]
+    first, second = lines[1:3]
+    assert first["chords"] == [["C", 0.0], ["Am7", 2.0]] and first["melody"] == [[60, 0.5, 1.0], [64, 2.5, 3.0]]
+    assert second["chords"] == [["Am7", 0.0], ["UNK", 1.0], ["G", 2.0]] and second["melody"] == [[64, 0.0, 0.5]]
+    assert first["captions"] == ["a", "b"] and lines[0]["stems"] == {}
+    assert json.loads((data / "summary.json").read_text())["unknown_chords"] == {"Zorp": 1}
+
+    audio, rate = soundfile.read(data / "train" / second["file_name"])
+    drums, _ = soundfile.read(data / "train" / second["stems"]["drums"])
+    assert rate == 32000 and len(audio) == len(drums) == 3 * rate
+    energy = np.square(samples[3 * RATE :]).mean()
+    assert np.square(audio).mean() == pytest.approx(energy, rel=0.1)
+
+    # The same clips in all three forms.
+    dataset = datasets.load_from_disk(str(data / "dataset"))["train"]
+    assert dataset["track"] == [line["track"] for line in lines]
+    assert dataset[2]["chords"][1] == {"label": "UNK", "start": 1.0} and dataset[2]["drums"] is not None
+    stored, _ = soundfile.read(io.BytesIO(dataset[2]["audio"]["bytes"]))
+    assert np.array_equal(stored, audio)
+    with tarfile.open(data / "shards" / "train-00000.tar") as shard:
+        names = [name.partition(".") for name in shard.getnames()]
+        assert len({key for key, _, _ in names}) == 4 and {ending for _, _, ending in names} == {
+            "flac",
+            "drums.flac",
+            "json",
+        }
+
+    labels = ["N", "C", "G", "Am7", "UNK"]
+    features = FeatureDataset(data / "features" / "train", labels=labels, num_frames=100)
+    assert [features[i]["latents"].shape for i in range(4)] == [(100, 16)] * 4
+    whole = FeatureDataset(data / "features" / "train", labels=labels)
+    assert whole[1]["drums"].any() and not whole[0]["drums"].any() and whole[1]["caption"] in ("a", "b")
+    assert whole.info["chord_labels"] == labels
+
+
+def test_shards_and_processes_make_what_one_run_makes(tmp_path):
+    write_music(tmp_path / "music", 9, 2.0)
+    options = ("--chords", "builtin", "--encode", CODEC)
+    prepare(tmp_path / "music", tmp_path / "whole", *options)
+    for shard in ("2/3", "0/3"):
+        prepare(tmp_path / "music", tmp_path / "shards", *options, "--shard", shard, "--resume")
+    with pytest.raises(ValueError, match="--resume"):
+        prepare(tmp_path / "music", tmp_path / "shards", *options)
+    prepare(tmp_path / "music", tmp_path / "shards", *options, "--shard", "1/3", "--resume")
+    assert not (tmp_path / "shards" / "summary.json").exists(), "shards are put together by a run of their own"
+    prepare(tmp_path / "music", tmp_path / "shards", *options, "--resume")
+    assert read_all(tmp_path / "shards") == read_all(tmp_path / "whole")
+    with pytest.raises(ValueError, match="another chords"):
+        prepare(tmp_path / "music", tmp_path / "whole", "--encode", CODEC, "--resume")
+    with pytest.raises(ValueError, match="i/n"):
+        prepare(tmp_path / "music", tmp_path / "other", "--shard", "3/3")
+
+
+def test_music_and_data_may_be_on_a_network(tmp_path):
+    write_noise(tmp_path / "music" / "album" / "a söng.flac")
+    write_noise(tmp_path / "music" / "other.wav")
+    (tmp_path / "music" / "other.txt").write_text("an other one\n")
+    fs = fsspec.filesystem("memory")
+    for name, content in read_all(tmp_path / "music").items():
+        fs.pipe_file(f"/music/{name}", content)
+    try:
+        prepare("memory://music", "memory://data", "--encode", CODEC, "--shares", 1, 0, 0, 0)
+        prepare(tmp_path / "music", tmp_path / "data", "--encode", CODEC, "--shares", 1, 0, 0, 0)
+        remote = {name.removeprefix("/data/"): fs.cat_file(name) for name in fs.find("/data")}
+    finally:
+        fs.rm("/", recursive=True)
+    local = read_all(tmp_path / "data")
+    assert remote.keys() == local.keys()
+    assert [name for name in local if remote[name] != local[name]] == ["settings.json"], "which names the folders"
+
+
+def test_manifests_of_audiocraft(tmp_path, monkeypatch):
+    write_noise(tmp_path / "dataset" / "electro_1.wav")
+    about = {"artist": "V", "description": "", "genre": "electronic", "moods": ["calm"], "keywords": "bright, cool"}
+    (tmp_path / "dataset" / "electro_1.json").write_text(json.dumps(about))
+    line = {"path": "dataset/electro_1.wav", "duration": 2.0, "sample_rate": RATE, "info_path": None}
+    (tmp_path / "egs").mkdir()
+    with gzip.open(tmp_path / "egs" / "data.jsonl.gz", "wt") as file:
+        file.write(json.dumps(line) + "\n")
+    # AudioCraft's paths are relative to where it runs.
+    monkeypatch.chdir(tmp_path)
+    prepare("egs", "data", "--shares", 1, 0, 0, 0)
+    (clip,) = read_lines(tmp_path / "data" / "train" / "metadata.jsonl")
+    assert clip["captions"] == ["electronic, calm, bright, cool"] and clip["artist"] == "V"
+
+
+def test_captions_come_from_what_there_is(tmp_path):
+    for name in ("table", "text", "tags", "nothing"):
+        write_noise(tmp_path / f"{name}.flac", **({"genre": "Bossa nova"} if name == "tags" else {}))
+    (tmp_path / "text.txt").write_text("one wording\nanother\n")
+    sources = {source.name: source for source in find_sources(tmp_path)}
+    table = {"table.flac": ["from the table"]}
+
+    def captions(name: str) -> list[str]:
+        with soundfile.SoundFile(tmp_path / name) as file:
+            return read_captions(sources[name], file.copy_metadata(), table)
+
+    assert captions("table.flac") == ["from the table"] and captions("text.flac") == ["one wording", "another"]
+    assert captions("tags.flac") == ["Bossa nova"] and captions("nothing.flac") == []
+
+
+def test_groups_stay_together_and_every_split_has_some():
+    tracks = [{"path": f"{i % 20}/{i}.wav", "artist": "a", "album": f"{i % 20}"} for i in range(200)]
+    splits = assign_splits(tracks, "album", (0.7, 0.1, 0.1, 0.1))
+    assert set(splits) == {"train", "validation", "evaluation", "generation"}
+    assert all(
+        len({split for track, split in zip(tracks, splits) if track["album"] == str(i)}) == 1 for i in range(20)
+    )
+    assert assign_splits(tracks[::-1], "album", (0.7, 0.1, 0.1, 0.1))[::-1] == splits, "the order does not matter"
+    with pytest.raises(ValueError, match="sum to 1"):
+        assign_splits(tracks, "track", (0.5, 0.1, 0.1, 0.1))
+
+
+def test_what_would_go_wrong_silently_is_refused(tmp_path):
+    music = tmp_path / "music"
+    for name in ("a/song.wav", "b/song.wav"):
+        write_noise(music / name)
+    write_noise(music / "a" / "._song.wav")
+    assert [source.name for source in find_sources(music)] == ["a/song.wav", "b/song.wav"]
+    (tmp_path / "chords").mkdir()
+    (tmp_path / "chords" / "song.chords.json").write_text('[["C", 0.0]]')
+    with pytest.raises(ValueError, match="same name"):
+        prepare(music, tmp_path / "data", "--chords", tmp_path / "chords")
+    with pytest.raises(ValueError, match="lies in --audio"):
+        prepare(music, music / "data")
+    (tmp_path / "chords" / "song.chords.json").write_text('[["C"]]')
+    with pytest.raises(ValueError, match="chord 0 has to be"):
+        prepare(music / "a", tmp_path / "data", "--chords", tmp_path / "chords")
+    with pytest.raises(FileNotFoundError):
+        prepare(music, tmp_path / "data", "--chord_map", tmp_path / "absent.json")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(ValueError, match="not empty"):
+        prepare(music, tmp_path / "full")
+    (tmp_path / "full" / "file").rename(tmp_path / "full" / ".settings.json.partial")
+    prepare(music, tmp_path / "full", "--resume")
+
+
+def test_only_the_track_is_to_blame_for_an_error(tmp_path, monkeypatch):
+    write_noise(tmp_path / "music" / "song.wav")
+    write_noise(tmp_path / "music" / "short.wav", 0.5)
+    (tmp_path / "music" / "song.m4a").write_bytes(b"\0" * 100)
+    prepare(tmp_path / "music", tmp_path / "data")
+    errors = {line["path"]: line["error"] for line in read_lines(tmp_path / "data" / "errors.jsonl")}
+    assert errors.keys() == {"short.wav", "song.m4a"}
+    assert "too short: 0.50 s" in errors["short.wav"] and "torchaudio" in errors["song.m4a"]
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("diffusers_jasco.data.preparation._write_clips", full)
+    with pytest.raises(OSError, match="No space"):
+        prepare(tmp_path / "music", tmp_path / "other")
+    monkeypatch.undo()
+    prepare(tmp_path / "music", tmp_path / "other", "--resume")
+    assert read_all(tmp_path / "other" / "tracks") == read_all(tmp_path / "data" / "tracks")
