@@ -66,6 +66,7 @@ def test_options(tmp_path, capsys):
     [
         (["--chords", "Xyz:0"], "position 0: unknown chord 'Xyz'"),
         (["--drums", "absent.wav"], "absent.wav"),
+        (["--separate_drums"], "belongs to `--drums`"),
         (["--bpm", 120], "belong to `--chords`"),
         (["--scheduler", "dopri5", "--steps", 3], "chooses its own steps"),
         (["--latents", FIXTURES / "README.md"], "no safetensors file"),

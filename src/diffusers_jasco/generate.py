@@ -44,13 +44,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
     controls = parser.add_argument_group("controls")
     controls.add_argument(
-        "--chords", help="'C:0 Am:2.5', a .lab, .jams or .mid file, or with --bpm bars: 'C | Am | F | G'"
+        "--chords", help="'C:0 Am:2.5', a .lab, .jams, .mid or audio file, or with --bpm bars: 'C | Am | F | G'"
     )
     controls.add_argument("--bpm", type=float, help="tempo of --chords in bars")
     controls.add_argument("--beats_per_bar", type=int, default=4, help="metre of --chords in bars")
     controls.add_argument("--key", help="key of --chords in Roman numerals, such as Bb or Am")
-    controls.add_argument("--drums", help="recording of drums alone")
-    controls.add_argument("--melody", help=".mid, .npz, .th or .pt file")
+    controls.add_argument("--drums", help="recording of drums alone, or of music with --separate_drums")
+    controls.add_argument("--separate_drums", action="store_true", help="take the drums out of --drums first")
+    controls.add_argument("--melody", help=".mid, .npz, .th, .pt or audio file")
 
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument("--duration", type=float, help="seconds; by default what the model was trained on")
@@ -109,7 +110,9 @@ def read_controls(args: argparse.Namespace) -> dict:
         chords = chords_from_roman(chords, args.key, bpm=args.bpm or 120, beats_per_bar=args.beats_per_bar)
     elif args.bpm is not None:
         chords = chords_from_bars(chords, bpm=args.bpm, beats_per_bar=args.beats_per_bar)
-    return {"chords": chords, "drums": args.drums, "melody": args.melody}
+    if args.separate_drums and args.drums is None:
+        raise ValueError("`--separate_drums` belongs to `--drums`, which was not given.")
+    return {"chords": chords, "drums": args.drums, "separate_drums": args.separate_drums, "melody": args.melody}
 
 
 def read_latents(path: str) -> torch.Tensor:
