@@ -27,8 +27,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from diffusers_jasco.data.assembly import assign_splits
+from diffusers_jasco.data.assembly import assemble, assign_splits
 from diffusers_jasco.data.features import FeatureDataset
+from diffusers_jasco.data.preparation import OutputFolder, PreparationSettings, prepare_track
 from diffusers_jasco.data.sources import find_sources, read_captions
 
 from .test_preparation_interrupted import CODEC, SCRIPT, read_all, write_music
@@ -218,9 +219,10 @@ def test_what_would_go_wrong_silently_is_refused(tmp_path):
         prepare(music, tmp_path / "data", "--chords", tmp_path / "chords")
     with pytest.raises(ValueError, match="lies in --audio"):
         prepare(music, music / "data")
-    (tmp_path / "chords" / "song.chords.json").write_text('[["C"]]')
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "song.chords.json").write_text('[["C"]]')
     with pytest.raises(ValueError, match="chord 0 has to be"):
-        prepare(music / "a", tmp_path / "data", "--chords", tmp_path / "chords")
+        prepare(music / "a", tmp_path / "data", "--chords", tmp_path / "broken")
     with pytest.raises(FileNotFoundError):
         prepare(music, tmp_path / "data", "--chord_map", tmp_path / "absent.json")
     (tmp_path / "full").mkdir()
@@ -249,3 +251,30 @@ def test_only_the_track_is_to_blame_for_an_error(tmp_path, monkeypatch):
     monkeypatch.undo()
     prepare(tmp_path / "music", tmp_path / "other", "--resume")
     assert read_all(tmp_path / "other" / "tracks") == read_all(tmp_path / "data" / "tracks")
+
+
+@pytest.mark.slow
+def test_ray_data_spreads_the_tracks(tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray")
+    pytest.importorskip("ray.data")
+    write_music(tmp_path / "music", 12, 2.0)
+    options = ("--chords", "builtin", "--encode", CODEC)
+    prepare(tmp_path / "music", tmp_path / "whole", *options)
+    whole = read_all(tmp_path / "whole")
+
+    settings = PreparationSettings("builtin", "none", "none", codec=str(CODEC), clip_seconds=3.0, min_seconds=1.0)
+    sources, output = find_sources(tmp_path / "music"), str(tmp_path / "ray")
+
+    def prepare_row(row: dict) -> dict:
+        return {"usable": prepare_track(sources[row["id"]], settings, OutputFolder(output))}
+
+    # The workers do not find this file's package by themselves.
+    monkeypatch.setenv("PYTHONPATH", str(SCRIPT.parents[1] / "src"))
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        usable = ray.data.range(len(sources)).map(prepare_row).sum("usable")
+    finally:
+        ray.shutdown()
+    assert usable == len(sources) - 3
+    assemble(sources, settings, OutputFolder(output))
+    assert read_all(tmp_path / "ray") == {name: content for name, content in whole.items() if name != "settings.json"}
