@@ -30,6 +30,7 @@ EXTRAS = {
     # And tinysoundfont, with --no-deps: it asks for PyAudio, which needs a compiler and is not used.
     "synthetic": ["pretty_midi", "pyfluidsynth"],
     "demo": ["gradio"],
+    "cluster": ["ray[data]", "datasets"],
 }
 EXTRAS["dev"] = [
     "pytest",

@@ -26,8 +26,8 @@ from ..audio import check_file, load_audio
 
 
 BLOCK_SECONDS = 10.0
-# A compressed file that has less than this share of the samples that it claims breaks off; its claim is not exact.
-COMPLETE = 0.98
+# A file that has less than this share of what it claims, and half a second less, breaks off: MP3 files do not know exactly.
+COMPLETE, SLACK_SECONDS = 0.98, 0.5
 
 
 class AudioStream:
@@ -97,7 +97,7 @@ class AudioStream:
                 except (soundfile.LibsndfileError, RuntimeError) as error:
                     raise ValueError(f"`audio`: {self.path} breaks off ({error}).") from error
                 if not len(block):
-                    if count < COMPLETE * file.frames:
+                    if count < COMPLETE * file.frames - SLACK_SECONDS * self.own_rate:
                         raise ValueError(
                             f"`audio`: {self.path} breaks off after {count / self.own_rate:.2f} of"
                             f" {file.frames / self.own_rate:.2f} s."
