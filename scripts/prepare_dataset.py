@@ -109,17 +109,19 @@ def check_sources(sources: Sequence[Source], settings: PreparationSettings, args
 def check_output(output: OutputFolder, settings: PreparationSettings, args: argparse.Namespace):
     """Refuses a folder that was begun otherwise, and writes down how this one is begun."""
     begun = {"audio": args.audio, **settings.to_dict()}
+    # What a run that was killed at once leaves is hidden.
+    paths = output.fs.ls(output.root, detail=False) if output.exists() else []
+    names = [path.rstrip("/").rpartition("/")[2] for path in paths]
+    # After the listing, as other shards begin at the same moment.
     if output.exists("settings.json"):
         before = json.loads(output.read("settings.json"))
         if differing := sorted(key for key in begun if begun[key] != before.get(key)):
             raise ValueError(f"{args.output} was begun with another {', '.join(differing)}: choose another folder.")
         if not args.resume and args.shard is None:
             raise ValueError(f"{args.output} exists: --resume goes on with it.")
+    elif any(not name.startswith(".") for name in names):
+        raise ValueError(f"{args.output} is not empty: choose another folder.")
     else:
-        # What a run that was killed at once leaves is hidden.
-        names = output.fs.ls(output.root, detail=False) if output.exists() else []
-        if any(not name.rstrip("/").rpartition("/")[2].startswith(".") for name in names):
-            raise ValueError(f"{args.output} is not empty: choose another folder.")
         output.write("settings.json", json.dumps(begun, ensure_ascii=False, indent=1) + "\n")
 
 

@@ -46,7 +46,7 @@ from ..controls.chord_labels import default_chord_labels
 from ..controls.melody import melody_from_salience, melody_to_notes
 from ..extraction import extract_chords, extract_salience, separate_drums
 from ..extraction.stream import AudioStream
-from ..files import atomic_folder, partial_path
+from ..files import atomic_folder, replace_file
 from ..loaders.audiocraft.files import read_chord_labels
 from ..training.modules import load_codec
 from .chord_files import Chords, fit_vocabulary, read_chords_per_track
@@ -162,9 +162,8 @@ class OutputFolder:
             return
         path = Path(self.path(name))
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Its name is always the same, so that what a killed run leaves is written over.
-        partial_path(path).write_text(text, encoding="utf-8")
-        os.replace(partial_path(path), path)
+        with replace_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
 
     @contextmanager
     def folder(self, name: str, last: str) -> Iterator[Path]:
@@ -442,7 +441,10 @@ def _encode(track: dict[str, Any], settings: PreparationSettings, target: Path):
 
 
 def remove_leftovers(output: OutputFolder):
-    """Deletes what killed runs left of tracks in hand. No other run may be at work."""
-    if output.is_local and output.exists(TRACKS):
-        for path in Path(output.path(TRACKS)).glob(".*"):
-            shutil.rmtree(path, ignore_errors=True)
+    """Deletes what killed runs left of files and tracks in hand. No other run may be at work."""
+    if output.is_local:
+        for path in list(Path(output.root).rglob(".*")):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
