@@ -248,24 +248,26 @@ def evaluate_drums(clip: Clip, extractors: list[Extractor], table: Table):
     music = clip.audio - clip.drums
     for method, separate in [("none", lambda audio, rate: (audio, rate)), *((e.method, e) for e in extractors)]:
 
-        def run(audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
-            """What was separated, and the audio at the same rate."""
+        def run(audio: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
+            """What was separated, the truth at the same rate and as long, and that rate."""
             stem, rate = separate(audio, clip.rate)
-            return stem, resample(audio, clip.rate, rate)[:, : stem.shape[-1]], rate
+            truth = resample(truth, clip.rate, rate)
+            # Resamplers differ by a sample at the end.
+            size = min(stem.shape[-1], truth.shape[-1])
+            return stem[:, :size], truth[:, :size], rate
 
         scores = {}
         if clip.drums.any():
             if music.any():
-                stem, _, rate = run(clip.audio)
-                truth = resample(clip.drums, clip.rate, rate)[:, : stem.shape[-1]]
+                stem, truth, rate = run(clip.audio, clip.drums)
                 scores["si_sdr"] = si_sdr(stem, truth)
                 if clip.drum_onsets is not None:
                     scores |= score_onsets(onsets_by_percussive_flux((stem, rate)), clip.drum_onsets)
             if method != "none":
-                stem, truth, _ = run(clip.drums)
+                stem, truth, _ = run(clip.drums, clip.drums)
                 scores["kept"] = sdr(stem, truth)
         if music.any() and method != "none":
-            stem, mix, _ = run(music)
+            stem, mix, _ = run(music, music)
             scores["suppression"] = suppression(stem, mix)
         if scores:
             table.add("drums", clip.material, clip.reference, method, scores)

@@ -51,7 +51,8 @@ def folder(tmp_path_factory):
     soundfile.write(folder / "music" / "song.wav", play_chords([("C", 0.0), ("Am", 2.0)], 4.0)[0].numpy(), RATE)
     soundfile.write(folder / "tune.wav", play_melody(NOTES, 4.0)[0].numpy(), RATE)
     torch.save(melody_from_notes(NOTES, 200, 50), folder / "tune.th")
-    soundfile.write(folder / "drums.wav", play_drums([0.5, 1.0, 1.5], 2.0)[0].numpy(), RATE)
+    # A rate and a length for which resamplers differ by a sample.
+    soundfile.write(folder / "drums.wav", play_drums([0.5, 1.0, 1.5], 77321 / 44100, 44100)[0].numpy(), 44100)
     return folder
 
 
