@@ -41,15 +41,11 @@ from tqdm import tqdm
 
 from diffusers_jasco.commands import run_command
 from diffusers_jasco.data.assembly import DEFAULT_SHARES, assemble
-from diffusers_jasco.data.preparation import (
-    OutputFolder,
-    PreparationSettings,
-    find_track,
-    prepare_track,
-    remove_leftovers,
-)
+from diffusers_jasco.data.output import OutputFolder
+from diffusers_jasco.data.preparation import PreparationSettings, find_track, prepare_track
 from diffusers_jasco.data.sources import Source, find_sources
 from diffusers_jasco.data.tracks import track_name
+from diffusers_jasco.files import is_leftover, remove_leftovers
 from diffusers_jasco.training.modules import load_codec
 
 
@@ -109,7 +105,6 @@ def check_sources(sources: Sequence[Source], settings: PreparationSettings, args
 def check_output(output: OutputFolder, settings: PreparationSettings, args: argparse.Namespace):
     """Refuses a folder that was begun otherwise, and writes down how this one is begun."""
     begun = {"audio": args.audio, **settings.to_dict()}
-    # What a run that was killed at once leaves is hidden.
     paths = output.fs.ls(output.root, detail=False) if output.exists() else []
     names = [path.rstrip("/").rpartition("/")[2] for path in paths]
     # After the listing, as other shards begin at the same moment.
@@ -119,7 +114,7 @@ def check_output(output: OutputFolder, settings: PreparationSettings, args: argp
             raise ValueError(f"{args.output} was begun with another {', '.join(differing)}: choose another folder.")
         if not args.resume and args.shard is None:
             raise ValueError(f"{args.output} exists: --resume goes on with it.")
-    elif any(not name.startswith(".") for name in names):
+    elif not all(map(is_leftover, names)):
         raise ValueError(f"{args.output} is not empty: choose another folder.")
     else:
         output.write("settings.json", json.dumps(begun, ensure_ascii=False, indent=1) + "\n")
@@ -191,7 +186,8 @@ def main(args: list[str] | None = None):
     if args.shard is not None:
         print(f"Shard {args.shard}: {len(todo)} tracks prepared, {failed} of them errors.")
         return
-    remove_leftovers(output)
+    if output.is_local:
+        remove_leftovers(output.root)
     summary = assemble(sources, settings, output, args.group_by, args.shares, args.webdataset)
     print(json.dumps(summary, ensure_ascii=False, indent=1))
 

@@ -37,7 +37,7 @@ def replace_file(path: str | os.PathLike) -> Iterator[Path]:
         path (`str` or `os.PathLike`): the file to write. Its folder has to exist.
     """
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
     os.close(handle)
     try:
         yield Path(temporary)
@@ -88,6 +88,27 @@ def finish_folder(path: str | os.PathLike):
         os.replace(path, old)
     os.replace(partial_path(path), path)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_leftovers(folder: str | os.PathLike):
+    r"""
+    Deletes what killed runs left of files and folders in hand (see [`replace_file`], [`partial_path`]). Other hidden files,
+    such as a repository's, stay. No other run may be at work.
+
+    Args:
+        folder (`str` or `os.PathLike`): where to look, in the folders below it too, hidden ones excepted.
+    """
+    for root, folders, files in os.walk(folder):
+        for name in filter(is_leftover, folders):
+            shutil.rmtree(Path(root, name), ignore_errors=True)
+        for name in filter(is_leftover, files):
+            Path(root, name).unlink(missing_ok=True)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file or folder has the name of what is being written here."""
+    return re.fullmatch(r"\.(.+\.(partial|old)|partial-.+)", name) is not None
 
 
 def publish_files(source: str | os.PathLike, target: str | os.PathLike):

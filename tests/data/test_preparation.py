@@ -29,8 +29,9 @@ import soundfile
 
 from diffusers_jasco.data.assembly import assemble, assign_splits
 from diffusers_jasco.data.features import FeatureDataset
-from diffusers_jasco.data.preparation import OutputFolder, PreparationSettings, prepare_track
-from diffusers_jasco.data.sources import find_sources, read_captions
+from diffusers_jasco.data.output import OutputFolder
+from diffusers_jasco.data.preparation import PreparationSettings, prepare_track
+from diffusers_jasco.data.sources import find_sources, read_captions, read_track_info
 
 from .test_preparation_interrupted import CODEC, SCRIPT, read_all, write_music
 
@@ -189,7 +190,7 @@ def test_captions_come_from_what_there_is(tmp_path):
 
     def captions(name: str) -> list[str]:
         with soundfile.SoundFile(tmp_path / name) as file:
-            return read_captions(sources[name], file.copy_metadata(), table)
+            return read_captions(sources[name], read_track_info(sources[name]), file.copy_metadata(), table)
 
     assert captions("table.flac") == ["from the table"] and captions("text.flac") == ["one wording", "another"]
     assert captions("tags.flac") == ["Bossa nova"] and captions("nothing.flac") == []
@@ -219,10 +220,9 @@ def test_what_would_go_wrong_silently_is_refused(tmp_path):
         prepare(music, tmp_path / "data", "--chords", tmp_path / "chords")
     with pytest.raises(ValueError, match="lies in --audio"):
         prepare(music, music / "data")
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "song.chords.json").write_text('[["C"]]')
+    (tmp_path / "chords" / "song.chords.json").write_text('[["C"]]')
     with pytest.raises(ValueError, match="chord 0 has to be"):
-        prepare(music / "a", tmp_path / "data", "--chords", tmp_path / "broken")
+        prepare(music / "a", tmp_path / "data", "--chords", tmp_path / "chords")
     with pytest.raises(FileNotFoundError):
         prepare(music, tmp_path / "data", "--chord_map", tmp_path / "absent.json")
     (tmp_path / "full").mkdir()
@@ -231,6 +231,23 @@ def test_what_would_go_wrong_silently_is_refused(tmp_path):
         prepare(music, tmp_path / "full")
     (tmp_path / "full" / "file").rename(tmp_path / "full" / ".settings.json.partial")
     prepare(music, tmp_path / "full", "--resume")
+
+
+def test_hidden_files_of_others_stay(tmp_path):
+    write_noise(tmp_path / "music" / "song.wav")
+    output = tmp_path / "data"
+    (output / ".git").mkdir(parents=True)
+    with pytest.raises(ValueError, match="not empty"):
+        prepare(tmp_path / "music", output)
+    (output / ".git").rmdir()
+    prepare(tmp_path / "music", output)
+    (output / ".git" / ".x.partial").mkdir(parents=True)
+    (output / ".gitattributes").write_text("*.flac filter=lfs")
+    (output / ".htaccess").touch()
+    for leftover in (".partial-abc.json", ".train.old", "tracks/.song.partial"):
+        (output / leftover).mkdir()
+    prepare(tmp_path / "music", output, "--resume")
+    assert sorted(path.name for path in output.rglob(".*")) == [".git", ".gitattributes", ".htaccess", ".x.partial"]
 
 
 def test_only_the_track_is_to_blame_for_an_error(tmp_path, monkeypatch):

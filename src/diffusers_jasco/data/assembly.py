@@ -39,7 +39,8 @@ from safetensors.torch import load as load_tensors
 
 from ..training.modules import load_codec
 from .features import write_encoded
-from .preparation import TRACKS, OutputFolder, PreparationSettings, find_track
+from .output import OutputFolder
+from .preparation import TRACKS, PreparationSettings, find_track
 from .sources import Source
 
 

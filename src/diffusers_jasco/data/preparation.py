@@ -26,7 +26,6 @@ import json
 import math
 import os
 import posixpath
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -35,7 +34,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import fsspec
 import numpy as np
 import soundfile
 import torch
@@ -43,14 +41,14 @@ from safetensors.torch import save_file
 
 from ..audio import load_audio
 from ..controls.chord_labels import default_chord_labels
-from ..controls.melody import melody_from_salience, melody_to_notes
-from ..extraction import extract_chords, extract_salience, separate_drums
+from ..controls.melody import melody_from_npz, melody_to_notes
+from ..extraction import extract_chords, extract_melody, separate_drums
 from ..extraction.stream import AudioStream
-from ..files import atomic_folder, replace_file
 from ..loaders.audiocraft.files import read_chord_labels
 from ..training.modules import load_codec
 from .chord_files import Chords, fit_vocabulary, read_chords_per_track
 from .features import encode_audio, encode_controls, load_clip, prepare_audio
+from .output import OutputFolder
 from .sources import Source, read_captions, read_captions_table, read_track_info, resolve_beside
 from .tracks import track_name
 
@@ -114,7 +112,9 @@ class PreparationSettings:
                 f" {self.clip_seconds}."
             )
 
-        # What is wrong with these is no track's fault.
+        # What is wrong with these is no track's fault. They are read anew, as they may have changed.
+        _chord_table.cache_clear()
+        _captions_table.cache_clear()
         _ = self.labels, _captions_table(self.captions)
         if "chords" in self.folders:
             _chord_table(self.chords)
@@ -131,54 +131,6 @@ class PreparationSettings:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-class OutputFolder:
-    r"""
-    The folder of a data set, on this machine or wherever fsspec writes.
-
-    Args:
-        url (`str` or `os.PathLike`): path or URL.
-    """
-
-    def __init__(self, url: str | os.PathLike):
-        self.url = os.fspath(url)
-        self.fs, self.root = fsspec.core.url_to_fs(self.url)
-        self.is_local = isinstance(self.fs, fsspec.implementations.local.LocalFileSystem)
-
-    def path(self, name: str = "") -> str:
-        return posixpath.join(self.root, name) if name else self.root
-
-    def exists(self, name: str = "") -> bool:
-        return self.fs.exists(self.path(name))
-
-    def read(self, name: str) -> bytes:
-        return self.fs.cat_file(self.path(name))
-
-    def write(self, name: str, text: str):
-        """Writes a file, whole or not at all."""
-        if not self.is_local:
-            self.fs.pipe_file(self.path(name), text.encode("utf-8"))
-            return
-        path = Path(self.path(name))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replace_file(path) as partial:
-            partial.write_text(text, encoding="utf-8")
-
-    @contextmanager
-    def folder(self, name: str, last: str) -> Iterator[Path]:
-        """A folder on this machine to write into, which becomes `name`; elsewhere, with the file `last` at last."""
-        if self.is_local:
-            with atomic_folder(self.path(name)) as partial:
-                yield partial
-            return
-        with TemporaryDirectory() as temporary:
-            yield Path(temporary)
-            files = sorted(path for path in Path(temporary).rglob("*") if path.is_file())
-            for path in sorted(files, key=lambda path: path.name == last):
-                target = self.path(posixpath.join(name, path.relative_to(temporary).as_posix()))
-                self.fs.makedirs(posixpath.dirname(target), exist_ok=True)
-                self.fs.put_file(str(path), target)
 
 
 def find_track(output: OutputFolder, source: Source) -> str | None:
@@ -250,7 +202,8 @@ def _prepare(source: Source, path: Path, settings: PreparationSettings, target: 
                 (target / stems[index]).unlink()
                 stems[index] = None
 
-    track_info = read_track_info(source) | source.info
+    sidecar = read_track_info(source)
+    track_info = sidecar | source.info
     clips, start = [], 0.0
     for (count, _), file, stem in zip(lengths, files, stems):
         duration = count / settings.sampling_rate
@@ -269,7 +222,7 @@ def _prepare(source: Source, path: Path, settings: PreparationSettings, target: 
         "path": source.name,
         **facts,
         "duration": round(stream.duration, 6),
-        "captions": read_captions(source, tags, _captions_table(settings.captions)),
+        "captions": read_captions(source, sidecar, tags, _captions_table(settings.captions)),
         "title": track_info.get("title") or tags.get("title"),
         "artist": track_info.get("artist") or tags.get("artist"),
         "album": track_info.get("album") or tags.get("album"),
@@ -373,16 +326,12 @@ def _find_melody(source: Source, path: Path, settings: PreparationSettings, dura
     if source.info.get("melody") is not None:
         return [tuple(note) for note in source.info["melody"]]
     if settings.melody in _METHODS["melody"]:
-        salience, _, _ = extract_salience(path, method=settings.melody, weights=settings.melody_weights)
+        matrix = extract_melody(
+            path, method=settings.melody, frame_rate=MELODY_FRAME_RATE, weights=settings.melody_weights
+        ).T
     else:
         file = _named_file(settings.melody, source, ("_multif0_salience.npz",))
-        try:
-            with np.load(file, allow_pickle=False) as arrays:
-                salience = arrays["salience"].astype(np.float32)
-        # A broken archive makes numpy and zipfile fail in many ways.
-        except Exception as error:
-            raise ValueError(f"{file} can't be read as salience ({error}).") from error
-    matrix = melody_from_salience(salience, math.ceil(duration * MELODY_FRAME_RATE), MELODY_FRAME_RATE)
+        matrix = melody_from_npz(file, math.ceil(duration * MELODY_FRAME_RATE), MELODY_FRAME_RATE)
     return melody_to_notes(matrix, MELODY_FRAME_RATE)
 
 
@@ -428,23 +377,13 @@ def _cut_notes(notes: list, start: float, duration: float) -> list:
 
 def _encode(track: dict[str, Any], settings: PreparationSettings, target: Path):
     """Writes the encoded clips, `<clip>.<name>` each."""
-    codec = _codec(settings.codec, settings.device)
+    codec, labels = _codec(settings.codec, settings.device), settings.labels
     frame_rate = codec.config.sampling_rate / codec.config.hop_length
     tensors = {}
     for index, clip in enumerate(track["clips"]):
         item = prepare_audio(load_clip(clip, target), codec.config.sampling_rate)
         encoded = encode_audio([item], codec)[0]
-        encoded |= encode_controls(item, len(encoded["latents"]), frame_rate, settings.labels)
+        encoded |= encode_controls(item, len(encoded["latents"]), frame_rate, labels)
         encoded["has_drums"] = torch.tensor(encoded["has_drums"], dtype=torch.uint8)
         tensors |= {f"{index:03d}.{name}": values.contiguous() for name, values in encoded.items()}
     save_file(tensors, target / "features.safetensors")
-
-
-def remove_leftovers(output: OutputFolder):
-    """Deletes what killed runs left of files and tracks in hand. No other run may be at work."""
-    if output.is_local:
-        for path in list(Path(output.root).rglob(".*")):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)

@@ -181,13 +181,16 @@ def read_captions_table(path: str | os.PathLike) -> dict[str, list[str]]:
     return table
 
 
-def read_captions(source: Source, tags: dict[str, str], table: dict[str, list[str]] | None = None) -> list[str]:
+def read_captions(
+    source: Source, sidecar: dict[str, Any], tags: dict[str, str], table: dict[str, list[str]] | None = None
+) -> list[str]:
     r"""
     The captions of a track, from the first of these that has any: the table (by the track's name or its file's name), the
     manifest, `<track>.txt` (one wording per line), `<track>.json`, the tags in the file.
 
     Args:
         source (`Source`): the track.
+        sidecar (`dict`): as [`read_track_info`] returns it.
         tags (`dict[str, str]`): the tags in its file, as soundfile reads them.
         table (`dict`, *optional*): as [`read_captions_table`] returns it.
 
@@ -207,7 +210,7 @@ def read_captions(source: Source, tags: dict[str, str], table: dict[str, list[st
         captions = [line.strip() for line in text.decode("utf-8").splitlines() if line.strip()]
         if captions:
             return captions
-    if captions := captions_of(read_track_info(source)):
+    if captions := captions_of(sidecar):
         return captions
     return [tags["genre"]] if tags.get("genre") else []
 
