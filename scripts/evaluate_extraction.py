@@ -29,6 +29,7 @@ turned down, and SDR of drums that were alone. × real time is seconds of audio 
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -42,9 +43,11 @@ from tqdm import tqdm
 
 from diffusers_jasco import load_audio
 from diffusers_jasco.audio import resample
+from diffusers_jasco.commands import run_command
 from diffusers_jasco.controls.melody import melody_from_notes, read_melody
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.rendering import RENDERERS
+from diffusers_jasco.data.tracks import find_audio
 from diffusers_jasco.evaluation.adherence import bootstrap
 from diffusers_jasco.evaluation.chords import compare_chords
 from diffusers_jasco.evaluation.melody import FRAME_RATE, compare_melodies
@@ -56,7 +59,6 @@ from diffusers_jasco.files import replace_file
 
 RATE = 32000  # Hz, of synthetic music
 EXCERPT = 30.0  # seconds from the middle of a recording
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 MELODY_SUFFIXES = (".th", ".npz", ".mid")
 METRICS = {
     "chords": ("root", "majmin", "sevenths", "exact", "segmentation"),
@@ -179,16 +181,8 @@ def read_excerpt(path: Path, material: str) -> Clip:
 
 
 def find_files(paths: list[Path]) -> list[Path]:
-    """Audio files, in folders too, in a fixed order."""
-    found = [
-        file
-        for path in paths
-        for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
-        if file.suffix.lower() in AUDIO_SUFFIXES
-    ]
-    if paths and not found:
-        raise ValueError(f"There are no audio files in {', '.join(map(str, paths))}.")
-    return found
+    """Audio files, those in folders too, in a fixed order."""
+    return [file for path in paths for file in (find_audio(path) if path.is_dir() else [path])]
 
 
 def read_reference(path: Path) -> Clip:
@@ -387,4 +381,4 @@ def _without_weights(audio: torch.Tensor, rate: int):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "evaluate_extraction"))

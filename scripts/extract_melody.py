@@ -29,24 +29,20 @@ from pathlib import Path
 import numpy as np
 
 from diffusers_jasco.commands import run_command
-from diffusers_jasco.data.tracks import find_audio, process_tracks, read_tracks_list, track_name
+from diffusers_jasco.data.tracks import add_track_arguments, named_tracks, process_tracks, track_name
 from diffusers_jasco.extraction import extract_salience
 from diffusers_jasco.files import replace_file
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--src_dir", type=Path, help="folder of audio files")
-    source.add_argument("--tracks_list", type=Path, help="one audio file per line: a path, or JSON with `path`")
+    add_track_arguments(parser)
     add = parser.add_argument
-    add("--out_dir", type=Path, required=True, help="folder to write")
     add("--n_shards", type=int, default=1, help="into how many parts the tracks are divided")
     add("--shard", type=int, default=0, help="which of them this is, from 0 on")
     add("--saliency_threshold", type=float, default=0.5, help="salience below it is 0")
     add("--method", choices=("auto", "builtin", "deep_salience", "monophonic"), default="auto")
     add("--weights", type=Path, help="multif0.h5 of the original's extractor")
-    add("--override", action="store_true", help="write files again that exist")
     return parser.parse_args(args)
 
 
@@ -54,7 +50,7 @@ def main(args: list[str] | None = None):
     args = parse_args(args)
     if not 0 <= args.shard < args.n_shards:
         raise ValueError(f"--shard has to be from 0 to {args.n_shards - 1}, but is {args.shard}.")
-    tracks = find_audio(args.src_dir) if args.src_dir is not None else read_tracks_list(args.tracks_list)
+    tracks = named_tracks(args)
     tracks = tracks[args.shard :: args.n_shards]
 
     def process(track: Path, file: Path):

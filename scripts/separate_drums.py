@@ -27,25 +27,21 @@ from pathlib import Path
 
 from diffusers_jasco import export_audio
 from diffusers_jasco.commands import run_command
-from diffusers_jasco.data.tracks import find_audio, process_tracks, read_tracks_list
+from diffusers_jasco.data.tracks import add_track_arguments, named_tracks, process_tracks
 from diffusers_jasco.extraction import separate_drums
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--src_dir", type=Path, help="folder of audio files")
-    source.add_argument("--tracks_list", type=Path, help="one audio file per line: a path, or JSON with `path`")
+    add_track_arguments(parser)
     add = parser.add_argument
-    add("--out_dir", type=Path, required=True, help="folder to write")
     add("--method", choices=("auto", "demucs", "builtin"), default="auto", help="as in `separate_drums`")
-    add("--override", action="store_true", help="write files again that exist")
     return parser.parse_args(args)
 
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
-    tracks = find_audio(args.src_dir) if args.src_dir is not None else read_tracks_list(args.tracks_list)
+    tracks = named_tracks(args)
 
     def process(track: Path, file: Path):
         drums, rate = separate_drums(track, method=args.method)

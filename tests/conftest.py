@@ -14,6 +14,7 @@
 
 import json
 import os
+import runpy
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,15 @@ def load_pipeline(checkpoint: str, **components):
 
 def relative_error(value: torch.Tensor, reference: torch.Tensor) -> float:
     return float((value - reference).detach().norm() / reference.norm())
+
+
+def run_script(name: str, *arguments):
+    """Runs the command `scripts/<name>.py` or `training/<name>.py` in this process."""
+    root = Path(__file__).parents[1]
+    script = next(
+        path for path in (root / "scripts" / f"{name}.py", root / "training" / f"{name}.py") if path.is_file()
+    )
+    runpy.run_path(str(script))["main"]([str(argument) for argument in arguments])
 
 
 @pytest.fixture

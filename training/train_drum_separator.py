@@ -23,8 +23,6 @@ Trains the embedded drum separator on synthetic music, mixed anew at every step:
 
 import argparse
 import json
-import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +34,7 @@ from tqdm import tqdm
 from diffusers_jasco.audio import load_audio
 from diffusers_jasco.evaluation.separation import sdr, si_sdr, suppression
 from diffusers_jasco.extraction.drum_mask import HOP, NUM_BINS, RATE, DrumMaskModel, inverse_spectrogram, spectrogram
+from diffusers_jasco.training.extractors import train_extractor
 
 
 # Shares of the examples in which there are no drums, and nothing else.
@@ -54,6 +53,7 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--learning_rate", type=float, default=2e-3)
     parser.add_argument("--weight_decay", type=float, default=0.01)
     parser.add_argument("--warmup_steps", type=int, default=50)
+    parser.add_argument("--log_every", type=int, default=100, help="steps")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(args)
 
@@ -120,10 +120,8 @@ def distortion(estimate: torch.Tensor, drums: torch.Tensor, mix: torch.Tensor) -
     return 10 * torch.log10((error + FLOOR * total + 1e-9) / (power + FLOOR * total + 1e-9)).mean()
 
 
-@torch.no_grad()
 def validate(model: DrumMaskModel, stems) -> dict[str, float]:
     """Means over clips in dB: SI-SDR of the drums of mixes, suppression without drums, and SDR of drums alone."""
-    model.eval()
     scores = {"si_sdr": [], "suppression": [], "drums_only": []}
 
     def separate(audio: torch.Tensor) -> torch.Tensor:
@@ -138,7 +136,6 @@ def validate(model: DrumMaskModel, stems) -> dict[str, float]:
             drums = torch.from_numpy(drums.astype(np.float32) / 2**15)
             scores["si_sdr"].append(si_sdr(separate(rest + drums), drums))
             scores["drums_only"].append(sdr(separate(drums), drums))
-    model.train()
     return {name: round(float(np.nanmean(values)), 2) for name, values in scores.items()}
 
 
@@ -150,36 +147,12 @@ def main(args=None):
     generator = torch.Generator().manual_seed(args.seed + accelerator.process_index)
     mixer = Mixer(load_stems(args.dataset / "train"), args.num_frames, generator)
 
+    def draw_loss(model: torch.nn.Module) -> torch.Tensor:
+        mix, drums, loudness = (part.to(accelerator.device) for part in mixer.sample(args.batch_size))
+        return distortion(model(mix.abs() / loudness) * mix, drums, mix)
+
     model = DrumMaskModel().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
-
-    def rate(step: int) -> float:
-        return min((step + 1) / args.warmup_steps, 1) * 0.5 * (1 + math.cos(math.pi * min(step / args.max_steps, 1)))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-    model, optimizer = accelerator.prepare(model, optimizer)
-    args.output.mkdir(parents=True, exist_ok=True)
-    started, losses = time.monotonic(), []
-    model.train()
-    with open(args.output / "log.jsonl", "a") as log:
-        for step in tqdm(range(1, args.max_steps + 1), unit="step", mininterval=5):
-            mix, drums, loudness = (part.to(accelerator.device) for part in mixer.sample(args.batch_size))
-            loss = distortion(model(mix.abs() / loudness) * mix, drums, mix)
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            schedule.step()
-            losses.append(loss.item())
-            if accelerator.is_main_process and (step % 100 == 0 or step == args.max_steps):
-                unwrapped = accelerator.unwrap_model(model)
-                line = {"step": step, "loss": float(np.mean(losses)), **validate(unwrapped, held_out)}
-                line["seconds"] = round(time.monotonic() - started)
-                log.write(json.dumps(line) + "\n")
-                log.flush()
-                tqdm.write(json.dumps(line))
-                unwrapped.save_pretrained(args.output)
-                losses = []
+    train_extractor(model, draw_loss, lambda model: validate(model, held_out), accelerator, args)
 
 
 if __name__ == "__main__":

@@ -25,9 +25,6 @@ What the exact extractor hears in each clip is kept in `--output`, so that it is
 """
 
 import argparse
-import json
-import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +40,7 @@ from diffusers_jasco.extraction.deep_salience import RATE, deep_salience, fold_s
 from diffusers_jasco.extraction.salience_model import CONTEXT, SalienceModel, log_frequency_levels
 from diffusers_jasco.extraction.stream import AudioStream
 from diffusers_jasco.files import replace_file
+from diffusers_jasco.training.extractors import train_extractor
 
 
 THRESHOLD = 0.5
@@ -60,6 +58,7 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--weight_decay", type=float, default=0.01)
     parser.add_argument("--warmup_steps", type=int, default=100)
     parser.add_argument("--max_transposition", type=int, default=6, help="semitones")
+    parser.add_argument("--log_every", type=int, default=200, help="steps")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(args)
 
@@ -124,10 +123,8 @@ def shift(values: torch.Tensor, count: int, fill: float) -> torch.Tensor:
     return F.pad(values, (max(count, 0), max(-count, 0)), value=fill)[..., max(-count, 0) : max(-count, 0) + size]
 
 
-@torch.no_grad()
 def validate(model: SalienceModel, clips: Clips) -> dict[str, float]:
     """Loss, and the share of the model's frames (50 Hz) that have the teacher's semitone, or none as it has."""
-    model.eval()
     losses, equal = [], []
     for levels, salience in zip(clips.levels, clips.salience):
         logits = model(levels[None].float())[0]
@@ -138,7 +135,6 @@ def validate(model: SalienceModel, clips: Clips) -> dict[str, float]:
             for values in (logits.sigmoid(), salience.float())
         ]
         equal.append((melodies[0] == melodies[1]).all(dim=1).float().mean().item())
-    model.train()
     return {"validation": float(np.mean(losses)), "frames_equal": float(np.mean(equal))}
 
 
@@ -157,38 +153,13 @@ def main(args=None):
         accelerator.wait_for_everyone()
         clips[split] = Clips(files, args.output / "teacher" / split)
 
+    def draw_loss(model: torch.nn.Module) -> torch.Tensor:
+        batch = clips["train"].sample(args, generator)
+        levels, salience, mask = (batch[name].to(accelerator.device) for name in ("levels", "salience", "mask"))
+        return F.binary_cross_entropy_with_logits(model(levels), salience, mask[:, None])
+
     model = SalienceModel()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
-
-    def rate(step: int) -> float:
-        return min((step + 1) / args.warmup_steps, 1) * 0.5 * (1 + math.cos(math.pi * min(step / args.max_steps, 1)))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-    model, optimizer = accelerator.prepare(model, optimizer)
-    started, losses = time.monotonic(), []
-    model.train()
-    with open(args.output / "log.jsonl", "a") as log:
-        for step in tqdm(range(1, args.max_steps + 1), unit="step", mininterval=5):
-            batch = {
-                name: values.to(accelerator.device) for name, values in clips["train"].sample(args, generator).items()
-            }
-            logits = model(batch["levels"])
-            loss = F.binary_cross_entropy_with_logits(logits, batch["salience"], batch["mask"][:, None])
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            schedule.step()
-            losses.append(loss.item())
-            if accelerator.is_main_process and (step % 200 == 0 or step == args.max_steps):
-                unwrapped = accelerator.unwrap_model(model)
-                line = {"step": step, "loss": float(np.mean(losses)), **validate(unwrapped, clips["validation"])}
-                line["seconds"] = round(time.monotonic() - started)
-                log.write(json.dumps(line) + "\n")
-                log.flush()
-                tqdm.write(json.dumps(line))
-                unwrapped.save_pretrained(args.output)
-                losses = []
+    train_extractor(model, draw_loss, lambda model: validate(model, clips["validation"]), accelerator, args)
 
 
 if __name__ == "__main__":

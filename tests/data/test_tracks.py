@@ -14,7 +14,6 @@
 
 import json
 import pickle
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +26,11 @@ from diffusers_jasco.data.chord_files import read_chords_per_track, read_track_c
 from diffusers_jasco.data.tracks import find_audio, process_tracks, read_tracks_list, track_name
 from diffusers_jasco.loaders.audiocraft.files import read_chord_labels
 
+from ..conftest import run_script
+
 
 RATE = 22050
 CHORDS = [("C", 0.0), ("Am7", 1.5), ("Zm", 3.0)]
-
-
-def run_script(name: str, *options):
-    main = runpy.run_path(str(Path(__file__).parents[2] / f"scripts/{name}.py"))["main"]
-    main([str(option) for option in options])
 
 
 def write_tone(path: Path, *keys: int, seconds: float = 3.0):

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -20,18 +19,11 @@ import pytest
 import soundfile
 import torch
 
+from ..conftest import run_script
 from .clips import RATE, play_drums, play_melody
 
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "evaluate_codec.py"
 NANO = Path(__file__).parents[2] / "pipelines" / "jasco-nano"
-
-
-def run(*arguments):
-    spec = importlib.util.spec_from_file_location("evaluate_codec", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.main([str(argument) for argument in arguments])
 
 
 def read_table(text: str) -> dict[str, str]:
@@ -52,7 +44,7 @@ def test_it_measures_what_the_codec_keeps(tmp_path, capsys):
     item = {"file_name": "mix.wav", "stems": {"drums": "drums.wav"}, "drum_onsets": onsets}
     (tmp_path / "metadata.jsonl").write_text(json.dumps(item) + "\n")
 
-    run("--codec", NANO, "--dataset", tmp_path, tmp_path / "tune.wav", tmp_path / "mix.wav")
+    run_script("evaluate_codec", "--codec", NANO, "--dataset", tmp_path, tmp_path / "tune.wav", tmp_path / "mix.wav")
     table = read_table(capsys.readouterr().out)
     assert float(table["onset F1, original drums"]) == 1.0 and float(table["onset F1, decoded drums"]) > 0.7
     rises = [float(table[f"rise at a stroke, {kind} drums"].split()[0]) for kind in ("original", "decoded")]
@@ -63,5 +55,5 @@ def test_it_measures_what_the_codec_keeps(tmp_path, capsys):
 
 def test_without_anything_to_listen_to(capsys):
     with pytest.raises(SystemExit):
-        run("--codec", NANO)
+        run_script("evaluate_codec", "--codec", NANO)
     assert "nothing to listen to" in capsys.readouterr().err

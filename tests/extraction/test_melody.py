@@ -24,6 +24,8 @@ from diffusers_jasco.extraction import melody as melody_module
 from diffusers_jasco.extraction.salience_model import CONTEXT, HOP, SalienceModel, log_frequency_levels
 from diffusers_jasco.extraction.stream import AudioStream
 
+from .weights import write_deep_salience_weights
+
 
 RATE = 22050
 
@@ -106,7 +108,7 @@ def test_levels_are_those_of_the_semitones():
 def test_embedded_network_hears_a_tune():
     melody = extract_melody(play(TUNE, 5.0), RATE, method="builtin")
     accuracy, false_alarms = chroma_accuracy(melody, TUNE)
-    assert accuracy >= 0.9 and false_alarms <= 0.25
+    assert accuracy >= 0.9 and false_alarms <= 0.2
     # "auto" without weights, and lists.
     again, quiet = extract_melody([play(TUNE, 5.0), 0.01 * play(TUNE, 5.0)], RATE)
     assert torch.equal(melody, again) and (melody == quiet).all(dim=0).float().mean() > 0.97
@@ -145,24 +147,7 @@ def test_model_depends_on_its_context_only():
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Random weights in the layout of the published file."""
-    h5py = pytest.importorskip("h5py")
-    path = tmp_path_factory.mktemp("weights") / "multif0.h5"
-    rng = np.random.default_rng(0)
-    shapes, channels = {}, 6
-    for index, (name, kernel, out_channels) in enumerate(deep_salience._CONVOLUTIONS):
-        norm = f"batch_normalization_{79 + index}"
-        shapes[norm] = {key: (channels,) for key in ("gamma", "beta", "moving_mean", "moving_variance")}
-        shapes[name] = {"kernel": (*kernel, channels, out_channels), "bias": (out_channels,)}
-        channels = out_channels
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [b"input_14", *(name.encode() for name in shapes), b"lambda_14"]
-        for layer, arrays in shapes.items():
-            for name, shape in arrays.items():
-                values = rng.standard_normal(shape) / math.sqrt(np.prod(shape[:-1]) if len(shape) > 1 else 4)
-                values = np.abs(values) + 0.5 if name in ("gamma", "moving_variance") else values
-                file[f"{layer}/{layer}_14/{name}:0"] = values.astype(np.float32)
-    return path
+    return write_deep_salience_weights(tmp_path_factory.mktemp("weights") / "multif0.h5")
 
 
 def test_published_weights_are_read(weights):

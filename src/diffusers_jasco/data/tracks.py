@@ -14,6 +14,7 @@
 
 """Tracks: audio files by folder or by list, and work on one after the other."""
 
+import argparse
 import gzip
 import json
 import os
@@ -81,6 +82,20 @@ def read_tracks_list(path: str | os.PathLike) -> list[Path]:
     if not tracks:
         raise ValueError(f"{path} names no files.")
     return tracks
+
+
+def add_track_arguments(parser: argparse.ArgumentParser):
+    """The arguments of a command that makes a file of each track: `src_dir` or `tracks_list`, `out_dir`, `override`."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--src_dir", type=Path, help="folder of audio files")
+    source.add_argument("--tracks_list", type=Path, help="one audio file per line: a path, or JSON with `path`")
+    parser.add_argument("--out_dir", type=Path, required=True, help="folder to write")
+    parser.add_argument("--override", action="store_true", help="write files again that exist")
+
+
+def named_tracks(args: argparse.Namespace) -> list[Path]:
+    """The tracks that [`add_track_arguments`] name."""
+    return find_audio(args.src_dir) if args.src_dir is not None else read_tracks_list(args.tracks_list)
 
 
 def process_tracks(

@@ -126,17 +126,20 @@ class SalienceModel(ModelMixin, ConfigMixin):
         )
         self.norm_fold = nn.BatchNorm2d(channels)
         self.layers = nn.ModuleList()
-        for layer in range(num_layers):
-            dilation = (1, 2, 4)[layer % 3]
+        for dilation in self._dilations:
             conv = nn.Conv2d(channels, channels, 3, padding=(1, dilation), dilation=(1, dilation), bias=False)
             self.layers.append(nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU()))
         self.conv_octave = nn.Conv2d(channels, octave_channels, (15, 3), padding=(7, 1))
         self.conv_out = nn.Conv2d(octave_channels, 1, 1)
 
     @property
+    def _dilations(self) -> list[int]:
+        return [(1, 2, 4)[layer % 3] for layer in range(self.config.num_layers)]
+
+    @property
     def context(self) -> int:
         """Frames on both sides that salience depends on."""
-        return 2 + 2 + sum((1, 2, 4)[layer % 3] for layer in range(self.config.num_layers)) + 1
+        return 2 + 2 + sum(self._dilations) + 1
 
     def forward(self, levels: torch.Tensor) -> torch.Tensor:
         r"""

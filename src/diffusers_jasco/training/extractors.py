@@ -1,0 +1,82 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The loop in which the embedded extractors are trained."""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers.models.modeling_utils import ModelMixin
+from tqdm import tqdm
+
+from ..files import partial_path, publish_files
+
+
+def train_extractor(
+    model: ModelMixin,
+    draw_loss: Callable[[torch.nn.Module], torch.Tensor],
+    validate: Callable[[ModelMixin], dict[str, float]],
+    accelerator: Accelerator,
+    args: argparse.Namespace,
+):
+    r"""
+    Trains with AdamW, a rate that rises, then falls to 0 as a cosine, and gradients clipped to a norm of 1. After every
+    `log_every` steps the model is validated and saved.
+
+    Args:
+        model (`ModelMixin`): the network.
+        draw_loss (`Callable`): called with the (wrapped) network at each step; draws a batch and returns its loss.
+        validate (`Callable`): called with the network in evaluation mode, without gradients; returns what to log.
+        accelerator (`Accelerator`): where it runs.
+        args (`argparse.Namespace`):
+            `output` (folder of the model and of `log.jsonl`), `max_steps`, `learning_rate`, `weight_decay`, `warmup_steps`,
+            `log_every`.
+    """
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
+
+    def rate(step: int) -> float:
+        return min((step + 1) / args.warmup_steps, 1) * 0.5 * (1 + math.cos(math.pi * min(step / args.max_steps, 1)))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    args.output.mkdir(parents=True, exist_ok=True)
+    started, losses = time.monotonic(), []
+    with open(args.output / "log.jsonl", "a", encoding="utf-8") as log:
+        for step in tqdm(range(1, args.max_steps + 1), unit="step", mininterval=5):
+            wrapped.train()
+            loss = draw_loss(wrapped)
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(wrapped.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+            losses.append(loss.item())
+            if accelerator.is_main_process and (step % args.log_every == 0 or step == args.max_steps):
+                model.eval()
+                with torch.no_grad():
+                    line = {"step": step, "loss": float(np.mean(losses)), **validate(model)}
+                line["seconds"] = round(time.monotonic() - started)
+                log.write(json.dumps(line) + "\n")
+                log.flush()
+                tqdm.write(json.dumps(line))
+                partial = partial_path(args.output / "model")
+                model.save_pretrained(partial)
+                publish_files(partial, args.output)
+                losses = []

@@ -1,0 +1,85 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from diffusers_jasco.extraction.drum_mask import DrumMaskModel
+from diffusers_jasco.extraction.salience_model import SalienceModel
+
+from ..conftest import run_script
+from ..extraction.weights import write_deep_salience_weights
+
+
+def read_log(folder) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def write_clips(folder, rate: int, seconds: float):
+    """Two clips with a tone and clicks each, and the clicks as stems."""
+    (folder / "audio").mkdir(parents=True)
+    (folder / "stems").mkdir()
+    lines, rng = [], np.random.default_rng(0)
+    time = np.arange(round(seconds * rate)) / rate
+    for index, frequency in enumerate((220.0, 330.0)):
+        clicks = 0.5 * rng.standard_normal(len(time)) * np.exp(-60 * (time % 0.4))
+        tone = 0.2 * sum(np.sin(2 * np.pi * n * frequency * time) / n for n in range(1, 5))
+        names = f"audio/{index}.flac", f"stems/{index}.flac"
+        soundfile.write(folder / names[0], (clicks + tone).clip(-1, 1), rate)
+        soundfile.write(folder / names[1], clicks.clip(-1, 1), rate)
+        lines.append(json.dumps({"file_name": names[0], "stems": {"drums": names[1]}}) + "\n")
+    (folder / "metadata.jsonl").write_text("".join(lines))
+
+
+def test_drum_separator_learns(tmp_path):
+    for split in ("train", "validation"):
+        write_clips(tmp_path / "data" / split, 32000, 2.0)
+    options = ("--dataset", tmp_path / "data", "--batch_size", 4, "--num_frames", 32, "--warmup_steps", 2)
+    run_script("train_drum_separator", *options, "--output", tmp_path / "a", "--max_steps", 30, "--log_every", 15)
+    first, last = read_log(tmp_path / "a")
+    assert last["step"] == 30 and last["loss"] < first["loss"] and last["si_sdr"] > first["si_sdr"]
+    DrumMaskModel.from_pretrained(tmp_path / "a")
+
+    # The same seed, the same weights.
+    for name in ("b", "c"):
+        run_script("train_drum_separator", *options, "--output", tmp_path / name, "--max_steps", 3)
+    weights = [(tmp_path / name / "diffusion_pytorch_model.safetensors").read_bytes() for name in ("b", "c")]
+    assert weights[0] == weights[1]
+
+
+def test_melody_extractor_learns_from_its_teacher(tmp_path):
+    pytest.importorskip("librosa")
+    teacher = write_deep_salience_weights(tmp_path / "multif0.h5")
+    for split in ("train", "validation"):
+        write_clips(tmp_path / "data" / split, 22050, 1.0)
+    options = ("--dataset", tmp_path / "data", "--weights", teacher, "--output", tmp_path / "run")
+    sizes = ("--batch_size", 2, "--num_frames", 64, "--warmup_steps", 2, "--max_steps", 20, "--log_every", 10)
+    run_script("train_melody_extractor", *options, *sizes)
+    first, last = read_log(tmp_path / "run")
+    assert last["step"] == 20 and last["loss"] < first["loss"] and 0 <= last["frames_equal"] <= 1
+    SalienceModel.from_pretrained(tmp_path / "run")
+
+    # What the teacher heard is kept: it is not asked again.
+    kept = tmp_path / "run/teacher/train/0.npy"
+    salience = np.load(kept)
+    assert salience.shape == (87, 53)
+    time = kept.stat().st_mtime_ns
+    run_script("train_melody_extractor", *options, *sizes[:-4], "--max_steps", 1)
+    assert kept.stat().st_mtime_ns == time
+
+    with pytest.raises(ValueError, match="no FLAC files"):
+        run_script("train_melody_extractor", "--dataset", tmp_path, "--weights", teacher, "--output", tmp_path / "x")
