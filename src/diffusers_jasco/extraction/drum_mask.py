@@ -33,7 +33,7 @@ TIME_STRIDE = 4  # frames of the coarsest layer
 
 
 @lru_cache(maxsize=8)
-def _band_weights(num_bands: int) -> torch.Tensor:
+def _band_weights(num_bands: int) -> np.ndarray:
     """Triangles (bins, bands) on a scale that is even up to 1 kHz and logarithmic above; each band has one bin at least."""
     frequencies = np.arange(NUM_BINS) * RATE / WINDOW
 
@@ -43,7 +43,7 @@ def _band_weights(num_bands: int) -> torch.Tensor:
     positions = scale(frequencies) / scale(np.array(RATE / 2)) * (num_bands - 1)
     # Bands may be narrower than bins at neither end.
     weights = np.maximum(1 - np.abs(positions[:, None] - np.arange(num_bands)), 0)
-    return torch.from_numpy(weights.astype(np.float32))
+    return weights.astype(np.float32)
 
 
 def spectrogram(audio: torch.Tensor) -> torch.Tensor:
@@ -128,7 +128,7 @@ class DrumMaskModel(ModelMixin, ConfigMixin):
         Returns:
             `torch.Tensor` of shape `(batch, frames, 1025)`: the share of drums, in (0, 1).
         """
-        weights = _band_weights(self.config.num_bands).to(magnitudes)
+        weights = torch.from_numpy(_band_weights(self.config.num_bands)).to(magnitudes)
         # A noise of level 1 has a magnitude of about √(WINDOW · 3 / 8).
         bands = magnitudes @ (weights / weights.sum(dim=0)) / (3 / 8 * WINDOW) ** 0.5
         bands = F.pad(bands, (0, 0, 0, -bands.shape[1] % TIME_STRIDE))
