@@ -214,7 +214,8 @@ def _write_dataset(splits: dict[str, list[Clip]], output: OutputFolder):
             } | {
                 "audio": {"bytes": output.read(clip["file_name"]), "path": posixpath.basename(clip["file_name"])},
                 "drums": None if drums is None else {"bytes": output.read(drums), "path": posixpath.basename(drums)},
-                "chords": [{"label": label, "start": start} for label, start in clip["chords"] or []],
+                # Without chords and with unknown ones are not the same.
+                "chords": clip["chords"] and [{"label": label, "start": start} for label, start in clip["chords"]],
                 "melody": [{"pitch": key, "start": start, "end": end} for key, start, end in clip["melody"] or []],
             }
 

@@ -135,8 +135,8 @@ def encode_audio(items: list[dict[str, Any]], codec: torch.nn.Module) -> list[di
     Returns:
         `list[dict]`: of each clip `latents` `(frames, dim)` in float16, `drum_codes` `(frames,)` in int16, `has_drums`.
     """
-    stems = [item.get("stems", {}).get("drums") for item in items]
-    has_drums = [stem is not None and stem.abs().max().item() > SILENCE for stem in stems]
+    stems = [item["stems"].get("drums") for item in items]
+    has_drums = [stem is not None for stem in stems]
     latents = _encode_latents(codec, torch.stack([item["audio"] for item in items])).transpose(1, 2)
 
     codes = torch.zeros(latents.shape[:2], dtype=torch.int16)
@@ -172,7 +172,7 @@ def load_clip(item: dict[str, Any], folder: str | os.PathLike = "") -> dict[str,
 
 def prepare_audio(item: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
     r"""
-    A clip with its audio at the codec's rate, in mono, and a drum stem of the same length.
+    A clip with its audio at the codec's rate, in mono, and a drum stem of the same length, unless it is silent.
 
     Args:
         item (`dict`): a clip, as [`write_features`] takes it.
@@ -189,7 +189,8 @@ def prepare_audio(item: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
     drums = (item.get("stems") or {}).get("drums")
     if drums is not None:
         drums = convert(drums)[:, : audio.shape[-1]]
-        stems["drums"] = F.pad(drums, (0, audio.shape[-1] - drums.shape[-1]))
+        if drums.abs().max() > SILENCE:
+            stems["drums"] = F.pad(drums, (0, audio.shape[-1] - drums.shape[-1]))
     return item | {"audio": audio, "stems": stems}
 
 

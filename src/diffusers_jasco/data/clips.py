@@ -1,0 +1,354 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Clips with audio that is encoded while a model is trained."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+import torch
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, normalize_chord
+from ..controls.drums import blur_frames
+from ..controls.melody import MELODY_BINS
+from .features import (
+    CONTEXT_SECONDS,
+    SILENCE,
+    collate_features,
+    derive_seed,
+    encode_audio,
+    encode_controls,
+    first_codebook,
+    wordings,
+)
+from .recordings import Recording
+from .synthetic import SyntheticMusic
+
+
+if TYPE_CHECKING:
+    import datasets
+
+
+class ClipReader:
+    r"""
+    Reads parts of clips: audio to be encoded, and the controls of the same frames.
+
+    Args:
+        sampling_rate (`int`): the codec's rate in Hz.
+        hop_length (`int`): the codec's samples per frame.
+        num_frames (`int`): frames of a part.
+        labels (`Sequence[str]`, *optional*): the model's chord vocabulary, by default the original's.
+        seed (`int`, defaults to `0`): seed of the crops and the choice of wordings.
+    """
+
+    def __init__(
+        self,
+        sampling_rate: int,
+        hop_length: int,
+        num_frames: int,
+        labels: Sequence[str] | None = None,
+        seed: int = 0,
+    ):
+        self.sampling_rate = sampling_rate
+        self.hop_length = hop_length
+        self.num_frames = num_frames
+        self.labels = default_chord_labels() if labels is None else list(labels)
+        self.seed = seed
+        self.context = round(CONTEXT_SECONDS * sampling_rate / hop_length)
+
+    def count_frames(self, recording: Recording) -> int:
+        """Frames of a recording; the last one may not be full."""
+        return -(-recording.length(self.sampling_rate) // self.hop_length)
+
+    def read(self, row: dict[str, Any], epoch: int, item: int | str, folder: str | os.PathLike = "") -> dict[str, Any]:
+        r"""
+        A part of a clip, at random: which one depends on the seed, the epoch and the item only.
+
+        Args:
+            row (`dict`):
+                A clip: its audio in `audio` (`{"bytes", "path"}`, or a waveform with its `sampling_rate`) or `file_name`, its
+                drums likewise in `drums` or `stems["drums"]`; and what is known of `chords` (`(label, start)` or `{"label",
+                "start"}`), `melody` (`(pitch, start, end)` or `{"pitch", "start", "end"}`), `captions`, `caption` or `text`.
+            epoch (`int`): the epoch.
+            item (`int` or `str`): what tells this item from others.
+            folder (`str` or `os.PathLike`): what paths are relative to.
+
+        Returns:
+            `dict`:
+                `audio` `(1, samples)` at the codec's rate, with some of what is before and after, `stems` (`{"drums": (1,
+                samples)}` if there are drums), `first_frame` of the part within it; `chords` `(frames,)`, `melody` `(frames,
+                53)` and `caption` as [`~data.features.FeatureDataset`] has them.
+
+        Raises:
+            `ValueError`: for what can't be read, and for a clip shorter than a part.
+        """
+        rate, hop = self.sampling_rate, self.hop_length
+        audio, drums = find_audio(row, folder), find_drums(row, folder)
+        frames = self.count_frames(audio)
+        if frames < self.num_frames:
+            raise ValueError(f"{audio.name} has {frames} frames, fewer than `num_frames` = {self.num_frames}.")
+        start = derive_seed("crop", self.seed, epoch, item) % (frames - self.num_frames + 1)
+        end = start + self.num_frames
+        # With what is before and after, so that the codec sees nearly what it sees in the whole.
+        first = max(start - self.context, 0)
+        span = first * hop, min((end + self.context) * hop, audio.length(rate))
+
+        stems = {}
+        if drums is not None:
+            stem = drums.read(*span, rate)
+            # A rest of the drums is not a clip without drums.
+            if stem.abs().max() > SILENCE or drums.read(0, drums.length(rate), rate).abs().max() > SILENCE:
+                stems["drums"] = stem
+        controls = self._encode_controls(row, frames, audio.name)
+        bins = controls["melody"][start:end].long()
+        captions = wordings({"caption": row.get("text")} | row)
+        return {
+            "audio": audio.read(*span, rate),
+            "stems": stems,
+            "first_frame": start - first,
+            "chords": controls["chords"][start:end].long(),
+            "melody": F.one_hot(bins.clamp(min=0), MELODY_BINS).float() * (bins >= 0)[:, None],
+            "caption": captions[derive_seed("caption", self.seed, epoch, item) % len(captions)],
+        }
+
+    def _encode_controls(self, row: dict[str, Any], frames: int, name: str) -> dict[str, torch.Tensor]:
+        # What the vocabulary has no word for gets the id after its last one, the null chord's.
+        labels = [*self.labels, *(label for label in (NO_CHORD, UNKNOWN_CHORD) if label not in self.labels)]
+        null_chord = len(self.labels)
+        try:
+            chords = _to_tuples(row.get("chords"), ("label", "start"))
+            if chords is not None:
+                chords = [(normalize_chord(label, labels)[0], start) for label, start in chords]
+            item = {"chords": chords, "melody": _to_tuples(row.get("melody"), ("pitch", "start", "end"))}
+            controls = encode_controls(item, frames, self.sampling_rate / self.hop_length, labels)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        ids = controls["chords"].long()
+        return controls | {"chords": torch.where(ids < 0, null_chord, ids.clamp(max=null_chord))}
+
+
+def _to_tuples(events: Any, names: tuple[str, ...]) -> list[tuple] | None:
+    if events is None:
+        return None
+    tuples = []
+    for event in events:
+        values = [event.get(name) for name in names] if isinstance(event, dict) else event
+        if not isinstance(values, (list, tuple)) or len(values) != len(names) or None in values:
+            raise ValueError(f"({', '.join(names)}) is expected, not {str(event)[:50]}.")
+        tuples.append(tuple(values))
+    return tuples
+
+
+def keep_encoded(
+    dataset: Union["datasets.Dataset", "datasets.IterableDataset"],
+) -> Union["datasets.Dataset", "datasets.IterableDataset"]:
+    r"""
+    A data set of the datasets library that gives audio as it is stored, so that only what is needed of it is decoded.
+
+    Raises:
+        `ValueError`: if it has no audio.
+    """
+    from datasets import Audio
+
+    if "audio" not in (dataset.features or {}):
+        raise ValueError(
+            f"The data set has to have a column `audio`, but has {', '.join(dataset.features or ['none'])}."
+        )
+    for name, feature in dataset.features.items():
+        if isinstance(feature, Audio):
+            dataset = dataset.cast_column(name, Audio(decode=False))
+    return dataset
+
+
+def find_audio(row: dict[str, Any], folder: str | os.PathLike = "") -> Recording:
+    r"""
+    The audio of a clip, as [`ClipReader.read`] takes it.
+
+    Raises:
+        `ValueError`: if it has none.
+    """
+    value = row.get("file_name") if row.get("audio") is None else row["audio"]
+    recording = _to_recording(value, row, folder)
+    if recording is None:
+        raise ValueError(f"A clip needs `audio` or `file_name`, but has {', '.join(row)}.")
+    return recording
+
+
+def find_drums(row: dict[str, Any], folder: str | os.PathLike = "") -> Recording | None:
+    """The drums of a clip, as [`ClipReader.read`] takes it, or `None`."""
+    value = (row.get("stems") or {}).get("drums") if row.get("drums") is None else row["drums"]
+    return _to_recording(value, row, folder)
+
+
+def _to_recording(value: Any, row: dict[str, Any], folder: str | os.PathLike) -> Recording | None:
+    if isinstance(value, dict):
+        name = value.get("path")
+        if value.get("bytes") is not None:
+            return Recording(value["bytes"], name)
+        value = name
+    if isinstance(value, (str, os.PathLike)):
+        return Recording(value if "://" in str(value) else Path(folder, value))
+    return None if value is None else Recording((value, row.get("sampling_rate")))
+
+
+class ClipDataset(Dataset):
+    r"""
+    Clips with audio, of which only what is needed is read, as items that [`BatchEncoder`] turns into what
+    [`~data.features.FeatureDataset`] has: in number, crops and wordings they are the same.
+
+    Args:
+        rows (`datasets.Dataset`, [`SyntheticMusic`] or `Sequence[dict]`):
+            The clips, as [`ClipReader.read`] takes them.
+        sampling_rate (`int`): the codec's rate in Hz.
+        hop_length (`int`): the codec's samples per frame.
+        labels (`Sequence[str]`, *optional*): the model's chord vocabulary, by default the original's.
+        num_frames (`int`, *optional*): frames of an item, by default those of the shortest clip.
+        seed (`int`, defaults to `0`): seed of what is random.
+        folder (`str` or `os.PathLike`, *optional*): what the rows' paths are relative to.
+
+    Raises:
+        `ValueError`: if there are no clips, a clip has no audio, or is shorter than `num_frames`.
+    """
+
+    def __init__(
+        self,
+        rows: Union["datasets.Dataset", SyntheticMusic, Sequence[dict[str, Any]]],
+        sampling_rate: int,
+        hop_length: int,
+        labels: Sequence[str] | None = None,
+        num_frames: int | None = None,
+        seed: int = 0,
+        folder: str | os.PathLike = "",
+    ):
+        self.rows = keep_encoded(rows) if hasattr(rows, "features") else rows
+        self.folder = folder
+        self.epoch = 0
+        self.reader = ClipReader(sampling_rate, hop_length, 0, labels, seed)
+        lengths = [self.reader.count_frames(recording) for recording in self._recordings()]
+        if not lengths:
+            raise ValueError("There are no clips.")
+        short = min(range(len(lengths)), key=lengths.__getitem__)
+        self.num_frames = self.reader.num_frames = lengths[short] if num_frames is None else num_frames
+        if lengths[short] < self.num_frames:
+            raise ValueError(f"Clip {short} has {lengths[short]} frames, fewer than `num_frames` = {self.num_frames}.")
+        counts = torch.tensor(lengths) // self.num_frames
+        self._clip_of = torch.arange(len(lengths)).repeat_interleave(counts).tolist()
+
+    def _recordings(self) -> Iterator[Recording]:
+        """The audio of all clips, to know its length."""
+        if isinstance(self.rows, SyntheticMusic):
+            # All are as long; none has to be made.
+            num_samples = round(self.rows.duration * self.rows.sampling_rate)
+            yield from [Recording((torch.zeros(num_samples), self.rows.sampling_rate))] * len(self.rows)
+        elif hasattr(self.rows, "features"):
+            import pyarrow
+
+            # Files are not copied: of those on the disk no more than the headers is read.
+            for table in self.rows.select_columns("audio").with_format("arrow").iter(batch_size=256):
+                for audio in table["audio"]:
+                    if audio.is_valid and audio["bytes"].is_valid:
+                        yield Recording(pyarrow.BufferReader(audio["bytes"].as_buffer()), audio["path"].as_py())
+                    else:
+                        yield find_audio({"audio": audio.as_py()}, self.folder)
+        else:
+            yield from (find_audio(row, self.folder) for row in self.rows)
+
+    def __len__(self) -> int:
+        return len(self._clip_of)
+
+    def set_epoch(self, epoch: int):
+        """Sets the epoch, which chooses the wordings and the crops."""
+        self.epoch = epoch
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.reader.read(self.rows[self._clip_of[index]], self.epoch, index, self.folder)
+
+
+class BatchEncoder:
+    r"""
+    Encodes items of [`ClipDataset`], and puts them together with items of [`~data.features.FeatureDataset`].
+
+    Args:
+        codec ([`~transformers.EncodecModel`] or a model with its parts):
+            The codec; audio is encoded on its device.
+        drums_blur (`int`): frames over which drum latents are averaged, as the transformer's `drums_blur`.
+        latents_mean (`float` or `Sequence[float]`): the transformer's mean of the latents, of all or of each channel.
+        latents_std (`float` or `Sequence[float]`): their standard deviation.
+    """
+
+    def __init__(
+        self,
+        codec: torch.nn.Module,
+        drums_blur: int,
+        latents_mean: float | Sequence[float],
+        latents_std: float | Sequence[float],
+    ):
+        self.codec = codec
+        self.drums_blur = drums_blur
+        self.mean, self.std = torch.tensor(latents_mean), torch.tensor(latents_std)
+        self.codebook = first_codebook(codec)
+
+    def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        r"""
+        The batch that [`~data.features.collate_features`] makes of encoded items. Text embeddings are in it if all items
+        have them.
+
+        Args:
+            items (`Sequence[dict]`): items with the same number of frames.
+        """
+        # Near the ends of a clip there is less around its part. Others are encoded together.
+        lengths: dict[int, list[int]] = {}
+        for position, item in enumerate(items):
+            if "audio" in item:
+                lengths.setdefault(item["audio"].shape[-1], []).append(position)
+        items = list(items)
+        for positions in lengths.values():
+            clips = [items[position] for position in positions]
+            for position, clip, encoded in zip(positions, clips, encode_audio(clips, self.codec)):
+                items[position] = self._to_features(clip, encoded)
+        shared = set.intersection(*(set(item) for item in items))
+        return collate_features([{name: item[name] for name in item if name in shared} for item in items])
+
+    def _to_features(self, clip: dict[str, Any], encoded: dict[str, Any]) -> dict[str, Any]:
+        frames = slice(clip["first_frame"], clip["first_frame"] + len(clip["chords"]))
+        latents = (encoded["latents"][frames].float() - self.mean) / self.std
+        drums = torch.zeros_like(latents)
+        if encoded["has_drums"]:
+            drums = blur_frames(self.codebook[encoded["drum_codes"][frames].long()][None], self.drums_blur)[0]
+        return {
+            "latents": latents,
+            "chords": clip["chords"],
+            "drums": drums,
+            "melody": clip["melody"],
+            "caption": clip["caption"],
+        }
+
+
+def measure_latents(items: Iterable[dict[str, Any]], codec: torch.nn.Module) -> tuple[list[float], list[float]]:
+    r"""
+    Mean and standard deviation of each channel of the latents: what a new model needs that is trained without a cache.
+
+    Args:
+        items (`Iterable[dict]`): items of [`ClipDataset`], as many as are to be encoded.
+        codec ([`~transformers.EncodecModel`] or a model with its parts): the codec.
+    """
+    encode = BatchEncoder(codec, 1, 0.0, 1.0)
+    latents = torch.cat([encode([item])["latents"][0] for item in items]).double()
+    return latents.mean(dim=0).tolist(), latents.std(dim=0, correction=0).tolist()

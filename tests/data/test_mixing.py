@@ -1,0 +1,77 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+import pytest
+from torch.utils.data import Dataset
+
+from diffusers_jasco.data.mixing import MixedDataset
+
+
+class Numbers(Dataset):
+    epoch = 0
+
+    def __init__(self, first: int, count: int):
+        self.numbers = range(first, first + count)
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __getitem__(self, index):
+        return self.epoch, self.numbers[index]
+
+
+def draw(mixture: MixedDataset, epoch: int) -> list[tuple[int, int]]:
+    mixture.set_epoch(epoch)
+    return [mixture[index] for index in range(len(mixture))]
+
+
+def test_a_mixture_has_its_shares_and_visits_all_evenly():
+    mixture = MixedDataset([Numbers(0, 30), Numbers(100, 7), Numbers(200, 13)], [3, 1, 1], seed=4)
+    assert len(mixture) == 50 and mixture.quotas == [30, 10, 10]
+    epochs = [draw(mixture, epoch) for epoch in range(7)]
+    for items in epochs:
+        assert [sum(first <= n < first + 100 for _, n in items) for first in (0, 100, 200)] == [30, 10, 10]
+    # 70 items are ten times all seven, and each time is an epoch of the set.
+    small = [item for items in epochs for item in items if 100 <= item[1] < 200]
+    assert [turn for turn, _ in small] == [turn for turn in range(10) for _ in range(7)]
+    for turn in range(10):
+        assert sorted(n for t, n in small if t == turn) == list(range(100, 107))
+    assert [n for t, n in small if t == 0] != [n for t, n in small if t == 1]
+
+
+def test_a_mixture_depends_on_seed_and_epoch_only():
+    def make(seed=0):
+        return MixedDataset([Numbers(0, 5), Numbers(100, 20)], [0.3, 0.7], seed)
+
+    mixture = make()
+    assert mixture.quotas == [8, 17] or mixture.quotas == [7, 18]
+    third = draw(mixture, 3)
+    draw(mixture, 0)
+    assert draw(mixture, 3) == draw(make(), 3) == third != draw(make(1), 3)
+
+
+def test_a_mixture_refuses_what_it_can_not_mix():
+    sets = [Numbers(0, 5), Numbers(0, 5)]
+    for weights in ([1.0], [1.0, 0.0], [1.0, float("nan")]):
+        with pytest.raises(ValueError, match="positive weight"):
+            MixedDataset(sets, weights)
+    with pytest.raises(ValueError, match="Data set 1 is empty"):
+        MixedDataset([sets[0], Numbers(0, 0)], [1, 1])
+    sets[0].num_frames, sets[1].num_frames = 50, 60
+    with pytest.raises(ValueError, match=r"\[50, 60\] frames"):
+        MixedDataset(sets, [1, 1])
