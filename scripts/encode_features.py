@@ -14,7 +14,7 @@
 
 
 r"""
-Encodes a data set with a codec, for training:
+Encodes a data set with a codec, for training; with `--text_encoder`, its captions too:
 
     python scripts/encode_features.py --dataset data/train --codec codec --output features/train
 
@@ -31,7 +31,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from diffusers_jasco.data.features import load_clip, write_features
-from diffusers_jasco.training.modules import load_codec
+from diffusers_jasco.training.modules import load_codec, load_text_encoder
 
 
 def read_items(dataset: Path, limit: int | None = None) -> Iterator[dict]:
@@ -46,17 +46,24 @@ def main(args: list[str] | None = None):
     parser = argparse.ArgumentParser(description="Encodes a data set with a codec, for training.")
     parser.add_argument("--dataset", type=Path, required=True, help="Folder with metadata.jsonl.")
     parser.add_argument("--codec", type=Path, required=True, help="Folder of the codec, or of a pipeline with one.")
+    parser.add_argument("--text_encoder", help="T5 (folder or Hub id) or pipeline to encode the captions with.")
     parser.add_argument("--output", type=Path, required=True, help="Folder to write, which must not exist.")
     parser.add_argument("--batch_size", type=int, default=16, help="Clips that are encoded together.")
     parser.add_argument("--shard_size", type=int, default=1024, help="Clips per file.")
     parser.add_argument("--limit", type=int, help="Encode just so many clips.")
-    parser.add_argument("--device", default="cpu", help="Device of the codec.")
+    parser.add_argument("--device", default="cpu", help="Device of the codec and the text encoder.")
     parser.add_argument("--overwrite", action="store_true", help="Replace what is in the output folder.")
     args = parser.parse_args(args)
 
     codec = load_codec(args.codec).to(args.device)
+    tokenizer = text_encoder = None
+    if args.text_encoder is not None:
+        tokenizer, text_encoder = load_text_encoder(args.text_encoder)
+        text_encoder.to(args.device)
     items = read_items(args.dataset, args.limit)
-    info = write_features(items, codec, args.output, args.batch_size, args.shard_size, args.overwrite)
+    info = write_features(
+        items, codec, args.output, args.batch_size, args.shard_size, args.overwrite, tokenizer, text_encoder
+    )
     seconds = info["num_frames"] / info["frame_rate"]
     print(f"{info['num_clips']} clips, {seconds / 3600:.2f} h, in {args.output}")
 

@@ -46,7 +46,7 @@ from diffusers_jasco.data.preparation import PreparationSettings, find_track, pr
 from diffusers_jasco.data.sources import Source, find_sources
 from diffusers_jasco.data.tracks import track_name
 from diffusers_jasco.files import is_leftover, remove_leftovers
-from diffusers_jasco.training.modules import load_codec
+from diffusers_jasco.training.modules import load_codec, load_text_encoder
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
@@ -65,7 +65,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--chord_map", help="chord map (.json, .pkl); labels that it does not have become UNK, and are counted")
     add("--captions", help="CSV with file_name and caption; otherwise <track>.txt, <track>.json or tags say them")
     add("--encode", metavar="CODEC", help="folder of a codec or pipeline to encode the clips with")
-    add("--device", default="cpu", help="device of the codec")
+    add("--text_encoder", help="T5 (folder or Hub id) or pipeline to encode the captions with, if it won't be trained")
+    add("--device", default="cpu", help="device of the codec and the text encoder")
     add("--sampling_rate", type=int, default=32000, help="of the clips, in Hz; with --encode the codec's")
     add("--clip_seconds", type=float, default=30.0, help="length of a clip, about")
     add("--min_seconds", type=float, default=10.0, help="shorter tracks are errors")
@@ -165,10 +166,13 @@ def main(args: list[str] | None = None):
         "melody_weights",
         "chord_map",
         "captions",
+        "text_encoder",
         "clip_seconds",
         "min_seconds",
         "device",
     )
+    if args.text_encoder is not None:
+        load_text_encoder(args.text_encoder)
     rate = args.sampling_rate if args.encode is None else load_codec(args.encode).config.sampling_rate
     options = {name: getattr(args, name) for name in names}
     settings = PreparationSettings(**options, codec=args.encode, sampling_rate=rate)

@@ -13,8 +13,10 @@
 # limitations under the License.
 
 
+import copy
 import json
 import pickle
+import shutil
 import sys
 from pathlib import Path
 
@@ -37,9 +39,11 @@ from diffusers_jasco.data.features import (
     encode_audio,
     encode_controls,
     prepare_audio,
+    text_encoder_hash,
     write_encoded,
     write_features,
 )
+from diffusers_jasco.training.modules import load_text_encoder
 
 from ..conftest import FIXTURES
 
@@ -77,6 +81,11 @@ def codec():
 
 
 @pytest.fixture(scope="module")
+def text():
+    return load_text_encoder(FIXTURES / "t5")
+
+
+@pytest.fixture(scope="module")
 def cache(codec, tmp_path_factory):
     folder = tmp_path_factory.mktemp("features") / "cache"
     write_features(iter(make_items()), codec, folder, batch_size=3, shard_size=2)
@@ -111,6 +120,58 @@ def test_latents_have_mean_0_and_variance_1_by_channel(cache):
     # A model's own statistics take their place; one number is for all channels.
     other = FeatureDataset(cache, latents_mean=-0.0074, latents_std=4.0102)[0]["latents"]
     torch.testing.assert_close(other * 4.0102 - 0.0074, dataset[0]["latents"] * dataset.std + dataset.mean)
+
+
+@torch.no_grad()
+def test_captions_are_what_the_text_encoder_says(codec, text, tmp_path):
+    tokenizer, text_encoder = text
+    items = make_items(count=3)
+    items[1]["captions"] = ["a rather long caption of a piece", ""]
+    folder = tmp_path / "cache"
+    write_features(items, codec, folder, shard_size=2, tokenizer=tokenizer, text_encoder=text_encoder)
+    dataset = FeatureDataset(folder)
+    assert dataset.info["text_encoder_hash"] == text_encoder_hash(tokenizer, text_encoder)
+    seen = set()
+    for epoch in range(20):
+        dataset.set_epoch(epoch)
+        batch = collate_features([dataset[i] for i in range(3)])
+        # As training encodes a batch.
+        inputs = tokenizer(batch["caption"], padding=True, return_tensors="pt")
+        states = text_encoder(**inputs)[0] * inputs.attention_mask[..., None]
+        assert torch.equal(batch["text_mask"], inputs.attention_mask)
+        torch.testing.assert_close(batch["text_embeds"], states, atol=1e-3, rtol=1e-3)
+        seen.update(batch["caption"])
+    assert seen == {caption for item in items for caption in item["captions"]}
+
+
+def test_caches_without_encoded_captions(cache, tmp_path):
+    shutil.copytree(cache, tmp_path / "old")
+    info = json.loads((cache / "features.json").read_text())
+    assert info.pop("text_encoder_hash") is None
+    # As they were written before captions could be encoded.
+    (tmp_path / "old" / "features.json").write_text(json.dumps(info))
+    for folder in (cache, tmp_path / "old"):
+        dataset = FeatureDataset(folder)
+        assert dataset.info["text_encoder_hash"] is None
+        assert {"text_embeds", "text_mask"}.isdisjoint(collate_features([dataset[0], dataset[1]]))
+
+
+def test_the_text_encoder_is_known_by_weights_and_tokenizer(text, tmp_path):
+    tokenizer, text_encoder = text
+    expected = text_encoder_hash(tokenizer, text_encoder)
+    tokenizer(["a", "a longer one"], padding=True)
+    tokenizer.save_pretrained(tmp_path)
+    copy.deepcopy(text_encoder).half().save_pretrained(tmp_path)
+    assert text_encoder_hash(*load_text_encoder(tmp_path)) == expected
+    other = copy.deepcopy(text_encoder)
+    with torch.no_grad():
+        next(other.parameters())[0, 0] += 0.1
+    assert text_encoder_hash(tokenizer, other) != expected
+    nano = load_text_encoder(SCRIPTS.parent / "pipelines" / "jasco-nano")[0]
+    assert text_encoder_hash(nano, text_encoder) != expected
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(FileNotFoundError, match="no tokenizer"):
+        load_text_encoder(tmp_path)
 
 
 def test_crops_cut_all_timelines_together_and_follow_seed_and_epoch(cache):
@@ -244,9 +305,9 @@ def test_the_script_encodes_a_folder(tmp_path, monkeypatch, capsys):
             soundfile.write(dataset / f"{i}.flac", np.asarray(item.pop("audio").clamp(-1, 1)[0]), RATE)
             soundfile.write(dataset / f"{i}-drums.flac", np.asarray(drums.clamp(-1, 1)[0]), RATE)
             lines.write(json.dumps(item | {"file_name": f"{i}.flac", "stems": {"drums": f"{i}-drums.flac"}}) + "\n")
-    encode_features.main(
-        ["--dataset", str(dataset), "--codec", str(CODEC), "--output", str(tmp_path / "features"), "--limit", "2"]
-    )
+    arguments = ["--dataset", dataset, "--codec", CODEC, "--output", tmp_path / "features", "--limit", 2]
+    encode_features.main([str(argument) for argument in (*arguments, "--text_encoder", FIXTURES / "t5")])
     assert "2 clips" in capsys.readouterr().out
     features = FeatureDataset(tmp_path / "features")
     assert len(features) == 2 and features[1]["drums"].any() and features[1]["caption"].startswith("clip 1")
+    assert features[1]["text_embeds"].shape[1] == 48

@@ -26,14 +26,16 @@ import fsspec
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from diffusers_jasco.data.assembly import assemble, assign_splits
-from diffusers_jasco.data.features import FeatureDataset
+from diffusers_jasco.data.features import FeatureDataset, encode_captions, text_encoder_hash
 from diffusers_jasco.data.output import OutputFolder
 from diffusers_jasco.data.preparation import PreparationSettings, prepare_track
 from diffusers_jasco.data.sources import find_sources, read_captions, read_track_info
+from diffusers_jasco.training.modules import load_text_encoder
 
-from .test_preparation_interrupted import CODEC, SCRIPT, read_all, write_music
+from .test_preparation_interrupted import CODEC, SCRIPT, TEXT_ENCODER, read_all, write_music
 
 
 RATE = 16000
@@ -85,7 +87,8 @@ def manifest(tmp_path):
 def test_what_is_known_reaches_training(manifest, tmp_path):
     path, samples = manifest
     options = ("--chords", "auto", "--melody", "auto", "--drums", "auto", "--chord_map", tmp_path / "map.json")
-    prepare(path, tmp_path / "data", *options, "--encode", CODEC, "--shares", 1, 0, 0, 0, "--webdataset")
+    options += ("--encode", CODEC, "--text_encoder", TEXT_ENCODER, "--shares", 1, 0, 0, 0, "--webdataset")
+    prepare(path, tmp_path / "data", *options)
     data = tmp_path / "data"
 
     # A song is cut, and its timelines with it.
@@ -128,6 +131,13 @@ def test_what_is_known_reaches_training(manifest, tmp_path):
     whole = FeatureDataset(data / "features" / "train", labels=labels)
     assert whole[1]["drums"].any() and not whole[0]["drums"].any() and whole[1]["caption"] in ("a", "b")
     assert whole.info["chord_labels"] == labels
+    tokenizer, text_encoder = load_text_encoder(TEXT_ENCODER)
+    assert whole.info["text_encoder_hash"] == text_encoder_hash(tokenizer, text_encoder)
+    for item in (whole[0], whole[1]):
+        (states,) = encode_captions([item["caption"]], tokenizer, text_encoder)
+        assert torch.equal(item["text_embeds"], states.float())
+    with pytest.raises(ValueError, match="`text_encoder` needs `codec`"):
+        prepare(path, tmp_path / "other", "--text_encoder", TEXT_ENCODER)
 
 
 def test_shards_and_processes_make_what_one_run_makes(tmp_path):

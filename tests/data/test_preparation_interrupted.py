@@ -35,6 +35,7 @@ from ..conftest import FIXTURES
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts/prepare_dataset.py"
 CODEC = FIXTURES / "chords-drums-melody" / "encodec"
+TEXT_ENCODER = FIXTURES / "t5"
 FORMATS = (
     (".wav", "PCM_16"),
     (".wav", "FLOAT"),
@@ -73,7 +74,8 @@ def write_music(folder: Path, count: int, seconds: float):
 
 def arguments(music: Path, output: Path, *options: str) -> list[str]:
     arguments = ["--audio", music, "--output", output, "--resume", "--min_seconds", 1]
-    arguments += ["--chords", "builtin", "--melody", "none", "--drums", "none", "--encode", CODEC, *options]
+    arguments += ["--chords", "builtin", "--melody", "none", "--drums", "none", "--encode", CODEC]
+    arguments += ["--text_encoder", TEXT_ENCODER, *options]
     return [str(argument) for argument in arguments]
 
 

@@ -37,8 +37,8 @@ from typing import Any
 
 from safetensors.torch import load as load_tensors
 
-from ..training.modules import load_codec
-from .features import write_encoded
+from ..training.modules import load_codec, load_text_encoder
+from .features import text_encoder_hash, wordings, write_encoded
 from .output import OutputFolder
 from .preparation import TRACKS, PreparationSettings, find_track
 from .sources import Source
@@ -136,9 +136,12 @@ def assemble(
     _write_dataset(splits, output)
     if settings.codec is not None:
         codec = load_codec(settings.codec)
+        text_hash = None
+        if settings.text_encoder is not None:
+            text_hash = text_encoder_hash(*load_text_encoder(settings.text_encoder))
         for split, clips in splits.items():
             with output.folder(f"features/{split}", last="features.json") as target:
-                write_encoded(_encoded(clips, output), codec, target, settings.labels)
+                write_encoded(_encoded(clips, output), codec, target, settings.labels, text_hash=text_hash)
     if webdataset:
         _write_shards(splits, output)
 
@@ -162,7 +165,7 @@ def _line(value: Any) -> str:
 def _clip_of(track: dict[str, Any], index: int) -> Clip:
     """A clip with paths relative to the output folder, and what its track says."""
     clip, folder = track["clips"][index], posixpath.join(TRACKS, track["id"])
-    captions = track["captions"] or [""]
+    captions = wordings(track)
     return clip | {
         "file_name": posixpath.join(folder, clip["file_name"]),
         "stems": {name: posixpath.join(folder, file) for name, file in clip["stems"].items()},
@@ -183,7 +186,9 @@ def _encoded(clips: Sequence[Clip], output: OutputFolder) -> Iterator[dict[str, 
             tensors = load_tensors(output.read(posixpath.join(TRACKS, owner, "features.safetensors")))
         names = ("latents", "drum_codes", "chords", "melody", "has_drums")
         encoded = {name: tensors[f"{clip['index']:03d}.{name}"] for name in names}
-        yield encoded | {"has_drums": bool(encoded["has_drums"]), "captions": clip["captions"]}
+        captions = clip["captions"]
+        embeds = [tensors[f"caption.{number}"] for number in range(len(captions)) if "caption.0" in tensors]
+        yield encoded | {"has_drums": bool(encoded["has_drums"]), "captions": captions, "text_embeds": embeds}
 
 
 def _write_dataset(splits: dict[str, list[Clip]], output: OutputFolder):

@@ -17,8 +17,8 @@
 
 A clip may be a whole song: training takes parts of it, at random, as many in an epoch as it has room for.
 
-A cache is a folder: `features.json` (rates, sizes, the codec's hash, the chord labels, statistics of the latents),
-`captions.jsonl` (one object per clip: its number of frames and the wordings of its caption), `codebook.safetensors` (the
+A cache is a folder: `features.json` (rates, sizes, the codec's and the text encoder's hash, the chord labels, statistics of the
+latents), `captions.jsonl` (one object per clip: its number of frames and the wordings of its caption), `codebook.safetensors` (the
 codec's first codebook), and shards `features-00000.safetensors`, ..., each of which holds some clips one after the other:
 
 | tensor | shape | type | |
@@ -29,6 +29,8 @@ codec's first codebook), and shards `features-00000.safetensors`, ..., each of w
 | `chords` | (frames of all,) | int16 | ids of the chord labels; -1: the chords are not known |
 | `melody` | (frames of all,) | int8 | the row of the melody matrix; -1: none |
 | `offsets` | (clips + 1,) | int64 | where each clip starts and ends |
+| `text_embeds` | (tokens of all, text dim) | float16 | the text encoder's last hidden states of all wordings, if it was given |
+| `text_offsets` | (wordings of all + 1,) | int64 | where each wording starts and ends |
 """
 
 import hashlib
@@ -43,7 +45,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
 
 from ..audio import load_audio, resample
 from ..controls.chord_labels import default_chord_labels, normalize_chord
@@ -72,6 +76,41 @@ def codec_hash(codec: torch.nn.Module) -> str:
     ignored = ("transformers_version", "torch_dtype", "dtype", "architectures", "model_type", "num_parameters")
     config = {key: value for key, value in config.items() if key not in ignored and not key.startswith("_")}
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def text_encoder_hash(tokenizer: PreTrainedTokenizerBase, text_encoder: torch.nn.Module) -> str:
+    """A hash of the tokenizer's rules and the text encoder's weights, the same for weights in float32 and in float16."""
+    rules = json.loads(tokenizer.backend_tokenizer.to_str())
+    # These change with every call.
+    rules.pop("padding")
+    rules.pop("truncation")
+    digest = hashlib.sha256(json.dumps(rules, sort_keys=True).encode())
+    for name, weights in sorted(text_encoder.named_parameters()):
+        digest.update(f"{name} {tuple(weights.shape)}".encode())
+        digest.update(weights.detach().to("cpu", torch.float16).contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+@torch.no_grad()
+def encode_captions(
+    captions: Sequence[str], tokenizer: PreTrainedTokenizerBase, text_encoder: torch.nn.Module
+) -> list[torch.Tensor]:
+    r"""
+    The text encoder's last hidden states. Captions are encoded one by one, so that they do not depend on each other.
+
+    Args:
+        captions (`Sequence[str]`): texts.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): its tokenizer.
+        text_encoder ([`~transformers.T5EncoderModel`]): the text encoder.
+
+    Returns:
+        `list[torch.Tensor]`: of each caption `(tokens, dim)`, without padding, in float16.
+    """
+    states = []
+    for caption in captions:
+        ids = tokenizer(caption, return_tensors="pt").input_ids.to(text_encoder.device)
+        states.append(text_encoder(ids)[0][0].to("cpu", torch.float16).contiguous())
+    return states
 
 
 @torch.no_grad()
@@ -221,6 +260,8 @@ def write_features(
     batch_size: int = 16,
     shard_size: int = 1024,
     overwrite: bool = False,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    text_encoder: torch.nn.Module | None = None,
 ) -> dict[str, Any]:
     r"""
     Encodes clips and writes the feature cache. The folder appears when it is complete.
@@ -240,6 +281,10 @@ def write_features(
             Clips per file.
         overwrite (`bool`, defaults to `False`):
             Whether an existing cache is replaced.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`], *optional*):
+            The text encoder's tokenizer.
+        text_encoder ([`~transformers.T5EncoderModel`], *optional*):
+            A text encoder that is not going to be trained: captions are encoded with it, too.
 
     Returns:
         `dict`: the contents of `features.json`.
@@ -258,13 +303,17 @@ def write_features(
             try:
                 for item, audio in zip(batch, encode_audio(batch, codec)):
                     controls = encode_controls(item, len(audio["latents"]), frame_rate)
-                    yield audio | controls | {"captions": wordings(item)}
+                    clip = audio | controls | {"captions": wordings(item)}
+                    if text_encoder is not None:
+                        clip["text_embeds"] = encode_captions(clip["captions"], tokenizer, text_encoder)
+                    yield clip
             except ValueError as error:
                 last = num_clips + len(batch) - 1
                 raise ValueError(f"One of the clips {num_clips} to {last}: {error}") from error
             num_clips += len(batch)
 
-    return write_encoded(encode(), codec, folder, default_chord_labels(), shard_size)
+    text_hash = None if text_encoder is None else text_encoder_hash(tokenizer, text_encoder)
+    return write_encoded(encode(), codec, folder, default_chord_labels(), shard_size, text_hash)
 
 
 def write_encoded(
@@ -273,13 +322,15 @@ def write_encoded(
     folder: str | os.PathLike,
     labels: Sequence[str],
     shard_size: int = 1024,
+    text_hash: str | None = None,
 ) -> dict[str, Any]:
     r"""
     Writes the feature cache of clips that are encoded. The folder appears when it is complete, in the place of another one.
 
     Args:
         clips (`Iterable[dict]`):
-            Clips with what [`encode_audio`] and [`encode_controls`] return, and `"captions"`.
+            Clips with what [`encode_audio`] and [`encode_controls`] return, and `"captions"`; with `text_hash` also
+            `"text_embeds"`, what [`encode_captions`] returns of them.
         codec ([`~transformers.EncodecModel`] or a model with its parts):
             The codec that they were encoded with.
         folder (`str` or `os.PathLike`):
@@ -288,6 +339,8 @@ def write_encoded(
             The labels that the chords' ids stand for.
         shard_size (`int`, defaults to `1024`):
             Clips per file.
+        text_hash (`str`, *optional*):
+            [`text_encoder_hash`] of what the captions were encoded with.
 
     Returns:
         `dict`: the contents of `features.json`.
@@ -311,6 +364,10 @@ def write_encoded(
                 tensors = {name: torch.cat([clip[name] for clip in shard]).contiguous() for name in names}
                 tensors["has_drums"] = torch.tensor([clip["has_drums"] for clip in shard], dtype=torch.uint8)
                 tensors["offsets"] = torch.tensor([0] + [len(clip["latents"]) for clip in shard]).cumsum(0)
+                if text_hash is not None:
+                    embeds = [states for clip in shard for states in clip["text_embeds"]]
+                    tensors["text_embeds"] = torch.cat(embeds)
+                    tensors["text_offsets"] = torch.tensor([0] + [len(states) for states in embeds]).cumsum(0)
                 name = f"features-{len(shards):05d}.safetensors"
                 save_file(tensors, partial / name)
                 shards.append({"file": name, "clips": len(shard)})
@@ -332,6 +389,7 @@ def write_encoded(
             "frame_rate": sampling_rate / hop_length,
             "latent_dim": len(mean),
             "codec_hash": codec_hash(codec),
+            "text_encoder_hash": text_hash,
             "chord_labels": list(labels),
             "latents_mean": mean.float().tolist(),
             "latents_std": std.float().tolist(),
@@ -376,7 +434,8 @@ class FeatureDataset(Dataset):
 
     An item is a `dict`: `latents` `(frames, dim)` normalised, `chords` `(frames,)` ids, `len(labels)` where the chords
     are not known, `drums` `(frames, dim)` (not normalised; zeros without drums), `melody` `(frames, 53)` one-hot or zero,
-    `caption` `str`.
+    `caption` `str`, and, if the cache has them, `text_embeds` `(tokens, text dim)`: the caption's hidden states.
+    `info["text_encoder_hash"]` says of which text encoder ([`text_encoder_hash`]), and is `None` if there are none.
 
     Raises:
         `FileNotFoundError`: if the folder holds no cache.
@@ -396,7 +455,9 @@ class FeatureDataset(Dataset):
         self.folder = Path(folder)
         if not (self.folder / "features.json").is_file():
             raise FileNotFoundError(f"{self.folder} is no feature cache: it has no features.json.")
-        self.info = json.loads((self.folder / "features.json").read_text(encoding="utf-8"))
+        # Caches that were written before there were text embeddings do not mention them.
+        self.info = {"text_encoder_hash": None}
+        self.info |= json.loads((self.folder / "features.json").read_text(encoding="utf-8"))
         if self.info["format"] != FORMAT:
             raise ValueError(f"{self.folder} has format {self.info['format']}, this version reads {FORMAT}.")
         with open(self.folder / "captions.jsonl", encoding="utf-8") as lines:
@@ -421,6 +482,8 @@ class FeatureDataset(Dataset):
         self.chord_ids = torch.tensor([*ids, len(labels)])
         self._shard_of = [i for i, shard in enumerate(self.info["shards"]) for _ in range(shard["clips"])]
         self._first_of = torch.tensor([0] + [shard["clips"] for shard in self.info["shards"]]).cumsum(0).tolist()
+        # Wordings before a clip, in all.
+        self._wordings_before = [0, *itertools.accumulate(map(len, self.captions))]
         # Which clip an item is from.
         counts = torch.tensor(lengths) // self.num_frames
         self._clip_of = torch.arange(len(lengths)).repeat_interleave(counts).tolist()
@@ -463,18 +526,33 @@ class FeatureDataset(Dataset):
             drums = torch.zeros_like(latents)
         bins = file.get_slice("melody")[frames].long()
         captions = self.captions[clip]
-        return {
+        wording = derive_seed("caption", self.seed, self.epoch, index) % len(captions)
+        item = {
             "latents": latents,
             "chords": self.chord_ids[file.get_slice("chords")[frames].long()],
             "drums": drums,
             "melody": F.one_hot(bins.clamp(min=0), MELODY_BINS).float() * (bins >= 0)[:, None],
-            "caption": captions[derive_seed("caption", self.seed, self.epoch, index) % len(captions)],
+            "caption": captions[wording],
         }
+        if self.info["text_encoder_hash"] is not None:
+            before = self._wordings_before
+            wording += before[clip] - before[self._first_of[number]]
+            start, end = file.get_slice("text_offsets")[wording : wording + 2].tolist()
+            item["text_embeds"] = file.get_slice("text_embeds")[start:end].float()
+        return item
 
 
 def collate_features(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A batch of [`FeatureDataset`]'s items: tensors with a first dimension `batch`, and a list of captions."""
-    return {
-        name: [item[name] for item in items] if name == "caption" else torch.stack([item[name] for item in items])
-        for name in items[0]
-    }
+    """
+    A batch of [`FeatureDataset`]'s items: tensors with a first dimension `batch`, and a list of captions. Text embeddings are
+    padded with zeros to `(batch, tokens, text dim)`, and `text_mask` `(batch, tokens)` is 1 for tokens and 0 for padding.
+    """
+    batch = {name: [item[name] for item in items] for name in items[0]}
+    if "text_embeds" in batch:
+        batch["text_mask"] = [torch.ones(len(states), dtype=torch.long) for states in batch["text_embeds"]]
+    for name, values in batch.items():
+        if name in ("text_embeds", "text_mask"):
+            batch[name] = pad_sequence(values, batch_first=True)
+        elif name != "caption":
+            batch[name] = torch.stack(values)
+    return batch

@@ -38,6 +38,7 @@ import numpy as np
 import soundfile
 import torch
 from safetensors.torch import save_file
+from transformers import PreTrainedTokenizerBase
 
 from ..audio import load_audio
 from ..controls.chord_labels import default_chord_labels
@@ -45,9 +46,9 @@ from ..controls.melody import melody_from_npz, melody_to_notes
 from ..extraction import extract_chords, extract_melody, separate_drums
 from ..extraction.stream import AudioStream
 from ..loaders.audiocraft.files import read_chord_labels
-from ..training.modules import load_codec
+from ..training.modules import load_codec, load_text_encoder
 from .chord_files import Chords, fit_vocabulary, read_chords_per_track
-from .features import encode_audio, encode_controls, load_clip, prepare_audio
+from .features import encode_audio, encode_captions, encode_controls, load_clip, prepare_audio, wordings
 from .output import OutputFolder
 from .sources import Source, read_captions, read_captions_table, read_track_info, resolve_beside
 from .tracks import track_name
@@ -78,10 +79,11 @@ class PreparationSettings:
         chord_map (`str`, *optional*): a chord map; labels that it does not have become "UNK".
         captions (`str`, *optional*): a table, see [`~data.sources.read_captions_table`].
         codec (`str`, *optional*): folder of a codec or pipeline: clips are encoded with it.
+        text_encoder (`str`, *optional*): as [`~training.modules.load_text_encoder`] takes it: captions are encoded with it.
         sampling_rate (`int`): of the clips, in Hz; the codec's, if there is one.
         clip_seconds (`float`): length of a clip. Tracks are cut into clips of even length, as near to it as possible.
         min_seconds (`float`): shorter tracks are errors: training takes parts of one length, by default JASCO's 10 s.
-        device (`str`): device of the codec.
+        device (`str`): device of the codec and the text encoder.
 
     Raises:
         `ValueError`: for a value that can't be.
@@ -94,6 +96,7 @@ class PreparationSettings:
     chord_map: str | None = None
     captions: str | None = None
     codec: str | None = None
+    text_encoder: str | None = None
     sampling_rate: int = 32000
     clip_seconds: float = 30.0
     min_seconds: float = 10.0
@@ -111,6 +114,9 @@ class PreparationSettings:
                 f"`min_seconds` has to be positive and at most `clip_seconds`, but they are {self.min_seconds} and"
                 f" {self.clip_seconds}."
             )
+
+        if self.text_encoder is not None and self.codec is None:
+            raise ValueError("`text_encoder` needs `codec`: encoded captions belong to encoded clips.")
 
         # What is wrong with these is no track's fault. They are read anew, as they may have changed.
         _chord_table.cache_clear()
@@ -301,6 +307,12 @@ def _codec(path: str, device: str) -> torch.nn.Module:
     return load_codec(path).to(device)
 
 
+@lru_cache(maxsize=1)
+def _text_encoder(name: str, device: str) -> tuple[PreTrainedTokenizerBase, torch.nn.Module]:
+    tokenizer, text_encoder = load_text_encoder(name)
+    return tokenizer, text_encoder.to(device)
+
+
 def _find_chords(source: Source, path: Path, settings: PreparationSettings) -> tuple[Chords | None, dict[str, int]]:
     if settings.chords == "none":
         return None, {}
@@ -376,7 +388,7 @@ def _cut_notes(notes: list, start: float, duration: float) -> list:
 
 
 def _encode(track: dict[str, Any], settings: PreparationSettings, target: Path):
-    """Writes the encoded clips, `<clip>.<name>` each."""
+    """Writes the encoded clips, `<clip>.<name>` each, and `caption.<number>` for each wording."""
     codec, labels = _codec(settings.codec, settings.device), settings.labels
     frame_rate = codec.config.sampling_rate / codec.config.hop_length
     tensors = {}
@@ -386,4 +398,7 @@ def _encode(track: dict[str, Any], settings: PreparationSettings, target: Path):
         encoded |= encode_controls(item, len(encoded["latents"]), frame_rate, labels)
         encoded["has_drums"] = torch.tensor(encoded["has_drums"], dtype=torch.uint8)
         tensors |= {f"{index:03d}.{name}": values.contiguous() for name, values in encoded.items()}
+    if settings.text_encoder is not None:
+        embeds = encode_captions(wordings(track), *_text_encoder(settings.text_encoder, settings.device))
+        tensors |= {f"caption.{number}": states for number, states in enumerate(embeds)}
     save_file(tensors, target / "features.safetensors")

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import EncodecModel, T5EncoderModel
+from transformers import AutoTokenizer, EncodecModel, PreTrainedTokenizerBase, T5EncoderModel
 
 from .. import models
 from ..models.transformer_jasco import JascoTransformerModel
@@ -119,3 +119,24 @@ def load_codec(folder: str | os.PathLike) -> nn.Module:
     raise ValueError(
         f"The codec in {folder} is of class {name}: neither EncodecModel nor one of diffusers_jasco.models."
     )
+
+
+def load_text_encoder(name: str | os.PathLike) -> tuple[PreTrainedTokenizerBase, T5EncoderModel]:
+    r"""
+    Loads a T5 encoder, in float32, and its tokenizer.
+
+    Args:
+        name (`str` or `os.PathLike`): folder of a pipeline; or folder or Hub id of a T5 with its tokenizer.
+
+    Raises:
+        `OSError`: if there is no such thing, or no tokenizer with it.
+    """
+    parts = {"tokenizer": name, "text_encoder": name}
+    if Path(name, "text_encoder", "config.json").is_file():
+        parts = {part: Path(name, part) for part in parts}
+    folder = Path(parts["tokenizer"])
+    # Without these transformers makes up a tokenizer that knows no words.
+    if folder.is_dir() and not any((folder / file).is_file() for file in ("tokenizer.json", "spiece.model")):
+        raise FileNotFoundError(f"There is no tokenizer in {folder}: neither tokenizer.json nor spiece.model.")
+    tokenizer = AutoTokenizer.from_pretrained(parts["tokenizer"])
+    return tokenizer, T5EncoderModel.from_pretrained(parts["text_encoder"], dtype=torch.float32).eval()
