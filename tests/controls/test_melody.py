@@ -110,6 +110,9 @@ def test_bad_melodies_say_what_is_wrong_and_where(notes, message):
         ([(72, 0, 2), (60, 0, 3), (64, 1, 2)], [72, 72, 60, None], "the highest is kept"),
         ([(60, 2, 9)], [None, None, 60, 60], "1 note.* last longer than the music"),
         ([(60, 0, 4)], [60, 60, 60, 60], None),
+        # Two notes in one frame, one after the other, and together.
+        ([(64, 0.2, 0.6), (60, 0.6, 2)], [None, 64, None, None], None),
+        ([(64, 0.2, 0.7), (60, 0.6, 2)], [None, 64, None, None], "1 note.* sound together"),
     ],
 )
 def test_what_is_changed_is_said(notes, pitches, warning, warnings):

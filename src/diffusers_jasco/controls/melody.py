@@ -315,12 +315,16 @@ def melody_from_notes(
         first, last = (math.ceil(min(time, duration) * frame_rate - 1e-6) for time in (start, end))
         last = max(last, first + 1)
         late += end > duration + 0.5 / frame_rate
-        parsed.append((inside, first, last))
+        parsed.append((inside, first, last, start, end))
 
     matrix = torch.zeros(num_frames, MELODY_BINS)
     overlapping = 0
-    for pitch, first, last in sorted(parsed):
-        overlapping += bool(matrix[first:last].any())
+    parsed.sort()
+    starts, ends = (np.array([note[column] for note in parsed]) for column in (3, 4))
+    for index, (pitch, first, last, start, end) in enumerate(parsed):
+        if matrix[first:last].any():
+            # Notes that only follow each other may share a frame: it is longer than they are.
+            overlapping += bool(((starts[:index] < end - 1e-6) & (ends[:index] > start + 1e-6)).any())
         matrix[first:last] = 0
         matrix[first:last, pitch - LOWEST_PITCH] = 1
     if folded:
