@@ -199,16 +199,23 @@ def melody_from_salience(
         if salience.shape[1] <= AUDIOCRAFT_SALIENCE_RATE / frame_rate:
             return torch.zeros(num_frames, MELODY_BINS)
         scale = frame_rate / AUDIOCRAFT_SALIENCE_RATE
-        salience = F.interpolate(salience[None], scale_factor=scale, mode="linear")[0][:, :num_frames]
+        salience = F.interpolate(salience[None], scale_factor=scale, mode="linear")[0]
+        # On the music's frames already.
+        step = 1.0
     else:
-        positions = torch.arange(num_frames, dtype=torch.float64) * (SALIENCE_RATE / frame_rate)
+        step = SALIENCE_RATE / frame_rate
+    matrix = torch.zeros(num_frames, MELODY_BINS)
+    # Part by part, as the salience of an hour is large.
+    for frames in torch.arange(num_frames).split(4096):
+        positions = frames.double() * step
         positions = positions[positions < salience.shape[1]]
         before = positions.long()
         after = (before + 1).clamp(max=salience.shape[1] - 1)
         part = (positions - before).float()
-        salience = salience[:, before] * (1 - part) + salience[:, after] * part
-    salience = F.pad(salience, (0, num_frames - salience.shape[1]))
-    return (F.one_hot(salience.argmax(dim=0), MELODY_BINS) * (salience.T != 0)).float()
+        values = salience[:, before] * (1 - part) + salience[:, after] * part
+        strongest = F.one_hot(values.argmax(dim=0), MELODY_BINS) * (values.T != 0)
+        matrix[frames[: len(strongest)]] = strongest.float()
+    return matrix
 
 
 def melody_from_npz(

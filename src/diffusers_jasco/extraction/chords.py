@@ -163,22 +163,26 @@ def _estimate_chords(stream: AudioStream, progress: bool) -> Chords:
             for part in np.array_split(frames, -(-len(frames) // 128)):
                 spectra.append(np.abs(np.fft.rfft(part * window)).astype(np.float32) @ bank)
             bar.update(len(frames) * HOP / RATE)
-    spectra = _tune(np.concatenate(spectra) if spectra else np.zeros((0, bank.shape[1]), dtype=np.float32))
-    if not len(spectra):
+    if not spectra:
         return [(NO_CHORD, 0.0)]
+    spectra = np.concatenate(spectra)
 
     labels, templates = _templates()
-    loudness = spectra.max(axis=1)
-    fits = []
-    for part in np.array_split(spectra, -(-len(spectra) // 2048)):
-        notes = _fit_notes(_whiten(part)) ** _COMPRESSION
+    shift = _find_tuning(spectra.mean(axis=0))
+    fits, loudness = np.empty((len(spectra), len(labels)), dtype=np.float32), np.empty(len(spectra), dtype=np.float32)
+    # Part by part, as an hour's spectra are large.
+    starts = np.array_split(np.arange(len(spectra)), -(-len(spectra) // 2048))
+    for part in (slice(frames[0], frames[-1] + 1) for frames in starts):
+        tuned = _tune(spectra[part], shift)
+        loudness[part] = tuned.max(axis=1)
+        notes = _fit_notes(_whiten(tuned)) ** _COMPRESSION
         chroma = np.concatenate([_fold(notes, *_BASS), _fold(notes, *_TREBLE)], axis=1)
         chroma /= np.linalg.norm(chroma, axis=1, keepdims=True) + 1e-9
-        fits.append(chroma @ templates.T)
-    fits = np.concatenate(fits)
+        fits[part] = chroma @ templates.T
     # Where next to nothing sounds there is no chord.
     fits[loudness < 1e-3 * loudness.max()] = np.eye(len(labels))[labels.index(NO_CHORD)]
-    path = _decode(_SHARPNESS * fits, _STAY)
+    fits *= _SHARPNESS
+    path = _decode(fits, _STAY)
     changes = np.flatnonzero(np.diff(path, prepend=-1))
     return _merge(((labels[path[frame]], frame * HOP / RATE) for frame in changes), stream.duration)
 
@@ -200,15 +204,18 @@ def _raised_cosine(distance: np.ndarray) -> np.ndarray:
     return 0.5 + 0.5 * np.cos(np.pi * np.clip(distance, -1, 1))
 
 
-def _tune(spectra: np.ndarray) -> np.ndarray:
-    """Moves the spectra by less than half a semitone, so that notes fall on the middle one of three bins."""
-    mean = spectra.mean(axis=0) if len(spectra) else np.zeros(spectra.shape[1])
-    bins = np.arange(len(mean))
-    phase = np.angle((mean * np.exp(-2j * np.pi * (bins - 1) / _BINS)).sum())
+def _find_tuning(mean: np.ndarray) -> float:
+    """By how many bins, less than half a semitone, a mean spectrum is above the standard pitch."""
+    phase = np.angle((mean * np.exp(-2j * np.pi * (np.arange(len(mean)) - 1) / _BINS)).sum())
     # A note that is sharp by x bins has a phase of -2 pi x / 3.
-    shift = -phase * _BINS / (2 * np.pi)
+    return -phase * _BINS / (2 * np.pi)
+
+
+def _tune(spectra: np.ndarray, shift: float) -> np.ndarray:
+    """Moves the spectra, so that notes fall on the middle one of three bins."""
     if abs(shift) < 0.02:
         return spectra
+    bins = np.arange(spectra.shape[1])
     positions = np.clip(bins + shift, 0, len(bins) - 1)
     low = np.minimum(positions.astype(int), len(bins) - 2)
     part = (positions - low).astype(np.float32)
@@ -286,17 +293,17 @@ def _templates() -> tuple[list[str], np.ndarray]:
 
 
 def _decode(scores: np.ndarray, stay: float) -> np.ndarray:
-    """The best path (Viterbi), where all changes are alike: (frames, states) → (frames,)."""
-    log_probabilities = scores - np.log(np.exp(scores - scores.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True))
+    """The best path (Viterbi), where all changes are alike: logarithms (frames, states), up to a constant → (frames,)."""
     log_stay, log_change = np.log(stay), np.log((1 - stay) / (scores.shape[1] - 1))
-    best = log_probabilities[0]
+    # In double precision, as it grows with the length.
+    best = scores[0].astype(np.float64)
     origins = np.empty(scores.shape, dtype=np.int16)
     states = np.arange(scores.shape[1])
     for frame in range(1, len(scores)):
         leader = best.argmax()
         changes = best[leader] + log_change > best + log_stay
         origins[frame] = np.where(changes, leader, states)
-        best = np.where(changes, best[leader] + log_change, best + log_stay) + log_probabilities[frame]
+        best = np.where(changes, best[leader] + log_change, best + log_stay) + scores[frame]
     path = np.empty(len(scores), dtype=np.int64)
     path[-1] = best.argmax()
     for frame in range(len(scores) - 1, 0, -1):

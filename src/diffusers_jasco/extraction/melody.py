@@ -99,7 +99,8 @@ def extract_melody(
     salience = _extract(stream, method, threshold, weights, audiocraft_compatible, progress)
     # The tolerance is for durations such as 10.000000000000002 s.
     num_frames = math.ceil(stream.duration * frame_rate - 1e-6)
-    return melody_from_salience(salience.T, num_frames, frame_rate, audiocraft_compatible).T.contiguous()
+    salience = torch.from_numpy(salience).T
+    return melody_from_salience(salience, num_frames, frame_rate, audiocraft_compatible).T.contiguous()
 
 
 def extract_salience(
@@ -160,7 +161,8 @@ def _extract(
         return _track_notes(stream, progress)
     if method == "builtin":
         salience = _run_builtin(stream, progress)
-        return np.where(salience < threshold, 0, salience)
+        salience[salience < threshold] = 0
+        return salience
     salience = deep_salience.deep_salience(stream, weights, progress)
     return deep_salience.fold_semitones(np.where(salience < threshold, 0, salience), audiocraft_compatible)
 
@@ -188,23 +190,25 @@ def _run_builtin(stream: AudioStream, progress: bool) -> np.ndarray:
     for blocks in stream.frames(_BLOCK * HOP + 2 * CONTEXT, _BLOCK * HOP, before=CONTEXT):
         for block in blocks:
             loudest = max(loudest, log_frequency_levels(torch.tensor(block)[None], stride=4).max().item())
+    salience = np.zeros((num_frames, MELODY_BINS), dtype=np.float32)
     if loudest <= -120:
-        return np.zeros((num_frames, MELODY_BINS), dtype=np.float32)
+        return salience
     before = model.context
     size = (_BLOCK + 2 * before) * HOP + 2 * CONTEXT
-    parts = []
+    start = 0
     with tqdm(total=round(stream.duration, 1), desc="melody", unit="s", disable=not progress) as bar:
         for blocks in stream.frames(size, _BLOCK * HOP, before=CONTEXT + before * HOP):
             for block in blocks:
                 levels = log_frequency_levels(torch.tensor(block)[None]) - loudest
-                start = _BLOCK * len(parts)
                 # Before the beginning and after the end there is nothing, not silence, as in training.
                 first, last = max(before - start, 0), min(num_frames - start + before, levels.shape[1])
                 logits = model(levels[:, first:last])[0]
                 count = min(_BLOCK, num_frames - start)
-                parts.append(logits[before - first : before - first + count].sigmoid().numpy())
+                part = logits[before - first : before - first + count].sigmoid().numpy()
+                salience[start : start + len(part)] = part
+                start += _BLOCK
                 bar.update(count * HOP / RATE)
-    return np.concatenate(parts)[:num_frames]
+    return salience
 
 
 # 2. Single voices
