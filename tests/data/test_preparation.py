@@ -33,6 +33,7 @@ from diffusers_jasco.data.features import FeatureDataset, encode_captions, text_
 from diffusers_jasco.data.output import OutputFolder
 from diffusers_jasco.data.preparation import PreparationSettings, prepare_track
 from diffusers_jasco.data.sources import find_sources, read_captions, read_track_info
+from diffusers_jasco.extraction import separate_drums
 from diffusers_jasco.training.modules import load_text_encoder
 
 from .test_preparation_interrupted import CODEC, SCRIPT, TEXT_ENCODER, read_all, write_music
@@ -138,6 +139,21 @@ def test_what_is_known_reaches_training(manifest, tmp_path):
         assert torch.equal(item["text_embeds"], states.float())
     with pytest.raises(ValueError, match="`text_encoder` needs `codec`"):
         prepare(path, tmp_path / "other", "--text_encoder", TEXT_ENCODER)
+
+
+def test_drums_are_separated_and_cut(tmp_path):
+    write_music(tmp_path / "music", 5, 6.0)
+    prepare(tmp_path / "music", tmp_path / "data", "--drums", "builtin", "--shares", 1, 0, 0, 0)
+    lines = read_lines(tmp_path / "data" / "train" / "metadata.jsonl")
+    for track in {line["track"] for line in lines}:
+        drums, rate = separate_drums(tmp_path / "music" / track, method="builtin")
+        clips = [line for line in lines if line["track"] == track]
+        stems = [soundfile.read(tmp_path / "data" / "train" / clip["stems"]["drums"]) for clip in clips]
+        assert len(stems) > 0 and {stem_rate for _, stem_rate in stems} == {rate}
+        stored = np.concatenate([samples for samples, _ in stems])
+        assert np.abs(stored).max() > 0.01
+        count = min(len(stored), drums.shape[1])
+        assert np.abs(stored[:count] - drums[0, :count].numpy()).max() < 1e-4
 
 
 def test_shards_and_processes_make_what_one_run_makes(tmp_path):

@@ -47,6 +47,7 @@ from .sources import Source
 SPLITS = ("train", "validation", "evaluation", "generation")
 DEFAULT_SHARES = (0.9, 0.05, 0.025, 0.025)
 CLIPS_PER_SHARD = 256
+ROWS_IN_MEMORY = 16
 
 Clip = dict[str, Any]
 
@@ -230,7 +231,13 @@ def _write_dataset(splits: dict[str, list[Clip]], output: OutputFolder):
             # A fingerprint of the contents: the library's own is another one in every process.
             digest = hashlib.blake2b("".join(map(_line, clips)).encode(), digest_size=8).hexdigest()
             parts[split] = datasets.Dataset.from_generator(
-                rows, features=features, gen_kwargs={"clips": clips}, cache_dir=cache, fingerprint=digest, split=split
+                rows,
+                features=features,
+                gen_kwargs={"clips": clips},
+                cache_dir=cache,
+                fingerprint=digest,
+                split=split,
+                writer_batch_size=ROWS_IN_MEMORY,
             )
         datasets.DatasetDict(parts).save_to_disk(target)
 

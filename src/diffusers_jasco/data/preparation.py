@@ -26,7 +26,7 @@ import json
 import math
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -40,11 +40,11 @@ import torch
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
-from ..audio import load_audio
 from ..controls.chord_labels import default_chord_labels
 from ..controls.melody import melody_from_npz, melody_to_notes
-from ..extraction import extract_chords, extract_melody, separate_drums
-from ..extraction.stream import AudioStream
+from ..extraction import extract_chords, extract_melody
+from ..extraction.drums import DrumStream
+from ..extraction.stream import AudioStream, resample_blocks
 from ..loaders.audiocraft.files import read_chord_labels
 from ..training.modules import load_codec, load_text_encoder
 from .chord_files import Chords, fit_vocabulary, read_chords_per_track
@@ -190,29 +190,28 @@ def _prepare(source: Source, path: Path, settings: PreparationSettings, target: 
         raise ValueError(f"{path} is too short: {stream.duration:.2f} s of at least {settings.min_seconds:g} s.")
     num_clips = max(1, round(stream.duration / settings.clip_seconds))
     files = [f"{index:03d}.flac" for index in range(num_clips)]
-    lengths = _write_clips(stream, num_clips, [target / file for file in files])
-    loudness = math.sqrt(sum(power for _, power in lengths) / max(sum(count for count, _ in lengths), 1))
+    bounds = [round(round(stream.duration * stream.rate) * index / num_clips) for index in range(num_clips + 1)]
+    lengths = [end - start for start, end in zip(bounds, bounds[1:])]
+    powers = _write_clips(stream, lengths, [target / file for file in files], stream.rate)
+    loudness = math.sqrt(sum(powers) / max(sum(lengths), 1))
 
     chords, unknown = _find_chords(source, path, settings)
     melody = _find_melody(source, path, settings, stream.duration)
-    drums = _find_drums(source, path, settings)
     stems: list[str | None] = [None] * num_clips
-    if drums is not None:
-        stems = [f"{index:03d}.drums.flac" for index in range(num_clips)]
-        drum_stream = AudioStream(*drums, settings.sampling_rate)
-        powers = _write_clips(
-            drum_stream, num_clips, [target / stem for stem in stems], [count for count, _ in lengths]
-        )
-        for index, (count, power) in enumerate(powers):
-            if math.sqrt(power / max(count, 1)) <= max(loudness, 1e-6) * 10 ** (DRUMLESS / 20):
-                (target / stems[index]).unlink()
-                stems[index] = None
+    with _find_drums(source, path, settings) as drums:
+        if drums is not None:
+            stems = [f"{index:03d}.drums.flac" for index in range(num_clips)]
+            powers = _write_clips(drums, lengths, [target / stem for stem in stems], settings.sampling_rate)
+            for index, (length, power) in enumerate(zip(lengths, powers)):
+                if math.sqrt(power / max(length, 1)) <= max(loudness, 1e-6) * 10 ** (DRUMLESS / 20):
+                    (target / stems[index]).unlink()
+                    stems[index] = None
 
     sidecar = read_track_info(source)
     track_info = sidecar | source.info
     clips, start = [], 0.0
-    for (count, _), file, stem in zip(lengths, files, stems):
-        duration = count / settings.sampling_rate
+    for length, file, stem in zip(lengths, files, stems):
+        duration = length / settings.sampling_rate
         clips.append(
             {
                 "file_name": file,
@@ -265,18 +264,12 @@ def _readable(path: Path) -> Iterator[Path]:
         yield decoded
 
 
-def _write_clips(
-    stream: AudioStream, num_clips: int, files: list[Path], lengths: list[int] | None = None
-) -> list[tuple[int, float]]:
-    """Writes a recording as clips of even length, or of given ones; returns samples and power of each."""
-    total = round(stream.duration * stream.rate) if lengths is None else sum(lengths)
-    if lengths is None:
-        bounds = [round(total * index / num_clips) for index in range(num_clips + 1)]
-        lengths = [end - start for start, end in zip(bounds, bounds[1:])]
-    blocks, rest, written = iter(stream), np.zeros(0, dtype=np.float32), []
+def _write_clips(blocks: Iterable[np.ndarray], lengths: list[int], files: list[Path], rate: int) -> list[float]:
+    """Writes blocks of audio as clips of these lengths; returns the power of each, summed over its samples."""
+    blocks, rest, powers = iter(blocks), np.zeros(0, dtype=np.float32), []
     for file, length in zip(files, lengths):
         power, count = 0.0, 0
-        with soundfile.SoundFile(file, "w", stream.rate, 1, "PCM_16", format="FLAC") as clip:
+        with soundfile.SoundFile(file, "w", rate, 1, "PCM_16", format="FLAC") as clip:
             while count < length:
                 if not len(rest):
                     # Resamplers and separators end some samples early.
@@ -285,8 +278,8 @@ def _write_clips(
                 part, rest = rest[: length - count], rest[length - count :]
                 clip.write(part.clip(-1, 1))
                 power, count = power + float((part.astype(np.float64) ** 2).sum()), count + len(part)
-        written.append((count, power))
-    return written
+        powers.append(power)
+    return powers
 
 
 # Controls
@@ -347,19 +340,26 @@ def _find_melody(source: Source, path: Path, settings: PreparationSettings, dura
     return melody_to_notes(matrix, MELODY_FRAME_RATE)
 
 
-def _find_drums(source: Source, path: Path, settings: PreparationSettings) -> tuple[Any, int | None] | None:
-    """Drums as [`AudioStream`] takes them."""
+@contextmanager
+def _find_drums(source: Source, path: Path, settings: PreparationSettings) -> Iterator[Iterable[np.ndarray] | None]:
+    """Blocks of the drums at the clips' rate, for the time of the block."""
+    rate = settings.sampling_rate
     if settings.drums == "none":
-        return None
-    if source.info.get("stems") is not None:
+        yield None
+    elif source.info.get("stems") is not None:
         stem = source.info["stems"].get("drums")
         if stem is None:
-            return None
+            yield None
+            return
         with Source(resolve_beside(source, stem), stem).local() as file:
-            return load_audio(file, "drums"), None
-    if settings.drums in _METHODS["drums"]:
-        return separate_drums(path, method=settings.drums)
-    return _named_file(settings.drums, source, (".drums.flac", ".drums.wav", ".flac", ".wav")), None
+            yield AudioStream(file, None, rate)
+    elif settings.drums in _METHODS["drums"]:
+        stream = DrumStream(path, method=settings.drums)
+        yield resample_blocks(stream, stream.rate, rate)
+    else:
+        yield AudioStream(
+            _named_file(settings.drums, source, (".drums.flac", ".drums.wav", ".flac", ".wav")), None, rate
+        )
 
 
 def _named_file(folder: str, source: Source, suffixes: tuple[str, ...]) -> Path:

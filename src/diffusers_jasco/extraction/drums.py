@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from diffusers.utils import logging
 from tqdm import tqdm
@@ -68,26 +69,47 @@ def separate_drums(
         `ImportError`: without Demucs' package.
         `ValueError`: for what is no audio, for another method, and for weights that are not Demucs'.
     """
-    if method not in METHODS:
-        raise ValueError(f"`method` has to be one of {', '.join(METHODS)}, but is {method!r}.")
     if isinstance(audio, list):
         return [separate_drums(item, sampling_rate, method, progress) for item in audio]
-    if method == "auto":
-        method = "demucs" if _demucs_package() is not None and _demucs_weights() is not None else "builtin"
-        logger.info(f"Drums are separated by the method {method!r}.")
-    separator = _demucs() if method == "demucs" else _builtin()
-    stream = AudioStream(audio, sampling_rate, separator.rate)
-    # Levels are relative to the loudness of the whole recording, so it is read twice.
-    num_samples, loudness = _measure(stream)
-    loudness = max(loudness, 1e-6)
-    drums = torch.empty(1, num_samples)
-    with tqdm(total=round(stream.duration, 1), desc="drums", unit="s", disable=not progress) as bar:
-        for start, samples, inside in _blocks(stream, num_samples, separator.size, separator.context):
-            with torch.inference_mode():
-                part = separator.separate(samples / loudness)[inside] * loudness
-            drums[0, start : start + len(part)] = part
-            bar.update(len(part) / separator.rate)
-    return drums, separator.rate
+    stream = DrumStream(audio, sampling_rate, method, progress)
+    drums, start = torch.empty(1, stream.num_samples), 0
+    for block in stream:
+        drums[0, start : start + len(block)] = torch.from_numpy(block)
+        start += len(block)
+    return drums, stream.rate
+
+
+class DrumStream:
+    r"""
+    The drums of a recording, block by block: [`separate_drums`] in the memory of some blocks.
+
+    Args:
+        audio, sampling_rate, method, progress: as [`separate_drums`], for one recording.
+    """
+
+    def __init__(self, audio: Any, sampling_rate: int | None = None, method: str = "auto", progress: bool = False):
+        if method not in METHODS:
+            raise ValueError(f"`method` has to be one of {', '.join(METHODS)}, but is {method!r}.")
+        if method == "auto":
+            method = "demucs" if _demucs_package() is not None and _demucs_weights() is not None else "builtin"
+            logger.info(f"Drums are separated by the method {method!r}.")
+        self._separator = _demucs() if method == "demucs" else _builtin()
+        self.rate = self._separator.rate
+        self._stream = AudioStream(audio, sampling_rate, self.rate)
+        # Levels are relative to the loudness of the whole recording, so it is read twice.
+        self.num_samples, loudness = _measure(self._stream)
+        self._loudness = max(loudness, 1e-6)
+        self._progress = progress
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Blocks `(samples,)` in float32 at `rate`."""
+        separator, total = self._separator, round(self._stream.duration, 1)
+        with tqdm(total=total, desc="drums", unit="s", disable=not self._progress) as bar:
+            for samples, inside in _blocks(self._stream, self.num_samples, separator.size, separator.context):
+                with torch.inference_mode():
+                    block = separator.separate(samples / self._loudness)[inside] * self._loudness
+                yield block.numpy()
+                bar.update(len(block) / self.rate)
 
 
 class _Separator(NamedTuple):
@@ -107,16 +129,14 @@ def _measure(stream: AudioStream) -> tuple[int, float]:
     return num_samples, math.sqrt(power / max(num_samples, 1))
 
 
-def _blocks(
-    stream: AudioStream, num_samples: int, size: int, context: int
-) -> Iterator[tuple[int, torch.Tensor, slice]]:
-    """Where a block starts, its samples with what is around them, where there is something, and where in that they are."""
+def _blocks(stream: AudioStream, num_samples: int, size: int, context: int) -> Iterator[tuple[torch.Tensor, slice]]:
+    """A block's samples with what is around them, where there is something, and where in that they are."""
     start = 0
     for frames in stream.frames(size + 2 * context, size, before=context):
         for frame in frames:
             before, count = min(context, start), min(size, num_samples - start)
             samples = torch.tensor(frame[context - before : context + num_samples - start])
-            yield start, samples, slice(before, before + count)
+            yield samples, slice(before, before + count)
             start += size
 
 

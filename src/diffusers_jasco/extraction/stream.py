@@ -16,7 +16,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,19 @@ from ..audio import check_file, load_audio
 BLOCK_SECONDS = 10.0
 # A file that has less than this share of what it claims, and half a second less, breaks off: MP3 files do not know exactly.
 COMPLETE, SLACK_SECONDS = 0.98, 0.5
+
+
+def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
+    """Blocks `(samples,)` in float32 at another rate."""
+    if from_rate == to_rate:
+        yield from blocks
+        return
+    import soxr
+
+    resampler = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32")
+    for block in blocks:
+        yield resampler.resample_chunk(block)
+    yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
 
 
 class AudioStream:
@@ -110,15 +123,7 @@ class AudioStream:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Blocks `(samples,)` in float32 at `rate`, of about 10 s."""
-        if self.own_rate == self.rate:
-            yield from self._read()
-            return
-        import soxr
-
-        resampler = soxr.ResampleStream(self.own_rate, self.rate, 1, dtype="float32")
-        for block in self._read():
-            yield resampler.resample_chunk(block)
-        yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+        yield from resample_blocks(self._read(), self.own_rate, self.rate)
 
     def frames(self, size: int, hop: int, before: int | None = None) -> Iterator[np.ndarray]:
         r"""
