@@ -47,7 +47,7 @@ from diffusers_jasco.commands import run_command
 from diffusers_jasco.controls.melody import melody_from_notes, read_melody
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.rendering import RENDERERS
-from diffusers_jasco.data.tracks import find_audio
+from diffusers_jasco.data.sources import find_sources
 from diffusers_jasco.evaluation.adherence import bootstrap
 from diffusers_jasco.evaluation.chords import compare_chords
 from diffusers_jasco.evaluation.melody import FRAME_RATE, compare_melodies
@@ -182,7 +182,7 @@ def read_excerpt(path: Path, material: str) -> Clip:
 
 def find_files(paths: list[Path]) -> list[Path]:
     """Audio files, those in folders too, in a fixed order."""
-    return [file for path in paths for file in (find_audio(path) if path.is_dir() else [path])]
+    return [Path(source.url) for path in paths for source in find_sources(path)]
 
 
 def read_reference(path: Path) -> Clip:

@@ -28,7 +28,8 @@ from pathlib import Path
 
 from diffusers_jasco.commands import run_command
 from diffusers_jasco.data.chord_files import fit_vocabulary, write_json
-from diffusers_jasco.data.tracks import process_tracks, read_tracks_list
+from diffusers_jasco.data.sources import find_sources
+from diffusers_jasco.data.tracks import process_tracks
 from diffusers_jasco.extraction import extract_chords
 from diffusers_jasco.loaders.audiocraft.files import read_chord_labels
 
@@ -36,7 +37,7 @@ from diffusers_jasco.loaders.audiocraft.files import read_chord_labels
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--src_jsonl_file", type=Path, required=True, help="one audio file per line: a path, or JSON with `path`")
+    add("--src_jsonl_file", required=True, help="one audio file per line: a path, or JSON with `path`; or a folder")
     add("--target_output_dir", type=Path, required=True, help="folder to write")
     add(
         "--path_to_pre_defined_map", type=Path, help="chord map (.json, .pkl); labels that it does not have become UNK"
@@ -58,7 +59,7 @@ def main(args: list[str] | None = None):
             unknown.update(replaced)
         write_json(file, chords)
 
-    tracks = read_tracks_list(args.src_jsonl_file)
+    tracks = find_sources(args.src_jsonl_file)
     failed = process_tracks(tracks, args.target_output_dir, ".chords.json", process, args.override)
     for label, count in unknown.most_common():
         print(f"{label}: {count} × UNK")

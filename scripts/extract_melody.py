@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from diffusers_jasco.commands import run_command
-from diffusers_jasco.data.tracks import add_track_arguments, named_tracks, process_tracks, track_name
+from diffusers_jasco.data.tracks import add_track_arguments, named_tracks, process_tracks
 from diffusers_jasco.extraction import extract_salience
 from diffusers_jasco.files import replace_file
 
@@ -65,8 +65,8 @@ def main(args: list[str] | None = None):
     errors = "errors.jsonl" if args.n_shards == 1 else f"errors_{args.shard}.jsonl"
     failed = process_tracks(tracks, args.out_dir, suffix, process, args.override, errors)
     with replace_file(args.out_dir / f"tracks_{args.shard}.txt") as partial:
-        done = [track for track in tracks if (args.out_dir / f"{track_name(track)}{suffix}").exists()]
-        Path(partial).write_text("".join(f"{track}\n" for track in done), encoding="utf-8")
+        done = [track for track in tracks if (args.out_dir / f"{track.track}{suffix}").exists()]
+        Path(partial).write_text("".join(f"{track.url}\n" for track in done), encoding="utf-8")
     print(f"{len(tracks) - failed} of {len(tracks)} tracks in {args.out_dir}")
 
 

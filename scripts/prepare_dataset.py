@@ -19,7 +19,7 @@ Turns music into a training set: cuts it into clips, hears chords, melody and dr
     python training/train_jasco.py --features data/features/train ...
 
 `--audio` is a folder, or a manifest with a JSON object per line (`path` as in AudioCraft's `data.jsonl`, or `file_name`, and what
-is known: `captions`, `chords`, `melody`, `stems`). `--audio`, `--output` and `--captions` may be URLs that fsspec knows (`s3://`,
+is known: `captions`, `chords`, `melody`, `stems`) or just a path. `--audio`, `--output` and `--captions` may be URLs that fsspec knows (`s3://`,
 `hf://`, ...). What comes out is described in `diffusers_jasco/data/assembly.py`.
 
 A run that was killed goes on with `--resume`, and ends with the same files. A track that can't be used is reported in
@@ -44,7 +44,6 @@ from diffusers_jasco.data.assembly import DEFAULT_SHARES, assemble
 from diffusers_jasco.data.output import OutputFolder
 from diffusers_jasco.data.preparation import PreparationSettings, find_track, prepare_track
 from diffusers_jasco.data.sources import Source, find_sources
-from diffusers_jasco.data.tracks import track_name
 from diffusers_jasco.files import is_leftover, remove_leftovers
 from diffusers_jasco.training.modules import load_codec, load_text_encoder
 
@@ -96,7 +95,7 @@ def check_sources(sources: Sequence[Source], settings: PreparationSettings, args
     if settings.folders:
         names: dict[str, str] = {}
         for source in sources:
-            other = names.setdefault(track_name(source.name.rpartition("/")[2]), source.name)
+            other = names.setdefault(source.track, source.name)
             if other != source.name:
                 raise ValueError(
                     f"{other} and {source.name} have the same name, by which --{next(iter(settings.folders))} knows tracks."

@@ -23,7 +23,8 @@ import soundfile
 from diffusers_jasco.controls.chord_labels import default_chord_labels
 from diffusers_jasco.controls.melody import read_melody
 from diffusers_jasco.data.chord_files import read_chords_per_track, read_track_chords
-from diffusers_jasco.data.tracks import find_audio, process_tracks, read_tracks_list, track_name
+from diffusers_jasco.data.sources import Source, find_sources
+from diffusers_jasco.data.tracks import process_tracks
 from diffusers_jasco.loaders.audiocraft.files import read_chord_labels
 
 from ..conftest import run_script
@@ -52,30 +53,37 @@ def music(tmp_path):
 
 
 def test_tracks_are_found_and_named(music, tmp_path):
-    assert [path.name for path in find_audio(music)] == ["a.minor.flac", "broken.wav", "c major.wav"]
-    assert [track_name(path) for path in ("x/a.b.wav", "a.minor.flac", "v1.2")] == ["a.b", "a.minor", "v1.2"]
-    with pytest.raises(ValueError, match="no folder"):
-        find_audio(tmp_path / "absent")
+    sources = find_sources(music)
+    assert [source.name for source in sources] == ["album/a.minor.flac", "broken.wav", "c major.wav"]
+    assert [source.track for source in sources] == ["a.minor", "broken", "c major"]
+    assert Source("v1.2", "v1.2").track == "v1.2"
+    (single,) = find_sources(music / "c major.wav")
+    assert single == Source(str(music / "c major.wav"), "c major.wav")
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        find_sources(tmp_path / "absent")
     with pytest.raises(ValueError, match="no audio in"):
         (tmp_path / "empty").mkdir()
-        find_audio(tmp_path / "empty")
+        find_sources(tmp_path / "empty")
 
 
 def test_lists_of_tracks(tmp_path):
     (tmp_path / "list.txt").write_text("/abs/a.wav\n\nb c.wav\n")
-    assert read_tracks_list(tmp_path / "list.txt") == [Path("/abs/a.wav"), tmp_path / "b c.wav"]
+    assert [source.url for source in find_sources(tmp_path / "list.txt")] == ["/abs/a.wav", str(tmp_path / "b c.wav")]
     (tmp_path / "data.jsonl").write_text(json.dumps({"path": "/abs/a.wav", "duration": 3.0}) + "\n")
-    assert read_tracks_list(tmp_path / "data.jsonl") == [Path("/abs/a.wav")]
+    (source,) = find_sources(tmp_path / "data.jsonl")
+    assert (source.url, source.info["duration"]) == ("/abs/a.wav", 3.0)
     (tmp_path / "data.jsonl").write_text('{"path": "a.wav"}\n{"duration": 3.0}\n')
-    with pytest.raises(ValueError, match="line 2: there is no `path`"):
-        read_tracks_list(tmp_path / "data.jsonl")
-    with pytest.raises(FileNotFoundError, match="no list"):
-        read_tracks_list(tmp_path / "absent.txt")
+    with pytest.raises(ValueError, match="line 2: there is neither `path` nor `file_name`"):
+        find_sources(tmp_path / "data.jsonl")
+    (tmp_path / "list.bin").write_bytes(b"\xff\x00")
+    with pytest.raises(ValueError, match="list.bin is no manifest"):
+        find_sources(tmp_path / "list.bin")
 
 
 def test_tracks_of_one_name_are_refused(tmp_path):
     with pytest.raises(ValueError, match="have the same name"):
-        process_tracks([Path("a/x.wav"), Path("b/x.flac")], tmp_path, ".json", lambda track, file: None)
+        tracks = [Source(name, name) for name in ("a/x.wav", "b/x.flac")]
+        process_tracks(tracks, tmp_path, ".json", lambda track, file: None)
 
 
 def test_chords_of_a_folder_become_a_map(music, tmp_path):

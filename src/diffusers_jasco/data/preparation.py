@@ -51,7 +51,6 @@ from .chord_files import Chords, fit_vocabulary, read_chords_per_track
 from .features import encode_audio, encode_captions, encode_controls, load_clip, prepare_audio, wordings
 from .output import OutputFolder
 from .sources import Source, read_captions, read_captions_table, read_track_info, resolve_beside
-from .tracks import track_name
 
 
 TRACKS = "tracks"
@@ -314,7 +313,7 @@ def _find_chords(source: Source, path: Path, settings: PreparationSettings) -> t
     elif settings.chords in _METHODS["chords"]:
         chords = extract_chords(path, method=settings.chords)
     else:
-        table, name = _chord_table(settings.chords), track_name(posixpath.basename(source.name))
+        table, name = _chord_table(settings.chords), source.track
         # The original cuts names at the first dot.
         name = name if name in table else name.split(".")[0]
         if name not in table:
@@ -363,7 +362,7 @@ def _find_drums(source: Source, path: Path, settings: PreparationSettings) -> It
 
 
 def _named_file(folder: str, source: Source, suffixes: tuple[str, ...]) -> Path:
-    name = track_name(posixpath.basename(source.name))
+    name = source.track
     names = [f"{stem}{suffix}" for stem in (name, name.split(".")[0]) for suffix in suffixes]
     found = next((Path(folder, name) for name in names if Path(folder, name).is_file()), None)
     if found is None:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where music comes from: folders, manifests (ours and AudioCraft's) and what lies beside the files."""
+"""Where music comes from: folders, lists, manifests (ours and AudioCraft's) and what lies beside the files."""
 
 import csv
 import gzip
@@ -32,7 +32,6 @@ from typing import Any
 import fsspec
 
 from ..audio import AUDIO_SUFFIXES
-from .tracks import track_name
 
 
 # What a folder may hold instead of being searched: AudioCraft's manifests, and ours.
@@ -57,9 +56,15 @@ class Source:
     info: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def track(self) -> str:
+        """Its file's name without the ending of the format: `a/b.c.wav` → `b.c`. (The original cuts at the first dot.)"""
+        stem, suffix = posixpath.splitext(posixpath.basename(self.name))
+        return stem if suffix.lower() in AUDIO_SUFFIXES else stem + suffix
+
+    @property
     def id(self) -> str:
         """A name for files: letters, digits and a hash of `name`."""
-        readable = re.sub(r"[^A-Za-z0-9]+", "-", track_name(posixpath.basename(self.name)))[:40].strip("-")
+        readable = re.sub(r"[^A-Za-z0-9]+", "-", self.track)[:40].strip("-")
         return f"{readable or 'track'}-{hashlib.blake2b(self.name.encode(), digest_size=6).hexdigest()}"
 
     @contextmanager
@@ -89,14 +94,14 @@ def _is_local(fs: fsspec.AbstractFileSystem) -> bool:
 
 def find_sources(audio: str | os.PathLike) -> list[Source]:
     r"""
-    The tracks of a folder or a manifest, in the order of their names.
+    The tracks of a folder, a list or a manifest, in the order of their names.
 
     Args:
         audio (`str` or `os.PathLike`):
-            A folder of audio files; a folder with a manifest; or a manifest: a `.jsonl` or `.jsonl.gz` file with one JSON
-            object per line, in AudioCraft's form (`path`) or in ours (`file_name`, and any of `captions`, `chords`,
-            `melody`, `stems`). Relative paths are relative to the manifest, or else, as AudioCraft's, to the working
-            directory. Paths may be URLs that fsspec reads.
+            A folder of audio files; an audio file; a folder with a manifest; or a manifest: a file (`.jsonl`, or `.gz`) with
+            one JSON object per line, in AudioCraft's form (`path`) or in ours (`file_name`, and any of `captions`, `chords`,
+            `melody`, `stems`), or just with one path per line. Relative paths are relative to the manifest, or else, as
+            AudioCraft's, to the working directory. Paths may be URLs that fsspec reads.
 
     Raises:
         `FileNotFoundError`: if there is nothing at that place.
@@ -112,20 +117,26 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
             names = [name for name in names if posixpath.splitext(name)[1].lower() in AUDIO_SUFFIXES]
             if not names:
                 raise ValueError(f"There is no audio in {audio} (files that end in {', '.join(AUDIO_SUFFIXES)}).")
-            return [Source(fs.unstrip_protocol(posixpath.join(root, name)), name) for name in names]
+            return [Source(_url(fs, posixpath.join(root, name)), name) for name in names]
         root = posixpath.join(root, found[0])
     if not fs.isfile(root):
         raise FileNotFoundError(f"There is no folder or manifest {audio}.")
+    if posixpath.splitext(root)[1].lower() in AUDIO_SUFFIXES:
+        return [Source(_url(fs, root), posixpath.basename(root))]
     content = fs.cat_file(root)
-    text = (gzip.decompress(content) if root.endswith(".gz") else content).decode("utf-8")
+    try:
+        text = (gzip.decompress(content) if root.endswith(".gz") else content).decode("utf-8")
+    except (UnicodeDecodeError, OSError, EOFError) as error:
+        raise ValueError(f"{audio} is no manifest, nor a text with a path per line ({error}).") from error
     sources: dict[str, Source] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
+        line = line.strip()
+        if not line:
             continue
         try:
-            info = json.loads(line)
+            info = json.loads(line) if line.startswith("{") else {"path": line}
             name = info.get("path") or info["file_name"]
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError) as error:
             raise ValueError(f"{audio}, line {number}: there is neither `path` nor `file_name` ({error}).") from error
         if name in sources:
             raise ValueError(f"{audio}, line {number}: {name} is named twice.")
@@ -135,13 +146,17 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
     return [sources[name] for name in sorted(sources)]
 
 
+def _url(fs: fsspec.AbstractFileSystem, path: str) -> str:
+    return path if _is_local(fs) else fs.unstrip_protocol(path)
+
+
 def _resolve(name: str, fs: fsspec.AbstractFileSystem, manifest: str) -> str:
     if "://" in name:
         return name
     path = name if name.startswith("/") else posixpath.join(posixpath.dirname(manifest), name)
     if _is_local(fs) and not fs.isfile(path) and os.path.isfile(name):
         path = os.path.abspath(name)
-    return fs.unstrip_protocol(path)
+    return _url(fs, path)
 
 
 def resolve_beside(source: Source, name: str) -> str:
