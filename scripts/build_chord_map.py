@@ -48,7 +48,7 @@ def main(args: list[str] | None = None):
     found = {label for chords in tracks.values() for label, _ in chords}
     if args.path_to_pre_defined_map is not None:
         labels = read_chord_labels(args.path_to_pre_defined_map)
-    elif found <= set(default_chord_labels()):
+    elif not fit_vocabulary([(label, 0.0) for label in found], default_chord_labels())[1]:
         labels = default_chord_labels()
     else:
         labels = [*sorted(found - {UNKNOWN_CHORD}), UNKNOWN_CHORD]

@@ -22,7 +22,7 @@ import soundfile
 
 from diffusers_jasco.controls.chord_labels import default_chord_labels
 from diffusers_jasco.controls.melody import read_melody
-from diffusers_jasco.data.chord_files import read_chords_per_track, read_track_chords
+from diffusers_jasco.data.chord_files import fit_vocabulary, read_chords_per_track, read_track_chords
 from diffusers_jasco.data.sources import Source, find_sources
 from diffusers_jasco.data.tracks import process_tracks
 from diffusers_jasco.loaders.audiocraft.files import read_chord_labels
@@ -131,6 +131,22 @@ def test_labels_outside_a_map_are_counted(tmp_path, capsys):
     )
     assert read_chords_per_track(output)["b"] == [("C", 0.0), ("Am7", 1.5), ("UNK", 3.0)]
     assert "Zm: 2 × UNK" in capsys.readouterr().out
+
+
+def test_spellings_are_those_of_the_map(tmp_path):
+    chords = [("Db", 0.0), ("A:min7", 1.0), ("C/E", 2.0), ("Csus4", 3.0), ("N.C.", 4.0), ("Am7", 5.0)]
+    labels = ["N", "C#", "Am7", "C", "UNK"]
+    fitted, unknown = fit_vocabulary(chords, labels)
+    assert [label for label, _ in fitted] == ["C#", "Am7", "UNK", "UNK", "N", "Am7"]
+    assert unknown == {"C/E": 1, "Csus4": 1} and [start for _, start in fitted] == [0, 1, 2, 3, 4, 5]
+    with pytest.raises(ValueError, match="neither C/E, Csus4 nor UNK"):
+        fit_vocabulary(chords, labels[:-1])
+    assert fit_vocabulary(chords[:2], labels[:-1])[0] == [("C#", 0.0), ("Am7", 1.0)]
+
+    (tmp_path / "a.chords.json").write_text(json.dumps(chords[:3]))
+    run_script("build_chord_map", "--chords_folder", tmp_path, "--output_directory", tmp_path / "data")
+    assert read_chord_labels(tmp_path / "data/chord_to_index_mapping.json") == default_chord_labels()
+    assert read_chords_per_track(tmp_path / "data")["a"] == [("C#", 0.0), ("Am7", 1.0), ("C/E", 2.0)]
 
 
 def test_files_of_the_original_are_read_as_data(tmp_path):

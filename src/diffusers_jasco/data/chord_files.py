@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..controls.chord_labels import UNKNOWN_CHORD
+from ..controls.chord_labels import UNKNOWN_CHORD, normalize_chord
 from ..files import replace_file
 from ..loaders.audiocraft.files import load_json, load_plain_pickle
 
@@ -110,15 +110,30 @@ def _check_chords(value: Any, where: str) -> Chords:
 
 def fit_vocabulary(chords: Chords, labels: Sequence[str]) -> tuple[Chords, Counter]:
     r"""
-    Replaces what a vocabulary does not have by "UNK", as the original does.
+    Chords in the spelling of a vocabulary (`Db` is `C#` where that is in it). Those that are not in it become "UNK", as in the
+    original, not the nearest one.
 
     Args:
         chords (`list` of `(label, start)`): the chords of a track.
         labels (`Sequence[str]`): the vocabulary.
 
     Returns:
-        `tuple`: the chords, and how often each label was replaced (`Counter`).
+        `tuple`: the chords, and how often each label became "UNK" (`Counter`).
+
+    Raises:
+        `ValueError`: if there are such chords, and the vocabulary has no "UNK".
     """
-    known = set(labels)
-    unknown = Counter(label for label, _ in chords if label not in known)
-    return [(label if label in known else UNKNOWN_CHORD, start) for label, start in chords], unknown
+    spellings = {label: _find_label(label, labels) for label in {label for label, _ in chords}}
+    unknown = Counter(label for label, _ in chords if spellings[label] is None)
+    if unknown and UNKNOWN_CHORD not in labels:
+        raise ValueError(f"The chord map has neither {', '.join(sorted(unknown))} nor {UNKNOWN_CHORD}.")
+    return [(spellings[label] or UNKNOWN_CHORD, start) for label, start in chords], unknown
+
+
+def _find_label(label: str, labels: Sequence[str]) -> str | None:
+    """The label with the same notes and bass, or `None`."""
+    try:
+        name, difference = normalize_chord(label, labels)
+    except ValueError:
+        return None
+    return None if difference else name
