@@ -187,6 +187,7 @@ def load(folder: Path) -> tuple[dict, dict]:
     from huggingface_hub import ModelCard
 
     from diffusers_jasco import JascoPipeline, JascoTransformerModel
+    from diffusers_jasco.training.continuation import load_source
 
     seen, audios = {}, {}
     # The connection breaks once.
@@ -203,6 +204,7 @@ def load(folder: Path) -> tuple[dict, dict]:
     audios["one piece"] = play(JascoPipeline.from_pretrained("org/one-piece"))
     general = DiffusionPipeline.from_pretrained("org/pipeline")
     audios["general"], seen["general"] = play(general), type(general).__name__
+    audios["source of a training"] = play(load_source("org/pipeline"))
 
     elsewhere = JascoPipeline.from_pretrained("org/pipeline", cache_dir=folder / "elsewhere")
     audios["elsewhere"] = play(elsewhere)

@@ -125,7 +125,9 @@ def test_the_first_version_sounds_the_same_to_the_bit(published, loaded, name):
     assert torch.equal(loaded.audios[name], published.audios["pipeline"])
 
 
-@pytest.mark.parametrize("name", ["main", "pieces", "one piece", "general", "elsewhere", "private"])
+@pytest.mark.parametrize(
+    "name", ["main", "pieces", "one piece", "general", "source of a training", "elsewhere", "private"]
+)
 def test_the_newest_version_sounds_the_same_to_the_bit(published, loaded, name):
     assert torch.equal(loaded.audios[name], published.audios["stronger"])
     assert not torch.equal(published.audios["stronger"], published.audios["pipeline"])

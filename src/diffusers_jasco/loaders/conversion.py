@@ -33,7 +33,7 @@ def load_as_stored(checkpoint: str | os.PathLike, variant: str | None = None, **
 
     Args:
         checkpoint (`str` or `os.PathLike`):
-            Folder or Hub id, in our layout or in the original's.
+            Folder or Hub id, in our layout or in the original's, or a `checkpoint.th` of its training.
         variant (`str`, *optional*):
             Variant of the weights, such as `"fp16"`. A checkpoint without it is loaded from its other weights.
         hub:
@@ -48,7 +48,7 @@ def load_as_stored(checkpoint: str | os.PathLike, variant: str | None = None, **
     original = find_audiocraft_checkpoint(checkpoint, **hub)
     if original is not None:
         components, arguments = load_audiocraft_pipeline(original, hub=hub)
-        if not os.path.isdir(checkpoint):
+        if not os.path.exists(checkpoint):
             arguments["audiocraft"]["base_model"] = os.fspath(checkpoint)
         return JascoPipeline(**components, **arguments)
     folder = checkpoint if os.path.isdir(checkpoint) else JascoPipeline.download(checkpoint, variant=variant, **hub)

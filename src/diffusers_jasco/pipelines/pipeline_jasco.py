@@ -128,11 +128,11 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         r"""
         Loads a pipeline from a folder or a Hub repository: one that `save_pretrained` wrote, as
         [`DiffusionPipeline.from_pretrained`] does, or one in the original's own layout (`state_dict.bin` and
-        `compression_state_dict.bin`), which is converted on the fly.
+        `compression_state_dict.bin`, or the `checkpoint.th` of a training run), which is converted on the fly.
 
         Args:
             pretrained_model_name_or_path (`str` or `os.PathLike`):
-                Folder or Hub id.
+                Folder, Hub id or `checkpoint.th`.
             kwargs:
                 Arguments of [`DiffusionPipeline.from_pretrained`]. For the original's layout: components (`codec`,
                 `text_encoder`, `tokenizer`, `scheduler`) in the place of those that it holds or names, `dtype` (default:
@@ -159,7 +159,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             # Diffusers warns of each cast, also of one to the same type.
             if isinstance(loaded[name], torch.nn.Module) and loaded[name].dtype != wanted:
                 loaded[name].to(wanted)
-        if not os.path.isdir(pretrained_model_name_or_path):
+        if not os.path.exists(pretrained_model_name_or_path):
             arguments["audiocraft"]["base_model"] = os.fspath(pretrained_model_name_or_path)
         return cls(**loaded, **arguments)
 

@@ -72,16 +72,17 @@ class AudiocraftCheckpoint:
 
 def find_audiocraft_checkpoint(source: str | os.PathLike, **hub: Any) -> Path | None:
     r"""
-    The local folder of a checkpoint in the original's layout; from the Hub its files are downloaded.
+    Where a checkpoint in the original's layout is on this machine; from the Hub its files are downloaded.
 
     Args:
         source (`str` or `os.PathLike`):
-            Folder or Hub id.
+            A folder, exported or of a training run, the file of one, or a Hub id.
         hub:
             `cache_dir`, `revision`, `token`, `local_files_only`, `force_download` of `huggingface_hub.hf_hub_download`.
 
     Returns:
-        `Path` or `None`: the folder, or `None` for what is not in the original's layout.
+        `Path` or `None`: the folder or file, as [`read_audiocraft_checkpoint`] takes it, or `None` for what is not in the
+            original's layout.
 
     Raises:
         `PermissionError`: for a gated repository without access.
@@ -90,7 +91,10 @@ def find_audiocraft_checkpoint(source: str | os.PathLike, **hub: Any) -> Path | 
     """
     if os.path.isdir(source):
         is_ours = os.path.isfile(Path(source, INDEX_FILE))
-        return Path(source) if not is_ours and os.path.isfile(Path(source, MODEL_FILE)) else None
+        is_theirs = any(os.path.isfile(Path(source, name)) for name in (MODEL_FILE, TRAINING_FILE))
+        return Path(source) if is_theirs and not is_ours else None
+    if os.path.isfile(source):
+        return Path(source)
 
     name = os.fspath(source)
     try:
