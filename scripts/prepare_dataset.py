@@ -71,7 +71,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--min_seconds", type=float, default=10.0, help="shorter tracks are errors")
     add("--group_by", choices=("track", "album"), default="track", help="what stays in one split")
     add("--shares", type=float, nargs=4, default=DEFAULT_SHARES, help="train, validation, evaluation, generation")
-    add("--webdataset", action="store_true", help="write tar shards too")
+    add("--webdataset", action="store_true", help="write tar shards too; --resume keeps those that are there")
     add("--num_proc", type=int, default=1, help="processes")
     add("--shard", metavar="i/n", help="prepare this part of the tracks only, i from 0 on")
     add("--resume", action="store_true", help="go on with what is in the output folder")

@@ -174,6 +174,41 @@ def test_shards_and_processes_make_what_one_run_makes(tmp_path):
         prepare(tmp_path / "music", tmp_path / "other", "--shard", "3/3")
 
 
+def test_what_has_not_changed_is_not_put_together_again(tmp_path, monkeypatch):
+    for index in range(4):
+        write_noise(tmp_path / "music" / f"{index}.wav")
+    data, options = tmp_path / "data", ("--encode", CODEC, "--webdataset", "--resume")
+
+    def times() -> dict[str, int]:
+        return {str(path): path.stat().st_mtime_ns for path in data.rglob("*") if path.is_file()}
+
+    prepare(tmp_path / "music", data, *options)
+    before, files = times(), read_all(data)
+    prepare(tmp_path / "music", data, *options)
+    prepare(tmp_path / "music", data, "--encode", CODEC, "--resume")
+    assert times() == before
+
+    # Nothing is left where it is not any more.
+    prepare(tmp_path / "music", data, *options, "--shares", 1, 0, 0, 0)
+    assert [path.parent.name for path in data.glob("*/metadata.jsonl")] == ["train"]
+    assert [path.name for path in (data / "features").iterdir()] == ["train"]
+    assert [path.name for path in (data / "shards").iterdir()] == ["train-00000.tar"]
+
+    # A run that began to put it together otherwise is no reason to leave it as it is.
+    prepare(tmp_path / "music", data, *options)
+
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("diffusers_jasco.data.assembly._write_dataset", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tmp_path / "music", data, *options, "--shares", 1, 0, 0, 0)
+    monkeypatch.undo()
+    assert read_all(data) != files
+    prepare(tmp_path / "music", data, *options)
+    assert read_all(data) == files
+
+
 def test_music_and_data_may_be_on_a_network(tmp_path):
     write_noise(tmp_path / "music" / "album" / "a söng.flac")
     write_noise(tmp_path / "music" / "other.wav")

@@ -22,7 +22,7 @@ Prepared tracks → data sets.
 | `features/<split>/` | the feature cache that `training/train_jasco.py` reads, of encoded clips |
 | `shards/<split>-00000.tar`, ... | on request: `<clip>.flac`, `<clip>.drums.flac` and `<clip>.json`, as the WebDataset format has them |
 | `errors.jsonl` | tracks that can't be used, and why |
-| `summary.json` | how much there is of what |
+| `summary.json` | how much there is of what, and a hash of it: written at last; without it all is put together anew |
 """
 
 import hashlib
@@ -97,14 +97,14 @@ def assemble(
     webdataset: bool = False,
 ) -> dict[str, Any]:
     r"""
-    Puts prepared tracks together. What was there is replaced.
+    Puts prepared tracks together. What was there is replaced, if anything has changed.
 
     Args:
         sources (`Sequence[Source]`): all tracks.
         settings (`PreparationSettings`): as they were prepared.
         output (`OutputFolder`): where they are.
         group_by (`str`), shares (`Sequence[float]`): as in [`assign_splits`].
-        webdataset (`bool`, defaults to `False`): whether to write tar shards too.
+        webdataset (`bool`, defaults to `False`): whether to write tar shards too, if there are none yet.
 
     Returns:
         `dict`: the contents of `summary.json`.
@@ -113,12 +113,21 @@ def assemble(
         `ValueError`: if a track is not prepared, or none can be used.
     """
     tracks, errors = [], []
+    webdataset = webdataset or output.exists("shards")
+    digest = hashlib.blake2b(repr((group_by, tuple(shares), webdataset, settings.labels)).encode(), digest_size=8)
     for source in sources:
         done = find_track(output, source)
         if done is None:
             raise ValueError(f"{source.name} is not prepared yet.")
-        content = json.loads(output.read(posixpath.join(TRACKS, source.id, done)))
-        (tracks if done == "track.json" else errors).append(content | {"id": source.id})
+        content = output.read(posixpath.join(TRACKS, source.id, done))
+        digest.update(content)
+        (tracks if done == "track.json" else errors).append(json.loads(content) | {"id": source.id})
+    if output.exists("summary.json"):
+        summary = json.loads(output.read("summary.json"))
+        if summary.get("hash") == digest.hexdigest():
+            return summary
+        # A run that is killed from now on has to be done again.
+        output.remove("summary.json")
     output.write("errors.jsonl", "".join(_line({key: e[key] for key in ("path", "error")}) for e in errors))
     if not tracks:
         raise ValueError(f"None of {len(errors)} tracks can be used: see errors.jsonl in {output.url}.")
@@ -126,7 +135,11 @@ def assemble(
     splits: dict[str, list[Clip]] = {split: [] for split in SPLITS}
     for track, split in zip(tracks, assign_splits(tracks, group_by, shares)):
         splits[split] += [_clip_of(track, index) for index in range(len(track["clips"]))]
-    splits = {split: clips for split, clips in splits.items() if clips}
+    for split in [split for split, clips in splits.items() if not clips]:
+        del splits[split]
+        # What was in it may be in another one now.
+        output.remove(f"{split}/metadata.jsonl")
+        output.remove(f"features/{split}")
 
     for split, clips in splits.items():
         lines = []
@@ -154,6 +167,7 @@ def assemble(
         "hours": {split: round(sum(c["duration"] for c in clips) / 3600, 4) for split, clips in splits.items()},
         "without_captions": sum(not track["captions"] for track in tracks),
         "unknown_chords": dict(sorted(unknown.items())),
+        "hash": digest.hexdigest(),
     }
     output.write("summary.json", json.dumps(summary, ensure_ascii=False, indent=1) + "\n")
     return summary

@@ -58,6 +58,11 @@ class OutputFolder:
         with replace_file(path) as partial:
             partial.write_text(text, encoding="utf-8")
 
+    def remove(self, name: str):
+        """Deletes a file or a folder, if it is there."""
+        if self.exists(name):
+            self.fs.rm(self.path(name), recursive=True)
+
     @contextmanager
     def folder(self, name: str, last: str) -> Iterator[Path]:
         """A folder on this machine to write into, which becomes `name`; elsewhere, with the file `last` at last."""
@@ -67,6 +72,7 @@ class OutputFolder:
             return
         with TemporaryDirectory() as temporary:
             yield Path(temporary)
+            self.remove(name)
             files = sorted(path for path in Path(temporary).rglob("*") if path.is_file())
             for path in sorted(files, key=lambda path: path.name == last):
                 target = self.path(posixpath.join(name, path.relative_to(temporary).as_posix()))
