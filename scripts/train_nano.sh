@@ -43,7 +43,7 @@ done
 # Two processes of one thread are faster than one of two.
 accelerate launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no \
     training/train_jasco.py --config training/configs/nano.yaml \
-    --features "$work/features/train" --validation_features "$work/features/validation" --codec "$work/codec" \
+    --dataset "$work/features/train" --validation_dataset "$work/features/validation" --codec "$work/codec" \
     --tokenizer "$work/tokenizer" --max_steps "${STEPS:-4200}" --output "$work/model" --resume latest
 
 python scripts/save_half_precision.py --checkpoint "$work/model" --output "$output"

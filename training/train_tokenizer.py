@@ -26,11 +26,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
-
-
-SPECIAL_TOKENS = ["<pad>", "</s>", "<unk>"]
+from diffusers_jasco.training.tokenizer import train_tokenizer
 
 
 def read_captions(paths: list[Path]) -> Iterator[str]:
@@ -43,48 +39,6 @@ def read_captions(paths: list[Path]) -> Iterator[str]:
                     yield from item.get("captions") or [item.get("caption") or ""]
                 else:
                     yield line.strip()
-
-
-def train_tokenizer(captions: Iterator[str], model: str = "word", vocab_size: int = 2000) -> PreTrainedTokenizerFast:
-    r"""
-    Args:
-        captions (`Iterator[str]`):
-            The texts.
-        model (`str`, defaults to `"word"`):
-            `"word"`: one token per word, and unknown words are `<unk>`; `"unigram"`: pieces of words, for captions that
-            vary more.
-        vocab_size (`int`, defaults to `2000`):
-            At most so many tokens.
-
-    Returns:
-        [`~transformers.PreTrainedTokenizerFast`]: the tokenizer.
-    """
-    steps = [normalizers.NFKC(), normalizers.Lowercase(), normalizers.StripAccents()]
-    if model == "word":
-        tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
-        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-        trainer = trainers.WordLevelTrainer(vocab_size=vocab_size, special_tokens=SPECIAL_TOKENS, show_progress=False)
-    elif model == "unigram":
-        tokenizer = Tokenizer(models.Unigram())
-        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-        tokenizer.decoder = decoders.Metaspace()
-        trainer = trainers.UnigramTrainer(
-            vocab_size=vocab_size, special_tokens=SPECIAL_TOKENS, unk_token="<unk>", show_progress=False
-        )
-    else:
-        raise ValueError(f"`model` has to be 'word' or 'unigram', but is {model!r}.")
-    tokenizer.normalizer = normalizers.Sequence(steps)
-    tokenizer.train_from_iterator(captions, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        model_input_names=["input_ids", "attention_mask"],
-    )
 
 
 def main(args: list[str] | None = None):

@@ -18,25 +18,50 @@ import torch
 
 from diffusers_jasco import FlowMatchEulerScheduler
 from diffusers_jasco.training.conditions import ConditionDropout, drop_controls, mask_text
-from diffusers_jasco.training.objective import draw_times, flow_matching_loss, noise_latents
+from diffusers_jasco.training.objective import draw_randomness, flow_matching_loss, noise_latents, to_times
+
+
+UNIFORM = torch.rand(100_000, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
 def test_times_have_the_distribution_of_a_power(power):
-    times = draw_times(100_000, "power", power, torch.Generator().manual_seed(0))
+    times = to_times(UNIFORM, "power", power)
     assert 0 <= times.min() and times.max() < 1
     # u^p is below x with probability x^(1/p).
     for x in (0.1, 0.5, 0.9):
         assert abs((times < x).float().mean().item() - x ** (1 / power)) < 0.01
 
 
+@pytest.mark.parametrize("mean, std", [(0.0, 1.0), (-0.5, 0.8)])
+def test_times_have_the_logit_normal_distribution(mean, std):
+    times = to_times(UNIFORM, "logit_normal", logit_mean=mean, logit_std=std)
+    normal = torch.distributions.Normal(mean, std)
+    for x in (0.1, 0.5, 0.9):
+        expected = normal.cdf(torch.tensor(x / (1 - x)).log()).item()
+        assert abs((times < x).float().mean().item() - expected) < 0.01
+    assert to_times(torch.tensor([0.0]), "logit_normal").tolist() == [0.0]
+
+
 def test_uniform_times_and_impossible_ones():
-    times = draw_times(100_000, generator=torch.Generator().manual_seed(0))
-    assert abs(times.mean() - 0.5) < 0.01 and abs(times.var() - 1 / 12) < 0.01
-    with pytest.raises(ValueError, match="power.*-1"):
-        draw_times(1, "power", -1.0)
-    with pytest.raises(ValueError, match="sampling"):
-        draw_times(1, "normal")
+    assert torch.equal(to_times(UNIFORM), UNIFORM)
+    for options, message in (
+        (("power", -1.0), "power.*-1"),
+        (("logit_normal", 2.0, 0.0, 0.0), "logit_std.*0.0"),
+        (("normal",), "sampling"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            to_times(UNIFORM, *options)
+
+
+def test_randomness_belongs_to_the_sample():
+    keys = [(0, 5), (0, 3), (1, 5)]
+    noise, draws = draw_randomness(keys, 7, (4, 2), 3)
+    assert noise.shape == (3, 4, 2) and draws.shape == (3, 3) and 0 <= draws.min() and draws.max() < 1
+    alone = draw_randomness(keys[1:2], 7, (4, 2), 3)
+    assert torch.equal(alone[0][0], noise[1]) and torch.equal(alone[1][0], draws[1])
+    other = draw_randomness(keys, 8, (4, 2), 3)
+    assert len({tensor.flatten()[0].item() for tensor in (*noise, *other[0])}) == 6
 
 
 def test_path_and_velocity_are_the_papers():
@@ -65,9 +90,25 @@ def test_loss_is_the_weighted_mean_of_squares(weighting, weights):
     assert velocity.grad[0, 0, 0].item() == pytest.approx(weights[0] * 2 * 1.0 / 2 / 2)
 
 
+def test_min_snr_weights_are_those_of_the_datas_error():
+    # The error of the data that a velocity implies is (1 - t) times the velocity's: x1 = z + (1 - t) v.
+    times = torch.tensor([0.25, 0.8])
+    velocity, target = torch.tensor([[[1.0]], [[3.0]]]), torch.zeros(2, 1, 1)
+    loss = flow_matching_loss(FlowMatchEulerScheduler(), velocity, target, times, "min_snr", snr_gamma=5.0)[0]
+    snr = (times / (1 - times)) ** 2
+    expected = (snr.clamp(max=5) * ((1 - times) * velocity.flatten()) ** 2).mean()
+    assert loss.item() == pytest.approx(expected.item()) and snr[1] > 5 > snr[0]
+
+
+def draw_masks(count: int, num_frames: int = 1, **options) -> dict[str, torch.Tensor]:
+    dropout = ConditionDropout(**options)
+    draws = torch.rand(count, dropout.num_draws, generator=torch.Generator().manual_seed(0))
+    return dropout.keep(draws, num_frames)
+
+
 def test_each_condition_is_dropped_as_often_as_asked():
-    dropout = ConditionDropout(all=0.1, text=0.1, chords=0.2, drums=0.3, melody=0.0)
-    keep = dropout.draw(50_000, torch.Generator().manual_seed(0))
+    keep = draw_masks(50_000, all=0.1, text=0.1, chords=0.2, drums=0.3, melody=0.0)
+    keep = {name: mask.flatten() for name, mask in keep.items()}
     for name, probability in (("text", 0.1), ("chords", 0.2), ("drums", 0.3), ("melody", 0.0)):
         assert abs(keep[name].float().mean().item() - 0.9 * (1 - probability)) < 0.01
     # Apart from "all", they are dropped independently, each sample on its own.
@@ -78,22 +119,47 @@ def test_each_condition_is_dropped_as_often_as_asked():
     assert 0 < keep["chords"][:20].sum() < 20
 
 
+def test_a_batch_may_be_dropped_as_one():
+    masks = [draw_masks(8, 3, chords=0.5, per_batch=True)["chords"]]
+    for seed in range(30):
+        draws = torch.rand(8, ConditionDropout.num_draws, generator=torch.Generator().manual_seed(seed))
+        masks.append(ConditionDropout(chords=0.5, per_batch=True).keep(draws, 3)["chords"])
+    assert all(mask.all() or not mask.any() for mask in masks)
+    assert 5 < sum(mask.all().item() for mask in masks) < 26
+
+
+def test_spans_are_one_piece_of_the_clip():
+    keep = draw_masks(4000, 100, span=0.5, drums=0.1)
+    assert keep["text"].all()
+    for name, dropped in (("chords", 0.0), ("drums", 0.1)):
+        mask = keep[name].int()
+        starts = (mask.diff(dim=1, prepend=torch.zeros(len(mask), 1)) == 1).sum(dim=1)
+        lengths = mask.sum(dim=1)
+        assert starts.max() == 1
+        assert abs((lengths == 0).float().mean() - dropped) < 0.03
+        parts = (lengths > 0) & (lengths < 100)
+        assert abs(parts.float().mean() - 0.5 * (1 - dropped)) < 0.03
+        # Between two uniform numbers: a third on average.
+        assert abs(lengths[parts].float().mean() - 34) < 2
+    assert not torch.equal(keep["chords"], keep["melody"])
+
+
 def test_no_dropout_keeps_and_certain_dropout_drops():
-    assert all(mask.all() for mask in ConditionDropout().draw(1000).values())
-    assert not any(mask.any() for mask in ConditionDropout(all=1.0).draw(1000).values())
+    assert all(mask.all() for mask in draw_masks(1000).values())
+    assert not any(mask.any() for mask in draw_masks(1000, all=1.0).values())
     with pytest.raises(ValueError, match="`drums`.*1.5"):
         ConditionDropout(drums=1.5)
 
 
 def test_dropped_controls_are_the_models_nulls():
     keep = {
-        "chords": torch.tensor([True, False]),
-        "drums": torch.tensor([False, True]),
-        "melody": torch.ones(2).bool(),
+        "chords": torch.tensor([[True] * 5, [True, True, False, False, False]]),
+        "drums": torch.tensor([[False] * 5, [True] * 5]),
+        "melody": torch.ones(2, 5).bool(),
     }
     controls = {"chords": torch.full((2, 5), 7), "drums": torch.ones(2, 5, 3), "melody": torch.ones(2, 5, 53)}
     dropped = drop_controls(controls, keep, null_chord=194)
-    assert dropped["chords"].tolist() == [[7] * 5, [194] * 5]
+    assert dropped["chords"].tolist() == [[7] * 5, [7, 7, 194, 194, 194]]
     assert not dropped["drums"][0].any() and torch.equal(dropped["drums"][1], controls["drums"][1])
     assert torch.equal(dropped["melody"], controls["melody"])
     assert (controls["chords"] == 7).all()

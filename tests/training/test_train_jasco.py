@@ -31,7 +31,7 @@ from transformers import EncodecModel
 
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.data.features import write_features
-from diffusers_jasco.training.objective import draw_times
+from diffusers_jasco.training.objective import FlowMatchingObjective
 
 from ..conftest import FIXTURES
 from ..data.test_features import make_items
@@ -77,8 +77,8 @@ def signals():
 def arguments(data: Path, output: Path, *extra) -> list[str]:
     options = {
         "config": ROOT / "training" / "configs" / "debug.yaml",
-        "features": data / "train",
-        "validation_features": data / "dev",
+        "dataset": data / "train",
+        "validation_dataset": data / "dev",
         "codec": CODEC,
         "tokenizer": data / "tokenizer",
         "output": output,
@@ -141,16 +141,17 @@ def test_the_log_tells_the_course(run):
 
 def test_three_and_three_steps_are_six(tmp_path, data, run, scripts, monkeypatch):
     # The first part gets a SIGTERM in its third step.
-    draws = []
+    calls = []
+    objective = FlowMatchingObjective.__call__
 
     def terminate_at_the_third(*args):
-        draws.append(args)
-        if len(draws) == 3:
+        calls.append(args)
+        if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return draw_times(*args)
+        return objective(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(scripts[0], "draw_times", terminate_at_the_third)
+        patch.setattr(FlowMatchingObjective, "__call__", terminate_at_the_third)
         scripts[0].main(arguments(data, tmp_path, "--max_steps", 6))
     assert [entry["step"] for entry in read_steps(tmp_path)] == [1, 2, 3]
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000003"]
@@ -224,7 +225,7 @@ def test_training_learns(tmp_path, data, scripts):
         "--ema_decay",
         0.8,
     )
-    scripts[0].main(arguments(data, tmp_path, *options, "--validation_features", data / "train", "--drop_all", 0))
+    scripts[0].main(arguments(data, tmp_path, *options, "--validation_dataset", data / "train", "--drop_all", 0))
     losses = [entry["validation_loss"] for entry in read_log(tmp_path) if "validation_loss" in entry]
     untrained = 1.9
     assert losses[-1] < 0.9 * untrained
@@ -236,7 +237,7 @@ def test_starts_from_a_half_precision_snapshot(tmp_path, data, run, scripts):
     config = yaml.safe_load((run / "config.yaml").read_text())
     options = {key: config[key] for key in ("train_text_encoder", "cpu", "time_sampling", "loss_weighting")}
     (tmp_path / "fine-tune.yaml").write_text(yaml.safe_dump(options | {"learning_rate": "0e-0"}))
-    arguments = ["--config", tmp_path / "fine-tune.yaml", "--features", data / "dev", "--init_from", snapshot]
+    arguments = ["--config", tmp_path / "fine-tune.yaml", "--dataset", data / "dev", "--continue_from", snapshot]
     arguments += ["--output", output, "--max_steps", 1, "--batch_size", 2]
     scripts[0].main([str(argument) for argument in arguments])
     for name in WEIGHTS:
@@ -270,15 +271,15 @@ def test_features_of_another_codec_are_refused(tmp_path, data, scripts):
         ({"transformer": 3}, "mapping"),
         ({"text_encoder_config": {"width": 2}}, "width"),
         ({"train_text_encoder": "yes"}, "true or false"),
-        ({"time_sampling": "normal"}, "uniform, power"),
+        ({"time_sampling": "normal"}, "uniform, logit_normal, power"),
         ({"max_steps": 1.5}, "max_steps"),
-        ({"features": None}, "--features is missing"),
+        ({"dataset": None}, "--dataset is missing"),
     ],
     ids=str,
 )
 def test_mistakes_in_the_configuration_are_named(tmp_path, scripts, capsys, config, message):
     path = tmp_path / "config.yaml"
-    base = {"features": "f", "output": "o", "codec": "c", "tokenizer": "t", "train_text_encoder": True}
+    base = {"dataset": "f", "output": "o", "codec": "c", "tokenizer": "t", "train_text_encoder": True}
     path.write_text(yaml.safe_dump(base | config))
     with pytest.raises(SystemExit):
         scripts[0].parse_args(["--config", str(path)])
@@ -287,16 +288,16 @@ def test_mistakes_in_the_configuration_are_named(tmp_path, scripts, capsys, conf
 
 def test_flags_override_the_file(tmp_path, scripts):
     path = tmp_path / "config.yaml"
-    path.write_text("{features: f, output: o, codec: c, tokenizer: t, train_text_encoder: true, learning_rate: 2e-3,"
+    path.write_text("{dataset: f, output: o, codec: c, tokenizer: t, train_text_encoder: true, learning_rate: 2e-3,"
                     " transformer: {num_layers: 4, dropout: 0.2}}")  # fmt: skip
     args = scripts[0].parse_args(["--config", str(path), "--transformer", "{num_layers: 2}", "--output", "p"])
-    assert args.learning_rate == 0.002 and args.output == "p" and args.features == "f"
+    assert args.learning_rate == 0.002 and args.output == "p" and args.dataset == ["f"]
     assert args.transformer == {"num_layers": 2, "dropout": 0.2}
 
 
 @pytest.mark.parametrize("name", ["nano", "debug"])
 def test_the_configurations_are_valid(scripts, name):
-    paths = ["--features", "f", "--output", "o", "--codec", "c", "--tokenizer", "t"]
+    paths = ["--dataset", "f", "--output", "o", "--codec", "c", "--tokenizer", "t"]
     args = scripts[0].parse_args(["--config", str(ROOT / "training" / "configs" / f"{name}.yaml"), *paths])
     assert args.train_text_encoder and args.time_sampling == "power"
 

@@ -120,6 +120,21 @@ def first_codebook(codec: torch.nn.Module) -> torch.Tensor:
     return codec.quantizer.layers[0].decode(codes[None])[0].T.float().cpu().contiguous()
 
 
+def is_same_codec(codec: torch.nn.Module, other_hash: str, other_codebook: torch.Tensor) -> bool:
+    r"""
+    Whether a codec has the latents of another one; in half precision it is still the same.
+
+    Args:
+        codec (`torch.nn.Module`): the codec.
+        other_hash (`str`): [`codec_hash`] of the other one.
+        other_codebook (`torch.Tensor` of shape `(entries, latent_dim)`): [`first_codebook`] of the other one.
+    """
+    codebook = first_codebook(codec)
+    if codec_hash(codec) != other_hash or codebook.shape != other_codebook.shape:
+        return False
+    return bool((codebook - other_codebook).norm() <= 0.01 * other_codebook.norm())
+
+
 def encode_controls(
     item: dict[str, Any], num_frames: int, frame_rate: float, labels: Sequence[str] | None = None
 ) -> dict[str, torch.Tensor]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Union
 import torch
 
 from .clips import ClipDataset
-from .features import FeatureDataset, codec_hash, first_codebook
+from .features import FeatureDataset, is_same_codec
 from .streams import ClipStream
 from .synthetic import SyntheticMusic
 
@@ -130,9 +130,7 @@ def open_dataset(
 
 
 def _check_codec(dataset: FeatureDataset, codec: torch.nn.Module):
-    # A codec in half precision is still the same.
-    difference = (first_codebook(codec) - dataset.codebook).norm()
-    if dataset.info["codec_hash"] != codec_hash(codec) or difference > 0.01 * dataset.codebook.norm():
+    if not is_same_codec(codec, dataset.info["codec_hash"], dataset.codebook):
         raise ValueError(
             f"The features in {dataset.folder} were made with another codec: encode them anew, or open the clips with their"
             " audio (of a prepared folder: its folder `dataset`)."

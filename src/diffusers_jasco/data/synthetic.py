@@ -108,13 +108,7 @@ class SyntheticMusic(torch.utils.data.Dataset):
         return self.size
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        if not 0 <= index < self.size:
-            raise IndexError(f"clip {index} of {self.size}")
-        rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
-        subset = SUBSETS[index % 2] if self.subset == "both" else self.subset
-        piece = compose(self.split, subset, rng, self.duration + 8)
-        start = rng.uniform(0, piece.duration - self.duration)
-        captions = write_captions(piece, rng)
+        rng, subset, piece, start, captions = self._compose(index)
         renderer = get_renderer(
             self.renderer, self.soundfonts[int(rng.integers(len(self.soundfonts)))], self.sampling_rate
         )
@@ -142,6 +136,19 @@ class SyntheticMusic(torch.utils.data.Dataset):
         if self.stems:
             item["stems"] = {name: torch.from_numpy(samples)[None] for name, samples in stems.items()}
         return item
+
+    def captions(self, index: int) -> list[str]:
+        """The captions of a clip, which is composed for it, but not played."""
+        return self._compose(index)[-1]
+
+    def _compose(self, index: int) -> tuple[np.random.Generator, str, Piece, float, list[str]]:
+        if not 0 <= index < self.size:
+            raise IndexError(f"clip {index} of {self.size}")
+        rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
+        subset = SUBSETS[index % 2] if self.subset == "both" else self.subset
+        piece = compose(self.split, subset, rng, self.duration + 8)
+        start = rng.uniform(0, piece.duration - self.duration)
+        return rng, subset, piece, start, write_captions(piece, rng)
 
     def _render(self, piece: Piece, start: float, renderer, rng: np.random.Generator):
         preroll = min(_PREROLL, start)

@@ -12,5 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+"""Objects that the training scripts share: components, data, the objective, checkpoints, logs, stages."""
 
-"""Objects that the training scripts share: the objective, condition dropout, data order, checkpoints."""
+from .runs import Run, load_run
+
+
+__all__ = ["Run", "load_run"]

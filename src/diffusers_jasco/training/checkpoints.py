@@ -20,6 +20,10 @@ import re
 import shutil
 from pathlib import Path
 
+from accelerate import Accelerator
+
+from ..files import finish_folder, partial_path
+
 
 _NAME = re.compile(r"step-(\d+)")
 
@@ -69,3 +73,26 @@ def prune_checkpoints(folder: str | os.PathLike, keep: int):
     """Deletes all checkpoints but the last `keep`; 0 keeps all."""
     for path in list_checkpoints(folder)[: -keep if keep else 0]:
         shutil.rmtree(path)
+
+
+def save_checkpoint(accelerator: Accelerator, folder: str | os.PathLike, step: int, keep: int):
+    r"""
+    Saves all that training goes on from: Accelerate's state, with the objects that were registered for it. All processes
+    have to call it.
+
+    Args:
+        accelerator (`Accelerator`): the state.
+        folder (`str` or `os.PathLike`): folder of the checkpoints.
+        step (`int`): the step.
+        keep (`int`): how many checkpoints are left; 0: all.
+    """
+    path = checkpoint_path(folder, step)
+    if accelerator.is_main_process:
+        partial_path(path).mkdir(parents=True, exist_ok=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(partial_path(path)))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        finish_folder(path)
+        prune_checkpoints(folder, keep)
+    accelerator.wait_for_everyone()

@@ -13,18 +13,21 @@
 # limitations under the License.
 
 
-"""Condition dropout: how the model learns the nulls that guidance needs."""
+"""Condition dropout: how the model learns the nulls that guidance needs, and controls for a part of the time."""
 
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import torch
+
+
+CONDITIONS = ("text", "chords", "drums", "melody")
 
 
 @dataclass(frozen=True)
 class ConditionDropout:
     r"""
-    Probabilities with which a sample loses its conditions in training. The original drops them for whole batches; here
-    each sample is on its own.
+    Probabilities with which a sample loses its conditions in training.
 
     Args:
         all (`float`, defaults to `0.0`): all conditions, the text too.
@@ -32,6 +35,11 @@ class ConditionDropout:
         chords (`float`, defaults to `0.0`): the chords.
         drums (`float`, defaults to `0.0`): the drums.
         melody (`float`, defaults to `0.0`): the melody.
+        span (`float`, defaults to `0.0`):
+            How often a control that is kept is there for a part of the clip only, between two random frames, so that
+            controls can be given for parts of the time.
+        per_batch (`bool`, defaults to `False`):
+            Whether the samples of a batch lose their conditions together, as in the original, instead of each on its own.
 
     Raises:
         `ValueError`: for a probability outside [0, 1].
@@ -42,27 +50,42 @@ class ConditionDropout:
     chords: float = 0.0
     drums: float = 0.0
     melody: float = 0.0
+    span: float = 0.0
+    per_batch: bool = False
+
+    # One for all, one per condition, and three per control: whether a span, and its ends.
+    num_draws: ClassVar[int] = 1 + len(CONDITIONS) + 3 * len(CONDITIONS[1:])
 
     def __post_init__(self):
         for field in fields(self):
             if not 0 <= getattr(self, field.name) <= 1:
                 raise ValueError(f"`{field.name}` has to be between 0 and 1, but is {getattr(self, field.name)}.")
 
-    def draw(self, batch_size: int, generator: torch.Generator | None = None) -> dict[str, torch.Tensor]:
+    def keep(self, draws: torch.Tensor, num_frames: int) -> dict[str, torch.Tensor]:
         r"""
         Which samples keep which condition.
 
         Args:
-            batch_size (`int`): number of samples.
-            generator (`torch.Generator`, *optional*): makes the draw reproducible.
+            draws (`torch.Tensor` of shape `(batch, num_draws)`): random numbers, uniform in [0, 1).
+            num_frames (`int`): frames of the samples.
 
         Returns:
-            `dict[str, torch.Tensor]`: for `"text"`, `"chords"`, `"drums"` and `"melody"` a boolean mask `(batch_size,)`.
+            `dict[str, torch.Tensor]`: boolean masks, of `"text"` `(batch,)`, and of `"chords"`, `"drums"` and `"melody"`
+            `(batch, frames)`.
         """
-        names = ("text", "chords", "drums", "melody")
-        draws = torch.rand(1 + len(names), batch_size, generator=generator)
-        keeps_any = draws[0] >= self.all
-        return {name: keeps_any & (draw >= getattr(self, name)) for name, draw in zip(names, draws[1:])}
+        if self.per_batch:
+            draws = draws[:1].expand_as(draws)
+        keeps_any = draws[:, 0] >= self.all
+        keep = {
+            name: keeps_any & (draws[:, 1 + index] >= getattr(self, name)) for index, name in enumerate(CONDITIONS)
+        }
+        frames = torch.arange(num_frames, device=draws.device)
+        for index, name in enumerate(CONDITIONS[1:]):
+            is_span, *ends = draws[:, 1 + len(CONDITIONS) + 3 * index :][:, :3].T
+            first, last = (torch.stack(ends) * num_frames).long().sort(dim=0).values[..., None]
+            inside = (frames >= first) & (frames <= last)
+            keep[name] = keep[name][:, None] & (inside | (is_span >= self.span)[:, None])
+        return keep
 
 
 def drop_controls(
@@ -74,7 +97,7 @@ def drop_controls(
     Args:
         controls (`dict[str, torch.Tensor]`): of `"chords"` `(batch, frames)`, `"drums"` `(batch, frames, dim)` and
             `"melody"` `(batch, frames, 53)` those that the model has.
-        keep (`dict[str, torch.Tensor]`): masks as [`ConditionDropout.draw`] returns them.
+        keep (`dict[str, torch.Tensor]`): masks `(batch, frames)` as [`ConditionDropout.keep`] returns them.
         null_chord (`int`): the model's null chord.
 
     Returns:
@@ -82,8 +105,11 @@ def drop_controls(
     """
     dropped = {}
     for name, control in controls.items():
-        mask = keep[name].to(control.device).reshape(-1, *[1] * (control.ndim - 1))
-        dropped[name] = control.masked_fill(~mask, null_chord if name == "chords" else 0)
+        mask = keep[name].to(control.device)
+        if name == "chords":
+            dropped[name] = control.masked_fill(~mask, null_chord)
+        else:
+            dropped[name] = control.masked_fill(~mask[..., None], 0)
     return dropped
 
 

@@ -19,6 +19,7 @@ import importlib
 import json
 import os
 import pkgutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -50,20 +51,19 @@ class JascoTrainingModel(nn.Module):
         # In a list, it is no part of the module's parameters.
         self._frozen = [] if train_text_encoder else [text_encoder.requires_grad_(False).eval()]
 
-    def encode_text(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Hidden states `(batch, tokens, text_dim)` of token ids `(batch, tokens)`."""
-        if self.text_encoder is not None:
-            return self.text_encoder(input_ids, attention_mask=attention_mask)[0]
-        with torch.no_grad():
-            encoder = self._frozen[0].to(input_ids.device)
-            return encoder(input_ids, attention_mask=attention_mask)[0]
+    def encode_text(self, text: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Hidden states `(batch, tokens, text_dim)`, of token ids or as they are in the feature cache."""
+        if "hidden_states" in text:
+            return text["hidden_states"]
+        encoder = self.text_encoder if self.text_encoder is not None else self._frozen[0].to(text["input_ids"].device)
+        with nullcontext() if self.text_encoder is not None else torch.no_grad():
+            return encoder(text["input_ids"], attention_mask=text["attention_mask"])[0]
 
     def forward(
         self,
         hidden_states: torch.Tensor,
         timestep: torch.Tensor,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
+        text: dict[str, torch.Tensor],
         controls: dict[str, torch.Tensor],
         keep: dict[str, torch.Tensor],
     ) -> torch.Tensor:
@@ -71,20 +71,22 @@ class JascoTrainingModel(nn.Module):
         Args:
             hidden_states (`torch.Tensor` of shape `(batch, frames, in_channels)`): points of the path.
             timestep (`torch.Tensor` of shape `(batch,)`): their times in [0, 1].
-            input_ids (`torch.Tensor` of shape `(batch, tokens)`): the captions' tokens.
-            attention_mask (`torch.Tensor` of shape `(batch, tokens)`): 1 for tokens, 0 for padding.
+            text (`dict[str, torch.Tensor]`):
+                The captions: `attention_mask` `(batch, tokens)`, 1 for tokens, 0 for padding, and either `input_ids` of
+                that shape or `hidden_states` `(batch, tokens, text_dim)` of the text encoder.
             controls (`dict[str, torch.Tensor]`): the controls, as [`~training.conditions.drop_controls`] takes them.
-            keep (`dict[str, torch.Tensor]`): which samples keep which condition.
+            keep (`dict[str, torch.Tensor]`): which samples keep which condition, as [`ConditionDropout.keep`] tells.
 
         Returns:
             `torch.Tensor` of the shape of `hidden_states`: the velocity.
         """
-        text = mask_text(self.encode_text(input_ids, attention_mask), attention_mask, keep["text"])
+        attention_mask = text["attention_mask"]
+        encoded = mask_text(self.encode_text(text), attention_mask, keep["text"])
         null_chord = self.transformer.null_chord if "chords" in controls else 0
         return self.transformer(
             hidden_states=hidden_states,
             timestep=timestep,
-            encoder_hidden_states=text,
+            encoder_hidden_states=encoded,
             encoder_attention_mask=None if attention_mask.all() else attention_mask,
             **drop_controls(controls, keep, null_chord),
             return_dict=False,

@@ -1,0 +1,164 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Options of training scripts: flags, over a configuration file, over defaults."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def mapping(value: str | dict) -> dict:
+    """A dictionary, written as YAML on the command line: `"{num_layers: 4, dropout: 0.1}"`."""
+    value = yaml.safe_load(value) if isinstance(value, str) else value
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"has to be a mapping such as '{{num_layers: 4}}', but is {value!r}")
+    return value
+
+
+def add_training_options(parser: argparse.ArgumentParser):
+    """What all trainings of the transformer have: files, data, objective, optimisation and course."""
+    switch = {"action": argparse.BooleanOptionalAction, "default": False}
+
+    group = parser.add_argument_group("what goes in and out")
+    add = group.add_argument
+    add("--config", help="YAML file with any of these options.")
+    add("--output", help="The run folder.")
+    add("--resume", help='"latest", a step or a checkpoint folder to go on from; "latest" may be absent.')
+
+    group = parser.add_argument_group("data")
+    add = group.add_argument
+    add("--dataset", nargs="+", help='Feature caches, prepared folders, Hub ids, "synthetic" or "synthetic:<clips>".')
+    add(
+        "--dataset_weights",
+        type=float,
+        nargs="+",
+        help="How often a clip is from each data set; default: their sizes.",
+    )
+    add("--validation_dataset", help="Data set of the validation; without one there is none.")
+    add("--streaming", **switch, help="Read data sets of the Hub while training, instead of loading them before.")
+    add("--num_frames", type=int, help="Frames of a sample; by default those of the shortest clip, or of 10 s.")
+    add("--batch_size", type=int, default=4, help="Samples per batch of each process.")
+    add("--num_workers", type=int, default=0, help="Loader processes.")
+    add(
+        "--renderer", choices=["fluidsynth", "tinysoundfont"], default="fluidsynth", help="What plays synthetic music."
+    )
+    add("--seed", type=int, default=0, help="Seed of everything.")
+
+    group = parser.add_argument_group("objective")
+    add = group.add_argument
+    add("--time_sampling", choices=["uniform", "logit_normal", "power"], default="uniform", help="Times of training.")
+    add("--time_power", type=float, default=2.0, help="t = u^power with `--time_sampling power`.")
+    add("--time_logit_mean", type=float, default=0.0, help="With `--time_sampling logit_normal`.")
+    add("--time_logit_std", type=float, default=1.0, help="With `--time_sampling logit_normal`.")
+    weightings = ["uniform", "increasing", "decreasing", "min_snr"]
+    add("--loss_weighting", choices=weightings, default="increasing", help="1, 1 + t, 2 - t or min(t², γ (1 - t)²).")
+    add("--snr_gamma", type=float, default=5.0, help="γ of `--loss_weighting min_snr`.")
+    for name, probability in (("all", 0.2), ("text", 0.0), ("chords", 0.5), ("drums", 0.5), ("melody", 0.5)):
+        add(f"--drop_{name}", type=float, default=probability, help=f"How often a sample is trained without {name}.")
+    add("--drop_span", type=float, default=0.0, help="How often a control is there for a part of the clip only.")
+    add("--drop_per_batch", **switch, help="Drop for the samples of a batch together, as the original.")
+
+    group = parser.add_argument_group("optimisation")
+    add = group.add_argument
+    add("--max_steps", type=int, default=1000, help="Steps in total; the learning rate falls to 0 by then.")
+    add("--learning_rate", type=float, default=1e-4, help="Highest learning rate.")
+    add("--lr_scheduler", default="cosine", help="cosine, linear, constant_with_warmup, or any other of Diffusers'.")
+    add("--warmup_steps", type=int, default=0, help="Steps in which the learning rate rises.")
+    add("--adam_beta1", type=float, default=0.9, help="AdamW.")
+    add("--adam_beta2", type=float, default=0.95, help="AdamW.")
+    add("--adam_epsilon", type=float, default=1e-8, help="AdamW.")
+    add("--use_8bit_adam", **switch, help="AdamW with its averages in 8 bit (bitsandbytes).")
+    add("--weight_decay", type=float, default=0.01, help="AdamW; not of biases, norms and embeddings.")
+    add("--max_grad_norm", type=float, default=1.0, help="Gradients are clipped to this norm.")
+    add("--gradient_accumulation_steps", type=int, default=1, help="Batches per step.")
+    add("--mixed_precision", choices=["no", "fp16", "bf16"], default="no", help="Type of the computation.")
+    add("--cpu", **switch, help="Train on the CPU, even where there is a GPU.")
+
+    group = parser.add_argument_group("course")
+    add = group.add_argument
+    add("--max_minutes", type=float, help="Stop after so much time.")
+    add("--log_every", type=int, default=20, help="Steps.")
+    add("--log_with", choices=["tensorboard", "wandb", "none"], default="tensorboard", help="Beside log.jsonl.")
+    add("--validate_every", type=int, default=500, help="Steps.")
+    add("--validation_clips", type=int, default=64, help="At most so many clips are used for validation.")
+    add("--evaluate_every", type=int, default=0, help="Steps; 0: never.")
+    add(
+        "--evaluation_dataset",
+        default="synthetic",
+        help="Folder with metadata.jsonl, whose captions and controls are asked for.",
+    )
+    add("--evaluation_clips", type=int, default=32, help="At most so many clips of it.")
+    add("--evaluation_conditions", nargs="+", default=["all", "none"], help="What of them is given.")
+    add("--generate_every", type=int, default=0, help="Steps; 0: never.")
+    add("--generate_clips", type=int, default=4, help="So many clips of the evaluation's.")
+    add("--checkpoint_every", type=int, default=0, help="Steps; 0: never.")
+    add("--checkpoint_minutes", type=float, default=10.0, help="Minutes; 0: never. There is one at the end too.")
+    add("--keep_checkpoints", type=int, default=2, help="Older ones are deleted; 0 keeps all.")
+
+
+def parse_with_config(parser: argparse.ArgumentParser, args: list[str] | None = None) -> argparse.Namespace:
+    r"""
+    Reads the flags, and what they leave open from the YAML file of `--config`, whose keys are the flags' names. What a flag
+    says about a mapping is added to what the file says.
+
+    Args:
+        parser (`argparse.ArgumentParser`): a parser that has `--config`; mistakes in the file are its errors.
+        args (`list[str]`, *optional*): the command line, by default that of the process.
+    """
+    file = parser.parse_known_args(args)[0].config
+    config = {}
+    if file is not None:
+        try:
+            config = yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}
+        except (OSError, yaml.YAMLError) as error:
+            parser.error(f"--config: {error}")
+        actions = {action.dest: action for action in parser._actions if action.dest not in ("help", "config")}
+        if unknown := sorted(set(config) - set(actions)):
+            parser.error(f"{file}: unknown keys {', '.join(unknown)}. There are: {', '.join(actions)}.")
+        for key, value in config.items():
+            try:
+                config[key] = _check_value(actions[key], value)
+            except (ValueError, argparse.ArgumentTypeError) as error:
+                parser.error(f"{file}: {key}: {error}")
+        parser.set_defaults(**config)
+    args = parser.parse_args(args)
+    for action in parser._actions:
+        if action.type is mapping:
+            setattr(args, action.dest, config.get(action.dest, {}) | getattr(args, action.dest))
+    return args
+
+
+def _check_value(action: argparse.Action, value: Any) -> Any:
+    """A value of the configuration file, as the flag would have given it. YAML reads 2e-3 as a text."""
+    if value is None:
+        return action.default
+    if isinstance(action, argparse.BooleanOptionalAction):
+        if not isinstance(value, bool):
+            raise ValueError(f"has to be true or false, but is {value!r}")
+        return value
+    if action.type is mapping:
+        return mapping(value)
+    if action.nargs == "+":
+        return [_convert(action, item) for item in (value if isinstance(value, list) else [value])]
+    return _convert(action, value)
+
+
+def _convert(action: argparse.Action, value: Any) -> Any:
+    value = (action.type or str)(str(value))
+    if action.choices is not None and value not in action.choices:
+        raise ValueError(f"has to be one of {', '.join(action.choices)}, but is {value!r}")
+    return value

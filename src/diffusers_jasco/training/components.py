@@ -1,0 +1,151 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The components of the pipeline that a run trains: new ones, or those of another pipeline."""
+
+import argparse
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5Config, T5EncoderModel
+
+from ..controls.chord_labels import default_chord_labels
+from ..data.features import codec_hash, first_codebook, is_same_codec
+from ..models.transformer_jasco import JascoTransformerModel
+from ..pipelines.pipeline_jasco import JascoPipeline
+from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
+from .continuation import load_source, to_table, transfer_weights
+from .control_init import init_controls_from_notes
+from .datasets import latent_statistics, read_captions
+from .modules import load_codec
+from .tokenizer import train_tokenizer
+
+
+DEFAULTS = {"default_num_inference_steps": 50, "default_guidance_scale": 1.5, "default_text_guidance_scale": 0.0}
+
+
+def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, str | None]:
+    r"""
+    The pipeline that a run starts with, in float32.
+
+    Args:
+        args (`argparse.Namespace`): the options of `training/train_jasco.py`.
+
+    Returns:
+        `tuple[JascoPipeline, str | None]`: the pipeline, and if its transformer's layers differ from those of
+        `--continue_from`, a table of what became of the weights.
+
+    Raises:
+        `ValueError`: for components that do not fit together, or an option that the transformer does not have.
+    """
+    source = None if args.continue_from is None else load_source(args.continue_from)
+    codec = source.codec if args.codec is None else load_codec(args.codec)
+    codec.requires_grad_(False).eval()
+    if args.train_tokenizer:
+        tokenizer = train_tokenizer(read_captions(args.dataset, codec, args))
+    else:
+        tokenizer = source.tokenizer if args.tokenizer is None else AutoTokenizer.from_pretrained(args.tokenizer)
+    text_encoder = _make_text_encoder(args, source, tokenizer)
+    transformer, transfer = _make_transformer(args, source, codec, text_encoder.config.d_model)
+    inherited = {} if source is None else source.config
+    defaults = {
+        name: inherited.get(name, default) if getattr(args, name) is None else getattr(args, name)
+        for name, default in DEFAULTS.items()
+    }
+    pipeline = JascoPipeline(
+        tokenizer=tokenizer,
+        text_encoder=text_encoder,
+        codec=codec,
+        transformer=transformer,
+        scheduler=FlowMatchEulerScheduler() if source is None else source.scheduler,
+        **defaults,
+    )
+    return pipeline, transfer
+
+
+def replace_components(pipeline: JascoPipeline, **components: Any) -> JascoPipeline:
+    """A pipeline with the defaults of another one, and its components, but for those that are given."""
+    return JascoPipeline(**pipeline.components | components, **{name: pipeline.config[name] for name in DEFAULTS})
+
+
+def _make_text_encoder(
+    args: argparse.Namespace, source: JascoPipeline | None, tokenizer: PreTrainedTokenizerBase
+) -> T5EncoderModel:
+    r"""
+    The text encoder, in float32: that of `--text_encoder`, that of the source, or a new one of `--text_encoder_config`.
+
+    Args:
+        args (`argparse.Namespace`): the options.
+        source ([`JascoPipeline`], *optional*): the pipeline that training continues from.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the tokenizer.
+
+    Raises:
+        `ValueError`: if it does not know the tokenizer's tokens.
+    """
+    if args.text_encoder is not None:
+        text_encoder = T5EncoderModel.from_pretrained(args.text_encoder, dtype=torch.float32)
+    elif source is not None:
+        text_encoder = source.text_encoder
+    else:
+        vocabulary = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 1, "is_encoder_decoder": False}
+        text_encoder = T5EncoderModel(T5Config(**vocabulary | args.text_encoder_config))
+    if len(tokenizer) > text_encoder.config.vocab_size:
+        raise ValueError(
+            f"The tokenizer has {len(tokenizer)} tokens, the text encoder knows {text_encoder.config.vocab_size}."
+        )
+    return text_encoder
+
+
+def _make_transformer(
+    args: argparse.Namespace, source: JascoPipeline | None, codec: torch.nn.Module, text_dim: int
+) -> tuple[JascoTransformerModel, str | None]:
+    r"""
+    The transformer, in float32: a new one, or the source's, with the options of `--transformer` in the place of its own.
+
+    Args:
+        args (`argparse.Namespace`): the options.
+        source ([`JascoPipeline`], *optional*): the pipeline that training continues from.
+        codec (`torch.nn.Module`): the codec.
+        text_dim (`int`): width of the text encoder.
+
+    Returns:
+        `tuple[JascoTransformerModel, str | None]`: the transformer, and if its layers differ from the source's, a table of
+        what became of the weights.
+    """
+    found = {"in_channels", "text_dim", "latents_mean", "latents_std"}
+    if clash := sorted(found & set(args.transformer)):
+        raise ValueError(f"`transformer`: the codec, the data and the text encoder say what {', '.join(clash)} is.")
+    given = {"in_channels": first_codebook(codec).shape[1], "text_dim": text_dim}
+    # Weights stay with the statistics that they were trained with, not those of new data.
+    if source is None or not is_same_codec(codec, codec_hash(source.codec), first_codebook(source.codec)):
+        given["latents_mean"], given["latents_std"] = latent_statistics(args.dataset[0], codec, args)
+
+    if source is None:
+        if args.precondition:
+            # Channels keep their differences: noise hides the weak ones first, as it should.
+            std = torch.as_tensor(given["latents_std"])
+            given["latents_std"] = std.square().mean().sqrt().item()
+            given["preconditioning"] = (std / given["latents_std"]).tolist()
+        transformer = JascoTransformerModel(**{"chord_labels": default_chord_labels()} | args.transformer | given)
+        if args.init_from_notes:
+            init_controls_from_notes(transformer)
+        return transformer, None
+
+    config = {name: value for name, value in source.transformer.config.items() if not name.startswith("_")}
+    config["dropout"] = 0.0
+    wanted = config | args.transformer | given
+    transformer = JascoTransformerModel(**wanted)
+    rows = transfer_weights(source.transformer, transformer)
+    differs = {name for name in wanted if wanted[name] != config[name]} - {"dropout"}
+    return transformer, to_table(rows) if differs else None

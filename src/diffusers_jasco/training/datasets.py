@@ -1,0 +1,163 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The data of a run: what its options name, as batches of the form that its model needs."""
+
+import argparse
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from ..data.clips import BatchEncoder, measure_latents
+from ..data.features import FeatureDataset, collate_features, text_encoder_hash, wordings
+from ..data.mixing import MixedDataset
+from ..data.opening import open_dataset
+from ..data.streams import ClipStream
+from ..data.synthetic import SyntheticMusic
+from ..pipelines.pipeline_jasco import JascoPipeline
+from .data_order import EpochBatches, StreamBatches
+
+
+MEASURED_ITEMS = 64
+
+
+def load_datasets(
+    args: argparse.Namespace, pipeline: JascoPipeline, process_index: int = 0, num_processes: int = 1
+) -> tuple[EpochBatches | StreamBatches, tuple[Dataset, Callable] | None]:
+    r"""
+    The data that a run is trained and validated on.
+
+    Args:
+        args (`argparse.Namespace`): the options of `training/train_jasco.py`.
+        pipeline ([`JascoPipeline`]): the run's pipeline.
+        process_index (`int`), num_processes (`int`): which process this is.
+
+    Returns:
+        `tuple`: the batches of the training, and if there is a validation, its data set and what makes a batch of items.
+
+    Raises:
+        `ValueError`: for data sets that can't be used together, or not with this pipeline.
+    """
+    config = pipeline.transformer.config
+    open_split = partial(
+        open_dataset,
+        codec=pipeline.codec,
+        labels=config.chord_labels,
+        drums_blur=config.drums_blur,
+        latents_mean=config.latents_mean,
+        latents_std=config.latents_std,
+        renderer=args.renderer,
+    )
+    encode = BatchEncoder(pipeline.codec, config.drums_blur, config.latents_mean, config.latents_std)
+
+    options = {"split": "train", "seed": args.seed, "streaming": args.streaming}
+    datasets = [open_split(spec, num_frames=args.num_frames, **options) for spec in args.dataset]
+    num_frames = min(dataset.num_frames for dataset in datasets)
+    if any(dataset.num_frames != num_frames for dataset in datasets):
+        datasets = [open_split(spec, num_frames=num_frames, **options) for spec in args.dataset]
+    streams = sum(isinstance(dataset, ClipStream) for dataset in datasets)
+    if streams and len(datasets) > 1:
+        raise ValueError("`streaming` reads one data set, not several: load them before, without it, or train on one.")
+    dataset = datasets[0]
+    if len(datasets) > 1:
+        weights = [len(dataset) for dataset in datasets] if args.dataset_weights is None else args.dataset_weights
+        dataset = MixedDataset(datasets, weights, args.seed)
+
+    validation = None
+    if args.validation_dataset is not None:
+        # Always the same wordings and crops, so its seed is not the run's.
+        validation = open_split(args.validation_dataset, num_frames=num_frames, split="validation", seed=0)
+    for given in [*datasets, *([] if validation is None else [validation])]:
+        _check_text_embeds(given, pipeline, args.train_text_encoder)
+
+    is_encoded = all(isinstance(given, FeatureDataset) for given in datasets)
+    make_batches = StreamBatches if streams else EpochBatches
+    batches = make_batches(
+        dataset,
+        args.batch_size,
+        collate_fn=collate_features if is_encoded else list,
+        seed=args.seed,
+        process_index=process_index,
+        num_processes=num_processes,
+        num_workers=args.num_workers,
+        # Audio is encoded in this process, where the GPU is.
+        encode=None if is_encoded else encode,
+    )
+    return batches, None if validation is None else (validation, encode)
+
+
+def _check_text_embeds(dataset: Any, pipeline: JascoPipeline, train_text_encoder: bool):
+    """Text embeddings of a cache are of no use for a text encoder that is trained, or another one."""
+    if not isinstance(dataset, FeatureDataset) or dataset.info["text_encoder_hash"] is None:
+        return
+    if train_text_encoder:
+        problem = "which would not change with a text encoder that is trained"
+    elif dataset.info["text_encoder_hash"] != text_encoder_hash(pipeline.tokenizer, pipeline.text_encoder):
+        problem = "which are of another text encoder or tokenizer"
+    else:
+        return
+    raise ValueError(
+        f"{dataset.folder} holds text embeddings, {problem}: encode the data set without them, or with it."
+    )
+
+
+def latent_statistics(
+    spec: str, codec: torch.nn.Module, args: argparse.Namespace
+) -> tuple[float | list[float], float | list[float]]:
+    r"""
+    Mean and standard deviation of a codec's latents: those of a feature cache, or else measured on some clips.
+
+    Args:
+        spec (`str`): a data set.
+        codec (`torch.nn.Module`): the codec.
+        args (`argparse.Namespace`): the options of `training/train_jasco.py`.
+    """
+    dataset = open_dataset(spec, codec, num_frames=args.num_frames, renderer=args.renderer, streaming=args.streaming)
+    if isinstance(dataset, FeatureDataset):
+        return dataset.info["latents_mean"], dataset.info["latents_std"]
+    if isinstance(dataset, ClipStream):
+        batches = StreamBatches(dataset, 1, collate_fn=list)
+        items = (item for _, (item,) in zip(range(MEASURED_ITEMS), batches))
+    else:
+        stride = max(len(dataset) // MEASURED_ITEMS, 1)
+        items = (dataset[index] for index in range(0, len(dataset), stride)[:MEASURED_ITEMS])
+    return measure_latents(items, codec)
+
+
+def read_captions(specs: Iterable[str], codec: torch.nn.Module, args: argparse.Namespace) -> Iterable[str]:
+    r"""
+    All wordings of the captions of data sets.
+
+    Raises:
+        `ValueError`: for one that is streamed.
+    """
+    for spec in specs:
+        dataset = open_dataset(spec, codec, num_frames=args.num_frames, renderer=args.renderer)
+        if isinstance(dataset, FeatureDataset):
+            for captions in dataset.captions:
+                yield from captions
+        elif isinstance(dataset.rows, SyntheticMusic):
+            for index in range(len(dataset.rows)):
+                yield from dataset.rows.captions(index)
+        else:
+            rows = dataset.rows
+            if hasattr(rows, "column_names"):
+                rows = rows.select_columns(
+                    [name for name in ("captions", "caption", "text") if name in rows.column_names]
+                )
+            for row in rows:
+                yield from wordings({"caption": row.get("text")} | row)

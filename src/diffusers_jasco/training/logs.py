@@ -1,0 +1,115 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What a run tells of its course: a JSONL file, and the trackers that were asked for."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from PIL import Image
+
+from ..files import replace_file
+from .objective import SampleLosses
+
+
+TIME_BINS = 5  # equal parts of the path's time, for which the loss is logged
+
+
+class RunLog:
+    r"""
+    `log.jsonl`, one object a line with its `step`, and Accelerate's trackers (`Accelerator(log_with=...)`). Only the main
+    process writes.
+
+    Args:
+        folder (`Path`): the run folder.
+        accelerator (`Accelerator`): the process, and its trackers.
+        step (`int`): the step from which the run goes on. What was logged after it happens again, and is removed.
+        config (`dict`): the run's options, for the trackers.
+    """
+
+    def __init__(self, folder: Path, accelerator: Accelerator, step: int, config: dict[str, Any]):
+        self.path, self.accelerator = folder / "log.jsonl", accelerator
+        if accelerator.is_main_process:
+            lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+            # A line that a killed run left half is after its last checkpoint.
+            lines = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+            with replace_file(self.path) as partial:
+                partial.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        if accelerator.log_with:
+            flat = {
+                name: value if isinstance(value, (int, float, bool)) else str(value) for name, value in config.items()
+            }
+            accelerator.init_trackers("jasco", config=flat)
+
+    def write(self, step: int, **entry: Any):
+        """Logs values; trackers get the numbers among them, with those of a list as `name/0`, `name/1`, ..."""
+        if not self.accelerator.is_main_process:
+            return
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step} | entry) + "\n")
+        values = {}
+        for name, value in entry.items():
+            parts = {name: value}
+            if isinstance(value, list):
+                parts = {f"{name}/{index}": part for index, part in enumerate(value)}
+            values |= {key: part for key, part in parts.items() if isinstance(part, (int, float))}
+        self.accelerator.log(values, step=step)
+
+    def write_clip(self, step: int, name: str, audio: torch.Tensor, sampling_rate: int, picture: Path):
+        r"""
+        Shows a clip and its picture in the trackers.
+
+        Args:
+            step (`int`): the step.
+            name (`str`): what it is called.
+            audio (`torch.Tensor` of shape `(1, samples)`): the clip.
+            sampling_rate (`int`): Hz.
+            picture (`Path`): the picture, in a format that Pillow reads.
+        """
+        for tracker in self.accelerator.trackers:
+            if tracker.name == "tensorboard":
+                tracker.writer.add_audio(name, audio, step, sampling_rate)
+                tracker.writer.add_image(name, np.asarray(Image.open(picture).convert("RGB")), step, dataformats="HWC")
+            elif tracker.name == "wandb":
+                import wandb
+
+                clip = wandb.Audio(audio[0].numpy(), sample_rate=sampling_rate)
+                tracker.tracker.log({f"{name}/audio": clip, f"{name}/picture": wandb.Image(str(picture))}, step=step)
+
+
+class TimeBins:
+    """Means of the loss and of the squared errors by time, over all processes."""
+
+    def __init__(self, device: torch.device):
+        self.sums = torch.zeros(2, TIME_BINS + 1, dtype=torch.float64 if device.type == "cpu" else None, device=device)
+
+    def add(self, losses: SampleLosses):
+        """Adds those of a batch."""
+        bins = (losses.times * TIME_BINS).long().clamp(max=TIME_BINS - 1)
+        errors = losses.errors.to(self.sums.dtype)
+        self.sums[0, -1] += losses.loss.detach() * len(errors)
+        self.sums[1, -1] += len(errors)
+        self.sums[0].index_add_(0, bins, errors)
+        self.sums[1].index_add_(0, bins, torch.ones_like(errors))
+
+    def take(self, accelerator: Accelerator) -> dict[str, Any]:
+        """The means since the last call; `None` for a part of the time that was not drawn."""
+        sums, counts = accelerator.reduce(self.sums, reduction="sum").tolist()
+        self.sums.zero_()
+        means = [round(total / count, 6) if count else None for total, count in zip(sums, counts)]
+        return {"loss": means[-1], "mse_by_time": means[:-1]}

@@ -1,0 +1,60 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The optimizer of the training scripts."""
+
+import torch
+
+
+def make_optimizer(
+    model: torch.nn.Module,
+    learning_rate: float,
+    betas: tuple[float, float],
+    epsilon: float,
+    weight_decay: float,
+    use_8bit: bool = False,
+) -> torch.optim.Optimizer:
+    r"""
+    AdamW over what is trained of a model.
+
+    Args:
+        model (`torch.nn.Module`): the model.
+        learning_rate (`float`): highest learning rate.
+        betas (`tuple[float, float]`): decays of the averages of the gradient and of its square.
+        epsilon (`float`): what keeps the quotient finite.
+        weight_decay (`float`): of matrices; none of biases, norms and embeddings.
+        use_8bit (`bool`, defaults to `False`):
+            Whether the averages are kept in 8 bit, which takes a quarter of the memory (bitsandbytes).
+
+    Raises:
+        `ImportError`: for 8 bit without bitsandbytes.
+    """
+    groups = parameter_groups(model, weight_decay)
+    options = {"lr": learning_rate, "betas": betas, "eps": epsilon}
+    if not use_8bit:
+        return torch.optim.AdamW(groups, **options)
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError as error:
+        raise ImportError('AdamW in 8 bit needs bitsandbytes: pip install "diffusers-jasco[8bit]"') from error
+    return AdamW8bit(groups, **options)
+
+
+def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
+    """Weight decay for matrices, none for biases, norms and embeddings."""
+    embeddings = {id(p) for m in model.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decayed = [p for p in parameters if p.ndim >= 2 and id(p) not in embeddings]
+    others = [p for p in parameters if p.ndim < 2 or id(p) in embeddings]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

@@ -1,0 +1,139 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What is done with a run's averaged weights: evaluation and samples, in the course of the training or alone."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from ..audio import export_audio
+from ..batch_generation import generate_clips
+from ..data.synthetic import SyntheticMusic
+from ..evaluation.evaluate import evaluate_pipeline, flatten, hear_originals, make_requests
+from ..evaluation.items import read_items
+from ..evaluation.pictures import draw_music
+from ..pipelines.pipeline_jasco import JascoPipeline
+from .datasets import load_datasets
+from .logs import RunLog
+from .modules import JascoTrainingModel
+from .runs import BEST, find_pipeline
+from .validation import validation_loss
+
+
+STAGES = ("valid", "evaluate", "generate")
+
+
+class Listener:
+    r"""
+    Asks a pipeline for the clips of `--evaluation_dataset`, and listens. What is heard in the originals is kept.
+
+    Args:
+        args (`argparse.Namespace`): the options of `training/train_jasco.py`.
+    """
+
+    def __init__(self, args: argparse.Namespace):
+        self.args = args
+        self._originals = None
+
+    def _hear_originals(self, pipeline: JascoPipeline):
+        if self._originals is None:
+            rate, size = pipeline.sampling_rate, self.args.evaluation_clips
+            duration = pipeline.transformer.config.sample_size / pipeline.frame_rate
+            if self.args.evaluation_dataset == "synthetic":
+                options = {"duration": duration, "sampling_rate": rate, "renderer": self.args.renderer}
+                music = SyntheticMusic("validation", size, **options, stems=True)
+                items = [music[index] for index in range(size)]
+            else:
+                items = read_items(self.args.evaluation_dataset, rate, size, duration)
+            self._originals = hear_originals(items, seed=self.args.seed)
+        return self._originals
+
+    def evaluate(self, pipeline: JascoPipeline) -> dict[str, float]:
+        """How well it follows each control: [`~evaluation.evaluate.flatten`] tells the names."""
+        result = evaluate_pipeline(
+            pipeline, self._hear_originals(pipeline), self.args.evaluation_conditions, self.args.batch_size
+        )
+        return flatten(result)
+
+    def generate(self, pipeline: JascoPipeline, folder: Path, step: int, log: RunLog | None = None) -> dict[str, Any]:
+        r"""
+        Writes some clips with their pictures, and shows them in the trackers.
+
+        Args:
+            pipeline ([`JascoPipeline`]): the pipeline.
+            folder (`Path`): the run folder; clips are written to its `samples/<step>/`.
+            step (`int`): the step.
+            log ([`RunLog`], *optional*): the run's log.
+
+        Returns:
+            `dict`: the folder of the clips.
+        """
+        originals = self._hear_originals(pipeline)
+        items = originals.items[: self.args.generate_clips]
+        requests = make_requests(originals, range(len(items)), ("text", *pipeline.transformer.controls), {})
+        samples = folder / "samples" / f"step-{step:08d}"
+        for item, (request, audio) in zip(
+            items, generate_clips(pipeline, requests[: len(items)], self.args.batch_size)
+        ):
+            if isinstance(audio, Exception):
+                raise audio
+            picture = samples / f"{request.name}.png"
+            draw_music(
+                picture,
+                audio,
+                pipeline.sampling_rate,
+                *(item[name] for name in ("chords", "melody", "drum_onsets")),
+                title=item["caption"],
+            )
+            export_audio(audio, picture.with_suffix(".wav"), pipeline.sampling_rate)
+            if log is not None:
+                log.write_clip(step, request.name, audio, pipeline.sampling_rate, picture)
+        return {"samples": str(samples)}
+
+
+def run_stage(args: argparse.Namespace) -> dict[str, Any]:
+    r"""
+    One stage alone, for a run that has a pipeline.
+
+    Args:
+        args (`argparse.Namespace`): the options of `training/train_jasco.py`, with `only`.
+
+    Returns:
+        `dict`: what the stage found.
+    """
+    accelerator = Accelerator(cpu=args.cpu)
+    pipeline = JascoPipeline.from_pretrained(find_pipeline(args.output, BEST if args.best else "last"))
+    pipeline.to(accelerator.device)
+    pipeline.set_progress_bar_config(disable=True)
+    if args.only == "evaluate":
+        return Listener(args).evaluate(pipeline)
+    if args.only == "generate":
+        return Listener(args).generate(pipeline, Path(args.output), args.max_steps)
+    validation = load_datasets(args, pipeline)[1]
+    if validation is None:
+        raise ValueError("`--only valid` needs --validation_dataset.")
+    model = JascoTrainingModel(pipeline.transformer, pipeline.text_encoder)
+    dataset, encode = validation
+    return validation_loss(
+        model,
+        dataset,
+        encode,
+        pipeline.tokenizer,
+        accelerator,
+        args.validation_clips,
+        args.batch_size,
+    )

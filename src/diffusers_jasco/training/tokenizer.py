@@ -1,0 +1,67 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A small tokenizer of T5's form, for a text encoder that is trained from scratch."""
+
+from collections.abc import Iterable
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+
+SPECIAL_TOKENS = ["<pad>", "</s>", "<unk>"]
+
+
+def train_tokenizer(captions: Iterable[str], model: str = "word", vocab_size: int = 2000) -> PreTrainedTokenizerFast:
+    r"""
+    Trains a tokenizer. Texts are lower-cased; `<pad>` is 0, `</s>` 1 (appended to every text, as T5's) and `<unk>` 2.
+
+    Args:
+        captions (`Iterable[str]`):
+            The texts.
+        model (`str`, defaults to `"word"`):
+            `"word"`: one token per word, and unknown words are `<unk>`; `"unigram"`: pieces of words, for captions that
+            vary more.
+        vocab_size (`int`, defaults to `2000`):
+            At most so many tokens.
+
+    Returns:
+        [`~transformers.PreTrainedTokenizerFast`]: the tokenizer.
+    """
+    steps = [normalizers.NFKC(), normalizers.Lowercase(), normalizers.StripAccents()]
+    if model == "word":
+        tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        trainer = trainers.WordLevelTrainer(vocab_size=vocab_size, special_tokens=SPECIAL_TOKENS, show_progress=False)
+    elif model == "unigram":
+        tokenizer = Tokenizer(models.Unigram())
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+        tokenizer.decoder = decoders.Metaspace()
+        trainer = trainers.UnigramTrainer(
+            vocab_size=vocab_size, special_tokens=SPECIAL_TOKENS, unk_token="<unk>", show_progress=False
+        )
+    else:
+        raise ValueError(f"`model` has to be 'word' or 'unigram', but is {model!r}.")
+    tokenizer.normalizer = normalizers.Sequence(steps)
+    tokenizer.train_from_iterator(captions, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_input_names=["input_ids", "attention_mask"],
+    )

@@ -1,0 +1,75 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The loss on music that a run is not trained on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
+from .conditions import ConditionDropout
+from .logs import TimeBins
+from .modules import JascoTrainingModel
+from .objective import SampleLosses, draw_randomness, flow_matching_loss, noise_latents, prepare_text
+
+
+@torch.no_grad()
+def validation_loss(
+    model: JascoTrainingModel,
+    dataset: Dataset,
+    encode: Callable[[list[dict[str, Any]]], dict[str, Any]],
+    tokenizer: PreTrainedTokenizerBase,
+    accelerator: Accelerator,
+    num_clips: int,
+    batch_size: int,
+) -> dict[str, Any]:
+    r"""
+    The unweighted loss with all conditions, on clips, noise and evenly spread times that are always the same.
+
+    Args:
+        model ([`JascoTrainingModel`]): the model; it is in training mode afterwards.
+        dataset (`Dataset`): clips; always in the same wordings and crops, as its epoch does not change.
+        encode (`Callable`): items of the data set → a batch.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the pipeline's.
+        accelerator (`Accelerator`): the processes share the clips.
+        num_clips (`int`): at most so many clips.
+        batch_size (`int`): clips of a batch.
+
+    Returns:
+        `dict`: `validation_loss`, and by time `validation_mse_by_time`.
+    """
+    model.eval()
+    num_clips, device, scheduler = min(num_clips, len(dataset)), accelerator.device, FlowMatchEulerScheduler()
+    bins = TimeBins(device)
+    starts = range(0, num_clips, batch_size)
+    for start in starts[accelerator.process_index :: accelerator.num_processes]:
+        indices = range(start, min(start + batch_size, num_clips))
+        batch = encode([dataset[index] for index in indices])
+        latents = batch["latents"].to(device)
+        keys = [f"validation/{index}" for index in indices]
+        noise, draws = draw_randomness(keys, 0, latents.shape[1:], ConditionDropout.num_draws)
+        # The golden ratio spreads the times evenly, whatever the number of clips.
+        times = torch.tensor([(index + 0.5) * 0.6180339887498949 % 1 for index in indices], device=latents.device)
+        z, target = noise_latents(scheduler, latents, noise.to(device), times)
+        keep = ConditionDropout().keep(draws, latents.shape[1])
+        controls = {name: batch[name].to(device) for name in model.transformer.controls}
+        velocity = model(z, times, prepare_text(batch, tokenizer, device), controls, keep)
+        bins.add(SampleLosses(*flow_matching_loss(scheduler, velocity, target, times), times))
+    model.train()
+    return {f"validation_{name}": value for name, value in bins.take(accelerator).items()}

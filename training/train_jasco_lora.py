@@ -1,0 +1,239 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+r"""
+Trains a LoRA of any JASCO: a few low-rank matrices beside its attentions, which teach it a style from some clips.
+
+    accelerate launch training/train_jasco_lora.py --base pipelines/jasco-nano --dataset my_music --output runs/lora
+
+The run folder holds `pytorch_lora_weights.safetensors`, for `pipe.load_lora_weights("runs/lora")`. Options of data,
+objective, course and resuming are those of `training/train_jasco.py`; a LoRA has no averaged weights.
+"""
+
+import argparse
+import math
+import os
+import sys
+from pathlib import Path
+
+import torch
+import yaml
+from accelerate import Accelerator
+from diffusers.optimization import get_scheduler
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from diffusers_jasco import JascoPipeline
+from diffusers_jasco.data.features import derive_seed
+from diffusers_jasco.files import partial_path, publish_files, replace_file
+from diffusers_jasco.training.arguments import add_training_options, parse_with_config
+from diffusers_jasco.training.checkpoints import find_checkpoint, list_checkpoints, save_checkpoint
+from diffusers_jasco.training.continuation import load_source
+from diffusers_jasco.training.course import Course, Progress
+from diffusers_jasco.training.datasets import load_datasets
+from diffusers_jasco.training.logs import RunLog, TimeBins
+from diffusers_jasco.training.modules import JascoTrainingModel
+from diffusers_jasco.training.objective import FlowMatchingObjective
+from diffusers_jasco.training.optimization import make_optimizer
+from diffusers_jasco.training.runs import CONFIG_FILE
+from diffusers_jasco.training.stages import Listener
+from diffusers_jasco.training.validation import validation_loss
+
+
+ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
+# Where text, time and controls come in, and the feed-forward networks.
+PROJECTIONS = ["text_proj", "time_embed_proj", "proj_in", "drums_proj", "melody_proj", "ff_in", "ff_out"]
+
+
+def parse_args(args: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Trains a LoRA of any JASCO.")
+    add_training_options(parser)
+    switch = {"action": argparse.BooleanOptionalAction, "default": False}
+    group = parser.add_argument_group("LoRA")
+    add = group.add_argument
+    add("--base", help="Hub id, pipeline, original checkpoint or run folder of the model.")
+    add("--rank", type=int, default=16, help="Rank of the matrices.")
+    add("--alpha", type=float, help="Their scale is alpha / rank; by default 1.")
+    add("--lora_dropout", type=float, default=0.0, help="Dropout before the matrices.")
+    add("--lora_projections", **switch, help="Also beside the projections of text, time, controls and feed-forward.")
+    add("--gradient_checkpointing", **switch, help="Less memory, more time.")
+    # The model knows its nulls already; it needs just enough dropout not to forget them.
+    parser.set_defaults(drop_all=0.1, drop_chords=0.25, drop_drums=0.25, drop_melody=0.25, weight_decay=0.0)
+    parser.set_defaults(adam_beta2=0.99, lr_scheduler="constant_with_warmup", max_steps=500)
+    args = sys.argv[1:] if args is None else args
+    known = parser.parse_known_args(args)[0]
+    # What was begun goes on as it was.
+    if known.config is None and known.resume and Path(known.output or "", CONFIG_FILE).is_file():
+        args = ["--config", str(Path(known.output, CONFIG_FILE)), *args]
+    args = parse_with_config(parser, args)
+    for name in ("base", "output", "dataset"):
+        if getattr(args, name) is None:
+            parser.error(f"--{name} is missing.")
+    if args.rank < 1:
+        parser.error(f"--rank: at least 1, not {args.rank}.")
+    return args
+
+
+def main(args: list[str] | None = None):
+    args = parse_args(args)
+    accelerator = Accelerator(
+        mixed_precision=args.mixed_precision,
+        cpu=args.cpu,
+        gradient_accumulation_steps=args.gradient_accumulation_steps,
+        log_with=None if args.log_with == "none" else args.log_with,
+        project_dir=args.output,
+    )
+    device, is_main = accelerator.device, accelerator.is_main_process
+    output = Path(args.output)
+    checkpoints = output / "checkpoints"
+    checkpoint = None if args.resume is None else find_checkpoint(checkpoints, args.resume)
+    if args.resume is None and list_checkpoints(checkpoints):
+        raise ValueError(f"{output} has checkpoints: go on with --resume latest, or give another --output.")
+
+    # 1. The model, of which nothing is trained but the LoRA
+    torch.manual_seed(derive_seed("weights", args.seed))
+    pipeline = load_source(args.base)
+    pipeline.set_progress_bar_config(disable=True)
+    transformer = pipeline.transformer.requires_grad_(False)
+    targets = ATTENTION + (PROJECTIONS if args.lora_projections else [])
+    alpha = args.rank if args.alpha is None else args.alpha
+    transformer.add_adapter(
+        LoraConfig(r=args.rank, lora_alpha=alpha, lora_dropout=args.lora_dropout, target_modules=targets)
+    )
+    if args.gradient_checkpointing:
+        transformer.enable_gradient_checkpointing()
+    pipeline.codec.to(device)
+    model = JascoTrainingModel(transformer, pipeline.text_encoder).train()
+    batches, validation = load_datasets(args, pipeline, accelerator.process_index, accelerator.num_processes)
+    objective = FlowMatchingObjective(args, pipeline.tokenizer)
+    listener = Listener(args)
+
+    # 2. Optimisation
+    betas = (args.adam_beta1, args.adam_beta2)
+    optimizer = make_optimizer(
+        model, args.learning_rate, betas, args.adam_epsilon, args.weight_decay, args.use_8bit_adam
+    )
+    lr_scheduler = get_scheduler(
+        args.lr_scheduler, optimizer, num_warmup_steps=args.warmup_steps, num_training_steps=args.max_steps
+    )
+    model, optimizer = accelerator.prepare(model, optimizer)
+    module = accelerator.unwrap_model(model)
+    progress = Progress()
+    accelerator.register_for_checkpointing(lr_scheduler, batches, progress)
+
+    # The base is not written again with each checkpoint.
+    def save_lora(models: list, weights: list, folder: str):
+        if is_main:
+            layers = {name: weight.contiguous() for name, weight in get_peft_model_state_dict(transformer).items()}
+            save_file(layers, Path(folder) / "lora.safetensors")
+        weights.clear()
+
+    def load_lora(models: list, folder: str):
+        models.clear()
+        set_peft_model_state_dict(transformer, load_file(Path(folder) / "lora.safetensors"))
+
+    accelerator.register_save_state_pre_hook(save_lora)
+    accelerator.register_load_state_pre_hook(load_lora)
+    if checkpoint is not None:
+        accelerator.load_state(str(checkpoint))
+
+    # 3. The run folder
+    if is_main:
+        output.mkdir(parents=True, exist_ok=True)
+        config = {name: value for name, value in vars(args).items() if name not in ("config", "resume")}
+        with replace_file(output / CONFIG_FILE) as partial:
+            partial.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        count = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+        print(
+            f"{count / 1e6:.2f}M parameters, clips of {batches.dataset.num_frames} frames, from step {progress.step}"
+        )
+    accelerator.wait_for_everyone()
+    log = RunLog(output, accelerator, progress.step, vars(args))
+
+    def save_weights():
+        if is_main:
+            partial = partial_path(output / "lora")
+            JascoPipeline.save_lora_weights(partial, transformer)
+            publish_files(partial, output)
+
+    # 4. Train
+    course = Course(args, accelerator, progress)
+    bins, norms = TimeBins(device), []
+    progress_bar = tqdm(initial=progress.step, total=args.max_steps, desc="steps", disable=not is_main)
+    stream = iter(batches)
+
+    while not course.is_stopped:
+        for micro_step in range(args.gradient_accumulation_steps):
+            batch = next(stream)
+            torch.manual_seed(derive_seed("step", args.seed, progress.step, micro_step, accelerator.process_index))
+            with accelerator.accumulate(model):
+                losses = objective(model, transformer.controls, batch, device)
+                accelerator.backward(losses.loss)
+                if accelerator.sync_gradients:
+                    norms.append(float(accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm)))
+                    if args.mixed_precision != "fp16" and not math.isfinite(norms[-1]):
+                        raise FloatingPointError(
+                            f"The gradient of step {progress.step} is {norms[-1]}. Try a lower learning rate."
+                        )
+                optimizer.step()
+                optimizer.zero_grad()
+            bins.add(losses)
+        learning_rate = lr_scheduler.get_last_lr()[0]
+        lr_scheduler.step()
+        course.advance()
+        progress_bar.update()
+
+        if progress.step % args.log_every == 0 or course.is_stopped:
+            clips = len(norms) * args.gradient_accumulation_steps * batches.global_batch_size
+            entry = bins.take(accelerator) | {
+                "grad_norm": round(sum(norms) / len(norms), 4),
+                "learning_rate": learning_rate,
+                "clips_per_second": course.rate(clips),
+                "minutes": round(progress.minutes, 2),
+                "epoch": batches.epoch,
+            }
+            log.write(progress.step, **entry)
+            progress_bar.set_postfix(loss=entry["loss"], clips_per_s=entry["clips_per_second"])
+            norms = []
+
+        with course.pause():
+            if validation is not None and course.is_time(args.validate_every):
+                clips, size = args.validation_clips, args.batch_size
+                log.write(
+                    progress.step,
+                    **validation_loss(module, *validation, pipeline.tokenizer, accelerator, clips, size),
+                )
+            for every, stage, where in (
+                (args.evaluate_every, listener.evaluate, ()),
+                (args.generate_every, listener.generate, (output, progress.step, log)),
+            ):
+                if course.is_time(every):
+                    if is_main:
+                        log.write(progress.step, **stage(pipeline.to(device), *where))
+                    accelerator.wait_for_everyone()
+                    module.train()
+            if course.is_saving:
+                # The weights first: where there is a checkpoint of a step, they are as new.
+                save_weights()
+                save_checkpoint(accelerator, checkpoints, progress.step, args.keep_checkpoints)
+
+    progress_bar.close()
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    main()
