@@ -29,8 +29,8 @@ for split in train:${CLIPS:-6000} validation:96; do
         --output "$work/music/${split%:*}"
 done
 
-[ -f "$work/codec/config.json" ] || python training/train_codec.py --config training/configs/codec_spectral.yaml \
-    --dataset "$work/music/train" --max_steps "${CODEC_STEPS:-1100}" --output "$work/codec"
+python training/train_codec.py --config training/configs/codec_spectral.yaml --dataset "$work/music/train" \
+    --validation_dataset "$work/music/validation" --max_steps "${CODEC_STEPS:-1100}" --output "$work/codec" --resume latest
 
 for split in train validation; do
     [ -d "$work/features/$split" ] || python scripts/encode_features.py --dataset "$work/music/$split" \

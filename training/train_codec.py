@@ -12,211 +12,452 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+r"""
+Trains a codec on a folder of recordings of any format, rate, length and number of channels, with the folders below it:
 
-"""
-Trains a codec on a folder that `scripts/make_synthetic_dataset.py` wrote (with the stem of the drums):
+    python training/train_codec.py --config training/configs/codec_encodec.yaml --dataset my_music --output runs/codec
 
-    accelerate launch --cpu training/train_codec.py --config training/configs/codec_spectral.yaml \
-        --dataset data/synthetic/train --output runs/codec
+or on a data set that `scripts/make_synthetic_dataset.py` or `scripts/prepare_dataset.py` wrote (the folder of one split),
+whose drum stems make the first codebook, through which JASCO's drums go, a good one for drums.
 
-The configuration names the class: `SpectralCodecModel` (what has a closed form is computed first) or transformers'
-`EncodecModel`. The codebook for drums is fitted at the end, to drums and mixes. `--resume` goes on from `--output`.
+The configuration names the codec's class: `SpectralCodecModel` (what has a closed form is computed first), or transformers'
+`EncodecModel`. Every key of the configuration is also a flag, which overrides it. Audio is decoded from the latents before
+quantisation, as in JASCO; the codebooks are trained beside it. `--adversarial` adds a discriminator.
+
+In the run folder, `codec/` is the component of a pipeline, at the last checkpoint, with `latents_statistics.json`; beside it
+are `log.jsonl`, `config.yaml` and `checkpoints/`. `--resume latest` goes on exactly where the last checkpoint was written:
+what follows is the same to the bit as without the interruption, with the same number of processes. SIGTERM, Ctrl-C and
+`--max_minutes` stop after the current step, with a checkpoint.
+
+On one GPU or several: `accelerate launch training/train_codec.py ...`. On a CPU with two cores, two processes of one thread
+are faster than one of two:
+
+    OMP_NUM_THREADS=1 accelerate launch --multi_gpu --num_processes 2 training/train_codec.py --cpu --config ...
 """
 
 import argparse
+import inspect
 import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
-import soundfile
 import torch
-import transformers
 import yaml
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedDataParallelKwargs
+from diffusers.optimization import get_scheduler
+from torch import nn
 from tqdm import tqdm
+from transformers import EncodecConfig, EncodecModel
 
-from diffusers_jasco.files import partial_path, publish_files
-from diffusers_jasco.models.codec_spectral import SpectralCodecModel
-from diffusers_jasco.training.codec_objective import fit_codebook, spectral_loss
-from diffusers_jasco.training.modules import load_codec
+from diffusers_jasco import SpectralCodecModel
+from diffusers_jasco.data.crops import AudioCrops
+from diffusers_jasco.data.features import codec_hash, derive_seed
+from diffusers_jasco.data.sources import Source, find_sources
+from diffusers_jasco.files import atomic_folder, replace_file
+from diffusers_jasco.training.arguments import mapping, parse_with_config
+from diffusers_jasco.training.checkpoints import Progress, find_checkpoint, list_checkpoints, save_checkpoint
+from diffusers_jasco.training.codebooks import CodebookTrainer, fit_codebooks, quantization_errors
+from diffusers_jasco.training.codec_objective import balance_losses, spectral_loss
+from diffusers_jasco.training.data_order import EpochBatches
+from diffusers_jasco.training.discriminator import (
+    WINDOWS,
+    MultiScaleSTFTDiscriminator,
+    adversarial_losses,
+    discriminator_loss,
+)
+from diffusers_jasco.training.interruption import catch_signals
+from diffusers_jasco.training.latent_statistics import LatentStatistics
+from diffusers_jasco.training.logs import RunLog
+from diffusers_jasco.training.modules import CodecTrainingModel, load_codec
 
 
-DEFAULTS = {
-    "learning_rate": 1e-3,
-    "warmup_steps": 50,
-    "max_steps": 2000,
-    "max_minutes": None,
-    "batch_size": 8,
-    "seconds": 2.56,
-    "log_weight": 1.0,
-    "complex_weight": 0.0,
-    "max_grad_norm": 1.0,
-    "seed": 0,
-    "fit_clips": 800,
-}
+# Seconds of what is not trained on: validation, closed forms, statistics. The length of JASCO's music.
+LONG_SECONDS = 10
+# Vectors that the codebooks are first fitted to.
+FIT_VECTORS = 100_000
 
 
-def parse_args(args=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--config", type=Path, required=True, help="YAML: `codec` (class and sizes) and the flags below"
-    )
-    parser.add_argument("--dataset", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--resume", action="store_true", help="start from the codec in --output")
-    for name, default in DEFAULTS.items():
-        parser.add_argument(f"--{name}", type=float if default is None else type(default), default=None)
-    args = parser.parse_args(args)
-    config = yaml.safe_load(args.config.read_text())
-    args.codec = config.pop("codec")
-    if unknown := sorted(set(config) - set(DEFAULTS)):
-        raise ValueError(f"{args.config}: unknown keys {', '.join(unknown)}.")
-    for name, default in DEFAULTS.items():
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Trains a codec on a folder of recordings.")
+    switch = {"action": argparse.BooleanOptionalAction, "default": False}
+
+    group = parser.add_argument_group("what goes in and out")
+    add = group.add_argument
+    add("--config", help="YAML file with any of these options.")
+    add("--dataset", help="Folder of recordings, folder with a manifest, or manifest.")
+    add("--validation_dataset", help="The same for validation; without one there is none.")
+    add("--output", help="The run folder.")
+    add("--resume", help='"latest", a step or a checkpoint folder to go on from; "latest" may be absent.')
+    add("--init_from", help="Folder of a codec, of a run or of a pipeline, whose codec training starts from.")
+
+    group = parser.add_argument_group("codec")
+    add = group.add_argument
+    add("--codec", type=mapping, default={}, help="`class` and its options; a flag adds to the file.")
+    add("--freeze_encoder", **switch, help="Keep latents and codebooks as they are in `--init_from`.")
+    add("--fit_clips", type=int, default=800, help="Clips of 10 s for what is fitted first.")
+
+    group = parser.add_argument_group("objective")
+    add = group.add_argument
+    add("--time_weight", type=float, default=0.0, help="Weight of the L1 distance of the waveforms.")
+    add("--log_weight", type=float, default=1.0, help="Weight of logarithms beside spectral magnitudes.")
+    add("--complex_weight", type=float, default=0.0, help="Weight of complex values beside spectral magnitudes.")
+    add("--commitment_weight", type=float, default=0.0, help="Weight of the latents' distance to quantised ones.")
+    add("--adversarial", **switch, help="Train against a discriminator, too.")
+    add("--adversarial_weight", type=float, default=3.0, help="Its share of the gradient, all of the above being 1.")
+    add("--feature_weight", type=float, default=3.0, help="The same of feature matching.")
+    add("--discriminator_filters", type=int, default=32, help="Channels of the discriminator.")
+
+    group = parser.add_argument_group("data")
+    add = group.add_argument
+    add("--seconds", type=float, default=2.56, help="Length of a sample.")
+    add("--drums_share", type=float, default=0.3, help="How often a sample is of a drum stem, where there is one.")
+    add("--batch_size", type=int, default=8, help="Samples per batch of each process.")
+    add("--num_workers", type=int, default=0, help="Loader processes.")
+    add("--seed", type=int, default=0, help="Seed of everything.")
+
+    group = parser.add_argument_group("optimisation")
+    add = group.add_argument
+    add("--max_steps", type=int, default=2000, help="Steps in total; the learning rate falls to 0 by then.")
+    add("--learning_rate", type=float, default=1e-3, help="Highest learning rate.")
+    add("--warmup_steps", type=int, default=50, help="Steps in which the learning rate rises.")
+    add("--max_grad_norm", type=float, default=1.0, help="Gradients are clipped to this norm.")
+    add("--cpu", **switch, help="Train on the CPU, even where there is a GPU.")
+
+    group = parser.add_argument_group("course")
+    add = group.add_argument
+    add("--max_minutes", type=float, help="Stop after so much time.")
+    add("--log_every", type=int, default=50, help="Steps.")
+    add("--validate_every", type=int, default=500, help="Steps; also before the first and after the last one.")
+    add("--validation_clips", type=int, default=32, help="At most so many clips of 10 s are used for validation.")
+    add("--statistics_clips", type=int, default=128, help="Clips of 10 s for the latents' statistics.")
+    add("--checkpoint_every", type=int, default=0, help="Steps; 0: never.")
+    add("--checkpoint_minutes", type=float, default=10.0, help="Minutes; 0: never. There is one at the end too.")
+    add("--keep_checkpoints", type=int, default=2, help="Older ones are deleted; 0 keeps all.")
+    return parser
+
+
+def parse_args(args: list[str] | None = None) -> argparse.Namespace:
+    parser = make_parser()
+    args = parse_with_config(parser, args)
+    for name in ("dataset", "output"):
         if getattr(args, name) is None:
-            setattr(args, name, config.get(name, default))
+            parser.error(f"--{name} is missing.")
+    if not args.codec and args.init_from is None:
+        parser.error("--codec is missing (or --init_from, a codec to start from).")
+    if args.freeze_encoder and args.init_from is None:
+        parser.error("--freeze_encoder needs --init_from: the encoder has to come from there.")
+    if args.freeze_encoder and args.commitment_weight:
+        parser.error("--commitment_weight is for the encoder, which --freeze_encoder keeps as it is.")
+    if not 0 <= args.drums_share <= 1:
+        parser.error(f"--drums_share has to be between 0 and 1, but is {args.drums_share}.")
     return args
 
 
-def make_codec(sizes: dict) -> torch.nn.Module:
-    sizes = dict(sizes)
-    name = sizes.pop("class")
+def make_codec(options: dict[str, Any]) -> nn.Module:
+    """A new codec of a class and its options."""
+    options = dict(options)
+    name = options.pop("class", None)
     if name == "SpectralCodecModel":
-        return SpectralCodecModel(**sizes)
-    if name != "EncodecModel":
-        raise ValueError(f"`codec.class`: {name!r} is neither SpectralCodecModel nor EncodecModel.")
-    codec = transformers.EncodecModel(transformers.EncodecConfig(**sizes))
+        known = set(inspect.signature(SpectralCodecModel.__init__).parameters)
+    elif name == "EncodecModel":
+        known = set(EncodecConfig().to_dict())
+    else:
+        raise ValueError(f"`codec`: the class {name!r} is neither SpectralCodecModel nor EncodecModel.")
+    if unknown := sorted(set(options) - known):
+        raise ValueError(f"`codec`: {name} has no options {', '.join(unknown)}.")
+    if name == "SpectralCodecModel":
+        return SpectralCodecModel(**options)
+    config = EncodecConfig(**options)
+    if config.audio_channels != 1 or config.normalize:
+        raise ValueError("`codec`: JASCO's codecs are mono (audio_channels: 1) and keep the level (normalize: false).")
+    if not config.num_quantizers:
+        raise ValueError(
+            f"`codec`: target_bandwidths of {config.target_bandwidths} kbit/s are less than one codebook's."
+        )
+    codec = EncodecModel(config)
     # transformers' initial weights are for loading over: with them the latents are all but zero.
     for module in codec.modules():
-        if isinstance(module, (torch.nn.Conv1d, torch.nn.ConvTranspose1d)):
-            torch.nn.utils.parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
-            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
-            torch.nn.init.zeros_(module.bias)
-            torch.nn.utils.parametrizations.weight_norm(module)
+        if isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)):
+            nn.utils.parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+            nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+            nn.init.zeros_(module.bias)
+            nn.utils.parametrizations.weight_norm(module)
     return codec
 
 
-class Clips(torch.utils.data.Dataset):
-    """Random parts (1, samples) of the clips' mixes or of one of their stems."""
-
-    def __init__(self, dataset: Path, num_samples: int, seed: int, stem: str | None = None):
-        lines = [json.loads(line) for line in (dataset / "metadata.jsonl").read_text().splitlines()]
-        names = [line["file_name"] if stem is None else line["stems"].get(stem) for line in lines]
-        self.files = [dataset / name for name in names if name is not None]
-        self.num_samples, self.seed, self.epoch = num_samples, seed, 0
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        generator = torch.Generator().manual_seed(hash((self.seed, self.epoch, index)) % 2**63)
-        length = soundfile.info(self.files[index]).frames
-        start = int(torch.randint(max(length - self.num_samples, 0) + 1, (), generator=generator))
-        samples, _ = soundfile.read(self.files[index], self.num_samples, start, dtype="float32")
-        samples = torch.from_numpy(samples)
-        return torch.nn.functional.pad(samples, (0, self.num_samples - len(samples)))[None]
+def load_start(args: argparse.Namespace) -> nn.Module:
+    """A new codec, or that of `--init_from`, which has to be what `codec` describes."""
+    codec = make_codec(args.codec) if args.codec else None
+    if args.init_from is None:
+        return codec
+    loaded = load_codec(args.init_from)
+    if codec is not None and codec_hash(codec) != codec_hash(loaded):
+        raise ValueError(f"The codec in {args.init_from} has other options than `codec`: leave `codec` out.")
+    return loaded
 
 
-def load_clips(clips: Clips, count: int) -> torch.Tensor:
-    count = min(count, len(clips))
-    return torch.stack([clips[index] for index in range(count)])
+def find_recordings(folder: str) -> list[Source]:
+    """The recordings of a data set. Its root is refused, as splits have to stay apart."""
+    splits = [path.parent.name for path in sorted(Path(folder).glob("*/metadata.jsonl"))]
+    if splits and not (Path(folder) / "metadata.jsonl").exists():
+        raise ValueError(f"{folder} is a data set with splits: give one of them, such as {Path(folder, splits[0])}.")
+    return find_sources(folder)
 
 
 @torch.no_grad()
-def refit_codebook(
-    codec: torch.nn.Module, mixes: Clips, args: argparse.Namespace, generator: torch.Generator
-) -> float:
-    """Fits the codebook to drums, which it is for, and to some mixes; returns the share of the variance that it loses."""
-    drums = load_clips(Clips(args.dataset, mixes.num_samples, args.seed, "drums"), 350)
-    audio = torch.cat([drums, load_clips(mixes, 150)])
-    latents = torch.cat([codec.encoder(part).transpose(1, 2).flatten(0, 1) for part in audio.split(8)])
-    latents = latents[torch.randperm(len(latents), generator=generator)[:100_000]]
-    codebook = codec.quantizer.layers[0]
-    codebook = getattr(codebook, "codebook", codebook)
-    vectors, lost = fit_codebook(latents, len(codebook.embed), generator)
-    codebook.embed.copy_(vectors)
-    return lost
+def fit_first(codec: nn.Module, mixes: AudioCrops, mixes_and_drums: AudioCrops, args: argparse.Namespace):
+    """What can be computed before training: closed forms, and the codebooks' start."""
+    codec.eval()
+    if hasattr(codec, "fit"):
+        codec.fit(torch.stack([mixes[index] for index in mixes.sample(args.fit_clips)]))
+    indices = mixes_and_drums.sample(args.fit_clips)
+    latents = torch.cat([codec.encoder(mixes_and_drums.read(index)[None])[0].T for index in indices])
+    generator = torch.Generator().manual_seed(derive_seed("codebooks", args.seed))
+    chosen = torch.randperm(len(latents), generator=generator)[:FIT_VECTORS]
+    fit_codebooks(codec, latents[chosen], generator)
 
 
-def main(args=None):
+@torch.no_grad()
+def measure_latents(
+    codec: nn.Module, crops: AudioCrops, indices: list[int], accelerator: Accelerator
+) -> tuple[dict[str, Any], list[float]]:
+    """Statistics of items' latents, and the share of their variance that is lost with one codebook, with two, ..."""
+    statistics = LatentStatistics()
+    errors = torch.zeros(len(codec.quantizer.layers), device=accelerator.device)
+    for index in indices[accelerator.process_index :: accelerator.num_processes]:
+        latents = codec.encoder(crops.read(index)[None].to(accelerator.device))
+        statistics.add(latents)
+        errors += quantization_errors(codec, latents)
+    statistics = statistics.gather()
+    total = statistics.num_frames * statistics.variance.sum().item()
+    return statistics.to_dict(), [round(error / total, 5) for error in accelerator.reduce(errors, "sum").tolist()]
+
+
+@torch.no_grad()
+def validate(
+    codec: nn.Module, mixes: AudioCrops, drums: AudioCrops, accelerator: Accelerator, num_clips: int
+) -> dict[str, Any]:
+    """The spectral distance of decoded music, and what the codebooks lose; of drums, what the first one does."""
+    indices = mixes.sample(num_clips)
+    distance = torch.zeros((), device=accelerator.device)
+    for index in indices[accelerator.process_index :: accelerator.num_processes]:
+        audio = mixes.read(index)[None].to(accelerator.device)
+        # The spectra need some samples.
+        audio = nn.functional.pad(audio, (0, max(WINDOWS[0] - audio.shape[-1], 0)))
+        distance += spectral_loss(codec.decoder(codec.encoder(audio))[..., : audio.shape[-1]], audio)
+    entry = {
+        "validation_loss": round(accelerator.reduce(distance, "sum").item() / len(indices), 5),
+        "validation_lost_variance": measure_latents(codec, mixes, indices, accelerator)[1],
+    }
+    if indices := [index for index in indices if drums.has_drums(index)]:
+        entry["validation_drums_lost_variance"] = measure_latents(codec, drums, indices, accelerator)[1][0]
+    return entry
+
+
+class Means:
+    """Means of values over steps and processes."""
+
+    def __init__(self):
+        self.sums: dict[str, torch.Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, **values: torch.Tensor):
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0) + value.detach()
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def take(self, accelerator: Accelerator) -> dict[str, float]:
+        """The means since the last call."""
+        means = {name: accelerator.reduce(self.sums[name] / self.counts[name], "mean").item() for name in self.sums}
+        self.__init__()
+        return {name: round(value, 6) for name, value in means.items()}
+
+
+def main(args: list[str] | None = None):
     args = parse_args(args)
-    accelerator = Accelerator()
-    set_seed(args.seed)
-    generator = torch.Generator().manual_seed(args.seed)
-    started = time.monotonic()
+    accelerator = Accelerator(
+        cpu=args.cpu, kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)]
+    )
+    device, is_main = accelerator.device, accelerator.is_main_process
+    output = Path(args.output)
+    checkpoints = output / "checkpoints"
+    checkpoint = None if args.resume is None else find_checkpoint(checkpoints, args.resume)
+    if args.resume is None and list_checkpoints(checkpoints):
+        raise ValueError(f"{output} has checkpoints: go on with --resume latest, or give another --output.")
+    if checkpoint is not None:
+        before = yaml.safe_load((output / "config.yaml").read_text(encoding="utf-8"))
+        for name in ("codec", "freeze_encoder", "adversarial", "discriminator_filters"):
+            if before[name] != getattr(args, name):
+                raise ValueError(f"{output} was begun with {name}={before[name]}, which stays as it is with --resume.")
 
-    codec = load_codec(args.output) if args.resume else make_codec(args.codec)
-    hop_length = codec.config.hop_length
-    sampling_rate = codec.config.sampling_rate
-    num_samples = math.ceil(args.seconds * sampling_rate / hop_length) * hop_length
-    clips = Clips(args.dataset, num_samples, args.seed)
-    whole = Clips(args.dataset, 10 * sampling_rate // hop_length * hop_length, args.seed)
-    held_out = load_clips(whole, 32)
-    whole.files, clips.files = whole.files[32:], clips.files[32:]
+    # 1. Models. All processes start from the same weights.
+    torch.manual_seed(derive_seed("weights", args.seed))
+    codec = load_start(args)
+    if args.freeze_encoder:
+        codec.encoder.requires_grad_(False)
+    discriminator = MultiScaleSTFTDiscriminator(args.discriminator_filters) if args.adversarial else None
 
-    if hasattr(codec, "fit") and not args.resume:
-        codec.fit(load_clips(whole, args.fit_clips))
-        print(f"closed form: {time.monotonic() - started:.0f} s", flush=True)
+    # 2. Data. Long clips are for all that is not trained on them.
+    rate, hop = codec.config.sampling_rate, codec.config.hop_length
+    num_samples, long_samples = (math.ceil(seconds * rate / hop) * hop for seconds in (args.seconds, LONG_SECONDS))
+    if num_samples < WINDOWS[0]:
+        raise ValueError(f"--seconds has to be at least {WINDOWS[0] / rate:g} at {rate} Hz, but is {args.seconds:g}.")
+    sources = find_recordings(args.dataset)
+    crops = AudioCrops(sources, rate, num_samples, args.seed, args.drums_share)
+    mixes = AudioCrops(sources, rate, long_samples, args.seed)
+    validation = None
+    if args.validation_dataset is not None:
+        # Always the same parts, so its seed is not the run's.
+        held_out = find_recordings(args.validation_dataset)
+        validation = [AudioCrops(held_out, rate, long_samples, drums_share=share) for share in (0.0, 1.0)]
+    batches = EpochBatches(
+        crops,
+        args.batch_size,
+        seed=args.seed,
+        process_index=accelerator.process_index,
+        num_processes=accelerator.num_processes,
+        num_workers=args.num_workers,
+    )
+    if args.init_from is None and checkpoint is None and is_main:
+        # The other processes get it from this one, when the model is prepared.
+        fit_first(codec, mixes, AudioCrops(sources, rate, long_samples, args.seed, args.drums_share), args)
 
-    parameters = [parameter for parameter in codec.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=args.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
-    loader = torch.utils.data.DataLoader(clips, args.batch_size, shuffle=True, drop_last=True, generator=generator)
-    codec, optimizer, loader = accelerator.prepare(codec, optimizer, loader)
-    model = accelerator.unwrap_model(codec)
-    # `forward` of EncodecModel quantises; JASCO's latents are those before.
-    reconstruct = lambda audio: model.decoder(model.encoder(audio))  # noqa: E731
+    # 3. Optimisation
+    def prepare(model: nn.Module, betas: tuple[float, float]) -> tuple[nn.Module, torch.optim.Optimizer, Any]:
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(parameters, lr=args.learning_rate, betas=betas, weight_decay=0.01)
+        # Not prepared by Accelerate, which would advance it once per process.
+        schedule = get_scheduler(
+            "cosine", optimizer, num_warmup_steps=args.warmup_steps, num_training_steps=args.max_steps
+        )
+        accelerator.register_for_checkpointing(schedule)
+        return *accelerator.prepare(model, optimizer), schedule
 
-    @torch.no_grad()
-    def validate() -> float:
-        model.eval()
-        parts = [spectral_loss(reconstruct(part), part) * len(part) for part in held_out.to(model.device).split(8)]
+    model, optimizer, schedule = prepare(CodecTrainingModel(codec), (0.9, 0.99))
+    if args.adversarial:
+        judge, judge_optimizer, judge_schedule = prepare(discriminator, (0.5, 0.9))
+    codebooks = CodebookTrainer(codec).to(device)
+    progress = Progress()
+    accelerator.register_for_checkpointing(codebooks, batches, progress)
+    if checkpoint is not None:
+        accelerator.load_state(str(checkpoint))
+
+    # 4. The run folder
+    config = {name: value for name, value in vars(args).items() if name not in ("config", "resume")}
+    if is_main:
+        output.mkdir(parents=True, exist_ok=True)
+        with replace_file(output / "config.yaml") as partial:
+            partial.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        count = sum(parameter.numel() for parameter in codec.parameters())
+        print(f"{count / 1e6:.2f}M parameters, {len(crops)} samples an epoch, from step {progress.step}")
+    log = RunLog(output, accelerator, progress.step, config)
+
+    def log_validation():
+        if validation is not None:
+            log.write(progress.step, **validate(codec.eval(), *validation, accelerator, args.validation_clips))
+
+    def save():
+        codec.eval()
+        statistics, lost = measure_latents(codec, mixes, mixes.sample(args.statistics_clips), accelerator)
+        if is_main:
+            with atomic_folder(output / "codec") as folder:
+                codec.save_pretrained(folder)
+                text = json.dumps(statistics | {"codebooks_lost_variance": lost}, indent=2)
+                (folder / "latents_statistics.json").write_text(text + "\n", encoding="utf-8")
+        save_checkpoint(accelerator, checkpoints, progress.step, args.keep_checkpoints)
+
+    # 5. Train
+    stop_signals = catch_signals()
+    minutes_before, start = progress.minutes, time.monotonic()
+    last_log = last_save = start
+    means, steps_logged = Means(), progress.step
+    saved_step, stopped = progress.step if checkpoint is not None else -1, False
+    progress_bar = tqdm(initial=progress.step, total=args.max_steps, desc="steps", disable=not is_main)
+    stream = iter(batches)
+    if checkpoint is None:
+        log_validation()
+
+    while progress.step < args.max_steps and not stopped:
         model.train()
-        return float(sum(parts) / len(held_out))
+        audio = next(stream).to(device)
+        # What is random in a step depends on the step only, so a resumed run draws the same.
+        generator = torch.Generator().manual_seed(derive_seed("step", args.seed, progress.step))
 
-    args.output.mkdir(parents=True, exist_ok=True)
-    log = open(args.output / "log.jsonl", "a")
+        decoded, latents = model(audio)
+        time_loss = (decoded - audio).abs().mean()
+        spectra = spectral_loss(decoded, audio, args.log_weight, args.complex_weight)
+        loss = spectra + args.time_weight * time_loss
+        means.add(loss=loss, time_loss=time_loss)
+        if args.adversarial:
+            hinge, matching = adversarial_losses(discriminator(torch.cat([audio, decoded])))
+            means.add(adversarial_loss=hinge, feature_loss=matching)
+            weighted = [(1.0, loss), (args.adversarial_weight, hinge), (args.feature_weight, matching)]
+            loss = balance_losses(decoded, weighted)
+        if not args.freeze_encoder:
+            commitment = codebooks(latents, generator)
+            means.add(commitment_loss=commitment)
+            loss = loss + args.commitment_weight * commitment
+        accelerator.backward(loss)
+        norm = accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(
+                f"The gradient of step {progress.step} is {float(norm)}. Try a lower learning rate."
+            )
+        means.add(grad_norm=norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        learning_rate = schedule.get_last_lr()[0]
+        schedule.step()
 
-    def write_log(**values):
-        log.write(json.dumps(values) + "\n")
-        log.flush()
-        tqdm.write(json.dumps(values))
+        if args.adversarial:
+            # As in EnCodec, the discriminator takes two steps of three, so that it does not run away from the codec.
+            if progress.step % 3 != 2:
+                judged = discriminator_loss(judge(torch.cat([audio, decoded.detach()])))
+                accelerator.backward(judged)
+                accelerator.clip_grad_norm_(judge.parameters(), args.max_grad_norm)
+                judge_optimizer.step()
+                judge_optimizer.zero_grad()
+                means.add(discriminator_loss=judged)
+            judge_schedule.step()
+        progress.step += 1
+        progress_bar.update()
 
-    write_log(step=0, validation=validate(), seconds=round(time.monotonic() - started, 1))
-    limit = math.inf if args.max_minutes is None else 60 * args.max_minutes
-    progress, step = tqdm(total=args.max_steps, unit="step", mininterval=5), 0
-    while step < args.max_steps and time.monotonic() - started < limit:
-        for audio in loader:
-            # By steps or by time, whichever is further.
-            done = max(step / args.max_steps, (time.monotonic() - started) / limit)
-            if done >= 1:
-                break
-            rate = min((step + 1) / args.warmup_steps, 1) * 0.5 * (1 + math.cos(math.pi * min(done, 1)))
-            for group in optimizer.param_groups:
-                group["lr"] = args.learning_rate * rate
-            loss = spectral_loss(reconstruct(audio), audio, args.log_weight, args.complex_weight)
-            accelerator.backward(loss)
-            norm = accelerator.clip_grad_norm_(parameters, args.max_grad_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            step += 1
-            progress.update()
-            if step % 100 == 0:
-                write_log(
-                    step=step, loss=loss.item(), grad_norm=float(norm), seconds=round(time.monotonic() - started)
-                )
-        clips.epoch += 1
-    write_log(step=step, validation=validate(), seconds=round(time.monotonic() - started, 1))
+        # All processes have to do the same: if one is told to stop, all do, and the first one has the clock.
+        now = time.monotonic()
+        progress.minutes = minutes_before + (now - start) / 60
+        is_late = is_main and args.max_minutes is not None and now - start >= args.max_minutes * 60
+        is_due = is_main and args.checkpoint_minutes > 0 and now - last_save >= args.checkpoint_minutes * 60
+        flags = torch.tensor([bool(stop_signals) or is_late, is_due], dtype=torch.float32, device=device)
+        stopped, is_due = (accelerator.reduce(flags, reduction="sum") > 0).tolist()
+        is_end = stopped or progress.step == args.max_steps
 
-    model.eval()
-    # A flow model may have learnt the codebook of a codec whose encoder stays the same.
-    if not (args.resume and hasattr(model, "fit")):
-        lost = refit_codebook(model, whole, args, generator)
-        write_log(codebook_lost_variance=lost, seconds=round(time.monotonic() - started, 1))
+        if progress.step % args.log_every == 0 or is_end:
+            samples = (progress.step - steps_logged) * batches.global_batch_size
+            entry = means.take(accelerator) | {
+                "learning_rate": learning_rate,
+                "samples_per_second": round(samples / (now - last_log), 2),
+                "minutes": round(progress.minutes, 2),
+                "epoch": batches.epoch,
+            }
+            log.write(progress.step, **entry)
+            progress_bar.set_postfix(loss=entry["loss"])
+            steps_logged, last_log = progress.step, now
+        if progress.step % args.validate_every == 0 or progress.step == args.max_steps:
+            log_validation()
+            last_log += time.monotonic() - now
+        if is_due or (args.checkpoint_every and progress.step % args.checkpoint_every == 0) or is_end:
+            before_save = time.monotonic()
+            save()
+            saved_step, last_save = progress.step, time.monotonic()
+            last_log += last_save - before_save
 
-    partial = partial_path(args.output / "codec")
-    model.save_pretrained(partial)
-    publish_files(partial, args.output)
+    if saved_step != progress.step:
+        save()
+    progress_bar.close()
+    accelerator.end_training()
 
 
 if __name__ == "__main__":

@@ -43,6 +43,33 @@ def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) 
     yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
 
 
+def open_recording(path: str | os.PathLike) -> Any:
+    r"""
+    Opens an audio file to be read by parts.
+
+    Args:
+        path (`str` or `os.PathLike`): a file that soundfile reads.
+
+    Returns:
+        `soundfile.SoundFile`
+
+    Raises:
+        `ValueError`: for what is no audio, and for a WAV or AIFF file that has less of it than it claims.
+    """
+    import soundfile
+
+    try:
+        file = soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+        raise ValueError(f"`audio`: {path} can't be read as audio ({error}).") from error
+    # As libsndfile reports a header that promises more than there is; programs that write to a pipe promise 2 GB or more.
+    claim = re.search(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", file.extra_info, re.M)
+    if claim is not None and int(claim[2]) < COMPLETE * int(claim[1]) < 2**31:
+        file.close()
+        raise ValueError(f"`audio`: {path} breaks off: it has {claim[2]} of {claim[1]} bytes of audio.")
+    return file
+
+
 class AudioStream:
     r"""
     Mono audio at a rate of one's choice, block by block: an hour takes no more memory than some seconds.
@@ -73,25 +100,11 @@ class AudioStream:
         self.waveform, self.own_rate = (None, None) if is_file else load_audio(audio)
         self.rate = rate
         if is_file:
-            with self._open() as file:
+            with open_recording(self.path) as file:
                 self.own_rate, num_samples = file.samplerate, file.frames
         else:
             num_samples = self.waveform.shape[-1]
         self.duration = num_samples / self.own_rate  # seconds
-
-    def _open(self) -> Any:
-        import soundfile
-
-        try:
-            file = soundfile.SoundFile(self.path)
-        except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-            raise ValueError(f"`audio`: {self.path} can't be read as audio ({error}).") from error
-        # As libsndfile reports a header that promises more than there is; programs that write to a pipe promise 2 GB or more.
-        claim = re.search(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", file.extra_info, re.M)
-        if claim is not None and int(claim[2]) < COMPLETE * int(claim[1]) < 2**31:
-            file.close()
-            raise ValueError(f"`audio`: {self.path} breaks off: it has {claim[2]} of {claim[1]} bytes of audio.")
-        return file
 
     def _read(self) -> Iterator[np.ndarray]:
         """Mono blocks at the audio's own rate."""
@@ -102,7 +115,7 @@ class AudioStream:
             return
         import soundfile
 
-        with self._open() as file:
+        with open_recording(self.path) as file:
             count = 0
             while True:
                 try:

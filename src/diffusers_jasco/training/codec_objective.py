@@ -12,9 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+"""What a codec's reconstruction is judged by in training."""
+
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 
 
 _WINDOWS = (2048, 1024, 512, 256, 128)
@@ -53,32 +55,19 @@ def spectral_loss(
     return total / len(_WINDOWS)
 
 
-@torch.no_grad()
-def fit_codebook(
-    latents: torch.Tensor, size: int, generator: torch.Generator, iterations: int = 20
-) -> tuple[torch.Tensor, float]:
+def balance_losses(decoded: torch.Tensor, losses: Sequence[tuple[float, torch.Tensor]]) -> torch.Tensor:
     r"""
-    k-means, begun at latents drawn at random.
+    Losses of one waveform whose weights are shares of its gradient, whatever the losses' scales: the balancer of EnCodec
+    ([arXiv 2210.13438](https://arxiv.org/abs/2210.13438)), with the gradients' norms of this batch.
 
     Args:
-        latents (`torch.Tensor` of shape `(vectors, latent_dim)`).
-        size (`int`): vectors of the codebook; no more than there are latents.
+        decoded (`torch.Tensor`): what the losses are of.
+        losses (`Sequence[tuple[float, torch.Tensor]]`): weights and losses; the first one keeps its scale.
 
     Returns:
-        `tuple[torch.Tensor, float]`: the codebook `(size, latent_dim)`, and the share of the latents' variance that it
-        loses.
+        `torch.Tensor`: a scalar to call `backward` on. Only its gradient means something.
     """
-    if len(latents) < size:
-        raise ValueError(f"a codebook of {size} vectors needs at least as many latents, not {len(latents)}.")
-    centres = latents[torch.randperm(len(latents), generator=generator)[:size]].clone()
-    for _ in range(iterations):
-        nearest = torch.cat([torch.cdist(part, centres).argmin(1) for part in latents.split(16384)])
-        counts = torch.bincount(nearest, minlength=size)
-        sums = torch.zeros_like(centres).index_add_(0, nearest, latents)
-        empty = counts == 0
-        centres = sums / counts.clamp(min=1)[:, None]
-        if empty.any():
-            centres[empty] = latents[torch.randint(len(latents), (int(empty.sum()),), generator=generator)]
-    nearest = torch.cat([torch.cdist(part, centres).argmin(1) for part in latents.split(16384)])
-    lost = F.mse_loss(F.embedding(nearest, centres), latents) / latents.var(0, unbiased=False).mean()
-    return centres, float(lost)
+    gradients = [torch.autograd.grad(loss, decoded, retain_graph=True)[0] for _, loss in losses]
+    scale = gradients[0].norm()
+    total = sum(weight * scale / part.norm().clamp(min=1e-12) * part for (weight, _), part in zip(losses, gradients))
+    return (decoded * total).sum()

@@ -142,3 +142,21 @@ def load_text_encoder(name: str | os.PathLike) -> tuple[PreTrainedTokenizerBase,
         raise FileNotFoundError(f"There is no tokenizer in {folder}: neither tokenizer.json nor spiece.model.")
     tokenizer = AutoTokenizer.from_pretrained(parts["tokenizer"])
     return tokenizer, T5EncoderModel.from_pretrained(parts["text_encoder"], dtype=torch.float32).eval()
+
+
+class CodecTrainingModel(nn.Module):
+    r"""
+    A codec as it is trained: JASCO's latents are those before quantisation, and audio is decoded from them.
+
+    Args:
+        codec ([`~transformers.EncodecModel`] or a model with its parts): the codec.
+    """
+
+    def __init__(self, codec: nn.Module):
+        super().__init__()
+        self.codec = codec
+
+    def forward(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Waveforms `(batch, 1, samples)` → decoded ones of the same shape, and latents `(batch, dim, frames)`."""
+        latents = self.codec.encoder(audio)
+        return self.codec.decoder(latents)[..., : audio.shape[-1]], latents

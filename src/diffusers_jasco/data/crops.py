@@ -1,0 +1,174 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Random parts of recordings: what a codec is trained on."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from ..audio import FILTER_WIDTH, ROLLOFF, resample
+from ..extraction.stream import SLACK_SECONDS, open_recording
+from .features import derive_seed
+from .sources import Source, resolve_beside
+
+
+@dataclass(frozen=True)
+class Recording:
+    r"""
+    A file of which parts are read.
+
+    Attributes:
+        source (`Source`): where it is.
+        rate (`int`): its rate in Hz.
+        num_samples (`int`): its length at that rate.
+    """
+
+    source: Source
+    rate: int
+    num_samples: int
+
+    @classmethod
+    def open(cls, source: Source) -> "Recording":
+        """Reads the header of a file; what can't be read or is empty is a `ValueError`."""
+        with source.local() as path, open_recording(path) as file:
+            if not file.frames:
+                raise ValueError(f"`audio`: {path} is empty.")
+            return cls(source, file.samplerate, file.frames)
+
+    def length(self, rate: int) -> int:
+        """Samples at another rate."""
+        return self.num_samples * rate // self.rate
+
+    def read(self, start: int, num_samples: int, rate: int) -> torch.Tensor:
+        r"""
+        A part in mono: that of the whole recording at another rate, to rounding, without decoding the rest.
+
+        Args:
+            start (`int`): first sample, at `rate`.
+            num_samples (`int`): samples at `rate`.
+            rate (`int`): Hz.
+
+        Returns:
+            `torch.Tensor` of shape `(1, samples)`: with less than `num_samples` where the recording ends.
+
+        Raises:
+            `ValueError`: if the file ends before its header says, or has values that are not finite.
+        """
+        # The part begins where both rates have a sample, and has more on both sides than the resampler's filter reaches.
+        grid = self.rate // math.gcd(self.rate, rate)
+        margin = 0 if rate == self.rate else math.ceil(FILTER_WIDTH / ROLLOFF * max(1, self.rate / rate)) + 2 * grid
+        first = max(start * self.rate // rate - margin, 0) // grid * grid
+        skipped = start - first * rate // self.rate
+        wanted = min(math.ceil((skipped + num_samples) * self.rate / rate) + margin, self.num_samples - first)
+        with self.source.local() as path, open_recording(path) as file:
+            if file.seekable():
+                file.seek(first)
+            else:
+                file.read(first)
+            samples = file.read(wanted, dtype="float32", always_2d=True)
+        if len(samples) < wanted - SLACK_SECONDS * self.rate:
+            raise ValueError(
+                f"`audio`: {path} breaks off after {(first + len(samples)) / self.rate:.2f} of"
+                f" {self.num_samples / self.rate:.2f} s."
+            )
+        if not np.isfinite(samples).all():
+            raise ValueError(f"`audio`: {path} has values that are not finite (NaN or infinite).")
+        audio = resample(torch.from_numpy(samples.mean(axis=1))[None], self.rate, rate)
+        return audio[:, skipped : skipped + num_samples]
+
+
+class AudioCrops(Dataset):
+    r"""
+    Parts of recordings, in mono at one rate: in every epoch others. Which ones depends on the seed, the epoch and the item
+    only.
+
+    A recording of `n` times `num_samples` is `n` items (rounded down), and at least one; shorter ones end in silence.
+
+    Args:
+        sources (`Sequence[Source]`):
+            The recordings, as [`~data.sources.find_sources`] lists them.
+        sampling_rate (`int`):
+            Rate of the items in Hz.
+        num_samples (`int`):
+            Samples of an item.
+        seed (`int`, defaults to `0`):
+            Seed of what is random.
+        drums_share (`float`, defaults to `0.0`):
+            How often an item is of the drum stem, where a manifest names one.
+
+    An item is a `torch.Tensor` of shape `(1, num_samples)`.
+
+    Raises:
+        `ValueError`: if files can't be read; it names them.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], sampling_rate: int, num_samples: int, seed: int = 0, drums_share: float = 0.0
+    ):
+        self.sampling_rate, self.num_samples = sampling_rate, num_samples
+        self.seed, self.drums_share, self.epoch = seed, drums_share, 0
+        self.mixes: list[Recording] = []
+        self.drums: list[Recording | None] = []
+        errors = []
+        for source in sources:
+            stem = (source.info.get("stems") or {}).get("drums")
+            try:
+                self.mixes.append(Recording.open(source))
+                self.drums.append(stem and Recording.open(Source(resolve_beside(source, stem), stem)))
+            except ValueError as error:
+                errors.append(str(error))
+        if errors:
+            raise ValueError(
+                f"{len(errors)} of {len(sources)} recordings can't be read: {' '.join(errors[:5])}{' …' * (len(errors) > 5)}"
+                " Remove them, or use scripts/prepare_dataset.py, which leaves out and reports what can't be read."
+            )
+        counts = torch.tensor([max(mix.length(sampling_rate) // num_samples, 1) for mix in self.mixes])
+        self._recording_of = torch.arange(len(counts)).repeat_interleave(counts).tolist()
+
+    def __len__(self) -> int:
+        return len(self._recording_of)
+
+    def set_epoch(self, epoch: int):
+        """Sets the epoch, which chooses the parts."""
+        self.epoch = epoch
+
+    def has_drums(self, index: int) -> bool:
+        """Whether there is a drum stem of an item."""
+        return self.drums[self._recording_of[index]] is not None
+
+    def read(self, index: int) -> torch.Tensor:
+        """An item without the silence after a short recording: (1, samples)."""
+        recording, drums = (part[self._recording_of[index]] for part in (self.mixes, self.drums))
+        if drums is not None and derive_seed("drums", self.seed, self.epoch, index) < self.drums_share * 2**63:
+            recording = drums
+        surplus = max(recording.length(self.sampling_rate) - self.num_samples, 0)
+        start = derive_seed("crop", self.seed, self.epoch, index) % (surplus + 1)
+        return recording.read(start, self.num_samples, self.sampling_rate)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        audio = self.read(index)
+        return F.pad(audio, (0, self.num_samples - audio.shape[-1]))
+
+    def sample(self, count: int) -> list[int]:
+        """Numbers of `count` items (or of all, if there are fewer) drawn without replacement, the same for the same seed."""
+        generator = torch.Generator().manual_seed(derive_seed("sample", self.seed))
+        return torch.randperm(len(self), generator=generator)[:count].tolist()

@@ -1,0 +1,170 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The codebooks of a codec's residual vector quantizer, trained beside it."""
+
+import torch
+import torch.nn.functional as F
+from accelerate.utils import broadcast, reduce
+from torch import nn
+
+
+# A vector that is used less often than this share of the mean is dead.
+DEAD = 0.1
+
+
+@torch.no_grad()
+def fit_codebook(
+    latents: torch.Tensor, size: int, generator: torch.Generator, iterations: int = 20
+) -> tuple[torch.Tensor, float]:
+    r"""
+    k-means, begun at latents drawn at random.
+
+    Args:
+        latents (`torch.Tensor` of shape `(vectors, latent_dim)`).
+        size (`int`): vectors of the codebook; no more than there are latents.
+
+    Returns:
+        `tuple[torch.Tensor, float]`: the codebook `(size, latent_dim)`, and the share of the latents' variance that it
+        loses.
+    """
+    if len(latents) < size:
+        raise ValueError(f"a codebook of {size} vectors needs at least as many latents, not {len(latents)}.")
+    centres = latents[torch.randperm(len(latents), generator=generator)[:size]].clone()
+    for _ in range(iterations):
+        nearest = _nearest(latents, centres)
+        counts = torch.bincount(nearest, minlength=size)
+        sums = torch.zeros_like(centres).index_add_(0, nearest, latents)
+        empty = counts == 0
+        centres = sums / counts.clamp(min=1)[:, None]
+        if empty.any():
+            centres[empty] = latents[torch.randint(len(latents), (int(empty.sum()),), generator=generator)]
+    nearest = _nearest(latents, centres)
+    lost = F.mse_loss(F.embedding(nearest, centres), latents) / latents.var(0, unbiased=False).mean()
+    return centres, float(lost)
+
+
+def codebooks_of(codec: nn.Module) -> list[nn.Module]:
+    """The codec's codebooks: modules with a buffer `embed` `(size, dim)`."""
+    return [getattr(layer, "codebook", layer) for layer in codec.quantizer.layers]
+
+
+@torch.no_grad()
+def fit_codebooks(codec: nn.Module, latents: torch.Tensor, generator: torch.Generator):
+    r"""
+    Fits the codec's codebooks by k-means, each one to what those before it leave.
+
+    Args:
+        codec ([`~transformers.EncodecModel`] or a model with its parts): the codec.
+        latents (`torch.Tensor` of shape `(vectors, latent_dim)`): latents of much music.
+        generator (`torch.Generator`): what is random.
+    """
+    for codebook in codebooks_of(codec):
+        vectors, _ = fit_codebook(latents, len(codebook.embed), generator)
+        codebook.embed.copy_(vectors)
+        latents = latents - F.embedding(_nearest(latents, vectors), vectors)
+
+
+@torch.no_grad()
+def quantization_errors(codec: nn.Module, latents: torch.Tensor) -> torch.Tensor:
+    r"""
+    What is lost if latents are quantised with one codebook, with two, ...
+
+    Args:
+        codec ([`~transformers.EncodecModel`] or a model with its parts): the codec.
+        latents (`torch.Tensor` of shape `(batch, latent_dim, frames)`): latents.
+
+    Returns:
+        `torch.Tensor` of shape `(codebooks,)`: sums of squared errors.
+    """
+    residual, errors = latents.transpose(1, 2).flatten(0, 1), []
+    for codebook in codebooks_of(codec):
+        residual = residual - F.embedding(_nearest(residual, codebook.embed), codebook.embed)
+        errors.append(residual.square().sum())
+    return torch.stack(errors)
+
+
+class CodebookTrainer(nn.Module):
+    r"""
+    Moves the codec's codebooks along with its latents: vectors are exponential moving averages of the latents that are
+    nearest to them (VQ-VAE, [arXiv 1711.00937](https://arxiv.org/abs/1711.00937), appendix A.1), and those that are hardly
+    used start anew at a latent of the batch (Jukebox, [arXiv 2005.00341](https://arxiv.org/abs/2005.00341)).
+
+    Its state is what has to be saved beside the codec's to go on.
+
+    Args:
+        codec ([`~transformers.EncodecModel`] or a model with its parts): the codec, with codebooks to start from.
+        decay (`float`, defaults to `0.99`): decay of the averages.
+    """
+
+    def __init__(self, codec: nn.Module, decay: float = 0.99):
+        super().__init__()
+        # In a list, they are the codec's parts and not this module's.
+        self._codebooks = codebooks_of(codec)
+        self.decay = decay
+        embeds = torch.stack([codebook.embed for codebook in self._codebooks])
+        self.cluster_size = nn.Buffer(torch.ones_like(embeds[..., 0]))
+        self.embed_avg = nn.Buffer(embeds)
+
+    def forward(self, latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        r"""
+        One step. All processes have to call it.
+
+        Args:
+            latents (`torch.Tensor` of shape `(batch, latent_dim, frames)`): latents.
+            generator (`torch.Generator`): chooses where dead vectors start anew.
+
+        Returns:
+            `torch.Tensor`: the commitment loss, the mean squared distance of the latents to their quantised ones over all
+            depths. Its gradient is the encoder's.
+        """
+        residual = latents.transpose(1, 2).flatten(0, 1)
+        commitment = residual.new_zeros(())
+        for codebook, cluster_size, embed_avg in zip(self._codebooks, self.cluster_size, self.embed_avg):
+            codes = _nearest(residual.detach(), codebook.embed)
+            quantized = F.embedding(codes, codebook.embed)
+            commitment = commitment + F.mse_loss(residual, quantized)
+            self._average(codebook, cluster_size, embed_avg, residual.detach(), codes, generator)
+            residual = residual - quantized
+        return commitment / len(self._codebooks)
+
+    @torch.no_grad()
+    def _average(
+        self,
+        codebook: nn.Module,
+        cluster_size: torch.Tensor,
+        embed_avg: torch.Tensor,
+        vectors: torch.Tensor,
+        codes: torch.Tensor,
+        generator: torch.Generator,
+    ):
+        counts = torch.bincount(codes, minlength=len(cluster_size)).to(vectors)
+        sums = torch.zeros_like(embed_avg).index_add_(0, codes, vectors)
+        cluster_size.lerp_(reduce(counts, "sum"), 1 - self.decay)
+        embed_avg.lerp_(reduce(sums, "sum"), 1 - self.decay)
+        mean = cluster_size.mean()
+        dead = cluster_size < DEAD * mean
+        if dead.any():
+            chosen = torch.randint(len(vectors), (int(dead.sum()),), generator=generator).to(vectors.device)
+            embed_avg[dead] = broadcast(vectors[chosen]) * mean
+            cluster_size[dead] = mean
+        codebook.embed.copy_(embed_avg / cluster_size[:, None])
+        # transformers' codebooks keep these too, for those who train on.
+        if hasattr(codebook, "embed_avg"):
+            codebook.cluster_size.copy_(cluster_size)
+            codebook.embed_avg.copy_(embed_avg)
+
+
+def _nearest(vectors: torch.Tensor, embed: torch.Tensor) -> torch.Tensor:
+    return torch.cat([torch.cdist(part, embed).argmin(1) for part in vectors.split(16384)])

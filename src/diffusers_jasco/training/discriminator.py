@@ -1,0 +1,101 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A listener that tells decoded audio from recordings, for adversarial training of codecs."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+
+
+WINDOWS = (2048, 1024, 512, 256, 128)
+
+
+class STFTDiscriminator(nn.Module):
+    r"""
+    Two-dimensional convolutions over a complex spectrogram, of whose values each is judged.
+
+    Args:
+        window (`int`): samples of the Hann window; the hop is a quarter of it.
+        num_filters (`int`): channels.
+    """
+
+    def __init__(self, window: int, num_filters: int):
+        super().__init__()
+        self.window = window
+        layers = [nn.Conv2d(2, num_filters, (3, 9), padding=(1, 4))]
+        for dilation in (1, 2, 4):
+            layers.append(nn.Conv2d(num_filters, num_filters, (3, 9), (1, 2), (dilation, 4), dilation=(dilation, 1)))
+        layers.append(nn.Conv2d(num_filters, num_filters, 3, padding=1))
+        self.layers = nn.ModuleList([weight_norm(layer) for layer in layers])
+        self.judge = weight_norm(nn.Conv2d(num_filters, 1, 3, padding=1))
+
+    def forward(self, audio: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Waveforms `(batch, 1, samples)` → judgements `(batch, 1, frames, bins)`, and the layers' outputs."""
+        shape = torch.hann_window(self.window, device=audio.device)
+        spectrum = torch.stft(
+            audio[:, 0], self.window, self.window // 4, window=shape, center=False, return_complex=True
+        )
+        hidden_states = torch.view_as_real(spectrum / shape.norm()).permute(0, 3, 2, 1)
+        features = []
+        for layer in self.layers:
+            hidden_states = F.leaky_relu(layer(hidden_states), 0.2)
+            features.append(hidden_states)
+        return self.judge(hidden_states), features
+
+
+class MultiScaleSTFTDiscriminator(nn.Module):
+    r"""
+    One [`STFTDiscriminator`] for each of five windows, as in EnCodec
+    ([arXiv 2210.13438](https://arxiv.org/abs/2210.13438)). It needs 2048 samples or more.
+
+    Args:
+        num_filters (`int`, defaults to `32`): channels of each.
+    """
+
+    def __init__(self, num_filters: int = 32):
+        super().__init__()
+        self.discriminators = nn.ModuleList([STFTDiscriminator(window, num_filters) for window in WINDOWS])
+
+    def forward(self, audio: torch.Tensor) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
+        """Waveforms `(batch, 1, samples)` → judgements and features of each scale."""
+        return [discriminator(audio) for discriminator in self.discriminators]
+
+
+def discriminator_loss(judged: list[tuple[torch.Tensor, list[torch.Tensor]]]) -> torch.Tensor:
+    """The hinge loss of a discriminator that heard a batch whose first half is recordings, and the second decoded audio."""
+    losses = []
+    for scores, _ in judged:
+        real, fake = scores.chunk(2)
+        losses.append(F.relu(1 - real).mean() + F.relu(1 + fake).mean())
+    return sum(losses) / len(losses)
+
+
+def adversarial_losses(judged: list[tuple[torch.Tensor, list[torch.Tensor]]]) -> tuple[torch.Tensor, torch.Tensor]:
+    r"""
+    A codec's losses, of the same batch as in [`discriminator_loss`].
+
+    Returns:
+        `tuple[torch.Tensor, torch.Tensor]`: the hinge loss of decoded audio that is taken for such, and feature matching:
+        the distance of the layers' outputs, relative to those for the recordings.
+    """
+    hinge, matching = [], []
+    for scores, features in judged:
+        hinge.append(F.relu(1 - scores.chunk(2)[1]).mean())
+        for values in features:
+            real, fake = values.chunk(2)
+            real = real.detach()
+            matching.append((real - fake).abs().mean() / real.abs().mean().clamp(min=1e-6))
+    return sum(hinge) / len(hinge), sum(matching) / len(matching)

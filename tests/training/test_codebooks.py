@@ -1,0 +1,105 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import pytest
+import torch
+
+from diffusers_jasco import SpectralCodecModel
+from diffusers_jasco.training.codebooks import (
+    CodebookTrainer,
+    codebooks_of,
+    fit_codebook,
+    fit_codebooks,
+    quantization_errors,
+)
+
+
+@pytest.fixture
+def codec():
+    """Its codebook has four vectors of two channels; two layers, as EnCodec may have."""
+    codec = SpectralCodecModel(latent_dim=2, codebook_size=4, hidden_dim=8, num_layers=1)
+    codec.quantizer.layers.append(type(codec.quantizer.layers[0])(4, 2))
+    codec.quantizer.layers[0].embed.copy_(torch.tensor([[0.0, 0.0], [8.0, 0.0], [0.0, 8.0], [8.0, 8.0]]))
+    codec.quantizer.layers[1].embed.copy_(torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]))
+    return codec
+
+
+def test_the_codebook_finds_clusters():
+    generator = torch.Generator().manual_seed(0)
+    centres = 10 * torch.randn(8, 4, generator=generator)
+    points = centres.repeat(100, 1) + 0.01 * torch.randn(800, 4, generator=generator)
+    codebook, lost = fit_codebook(points, 16, generator)
+    assert codebook.shape == (16, 4) and lost < 0.2
+    with pytest.raises(ValueError, match="at least as many"):
+        fit_codebook(points[:5], 16, generator)
+
+
+def test_later_codebooks_take_what_is_left(codec):
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(500, 2, generator=generator)
+    fit_codebooks(codec, latents, generator)
+    errors = quantization_errors(codec, latents.T[None])
+    # Four vectors leave a third of the variance of a normal distribution in the plane, and four more much less.
+    assert errors[0] < 0.45 * latents.square().sum() and errors[1] < 0.5 * errors[0]
+    first, second = (codebook.embed for codebook in codebooks_of(codec))
+    nearest = first[torch.cdist(latents, first).argmin(1)]
+    assert errors[0] == pytest.approx((latents - nearest).square().sum().item(), rel=1e-5)
+    left = latents - nearest
+    left = left - second[torch.cdist(left, second).argmin(1)]
+    assert errors[1] == pytest.approx(left.square().sum().item(), rel=1e-5)
+
+
+def test_a_step_moves_the_averages_and_pulls_the_latents(codec):
+    trainer = CodebookTrainer(codec, decay=0.5)
+    latents = torch.tensor([[[1.0, 3.0, 8.0], [1.0, 1.0, 9.0]]], requires_grad=True)  # (1, 1), (3, 1), (8, 9)
+    loss = trainer(latents, torch.Generator())
+    # Of the first codebook (0, 0) had two, (8, 8) one, the others none: their sizes are 1.5, 1, 0.5 and 0.5.
+    assert trainer.cluster_size[0].tolist() == [1.5, 0.5, 0.5, 1.0]
+    expected = torch.tensor([[2.0 / 1.5, 1.0 / 1.5], [8.0, 0.0], [0.0, 8.0], [8.0, 8.5]])
+    torch.testing.assert_close(codec.quantizer.layers[0].embed, expected)
+    # What the first one left, (1, 1), (3, 1) and (0, 1), goes to (1, 0) or (0, 1), (1, 0) and (0, 1).
+    loss.backward()
+    squares = [(1 + 1 + 9 + 1 + 0 + 1) / 6, (1 + 4 + 1) / 6]
+    assert loss.item() == pytest.approx(sum(squares) / 2)
+    # d/dz of ((z - q1)² + (z - q1 - q2)²) / 2, averaged over six values.
+    left = torch.tensor([[3.0, 0.0], [1.0, 1.0]]) + torch.tensor([[2.0, 0.0], [1.0, 0.0]])
+    torch.testing.assert_close(latents.grad[0, :, 1:], left / 6)
+
+
+def test_dead_vectors_start_anew_where_there_are_latents(codec):
+    trainer = CodebookTrainer(codec, decay=0.5)
+    latents = torch.full((1, 2, 50), 2.0) + 0.01 * torch.arange(50)
+    for step in range(3):
+        trainer(latents, torch.Generator().manual_seed(step))
+    first = codec.quantizer.layers[0].embed
+    assert ((first > 1.9) & (first < 2.6)).all()
+    # Without the moving start, three of four would still be far away.
+    errors = quantization_errors(codec, latents)
+    assert errors[0] < 0.5 * (latents - latents.mean()).square().sum()
+
+
+def test_it_goes_on_from_its_state(codec):
+    latents = torch.randn(1, 2, 60, generator=torch.Generator().manual_seed(1))
+    trainer = CodebookTrainer(codec)
+    trainer(latents, torch.Generator().manual_seed(0))
+    state = {name: value.clone() for name, value in trainer.state_dict().items()}
+    weights = {name: value.clone() for name, value in codec.state_dict().items()}
+    trainer(latents, torch.Generator().manual_seed(1))
+    expected = [codebook.embed.clone() for codebook in codebooks_of(codec)]
+
+    codec.load_state_dict(weights)
+    other = CodebookTrainer(codec)
+    other.load_state_dict(state)
+    other(latents, torch.Generator().manual_seed(1))
+    assert all(torch.equal(codebook.embed, embed) for codebook, embed in zip(codebooks_of(codec), expected))

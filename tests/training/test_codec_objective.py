@@ -1,0 +1,94 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import math
+
+import pytest
+import torch
+
+from diffusers_jasco.training.codec_objective import balance_losses
+from diffusers_jasco.training.discriminator import (
+    MultiScaleSTFTDiscriminator,
+    adversarial_losses,
+    discriminator_loss,
+)
+from diffusers_jasco.training.latent_statistics import LatentStatistics
+
+
+def test_weights_are_shares_of_the_gradient():
+    decoded = torch.zeros(2, 1, 4, requires_grad=True)
+    first, second = 3 * decoded[0].sum(), 500 * decoded[1].sum()
+    balance_losses(decoded, [(1.0, first), (2.0, second)]).backward()
+    # The first one keeps its scale; the second one has twice its norm, whatever its own.
+    torch.testing.assert_close(decoded.grad[0], torch.full((1, 4), 3.0))
+    torch.testing.assert_close(decoded.grad[1], torch.full((1, 4), 6.0))
+
+
+def test_a_loss_without_a_gradient_is_no_harm():
+    decoded = torch.ones(1, 1, 4, requires_grad=True)
+    balance_losses(decoded, [(1.0, decoded.sum()), (3.0, 0 * decoded.sum())]).backward()
+    torch.testing.assert_close(decoded.grad, torch.ones(1, 1, 4))
+
+
+def test_hinge_losses_and_feature_matching():
+    def judge(*scores):
+        return [(torch.tensor(scores), [torch.tensor([[2.0, -2.0], [1.0, 1.0]])])]
+
+    # The first half is recordings: max(0, 1 - s), and max(0, 1 + s) of the second.
+    assert discriminator_loss(judge(3.0, 0.5, -2.0, -0.5)).item() == pytest.approx(0.25 + 0.25)
+    hinge, matching = adversarial_losses(judge(3.0, 0.5, 2.0, -0.5))
+    assert hinge.item() == pytest.approx(0.75) and matching.item() == pytest.approx((1 + 3) / 2 / 2)
+
+
+def test_the_discriminator_learns_and_teaches():
+    torch.manual_seed(0)
+    time = torch.arange(4096) / 8000
+    real = torch.sin(2 * math.pi * 440 * time).expand(2, 1, -1) * 0.5
+    fake = (0.2 * torch.randn(2, 1, 4096)).requires_grad_()
+    discriminator = MultiScaleSTFTDiscriminator(num_filters=4)
+    judged = discriminator(torch.cat([real, fake]))
+    assert len(judged) == 5 and all(len(features) == 5 and scores.shape[:2] == (4, 1) for scores, features in judged)
+    optimizer = torch.optim.AdamW(discriminator.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(25):
+        loss = discriminator_loss(discriminator(torch.cat([real, fake.detach()])))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+
+    # Along its gradient noise becomes more like the tone to it, and recordings do not change.
+    hinge, matching = adversarial_losses(discriminator(torch.cat([real, fake])))
+    (gradient,) = torch.autograd.grad(hinge + matching, fake)
+    moved = fake - 0.5 * gradient / gradient.norm()
+    after = adversarial_losses(discriminator(torch.cat([real, moved])))
+    assert sum(after) < hinge + matching
+    same = adversarial_losses(discriminator(torch.cat([real, real])))
+    assert same[1] == 0
+
+
+def test_statistics_are_those_of_all_frames():
+    generator = torch.Generator().manual_seed(0)
+    parts = [3 * torch.randn(1, 4, frames, generator=generator) + 1 for frames in (7, 30)]
+    statistics = LatentStatistics()
+    for part in parts:
+        statistics.add(part)
+    values = torch.cat(parts, dim=2)[0].double()
+    found = statistics.gather().to_dict()
+    assert found["num_frames"] == 37
+    assert found["mean"] == pytest.approx(values.mean().item())
+    assert found["std"] == pytest.approx(values.std(unbiased=False).item())
+    assert found["channel_mean"] == pytest.approx(values.mean(1).tolist())
+    assert found["channel_std"] == pytest.approx(values.std(1, unbiased=False).tolist())
