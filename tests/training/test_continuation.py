@@ -159,7 +159,7 @@ DIFFERENT = {
 
 # What has no common input, or differs outside of the model.
 ELSEWHERE = {
-    "another codec": ({}, {"in_channels": 5, "melody_dim": 4, "latents_mean": [0.0] * 5}),
+    "another codec": ({}, {"in_channels": 5, "melody_dim": 4, "latents_mean": [0.0] * 5, "preconditioning": 0.5}),
     "another text encoder": ({}, {"text_dim": 9}),
     "another mean": ({}, {"latents_mean": 0.5}),
     "another blur of the drums": ({}, {"drums_blur": 1}),
@@ -212,6 +212,7 @@ def test_with_another_codec_the_rest_is_kept():
     assert not target.proj_in.weight[:, 14].any()
     new = {row.target for row in rows if row.status == "new"}
     assert new == {"drums_proj.weight", "proj_out.weight"}
+    assert find(rows, "proj_out.weight").note == "in_channels 6 → 5; preconditioning None → 0.5"
 
 
 def test_another_width_keeps_what_does_not_depend_on_it():

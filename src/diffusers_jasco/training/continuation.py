@@ -345,13 +345,12 @@ def _load(
     if weight.ndim == 2:
         weight[_grid([kept[0], axes[1].is_added.nonzero()[:, 0]])] = 0
 
-    note = _join_notes(axis.note for axis in axes)
-    changes = any(axis.changes_output for axis in axes)
+    options = match.other_options(name)
+    note = _join_notes([*(axis.note for axis in axes), options])
+    changes = bool(options) or any(axis.changes_output for axis in axes)
     if not all(map(len, kept)):
         return TransferredWeight("new", name, shape, note=note, changes_output=changes)
-    options = match.other_options(name)
     status = "loaded" if all(axis.is_whole for axis in axes) else "partly loaded"
-    note, changes = _join_notes([note, options]), changes or bool(options)
     return TransferredWeight(status, name, shape, origin, old_shape, note, changes)
 
 
