@@ -26,7 +26,7 @@ EXTRAS = {
     "chords": ["vamphost"],
     "melody": ["pretty_midi", "librosa", "h5py"],
     "drums": ["demucs-infer", "librosa"],
-    "eval": ["mir_eval", "matplotlib"],
+    "eval": ["mir_eval", "matplotlib", "librosa", "scikit-learn"],
     # And tinysoundfont, with --no-deps: it asks for PyAudio, which needs a compiler and is not used.
     "synthetic": ["pretty_midi", "pyfluidsynth"],
     "demo": ["gradio"],

@@ -14,13 +14,13 @@
 
 
 """
-How well does a checkpoint follow its controls? Generates music for held-out synthetic clips, under several sets of
+How well does a checkpoint follow its controls? Generates music for clips that it has not heard, under several sets of
 conditions, and listens to the waveforms.
 
     python scripts/evaluate_jasco.py --checkpoint pipelines/jasco-nano --subset plain --split validation \
-        --num_clips 64 --output results.json
+        --num_clips 64 --output results
 
-Conditions:
+By default the clips are synthetic music; `--dataset` takes those of a prepared data set. Conditions:
 
     all         caption, chords, drums and melody of the clip
     none        nothing
@@ -30,257 +30,208 @@ Conditions:
     codec       no generation: the originals through the codec, the most that generation can reach
     no_drums    no generation: the originals without their drums. Instruments that play on the beat meet many of the
                 drums' onsets, too, so music that follows the drums has to be above this row
+    handwritten progressions, tunes and beats written by hand: all together, each alone, none
 
-Of every control and metric two recognisers give A = (score − floor) / (ceiling − floor), see
-`diffusers_jasco.evaluation.adherence`; bold in the tables is the worse one. Use the validation split for every choice, and
-the test split once per version of a model.
+The output folder gets `report.md`, `report.json`, a picture per metric, and the generated clips in `audio/`. A run that was
+killed goes on when the command is given again: the clips that are there are not made again. What the scores mean:
+docs/evaluation.md. Use the validation split for every choice, and the test split once per version of a model.
 """
 
 import argparse
-import dataclasses
+import hashlib
 import json
 import math
 import platform
-import time
+import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from diffusers_jasco import JascoPipeline
+from diffusers_jasco.batch_generation import hash_pipeline
+from diffusers_jasco.commands import run_command
 from diffusers_jasco.data import SyntheticMusic
-from diffusers_jasco.evaluation.adherence import (
-    Adherence,
-    analyse,
-    derangements,
-    measure_adherence,
-    score,
-    score_floor,
-    to_markdown,
-    worst,
+from diffusers_jasco.evaluation.caption_probe import caption_recogniser
+from diffusers_jasco.evaluation.embeddings import clap_recogniser, load_embedding
+from diffusers_jasco.evaluation.evaluate import CONDITIONS, evaluate_pipeline, hear_originals
+from diffusers_jasco.evaluation.handwritten import handwritten_items
+from diffusers_jasco.evaluation.items import read_items
+from diffusers_jasco.evaluation.pictures import draw_metric
+from diffusers_jasco.evaluation.recognisers import RECOGNISERS, Recogniser
+from diffusers_jasco.evaluation.report import list_metrics, write_scores, write_summary
+from diffusers_jasco.files import remove_leftovers, replace_file
+
+
+HANDWRITTEN = "handwritten"
+HANDWRITTEN_CONDITIONS = ("all", "none", "chords", "drums", "melody", "codec")
+GUIDANCE = ("num_inference_steps", "guidance_scale", "text_guidance_scale")
+# What decides the generated clips.
+DECISIVE = (
+    "dataset",
+    "subset",
+    "split",
+    "num_clips",
+    "duration",
+    "batch_size",
+    *GUIDANCE,
+    "renderer",
+    "soundfonts",
+    "seed",
 )
-from diffusers_jasco.evaluation.sound import check_sound, spectral_distance
-from diffusers_jasco.files import replace_file
-
-
-CONTROLS = ("chords", "drums", "melody")
-CONDITIONS = {
-    "all": ("text", *CONTROLS),
-    "none": (),
-    "text": ("text",),
-    "chords": ("text", "chords"),
-    "drums": ("text", "drums"),
-    "melody": ("text", "melody"),
-    "swapped": ("text", *CONTROLS),
-    "codec": (),
-    "no_drums": (),
-}
-PACKAGES = ("diffusers-jasco", "diffusers", "transformers", "torch", "numpy", "mir_eval")
+PACKAGES = ("diffusers-jasco", "diffusers", "transformers", "torch", "numpy", "mir_eval", "librosa", "scikit-learn")
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", required=True, help="folder or Hub id of a pipeline")
-    parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--subset", choices=("plain", "full"), default="plain")
-    parser.add_argument("--split", choices=("validation", "test"), default="validation")
-    parser.add_argument("--num_clips", type=int, default=64)
-    parser.add_argument("--duration", type=float, default=10.0, help="seconds of a clip")
-    parser.add_argument("--conditions", default=",".join(CONDITIONS), help="comma-separated (default: all of them)")
-    parser.add_argument("--batch_size", type=int, default=8)
-    parser.add_argument("--num_inference_steps", type=int, help="default: the checkpoint's")
-    parser.add_argument("--guidance_scale", type=float, help="default: the checkpoint's")
-    parser.add_argument("--text_guidance_scale", type=float, help="default: the checkpoint's")
-    parser.add_argument("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")
-    parser.add_argument("--soundfonts", nargs="+", help="General MIDI fonts (default: those that are installed)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--seed", type=int, default=0, help="of noise, swaps, floors and intervals; not of the clips")
+    add = parser.add_argument
+    add("--checkpoint", required=True, help="folder or Hub id of a pipeline")
+    add("--output", type=Path, required=True, help="folder to write, or to go on with")
+    add("--dataset", type=Path, help="folder with metadata.jsonl, such as a split of a prepared data set")
+    add("--subset", choices=("plain", "full"), default="plain", help="of the synthetic music")
+    add("--split", choices=("validation", "test"), default="validation", help="of the synthetic music")
+    add("--num_clips", type=int, default=64)
+    add("--duration", type=float, default=10.0, help="seconds of a clip")
+    add("--conditions", default=",".join([*CONDITIONS, HANDWRITTEN]), help="comma-separated (default: all of them)")
+    add("--batch_size", type=int, default=8)
+    add("--num_inference_steps", type=int, help="default: the checkpoint's")
+    add("--guidance_scale", type=float, help="default: the checkpoint's")
+    add("--text_guidance_scale", type=float, help="default: the checkpoint's")
+    add("--embedding", default="spectrum", help='of the sound: "spectrum", or folder or Hub id of an audio model')
+    add("--clap", help="folder or Hub id of a CLAP model: its score is measured too")
+    add("--probe_clips", type=int, default=512, help="synthetic clips that the caption probe learns from; 0: no probe")
+    add("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")
+    add("--soundfonts", nargs="+", help="General MIDI fonts (default: those that are installed)")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--seed", type=int, default=0, help="of noise, swaps, floors and intervals; not of the clips")
     args = parser.parse_args(args)
     args.conditions = [name.strip() for name in args.conditions.split(",")]
-    if unknown := sorted(set(args.conditions) - CONDITIONS.keys()):
-        parser.error(f"--conditions: {', '.join(unknown)}: none of {', '.join(CONDITIONS)}.")
+    if unknown := sorted(set(args.conditions) - {*CONDITIONS, HANDWRITTEN}):
+        parser.error(f"--conditions: {', '.join(unknown)}: none of {', '.join([*CONDITIONS, HANDWRITTEN])}.")
     if args.num_clips < 2:
         parser.error("--num_clips: at least 2, as other clips' music is the floor.")
-    if not args.output.parent.is_dir():
-        parser.error(f"--output: there is no folder {args.output.parent}.")
     return args
 
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
 
-    # 1. The model, and music that it has not heard
+    # 1. The model, and the folder of this or of the interrupted run
     pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
     pipe.set_progress_bar_config(disable=True)
-    rate = pipe.sampling_rate
-    music = SyntheticMusic(
-        split=args.split,
-        size=args.num_clips,
-        subset=args.subset,
-        duration=args.duration,
-        sampling_rate=rate,
-        renderer=args.renderer,
-        soundfonts=args.soundfonts,
-        stems=True,
-    )
-    items = [music[index] for index in tqdm(range(args.num_clips), desc="original music", unit="clip")]
+    items, written = load_items(args, pipe.sampling_rate), handwritten_items(pipe.sampling_rate, args.duration)
+    check_output(args, pipe, [*items, *written])
 
-    # 2. What the recognisers hear in the originals, and by chance
-    originals = analyse((item["audio"], rate) for item in tqdm(items, desc="original scores", unit="clip"))
-    ceilings, floors = score(originals, items), score_floor(originals, items, args.seed)
-    swap = derangements(args.num_clips, 1, args.seed)[0]
+    # 2. Who listens
+    recognisers = [*RECOGNISERS]
+    if args.clap is not None:
+        recognisers.append(clap_recogniser(args.clap))
+    if args.probe_clips and args.dataset is None:
+        recognisers.append(learn_captions(args, pipe.sampling_rate))
 
     # 3. Generate, listen and compare
-    results, tables = {}, []
-    for name in args.conditions:
-        wanted = np.asarray(swap) if name == "swapped" else np.arange(args.num_clips)
-        start = time.perf_counter()
-        if name == "codec":
-            audios = through_codec(pipe, items, args)
-        elif name == "no_drums":
-            audios = [item["audio"] - item["stems"].get("drums", 0) for item in items]
-        else:
-            audios = generate(pipe, items, wanted, name, args)
-        seconds = time.perf_counter() - start
-        heard = analyse((audio, rate) for audio in tqdm(audios, desc=f"{name}: scores", unit="clip"))
-        scores = score(heard, [items[index] for index in wanted])
-        rows = measure_adherence(
-            scores,
-            {key: values[wanted] for key, values in floors.items()},
-            {key: values[wanted] for key, values in ceilings.items()},
-            seed=args.seed,
-        )
-        results[name] = {
-            "adherence": [describe(row) for row in rows],
-            "reported": [describe(row) for row in worst(rows)],
-            "scores": to_columns(scores),
-            "controls_of": wanted.tolist(),
-            "sound": [dataclasses.asdict(check_sound((audio, rate))) for audio in audios],
-            "seconds_per_second": seconds / (args.num_clips * args.duration),
-        }
-        if name == "codec":
-            pairs = zip(audios, items)
-            results[name]["spectral_distance"] = [
-                spectral_distance((audio, rate), (item["audio"], rate)) for audio, item in pairs
-            ]
-        tables.append(f"### {name}\n\n{to_markdown(rows)}\n\n{summarize_sound(results[name])}")
+    results = {}
+    if conditions := [name for name in args.conditions if name != HANDWRITTEN]:
+        results["originals"] = evaluate(pipe, items, recognisers, conditions, args, "originals")
+    if HANDWRITTEN in args.conditions:
+        results[HANDWRITTEN] = evaluate(pipe, written, RECOGNISERS, HANDWRITTEN_CONDITIONS, args, HANDWRITTEN)
 
     # 4. Report
-    print(f"\n## {args.checkpoint}, {args.subset}, {args.split}, {args.num_clips} clips of {args.duration:g} s\n")
-    print(summarize(results), *tables, sep="\n\n")
+    music = str(args.dataset) if args.dataset is not None else f"synthetic music, {args.subset}, {args.split}"
+    summary = f"# {args.checkpoint}: {music}, clips of {args.duration:g} s\n\n{write_summary(results)}"
+    print(f"\n{summary}")
     report = {
         "settings": {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
         | {"defaults": {key: value for key, value in pipe.config.items() if key.startswith("default_")}},
         "versions": {package: installed_version(package) for package in PACKAGES}
         | {"python": platform.python_version()},
-        "clips": [
-            {
-                key: item[key]
-                for key in ("index", "style", "key", "tempo", "caption", "renderer", "soundfont", "soundfont_sha256")
-                if key in item
-            }
-            for item in items
-        ],
-        "ceilings": to_columns(ceilings),
-        "floors": to_columns(floors),
-        "originals": {"sound": [dataclasses.asdict(check_sound((item["audio"], rate))) for item in items]},
-        "conditions": results,
+        "clips": [describe(item) for item in items],
+        "results": results,
     }
-    write_json(report, args.output)
+    write(args.output / "report.md", f"{summary}\n{write_scores(results)}")
+    write(args.output / "report.json", json.dumps(clean(report), indent=1, ensure_ascii=False, allow_nan=False))
+    draw(results, args.output / "pictures")
 
 
-@torch.no_grad()
-def generate(
-    pipe: JascoPipeline, items: list[dict[str, Any]], wanted: np.ndarray, name: str, args: argparse.Namespace
-) -> list[torch.Tensor]:
-    """One waveform (1, samples) per clip, with the caption of clip `i` and the controls of clip `wanted[i]`."""
-    given = [control for control in CONDITIONS[name] if control == "text" or control in pipe.transformer.controls]
-    if missing := sorted(set(CONDITIONS[name]) - set(given)):
-        print(f"{name}: without {', '.join(missing)}, which this checkpoint does not have.")
-    controls = {
-        "chords": lambda item: item["chords"],
-        "drums": lambda item: (item["stems"]["drums"], item["sampling_rate"]) if "drums" in item["stems"] else None,
-        "melody": lambda item: item["melody"] or None,
-    }
-    settings = {
-        key: getattr(args, key)
-        for key in ("num_inference_steps", "guidance_scale", "text_guidance_scale")
-        if getattr(args, key) is not None
-    }
-    audios = []
-    progress = tqdm(range(0, len(items), args.batch_size), desc=f"{name}: music", unit="batch")
-    for batch in (range(first, min(first + args.batch_size, len(items))) for first in progress):
-        # The noise of a clip depends on the seed and its index, not on the batch or on what is given.
-        generators = [torch.Generator().manual_seed(1_000_000 * args.seed + index) for index in batch]
-        audio = pipe(
-            [items[index]["caption"] if "text" in given else None for index in batch],
-            **{
-                control: [select(items[wanted[index]]) for index in batch]
-                for control, select in controls.items()
-                if control in given
-            },
-            generator=generators,
-            duration=args.duration,
-            **settings,
-        ).audios
-        audios.extend(audio.mean(dim=1, keepdim=True).cpu())
-    return audios
+def load_items(args: argparse.Namespace, rate: int) -> list[dict[str, Any]]:
+    """The clips, with drums as their only stem."""
+    if args.dataset is not None:
+        return read_items(args.dataset, rate, args.num_clips, args.duration)
+    music = synthetic_music(args, rate, args.split, args.subset, args.num_clips)
+    items = [music[index] for index in tqdm(range(args.num_clips), desc="original music", unit="clip")]
+    return [item | {"stems": {k: stem for k, stem in item["stems"].items() if k == "drums"}} for item in items]
 
 
-@torch.no_grad()
-def through_codec(pipe: JascoPipeline, items: list[dict[str, Any]], args: argparse.Namespace) -> list[torch.Tensor]:
-    """The originals, encoded and decoded: a waveform (1, samples) per clip."""
-    audios = []
-    for first in tqdm(range(0, len(items), args.batch_size), desc="codec: music", unit="batch"):
-        waveforms = torch.stack([item["audio"] for item in items[first : first + args.batch_size]])
-        latents = pipe.codec.encoder(waveforms.to(args.device, pipe.codec.dtype))
-        decoded = pipe.codec.decoder(latents)[..., : waveforms.shape[-1]]
-        audios.extend(decoded.float().mean(dim=1, keepdim=True).cpu())
-    return audios
-
-
-def describe(row: Adherence) -> dict[str, Any]:
-    return dataclasses.asdict(row) | {"counts": row.counts}
-
-
-def to_columns(scores: dict[tuple[str, str], np.ndarray]) -> dict[str, list[float]]:
-    return {f"{recogniser}/{metric}": values.tolist() for (recogniser, metric), values in scores.items()}
-
-
-def summarize(results: dict[str, dict[str, Any]]) -> str:
-    """A of every set of conditions, by the worse recogniser."""
-    metrics = sorted({(row["control"], row["metric"]) for result in results.values() for row in result["reported"]})
-    lines = [f"| A | {' | '.join(' '.join(metric) for metric in metrics)} |", "| --- " * (len(metrics) + 1) + "|"]
-    for name, result in results.items():
-        rows = {(row["control"], row["metric"]): row for row in result["reported"]}
-        cells = [
-            f"{rows[metric]['value']:.2f} ({rows[metric]['low']:.2f} … {rows[metric]['high']:.2f})"
-            if metric in rows
-            else ""
-            for metric in metrics
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def summarize_sound(result: dict[str, Any]) -> str:
-    checks = result["sound"]
-
-    def mean(key: str) -> float:
-        return float(np.mean([check[key] for check in checks]))
-
-    text = (
-        f"Sound: largest peak {max(check['peak'] for check in checks):.2f}, {mean('clipped_share'):.2%} clipped, level"
-        f" {mean('level'):.1f} dB, spread {mean('loudness_spread'):.1f} dB, {mean('silent_share'):.1%} silent, longest"
-        f" silence {max(check['longest_silence'] for check in checks):.2f} s, largest DC"
-        f" {max(check['dc'] for check in checks):.4f}; {result['seconds_per_second']:.2f} s of computation per second."
+def synthetic_music(args: argparse.Namespace, rate: int, split: str, subset: str, size: int) -> SyntheticMusic:
+    return SyntheticMusic(
+        split, size, subset, args.duration, rate, renderer=args.renderer, soundfonts=args.soundfonts, stems=True
     )
-    if "spectral_distance" in result:
-        text += f" Spectral distance to the originals {np.mean(result['spectral_distance']):.1f} dB."
-    return text
+
+
+def check_output(args: argparse.Namespace, pipe: JascoPipeline, items: list[dict[str, Any]]):
+    """Refuses a folder whose clips are of another model, other music or other settings."""
+    asked = [[item[key] for key in ("caption", "chords", "melody", "drum_onsets")] for item in items]
+    begun = {key: getattr(args, key) for key in DECISIVE} | {
+        "dataset": args.dataset and str(args.dataset),
+        "model": hash_pipeline(pipe),
+        "clips": hashlib.blake2b(json.dumps(asked).encode(), digest_size=16).hexdigest(),
+    }
+    settings = args.output / "settings.json"
+    if settings.is_file():
+        before = json.loads(settings.read_text(encoding="utf-8"))
+        if differing := sorted(key for key in begun if begun[key] != before.get(key)):
+            raise ValueError(f"{args.output} was begun with another {', '.join(differing)}: choose another folder.")
+        remove_leftovers(args.output)
+        return
+    if args.output.exists() and (not args.output.is_dir() or any(args.output.iterdir())):
+        raise ValueError(
+            f"{args.output} is not an empty folder, and no evaluation was begun in it: choose another one."
+        )
+    args.output.mkdir(parents=True, exist_ok=True)
+    write(settings, json.dumps(begun, indent=1))
+
+
+def learn_captions(args: argparse.Namespace, rate: int) -> Recogniser:
+    """The caption probe, from synthetic clips of the training split."""
+    music = synthetic_music(args, rate, "train", "both", args.probe_clips)
+    return caption_recogniser(
+        music[index] for index in tqdm(range(args.probe_clips), desc="caption probe", unit="clip")
+    )
+
+
+def evaluate(
+    pipe: JascoPipeline,
+    items: list[dict[str, Any]],
+    recognisers: Sequence[Recogniser],
+    conditions: Sequence[str],
+    args: argparse.Namespace,
+    name: str,
+) -> dict[str, Any]:
+    settings = {key: getattr(args, key) for key in GUIDANCE if getattr(args, key) is not None}
+    originals = hear_originals(items, recognisers, load_embedding(args.embedding), args.seed, progress=True)
+    cache = args.output / "audio" / name
+    return evaluate_pipeline(pipe, originals, conditions, args.batch_size, settings, cache, progress=True)
+
+
+def describe(item: dict[str, Any]) -> dict[str, Any]:
+    """What tells where a clip is from."""
+    keys = ("index", "track", "start", "style", "key", "tempo", "caption", "renderer", "soundfont", "soundfont_sha256")
+    return {key: item[key] for key in keys if key in item}
+
+
+def draw(results: dict[str, dict[str, Any]], folder: Path):
+    """A picture per metric."""
+    for name, result in results.items():
+        for control, metric in list_metrics(result):
+            rows = {
+                condition: [row for row in values["adherence"] if (row["control"], row["metric"]) == (control, metric)]
+                for condition, values in result["conditions"].items()
+            }
+            title = f"{name}: {control}, {metric} ({result['num_clips']} clips)"
+            draw_metric(folder / f"{name}-{control}-{metric}.png", rows, title)
 
 
 def installed_version(package: str) -> str | None:
@@ -290,20 +241,19 @@ def installed_version(package: str) -> str | None:
         return None
 
 
-def write_json(report: dict[str, Any], path: Path):
-    """Whole or not at all; NaN, which JSON does not have, is null."""
+def clean(value: Any) -> Any:
+    """NaN, which JSON does not have, becomes null."""
+    if isinstance(value, dict):
+        return {key: clean(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    def clean(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: clean(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [clean(item) for item in value]
-        return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    with replace_file(path) as temporary:
-        text = json.dumps(clean(report), indent=1, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text, encoding="utf-8")
+def write(path: Path, text: str):
+    with replace_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "evaluate_jasco"))

@@ -39,7 +39,7 @@ from concurrent.futures.process import BrokenProcessPool
 import torch
 from tqdm import tqdm
 
-from diffusers_jasco.commands import run_command
+from diffusers_jasco.commands import run_command, select_shard
 from diffusers_jasco.data.assembly import DEFAULT_SHARES, assemble
 from diffusers_jasco.data.output import OutputFolder
 from diffusers_jasco.data.preparation import PreparationSettings, find_track, prepare_track
@@ -76,15 +76,6 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--shard", metavar="i/n", help="prepare this part of the tracks only, i from 0 on")
     add("--resume", action="store_true", help="go on with what is in the output folder")
     return parser.parse_args(args)
-
-
-def select_shard(sources: Sequence[Source], shard: str | None) -> list[Source]:
-    if shard is None:
-        return list(sources)
-    index, _, count = shard.partition("/")
-    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
-        raise ValueError(f"--shard has to be i/n with i from 0 to n - 1, but is {shard!r}.")
-    return list(sources[int(index) :: int(count)])
 
 
 def check_sources(sources: Sequence[Source], settings: PreparationSettings, args: argparse.Namespace):

@@ -15,7 +15,11 @@
 """What the commands of this project have in common."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+
+T = TypeVar("T")
 
 
 def run_command(function: Callable[[], object], name: str) -> int:
@@ -35,3 +39,22 @@ def run_command(function: Callable[[], object], name: str) -> int:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def select_shard(items: Sequence[T], shard: str | None) -> list[T]:
+    r"""
+    The part of the work that one of several runs does.
+
+    Args:
+        items (`Sequence`): all of it.
+        shard (`str`, *optional*): `"i/n"` with i from 0 to n - 1: every n-th item from the i-th on; by default all.
+
+    Raises:
+        `ValueError`: for another `shard`.
+    """
+    if shard is None:
+        return list(items)
+    index, _, count = shard.partition("/")
+    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise ValueError(f"--shard has to be i/n with i from 0 to n - 1, but is {shard!r}.")
+    return list(items[int(index) :: int(count)])

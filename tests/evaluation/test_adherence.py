@@ -26,6 +26,7 @@ from diffusers_jasco.evaluation.adherence import (
     to_markdown,
     worst,
 )
+from diffusers_jasco.evaluation.chord_scores import FAMILY_METRICS
 from diffusers_jasco.evaluation.recognisers import RECOGNISERS, Recogniser
 
 from .clips import make_item
@@ -57,6 +58,8 @@ def test_originals_have_1_and_other_clips_0(items, heard):
     swap = derangements(len(items), 1, seed=5)[0]
     others = score([heard[i] for i in swap], items)
     for row in measure_adherence(others, floors, ceilings):
+        if row.metric in (*FAMILY_METRICS, "iou"):  # few clips have any, and short clips have a low ceiling
+            continue
         assert row.counts, row
         assert abs(row.value) < 0.3, row
         assert row.low <= row.value <= row.high
@@ -67,8 +70,11 @@ def test_clips_without_a_control_are_left_out(items, heard):
     for name in ("percussive flux", "noise flux"):
         for values in (ceilings, floors):
             np.testing.assert_array_equal(np.flatnonzero(np.isnan(values[name, "onset_f1"])), [3])
-    clips = {row.control: row.num_clips for row in measure_adherence(ceilings, floors, ceilings)}
-    assert clips == {"chords": 10, "melody": 9, "drums": 9}
+    rows = measure_adherence(ceilings, floors, ceilings)
+    clips = {row.metric: row.num_clips for row in rows}
+    assert clips["root"] == clips["exact"] == 10 and clips["pitch"] == clips["onset_f1"] == 9
+    # These have neither beats nor the salience of their originals.
+    assert not {"beat_f1", "cosine"} & clips.keys()
 
 
 def test_derangements_move_everything_and_agree_nowhere():
@@ -132,5 +138,16 @@ def test_a_recogniser_that_hears_nothing_makes_no_value():
 
 
 def test_every_control_has_two_recognisers():
-    for control in ("chords", "melody", "drums"):
-        assert len({recogniser.name for recogniser in RECOGNISERS if recogniser.control == control}) == 2
+    for metric in (
+        "root",
+        "sevenths",
+        "exact",
+        "iou",
+        "tones",
+        "bass",
+        "pitch",
+        "chroma",
+        "onset_f1",
+        "onset_f1_70ms",
+    ):
+        assert len({recogniser.name for recogniser in RECOGNISERS if metric in recogniser.metrics}) >= 2

@@ -14,13 +14,18 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from diffusers_jasco.controls.melody import melody_from_notes
+from diffusers_jasco.evaluation.beats import score_beats, track_beats
 from diffusers_jasco.evaluation.chords import compare_chords
-from diffusers_jasco.evaluation.melody import compare_melodies
+from diffusers_jasco.evaluation.melody import compare_melodies, score_melody, score_salience
+from diffusers_jasco.evaluation.onsets import score_onsets
 from diffusers_jasco.evaluation.separation import sdr, si_sdr, suppression
+
+from .clips import RATE, play_drums
 
 
 CHORDS = [("C", 0.0), ("Am7", 4.0), ("N", 8.0)]
@@ -75,3 +80,49 @@ def test_separation():
     assert si_sdr(3 * (stem + 0.1 * noise), stem) == pytest.approx(20, abs=0.2)
     assert suppression(0.01 * stem, stem) == pytest.approx(40)
     assert si_sdr(torch.zeros_like(stem), stem) == -100 and math.isnan(sdr(stem, torch.zeros_like(stem)))
+
+
+def test_pitch_needs_the_octave_and_chroma_does_not():
+    tune = [(60, 0.0, 1.0), (64, 1.0, 2.0)]
+    pitches = np.repeat([60, 64], 50)
+    assert score_melody(pitches, tune) == {"pitch": 1, "chroma": 1}
+    assert score_melody(pitches + 12, tune) == {"pitch": 0, "chroma": 1}
+    assert score_melody(pitches + 1, tune) == {"pitch": 0, "chroma": 0}
+    half = np.where(np.arange(100) < 50, pitches, -1)
+    assert score_melody(half, tune) == {"pitch": 0.5, "chroma": 0.5}
+    assert score_melody(np.full(100, -1), tune) == {"pitch": 0, "chroma": 0}
+
+
+def test_salience_is_compared_frame_by_frame():
+    salience = np.eye(53)[:, :40]
+    assert score_salience(salience, salience)["cosine"] == pytest.approx(1)
+    assert score_salience(3 * salience, salience[:, :30])["cosine"] == pytest.approx(1)
+    assert score_salience(np.roll(salience, 1, axis=0), salience)["cosine"] == 0
+    # One of two equally loud notes is 45 degrees off; a silent frame is nothing.
+    assert score_salience(salience, salience + np.roll(salience, 1, axis=0))["cosine"] == pytest.approx(0.5**0.5)
+    assert score_salience(salience * (np.arange(40) < 10), salience)["cosine"] == pytest.approx(0.25)
+
+
+def test_onsets_that_are_60_ms_late_pass_at_70_only():
+    onsets = np.arange(0.5, 8, 0.4)
+    assert score_onsets(onsets, onsets) == {"onset_f1": 1, "onset_f1_70ms": 1}
+    assert score_onsets(onsets + 0.04, onsets) == {"onset_f1": 1, "onset_f1_70ms": 1}
+    assert score_onsets(onsets + 0.06, onsets) == {"onset_f1": 0, "onset_f1_70ms": 1}
+    assert score_onsets(onsets + 0.08, onsets) == {"onset_f1": 0, "onset_f1_70ms": 0}
+    # Half of them: all that is heard is right.
+    assert score_onsets(onsets[:8], onsets[:16])["onset_f1"] == pytest.approx(2 / 3)
+
+
+def test_beats():
+    beats = np.arange(0, 10, 0.5)
+    assert score_beats(beats, beats)["beat_f1"] == 1
+    assert score_beats(beats + 0.06, beats)["beat_f1"] == 1
+    assert score_beats(beats + 0.08, beats)["beat_f1"] == 0
+    assert score_beats(beats[::2], beats)["beat_f1"] == pytest.approx(2 / 3)
+    assert score_beats([], beats)["beat_f1"] == 0 and math.isnan(score_beats(beats, [])["beat_f1"])
+
+
+def test_the_beat_of_a_drum_machine_is_heard():
+    beats = np.arange(0.25, 10, 0.5)
+    assert score_beats(track_beats((play_drums(beats, 10.0), RATE)), beats)["beat_f1"] > 0.9
+    assert len(track_beats((torch.zeros(1, RATE), RATE))) == 0

@@ -12,75 +12,117 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
-from ..conftest import load_pipeline
-
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "evaluate_jasco.py"
-
-
-def run(*arguments):
-    spec = importlib.util.spec_from_file_location("evaluate_jasco", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.main([str(argument) for argument in arguments])
+from ..conftest import load_pipeline, run_script
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """Two runs with different batch sizes of a checkpoint with random weights."""
+def runs(tmp_path_factory):
+    """A run of a checkpoint with random weights, one with another batch size, and the arguments of the first."""
     pytest.importorskip("tinysoundfont")
     pytest.importorskip("pretty_midi")
     folder = tmp_path_factory.mktemp("evaluate")
     load_pipeline("chords-drums-melody").save_pretrained(folder / "checkpoint")
     arguments = ["--checkpoint", folder / "checkpoint", "--renderer", "tinysoundfont", "--num_clips", 4]
     arguments += ["--duration", 1.0, "--num_inference_steps", 2, "--device", "cpu"]
-    run(*arguments, "--batch_size", 4, "--output", folder / "a.json")
-    run(*arguments, "--batch_size", 3, "--conditions", "all,swapped", "--output", folder / "b.json")
-    return [json.loads((folder / name).read_text()) for name in ("a.json", "b.json")]
+    first = [*arguments, "--batch_size", 4, "--probe_clips", 24, "--output", folder / "a"]
+    run_script("evaluate_jasco", *first)
+    other = ["--batch_size", 3, "--probe_clips", 0, "--conditions", "all,swapped", "--output", folder / "b"]
+    run_script("evaluate_jasco", *arguments, *other)
+    return folder, first
 
 
-def test_all_conditions_are_reported(results):
-    report, _ = results
+def read(folder, name):
+    return json.loads((folder / name / "report.json").read_text())
+
+
+def test_all_conditions_are_reported(runs):
+    folder, _ = runs
+    report = read(folder, "a")
     names = ["all", "none", "text", "chords", "drums", "melody", "swapped", "codec", "no_drums"]
-    assert list(report["conditions"]) == names
+    conditions = report["results"]["originals"]["conditions"]
+    assert list(conditions) == names
+    assert list(report["results"]["handwritten"]["conditions"]) == [
+        "all",
+        "none",
+        "chords",
+        "drums",
+        "melody",
+        "codec",
+    ]
     for name in names:
-        result = report["conditions"][name]
+        result = conditions[name]
         assert len(result["sound"]) == 4 and all(len(values) == 4 for values in result["scores"].values())
         assert all(row["low"] is None or row["low"] <= row["high"] for row in result["adherence"])
+        assert "caption probe/style" in result["scores"]
     assert report["settings"]["seed"] == 0 and report["versions"]["torch"]
-    assert "spectral_distance" in report["conditions"]["codec"]
+    assert "spectral_distance" in conditions["codec"]
+    assert "## originals: A, 4 clips" in (folder / "a" / "report.md").read_text()
+    assert any((folder / "a" / "pictures").glob("handwritten-melody-*.png"))
 
 
-def test_controls_are_swapped_between_clips(results):
-    report, _ = results
-    controls = report["conditions"]["swapped"]["controls_of"]
+def test_controls_are_swapped_between_clips(runs):
+    conditions = read(runs[0], "a")["results"]["originals"]["conditions"]
+    controls = conditions["swapped"]["controls_of"]
     assert sorted(controls) == [0, 1, 2, 3] and all(i != control for i, control in enumerate(controls))
-    assert report["conditions"]["all"]["controls_of"] == [0, 1, 2, 3]
+    assert conditions["all"]["controls_of"] == [0, 1, 2, 3]
 
 
-def test_the_same_seed_is_the_same_music_in_other_batches(results):
-    first, second = results
+def test_the_same_seed_is_the_same_music_in_other_batches(runs):
+    first, second = (read(runs[0], name)["results"]["originals"]["conditions"] for name in ("a", "b"))
     for name in ("all", "swapped"):
-        for one, other in zip(first["conditions"][name]["sound"], second["conditions"][name]["sound"]):
+        for one, other in zip(first[name]["sound"], second[name]["sound"]):
             assert one["level"] == pytest.approx(other["level"], abs=1e-3)
             assert one["peak"] == pytest.approx(other["peak"], rel=1e-3)
 
 
+def test_a_run_goes_on_where_it_was_killed(runs):
+    folder, arguments = runs
+    audio = folder / "a" / "audio" / "originals"
+    before = {path.relative_to(audio): path.read_bytes() for path in audio.rglob("*.wav")}
+    kept = audio / "all" / "00000.wav"
+    stamp = kept.stat().st_mtime_ns
+    report = read(folder, "a")
+    for name in ("all/00002.wav", "melody/00001.wav"):
+        (audio / name).unlink()
+    (audio / "all" / ".partial-x.wav").touch()
+    run_script("evaluate_jasco", *arguments)
+    after = {path.relative_to(audio): path.read_bytes() for path in audio.rglob("*.wav")}
+    assert before == after and kept.stat().st_mtime_ns == stamp
+    again = read(folder, "a")
+    for name, condition in report["results"]["originals"]["conditions"].items():
+        assert again["results"]["originals"]["conditions"][name]["scores"] == condition["scores"]
+
+
+def test_another_run_does_not_take_its_clips(runs, capsys):
+    folder, arguments = runs
+    with pytest.raises(ValueError, match="another guidance_scale, seed"):
+        run_script("evaluate_jasco", *arguments, "--seed", 1, "--guidance_scale", 2)
+    (folder / "other").mkdir()
+    (folder / "other" / "file").touch()
+    with pytest.raises(ValueError, match="not an empty folder"):
+        run_script("evaluate_jasco", *arguments, "--output", folder / "other")
+
+
+def test_a_prepared_data_set_is_evaluated(runs):
+    folder, _ = runs
+    made = ["--renderer", "tinysoundfont", "--num_clips", 3, "--duration", 1.5, "--sampling_rate", 16000]
+    run_script("make_synthetic_dataset", "--output", folder / "data", "--split", "validation", *made)
+    arguments = ["--checkpoint", folder / "checkpoint", "--dataset", folder / "data", "--duration", 1.0]
+    arguments += ["--num_inference_steps", 1, "--conditions", "all,codec", "--output", folder / "c"]
+    run_script("evaluate_jasco", *arguments)
+    report = read(folder, "c")
+    assert report["results"]["originals"]["num_clips"] == 3 and len(report["clips"]) == 3
+
+
 @pytest.mark.parametrize(
     "arguments, message",
-    [
-        (["--conditions", "all,tempo"], "tempo: none of all, none"),
-        (["--num_clips", 1], "at least 2"),
-        (["--output", "/no/such/folder/a.json"], "there is no folder"),
-    ],
+    [(["--conditions", "all,tempo"], "tempo: none of all, none"), (["--num_clips", 1], "at least 2")],
 )
 def test_wrong_arguments_are_refused(tmp_path, capsys, arguments, message):
     with pytest.raises(SystemExit):
-        run("--checkpoint", "x", "--output", tmp_path / "a.json", *arguments)
+        run_script("evaluate_jasco", "--checkpoint", "x", "--output", tmp_path / "a", *arguments)
     assert message in capsys.readouterr().err

@@ -217,8 +217,8 @@ def _prepare(source: Source, path: Path, settings: PreparationSettings, target: 
                 "stems": {} if stem is None else {"drums": stem},
                 "start": round(start, 6),
                 "duration": round(duration, 6),
-                "chords": None if chords is None else _cut_chords(chords, start, duration),
-                "melody": None if melody is None else _cut_notes(melody, start, duration),
+                "chords": None if chords is None else cut_chords(chords, start, duration),
+                "melody": None if melody is None else cut_notes(melody, start, duration),
             }
         )
         start += duration
@@ -370,14 +370,14 @@ def _named_file(folder: str, source: Source, suffixes: tuple[str, ...]) -> Path:
     return found
 
 
-def _cut_chords(chords: Chords, start: float, duration: float) -> Chords:
+def cut_chords(chords: Chords, start: float, duration: float) -> Chords:
     """Those that sound between `start` and `start + duration`, from 0."""
     sounding = [(label, 0.0) for label, time in chords if time <= start][-1:]
     later = [(label, round(time - start, 4)) for label, time in chords if start < time < start + duration]
     return sounding + later
 
 
-def _cut_notes(notes: list, start: float, duration: float) -> list:
+def cut_notes(notes: list, start: float, duration: float) -> list:
     cut = [
         (int(key), round(max(begin - start, 0.0), 4), round(min(end - start, duration), 4))
         for key, begin, end in notes

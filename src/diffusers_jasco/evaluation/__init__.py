@@ -12,3 +12,8 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+
+from .evaluate import evaluate_pipeline, flatten, hear_originals
+
+
+__all__ = ["evaluate_pipeline", "flatten", "hear_originals"]

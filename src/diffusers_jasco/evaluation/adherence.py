@@ -27,10 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from .recognisers import RECOGNISERS, Recogniser
+from .recognisers import MIN_CEILING, RECOGNISERS, Recogniser
 
 
-MIN_CEILING = 0.7
 NUM_OTHERS = 8
 NUM_RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -46,13 +45,14 @@ class Adherence:
     How well clips follow one control, by one metric of one recogniser. Scores are means over clips.
 
     Args:
-        control (`str`): `"chords"`, `"melody"` or `"drums"`.
+        control (`str`): `"chords"`, `"melody"`, `"drums"` or `"text"`.
         metric (`str`): the metric's name.
         recogniser (`str`): the recogniser's name.
         num_clips (`int`): clips that have something to compare with.
         score, floor, ceiling (`float`): of the music, of other clips' originals and of the originals, in [0, 1].
         value (`float`): A.
         low, high (`float`): its 95 % interval, by bootstrap over clips.
+        min_ceiling (`float`, defaults to `0.7`): the ceiling from which on the recogniser is good enough.
     """
 
     control: str
@@ -65,11 +65,12 @@ class Adherence:
     value: float
     low: float
     high: float
+    min_ceiling: float = MIN_CEILING
 
     @property
     def counts(self) -> bool:
         """Whether the recogniser is good enough on the originals for A to mean anything."""
-        return self.ceiling >= MIN_CEILING and self.ceiling > self.floor
+        return self.ceiling >= self.min_ceiling and self.ceiling > self.floor
 
 
 def analyse(audios: Iterable[Any], recognisers: Sequence[Recogniser] = RECOGNISERS) -> list[list[Any]]:
@@ -90,8 +91,9 @@ def score(
     r"""
     Args:
         heard (`Sequence[Sequence]` of length `clips`): as [`analyse`] returns it.
-        items (`Sequence[dict]` of length `clips`): what was asked for, with the keys `chords`, `melody`, `drum_onsets` and
-            `duration`.
+        items (`Sequence[dict]` of length `clips`): what was asked for, with the keys `chords`, `melody`, `drum_onsets`,
+            `duration`, and, if they are known, `beats` and `salience` (what [`~evaluation.recognisers.hear_salience`] hears in
+            the original).
         recognisers (`Sequence[Recogniser]`): the recognisers that heard it.
 
     Returns:
@@ -220,7 +222,15 @@ def measure_adherence(
             low, high = bootstrap(*clips, seed=seed)
             value = float(_to_ratio(*means))
             row = Adherence(
-                recogniser.control, metric, recogniser.name, clips.shape[1], *map(float, means), value, low, high
+                recogniser.control,
+                metric,
+                recogniser.name,
+                clips.shape[1],
+                *map(float, means),
+                value,
+                low,
+                high,
+                recogniser.min_ceiling,
             )
             rows.append(row)
     return rows
@@ -236,18 +246,25 @@ def worst(rows: Sequence[Adherence]) -> list[Adherence]:
     return list(chosen.values())
 
 
-def to_markdown(rows: Sequence[Adherence]) -> str:
-    """All rows as a table. Bold is what is reported: the worse recogniser of those that count."""
-    lines = [
-        "| control | metric | recogniser | clips | score | floor | ceiling | A | 95 % |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+def to_markdown(rows: Sequence[Adherence], through_codec: dict[Metric, float] | None = None) -> str:
+    r"""
+    All rows as a table. Bold is what is reported: the worse recogniser of those that count.
+
+    Args:
+        rows (`Sequence[Adherence]`): the rows.
+        through_codec (`dict`, *optional*): by recogniser and metric the score of the originals through the codec, for a column.
+    """
+    through_codec = through_codec or {}
+    head = ["control", "metric", "recogniser", "clips", "score", "floor", "ceiling", "codec", "A", "95 %"]
+    lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
     reported = worst(rows)
     for row in rows:
-        value = f"{row.value:.2f}" if row.counts else f"(ceiling < {MIN_CEILING})"
+        value = f"{row.value:.2f}" if row.counts else f"(ceiling < {row.min_ceiling})"
         interval = f"{row.low:.2f} … {row.high:.2f}" if row.counts else ""
+        codec = through_codec.get((row.recogniser, row.metric))
         lines.append(
             f"| {row.control} | {row.metric} | {row.recogniser} | {row.num_clips} | {row.score:.3f} | {row.floor:.3f} |"
-            f" {row.ceiling:.3f} | {f'**{value}**' if row in reported else value} | {interval} |"
+            f" {row.ceiling:.3f} | {'' if codec is None else f'{codec:.3f}'} |"
+            f" {f'**{value}**' if row in reported else value} | {interval} |"
         )
     return "\n".join(lines)

@@ -68,9 +68,10 @@ def score_chords(estimate: Chords, chords: Chords, duration: float) -> dict[str,
     chords = [(UNKNOWN_CHORD if label == NO_CHORD else label, start) for label, start in chords if start < duration]
     if not any(to_harte(label) != "X" for label, _ in chords):
         return {"root": math.nan, "majmin": math.nan}
-    asked, given, durations = _pair(chords, estimate, duration)
+    asked, given, durations = pair_labels(chords, estimate, duration)
     return {
-        metric: _overlap(getattr(mir_eval.chord, metric), asked, given, durations) for metric in ("root", "majmin")
+        metric: weigh_overlap(getattr(mir_eval.chord, metric), asked, given, durations)
+        for metric in ("root", "majmin")
     }
 
 
@@ -101,9 +102,9 @@ def compare_chords(estimate: Chords, reference: Chords, duration: float, start: 
     chords = [(label, begin) for label, begin in cut[1] if begin < duration]
     if duration <= 0 or not chords:
         return dict.fromkeys(("root", "majmin", "sevenths", "exact", "segmentation"), math.nan)
-    asked, given, durations = _pair(chords, cut[0], duration)
+    asked, given, durations = pair_labels(chords, cut[0], duration)
     scores = {
-        metric: _overlap(getattr(mir_eval.chord, metric), asked, given, durations)
+        metric: weigh_overlap(getattr(mir_eval.chord, metric), asked, given, durations)
         for metric in ("root", "majmin", "sevenths")
     }
     scores["exact"] = float(durations[np.array(asked) == np.array(given)].sum() / durations.sum())
@@ -119,7 +120,7 @@ def _first(chords: Chords, start: float) -> int:
     return max(0, sum(begin <= start for _, begin in chords) - 1)
 
 
-def _pair(asked: Chords, given: Chords, duration: float) -> tuple[list[str], list[str], np.ndarray]:
+def pair_labels(asked: Chords, given: Chords, duration: float) -> tuple[list[str], list[str], np.ndarray]:
     """The time that the first progression covers, in pieces without a change: both labels (Harte's) and the seconds."""
     mir_eval = import_mir_eval()
     intervals = _to_intervals(asked, duration)
@@ -137,7 +138,8 @@ def _pair(asked: Chords, given: Chords, duration: float) -> tuple[list[str], lis
     return labels, heard_labels, mir_eval.util.intervals_to_durations(pieces)
 
 
-def _overlap(metric: Callable, asked: list[str], given: list[str], durations: np.ndarray) -> float:
+def weigh_overlap(metric: Callable, asked: list[str], given: list[str], durations: np.ndarray) -> float:
+    """A metric of mir_eval on what [`pair_labels`] returns, weighted by time; NaN where it scores nothing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         comparison = metric(asked, given)
@@ -148,6 +150,7 @@ def _overlap(metric: Callable, asked: list[str], given: list[str], durations: np
 def import_mir_eval() -> Any:
     """The package mir_eval, or an `ImportError` that says how to get it."""
     try:
+        import mir_eval.beat
         import mir_eval.chord
         import mir_eval.melody
         import mir_eval.onset

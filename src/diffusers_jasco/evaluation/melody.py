@@ -47,18 +47,40 @@ def score_melody(pitches: np.ndarray, melody: Sequence[tuple[int, float, float]]
             [`~controls.melody.melody_from_notes`] takes it.
 
     Returns:
-        `dict[str, float]`: `"chroma"`, the raw chroma accuracy (Poliner et al., 2007): the share of the frames with a note
-        in which the same pitch class was heard, in any octave. NaN if there is less than half a second of melody.
+        `dict[str, float]`: raw pitch and raw chroma accuracy (Poliner et al., 2007; see [`compare_melodies`]): `"pitch"`, the
+        share of the frames with a note in which this note was heard, and `"chroma"`, in which it was heard in any octave.
+        NaN if there is less than half a second of melody.
     """
+    nothing = {"pitch": math.nan, "chroma": math.nan}
     if not melody:
-        return {"chroma": math.nan}
-    matrix = melody_from_notes(melody, len(pitches), FRAME_RATE).numpy()
-    voiced = matrix.any(axis=1)
-    if voiced.sum() < MIN_FRAMES:
-        return {"chroma": math.nan}
-    asked = LOWEST_PITCH + matrix.argmax(axis=1)
-    right = (pitches != UNVOICED) & ((pitches - asked) % 12 == 0)
-    return {"chroma": float(right[voiced].mean())}
+        return nothing
+    asked = melody_from_notes(melody, len(pitches), FRAME_RATE).T
+    if asked.any(dim=0).sum() < MIN_FRAMES:
+        return nothing
+    heard = torch.zeros_like(asked)
+    frames = np.flatnonzero(pitches != UNVOICED)
+    heard[pitches[frames] - LOWEST_PITCH, frames] = 1
+    scores = compare_melodies(heard, asked)
+    return {"pitch": scores["rpa"], "chroma": scores["rca"]}
+
+
+def score_salience(salience: np.ndarray, reference: np.ndarray) -> dict[str, float]:
+    r"""
+    How alike what sounds is, note by note and loud or soft: the mean over frames of the cosine between two saliences. The
+    original's model card reports a "melody cosine similarity" without saying how it is made; this is how the authors' fork of
+    the extractor compares two recordings (with its own network, which another one stands in for here).
+
+    Args:
+        salience (`np.ndarray` of shape `(53, frames)`): of the music, not cut at a threshold.
+        reference (`np.ndarray` of shape `(53, frames)`): of the music that it should be like. Both are cut to the shorter.
+
+    Returns:
+        `dict[str, float]`: `"cosine"` in [0, 1]; 0 in frames in which one of them has nothing.
+    """
+    size = min(salience.shape[1], reference.shape[1])
+    one, other = (values[:, :size].astype(np.float64) for values in (salience, reference))
+    lengths = np.linalg.norm(one, axis=0) * np.linalg.norm(other, axis=0)
+    return {"cosine": float(np.mean((one * other).sum(axis=0) / np.maximum(lengths, 1e-8)))}
 
 
 def compare_melodies(estimate: torch.Tensor, reference: torch.Tensor) -> dict[str, float]:
@@ -87,7 +109,9 @@ def compare_melodies(estimate: torch.Tensor, reference: torch.Tensor) -> dict[st
         values for matrix in (reference, estimate) for values in _to_cents(matrix.numpy())
     )
     scores = dict.fromkeys(("rpa", "rca", "vr", "vfa"), math.nan)
-    if voiced.any():
+    if voiced.any() and not heard_voiced.any():
+        scores |= {"rpa": 0.0, "rca": 0.0, "vr": 0.0}
+    elif voiced.any():
         scores["rpa"] = float(metrics.raw_pitch_accuracy(voiced, asked, heard_voiced, heard))
         scores["rca"] = float(metrics.raw_chroma_accuracy(voiced, asked, heard_voiced, heard))
         scores["vr"] = float(metrics.voicing_recall(voiced, heard_voiced))

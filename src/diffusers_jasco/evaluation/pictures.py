@@ -13,16 +13,18 @@
 # limitations under the License.
 
 
-"""Pictures of music over the timelines that it was asked to follow."""
+"""Pictures: music over the timelines that it was asked to follow, and how well it followed them."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..controls.melody import LOWEST_PITCH
+from ..extraction.packages import import_optional
 
 
 def draw_music(
@@ -50,11 +52,7 @@ def draw_music(
     Raises:
         `ImportError`: without matplotlib.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('Pictures need matplotlib: pip install "diffusers-jasco[eval]"') from error
-
+    Figure = import_optional("matplotlib.figure", "eval").Figure
     samples = audio.detach().float().cpu().mean(dim=0)
     duration = len(samples) / sampling_rate
     lanes = [name for name, given in (("chords", chords), ("drums", drum_onsets)) if given is not None]
@@ -92,6 +90,47 @@ def draw_music(
     if drum_onsets is not None:
         axes[1 + lanes.index("drums")].vlines(list(drum_onsets), 0.1, 0.9, color="0.2", linewidth=0.9)
     axes[-1].set_xlabel("seconds")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def draw_metric(path: str | os.PathLike, rows: dict[str, Sequence[dict[str, Any]]], title: str):
+    r"""
+    Draws A of one metric under several sets of conditions: a point with its 95 % interval for each recogniser, between 0 (chance)
+    and 1 (the originals).
+
+    Args:
+        path (`str` or `os.PathLike`): picture to write, `.png` or what else matplotlib knows.
+        rows (`dict`): by the conditions' name, from top to bottom, the rows of [`~evaluation.evaluate.evaluate_pipeline`], one per
+            recogniser. Those that do not count are hollow.
+        title (`str`): above the picture.
+
+    Raises:
+        `ImportError`: without matplotlib.
+    """
+    figure = import_optional("matplotlib.figure", "eval").Figure(
+        figsize=(8, 1.2 + 0.45 * len(rows)), layout="constrained"
+    )
+    axes = figure.subplots()
+    names = list(dict.fromkeys(row["recogniser"] for condition in rows.values() for row in condition))
+    for number, name in enumerate(names):
+        shift = (number - (len(names) - 1) / 2) * 0.22
+        for place, condition in enumerate(rows.values()):
+            row = next((row for row in condition if row["recogniser"] == name), None)
+            if row is None or not np.isfinite(row["value"]):
+                continue
+            color = f"C{number}"
+            axes.plot([row["low"], row["high"]], [place + shift] * 2, color=color, linewidth=1.4)
+            face = color if row["counts"] else "white"
+            axes.plot(row["value"], place + shift, "o", color=color, markerfacecolor=face, markersize=5)
+        axes.plot([], [], "o-", color=f"C{number}", label=name)
+    for mark in (0, 1):
+        axes.axvline(mark, color="0.6", linewidth=0.8, zorder=0)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel("A: 0 is chance, 1 the originals")
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 

@@ -19,21 +19,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import chords, melody, onsets
+import numpy as np
+
+from ..audio import load_audio
+from ..controls.melody import LOWEST_PITCH, melody_from_salience
+from ..extraction import extract_chords, extract_salience
+from ..extraction.melody import THRESHOLD
+from . import beats, chord_scores, chords, melody, onsets
+
+
+MIN_CEILING = 0.7
 
 
 @dataclass(frozen=True)
 class Recogniser:
     r"""
-    One way to check one control. None is trained.
+    One way to check one control. None has learnt from generated music, and of each control at least one has not learnt at all.
 
     Args:
         name (`str`): name in tables.
-        control (`str`): `"chords"`, `"melody"` or `"drums"`.
+        control (`str`): `"chords"`, `"melody"`, `"drums"` or `"text"`.
         metrics (`tuple[str, ...]`): what `compare` returns.
         analyse (`Callable`): audio, as [`~evaluation.spectra.load_mono`] takes it → what was heard in it.
-        compare (`Callable`): that and an item of music → `dict` of metrics in [0, 1], NaN where the item has nothing to
-            compare with.
+        compare (`Callable`): that and an item of music → `dict` of metrics, mostly in [0, 1], NaN where the item has nothing
+            to compare with.
+        min_ceiling (`float`, defaults to `0.7`): mean on originals from which on the recogniser counts.
     """
 
     name: str
@@ -41,6 +51,36 @@ class Recogniser:
     metrics: tuple[str, ...]
     analyse: Callable[[Any], Any]
     compare: Callable[[Any, dict[str, Any]], dict[str, float]]
+    min_ceiling: float = MIN_CEILING
+
+
+def hear_chords(audio: Any) -> chords.Chords:
+    """What the package's own chord extractor hears, in the model's labels."""
+    waveform, rate = load_audio(audio)
+    return extract_chords(waveform, rate, method="builtin")
+
+
+def hear_salience(audio: Any) -> np.ndarray:
+    """What the package's own melody extractor hears, of shape (53, frames), before it chooses one note per frame."""
+    waveform, rate = load_audio(audio)
+    return extract_salience(waveform, rate, method="builtin", threshold=0.0)[0]
+
+
+def score_label_estimate(heard: chords.Chords, item: dict[str, Any]) -> dict[str, float]:
+    """[`~evaluation.chords.score_chords`] and [`~evaluation.chord_scores.score_labels`] of an item."""
+    asked = item["chords"], item["duration"]
+    return chords.score_chords(heard, *asked) | chord_scores.score_labels(heard, *asked)
+
+
+def score_heard_salience(salience: np.ndarray, item: dict[str, Any]) -> dict[str, float]:
+    """[`~evaluation.melody.score_melody`], and [`~evaluation.melody.score_salience`] if the item has that of its original."""
+    num_frames = round(item["duration"] * melody.FRAME_RATE)
+    matrix = melody_from_salience(np.where(salience < THRESHOLD, 0, salience), num_frames, melody.FRAME_RATE)
+    matrix = matrix.numpy()
+    pitches = np.where(matrix.any(axis=1), LOWEST_PITCH + matrix.argmax(axis=1), melody.UNVOICED)
+    scores = melody.score_melody(pitches, item["melody"])
+    has_reference = item["melody"] and item.get("salience") is not None
+    return scores | (melody.score_salience(salience, item["salience"]) if has_reference else {"cosine": np.nan})
 
 
 RECOGNISERS = (
@@ -54,36 +94,59 @@ RECOGNISERS = (
     Recogniser(
         "blind estimate",
         "chords",
-        ("root", "majmin"),
+        ("root", "majmin", *chord_scores.LABEL_METRICS),
         chords.estimate_chords,
-        lambda heard, item: chords.score_chords(heard, item["chords"], item["duration"]),
+        score_label_estimate,
+    ),
+    Recogniser(
+        "chord extractor",
+        "chords",
+        ("root", "majmin", *chord_scores.LABEL_METRICS),
+        hear_chords,
+        score_label_estimate,
     ),
     Recogniser(
         "harmonic sum",
         "melody",
-        ("chroma",),
+        ("pitch", "chroma"),
         melody.melody_by_harmonic_sum,
         lambda heard, item: melody.score_melody(heard, item["melody"]),
     ),
     Recogniser(
         "note fit",
         "melody",
-        ("chroma",),
+        ("pitch", "chroma"),
         melody.melody_by_note_fit,
         lambda heard, item: melody.score_melody(heard, item["melody"]),
+    ),
+    # A network that has learnt from another extractor, on music of the training split.
+    Recogniser(
+        "melody extractor",
+        "melody",
+        ("pitch", "chroma", "cosine"),
+        hear_salience,
+        score_heard_salience,
     ),
     Recogniser(
         "percussive flux",
         "drums",
-        ("onset_f1",),
+        tuple(onsets.TOLERANCES),
         onsets.onsets_by_percussive_flux,
         lambda heard, item: onsets.score_onsets(heard, item["drum_onsets"]),
     ),
     Recogniser(
         "noise flux",
         "drums",
-        ("onset_f1",),
+        tuple(onsets.TOLERANCES),
         onsets.onsets_by_noise_flux,
         lambda heard, item: onsets.score_onsets(heard, item["drum_onsets"]),
+    ),
+    Recogniser(
+        "beat tracker",
+        "drums",
+        ("beat_f1",),
+        beats.track_beats,
+        # Without drums nothing was asked for.
+        lambda heard, item: beats.score_beats(heard, item.get("beats", ()) if item["drum_onsets"] else ()),
     ),
 )

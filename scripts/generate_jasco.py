@@ -1,0 +1,88 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+r"""
+Makes music for every line of a manifest.
+
+    python scripts/generate_jasco.py --checkpoint pipelines/jasco-nano --manifest songs.jsonl --output outputs/songs
+
+A line is a JSON object with any of `prompt`, `chords`, `drums`, `melody`, `separate_drums`, `duration`, `seed`, `name`,
+`num_inference_steps`, `guidance_scale` and `text_guidance_scale`:
+
+    {"name": "verse", "prompt": "80s pop", "chords": "C:0 Am:2.5 F:5 G:7.5", "drums": "beat.wav", "seed": 7}
+
+or a clip of a data set (`metadata.jsonl`), or a line of AudioCraft's `data.jsonl`: then its caption and its controls are taken.
+
+The output folder gets `<name>.flac` and `<name>.json` for each: the request, the seed, the rate, a hash of the model. A run that
+was killed goes on when the command is given again; a changed line is made anew. A line that can't be met goes to
+`errors.jsonl`, and does not stop the others. With `--shard i/n`, n runs on as many machines share the work.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from diffusers_jasco import JascoPipeline
+from diffusers_jasco.batch_generation import GenerationRequest, save_clips
+from diffusers_jasco.commands import run_command, select_shard
+from diffusers_jasco.data.requests import SETTINGS, BadLine, read_requests
+from diffusers_jasco.files import replace_file
+
+
+def parse_args(args: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--checkpoint", required=True, help="folder or Hub id of a pipeline")
+    add("--manifest", type=Path, required=True, help=".jsonl or .jsonl.gz, or a data set's folder")
+    add("--output", type=Path, required=True, help="folder to write, or to go on with")
+    add("--duration", type=float, help="seconds, where a line does not say (default: the checkpoint's)")
+    add("--num_inference_steps", type=int, help="where a line does not say (default: the checkpoint's)")
+    add("--guidance_scale", type=float, help="where a line does not say (default: the checkpoint's)")
+    add("--text_guidance_scale", type=float, help="where a line does not say (default: the checkpoint's)")
+    add("--seed", type=int, default=0, help="of the noise, together with the name, where a line does not say")
+    add("--format", choices=("flac", "wav"), default="flac")
+    add("--loudness", type=float, help="normalise to this loudness in LUFS, such as -14")
+    add("--batch_size", type=int, default=8, help="clips of one length that are generated together")
+    add("--shard", metavar="i/n", help="make this part of the lines only, i from 0 on")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser.parse_args(args)
+
+
+def main(args: list[str] | None = None):
+    args = parse_args(args)
+    settings = {key: getattr(args, key) for key in SETTINGS if getattr(args, key) is not None}
+    defaults = GenerationRequest(name="", duration=args.duration, settings=settings)
+    entries = select_shard(read_requests(args.manifest, defaults, args.seed), args.shard)
+    requests = [entry for entry in entries if isinstance(entry, GenerationRequest)]
+    errors = [{"line": entry.line, "error": entry.error} for entry in entries if isinstance(entry, BadLine)]
+
+    pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
+    pipe.set_progress_bar_config(disable=True)
+    errors += save_clips(pipe, requests, args.output, args.batch_size, f".{args.format}", args.loudness, progress=True)
+
+    name = "errors.jsonl" if args.shard is None else f"errors-{args.shard.replace('/', '-of-')}.jsonl"
+    (args.output / name).unlink(missing_ok=True)
+    if errors:
+        with replace_file(args.output / name) as partial:
+            partial.write_text("".join(json.dumps(e, ensure_ascii=False) + "\n" for e in errors), encoding="utf-8")
+    reasons = f", see {name}" if errors else ""
+    print(f"{len(entries) - len(errors)} of {len(entries)} clips in {args.output}{reasons}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, "generate_jasco"))

@@ -1,0 +1,71 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The beat, as librosa hears it, and how well it meets the asked-for one."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..extraction.packages import import_optional
+from .chords import SILENCE, import_mir_eval
+from .spectra import SAMPLING_RATE, load_mono
+
+
+TOLERANCE = 0.07  # seconds: mir_eval's
+_HOP = 256  # 16 ms
+
+
+def track_beats(audio: Any) -> np.ndarray:
+    r"""
+    Beats by librosa: the most regular of the strong onsets (Ellis, 2007).
+
+    Args:
+        audio: as [`~evaluation.spectra.load_mono`] takes it.
+
+    Returns:
+        `np.ndarray`: beats in seconds.
+
+    Raises:
+        `ImportError`: without the package librosa.
+    """
+    librosa = import_optional("librosa", "eval")
+    samples = load_mono(audio)
+    if len(samples) < 4 * _HOP or np.abs(samples).max() < SILENCE:
+        return np.zeros(0)
+    _, beats = librosa.beat.beat_track(y=samples, sr=SAMPLING_RATE, hop_length=_HOP, trim=False, units="time")
+    return np.asarray(beats, dtype=float)
+
+
+def score_beats(estimate: Sequence[float], beats: Sequence[float]) -> dict[str, float]:
+    r"""
+    Args:
+        estimate (`Sequence[float]`): beats in seconds that were heard.
+        beats (`Sequence[float]`): beats that were asked for.
+
+    Returns:
+        `dict[str, float]`: `"beat_f1"`, F1 of the beats that meet within 70 ms, by mir_eval (`beat.f_measure`; Dixon, 2007),
+        which here counts the first five seconds too. Half or twice the tempo costs a third. NaN with fewer than two beats.
+
+    Raises:
+        `ImportError`: without the package mir_eval.
+    """
+    if len(beats) < 2:
+        return {"beat_f1": math.nan}
+    if len(estimate) == 0:
+        return {"beat_f1": 0.0}
+    measure = import_mir_eval().beat.f_measure
+    return {"beat_f1": float(measure(np.asarray(beats), np.asarray(estimate), f_measure_threshold=TOLERANCE))}

@@ -1,0 +1,339 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""How well a pipeline follows its controls: it makes music under several sets of conditions, and listens to it."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from tqdm import tqdm
+
+from ..audio import load_audio
+from ..batch_generation import CONTROLS, GenerationRequest, generate_clips
+from ..data.features import prepare_audio
+from ..files import replace_file
+from .adherence import Adherence, Metric, analyse, derangements, measure_adherence, score, score_floor, worst
+from .distances import sound_distance
+from .embeddings import Embedding, load_embedding
+from .recognisers import RECOGNISERS, Recogniser, hear_salience
+from .sound import check_sound, spectral_distance
+
+
+# What is given in each; the last two generate nothing.
+CONDITIONS = {
+    "all": ("text", *CONTROLS),
+    "none": (),
+    "text": ("text",),
+    "chords": ("text", "chords"),
+    "drums": ("text", "drums"),
+    "melody": ("text", "melody"),
+    "swapped": ("text", *CONTROLS),
+    "codec": (),
+    "no_drums": (),
+}
+# What belongs to a clip's caption, and stays when controls are swapped.
+_TEXT_KEYS = ("caption", "style", "tempo")
+
+
+@dataclass(frozen=True)
+class Originals:
+    r"""
+    The clips that a model is asked for, and what is heard in them and by chance. Made once, it serves any number of
+    evaluations: see [`hear_originals`].
+
+    Args:
+        items (`list[dict]`): the clips.
+        recognisers (`Sequence[Recogniser]`): who listens.
+        embedding (`Embedding`): what distances of sound are measured with.
+        ceilings, floors (`dict`): as [`~evaluation.adherence.score`] and [`~evaluation.adherence.score_floor`] return them.
+        vectors (`np.ndarray` of shape `(clips, dim)`): the clips' embeddings.
+        sound (`list[dict]`): the clips' [`~evaluation.sound.SoundCheck`].
+        seed (`int`): of noise, swaps, floors and intervals.
+    """
+
+    items: list[dict[str, Any]]
+    recognisers: Sequence[Recogniser]
+    embedding: Embedding
+    ceilings: dict[Metric, np.ndarray]
+    floors: dict[Metric, np.ndarray]
+    vectors: np.ndarray
+    sound: list[dict[str, Any]]
+    seed: int
+
+
+def hear_originals(
+    items: Sequence[dict[str, Any]],
+    recognisers: Sequence[Recogniser] = RECOGNISERS,
+    embedding: Embedding | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> Originals:
+    r"""
+    Args:
+        items (`Sequence[dict]`): at least 2 clips, such as those of [`~data.SyntheticMusic`] with `stems=True`, of
+            [`~evaluation.items.read_items`] or [`~evaluation.handwritten.handwritten_items`]: `audio` `(1, samples)`,
+            `sampling_rate`, `duration`, `caption`, `chords`, `melody`, `drum_onsets`, `beats`, `stems`.
+        recognisers (`Sequence[Recogniser]`): who listens.
+        embedding (`Embedding`, *optional*): by default [`~evaluation.embeddings.spectral_statistics`].
+        seed (`int`, defaults to `0`): of noise, swaps, floors and intervals.
+        progress (`bool`, defaults to `False`): whether to show a progress bar.
+
+    Raises:
+        `ValueError`: for less than 2 clips.
+    """
+    embedding = embedding or load_embedding("spectrum")
+    if len(items) < 2:
+        raise ValueError(
+            f"At least 2 clips are needed, as other clips' music is the floor, but there are {len(items)}."
+        )
+    known, heard, vectors, sound = [], [], [], []
+    for item in tqdm(items, desc="originals", unit="clip", disable=not progress):
+        audio = item["audio"], item["sampling_rate"]
+        known.append(dict(item) | {"salience": hear_salience(audio)})
+        heard += analyse([audio], recognisers)
+        vectors.append(embedding(audio))
+        sound.append(dataclasses.asdict(check_sound(audio)))
+    ceilings = score(heard, known, recognisers)
+    floors = score_floor(heard, known, seed, recognisers=recognisers)
+    return Originals(known, recognisers, embedding, ceilings, floors, np.stack(vectors), sound, seed)
+
+
+def evaluate_pipeline(
+    pipe: Any,
+    items: Sequence[dict[str, Any]] | Originals,
+    conditions: Sequence[str] = tuple(CONDITIONS),
+    batch_size: int = 8,
+    settings: dict[str, Any] | None = None,
+    cache: Path | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    r"""
+    Makes music for clips and measures how well it follows what was asked for.
+
+    Args:
+        pipe ([`JascoPipeline`]): the pipeline.
+        items (`Sequence[dict]` or `Originals`): the clips, or what [`hear_originals`] made of them.
+        conditions (`Sequence[str]`): some of `CONDITIONS`:
+
+            - `"all"`: caption, chords, drums and melody of the clip; `"none"`: nothing; `"text"`: the caption alone
+            - `"chords"`, `"drums"`, `"melody"`: the caption and this control alone
+            - `"swapped"`: the clip's caption with the controls of another clip, and scored against these
+            - `"codec"`: no generation: the originals through the codec, the most that generation can reach
+            - `"no_drums"`: no generation: the originals without their drums. Instruments that play on the beat meet many of the
+              drums' onsets, too, so music that follows the drums has to be above this
+
+            Those of a control that the checkpoint does not have are left out.
+        batch_size (`int`, defaults to `8`): clips that are generated together.
+        settings (`dict`, *optional*): `num_inference_steps`, `guidance_scale` and `text_guidance_scale`, where they are not the
+            checkpoint's.
+        cache (`Path`, *optional*): folder for the generated clips, `<condition>/<index>.wav`. Those that are there are not made
+            again: whoever gives it sees to it that they are from the same model, clips and settings.
+        progress (`bool`, defaults to `False`): whether to show progress bars.
+
+    Returns:
+        `dict`, ready for JSON: `num_clips`, `embedding`, `ceilings` and `floors` (by `"recogniser/metric"`, clip by clip),
+        `originals` (their `sound`), and `conditions`: for each
+
+        - `adherence`: every metric by every recogniser as [`~evaluation.adherence.Adherence`] has it; `reported`: of each metric
+          the worse one
+        - `scores`: clip by clip; `controls_of`: which clip's controls each had; `given`: the conditions
+        - `distance`: as [`~evaluation.distances.sound_distance`] returns it; `sound`: checks, clip by clip
+        - `seconds_per_second`: seconds of making per second of music; clips that are in the cache cost next to nothing
+
+    Raises:
+        `ValueError`: for another condition.
+    """
+    if unknown := sorted(set(conditions) - CONDITIONS.keys()):
+        raise ValueError(f"`conditions`: {', '.join(unknown)}: none of {', '.join(CONDITIONS)}.")
+    originals = items if isinstance(items, Originals) else hear_originals(items, progress=progress)
+    result: dict[str, Any] = {
+        "num_clips": len(originals.items),
+        "embedding": originals.embedding.name,
+        "ceilings": _to_columns(originals.ceilings),
+        "floors": _to_columns(originals.floors),
+        "originals": {"sound": originals.sound},
+        "conditions": {},
+    }
+    for name in conditions:
+        given = [part for part in CONDITIONS[name] if part == "text" or part in pipe.transformer.controls]
+        # Of a control that the checkpoint does not have there is nothing to measure by itself.
+        if name in CONTROLS and name not in given:
+            continue
+        wanted = np.arange(len(originals.items))
+        if name == "swapped":
+            wanted = derangements(len(wanted), 1, originals.seed)[0]
+        if name == "codec":
+            clips = _through_codec(pipe, originals.items, batch_size)
+        elif name == "no_drums":
+            clips = (item["audio"] - item["stems"].get("drums", 0) for item in originals.items)
+        else:
+            requests = make_requests(originals, wanted, given, settings or {})
+            clips = _generate(pipe, requests, batch_size, cache and cache / name)
+        result["conditions"][name] = _listen(pipe, clips, originals, wanted, name, progress) | {"given": given}
+    return result
+
+
+def make_requests(
+    originals: Originals, wanted: np.ndarray, given: Sequence[str], settings: dict[str, Any]
+) -> list[GenerationRequest]:
+    r"""
+    Args:
+        originals (`Originals`): the clips.
+        wanted (`np.ndarray` of shape `(clips,)`): whose controls each clip has.
+        given (`Sequence[str]`): what is given, of `"text"`, `"chords"`, `"drums"`, `"melody"`.
+        settings (`dict`): as in [`evaluate_pipeline`].
+
+    Returns:
+        `list[GenerationRequest]`: one per clip. Its noise depends on the seed and the index only, not on what is given.
+    """
+    select = {
+        "chords": lambda item: item["chords"] or None,
+        "drums": lambda item: (item["stems"]["drums"], item["sampling_rate"]) if "drums" in item["stems"] else None,
+        "melody": lambda item: item["melody"] or None,
+    }
+    return [
+        GenerationRequest(
+            name=f"{index:05d}",
+            prompt=item["caption"] if "text" in given else None,
+            **{control: select[control](originals.items[wanted[index]]) for control in CONTROLS if control in given},
+            duration=item["duration"],
+            seed=1_000_000 * originals.seed + index,
+            settings=settings,
+        )
+        for index, item in enumerate(originals.items)
+    ]
+
+
+def flatten(result: dict[str, Any]) -> dict[str, float]:
+    r"""
+    The numbers that a training's log is interested in.
+
+    Args:
+        result (`dict`): as [`evaluate_pipeline`] returns it.
+
+    Returns:
+        `dict[str, float]`: `"<condition>/<control>/<metric>"`: A by the worse recogniser; `"<condition>/kernel_distance"`.
+    """
+    values = {}
+    for name, condition in result["conditions"].items():
+        for row in condition["reported"]:
+            values[f"{name}/{row['control']}/{row['metric']}"] = row["value"]
+        if condition["distance"]["kernel_distance"] is not None:
+            values[f"{name}/kernel_distance"] = condition["distance"]["kernel_distance"]
+    return values
+
+
+def _generate(
+    pipe: Any, requests: list[GenerationRequest], batch_size: int, folder: Path | None
+) -> Iterator[torch.Tensor]:
+    """Waveforms (1, samples), from the folder where they are there."""
+
+    def path(request: GenerationRequest) -> Path:
+        return folder / f"{request.name}.wav"
+
+    def is_done(request: GenerationRequest) -> bool:
+        return folder is not None and path(request).is_file()
+
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    made = generate_clips(pipe, requests, batch_size, is_done)
+    for request in requests:
+        if not is_done(request):
+            _, audio = next(made)
+            if isinstance(audio, Exception):
+                raise audio
+            audio = audio.mean(dim=0, keepdim=True)
+            if folder is None:
+                yield audio
+                continue
+            # Peaks beyond full scale are a finding, so samples are kept as they are.
+            with replace_file(path(request)) as partial:
+                soundfile.write(partial, audio.T.numpy(), pipe.sampling_rate, subtype="FLOAT", format="WAV")
+        yield load_audio(path(request))[0]
+
+
+@torch.no_grad()
+def _through_codec(pipe: Any, items: Sequence[dict[str, Any]], batch_size: int) -> Iterator[torch.Tensor]:
+    """The originals, encoded and decoded: a waveform (1, samples) per clip."""
+    parameter = next(pipe.codec.parameters())
+    for first in range(0, len(items), batch_size):
+        audios = [prepare_audio(item, pipe.sampling_rate)["audio"] for item in items[first : first + batch_size]]
+        # Clips of one length go together.
+        same = len({audio.shape for audio in audios}) == 1
+        for waveforms in [torch.stack(audios)] if same else [audio[None] for audio in audios]:
+            channels = getattr(pipe.codec.config, "audio_channels", 1)
+            latents = pipe.codec.encoder(waveforms.expand(-1, channels, -1).to(parameter))
+            decoded = pipe.codec.decoder(latents)[..., : waveforms.shape[-1]]
+            yield from decoded.float().mean(dim=1, keepdim=True).cpu()
+
+
+def _listen(
+    pipe: Any, clips: Iterator[torch.Tensor], originals: Originals, wanted: np.ndarray, name: str, progress: bool
+) -> dict[str, Any]:
+    """What [`evaluate_pipeline`] says of one set of conditions."""
+    heard, vectors, sound, distances = [], [], [], []
+    # What generates nothing has the originals' rate, but for the codec.
+    makes_sound = name != "no_drums"
+    seconds, started = 0.0, time.perf_counter()
+    for index, clip in enumerate(tqdm(clips, desc=name, unit="clip", total=len(wanted), disable=not progress)):
+        seconds += time.perf_counter() - started
+        item = originals.items[index]
+        audio = clip, pipe.sampling_rate if makes_sound else item["sampling_rate"]
+        heard += analyse([audio], originals.recognisers)
+        vectors.append(originals.embedding(audio))
+        sound.append(dataclasses.asdict(check_sound(audio)))
+        if name == "codec":
+            distances.append(spectral_distance(audio, (item["audio"], item["sampling_rate"])))
+        started = time.perf_counter()
+
+    targets = [
+        originals.items[other] | {key: item[key] for key in _TEXT_KEYS if key in item}
+        for item, other in zip(originals.items, wanted)
+    ]
+    scores = score(heard, targets, originals.recognisers)
+    # Captions stay with their clips.
+    order = {
+        recogniser.name: np.arange(len(wanted)) if recogniser.control == "text" else wanted
+        for recogniser in originals.recognisers
+    }
+    floors, ceilings = (
+        {key: values[order[key[0]]] for key, values in bounds.items()}
+        for bounds in (originals.floors, originals.ceilings)
+    )
+    rows = measure_adherence(scores, floors, ceilings, originals.recognisers, originals.seed)
+    result = {
+        "adherence": [_describe(row) for row in rows],
+        "reported": [_describe(row) for row in worst(rows)],
+        "scores": _to_columns(scores),
+        "controls_of": wanted.tolist(),
+        "distance": sound_distance(np.stack(vectors), originals.vectors),
+        "sound": sound,
+        "seconds_per_second": seconds / sum(item["duration"] for item in originals.items),
+    }
+    return result | ({"spectral_distance": distances} if name == "codec" else {})
+
+
+def _describe(row: Adherence) -> dict[str, Any]:
+    return dataclasses.asdict(row) | {"counts": row.counts}
+
+
+def _to_columns(scores: dict[Metric, np.ndarray]) -> dict[str, list[float]]:
+    return {f"{recogniser}/{metric}": values.tolist() for (recogniser, metric), values in scores.items()}

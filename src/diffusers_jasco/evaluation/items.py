@@ -1,0 +1,91 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Clips of a prepared data set, with what is needed to judge music that is made after them."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from diffusers.utils import logging
+
+from ..data.features import load_clip, prepare_audio, wordings
+from ..data.preparation import cut_chords, cut_notes
+from .beats import track_beats
+from .onsets import onsets_by_percussive_flux
+
+
+logger = logging.get_logger(__name__)
+
+
+def read_items(
+    dataset: str | os.PathLike, sampling_rate: int, num_clips: int | None = None, duration: float = 10.0
+) -> list[dict[str, Any]]:
+    r"""
+    The beginnings of clips of a data set. Chords and melody are what its preparation heard. Onsets and beats are heard here, in
+    the drum stem, unless the data set knows them, as one of synthetic music does.
+
+    Args:
+        dataset (`str` or `os.PathLike`):
+            Folder with `metadata.jsonl`, as `scripts/prepare_dataset.py` (one of its splits) and
+            `scripts/make_synthetic_dataset.py` write it.
+        sampling_rate (`int`): Hz.
+        num_clips (`int`, *optional*): how many, taken evenly from the whole set; by default all.
+        duration (`float`, defaults to `10.0`): seconds of each. Shorter clips are left out, with a warning.
+
+    Returns:
+        `list[dict]`: items as [`~evaluation.evaluate.hear_originals`] takes them.
+
+    Raises:
+        `FileNotFoundError`: if there is no data set, or an audio file of it is absent.
+        `ValueError`: if no clip is long enough.
+    """
+    folder = Path(dataset)
+    if not (folder / "metadata.jsonl").is_file():
+        raise FileNotFoundError(
+            f"{folder} is no data set: it has no metadata.jsonl. (Of a prepared folder give a split.)"
+        )
+    lines = [json.loads(line) for line in (folder / "metadata.jsonl").read_text(encoding="utf-8").splitlines() if line]
+    long_enough = [line for line in lines if line["duration"] >= duration - 1e-3]
+    if not long_enough:
+        raise ValueError(f"{folder} has {len(lines)} clips, but none of {duration:g} s.")
+    if len(long_enough) < len(lines):
+        logger.warning(
+            f"{len(lines) - len(long_enough)} clips of {folder} are shorter than {duration:g} s and left out."
+        )
+    count = min(num_clips or len(long_enough), len(long_enough))
+    chosen = [long_enough[index * len(long_enough) // count] for index in range(count)]
+    return [_read_item(line, folder, sampling_rate, duration) for line in chosen]
+
+
+def _read_item(line: dict[str, Any], folder: Path, sampling_rate: int, duration: float) -> dict[str, Any]:
+    clip = prepare_audio(load_clip(line, folder), sampling_rate)
+    num_samples = round(duration * sampling_rate)
+    stems = {name: stem[:, :num_samples] for name, stem in clip["stems"].items()}
+    stems = {name: stem for name, stem in stems.items() if stem.abs().max() > 0}
+    drums = (stems["drums"], sampling_rate) if "drums" in stems else None
+    item = line | {
+        "audio": clip["audio"][:, :num_samples],
+        "stems": stems,
+        "sampling_rate": sampling_rate,
+        "duration": duration,
+        "caption": wordings(line)[0],
+        "chords": cut_chords([tuple(chord) for chord in line.get("chords") or []], 0.0, duration),
+        "melody": cut_notes(line.get("melody") or [], 0.0, duration),
+    }
+    for key, hear in (("drum_onsets", onsets_by_percussive_flux), ("beats", track_beats)):
+        times = line[key] if key in line else hear(drums) if drums else []
+        item[key] = [float(time) for time in times if time < duration]
+    return item

@@ -1,0 +1,151 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What an evaluation found, as Markdown."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .adherence import Adherence, to_markdown
+from .chord_scores import FAMILIES, FAMILY_METRICS
+
+
+Result = dict[str, Any]  # of [`~evaluation.evaluate.evaluate_pipeline`]
+Metric = tuple[str, str]  # control and metric
+
+
+def list_metrics(result: Result) -> list[Metric]:
+    """The metrics that a recogniser is good enough for, in a fixed order, without those of single families of chords."""
+    found = {
+        (row["control"], row["metric"]): None
+        for condition in result["conditions"].values()
+        for row in condition["reported"]
+        if row["metric"] not in FAMILY_METRICS
+    }
+    return list(found)
+
+
+def find_row(condition: dict[str, Any], metric: Metric) -> dict[str, Any] | None:
+    """What is reported of a metric under one set of conditions."""
+    return next((row for row in condition["reported"] if (row["control"], row["metric"]) == metric), None)
+
+
+def write_summary(results: dict[str, Result]) -> str:
+    r"""
+    Args:
+        results (`dict`): by the name of the clips, such as `"originals"` and `"handwritten"`, what
+            [`~evaluation.evaluate.evaluate_pipeline`] returned.
+
+    Returns:
+        `str`: A of all metrics and conditions, of chords by family, and how it sounds.
+    """
+    parts = []
+    for name, result in results.items():
+        parts += [f"## {name}: A, {result['num_clips']} clips", _write_adherence(result)]
+        parts += [f"### {name}: chords by family", _write_families(result)]
+        parts += [f"### {name}: sound", _write_sound(result)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def write_scores(results: dict[str, Result]) -> str:
+    """Every metric by every recogniser, one table for each set of conditions."""
+    parts = []
+    for name, result in results.items():
+        for condition, values in result["conditions"].items():
+            parts += [f"## {name}: {condition}", _write_scores(values, result)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _interval(row: dict[str, Any] | None) -> str:
+    return "" if row is None else f"{row['value']:.2f} ({row['low']:.2f} … {row['high']:.2f})"
+
+
+def _write_adherence(result: Result) -> str:
+    """A of every set of conditions, by the worse recogniser, one metric per row."""
+    rows = []
+    for metric in list_metrics(result):
+        rows.append([" ".join(metric), *(_interval(find_row(c, metric)) for c in result["conditions"].values())])
+    return _table(["A", *result["conditions"]], rows)
+
+
+def _write_families(result: Result) -> str:
+    rows = []
+    for name, condition in result["conditions"].items():
+        for metric in ("tones", "bass"):
+            found = [find_row(condition, ("chords", f"{metric}: {family}")) for family in FAMILIES]
+            if any(found):
+                cells = ["" if row is None else f"{row['value']:.2f} ({row['num_clips']})" for row in found]
+                rows.append([name, metric, *cells])
+    return _table(["A (clips)", "", *FAMILIES], rows)
+
+
+def _write_sound(result: Result) -> str:
+    rows = []
+    for name, condition in {"originals": result["originals"], **result["conditions"]}.items():
+        checks, distance = condition["sound"], condition.get("distance", {})
+
+        def mean(key: str) -> float:
+            return float(np.mean([check[key] for check in checks]))
+
+        kernel = distance.get("kernel_distance")
+        frechet = distance.get("frechet_distance")
+        rows.append(
+            [
+                name,
+                "" if kernel is None else f"{kernel:.3f} ({distance['low']:.3f} … {distance['high']:.3f})",
+                "" if frechet is None else f"{frechet:.2f}",
+                f"{np.mean(condition['spectral_distance']):.1f} dB" if "spectral_distance" in condition else "",
+                f"{max(check['peak'] for check in checks):.2f}",
+                f"{mean('clipped_share'):.2%}",
+                f"{mean('level'):.1f} dB",
+                f"{mean('loudness_spread'):.1f} dB",
+                f"{mean('silent_share'):.1%}",
+                f"{max(check['longest_silence'] for check in checks):.2f} s",
+                f"{condition['seconds_per_second']:.2f}" if "seconds_per_second" in condition else "",
+            ]
+        )
+    embedding, clips = result["embedding"], result["num_clips"]
+    head = [
+        f"{clips} clips",
+        f"kernel distance ({embedding})",
+        f"Fréchet distance ({embedding})",
+        "spectral distance",
+        "largest peak",
+        "clipped",
+        "level",
+        "spread",
+        "silent",
+        "longest silence",
+        "s per s",
+    ]
+    # A column that nothing stands in says nothing.
+    used = [index for index in range(len(head)) if any(row[index] for row in rows)]
+    return _table([head[index] for index in used], [[row[index] for index in used] for row in rows])
+
+
+def _write_scores(condition: dict[str, Any], result: Result) -> str:
+    """Every metric by every recogniser, with what the codec leaves of the originals."""
+    codec = result["conditions"].get("codec", {}).get("adherence", [])
+    through_codec = {(row["recogniser"], row["metric"]): row["score"] for row in codec}
+    rows = [
+        Adherence(**{key: value for key, value in row.items() if key != "counts"}) for row in condition["adherence"]
+    ]
+    return to_markdown(rows, through_codec)

@@ -1,0 +1,144 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from diffusers_jasco.evaluation import evaluate_pipeline, flatten, hear_originals
+from diffusers_jasco.evaluation.handwritten import handwritten_items
+from diffusers_jasco.evaluation.recognisers import RECOGNISERS, Recogniser
+from diffusers_jasco.evaluation.report import write_scores, write_summary
+
+from ..conftest import load_pipeline
+from .clips import RATE, make_item, play_drums
+
+
+# What is quick.
+QUICK = [recogniser for recogniser in RECOGNISERS if recogniser.name in ("segment templates", "percussive flux")]
+
+
+@pytest.fixture(scope="module")
+def originals():
+    items = []
+    for seed in range(4):
+        item = make_item(seed)
+        drums = play_drums(item["drum_onsets"], item["duration"], seed=seed)
+        items.append(item | {"stems": {"drums": drums}, "caption": f"piece {seed}"})
+    ear = Recogniser(
+        "reader",
+        "text",
+        ("said",),
+        # Of the originals, this can't know better than that they sound.
+        lambda audio: bool(audio[0].abs().max() > 0),
+        lambda heard, item: {"said": float(heard and item["caption"].startswith("piece"))},
+    )
+    return hear_originals(items, [*QUICK, ear])
+
+
+class Repeater:
+    """A musician of whom the scores are known: plays the original of the chords that it is given, or nothing."""
+
+    sampling_rate = RATE
+
+    def __init__(self, items, controls=("chords", "drums", "melody")):
+        self.items, self.calls = items, []
+        self.transformer = SimpleNamespace(controls=controls)
+
+    def __call__(self, prompt, generator, chords=None, **arguments):
+        self.calls.append({"prompt": prompt, "chords": chords, **arguments})
+        silence = torch.zeros(1, round(arguments["duration"] * RATE))
+        shelf = {str(item["chords"]): item["audio"] for item in self.items}
+        audios = [shelf.get(str(progression), silence) for progression in chords or [None] * len(prompt)]
+        return SimpleNamespace(audios=torch.stack(audios))
+
+
+def test_who_plays_what_was_asked_for_has_1_and_who_is_silent_has_less_than_chance(originals):
+    pipe = Repeater(originals.items)
+    result = evaluate_pipeline(pipe, originals, ("all", "none", "swapped"), batch_size=3)
+    values = flatten(result)
+    for name in ("all", "swapped"):
+        assert values[f"{name}/chords/root"] == values[f"{name}/drums/onset_f1"] == pytest.approx(1)
+    assert values["none/chords/root"] < 0 and values["none/drums/onset_f1"] < 0
+    assert result["conditions"]["swapped"]["controls_of"] != [0, 1, 2, 3]
+    assert values["all/kernel_distance"] < values["none/kernel_distance"]
+    assert result["num_clips"] == 4 and result["embedding"] == "spectrum"
+    assert json.loads(json.dumps(result)).keys() == result.keys()
+
+
+def test_conditions_are_given_as_they_say(originals):
+    pipe = Repeater(originals.items)
+    evaluate_pipeline(pipe, originals, ("all", "none", "text", "chords", "swapped"), batch_size=4)
+    calls = dict(zip(("all", "none", "text", "chords", "swapped"), pipe.calls))
+    captions = ["piece 0", "piece 1", "piece 2", "piece 3"]
+    assert calls["none"]["prompt"] == [None] * 4 and calls["none"]["chords"] is None
+    for name in ("all", "text", "chords", "swapped"):
+        assert calls[name]["prompt"] == captions
+    assert calls["all"]["chords"] == calls["chords"]["chords"] == [item["chords"] for item in originals.items]
+    assert "drums" in calls["all"] and "melody" in calls["all"] and calls["text"]["chords"] is None
+    assert not {"drums", "melody"} & calls["chords"].keys()
+    assert all(one != other for one, other in zip(calls["swapped"]["chords"], calls["all"]["chords"]))
+
+
+def test_a_control_that_the_checkpoint_does_not_have_is_not_given(originals):
+    pipe = Repeater(originals.items, controls=("chords",))
+    result = evaluate_pipeline(pipe, originals, ("all", "melody", "chords"))
+    assert list(result["conditions"]) == ["all", "chords"]
+    assert result["conditions"]["all"]["given"] == ["text", "chords"]
+    assert not {"drums", "melody"} & pipe.calls[0].keys()
+
+
+def test_originals_without_drums_have_fewer_onsets(originals):
+    values = flatten(evaluate_pipeline(Repeater(originals.items), originals, ("no_drums",)))
+    assert values["no_drums/drums/onset_f1"] < 0.6 and values["no_drums/chords/root"] > 0.9
+
+
+def test_cached_clips_are_not_made_again(originals, tmp_path):
+    first = evaluate_pipeline(Repeater(originals.items), originals, ("all",), batch_size=2, cache=tmp_path)
+    (tmp_path / "all" / "00001.wav").unlink()
+    pipe = Repeater(originals.items)
+    again = evaluate_pipeline(pipe, originals, ("all",), batch_size=2, cache=tmp_path)
+    assert [call["prompt"] for call in pipe.calls] == [["piece 0", "piece 1"]]
+    assert first["conditions"]["all"]["scores"] == again["conditions"]["all"]["scores"]
+    assert first["conditions"]["all"]["sound"] == again["conditions"]["all"]["sound"]
+
+
+def test_the_report_says_it_all(originals):
+    result = evaluate_pipeline(Repeater(originals.items), originals, ("all", "none"))
+    summary, scores = write_summary({"originals": result}), write_scores({"originals": result})
+    assert "| chords root | 1.00 (1.00 … 1.00) |" in summary and "kernel distance (spectrum)" in summary
+    assert "Fréchet" not in summary and scores.count("## originals") == 2
+    assert "segment templates" in scores
+
+
+def test_a_real_pipeline_is_evaluated_without_files():
+    pipe = load_pipeline("chords-drums-melody")
+    originals = hear_originals(handwritten_items(RATE, 1.0)[:2], QUICK)
+    settings = {"num_inference_steps": 2}
+    results = [evaluate_pipeline(pipe, originals, ("all", "codec"), settings=settings) for _ in range(2)]
+    for result in results:
+        del result["conditions"]["all"]["seconds_per_second"], result["conditions"]["codec"]["seconds_per_second"]
+    assert str(results[0]) == str(results[1])
+    assert np.isfinite(results[0]["conditions"]["codec"]["spectral_distance"]).all()
+
+
+def test_wrong_arguments_are_refused(originals):
+    with pytest.raises(ValueError, match="tempo: none of all, none"):
+        evaluate_pipeline(Repeater(originals.items), originals, ("all", "tempo"))
+    with pytest.raises(ValueError, match="At least 2 clips"):
+        hear_originals([originals.items[0]])

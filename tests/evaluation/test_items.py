@@ -1,0 +1,96 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from diffusers_jasco.controls.chord_labels import default_chord_labels, normalize_chord
+from diffusers_jasco.controls.melody import HIGHEST_PITCH, LOWEST_PITCH
+from diffusers_jasco.evaluation.evaluate import hear_originals
+from diffusers_jasco.evaluation.handwritten import SKETCHES, handwritten_items
+from diffusers_jasco.evaluation.items import read_items
+from diffusers_jasco.evaluation.onsets import score_onsets
+
+from .clips import RATE, make_item, play_drums
+
+
+def write_dataset(folder, items, **more):
+    lines = []
+    for number, item in enumerate(items):
+        soundfile.write(folder / f"{number}.flac", item["audio"][0].numpy().clip(-1, 1), RATE)
+        drums = play_drums(item["drum_onsets"], item["duration"], seed=number)
+        soundfile.write(folder / f"{number}.drums.flac", drums[0].numpy().clip(-1, 1), RATE)
+        line = {key: item[key] for key in ("chords", "melody", "duration")} | more
+        line |= {"file_name": f"{number}.flac", "stems": {"drums": f"{number}.drums.flac"}, "captions": ["music"]}
+        lines.append(json.dumps(line))
+    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def test_a_data_set_is_cut_and_its_beat_is_heard(tmp_path):
+    clips = [make_item(seed) for seed in range(4)]
+    write_dataset(tmp_path, clips)
+    items = read_items(tmp_path, 8000, num_clips=2, duration=3.0)
+    assert [item["file_name"] for item in items] == ["0.flac", "2.flac"]
+    for item, clip in zip(items, clips[::2]):
+        assert item["audio"].shape == item["stems"]["drums"].shape == (1, 24000) and item["sampling_rate"] == 8000
+        assert item["chords"] == [chord for chord in clip["chords"] if chord[1] < 3]
+        assert item["melody"][-1][2] <= 3 and item["caption"] == "music"
+        assert score_onsets(item["drum_onsets"], [o for o in clip["drum_onsets"] if o < 3])["onset_f1"] > 0.9
+
+
+def test_what_a_data_set_knows_is_taken(tmp_path):
+    write_dataset(tmp_path, [make_item(0)], drum_onsets=[1.0, 2.0, 5.0], beats=[1.0, 1.5, 2.0])
+    (item,) = read_items(tmp_path, RATE, duration=4.0)
+    assert item["drum_onsets"] == [1.0, 2.0] and item["beats"] == [1.0, 1.5, 2.0]
+
+
+def test_clips_without_anything_known_are_clips(tmp_path):
+    write_dataset(tmp_path, [make_item(0)], chords=None, melody=None)
+    (item,) = read_items(tmp_path, RATE, duration=4.0)
+    assert item["chords"] == [] and item["melody"] == []
+
+
+def test_short_clips_and_absent_data_sets(tmp_path, warnings):
+    with pytest.raises(FileNotFoundError, match="metadata.jsonl"):
+        read_items(tmp_path, RATE)
+    write_dataset(tmp_path, [make_item(0), make_item(1, duration=8.0)])
+    assert len(read_items(tmp_path, RATE, duration=7.0)) == 1
+    assert "1 clips" in warnings.text and "left out" in warnings.text
+    with pytest.raises(ValueError, match="none of 10 s"):
+        read_items(tmp_path, RATE)
+
+
+def test_handwritten_controls_are_what_the_model_knows():
+    items = handwritten_items(RATE, 10.0)
+    assert len(items) == len(SKETCHES)
+    for item in items:
+        assert item["audio"].shape == item["stems"]["drums"].shape == (1, 160000) and item["audio"].abs().max() <= 1
+        assert all(normalize_chord(label)[0] in default_chord_labels() for label, _ in item["chords"])
+        assert all(LOWEST_PITCH <= pitch <= HIGHEST_PITCH for pitch, _, _ in item["melody"])
+        starts = [start for _, start in item["chords"]]
+        assert starts[0] == 0 and starts == sorted(starts) and starts[-1] < 10 and len(set(starts)) == len(starts)
+        # A tune is as long as its chords.
+        assert item["melody"][-1][2] > 9 and len(item["beats"]) == pytest.approx(item["tempo"] / 6, abs=1)
+
+
+def test_handwritten_controls_are_heard_in_their_rendering():
+    originals = hear_originals(handwritten_items(RATE, 6.0))
+    for key in [("segment templates", "majmin"), ("chord extractor", "exact"), ("note fit", "pitch")]:
+        assert np.nanmean(originals.ceilings[key]) > 0.85 and np.nanmean(originals.floors[key]) < 0.2, key
+    key = "percussive flux", "onset_f1"
+    assert np.nanmean(originals.ceilings[key]) > 0.9 and np.nanmean(originals.floors[key]) < 0.5
