@@ -17,96 +17,19 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file
-from transformers import EncodecModel
 
 from diffusers_jasco import JascoPipeline
-from diffusers_jasco.data.features import write_features
 from diffusers_jasco.training.objective import FlowMatchingObjective
 
 from ..conftest import FIXTURES
-from ..data.test_features import make_items
-
-
-ROOT = Path(__file__).parents[2]
-CODEC = FIXTURES / "chords-drums-melody" / "encodec"
-WEIGHTS = ("transformer/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors")
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    """The training scripts as modules, in this process: `train_jasco` and `train_tokenizer`."""
-    sys.path.insert(0, str(ROOT / "training"))
-    import train_jasco
-    import train_tokenizer
-
-    yield train_jasco, train_tokenizer
-    sys.path.remove(str(ROOT / "training"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory, scripts):
-    """Features of 12 clips of 1 s for training and 4 for validation, and a tokenizer."""
-    folder = tmp_path_factory.mktemp("data")
-    codec = EncodecModel.from_pretrained(CODEC).eval()
-    items = make_items(count=16)
-    write_features(items[:12], codec, folder / "train")
-    write_features(items[12:], codec, folder / "dev")
-    scripts[1].main(["--captions", str(folder / "train" / "captions.jsonl"), "--output", str(folder / "tokenizer")])
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def signals():
-    """As they were before the script caught them."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
-def arguments(data: Path, output: Path, *extra) -> list[str]:
-    options = {
-        "config": ROOT / "training" / "configs" / "debug.yaml",
-        "dataset": data / "train",
-        "validation_dataset": data / "dev",
-        "codec": CODEC,
-        "tokenizer": data / "tokenizer",
-        "output": output,
-    }
-    return [str(part) for name, value in options.items() for part in (f"--{name}", value)] + [str(e) for e in extra]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, data, scripts):
-    """Six steps: an epoch of 12 clips in batches of 2, twice dropout, validation and checkpoints."""
-    output = tmp_path_factory.mktemp("runs") / "run"
-    scripts[0].main(arguments(data, output, "--max_steps", 6, "--checkpoint_every", 3, "--keep_checkpoints", 0))
-    return output
-
-
-def read_log(output: Path) -> list[dict]:
-    return [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
-
-
-def assert_same_weights(output: Path, other: Path, step: int):
-    for name in (*WEIGHTS, f"checkpoints/step-{step:08d}/model.safetensors"):
-        weights, others = load_file(output / name), load_file(other / name)
-        assert weights.keys() == others.keys()
-        assert all(torch.equal(weights[key], others[key]) for key in weights), name
-
-
-def without_times(log: list[dict]) -> list[dict]:
-    return [{k: v for k, v in entry.items() if k not in ("minutes", "clips_per_second")} for entry in log]
+from .run_tools import ROOT, WEIGHTS, arguments, assert_same_weights, launch, read_log, read_steps, without_times
 
 
 def test_the_run_folder_is_a_pipeline(run, data):
@@ -175,10 +98,6 @@ def test_a_time_limit_stops_with_a_checkpoint(tmp_path, data, scripts):
     assert len(read_steps(tmp_path)) == 1
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
     assert (tmp_path / "model_index.json").exists()
-
-
-def read_steps(output: Path) -> list[dict]:
-    return [entry for entry in read_log(output) if "loss" in entry] if (output / "log.jsonl").exists() else []
 
 
 def test_a_run_is_not_overwritten_by_mistake(data, run, scripts):
@@ -318,14 +237,6 @@ def test_tokenizer_is_of_t5s_form(tmp_path, scripts, model):
     assert batch.attention_mask.sum(dim=1).tolist() == [
         len(tokenizer(t).input_ids) for t in ("slow", "slow rock with piano")
     ]
-
-
-def launch(*args, processes: int = 1) -> subprocess.Popen:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, str(ROOT / "training" / "train_jasco.py"), *args]
-    if processes > 1:
-        command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.slow

@@ -49,14 +49,23 @@ def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, str | None
     Raises:
         `ValueError`: for components that do not fit together, or an option that the transformer does not have.
     """
-    source = None if args.continue_from is None else load_source(args.continue_from)
+    # The original's checkpoints only name their text encoder, so what is given goes before.
+    text = {}
+    if args.tokenizer is not None:
+        text["tokenizer"] = AutoTokenizer.from_pretrained(args.tokenizer)
+    if args.text_encoder is not None:
+        text["text_encoder"] = T5EncoderModel.from_pretrained(args.text_encoder, dtype=torch.float32)
+    source = None if args.continue_from is None else load_source(args.continue_from, **text)
     codec = source.codec if args.codec is None else load_codec(args.codec)
     codec.requires_grad_(False).eval()
     if args.train_tokenizer:
-        tokenizer = train_tokenizer(read_captions(args.dataset, codec, args))
-    else:
-        tokenizer = source.tokenizer if args.tokenizer is None else AutoTokenizer.from_pretrained(args.tokenizer)
-    text_encoder = _make_text_encoder(args, source, tokenizer)
+        text["tokenizer"] = train_tokenizer(read_captions(args.dataset, codec, args))
+    tokenizer = text["tokenizer"] if "tokenizer" in text else source.tokenizer
+    text_encoder = text.get("text_encoder") or _make_text_encoder(args, source, tokenizer)
+    if len(tokenizer) > text_encoder.config.vocab_size:
+        raise ValueError(
+            f"The tokenizer has {len(tokenizer)} tokens, the text encoder knows {text_encoder.config.vocab_size}."
+        )
     transformer, transfer = _make_transformer(args, source, codec, text_encoder.config.d_model)
     inherited = {} if source is None else source.config
     defaults = {
@@ -82,29 +91,11 @@ def replace_components(pipeline: JascoPipeline, **components: Any) -> JascoPipel
 def _make_text_encoder(
     args: argparse.Namespace, source: JascoPipeline | None, tokenizer: PreTrainedTokenizerBase
 ) -> T5EncoderModel:
-    r"""
-    The text encoder, in float32: that of `--text_encoder`, that of the source, or a new one of `--text_encoder_config`.
-
-    Args:
-        args (`argparse.Namespace`): the options.
-        source ([`JascoPipeline`], *optional*): the pipeline that training continues from.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the tokenizer.
-
-    Raises:
-        `ValueError`: if it does not know the tokenizer's tokens.
-    """
-    if args.text_encoder is not None:
-        text_encoder = T5EncoderModel.from_pretrained(args.text_encoder, dtype=torch.float32)
-    elif source is not None:
-        text_encoder = source.text_encoder
-    else:
-        vocabulary = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 1, "is_encoder_decoder": False}
-        text_encoder = T5EncoderModel(T5Config(**vocabulary | args.text_encoder_config))
-    if len(tokenizer) > text_encoder.config.vocab_size:
-        raise ValueError(
-            f"The tokenizer has {len(tokenizer)} tokens, the text encoder knows {text_encoder.config.vocab_size}."
-        )
-    return text_encoder
+    """The source's text encoder, or a new one of `--text_encoder_config`."""
+    if source is not None:
+        return source.text_encoder
+    vocabulary = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 1, "is_encoder_decoder": False}
+    return T5EncoderModel(T5Config(**vocabulary | args.text_encoder_config))
 
 
 def _make_transformer(

@@ -18,6 +18,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from accelerate import Accelerator
 
 from ..audio import export_audio
@@ -84,7 +85,8 @@ class Listener:
         """
         originals = self._hear_originals(pipeline)
         items = originals.items[: self.args.generate_clips]
-        requests = make_requests(originals, range(len(items)), ("text", *pipeline.transformer.controls), {})
+        wanted = np.arange(len(originals.items))
+        requests = make_requests(originals, wanted, ("text", *pipeline.transformer.controls), {})
         samples = folder / "samples" / f"step-{step:08d}"
         for item, (request, audio) in zip(
             items, generate_clips(pipeline, requests[: len(items)], self.args.batch_size)

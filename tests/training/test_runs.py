@@ -1,0 +1,211 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
+
+from diffusers_jasco import JascoPipeline
+from diffusers_jasco.data.features import write_features
+from diffusers_jasco.training import load_run
+from diffusers_jasco.training.runs import find_pipeline
+
+from ..conftest import FIXTURES
+from ..data.test_features import make_items
+from .run_tools import CODEC, WEIGHTS, arguments, assert_same_weights, read_log, without_times
+
+
+TINY_MUSIC = ("--renderer", "tinysoundfont", "--num_frames", 50)
+
+
+def losses(output) -> list[float]:
+    return [entry["loss"] for entry in read_log(output) if "loss" in entry]
+
+
+def make_latents(pipe: JascoPipeline, **controls) -> torch.Tensor:
+    pipe.set_progress_bar_config(disable=True)
+    generator = torch.Generator().manual_seed(0)
+    return pipe("clip 3 slow", **controls, output_type="latent", generator=generator).audios
+
+
+def test_a_run_goes_on_by_its_folder_alone(tmp_path, data, run, scripts):
+    output = tmp_path / "run"
+    scripts[0].main(arguments(data, output, "--max_steps", 6, "--max_minutes", 0))
+    assert len(losses(output)) == 1
+    scripts[0].main(["--output", str(output), "--resume", "latest", "--max_minutes", "9"])
+    assert_same_weights(output, run, 6)
+    assert without_times(read_log(output)) == without_times(read_log(run))
+
+
+def test_a_run_without_a_pipeline_yet_says_so(tmp_path, run):
+    with pytest.raises(FileNotFoundError, match="first checkpoint"):
+        find_pipeline(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no run folder"):
+        load_run(tmp_path)
+    with pytest.raises(ValueError, match="'last' or 'best'"):
+        find_pipeline(run, "worst")
+    with pytest.raises(ValueError, match="no option learning_rat,"):
+        load_run(run, learning_rat=1)
+
+
+def test_the_best_weights_are_kept(tmp_path, data, scripts):
+    # A learning rate that is much too high: the first validation is the best one.
+    output = tmp_path / "run"
+    options = ("--learning_rate", 3, "--max_steps", 4, "--validate_every", 1, "--warmup_steps", 1, "--ema_decay", 0)
+    scripts[0].main(arguments(data, output, *options))
+    validation = [entry["validation_loss"] for entry in read_log(output) if "validation_loss" in entry]
+    best = validation.index(min(validation))
+    assert best < 3
+    early = tmp_path / "early"
+    scripts[0].main(arguments(data, early, *options, "--max_minutes", 0))
+    if best == 0:
+        for name in WEIGHTS:
+            ours, theirs = load_file(output / "best" / name), load_file(early / name)
+            assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert not torch.equal(make_latents(load_run(output).pipeline), make_latents(load_run(output, "best").pipeline))
+
+
+def test_load_run_gives_pipeline_options_and_data(run, data):
+    loaded = load_run(run, batch_size=3)
+    assert loaded.config.learning_rate == 1e-3 and loaded.config.batch_size == 3
+    assert torch.equal(make_latents(loaded.pipeline), make_latents(JascoPipeline.from_pretrained(run)))
+    batch = next(iter(loaded.batches))
+    assert batch["latents"].shape == (3, 50, 16) and len(batch["caption"]) == 3
+    assert len(loaded.validation) == 4 and loaded.encode([loaded.validation[0]])["chords"].shape == (1, 50)
+
+
+def test_validation_alone_finds_what_the_training_found(run, scripts, capsys):
+    scripts[0].main(["--output", str(run), "--only", "valid"])
+    found = json.loads(capsys.readouterr().out)
+    logged = [entry for entry in read_log(run) if "validation_loss" in entry][-1]
+    assert found["validation_loss"] == pytest.approx(logged["validation_loss"], abs=2e-6)
+
+
+def test_evaluation_and_samples_belong_to_the_course_and_stand_alone(tmp_path, data, scripts, capsys):
+    output = tmp_path / "run"
+    options = (
+        "--renderer",
+        "tinysoundfont",
+        "--evaluation_clips",
+        3,
+        "--generate_clips",
+        2,
+        "--log_with",
+        "tensorboard",
+    )
+    every = ("--evaluate_every", 2, "--generate_every", 2)
+    scripts[0].main(arguments(data, output, "--max_steps", 2, *options, *every))
+    entry = next(
+        entry for entry in read_log(output) if "all/drums/onset_f1" in entry or "all/kernel_distance" in entry
+    )
+    assert entry["step"] == 2 and any(name.startswith("none/") for name in entry)
+    samples = output / "samples" / "step-00000002"
+    assert sorted(path.name for path in samples.iterdir()) == ["00000.png", "00000.wav", "00001.png", "00001.wav"]
+
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(output / "jasco")).Reload()
+    assert "00001" in events.Tags()["audio"] and "00001" in events.Tags()["images"]
+    assert {"loss", "mse_by_time/0", "grad_norm", "validation_loss"} <= set(events.Tags()["scalars"])
+
+    capsys.readouterr()
+    scripts[0].main(["--output", str(output), "--only", "evaluate"])
+    alone = json.loads(capsys.readouterr().out)
+    assert alone == pytest.approx({name: value for name, value in entry.items() if name != "step"}, abs=1e-3)
+
+
+def test_accumulated_batches_are_one_large_batch(tmp_path, data, scripts):
+    # Without the text encoder's own dropout, which depends on the batch.
+    common = ("--max_steps", 3, "--drop_chords", 0.5, "--text_encoder_config", "{dropout_rate: 0.0}")
+    scripts[0].main(arguments(data, tmp_path / "large", *common, "--batch_size", 4))
+    scripts[0].main(
+        arguments(data, tmp_path / "small", *common, "--batch_size", 2, "--gradient_accumulation_steps", 2)
+    )
+    assert losses(tmp_path / "small") == pytest.approx(losses(tmp_path / "large"), abs=1e-5)
+
+
+def test_data_sets_are_mixed_and_encoded_on_the_fly(tmp_path, data, scripts):
+    output = tmp_path / "run"
+    mixture = ("--dataset", data / "train", "synthetic:4", "--dataset_weights", 3, 1, *TINY_MUSIC)
+    scripts[0].main(arguments(data, output, "--max_steps", 2, *mixture, "--train_tokenizer"))
+    assert len(losses(output)) == 2
+    words = AutoTokenizer.from_pretrained(output / "tokenizer").get_vocab()
+    assert "clip" in words and len(words) > 30, "of the cache and of the synthetic music"
+
+
+def test_statistics_of_latents_are_measured_where_no_cache_has_them(tmp_path, data, scripts):
+    output = tmp_path / "run"
+    options = ("--dataset", "synthetic:4", *TINY_MUSIC, "--no-precondition", "--max_steps", 1)
+    scripts[0].main([*arguments(data, output, *options)])
+    config = JascoPipeline.from_pretrained(output).transformer.config
+    batches = iter(load_run(output, validation_dataset=None).batches)
+    latents = torch.cat([next(batches)["latents"] for _ in range(2)])
+    assert len(config.latents_std) == 16
+    assert 0.5 < latents.std() < 2 and abs(latents.mean()) < 0.5
+
+
+def test_cached_text_embeddings_take_the_text_encoders_place(tmp_path, data, run, scripts):
+    tokenizer = AutoTokenizer.from_pretrained(run / "tokenizer")
+    text_encoder = T5EncoderModel.from_pretrained(run / "text_encoder").eval()
+    codec = EncodecModel.from_pretrained(CODEC).eval()
+    write_features(make_items(count=12), codec, tmp_path / "cache", tokenizer=tokenizer, text_encoder=text_encoder)
+    frozen = ("--no-train_text_encoder", "--text_encoder", run / "text_encoder", "--max_steps", 3)
+    scripts[0].main(arguments(data, tmp_path / "cached", *frozen, "--dataset", tmp_path / "cache"))
+    scripts[0].main(arguments(data, tmp_path / "encoded", *frozen, "--dataset", data / "train"))
+    assert losses(tmp_path / "cached") == pytest.approx(losses(tmp_path / "encoded"), abs=1e-4)
+    with pytest.raises(ValueError, match="text encoder that is trained"):
+        scripts[0].main(arguments(data, tmp_path / "trained", "--dataset", tmp_path / "cache"))
+    with pytest.raises(ValueError, match="another text encoder"):
+        other = ("--no-train_text_encoder", "--text_encoder", FIXTURES / "t5", "--tokenizer", FIXTURES / "t5")
+        scripts[0].main(arguments(data, tmp_path / "other", *other, "--dataset", tmp_path / "cache"))
+
+
+@pytest.mark.parametrize(
+    "change, changes_output",
+    [({"melody_dim": None}, True), ({"num_layers": 4}, False), ({"chords_dim": 20}, False)],
+    ids=str,
+)
+def test_training_continues_with_other_layers(tmp_path, data, run, scripts, change, changes_output):
+    output = tmp_path / "run"
+    (tmp_path / "config.yaml").write_text("{cpu: true, log_with: none, learning_rate: 0, max_steps: 1}")
+    options = ("--transformer", json.dumps(change), "--continue_from", run, "--config", tmp_path / "config.yaml")
+    scripts[0].main(arguments(data, output, *options))
+    pipe = JascoPipeline.from_pretrained(output)
+    assert {name: pipe.transformer.config[name] for name in change} == change
+    controls = {"chords": "C:0 Am:0.5"}
+    before, after = make_latents(JascoPipeline.from_pretrained(run), **controls), make_latents(pipe, **controls)
+    assert torch.allclose(before, after, atol=1e-5) != changes_output
+    table = (output / "continued_from.md").read_text()
+    assert "loaded" in table and ("dropped" in table) == changes_output
+
+
+def test_a_new_control_says_nothing_at_first(tmp_path, data, run, scripts):
+    (tmp_path / "config.yaml").write_text("{cpu: true, log_with: none, learning_rate: 0, max_steps: 1}")
+    outputs = [tmp_path / "without", tmp_path / "with"]
+    config = ("--config", tmp_path / "config.yaml")
+    scripts[0].main(
+        arguments(data, outputs[0], "--continue_from", run, *config, "--transformer", "{melody_dim: null}")
+    )
+    scripts[0].main(
+        arguments(data, outputs[1], "--continue_from", outputs[0], *config, "--transformer", "{melody_dim: 8}")
+    )
+    without, again = (JascoPipeline.from_pretrained(output) for output in outputs)
+    assert again.transformer.controls == ("chords", "drums", "melody")
+    melody = [(60, 0.0, 0.5)]
+    assert torch.allclose(
+        make_latents(without, chords="C:0"), make_latents(again, chords="C:0", melody=melody), atol=1e-5
+    )
