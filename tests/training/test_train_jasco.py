@@ -17,7 +17,6 @@ import json
 import os
 import shutil
 import signal
-import time
 
 import pytest
 import torch
@@ -29,7 +28,7 @@ from diffusers_jasco import JascoPipeline
 from diffusers_jasco.training.objective import FlowMatchingObjective
 
 from ..conftest import FIXTURES
-from .run_tools import ROOT, WEIGHTS, arguments, assert_same_weights, launch, read_log, read_steps, without_times
+from .run_tools import ROOT, WEIGHTS, arguments, assert_same_weights, read_log, read_steps, without_times
 
 
 def test_the_run_folder_is_a_pipeline(run, data):
@@ -237,30 +236,3 @@ def test_tokenizer_is_of_t5s_form(tmp_path, scripts, model):
     assert batch.attention_mask.sum(dim=1).tolist() == [
         len(tokenizer(t).input_ids) for t in ("slow", "slow rock with piano")
     ]
-
-
-@pytest.mark.slow
-def test_sigterm_stops_with_a_checkpoint(tmp_path, data):
-    process = launch(*arguments(data, tmp_path, "--max_steps", 100_000, "--validate_every", 100_000))
-    deadline = time.monotonic() + 120
-    while len(read_steps(tmp_path)) < 3 and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.terminate()
-    assert process.wait(timeout=60) == 0, process.stderr.read()
-    last = read_steps(tmp_path)[-1]["step"]
-    assert (tmp_path / "checkpoints" / f"step-{last:08d}").is_dir() and (tmp_path / "model_index.json").exists()
-
-
-@pytest.mark.slow
-def test_two_processes_resume_to_the_bit(tmp_path, data):
-    def train(output, *extra):
-        process = launch(*arguments(data, output, "--max_steps", 6, *extra), processes=2)
-        errors = process.communicate(timeout=300)[1]
-        assert process.returncode == 0, errors
-
-    train(tmp_path / "straight")
-    train(tmp_path / "parts", "--max_minutes", 0)
-    assert len(read_steps(tmp_path / "parts")) == 1
-    train(tmp_path / "parts", "--resume", "latest")
-    assert_same_weights(tmp_path / "straight", tmp_path / "parts", 6)
-    assert without_times(read_log(tmp_path / "straight")) == without_times(read_log(tmp_path / "parts"))

@@ -1,0 +1,156 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Runs in processes of their own: several at a time, and killed."""
+
+import os
+import random
+import shutil
+import signal
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from diffusers_jasco import JascoPipeline
+
+from .run_tools import (
+    ROOT,
+    WEIGHTS,
+    arguments,
+    assert_same_weights,
+    launch,
+    read_log,
+    read_steps,
+    without_times,
+)
+
+
+pytestmark = pytest.mark.slow
+# The text encoder's own dropout depends on the batch.
+NO_DROPOUT = ("--text_encoder_config", "{dropout_rate: 0.0}")
+
+
+def finish(process):
+    errors = process.communicate(timeout=400)[1]
+    assert process.returncode == 0, errors
+
+
+def wait_for_steps(output, count: int, process):
+    deadline = time.monotonic() + 200
+    while len(read_steps(output)) < count and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert process.poll() is None, process.stderr.read()
+
+
+def test_sigterm_stops_with_a_checkpoint(tmp_path, data):
+    process = launch(*arguments(data, tmp_path, "--max_steps", 100_000, "--validate_every", 100_000))
+    wait_for_steps(tmp_path, 3, process)
+    process.terminate()
+    assert process.wait(timeout=60) == 0, process.stderr.read()
+    last = read_steps(tmp_path)[-1]["step"]
+    assert (tmp_path / "checkpoints" / f"step-{last:08d}").is_dir() and (tmp_path / "model_index.json").exists()
+
+
+def test_two_processes_resume_to_the_bit(tmp_path, data):
+    def train(output, *extra):
+        finish(launch(*arguments(data, output, "--max_steps", 6, *extra), processes=2))
+
+    train(tmp_path / "straight")
+    train(tmp_path / "parts", "--max_minutes", 0)
+    assert len(read_steps(tmp_path / "parts")) == 1
+    train(tmp_path / "parts", "--resume", "latest")
+    assert_same_weights(tmp_path / "straight", tmp_path / "parts", 6)
+    assert without_times(read_log(tmp_path / "straight")) == without_times(read_log(tmp_path / "parts"))
+
+
+def test_two_processes_learn_what_one_with_twice_the_batch_does(tmp_path, data):
+    common = ("--max_steps", 12, "--drop_span", 0.3, *NO_DROPOUT)
+    finish(launch(*arguments(data, tmp_path / "one", *common, "--batch_size", 4)))
+    finish(launch(*arguments(data, tmp_path / "two", *common, "--batch_size", 2), processes=2))
+    one, two = (read_log(tmp_path / name) for name in ("one", "two"))
+    for name in ("loss", "grad_norm", "validation_loss"):
+        ours, theirs = ([entry[name] for entry in log if name in entry] for log in (one, two))
+        assert len(ours) >= 6 and ours == pytest.approx(theirs, abs=1e-5 if name != "grad_norm" else 1e-3)
+
+
+def test_when_a_process_dies_the_others_end(tmp_path, data):
+    process = launch(*arguments(data, tmp_path, "--max_steps", 100_000, "--validate_every", 100_000), processes=2)
+    wait_for_steps(tmp_path, 3, process)
+    workers = [int(pid) for pid in os.popen(f"pgrep -P {process.pid}").read().split()]
+    assert len(workers) >= 2
+    start = time.monotonic()
+    os.kill(workers[-1], signal.SIGKILL)
+    assert process.wait(timeout=60) != 0
+    while any(os.path.exists(f"/proc/{pid}") for pid in workers) and time.monotonic() - start < 60:
+        time.sleep(0.1)
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)
+
+
+def test_spread_weights_learn_the_same(tmp_path, data):
+    # FSDP2, on the CPU with two processes.
+    common = ("--max_steps", 6, "--checkpoint_every", 3, *NO_DROPOUT)
+    finish(launch(*arguments(data, tmp_path / "one", *common, "--batch_size", 4)))
+    config = ROOT / "training" / "configs" / "accelerate" / "fsdp2.yaml"
+    spread = arguments(data, tmp_path / "spread", *common, "--batch_size", 2)
+    finish(launch(*spread, accelerate=config))
+    one, two = (read_log(tmp_path / name) for name in ("one", "spread"))
+    assert [entry["loss"] for entry in read_steps(tmp_path / "one")] == pytest.approx(
+        [entry["loss"] for entry in read_steps(tmp_path / "spread")], abs=1e-4
+    )
+    for name in WEIGHTS:
+        ours, theirs = load_file(tmp_path / "one" / name), load_file(tmp_path / "spread" / name)
+        for key in ours:
+            torch.testing.assert_close(ours[key], theirs[key], atol=1e-4, rtol=1e-3)
+    assert JascoPipeline.from_pretrained(tmp_path / "spread").transformer.controls == ("chords", "drums", "melody")
+    # The checkpoint is in pieces, one of each process, and it goes on, too.
+    pieces = tmp_path / "spread" / "checkpoints" / "step-00000003" / "pytorch_model_fsdp_0"
+    assert len(list(pieces.glob("*.distcp"))) == 2
+    shutil.rmtree(tmp_path / "spread" / "checkpoints" / "step-00000006")
+    finish(launch(*spread, "--resume", "latest", accelerate=config))
+    again = read_steps(tmp_path / "spread")
+    assert [entry["loss"] for entry in again] == pytest.approx([e["loss"] for e in two if "loss" in e], abs=1e-6)
+
+
+@pytest.mark.parametrize("kills", [20])
+def test_killed_at_any_moment_it_ends_the_same(tmp_path, data, kills):
+    common = ("--max_steps", 60, "--checkpoint_every", 2, "--validate_every", 5, "--drop_span", 0.3)
+    finish(launch(*arguments(data, tmp_path / "straight", *common)))
+    rng, killed, at_work = random.Random(0), 0, 0
+    command = arguments(data, tmp_path / "killed", *common, "--resume", "latest")
+    while killed < kills:
+        process = launch(*command)
+        before = len(read_steps(tmp_path / "killed"))
+        # Half of the time after it has begun to train, half at any time.
+        if rng.random() < 0.5:
+            while len(read_steps(tmp_path / "killed")) <= before and process.poll() is None:
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0, 0.5))
+        else:
+            time.sleep(rng.uniform(0, 20))
+        if process.poll() is not None:
+            break
+        process.kill()
+        process.wait()
+        killed += 1
+        at_work += len(read_steps(tmp_path / "killed")) > before
+    finish(launch(*command))
+    print(f"{killed} kills, {at_work} of them in the course of training")
+    assert at_work >= min(killed, 8) // 2
+    assert_same_weights(tmp_path / "straight", tmp_path / "killed", 60)
+    for name in WEIGHTS:
+        best = [load_file(tmp_path / run / "best" / name) for run in ("straight", "killed")]
+        assert all(torch.equal(best[0][key], best[1][key]) for key in best[0])
+    assert without_times(read_log(tmp_path / "straight")) == without_times(read_log(tmp_path / "killed"))
