@@ -82,7 +82,8 @@ def load_datasets(
         # Always the same wordings and crops, so its seed is not the run's.
         validation = open_split(args.validation_dataset, num_frames=num_frames, split="validation", seed=0)
     for given in [*datasets, *([] if validation is None else [validation])]:
-        _check_text_embeds(given, pipeline, args.train_text_encoder)
+        # A LoRA does not train it.
+        _check_text_embeds(given, pipeline, getattr(args, "train_text_encoder", False))
 
     is_encoded = all(isinstance(given, FeatureDataset) for given in datasets)
     make_batches = StreamBatches if streams else EpochBatches

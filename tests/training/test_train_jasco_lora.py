@@ -1,0 +1,102 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from diffusers_jasco import JascoPipeline
+
+from ..conftest import run_script
+from .run_tools import read_log, read_steps, without_times
+
+
+FILE = "pytorch_lora_weights.safetensors"
+
+
+def train(data, base, output, *options):
+    paths = ("--dataset", data / "train", "--validation_dataset", data / "dev", "--base", base, "--output", output)
+    course = ("--max_steps", 4, "--log_every", 1, "--validate_every", 2, "--batch_size", 2, "--rank", 4)
+    run_script("train_jasco_lora", *paths, *course, "--log_with", "none", "--cpu", "--learning_rate", 1e-2, *options)
+
+
+def make_latents(pipe: JascoPipeline) -> torch.Tensor:
+    pipe.set_progress_bar_config(disable=True)
+    generator = torch.Generator().manual_seed(0)
+    return pipe("clip 3 slow", chords="C:0 Am:0.5", output_type="latent", generator=generator).audios
+
+
+@pytest.fixture(scope="module")
+def lora(tmp_path_factory, data, run):
+    output = tmp_path_factory.mktemp("lora") / "run"
+    train(data, run, output, "--checkpoint_every", 2, "--keep_checkpoints", 0)
+    return output
+
+
+def test_the_pipeline_loads_what_was_trained(lora, run):
+    pipe = JascoPipeline.from_pretrained(run)
+    before = make_latents(pipe)
+    pipe.load_lora_weights(lora)
+    assert not torch.equal(make_latents(pipe), before)
+    pipe.unload_lora_weights()
+    assert torch.equal(make_latents(pipe), before)
+    with safe_open(lora / FILE, "pt") as file:
+        config = json.loads(file.metadata()["lora_adapter_metadata"])
+        assert all(".attn" in name for name in file.keys())
+    assert config["transformer.r"] == 4 and config["transformer.lora_alpha"] == 4
+
+
+def test_it_learns_while_the_base_stays(tmp_path, data, run, lora):
+    validation = [entry["validation_loss"] for entry in read_log(lora) if "validation_loss" in entry]
+    assert len(validation) == 2
+    before = load_file(run / "transformer" / "diffusion_pytorch_model.safetensors")
+    train(data, run, tmp_path, "--max_steps", 60, "--drop_all", 0, "--validation_dataset", data / "train")
+    validation = [entry["validation_loss"] for entry in read_log(tmp_path) if "validation_loss" in entry]
+    assert validation[-1] < 0.97 * validation[0]
+    after = load_file(run / "transformer" / "diffusion_pytorch_model.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_two_and_two_steps_are_four(tmp_path, data, run, lora):
+    train(data, run, tmp_path, "--max_minutes", 0)
+    assert len(read_steps(tmp_path)) == 1
+    # Checkpoints are as small as the LoRA is.
+    checkpoint = tmp_path / "checkpoints" / "step-00000001"
+    assert (checkpoint / "lora.safetensors").is_file() and not (checkpoint / "model.safetensors").exists()
+    torch.manual_seed(123)
+    run_script("train_jasco_lora", "--output", tmp_path, "--resume", "latest", "--max_minutes", 9)
+    ours, theirs = load_file(tmp_path / FILE), load_file(lora / FILE)
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert without_times(read_log(tmp_path)) == without_times(read_log(lora))
+
+
+def test_projections_are_trained_if_asked(tmp_path, data, run):
+    train(data, run, tmp_path, "--max_steps", 1, "--lora_projections", "--alpha", 8)
+    names = load_file(tmp_path / FILE)
+    for part in ("attn1.to_q", "proj_in", "text_proj", "melody_proj", "ff_in"):
+        assert any(part in name for name in names), part
+    pipe = JascoPipeline.from_pretrained(run)
+    pipe.load_lora_weights(tmp_path)
+    assert pipe.transformer.peft_config["default_0"].lora_alpha == 8
+
+
+def test_mistakes_are_named(tmp_path, data, run, lora, capsys):
+    with pytest.raises(SystemExit):
+        train(data, run, tmp_path, "--rank", 0)
+    assert "at least 1" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="--resume latest"):
+        train(data, run, lora)
