@@ -291,6 +291,41 @@ def load_offline(folder: Path) -> tuple[dict, dict]:
     return {"error": error}, audios
 
 
+def read_data_set(folder: Path) -> tuple[dict, dict]:
+    from itertools import islice
+
+    from transformers import EncodecModel
+
+    from diffusers_jasco.data.opening import open_dataset
+    from diffusers_jasco.training.data_order import StreamBatches
+
+    from .conftest import FIXTURES
+
+    codec = EncodecModel.from_pretrained(FIXTURES / "chords-drums-melody" / "encodec")
+    music = open_dataset("org/music@main", codec, num_frames=50)
+    seen = {"captions": [music[index]["caption"] for index in range(len(music))]}
+
+    def batches(num_workers: int) -> StreamBatches:
+        stream = open_dataset("org/music", codec, num_frames=50, streaming=True)
+        return StreamBatches(stream, 2, list, num_workers=num_workers, encode=to_captions, shuffle_buffer=4)
+
+    def to_captions(items: list[dict]) -> dict:
+        return {"caption": [item["caption"] for item in items]}
+
+    seen["streamed"] = list(islice(iter(batches(0)), 12))
+    first, second = batches(2), batches(2)
+    seen["resumed"] = list(islice(iter(first), 5))
+    second.load_state_dict(first.state_dict())
+    seen["resumed"] += islice(iter(second), 7)
+    seen["errors"] = [
+        error_of(open_dataset, "org/absent", codec),
+        error_of(open_dataset, "org/music@absent", codec, streaming=True),
+        error_of(open_dataset, "org/music", codec, "validation"),
+        error_of(open_dataset, "org/music", codec, "validation", streaming=True),
+    ]
+    return seen, {}
+
+
 if __name__ == "__main__":
     from safetensors.torch import save_file
 

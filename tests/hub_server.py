@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A Hub on localhost, in memory: what `huggingface_hub` calls to publish models and to read them, and no more."""
+"""A Hub on localhost, in memory: what `huggingface_hub` calls to publish models, to read them and to read data sets, and no more."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 
 LFS_ENDINGS = (".safetensors", ".bin")
-RESOLVE = r"/(?P<repo_id>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)"
+RESOLVE = r"(?:/datasets)?/(?P<repo_id>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)"
 
 
 class HubError(Exception):
@@ -315,7 +315,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(content, 200, headers)
 
 
-_API = r"/api/models/(?P<repo_id>[^/]+/[^/]+)"
+_API = r"/api/(?:models|datasets)/(?P<repo_id>[^/]+/[^/]+)"
 ROUTES = [
     # Not of the Hub: for a process that wants to see what happens without it.
     ("POST", r"/stop", _Handler.stop),

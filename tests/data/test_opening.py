@@ -13,6 +13,7 @@
 # limitations under the License.
 
 
+import io
 import json
 
 import pytest
@@ -23,6 +24,8 @@ from diffusers_jasco.data.features import FeatureDataset, collate_features
 from diffusers_jasco.data.opening import open_dataset
 
 from ..conftest import FIXTURES
+from ..hub_server import Repository
+from ..test_hub import run
 from .test_clips import assert_equal_features, codec, encode_flac, make_songs, to_row  # noqa: F401
 from .test_features import CODEC, RATE, make_items
 from .test_preparation import prepare, write_noise
@@ -120,3 +123,26 @@ def test_what_can_not_be_opened_is_named(tmp_path, codec):  # noqa: F811
         open_dataset(str(tmp_path), codec, streaming=True)
     with pytest.raises(ValueError, match="no folder no/where, and no data set of that name"):
         open_dataset("no/where", codec)
+
+
+def test_a_data_set_of_the_hub_is_downloaded_or_streamed(hub, tmp_path):
+    files = {"README.md": b"---\nlicense: mit\n---\n"}
+    for number in range(2):
+        rows = [to_row(song) | {"captions": [f"clip {number}.{i}"]} for i, song in enumerate(make_songs())]
+        file = io.BytesIO()
+        datasets.Dataset.from_list(rows).to_parquet(file)
+        files[f"data/train-{number:05d}-of-00002.parquet"] = file.getvalue()
+    hub.repositories["org/music"] = Repository()
+    hub.repositories["org/music"].commit("main", files, "Music")
+    seen = run(tmp_path, "home", hub.endpoint, "read_data_set")[0].seen
+
+    captions = [f"clip {number}.{i}" for number in range(2) for i, count in enumerate((6, 2, 3)) for _ in range(count)]
+    assert seen["captions"] == captions
+    # One epoch is 11 batches with one item of each file.
+    streamed = seen["streamed"]
+    assert sorted(caption for batch in streamed[:11] for caption in batch["caption"]) == captions
+    assert streamed[11]["key"][0].startswith("1/0/") or streamed[11]["key"][0].startswith("1/1/")
+    assert seen["resumed"] == streamed
+    absent, revision, *splits = seen["errors"]
+    assert "ValueError: There is no folder org/absent, and no data set of that name was found on the Hub" in absent
+    assert "Revision 'absent'" in revision and all("ValueError" in e and "['train']" in e for e in splits)

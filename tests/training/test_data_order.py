@@ -13,6 +13,7 @@
 # limitations under the License.
 
 
+import multiprocessing
 import os
 from itertools import islice
 
@@ -213,6 +214,30 @@ def test_processes_read_what_is_theirs(rows):
         stream_batches(rows, shuffle_buffer=16).load_state_dict(state)
 
 
+def gather_state(rank: int, rows, file, results):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+    batches = stream_batches(rows, 2, process_index=rank, num_processes=2)
+    take(batches, 5)
+    results.put(batches.state_dict())
+    torch.distributed.destroy_process_group()
+
+
+def test_each_process_saves_the_places_of_all(rows, tmp_path):
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    processes = [
+        context.Process(target=gather_state, args=(rank, rows, tmp_path / "store", results)) for rank in range(2)
+    ]
+    for process in processes:
+        process.start()
+    states = [results.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    whole = stream_batches(rows)
+    take(whole, 5)
+    assert states == [whole.state_dict()] * 2
+
+
 def test_short_clips_of_a_stream_are_left_out_with_a_warning(rows, warnings):
     stream = make_stream(rows, num_shards=2, frames=2 * FRAMES)
     batches = StreamBatches(stream, 2, collate_fn=collate, seed=5)
@@ -221,6 +246,11 @@ def test_short_clips_of_a_stream_are_left_out_with_a_warning(rows, warnings):
     assert "a.flac is left out: it has 20 frames, `num_frames` is 40" in warnings.text
     with pytest.raises(ValueError, match="is as long as 200 frames"):
         next(iter(StreamBatches(make_stream(rows, frames=200), 1)))
+
+
+def test_a_stream_can_be_looked_through(rows):
+    captions = [item["caption"] for item in islice(make_stream(rows), 16)]
+    assert sorted(captions) == sorted(f"clip {i}" for i, count in enumerate(LENGTHS) for _ in range(count))
 
 
 def test_a_stream_without_audio_is_refused():

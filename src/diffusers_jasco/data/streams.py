@@ -44,10 +44,12 @@ class Place:
 
 @dataclass(frozen=True)
 class StreamedRow:
+    """A row as it is stored, and how many items it has."""
+
     place: Place
     key: str
     content: dict[str, Any]
-    count: int  # items
+    count: int
 
 
 class ClipStream:
