@@ -88,6 +88,12 @@ class ClipStream:
     def num_shards(self) -> int:
         return self.dataset.num_shards
 
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Items one after the other, endlessly."""
+        clips = StreamedClips(self.reader)
+        for item, _ in self.part(0, 1, self.reader.seed, 1, Place()):
+            yield clips[item]
+
     def part(
         self, index: int, num_parts: int, seed: int, block_size: int, place: Place
     ) -> Iterator[tuple[Any, Place]]:
@@ -141,8 +147,9 @@ class ClipStream:
             is_empty = (first_shard, first_row) == (0, 0)
             for number in range(first_shard, len(order)):
                 shard = self.dataset.shard(self.num_shards, order[number])
-                for row, content in enumerate(shard.skip(first_row), first_row):
-                    row = self._open(Place(epoch, number, row), f"{epoch}/{order[number]}/{row}", content)
+                for position, content in enumerate(shard.skip(first_row), first_row):
+                    key = f"{epoch}/{order[number]}/{position}"
+                    row = self._open(Place(epoch, number, position), key, content)
                     if row.count:
                         is_empty = False
                         yield row
