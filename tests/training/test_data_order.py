@@ -79,6 +79,11 @@ def test_keys_tell_epoch_and_item(num_workers):
     assert batches[-1]["key"][0].startswith("1/")
 
 
+def test_batches_that_are_no_dictionaries_have_no_keys():
+    items = [batch["items"] for batch in islice(iter(make_batches()), 12)]
+    assert list(islice(iter(make_batches(collate_fn=list)), 12)) == items
+
+
 def test_batches_are_encoded_in_this_process():
     def encode(items):
         return {"sum": sum(index for _, index in items), "process": os.getpid()}

@@ -65,10 +65,10 @@ class _Batches(ABC):
         return self.batch_size * self.num_processes
 
     @abstractmethod
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Batches, each with the keys of its items, `key`."""
+    def __iter__(self) -> Iterator[Any]:
+        """Batches; a `dict` has the keys of its items, `key`."""
 
-    def _load(self, dataset: Dataset, plan: Iterator[tuple[list, list[str], Any]]) -> Iterator[tuple[dict, Any]]:
+    def _load(self, dataset: Dataset, plan: Iterator[tuple[list, list[str], Any]]) -> Iterator[tuple[Any, Any]]:
         """Batches of what is planned, (what the dataset is asked for, keys, place afterwards), with their places."""
         fetched = deque()
 
@@ -89,7 +89,7 @@ class _Batches(ABC):
             keys, place = fetched.popleft()
             if self.encode is not None:
                 batch = self.encode(batch)
-            yield batch | {"key": keys}, place
+            yield batch | {"key": keys} if isinstance(batch, dict) else batch, place
 
 
 class EpochBatches(_Batches):
@@ -101,8 +101,8 @@ class EpochBatches(_Batches):
     Its `state_dict` is the place in the data after the last batch that was given out, so that a resumed run goes on with
     the next one, whatever the loader's workers had fetched ahead.
 
-    A batch is a `dict`, with the keys of its items added: `key`, a list of `"<epoch>/<index>"`, which depend neither on the
-    process nor on how many there are.
+    To a batch that is a `dict` the keys of its items are added: `key`, a list of `"<epoch>/<index>"`, which depend neither on
+    the process nor on how many there are.
 
     Args:
         dataset (`Dataset`):
@@ -154,7 +154,7 @@ class EpochBatches(_Batches):
             indices = order[start + own : start + own + self.batch_size]
             yield indices, [f"{epoch}/{index}" for index in indices], start + self.global_batch_size
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Any]:
         while True:
             if hasattr(self.dataset, "set_epoch"):
                 self.dataset.set_epoch(self.epoch)
@@ -239,7 +239,7 @@ class StreamBatches(_Batches):
                         request.append(item)
             yield request, [key for _, key in request], dict(places)
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Any]:
         for batch, self._places in self._load(StreamedClips(self.dataset.reader), self._plan()):
             yield batch
 

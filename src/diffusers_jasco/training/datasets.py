@@ -17,6 +17,7 @@
 import argparse
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
@@ -131,8 +132,7 @@ def latent_statistics(
     if isinstance(dataset, FeatureDataset):
         return dataset.info["latents_mean"], dataset.info["latents_std"]
     if isinstance(dataset, ClipStream):
-        batches = StreamBatches(dataset, 1, collate_fn=list)
-        items = (item for _, (item,) in zip(range(MEASURED_ITEMS), batches))
+        items = islice(dataset, MEASURED_ITEMS)
     else:
         stride = max(len(dataset) // MEASURED_ITEMS, 1)
         items = (dataset[index] for index in range(0, len(dataset), stride)[:MEASURED_ITEMS])
