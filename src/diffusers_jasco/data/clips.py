@@ -26,6 +26,7 @@ from torch.utils.data import Dataset
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, normalize_chord
 from ..controls.drums import blur_frames
 from ..controls.melody import MELODY_BINS
+from ..training.latent_statistics import LatentStatistics
 from .features import (
     CONTEXT_SECONDS,
     SILENCE,
@@ -350,5 +351,8 @@ def measure_latents(items: Iterable[dict[str, Any]], codec: torch.nn.Module) -> 
         codec ([`~transformers.EncodecModel`] or a model with its parts): the codec.
     """
     encode = BatchEncoder(codec, 1, 0.0, 1.0)
-    latents = torch.cat([encode([item])["latents"][0] for item in items]).double()
-    return latents.mean(dim=0).tolist(), latents.std(dim=0, correction=0).tolist()
+    statistics = LatentStatistics()
+    for item in items:
+        statistics.add(encode([item])["latents"].transpose(1, 2))
+    values = statistics.to_dict()
+    return values["channel_mean"], values["channel_std"]
