@@ -46,16 +46,15 @@ from typing import Any
 import torch
 import yaml
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from diffusers.optimization import get_scheduler
 from torch import nn
 from tqdm import tqdm
 from transformers import EncodecConfig, EncodecModel
 
 from diffusers_jasco import SpectralCodecModel
-from diffusers_jasco.data.crops import AudioCrops
+from diffusers_jasco.data.crops import AudioCrops, open_tracks
 from diffusers_jasco.data.features import codec_hash, derive_seed
-from diffusers_jasco.data.sources import Source, find_sources
 from diffusers_jasco.files import atomic_folder, replace_file
 from diffusers_jasco.training.arguments import mapping, parse_with_config
 from diffusers_jasco.training.checkpoints import Progress, find_checkpoint, list_checkpoints, save_checkpoint
@@ -199,14 +198,6 @@ def load_start(args: argparse.Namespace) -> nn.Module:
     return loaded
 
 
-def find_recordings(folder: str) -> list[Source]:
-    """The recordings of a data set. Its root is refused, as splits have to stay apart."""
-    splits = [path.parent.name for path in sorted(Path(folder).glob("*/metadata.jsonl"))]
-    if splits and not (Path(folder) / "metadata.jsonl").exists():
-        raise ValueError(f"{folder} is a data set with splits: give one of them, such as {Path(folder, splits[0])}.")
-    return find_sources(folder)
-
-
 @torch.no_grad()
 def fit_first(codec: nn.Module, mixes: AudioCrops, mixes_and_drums: AudioCrops, args: argparse.Namespace):
     """What can be computed before training: closed forms, and the codebooks' start."""
@@ -258,22 +249,34 @@ def validate(
 
 
 class Means:
-    """Means of values over steps and processes."""
+    """Means of values over steps and processes, as a part of the checkpoint."""
 
     def __init__(self):
-        self.sums: dict[str, torch.Tensor] = {}
+        self.sums: dict[str, float] = {}
         self.counts: dict[str, int] = {}
 
     def add(self, **values: torch.Tensor):
         for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0) + value.detach()
+            self.sums[name] = self.sums.get(name, 0.0) + value.item()
             self.counts[name] = self.counts.get(name, 0) + 1
 
-    def take(self, accelerator: Accelerator) -> dict[str, float]:
+    def gather(self):
+        """Makes the sums of all processes the same, their mean."""
+        parts = gather_object([self.sums])
+        self.sums = {name: sum(part[name] for part in parts) / len(parts) for name in self.sums}
+
+    def take(self) -> dict[str, float]:
         """The means since the last call."""
-        means = {name: accelerator.reduce(self.sums[name] / self.counts[name], "mean").item() for name in self.sums}
+        self.gather()
+        means = {name: round(value / self.counts[name], 6) for name, value in self.sums.items()}
         self.__init__()
-        return {name: round(value, 6) for name, value in means.items()}
+        return means
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": dict(self.sums), "counts": dict(self.counts)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]):
+        self.sums, self.counts = dict(state_dict["sums"]), dict(state_dict["counts"])
 
 
 def main(args: list[str] | None = None):
@@ -305,13 +308,13 @@ def main(args: list[str] | None = None):
     num_samples, long_samples = (math.ceil(seconds * rate / hop) * hop for seconds in (args.seconds, LONG_SECONDS))
     if num_samples < WINDOWS[0]:
         raise ValueError(f"--seconds has to be at least {WINDOWS[0] / rate:g} at {rate} Hz, but is {args.seconds:g}.")
-    sources = find_recordings(args.dataset)
-    crops = AudioCrops(sources, rate, num_samples, args.seed, args.drums_share)
-    mixes = AudioCrops(sources, rate, long_samples, args.seed)
+    tracks = open_tracks(args.dataset)
+    crops = AudioCrops(tracks, rate, num_samples, args.seed, args.drums_share)
+    mixes = AudioCrops(tracks, rate, long_samples, args.seed)
     validation = None
     if args.validation_dataset is not None:
         # Always the same parts, so its seed is not the run's.
-        held_out = find_recordings(args.validation_dataset)
+        held_out = open_tracks(args.validation_dataset)
         validation = [AudioCrops(held_out, rate, long_samples, drums_share=share) for share in (0.0, 1.0)]
     batches = EpochBatches(
         crops,
@@ -323,7 +326,7 @@ def main(args: list[str] | None = None):
     )
     if args.init_from is None and checkpoint is None and is_main:
         # The other processes get it from this one, when the model is prepared.
-        fit_first(codec, mixes, AudioCrops(sources, rate, long_samples, args.seed, args.drums_share), args)
+        fit_first(codec, mixes, AudioCrops(tracks, rate, long_samples, args.seed, args.drums_share), args)
 
     # 3. Optimisation
     def prepare(model: nn.Module, betas: tuple[float, float]) -> tuple[nn.Module, torch.optim.Optimizer, Any]:
@@ -340,8 +343,8 @@ def main(args: list[str] | None = None):
     if args.adversarial:
         judge, judge_optimizer, judge_schedule = prepare(discriminator, (0.5, 0.9))
     codebooks = CodebookTrainer(codec).to(device)
-    progress = Progress()
-    accelerator.register_for_checkpointing(codebooks, batches, progress)
+    progress, means = Progress(), Means()
+    accelerator.register_for_checkpointing(codebooks, batches, progress, means)
     if checkpoint is not None:
         accelerator.load_state(str(checkpoint))
 
@@ -353,7 +356,7 @@ def main(args: list[str] | None = None):
             partial.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         count = sum(parameter.numel() for parameter in codec.parameters())
         print(f"{count / 1e6:.2f}M parameters, {len(crops)} samples an epoch, from step {progress.step}")
-    log = RunLog(output, accelerator, progress.step, config)
+    log = RunLog(output, accelerator, -1 if checkpoint is None else progress.step, config)
 
     def log_validation():
         if validation is not None:
@@ -367,13 +370,14 @@ def main(args: list[str] | None = None):
                 codec.save_pretrained(folder)
                 text = json.dumps(statistics | {"codebooks_lost_variance": lost}, indent=2)
                 (folder / "latents_statistics.json").write_text(text + "\n", encoding="utf-8")
+        means.gather()
         save_checkpoint(accelerator, checkpoints, progress.step, args.keep_checkpoints)
 
     # 5. Train
     stop_signals = catch_signals()
     minutes_before, start = progress.minutes, time.monotonic()
     last_log = last_save = start
-    means, steps_logged = Means(), progress.step
+    steps_logged = progress.step
     saved_step, stopped = progress.step if checkpoint is not None else -1, False
     progress_bar = tqdm(initial=progress.step, total=args.max_steps, desc="steps", disable=not is_main)
     stream = iter(batches)
@@ -436,7 +440,7 @@ def main(args: list[str] | None = None):
 
         if progress.step % args.log_every == 0 or is_end:
             samples = (progress.step - steps_logged) * batches.global_batch_size
-            entry = means.take(accelerator) | {
+            entry = means.take() | {
                 "learning_rate": learning_rate,
                 "samples_per_second": round(samples / (now - last_log), 2),
                 "minutes": round(progress.minutes, 2),

@@ -21,8 +21,8 @@ import torch
 
 from diffusers_jasco import load_audio
 from diffusers_jasco.audio import resample
-from diffusers_jasco.data.crops import AudioCrops, Recording
-from diffusers_jasco.data.sources import Source, find_sources
+from diffusers_jasco.data.crops import AudioCrops, Recording, open_tracks
+from diffusers_jasco.data.sources import Source
 
 
 def write(path, seconds: float, rate: int, channels: int = 1, seed: int = 0, **options):
@@ -62,7 +62,7 @@ def test_long_files_are_read_by_parts(tmp_path, monkeypatch):
     frames = []
     read = soundfile.SoundFile.read
     monkeypatch.setattr(soundfile.SoundFile, "read", lambda self, n, **kw: frames.append(n) or read(self, n, **kw))
-    crops = AudioCrops(find_sources(tmp_path), 4000, 4000)
+    crops = AudioCrops(open_tracks(tmp_path), 4000, 4000)
     assert len(crops) == 60
     crops[7]
     assert sum(frames) < 3 * 8000
@@ -71,7 +71,7 @@ def test_long_files_are_read_by_parts(tmp_path, monkeypatch):
 def test_parts_depend_on_seed_epoch_and_item(tmp_path):
     write(tmp_path / "a.wav", 4.0, 8000)
     write(tmp_path / "b/c.wav", 2.5, 8000, seed=1)
-    crops, same, other = (AudioCrops(find_sources(tmp_path), 8000, 8000, seed=seed) for seed in (0, 0, 1))
+    crops, same, other = (AudioCrops(open_tracks(tmp_path), 8000, 8000, seed=seed) for seed in (0, 0, 1))
     assert len(crops) == 4 + 2
     items = [crops[index] for index in range(6)]
     assert all(item.shape == (1, 8000) for item in items)
@@ -84,7 +84,7 @@ def test_parts_depend_on_seed_epoch_and_item(tmp_path):
 
 def test_short_recordings_end_in_silence(tmp_path):
     write(tmp_path / "short.wav", 0.5, 8000)
-    crops = AudioCrops(find_sources(tmp_path), 8000, 8000)
+    crops = AudioCrops(open_tracks(tmp_path), 8000, 8000)
     assert len(crops) == 1 and crops.read(0).shape == (1, 4000)
     assert crops[0].shape == (1, 8000) and crops[0][:, :4000].any() and not crops[0][:, 4000:].any()
     with pytest.raises(IndexError):
@@ -96,12 +96,12 @@ def test_drum_stems_of_a_manifest(tmp_path):
         write(tmp_path / name, 1.0, 8000, seed=seed)
     lines = [{"file_name": "audio/0.flac", "stems": {"drums": "stems/0.flac"}}, {"file_name": "audio/1.flac"}]
     (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    crops = AudioCrops(find_sources(tmp_path), 8000, 8000, drums_share=1.0)
+    crops = AudioCrops(open_tracks(tmp_path), 8000, 8000, drums_share=1.0)
     assert [crops.has_drums(index) for index in range(2)] == [True, False]
     assert torch.equal(crops[0], whole(tmp_path / "stems/0.flac", 8000))
     assert torch.equal(crops[1], whole(tmp_path / "audio/1.flac", 8000))
     # A half is of drums.
-    crops = AudioCrops(find_sources(tmp_path), 8000, 8000, drums_share=0.5)
+    crops = AudioCrops(open_tracks(tmp_path), 8000, 8000, drums_share=0.5)
     drums = 0
     for epoch in range(100):
         crops.set_epoch(epoch)
@@ -114,15 +114,15 @@ def test_files_that_can_not_be_read_are_named(tmp_path):
     (tmp_path / "bad.mp3").write_bytes(b"no audio")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 8000)
     with pytest.raises(ValueError, match="2 of 3 recordings.*bad.mp3.*empty.wav.*prepare_dataset"):
-        AudioCrops(find_sources(tmp_path), 8000, 8000)
+        open_tracks(tmp_path)
 
 
 def test_files_that_break_off_and_infinite_values(tmp_path):
     write(tmp_path / "a.flac", 3.0, 8000)
-    crops = AudioCrops(find_sources(tmp_path), 8000, 24000)
+    crops = AudioCrops(open_tracks(tmp_path), 8000, 24000)
     write(tmp_path / "a.flac", 1.0, 8000)
     with pytest.raises(ValueError, match="a.flac breaks off after 1.00 of 3.00 s"):
         crops[0]
     soundfile.write(tmp_path / "a.wav", np.array([0.0, np.inf, 0.0]), 8000, subtype="FLOAT")
     with pytest.raises(ValueError, match="a.wav.*not finite"):
-        AudioCrops(find_sources(tmp_path), 8000, 8000)[1]
+        AudioCrops(open_tracks(tmp_path), 8000, 8000)[1]

@@ -146,27 +146,43 @@ def test_resolution_of_mixed_rates_is_the_codecs(tmp_path, music):
 @pytest.mark.parametrize("kind", ["encodec", "adversarial", "spectral"])
 def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, drums, monkeypatch, kind):
     options = {"codec": SPECTRAL if kind == "spectral" else ENCODEC, "adversarial": kind == "adversarial"}
-    options |= {"checkpoint_every": 2, "commitment_weight": 0.1, "validation_dataset": drums, "validate_every": 3}
+    options |= {
+        "checkpoint_every": 3,
+        "log_every": 2,
+        "commitment_weight": 0.1,
+        "max_steps": 6,
+        "validation_dataset": drums,
+        "validate_every": 4,
+    }
     options = {name: value for name, value in options.items() if value is not False}
     train(drums, tmp_path / "straight", **options)
 
     calls = []
 
-    def die_in_the_fourth_step(self, *args):
+    def die_in_the_sixth_step(self, *args):
         calls.append(args)
-        if len(calls) == 4:
+        if len(calls) == 6:
             raise KeyboardInterrupt
         return forward(self, *args)
 
     forward = CodebookTrainer.forward
     with monkeypatch.context() as patch:
-        patch.setattr(CodebookTrainer, "forward", die_in_the_fourth_step)
+        patch.setattr(CodebookTrainer, "forward", die_in_the_sixth_step)
         with pytest.raises(KeyboardInterrupt):
             train(drums, tmp_path / "killed", **options)
-    assert [line["step"] for line in read_log(tmp_path / "killed")][-1] == 3
-    assert [path.name for path in (tmp_path / "killed/checkpoints").iterdir()] == ["step-00000002"]
+    assert [line["step"] for line in read_log(tmp_path / "killed")] == [0, 2, 4, 4]
+    assert [path.name for path in (tmp_path / "killed/checkpoints").iterdir()] == ["step-00000003"]
     torch.manual_seed(12345)
     train(drums, tmp_path / "killed", **options, resume="latest")
+    assert_same_run(tmp_path / "straight", tmp_path / "killed", 6)
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_anew(tmp_path, drums):
+    train(drums, tmp_path / "straight", validation_dataset=drums)
+    (tmp_path / "killed").mkdir()
+    lines = (tmp_path / "straight" / "log.jsonl").read_text()
+    (tmp_path / "killed" / "log.jsonl").write_text(lines + '{"step": 6, "lo')
+    train(drums, tmp_path / "killed", validation_dataset=drums, resume="latest")
     assert_same_run(tmp_path / "straight", tmp_path / "killed", 5)
 
 
@@ -327,7 +343,8 @@ def launch(args: list[str], processes: int = 1) -> subprocess.Popen:
     command = [sys.executable, str(ROOT / "training" / "train_codec.py"), *args]
     if processes > 1:
         command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    return subprocess.Popen(command, env=environment, **options)
 
 
 @pytest.mark.slow
@@ -345,8 +362,7 @@ def test_sigkill_and_resume_to_the_bit(tmp_path, drums, processes):
     deadline = time.monotonic() + 120
     while not (tmp_path / "killed/checkpoints/step-00000003").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.kill()
+    os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    time.sleep(5)  # what torch.distributed started notices that it is gone
     run(tmp_path / "killed", resume="latest")
     assert_same_run(tmp_path / "straight", tmp_path / "killed", 12)

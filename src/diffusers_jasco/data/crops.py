@@ -15,8 +15,10 @@
 """Random parts of recordings: what a codec is trained on."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,7 +28,7 @@ from torch.utils.data import Dataset
 from ..audio import FILTER_WIDTH, ROLLOFF, resample
 from ..extraction.stream import SLACK_SECONDS, open_recording
 from .features import derive_seed
-from .sources import Source, resolve_beside
+from .sources import Source, find_sources, resolve_beside
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,48 @@ class Recording:
         return audio[:, skipped : skipped + num_samples]
 
 
+@dataclass(frozen=True)
+class Track:
+    """A recording, and its drum stem if there is one."""
+
+    mix: Recording
+    drums: Recording | None = None
+
+
+def open_tracks(folder: str | os.PathLike) -> list[Track]:
+    r"""
+    The recordings of a folder or a manifest, as [`~data.sources.find_sources`] finds them, with the drum stems that a
+    manifest names.
+
+    Args:
+        folder (`str` or `os.PathLike`): folder, or manifest.
+
+    Raises:
+        `FileNotFoundError`: if there is nothing at that place.
+        `ValueError`: for files that can't be read, with their names; and for the root of a data set, whose splits have to
+            stay apart.
+    """
+    splits = [path.parent.name for path in sorted(Path(folder).glob("*/metadata.jsonl"))]
+    if splits and not Path(folder, "metadata.jsonl").exists():
+        split = Path(folder, "train" if "train" in splits else splits[0])
+        raise ValueError(f"{folder} is a data set with splits: give one of them, such as {split}.")
+    tracks, errors = [], []
+    sources = find_sources(folder)
+    for source in sources:
+        stem = (source.info.get("stems") or {}).get("drums")
+        try:
+            drums = None if stem is None else Recording.open(Source(resolve_beside(source, stem), stem))
+            tracks.append(Track(Recording.open(source), drums))
+        except ValueError as error:
+            errors.append(str(error))
+    if errors:
+        raise ValueError(
+            f"{len(errors)} of {len(sources)} recordings can't be read: {' '.join(errors[:5])}{' …' * (len(errors) > 5)}"
+            " Remove them, or use scripts/prepare_dataset.py, which leaves out and reports what can't be read."
+        )
+    return tracks
+
+
 class AudioCrops(Dataset):
     r"""
     Parts of recordings, in mono at one rate: in every epoch others. Which ones depends on the seed, the epoch and the item
@@ -102,8 +146,8 @@ class AudioCrops(Dataset):
     A recording of `n` times `num_samples` is `n` items (rounded down), and at least one; shorter ones end in silence.
 
     Args:
-        sources (`Sequence[Source]`):
-            The recordings, as [`~data.sources.find_sources`] lists them.
+        tracks (`Sequence[Track]`):
+            The recordings, as [`open_tracks`] lists them.
         sampling_rate (`int`):
             Rate of the items in Hz.
         num_samples (`int`):
@@ -111,39 +155,22 @@ class AudioCrops(Dataset):
         seed (`int`, defaults to `0`):
             Seed of what is random.
         drums_share (`float`, defaults to `0.0`):
-            How often an item is of the drum stem, where a manifest names one.
+            How often an item is of the drum stem, where there is one.
 
     An item is a `torch.Tensor` of shape `(1, num_samples)`.
-
-    Raises:
-        `ValueError`: if files can't be read; it names them.
     """
 
     def __init__(
-        self, sources: Sequence[Source], sampling_rate: int, num_samples: int, seed: int = 0, drums_share: float = 0.0
+        self, tracks: Sequence[Track], sampling_rate: int, num_samples: int, seed: int = 0, drums_share: float = 0.0
     ):
+        self.tracks = tracks
         self.sampling_rate, self.num_samples = sampling_rate, num_samples
         self.seed, self.drums_share, self.epoch = seed, drums_share, 0
-        self.mixes: list[Recording] = []
-        self.drums: list[Recording | None] = []
-        errors = []
-        for source in sources:
-            stem = (source.info.get("stems") or {}).get("drums")
-            try:
-                self.mixes.append(Recording.open(source))
-                self.drums.append(stem and Recording.open(Source(resolve_beside(source, stem), stem)))
-            except ValueError as error:
-                errors.append(str(error))
-        if errors:
-            raise ValueError(
-                f"{len(errors)} of {len(sources)} recordings can't be read: {' '.join(errors[:5])}{' …' * (len(errors) > 5)}"
-                " Remove them, or use scripts/prepare_dataset.py, which leaves out and reports what can't be read."
-            )
-        counts = torch.tensor([max(mix.length(sampling_rate) // num_samples, 1) for mix in self.mixes])
-        self._recording_of = torch.arange(len(counts)).repeat_interleave(counts).tolist()
+        counts = torch.tensor([max(track.mix.length(sampling_rate) // num_samples, 1) for track in tracks])
+        self._track_of = torch.arange(len(counts)).repeat_interleave(counts).tolist()
 
     def __len__(self) -> int:
-        return len(self._recording_of)
+        return len(self._track_of)
 
     def set_epoch(self, epoch: int):
         """Sets the epoch, which chooses the parts."""
@@ -151,13 +178,14 @@ class AudioCrops(Dataset):
 
     def has_drums(self, index: int) -> bool:
         """Whether there is a drum stem of an item."""
-        return self.drums[self._recording_of[index]] is not None
+        return self.tracks[self._track_of[index]].drums is not None
 
     def read(self, index: int) -> torch.Tensor:
         """An item without the silence after a short recording: (1, samples)."""
-        recording, drums = (part[self._recording_of[index]] for part in (self.mixes, self.drums))
-        if drums is not None and derive_seed("drums", self.seed, self.epoch, index) < self.drums_share * 2**63:
-            recording = drums
+        recording = self.tracks[self._track_of[index]].mix
+        if self.has_drums(index):
+            if derive_seed("drums", self.seed, self.epoch, index) < self.drums_share * 2**63:
+                recording = self.tracks[self._track_of[index]].drums
         surplus = max(recording.length(self.sampling_rate) - self.num_samples, 0)
         start = derive_seed("crop", self.seed, self.epoch, index) % (surplus + 1)
         return recording.read(start, self.num_samples, self.sampling_rate)
