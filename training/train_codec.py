@@ -39,7 +39,6 @@ import argparse
 import inspect
 import json
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +56,10 @@ from diffusers_jasco.data.crops import AudioCrops, open_tracks
 from diffusers_jasco.data.features import codec_hash, derive_seed
 from diffusers_jasco.files import atomic_folder, replace_file
 from diffusers_jasco.training.arguments import mapping, parse_with_config
-from diffusers_jasco.training.checkpoints import Progress, find_checkpoint, list_checkpoints, save_checkpoint
+from diffusers_jasco.training.checkpoints import find_checkpoint, list_checkpoints, save_checkpoint
 from diffusers_jasco.training.codebooks import CodebookTrainer, fit_codebooks, quantization_errors
 from diffusers_jasco.training.codec_objective import balance_losses, spectral_loss
+from diffusers_jasco.training.course import Course, Progress
 from diffusers_jasco.training.data_order import EpochBatches
 from diffusers_jasco.training.discriminator import (
     WINDOWS,
@@ -67,7 +67,6 @@ from diffusers_jasco.training.discriminator import (
     adversarial_losses,
     discriminator_loss,
 )
-from diffusers_jasco.training.interruption import catch_signals
 from diffusers_jasco.training.latent_statistics import LatentStatistics
 from diffusers_jasco.training.logs import RunLog
 from diffusers_jasco.training.modules import CodecTrainingModel, load_codec
@@ -203,7 +202,7 @@ def fit_first(codec: nn.Module, mixes: AudioCrops, mixes_and_drums: AudioCrops, 
     """What can be computed before training: closed forms, and the codebooks' start."""
     codec.eval()
     if hasattr(codec, "fit"):
-        codec.fit(torch.stack([mixes[index] for index in mixes.sample(args.fit_clips)]))
+        codec.fit(torch.stack([mixes[index]["audio"] for index in mixes.sample(args.fit_clips)]))
     indices = mixes_and_drums.sample(args.fit_clips)
     latents = torch.cat([codec.encoder(mixes_and_drums.read(index)[None])[0].T for index in indices])
     generator = torch.Generator().manual_seed(derive_seed("codebooks", args.seed))
@@ -362,7 +361,7 @@ def main(args: list[str] | None = None):
         if validation is not None:
             log.write(progress.step, **validate(codec.eval(), *validation, accelerator, args.validation_clips))
 
-    def save():
+    def save_codec():
         codec.eval()
         statistics, lost = measure_latents(codec, mixes, mixes.sample(args.statistics_clips), accelerator)
         if is_main:
@@ -370,23 +369,18 @@ def main(args: list[str] | None = None):
                 codec.save_pretrained(folder)
                 text = json.dumps(statistics | {"codebooks_lost_variance": lost}, indent=2)
                 (folder / "latents_statistics.json").write_text(text + "\n", encoding="utf-8")
-        means.gather()
-        save_checkpoint(accelerator, checkpoints, progress.step, args.keep_checkpoints)
 
     # 5. Train
-    stop_signals = catch_signals()
-    minutes_before, start = progress.minutes, time.monotonic()
-    last_log = last_save = start
-    steps_logged = progress.step
-    saved_step, stopped = progress.step if checkpoint is not None else -1, False
+    course = Course(args, accelerator, progress)
     progress_bar = tqdm(initial=progress.step, total=args.max_steps, desc="steps", disable=not is_main)
     stream = iter(batches)
     if checkpoint is None:
-        log_validation()
+        with course.pause():
+            log_validation()
 
-    while progress.step < args.max_steps and not stopped:
+    while not course.is_stopped:
         model.train()
-        audio = next(stream).to(device)
+        audio = next(stream)["audio"].to(device)
         # What is random in a step depends on the step only, so a resumed run draws the same.
         generator = torch.Generator().manual_seed(derive_seed("step", args.seed, progress.step))
 
@@ -426,40 +420,28 @@ def main(args: list[str] | None = None):
                 judge_optimizer.zero_grad()
                 means.add(discriminator_loss=judged)
             judge_schedule.step()
-        progress.step += 1
+        course.advance()
         progress_bar.update()
 
-        # All processes have to do the same: if one is told to stop, all do, and the first one has the clock.
-        now = time.monotonic()
-        progress.minutes = minutes_before + (now - start) / 60
-        is_late = is_main and args.max_minutes is not None and now - start >= args.max_minutes * 60
-        is_due = is_main and args.checkpoint_minutes > 0 and now - last_save >= args.checkpoint_minutes * 60
-        flags = torch.tensor([bool(stop_signals) or is_late, is_due], dtype=torch.float32, device=device)
-        stopped, is_due = (accelerator.reduce(flags, reduction="sum") > 0).tolist()
-        is_end = stopped or progress.step == args.max_steps
-
-        if progress.step % args.log_every == 0 or is_end:
-            samples = (progress.step - steps_logged) * batches.global_batch_size
+        if progress.step % args.log_every == 0 or course.is_stopped:
+            samples = means.counts["loss"] * batches.global_batch_size
             entry = means.take() | {
                 "learning_rate": learning_rate,
-                "samples_per_second": round(samples / (now - last_log), 2),
+                "samples_per_second": course.rate(samples),
                 "minutes": round(progress.minutes, 2),
                 "epoch": batches.epoch,
             }
             log.write(progress.step, **entry)
             progress_bar.set_postfix(loss=entry["loss"])
-            steps_logged, last_log = progress.step, now
-        if progress.step % args.validate_every == 0 or progress.step == args.max_steps:
-            log_validation()
-            last_log += time.monotonic() - now
-        if is_due or (args.checkpoint_every and progress.step % args.checkpoint_every == 0) or is_end:
-            before_save = time.monotonic()
-            save()
-            saved_step, last_save = progress.step, time.monotonic()
-            last_log += last_save - before_save
+        with course.pause():
+            if course.is_time(args.validate_every):
+                log_validation()
+            if course.is_saving:
+                # The codec first: where there is a checkpoint of a step, the codec is as new.
+                save_codec()
+                means.gather()
+                save_checkpoint(accelerator, checkpoints, progress.step, args.keep_checkpoints)
 
-    if saved_step != progress.step:
-        save()
     progress_bar.close()
     accelerator.end_training()
 

@@ -73,12 +73,12 @@ def test_parts_depend_on_seed_epoch_and_item(tmp_path):
     write(tmp_path / "b/c.wav", 2.5, 8000, seed=1)
     crops, same, other = (AudioCrops(open_tracks(tmp_path), 8000, 8000, seed=seed) for seed in (0, 0, 1))
     assert len(crops) == 4 + 2
-    items = [crops[index] for index in range(6)]
+    items = [crops[index]["audio"] for index in range(6)]
     assert all(item.shape == (1, 8000) for item in items)
-    assert all(torch.equal(item, same[index]) for index, item in enumerate(items))
-    assert not torch.equal(items[0], other[0]) and not torch.equal(items[0], items[1])
+    assert all(torch.equal(item, same[index]["audio"]) for index, item in enumerate(items))
+    assert not torch.equal(items[0], other[0]["audio"]) and not torch.equal(items[0], items[1])
     same.set_epoch(1)
-    assert not torch.equal(items[0], same[0])
+    assert not torch.equal(items[0], same[0]["audio"])
     assert sorted(crops.sample(99)) == list(range(6)) and crops.sample(3) == same.sample(3) == crops.sample(99)[:3]
 
 
@@ -86,7 +86,8 @@ def test_short_recordings_end_in_silence(tmp_path):
     write(tmp_path / "short.wav", 0.5, 8000)
     crops = AudioCrops(open_tracks(tmp_path), 8000, 8000)
     assert len(crops) == 1 and crops.read(0).shape == (1, 4000)
-    assert crops[0].shape == (1, 8000) and crops[0][:, :4000].any() and not crops[0][:, 4000:].any()
+    audio = crops[0]["audio"]
+    assert audio.shape == (1, 8000) and audio[:, :4000].any() and not audio[:, 4000:].any()
     with pytest.raises(IndexError):
         crops[1]
 
@@ -98,14 +99,14 @@ def test_drum_stems_of_a_manifest(tmp_path):
     (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     crops = AudioCrops(open_tracks(tmp_path), 8000, 8000, drums_share=1.0)
     assert [crops.has_drums(index) for index in range(2)] == [True, False]
-    assert torch.equal(crops[0], whole(tmp_path / "stems/0.flac", 8000))
-    assert torch.equal(crops[1], whole(tmp_path / "audio/1.flac", 8000))
+    assert torch.equal(crops[0]["audio"], whole(tmp_path / "stems/0.flac", 8000))
+    assert torch.equal(crops[1]["audio"], whole(tmp_path / "audio/1.flac", 8000))
     # A half is of drums.
     crops = AudioCrops(open_tracks(tmp_path), 8000, 8000, drums_share=0.5)
     drums = 0
     for epoch in range(100):
         crops.set_epoch(epoch)
-        drums += torch.equal(crops[0], whole(tmp_path / "stems/0.flac", 8000))
+        drums += torch.equal(crops[0]["audio"], whole(tmp_path / "stems/0.flac", 8000))
     assert 35 < drums < 65
 
 

@@ -157,7 +157,7 @@ class AudioCrops(Dataset):
         drums_share (`float`, defaults to `0.0`):
             How often an item is of the drum stem, where there is one.
 
-    An item is a `torch.Tensor` of shape `(1, num_samples)`.
+    An item is a `dict` with `audio`, a `torch.Tensor` of shape `(1, num_samples)`.
     """
 
     def __init__(
@@ -190,11 +190,11 @@ class AudioCrops(Dataset):
         start = derive_seed("crop", self.seed, self.epoch, index) % (surplus + 1)
         return recording.read(start, self.num_samples, self.sampling_rate)
 
-    def __getitem__(self, index: int) -> torch.Tensor:
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         if not 0 <= index < len(self):
             raise IndexError(index)
         audio = self.read(index)
-        return F.pad(audio, (0, self.num_samples - audio.shape[-1]))
+        return {"audio": F.pad(audio, (0, self.num_samples - audio.shape[-1]))}
 
     def sample(self, count: int) -> list[int]:
         """Numbers of `count` items (or of all, if there are fewer) drawn without replacement, the same for the same seed."""
