@@ -12,6 +12,8 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -61,20 +63,24 @@ def test_later_codebooks_take_what_is_left(codec):
 
 
 def test_a_step_moves_the_averages_and_pulls_the_latents(codec):
-    trainer = CodebookTrainer(codec, decay=0.5)
+    before, trainer = deepcopy(codec), CodebookTrainer(codec, decay=0.5)
     latents = torch.tensor([[[1.0, 3.0, 8.0], [1.0, 1.0, 9.0]]], requires_grad=True)  # (1, 1), (3, 1), (8, 9)
     loss = trainer(latents, torch.Generator())
     # Of the first codebook (0, 0) had two, (8, 8) one, the others none: their sizes are 1.5, 1, 0.5 and 0.5.
     assert trainer.cluster_size[0].tolist() == [1.5, 0.5, 0.5, 1.0]
     expected = torch.tensor([[2.0 / 1.5, 1.0 / 1.5], [8.0, 0.0], [0.0, 8.0], [8.0, 8.5]])
     torch.testing.assert_close(codec.quantizer.layers[0].embed, expected)
-    # What the first one left, (1, 1), (3, 1) and (0, 1), goes to (1, 0) or (0, 1), (1, 0) and (0, 1).
+    # What the first one left, (1, 1), (3, 1) and (0, 1), has its nearest in the second: (1, 0) or (0, 1), (1, 0), (0, 1).
+    squares = (1 + 1 + 9 + 1 + 0 + 1) / 6, (1 + 4 + 1) / 6
+    variance = latents.detach()[0].var(dim=1, unbiased=False).mean().item()
+    assert loss.item() == pytest.approx(sum(squares) / 2 / variance)
+    # A step against the gradient brings the latents nearer, in units of their variance.
     loss.backward()
-    squares = [(1 + 1 + 9 + 1 + 0 + 1) / 6, (1 + 4 + 1) / 6]
-    assert loss.item() == pytest.approx(sum(squares) / 2)
-    # d/dz of ((z - q1)² + (z - q1 - q2)²) / 2, averaged over six values.
-    left = torch.tensor([[3.0, 0.0], [1.0, 1.0]]) + torch.tensor([[2.0, 0.0], [1.0, 0.0]])
-    torch.testing.assert_close(latents.grad[0, :, 1:], left / 6)
+    moved = (latents - 0.1 * latents.grad).detach()
+    shares = [
+        quantization_errors(before, part).sum() / part.var(dim=2, unbiased=False).sum() for part in (latents, moved)
+    ]
+    assert shares[1] < shares[0]
 
 
 def test_dead_vectors_start_anew_where_there_are_latents(codec):
@@ -103,3 +109,14 @@ def test_it_goes_on_from_its_state(codec):
     other.load_state_dict(state)
     other(latents, torch.Generator().manual_seed(1))
     assert all(torch.equal(codebook.embed, embed) for codebook, embed in zip(codebooks_of(codec), expected))
+
+
+def test_small_latents_are_no_nearer_than_large_ones(codec):
+    latents = torch.randn(1, 2, 60, generator=torch.Generator().manual_seed(1))
+    losses = []
+    for scale in (0.01, 1.0):
+        scaled = deepcopy(codec)
+        for codebook in codebooks_of(scaled):
+            codebook.embed.mul_(scale)
+        losses.append(CodebookTrainer(scaled)(scale * latents, torch.Generator()).item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)

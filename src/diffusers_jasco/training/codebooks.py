@@ -127,9 +127,11 @@ class CodebookTrainer(nn.Module):
 
         Returns:
             `torch.Tensor`: the commitment loss, the mean squared distance of the latents to their quantised ones over all
-            depths. Its gradient is the encoder's.
+            depths, in units of the latents' variance: audio is decoded from latents as they are, so an encoder could
+            otherwise come nearer to the codebooks by making them small. Its gradient is the encoder's.
         """
         residual = latents.transpose(1, 2).flatten(0, 1)
+        variance = residual.var(dim=0, unbiased=False).mean().clamp(min=1e-8)
         commitment = residual.new_zeros(())
         for codebook, cluster_size, embed_avg in zip(self._codebooks, self.cluster_size, self.embed_avg):
             codes = _nearest(residual.detach(), codebook.embed)
@@ -137,7 +139,7 @@ class CodebookTrainer(nn.Module):
             commitment = commitment + F.mse_loss(residual, quantized)
             self._average(codebook, cluster_size, embed_avg, residual.detach(), codes, generator)
             residual = residual - quantized
-        return commitment / len(self._codebooks)
+        return commitment / len(self._codebooks) / variance
 
     @torch.no_grad()
     def _average(
