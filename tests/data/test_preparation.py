@@ -36,6 +36,7 @@ from diffusers_jasco.data.sources import find_sources, read_captions, read_track
 from diffusers_jasco.extraction import separate_drums
 from diffusers_jasco.training.modules import load_text_encoder
 
+from ..conftest import run_script
 from .test_preparation_interrupted import CODEC, SCRIPT, TEXT_ENCODER, read_all, write_music
 
 
@@ -139,6 +140,23 @@ def test_what_is_known_reaches_training(manifest, tmp_path):
         assert torch.equal(item["text_embeds"], states.float())
     with pytest.raises(ValueError, match="`text_encoder` needs `codec`"):
         prepare(path, tmp_path / "other", "--text_encoder", TEXT_ENCODER)
+
+
+def test_synthetic_music_keeps_its_own_truth(tmp_path):
+    pytest.importorskip("tinysoundfont")
+    toy, codec = tmp_path / "toy", SCRIPT.parents[1] / "pipelines" / "jasco-nano"
+    options = ("--split", "validation", "--num_clips", 3, "--renderer", "tinysoundfont", "--num_workers", 0)
+    run_script("make_synthetic_dataset", "--output", toy, *options)
+    run_script("encode_features", "--dataset", toy, "--codec", codec, "--output", tmp_path / "features")
+    run_script(
+        "prepare_dataset", "--audio", toy, "--output", tmp_path / "data", "--encode", codec, "--shares", 1, 0, 0, 0
+    )
+    expected = FeatureDataset(tmp_path / "features")
+    prepared = FeatureDataset(tmp_path / "data" / "features" / "train")
+    assert len(prepared) == len(expected) == 3 and prepared.captions == expected.captions
+    for item, other in zip(prepared, expected):
+        for name in ("latents", "chords", "melody", "drums"):
+            assert torch.equal(item[name], other[name])
 
 
 def test_drums_are_separated_and_cut(tmp_path):

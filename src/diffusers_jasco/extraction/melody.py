@@ -67,7 +67,7 @@ def extract_melody(
         threshold (`float`, defaults to `0.5`):
             Salience in [0, 1] from which on a semitone counts; not for `"monophonic"`.
         frame_rate (`float`, defaults to `50.0`):
-            Frames a second.
+            Frames a second. A pipeline takes a matrix at its own rate, `pipe.frame_rate`.
         weights (`str` or `os.PathLike`, *optional*):
             `multif0.h5` of github.com/rabitt/ismir2017-deepsalience.
         audiocraft_compatible (`bool`, defaults to `False`):
