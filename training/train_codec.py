@@ -423,11 +423,10 @@ def main(args: list[str] | None = None):
         course.advance()
         progress_bar.update()
 
-        if progress.step % args.log_every == 0 or course.is_stopped:
-            samples = means.counts["loss"] * batches.global_batch_size
+        if course.is_time(args.log_every):
             entry = means.take() | {
                 "learning_rate": learning_rate,
-                "samples_per_second": course.rate(samples),
+                "samples_per_second": course.rate(batches.global_batch_size),
                 "minutes": round(progress.minutes, 2),
                 "epoch": batches.epoch,
             }

@@ -64,7 +64,7 @@ from diffusers_jasco.training.checkpoints import find_checkpoint, list_checkpoin
 from diffusers_jasco.training.components import load_components, replace_components
 from diffusers_jasco.training.course import Course, Progress
 from diffusers_jasco.training.datasets import load_datasets
-from diffusers_jasco.training.logs import RunLog, TimeBins
+from diffusers_jasco.training.logs import LossMeans, RunLog
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.objective import FlowMatchingObjective
 from diffusers_jasco.training.optimization import make_optimizer
@@ -203,8 +203,8 @@ def main(args: list[str] | None = None):
     model, optimizer = accelerator.prepare(model, optimizer)
     module = accelerator.unwrap_model(model)
     ema = AveragedWeights(module.parameters(), decay=args.ema_decay, foreach=True)
-    progress = Progress()
-    accelerator.register_for_checkpointing(lr_scheduler, ema, batches, progress)
+    progress, means = Progress(), LossMeans(accelerator)
+    accelerator.register_for_checkpointing(lr_scheduler, ema, batches, progress, means)
     if checkpoint is not None:
         accelerator.load_state(str(checkpoint))
 
@@ -244,7 +244,6 @@ def main(args: list[str] | None = None):
 
     # 4. Train
     course = Course(args, accelerator, progress)
-    bins, norms = TimeBins(device), []
     progress_bar = tqdm(initial=progress.step, total=args.max_steps, desc="steps", disable=not is_main)
     stream = iter(batches)
 
@@ -258,33 +257,31 @@ def main(args: list[str] | None = None):
                 losses = objective(model, transformer.controls, batch, device)
                 accelerator.backward(losses.loss)
                 if accelerator.sync_gradients:
-                    norms.append(float(accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm)))
+                    norm = float(accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm))
                     # Half precision's scaler skips such steps by itself.
-                    if args.mixed_precision != "fp16" and not math.isfinite(norms[-1]):
+                    if args.mixed_precision != "fp16" and not math.isfinite(norm):
                         raise FloatingPointError(
-                            f"The gradient of step {progress.step} is {norms[-1]}. Try a lower learning rate."
+                            f"The gradient of step {progress.step} is {norm}. Try a lower learning rate."
                         )
+                    means.add_norm(norm)
                 optimizer.step()
                 optimizer.zero_grad()
-            bins.add(losses)
+            means.add(losses)
         learning_rate = lr_scheduler.get_last_lr()[0]
         lr_scheduler.step()
         ema.step(module.parameters())
         course.advance()
         progress_bar.update()
 
-        if progress.step % args.log_every == 0 or course.is_stopped:
-            clips = len(norms) * args.gradient_accumulation_steps * batches.global_batch_size
-            entry = bins.take(accelerator) | {
-                "grad_norm": round(sum(norms) / len(norms), 4),
+        if course.is_time(args.log_every):
+            entry = means.take() | {
                 "learning_rate": learning_rate,
-                "clips_per_second": course.rate(clips),
+                "clips_per_second": course.rate(args.gradient_accumulation_steps * batches.global_batch_size),
                 "minutes": round(progress.minutes, 2),
                 "epoch": batches.epoch,
             }
             log.write(progress.step, **entry)
             progress_bar.set_postfix(loss=entry["loss"], clips_per_s=entry["clips_per_second"])
-            norms = []
 
         with course.pause():
             if validation is not None and course.is_time(args.validate_every):
@@ -302,6 +299,7 @@ def main(args: list[str] | None = None):
             if course.is_saving:
                 # The pipeline first: where there is a checkpoint of a step, the pipeline is as new.
                 save_pipeline(output)
+                means.gather()
                 save_checkpoint(accelerator, checkpoints, progress.step, args.keep_checkpoints)
 
     progress_bar.close()

@@ -44,7 +44,7 @@ from diffusers_jasco.training.checkpoints import find_checkpoint, list_checkpoin
 from diffusers_jasco.training.continuation import load_source
 from diffusers_jasco.training.course import Course, Progress
 from diffusers_jasco.training.datasets import load_datasets
-from diffusers_jasco.training.logs import RunLog, TimeBins
+from diffusers_jasco.training.logs import LossMeans, RunLog
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.objective import FlowMatchingObjective
 from diffusers_jasco.training.optimization import make_optimizer
@@ -131,8 +131,8 @@ def main(args: list[str] | None = None):
     )
     model, optimizer = accelerator.prepare(model, optimizer)
     module = accelerator.unwrap_model(model)
-    progress = Progress()
-    accelerator.register_for_checkpointing(lr_scheduler, batches, progress)
+    progress, means = Progress(), LossMeans(accelerator)
+    accelerator.register_for_checkpointing(lr_scheduler, batches, progress, means)
 
     # The base is not written again with each checkpoint.
     def save_lora(models: list, weights: list, folder: str):
@@ -171,7 +171,6 @@ def main(args: list[str] | None = None):
 
     # 4. Train
     course = Course(args, accelerator, progress)
-    bins, norms = TimeBins(device), []
     progress_bar = tqdm(initial=progress.step, total=args.max_steps, desc="steps", disable=not is_main)
     stream = iter(batches)
 
@@ -183,31 +182,29 @@ def main(args: list[str] | None = None):
                 losses = objective(model, transformer.controls, batch, device)
                 accelerator.backward(losses.loss)
                 if accelerator.sync_gradients:
-                    norms.append(float(accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm)))
-                    if args.mixed_precision != "fp16" and not math.isfinite(norms[-1]):
+                    norm = float(accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm))
+                    if args.mixed_precision != "fp16" and not math.isfinite(norm):
                         raise FloatingPointError(
-                            f"The gradient of step {progress.step} is {norms[-1]}. Try a lower learning rate."
+                            f"The gradient of step {progress.step} is {norm}. Try a lower learning rate."
                         )
+                    means.add_norm(norm)
                 optimizer.step()
                 optimizer.zero_grad()
-            bins.add(losses)
+            means.add(losses)
         learning_rate = lr_scheduler.get_last_lr()[0]
         lr_scheduler.step()
         course.advance()
         progress_bar.update()
 
-        if progress.step % args.log_every == 0 or course.is_stopped:
-            clips = len(norms) * args.gradient_accumulation_steps * batches.global_batch_size
-            entry = bins.take(accelerator) | {
-                "grad_norm": round(sum(norms) / len(norms), 4),
+        if course.is_time(args.log_every):
+            entry = means.take() | {
                 "learning_rate": learning_rate,
-                "clips_per_second": course.rate(clips),
+                "clips_per_second": course.rate(args.gradient_accumulation_steps * batches.global_batch_size),
                 "minutes": round(progress.minutes, 2),
                 "epoch": batches.epoch,
             }
             log.write(progress.step, **entry)
             progress_bar.set_postfix(loss=entry["loss"], clips_per_s=entry["clips_per_second"])
-            norms = []
 
         with course.pause():
             if validation is not None and course.is_time(args.validate_every):
@@ -228,6 +225,7 @@ def main(args: list[str] | None = None):
             if course.is_saving:
                 # The weights first: where there is a checkpoint of a step, they are as new.
                 save_weights()
+                means.gather()
                 save_checkpoint(accelerator, checkpoints, progress.step, args.keep_checkpoints)
 
     progress_bar.close()

@@ -126,7 +126,7 @@ def test_spread_weights_learn_the_same(tmp_path, data):
 
 @pytest.mark.parametrize("kills", [20])
 def test_killed_at_any_moment_it_ends_the_same(tmp_path, data, kills):
-    common = ("--max_steps", 60, "--checkpoint_every", 2, "--validate_every", 5, "--drop_span", 0.3)
+    common = ("--max_steps", 60, "--checkpoint_every", 2, "--validate_every", 5, "--log_every", 3, "--drop_span", 0.3)
     finish(launch(*arguments(data, tmp_path / "straight", *common)))
     rng, killed, at_work = random.Random(0), 0, 0
     command = arguments(data, tmp_path / "killed", *common, "--resume", "latest")

@@ -61,6 +61,7 @@ class Course:
         self._signals = catch_signals()
         self._minutes_before = progress.minutes
         self._start = self._last_save = self._last_rate = time.monotonic()
+        self._rated_step = progress.step
 
     def advance(self):
         """To be called after each step."""
@@ -93,8 +94,9 @@ class Course:
         yield
         self._last_rate += time.monotonic() - start
 
-    def rate(self, count: int) -> float:
-        """`count` ÷ the seconds of training since the last call."""
-        now = time.monotonic()
-        rate, self._last_rate = count / max(now - self._last_rate, 1e-9), now
+    def rate(self, per_step: int) -> float:
+        """What each step has so much of, ÷ the seconds of training since the last call."""
+        now, step = time.monotonic(), self.progress.step
+        rate = per_step * (step - self._rated_step) / max(now - self._last_rate, 1e-9)
+        self._last_rate, self._rated_step = now, step
         return round(rate, 2)

@@ -92,11 +92,20 @@ class RunLog:
                 tracker.tracker.log({f"{name}/audio": clip, f"{name}/picture": wandb.Image(str(picture))}, step=step)
 
 
-class TimeBins:
-    """Means of the loss and of the squared errors by time, over all processes."""
+class LossMeans:
+    r"""
+    Means of the loss, of the squared errors by time, and of the gradient's norm, over all processes. They are a part of the
+    checkpoint, so that a line of the log is the same if a run was interrupted before it.
 
-    def __init__(self, device: torch.device):
-        self.sums = torch.zeros(2, TIME_BINS + 1, dtype=torch.float64 if device.type == "cpu" else None, device=device)
+    Args:
+        accelerator (`Accelerator`): the processes.
+    """
+
+    def __init__(self, accelerator: Accelerator):
+        self.accelerator = accelerator
+        dtype = torch.float64 if accelerator.device.type == "cpu" else torch.float32
+        self.sums = torch.zeros(2, TIME_BINS + 1, dtype=dtype, device=accelerator.device)
+        self.norms: list[float] = []
 
     def add(self, losses: SampleLosses):
         """Adds those of a batch."""
@@ -107,9 +116,29 @@ class TimeBins:
         self.sums[0].index_add_(0, bins, errors)
         self.sums[1].index_add_(0, bins, torch.ones_like(errors))
 
-    def take(self, accelerator: Accelerator) -> dict[str, Any]:
-        """The means since the last call; `None` for a part of the time that was not drawn."""
-        sums, counts = accelerator.reduce(self.sums, reduction="sum").tolist()
-        self.sums.zero_()
+    def add_norm(self, norm: float):
+        """Adds the norm of a step's gradient, which is the same in all processes."""
+        self.norms.append(norm)
+
+    def gather(self):
+        """Brings the sums of all processes into the first one. All have to call it."""
+        total = self.accelerator.reduce(self.sums, reduction="sum")
+        self.sums = total if self.accelerator.is_main_process else torch.zeros_like(total)
+
+    def take(self) -> dict[str, Any]:
+        """The means since the last call; `None` for a part of the time that was not drawn. All processes have to call it."""
+        sums, counts = self.accelerator.reduce(self.sums, reduction="sum").tolist()
         means = [round(total / count, 6) if count else None for total, count in zip(sums, counts)]
-        return {"loss": means[-1], "mse_by_time": means[:-1]}
+        entry = {"loss": means[-1], "mse_by_time": means[:-1]}
+        if self.norms:
+            entry["grad_norm"] = round(sum(self.norms) / len(self.norms), 4)
+        self.sums, self.norms = torch.zeros_like(self.sums), []
+        return entry
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": self.sums.cpu(), "norms": list(self.norms)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]):
+        if self.accelerator.is_main_process:
+            self.sums = state_dict["sums"].to(self.sums)
+        self.norms = list(state_dict["norms"])

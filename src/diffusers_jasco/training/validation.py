@@ -24,7 +24,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
 from .conditions import ConditionDropout
-from .logs import TimeBins
+from .logs import LossMeans
 from .modules import JascoTrainingModel
 from .objective import SampleLosses, draw_randomness, flow_matching_loss, noise_latents, prepare_text
 
@@ -56,7 +56,7 @@ def validation_loss(
     """
     model.eval()
     num_clips, device, scheduler = min(num_clips, len(dataset)), accelerator.device, FlowMatchEulerScheduler()
-    bins = TimeBins(device)
+    means = LossMeans(accelerator)
     starts = range(0, num_clips, batch_size)
     for start in starts[accelerator.process_index :: accelerator.num_processes]:
         indices = range(start, min(start + batch_size, num_clips))
@@ -70,6 +70,6 @@ def validation_loss(
         keep = ConditionDropout().keep(draws, latents.shape[1])
         controls = {name: batch[name].to(device) for name in model.transformer.controls}
         velocity = model(z, times, prepare_text(batch, tokenizer, device), controls, keep)
-        bins.add(SampleLosses(*flow_matching_loss(scheduler, velocity, target, times), times))
+        means.add(SampleLosses(*flow_matching_loss(scheduler, velocity, target, times), times))
     model.train()
-    return {f"validation_{name}": value for name, value in bins.take(accelerator).items()}
+    return {f"validation_{name}": value for name, value in means.take().items()}
