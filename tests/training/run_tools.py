@@ -64,24 +64,10 @@ def read_steps(output: Path) -> list[dict]:
     return [entry for entry in read_log(output) if "loss" in entry] if (output / "log.jsonl").exists() else []
 
 
-def launch(
-    *args: str, processes: int = 1, accelerate: Path | None = None, script: str = "train_jasco"
-) -> subprocess.Popen:
-    r"""
-    Starts a script in processes of its own.
-
-    Args:
-        args (`str`): its options.
-        processes (`int`): how many, started by torchrun.
-        accelerate (`Path`, *optional*): a configuration of Accelerate, of which two processes run on the CPU.
-        script (`str`): which one.
-    """
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, str(ROOT / "training" / f"{script}.py"), *args]
+def launch(*args: str, processes: int = 1, script: Path = ROOT / "training" / "train_jasco.py", **environment: str):
+    """Starts a script, in one process or in several by torchrun, on one thread each."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")} | environment
+    command = [sys.executable, str(script), *args]
     if processes > 1:
         command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    if accelerate is not None:
-        launcher = ["-m", "accelerate.commands.launch", "--config_file", str(accelerate), "--num_processes", "2"]
-        command[1:1] = [*launcher, "--mixed_precision", "no"]
-        environment["ACCELERATE_USE_CPU"] = "true"
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -19,9 +19,11 @@ import random
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from diffusers_jasco import JascoPipeline
@@ -100,12 +102,14 @@ def test_when_a_process_dies_the_others_end(tmp_path, data):
 
 
 def test_spread_weights_learn_the_same(tmp_path, data):
-    # FSDP2, on the CPU with two processes.
+    # FSDP2, with the options of our configuration, as Accelerate's launcher hands them on.
     common = ("--max_steps", 6, "--checkpoint_every", 3, *NO_DROPOUT)
     finish(launch(*arguments(data, tmp_path / "one", *common, "--batch_size", 4)))
-    config = ROOT / "training" / "configs" / "accelerate" / "fsdp2.yaml"
+    config = yaml.safe_load((ROOT / "training" / "configs" / "accelerate" / "fsdp2.yaml").read_text())["fsdp_config"]
+    environment = {name.upper(): str(value) for name, value in config.items()} | {"ACCELERATE_USE_FSDP": "true"}
+    options = {"processes": 2, "script": Path(__file__).with_name("fsdp_on_cpu.py"), **environment}
     spread = arguments(data, tmp_path / "spread", *common, "--batch_size", 2)
-    finish(launch(*spread, accelerate=config))
+    finish(launch(*spread, **options))
     one, two = (read_log(tmp_path / name) for name in ("one", "spread"))
     assert [entry["loss"] for entry in read_steps(tmp_path / "one")] == pytest.approx(
         [entry["loss"] for entry in read_steps(tmp_path / "spread")], abs=1e-4
@@ -119,7 +123,7 @@ def test_spread_weights_learn_the_same(tmp_path, data):
     pieces = tmp_path / "spread" / "checkpoints" / "step-00000003" / "pytorch_model_fsdp_0"
     assert len(list(pieces.glob("*.distcp"))) == 2
     shutil.rmtree(tmp_path / "spread" / "checkpoints" / "step-00000006")
-    finish(launch(*spread, "--resume", "latest", accelerate=config))
+    finish(launch(*spread, "--resume", "latest", **options))
     again = read_steps(tmp_path / "spread")
     assert [entry["loss"] for entry in again] == pytest.approx([e["loss"] for e in two if "loss" in e], abs=1e-6)
 

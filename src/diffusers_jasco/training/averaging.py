@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from diffusers.training_utils import EMAModel
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 
@@ -50,6 +51,10 @@ class AveragedWeights(EMAModel):
         try:
             yield
         finally:
+            for part in module.modules():
+                # After a pass without a way back, FSDP keeps some weights whole.
+                if isinstance(part, FSDPModule):
+                    part.reshard()
             self._exchange(module)
 
     @torch.no_grad()
