@@ -12,9 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import json
 import math
 
 import numpy as np
+import soundfile
 import torch
 
 from diffusers_jasco.controls.chord_labels import parse_chord
@@ -87,3 +89,16 @@ def make_item(seed, duration=6.0):
         "melody": melody,
         "drum_onsets": onsets,
     }
+
+
+def write_dataset(folder, items, **more):
+    """A data set as scripts/prepare_dataset.py writes it, of items as [`make_item`] makes them."""
+    lines = []
+    for number, item in enumerate(items):
+        soundfile.write(folder / f"{number}.flac", item["audio"][0].numpy().clip(-1, 1), RATE)
+        drums = play_drums(item["drum_onsets"], item["duration"], seed=number)
+        soundfile.write(folder / f"{number}.drums.flac", drums[0].numpy().clip(-1, 1), RATE)
+        line = {key: item[key] for key in ("chords", "melody", "duration")} | more
+        line |= {"file_name": f"{number}.flac", "stems": {"drums": f"{number}.drums.flac"}, "captions": ["music"]}
+        lines.append(json.dumps(line))
+    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")

@@ -13,11 +13,8 @@
 # limitations under the License.
 
 
-import json
-
 import numpy as np
 import pytest
-import soundfile
 
 from diffusers_jasco.controls.chord_labels import default_chord_labels, normalize_chord
 from diffusers_jasco.controls.melody import HIGHEST_PITCH, LOWEST_PITCH
@@ -26,19 +23,7 @@ from diffusers_jasco.evaluation.handwritten import SKETCHES, handwritten_items
 from diffusers_jasco.evaluation.items import read_items
 from diffusers_jasco.evaluation.onsets import score_onsets
 
-from .clips import RATE, make_item, play_drums
-
-
-def write_dataset(folder, items, **more):
-    lines = []
-    for number, item in enumerate(items):
-        soundfile.write(folder / f"{number}.flac", item["audio"][0].numpy().clip(-1, 1), RATE)
-        drums = play_drums(item["drum_onsets"], item["duration"], seed=number)
-        soundfile.write(folder / f"{number}.drums.flac", drums[0].numpy().clip(-1, 1), RATE)
-        line = {key: item[key] for key in ("chords", "melody", "duration")} | more
-        line |= {"file_name": f"{number}.flac", "stems": {"drums": f"{number}.drums.flac"}, "captions": ["music"]}
-        lines.append(json.dumps(line))
-    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+from .clips import RATE, make_item, write_dataset
 
 
 def test_a_data_set_is_cut_and_its_beat_is_heard(tmp_path):
