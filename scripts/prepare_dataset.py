@@ -16,7 +16,7 @@ r"""
 Turns music into a training set: cuts it into clips, hears chords, melody and drums in it, finds captions, and encodes it.
 
     python scripts/prepare_dataset.py --audio my_music --output data --encode pipelines/jasco-nano --num_proc 2
-    python training/train_jasco.py --features data/features/train ...
+    python training/train_jasco.py --dataset data/features/train ...
 
 `--audio` is a folder, or a manifest with a JSON object per line (`path` as in AudioCraft's `data.jsonl`, or `file_name`, and what
 is known: `captions`, `chords`, `melody`, `stems`) or just a path. `--audio`, `--output` and `--captions` may be URLs that fsspec knows (`s3://`,
