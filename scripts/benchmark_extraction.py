@@ -1,0 +1,98 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+r"""
+How much time and memory the extractors, and the preparation of a data set, take of a recording:
+
+    python scripts/benchmark_extraction.py --audio 10_minutes.flac 60_minutes.flac --encode pipelines/jasco-nano
+
+Each of them runs in a process of its own, on one core. *seconds* are of CPU time, which does not depend on what else the machine
+is doing as much as a clock does; *memory* is the most that the process had (resident), *base* what it had before it began: Python,
+PyTorch and the package.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import io
+import multiprocessing
+import resource
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+
+PARTS = ("extract_chords", "extract_melody", "separate_drums", "prepare_dataset")
+
+
+def memory() -> float:
+    """The most that this process had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+def measure(part: str, audio: Path, codec: Path) -> tuple[float, float, float]:
+    """CPU seconds, memory before and memory after, in MB."""
+    # Nothing of this before, so that the parent of the processes stays small.
+    import torch
+
+    from diffusers_jasco import extraction
+
+    torch.set_num_threads(1)
+    path = Path(__file__).with_name("prepare_dataset.py")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    base, start = memory(), time.process_time()
+    if part == "prepare_dataset":
+        with TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+            (Path(folder) / "music").mkdir()
+            (Path(folder) / "music" / audio.name).symlink_to(audio.absolute())
+            arguments = ["--audio", f"{folder}/music", "--output", f"{folder}/data", "--encode", str(codec)]
+            methods = ["--chords", "builtin", "--melody", "builtin", "--drums", "builtin"]
+            script.main([*arguments, *methods])
+    else:
+        getattr(extraction, part)(audio, method="builtin")
+    return time.process_time() - start, base, memory()
+
+
+def main(args: list[str] | None = None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--audio", type=Path, nargs="+", required=True, help="recordings")
+    parser.add_argument("--encode", type=Path, required=True, help="codec or pipeline for prepare_dataset")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    args = parser.parse_args(args)
+
+    import soundfile
+
+    print("| | minutes | seconds | × real time | base, MB | memory, MB |\n| --- | --- | --- | --- | --- | --- |")
+    for part in args.parts:
+        for audio in args.audio:
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+                seconds, base, most = pool.submit(measure, part, audio, args.encode).result()
+            length = soundfile.info(audio).duration
+            cells = (
+                part,
+                f"{length / 60:.0f}",
+                f"{seconds:.0f}",
+                f"{length / seconds:.0f}",
+                f"{base:.0f}",
+                f"{most:.0f}",
+            )
+            print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
