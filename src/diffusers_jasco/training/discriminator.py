@@ -21,6 +21,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 
 WINDOWS = (2048, 1024, 512, 256, 128)
+SLOPE = 0.2  # of the leaky ReLUs
 
 
 class STFTDiscriminator(nn.Module):
@@ -39,6 +40,10 @@ class STFTDiscriminator(nn.Module):
         for dilation in (1, 2, 4):
             layers.append(nn.Conv2d(num_filters, num_filters, (3, 9), (1, 2), (dilation, 4), dilation=(dilation, 1)))
         layers.append(nn.Conv2d(num_filters, num_filters, 3, padding=1))
+        # torch's own initial weights let less through from layer to layer: the last one would hear nothing for long.
+        for layer in layers:
+            nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+            nn.init.zeros_(layer.bias)
         self.layers = nn.ModuleList([weight_norm(layer) for layer in layers])
         self.judge = weight_norm(nn.Conv2d(num_filters, 1, 3, padding=1))
 
@@ -51,7 +56,7 @@ class STFTDiscriminator(nn.Module):
         hidden_states = torch.view_as_real(spectrum / shape.norm()).permute(0, 3, 2, 1)
         features = []
         for layer in self.layers:
-            hidden_states = F.leaky_relu(layer(hidden_states), 0.2)
+            hidden_states = F.leaky_relu(layer(hidden_states), SLOPE)
             features.append(hidden_states)
         return self.judge(hidden_states), features
 
