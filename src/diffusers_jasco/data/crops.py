@@ -14,86 +14,18 @@
 
 """Random parts of recordings: what a codec is trained on."""
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from ..audio import FILTER_WIDTH, ROLLOFF, resample
-from ..extraction.stream import SLACK_SECONDS, open_recording
 from .features import derive_seed
-from .sources import Source, find_sources, resolve_beside
-
-
-@dataclass(frozen=True)
-class Recording:
-    r"""
-    A file of which parts are read.
-
-    Attributes:
-        source (`Source`): where it is.
-        rate (`int`): its rate in Hz.
-        num_samples (`int`): its length at that rate.
-    """
-
-    source: Source
-    rate: int
-    num_samples: int
-
-    @classmethod
-    def open(cls, source: Source) -> "Recording":
-        """Reads the header of a file; what can't be read or is empty is a `ValueError`."""
-        with source.local() as path, open_recording(path) as file:
-            if not file.frames:
-                raise ValueError(f"`audio`: {path} is empty.")
-            return cls(source, file.samplerate, file.frames)
-
-    def length(self, rate: int) -> int:
-        """Samples at another rate."""
-        return self.num_samples * rate // self.rate
-
-    def read(self, start: int, num_samples: int, rate: int) -> torch.Tensor:
-        r"""
-        A part in mono: that of the whole recording at another rate, to rounding, without decoding the rest.
-
-        Args:
-            start (`int`): first sample, at `rate`.
-            num_samples (`int`): samples at `rate`.
-            rate (`int`): Hz.
-
-        Returns:
-            `torch.Tensor` of shape `(1, samples)`: with less than `num_samples` where the recording ends.
-
-        Raises:
-            `ValueError`: if the file ends before its header says, or has values that are not finite.
-        """
-        # The part begins where both rates have a sample, and has more on both sides than the resampler's filter reaches.
-        grid = self.rate // math.gcd(self.rate, rate)
-        margin = 0 if rate == self.rate else math.ceil(FILTER_WIDTH / ROLLOFF * max(1, self.rate / rate)) + 2 * grid
-        first = max(start * self.rate // rate - margin, 0) // grid * grid
-        skipped = start - first * rate // self.rate
-        wanted = min(math.ceil((skipped + num_samples) * self.rate / rate) + margin, self.num_samples - first)
-        with self.source.local() as path, open_recording(path) as file:
-            if file.seekable():
-                file.seek(first)
-            else:
-                file.read(first)
-            samples = file.read(wanted, dtype="float32", always_2d=True)
-        if len(samples) < wanted - SLACK_SECONDS * self.rate:
-            raise ValueError(
-                f"`audio`: {path} breaks off after {(first + len(samples)) / self.rate:.2f} of"
-                f" {self.num_samples / self.rate:.2f} s."
-            )
-        if not np.isfinite(samples).all():
-            raise ValueError(f"`audio`: {path} has values that are not finite (NaN or infinite).")
-        audio = resample(torch.from_numpy(samples.mean(axis=1))[None], self.rate, rate)
-        return audio[:, skipped : skipped + num_samples]
+from .recordings import Recording
+from .sources import find_sources, resolve_beside
 
 
 @dataclass(frozen=True)
@@ -126,9 +58,9 @@ def open_tracks(folder: str | os.PathLike) -> list[Track]:
     for source in sources:
         stem = (source.info.get("stems") or {}).get("drums")
         try:
-            drums = None if stem is None else Recording.open(Source(resolve_beside(source, stem), stem))
-            tracks.append(Track(Recording.open(source), drums))
-        except ValueError as error:
+            drums = None if stem is None else Recording(resolve_beside(source, stem))
+            tracks.append(Track(Recording(source.url), drums))
+        except (ValueError, FileNotFoundError) as error:
             errors.append(str(error))
     if errors:
         raise ValueError(
@@ -188,7 +120,8 @@ class AudioCrops(Dataset):
                 recording = self.tracks[self._track_of[index]].drums
         surplus = max(recording.length(self.sampling_rate) - self.num_samples, 0)
         start = derive_seed("crop", self.seed, self.epoch, index) % (surplus + 1)
-        return recording.read(start, self.num_samples, self.sampling_rate)
+        length = min(self.num_samples, recording.length(self.sampling_rate))
+        return recording.read(start, start + length, self.sampling_rate)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         if not 0 <= index < len(self):

@@ -24,7 +24,7 @@ import torch
 from torch.nn import functional as F
 
 from ..audio import load_audio, resample, resampled_span
-from ..extraction.stream import SLACK_SECONDS
+from ..extraction.stream import SLACK_SECONDS, open_recording
 
 
 class Recording:
@@ -40,7 +40,7 @@ class Recording:
 
     Raises:
         `FileNotFoundError`: for an absent file.
-        `ValueError`: for what is no audio.
+        `ValueError`: for what is no audio, is empty, or has less than it claims.
     """
 
     def __init__(self, audio: Any, name: str | None = None):
@@ -65,6 +65,8 @@ class Recording:
             return
         with self._open() as file:
             self.sampling_rate, self.num_samples = file.samplerate, file.frames
+        if not self.num_samples:
+            raise ValueError(f"{self.name} is empty.")
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
@@ -73,11 +75,11 @@ class Recording:
         audio = io.BytesIO(self.audio) if isinstance(self.audio, bytes) else self.audio
         if hasattr(audio, "seek"):
             audio.seek(0)
-        try:
-            with soundfile.SoundFile(audio) as file:
+        with open_recording(audio, self.name) as file:
+            try:
                 yield file
-        except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-            raise ValueError(f"{self.name} can't be read as audio ({error}).") from error
+            except soundfile.LibsndfileError as error:
+                raise ValueError(f"{self.name} can't be read as audio ({error}).") from error
 
     def length(self, rate: int) -> int:
         """Number of samples at a rate in Hz."""

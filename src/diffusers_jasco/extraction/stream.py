@@ -43,12 +43,13 @@ def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) 
     yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
 
 
-def open_recording(path: str | os.PathLike) -> Any:
+def open_recording(file: Any, name: str | None = None) -> Any:
     r"""
     Opens an audio file to be read by parts.
 
     Args:
-        path (`str` or `os.PathLike`): a file that soundfile reads.
+        file (`str`, `os.PathLike` or file object): a file that soundfile reads.
+        name (`str`, *optional*): its name, for messages.
 
     Returns:
         `soundfile.SoundFile`
@@ -58,16 +59,17 @@ def open_recording(path: str | os.PathLike) -> Any:
     """
     import soundfile
 
+    name = file if name is None else name
     try:
-        file = soundfile.SoundFile(path)
+        recording = soundfile.SoundFile(file)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-        raise ValueError(f"`audio`: {path} can't be read as audio ({error}).") from error
+        raise ValueError(f"`audio`: {name} can't be read as audio ({error}).") from error
     # As libsndfile reports a header that promises more than there is; programs that write to a pipe promise 2 GB or more.
-    claim = re.search(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", file.extra_info, re.M)
+    claim = re.search(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", recording.extra_info, re.M)
     if claim is not None and int(claim[2]) < COMPLETE * int(claim[1]) < 2**31:
-        file.close()
-        raise ValueError(f"`audio`: {path} breaks off: it has {claim[2]} of {claim[1]} bytes of audio.")
-    return file
+        recording.close()
+        raise ValueError(f"`audio`: {name} breaks off: it has {claim[2]} of {claim[1]} bytes of audio.")
+    return recording
 
 
 class AudioStream:
