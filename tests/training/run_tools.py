@@ -33,7 +33,7 @@ WEIGHTS = ("transformer/diffusion_pytorch_model.safetensors", "text_encoder/mode
 
 def arguments(data: Path, output: Path, *extra) -> list[str]:
     options = {
-        "config": ROOT / "training" / "configs" / "debug.yaml",
+        "config": Path(__file__).with_name("tiny.yaml"),
         "dataset": data / "train",
         "validation_dataset": data / "dev",
         "codec": CODEC,
