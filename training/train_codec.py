@@ -67,7 +67,7 @@ from diffusers_jasco.training.discriminator import (
     adversarial_losses,
     discriminator_loss,
 )
-from diffusers_jasco.training.latent_statistics import LatentStatistics
+from diffusers_jasco.data.latent_statistics import LatentStatistics
 from diffusers_jasco.training.logs import RunLog
 from diffusers_jasco.training.modules import CodecTrainingModel, load_codec
 

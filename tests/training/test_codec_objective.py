@@ -23,7 +23,7 @@ from diffusers_jasco.training.discriminator import (
     adversarial_losses,
     discriminator_loss,
 )
-from diffusers_jasco.training.latent_statistics import LatentStatistics
+from diffusers_jasco.data.latent_statistics import LatentStatistics
 
 
 def test_weights_are_shares_of_the_gradient():

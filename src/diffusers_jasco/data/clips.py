@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, normalize_chord
 from ..controls.drums import blur_frames
 from ..controls.melody import MELODY_BINS
-from ..training.latent_statistics import LatentStatistics
+from .latent_statistics import LatentStatistics
 from .features import (
     CONTEXT_SECONDS,
     SILENCE,
