@@ -72,7 +72,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--gradient_checkpointing", **switch, help="Less memory, more time.")
     # The model knows its nulls already; it needs just enough dropout not to forget them.
     parser.set_defaults(drop_all=0.1, drop_chords=0.25, drop_drums=0.25, drop_melody=0.25, weight_decay=0.0)
-    parser.set_defaults(adam_beta2=0.99, lr_scheduler="constant_with_warmup", max_steps=500)
+    # What some minutes of music need, measured with jasco-nano.
+    parser.set_defaults(learning_rate=1e-3, warmup_steps=10, max_steps=300, adam_beta2=0.99)
     args = sys.argv[1:] if args is None else args
     known = parser.parse_known_args(args)[0]
     # What was begun goes on as it was.
