@@ -30,6 +30,7 @@ EXTRAS = {
     # And tinysoundfont, with --no-deps: it asks for PyAudio, which needs a compiler and is not used.
     "synthetic": ["pretty_midi", "pyfluidsynth"],
     "demo": ["gradio"],
+    "8bit": ["bitsandbytes"],
     "cluster": ["ray[data]", "datasets"],
 }
 EXTRAS["dev"] = [
@@ -47,8 +48,11 @@ EXTRAS["dev"] = [
     "omegaconf",
     "librosa",
     "h5py",
+    "scikit-learn",
+    "tensorboard",
 ]
-EXTRAS["all"] = sorted({package for packages in EXTRAS.values() for package in packages})
+# bitsandbytes is for GPUs.
+EXTRAS["all"] = sorted({package for name in EXTRAS if name != "8bit" for package in EXTRAS[name]})
 
 setup(
     name="diffusers-jasco",
