@@ -54,6 +54,7 @@ from transformers import EncodecConfig, EncodecModel
 from diffusers_jasco import SpectralCodecModel
 from diffusers_jasco.data.crops import AudioCrops, open_tracks
 from diffusers_jasco.data.features import codec_hash, derive_seed
+from diffusers_jasco.data.latent_statistics import LatentStatistics
 from diffusers_jasco.files import atomic_folder, replace_file
 from diffusers_jasco.training.arguments import mapping, parse_with_config
 from diffusers_jasco.training.checkpoints import find_checkpoint, list_checkpoints, save_checkpoint
@@ -67,7 +68,6 @@ from diffusers_jasco.training.discriminator import (
     adversarial_losses,
     discriminator_loss,
 )
-from diffusers_jasco.data.latent_statistics import LatentStatistics
 from diffusers_jasco.training.logs import RunLog
 from diffusers_jasco.training.modules import CodecTrainingModel, load_codec
 

@@ -97,10 +97,12 @@ def make_parser() -> argparse.ArgumentParser:
     add("--train_text_encoder", **switch, help="Train the text encoder too.")
     add("--train_tokenizer", **switch, help="Make a tokenizer of the words of the data sets' captions first.")
     add(
-        "--precondition",
-        **switch,
-        help="Normalise the latents as a whole, not by channel, and precondition on the rest.",
+        "--latents_statistics",
+        choices=["channel", "whole"],
+        default="channel",
+        help="Normalise latents by channel, or as a whole as the original, which AudioCraft can read.",
     )
+    add("--precondition", **switch, help="Give the latents one deviation, and precondition on that of each channel.")
     add(
         "--init_from_notes", **switch, help="Start new layers of chords and melody from the notes that they stand for."
     )

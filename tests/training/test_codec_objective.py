@@ -17,13 +17,13 @@ import math
 import pytest
 import torch
 
+from diffusers_jasco.data.latent_statistics import LatentStatistics
 from diffusers_jasco.training.codec_objective import balance_losses
 from diffusers_jasco.training.discriminator import (
     MultiScaleSTFTDiscriminator,
     adversarial_losses,
     discriminator_loss,
 )
-from diffusers_jasco.data.latent_statistics import LatentStatistics
 
 
 def test_weights_are_shares_of_the_gradient():

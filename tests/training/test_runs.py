@@ -12,19 +12,22 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import importlib.util
 import json
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
 
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.data.features import write_features
 from diffusers_jasco.training import load_run
+from diffusers_jasco.training.modules import load_codec, load_text_encoder
 from diffusers_jasco.training.runs import find_pipeline
 
-from ..conftest import FIXTURES
+from ..conftest import FIXTURES, run_script
 from ..data.test_features import make_items
 from .run_tools import CODEC, WEIGHTS, arguments, assert_same_weights, read_log, without_times
 
@@ -209,3 +212,63 @@ def test_a_new_control_says_nothing_at_first(tmp_path, data, run, scripts):
     assert torch.allclose(
         make_latents(without, chords="C:0"), make_latents(again, chords="C:0", melody=melody), atol=1e-5
     )
+
+
+def test_a_run_is_exported_to_the_originals_format(tmp_path, data, scripts):
+    output = tmp_path / "run"
+    plain = [
+        "--no-precondition",
+        "--latents_statistics",
+        "whole",
+        "--transformer",
+        "{time_scale: 1.0}",
+        "--max_steps",
+        2,
+    ]
+    # Of the width of one that AudioCraft knows.
+    plain += ["--text_encoder_config", "{d_model: 512}"]
+    scripts[0].main(arguments(data, output, *plain))
+    # One mean and deviation of all values.
+    info = json.loads((data / "train" / "features.json").read_text())
+    mean, std = (torch.tensor(info[f"latents_{name}"]).double() for name in ("mean", "std"))
+    config = JascoPipeline.from_pretrained(output).transformer.config
+    assert config.latents_mean == pytest.approx(mean.mean().item())
+    assert config.latents_std**2 == pytest.approx((std**2 + mean**2).mean().item() - mean.mean().item() ** 2)
+    for which in (output, output / "best"):
+        exported = tmp_path / f"exported-{which.name}"
+        names = ("--text_encoder", "t5-small", "--codec", "our/codec")
+        run_script("convert_diffusers_to_jasco", "--checkpoint", which, "--output", exported, *names)
+        assert {"state_dict.bin", "compression_state_dict.bin"} <= {path.name for path in exported.iterdir()}
+        tokenizer, text_encoder = load_text_encoder(which)
+        own = {"tokenizer": tokenizer, "text_encoder": text_encoder, "codec": load_codec(which)}
+        again = JascoPipeline.from_pretrained(exported, **own)
+        torch.testing.assert_close(make_latents(again), make_latents(JascoPipeline.from_pretrained(which)))
+
+
+@pytest.fixture
+def fresh_accelerator():
+    """Accelerate keeps the precision of a process."""
+    AcceleratorState._reset_state()
+    yield AcceleratorState._reset_state
+    AcceleratorState._reset_state()
+
+
+@pytest.mark.parametrize("options", [("--mixed_precision", "bf16"), ("--gradient_checkpointing",)], ids=str)
+def test_less_precision_and_less_memory(tmp_path, data, scripts, fresh_accelerator, options):
+    scripts[0].main(
+        arguments(data, tmp_path, "--max_steps", 2, "--text_encoder_config", "{dropout_rate: 0.0}", *options)
+    )
+    fresh_accelerator()
+    plain = tmp_path / "plain"
+    scripts[0].main(arguments(data, plain, "--max_steps", 2, "--text_encoder_config", "{dropout_rate: 0.0}"))
+    # Checkpointing computes the same again; bf16 has three digits.
+    assert losses(tmp_path) == pytest.approx(
+        losses(plain), rel=1e-5 if "--gradient_checkpointing" in options else 0.02
+    )
+
+
+def test_8_bit_needs_its_package(tmp_path, data, scripts):
+    if importlib.util.find_spec("bitsandbytes"):
+        pytest.skip("bitsandbytes is here")
+    with pytest.raises(ImportError, match=r"diffusers-jasco\[8bit\]"):
+        scripts[0].main(arguments(data, tmp_path, "--use_8bit_adam"))

@@ -24,7 +24,7 @@ import yaml
 from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file
 
-from diffusers_jasco import JascoPipeline
+from diffusers_jasco import JascoPipeline, JascoTransformerModel
 from diffusers_jasco.training.objective import FlowMatchingObjective
 
 from ..conftest import FIXTURES
@@ -213,11 +213,24 @@ def test_flags_override_the_file(tmp_path, scripts):
     assert args.transformer == {"num_layers": 2, "dropout": 0.2}
 
 
-@pytest.mark.parametrize("name", ["nano", "debug"])
+SETS = {"text": (), "chords-drums": ("chords", "drums"), "chords-drums-melody": ("chords", "drums", "melody")}
+
+
+@pytest.mark.parametrize(
+    "name", ["nano", "debug", *(f"{controls}-{size}" for controls in SETS for size in ("400M", "1B"))]
+)
 def test_the_configurations_are_valid(scripts, name):
     paths = ["--dataset", "f", "--output", "o", "--codec", "c", "--tokenizer", "t"]
     args = scripts[0].parse_args(["--config", str(ROOT / "training" / "configs" / f"{name}.yaml"), *paths])
-    assert args.train_text_encoder and args.time_sampling == "power"
+    if name in ("nano", "debug"):
+        assert args.train_text_encoder and args.time_sampling == "power"
+        return
+    with torch.device("meta"):
+        model = JascoTransformerModel(**args.transformer)
+    assert model.controls == SETS[name.rsplit("-", 1)[0]]
+    size = sum(parameter.numel() for parameter in model.parameters())
+    assert 0.35e9 < size < 0.45e9 if name.endswith("400M") else 1e9 < size < 2e9
+    assert args.loss_weighting == "increasing" and args.time_sampling == "uniform" and args.warmup_steps == 4000
 
 
 @pytest.mark.parametrize("model", ["word", "unigram"])

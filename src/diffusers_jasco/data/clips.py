@@ -26,7 +26,6 @@ from torch.utils.data import Dataset
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, normalize_chord
 from ..controls.drums import blur_frames
 from ..controls.melody import MELODY_BINS
-from .latent_statistics import LatentStatistics
 from .features import (
     CONTEXT_SECONDS,
     SILENCE,
@@ -37,6 +36,7 @@ from .features import (
     first_codebook,
     wordings,
 )
+from .latent_statistics import LatentStatistics
 from .recordings import Recording
 from .synthetic import SyntheticMusic
 

@@ -121,11 +121,15 @@ def _make_transformer(
     # Weights stay with the statistics that they were trained with, not those of new data.
     if source is None or not is_same_codec(codec, codec_hash(source.codec), first_codebook(source.codec)):
         given["latents_mean"], given["latents_std"] = latent_statistics(args.dataset[0], codec, args)
+        if args.latents_statistics == "whole":
+            mean, std = torch.tensor(given["latents_mean"]).double(), torch.tensor(given["latents_std"]).double()
+            given["latents_mean"] = mean.mean().item()
+            given["latents_std"] = (std.square() + mean.square()).mean().sub(mean.mean().square()).sqrt().item()
 
     if source is None:
         if args.precondition:
             # Channels keep their differences: noise hides the weak ones first, as it should.
-            std = torch.as_tensor(given["latents_std"])
+            std = torch.tensor(given["latents_std"])
             given["latents_std"] = std.square().mean().sqrt().item()
             given["preconditioning"] = (std / given["latents_std"]).tolist()
         transformer = JascoTransformerModel(**{"chord_labels": default_chord_labels()} | args.transformer | given)
