@@ -23,12 +23,15 @@ import torch
 import yaml
 from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file
+from transformers import EncodecModel
 
 from diffusers_jasco import JascoPipeline, JascoTransformerModel
+from diffusers_jasco.data.features import write_features
 from diffusers_jasco.training.objective import FlowMatchingObjective
 
 from ..conftest import FIXTURES
-from .run_tools import ROOT, WEIGHTS, arguments, assert_same_weights, read_log, read_steps, without_times
+from ..data.test_features import make_items
+from .run_tools import CODEC, ROOT, WEIGHTS, arguments, assert_same_weights, read_log, read_steps, without_times
 
 
 def test_the_run_folder_is_a_pipeline(run, data):
@@ -97,6 +100,15 @@ def test_a_time_limit_stops_with_a_checkpoint(tmp_path, data, scripts):
     assert len(read_steps(tmp_path)) == 1
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
     assert (tmp_path / "model_index.json").exists()
+
+
+def test_the_clips_of_the_validation_may_be_the_shorter_ones(tmp_path, data, scripts, capsys):
+    codec = EncodecModel.from_pretrained(CODEC).eval()
+    write_features(make_items(frames=40, count=4), codec, tmp_path / "dev")
+    options = ("--max_steps", 1, "--validate_every", 1, "--validation_dataset", tmp_path / "dev")
+    scripts[0].main(arguments(data, tmp_path / "run", *options))
+    assert "clips of 40 frames" in capsys.readouterr().out
+    assert any("validation_loss" in entry for entry in read_log(tmp_path / "run"))
 
 
 def test_a_run_is_not_overwritten_by_mistake(data, run, scripts):

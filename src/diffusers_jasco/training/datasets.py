@@ -67,7 +67,12 @@ def load_datasets(
 
     options = {"split": "train", "seed": args.seed, "streaming": args.streaming}
     datasets = [open_split(spec, num_frames=args.num_frames, **options) for spec in args.dataset]
-    num_frames = min(dataset.num_frames for dataset in datasets)
+    # Always the same wordings and crops, so its seed is not the run's.
+    held_out = {"split": "validation", "seed": 0}
+    validation = None
+    if args.validation_dataset is not None:
+        validation = open_split(args.validation_dataset, num_frames=args.num_frames, **held_out)
+    num_frames = min(dataset.num_frames for dataset in [*datasets, *([] if validation is None else [validation])])
     if any(dataset.num_frames != num_frames for dataset in datasets):
         datasets = [open_split(spec, num_frames=num_frames, **options) for spec in args.dataset]
     streams = sum(isinstance(dataset, ClipStream) for dataset in datasets)
@@ -78,10 +83,8 @@ def load_datasets(
         weights = [len(dataset) for dataset in datasets] if args.dataset_weights is None else args.dataset_weights
         dataset = MixedDataset(datasets, weights, args.seed)
 
-    validation = None
-    if args.validation_dataset is not None:
-        # Always the same wordings and crops, so its seed is not the run's.
-        validation = open_split(args.validation_dataset, num_frames=num_frames, split="validation", seed=0)
+    if validation is not None and validation.num_frames != num_frames:
+        validation = open_split(args.validation_dataset, num_frames=num_frames, **held_out)
     for given in [*datasets, *([] if validation is None else [validation])]:
         # A LoRA does not train it.
         _check_text_embeds(given, pipeline, getattr(args, "train_text_encoder", False))
