@@ -329,6 +329,12 @@ def test_hidden_files_of_others_stay(tmp_path):
     assert sorted(path.name for path in output.rglob(".*")) == [".git", ".gitattributes", ".htaccess", ".x.partial"]
 
 
+def test_without_a_usable_track_the_error_says_why(tmp_path):
+    write_noise(tmp_path / "music" / "short.wav", 0.5)
+    with pytest.raises(ValueError, match="None of 1 tracks .* short.wav is too short: .*`min_seconds`"):
+        prepare(tmp_path / "music", tmp_path / "data")
+
+
 def test_only_the_track_is_to_blame_for_an_error(tmp_path, monkeypatch):
     write_noise(tmp_path / "music" / "song.wav")
     write_noise(tmp_path / "music" / "short.wav", 0.5)
@@ -336,7 +342,10 @@ def test_only_the_track_is_to_blame_for_an_error(tmp_path, monkeypatch):
     prepare(tmp_path / "music", tmp_path / "data")
     errors = {line["path"]: line["error"] for line in read_lines(tmp_path / "data" / "errors.jsonl")}
     assert errors.keys() == {"short.wav", "song.m4a"}
-    assert "too short: 0.50 s" in errors["short.wav"] and "torchaudio" in errors["song.m4a"]
+    assert (
+        "too short: 0.50 s of at least 1 s (`min_seconds`)" in errors["short.wav"]
+        and "torchaudio" in errors["song.m4a"]
+    )
 
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")

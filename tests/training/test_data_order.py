@@ -114,7 +114,7 @@ def test_draws_nothing_from_the_training_generator():
 
 
 def test_too_few_items_are_refused():
-    with pytest.raises(ValueError, match="23 items.*24"):
+    with pytest.raises(ValueError, match="23 items.*24: .*`batch_size`"):
         make_batches(batch_size=12, num_processes=2)
 
 

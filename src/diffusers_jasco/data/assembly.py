@@ -130,7 +130,9 @@ def assemble(
         output.remove("summary.json")
     output.write("errors.jsonl", "".join(_line({key: e[key] for key in ("path", "error")}) for e in errors))
     if not tracks:
-        raise ValueError(f"None of {len(errors)} tracks can be used: see errors.jsonl in {output.url}.")
+        raise ValueError(
+            f"None of {len(errors)} tracks can be used: see errors.jsonl in {output.url}. The first error: {errors[0]['error']}"
+        )
 
     splits: dict[str, list[Clip]] = {split: [] for split in SPLITS}
     for track, split in zip(tracks, assign_splits(tracks, group_by, shares)):

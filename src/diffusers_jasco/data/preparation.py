@@ -186,7 +186,9 @@ def _prepare(source: Source, path: Path, settings: PreparationSettings, target: 
         tags = {key: value for key, value in file.copy_metadata().items() if value}
     stream = AudioStream(path, None, settings.sampling_rate)
     if stream.duration < settings.min_seconds:
-        raise ValueError(f"{path} is too short: {stream.duration:.2f} s of at least {settings.min_seconds:g} s.")
+        raise ValueError(
+            f"{path} is too short: {stream.duration:.2f} s of at least {settings.min_seconds:g} s (`min_seconds`)."
+        )
     num_clips = max(1, round(stream.duration / settings.clip_seconds))
     files = [f"{index:03d}.flac" for index in range(num_clips)]
     bounds = [round(round(stream.duration * stream.rate) * index / num_clips) for index in range(num_clips + 1)]

@@ -143,7 +143,8 @@ class EpochBatches(_Batches):
         self.position = 0
         if len(dataset) < self.global_batch_size:
             raise ValueError(
-                f"The dataset has {len(dataset)} items, fewer than one batch of all processes, {self.global_batch_size}."
+                f"The dataset has {len(dataset)} items, fewer than one batch of all processes,"
+                f" {self.global_batch_size}: give it more clips, or a smaller `batch_size`."
             )
 
     def _rest_of_epoch(self) -> Iterator[tuple[list[int], list[str], int]]:
