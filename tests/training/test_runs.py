@@ -161,6 +161,14 @@ def test_statistics_of_latents_are_measured_where_no_cache_has_them(tmp_path, da
     assert 0.5 < latents.std() < 2 and abs(latents.mean()) < 0.5
 
 
+def test_samples_of_long_clips_are_10_s(tmp_path, data, run, scripts):
+    codec = EncodecModel.from_pretrained(CODEC).eval()
+    write_features(make_items(frames=520, count=2), codec, tmp_path / "long")
+    long = {"dataset": [str(tmp_path / "long")], "validation_dataset": None}
+    assert next(iter(load_run(run, **long).batches))["latents"].shape == (2, 500, 16)
+    assert next(iter(load_run(run, **long, num_frames=510).batches))["latents"].shape == (2, 510, 16)
+
+
 def test_cached_text_embeddings_take_the_text_encoders_place(tmp_path, data, run, scripts):
     tokenizer = AutoTokenizer.from_pretrained(run / "tokenizer")
     text_encoder = T5EncoderModel.from_pretrained(run / "text_encoder").eval()

@@ -50,7 +50,7 @@ def add_training_options(parser: argparse.ArgumentParser):
     )
     add("--validation_dataset", help="Data set of the validation; without one there is none.")
     add("--streaming", **switch, help="Read data sets of the Hub while training, instead of loading them before.")
-    add("--num_frames", type=int, help="Frames of a sample; by default those of the shortest clip, or of 10 s.")
+    add("--num_frames", type=int, help="Frames of a sample; by default those of the shortest clip, at most 10 s.")
     add("--batch_size", type=int, default=4, help="Samples per batch of each process.")
     add("--num_workers", type=int, default=0, help="Loader processes.")
     add(

@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 from ..data.clips import BatchEncoder, measure_latents
 from ..data.features import FeatureDataset, collate_features, text_encoder_hash, wordings
 from ..data.mixing import MixedDataset
-from ..data.opening import open_dataset
+from ..data.opening import DEFAULT_SECONDS, open_dataset
 from ..data.streams import ClipStream
 from ..data.synthetic import SyntheticMusic
 from ..pipelines.pipeline_jasco import JascoPipeline
@@ -73,6 +73,8 @@ def load_datasets(
     if args.validation_dataset is not None:
         validation = open_split(args.validation_dataset, num_frames=args.num_frames, **held_out)
     num_frames = min(dataset.num_frames for dataset in [*datasets, *([] if validation is None else [validation])])
+    if args.num_frames is None:
+        num_frames = min(num_frames, round(DEFAULT_SECONDS * pipeline.frame_rate))
     if any(dataset.num_frames != num_frames for dataset in datasets):
         datasets = [open_split(spec, num_frames=num_frames, **options) for spec in args.dataset]
     streams = sum(isinstance(dataset, ClipStream) for dataset in datasets)
