@@ -21,10 +21,10 @@ import soundfile
 import torch
 from safetensors.torch import save_file
 
-from diffusers_jasco import load_audio
+from diffusers_jasco import JascoPipeline, load_audio
 from diffusers_jasco.generate import main
 
-from .conftest import FIXTURES, load_case, relative_error
+from .conftest import FIXTURES, load_case, load_pipeline, relative_error
 
 
 CHECKPOINT = FIXTURES / "chords-drums-melody"
@@ -61,6 +61,22 @@ def test_options(tmp_path, capsys):
     assert run(None or "", *common, *roman) == 0
 
 
+def test_a_lora_is_heard(tmp_path):
+    peft = pytest.importorskip("peft")
+    lora = load_pipeline("chords-drums-melody").transformer
+    lora.add_adapter(peft.LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
+    JascoPipeline.save_lora_weights(tmp_path / "lora", lora)
+    for name, options in (
+        ("with", ["--lora", tmp_path / "lora"]),
+        ("again", ["--lora", tmp_path / "lora"]),
+        ("without", []),
+    ):
+        common = ["--duration", 0.5, "--steps", 2, "--scheduler", "euler", "--output", tmp_path / f"{name}.wav"]
+        assert run("pop", *MODEL, *common, *options) == 0
+    heard = {name: load_audio(tmp_path / f"{name}.wav")[0] for name in ("with", "again", "without")}
+    assert torch.equal(heard["with"], heard["again"]) and relative_error(heard["with"], heard["without"]) > 0.01
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -71,6 +87,7 @@ def test_options(tmp_path, capsys):
         (["--scheduler", "dopri5", "--steps", 3], "chooses its own steps"),
         (["--latents", FIXTURES / "README.md"], "no safetensors file"),
         (["--latents", CHECKPOINT / "encodec/model.safetensors"], "no tensor `latents`"),
+        (["--lora", "absent"], "absent"),
         (["--output", "a.mp3", "--steps", 1], ".wav or .flac"),
     ],
 )

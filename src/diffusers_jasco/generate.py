@@ -38,6 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument("--checkpoint", required=True, help="folder (ours or the original's layout) or Hub id")
     model.add_argument("--text_encoder", help="T5 folder or Hub id, for the original's layout (with its tokenizer)")
     model.add_argument("--codec", help="EnCodec folder or Hub id, for the original's layout")
+    model.add_argument("--lora", help="LoRA to add: folder, file or Hub id")
     model.add_argument("--variant", help="of the files, such as fp16")
     model.add_argument("--device", help="cuda, mps or cpu; by default the best there is")
     model.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="float32")
@@ -86,6 +87,8 @@ def load_pipeline(args: argparse.Namespace):
     if args.dtype != "float32":
         components["dtype"] = getattr(torch, args.dtype)
     pipe = JascoPipeline.from_pretrained(args.checkpoint, **components)
+    if args.lora is not None:
+        pipe.load_lora_weights(args.lora)
 
     scheduler = args.scheduler
     if scheduler is None and args.steps is not None and isinstance(pipe.scheduler, FlowMatchDopri5Scheduler):
