@@ -93,15 +93,19 @@ def train_probe(style: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]
 
 
 def train_lora(folder: Path, *options) -> Path:
-    """Some minutes of music, and the defaults of the script."""
-    if not (folder / "features").exists():
-        write_features(
-            make_clips(Baroque, "train", 0, 64), JascoPipeline.from_pretrained(NANO).codec, folder / "features"
-        )
+    """
+    On some minutes of the style, and as much of what the model knows: without the latter, all that it plays becomes a bit
+    of a harpsichord, whose plucks are heard as drum strokes.
+    """
+    datasets = [folder / kind.__name__ for kind in (Baroque, SyntheticMusic)]
+    codec = JascoPipeline.from_pretrained(NANO).codec
+    for dataset, kind, first in zip(datasets, (Baroque, SyntheticMusic), (0, 300)):
+        if not dataset.exists():
+            write_features(make_clips(kind, "train", first, 64), codec, dataset)
     output = folder / "-".join(["lora", *map(str, options)])
     run_script(
-        "train_jasco_lora", "--base", NANO, "--dataset", folder / "features", "--output", output,
-        "--log_with", "none", "--cpu", *options,
+        "train_jasco_lora", "--base", NANO, "--dataset", *datasets, "--output", output, "--log_with", "none", "--cpu",
+        *options,
     )  # fmt: skip
     return output
 
