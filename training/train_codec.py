@@ -70,6 +70,7 @@ from diffusers_jasco.training.discriminator import (
 )
 from diffusers_jasco.training.logs import RunLog
 from diffusers_jasco.training.modules import CodecTrainingModel, load_codec
+from diffusers_jasco.training.optimization import clip_gradients
 
 
 # Seconds of what is not trained on: validation, closed forms, statistics. The length of JASCO's music.
@@ -399,12 +400,7 @@ def main(args: list[str] | None = None):
             means.add(commitment_loss=commitment)
             loss = loss + args.commitment_weight * commitment
         accelerator.backward(loss)
-        norm = accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm)
-        if not torch.isfinite(norm):
-            raise FloatingPointError(
-                f"The gradient of step {progress.step} is {float(norm)}. Try a lower learning rate."
-            )
-        means.add(grad_norm=norm)
+        means.add(grad_norm=torch.tensor(clip_gradients(accelerator, model, args.max_grad_norm, progress.step)))
         optimizer.step()
         optimizer.zero_grad()
         learning_rate = schedule.get_last_lr()[0]

@@ -39,9 +39,7 @@ import argparse
 import copy
 import inspect
 import json
-import math
 import os
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -58,7 +56,7 @@ from transformers import T5Config
 from diffusers_jasco import JascoTransformerModel
 from diffusers_jasco.data.features import derive_seed
 from diffusers_jasco.files import partial_path, publish_files, replace_file
-from diffusers_jasco.training.arguments import add_training_options, mapping, parse_with_config
+from diffusers_jasco.training.arguments import CONFIG_FILE, add_training_options, mapping, parse_with_config
 from diffusers_jasco.training.averaging import AveragedWeights
 from diffusers_jasco.training.checkpoints import find_checkpoint, list_checkpoints, save_checkpoint
 from diffusers_jasco.training.components import load_components, replace_components
@@ -67,8 +65,8 @@ from diffusers_jasco.training.datasets import load_datasets
 from diffusers_jasco.training.logs import LossMeans, RunLog
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.objective import FlowMatchingObjective
-from diffusers_jasco.training.optimization import make_optimizer
-from diffusers_jasco.training.runs import BEST, CONFIG_FILE
+from diffusers_jasco.training.optimization import clip_gradients, make_optimizer
+from diffusers_jasco.training.runs import BEST
 from diffusers_jasco.training.stages import STAGES, Listener, run_stage
 from diffusers_jasco.training.validation import validation_loss
 
@@ -121,11 +119,6 @@ def make_parser() -> argparse.ArgumentParser:
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     """The flags over the configuration file over the defaults."""
     parser = make_parser()
-    args = sys.argv[1:] if args is None else args
-    known = parser.parse_known_args(args)[0]
-    # What was begun goes on as it was.
-    if known.config is None and (known.resume or known.only) and Path(known.output or "", CONFIG_FILE).is_file():
-        args = ["--config", str(Path(known.output, CONFIG_FILE)), *args]
     args = parse_with_config(parser, args)
     for name in ("output", "dataset"):
         if getattr(args, name) is None:
@@ -259,13 +252,7 @@ def main(args: list[str] | None = None):
                 losses = objective(model, transformer.controls, batch, device)
                 accelerator.backward(losses.loss)
                 if accelerator.sync_gradients:
-                    norm = float(accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm))
-                    # Half precision's scaler skips such steps by itself.
-                    if args.mixed_precision != "fp16" and not math.isfinite(norm):
-                        raise FloatingPointError(
-                            f"The gradient of step {progress.step} is {norm}. Try a lower learning rate."
-                        )
-                    means.add_norm(norm)
+                    means.add_norm(clip_gradients(accelerator, model, args.max_grad_norm, progress.step))
                 optimizer.step()
                 optimizer.zero_grad()
             means.add(losses)

@@ -22,9 +22,7 @@ objective, course and resuming are those of `training/train_jasco.py`; a LoRA ha
 """
 
 import argparse
-import math
 import os
-import sys
 from pathlib import Path
 
 import torch
@@ -39,7 +37,7 @@ from tqdm import tqdm
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.data.features import derive_seed
 from diffusers_jasco.files import partial_path, publish_files, replace_file
-from diffusers_jasco.training.arguments import add_training_options, parse_with_config
+from diffusers_jasco.training.arguments import CONFIG_FILE, add_training_options, parse_with_config
 from diffusers_jasco.training.checkpoints import find_checkpoint, list_checkpoints, save_checkpoint
 from diffusers_jasco.training.continuation import load_source
 from diffusers_jasco.training.course import Course, Progress
@@ -47,8 +45,7 @@ from diffusers_jasco.training.datasets import load_datasets
 from diffusers_jasco.training.logs import LossMeans, RunLog
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.objective import FlowMatchingObjective
-from diffusers_jasco.training.optimization import make_optimizer
-from diffusers_jasco.training.runs import CONFIG_FILE
+from diffusers_jasco.training.optimization import clip_gradients, make_optimizer
 from diffusers_jasco.training.stages import Listener
 from diffusers_jasco.training.validation import validation_loss
 
@@ -74,11 +71,6 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser.set_defaults(drop_all=0.1, drop_chords=0.25, drop_drums=0.25, drop_melody=0.25, weight_decay=0.0)
     # What some minutes of music need, measured with jasco-nano.
     parser.set_defaults(learning_rate=1e-3, warmup_steps=10, max_steps=300, adam_beta2=0.99)
-    args = sys.argv[1:] if args is None else args
-    known = parser.parse_known_args(args)[0]
-    # What was begun goes on as it was.
-    if known.config is None and known.resume and Path(known.output or "", CONFIG_FILE).is_file():
-        args = ["--config", str(Path(known.output, CONFIG_FILE)), *args]
     args = parse_with_config(parser, args)
     for name in ("base", "output", "dataset"):
         if getattr(args, name) is None:
@@ -183,12 +175,7 @@ def main(args: list[str] | None = None):
                 losses = objective(model, transformer.controls, batch, device)
                 accelerator.backward(losses.loss)
                 if accelerator.sync_gradients:
-                    norm = float(accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm))
-                    if args.mixed_precision != "fp16" and not math.isfinite(norm):
-                        raise FloatingPointError(
-                            f"The gradient of step {progress.step} is {norm}. Try a lower learning rate."
-                        )
-                    means.add_norm(norm)
+                    means.add_norm(clip_gradients(accelerator, model, args.max_grad_norm, progress.step))
                 optimizer.step()
                 optimizer.zero_grad()
             means.add(losses)

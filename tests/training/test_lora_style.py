@@ -158,5 +158,4 @@ def test_a_lora_teaches_a_style_and_the_controls_stay(tmp_path):
         earlier, later = adherence(earlier), adherence(later)
         assert {row["control"] for row in earlier.values()} == {"chords", "melody", "drums"}
         for metric, row in earlier.items():
-            # Above 1 is not better: guidance makes clearer what was asked for.
-            assert later[metric]["value"] >= min(row["value"], 1) - 0.1, (metric, row, later[metric])
+            assert later[metric]["value"] >= row["value"] - 0.1, (metric, row, later[metric])

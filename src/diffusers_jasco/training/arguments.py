@@ -15,10 +15,14 @@
 """Options of training scripts: flags, over a configuration file, over defaults."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+
+CONFIG_FILE = "config.yaml"  # a run's options, in its folder
 
 
 def mapping(value: str | dict) -> dict:
@@ -113,12 +117,19 @@ def add_training_options(parser: argparse.ArgumentParser):
 def parse_with_config(parser: argparse.ArgumentParser, args: list[str] | None = None) -> argparse.Namespace:
     r"""
     Reads the flags, and what they leave open from the YAML file of `--config`, whose keys are the flags' names. What a flag
-    says about a mapping is added to what the file says.
+    says about a mapping is added to what the file says. A run that is resumed, or looked at by `--only`, has the file in its
+    folder unless another is given.
 
     Args:
         parser (`argparse.ArgumentParser`): a parser that has `--config`; mistakes in the file are its errors.
         args (`list[str]`, *optional*): the command line, by default that of the process.
     """
+    args = sys.argv[1:] if args is None else args
+    known = parser.parse_known_args(args)[0]
+    # What was begun goes on as it was.
+    goes_on = known.resume or getattr(known, "only", None)
+    if known.config is None and goes_on and Path(known.output or "", CONFIG_FILE).is_file():
+        args = ["--config", str(Path(known.output, CONFIG_FILE)), *args]
     file = parser.parse_known_args(args)[0].config
     config = {}
     if file is not None:

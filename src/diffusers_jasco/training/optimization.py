@@ -14,7 +14,10 @@
 
 """The optimizer of the training scripts."""
 
+import math
+
 import torch
+from accelerate import Accelerator
 
 
 def make_optimizer(
@@ -58,3 +61,27 @@ def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
     decayed = [p for p in parameters if p.ndim >= 2 and id(p) not in embeddings]
     others = [p for p in parameters if p.ndim < 2 or id(p) in embeddings]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def clip_gradients(accelerator: Accelerator, model: torch.nn.Module, max_norm: float, step: int) -> float:
+    r"""
+    Clips the gradients to a norm.
+
+    Args:
+        accelerator (`Accelerator`): the processes.
+        model (`torch.nn.Module`): the model, as Accelerate prepared it.
+        max_norm (`float`): the norm.
+        step (`int`): the step, for the message.
+
+    Returns:
+        `float`: the norm that they had.
+
+    Raises:
+        `FloatingPointError`: if it is not finite. In half precision the scaler skips such steps by itself.
+    """
+    norm = float(accelerator.clip_grad_norm_(model.parameters(), max_norm))
+    if accelerator.mixed_precision != "fp16" and not math.isfinite(norm):
+        raise FloatingPointError(
+            f"The gradient of step {step} is {norm}. Go on from an earlier checkpoint with a lower `learning_rate`."
+        )
+    return norm

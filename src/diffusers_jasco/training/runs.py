@@ -25,11 +25,11 @@ from torch.utils.data import Dataset
 
 from ..data.clips import BatchEncoder
 from ..pipelines.pipeline_jasco import JascoPipeline
+from .arguments import CONFIG_FILE
 from .data_order import EpochBatches, StreamBatches
 from .datasets import load_datasets
 
 
-CONFIG_FILE = "config.yaml"
 BEST = "best"
 
 
