@@ -86,7 +86,9 @@ def _equaliser(frequencies: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     centre = rng.uniform(-2, 1.5)
     decibels = low / (1 + np.exp(4 * (octaves + 2.3))) + high / (1 + np.exp(-4 * (octaves - 2)))
     decibels = decibels + bell * np.exp(-((octaves - centre) ** 2))
-    return np.exp(np.float32(np.log(10) / 20) * decibels.astype(np.float32))
+    gain = np.exp(np.float32(np.log(10) / 20) * decibels.astype(np.float32))
+    # Some fonts' samples have a constant offset.
+    return gain * frequencies**2 / (frequencies**2 + np.float32(15**2))
 
 
 def _fast_length(length: int) -> int:

@@ -240,7 +240,8 @@ def compose(split: str, subset: str, rng: np.random.Generator, duration: float) 
 
     if rng.random() < style.drummed:
         piece.programs["drums"] = style.kit
-        piece.notes["drums"] = _play_drums(split, style, num_bars, steps, clock, rng)
+        odd = not plain and rng.random() < 0.15
+        piece.notes["drums"] = _play_drums(split, style, odd, num_bars, steps, clock, rng)
     piece.programs["bass"] = _choose(rng, style.bass_programs)
     piece.notes["bass"] = _play_bass(chords, _choose(rng, style.bass), steps, clock, rng)
     piece.programs["comp"] = _choose(rng, style.comp_programs)
@@ -250,7 +251,9 @@ def compose(split: str, subset: str, rng: np.random.Generator, duration: float) 
         piece.notes["pad"] = _play_pad(chords, clock)
     if rng.random() < 0.88:
         piece.programs["lead"] = _choose(rng, style.lead_programs)
-        piece.notes["lead"] = _play_lead(split, chords, tonics, mode, num_bars, steps, beat_steps, clock, rng)
+        # Tunes may be asked for in any register, whatever the instrument.
+        lowest = int(rng.integers(43, 77) if not plain and rng.random() < 0.3 else rng.integers(55, 68))
+        piece.notes["lead"] = _play_lead(split, lowest, chords, tonics, mode, num_bars, steps, beat_steps, clock, rng)
     density = sum(len(notes) for notes in piece.notes.values()) / piece.duration
     piece.energy = "calm" if density < 9 else "energetic" if density > 22 else "medium"
     return piece
@@ -281,12 +284,14 @@ def _compose_chords(
     """[(first step, last step + 1, chord)] in phrases of four bars, laid out as A A B A or the like."""
     free = rng.random() < (0.5 if plain else 0.35)
     half = steps // 2 // 4 * 4
-    rhythms = [(steps,), (half, steps - half), (2 * steps,)]
+    beats = (4,) * (steps // 4)
+    rhythms = [(steps,), (half, steps - half), (2 * steps,), beats]
+    weights = (6, 3, 0.7, 0 if plain else 0.4)
 
     def draw():
         phrase, degree, filled = [], 0 if rng.random() < 0.7 else None, 0
         while filled < 4 * steps:
-            for length in _choose(rng, rhythms, (6, 3, 0.7)):
+            for length in _choose(rng, rhythms, weights):
                 length = min(length, 4 * steps - filled)
                 if length == 0:
                     continue
@@ -451,13 +456,12 @@ def _compose_phrase(steps: int, beat_steps: int, busy: float, rng: np.random.Gen
 
 
 def _play_lead(
-    split: str, chords: list, tonics: list[int], mode: str, num_bars: int, steps: int, beat_steps: int,
+    split: str, low: int, chords: list, tonics: list[int], mode: str, num_bars: int, steps: int, beat_steps: int,
     clock: _Clock, rng: np.random.Generator,
 ) -> list[Note]:  # fmt: skip
     busy = rng.uniform(0.6, 1.8)
     phrases = [_draw_for(split, lambda: _compose_phrase(steps, beat_steps, busy, rng)) for _ in range(3)]
     form = _choose(rng, ((0, 1, 0, 2), (0, 0, 1, 2), (0, 1, 0, 1), (0, None, 1, None)))
-    low = int(rng.integers(55, 68))
     legato = rng.uniform(0.75, 1.0)
     notes: list[Note] = []
     key = low + 9
@@ -500,10 +504,10 @@ def _move(key: int, move: int, allowed: set[int], low: int, high: int) -> int:
 
 
 def _play_drums(
-    split: str, style: Style, num_bars: int, steps: int, clock: _Clock, rng: np.random.Generator
+    split: str, style: Style, odd: bool, num_bars: int, steps: int, clock: _Clock, rng: np.random.Generator
 ) -> list[Note]:
     base = _choose(rng, style.drums)
-    groove = dict(_draw_for(split, lambda: _vary_groove(base, steps, rng)))
+    groove = dict(_draw_for(split, lambda: _odd_groove(steps, rng) if odd else _vary_groove(base, steps, rng)))
     crash = rng.random() < 0.6
     notes = []
     for bar in range(num_bars):
@@ -528,6 +532,15 @@ def _play_drums(
 def _hit(clock: _Clock, step: int, key: int, velocity: int) -> Note:
     start = clock.play(step)
     return Note(start, start + 0.12, key, velocity)
+
+
+def _odd_groove(steps: int, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
+    """Strokes anywhere on some drums: a beat that nobody plays, but that may be asked for."""
+    names = ["kick", *(name for name in ("snare", "hat", "clap", "tom", "rim", "ride", "cowbell") if rng.random() < 0.4)]
+    return tuple(
+        (name, "".join(_choose(rng, "x.", (share, 1 - share)) for _ in range(steps)))
+        for name, share in zip(sorted(names), rng.uniform(0.1, 0.5, len(names)))
+    )
 
 
 def _vary_groove(base: dict[str, str], steps: int, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:

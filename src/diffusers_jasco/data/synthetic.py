@@ -148,7 +148,9 @@ class SyntheticMusic(torch.utils.data.Dataset):
         subset = SUBSETS[index % 2] if self.subset == "both" else self.subset
         piece = compose(self.split, subset, rng, self.duration + 8)
         start = rng.uniform(0, piece.duration - self.duration)
-        return rng, subset, piece, start, write_captions(piece, rng)
+        # Of their own numbers, so that the music does not depend on how it is put into words.
+        captions = write_captions(piece, np.random.default_rng([self.seed, SPLITS.index(self.split), index, 1]))
+        return rng, subset, piece, start, captions
 
     def _render(self, piece: Piece, start: float, renderer, rng: np.random.Generator):
         preroll = min(_PREROLL, start)
