@@ -107,6 +107,7 @@ class FluidSynthRenderer(Renderer):
     def __init__(self, soundfont: str | os.PathLike, sampling_rate: int):
         super().__init__(soundfont, sampling_rate)
         self._keeper = None
+        self._kept: dict[tuple[int, bool], int] = {}
         self._library = _load_fluidsynth()
 
     @property
@@ -115,13 +116,14 @@ class FluidSynthRenderer(Renderer):
         self._library._fl.fluid_version(ctypes.byref(major), ctypes.byref(minor), ctypes.byref(micro))
         return f"{major.value}.{minor.value}.{micro.value}"
 
-    def _synth(self, num_outputs: int):
+    def _synth(self, num_outputs: int, num_channels: int = 16):
         synth = self._library.Synth(
             gain=0.5,
             samplerate=float(self.sampling_rate),
             **{
                 "synth.audio-channels": num_outputs,
                 "synth.audio-groups": num_outputs,
+                "synth.midi-channels": num_channels,
                 "synth.reverb.active": 0,
                 "synth.chorus.active": 0,
                 "synth.cpu-cores": 1,
@@ -143,15 +145,17 @@ class FluidSynthRenderer(Renderer):
 
     def render(self, stems, duration):
         # A synth that is used again renders differently, so every call has a new one. Another one, that stays, keeps
-        # the decoded samples in fluidsynth's cache.
+        # the decoded samples of all instruments in fluidsynth's cache, on a channel for each.
         if self._keeper is None:
-            self._keeper = self._synth(1)
+            self._keeper = self._synth(1, num_channels=256)
         keeper, keeper_font = self._keeper
         synth, font = self._synth(len(stems))
         try:
             for channel, (program, is_kit, _) in enumerate(stems.values()):
                 self._select(synth, font, channel, program, is_kit)
-                self._select(keeper, keeper_font, channel % 16, program, is_kit)
+                if (program, is_kit) not in self._kept:
+                    self._kept[program, is_kit] = len(self._kept)
+                    self._select(keeper, keeper_font, self._kept[program, is_kit], program, is_kit)
             num_blocks = -(-int(round(duration * self.sampling_rate)) // BLOCK)
             buffers = np.zeros((2 * len(stems), num_blocks * BLOCK), np.float32)
             position = 0
