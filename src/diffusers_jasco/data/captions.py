@@ -12,8 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Words for a composed piece."""
+
+import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,25 +25,66 @@ from .instruments import PROGRAM_NAMES
 
 _SLOW_BELOW, _FAST_FROM = 84, 126  # beats per minute
 
-_TEMPO_WORDS = {
-    "slow": ("slow", "slow-paced", "unhurried"),
+# What captions call a thing, the plainest word first. What is not listed has its own name only.
+STYLE_WORDS = {
+    "80s pop": ("80s pop", "eighties pop"),
+    "rock": ("rock", "rock band"),
+    "metal": ("metal", "heavy metal"),
+    "country": ("country", "country and western"),
+    "blues": ("blues", "blues shuffle"),
+    "swing jazz": ("swing jazz", "jazz", "swing"),
+    "bossa nova": ("bossa nova", "bossa"),
+    "house": ("house", "house music", "deep house"),
+    "trance": ("trance", "uplifting trance"),
+    "hip hop": ("hip hop", "hip-hop", "rap beat"),
+    "lo-fi": ("lo-fi", "lofi", "chillhop"),
+    "salsa": ("salsa", "latin"),
+    "celtic jig": ("celtic jig", "irish jig", "celtic"),
+    "slow 6/8 soul": ("slow 6/8 soul", "6/8 soul", "soul"),
+    "orchestral": ("orchestral", "orchestra", "film music", "classical"),
+    "ambient": ("ambient", "ambient soundscape"),
+    "synthwave": ("synthwave", "retrowave"),
+    "march": ("march", "marching band"),
+}
+INSTRUMENT_WORDS = {
+    "piano": ("piano", "grand piano"),
+    "electric piano": ("electric piano", "rhodes"),
+    "vibraphone": ("vibraphone", "vibes"),
+    "organ": ("organ", "hammond organ"),
+    "acoustic guitar": ("acoustic guitar", "steel guitar"),
+    "nylon guitar": ("nylon guitar", "classical guitar"),
+    "clean electric guitar": ("clean electric guitar", "electric guitar", "clean guitar"),
+    "overdriven guitar": ("overdriven guitar", "electric guitar", "crunchy guitar"),
+    "distorted guitar": ("distorted guitar", "electric guitar", "heavy guitar"),
+    "upright bass": ("upright bass", "acoustic bass", "bass"),
+    "electric bass": ("electric bass", "bass guitar", "bass"),
+    "synth bass": ("synth bass", "bass"),
+    "strings": ("strings", "string section"),
+    "french horns": ("french horns", "horns"),
+    "brass section": ("brass section", "brass", "horns"),
+    "soprano saxophone": ("soprano saxophone", "saxophone", "sax"),
+    "alto saxophone": ("alto saxophone", "saxophone", "sax"),
+    "tenor saxophone": ("tenor saxophone", "saxophone", "sax"),
+    "synth lead": ("synth lead", "lead synth", "synth"),
+    "synth pad": ("synth pad", "pad", "synth"),
+}
+TEMPO_WORDS = {
+    "slow": ("slow", "slow-paced", "unhurried", "slow tempo", "downtempo"),
     "medium": ("mid-tempo", "moderate", "medium tempo"),
-    "fast": ("fast", "up-tempo", "quick"),
+    "fast": ("fast", "up-tempo", "quick", "fast-paced", "fast tempo"),
 }
-_ENERGY_WORDS = {
-    "calm": ("calm", "gentle", "soft"),
+ENERGY_WORDS = {
+    "calm": ("calm", "gentle", "soft", "quiet"),
     "medium": ("steady", "flowing", "balanced"),
-    "energetic": ("energetic", "busy", "powerful"),
+    "energetic": ("energetic", "busy", "powerful", "lively"),
 }
-_TEMPLATES = (
-    "{tempo} {style} with {instruments}{drums}",
-    "{mood} {style}, {instruments}{drums}, {tempo}",
-    "a {energy} {style} track in {mode}, featuring {instruments}{drums}",
-    "{style}: {instruments}{drums}; {mood}, {energy}, {bpm} bpm",
-    "{instruments} playing a {tempo} {mood} {style} tune{drums}",
-    "{energy} {mood} {style} at {bpm} bpm{drums}",
-    "{style}, {tempo}",
-)
+DRUM_WORDS = {
+    "yes": ("drums", "with drums", "with a beat", "drum beat", "drums and percussion"),
+    "no": ("no drums", "without drums", "drumless", "no percussion"),
+}
+_LEAD_FORMS = ("{} melody", "{} lead", "{} solo", "melody on {}", "{} playing the tune", "featuring {}")
+_COMP_FORMS = ("{} chords", "{} accompaniment", "{}")
+_PIECES = ("track", "piece", "tune", "song", "groove", "loop")
 
 
 def tempo_word(tempo: float) -> str:
@@ -54,30 +97,122 @@ def instrument_names(piece: Piece) -> dict[str, str]:
     return {stem: PROGRAM_NAMES[program] for stem, program in piece.programs.items() if stem != "drums"}
 
 
+def says(caption: str, words: Sequence[str]) -> bool:
+    """Whether a caption has one of some words, as a whole word."""
+    return any(re.search(rf"(?<![\w/-]){re.escape(word)}(?![\w/-])", caption) for word in words)
+
+
 def write_captions(piece: Piece, rng: np.random.Generator, count: int = 5) -> list[str]:
-    """`count` different wordings of what is heard: style, tempo, mood, energy, instruments, drums or none."""
-    names = instrument_names(piece)
-    has_drums = "drums" in piece.programs
+    """
+    `count` different wordings of what is heard: style, tempo, mood, energy, instruments, drums or none. Some say all of it,
+    most leave something out, and some name one thing only. What they don't say may be anything.
+    """
+    captions: dict[str, None] = {}
+    while len(captions) < count:
+        captions[_Wording(piece, rng).write()] = None
+    return list(captions)
 
-    def pick(words):
-        return words[int(rng.integers(len(words)))]
 
-    def fill(template: str) -> str:
-        # The tune and the chords are heard first; now and then one of the others is named too.
-        stems = [stem for stem in ("lead", "comp") if stem in names]
-        stems += [stem for stem in ("bass", "pad") if stem in names and rng.random() < 0.4]
-        instruments = list(dict.fromkeys(names[stem] for stem in stems))
-        listed = instruments[0] if len(instruments) == 1 else f"{', '.join(instruments[:-1])} and {instruments[-1]}"
-        return template.format(
-            tempo=pick(_TEMPO_WORDS[tempo_word(piece.tempo)]),
-            style=piece.style.name,
-            mood=pick(piece.style.moods),
-            energy=pick(_ENERGY_WORDS[piece.energy]),
-            mode=piece.key.split()[1],
-            bpm=round(piece.tempo),
-            instruments=listed,
-            drums=pick((", drums", " and drums", ", with a beat")) if has_drums else pick((", no drums", "")),
+class _Wording:
+    """One choice of what to say of a piece, and of the words for it."""
+
+    def __init__(self, piece: Piece, rng: np.random.Generator):
+        self.piece, self.rng = piece, rng
+
+    def write(self) -> str:
+        kind = self.rng.random()
+        if kind < 0.4:
+            return self._sentence()
+        tags = self._tags()
+        if kind < 0.5:
+            return tags[0]
+        return self._pick((", ", ", ", "; ", " ", " - ")).join(tags)
+
+    def _pick(self, options: Sequence[str]) -> str:
+        return options[int(self.rng.integers(len(options)))]
+
+    def _tags(self) -> list[str]:
+        """Some of what can be said, in any order, one thing at least."""
+        tags = [
+            (self._style(), 0.8),
+            (self._tempo(), 0.5),
+            (self._mood(), 0.4),
+            (self._energy(), 0.4),
+            (self._drums(), 0.6),
+            *((phrase, 0.75) for phrase in self._instruments()),
+        ]
+        order = self.rng.permutation(len(tags))
+        said = [tags[i][0] for i in order if self.rng.random() < tags[i][1]]
+        return said or [tags[order[0]][0]]
+
+    def _sentence(self) -> str:
+        instruments = " and ".join(self._instruments())
+        drums = "" if self.rng.random() < 0.4 else self._drums().removeprefix("with ")
+        with_what = " and ".join(part for part in (instruments, drums) if part)
+        if "no " in drums or "without" in drums or drums == "drumless":
+            with_what = f"{instruments}, {drums}"
+        adjectives = [self._tempo(), self._mood(), self._energy()]
+        self.rng.shuffle(adjectives)
+        adjectives = " ".join(adjectives[: int(self.rng.integers(0, 3))])
+        head = f"{adjectives} {self._style()}".strip()
+        form = self._pick(
+            (
+                "{head} with {what}",
+                "{head} {piece} with {what}",
+                "{a} {head} {piece}, {what}",
+                "{head}: {what}",
+                "{head} in {mode}, {what}",
+                "{what} in {a} {head} {piece}",
+                "{head} at {bpm} bpm with {what}",
+            )
+        )
+        mode = self.piece.key.split()[1]
+        return form.format(
+            a="an" if head[0] in "aeiou8" else "a",
+            head=head,
+            what=with_what,
+            piece=self._pick(_PIECES),
+            mode=mode,
+            bpm=round(self.piece.tempo),
         )
 
-    order = rng.permutation(len(_TEMPLATES))
-    return [fill(_TEMPLATES[int(index)]) for index in order[:count]]
+    def _style(self) -> str:
+        return self._pick(style_words(self.piece.style.name))
+
+    def _tempo(self) -> str:
+        if self.rng.random() < 0.25:
+            return f"{round(self.piece.tempo)} bpm"
+        return self._pick(TEMPO_WORDS[tempo_word(self.piece.tempo)])
+
+    def _mood(self) -> str:
+        return self._pick(self.piece.style.moods)
+
+    def _energy(self) -> str:
+        return self._pick(ENERGY_WORDS[self.piece.energy])
+
+    def _drums(self) -> str:
+        return self._pick(DRUM_WORDS["yes" if "drums" in self.piece.programs else "no"])
+
+    def _instruments(self) -> list[str]:
+        """The tune's and the chords' instruments, which are heard first, and now and then one of the others."""
+        names = instrument_names(self.piece)
+        words = {stem: self._pick(instrument_words(name)) for stem, name in names.items()}
+        phrases = []
+        if "lead" in words:
+            # A "synth lead" says it already.
+            form = "{}" if "lead" in words["lead"] else self._pick(_LEAD_FORMS)
+            phrases.append(form.format(words["lead"]))
+        if self.rng.random() < 0.7 or not phrases:
+            phrases.append(self._pick(_COMP_FORMS).format(words["comp"]))
+        phrases += [words[stem] for stem in ("bass", "pad") if stem in words and self.rng.random() < 0.3]
+        return phrases
+
+
+def style_words(style: str) -> tuple[str, ...]:
+    """What captions call a style."""
+    return STYLE_WORDS.get(style, (style,))
+
+
+def instrument_words(instrument: str) -> tuple[str, ...]:
+    """What captions call an instrument."""
+    return INSTRUMENT_WORDS.get(instrument, (instrument,))
