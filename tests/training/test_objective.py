@@ -119,6 +119,14 @@ def test_each_condition_is_dropped_as_often_as_asked():
     assert 0 < keep["chords"][:20].sum() < 20
 
 
+def test_the_controls_are_dropped_together_and_the_text_stays():
+    keep = {name: mask.flatten() for name, mask in draw_masks(50_000, text=0.1, controls=0.3, chords=0.2).items()}
+    for name, expected in (("text", 0.9), ("chords", 0.7 * 0.8), ("drums", 0.7), ("melody", 0.7)):
+        assert abs(keep[name].float().mean().item() - expected) < 0.01
+    assert torch.equal(keep["drums"], keep["melody"]) and not (keep["chords"] & ~keep["drums"]).any()
+    assert abs(keep["text"][~keep["drums"]].float().mean().item() - 0.9) < 0.01
+
+
 def test_a_batch_may_be_dropped_as_one():
     masks = [draw_masks(8, 3, chords=0.5, per_batch=True)["chords"]]
     for seed in range(30):

@@ -71,7 +71,9 @@ def add_training_options(parser: argparse.ArgumentParser):
     weightings = ["uniform", "increasing", "decreasing", "min_snr"]
     add("--loss_weighting", choices=weightings, default="increasing", help="1, 1 + t, 2 - t or min(t², γ (1 - t)²).")
     add("--snr_gamma", type=float, default=5.0, help="γ of `--loss_weighting min_snr`.")
-    for name, probability in (("all", 0.2), ("text", 0.0), ("chords", 0.5), ("drums", 0.5), ("melody", 0.5)):
+    add("--drop_all", type=float, default=0.2, help="How often a sample is trained without any condition.")
+    add("--drop_controls", type=float, default=0.0, help="How often a sample is trained with its text alone.")
+    for name, probability in (("text", 0.0), ("chords", 0.5), ("drums", 0.5), ("melody", 0.5)):
         add(f"--drop_{name}", type=float, default=probability, help=f"How often a sample is trained without {name}.")
     add("--drop_span", type=float, default=0.0, help="How often a control is there for a part of the clip only.")
     add("--drop_per_batch", **switch, help="Drop for the samples of a batch together, as the original.")

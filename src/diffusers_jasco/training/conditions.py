@@ -32,6 +32,8 @@ class ConditionDropout:
     Args:
         all (`float`, defaults to `0.0`): all conditions, the text too.
         text (`float`, defaults to `0.0`): the text.
+        controls (`float`, defaults to `0.0`):
+            Chords, drums and melody together. A model that has to follow the text alone needs to have met it alone.
         chords (`float`, defaults to `0.0`): the chords.
         drums (`float`, defaults to `0.0`): the drums.
         melody (`float`, defaults to `0.0`): the melody.
@@ -47,14 +49,15 @@ class ConditionDropout:
 
     all: float = 0.0
     text: float = 0.0
+    controls: float = 0.0
     chords: float = 0.0
     drums: float = 0.0
     melody: float = 0.0
     span: float = 0.0
     per_batch: bool = False
 
-    # One for all, one per condition, and three per control: whether a span, and its ends.
-    num_draws: ClassVar[int] = 1 + len(CONDITIONS) + 3 * len(CONDITIONS[1:])
+    # One for all, one per condition, three per control (whether a span, and its ends), and one for the controls together.
+    num_draws: ClassVar[int] = 1 + len(CONDITIONS) + 3 * len(CONDITIONS[1:]) + 1
 
     def __post_init__(self):
         for field in fields(self):
@@ -79,12 +82,13 @@ class ConditionDropout:
         keep = {
             name: keeps_any & (draws[:, 1 + index] >= getattr(self, name)) for index, name in enumerate(CONDITIONS)
         }
+        keeps_controls = draws[:, -1] >= self.controls
         frames = torch.arange(num_frames, device=draws.device)
         for index, name in enumerate(CONDITIONS[1:]):
             is_span, *ends = draws[:, 1 + len(CONDITIONS) + 3 * index :][:, :3].T
             first, last = (torch.stack(ends) * num_frames).long().sort(dim=0).values[..., None]
             inside = (frames >= first) & (frames <= last)
-            keep[name] = keep[name][:, None] & (inside | (is_span >= self.span)[:, None])
+            keep[name] = (keep[name] & keeps_controls)[:, None] & (inside | (is_span >= self.span)[:, None])
         return keep
 
 

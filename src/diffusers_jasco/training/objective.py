@@ -190,6 +190,7 @@ class FlowMatchingObjective:
         self.dropout = ConditionDropout(
             args.drop_all,
             args.drop_text,
+            args.drop_controls,
             args.drop_chords,
             args.drop_drums,
             args.drop_melody,
