@@ -29,7 +29,7 @@ EXTRAS = {
     "eval": ["mir_eval", "matplotlib", "librosa", "scikit-learn"],
     # And tinysoundfont, with --no-deps: it asks for PyAudio, which needs a compiler and is not used.
     "synthetic": ["pretty_midi", "pyfluidsynth"],
-    "demo": ["gradio"],
+    "demo": ["gradio", "matplotlib", "mir_eval"],
     "8bit": ["bitsandbytes"],
     "cluster": ["ray[data]", "datasets"],
 }

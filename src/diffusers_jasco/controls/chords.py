@@ -288,17 +288,33 @@ def chords_from_roman(text: str, key: str, bpm: float = 120.0, beats_per_bar: in
     Raises:
         `ValueError`: for an unknown key or numeral, with its position, and as [`chords_from_bars`].
     """
-    tonic = parse_chord(re.sub(r"(?i)\s*(major|maj|dur)$", "", str(key).strip()))
-    if tonic is None or tonic.bass or tonic.intervals not in ({0, 4, 7}, {0, 3, 7}):
-        raise ValueError(f"`key` has to be a note and a mode, such as 'Bb' or 'F# minor', but is {_short(key)}.")
-    mode = "minor" if 3 in tonic.intervals else "major"
+    tonic, mode = parse_key(key)
     bars = _split_bars(text if "|" in text else " | ".join(text.split()))
     for number, bar in enumerate(bars, start=1):
         try:
-            bar[:] = [_numeral_to_chord(word, tonic.root, mode) for word in bar]
+            bar[:] = [_numeral_to_chord(word, tonic, mode) for word in bar]
         except ValueError as error:
             raise ValueError(f"`chords`: bar {number}: {error}") from None
     return _lay_out(bars, bpm, beats_per_bar)
+
+
+def parse_key(key: str) -> tuple[int, str]:
+    r"""
+    A key's tonic and mode.
+
+    Args:
+        key (`str`): `"Bb"`, `"F# minor"` or `"Am"`.
+
+    Returns:
+        `tuple[int, str]`: pitch class, 0 (C) ... 11 (B), and `"major"` or `"minor"`.
+
+    Raises:
+        `ValueError`: for what is no key.
+    """
+    tonic = parse_chord(re.sub(r"(?i)\s*(major|maj|dur)$", "", str(key).strip()))
+    if tonic is None or tonic.bass or tonic.intervals not in ({0, 4, 7}, {0, 3, 7}):
+        raise ValueError(f"`key` has to be a note and a mode, such as 'Bb' or 'F# minor', but is {_short(key)}.")
+    return tonic.root, "minor" if 3 in tonic.intervals else "major"
 
 
 def _split_bars(text: str) -> list[list[str]]:

@@ -1,0 +1,101 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Chord progressions by name, in any key."""
+
+import difflib
+import re
+from dataclasses import dataclass
+
+from .chords import Chords, chords_from_roman, parse_key
+
+
+_NOTE = "[A-G][#b♯♭]?"
+
+
+@dataclass(frozen=True)
+class Progression:
+    r"""
+    Args:
+        numerals (`str`): bars of Roman numerals, as [`~controls.chords.chords_from_roman`] reads them.
+        mode (`str`, defaults to `"major"`): `"major"` or `"minor"`.
+    """
+
+    numerals: str
+    mode: str = "major"
+
+
+PROGRESSIONS = {
+    "axis": Progression("I | V | vi | IV"),
+    "axis from vi": Progression("vi | IV | I | V"),
+    "doo-wop": Progression("I | vi | IV | V"),
+    "three chords": Progression("I | IV | V | I"),
+    "12-bar blues": Progression("I7 | I7 | I7 | I7 | IV7 | IV7 | I7 | I7 | V7 | IV7 | I7 | V7"),
+    "8-bar blues": Progression("I7 | V7 | IV7 | IV7 | I7 | V7 | I7 | V7"),
+    "minor blues": Progression("i7 | i7 | i7 | i7 | iv7 | iv7 | i7 | i7 | VI7 | V7 | i7 | V7", "minor"),
+    "ii-V-I": Progression("ii7 | V7 | Imaj7 | Imaj7"),
+    "minor ii-V-i": Progression("iiø | V7 | i7 | i7", "minor"),
+    "rhythm changes": Progression("Imaj7 VI7 | ii7 V7 | iii7 VI7 | ii7 V7"),
+    "circle": Progression("vi7 | ii7 | V7 | Imaj7"),
+    "Pachelbel": Progression("I | V | vi | iii | IV | I | IV | V"),
+    "royal road": Progression("IVmaj7 | V7 | iii7 | vi"),
+    "mixolydian vamp": Progression("I | bVII | IV | I"),
+    "dorian vamp": Progression("i7 | IV7", "minor"),
+    "Andalusian": Progression("i | VII | VI | V", "minor"),
+    "minor pop": Progression("i | VI | III | VII", "minor"),
+    "epic minor": Progression("i | VII | VI | VII", "minor"),
+    "folia": Progression("i | V | i | VII | III | VII | i | V", "minor"),
+}
+
+
+def chords_from_progression(
+    name: str, key: str, bpm: float = 120.0, beats_per_bar: int = 4, num_bars: int | None = None
+) -> Chords:
+    r"""
+    A progression of `PROGRESSIONS` in a key.
+
+    Args:
+        name (`str`): its name; capitals do not matter.
+        key (`str`):
+            The tonic (`"Bb"`), or the key as [`~controls.chords.chords_from_roman`] reads it, whose mode then has to be that of
+            the progression.
+        bpm (`float`, defaults to `120`): beats a minute.
+        beats_per_bar (`int`, defaults to `4`): the metre.
+        num_bars (`int`, *optional*): bars to fill: it is repeated, and cut. By default it is played once.
+
+    Returns:
+        `list` of `(label, start)`.
+
+    Raises:
+        `ValueError`: for an unknown name, with the nearest ones, for a key of another mode, and as
+            [`~controls.chords.chords_from_roman`].
+    """
+    names = {known.lower(): known for known in PROGRESSIONS}
+    if str(name).strip().lower() not in names:
+        near = difflib.get_close_matches(str(name).strip().lower(), names, n=3, cutoff=0.0)
+        raise ValueError(f"unknown progression {name!r}. Did you mean {', '.join(repr(names[one]) for one in near)}?")
+    name = names[str(name).strip().lower()]
+    progression = PROGRESSIONS[name]
+    if num_bars is not None and (not isinstance(num_bars, int) or num_bars < 1):
+        raise ValueError(f"`num_bars` has to be a whole number from 1 on, but is {num_bars!r}.")
+    mode = parse_key(key)[1]
+    if mode != progression.mode:
+        # A note alone is a tonic, of any mode.
+        if re.fullmatch(_NOTE, str(key).strip()) is None:
+            raise ValueError(f"`key` has to be {progression.mode} for the progression {name!r}, but is {key!r}.")
+        key = f"{key} {progression.mode}"
+    bars = progression.numerals.split("|")
+    if num_bars is not None:
+        bars = [bars[number % len(bars)] for number in range(num_bars)]
+    return chords_from_roman(" | ".join(bars), key, bpm, beats_per_bar)
