@@ -12,36 +12,41 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A drum machine: steps of a bar → strokes → audio that the pipeline takes as `drums`."""
+"""A drum machine: the steps of a bar → strokes → audio, which the pipeline takes as `drums`."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from numbers import Real
 
 import numpy as np
 import torch
 
+from ..audio import limit_peaks
 
-_LEVELS = {".": 0.0, "o": 0.5, "x": 1.0}
-DRUMS = ("kick", "snare", "hat", "open hat", "clap", "rim", "tom", "cowbell", "ride", "shaker")
+
+_VELOCITIES = {".": 0.0, "o": 0.5, "x": 1.0}
+_MAX_STEPS = 256
+_CHOKE = 0.005  # seconds in which a closed hat ends an open one
 
 
 @dataclass(frozen=True)
 class Groove:
     r"""
-    A pattern of drum strokes that is repeated.
+    A pattern of drum strokes, which is repeated.
 
     Args:
         tracks (`dict`):
-            By drum (one of `DRUMS`) its steps, all of equal number: a text of `x` (loud), `o` (soft) and `.` (nothing), or
-            velocities in [0, 1].
-        bpm (`float`, defaults to `120.0`): beats a minute.
-        swing (`float`, defaults to `0.5`): where the second of two steps falls between the first and the next pair, from 0.5
-            (straight) to 0.75.
-        steps_per_beat (`int`, defaults to `4`): 4 for sixteenths, 3 for triplets.
+            By drum (one of `DRUMS`) its steps, of all drums equally many: a text of `x` (loud), `o` (soft) and `.`
+            (nothing), or velocities in [0, 1].
+        bpm (`float`, defaults to `120.0`): beats a minute, from 20 to 400.
+        swing (`float`, defaults to `0.5`):
+            Where the second of two steps stands in their time: 0.5 is straight, 0.67 a shuffle, 0.75 the most.
+        steps_per_beat (`int`, defaults to `4`): 4 for sixteenths, 3 for triplets; from 1 to 12.
 
     Raises:
-        `ValueError`: for an unknown drum, other steps, and an impossible tempo or swing, with what is possible.
+        `ValueError`: for an unknown drum, other steps, and an impossible tempo, swing or division.
     """
 
     tracks: Mapping[str, str | Sequence[float]]
@@ -49,13 +54,35 @@ class Groove:
     swing: float = 0.5
     steps_per_beat: int = 4
 
-    @property
-    def num_steps(self) -> int:
-        return max((len(steps) for steps in self.tracks.values()), default=0)
+    def __post_init__(self):
+        if not isinstance(self.tracks, Mapping) or not self.tracks:
+            raise ValueError("`tracks` has to give the steps of at least one drum, such as {'kick': 'x...x...'}.")
+        for drum, steps in self.tracks.items():
+            if drum not in DRUMS:
+                raise ValueError(f"`tracks`: there is no drum {drum!r}, but {', '.join(DRUMS)}.")
+            _check_steps(drum, steps)
+        if len({len(steps) for steps in self.tracks.values()}) > 1:
+            counts = ", ".join(f"{drum} {len(steps)}" for drum, steps in self.tracks.items())
+            raise ValueError(f"`tracks` have to have equally many steps, but they have: {counts}.")
+        if not _is_number(self.bpm) or not 20 <= self.bpm <= 400:
+            raise ValueError(f"`bpm` has to be between 20 and 400 beats a minute, but is {self.bpm!r}.")
+        if not _is_number(self.swing) or not 0.5 <= self.swing <= 0.75:
+            raise ValueError(f"`swing` has to be between 0.5 (straight) and 0.75, but is {self.swing!r}.")
+        if not isinstance(self.steps_per_beat, int) or not 1 <= self.steps_per_beat <= 12:
+            raise ValueError(
+                f"`steps_per_beat` has to be a whole number from 1 to 12, but is {self.steps_per_beat!r}."
+            )
+        if self.swing != 0.5 and self.steps_per_beat % 2:
+            raise ValueError(f"`swing` needs an even number of steps per beat, not {self.steps_per_beat}.")
 
     @property
-    def duration(self) -> float:
-        """Seconds of the pattern, played once."""
+    def num_steps(self) -> int:
+        """Steps of the pattern."""
+        return len(next(iter(self.tracks.values())))
+
+    @property
+    def seconds(self) -> float:
+        """How long the pattern takes, played once."""
         return self.num_steps * 60 / (self.bpm * self.steps_per_beat)
 
     def strokes(self, duration: float) -> list[tuple[str, float, float]]:
@@ -67,16 +94,15 @@ class Groove:
             `list` of `(drum, start in seconds, velocity)`, by their starts.
         """
         step = 60 / (self.bpm * self.steps_per_beat)
-        count = math.ceil(duration / step - 1e-9) if self.num_steps else 0
         strokes = []
-        for drum, steps in self.tracks.items():
-            for index in range(count):
-                level = steps[index % len(steps)]
-                level = _LEVELS[level] if isinstance(level, str) else float(level)
-                start = (index + (2 * self.swing - 1) * (index % 2)) * step
-                if level > 0 and start < duration:
-                    strokes.append((drum, start, level))
-        return sorted(strokes, key=lambda stroke: stroke[1])
+        for index in range(math.ceil(duration / step - 1e-9)):
+            start = (index + (2 * self.swing - 1) * (index % 2)) * step
+            for drum, steps in self.tracks.items():
+                value = steps[index % self.num_steps]
+                velocity = _VELOCITIES[value] if isinstance(value, str) else float(value)
+                if velocity > 0 and start < duration:
+                    strokes.append((drum, start, velocity))
+        return strokes
 
     def onsets(self, duration: float) -> list[float]:
         """The times of the strokes in seconds, each once."""
@@ -89,30 +115,167 @@ class Groove:
             sampling_rate (`int`, defaults to `32000`): Hz.
 
         Returns:
-            `torch.Tensor` of shape `(1, samples)`, in ±1: `(groove.render(10.0, rate), rate)` is what the pipeline takes as
+            `torch.Tensor` of shape `(1, samples)`, in ±0.89: the pipeline takes `(groove.render(10.0, rate), rate)` as
             `drums`.
         """
-        audio = np.zeros(round(duration * sampling_rate))
-        for drum, start, velocity in self.strokes(duration):
+        strokes = self.strokes(duration)
+        hats = [start for drum, start, _ in strokes if drum == "hat"]
+        audio = np.zeros(round(duration * sampling_rate), dtype=np.float32)
+        for drum, start, velocity in strokes:
             sound = velocity * _synthesize(drum, sampling_rate)
+            if drum == "open hat" and (closing := [time - start for time in hats if time > start]):
+                time = np.arange(len(sound)) / sampling_rate
+                sound *= np.clip(1 - (time - min(closing)) / _CHOKE, 0, 1)
             first = round(start * sampling_rate)
             size = min(len(sound), len(audio) - first)
             audio[first : first + size] += sound[:size]
-        return torch.from_numpy(0.8 * np.tanh(audio)).float()[None]
+        return limit_peaks(torch.from_numpy(audio)[None], sampling_rate)
 
 
-GROOVES = {
-    "four on the floor": Groove({"kick": "x...x...x...x...", "hat": "..x...x...x...x."}, 124),
-    "rock backbeat": Groove({"kick": "x.....x.x.......", "snare": "....x.......x...", "hat": "x.o.x.o.x.o.x.o."}, 116),
+def _check_steps(drum: str, steps: str | Sequence[float]):
+    if isinstance(steps, str):
+        valid = set(steps) <= _VELOCITIES.keys()
+    else:
+        valid = isinstance(steps, Sequence) and all(_is_number(value) and 0 <= value <= 1 for value in steps)
+    if not valid or not 1 <= len(steps) <= _MAX_STEPS:
+        raise ValueError(
+            f"`tracks`: the steps of {drum!r} have to be a text of 'x', 'o' and '.', or velocities from 0 to 1, from 1 to"
+            f" {_MAX_STEPS} of them, but are {repr(steps)[:60]}."
+        )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+# The sounds: decaying sines, and noise in a band of frequencies.
+
+
+@lru_cache(maxsize=64)
+def _synthesize(drum: str, rate: int) -> np.ndarray:
+    """One loud stroke, from its beginning to where it has died away."""
+    return DRUMS[drum](rate).astype(np.float32)
+
+
+def _decay(rate: int, half_life: float, attack: float = 0.0005) -> np.ndarray:
+    """An envelope of eight half-lives in seconds, with a soft beginning and end."""
+    time = np.arange(round(8 * half_life * rate)) / rate
+    return np.minimum(time / attack, 1) * 0.5 ** (time / half_life) * np.minimum((time[-1] - time) / 0.002, 1)
+
+
+def _noise(envelope: np.ndarray, rate: int, low: float, high: float = math.inf) -> np.ndarray:
+    """Noise between two frequencies in Hz, with slopes of an octave."""
+    spectrum = np.fft.rfft(np.random.default_rng(0).standard_normal(len(envelope)))
+    octaves = np.log2(np.maximum(np.fft.rfftfreq(len(envelope), 1 / rate), 1))
+    gain = np.clip(octaves - math.log2(low) + 1, 0, 1) * np.clip(math.log2(high) + 1 - octaves, 0, 1)
+    noise = np.fft.irfft(spectrum * gain, len(envelope))
+    return envelope * noise / (np.abs(noise).max() + 1e-9)
+
+
+def _sine(envelope: np.ndarray, rate: int, frequency: float, bend: float = 0.0, bend_time: float = 0.03) -> np.ndarray:
+    """A sine, whose frequency in Hz begins higher by `bend`."""
+    time = np.arange(len(envelope)) / rate
+    return envelope * np.sin(2 * np.pi * (frequency * time + bend * bend_time * (1 - np.exp(-time / bend_time))))
+
+
+def _mix(*sounds: np.ndarray) -> np.ndarray:
+    mixed = np.zeros(max(map(len, sounds)))
+    for sound in sounds:
+        mixed[: len(sound)] += sound
+    return mixed
+
+
+def _kick(rate: int) -> np.ndarray:
+    click = _noise(_decay(rate, 0.003), rate, 1500, 5000)
+    return _mix(0.75 * _sine(_decay(rate, 0.07, 0.001), rate, 50, bend=170), 0.12 * click)
+
+
+def _snare(rate: int) -> np.ndarray:
+    skin = _mix(_sine(_decay(rate, 0.025), rate, 185, bend=60), 0.5 * _sine(_decay(rate, 0.015), rate, 330))
+    return _mix(0.3 * skin, 0.45 * _noise(_decay(rate, 0.045), rate, 1800))
+
+
+def _hat(rate: int) -> np.ndarray:
+    return 0.45 * _noise(_decay(rate, 0.014), rate, 6000)
+
+
+def _open_hat(rate: int) -> np.ndarray:
+    return 0.35 * _noise(_decay(rate, 0.09), rate, 5500)
+
+
+def _clap(rate: int) -> np.ndarray:
+    hands = np.zeros(round(0.03 * rate))
+    for start in (0, 0.01, 0.02):
+        first = round(start * rate)
+        hands[first:] = 0.5 ** (np.arange(len(hands) - first) / rate / 0.003)
+    room = np.concatenate([np.zeros(round(0.02 * rate)), 0.7 * _decay(rate, 0.04)])
+    envelope = np.maximum(room, np.pad(hands, (0, len(room) - len(hands))))
+    return 0.9 * _noise(envelope, rate, 1000, 4000)
+
+
+def _rim(rate: int) -> np.ndarray:
+    return _mix(0.35 * _sine(_decay(rate, 0.008), rate, 1700), 0.3 * _sine(_decay(rate, 0.01), rate, 480))
+
+
+def _tom(rate: int) -> np.ndarray:
+    return _mix(
+        0.6 * _sine(_decay(rate, 0.08), rate, 110, bend=60), 0.08 * _noise(_decay(rate, 0.01), rate, 800, 3000)
+    )
+
+
+def _ride(rate: int) -> np.ndarray:
+    bell = sum(_sine(_decay(rate, 0.12), rate, frequency) for frequency in (2610, 3480, 4370, 5290))
+    return _mix(
+        0.04 * bell, 0.14 * _noise(_decay(rate, 0.1), rate, 5000), 0.1 * _noise(_decay(rate, 0.006), rate, 3000)
+    )
+
+
+def _cowbell(rate: int) -> np.ndarray:
+    envelope = _mix(0.6 * _decay(rate, 0.05), 0.4 * _decay(rate, 0.01))
+    harmonics = [(number, frequency) for number in (1, 3, 5) for frequency in (540, 800)]
+    return 0.22 * sum(_sine(envelope, rate, number * frequency) / number for number, frequency in harmonics)
+
+
+def _shaker(rate: int) -> np.ndarray:
+    return 0.4 * _noise(_decay(rate, 0.02, attack=0.02), rate, 4500)
+
+
+DRUMS = {
+    "kick": _kick,
+    "snare": _snare,
+    "rim": _rim,
+    "clap": _clap,
+    "hat": _hat,
+    "open hat": _open_hat,
+    "ride": _ride,
+    "tom": _tom,
+    "cowbell": _cowbell,
+    "shaker": _shaker,
 }
 
+_FOUR = "x...x...x...x..."
+_BACK = "....x.......x..."
+_EIGHTHS = "x.o.x.o.x.o.x.o."
 
-def _synthesize(drum: str, rate: int) -> np.ndarray:
-    time = np.arange(round(0.25 * rate)) / rate
-    noise = np.random.default_rng(0).standard_normal(len(time))
-    if drum == "kick":
-        phase = 2 * np.pi * (50 * time + 100 * 0.03 * (1 - np.exp(-time / 0.03)))
-        return 0.8 * np.sin(phase) * np.exp(-time / 0.09)
-    if drum in ("snare", "clap"):
-        return 0.3 * noise * np.exp(-time / 0.05)
-    return 0.1 * np.diff(noise, prepend=0) * np.exp(-time / 0.025)
+# Common property of drummers. One bar each.
+GROOVES = {
+    "four on the floor": Groove({"kick": _FOUR, "hat": "..x...x...x...x."}, 122),
+    "house": Groove({"kick": _FOUR, "clap": _BACK, "hat": "oo.ooo.ooo.ooo.o", "open hat": "..x...x...x...x."}, 124),
+    "techno": Groove({"kick": _FOUR, "clap": _BACK, "hat": "o.xoo.xoo.xoo.xo", "rim": "...x..x....x..x."}, 132),
+    "disco": Groove({"kick": _FOUR, "snare": _BACK, "hat": "xo.oxo.oxo.oxo.o", "open hat": "..x...x...x...x."}, 116),
+    "rock backbeat": Groove({"kick": "x.....x.x.......", "snare": _BACK, "hat": _EIGHTHS}, 116),
+    "half time": Groove({"kick": "x.....x.......x.", "snare": "........x.......", "hat": _EIGHTHS}, 140),
+    "funk": Groove({"kick": "x.x...x...x..x..", "snare": "....x..o.o..x..o", "hat": "xoxoxoxoxoxoxoxo"}, 100),
+    "boom bap": Groove({"kick": "x.o....x..x.....", "snare": _BACK, "hat": _EIGHTHS}, 90, swing=0.58),
+    "trap hats": Groove({"kick": "x.....x...x.....", "clap": "........x.......", "hat": "x.x.xxx.x.xxx.ox"}, 140),
+    "breakbeat": Groove({"kick": "x.x.......xx....", "snare": "....x..o.o..x..o", "ride": "x.x.x.x.x.x.x.x."}, 138),
+    "drum and bass": Groove({"kick": "x.........x.....", "snare": _BACK, "hat": "x.o.xoo.x.o.xoo."}, 172),
+    "reggae one drop": Groove(
+        {"kick": "........x.......", "rim": "........x.......", "hat": _EIGHTHS}, 76, swing=0.56
+    ),
+    "reggaeton": Groove({"kick": _FOUR, "snare": "...x..x....x..x.", "hat": "x.x.x.x.x.x.x.x."}, 94),
+    "bossa nova": Groove({"kick": "x..xx..xx..xx..x", "rim": "x..x..x...x..x..", "shaker": "xoooxoooxoooxooo"}, 128),
+    "shuffle": Groove({"kick": "x.....x.....", "snare": "...x.....x..", "hat": "x.ox.ox.ox.o"}, 112, steps_per_beat=3),
+    "swing": Groove({"kick": "o..o..o..o..", "hat": "...x.....x..", "ride": "x..x.xx..x.x"}, 150, steps_per_beat=3),
+    "waltz": Groove({"kick": "x...........", "snare": "....o...o...", "hat": "x...x...x..."}, 144),
+}
