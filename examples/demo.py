@@ -15,21 +15,20 @@
 
 """
 Four pieces of ten seconds from `pipelines/jasco-nano`, offline: by words alone, with chords, with chords and drums, and with
-a melody, too. `outputs/` gets a WAV file and a picture of each: the spectrogram over what was asked for.
+a melody, too. `outputs/` gets a WAV file and a picture of each: what was asked for beside what is heard.
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from diffusers_jasco import JascoPipeline, export_audio
 from diffusers_jasco.controls.chords import chords_from_bars
-from diffusers_jasco.controls.melody import melody_to_notes, read_melody
-from diffusers_jasco.data.instruments import DRUM_KEYS
-from diffusers_jasco.data.rendering import find_soundfonts, get_renderer
-from diffusers_jasco.evaluation.pictures import draw_music
+from diffusers_jasco.controls.drum_machine import GROOVES
+from diffusers_jasco.evaluation.heard import hear, read_asked
+from diffusers_jasco.plotting import plot_music
 
 
 ROOT = Path(__file__).parents[1]
@@ -37,21 +36,6 @@ CHECKPOINT = ROOT / "pipelines/jasco-nano"
 OUTPUT = ROOT / "outputs"
 DURATION = 10.0
 Notes = list[tuple[str, float, float]]
-
-
-def make_beat(pattern: dict[str, str], bpm: float, rate: int) -> tuple[torch.Tensor, list[float]]:
-    """A drum loop, one character per sixteenth: waveform (1, samples) and the times of its strokes in seconds."""
-    step = 15 / bpm
-    notes = [
-        (start, start + 0.1, DRUM_KEYS[drum], 105)
-        for drum, line in pattern.items()
-        for index, start in enumerate(np.arange(0, DURATION, step))
-        if line[index % len(line)] == "x"
-    ]
-    renderer = get_renderer("tinysoundfont", str(find_soundfonts("tinysoundfont")[0]), rate)
-    samples = renderer.render({"drums": (0, True, notes)}, DURATION)["drums"]
-    samples = samples * (0.5 / np.abs(samples).max())
-    return torch.from_numpy(samples)[None], sorted({start for start, *_ in notes})
 
 
 def make_tune(text: str, bpm: float) -> Notes:
@@ -64,10 +48,9 @@ def make_tune(text: str, bpm: float) -> Notes:
     return notes
 
 
-ROCK = {"kick": "x.....x.x.......", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."}
 TUNE = "E4 1, G4 1, A4 1.5, G4 .5, E4 1, D4 1, C4 2, F4 1, A4 1, C5 1.5, A4 .5, B4 1, A4 1, G4 2, C5 2, B4 1, A4 1"
 
-# name, words, chords, drums, melody
+# name, words, chords, tempo of the beat, melody
 PIECES = [
     ("1-words", "fast techno, synth lead, drums", None, None, None),
     ("2-chords", "calm ballad with piano and flute, no drums", ("C | Am | F | G", 96), None, None),
@@ -75,14 +58,14 @@ PIECES = [
         "3-chords-drums",
         "80s pop, groovy synth bass, electric piano",
         ("Em C | G D | Em C | G D | Em", 108),
-        (ROCK, 108),
+        108,
         None,
     ),
     (
         "4-everything",
         "rock, overdriven guitar and organ, drums",
         ("C | Am | F | G | Am", 120),
-        (ROCK, 120),
+        120,
         (TUNE, 120),
     ),
 ]
@@ -93,25 +76,20 @@ def main():
     pipe = JascoPipeline.from_pretrained(CHECKPOINT)
     pipe.set_progress_bar_config(disable=True)
     print(f"loaded in {time.perf_counter() - started:.1f} s\n")
-    for name, words, chords, drums, melody in PIECES:
+    rate = pipe.sampling_rate
+    for name, words, chords, bpm, melody in PIECES:
         chords = chords and chords_from_bars(*chords)
-        beat, onsets = make_beat(*drums, pipe.sampling_rate) if drums else (None, None)
+        drums = bpm and (replace(GROOVES["rock backbeat"], bpm=bpm).render(DURATION, rate), rate)
         melody = melody and make_tune(*melody)
+        controls = {"chords": chords, "drums": drums, "melody": melody, "duration": DURATION}
         started = time.perf_counter()
-        audio = pipe(
-            words,
-            chords=chords,
-            drums=None if beat is None else (beat, pipe.sampling_rate),
-            melody=melody,
-            duration=DURATION,
-            generator=torch.Generator().manual_seed(0),
-        ).audios[0]
+        audio = pipe(words, **controls, generator=torch.Generator().manual_seed(0)).audios[0]
         seconds = time.perf_counter() - started
         path = OUTPUT / f"{name}.wav"
         OUTPUT.mkdir(exist_ok=True)
-        export_audio(audio, path, pipe.sampling_rate, loudness=-16)
-        notes = melody and melody_to_notes(read_melody(melody, round(DURATION * 50), 50), 50)
-        draw_music(path.with_suffix(".png"), audio, pipe.sampling_rate, chords, notes, onsets, title=words)
+        export_audio(audio, path, rate, loudness=-16)
+        music = audio, rate
+        plot_music(music, read_asked(**controls), hear(music), title=words).savefig(path.with_suffix(".png"))
         given = ", ".join(
             what for what, is_given in zip(("chords", "drums", "melody"), (chords, drums, melody)) if is_given
         )

@@ -60,10 +60,10 @@ from diffusers_jasco.evaluation.embeddings import clap_recogniser, load_embeddin
 from diffusers_jasco.evaluation.evaluate import CONDITIONS, evaluate_pipeline, hear_originals
 from diffusers_jasco.evaluation.handwritten import handwritten_items
 from diffusers_jasco.evaluation.items import read_items
-from diffusers_jasco.evaluation.pictures import draw_metric
 from diffusers_jasco.evaluation.recognisers import RECOGNISERS, Recogniser
 from diffusers_jasco.evaluation.report import list_metrics, write_scores, write_summary
 from diffusers_jasco.files import remove_leftovers, replace_file
+from diffusers_jasco.plotting import plot_adherence
 
 
 HANDWRITTEN = "handwritten"
@@ -224,6 +224,7 @@ def describe(item: dict[str, Any]) -> dict[str, Any]:
 
 def draw(results: dict[str, dict[str, Any]], folder: Path):
     """A picture per metric."""
+    folder.mkdir(exist_ok=True)
     for name, result in results.items():
         for control, metric in list_metrics(result):
             rows = {
@@ -231,7 +232,7 @@ def draw(results: dict[str, dict[str, Any]], folder: Path):
                 for condition, values in result["conditions"].items()
             }
             title = f"{name}: {control}, {metric} ({result['num_clips']} clips)"
-            draw_metric(folder / f"{name}-{control}-{metric}.png", rows, title)
+            plot_adherence(rows, title).savefig(folder / f"{name}-{control}-{metric}.png", dpi=110)
 
 
 def installed_version(package: str) -> str | None:

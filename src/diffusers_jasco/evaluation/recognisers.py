@@ -72,13 +72,16 @@ def score_label_estimate(heard: chords.Chords, item: dict[str, Any]) -> dict[str
     return chords.score_chords(heard, *asked) | chord_scores.score_labels(heard, *asked)
 
 
+def strongest_pitches(salience: np.ndarray, duration: float, threshold: float = THRESHOLD) -> np.ndarray:
+    """The strongest semitone of what [`hear_salience`] returns: MIDI numbers, 50 a second, -1 where none reaches the threshold."""
+    salience = np.where(salience < threshold, 0, salience)
+    matrix = melody_from_salience(salience, round(duration * melody.FRAME_RATE), melody.FRAME_RATE).numpy()
+    return np.where(matrix.any(axis=1), LOWEST_PITCH + matrix.argmax(axis=1), melody.UNVOICED)
+
+
 def score_heard_salience(salience: np.ndarray, item: dict[str, Any]) -> dict[str, float]:
     """[`~evaluation.melody.score_melody`], and [`~evaluation.melody.score_salience`] if the item has that of its original."""
-    num_frames = round(item["duration"] * melody.FRAME_RATE)
-    matrix = melody_from_salience(np.where(salience < THRESHOLD, 0, salience), num_frames, melody.FRAME_RATE)
-    matrix = matrix.numpy()
-    pitches = np.where(matrix.any(axis=1), LOWEST_PITCH + matrix.argmax(axis=1), melody.UNVOICED)
-    scores = melody.score_melody(pitches, item["melody"])
+    scores = melody.score_melody(strongest_pitches(salience, item["duration"]), item["melody"])
     has_reference = item["melody"] and item.get("salience") is not None
     return scores | (melody.score_salience(salience, item["salience"]) if has_reference else {"cosine": np.nan})
 

@@ -25,9 +25,10 @@ from ..audio import export_audio
 from ..batch_generation import generate_clips
 from ..data.synthetic import SyntheticMusic
 from ..evaluation.evaluate import evaluate_pipeline, flatten, hear_originals, make_requests
+from ..evaluation.heard import Asked, hear
 from ..evaluation.items import read_items
-from ..evaluation.pictures import draw_music
 from ..pipelines.pipeline_jasco import JascoPipeline
+from ..plotting import plot_music
 from .datasets import load_datasets
 from .logs import RunLog
 from .modules import JascoTrainingModel
@@ -94,14 +95,11 @@ class Listener:
             if isinstance(audio, Exception):
                 raise audio
             picture = samples / f"{request.name}.png"
-            draw_music(
-                picture,
-                audio,
-                pipeline.sampling_rate,
-                *(item[name] for name in ("chords", "melody", "drum_onsets")),
-                title=item["caption"],
-            )
             export_audio(audio, picture.with_suffix(".wav"), pipeline.sampling_rate)
+            fields = {"chords": "chords", "melody": "melody", "drums": "drum_onsets"}
+            asked = Asked(**{fields[name]: item[fields[name]] for name in pipeline.transformer.controls})
+            music = audio, pipeline.sampling_rate
+            plot_music(music, asked, hear(music), item["caption"]).savefig(picture)
             if log is not None:
                 log.write_clip(step, request.name, audio, pipeline.sampling_rate, picture)
         return {"samples": str(samples)}
