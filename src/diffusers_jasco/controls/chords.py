@@ -45,7 +45,8 @@ Chords = list[tuple[str, float]]
 
 _READABLE = ".lab, .jams, .mid, .midi or an audio file's ending"
 # Files by these endings are meant as files, even if nothing reads them.
-_NUMERAL = re.compile(r"([#b]?)(VII|VI|IV|V|III|II|I|vii|vi|iv|v|iii|ii|i)(.*)")
+_NUMERAL = re.compile(r"([#b♯♭]?)(VII|VI|IV|V|III|II|I|vii|vi|iv|v|iii|ii|i)(.*)")
+_JOINED = re.compile(r"\s*[-–—→>,]+\s*(?=[#b♯♭]?[IViv])")
 _NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII")
 _SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 # Notes of a MIDI chord that begin or end this close together, in seconds, do so at once.
@@ -269,8 +270,10 @@ def chords_from_bars(text: str, bpm: float = 120.0, beats_per_bar: int = 4) -> C
 def chords_from_roman(text: str, key: str, bpm: float = 120.0, beats_per_bar: int = 4) -> Chords:
     r"""
     Roman numerals in a key: `"ii7 V7 Imaj7"` in `"Bb"`. Bars as in [`chords_from_bars`]; without bar lines each chord is
-    a bar. Capitals are major, small letters minor; `o` and `ø` diminished and half-diminished; accidentals are relative to
-    the key's own scale (`bVII` in major is `VII` in natural minor); `V7/V` is the dominant of V.
+    a bar. Chords may also be joined by dashes, commas or arrows (`"I–V–vi–IV"`). Capitals are major, small letters minor; `o` and
+    `ø` diminished and half-diminished; accidentals are relative to the key's own scale (`bVII` in major is `VII` in natural
+    minor), but in minor `bIII`, `bVI` and `bVII` are the scale's own, too, as many write them. `V7/V` is the dominant of V,
+    `I/3` has its third in the bass, `V7/V/3` both.
 
     Args:
         text (`str`):
@@ -289,6 +292,7 @@ def chords_from_roman(text: str, key: str, bpm: float = 120.0, beats_per_bar: in
         `ValueError`: for an unknown key or numeral, with its position, and as [`chords_from_bars`].
     """
     tonic, mode = parse_key(key)
+    text = _JOINED.sub(" ", str(text))
     bars = _split_bars(text if "|" in text else " | ".join(text.split()))
     for number, bar in enumerate(bars, start=1):
         try:
@@ -351,16 +355,20 @@ def _numeral_to_chord(word: str, tonic: int, mode: str) -> str:
     if word in (".", "%", NO_CHORD):
         return word
     match = _NUMERAL.fullmatch(word)
-    if match is None:
+    if match is None or word.endswith("/"):
         raise ValueError(f"{_short(word)} is no Roman numeral such as 'ii7', 'bVII' or 'V7/V'.")
     quality, _, target = match[3].partition("/")
-    if _NUMERAL.fullmatch(target):
-        of = parse_chord(_numeral_to_chord(target, tonic, mode))
-        if of is None:
-            raise ValueError(f"{_short(word)} is a chord of {_short(target)}, which is none.")
-        return _numeral_to_chord(word.partition("/")[0], of.root, "minor" if 3 in of.intervals else "major")
+    of, *bass = target.split("/", 1)
+    if _NUMERAL.fullmatch(of):
+        chord = parse_chord(_numeral_to_chord(of, tonic, mode))
+        if chord is None:
+            raise ValueError(f"{_short(word)} is a chord of {_short(of)}, which is none.")
+        word = "/".join([word.partition("/")[0], *bass])
+        return _numeral_to_chord(word, chord.root, "minor" if 3 in chord.intervals else "major")
 
-    accidental = {"#": 1, "b": -1, "": 0}[match[1]]
+    accidental = {"#": 1, "♯": 1, "b": -1, "♭": -1, "": 0}[match[1]]
+    if mode == "minor" and accidental < 0 and match[2].upper() in ("III", "VI", "VII"):
+        accidental = 0
     root = (tonic + _SCALES[mode][_NUMERALS.index(match[2].upper())] + accidental) % 12
     if match[2].islower() and not quality.startswith(("o", "°", "ø", "dim", "hdim", "m7b5")):
         quality = f"m{quality}"

@@ -38,24 +38,25 @@ class Progression:
 
 PROGRESSIONS = {
     "axis": Progression("I | V | vi | IV"),
-    "axis from vi": Progression("vi | IV | I | V"),
     "doo-wop": Progression("I | vi | IV | V"),
     "three chords": Progression("I | IV | V | I"),
+    "Pachelbel": Progression("I | V | vi | iii | IV | I | IV | V"),
+    "mixolydian": Progression("I | bVII | IV | I"),
+    "gospel": Progression("I | I7 | IV | iv"),
+    "royal road": Progression("IVmaj7 | V7 | iii7 | vi"),
     "12-bar blues": Progression("I7 | I7 | I7 | I7 | IV7 | IV7 | I7 | I7 | V7 | IV7 | I7 | V7"),
     "8-bar blues": Progression("I7 | V7 | IV7 | IV7 | I7 | V7 | I7 | V7"),
-    "minor blues": Progression("i7 | i7 | i7 | i7 | iv7 | iv7 | i7 | i7 | VI7 | V7 | i7 | V7", "minor"),
     "ii-V-I": Progression("ii7 | V7 | Imaj7 | Imaj7"),
-    "minor ii-V-i": Progression("iiø | V7 | i7 | i7", "minor"),
-    "rhythm changes": Progression("Imaj7 VI7 | ii7 V7 | iii7 VI7 | ii7 V7"),
-    "circle": Progression("vi7 | ii7 | V7 | Imaj7"),
-    "Pachelbel": Progression("I | V | vi | iii | IV | I | IV | V"),
-    "royal road": Progression("IVmaj7 | V7 | iii7 | vi"),
-    "mixolydian vamp": Progression("I | bVII | IV | I"),
-    "dorian vamp": Progression("i7 | IV7", "minor"),
+    "turnaround": Progression("Imaj7 vi7 | ii7 V7"),
+    "rhythm changes": Progression("Imaj7 V7/ii | ii7 V7 | iii7 V7/ii | ii7 V7"),
+    "circle of fifths": Progression("vi7 | ii7 | V7 | Imaj7"),
+    "minor axis": Progression("i | VI | III | VII", "minor"),
+    "minor rock": Progression("i | VII | VI | VII", "minor"),
     "Andalusian": Progression("i | VII | VI | V", "minor"),
-    "minor pop": Progression("i | VI | III | VII", "minor"),
-    "epic minor": Progression("i | VII | VI | VII", "minor"),
+    "dorian": Progression("i7 | IV7", "minor"),
     "folia": Progression("i | V | i | VII | III | VII | i | V", "minor"),
+    "minor blues": Progression("i7 | i7 | i7 | i7 | iv7 | iv7 | i7 | i7 | VI7 | V7 | i7 | V7", "minor"),
+    "minor ii-V-i": Progression("iiø | V7 | i7 | i7", "minor"),
 }
 
 
@@ -98,4 +99,5 @@ def chords_from_progression(
     bars = progression.numerals.split("|")
     if num_bars is not None:
         bars = [bars[number % len(bars)] for number in range(num_bars)]
-    return chords_from_roman(" | ".join(bars), key, bpm, beats_per_bar)
+    # The bar line at the end makes a bar of a single one.
+    return chords_from_roman(f"{'|'.join(bars)}|", key, bpm, beats_per_bar)
