@@ -50,6 +50,9 @@ EXTRAS["dev"] = [
     "h5py",
     "scikit-learn",
     "tensorboard",
+    "nbclient",
+    "nbformat",
+    "ipykernel",
 ]
 # bitsandbytes is for GPUs.
 EXTRAS["all"] = sorted({package for name in EXTRAS if name != "8bit" for package in EXTRAS[name]})

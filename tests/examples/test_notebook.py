@@ -1,0 +1,65 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The notebook runs from top to bottom, and what it shows is true."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+NOTEBOOK = Path(__file__).parents[2] / "examples/jasco_demo.ipynb"
+
+
+def test_no_outputs_are_in_git():
+    content = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    for cell in content["cells"]:
+        assert cell["metadata"] == {}
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == [] and cell["execution_count"] is None
+    assert set(content["metadata"]) == {"kernelspec", "language_info"}
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """Of each cell: what is printed, and the kinds of what is shown."""
+    pytest.importorskip("ipykernel")
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    for package in ("matplotlib", "mir_eval", "pretty_midi", "librosa"):
+        pytest.importorskip(package)
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    nbformat.validate(notebook)
+    # A cell that fails is an error with its traceback.
+    nbclient.NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOK.parent)}}
+    ).execute()
+    return [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_it_runs_from_top_to_bottom_and_shows_music(outputs):
+    shown = [output.data for cell in outputs for output in cell if "data" in output]
+    assert sum("image/png" in data for data in shown) >= 8
+    players = [data["text/html"] for data in shown if "<audio" in data.get("text/html", "")]
+    assert len(players) >= 15 and all("data:audio/wav;base64," in player for player in players)
+
+
+def test_what_it_prints_is_what_its_words_say(outputs):
+    printed = "".join(output.text for cell in outputs for output in cell if output.get("name") == "stdout")
+    assert "position 1: unknown chord 'H7'. Did you mean 'B7'" in printed
+    own, other = printed.split("its own music")[1].split("another prompt's")[0:2]
+    assert "Chords: " in own and "very close" in own
+    assert "hardly" in other.split("Euler")[0]
+    assert float(printed.split("made alone it differs by ")[1].split()[0]) < 1e-3
+    assert "outputs/take.flac" in printed
