@@ -70,6 +70,7 @@ def test_what_was_asked_stands_beside_what_is_heard_and_its_scores():
     ):
         assert words in shown
     assert shown.count("asked") == 2 == shown.count("heard")
+    assert "root only or another octave " in shown and "otherwise " in shown
     assert shown.count("B♭") == 2 and shown.count("F♯m7") == 1 and shown.count("F") == 1
 
 

@@ -17,7 +17,7 @@
 import math
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -167,7 +167,7 @@ def plot_music(
     if asked.drum_onsets:
         heights["drums"] = lanes * (layout.drum_lane + layout.gap) - layout.gap
     titles = _wrap(title, layout)
-    legend = _legend(colors, narrow, "melody" in heights) if scores else []
+    legend = _legend(colors, heights, narrow) if scores else []
     height = sum(heights.values()) + (len(heights) - 1 + len(titles)) * layout.heading
     sheet = _Sheet(colors, layout, duration, height + (1.25 + len(legend)) * layout.line)
 
@@ -260,24 +260,17 @@ def _wrap(title: str, layout: _Layout) -> list[str]:
     return lines
 
 
-def _legend(colors: _Theme, narrow: bool, with_melody: bool) -> list[list[tuple[str, str, str]]]:
-    words = {SAME: "as asked", NEAR: "root only, or another octave", OTHER: "otherwise"}
-    lines = [
-        [
-            part
-            for word, text in words.items()
-            for part in (("■", colors.agreement[word], "normal"), (f"{text} ", colors.muted, "normal"))
-        ]
+def _legend(colors: _Theme, controls: Collection[str], narrow: bool) -> list[list[tuple[str, str, str]]]:
+    near = [text for control, text in (("chords", "root only"), ("melody", "another octave")) if control in controls]
+    marks = {SAME: "as asked", NEAR: " or ".join(near), OTHER: "otherwise"}
+    lines = [[("■", colors.agreement[word], text) for word, text in marks.items() if text]]
+    if "melody" in controls:
+        notes = [("▭", colors.muted, "note asked for"), ("■", colors.salience, "note heard")]
+        lines = [*lines, notes] if narrow else [lines[0] + notes]
+    return [
+        [part for mark, color, text in line for part in ((mark, color, "bold"), (f"{text} ", colors.muted, "normal"))]
+        for line in lines
     ]
-    if with_melody:
-        marks = [
-            ("▭", colors.muted, "bold"),
-            ("note asked for ", colors.muted, "normal"),
-            ("■", colors.salience, "normal"),
-            ("note heard", colors.muted, "normal"),
-        ]
-        lines = [*lines, marks] if narrow else [lines[0] + marks]
-    return lines
 
 
 def _describe(control: str, score: Score | None, colors: _Theme) -> list[tuple[str, str, str]]:
