@@ -89,6 +89,7 @@ class Listener:
         wanted = np.arange(len(originals.items))
         requests = make_requests(originals, wanted, ("text", *pipeline.transformer.controls), {})
         samples = folder / "samples" / f"step-{step:08d}"
+        samples.mkdir(parents=True, exist_ok=True)
         for item, (request, audio) in zip(
             items, generate_clips(pipeline, requests[: len(items)], self.args.batch_size)
         ):
