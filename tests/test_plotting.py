@@ -115,6 +115,11 @@ def test_pictures_for_desktops_and_phones_in_two_themes():
         plot_music(AUDIO, theme="pink")
 
 
+def test_empty_controls_are_drawn_as_such():
+    figure = plot_music(AUDIO, Asked([], [], []), make_heard())
+    assert texts(figure).count("nothing to compare") == 3 and to_png(figure)
+
+
 def test_titles_are_taken_literally():
     assert r"100 $ for \frac{1}{2} $" in texts(plot_music(AUDIO, title=r"100 $ for \frac{1}{2} $"))
     assert to_png(plot_music(AUDIO, title="$_^{"))

@@ -160,11 +160,11 @@ def plot_music(
 
     lanes = 1 if heard is None else 2
     heights = {"spectrogram": layout.spectrogram}
-    if asked.chords:
+    if asked.chords is not None:
         heights["chords"] = lanes * (layout.chord_lane + layout.gap) - layout.gap
-    if asked.melody:
+    if asked.melody is not None:
         heights["melody"] = layout.melody
-    if asked.drum_onsets:
+    if asked.drum_onsets is not None:
         heights["drums"] = lanes * (layout.drum_lane + layout.gap) - layout.gap
     titles = _wrap(title, layout)
     legend = _legend(colors, heights, narrow) if scores else []
@@ -334,10 +334,10 @@ def _write_chord(sheet: _Sheet, axes: "Axes", label: str, start: float, end: flo
 
 def _draw_melody(sheet: _Sheet, asked: Asked, heard: Heard | None):
     axes = sheet.panel(sheet.layout.melody)
-    pitches = [pitch for pitch, *_ in asked.melody]
+    pitches = [pitch for pitch, *_ in asked.melody] or [(LOWEST_PITCH + HIGHEST_PITCH) // 2]
     spare = max(3, (_MIN_PITCHES - (max(pitches) - min(pitches))) / 2)
     low, high = min(pitches) - spare, max(pitches) + spare
-    words = [None] * len(pitches)
+    words = [None] * len(asked.melody)
     if heard is not None:
         words = match_notes(heard, asked)
         axes.imshow(

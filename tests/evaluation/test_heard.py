@@ -115,10 +115,12 @@ def test_sentences_say_it_in_words_and_numbers():
 
 
 def test_only_what_was_asked_for_is_scored(heard):
-    assert score_heard(heard, Asked()) == {} == score_heard(heard, Asked([], [], []))
+    assert score_heard(heard, Asked()) == {}
+    assert read_asked([], None, []) == read_asked("") == Asked()
     assert list(score_heard(heard, Asked(melody=TUNE))) == ["melody"]
-    scores = score_heard(heard, Asked([("N", 0.0)], [(60, 0.0, 0.1)], [99.0]))
-    assert [score.words for score in scores.values()] == ["nothing to compare"] * 3
+    silent_drums = read_asked(drums=(torch.zeros(1, RATE), RATE)).drum_onsets
+    for asked in (Asked([("N", 0.0)], [(60, 0.0, 0.1)], [99.0]), Asked([], [], silent_drums)):
+        assert [score.words for score in score_heard(heard, asked).values()] == ["nothing to compare"] * 3
 
 
 def test_silence_follows_nothing():

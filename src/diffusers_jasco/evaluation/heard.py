@@ -54,7 +54,7 @@ _MEANINGS = {"chords": "of the time as asked", "melody": "of the tune as asked",
 @dataclass(frozen=True)
 class Asked:
     r"""
-    The controls of a piece on its timeline. What is `None` or empty was not asked for.
+    The controls of a piece on its timeline. What is `None` was not asked for; of what is empty there is nothing to compare.
 
     Args:
         chords (`list` of `(label, start)`, *optional*): the progression, in seconds.
@@ -141,7 +141,7 @@ def read_asked(
 ) -> Asked:
     r"""
     The controls of one prompt, in any form that the pipeline takes, on a timeline. Of a drum recording it is what is heard
-    in it.
+    in it. An empty list or text is no control.
 
     Args:
         chords, drums, melody, separate_drums: as [`JascoPipeline`] takes them.
@@ -152,10 +152,10 @@ def read_asked(
         `FileNotFoundError`, `ValueError`: as [`~controls.chords.read_chords`], [`~controls.melody.read_melody`] and
             [`~audio.load_audio`].
     """
-    notes = onsets = None
-    if chords is not None:
-        chords = read_chords(chords, duration=duration)
-    if melody is not None:
+    timeline = notes = onsets = None
+    if _is_given(chords):
+        timeline = read_chords(chords, duration=duration)
+    if _is_given(melody):
         matrix = read_melody(melody, math.ceil(duration * frame_rate - 1e-6), frame_rate)
         notes = melody_to_notes(matrix, frame_rate)
     if drums is not None:
@@ -164,7 +164,11 @@ def read_asked(
         if separate_drums:
             waveform, rate = take_drums(waveform, rate)
         onsets = _hear_strokes(waveform, rate).tolist()
-    return Asked(chords, notes, onsets)
+    return Asked(timeline, notes, onsets)
+
+
+def _is_given(control: Any) -> bool:
+    return control is not None and not (isinstance(control, (str, list, tuple)) and len(control) == 0)
 
 
 def hear(audio: Any) -> Heard:
@@ -203,17 +207,17 @@ def score_heard(heard: Heard, asked: Asked) -> dict[str, Score]:
         `ImportError`: without the package mir_eval.
     """
     scores = {}
-    if asked.chords:
+    if asked.chords is not None:
         details = score_chords(heard.chords, asked.chords, heard.duration)
         value = details["root"] if math.isnan(details["majmin"]) else details["majmin"]
         scores["chords"] = Score("chords", value, details)
-    if asked.melody:
+    if asked.melody is not None:
         notes = [
             (pitch, start, min(end, heard.duration)) for pitch, start, end in asked.melody if start < heard.duration
         ]
         details = score_melody(heard.pitches, notes)
         scores["melody"] = Score("melody", details["chroma"], details)
-    if asked.drum_onsets:
+    if asked.drum_onsets is not None:
         details = score_onsets(heard.drum_onsets, [onset for onset in asked.drum_onsets if onset < heard.duration])
         scores["drums"] = Score("drums", details["onset_f1"], details)
     return scores

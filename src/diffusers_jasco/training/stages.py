@@ -98,7 +98,7 @@ class Listener:
             picture = samples / f"{request.name}.png"
             export_audio(audio, picture.with_suffix(".wav"), pipeline.sampling_rate)
             fields = {"chords": "chords", "melody": "melody", "drums": "drum_onsets"}
-            asked = Asked(**{fields[name]: item[fields[name]] for name in pipeline.transformer.controls})
+            asked = Asked(**{fields[name]: item[fields[name]] or None for name in pipeline.transformer.controls})
             music = audio, pipeline.sampling_rate
             plot_music(music, asked, hear(music), item["caption"]).savefig(picture)
             if log is not None:
