@@ -33,7 +33,7 @@ def test_no_outputs_are_in_git():
 
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory):
+def outputs():
     """Of each cell: what is printed, and the kinds of what is shown."""
     pytest.importorskip("ipykernel")
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
@@ -43,7 +43,11 @@ def outputs(tmp_path_factory):
     nbformat.validate(notebook)
     # A cell that fails is an error with its traceback.
     nbclient.NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOK.parent)}}
+        notebook,
+        timeout=600,
+        startup_timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(NOTEBOOK.parent)}},
     ).execute()
     return [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
 
