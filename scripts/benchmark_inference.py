@@ -47,7 +47,8 @@ def matrix_products(model: JascoTransformerModel, batch: int, frames: int, token
         layer += [(batch * heads, frames, head_dim, keys), (batch * heads, frames, keys, head_dim)]
     layer += [(1, rows, dim, ff), (1, rows, ff, dim)]
     ends = [(1, rows, model.proj_in.in_features, dim), (1, rows, dim, config.in_channels)]
-    return config.num_layers * layer + ends + [(1, text_rows, config.text_dim, dim)]
+    skips = [(1, rows, 2 * dim, dim)] * (config.num_layers // 2 if config.skip_connections else 0)
+    return config.num_layers * layer + skips + ends + [(1, text_rows, config.text_dim, dim)]
 
 
 def make_products(shapes: list[tuple[int, ...]], device: str, dtype: torch.dtype) -> Callable[[], None]:

@@ -70,7 +70,7 @@ def make_step(model: JascoTransformerModel, batch: int, tokens: int, device: str
     }
     target = torch.randn_like(inputs["hidden_states"])
     optimizer = make_optimizer(model, 1e-5, (0.9, 0.95), 1e-8, 0.1)
-    ema = AveragedWeights(model.parameters(), decay=0.999, foreach=True)
+    ema = AveragedWeights(model.parameters(), decay=0.999)
     if checkpointing:
         model.enable_gradient_checkpointing()
     if compiled:

@@ -70,7 +70,7 @@ from diffusers_jasco.training.discriminator import (
 )
 from diffusers_jasco.training.logs import RunLog
 from diffusers_jasco.training.modules import CodecTrainingModel, load_codec
-from diffusers_jasco.training.optimization import clip_gradients
+from diffusers_jasco.training.optimization import clip_gradients, fused_adamw
 
 
 # Seconds of what is not trained on: validation, closed forms, statistics. The length of JASCO's music.
@@ -331,7 +331,7 @@ def main(args: list[str] | None = None):
     # 3. Optimisation
     def prepare(model: nn.Module, betas: tuple[float, float]) -> tuple[nn.Module, torch.optim.Optimizer, Any]:
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(parameters, lr=args.learning_rate, betas=betas, weight_decay=0.01)
+        optimizer = fused_adamw(parameters, lr=args.learning_rate, betas=betas, weight_decay=0.01)
         # Not prepared by Accelerate, which would advance it once per process.
         schedule = get_scheduler(
             "cosine", optimizer, num_warmup_steps=args.warmup_steps, num_training_steps=args.max_steps

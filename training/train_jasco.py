@@ -197,7 +197,7 @@ def main(args: list[str] | None = None):
     )
     model, optimizer = accelerator.prepare(model, optimizer)
     module = accelerator.unwrap_model(model)
-    ema = AveragedWeights(module.parameters(), decay=args.ema_decay, foreach=True)
+    ema = AveragedWeights(module.parameters(), decay=args.ema_decay)
     progress, means = Progress(), LossMeans(accelerator)
     accelerator.register_for_checkpointing(lr_scheduler, ema, batches, progress, means)
     if checkpoint is not None:

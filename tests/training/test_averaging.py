@@ -17,6 +17,7 @@ import copy
 
 import pytest
 import torch
+from diffusers.training_utils import EMAModel
 
 from diffusers_jasco.training.averaging import AveragedWeights
 
@@ -24,12 +25,25 @@ from diffusers_jasco.training.averaging import AveragedWeights
 def make_run(steps: int):
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
-    ema = AveragedWeights(model.parameters(), decay=0.5, foreach=True)
+    ema = AveragedWeights(model.parameters(), decay=0.5)
     for _ in range(steps):
         for weight in model.parameters():
             weight.data += torch.randn_like(weight)
         ema.step(model.parameters())
     return model, ema
+
+
+def test_it_is_the_average_of_diffusers():
+    torch.manual_seed(0)
+    weights = [torch.nn.Parameter(torch.randn(3)) for _ in range(2)]
+    ours, theirs = (averages(weights, decay=0.9) for averages in (AveragedWeights, EMAModel))
+    for _ in range(20):
+        for weight in weights:
+            weight.data += torch.randn_like(weight)
+        ours.step(weights), theirs.step(weights)
+    for our_average, their_average in zip(ours.shadow_params, theirs.shadow_params):
+        torch.testing.assert_close(our_average, their_average)
+    assert ours.cur_decay_value == theirs.cur_decay_value
 
 
 def weights_of(model) -> list[torch.Tensor]:

@@ -21,12 +21,12 @@ import signal
 import pytest
 import torch
 import yaml
-from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file
 from transformers import EncodecModel
 
 from diffusers_jasco import JascoPipeline, JascoTransformerModel
 from diffusers_jasco.data.features import write_features
+from diffusers_jasco.training.averaging import AveragedWeights
 from diffusers_jasco.training.objective import FlowMatchingObjective
 
 from ..conftest import FIXTURES
@@ -119,14 +119,14 @@ def test_a_run_is_not_overwritten_by_mistake(data, run, scripts):
 def test_the_pipeline_holds_the_averaged_weights(tmp_path, data, run, scripts, monkeypatch):
     # With decay d_k = min(decay, (1 + k) / (10 + k)) after step k + 1: recomputed from the weights after every step.
     seen = []
-    step = EMAModel.step
+    step = AveragedWeights.step
 
     def record(self, parameters):
         parameters = list(parameters)
         seen.append([parameter.detach().clone() for parameter in parameters])
         step(self, parameters)
 
-    monkeypatch.setattr(EMAModel, "step", record)
+    monkeypatch.setattr(AveragedWeights, "step", record)
     scripts[0].main(arguments(data, tmp_path, "--max_steps", 4, "--gradient_accumulation_steps", 2))
     # The decay of the first step is 0, so the average starts with the weights after it.
     average = seen[0]

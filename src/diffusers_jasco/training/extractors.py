@@ -27,6 +27,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from tqdm import tqdm
 
 from ..files import partial_path, publish_files
+from .optimization import fused_adamw
 
 
 def train_extractor(
@@ -49,7 +50,7 @@ def train_extractor(
             `output` (folder of the model and of `log.jsonl`), `max_steps`, `learning_rate`, `weight_decay`, `warmup_steps`,
             `log_every`.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
+    optimizer = fused_adamw(model.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
 
     def rate(step: int) -> float:
         return min((step + 1) / args.warmup_steps, 1) * 0.5 * (1 + math.cos(math.pi * min(step / args.max_steps, 1)))

@@ -15,6 +15,8 @@
 """The optimizer of the training scripts."""
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -46,12 +48,31 @@ def make_optimizer(
     groups = parameter_groups(model, weight_decay)
     options = {"lr": learning_rate, "betas": betas, "eps": epsilon}
     if not use_8bit:
-        return torch.optim.AdamW(groups, **options)
+        return fused_adamw(groups, **options)
     try:
         from bitsandbytes.optim import AdamW8bit
     except ImportError as error:
         raise ImportError('AdamW in 8 bit needs bitsandbytes: pip install "diffusers-jasco[8bit]"') from error
     return AdamW8bit(groups, **options)
+
+
+def fused_adamw(parameters: Iterable[torch.Tensor] | Iterable[dict], **options: Any) -> torch.optim.AdamW:
+    r"""
+    AdamW that takes a step in one pass over the memory: on a CPU, several times faster than PyTorch's default.
+
+    Args:
+        parameters (`Iterable`): what is trained, or groups of it.
+        options: those of [`~torch.optim.AdamW`].
+    """
+    optimizer = torch.optim.AdamW(parameters, **options, fused=True)
+    # The groups of a checkpoint take the place of these; one that was written by another AdamW goes on as this one.
+    optimizer.register_load_state_dict_pre_hook(_as_fused)
+    return optimizer
+
+
+def _as_fused(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
+    groups = [group | {"fused": True, "foreach": None} for group in state_dict["param_groups"]]
+    return state_dict | {"param_groups": groups}
 
 
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
