@@ -39,6 +39,7 @@ import argparse
 import inspect
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ from tqdm import tqdm
 from transformers import EncodecConfig, EncodecModel
 
 from diffusers_jasco import SpectralCodecModel
+from diffusers_jasco.commands import run_command
 from diffusers_jasco.data.crops import AudioCrops, open_tracks
 from diffusers_jasco.data.features import codec_hash, derive_seed
 from diffusers_jasco.data.latent_statistics import LatentStatistics
@@ -68,7 +70,7 @@ from diffusers_jasco.training.discriminator import (
     adversarial_losses,
     discriminator_loss,
 )
-from diffusers_jasco.training.logs import RunLog
+from diffusers_jasco.training.logs import RunLog, silence_libraries
 from diffusers_jasco.training.modules import CodecTrainingModel, load_codec
 from diffusers_jasco.training.optimization import clip_gradients, fused_adamw
 
@@ -281,6 +283,7 @@ class Means:
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
+    silence_libraries()
     accelerator = Accelerator(
         cpu=args.cpu, kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)]
     )
@@ -438,8 +441,9 @@ def main(args: list[str] | None = None):
                 save_checkpoint(accelerator, checkpoints, progress.step, args.keep_checkpoints)
 
     progress_bar.close()
+    course.tell_how_to_go_on()
     accelerator.end_training()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "train_codec"))

@@ -23,6 +23,7 @@ Trains the embedded drum separator on synthetic music, mixed anew at every step:
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from accelerate.utils import set_seed
 from tqdm import tqdm
 
 from diffusers_jasco.audio import load_audio
+from diffusers_jasco.commands import run_command
 from diffusers_jasco.evaluation.separation import sdr, si_sdr, suppression
 from diffusers_jasco.extraction.drum_mask import HOP, NUM_BINS, RATE, DrumMaskModel, inverse_spectrogram, spectrogram
 from diffusers_jasco.training.extractors import train_extractor
@@ -156,4 +158,4 @@ def main(args=None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "train_drum_separator"))

@@ -40,6 +40,7 @@ import copy
 import inspect
 import json
 import os
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -54,6 +55,7 @@ from tqdm import tqdm
 from transformers import T5Config
 
 from diffusers_jasco import JascoTransformerModel
+from diffusers_jasco.commands import run_command
 from diffusers_jasco.data.features import derive_seed
 from diffusers_jasco.files import partial_path, publish_files, replace_file
 from diffusers_jasco.training.arguments import CONFIG_FILE, add_training_options, mapping, parse_with_config
@@ -62,7 +64,7 @@ from diffusers_jasco.training.checkpoints import find_checkpoint, list_checkpoin
 from diffusers_jasco.training.components import load_components, replace_components
 from diffusers_jasco.training.course import Course, Progress
 from diffusers_jasco.training.datasets import load_datasets
-from diffusers_jasco.training.logs import LossMeans, RunLog
+from diffusers_jasco.training.logs import LossMeans, RunLog, silence_libraries
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.objective import FlowMatchingObjective
 from diffusers_jasco.training.optimization import clip_gradients, make_optimizer
@@ -140,6 +142,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
+    silence_libraries()
     if args.only is not None:
         print(json.dumps(run_stage(args), indent=2))
         return
@@ -175,6 +178,7 @@ def main(args: list[str] | None = None):
     averaged_pipeline = replace_components(
         pipeline, **{name: copy.deepcopy(getattr(pipeline, name)) for name in trained}
     )
+    averaged_pipeline.set_progress_bar_config(disable=True)
     averaged = JascoTrainingModel(
         averaged_pipeline.transformer, averaged_pipeline.text_encoder, args.train_text_encoder
     ).eval()
@@ -292,9 +296,10 @@ def main(args: list[str] | None = None):
                 save_checkpoint(accelerator, checkpoints, progress.step, args.keep_checkpoints)
 
     progress_bar.close()
+    course.tell_how_to_go_on()
     accelerator.end_training()
 
 
 if __name__ == "__main__":
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    main()
+    sys.exit(run_command(main, "train_jasco"))

@@ -23,6 +23,7 @@ objective, course and resuming are those of `training/train_jasco.py`; a LoRA ha
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 import torch
@@ -35,6 +36,7 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from diffusers_jasco import JascoPipeline
+from diffusers_jasco.commands import run_command
 from diffusers_jasco.data.features import derive_seed
 from diffusers_jasco.files import partial_path, publish_files, replace_file
 from diffusers_jasco.training.arguments import CONFIG_FILE, add_training_options, parse_with_config
@@ -42,7 +44,7 @@ from diffusers_jasco.training.checkpoints import find_checkpoint, list_checkpoin
 from diffusers_jasco.training.continuation import load_source
 from diffusers_jasco.training.course import Course, Progress
 from diffusers_jasco.training.datasets import load_datasets
-from diffusers_jasco.training.logs import LossMeans, RunLog
+from diffusers_jasco.training.logs import LossMeans, RunLog, silence_libraries
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.objective import FlowMatchingObjective
 from diffusers_jasco.training.optimization import clip_gradients, make_optimizer
@@ -82,6 +84,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
+    silence_libraries()
     accelerator = Accelerator(
         mixed_precision=args.mixed_precision,
         cpu=args.cpu,
@@ -217,9 +220,10 @@ def main(args: list[str] | None = None):
                 save_checkpoint(accelerator, checkpoints, progress.step, args.keep_checkpoints)
 
     progress_bar.close()
+    course.tell_how_to_go_on()
     accelerator.end_training()
 
 
 if __name__ == "__main__":
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    main()
+    sys.exit(run_command(main, "train_jasco_lora"))

@@ -25,6 +25,7 @@ What the exact extractor hears in each clip is kept in `--output`, so that it is
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from diffusers_jasco.audio import load_audio
+from diffusers_jasco.commands import run_command
 from diffusers_jasco.controls.melody import MELODY_BINS, melody_from_salience
 from diffusers_jasco.extraction.deep_salience import RATE, deep_salience, fold_semitones
 from diffusers_jasco.extraction.salience_model import CONTEXT, SalienceModel, log_frequency_levels
@@ -163,4 +165,4 @@ def main(args=None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "train_melody_extractor"))

@@ -23,9 +23,11 @@ Texts are lower-cased; `<pad>` is 0, `</s>` 1 (appended to every text, as T5's) 
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from diffusers_jasco.commands import run_command
 from diffusers_jasco.training.tokenizer import train_tokenizer
 
 
@@ -57,4 +59,4 @@ def main(args: list[str] | None = None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "train_tokenizer"))

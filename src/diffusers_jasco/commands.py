@@ -24,20 +24,23 @@ T = TypeVar("T")
 
 def run_command(function: Callable[[], object], name: str) -> int:
     r"""
-    Runs a command; bad input ends in one line that says what is wrong.
+    Runs a command; bad input, and a training that went out of bounds, ends in one line that says what is wrong.
 
     Args:
         function (`Callable`): the command.
         name (`str`): its name, which the line begins with.
 
     Returns:
-        `int`: the exit code, 0 or 2.
+        `int`: the exit code: 0, 2, or 130 after Ctrl-C.
     """
     try:
         function()
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -139,6 +139,15 @@ def test_accumulated_batches_are_one_large_batch(tmp_path, data, scripts):
     assert losses(tmp_path / "small") == pytest.approx(losses(tmp_path / "large"), abs=1e-5)
 
 
+def test_clips_without_captions_are_noticed(tmp_path, data, scripts, warnings):
+    items = [item | {"captions": [], "caption": ""} for item in make_items(count=4)]
+    write_features(items, EncodecModel.from_pretrained(CODEC).eval(), tmp_path / "mute")
+    options = ("--max_steps", 1, "--dataset", data / "train", tmp_path / "mute")
+    scripts[0].main(arguments(data, tmp_path / "run", *options))
+    message = f"{tmp_path / 'mute'}: 4 of 4 clips have no caption. Nothing about text is learnt from them."
+    assert [record.getMessage() for record in warnings.records if "caption" in record.getMessage()] == [message]
+
+
 def test_data_sets_are_mixed_and_encoded_on_the_fly(tmp_path, data, scripts):
     output = tmp_path / "run"
     mixture = ("--dataset", data / "train", "synthetic:4", "--dataset_weights", 3, 1, *TINY_MUSIC)

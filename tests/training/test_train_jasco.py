@@ -95,9 +95,16 @@ def test_goes_back_to_a_checkpoint_of_its_choice(tmp_path, data, run, scripts):
     assert without_times(read_log(copy)) == without_times(read_log(run))
 
 
-def test_a_time_limit_stops_with_a_checkpoint(tmp_path, data, scripts):
+def test_a_time_limit_stops_with_a_checkpoint(tmp_path, data, scripts, capsys, caplog):
     scripts[0].main(arguments(data, tmp_path, "--max_steps", 6, "--max_minutes", 0))
     assert len(read_steps(tmp_path)) == 1
+    printed = capsys.readouterr()
+    assert (
+        f"Stopped after step 1 of 6, with a checkpoint. To go on: --output {tmp_path} --resume latest" in printed.out
+    )
+    # Libraries neither draw bars nor warn of what is in order.
+    assert not any(record.name.startswith("accelerate") for record in caplog.records)
+    assert "shards" not in printed.err and "steps:" in printed.err
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
     assert (tmp_path / "model_index.json").exists()
 

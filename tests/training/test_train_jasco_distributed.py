@@ -57,6 +57,13 @@ def wait_for_steps(output, count: int, process):
     assert process.poll() is None, process.stderr.read()
 
 
+def test_bad_input_ends_in_one_line(tmp_path, data):
+    process = launch(*arguments(data, tmp_path / "run", "--dataset", tmp_path / "none"))
+    errors = process.communicate(timeout=200)[1]
+    assert process.returncode == 2
+    assert errors.startswith("train_jasco: ") and "is no data set" in errors and errors.count("\n") == 1
+
+
 def test_sigterm_stops_with_a_checkpoint(tmp_path, data):
     process = launch(*arguments(data, tmp_path, "--max_steps", 100_000, "--validate_every", 100_000))
     wait_for_steps(tmp_path, 3, process)

@@ -87,6 +87,14 @@ class Course:
         step = self.progress.step
         return bool(every) and (step % every == 0 or step == self.args.max_steps)
 
+    def tell_how_to_go_on(self):
+        """To be called after the last checkpoint: of a run that was stopped, says where it is and how to go on."""
+        if self.accelerator.is_main_process and self.progress.step < self.args.max_steps:
+            print(
+                f"Stopped after step {self.progress.step} of {self.args.max_steps}, with a checkpoint."
+                f" To go on: --output {self.args.output} --resume latest"
+            )
+
     @contextmanager
     def pause(self) -> Iterator[None]:
         """For what is no training, and does not count for [`rate`]."""

@@ -15,15 +15,16 @@
 """The data of a run: what its options name, as batches of the form that its model needs."""
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any
 
 import torch
+from diffusers.utils import logging
 from torch.utils.data import Dataset
 
-from ..data.clips import BatchEncoder, measure_latents
+from ..data.clips import BatchEncoder, ClipDataset, measure_latents
 from ..data.features import FeatureDataset, collate_features, text_encoder_hash, wordings
 from ..data.mixing import MixedDataset
 from ..data.opening import DEFAULT_SECONDS, open_dataset
@@ -32,6 +33,8 @@ from ..data.synthetic import SyntheticMusic
 from ..pipelines.pipeline_jasco import JascoPipeline
 from .data_order import EpochBatches, StreamBatches
 
+
+logger = logging.get_logger(__name__)
 
 MEASURED_ITEMS = 64
 
@@ -90,6 +93,9 @@ def load_datasets(
     for given in [*datasets, *([] if validation is None else [validation])]:
         # A LoRA does not train it.
         _check_text_embeds(given, pipeline, getattr(args, "train_text_encoder", False))
+    if process_index == 0 and args.drop_text < 1:
+        for spec, given in zip(args.dataset, datasets):
+            _warn_without_captions(spec, given)
 
     is_encoded = all(isinstance(given, FeatureDataset) for given in datasets)
     make_batches = StreamBatches if streams else EpochBatches
@@ -122,6 +128,17 @@ def _check_text_embeds(dataset: Any, pipeline: JascoPipeline, train_text_encoder
     )
 
 
+def _warn_without_captions(spec: str, dataset: Dataset):
+    """Clips without captions are no error, but nothing about text is learnt from them."""
+    if isinstance(dataset, ClipStream) or isinstance(getattr(dataset, "rows", None), SyntheticMusic):
+        return  # not known before; never without
+    captions = list(_captions_of(dataset))
+    if missing := sum(not any(clip) for clip in captions):
+        logger.warning(
+            f"{spec}: {missing} of {len(captions)} clips have no caption. Nothing about text is learnt from them."
+        )
+
+
 def latent_statistics(
     spec: str, codec: torch.nn.Module, args: argparse.Namespace
 ) -> tuple[float | list[float], float | list[float]]:
@@ -149,21 +166,30 @@ def read_captions(specs: Iterable[str], codec: torch.nn.Module, args: argparse.N
     All wordings of the captions of data sets.
 
     Raises:
-        `ValueError`: for one that is streamed.
+        `ValueError`: with `streaming`, as they are needed before the training.
     """
+    if args.streaming:
+        raise ValueError(
+            "`train_tokenizer` needs all captions before the training, and `streaming` reads them in its course:"
+            " make a tokenizer of some captions with training/train_tokenizer.py, and give it as `tokenizer`."
+        )
     for spec in specs:
         dataset = open_dataset(spec, codec, num_frames=args.num_frames, renderer=args.renderer)
-        if isinstance(dataset, FeatureDataset):
-            for captions in dataset.captions:
-                yield from captions
-        elif isinstance(dataset.rows, SyntheticMusic):
-            for index in range(len(dataset.rows)):
-                yield from dataset.rows.captions(index)
-        else:
-            rows = dataset.rows
-            if hasattr(rows, "column_names"):
-                rows = rows.select_columns(
-                    [name for name in ("captions", "caption", "text") if name in rows.column_names]
-                )
-            for row in rows:
-                yield from wordings({"caption": row.get("text")} | row)
+        for captions in _captions_of(dataset):
+            yield from captions
+
+
+def _captions_of(dataset: FeatureDataset | ClipDataset) -> Iterator[list[str]]:
+    """The wordings of each clip."""
+    if isinstance(dataset, FeatureDataset):
+        yield from dataset.captions
+    elif isinstance(dataset.rows, SyntheticMusic):
+        yield from map(dataset.rows.captions, range(len(dataset.rows)))
+    else:
+        rows = dataset.rows
+        if hasattr(rows, "column_names"):
+            columns = [name for name in ("captions", "caption", "text") if name in rows.column_names]
+            # Rows without columns are no rows.
+            rows = rows.select_columns(columns) if columns else [{}] * len(rows)
+        for row in rows:
+            yield wordings({"caption": row.get("text")} | row)

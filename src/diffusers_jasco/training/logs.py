@@ -15,19 +15,34 @@
 """What a run tells of its course: a JSONL file, and the trackers that were asked for."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from diffusers.utils import logging as diffusers_logging
 from PIL import Image
+from transformers.utils import logging as transformers_logging
 
 from ..files import replace_file
 from .objective import SampleLosses
 
 
 TIME_BINS = 5  # equal parts of the path's time, for which the loss is logged
+
+
+def silence_libraries():
+    """For a training with a progress bar of its own: the libraries neither draw others, nor report what is in order."""
+    for library in (diffusers_logging, transformers_logging):
+        library.disable_progress_bar()
+    # T5 has one table under two names, which Accelerate saves once.
+    logging.getLogger("accelerate.utils.other").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return "Removed shared tensor" not in record.getMessage()
 
 
 class RunLog:
