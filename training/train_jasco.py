@@ -172,7 +172,7 @@ def main(args: list[str] | None = None):
     pipeline.codec.to(device)
     batches, validation = load_datasets(args, pipeline, accelerator.process_index, accelerator.num_processes)
     if args.continue_from is None:
-        transformer.register_to_config(sample_size=batches.dataset.num_frames)
+        transformer.register_to_config(sample_size=batches.num_frames)
     # What is saved: the averaged weights, whole, on the CPU.
     trained = ("transformer", "text_encoder") if args.train_text_encoder else ("transformer",)
     averaged_pipeline = replace_components(
@@ -216,9 +216,7 @@ def main(args: list[str] | None = None):
         with replace_file(output / CONFIG_FILE) as partial:
             partial.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         count = sum(parameter.numel() for parameter in averaged.parameters())
-        print(
-            f"{count / 1e6:.2f}M parameters, clips of {batches.dataset.num_frames} frames, from step {progress.step}"
-        )
+        print(f"{count / 1e6:.2f}M parameters, clips of {batches.num_frames} frames, from step {progress.step}")
         if transfer is not None:
             print(transfer)
             (output / "continued_from.md").write_text(transfer + "\n", encoding="utf-8")

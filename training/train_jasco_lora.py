@@ -153,9 +153,7 @@ def main(args: list[str] | None = None):
         with replace_file(output / CONFIG_FILE) as partial:
             partial.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         count = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-        print(
-            f"{count / 1e6:.2f}M parameters, clips of {batches.dataset.num_frames} frames, from step {progress.step}"
-        )
+        print(f"{count / 1e6:.2f}M parameters, clips of {batches.num_frames} frames, from step {progress.step}")
     accelerator.wait_for_everyone()
     log = RunLog(output, accelerator, progress.step, vars(args))
 

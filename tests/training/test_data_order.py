@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 
 from diffusers_jasco.data.clips import BatchEncoder, ClipDataset
 from diffusers_jasco.data.streams import ClipStream
-from diffusers_jasco.training.data_order import EpochBatches, StreamBatches
+from diffusers_jasco.training.data_order import EpochBatches, InterleavedBatches, StreamBatches
 
 from ..data.test_clips import codec, make_songs, to_row  # noqa: F401
 from ..data.test_features import RATE
@@ -262,6 +262,50 @@ def test_a_stream_without_audio_is_refused():
     datasets = pytest.importorskip("datasets")
     with pytest.raises(ValueError, match="column `audio`, but has text"):
         ClipStream(datasets.Dataset.from_list([{"text": "a"}]).to_iterable_dataset(), RATE, HOP, FRAMES)
+
+
+def interleave(rows, weights=(3, 1, 1), num_processes=1, process_index=0, num_workers=0) -> InterleavedBatches:
+    """Two streams and a map-style data set in turns, four items from each."""
+    options = {
+        "collate_fn": collate,
+        "seed": 5,
+        "num_processes": num_processes,
+        "process_index": process_index,
+        "num_workers": num_workers,
+    }
+    size = 4 // num_processes
+    sources = [
+        StreamBatches(make_stream(rows, num_shards), size, shuffle_buffer=8, **options) for num_shards in (4, 2)
+    ]
+    clips = ClipDataset(make_songs(), RATE, HOP, num_frames=FRAMES)
+    return InterleavedBatches([*sources, EpochBatches(clips, size, **options)], weights)
+
+
+def test_streams_have_their_shares_beside_other_data_sets(rows):
+    given = take(interleave(rows), 20)
+    numbers = [{key.split("/")[0] for key in batch["key"]} for batch in given]
+    assert numbers[:5] == [{"0"}, {"1"}, {"0"}, {"2"}, {"0"}] and numbers[5:10] == numbers[:5]
+    # What is taken from a data set is what it gives alone.
+    alone = take(StreamBatches(make_stream(rows, 4), 4, collate_fn=collate, seed=5, shuffle_buffer=8), 12)
+    assert [batch["items"] for batch in given if batch["key"][0][0] == "0"] == [batch["items"] for batch in alone]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_interleaved_data_sets_go_on_where_they_stopped(rows, num_workers):
+    straight = take(interleave(rows), 16)
+    for done in (0, 1, 5, 9):
+        first = interleave(rows, num_workers=num_workers)
+        assert take(first, done) == straight[:done]
+        second = interleave(rows, num_workers=num_workers)
+        second.load_state_dict(first.state_dict())
+        assert take(second, 16 - done) == straight[done:]
+
+
+def test_processes_share_interleaved_data_sets(rows):
+    parts = [interleave(rows, num_processes=2, process_index=index) for index in range(2)]
+    assert join(*(take(part, 10) for part in parts)) == take(interleave(rows), 10)
+    with pytest.raises(ValueError, match="Each of 3 data sets needs a positive weight"):
+        interleave(rows, weights=(1, 1))
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

@@ -12,8 +12,8 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-import importlib.util
 import json
+import sys
 
 import pytest
 import torch
@@ -28,6 +28,7 @@ from diffusers_jasco.training.modules import load_codec, load_text_encoder
 from diffusers_jasco.training.runs import find_pipeline
 
 from ..conftest import FIXTURES, run_script
+from ..data.test_clips import to_row
 from ..data.test_features import make_items
 from .run_tools import CODEC, WEIGHTS, arguments, assert_same_weights, read_log, without_times
 
@@ -129,6 +130,17 @@ def test_evaluation_and_samples_belong_to_the_course_and_stand_alone(tmp_path, d
     assert alone == pytest.approx({name: value for name, value in entry.items() if name != "step"}, abs=1e-3)
 
 
+def test_clips_are_shown_in_wandb(tmp_path, data, scripts, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    options = ("--log_with", "wandb", "--renderer", "tinysoundfont", "--evaluation_clips", 2, "--generate_clips", 2)
+    scripts[0].main(arguments(data, tmp_path / "run", "--max_steps", 2, "--generate_every", 2, *options))
+    (media,) = tmp_path.glob("wandb/offline-run-*/files/media")
+    for kind, ending in (("audio", "wav"), ("images", "png")):
+        assert len(list((media / kind).rglob(f"*.{ending}"))) == 2
+
+
 def test_accumulated_batches_are_one_large_batch(tmp_path, data, scripts):
     # Without the text encoder's own dropout, which depends on the batch.
     common = ("--max_steps", 3, "--drop_chords", 0.5, "--text_encoder_config", "{dropout_rate: 0.0}")
@@ -155,6 +167,32 @@ def test_data_sets_are_mixed_and_encoded_on_the_fly(tmp_path, data, scripts):
     assert len(losses(output)) == 2
     words = AutoTokenizer.from_pretrained(output / "tokenizer").get_vocab()
     assert "clip" in words and len(words) > 30, "of the cache and of the synthetic music"
+
+
+def test_streams_are_mixed_with_what_is_here(tmp_path, data, scripts, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    rows = datasets.Dataset.from_list([to_row(item) for item in make_items(count=6)])
+
+    def load(name, split, revision, streaming):
+        assert (name, split, revision, streaming) == ("our/music", "train", None, True)
+        return rows.to_iterable_dataset(num_shards=2)
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+
+    def train(output, *extra):
+        sets = ("--dataset", "our/music", data / "train", "--streaming", "--max_steps", 6)
+        scripts[0].main(arguments(data, tmp_path / output, *sets, *extra))
+
+    weights = ("--dataset_weights", 1, 2)
+    train("straight", *weights)
+    train("parts", *weights, "--max_minutes", 0)
+    train("parts", *weights, "--resume", "latest")
+    assert_same_weights(tmp_path / "straight", tmp_path / "parts", 6)
+    assert without_times(read_log(tmp_path / "straight")) == without_times(read_log(tmp_path / "parts"))
+    with pytest.raises(ValueError, match="`dataset_weights` are needed"):
+        train("none")
+    with pytest.raises(ValueError, match="training/train_tokenizer.py"):
+        train("none", *weights, "--train_tokenizer")
 
 
 def test_statistics_of_latents_are_measured_where_no_cache_has_them(tmp_path, data, scripts):
@@ -284,8 +322,33 @@ def test_less_precision_and_less_memory(tmp_path, data, scripts, fresh_accelerat
     )
 
 
-def test_8_bit_needs_its_package(tmp_path, data, scripts):
-    if importlib.util.find_spec("bitsandbytes"):
-        pytest.skip("bitsandbytes is here")
+@pytest.mark.slow
+def test_compiled_it_learns_the_same(tmp_path, data, scripts):
+    losses_of = []
+    for extra in ((), ("--compile",)):
+        output = tmp_path / f"run{len(losses_of)}"
+        scripts[0].main(arguments(data, output, "--max_steps", 3, *extra))
+        losses_of.append(
+            [entry[name] for entry in read_log(output) for name in ("loss", "validation_loss") if name in entry]
+        )
+    assert losses_of[0] == pytest.approx(losses_of[1], abs=1e-5)
+
+
+def test_8_bit_learns_nearly_the_same_and_goes_on(tmp_path, data, scripts):
+    pytest.importorskip("bitsandbytes")
+    # Smaller tensors than of 4096 values are kept in 32 bit.
+    wide = ("--transformer", "{ff_inner_dim: 512}", "--max_steps", 6)
+    scripts[0].main(arguments(data, tmp_path / "plain", *wide))
+    scripts[0].main(arguments(data, tmp_path / "straight", *wide, "--use_8bit_adam"))
+    assert losses(tmp_path / "straight") == pytest.approx(losses(tmp_path / "plain"), rel=0.01)
+    scripts[0].main(arguments(data, tmp_path / "parts", *wide, "--use_8bit_adam", "--max_minutes", 0))
+    state = torch.load(tmp_path / "parts" / "checkpoints" / "step-00000001" / "optimizer.bin", weights_only=True)
+    assert any(values["state1"].dtype == torch.uint8 for values in state["state"].values())
+    scripts[0].main(arguments(data, tmp_path / "parts", *wide, "--use_8bit_adam", "--resume", "latest"))
+    assert_same_weights(tmp_path / "straight", tmp_path / "parts", 6)
+
+
+def test_8_bit_needs_its_package(tmp_path, data, scripts, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
     with pytest.raises(ImportError, match=r"diffusers-jasco\[8bit\]"):
         scripts[0].main(arguments(data, tmp_path, "--use_8bit_adam"))

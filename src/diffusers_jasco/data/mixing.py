@@ -24,6 +24,22 @@ from torch.utils.data import Dataset
 from .features import derive_seed
 
 
+def to_shares(weights: Sequence[float], count: int) -> list[float]:
+    r"""
+    Weights of data sets, relative to each other, as shares of 1.
+
+    Args:
+        weights (`Sequence[float]`): the weights.
+        count (`int`): number of data sets.
+
+    Raises:
+        `ValueError`: for weights that are not positive or not as many as data sets.
+    """
+    if not count or len(weights) != count or not all(0 < weight < math.inf for weight in weights):
+        raise ValueError(f"Each of {count} data sets needs a positive weight, but they are {list(weights)}.")
+    return [weight / sum(weights) for weight in weights]
+
+
 class MixedDataset(Dataset):
     r"""
     Several data sets as one, of which each has a share in every epoch. An epoch has as many items as the data sets have
@@ -42,10 +58,7 @@ class MixedDataset(Dataset):
     """
 
     def __init__(self, datasets: Sequence[Dataset], weights: Sequence[float], seed: int = 0):
-        if not datasets or len(weights) != len(datasets) or not all(0 < weight < math.inf for weight in weights):
-            raise ValueError(
-                f"Each of {len(datasets)} data sets needs a positive weight, but they are {list(weights)}."
-            )
+        shares = to_shares(weights, len(datasets))
         if 0 in (lengths := [len(dataset) for dataset in datasets]):
             raise ValueError(f"Data set {lengths.index(0)} is empty.")
         if len(frames := {dataset.num_frames for dataset in datasets if hasattr(dataset, "num_frames")}) > 1:
@@ -54,7 +67,7 @@ class MixedDataset(Dataset):
         self.num_frames = frames.pop() if frames else None
         self.seed = seed
         # Rounded at the borders between them, so that they sum to the whole.
-        total, borders = sum(lengths), torch.tensor(weights, dtype=torch.float64).cumsum(0)
+        total, borders = sum(lengths), torch.tensor(shares, dtype=torch.float64).cumsum(0)
         borders = [0, *(borders / borders[-1] * total).round().long().tolist()]
         self.quotas = [end - start for start, end in zip(borders, borders[1:])]
         self.set_epoch(0)

@@ -34,10 +34,16 @@ if TYPE_CHECKING:
 
 SYNTHETIC_CLIPS = 10_000
 DEFAULT_SECONDS = 10.0  # as in the paper
+_SYNTHETIC = re.compile(r"synthetic(:(\d+))?")
 POSSIBLE = (
     "a folder written by scripts/prepare_dataset.py, a feature cache (features.json), a folder with metadata.jsonl, one of"
     " `save_to_disk`, a data set on the Hub (`user/name` or `user/name@revision`), `synthetic` or `synthetic:<clips>`"
 )
+
+
+def is_on_hub(spec: str) -> bool:
+    """Whether what [`open_dataset`] takes for a data set is one of the Hub, as it is nothing on this machine."""
+    return not (Path(spec).exists() or _SYNTHETIC.fullmatch(spec))
 
 
 def open_dataset(
@@ -92,8 +98,8 @@ def open_dataset(
     config = codec.config
     audio = {"sampling_rate": config.sampling_rate, "hop_length": config.hop_length, "labels": labels, "seed": seed}
     default_frames = round(DEFAULT_SECONDS * config.sampling_rate / config.hop_length)
-    folder, synthetic = Path(spec), re.fullmatch(r"synthetic(:(\d+))?", spec)
-    if streaming and (folder.exists() or synthetic):
+    folder, synthetic = Path(spec), _SYNTHETIC.fullmatch(spec)
+    if streaming and not is_on_hub(spec):
         raise ValueError(f"`streaming` is for data sets on the Hub, but {spec} is on this machine.")
 
     if synthetic:

@@ -50,7 +50,7 @@ def add_training_options(parser: argparse.ArgumentParser):
         "--dataset_weights",
         type=float,
         nargs="+",
-        help="How often a clip is from each data set; default: their sizes.",
+        help="How often a clip is from each data set; default: their sizes, which streams do not tell.",
     )
     add("--validation_dataset", help="Data set of the validation; without one there is none.")
     add("--streaming", **switch, help="Read data sets of the Hub while training, instead of loading them before.")

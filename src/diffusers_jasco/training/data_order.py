@@ -18,7 +18,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple
 from typing import Any
 
@@ -26,6 +26,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ..data.features import derive_seed
+from ..data.mixing import to_shares
 from ..data.streams import ClipStream, Place, StreamedClips
 
 
@@ -63,6 +64,11 @@ class _Batches(ABC):
     def global_batch_size(self) -> int:
         """Items per batch of all processes."""
         return self.batch_size * self.num_processes
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of an item."""
+        return self.dataset.num_frames
 
     @abstractmethod
     def __iter__(self) -> Iterator[Any]:
@@ -267,3 +273,63 @@ class StreamBatches(_Batches):
                     " number of processes and shuffle buffer have to be as they were."
                 )
         self._places = {part: Place(*state_dict["places"][part]) for part in self._own}
+
+
+class InterleavedBatches:
+    r"""
+    Endless batches of several data sets, some of which may be streams, for one of several processes: each batch is from one
+    data set, in all processes from the same; the next one is from that which is the farthest behind its share. A batch's keys
+    are those of its data set with the number of it before them. The state is the places in all of them.
+
+    Args:
+        sources (`Sequence[EpochBatches | StreamBatches]`): batches of each data set, with the same batch size and processes.
+        weights (`Sequence[float]`): shares of the batches, relative to each other.
+
+    Raises:
+        `ValueError`: for weights that are not positive or not as many as data sets.
+    """
+
+    def __init__(self, sources: Sequence[EpochBatches | StreamBatches], weights: Sequence[float]):
+        self.sources = list(sources)
+        self.shares = to_shares(weights, len(sources))
+        self.given = [0] * len(sources)  # batches of each data set
+
+    @property
+    def global_batch_size(self) -> int:
+        """Items per batch of all processes."""
+        return self.sources[0].global_batch_size
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of an item."""
+        return self.sources[0].num_frames
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the data set that is the farthest behind."""
+        return min(source.epoch for source in self.sources)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        streams = [iter(source) for source in self.sources]
+        while True:
+            count = sum(self.given) + 1
+            behind = [share * count - given for share, given in zip(self.shares, self.given)]
+            number = behind.index(max(behind))
+            batch = next(streams[number])
+            self.given[number] += 1
+            yield batch | {"key": [f"{number}/{key}" for key in batch["key"]]}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The places in the data of all processes, which have to call this together."""
+        return {"given": list(self.given), "sources": [source.state_dict() for source in self.sources]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]):
+        r"""
+        Goes to a place in the data; to be called before iteration begins.
+
+        Raises:
+            `ValueError`: if the data were divided otherwise.
+        """
+        self.given = list(state_dict["given"])
+        for source, state in zip(self.sources, state_dict["sources"], strict=True):
+            source.load_state_dict(state)

@@ -27,11 +27,11 @@ from torch.utils.data import Dataset
 from ..data.clips import BatchEncoder, ClipDataset, measure_latents
 from ..data.features import FeatureDataset, collate_features, text_encoder_hash, wordings
 from ..data.mixing import MixedDataset
-from ..data.opening import DEFAULT_SECONDS, open_dataset
+from ..data.opening import DEFAULT_SECONDS, is_on_hub, open_dataset
 from ..data.streams import ClipStream
 from ..data.synthetic import SyntheticMusic
 from ..pipelines.pipeline_jasco import JascoPipeline
-from .data_order import EpochBatches, StreamBatches
+from .data_order import EpochBatches, InterleavedBatches, StreamBatches
 
 
 logger = logging.get_logger(__name__)
@@ -41,7 +41,7 @@ MEASURED_ITEMS = 64
 
 def load_datasets(
     args: argparse.Namespace, pipeline: JascoPipeline, process_index: int = 0, num_processes: int = 1
-) -> tuple[EpochBatches | StreamBatches, tuple[Dataset, Callable] | None]:
+) -> tuple[EpochBatches | StreamBatches | InterleavedBatches, tuple[Dataset, Callable] | None]:
     r"""
     The data that a run is trained and validated on.
 
@@ -68,8 +68,11 @@ def load_datasets(
     )
     encode = BatchEncoder(pipeline.codec, config.drums_blur, config.latents_mean, config.latents_std)
 
-    options = {"split": "train", "seed": args.seed, "streaming": args.streaming}
-    datasets = [open_split(spec, num_frames=args.num_frames, **options) for spec in args.dataset]
+    def open_all(num_frames: int | None) -> list[Dataset]:
+        options = {"split": "train", "num_frames": num_frames, "seed": args.seed}
+        return [open_split(spec, streaming=_is_streamed(spec, args), **options) for spec in args.dataset]
+
+    datasets = open_all(args.num_frames)
     # Always the same wordings and crops, so its seed is not the run's.
     held_out = {"split": "validation", "seed": 0}
     validation = None
@@ -79,15 +82,7 @@ def load_datasets(
     if args.num_frames is None:
         num_frames = min(num_frames, round(DEFAULT_SECONDS * pipeline.frame_rate))
     if any(dataset.num_frames != num_frames for dataset in datasets):
-        datasets = [open_split(spec, num_frames=num_frames, **options) for spec in args.dataset]
-    streams = sum(isinstance(dataset, ClipStream) for dataset in datasets)
-    if streams and len(datasets) > 1:
-        raise ValueError("`streaming` reads one data set, not several: load them before, without it, or train on one.")
-    dataset = datasets[0]
-    if len(datasets) > 1:
-        weights = [len(dataset) for dataset in datasets] if args.dataset_weights is None else args.dataset_weights
-        dataset = MixedDataset(datasets, weights, args.seed)
-
+        datasets = open_all(num_frames)
     if validation is not None and validation.num_frames != num_frames:
         validation = open_split(args.validation_dataset, num_frames=num_frames, **held_out)
     for given in [*datasets, *([] if validation is None else [validation])]:
@@ -97,20 +92,36 @@ def load_datasets(
         for spec, given in zip(args.dataset, datasets):
             _warn_without_captions(spec, given)
 
-    is_encoded = all(isinstance(given, FeatureDataset) for given in datasets)
-    make_batches = StreamBatches if streams else EpochBatches
-    batches = make_batches(
-        dataset,
-        args.batch_size,
-        collate_fn=collate_features if is_encoded else list,
-        seed=args.seed,
-        process_index=process_index,
-        num_processes=num_processes,
-        num_workers=args.num_workers,
-        # Audio is encoded in this process, where the GPU is.
-        encode=None if is_encoded else encode,
-    )
+    def make_batches(dataset: Dataset) -> EpochBatches | StreamBatches:
+        is_encoded = all(isinstance(part, FeatureDataset) for part in getattr(dataset, "datasets", [dataset]))
+        batches_class = StreamBatches if isinstance(dataset, ClipStream) else EpochBatches
+        return batches_class(
+            dataset,
+            args.batch_size,
+            collate_fn=collate_features if is_encoded else list,
+            seed=args.seed,
+            process_index=process_index,
+            num_processes=num_processes,
+            num_workers=args.num_workers,
+            # Audio is encoded in this process, where the GPU is.
+            encode=None if is_encoded else encode,
+        )
+
+    if len(datasets) == 1:
+        batches = make_batches(datasets[0])
+    elif not any(isinstance(dataset, ClipStream) for dataset in datasets):
+        weights = [len(dataset) for dataset in datasets] if args.dataset_weights is None else args.dataset_weights
+        batches = make_batches(MixedDataset(datasets, weights, args.seed))
+    elif args.dataset_weights is None:
+        raise ValueError("`dataset_weights` are needed: how many clips a stream has is not known.")
+    else:
+        batches = InterleavedBatches([make_batches(dataset) for dataset in datasets], args.dataset_weights)
     return batches, None if validation is None else (validation, encode)
+
+
+def _is_streamed(spec: str, args: argparse.Namespace) -> bool:
+    """Whether a data set is read while training: with `streaming`, those of the Hub; there has to be one of them."""
+    return args.streaming and (is_on_hub(spec) or not any(map(is_on_hub, args.dataset)))
 
 
 def _check_text_embeds(dataset: Any, pipeline: JascoPipeline, train_text_encoder: bool):
@@ -150,7 +161,9 @@ def latent_statistics(
         codec (`torch.nn.Module`): the codec.
         args (`argparse.Namespace`): the options of `training/train_jasco.py`.
     """
-    dataset = open_dataset(spec, codec, num_frames=args.num_frames, renderer=args.renderer, streaming=args.streaming)
+    dataset = open_dataset(
+        spec, codec, num_frames=args.num_frames, renderer=args.renderer, streaming=_is_streamed(spec, args)
+    )
     if isinstance(dataset, FeatureDataset):
         return dataset.info["latents_mean"], dataset.info["latents_std"]
     if isinstance(dataset, ClipStream):

@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 from ..data.clips import BatchEncoder
 from ..pipelines.pipeline_jasco import JascoPipeline
 from .arguments import CONFIG_FILE
-from .data_order import EpochBatches, StreamBatches
+from .data_order import EpochBatches, InterleavedBatches, StreamBatches
 from .datasets import load_datasets
 
 
@@ -74,7 +74,8 @@ class Run:
         folder (`Path`): the run folder.
         config (`argparse.Namespace`): its options, those of `training/train_jasco.py`.
         pipeline ([`JascoPipeline`]): the pipeline of the averaged weights.
-        batches ([`EpochBatches`] or [`StreamBatches`]): endless batches of the training data, from the beginning.
+        batches ([`EpochBatches`], [`StreamBatches`] or [`InterleavedBatches`]):
+            Endless batches of the training data, from the beginning.
         validation (`Dataset`, *optional*): the data set of the validation.
         encode ([`BatchEncoder`], *optional*): items of the validation → a batch.
     """
@@ -82,7 +83,7 @@ class Run:
     folder: Path
     config: argparse.Namespace
     pipeline: JascoPipeline
-    batches: EpochBatches | StreamBatches
+    batches: EpochBatches | StreamBatches | InterleavedBatches
     validation: Dataset | None
     encode: BatchEncoder | None
 
