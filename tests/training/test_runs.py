@@ -180,7 +180,7 @@ def test_streams_are_mixed_with_what_is_here(tmp_path, data, scripts, monkeypatc
     monkeypatch.setattr(datasets, "load_dataset", load)
 
     def train(output, *extra):
-        sets = ("--dataset", "our/music", data / "train", "--streaming", "--max_steps", 6)
+        sets = ("--dataset", "our/music", data / "train", "--streaming", "--num_frames", 50, "--max_steps", 6)
         scripts[0].main(arguments(data, tmp_path / output, *sets, *extra))
 
     weights = ("--dataset_weights", 1, 2)
@@ -342,10 +342,13 @@ def test_8_bit_learns_nearly_the_same_and_goes_on(tmp_path, data, scripts):
     scripts[0].main(arguments(data, tmp_path / "straight", *wide, "--use_8bit_adam"))
     assert losses(tmp_path / "straight") == pytest.approx(losses(tmp_path / "plain"), rel=0.01)
     scripts[0].main(arguments(data, tmp_path / "parts", *wide, "--use_8bit_adam", "--max_minutes", 0))
-    state = torch.load(tmp_path / "parts" / "checkpoints" / "step-00000001" / "optimizer.bin", weights_only=True)
-    assert any(values["state1"].dtype == torch.uint8 for values in state["state"].values())
     scripts[0].main(arguments(data, tmp_path / "parts", *wide, "--use_8bit_adam", "--resume", "latest"))
     assert_same_weights(tmp_path / "straight", tmp_path / "parts", 6)
+    sizes = [
+        (tmp_path / run / "checkpoints" / "step-00000006" / "optimizer.bin").stat().st_size
+        for run in ("straight", "plain")
+    ]
+    assert sizes[0] < 0.6 * sizes[1]
 
 
 def test_8_bit_needs_its_package(tmp_path, data, scripts, monkeypatch):
