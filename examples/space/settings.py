@@ -22,6 +22,7 @@ from typing import Any
 
 from diffusers_jasco.controls.chord_labels import normalize_chord
 from diffusers_jasco.controls.chords import Chords
+from diffusers_jasco.controls.drum_machine import Groove
 from diffusers_jasco.controls.melody import HIGHEST_PITCH, LOWEST_PITCH
 
 
@@ -152,49 +153,25 @@ class Settings:
         """Plain values, for `json.dumps`."""
         return {"format": FORMAT, **asdict(self)}
 
-    @property
-    def num_bars(self) -> int:
-        """Bars that the music begins."""
-        return count_bars(self.duration, self.tempo, self.chords["beats_per_bar"])
-
     def chord_timeline(self) -> Chords | None:
-        """`[(label, start in seconds), ...]` of the chords that start within the music; `None` without any."""
-        if not self.use_chords:
-            return None
-        starts = [(chord["label"], chord["beat"] * 60 / self.tempo) for chord in self.chords["chords"]]
-        return [chord for chord in starts if chord[1] < self.duration] or None
+        """`[(label, start in seconds), ...]`, or `None` if there are no chords to follow."""
+        chords = self.chords["chords"] if self.use_chords else []
+        return [(chord["label"], chord["beat"] * 60 / self.tempo) for chord in chords] or None
 
     def notes(self) -> list[tuple[int, float, float]] | None:
-        """`[(MIDI number, start, end in seconds), ...]` of what of the melody is within the music; `None` without any."""
-        if not self.use_melody:
-            return None
+        """`[(MIDI number, start, end in seconds), ...]`, or `None` if there is no melody to follow."""
         seconds = 60 / self.tempo
-        notes = [
-            (
-                note["midi"],
-                note["beat"] * seconds,
-                min((note["beat"] + note["beats"]) * seconds, self.duration),
-            )
-            for note in self.melody["notes"]
-        ]
-        return [note for note in notes if note[1] < self.duration] or None
+        notes = self.melody["notes"] if self.use_melody else []
+        return [
+            (note["midi"], note["beat"] * seconds, (note["beat"] + note["beats"]) * seconds) for note in notes
+        ] or None
 
-    def remarks(self) -> list[str]:
-        """What is not played as it was written, in sentences."""
-        remarks = []
-        if self.use_chords:
-            for chord in self.chords["chords"]:
-                label, loss = normalize_chord(chord["label"])
-                if loss is not None:
-                    remarks.append(f"{chord['label']} is not in the model’s vocabulary: {label} is played ({loss}).")
-            late = [chord for chord in self.chords["chords"] if chord["beat"] * 60 / self.tempo >= self.duration]
-            if late:
-                remarks.append(f"{_count(len(late), 'chord')} after the end of the music ({self.duration:g} s) not used.")
-        if self.use_melody:
-            late = [note for note in self.melody["notes"] if note["beat"] * 60 / self.tempo >= self.duration]
-            if late:
-                remarks.append(f"{_count(len(late), 'note')} after the end of the music ({self.duration:g} s) not used.")
-        return list(dict.fromkeys(remarks))
+    def groove(self) -> Groove | None:
+        """The drum pattern, or `None` if there is none to follow."""
+        tracks = {drum.replace("_", " "): steps for drum, steps in self.pattern["tracks"].items() if any(steps)}
+        if self.drums != "pattern" or not tracks:
+            return None
+        return Groove(tracks, self.tempo, swing=0.5 + self.pattern["swing"] / 4)
 
 
 def count_bars(duration: float, tempo: float, beats_per_bar: int) -> int:
@@ -286,10 +263,6 @@ def _list(value: Any, field: str, things: str, most: int) -> list:
     if len(value) > most:
         raise FieldError(field, f"There are {len(value)} {things}; at most {most} fit.")
     return value
-
-
-def _count(number: int, thing: str) -> str:
-    return f"1 {thing} starts" if number == 1 else f"{number} {thing}s start"
 
 
 def _short(value: Any) -> str:

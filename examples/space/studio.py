@@ -1,0 +1,129 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The model behind the app: settings → music."""
+
+import copy
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoPipeline, load_audio
+from settings import Settings
+
+
+class Stopped(Exception):
+    """The visitor wants no more of this."""
+
+
+class Studio:
+    r"""
+    A checkpoint, loaded once. What a run changes (the scheduler, the tokenizer's padding, the pipeline's own attributes) is
+    made anew for each run, so that any number of them can overlap.
+
+    Args:
+        checkpoint (`str`): folder or Hub id, as [`JascoPipeline.from_pretrained`] takes it.
+    """
+
+    def __init__(self, checkpoint: str):
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        pipe = JascoPipeline.from_pretrained(checkpoint).to(device)
+        # An adaptive solver has no number of steps, and none that a progress bar or a seed's music could rely on.
+        if isinstance(pipe.scheduler, FlowMatchDopri5Scheduler):
+            pipe.scheduler = FlowMatchEulerScheduler.from_config(pipe.scheduler.config)
+        self.checkpoint = checkpoint
+        self.components = pipe.components
+        self.controls = pipe.transformer.controls
+        self.sampling_rate = pipe.sampling_rate  # Hz
+        self.frame_rate = pipe.frame_rate  # Hz
+        self.trained_duration = pipe.transformer.config.sample_size / pipe.frame_rate  # seconds
+        self.default_steps = pipe.config.default_num_inference_steps
+        self.default_guidance_scale = pipe.config.default_guidance_scale
+        self.default_text_guidance_scale = pipe.config.default_text_guidance_scale
+
+    def make_pipeline(self) -> JascoPipeline:
+        """A pipeline for one run, with the weights of all."""
+        scheduler = self.components["scheduler"]
+        own = {
+            "scheduler": type(scheduler).from_config(scheduler.config),
+            "tokenizer": copy.deepcopy(self.components["tokenizer"]),
+        }
+        pipe = JascoPipeline(**{**self.components, **own})
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    def make_controls(self, settings: Settings, recording: Path | None = None) -> dict[str, Any]:
+        r"""
+        Args:
+            settings ([`Settings`]): what is asked for.
+            recording (`Path`, *optional*): the drums as a file, for settings whose drums are a recording.
+
+        Returns:
+            `dict`: `chords`, `drums` and `melody` as the pipeline takes them.
+        """
+        groove, drums = settings.groove(), None
+        if groove is not None:
+            drums = groove.render(settings.duration, self.sampling_rate), self.sampling_rate
+        elif settings.drums == "recording" and recording is not None:
+            waveform, rate = load_audio(recording, "drums")
+            drums = waveform[:, : math.ceil(settings.duration * rate)], rate
+        return {"chords": settings.chord_timeline(), "drums": drums, "melody": settings.notes()}
+
+    def play(
+        self,
+        settings: Settings,
+        seed: int,
+        recording: Path | None = None,
+        on_step: Callable[[int], None] = lambda step: None,
+        is_stopped: Callable[[], bool] = lambda: False,
+    ) -> torch.Tensor:
+        r"""
+        Makes one variation: the same settings, seed and recording give the same bits on the same machine.
+
+        Args:
+            settings ([`Settings`]): what is asked for; its own seed and number of variations don't matter here.
+            seed (`int`): of the noise to start from.
+            recording (`Path`, *optional*): see [`Studio.make_controls`].
+            on_step (`Callable`): called with the number of steps done, after each one.
+            is_stopped (`Callable`): asked before the first step and after each one.
+
+        Returns:
+            `torch.Tensor` of shape `(channels, samples)`.
+
+        Raises:
+            [`Stopped`]: within one step after `is_stopped` began to say so.
+            `ValueError`: for what the pipeline can't use.
+        """
+
+        def after_step(pipe: JascoPipeline, step: int, timestep: Any, tensors: dict) -> dict:
+            on_step(step + 1)
+            if is_stopped():
+                raise Stopped
+            return tensors
+
+        if is_stopped():
+            raise Stopped
+        return self.make_pipeline()(
+            settings.prompt,
+            **self.make_controls(settings, recording),
+            duration=settings.duration,
+            num_inference_steps=settings.steps,
+            guidance_scale=settings.guidance_scale,
+            text_guidance_scale=settings.text_guidance_scale,
+            generator=torch.Generator().manual_seed(seed),
+            callback_on_step_end=after_step,
+        ).audios[0]

@@ -1,0 +1,271 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What visitors type and upload → values of the chord timeline, the piano roll and the drum recording."""
+
+import logging
+import math
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import soundfile
+import torch
+
+from diffusers_jasco.audio import AUDIO_SUFFIXES, load_audio, resample
+from diffusers_jasco.controls.chord_labels import NO_CHORD
+from diffusers_jasco.controls.chords import Chords, chords_from_bars, chords_from_roman, read_chords
+from diffusers_jasco.controls.melody import melody_from_midi, melody_to_notes
+from diffusers_jasco.extraction import extract_chords, extract_melody, separate_drums
+from settings import DURATION, MAX_CHORDS, MAX_NOTES, FieldError, count_bars
+
+
+MAX_UPLOAD = 25  # MB
+MAX_RECORDING = 600.0  # seconds
+MAX_TEXT = 1000  # characters of a typed progression
+NOTE_FRAMES = 100.0  # a second, for notes from MIDI files
+LONGEST = DURATION[1]  # seconds: nothing needs more of a recording
+CHORD_FILES = (".lab", ".jams", ".mid", ".midi")
+MIDI_FILES = (".mid", ".midi")
+
+_WITH_SECONDS = re.compile(r"\S*[^\s:]:\d+(\.\d+)?,?")
+
+
+def place_chords(
+    chords: Chords, beats_per_bar: int, duration: float, tempo: float, repeat_after: float | None = None
+) -> dict[str, Any]:
+    r"""
+    A value of the chord timeline.
+
+    Args:
+        chords (`list` of `(label, start)`): with starts in quarter beats.
+        beats_per_bar (`int`): the metre.
+        duration (`float`): seconds of the music.
+        tempo (`float`): quarter beats a minute.
+        repeat_after (`float`, *optional*): the progression's length in beats, to repeat it to the end.
+    """
+    end = duration * tempo / 60 - 1e-6
+    repeats = math.ceil(end / repeat_after) if repeat_after else 1
+    placed = [(label, start + turn * (repeat_after or 0)) for turn in range(repeats) for label, start in chords]
+    placed = [(label, start) for label, start in placed if start < end]
+    if len(placed) > MAX_CHORDS:
+        raise FieldError("chords", f"There are {len(placed)} chords within the music; at most {MAX_CHORDS} fit.")
+    return {
+        "beats_per_bar": beats_per_bar,
+        "bars": count_bars(duration, tempo, beats_per_bar),
+        "chords": [{"label": label, "beat": start} for label, start in placed],
+    }
+
+
+def chords_from_words(
+    text: str, key: str, beats_per_bar: int, duration: float, tempo: float, repeat: bool
+) -> dict[str, Any]:
+    r"""
+    A typed progression on the timeline: chords in bars (`"C | Am | F G"`), Roman numerals in a key (`"ii7 V7 Imaj7"`), or
+    chords with their starts in seconds (`"C:0 Am:2.5"`). Without bar lines each chord is a bar.
+
+    Raises:
+        [`FieldError`]: for what is none of these.
+    """
+    if not text.strip():
+        raise FieldError("chords", "Type some chords first, such as “C | Am | F G”, or numerals such as “ii7 V7 Imaj7”.")
+    if len(text) > MAX_TEXT:
+        raise FieldError("chords", f"The progression has {len(text)} characters; at most {MAX_TEXT} fit.")
+    words = text.split()
+    with naming("chords"):
+        if text.lstrip()[0] in "([" or all(_WITH_SECONDS.fullmatch(word) for word in words if word != "|"):
+            chords = [(label, max(start, 0) * tempo / 60) for label, start in read_chords(text)]
+            return place_chords(chords, beats_per_bar, duration, tempo)
+        bars = text if "|" in text else " | ".join(words)
+        # At 60 beats a minute a second is a beat.
+        if re.match(r"[\s|]*[#b]?[IViv]", text):
+            chords = chords_from_roman(bars, key, 60, beats_per_bar)
+        else:
+            chords = chords_from_bars(bars, 60, beats_per_bar)
+        # Only to see that all of them are chords.
+        read_chords(chords)
+    length = beats_per_bar * len(bars.strip().strip("|").split("|"))
+    return place_chords(chords, beats_per_bar, duration, tempo, length if repeat else None)
+
+
+def chords_from_upload(path: str, start: float, beats_per_bar: int, duration: float, tempo: float) -> dict[str, Any]:
+    r"""
+    The chords of a song, a `.lab`, `.jams` or MIDI file on the timeline, at the times where they are.
+
+    Args:
+        path (`str`): the file.
+        start (`float`): seconds of it to leave out.
+        beats_per_bar (`int`), duration (`float`), tempo (`float`): of the music.
+
+    Raises:
+        [`FieldError`]: for a file that can't be used.
+    """
+    suffix = check_upload(path, "chords", (*CHORD_FILES, *AUDIO_SUFFIXES))
+    with naming("chords", path):
+        if suffix in CHORD_FILES:
+            chords = read_chords(path)
+        else:
+            chords = [
+                (label, time + start) for label, time in extract_chords(*read_excerpt(path, "chords", start, duration))
+            ]
+    # What sounds at the start began before it.
+    before = [label for label, time in chords if time <= start][-1:] or [NO_CHORD]
+    moved = [(before[0], 0.0)] + [(label, (time - start) * tempo / 60) for label, time in chords if time > start]
+    value = place_chords(moved, beats_per_bar, duration, tempo)
+    if all(chord["label"] == NO_CHORD for chord in value["chords"]):
+        raise FieldError("chords", f"No chords are heard in {duration:g} seconds from {start:g} s on.")
+    return value
+
+
+def melody_from_upload(path: str, start: float, one_voice: bool, duration: float, tempo: float) -> dict[str, Any]:
+    r"""
+    The tune of a recording or a MIDI file on the piano roll.
+
+    Args:
+        path (`str`): the file.
+        start (`float`): seconds of it to leave out.
+        one_voice (`bool`): whether it is a single voice or instrument, rather than a full recording.
+        duration (`float`), tempo (`float`): of the music.
+
+    Raises:
+        [`FieldError`]: for a file that can't be used, or has no tune.
+    """
+    suffix = check_upload(path, "melody", (*MIDI_FILES, *AUDIO_SUFFIXES))
+    with naming("melody", path):
+        if suffix in MIDI_FILES:
+            matrix, rate = melody_from_midi(path, round((start + duration) * NOTE_FRAMES), NOTE_FRAMES), NOTE_FRAMES
+            matrix = matrix[round(start * NOTE_FRAMES) :]
+        else:
+            rate = 50.0
+            method = "monophonic" if one_voice else "builtin"
+            matrix = extract_melody(*read_excerpt(path, "melody", start, duration), method=method, frame_rate=rate).T
+    notes = melody_to_notes(matrix, rate)
+    if not notes:
+        raise FieldError("melody", f"No tune is heard in {duration:g} seconds from {start:g} s on.")
+    if len(notes) > MAX_NOTES:
+        raise FieldError("melody", f"The tune has {len(notes)} notes; at most {MAX_NOTES} fit.")
+    beats = tempo / 60
+    return {
+        "beats": duration * beats,
+        "notes": [{"midi": midi, "beat": on * beats, "beats": (off - on) * beats} for midi, on, off in notes],
+    }
+
+
+def drums_from_upload(path: str, start: float, separate: bool, sampling_rate: int, folder: Path) -> Path:
+    r"""
+    A drum recording as the model is going to get it, so that it can be heard before.
+
+    Args:
+        path (`str`): the file.
+        start (`float`): seconds of it to leave out.
+        separate (`bool`): whether it is a full mix, whose drums are to be taken out.
+        sampling_rate (`int`): of the model, in Hz.
+        folder (`Path`): where to write.
+
+    Returns:
+        `Path`: WAV file in float32, mono.
+
+    Raises:
+        [`FieldError`]: for a file that can't be used.
+    """
+    check_upload(path, "drums", AUDIO_SUFFIXES)
+    with naming("drums", path):
+        waveform, rate = read_excerpt(path, "drums", start, LONGEST)
+        if separate:
+            waveform, rate = separate_drums(waveform, rate)
+    waveform = resample(waveform, rate, sampling_rate).mean(dim=0)
+    if float(waveform.abs().max()) < 1e-4:
+        raise FieldError("drums", f"Nothing is heard from {start:g} s on.")
+    file = folder / "drums.wav"
+    soundfile.write(file, waveform.numpy(), sampling_rate, subtype="FLOAT")
+    return file
+
+
+def check_upload(path: str | None, field: str, suffixes: tuple[str, ...]) -> str:
+    """The ending of an uploaded file, if it is one of `suffixes` and the file is not too large."""
+    if path is None:
+        raise FieldError(field, "Choose a file first.")
+    suffix = Path(path).suffix.lower()
+    if suffix not in suffixes:
+        raise FieldError(field, f"{Path(path).name} can’t be read here. It has to end in {', '.join(suffixes)}.")
+    size = os.path.getsize(path) / 1e6
+    if size > MAX_UPLOAD:
+        raise FieldError(field, f"{Path(path).name} has {size:.0f} MB; at most {MAX_UPLOAD} MB are taken.")
+    return suffix
+
+
+def read_excerpt(path: str, field: str, start: float, duration: float) -> tuple[torch.Tensor, int]:
+    """`(channels, samples)` and their rate, of at most `duration` seconds from `start` on."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate, length = file.samplerate, file.frames / file.samplerate
+            if length > MAX_RECORDING:
+                raise FieldError(
+                    field, f"The recording lasts {_minutes(length)}; at most {_minutes(MAX_RECORDING)} are taken."
+                )
+            if not 0 <= start < length:
+                raise FieldError(field, f"The recording lasts {length:.1f} s, so it can’t be used from {start:g} s on.")
+            file.seek(round(start * rate))
+            samples = file.read(math.ceil(duration * rate), dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError:
+        raise FieldError(field, f"{Path(path).name} is no audio that can be read here: try WAV, FLAC or MP3.") from None
+    return load_audio((samples.T, rate), field)
+
+
+@contextmanager
+def naming(field: str, path: str | None = None) -> Iterator[None]:
+    """Makes errors of the block [`FieldError`]s of a field, without the place of its file on this machine."""
+    try:
+        yield
+    except FieldError:
+        raise
+    except (ValueError, FileNotFoundError) as error:
+        raise FieldError(field, readable(str(error), path)) from error
+
+
+def readable(message: str, path: str | None = None) -> str:
+    """A message of the package for people who have never seen its arguments."""
+    if path is not None:
+        message = message.replace(str(path), Path(path).name)
+    message = re.sub(r"^`\w+`:? ", "", message)
+    return message[:1].upper() + message[1:]
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """What the package warns of in this thread during the block: what it leaves out, cuts or guesses."""
+    warnings: list[str] = []
+    thread = threading.get_ident()
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord):
+            if record.thread == thread and record.levelno >= logging.WARNING:
+                message = readable(record.getMessage())
+                if message not in warnings:
+                    warnings.append(message)
+
+    collector, logger = Collector(), logging.getLogger("diffusers_jasco")
+    logger.addHandler(collector)
+    try:
+        yield warnings
+    finally:
+        logger.removeHandler(collector)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds // 60)}:{int(seconds % 60):02d} minutes"
