@@ -1,0 +1,108 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the three parts of the page share: how their files become a Gradio component, and how their values are checked."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+
+FOLDER = Path(__file__).parent
+MAX_BEATS = 256
+
+
+class Part(gr.HTML):
+    r"""
+    A component that draws itself: `<file>.js` and `<file>.css` of this folder, after `shared.js` and `shared.css`. Its value
+    is JSON. It triggers `change` when its value changes, whoever changed it, and `input` when the visitor did.
+
+    Args:
+        value (`dict`): the first value.
+        file (`str`): name of the files, without their endings.
+        label (`str`): title of the component.
+        kwargs: properties that the JavaScript reads, and arguments of [`gr.HTML`].
+    """
+
+    def __init__(self, value: dict, file: str, label: str, **kwargs):
+        def read(ending: str) -> str:
+            return "\n".join((FOLDER / f"{name}.{ending}").read_text(encoding="utf-8") for name in ("shared", file))
+
+        kwargs = {"container": True, "padding": True, **kwargs}
+        super().__init__(
+            value,
+            label=label,
+            html_template=f'<div class="part {file.replace("_", "-")}"></div>',
+            css_template=read("css"),
+            js_on_load=read("js"),
+            apply_default_css=False,
+            **kwargs,
+        )
+
+    def check(self, value: Any) -> dict:
+        """The value as the functions of the page get it, or a `ValueError`."""
+        raise NotImplementedError
+
+    def preprocess(self, payload: Any) -> dict:
+        # What an API client sends is data: it may be anything.
+        try:
+            return self.check(payload)
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    def postprocess(self, value: Any) -> dict:
+        return self.check(value)
+
+    def example_payload(self) -> dict:
+        return self.example_value()
+
+
+def check_keys(value: Any, keys: set[str], name: str, optional: set[str] = frozenset()):
+    """Raises a `ValueError` unless `value` is a dictionary with just these keys."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} has to be an object with {_list(keys)}, but is a {type(value).__name__}.")
+    if missing := keys - optional - value.keys():
+        raise ValueError(f"{name} has no {_list(missing)}.")
+    if unknown := value.keys() - keys:
+        raise ValueError(f"{name} has {_list(unknown)}, but may only have {_list(keys)}.")
+
+
+def check_list(value: Any, name: str, maximum: int) -> list:
+    if not isinstance(value, list):
+        raise ValueError(f"{name} has to be a list, but is a {type(value).__name__}.")
+    if len(value) > maximum:
+        raise ValueError(f"{name} has {len(value)} entries; at most {maximum} are possible.")
+    return value
+
+
+def check_number(value: Any, name: str, low: float, high: float) -> float:
+    """`value` as a float from `low` to `high`, both included; or a `ValueError`."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(f"{name} has to be a number from {low:g} to {high:g}, but is {str(value)[:40]!r}.")
+    return float(value)
+
+
+def check_whole_number(value: Any, name: str, low: int, high: int) -> int:
+    """`value` as an int from `low` to `high`, both included; or a `ValueError`."""
+    number = check_number(value, name, low, high)
+    if number != int(number):
+        raise ValueError(f"{name} has to be a whole number, but is {number:g}.")
+    return int(number)
+
+
+def _list(names: set[str]) -> str:
+    return ", ".join(repr(str(name)[:40]) for name in sorted(names, key=str))

@@ -1,0 +1,111 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The drum step sequencer: seven drums × steps of a sixteenth."""
+
+from typing import Any
+
+from .part import Part, check_keys, check_list, check_number, check_whole_number
+
+
+TRACKS = ("kick", "snare", "hat", "open_hat", "clap", "tom", "rim")
+NORMAL, ACCENT = 0.7, 1.0
+MAX_STEPS = 64
+STEPS_PER_BEAT = 4
+
+
+class StepSequencer(Part):
+    r"""
+    A pattern of drums: `{"steps": 16, "tracks": {"kick": [1.0, 0.0, ...], ...}, "swing": 0.0}`, with a loudness from 0 (no
+    hit) to 1 for each step of a sixteenth; see [`step_start`] for the swing. Drums that a value does not have do not play.
+
+    Args:
+        value (`dict`, *optional*):
+            By default sixteen steps without a hit.
+        bpm (`float`, defaults to `120`):
+            Beats a minute of the preview and of the metronome.
+        label (`str`, defaults to `"Drums"`):
+            Title.
+    """
+
+    def __init__(self, value: dict | None = None, *, bpm: float = 120.0, label: str = "Drums", **kwargs):
+        self.bpm = bpm
+        super().__init__(empty_steps() if value is None else value, "step_sequencer", label, bpm=bpm, **kwargs)
+
+    def check(self, value: Any) -> dict:
+        return check_steps(value)
+
+    def api_info(self) -> dict[str, Any]:
+        velocities = {"type": "array", "items": {"type": "number"}}
+        return {
+            "type": "object",
+            "properties": {
+                "steps": {"type": "integer"},
+                "tracks": {"type": "object", "properties": {name: velocities for name in TRACKS}},
+                "swing": {"type": "number"},
+            },
+            "required": ["steps", "tracks", "swing"],
+            "description": "loudness (0 to 1) of each drum for each step of a sixteenth",
+        }
+
+    def example_value(self) -> dict:
+        value = empty_steps()
+        for name, steps in {"kick": (0, 8), "snare": (4, 12), "hat": range(0, 16, 2)}.items():
+            for step in steps:
+                value["tracks"][name][step] = NORMAL
+        return value
+
+
+def empty_steps(steps: int = 16) -> dict:
+    """A pattern without a hit."""
+    return {"steps": steps, "tracks": {name: [0.0] * steps for name in TRACKS}, "swing": 0.0}
+
+
+def step_start(step: int, swing: float) -> float:
+    r"""
+    When a step starts, in steps: with swing every second sixteenth is late, by a third of a step at most (swing 1: the two
+    sixteenths are as 2 to 1, a triplet).
+    """
+    return step + step % 2 * swing / 3
+
+
+def check_steps(value: Any) -> dict:
+    r"""
+    A pattern of drums with all tracks.
+
+    Args:
+        value (`Any`): what came from the page or an API client.
+
+    Returns:
+        `dict`: the value of [`StepSequencer`].
+
+    Raises:
+        `ValueError`: for anything else.
+    """
+    check_keys(value, {"steps", "tracks", "swing"}, "the drum pattern")
+    steps = check_whole_number(value["steps"], "the drum pattern's 'steps'", 1, MAX_STEPS)
+    swing = check_number(value["swing"], "the drum pattern's 'swing'", 0, 1)
+    check_keys(value["tracks"], set(TRACKS), "the drum pattern's 'tracks'", optional=set(TRACKS))
+    checked = empty_steps(steps)["tracks"]
+    for name, velocities in value["tracks"].items():
+        velocities = check_list(velocities, f"the drum track {name!r}", MAX_STEPS)
+        if len(velocities) != steps:
+            raise ValueError(
+                f"the drum track {name!r} has {len(velocities)} values, but the pattern has {steps} steps."
+            )
+        checked[name] = [
+            check_number(velocity, f"step {step} of the drum track {name!r}", 0, 1)
+            for step, velocity in enumerate(velocities, start=1)
+        ]
+    return {"steps": steps, "tracks": checked, "swing": swing}
