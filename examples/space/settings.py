@@ -15,31 +15,34 @@
 """What a piece is made from: the values of all fields, checked. `settings.json` in a download is this."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from numbers import Real
 from typing import Any
 
-from diffusers_jasco.controls.chord_labels import normalize_chord
+from diffusers_jasco.controls.chord_labels import default_chord_labels
 from diffusers_jasco.controls.chords import Chords
 from diffusers_jasco.controls.drum_machine import Groove
-from diffusers_jasco.controls.melody import HIGHEST_PITCH, LOWEST_PITCH
+from parts import (
+    check_chord_timeline,
+    check_piano_roll,
+    check_steps,
+    empty_chord_timeline,
+    empty_piano_roll,
+    empty_steps,
+)
 
 
 FORMAT = "diffusers-jasco-space-1"
 MAX_PROMPT = 500  # characters
-TEMPO = (30.0, 300.0)  # quarter beats a minute
+TEMPO = (40.0, 240.0)  # beats a minute
 DURATION = (1.0, 30.0)  # seconds
 MAX_VARIATIONS = 4
 MAX_STEPS = 100
 GUIDANCE = (0.0, 10.0)
 MAX_SEED = 2**31 - 1
 BEATS_PER_BAR = (2, 7)
-MAX_CHORDS = 256
-MAX_NOTES = 512
-MAX_PATTERN_STEPS = 64
 DRUM_SOURCES = ("off", "pattern", "recording")
-DRUMS = ("kick", "snare", "hat", "open_hat", "clap", "tom", "rim")
 
 
 class FieldError(ValueError):
@@ -56,32 +59,17 @@ class FieldError(ValueError):
         self.field = field
 
 
-def _empty_chords() -> dict[str, Any]:
-    return {"beats_per_bar": 4, "bars": 5, "chords": []}
-
-
-def _empty_pattern() -> dict[str, Any]:
-    return {"steps": 16, "tracks": {drum: [0.0] * 16 for drum in DRUMS}, "swing": 0.0}
-
-
-def _empty_melody() -> dict[str, Any]:
-    return {"beats": 20.0, "notes": []}
-
-
 @dataclass(frozen=True)
 class Settings:
     r"""
     Args:
         prompt (`str`): what the music is like.
-        tempo (`float`): quarter beats a minute.
+        tempo (`float`): beats a minute.
         duration (`float`): seconds.
-        use_chords (`bool`), chords (`dict`):
-            `{"beats_per_bar", "bars", "chords": [{"label", "beat"}, ...]}`, with starts in quarter beats.
+        use_chords (`bool`), chords (`dict`): a value of [`~parts.ChordTimeline`].
         drums (`str`): `"off"`, `"pattern"`, or `"recording"` (which is a file of its own).
-        pattern (`dict`):
-            `{"steps", "tracks": {drum: [velocity in [0, 1], ...]}, "swing"}`, with four steps in a beat; it is repeated.
-        use_melody (`bool`), melody (`dict`):
-            `{"beats", "notes": [{"midi", "beat", "beats"}, ...]}`, with starts and lengths in quarter beats.
+        pattern (`dict`): a value of [`~parts.StepSequencer`], which is repeated.
+        use_melody (`bool`), melody (`dict`): a value of [`~parts.PianoRoll`].
         seed (`int`): of the first variation; the next ones have the numbers after it.
         variations (`int`): how many.
         steps (`int`): of the solver.
@@ -95,11 +83,11 @@ class Settings:
     tempo: float = 120.0
     duration: float = 10.0
     use_chords: bool = True
-    chords: dict[str, Any] = field(default_factory=_empty_chords)
+    chords: dict[str, Any] = field(default_factory=empty_chord_timeline)
     drums: str = "off"
-    pattern: dict[str, Any] = field(default_factory=_empty_pattern)
+    pattern: dict[str, Any] = field(default_factory=empty_steps)
     use_melody: bool = True
-    melody: dict[str, Any] = field(default_factory=_empty_melody)
+    melody: dict[str, Any] = field(default_factory=empty_piano_roll)
     seed: int = 0
     variations: int = 1
     steps: int = 12
@@ -127,8 +115,8 @@ class Settings:
         for name, owner in (("guidance_scale", "Guidance"), ("text_guidance_scale", "Text guidance")):
             set_field(self, name, _number(getattr(self, name), name, owner, *GUIDANCE))
         set_field(self, "chords", check_chords(self.chords))
-        set_field(self, "pattern", check_pattern(self.pattern))
-        set_field(self, "melody", check_melody(self.melody))
+        set_field(self, "pattern", _check("drums", check_steps, self.pattern))
+        set_field(self, "melody", _check("melody", check_piano_roll, self.melody))
 
     @classmethod
     def from_json(cls, content: Any) -> "Settings":
@@ -171,7 +159,7 @@ class Settings:
         tracks = {drum.replace("_", " "): steps for drum, steps in self.pattern["tracks"].items() if any(steps)}
         if self.drums != "pattern" or not tracks:
             return None
-        return Groove(tracks, self.tempo, swing=0.5 + self.pattern["swing"] / 4)
+        return Groove(tracks, self.tempo, swing=0.5 + self.pattern["swing"] / 6)
 
 
 def count_bars(duration: float, tempo: float, beats_per_bar: int) -> int:
@@ -181,60 +169,18 @@ def count_bars(duration: float, tempo: float, beats_per_bar: int) -> int:
 
 
 def check_chords(value: Any) -> dict[str, Any]:
-    """The chords of [`Settings`] in order; a [`FieldError`] says in which bar something is wrong."""
-    value = _fields(value, "chords", "The chords", ("beats_per_bar", "bars", "chords"))
-    beats_per_bar = _whole(value["beats_per_bar"], "chords", "The number of beats in a bar", *BEATS_PER_BAR)
-    bars = _whole(value["bars"], "chords", "The number of bars", 1, 1000)
-    chords = []
-    for number, chord in enumerate(_list(value["chords"], "chords", "chords", MAX_CHORDS), start=1):
-        chord = _fields(chord, "chords", f"Chord {number}", ("label", "beat"))
-        beat = _number(chord["beat"], "chords", f"The start of chord {number}", 0, 10_000, "beats")
-        where = f"Bar {int(beat // beats_per_bar) + 1}, beat {beat % beats_per_bar + 1:.3g}"
-        if not isinstance(chord["label"], str):
-            raise FieldError("chords", f"{where}: the chord has to be a text.")
-        label = chord["label"].strip()
-        try:
-            normalize_chord(label)
-        except ValueError as error:
-            raise FieldError("chords", f"{where}: {error}") from None
-        chords.append({"label": label, "beat": beat})
-    chords.sort(key=lambda chord: chord["beat"])
-    return {"beats_per_bar": beats_per_bar, "bars": bars, "chords": chords}
+    """A value of the chord timeline in which all is a chord; or a [`FieldError`] that says in which bar something is not."""
+    value = _check("chords", lambda value: check_chord_timeline(value, default_chord_labels()), value)
+    _whole(value["beats_per_bar"], "chords", "The number of beats in a bar", *BEATS_PER_BAR)
+    return value
 
 
-def check_pattern(value: Any) -> dict[str, Any]:
-    """The drum pattern of [`Settings`], or a [`FieldError`]."""
-    value = _fields(value, "drums", "The drum pattern", ("steps", "tracks", "swing"))
-    steps = _whole(value["steps"], "drums", "The number of steps", 1, MAX_PATTERN_STEPS)
-    if not isinstance(value["tracks"], Mapping):
-        raise FieldError("drums", "The tracks of the drum pattern have to be given by their drums’ names.")
-    if unknown := sorted(map(str, value["tracks"].keys() - set(DRUMS))):
-        raise FieldError("drums", f"There is no drum {', '.join(unknown)[:100]}; there are {', '.join(DRUMS)}.")
-    tracks = {}
-    for drum, velocities in value["tracks"].items():
-        velocities = _list(velocities, "drums", f"steps of the {drum}", MAX_PATTERN_STEPS)
-        if len(velocities) != steps:
-            raise FieldError("drums", f"The {drum} has {len(velocities)} steps in a pattern of {steps}.")
-        tracks[drum] = [_number(velocity, "drums", f"The loudness of the {drum}", 0, 1) for velocity in velocities]
-    return {"steps": steps, "tracks": tracks, "swing": _number(value["swing"], "drums", "Swing", 0, 1)}
-
-
-def check_melody(value: Any) -> dict[str, Any]:
-    """The melody of [`Settings`] in order, or a [`FieldError`]."""
-    value = _fields(value, "melody", "The melody", ("beats", "notes"))
-    beats = _number(value["beats"], "melody", "The length of the melody", 0, 10_000, "beats")
-    notes = []
-    for number, note in enumerate(_list(value["notes"], "melody", "notes", MAX_NOTES), start=1):
-        note = _fields(note, "melody", f"Note {number}", ("midi", "beat", "beats"))
-        notes.append(
-            {
-                "midi": _whole(note["midi"], "melody", f"The pitch of note {number}", LOWEST_PITCH, HIGHEST_PITCH),
-                "beat": _number(note["beat"], "melody", f"The start of note {number}", 0, 10_000, "beats"),
-                "beats": _number(note["beats"], "melody", f"The length of note {number}", 1e-3, 10_000, "beats"),
-            }
-        )
-    notes.sort(key=lambda note: note["beat"])
-    return {"beats": beats, "notes": notes}
+def _check(field: str, check: Callable[[Any], dict], value: Any) -> dict[str, Any]:
+    try:
+        return check(value)
+    except ValueError as error:
+        message = str(error)
+        raise FieldError(field, message[:1].upper() + message[1:]) from None
 
 
 def _number(value: Any, field: str, owner: str, lowest: float, highest: float, unit: str = "") -> float:
@@ -249,20 +195,6 @@ def _whole(value: Any, field: str, owner: str, lowest: int, highest: int) -> int
     if _number(value, field, owner, lowest, highest) % 1:
         raise FieldError(field, f"{owner} has to be a whole number, not {_short(value)}.")
     return int(value)
-
-
-def _fields(value: Any, field: str, owner: str, names: tuple[str, ...]) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping) or set(value) != set(names):
-        raise FieldError(field, f"{owner} has to have {', '.join(names)} and nothing else, not {_short(value)}.")
-    return value
-
-
-def _list(value: Any, field: str, things: str, most: int) -> list:
-    if not isinstance(value, list):
-        raise FieldError(field, f"The {things} have to be a list, not {_short(value)}.")
-    if len(value) > most:
-        raise FieldError(field, f"There are {len(value)} {things}; at most {most} fit.")
-    return value
 
 
 def _short(value: Any) -> str:

@@ -32,7 +32,7 @@ from diffusers_jasco.controls.chord_labels import NO_CHORD
 from diffusers_jasco.controls.chords import Chords, chords_from_bars, chords_from_roman, read_chords
 from diffusers_jasco.controls.melody import melody_from_midi, melody_to_notes
 from diffusers_jasco.extraction import extract_chords, extract_melody, separate_drums
-from settings import DURATION, MAX_CHORDS, MAX_NOTES, FieldError, count_bars
+from settings import DURATION, FieldError, check_chords, count_bars
 
 
 MAX_UPLOAD = 25  # MB
@@ -53,23 +53,23 @@ def place_chords(
     A value of the chord timeline.
 
     Args:
-        chords (`list` of `(label, start)`): with starts in quarter beats.
+        chords (`list` of `(label, start)`): with starts in beats.
         beats_per_bar (`int`): the metre.
         duration (`float`): seconds of the music.
-        tempo (`float`): quarter beats a minute.
+        tempo (`float`): beats a minute.
         repeat_after (`float`, *optional*): the progression's length in beats, to repeat it to the end.
     """
     end = duration * tempo / 60 - 1e-6
     repeats = math.ceil(end / repeat_after) if repeat_after else 1
     placed = [(label, start + turn * (repeat_after or 0)) for turn in range(repeats) for label, start in chords]
-    placed = [(label, start) for label, start in placed if start < end]
-    if len(placed) > MAX_CHORDS:
-        raise FieldError("chords", f"There are {len(placed)} chords within the music; at most {MAX_CHORDS} fit.")
-    return {
+    # Of chords that start together the last one counts.
+    chords_by_beat = {start: label for label, start in placed if start < end}
+    value = {
         "beats_per_bar": beats_per_bar,
         "bars": count_bars(duration, tempo, beats_per_bar),
-        "chords": [{"label": label, "beat": start} for label, start in placed],
+        "chords": [{"label": label, "beat": beat} for beat, label in chords_by_beat.items()],
     }
+    return check_chords(value)
 
 
 def chords_from_words(
@@ -157,12 +157,14 @@ def melody_from_upload(path: str, start: float, one_voice: bool, duration: float
     notes = melody_to_notes(matrix, rate)
     if not notes:
         raise FieldError("melody", f"No tune is heard in {duration:g} seconds from {start:g} s on.")
-    if len(notes) > MAX_NOTES:
-        raise FieldError("melody", f"The tune has {len(notes)} notes; at most {MAX_NOTES} fit.")
     beats = tempo / 60
     return {
         "beats": duration * beats,
-        "notes": [{"midi": midi, "beat": on * beats, "beats": (off - on) * beats} for midi, on, off in notes],
+        "notes": [
+            {"midi": midi, "beat": on * beats, "beats": (min(off, duration) - on) * beats}
+            for midi, on, off in notes
+            if on < duration
+        ],
     }
 
 
