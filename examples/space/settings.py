@@ -20,9 +20,6 @@ from dataclasses import asdict, dataclass, field, fields
 from numbers import Real
 from typing import Any
 
-from diffusers_jasco.controls.chord_labels import default_chord_labels
-from diffusers_jasco.controls.chords import Chords
-from diffusers_jasco.controls.drum_machine import Groove
 from parts import (
     check_chord_timeline,
     check_piano_roll,
@@ -31,6 +28,10 @@ from parts import (
     empty_piano_roll,
     empty_steps,
 )
+
+from diffusers_jasco.controls.chord_labels import default_chord_labels
+from diffusers_jasco.controls.chords import Chords
+from diffusers_jasco.controls.drum_machine import Groove
 
 
 FORMAT = "diffusers-jasco-space-1"
@@ -132,7 +133,9 @@ class Settings:
         values = {name: value for name, value in content.items() if name != "format"}
         names = {item.name for item in fields(cls)}
         if unknown := sorted(map(str, values.keys() - names)):
-            raise FieldError("file", f"The settings have fields that this app does not know: {', '.join(unknown)[:200]}.")
+            raise FieldError(
+                "file", f"The settings have fields that this app does not know: {', '.join(unknown)[:200]}."
+            )
         if missing := sorted(names - values.keys()):
             raise FieldError("file", f"The settings lack {', '.join(missing)}.")
         return cls(**values)

@@ -16,6 +16,7 @@
 
 import io
 import json
+import tempfile
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,13 +24,13 @@ from typing import Any
 
 import soundfile
 import torch
+from settings import DURATION, FieldError, Settings
+from studio import Studio
 
 from diffusers_jasco import __version__, export_audio
 from diffusers_jasco.controls.chords import chords_to_lab, read_chords
 from diffusers_jasco.evaluation.heard import Asked, Heard, Score, hear, read_asked, score_heard
 from diffusers_jasco.plotting import plot_music
-from settings import DURATION, FieldError, Settings
-from studio import Studio
 
 
 LOUDNESS = -16.0  # LUFS
@@ -119,7 +120,11 @@ def listen(wav: Path, asked: Asked) -> tuple[Heard, dict[str, Score]]:
 
 
 def _write_zip(take: Take, studio: Studio, recording: Path | None):
-    settings = {"checkpoint": studio.checkpoint, "made_with": f"diffusers-jasco {__version__}", **take.settings.to_json()}
+    settings = {
+        "checkpoint": studio.checkpoint,
+        "made_with": f"diffusers-jasco {__version__}",
+        **take.settings.to_json(),
+    }
     files = {
         "settings.json": json.dumps(settings, indent=1).encode(),
         take.wav.name: take.wav.read_bytes(),
@@ -127,9 +132,10 @@ def _write_zip(take: Take, studio: Studio, recording: Path | None):
     }
     chords = take.settings.chord_timeline()
     if chords is not None:
-        lab = take.folder / "chords.lab"
-        chords_to_lab(read_chords(chords, duration=take.settings.duration), lab, take.settings.duration)
-        files["chords.lab"] = lab.read_bytes()
+        with tempfile.TemporaryDirectory() as folder:
+            lab = Path(folder, "chords.lab")
+            chords_to_lab(read_chords(chords, duration=take.settings.duration), lab, take.settings.duration)
+            files[lab.name] = lab.read_bytes()
     drums = studio.make_controls(take.settings, recording)["drums"]
     if drums is not None:
         waveform, rate = drums
@@ -163,7 +169,15 @@ def read_settings(path: str | Path, folder: Path) -> tuple[Settings, Path | None
                 content = _read_member(archive, "settings.json", MAX_SETTINGS_BYTES)
                 drums = _read_member(archive, "drums.wav", MAX_DRUMS_BYTES)
         # A broken archive makes zipfile and zlib fail in many ways.
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError):
+        except (
+            zipfile.BadZipFile,
+            zipfile.LargeZipFile,
+            NotImplementedError,
+            RuntimeError,
+            OSError,
+            EOFError,
+            ValueError,
+        ):
             raise FieldError("file", f"{path.name} is no ZIP file that can be read.") from None
     elif path.suffix.lower() == ".json":
         content, drums = path.read_bytes()[: MAX_SETTINGS_BYTES + 1], None
@@ -192,7 +206,9 @@ def read_settings(path: str | Path, folder: Path) -> tuple[Settings, Path | None
         except soundfile.LibsndfileError:
             raise FieldError("file", f"The drums.wav in {path.name} is no audio.") from None
         if length > DURATION[1] + 1:
-            raise FieldError("file", f"The drums.wav in {path.name} lasts {length:.0f} s; at most {DURATION[1]:g} s fit.")
+            raise FieldError(
+                "file", f"The drums.wav in {path.name} lasts {length:.0f} s; at most {DURATION[1]:g} s fit."
+            )
     return settings, recording, checkpoint if isinstance(checkpoint, str) else None
 
 

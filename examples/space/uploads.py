@@ -26,13 +26,13 @@ from typing import Any
 
 import soundfile
 import torch
+from settings import DURATION, FieldError, check_chords, count_bars
 
 from diffusers_jasco.audio import AUDIO_SUFFIXES, load_audio, resample
 from diffusers_jasco.controls.chord_labels import NO_CHORD
 from diffusers_jasco.controls.chords import Chords, chords_from_bars, chords_from_roman, read_chords
 from diffusers_jasco.controls.melody import melody_from_midi, melody_to_notes
 from diffusers_jasco.extraction import extract_chords, extract_melody, separate_drums
-from settings import DURATION, FieldError, check_chords, count_bars
 
 
 MAX_UPLOAD = 25  # MB
@@ -83,7 +83,9 @@ def chords_from_words(
         [`FieldError`]: for what is none of these.
     """
     if not text.strip():
-        raise FieldError("chords", "Type some chords first, such as “C | Am | F G”, or numerals such as “ii7 V7 Imaj7”.")
+        raise FieldError(
+            "chords", "Type some chords first, such as “C | Am | F G”, or numerals such as “ii7 V7 Imaj7”."
+        )
     if len(text) > MAX_TEXT:
         raise FieldError("chords", f"The progression has {len(text)} characters; at most {MAX_TEXT} fit.")
     words = text.split()
@@ -198,6 +200,14 @@ def drums_from_upload(path: str, start: float, separate: bool, sampling_rate: in
     return file
 
 
+def check_recording(path: str | None, field: str) -> Path:
+    """A recording that can be used as it is, or a [`FieldError`]."""
+    check_upload(path, field, AUDIO_SUFFIXES)
+    with naming(field, path):
+        read_excerpt(path, field, 0.0, LONGEST)
+    return Path(path)
+
+
 def check_upload(path: str | None, field: str, suffixes: tuple[str, ...]) -> str:
     """The ending of an uploaded file, if it is one of `suffixes` and the file is not too large."""
     if path is None:
@@ -221,11 +231,15 @@ def read_excerpt(path: str, field: str, start: float, duration: float) -> tuple[
                     field, f"The recording lasts {_minutes(length)}; at most {_minutes(MAX_RECORDING)} are taken."
                 )
             if not 0 <= start < length:
-                raise FieldError(field, f"The recording lasts {length:.1f} s, so it can’t be used from {start:g} s on.")
+                raise FieldError(
+                    field, f"The recording lasts {length:.1f} s, so it can’t be used from {start:g} s on."
+                )
             file.seek(round(start * rate))
             samples = file.read(math.ceil(duration * rate), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError:
-        raise FieldError(field, f"{Path(path).name} is no audio that can be read here: try WAV, FLAC or MP3.") from None
+        raise FieldError(
+            field, f"{Path(path).name} is no audio that can be read here: try WAV, FLAC or MP3."
+        ) from None
     return load_audio((samples.T, rate), field)
 
 

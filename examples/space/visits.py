@@ -12,39 +12,43 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Tickets: a run goes on for as long as its ticket is there. They are files, so that they reach the processes of ZeroGPU, too."""
+"""What the app keeps of visits for a while: the tickets of runs, and files."""
 
 import hashlib
 import secrets
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 class Tickets:
-    """The tickets of all visitors; each visit can only take away its own."""
+    """
+    A run goes on for as long as its ticket is there. Each visit can only take away its own. Tickets are files, so that
+    they reach the processes of ZeroGPU, too.
+    """
 
     def __init__(self):
         self._folder = tempfile.TemporaryDirectory(prefix="jasco-tickets-")
 
     def issue(self, visit: str) -> Path:
-        """A ticket for a run of a visit (by its session's name)."""
+        """A ticket for a run of a visit, which is known by its session's name."""
         ticket = Path(self._folder.name, f"{self._prefix(visit)}{secrets.token_hex(8)}")
         ticket.touch()
         return ticket
 
     def revoke(self, visit: str) -> int:
         """Stops all runs of a visit, those that wait as well, and counts them."""
-        count = 0
-        for ticket in Path(self._folder.name).glob(f"{self._prefix(visit)}*"):
+        tickets = list(Path(self._folder.name).glob(f"{self._prefix(visit)}*"))
+        for ticket in tickets:
             ticket.unlink(missing_ok=True)
-            count += 1
-        return count
+        return len(tickets)
 
     @contextmanager
     def using(self, ticket: Path) -> Iterator[Path]:
-        """A ticket that ends with the block."""
+        """The ticket of a run ends with it."""
         try:
             yield ticket
         finally:
@@ -54,3 +58,31 @@ class Tickets:
     def _prefix(visit: str) -> str:
         # What a browser calls its session is any text.
         return hashlib.sha256(visit.encode()).hexdigest()[:32] + "-"
+
+
+class Shelf:
+    r"""
+    Folders with names that nobody can guess, which are deleted some time after they were made.
+
+    Args:
+        root (`Path`): where they are. What is in it from before is deleted.
+        life (`float`): seconds.
+    """
+
+    def __init__(self, root: Path, life: float):
+        self.root, self.life = root, life
+        shutil.rmtree(root, ignore_errors=True)
+
+    def new_folder(self) -> Path:
+        """An empty folder, once the old ones are gone."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        for folder in self.root.iterdir():
+            try:
+                is_old = time.time() - folder.stat().st_mtime > self.life
+            except FileNotFoundError:
+                continue
+            if is_old:
+                shutil.rmtree(folder, ignore_errors=True)
+        folder = self.root / secrets.token_hex(16)
+        folder.mkdir()
+        return folder
