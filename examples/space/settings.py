@@ -20,6 +20,9 @@ from dataclasses import asdict, dataclass, field, fields
 from numbers import Real
 from typing import Any
 
+from diffusers_jasco.controls.chord_labels import default_chord_labels
+from diffusers_jasco.controls.chords import Chords
+from diffusers_jasco.controls.drum_machine import Groove
 from parts import (
     check_chord_timeline,
     check_piano_roll,
@@ -28,10 +31,6 @@ from parts import (
     empty_piano_roll,
     empty_steps,
 )
-
-from diffusers_jasco.controls.chord_labels import default_chord_labels
-from diffusers_jasco.controls.chords import Chords
-from diffusers_jasco.controls.drum_machine import Groove
 
 
 FORMAT = "diffusers-jasco-space-1"

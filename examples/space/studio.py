@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from settings import Settings
 
 from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoPipeline, load_audio
+from settings import Settings
 
 
 class Stopped(Exception):

@@ -26,13 +26,13 @@ from typing import Any
 
 import soundfile
 import torch
-from settings import DURATION, FieldError, check_chords, count_bars
 
 from diffusers_jasco.audio import AUDIO_SUFFIXES, load_audio, resample
 from diffusers_jasco.controls.chord_labels import NO_CHORD
 from diffusers_jasco.controls.chords import Chords, chords_from_bars, chords_from_roman, read_chords
 from diffusers_jasco.controls.melody import melody_from_midi, melody_to_notes
 from diffusers_jasco.extraction import extract_chords, extract_melody, separate_drums
+from settings import DURATION, FieldError, check_chords, count_bars
 
 
 MAX_UPLOAD = 25  # MB
@@ -105,25 +105,28 @@ def chords_from_words(
     return place_chords(chords, beats_per_bar, duration, tempo, length if repeat else None)
 
 
-def chords_from_upload(path: str, start: float, beats_per_bar: int, duration: float, tempo: float) -> dict[str, Any]:
+def chords_from_file(
+    file: str | None, start: float | None, beats_per_bar: int, duration: float, tempo: float
+) -> dict[str, Any]:
     r"""
     The chords of a song, a `.lab`, `.jams` or MIDI file on the timeline, at the times where they are.
 
     Args:
-        path (`str`): the file.
+        file (`str`): the file.
         start (`float`): seconds of it to leave out.
         beats_per_bar (`int`), duration (`float`), tempo (`float`): of the music.
 
     Raises:
         [`FieldError`]: for a file that can't be used.
     """
-    suffix = check_upload(path, "chords", (*CHORD_FILES, *AUDIO_SUFFIXES))
-    with naming("chords", path):
+    start = start or 0.0
+    suffix = check_upload(file, "chords", (*CHORD_FILES, *AUDIO_SUFFIXES))
+    with naming("chords", file):
         if suffix in CHORD_FILES:
-            chords = read_chords(path)
+            chords = read_chords(file)
         else:
             chords = [
-                (label, time + start) for label, time in extract_chords(*read_excerpt(path, "chords", start, duration))
+                (label, time + start) for label, time in extract_chords(*read_excerpt(file, "chords", start, duration))
             ]
     # What sounds at the start began before it.
     before = [label for label, time in chords if time <= start][-1:] or [NO_CHORD]
@@ -134,12 +137,14 @@ def chords_from_upload(path: str, start: float, beats_per_bar: int, duration: fl
     return value
 
 
-def melody_from_upload(path: str, start: float, one_voice: bool, duration: float, tempo: float) -> dict[str, Any]:
+def melody_from_file(
+    file: str | None, start: float | None, one_voice: bool, duration: float, tempo: float
+) -> dict[str, Any]:
     r"""
     The tune of a recording or a MIDI file on the piano roll.
 
     Args:
-        path (`str`): the file.
+        file (`str`): the file.
         start (`float`): seconds of it to leave out.
         one_voice (`bool`): whether it is a single voice or instrument, rather than a full recording.
         duration (`float`), tempo (`float`): of the music.
@@ -147,15 +152,16 @@ def melody_from_upload(path: str, start: float, one_voice: bool, duration: float
     Raises:
         [`FieldError`]: for a file that can't be used, or has no tune.
     """
-    suffix = check_upload(path, "melody", (*MIDI_FILES, *AUDIO_SUFFIXES))
-    with naming("melody", path):
+    start = start or 0.0
+    suffix = check_upload(file, "melody", (*MIDI_FILES, *AUDIO_SUFFIXES))
+    with naming("melody", file):
         if suffix in MIDI_FILES:
-            matrix, rate = melody_from_midi(path, round((start + duration) * NOTE_FRAMES), NOTE_FRAMES), NOTE_FRAMES
+            matrix, rate = melody_from_midi(file, round((start + duration) * NOTE_FRAMES), NOTE_FRAMES), NOTE_FRAMES
             matrix = matrix[round(start * NOTE_FRAMES) :]
         else:
             rate = 50.0
             method = "monophonic" if one_voice else "builtin"
-            matrix = extract_melody(*read_excerpt(path, "melody", start, duration), method=method, frame_rate=rate).T
+            matrix = extract_melody(*read_excerpt(file, "melody", start, duration), method=method, frame_rate=rate).T
     notes = melody_to_notes(matrix, rate)
     if not notes:
         raise FieldError("melody", f"No tune is heard in {duration:g} seconds from {start:g} s on.")
@@ -170,12 +176,12 @@ def melody_from_upload(path: str, start: float, one_voice: bool, duration: float
     }
 
 
-def drums_from_upload(path: str, start: float, separate: bool, sampling_rate: int, folder: Path) -> Path:
+def write_drums(file: str | None, start: float | None, separate: bool, sampling_rate: int, folder: Path) -> Path:
     r"""
     A drum recording as the model is going to get it, so that it can be heard before.
 
     Args:
-        path (`str`): the file.
+        file (`str`): the file.
         start (`float`): seconds of it to leave out.
         separate (`bool`): whether it is a full mix, whose drums are to be taken out.
         sampling_rate (`int`): of the model, in Hz.
@@ -187,17 +193,18 @@ def drums_from_upload(path: str, start: float, separate: bool, sampling_rate: in
     Raises:
         [`FieldError`]: for a file that can't be used.
     """
-    check_upload(path, "drums", AUDIO_SUFFIXES)
-    with naming("drums", path):
-        waveform, rate = read_excerpt(path, "drums", start, LONGEST)
+    start = start or 0.0
+    check_upload(file, "drums", AUDIO_SUFFIXES)
+    with naming("drums", file):
+        waveform, rate = read_excerpt(file, "drums", start, LONGEST)
         if separate:
             waveform, rate = separate_drums(waveform, rate)
     waveform = resample(waveform, rate, sampling_rate).mean(dim=0)
     if float(waveform.abs().max()) < 1e-4:
         raise FieldError("drums", f"Nothing is heard from {start:g} s on.")
-    file = folder / "drums.wav"
-    soundfile.write(file, waveform.numpy(), sampling_rate, subtype="FLOAT")
-    return file
+    path = folder / "drums.wav"
+    soundfile.write(path, waveform.numpy(), sampling_rate, subtype="FLOAT")
+    return path
 
 
 def check_recording(path: str | None, field: str) -> Path:

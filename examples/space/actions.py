@@ -1,0 +1,187 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the page and the API do: values → values, and a [`~settings.FieldError`] for what can't be used."""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import soundfile
+
+
+try:  # the package of ZeroGPU, which has to come before torch
+    import spaces
+
+    on_gpu = spaces.GPU
+except ImportError:
+
+    def on_gpu(function: Callable) -> Callable:
+        return function
+
+
+import gradio as gr
+import torch
+from gradio.utils import get_upload_folder
+
+from diffusers_jasco.controls.drum_machine import GROOVES
+from diffusers_jasco.controls.previews import preview_chords, preview_melody
+from parts import TRACKS, check_steps, empty_steps, resize_chord_timeline
+from settings import MAX_SEED, FieldError, Settings, count_bars
+from studio import Stopped, Studio
+from takes import Take, finish_take, read_settings
+from uploads import check_recording, check_upload, collected_warnings, readable, write_drums
+from visits import Shelf, Tickets
+
+
+CHECKPOINT = os.environ.get("JASCO_CHECKPOINT") or str(Path(__file__).parents[2] / "pipelines/jasco-nano")
+FILE_LIFE = 3600  # seconds that files are kept
+PREVIEW_RATE = 32000  # Hz
+
+STUDIO = Studio(CHECKPOINT)
+TICKETS = Tickets()
+SHELF = Shelf(Path(get_upload_folder(), "jasco"), FILE_LIFE)
+
+
+@on_gpu
+def play(settings: Settings, seed: int, recording: Path | None, ticket: Path, words: str) -> torch.Tensor:
+    """One variation, as a waveform on the CPU. `words` says which one it is."""
+    started, progress = time.monotonic(), gr.Progress()
+
+    def report(step: int):
+        left = (time.monotonic() - started) / step * (settings.steps - step)
+        progress(step / settings.steps, desc=f"{words}step {step} of {settings.steps}, {_seconds(left)} left")
+
+    return STUDIO.play(settings, seed, recording, report, lambda: not ticket.exists()).cpu()
+
+
+def make_takes(
+    settings: Settings, recording: str | None, ticket: Path, look: str = ""
+) -> tuple[list[Take], list[str]]:
+    """The takes that were finished before the ticket was taken away, and what there is to say about them."""
+    takes, started, stopped, progress = [], time.monotonic(), False, gr.Progress()
+    drums = check_recording(recording, "drums") if settings.drums == "recording" else None
+    with TICKETS.using(ticket), collected_warnings() as remarks:
+        for number in range(settings.variations):
+            words = f"Take {number + 1} of {settings.variations}: " if settings.variations > 1 else ""
+            seed = (settings.seed + number) % (MAX_SEED + 1)
+            try:
+                progress(0, desc=f"{words}first step")
+                audio = play(settings, seed, drums, ticket, words)
+            except Stopped:
+                stopped = True
+                break
+            except ValueError as error:
+                raise _find_field(error) from error
+            progress(1.0, desc=f"{words}listening to it")
+            folder = SHELF.new_folder()
+            takes.append(finish_take(audio, settings, seed, drums, STUDIO, folder, "dark" in look, "narrow" in look))
+    seconds = time.monotonic() - started
+    done = f"{len(takes)} take{'' if len(takes) == 1 else 's'}"
+    if stopped:
+        return takes, [f"Stopped. {done} finished before." if takes else "Stopped."]
+    return takes, [f"{done} in {seconds:.1f} s.", *remarks]
+
+
+def hear_chords(chords: dict, tempo: float, duration: float) -> str:
+    """The chords alone, as soft tones."""
+    timeline = Settings(chords=chords, tempo=tempo, duration=duration).chord_timeline()
+    if timeline is None:
+        raise FieldError("chords", "There are no chords yet: click into a bar, or type some.")
+    return _write_preview(preview_chords(timeline, duration, PREVIEW_RATE), PREVIEW_RATE)
+
+
+def hear_melody(melody: dict, tempo: float, duration: float) -> str:
+    """The melody alone, as a simple tone."""
+    notes = Settings(melody=melody, tempo=tempo, duration=duration).notes()
+    if notes is None:
+        raise FieldError("melody", "There is no melody yet: draw some notes, hum one, or load one.")
+    return _write_preview(preview_melody(notes, duration, PREVIEW_RATE), PREVIEW_RATE)
+
+
+def hear_drums(pattern: dict, tempo: float, duration: float) -> str:
+    """The drum pattern alone."""
+    groove = Settings(drums="pattern", pattern=pattern, tempo=tempo, duration=duration).groove()
+    if groove is None:
+        raise FieldError("drums", "There are no strokes yet: click some steps, or choose a groove.")
+    return _write_preview(groove.render(duration, PREVIEW_RATE), PREVIEW_RATE)
+
+
+def drums_from_file(file: str | None, start: float, separate: bool) -> str:
+    """A recording's drums, as the model is going to get them."""
+    return str(write_drums(file, start, separate, STUDIO.sampling_rate, SHELF.new_folder()))
+
+
+def load_groove(name: str) -> dict:
+    """A preset groove as a pattern of steps."""
+    if name not in GROOVES:
+        raise FieldError("drums", f"There is no groove {name!r}; there are {', '.join(GROOVES)}.")
+    groove = GROOVES[name]
+    levels = {".": 0.0, "o": 0.5, "x": 1.0}
+    pattern = empty_steps(groove.num_steps)
+    for drum, steps in groove.tracks.items():
+        pattern["tracks"][drum.replace(" ", "_")] = [
+            levels[step] if isinstance(step, str) else float(step) for step in steps
+        ]
+    pattern["swing"] = round((groove.swing - 0.5) * 6, 6)
+    return check_steps(pattern)
+
+
+def is_playable(name: str) -> bool:
+    """Whether the step sequencer has what a preset groove needs."""
+    groove = GROOVES[name]
+    return groove.steps_per_beat == 4 and {drum.replace(" ", "_") for drum in groove.tracks} <= set(TRACKS)
+
+
+def load_settings(file: str | None) -> tuple[Settings, str | None, list[str]]:
+    """Settings from a download, their drum recording, and what there is to say about them."""
+    check_upload(file, "file", (".zip", ".json"))
+    settings, recording, checkpoint = read_settings(file, SHELF.new_folder())
+    remarks = [f"{Path(file).name} is loaded."]
+    if checkpoint not in (None, STUDIO.checkpoint):
+        remarks.append(
+            f"It was made with {checkpoint[:100]}; here is {STUDIO.checkpoint}, which plays it differently."
+        )
+    return settings, recording and str(recording), remarks
+
+
+def fit_length(chords: dict, melody: dict, tempo: float, beats_per_bar: int, duration: float) -> tuple[dict, dict]:
+    """The timeline and the piano roll for another length: long enough for the music, and for what is in them already."""
+    last_bar = max((chord["beat"] // chords["beats_per_bar"] + 1 for chord in chords["chords"]), default=1)
+    chords = resize_chord_timeline(
+        chords, max(count_bars(duration, tempo, beats_per_bar), int(last_bar)), beats_per_bar
+    )
+    last_note = max((note["beat"] + note["beats"] for note in melody["notes"]), default=1.0)
+    return chords, {**melody, "beats": max(duration * tempo / 60, last_note)}
+
+
+def _find_field(error: ValueError) -> FieldError:
+    """An error of the pipeline, which names its argument, for the field that it is about."""
+    if isinstance(error, FieldError):
+        return error
+    name = str(error).partition("`")[2].partition("`")[0]
+    field = name if name in ("prompt", "chords", "drums", "melody", "duration") else "generate"
+    return FieldError(field, readable(str(error)))
+
+
+def _write_preview(audio: torch.Tensor, rate: int) -> str:
+    path = SHELF.new_folder() / "preview.wav"
+    soundfile.write(path, audio.T.numpy(), rate)
+    return str(path)
+
+
+def _seconds(seconds: float) -> str:
+    return "less than a second" if seconds < 1 else f"about {math.ceil(seconds)} s"
