@@ -53,7 +53,7 @@ PREVIEW_RATE = 32000  # Hz
 
 STUDIO = Studio(CHECKPOINT)
 TICKETS = Tickets()
-SHELF = Shelf(Path(get_upload_folder(), "jasco"), FILE_LIFE)
+SHELF = Shelf(Path(get_upload_folder()), FILE_LIFE)
 
 
 @on_gpu

@@ -116,7 +116,7 @@ def build_page() -> gr.Blocks:
             elem_id="header",
         )
         with gr.Row(elem_id="columns"):
-            with gr.Column(scale=3, min_width=340):
+            with gr.Column(scale=6, min_width=340):
                 prompt = gr.Textbox(
                     start.prompt, label="Describe the music", lines=2, max_length=MAX_PROMPT, elem_id="prompt",
                     placeholder="Style, instruments, mood, fast or slow, with or without drums",
@@ -127,10 +127,10 @@ def build_page() -> gr.Blocks:
                 )  # fmt: skip
                 messages["prompt"] = message()
                 with gr.Row(elem_id="measure"):
-                    tempo = gr.Slider(*TEMPO, start.tempo, step=1, label="Tempo in beats a minute", min_width=150)
+                    tempo = gr.Slider(*TEMPO, start.tempo, step=1, label="Tempo (beats a minute)", min_width=200)
                     metres = list(range(BEATS_PER_BAR[0], BEATS_PER_BAR[1] + 1))
-                    beats_per_bar = gr.Dropdown(metres, value=4, label="Beats in a bar", min_width=100)
-                    duration = gr.Slider(*DURATION, start.duration, step=0.5, label="Length in seconds", min_width=150)
+                    beats_per_bar = gr.Dropdown(metres, value=4, label="Beats in a bar", min_width=100, scale=0)
+                    duration = gr.Slider(*DURATION, start.duration, step=0.5, label="Length (seconds)", min_width=200)
                 messages["tempo"] = messages["duration"] = message()
                 with gr.Tabs() as tabs:
                     with gr.Tab("Chords", id="chords", visible="chords" in STUDIO.controls):
@@ -212,12 +212,11 @@ def build_page() -> gr.Blocks:
                             midi_file = gr.UploadButton(
                                 "Load a MIDI file", size="sm", file_types=list(MIDI_FILES), elem_id="midi-file"
                             )
-            with gr.Column(scale=2, min_width=340):
+            with gr.Column(scale=5, min_width=340):
                 with gr.Row(elem_id="how-many"):
-                    variations = gr.Slider(1, MAX_VARIATIONS, 1, step=1, label="Variations", min_width=120)
-                    with gr.Column(min_width=120):
-                        seed = gr.Number(start.seed, label="Seed", precision=0, elem_id="seed")
-                        new_seed = gr.Checkbox(True, label="A new one each time", container=False, elem_id="new-seed")
+                    variations = gr.Slider(1, MAX_VARIATIONS, 1, step=1, label="Variations", min_width=140)
+                    seed = gr.Number(start.seed, label="Seed", precision=0, min_width=120, elem_id="seed")
+                    new_seed = gr.Checkbox(True, label="New each time", min_width=120, elem_id="new-seed")
                 with gr.Accordion("Advanced", open=False):
                     steps = gr.Slider(
                         1, MAX_STEPS, start.steps, step=1, label="Steps", info="More take longer and are more exact."
@@ -448,7 +447,7 @@ def build_page() -> gr.Blocks:
             api_generate, [*fields, recording], [wavs, zips, report], "generate", concurrency_limit=CONCURRENCY,
             concurrency_id="generate",
         )  # fmt: skip
-        endpoint(stop_runs, [], [stopped], "stop", queue=False)
+        endpoint(api_stop, [], [stopped], "stop", queue=False)
         listening = {"concurrency_id": "listen"}
         endpoint(chords_from_words, [words, key, *measure, repeat], [timeline], "chords_from_words")
         endpoint(chords_from_file, [any_file, chord_start, *measure], [timeline], "chords_from_file", **listening)
@@ -490,9 +489,13 @@ def api_load_settings(file):
     return settings.to_json(), recording
 
 
-def stop_runs(request: gr.Request) -> int:
+def api_stop(request: gr.Request):
     """Stops everything that this session makes, within one step, and says how many runs that were."""
     return TICKETS.revoke(request.session_hash)
+
+
+def stop_runs(request: gr.Request):
+    TICKETS.revoke(request.session_hash)
 
 
 def message() -> gr.HTML:
@@ -519,8 +522,8 @@ def describe_take(take: Take) -> str:
 
 
 def build_card(number: int) -> list[Any]:
-    """The place of one take: a group with its title, player, scores, picture and downloads."""
-    with gr.Group(visible=False, elem_classes="card") as group:
+    """The place of one take: a column with its title, player, scores, picture and downloads."""
+    with gr.Column(visible=False, elem_classes="card") as column:
         title = gr.HTML()
         player = gr.Audio(
             interactive=False, show_label=False, label=f"Take {number + 1}", buttons=[], elem_classes="player"
@@ -532,15 +535,15 @@ def build_card(number: int) -> list[Any]:
         )  # fmt: skip
         with gr.Row(elem_classes="downloads"):
             files = [gr.DownloadButton(name, size="sm", min_width=80) for name in ("WAV", "FLAC", "ZIP with settings")]
-    return [group, title, player, scores, picture, *files]
+    return [column, title, player, scores, picture, *files]
 
 
 def fill_card(card: list[Any], take: Take | None) -> dict[Any, Any]:
-    group, title, player, scores, picture, *files = card
+    column, title, player, scores, picture, *files = card
     if take is None:
-        return {group: gr.update(visible=False)}
+        return {column: gr.update(visible=False)}
     return {
-        group: gr.update(visible=True),
+        column: gr.update(visible=True),
         title: f"<h3>Seed {take.settings.seed}</h3>",
         player: str(take.wav),
         scores: show_scores(take),

@@ -14,6 +14,7 @@
 
 """What the app keeps of visits for a while: the tickets of runs, and files."""
 
+import atexit
 import hashlib
 import secrets
 import shutil
@@ -65,17 +66,17 @@ class Shelf:
     Folders with names that nobody can guess, which are deleted some time after they were made.
 
     Args:
-        root (`Path`): where they are. What is in it from before is deleted.
+        parent (`Path`): where they are.
         life (`float`): seconds.
     """
 
-    def __init__(self, root: Path, life: float):
-        self.root, self.life = root, life
-        shutil.rmtree(root, ignore_errors=True)
+    def __init__(self, parent: Path, life: float):
+        parent.mkdir(parents=True, exist_ok=True)
+        self.root, self.life = Path(tempfile.mkdtemp(prefix="jasco-", dir=parent)), life
+        atexit.register(shutil.rmtree, self.root, ignore_errors=True)
 
     def new_folder(self) -> Path:
         """An empty folder, once the old ones are gone."""
-        self.root.mkdir(parents=True, exist_ok=True)
         for folder in self.root.iterdir():
             try:
                 is_old = time.time() - folder.stat().st_mtime > self.life
