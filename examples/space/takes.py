@@ -142,10 +142,9 @@ def _write_zip(take: Take, studio: Studio, recording: Path | None):
         content = io.BytesIO()
         soundfile.write(content, waveform.T.numpy(), rate, subtype="FLOAT", format="WAV")
         files["drums.wav"] = content.getvalue()
-    with zipfile.ZipFile(take.zip, "w") as archive:
+    with zipfile.ZipFile(take.zip, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            # With the date that ZIP begins with, the same piece gives the same bytes.
-            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+            archive.writestr(name, content)
 
 
 def read_settings(path: str | Path, folder: Path) -> tuple[Settings, Path | None, str | None]:
@@ -168,6 +167,8 @@ def read_settings(path: str | Path, folder: Path) -> tuple[Settings, Path | None
             with zipfile.ZipFile(path) as archive:
                 content = _read_member(archive, "settings.json", MAX_SETTINGS_BYTES)
                 drums = _read_member(archive, "drums.wav", MAX_DRUMS_BYTES)
+        except FieldError:
+            raise
         # A broken archive makes zipfile and zlib fail in many ways.
         except (
             zipfile.BadZipFile,

@@ -99,8 +99,7 @@ def chords_from_words(
             chords = chords_from_roman(bars, key, 60, beats_per_bar)
         else:
             chords = chords_from_bars(bars, 60, beats_per_bar)
-        # Only to see that all of them are chords.
-        read_chords(chords)
+        chords = read_chords(chords)
     length = beats_per_bar * len(bars.strip().strip("|").split("|"))
     return place_chords(chords, beats_per_bar, duration, tempo, length if repeat else None)
 
@@ -263,10 +262,9 @@ def naming(field: str, path: str | None = None) -> Iterator[None]:
 
 def readable(message: str, path: str | None = None) -> str:
     """A message of the package for people who have never seen its arguments."""
-    if path is not None:
-        message = message.replace(str(path), Path(path).name)
     message = re.sub(r"^`\w+`:? ", "", message)
-    return message[:1].upper() + message[1:]
+    message = message[:1].upper() + message[1:]
+    return message if path is None else message.replace(str(path), Path(path).name)
 
 
 @contextmanager

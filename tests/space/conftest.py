@@ -1,0 +1,88 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).parents[2]
+SPACE = ROOT / "examples/space"
+# The app's modules are beside app.py, as in a Space.
+sys.path.insert(0, str(SPACE))
+
+C_AM_F_G = {
+    "beats_per_bar": 4,
+    "bars": 5,
+    "chords": [{"label": label, "beat": 4.0 * bar} for bar, label in enumerate(("C", "Am", "F", "G", "C"))],
+}
+BACKBEAT = {
+    "steps": 16,
+    "tracks": {
+        "kick": [1.0, *[0.0] * 7] * 2,
+        "snare": [*[0.0] * 4, 1.0, *[0.0] * 3] * 2,
+        "hat": [0.7, 0.0] * 8,
+    },
+    "swing": 0.0,
+}
+TUNE = {
+    "beats": 20.0,
+    "notes": [
+        {"midi": midi, "beat": 2.0 * index, "beats": 1.75}
+        for index, midi in enumerate((64, 67, 69, 72, 69, 65, 67, 71, 72, 67))
+    ],
+}
+
+
+def start_server(folder: Path, **environment: str) -> tuple[subprocess.Popen, str]:
+    """The app in a process of its own, as a visitor finds it, with its files in `folder`; and its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": str(folder / "gradio"),
+        "OMP_NUM_THREADS": "1",
+        **environment,
+    }
+    with open(folder / "server.log", "w") as log:
+        process = subprocess.Popen([sys.executable, SPACE / "app.py"], env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}/"
+    for _ in range(600):
+        if process.poll() is not None:
+            raise RuntimeError((folder / "server.log").read_text())
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return process, address
+        except OSError:
+            time.sleep(0.2)
+    process.kill()
+    raise TimeoutError((folder / "server.log").read_text())
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """The address of a running app."""
+    pytest.importorskip("gradio")
+    process, address = start_server(tmp_path_factory.mktemp("server"))
+    yield address
+    process.terminate()
+    process.wait(30)

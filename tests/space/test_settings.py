@@ -1,0 +1,131 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""What a piece is made from: checked, kept and turned into seconds."""
+
+import copy
+import json
+
+import pytest
+
+from .conftest import BACKBEAT, C_AM_F_G, TUNE
+
+
+pytest.importorskip("gradio")
+
+from settings import FieldError, Settings, count_bars  # noqa: E402
+
+
+def make_settings(**changes) -> Settings:
+    values = {"prompt": "80s pop", "chords": C_AM_F_G, "drums": "pattern", "pattern": BACKBEAT, "melody": TUNE}
+    return Settings(**(values | changes))
+
+
+def test_beats_become_seconds_at_the_tempo():
+    settings = make_settings(tempo=90.0)
+    assert settings.chord_timeline()[1] == ("Am", pytest.approx(4 * 60 / 90))
+    assert settings.notes()[1] == (67, pytest.approx(2 * 60 / 90), pytest.approx(3.75 * 60 / 90))
+    # The snare is on the second and fourth beat; a stroke of the hat falls on each half beat.
+    onsets = settings.groove().onsets(4 * 60 / 90)
+    assert onsets == pytest.approx([index * 30 / 90 for index in range(8)])
+
+
+def test_swing_is_the_step_sequencers():
+    from parts import step_start
+
+    pattern = copy.deepcopy(BACKBEAT)
+    pattern["tracks"] = {"hat": [1.0] * 16}
+    pattern["swing"] = 0.6
+    onsets = make_settings(pattern=pattern, tempo=120.0).groove().onsets(2.0)
+    assert onsets == pytest.approx([step_start(step, 0.6) * 0.125 for step in range(16)])
+
+
+def test_what_is_switched_off_or_empty_is_not_asked_for():
+    settings = make_settings(use_chords=False, use_melody=False, drums="off")
+    assert (settings.chord_timeline(), settings.notes(), settings.groove()) == (None, None, None)
+    settings = Settings(drums="pattern")
+    assert (settings.chord_timeline(), settings.notes(), settings.groove()) == (None, None, None)
+
+
+def test_a_way_through_json_changes_nothing():
+    settings = make_settings(tempo=97.3, seed=2**31 - 1, guidance_scale=0.1 + 0.2)
+    assert Settings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+@pytest.mark.parametrize(
+    "name, value, says",
+    [
+        ("prompt", "la " * 200, "600 characters"),
+        ("prompt", 7, "text"),
+        ("duration", 31, "from 1 to 30 seconds"),
+        ("duration", float("nan"), "nan"),
+        ("duration", "10", "'10'"),
+        ("tempo", 1e9, "from 40 to 240"),
+        ("variations", 5, "from 1 to 4"),
+        ("steps", 0, "from 1 to 100"),
+        ("steps", 1.5, "whole"),
+        ("steps", True, "True"),
+        ("seed", -1, "seed"),
+        ("seed", None, "seed"),
+        ("guidance_scale", 11, "from 0 to 10"),
+        ("text_guidance_scale", float("inf"), "from 0 to 10"),
+        ("drums", "loud", "off, pattern, recording"),
+    ],
+)
+def test_limits_name_their_field(name, value, says):
+    with pytest.raises(FieldError, match=says) as error:
+        make_settings(**{name: value})
+    assert error.value.field == name
+
+
+@pytest.mark.parametrize(
+    "field, name, value, says",
+    [
+        ("chords", "chords", {**C_AM_F_G, "chords": [{"label": "Hm", "beat": 6.0}]}, "Bar 2, beat 3.*Hm"),
+        ("chords", "chords", {**C_AM_F_G, "chords": [{"label": "C", "beat": float("nan")}]}, "nan"),
+        ("chords", "chords", {**C_AM_F_G, "beats_per_bar": 9}, "from 2 to 7"),
+        ("chords", "chords", [], "object"),
+        ("chords", "use_chords", "yes", "true or false"),
+        ("drums", "pattern", {**BACKBEAT, "tracks": {"gong": [1.0] * 16}}, "gong"),
+        ("drums", "pattern", {**BACKBEAT, "tracks": {"kick": [1.0] * 15}}, "15"),
+        ("melody", "melody", {"beats": 4.0, "notes": [{"midi": 20, "beat": 0.0, "beats": 1.0}]}, "43"),
+        ("melody", "melody", {"beats": 4.0, "notes": [{"midi": 60, "beat": 0.0, "beats": -1.0}]}, "beats"),
+    ],
+)
+def test_controls_say_where_they_are_wrong(field, name, value, says):
+    with pytest.raises(FieldError, match=says) as error:
+        make_settings(**{name: value})
+    assert error.value.field == field
+
+
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        ([], "no settings file"),
+        ({"format": "something else"}, "no settings file"),
+        ({**Settings().to_json(), "shell": "rm"}, "does not know: shell"),
+        ({name: value for name, value in Settings().to_json().items() if name != "tempo"}, "lack tempo"),
+    ],
+)
+def test_files_that_are_no_settings(content, says):
+    with pytest.raises(FieldError, match=says) as error:
+        Settings.from_json(content)
+    assert error.value.field == "file"
+
+
+def test_bars_that_the_music_begins():
+    assert count_bars(10.0, 120.0, 4) == 5
+    assert count_bars(10.1, 120.0, 4) == 6
+    assert count_bars(1.0, 40.0, 4) == 1

@@ -1,0 +1,175 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""What visitors type and upload becomes what they see: chords on the timeline, a tune on the piano roll, drums to hear."""
+
+import numpy as np
+import pytest
+import soundfile
+
+
+pytest.importorskip("gradio")
+
+import uploads  # noqa: E402
+from diffusers_jasco.controls.drum_machine import GROOVES  # noqa: E402
+from diffusers_jasco.controls.previews import preview_chords, preview_melody  # noqa: E402
+from settings import FieldError  # noqa: E402
+from uploads import (  # noqa: E402
+    check_recording,
+    chords_from_file,
+    chords_from_words,
+    collected_warnings,
+    melody_from_file,
+    write_drums,
+)
+
+
+RATE = 32000
+
+
+def pairs(value: dict) -> list[tuple[str, float]]:
+    return [(chord["label"], chord["beat"]) for chord in value["chords"]]
+
+
+def write_wav(path, audio, rate=RATE) -> str:
+    soundfile.write(path, np.asarray(audio).T, rate)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("C | Am F | %", [("C", 0), ("Am", 4), ("F", 6), ("Am", 8), ("F", 10)]),
+        ("C Am F G", [("C", 0), ("Am", 4), ("F", 8), ("G", 12)]),
+        ("ii7 V7 Imaj7", [("Cm7", 0), ("F7", 4), ("Bbmaj7", 8)]),
+        ("bVII | I", [("Ab", 0), ("Bb", 4)]),
+        ("C:0 Am:2.5", [("C", 0), ("Am", 5)]),
+        ("(C, 0.0), (Am, 2.5)", [("C", 0), ("Am", 5)]),
+        ("C:maj7 A:min", [("Cmaj7", 0), ("Am", 4)]),
+    ],
+)
+def test_typed_chords(text, expected):
+    assert pairs(chords_from_words(text, "Bb major", 4, 10.0, 120.0, repeat=False)) == expected
+
+
+def test_typed_chords_repeat_to_the_end_of_the_music():
+    value = chords_from_words("C | G |", "C major", 3, 10.0, 90.0, repeat=True)
+    assert pairs(value) == [("C", 0), ("G", 3), ("C", 6), ("G", 9), ("C", 12)]
+    assert (value["beats_per_bar"], value["bars"]) == (3, 5)
+
+
+@pytest.mark.parametrize("text, says", [("C | H | F", "Did you mean 'B'"), ("", "Type some"), ("I VIII", "VIII")])
+def test_typed_chords_that_are_none(text, says):
+    with pytest.raises(FieldError, match=says) as error:
+        chords_from_words(text, "C major", 4, 10.0, 120.0, False)
+    assert error.value.field == "chords" and "`" not in str(error.value)
+
+
+def test_chords_of_a_lab_file_from_a_second_on(tmp_path):
+    path = tmp_path / "song.lab"
+    path.write_text("0 2 C:maj\n2 4 A:min\n4 8 F:maj\n")
+    assert pairs(chords_from_file(str(path), 3.0, 4, 10.0, 120.0)) == [("Am", 0), ("F", 2)]
+
+
+def test_chords_of_a_recording(tmp_path):
+    song = write_wav(tmp_path / "song.wav", preview_chords([("C", 0), ("Am", 2), ("F", 4), ("G", 6)], 8.0, RATE))
+    found = pairs(chords_from_file(song, 0, 4, 8.0, 120.0))
+    assert [label for label, _ in found] == ["C", "Am", "F", "G"]
+    assert [beat for _, beat in found] == pytest.approx([0, 4, 8, 12], abs=0.5)
+
+
+def test_a_hummed_tune(tmp_path):
+    tune = [(60, 0.0, 0.9), (64, 1.0, 1.9), (67, 2.0, 2.9)]
+    hum = write_wav(tmp_path / "hum.wav", preview_melody(tune, 3.0, RATE))
+    value = melody_from_file(hum, None, True, 3.0, 60.0)
+    longest = sorted(value["notes"], key=lambda note: -note["beats"])[:3]
+    assert sorted(note["midi"] for note in longest) == [60, 64, 67]
+    assert sorted(note["beat"] for note in longest) == pytest.approx([0, 1, 2], abs=0.15)
+
+
+def test_a_midi_file(tmp_path):
+    pretty_midi = pytest.importorskip("pretty_midi")
+    midi = pretty_midi.PrettyMIDI()
+    midi.instruments.append(pretty_midi.Instrument(0, name="lead"))
+    midi.instruments[0].notes += [
+        pretty_midi.Note(100, pitch, start, start + 0.5) for start, pitch in enumerate((60, 62, 64))
+    ]
+    midi.write(str(tmp_path / "tune.mid"))
+    value = melody_from_file(str(tmp_path / "tune.mid"), 1.0, True, 10.0, 120.0)
+    assert [(note["midi"], note["beat"]) for note in value["notes"]] == [(62, 0), (64, 2)]
+
+
+def test_silence_has_no_tune_and_no_drums(tmp_path):
+    silence = write_wav(tmp_path / "silence.wav", np.zeros((1, 2 * RATE)))
+    with pytest.raises(FieldError, match="No tune"):
+        melody_from_file(silence, 0, False, 2.0, 120.0)
+    with pytest.raises(FieldError, match="Nothing"):
+        write_drums(silence, 0, False, 16000, tmp_path)
+    with pytest.raises(FieldError, match="No chords"):
+        chords_from_file(silence, 0, 4, 2.0, 120.0)
+
+
+def test_drums_at_the_models_rate_and_out_of_a_mix(tmp_path):
+    drums = GROOVES["rock backbeat"].render(4.0, RATE)
+    chords = preview_chords([("C", 0), ("F", 2)], 4.0, RATE)
+    alone, rate = soundfile.read(write_drums(write_wav(tmp_path / "drums.wav", drums), 1.0, False, 16000, tmp_path))
+    assert (alone.shape, rate) == ((3 * 16000,), 16000)
+    assert soundfile.info(tmp_path / "drums.wav").subtype == "FLOAT"
+
+    mix = write_wav(tmp_path / "mix.wav", 0.5 * drums + 0.5 * chords)
+    separated, _ = soundfile.read(write_drums(mix, 0, True, 16000, tmp_path))
+    mixed, _ = soundfile.read(write_drums(mix, 0, False, 16000, tmp_path))
+    wanted, _ = soundfile.read(write_drums(write_wav(tmp_path / "only.wav", 0.5 * drums), 0, False, 16000, tmp_path))
+    # What is left of the chords is a small part of what was there.
+    assert np.linalg.norm(separated - wanted) < 0.6 * np.linalg.norm(mixed - wanted)
+
+
+def test_only_a_part_of_a_long_recording_is_read(tmp_path, monkeypatch):
+    path = write_wav(tmp_path / "long.wav", np.zeros((1, 60 * 8000)), 8000)
+    with pytest.raises(FieldError, match="lasts 60.0 s"):
+        chords_from_file(path, 61.0, 4, 10.0, 120.0)
+    monkeypatch.setattr(uploads, "MAX_RECORDING", 59.0)
+    with pytest.raises(FieldError, match="lasts 1:00 minutes; at most 0:59"):
+        chords_from_file(path, 0, 4, 10.0, 120.0)
+    with pytest.raises(FieldError, match="lasts 1:00 minutes; at most 0:59"):
+        check_recording(path, "drums")
+
+
+def test_uploads_that_cannot_be_used(tmp_path, monkeypatch):
+    text = tmp_path / "song.mp3"
+    text.write_text("not an MP3")
+    with pytest.raises(FieldError, match="song.mp3 is no audio") as error:
+        chords_from_file(str(text), 0, 4, 10.0, 120.0)
+    assert error.value.field == "chords" and str(tmp_path) not in str(error.value)
+    with pytest.raises(FieldError, match=r"song.exe can’t be read here. It has to end in .*\.mid"):
+        melody_from_file(str(tmp_path / "song.exe"), 0, True, 10.0, 120.0)
+    with pytest.raises(FieldError, match="Choose a file first"):
+        write_drums(None, 0, False, 16000, tmp_path)
+    broken = tmp_path / "broken.mid"
+    broken.write_bytes(b"MThd\x00\x00\x00\x06garbage")
+    with pytest.raises(FieldError, match="broken.mid can't be read as MIDI") as error:
+        melody_from_file(str(broken), 0, True, 10.0, 120.0)
+    assert str(tmp_path) not in str(error.value)
+    monkeypatch.setattr(uploads, "MAX_UPLOAD", 0.000001)
+    with pytest.raises(FieldError, match="at most"):
+        chords_from_file(str(text), 0, 4, 10.0, 120.0)
+
+
+def test_warnings_of_the_package_reach_the_visitor(tmp_path):
+    from diffusers_jasco.controls.chords import read_chords
+
+    with collected_warnings() as warnings:
+        read_chords([("Csus4", 0.0)])
+    assert warnings == ["Not in the vocabulary, so replaced by the nearest: Csus4 → C (without F, with E)."]
