@@ -359,7 +359,7 @@ def build_page() -> gr.Blocks:
                 stop: gr.update(interactive=True),
             }
 
-        def generate(*values) -> dict:
+        def make(*values) -> dict:
             *values, drum_recording, ticket, page_look, before = values
             try:
                 takes, remarks = actions.make_takes(
@@ -387,7 +387,7 @@ def build_page() -> gr.Blocks:
             return updates
 
         made = go.click(begin, [new_seed, seed], [ticket_state, seed, go, stop, *all_messages], **AT_ONCE).then(
-            generate, [*fields, recording, ticket_state, look, takes_state],
+            make, [*fields, recording, ticket_state, look, takes_state],
             [takes_state, *sum(compared, ()), *sum(cards, []), tabs, *all_messages], api_visibility="private",
             concurrency_limit=CONCURRENCY, concurrency_id="generate", show_progress_on=status,
         )  # fmt: skip
@@ -467,7 +467,7 @@ def build_page() -> gr.Blocks:
 
 def api_generate(
     prompt, tempo, duration, use_chords, chords, drums, pattern, use_melody, melody, seed, variations, steps,
-    guidance_scale, text_guidance_scale, recording, request: gr.Request,
+    guidance_scale, text_guidance_scale, recording=None, request: gr.Request = None,
 ):  # fmt: skip
     """
     Makes music: a WAV and a ZIP (with controls and settings) for each variation, and a report with the seeds and with how far

@@ -170,15 +170,7 @@ def read_settings(path: str | Path, folder: Path) -> tuple[Settings, Path | None
         except FieldError:
             raise
         # A broken archive makes zipfile and zlib fail in many ways.
-        except (
-            zipfile.BadZipFile,
-            zipfile.LargeZipFile,
-            NotImplementedError,
-            RuntimeError,
-            OSError,
-            EOFError,
-            ValueError,
-        ):
+        except Exception:
             raise FieldError("file", f"{path.name} is no ZIP file that can be read.") from None
     elif path.suffix.lower() == ".json":
         content, drums = path.read_bytes()[: MAX_SETTINGS_BYTES + 1], None
