@@ -21,7 +21,7 @@ from .chord_timeline import (
     empty_chord_timeline,
     resize_chord_timeline,
 )
-from .piano_roll import PianoRoll, check_piano_roll, empty_piano_roll, resize_piano_roll
+from .piano_roll import PianoRoll, check_piano_roll, empty_piano_roll
 from .step_sequencer import ACCENT, NORMAL, TRACKS, StepSequencer, check_steps, empty_steps, step_start
 
 
@@ -40,6 +40,5 @@ __all__ = [
     "empty_piano_roll",
     "empty_steps",
     "resize_chord_timeline",
-    "resize_piano_roll",
     "step_start",
 ]

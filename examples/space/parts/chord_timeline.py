@@ -23,6 +23,7 @@ from diffusers_jasco.controls.chord_labels import (
     default_chord_labels,
     normalize_chord,
     parse_chord,
+    suggest_chords,
 )
 
 from .part import MAX_BEATS, Part, check_keys, check_list, check_number, check_whole_number
@@ -67,7 +68,7 @@ class ChordTimeline(Part):
         self.musical_key, self.bpm = musical_key, bpm
         super().__init__(
             empty_chord_timeline() if value is None else value,
-            "chord_timeline",
+            ("chord_timeline", "chord_palette"),
             label,
             musical_key=musical_key,
             bpm=bpm,
@@ -79,16 +80,24 @@ class ChordTimeline(Part):
         # Unknown chords are marked on the page, where they can be mended.
         return check_chord_timeline(value)
 
+    def postprocess(self, value: Any) -> dict:
+        # The same chord in another spelling is the model's own; other chords are marked on the page.
+        value = self.check(value)
+        for chord in value["chords"]:
+            answer = self.spell_chord(chord["label"])
+            if answer.get("difference", "") is None:
+                chord["label"] = answer["label"]
+        return value
+
     @server
     def spell_chord(self, text: Any) -> dict:
-        """For the page: a typed chord as the model's label, `difference` if it is only the nearest, or an `error`."""
-        text = (text[0] if isinstance(text, list) and text else text) or ""
+        """For the page: the model's `label` for a typed chord and in what it differs, or `suggestions` for what is no chord."""
+        labels = [name for name in self.labels if name != UNKNOWN_CHORD]
+        text = str(text)[:MAX_LABEL]
         try:
-            label, difference = normalize_chord(
-                str(text)[:MAX_LABEL], [name for name in self.labels if name != UNKNOWN_CHORD]
-            )
-        except ValueError as error:
-            return {"error": str(error)}
+            label, difference = normalize_chord(text, labels)
+        except ValueError:
+            return {"suggestions": suggest_chords(text, labels).replace("'", "").split(", ")}
         return {"label": label, "difference": difference}
 
     def api_info(self) -> dict[str, Any]:
@@ -123,19 +132,20 @@ def empty_chord_timeline(bars: int = 4, beats_per_bar: int = 4) -> dict:
 
 def resize_chord_timeline(value: dict, bars: int, beats_per_bar: int) -> dict:
     r"""
-    A timeline with other bars or another metre: each chord stays in its bar and on its beat there. Chords of bars and of
-    beats that are no more go.
+    A timeline with other bars or another metre: each chord stays in its bar and on its beat there or, where that beat is no
+    more, on the bar's last one, unless that has a chord. Chords of bars that are no more go.
 
     Raises:
         `ValueError`: as [`check_chord_timeline`].
     """
     value = check_chord_timeline(value)
-    chords = []
+    chords = {}
     for chord in value["chords"]:
         bar, beat = divmod(chord["beat"], value["beats_per_bar"])
-        if bar < bars and beat < beats_per_bar:
-            chords.append({"label": chord["label"], "beat": bar * beats_per_bar + beat})
-    return check_chord_timeline({"beats_per_bar": beats_per_bar, "bars": bars, "chords": chords})
+        if bar < bars:
+            start = bar * beats_per_bar + (beat if beat < beats_per_bar else beats_per_bar - 1)
+            chords.setdefault(start, {"label": chord["label"], "beat": start})
+    return check_chord_timeline({"beats_per_bar": beats_per_bar, "bars": bars, "chords": list(chords.values())})
 
 
 def check_chord_timeline(value: Any, labels: list[str] | None = None) -> dict:
@@ -211,8 +221,15 @@ def _describe(label: str) -> dict:
     """What the page has to know of a chord: its parts for the palette, and its notes (MIDI) to play it."""
     chord = parse_chord(label)
     if chord is None:
-        return {"label": label, "root": None, "quality": "", "bass": "", "notes": []}
+        return {"label": label, "root": "", "pitch": None, "quality": "", "bass": "", "notes": []}
     name, _, bass = label.partition("/")
     root = name[: 2 if name[1:2] in ("#", "b") else 1]
     notes = [36 + chord.bass_pitch_class, *(48 + chord.root + interval for interval in sorted(chord.intervals))]
-    return {"label": label, "root": root, "quality": name[len(root) :], "bass": bass, "notes": notes}
+    return {
+        "label": label,
+        "root": root,
+        "pitch": chord.root,
+        "quality": name[len(root) :],
+        "bass": bass,
+        "notes": notes,
+    }

@@ -27,25 +27,24 @@ MAX_BEATS = 256
 
 class Part(gr.HTML):
     r"""
-    A component that draws itself: `<file>.js` and `<file>.css` of this folder, after `shared.js` and `shared.css`. Its value
-    is JSON. It triggers `change` when its value changes, whoever changed it, and `input` when the visitor did.
+    A component that draws itself, with `shared.js` and `shared.css` of this folder and files of its own. Its value is JSON. It triggers `change` when its value changes, whoever changed it, and `input` when the visitor did.
 
     Args:
         value (`dict`): the first value.
-        file (`str`): name of the files, without their endings.
+        files (`tuple[str]`): names of its own files, without their endings `.js` and `.css`.
         label (`str`): title of the component.
         kwargs: properties that the JavaScript reads, and arguments of [`gr.HTML`].
     """
 
-    def __init__(self, value: dict, file: str, label: str, **kwargs):
+    def __init__(self, value: dict, files: tuple[str, ...], label: str, **kwargs):
         def read(ending: str) -> str:
-            return "\n".join((FOLDER / f"{name}.{ending}").read_text(encoding="utf-8") for name in ("shared", file))
+            return "\n".join((FOLDER / f"{name}.{ending}").read_text(encoding="utf-8") for name in ("shared", *files))
 
-        kwargs = {"container": True, "padding": True, **kwargs}
+        kwargs = {"container": True, "padding": False, **kwargs}
         super().__init__(
             value,
             label=label,
-            html_template=f'<div class="part {file.replace("_", "-")}"></div>',
+            html_template=f'<div class="part {files[0]}"></div>',
             css_template=read("css"),
             js_on_load=read("js"),
             apply_default_css=False,

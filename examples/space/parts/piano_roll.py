@@ -58,7 +58,7 @@ class PianoRoll(Part):
         self.bpm, self.beats_per_bar, self.chord_tones = bpm, beats_per_bar, chord_tones or []
         super().__init__(
             empty_piano_roll() if value is None else value,
-            "piano_roll",
+            ("piano_roll",),
             label,
             bpm=bpm,
             beats_per_bar=beats_per_bar,
@@ -94,21 +94,6 @@ def empty_piano_roll(beats: float = 16.0) -> dict:
     return {"beats": beats, "notes": []}
 
 
-def resize_piano_roll(value: dict, beats: float) -> dict:
-    r"""
-    A piano roll of another length. Notes after its end go, one that reaches beyond it is cut.
-
-    Raises:
-        `ValueError`: as [`check_piano_roll`].
-    """
-    notes = [
-        {**note, "beats": min(note["beats"], beats - note["beat"])}
-        for note in check_piano_roll(value)["notes"]
-        if note["beat"] < beats
-    ]
-    return check_piano_roll({"beats": beats, "notes": notes})
-
-
 def check_piano_roll(value: Any) -> dict:
     r"""
     A piano roll whose notes are possible, in order, and one at a time.
@@ -123,7 +108,7 @@ def check_piano_roll(value: Any) -> dict:
         `ValueError`: for anything else.
     """
     check_keys(value, {"beats", "notes"}, "the piano roll")
-    beats = check_number(value["beats"], "the piano roll's 'beats'", 1, MAX_BEATS)
+    beats = check_number(value["beats"], "the piano roll's 'beats'", 0.25, MAX_BEATS)
     notes = []
     for position, note in enumerate(check_list(value["notes"], "the piano roll's 'notes'", MAX_NOTES), start=1):
         check_keys(note, {"midi", "beat", "beats"}, f"note {position}")

@@ -1,33 +1,92 @@
-// What the three parts share. Gradio runs this file and the part's own as one function of `element`, `trigger`, `props`,
-// `server` and `watch`, once per component.
+// What the three parts share. Gradio runs this file and the part's own one after the other as the body of one function of
+// `element`, `trigger`, `props`, `server` and `watch`, once for each component: nothing here is global but the audio output.
 
 const root = element.querySelector(".part");
+const status = h("p", { class: "status", role: "status" });
 
-/** An element: h("button", { class: "cell", onclick: ... }, child, ...). Absent attributes are null, undefined or false. */
+/** An element: h("button", { class: "cell", onclick: ... }, child, ...). Attributes that are null or false are left out. */
 function h(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") node.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  node.append(...children.filter((child) => child !== null && child !== undefined));
   return node;
 }
 
+const ICONS = {
+  play: "M6 4l14 8-14 8z",
+  stop: "M6 6h12v12H6z",
+  undo: "M9 14L4 9l5-5v3.5h5a6 6 0 010 12H8v-3h6a3 3 0 000-6H9z",
+  redo: "M15 14l5-5-5-5v3.5h-5a6 6 0 000 12h6v-3h-6a3 3 0 010-6h5z",
+  clear: "M6 7h12l-1 14H7zM9 3h6l1 2h4v2H4V5h4z",
+  sound: "M4 9h4l5-5v16l-5-5H4zM16 8q4 4 0 8zM18 5q7 7 0 14v-2q4-5 0-10z",
+  record: "M12 5a7 7 0 100 14 7 7 0 000-14z",
+  pencil: "M4 20l1-5L16 4l4 4L9 19z",
+  erase: "M9 5h12v14H9l-7-7zM11 8l3 3-3 3v2l4-4 4 4v-2l-3-3 3-3V8l-4 3z",
+};
+
+/** A button with an icon, and with its label beside it unless that is only for screen readers and the tooltip. */
+function iconButton(icon, label, onclick, { wide = false, ...attributes } = {}) {
+  const node = h("button", { type: "button", class: "tool", title: label, "aria-label": label, onclick, ...attributes });
+  node.innerHTML = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="' + ICONS[icon] + '"/></svg>';
+  if (wide) node.append(h("span", {}, label));
+  return node;
+}
+
+/** A message below the part, which screen readers speak. */
+function say(...message) {
+  status.classList.remove("wrong");
+  status.replaceChildren(...message);
+}
+
+function complain(...message) {
+  say(...message);
+  status.classList.add("wrong");
+}
+
 /**
- * The component's value with its history. A change is store.edit(() => ...), or store.begin() ... store.finish() around a
- * drag, which store.cancel() takes back. Python hears of it once the hand rests or leaves the component.
+ * The component's value and its history. A change is store.edit((value) => ...), or store.begin() ... store.finish() around
+ * a drag, which store.cancel() takes back. Python hears of it when the hand rests, or leaves the part.
  */
 function makeStore(draw) {
-  const copy = (value) => structuredClone(value);
-  let timer = null;
-  let before = null;
   const past = [];
   const future = [];
+  let before = null;
+  let timer = null;
+
+  function send() {
+    clearTimeout(timer);
+    timer = setTimeout(flush, 250);
+  }
+
+  function flush() {
+    if (timer === null) return;
+    clearTimeout(timer);
+    timer = null;
+    props.value = structuredClone(store.value);
+    trigger("input");
+  }
+
+  function travel(from, to, word) {
+    store.cancel();
+    if (from.length === 0) return;
+    to.push(store.value);
+    store.value = from.pop();
+    send();
+    draw();
+    say(word);
+  }
+
   const store = {
-    value: copy(props.value),
+    value: structuredClone(props.value),
+    undo: () => travel(past, future, "Undone."),
+    redo: () => travel(future, past, "Done again."),
+    canUndo: () => past.length > 0,
+    canRedo: () => future.length > 0,
     begin() {
-      before ??= copy(store.value);
+      before ??= structuredClone(store.value);
     },
     finish() {
       if (before !== null && JSON.stringify(before) !== JSON.stringify(store.value)) {
@@ -39,7 +98,8 @@ function makeStore(draw) {
       draw();
     },
     cancel() {
-      if (before !== null) store.value = before;
+      if (before === null) return;
+      store.value = before;
       before = null;
       draw();
     },
@@ -48,40 +108,13 @@ function makeStore(draw) {
       change(store.value);
       store.finish();
     },
-    undo: () => travel(past, future),
-    redo: () => travel(future, past),
-    canUndo: () => past.length > 0,
-    canRedo: () => future.length > 0,
   };
-
-  function travel(from, to) {
-    if (from.length === 0) return;
-    store.cancel();
-    to.push(copy(store.value));
-    store.value = from.pop();
-    send();
-    draw();
-  }
-
-  function send() {
-    clearTimeout(timer);
-    timer = setTimeout(flush, 250);
-  }
-
-  function flush() {
-    if (timer === null) return;
-    clearTimeout(timer);
-    timer = null;
-    props.value = copy(store.value);
-    trigger("input");
-  }
 
   root.addEventListener("focusout", flush);
   root.addEventListener("pointerleave", flush);
   root.addEventListener("keydown", (event) => {
-    if (!(event.ctrlKey || event.metaKey) || event.altKey || event.target.matches("input")) return;
     const key = event.key.toLowerCase();
-    if (key !== "z" && key !== "y") return;
+    if (!(event.ctrlKey || event.metaKey) || (key !== "z" && key !== "y") || event.target.matches("input")) return;
     event.preventDefault();
     if (key === "y" || event.shiftKey) store.redo();
     else store.undo();
@@ -90,8 +123,171 @@ function makeStore(draw) {
     clearTimeout(timer);
     timer = before = null;
     past.push(store.value);
-    store.value = copy(props.value);
+    store.value = structuredClone(props.value);
     draw();
   });
   return store;
+}
+
+/**
+ * Pointer gestures on `node`, by mouse, pen or touch: `down(event)` returns what the gesture is about, or null; then come
+ * `move(event, it)` once the pointer has moved by `threshold` pixels, and `up(event, it, moved)`, or `cancel(it)` when the
+ * page scrolls instead or Escape is pressed.
+ */
+function onDrag(node, { down, move, up, cancel = () => {}, threshold = 6 }) {
+  let first = null;
+  let it = null;
+  let moved = false;
+
+  function end(then) {
+    const [mine, far] = [it, moved];
+    first = it = null;
+    then(mine, far);
+  }
+
+  node.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || first) return;
+    it = down(event) ?? null;
+    if (it === null) return;
+    first = event;
+    moved = false;
+    node.setPointerCapture(event.pointerId);
+  });
+  node.addEventListener("pointermove", (event) => {
+    if (event.pointerId !== first?.pointerId) return;
+    moved ||= Math.hypot(event.clientX - first.clientX, event.clientY - first.clientY) >= threshold;
+    if (moved) move(event, it);
+  });
+  node.addEventListener("pointerup", (event) => {
+    if (event.pointerId === first?.pointerId) end((mine, far) => up(event, mine, far));
+  });
+  node.addEventListener("pointercancel", (event) => {
+    if (event.pointerId === first?.pointerId) end(cancel);
+  });
+  root.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && first) end(cancel);
+  });
+}
+
+/** The title with the buttons that every part has; header.update() after a change. */
+function makeHeader(store, transport, clear) {
+  const play = iconButton("play", "Play", () => transport.toggle());
+  const sound = iconButton("sound", "Sound while editing", () => {
+    sound.setAttribute("aria-pressed", sound.getAttribute("aria-pressed") !== "true");
+  }, { "aria-pressed": true });
+  const undo = iconButton("undo", "Undo (Ctrl+Z)", store.undo);
+  const redo = iconButton("redo", "Redo (Ctrl+Y)", store.redo);
+  const tools = h("div", { class: "tools", role: "group", "aria-label": props.label + ": tools" }, play, sound, undo, redo,
+    iconButton("clear", "Clear all", clear));
+  transport.onchange = () => {
+    play.replaceChildren(...iconButton(transport.isPlaying() ? "stop" : "play", "").children);
+    play.title = transport.isPlaying() ? "Stop" : "Play";
+    play.setAttribute("aria-label", play.title);
+  };
+  return {
+    node: h("div", { class: "head" }, h("span", { class: "title" }, props.label), tools),
+    tools,
+    isLoud: () => sound.getAttribute("aria-pressed") === "true",
+    update() {
+      undo.disabled = !store.canUndo();
+      redo.disabled = !store.canRedo();
+    },
+  };
+}
+
+/** The page's one audio output. Browsers let it sound after the first click or key. */
+function audio() {
+  if (!window.partsAudio) {
+    const context = new AudioContext();
+    const out = new DynamicsCompressorNode(context);
+    out.connect(context.destination);
+    window.partsAudio = { context, out };
+  }
+  if (window.partsAudio.context.state === "suspended") window.partsAudio.context.resume();
+  return window.partsAudio;
+}
+
+/** A gain that rises at `when` (seconds of the audio clock) and is gone after `seconds`. */
+function envelope(when, seconds, volume, out) {
+  const gain = new GainNode(audio().context, { gain: 0 });
+  gain.gain.setValueAtTime(0, when);
+  gain.gain.linearRampToValueAtTime(volume, when + 0.005);
+  gain.gain.setTargetAtTime(volume * 0.6, when + 0.01, 0.15);
+  gain.gain.setTargetAtTime(0, when + Math.max(0.02, seconds - 0.05), 0.03);
+  gain.connect(out);
+  return gain;
+}
+
+function playTone(midi, seconds, { when = audio().context.currentTime, volume = 0.2, out = audio().out } = {}) {
+  const frequency = 440 * 2 ** ((midi - 69) / 12);
+  const oscillator = new OscillatorNode(audio().context, { type: "triangle", frequency });
+  oscillator.connect(envelope(when, seconds, volume, out));
+  oscillator.start(when);
+  oscillator.stop(when + seconds + 0.2);
+}
+
+/**
+ * Plays a part at `props.bpm`. `schedule(from, to, at, out)` has to play into `out` what starts from beat `from` to before
+ * beat `to`, at(beat) being the second of the audio clock; `move(beat)` shows the playhead, or hides it (null). Only one part
+ * of the page plays at a time.
+ */
+function makeTransport({ length, schedule, move, loop = false }) {
+  const LOOK_AHEAD = 0.15; // seconds
+  let start, next, timer, out;
+  let second = 60 / props.bpm;
+
+  const clock = () => audio().context.currentTime;
+
+  function tick() {
+    if (!root.isConnected) return stop();
+    const horizon = (clock() + LOOK_AHEAD - start) / second;
+    const end = length();
+    while (next < horizon && (loop || next < end)) {
+      const round = loop ? Math.max(0, Math.floor(next / end + 1e-9)) : 0;
+      const to = Math.min(horizon, (round + 1) * end);
+      schedule(next - round * end, to - round * end, (beat) => start + (beat + round * end) * second, out);
+      next = to;
+    }
+    const now = transport.beat();
+    if (!loop && now >= end) stop();
+    else move(loop && now > 0 ? now % end : now);
+  }
+
+  function stop() {
+    if (!timer) return;
+    clearInterval(timer);
+    timer = null;
+    out.gain.setTargetAtTime(0, clock(), 0.01);
+    setTimeout((gain) => gain.disconnect(), 100, out);
+    move(null);
+    transport.onchange();
+  }
+
+  const transport = {
+    onchange() {},
+    isPlaying: () => Boolean(timer),
+    /** Beats since the start of the first round (before it there may be a count-in), `ago` seconds before now. */
+    beat: (ago = 0) => (clock() - ago - start) / second,
+    start(from = 0) {
+      document.dispatchEvent(new CustomEvent("part-plays", { detail: root }));
+      out = new GainNode(audio().context);
+      out.connect(audio().out);
+      second = 60 / props.bpm;
+      start = clock() + 0.05 - from * second;
+      next = from;
+      timer = setInterval(tick, 25);
+      tick();
+      transport.onchange();
+    },
+    stop,
+    toggle: () => (timer ? stop() : transport.start()),
+  };
+
+  document.addEventListener("part-plays", stop);
+  watch("bpm", () => {
+    const beat = timer ? transport.beat() : 0;
+    second = 60 / props.bpm;
+    if (timer) start = clock() - beat * second;
+  });
+  return transport;
 }

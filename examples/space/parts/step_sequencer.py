@@ -41,7 +41,16 @@ class StepSequencer(Part):
 
     def __init__(self, value: dict | None = None, *, bpm: float = 120.0, label: str = "Drums", **kwargs):
         self.bpm = bpm
-        super().__init__(empty_steps() if value is None else value, "step_sequencer", label, bpm=bpm, **kwargs)
+        super().__init__(
+            empty_steps() if value is None else value,
+            ("step_sequencer",),
+            label,
+            bpm=bpm,
+            drums=TRACKS,
+            normal=NORMAL,
+            accent=ACCENT,
+            **kwargs,
+        )
 
     def check(self, value: Any) -> dict:
         return check_steps(value)
