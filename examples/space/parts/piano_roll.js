@@ -9,7 +9,7 @@ const ROWS = props.highest - props.lowest + 1;
 let cursor = { midi: 72, beat: 0 };
 let selected = null; // the beat on which the chosen note starts
 let lastLength = 1; // beats of the next note
-let drawn = {}; // the beat of the note drawn last, and when (milliseconds)
+let tapped = {}; // the note that was clicked last, and when (milliseconds)
 
 const beats = () => store.value.beats;
 const snap = () => Number(snapping.value);
@@ -157,7 +157,6 @@ onDrag(lanes, {
     const start = Math.min(snapped(beat, Math.floor), beats() - SHORTEST);
     const added = { midi, beat: start, beats: Math.min(lastLength, beats() - start) };
     selected = null;
-    drawn = { beat: start, time: event.timeStamp };
     place(others, added);
     draw();
     return { how: "draw", note: added, others };
@@ -171,22 +170,19 @@ onDrag(lanes, {
     }
     draw();
   },
-  up() {
+  up(event, { how, note }, far) {
     lastLength = chosen()?.beats ?? lastLength;
     store.finish();
     announce();
+    if (far || how === "draw") return;
+    // The second of two quick clicks (`dblclick` is not sent, as the note is drawn anew).
+    if (note.beat === tapped.beat && event.timeStamp - tapped.time < 500) remove(chosen());
+    tapped = { beat: note.beat, time: event.timeStamp };
   },
   cancel() {
     selected = null;
     store.cancel();
   },
-});
-lanes.addEventListener("dblclick", (event) => {
-  const { beat, midi } = pointed(event);
-  const note = noteAt(beat);
-  // Who clicked twice on nothing drew a note by the first click.
-  const isNew = note?.beat === drawn.beat && event.timeStamp - drawn.time < 600;
-  if (note?.midi === midi && !isNew) remove(note);
 });
 lanes.addEventListener("contextmenu", (event) => {
   const node = event.target.closest(".note");
