@@ -69,7 +69,7 @@ def play(settings: Settings, seed: int, recording: Path | None, ticket: Path, wo
 
 
 def make_takes(
-    settings: Settings, recording: str | None, ticket: Path, look: str = ""
+    settings: Settings, recording: str | None, ticket: Path, dark: bool = False
 ) -> tuple[list[Take], list[str]]:
     """The takes that were finished before the ticket was taken away, and what there is to say about them."""
     takes, started, stopped, progress = [], time.monotonic(), False, gr.Progress()
@@ -88,7 +88,7 @@ def make_takes(
                 raise _find_field(error) from error
             progress(1.0, desc=f"{words}listening to it")
             folder = SHELF.new_folder()
-            takes.append(finish_take(audio, settings, seed, drums, STUDIO, folder, "dark" in look, "narrow" in look))
+            takes.append(finish_take(audio, settings, seed, drums, STUDIO, folder, dark))
     seconds = time.monotonic() - started
     done = f"{len(takes)} take{'' if len(takes) == 1 else 's'}"
     if stopped:

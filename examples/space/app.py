@@ -110,13 +110,13 @@ def build_page() -> gr.Blocks:
     messages: dict[str, gr.HTML] = {}
     with gr.Blocks(title="JASCO", analytics_enabled=False, delete_cache=(600, FILE_LIFE)) as page:
         takes_state, ticket_state = gr.State([]), gr.State("")
-        look = gr.Textbox(visible="hidden", label="Look of the page")
+        dark = gr.Checkbox(False, visible="hidden", label="Whether the page is dark")
         gr.HTML(
             "<h1>JASCO</h1><p>Describe a piece, shape its chords, drums and melody, and see whether the music follows.</p>",
             elem_id="header",
         )
         with gr.Row(elem_id="columns"):
-            with gr.Column(scale=6, min_width=340):
+            with gr.Column(scale=3, min_width=340):
                 prompt = gr.Textbox(
                     start.prompt, label="Describe the music", lines=2, max_length=MAX_PROMPT, elem_id="prompt",
                     placeholder="Style, instruments, mood, fast or slow, with or without drums",
@@ -129,17 +129,16 @@ def build_page() -> gr.Blocks:
                 with gr.Row(elem_id="measure"):
                     tempo = gr.Slider(*TEMPO, start.tempo, step=1, label="Tempo (beats a minute)", min_width=200)
                     metres = list(range(BEATS_PER_BAR[0], BEATS_PER_BAR[1] + 1))
-                    beats_per_bar = gr.Dropdown(metres, value=4, label="Beats in a bar", min_width=100, scale=0)
+                    beats_per_bar = gr.Dropdown(metres, value=4, label="Beats in a bar", min_width=130, scale=0)
                     duration = gr.Slider(*DURATION, start.duration, step=0.5, label="Length (seconds)", min_width=200)
                 messages["tempo"] = messages["duration"] = message()
                 with gr.Tabs() as tabs:
                     with gr.Tab("Chords", id="chords", visible="chords" in STUDIO.controls):
-                        with gr.Row(elem_classes="bar"):
-                            use_chords = gr.Checkbox(True, label="Follow these chords", elem_id="use-chords")
-                            hear_chords = gr.Button("Hear them", size="sm", elem_id="hear-chords")
+                        use_chords = gr.Checkbox(
+                            True, label="Follow these chords", elem_classes="plain", elem_id="use-chords"
+                        )
                         timeline = ChordTimeline(start.chords, bpm=start.tempo, elem_id="timeline")
                         messages["chords"] = message()
-                        chords_heard = preview("The chords alone")
                         with gr.Accordion("Type chords, or choose a progression", open=False):
                             with gr.Row():
                                 progression = gr.Dropdown(
@@ -161,12 +160,10 @@ def build_page() -> gr.Blocks:
                                 chord_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
                                 find_chords = gr.Button("Put its chords on the timeline", size="sm")
                     with gr.Tab("Drums", id="drums", visible="drums" in STUDIO.controls):
-                        with gr.Row(elem_classes="bar"):
-                            drums = gr.Radio(
-                                [("Leave them to the model", "off"), ("Steps", "pattern"), ("A recording", "recording")],
-                                value=start.drums, label="Drums", show_label=False, container=False, elem_id="drums-from",
-                            )  # fmt: skip
-                            hear_drums = gr.Button("Hear them", size="sm", elem_id="hear-drums")
+                        drums = gr.Radio(
+                            [("Leave them to the model", "off"), ("Steps", "pattern"), ("A recording", "recording")],
+                            value=start.drums, label="Drums", show_label=False, container=False, elem_id="drums-from",
+                        )  # fmt: skip
                         with gr.Column() as pattern_panel:
                             groove = gr.Dropdown(
                                 [name for name in GROOVES if actions.is_playable(name)],
@@ -174,7 +171,6 @@ def build_page() -> gr.Blocks:
                                 label="Start from a groove",
                             )
                             pattern = StepSequencer(start.pattern, bpm=start.tempo, elem_id="steps")
-                            drums_heard = preview("The drums alone")
                         with gr.Column(visible=False) as recording_panel:
                             drum_file = gr.Audio(
                                 type="filepath", sources=["upload", "microphone"], elem_id="drum-file",
@@ -192,14 +188,13 @@ def build_page() -> gr.Blocks:
                             )  # fmt: skip
                         messages["drums"] = message()
                     with gr.Tab("Melody", id="melody", visible="melody" in STUDIO.controls):
-                        with gr.Row(elem_classes="bar"):
-                            use_melody = gr.Checkbox(True, label="Follow this melody", elem_id="use-melody")
-                            hear_melody = gr.Button("Hear it", size="sm", elem_id="hear-melody")
+                        use_melody = gr.Checkbox(
+                            True, label="Follow this melody", elem_classes="plain", elem_id="use-melody"
+                        )
                         roll = PianoRoll(
                             start.melody, bpm=start.tempo, chord_tones=chord_tones(start.chords), elem_id="roll"
                         )
                         messages["melody"] = message()
-                        melody_heard = preview("The melody alone")
                         with gr.Accordion("Hum a tune, or take one from a recording or a MIDI file", open=False):
                             melody_audio = gr.Audio(
                                 type="filepath", sources=["microphone", "upload"], elem_id="melody-audio",
@@ -212,9 +207,9 @@ def build_page() -> gr.Blocks:
                             midi_file = gr.UploadButton(
                                 "Load a MIDI file", size="sm", file_types=list(MIDI_FILES), elem_id="midi-file"
                             )
-            with gr.Column(scale=5, min_width=340):
+            with gr.Column(scale=2, min_width=340):
                 with gr.Row(elem_id="how-many"):
-                    variations = gr.Slider(1, MAX_VARIATIONS, 1, step=1, label="Variations", min_width=140)
+                    variations = gr.Slider(1, MAX_VARIATIONS, 1, step=1, label="Variations", min_width=180)
                     seed = gr.Number(start.seed, label="Seed", precision=0, min_width=120, elem_id="seed")
                     new_seed = gr.Checkbox(True, label="New each time", min_width=120, elem_id="new-seed")
                 with gr.Accordion("Advanced", open=False):
@@ -232,7 +227,9 @@ def build_page() -> gr.Blocks:
                 with gr.Row():
                     go = gr.Button("Make music", variant="primary", scale=3, min_width=160, elem_id="go")
                     stop = gr.Button("Stop", variant="stop", interactive=False, scale=1, min_width=80, elem_id="stop")
-                status = gr.HTML(say("What you make appears here."), elem_id="status", min_height=60)
+                status = gr.HTML(
+                    lines("What you make appears here."), elem_id="status", elem_classes="message", min_height=60
+                )
                 for name in ("generate", "seed", "variations", "steps", "guidance_scale", "text_guidance_scale"):
                     messages[name] = status
                 cards = [build_card(number) for number in range(MAX_VARIATIONS)]
@@ -315,10 +312,6 @@ def build_page() -> gr.Blocks:
             find_chords.click, lambda *values: {timeline: chords_from_file(*values)},
             [chord_file, chord_start, *measure], [timeline], "chords", concurrency_id="listen", show_progress_on=timeline,
         )  # fmt: skip
-        on(
-            hear_chords.click, lambda *values: {chords_heard: gr.update(value=actions.hear_chords(*values), visible=True)},
-            [timeline, tempo, duration], [chords_heard], "chords", show_progress="hidden",
-        )  # fmt: skip
         timeline.change(lambda value: gr.update(chord_tones=chord_tones(value)), timeline, roll, **AT_ONCE)
 
         # Drums
@@ -326,12 +319,7 @@ def build_page() -> gr.Blocks:
             lambda source: [gr.update(visible=source == panel) for panel in ("pattern", "recording")],
             drums, [pattern_panel, recording_panel], **AT_ONCE,
         )  # fmt: skip
-        drums.change(lambda source: gr.update(visible=source == "pattern"), drums, hear_drums, **AT_ONCE)
         on(groove.input, lambda name: {pattern: actions.load_groove(name)}, [groove], [pattern], "drums", queue=False)
-        on(
-            hear_drums.click, lambda *values: {drums_heard: gr.update(value=actions.hear_drums(*values), visible=True)},
-            [pattern, tempo, duration], [drums_heard], "drums", show_progress="hidden",
-        )  # fmt: skip
         on(
             use_drums.click, lambda *values: {recording: actions.drums_from_file(*values)}, [drum_file, drum_start, separate],
             [recording], "drums", concurrency_id="listen", show_progress_on=recording,
@@ -344,15 +332,12 @@ def build_page() -> gr.Blocks:
                 [file, melody_start, one_voice, duration, tempo], [roll], "melody", concurrency_id="listen",
                 show_progress_on=roll,
             )  # fmt: skip
-        on(
-            hear_melody.click, lambda *values: {melody_heard: gr.update(value=actions.hear_melody(*values), visible=True)},
-            [roll, tempo, duration], [melody_heard], "melody", show_progress="hidden",
-        )  # fmt: skip
 
         # Music
         def begin(is_new: bool, number: int, request: gr.Request) -> dict:
             return {
                 **{place: say([]) for place in all_messages},
+                status: say("It waits for its turn."),
                 ticket_state: str(TICKETS.issue(request.session_hash)),
                 seed: secrets.randbelow(MAX_SEED) if is_new else number,
                 go: gr.update(interactive=False),
@@ -360,10 +345,10 @@ def build_page() -> gr.Blocks:
             }
 
         def make(*values) -> dict:
-            *values, drum_recording, ticket, page_look, before = values
+            *values, drum_recording, ticket, is_dark, before = values
             try:
                 takes, remarks = actions.make_takes(
-                    Settings(**dict(zip(NAMES, values))), drum_recording, Path(ticket), page_look
+                    Settings(**dict(zip(NAMES, values))), drum_recording, Path(ticket), is_dark
                 )
             except FieldError as error:
                 updates = {status: say(str(error), "error")}
@@ -387,7 +372,7 @@ def build_page() -> gr.Blocks:
             return updates
 
         made = go.click(begin, [new_seed, seed], [ticket_state, seed, go, stop, *all_messages], **AT_ONCE).then(
-            make, [*fields, recording, ticket_state, look, takes_state],
+            make, [*fields, recording, ticket_state, dark, takes_state],
             [takes_state, *sum(compared, ()), *sum(cards, []), tabs, *all_messages], api_visibility="private",
             concurrency_limit=CONCURRENCY, concurrency_id="generate", show_progress_on=status,
         )  # fmt: skip
@@ -419,10 +404,7 @@ def build_page() -> gr.Blocks:
             queue=False,
         )
 
-        page.load(
-            None, None, look, **QUIET,
-            js="() => [document.body.classList.contains('dark') ? 'dark' : '', innerWidth < 640 ? 'narrow' : ''].join(' ')",
-        )  # fmt: skip
+        page.load(None, None, dark, **QUIET, js="() => document.body.classList.contains('dark')")
         page.unload(stop_runs)
 
         # The API: the same, with errors as errors
@@ -504,16 +486,15 @@ def message() -> gr.HTML:
 
 
 def say(messages: list[str] | str, kind: str = "remark") -> Any:
-    """Messages next to a field: remarks, or an error."""
+    """An update of such a place: remarks, an error, or nothing."""
+    text = lines(messages, kind)
+    return gr.update(value=text, visible=bool(text))
+
+
+def lines(messages: list[str] | str, kind: str = "remark") -> str:
     messages = [messages] if isinstance(messages, str) else messages
     role = "alert" if kind == "error" else "status"
-    lines = [f'<p class="{kind}" role="{role}">{html.escape(line)}</p>' for line in messages]
-    return gr.update(value="".join(lines), visible=bool(lines))
-
-
-def preview(label: str) -> gr.Audio:
-    """A player that appears when it has something to play, and plays it."""
-    return gr.Audio(label=label, visible=False, autoplay=True, interactive=False, elem_classes="preview")
+    return "".join(f'<p class="{kind}" role="{role}">{html.escape(line)}</p>' for line in messages)
 
 
 def describe_take(take: Take) -> str:

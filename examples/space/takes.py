@@ -34,7 +34,6 @@ from studio import Studio
 
 
 LOUDNESS = -16.0  # LUFS
-PICTURE_DPI = 110
 MAX_SETTINGS_BYTES = 2_000_000
 MAX_DRUMS_BYTES = int(DURATION[1] + 1) * 48_000 * 4
 
@@ -81,7 +80,6 @@ def finish_take(
     studio: Studio,
     folder: Path,
     dark: bool = False,
-    narrow: bool = False,
 ) -> Take:
     r"""
     Writes the files of a piece, and listens to it.
@@ -91,7 +89,7 @@ def finish_take(
         settings ([`Settings`]), seed (`int`), recording (`Path`, *optional*): what it was made from.
         studio ([`Studio`]): who made it.
         folder (`Path`): an empty folder.
-        dark (`bool`), narrow (`bool`): looks of the picture, see [`~diffusers_jasco.plotting.plot_music`].
+        dark (`bool`, defaults to `False`): whether the picture is for a dark page.
     """
     take = Take(replace(settings, seed=seed, variations=1), folder, {})
     for path in (take.wav, take.flac):
@@ -99,8 +97,8 @@ def finish_take(
     asked = what_was_asked(settings, recording)
     heard, scores = listen(take.wav, asked)
     take = replace(take, scores=scores)
-    figure = plot_music(take.wav, asked, heard, theme="dark" if dark else "light", narrow=narrow)
-    figure.savefig(take.picture, dpi=PICTURE_DPI)
+    # Its column on the page is narrow everywhere.
+    plot_music(take.wav, asked, heard, theme="dark" if dark else "light", narrow=True).savefig(take.picture)
     _write_zip(take, studio, recording)
     return take
 

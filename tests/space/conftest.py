@@ -23,6 +23,7 @@ from pathlib import Path
 import pytest
 
 
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ROOT = Path(__file__).parents[2]
 SPACE = ROOT / "examples/space"
 # The app's modules are beside app.py, as in a Space.
@@ -86,3 +87,14 @@ def server(tmp_path_factory):
     yield address
     process.terminate()
     process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"no browser: {CHROMIUM} is absent (Debian: apt install chromium; elsewhere set CHROMIUM)")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

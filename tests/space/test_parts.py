@@ -24,6 +24,8 @@ pytest.importorskip("gradio", reason="the Space needs gradio: pip install gradio
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "space"))
 
 import gradio as gr  # noqa: E402
+
+from diffusers_jasco.controls.chord_labels import default_chord_labels  # noqa: E402
 from parts import (  # noqa: E402
     ACCENT,
     NORMAL,
@@ -41,8 +43,6 @@ from parts import (  # noqa: E402
     resize_chord_timeline,
     step_start,
 )
-
-from diffusers_jasco.controls.chord_labels import default_chord_labels  # noqa: E402
 
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")

@@ -1,0 +1,269 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""The page, as a visitor uses it: in a browser."""
+
+import json
+import re
+import zipfile
+
+import numpy as np
+import pytest
+import soundfile
+
+
+pytest.importorskip("gradio")
+
+
+class Visit:
+    """A window of its own; it notes what goes wrong in it, and what it asks of other machines."""
+
+    def __init__(self, browser, server: str, **options):
+        self.context = browser.new_context(**{"viewport": {"width": 1400, "height": 1000}, **options})
+        self.page, self.errors, self.outside = self.context.new_page(), [], []
+        self.page.set_default_timeout(60_000)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", self._note)
+        self.page.goto(server)
+        self.page.locator("#timeline .beat").first.wait_for()
+        self.find = self.page.locator
+
+    def _note(self, request):
+        if not re.match(r"(http|ws)://127\.0\.0\.1:|data:|blob:", request.url):
+            self.outside.append(request.url)
+
+    def tab(self, name: str):
+        self.page.get_by_role("tab", name=name).click()
+
+    def make(self):
+        """Presses the button, and waits for the run's end."""
+        self.find("#go").click()
+        self.page.wait_for_function("document.querySelector('#go').disabled")
+        self.page.wait_for_function("!document.querySelector('#go').disabled")
+
+    def download(self, name: str, path):
+        with self.page.expect_download() as download:
+            self.find(".card").get_by_role("button", name=name).first.click()
+        download.value.save_as(path)
+        return path
+
+    def status(self) -> str:
+        return self.find("#status").inner_text()
+
+
+@pytest.fixture
+def visit(browser, server):
+    visits = []
+
+    def open_window(**options) -> Visit:
+        visits.append(Visit(browser, server, **options))
+        return visits[-1]
+
+    yield open_window
+    for one in visits:
+        one.context.close()
+        assert not one.errors and not one.outside
+
+
+def test_a_song_from_the_first_click_to_the_same_song_again(visit, tmp_path):
+    me = visit()
+    me.find("#prompt textarea").fill("rock, organ, drums")
+
+    # Chords by clicks, onto a cleared timeline
+    me.find("#timeline").get_by_role("button", name="Clear").click()
+    me.find("#timeline .beat").nth(0).click()
+    for label in ("Am", "F", "C", "G"):
+        me.find(f"#timeline .chip[data-label='{label}']").first.click()
+    # A beat: one more stroke, on the last step
+    me.tab("Drums")
+    me.find("#steps .step[data-track='0'][data-step='15']").click()
+    # A tune
+    me.tab("Melody")
+    lanes = me.find("#roll .lanes")
+    lanes.scroll_into_view_if_needed()
+    for beat, midi in enumerate((72, 76, 74)):
+        me.find("#roll .lane").nth(95 - midi).click(position={"x": 30 + 80 * beat, "y": 6})
+    assert me.find("#roll .note").count() == 3
+
+    me.make()
+    assert "1 take in" in me.status()
+    scores = me.find(".card .scores li").all_inner_texts()
+    assert [score.split(":")[0] for score in scores] == ["Chords", "Melody", "Drums"]
+    assert all(re.search(r"\d+ %.*(very close|close|partly|hardly)", score) for score in scores)
+    picture = me.find(".card .picture img")
+    assert picture.evaluate("image => image.complete && image.naturalWidth") > 400
+    assert "asked" in picture.get_attribute("alt")
+
+    music, rate = soundfile.read(me.download("WAV", tmp_path / "take.wav"))
+    assert len(music) == 10 * rate
+    archive = me.download("ZIP", tmp_path / "take.zip")
+    with zipfile.ZipFile(archive) as files:
+        settings = json.loads(files.read("settings.json"))
+    assert settings["prompt"] == "rock, organ, drums"
+    assert [chord["label"] for chord in settings["chords"]["chords"]] == ["Am", "F", "C", "G"]
+    assert settings["pattern"]["tracks"]["kick"][15] > 0
+    assert [note["midi"] for note in settings["melody"]["notes"]] == [72, 76, 74]
+
+    # In another visit, its settings make the same music.
+    other = visit()
+    other.find("#load button").first.click()
+    other.find("#settings-file input[type=file]").set_input_files(archive)
+    other.page.get_by_text("take.zip is loaded.").wait_for()
+    assert other.find("#prompt textarea").input_value() == "rock, organ, drums"
+    assert other.find("#seed input").input_value() == str(settings["seed"])
+    assert other.find("#timeline .chord").first.inner_text().strip().startswith("Am")
+    other.make()
+    assert other.download("WAV", tmp_path / "again.wav").read_bytes() == (tmp_path / "take.wav").read_bytes()
+
+    # Another take of the first visit, to compare: nothing of it is in the second one.
+    me.make()
+    me.find("#compare button").first.click()
+    me.find("#compare input").first.click()
+    assert me.find("#compare").get_by_role("option").count() == 2
+    assert me.find("#seed input").input_value() != str(settings["seed"])
+    other.find("#compare button").first.click()
+    other.find("#compare input").first.click()
+    assert other.find("#compare").get_by_role("option").count() == 1
+
+
+def test_a_wrong_chord_is_named_at_its_place(visit):
+    me = visit()
+    me.find("#timeline .beat").nth(4).dblclick()
+    me.page.keyboard.type("Hm")
+    me.page.keyboard.press("Enter")
+    me.find("#timeline .chord.unknown").first.wait_for()
+    me.tab("Drums")
+    me.make()
+    # The tab of the chords comes to the front, with the message below the timeline.
+    message = me.page.get_by_role("alert").filter(has_text="unknown chord 'Hm'")
+    assert message.is_visible() and "Bar 2, beat 1" in message.inner_text()
+    assert me.find("#timeline").is_visible() and "Nothing was made" in me.status()
+    assert me.find(".card").count() == 0 or not me.find(".card").first.is_visible()
+
+    # Mended, all is well, and the message is gone.
+    me.find("#timeline .status .chip", has_text="Bm").first.click()
+    me.make()
+    assert "1 take in" in me.status() and me.page.get_by_role("alert").count() == 0
+
+
+def test_typed_chords_reach_the_timeline_or_say_what_is_wrong(visit):
+    me = visit()
+    me.page.get_by_text("Type chords, or choose a progression").click()
+    me.find("#words input, #words textarea").fill("Em | C | Qm")
+    me.find("#place").click()
+    me.page.get_by_role("alert").filter(has_text="unknown chord 'Qm'").wait_for()
+    me.find("#words input, #words textarea").fill("Em | C | G | D")
+    me.find("#place").click()
+    me.find("#timeline [aria-label='bar 4, beat 1: D']").wait_for()
+    assert me.page.get_by_role("alert").count() == 0
+
+
+def test_a_recording_that_is_too_long(visit, tmp_path):
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.zeros(601 * 8000), 8000, subtype="PCM_U8")
+    me = visit()
+    me.page.get_by_text("Take the chords of a song or a file").click()
+    me.find("#chord-file input[type=file]").set_input_files(path)
+    me.find("#chord-file").get_by_text("long.wav").first.wait_for()
+    me.page.get_by_role("button", name="Put its chords on the timeline").click()
+    message = me.page.get_by_role("alert").filter(has_text="lasts 10:01 minutes; at most 10:00")
+    message.wait_for()
+    assert "Traceback" not in me.find("body").inner_text()
+
+
+def test_drums_from_a_recording(visit, tmp_path):
+    from diffusers_jasco.controls.drum_machine import GROOVES
+
+    path = tmp_path / "beat.wav"
+    soundfile.write(path, GROOVES["disco"].render(10.0, 32000)[0].numpy(), 32000)
+    me = visit()
+    me.tab("Drums")
+    me.find("#drums-from").get_by_text("A recording").click()
+    me.find("#drum-file input[type=file]").first.set_input_files(path)
+    me.find("#drum-file [data-testid^=waveform]").first.wait_for()
+    me.find("#use-drums").click()
+    me.find("#recording [data-testid^=waveform]").first.wait_for()
+    me.make()
+    assert [score.split(":")[0] for score in me.find(".card .scores li").all_inner_texts()] == ["Chords", "Drums"]
+
+
+def test_a_stop_in_mid_run(visit):
+    me = visit()
+    me.page.get_by_text("Advanced").click()
+    me.page.get_by_label("number input for Steps").fill("100")
+    me.page.get_by_label("number input for Steps").press("Enter")
+    me.page.get_by_label("number input for Variations").fill("4")
+    me.page.get_by_label("number input for Variations").press("Enter")
+    me.find("#go").click()
+    me.find("#status").get_by_text(re.compile(r"Take 1 of 4: step \d+ of 100, .* left")).wait_for()
+    me.find("#stop").click()
+    me.page.get_by_text("Stopped.", exact=True).wait_for(timeout=5_000)
+    me.page.wait_for_function("!document.querySelector('#go').disabled && document.querySelector('#stop').disabled")
+
+
+def test_a_phone(visit):
+    me = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    me.find("#timeline .beat").nth(4).tap()
+    me.find("#timeline .chip[data-label='Em']").first.tap()
+    for name in ("Drums", "Melody", "Chords"):
+        me.page.get_by_role("tab", name=name).tap()
+        # Nothing sticks out to the side.
+        assert me.page.evaluate("document.documentElement.scrollWidth") <= 390
+    me.make()
+    assert me.find(".card .picture img").is_visible()
+    assert me.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_keyboard_reaches_everything(visit):
+    """From the first field to the button and on, without a mouse."""
+    me = visit()
+    names = ["ideas", "measure", "use-chords", "timeline", "words", "seed", "new-seed", "go", "compare", "load"]
+    me.page.get_by_text("Type chords, or choose a progression").click()
+    reached = set()
+    me.find("#prompt textarea").focus()
+    for _ in range(150):
+        me.page.keyboard.press("Tab")
+        reached |= set(
+            me.page.evaluate("names => names.filter((name) => document.activeElement.closest('#' + name))", names)
+        )
+    assert reached == set(names)
+    me.find("#go").focus()
+    me.page.keyboard.press("Enter")
+    me.find(".card .scores").first.wait_for()
+
+
+def test_every_field_has_a_name(visit):
+    me = visit()
+    for name in ("Chords", "Drums", "Melody"):
+        me.tab(name)
+        unnamed = me.page.evaluate(
+            """() => [...document.querySelectorAll("input, textarea, select, button")]
+                .filter((node) => node.checkVisibility() && !node.closest("[aria-hidden=true]"))
+                .filter((node) => !(node.labels?.length || node.getAttribute("aria-label") || node.title
+                    || node.getAttribute("aria-labelledby") || node.innerText?.trim()))
+                .map((node) => node.outerHTML.slice(0, 200))"""
+        )
+        assert not unnamed
+
+
+def test_the_picture_is_as_dark_as_the_page(visit):
+    me = visit(color_scheme="dark")
+    me.make()
+    dark = me.find(".card .picture img").evaluate(
+        """image => { const canvas = document.createElement("canvas"); canvas.width = canvas.height = 1;
+        const context = canvas.getContext("2d"); context.drawImage(image, 0, 0, 1, 1);
+        return Math.max(...context.getImageData(0, 0, 1, 1).data.slice(0, 3)); }"""
+    )
+    assert dark < 100
