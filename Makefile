@@ -6,7 +6,7 @@ SOURCES := src tests training scripts examples setup.py
 # Two processes of one thread are faster on small models than one of two. Tests of a file share what they prepare.
 RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-.PHONY: demo test test-slow quality style conformance benchmark nano evaluate-nano
+.PHONY: demo space test test-slow quality style conformance benchmark nano evaluate-nano
 
 $(INSTALLED): setup.py
 	@echo "Installing PyTorch and the rest into .venv: some minutes."
@@ -19,6 +19,9 @@ $(INSTALLED): setup.py
 
 demo: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python examples/demo.py
+
+space: $(INSTALLED)
+	$(BIN)/python examples/space/app.py
 
 test: quality
 	$(RUN_TESTS)

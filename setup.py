@@ -29,7 +29,7 @@ EXTRAS = {
     "eval": ["mir_eval", "matplotlib", "librosa", "scikit-learn"],
     # And tinysoundfont, with --no-deps: it asks for PyAudio, which needs a compiler and is not used.
     "synthetic": ["pretty_midi", "pyfluidsynth"],
-    "demo": ["gradio", "matplotlib", "mir_eval"],
+    "demo": ["gradio>=6", "matplotlib", "mir_eval"],
     "8bit": ["bitsandbytes"],
     "cluster": ["ray[data]", "datasets"],
 }
@@ -53,6 +53,8 @@ EXTRAS["dev"] = [
     "nbclient",
     "nbformat",
     "ipykernel",
+    "gradio>=6",
+    "playwright",
 ]
 # bitsandbytes is for GPUs.
 EXTRAS["all"] = sorted({package for name in EXTRAS if name != "8bit" for package in EXTRAS[name]})

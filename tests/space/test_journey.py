@@ -33,7 +33,7 @@ class Visit:
     def __init__(self, browser, server: str, **options):
         self.context = browser.new_context(**{"viewport": {"width": 1400, "height": 1000}, **options})
         self.page, self.errors, self.outside = self.context.new_page(), [], []
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(120_000)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", self._note)
         self.page.goto(server)
