@@ -376,7 +376,7 @@ class TestStepSequencer:
                 const timer = setInterval(() => {
                     if (!part.querySelector(".now[data-step='4']")) return;
                     clearInterval(timer);
-                    part.dispatchEvent(new KeyboardEvent("keydown", { key: "2", bubbles: true }));
+                    part.dispatchEvent(new KeyboardEvent("keydown", { code: "Digit2", bubbles: true }));
                     done();
                 }, 5);
             })"""

@@ -1,5 +1,7 @@
 // The chord timeline. Its cells are beats; what lies over them shows how long each chord lasts.
 
+const HINT =
+  "Choose a beat and click a chord, or drag it there. Enter: type one. Delete: remove it. Drag a chord to move it.";
 const NO_CHORD = "N";
 const known = new Map(props.vocabulary.map((chord) => [chord.label, chord]));
 let cursor = 0; // the chosen beat
@@ -21,7 +23,8 @@ const store = makeStore(draw);
 const header = makeHeader(store, transport, () => store.edit((value) => (value.chords = [])));
 
 const beats = () => store.value.bars * store.value.beats_per_bar;
-const place = (beat) => "bar " + (Math.floor(beat / store.value.beats_per_bar) + 1) + ", beat " + ((beat % store.value.beats_per_bar) + 1);
+const place = (beat) =>
+  "bar " + (Math.floor(beat / store.value.beats_per_bar) + 1) + ", beat " + ((beat % store.value.beats_per_bar) + 1);
 const shown = (label) => (label === NO_CHORD ? "no chord" : label);
 const written = (label) => (label === NO_CHORD ? "N.C." : label);
 // Neighbours in the circle of fifths have neighbouring colours.
@@ -63,7 +66,10 @@ async function putTyped(text, beat) {
   if (known.has(label)) return put(label, beat);
   const answer = await spell(label);
   put(answer.label ?? label, beat);
-  if (answer.difference) complain(label + " is not among the model's chords; " + answer.label + " is the nearest: " + answer.difference + ".");
+  if (answer.difference)
+    complain(
+      label + " is not among the model's chords; " + answer.label + " is the nearest: " + answer.difference + ".",
+    );
   else if (answer.label) say(label + " is " + answer.label + " in the model's spelling.");
   else explain(label, beat);
 }
@@ -74,8 +80,13 @@ const spell = (label) => server.spell_chord(label).catch(() => ({ suggestions: [
 async function explain(label, beat) {
   const answer = await spell(label);
   const choices = answer.label ? [answer.label] : answer.suggestions;
-  complain("The model does not know “" + label + "” (" + place(beat) + ").", choices.length ? " Did you mean" : "",
-    ...choices.map((choice) => h("button", { type: "button", class: "chip", onclick: () => put(choice, beat) }, choice)));
+  complain(
+    "The model does not know “" + label + "” (" + place(beat) + ").",
+    choices.length ? " Did you mean" : "",
+    ...choices.map((choice) =>
+      h("button", { type: "button", class: "chip", onclick: () => put(choice, beat) }, choice),
+    ),
+  );
 }
 
 function remove(beat) {
@@ -106,11 +117,20 @@ function choose(beat, focus = true) {
 
 function layOut() {
   const { bars, beats_per_bar: perBar } = store.value;
-  cells = Array.from({ length: bars * perBar }, (_, beat) => h("div", { class: "beat", role: "gridcell", "data-beat": beat }));
+  cells = Array.from({ length: bars * perBar }, (_, beat) =>
+    h("div", { class: "beat", role: "gridcell", "data-beat": beat }),
+  );
   sheet.style.setProperty("--beats", perBar);
-  sheet.replaceChildren(...Array.from({ length: bars }, (_, bar) =>
-    h("div", { class: "measure", role: "row", "aria-label": "Bar " + (bar + 1) },
-      h("span", { class: "number", "aria-hidden": true }, String(bar + 1)), ...cells.slice(bar * perBar, (bar + 1) * perBar))));
+  sheet.replaceChildren(
+    ...Array.from({ length: bars }, (_, bar) =>
+      h(
+        "div",
+        { class: "measure", role: "row", "aria-label": "Bar " + (bar + 1) },
+        h("span", { class: "number", "aria-hidden": true }, String(bar + 1)),
+        ...cells.slice(bar * perBar, (bar + 1) * perBar),
+      ),
+    ),
+  );
 }
 
 function draw() {
@@ -121,13 +141,18 @@ function draw() {
     for (let bar = Math.floor(span.beat / perBar); bar * perBar < span.end; bar++) {
       const from = Math.max(span.beat, bar * perBar);
       const to = Math.min(span.end, (bar + 1) * perBar);
-      sheet.children[bar].append(drawBlock(span, from, to, (100 * (from - bar * perBar)) / perBar, (100 * (to - from)) / perBar));
+      sheet.children[bar].append(
+        drawBlock(span, from, to, (100 * (from - bar * perBar)) / perBar, (100 * (to - from)) / perBar),
+      );
     }
   }
   cells.forEach((cell, beat) => {
     const chord = chordAt(beat);
     const goesOn = chord && chord.beat < beat;
-    cell.setAttribute("aria-label", place(beat) + ": " + (chord ? shown(chord.label) + (goesOn ? " goes on" : "") : "empty"));
+    cell.setAttribute(
+      "aria-label",
+      place(beat) + ": " + (chord ? shown(chord.label) + (goesOn ? " goes on" : "") : "empty"),
+    );
     cell.classList.toggle("held", Boolean(chord));
     if (chord && !known.has(chord.label)) cell.setAttribute("aria-invalid", true);
     else cell.removeAttribute("aria-invalid");
@@ -140,16 +165,36 @@ function draw() {
 
 function drawBlock({ label, beat, end }, from, to, left, width) {
   const chord = known.get(label);
-  const names = ["chord", from === beat ? "first" : "", to === end ? "last" : "", chord ? "" : "unknown", label === NO_CHORD ? "rest" : ""];
-  return h("div", { class: names.join(" "), "aria-hidden": true, style: "left:" + left + "%;width:" + width + "%;" + color(chord) },
-    h("span", {}, written(label)));
+  const names = [
+    "chord",
+    from === beat ? "first" : "",
+    to === end ? "last" : "",
+    chord ? "" : "unknown",
+    label === NO_CHORD ? "rest" : "",
+  ];
+  return h(
+    "div",
+    {
+      class: names.join(" "),
+      "aria-hidden": true,
+      style: "--left:" + left + "%;--width:" + width + "%;" + color(chord),
+    },
+    h("span", {}, written(label)),
+  );
 }
 
 function type(text = null) {
   const beat = cursor;
   const chord = store.value.chords.find((other) => other.beat === beat);
-  const input = h("input", { class: "typing", list: list.id, "aria-label": "Chord at " + place(beat), autocomplete: "off", autocapitalize: "off",
-    spellcheck: false, maxlength: 40 });
+  const input = h("input", {
+    class: "typing",
+    list: list.id,
+    "aria-label": "Chord at " + place(beat),
+    autocomplete: "off",
+    autocapitalize: "off",
+    spellcheck: false,
+    maxlength: 40,
+  });
   input.value = text ?? chord?.label ?? "";
   let open = true;
   function close(keep) {
@@ -180,7 +225,9 @@ sheet.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const columns = [...sheet.children].filter((bar) => bar.offsetTop === sheet.children[0].offsetTop).length;
   const row = columns * store.value.beats_per_bar;
-  const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -row, ArrowDown: row, Home: -Infinity, End: Infinity }[event.key];
+  const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -row, ArrowDown: row, Home: -Infinity, End: Infinity }[
+    event.key
+  ];
   if (event.shiftKey && (event.key === "ArrowLeft" || event.key === "ArrowRight")) {
     const chord = chordAt(cursor);
     const to = chord ? chord.beat + step : -1;
@@ -201,7 +248,9 @@ sheet.addEventListener("keydown", (event) => {
 
 // Pointer: a click chooses a beat, a drag moves the chord that sounds there.
 const beatUnder = (event) => {
-  const cell = document.elementsFromPoint(event.clientX, event.clientY).find((node) => node.classList.contains("beat") && sheet.contains(node));
+  const cell = document
+    .elementsFromPoint(event.clientX, event.clientY)
+    .find((node) => node.classList.contains("beat") && sheet.contains(node));
   return cell ? Number(cell.dataset.beat) : null;
 };
 onDrag(sheet, {

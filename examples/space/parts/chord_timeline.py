@@ -35,8 +35,8 @@ MAX_LABEL = 40
 
 class ChordTimeline(Part):
     r"""
-    Chords on a grid of bars and beats: `{"beats_per_bar": 4, "bars": 4, "chords": [{"label": "Am", "beat": 4.0}, ...]}`. A
-    chord lasts until the next one or the end; before the first one there is none.
+    Chords on a grid of bars and beats: `{"beats_per_bar": 4, "bars": 4, "chords": [{"label": "Am", "beat": 4.0},
+    ...]}`. A chord lasts until the next one or the end; before the first one there is none.
 
     Args:
         value (`dict`, *optional*):
@@ -46,8 +46,8 @@ class ChordTimeline(Part):
             [`~diffusers_jasco.controls.chord_labels.default_chord_labels`]. What else is typed becomes the same chord
             in their spelling, or the nearest one with a message, or stays marked as unknown.
         musical_key (`str`, defaults to `"C major"`):
-            The key whose chords are offered first: a note of [`~diffusers_jasco.controls.chord_labels.NOTES`], and `major` or
-            `minor`. The visitor can choose another one.
+            The key whose chords are offered first: a note of [`~diffusers_jasco.controls.chord_labels.NOTES`], and
+            `major` or `minor`. The visitor can choose another one.
         bpm (`float`, defaults to `120`):
             Beats a minute of the preview.
         label (`str`, defaults to `"Chords"`):
@@ -68,7 +68,7 @@ class ChordTimeline(Part):
         self.musical_key, self.bpm = musical_key, bpm
         super().__init__(
             empty_chord_timeline() if value is None else value,
-            ("chord_timeline", "chord_palette"),
+            ("chord_timeline.css", "chord_palette.css", "chord_timeline.js", "chord_palette.js"),
             label,
             musical_key=musical_key,
             bpm=bpm,
@@ -91,7 +91,7 @@ class ChordTimeline(Part):
 
     @server
     def spell_chord(self, text: Any) -> dict:
-        """For the page: the model's `label` for a typed chord and in what it differs, or `suggestions` for what is no chord."""
+        """For the page: the model's `label` for a typed chord and its `difference`, or `suggestions` if it is none."""
         labels = [name for name in self.labels if name != UNKNOWN_CHORD]
         text = str(text)[:MAX_LABEL]
         try:
@@ -132,8 +132,8 @@ def empty_chord_timeline(bars: int = 4, beats_per_bar: int = 4) -> dict:
 
 def resize_chord_timeline(value: dict, bars: int, beats_per_bar: int) -> dict:
     r"""
-    A timeline with other bars or another metre: each chord stays in its bar and on its beat there or, where that beat is no
-    more, on the bar's last one, unless that has a chord. Chords of bars that are no more go.
+    A timeline with other bars or another metre: each chord stays in its bar and on its beat there or, where that beat
+    is no more, on the bar's last one, unless that has a chord. Chords of bars that are no more go.
 
     Raises:
         `ValueError`: as [`check_chord_timeline`].
@@ -194,8 +194,8 @@ def check_chord_timeline(value: Any, labels: list[str] | None = None) -> dict:
 
 def chord_tones(value: dict) -> list[dict]:
     r"""
-    What [`PianoRoll`] highlights: `{"beat": 0.0, "beats": 4.0, "pitch_classes": [0, 4, 7]}` for each chord of a timeline.
-    Chords that cannot be read are left out.
+    What [`PianoRoll`] highlights: `{"beat": 0.0, "beats": 4.0, "pitch_classes": [0, 4, 7]}` for each chord of a
+    timeline. Chords that cannot be read are left out.
     """
     value = check_chord_timeline(value)
     ends = [chord["beat"] for chord in value["chords"][1:]] + [float(value["bars"] * value["beats_per_bar"])]

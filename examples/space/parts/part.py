@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the three parts of the page share: how their files become a Gradio component, and how their values are checked."""
+"""What the three parts of the page share: their files become a Gradio component, and their values are checked."""
 
 import math
 from pathlib import Path
@@ -22,31 +22,34 @@ import gradio as gr
 
 
 FOLDER = Path(__file__).parent
+SHARED = ("shared.css", "shared.js", "playback.js")
 MAX_BEATS = 256
 
 
 class Part(gr.HTML):
     r"""
-    A component that draws itself, with `shared.js` and `shared.css` of this folder and files of its own. Its value is JSON. It triggers `change` when its value changes, whoever changed it, and `input` when the visitor did.
+    A component that draws itself by JavaScript and CSS of this folder. It triggers `change` when its value changes,
+    whoever changed it, and `input` when the visitor did.
 
     Args:
         value (`dict`): the first value.
-        files (`tuple[str]`): names of its own files, without their endings `.js` and `.css`.
+        files (`tuple[str]`): its own `.js` and `.css` files, which come after those that all parts share.
         label (`str`): title of the component.
         kwargs: properties that the JavaScript reads, and arguments of [`gr.HTML`].
     """
 
     def __init__(self, value: dict, files: tuple[str, ...], label: str, **kwargs):
         def read(ending: str) -> str:
-            return "\n".join((FOLDER / f"{name}.{ending}").read_text(encoding="utf-8") for name in ("shared", *files))
+            names = [name for name in (*SHARED, *files) if name.endswith(ending)]
+            return "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in names)
 
         kwargs = {"container": True, "padding": False, **kwargs}
         super().__init__(
             value,
             label=label,
-            html_template=f'<div class="part {files[0]}"></div>',
-            css_template=read("css"),
-            js_on_load=read("js"),
+            html_template='<div class="part"></div>',
+            css_template=read(".css"),
+            js_on_load=read(".js"),
             apply_default_css=False,
             **kwargs,
         )

@@ -1,24 +1,17 @@
-// The piano roll: one note at a time. Times are in beats; a new note cuts what it overlaps.
+// The piano roll: the notes drawn, and the hand that draws them.
 
-const NOTE_NAMES = ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"];
+const HINT =
+  "Drag to draw a note, drag it to move it, its right end to change its length; click it twice to remove it.";
 const BLACK = [1, 3, 6, 8, 10];
-const SNAPS = [[1, "1 beat"], [0.5, "½ beat"], [0.25, "¼ beat"], [1 / 3, "⅓ beat"], [0.01, "off"]];
-const SHORTEST = 0.01;
+const SNAPS = [
+  [1, "1 beat"],
+  [0.5, "½ beat"],
+  [0.25, "¼ beat"],
+  [1 / 3, "⅓ beat"],
+  [0.01, "off"],
+];
 const ROWS = props.highest - props.lowest + 1;
-
-let cursor = { midi: 72, beat: 0 };
-let selected = null; // the beat on which the chosen note starts
-let lastLength = 1; // beats of the next note
 let tapped = {}; // the note that was clicked last, and when (milliseconds)
-
-const beats = () => store.value.beats;
-const snap = () => Number(snapping.value);
-const round = (beat) => Math.round(beat * 1e4) / 1e4;
-const snapped = (beat, how = Math.round) => round(how(round(beat / snap())) * snap());
-const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
-const nameOf = (midi) => NOTE_NAMES[midi % 12] + (Math.floor(midi / 12) - 1);
-const noteAt = (beat) => store.value.notes.find((note) => note.beat <= beat + 1e-6 && beat < note.beat + note.beats - 1e-6);
-const chosen = () => store.value.notes.find((note) => note.beat === selected);
 
 const transport = makeTransport({
   length: beats,
@@ -38,47 +31,6 @@ const transport = makeTransport({
 const store = makeStore(draw);
 const header = makeHeader(store, transport, () => store.edit((value) => (value.notes = [])));
 
-// Notes
-/** The notes with another one, and without what it overlaps. */
-function insert(notes, added) {
-  const end = added.beat + added.beats;
-  const kept = notes.flatMap((note) => {
-    const noteEnd = note.beat + note.beats;
-    if (noteEnd <= added.beat + 1e-6 || note.beat >= end - 1e-6) return [note];
-    if (note.beat < added.beat - 1e-6) return [{ ...note, beats: round(added.beat - note.beat) }];
-    return noteEnd > end + SHORTEST ? [{ ...note, beat: round(end), beats: round(noteEnd - end) }] : [];
-  });
-  return [...kept, added].sort((a, b) => a.beat - b.beat);
-}
-
-/** Puts a note among `others`, within the roll. */
-function place(others, { midi, beat, beats: length }) {
-  length = clamp(length, SHORTEST, beats());
-  const note = { midi: clamp(midi, props.lowest, props.highest), beat: round(clamp(beat, 0, beats() - length)), beats: round(length) };
-  if (chosen()?.midi !== note.midi && header.isLoud() && !transport.isPlaying()) playTone(note.midi, 0.25);
-  store.value.notes = insert(others, note);
-  selected = note.beat;
-  cursor = { midi: note.midi, beat: note.beat };
-}
-
-function change(note, changes) {
-  store.edit((value) => place(value.notes.filter((other) => other !== note), { ...note, ...changes }));
-  announce();
-}
-
-function remove(note) {
-  if (!note) return;
-  store.edit((value) => (value.notes = value.notes.filter((other) => other !== note)));
-  say(nameOf(note.midi) + " removed.");
-}
-
-function announce() {
-  const note = noteAt(cursor.beat);
-  const bar = Math.floor(cursor.beat / props.beats_per_bar) + 1;
-  const sounding = note ? ": " + nameOf(note.midi) + " of " + note.beats + (note.beats === 1 ? " beat" : " beats") : "";
-  say(nameOf(cursor.midi) + ", bar " + bar + ", beat " + (round(cursor.beat % props.beats_per_bar) + 1) + sounding);
-}
-
 // The page
 const keys = h("div", { class: "keys", "aria-hidden": true });
 const lanes = h("div", { class: "lanes" });
@@ -87,11 +39,28 @@ const tones = h("div", { class: "layer" });
 const notes = h("div", { class: "layer" });
 const playhead = h("div", { class: "playhead", hidden: true });
 const mark = h("div", { class: "mark" });
-const frame = h("div", { class: "frame", role: "application", tabindex: 0, "aria-roledescription": "piano roll",
-  "aria-label": props.label + ". Arrow keys move, Enter adds a note, Delete removes it, Shift with left and right changes its length,"
-    + " Shift with up and down its pitch, Control with left and right its start." },
-  h("div", { class: "corner" }), ruler, keys, lanes);
-const snapping = h("select", { "aria-label": "Snap to" }, ...SNAPS.map(([value, text]) => h("option", { value }, text)));
+const frame = h(
+  "div",
+  {
+    class: "frame",
+    role: "application",
+    tabindex: 0,
+    "aria-roledescription": "piano roll",
+    "aria-label":
+      props.label +
+      ". Arrow keys move, Enter adds a note, Delete removes it, Shift with left and right changes its length," +
+      " Shift with up and down its pitch, Control with left and right its start.",
+  },
+  h("div", { class: "corner" }),
+  ruler,
+  keys,
+  lanes,
+);
+const snapping = h(
+  "select",
+  { "aria-label": "Snap to" },
+  ...SNAPS.map(([value, text]) => h("option", { value }, text)),
+);
 snapping.value = 0.25;
 
 for (let midi = props.highest; midi >= props.lowest; midi--) {
@@ -114,17 +83,41 @@ function draw() {
   frame.style.setProperty("--beats", beats());
   frame.style.setProperty("--bar", props.beats_per_bar);
   const bars = Math.ceil(beats() / props.beats_per_bar);
-  ruler.replaceChildren(...Array.from({ length: bars }, (_, bar) => {
-    const node = h("span", {}, String(bar + 1));
-    node.style.left = (100 * bar * props.beats_per_bar) / beats() + "%";
-    return node;
-  }));
-  tones.replaceChildren(...props.chord_tones.filter(({ beat }) => beat < beats()).flatMap(({ beat, beats: length, pitch_classes: classes }) =>
-    Array.from({ length: ROWS }, (_, row) => props.highest - row).filter((midi) => classes.includes(midi % 12))
-      .map((midi) => position(h("div", { class: "tone" }), midi, beat, Math.min(length, beats() - beat)))));
-  notes.replaceChildren(...store.value.notes.map((note) =>
-    position(h("div", { class: "note" + (note.beat === selected ? " selected" : ""), "data-beat": note.beat, "data-midi": note.midi },
-      h("span", {}, nameOf(note.midi)), h("i", { class: "handle" })), note.midi, note.beat, note.beats)));
+  ruler.replaceChildren(
+    ...Array.from({ length: bars }, (_, bar) => {
+      const node = h("span", {}, String(bar + 1));
+      node.style.left = (100 * bar * props.beats_per_bar) / beats() + "%";
+      return node;
+    }),
+  );
+  tones.replaceChildren(
+    ...props.chord_tones
+      .filter(({ beat }) => beat < beats())
+      .flatMap(({ beat, beats: length, pitch_classes: classes }) =>
+        Array.from({ length: ROWS }, (_, row) => props.highest - row)
+          .filter((midi) => classes.includes(midi % 12))
+          .map((midi) => position(h("div", { class: "tone" }), midi, beat, Math.min(length, beats() - beat))),
+      ),
+  );
+  notes.replaceChildren(
+    ...store.value.notes.map((note) =>
+      position(
+        h(
+          "div",
+          {
+            class: "note" + (note.beat === selected ? " selected" : ""),
+            "data-beat": note.beat,
+            "data-midi": note.midi,
+          },
+          h("span", {}, nameOf(note.midi)),
+          h("i", { class: "handle" }),
+        ),
+        note.midi,
+        note.beat,
+        note.beats,
+      ),
+    ),
+  );
   position(mark, cursor.midi, cursor.beat, snap());
   header.update();
 }
@@ -134,7 +127,11 @@ function pointed(event) {
   const box = lanes.getBoundingClientRect();
   return {
     beat: clamp(((event.clientX - box.left) / box.width) * beats(), 0, beats()),
-    midi: clamp(props.highest - Math.floor(((event.clientY - box.top) / box.height) * ROWS), props.lowest, props.highest),
+    midi: clamp(
+      props.highest - Math.floor(((event.clientY - box.top) / box.height) * ROWS),
+      props.lowest,
+      props.highest,
+    ),
   };
 }
 
@@ -152,12 +149,19 @@ onDrag(lanes, {
       cursor = { midi: note.midi, beat: note.beat };
       if (header.isLoud() && !transport.isPlaying()) playTone(note.midi, 0.25);
       draw();
-      return { how: event.target.matches(".handle") ? "resize" : "move", note, others, grip: beat - note.beat, pitch: midi };
+      return {
+        how: event.target.matches(".handle") ? "resize" : "move",
+        note,
+        others,
+        grip: beat - note.beat,
+        pitch: midi,
+      };
     }
-    const start = Math.min(snapped(beat, Math.floor), beats() - SHORTEST);
-    const added = { midi, beat: start, beats: Math.min(lastLength, beats() - start) };
+    const start = Math.min(snapped(beat, Math.floor), end() - SHORTEST);
+    const added = { midi, beat: start, beats: Math.min(lastLength, end() - start) };
     selected = null;
-    place(others, added);
+    // A finger may be about to scroll.
+    if (event.pointerType !== "touch") place(others, added);
     draw();
     return { how: "draw", note: added, others };
   },
@@ -165,12 +169,17 @@ onDrag(lanes, {
     const { beat, midi } = pointed(event);
     if (how === "move") place(others, { ...note, midi: note.midi + midi - pitch, beat: snapped(beat - grip) });
     else {
-      const end = snapped(beat, how === "draw" ? Math.ceil : Math.round);
-      place(others, { ...note, midi: how === "draw" ? midi : note.midi, beats: clamp(end - note.beat, snap(), beats() - note.beat) });
+      const to = snapped(beat, how === "draw" ? Math.ceil : Math.round);
+      place(others, {
+        ...note,
+        midi: how === "draw" ? midi : note.midi,
+        beats: clamp(to - note.beat, snap(), end() - note.beat),
+      });
     }
     draw();
   },
-  up(event, { how, note }, far) {
+  up(event, { how, note, others }, far) {
+    if (how === "draw" && !far) place(others, note);
     lastLength = chosen()?.beats ?? lastLength;
     store.finish();
     announce();
@@ -193,28 +202,40 @@ lanes.addEventListener("contextmenu", (event) => {
 
 // Keyboard
 frame.addEventListener("keydown", (event) => {
-  const [x, y] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1], PageUp: [0, 12], PageDown: [0, -12],
-    Home: [-Infinity, 0], End: [Infinity, 0] }[event.key] ?? [0, 0];
+  const [x, y] = {
+    ArrowLeft: [-1, 0],
+    ArrowRight: [1, 0],
+    ArrowUp: [0, 1],
+    ArrowDown: [0, -1],
+    PageUp: [0, 12],
+    PageDown: [0, -12],
+    Home: [-Infinity, 0],
+    End: [Infinity, 0],
+  }[event.key] ?? [0, 0];
   const note = noteAt(cursor.beat) ?? chosen();
   if (event.altKey || event.metaKey || (event.ctrlKey && !x)) return;
   if (event.shiftKey && (x || y)) {
-    if (note && x) change(note, { beats: clamp(note.beats + x * snap(), Math.min(snap(), note.beats), beats() - note.beat) });
+    if (note && x)
+      change(note, { beats: clamp(note.beats + x * snap(), Math.min(snap(), note.beats), end() - note.beat) });
     else if (note) change(note, { midi: note.midi + y });
     if (note) lastLength = chosen().beats;
   } else if (event.ctrlKey) {
     if (note && Number.isFinite(x)) change(note, { beat: note.beat + x * snap() });
   } else if (x || y) {
-    const last = snapped(beats() - 1e-4, Math.floor);
-    cursor = { midi: clamp(cursor.midi + y, props.lowest, props.highest), beat: clamp(snapped(cursor.beat + x * snap()), 0, last) };
+    const last = snapped(end() - 1e-4, Math.floor);
+    cursor = {
+      midi: clamp(cursor.midi + y, props.lowest, props.highest),
+      beat: clamp(snapped(cursor.beat + x * snap()), 0, last),
+    };
     if (!Number.isFinite(x)) cursor.beat = x < 0 ? 0 : last;
     selected = noteAt(cursor.beat)?.beat ?? null;
     draw();
     announce();
   } else if (event.key === "Enter") {
-    store.edit((value) => place(value.notes, { ...cursor, beats: Math.min(lastLength, beats() - cursor.beat) }));
+    store.edit((value) => place(value.notes, { ...cursor, beats: Math.min(lastLength, end() - cursor.beat) }));
     announce();
-    const end = chosen().beat + chosen().beats;
-    if (end < beats()) cursor.beat = end;
+    const next = round(chosen().beat + chosen().beats);
+    if (next < end()) cursor.beat = next;
     draw();
   } else if (event.key === "Delete" || event.key === "Backspace") {
     const target = noteAt(cursor.beat) ?? (event.key === "Backspace" ? noteAt(cursor.beat - snap()) : null);
@@ -231,12 +252,17 @@ function reveal() {
   const pitches = store.value.notes.map((note) => note.midi);
   const row = lanes.offsetHeight / ROWS;
   const height = frame.clientHeight - ruler.offsetHeight;
-  const [top, bottom] = [props.highest - Math.max(...pitches), props.highest + 1 - Math.min(...pitches)].map((rows) => rows * row);
+  const [top, bottom] = [props.highest - Math.max(...pitches), props.highest + 1 - Math.min(...pitches)].map(
+    (rows) => rows * row,
+  );
   if (pitches.length && top >= frame.scrollTop && bottom <= frame.scrollTop + height) return;
-  frame.scrollTop = ((pitches.length ? (top + bottom) / 2 : (props.highest - 72 + 0.5) * row) - height / 2);
+  frame.scrollTop = (pitches.length ? (top + bottom) / 2 : (props.highest - 72 + 0.5) * row) - height / 2;
 }
 
-header.tools.prepend(h("label", {}, "Snap", snapping), iconButton("erase", "Remove the chosen note", () => remove(chosen())));
+header.tools.prepend(
+  h("label", {}, "Snap", snapping),
+  iconButton("erase", "Remove the chosen note", () => remove(chosen())),
+);
 root.append(header.node, frame, status);
 watch(["chord_tones", "beats_per_bar"], draw);
 watch("value", reveal);
@@ -247,3 +273,4 @@ new ResizeObserver((entries, observer) => {
   observer.disconnect();
 }).observe(frame);
 draw();
+say();

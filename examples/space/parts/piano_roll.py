@@ -28,8 +28,8 @@ TOLERANCE = 1e-6
 
 class PianoRoll(Part):
     r"""
-    A tune of one note at a time: `{"beats": 16.0, "notes": [{"midi": 60, "beat": 0.0, "beats": 1.0}, ...]}`, from G2 (MIDI
-    43) to B6 (95), which is what the model's melody can be.
+    A tune of one note at a time: `{"beats": 16.0, "notes": [{"midi": 60, "beat": 0.0, "beats": 1.0}, ...]}`, from G2
+    (MIDI 43) to B6 (95), which is what the model's melody can be.
 
     Args:
         value (`dict`, *optional*):
@@ -58,7 +58,7 @@ class PianoRoll(Part):
         self.bpm, self.beats_per_bar, self.chord_tones = bpm, beats_per_bar, chord_tones or []
         super().__init__(
             empty_piano_roll() if value is None else value,
-            ("piano_roll",),
+            ("piano_roll.css", "tune.js", "piano_roll.js"),
             label,
             bpm=bpm,
             beats_per_bar=beats_per_bar,
@@ -81,7 +81,7 @@ class PianoRoll(Part):
             "type": "object",
             "properties": {"beats": {"type": "number"}, "notes": {"type": "array", "items": note}},
             "required": ["beats", "notes"],
-            "description": f"notes (MIDI {LOWEST_PITCH} to {HIGHEST_PITCH}) with start and length in beats, one at a time",
+            "description": f"notes of MIDI {LOWEST_PITCH} to {HIGHEST_PITCH}, start and length in beats, not at once",
         }
 
     def example_value(self) -> dict:
@@ -125,7 +125,7 @@ def check_piano_roll(value: Any) -> dict:
     for before, after in zip(notes, notes[1:]):
         if before["beat"] + before["beats"] > after["beat"] + TOLERANCE:
             raise ValueError(
-                f"two notes sound at once on beat {after['beat']:g} (MIDI {before['midi']} and {after['midi']}); the melody"
-                " has one note at a time."
+                f"two notes sound at once on beat {after['beat']:g} (MIDI {before['midi']} and {after['midi']}); a"
+                " melody has one note at a time."
             )
     return {"beats": beats, "notes": notes}

@@ -1,10 +1,11 @@
-// What the three parts share. Gradio runs this file and the part's own one after the other as the body of one function of
-// `element`, `trigger`, `props`, `server` and `watch`, once for each component: nothing here is global but the audio output.
+// What the three parts share. Gradio runs this file, playback.js and a part's own files one after the other, as the
+// body of one function of `element`, `trigger`, `props`, `server` and `watch`, once for each component. So nothing
+// here is global. A part has a `HINT`: the words that are shown while there is nothing else to say.
 
 const root = element.querySelector(".part");
 const status = h("p", { class: "status", role: "status" });
 
-/** An element: h("button", { class: "cell", onclick: ... }, child, ...). Attributes that are null or false are left out. */
+/** An element: h("button", { class: "cell", onclick: ... }, child, ...). Attributes of null or false are left out. */
 function h(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -29,16 +30,23 @@ const ICONS = {
 
 /** A button with an icon, and with its label beside it unless that is only for screen readers and the tooltip. */
 function iconButton(icon, label, onclick, { wide = false, ...attributes } = {}) {
-  const node = h("button", { type: "button", class: "tool", title: label, "aria-label": label, onclick, ...attributes });
+  const node = h("button", {
+    type: "button",
+    class: "tool",
+    title: label,
+    "aria-label": label,
+    onclick,
+    ...attributes,
+  });
   node.innerHTML = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="' + ICONS[icon] + '"/></svg>';
   if (wide) node.append(h("span", {}, label));
   return node;
 }
 
-/** A message below the part, which screen readers speak. */
+/** A message below the part, which screen readers speak; without one, how the part is used. */
 function say(...message) {
   status.classList.remove("wrong");
-  status.replaceChildren(...message);
+  status.replaceChildren(...(message.length ? message : [HINT]));
 }
 
 function complain(...message) {
@@ -47,8 +55,8 @@ function complain(...message) {
 }
 
 /**
- * The component's value and its history. A change is store.edit((value) => ...), or store.begin() ... store.finish() around
- * a drag, which store.cancel() takes back. Python hears of it when the hand rests, or leaves the part.
+ * The component's value and its history. A change is store.edit((value) => ...), or store.begin() ... store.finish()
+ * around a drag, which store.cancel() takes back. Python hears of it when the hand rests, or leaves the part.
  */
 function makeStore(draw) {
   const past = [];
@@ -130,9 +138,9 @@ function makeStore(draw) {
 }
 
 /**
- * Pointer gestures on `node`, by mouse, pen or touch: `down(event)` returns what the gesture is about, or null; then come
- * `move(event, it)` once the pointer has moved by `threshold` pixels, and `up(event, it, moved)`, or `cancel(it)` when the
- * page scrolls instead or Escape is pressed.
+ * Pointer gestures on `node`, by mouse, pen or touch: `down(event)` returns what the gesture is about, or null; then
+ * come `move(event, it)` once the pointer has moved by `threshold` pixels, and `up(event, it, moved)`, or `cancel(it)`
+ * when the page scrolls instead or Escape is pressed.
  */
 function onDrag(node, { down, move, up, cancel = () => {}, threshold = 6 }) {
   let first = null;
@@ -172,13 +180,25 @@ function onDrag(node, { down, move, up, cancel = () => {}, threshold = 6 }) {
 /** The title with the buttons that every part has; header.update() after a change. */
 function makeHeader(store, transport, clear) {
   const play = iconButton("play", "Play", () => transport.toggle());
-  const sound = iconButton("sound", "Sound while editing", () => {
-    sound.setAttribute("aria-pressed", sound.getAttribute("aria-pressed") !== "true");
-  }, { "aria-pressed": true });
+  const sound = iconButton(
+    "sound",
+    "Sound while editing",
+    () => {
+      sound.setAttribute("aria-pressed", sound.getAttribute("aria-pressed") !== "true");
+    },
+    { "aria-pressed": true },
+  );
   const undo = iconButton("undo", "Undo (Ctrl+Z)", store.undo);
   const redo = iconButton("redo", "Redo (Ctrl+Y)", store.redo);
-  const tools = h("div", { class: "tools", role: "group", "aria-label": props.label + ": tools" }, play, sound, undo, redo,
-    iconButton("clear", "Clear all", clear));
+  const tools = h(
+    "div",
+    { class: "tools", role: "group", "aria-label": props.label + ": tools" },
+    play,
+    sound,
+    undo,
+    redo,
+    iconButton("clear", "Clear all", clear),
+  );
   transport.onchange = () => {
     play.replaceChildren(...iconButton(transport.isPlaying() ? "stop" : "play", "").children);
     play.title = transport.isPlaying() ? "Stop" : "Play";
@@ -193,101 +213,4 @@ function makeHeader(store, transport, clear) {
       redo.disabled = !store.canRedo();
     },
   };
-}
-
-/** The page's one audio output. Browsers let it sound after the first click or key. */
-function audio() {
-  if (!window.partsAudio) {
-    const context = new AudioContext();
-    const out = new DynamicsCompressorNode(context);
-    out.connect(context.destination);
-    window.partsAudio = { context, out };
-  }
-  if (window.partsAudio.context.state === "suspended") window.partsAudio.context.resume();
-  return window.partsAudio;
-}
-
-/** A gain that rises at `when` (seconds of the audio clock) and is gone after `seconds`. */
-function envelope(when, seconds, volume, out) {
-  const gain = new GainNode(audio().context, { gain: 0 });
-  gain.gain.setValueAtTime(0, when);
-  gain.gain.linearRampToValueAtTime(volume, when + 0.005);
-  gain.gain.setTargetAtTime(volume * 0.6, when + 0.01, 0.15);
-  gain.gain.setTargetAtTime(0, when + Math.max(0.02, seconds - 0.05), 0.03);
-  gain.connect(out);
-  return gain;
-}
-
-function playTone(midi, seconds, { when = audio().context.currentTime, volume = 0.2, out = audio().out } = {}) {
-  const frequency = 440 * 2 ** ((midi - 69) / 12);
-  const oscillator = new OscillatorNode(audio().context, { type: "triangle", frequency });
-  oscillator.connect(envelope(when, seconds, volume, out));
-  oscillator.start(when);
-  oscillator.stop(when + seconds + 0.2);
-}
-
-/**
- * Plays a part at `props.bpm`. `schedule(from, to, at, out)` has to play into `out` what starts from beat `from` to before
- * beat `to`, at(beat) being the second of the audio clock; `move(beat)` shows the playhead, or hides it (null). Only one part
- * of the page plays at a time.
- */
-function makeTransport({ length, schedule, move, loop = false }) {
-  const LOOK_AHEAD = 0.15; // seconds
-  let start, next, timer, out;
-  let second = 60 / props.bpm;
-
-  const clock = () => audio().context.currentTime;
-
-  function tick() {
-    if (!root.isConnected) return stop();
-    const horizon = (clock() + LOOK_AHEAD - start) / second;
-    const end = length();
-    while (next < horizon && (loop || next < end)) {
-      const round = loop ? Math.max(0, Math.floor(next / end + 1e-9)) : 0;
-      const to = Math.min(horizon, (round + 1) * end);
-      schedule(next - round * end, to - round * end, (beat) => start + (beat + round * end) * second, out);
-      next = to;
-    }
-    const now = transport.beat();
-    if (!loop && now >= end) stop();
-    else move(loop && now > 0 ? now % end : now);
-  }
-
-  function stop() {
-    if (!timer) return;
-    clearInterval(timer);
-    timer = null;
-    out.gain.setTargetAtTime(0, clock(), 0.01);
-    setTimeout((gain) => gain.disconnect(), 100, out);
-    move(null);
-    transport.onchange();
-  }
-
-  const transport = {
-    onchange() {},
-    isPlaying: () => Boolean(timer),
-    /** Beats since the start of the first round (before it there may be a count-in), `ago` seconds before now. */
-    beat: (ago = 0) => (clock() - ago - start) / second,
-    start(from = 0) {
-      document.dispatchEvent(new CustomEvent("part-plays", { detail: root }));
-      out = new GainNode(audio().context);
-      out.connect(audio().out);
-      second = 60 / props.bpm;
-      start = clock() + 0.05 - from * second;
-      next = from;
-      timer = setInterval(tick, 25);
-      tick();
-      transport.onchange();
-    },
-    stop,
-    toggle: () => (timer ? stop() : transport.start()),
-  };
-
-  document.addEventListener("part-plays", stop);
-  watch("bpm", () => {
-    const beat = timer ? transport.beat() : 0;
-    second = 60 / props.bpm;
-    if (timer) start = clock() - beat * second;
-  });
-  return transport;
 }

@@ -1,5 +1,7 @@
 // The drum step sequencer: a grid to paint, and pads whose taps are recorded on the nearest step.
 
+const HINT =
+  "Click or drag to paint; a second click accents, a third one clears. Record: tap the pads, or keys 1 to 7, in time.";
 const STEPS_PER_BEAT = 4;
 const COUNT_IN = 4; // beats
 const LENGTHS = [8, 12, 16, 24, 32];
@@ -8,7 +10,7 @@ const NAMES = props.drums.map((drum) => drum[0].toUpperCase() + drum.slice(1).re
 let cursor = { track: 0, step: 0 };
 let cells = []; // by track and step
 let recording = false;
-let tapped = {}; // by drum: the step of its last tap, which has sounded already
+let tapped = {}; // by drum: when the step of its last tap is due (seconds of the audio clock); the tap has sounded
 
 const count = () => store.value.steps;
 // As step_start in step_sequencer.py: every second step is late.
@@ -24,7 +26,8 @@ const transport = makeTransport({
       if (beat < from || beat >= to) continue;
       for (const drum of props.drums) {
         const velocity = store.value.tracks[drum][step];
-        if (velocity > 0 && !(drum in tapped && nearby(tapped[drum], at(beat)))) playDrum(drum, velocity, at(beat), out);
+        if (velocity > 0 && !(drum in tapped && nearby(tapped[drum], at(beat))))
+          playDrum(drum, velocity, at(beat), out);
       }
     }
     if (!recording) return;
@@ -33,7 +36,8 @@ const transport = makeTransport({
   move(beat) {
     if (beat === null) setRecording(false);
     else if (recording && beat < 0) say("Starts in " + Math.ceil(-beat) + " …");
-    else if (recording && status.textContent.startsWith("Starts")) say("Recording: tap the pads, or keys 1 to " + props.drums.length + ".");
+    else if (recording && status.textContent.startsWith("Starts"))
+      say("Recording: tap the pads, or keys 1 to " + props.drums.length + ".");
     const now = beat === null || beat < 0 ? -1 : Math.floor(beat * STEPS_PER_BEAT + 1e-6);
     scroller.querySelectorAll(".now").forEach((node) => node.classList.remove("now"));
     for (const row of cells) row[now]?.classList.add("now");
@@ -41,53 +45,9 @@ const transport = makeTransport({
 });
 const nearby = (time, other) => Math.abs(time - other) < 0.03;
 const store = makeStore(draw);
-const header = makeHeader(store, transport, () => store.edit(({ tracks }) => props.drums.forEach((drum) => tracks[drum].fill(0))));
-
-// Sounds
-function noise() {
-  const { context } = audio();
-  const buffer = new AudioBuffer({ length: context.sampleRate, sampleRate: context.sampleRate });
-  const samples = buffer.getChannelData(0);
-  for (let i = 0; i < samples.length; i++) samples[i] = 2 * Math.random() - 1;
-  return (window.partsAudio.noise ??= buffer);
-}
-
-/** A noise through a filter, or a tone that falls from one frequency (Hz) to another; it dies away within `seconds`. */
-function strike(when, seconds, volume, out, { filter = null, from = 200, to = 60, frequency = 1000 }) {
-  const { context } = audio();
-  const gain = new GainNode(context, { gain: 0 });
-  gain.gain.setValueAtTime(volume, when);
-  gain.gain.exponentialRampToValueAtTime(0.001, when + seconds);
-  gain.connect(out);
-  let source;
-  if (filter) {
-    source = new AudioBufferSourceNode(context, { buffer: window.partsAudio.noise ?? noise() });
-    source.connect(new BiquadFilterNode(context, { type: filter, frequency })).connect(gain);
-  } else {
-    source = new OscillatorNode(context, { frequency: from });
-    source.frequency.setValueAtTime(from, when);
-    source.frequency.exponentialRampToValueAtTime(to, when + seconds * 0.4);
-    source.connect(gain);
-  }
-  source.start(when);
-  source.stop(when + seconds);
-}
-
-function playDrum(drum, velocity, when = audio().context.currentTime, out = audio().out) {
-  const v = 0.7 * velocity;
-  if (drum === "kick") strike(when, 0.3, v, out, { from: 150, to: 45 });
-  else if (drum === "tom") strike(when, 0.35, v * 0.8, out, { from: 190, to: 90 });
-  else if (drum === "hat") strike(when, 0.06, v * 0.5, out, { filter: "highpass", frequency: 7000 });
-  else if (drum === "open_hat") strike(when, 0.35, v * 0.4, out, { filter: "highpass", frequency: 6500 });
-  else if (drum === "rim") strike(when, 0.05, v * 0.7, out, { from: 1700, to: 1200 });
-  else if (drum === "clap") [0, 0.012, 0.024].forEach((late) => strike(when + late, 0.12, v * 0.6, out, { filter: "bandpass", frequency: 1500 }));
-  else {
-    strike(when, 0.18, v * 0.6, out, { filter: "highpass", frequency: 1500 });
-    strike(when, 0.12, v * 0.6, out, { from: 220, to: 150 });
-  }
-}
-
-const playClick = (strong, when, out) => strike(when, 0.04, strong ? 0.4 : 0.2, out, { from: strong ? 1600 : 1100, to: 1000 });
+const header = makeHeader(store, transport, () =>
+  store.edit(({ tracks }) => props.drums.forEach((drum) => tracks[drum].fill(0))),
+);
 
 // The pattern
 function set(track, step, velocity) {
@@ -103,7 +63,8 @@ function hear(track, velocity) {
 function setLength(steps) {
   store.edit((value) => {
     // A longer pattern repeats the one before.
-    for (const drum of props.drums) value.tracks[drum] = Array.from({ length: steps }, (_, step) => value.tracks[drum][step % value.steps]);
+    for (const drum of props.drums)
+      value.tracks[drum] = Array.from({ length: steps }, (_, step) => value.tracks[drum][step % value.steps]);
     value.steps = steps;
   });
 }
@@ -117,13 +78,13 @@ function tap(track, accent) {
   pad.classList.add("hit");
   setTimeout(() => pad.classList.remove("hit"), 120);
   if (!recording) return;
-  const { context } = audio();
-  const position = transport.beat(context.outputLatency) * STEPS_PER_BEAT;
+  const { currentTime, outputLatency = 0 } = audio().context;
+  const position = transport.beat(outputLatency) * STEPS_PER_BEAT;
   const around = [Math.floor(position) - 1, Math.floor(position), Math.floor(position) + 1];
   const distance = (step) => Math.abs(stepStart(step) - position);
   const step = around.reduce((best, other) => (distance(other) < distance(best) ? other : best));
   if (step < 0) return;
-  tapped[drum] = context.currentTime + ((stepStart(step) - position) * 60) / props.bpm / STEPS_PER_BEAT;
+  tapped[drum] = currentTime - outputLatency + ((stepStart(step) - position) * 60) / props.bpm / STEPS_PER_BEAT;
   store.edit(() => set(track, step % count(), velocity));
 }
 
@@ -137,23 +98,52 @@ function setRecording(on) {
 }
 
 // The page
-const grid = h("div", { class: "steps", role: "grid", "aria-label": props.label + ": arrow keys move, space changes a step" });
+const grid = h("div", {
+  class: "steps",
+  role: "grid",
+  "aria-label": props.label + ": arrow keys move, space changes a step",
+});
 const scroller = h("div", { class: "scroller" }, grid);
-const pads = h("div", { class: "pads", role: "group", "aria-label": "Pads" }, ...props.drums.map((drum, track) => {
-  const pad = h("button", { type: "button", class: "pad", style: "--hue:" + hue(track), "data-drum": drum }, NAMES[track], h("kbd", {}, String(track + 1)));
-  pad.addEventListener("pointerdown", (event) => event.button === 0 && tap(track, event.shiftKey));
-  pad.addEventListener("click", (event) => event.detail === 0 && tap(track, event.shiftKey));
-  return pad;
-}));
-const record = iconButton("record", "Record", () => {
-  if (recording) return transport.stop();
-  transport.stop();
-  setRecording(true);
-  transport.start(-COUNT_IN);
-}, { wide: true, "aria-pressed": false });
+const pads = h(
+  "div",
+  { class: "pads", role: "group", "aria-label": "Pads" },
+  ...props.drums.map((drum, track) => {
+    const pad = h(
+      "button",
+      { type: "button", class: "pad", style: "--hue:" + hue(track), "data-drum": drum },
+      NAMES[track],
+      h("kbd", {}, String(track + 1)),
+    );
+    pad.addEventListener("pointerdown", (event) => event.button === 0 && tap(track, event.shiftKey));
+    pad.addEventListener("click", (event) => event.detail === 0 && tap(track, event.shiftKey));
+    return pad;
+  }),
+);
+const record = iconButton(
+  "record",
+  "Record",
+  () => {
+    if (recording) return transport.stop();
+    transport.stop();
+    setRecording(true);
+    transport.start(-COUNT_IN);
+  },
+  { wide: true, "aria-pressed": false },
+);
 record.classList.add("record");
-const swing = h("input", { type: "range", min: 0, max: 1, step: 0.05, "aria-label": "Swing",
-  oninput: () => { store.begin(); store.value.swing = Number(swing.value); draw(); }, onchange: () => store.finish() });
+const swing = h("input", {
+  type: "range",
+  min: 0,
+  max: 1,
+  step: 0.05,
+  "aria-label": "Swing",
+  oninput: () => {
+    store.begin();
+    store.value.swing = Number(swing.value);
+    draw();
+  },
+  onchange: () => store.finish(),
+});
 const swingText = h("output", {});
 const length = h("select", { "aria-label": "Steps", onchange: () => setLength(Number(length.value)) });
 
@@ -163,29 +153,78 @@ function hue(track) {
 
 function layOut() {
   grid.style.setProperty("--steps", count());
-  cells = NAMES.map((name, track) => Array.from({ length: count() }, (_, step) =>
-    h("div", { class: "step" + (step % STEPS_PER_BEAT ? "" : " beat"), role: "gridcell", tabindex: -1, "data-track": track, "data-step": step })));
-  const ruler = h("div", { class: "row", "aria-hidden": true }, h("span", { class: "track" }),
-    ...Array.from({ length: count() }, (_, step) => h("span", { class: "tick" }, step % STEPS_PER_BEAT ? "·" : String(step / STEPS_PER_BEAT + 1))));
-  grid.replaceChildren(ruler, ...cells.map((row, track) =>
-    h("div", { class: "row", role: "row", style: "--hue:" + hue(track) },
-      h("div", { class: "track", role: "rowheader" },
-        h("button", { type: "button", class: "hear", title: "Hear it", onclick: () => playDrum(props.drums[track], props.normal) }, NAMES[track]),
-        h("button", { type: "button", class: "wipe", title: "Clear " + NAMES[track], "aria-label": "Clear " + NAMES[track],
-          onclick: () => store.edit(({ tracks }) => tracks[props.drums[track]].fill(0)) }, "×")),
-      ...row)));
-  length.replaceChildren(...[...new Set([...LENGTHS, count()])].sort((a, b) => a - b).map((steps) => h("option", { value: steps }, String(steps))));
+  cells = NAMES.map((name, track) =>
+    Array.from({ length: count() }, (_, step) =>
+      h("div", {
+        class: "step" + (step % STEPS_PER_BEAT ? "" : " beat"),
+        role: "gridcell",
+        tabindex: -1,
+        "data-track": track,
+        "data-step": step,
+      }),
+    ),
+  );
+  const ruler = h(
+    "div",
+    { class: "row", "aria-hidden": true },
+    h("span", { class: "track" }),
+    ...Array.from({ length: count() }, (_, step) =>
+      h("span", { class: "tick" }, step % STEPS_PER_BEAT ? "·" : String(step / STEPS_PER_BEAT + 1)),
+    ),
+  );
+  grid.replaceChildren(
+    ruler,
+    ...cells.map((row, track) =>
+      h(
+        "div",
+        { class: "row", role: "row", style: "--hue:" + hue(track) },
+        h(
+          "div",
+          { class: "track", role: "rowheader" },
+          h(
+            "button",
+            {
+              type: "button",
+              class: "hear",
+              title: "Hear it",
+              onclick: () => playDrum(props.drums[track], props.normal),
+            },
+            NAMES[track],
+          ),
+          h(
+            "button",
+            {
+              type: "button",
+              class: "wipe",
+              title: "Clear " + NAMES[track],
+              "aria-label": "Clear " + NAMES[track],
+              onclick: () => store.edit(({ tracks }) => tracks[props.drums[track]].fill(0)),
+            },
+            "×",
+          ),
+        ),
+        ...row,
+      ),
+    ),
+  );
+  length.replaceChildren(
+    ...[...new Set([...LENGTHS, count()])]
+      .sort((a, b) => a - b)
+      .map((steps) => h("option", { value: steps }, String(steps))),
+  );
   length.value = count();
 }
 
 function draw() {
   if (cells[0]?.length !== count()) layOut();
-  cells.forEach((row, track) => row.forEach((cell, step) => {
-    const velocity = store.value.tracks[props.drums[track]][step];
-    cell.style.setProperty("--velocity", velocity);
-    cell.dataset.state = loudness(velocity);
-    cell.setAttribute("aria-label", NAMES[track] + ", step " + (step + 1) + ": " + loudness(velocity));
-  }));
+  cells.forEach((row, track) =>
+    row.forEach((cell, step) => {
+      const velocity = store.value.tracks[props.drums[track]][step];
+      cell.style.setProperty("--velocity", velocity);
+      cell.dataset.state = loudness(velocity);
+      cell.setAttribute("aria-label", NAMES[track] + ", step " + (step + 1) + ": " + loudness(velocity));
+    }),
+  );
   swing.value = store.value.swing;
   swingText.textContent = Math.round(100 * store.value.swing) + " %";
   choose(cursor.track, cursor.step, false);
@@ -205,8 +244,14 @@ grid.addEventListener("focusin", ({ target }) => {
 grid.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || !event.target.matches(".step")) return;
   const { track, step } = cursor;
-  const to = { ArrowLeft: [track, step - 1], ArrowRight: [track, step + 1], ArrowUp: [track - 1, step], ArrowDown: [track + 1, step],
-    Home: [track, 0], End: [track, count() - 1] }[event.key];
+  const to = {
+    ArrowLeft: [track, step - 1],
+    ArrowRight: [track, step + 1],
+    ArrowUp: [track - 1, step],
+    ArrowDown: [track + 1, step],
+    Home: [track, 0],
+    End: [track, count() - 1],
+  }[event.key];
   if (to) choose(...to);
   else if (event.key === " " || event.key === "Enter") {
     const velocity = next(store.value.tracks[props.drums[track]][step]);
@@ -218,13 +263,32 @@ grid.addEventListener("keydown", (event) => {
 });
 
 root.addEventListener("keydown", (event) => {
-  const track = Number(event.key) - 1;
-  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !(track in NAMES) || event.target.matches("select")) return;
+  const track = Number(/^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1]) - 1;
+  if (
+    event.ctrlKey ||
+    event.metaKey ||
+    event.altKey ||
+    event.repeat ||
+    !(track in NAMES) ||
+    event.target.matches("select")
+  )
+    return;
   event.preventDefault();
   tap(track, event.shiftKey);
 });
 
-const cellUnder = (event) => document.elementsFromPoint(event.clientX, event.clientY).find((node) => node.matches(".step") && grid.contains(node));
+const cellUnder = (event) =>
+  document
+    .elementsFromPoint(event.clientX, event.clientY)
+    .find((node) => node.matches(".step") && grid.contains(node));
+function paint(cell, velocity) {
+  const [track, step] = [Number(cell.dataset.track), Number(cell.dataset.step)];
+  if (store.value.tracks[props.drums[track]][step] === velocity) return;
+  set(track, step, velocity);
+  hear(track, velocity);
+  draw();
+}
+
 onDrag(grid, {
   threshold: 0,
   down(event) {
@@ -232,30 +296,30 @@ onDrag(grid, {
     if (!cell) return null;
     const [track, step] = [Number(cell.dataset.track), Number(cell.dataset.step)];
     const velocity = next(store.value.tracks[props.drums[track]][step]);
-    store.begin();
-    set(track, step, velocity);
-    hear(track, velocity);
     choose(track, step);
-    draw();
-    return velocity;
+    store.begin();
+    // A finger may be about to scroll the page.
+    if (event.pointerType !== "touch") paint(cell, velocity);
+    return { cell, velocity };
   },
-  move(event, velocity) {
-    const cell = cellUnder(event);
-    if (!cell || store.value.tracks[props.drums[cell.dataset.track]][cell.dataset.step] === velocity) return;
-    set(cell.dataset.track, cell.dataset.step, velocity);
-    hear(cell.dataset.track, velocity);
-    draw();
+  move(event, { cell, velocity }) {
+    paint(cell, velocity);
+    paint(cellUnder(event) ?? cell, velocity);
   },
-  up: store.finish,
+  up(event, { cell, velocity }) {
+    paint(cell, velocity);
+    store.finish();
+  },
   cancel: store.cancel,
 });
 
 root.tabIndex = -1; // keys 1 to 7 work after a click anywhere in the part
 header.tools.prepend(record);
 root.append(
-  header.node, scroller,
-  h("div", { class: "below" }, pads,
-    h("label", {}, "Swing", swing, swingText), h("label", {}, "Steps", length)),
+  header.node,
+  scroller,
+  h("div", { class: "below" }, pads, h("label", {}, "Swing", swing, swingText), h("label", {}, "Steps", length)),
   status,
 );
 draw();
+say();

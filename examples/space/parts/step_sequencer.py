@@ -27,8 +27,9 @@ STEPS_PER_BEAT = 4
 
 class StepSequencer(Part):
     r"""
-    A pattern of drums: `{"steps": 16, "tracks": {"kick": [1.0, 0.0, ...], ...}, "swing": 0.0}`, with a loudness from 0 (no
-    hit) to 1 for each step of a sixteenth; see [`step_start`] for the swing. Drums that a value does not have do not play.
+    A pattern of drums: `{"steps": 16, "tracks": {"kick": [1.0, 0.0, ...], ...}, "swing": 0.0}`, with a loudness from 0
+    (no hit) to 1 for each step of a sixteenth; see [`step_start`] for the swing. Drums that a value does not have do
+    not play.
 
     Args:
         value (`dict`, *optional*):
@@ -43,7 +44,7 @@ class StepSequencer(Part):
         self.bpm = bpm
         super().__init__(
             empty_steps() if value is None else value,
-            ("step_sequencer",),
+            ("step_sequencer.css", "drum_sounds.js", "step_sequencer.js"),
             label,
             bpm=bpm,
             drums=TRACKS,
@@ -83,8 +84,8 @@ def empty_steps(steps: int = 16) -> dict:
 
 def step_start(step: int, swing: float) -> float:
     r"""
-    When a step starts, in steps: with swing every second sixteenth is late, by a third of a step at most (swing 1: the two
-    sixteenths are as 2 to 1, a triplet).
+    When a step starts, in steps: with swing every second sixteenth is late, by a third of a step at most (swing 1: the
+    two sixteenths are as 2 to 1, a triplet).
     """
     return step + step % 2 * swing / 3
 
