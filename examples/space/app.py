@@ -133,7 +133,7 @@ def build_page() -> gr.Blocks:
                     duration = gr.Slider(*DURATION, start.duration, step=0.5, label="Length (seconds)", min_width=200)
                 messages["tempo"] = messages["duration"] = message()
                 with gr.Tabs() as tabs:
-                    with gr.Tab("Chords", id="chords", visible="chords" in STUDIO.controls):
+                    with tab("Chords"):
                         use_chords = gr.Checkbox(
                             True, label="Follow these chords", elem_classes="plain", elem_id="use-chords"
                         )
@@ -159,7 +159,7 @@ def build_page() -> gr.Blocks:
                             with gr.Row(elem_classes="bar"):
                                 chord_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
                                 find_chords = gr.Button("Put its chords on the timeline", size="sm")
-                    with gr.Tab("Drums", id="drums", visible="drums" in STUDIO.controls):
+                    with tab("Drums"):
                         drums = gr.Radio(
                             [("Leave them to the model", "off"), ("Steps", "pattern"), ("A recording", "recording")],
                             value=start.drums, label="Drums", show_label=False, container=False, elem_id="drums-from",
@@ -187,7 +187,7 @@ def build_page() -> gr.Blocks:
                                 elem_id="recording",
                             )  # fmt: skip
                         messages["drums"] = message()
-                    with gr.Tab("Melody", id="melody", visible="melody" in STUDIO.controls):
+                    with tab("Melody"):
                         use_melody = gr.Checkbox(
                             True, label="Follow this melody", elem_classes="plain", elem_id="use-melody"
                         )
@@ -478,6 +478,12 @@ def api_stop(request: gr.Request):
 
 def stop_runs(request: gr.Request):
     TICKETS.revoke(request.session_hash)
+
+
+def tab(name: str) -> gr.Tab:
+    """The tab of one control, if the checkpoint has it. What is in it is there from the start: a part gets all its updates."""
+    control = name.lower()
+    return gr.Tab(name, id=control, visible=control in STUDIO.controls, render_children=True)
 
 
 def message() -> gr.HTML:
