@@ -5,14 +5,14 @@
 const root = element.querySelector(".part");
 const status = h("p", { class: "status", role: "status" });
 
-/** An element: h("button", { class: "cell", onclick: ... }, child, ...). Attributes of null or false are left out. */
+/** An element: h("button", { class: "cell", onclick: ... }, child, ...). Attributes of null are left out. */
 function h(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") node.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value);
+    else if (value !== null) node.setAttribute(name, value);
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined));
+  node.append(...children.filter((child) => child !== null));
   return node;
 }
 
@@ -122,7 +122,7 @@ function makeStore(draw) {
   root.addEventListener("pointerleave", flush);
   root.addEventListener("keydown", (event) => {
     const key = event.key.toLowerCase();
-    if (!(event.ctrlKey || event.metaKey) || (key !== "z" && key !== "y") || event.target.matches("input")) return;
+    if (!(event.ctrlKey || event.metaKey) || (key !== "z" && key !== "y") || event.target.matches(".typing")) return;
     event.preventDefault();
     if (key === "y" || event.shiftKey) store.redo();
     else store.undo();

@@ -3,7 +3,6 @@
 const HINT =
   "Click or drag to paint; a second click accents, a third one clears. Record: tap the pads, or keys 1 to 7, in time.";
 const STEPS_PER_BEAT = 4;
-const COUNT_IN = 4; // beats
 const LENGTHS = [8, 12, 16, 24, 32];
 const NAMES = props.drums.map((drum) => drum[0].toUpperCase() + drum.slice(1).replace("_", " "));
 
@@ -31,7 +30,7 @@ const transport = makeTransport({
       }
     }
     if (!recording) return;
-    for (let beat = Math.ceil(from); beat < to; beat++) playClick(beat % COUNT_IN === 0, at(beat), out);
+    for (let beat = Math.ceil(from); beat < to; beat++) playClick(beat % props.beats_per_bar === 0, at(beat), out);
   },
   move(beat) {
     if (beat === null) setRecording(false);
@@ -126,7 +125,7 @@ const record = iconButton(
     if (recording) return transport.stop();
     transport.stop();
     setRecording(true);
-    transport.start(-COUNT_IN);
+    transport.start(-props.beats_per_bar); // one bar to count in
   },
   { wide: true, "aria-pressed": false },
 );

@@ -36,17 +36,28 @@ class StepSequencer(Part):
             By default sixteen steps without a hit.
         bpm (`float`, defaults to `120`):
             Beats a minute of the preview and of the metronome.
+        beats_per_bar (`int`, defaults to `4`):
+            What the metronome counts in before a recording.
         label (`str`, defaults to `"Drums"`):
             Title.
     """
 
-    def __init__(self, value: dict | None = None, *, bpm: float = 120.0, label: str = "Drums", **kwargs):
-        self.bpm = bpm
+    def __init__(
+        self,
+        value: dict | None = None,
+        *,
+        bpm: float = 120.0,
+        beats_per_bar: int = 4,
+        label: str = "Drums",
+        **kwargs,
+    ):
+        self.bpm, self.beats_per_bar = bpm, beats_per_bar
         super().__init__(
             empty_steps() if value is None else value,
             ("step_sequencer.css", "drum_sounds.js", "step_sequencer.js"),
             label,
             bpm=bpm,
+            beats_per_bar=beats_per_bar,
             drums=TRACKS,
             normal=NORMAL,
             accent=ACCENT,
