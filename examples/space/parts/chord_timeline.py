@@ -70,9 +70,11 @@ class ChordTimeline(Part):
             empty_chord_timeline() if value is None else value,
             ("chord_timeline.css", "chord_palette.css", "chord_timeline.js", "chord_palette.js"),
             label,
-            musical_key=musical_key,
-            bpm=bpm,
-            vocabulary=[_describe(name) for name in self.labels if name != UNKNOWN_CHORD],
+            {
+                "musical_key": musical_key,
+                "bpm": bpm,
+                "vocabulary": [_describe(name) for name in self.labels if name != UNKNOWN_CHORD],
+            },
             **kwargs,
         )
 

@@ -35,15 +35,16 @@ class Part(gr.HTML):
         value (`dict`): the first value.
         files (`tuple[str]`): its own `.js` and `.css` files, which come after those that all parts share.
         label (`str`): title of the component.
-        kwargs: properties that the JavaScript reads, and arguments of [`gr.HTML`].
+        properties (`dict`): what the JavaScript reads besides.
+        kwargs: arguments of [`gr.HTML`], and other values of the properties.
     """
 
-    def __init__(self, value: dict, files: tuple[str, ...], label: str, **kwargs):
+    def __init__(self, value: dict, files: tuple[str, ...], label: str, properties: dict[str, Any], **kwargs):
         def read(ending: str) -> str:
             names = [name for name in (*SHARED, *files) if name.endswith(ending)]
             return "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in names)
 
-        kwargs = {"container": True, "padding": False, **kwargs}
+        kwargs = {"container": True, "padding": False, **properties, **kwargs}
         super().__init__(
             value,
             label=label,
@@ -53,6 +54,13 @@ class Part(gr.HTML):
             apply_default_css=False,
             **kwargs,
         )
+
+    def redraw(self, **changes: Any) -> dict:
+        """
+        An update of some properties (and the value) that has all the others as they were at first: in a tab that was never
+        open, Gradio would forget them.
+        """
+        return gr.update(**{**self.props, **changes})
 
     def check(self, value: Any) -> dict:
         """The value as the functions of the page get it, or a `ValueError`."""

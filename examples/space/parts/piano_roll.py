@@ -60,11 +60,13 @@ class PianoRoll(Part):
             empty_piano_roll() if value is None else value,
             ("piano_roll.css", "tune.js", "piano_roll.js"),
             label,
-            bpm=bpm,
-            beats_per_bar=beats_per_bar,
-            chord_tones=self.chord_tones,
-            lowest=LOWEST_PITCH,
-            highest=HIGHEST_PITCH,
+            {
+                "bpm": bpm,
+                "beats_per_bar": beats_per_bar,
+                "chord_tones": self.chord_tones,
+                "lowest": LOWEST_PITCH,
+                "highest": HIGHEST_PITCH,
+            },
             **kwargs,
         )
 

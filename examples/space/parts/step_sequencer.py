@@ -56,11 +56,13 @@ class StepSequencer(Part):
             empty_steps() if value is None else value,
             ("step_sequencer.css", "drum_sounds.js", "step_sequencer.js"),
             label,
-            bpm=bpm,
-            beats_per_bar=beats_per_bar,
-            drums=TRACKS,
-            normal=NORMAL,
-            accent=ACCENT,
+            {
+                "bpm": bpm,
+                "beats_per_bar": beats_per_bar,
+                "drums": TRACKS,
+                "normal": NORMAL,
+                "accent": ACCENT,
+            },
             **kwargs,
         )
 
