@@ -276,24 +276,22 @@ def build_page() -> gr.Blocks:
 
             event(run, inputs, [*outputs, *all_messages], **{"api_visibility": "private", **options})
 
-        def draw_chords(value: dict, bpm: float) -> dict:
-            return {timeline: gr.update(value=value, bpm=bpm)}
-
-        def draw_melody(value: dict, bpm: float, chords: dict) -> dict:
-            tones = chord_tones(chords)
+        def redraw(chords: dict, drum_pattern: dict, melody: dict, bpm: float) -> dict:
+            metre = chords["beats_per_bar"]
             return {
-                roll: gr.update(value=value, bpm=bpm, beats_per_bar=chords["beats_per_bar"], chord_tones=tones),
+                timeline: timeline.redraw(value=chords, bpm=bpm),
+                pattern: pattern.redraw(value=drum_pattern, bpm=bpm, beats_per_bar=metre),
+                roll: roll.redraw(value=melody, bpm=bpm, beats_per_bar=metre, chord_tones=chord_tones(chords)),
             }
 
         # Tempo, metre and length
-        def fit(chords: dict, melody: dict, steps_of_drums: dict, bpm: float, metre: int, seconds: float) -> dict:
+        def fit(chords: dict, drum_pattern: dict, melody: dict, bpm: float, metre: int, seconds: float) -> dict:
             chords, melody = actions.fit_length(chords, melody, bpm, metre, seconds)
-            drawn = draw_chords(chords, bpm) | draw_melody(melody, bpm, chords)
-            return {**drawn, pattern: gr.update(value=steps_of_drums, bpm=bpm)}
+            return redraw(chords, drum_pattern, melody, bpm)
 
         for control in (tempo, beats_per_bar, duration):
             on(
-                control.input, fit, [timeline, roll, pattern, tempo, beats_per_bar, duration], [timeline, roll, pattern],
+                control.input, fit, [timeline, pattern, roll, tempo, beats_per_bar, duration], [timeline, pattern, roll],
                 "duration", trigger_mode="always_last", queue=False, show_progress="hidden",
             )  # fmt: skip
 
@@ -312,7 +310,12 @@ def build_page() -> gr.Blocks:
             find_chords.click, lambda *values: {timeline: chords_from_file(*values)},
             [chord_file, chord_start, *measure], [timeline], "chords", concurrency_id="listen", show_progress_on=timeline,
         )  # fmt: skip
-        timeline.change(lambda value: gr.update(chord_tones=chord_tones(value)), timeline, roll, **AT_ONCE)
+        timeline.change(
+            lambda chords, bpm: roll.redraw(
+                bpm=bpm, beats_per_bar=chords["beats_per_bar"], chord_tones=chord_tones(chords)
+            ),
+            [timeline, tempo], roll, **AT_ONCE,
+        )  # fmt: skip
 
         # Drums
         drums.change(
@@ -386,9 +389,7 @@ def build_page() -> gr.Blocks:
             settings, drum_recording, remarks = actions.load_settings(file)
             return {
                 **{component: getattr(settings, name) for component, name in zip(fields, NAMES)},
-                **draw_chords(settings.chords, settings.tempo),
-                **draw_melody(settings.melody, settings.tempo, settings.chords),
-                pattern: gr.update(value=settings.pattern, bpm=settings.tempo),
+                **redraw(settings.chords, settings.pattern, settings.melody, settings.tempo),
                 beats_per_bar: settings.chords["beats_per_bar"],
                 new_seed: False,
                 recording: drum_recording,
@@ -481,9 +482,8 @@ def stop_runs(request: gr.Request):
 
 
 def tab(name: str) -> gr.Tab:
-    """The tab of one control, if the checkpoint has it. What is in it is there from the start: a part gets all its updates."""
-    control = name.lower()
-    return gr.Tab(name, id=control, visible=control in STUDIO.controls, render_children=True)
+    """The tab of one control, if the checkpoint has it."""
+    return gr.Tab(name, id=name.lower(), visible=name.lower() in STUDIO.controls)
 
 
 def message() -> gr.HTML:
