@@ -96,6 +96,13 @@ def make_takes(
     return takes, [f"{done} in {seconds:.1f} s.", *remarks]
 
 
+def find_take(takes: list[Take], number: int) -> str:
+    """The file of a take of this visit."""
+    if not takes[number].wav.exists():
+        raise FieldError("generate", f"This take is gone: takes are kept for {FILE_LIFE // 60} minutes.")
+    return str(takes[number].wav)
+
+
 def hear_chords(chords: dict, tempo: float, duration: float) -> str:
     """The chords alone, as soft tones."""
     timeline = Settings(chords=chords, tempo=tempo, duration=duration).chord_timeline()

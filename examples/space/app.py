@@ -74,9 +74,9 @@ KEPT_TAKES = 12  # of a visit, to compare
 CONTROLS = ("chords", "drums", "melody")
 NAMES = [item.name for item in fields_of(Settings)]
 PROMPTS = [
-    "80s pop, groovy synth bass, electric piano, drums",
-    "calm ballad with piano and flute, no drums",
-    "rock, overdriven guitar and organ, drums",
+    "80s pop, synth bass, electric piano, drums",
+    "calm ballad, piano and flute, no drums",
+    "rock, overdriven guitar, organ, drums",
     "fast techno, synth lead, drums",
 ]
 KEYS = [f"{note} {mode}" for mode in ("major", "minor") for note in NOTES]
@@ -127,10 +127,10 @@ def build_page() -> gr.Blocks:
                 )  # fmt: skip
                 messages["prompt"] = message()
                 with gr.Row(elem_id="measure"):
-                    tempo = gr.Slider(*TEMPO, start.tempo, step=1, label="Tempo (beats a minute)", min_width=200)
+                    tempo = gr.Slider(*TEMPO, start.tempo, step=1, label="Beats a minute", min_width=200)
                     metres = list(range(BEATS_PER_BAR[0], BEATS_PER_BAR[1] + 1))
                     beats_per_bar = gr.Dropdown(metres, value=4, label="Beats in a bar", min_width=130, scale=0)
-                    duration = gr.Slider(*DURATION, start.duration, step=0.5, label="Length (seconds)", min_width=200)
+                    duration = gr.Slider(*DURATION, start.duration, step=0.5, label="Seconds of music", min_width=200)
                 messages["tempo"] = messages["duration"] = message()
                 with gr.Tabs() as tabs:
                     with tab("Chords"):
@@ -152,7 +152,7 @@ def build_page() -> gr.Blocks:
                             with gr.Row(elem_classes="bar"):
                                 repeat = gr.Checkbox(True, label="Repeat them to the end of the music")
                                 place = gr.Button("Put them on the timeline", size="sm", elem_id="place")
-                        with gr.Accordion("Take the chords of a song or a file", open=False):
+                        with gr.Accordion("Take the chords of a song or file", open=False):
                             chord_file = gr.File(
                                 label=f"A recording, or {', '.join(CHORD_FILES)}", height=110, elem_id="chord-file"
                             )
@@ -195,7 +195,7 @@ def build_page() -> gr.Blocks:
                             start.melody, bpm=start.tempo, chord_tones=chord_tones(start.chords), elem_id="roll"
                         )
                         messages["melody"] = message()
-                        with gr.Accordion("Hum a tune, or take one from a recording or a MIDI file", open=False):
+                        with gr.Accordion("Hum a tune, or load one", open=False):
                             melody_audio = gr.Audio(
                                 type="filepath", sources=["microphone", "upload"], elem_id="melody-audio",
                                 label="Hum, sing or whistle, or load a recording",
@@ -382,7 +382,11 @@ def build_page() -> gr.Blocks:
         made.then(lambda: [gr.update(interactive=True), gr.update(interactive=False)], None, [go, stop], **AT_ONCE)
         stop.click(stop_runs, None, None, **AT_ONCE)
         for choice, player in compared:
-            choice.input(lambda number, takes: str(takes[number].wav), [choice, takes_state], player, **AT_ONCE)
+            on(
+                choice.input,
+                lambda number, takes, player=player: {player: actions.find_take(takes, number)},
+                [choice, takes_state], [player], "generate", queue=False, show_progress="hidden",
+            )  # fmt: skip
 
         # Settings of a take
         def load(file: str) -> dict:

@@ -174,7 +174,7 @@ def test_a_recording_that_is_too_long(visit, tmp_path):
     path = tmp_path / "long.wav"
     soundfile.write(path, np.zeros(601 * 8000), 8000, subtype="PCM_U8")
     me = visit()
-    me.page.get_by_text("Take the chords of a song or a file").click()
+    me.page.get_by_text("Take the chords of a song or file").click()
     me.find("#chord-file input[type=file]").set_input_files(path)
     me.find("#chord-file").get_by_text("long.wav").first.wait_for()
     me.page.get_by_role("button", name="Put its chords on the timeline").click()
