@@ -4,6 +4,7 @@ const HINT =
   "Choose a beat and click a chord, or drag it there. Enter: type one. Delete: remove it. Drag a chord to move it.";
 const NO_CHORD = "N";
 const known = new Map(props.vocabulary.map((chord) => [chord.label, chord]));
+const spelled = new Map(); // answers of Python
 let cursor = 0; // the chosen beat
 let cells = [];
 
@@ -74,7 +75,14 @@ async function putTyped(text, beat) {
   else explain(label, beat);
 }
 
-const spell = (label) => server.spell_chord(label).catch(() => ({ suggestions: [] }));
+/** What Python says of a chord, which is asked once. */
+function spell(label) {
+  if (!spelled.has(label)) spelled.set(label, server.spell_chord(label));
+  return spelled.get(label).catch(() => {
+    spelled.delete(label);
+    return { suggestions: [] };
+  });
+}
 
 /** What is wrong with an unknown chord, and what may have been meant. */
 async function explain(label, beat) {
