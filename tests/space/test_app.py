@@ -43,7 +43,7 @@ RATE = 32000
 
 
 def connect(server: str, folder) -> gradio_client.Client:
-    return gradio_client.Client(server, verbose=False, download_files=str(folder))
+    return gradio_client.Client(server, verbose=False, download_files=str(folder), httpx_kwargs={"timeout": 300})
 
 
 @pytest.fixture

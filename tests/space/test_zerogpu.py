@@ -28,7 +28,7 @@ from .conftest import ROOT, SPACE
 pytest.importorskip("gradio")
 
 SPACES = """
-import multiprocessing, os, sys, traceback
+import multiprocessing, os, pickle, sys
 
 assert "torch" not in sys.modules, "spaces has to be imported before torch"
 decorated = []
@@ -41,16 +41,16 @@ def GPU(function):
             import torch
             torch.set_num_threads(1)
             try:
-                results.send(("done", function(*arguments), os.getpid()))
+                result = "done", function(*pickle.loads(arguments)), os.getpid()
             except BaseException as error:
-                results.send(("failed", error, os.getpid()))
+                result = "failed", error, os.getpid()
+            results.send_bytes(pickle.dumps(result))
 
         # What goes in and out is pickled.
         results, sender = multiprocessing.Pipe()
-        import pickle
-        process = multiprocessing.get_context("fork").Process(target=work, args=(pickle.loads(pickle.dumps(arguments)), sender))
+        process = multiprocessing.get_context("fork").Process(target=work, args=(pickle.dumps(arguments), sender))
         process.start()
-        word, value, pid = results.recv()
+        word, value, pid = pickle.loads(results.recv_bytes())
         process.join()
         assert pid != os.getpid()
         if word == "failed":
@@ -62,7 +62,7 @@ def GPU(function):
 
 CHECK = """
 import threading, time
-import actions, spaces
+import app, actions, spaces
 from settings import Settings
 
 assert spaces.decorated == ["play"]

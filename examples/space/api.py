@@ -1,0 +1,125 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What programs can do here: the page's actions as endpoints with names and types, whose errors are errors."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import gradio as gr
+
+import actions
+from actions import TICKETS
+from page import CONCURRENCY, Page
+from settings import FieldError, Settings
+from uploads import chords_from_file, chords_from_words, melody_from_file
+
+
+def add_endpoints(page: Page):
+    """Adds the endpoints to a page. Their values are described by the page's fields."""
+    with gr.Row(visible=False):
+        trigger = gr.Button("API")
+        file = gr.File(label="file")
+        wavs = gr.File(label="WAV files", file_count="multiple")
+        zips = gr.File(label="ZIP files", file_count="multiple")
+        report = gr.JSON(label="report")
+        settings = gr.JSON(label="settings")
+        audio = gr.Audio(label="audio", type="filepath")
+        runs = gr.Number(label="runs", precision=0)
+
+    def endpoint(name: str, function: Callable, inputs: list, outputs: list, **options: Any):
+        @wraps(function)
+        def run(*arguments, **named):
+            try:
+                return function(*arguments, **named)
+            except FieldError as error:
+                raise gr.Error(str(error), title=error.field, print_exception=False) from error
+
+        trigger.click(run, inputs, outputs, api_name=name, **options)
+
+    making = {"concurrency_id": "generate", "concurrency_limit": CONCURRENCY}
+    listening = {"concurrency_id": "listen", "concurrency_limit": CONCURRENCY}
+    measure = [page.beats_per_bar, page.duration, page.tempo]
+    endpoint("generate", generate, [*page.fields, page.recording], [wavs, zips, report], **making)
+    endpoint("stop", stop, [], [runs], queue=False)
+    endpoint("load_settings", load_settings, [file], [settings, page.recording])
+    endpoint("chords_from_words", chords_from_words, [page.words, page.key, *measure, page.repeat], [page.timeline])
+    endpoint("chords_from_file", chords_from_file, [file, page.chord_start, *measure], [page.timeline], **listening)
+    endpoint(
+        "drums_from_file",
+        actions.drums_from_file,
+        [file, page.drum_start, page.separate],
+        [page.recording],
+        **listening,
+    )
+    endpoint(
+        "melody_from_file",
+        melody_from_file,
+        [file, page.melody_start, page.one_voice, page.duration, page.tempo],
+        [page.roll],
+        **listening,
+    )
+    endpoint("hear_chords", actions.hear_chords, [page.timeline, page.tempo, page.duration], [audio])
+    endpoint("hear_drums", actions.hear_drums, [page.pattern, page.tempo, page.duration], [audio])
+    endpoint("hear_melody", actions.hear_melody, [page.roll, page.tempo, page.duration], [audio])
+
+
+def generate(
+    prompt,
+    tempo,
+    duration,
+    use_chords,
+    chords,
+    drums,
+    pattern,
+    use_melody,
+    melody,
+    seed,
+    variations,
+    steps,
+    guidance_scale,
+    text_guidance_scale,
+    recording=None,
+    request: gr.Request = None,
+):
+    """
+    Makes music: a WAV and a ZIP (with controls and settings) for each variation, and a report with the seeds and with how far
+    each control was followed.
+    """
+    words = (prompt, tempo, duration)
+    controls = (use_chords, chords, drums, pattern, use_melody, melody)
+    sampling = (seed, variations, steps, guidance_scale, text_guidance_scale)
+    settings = Settings(*words, *controls, *sampling)
+    takes, remarks = actions.make_takes(settings, recording, TICKETS.issue(request.session_hash))
+    report = {
+        "remarks": remarks,
+        "seeds": [take.settings.seed for take in takes],
+        "scores": [
+            {name: {"value": score.value, "words": score.words} for name, score in take.scores.items()}
+            for take in takes
+        ],
+    }
+    return [str(take.wav) for take in takes], [str(take.zip) for take in takes], report
+
+
+def stop(request: gr.Request):
+    """Stops everything that this session makes, within one step, and says how many runs that were."""
+    return TICKETS.revoke(request.session_hash)
+
+
+def load_settings(file):
+    """The values of all fields from a download, and the drum recording, if there is one."""
+    settings, recording, _ = actions.load_settings(file)
+    return settings.to_json(), recording

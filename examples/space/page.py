@@ -1,0 +1,508 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The page: its fields, and what happens when they are used."""
+
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import fields as fields_of
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+import actions
+from actions import FILE_LIFE, STUDIO, TICKETS
+from diffusers_jasco.controls.chord_labels import NOTES
+from diffusers_jasco.controls.drum_machine import GROOVES
+from diffusers_jasco.controls.progressions import PROGRESSIONS
+from parts import ChordTimeline, PianoRoll, StepSequencer, chord_tones
+from settings import (
+    BEATS_PER_BAR,
+    DURATION,
+    GUIDANCE,
+    MAX_PROMPT,
+    MAX_SEED,
+    MAX_STEPS,
+    MAX_VARIATIONS,
+    TEMPO,
+    FieldError,
+    Settings,
+)
+from takes import Take
+from uploads import (
+    CHORD_FILES,
+    MIDI_FILES,
+    chords_from_file,
+    chords_from_words,
+    collected_warnings,
+    melody_from_file,
+)
+from widgets import Card, describe_take, format_messages, message, say
+
+
+CONCURRENCY = int(os.environ.get("JASCO_CONCURRENCY", "2"))  # pieces that are made at a time
+KEPT_TAKES = 12  # of a visit, to compare
+PROMPTS = [
+    "80s pop, synth bass, electric piano, drums",
+    "calm ballad, piano and flute, no drums",
+    "rock, overdriven guitar, organ, drums",
+    "fast techno, synth lead, drums",
+]
+KEYS = [f"{note} {mode}" for mode in ("major", "minor") for note in NOTES]
+
+QUIETLY = {"api_visibility": "private", "show_progress": "hidden"}
+AT_ONCE = {**QUIETLY, "queue": False}
+LISTENING = {"concurrency_id": "listen", "concurrency_limit": CONCURRENCY}
+
+
+class Page:
+    """
+    The fields by their names, laid out, and wired to `actions`. `fields` are those of [`Settings`], in their order; `messages`
+    has a place for messages about each field.
+    """
+
+    def __init__(self):
+        self.start = Settings(
+            prompt=PROMPTS[0],
+            chords=chords_from_words("C | Am | F | G", "C major", 4, 10.0, 120.0, True),
+            drums="pattern",
+            pattern=actions.load_groove("rock backbeat"),
+            melody={"beats": 20.0, "notes": []},
+            steps=STUDIO.default_steps,
+            guidance_scale=STUDIO.default_guidance_scale,
+            text_guidance_scale=STUDIO.default_text_guidance_scale,
+        )
+        self.messages: dict[str, gr.HTML] = {}
+        with gr.Blocks(title="JASCO", analytics_enabled=False, delete_cache=(600, FILE_LIFE)) as self.blocks:
+            self.takes, self.ticket = gr.State([]), gr.State("")
+            self.dark = gr.Checkbox(False, visible="hidden", label="Whether the page is dark")
+            gr.HTML(
+                "<h1>JASCO</h1>"
+                "<p>Describe a piece, shape its chords, drums and melody, and see whether the music follows.</p>",
+                elem_id="header",
+            )
+            with gr.Row():
+                with gr.Column(scale=3, min_width=340):
+                    self._lay_out_words()
+                    with gr.Tabs() as self.tabs:
+                        with self._tab("Chords"):
+                            self._lay_out_chords()
+                        with self._tab("Drums"):
+                            self._lay_out_drums()
+                        with self._tab("Melody"):
+                            self._lay_out_melody()
+                with gr.Column(scale=2, min_width=340):
+                    self._lay_out_making()
+                    self.cards = [Card(number) for number in range(1, MAX_VARIATIONS + 1)]
+                    self._lay_out_comparison()
+                    self._lay_out_loading()
+            self.fields = [
+                *(self.prompt, self.tempo, self.duration, self.use_chords, self.timeline, self.drums, self.pattern),
+                *(self.use_melody, self.roll, self.seed, self.variations),
+                *(self.steps, self.guidance_scale, self.text_guidance_scale),
+            ]
+            self.names = [item.name for item in fields_of(Settings)]
+            self._wire_measure()
+            self._wire_chords()
+            self._wire_drums()
+            self._wire_melody()
+            self._wire_making()
+            self._wire_comparison()
+            self._wire_loading()
+
+    # 1. Layout
+
+    def _tab(self, name: str) -> gr.Tab:
+        """The tab of one control, if the checkpoint has it."""
+        return gr.Tab(name, id=name.lower(), visible=name.lower() in STUDIO.controls)
+
+    def _lay_out_words(self):
+        self.prompt = gr.Textbox(
+            self.start.prompt,
+            label="Describe the music",
+            placeholder="Style, instruments, mood, fast or slow, with or without drums",
+            lines=2,
+            max_length=MAX_PROMPT,
+            elem_id="prompt",
+        )
+        gr.Examples(
+            [[text] for text in PROMPTS],
+            self.prompt,
+            label="Ideas",
+            preload=False,
+            api_visibility="private",
+            elem_id="ideas",
+        )
+        self.messages["prompt"] = message()
+        with gr.Row(elem_id="measure"):
+            self.tempo = gr.Slider(*TEMPO, self.start.tempo, step=1, label="Beats a minute", min_width=200)
+            metres = list(range(BEATS_PER_BAR[0], BEATS_PER_BAR[1] + 1))
+            self.beats_per_bar = gr.Dropdown(metres, value=4, label="Beats in a bar", min_width=130, scale=0)
+            self.duration = gr.Slider(
+                *DURATION, self.start.duration, step=0.5, label="Seconds of music", min_width=200
+            )
+        self.messages["tempo"] = self.messages["duration"] = message()
+
+    def _lay_out_chords(self):
+        self.use_chords = gr.Checkbox(True, label="Follow these chords", elem_classes="plain", elem_id="use-chords")
+        self.timeline = ChordTimeline(self.start.chords, bpm=self.start.tempo, elem_id="timeline")
+        self.messages["chords"] = message()
+        with gr.Accordion("Type chords, or choose a progression", open=False):
+            with gr.Row():
+                self.progression = gr.Dropdown(list(PROGRESSIONS), value=None, label="Progression", min_width=140)
+                self.key = gr.Dropdown(KEYS, value="C major", label="Key", min_width=140)
+            self.words = gr.Textbox(
+                label="Chords",
+                info="In bars, as Roman numerals in the key, or with their starts in seconds",
+                placeholder="C | Am | F G | %     or     ii7 V7 Imaj7     or     C:0 Am:2.5",
+                elem_id="words",
+            )
+            with gr.Row(elem_classes="bar"):
+                self.repeat = gr.Checkbox(True, label="Repeat them to the end of the music", min_width=180)
+                self.place_chords = gr.Button("Put them on the timeline", size="sm", elem_id="place")
+        with gr.Accordion("Take the chords of a song or file", open=False):
+            self.chord_file = gr.File(
+                label=f"A recording, or {', '.join(CHORD_FILES)}", height=110, elem_id="chord-file"
+            )
+            with gr.Row(elem_classes="bar"):
+                self.chord_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
+                self.find_chords = gr.Button("Put its chords on the timeline", size="sm")
+
+    def _lay_out_drums(self):
+        self.drums = gr.Radio(
+            [("Leave them to the model", "off"), ("Steps", "pattern"), ("A recording", "recording")],
+            value=self.start.drums,
+            label="Drums",
+            show_label=False,
+            container=False,
+            elem_id="drums-from",
+        )
+        with gr.Column() as self.pattern_panel:
+            names = [name for name in GROOVES if actions.is_playable(name)]
+            self.groove = gr.Dropdown(names, value=None, label="Start from a groove")
+            self.pattern = StepSequencer(self.start.pattern, bpm=self.start.tempo, elem_id="steps")
+        with gr.Column(visible=False) as self.recording_panel:
+            self.drum_file = gr.Audio(
+                label="Drums, or a song with drums",
+                type="filepath",
+                sources=["upload", "microphone"],
+                elem_id="drum-file",
+            )
+            with gr.Row(elem_classes="bar"):
+                self.separate = gr.Checkbox(False, label="It is a full mix: take the drums out", min_width=180)
+                self.drum_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
+                self.use_drums = gr.Button("Use it", size="sm", elem_id="use-drums")
+            self.recording = gr.Audio(
+                label="The drums as the model gets them", type="filepath", interactive=False, elem_id="recording"
+            )
+        self.messages["drums"] = message()
+
+    def _lay_out_melody(self):
+        self.use_melody = gr.Checkbox(True, label="Follow this melody", elem_classes="plain", elem_id="use-melody")
+        self.roll = PianoRoll(
+            self.start.melody,
+            bpm=self.start.tempo,
+            chord_tones=chord_tones(self.start.chords),
+            elem_id="roll",
+        )
+        self.messages["melody"] = message()
+        with gr.Accordion("Hum a tune, or load one", open=False):
+            self.melody_audio = gr.Audio(
+                label="Hum, sing or whistle, or load a recording",
+                type="filepath",
+                sources=["microphone", "upload"],
+                elem_id="melody-audio",
+            )
+            with gr.Row(elem_classes="bar"):
+                self.one_voice = gr.Checkbox(True, label="It is one voice or instrument", min_width=180)
+                self.melody_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
+                self.find_melody = gr.Button("Put its tune on the piano roll", size="sm")
+            self.midi_file = gr.UploadButton(
+                "Load a MIDI file", size="sm", file_types=list(MIDI_FILES), elem_id="midi-file"
+            )
+
+    def _lay_out_making(self):
+        with gr.Row(elem_id="how-many"):
+            self.variations = gr.Slider(1, MAX_VARIATIONS, 1, step=1, label="Variations", min_width=180)
+            self.seed = gr.Number(self.start.seed, label="Seed", precision=0, min_width=120, elem_id="seed")
+            self.new_seed = gr.Checkbox(True, label="New each time", min_width=120, elem_id="new-seed")
+        with gr.Accordion("Advanced", open=False):
+            self.steps = gr.Slider(
+                1, MAX_STEPS, self.start.steps, step=1, label="Steps", info="More take longer and are more exact."
+            )
+            self.guidance_scale = gr.Slider(
+                *GUIDANCE,
+                self.start.guidance_scale,
+                step=0.1,
+                label="Guidance",
+                info="How strongly the words and controls are followed.",
+            )
+            self.text_guidance_scale = gr.Slider(
+                *GUIDANCE,
+                self.start.text_guidance_scale,
+                step=0.1,
+                label="Text guidance",
+                info="How strongly the words are followed besides.",
+            )
+        with gr.Row():
+            self.go = gr.Button("Make music", variant="primary", scale=3, min_width=160, elem_id="go")
+            self.stop = gr.Button("Stop", variant="stop", interactive=False, scale=1, min_width=80, elem_id="stop")
+        self.status = gr.HTML(
+            format_messages("What you make appears here."),
+            min_height=60,
+            elem_id="status",
+            elem_classes="message",
+        )
+        for name in ("generate", "seed", "variations", "steps", "guidance_scale", "text_guidance_scale"):
+            self.messages[name] = self.status
+
+    def _lay_out_comparison(self):
+        with gr.Accordion("Compare the takes of this visit", open=False, elem_id="compare"):
+            self.compared = []
+            for name in "AB":
+                choice = gr.Dropdown([], label=f"Take {name}")
+                self.compared.append((choice, gr.Audio(label=f"Take {name}", show_label=False, interactive=False)))
+
+    def _lay_out_loading(self):
+        with gr.Accordion("Load the settings of a take", open=False, elem_id="load"):
+            self.settings_file = gr.File(
+                label="A ZIP from here, or the settings.json in it",
+                file_types=[".zip", ".json"],
+                height=110,
+                elem_id="settings-file",
+            )
+            self.messages["file"] = message()
+
+    # 2. What happens
+
+    @property
+    def _message_places(self) -> list[gr.HTML]:
+        return list(dict.fromkeys(self.messages.values()))
+
+    def _on(self, event: Callable, function: Callable, inputs: list, outputs: list, field: str, **options: Any):
+        """
+        On `event`, `function` makes values of `inputs` into updates by component. What is wrong, and what the package warns of,
+        appears next to `field`, and not as an alarm.
+        """
+
+        @wraps(function)
+        def run(*values):
+            try:
+                with collected_warnings() as warnings:
+                    updates = function(*values)
+            except FieldError as error:
+                return {self.messages[error.field]: say(str(error), "error")}
+            return {self.messages[field]: say(warnings), **updates}
+
+        event(run, inputs, [*outputs, *self._message_places], api_visibility="private", **options)
+
+    def _redraw(self, chords: dict, pattern: dict, melody: dict, bpm: float) -> dict:
+        """Updates of all three parts, which draw each other's tempo, metre and chords."""
+        metre = chords["beats_per_bar"]
+        return {
+            self.timeline: self.timeline.redraw(value=chords, bpm=bpm),
+            self.pattern: self.pattern.redraw(value=pattern, bpm=bpm, beats_per_bar=metre),
+            self.roll: self.roll.redraw(value=melody, bpm=bpm, beats_per_bar=metre, chord_tones=chord_tones(chords)),
+        }
+
+    def _wire_measure(self):
+        def fit(chords: dict, pattern: dict, melody: dict, bpm: float, metre: int, seconds: float) -> dict:
+            chords, melody = actions.fit_length(chords, melody, bpm, metre, seconds)
+            return self._redraw(chords, pattern, melody, bpm)
+
+        parts = [self.timeline, self.pattern, self.roll]
+        measure = [self.tempo, self.beats_per_bar, self.duration]
+        for field in measure:
+            self._on(
+                field.input,
+                fit,
+                [*parts, *measure],
+                parts,
+                "duration",
+                trigger_mode="always_last",
+                queue=False,
+                show_progress="hidden",
+            )
+
+    def _wire_chords(self):
+        def choose(name: str, key: str) -> tuple[str, str]:
+            return PROGRESSIONS[name].numerals, f"{key.split()[0]} {PROGRESSIONS[name].mode}"
+
+        self.progression.input(choose, [self.progression, self.key], [self.words, self.key], **AT_ONCE)
+        measure = [self.beats_per_bar, self.duration, self.tempo]
+        for event in (self.place_chords.click, self.words.submit):
+            self._on(
+                event,
+                lambda *values: {self.timeline: chords_from_words(*values)},
+                [self.words, self.key, *measure, self.repeat],
+                [self.timeline],
+                "chords",
+                queue=False,
+            )
+        self._on(
+            self.find_chords.click,
+            lambda *values: {self.timeline: chords_from_file(*values)},
+            [self.chord_file, self.chord_start, *measure],
+            [self.timeline],
+            "chords",
+            show_progress_on=self.timeline,
+            **LISTENING,
+        )
+        self.timeline.change(
+            lambda chords, bpm: self.roll.redraw(
+                bpm=bpm, beats_per_bar=chords["beats_per_bar"], chord_tones=chord_tones(chords)
+            ),
+            [self.timeline, self.tempo],
+            self.roll,
+            **AT_ONCE,
+        )
+
+    def _wire_drums(self):
+        self.drums.change(
+            lambda source: [gr.update(visible=source == panel) for panel in ("pattern", "recording")],
+            self.drums,
+            [self.pattern_panel, self.recording_panel],
+            **AT_ONCE,
+        )
+        self._on(
+            self.groove.input,
+            lambda name: {self.pattern: actions.load_groove(name)},
+            [self.groove],
+            [self.pattern],
+            "drums",
+            queue=False,
+        )
+        self._on(
+            self.use_drums.click,
+            lambda *values: {self.recording: actions.drums_from_file(*values)},
+            [self.drum_file, self.drum_start, self.separate],
+            [self.recording],
+            "drums",
+            show_progress_on=self.recording,
+            **LISTENING,
+        )
+
+    def _wire_melody(self):
+        for event, file in ((self.find_melody.click, self.melody_audio), (self.midi_file.upload, self.midi_file)):
+            self._on(
+                event,
+                lambda *values: {self.roll: melody_from_file(*values)},
+                [file, self.melody_start, self.one_voice, self.duration, self.tempo],
+                [self.roll],
+                "melody",
+                show_progress_on=self.roll,
+                **LISTENING,
+            )
+
+    def _wire_making(self):
+        def begin(is_new: bool, seed: int, request: gr.Request) -> dict:
+            return {
+                **{place: say([]) for place in self._message_places},
+                self.status: say("It waits for its turn."),
+                self.ticket: str(TICKETS.issue(request.session_hash)),
+                self.seed: secrets.randbelow(MAX_SEED) if is_new else seed,
+                self.go: gr.update(interactive=False),
+                self.stop: gr.update(interactive=True),
+            }
+
+        def make(*values) -> dict:
+            *values, recording, ticket, dark, before = values
+            try:
+                settings = Settings(**dict(zip(self.names, values)))
+                takes, remarks = actions.make_takes(settings, recording, Path(ticket), dark)
+            except FieldError as error:
+                return self._show_error(error)
+            return {self.status: say(remarks), **(self._show_takes(takes, before) if takes else {})}
+
+        def end() -> dict:
+            return {self.go: gr.update(interactive=True), self.stop: gr.update(interactive=False)}
+
+        def stop(request: gr.Request):
+            TICKETS.revoke(request.session_hash)
+
+        begun = self.go.click(
+            begin,
+            [self.new_seed, self.seed],
+            [self.ticket, self.seed, self.go, self.stop, *self._message_places],
+            **AT_ONCE,
+        )
+        cards = [component for card in self.cards for component in card.components]
+        made = begun.then(
+            make,
+            [*self.fields, self.recording, self.ticket, self.dark, self.takes],
+            [self.takes, *sum(self.compared, ()), *cards, self.tabs, *self._message_places],
+            api_visibility="private",
+            concurrency_id="generate",
+            concurrency_limit=CONCURRENCY,
+            show_progress_on=self.status,
+        )
+        made.then(end, None, [self.go, self.stop], **AT_ONCE)
+        self.stop.click(stop, None, None, **AT_ONCE)
+        self.blocks.unload(stop)
+        self.blocks.load(None, None, self.dark, js="() => document.body.classList.contains('dark')", **QUIETLY)
+
+    def _show_error(self, error: FieldError) -> dict:
+        """A message next to the field, which comes to the front."""
+        place = self.messages[error.field]
+        updates = {self.status: say("Nothing was made.", "error"), place: say(str(error), "error")}
+        if error.field in ("chords", "drums", "melody"):
+            updates[self.tabs] = gr.Tabs(selected=error.field)
+        return updates
+
+    def _show_takes(self, takes: list[Take], before: list[Take]) -> dict:
+        """The new takes in their cards, and all of this visit to compare: the last two are chosen."""
+        kept = [*before, *takes][-KEPT_TAKES:]
+        updates: dict[Any, Any] = {self.takes: kept}
+        options = [(describe_take(take), number) for number, take in enumerate(kept)]
+        for (choice, player), number in zip(self.compared, (len(kept) - 1, max(len(kept) - 2, 0))):
+            updates |= {choice: gr.update(choices=options, value=number), player: str(kept[number].wav)}
+        for card, take in zip(self.cards, [*takes, *[None] * MAX_VARIATIONS]):
+            updates |= card.show(take)
+        return updates
+
+    def _wire_comparison(self):
+        for choice, player in self.compared:
+            self._on(
+                choice.input,
+                lambda takes, number, player=player: {player: actions.find_take(takes, number)},
+                [self.takes, choice],
+                [player],
+                "generate",
+                queue=False,
+                show_progress="hidden",
+            )
+
+    def _wire_loading(self):
+        def load(file: str) -> dict:
+            settings, recording, remarks = actions.load_settings(file)
+            return {
+                **{field: getattr(settings, name) for field, name in zip(self.fields, self.names)},
+                **self._redraw(settings.chords, settings.pattern, settings.melody, settings.tempo),
+                self.beats_per_bar: settings.chords["beats_per_bar"],
+                self.new_seed: False,
+                self.recording: recording,
+                self.messages["file"]: say(remarks),
+            }
+
+        self._on(
+            self.settings_file.upload,
+            load,
+            [self.settings_file],
+            [*self.fields, self.beats_per_bar, self.new_seed, self.recording],
+            "file",
+            queue=False,
+        )

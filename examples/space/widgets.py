@@ -1,0 +1,102 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Small things of the page: messages next to fields, and the card of a finished take."""
+
+import html
+from typing import Any
+
+import gradio as gr
+
+from takes import Take
+
+
+def message() -> gr.HTML:
+    """The place of messages about a field."""
+    return gr.HTML("", visible=False, elem_classes="message")
+
+
+def say(messages: list[str] | str, kind: str = "remark") -> dict:
+    """An update of such a place: remarks, an error (`kind="error"`), or nothing."""
+    text = format_messages(messages, kind)
+    return gr.update(value=text, visible=bool(text))
+
+
+def format_messages(messages: list[str] | str, kind: str = "remark") -> str:
+    messages = [messages] if isinstance(messages, str) else messages
+    role = "alert" if kind == "error" else "status"
+    return "".join(f'<p class="{kind}" role="{role}">{html.escape(text)}</p>' for text in messages)
+
+
+class Card:
+    """
+    The place of a finished take: its seed, player, scores, picture and downloads.
+
+    Args:
+        number (`int`): from 1 on.
+    """
+
+    def __init__(self, number: int):
+        with gr.Column(visible=False, elem_classes="card") as self.column:
+            self.title = gr.HTML()
+            self.player = gr.Audio(
+                label=f"Take {number}", show_label=False, interactive=False, buttons=[], elem_classes="player"
+            )
+            self.scores = gr.HTML()
+            self.picture = gr.Image(
+                label="Asked and heard",
+                alt_text="The music’s spectrogram over the chords, melody and drums that were asked for and are heard",
+                show_label=False,
+                interactive=False,
+                buttons=["fullscreen"],
+                elem_classes="picture",
+            )
+            with gr.Row(elem_classes="downloads"):
+                self.wav = gr.DownloadButton("WAV", size="sm", min_width=80)
+                self.flac = gr.DownloadButton("FLAC", size="sm", min_width=80)
+                self.zip = gr.DownloadButton("ZIP with settings", size="sm", min_width=80)
+        self.components = list(vars(self).values())
+
+    def show(self, take: Take | None) -> dict[Any, Any]:
+        """Updates by component that show a take, or none."""
+        if take is None:
+            return {self.column: gr.update(visible=False)}
+        return {
+            self.column: gr.update(visible=True),
+            self.title: f"<h3>Seed {take.settings.seed}</h3>",
+            self.player: str(take.wav),
+            self.scores: format_scores(take),
+            self.picture: str(take.picture),
+            self.wav: str(take.wav),
+            self.flac: str(take.flac),
+            self.zip: str(take.zip),
+        }
+
+
+def format_scores(take: Take) -> str:
+    """How far each control was followed, in words and numbers."""
+    if not take.scores:
+        return format_messages("Nothing but the words was asked for.")
+    items = []
+    for score in take.scores.values():
+        finding, _, words = score.sentence.partition(" — ")
+        kind = score.words.replace(" ", "-")
+        items.append(f'<li class="{kind}">{html.escape(finding)} <em>{html.escape(words)}</em></li>')
+    return f'<ul class="scores">{"".join(items)}</ul>'
+
+
+def describe_take(take: Take) -> str:
+    """One line for a list of takes."""
+    words = take.settings.prompt[:40] or "no words"
+    return f"{words} · {', '.join(take.scores) or 'words only'} · seed {take.settings.seed}"
