@@ -536,7 +536,10 @@ def _hit(clock: _Clock, step: int, key: int, velocity: int) -> Note:
 
 def _odd_groove(steps: int, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
     """Strokes anywhere on some drums: a beat that nobody plays, but that may be asked for."""
-    names = ["kick", *(name for name in ("snare", "hat", "clap", "tom", "rim", "ride", "cowbell") if rng.random() < 0.4)]
+    names = [
+        "kick",
+        *(name for name in ("snare", "hat", "clap", "tom", "rim", "ride", "cowbell") if rng.random() < 0.4),
+    ]
     return tuple(
         (name, "".join(_choose(rng, "x.", (share, 1 - share)) for _ in range(steps)))
         for name, share in zip(sorted(names), rng.uniform(0.1, 0.5, len(names)))
