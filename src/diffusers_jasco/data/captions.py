@@ -82,7 +82,7 @@ DRUM_WORDS = {
     "yes": ("drums", "with drums", "with a beat", "drum beat", "drums and percussion"),
     "no": ("no drums", "without drums", "drumless", "no percussion"),
 }
-_LEAD_FORMS = ("{} melody", "{} lead", "{} solo", "melody on {}", "{} playing the tune", "featuring {}")
+LEAD_FORMS = ("{} melody", "{} lead", "{} solo", "melody on {}", "{} playing the tune", "featuring {}")
 _COMP_FORMS = ("{} chords", "{} accompaniment", "{}")
 _PIECES = ("track", "piece", "tune", "song", "groove", "loop")
 
@@ -200,7 +200,7 @@ class _Wording:
         phrases = []
         if "lead" in words:
             # A "synth lead" says it already.
-            form = "{}" if "lead" in words["lead"] else self._pick(_LEAD_FORMS)
+            form = "{}" if "lead" in words["lead"] else self._pick(LEAD_FORMS)
             phrases.append(form.format(words["lead"]))
         if self.rng.random() < 0.7 or not phrases:
             phrases.append(self._pick(_COMP_FORMS).format(words["comp"]))

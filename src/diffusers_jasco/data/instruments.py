@@ -93,6 +93,36 @@ PROGRAM_NAMES = {
     110: "fiddle",
 }
 
+# What plays a tune, by how it sounds: no caption's word for an instrument stands for two families.
+LEAD_FAMILIES = {
+    "piano": ("piano", "electric piano"),
+    "organ": ("organ",),
+    "guitar": (
+        "nylon guitar",
+        "acoustic guitar",
+        "jazz guitar",
+        "clean electric guitar",
+        "muted guitar",
+        "overdriven guitar",
+        "distorted guitar",
+        "banjo",
+    ),
+    "mallets": ("glockenspiel", "music box", "vibraphone", "marimba"),
+    "strings": ("violin", "viola", "cello", "fiddle"),
+    "brass": ("trumpet", "trombone", "french horns", "brass section", "synth brass"),
+    "reeds": (
+        "soprano saxophone",
+        "alto saxophone",
+        "tenor saxophone",
+        "oboe",
+        "clarinet",
+        "harmonica",
+        "accordion",
+    ),
+    "flute": ("piccolo", "flute", "recorder", "pan flute"),
+    "synth": ("synth lead",),
+}
+
 DRUM_KEYS = {
     "kick": 36,
     "rim": 37,
