@@ -26,7 +26,7 @@ EXTRAS = {
     "chords": ["vamphost"],
     "melody": ["pretty_midi", "librosa", "h5py"],
     "drums": ["demucs-infer", "librosa"],
-    "eval": ["mir_eval", "matplotlib", "librosa", "scikit-learn"],
+    "eval": ["mir_eval", "matplotlib", "librosa"],
     # And tinysoundfont, with --no-deps: it asks for PyAudio, which needs a compiler and is not used.
     "synthetic": ["pretty_midi", "pyfluidsynth"],
     "demo": ["gradio>=6", "matplotlib", "mir_eval"],
@@ -68,7 +68,7 @@ setup(
     license="Apache-2.0",
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={"diffusers_jasco": ["controls/*.json", "extraction/weights/*/*"]},
+    package_data={"diffusers_jasco": ["controls/*.json", "extraction/weights/*/*", "evaluation/weights/*/*"]},
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.6",

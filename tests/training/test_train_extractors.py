@@ -19,11 +19,13 @@ import pytest
 import soundfile
 import torch
 
+from diffusers_jasco.evaluation.caption_model import CaptionModel
 from diffusers_jasco.extraction import extract_melody, separate_drums
 from diffusers_jasco.extraction.drum_mask import DrumMaskModel
 from diffusers_jasco.extraction.salience_model import SalienceModel
 
 from ..conftest import run_script
+from ..evaluation.clips import RATE, play_chords, play_drums
 from ..extraction.weights import write_deep_salience_weights
 
 
@@ -88,3 +90,36 @@ def test_melody_extractor_learns_from_its_teacher(tmp_path):
 
     with pytest.raises(ValueError, match="no FLAC files"):
         run_script("train_melody_extractor", "--dataset", tmp_path, "--weights", teacher, "--output", tmp_path / "x")
+
+
+def test_caption_probe_learns(tmp_path):
+    for split in ("train", "validation"):
+        folder = tmp_path / "data" / split
+        folder.mkdir(parents=True)
+        lines = []
+        for index in range(8):
+            is_fast, onsets = index % 2, list(np.arange(0.1, 3.9, 0.3)) if index % 4 < 2 else []
+            chords = [(label, 0.8 * n) for n, label in enumerate(["C", "F", "G", "Am", "F"])]
+            audio = play_chords(chords, 4.0) + play_drums(onsets, 4.0, seed=index)
+            soundfile.write(folder / f"{index}.flac", audio[0].numpy().clip(-1, 1), RATE)
+            line = {"file_name": f"{index}.flac", "tempo": 140 if is_fast else 70, "drum_onsets": onsets}
+            line |= {"style": "march" if is_fast else "waltz", "energy": "calm", "instruments": {"lead": "flute"}}
+            lines.append(json.dumps(line) + "\n")
+        (folder / "metadata.jsonl").write_text("".join(lines))
+    options = ("--dataset", tmp_path / "data", "--batch_size", 8, "--num_frames", 100, "--warmup_steps", 2)
+    run_script("train_caption_probe", *options, "--output", tmp_path / "a", "--max_steps", 40, "--log_every", 20)
+    first, last = read_log(tmp_path / "a")
+    assert last["step"] == 40 and last["loss"] < first["loss"] and last["drums"] == 1
+    model = CaptionModel.from_pretrained(tmp_path / "a")
+    assert model.config.answers["style"] == ["march", "waltz"] and model.config.answers["lead"] == ["flute"]
+
+    # The same seed, the same weights; and a clip that is not described is an error.
+    for name in ("b", "c"):
+        run_script("train_caption_probe", *options, "--output", tmp_path / name, "--max_steps", 3)
+    weights = [(tmp_path / name / "diffusion_pytorch_model.safetensors").read_bytes() for name in ("b", "c")]
+    assert weights[0] == weights[1]
+    line = json.loads((tmp_path / "data/train/metadata.jsonl").read_text().splitlines()[0])
+    del line["tempo"]
+    (tmp_path / "data/train/metadata.jsonl").write_text(json.dumps(line))
+    with pytest.raises(ValueError, match="does not say its tempo"):
+        run_script("train_caption_probe", *options, "--output", tmp_path / "x")

@@ -179,7 +179,11 @@ def bootstrap(score: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, seed: i
     """
     draws = np.random.default_rng(seed).integers(len(score), size=(NUM_RESAMPLES, len(score)))
     means = np.stack([score, floor, ceiling])[:, draws].mean(axis=-1)
-    values = _to_ratio(*means)
+    return interval(to_ratio(*means))
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """The ends of the middle 95 % of resampled values; those that are NaN are left out."""
     values = values[~np.isnan(values)]
     if values.size == 0:
         return float("nan"), float("nan")
@@ -187,7 +191,8 @@ def bootstrap(score: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, seed: i
     return float(low), float(high)
 
 
-def _to_ratio(score: np.ndarray, floor: np.ndarray, ceiling: np.ndarray) -> np.ndarray:
+def to_ratio(score: np.ndarray, floor: np.ndarray, ceiling: np.ndarray) -> np.ndarray:
+    """(score − floor) / (ceiling − floor), NaN where the ceiling is not above the floor."""
     span = np.asarray(ceiling - floor)
     return np.where(span > MIN_RANGE, (score - floor) / np.where(span > MIN_RANGE, span, 1), np.nan)
 
@@ -220,7 +225,7 @@ def measure_adherence(
                 continue
             means = clips.mean(axis=1)
             low, high = bootstrap(*clips, seed=seed)
-            value = float(_to_ratio(*means))
+            value = float(to_ratio(*means))
             row = Adherence(
                 recogniser.control,
                 metric,

@@ -12,100 +12,108 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Whether music is what its caption says: small classifiers that have learnt from originals of the synthetic music."""
+"""Whether music is what its caption says: what a small network hears, that has learnt from originals of the synthetic music."""
 
 import math
 import re
-from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 
-from ..data.captions import tempo_word
-from ..extraction.packages import import_optional
-from .embeddings import spectral_statistics
-from .recognisers import Recogniser
-from .spectra import SAMPLING_RATE, load_mono, power_spectrogram
-
-
-QUESTIONS = ("style", "tempo", "drums")
-MIN_CEILING = 0.5  # there are 27 styles
-_HOP, _N_FFT = 160, 512
-_TEMPI = 40 * 2 ** np.linspace(0, 3, 49)  # beats a minute: sixteen to the octave
-_TEMPO_SAID = re.compile(
-    r"\b(slow|slow-paced|unhurried|mid-tempo|moderate|medium tempo|fast|up-tempo|quick|\d+ bpm)\b"
+from ..data.captions import (
+    DRUM_WORDS,
+    ENERGY_WORDS,
+    LEAD_FORMS,
+    TEMPO_WORDS,
+    instrument_words,
+    says,
+    style_words,
+    tempo_word,
 )
-_DRUMS_SAID = re.compile(r"\b(drums|beat)\b")
+from ..data.instruments import LEAD_FAMILIES
+from .caption_model import CaptionModel, band_levels
+from .spectra import load_mono
 
 
-def describe_clip(audio: Any) -> np.ndarray:
+NAME = "caption probe"  # of the recogniser
+QUESTIONS = ("style", "lead", "tempo", "energy", "drums")
+_FAMILY_OF = {instrument: family for family, instruments in LEAD_FAMILIES.items() for instrument in instruments}
+
+
+def true_answers(item: dict[str, Any]) -> dict[str, str | None]:
     r"""
-    [`~evaluation.embeddings.spectral_statistics`] and how far the music repeats itself after the time of one beat of each of
-    49 tempi (the autocorrelation of its spectral flux).
-
     Args:
-        audio: as [`~evaluation.spectra.load_mono`] takes it.
+        item (`dict`): a clip of synthetic music, or a line of its `metadata.jsonl`. What it lacks has no answer.
 
     Returns:
-        `np.ndarray` of shape `(145,)`.
+        `dict[str, str | None]`: its `style`; `lead`, the family of the instrument that plays the tune (one of
+        [`~data.instruments.LEAD_FAMILIES`], or "none" without a tune); `tempo`: slow, medium or fast; `energy`: calm, medium or
+        energetic; `drums`: yes or no.
     """
-    levels = np.log1p(1000 * np.sqrt(power_spectrogram(load_mono(audio), _HOP, _N_FFT)))
-    flux = np.maximum(np.diff(levels, axis=0), 0).sum(axis=1)
-    flux = flux - flux.mean() if len(flux) else np.zeros(1)
-    spectrum = np.fft.rfft(flux, 2 * len(flux))
-    correlation = np.fft.irfft(np.abs(spectrum) ** 2)[: len(flux)]
-    frames = 60 / _TEMPI * SAMPLING_RATE / _HOP
-    repeats = np.interp(frames, np.arange(len(flux)), correlation, right=0) / (correlation[0] + 1e-9)
-    return np.concatenate([spectral_statistics(audio), repeats])
-
-
-def read_caption(item: dict[str, Any]) -> dict[str, str | None]:
-    """What an item's caption says of each question, or `None` where it leaves it open."""
-    caption = item.get("caption") or ""
+    lead, onsets = item.get("instruments"), item.get("drum_onsets")
+    if lead is not None:
+        lead = _FAMILY_OF.get(lead["lead"]) if "lead" in lead else "none"
     return {
-        "style": item["style"] if item.get("style") and item["style"] in caption else None,
-        "tempo": tempo_word(item["tempo"]) if item.get("tempo") and _TEMPO_SAID.search(caption) else None,
-        "drums": None if not _DRUMS_SAID.search(caption) else "no" if "no drums" in caption else "yes",
+        "style": item.get("style"),
+        "lead": lead,
+        "tempo": tempo_word(item["tempo"]) if item.get("tempo") else None,
+        "energy": item.get("energy"),
+        "drums": None if onsets is None else "yes" if onsets else "no",
     }
 
 
-def caption_recogniser(items: Iterable[dict[str, Any]]) -> Recogniser:
+def read_caption(item: dict[str, Any]) -> dict[str, str | None]:
     r"""
-    Logistic regression from [`describe_clip`] to a clip's style, tempo (slow, medium, fast), and drums or none.
-
     Args:
-        items (`Iterable[dict]`): synthetic clips to learn from, other ones than those that are to be judged: `audio`,
-            `sampling_rate`, `style`, `tempo`, `drum_onsets`.
+        item (`dict`): `caption`, and what [`true_answers`] reads. Music may have got another clip's drums, so whether there are
+            any is read from the caption alone.
 
     Returns:
-        `Recogniser`: of the control "text", with the metrics `"style"`, `"tempo"` and `"drums"`: 1 where it hears what the
-        caption says, 0 where it hears something else, NaN where the caption does not say it. Its ceiling says how well it
-        knows originals, its floor what chance gives.
-
-    Raises:
-        `ImportError`: without scikit-learn.
-        `ValueError`: if all items are alike in one of the three.
+        `dict[str, str | None]`: of the true answers those that the caption gives, in one of the words of [`~data.captions`];
+        `None` where it leaves the question open.
     """
-    linear_model = import_optional("sklearn.linear_model", "eval")
-    pipeline, preprocessing = (import_optional(f"sklearn.{name}", "eval") for name in ("pipeline", "preprocessing"))
-    features, truth = [], []
-    for item in items:
-        features.append(describe_clip((item["audio"], item["sampling_rate"])))
-        truth.append((item["style"], tempo_word(item["tempo"]), "yes" if item["drum_onsets"] else "no"))
-    probes = {}
-    for question, labels in zip(QUESTIONS, zip(*truth)):
-        classifier = linear_model.LogisticRegression(C=0.1, max_iter=1000, class_weight="balanced")
-        probes[question] = pipeline.make_pipeline(preprocessing.StandardScaler(), classifier).fit(features, labels)
+    caption, truth = (item.get("caption") or "").lower(), true_answers(item)
+    words = dict.fromkeys(QUESTIONS, ())
+    if truth["style"] is not None:
+        words["style"] = style_words(truth["style"])
+    if truth["lead"] not in (None, "none"):
+        # Another part may have the same instrument.
+        names = instrument_words(item["instruments"]["lead"])
+        words["lead"] = [name if "lead" in name else form.format(name) for name in names for form in LEAD_FORMS]
+    if truth["tempo"] is not None:
+        numbers = re.findall(r"\d+(?= bpm)", caption)
+        words["tempo"] = [
+            *TEMPO_WORDS[truth["tempo"]],
+            *(f"{number} bpm" for number in numbers if abs(int(number) - item["tempo"]) < 1),
+        ]
+    if truth["energy"] is not None:
+        words["energy"] = ENERGY_WORDS[truth["energy"]]
+    said = {question: truth[question] if says(caption, words[question]) else None for question in QUESTIONS}
+    # "drums" is in "no drums", too.
+    drums = [answer for answer in ("no", "yes") if says(caption, DRUM_WORDS[answer])]
+    return said | {"drums": drums[0] if drums else None}
 
-    def analyse(audio: Any) -> dict[str, str]:
-        vector = describe_clip(audio)[None]
-        return {question: str(probe.predict(vector)[0]) for question, probe in probes.items()}
 
-    def compare(heard: dict[str, str], item: dict[str, Any]) -> dict[str, float]:
-        said = read_caption(item)
-        return {
-            question: math.nan if said[question] is None else float(said[question] == heard[question])
-            for question in QUESTIONS
-        }
+@lru_cache(maxsize=1)
+def _model() -> CaptionModel:
+    model = CaptionModel.from_pretrained(Path(__file__).parent / "weights" / "captions")
+    return model.float().eval().to(memory_format=torch.channels_last)
 
-    return Recogniser("caption probe", "text", QUESTIONS, analyse, compare, MIN_CEILING)
+
+@torch.inference_mode()
+def hear_answers(audio: Any) -> dict[str, str]:
+    """By question what is heard in audio of any length, as [`~evaluation.spectra.load_mono`] takes it."""
+    model = _model()
+    logits = model(band_levels(load_mono(audio))[None])
+    return {question: model.config.answers[question][int(logits[question].argmax())] for question in QUESTIONS}
+
+
+def score_answers(heard: dict[str, str], item: dict[str, Any]) -> dict[str, float]:
+    """By question 1 where what is heard is what the caption says, 0 where it is not, NaN where the caption leaves it open."""
+    said = read_caption(item)
+    return {
+        question: math.nan if said[question] is None else float(said[question] == heard[question])
+        for question in QUESTIONS
+    }

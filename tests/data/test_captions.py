@@ -1,0 +1,54 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import itertools
+
+import numpy as np
+
+from diffusers_jasco.data.captions import instrument_words, says, write_captions
+from diffusers_jasco.data.composition import compose
+from diffusers_jasco.data.instruments import LEAD_FAMILIES, PROGRAM_NAMES
+from diffusers_jasco.data.styles import STYLES
+from diffusers_jasco.evaluation.caption_probe import QUESTIONS, read_caption
+
+
+def test_words_are_found_whole():
+    assert says("fast, up-tempo house", ["house"]) and says("6/8 soul", ["6/8 soul"])
+    assert not says("slow-paced soulful", ["slow", "soul", "paced"])
+
+
+def test_every_lead_is_of_one_family_and_no_word_of_two():
+    leads = {PROGRAM_NAMES[program] for style in STYLES for program in style.lead_programs}
+    members = [name for names in LEAD_FAMILIES.values() for name in names]
+    assert leads <= set(members) and len(members) == len(set(members)) and set(members) <= set(PROGRAM_NAMES.values())
+    words = [{word for name in names for word in instrument_words(name)} for names in LEAD_FAMILIES.values()]
+    assert not any(one & other for one, other in itertools.combinations(words, 2))
+
+
+def test_captions_say_all_that_is_asked_but_not_always():
+    said = dict.fromkeys(QUESTIONS, 0)
+    for seed in range(100):
+        piece = compose("validation", "plain", np.random.default_rng(seed), 12.0)
+        item = {
+            "caption": write_captions(piece, np.random.default_rng(seed))[0],
+            "style": piece.style.name,
+            "tempo": round(piece.tempo, 1),
+            "energy": piece.energy,
+            "instruments": {stem: PROGRAM_NAMES[n] for stem, n in piece.programs.items() if stem != "drums"},
+        }
+        answers = read_caption(item)
+        assert answers["drums"] in (None, "yes" if "drums" in piece.programs else "no"), item
+        for question in QUESTIONS:
+            said[question] += answers[question] is not None
+    assert all(15 <= count <= 95 for count in said.values()), said

@@ -1,0 +1,150 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from diffusers_jasco.data import SyntheticMusic
+from diffusers_jasco.evaluation.caption_model import band_levels, repetition
+from diffusers_jasco.evaluation.caption_probe import (
+    QUESTIONS,
+    hear_answers,
+    read_caption,
+    score_answers,
+    true_answers,
+)
+from diffusers_jasco.evaluation.caption_scores import balanced_accuracy, measure_captions
+from diffusers_jasco.evaluation.spectra import load_mono
+
+from .clips import RATE, play_chords, play_drums
+
+
+JIG = {
+    "style": "celtic jig",
+    "tempo": 112.4,
+    "energy": "energetic",
+    "instruments": {"lead": "fiddle", "comp": "accordion"},
+    "drum_onsets": [0.5, 1.0],
+}
+
+
+def test_the_truth_is_what_the_music_is():
+    truth = {"style": "celtic jig", "lead": "strings", "tempo": "medium", "energy": "energetic", "drums": "yes"}
+    assert true_answers(JIG) == truth
+    assert true_answers(JIG | {"instruments": {"comp": "harp"}, "drum_onsets": []})["lead"] == "none"
+    assert set(true_answers({}).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    "caption, said",
+    [
+        ("Celtic jig", {"style": "celtic jig"}),
+        ("irish jig, 112 bpm", {"style": "celtic jig", "tempo": "medium"}),
+        ("a lively moderate tune with fiddle solo", {"energy": "energetic", "tempo": "medium", "lead": "strings"}),
+        ("featuring fiddle, drums and percussion", {"lead": "strings", "drums": "yes"}),
+        # An instrument that does not say what it plays may be another part's.
+        ("fiddle chords, drumless", {"drums": "no"}),
+        ("jig without drums", {"drums": "no"}),
+        # What the music is not may be meant otherwise ("fast" is a mood of ska), or be an error.
+        ("fast calm rock at 90 bpm, slow-moderated", {}),
+        ("", {}),
+    ],
+)
+def test_a_caption_is_read(caption, said):
+    assert read_caption(JIG | {"caption": caption}) == dict.fromkeys(QUESTIONS) | said
+
+
+def test_a_caption_of_music_that_is_not_known_is_read_for_drums_only():
+    assert read_caption({"caption": "slow rock with drums"}) == dict.fromkeys(QUESTIONS) | {"drums": "yes"}
+    assert set(read_caption({}).values()) == {None}
+
+
+def test_only_what_the_caption_says_is_scored():
+    heard = {"style": "celtic jig", "lead": "flute", "tempo": "fast", "energy": "calm", "drums": "yes"}
+    scores = score_answers(heard, JIG | {"caption": "irish jig, fiddle melody"})
+    assert (scores["style"], scores["lead"]) == (1, 0)
+    assert all(math.isnan(scores[question]) for question in ("tempo", "energy", "drums"))
+
+
+def test_repetition_is_heard_at_its_tempo():
+    audio = (play_drums(np.arange(0.1, 8, 0.5), 8.0), RATE)
+    repeats = repetition(band_levels(load_mono(audio))[None])[0].reshape(3, -1).sum(dim=0)
+    tempi = 20 * 2 ** (np.arange(65) / 16)
+    # Beats repeat after any number of them.
+    beats = 120 / tempi[int(repeats.argmax())]
+    assert abs(beats / max(round(beats), 1) - 1) < 0.03
+    assert repeats[(np.abs(tempi - 120)).argmin()] > 2 * repeats[(np.abs(tempi - 90)).argmin()]
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.7, 60.0])
+def test_any_length_is_heard_and_loudness_is_not(seconds):
+    audio = play_chords([("C", 0.0)], seconds) + play_drums(np.arange(0, seconds - 0.005, 0.4), seconds)
+    heard = hear_answers((audio, RATE))
+    assert heard.keys() == set(QUESTIONS)
+    assert hear_answers((0.05 * audio, RATE)) == heard
+
+
+def test_silence_has_no_drums():
+    assert hear_answers((torch.zeros(1, RATE), RATE))["drums"] == "no"
+
+
+def test_the_probe_hears_what_held_out_music_is():
+    pytest.importorskip("tinysoundfont")
+    music = SyntheticMusic("test", 24, "plain", renderer="tinysoundfont")
+    right = {question: [] for question in QUESTIONS}
+    for item in (music[index] for index in range(len(music))):
+        heard, truth = hear_answers((item["audio"], item["sampling_rate"])), true_answers(item)
+        for question in QUESTIONS:
+            right[question].append(heard[question] == truth[question])
+    shares = {question: np.mean(values) for question, values in right.items()}
+    # Of 27 styles, 10 families, 3 tempi, 3 energies, and drums or none.
+    assert shares["style"] > 0.5 and shares["lead"] > 0.4 and shares["tempo"] > 0.6, shares
+    assert shares["energy"] > 0.5 and shares["drums"] > 0.8, shares
+
+
+def test_answers_count_alike_however_frequent():
+    answers = ["yes"] * 9 + ["no"]
+    assert balanced_accuracy(np.array([1] * 9 + [0]), answers) == 0.5
+    assert balanced_accuracy(np.array([1] * 9 + [1]), answers) == 1
+    # In a draw without "no", only "yes" is asked for; one with each clip twice is the same again.
+    draws = np.array([[1] * 9 + [0], [2] * 10])
+    np.testing.assert_allclose(balanced_accuracy(np.array([1] * 6 + [0] * 4), answers, draws), [6 / 9, 1 / 3])
+
+
+def measure(answers, music, codec):
+    said = [dict.fromkeys(QUESTIONS) | {"tempo": answer} for answer in answers]
+    columns = [{question: np.full(len(said), np.nan) for question in QUESTIONS} for _ in range(3)]
+    for column, values in zip(columns, (music, np.ones(len(said)), codec)):
+        column["tempo"] = np.array(values, dtype=float)
+    return measure_captions(*columns, said)
+
+
+def test_music_is_as_good_as_codec_audio_or_as_chance():
+    answers = ["slow", "fast"] * 20 + [None] * 5
+    codec = [1, 1, 1, 0] * 10 + [np.nan] * 5  # 1 of slow, 0.5 of fast
+    (same,) = measure(answers, codec, codec)
+    assert (same.question, same.num_clips, same.num_answers) == ("tempo", 40, 2)
+    assert same.codec == 0.75 and same.original == 1 and same.value == same.low == same.high == 1
+    (deaf,) = measure(answers, [1, 0] * 20 + [np.nan] * 5, codec)
+    assert deaf.score == 0.5 and deaf.value == 0
+    (half,) = measure(answers, [1, 1, 1, 0, 0, 0, 1, 0] * 5 + [np.nan] * 5, codec)
+    assert half.value == pytest.approx((0.5 * (0.75 + 0.25) - 0.5) / 0.25)
+    assert half.low < half.value < half.high
+
+
+def test_what_all_captions_say_alike_tells_nothing():
+    assert measure(["slow"] * 8, np.ones(8), np.ones(8)) == []

@@ -1,0 +1,163 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+r"""
+Trains the caption probe of the evaluation (`evaluation/caption_model.py`) on synthetic music:
+
+    python scripts/make_synthetic_dataset.py --output data/captions/train --num_clips 3600
+    python scripts/make_synthetic_dataset.py --output data/captions/validation --split validation --num_clips 400
+    accelerate launch --cpu training/train_caption_probe.py --dataset data/captions --output runs/captions
+
+It learns from originals only, in many balances, duller, smeared and noisy, so that it listens to what a codec, a model or other
+sound fonts make of music, too. What it is asked, and the answers, are those of `evaluation/caption_probe.py`.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from diffusers_jasco.evaluation.caption_model import NUM_BANDS, CaptionModel, band_levels
+from diffusers_jasco.evaluation.caption_probe import QUESTIONS, true_answers
+from diffusers_jasco.evaluation.caption_scores import balanced_accuracy
+from diffusers_jasco.evaluation.spectra import load_mono
+from diffusers_jasco.training.extractors import train_extractor
+
+
+def parse_args(args=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", type=Path, required=True, help="folder with `train` and `validation`")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--max_steps", type=int, default=2000)
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument(
+        "--num_frames", type=int, default=500, help="most frames of an example, of 20 ms; half is the least"
+    )
+    parser.add_argument("--learning_rate", type=float, default=3e-3)
+    parser.add_argument("--weight_decay", type=float, default=0.05)
+    parser.add_argument("--warmup_steps", type=int, default=200)
+    parser.add_argument("--log_every", type=int, default=250, help="steps")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args(args)
+
+
+class Clips:
+    """Levels (frames, 48) of clips, and by question the true answers as words."""
+
+    def __init__(self, folder: Path):
+        self.levels, answers = [], []
+        for line in tqdm((folder / "metadata.jsonl").read_text(encoding="utf-8").splitlines(), desc=str(folder)):
+            line = json.loads(line)
+            self.levels.append(band_levels(load_mono(folder / line["file_name"])).half())
+            answers.append(true_answers(line))
+            if unknown := [question for question in QUESTIONS if answers[-1][question] is None]:
+                raise ValueError(
+                    f"{folder / line['file_name']}: metadata.jsonl does not say its {', '.join(unknown)}."
+                )
+        self.answers = {question: [answer[question] for answer in answers] for question in QUESTIONS}
+
+    def sample(self, args: argparse.Namespace, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """The clips' numbers, and parts of their levels (batch, frames, 48), one length for all."""
+
+        def integer(high: int) -> int:
+            return int(torch.randint(high + 1, (), generator=generator))
+
+        chosen = torch.randint(len(self.levels), (args.batch_size,), generator=generator)
+        size = min(args.num_frames // 2 + integer(args.num_frames // 2), *(len(self.levels[i]) for i in chosen))
+        starts = [integer(len(self.levels[i]) - size) for i in chosen]
+        levels = torch.stack([self.levels[i][start : start + size] for i, start in zip(chosen, starts)])
+        return chosen, disturb(levels.float(), generator)
+
+
+def disturb(levels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Levels (batch, frames, 48) as another mix, a codec, or a worse recording would have them; some of each, at any strength."""
+    batch = len(levels)
+
+    def uniform(low: float, high: float, share: float = 1.0) -> torch.Tensor:
+        """(batch, 1, 1): for a share of the clips; the others have 0."""
+        values = low + (high - low) * torch.rand(batch, 1, 1, generator=generator)
+        return values * (torch.rand(batch, 1, 1, generator=generator) < share)
+
+    def noise() -> torch.Tensor:
+        return torch.randn(levels.shape, generator=generator)
+
+    # 1. Balance of high and low
+    slope = torch.linspace(-1, 1, NUM_BANDS)
+    levels = levels + uniform(-8, 8) * slope + uniform(-8, 8) * slope**2
+    # 2. Smeared over neighbouring frames
+    power = 10 ** (levels / 10)
+    smeared = F.avg_pool2d(power[:, None], (5, 1), 1, (2, 0), count_include_pad=False)[:, 0]
+    power = power + uniform(0, 1, 0.5) * (smeared - power)
+    # 3. Nothing above a band
+    is_cut = torch.arange(NUM_BANDS) > NUM_BANDS * uniform(0.5, 1)
+    power = power * 10 ** (uniform(-6, 0, 0.3) * is_cut)
+    # 4. Noise, of any colour
+    loudness = power.mean(dim=(1, 2), keepdim=True)
+    hiss = (uniform(-45, -12) + uniform(-10, 10) * slope + 3 * noise()) / 10
+    power = power + loudness * 10**hiss * uniform(1, 1, 0.5)
+    # 5. Levels that waver
+    return 10 * power.clamp(min=1e-12).log10() + uniform(0, 4, 0.5) * noise()
+
+
+@torch.no_grad()
+def validate(model: CaptionModel, clips: Clips) -> dict[str, float]:
+    """By question the balanced accuracy on clips as they are."""
+    heard = [
+        {question: int(x.argmax()) for question, x in model(clip[None].float().to(model.device)).items()}
+        for clip in clips.levels
+    ]
+    scores = {}
+    for question, answers in clips.answers.items():
+        is_right = [model.config.answers[question][answer[question]] == true for answer, true in zip(heard, answers)]
+        scores[question] = round(float(balanced_accuracy(np.array(is_right), answers)), 3)
+    return scores
+
+
+def main(args=None):
+    args = parse_args(args)
+    accelerator = Accelerator()
+    set_seed(args.seed)
+    generator = torch.Generator().manual_seed(args.seed + accelerator.process_index)
+    held_out, clips = Clips(args.dataset / "validation"), Clips(args.dataset / "train")
+    answers, targets, priors = {}, {}, {}
+    for question in QUESTIONS:
+        answers[question], numbers, counts = np.unique(
+            clips.answers[question], return_inverse=True, return_counts=True
+        )
+        answers[question] = answers[question].tolist()
+        targets[question] = torch.from_numpy(numbers).to(accelerator.device)
+        priors[question] = torch.from_numpy(counts / counts.sum()).float().log().to(accelerator.device)
+
+    def draw_loss(model: torch.nn.Module) -> torch.Tensor:
+        chosen, levels = clips.sample(args, generator)
+        # What is frequent is no more probable for that: the prior stays out of the logits (Menon et al., 2021).
+        return sum(
+            F.cross_entropy(logits + priors[question], targets[question][chosen], label_smoothing=0.05)
+            for question, logits in model(levels.to(accelerator.device)).items()
+        )
+
+    model = CaptionModel(answers).to(memory_format=torch.channels_last)
+    train_extractor(model, draw_loss, lambda model: validate(model, held_out), accelerator, args)
+    if accelerator.is_main_process:
+        model.half().save_pretrained(args.output)
+
+
+if __name__ == "__main__":
+    main()
