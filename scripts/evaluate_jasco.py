@@ -55,7 +55,6 @@ from diffusers_jasco import JascoPipeline
 from diffusers_jasco.batch_generation import hash_pipeline
 from diffusers_jasco.commands import run_command
 from diffusers_jasco.data import SyntheticMusic
-from diffusers_jasco.evaluation.caption_probe import caption_recogniser
 from diffusers_jasco.evaluation.embeddings import clap_recogniser, load_embedding
 from diffusers_jasco.evaluation.evaluate import CONDITIONS, evaluate_pipeline, hear_originals
 from diffusers_jasco.evaluation.handwritten import handwritten_items
@@ -82,7 +81,7 @@ DECISIVE = (
     "soundfonts",
     "seed",
 )
-PACKAGES = ("diffusers-jasco", "diffusers", "transformers", "torch", "numpy", "mir_eval", "librosa", "scikit-learn")
+PACKAGES = ("diffusers-jasco", "diffusers", "transformers", "torch", "numpy", "mir_eval", "librosa")
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
@@ -102,7 +101,6 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--text_guidance_scale", type=float, help="default: the checkpoint's")
     add("--embedding", default="spectrum", help='of the sound: "spectrum", or folder or Hub id of an audio model')
     add("--clap", help="folder or Hub id of a CLAP model: its score is measured too")
-    add("--probe_clips", type=int, default=512, help="synthetic clips that the caption probe learns from; 0: no probe")
     add("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")
     add("--soundfonts", nargs="+", help="General MIDI fonts (default: those that are installed)")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -129,8 +127,6 @@ def main(args: list[str] | None = None):
     recognisers = [*RECOGNISERS]
     if args.clap is not None:
         recognisers.append(clap_recogniser(args.clap))
-    if args.probe_clips and args.dataset is None:
-        recognisers.append(learn_captions(args, pipe.sampling_rate))
 
     # 3. Generate, listen and compare
     results = {}
@@ -160,15 +156,18 @@ def load_items(args: argparse.Namespace, rate: int) -> list[dict[str, Any]]:
     """The clips, with drums as their only stem."""
     if args.dataset is not None:
         return read_items(args.dataset, rate, args.num_clips, args.duration)
-    music = synthetic_music(args, rate, args.split, args.subset, args.num_clips)
+    music = SyntheticMusic(
+        args.split,
+        args.num_clips,
+        args.subset,
+        args.duration,
+        rate,
+        renderer=args.renderer,
+        soundfonts=args.soundfonts,
+        stems=True,
+    )
     items = [music[index] for index in tqdm(range(args.num_clips), desc="original music", unit="clip")]
     return [item | {"stems": {k: stem for k, stem in item["stems"].items() if k == "drums"}} for item in items]
-
-
-def synthetic_music(args: argparse.Namespace, rate: int, split: str, subset: str, size: int) -> SyntheticMusic:
-    return SyntheticMusic(
-        split, size, subset, args.duration, rate, renderer=args.renderer, soundfonts=args.soundfonts, stems=True
-    )
 
 
 def check_output(args: argparse.Namespace, pipe: JascoPipeline, items: list[dict[str, Any]]):
@@ -192,14 +191,6 @@ def check_output(args: argparse.Namespace, pipe: JascoPipeline, items: list[dict
         )
     args.output.mkdir(parents=True, exist_ok=True)
     write(settings, json.dumps(begun, indent=1))
-
-
-def learn_captions(args: argparse.Namespace, rate: int) -> Recogniser:
-    """The caption probe, from synthetic clips of the training split."""
-    music = synthetic_music(args, rate, "train", "both", args.probe_clips)
-    return caption_recogniser(
-        music[index] for index in tqdm(range(args.probe_clips), desc="caption probe", unit="clip")
-    )
 
 
 def evaluate(

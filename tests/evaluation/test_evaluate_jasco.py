@@ -30,9 +30,9 @@ def runs(tmp_path_factory):
     load_pipeline("chords-drums-melody").save_pretrained(folder / "checkpoint")
     arguments = ["--checkpoint", folder / "checkpoint", "--renderer", "tinysoundfont", "--num_clips", 4]
     arguments += ["--duration", 1.0, "--num_inference_steps", 2, "--device", "cpu"]
-    first = [*arguments, "--batch_size", 4, "--probe_clips", 16, "--output", folder / "a"]
+    first = [*arguments, "--batch_size", 4, "--output", folder / "a"]
     run_script("evaluate_jasco", *first)
-    other = ["--batch_size", 3, "--probe_clips", 0, "--conditions", "all,swapped", "--output", folder / "b"]
+    other = ["--batch_size", 3, "--conditions", "all,swapped", "--output", folder / "b"]
     run_script("evaluate_jasco", *arguments, *other)
     return folder, first
 
@@ -65,8 +65,10 @@ def test_all_conditions_are_reported(runs):
         assert len(result["sound"]) == 4 and all(len(values) == 4 for values in result["scores"].values())
         assert all(row["low"] is None or row["low"] <= row["high"] for row in result["adherence"])
         assert "caption probe/style" in result["scores"]
+        assert name == "codec" or {"style", "tempo"} <= {row["question"] for row in result["captions"]}
     assert report["settings"]["seed"] == 0 and report["versions"]["torch"]
     assert "spectral_distance" in conditions["codec"]
+    assert "### originals: captions" in (folder / "a" / "report.md").read_text()
     assert "## originals: A, 4 clips" in (folder / "a" / "report.md").read_text()
     assert any((folder / "a" / "pictures").glob("handwritten-melody-*.png"))
 
@@ -96,7 +98,7 @@ def test_a_run_goes_on_where_it_was_killed(runs):
     for name in ("all/00002.wav", "melody/00001.wav"):
         (audio / name).unlink()
     (audio / "all" / ".partial-x.wav").touch()
-    run_script("evaluate_jasco", *arguments, "--conditions", "all,melody", "--probe_clips", 0)
+    run_script("evaluate_jasco", *arguments, "--conditions", "all,melody")
     assert read_samples(audio) == before and kept.stat().st_mtime_ns == stamp
     again = read(folder, "a")["results"]["originals"]["conditions"]
     for name in ("all", "melody"):

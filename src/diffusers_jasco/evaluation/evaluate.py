@@ -30,7 +30,9 @@ from ..audio import load_audio
 from ..batch_generation import CONTROLS, GenerationRequest, generate_clips
 from ..data.features import prepare_audio
 from ..files import replace_file
+from . import caption_probe
 from .adherence import Adherence, Metric, analyse, derangements, measure_adherence, score, score_floor, worst
+from .caption_scores import measure_captions
 from .distances import sound_distance
 from .embeddings import Embedding, load_embedding
 from .recognisers import RECOGNISERS, Recogniser, hear_salience
@@ -50,7 +52,7 @@ CONDITIONS = {
     "no_drums": (),
 }
 # What belongs to a clip's caption, and stays when controls are swapped.
-_TEXT_KEYS = ("caption", "style", "tempo")
+_TEXT_KEYS = ("caption", "style", "tempo", "energy", "instruments")
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,8 @@ def evaluate_pipeline(
           the worse one
         - `scores`: clip by clip; `controls_of`: which clip's controls each had; `given`: the conditions
         - `distance`: as [`~evaluation.distances.sound_distance`] returns it; `sound`: checks, clip by clip
+        - `captions`, if `"codec"` is among the conditions: what is heard of the captions' attributes, as
+          [`~evaluation.caption_scores.CaptionAdherence`] has it
         - `seconds_per_second`: seconds of making per second of music; clips that are in the cache cost next to nothing
 
     Raises:
@@ -188,6 +192,10 @@ def evaluate_pipeline(
             requests = make_requests(originals, wanted, given, settings or {})
             clips = _generate(pipe, requests, batch_size, cache and cache / name)
         result["conditions"][name] = _listen(pipe, clips, originals, wanted, name, progress) | {"given": given}
+    if codec := result["conditions"].get("codec"):
+        for name, condition in result["conditions"].items():
+            if name != "codec":
+                condition["captions"] = _measure_captions(condition, codec, originals)
     return result
 
 
@@ -230,12 +238,15 @@ def flatten(result: dict[str, Any]) -> dict[str, float]:
         result (`dict`): as [`evaluate_pipeline`] returns it.
 
     Returns:
-        `dict[str, float]`: `"<condition>/<control>/<metric>"`: A by the worse recogniser; `"<condition>/kernel_distance"`.
+        `dict[str, float]`: `"<condition>/<control>/<metric>"`: A by the worse recogniser; `"<condition>/captions/<attribute>"`;
+        `"<condition>/kernel_distance"`.
     """
     values = {}
     for name, condition in result["conditions"].items():
         for row in condition["reported"]:
             values[f"{name}/{row['control']}/{row['metric']}"] = row["value"]
+        for row in condition.get("captions", ()):
+            values[f"{name}/captions/{row['question']}"] = row["value"]
         if condition["distance"]["kernel_distance"] is not None:
             values[f"{name}/kernel_distance"] = condition["distance"]["kernel_distance"]
     return values
@@ -329,6 +340,16 @@ def _listen(
         "seconds_per_second": seconds / sum(item["duration"] for item in originals.items),
     }
     return result | ({"spectral_distance": distances} if name == "codec" else {})
+
+
+def _measure_captions(condition: dict[str, Any], codec: dict[str, Any], originals: Originals) -> list[dict[str, Any]]:
+    """Of each attribute what is heard, if the caption probe is among those who listen."""
+    if caption_probe.NAME not in {recogniser.name for recogniser in originals.recognisers}:
+        return []
+    columns = condition["scores"], _to_columns(originals.ceilings), codec["scores"]
+    scores = [{key: part[f"{caption_probe.NAME}/{key}"] for key in caption_probe.QUESTIONS} for part in columns]
+    said = [caption_probe.read_caption(item) for item in originals.items]
+    return [dataclasses.asdict(row) for row in measure_captions(*scores, said, originals.seed)]
 
 
 def _describe(row: Adherence) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from ..audio import load_audio
 from ..controls.melody import LOWEST_PITCH, melody_from_salience
 from ..extraction import extract_chords, extract_salience
 from ..extraction.melody import THRESHOLD
-from . import beats, chord_scores, chords, melody, onsets
+from . import beats, caption_probe, chord_scores, chords, melody, onsets
 
 
 MIN_CEILING = 0.7
@@ -151,5 +151,14 @@ RECOGNISERS = (
         beats.track_beats,
         # Without drums nothing was asked for.
         lambda heard, item: beats.score_beats(heard, item.get("beats", ()) if item["drum_onsets"] else ()),
+    ),
+    # A network that has learnt from originals, of the training split.
+    Recogniser(
+        caption_probe.NAME,
+        "text",
+        caption_probe.QUESTIONS,
+        caption_probe.hear_answers,
+        caption_probe.score_answers,
+        min_ceiling=0.5,  # there are 27 styles
     ),
 )

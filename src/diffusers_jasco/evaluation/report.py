@@ -50,11 +50,13 @@ def write_summary(results: dict[str, Result]) -> str:
             [`~evaluation.evaluate.evaluate_pipeline`] returned.
 
     Returns:
-        `str`: A of all metrics and conditions, of chords by family, and how it sounds.
+        `str`: A of all metrics and conditions, what is heard of captions, A of chords by family, and how it sounds.
     """
     parts = []
     for name, result in results.items():
         parts += [f"## {name}: A, {result['num_clips']} clips", _write_adherence(result)]
+        if captions := _write_captions(result):
+            parts += [f"### {name}: captions", captions]
         parts += [f"### {name}: chords by family", _write_families(result)]
         parts += [f"### {name}: sound", _write_sound(result)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -84,6 +86,26 @@ def _write_adherence(result: Result) -> str:
     for metric in list_metrics(result):
         rows.append([" ".join(metric), *(_interval(find_row(c, metric)) for c in result["conditions"].values())])
     return _table(["A", *result["conditions"]], rows)
+
+
+def _write_captions(result: Result) -> str:
+    """Of every set of conditions what is heard of the captions, one attribute per row; nothing without the codec."""
+    by_question: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, condition in result["conditions"].items():
+        for row in condition.get("captions", ()):
+            by_question.setdefault(row["question"], {})[name] = row
+    if not by_question:
+        return ""
+    conditions = [name for name, condition in result["conditions"].items() if "captions" in condition]
+    rows = []
+    for question, found in by_question.items():
+        row = found[conditions[0]]
+        numbers = [
+            str(row["num_clips"]),
+            *(f"{x:.2f}" for x in (1 / row["num_answers"], row["original"], row["codec"])),
+        ]
+        rows.append([question, *numbers, *(_interval(found[name]) for name in conditions)])
+    return _table(["caption says", "clips", "chance", "originals", "codec", *conditions], rows)
 
 
 def _write_families(result: Result) -> str:
