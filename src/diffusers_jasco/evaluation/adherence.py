@@ -92,8 +92,8 @@ def score(
     Args:
         heard (`Sequence[Sequence]` of length `clips`): as [`analyse`] returns it.
         items (`Sequence[dict]` of length `clips`): what was asked for, with the keys `chords`, `melody`, `drum_onsets`,
-            `duration`, and, if they are known, `beats` and `salience` (what [`~evaluation.recognisers.hear_salience`] hears in
-            the original).
+            `duration`, and, if they are known, `beats`, `salience` (what [`~evaluation.recognisers.hear_salience`] hears in the
+            original), and what [`~evaluation.caption_probe.read_caption`] reads.
         recognisers (`Sequence[Recogniser]`): the recognisers that heard it.
 
     Returns:

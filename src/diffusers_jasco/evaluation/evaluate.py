@@ -92,7 +92,8 @@ def hear_originals(
     Args:
         items (`Sequence[dict]`): at least 2 clips, such as those of [`~data.SyntheticMusic`] with `stems=True`, of
             [`~evaluation.items.read_items`] or [`~evaluation.handwritten.handwritten_items`]: `audio` `(1, samples)`,
-            `sampling_rate`, `duration`, `caption`, `chords`, `melody`, `drum_onsets`, `beats`, `stems`.
+            `sampling_rate`, `duration`, `caption`, `chords`, `melody`, `drum_onsets`, `beats`, `stems`; and `style`, `tempo`,
+            `energy`, `instruments`, if they are known.
         recognisers (`Sequence[Recogniser]`): who listens.
         embedding (`Embedding`, *optional*): by default [`~evaluation.embeddings.spectral_statistics`].
         seed (`int`, defaults to `0`): of noise, swaps, floors and intervals.
