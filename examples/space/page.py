@@ -431,7 +431,7 @@ class Page:
         def end() -> dict:
             return {self.go: gr.update(interactive=True), self.stop: gr.update(interactive=False)}
 
-        def stop(request: gr.Request):
+        def leave(request: gr.Request):
             TICKETS.revoke(request.session_hash)
 
         begun = self.go.click(
@@ -451,8 +451,8 @@ class Page:
             show_progress_on=self.status,
         )
         made.then(end, None, [self.go, self.stop], **AT_ONCE)
-        self.stop.click(stop, None, None, **AT_ONCE)
-        self.blocks.unload(stop)
+        self.stop.click(leave, None, None, **AT_ONCE)
+        self.blocks.unload(leave)
         self.blocks.load(None, None, self.dark, js="() => document.body.classList.contains('dark')", **QUIETLY)
 
     def _show_error(self, error: FieldError) -> dict:
