@@ -26,6 +26,7 @@ import torch
 
 from diffusers_jasco.controls.drum_machine import GROOVES
 
+from ..conftest import load_pipeline
 from .conftest import BACKBEAT, C_AM_F_G, ROOT, TUNE
 
 
@@ -59,6 +60,21 @@ def test_every_run_has_a_pipeline_of_its_own_with_the_same_weights(studio):
     first, second = studio.make_pipeline(), studio.make_pipeline()
     assert first is not second and first.scheduler is not second.scheduler and first.tokenizer is not second.tokenizer
     assert first.transformer is second.transformer is studio.components["transformer"]
+
+
+def test_a_checkpoint_with_another_codec_and_an_adaptive_solver(tmp_path):
+    """Steps can be counted with any checkpoint; controls that it does not have are named, to be left out of the page."""
+    from diffusers_jasco import FlowMatchDopri5Scheduler
+
+    load_pipeline("chords-drums", scheduler=FlowMatchDopri5Scheduler()).save_pretrained(tmp_path)
+    studio = Studio(str(tmp_path))
+    assert (studio.controls, studio.sampling_rate, studio.frame_rate) == (("chords", "drums"), 32000, 50)
+    assert (studio.default_steps, studio.default_guidance_scale) == (100, 5.0)
+    steps, settings = [], Settings(chords=C_AM_F_G, drums="pattern", pattern=BACKBEAT, duration=1.0, steps=3)
+    music = studio.play(settings, 0, on_step=steps.append)
+    assert music.shape == (1, 32000) and steps == [1, 2, 3]
+    with pytest.raises(ValueError, match="no melody control"):
+        studio.play(replace(settings, melody=TUNE), 0)
 
 
 def test_a_take_is_what_its_settings_make(studio, settings, take, tmp_path):
