@@ -44,7 +44,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from diffusers.optimization import get_scheduler
@@ -57,9 +56,9 @@ from diffusers_jasco.commands import run_command
 from diffusers_jasco.data.crops import AudioCrops, open_tracks
 from diffusers_jasco.data.features import codec_hash, derive_seed
 from diffusers_jasco.data.latent_statistics import LatentStatistics
-from diffusers_jasco.files import atomic_folder, replace_file
-from diffusers_jasco.training.arguments import mapping, parse_with_config
-from diffusers_jasco.training.checkpoints import find_checkpoint, list_checkpoints, save_checkpoint
+from diffusers_jasco.files import atomic_folder
+from diffusers_jasco.training.arguments import mapping, parse_with_config, write_config
+from diffusers_jasco.training.checkpoints import find_start, save_checkpoint
 from diffusers_jasco.training.codebooks import CodebookTrainer, fit_codebooks, quantization_errors
 from diffusers_jasco.training.codec_objective import balance_losses, spectral_loss
 from diffusers_jasco.training.course import Course, Progress
@@ -73,6 +72,7 @@ from diffusers_jasco.training.discriminator import (
 from diffusers_jasco.training.logs import RunLog, silence_libraries
 from diffusers_jasco.training.modules import CodecTrainingModel, load_codec
 from diffusers_jasco.training.optimization import clip_gradients, fused_adamw
+from diffusers_jasco.training.runs import read_config
 
 
 # Seconds of what is not trained on: validation, closed forms, statistics. The length of JASCO's music.
@@ -290,11 +290,9 @@ def main(args: list[str] | None = None):
     device, is_main = accelerator.device, accelerator.is_main_process
     output = Path(args.output)
     checkpoints = output / "checkpoints"
-    checkpoint = None if args.resume is None else find_checkpoint(checkpoints, args.resume)
-    if args.resume is None and list_checkpoints(checkpoints):
-        raise ValueError(f"{output} has checkpoints: go on with --resume latest, or give another --output.")
+    checkpoint = find_start(checkpoints, args.resume)
     if checkpoint is not None:
-        before = yaml.safe_load((output / "config.yaml").read_text(encoding="utf-8"))
+        before = read_config(output)
         for name in ("codec", "freeze_encoder", "adversarial", "discriminator_filters"):
             if before[name] != getattr(args, name):
                 raise ValueError(f"{output} was begun with {name}={before[name]}, which stays as it is with --resume.")
@@ -352,14 +350,12 @@ def main(args: list[str] | None = None):
         accelerator.load_state(str(checkpoint))
 
     # 4. The run folder
-    config = {name: value for name, value in vars(args).items() if name not in ("config", "resume")}
     if is_main:
         output.mkdir(parents=True, exist_ok=True)
-        with replace_file(output / "config.yaml") as partial:
-            partial.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        write_config(args)
         count = sum(parameter.numel() for parameter in codec.parameters())
         print(f"{count / 1e6:.2f}M parameters, {len(crops)} samples an epoch, from step {progress.step}")
-    log = RunLog(output, accelerator, -1 if checkpoint is None else progress.step, config)
+    log = RunLog(output, accelerator, -1 if checkpoint is None else progress.step, vars(args))
 
     def log_validation():
         if validation is not None:

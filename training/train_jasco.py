@@ -47,7 +47,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.utils import DistributedDataParallelKwargs
 from diffusers.optimization import get_scheduler
@@ -57,10 +56,10 @@ from transformers import T5Config
 from diffusers_jasco import JascoTransformerModel
 from diffusers_jasco.commands import run_command
 from diffusers_jasco.data.features import derive_seed
-from diffusers_jasco.files import partial_path, publish_files, replace_file
-from diffusers_jasco.training.arguments import CONFIG_FILE, add_training_options, mapping, parse_with_config
+from diffusers_jasco.files import partial_path, publish_files
+from diffusers_jasco.training.arguments import add_training_options, mapping, parse_with_config, write_config
 from diffusers_jasco.training.averaging import AveragedWeights
-from diffusers_jasco.training.checkpoints import find_checkpoint, list_checkpoints, save_checkpoint
+from diffusers_jasco.training.checkpoints import find_start, save_checkpoint
 from diffusers_jasco.training.components import load_components, replace_components
 from diffusers_jasco.training.course import Course, Progress
 from diffusers_jasco.training.datasets import load_datasets
@@ -161,9 +160,7 @@ def main(args: list[str] | None = None):
     device, is_main = accelerator.device, accelerator.is_main_process
     output = Path(args.output)
     checkpoints = output / "checkpoints"
-    checkpoint = None if args.resume is None else find_checkpoint(checkpoints, args.resume)
-    if args.resume is None and list_checkpoints(checkpoints):
-        raise ValueError(f"{output} has checkpoints: go on with --resume latest, or give another --output.")
+    checkpoint = find_start(checkpoints, args.resume)
 
     # 1. Models and data. All processes start from the same weights.
     torch.manual_seed(derive_seed("weights", args.seed))
@@ -210,11 +207,7 @@ def main(args: list[str] | None = None):
     # 3. The run folder
     if is_main:
         output.mkdir(parents=True, exist_ok=True)
-        config = {
-            name: value for name, value in vars(args).items() if name not in ("config", "resume", "only", "best")
-        }
-        with replace_file(output / CONFIG_FILE) as partial:
-            partial.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        write_config(args)
         count = sum(parameter.numel() for parameter in averaged.parameters())
         print(f"{count / 1e6:.2f}M parameters, clips of {batches.num_frames} frames, from step {progress.step}")
         if transfer is not None:

@@ -55,6 +55,7 @@ from ..controls.chords import chords_to_frames, read_chords
 from ..controls.drums import blur_frames
 from ..controls.melody import MELODY_BINS, melody_from_notes
 from ..files import atomic_folder
+from .latent_statistics import LatentStatistics
 
 
 FORMAT = 1
@@ -363,17 +364,14 @@ def write_encoded(
     Raises:
         `ValueError`: if there are no clips.
     """
-    num_clips, num_frames, shards = 0, 0, []
-    total = squares = 0.0
+    num_clips, shards, statistics = 0, [], LatentStatistics()
     with atomic_folder(folder) as partial:
         with open(partial / "captions.jsonl", "w", encoding="utf-8") as captions:
             clips = iter(clips)
             while shard := list(itertools.islice(clips, shard_size)):
                 for clip in shard:
-                    values = clip["latents"].double()
-                    total, squares = total + values.sum(dim=0), squares + values.square().sum(dim=0)
-                    num_frames += len(values)
-                    line = {"frames": len(values), "captions": clip["captions"]}
+                    statistics.add(clip["latents"].T[None])
+                    line = {"frames": len(clip["latents"]), "captions": clip["captions"]}
                     captions.write(json.dumps(line, ensure_ascii=False) + "\n")
                 names = ("latents", "drum_codes", "chords", "melody")
                 tensors = {name: torch.cat([clip[name] for clip in shard]).contiguous() for name in names}
@@ -390,24 +388,21 @@ def write_encoded(
         if not num_clips:
             raise ValueError("There are no clips to encode.")
 
-        mean = total / num_frames
-        std = (squares / num_frames - mean.square()).clamp(min=0).sqrt()
-        # A channel that never changes stays as it is.
-        std = torch.where(std < 1e-5, 1.0, std)
+        found = statistics.to_dict()
         sampling_rate, hop_length = codec.config.sampling_rate, codec.config.hop_length
         info = {
             "format": FORMAT,
             "num_clips": num_clips,
-            "num_frames": num_frames,
+            "num_frames": found["num_frames"],
             "sampling_rate": sampling_rate,
             "hop_length": hop_length,
             "frame_rate": sampling_rate / hop_length,
-            "latent_dim": len(mean),
+            "latent_dim": len(found["channel_mean"]),
             "codec_hash": codec_hash(codec),
             "text_encoder_hash": text_hash,
             "chord_labels": list(labels),
-            "latents_mean": mean.float().tolist(),
-            "latents_std": std.float().tolist(),
+            "latents_mean": found["channel_mean"],
+            "latents_std": found["channel_std"],
             "shards": shards,
         }
         save_file({"codebook": first_codebook(codec)}, partial / "codebook.safetensors")

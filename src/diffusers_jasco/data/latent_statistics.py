@@ -47,12 +47,16 @@ class LatentStatistics:
         return (square - mean.square()).clamp(min=0)
 
     def to_dict(self) -> dict[str, Any]:
-        """`mean` and `std` of all values, `channel_mean` and `channel_std`, and `num_frames`."""
+        """
+        `mean` and `std` of all values, `channel_mean` and `channel_std`, and `num_frames`. A channel that never changes has a
+        deviation of 1: normalised, it stays as it is.
+        """
         mean, square = self.sums / self.num_frames
+        std = self.variance.sqrt()
         return {
             "mean": mean.mean().item(),
             "std": (square.mean() - mean.mean().square()).clamp(min=0).sqrt().item(),
             "channel_mean": mean.tolist(),
-            "channel_std": self.variance.sqrt().tolist(),
+            "channel_std": torch.where(std < 1e-5, 1.0, std).tolist(),
             "num_frames": self.num_frames,
         }

@@ -21,6 +21,8 @@ from typing import Any
 
 import yaml
 
+from ..files import replace_file
+
 
 CONFIG_FILE = "config.yaml"  # a run's options, in its folder
 
@@ -153,6 +155,13 @@ def parse_with_config(parser: argparse.ArgumentParser, args: list[str] | None = 
         if action.type is mapping:
             setattr(args, action.dest, config.get(action.dest, {}) | getattr(args, action.dest))
     return args
+
+
+def write_config(args: argparse.Namespace):
+    """Writes a run's options into its folder, for [`parse_with_config`]; not how it was begun."""
+    config = {name: value for name, value in vars(args).items() if name not in ("config", "resume", "only", "best")}
+    with replace_file(Path(args.output, CONFIG_FILE)) as partial:
+        partial.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
 
 def _check_value(action: argparse.Action, value: Any) -> Any:

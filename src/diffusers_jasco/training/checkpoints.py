@@ -69,6 +69,30 @@ def find_checkpoint(folder: str | os.PathLike, which: str) -> Path | None:
     return path
 
 
+def find_start(folder: str | os.PathLike, resume: str | None) -> Path | None:
+    r"""
+    The checkpoint that a run begins with.
+
+    Args:
+        folder (`str` or `os.PathLike`): folder of the run's checkpoints.
+        resume (`str`, *optional*): as in [`find_checkpoint`].
+
+    Returns:
+        `Path`, or `None` for a run that begins anew.
+
+    Raises:
+        `FileNotFoundError`: for a step or a path that does not exist.
+        `ValueError`: without `resume`, if there are checkpoints: they would be lost.
+    """
+    if resume is not None:
+        return find_checkpoint(folder, resume)
+    if list_checkpoints(folder):
+        raise ValueError(
+            f"{Path(folder).parent} has checkpoints: go on with --resume latest, or give another --output."
+        )
+    return None
+
+
 def prune_checkpoints(folder: str | os.PathLike, keep: int):
     """Deletes all checkpoints but the last `keep`; 0 keeps all."""
     for path in list_checkpoints(folder)[: -keep if keep else 0]:
