@@ -34,11 +34,8 @@ import torch
 from diffusers_jasco import load_audio
 from diffusers_jasco.audio import resample
 from diffusers_jasco.evaluation.onsets import onsets_by_percussive_flux, score_onsets
-from diffusers_jasco.evaluation.sound import spectral_distance
+from diffusers_jasco.evaluation.sound import rise_at_strokes, spectral_distance
 from diffusers_jasco.training.modules import load_codec
-
-
-RISE_SECONDS = 0.03
 
 
 @torch.no_grad()
@@ -50,16 +47,6 @@ def through(codec: torch.nn.Module, waveform: torch.Tensor) -> torch.Tensor:
 def load(path: Path, rate: int) -> torch.Tensor:
     waveform, own_rate = load_audio(path)
     return resample(waveform.mean(dim=0, keepdim=True), own_rate, rate)
-
-
-def steepness(waveform: torch.Tensor, rate: int, onsets: list[float]) -> float:
-    """Mean rise in dB from the 30 ms before a stroke to the 30 ms after it."""
-    power = waveform[0].double().square().numpy()
-    size = round(RISE_SECONDS * rate)
-    starts = [round(onset * rate) for onset in onsets]
-    pairs = [(power[start - size : start], power[start : start + size]) for start in starts if start >= size]
-    rises = [10 * np.log10((after.mean() + 1e-8) / (before.mean() + 1e-8)) for before, after in pairs if len(after)]
-    return float(np.mean(rises)) if rises else float("nan")
 
 
 def main(args: list[str] | None = None):
@@ -91,7 +78,7 @@ def main(args: list[str] | None = None):
         for what, change in (("original", lambda stem: stem), ("decoded", lambda stem: through(codec, stem))):
             stems = [(onsets, change(stem)) for onsets, stem in drums]
             scores = [score_onsets(onsets_by_percussive_flux((s, rate)), o)["onset_f1"] for o, s in stems]
-            rises = [steepness(stem, rate, onsets) for onsets, stem in stems]
+            rises = [rise_at_strokes((stem, rate), onsets) for onsets, stem in stems]
             print(f"| onset F1, {what} drums | {np.nanmean(scores):.3f} |")
             print(f"| rise at a stroke, {what} drums | {np.nanmean(rises):.1f} dB |")
 

@@ -281,15 +281,30 @@ def _normalize_loudness(audio: torch.Tensor, rate: int, loudness: float) -> torc
     if audio.shape[-1] < MIN_LOUDNESS_SECONDS * rate:
         logger.warning(f"`loudness` is not set: audio of less than {MIN_LOUDNESS_SECONDS} s has no defined loudness.")
         return audio
-    from torchaudio.functional import loudness as measure_loudness
-
-    # torchaudio's filters clip at ±1, and they amplify by up to 4 dB: what is measured needs headroom.
-    headroom = MEASURED_PEAK / max(MEASURED_PEAK, float(audio.abs().max()))
-    measured = float(measure_loudness(audio * headroom, rate)) - 20 * math.log10(headroom)
-    if not measured > SILENCE_LUFS:
+    measured = measure_loudness(audio, rate)
+    if math.isnan(measured):
         logger.warning("`loudness` is not set: the audio is silent.")
         return audio
     return audio * 10 ** ((loudness - measured) / 20)
+
+
+def measure_loudness(waveform: torch.Tensor, sampling_rate: int) -> float:
+    r"""
+    Args:
+        waveform (`torch.Tensor` of shape `(channels, samples)`): audio, of at most 5 channels.
+        sampling_rate (`int`): its rate in Hz.
+
+    Returns:
+        `float`: loudness in LUFS (ITU-R BS.1770), above -70; NaN for silence and for audio shorter than 0.4 s, which have none.
+    """
+    if waveform.shape[-1] < MIN_LOUDNESS_SECONDS * sampling_rate:
+        return math.nan
+    from torchaudio.functional import loudness
+
+    # torchaudio's filters clip at ±1, and they amplify by up to 4 dB: what is measured needs headroom.
+    headroom = MEASURED_PEAK / max(MEASURED_PEAK, float(waveform.abs().max()))
+    measured = float(loudness(waveform * headroom, sampling_rate)) - 20 * math.log10(headroom)
+    return measured if measured > SILENCE_LUFS else math.nan
 
 
 def limit_peaks(waveform: torch.Tensor, sampling_rate: int) -> torch.Tensor:

@@ -108,6 +108,22 @@ def test_originals_without_drums_have_fewer_onsets(originals):
     assert values["no_drums/drums/onset_f1"] < 0.6 and values["no_drums/chords/root"] > 0.9
 
 
+def test_the_sound_is_compared_with_the_originals(originals):
+    result = evaluate_pipeline(Repeater(originals.items), originals, ("all", "none", "swapped", "no_drums"))
+    conditions = result["conditions"]
+    same = conditions["all"]["against_originals"]
+    assert set(same["bands"].values()) == {0.0} and same["usual_loudness"] >= 0.5
+    silent = conditions["none"]["against_originals"]
+    assert silent["bands"][silent["worst_band"]] < -10 and silent["usual_loudness"] == 0
+
+    def rise(name):
+        return np.mean([check["rise"] for check in conditions[name]["sound"]])
+
+    # Swapped clips are heard at the strokes that they were asked for.
+    assert rise("all") == pytest.approx(np.mean([check["rise"] for check in originals.sound]))
+    assert rise("swapped") == pytest.approx(rise("all"), abs=0.01) and rise("no_drums") < rise("all") - 3
+
+
 def test_cached_clips_are_not_made_again(originals, tmp_path):
     first = evaluate_pipeline(Repeater(originals.items), originals, ("all",), batch_size=2, cache=tmp_path)
     (tmp_path / "all" / "00001.wav").unlink()
@@ -122,6 +138,8 @@ def test_the_report_says_it_all(originals):
     result = evaluate_pipeline(Repeater(originals.items), originals, ("all", "none"))
     summary, scores = write_summary({"originals": result}), write_scores({"originals": result})
     assert "| chords root | 1.00 (1.00 … 1.00) |" in summary and "kernel distance (spectrum)" in summary
+    assert "| largest DC |" in summary and "| … 4 kHz | | +0.0 dB |" in summary.replace("|  |", "| |")
+    assert "| rise at drum strokes | " in summary and "| loudness within the originals' 5–95 % |" in summary
     assert "Fréchet" not in summary and scores.count("## originals") == 2
     assert "segment templates" in scores
 

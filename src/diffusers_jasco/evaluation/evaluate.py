@@ -36,7 +36,7 @@ from .caption_scores import measure_captions
 from .distances import sound_distance
 from .embeddings import Embedding, load_embedding
 from .recognisers import RECOGNISERS, Recogniser, hear_salience
-from .sound import check_sound, spectral_distance
+from .sound import check_sound, compare_sound, spectral_distance
 
 
 # What is given in each; the last two generate nothing.
@@ -67,7 +67,7 @@ class Originals:
         embedding (`Embedding`): what distances of sound are measured with.
         ceilings, floors (`dict`): as [`~evaluation.adherence.score`] and [`~evaluation.adherence.score_floor`] return them.
         vectors (`np.ndarray` of shape `(clips, dim)`): the clips' embeddings.
-        sound (`list[dict]`): the clips' [`~evaluation.sound.SoundCheck`].
+        sound (`list[dict]`): the clips' [`~evaluation.sound.SoundCheck`], with the rise at their own drums' strokes.
         seed (`int`): of noise, swaps, floors and intervals.
     """
 
@@ -113,7 +113,7 @@ def hear_originals(
         known.append(dict(item) | {"salience": hear_salience(audio)})
         heard += analyse([audio], recognisers)
         vectors.append(embedding(audio))
-        sound.append(dataclasses.asdict(check_sound(audio)))
+        sound.append(dataclasses.asdict(check_sound(audio, item["drum_onsets"])))
     ceilings = score(heard, known, recognisers)
     floors = score_floor(heard, known, seed, recognisers=recognisers)
     return Originals(known, recognisers, embedding, ceilings, floors, np.stack(vectors), sound, seed)
@@ -158,7 +158,8 @@ def evaluate_pipeline(
         - `adherence`: every metric by every recogniser as [`~evaluation.adherence.Adherence`] has it; `reported`: of each metric
           the worse one
         - `scores`: clip by clip; `controls_of`: which clip's controls each had; `given`: the conditions
-        - `distance`: as [`~evaluation.distances.sound_distance`] returns it; `sound`: checks, clip by clip
+        - `distance`: as [`~evaluation.distances.sound_distance`] returns it; `sound`: checks, clip by clip;
+          `against_originals`: as [`~evaluation.sound.compare_sound`] returns it
         - `captions`, if `"codec"` is among the conditions: what is heard of the captions' attributes, as
           [`~evaluation.caption_scores.CaptionAdherence`] has it
         - `seconds_per_second`: seconds of making per second of music; clips that are in the cache cost next to nothing
@@ -301,6 +302,10 @@ def _listen(
     pipe: Any, clips: Iterator[torch.Tensor], originals: Originals, wanted: np.ndarray, name: str, progress: bool
 ) -> dict[str, Any]:
     """What [`evaluate_pipeline`] says of one set of conditions."""
+    targets = [
+        originals.items[other] | {key: item[key] for key in _TEXT_KEYS if key in item}
+        for item, other in zip(originals.items, wanted)
+    ]
     heard, vectors, sound, distances = [], [], [], []
     # What generates nothing has the originals' rate, but for the codec.
     makes_sound = name != "no_drums"
@@ -311,15 +316,11 @@ def _listen(
         audio = clip, pipe.sampling_rate if makes_sound else item["sampling_rate"]
         heard += analyse([audio], originals.recognisers)
         vectors.append(originals.embedding(audio))
-        sound.append(dataclasses.asdict(check_sound(audio)))
+        sound.append(dataclasses.asdict(check_sound(audio, targets[index]["drum_onsets"])))
         if name == "codec":
             distances.append(spectral_distance(audio, (item["audio"], item["sampling_rate"])))
         started = time.perf_counter()
 
-    targets = [
-        originals.items[other] | {key: item[key] for key in _TEXT_KEYS if key in item}
-        for item, other in zip(originals.items, wanted)
-    ]
     scores = score(heard, targets, originals.recognisers)
     # Captions stay with their clips.
     order = {
@@ -338,6 +339,7 @@ def _listen(
         "controls_of": wanted.tolist(),
         "distance": sound_distance(np.stack(vectors), originals.vectors),
         "sound": sound,
+        "against_originals": compare_sound(sound, originals.sound),
         "seconds_per_second": seconds / sum(item["duration"] for item in originals.items),
     }
     return result | ({"spectral_distance": distances} if name == "codec" else {})

@@ -21,10 +21,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 
 from .chords import SILENCE, import_mir_eval
-from .spectra import SAMPLING_RATE, load_mono, power_spectrogram, running_mean
+from .spectra import SAMPLING_RATE, load_mono, power_spectrogram, running_mean, running_median
 
 
 # Seconds: mir_eval's, and a wider one for music whose strokes are blurred.
@@ -79,14 +78,6 @@ def _rise(levels: np.ndarray, lag: int) -> np.ndarray:
     return np.pad(np.maximum(levels[lag:] - levels[:-lag], 0), ((lag, 0), (0, 0)))
 
 
-def _running_median(values: np.ndarray, width: int, axis: int) -> np.ndarray:
-    """Medians over `width` neighbours (an odd number) along an axis of an array with two."""
-    margins = [(0, 0), (0, 0)]
-    margins[axis] = (width // 2, width // 2)
-    padded = torch.from_numpy(np.pad(values, margins, mode="edge"))
-    return padded.unfold(axis, width, 1).median(dim=-1).values.numpy()
-
-
 # 1. Percussive flux: how fast what does not last rises, on the mel scale.
 
 _BANDS, _N_FFT = 40, 1024
@@ -122,7 +113,7 @@ def onsets_by_percussive_flux(audio: Any) -> np.ndarray:
     bands = np.sqrt(power_spectrogram(load_mono(audio), _HOP, _N_FFT) @ _mel_filters())
     if len(bands) < _LASTING or bands.max() < SILENCE:
         return np.zeros(0)
-    lasting = _running_median(bands, _LASTING, axis=0)
+    lasting = running_median(bands, _LASTING, axis=0)
     percussive = bands * bands**2 / (bands**2 + lasting**2 + 1e-12)
     levels = np.log1p((1000 * percussive / bands.max()) ** 2)
     novelty = _rise(levels, 1) @ _BAND_WEIGHTS
@@ -153,7 +144,7 @@ def onsets_by_noise_flux(audio: Any) -> np.ndarray:
     loudness = math.sqrt(np.mean(np.sum(spectrum**2, axis=1)))
     if loudness < SILENCE:
         return np.zeros(0)
-    noise = _running_median(spectrum, _NEIGHBOURS, axis=1)[:, _NOISE_LOWEST * _NOISE_N_FFT // SAMPLING_RATE :]
+    noise = running_median(spectrum, _NEIGHBOURS, axis=1)[:, _NOISE_LOWEST * _NOISE_N_FFT // SAMPLING_RATE :]
     size = noise.shape[1] // _NOISE_BANDS
     bands = noise[:, : size * _NOISE_BANDS].reshape(len(noise), _NOISE_BANDS, size).mean(axis=2)
     levels = np.log1p(_NOISE_COMPRESSION * bands / loudness)

@@ -14,6 +14,7 @@
 
 """What an evaluation found, as Markdown."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from .adherence import Adherence, to_markdown
 from .chord_scores import FAMILIES, FAMILY_METRICS
+from .sound import OCTAVE_BANDS
 
 
 Result = dict[str, Any]  # of [`~evaluation.evaluate.evaluate_pipeline`]
@@ -76,6 +78,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def _format(form: str, *values: float | None) -> str:
+    """Nothing, unless there are all values."""
+    return "" if any(value is None or math.isnan(value) for value in values) else form.format(*values)
+
+
 def _interval(row: dict[str, Any] | None) -> str:
     return "" if row is None else f"{row['value']:.2f} ({row['low']:.2f} … {row['high']:.2f})"
 
@@ -120,47 +127,45 @@ def _write_families(result: Result) -> str:
 
 
 def _write_sound(result: Result) -> str:
-    rows = []
-    for name, condition in {"originals": result["originals"], **result["conditions"]}.items():
-        checks, distance = condition["sound"], condition.get("distance", {})
+    """Distances to the originals, and what the checks found, one measure per row."""
+    conditions = {"originals": result["originals"], **result["conditions"]}
+    columns = [_describe_sound(condition, result["embedding"]) for condition in conditions.values()]
+    rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
+    # A row that nothing stands in says nothing.
+    return _table([f"{result['num_clips']} clips", *conditions], [row for row in rows if any(row[1:])])
 
-        def mean(key: str) -> float:
-            return float(np.mean([check[key] for check in checks]))
 
-        kernel = distance.get("kernel_distance")
-        frechet = distance.get("frechet_distance")
-        rows.append(
-            [
-                name,
-                "" if kernel is None else f"{kernel:.3f} ({distance['low']:.3f} … {distance['high']:.3f})",
-                "" if frechet is None else f"{frechet:.2f}",
-                f"{np.mean(condition['spectral_distance']):.1f} dB" if "spectral_distance" in condition else "",
-                f"{max(check['peak'] for check in checks):.2f}",
-                f"{mean('clipped_share'):.2%}",
-                f"{mean('level'):.1f} dB",
-                f"{mean('loudness_spread'):.1f} dB",
-                f"{mean('silent_share'):.1%}",
-                f"{max(check['longest_silence'] for check in checks):.2f} s",
-                f"{condition['seconds_per_second']:.2f}" if "seconds_per_second" in condition else "",
-            ]
-        )
-    embedding, clips = result["embedding"], result["num_clips"]
-    head = [
-        f"{clips} clips",
-        f"kernel distance ({embedding})",
-        f"Fréchet distance ({embedding})",
-        "spectral distance",
-        "largest peak",
-        "clipped",
-        "level",
-        "spread",
-        "silent",
-        "longest silence",
-        "s per s",
-    ]
-    # A column that nothing stands in says nothing.
-    used = [index for index in range(len(head)) if any(row[index] for row in rows)]
-    return _table([head[index] for index in used], [[row[index] for index in used] for row in rows])
+def _describe_sound(condition: dict[str, Any], embedding: str) -> dict[str, str]:
+    checks, against = condition["sound"], condition.get("against_originals", {})
+    distance, bands = condition.get("distance", {}), against.get("bands", {})
+
+    def mean(key: str) -> float:
+        known = [check[key] for check in checks if not math.isnan(check[key])]
+        return float(np.mean(known)) if known else math.nan
+
+    def largest(key: str) -> float:
+        return max(check[key] for check in checks)
+
+    kernel = [distance.get(key) for key in ("kernel_distance", "low", "high")]
+    worst = against.get("worst_band")
+    return {
+        f"kernel distance ({embedding})": _format("{:.3f} ({:.3f} … {:.3f})", *kernel),
+        f"Fréchet distance ({embedding})": _format("{:.2f}", distance.get("frechet_distance")),
+        "spectral distance": _format("{:.1f} dB", np.mean(condition.get("spectral_distance", math.nan))),
+        "largest peak": _format("{:.2f}", largest("peak")),
+        "clipped": _format("{:.2%}", mean("clipped_share")),
+        "largest DC": _format("{:.4f}", largest("dc")),
+        "silent": _format("{:.1%}", mean("silent_share")),
+        "longest silence": _format("{:.2f} s", largest("longest_silence")),
+        "loudness": _format("{:.1f} LUFS", mean("loudness")),
+        "loudness within the originals' 5–95 %": _format("{:.0%}", against.get("usual_loudness")),
+        "spread of the level": _format("{:.1f} dB", mean("loudness_spread")),
+        "harmonic to noise": _format("{:.1f} dB", mean("harmonic_to_noise")),
+        "rise at drum strokes": _format("{:.1f} dB", mean("rise")),
+        "worst octave band": f"{bands[worst]:+.1f} dB ({worst})" if worst else "",
+        **{f"… {band}": _format("{:+.1f} dB", bands.get(band)) for band in OCTAVE_BANDS},
+        "seconds per second": _format("{:.2f}", condition.get("seconds_per_second")),
+    }
 
 
 def _write_scores(condition: dict[str, Any], result: Result) -> str:

@@ -127,6 +127,14 @@ def running_mean(values: np.ndarray, width: int) -> np.ndarray:
     return ((sums[..., high] - sums[..., low]) / (high - low)).astype(values.dtype)
 
 
+def running_median(values: np.ndarray, width: int, axis: int) -> np.ndarray:
+    """Medians over `width` neighbours (an odd number) along an axis of an array with two, whose ends go on with their last value."""
+    margins = [(0, 0), (0, 0)]
+    margins[axis] = (width // 2, width // 2)
+    padded = torch.from_numpy(np.pad(values, margins, mode="edge"))
+    return padded.unfold(axis, width, 1).median(dim=-1).values.numpy()
+
+
 def viterbi(scores: np.ndarray, transitions: np.ndarray) -> np.ndarray:
     r"""
     The most probable sequence of states.
