@@ -106,14 +106,14 @@ def test_the_same_seed_gives_the_same_audio(pipe):
 
 def test_it_sounds_clean(pipe):
     audio = generate(pipe, "energetic funk with clean electric guitar, drums", chords="C:0 F:2.5 G:5 C:7.5")
-    assert audio.shape == (1, 160000)
+    assert audio.shape == (1, 10 * pipe.sampling_rate)
     sound = check_sound((audio, pipe.sampling_rate))
     assert sound.clipped_share == 0 and abs(sound.dc) < 0.01 and sound.longest_silence < 0.5
 
 
 def test_other_durations(pipe):
     audio = pipe("calm ambient", duration=4.0, num_inference_steps=2).audios
-    assert audio.shape == (1, 1, 64000)
+    assert audio.shape == (1, 1, 4 * pipe.sampling_rate)
 
 
 def test_the_folder_is_small_and_holds_data_only():

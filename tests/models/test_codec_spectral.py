@@ -144,7 +144,7 @@ def test_it_runs_in_half_precision(codec, dtype):
 
 
 def test_bad_hop_length():
-    with pytest.raises(ValueError, match="multiple of 4"):
+    with pytest.raises(ValueError, match="multiple of 8"):
         SpectralCodecModel(hop_length=10)
 
 

@@ -27,13 +27,16 @@ from ..audio import limit_peaks
 
 # Magnitudes below this share of full scale are taken as silence.
 _FLOOR = 1e-3
-_SUBFRAMES = 4
+# Values per frame: strokes are sharper than what else changes.
+_TONE_STEPS, _NOISE_STEPS = 4, 8
+# Seconds of the windows that resolve pitches, and the MIDI pitch up to which each is used: low pitches lie closer together.
+_PITCH_WINDOWS = ((0.256, 60.0), (0.17, math.inf))
 
 
 class SpectralAnalysis(nn.Module):
     """
     Waveforms (batch, 1, samples) → log magnitudes (batch, frames, features) of a constant-Q and a mel spectrum. The first
-    resolves pitches, with one value per half semitone in a frame; the second resolves onsets, with four values per band.
+    resolves pitches, with one value per half semitone in a frame; the second resolves onsets, with eight values per band.
     """
 
     def __init__(self, sampling_rate: int, hop_length: int, num_pitches: int, lowest_pitch: float, num_mels: int):
@@ -41,14 +44,13 @@ class SpectralAnalysis(nn.Module):
         self.sampling_rate = sampling_rate
         self.hop_length = hop_length
         self.num_pitches, self.lowest_pitch, self.num_mels = num_pitches, lowest_pitch, num_mels
-        self.long_window = 2 ** round(math.log2(0.256 * sampling_rate))
-        self.short_window = 2 ** round(math.log2(0.032 * sampling_rate))
+        self.short_window = _fast_length(0.021 * sampling_rate)
 
     # No buffers: the analysis is in float32, whatever the type of the model.
     @cached_property
-    def pitch_bank(self) -> torch.Tensor:
-        pitches = self.lowest_pitch + 0.5 * torch.arange(self.num_pitches)
-        return _pitch_bank(pitches, self.long_window, self.sampling_rate)
+    def pitch_banks(self) -> list[tuple[int, torch.Tensor]]:
+        """Windows in samples, and the weights of the pitches that are measured with them."""
+        return _pitch_banks(self.lowest_pitch + 0.5 * torch.arange(self.num_pitches), self.sampling_rate)
 
     @cached_property
     def mel_bank(self) -> torch.Tensor:
@@ -56,14 +58,14 @@ class SpectralAnalysis(nn.Module):
 
     @property
     def num_features(self) -> int:
-        return self.num_pitches + _SUBFRAMES * self.num_mels
+        return self.num_pitches + _NOISE_STEPS * self.num_mels
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         num_frames = -(-waveform.shape[-1] // self.hop_length)
         waveform = F.pad(waveform[:, 0].float(), (0, num_frames * self.hop_length - waveform.shape[-1]))
-        pitches = log_magnitudes(waveform, self.pitch_bank, self.long_window, self.hop_length)
-        mels = log_magnitudes(waveform, self.mel_bank, self.short_window, self.hop_length // _SUBFRAMES)
-        return torch.cat([pitches, mels.reshape(len(mels), num_frames, -1)], dim=-1)
+        pitches = [log_magnitudes(waveform, bank, window, self.hop_length) for window, bank in self.pitch_banks]
+        mels = log_magnitudes(waveform, self.mel_bank, self.short_window, self.hop_length // _NOISE_STEPS)
+        return torch.cat([*pitches, mels.reshape(len(mels), num_frames, -1)], dim=-1)
 
 
 class SpectralEncoder(nn.Module):
@@ -124,7 +126,7 @@ class ConvNeXtBlock(nn.Module):
 class SpectralDecoder(nn.Module):
     """
     Latents (batch, latent_dim, frames) → waveforms (batch, 1, samples): a network finds the loudness over time of sine
-    oscillators and of bands of noise, four values per frame; the synthesis is products of matrices.
+    oscillators, four values per frame, and of bands of noise, eight; the synthesis is products of matrices.
 
     There are two oscillators per semitone above a pitch, and one below it, where two would beat too slowly to be told from
     a rhythm.
@@ -143,14 +145,15 @@ class SpectralDecoder(nn.Module):
     ):
         super().__init__()
         self.sampling_rate = sampling_rate
-        self.hop_length = hop_length // _SUBFRAMES
+        self.tone_hop, self.noise_hop = hop_length // _TONE_STEPS, hop_length // _NOISE_STEPS
         highest_pitch = 69 + 12 * math.log2(0.485 * sampling_rate / 440)
         self.pitches = [
             *(lowest_pitch + step for step in range(math.ceil(half_semitones_from - lowest_pitch))),
             *(half_semitones_from + step / 2 for step in range(math.floor(2 * (highest_pitch - half_semitones_from)))),
         ]
         self.num_noise_bands = num_noise_bands
-        num_outputs = _SUBFRAMES * (len(self.pitches) + num_noise_bands)
+        self.num_tone_outputs = _TONE_STEPS * len(self.pitches)
+        num_outputs = self.num_tone_outputs + _NOISE_STEPS * num_noise_bands
         self.linear = nn.Conv1d(latent_dim, num_outputs, 3, padding=1)
         self.conv_in = nn.Conv1d(latent_dim, hidden_dim, 3, padding=1)
         self.blocks = nn.ModuleList([ConvNeXtBlock(hidden_dim) for _ in range(num_layers)])
@@ -171,16 +174,16 @@ class SpectralDecoder(nn.Module):
         """The oscillators in one hop, as sine and cosine, fading out and fading in: (4 · oscillators, hop)."""
         # All in one phase, oscillators would add up to clicks.
         phases = torch.rand(len(self.pitches), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        steps = torch.arange(self.hop_length, dtype=torch.float64)
+        steps = torch.arange(self.tone_hop, dtype=torch.float64)
         angle = 2 * math.pi * (self.frequencies[:, None] * steps + phases[:, None])
         # The loudness goes from one value to the next in a straight line.
-        fade = (steps + 0.5) / self.hop_length
+        fade = (steps + 0.5) / self.tone_hop
         table = torch.cat([angle.sin(), angle.cos()])
         return torch.cat([table * (1 - fade), table * fade]).float()
 
     @cached_property
     def noise_bank(self) -> torch.Tensor:
-        return _mel_bank(self.num_noise_bands, 2 * self.hop_length, self.sampling_rate)
+        return _mel_bank(self.num_noise_bands, 2 * self.noise_hop, self.sampling_rate)
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         oscillators, noise = self.predict(latents)
@@ -189,37 +192,39 @@ class SpectralDecoder(nn.Module):
         return limit_peaks(waveform[:, None], self.sampling_rate).to(latents.dtype)
 
     def predict(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loudness, 0 and above, of oscillators and noise bands: (batch, 4 · frames, …)."""
+        """Loudness, 0 and above, of oscillators (batch, 4 · frames, …) and of noise bands (batch, 8 · frames, …)."""
         hidden_states = self.conv_in(latents)
         for block in self.blocks:
             hidden_states = block(hidden_states)
         outputs = self.linear_out(self.norm(hidden_states.transpose(1, 2))) + self.linear(latents).transpose(1, 2)
-        outputs = outputs.float().unflatten(2, (_SUBFRAMES, -1)).flatten(1, 2)
         # Silence is silent: exp alone never is.
-        loudness = F.softplus(outputs.clamp(max=3.0).exp() - _FLOOR, beta=2 / _FLOOR)
-        return loudness[..., : len(self.pitches)], loudness[..., len(self.pitches) :]
+        loudness = F.softplus(outputs.float().clamp(max=3.0).exp() - _FLOOR, beta=2 / _FLOOR)
+        tones, noise = loudness[..., : self.num_tone_outputs], loudness[..., self.num_tone_outputs :]
+        return tones.unflatten(2, (_TONE_STEPS, -1)).flatten(1, 2), noise.unflatten(2, (_NOISE_STEPS, -1)).flatten(
+            1, 2
+        )
 
     def _play_oscillators(self, loudness: torch.Tensor) -> torch.Tensor:
         hops = torch.arange(loudness.shape[1])
         # sin(a + b): the angle at the beginning of a hop, and the steps within it, which are the table.
-        angle = 2 * math.pi * ((self.frequencies * self.hop_length)[None] * hops[:, None] % 1)
+        angle = 2 * math.pi * ((self.frequencies * self.tone_hop)[None] * hops[:, None] % 1)
         turn = torch.cat([angle.cos(), angle.sin()], dim=-1).float().to(loudness.device)
         following = torch.cat([loudness[:, 1:], loudness[:, -1:]], dim=1)
         signals = torch.cat([loudness.repeat(1, 1, 2) * turn, following.repeat(1, 1, 2) * turn], dim=-1)
         return (signals @ self.table.to(loudness.device)).flatten(1)
 
     def _play_noise(self, loudness: torch.Tensor) -> torch.Tensor:
-        size = 2 * self.hop_length
+        size = 2 * self.noise_hop
         window = torch.hann_window(size, device=loudness.device)
         # Always the same noise: decoding is a function.
         generator = torch.Generator().manual_seed(1)
-        length = (loudness.shape[1] + 1) * self.hop_length
+        length = (loudness.shape[1] + 1) * self.noise_hop
         noise = torch.randn(length, generator=generator).to(loudness.device)
-        spectrum = torch.fft.rfft(noise.unfold(0, size, self.hop_length) * window)
+        spectrum = torch.fft.rfft(noise.unfold(0, size, self.noise_hop) * window)
         bank = self.noise_bank.to(loudness.device)
         frames = torch.fft.irfft((loudness @ bank) * spectrum) / bank.sum(1).mean().sqrt()
         # Each frame is centred on its hop's end; the halves of neighbours overlap.
-        first, second = frames[..., : self.hop_length], frames[..., self.hop_length :]
+        first, second = frames[..., : self.noise_hop], frames[..., self.noise_hop :]
         return (first + F.pad(second, (0, 0, 1, 0))[:, :-1]).flatten(1)
 
     @torch.no_grad()
@@ -273,7 +278,7 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
 
     Args:
         sampling_rate (`int`, defaults to `16000`): Hz.
-        hop_length (`int`, defaults to `640`): samples of a frame, a multiple of 4.
+        hop_length (`int`, defaults to `640`): samples of a frame, a multiple of 8.
         latent_dim (`int`, defaults to `64`): channels of the latents.
         num_pitches (`int`, defaults to `168`): half semitones of the constant-Q spectrum, from `lowest_pitch`.
         num_mels (`int`, defaults to `40`): bands of the mel spectrum.
@@ -303,8 +308,8 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
         codebook_size: int = 1024,
     ):
         super().__init__()
-        if hop_length % _SUBFRAMES:
-            raise ValueError(f"`hop_length` has to be a multiple of {_SUBFRAMES}, not {hop_length}.")
+        if hop_length % _NOISE_STEPS:
+            raise ValueError(f"`hop_length` has to be a multiple of {_NOISE_STEPS}, not {hop_length}.")
         analysis = SpectralAnalysis(sampling_rate, hop_length, num_pitches, lowest_pitch, num_mels)
         self.encoder = SpectralEncoder(analysis, latent_dim)
         self.quantizer = SpectralQuantizer(codebook_size, latent_dim)
@@ -339,14 +344,17 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
 
     def _measure_loudness(self, waveform: torch.Tensor) -> torch.Tensor:
         """What the oscillators and the noise bands should come near to: (batch, frames, outputs)."""
-        rate, decoder = self.config.sampling_rate, self.decoder
-        window = 2 ** round(math.log2(0.128 * rate))
-        bank = _pitch_bank(torch.tensor(decoder.pitches), window, rate)
-        tones = log_magnitudes(waveform[:, 0].float(), bank, window, decoder.hop_length)
-        size = 2 * decoder.hop_length
-        noise = log_magnitudes(waveform[:, 0].float(), decoder.noise_bank, size, decoder.hop_length)
+        decoder, waveform = self.decoder, waveform[:, 0].float()
+        window = _fast_length(0.128 * decoder.sampling_rate)
+        bank = _pitch_bank(torch.tensor(decoder.pitches), window, decoder.sampling_rate)
+        tones = log_magnitudes(waveform, bank, window, decoder.tone_hop)
+        noise = log_magnitudes(waveform, decoder.noise_bank, 2 * decoder.noise_hop, decoder.noise_hop)
         # Both start too soft: most of a band's sound is of the others.
-        return torch.cat([tones - 0.3, noise - 1.5], dim=-1).unflatten(1, (-1, _SUBFRAMES)).flatten(2)
+        tones, noise = tones - 0.3, noise - 1.5
+        return torch.cat(
+            [tones.unflatten(1, (-1, _TONE_STEPS)).flatten(2), noise.unflatten(1, (-1, _NOISE_STEPS)).flatten(2)],
+            dim=-1,
+        )
 
 
 def log_magnitudes(waveform: torch.Tensor, bank: torch.Tensor, window: int, hop_length: int) -> torch.Tensor:
@@ -365,6 +373,22 @@ def log_magnitudes(waveform: torch.Tensor, bank: torch.Tensor, window: int, hop_
     spectrum = torch.fft.rfft(waveform.unfold(-1, window, hop_length) * (shape * (2 / shape.sum())))
     power = spectrum.real.square() + spectrum.imag.square()
     return ((power @ bank.T.to(power.device)).sqrt() + _FLOOR).log()
+
+
+def _fast_length(samples: float) -> int:
+    """The nearest multiple of an eighth of the power of two below: fast to transform."""
+    step = 2 ** (int(math.log2(samples)) - 3)
+    return step * round(samples / step)
+
+
+def _pitch_banks(pitches: torch.Tensor, sampling_rate: int) -> list[tuple[int, torch.Tensor]]:
+    banks, lower = [], -math.inf
+    for seconds, upper in _PITCH_WINDOWS:
+        chosen = pitches[(pitches >= lower) & (pitches < upper)]
+        window = _fast_length(seconds * sampling_rate)
+        banks.append((window, _pitch_bank(chosen, window, sampling_rate)))
+        lower = upper
+    return banks
 
 
 def _pitch_bank(pitches: torch.Tensor, window: int, sampling_rate: int) -> torch.Tensor:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import torch
 
 
-_WINDOWS = (2048, 1024, 512, 256, 128)
+_WINDOWS = (4096, 2048, 1024, 512, 256, 128)
 _FLOOR = 3e-3
 
 
@@ -27,15 +27,16 @@ def spectral_loss(
     decoded: torch.Tensor, original: torch.Tensor, log_weight: float = 1.0, complex_weight: float = 0.0
 ) -> torch.Tensor:
     r"""
-    The mean distance of spectra at five resolutions: of magnitudes relative to the original's, of their logarithms, and
-    of complex values, for codecs that keep phases.
+    The mean distance of spectra at six resolutions (windows of 4096 to 128 samples, those that fit in): of magnitudes
+    relative to the original's, of their logarithms, and of complex values, for codecs that keep phases.
 
     Args:
         decoded, original (`torch.Tensor` of shape `(batch, 1, samples)`): waveforms.
         log_weight, complex_weight (`float`): of the second and third term; the first weighs 1.
     """
     total = decoded.new_zeros(())
-    for window in _WINDOWS:
+    windows = [window for window in _WINDOWS if window <= decoded.shape[-1]]
+    for window in windows:
         shape = torch.hann_window(window, device=decoded.device)
         ours, theirs = (
             torch.stft(audio[:, 0], window, window // 4, window=shape, return_complex=True) * (2 / shape.sum())
@@ -52,7 +53,7 @@ def spectral_loss(
             total = total + complex_weight * torch.view_as_real(ours - theirs).norm() / magnitude.norm().clamp(
                 min=1e-3
             )
-    return total / len(_WINDOWS)
+    return total / len(windows)
 
 
 def balance_losses(decoded: torch.Tensor, losses: Sequence[tuple[float, torch.Tensor]]) -> torch.Tensor:
