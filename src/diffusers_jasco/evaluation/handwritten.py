@@ -13,12 +13,14 @@
 # limitations under the License.
 
 """
-A few controls written by hand: progressions, tunes and beats as a user would give them, with none of a recording's detail.
+Controls written by hand: progressions, tunes and beats as a user would give them, with none of a recording's detail. Twelve of them
+are walks through all chords that the model knows, with tunes over its whole range and odd beats.
 
 They come with a plain rendering of their own (organ tones and simple drums), which is their "original": what the recognisers
 find in it is the ceiling, and the drums of it are the drum recording that the model is given.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +28,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..controls.chord_labels import parse_chord
+from ..controls.chord_labels import NOTES, default_chord_labels, parse_chord
 from ..controls.chords import chords_from_bars
+from ..controls.melody import HIGHEST_PITCH, LOWEST_PITCH
 from ..data.preparation import cut_chords, cut_notes
 
 
@@ -41,8 +44,9 @@ class Sketch:
         bpm (`float`): beats a minute.
         bars (`str`): chords, as [`~controls.chords.chords_from_bars`] reads them.
         tune (`str`): notes and their lengths in beats, such as `"C5:1 R:.5 D5:1.5"`; `R` is a rest.
-        kick, snare, hat (`str`): a bar in steps of a quarter of a beat: `x` is a stroke.
+        kick, snare, hat (`str`): steps: `x` is a stroke. Each is repeated for itself, whatever the others' lengths and the bar's.
         beats_per_bar (`int`, defaults to `4`): the metre.
+        step (`float`, defaults to `0.25`): length of a step in beats.
     """
 
     caption: str
@@ -53,6 +57,59 @@ class Sketch:
     snare: str
     hat: str
     beats_per_bar: int = 4
+    step: float = 0.25
+
+
+# Round the circle of fourths through all sixteen kinds of chords, here all on C. Twelve walks, from each root, have all 192 chords.
+WALK = (
+    *("Cm7", "C7", "Cmaj7", "C6", "Cm7b5", "C7/E", "Cm", "Cm6"),
+    *("C/Bb", "Cdim", "Caug", "C", "C/E", "C/D", "C/G", "Cm7b5/Bb"),
+)
+WALKING_PACE = 0.625  # seconds per chord: one walk is 10 s
+
+
+def _walk(number: int, caption: str, bpm: float, first: int, last: int, rhythm: str, *strokes: str, **metre) -> Sketch:
+    r"""
+    A sketch with a walk for its progression, and with a tune of its chords' notes.
+
+    Args:
+        number (`int`): which walk, from 0 to 11.
+        caption (`str`), bpm (`float`): of the sketch. A chord is 1, 1.5 or 2 beats long at 96, 144 or 192.
+        first (`int`), last (`int`): the tune goes from this MIDI pitch to that one.
+        rhythm (`str`): lengths of the tune's notes in beats, which is repeated; `"R:.5"` is a rest.
+        strokes (`str`): kick, snare and hat.
+        metre: `beats_per_bar` and `step` of the sketch.
+    """
+    labels = {
+        (chord.root, chord.intervals, chord.bass): label
+        for label in default_chord_labels()
+        if (chord := parse_chord(label))
+    }
+    kinds = [parse_chord(label) for label in WALK]
+    walk = [labels[(number + 5 * place) % 12, kind.intervals, kind.bass] for place, kind in enumerate(kinds)]
+    # Each begins elsewhere on its way.
+    walk = walk[number:] + walk[:number]
+    beats = bpm / 60 * WALKING_PACE
+    per_bar = round(metre.get("beats_per_bar", 4) / beats)
+    bars = [walk[start : start + per_bar] for start in range(0, len(walk), per_bar)]
+    # A last bar that is not full goes on with its last chord.
+    bars[-1] += ["."] * (per_bar - len(bars[-1]))
+
+    tune, time, pitch = [], 0.0, None
+    for word in itertools.cycle(rhythm.split()):
+        place = time / beats
+        if place > len(walk) - 0.01:
+            break
+        length = word.removeprefix("R:")
+        if word == length:
+            tones = parse_chord(walk[int(place + 0.01)]).pitch_classes
+            pitches = [one for one in range(LOWEST_PITCH, HIGHEST_PITCH + 1) if one % 12 in tones and one != pitch]
+            wanted = first + (last - first) * place / len(walk)
+            pitch = min(pitches, key=lambda one: abs(one - wanted))
+            word = f"{NOTES[pitch % 12]}{pitch // 12 - 1}:{length}"
+        tune.append(word)
+        time += float(length)
+    return Sketch(caption, bpm, " | ".join(" ".join(bar) for bar in bars), " ".join(tune), *strokes, **metre)
 
 
 # The tunes are traditional, or by Beethoven, or of no more than scales and broken chords.
@@ -130,6 +187,157 @@ SKETCHES = (
         "....x.......x...",
         "x.x.x.x.x.x.x.xx",
     ),
+    # Two strokes in two bars
+    _walk(
+        0,
+        "slow soundtrack with cello and strings, drums",
+        96,
+        43,
+        60,
+        "1",
+        "x...............................",
+        "....................x...........",
+        ".",
+    ),
+    # Five beats
+    _walk(
+        1,
+        "jazz with trombone and piano, drums",
+        96,
+        64,
+        48,
+        ".5 .5 1",
+        "x.....x...x.........",
+        "........x.......x...",
+        "x.x.x.x.x.x.x.x.x.x.",
+        beats_per_bar=5,
+    ),
+    # Seven steps against the bar
+    _walk(
+        2,
+        "funk with tenor saxophone and electric piano, drums",
+        96,
+        50,
+        67,
+        ".75 .25",
+        "x..x...",
+        ".....x.",
+        "x.x.x..",
+    ),
+    # A fill in every fourth bar
+    _walk(
+        3,
+        "rock with synth lead and electric guitar, drums",
+        96,
+        72,
+        55,
+        ".5 .5",
+        "x...x...x...x..." * 3 + "x...x...x.......",
+        "....x.......x..." * 3 + "x.xxx.xxx.xxxxxx",
+        "x.x.x.x." * 6 + "........" * 2,
+    ),
+    # Triplets
+    _walk(
+        4,
+        "blues with clarinet and piano, drums",
+        96,
+        57,
+        76,
+        ".6667 .3333",
+        "x.....x..x..",
+        "...x.....x..",
+        "x.xx.xx.xx.x",
+        step=1 / 3,
+    ),
+    # Three strokes in the time of two beats
+    _walk(
+        5,
+        "latin with trumpet and piano, drums",
+        96,
+        79,
+        62,
+        "1 .5 .5",
+        "x.....",
+        "..x..x",
+        "xxx",
+        step=2 / 3,
+    ),
+    # A clave
+    _walk(
+        6,
+        "salsa with flute and piano, drums",
+        96,
+        64,
+        83,
+        ".5 R:.5 .5 .5",
+        "......x.......x.",
+        "x..x..x...x.x...",
+        "x.xx",
+    ),
+    # Cycles of three and five steps
+    _walk(
+        7,
+        "electronic music with synth lead and synth pad, drums",
+        96,
+        86,
+        67,
+        "1",
+        "x..",
+        "........x.......",
+        "x....",
+    ),
+    # Two against three
+    _walk(
+        8,
+        "waltz with violin and accordion, drums",
+        144,
+        71,
+        90,
+        ".5 .5 .5",
+        "x.....x.....",
+        "....x...x...",
+        "x..x..",
+        beats_per_bar=3,
+    ),
+    # As fast as it gets
+    _walk(
+        9,
+        "fast punk with synth lead and distorted guitar, drums",
+        192,
+        95,
+        74,
+        "1",
+        "x.x.x.x.",
+        ".x.x.x.x",
+        "x",
+        step=0.5,
+    ),
+    # Nothing on the first beat
+    _walk(
+        10,
+        "reggae with piccolo and organ, drums",
+        96,
+        79,
+        95,
+        "R:.5 .5 .5 .5",
+        "........x.......",
+        "........x.....x.",
+        ".x.x..x.",
+    ),
+    # Seven beats
+    _walk(
+        11,
+        "progressive rock with synth lead and organ, drums",
+        96,
+        95,
+        43,
+        ".5 .25 .25",
+        "x.....x...x...",
+        "....x.......x.",
+        "x.x.x.x.x.x.xx",
+        beats_per_bar=7,
+        step=0.5,
+    ),
 )
 
 
@@ -151,15 +359,17 @@ def _play(sketch: Sketch, rate: int, duration: float) -> dict[str, Any]:
     cycle = len(sketch.bars.split("|")) * sketch.beats_per_bar * beat
     chords = cut_chords(_repeat(chords, cycle, duration), 0.0, duration)
     melody = cut_notes(_read_tune(sketch.tune, beat, duration), 0.0, duration)
-    strokes = {name: _read_steps(getattr(sketch, name), beat / 4, duration) for name in ("kick", "snare", "hat")}
+    strokes = {
+        name: _read_steps(getattr(sketch, name), sketch.step * beat, duration) for name in ("kick", "snare", "hat")
+    }
 
     ends = [start for _, start in chords[1:]] + [duration]
     music = torch.zeros(round(duration * rate))
     for (label, start), end in zip(chords, ends):
         chord = parse_chord(label)
-        pitches = [36 + chord.bass_pitch_class, *sorted(55 + (note - 55) % 12 for note in chord.pitch_classes)]
-        for pitch in pitches:
-            _add(music, _tone(pitch, end - start, rate, 0.06), start, rate)
+        _add(music, _tone(36 + chord.bass_pitch_class, end - start, rate, 0.12), start, rate)
+        for note in sorted(chord.pitch_classes):
+            _add(music, _tone(55 + (note - 55) % 12, end - start, rate, 0.06), start, rate)
     for pitch, start, end in melody:
         _add(music, _tone(pitch, end - start, rate, 0.16), start, rate)
     drums = torch.zeros_like(music)
