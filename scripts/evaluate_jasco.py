@@ -38,9 +38,6 @@ docs/evaluation.md. Use the validation split for every choice, and the test spli
 """
 
 import argparse
-import hashlib
-import json
-import math
 import platform
 import sys
 from collections.abc import Sequence
@@ -49,7 +46,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.batch_generation import hash_pipeline
@@ -58,10 +54,10 @@ from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.evaluation.embeddings import clap_recogniser, load_embedding
 from diffusers_jasco.evaluation.evaluate import CONDITIONS, evaluate_pipeline, hear_originals
 from diffusers_jasco.evaluation.handwritten import handwritten_items
-from diffusers_jasco.evaluation.items import read_items
+from diffusers_jasco.evaluation.items import compose_items, hash_items, read_items
+from diffusers_jasco.evaluation.output import open_output, write_json, write_text
 from diffusers_jasco.evaluation.recognisers import RECOGNISERS, Recogniser
 from diffusers_jasco.evaluation.report import list_metrics, write_scores, write_summary
-from diffusers_jasco.files import remove_leftovers, replace_file
 from diffusers_jasco.plotting import plot_adherence
 
 
@@ -121,7 +117,9 @@ def main(args: list[str] | None = None):
     pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
     pipe.set_progress_bar_config(disable=True)
     items, written = load_items(args, pipe.sampling_rate), handwritten_items(pipe.sampling_rate, args.duration)
-    check_output(args, pipe, [*items, *written])
+    decisive = {key: getattr(args, key) for key in DECISIVE} | {"dataset": args.dataset and str(args.dataset)}
+    # Clips of another model, of other music or with other settings are not mixed with these.
+    open_output(args.output, decisive | {"model": hash_pipeline(pipe), "clips": hash_items([*items, *written])})
 
     # 2. Who listens
     recognisers = [*RECOGNISERS]
@@ -147,50 +145,17 @@ def main(args: list[str] | None = None):
         "clips": [describe(item) for item in items],
         "results": results,
     }
-    write(args.output / "report.md", f"{summary}\n{write_scores(results)}")
-    write(args.output / "report.json", json.dumps(clean(report), indent=1, ensure_ascii=False, allow_nan=False))
+    write_text(args.output / "report.md", f"{summary}\n{write_scores(results)}")
+    write_json(args.output / "report.json", report)
     draw(results, args.output / "pictures")
 
 
 def load_items(args: argparse.Namespace, rate: int) -> list[dict[str, Any]]:
-    """The clips, with drums as their only stem."""
     if args.dataset is not None:
         return read_items(args.dataset, rate, args.num_clips, args.duration)
-    music = SyntheticMusic(
-        args.split,
-        args.num_clips,
-        args.subset,
-        args.duration,
-        rate,
-        renderer=args.renderer,
-        soundfonts=args.soundfonts,
-        stems=True,
-    )
-    items = [music[index] for index in tqdm(range(args.num_clips), desc="original music", unit="clip")]
-    return [item | {"stems": {k: stem for k, stem in item["stems"].items() if k == "drums"}} for item in items]
-
-
-def check_output(args: argparse.Namespace, pipe: JascoPipeline, items: list[dict[str, Any]]):
-    """Refuses a folder whose clips are of another model, other music or other settings."""
-    asked = [[item[key] for key in ("caption", "chords", "melody", "drum_onsets")] for item in items]
-    begun = {key: getattr(args, key) for key in DECISIVE} | {
-        "dataset": args.dataset and str(args.dataset),
-        "model": hash_pipeline(pipe),
-        "clips": hashlib.blake2b(json.dumps(asked).encode(), digest_size=16).hexdigest(),
-    }
-    settings = args.output / "settings.json"
-    if settings.is_file():
-        before = json.loads(settings.read_text(encoding="utf-8"))
-        if differing := sorted(key for key in begun if begun[key] != before.get(key)):
-            raise ValueError(f"{args.output} was begun with another {', '.join(differing)}: choose another folder.")
-        remove_leftovers(args.output)
-        return
-    if args.output.exists() and (not args.output.is_dir() or any(args.output.iterdir())):
-        raise ValueError(
-            f"{args.output} is not an empty folder, and no evaluation was begun in it: choose another one."
-        )
-    args.output.mkdir(parents=True, exist_ok=True)
-    write(settings, json.dumps(begun, indent=1))
+    fonts = {"renderer": args.renderer, "soundfonts": args.soundfonts}
+    music = SyntheticMusic(args.split, args.num_clips, args.subset, args.duration, rate, **fonts, stems=True)
+    return compose_items(music, progress=True)
 
 
 def evaluate(
@@ -231,20 +196,6 @@ def installed_version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def clean(value: Any) -> Any:
-    """NaN, which JSON does not have, becomes null."""
-    if isinstance(value, dict):
-        return {key: clean(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [clean(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def write(path: Path, text: str):
-    with replace_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -439,3 +439,72 @@ def plot_adherence(rows: dict[str, Sequence[dict[str, Any]]], title: str) -> "Fi
     axes.set_title(title, fontsize=10, loc="left")
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
+
+
+def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
+    r"""
+    Draws what a sampler's evaluations buy: above, the mean A of the controls, with the range of the single controls; below, the
+    kernel distance to the originals with its 95 % interval. There is a column for each pair of guidance scales, and a line for each
+    scheduler.
+
+    Args:
+        points (`Sequence[dict]`): as [`~evaluation.sampling.evaluate_sampler`] returns them.
+        title (`str`): above the picture.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        `ImportError`: without matplotlib.
+    """
+    scales = sorted({(point["guidance_scale"], point["text_guidance_scale"]) for point in points})
+    schedulers = list(dict.fromkeys(point["scheduler"] for point in points))
+    ticker = import_optional("matplotlib.ticker", "demo")
+    figure = import_optional("matplotlib.figure", "demo").Figure(
+        figsize=(max(6.0, 1.8 + 2.8 * len(scales)), 5.4), layout="constrained"
+    )
+    grid = figure.subplots(2, len(scales), squeeze=False, sharex=True, sharey="row")
+    for column, pair in zip(grid.T, scales):
+        for number, scheduler in enumerate(schedulers):
+            line = [
+                point
+                for point in points
+                if (point["guidance_scale"], point["text_guidance_scale"]) == pair and point["scheduler"] == scheduler
+            ]
+            for axes, curve in zip(column, (_adherence_curve(line), _distance_curve(line))):
+                if not curve:
+                    continue
+                x, y, low, high = zip(*sorted(curve))
+                axes.plot(x, y, "o-", color=f"C{number}", markersize=4, linewidth=1.4, label=scheduler)
+                axes.vlines(x, low, high, color=f"C{number}", linewidth=0.8, alpha=0.6)
+        text = f", text {pair[1]:g}" if any(other for _, other in scales) else ""
+        column[0].set_title(f"guidance {pair[0]:g}{text}", fontsize=9)
+        column[0].axhline(1, color="0.6", linewidth=0.8, zorder=0)
+        column[1].axhline(0, color="0.6", linewidth=0.8, zorder=0)
+        column[1].set_xscale("log", base=2)
+        column[1].xaxis.set_major_formatter(ticker.ScalarFormatter())
+        column[1].set_xlabel("evaluations of the model")
+    grid[0, 0].set_ylabel("A: 1 is the originals")
+    grid[1, 0].set_ylabel("kernel distance")
+    curves = {line.get_label(): line for axes in grid.flat for line in axes.lines if line.get_marker() == "o"}
+    figure.legend(curves.values(), curves, fontsize=8, loc="outside right upper")
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    return figure
+
+
+def _adherence_curve(points: Sequence[dict[str, Any]]) -> list[tuple[float, float, float, float]]:
+    """Evaluations, mean A, and the lowest and the highest A of a control."""
+    curve = []
+    for point in points:
+        if values := [row["value"] for row in point["adherence"].values()]:
+            curve.append((point["evaluations"], point["mean_adherence"], min(values), max(values)))
+    return curve
+
+
+def _distance_curve(points: Sequence[dict[str, Any]]) -> list[tuple[float, float, float, float]]:
+    """Evaluations, kernel distance and its interval."""
+    return [
+        tuple(point[key] for key in ("evaluations", "kernel_distance", "low", "high"))
+        for point in points
+        if point["kernel_distance"] is not None
+    ]

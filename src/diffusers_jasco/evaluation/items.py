@@ -12,15 +12,19 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Clips of a prepared data set, with what is needed to judge music that is made after them."""
+"""Clips of a prepared data set or of synthetic music, with what is needed to judge music that is made after them."""
 
+import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from diffusers.utils import logging
+from tqdm import tqdm
 
+from ..data import SyntheticMusic
 from ..data.features import load_clip, prepare_audio, wordings
 from ..data.preparation import cut_chords, cut_notes
 from .beats import track_beats
@@ -68,6 +72,25 @@ def read_items(
     count = min(num_clips or len(long_enough), len(long_enough))
     chosen = [long_enough[index * len(long_enough) // count] for index in range(count)]
     return [_read_item(line, folder, sampling_rate, duration) for line in chosen]
+
+
+def compose_items(music: SyntheticMusic, progress: bool = False) -> list[dict[str, Any]]:
+    r"""
+    Args:
+        music ([`~data.SyntheticMusic`]): clips with stems.
+        progress (`bool`, defaults to `False`): whether to show a progress bar.
+
+    Returns:
+        `list[dict]`: its items as [`~evaluation.evaluate.hear_originals`] takes them, with drums as their only stem.
+    """
+    items = [music[index] for index in tqdm(range(len(music)), "original music", unit="clip", disable=not progress)]
+    return [item | {"stems": {k: stem for k, stem in item["stems"].items() if k == "drums"}} for item in items]
+
+
+def hash_items(items: Sequence[dict[str, Any]]) -> str:
+    """Tells sets of clips apart: 32 hexadecimal digits, of what is asked for in them."""
+    asked = [[item[key] for key in ("caption", "chords", "melody", "drum_onsets")] for item in items]
+    return hashlib.blake2b(json.dumps(asked).encode(), digest_size=16).hexdigest()
 
 
 def _read_item(line: dict[str, Any], folder: Path, sampling_rate: int, duration: float) -> dict[str, Any]:

@@ -22,6 +22,7 @@ import numpy as np
 
 from .adherence import Adherence, to_markdown
 from .chord_scores import FAMILIES, FAMILY_METRICS
+from .sampling import METRICS
 from .sound import OCTAVE_BANDS
 
 
@@ -71,6 +72,36 @@ def write_scores(results: dict[str, Result]) -> str:
         for condition, values in result["conditions"].items():
             parts += [f"## {name}: {condition}", _write_scores(values, result)]
     return "\n\n".join(parts) + "\n"
+
+
+def write_samplers(points: Sequence[dict[str, Any]]) -> str:
+    r"""
+    Args:
+        points (`Sequence[dict]`): as [`~evaluation.sampling.evaluate_sampler`] returns them.
+
+    Returns:
+        `str`: a table, one sampler per row.
+    """
+    head = ["scheduler", "steps", "evaluations", "guidance", "text guidance", *(f"A: {name}" for name in METRICS)]
+    head += ["mean A", "kernel distance", "worst octave band", "harmonic to noise", "rise", "s per s"]
+    rows = [
+        [
+            point["scheduler"],
+            str(point["steps"] or "adaptive"),
+            f"{point['evaluations']:g}",
+            f"{point['guidance_scale']:g}",
+            f"{point['text_guidance_scale']:g}",
+            *(_interval(point["adherence"].get(name)) for name in METRICS),
+            _format("{:.3f}", point["mean_adherence"]),
+            _format("{:.3f} ({:.3f} … {:.3f})", *(point[key] for key in ("kernel_distance", "low", "high"))),
+            _format("{:+.1f} dB", point["band_difference"]) + f" ({point['worst_band']})",
+            _format("{:.1f} dB", point["harmonic_to_noise"]),
+            _format("{:.1f} dB", point["rise"]),
+            f"{point['seconds_per_second']:.2f}",
+        ]
+        for point in points
+    ]
+    return _table(head, rows) + "\n"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,0 +1,138 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""
+Which scheduler, how many steps and which guidance scales? Makes music for clips with every combination, all controls given, and
+measures how well it follows them and how it sounds.
+
+    python scripts/evaluate_sampling.py --checkpoint pipelines/jasco-nano --num_clips 32 --output outputs/sampling \
+        --schedulers euler,heun,unipc,dpm++,dopri5 --steps 4,8,12,16,24 --guidance_scales 1,1.5,2 --text_guidance_scales 0
+
+The output folder gets `sampling.json`, the table `sampling.md` and the picture `sampling.png`. They grow combination by
+combination: a run that was killed goes on when the command is given again, and with other lists it adds to what is there. What the
+scores mean: docs/evaluation.md. Use the validation split, as this is for a choice.
+"""
+
+import argparse
+import json
+import sys
+from itertools import product
+from pathlib import Path
+
+import torch
+
+from diffusers_jasco import JascoPipeline
+from diffusers_jasco.batch_generation import hash_pipeline
+from diffusers_jasco.commands import run_command
+from diffusers_jasco.data import SyntheticMusic
+from diffusers_jasco.evaluation.embeddings import load_embedding
+from diffusers_jasco.evaluation.evaluate import hear_originals
+from diffusers_jasco.evaluation.items import compose_items, hash_items, read_items
+from diffusers_jasco.evaluation.output import open_output, write_json, write_text
+from diffusers_jasco.evaluation.report import write_samplers
+from diffusers_jasco.evaluation.sampling import (
+    SAMPLING_RECOGNISERS,
+    SCHEDULERS,
+    Sampler,
+    evaluate_sampler,
+    list_samplers,
+)
+from diffusers_jasco.plotting import plot_samplers
+
+
+# What has to be the same for all points of a curve.
+DECISIVE = ("subset", "split", "num_clips", "duration", "batch_size", "renderer", "soundfonts", "embedding", "seed")
+
+
+def parse_args(args: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--checkpoint", required=True, help="folder or Hub id of a pipeline")
+    add("--output", type=Path, required=True, help="folder to write, or to go on with")
+    add("--schedulers", type=list_of(str), default=list(SCHEDULERS), help="comma-separated (default: all of them)")
+    add("--steps", type=list_of(int), default=[4, 8, 12, 16, 24], help="comma-separated; dopri5 chooses its own")
+    add("--guidance_scales", type=list_of(float), help="comma-separated (default: the checkpoint's)")
+    add("--text_guidance_scales", type=list_of(float), help="comma-separated (default: the checkpoint's)")
+    add("--dataset", type=Path, help="folder with metadata.jsonl, such as a split of a prepared data set")
+    add("--subset", choices=("plain", "full"), default="full", help="of the synthetic music")
+    add("--split", choices=("validation", "test"), default="validation", help="of the synthetic music")
+    add("--num_clips", type=int, default=32)
+    add("--duration", type=float, default=10.0, help="seconds of a clip")
+    add("--batch_size", type=int, default=8)
+    add("--embedding", default="spectrum", help='of the sound: "spectrum", or folder or Hub id of an audio model')
+    add("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")
+    add("--soundfonts", nargs="+", help="General MIDI fonts (default: those that are installed)")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--seed", type=int, default=0, help="of noise, floors and intervals; not of the clips")
+    args = parser.parse_args(args)
+    if args.num_clips < 2:
+        parser.error("--num_clips: at least 2, as other clips' music is the floor.")
+    return args
+
+
+def list_of(kind: type):
+    def read(text: str) -> list:
+        return [kind(word) for word in text.split(",")]
+
+    return read
+
+
+def main(args: list[str] | None = None):
+    args = parse_args(args)
+
+    # 1. The model, the combinations, and the clips
+    pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
+    pipe.set_progress_bar_config(disable=True)
+    guidance, text = (
+        getattr(args, f"{name}s") or [pipe.config[f"default_{name}"]]
+        for name in ("guidance_scale", "text_guidance_scale")
+    )
+    samplers = list_samplers(args.schedulers, args.steps, list(product(guidance, text)))
+    if args.dataset is not None:
+        items = read_items(args.dataset, pipe.sampling_rate, args.num_clips, args.duration)
+    else:
+        fonts = {"renderer": args.renderer, "soundfonts": args.soundfonts}
+        music = SyntheticMusic(
+            args.split, args.num_clips, args.subset, args.duration, pipe.sampling_rate, **fonts, stems=True
+        )
+        items = compose_items(music, progress=True)
+
+    # 2. The folder of this or of the interrupted run, and what is there
+    decisive = {key: getattr(args, key) for key in DECISIVE} | {"dataset": args.dataset and str(args.dataset)}
+    open_output(args.output, decisive | {"model": hash_pipeline(pipe), "clips": hash_items(items)})
+    path = args.output / "sampling.json"
+    points = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    done = {Sampler(*(point[field] for field in Sampler.__dataclass_fields__)) for point in points}
+
+    # 3. Generate, listen and report
+    missing = [sampler for sampler in samplers if sampler not in done]
+    originals = None
+    for number, sampler in enumerate(missing, start=1):
+        originals = originals or hear_originals(
+            items, SAMPLING_RECOGNISERS, load_embedding(args.embedding), args.seed, progress=True
+        )
+        print(f"{number}/{len(missing)}: {sampler}", flush=True)
+        points.append(evaluate_sampler(pipe, originals, sampler, args.batch_size))
+        write_json(path, points)
+    table = write_samplers(points)
+    music = str(args.dataset) if args.dataset is not None else f"synthetic music, {args.subset}, {args.split}"
+    title = f"{args.checkpoint}: {music}, {len(items)} clips of {args.duration:g} s, all controls"
+    print(f"\n{table}")
+    write_text(args.output / "sampling.md", f"# {title}\n\n{table}")
+    plot_samplers(points, title).savefig(args.output / "sampling.png", dpi=110)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, "evaluate_sampling"))

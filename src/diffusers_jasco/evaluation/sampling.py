@@ -1,0 +1,154 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the sampler costs and gives: adherence and sound over schedulers, steps and guidance scales."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from diffusers import DPMSolverMultistepScheduler, FlowMatchHeunDiscreteScheduler, UniPCMultistepScheduler
+
+from ..schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
+from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
+from .evaluate import Originals, evaluate_pipeline
+from .recognisers import RECOGNISERS
+
+
+_FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+ADAPTIVE = "dopri5"  # chooses its own steps
+SCHEDULERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "euler": FlowMatchEulerScheduler.from_config,
+    "heun": FlowMatchHeunDiscreteScheduler.from_config,
+    "unipc": lambda config: UniPCMultistepScheduler.from_config(config, **_FLOW),
+    # Its timesteps are whole numbers, from which it finds its sigmas.
+    "dpm++": lambda config: DPMSolverMultistepScheduler.from_config(config, num_train_timesteps=100_000, **_FLOW),
+    ADAPTIVE: FlowMatchDopri5Scheduler.from_config,
+}
+# One metric per control.
+METRICS = {"root": ("chords", "root"), "chroma": ("melody", "chroma"), "onsets": ("drums", "onset_f1")}
+# Who hears one of them.
+SAMPLING_RECOGNISERS = tuple(
+    recogniser
+    for recogniser in RECOGNISERS
+    if any(recogniser.control == control and metric in recogniser.metrics for control, metric in METRICS.values())
+)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    r"""
+    Args:
+        scheduler (`str`): one of `SCHEDULERS`.
+        steps (`int`, *optional*): number of inference steps; `None` for the adaptive `"dopri5"`.
+        guidance_scale (`float`), text_guidance_scale (`float`): as [`JascoPipeline`] takes them.
+    """
+
+    scheduler: str
+    steps: int | None
+    guidance_scale: float
+    text_guidance_scale: float
+
+
+def list_samplers(
+    schedulers: Sequence[str], steps: Sequence[int], guidance_scales: Sequence[tuple[float, float]]
+) -> list[Sampler]:
+    r"""
+    Args:
+        schedulers (`Sequence[str]`): some of `SCHEDULERS`.
+        steps (`Sequence[int]`): numbers of inference steps. The adaptive scheduler has none, and is listed once.
+        guidance_scales (`Sequence[tuple[float, float]]`): pairs of `guidance_scale` and `text_guidance_scale`.
+
+    Returns:
+        `list[Sampler]`: all combinations.
+
+    Raises:
+        `ValueError`: for an unknown scheduler.
+    """
+    if unknown := sorted(set(schedulers) - SCHEDULERS.keys()):
+        raise ValueError(f"`schedulers`: {', '.join(unknown)}: none of {', '.join(SCHEDULERS)}.")
+    return [
+        Sampler(scheduler, count, *scales)
+        for scales, scheduler in product(guidance_scales, schedulers)
+        for count in ([None] if scheduler == ADAPTIVE else steps)
+    ]
+
+
+def evaluate_sampler(pipe: Any, originals: Originals, sampler: Sampler, batch_size: int = 8) -> dict[str, Any]:
+    r"""
+    Makes music for clips with one sampler, all their controls given, and measures it.
+
+    Args:
+        pipe ([`JascoPipeline`]): the pipeline. Its scheduler is another one meanwhile.
+        originals (`Originals`): what [`~evaluation.evaluate.hear_originals`] made of clips of one length; `SAMPLING_RECOGNISERS`
+            are enough.
+        sampler (`Sampler`): how to sample.
+        batch_size (`int`, defaults to `8`): clips that are generated together.
+
+    Returns:
+        `dict`, ready for JSON: what `sampler` says, and
+
+        - `evaluations`: of the transformer, as a mean over batches; all guidance branches are one
+        - `adherence`: A of `"root"`, `"chroma"` and `"onsets"` with its interval (`value`, `low`, `high`), by the worse recogniser,
+          of those for which a recogniser is good enough; `mean_adherence`: the mean of these
+        - `kernel_distance`, with `low` and `high`: to the originals; `None` for less than 3 clips
+        - `worst_band` and `band_difference`: the octave band whose level is farthest from the originals', and how far, in dB
+        - `harmonic_to_noise`, `rise`: means over clips, as [`~evaluation.sound.SoundCheck`] has them
+        - `seconds_per_second`: seconds of making per second of music
+    """
+    settings = {
+        "num_inference_steps": sampler.steps,
+        "guidance_scale": sampler.guidance_scale,
+        "text_guidance_scale": sampler.text_guidance_scale,
+    }
+    calls = []
+    hook = pipe.transformer.register_forward_pre_hook(lambda *_: calls.append(1))
+    try:
+        with _scheduler(pipe, sampler.scheduler):
+            result = evaluate_pipeline(pipe, originals, ("all",), batch_size, settings)["conditions"]["all"]
+    finally:
+        hook.remove()
+    found = {(row["control"], row["metric"]): row for row in result["reported"]}
+    adherence = {
+        name: {key: found[metric][key] for key in ("value", "low", "high")}
+        for name, metric in METRICS.items()
+        if metric in found
+    }
+    against = result["against_originals"]
+    return dataclasses.asdict(sampler) | {
+        "evaluations": len(calls) / math.ceil(len(originals.items) / batch_size),
+        "adherence": adherence,
+        "mean_adherence": float(np.mean([row["value"] for row in adherence.values()])) if adherence else None,
+        **{key: result["distance"][key] for key in ("kernel_distance", "low", "high")},
+        "worst_band": against["worst_band"],
+        "band_difference": against["bands"].get(against["worst_band"]),
+        **{key: float(np.nanmean([check[key] for check in result["sound"]])) for key in ("harmonic_to_noise", "rise")},
+        "seconds_per_second": result["seconds_per_second"],
+    }
+
+
+@contextmanager
+def _scheduler(pipe: Any, name: str) -> Iterator[None]:
+    """Another scheduler for the time of the block."""
+    own = pipe.scheduler
+    pipe.scheduler = SCHEDULERS[name](own.config)
+    try:
+        yield
+    finally:
+        pipe.scheduler = own

@@ -1,0 +1,162 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import json
+
+import pytest
+
+from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler
+from diffusers_jasco.evaluation import evaluate_pipeline, flatten, hear_originals
+from diffusers_jasco.evaluation.handwritten import handwritten_items
+from diffusers_jasco.evaluation.recognisers import RECOGNISERS
+from diffusers_jasco.evaluation.report import write_samplers
+from diffusers_jasco.evaluation.sampling import SAMPLING_RECOGNISERS, Sampler, evaluate_sampler, list_samplers
+from diffusers_jasco.plotting import plot_samplers
+
+from ..conftest import load_pipeline, run_script
+from .clips import RATE, make_item, write_dataset
+
+
+@pytest.fixture(scope="module")
+def originals():
+    quick = [recogniser for recogniser in RECOGNISERS if recogniser.name in ("segment templates", "percussive flux")]
+    return hear_originals(handwritten_items(RATE, 1.0)[:3], quick)
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    return load_pipeline("chords-drums-melody")
+
+
+def test_all_combinations_are_listed_and_an_adaptive_scheduler_once():
+    samplers = list_samplers(["euler", "dopri5"], [4, 8], [(1.5, 0.0), (2.0, 0.5)])
+    assert samplers[:3] == [Sampler(*rest, 1.5, 0.0) for rest in (("euler", 4), ("euler", 8), ("dopri5", None))]
+    assert len(samplers) == 6 and samplers[3:] == [Sampler(s.scheduler, s.steps, 2.0, 0.5) for s in samplers[:3]]
+    with pytest.raises(ValueError, match="ddim: none of euler, heun, unipc, dpm"):
+        list_samplers(["euler", "ddim"], [4], [(1.5, 0.0)])
+
+
+def test_root_chroma_and_onsets_are_heard_by_all_who_can():
+    names = {recogniser.name for recogniser in SAMPLING_RECOGNISERS}
+    assert names == {recogniser.name for recogniser in RECOGNISERS} - {"beat tracker", "caption probe"}
+
+
+@pytest.mark.parametrize(
+    "name, steps, evaluations", [("euler", 4, 4), ("heun", 4, 7), ("unipc", 4, 4), ("dpm++", 4, 4)]
+)
+def test_a_sampler_costs_its_evaluations(checkpoint, originals, name, steps, evaluations):
+    own = checkpoint.scheduler
+    point = evaluate_sampler(checkpoint, originals, Sampler(name, steps, 1.5, 0.0), batch_size=2)
+    assert point["scheduler"] == name and point["evaluations"] == evaluations
+    assert checkpoint.scheduler is own
+    assert json.loads(json.dumps(point)) == point
+
+
+def test_an_adaptive_scheduler_chooses_its_steps(checkpoint, originals):
+    point = evaluate_sampler(checkpoint, originals, Sampler("dopri5", None, 1.5, 0.0), batch_size=3)
+    pipe = load_pipeline("chords-drums-melody", scheduler=FlowMatchDopri5Scheduler())
+    result = evaluate_pipeline(pipe, originals, ("all",), 3, {"guidance_scale": 1.5, "text_guidance_scale": 0.0})
+    assert point["evaluations"] == len(pipe.scheduler.timesteps) > 7
+    assert point["kernel_distance"] == pytest.approx(flatten(result)["all/kernel_distance"], abs=1e-3)
+
+
+def test_what_is_measured_is_what_an_evaluation_measures(checkpoint, originals):
+    settings = {"num_inference_steps": 3, "guidance_scale": 2.0, "text_guidance_scale": 0.5}
+    result = evaluate_pipeline(checkpoint, originals, ("all",), 8, settings)
+    point = evaluate_sampler(checkpoint, originals, Sampler("euler", *settings.values()))
+    assert isinstance(checkpoint.scheduler, FlowMatchEulerScheduler)
+    values = flatten(result)
+    adherence = {name: row["value"] for name, row in point["adherence"].items()}
+    assert adherence == {"root": values["all/chords/root"], "onsets": values["all/drums/onset_f1"]}
+    assert point["mean_adherence"] == pytest.approx(sum(adherence.values()) / 2)
+    assert point["kernel_distance"] == values["all/kernel_distance"]
+    bands = result["conditions"]["all"]["against_originals"]["bands"]
+    assert abs(point["band_difference"]) == max(map(abs, bands.values()))
+
+
+def make_point(scheduler, steps, evaluations, guidance, value, distance=0.1):
+    return {
+        "scheduler": scheduler,
+        "steps": steps,
+        "guidance_scale": guidance,
+        "text_guidance_scale": 0.0,
+        "evaluations": evaluations,
+        "adherence": {} if value is None else {"root": {"value": value, "low": value - 0.1, "high": value + 0.1}},
+        "mean_adherence": value,
+        "kernel_distance": distance,
+        "low": None if distance is None else distance - 0.05,
+        "high": None if distance is None else distance + 0.05,
+        "worst_band": "8 kHz",
+        "band_difference": -4.2,
+        "harmonic_to_noise": 12.0,
+        "rise": None,
+        "seconds_per_second": 0.25,
+    }
+
+
+POINTS = [
+    make_point("heun", 4, 7, 1.5, 0.9),
+    make_point("euler", 8, 8, 1.5, 0.8),
+    make_point("euler", 4, 4, 1.5, 0.5),
+    make_point("euler", 4, 4, 2.0, None, None),
+    make_point("dopri5", None, 62.0, 2.0, 0.95),
+]
+
+
+def test_the_table_has_a_row_per_sampler():
+    table = write_samplers(POINTS)
+    assert len(table.splitlines()) == 2 + len(POINTS)
+    assert "| heun | 4 | 7 | 1.5 | 0 | 0.90 (0.80 … 1.00) |  |  | 0.900 | 0.100 (0.050 … 0.150) |" in table
+    assert "| dopri5 | adaptive | 62 | 2 |" in table and "| -4.2 dB (8 kHz) | 12.0 dB |  | 0.25 |" in table
+
+
+def test_the_picture_has_a_line_per_scheduler_and_a_column_per_guidance():
+    figure = plot_samplers(POINTS, "nano")
+    adherence, distance = figure.axes[:2], figure.axes[2:]
+    assert [axes.get_title() for axes in adherence] == ["guidance 1.5", "guidance 2"]
+
+    def curves(axes):
+        return {line.get_label(): line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "o"}
+
+    assert curves(adherence[0]) == {"heun": [[7.0, 0.9]], "euler": [[4.0, 0.5], [8.0, 0.8]]}
+    # What could not be measured is not drawn.
+    assert curves(adherence[1]) == curves(distance[1]) | {"dopri5": [[62.0, 0.95]]} and len(curves(distance[1])) == 1
+    assert curves(distance[0])["euler"] == [[4.0, 0.1], [8.0, 0.1]]
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"heun", "euler", "dopri5"}
+
+
+def test_a_curve_grows_and_is_not_made_again(tmp_path, capsys):
+    pytest.importorskip("librosa")
+    load_pipeline("chords-drums-melody").save_pretrained(tmp_path / "checkpoint")
+    (tmp_path / "data").mkdir()
+    write_dataset(tmp_path / "data", [make_item(seed) for seed in range(3)])
+    arguments = ["--checkpoint", tmp_path / "checkpoint", "--dataset", tmp_path / "data", "--duration", 1.0]
+    arguments += ["--device", "cpu", "--output", tmp_path / "curve"]
+    run_script("evaluate_sampling", *arguments, "--schedulers", "euler", "--steps", "1", "--guidance_scales", "1,2")
+    first = json.loads((tmp_path / "curve/sampling.json").read_text())
+    assert [(point["steps"], point["guidance_scale"]) for point in first] == [(1, 1.0), (1, 2.0)]
+    run_script("evaluate_sampling", *arguments, "--schedulers", "euler,heun", "--steps", "1,2", "--guidance_scales", 2)
+    points = json.loads((tmp_path / "curve/sampling.json").read_text())
+    # The times would differ.
+    assert points[:2] == first and [(p["scheduler"], p["steps"]) for p in points[2:]] == [
+        ("euler", 2),
+        ("heun", 1),
+        ("heun", 2),
+    ]
+    assert len((tmp_path / "curve/sampling.md").read_text().splitlines()) == 4 + 5
+    assert (tmp_path / "curve/sampling.png").stat().st_size > 10_000
+    with pytest.raises(ValueError, match="begun with another seed"):
+        run_script("evaluate_sampling", *arguments, "--seed", 1)
+    with pytest.raises(ValueError, match="ddim: none of"):
+        run_script("evaluate_sampling", *arguments, "--schedulers", "ddim")
