@@ -17,20 +17,40 @@
 # there, and one that was stopped goes on. Needs the fluidsynth library and fonts under the MIT licence, on Debian:
 #     apt install libfluidsynth3 fluid-soundfont-gm musescore-general-soundfont-small
 # The whole chain in some minutes, to see that it runs:
-#     WORK=runs/try OUTPUT=runs/try/pipeline CLIPS=40 CODEC_STEPS=20 STEPS=20 scripts/train_nano.sh
+#     WORK=runs/try OUTPUT=runs/try/pipeline CLIPS=40 VALIDATION_CLIPS=8 CODEC_STEPS=20 STEPS=20 scripts/train_nano.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
 work=${WORK:-runs/nano}
 output=${OUTPUT:-pipelines/jasco-nano}
-export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+clips=${CLIPS:-20000}
+validation_clips=${VALIDATION_CLIPS:-96}
+codec_steps=${CODEC_STEPS:-1100}
+steps=${STEPS:-20000}
+renderer=${RENDERER:-fluidsynth}
 
-for split in train:${CLIPS:-6000} validation:96; do
+export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+codec_config=training/configs/codec_spectral.yaml
+rate=$(sed -n 's/^ *sampling_rate: *//p' "$codec_config")
+# On other processors bf16 is many times slower than float32.
+precision=no
+if grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2>/dev/null; then
+    precision=bf16
+fi
+
+# train <precision> <script and its options>. Two processes of one thread are faster than one of two.
+train() {
+    accelerate launch --multi_gpu --num_processes 2 --num_machines 1 --dynamo_backend no --mixed_precision "$@" \
+        --resume latest
+}
+
+for split in train:$clips validation:$validation_clips; do
     python scripts/make_synthetic_dataset.py --split "${split%:*}" --num_clips "${split#*:}" --subset both \
-        --output "$work/music/${split%:*}"
+        --sampling_rate "$rate" --renderer "$renderer" --output "$work/music/${split%:*}"
 done
 
-python training/train_codec.py --config training/configs/codec_spectral.yaml --dataset "$work/music/train" \
-    --validation_dataset "$work/music/validation" --max_steps "${CODEC_STEPS:-1100}" --output "$work/codec" --resume latest
+train no training/train_codec.py --config "$codec_config" --cpu --batch_size 4 --max_steps "$codec_steps" \
+    --dataset "$work/music/train" --validation_dataset "$work/music/validation" --output "$work/codec"
 
 for split in train validation; do
     [ -d "$work/features/$split" ] || python scripts/encode_features.py --dataset "$work/music/$split" \
@@ -40,10 +60,8 @@ done
 [ -d "$work/tokenizer" ] || python training/train_tokenizer.py --captions "$work/music/train/metadata.jsonl" \
     --output "$work/tokenizer"
 
-# Two processes of one thread are faster than one of two.
-accelerate launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no \
-    training/train_jasco.py --config training/configs/nano.yaml \
-    --dataset "$work/features/train" --validation_dataset "$work/features/validation" --codec "$work/codec" \
-    --tokenizer "$work/tokenizer" --max_steps "${STEPS:-4200}" --output "$work/model" --resume latest
+train "$precision" training/train_jasco.py --config training/configs/nano.yaml --mixed_precision "$precision" \
+    --max_steps "$steps" --dataset "$work/features/train" --validation_dataset "$work/features/validation" \
+    --codec "$work/codec" --tokenizer "$work/tokenizer" --output "$work/model"
 
 python scripts/save_half_precision.py --checkpoint "$work/model" --output "$output"

@@ -1,0 +1,84 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""The command that makes the model that ships, at a tiny scale."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from diffusers_jasco import JascoPipeline
+from diffusers_jasco.data.rendering import find_soundfonts, get_renderer
+
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow
+
+
+def find_renderer() -> str:
+    """One that is installed, with a sound font; the model's own first."""
+    reasons = []
+    for name in ("fluidsynth", "tinysoundfont"):
+        try:
+            get_renderer(name, str(find_soundfonts(name)[0]), 24000)
+            return name
+        except (ImportError, FileNotFoundError) as error:
+            reasons.append(str(error))
+    pytest.skip("; ".join(reasons))
+
+
+def train(work: Path):
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT / "src"),
+        "WORK": str(work),
+        "OUTPUT": str(work / "pipeline"),
+        "RENDERER": find_renderer(),
+        **{"CLIPS": "24", "VALIDATION_CLIPS": "8", "CODEC_STEPS": "4", "STEPS": "4"},
+    }
+    done = subprocess.run([ROOT / "scripts/train_nano.sh"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def read_weights(work: Path) -> dict[Path, bytes]:
+    return {path.relative_to(work): path.read_bytes() for path in sorted((work / "pipeline").rglob("*.safetensors"))}
+
+
+def test_from_nothing_to_a_pipeline_and_on_where_it_was_stopped(tmp_path):
+    train(tmp_path)
+    pipe = JascoPipeline.from_pretrained(tmp_path / "pipeline")
+    pipe.set_progress_bar_config(disable=True)
+    audio = pipe("pop, drums", chords="C:0 F:1", duration=2.0, num_inference_steps=2).audios
+    assert audio.shape == (1, 1, 2 * pipe.sampling_rate) and audio.isfinite().all() and audio.abs().max() > 0
+    # The model is of the music that it was made of, and small enough to ship.
+    assert len(pipe.transformer.config.latents_mean) == pipe.codec.config.latent_dim
+    weights = load_file(tmp_path / "pipeline/transformer/diffusion_pytorch_model.safetensors")
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
+    assert sum(file.stat().st_size for file in (tmp_path / "pipeline").rglob("*") if file.is_file()) <= 16e6
+
+    # What is there is not made again, and what is not is the same when it is made again.
+    before, music = read_weights(tmp_path), (tmp_path / "music/train/metadata.jsonl").stat().st_mtime_ns
+    shutil.rmtree(tmp_path / "pipeline")
+    shutil.rmtree(tmp_path / "model")
+    shutil.rmtree(tmp_path / "features/validation")
+    train(tmp_path)
+    assert read_weights(tmp_path) == before
+    assert (tmp_path / "music/train/metadata.jsonl").stat().st_mtime_ns == music
