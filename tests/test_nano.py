@@ -26,9 +26,13 @@ from diffusers_jasco import JascoPipeline
 from diffusers_jasco.controls.chords import chords_from_bars
 from diffusers_jasco.data.instruments import DRUM_KEYS
 from diffusers_jasco.data.rendering import find_soundfonts, get_renderer
+from diffusers_jasco.evaluation import evaluate_pipeline, flatten, hear_originals
+from diffusers_jasco.evaluation.chord_scores import score_labels
 from diffusers_jasco.evaluation.chords import estimate_chords, score_chords
+from diffusers_jasco.evaluation.handwritten import handwritten_items
 from diffusers_jasco.evaluation.melody import melody_by_harmonic_sum, score_melody
-from diffusers_jasco.evaluation.onsets import onsets_by_percussive_flux, score_onsets
+from diffusers_jasco.evaluation.onsets import onsets_by_noise_flux, onsets_by_percussive_flux, score_onsets
+from diffusers_jasco.evaluation.recognisers import RECOGNISERS
 from diffusers_jasco.evaluation.sound import check_sound
 
 
@@ -97,6 +101,50 @@ def test_a_melody_is_followed(pipe):
     shifted = [(pitch + 6, start, end) for pitch, start, end in melody]
     chroma = score_melody(heard, melody)["chroma"]
     assert chroma > 0.4 and chroma > score_melody(heard, shifted)["chroma"] + 0.3
+
+
+@pytest.fixture(scope="module")
+def adherence(pipe) -> dict[str, float]:
+    """A of two songs and a walk through rare chords, all written by hand, by condition, control and metric."""
+    quick = ("segment templates", "blind estimate", "note fit", "percussive flux")
+    items = handwritten_items(pipe.sampling_rate, DURATION)
+    recognisers = [recogniser for recogniser in RECOGNISERS if recogniser.name in quick]
+    originals = hear_originals([items[0], items[6], items[15]], recognisers)
+    return flatten(evaluate_pipeline(pipe, originals, ("all", "swapped", "chords", "drums", "melody", "none")))
+
+
+METRICS = {"chords": "root", "melody": "chroma", "drums": "onset_f1"}
+
+
+@pytest.mark.parametrize("control", METRICS)
+def test_handwritten_controls_are_followed_together_swapped_and_alone(adherence, control):
+    together, swapped, alone, without = (
+        adherence[f"{condition}/{control}/{METRICS[control]}"] for condition in ("all", "swapped", control, "none")
+    )
+    assert min(together, swapped, alone) > 0.4 and min(together, swapped, alone) > without + 0.3
+
+
+@pytest.mark.parametrize("control, other", [("chords", "drums"), ("melody", "drums"), ("drums", "melody")])
+def test_controls_that_are_not_given_are_met_by_chance(adherence, control, other):
+    value = adherence[f"{other}/{control}/{METRICS[control]}"]
+    assert value < 0.35 and value < adherence[f"all/{control}/{METRICS[control]}"] - 0.3
+
+
+def test_rare_chords_have_their_notes(pipe):
+    asked = chords_from_bars("Cm7b5/Bb | Ebaug | F#dim | Abm6 | D7/F# | Bb/C", bpm=144)
+    others = chords_from_bars("F#m7b5/E | Aaug | Cdim | Dm6 | Ab7/C | E/F#", bpm=144)
+    heard = estimate_chords((generate(pipe, chords=asked), pipe.sampling_rate))
+    tones, by_chance = (score_labels(heard, chords, DURATION)["tones"] for chords in (asked, others))
+    assert tones > 0.6 and tones > by_chance + 0.2
+
+
+def test_text_alone_says_whether_there_are_drums(pipe):
+    styles = ("rock with electric guitar", "pop with piano", "funk with electric bass", "jazz with piano")
+    prompts = [f"{style}, {word}" for word in ("drums", "no drums") for style in styles]
+    generators = [torch.Generator().manual_seed(seed) for seed in (0, 1, 2, 3)] * 2
+    audios = pipe(prompts, duration=5.0, generator=generators).audios
+    strokes = [len(onsets_by_noise_flux((audio, pipe.sampling_rate))) for audio in audios]
+    assert np.mean(strokes[:4]) > np.mean(strokes[4:]) + 5, strokes
 
 
 def test_the_same_seed_gives_the_same_audio(pipe):
