@@ -25,8 +25,8 @@ work=${WORK:-runs/nano}
 output=${OUTPUT:-pipelines/jasco-nano}
 clips=${CLIPS:-20000}
 validation_clips=${VALIDATION_CLIPS:-96}
-codec_steps=${CODEC_STEPS:-1100}
-steps=${STEPS:-20000}
+codec_steps=${CODEC_STEPS:-2000}
+steps=${STEPS:-6000}
 renderer=${RENDERER:-fluidsynth}
 
 export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
