@@ -22,6 +22,8 @@ Environment variables: `JASCO_CHECKPOINT` (a folder or Hub id; by default the re
 """
 
 import os
+import signal
+import sys
 from pathlib import Path
 
 
@@ -43,7 +45,15 @@ with page.blocks as demo:
     add_endpoints(page)
 demo.queue(max_size=MAX_WAITING, default_concurrency_limit=CONCURRENCY)
 
+
+def stop(*_):
+    """Ends the app with all files of its visitors."""
+    demo.close()
+    sys.exit(0)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, stop)
     demo.launch(
         # The fonts are the visitor's own.
         theme=gr.themes.Default(

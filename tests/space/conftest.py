@@ -69,7 +69,7 @@ def start_server(folder: Path, **environment: str) -> tuple[subprocess.Popen, st
     address = f"http://127.0.0.1:{port}/"
     for _ in range(3000):
         if process.poll() is not None:
-            raise RuntimeError((folder / "server.log").read_text())
+            raise RuntimeError(f"exit code {process.returncode}: {(folder / 'server.log').read_text()}")
         try:
             urllib.request.urlopen(address, timeout=5).close()
             return process, address
@@ -83,10 +83,13 @@ def start_server(folder: Path, **environment: str) -> tuple[subprocess.Popen, st
 def server(tmp_path_factory):
     """The address of a running app."""
     pytest.importorskip("gradio")
-    process, address = start_server(tmp_path_factory.mktemp("server"))
+    folder = tmp_path_factory.mktemp("server")
+    process, address = start_server(folder)
     yield address
     process.terminate()
-    process.wait(30)
+    process.wait(120)
+    # Nothing of its visitors stays.
+    assert not list(folder.glob("gradio/**/*.*"))
 
 
 @pytest.fixture(scope="session")

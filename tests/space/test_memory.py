@@ -38,12 +38,10 @@ def test_memory_does_not_grow_over_fifty_requests(tmp_path):
             # A visitor each: what the app remembers of them counts as well.
             client = connect(server, tmp_path / "downloads")
             client.predict(**ASKED, seed=number, api_name="/generate")
-            client.close() if hasattr(client, "close") else None
             sizes.append(resident_megabytes(process.pid))
         print([round(size) for size in sizes])
         # The first ten fill caches and the allocator's pools.
         assert sizes[-1] - sizes[9] < 30
     finally:
         process.terminate()
-        process.wait(30)
-    # The files of all visits go with the app.
+        process.wait(120)
