@@ -116,7 +116,7 @@ def test_latents_have_mean_0_and_variance_1_by_channel(cache):
     latents = torch.cat([dataset[i]["latents"] for i in range(CLIPS)])
     torch.testing.assert_close(latents.mean(dim=0), torch.zeros(16), atol=1e-4, rtol=0)
     torch.testing.assert_close(latents.std(dim=0), torch.ones(16), atol=5e-3, rtol=0)
-    assert dataset.info["latents_mean"] == dataset.mean.tolist()
+    assert torch.equal(torch.tensor(dataset.info["latents_mean"]), dataset.mean)
     # A model's own statistics take their place; one number is for all channels.
     other = FeatureDataset(cache, latents_mean=-0.0074, latents_std=4.0102)[0]["latents"]
     torch.testing.assert_close(other * 4.0102 - 0.0074, dataset[0]["latents"] * dataset.std + dataset.mean)

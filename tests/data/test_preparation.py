@@ -146,7 +146,8 @@ def test_synthetic_music_keeps_its_own_truth(tmp_path):
     pytest.importorskip("tinysoundfont")
     toy, codec = tmp_path / "toy", SCRIPT.parents[1] / "pipelines" / "jasco-nano"
     options = ("--split", "validation", "--num_clips", 3, "--renderer", "tinysoundfont", "--num_workers", 0)
-    run_script("make_synthetic_dataset", "--output", toy, *options)
+    rate = ("--sampling_rate", 24000)  # the codec's
+    run_script("make_synthetic_dataset", "--output", toy, *options, *rate)
     run_script("encode_features", "--dataset", toy, "--codec", codec, "--output", tmp_path / "features")
     run_script(
         "prepare_dataset", "--audio", toy, "--output", tmp_path / "data", "--encode", codec, "--shares", 1, 0, 0, 0

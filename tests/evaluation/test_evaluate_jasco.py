@@ -65,7 +65,7 @@ def test_all_conditions_are_reported(runs):
         assert len(result["sound"]) == 4 and all(len(values) == 4 for values in result["scores"].values())
         assert all(row["low"] is None or row["low"] <= row["high"] for row in result["adherence"])
         assert "caption probe/style" in result["scores"]
-        assert name == "codec" or {"style", "tempo"} <= {row["question"] for row in result["captions"]}
+        assert name == "codec" or "style" in {row["question"] for row in result["captions"]}
     assert report["settings"]["seed"] == 0 and report["versions"]["torch"]
     assert "spectral_distance" in conditions["codec"]
     assert "### originals: captions" in (folder / "a" / "report.md").read_text()
