@@ -39,7 +39,7 @@ from gradio.utils import get_upload_folder
 
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.previews import preview_chords, preview_melody
-from parts import TRACKS, check_steps, empty_steps, resize_chord_timeline
+from parts import MAX_BEATS, TRACKS, check_steps, empty_steps, resize_chord_timeline
 from settings import MAX_SEED, FieldError, Settings, count_bars
 from studio import Stopped, Studio
 from takes import Take, finish_take, read_settings
@@ -167,10 +167,9 @@ def load_settings(file: str | None) -> tuple[Settings, str | None, list[str]]:
 
 def fit_length(chords: dict, melody: dict, tempo: float, beats_per_bar: int, duration: float) -> tuple[dict, dict]:
     """The timeline and the piano roll for another length: long enough for the music, and for what is in them already."""
-    last_bar = max((chord["beat"] // chords["beats_per_bar"] + 1 for chord in chords["chords"]), default=1)
-    chords = resize_chord_timeline(
-        chords, max(count_bars(duration, tempo, beats_per_bar), int(last_bar)), beats_per_bar
-    )
+    last_bar = max((int(chord["beat"] // chords["beats_per_bar"]) + 1 for chord in chords["chords"]), default=1)
+    bars = min(max(count_bars(duration, tempo, beats_per_bar), last_bar), MAX_BEATS // beats_per_bar)
+    chords = resize_chord_timeline(chords, bars, beats_per_bar)
     last_note = max((note["beat"] + note["beats"] for note in melody["notes"]), default=1.0)
     return chords, {**melody, "beats": max(duration * tempo / 60, last_note)}
 

@@ -45,7 +45,8 @@ class Studio:
         # An adaptive solver has no number of steps, and none that a progress bar or a seed's music could rely on.
         if isinstance(pipe.scheduler, FlowMatchDopri5Scheduler):
             pipe.scheduler = FlowMatchEulerScheduler.from_config(pipe.scheduler.config)
-        self.checkpoint = checkpoint
+        # What visitors read: a folder's place on this machine is none of their business.
+        self.checkpoint = Path(checkpoint).resolve().name if Path(checkpoint).exists() else checkpoint
         self.components = pipe.components
         self.controls = pipe.transformer.controls
         self.sampling_rate = pipe.sampling_rate  # Hz

@@ -262,7 +262,7 @@ def naming(field: str, path: str | None = None) -> Iterator[None]:
 
 def readable(message: str, path: str | None = None) -> str:
     """A message of the package for people who have never seen its arguments."""
-    message = re.sub(r"^`\w+`:? ", "", message)
+    message = re.sub(r"`(\w+)`", r"“\1”", re.sub(r"^`\w+`: ", "", message))
     message = message[:1].upper() + message[1:]
     return message if path is None else message.replace(str(path), Path(path).name)
 

@@ -21,12 +21,14 @@ from .chord_timeline import (
     empty_chord_timeline,
     resize_chord_timeline,
 )
+from .part import MAX_BEATS
 from .piano_roll import PianoRoll, check_piano_roll, empty_piano_roll
 from .step_sequencer import ACCENT, NORMAL, TRACKS, StepSequencer, check_steps, empty_steps, step_start
 
 
 __all__ = [
     "ACCENT",
+    "MAX_BEATS",
     "NORMAL",
     "TRACKS",
     "ChordTimeline",

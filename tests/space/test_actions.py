@@ -1,0 +1,118 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""What the page does, without the page."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from diffusers_jasco.controls.drum_machine import GROOVES
+
+from .conftest import BACKBEAT, C_AM_F_G, TUNE
+
+
+pytest.importorskip("gradio")
+
+import actions  # noqa: E402
+from settings import FieldError, Settings  # noqa: E402
+
+
+def test_another_length_keeps_what_is_there():
+    """Shorter music does not cost the chords and notes beyond its end; longer music has room for more."""
+    chords, melody = actions.fit_length(C_AM_F_G, TUNE, 120.0, 4, 4.0)
+    assert (chords, melody["notes"]) == (C_AM_F_G, TUNE["notes"])
+    chords, melody = actions.fit_length(C_AM_F_G, TUNE, 120.0, 4, 20.0)
+    assert (chords["bars"], chords["chords"], melody["beats"]) == (10, C_AM_F_G["chords"], 40.0)
+    chords, _ = actions.fit_length(C_AM_F_G, TUNE, 120.0, 3, 10.0)
+    assert [chord["beat"] for chord in chords["chords"]] == [0, 3, 6, 9, 12] and chords["bars"] == 7
+
+
+def test_the_longest_timeline_fits_any_metre():
+    chords = {"beats_per_bar": 2, "bars": 60, "chords": [{"label": "C", "beat": 2.0 * bar} for bar in range(60)]}
+    fitted, _ = actions.fit_length(chords, TUNE, 240.0, 7, 30.0)
+    assert fitted["beats_per_bar"] == 7 and fitted["bars"] * 7 <= actions.MAX_BEATS
+
+
+@pytest.mark.parametrize("name", [name for name in GROOVES if actions.is_playable(name)])
+def test_a_preset_groove_sounds_the_same_as_a_pattern(name):
+    pattern = Settings(drums="pattern", pattern=actions.load_groove(name), tempo=100.0)
+    groove = GROOVES[name]
+    expected = sorted(
+        (drum, start * groove.bpm / 100, velocity) for drum, start, velocity in groove.strokes(100 / groove.bpm)
+    )
+    found = sorted(pattern.groove().strokes(1.0))
+    assert [stroke[0] for stroke in found] == [stroke[0] for stroke in expected]
+    assert np.allclose([stroke[1:] for stroke in found], [stroke[1:] for stroke in expected])
+
+
+def test_empty_controls_have_nothing_to_hear():
+    empty = Settings()
+    for function, value, field in (
+        (actions.hear_chords, empty.chords, "chords"),
+        (actions.hear_drums, empty.pattern, "drums"),
+        (actions.hear_melody, empty.melody, "melody"),
+    ):
+        with pytest.raises(FieldError, match="yet") as error:
+            function(value, 120.0, 4.0)
+        assert error.value.field == field
+
+
+def test_previews_are_heard():
+    for function, value in (
+        (actions.hear_chords, C_AM_F_G),
+        (actions.hear_drums, BACKBEAT),
+        (actions.hear_melody, TUNE),
+    ):
+        audio, rate = soundfile.read(function(value, 120.0, 4.0))
+        assert len(audio) == 4 * rate and 0.1 < np.abs(audio).max() <= 1
+
+
+def test_what_is_left_out_is_said_with_the_take():
+    chords = {**C_AM_F_G, "chords": [{"label": "Csus4", "beat": 0.0}, {"label": "G", "beat": 18.0}]}
+    settings = Settings(chords=chords, melody=TUNE, duration=2.0, steps=1)
+    (take,), remarks = actions.make_takes(settings, None, actions.TICKETS.issue("me"))
+    assert any("Csus4 → C" in remark for remark in remarks) and any(
+        "start after the end" in remark for remark in remarks
+    )
+    assert list(take.scores) == ["chords", "melody"] and take.settings.duration == 2.0
+
+
+def test_seeds_count_up_and_around():
+    from settings import MAX_SEED
+
+    settings = Settings(duration=1.0, steps=1, seed=MAX_SEED, variations=2)
+    takes, _ = actions.make_takes(settings, None, actions.TICKETS.issue("me"))
+    assert [take.settings.seed for take in takes] == [MAX_SEED, 0]
+
+
+def test_takes_that_are_gone_are_said_to_be(tmp_path):
+    from takes import Take
+
+    with pytest.raises(FieldError, match="kept for 60 minutes"):
+        actions.find_take([Take(Settings(), tmp_path, {})], 0)
+
+
+def test_errors_of_the_pipeline_find_their_field():
+    def find(message):
+        error = actions._find_field(ValueError(message))
+        return error.field, str(error)
+
+    assert find("`chords`: position 3: unknown chord 'H'.") == ("chords", "Position 3: unknown chord 'H'.")
+    assert find("`melody` was given, but this checkpoint has no melody control.") == (
+        "melody",
+        "“melody” was given, but this checkpoint has no melody control.",
+    )
+    assert find("Something else.") == ("generate", "Something else.")
