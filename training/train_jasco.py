@@ -66,7 +66,7 @@ from diffusers_jasco.training.datasets import load_datasets
 from diffusers_jasco.training.logs import LossMeans, RunLog, silence_libraries
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.objective import FlowMatchingObjective
-from diffusers_jasco.training.optimization import clip_gradients, make_optimizer
+from diffusers_jasco.training.optimization import clip_gradients, make_optimizer, tell_deepspeed
 from diffusers_jasco.training.runs import BEST
 from diffusers_jasco.training.stages import STAGES, Listener, run_stage
 from diffusers_jasco.training.validation import validation_loss
@@ -196,6 +196,7 @@ def main(args: list[str] | None = None):
     lr_scheduler = get_scheduler(
         args.lr_scheduler, optimizer, num_warmup_steps=args.warmup_steps, num_training_steps=args.max_steps
     )
+    tell_deepspeed(accelerator, args)
     model, optimizer = accelerator.prepare(model, optimizer)
     module = accelerator.unwrap_model(model)
     ema = AveragedWeights(module.parameters(), decay=args.ema_decay)

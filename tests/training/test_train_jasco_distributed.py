@@ -135,6 +135,35 @@ def test_spread_weights_learn_the_same(tmp_path, data):
     assert [entry["loss"] for entry in again] == pytest.approx([e["loss"] for e in two if "loss" in e], abs=1e-6)
 
 
+@pytest.mark.parametrize("precision, tolerance", [("no", 1e-4), ("bf16", 0.02)])
+def test_deepspeed_learns_the_same(tmp_path, data, precision, tolerance):
+    # ZeRO-2, with the options of our configuration, as Accelerate's launcher hands them on.
+    pytest.importorskip("deepspeed")
+    common = ("--max_steps", 6, "--checkpoint_every", 3, *NO_DROPOUT)
+    finish(launch(*arguments(data, tmp_path / "one", *common, "--batch_size", 4)))
+    path = ROOT / "training" / "configs" / "accelerate" / "deepspeed_zero2.yaml"
+    config = yaml.safe_load(path.read_text())["deepspeed_config"]
+    environment = {f"ACCELERATE_DEEPSPEED_{name.upper()}": str(value) for name, value in config.items()}
+    script = Path(__file__).with_name("deepspeed_on_cpu.py")
+    options = {"processes": 2, "script": script, "DS_ACCELERATOR": "cpu", **environment}
+    # Two processes, two batches a step.
+    halves = ("--batch_size", 1, "--gradient_accumulation_steps", 2, "--mixed_precision", precision)
+    spread = arguments(data, tmp_path / "spread", *common, *halves)
+    finish(launch(*spread, **options))
+    one, two = (read_log(tmp_path / name) for name in ("one", "spread"))
+    for name in ("loss", "grad_norm", "validation_loss"):
+        ours, theirs = ([entry[name] for entry in log if name in entry] for log in (one, two))
+        assert len(ours) >= 3 and ours == pytest.approx(
+            theirs, abs=tolerance if name != "grad_norm" else 20 * tolerance
+        )
+    weights = load_file(tmp_path / "spread" / WEIGHTS[0])
+    assert all(weight.dtype == torch.float32 for weight in weights.values())
+    shutil.rmtree(tmp_path / "spread" / "checkpoints" / "step-00000006")
+    finish(launch(*spread, "--resume", "latest", **options))
+    again = read_steps(tmp_path / "spread")
+    assert [entry["loss"] for entry in again] == pytest.approx([e["loss"] for e in two if "loss" in e], abs=1e-6)
+
+
 @pytest.mark.parametrize("kills", [20])
 def test_killed_at_any_moment_it_ends_the_same(tmp_path, data, kills):
     common = ("--max_steps", 60, "--checkpoint_every", 2, "--validate_every", 5, "--log_every", 3, "--drop_span", 0.3)

@@ -14,12 +14,14 @@
 
 """The optimizer of the training scripts."""
 
+import argparse
 import math
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
 
 
 def make_optimizer(
@@ -82,6 +84,31 @@ def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
     decayed = [p for p in parameters if p.ndim >= 2 and id(p) not in embeddings]
     others = [p for p in parameters if p.ndim < 2 or id(p) in embeddings]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def tell_deepspeed(accelerator: Accelerator, args: argparse.Namespace):
+    r"""
+    Tells DeepSpeed, if it is used, the options that it does by itself, and to keep the weights in float32: those in bfloat16
+    would hardly have an average. To be called before `accelerator.prepare`.
+
+    Args:
+        accelerator (`Accelerator`): the processes.
+        args (`argparse.Namespace`): `batch_size`, `gradient_accumulation_steps`, `max_grad_norm` and `mixed_precision`.
+
+    Raises:
+        `ValueError`: for fp16.
+    """
+    if accelerator.distributed_type != DistributedType.DEEPSPEED:
+        return
+    if args.mixed_precision == "fp16":
+        raise ValueError("With DeepSpeed, `mixed_precision` can be bf16 or no, not fp16.")
+    accelerator.deepspeed_plugin.deepspeed_config |= {
+        "train_micro_batch_size_per_gpu": args.batch_size,
+        "gradient_accumulation_steps": args.gradient_accumulation_steps,
+        "gradient_clipping": args.max_grad_norm,
+        "bf16": {"enabled": False},
+        "torch_autocast": {"enabled": args.mixed_precision == "bf16", "dtype": "bfloat16"},
+    }
 
 
 def clip_gradients(accelerator: Accelerator, model: torch.nn.Module, max_norm: float, step: int) -> float:
