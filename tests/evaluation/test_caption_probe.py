@@ -59,6 +59,7 @@ def test_the_truth_is_what_the_music_is():
         # An instrument that does not say what it plays may be another part's.
         ("fiddle chords, drumless", {"drums": "no"}),
         ("jig without drums", {"drums": "no"}),
+        ("celtic with harp and a beat", {"style": "celtic jig", "drums": "yes"}),
         # What the music is not may be meant otherwise ("fast" is a mood of ska), or be an error.
         ("fast calm rock at 90 bpm, slow-moderated", {}),
         ("", {}),
@@ -112,8 +113,8 @@ def test_the_probe_hears_what_held_out_music_is():
             right[question].append(heard[question] == truth[question])
     shares = {question: np.mean(values) for question, values in right.items()}
     # Of 27 styles, 10 families, 3 tempi, 3 energies, and drums or none.
-    assert shares["style"] > 0.5 and shares["lead"] > 0.4 and shares["tempo"] > 0.6, shares
-    assert shares["energy"] > 0.5 and shares["drums"] > 0.8, shares
+    assert shares["style"] > 0.6 and shares["lead"] > 0.5 and shares["tempo"] > 0.8, shares
+    assert shares["energy"] > 0.6 and shares["drums"] > 0.9, shares
 
 
 def test_answers_count_alike_however_frequent():

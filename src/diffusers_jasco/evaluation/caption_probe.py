@@ -91,9 +91,9 @@ def read_caption(item: dict[str, Any]) -> dict[str, str | None]:
     if truth["energy"] is not None:
         words["energy"] = ENERGY_WORDS[truth["energy"]]
     said = {question: truth[question] if says(caption, words[question]) else None for question in QUESTIONS}
-    # "drums" is in "no drums", too.
-    drums = [answer for answer in ("no", "yes") if says(caption, DRUM_WORDS[answer])]
-    return said | {"drums": drums[0] if drums else None}
+    # "drums" is in "no drums", too; and sentences have "with piano and a beat".
+    drums = {answer: [word.removeprefix("with ") for word in DRUM_WORDS[answer]] for answer in ("no", "yes")}
+    return said | {"drums": next((answer for answer in drums if says(caption, drums[answer])), None)}
 
 
 @lru_cache(maxsize=1)
