@@ -466,6 +466,8 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
     grid = figure.subplots(2, len(scales), squeeze=False, sharex=True, sharey="row")
     for column, pair in zip(grid.T, scales):
         for number, scheduler in enumerate(schedulers):
+            # Side by side, as many have the same number of evaluations.
+            shift = 1.03 ** (number - (len(schedulers) - 1) / 2)
             line = [
                 point
                 for point in points
@@ -474,7 +476,8 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
             for axes, curve in zip(column, (_adherence_curve(line), _distance_curve(line))):
                 if not curve:
                     continue
-                x, y, low, high = zip(*sorted(curve))
+                x, y, low, high = np.array(sorted(curve)).T
+                x = shift * x
                 axes.plot(x, y, "o-", color=f"C{number}", markersize=4, linewidth=1.4, label=scheduler)
                 axes.vlines(x, low, high, color=f"C{number}", linewidth=0.8, alpha=0.6)
         text = f", text {pair[1]:g}" if any(other for _, other in scales) else ""
@@ -484,7 +487,7 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
         column[1].set_xscale("log", base=2)
         column[1].xaxis.set_major_formatter(ticker.ScalarFormatter())
         column[1].set_xlabel("evaluations of the model")
-    grid[0, 0].set_ylabel("A: 1 is the originals")
+    grid[0, 0].set_ylabel("mean A: 1 is the originals")
     grid[1, 0].set_ylabel("kernel distance")
     curves = {line.get_label(): line for axes in grid.flat for line in axes.lines if line.get_marker() == "o"}
     figure.legend(curves.values(), curves, fontsize=8, loc="outside right upper")
