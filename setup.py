@@ -83,6 +83,7 @@ setup(
         "soxr",
         "einops",
         "pyyaml",
+        "filelock",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["jasco-generate = diffusers_jasco.generate:main"]},

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..extraction.packages import import_optional
+from ..extraction.packages import compiles_with_numba, import_optional
 from .chords import SILENCE, import_mir_eval
 from .spectra import SAMPLING_RATE, load_mono
 
@@ -29,6 +29,7 @@ TOLERANCE = 0.07  # seconds: mir_eval's
 _HOP = 256  # 16 ms
 
 
+@compiles_with_numba
 def track_beats(audio: Any) -> np.ndarray:
     r"""
     Beats by librosa: the most regular of the strong onsets (Ellis, 2007).

@@ -27,7 +27,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from .packages import import_optional
+from .packages import compiles_with_numba, import_optional
 from .stream import AudioStream
 
 
@@ -126,9 +126,25 @@ def _copy(target: torch.Tensor, values: np.ndarray):
         target.copy_(torch.from_numpy(np.ascontiguousarray(values)))
 
 
+@compiles_with_numba
+def _magnitudes(samples: np.ndarray, harmonic: float) -> np.ndarray:
+    """`(bins, frames)` of the constant-Q transform whose lowest bin is that harmonic of the lowest frequency."""
+    librosa = import_optional("librosa", "melody")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="n_fft=")
+        transform = librosa.cqt(
+            samples,
+            sr=RATE,
+            hop_length=HOP,
+            fmin=LOWEST_FREQUENCY * harmonic,
+            n_bins=NUM_BINS,
+            bins_per_octave=BINS_PER_OCTAVE,
+        )
+    return np.abs(transform)
+
+
 def _harmonic_transforms(stream: AudioStream, num_frames: int) -> Iterator[np.ndarray]:
     """Magnitudes `(harmonics, bins, frames)` of constant-Q transforms, chunk by chunk."""
-    librosa = import_optional("librosa", "melody")
     context, step = _CONTEXT * HOP, CHUNK * HOP
     start = 0
     for blocks in stream.frames(step + 2 * context, step, before=context):
@@ -140,20 +156,7 @@ def _harmonic_transforms(stream: AudioStream, num_frames: int) -> Iterator[np.nd
             end = min(len(block), context + (num_frames - 1 - start) * HOP + HOP)
             samples = block[(_CONTEXT - before) * HOP : end]
             count = min(CHUNK, num_frames - start)
-            transforms = []
-            for harmonic in HARMONICS:
-                with warnings.catch_warnings():
-                    warnings.filterwarnings("ignore", message="n_fft=")
-                    transform = librosa.cqt(
-                        samples,
-                        sr=RATE,
-                        hop_length=HOP,
-                        fmin=LOWEST_FREQUENCY * harmonic,
-                        n_bins=NUM_BINS,
-                        bins_per_octave=BINS_PER_OCTAVE,
-                    )
-                transforms.append(np.abs(transform[:, before : before + count]))
-            yield np.stack(transforms)
+            yield np.stack([_magnitudes(samples, harmonic)[:, before : before + count] for harmonic in HARMONICS])
             start += CHUNK
 
 

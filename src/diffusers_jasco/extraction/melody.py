@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from ..controls.melody import HIGHEST_PITCH, LOWEST_PITCH, MELODY_BINS, SALIENCE_RATE, melody_from_salience
 from . import deep_salience
-from .packages import import_optional
+from .packages import compiles_with_numba, import_optional
 from .salience_model import CONTEXT, HOP, RATE, SalienceModel, log_frequency_levels
 from .stream import AudioStream
 
@@ -221,7 +221,6 @@ _QUIET = 0.01  # what is 40 dB below the loudest is no voice
 
 
 def _track_notes(stream: AudioStream, progress: bool) -> np.ndarray:
-    librosa = import_optional("librosa", "melody")
     num_frames, before = _num_frames(stream), _TRACKED_CONTEXT
     size = (_TRACKED_BLOCK + 2 * before) * HOP
     parts = []
@@ -231,23 +230,25 @@ def _track_notes(stream: AudioStream, progress: bool) -> np.ndarray:
                 start = _TRACKED_BLOCK * len(parts)
                 count = min(_TRACKED_BLOCK, num_frames - start)
                 samples = np.array(block[: (before + count + before) * HOP])
-                level = librosa.feature.rms(y=samples, frame_length=4 * HOP, hop_length=HOP)[0]
-                frequencies, voiced, _ = librosa.pyin(
-                    samples,
-                    fmin=_LOWEST_FREQUENCY,
-                    fmax=_HIGHEST_FREQUENCY,
-                    sr=RATE,
-                    hop_length=HOP,
-                    fill_na=None,
-                )
-                voiced &= level > _QUIET * level.max()
-                parts.append(_round_to_notes(69 + 12 * np.log2(frequencies / 440), voiced)[before : before + count])
+                parts.append(_track_block(samples)[before : before + count])
                 bar.update(count * HOP / RATE)
     pitches = np.concatenate(parts)
     salience = np.zeros((len(pitches), MELODY_BINS), dtype=np.float32)
     frames = np.flatnonzero(pitches >= 0)
     salience[frames, pitches[frames] - LOWEST_PITCH] = 1
     return salience
+
+
+@compiles_with_numba
+def _track_block(samples: np.ndarray) -> np.ndarray:
+    """MIDI numbers from G2 to B6, or -1 where there is no voice, one every `HOP` samples."""
+    librosa = import_optional("librosa", "melody")
+    level = librosa.feature.rms(y=samples, frame_length=4 * HOP, hop_length=HOP)[0]
+    frequencies, voiced, _ = librosa.pyin(
+        samples, fmin=_LOWEST_FREQUENCY, fmax=_HIGHEST_FREQUENCY, sr=RATE, hop_length=HOP, fill_na=None
+    )
+    voiced &= level > _QUIET * level.max()
+    return _round_to_notes(69 + 12 * np.log2(frequencies / 440), voiced)
 
 
 def _round_to_notes(pitches: np.ndarray, voiced: np.ndarray) -> np.ndarray:
