@@ -36,6 +36,7 @@ EXTRAS = {
 EXTRAS["dev"] = [
     "pytest",
     "pytest-xdist",
+    "pytest-timeout",
     "hypothesis",
     "ruff==0.9.10",
     "peft",

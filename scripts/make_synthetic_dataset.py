@@ -31,6 +31,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import soundfile
@@ -110,9 +111,10 @@ def main(args=None):
     with contextlib.ExitStack() as stack:
         lines = map(write, indices)
         if args.num_workers > 0:
-            # Processes, not threads: synthesisers keep state.
-            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(args.num_workers))
-            lines = pool.imap(write, indices, chunksize=4)
+            # Processes, not threads: synthesisers keep state. One that dies ends the run, which can be gone on with.
+            pool = ProcessPoolExecutor(args.num_workers, multiprocessing.get_context("spawn"))
+            stack.callback(pool.shutdown, cancel_futures=True)
+            lines = pool.map(write, indices, chunksize=4)
         file = stack.enter_context(open(unfinished, "a"))
         for line in tqdm(lines, total=len(indices), unit="clip"):
             file.write(line + "\n")
