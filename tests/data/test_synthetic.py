@@ -26,7 +26,7 @@ import soundfile
 import torch
 
 from diffusers_jasco.controls.chord_labels import default_chord_labels, parse_chord
-from diffusers_jasco.data import SyntheticMusic, to_datasets
+from diffusers_jasco.data import SyntheticMusic, synthetic, to_datasets
 from diffusers_jasco.data.composition import SPLITS, compose, split_of
 from diffusers_jasco.data.styles import STYLES
 
@@ -218,3 +218,20 @@ def test_the_script_writes_and_goes_on(tmp_path):
 
     with pytest.raises(ValueError, match="other settings .seed."):
         run([*options, str(stopped), "--seed", "1"])
+
+
+def test_a_drum_machine_plays_the_same_beat(monkeypatch):
+    music = make_music(subset="full")
+    kits, machines = [], []
+    for share, items in ((0.0, kits), (1.0, machines)):
+        monkeypatch.setattr(synthetic, "_DRUM_MACHINES", share)
+        items.extend(music[index] for index in range(4))
+    for kit, machine in zip(kits, machines):
+        assert kit["drum_onsets"] == machine["drum_onsets"] and kit["stems"].keys() == machine["stems"].keys()
+        if kit["drum_onsets"]:
+            energy = machine["stems"]["drums"][0].square()
+            assert not torch.allclose(kit["stems"]["drums"], machine["stems"]["drums"], atol=0.01)
+            for onset in kit["drum_onsets"]:
+                sample = round(onset * machine["sampling_rate"])
+                assert energy[sample : sample + 1600].sum() > 1e-3
+    assert any(kit["drum_onsets"] for kit in kits)

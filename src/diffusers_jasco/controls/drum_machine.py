@@ -118,18 +118,34 @@ class Groove:
             `torch.Tensor` of shape `(1, samples)`, in ±0.89: the pipeline takes `(groove.render(10.0, rate), rate)` as
             `drums`.
         """
-        strokes = self.strokes(duration)
-        hats = [start for drum, start, _ in strokes if drum == "hat"]
-        audio = np.zeros(round(duration * sampling_rate), dtype=np.float32)
-        for drum, start, velocity in strokes:
-            sound = velocity * _synthesize(drum, sampling_rate)
-            if drum == "open hat" and (closing := [time - start for time in hats if time > start]):
-                time = np.arange(len(sound)) / sampling_rate
-                sound *= np.clip(1 - (time - min(closing)) / _CHOKE, 0, 1)
-            first = round(start * sampling_rate)
-            size = min(len(sound), len(audio) - first)
-            audio[first : first + size] += sound[:size]
+        audio = play_strokes(self.strokes(duration), duration, sampling_rate)
         return limit_peaks(torch.from_numpy(audio)[None], sampling_rate)
+
+
+def play_strokes(
+    strokes: Sequence[tuple[str, float, float]], duration: float, sampling_rate: int, tuning: float = 1.0
+) -> np.ndarray:
+    r"""
+    Args:
+        strokes (`Sequence`): `(drum, start in seconds, velocity in [0, 1])`.
+        duration (`float`): seconds.
+        sampling_rate (`int`): Hz.
+        tuning (`float`, defaults to `1.0`): 2 is an octave higher, and half as long.
+
+    Returns:
+        `np.ndarray` of shape `(samples,)`, float32; many strokes at once go beyond ±1.
+    """
+    hats = [start for drum, start, _ in strokes if drum == "hat"]
+    audio = np.zeros(round(duration * sampling_rate), dtype=np.float32)
+    for drum, start, velocity in strokes:
+        sound = velocity * _synthesize(drum, round(sampling_rate / tuning))
+        if drum == "open hat" and (closing := [time - start for time in hats if time > start]):
+            time = np.arange(len(sound)) / sampling_rate
+            sound *= np.clip(1 - (time - min(closing)) / _CHOKE, 0, 1)
+        first = round(start * sampling_rate)
+        size = min(len(sound), len(audio) - first)
+        audio[first : first + size] += sound[:size]
+    return audio
 
 
 def _check_steps(drum: str, steps: str | Sequence[float]):

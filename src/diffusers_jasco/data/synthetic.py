@@ -22,9 +22,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..controls.drum_machine import play_strokes
 from . import augmentation
 from .captions import instrument_names, write_captions
 from .composition import SPLITS, STEMS, SUBSETS, Note, Piece, compose
+from .instruments import DRUM_MACHINE_VOICES
 from .rendering import find_soundfonts, get_renderer
 
 
@@ -33,6 +35,8 @@ _LEVELS = {"drums": -3.0, "bass": -4.0, "comp": -7.0, "pad": -13.0, "lead": -3.0
 _SENDS = {"drums": 0.5, "bass": 0.1, "comp": 0.9, "pad": 1.0, "lead": 1.0}
 # Seconds that are played before a clip, so that what sounds at its beginning has begun before it.
 _PREROLL = 1.5
+# How many of the full clips have their beat from a drum machine, whose sounds are those of beats that are written by hand.
+_DRUM_MACHINES = 0.25
 
 
 class SyntheticMusic(torch.utils.data.Dataset):
@@ -46,7 +50,7 @@ class SyntheticMusic(torch.utils.data.Dataset):
         split (`str`): `"train"`, `"validation"` or `"test"`.
         size (`int`): number of clips. A clip does not depend on it.
         subset (`str`): `"plain"` (major, minor, 7, m7, maj7 and dim chords in root position, 4/4, dry), `"full"`
-            (everything the generator makes) or `"both"` (clips of even and odd index).
+            (everything the generator makes; the beat of a quarter is a drum machine's) or `"both"` (clips of even and odd index).
         duration (`float`): seconds of a clip.
         sampling_rate (`int`): Hz.
         renderer (`str`): `"fluidsynth"` (needs its library, and fonts) or `"tinysoundfont"` (needs no
@@ -112,7 +116,10 @@ class SyntheticMusic(torch.utils.data.Dataset):
         renderer = get_renderer(
             self.renderer, self.soundfonts[int(rng.integers(len(self.soundfonts)))], self.sampling_rate
         )
-        mix, stems = self._render(piece, start, renderer, rng)
+        # Of numbers of its own, as the captions are.
+        kit = np.random.default_rng([self.seed, SPLITS.index(self.split), index, 2])
+        tuning = kit.uniform(0.75, 1.33) if subset == "full" and kit.random() < _DRUM_MACHINES else None
+        mix, stems = self._render(piece, start, renderer, rng, tuning)
 
         item = {
             "audio": torch.from_numpy(mix)[None],
@@ -152,14 +159,18 @@ class SyntheticMusic(torch.utils.data.Dataset):
         captions = write_captions(piece, np.random.default_rng([self.seed, SPLITS.index(self.split), index, 1]))
         return rng, subset, piece, start, captions
 
-    def _render(self, piece: Piece, start: float, renderer, rng: np.random.Generator):
+    def _render(self, piece: Piece, start: float, renderer, rng: np.random.Generator, drum_machine: float | None):
         preroll = min(_PREROLL, start)
         begin, end = start - preroll, start + self.duration
         names = [name for name in STEMS if name in piece.programs]
         parts = {
             name: (piece.programs[name], name == "drums", _cut_notes(piece.notes[name], begin, end)) for name in names
         }
-        stems = renderer.render(parts, end - begin)
+        stems = {}
+        if drum_machine and "drums" in parts:
+            *_, notes = parts.pop("drums")
+            stems["drums"] = _play_drum_machine(notes, end - begin, self.sampling_rate, drum_machine)
+        stems |= renderer.render(parts, end - begin)
         # A stem that rests throughout the clip would be turned up for ever.
         stems = {name: samples for name, samples in stems.items() if np.abs(samples).max() > 1e-4}
         levels = {name: _LEVELS[name] + rng.uniform(-2, 2) for name in STEMS}
@@ -171,6 +182,11 @@ class SyntheticMusic(torch.utils.data.Dataset):
         num_samples = int(round(self.duration * self.sampling_rate))
         stems = {name: samples[len(samples) - num_samples :] for name, samples in stems.items()}
         return augmentation.master(stems, self.sampling_rate, ratio)
+
+
+def _play_drum_machine(notes: list, duration: float, rate: int, tuning: float) -> np.ndarray:
+    strokes = [(DRUM_MACHINE_VOICES[key], start, velocity / 127) for start, _, key, velocity in notes]
+    return play_strokes(strokes, duration, rate, tuning)
 
 
 def _cut_notes(notes: list[Note], begin: float, end: float) -> list[tuple[float, float, int, int]]:
