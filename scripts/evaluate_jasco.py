@@ -63,7 +63,7 @@ from diffusers_jasco.plotting import plot_adherence
 
 HANDWRITTEN = "handwritten"
 HANDWRITTEN_CONDITIONS = ("all", "none", "chords", "drums", "melody", "codec")
-GUIDANCE = ("num_inference_steps", "guidance_scale", "text_guidance_scale")
+GUIDANCE = ("num_inference_steps", "guidance_scale", "text_guidance_scale", "guidance_rescale")
 # What decides the generated clips.
 DECISIVE = (
     "dataset",
@@ -95,6 +95,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--num_inference_steps", type=int, help="default: the checkpoint's")
     add("--guidance_scale", type=float, help="default: the checkpoint's")
     add("--text_guidance_scale", type=float, help="default: the checkpoint's")
+    add("--guidance_rescale", type=float, help="default: the checkpoint's")
     add("--embedding", default="spectrum", help='of the sound: "spectrum", or folder or Hub id of an audio model')
     add("--clap", help="folder or Hub id of a CLAP model: its score is measured too")
     add("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")

@@ -19,7 +19,7 @@ Makes music for every line of a manifest.
     python scripts/generate_jasco.py --checkpoint pipelines/jasco-nano --manifest songs.jsonl --output outputs/songs
 
 A line is a JSON object with any of `prompt`, `chords`, `drums`, `melody`, `separate_drums`, `duration`, `seed`, `name`,
-`num_inference_steps`, `guidance_scale` and `text_guidance_scale`:
+`num_inference_steps`, `guidance_scale`, `text_guidance_scale` and `guidance_rescale`:
 
     {"name": "verse", "prompt": "80s pop", "chords": "C:0 Am:2.5 F:5 G:7.5", "drums": "beat.wav", "seed": 7}
 
@@ -54,6 +54,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--num_inference_steps", type=int, help="where a line does not say (default: the checkpoint's)")
     add("--guidance_scale", type=float, help="where a line does not say (default: the checkpoint's)")
     add("--text_guidance_scale", type=float, help="where a line does not say (default: the checkpoint's)")
+    add("--guidance_rescale", type=float, help="where a line does not say (default: the checkpoint's)")
     add("--seed", type=int, default=0, help="of the noise, together with the name, where a line does not say")
     add("--format", choices=("flac", "wav"), default="flac")
     add("--loudness", type=float, help="normalise to this loudness in LUFS, such as -14")

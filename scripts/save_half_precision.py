@@ -35,7 +35,7 @@ def main(args=None):
     parser.add_argument("--checkpoint", required=True, help="pipeline, such as a run folder of train_jasco.py")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--codec", help="folder of another codec")
-    for name in ("num_inference_steps", "guidance_scale", "text_guidance_scale"):
+    for name in ("num_inference_steps", "guidance_scale", "text_guidance_scale", "guidance_rescale"):
         parser.add_argument(f"--default_{name}", type=float, help="of the pipeline that is written")
     args = parser.parse_args(args)
 

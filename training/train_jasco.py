@@ -109,11 +109,12 @@ def make_parser() -> argparse.ArgumentParser:
     add("--compile", **switch, help="Compile the transformer's blocks.")
     add("--ema_decay", type=float, default=0.999, help="Decay of the averaged weights.")
 
-    group = parser.add_argument_group("defaults of the pipeline: those of `--continue_from`, or 50, 1.5 and 0")
+    group = parser.add_argument_group("defaults of the pipeline: those of `--continue_from`, or 50, 1.5, 0 and 0")
     add = group.add_argument
     add("--default_num_inference_steps", type=int, help="Steps.")
     add("--default_guidance_scale", type=float, help="Weight of the branch with all conditions.")
     add("--default_text_guidance_scale", type=float, help="Weight of the branch with the text only.")
+    add("--default_guidance_rescale", type=float, help="How far guided velocities keep their size, 0 to 1.")
     return parser
 
 

@@ -49,8 +49,8 @@ class GenerationRequest:
         separate_drums (`bool`, defaults to `False`): whether `drums` is a full mix.
         duration (`float`, *optional*): seconds; by default what the model was trained on.
         seed (`int`, defaults to `0`): seed of the noise.
-        settings (`dict`): `num_inference_steps`, `guidance_scale` and `text_guidance_scale`, where they are not the
-            checkpoint's.
+        settings (`dict`): `num_inference_steps`, `guidance_scale`, `text_guidance_scale` and `guidance_rescale`, where they are
+            not the checkpoint's.
     """
 
     name: str

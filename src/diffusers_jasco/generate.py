@@ -62,6 +62,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     sampling.add_argument(
         "--text_guidance_scale", type=float, help="weight of the text only; by default the checkpoint's"
     )
+    sampling.add_argument(
+        "--guidance_rescale", type=float, help="0 to 1, against loudness by guidance; by default the checkpoint's"
+    )
     sampling.add_argument("--num_waveforms", type=int, default=1, help="number of versions")
     sampling.add_argument("--seed", type=int, default=0, help="the same seed gives the same music")
     sampling.add_argument("--latents", help="noise to start from: .safetensors with a tensor `latents`")
@@ -141,6 +144,7 @@ def generate(args: argparse.Namespace) -> list[Path]:
         num_inference_steps=args.steps,
         guidance_scale=args.guidance_scale,
         text_guidance_scale=args.text_guidance_scale,
+        guidance_rescale=args.guidance_rescale,
         audiocraft_compatible=args.audiocraft_compatible,
         num_waveforms_per_prompt=args.num_waveforms,
         generator=torch.Generator().manual_seed(args.seed),

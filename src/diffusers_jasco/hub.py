@@ -389,6 +389,7 @@ Everything is optional. Length: {duration:g} s is what the model was trained on;
 | `num_inference_steps` | {steps} |
 | `guidance_scale` (all conditions) | {config.default_guidance_scale:g} |
 | `text_guidance_scale` (text only) | {config.default_text_guidance_scale:g} |
+| `guidance_rescale` | {config.default_guidance_rescale:g} |
 | sampling rate | {pipeline.sampling_rate} Hz |
 | parameters of the transformer | {parameters / 1e6:.3g} M |
 """

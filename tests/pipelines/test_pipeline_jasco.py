@@ -143,6 +143,25 @@ def test_guidance_combines_the_branches(pipe):
     assert relative_error(step(1.75, 3.5), combined) < 1e-5
 
 
+def test_guided_velocities_keep_the_size_of_unguided_ones(pipe):
+    noise = torch.randn(2, 50, pipe.transformer.config.in_channels, generator=torch.Generator().manual_seed(0))
+
+    # One step from noise, so the difference is the velocity.
+    def velocity(scale, rescale):
+        options = {"guidance_scale": scale, "guidance_rescale": rescale, "num_inference_steps": 1, "latents": noise}
+        return latents(pipe, PROMPTS, chords=CHORDS, **options) - noise
+
+    plain, guided, half, whole = velocity(1, 1.0), velocity(6, 0.0), velocity(6, 0.5), velocity(6, 1.0)
+    assert torch.allclose(plain, velocity(1, 0.0))
+    ratios = plain.std(dim=(1, 2), keepdim=True) / guided.std(dim=(1, 2), keepdim=True)
+    assert relative_error(whole, guided * ratios) < 1e-5
+    assert relative_error(half, (guided + whole) / 2) < 1e-5
+    # Each for itself, not those of a batch together.
+    assert not torch.allclose(ratios[0], ratios[1], rtol=1e-3)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        latents(pipe, PROMPTS, guidance_rescale=1.5)
+
+
 def test_conditions_are_encoded_once(pipe):
     calls = []
     for module in (pipe.text_encoder, pipe.codec.encoder):

@@ -41,9 +41,10 @@ _TYPES = {
     "num_inference_steps": (int,),
     "guidance_scale": _NUMBER,
     "text_guidance_scale": _NUMBER,
+    "guidance_rescale": _NUMBER,
 }
 FIELDS = tuple(_TYPES)
-SETTINGS = FIELDS[-3:]
+SETTINGS = FIELDS[-4:]
 
 
 @dataclass(frozen=True)

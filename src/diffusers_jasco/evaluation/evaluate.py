@@ -145,8 +145,8 @@ def evaluate_pipeline(
 
             Those of a control that the checkpoint does not have are left out.
         batch_size (`int`, defaults to `8`): clips that are generated together.
-        settings (`dict`, *optional*): `num_inference_steps`, `guidance_scale` and `text_guidance_scale`, where they are not the
-            checkpoint's.
+        settings (`dict`, *optional*): `num_inference_steps`, `guidance_scale`, `text_guidance_scale` and `guidance_rescale`, where
+            they are not the checkpoint's.
         cache (`Path`, *optional*): folder for the generated clips, `<condition>/<index>.wav`. Those that are there are not made
             again: whoever gives it sees to it that they are from the same model, clips and settings.
         progress (`bool`, defaults to `False`): whether to show progress bars.

@@ -60,6 +60,12 @@ EXAMPLE_DOC_STRING = """
 """
 
 
+def _rescale(guided: torch.Tensor, unguided: torch.Tensor, share: float) -> torch.Tensor:
+    """Brings velocities `(batch, frames, channels)` by that share to the standard deviation of others, each for itself."""
+    ratio = unguided.std(dim=(1, 2), keepdim=True) / guided.std(dim=(1, 2), keepdim=True)
+    return guided * (1 + share * (ratio - 1))
+
+
 class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMixin):
     r"""
     Text-to-music generation with chords, drums and melody on a timeline: JASCO
@@ -86,6 +92,8 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             Weight of the branch with all conditions where a call does not say.
         default_text_guidance_scale (`float`, defaults to `0.0`):
             Weight of the branch with the text only where a call does not say.
+        default_guidance_rescale (`float`, defaults to `0.0`):
+            How far guided velocities keep the size of unguided ones where a call does not say, from 0 to 1.
         audiocraft (`dict`, *optional*):
             What a checkpoint that came from AudioCraft needs to go back as it was: its configuration and what else is in its
             files beside weights. See [`~loaders.audiocraft.save_audiocraft_checkpoint`].
@@ -106,6 +114,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         default_num_inference_steps: int = 100,
         default_guidance_scale: float = 5.0,
         default_text_guidance_scale: float = 0.0,
+        default_guidance_rescale: float = 0.0,
         audiocraft: dict[str, Any] | None = None,
     ):
         super().__init__()
@@ -120,6 +129,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             default_num_inference_steps=default_num_inference_steps,
             default_guidance_scale=default_guidance_scale,
             default_text_guidance_scale=default_text_guidance_scale,
+            default_guidance_rescale=default_guidance_rescale,
             audiocraft=audiocraft,
         )
 
@@ -188,6 +198,11 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         return self._text_guidance_scale
 
     @property
+    def guidance_rescale(self) -> float:
+        """How far guided velocities keep the size of unguided ones in the current call, from 0 to 1."""
+        return self._guidance_rescale
+
+    @property
     def attention_kwargs(self) -> dict | None:
         return self._attention_kwargs
 
@@ -217,6 +232,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         prompt_attention_mask: torch.Tensor | None,
         output_type: str,
         callback_on_step_end_tensor_inputs: list[str] | None,
+        guidance_rescale: float | None = None,
     ):
         if prompt is not None and prompt_embeds is not None:
             raise ValueError("Give either `prompt` or `prompt_embeds`, not both.")
@@ -250,6 +266,8 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
                 raise ValueError(f"`latents` has {latents.shape[1]} frames, but `duration` {duration} s is {frames}.")
         if not isinstance(num_waveforms_per_prompt, int) or num_waveforms_per_prompt < 1:
             raise ValueError(f"`num_waveforms_per_prompt` has to be at least 1, but is {num_waveforms_per_prompt!r}.")
+        if guidance_rescale is not None and not 0 <= guidance_rescale <= 1:
+            raise ValueError(f"`guidance_rescale` has to be between 0 and 1, but is {guidance_rescale!r}.")
         if output_type not in ("pt", "np", "latent"):
             raise ValueError(f"`output_type` has to be 'pt', 'np' or 'latent', but is {output_type!r}.")
         unknown = [
@@ -525,6 +543,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         text_guidance_scale: float | None = None,
+        guidance_rescale: float | None = None,
         audiocraft_compatible: bool = False,
         num_waveforms_per_prompt: int = 1,
         generator: torch.Generator | list[torch.Generator] | None = None,
@@ -570,6 +589,10 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
                 Weight of the branch with all conditions (the original's `cfg_coef_all`), by default the checkpoint's.
             text_guidance_scale (`float`, *optional*):
                 Weight of the branch with the text only (`cfg_coef_txt`), by default the checkpoint's.
+            guidance_rescale (`float`, *optional*):
+                From 0 to 1: how far the guided velocity is brought back to the standard deviation of the one with all
+                conditions, against music that guidance makes too loud (§3.4 of [arXiv 2305.08891](https://arxiv.org/abs/2305.08891)),
+                by default the checkpoint's.
             audiocraft_compatible (`bool`, defaults to `False`):
                 Whether to reproduce the original's defects, for exact comparison: padding of shorter prompts is attended
                 to; the text and null branches get encoded silence where drums are given, and keep the melody where no
@@ -618,6 +641,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             prompt_attention_mask,
             output_type,
             callback_on_step_end_tensor_inputs,
+            guidance_rescale,
         )
         self.check_scheduler()
 
@@ -626,6 +650,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         self._text_guidance_scale = (
             defaults.default_text_guidance_scale if text_guidance_scale is None else text_guidance_scale
         )
+        self._guidance_rescale = defaults.default_guidance_rescale if guidance_rescale is None else guidance_rescale
         self._attention_kwargs = attention_kwargs
         self._interrupt = False
 
@@ -718,6 +743,8 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
                     )[0]
                 velocities = velocities.float().chunk(len(weights))
                 velocity = sum(weight * v for weight, v in zip(weights.values(), velocities))
+                if self.guidance_rescale and weights.keys() > {"all"}:
+                    velocity = _rescale(velocity, velocities[0], self.guidance_rescale)
                 latents = scheduler.step(velocity if ascending else -velocity, t, latents, return_dict=False)[0]
                 i += 1
 

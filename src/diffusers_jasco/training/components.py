@@ -32,7 +32,12 @@ from .modules import load_codec
 from .tokenizer import train_tokenizer
 
 
-DEFAULTS = {"default_num_inference_steps": 50, "default_guidance_scale": 1.5, "default_text_guidance_scale": 0.0}
+DEFAULTS = {
+    "default_num_inference_steps": 50,
+    "default_guidance_scale": 1.5,
+    "default_text_guidance_scale": 0.0,
+    "default_guidance_rescale": 0.0,
+}
 
 
 def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, str | None]:
