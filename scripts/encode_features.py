@@ -25,11 +25,13 @@ The data set is a folder with `metadata.jsonl`, one JSON object per clip: `file_
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 
+from diffusers_jasco.commands import run_command
 from diffusers_jasco.data.features import load_clip, write_features
 from diffusers_jasco.training.modules import load_codec, load_text_encoder
 
@@ -69,4 +71,4 @@ def main(args: list[str] | None = None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "encode_features"))

@@ -31,6 +31,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -38,6 +39,7 @@ import soundfile
 import torch
 from tqdm import tqdm
 
+from diffusers_jasco.commands import run_command
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.composition import SPLITS, STEMS, SUBSETS
 
@@ -132,4 +134,4 @@ def _check_settings(path: Path, settings: dict[str, str]):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "make_synthetic_dataset"))

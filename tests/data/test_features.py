@@ -292,6 +292,15 @@ def test_seeds_depend_on_every_part():
     assert len({derive_seed(name, i, j) for name in "ab" for i in range(10) for j in range(10)}) == 200
 
 
+def test_clips_of_a_lower_rate_are_told(codec, tmp_path, warnings):
+    items = make_items(count=3)
+    write_features(items, codec, tmp_path / "right")
+    assert not warnings.text
+    items[0] |= {"sampling_rate": 16000, "audio": items[0]["audio"][:, ::2], "stems": {}}
+    write_features(items, codec, tmp_path / "lower")
+    assert "1 clips have a lower rate (16000 Hz) than the codec (32000 Hz)" in warnings.text
+
+
 def test_the_script_encodes_a_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     sys.modules.pop("encode_features", None)

@@ -42,6 +42,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils import logging
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
@@ -57,6 +58,8 @@ from ..controls.melody import MELODY_BINS, melody_from_notes
 from ..files import atomic_folder
 from .latent_statistics import LatentStatistics
 
+
+logger = logging.get_logger(__name__)
 
 FORMAT = 1
 # Quieter stems than this are no drums.
@@ -255,8 +258,10 @@ def wordings(item: dict[str, Any]) -> list[str]:
 
 
 def _batches(items: Iterable[dict[str, Any]], sampling_rate: int, batch_size: int) -> Iterator[list[dict[str, Any]]]:
-    batch = []
+    batch, lower_rates = [], []
     for item in items:
+        if item["sampling_rate"] < sampling_rate:
+            lower_rates.append(item["sampling_rate"])
         item = prepare_audio(item, sampling_rate)
         if batch and item["audio"].shape != batch[0]["audio"].shape:
             yield batch
@@ -267,6 +272,11 @@ def _batches(items: Iterable[dict[str, Any]], sampling_rate: int, batch_size: in
             batch = []
     if batch:
         yield batch
+    if lower_rates:
+        logger.warning(
+            f"{len(lower_rates)} clips have a lower rate ({min(lower_rates)} Hz) than the codec ({sampling_rate} Hz): what is learnt"
+            " from them sounds as dull as they do."
+        )
 
 
 def write_features(
@@ -310,7 +320,7 @@ def write_features(
     """
     folder = Path(folder)
     if folder.exists() and not overwrite:
-        raise ValueError(f"{folder} exists. Give another folder, or overwrite=True.")
+        raise ValueError(f"{folder} exists: give another folder, or overwrite it (`overwrite`).")
     frame_rate = codec.config.sampling_rate / codec.config.hop_length
 
     def encode() -> Iterator[dict[str, Any]]:
