@@ -51,9 +51,9 @@ def test_a_reference_case_gives_its_samples(tmp_path):
 
 def test_options(tmp_path, capsys):
     common = [*MODEL, "--duration", 0.5, "--steps", 2]
-    bars = ["--chords", "C | F G", "--bpm", 480, "--num_waveforms", 2, "--output", tmp_path / "a.flac", "--seed", 3]
+    bars = ["--chords", "C | F G", "--bpm", 480, "--num_waveforms", 2, "--output", tmp_path / "new" / "a.flac", "--seed", 3]
     assert run("pop", *common, *bars, "--loudness", -20) == 0
-    paths = [tmp_path / "a-1.flac", tmp_path / "a-2.flac"]
+    paths = [tmp_path / "new" / "a-1.flac", tmp_path / "new" / "a-2.flac"]
     assert capsys.readouterr().out.split() == [str(path) for path in paths]
     first, second = (load_audio(path)[0] for path in paths)
     assert first.shape == second.shape == (1, 16000) and not torch.equal(first, second)

@@ -152,6 +152,7 @@ def generate(args: argparse.Namespace) -> list[Path]:
     ).audios
 
     output = Path(args.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
     paths = [output]
     if len(audios) > 1:
         paths = [output.with_stem(f"{output.stem}-{number}") for number in range(1, len(audios) + 1)]

@@ -43,6 +43,7 @@ from ..conftest import run_script
 pytestmark = pytest.mark.slow
 
 NANO = Path(__file__).parents[2] / "pipelines/jasco-nano"
+RATE = 24000  # its codec's, so that it does not learn to be dull
 HARPSICHORD = 6  # in General MIDI
 # Those that have learnt nothing: two of each control.
 LISTENERS = ("segment templates", "blind estimate", "harmonic sum", "note fit", "percussive flux", "noise flux")
@@ -69,7 +70,7 @@ class Baroque(SyntheticMusic):
 
 
 def make_clips(kind: type[SyntheticMusic], split: str, first: int, count: int) -> list[dict[str, Any]]:
-    music = kind(split, first + count, "plain", renderer="tinysoundfont", stems=True)
+    music = kind(split, first + count, "plain", sampling_rate=RATE, renderer="tinysoundfont", stems=True)
     return [music[index] for index in range(first, first + count)]
 
 

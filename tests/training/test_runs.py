@@ -128,6 +128,7 @@ def test_evaluation_and_samples_belong_to_the_course_and_stand_alone(tmp_path, d
     scripts[0].main(["--output", str(output), "--only", "evaluate"])
     alone = json.loads(capsys.readouterr().out)
     assert alone == pytest.approx({name: value for name, value in entry.items() if name != "step"}, abs=1e-3)
+    assert all(value == round(value, 4) for value in alone.values()), "to be read"
 
 
 def test_clips_are_shown_in_wandb(tmp_path, data, scripts, monkeypatch):

@@ -69,7 +69,7 @@ class Listener:
         result = evaluate_pipeline(
             pipeline, self._hear_originals(pipeline), self.args.evaluation_conditions, self.args.batch_size
         )
-        return flatten(result)
+        return {name: round(value, 4) for name, value in flatten(result).items()}
 
     def generate(self, pipeline: JascoPipeline, folder: Path, step: int, log: RunLog | None = None) -> dict[str, Any]:
         r"""
