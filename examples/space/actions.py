@@ -39,7 +39,7 @@ from gradio.utils import get_upload_folder
 
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.previews import preview_chords, preview_melody
-from parts import MAX_BEATS, TRACKS, check_steps, empty_steps, resize_chord_timeline
+from parts import MAX_BEATS, MAX_STEPS, STEPS_PER_BEAT, TRACKS, check_steps, empty_steps, resize_chord_timeline
 from settings import MAX_SEED, FieldError, Settings, count_bars
 from studio import Stopped, Studio
 from takes import Take, finish_take, read_settings
@@ -172,6 +172,21 @@ def fit_length(chords: dict, melody: dict, tempo: float, beats_per_bar: int, dur
     chords = resize_chord_timeline(chords, bars, beats_per_bar)
     last_note = max((note["beat"] + note["beats"] for note in melody["notes"]), default=1.0)
     return chords, {**melody, "beats": max(duration * tempo / 60, last_note)}
+
+
+def fit_metre(pattern: dict, before: int, beats_per_bar: int) -> dict:
+    """A drum pattern of whole bars of `before` beats, with each bar cut, or begun anew, for another metre."""
+    bars, rest = divmod(pattern["steps"], before * STEPS_PER_BEAT)
+    length = beats_per_bar * STEPS_PER_BEAT
+    if rest or before == beats_per_bar or bars * length > MAX_STEPS:
+        return pattern
+    from_steps = [
+        bar * before * STEPS_PER_BEAT + step % (before * STEPS_PER_BEAT)
+        for bar in range(bars)
+        for step in range(length)
+    ]
+    tracks = {drum: [steps[step] for step in from_steps] for drum, steps in pattern["tracks"].items()}
+    return {**pattern, "steps": len(from_steps), "tracks": tracks}
 
 
 def _find_field(error: ValueError) -> FieldError:

@@ -29,7 +29,7 @@ from actions import FILE_LIFE, STUDIO, TICKETS
 from diffusers_jasco.controls.chord_labels import NOTES
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.progressions import PROGRESSIONS
-from parts import ChordTimeline, PianoRoll, StepSequencer, chord_tones
+from parts import STEPS_PER_BEAT, ChordTimeline, PianoRoll, StepSequencer, chord_tones
 from settings import (
     BEATS_PER_BAR,
     DURATION,
@@ -46,6 +46,7 @@ from takes import Take
 from uploads import (
     CHORD_FILES,
     MIDI_FILES,
+    are_numerals,
     chords_from_file,
     chords_from_words,
     collected_warnings,
@@ -314,49 +315,72 @@ class Page:
         """Updates of all three parts, which draw each other's tempo, metre and chords."""
         metre = chords["beats_per_bar"]
         return {
-            self.timeline: self.timeline.redraw(value=chords, bpm=bpm),
+            # It was open from the first, and keeps the key that it shows.
+            self.timeline: gr.update(value=chords, bpm=bpm),
             self.pattern: self.pattern.redraw(value=pattern, bpm=bpm, beats_per_bar=metre),
             self.roll: self.roll.redraw(value=melody, bpm=bpm, beats_per_bar=metre, chord_tones=chord_tones(chords)),
         }
 
     def _wire_measure(self):
         def fit(chords: dict, pattern: dict, melody: dict, bpm: float, metre: int, seconds: float) -> dict:
+            pattern = actions.fit_metre(pattern, chords["beats_per_bar"], metre)
             chords, melody = actions.fit_length(chords, melody, bpm, metre, seconds)
             return self._redraw(chords, pattern, melody, bpm)
 
         parts = [self.timeline, self.pattern, self.roll]
         measure = [self.tempo, self.beats_per_bar, self.duration]
-        for field in measure:
+        # While a number is typed it may be anything.
+        limits = [(3, *TEMPO), (5, *DURATION)]
+        clamp = "".join(f"values[{i}] = Math.min(Math.max(values[{i}], {low}), {high});" for i, low, high in limits)
+        # A slider's `input` comes before its number is put within the limits, and not at all from its button.
+        for event in (self.tempo.change, self.beats_per_bar.input, self.duration.change):
             self._on(
-                field.input,
+                event,
                 fit,
                 [*parts, *measure],
                 parts,
                 "duration",
+                js=f"(...values) => {{ {clamp} return values; }}",
                 trigger_mode="always_last",
                 queue=False,
                 show_progress="hidden",
             )
 
     def _wire_chords(self):
-        def choose(name: str, key: str) -> tuple[str, str]:
-            return PROGRESSIONS[name].numerals, f"{key.split()[0]} {PROGRESSIONS[name].mode}"
+        def place(words: str, key: str, *measure: Any) -> dict:
+            value = chords_from_words(words, key, *measure)
+            # The palette below the timeline shows the key of numerals.
+            return {self.timeline: gr.update(value=value, **({"musical_key": key} if are_numerals(words) else {}))}
 
-        self.progression.input(choose, [self.progression, self.key], [self.words, self.key], **AT_ONCE)
-        measure = [self.beats_per_bar, self.duration, self.tempo]
-        for event in (self.place_chords.click, self.words.submit):
+        def choose(name: str | None, key: str, *measure: Any) -> dict:
+            if name is None:  # The list was left without a choice.
+                return {}
+            progression = PROGRESSIONS[name]
+            key = f"{key.split()[0]} {progression.mode}"
+            return {self.words: progression.numerals, self.key: key, **place(progression.numerals, key, *measure)}
+
+        def transpose(words: str, *values: Any) -> dict:
+            return place(words, *values) if are_numerals(words) else {}
+
+        measure = [self.beats_per_bar, self.duration, self.tempo, self.repeat]
+        for event, function, source in (
+            (self.place_chords.click, place, self.words),
+            (self.words.submit, place, self.words),
+            (self.progression.input, choose, self.progression),
+            (self.key.input, transpose, self.words),
+        ):
             self._on(
                 event,
-                lambda *values: {self.timeline: chords_from_words(*values)},
-                [self.words, self.key, *measure, self.repeat],
-                [self.timeline],
+                function,
+                [source, self.key, *measure],
+                [self.words, self.key, self.timeline],
                 "chords",
                 queue=False,
             )
         self._on(
             self.find_chords.click,
             lambda *values: {self.timeline: chords_from_file(*values)},
-            [self.chord_file, self.chord_start, *measure],
+            [self.chord_file, self.chord_start, self.beats_per_bar, self.duration, self.tempo],
             [self.timeline],
             "chords",
             show_progress_on=self.timeline,
@@ -372,6 +396,14 @@ class Page:
         )
 
     def _wire_drums(self):
+        def choose(name: str | None, metre: int) -> dict:
+            if name is None:  # The list was left without a choice.
+                return {}
+            pattern = actions.load_groove(name)
+            beats = pattern["steps"] // STEPS_PER_BEAT
+            remark = f"This groove is for {beats} beats in a bar, and you have {metre}." if beats % metre else []
+            return {self.pattern: pattern, self.messages["drums"]: say(remark)}
+
         self.drums.change(
             lambda source: [gr.update(visible=source == panel) for panel in ("pattern", "recording")],
             self.drums,
@@ -380,8 +412,8 @@ class Page:
         )
         self._on(
             self.groove.input,
-            lambda name: {self.pattern: actions.load_groove(name)},
-            [self.groove],
+            choose,
+            [self.groove, self.beats_per_bar],
             [self.pattern],
             "drums",
             queue=False,

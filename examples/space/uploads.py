@@ -43,6 +43,9 @@ LONGEST = DURATION[1]  # seconds: nothing needs more of a recording
 CHORD_FILES = (".lab", ".jams", ".mid", ".midi")
 MIDI_FILES = (".mid", ".midi")
 
+logger = logging.getLogger("diffusers_jasco.space")  # See `collected_warnings`.
+
+_NUMERAL = re.compile(r"[\s|]*[#b]?[IViv]")
 _WITH_SECONDS = re.compile(r"\S*[^\s:]:\d+(\.\d+)?,?")
 
 
@@ -72,6 +75,11 @@ def place_chords(
     return check_chords(value)
 
 
+def are_numerals(text: str) -> bool:
+    """Whether a typed progression begins with a Roman numeral."""
+    return _NUMERAL.match(text) is not None
+
+
 def chords_from_words(
     text: str, key: str, beats_per_bar: int, duration: float, tempo: float, repeat: bool
 ) -> dict[str, Any]:
@@ -95,13 +103,18 @@ def chords_from_words(
             return place_chords(chords, beats_per_bar, duration, tempo)
         bars = text if "|" in text else " | ".join(words)
         # At 60 beats a minute a second is a beat.
-        if re.match(r"[\s|]*[#b]?[IViv]", text):
+        if are_numerals(text):
             chords = chords_from_roman(bars, key, 60, beats_per_bar)
         else:
             chords = chords_from_bars(bars, 60, beats_per_bar)
         chords = read_chords(chords)
-    length = beats_per_bar * len(bars.strip().strip("|").split("|"))
-    return place_chords(chords, beats_per_bar, duration, tempo, length if repeat else None)
+    length = len(bars.strip().strip("|").split("|"))
+    value = place_chords(chords, beats_per_bar, duration, tempo, length * beats_per_bar if repeat else None)
+    if length > value["bars"]:
+        logger.warning(
+            f"The progression has {length} bars, of which {value['bars']} fit into {duration:g} seconds at this tempo."
+        )
+    return value
 
 
 def chords_from_file(

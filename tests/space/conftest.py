@@ -67,7 +67,7 @@ def start_server(folder: Path, **environment: str) -> tuple[subprocess.Popen, st
     with open(folder / "server.log", "w") as log:
         process = subprocess.Popen([sys.executable, SPACE / "app.py"], env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}/"
-    for _ in range(600):
+    for _ in range(1500):
         if process.poll() is not None:
             raise RuntimeError(f"exit code {process.returncode}: {(folder / 'server.log').read_text()}")
         try:

@@ -116,3 +116,15 @@ def test_errors_of_the_pipeline_find_their_field():
         "“melody” was given, but this checkpoint has no melody control.",
     )
     assert find("Something else.") == ("generate", "Something else.")
+
+
+def test_a_beat_follows_the_metre():
+    """Each bar of it is cut, or begun anew; what is no whole bars stays."""
+    backbeat = actions.load_groove("rock backbeat")
+    waltz = actions.fit_metre(backbeat, 4, 3)
+    assert waltz["steps"] == 12 and waltz["tracks"]["kick"] == backbeat["tracks"]["kick"][:12]
+    longer = actions.fit_metre(backbeat, 4, 5)["tracks"]["snare"]
+    assert longer == backbeat["tracks"]["snare"] + backbeat["tracks"]["snare"][:4]
+    two_bars = {**BACKBEAT, "steps": 32, "tracks": {drum: steps * 2 for drum, steps in BACKBEAT["tracks"].items()}}
+    assert actions.fit_metre(two_bars, 4, 3)["tracks"]["hat"] == BACKBEAT["tracks"]["hat"][:12] * 2
+    assert actions.fit_metre(waltz, 4, 5) == waltz and actions.fit_metre(backbeat, 4, 4) == backbeat

@@ -170,6 +170,45 @@ def test_typed_chords_reach_the_timeline_or_say_what_is_wrong(visit):
     assert me.page.get_by_role("alert").count() == 0
 
 
+def test_tempo_and_metre_reach_all_parts(visit):
+    me = visit()
+
+    def has_bars(number: int):
+        me.page.wait_for_function(f"document.querySelectorAll('#timeline .measure').length === {number}")
+
+    tempo = me.page.get_by_label("number input for Beats a minute")
+    tempo.fill("999")
+    tempo.press("Tab")
+    has_bars(10)
+    assert tempo.input_value() == "240" and me.find("#timeline").get_by_role("button", name="Undo").is_disabled()
+    me.page.get_by_label("Reset to default value").first.click()
+    has_bars(5)
+    me.page.get_by_label("Beats in a bar").click()
+    me.page.get_by_role("option", name="3").click()
+    has_bars(7)
+    me.tab("Drums")
+    assert me.find("#steps select").input_value() == "12"
+
+
+def test_a_progression_by_name_in_its_key(visit):
+    me = visit()
+    me.page.get_by_text("Type chords, or choose a progression").click()
+    progression, key = (me.page.get_by_label(name, exact=True) for name in ("Progression", "Key"))
+    # A list that is left without a choice changes nothing.
+    progression.click()
+    me.page.keyboard.press("Escape")
+    progression.click()
+    me.page.get_by_role("option", name="minor axis").click()
+    me.find("#timeline [aria-label='bar 1, beat 1: Cm']").wait_for()
+    key.click()
+    me.page.get_by_role("option", name="A minor").click()
+    me.find("#timeline [aria-label='bar 1, beat 1: Am']").wait_for()
+    assert me.find("#timeline [aria-label='Chords in the key'] .chip").first.inner_text().startswith("Am")
+    progression.click()
+    me.page.get_by_role("option", name="12-bar blues").click()
+    me.page.get_by_text("The progression has 12 bars, of which 5 fit into 10 seconds at this tempo.").wait_for()
+
+
 def test_a_recording_that_is_too_long(visit, tmp_path):
     path = tmp_path / "long.wav"
     soundfile.write(path, np.zeros(601 * 8000), 8000, subtype="PCM_U8")

@@ -23,13 +23,25 @@ from .chord_timeline import (
 )
 from .part import MAX_BEATS
 from .piano_roll import PianoRoll, check_piano_roll, empty_piano_roll
-from .step_sequencer import ACCENT, NORMAL, TRACKS, StepSequencer, check_steps, empty_steps, step_start
+from .step_sequencer import (
+    ACCENT,
+    MAX_STEPS,
+    NORMAL,
+    STEPS_PER_BEAT,
+    TRACKS,
+    StepSequencer,
+    check_steps,
+    empty_steps,
+    step_start,
+)
 
 
 __all__ = [
     "ACCENT",
     "MAX_BEATS",
+    "MAX_STEPS",
     "NORMAL",
+    "STEPS_PER_BEAT",
     "TRACKS",
     "ChordTimeline",
     "PianoRoll",

@@ -130,7 +130,8 @@ function makeStore(draw) {
   watch("value", () => {
     clearTimeout(timer);
     timer = before = null;
-    past.push(store.value);
+    // The same value again is nothing to undo.
+    if (JSON.stringify(props.value) !== JSON.stringify(store.value)) past.push(store.value);
     store.value = structuredClone(props.value);
     draw();
   });

@@ -3,7 +3,7 @@
 const HINT =
   "Click or drag to paint; a second click accents, a third one clears. Record: tap the pads, or keys 1 to 7, in time.";
 const STEPS_PER_BEAT = 4;
-const LENGTHS = [8, 12, 16, 24, 32];
+const LENGTHS = [8, 12, 16, 20, 24, 28, 32];
 const NAMES = props.drums.map((drum) => drum[0].toUpperCase() + drum.slice(1).replace("_", " "));
 
 let cursor = { track: 0, step: 0 };
