@@ -180,7 +180,7 @@ def test_tempo_and_metre_reach_all_parts(visit):
     tempo.fill("999")
     tempo.press("Tab")
     has_bars(10)
-    assert tempo.input_value() == "240" and me.find("#timeline").get_by_role("button", name="Undo").is_disabled()
+    assert tempo.input_value() == "240"
     me.page.get_by_label("Reset to default value").first.click()
     has_bars(5)
     me.page.get_by_label("Beats in a bar").click()
