@@ -18,6 +18,7 @@ import os
 import secrets
 from collections.abc import Callable
 from dataclasses import fields as fields_of
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ from uploads import (
     collected_warnings,
     melody_from_file,
 )
-from widgets import Card, describe_take, format_messages, message, say
+from widgets import PLAYER, Card, describe_take, format_messages, message, say
 
 
 CONCURRENCY = int(os.environ.get("JASCO_CONCURRENCY", "2"))  # pieces that are made at a time
@@ -64,6 +65,20 @@ PROMPTS = [
     "fast techno, synth lead, drums",
 ]
 KEYS = [f"{note} {mode}" for mode in ("major", "minor") for note in NOTES]
+
+# Only one thing plays at a time (no event tells what Gradio's players do); and whether the page is dark.
+ON_LOAD = """() => {
+    const play = HTMLMediaElement.prototype.play;
+    let playing = null;
+    HTMLMediaElement.prototype.play = function () {
+        if (playing !== this) playing?.pause();
+        playing = this;
+        document.dispatchEvent(new CustomEvent("part-plays"));
+        return play.call(this);
+    };
+    document.addEventListener("part-plays", (event) => event.detail && playing?.pause());
+    return document.body.classList.contains("dark");
+}"""
 
 QUIETLY = {"api_visibility": "private", "show_progress": "hidden"}
 AT_ONCE = {**QUIETLY, "queue": False}
@@ -185,7 +200,7 @@ class Page:
 
     def _lay_out_drums(self):
         self.drums = gr.Radio(
-            [("Leave them to the model", "off"), ("Steps", "pattern"), ("A recording", "recording")],
+            [("Leave them to the model", "off"), ("A pattern", "pattern"), ("A recording", "recording")],
             value=self.start.drums,
             label="Drums",
             show_label=False,
@@ -201,6 +216,7 @@ class Page:
                 label="Drums, or a song with drums",
                 type="filepath",
                 sources=["upload", "microphone"],
+                **PLAYER,
                 elem_id="drum-file",
             )
             with gr.Row(elem_classes="bar"):
@@ -208,7 +224,11 @@ class Page:
                 self.drum_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
                 self.use_drums = gr.Button("Use it", size="sm", elem_id="use-drums")
             self.recording = gr.Audio(
-                label="The drums as the model gets them", type="filepath", interactive=False, elem_id="recording"
+                label="The drums as the model gets them",
+                type="filepath",
+                interactive=False,
+                **PLAYER,
+                elem_id="recording",
             )
         self.messages["drums"] = message()
 
@@ -226,6 +246,7 @@ class Page:
                 label="Hum, sing or whistle, or load a recording",
                 type="filepath",
                 sources=["microphone", "upload"],
+                **PLAYER,
                 elem_id="melody-audio",
             )
             with gr.Row(elem_classes="bar"):
@@ -237,10 +258,17 @@ class Page:
             )
 
     def _lay_out_making(self):
-        with gr.Row(elem_id="how-many"):
-            self.variations = gr.Slider(1, MAX_VARIATIONS, 1, step=1, label="Variations", min_width=180)
-            self.seed = gr.Number(self.start.seed, label="Seed", precision=0, min_width=120, elem_id="seed")
-            self.new_seed = gr.Checkbox(True, label="New each time", min_width=120, elem_id="new-seed")
+        with gr.Row():
+            self.variations = gr.Slider(1, MAX_VARIATIONS, 1, step=1, label="Variations", min_width=150)
+            self.seed = gr.Number(
+                self.start.seed,
+                label="Seed",
+                info="The same number, the same music",
+                precision=0,
+                min_width=150,
+                elem_id="seed",
+            )
+        self.new_seed = gr.Checkbox(True, label="A new seed each time", elem_classes="plain", elem_id="new-seed")
         with gr.Accordion("Advanced", open=False):
             self.steps = gr.Slider(
                 1, MAX_STEPS, self.start.steps, step=1, label="Steps", info="More take longer and are more exact."
@@ -276,7 +304,8 @@ class Page:
             self.compared = []
             for name in "AB":
                 choice = gr.Dropdown([], label=f"Take {name}")
-                self.compared.append((choice, gr.Audio(label=f"Take {name}", show_label=False, interactive=False)))
+                player = gr.Audio(label=f"Take {name}", show_label=False, interactive=False, **PLAYER)
+                self.compared.append((choice, player))
 
     def _lay_out_loading(self):
         with gr.Accordion("Load the settings of a take", open=False, elem_id="load"):
@@ -418,15 +447,28 @@ class Page:
             "drums",
             queue=False,
         )
-        self._on(
-            self.use_drums.click,
-            lambda *values: {self.recording: actions.drums_from_file(*values)},
-            [self.drum_file, self.drum_start, self.separate],
-            [self.recording],
-            "drums",
-            show_progress_on=self.recording,
-            **LISTENING,
-        )
+
+        def use(*values: Any) -> dict:
+            return {self.recording: actions.drums_from_file(*values)}
+
+        def use_again(file: str | None, *values: Any) -> dict:
+            return {self.recording: None} if file is None else use(file, *values)
+
+        # What was loaded or recorded is used at once: without, the music would be made with older drums, or none.
+        for event, function in (
+            (self.use_drums.click, use),
+            (self.drum_file.change, use_again),
+            (self.separate.input, use_again),
+        ):
+            self._on(
+                event,
+                function,
+                [self.drum_file, self.drum_start, self.separate],
+                [self.recording],
+                "drums",
+                show_progress_on=self.recording,
+                **LISTENING,
+            )
 
     def _wire_melody(self):
         for event, file in ((self.find_melody.click, self.melody_audio), (self.midi_file.upload, self.midi_file)):
@@ -485,18 +527,23 @@ class Page:
         made.then(end, None, [self.go, self.stop], **AT_ONCE)
         self.stop.click(leave, None, None, **AT_ONCE)
         self.blocks.unload(leave)
-        self.blocks.load(None, None, self.dark, js="() => document.body.classList.contains('dark')", **QUIETLY)
+        self.blocks.load(None, None, self.dark, js=ON_LOAD, **QUIETLY)
 
     def _show_error(self, error: FieldError) -> dict:
         """A message next to the field, which comes to the front."""
         place = self.messages[error.field]
-        updates = {self.status: say("Nothing was made.", "error"), place: say(str(error), "error")}
+        updates = {place: say(str(error), "error")}
+        if place is not self.status:
+            field = "description" if error.field == "prompt" else error.field
+            updates[self.status] = say(f"Nothing was made: see the message about the {field}.", "error")
         if error.field in ("chords", "drums", "melody"):
             updates[self.tabs] = gr.Tabs(selected=error.field)
         return updates
 
     def _show_takes(self, takes: list[Take], before: list[Take]) -> dict:
         """The new takes in their cards, and all of this visit to compare: the last two are chosen."""
+        made = before[-1].number if before else 0
+        takes = [replace(take, number=made + index) for index, take in enumerate(takes, start=1)]
         kept = [*before, *takes][-KEPT_TAKES:]
         updates: dict[Any, Any] = {self.takes: kept}
         options = [(describe_take(take), number) for number, take in enumerate(kept)]
@@ -510,7 +557,9 @@ class Page:
         for choice, player in self.compared:
             self._on(
                 choice.input,
-                lambda takes, number, player=player: {player: actions.find_take(takes, number)},
+                lambda takes, number, player=player: {}
+                if number is None
+                else {player: actions.find_take(takes, number)},
                 [self.takes, choice],
                 [player],
                 "generate",

@@ -45,11 +45,13 @@ class Take:
         settings ([`Settings`]): what was asked for; they make this one piece again.
         folder (`Path`): where its files are.
         scores (`dict[str, Score]`): how far each control was followed.
+        number (`int`, defaults to 1): of the takes of a visit.
     """
 
     settings: Settings
     folder: Path
     scores: dict[str, Score]
+    number: int = 1
 
     @property
     def wav(self) -> Path:

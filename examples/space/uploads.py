@@ -32,6 +32,7 @@ from diffusers_jasco.controls.chord_labels import NO_CHORD
 from diffusers_jasco.controls.chords import Chords, chords_from_bars, chords_from_roman, read_chords
 from diffusers_jasco.controls.melody import melody_from_midi, melody_to_notes
 from diffusers_jasco.extraction import extract_chords, extract_melody, separate_drums
+from parts import capitalize_chords
 from settings import DURATION, FieldError, check_chords, count_bars
 
 
@@ -96,6 +97,10 @@ def chords_from_words(
         )
     if len(text) > MAX_TEXT:
         raise FieldError("chords", f"The progression has {len(text)} characters; at most {MAX_TEXT} fit.")
+    # Signs of repetition, and what people write between chords.
+    text = re.sub(r"(?<=\|):|:(?=\|)|(?<!\S)[-–—→>]+(?!\S)", " ", text)
+    if not are_numerals(text):
+        text = capitalize_chords(text)
     words = text.split()
     with naming("chords"):
         if text.lstrip()[0] in "([" or all(_WITH_SECONDS.fullmatch(word) for word in words if word != "|"):
@@ -275,6 +280,7 @@ def naming(field: str, path: str | None = None) -> Iterator[None]:
 
 def readable(message: str, path: str | None = None) -> str:
     """A message of the package for people who have never seen its arguments."""
+    message = re.sub(r"^`chords`: position (\d+)", lambda match: f"Chord {int(match[1]) + 1}", message)
     message = re.sub(r"`(\w+)`", r"“\1”", re.sub(r"^`\w+`: ", "", message))
     message = message[:1].upper() + message[1:]
     return message if path is None else message.replace(str(path), Path(path).name)

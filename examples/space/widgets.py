@@ -22,6 +22,10 @@ import gradio as gr
 from takes import Take
 
 
+# Of all audio players: the colour of the page, and nothing that sends music away.
+PLAYER = {"buttons": [], "waveform_options": gr.WaveformOptions(waveform_progress_color="#6366f1")}
+
+
 def message() -> gr.HTML:
     """The place of messages about a field."""
     return gr.HTML("", visible=False, elem_classes="message")
@@ -51,7 +55,7 @@ class Card:
         with gr.Column(visible=False, elem_classes="card") as self.column:
             self.title = gr.HTML()
             self.player = gr.Audio(
-                label=f"Take {number}", show_label=False, interactive=False, buttons=[], elem_classes="player"
+                label=f"Take {number}", show_label=False, interactive=False, elem_classes="player", **PLAYER
             )
             self.scores = gr.HTML()
             self.picture = gr.Image(
@@ -74,7 +78,7 @@ class Card:
             return {self.column: gr.update(visible=False)}
         return {
             self.column: gr.update(visible=True),
-            self.title: f"<h3>Seed {take.settings.seed}</h3>",
+            self.title: f"<h3>Take {take.number} <small>seed {take.settings.seed}</small></h3>",
             self.player: str(take.wav),
             self.scores: format_scores(take),
             self.picture: str(take.picture),
@@ -99,4 +103,4 @@ def format_scores(take: Take) -> str:
 def describe_take(take: Take) -> str:
     """One line for a list of takes."""
     words = take.settings.prompt[:40] or "no words"
-    return f"{words} · {', '.join(take.scores) or 'words only'} · seed {take.settings.seed}"
+    return f"{take.number}: {words} · {', '.join(take.scores) or 'words only'} · seed {take.settings.seed}"

@@ -110,7 +110,7 @@ def test_errors_of_the_pipeline_find_their_field():
         error = actions._find_field(ValueError(message))
         return error.field, str(error)
 
-    assert find("`chords`: position 3: unknown chord 'H'.") == ("chords", "Position 3: unknown chord 'H'.")
+    assert find("`chords`: position 3: unknown chord 'H'.") == ("chords", "Chord 4: unknown chord 'H'.")
     assert find("`melody` was given, but this checkpoint has no melody control.") == (
         "melody",
         "“melody” was given, but this checkpoint has no melody control.",

@@ -231,11 +231,27 @@ def test_drums_from_a_recording(visit, tmp_path):
     me.tab("Drums")
     me.find("#drums-from").get_by_text("A recording").click()
     me.find("#drum-file input[type=file]").first.set_input_files(path)
-    me.find("#drum-file [data-testid^=waveform]").first.wait_for()
-    me.find("#use-drums").click()
+    # It is used without another click, and no more once it is taken away.
     me.find("#recording [data-testid^=waveform]").first.wait_for()
     me.make()
     assert [score.split(":")[0] for score in me.find(".card .scores li").all_inner_texts()] == ["Chords", "Drums"]
+    me.find("#drum-file").get_by_label("Clear").click()
+    me.find("#recording [data-testid^=waveform]").first.wait_for(state="detached")
+    me.make()
+    assert "Nothing was made: see the message about the drums." in me.status()
+
+
+def test_one_thing_plays_at_a_time(visit):
+    me = visit()
+    me.make()
+    take, chords = me.find(".card .player"), me.find("#timeline")
+    take.get_by_label("Play", exact=True).click()
+    take.get_by_label("Pause").wait_for()
+    chords.get_by_role("button", name="Play").click()
+    take.get_by_label("Play", exact=True).wait_for()
+    take.get_by_label("Play", exact=True).click()
+    chords.get_by_role("button", name="Play").wait_for()
+    take.get_by_label("Pause").wait_for()
 
 
 def test_a_stop_in_mid_run(visit):
@@ -260,6 +276,8 @@ def test_a_phone(visit):
         me.page.get_by_role("tab", name=name).tap()
         # Nothing sticks out to the side.
         assert me.page.evaluate("document.documentElement.scrollWidth") <= 390
+    place = me.find("#new-seed").bounding_box()
+    assert place["x"] + place["width"] <= 390
     me.make()
     assert me.find(".card .picture img").is_visible()
     assert me.page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -25,6 +25,7 @@ pytest.importorskip("gradio")
 import uploads  # noqa: E402
 from diffusers_jasco.controls.drum_machine import GROOVES  # noqa: E402
 from diffusers_jasco.controls.previews import preview_chords, preview_melody  # noqa: E402
+from parts import capitalize_chords  # noqa: E402
 from settings import FieldError  # noqa: E402
 from uploads import (  # noqa: E402
     check_recording,
@@ -62,6 +63,25 @@ def write_wav(path, audio, rate=RATE) -> str:
 )
 def test_typed_chords(text, expected):
     assert pairs(chords_from_words(text, "Bb major", 4, 10.0, 120.0, repeat=False)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["C - Am - F - G", "||: C | Am | F | G :||", "c am f g", "C → Am → F → G", "c, am, f, g", "c:0 am:2 f:4 g:6"],
+)
+def test_progressions_as_people_write_them(text):
+    found = chords_from_words(text, "C major", 4, 8.0, 120.0, repeat=False)
+    assert pairs(found) == [("C", 0), ("Am", 4), ("F", 8), ("G", 12)]
+
+
+def test_chords_in_small_letters():
+    assert capitalize_chords("am/g bbm7b5 | f#dim/c# Cadd9 6/9") == "Am/G Bbm7b5 | F#dim/C# Cadd9 6/9"
+
+
+def test_a_progression_that_is_too_long_for_the_music():
+    with collected_warnings() as warnings:
+        chords_from_words("C | F | G | C", "C major", 4, 4.0, 120.0, repeat=True)
+    assert warnings == ["The progression has 4 bars, of which 2 fit into 4 seconds at this tempo."]
 
 
 def test_typed_chords_repeat_to_the_end_of_the_music():

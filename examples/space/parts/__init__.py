@@ -16,6 +16,7 @@
 
 from .chord_timeline import (
     ChordTimeline,
+    capitalize_chords,
     check_chord_timeline,
     chord_tones,
     empty_chord_timeline,
@@ -46,6 +47,7 @@ __all__ = [
     "ChordTimeline",
     "PianoRoll",
     "StepSequencer",
+    "capitalize_chords",
     "check_chord_timeline",
     "check_piano_roll",
     "check_steps",

@@ -86,7 +86,9 @@ function spell(label) {
 
 /** What is wrong with an unknown chord, and what may have been meant. */
 async function explain(label, beat) {
+  const turn = ++spoken;
   const answer = await spell(label);
+  if (turn !== spoken) return; // There is something newer to say.
   const choices = answer.label ? [answer.label] : answer.suggestions;
   complain(
     "The model does not know “" + label + "” (" + place(beat) + ").",

@@ -14,6 +14,7 @@
 
 """The chord timeline: bars × beats, and chords that last until the next one."""
 
+import re
 from typing import Any
 
 from gradio.components.base import server
@@ -95,7 +96,7 @@ class ChordTimeline(Part):
     def spell_chord(self, text: Any) -> dict:
         """For the page: the model's `label` for a typed chord and its `difference`, or `suggestions` if it is none."""
         labels = [name for name in self.labels if name != UNKNOWN_CHORD]
-        text = str(text)[:MAX_LABEL]
+        text = capitalize_chords(str(text)[:MAX_LABEL])
         try:
             label, difference = normalize_chord(text, labels)
         except ValueError:
@@ -125,6 +126,11 @@ class ChordTimeline(Part):
             "bars": 4,
             "chords": [{"label": name, "beat": 4.0 * bar} for bar, name in enumerate(("C", "Am", "F", "G"))],
         }
+
+
+def capitalize_chords(text: str) -> str:
+    """Chords in small letters, as hurried fingers and phones write them, with capital ones: `am/g` is `Am/G`."""
+    return re.sub(r"(?<![^\s|/])[a-g]", lambda match: match[0].upper(), text)
 
 
 def empty_chord_timeline(bars: int = 4, beats_per_bar: int = 4) -> dict:

@@ -43,8 +43,11 @@ function iconButton(icon, label, onclick, { wide = false, ...attributes } = {}) 
   return node;
 }
 
+let spoken = 0; // messages so far
+
 /** A message below the part, which screen readers speak; without one, how the part is used. */
 function say(...message) {
+  spoken += 1;
   status.classList.remove("wrong");
   status.replaceChildren(...(message.length ? message : [HINT]));
 }
