@@ -167,7 +167,9 @@ class Page:
         with gr.Row(elem_id="measure"):
             self.tempo = gr.Slider(*TEMPO, self.start.tempo, step=1, label="Beats a minute", min_width=200)
             metres = list(range(BEATS_PER_BAR[0], BEATS_PER_BAR[1] + 1))
-            self.beats_per_bar = gr.Dropdown(metres, value=4, label="Beats in a bar", min_width=130, scale=0)
+            self.beats_per_bar = gr.Dropdown(
+                metres, value=4, label="Beats in a bar", filterable=False, min_width=130, scale=0
+            )
             self.duration = gr.Slider(
                 *DURATION, self.start.duration, step=0.5, label="Seconds of music", min_width=200
             )
@@ -179,8 +181,10 @@ class Page:
         self.messages["chords"] = message()
         with gr.Accordion("Type chords, or choose a progression", open=False):
             with gr.Row():
-                self.progression = gr.Dropdown(list(PROGRESSIONS), value=None, label="Progression", min_width=140)
-                self.key = gr.Dropdown(KEYS, value="C major", label="Key", min_width=140)
+                self.progression = gr.Dropdown(
+                    list(PROGRESSIONS), value=None, label="Progression", filterable=False, min_width=140
+                )
+                self.key = gr.Dropdown(KEYS, value="C major", label="Key", filterable=False, min_width=140)
             self.words = gr.Textbox(
                 label="Chords",
                 info="In bars, as Roman numerals in the key, or with their starts in seconds",
@@ -209,7 +213,7 @@ class Page:
         )
         with gr.Column() as self.pattern_panel:
             names = [name for name in GROOVES if actions.is_playable(name)]
-            self.groove = gr.Dropdown(names, value=None, label="Start from a groove")
+            self.groove = gr.Dropdown(names, value=None, label="Start from a groove", filterable=False)
             self.pattern = StepSequencer(self.start.pattern, bpm=self.start.tempo, elem_id="steps")
         with gr.Column(visible=False) as self.recording_panel:
             self.drum_file = gr.Audio(
@@ -303,7 +307,7 @@ class Page:
         with gr.Accordion("Compare the takes of this visit", open=False, elem_id="compare"):
             self.compared = []
             for name in "AB":
-                choice = gr.Dropdown([], label=f"Take {name}")
+                choice = gr.Dropdown([], label=f"Take {name}", filterable=False)
                 player = gr.Audio(label=f"Take {name}", show_label=False, interactive=False, **PLAYER)
                 self.compared.append((choice, player))
 
@@ -311,7 +315,6 @@ class Page:
         with gr.Accordion("Load the settings of a take", open=False, elem_id="load"):
             self.settings_file = gr.File(
                 label="A ZIP from here, or the settings.json in it",
-                file_types=[".zip", ".json"],
                 height=110,
                 elem_id="settings-file",
             )

@@ -331,6 +331,17 @@ class TestChordTimeline:
         page.press("Control+Shift+z")
         page.expect("chords", timeline(("Dm", 8.0)))
 
+    def test_what_is_before_a_beat_is_repeated_to_the_end(self, page):
+        page.find("#chords .beat").nth(0).click()
+        repeat = page.find("#chords").get_by_role("button", name="Repeat what is before it")
+        repeat.click()
+        assert "Choose the beat after the chords" in page.find("#chords .status").inner_text()
+        for label in ("Am", "F"):
+            page.find(f"#chords .chip[data-label='{label}']").first.click()
+        page.find("#chords .beat").nth(6).click()
+        repeat.click()
+        page.expect("chords", timeline(("Am", 0.0), ("F", 4.0), ("Am", 6.0), ("F", 10.0), ("Am", 12.0)))
+
     def test_python_changes_bars_metre_and_key(self, page):
         page.find("#chords .chip[data-label='Am']").first.click()
         page.expect("chords", timeline(("Am", 0.0)))
@@ -339,6 +350,18 @@ class TestChordTimeline:
         assert page.find("#chords .beat").count() == 18
         in_key = page.find("#chords [aria-label='Chords in the key'] .chip span").all_inner_texts()
         assert in_key == ["G", "Am", "Bm", "C", "D", "Em", "F#dim", "D7"]
+
+    def test_small_letters_and_what_is_said_of_one_chord_beside_a_wrong_one(self, page):
+        for beat, text, says in (
+            (0, "Hx", "does not know “Hx”"),
+            (4, "Fmaj9", "Fmaj7 is the nearest"),
+            (8, "am7", "Am7"),
+        ):
+            page.find("#chords .beat").nth(beat).dblclick()
+            page.page.keyboard.type(text)
+            page.press("Enter")
+            page.find("#chords .status", has_text=says).wait_for()
+        page.expect("chords", timeline(("Hx", 0.0), ("Fmaj7", 4.0), ("Am7", 8.0)))
 
 
 class TestStepSequencer:

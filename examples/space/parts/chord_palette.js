@@ -179,6 +179,7 @@ root.append(
       known.has(NO_CHORD) ? chip(known.get(NO_CHORD)) : null,
       iconButton("pencil", "Type a chord", () => type(), { wide: true }),
       iconButton("erase", "Remove", () => remove(cursor), { wide: true }),
+      iconButton("repeat", "Repeat what is before it", repeat, { wide: true }),
       h("label", {}, "then choose the", stride),
     ),
   ),

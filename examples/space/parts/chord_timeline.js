@@ -106,6 +106,19 @@ function remove(beat) {
   say(shown(chord.label) + " removed.");
 }
 
+/** The chords before the chosen beat, again and again. */
+function repeat() {
+  const before = store.value.chords.filter(({ beat }) => beat < cursor);
+  if (before.length === 0) return say("Choose the beat after the chords that are to be repeated.");
+  store.edit((value) => {
+    const starts = Array.from({ length: Math.ceil(beats() / cursor) }, (_, turn) => turn * cursor);
+    value.chords = starts
+      .flatMap((start) => before.map((chord) => ({ ...chord, beat: start + chord.beat })))
+      .filter(({ beat }) => beat < beats());
+  });
+  say("What is before " + place(cursor) + " is repeated to the end.");
+}
+
 /** The chords with one of them moved to another beat, where it takes the place of what starts there. */
 function moved(chords, from, to) {
   const chord = chords.find((other) => other.beat === from);

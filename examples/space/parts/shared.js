@@ -24,6 +24,7 @@ const ICONS = {
   clear: "M6 7h12l-1 14H7zM9 3h6l1 2h4v2H4V5h4z",
   sound: "M4 9h4l5-5v16l-5-5H4zM16 8q4 4 0 8zM18 5q7 7 0 14v-2q4-5 0-10z",
   record: "M12 5a7 7 0 100 14 7 7 0 000-14z",
+  repeat: "M7 7h10v3l4-4-4-4v3H5v6h2zM17 17H7v-3l-4 4 4 4v-3h12v-6h-2z",
   pencil: "M4 20l1-5L16 4l4 4L9 19z",
   erase: "M9 5h12v14H9l-7-7zM11 8l3 3-3 3v2l4-4 4 4v-2l-3-3 3-3V8l-4 3z",
 };
