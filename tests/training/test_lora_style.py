@@ -153,7 +153,17 @@ def test_a_lora_teaches_a_style_and_the_controls_stay(tmp_path):
 
     pipe.load_lora_weights(train_lora(tmp_path))
     after = [evaluate_pipeline(pipe, originals, ("all",)) for originals in (style, others)]
+    for name, earlier, later in zip(("style", "others"), before, after):
+        means = [probabilities(result).mean() for result in (earlier, later)]
+        falls = {
+            metric: adherence(earlier)[metric]["value"] - row["value"] for metric, row in adherence(later).items()
+        }
+        print(
+            f"{name}: probability {means[0]:.2f} -> {means[1]:.2f}; A falls by",
+            {m: f"{v:.2f}" for m, v in falls.items()},
+        )
     low, high = mean_interval(probabilities(after[0]) - probabilities(before[0]))
+    print(f"gain of the style's probability: between {low:.2f} and {high:.2f}")
     assert low > 0, f"gain between {low:.3f} and {high:.3f}"
     for earlier, later in zip(before, after):
         earlier, later = adherence(earlier), adherence(later)
