@@ -35,7 +35,6 @@ except ImportError:
 
 import gradio as gr
 import torch
-from gradio.utils import get_upload_folder
 
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.previews import preview_chords, preview_melody
@@ -44,7 +43,7 @@ from settings import MAX_SEED, FieldError, Settings, count_bars
 from studio import Stopped, Studio
 from takes import Take, finish_take, read_settings
 from uploads import check_recording, check_upload, collected_warnings, readable, write_drums
-from visits import Shelf, Tickets
+from visits import Shelf, Tickets, own_folder
 
 
 CHECKPOINT = os.environ.get("JASCO_CHECKPOINT") or str(Path(__file__).parents[2] / "pipelines/jasco-nano")
@@ -53,7 +52,7 @@ PREVIEW_RATE = 32000  # Hz
 
 STUDIO = Studio(CHECKPOINT)
 TICKETS = Tickets()
-SHELF = Shelf(Path(get_upload_folder()), FILE_LIFE)
+SHELF = Shelf(own_folder(), FILE_LIFE)
 
 
 @on_gpu

@@ -16,6 +16,7 @@
 
 import atexit
 import hashlib
+import os
 import secrets
 import shutil
 import tempfile
@@ -59,6 +60,17 @@ class Tickets:
     def _prefix(visit: str) -> str:
         # What a browser calls its session is any text.
         return hashlib.sha256(visit.encode()).hexdigest()[:32] + "-"
+
+
+def own_folder() -> Path:
+    """A folder for all files of the app, which goes with it. It is Gradio's as well, which leaves empty files behind."""
+    parent = os.environ.get("GRADIO_TEMP_DIR")
+    if parent:
+        Path(parent).mkdir(parents=True, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix="jasco-", dir=parent)
+    os.environ["GRADIO_TEMP_DIR"] = folder
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 class Shelf:
