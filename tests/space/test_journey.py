@@ -197,6 +197,7 @@ def test_a_progression_by_name_in_its_key(visit):
     # A list that is left without a choice changes nothing.
     progression.click()
     me.page.keyboard.press("Escape")
+    me.page.keyboard.press("Tab")
     progression.click()
     me.page.get_by_role("option", name="minor axis").click()
     me.find("#timeline [aria-label='bar 1, beat 1: Cm']").wait_for()
@@ -244,7 +245,8 @@ def test_drums_from_a_recording(visit, tmp_path):
 def test_one_thing_plays_at_a_time(visit):
     me = visit()
     me.make()
-    take, chords = me.find(".card .player"), me.find("#timeline")
+    take, chords = me.find(".card .player").first, me.find("#timeline")
+    take.get_by_text("0:10").wait_for()  # It is loaded.
     take.get_by_label("Play", exact=True).click()
     take.get_by_label("Pause").wait_for()
     chords.get_by_role("button", name="Play").click()

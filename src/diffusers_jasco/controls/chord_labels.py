@@ -298,11 +298,10 @@ def normalize_chord(label: str, labels: Sequence[str] | None = None) -> tuple[st
 
 
 def suggest_chords(label: str, labels: Sequence[str]) -> str:
-    """Three chords that look like `label`."""
-    chords = [name for name in labels if name not in (NO_CHORD, UNKNOWN_CHORD)]
+    """Three labels that look like `label`."""
     # German writers call B "H".
     text = re.sub("^H", "B", label.strip()[:1].upper() + label.strip()[1:_MAX_LENGTH])
-    return ", ".join(repr(name) for name in difflib.get_close_matches(text, chords, n=3, cutoff=0.0))
+    return ", ".join(repr(name) for name in difflib.get_close_matches(text, labels, n=3, cutoff=0.0))
 
 
 def _distance(chord: Chord, other: Chord) -> float:
