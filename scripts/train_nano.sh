@@ -26,7 +26,7 @@ output=${OUTPUT:-pipelines/jasco-nano}
 clips=${CLIPS:-20000}
 validation_clips=${VALIDATION_CLIPS:-96}
 codec_steps=${CODEC_STEPS:-2000}
-steps=${STEPS:-6000}
+steps=${STEPS:-14000}
 renderer=${RENDERER:-fluidsynth}
 
 export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
