@@ -64,9 +64,9 @@ class Baroque(SyntheticMusic):
         ]
         return *composed, piece, start, captions
 
-    def _render(self, piece, start, renderer, rng):
+    def _render(self, piece, *how):
         programs = {name: piece.programs[name] if name == "drums" else HARPSICHORD for name in piece.programs}
-        return super()._render(replace(piece, programs=programs), start, renderer, rng)
+        return super()._render(replace(piece, programs=programs), *how)
 
 
 def make_clips(kind: type[SyntheticMusic], split: str, first: int, count: int) -> list[dict[str, Any]]:
