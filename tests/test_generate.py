@@ -51,7 +51,18 @@ def test_a_reference_case_gives_its_samples(tmp_path):
 
 def test_options(tmp_path, capsys):
     common = [*MODEL, "--duration", 0.5, "--steps", 2]
-    bars = ["--chords", "C | F G", "--bpm", 480, "--num_waveforms", 2, "--output", tmp_path / "new" / "a.flac", "--seed", 3]
+    bars = [
+        "--chords",
+        "C | F G",
+        "--bpm",
+        480,
+        "--num_waveforms",
+        2,
+        "--output",
+        tmp_path / "new" / "a.flac",
+        "--seed",
+        3,
+    ]
     assert run("pop", *common, *bars, "--loudness", -20) == 0
     paths = [tmp_path / "new" / "a-1.flac", tmp_path / "new" / "a-2.flac"]
     assert capsys.readouterr().out.split() == [str(path) for path in paths]
