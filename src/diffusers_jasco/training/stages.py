@@ -45,10 +45,12 @@ class Listener:
 
     Args:
         args (`argparse.Namespace`): the options of `training/train_jasco.py`.
+        progress (`bool`, defaults to `False`): whether to show progress bars of its own, beside no run's.
     """
 
-    def __init__(self, args: argparse.Namespace):
+    def __init__(self, args: argparse.Namespace, progress: bool = False):
         self.args = args
+        self.progress = progress
         self._originals = None
 
     def _hear_originals(self, pipeline: JascoPipeline):
@@ -61,13 +63,17 @@ class Listener:
                 items = [music[index] for index in range(size)]
             else:
                 items = read_items(self.args.evaluation_dataset, rate, size, duration)
-            self._originals = hear_originals(items, seed=self.args.seed)
+            self._originals = hear_originals(items, seed=self.args.seed, progress=self.progress)
         return self._originals
 
     def evaluate(self, pipeline: JascoPipeline) -> dict[str, float]:
         """How well it follows each control: [`~evaluation.evaluate.flatten`] tells the names."""
         result = evaluate_pipeline(
-            pipeline, self._hear_originals(pipeline), self.args.evaluation_conditions, self.args.batch_size
+            pipeline,
+            self._hear_originals(pipeline),
+            self.args.evaluation_conditions,
+            self.args.batch_size,
+            progress=self.progress,
         )
         return {name: round(value, 4) for name, value in flatten(result).items()}
 
@@ -121,9 +127,9 @@ def run_stage(args: argparse.Namespace) -> dict[str, Any]:
     pipeline.to(accelerator.device)
     pipeline.set_progress_bar_config(disable=True)
     if args.only == "evaluate":
-        return Listener(args).evaluate(pipeline)
+        return Listener(args, progress=True).evaluate(pipeline)
     if args.only == "generate":
-        return Listener(args).generate(pipeline, Path(args.output), args.max_steps)
+        return Listener(args, progress=True).generate(pipeline, Path(args.output), args.max_steps)
     validation = load_datasets(args, pipeline)[1]
     if validation is None:
         raise ValueError("`--only valid` needs --validation_dataset.")
