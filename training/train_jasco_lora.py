@@ -71,7 +71,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     # The model knows its nulls already; it needs just enough dropout not to forget them.
     parser.set_defaults(drop_all=0.1, drop_chords=0.25, drop_drums=0.25, drop_melody=0.25, weight_decay=0.0)
     # What some minutes of music need, measured with jasco-nano.
-    parser.set_defaults(learning_rate=1e-3, warmup_steps=10, max_steps=300, adam_beta2=0.99)
+    parser.set_defaults(learning_rate=2e-3, warmup_steps=10, max_steps=300, adam_beta2=0.99)
     args = parse_with_config(parser, args)
     for name in ("base", "output", "dataset"):
         if getattr(args, name) is None:
