@@ -33,13 +33,14 @@ import multiprocessing
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import soundfile
 import torch
 from tqdm import tqdm
 
-from diffusers_jasco.commands import run_command
+from diffusers_jasco.commands import end_with_parent, run_command
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.composition import SPLITS, STEMS, SUBSETS
 
@@ -113,14 +114,20 @@ def main(args=None):
     with contextlib.ExitStack() as stack:
         lines = map(write, indices)
         if args.num_workers > 0:
-            # Processes, not threads: synthesisers keep state. One that dies ends the run, which can be gone on with.
-            pool = ProcessPoolExecutor(args.num_workers, multiprocessing.get_context("spawn"))
+            # Processes, not threads: synthesisers keep state.
+            pool = ProcessPoolExecutor(args.num_workers, multiprocessing.get_context("spawn"), end_with_parent)
             stack.callback(pool.shutdown, cancel_futures=True)
-            lines = pool.map(write, indices, chunksize=4)
+            futures = [pool.submit(write, index) for index in indices]
+            lines = (future.result() for future in futures)
         file = stack.enter_context(open(unfinished, "a"))
-        for line in tqdm(lines, total=len(indices), unit="clip"):
-            file.write(line + "\n")
-            file.flush()
+        try:
+            for line in tqdm(lines, total=len(indices), unit="clip"):
+                file.write(line + "\n")
+                file.flush()
+        except BrokenProcessPool as error:
+            raise OSError(
+                "A process was killed, for want of memory? The same command goes on where it was, with a smaller --num_workers."
+            ) from error
     os.replace(unfinished, finished)
 
 

@@ -29,9 +29,7 @@ A run that was killed goes on with `--resume`, and ends with the same files. A t
 import argparse
 import json
 import multiprocessing
-import os
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -39,7 +37,7 @@ from concurrent.futures.process import BrokenProcessPool
 import torch
 from tqdm import tqdm
 
-from diffusers_jasco.commands import run_command, select_shard
+from diffusers_jasco.commands import end_with_parent, run_command, select_shard
 from diffusers_jasco.data.assembly import DEFAULT_SHARES, assemble
 from diffusers_jasco.data.output import OutputFolder
 from diffusers_jasco.data.preparation import PreparationSettings, find_track, prepare_track
@@ -134,16 +132,6 @@ def prepare_all(sources: list[Source], worker: Worker, num_proc: int) -> Iterato
             raise OSError("A process was killed, for want of memory? --resume goes on, with --num_proc 1.") from error
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def end_with_parent():
-    """If the parent is killed, this process would wait for work for ever."""
-
-    def wait():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def main(args: list[str] | None = None):

@@ -14,7 +14,10 @@
 
 """What the commands of this project have in common."""
 
+import multiprocessing
+import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -42,6 +45,16 @@ def run_command(function: Callable[[], object], name: str) -> int:
         print(f"{name}: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def end_with_parent():
+    """For the start of a pool's process: if the parent is killed, it would wait for work for ever."""
+
+    def wait():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def select_shard(items: Sequence[T], shard: str | None) -> list[T]:

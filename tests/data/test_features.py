@@ -298,7 +298,7 @@ def test_clips_of_a_lower_rate_are_told(codec, tmp_path, warnings):
     assert not warnings.text
     items[0] |= {"sampling_rate": 16000, "audio": items[0]["audio"][:, ::2], "stems": {}}
     write_features(items, codec, tmp_path / "lower")
-    assert "1 clips have a lower rate (16000 Hz) than the codec (32000 Hz)" in warnings.text
+    assert "lower rate (from 16000 Hz on) than the codec's (32000 Hz): 1." in warnings.text
 
 
 def test_the_script_encodes_a_folder(tmp_path, monkeypatch, capsys):

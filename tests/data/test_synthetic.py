@@ -18,6 +18,9 @@ import io
 import json
 import multiprocessing
 import runpy
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -218,6 +221,30 @@ def test_the_script_writes_and_goes_on(tmp_path):
 
     with pytest.raises(ValueError, match="other settings .seed."):
         run([*options, str(stopped), "--seed", "1"])
+
+
+def test_a_worker_that_is_killed_ends_the_script_in_one_line(tmp_path):
+    pytest.importorskip("tinysoundfont")
+    psutil = pytest.importorskip("psutil")
+    options = ["--renderer", "tinysoundfont", "--duration", "1", "--num_workers", "1", "--num_clips", "2000"]
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, *options, "--output", tmp_path], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        lines = tmp_path / "metadata.jsonl.part"
+        for _ in range(600):
+            if lines.exists() and lines.stat().st_size:
+                break
+            time.sleep(0.1)
+        workers = [
+            child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())
+        ]
+        workers[0].kill()
+        error = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 2
+    assert "make_synthetic_dataset: A process was killed" in error and "goes on" in error and "Traceback" not in error
 
 
 def test_a_drum_machine_plays_the_same_beat(monkeypatch):

@@ -164,6 +164,7 @@ def test_deepspeed_learns_the_same(tmp_path, data, precision, tolerance):
     assert [entry["loss"] for entry in again] == pytest.approx([e["loss"] for e in two if "loss" in e], abs=1e-6)
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kills", [20])
 def test_killed_at_any_moment_it_ends_the_same(tmp_path, data, kills):
     common = ("--max_steps", 60, "--checkpoint_every", 2, "--validate_every", 5, "--log_every", 3, "--drop_span", 0.3)

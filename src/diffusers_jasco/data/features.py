@@ -274,8 +274,8 @@ def _batches(items: Iterable[dict[str, Any]], sampling_rate: int, batch_size: in
         yield batch
     if lower_rates:
         logger.warning(
-            f"{len(lower_rates)} clips have a lower rate ({min(lower_rates)} Hz) than the codec ({sampling_rate} Hz): what is learnt"
-            " from them sounds as dull as they do."
+            f"Clips of a lower rate (from {min(lower_rates)} Hz on) than the codec's ({sampling_rate} Hz): {len(lower_rates)}. What is"
+            " learnt from them sounds as dull as they do: give recordings at the codec's rate."
         )
 
 
