@@ -60,7 +60,7 @@ from diffusers_jasco.files import atomic_folder
 from diffusers_jasco.training.arguments import mapping, parse_with_config, write_config
 from diffusers_jasco.training.checkpoints import find_start, save_checkpoint
 from diffusers_jasco.training.codebooks import CodebookTrainer, fit_codebooks, quantization_errors
-from diffusers_jasco.training.codec_objective import balance_losses, spectral_loss
+from diffusers_jasco.training.codec_objective import OCTAVE_WINDOW, balance_losses, octave_loss, spectral_loss
 from diffusers_jasco.training.course import Course, Progress
 from diffusers_jasco.training.data_order import EpochBatches
 from diffusers_jasco.training.discriminator import (
@@ -105,6 +105,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--time_weight", type=float, default=0.0, help="Weight of the L1 distance of the waveforms.")
     add("--log_weight", type=float, default=1.0, help="Weight of logarithms beside spectral magnitudes.")
     add("--complex_weight", type=float, default=0.0, help="Weight of complex values beside spectral magnitudes.")
+    add("--octave_weight", type=float, default=0.0, help="Weight of spectra where octaves count alike: for basses.")
     add("--commitment_weight", type=float, default=0.0, help="Weight of the latents' distance to quantised ones.")
     add("--adversarial", **switch, help="Train against a discriminator, too.")
     add("--adversarial_weight", type=float, default=3.0, help="Its share of the gradient, all of the above being 1.")
@@ -307,8 +308,9 @@ def main(args: list[str] | None = None):
     # 2. Data. Long clips are for all that is not trained on them.
     rate, hop = codec.config.sampling_rate, codec.config.hop_length
     num_samples, long_samples = (math.ceil(seconds * rate / hop) * hop for seconds in (args.seconds, LONG_SECONDS))
-    if num_samples < WINDOWS[0]:
-        raise ValueError(f"--seconds has to be at least {WINDOWS[0] / rate:g} at {rate} Hz, but is {args.seconds:g}.")
+    shortest = OCTAVE_WINDOW if args.octave_weight else WINDOWS[0]
+    if num_samples < shortest:
+        raise ValueError(f"--seconds has to be at least {shortest / rate:g} at {rate} Hz, but is {args.seconds:g}.")
     tracks = open_tracks(args.dataset)
     crops = AudioCrops(tracks, rate, num_samples, args.seed, args.drums_share)
     mixes = AudioCrops(tracks, rate, long_samples, args.seed)
@@ -388,6 +390,10 @@ def main(args: list[str] | None = None):
         time_loss = (decoded - audio).abs().mean()
         spectra = spectral_loss(decoded, audio, args.log_weight, args.complex_weight)
         loss = spectra + args.time_weight * time_loss
+        if args.octave_weight:
+            octaves = octave_loss(decoded, audio)
+            means.add(octave_loss=octaves)
+            loss = loss + args.octave_weight * octaves
         means.add(loss=loss, time_loss=time_loss)
         if args.adversarial:
             hinge, matching = adversarial_losses(discriminator(torch.cat([audio, decoded])))

@@ -240,6 +240,15 @@ def test_adversarial_training_changes_the_codec(tmp_path, music):
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
+def test_the_octave_loss_changes_the_codec(tmp_path, music):
+    seconds = {"max_steps": 2, "seconds": 1.1}
+    train(music, tmp_path / "plain", SPECTRAL, **seconds)
+    train(music, tmp_path / "octaves", SPECTRAL, **seconds, octave_weight=1.0)
+    assert read_log(tmp_path / "octaves")[0]["octave_loss"] > 0
+    plain, other = (load_codec(tmp_path / name).decoder.state_dict() for name in ("plain", "octaves"))
+    assert any(not torch.equal(plain[name], other[name]) for name in plain)
+
+
 @pytest.mark.parametrize("codec", [ENCODEC, SPECTRAL], ids=lambda codec: codec["class"])
 def test_a_frozen_encoder_keeps_latents_and_codebooks(tmp_path, music, codec):
     train(music, tmp_path / "first", codec, fit_clips=5)
@@ -269,6 +278,7 @@ def test_drums_train_the_first_codebook(tmp_path, drums):
         ({"codec": ENCODEC | {"normalize": True}}, "normalize: false"),
         ({"codec": ENCODEC | {"audio_channels": 2}}, "audio_channels: 1"),
         ({"seconds": 0.1}, "at least 0.256 at 8000 Hz"),
+        ({"seconds": 0.5, "octave_weight": 1.0}, "at least 1.024 at 8000 Hz"),
         ({"batch_size": 99}, "99"),
         ({"codec": ENCODEC | {"codebook_size": 4096, "target_bandwidths": [0.6]}}, "at least as many latents"),
         ({"codec": ENCODEC | {"target_bandwidths": [0.1]}}, "less than one codebook"),
