@@ -23,6 +23,8 @@ _WINDOWS = (4096, 2048, 1024, 512, 256, 128)
 # Samples that tell the notes of a bass apart by their overtones, and the bins where octaves begin.
 OCTAVE_WINDOW = 8192
 _OCTAVES = [4 << octave for octave in range(10)]
+# Between the notes of a bass it is quiet: what is played there is heard as other notes.
+_OCTAVE_FLOOR = 5e-4
 _FLOOR = 3e-3
 
 
@@ -55,8 +57,8 @@ def spectral_loss(
 def octave_loss(decoded: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
     r"""
     The mean distance of logarithms over frequency as it is heard, where every octave counts alike: of magnitudes, and of
-    the octaves' levels. In [`spectral_loss`] the two octaves of a bass are one percent of all bins, and a hiss that is 3 dB
-    too soft costs nothing, as the median of a noise's magnitudes lies below its level.
+    the octaves' levels. In [`spectral_loss`] the two octaves of a bass are one percent of all bins, and what can't be
+    predicted to the bin, such as noise, costs the less the softer it is, so a codec that knows it alone is dull.
 
     Args:
         decoded, original (`torch.Tensor` of shape `(batch, 1, samples)`): waveforms of at least `OCTAVE_WINDOW` samples.
@@ -64,7 +66,9 @@ def octave_loss(decoded: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
     ours, theirs = (_magnitude(_spectrum(audio, OCTAVE_WINDOW)) for audio in (decoded, original))
     # What is below the width of the window's main lobe is no pitch. The last octave ends at half the sampling rate.
     octaves = [slice(first, 2 * first) for first in _OCTAVES]
-    bins = torch.cat([_log_distance(ours[:, part], theirs[:, part]).mean(1, keepdim=True) for part in octaves], 1)
+    bins = torch.cat(
+        [_log_distance(ours[:, part], theirs[:, part], _OCTAVE_FLOOR).mean(1, keepdim=True) for part in octaves], 1
+    )
     levels = [torch.cat([audio[:, part].norm(dim=1, keepdim=True) for part in octaves], 1) for audio in (ours, theirs)]
     return bins.mean() + _log_distance(*levels).mean()
 
@@ -80,8 +84,8 @@ def _magnitude(spectrum: torch.Tensor) -> torch.Tensor:
     return (spectrum.real.square() + spectrum.imag.square() + 1e-10).sqrt()
 
 
-def _log_distance(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    return ((first + _FLOOR).log() - (second + _FLOOR).log()).abs()
+def _log_distance(first: torch.Tensor, second: torch.Tensor, floor: float = _FLOOR) -> torch.Tensor:
+    return ((first + floor).log() - (second + floor).log()).abs()
 
 
 def balance_losses(decoded: torch.Tensor, losses: Sequence[tuple[float, torch.Tensor]]) -> torch.Tensor:
