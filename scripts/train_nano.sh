@@ -23,10 +23,10 @@ cd "$(dirname "$0")/.."
 
 work=${WORK:-runs/nano}
 output=${OUTPUT:-pipelines/jasco-nano}
-clips=${CLIPS:-20000}
+clips=${CLIPS:-30000}
 validation_clips=${VALIDATION_CLIPS:-96}
-codec_steps=${CODEC_STEPS:-2000}
-steps=${STEPS:-14000}
+codec_steps=${CODEC_STEPS:-6000}
+steps=${STEPS:-28000}
 renderer=${RENDERER:-fluidsynth}
 
 export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
