@@ -84,8 +84,8 @@ def make_parser() -> argparse.ArgumentParser:
         help="Hub id, pipeline, original checkpoint or run folder, whose weights training starts from.",
     )
     add("--codec", help="Folder of the codec; by default that of `--continue_from`.")
-    add("--tokenizer", help="Folder of the tokenizer; by default that of `--continue_from`.")
-    add("--text_encoder", help="Folder or Hub id of a T5 encoder, in the place of `--text_encoder_config`.")
+    add("--tokenizer", help="Folder of the tokenizer, or of a pipeline; by default that of `--continue_from`.")
+    add("--text_encoder", help="A T5 encoder (folder, Hub id or pipeline), not `--text_encoder_config`.")
     add("--only", choices=STAGES, help="No training: this stage alone, for the averaged weights in the run folder.")
     add("--best", **switch, help="With `--only`: the weights with the lowest validation loss, instead of the last.")
 

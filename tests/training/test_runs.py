@@ -170,6 +170,17 @@ def test_data_sets_are_mixed_and_encoded_on_the_fly(tmp_path, data, scripts):
     assert "clip" in words and len(words) > 30, "of the cache and of the synthetic music"
 
 
+def test_text_components_come_from_a_pipeline_too(tmp_path, data, scripts):
+    scripts[0].main(arguments(data, tmp_path / "first", "--max_steps", 1))
+    # A run folder is a pipeline.
+    options = ("--tokenizer", tmp_path / "first", "--text_encoder", tmp_path / "first", "--no-train_text_encoder")
+    scripts[0].main(arguments(data, tmp_path / "second", "--max_steps", 1, *options))
+    first, second = (AutoTokenizer.from_pretrained(tmp_path / name / "tokenizer") for name in ("first", "second"))
+    assert first.get_vocab() == second.get_vocab()
+    weights, others = (load_file(tmp_path / name / "text_encoder/model.safetensors") for name in ("first", "second"))
+    assert weights.keys() == others.keys() and all(torch.equal(weights[name], others[name]) for name in weights)
+
+
 def test_streams_are_mixed_with_what_is_here(tmp_path, data, scripts, monkeypatch):
     datasets = pytest.importorskip("datasets")
     rows = datasets.Dataset.from_list([to_row(item) for item in make_items(count=6)])

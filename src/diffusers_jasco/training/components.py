@@ -28,7 +28,7 @@ from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
 from .continuation import load_source, to_table, transfer_weights
 from .control_init import init_controls_from_notes
 from .datasets import latent_statistics, read_captions
-from .modules import load_codec
+from .modules import component_folder, load_codec
 from .tokenizer import train_tokenizer
 
 
@@ -57,9 +57,10 @@ def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, str | None
     # The original's checkpoints only name their text encoder, so what is given goes before.
     text = {}
     if args.tokenizer is not None:
-        text["tokenizer"] = AutoTokenizer.from_pretrained(args.tokenizer)
+        text["tokenizer"] = AutoTokenizer.from_pretrained(component_folder(args.tokenizer, "tokenizer"))
     if args.text_encoder is not None:
-        text["text_encoder"] = T5EncoderModel.from_pretrained(args.text_encoder, dtype=torch.float32)
+        folder = component_folder(args.text_encoder, "text_encoder")
+        text["text_encoder"] = T5EncoderModel.from_pretrained(folder, dtype=torch.float32)
     source = None if args.continue_from is None else load_source(args.continue_from, **text)
     codec = source.codec if args.codec is None else load_codec(args.codec)
     codec.requires_grad_(False).eval()

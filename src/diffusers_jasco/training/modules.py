@@ -93,6 +93,12 @@ class JascoTrainingModel(nn.Module):
         )[0]
 
 
+def component_folder(source: str | os.PathLike, component: str) -> str | os.PathLike:
+    """Where a component is: in the folder of a pipeline, or else in what is given, its own folder or Hub repository."""
+    folder = Path(source, component)
+    return folder if folder.is_dir() else source
+
+
 def load_codec(folder: str | os.PathLike) -> nn.Module:
     r"""
     Loads a codec, in float32, of the class that its `config.json` names: one of this package (`"_class_name"`), or
@@ -105,9 +111,7 @@ def load_codec(folder: str | os.PathLike) -> nn.Module:
         `FileNotFoundError`: if there is no codec.
         `ValueError`: for another class.
     """
-    folder = Path(folder)
-    if (folder / "codec" / "config.json").is_file():
-        folder = folder / "codec"
+    folder = Path(component_folder(folder, "codec"))
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"There is no codec in {folder}: it has no config.json.")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -133,9 +137,7 @@ def load_text_encoder(name: str | os.PathLike) -> tuple[PreTrainedTokenizerBase,
     Raises:
         `OSError`: if there is no such thing, or no tokenizer with it.
     """
-    parts = {"tokenizer": name, "text_encoder": name}
-    if Path(name, "text_encoder", "config.json").is_file():
-        parts = {part: Path(name, part) for part in parts}
+    parts = {part: component_folder(name, part) for part in ("tokenizer", "text_encoder")}
     folder = Path(parts["tokenizer"])
     # Without these transformers makes up a tokenizer that knows no words.
     if folder.is_dir() and not any((folder / file).is_file() for file in ("tokenizer.json", "spiece.model")):
