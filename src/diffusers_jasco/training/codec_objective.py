@@ -65,12 +65,10 @@ def octave_loss(decoded: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
     """
     ours, theirs = (_magnitude(_spectrum(audio, OCTAVE_WINDOW)) for audio in (decoded, original))
     # What is below the width of the window's main lobe is no pitch. The last octave ends at half the sampling rate.
-    octaves = [slice(first, 2 * first) for first in _OCTAVES]
-    bins = torch.cat(
-        [_log_distance(ours[:, part], theirs[:, part], _OCTAVE_FLOOR).mean(1, keepdim=True) for part in octaves], 1
-    )
-    levels = [torch.cat([audio[:, part].norm(dim=1, keepdim=True) for part in octaves], 1) for audio in (ours, theirs)]
-    return bins.mean() + _log_distance(*levels).mean()
+    octaves = [(ours[:, first : 2 * first], theirs[:, first : 2 * first]) for first in _OCTAVES]
+    bins = [_log_distance(*octave, _OCTAVE_FLOOR).mean() for octave in octaves]
+    levels = [_log_distance(our.norm(dim=1), their.norm(dim=1)).mean() for our, their in octaves]
+    return torch.stack(bins + levels).sum() / len(octaves)
 
 
 def _spectrum(audio: torch.Tensor, window: int) -> torch.Tensor:
