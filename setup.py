@@ -69,7 +69,7 @@ setup(
     license="Apache-2.0",
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={"diffusers_jasco": ["controls/*.json", "extraction/weights/*/*", "evaluation/weights/*/*"]},
+    package_data={"diffusers_jasco": ["controls/*.json", "extraction/weights/*/*", "evaluation/estimators/weights/*/*"]},
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.6",
@@ -87,5 +87,5 @@ setup(
         "filelock",
     ],
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["jasco-generate = diffusers_jasco.generate:main"]},
+    entry_points={"console_scripts": ["jasco-generate = diffusers_jasco.commands.generate:main"]},
 )

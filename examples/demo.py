@@ -28,7 +28,7 @@ from diffusers_jasco import JascoPipeline, export_audio
 from diffusers_jasco.controls.chords import chords_from_bars
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.evaluation.heard import hear, read_asked
-from diffusers_jasco.plotting import plot_music
+from diffusers_jasco.evaluation.plotting import plot_music
 
 
 ROOT = Path(__file__).parents[1]

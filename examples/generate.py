@@ -21,7 +21,7 @@ Music from a checkpoint, a text, chords, drums and a melody; the same as the com
 
 import sys
 
-from diffusers_jasco.generate import main
+from diffusers_jasco.commands.generate import main
 
 
 if __name__ == "__main__":

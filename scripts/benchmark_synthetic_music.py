@@ -28,7 +28,7 @@ import time
 import soundfile
 
 from diffusers_jasco.data import SyntheticMusic
-from diffusers_jasco.data.rendering import RENDERERS
+from diffusers_jasco.data.synthetic.rendering import RENDERERS
 
 
 def main():

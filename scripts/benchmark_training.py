@@ -36,11 +36,12 @@ import torch
 from benchmark_inference import matrix_products, measure_pairs, peak_memory
 
 from diffusers_jasco import JascoPipeline, JascoTransformerModel
-from diffusers_jasco.data.clips import BatchEncoder, ClipDataset
+from diffusers_jasco.data.clips import ClipDataset
 from diffusers_jasco.data.features import FeatureDataset, collate_features, write_features
-from diffusers_jasco.data.synthetic import SyntheticMusic
-from diffusers_jasco.training.averaging import AveragedWeights
-from diffusers_jasco.training.data_order import EpochBatches
+from diffusers_jasco.data.online_encoding import BatchEncoder
+from diffusers_jasco.data.synthetic.music import SyntheticMusic
+from diffusers_jasco.training.batches import EpochBatches
+from diffusers_jasco.training.ema import AveragedWeights
 from diffusers_jasco.training.optimization import make_optimizer
 
 

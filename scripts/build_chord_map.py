@@ -27,10 +27,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from diffusers_jasco.commands import run_command
 from diffusers_jasco.controls.chord_labels import UNKNOWN_CHORD, default_chord_labels
-from diffusers_jasco.data.chord_files import fit_vocabulary, read_chords_per_track, write_json
+from diffusers_jasco.data.preparation.chord_files import fit_vocabulary, read_chords_per_track, write_json
 from diffusers_jasco.loaders.audiocraft.files import read_chord_labels
+from diffusers_jasco.utils.cli import run_command
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:

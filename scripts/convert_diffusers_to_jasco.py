@@ -29,9 +29,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from diffusers_jasco.commands import run_command
+from diffusers_jasco.commands.conversion import describe_pipeline, load_as_stored
 from diffusers_jasco.loaders.audiocraft import save_audiocraft_checkpoint
-from diffusers_jasco.loaders.conversion import describe_pipeline, load_as_stored
+from diffusers_jasco.utils.cli import run_command
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:

@@ -30,12 +30,12 @@ import torch
 from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
 
 from diffusers_jasco import JascoPipeline
-from diffusers_jasco.commands import run_command
-from diffusers_jasco.files import checkpoint_folder
+from diffusers_jasco.commands.conversion import describe_pipeline
 from diffusers_jasco.loaders.audiocraft import find_audiocraft_checkpoint, load_audiocraft_pipeline
 from diffusers_jasco.loaders.audiocraft.files import INDEX_FILE
 from diffusers_jasco.loaders.audiocraft.weights import check_same_weights
-from diffusers_jasco.loaders.conversion import describe_pipeline
+from diffusers_jasco.utils.cli import run_command
+from diffusers_jasco.utils.files import checkpoint_folder
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:

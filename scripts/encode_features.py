@@ -31,9 +31,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from diffusers_jasco.commands import run_command
+from diffusers_jasco.codecs import load_codec
 from diffusers_jasco.data.features import load_clip, write_features
-from diffusers_jasco.training.modules import load_codec, load_text_encoder
+from diffusers_jasco.text_encoders import load_text_encoder
+from diffusers_jasco.utils.cli import run_command
 
 
 def read_items(dataset: Path, limit: int | None = None) -> Iterator[dict]:

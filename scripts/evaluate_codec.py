@@ -32,10 +32,11 @@ import numpy as np
 import torch
 
 from diffusers_jasco import load_audio
-from diffusers_jasco.audio import resample
-from diffusers_jasco.evaluation.onsets import onsets_by_percussive_flux, score_onsets
-from diffusers_jasco.evaluation.sound import rise_at_strokes, spectral_distance
-from diffusers_jasco.training.modules import load_codec
+from diffusers_jasco.audio.resampling import resample
+from diffusers_jasco.codecs import load_codec
+from diffusers_jasco.evaluation.estimators.onsets import onsets_by_percussive_flux
+from diffusers_jasco.evaluation.metrics.onsets import score_onsets
+from diffusers_jasco.evaluation.metrics.sound import rise_at_strokes, spectral_distance
 
 
 @torch.no_grad()

@@ -42,19 +42,21 @@ import torch
 from tqdm import tqdm
 
 from diffusers_jasco import load_audio
-from diffusers_jasco.audio import resample
-from diffusers_jasco.commands import run_command
+from diffusers_jasco.audio.resampling import resample
 from diffusers_jasco.controls.melody import melody_from_notes, read_melody
 from diffusers_jasco.data import SyntheticMusic
-from diffusers_jasco.data.rendering import RENDERERS
 from diffusers_jasco.data.sources import find_sources
+from diffusers_jasco.data.synthetic.rendering import RENDERERS
 from diffusers_jasco.evaluation.adherence import bootstrap
-from diffusers_jasco.evaluation.chords import compare_chords
-from diffusers_jasco.evaluation.melody import FRAME_RATE, compare_melodies
-from diffusers_jasco.evaluation.onsets import onsets_by_percussive_flux, score_onsets
-from diffusers_jasco.evaluation.separation import sdr, si_sdr, suppression
+from diffusers_jasco.evaluation.estimators.melody import FRAME_RATE
+from diffusers_jasco.evaluation.estimators.onsets import onsets_by_percussive_flux
+from diffusers_jasco.evaluation.metrics.chords import compare_chords
+from diffusers_jasco.evaluation.metrics.melody import compare_melodies
+from diffusers_jasco.evaluation.metrics.onsets import score_onsets
+from diffusers_jasco.evaluation.metrics.separation import sdr, si_sdr, suppression
 from diffusers_jasco.extraction import extract_chords, extract_melody, separate_drums
-from diffusers_jasco.files import replace_file
+from diffusers_jasco.utils.cli import run_command
+from diffusers_jasco.utils.files import replace_file
 
 
 RATE = 32000  # Hz, of synthetic music

@@ -48,17 +48,17 @@ from typing import Any
 import torch
 
 from diffusers_jasco import JascoPipeline
-from diffusers_jasco.batch_generation import hash_pipeline
-from diffusers_jasco.commands import run_command
 from diffusers_jasco.data import SyntheticMusic
-from diffusers_jasco.evaluation.embeddings import clap_recogniser, load_embedding
+from diffusers_jasco.evaluation.estimators.embeddings import clap_recogniser, load_embedding
 from diffusers_jasco.evaluation.evaluate import CONDITIONS, evaluate_pipeline, hear_originals
 from diffusers_jasco.evaluation.handwritten import handwritten_items
 from diffusers_jasco.evaluation.items import compose_items, hash_items, read_items
 from diffusers_jasco.evaluation.output import open_output, write_json, write_text
+from diffusers_jasco.evaluation.plotting import plot_adherence
 from diffusers_jasco.evaluation.recognisers import RECOGNISERS, Recogniser
 from diffusers_jasco.evaluation.report import list_metrics, write_scores, write_summary
-from diffusers_jasco.plotting import plot_adherence
+from diffusers_jasco.generation.batches import hash_pipeline
+from diffusers_jasco.utils.cli import run_command
 
 
 HANDWRITTEN = "handwritten"

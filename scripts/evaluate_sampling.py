@@ -34,13 +34,12 @@ from pathlib import Path
 import torch
 
 from diffusers_jasco import JascoPipeline
-from diffusers_jasco.batch_generation import hash_pipeline
-from diffusers_jasco.commands import run_command
 from diffusers_jasco.data import SyntheticMusic
-from diffusers_jasco.evaluation.embeddings import load_embedding
+from diffusers_jasco.evaluation.estimators.embeddings import load_embedding
 from diffusers_jasco.evaluation.evaluate import hear_originals
 from diffusers_jasco.evaluation.items import compose_items, hash_items, read_items
 from diffusers_jasco.evaluation.output import open_output, write_json, write_text
+from diffusers_jasco.evaluation.plotting import plot_samplers
 from diffusers_jasco.evaluation.report import write_samplers
 from diffusers_jasco.evaluation.sampling import (
     SAMPLING_RECOGNISERS,
@@ -49,7 +48,8 @@ from diffusers_jasco.evaluation.sampling import (
     evaluate_sampler,
     list_samplers,
 )
-from diffusers_jasco.plotting import plot_samplers
+from diffusers_jasco.generation.batches import hash_pipeline
+from diffusers_jasco.utils.cli import run_command
 
 
 # What has to be the same for all points of a curve.

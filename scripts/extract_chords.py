@@ -26,12 +26,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from diffusers_jasco.commands import run_command
-from diffusers_jasco.data.chord_files import fit_vocabulary, write_json
+from diffusers_jasco.data.preparation.batch import process_tracks
+from diffusers_jasco.data.preparation.chord_files import fit_vocabulary, write_json
 from diffusers_jasco.data.sources import find_sources
-from diffusers_jasco.data.tracks import process_tracks
 from diffusers_jasco.extraction import extract_chords
 from diffusers_jasco.loaders.audiocraft.files import read_chord_labels
+from diffusers_jasco.utils.cli import run_command
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:

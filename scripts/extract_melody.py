@@ -28,10 +28,10 @@ from pathlib import Path
 
 import numpy as np
 
-from diffusers_jasco.commands import run_command
-from diffusers_jasco.data.tracks import add_track_arguments, named_tracks, process_tracks
+from diffusers_jasco.data.preparation.batch import add_track_arguments, named_tracks, process_tracks
 from diffusers_jasco.extraction import extract_salience
-from diffusers_jasco.files import replace_file
+from diffusers_jasco.utils.cli import run_command
+from diffusers_jasco.utils.files import replace_file
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:

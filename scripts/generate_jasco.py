@@ -38,10 +38,10 @@ from pathlib import Path
 import torch
 
 from diffusers_jasco import JascoPipeline
-from diffusers_jasco.batch_generation import GenerationRequest, save_clips
-from diffusers_jasco.commands import run_command, select_shard
-from diffusers_jasco.data.requests import SETTINGS, BadLine, read_requests
-from diffusers_jasco.files import replace_file
+from diffusers_jasco.generation.batches import GenerationRequest, save_clips
+from diffusers_jasco.generation.requests import SETTINGS, BadLine, read_requests
+from diffusers_jasco.utils.cli import run_command, select_shard
+from diffusers_jasco.utils.files import replace_file
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:

@@ -40,9 +40,9 @@ import soundfile
 import torch
 from tqdm import tqdm
 
-from diffusers_jasco.commands import end_with_parent, run_command
 from diffusers_jasco.data import SyntheticMusic
-from diffusers_jasco.data.composition import SPLITS, STEMS, SUBSETS
+from diffusers_jasco.data.synthetic.composition import SPLITS, STEMS, SUBSETS
+from diffusers_jasco.utils.cli import end_with_parent, run_command
 
 
 def parse_args(args=None) -> argparse.Namespace:

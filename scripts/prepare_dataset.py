@@ -20,7 +20,7 @@ Turns music into a training set: cuts it into clips, hears chords, melody and dr
 
 `--audio` is a folder, or a manifest with a JSON object per line (`path` as in AudioCraft's `data.jsonl`, or `file_name`, and what
 is known: `captions`, `chords`, `melody`, `stems`) or just a path. `--audio`, `--output` and `--captions` may be URLs that fsspec knows (`s3://`,
-`hf://`, ...). What comes out is described in `diffusers_jasco/data/assembly.py`.
+`hf://`, ...). What comes out is described in `diffusers_jasco/data/preparation/assembly.py`.
 
 A run that was killed goes on with `--resume`, and ends with the same files. A track that can't be used is reported in
 `errors.jsonl`. With `--shard i/n`, n runs on as many machines share the work; a run without it then puts the tracks together.
@@ -37,13 +37,15 @@ from concurrent.futures.process import BrokenProcessPool
 import torch
 from tqdm import tqdm
 
-from diffusers_jasco.commands import end_with_parent, run_command, select_shard
-from diffusers_jasco.data.assembly import DEFAULT_SHARES, assemble
+from diffusers_jasco.codecs import load_codec
 from diffusers_jasco.data.output import OutputFolder
-from diffusers_jasco.data.preparation import PreparationSettings, find_track, prepare_track
+from diffusers_jasco.data.preparation.assembly import DEFAULT_SHARES, assemble
+from diffusers_jasco.data.preparation.settings import PreparationSettings
+from diffusers_jasco.data.preparation.track import find_track, prepare_track
 from diffusers_jasco.data.sources import Source, find_sources
-from diffusers_jasco.files import is_leftover, remove_leftovers
-from diffusers_jasco.training.modules import load_codec, load_text_encoder
+from diffusers_jasco.text_encoders import load_text_encoder
+from diffusers_jasco.utils.cli import end_with_parent, run_command, select_shard
+from diffusers_jasco.utils.files import is_leftover, remove_leftovers
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:

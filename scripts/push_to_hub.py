@@ -29,8 +29,8 @@ from pathlib import Path
 
 import torch
 
-from diffusers_jasco.commands import run_command
-from diffusers_jasco.loaders.conversion import load_as_stored
+from diffusers_jasco.commands.conversion import load_as_stored
+from diffusers_jasco.utils.cli import run_command
 
 
 def main(args=None):

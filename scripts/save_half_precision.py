@@ -27,7 +27,7 @@ from pathlib import Path
 import torch
 
 from diffusers_jasco import JascoPipeline
-from diffusers_jasco.training.modules import load_codec
+from diffusers_jasco.codecs import load_codec
 
 
 def main(args=None):

@@ -26,9 +26,9 @@ import sys
 from pathlib import Path
 
 from diffusers_jasco import export_audio
-from diffusers_jasco.commands import run_command
-from diffusers_jasco.data.tracks import add_track_arguments, named_tracks, process_tracks
+from diffusers_jasco.data.preparation.batch import add_track_arguments, named_tracks, process_tracks
 from diffusers_jasco.extraction import separate_drums
+from diffusers_jasco.utils.cli import run_command
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:

@@ -84,7 +84,7 @@ def publish(folder: Path) -> tuple[dict, dict]:
     import torch
     from huggingface_hub import HfApi
 
-    from .conftest import load_pipeline
+    from ..conftest import load_pipeline
 
     seen, warnings, api = {}, Warnings(), HfApi()
     pipe = load_pipeline("chords-drums-melody")
@@ -187,7 +187,7 @@ def load(folder: Path) -> tuple[dict, dict]:
     from huggingface_hub import ModelCard
 
     from diffusers_jasco import JascoPipeline, JascoTransformerModel
-    from diffusers_jasco.training.continuation import load_source
+    from diffusers_jasco.training.weight_transfer import load_source
 
     seen, audios = {}, {}
     # The connection breaks once.
@@ -297,9 +297,9 @@ def read_data_set(folder: Path) -> tuple[dict, dict]:
     from transformers import EncodecModel
 
     from diffusers_jasco.data.opening import open_dataset
-    from diffusers_jasco.training.data_order import StreamBatches
+    from diffusers_jasco.training.batches import StreamBatches
 
-    from .conftest import FIXTURES
+    from ..conftest import FIXTURES
 
     codec = EncodecModel.from_pretrained(FIXTURES / "chords-drums-melody" / "encodec")
     music = open_dataset("org/music@main", codec, num_frames=50)

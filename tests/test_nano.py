@@ -24,16 +24,19 @@ import torch
 
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.controls.chords import chords_from_bars
-from diffusers_jasco.data.instruments import DRUM_KEYS
-from diffusers_jasco.data.rendering import find_soundfonts, get_renderer
+from diffusers_jasco.data.synthetic.instruments import DRUM_KEYS
+from diffusers_jasco.data.synthetic.rendering import find_soundfonts, get_renderer
 from diffusers_jasco.evaluation import evaluate_pipeline, flatten, hear_originals
-from diffusers_jasco.evaluation.chord_scores import score_labels
-from diffusers_jasco.evaluation.chords import estimate_chords, score_chords
+from diffusers_jasco.evaluation.estimators.chords import estimate_chords
+from diffusers_jasco.evaluation.estimators.melody import melody_by_harmonic_sum
+from diffusers_jasco.evaluation.estimators.onsets import onsets_by_noise_flux, onsets_by_percussive_flux
 from diffusers_jasco.evaluation.handwritten import handwritten_items
-from diffusers_jasco.evaluation.melody import melody_by_harmonic_sum, score_melody
-from diffusers_jasco.evaluation.onsets import onsets_by_noise_flux, onsets_by_percussive_flux, score_onsets
+from diffusers_jasco.evaluation.metrics.chord_qualities import score_labels
+from diffusers_jasco.evaluation.metrics.chords import score_chords
+from diffusers_jasco.evaluation.metrics.melody import score_melody
+from diffusers_jasco.evaluation.metrics.onsets import score_onsets
+from diffusers_jasco.evaluation.metrics.sound import check_sound
 from diffusers_jasco.evaluation.recognisers import RECOGNISERS
-from diffusers_jasco.evaluation.sound import check_sound
 
 
 NANO = Path(__file__).parents[1] / "pipelines/jasco-nano"

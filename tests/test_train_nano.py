@@ -26,7 +26,7 @@ import torch
 from safetensors.torch import load_file
 
 from diffusers_jasco import JascoPipeline
-from diffusers_jasco.data.rendering import find_soundfonts, get_renderer
+from diffusers_jasco.data.synthetic.rendering import find_soundfonts, get_renderer
 
 
 ROOT = Path(__file__).parents[1]

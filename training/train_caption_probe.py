@@ -34,10 +34,10 @@ from accelerate.utils import set_seed
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from diffusers_jasco.evaluation.caption_model import NUM_BANDS, CaptionModel, band_levels
-from diffusers_jasco.evaluation.caption_probe import QUESTIONS, true_answers
-from diffusers_jasco.evaluation.caption_scores import balanced_accuracy
-from diffusers_jasco.evaluation.spectra import load_mono
+from diffusers_jasco.evaluation.estimators.caption_model import NUM_BANDS, CaptionModel, band_levels
+from diffusers_jasco.evaluation.estimators.caption_probe import QUESTIONS, true_answers
+from diffusers_jasco.evaluation.estimators.spectra import load_mono
+from diffusers_jasco.evaluation.metrics.captions import balanced_accuracy
 from diffusers_jasco.training.extractors import train_extractor
 
 

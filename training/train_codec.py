@@ -52,27 +52,28 @@ from tqdm import tqdm
 from transformers import EncodecConfig, EncodecModel
 
 from diffusers_jasco import SpectralCodecModel
-from diffusers_jasco.commands import run_command
+from diffusers_jasco.codecs import codec_hash, load_codec
 from diffusers_jasco.data.crops import AudioCrops, open_tracks
-from diffusers_jasco.data.features import codec_hash, derive_seed
 from diffusers_jasco.data.latent_statistics import LatentStatistics
-from diffusers_jasco.files import atomic_folder
 from diffusers_jasco.training.arguments import mapping, parse_with_config, write_config
+from diffusers_jasco.training.batches import EpochBatches
 from diffusers_jasco.training.checkpoints import find_start, save_checkpoint
-from diffusers_jasco.training.codebooks import CodebookTrainer, fit_codebooks, quantization_errors
-from diffusers_jasco.training.codec_objective import OCTAVE_WINDOW, balance_losses, octave_loss, spectral_loss
-from diffusers_jasco.training.course import Course, Progress
-from diffusers_jasco.training.data_order import EpochBatches
-from diffusers_jasco.training.discriminator import (
+from diffusers_jasco.training.codec.codebooks import CodebookTrainer, fit_codebooks, quantization_errors
+from diffusers_jasco.training.codec.discriminator import (
     WINDOWS,
     MultiScaleSTFTDiscriminator,
     adversarial_losses,
     discriminator_loss,
 )
+from diffusers_jasco.training.codec.module import CodecTrainingModel
+from diffusers_jasco.training.codec.objective import OCTAVE_WINDOW, balance_losses, octave_loss, spectral_loss
 from diffusers_jasco.training.logs import RunLog, silence_libraries
-from diffusers_jasco.training.modules import CodecTrainingModel, load_codec
+from diffusers_jasco.training.loop import Course, Progress
 from diffusers_jasco.training.optimization import clip_gradients, fused_adamw
 from diffusers_jasco.training.runs import read_config
+from diffusers_jasco.utils.cli import run_command
+from diffusers_jasco.utils.files import atomic_folder
+from diffusers_jasco.utils.seeding import derive_seed
 
 
 # Seconds of what is not trained on: validation, closed forms, statistics. The length of JASCO's music.

@@ -32,11 +32,11 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from tqdm import tqdm
 
-from diffusers_jasco.audio import load_audio
-from diffusers_jasco.commands import run_command
-from diffusers_jasco.evaluation.separation import sdr, si_sdr, suppression
+from diffusers_jasco.audio.io import load_audio
+from diffusers_jasco.evaluation.metrics.separation import sdr, si_sdr, suppression
 from diffusers_jasco.extraction.drum_mask import HOP, NUM_BINS, RATE, DrumMaskModel, inverse_spectrogram, spectrogram
 from diffusers_jasco.training.extractors import train_extractor
+from diffusers_jasco.utils.cli import run_command
 
 
 # Shares of the examples in which there are no drums, and nothing else.

@@ -54,22 +54,22 @@ from tqdm import tqdm
 from transformers import T5Config
 
 from diffusers_jasco import JascoTransformerModel
-from diffusers_jasco.commands import run_command
-from diffusers_jasco.data.features import derive_seed
-from diffusers_jasco.files import partial_path, publish_files
 from diffusers_jasco.training.arguments import add_training_options, mapping, parse_with_config, write_config
-from diffusers_jasco.training.averaging import AveragedWeights
 from diffusers_jasco.training.checkpoints import find_start, save_checkpoint
 from diffusers_jasco.training.components import load_components, replace_components
-from diffusers_jasco.training.course import Course, Progress
 from diffusers_jasco.training.datasets import load_datasets
+from diffusers_jasco.training.ema import AveragedWeights
 from diffusers_jasco.training.logs import LossMeans, RunLog, silence_libraries
+from diffusers_jasco.training.loop import Course, Progress
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.objective import FlowMatchingObjective
 from diffusers_jasco.training.optimization import clip_gradients, make_optimizer, tell_deepspeed
 from diffusers_jasco.training.runs import BEST
 from diffusers_jasco.training.stages import STAGES, Listener, run_stage
 from diffusers_jasco.training.validation import validation_loss
+from diffusers_jasco.utils.cli import run_command
+from diffusers_jasco.utils.files import partial_path, publish_files
+from diffusers_jasco.utils.seeding import derive_seed
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -35,20 +35,20 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from diffusers_jasco import JascoPipeline
-from diffusers_jasco.commands import run_command
-from diffusers_jasco.data.features import derive_seed
-from diffusers_jasco.files import partial_path, publish_files
 from diffusers_jasco.training.arguments import add_training_options, parse_with_config, write_config
 from diffusers_jasco.training.checkpoints import find_start, save_checkpoint
-from diffusers_jasco.training.continuation import load_source
-from diffusers_jasco.training.course import Course, Progress
 from diffusers_jasco.training.datasets import load_datasets
 from diffusers_jasco.training.logs import LossMeans, RunLog, silence_libraries
+from diffusers_jasco.training.loop import Course, Progress
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.objective import FlowMatchingObjective
 from diffusers_jasco.training.optimization import clip_gradients, make_optimizer
 from diffusers_jasco.training.stages import Listener
 from diffusers_jasco.training.validation import validation_loss
+from diffusers_jasco.training.weight_transfer import load_source
+from diffusers_jasco.utils.cli import run_command
+from diffusers_jasco.utils.files import partial_path, publish_files
+from diffusers_jasco.utils.seeding import derive_seed
 
 
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]

@@ -35,14 +35,14 @@ from accelerate.utils import set_seed
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from diffusers_jasco.audio import load_audio
-from diffusers_jasco.commands import run_command
+from diffusers_jasco.audio.io import load_audio
+from diffusers_jasco.audio.stream import AudioStream
 from diffusers_jasco.controls.melody import MELODY_BINS, melody_from_salience
 from diffusers_jasco.extraction.deep_salience import RATE, deep_salience, fold_semitones
 from diffusers_jasco.extraction.salience_model import CONTEXT, SalienceModel, log_frequency_levels
-from diffusers_jasco.extraction.stream import AudioStream
-from diffusers_jasco.files import replace_file
 from diffusers_jasco.training.extractors import train_extractor
+from diffusers_jasco.utils.cli import run_command
+from diffusers_jasco.utils.files import replace_file
 
 
 THRESHOLD = 0.5

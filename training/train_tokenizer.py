@@ -27,8 +27,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from diffusers_jasco.commands import run_command
 from diffusers_jasco.training.tokenizer import train_tokenizer
+from diffusers_jasco.utils.cli import run_command
 
 
 def read_captions(paths: list[Path]) -> Iterator[str]:

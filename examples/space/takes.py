@@ -28,7 +28,7 @@ import torch
 from diffusers_jasco import __version__, export_audio
 from diffusers_jasco.controls.chords import chords_to_lab, read_chords
 from diffusers_jasco.evaluation.heard import Asked, Heard, Score, hear, read_asked, score_heard
-from diffusers_jasco.plotting import plot_music
+from diffusers_jasco.evaluation.plotting import plot_music
 from settings import DURATION, FieldError, Settings
 from studio import Studio
 

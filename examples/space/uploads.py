@@ -27,7 +27,8 @@ from typing import Any
 import soundfile
 import torch
 
-from diffusers_jasco.audio import AUDIO_SUFFIXES, load_audio, resample
+from diffusers_jasco.audio.io import AUDIO_SUFFIXES, load_audio
+from diffusers_jasco.audio.resampling import resample
 from diffusers_jasco.controls.chord_labels import NO_CHORD
 from diffusers_jasco.controls.chords import Chords, chords_from_bars, chords_from_roman, read_chords
 from diffusers_jasco.controls.melody import melody_from_midi, melody_to_notes

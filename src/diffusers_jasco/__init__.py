@@ -16,7 +16,7 @@ import diffusers
 from diffusers import ModelMixin, SchedulerMixin
 from diffusers.pipelines.pipeline_loading_utils import LOADABLE_CLASSES
 
-from .audio import export_audio, load_audio
+from .audio.io import export_audio, load_audio
 from .models.codec_spectral import SpectralCodecModel
 from .models.transformer_jasco import JascoTransformerModel
 from .pipelines.pipeline_jasco import JascoPipeline

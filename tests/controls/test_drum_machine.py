@@ -19,7 +19,8 @@ import pytest
 import torch
 
 from diffusers_jasco.controls.drum_machine import DRUMS, GROOVES, Groove
-from diffusers_jasco.evaluation.onsets import onsets_by_noise_flux, score_onsets
+from diffusers_jasco.evaluation.estimators.onsets import onsets_by_noise_flux
+from diffusers_jasco.evaluation.metrics.onsets import score_onsets
 
 
 def test_steps_become_strokes():

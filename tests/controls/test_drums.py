@@ -18,7 +18,7 @@ import soundfile
 import torch
 from transformers import EncodecModel
 
-from diffusers_jasco.audio import resample
+from diffusers_jasco.audio.resampling import resample
 from diffusers_jasco.controls.drums import encode_drums, is_drums, prepare_drums
 
 from ..conftest import CASES, FIXTURES, load_case, load_pipeline, relative_error

@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffusers_jasco import load_audio
-from diffusers_jasco.audio import resample
+from diffusers_jasco.audio.resampling import resample
 from diffusers_jasco.controls.drums import is_drums, prepare_drums
 from diffusers_jasco.controls.melody import LOWEST_PITCH, MELODY_BINS, is_melody, melody_to_notes, read_melody
 

@@ -18,7 +18,7 @@ import torch
 from diffusers_jasco.controls.chord_labels import UNKNOWN_CHORD, default_chord_labels
 from diffusers_jasco.controls.melody import melody_from_notes
 from diffusers_jasco.controls.previews import preview_chords, preview_melody
-from diffusers_jasco.evaluation.melody import melody_by_harmonic_sum
+from diffusers_jasco.evaluation.estimators.melody import melody_by_harmonic_sum
 from diffusers_jasco.extraction import extract_chords
 
 

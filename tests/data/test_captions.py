@@ -16,11 +16,11 @@ import itertools
 
 import numpy as np
 
-from diffusers_jasco.data.captions import instrument_words, says, write_captions
-from diffusers_jasco.data.composition import compose
-from diffusers_jasco.data.instruments import LEAD_FAMILIES, PROGRAM_NAMES
-from diffusers_jasco.data.styles import STYLES
-from diffusers_jasco.evaluation.caption_probe import QUESTIONS, read_caption
+from diffusers_jasco.data.synthetic.captions import instrument_words, says, write_captions
+from diffusers_jasco.data.synthetic.composition import compose
+from diffusers_jasco.data.synthetic.instruments import LEAD_FAMILIES, PROGRAM_NAMES
+from diffusers_jasco.data.synthetic.styles import STYLES
+from diffusers_jasco.evaluation.estimators.caption_probe import QUESTIONS, read_caption
 
 
 def test_words_are_found_whole():

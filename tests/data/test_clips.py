@@ -24,9 +24,10 @@ from transformers import EncodecModel
 
 from diffusers_jasco.controls.chord_labels import default_chord_labels
 from diffusers_jasco.data import SyntheticMusic
-from diffusers_jasco.data.clips import BatchEncoder, ClipDataset, measure_latents
+from diffusers_jasco.data.clips import ClipDataset
 from diffusers_jasco.data.features import FeatureDataset, collate_features, encode_controls, write_features
 from diffusers_jasco.data.mixing import MixedDataset
+from diffusers_jasco.data.online_encoding import BatchEncoder, measure_latents
 
 from .test_features import CODEC, RATE, make_items
 

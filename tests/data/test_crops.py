@@ -20,9 +20,9 @@ import soundfile
 import torch
 
 from diffusers_jasco import load_audio
-from diffusers_jasco.audio import resample
+from diffusers_jasco.audio.recordings import Recording
+from diffusers_jasco.audio.resampling import resample
 from diffusers_jasco.data.crops import AudioCrops, open_tracks
-from diffusers_jasco.data.recordings import Recording
 
 
 def write(path, seconds: float, rate: int, channels: int = 1, seed: int = 0, **options):

@@ -27,23 +27,22 @@ import torch
 from safetensors import safe_open
 from transformers import EncodecModel
 
+from diffusers_jasco.codecs import codec_hash
 from diffusers_jasco.controls.chord_labels import default_chord_labels
 from diffusers_jasco.controls.chords import chords_to_frames
 from diffusers_jasco.controls.drums import encode_drums
 from diffusers_jasco.controls.melody import melody_from_notes
 from diffusers_jasco.data.features import (
     FeatureDataset,
-    codec_hash,
     collate_features,
-    derive_seed,
     encode_audio,
     encode_controls,
     prepare_audio,
-    text_encoder_hash,
     write_encoded,
     write_features,
 )
-from diffusers_jasco.training.modules import load_text_encoder
+from diffusers_jasco.text_encoders import load_text_encoder, text_encoder_hash
+from diffusers_jasco.utils.seeding import derive_seed
 
 from ..conftest import FIXTURES
 
@@ -195,8 +194,8 @@ def test_crops_cut_all_timelines_together_and_follow_seed_and_epoch(cache):
 def test_songs_are_encoded_in_windows_and_count_by_their_length(codec, tmp_path, monkeypatch):
     song, short = make_items(frames=200, count=1)[0], make_items(frames=55, count=1)[0]
     direct = codec.encoder(song["audio"][None])[0].T
-    monkeypatch.setattr("diffusers_jasco.data.features.WINDOW_SECONDS", 1.2)
-    monkeypatch.setattr("diffusers_jasco.data.features.CONTEXT_SECONDS", 0.6)
+    monkeypatch.setattr("diffusers_jasco.codecs.WINDOW_SECONDS", 1.2)
+    monkeypatch.setattr("diffusers_jasco.codecs.CONTEXT_SECONDS", 0.6)
     write_features([song, short], codec, tmp_path / "cache")
     whole = FeatureDataset(tmp_path / "cache", num_frames=50)
     assert len(whole) == 4 + 1, "one item for each second, rounded down"

@@ -19,8 +19,9 @@ import json
 import pytest
 from transformers import EncodecModel
 
-from diffusers_jasco.data.clips import BatchEncoder, ClipDataset
+from diffusers_jasco.data.clips import ClipDataset
 from diffusers_jasco.data.features import FeatureDataset, collate_features
+from diffusers_jasco.data.online_encoding import BatchEncoder
 from diffusers_jasco.data.opening import open_dataset
 
 from ..conftest import FIXTURES

@@ -28,13 +28,14 @@ import pytest
 import soundfile
 import torch
 
-from diffusers_jasco.data.assembly import assemble, assign_splits
-from diffusers_jasco.data.features import FeatureDataset, encode_captions, text_encoder_hash
+from diffusers_jasco.data.features import FeatureDataset
 from diffusers_jasco.data.output import OutputFolder
-from diffusers_jasco.data.preparation import PreparationSettings, prepare_track
+from diffusers_jasco.data.preparation.assembly import assemble, assign_splits
+from diffusers_jasco.data.preparation.settings import PreparationSettings
+from diffusers_jasco.data.preparation.track import prepare_track
 from diffusers_jasco.data.sources import find_sources, read_captions, read_track_info
 from diffusers_jasco.extraction import separate_drums
-from diffusers_jasco.training.modules import load_text_encoder
+from diffusers_jasco.text_encoders import encode_captions, load_text_encoder, text_encoder_hash
 
 from ..conftest import run_script
 from .test_preparation_interrupted import CODEC, SCRIPT, TEXT_ENCODER, read_all, write_music
@@ -219,7 +220,7 @@ def test_what_has_not_changed_is_not_put_together_again(tmp_path, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("diffusers_jasco.data.assembly._write_dataset", interrupt)
+    monkeypatch.setattr("diffusers_jasco.data.preparation.assembly._write_dataset", interrupt)
     with pytest.raises(KeyboardInterrupt):
         prepare(tmp_path / "music", data, *options, "--shares", 1, 0, 0, 0)
     monkeypatch.undo()
@@ -351,7 +352,7 @@ def test_only_the_track_is_to_blame_for_an_error(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("diffusers_jasco.data.preparation._write_clips", full)
+    monkeypatch.setattr("diffusers_jasco.data.preparation.track._write_clips", full)
     with pytest.raises(OSError, match="No space"):
         prepare(tmp_path / "music", tmp_path / "other")
     monkeypatch.undo()

@@ -29,9 +29,10 @@ import soundfile
 import torch
 
 from diffusers_jasco.controls.chord_labels import default_chord_labels, parse_chord
-from diffusers_jasco.data import SyntheticMusic, synthetic, to_datasets
-from diffusers_jasco.data.composition import SPLITS, compose, split_of
-from diffusers_jasco.data.styles import STYLES
+from diffusers_jasco.data import SyntheticMusic, to_datasets
+from diffusers_jasco.data.synthetic import music as synthetic
+from diffusers_jasco.data.synthetic.composition import SPLITS, compose, split_of
+from diffusers_jasco.data.synthetic.styles import STYLES
 
 
 SCRIPT = Path(__file__).parents[2] / "scripts/make_synthetic_dataset.py"

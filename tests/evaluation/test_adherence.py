@@ -26,7 +26,7 @@ from diffusers_jasco.evaluation.adherence import (
     to_markdown,
     worst,
 )
-from diffusers_jasco.evaluation.chord_scores import FAMILY_METRICS
+from diffusers_jasco.evaluation.metrics.chord_qualities import FAMILY_METRICS
 from diffusers_jasco.evaluation.recognisers import RECOGNISERS, Recogniser
 
 from .clips import make_item

@@ -19,16 +19,16 @@ import pytest
 import torch
 
 from diffusers_jasco.data import SyntheticMusic
-from diffusers_jasco.evaluation.caption_model import band_levels, repetition
-from diffusers_jasco.evaluation.caption_probe import (
+from diffusers_jasco.evaluation.estimators.caption_model import band_levels, repetition
+from diffusers_jasco.evaluation.estimators.caption_probe import (
     QUESTIONS,
     hear_answers,
     read_caption,
     score_answers,
     true_answers,
 )
-from diffusers_jasco.evaluation.caption_scores import balanced_accuracy, measure_captions
-from diffusers_jasco.evaluation.spectra import load_mono
+from diffusers_jasco.evaluation.estimators.spectra import load_mono
+from diffusers_jasco.evaluation.metrics.captions import balanced_accuracy, measure_captions
 
 from .clips import RATE, play_chords, play_drums
 

@@ -18,7 +18,7 @@ import math
 import pytest
 
 from diffusers_jasco.controls.chord_labels import default_chord_labels, parse_chord
-from diffusers_jasco.evaluation.chord_scores import FAMILIES, LABEL_METRICS, chord_family, score_labels
+from diffusers_jasco.evaluation.metrics.chord_qualities import FAMILIES, LABEL_METRICS, chord_family, score_labels
 
 
 def test_equal_progressions_have_1():

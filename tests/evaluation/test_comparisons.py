@@ -19,11 +19,12 @@ import pytest
 import torch
 
 from diffusers_jasco.controls.melody import melody_from_notes
-from diffusers_jasco.evaluation.beats import score_beats, track_beats
-from diffusers_jasco.evaluation.chords import compare_chords
-from diffusers_jasco.evaluation.melody import compare_melodies, score_melody, score_salience
-from diffusers_jasco.evaluation.onsets import score_onsets
-from diffusers_jasco.evaluation.separation import sdr, si_sdr, suppression
+from diffusers_jasco.evaluation.estimators.beats import track_beats
+from diffusers_jasco.evaluation.metrics.beats import score_beats
+from diffusers_jasco.evaluation.metrics.chords import compare_chords
+from diffusers_jasco.evaluation.metrics.melody import compare_melodies, score_melody, score_salience
+from diffusers_jasco.evaluation.metrics.onsets import score_onsets
+from diffusers_jasco.evaluation.metrics.separation import sdr, si_sdr, suppression
 
 from .clips import RATE, play_drums
 

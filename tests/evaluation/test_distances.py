@@ -16,7 +16,7 @@
 import numpy as np
 import pytest
 
-from diffusers_jasco.evaluation.distances import frechet_distance, kernel_distance, sound_distance
+from diffusers_jasco.evaluation.metrics.distances import frechet_distance, kernel_distance, sound_distance
 
 
 def draw(size, dim=4, shift=0.0, seed=0):

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffusers_jasco.evaluation.embeddings import clap_recogniser, load_embedding
+from diffusers_jasco.evaluation.estimators.embeddings import clap_recogniser, load_embedding
 
 from .clips import RATE, play_chords, play_drums, tone
 

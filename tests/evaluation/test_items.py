@@ -18,11 +18,11 @@ import pytest
 
 from diffusers_jasco.controls.chord_labels import default_chord_labels, normalize_chord, parse_chord
 from diffusers_jasco.controls.melody import HIGHEST_PITCH, LOWEST_PITCH
-from diffusers_jasco.evaluation.chord_scores import FAMILIES, chord_family
 from diffusers_jasco.evaluation.evaluate import hear_originals
 from diffusers_jasco.evaluation.handwritten import SKETCHES, handwritten_items
 from diffusers_jasco.evaluation.items import read_items
-from diffusers_jasco.evaluation.onsets import score_onsets
+from diffusers_jasco.evaluation.metrics.chord_qualities import FAMILIES, chord_family
+from diffusers_jasco.evaluation.metrics.onsets import score_onsets
 
 from .clips import RATE, make_item, write_dataset
 

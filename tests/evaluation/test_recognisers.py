@@ -20,14 +20,12 @@ import pytest
 import torch
 
 from diffusers_jasco.controls.chord_labels import default_chord_labels
-from diffusers_jasco.evaluation.chords import chord_spectra, estimate_chords, score_chord_spectra, score_chords
-from diffusers_jasco.evaluation.melody import melody_by_harmonic_sum, melody_by_note_fit, score_melody
-from diffusers_jasco.evaluation.onsets import (
-    merge_onsets,
-    onsets_by_noise_flux,
-    onsets_by_percussive_flux,
-    score_onsets,
-)
+from diffusers_jasco.evaluation.estimators.chords import chord_spectra, estimate_chords, score_chord_spectra
+from diffusers_jasco.evaluation.estimators.melody import melody_by_harmonic_sum, melody_by_note_fit
+from diffusers_jasco.evaluation.estimators.onsets import onsets_by_noise_flux, onsets_by_percussive_flux
+from diffusers_jasco.evaluation.metrics.chords import score_chords
+from diffusers_jasco.evaluation.metrics.melody import score_melody
+from diffusers_jasco.evaluation.metrics.onsets import merge_onsets, score_onsets
 
 from .clips import RATE, play_chords, play_drums, play_melody, tone
 

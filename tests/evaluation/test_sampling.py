@@ -19,10 +19,10 @@ import pytest
 from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler
 from diffusers_jasco.evaluation import evaluate_pipeline, flatten, hear_originals
 from diffusers_jasco.evaluation.handwritten import handwritten_items
+from diffusers_jasco.evaluation.plotting import plot_samplers
 from diffusers_jasco.evaluation.recognisers import RECOGNISERS
 from diffusers_jasco.evaluation.report import write_samplers
 from diffusers_jasco.evaluation.sampling import SAMPLING_RECOGNISERS, Sampler, evaluate_sampler, list_samplers
-from diffusers_jasco.plotting import plot_samplers
 
 from ..conftest import load_pipeline, run_script
 from .clips import RATE, make_item, write_dataset

@@ -18,7 +18,7 @@ import math
 import pytest
 import torch
 
-from diffusers_jasco.evaluation.sound import (
+from diffusers_jasco.evaluation.metrics.sound import (
     check_sound,
     compare_sound,
     harmonic_to_noise,

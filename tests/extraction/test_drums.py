@@ -21,7 +21,7 @@ import soundfile
 import torch
 from diffusers.utils import logging as diffusers_logging
 
-from diffusers_jasco.evaluation.separation import sdr, si_sdr, suppression
+from diffusers_jasco.evaluation.metrics.separation import sdr, si_sdr, suppression
 from diffusers_jasco.extraction import drums as drums_module
 from diffusers_jasco.extraction import separate_drums
 from diffusers_jasco.extraction.drum_mask import HOP, NUM_BINS, DrumMaskModel

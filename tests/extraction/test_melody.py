@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 import torch
 
+from diffusers_jasco.audio.stream import AudioStream
 from diffusers_jasco.controls.melody import melody_from_notes
 from diffusers_jasco.extraction import deep_salience, extract_melody, extract_salience
 from diffusers_jasco.extraction import melody as melody_module
 from diffusers_jasco.extraction.salience_model import CONTEXT, HOP, SalienceModel, log_frequency_levels
-from diffusers_jasco.extraction.stream import AudioStream
 
 from .weights import write_deep_salience_weights
 

@@ -27,6 +27,7 @@ import yaml
 from transformers import AutoTokenizer, EncodecModel, T5Config, T5EncoderModel
 
 from diffusers_jasco import FlowMatchEulerScheduler, JascoPipeline, JascoTransformerModel
+from diffusers_jasco.commands.conversion import stored_dtypes
 from diffusers_jasco.controls.chord_labels import default_chord_labels
 from diffusers_jasco.loaders.audiocraft import (
     load_audiocraft_pipeline,
@@ -37,7 +38,6 @@ from diffusers_jasco.loaders.audiocraft import (
 from diffusers_jasco.loaders.audiocraft.codec import build_codec, spell_weight_norm
 from diffusers_jasco.loaders.audiocraft.files import read_chord_labels
 from diffusers_jasco.loaders.audiocraft.weights import EMBEDDED_CODEC
-from diffusers_jasco.loaders.conversion import stored_dtypes
 
 from ..conftest import CHECKPOINTS, FIXTURES, load_pipeline
 

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from diffusers_jasco import SpectralCodecModel
-from diffusers_jasco.training.codec_objective import spectral_loss
+from diffusers_jasco.training.codec.objective import spectral_loss
 
 
 RATE = 8000

@@ -15,8 +15,8 @@
 
 import pytest
 
-from diffusers_jasco.files import atomic_folder, publish_files
 from diffusers_jasco.training.checkpoints import checkpoint_path, find_checkpoint, list_checkpoints, prune_checkpoints
+from diffusers_jasco.utils.files import atomic_folder, publish_files
 
 
 def make_checkpoints(folder, *steps):

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from diffusers_jasco import SpectralCodecModel
-from diffusers_jasco.training.codebooks import (
+from diffusers_jasco.training.codec.codebooks import (
     CodebookTrainer,
     codebooks_of,
     fit_codebook,

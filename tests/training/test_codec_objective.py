@@ -18,12 +18,12 @@ import pytest
 import torch
 
 from diffusers_jasco.data.latent_statistics import LatentStatistics
-from diffusers_jasco.training.codec_objective import balance_losses, octave_loss, spectral_loss
-from diffusers_jasco.training.discriminator import (
+from diffusers_jasco.training.codec.discriminator import (
     MultiScaleSTFTDiscriminator,
     adversarial_losses,
     discriminator_loss,
 )
+from diffusers_jasco.training.codec.objective import balance_losses, octave_loss, spectral_loss
 
 
 def test_weights_are_shares_of_the_gradient():

@@ -27,13 +27,13 @@ import pytest
 
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.data import SyntheticMusic
-from diffusers_jasco.data.captions import tempo_word
 from diffusers_jasco.data.features import write_features
-from diffusers_jasco.data.instruments import PROGRAM_NAMES
-from diffusers_jasco.data.styles import STYLES
+from diffusers_jasco.data.synthetic.captions import tempo_word
+from diffusers_jasco.data.synthetic.instruments import PROGRAM_NAMES
+from diffusers_jasco.data.synthetic.styles import STYLES
 from diffusers_jasco.evaluation import evaluate_pipeline, hear_originals
 from diffusers_jasco.evaluation.adherence import bootstrap
-from diffusers_jasco.evaluation.embeddings import spectral_statistics
+from diffusers_jasco.evaluation.estimators.embeddings import spectral_statistics
 from diffusers_jasco.evaluation.evaluate import Originals
 from diffusers_jasco.evaluation.recognisers import RECOGNISERS, Recogniser
 

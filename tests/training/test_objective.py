@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from diffusers_jasco import FlowMatchEulerScheduler
-from diffusers_jasco.training.conditions import ConditionDropout, drop_controls, mask_text
+from diffusers_jasco.training.condition_dropout import ConditionDropout, drop_controls, mask_text
 from diffusers_jasco.training.objective import draw_randomness, flow_matching_loss, noise_latents, to_times
 
 

@@ -22,9 +22,10 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
 
 from diffusers_jasco import FlowMatchEulerScheduler, JascoPipeline
+from diffusers_jasco.codecs import load_codec
 from diffusers_jasco.data.features import write_features
+from diffusers_jasco.text_encoders import load_text_encoder
 from diffusers_jasco.training import load_run
-from diffusers_jasco.training.modules import load_codec, load_text_encoder
 from diffusers_jasco.training.runs import find_pipeline
 
 from ..conftest import FIXTURES, run_script

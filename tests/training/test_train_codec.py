@@ -30,9 +30,9 @@ import yaml
 from safetensors.torch import load_file
 
 from diffusers_jasco import JascoPipeline, SpectralCodecModel
+from diffusers_jasco.codecs import load_codec
 from diffusers_jasco.data.sources import find_sources
-from diffusers_jasco.training.codebooks import CodebookTrainer
-from diffusers_jasco.training.modules import load_codec
+from diffusers_jasco.training.codec.codebooks import CodebookTrainer
 
 from ..conftest import load_pipeline, run_script
 from ..data.test_crops import whole, write

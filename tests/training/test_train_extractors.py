@@ -19,7 +19,7 @@ import pytest
 import soundfile
 import torch
 
-from diffusers_jasco.evaluation.caption_model import CaptionModel
+from diffusers_jasco.evaluation.estimators.caption_model import CaptionModel
 from diffusers_jasco.extraction import extract_melody, separate_drums
 from diffusers_jasco.extraction.drum_mask import DrumMaskModel
 from diffusers_jasco.extraction.salience_model import SalienceModel

@@ -26,7 +26,7 @@ from transformers import EncodecModel
 
 from diffusers_jasco import JascoPipeline, JascoTransformerModel
 from diffusers_jasco.data.features import write_features
-from diffusers_jasco.training.averaging import AveragedWeights
+from diffusers_jasco.training.ema import AveragedWeights
 from diffusers_jasco.training.objective import FlowMatchingObjective
 
 from ..conftest import FIXTURES

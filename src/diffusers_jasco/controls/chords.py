@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from diffusers.utils import logging
 
-from ..audio import AUDIO_SUFFIXES, check_file
+from ..audio.io import AUDIO_SUFFIXES, check_file
 from .chord_labels import (
     NO_CHORD,
     NOTES,

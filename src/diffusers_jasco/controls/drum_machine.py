@@ -23,7 +23,7 @@ from numbers import Real
 import numpy as np
 import torch
 
-from ..audio import limit_peaks
+from ..audio.loudness import limit_peaks
 
 
 _VELOCITIES = {".": 0.0, "o": 0.5, "x": 1.0}

@@ -21,7 +21,8 @@ import torch
 from diffusers.utils import logging
 from torch.nn import functional as F
 
-from ..audio import load_audio, resample
+from ..audio.io import load_audio
+from ..audio.resampling import resample
 
 
 logger = logging.get_logger(__name__)
@@ -44,7 +45,7 @@ def prepare_drums(drums: Any, sampling_rate: int, num_samples: int, separate: bo
 
     Args:
         drums (`str`, `os.PathLike`, `tuple` or `dict`):
-            Any recording that [`~audio.load_audio`] reads.
+            Any recording that [`~audio.io.load_audio`] reads.
         sampling_rate (`int`):
             The codec's rate in Hz.
         num_samples (`int`):
@@ -57,7 +58,7 @@ def prepare_drums(drums: Any, sampling_rate: int, num_samples: int, separate: bo
         `torch.Tensor` of shape `(1, num_samples)`: the waveform.
 
     Raises:
-        `ValueError`, `FileNotFoundError`: as [`~audio.load_audio`].
+        `ValueError`, `FileNotFoundError`: as [`~audio.io.load_audio`].
     """
     waveform, rate = load_audio(drums, name="drums")
     length = waveform.shape[-1] * sampling_rate // rate

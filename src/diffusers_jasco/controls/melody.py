@@ -27,7 +27,7 @@ import torch
 from diffusers.utils import logging
 from torch.nn import functional as F
 
-from ..audio import AUDIO_SUFFIXES, check_file, load_audio, to_real_tensor
+from ..audio.io import AUDIO_SUFFIXES, check_file, load_audio, to_real_tensor
 from .midi import load_midi
 
 

@@ -18,6 +18,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..utils.optional_imports import import_optional
+
 
 if TYPE_CHECKING:
     from pretty_midi import PrettyMIDI
@@ -34,16 +36,12 @@ def load_midi(path: str | os.PathLike, name: str) -> "PrettyMIDI":
         `FileNotFoundError`: for an absent file.
         `ValueError`: for a file that is no MIDI.
     """
-    try:
-        from pretty_midi import PrettyMIDI
-    except ImportError as error:
-        raise ImportError('MIDI files need pretty_midi: pip install "diffusers-jasco[melody]"') from error
-
+    pretty_midi = import_optional("pretty_midi", "melody")
     path = Path(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"`{name}`: there is no file {path}.")
     try:
-        return PrettyMIDI(str(path))
+        return pretty_midi.PrettyMIDI(str(path))
     # A broken file makes the parser fail in any way it can.
     except Exception as error:
         raise ValueError(f"`{name}`: {path} can't be read as MIDI ({type(error).__name__}: {error}).") from error

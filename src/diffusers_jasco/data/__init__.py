@@ -13,8 +13,8 @@
 # limitations under the License.
 
 
-from .hub_dataset import to_datasets
-from .synthetic import SyntheticMusic
+from .synthetic.music import SyntheticMusic
+from .synthetic.to_datasets import to_datasets
 
 
 __all__ = ["SyntheticMusic", "to_datasets"]

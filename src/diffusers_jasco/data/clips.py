@@ -15,7 +15,7 @@
 """Clips with audio that is encoded while a model is trained."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -23,22 +23,13 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from ..audio.recordings import Recording
+from ..codecs import CONTEXT_SECONDS
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, normalize_chord
-from ..controls.drums import blur_frames
 from ..controls.melody import MELODY_BINS
-from .features import (
-    CONTEXT_SECONDS,
-    SILENCE,
-    collate_features,
-    derive_seed,
-    encode_audio,
-    encode_controls,
-    first_codebook,
-    wordings,
-)
-from .latent_statistics import LatentStatistics
-from .recordings import Recording
-from .synthetic import SyntheticMusic
+from ..utils.seeding import derive_seed
+from .features import SILENCE, encode_controls, wordings
+from .synthetic.music import SyntheticMusic
 
 
 if TYPE_CHECKING:
@@ -280,79 +271,3 @@ class ClipDataset(Dataset):
         if not 0 <= index < len(self):
             raise IndexError(index)
         return self.reader.read(self.rows[self._clip_of[index]], self.epoch, index, self.folder)
-
-
-class BatchEncoder:
-    r"""
-    Encodes items of [`ClipDataset`], and puts them together with items of [`~data.features.FeatureDataset`].
-
-    Args:
-        codec ([`~transformers.EncodecModel`] or a model with its parts):
-            The codec; audio is encoded on its device.
-        drums_blur (`int`): frames over which drum latents are averaged, as the transformer's `drums_blur`.
-        latents_mean (`float` or `Sequence[float]`): the transformer's mean of the latents, of all or of each channel.
-        latents_std (`float` or `Sequence[float]`): their standard deviation.
-    """
-
-    def __init__(
-        self,
-        codec: torch.nn.Module,
-        drums_blur: int,
-        latents_mean: float | Sequence[float],
-        latents_std: float | Sequence[float],
-    ):
-        self.codec = codec
-        self.drums_blur = drums_blur
-        self.mean, self.std = torch.tensor(latents_mean), torch.tensor(latents_std)
-        self.codebook = first_codebook(codec)
-
-    def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        r"""
-        The batch that [`~data.features.collate_features`] makes of encoded items. Text embeddings are in it if all items
-        have them.
-
-        Args:
-            items (`Sequence[dict]`): items with the same number of frames.
-        """
-        # Near the ends of a clip there is less around its part. Others are encoded together.
-        lengths: dict[int, list[int]] = {}
-        for position, item in enumerate(items):
-            if "audio" in item:
-                lengths.setdefault(item["audio"].shape[-1], []).append(position)
-        items = list(items)
-        for positions in lengths.values():
-            clips = [items[position] for position in positions]
-            for position, clip, encoded in zip(positions, clips, encode_audio(clips, self.codec)):
-                items[position] = self._to_features(clip, encoded)
-        shared = set.intersection(*(set(item) for item in items))
-        return collate_features([{name: item[name] for name in item if name in shared} for item in items])
-
-    def _to_features(self, clip: dict[str, Any], encoded: dict[str, Any]) -> dict[str, Any]:
-        frames = slice(clip["first_frame"], clip["first_frame"] + len(clip["chords"]))
-        latents = (encoded["latents"][frames].float() - self.mean) / self.std
-        drums = torch.zeros_like(latents)
-        if encoded["has_drums"]:
-            drums = blur_frames(self.codebook[encoded["drum_codes"][frames].long()][None], self.drums_blur)[0]
-        return {
-            "latents": latents,
-            "chords": clip["chords"],
-            "drums": drums,
-            "melody": clip["melody"],
-            "caption": clip["caption"],
-        }
-
-
-def measure_latents(items: Iterable[dict[str, Any]], codec: torch.nn.Module) -> tuple[list[float], list[float]]:
-    r"""
-    Mean and standard deviation of each channel of the latents: what a new model needs that is trained without a cache.
-
-    Args:
-        items (`Iterable[dict]`): items of [`ClipDataset`], as many as are to be encoded.
-        codec ([`~transformers.EncodecModel`] or a model with its parts): the codec.
-    """
-    encode = BatchEncoder(codec, 1, 0.0, 1.0)
-    statistics = LatentStatistics()
-    for item in items:
-        statistics.add(encode([item])["latents"].transpose(1, 2))
-    values = statistics.to_dict()
-    return values["channel_mean"], values["channel_std"]

@@ -23,8 +23,8 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from .features import derive_seed
-from .recordings import Recording
+from ..audio.recordings import Recording
+from ..utils.seeding import derive_seed
 from .sources import find_sources, resolve_beside
 
 

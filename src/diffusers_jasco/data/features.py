@@ -33,7 +33,6 @@ codec's first codebook), and shards `features-00000.safetensors`, ..., each of w
 | `text_offsets` | (wordings of all + 1,) | int64 | where each wording starts and ends |
 """
 
-import hashlib
 import itertools
 import json
 import os
@@ -50,12 +49,16 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from ..audio import load_audio, resample
+from ..audio.io import load_audio
+from ..audio.resampling import resample
+from ..codecs import codec_hash, encode_latents, first_codebook
 from ..controls.chord_labels import default_chord_labels, normalize_chord
 from ..controls.chords import chords_to_frames, read_chords
 from ..controls.drums import blur_frames
 from ..controls.melody import MELODY_BINS, melody_from_notes
-from ..files import atomic_folder
+from ..text_encoders import encode_captions, text_encoder_hash
+from ..utils.files import atomic_folder
+from ..utils.seeding import derive_seed
 from .latent_statistics import LatentStatistics
 
 
@@ -64,79 +67,6 @@ logger = logging.get_logger(__name__)
 FORMAT = 1
 # Quieter stems than this are no drums.
 SILENCE = 1e-4
-# Longer clips are encoded in windows, with some of what is before and after, so that an hour fits in the memory.
-WINDOW_SECONDS, CONTEXT_SECONDS = 30.0, 2.0
-
-
-def derive_seed(*parts: int | str) -> int:
-    """A seed in [0, 2^63) that depends on all of `parts`, the same on every machine."""
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
-
-
-def codec_hash(codec: torch.nn.Module) -> str:
-    """A hash of the codec's configuration, without what says nothing about its latents (versions, paths, types)."""
-    config = codec.config.to_dict() if hasattr(codec.config, "to_dict") else dict(codec.config)
-    ignored = ("transformers_version", "torch_dtype", "dtype", "architectures", "model_type", "num_parameters")
-    config = {key: value for key, value in config.items() if key not in ignored and not key.startswith("_")}
-    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def text_encoder_hash(tokenizer: PreTrainedTokenizerBase, text_encoder: torch.nn.Module) -> str:
-    """A hash of the tokenizer's rules and the text encoder's weights, the same for weights in float32 and in float16."""
-    rules = json.loads(tokenizer.backend_tokenizer.to_str())
-    # These change with every call.
-    rules.pop("padding")
-    rules.pop("truncation")
-    digest = hashlib.sha256(json.dumps(rules, sort_keys=True).encode())
-    for name, weights in sorted(text_encoder.named_parameters()):
-        digest.update(f"{name} {tuple(weights.shape)}".encode())
-        digest.update(weights.detach().to("cpu", torch.float16).contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-@torch.no_grad()
-def encode_captions(
-    captions: Sequence[str], tokenizer: PreTrainedTokenizerBase, text_encoder: torch.nn.Module
-) -> list[torch.Tensor]:
-    r"""
-    The text encoder's last hidden states. Captions are encoded one by one, so that they do not depend on each other.
-
-    Args:
-        captions (`Sequence[str]`): texts.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): its tokenizer.
-        text_encoder ([`~transformers.T5EncoderModel`]): the text encoder.
-
-    Returns:
-        `list[torch.Tensor]`: of each caption `(tokens, dim)`, without padding, in float16.
-    """
-    states = []
-    for caption in captions:
-        ids = tokenizer(caption, return_tensors="pt").input_ids.to(text_encoder.device)
-        states.append(text_encoder(ids)[0][0].to("cpu", torch.float16).contiguous())
-    return states
-
-
-@torch.no_grad()
-def first_codebook(codec: torch.nn.Module) -> torch.Tensor:
-    """The codec's first codebook, of shape `(entries, latent_dim)`."""
-    codes = torch.arange(codec.config.codebook_size, device=next(codec.parameters()).device)
-    return codec.quantizer.layers[0].decode(codes[None])[0].T.float().cpu().contiguous()
-
-
-def is_same_codec(codec: torch.nn.Module, other_hash: str, other_codebook: torch.Tensor) -> bool:
-    r"""
-    Whether a codec has the latents of another one; in half precision it is still the same.
-
-    Args:
-        codec (`torch.nn.Module`): the codec.
-        other_hash (`str`): [`codec_hash`] of the other one.
-        other_codebook (`torch.Tensor` of shape `(entries, latent_dim)`): [`first_codebook`] of the other one.
-    """
-    codebook = first_codebook(codec)
-    if codec_hash(codec) != other_hash or codebook.shape != other_codebook.shape:
-        return False
-    return bool((codebook - other_codebook).norm() <= 0.01 * other_codebook.norm())
 
 
 def encode_controls(
@@ -165,22 +95,6 @@ def encode_controls(
     return {"chords": chords.to(torch.int16), "melody": melody.to(torch.int8)}
 
 
-def _encode_latents(codec: torch.nn.Module, waveform: torch.Tensor) -> torch.Tensor:
-    """Latents `(batch, dim, frames)` of `(batch, 1, samples)` at the codec's rate; of what is long, window by window."""
-    parameter = next(codec.parameters())
-    hop, rate = codec.config.hop_length, codec.config.sampling_rate
-    window, context = (round(seconds * rate / hop) for seconds in (WINDOW_SECONDS, CONTEXT_SECONDS))
-    num_samples = waveform.shape[-1]
-    if num_samples <= window * hop:
-        return codec.encoder(waveform.to(parameter)).float().cpu()
-    latents = []
-    for start in range(0, -(-num_samples // hop), window):
-        first = max(start - context, 0)
-        encoded = codec.encoder(waveform[..., first * hop : (start + window + context) * hop].to(parameter))
-        latents.append(encoded[..., start - first : start - first + window].float().cpu())
-    return torch.cat(latents, dim=-1)
-
-
 @torch.no_grad()
 def encode_audio(items: list[dict[str, Any]], codec: torch.nn.Module) -> list[dict[str, Any]]:
     r"""
@@ -195,12 +109,12 @@ def encode_audio(items: list[dict[str, Any]], codec: torch.nn.Module) -> list[di
     """
     stems = [item["stems"].get("drums") for item in items]
     has_drums = [stem is not None for stem in stems]
-    latents = _encode_latents(codec, torch.stack([item["audio"] for item in items])).transpose(1, 2)
+    latents = encode_latents(codec, torch.stack([item["audio"] for item in items])).transpose(1, 2)
 
     codes = torch.zeros(latents.shape[:2], dtype=torch.int16)
     if any(has_drums):
         drums = torch.stack([stem for stem, given in zip(stems, has_drums) if given])
-        encoded = codec.quantizer.layers[0].encode(_encode_latents(codec, drums).to(next(codec.parameters())))
+        encoded = codec.quantizer.layers[0].encode(encode_latents(codec, drums).to(next(codec.parameters())))
         codes[torch.tensor(has_drums)] = encoded.to("cpu", torch.int16)
     return [
         {"latents": latents[i].half().contiguous(), "drum_codes": codes[i], "has_drums": has_drums[i]}

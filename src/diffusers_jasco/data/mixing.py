@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from .features import derive_seed
+from ..utils.seeding import derive_seed
 
 
 def to_shares(weights: Sequence[float], count: int) -> list[float]:

@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING, Any, Union
 
 import torch
 
+from ..codecs import is_same_codec
+from ..utils.optional_imports import import_optional
 from .clips import ClipDataset
-from .features import FeatureDataset, is_same_codec
+from .features import FeatureDataset
 from .streams import ClipStream
-from .synthetic import SyntheticMusic
+from .synthetic.music import SyntheticMusic
 
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ def open_dataset(
         num_frames (`int`, *optional*):
             Frames of an item, by default those of the shortest clip; 10 s of synthetic music and of streams.
         drums_blur (`int`), latents_mean, latents_std (`float` or `Sequence[float]`, *optional*):
-            Of a feature cache, as in [`~data.features.FeatureDataset`]. Others get them from [`~data.clips.BatchEncoder`].
+            Of a feature cache, as in [`~data.features.FeatureDataset`]. Others get them from [`~data.online_encoding.BatchEncoder`].
         seed (`int`, defaults to `0`):
             Seed of crops and wordings.
         streaming (`bool`, defaults to `False`):
@@ -154,16 +156,8 @@ def _read_metadata(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _import_datasets() -> Any:
-    try:
-        import datasets
-    except ImportError as error:
-        raise ImportError('This data set needs the datasets library: pip install "diffusers-jasco[train]"') from error
-    return datasets
-
-
 def _load_saved(folder: Path, split: str) -> "datasets.Dataset":
-    saved = _import_datasets().load_from_disk(str(folder))
+    saved = import_optional("datasets", "train").load_from_disk(str(folder))
     if not isinstance(saved, dict):
         return saved
     if split not in saved:
@@ -172,7 +166,7 @@ def _load_saved(folder: Path, split: str) -> "datasets.Dataset":
 
 
 def _load_from_hub(spec: str, split: str, streaming: bool) -> Union["datasets.Dataset", "datasets.IterableDataset"]:
-    datasets = _import_datasets()
+    datasets = import_optional("datasets", "train")
     name, _, revision = spec.partition("@")
     try:
         return datasets.load_dataset(name, split=split, revision=revision or None, streaming=streaming)

@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 
 import fsspec
 
-from ..files import atomic_folder, replace_file
+from ..utils.files import atomic_folder, replace_file
 
 
 class OutputFolder:

@@ -31,7 +31,7 @@ from typing import Any
 
 import fsspec
 
-from ..audio import AUDIO_SUFFIXES
+from ..audio.io import AUDIO_SUFFIXES
 
 
 # What a folder may hold instead of being searched: AudioCraft's manifests, and ours.

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers.utils import logging
 
+from ..utils.seeding import derive_seed
 from .clips import ClipReader, find_audio, keep_encoded
-from .features import derive_seed
 
 
 if TYPE_CHECKING:

@@ -76,7 +76,7 @@ class Adherence:
 def analyse(audios: Iterable[Any], recognisers: Sequence[Recogniser] = RECOGNISERS) -> list[list[Any]]:
     r"""
     Args:
-        audios (`Iterable`): one audio per clip, as [`~evaluation.spectra.load_mono`] takes it.
+        audios (`Iterable`): one audio per clip, as [`~evaluation.estimators.spectra.load_mono`] takes it.
         recognisers (`Sequence[Recogniser]`): the recognisers.
 
     Returns:
@@ -93,7 +93,7 @@ def score(
         heard (`Sequence[Sequence]` of length `clips`): as [`analyse`] returns it.
         items (`Sequence[dict]` of length `clips`): what was asked for, with the keys `chords`, `melody`, `drum_onsets`,
             `duration`, and, if they are known, `beats`, `salience` (what [`~evaluation.recognisers.hear_salience`] hears in the
-            original), and what [`~evaluation.caption_probe.read_caption`] reads.
+            original), and what [`~evaluation.estimators.caption_probe.read_caption`] reads.
         recognisers (`Sequence[Recogniser]`): the recognisers that heard it.
 
     Returns:

@@ -26,17 +26,17 @@ import soundfile
 import torch
 from tqdm import tqdm
 
-from ..audio import load_audio
-from ..batch_generation import CONTROLS, GenerationRequest, generate_clips
+from ..audio.io import load_audio
 from ..data.features import prepare_audio
-from ..files import replace_file
-from . import caption_probe
+from ..generation.batches import CONTROLS, GenerationRequest, generate_clips
+from ..utils.files import replace_file
 from .adherence import Adherence, Metric, analyse, derangements, measure_adherence, score, score_floor, worst
-from .caption_scores import measure_captions
-from .distances import sound_distance
-from .embeddings import Embedding, load_embedding
+from .estimators import caption_probe
+from .estimators.embeddings import Embedding, load_embedding
+from .metrics.captions import measure_captions
+from .metrics.distances import sound_distance
+from .metrics.sound import check_sound, compare_sound, spectral_distance
 from .recognisers import RECOGNISERS, Recogniser, hear_salience
-from .sound import check_sound, compare_sound, spectral_distance
 
 
 # What is given in each; the last two generate nothing.
@@ -67,7 +67,7 @@ class Originals:
         embedding (`Embedding`): what distances of sound are measured with.
         ceilings, floors (`dict`): as [`~evaluation.adherence.score`] and [`~evaluation.adherence.score_floor`] return them.
         vectors (`np.ndarray` of shape `(clips, dim)`): the clips' embeddings.
-        sound (`list[dict]`): the clips' [`~evaluation.sound.SoundCheck`], with the rise at their own drums' strokes.
+        sound (`list[dict]`): the clips' [`~evaluation.metrics.sound.SoundCheck`], with the rise at their own drums' strokes.
         seed (`int`): of noise, swaps, floors and intervals.
     """
 
@@ -95,7 +95,7 @@ def hear_originals(
             `sampling_rate`, `duration`, `caption`, `chords`, `melody`, `drum_onsets`, `beats`, `stems`; and `style`, `tempo`,
             `energy`, `instruments`, if they are known.
         recognisers (`Sequence[Recogniser]`): who listens.
-        embedding (`Embedding`, *optional*): by default [`~evaluation.embeddings.spectral_statistics`].
+        embedding (`Embedding`, *optional*): by default [`~evaluation.estimators.embeddings.spectral_statistics`].
         seed (`int`, defaults to `0`): of noise, swaps, floors and intervals.
         progress (`bool`, defaults to `False`): whether to show a progress bar.
 
@@ -158,10 +158,10 @@ def evaluate_pipeline(
         - `adherence`: every metric by every recogniser as [`~evaluation.adherence.Adherence`] has it; `reported`: of each metric
           the worse one
         - `scores`: clip by clip; `controls_of`: which clip's controls each had; `given`: the conditions
-        - `distance`: as [`~evaluation.distances.sound_distance`] returns it; `sound`: checks, clip by clip;
-          `against_originals`: as [`~evaluation.sound.compare_sound`] returns it
+        - `distance`: as [`~evaluation.metrics.distances.sound_distance`] returns it; `sound`: checks, clip by clip;
+          `against_originals`: as [`~evaluation.metrics.sound.compare_sound`] returns it
         - `captions`, if `"codec"` is among the conditions: what is heard of the captions' attributes, as
-          [`~evaluation.caption_scores.CaptionAdherence`] has it
+          [`~evaluation.metrics.captions.CaptionAdherence`] has it
         - `seconds_per_second`: seconds of making per second of music; clips that are in the cache cost next to nothing
 
     Raises:

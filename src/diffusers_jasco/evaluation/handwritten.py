@@ -31,7 +31,7 @@ import torch
 from ..controls.chord_labels import NOTES, default_chord_labels, parse_chord
 from ..controls.chords import chords_from_bars
 from ..controls.melody import HIGHEST_PITCH, LOWEST_PITCH
-from ..data.preparation import cut_chords, cut_notes
+from ..data.preparation.controls import cut_chords, cut_notes
 
 
 @dataclass(frozen=True)

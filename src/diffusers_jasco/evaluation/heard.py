@@ -23,13 +23,17 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..audio import load_audio
+from ..audio.io import load_audio
 from ..controls.chords import read_chords
 from ..controls.melody import melody_to_notes, read_melody
 from ..extraction import separate_drums as take_drums
-from .chords import Chords, import_mir_eval, pair_labels, score_chords
-from .melody import FRAME_RATE, UNVOICED, score_melody
-from .onsets import TOLERANCES, merge_onsets, onsets_by_noise_flux, score_onsets
+from ..utils.optional_imports import import_optional
+from .estimators.chords import Chords
+from .estimators.melody import FRAME_RATE
+from .estimators.onsets import onsets_by_noise_flux
+from .metrics.chords import pair_labels, score_chords
+from .metrics.melody import UNVOICED, score_melody
+from .metrics.onsets import TOLERANCES, merge_onsets, score_onsets
 from .recognisers import hear_chords, hear_salience, strongest_pitches
 
 
@@ -100,7 +104,7 @@ class Score:
         control (`str`): `"chords"`, `"melody"` or `"drums"`.
         value (`float`):
             In [0, 1], or NaN if there is nothing to compare. Of chords: the share of the time with the right root and mode
-            (`"majmin"` of [`~evaluation.chords.score_chords`], or `"root"` if no chord asked for is major or minor). Of the
+            (`"majmin"` of [`~evaluation.metrics.chords.score_chords`], or `"root"` if no chord asked for is major or minor). Of the
             melody: the share of its time with the right note in any octave (raw chroma accuracy). Of drums: the F1 of strokes
             within 50 ms; music that has nothing to do with them gets about 0.5.
         details (`dict[str, float]`): all metrics by the names that they have in `evaluation`.
@@ -150,7 +154,7 @@ def read_asked(
 
     Raises:
         `FileNotFoundError`, `ValueError`: as [`~controls.chords.read_chords`], [`~controls.melody.read_melody`] and
-            [`~audio.load_audio`].
+            [`~audio.io.load_audio`].
     """
     timeline = notes = onsets = None
     if _is_given(chords):
@@ -176,11 +180,11 @@ def hear(audio: Any) -> Heard:
     Listens to a finished piece.
 
     Args:
-        audio (`tuple`, `dict`, `str` or `os.PathLike`): `(waveform, sampling_rate)` or what else [`~audio.load_audio`] reads.
+        audio (`tuple`, `dict`, `str` or `os.PathLike`): `(waveform, sampling_rate)` or what else [`~audio.io.load_audio`] reads.
 
     Returns:
         [`Heard`]: the chords by the package's own extractor, the salience by its network, and drum strokes by
-            [`~evaluation.onsets.onsets_by_noise_flux`].
+            [`~evaluation.estimators.onsets.onsets_by_noise_flux`].
     """
     waveform, rate = load_audio(audio)
     audio = waveform, rate
@@ -237,7 +241,7 @@ def match_chords(heard: Heard, asked: Asked) -> list[tuple[float, float, str | N
     chords = [(label, start) for label, start in asked.chords or () if start < heard.duration]
     if not chords:
         return []
-    metrics = import_mir_eval().chord
+    metrics = import_optional("mir_eval.chord", "eval")
     labels, given, durations = pair_labels(chords, heard.chords, heard.duration)
     roots, modes = metrics.root(labels, given), metrics.majmin(labels, given)
     # Only the root of what is neither major nor minor is compared.
@@ -274,6 +278,6 @@ def match_onsets(heard: Heard, asked: Asked) -> tuple[np.ndarray, np.ndarray, np
     """
     wanted = merge_onsets([onset for onset in asked.drum_onsets or () if onset < heard.duration])
     found, meant = np.zeros(len(wanted), dtype=bool), np.zeros(len(heard.drum_onsets), dtype=bool)
-    for one, other in import_mir_eval().util.match_events(wanted, heard.drum_onsets, ON_TIME):
+    for one, other in import_optional("mir_eval.util", "eval").match_events(wanted, heard.drum_onsets, ON_TIME):
         found[one] = meant[other] = True
     return wanted, found, meant

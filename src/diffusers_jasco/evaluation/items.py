@@ -26,9 +26,9 @@ from tqdm import tqdm
 
 from ..data import SyntheticMusic
 from ..data.features import load_clip, prepare_audio, wordings
-from ..data.preparation import cut_chords, cut_notes
-from .beats import track_beats
-from .onsets import onsets_by_percussive_flux
+from ..data.preparation.controls import cut_chords, cut_notes
+from .estimators.beats import track_beats
+from .estimators.onsets import onsets_by_percussive_flux
 
 
 logger = logging.get_logger(__name__)

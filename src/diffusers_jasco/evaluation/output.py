@@ -19,7 +19,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ..files import remove_leftovers, replace_file
+from ..utils.files import remove_leftovers, replace_file
 
 
 SETTINGS_FILE = "settings.json"

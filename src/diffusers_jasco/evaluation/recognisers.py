@@ -21,11 +21,16 @@ from typing import Any
 
 import numpy as np
 
-from ..audio import load_audio
+from ..audio.io import load_audio
 from ..controls.melody import LOWEST_PITCH, melody_from_salience
 from ..extraction import extract_chords, extract_salience
 from ..extraction.melody import THRESHOLD
-from . import beats, caption_probe, chord_scores, chords, melody, onsets
+from .estimators import beats, caption_probe, chords, melody, onsets
+from .metrics import chord_qualities
+from .metrics.beats import score_beats
+from .metrics.chords import Chords, score_chords
+from .metrics.melody import FRAME_RATE, UNVOICED, score_melody, score_salience
+from .metrics.onsets import TOLERANCES, score_onsets
 
 
 MIN_CEILING = 0.7
@@ -40,7 +45,7 @@ class Recogniser:
         name (`str`): name in tables.
         control (`str`): `"chords"`, `"melody"`, `"drums"` or `"text"`.
         metrics (`tuple[str, ...]`): what `compare` returns.
-        analyse (`Callable`): audio, as [`~evaluation.spectra.load_mono`] takes it → what was heard in it.
+        analyse (`Callable`): audio, as [`~evaluation.estimators.spectra.load_mono`] takes it → what was heard in it.
         compare (`Callable`): that and an item of music → `dict` of metrics, mostly in [0, 1], NaN where the item has nothing
             to compare with.
         min_ceiling (`float`, defaults to `0.7`): mean on originals from which on the recogniser counts.
@@ -54,7 +59,7 @@ class Recogniser:
     min_ceiling: float = MIN_CEILING
 
 
-def hear_chords(audio: Any) -> chords.Chords:
+def hear_chords(audio: Any) -> Chords:
     """What the package's own chord extractor hears, in the model's labels."""
     waveform, rate = load_audio(audio)
     return extract_chords(waveform, rate, method="builtin")
@@ -66,24 +71,24 @@ def hear_salience(audio: Any) -> np.ndarray:
     return extract_salience(waveform, rate, method="builtin", threshold=0.0)[0]
 
 
-def score_label_estimate(heard: chords.Chords, item: dict[str, Any]) -> dict[str, float]:
-    """[`~evaluation.chords.score_chords`] and [`~evaluation.chord_scores.score_labels`] of an item."""
+def score_label_estimate(heard: Chords, item: dict[str, Any]) -> dict[str, float]:
+    """[`~evaluation.metrics.chords.score_chords`] and [`~evaluation.metrics.chord_qualities.score_labels`] of an item."""
     asked = item["chords"], item["duration"]
-    return chords.score_chords(heard, *asked) | chord_scores.score_labels(heard, *asked)
+    return score_chords(heard, *asked) | chord_qualities.score_labels(heard, *asked)
 
 
 def strongest_pitches(salience: np.ndarray, duration: float, threshold: float = THRESHOLD) -> np.ndarray:
     """The strongest semitone of what [`hear_salience`] returns: MIDI numbers, 50 a second, -1 where none reaches the threshold."""
     salience = np.where(salience < threshold, 0, salience)
-    matrix = melody_from_salience(salience, round(duration * melody.FRAME_RATE), melody.FRAME_RATE).numpy()
-    return np.where(matrix.any(axis=1), LOWEST_PITCH + matrix.argmax(axis=1), melody.UNVOICED)
+    matrix = melody_from_salience(salience, round(duration * FRAME_RATE), FRAME_RATE).numpy()
+    return np.where(matrix.any(axis=1), LOWEST_PITCH + matrix.argmax(axis=1), UNVOICED)
 
 
 def score_heard_salience(salience: np.ndarray, item: dict[str, Any]) -> dict[str, float]:
-    """[`~evaluation.melody.score_melody`], and [`~evaluation.melody.score_salience`] if the item has that of its original."""
-    scores = melody.score_melody(strongest_pitches(salience, item["duration"]), item["melody"])
+    """[`~evaluation.metrics.melody.score_melody`], and [`~evaluation.metrics.melody.score_salience`] if the item has that of its original."""
+    scores = score_melody(strongest_pitches(salience, item["duration"]), item["melody"])
     has_reference = item["melody"] and item.get("salience") is not None
-    return scores | (melody.score_salience(salience, item["salience"]) if has_reference else {"cosine": np.nan})
+    return scores | (score_salience(salience, item["salience"]) if has_reference else {"cosine": np.nan})
 
 
 RECOGNISERS = (
@@ -97,14 +102,14 @@ RECOGNISERS = (
     Recogniser(
         "blind estimate",
         "chords",
-        ("root", "majmin", *chord_scores.LABEL_METRICS),
+        ("root", "majmin", *chord_qualities.LABEL_METRICS),
         chords.estimate_chords,
         score_label_estimate,
     ),
     Recogniser(
         "chord extractor",
         "chords",
-        ("root", "majmin", *chord_scores.LABEL_METRICS),
+        ("root", "majmin", *chord_qualities.LABEL_METRICS),
         hear_chords,
         score_label_estimate,
     ),
@@ -113,14 +118,14 @@ RECOGNISERS = (
         "melody",
         ("pitch", "chroma"),
         melody.melody_by_harmonic_sum,
-        lambda heard, item: melody.score_melody(heard, item["melody"]),
+        lambda heard, item: score_melody(heard, item["melody"]),
     ),
     Recogniser(
         "note fit",
         "melody",
         ("pitch", "chroma"),
         melody.melody_by_note_fit,
-        lambda heard, item: melody.score_melody(heard, item["melody"]),
+        lambda heard, item: score_melody(heard, item["melody"]),
     ),
     # A network that has learnt from another extractor, on music of the training split.
     Recogniser(
@@ -133,16 +138,16 @@ RECOGNISERS = (
     Recogniser(
         "percussive flux",
         "drums",
-        tuple(onsets.TOLERANCES),
+        tuple(TOLERANCES),
         onsets.onsets_by_percussive_flux,
-        lambda heard, item: onsets.score_onsets(heard, item["drum_onsets"]),
+        lambda heard, item: score_onsets(heard, item["drum_onsets"]),
     ),
     Recogniser(
         "noise flux",
         "drums",
-        tuple(onsets.TOLERANCES),
+        tuple(TOLERANCES),
         onsets.onsets_by_noise_flux,
-        lambda heard, item: onsets.score_onsets(heard, item["drum_onsets"]),
+        lambda heard, item: score_onsets(heard, item["drum_onsets"]),
     ),
     Recogniser(
         "beat tracker",
@@ -150,7 +155,7 @@ RECOGNISERS = (
         ("beat_f1",),
         beats.track_beats,
         # Without drums nothing was asked for.
-        lambda heard, item: beats.score_beats(heard, item.get("beats", ()) if item["drum_onsets"] else ()),
+        lambda heard, item: score_beats(heard, item.get("beats", ()) if item["drum_onsets"] else ()),
     ),
     # A network that has learnt from originals, of the training split.
     Recogniser(

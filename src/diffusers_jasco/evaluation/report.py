@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from .adherence import Adherence, to_markdown
-from .chord_scores import FAMILIES, FAMILY_METRICS
+from .metrics.chord_qualities import FAMILIES, FAMILY_METRICS
+from .metrics.sound import OCTAVE_BANDS
 from .sampling import METRICS
-from .sound import OCTAVE_BANDS
 
 
 Result = dict[str, Any]  # of [`~evaluation.evaluate.evaluate_pipeline`]

@@ -109,7 +109,7 @@ def evaluate_sampler(pipe: Any, originals: Originals, sampler: Sampler, batch_si
           of those for which a recogniser is good enough; `mean_adherence`: the mean of these
         - `kernel_distance`, with `low` and `high`: to the originals; `None` for less than 3 clips
         - `worst_band` and `band_difference`: the octave band whose level is farthest from the originals', and how far, in dB
-        - `harmonic_to_noise`, `rise`: means over clips, as [`~evaluation.sound.SoundCheck`] has them
+        - `harmonic_to_noise`, `rise`: means over clips, as [`~evaluation.metrics.sound.SoundCheck`] has them
         - `seconds_per_second`: seconds of making per second of music
     """
     settings = {

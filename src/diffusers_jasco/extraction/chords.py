@@ -25,9 +25,9 @@ import numpy as np
 from diffusers.utils import logging
 from tqdm import tqdm
 
+from ..audio.stream import AudioStream
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, parse_chord
-from .packages import import_optional
-from .stream import AudioStream
+from ..utils.optional_imports import import_optional
 
 
 logger = logging.get_logger(__name__)

@@ -27,8 +27,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from .packages import compiles_with_numba, import_optional
-from .stream import AudioStream
+from ..audio.stream import AudioStream
+from ..utils.optional_imports import compiles_with_numba, import_optional
 
 
 RATE = 22050  # Hz

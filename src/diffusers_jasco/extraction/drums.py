@@ -27,9 +27,9 @@ import torch
 from diffusers.utils import logging
 from tqdm import tqdm
 
+from ..audio.stream import AudioStream
+from ..utils.optional_imports import import_optional
 from . import drum_mask
-from .packages import import_optional
-from .stream import AudioStream
 
 
 logger = logging.get_logger(__name__)

@@ -25,11 +25,11 @@ import torch
 from diffusers.utils import logging
 from tqdm import tqdm
 
+from ..audio.stream import AudioStream
 from ..controls.melody import HIGHEST_PITCH, LOWEST_PITCH, MELODY_BINS, SALIENCE_RATE, melody_from_salience
+from ..utils.optional_imports import compiles_with_numba, import_optional
 from . import deep_salience
-from .packages import compiles_with_numba, import_optional
 from .salience_model import CONTEXT, HOP, RATE, SalienceModel, log_frequency_levels
-from .stream import AudioStream
 
 
 logger = logging.get_logger(__name__)

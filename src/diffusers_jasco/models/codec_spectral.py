@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from diffusers import ModelMixin
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 
-from ..audio import limit_peaks
+from ..audio.loudness import limit_peaks
 
 
 # Magnitudes below this share of full scale are taken as silence.

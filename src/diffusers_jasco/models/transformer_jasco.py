@@ -31,7 +31,7 @@ from torch import nn
 
 from ..controls.chord_labels import default_chord_labels
 from ..controls.melody import MELODY_BINS
-from ..hub import JascoModelHubMixin
+from ..utils.hub import JascoModelHubMixin
 
 
 class JascoAttnProcessor:

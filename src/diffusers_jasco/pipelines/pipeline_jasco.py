@@ -29,12 +29,12 @@ from transformers import EncodecModel, PreTrainedTokenizerBase, T5EncoderModel
 from ..controls.chords import chords_to_frames, is_chord_progression, read_chords
 from ..controls.drums import encode_drums, is_drums, prepare_drums
 from ..controls.melody import is_melody, read_melody
-from ..hub import JascoPipelineHubMixin
 from ..loaders.audiocraft import HUB_ARGUMENTS, find_audiocraft_checkpoint, load_audiocraft_pipeline
 from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
 from ..models.transformer_jasco import JascoTransformerModel
 from ..schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
+from ..utils.hub import JascoPipelineHubMixin
 
 
 logger = logging.get_logger(__name__)

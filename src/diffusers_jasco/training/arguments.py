@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from ..files import replace_file
+from ..utils.files import replace_file
 
 
 CONFIG_FILE = "config.yaml"  # a run's options, in its folder

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from ..files import finish_folder, partial_path
+from ..utils.files import finish_folder, partial_path
 
 
 _NAME = re.compile(r"step-(\d+)")

@@ -20,16 +20,16 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5Config, T5EncoderModel
 
+from ..codecs import codec_hash, first_codebook, is_same_codec, load_codec
 from ..controls.chord_labels import default_chord_labels
-from ..data.features import codec_hash, first_codebook, is_same_codec
 from ..models.transformer_jasco import JascoTransformerModel
 from ..pipelines.pipeline_jasco import JascoPipeline
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
-from .continuation import load_source, to_table, transfer_weights
+from ..utils.files import component_folder
 from .control_init import init_controls_from_notes
 from .datasets import latent_statistics, read_captions
-from .modules import component_folder, load_codec
 from .tokenizer import train_tokenizer
+from .weight_transfer import load_source, to_table, transfer_weights
 
 
 DEFAULTS = {

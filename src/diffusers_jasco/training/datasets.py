@@ -24,14 +24,16 @@ import torch
 from diffusers.utils import logging
 from torch.utils.data import Dataset
 
-from ..data.clips import BatchEncoder, ClipDataset, measure_latents
-from ..data.features import FeatureDataset, collate_features, text_encoder_hash, wordings
+from ..data.clips import ClipDataset
+from ..data.features import FeatureDataset, collate_features, wordings
 from ..data.mixing import MixedDataset
+from ..data.online_encoding import BatchEncoder, measure_latents
 from ..data.opening import DEFAULT_SECONDS, is_on_hub, open_dataset
 from ..data.streams import ClipStream
-from ..data.synthetic import SyntheticMusic
+from ..data.synthetic.music import SyntheticMusic
 from ..pipelines.pipeline_jasco import JascoPipeline
-from .data_order import EpochBatches, InterleavedBatches, StreamBatches
+from ..text_encoders import text_encoder_hash
+from .batches import EpochBatches, InterleavedBatches, StreamBatches
 
 
 logger = logging.get_logger(__name__)

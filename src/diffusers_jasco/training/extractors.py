@@ -26,7 +26,7 @@ from accelerate import Accelerator
 from diffusers.models.modeling_utils import ModelMixin
 from tqdm import tqdm
 
-from ..files import partial_path, publish_files
+from ..utils.files import partial_path, publish_files
 from .optimization import fused_adamw
 
 

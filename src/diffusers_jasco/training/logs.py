@@ -26,7 +26,7 @@ from diffusers.utils import logging as diffusers_logging
 from PIL import Image
 from transformers.utils import logging as transformers_logging
 
-from ..files import replace_file
+from ..utils.files import replace_file
 from .objective import SampleLosses
 
 

@@ -22,9 +22,9 @@ from typing import Any, Literal
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from ..data.features import derive_seed
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
-from .conditions import ConditionDropout
+from ..utils.seeding import derive_seed
+from .condition_dropout import ConditionDropout
 
 
 def draw_randomness(
@@ -205,7 +205,7 @@ class FlowMatchingObjective:
         Args:
             model ([`JascoTrainingModel`], wrapped or not): the model.
             controls (`Sequence[str]`): those that it has.
-            batch (`dict`): a batch of [`~training.data_order.EpochBatches`].
+            batch (`dict`): a batch of [`~training.batches.EpochBatches`].
             device (`torch.device`): where the model is.
         """
         args, latents = self.args, batch["latents"].to(device)

@@ -23,6 +23,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
+from ..utils.optional_imports import import_optional
+
 
 def make_optimizer(
     model: torch.nn.Module,
@@ -51,11 +53,7 @@ def make_optimizer(
     options = {"lr": learning_rate, "betas": betas, "eps": epsilon}
     if not use_8bit:
         return fused_adamw(groups, **options)
-    try:
-        from bitsandbytes.optim import AdamW8bit
-    except ImportError as error:
-        raise ImportError('AdamW in 8 bit needs bitsandbytes: pip install "diffusers-jasco[8bit]"') from error
-    return AdamW8bit(groups, **options)
+    return import_optional("bitsandbytes.optim", "8bit").AdamW8bit(groups, **options)
 
 
 def fused_adamw(parameters: Iterable[torch.Tensor] | Iterable[dict], **options: Any) -> torch.optim.AdamW:

@@ -23,10 +23,10 @@ from typing import Any, Literal
 import yaml
 from torch.utils.data import Dataset
 
-from ..data.clips import BatchEncoder
+from ..data.online_encoding import BatchEncoder
 from ..pipelines.pipeline_jasco import JascoPipeline
 from .arguments import CONFIG_FILE
-from .data_order import EpochBatches, InterleavedBatches, StreamBatches
+from .batches import EpochBatches, InterleavedBatches, StreamBatches
 from .datasets import load_datasets
 
 

@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 
-from ..audio import export_audio
-from ..batch_generation import generate_clips
-from ..data.synthetic import SyntheticMusic
+from ..audio.io import export_audio
+from ..data.synthetic.music import SyntheticMusic
 from ..evaluation.evaluate import evaluate_pipeline, flatten, hear_originals, make_requests
 from ..evaluation.heard import Asked, hear
 from ..evaluation.items import read_items
+from ..evaluation.plotting import plot_music
+from ..generation.batches import generate_clips
 from ..pipelines.pipeline_jasco import JascoPipeline
-from ..plotting import plot_music
 from .datasets import load_datasets
 from .logs import RunLog
 from .modules import JascoTrainingModel

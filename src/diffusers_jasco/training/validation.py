@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
-from .conditions import ConditionDropout
+from .condition_dropout import ConditionDropout
 from .logs import LossMeans
 from .modules import JascoTrainingModel
 from .objective import SampleLosses, draw_randomness, flow_matching_loss, noise_latents, prepare_text

@@ -26,8 +26,8 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import logging
 from transformers import EncodecModel
 
-from ...files import checkpoint_folder
 from ...models.transformer_jasco import JascoTransformerModel
+from ...utils.files import checkpoint_folder
 from .codec import spell_weight_norm
 from .files import AUDIOCRAFT_VERSION, CHORDS_FILE, CODEC_FILE, MODEL_FILE, parse_config
 from .importing import load_audiocraft_pipeline, read_transformer_config

@@ -1,0 +1,101 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Encodes clips during training."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+from ..codecs import first_codebook
+from ..controls.drums import blur_frames
+from .features import collate_features, encode_audio
+from .latent_statistics import LatentStatistics
+
+
+class BatchEncoder:
+    r"""
+    Encodes items of [`ClipDataset`], and puts them together with items of [`~data.features.FeatureDataset`].
+
+    Args:
+        codec ([`~transformers.EncodecModel`] or a model with its parts):
+            The codec; audio is encoded on its device.
+        drums_blur (`int`): frames over which drum latents are averaged, as the transformer's `drums_blur`.
+        latents_mean (`float` or `Sequence[float]`): the transformer's mean of the latents, of all or of each channel.
+        latents_std (`float` or `Sequence[float]`): their standard deviation.
+    """
+
+    def __init__(
+        self,
+        codec: torch.nn.Module,
+        drums_blur: int,
+        latents_mean: float | Sequence[float],
+        latents_std: float | Sequence[float],
+    ):
+        self.codec = codec
+        self.drums_blur = drums_blur
+        self.mean, self.std = torch.tensor(latents_mean), torch.tensor(latents_std)
+        self.codebook = first_codebook(codec)
+
+    def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        r"""
+        The batch that [`~data.features.collate_features`] makes of encoded items. Text embeddings are in it if all items
+        have them.
+
+        Args:
+            items (`Sequence[dict]`): items with the same number of frames.
+        """
+        # Near the ends of a clip there is less around its part. Others are encoded together.
+        lengths: dict[int, list[int]] = {}
+        for position, item in enumerate(items):
+            if "audio" in item:
+                lengths.setdefault(item["audio"].shape[-1], []).append(position)
+        items = list(items)
+        for positions in lengths.values():
+            clips = [items[position] for position in positions]
+            for position, clip, encoded in zip(positions, clips, encode_audio(clips, self.codec)):
+                items[position] = self._to_features(clip, encoded)
+        shared = set.intersection(*(set(item) for item in items))
+        return collate_features([{name: item[name] for name in item if name in shared} for item in items])
+
+    def _to_features(self, clip: dict[str, Any], encoded: dict[str, Any]) -> dict[str, Any]:
+        frames = slice(clip["first_frame"], clip["first_frame"] + len(clip["chords"]))
+        latents = (encoded["latents"][frames].float() - self.mean) / self.std
+        drums = torch.zeros_like(latents)
+        if encoded["has_drums"]:
+            drums = blur_frames(self.codebook[encoded["drum_codes"][frames].long()][None], self.drums_blur)[0]
+        return {
+            "latents": latents,
+            "chords": clip["chords"],
+            "drums": drums,
+            "melody": clip["melody"],
+            "caption": clip["caption"],
+        }
+
+
+def measure_latents(items: Iterable[dict[str, Any]], codec: torch.nn.Module) -> tuple[list[float], list[float]]:
+    r"""
+    Mean and standard deviation of each channel of the latents: what a new model needs that is trained without a cache.
+
+    Args:
+        items (`Iterable[dict]`): items of [`ClipDataset`], as many as are to be encoded.
+        codec ([`~transformers.EncodecModel`] or a model with its parts): the codec.
+    """
+    encode = BatchEncoder(codec, 1, 0.0, 1.0)
+    statistics = LatentStatistics()
+    for item in items:
+        statistics.add(encode([item])["latents"].transpose(1, 2))
+    values = statistics.to_dict()
+    return values["channel_mean"], values["channel_std"]

@@ -1,0 +1,278 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Prepared tracks → data sets.
+
+| | |
+|---|---|
+| `<split>/metadata.jsonl` | one line per clip, with paths relative to the file: what `scripts/encode_features.py` and `training/train_codec.py` read |
+| `dataset/` | the clips with their audio: `datasets.load_from_disk` |
+| `features/<split>/` | the feature cache that `training/train_jasco.py` reads, of encoded clips |
+| `shards/<split>-00000.tar`, ... | on request: `<clip>.flac`, `<clip>.drums.flac` and `<clip>.json`, as the WebDataset format has them |
+| `errors.jsonl` | tracks that can't be used, and why |
+| `summary.json` | how much there is of what, and a hash of it: written at last; without it all is put together anew |
+"""
+
+import hashlib
+import io
+import json
+import posixpath
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from safetensors.torch import load as load_tensors
+
+from ...codecs import load_codec
+from ...text_encoders import load_text_encoder, text_encoder_hash
+from ...utils.optional_imports import import_optional
+from ..features import wordings, write_encoded
+from ..output import OutputFolder
+from ..sources import Source
+from .settings import PreparationSettings
+from .track import TRACKS, find_track
+
+
+SPLITS = ("train", "validation", "evaluation", "generation")
+DEFAULT_SHARES = (0.9, 0.05, 0.025, 0.025)
+CLIPS_PER_SHARD = 256
+ROWS_IN_MEMORY = 16
+
+Clip = dict[str, Any]
+
+
+def assign_splits(tracks: Sequence[dict[str, Any]], group_by: str, shares: Sequence[float]) -> list[str]:
+    r"""
+    Divides tracks into train, validation, evaluation and generation sets. Groups stay together, and their order depends on
+    a hash of their names only.
+
+    Args:
+        tracks (`Sequence[dict]`): contents of `track.json`.
+        group_by (`str`): `"track"`; or `"album"`: by artist and album where they are known, by folder where they are not.
+        shares (`Sequence[float]`): of the groups, for each split; of a split with a share there is one group at least, as
+            far as there are groups, and the first split takes what is left.
+
+    Returns:
+        `list[str]`: the split of each track.
+
+    Raises:
+        `ValueError`: for shares that are negative or do not sum to 1.
+    """
+    if len(shares) != len(SPLITS) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"The shares of {', '.join(SPLITS)} have to be four numbers that sum to 1, but are {shares}.")
+
+    def group(track: dict[str, Any]) -> str:
+        if group_by == "track":
+            return track["path"]
+        return f"{track['artist']}/{track['album']}" if track["album"] else posixpath.dirname(track["path"])
+
+    names = [group(track) for track in tracks]
+    order = sorted(set(names), key=lambda name: hashlib.blake2b(name.encode()).digest())
+    split_of, first = {}, 0
+    for split, share in list(zip(SPLITS, shares))[1:]:
+        # The first split comes before all others.
+        count = min(max(1, round(share * len(order))) if share else 0, max(len(order) - first - bool(shares[0]), 0))
+        split_of |= {name: split for name in order[first : first + count]}
+        first += count
+    return [split_of.get(name, SPLITS[0]) for name in names]
+
+
+def assemble(
+    sources: Sequence[Source],
+    settings: PreparationSettings,
+    output: OutputFolder,
+    group_by: str = "track",
+    shares: Sequence[float] = DEFAULT_SHARES,
+    webdataset: bool = False,
+) -> dict[str, Any]:
+    r"""
+    Puts prepared tracks together. What was there is replaced, if anything has changed.
+
+    Args:
+        sources (`Sequence[Source]`): all tracks.
+        settings (`PreparationSettings`): as they were prepared.
+        output (`OutputFolder`): where they are.
+        group_by (`str`), shares (`Sequence[float]`): as in [`assign_splits`].
+        webdataset (`bool`, defaults to `False`): whether to write tar shards too, if there are none yet.
+
+    Returns:
+        `dict`: the contents of `summary.json`.
+
+    Raises:
+        `ValueError`: if a track is not prepared, or none can be used.
+    """
+    tracks, errors = [], []
+    webdataset = webdataset or output.exists("shards")
+    digest = hashlib.blake2b(repr((group_by, tuple(shares), webdataset, settings.labels)).encode(), digest_size=8)
+    for source in sources:
+        done = find_track(output, source)
+        if done is None:
+            raise ValueError(f"{source.name} is not prepared yet.")
+        content = output.read(posixpath.join(TRACKS, source.id, done))
+        digest.update(content)
+        (tracks if done == "track.json" else errors).append(json.loads(content) | {"id": source.id})
+    if output.exists("summary.json"):
+        summary = json.loads(output.read("summary.json"))
+        if summary.get("hash") == digest.hexdigest():
+            return summary
+        # A run that is killed from now on has to be done again.
+        output.remove("summary.json")
+    output.write("errors.jsonl", "".join(_line({key: e[key] for key in ("path", "error")}) for e in errors))
+    if not tracks:
+        raise ValueError(
+            f"None of {len(errors)} tracks can be used: see errors.jsonl in {output.url}. The first error: {errors[0]['error']}"
+        )
+
+    splits: dict[str, list[Clip]] = {split: [] for split in SPLITS}
+    for track, split in zip(tracks, assign_splits(tracks, group_by, shares)):
+        splits[split] += [_clip_of(track, index) for index in range(len(track["clips"]))]
+    for split in [split for split, clips in splits.items() if not clips]:
+        del splits[split]
+        # What was in it may be in another one now.
+        output.remove(f"{split}/metadata.jsonl")
+        output.remove(f"features/{split}")
+
+    for split, clips in splits.items():
+        lines = []
+        for clip in clips:
+            stems = {name: f"../{file}" for name, file in clip["stems"].items()}
+            lines.append(_line(clip | {"file_name": f"../{clip['file_name']}", "stems": stems}))
+        output.write(f"{split}/metadata.jsonl", "".join(lines))
+    _write_dataset(splits, output)
+    if settings.codec is not None:
+        codec = load_codec(settings.codec)
+        text_hash = None
+        if settings.text_encoder is not None:
+            text_hash = text_encoder_hash(*load_text_encoder(settings.text_encoder))
+        for split, clips in splits.items():
+            with output.folder(f"features/{split}", last="features.json") as target:
+                write_encoded(_encoded(clips, output), codec, target, settings.labels, text_hash=text_hash)
+    if webdataset:
+        _write_shards(splits, output)
+
+    unknown = sum((Counter(track["unknown_chords"]) for track in tracks), Counter())
+    summary = {
+        "tracks": len(tracks),
+        "errors": len(errors),
+        "clips": {split: len(clips) for split, clips in splits.items()},
+        "hours": {split: round(sum(c["duration"] for c in clips) / 3600, 4) for split, clips in splits.items()},
+        "without_captions": sum(not track["captions"] for track in tracks),
+        "unknown_chords": dict(sorted(unknown.items())),
+        "hash": digest.hexdigest(),
+    }
+    output.write("summary.json", json.dumps(summary, ensure_ascii=False, indent=1) + "\n")
+    return summary
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) + "\n"
+
+
+def _clip_of(track: dict[str, Any], index: int) -> Clip:
+    """A clip with paths relative to the output folder, and what its track says."""
+    clip, folder = track["clips"][index], posixpath.join(TRACKS, track["id"])
+    captions = wordings(track)
+    return clip | {
+        "file_name": posixpath.join(folder, clip["file_name"]),
+        "stems": {name: posixpath.join(folder, file) for name, file in clip["stems"].items()},
+        "captions": captions,
+        "caption": captions[0],
+        "track": track["path"],
+        "track_id": track["id"],
+        "index": index,
+        **{name: track[name] for name in ("title", "artist", "album")},
+    }
+
+
+def _encoded(clips: Sequence[Clip], output: OutputFolder) -> Iterator[dict[str, Any]]:
+    tensors, owner = {}, None
+    for clip in clips:
+        if clip["track_id"] != owner:
+            owner = clip["track_id"]
+            tensors = load_tensors(output.read(posixpath.join(TRACKS, owner, "features.safetensors")))
+        names = ("latents", "drum_codes", "chords", "melody", "has_drums")
+        encoded = {name: tensors[f"{clip['index']:03d}.{name}"] for name in names}
+        captions = clip["captions"]
+        embeds = [tensors[f"caption.{number}"] for number in range(len(captions)) if "caption.0" in tensors]
+        yield encoded | {"has_drums": bool(encoded["has_drums"]), "captions": captions, "text_embeds": embeds}
+
+
+def _write_dataset(splits: dict[str, list[Clip]], output: OutputFolder):
+    datasets = import_optional("datasets", "train")
+    audio = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+    text, number = datasets.Value("string"), datasets.Value("float64")
+    features = datasets.Features(
+        {
+            "audio": audio,
+            "drums": audio,
+            "captions": datasets.List(text),
+            "chords": datasets.List({"label": text, "start": number}),
+            "melody": datasets.List({"pitch": datasets.Value("int32"), "start": number, "end": number}),
+            **{name: number for name in ("start", "duration")},
+            **{name: text for name in ("track", "title", "artist", "album")},
+        }
+    )
+
+    def rows(clips: list[Clip]) -> Iterator[dict[str, Any]]:
+        for clip in clips:
+            drums = clip["stems"].get("drums")
+            yield {
+                name: clip[name] for name in ("captions", "start", "duration", "track", "title", "artist", "album")
+            } | {
+                "audio": {"bytes": output.read(clip["file_name"]), "path": posixpath.basename(clip["file_name"])},
+                "drums": None if drums is None else {"bytes": output.read(drums), "path": posixpath.basename(drums)},
+                # Without chords and with unknown ones are not the same.
+                "chords": clip["chords"] and [{"label": label, "start": start} for label, start in clip["chords"]],
+                "melody": [{"pitch": key, "start": start, "end": end} for key, start, end in clip["melody"] or []],
+            }
+
+    with output.folder("dataset", last="dataset_dict.json") as target, TemporaryDirectory() as cache:
+        parts = {}
+        for split, clips in splits.items():
+            # A fingerprint of the contents: the library's own is another one in every process.
+            digest = hashlib.blake2b("".join(map(_line, clips)).encode(), digest_size=8).hexdigest()
+            parts[split] = datasets.Dataset.from_generator(
+                rows,
+                features=features,
+                gen_kwargs={"clips": clips},
+                cache_dir=cache,
+                fingerprint=digest,
+                split=split,
+                writer_batch_size=ROWS_IN_MEMORY,
+            )
+        datasets.DatasetDict(parts).save_to_disk(target)
+
+
+def _write_shards(splits: dict[str, list[Clip]], output: OutputFolder):
+    with output.folder("shards", last="") as target:
+        for split, clips in splits.items():
+            for number, start in enumerate(range(0, len(clips), CLIPS_PER_SHARD)):
+                with tarfile.open(target / f"{split}-{number:05d}.tar", "w") as shard:
+                    for clip in clips[start : start + CLIPS_PER_SHARD]:
+                        key = f"{clip['track_id']}-{clip['index']:03d}"
+                        about = {k: v for k, v in clip.items() if k not in ("file_name", "stems", "track_id", "index")}
+                        _add(shard, f"{key}.flac", output.read(clip["file_name"]))
+                        for name, file in clip["stems"].items():
+                            _add(shard, f"{key}.{name}.flac", output.read(file))
+                        _add(shard, f"{key}.json", _line(about).encode("utf-8"))
+
+
+def _add(shard: tarfile.TarFile, name: str, content: bytes):
+    # No time and no owner: the same clips give the same bytes.
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    shard.addfile(member, io.BytesIO(content))

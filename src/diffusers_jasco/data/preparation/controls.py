@@ -1,0 +1,114 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Chords, melody and drums of a track: given, read from files or extracted."""
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ...audio.stream import AudioStream, resample_blocks
+from ...controls.melody import melody_from_npz, melody_to_notes
+from ...extraction import extract_chords, extract_melody
+from ...extraction.drums import DrumStream
+from ..sources import Source, resolve_beside
+from .chord_files import Chords, fit_vocabulary
+from .settings import METHODS, PreparationSettings, chord_table
+
+
+MELODY_FRAME_RATE = 50.0  # Hz: of the notes that are read from salience
+
+
+def track_chords(source: Source, path: Path, settings: PreparationSettings) -> tuple[Chords | None, dict[str, int]]:
+    if settings.chords == "none":
+        return None, {}
+    if source.info.get("chords") is not None:
+        chords = [(str(label), float(start)) for label, start in source.info["chords"]]
+    elif settings.chords in METHODS["chords"]:
+        chords = extract_chords(path, method=settings.chords)
+    else:
+        table, name = chord_table(settings.chords), source.track
+        # The original cuts names at the first dot.
+        name = name if name in table else name.split(".")[0]
+        if name not in table:
+            raise ValueError(f"{settings.chords} has no chords of the track {name!r}.")
+        chords = table[name]
+    if settings.chord_map is None:
+        return chords, {}
+    return fit_vocabulary(chords, settings.labels)
+
+
+def track_melody(source: Source, path: Path, settings: PreparationSettings, duration: float) -> list | None:
+    if settings.melody == "none":
+        return None
+    if source.info.get("melody") is not None:
+        return [tuple(note) for note in source.info["melody"]]
+    if settings.melody in METHODS["melody"]:
+        matrix = extract_melody(
+            path, method=settings.melody, frame_rate=MELODY_FRAME_RATE, weights=settings.melody_weights
+        ).T
+    else:
+        file = _named_file(settings.melody, source, ("_multif0_salience.npz",))
+        matrix = melody_from_npz(file, math.ceil(duration * MELODY_FRAME_RATE), MELODY_FRAME_RATE)
+    return melody_to_notes(matrix, MELODY_FRAME_RATE)
+
+
+@contextmanager
+def track_drums(source: Source, path: Path, settings: PreparationSettings) -> Iterator[Iterable[np.ndarray] | None]:
+    """Blocks of the drums at the clips' rate, for the time of the block."""
+    rate = settings.sampling_rate
+    if settings.drums == "none":
+        yield None
+    elif source.info.get("stems") is not None:
+        stem = source.info["stems"].get("drums")
+        if stem is None:
+            yield None
+            return
+        with Source(resolve_beside(source, stem), stem).local() as file:
+            yield AudioStream(file, None, rate)
+    elif settings.drums in METHODS["drums"]:
+        stream = DrumStream(path, method=settings.drums)
+        yield resample_blocks(stream, stream.rate, rate)
+    else:
+        yield AudioStream(
+            _named_file(settings.drums, source, (".drums.flac", ".drums.wav", ".flac", ".wav")), None, rate
+        )
+
+
+def _named_file(folder: str, source: Source, suffixes: tuple[str, ...]) -> Path:
+    name = source.track
+    names = [f"{stem}{suffix}" for stem in (name, name.split(".")[0]) for suffix in suffixes]
+    found = next((Path(folder, name) for name in names if Path(folder, name).is_file()), None)
+    if found is None:
+        raise ValueError(f"{folder} has no file of the track {name!r}, such as {names[0]}.")
+    return found
+
+
+def cut_chords(chords: Chords, start: float, duration: float) -> Chords:
+    """Those that sound between `start` and `start + duration`, from 0."""
+    sounding = [(label, 0.0) for label, time in chords if time <= start][-1:]
+    later = [(label, round(time - start, 4)) for label, time in chords if start < time < start + duration]
+    return sounding + later
+
+
+def cut_notes(notes: list, start: float, duration: float) -> list:
+    cut = [
+        (int(key), round(max(begin - start, 0.0), 4), round(min(end - start, duration), 4))
+        for key, begin, end in notes
+    ]
+    # What reaches into a clip by less than a frame is not heard in it.
+    return [note for note in cut if note[2] - note[1] >= 0.5 / MELODY_FRAME_RATE]

@@ -1,0 +1,116 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Settings of the preparation of a training set."""
+
+import os
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+from ...controls.chord_labels import default_chord_labels
+from ...loaders.audiocraft.files import read_chord_labels
+from ..sources import read_captions_table
+from .chord_files import Chords, read_chords_per_track
+
+
+METHODS = {
+    "chords": ("auto", "chordino", "builtin", "none"),
+    "melody": ("auto", "builtin", "deep_salience", "monophonic", "none"),
+    "drums": ("auto", "demucs", "builtin", "none"),
+}
+
+
+@dataclass(frozen=True)
+class PreparationSettings:
+    r"""
+    What is done with every track.
+
+    Args:
+        chords (`str`): method of [`~extraction.extract_chords`], `"none"`, or where chords are (see
+            [`~data.preparation.chord_files.read_chords_per_track`]).
+        melody (`str`): method of [`~extraction.extract_melody`], `"none"`, or a folder of `<track>_multif0_salience.npz`.
+        drums (`str`): method of [`~extraction.separate_drums`], `"none"`, or a folder of `<track>.drums.flac` or `.wav`.
+        melody_weights (`str`, *optional*): weights of `"deep_salience"`.
+        chord_map (`str`, *optional*): a chord map; labels that it does not have become "UNK".
+        captions (`str`, *optional*): a table, see [`~data.sources.read_captions_table`].
+        codec (`str`, *optional*): folder of a codec or pipeline: clips are encoded with it.
+        text_encoder (`str`, *optional*): as [`~text_encoders.load_text_encoder`] takes it: captions are encoded with it.
+        sampling_rate (`int`): of the clips, in Hz; the codec's, if there is one.
+        clip_seconds (`float`): length of a clip. Tracks are cut into clips of even length, as near to it as possible.
+        min_seconds (`float`): shorter tracks are errors: training takes parts of one length, by default JASCO's 10 s.
+        device (`str`): device of the codec and the text encoder.
+
+    Raises:
+        `ValueError`: for a value that can't be.
+    """
+
+    chords: str = "auto"
+    melody: str = "auto"
+    drums: str = "auto"
+    melody_weights: str | None = None
+    chord_map: str | None = None
+    captions: str | None = None
+    codec: str | None = None
+    text_encoder: str | None = None
+    sampling_rate: int = 32000
+    clip_seconds: float = 30.0
+    min_seconds: float = 10.0
+    device: str = "cpu"
+
+    def __post_init__(self):
+        for name, methods in METHODS.items():
+            value = getattr(self, name)
+            if value not in methods and not os.path.exists(value):
+                raise ValueError(
+                    f"`{name}` has to be one of {', '.join(methods)} or an existing path, but is {value!r}."
+                )
+        if not 0 < self.min_seconds <= self.clip_seconds:
+            raise ValueError(
+                f"`min_seconds` has to be positive and at most `clip_seconds`, but they are {self.min_seconds} and"
+                f" {self.clip_seconds}."
+            )
+
+        if self.text_encoder is not None and self.codec is None:
+            raise ValueError("`text_encoder` needs `codec`: encoded captions belong to encoded clips.")
+
+        # What is wrong with these is no track's fault. They are read anew, as they may have changed.
+        chord_table.cache_clear()
+        captions_table.cache_clear()
+        _ = self.labels, captions_table(self.captions)
+        if "chords" in self.folders:
+            chord_table(self.chords)
+
+    @property
+    def labels(self) -> list[str]:
+        """The chord labels that clips are encoded with."""
+        return default_chord_labels() if self.chord_map is None else read_chord_labels(self.chord_map)
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Of chords, melody and drums, where those are that are not extracted."""
+        return {name: getattr(self, name) for name in METHODS if getattr(self, name) not in METHODS[name]}
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@lru_cache(maxsize=4)
+def chord_table(path: str) -> dict[str, Chords]:
+    return read_chords_per_track(path)
+
+
+@lru_cache(maxsize=1)
+def captions_table(path: str | None) -> dict[str, list[str]]:
+    return {} if path is None else read_captions_table(path)

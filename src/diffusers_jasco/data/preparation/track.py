@@ -1,0 +1,229 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+From music to a training set.
+
+Every track becomes a folder of its own, `tracks/<id>/`, which appears when it is complete: clips of even length as FLAC
+(`000.flac`, ...), their drums (`000.drums.flac`), encoded clips (`features.safetensors`), and `track.json` with what is known of
+them; or, of a track that can't be used, `error.json` with the reason. What is there is never made again, so a run that was
+killed goes on with the track in hand, and several processes and machines can share the work. In the end the tracks are put
+together (`data/assembly.py`).
+"""
+
+import json
+import math
+import posixpath
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from safetensors.torch import save_file
+from transformers import PreTrainedTokenizerBase
+
+from ...audio.stream import AudioStream
+from ...codecs import load_codec
+from ...text_encoders import encode_captions, load_text_encoder
+from ..features import encode_audio, encode_controls, load_clip, prepare_audio, wordings
+from ..output import OutputFolder
+from ..sources import Source, read_captions, read_track_info
+from .controls import cut_chords, cut_notes, track_chords, track_drums, track_melody
+from .settings import PreparationSettings, captions_table
+
+
+TRACKS = "tracks"
+# A drum stem that is softer than the music by more than this, in dB, is what a separator leaves of music without drums.
+DRUMLESS = -30.0
+
+
+def find_track(output: OutputFolder, source: Source) -> str | None:
+    """`"track.json"` or `"error.json"` if a track is done, or else `None`."""
+    folder = posixpath.join(TRACKS, source.id)
+    return next((name for name in ("track.json", "error.json") if output.exists(posixpath.join(folder, name))), None)
+
+
+def prepare_track(source: Source, settings: PreparationSettings, output: OutputFolder) -> bool:
+    r"""
+    Makes the folder of a track, if it is not there.
+
+    Returns:
+        `bool`: whether the track can be used. If not, `error.json` says why.
+
+    Raises:
+        `OSError`, `ImportError`: for what is not the track's fault, such as a full disk or an absent package.
+    """
+    done = find_track(output, source)
+    if done is not None:
+        return done == "track.json"
+    folder = posixpath.join(TRACKS, source.id)
+    try:
+        with output.folder(folder, last="track.json") as target, source.local() as path:
+            with _readable(path) as audio:
+                track = _prepare(source, audio, settings, target)
+            (target / "track.json").write_text(_to_json(track), encoding="utf-8")
+        return True
+    except ValueError as error:
+        # A file may be elsewhere, or downloaded, in another run.
+        reason = str(error).replace(str(path), source.name) if "path" in locals() else str(error)
+        with output.folder(folder, last="error.json") as target:
+            (target / "error.json").write_text(_to_json({"path": source.name, "error": reason}), encoding="utf-8")
+        return False
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+
+
+def _prepare(source: Source, path: Path, settings: PreparationSettings, target: Path) -> dict[str, Any]:
+    with soundfile.SoundFile(path) as file:
+        facts = {
+            "sampling_rate": file.samplerate,
+            "channels": file.channels,
+            "format": f"{file.format}/{file.subtype}",
+        }
+        tags = {key: value for key, value in file.copy_metadata().items() if value}
+    stream = AudioStream(path, None, settings.sampling_rate)
+    if stream.duration < settings.min_seconds:
+        raise ValueError(
+            f"{path} is too short: {stream.duration:.2f} s of at least {settings.min_seconds:g} s (`min_seconds`)."
+        )
+    num_clips = max(1, round(stream.duration / settings.clip_seconds))
+    files = [f"{index:03d}.flac" for index in range(num_clips)]
+    bounds = [round(round(stream.duration * stream.rate) * index / num_clips) for index in range(num_clips + 1)]
+    lengths = [end - start for start, end in zip(bounds, bounds[1:])]
+    powers = _write_clips(stream, lengths, [target / file for file in files], stream.rate)
+    loudness = math.sqrt(sum(powers) / max(sum(lengths), 1))
+
+    chords, unknown = track_chords(source, path, settings)
+    melody = track_melody(source, path, settings, stream.duration)
+    stems: list[str | None] = [None] * num_clips
+    with track_drums(source, path, settings) as drums:
+        if drums is not None:
+            stems = [f"{index:03d}.drums.flac" for index in range(num_clips)]
+            powers = _write_clips(drums, lengths, [target / stem for stem in stems], settings.sampling_rate)
+            for index, (length, power) in enumerate(zip(lengths, powers)):
+                if math.sqrt(power / max(length, 1)) <= max(loudness, 1e-6) * 10 ** (DRUMLESS / 20):
+                    (target / stems[index]).unlink()
+                    stems[index] = None
+
+    sidecar = read_track_info(source)
+    track_info = sidecar | source.info
+    clips, start = [], 0.0
+    for length, file, stem in zip(lengths, files, stems):
+        duration = length / settings.sampling_rate
+        clips.append(
+            {
+                "file_name": file,
+                "stems": {} if stem is None else {"drums": stem},
+                "start": round(start, 6),
+                "duration": round(duration, 6),
+                "chords": None if chords is None else cut_chords(chords, start, duration),
+                "melody": None if melody is None else cut_notes(melody, start, duration),
+            }
+        )
+        start += duration
+    track = {
+        "path": source.name,
+        **facts,
+        "duration": round(stream.duration, 6),
+        "captions": read_captions(source, sidecar, tags, captions_table(settings.captions)),
+        "title": track_info.get("title") or tags.get("title"),
+        "artist": track_info.get("artist") or tags.get("artist"),
+        "album": track_info.get("album") or tags.get("album"),
+        "unknown_chords": dict(sorted(unknown.items())),
+        "clips": clips,
+    }
+    if settings.codec is not None:
+        _encode(track, settings, target)
+    return track
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[Path]:
+    """A file that soundfile reads: `path`, or what torchaudio decodes of it (M4A, ...), for the time of the block."""
+    try:
+        soundfile.info(path)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+        reason = f"{path} can't be read as audio ({error}"
+    else:
+        yield path
+        return
+    import torchaudio
+
+    try:
+        waveform, rate = torchaudio.load(path)
+    except ImportError:
+        raise ValueError(f"{reason}; torchaudio can't try without torchcodec).") from None
+    # Decoders fail in many ways.
+    except Exception as error:
+        raise ValueError(f"{reason}; torchaudio: {type(error).__name__}).") from error
+    with TemporaryDirectory() as folder:
+        decoded = Path(folder, f"{path.stem}.wav")
+        soundfile.write(decoded, waveform.T.numpy(), rate, subtype="FLOAT")
+        yield decoded
+
+
+def _write_clips(blocks: Iterable[np.ndarray], lengths: list[int], files: list[Path], rate: int) -> list[float]:
+    """Writes blocks of audio as clips of these lengths; returns the power of each, summed over its samples."""
+    blocks, rest, powers = iter(blocks), np.zeros(0, dtype=np.float32), []
+    for file, length in zip(files, lengths):
+        power, count = 0.0, 0
+        with soundfile.SoundFile(file, "w", rate, 1, "PCM_16", format="FLAC") as clip:
+            while count < length:
+                if not len(rest):
+                    # Resamplers and separators end some samples early.
+                    rest = next(blocks, np.zeros(length - count, dtype=np.float32))
+                    continue
+                part, rest = rest[: length - count], rest[length - count :]
+                clip.write(part.clip(-1, 1))
+                power, count = power + float((part.astype(np.float64) ** 2).sum()), count + len(part)
+        powers.append(power)
+    return powers
+
+
+# Controls
+
+
+@lru_cache(maxsize=1)
+def _codec(path: str, device: str) -> torch.nn.Module:
+    return load_codec(path).to(device)
+
+
+@lru_cache(maxsize=1)
+def _text_encoder(name: str, device: str) -> tuple[PreTrainedTokenizerBase, torch.nn.Module]:
+    tokenizer, text_encoder = load_text_encoder(name)
+    return tokenizer, text_encoder.to(device)
+
+
+def _encode(track: dict[str, Any], settings: PreparationSettings, target: Path):
+    """Writes the encoded clips, `<clip>.<name>` each, and `caption.<number>` for each wording."""
+    codec, labels = _codec(settings.codec, settings.device), settings.labels
+    frame_rate = codec.config.sampling_rate / codec.config.hop_length
+    tensors = {}
+    for index, clip in enumerate(track["clips"]):
+        item = prepare_audio(load_clip(clip, target), codec.config.sampling_rate)
+        encoded = encode_audio([item], codec)[0]
+        encoded |= encode_controls(item, len(encoded["latents"]), frame_rate, labels)
+        encoded["has_drums"] = torch.tensor(encoded["has_drums"], dtype=torch.uint8)
+        tensors |= {f"{index:03d}.{name}": values.contiguous() for name, values in encoded.items()}
+    if settings.text_encoder is not None:
+        embeds = encode_captions(wordings(track), *_text_encoder(settings.text_encoder, settings.device))
+        tensors |= {f"caption.{number}": states for number, states in enumerate(embeds)}
+    save_file(tensors, target / "features.safetensors")

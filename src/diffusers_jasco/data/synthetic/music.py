@@ -1,0 +1,222 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""Endless synthetic music with exact truth: any clip by its index, the same bytes in any process."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...controls.drum_machine import play_strokes
+from . import augmentation
+from .captions import instrument_names, write_captions
+from .composition import SPLITS, STEMS, SUBSETS, Note, Piece, compose
+from .instruments import DRUM_MACHINE_VOICES
+from .rendering import find_soundfonts, get_renderer
+
+
+# Loudness of the stems before mastering, and how far it varies, in dB.
+_LEVELS = {"drums": -3.0, "bass": -4.0, "comp": -7.0, "pad": -13.0, "lead": -3.0}
+_SENDS = {"drums": 0.5, "bass": 0.1, "comp": 0.9, "pad": 1.0, "lead": 1.0}
+# Seconds that are played before a clip, so that what sounds at its beginning has begun before it.
+_PREROLL = 1.5
+# How many of the full clips have their beat from a drum machine, whose sounds are those of beats that are written by hand.
+_DRUM_MACHINES = 0.25
+
+
+class SyntheticMusic(torch.utils.data.Dataset):
+    r"""
+    Clips of composed music: 27 styles, chords in the 193 labels, a tune, a beat, and captions. No music of others is in
+    it. A clip lies anywhere in its piece, so few start on a downbeat.
+
+    Progressions, grooves and phrases of one split occur in no other.
+
+    Args:
+        split (`str`): `"train"`, `"validation"` or `"test"`.
+        size (`int`): number of clips. A clip does not depend on it.
+        subset (`str`): `"plain"` (major, minor, 7, m7, maj7 and dim chords in root position, 4/4, dry), `"full"`
+            (everything the generator makes; the beat of a quarter is a drum machine's) or `"both"` (clips of even and odd index).
+        duration (`float`): seconds of a clip.
+        sampling_rate (`int`): Hz.
+        renderer (`str`): `"fluidsynth"` (needs its library, and fonts) or `"tinysoundfont"` (needs no
+            library: `pip install --no-deps tinysoundfont`, and the font of the extra `synthetic`).
+        soundfonts (`Sequence[str | os.PathLike]`, *optional*): General MIDI fonts, of which each clip has one. Default:
+            `find_soundfonts(renderer)`.
+        stems (`bool`): whether items hold their stems.
+        seed (`int`): another seed, other music.
+
+    Items are dictionaries, with times in seconds from the clip's beginning:
+        - `audio` (`torch.Tensor` of shape `(1, samples)`): float32, the sum of the stems, peak at most 0.95
+        - `sampling_rate`, `duration`
+        - `chords` (`list[tuple[str, float]]`): label and start; the first starts at 0
+        - `melody` (`list[tuple[int, float, float]]`): MIDI key, start and end of the lead's notes; one at a time
+        - `drum_onsets` (`list[float]`), `beats` (`list[float]`), `downbeats` (`list[float]`)
+        - `tempo` (beats per minute), `metre`, `key`, `style`, `energy`, `instruments` (`dict[str, str]`)
+        - `captions` (`list[str]`) and one of them, `caption`
+        - `stems` (`dict[str, torch.Tensor]`, on request): `(1, samples)` each, in order of addition
+        - `split`, `subset`, `index`, `seed`, and the renderer's and the font's names, version and hash
+
+    Example:
+
+    ```py
+    >>> from diffusers_jasco.data import SyntheticMusic
+
+    >>> music = SyntheticMusic("train", size=1000, renderer="tinysoundfont")
+    >>> item = music[17]
+    ```
+    """
+
+    def __init__(
+        self,
+        split: str,
+        size: int,
+        subset: str = "full",
+        duration: float = 10.0,
+        sampling_rate: int = 16000,
+        renderer: str = "fluidsynth",
+        soundfonts: Sequence[str | os.PathLike] | None = None,
+        stems: bool = False,
+        seed: int = 0,
+    ):
+        if split not in SPLITS:
+            raise ValueError(f"`split`: {split!r} is none of {', '.join(SPLITS)}.")
+        if subset not in (*SUBSETS, "both"):
+            raise ValueError(f"`subset`: {subset!r} is none of {', '.join(SUBSETS)}, both.")
+        if not 0.1 <= duration <= 600:
+            raise ValueError(f"`duration`: 0.1 to 600 seconds, not {duration}.")
+        if not 8000 <= sampling_rate <= 48000:
+            raise ValueError(f"`sampling_rate`: 8000 to 48000 Hz, not {sampling_rate}.")
+        self.split, self.size, self.subset, self.seed = split, size, subset, seed
+        self.duration, self.sampling_rate, self.stems = duration, sampling_rate, stems
+        self.renderer = renderer
+        self.soundfonts = [str(font) for font in (soundfonts or find_soundfonts(renderer))]
+        for font in self.soundfonts:
+            get_renderer(renderer, font, sampling_rate)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        rng, subset, piece, start, captions = self._compose(index)
+        renderer = get_renderer(
+            self.renderer, self.soundfonts[int(rng.integers(len(self.soundfonts)))], self.sampling_rate
+        )
+        # Of numbers of its own, as the captions are.
+        kit = np.random.default_rng([self.seed, SPLITS.index(self.split), index, 2])
+        tuning = kit.uniform(0.75, 1.33) if subset == "full" and kit.random() < _DRUM_MACHINES else None
+        mix, stems = self._render(piece, start, renderer, rng, tuning)
+
+        item = {
+            "audio": torch.from_numpy(mix)[None],
+            "sampling_rate": self.sampling_rate,
+            "duration": self.duration,
+            **_cut_truth(piece, start, self.duration),
+            "tempo": piece.tempo,
+            "metre": piece.metre,
+            "key": piece.key,
+            "style": piece.style.name,
+            "energy": piece.energy,
+            "instruments": instrument_names(piece),
+            "captions": captions,
+            "caption": captions[0],
+            "split": self.split,
+            "subset": subset,
+            "index": index,
+            "seed": self.seed,
+            **renderer.description,
+        }
+        if self.stems:
+            item["stems"] = {name: torch.from_numpy(samples)[None] for name, samples in stems.items()}
+        return item
+
+    def captions(self, index: int) -> list[str]:
+        """The captions of a clip, which is composed for it, but not played."""
+        return self._compose(index)[-1]
+
+    def _compose(self, index: int) -> tuple[np.random.Generator, str, Piece, float, list[str]]:
+        if not 0 <= index < self.size:
+            raise IndexError(f"clip {index} of {self.size}")
+        rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
+        subset = SUBSETS[index % 2] if self.subset == "both" else self.subset
+        piece = compose(self.split, subset, rng, self.duration + 8)
+        start = rng.uniform(0, piece.duration - self.duration)
+        # Of their own numbers, so that the music does not depend on how it is put into words.
+        captions = write_captions(piece, np.random.default_rng([self.seed, SPLITS.index(self.split), index, 1]))
+        return rng, subset, piece, start, captions
+
+    def _render(self, piece: Piece, start: float, renderer, rng: np.random.Generator, drum_machine: float | None):
+        preroll = min(_PREROLL, start)
+        begin, end = start - preroll, start + self.duration
+        names = [name for name in STEMS if name in piece.programs]
+        parts = {
+            name: (piece.programs[name], name == "drums", _cut_notes(piece.notes[name], begin, end)) for name in names
+        }
+        stems = {}
+        if drum_machine and "drums" in parts:
+            *_, notes = parts.pop("drums")
+            stems["drums"] = _play_drum_machine(notes, end - begin, self.sampling_rate, drum_machine)
+        stems |= renderer.render(parts, end - begin)
+        # A stem that rests throughout the clip would be turned up for ever.
+        stems = {name: samples for name, samples in stems.items() if np.abs(samples).max() > 1e-4}
+        levels = {name: _LEVELS[name] + rng.uniform(-2, 2) for name in STEMS}
+        stems = augmentation.balance(stems, levels)
+        ratio = 1.0
+        if piece.subset == "full":
+            stems = augmentation.make_room(stems, self.sampling_rate, rng, _SENDS)
+            ratio = float(rng.uniform(1, 4))
+        num_samples = int(round(self.duration * self.sampling_rate))
+        stems = {name: samples[len(samples) - num_samples :] for name, samples in stems.items()}
+        return augmentation.master(stems, self.sampling_rate, ratio)
+
+
+def _play_drum_machine(notes: list, duration: float, rate: int, tuning: float) -> np.ndarray:
+    strokes = [(DRUM_MACHINE_VOICES[key], start, velocity / 127) for start, _, key, velocity in notes]
+    return play_strokes(strokes, duration, rate, tuning)
+
+
+def _cut_notes(notes: list[Note], begin: float, end: float) -> list[tuple[float, float, int, int]]:
+    return [
+        (max(note.start - begin, 0.0), note.end - begin, note.key, note.velocity)
+        for note in notes
+        if note.end > begin and note.start < end
+    ]
+
+
+def _cut_truth(piece: Piece, start: float, duration: float) -> dict[str, list]:
+    """The piece's timelines between `start` and `start + duration`, from 0."""
+
+    def cut_times(times) -> list[float]:
+        return [round(time - start, 4) for time in times if start <= time < start + duration]
+
+    sounding = [chord for chord in piece.chords if chord[1] <= start][-1:]
+    chords = [(label, 0.0) for label, _ in sounding] + [
+        (label, round(time - start, 4)) for label, time in piece.chords if start < time < start + duration
+    ]
+    melody = [
+        (note.key, round(max(note.start - start, 0.0), 4), round(min(note.end - start, duration), 4))
+        for note in piece.notes.get("lead", [])
+        if note.end > start + 0.02 and note.start < start + duration - 0.02
+    ]
+    onsets = sorted({note.start for note in piece.notes.get("drums", [])})
+    return {
+        "chords": chords,
+        "melody": melody,
+        "drum_onsets": cut_times(onsets),
+        "beats": cut_times(piece.beats),
+        "downbeats": cut_times(piece.downbeats),
+    }

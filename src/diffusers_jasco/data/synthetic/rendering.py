@@ -1,0 +1,288 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+from ...utils.optional_imports import import_optional
+
+
+"""Notes → sound, with a General MIDI sound font: the same notes give the same bytes in any process."""
+
+import ctypes
+import hashlib
+import importlib.metadata
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+
+# Events are moved to the start of the block in which they lie: 64 samples, as fluidsynth works inside.
+BLOCK = 64
+
+# MIT-licensed General MIDI fonts, where Debian's `fluid-soundfont-gm` and `musescore-general-soundfont-small` put them.
+_FREE_FONTS = (
+    "/usr/share/sounds/sf2/FluidR3_GM.sf2",
+    "/usr/share/sounds/sf3/MuseScore_General_Lite.sf3",
+)
+
+
+class Renderer(ABC):
+    r"""
+    Plays stems, each on an instrument of a General MIDI sound font, dry (no reverb, no chorus) and in mono.
+
+    Args:
+        soundfont (`str` or `os.PathLike`): an `.sf2` (or, with fluidsynth, `.sf3`) file.
+        sampling_rate (`int`): Hz.
+    """
+
+    name: str
+
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """Of what plays: another one may give other bytes."""
+
+    def __init__(self, soundfont: str | os.PathLike, sampling_rate: int):
+        self.soundfont = Path(soundfont)
+        self.sampling_rate = sampling_rate
+        if not self.soundfont.is_file():
+            raise FileNotFoundError(f"`soundfont`: there is no file {self.soundfont}.")
+
+    @property
+    def description(self) -> dict[str, str]:
+        """What decides the bytes, with the notes: renderer, its version, font and the font's SHA-256."""
+        return {
+            "renderer": self.name,
+            "renderer_version": self.version,
+            "soundfont": self.soundfont.name,
+            "soundfont_sha256": _sha256(self.soundfont),
+        }
+
+    @abstractmethod
+    def render(
+        self, stems: dict[str, tuple[int, bool, Sequence[tuple[float, float, int, int]]]], duration: float
+    ) -> dict[str, np.ndarray]:
+        r"""
+        Args:
+            stems (`dict`): name → (program, is drum kit, notes (start s, end s, key 0 ... 127, velocity 1 ... 127)).
+            duration (`float`): seconds.
+
+        Returns:
+            `dict[str, np.ndarray]`: name → float32 samples (samples,).
+        """
+
+    def _events(self, channels: Sequence[Sequence[tuple[float, float, int, int]]], num_blocks: int):
+        """(block, [(channel, key, velocity; 0 ends the note)]) in the order of time, ends before starts."""
+        events: dict[int, list[tuple[int, int, int]]] = {}
+        for channel, notes in enumerate(channels):
+            for start, end, key, velocity in notes:
+                first = int(start * self.sampling_rate / BLOCK)
+                last = max(int(end * self.sampling_rate / BLOCK), first + 1)
+                if first < num_blocks:
+                    events.setdefault(first, []).append((channel, key, velocity))
+                    events.setdefault(last, []).append((channel, key, 0))
+        return [
+            (block, sorted(events[block], key=lambda event: (event[2] > 0, event)))
+            for block in sorted(events)
+            if block < num_blocks
+        ]
+
+
+class FluidSynthRenderer(Renderer):
+    """Plays with the system's fluidsynth library through pyfluidsynth: all stems in one pass, each on its own output."""
+
+    name = "fluidsynth"
+
+    def __init__(self, soundfont: str | os.PathLike, sampling_rate: int):
+        super().__init__(soundfont, sampling_rate)
+        self._keeper = None
+        self._kept: dict[tuple[int, bool], int] = {}
+        self._library = _load_fluidsynth()
+
+    @property
+    def version(self) -> str:
+        major, minor, micro = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+        self._library._fl.fluid_version(ctypes.byref(major), ctypes.byref(minor), ctypes.byref(micro))
+        return f"{major.value}.{minor.value}.{micro.value}"
+
+    def _synth(self, num_outputs: int, num_channels: int = 16):
+        synth = self._library.Synth(
+            gain=0.5,
+            samplerate=float(self.sampling_rate),
+            **{
+                "synth.audio-channels": num_outputs,
+                "synth.audio-groups": num_outputs,
+                "synth.midi-channels": num_channels,
+                "synth.reverb.active": 0,
+                "synth.chorus.active": 0,
+                "synth.cpu-cores": 1,
+                "synth.polyphony": 256,
+                # Just the instruments that are played are read from the font.
+                "synth.dynamic-sample-loading": 1,
+            },
+        )
+        font = synth.sfload(str(self.soundfont))
+        if font < 0:
+            raise ValueError(f"`soundfont`: fluidsynth can't read {self.soundfont}.")
+        return synth, font
+
+    def _select(self, synth, font: int, channel: int, program: int, is_kit: bool):
+        if is_kit:
+            self._library._fl.fluid_synth_set_channel_type(ctypes.c_void_p(synth.synth), channel, 1)
+        if synth.program_select(channel, font, 128 if is_kit else 0, program) != 0:
+            synth.program_select(channel, font, 128 if is_kit else 0, 0)
+
+    def render(self, stems, duration):
+        # A synth that is used again renders differently, so every call has a new one. Another one, that stays, keeps
+        # the decoded samples of all instruments in fluidsynth's cache, on a channel for each.
+        if self._keeper is None:
+            self._keeper = self._synth(1, num_channels=256)
+        keeper, keeper_font = self._keeper
+        synth, font = self._synth(len(stems))
+        try:
+            for channel, (program, is_kit, _) in enumerate(stems.values()):
+                self._select(synth, font, channel, program, is_kit)
+                if (program, is_kit) not in self._kept:
+                    self._kept[program, is_kit] = len(self._kept)
+                    self._select(keeper, keeper_font, self._kept[program, is_kit], program, is_kit)
+            num_blocks = -(-int(round(duration * self.sampling_rate)) // BLOCK)
+            buffers = np.zeros((2 * len(stems), num_blocks * BLOCK), np.float32)
+            position = 0
+            for block, events in self._events([notes for _, _, notes in stems.values()], num_blocks) + [
+                (num_blocks, [])
+            ]:
+                self._process(synth, buffers, position * BLOCK, (block - position) * BLOCK)
+                position = block
+                for channel, key, velocity in events:
+                    if velocity:
+                        synth.noteon(channel, key, velocity)
+                    else:
+                        synth.noteoff(channel, key)
+        finally:
+            synth.delete()
+        num_samples = int(round(duration * self.sampling_rate))
+        mono = 0.5 * (buffers[0::2, :num_samples] + buffers[1::2, :num_samples])
+        return dict(zip(stems, mono))
+
+    def _process(self, synth, buffers: np.ndarray, start: int, length: int):
+        if length == 0:
+            return
+        pointers = (ctypes.c_void_p * len(buffers))(*(row[start:].ctypes.data for row in buffers))
+        self._library._fl.fluid_synth_process(
+            ctypes.c_void_p(synth.synth), length, 0, None, len(buffers), ctypes.cast(pointers, ctypes.c_void_p)
+        )
+
+
+class TinySoundFontRenderer(Renderer):
+    """Plays with tinysoundfont, which needs no system library. It plays `.sf3` fonts wrongly, so they are refused."""
+
+    name = "tinysoundfont"
+
+    def __init__(self, soundfont: str | os.PathLike, sampling_rate: int):
+        super().__init__(soundfont, sampling_rate)
+        if self.soundfont.suffix.lower() == ".sf3":
+            raise ValueError(f"`soundfont`: tinysoundfont can't play {self.soundfont.name}; give an .sf2 file.")
+        _import_tinysoundfont()
+
+    @property
+    def version(self) -> str:
+        return importlib.metadata.version("tinysoundfont")
+
+    def render(self, stems, duration):
+        return {name: self._render_stem(*stem, duration) for name, stem in stems.items()}
+
+    def _render_stem(self, program: int, is_kit: bool, notes, duration: float) -> np.ndarray:
+        num_samples = int(round(duration * self.sampling_rate))
+        num_blocks = -(-num_samples // BLOCK)
+        synth = _import_tinysoundfont().Synth(gain=-6.0, samplerate=self.sampling_rate)
+        font = synth.sfload(str(self.soundfont))
+        synth.program_select(0, font, 128 if is_kit else 0, program, is_kit)
+        parts, position = [], 0
+        for block, events in self._events([notes], num_blocks) + [(num_blocks, [])]:
+            if block > position:
+                parts.append(np.frombuffer(synth.generate((block - position) * BLOCK), np.float32).copy())
+                position = block
+            for _, key, velocity in events:
+                if velocity:
+                    synth.noteon(0, key, velocity)
+                else:
+                    synth.noteoff(0, key)
+        stereo = np.concatenate(parts).reshape(-1, 2)[:num_samples]
+        return 0.5 * (stereo[:, 0] + stereo[:, 1])
+
+
+RENDERERS = {renderer.name: renderer for renderer in (FluidSynthRenderer, TinySoundFontRenderer)}
+
+
+def find_soundfonts(renderer: str) -> list[Path]:
+    r"""
+    The fonts that a renderer plays when none is named: with fluidsynth the MIT-licensed ones of Debian and Ubuntu, with
+    tinysoundfont the small one in the pretty_midi package (GPL-2).
+
+    Raises:
+        `FileNotFoundError`: when there is none; the message says how to get one.
+        `ImportError`: without pretty_midi.
+    """
+    if renderer == TinySoundFontRenderer.name:
+        # The package contains the font.
+        pretty_midi = import_optional("pretty_midi", "synthetic")
+        return [Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"]
+    found = [Path(path) for path in _FREE_FONTS if os.path.isfile(path)]
+    if not found:
+        raise FileNotFoundError(
+            "no sound font was found: apt install fluid-soundfont-gm musescore-general-soundfont-small, or give "
+            "`soundfonts=[...]`, or use `renderer='tinysoundfont'`."
+        )
+    return found
+
+
+@lru_cache(maxsize=None)
+def get_renderer(name: str, soundfont: str, sampling_rate: int) -> Renderer:
+    """The one renderer of this process for a font: fonts are read once."""
+    if name not in RENDERERS:
+        raise ValueError(f"`renderer`: {name!r} is none of {', '.join(RENDERERS)}.")
+    return RENDERERS[name](soundfont, sampling_rate)
+
+
+@lru_cache(maxsize=None)
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _import_tinysoundfont():
+    try:
+        import tinysoundfont
+    except ImportError as error:
+        raise ImportError("Synthetic music needs tinysoundfont: pip install --no-deps tinysoundfont") from error
+    return tinysoundfont
+
+
+def _load_fluidsynth():
+    # pyfluidsynth raises ImportError, too, when it finds no library.
+    try:
+        import fluidsynth
+    except ImportError as error:
+        raise ImportError(
+            'fluidsynth needs its library (apt install libfluidsynth3) and pip install "diffusers-jasco[synthetic]"'
+        ) from error
+    library = fluidsynth._fl
+    library.fluid_synth_process.restype = ctypes.c_int
+    library.fluid_synth_process.argtypes = [
+        ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p,
+    ]  # fmt: skip
+    library.fluid_synth_set_channel_type.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
+    return fluidsynth

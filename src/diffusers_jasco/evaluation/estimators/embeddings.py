@@ -1,0 +1,167 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Audio → a vector that stands for how a clip sounds."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...audio.io import load_audio
+from ...audio.resampling import resample
+from ..recognisers import Recogniser
+from .spectra import SAMPLING_RATE, load_mono, power_spectrogram
+
+
+@dataclass(frozen=True)
+class Embedding:
+    r"""
+    Args:
+        name (`str`): what it is, for reports.
+        embed (`Callable`): audio, as [`~evaluation.estimators.spectra.load_mono`] takes it → an array of shape `(dim,)`.
+    """
+
+    name: str
+    embed: Callable[[Any], np.ndarray]
+
+    def __call__(self, audio: Any) -> np.ndarray:
+        return self.embed(audio)
+
+
+# 1. Timbre and dynamics, without anything learnt
+
+_HOP, _N_FFT, _BANDS = 320, 1024, 24
+_LOWEST = 1e-8  # power below which nothing sounds
+
+
+def spectral_statistics(audio: Any) -> np.ndarray:
+    r"""
+    Mean and deviation over time of the level in 24 bands of equal width on the mel scale, and of its change from frame to
+    frame: timbre, balance, dynamics and how percussive a clip is, without pitch or order.
+
+    Args:
+        audio: as [`~evaluation.estimators.spectra.load_mono`] takes it.
+
+    Returns:
+        `np.ndarray` of shape `(96,)`: dB, and dB per 20 ms.
+    """
+    power = power_spectrogram(load_mono(audio), _HOP, _N_FFT)
+    edges = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + SAMPLING_RATE / 2 / 700), _BANDS + 1) / 2595) - 1)
+    bins = np.round(edges * _N_FFT / SAMPLING_RATE).astype(int)
+    bands = np.stack(
+        [power[:, low : max(high, low + 1)].sum(axis=1) for low, high in zip(bins[:-1], bins[1:])], axis=1
+    )
+    levels = 10 * np.log10(np.maximum(bands, _LOWEST))
+    changes = np.diff(levels, axis=0, append=levels[-1:])
+    return np.concatenate([values for part in (levels, changes) for values in (part.mean(axis=0), part.std(axis=0))])
+
+
+# 2. Networks of the transformers library
+
+
+class TransformersEmbedding:
+    r"""
+    A network that the transformers library knows: CLAP's audio embedding, EnCodec's latents, or of any other audio model (AST,
+    wav2vec 2, ...) the last hidden state; all as means over time.
+
+    Args:
+        path (`str` or `os.PathLike`): folder or Hub id.
+
+    Raises:
+        `OSError`: if there is no such model.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+
+        self.kind = AutoConfig.from_pretrained(path).model_type
+        self.model = AutoModel.from_pretrained(path).eval()
+        # EnCodec's audio needs no preparation.
+        self.extractor = None if self.kind == "encodec" else AutoFeatureExtractor.from_pretrained(path)
+        owner = self.model.config if self.extractor is None else self.extractor
+        self.sampling_rate = owner.sampling_rate
+
+    @torch.no_grad()
+    def __call__(self, audio: Any) -> np.ndarray:
+        waveform, rate = load_audio(audio)
+        samples = resample(waveform.mean(dim=0), rate, self.sampling_rate)
+        if self.kind == "encodec":
+            channels = self.model.config.audio_channels
+            return self.model.encoder(samples.expand(1, channels, -1))[0].mean(dim=-1).numpy()
+        if self.kind == "clap":
+            return _embed_clap(self.model, self.extractor, samples).numpy()
+        inputs = self.extractor(samples.numpy(), sampling_rate=self.sampling_rate, return_tensors="pt")
+        return self.model(**inputs).last_hidden_state[0].mean(dim=0).numpy()
+
+
+def load_embedding(name: str) -> Embedding:
+    r"""
+    Args:
+        name (`str`): `"spectrum"` ([`spectral_statistics`], which needs no weights), or a folder or Hub id of a model of the
+            transformers library ([`TransformersEmbedding`]).
+    """
+    return (
+        Embedding("spectrum", spectral_statistics)
+        if name == "spectrum"
+        else Embedding(name, TransformersEmbedding(name))
+    )
+
+
+def _embed_clap(model: torch.nn.Module, extractor: Any, samples: torch.Tensor) -> torch.Tensor:
+    """Of length 1, (dim,). Of what is longer than CLAP hears at once (10 s) the beginning: its extractor would cut at random."""
+    samples = samples[: extractor.nb_max_samples]
+    inputs = extractor(samples.numpy(), sampling_rate=extractor.sampling_rate, return_tensors="pt")
+    return torch.nn.functional.normalize(model.get_audio_features(**inputs).pooler_output[0], dim=-1)
+
+
+# 3. CLAP score
+
+
+def clap_recogniser(path: str | os.PathLike) -> Recogniser:
+    r"""
+    The CLAP score: the cosine of CLAP's embeddings (Wu et al., 2023) of the music and of its caption.
+
+    Args:
+        path (`str` or `os.PathLike`): folder or Hub id of a [`~transformers.ClapModel`] with its processor.
+
+    Returns:
+        `Recogniser`: of the control "text", with the metric `"clap"` in [-1, 1].
+
+    Raises:
+        `OSError`: if there is no such model.
+    """
+    from transformers import ClapModel, ClapProcessor
+
+    model, processor = ClapModel.from_pretrained(path).eval(), ClapProcessor.from_pretrained(path)
+    extractor = processor.feature_extractor
+
+    @torch.no_grad()
+    def analyse(audio: Any) -> torch.Tensor:
+        waveform, rate = load_audio(audio)
+        return _embed_clap(model, extractor, resample(waveform.mean(dim=0), rate, extractor.sampling_rate))
+
+    @torch.no_grad()
+    def compare(heard: torch.Tensor, item: dict[str, Any]) -> dict[str, float]:
+        if not item.get("caption"):
+            return {"clap": float("nan")}
+        inputs = processor.tokenizer([item["caption"]], return_tensors="pt")
+        text = torch.nn.functional.normalize(model.get_text_features(**inputs).pooler_output[0], dim=-1)
+        return {"clap": float(heard @ text)}
+
+    # Cosines of music and its own caption are far below 1.
+    return Recogniser("CLAP", "text", ("clap",), analyse, compare, min_ceiling=0.0)

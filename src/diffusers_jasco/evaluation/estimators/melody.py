@@ -1,0 +1,114 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""Two melody estimators for mixes."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ...controls.melody import HIGHEST_PITCH, LOWEST_PITCH, MELODY_BINS
+from ..metrics.melody import FRAME_RATE, UNVOICED
+from .chords import note_spectra
+from .spectra import SAMPLING_RATE, SILENCE, fit_notes, load_mono, pitch_spectrogram, running_mean, viterbi
+
+
+_HOP = SAMPLING_RATE // FRAME_RATE
+_WINDOW = 0.12  # seconds
+_SMOOTHING = 5  # frames
+# The lead is mostly the highest voice: the weight of the lowest semitone is 1 − this, of the highest 1 + this.
+_TILT = 0.5
+# Frames that are quieter than the loudest one by more than this (in salience) have no melody.
+_QUIET = 1e-3
+
+
+def _weigh(salience: np.ndarray) -> np.ndarray:
+    bins = np.arange(MELODY_BINS)
+    weights = 1 + _TILT * (2 * bins / (MELODY_BINS - 1) - 1)
+    return running_mean(np.ascontiguousarray((salience * weights).T), _SMOOTHING).T
+
+
+def _to_pitches(bins: np.ndarray, salience: np.ndarray) -> np.ndarray:
+    strongest = salience.max(axis=1)
+    return np.where(strongest > _QUIET * strongest.max(), LOWEST_PITCH + bins, UNVOICED)
+
+
+# 1. Harmonic sum: the semitone whose harmonics have the highest weighted sum, in each frame by itself.
+
+_SUM_LOWEST, _SUM_PITCHES = 37, 80
+_HARMONICS = (0, 12, 19, 24, 28, 31, 34, 36, 38, 40)  # semitones above the fundamental
+_DECAY = 0.9
+
+
+def melody_by_harmonic_sum(audio: Any) -> np.ndarray:
+    r"""
+    The most salient pitch from G2 to B6 in each frame, by the sum of its harmonics (Hermes, 1988; Salamon and Gómez, 2012)
+    above the mean of their surroundings.
+
+    Args:
+        audio: as [`~evaluation.estimators.spectra.load_mono`] takes it.
+
+    Returns:
+        `np.ndarray` of shape `(frames,)`: MIDI numbers 43 ... 95, 50 a second, -1 where nothing sounds.
+    """
+    samples = load_mono(audio)
+    lowest, num_bins = _SUM_LOWEST - 1 / 3, 3 * _SUM_PITCHES
+    spectrum = np.sqrt(pitch_spectrogram(samples, _HOP, lowest, num_bins, max_window=_WINDOW, offset=_HOP // 2))
+    if spectrum.max() < math.sqrt(SILENCE):
+        return np.full(len(spectrum), UNVOICED)
+    peaks = np.maximum(spectrum - running_mean(spectrum, 37), 0)
+    semitones = peaks.reshape(len(peaks), -1, 3).max(axis=2)[:, LOWEST_PITCH - _SUM_LOWEST :]
+    semitones = np.pad(semitones, ((0, 0), (0, max(_HARMONICS))))
+    salience = sum(
+        _DECAY**number * semitones[:, distance : distance + MELODY_BINS] for number, distance in enumerate(_HARMONICS)
+    )
+    salience = _weigh(salience)
+    return _to_pitches(salience.argmax(axis=1), salience)
+
+
+# 2. Note fit: the notes that explain the whole spectrum together, and the most probable path through them.
+
+_FIT_LOWEST, _FIT_HIGHEST, _FIT_TOP = 28, 99, 117
+_STAY, _SCALE = 0.95, 5.0
+
+
+def melody_by_note_fit(audio: Any) -> np.ndarray:
+    r"""
+    The melody from G2 to B6 as the best path through notes that explain the spectrum: non-negative least squares with
+    spectra of harmonic notes (as Smaragdis and Brown, 2003, with fixed notes), and a hidden Markov model.
+
+    Args:
+        audio: as [`~evaluation.estimators.spectra.load_mono`] takes it.
+
+    Returns:
+        `np.ndarray` of shape `(frames,)`: MIDI numbers 43 ... 95, 50 a second, -1 where nothing sounds.
+    """
+    samples = load_mono(audio)
+    num_bins = 2 * (_FIT_TOP - _FIT_LOWEST)
+    spectrum = pitch_spectrogram(samples, _HOP, _FIT_LOWEST, num_bins, 2, max_window=_WINDOW, offset=_HOP // 2)
+    if spectrum.max() < SILENCE:
+        return np.full(len(spectrum), UNVOICED)
+    spectrum = np.sqrt(spectrum / spectrum.max())
+    white = np.maximum(spectrum - running_mean(spectrum, 49), 0)
+    dictionary = note_spectra(_FIT_LOWEST, _FIT_HIGHEST, _FIT_TOP, 2, decay=0.9, num_harmonics=12)
+    activations = fit_notes(white, dictionary)[:, LOWEST_PITCH - _FIT_LOWEST : HIGHEST_PITCH + 1 - _FIT_LOWEST]
+    salience = _weigh(activations)
+    strongest = salience.max(axis=1, keepdims=True)
+    # Half of the frame's own level and half of the clip's: quiet frames decide less.
+    scores = 2 * _SCALE * salience / (strongest + np.median(strongest) + 1e-9)
+    transitions = np.full((MELODY_BINS, MELODY_BINS), math.log((1 - _STAY) / (MELODY_BINS - 1)))
+    np.fill_diagonal(transitions, math.log(_STAY))
+    return _to_pitches(viterbi(scores, transitions), salience)

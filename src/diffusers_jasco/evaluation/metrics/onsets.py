@@ -1,0 +1,58 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Agreement of estimated onsets with reference onsets."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...utils.optional_imports import import_optional
+
+
+# Seconds: mir_eval's, and a wider one for music whose strokes are blurred.
+TOLERANCES = {"onset_f1": 0.05, "onset_f1_70ms": 0.07}
+MERGED = 0.03  # seconds; strokes that are closer are one
+
+
+def score_onsets(estimate: Sequence[float], onsets: Sequence[float]) -> dict[str, float]:
+    r"""
+    Args:
+        estimate (`Sequence[float]`): times in seconds that were heard.
+        onsets (`Sequence[float]`): times that were asked for. Those within 30 ms of an earlier one are one with it.
+
+    Returns:
+        `dict[str, float]`: F1 of the times that meet, each with one other, by mir_eval (`onset.f_measure`, as in MIREX's onset
+        detection): `"onset_f1"` within 50 ms, `"onset_f1_70ms"` within 70 ms. NaN if there are no onsets.
+
+    Raises:
+        `ImportError`: without the package mir_eval.
+    """
+    if len(onsets) == 0:
+        return dict.fromkeys(TOLERANCES, math.nan)
+    if len(estimate) == 0:
+        return dict.fromkeys(TOLERANCES, 0.0)
+    measure = import_optional("mir_eval.onset", "eval").f_measure
+    asked, heard = merge_onsets(onsets), np.asarray(estimate)
+    return {metric: float(measure(asked, heard, window=window)[0]) for metric, window in TOLERANCES.items()}
+
+
+def merge_onsets(onsets: Sequence[float]) -> np.ndarray:
+    """Sorted times without those within 30 ms of the last that was kept."""
+    kept = []
+    for onset in sorted(onsets):
+        if not kept or onset - kept[-1] >= MERGED:
+            kept.append(onset)
+    return np.array(kept)

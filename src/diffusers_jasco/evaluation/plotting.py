@@ -1,0 +1,502 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Pictures: music over the timeline that it was asked to follow, and how well it followed it."""
+
+import math
+import re
+import textwrap
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+from ..audio.io import load_audio
+from ..controls.chord_labels import NO_CHORD
+from ..controls.melody import HIGHEST_PITCH, LOWEST_PITCH, SALIENCE_RATE
+from ..utils.optional_imports import import_optional
+from .heard import NEAR, OTHER, SAME, Asked, Heard, Score, match_chords, match_notes, match_onsets, score_heard
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class _Theme:
+    """Colours. Those of agreement are told apart by the colour-blind, too (Okabe and Ito, 2008)."""
+
+    background: str
+    lane: str
+    chip: str
+    ink: str
+    muted: str
+    agreement: dict[str | None, str]
+    spectrogram: tuple[str, ...]
+    salience: str
+
+
+_THEMES = {
+    "light": _Theme(
+        background="#ffffff",
+        lane="#f4f5f8",
+        chip="#dfe3ea",
+        ink="#1d2230",
+        muted="#6a7283",
+        agreement={SAME: "#00926b", NEAR: "#d98e00", OTHER: "#d5502c", None: "#aab1be"},
+        spectrogram=("#ffffff", "#e3e6f5", "#a8b2e3", "#6a69bd", "#43337f", "#1d1238"),
+        salience="#5b6ea8",
+    ),
+    "dark": _Theme(
+        background="#0f1219",
+        lane="#181d27",
+        chip="#2c3443",
+        ink="#eceff5",
+        muted="#98a1b3",
+        agreement={SAME: "#1fc796", NEAR: "#f0b232", OTHER: "#ff7a50", None: "#667085"},
+        spectrogram=("#0f1219", "#1d2547", "#46408f", "#8e56b0", "#e58a8c", "#ffe9c4"),
+        salience="#8fa4e8",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Sizes in inches, those of letters in points."""
+
+    width: float
+    left: float
+    right: float
+    spectrogram: float
+    melody: float
+    chord_lane: float
+    drum_lane: float
+    letters: float
+    dpi: float
+    gap: float = 0.05  # between lanes
+    margin: float = 0.12
+    heading: float = 0.34
+    line: float = 0.19  # of small letters
+
+
+_WIDE = _Layout(11.0, 0.62, 0.16, spectrogram=1.9, melody=1.3, chord_lane=0.32, drum_lane=0.2, letters=9.5, dpi=120)
+_NARROW = _Layout(3.9, 0.5, 0.1, spectrogram=1.2, melody=1.0, chord_lane=0.27, drum_lane=0.18, letters=7.5, dpi=200)
+
+_MEL_BANDS, _LOWEST, _DECIBELS = 128, 40.0, 65
+_MAX_COLUMNS = 2000
+_MARKS = (200, 500, 1000, 2000, 4000, 8000, 16000)  # Hz
+_MIN_PITCHES = 18  # semitones that the melody's panel shows
+_LETTER_WIDTH = 0.66  # of their size, bold
+_MAX_TITLE_LINES = 2
+
+
+def plot_music(
+    audio: Any,
+    asked: Asked | None = None,
+    heard: Heard | None = None,
+    title: str = "",
+    theme: Literal["light", "dark"] = "light",
+    narrow: bool = False,
+) -> "Figure":
+    r"""
+    Draws a mel spectrogram, and below it on the same axis of time what was asked for: chords, melody, drum strokes. With
+    `heard`, each stands beside what is heard, coloured where they agree and where they differ, under its score in words.
+
+    ```python
+    audio = pipe(prompt, chords=chords, drums=drums).audios[0], pipe.sampling_rate
+    plot_music(audio, read_asked(chords, drums), hear(audio), prompt).savefig("take.png")
+    ```
+
+    Args:
+        audio (`tuple`, `dict`, `str` or `os.PathLike`): the music, `(waveform, sampling_rate)` or what else
+            [`~audio.io.load_audio`] reads.
+        asked ([`~evaluation.heard.Asked`], *optional*): the controls.
+        heard ([`~evaluation.heard.Heard`], *optional*): what [`~evaluation.heard.hear`] returns for the music.
+        title (`str`, *optional*): above the picture.
+        theme (`str`, defaults to `"light"`): `"light"` or `"dark"`.
+        narrow (`bool`, defaults to `False`): whether the picture is for a window of 390 pixels rather than a desktop's.
+
+    Returns:
+        `matplotlib.figure.Figure`: of 11 or 3.9 inches width. No state of pyplot is touched, so that threads may draw at the
+            same time.
+
+    Raises:
+        `ImportError`: without matplotlib or, if there is something to compare, without mir_eval:
+            `pip install "diffusers-jasco[demo]"`.
+        `ValueError`: for another theme.
+    """
+    if theme not in _THEMES:
+        raise ValueError(f"`theme` has to be 'light' or 'dark', but is {theme!r}.")
+    colors, layout, asked = _THEMES[theme], _NARROW if narrow else _WIDE, asked or Asked()
+    waveform, rate = load_audio(audio)
+    samples = waveform.mean(dim=0)
+    duration = len(samples) / rate
+    scores = score_heard(heard, asked) if heard is not None else {}
+
+    lanes = 1 if heard is None else 2
+    heights = {"spectrogram": layout.spectrogram}
+    if asked.chords is not None:
+        heights["chords"] = lanes * (layout.chord_lane + layout.gap) - layout.gap
+    if asked.melody is not None:
+        heights["melody"] = layout.melody
+    if asked.drum_onsets is not None:
+        heights["drums"] = lanes * (layout.drum_lane + layout.gap) - layout.gap
+    titles = _wrap(title, layout)
+    legend = _legend(colors, heights, narrow) if scores else []
+    height = sum(heights.values()) + (len(heights) - 1 + len(titles)) * layout.heading
+    sheet = _Sheet(colors, layout, duration, height + (1.25 + len(legend)) * layout.line)
+
+    for line in titles:
+        sheet.heading([(line, colors.ink, "bold")])
+    _draw_spectrogram(sheet, samples, rate)
+    for control, draw in (("chords", _draw_chords), ("melody", _draw_melody), ("drums", _draw_drums)):
+        if control in heights:
+            sheet.heading(_describe(control, scores.get(control), colors))
+            draw(sheet, asked, heard)
+    sheet.finish(legend)
+    return sheet.figure
+
+
+class _Sheet:
+    """A figure that is filled from top to bottom."""
+
+    def __init__(self, colors: _Theme, layout: _Layout, duration: float, height: float):
+        self.colors, self.layout, self.duration = colors, layout, duration
+        self.height = height + 1.5 * layout.margin
+        self.figure = import_optional("matplotlib.figure", "demo").Figure(
+            (layout.width, self.height), dpi=layout.dpi, facecolor=colors.background
+        )
+        self.below = self.height - layout.margin / 2  # inches from the bottom to what was drawn last
+        self.axes: list["Axes"] = []
+
+    def heading(self, parts: Sequence[tuple[str, str, str]]):
+        """A line of `(text, colour, weight)`."""
+        self.below -= self.layout.heading
+        self._write(parts, self.layout.left, self.below + 0.09, self.layout.letters + 1)
+
+    def panel(self, height: float, label: str = "") -> "Axes":
+        """Axes over the whole width, with a label on their left."""
+        layout = self.layout
+        gap = layout.gap if label == "heard" else 0
+        self.below -= height + gap
+        place = (layout.left, self.below, layout.width - layout.left - layout.right, height)
+        axes = self.figure.add_axes(
+            [value / size for value, size in zip(place, (layout.width, self.height) * 2)], facecolor=self.colors.lane
+        )
+        axes.spines[:].set_visible(False)
+        axes.set_xlim(0, self.duration)
+        axes.set_ylim(0, 1)
+        axes.set_yticks([0.5] if label else [], [label] if label else [])
+        axes.tick_params(
+            length=0, pad=4, labelsize=layout.letters - 1, labelcolor=self.colors.muted, labelbottom=False
+        )
+        self.axes.append(axes)
+        return axes
+
+    def inches(self, seconds: float) -> float:
+        return seconds / self.duration * (self.layout.width - self.layout.left - self.layout.right)
+
+    def finish(self, legend: Sequence[Sequence[tuple[str, str, str]]]):
+        """The axis of time, and lines of a legend."""
+        ticker = import_optional("matplotlib.ticker", "demo")
+        axes = self.axes[-1]
+        axes.tick_params(axis="x", labelbottom=True)
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(10, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_formatter(lambda time, _: f"{time:g}" if time else "0 s")
+        self.below -= 1.25 * self.layout.line
+        for line in legend:
+            self.below -= self.layout.line
+            self._write(line, self.layout.left, self.below, self.layout.letters - 1)
+
+    def _write(self, parts: Sequence[tuple[str, str, str]], x: float, y: float, size: float):
+        offsetbox = import_optional("matplotlib.offsetbox", "demo")
+        texts = [
+            offsetbox.TextArea(text, textprops={"color": color, "weight": weight, "size": size, "parse_math": False})
+            for text, color, weight in parts
+        ]
+        self.figure.add_artist(
+            offsetbox.AnchoredOffsetbox(
+                "lower left",
+                child=offsetbox.HPacker(children=texts, pad=0, sep=0.5 * size, align="baseline"),
+                pad=0,
+                borderpad=0,
+                frameon=False,
+                bbox_to_anchor=(x / self.layout.width, y / self.height),
+                bbox_transform=self.figure.transFigure,
+            )
+        )
+
+
+def _wrap(title: str, layout: _Layout) -> list[str]:
+    size = (layout.letters + 1) * _LETTER_WIDTH / 72
+    lines = textwrap.wrap(title, int((layout.width - layout.left - layout.right) / size))
+    if len(lines) > _MAX_TITLE_LINES:
+        lines = [*lines[: _MAX_TITLE_LINES - 1], lines[_MAX_TITLE_LINES - 1][:-1] + "…"]
+    return lines
+
+
+def _legend(colors: _Theme, controls: Collection[str], narrow: bool) -> list[list[tuple[str, str, str]]]:
+    near = [text for control, text in (("chords", "root only"), ("melody", "another octave")) if control in controls]
+    marks = {SAME: "as asked", NEAR: " or ".join(near), OTHER: "otherwise"}
+    lines = [[("■", colors.agreement[word], text) for word, text in marks.items() if text]]
+    if "melody" in controls:
+        notes = [("▭", colors.muted, "note asked for"), ("■", colors.salience, "note heard")]
+        lines = [*lines, notes] if narrow else [lines[0] + notes]
+    return [
+        [part for mark, color, text in line for part in ((mark, color, "bold"), (f"{text} ", colors.muted, "normal"))]
+        for line in lines
+    ]
+
+
+def _describe(control: str, score: Score | None, colors: _Theme) -> list[tuple[str, str, str]]:
+    parts = [(control.capitalize(), colors.ink, "bold")]
+    if score is None:
+        return parts
+    if math.isnan(score.value):
+        return [*parts, (score.words, colors.muted, "normal")]
+    color = colors.agreement[{"partly": NEAR, "hardly": OTHER}.get(score.words, SAME)]
+    return [
+        *parts,
+        (f"{100 * score.value:.0f} %", color, "bold"),
+        (f"{score.meaning} — {score.words}", colors.muted, "normal"),
+    ]
+
+
+def _draw_spectrogram(sheet: _Sheet, samples: torch.Tensor, rate: int):
+    axes = sheet.panel(sheet.layout.spectrogram)
+    decibels, position = _mel_spectrogram(samples, rate)
+    axes.imshow(
+        decibels,
+        origin="lower",
+        aspect="auto",
+        cmap=_colormap(sheet.colors.spectrogram),
+        vmin=-_DECIBELS,
+        vmax=0,
+        extent=(0, sheet.duration, 0, 1),
+    )
+    marks = [mark for mark in _MARKS if mark < 0.49 * rate]
+    axes.set_yticks([position(mark) for mark in marks], [f"{m / 1000:g}k" if m >= 1000 else str(m) for m in marks])
+
+
+def _draw_chords(sheet: _Sheet, asked: Asked, heard: Heard | None):
+    axes = sheet.panel(sheet.layout.chord_lane, "asked")
+    for label, start, end in _spans(asked.chords, sheet.duration):
+        axes.axvspan(start, end, facecolor=sheet.colors.chip, linewidth=0)
+        _write_chord(sheet, axes, label, start, end)
+    if heard is None:
+        return
+    axes = sheet.panel(sheet.layout.chord_lane, "heard")
+    for start, end, word in match_chords(heard, asked):
+        axes.axvspan(start, end, facecolor=sheet.colors.agreement[word], alpha=0.3, linewidth=0)
+    for label, start, end in _spans(heard.chords, sheet.duration):
+        _write_chord(sheet, axes, label, start, end)
+
+
+def _spans(chords: Sequence[tuple[str, float]], duration: float) -> list[tuple[str, float, float]]:
+    ends = [start for _, start in chords[1:]] + [duration]
+    return [(label, start, min(end, duration)) for (label, start), end in zip(chords, ends) if start < duration]
+
+
+def _write_chord(sheet: _Sheet, axes: "Axes", label: str, start: float, end: float):
+    """A chord's name if there is room for it, and a gap before the next one."""
+    axes.axvline(end, color=sheet.colors.background, linewidth=1.5)
+    text = "" if label == NO_CHORD else re.sub(r"(?<=[A-G])b|b(?=\d)", "♭", label.replace("#", "♯"))
+    room = sheet.inches(end - start) * 72 - 4
+    size = min(sheet.layout.letters, room / max(0.62 * len(text), 1))
+    if size >= 0.6 * sheet.layout.letters:
+        axes.text((start + end) / 2, 0.47, text, ha="center", va="center", size=size, color=sheet.colors.ink)
+
+
+def _draw_melody(sheet: _Sheet, asked: Asked, heard: Heard | None):
+    axes = sheet.panel(sheet.layout.melody)
+    pitches = [pitch for pitch, *_ in asked.melody] or [(LOWEST_PITCH + HIGHEST_PITCH) // 2]
+    spare = max(3, (_MIN_PITCHES - (max(pitches) - min(pitches))) / 2)
+    low, high = min(pitches) - spare, max(pitches) + spare
+    words = [None] * len(asked.melody)
+    if heard is not None:
+        words = match_notes(heard, asked)
+        axes.imshow(
+            heard.salience,
+            origin="lower",
+            aspect="auto",
+            cmap=_colormap((sheet.colors.lane, sheet.colors.salience)),
+            vmin=0,
+            vmax=1,
+            extent=(0, heard.salience.shape[1] / SALIENCE_RATE, LOWEST_PITCH - 0.5, HIGHEST_PITCH + 0.5),
+        )
+    patches = import_optional("matplotlib.patches", "demo")
+    for (pitch, start, end), word in zip(asked.melody, words):
+        color = sheet.colors.agreement[word]
+        axes.add_patch(
+            patches.Rectangle((start, pitch - 0.6), end - start, 1.2, fill=heard is None, color=color, linewidth=1.4)
+        )
+    axes.set_xlim(0, sheet.duration)
+    axes.set_ylim(low, high)
+    octaves = [pitch for pitch in range(0, 128, 12) if low <= pitch <= high]
+    axes.set_yticks(octaves, [f"C{pitch // 12 - 1}" for pitch in octaves])
+
+
+def _draw_drums(sheet: _Sheet, asked: Asked, heard: Heard | None):
+    colors = sheet.colors
+    if heard is None:
+        lanes = {"asked": (asked.drum_onsets, [colors.ink] * len(asked.drum_onsets))}
+    else:
+        wanted, found, meant = match_onsets(heard, asked)
+        lanes = {"asked": (wanted, found), "heard": (heard.drum_onsets, meant)}
+        lanes = {
+            label: (onsets, [colors.agreement[SAME if fits else OTHER] for fits in agree])
+            for label, (onsets, agree) in lanes.items()
+        }
+    for label, (onsets, lines) in lanes.items():
+        sheet.panel(sheet.layout.drum_lane, label).vlines(onsets, 0.12, 0.88, color=lines, linewidth=1.6)
+
+
+def _colormap(colors: Sequence[str]):
+    return import_optional("matplotlib.colors", "demo").LinearSegmentedColormap.from_list("jasco", colors)
+
+
+def _mel_spectrogram(samples: torch.Tensor, rate: int) -> tuple[np.ndarray, Callable[[float], float]]:
+    """dB below the loudest, `(bands, frames)`, and where in its height a frequency is, from 0 to 1."""
+    from torchaudio.functional import melscale_fbanks
+
+    window = 2 ** round(math.log2(0.09 * rate))
+    hop = max(round(0.008 * rate), math.ceil(len(samples) / _MAX_COLUMNS))
+    spectrum = torch.stft(
+        samples, window, hop, window=torch.hann_window(window), pad_mode="constant", return_complex=True
+    )
+    low, high = _LOWEST, 0.49 * rate
+    power = melscale_fbanks(window // 2 + 1, low, high, _MEL_BANDS, rate).T @ spectrum.abs().square()
+    decibels = 10 * (power / power.max().clamp(min=1e-10)).clamp(min=1e-10).log10()
+
+    def to_mel(frequency: float) -> float:
+        return 2595 * math.log10(1 + frequency / 700)
+
+    return decibels.numpy(), lambda frequency: (to_mel(frequency) - to_mel(low)) / (to_mel(high) - to_mel(low))
+
+
+def plot_adherence(rows: dict[str, Sequence[dict[str, Any]]], title: str) -> "Figure":
+    r"""
+    Draws A of one metric under several sets of conditions: a point with its 95 % interval for each recogniser, between 0 (chance)
+    and 1 (the originals).
+
+    Args:
+        rows (`dict`): by the conditions' name, from top to bottom, the rows of [`~evaluation.evaluate.evaluate_pipeline`], one per
+            recogniser. Those that do not count are hollow.
+        title (`str`): above the picture.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        `ImportError`: without matplotlib.
+    """
+    figure = import_optional("matplotlib.figure", "demo").Figure(
+        figsize=(8, 1.2 + 0.45 * len(rows)), layout="constrained"
+    )
+    axes = figure.subplots()
+    names = list(dict.fromkeys(row["recogniser"] for condition in rows.values() for row in condition))
+    for number, name in enumerate(names):
+        shift = (number - (len(names) - 1) / 2) * 0.22
+        for place, condition in enumerate(rows.values()):
+            row = next((row for row in condition if row["recogniser"] == name), None)
+            if row is None or not np.isfinite(row["value"]):
+                continue
+            color = f"C{number}"
+            axes.plot([row["low"], row["high"]], [place + shift] * 2, color=color, linewidth=1.4)
+            face = color if row["counts"] else "white"
+            axes.plot(row["value"], place + shift, "o", color=color, markerfacecolor=face, markersize=5)
+        axes.plot([], [], "o-", color=f"C{number}", label=name)
+    for mark in (0, 1):
+        axes.axvline(mark, color="0.6", linewidth=0.8, zorder=0)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel("A: 0 is chance, 1 the originals")
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
+    r"""
+    Draws what a sampler's evaluations buy: above, the mean A of the controls, with the range of the single controls; below, the
+    kernel distance to the originals with its 95 % interval. There is a column for each pair of guidance scales, and a line for each
+    scheduler.
+
+    Args:
+        points (`Sequence[dict]`): as [`~evaluation.sampling.evaluate_sampler`] returns them.
+        title (`str`): above the picture.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        `ImportError`: without matplotlib.
+    """
+    scales = sorted({(point["guidance_scale"], point["text_guidance_scale"]) for point in points})
+    schedulers = list(dict.fromkeys(point["scheduler"] for point in points))
+    ticker = import_optional("matplotlib.ticker", "demo")
+    figure = import_optional("matplotlib.figure", "demo").Figure(
+        figsize=(max(6.0, 1.8 + 2.8 * len(scales)), 5.4), layout="constrained"
+    )
+    grid = figure.subplots(2, len(scales), squeeze=False, sharex=True, sharey="row")
+    for column, pair in zip(grid.T, scales):
+        for number, scheduler in enumerate(schedulers):
+            # Side by side, as many have the same number of evaluations.
+            shift = 1.03 ** (number - (len(schedulers) - 1) / 2)
+            line = [
+                point
+                for point in points
+                if (point["guidance_scale"], point["text_guidance_scale"]) == pair and point["scheduler"] == scheduler
+            ]
+            for axes, curve in zip(column, (_adherence_curve(line), _distance_curve(line))):
+                if not curve:
+                    continue
+                x, y, low, high = np.array(sorted(curve)).T
+                x = shift * x
+                axes.plot(x, y, "o-", color=f"C{number}", markersize=4, linewidth=1.4, label=scheduler)
+                axes.vlines(x, low, high, color=f"C{number}", linewidth=0.8, alpha=0.6)
+        text = f", text {pair[1]:g}" if any(other for _, other in scales) else ""
+        column[0].set_title(f"guidance {pair[0]:g}{text}", fontsize=9)
+        column[0].axhline(1, color="0.6", linewidth=0.8, zorder=0)
+        column[1].axhline(0, color="0.6", linewidth=0.8, zorder=0)
+        column[1].set_xscale("log", base=2)
+        column[1].xaxis.set_major_formatter(ticker.ScalarFormatter())
+        column[1].set_xlabel("evaluations of the model")
+    grid[0, 0].set_ylabel("mean A: 1 is the originals")
+    grid[1, 0].set_ylabel("kernel distance")
+    curves = {line.get_label(): line for axes in grid.flat for line in axes.lines if line.get_marker() == "o"}
+    figure.legend(curves.values(), curves, fontsize=8, loc="outside right upper")
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    return figure
+
+
+def _adherence_curve(points: Sequence[dict[str, Any]]) -> list[tuple[float, float, float, float]]:
+    """Evaluations, mean A, and the lowest and the highest A of a control."""
+    curve = []
+    for point in points:
+        if values := [row["value"] for row in point["adherence"].values()]:
+            curve.append((point["evaluations"], point["mean_adherence"], min(values), max(values)))
+    return curve
+
+
+def _distance_curve(points: Sequence[dict[str, Any]]) -> list[tuple[float, float, float, float]]:
+    """Evaluations, kernel distance and its interval."""
+    return [
+        tuple(point[key] for key in ("evaluations", "kernel_distance", "low", "high"))
+        for point in points
+        if point["kernel_distance"] is not None
+    ]

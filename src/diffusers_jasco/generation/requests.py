@@ -1,0 +1,167 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""Manifests → what to generate."""
+
+import gzip
+import json
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..data.sources import Source, read_captions, read_track_info
+from ..utils.seeding import derive_seed
+from .batches import GenerationRequest
+
+
+_NUMBER = (int, float)
+_TYPES = {
+    "name": (str,),
+    "prompt": (str,),
+    "chords": (str, list),
+    "drums": (str,),
+    "melody": (str, list),
+    "separate_drums": (bool,),
+    "duration": _NUMBER,
+    "seed": (int,),
+    "num_inference_steps": (int,),
+    "guidance_scale": _NUMBER,
+    "text_guidance_scale": _NUMBER,
+    "guidance_rescale": _NUMBER,
+}
+FIELDS = tuple(_TYPES)
+SETTINGS = FIELDS[-4:]
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line of a manifest that asks for nothing that can be made, and why."""
+
+    line: int
+    error: str
+
+
+def read_requests(
+    manifest: str | os.PathLike, defaults: GenerationRequest | None = None, seed: int = 0
+) -> list[GenerationRequest | BadLine]:
+    r"""
+    Reads what to generate.
+
+    Args:
+        manifest (`str` or `os.PathLike`):
+            A `.jsonl` or `.jsonl.gz` file with a JSON object per line, or a folder with `metadata.jsonl` or `data.jsonl`:
+
+            - with any of `FIELDS`: `prompt`; `chords` (`[[label, start], ...]`, `"C:0 Am:2.5"`, or a file), `drums` (a file),
+              `melody` (`[[pitch, start, end], ...]` or a file), `separate_drums`, `duration` (seconds), `seed`, `name` (of the
+              clip's file; by default the line's number), and the checkpoint's settings
+            - with `file_name`: a clip of a data set, with its caption and its controls. Its length is not asked for
+            - with `path`: a line of AudioCraft's `data.jsonl`, with the caption of the `.json` or `.txt` file beside the audio
+
+            Files are looked for beside the manifest, then in the working directory.
+        defaults (`GenerationRequest`, *optional*): duration and settings where a line does not say; by default the checkpoint's.
+        seed (`int`, defaults to `0`): where a line gives no seed, it is made of this one and the clip's name.
+
+    Returns:
+        `list`: for each line that is not empty a [`~generation.batches.GenerationRequest`], or a [`BadLine`].
+
+    Raises:
+        `FileNotFoundError`: if there is no manifest.
+    """
+    path = Path(manifest)
+    if path.is_dir():
+        path = next((path / name for name in ("metadata.jsonl", "data.jsonl") if (path / name).is_file()), path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no manifest {manifest}.")
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
+        lines = lines.read().splitlines()
+    defaults = defaults or GenerationRequest(name="")
+    entries: list[GenerationRequest | BadLine] = []
+    lines_of: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            request = _read_line(line, number, path.parent, defaults, seed)
+            if request.name in lines_of:
+                raise ValueError(f"line {lines_of[request.name]} has the same name, {request.name!r}.")
+            lines_of[request.name] = number
+            entries.append(request)
+        except (ValueError, OSError) as error:
+            entries.append(BadLine(number, str(error)))
+    return entries
+
+
+def _read_line(line: str, number: int, folder: Path, defaults: GenerationRequest, seed: int) -> GenerationRequest:
+    info = json.loads(line)
+    if not isinstance(info, dict):
+        raise ValueError(f"a line has to be a JSON object, but is a {type(info).__name__}.")
+    if "path" in info or "file_name" in info:
+        info = _from_data_set(info, folder)
+    elif unknown := sorted(set(info) - set(FIELDS)):
+        raise ValueError(f"unknown: {', '.join(unknown)}. A line may have {', '.join(FIELDS)}.")
+    info = {key: value for key, value in info.items() if value is not None}
+
+    for key, value in info.items():
+        # In Python, `True` is a number.
+        if type(value) not in _TYPES[key]:
+            kinds = " or ".join(kind.__name__ for kind in _TYPES[key])
+            raise ValueError(f"`{key}` has to be a {kinds}, but is {value!r}.")
+    name = info.get("name", f"{number:05d}")
+    if not re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,199}", name):
+        raise ValueError(f"`name` has to be the name of a file, without slashes and no dot at first, but is {name!r}.")
+    controls = {}
+    for key in ("chords", "drums", "melody"):
+        value = info.get(key)
+        if isinstance(value, str):
+            # A progression as text is no file.
+            value = _find_file(value, folder) or value
+        elif value is not None:
+            value = [tuple(event) if isinstance(event, list) else event for event in value] or None
+        controls[key] = value
+    return replace(
+        defaults,
+        name=name,
+        prompt=info.get("prompt", defaults.prompt),
+        **controls,
+        separate_drums=info.get("separate_drums", False),
+        duration=info.get("duration", defaults.duration),
+        seed=info.get("seed", derive_seed("generation", seed, name)),
+        settings=defaults.settings | {key: info[key] for key in SETTINGS if key in info},
+    )
+
+
+def _from_data_set(info: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What a clip's line says, in the fields of a request."""
+    name = info.get("path") or info.get("file_name")
+    if not isinstance(name, str):
+        raise ValueError(f"`path` has to be a str, but is {name!r}.")
+    source = Source(_find_file(name, folder) or str(folder / name), name, info)
+    captions = read_captions(source, read_track_info(source), {})
+    return {
+        "name": source.id,
+        "prompt": captions[0] if captions else None,
+        "chords": info.get("chords"),
+        "drums": (info.get("stems") or {}).get("drums"),
+        "melody": info.get("melody"),
+    }
+
+
+def _find_file(name: str, folder: Path) -> str | None:
+    """The path of a file that a manifest names, beside it or in the working directory."""
+    # What is too long for a name is a progression.
+    found = next((path for path in (folder / name, Path(name)) if len(name) < 1000 and os.path.isfile(path)), None)
+    return None if found is None else str(found)

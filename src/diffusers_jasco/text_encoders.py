@@ -1,0 +1,80 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Text encoders: loading, encoding prompts and captions, and hashes."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5EncoderModel
+
+from .utils.files import component_folder
+
+
+def load_text_encoder(name: str | os.PathLike) -> tuple[PreTrainedTokenizerBase, T5EncoderModel]:
+    r"""
+    Loads a T5 encoder, in float32, and its tokenizer.
+
+    Args:
+        name (`str` or `os.PathLike`): folder of a pipeline; or folder or Hub id of a T5 with its tokenizer.
+
+    Raises:
+        `OSError`: if there is no such thing, or no tokenizer with it.
+    """
+    parts = {part: component_folder(name, part) for part in ("tokenizer", "text_encoder")}
+    folder = Path(parts["tokenizer"])
+    # Without these transformers makes up a tokenizer that knows no words.
+    if folder.is_dir() and not any((folder / file).is_file() for file in ("tokenizer.json", "spiece.model")):
+        raise FileNotFoundError(f"There is no tokenizer in {folder}: neither tokenizer.json nor spiece.model.")
+    tokenizer = AutoTokenizer.from_pretrained(parts["tokenizer"])
+    return tokenizer, T5EncoderModel.from_pretrained(parts["text_encoder"], dtype=torch.float32).eval()
+
+
+def text_encoder_hash(tokenizer: PreTrainedTokenizerBase, text_encoder: torch.nn.Module) -> str:
+    """A hash of the tokenizer's rules and the text encoder's weights, the same for weights in float32 and in float16."""
+    rules = json.loads(tokenizer.backend_tokenizer.to_str())
+    # These change with every call.
+    rules.pop("padding")
+    rules.pop("truncation")
+    digest = hashlib.sha256(json.dumps(rules, sort_keys=True).encode())
+    for name, weights in sorted(text_encoder.named_parameters()):
+        digest.update(f"{name} {tuple(weights.shape)}".encode())
+        digest.update(weights.detach().to("cpu", torch.float16).contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+@torch.no_grad()
+def encode_captions(
+    captions: Sequence[str], tokenizer: PreTrainedTokenizerBase, text_encoder: torch.nn.Module
+) -> list[torch.Tensor]:
+    r"""
+    The text encoder's last hidden states. Captions are encoded one by one, so that they do not depend on each other.
+
+    Args:
+        captions (`Sequence[str]`): texts.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): its tokenizer.
+        text_encoder ([`~transformers.T5EncoderModel`]): the text encoder.
+
+    Returns:
+        `list[torch.Tensor]`: of each caption `(tokens, dim)`, without padding, in float16.
+    """
+    states = []
+    for caption in captions:
+        ids = tokenizer(caption, return_tensors="pt").input_ids.to(text_encoder.device)
+        states.append(text_encoder(ids)[0][0].to("cpu", torch.float16).contiguous())
+    return states

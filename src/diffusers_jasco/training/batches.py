@@ -1,0 +1,335 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""The order of the data, which goes on after an interruption where it stopped."""
+
+import math
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ..data.mixing import to_shares
+from ..data.streams import ClipStream, Place, StreamedClips
+from ..utils.seeding import derive_seed
+
+
+# A stream is read in at most so many parts, or as many as there are processes: each part has files open.
+MAX_PARTS = 8
+
+
+class _Batches(ABC):
+    r"""
+    Endless batches for one of several processes, which go on where they stopped. The state is the place in the data after the
+    last batch that was given out, whatever the loader's workers had fetched ahead.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        collate_fn: Callable | None,
+        seed: int,
+        process_index: int,
+        num_processes: int,
+        num_workers: int,
+        encode: Callable | None,
+    ):
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.collate_fn = collate_fn
+        self.seed = seed
+        self.process_index = process_index
+        self.num_processes = num_processes
+        self.num_workers = num_workers
+        self.encode = encode
+
+    @property
+    def global_batch_size(self) -> int:
+        """Items per batch of all processes."""
+        return self.batch_size * self.num_processes
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of an item."""
+        return self.dataset.num_frames
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Any]:
+        """Batches; a `dict` has the keys of its items, `key`."""
+
+    def _load(self, dataset: Dataset, plan: Iterator[tuple[list, list[str], Any]]) -> Iterator[tuple[Any, Any]]:
+        """Batches of what is planned, (what the dataset is asked for, keys, place afterwards), with their places."""
+        fetched = deque()
+
+        def requests() -> Iterator[list]:
+            for request, keys, place in plan:
+                fetched.append((keys, place))
+                yield request
+
+        loader = DataLoader(
+            dataset,
+            batch_sampler=requests(),
+            collate_fn=self.collate_fn,
+            num_workers=self.num_workers,
+            # Its own, so that a new loader draws nothing from the generator of the training.
+            generator=torch.Generator(),
+        )
+        for batch in loader:
+            keys, place = fetched.popleft()
+            if self.encode is not None:
+                batch = self.encode(batch)
+            yield batch | {"key": keys} if isinstance(batch, dict) else batch, place
+
+
+class EpochBatches(_Batches):
+    r"""
+    Endless batches of a dataset for one of several processes: in each epoch another permutation, which depends on the
+    seed and the epoch only. Together the processes take `batch_size * num_processes` items at a time; what does not fill
+    the last batch of an epoch is left out.
+
+    Its `state_dict` is the place in the data after the last batch that was given out, so that a resumed run goes on with
+    the next one, whatever the loader's workers had fetched ahead.
+
+    To a batch that is a `dict` the keys of its items are added: `key`, a list of `"<epoch>/<index>"`, which depend neither on
+    the process nor on how many there are.
+
+    Args:
+        dataset (`Dataset`):
+            The dataset; its `set_epoch`, if it has one, is called before each epoch.
+        batch_size (`int`):
+            Items per batch of one process.
+        collate_fn (`Callable`, *optional*):
+            Makes a batch of items, in the loader's processes.
+        seed (`int`, defaults to `0`):
+            Seed of the order.
+        process_index (`int`, defaults to `0`):
+            Which process this is.
+        num_processes (`int`, defaults to `1`):
+            Number of processes.
+        num_workers (`int`, defaults to `0`):
+            Processes that load data, besides this one.
+        encode (`Callable`, *optional*):
+            Makes the batch of what `collate_fn` returns, in this process; such as [`~data.online_encoding.BatchEncoder`], with `list`
+            as `collate_fn`.
+
+    Raises:
+        `ValueError`: if the dataset does not fill one batch.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        collate_fn: Callable | None = None,
+        seed: int = 0,
+        process_index: int = 0,
+        num_processes: int = 1,
+        num_workers: int = 0,
+        encode: Callable | None = None,
+    ):
+        super().__init__(dataset, batch_size, collate_fn, seed, process_index, num_processes, num_workers, encode)
+        self.epoch = 0
+        self.position = 0
+        if len(dataset) < self.global_batch_size:
+            raise ValueError(
+                f"The dataset has {len(dataset)} items, fewer than one batch of all processes,"
+                f" {self.global_batch_size}: give it more clips, or a smaller `batch_size`."
+            )
+
+    def _rest_of_epoch(self) -> Iterator[tuple[list[int], list[str], int]]:
+        generator = torch.Generator().manual_seed(derive_seed("order", self.seed, self.epoch))
+        order = torch.randperm(len(self.dataset), generator=generator).tolist()
+        epoch, own = self.epoch, self.process_index * self.batch_size
+        for start in range(self.position, len(order) - self.global_batch_size + 1, self.global_batch_size):
+            indices = order[start + own : start + own + self.batch_size]
+            yield indices, [f"{epoch}/{index}" for index in indices], start + self.global_batch_size
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            if hasattr(self.dataset, "set_epoch"):
+                self.dataset.set_epoch(self.epoch)
+            for batch, self.position in self._load(self.dataset, self._rest_of_epoch()):
+                yield batch
+            self.epoch, self.position = self.epoch + 1, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """The place in the data."""
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state_dict: dict[str, int]):
+        """Goes to a place in the data; to be called before iteration begins."""
+        self.epoch, self.position = state_dict["epoch"], state_dict["position"]
+
+
+class StreamBatches(_Batches):
+    r"""
+    Endless batches of a streaming data set for one of several processes.
+
+    The stream is read in parts, each of them with shards of its own, and a batch of all processes has as many items from
+    each part. The number of parts divides those of shards and of items in such a batch; it does not depend on the number of
+    processes up to 8 of them, and so neither do the items. A process reads the parts that its items come from: if there
+    are as many parts as processes, or a multiple, then no process reads what another does.
+
+    Epochs follow each other without a gap, in each part by itself. The batches, their keys and `state_dict` are like those
+    of [`EpochBatches`]; where a run goes on, at most `shuffle_buffer` rows are read again.
+
+    Args:
+        stream ([`~data.streams.ClipStream`]):
+            The clips.
+        batch_size (`int`), collate_fn (`Callable`, *optional*), seed (`int`), process_index (`int`), num_processes (`int`),
+        num_workers (`int`), encode (`Callable`, *optional*):
+            As for [`EpochBatches`]. Rows are read in this process, and decoded by the workers.
+        shuffle_buffer (`int`, defaults to `512`):
+            Rows that are shuffled together, in all parts. They are kept in memory as they are stored.
+    """
+
+    def __init__(
+        self,
+        stream: ClipStream,
+        batch_size: int,
+        collate_fn: Callable | None = None,
+        seed: int = 0,
+        process_index: int = 0,
+        num_processes: int = 1,
+        num_workers: int = 0,
+        encode: Callable | None = None,
+        shuffle_buffer: int = 512,
+    ):
+        super().__init__(stream, batch_size, collate_fn, seed, process_index, num_processes, num_workers, encode)
+        common = math.gcd(self.global_batch_size, stream.num_shards)
+        limit = max(MAX_PARTS, num_processes)
+        self.num_parts = max(n for n in range(1, min(common, limit) + 1) if common % n == 0)
+        self.block_size = max(shuffle_buffer // self.num_parts, 1)
+        # Which items of a batch of all processes are this one's, and the parts that they come from.
+        own = range(process_index * batch_size, (process_index + 1) * batch_size)
+        per_part = self.global_batch_size // self.num_parts
+        self._own = {
+            part: [part * per_part + position in own for position in range(per_part)]
+            for part in range(own[0] // per_part, own[-1] // per_part + 1)
+        }
+        self._places = {part: Place() for part in self._own}
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the part that is the farthest behind, of those that this process reads."""
+        return min(place.epoch for place in self._places.values())
+
+    def _plan(self) -> Iterator[tuple[list, list[str], dict[int, Place]]]:
+        places = dict(self._places)
+        parts = {
+            part: self.dataset.part(part, self.num_parts, self.seed, self.block_size, place)
+            for part, place in places.items()
+        }
+        while True:
+            request = []
+            for part, is_own in self._own.items():
+                for keep, (item, place) in zip(is_own, parts[part]):
+                    places[part] = place
+                    if keep:
+                        request.append(item)
+            yield request, [key for _, key in request], dict(places)
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch, self._places in self._load(StreamedClips(self.dataset.reader), self._plan()):
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the data of all processes, which have to call this together."""
+        places = [self._places]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            places = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(places, self._places)
+        merged = {part: astuple(place) for own in places for part, place in own.items()}
+        return {"num_parts": self.num_parts, "block_size": self.block_size, "places": merged}
+
+    def load_state_dict(self, state_dict: dict[str, Any]):
+        r"""
+        Goes to a place in the data; to be called before iteration begins.
+
+        Raises:
+            `ValueError`: if the data were divided otherwise.
+        """
+        for name in ("num_parts", "block_size"):
+            if state_dict[name] != getattr(self, name):
+                raise ValueError(
+                    f"The stream was read with `{name}` {state_dict[name]}, now it is {getattr(self, name)}: shards, batch size,"
+                    " number of processes and shuffle buffer have to be as they were."
+                )
+        self._places = {part: Place(*state_dict["places"][part]) for part in self._own}
+
+
+class InterleavedBatches:
+    r"""
+    Endless batches of several data sets, some of which may be streams, for one of several processes: each batch is from one
+    data set, in all processes from the same; the next one is from that which is the farthest behind its share. A batch's keys
+    are those of its data set with the number of it before them. The state is the places in all of them.
+
+    Args:
+        sources (`Sequence[EpochBatches | StreamBatches]`): batches of each data set, with the same batch size and processes.
+        weights (`Sequence[float]`): shares of the batches, relative to each other.
+
+    Raises:
+        `ValueError`: for weights that are not positive or not as many as data sets.
+    """
+
+    def __init__(self, sources: Sequence[EpochBatches | StreamBatches], weights: Sequence[float]):
+        self.sources = list(sources)
+        self.shares = to_shares(weights, len(sources))
+        self.given = [0] * len(sources)  # batches of each data set
+
+    @property
+    def global_batch_size(self) -> int:
+        """Items per batch of all processes."""
+        return self.sources[0].global_batch_size
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of an item."""
+        return self.sources[0].num_frames
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the data set that is the farthest behind."""
+        return min(source.epoch for source in self.sources)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        streams = [iter(source) for source in self.sources]
+        while True:
+            count = sum(self.given) + 1
+            behind = [share * count - given for share, given in zip(self.shares, self.given)]
+            number = behind.index(max(behind))
+            batch = next(streams[number])
+            self.given[number] += 1
+            yield batch | {"key": [f"{number}/{key}" for key in batch["key"]]}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The places in the data of all processes, which have to call this together."""
+        return {"given": list(self.given), "sources": [source.state_dict() for source in self.sources]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]):
+        r"""
+        Goes to a place in the data; to be called before iteration begins.
+
+        Raises:
+            `ValueError`: if the data were divided otherwise.
+        """
+        self.given = list(state_dict["given"])
+        for source, state in zip(self.sources, state_dict["sources"], strict=True):
+            source.load_state_dict(state)

@@ -1,0 +1,36 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A codec as a module for training."""
+
+import torch
+from torch import nn
+
+
+class CodecTrainingModel(nn.Module):
+    r"""
+    A codec as it is trained: JASCO's latents are those before quantisation, and audio is decoded from them.
+
+    Args:
+        codec ([`~transformers.EncodecModel`] or a model with its parts): the codec.
+    """
+
+    def __init__(self, codec: nn.Module):
+        super().__init__()
+        self.codec = codec
+
+    def forward(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Waveforms `(batch, 1, samples)` → decoded ones of the same shape, and latents `(batch, dim, frames)`."""
+        latents = self.codec.encoder(audio)
+        return self.codec.decoder(latents)[..., : audio.shape[-1]], latents

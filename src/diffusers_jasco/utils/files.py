@@ -1,0 +1,180 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""Files and folders that are written whole or not at all."""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+# What tells that a folder is a checkpoint, in our layout or in the original's.
+CHECKPOINT_FILES = ("model_index.json", "state_dict.bin")
+
+
+@contextmanager
+def replace_file(path: str | os.PathLike) -> Iterator[Path]:
+    r"""
+    A temporary file beside `path`, which takes its place if the block ends without an exception, and is deleted otherwise.
+
+    Args:
+        path (`str` or `os.PathLike`): the file to write. Its folder has to exist.
+    """
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
+    os.close(handle)
+    try:
+        yield Path(temporary)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are for their owner alone
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def partial_path(path: str | os.PathLike) -> Path:
+    """Where a folder is written before it gets its name: beside it, so that renaming is one step."""
+    path = Path(os.path.abspath(path))
+    return path.with_name(f".{path.name}.partial")
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
+    r"""
+    A folder to write into, which gets the name `path` when all went well, and is deleted otherwise. A folder of that name
+    is replaced.
+    """
+    with _temporary_folder(path) as partial:
+        yield partial
+        finish_folder(path)
+
+
+@contextmanager
+def _temporary_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """`partial_path(path)`, empty, for the time of the block."""
+    partial = partial_path(path)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def finish_folder(path: str | os.PathLike):
+    """Gives the written `partial_path(path)` its name `path`."""
+    path = Path(os.path.abspath(path))
+    old = path.with_name(f".{path.name}.old")
+    if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(path, old)
+    os.replace(partial_path(path), path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_leftovers(folder: str | os.PathLike):
+    r"""
+    Deletes what killed runs left of files and folders in hand (see [`replace_file`], [`partial_path`]). Other hidden files,
+    such as a repository's, stay. No other run may be at work.
+
+    Args:
+        folder (`str` or `os.PathLike`): where to look, in the folders below it too, hidden ones excepted.
+    """
+    for root, folders, files in os.walk(folder):
+        for name in filter(is_leftover, folders):
+            shutil.rmtree(Path(root, name), ignore_errors=True)
+        for name in filter(is_leftover, files):
+            Path(root, name).unlink(missing_ok=True)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file or folder has the name of what is being written here."""
+    return re.fullmatch(r"\.(.+\.(partial|old)|partial-.+)", name) is not None
+
+
+def publish_files(source: str | os.PathLike, target: str | os.PathLike):
+    """Moves all files of a folder into another one on the same disk, one by one: each is the old or the new one."""
+    source, target = Path(source), Path(target)
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            (target / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, target / path.relative_to(source))
+    shutil.rmtree(source)
+
+
+def weights_file(path: str) -> str | None:
+    """The name that weights have, or would have, in one piece: the same for all parts and for their index."""
+    index = re.fullmatch(r"(.+)\.(safetensors|bin)\.index(\.[^.]+)?\.json", path)
+    if index is not None:
+        return f"{index[1]}{index[3] or ''}.{index[2]}"
+    weights = re.fullmatch(r"(.+?)(-\d{5}-of-\d{5})?\.(safetensors|bin)", path)
+    return None if weights is None else f"{weights[1]}.{weights[3]}"
+
+
+def variant_of(path: str) -> str | None:
+    """The variant of a file of weights, `""` without one, or `None` for other files."""
+    weights = weights_file(path)
+    if weights is None:
+        return None
+    name = weights.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    return name.partition(".")[2]
+
+
+@contextmanager
+def checkpoint_folder(folder: str | os.PathLike, force: bool = False) -> Iterator[Path]:
+    r"""
+    A folder to write a checkpoint into, which becomes `folder` when all went well, and is deleted otherwise. In a folder that is a
+    checkpoint already, files of the same names and other pieces of the same weights are replaced; the rest stays.
+
+    Args:
+        folder (`str` or `os.PathLike`): the folder to write.
+        force (`bool`, defaults to `False`): whether a checkpoint is replaced.
+
+    Raises:
+        `ValueError`: if the folder has contents, unless it is a checkpoint and `force` is set.
+    """
+    folder = Path(os.path.abspath(folder))
+    is_new = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_new:
+        if not any((folder / name).is_file() for name in CHECKPOINT_FILES):
+            raise ValueError(f"{folder} exists and is no checkpoint: give another folder.")
+        if not force:
+            raise ValueError(f"{folder} exists. Give another folder, or --force to replace the checkpoint in it.")
+    with _temporary_folder(folder) as partial:
+        yield partial
+        if is_new:
+            finish_folder(folder)
+        else:
+            names = {path.relative_to(partial).as_posix() for path in partial.rglob("*") if path.is_file()}
+            weights = {weights_file(name) for name in names} - {None}
+            old = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+            publish_files(partial, folder)
+            # Old pieces would be loaded in the place of the new ones.
+            for name in old:
+                if weights_file(name) in weights and name not in names:
+                    (folder / name).unlink()
+
+
+def component_folder(source: str | os.PathLike, component: str) -> str | os.PathLike:
+    """Where a component is: in the folder of a pipeline, or else in what is given, its own folder or Hub repository."""
+    folder = Path(source, component)
+    return folder if folder.is_dir() else source

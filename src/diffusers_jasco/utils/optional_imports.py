@@ -1,0 +1,79 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Packages that not everybody needs."""
+
+import functools
+import importlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock
+
+
+_Function = TypeVar("_Function", bound=Callable)
+
+
+def import_optional(name: str, extra: str) -> Any:
+    r"""
+    Imports a package of an extra.
+
+    Args:
+        name (`str`): the module's name.
+        extra (`str`): the extra of this package that installs it.
+
+    Raises:
+        `ImportError`: if it is not installed, with the command that does so.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f'This needs {name.partition(".")[0]}: pip install "diffusers-jasco[{extra}]"') from error
+
+
+def _lock_path() -> Path:
+    # Machines that share a home often share the cache, too.
+    folder = Path.home() / ".cache" / "diffusers_jasco"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "numba.lock").touch()
+    except OSError:
+        folder = Path(tempfile.gettempdir())
+    return folder / "numba.lock"
+
+
+def compiles_with_numba(function: _Function) -> _Function:
+    r"""
+    A function whose first call in a process is made while no other process makes one. Librosa's code is compiled when it is first
+    called and kept in a cache on disk, which processes that fill it at the same time damage for good: all that read it end with
+    a segmentation fault (numba 0.68; four processes with an empty cache nearly always).
+
+    Args:
+        function (`Callable`): it may not call another such function.
+    """
+    called = False
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        nonlocal called
+        if called:
+            return function(*args, **kwargs)
+        with FileLock(_lock_path()):
+            result = function(*args, **kwargs)
+        called = True
+        return result
+
+    return call

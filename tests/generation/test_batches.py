@@ -1,0 +1,145 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+import json
+
+import pytest
+import soundfile
+import torch
+
+from diffusers_jasco.generation.batches import (
+    GenerationRequest,
+    generate_clips,
+    hash_pipeline,
+    plan_batches,
+    save_clips,
+)
+
+from ..conftest import load_pipeline, run_script
+
+
+STEPS = {"num_inference_steps": 2}
+
+
+def make_requests(count=5):
+    chords = ["C:0 Am:0.5", None, [("G", 0.0)], "F:0", None]
+    return [
+        GenerationRequest(f"clip {i}", f"music {i}", chords=chords[i], duration=1.0, seed=i, settings=STEPS)
+        for i in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return load_pipeline("chords-drums-melody")
+
+
+def test_neighbours_of_one_kind_go_together():
+    requests = make_requests(5)
+    other = GenerationRequest("long", duration=2.0)
+    batches = plan_batches([*requests, other, *requests[:1]], batch_size=3)
+    assert [[request.name[-1] for request in batch] for batch in batches] == [list("012"), list("34"), ["g"], ["0"]]
+
+
+def test_a_clip_depends_on_its_seed_and_not_on_its_batch(pipe):
+    together = {request.name: audio for request, audio in generate_clips(pipe, make_requests(), 4)}
+    alone = {request.name: audio for request, audio in generate_clips(pipe, make_requests(), 1)}
+    for name, audio in together.items():
+        assert audio.shape == (1, 32000)
+        torch.testing.assert_close(audio, alone[name], atol=1e-4, rtol=1e-3)
+    assert not torch.allclose(together["clip 1"], together["clip 4"], atol=1e-2)
+
+
+def test_a_bad_request_stops_no_other(pipe):
+    requests = make_requests(2)
+    bad = [
+        GenerationRequest("bad chord", chords="Hx:0", duration=1.0, settings=STEPS),
+        GenerationRequest("no file", drums="absent.wav", duration=1.0, settings=STEPS),
+    ]
+    results = {request.name: result for request, result in generate_clips(pipe, [requests[0], *bad, requests[1]])}
+    assert "unknown chord 'Hx'" in str(results["bad chord"]) and "absent.wav" in str(results["no file"])
+    for request, audio in generate_clips(pipe, requests):
+        torch.testing.assert_close(results[request.name], audio, atol=1e-4, rtol=1e-3)
+
+
+def test_only_what_is_missing_or_changed_is_made_again_with_the_same_bytes(pipe, tmp_path):
+    requests = make_requests()
+    assert save_clips(pipe, requests, tmp_path, batch_size=2) == []
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
+    assert len(before) == 10 and soundfile.info(tmp_path / "clip 0.flac").frames == 32000
+    # As a run leaves it that was killed between two files.
+    (tmp_path / "clip 1.json").unlink()
+    requests[4] = GenerationRequest("clip 4", "other music", duration=1.0, seed=9, settings=STEPS)
+    save_clips(pipe, requests, tmp_path, batch_size=2)
+    after = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"clip 1.flac", "clip 1.json", "clip 4.flac", "clip 4.json"}
+    assert after["clip 1.flac"][0] == before["clip 1.flac"][0]
+    assert json.loads((tmp_path / "clip 4.json").read_text())["prompt"] == "other music"
+
+
+def test_waveforms_are_described_by_a_hash():
+    one, other = (
+        GenerationRequest("a", drums=(torch.full((1, 10), value), 16000)).describe()["drums"] for value in (0.0, 1.0)
+    )
+    assert one[1] == 16000 and one[0]["shape"] == [1, 10] and one != other
+    json.dumps(one)
+
+
+def test_another_model_has_another_hash(pipe):
+    other = load_pipeline("chords-drums-melody")
+    assert hash_pipeline(pipe) == hash_pipeline(other)
+    with torch.no_grad():
+        next(other.transformer.parameters()).view(-1)[0] += 1e-3
+    assert hash_pipeline(pipe) != hash_pipeline(other)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("generate")
+    load_pipeline("chords-drums-melody").save_pretrained(folder / "checkpoint")
+    lines = [{"name": f"song {i}", "prompt": f"music {i}", "chords": [["C", 0], ["G", 0.5]]} for i in range(3)]
+    lines += [{"prompt": "with drums", "drums": "beat.wav"}, {"promt": "typo"}, {"chords": "Hx:0"}]
+    (folder / "songs.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    soundfile.write(
+        folder / "beat.wav", torch.randn(32000, generator=torch.Generator().manual_seed(0)).numpy() * 0.1, 32000
+    )
+    arguments = ["--checkpoint", folder / "checkpoint", "--manifest", folder / "songs.jsonl", "--duration", 1]
+    return folder, [*arguments, "--num_inference_steps", 2, "--device", "cpu"]
+
+
+def test_a_manifest_is_generated(run, capsys):
+    folder, arguments = run
+    run_script("generate_jasco", *arguments, "--output", folder / "all")
+    names = {path.name for path in (folder / "all").iterdir()}
+    made = ["song 0", "song 1", "song 2", "00004"]
+    assert names == {f"{name}{suffix}" for name in made for suffix in (".flac", ".json")} | {"errors.jsonl"}
+    errors = [json.loads(line) for line in (folder / "all" / "errors.jsonl").read_text().splitlines()]
+    assert errors[0]["line"] == 5 and "promt" in errors[0]["error"] and errors[1]["name"] == "00006"
+    assert "4 of 6 clips" in capsys.readouterr().out
+    about = json.loads((folder / "all" / "song 1.json").read_text())
+    assert about["settings"] == {"num_inference_steps": 2} and about["duration"] == 1 and about["seed"] > 0
+
+
+def test_shards_share_the_work(run):
+    folder, arguments = run
+    for shard in ("0/2", "1/2"):
+        run_script("generate_jasco", *arguments, "--output", folder / "shards", "--shard", shard)
+    run_script("generate_jasco", *arguments, "--output", folder / "whole")
+    shards, whole = ({path.name for path in (folder / name).glob("*.json")} for name in ("shards", "whole"))
+    assert shards == whole
+    for name in whole:
+        assert (folder / "shards" / name).read_text() == (folder / "whole" / name).read_text()
+    assert (folder / "shards" / "errors-0-of-2.jsonl").is_file()

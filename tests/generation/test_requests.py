@@ -1,0 +1,125 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+import gzip
+import json
+
+import pytest
+
+from diffusers_jasco.generation.batches import GenerationRequest
+from diffusers_jasco.generation.requests import BadLine, read_requests
+
+
+def read(tmp_path, *lines, **arguments):
+    path = tmp_path / "songs.jsonl"
+    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
+    return read_requests(path, **arguments)
+
+
+def test_a_line_says_what_is_made(tmp_path):
+    (tmp_path / "beat.wav").touch()
+    (tmp_path / "tune.mid").touch()
+    line = {
+        "name": "verse",
+        "prompt": "pop",
+        "chords": [["C", 0], ["Am", 2.5]],
+        "drums": "beat.wav",
+        "melody": "tune.mid",
+        "separate_drums": True,
+        "duration": 5,
+        "seed": 7,
+        "guidance_scale": 2.5,
+    }
+    (request,) = read(tmp_path, line)
+    assert request == GenerationRequest(
+        "verse",
+        "pop",
+        [("C", 0), ("Am", 2.5)],
+        str(tmp_path / "beat.wav"),
+        str(tmp_path / "tune.mid"),
+        True,
+        5,
+        7,
+        {"guidance_scale": 2.5},
+    )
+
+
+def test_what_a_line_does_not_say_comes_from_the_defaults(tmp_path):
+    defaults = GenerationRequest("", duration=3.0, settings={"num_inference_steps": 4})
+    one, two = read(tmp_path, {"prompt": "a"}, "", {"chords": "C:0 G:1", "num_inference_steps": 9}, defaults=defaults)
+    assert (one.name, two.name) == ("00001", "00003") and one.duration == 3.0
+    assert one.settings == {"num_inference_steps": 4} and two.settings == {"num_inference_steps": 9}
+    assert two.chords == "C:0 G:1" and two.prompt is None
+    # Seeds depend on the name, not on the other lines.
+    assert one.seed != two.seed and read(tmp_path, {"prompt": "b"})[0].seed == one.seed
+    assert read(tmp_path, {"prompt": "b"}, seed=1)[0].seed != one.seed
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ({"promt": "x"}, "unknown: promt"),
+        ("no json", "Expecting value"),
+        ("[1]", "has to be a JSON object"),
+        ({"name": "a/b"}, "name of a file"),
+        ({"name": ".hidden"}, "name of a file"),
+        ({"name": 3}, "`name` has to be a str"),
+        ({"chords": 5}, "`chords` has to be a str or list"),
+        ({"duration": "5"}, "`duration` has to be a int or float"),
+        ({"seed": True}, "`seed` has to be a int"),
+        ({"path": 3}, "`path` has to be a str"),
+        ({"name": "first"}, "line 1 has the same name"),
+    ],
+)
+def test_a_bad_line_stops_no_other(tmp_path, line, message):
+    first, bad, last = read(tmp_path, {"name": "first"}, line, {"name": "last"})
+    assert (first.name, last.name) == ("first", "last")
+    assert isinstance(bad, BadLine) and bad.line == 2 and message in bad.error
+
+
+def test_a_data_set_gives_its_captions_and_controls(tmp_path):
+    folder = tmp_path / "train"
+    folder.mkdir()
+    (tmp_path / "drums.flac").touch()
+    line = {
+        "file_name": "../000.flac",
+        "captions": ["first", "second"],
+        "chords": [["C", 0.0]],
+        "melody": [[60, 0.0, 1.0]],
+        "stems": {"drums": "../drums.flac"},
+        "duration": 30.0,
+    }
+    (folder / "metadata.jsonl").write_text(json.dumps(line))
+    (request,) = read_requests(folder)
+    assert request.prompt == "first" and request.chords == [("C", 0.0)] and request.melody == [(60, 0.0, 1.0)]
+    assert request.drums.endswith("drums.flac") and request.duration is None and request.name.startswith("000-")
+
+
+def test_audiocrafts_data_has_captions_beside_it(tmp_path):
+    (tmp_path / "song.json").write_text(json.dumps({"description": "a slow waltz", "title": "Waltz"}))
+    (tmp_path / "song.mp3").touch()
+    lines = [{"path": "song.mp3", "duration": 200.0, "sample_rate": 44100}, {"path": "other.mp3", "duration": 9.0}]
+    with gzip.open(tmp_path / "data.jsonl.gz", "wt") as file:
+        file.write("\n".join(map(json.dumps, lines)))
+    song, other = read_requests(tmp_path / "data.jsonl.gz")
+    assert song.prompt == "a slow waltz" and song.name.startswith("song-") and song.duration is None
+    assert other.prompt is None and other.name != song.name
+
+
+def test_an_absent_manifest_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no manifest"):
+        read_requests(tmp_path / "songs.jsonl")
+    with pytest.raises(FileNotFoundError, match="no manifest"):
+        read_requests(tmp_path)

@@ -1,0 +1,351 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import pytest
+import torch
+from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
+
+from diffusers_jasco import JascoPipeline, JascoTransformerModel
+from diffusers_jasco.loaders.audiocraft import load_audiocraft_transformer, read_audiocraft_checkpoint
+from diffusers_jasco.training.weight_transfer import load_source, to_table, transfer_weights
+
+from ..conftest import CHECKPOINTS, FIXTURES, load_pipeline
+from ..loaders.test_audiocraft_export import make_training_run
+
+
+FRAMES, TOKENS = 10, 3
+CONTROLS = ("chords", "drums", "melody")
+NO_CONTROLS = {f"{name}_dim": None for name in CONTROLS}
+SIZES = {
+    "in_channels": 6,
+    "num_layers": 4,
+    "num_attention_heads": 2,
+    "attention_head_dim": 6,
+    "ff_inner_dim": 20,
+    "text_dim": 7,
+    "time_embed_dim": 8,
+    "chords_dim": 4,
+    "drums_dim": 2,
+    "melody_dim": 3,
+    "chord_labels": ["N", "C", "Am", "F#", "G7", "UNK"],
+    "sample_size": FRAMES,
+}
+
+
+def make_model(seed: int, options: dict) -> JascoTransformerModel:
+    """A model of which no weight is zero or one."""
+    torch.manual_seed(seed)
+    model = JascoTransformerModel(**SIZES | options).eval()
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.4)
+    return model
+
+
+def make_inputs(config, seed: int = 0) -> dict:
+    generator = torch.Generator().manual_seed(seed)
+
+    def randn(*shape):
+        return torch.randn(2, *shape, generator=generator)
+
+    return {
+        "hidden_states": randn(FRAMES, config.in_channels),
+        "timestep": torch.rand(2, generator=generator),
+        "encoder_hidden_states": randn(TOKENS, config.text_dim),
+        "chords": torch.randint(0, len(config.chord_labels or []) + 1, (2, FRAMES), generator=generator),
+        "drums": randn(FRAMES, config.in_channels),
+        "melody": randn(FRAMES, config.melody_bins).relu(),
+    }
+
+
+@torch.no_grad()
+def run(model: JascoTransformerModel, inputs: dict, controls: tuple[str, ...] = CONTROLS) -> torch.Tensor:
+    """The velocity, with those of the controls that the model has."""
+    given = {key: value for key, value in inputs.items() if key not in CONTROLS}
+    return model(**given | {name: inputs[name] for name in controls if name in model.controls}).sample
+
+
+def outputs_are_equal(source: JascoTransformerModel, target: JascoTransformerModel) -> bool:
+    """With all controls, those that just one of them has included, and without any. Pitches that one lacks are silent."""
+    inputs = make_inputs(target.config)
+    bins = [model.config.melody_bins for model in (source, target)]
+    melody = torch.nn.functional.pad(inputs["melody"][..., : min(bins)], (0, max(bins) - min(bins)))
+    for controls in (CONTROLS, ()):
+        outputs = [
+            run(model, inputs | {"melody": melody[..., : model.config.melody_bins]}, controls)
+            for model in (source, target)
+        ]
+        if not torch.allclose(*outputs, rtol=1e-4, atol=1e-4):
+            return False
+    return True
+
+
+def assert_accounted_for(rows, source: JascoTransformerModel, target: JascoTransformerModel):
+    """Each weight has one row, of which what can be checked is true."""
+    old, new = dict(source.named_parameters()), dict(target.named_parameters())
+    assert sorted(row.target for row in rows if row.target) == sorted(new)
+    assert sorted(row.source for row in rows if row.source) == sorted(old)
+    for row in rows:
+        assert row.target_shape == (tuple(new[row.target].shape) if row.target else None)
+        assert row.source_shape == (tuple(old[row.source].shape) if row.source else None)
+        assert row.note or row.status == "loaded"
+        assert (row.source is None) == (row.status == "new") and (row.target is None) == (row.status == "dropped")
+        if row.status == "loaded":
+            assert torch.equal(new[row.target], old[row.source])
+        if row.status == "partly loaded":
+            found = torch.isin(new[row.target], old[row.source])
+            assert found.any() and (row.target_shape != row.source_shape or not found.all())
+
+
+# Options of the source, and what is different in the target. What the source lacks makes no difference at first.
+SAME = {
+    "nothing": ({}, {}),
+    "chords added": ({"chords_dim": None}, {"chords_dim": 4}),
+    "drums added": ({"drums_dim": None}, {"drums_dim": 2}),
+    "melody added": ({"melody_dim": None}, {"melody_dim": 3}),
+    "all controls added": (NO_CONTROLS, {name: SIZES[name] for name in NO_CONTROLS}),
+    "wider controls": ({}, {"chords_dim": 6, "drums_dim": 5, "melody_dim": 4}),
+    "wider feed-forward": ({"ff_bias": True}, {"ff_inner_dim": 28}),
+    "more pitches": ({}, {"melody_bins": 60}),
+    "fewer pitches": ({}, {"melody_bins": 40}),
+    "more layers": ({}, {"num_layers": 5}),
+    "one layer more than three": ({"num_layers": 3}, {"num_layers": 4}),
+    "more layers with skips": ({"skip_connections": True}, {"num_layers": 8}),
+    "skips": ({}, {"skip_connections": True}),
+    "skips without pre-norm": ({"pre_norm": False}, {"skip_connections": True}),
+    "skips and more than three layers": ({"num_layers": 3}, {"num_layers": 6, "skip_connections": True}),
+    "biases": ({}, {"attention_bias": True, "ff_bias": True, "out_bias": True}),
+    "all at once": (
+        {"melody_dim": None, "preconditioning": 0.5},
+        {
+            "melody_dim": 3, "chords_dim": 6, "num_layers": 6, "skip_connections": True, "ff_inner_dim": 24,
+            "attention_bias": True, "ff_bias": True, "out_bias": True,
+        },
+    ),
+}  # fmt: skip
+
+# What has to make a difference.
+DIFFERENT = {
+    "chords removed": ({}, {"chords_dim": None}),
+    "drums removed": ({}, {"drums_dim": None}),
+    "melody removed": ({}, {"melody_dim": None}),
+    "melody in the place of drums": ({"melody_dim": None}, {"melody_dim": 3, "drums_dim": None}),
+    "narrower melody": ({}, {"melody_dim": 2}),
+    "narrower feed-forward": ({}, {"ff_inner_dim": 10}),
+    "fewer layers": ({}, {"num_layers": 2}),
+    "fewer layers with skips": ({"skip_connections": True, "num_layers": 6}, {"num_layers": 4}),
+    "more layers without pre-norm": ({"pre_norm": False}, {"num_layers": 6}),
+    "no skips": ({"skip_connections": True}, {"skip_connections": False}),
+    "no biases": ({"ff_bias": True}, {"ff_bias": False}),
+    "pre-norm": ({"pre_norm": False}, {"pre_norm": True}),
+    "post-norm": ({"pre_norm": True}, {"pre_norm": False}),
+    "another activation": ({}, {"activation_fn": "relu"}),
+    "more heads": ({}, {"num_attention_heads": 4, "attention_head_dim": 3}),
+    "another scale of time": ({}, {"time_scale": 1000.0}),
+    "preconditioning": ({}, {"preconditioning": 0.5}),
+    "another time embedding": ({}, {"time_embed_dim": 10}),
+    "another width": ({}, {"attention_head_dim": 8, "num_layers": 6}),
+}
+
+# What has no common input, or differs outside of the model.
+ELSEWHERE = {
+    "another codec": ({}, {"in_channels": 5, "melody_dim": 4, "latents_mean": [0.0] * 5, "preconditioning": 0.5}),
+    "another text encoder": ({}, {"text_dim": 9}),
+    "another mean": ({}, {"latents_mean": 0.5}),
+    "another blur of the drums": ({}, {"drums_blur": 1}),
+}
+
+
+def transfer(case: tuple[dict, dict]):
+    source, target = make_model(1, case[0]), make_model(2, case[0] | case[1])
+    weights = {name: weight.clone() for name, weight in source.state_dict().items()}
+    rows = transfer_weights(source, target)
+    assert all(torch.equal(weight, weights[name]) for name, weight in source.state_dict().items())
+    return source, target, rows
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_what_is_new_leaves_the_output_as_it_was(case):
+    source, target, rows = transfer(SAME[case])
+    assert not any(row.changes_output for row in rows)
+    assert outputs_are_equal(source, target)
+    assert_accounted_for(rows, source, target)
+    assert to_table(rows).endswith("The output is the source's at first.")
+
+
+@pytest.mark.parametrize("case", DIFFERENT)
+def test_what_changes_the_output_is_said(case):
+    source, target, rows = transfer(DIFFERENT[case])
+    assert any(row.changes_output for row in rows)
+    assert not outputs_are_equal(source, target)
+    assert_accounted_for(rows, source, target)
+    assert to_table(rows).endswith("The output is not the source's at first.")
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_what_no_output_tells_is_said(case):
+    source, target, rows = transfer(ELSEWHERE[case])
+    assert any(row.changes_output for row in rows)
+    assert_accounted_for(rows, source, target)
+
+
+def find(rows, name: str):
+    return next(row for row in rows if name in (row.target, row.target or row.source))
+
+
+def test_with_another_codec_the_rest_is_kept():
+    source, target, rows = transfer(ELSEWHERE["another codec"])
+    row = find(rows, "proj_in.weight")
+    assert row.status == "partly loaded" and "in_channels 6 → 5" in row.note and "another latents_mean" in row.note
+    # 6 latents, 4 chords, 2 drums and 3 melody become 5 latents and the same.
+    assert torch.equal(target.proj_in.weight[:, 5:14], source.proj_in.weight[:, 6:15])
+    assert not target.proj_in.weight[:, 14].any()
+    new = {row.target for row in rows if row.status == "new"}
+    assert new == {"drums_proj.weight", "proj_out.weight"}
+    assert find(rows, "proj_out.weight").note == "in_channels 6 → 5; preconditioning None → 0.5"
+
+
+def test_another_width_keeps_what_does_not_depend_on_it():
+    rows = transfer(DIFFERENT["another width"])[2]
+    loaded = {row.target.rpartition(".")[0] for row in rows if row.status == "loaded"}
+    assert loaded == {"chord_embedding", "drums_proj", "melody_proj", "time_embed.linear_1", "time_embed.linear_2"}
+
+
+def test_fewer_layers_are_the_outer_ones():
+    source, target, rows = transfer(DIFFERENT["fewer layers with skips"])
+    origins = {row.target: row.source for row in rows if row.target and row.target.endswith("ff_in.weight")}
+    assert [int(name.split(".")[1]) for name in origins.values()] == [0, 1, 4, 5]
+    dropped = [row for row in rows if row.source == "transformer_blocks.2.ff_in.weight"]
+    assert dropped[0].status == "dropped" and dropped[0].note == "num_layers 6 → 4"
+
+
+def test_a_removed_control_is_said_to_be_lost_with_its_null():
+    rows = transfer(DIFFERENT["chords removed"])[2]
+    row = find(rows, "chord_embedding.weight")
+    assert row.status == "dropped" and row.note == "chords_dim 4 → None: its learnt null goes with it"
+    assert "chords_dim 4 → None" in find(rows, "proj_in.weight").note
+
+
+@pytest.mark.parametrize("case", ["all at once", "all controls added"])
+def test_what_has_no_effect_at_first_learns(case):
+    _, target, rows = transfer(SAME[case])
+    before = {name: weight.clone() for name, weight in target.named_parameters()}
+    optimizer = torch.optim.SGD(target.parameters(), lr=0.1)
+    for seed in range(4):  # the layer behind has to leave zero first
+        inputs = make_inputs(target.config, seed)
+        target(**inputs).sample.square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    # A key's bias shifts all of a query's scores alike.
+    same = {name for name, weight in target.named_parameters() if torch.equal(weight, before[name])}
+    assert all(name.endswith("to_k.bias") for name in same)
+
+
+def test_chords_are_matched_by_their_notes():
+    source = make_model(1, {"chord_labels": ["N", "C", "Am", "F#", "G7", "UNK"]})
+    labels = ["UNK", "A:min", "Gb", "C", "G9", "N", "Csus4", "noise"]
+    target = make_model(2, {"chord_labels": labels})
+    rows = transfer_weights(source, target)
+    origins = [5, 2, 3, 1, 4, 0, 1, 5, 6]
+    assert torch.equal(target.chord_embedding.weight, source.chord_embedding.weight[origins])
+    row = find(rows, "chord_embedding.weight")
+    assert row.status == "partly loaded" and not row.changes_output
+    assert row.note == "chord_labels: 5 are known, 3 are new (G9 from G7, Csus4 from C, noise from UNK)"
+
+    inputs = make_inputs(target.config)
+    expected = run(source, inputs | {"chords": torch.tensor(origins)[inputs["chords"]]})
+    torch.testing.assert_close(run(target, inputs), expected)
+    torch.testing.assert_close(run(target, inputs, ()), run(source, inputs, ()))
+
+
+def test_reordered_and_smaller_vocabularies():
+    source = make_model(1, {})
+    reordered = make_model(2, {"chord_labels": SIZES["chord_labels"][::-1]})
+    row = find(transfer_weights(source, reordered), "chord_embedding.weight")
+    assert (row.status, row.note) == ("loaded", "chord_labels: 6 are known")
+    assert torch.equal(reordered.chord_embedding.weight, source.chord_embedding.weight[[5, 4, 3, 2, 1, 0, 6]])
+
+    smaller = make_model(2, {"chord_labels": ["Am", "nothing"]})
+    row = find(transfer_weights(make_model(1, {"chord_labels": ["Am", "C"]}), smaller), "chord_embedding.weight")
+    assert row.note == "chord_labels: 1 are known, 1 are new (nothing from the null chord), 1 are dropped (C)"
+
+
+def test_the_table_has_one_line_for_blocks_that_are_alike():
+    table = to_table(transfer(SAME["more layers with skips"])[2])
+    lines = table.splitlines()
+    assert len(lines) < 35 and max(map(len, lines)) < 300
+    assert "| loaded | blocks 0–1: ff_in.weight | (20, 12) |  |  |" in lines
+    assert "| loaded | blocks 6–7 (in the source 2–3): ff_in.weight | (20, 12) |  |  |" in lines
+    assert "| new | blocks 2–5: ff_in.weight | (20, 12) |  | num_layers 4 → 8 (without effect at first) |" in lines
+    table = to_table(transfer(DIFFERENT["melody in the place of drums"])[2])
+    assert "| dropped | drums_proj.weight | (2, 6) | changes | drums_dim 2 → None: its learnt null" in table
+
+
+# Where training goes on from
+
+
+def text_components() -> dict:
+    return {
+        "tokenizer": AutoTokenizer.from_pretrained(FIXTURES / "t5"),
+        "text_encoder": T5EncoderModel.from_pretrained(FIXTURES / "t5"),
+    }
+
+
+def assert_is(pipe: JascoPipeline, weights: dict[str, torch.Tensor]):
+    found = pipe.transformer.state_dict()
+    assert found.keys() == weights.keys()
+    for name, weight in weights.items():
+        assert found[name].dtype == torch.float32 and torch.equal(found[name], weight)
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_a_folder_of_the_original(name):
+    expected = load_audiocraft_transformer(read_audiocraft_checkpoint(FIXTURES / name)).state_dict()
+    assert_is(load_source(FIXTURES / name, **text_components()), expected)
+
+
+@pytest.mark.parametrize("path", ["", "checkpoint.th"])
+def test_a_training_run_of_the_original_has_its_best_weights(path, tmp_path):
+    make_training_run(tmp_path)
+    expected = load_audiocraft_transformer(read_audiocraft_checkpoint(tmp_path, "best")).state_dict()
+    codec = EncodecModel.from_pretrained(FIXTURES / "chords-drums/encodec")
+    pipe = load_source(str(tmp_path / path), codec=codec, **text_components())
+    assert_is(pipe, expected)
+    # A path of this machine is no model's name.
+    assert pipe.config.audiocraft.get("base_model") is None
+
+
+def test_a_run_or_a_pipeline_in_any_type(tmp_path):
+    pipe = load_pipeline("chords-drums")
+    pipe.save_pretrained(tmp_path)
+    (tmp_path / "checkpoints" / "step-00000005").mkdir(parents=True)
+    weights = {name: weight.clone() for name, weight in pipe.transformer.state_dict().items()}
+    assert_is(load_source(tmp_path), weights)
+
+    pipe.to(torch.bfloat16).save_pretrained(tmp_path / "best")
+    best = load_source(tmp_path / "best")
+    assert_is(best, {name: weight.bfloat16().float() for name, weight in weights.items()})
+    assert {best.text_encoder.dtype, best.codec.dtype} == {torch.float32} and best.device == torch.device("cpu")
+    target = JascoTransformerModel(**{**best.transformer.config, "melody_dim": 4})
+    assert find(transfer_weights(best.transformer, target), "melody_proj.weight").status == "new"
+
+
+def test_where_there_is_nothing_to_continue_from(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(FileNotFoundError, match="nothing to continue from.*model_index.json.*checkpoint.th"):
+        load_source(tmp_path)
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        load_source(tmp_path / "absent.th")
+    (tmp_path / "broken.th").write_text("text")
+    with pytest.raises(ValueError, match="can't be read"):
+        load_source(tmp_path / "broken.th")

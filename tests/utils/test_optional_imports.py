@@ -1,0 +1,81 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""Packages that not everybody needs, and what they need themselves."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from diffusers_jasco.utils.optional_imports import compiles_with_numba, import_optional
+
+
+def test_an_absent_package_says_what_to_install():
+    with pytest.raises(ImportError, match=r'pip install "diffusers-jasco\[melody\]"'):
+        import_optional("no_such_package", "melody")
+
+
+def test_first_calls_come_one_after_the_other_and_later_ones_at_once():
+    together = threading.Barrier(2, timeout=30)
+    running = threading.Semaphore(1)
+
+    def first():
+        alone = running.acquire(blocking=False)
+        time.sleep(0.1)
+        running.release()
+        return alone
+
+    functions = [compiles_with_numba(first) for _ in range(3)]
+    alone = []
+    threads = [threading.Thread(target=lambda f=f: alone.append(f())) for f in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert alone == [True] * 3
+
+    meet = compiles_with_numba(lambda wait: together.wait() if wait else None)
+    meet(False)
+    threads = [threading.Thread(target=meet, args=(True,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not together.broken
+
+
+@pytest.mark.slow
+def test_processes_that_fill_an_empty_cache_together_leave_it_whole(tmp_path):
+    pytest.importorskip("librosa")
+    code = """
+import sys, torch
+from diffusers_jasco.evaluation.estimators.beats import track_beats
+from diffusers_jasco.extraction import extract_melody
+sound = torch.sin(torch.arange(44100) * 0.06) * (torch.arange(44100) % 11025 < 5000)
+hear = [lambda: track_beats((sound, 22050)), lambda: extract_melody(sound, 22050, method="monophonic")]
+for listen in hear if sys.argv[1] == "0" else hear[::-1]:
+    listen()
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    for number in (4, 1):
+        processes = [
+            subprocess.Popen([sys.executable, "-c", code, str(index % 2)], env=environment) for index in range(number)
+        ]
+        assert [process.wait(600) for process in processes] == [0] * number
+    assert list(tmp_path.rglob("*.nbc"))
