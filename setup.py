@@ -69,7 +69,9 @@ setup(
     license="Apache-2.0",
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={"diffusers_jasco": ["controls/*.json", "extraction/weights/*/*", "evaluation/estimators/weights/*/*"]},
+    package_data={
+        "diffusers_jasco": ["controls/*.json", "extraction/weights/*/*", "evaluation/estimators/weights/*/*"]
+    },
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.6",

@@ -26,7 +26,7 @@ from diffusers_jasco.data.opening import open_dataset
 
 from ..conftest import FIXTURES
 from ..hub_server import Repository
-from ..test_hub import run
+from ..utils.test_hub import run
 from .test_clips import assert_equal_features, codec, encode_flac, make_songs, to_row  # noqa: F401
 from .test_features import CODEC, RATE, make_items
 from .test_preparation import prepare, write_noise

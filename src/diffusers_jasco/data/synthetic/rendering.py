@@ -12,9 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-from ...utils.optional_imports import import_optional
-
-
 """Notes → sound, with a General MIDI sound font: the same notes give the same bytes in any process."""
 
 import ctypes
@@ -27,6 +24,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+
+from ...utils.optional_imports import import_optional
 
 
 # Events are moved to the start of the block in which they lie: 64 samples, as fluidsynth works inside.
