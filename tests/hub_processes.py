@@ -84,7 +84,7 @@ def publish(folder: Path) -> tuple[dict, dict]:
     import torch
     from huggingface_hub import HfApi
 
-    from ..conftest import load_pipeline
+    from .conftest import load_pipeline
 
     seen, warnings, api = {}, Warnings(), HfApi()
     pipe = load_pipeline("chords-drums-melody")
@@ -299,7 +299,7 @@ def read_data_set(folder: Path) -> tuple[dict, dict]:
     from diffusers_jasco.data.opening import open_dataset
     from diffusers_jasco.training.batches import StreamBatches
 
-    from ..conftest import FIXTURES
+    from .conftest import FIXTURES
 
     codec = EncodecModel.from_pretrained(FIXTURES / "chords-drums-melody" / "encodec")
     music = open_dataset("org/music@main", codec, num_frames=50)
