@@ -22,8 +22,11 @@ from diffusers import (
     DDIMScheduler,
     DiffusionPipeline,
     DPMSolverMultistepScheduler,
+    DPMSolverSinglestepScheduler,
     FlowMatchEulerDiscreteScheduler,
     FlowMatchHeunDiscreteScheduler,
+    FlowMatchLCMScheduler,
+    SASolverScheduler,
     UniPCMultistepScheduler,
 )
 
@@ -113,6 +116,30 @@ def test_the_same_seed_gives_the_same_music(pipe):
     assert not torch.equal(latents(pipe, PROMPTS[0], generator=seed(1)), first)
     two = latents(pipe, PROMPTS[0], num_waveforms_per_prompt=2, generator=[seed(0), seed(1)])
     torch.testing.assert_close(two[:1], first, atol=1e-5, rtol=1e-5)
+
+
+STOCHASTIC = {
+    "euler": lambda: FlowMatchEulerDiscreteScheduler(stochastic_sampling=True),
+    "lcm": lambda: FlowMatchLCMScheduler(),
+    "sde": lambda: DPMSolverMultistepScheduler(algorithm_type="sde-dpmsolver++", **FLOW),
+    "singlestep": lambda: DPMSolverSinglestepScheduler(algorithm_type="sde-dpmsolver++", **FLOW),
+    "sa": lambda: SASolverScheduler(**FLOW),
+}
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_stochastic_schedulers_draw_from_the_generators(pipe, name):
+    pipe.scheduler = STOCHASTIC[name]()
+    both = latents(pipe, PROMPTS, chords=CHORDS, generator=[seed(0), seed(1)])
+    torch.manual_seed(7)
+    for i in range(2):
+        single = latents(pipe, PROMPTS[i], chords=CHORDS, generator=[seed(i)])
+        assert relative_error(both[i : i + 1], single) < 1e-4
+        assert torch.equal(latents(pipe, PROMPTS[i], chords=CHORDS, generator=seed(i)), single)
+    # The solver's noise depends on the generator, too, and not on the starting point alone.
+    noise = torch.randn(1, 50, 16, generator=seed())
+    first, second = (latents(pipe, PROMPTS[0], latents=noise, generator=seed(i)) for i in range(2))
+    assert relative_error(first, second) > 1e-3
 
 
 def count_rows(pipe) -> list[int]:

@@ -717,6 +717,8 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         scheduler = self.scheduler
         # The model's time runs from noise to data. Most schedulers' sigma runs the other way, and so does their velocity.
         ascending = bool(scheduler.sigmas[-1] > scheduler.sigmas[0])
+        takes_generator = "generator" in inspect.signature(scheduler.step).parameters
+        step_kwargs = {"generator": generator} if takes_generator else {}
 
         # 6. Integrate from noise to data
         conditions, gathered = None, None
@@ -745,7 +747,9 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
                 velocity = sum(weight * v for weight, v in zip(weights.values(), velocities))
                 if self.guidance_rescale and weights.keys() > {"all"}:
                     velocity = _rescale(velocity, velocities[0], self.guidance_rescale)
-                latents = scheduler.step(velocity if ascending else -velocity, t, latents, return_dict=False)[0]
+                latents = scheduler.step(
+                    velocity if ascending else -velocity, t, latents, **step_kwargs, return_dict=False
+                )[0]
                 i += 1
 
                 # What an adaptive scheduler returns is mostly an intermediate point, not a solution.
