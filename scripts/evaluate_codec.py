@@ -33,16 +33,15 @@ import torch
 
 from diffusers_jasco import load_audio
 from diffusers_jasco.audio.resampling import resample
-from diffusers_jasco.codecs import load_codec
+from diffusers_jasco.codecs import decode, encode, load_codec
 from diffusers_jasco.evaluation.estimators.onsets import onsets_by_percussive_flux
 from diffusers_jasco.evaluation.metrics.onsets import score_onsets
 from diffusers_jasco.evaluation.metrics.sound import rise_at_strokes, spectral_distance
 
 
-@torch.no_grad()
 def through(codec: torch.nn.Module, waveform: torch.Tensor) -> torch.Tensor:
     """Mono audio (1, samples), encoded and decoded."""
-    return codec.decoder(codec.encoder(waveform[None]))[0, :, : waveform.shape[-1]]
+    return decode(codec, encode(codec, waveform[None]))[0, :, : waveform.shape[-1]]
 
 
 def load(path: Path, rate: int) -> torch.Tensor:
@@ -84,12 +83,11 @@ def main(args: list[str] | None = None):
             print(f"| rise at a stroke, {what} drums | {np.nanmean(rises):.1f} dB |")
 
         batch = torch.stack(mixes[:8])
-        with torch.no_grad():
-            started = time.process_time()
-            latents = codec.encoder(batch)
-            encoded = time.process_time()
-            codec.decoder(latents)
-            decoded = time.process_time()
+        started = time.process_time()
+        latents = encode(codec, batch)
+        encoded = time.process_time()
+        decode(codec, latents)
+        decoded = time.process_time()
         seconds = batch.shape[0] * batch.shape[-1] / rate
         print(f"| encoding | {seconds / (encoded - started):.0f} × real time of CPU |")
         print(f"| decoding | {seconds / (decoded - encoded):.0f} × real time of CPU |")

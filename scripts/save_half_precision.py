@@ -27,7 +27,7 @@ from pathlib import Path
 import torch
 
 from diffusers_jasco import JascoPipeline
-from diffusers_jasco.codecs import load_codec
+from diffusers_jasco.codecs import encode, load_codec
 
 
 def main(args=None):
@@ -60,10 +60,9 @@ def main(args=None):
     print(f"{args.output}: {size / 1e6:.2f} MB")
 
 
-@torch.no_grad()
 def check_same_encoder(codec: torch.nn.Module, other: torch.nn.Module, sampling_rate: int):
     noise = 0.1 * torch.randn(1, 1, sampling_rate, generator=torch.Generator().manual_seed(0))
-    latents, other_latents = codec.encoder(noise), other.encoder(noise)
+    latents, other_latents = encode(codec, noise), encode(other, noise)
     if latents.shape != other_latents.shape or (latents - other_latents).norm() > 0.02 * latents.norm():
         raise ValueError("`--codec`: its encoder is another one than the model was trained with.")
 

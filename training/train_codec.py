@@ -52,7 +52,7 @@ from tqdm import tqdm
 from transformers import EncodecConfig, EncodecModel
 
 from diffusers_jasco import SpectralCodecModel
-from diffusers_jasco.codecs import codec_hash, load_codec
+from diffusers_jasco.codecs import codebooks, codec_hash, decode, encode, load_codec
 from diffusers_jasco.data.crops import AudioCrops, open_tracks
 from diffusers_jasco.data.latent_statistics import LatentStatistics
 from diffusers_jasco.training.arguments import mapping, parse_with_config, write_config
@@ -209,7 +209,7 @@ def fit_first(codec: nn.Module, mixes: AudioCrops, mixes_and_drums: AudioCrops, 
     if hasattr(codec, "fit"):
         codec.fit(torch.stack([mixes[index]["audio"] for index in mixes.sample(args.fit_clips)]))
     indices = mixes_and_drums.sample(args.fit_clips)
-    latents = torch.cat([codec.encoder(mixes_and_drums.read(index)[None])[0].T for index in indices])
+    latents = torch.cat([encode(codec, mixes_and_drums.read(index)[None])[0] for index in indices])
     generator = torch.Generator().manual_seed(derive_seed("codebooks", args.seed))
     chosen = torch.randperm(len(latents), generator=generator)[:FIT_VECTORS]
     fit_codebooks(codec, latents[chosen], generator)
@@ -221,9 +221,9 @@ def measure_latents(
 ) -> tuple[dict[str, Any], list[float]]:
     """Statistics of items' latents, and the share of their variance that is lost with one codebook, with two, ..."""
     statistics = LatentStatistics()
-    errors = torch.zeros(len(codec.quantizer.layers), device=accelerator.device)
+    errors = torch.zeros(len(codebooks(codec)), device=accelerator.device)
     for index in indices[accelerator.process_index :: accelerator.num_processes]:
-        latents = codec.encoder(crops.read(index)[None].to(accelerator.device))
+        latents = encode(codec, crops.read(index)[None])
         statistics.add(latents)
         errors += quantization_errors(codec, latents)
     statistics = statistics.gather()
@@ -242,7 +242,7 @@ def validate(
         audio = mixes.read(index)[None].to(accelerator.device)
         # The spectra need some samples.
         audio = nn.functional.pad(audio, (0, max(WINDOWS[0] - audio.shape[-1], 0)))
-        distance += spectral_loss(codec.decoder(codec.encoder(audio))[..., : audio.shape[-1]], audio)
+        distance += spectral_loss(decode(codec, encode(codec, audio))[..., : audio.shape[-1]], audio)
     entry = {
         "validation_loss": round(accelerator.reduce(distance, "sum").item() / len(indices), 5),
         "validation_lost_variance": measure_latents(codec, mixes, indices, accelerator)[1],

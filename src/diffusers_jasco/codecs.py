@@ -12,28 +12,177 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Audio codecs: loading, encoding and decoding in bounded memory, drum latents and hashes."""
+"""Audio codecs: loading, encoding and decoding in bounded memory, drum latents, and hashes.
+
+Only this module calls the parts of a codec (`encoder`, `decoder`, `quantizer`). A codec is an [`~transformers.EncodecModel`] or
+a [`SpectralCodecModel`]. Latents are of shape `(batch, frames, latent_dim)`, as the transformer takes them.
+"""
 
 import hashlib
-import importlib
 import json
+import math
 import os
-import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import torch
+from einops import reduce, repeat
 from torch import nn
+from torch.nn import functional as F
 from transformers import EncodecModel
+from transformers.models.encodec.modeling_encodec import EncodecLSTM
 
-from . import models
+from .models.codec_spectral import SpectralCodecModel
 from .utils.files import component_folder
 
 
-# Longer clips are encoded in windows, with some of what is before and after, so that an hour fits in the memory.
-WINDOW_SECONDS, CONTEXT_SECONDS = 30.0, 2.0
+# Longer audio is encoded and decoded in chunks of this length.
+CHUNK_SECONDS = 10.0
 
 
-def codec_hash(codec: torch.nn.Module) -> str:
+def load_codec(folder: str | os.PathLike) -> nn.Module:
+    r"""
+    Loads a codec in float32. Its class is named in its `config.json`.
+
+    Args:
+        folder (`str` or `os.PathLike`): folder of the codec, or of a pipeline that has one.
+
+    Returns:
+        [`~transformers.EncodecModel`] or [`SpectralCodecModel`]: the codec.
+
+    Raises:
+        `FileNotFoundError`: if there is no codec.
+        `ValueError`: for another class.
+    """
+    folder = Path(component_folder(folder, "codec"))
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"There is no codec in {folder}: it has no config.json.")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    name = config.get("_class_name") or (config.get("architectures") or ["EncodecModel"])[0]
+    if name == "EncodecModel":
+        return EncodecModel.from_pretrained(folder, dtype=torch.float32).eval()
+    if name == "SpectralCodecModel":
+        return SpectralCodecModel.from_pretrained(folder, torch_dtype=torch.float32).eval()
+    raise ValueError(f"The codec in {folder} is of class {name}: neither EncodecModel nor SpectralCodecModel.")
+
+
+def num_channels(codec: nn.Module) -> int:
+    """The number of audio channels of a codec."""
+    return getattr(codec.config, "audio_channels", 1)
+
+
+@torch.no_grad()
+def encode(codec: nn.Module, waveform: torch.Tensor) -> torch.Tensor:
+    r"""
+    Encodes audio, in chunks if it is long. The result is that of the encoder on the whole (in float32 to 1e-5), in memory that
+    grows with the length by no more than the latents.
+
+    An EnCodec with `norm_type="time_group_norm"` normalizes over the whole length and is not run in chunks. EnCodec's own
+    `normalize` and `chunk_length_s` belong to its quantized codes and are ignored: the waveform is encoded at the level it has.
+
+    Args:
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
+            The codec.
+        waveform (`torch.Tensor` of shape `(batch, channels, samples)`):
+            Audio at the codec's rate, on any device and of any type, in the codec's channels or in one, which is then the
+            same in all of them.
+
+    Returns:
+        `torch.Tensor` of shape `(batch, frames, latent_dim)`: latents, neither quantized nor normalized, in float32 on the
+        codec's device. A last frame that is not full counts as one.
+    """
+    return torch.cat(list(_encode_chunks(codec, waveform)), dim=1)
+
+
+@torch.no_grad()
+def decode(codec: nn.Module, latents: torch.Tensor) -> torch.Tensor:
+    r"""
+    Decodes latents, in chunks if there are many. The result is that of the decoder on the whole (in float32 to 1e-5); memory
+    and exceptions are as in [`encode`].
+
+    Args:
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
+            The codec.
+        latents (`torch.Tensor` of shape `(batch, frames, latent_dim)`):
+            Latents that are not normalized, on any device and of any type.
+
+    Returns:
+        `torch.Tensor` of shape `(batch, channels, samples)`: audio in float32 on the codec's device. It may exceed ±1.
+    """
+    return torch.cat(list(_decode_chunks(codec, latents)), dim=-1)
+
+
+@torch.no_grad()
+def drum_codes(codec: nn.Module, waveform: torch.Tensor) -> torch.Tensor:
+    r"""
+    The entries of the first codebook that are nearest to the latents.
+
+    Args:
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
+        waveform (`torch.Tensor` of shape `(batch, channels, samples)`): drums, as in [`encode`].
+
+    Returns:
+        `torch.Tensor` of shape `(batch, frames)`: indices.
+    """
+    codebook, chunks = codec.quantizer.layers[0], _encode_chunks(codec, waveform)
+    return torch.cat([codebook.encode(latents.transpose(1, 2).to(codec.dtype)) for latents in chunks], dim=1)
+
+
+@torch.no_grad()
+def encode_drums(codec: nn.Module, waveform: torch.Tensor, blur: int) -> torch.Tensor:
+    r"""
+    The model's drum condition: the drums' entries of the first codebook, averaged over groups of `blur` frames (§3.2 of the
+    paper: enough for the rhythm, too little for the sound).
+
+    Args:
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
+            The codec.
+        waveform (`torch.Tensor` of shape `(batch, channels, samples)`):
+            Drums, as in [`encode`].
+        blur (`int`):
+            Frames per group; see [`blur_frames`].
+
+    Returns:
+        `torch.Tensor` of shape `(batch, frames, latent_dim)`: drum latents in float32 on the codec's device.
+    """
+    vectors = codec.quantizer.layers[0].decode(drum_codes(codec, waveform))  # (batch, latent_dim, frames)
+    return blur_frames(vectors.transpose(1, 2).float(), blur)
+
+
+def blur_frames(latents: torch.Tensor, blur: int) -> torch.Tensor:
+    r"""
+    Means over groups of frames.
+
+    Args:
+        latents (`torch.Tensor` of shape `(batch, frames, dim)`):
+            One value per frame.
+        blur (`int`):
+            Frames per group. A last group that is not full is completed by reflection, or with its last frame where there
+            are too few frames to reflect.
+
+    Returns:
+        `torch.Tensor` of shape `(batch, frames, dim)`.
+    """
+    frames = latents.shape[1]
+    if missing := -frames % blur:
+        mode = "reflect" if missing < frames else "replicate"
+        latents = F.pad(latents.transpose(1, 2), (0, missing), mode=mode).transpose(1, 2)
+    groups = reduce(latents, "batch (groups blur) dim -> batch groups dim", "mean", blur=blur)
+    return repeat(groups, "batch groups dim -> batch (groups blur) dim", blur=blur)[:, :frames]
+
+
+def codebooks(codec: nn.Module) -> list[nn.Module]:
+    """The codebooks of a codec: modules with a buffer `embed` `(entries, latent_dim)`."""
+    return [getattr(layer, "codebook", layer) for layer in codec.quantizer.layers]
+
+
+def first_codebook(codec: nn.Module) -> torch.Tensor:
+    """A copy of the first codebook, of shape `(entries, latent_dim)`, in float32 on the CPU."""
+    return codebooks(codec)[0].embed.detach().to("cpu", torch.float32, copy=True)
+
+
+def codec_hash(codec: nn.Module) -> str:
     """A hash of the codec's configuration, without what says nothing about its latents (versions, paths, types)."""
     config = codec.config.to_dict() if hasattr(codec.config, "to_dict") else dict(codec.config)
     ignored = ("transformers_version", "torch_dtype", "dtype", "architectures", "model_type", "num_parameters")
@@ -41,14 +190,7 @@ def codec_hash(codec: torch.nn.Module) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-@torch.no_grad()
-def first_codebook(codec: torch.nn.Module) -> torch.Tensor:
-    """The codec's first codebook, of shape `(entries, latent_dim)`."""
-    codes = torch.arange(codec.config.codebook_size, device=next(codec.parameters()).device)
-    return codec.quantizer.layers[0].decode(codes[None])[0].T.float().cpu().contiguous()
-
-
-def is_same_codec(codec: torch.nn.Module, other_hash: str, other_codebook: torch.Tensor) -> bool:
+def is_same_codec(codec: nn.Module, other_hash: str, other_codebook: torch.Tensor) -> bool:
     r"""
     Whether a codec has the latents of another one; in half precision it is still the same.
 
@@ -63,45 +205,113 @@ def is_same_codec(codec: torch.nn.Module, other_hash: str, other_codebook: torch
     return bool((codebook - other_codebook).norm() <= 0.01 * other_codebook.norm())
 
 
-def encode_latents(codec: torch.nn.Module, waveform: torch.Tensor) -> torch.Tensor:
-    """Latents `(batch, dim, frames)` of `(batch, 1, samples)` at the codec's rate; of what is long, window by window."""
-    parameter = next(codec.parameters())
-    hop, rate = codec.config.hop_length, codec.config.sampling_rate
-    window, context = (round(seconds * rate / hop) for seconds in (WINDOW_SECONDS, CONTEXT_SECONDS))
-    num_samples = waveform.shape[-1]
-    if num_samples <= window * hop:
-        return codec.encoder(waveform.to(parameter)).float().cpu()
-    latents = []
-    for start in range(0, -(-num_samples // hop), window):
-        first = max(start - context, 0)
-        encoded = codec.encoder(waveform[..., first * hop : (start + window + context) * hop].to(parameter))
-        latents.append(encoded[..., start - first : start - first + window].float().cpu())
-    return torch.cat(latents, dim=-1)
+def _onload(codec: nn.Module) -> nn.Parameter:
+    """Moves an offloaded codec to its device, and returns one of its parameters."""
+    # `EncodecModel` runs its hook in `forward` only, and not when one of its parts is called.
+    if hasattr(codec, "_hf_hook"):
+        codec._hf_hook.pre_forward(codec)
+    return next(codec.parameters())
 
 
-def load_codec(folder: str | os.PathLike) -> nn.Module:
+def _chunk_frames(codec: nn.Module, num_frames: int) -> int:
+    if getattr(codec.config, "norm_type", None) == "time_group_norm":
+        return num_frames
+    return max(1, round(CHUNK_SECONDS * codec.config.sampling_rate / codec.config.hop_length))
+
+
+def _encode_chunks(codec: nn.Module, waveform: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Latents `(batch, frames, latent_dim)`, chunk by chunk."""
+    parameter, encoder, hop = _onload(codec), codec.encoder, codec.config.hop_length
+    num_frames = -(-waveform.shape[-1] // hop)
+    size = _chunk_frames(codec, num_frames)
+    waveform = waveform.expand(-1, num_channels(codec), -1)
+    chunks = (chunk.to(parameter) for chunk in waveform.split(size * hop, dim=-1))
+    if num_frames <= size:
+        encoded = map(encoder, chunks)
+    elif isinstance(codec, SpectralCodecModel):
+        encoded = _slide(lambda window, _: encoder(window), chunks, encoder.context, Fraction(1, hop))
+    else:
+        encoded = _run_encodec(encoder, chunks)
+    for latents in encoded:
+        yield latents.transpose(1, 2).float()
+
+
+def _decode_chunks(codec: nn.Module, latents: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Waveforms `(batch, channels, samples)`, chunk by chunk."""
+    parameter, decoder = _onload(codec), codec.decoder
+    size = _chunk_frames(codec, latents.shape[1])
+    chunks = (chunk.transpose(1, 2).to(parameter) for chunk in latents.split(size, dim=1))
+    if latents.shape[1] <= size:
+        decoded = map(decoder, chunks)
+    elif isinstance(codec, SpectralCodecModel):
+        decoded = _slide(decoder, chunks, decoder.context, Fraction(codec.config.hop_length))
+    else:
+        decoded = _run_encodec(decoder, chunks)
+    for waveform in decoded:
+        yield waveform.float()
+
+
+def _run_encodec(part: nn.Module, chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """EnCodec's encoder or decoder: convolutions with context, and between them an LSTM whose state is carried on."""
+    layers = list(part.layers)
+    position = next(i for i, layer in enumerate(layers) if isinstance(layer, EncodecLSTM))
+    hidden_states = _run_lstm(layers[position].lstm, _convolve(layers[:position], chunks))
+    return _convolve(layers[position + 1 :], hidden_states)
+
+
+def _run_lstm(lstm: nn.LSTM, chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """As `EncodecLSTM`, which adds its input to its output."""
+    state = None
+    for chunk in chunks:
+        inputs = chunk.permute(2, 0, 1)
+        outputs, state = lstm(inputs, state)
+        yield (outputs + inputs).permute(1, 2, 0)
+
+
+def _convolve(layers: list[nn.Module], chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Layers of EnCodec without an LSTM, with the context that they need."""
+    layers = nn.Sequential(*layers)
+    rate, context = Fraction(1), Fraction(0)
+    # Whole kernels, so that padding at the ends of a window stays within the context, too.
+    for layer in layers.modules():
+        if isinstance(layer, nn.Conv1d):
+            context += (layer.dilation[0] * (layer.kernel_size[0] - 1) + 1) / rate
+            rate /= layer.stride[0]
+        elif isinstance(layer, nn.ConvTranspose1d):
+            rate *= layer.stride[0]
+            context += layer.kernel_size[0] / rate
+    hop = rate.denominator
+    return _slide(lambda window, _: layers(window), chunks, hop * math.ceil(context / hop), rate)
+
+
+def _slide(
+    function: Callable[[torch.Tensor, int], torch.Tensor],
+    chunks: Iterable[torch.Tensor],
+    context: int,
+    rate: Fraction,
+) -> Iterator[torch.Tensor]:
     r"""
-    Loads a codec, in float32, of the class that its `config.json` names: one of this package (`"_class_name"`), or
-    [`~transformers.EncodecModel`].
+    Applies a function to the chunks of a sequence as if to the whole: each time to a window with some of what is before and
+    after.
 
     Args:
-        folder (`str` or `os.PathLike`): folder of the codec, or of a pipeline that has one.
-
-    Raises:
-        `FileNotFoundError`: if there is no codec.
-        `ValueError`: for another class.
+        function (`Callable`): takes a window `(batch, channels, items)` and its first item's position in the whole.
+        chunks (`Iterable[torch.Tensor]`): parts `(batch, channels, items)`, all but the last a multiple of `1 / rate` items long.
+        context (`int`): items on either side on which an output depends, a multiple of `1 / rate`.
+        rate (`Fraction`): outputs per item; a last output that is not full counts as one.
     """
-    folder = Path(component_folder(folder, "codec"))
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"There is no codec in {folder}: it has no config.json.")
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    name = config.get("_class_name") or (config.get("architectures") or ["EncodecModel"])[0]
-    if name == "EncodecModel":
-        return EncodecModel.from_pretrained(folder, dtype=torch.float32).eval()
-    for module in pkgutil.iter_modules(models.__path__):
-        codec_class = getattr(importlib.import_module(f"{models.__name__}.{module.name}"), name, None)
-        if isinstance(codec_class, type) and issubclass(codec_class, nn.Module):
-            return codec_class.from_pretrained(folder, torch_dtype=torch.float32).eval()
-    raise ValueError(
-        f"The codec in {folder} is of class {name}: neither EncodecModel nor one of diffusers_jasco.models."
-    )
+    chunks = iter(chunks)
+    window = next(chunks)
+    # The window begins at item `first` of the whole; the outputs of its first `done` items were given out before.
+    first, done, is_last = 0, 0, False
+    while not is_last:
+        following = next(chunks, None)
+        is_last = following is None
+        ready = window.shape[-1] - (0 if is_last else context)
+        if ready > done:
+            end = None if is_last else int(ready * rate)
+            yield function(window, first)[..., int(done * rate) : end]
+            surplus = max(ready - context, 0)
+            window, first, done = window[..., surplus:], first + surplus, ready - surplus
+        if not is_last:
+            window = torch.cat([window, following], dim=-1)

@@ -21,9 +21,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from diffusers.utils import logging
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5EncoderModel
 
 from .utils.files import component_folder
+
+
+logger = logging.get_logger(__name__)
+
+# T5 has not seen longer texts in its training. Prompts are never truncated, as in AudioCraft.
+MAX_TRAINED_TOKENS = 512
 
 
 def load_text_encoder(name: str | os.PathLike) -> tuple[PreTrainedTokenizerBase, T5EncoderModel]:
@@ -56,6 +63,48 @@ def text_encoder_hash(tokenizer: PreTrainedTokenizerBase, text_encoder: torch.nn
         digest.update(f"{name} {tuple(weights.shape)}".encode())
         digest.update(weights.detach().to("cpu", torch.float16).contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+@torch.no_grad()
+def encode_prompts(
+    prompts: Sequence[str | None],
+    tokenizer: PreTrainedTokenizerBase,
+    text_encoder: torch.nn.Module,
+    device: torch.device,
+    attend_to_padding: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    r"""
+    The text encoder's last hidden states of a batch of prompts. Warns of a prompt that is longer than T5 was trained on.
+
+    Args:
+        prompts (`Sequence[str]`):
+            Prompts; `None` or an empty one is the null text.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
+            The text encoder's tokenizer.
+        text_encoder ([`~transformers.T5EncoderModel`]):
+            The text encoder.
+        device (`torch.device`):
+            Device on which it runs.
+        attend_to_padding (`bool`, defaults to `False`):
+            Whether the transformer attends to the padding of shorter prompts, as in AudioCraft: the result then depends on
+            the longest prompt of the batch.
+
+    Returns:
+        `tuple[torch.Tensor, torch.Tensor]`: the states `(batch, tokens, dim)`, zeros where there is padding or no text, and
+        a mask `(batch, tokens)` of booleans that is true for tokens that are attended to.
+    """
+    texts = [text or "" for text in prompts]
+    inputs = tokenizer(texts, padding=True, return_tensors="pt").to(device)
+    num_tokens = inputs.input_ids.shape[1]
+    if num_tokens > MAX_TRAINED_TOKENS:
+        logger.warning(
+            f"The longest prompt has {num_tokens} tokens, T5 was trained on {MAX_TRAINED_TOKENS}: it is used whole, but its"
+            " end may be ignored."
+        )
+    mask = inputs.attention_mask
+    states = text_encoder(inputs.input_ids, attention_mask=mask)[0]
+    is_text = mask * torch.tensor([[text != ""] for text in texts], device=device)
+    return states * is_text[..., None], torch.ones_like(mask).bool() if attend_to_padding else mask.bool()
 
 
 @torch.no_grad()

@@ -24,7 +24,6 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from ..audio.recordings import Recording
-from ..codecs import CONTEXT_SECONDS
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, normalize_chord
 from ..controls.melody import MELODY_BINS
 from ..utils.seeding import derive_seed
@@ -34,6 +33,9 @@ from .synthetic.music import SyntheticMusic
 
 if TYPE_CHECKING:
     import datasets
+
+# Seconds before and after a part that are encoded with it, so that the codec sees nearly what it sees in the whole.
+CONTEXT_SECONDS = 2.0
 
 
 class ClipReader:
@@ -96,7 +98,6 @@ class ClipReader:
             raise ValueError(f"{audio.name} has {frames} frames, fewer than `num_frames` = {self.num_frames}.")
         start = derive_seed("crop", self.seed, epoch, item) % (frames - self.num_frames + 1)
         end = start + self.num_frames
-        # With what is before and after, so that the codec sees nearly what it sees in the whole.
         first = max(start - self.context, 0)
         span = first * hop, min((end + self.context) * hop, audio.length(rate))
 

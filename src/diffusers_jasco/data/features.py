@@ -51,10 +51,9 @@ from transformers import PreTrainedTokenizerBase
 
 from ..audio.io import load_audio
 from ..audio.resampling import resample
-from ..codecs import codec_hash, encode_latents, first_codebook
+from ..codecs import blur_frames, codec_hash, drum_codes, encode, first_codebook
 from ..controls.chord_labels import default_chord_labels, normalize_chord
 from ..controls.chords import chords_to_frames, read_chords
-from ..controls.drums import blur_frames
 from ..controls.melody import MELODY_BINS, melody_from_notes
 from ..text_encoders import encode_captions, text_encoder_hash
 from ..utils.files import atomic_folder
@@ -95,27 +94,25 @@ def encode_controls(
     return {"chords": chords.to(torch.int16), "melody": melody.to(torch.int8)}
 
 
-@torch.no_grad()
 def encode_audio(items: list[dict[str, Any]], codec: torch.nn.Module) -> list[dict[str, Any]]:
     r"""
     The latents and drum codes of clips of the same length.
 
     Args:
         items (`list[dict]`): clips as [`prepare_audio`] returns them.
-        codec ([`~transformers.EncodecModel`] or a model with its parts): the codec.
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
 
     Returns:
         `list[dict]`: of each clip `latents` `(frames, dim)` in float16, `drum_codes` `(frames,)` in int16, `has_drums`.
     """
     stems = [item["stems"].get("drums") for item in items]
     has_drums = [stem is not None for stem in stems]
-    latents = encode_latents(codec, torch.stack([item["audio"] for item in items])).transpose(1, 2)
+    latents = encode(codec, torch.stack([item["audio"] for item in items])).cpu()
 
     codes = torch.zeros(latents.shape[:2], dtype=torch.int16)
     if any(has_drums):
         drums = torch.stack([stem for stem, given in zip(stems, has_drums) if given])
-        encoded = codec.quantizer.layers[0].encode(encode_latents(codec, drums).to(next(codec.parameters())))
-        codes[torch.tensor(has_drums)] = encoded.to("cpu", torch.int16)
+        codes[torch.tensor(has_drums)] = drum_codes(codec, drums).to("cpu", torch.int16)
     return [
         {"latents": latents[i].half().contiguous(), "drum_codes": codes[i], "has_drums": has_drums[i]}
         for i in range(len(items))
@@ -211,8 +208,8 @@ def write_features(
             Clips: `"audio"` (float32, `(1, samples)`), `"sampling_rate"` in Hz, and what is known of `"chords"` (`[(label,
             start in seconds), ...]`), `"melody"` (`[(MIDI number, start, end), ...]`), `"stems"` (`{"drums": (1,
             samples)}`), `"captions"` (wordings of the same description) or `"caption"`.
-        codec ([`~transformers.EncodecModel`] or a model with its parts):
-            The codec: `encoder`, `quantizer`, `config`.
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
+            The codec.
         folder (`str` or `os.PathLike`):
             Where to write.
         batch_size (`int`, defaults to `16`):
@@ -237,7 +234,7 @@ def write_features(
         raise ValueError(f"{folder} exists: give another folder, or overwrite it (`overwrite`).")
     frame_rate = codec.config.sampling_rate / codec.config.hop_length
 
-    def encode() -> Iterator[dict[str, Any]]:
+    def encode_clips() -> Iterator[dict[str, Any]]:
         num_clips = 0
         for batch in _batches(items, codec.config.sampling_rate, batch_size):
             try:
@@ -253,7 +250,7 @@ def write_features(
             num_clips += len(batch)
 
     text_hash = None if text_encoder is None else text_encoder_hash(tokenizer, text_encoder)
-    return write_encoded(encode(), codec, folder, default_chord_labels(), shard_size, text_hash)
+    return write_encoded(encode_clips(), codec, folder, default_chord_labels(), shard_size, text_hash)
 
 
 def write_encoded(
@@ -271,7 +268,7 @@ def write_encoded(
         clips (`Iterable[dict]`):
             Clips with what [`encode_audio`] and [`encode_controls`] return, and `"captions"`; with `text_hash` also
             `"text_embeds"`, what [`encode_captions`] returns of them.
-        codec ([`~transformers.EncodecModel`] or a model with its parts):
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
             The codec that they were encoded with.
         folder (`str` or `os.PathLike`):
             Where to write.
@@ -294,7 +291,7 @@ def write_encoded(
             clips = iter(clips)
             while shard := list(itertools.islice(clips, shard_size)):
                 for clip in shard:
-                    statistics.add(clip["latents"].T[None])
+                    statistics.add(clip["latents"])
                     line = {"frames": len(clip["latents"]), "captions": clip["captions"]}
                     captions.write(json.dumps(line, ensure_ascii=False) + "\n")
                 names = ("latents", "drum_codes", "chords", "melody")

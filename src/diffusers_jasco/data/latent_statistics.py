@@ -28,8 +28,8 @@ class LatentStatistics:
         self.num_frames = 0
 
     def add(self, latents: torch.Tensor):
-        """Takes in latents `(batch, latent_dim, frames)`."""
-        values = latents.detach().transpose(1, 2).flatten(0, 1).double().cpu()
+        """Takes in latents `(..., frames, latent_dim)`."""
+        values = latents.detach().flatten(0, -2).double().cpu()
         self.sums = self.sums + torch.stack([values.sum(dim=0), values.square().sum(dim=0)])
         self.num_frames += len(values)
 

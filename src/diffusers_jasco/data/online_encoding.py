@@ -19,8 +19,7 @@ from typing import Any
 
 import torch
 
-from ..codecs import first_codebook
-from ..controls.drums import blur_frames
+from ..codecs import blur_frames, first_codebook
 from .features import collate_features, encode_audio
 from .latent_statistics import LatentStatistics
 
@@ -30,7 +29,7 @@ class BatchEncoder:
     Encodes items of [`ClipDataset`], and puts them together with items of [`~data.features.FeatureDataset`].
 
     Args:
-        codec ([`~transformers.EncodecModel`] or a model with its parts):
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
             The codec; audio is encoded on its device.
         drums_blur (`int`): frames over which drum latents are averaged, as the transformer's `drums_blur`.
         latents_mean (`float` or `Sequence[float]`): the transformer's mean of the latents, of all or of each channel.
@@ -91,11 +90,11 @@ def measure_latents(items: Iterable[dict[str, Any]], codec: torch.nn.Module) -> 
 
     Args:
         items (`Iterable[dict]`): items of [`ClipDataset`], as many as are to be encoded.
-        codec ([`~transformers.EncodecModel`] or a model with its parts): the codec.
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
     """
     encode = BatchEncoder(codec, 1, 0.0, 1.0)
     statistics = LatentStatistics()
     for item in items:
-        statistics.add(encode([item])["latents"].transpose(1, 2))
+        statistics.add(encode([item])["latents"])
     values = statistics.to_dict()
     return values["channel_mean"], values["channel_std"]

@@ -74,7 +74,7 @@ def open_dataset(
             - a folder with `metadata.jsonl`, as `scripts/make_synthetic_dataset.py` writes it, or with one in `<split>/`
             - `"user/name"` or `"user/name@revision"`: a data set on the Hub, whose rows are as [`~data.clips.ClipReader.read`]
               takes them
-        codec ([`~transformers.EncodecModel`] or a model with its parts):
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
             The codec. A feature cache has to be of the same.
         split (`str`, defaults to `"train"`):
             The split.

@@ -27,6 +27,7 @@ import torch
 from tqdm import tqdm
 
 from ..audio.io import load_audio
+from ..codecs import decode, encode
 from ..data.features import prepare_audio
 from ..generation.batches import CONTROLS, GenerationRequest, generate_clips
 from ..utils.files import replace_file
@@ -283,19 +284,15 @@ def _generate(
         yield load_audio(path(request))[0]
 
 
-@torch.no_grad()
 def _through_codec(pipe: Any, items: Sequence[dict[str, Any]], batch_size: int) -> Iterator[torch.Tensor]:
     """The originals, encoded and decoded: a waveform (1, samples) per clip."""
-    parameter = next(pipe.codec.parameters())
     for first in range(0, len(items), batch_size):
         audios = [prepare_audio(item, pipe.sampling_rate)["audio"] for item in items[first : first + batch_size]]
         # Clips of one length go together.
         same = len({audio.shape for audio in audios}) == 1
         for waveforms in [torch.stack(audios)] if same else [audio[None] for audio in audios]:
-            channels = getattr(pipe.codec.config, "audio_channels", 1)
-            latents = pipe.codec.encoder(waveforms.expand(-1, channels, -1).to(parameter))
-            decoded = pipe.codec.decoder(latents)[..., : waveforms.shape[-1]]
-            yield from decoded.float().mean(dim=1, keepdim=True).cpu()
+            decoded = decode(pipe.codec, encode(pipe.codec, waveforms))[..., : waveforms.shape[-1]]
+            yield from decoded.mean(dim=1, keepdim=True).cpu()
 
 
 def _listen(

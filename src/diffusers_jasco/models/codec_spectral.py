@@ -14,7 +14,8 @@
 
 
 import math
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, wraps
 
 import torch
 import torch.nn as nn
@@ -22,7 +23,7 @@ import torch.nn.functional as F
 from diffusers import ModelMixin
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 
-from ..audio.loudness import limit_peaks
+from ..audio.loudness import LIMITER_SECONDS, limit_peaks
 
 
 # Magnitudes below this share of full scale are taken as silence.
@@ -31,6 +32,25 @@ _FLOOR = 1e-3
 _TONE_STEPS, _NOISE_STEPS = 4, 8
 # Seconds of the windows that resolve pitches, and the MIDI pitch up to which each is used: low pitches lie closer together.
 _PITCH_WINDOWS = ((0.256, 60.0), (0.17, math.inf))
+# Samples between states of the noise's generator that are kept, a multiple of 16: torch draws normal numbers in blocks of 16.
+_NOISE_BLOCK = 2**18
+
+
+def _per_device(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """
+    Makes a method that returns a constant tensor take a device first: it is computed once for each device, and kept there. It
+    is in float32 whatever the type of the model, unlike a buffer, which would be cast.
+    """
+
+    @wraps(make)
+    def get(self: nn.Module, device: torch.device, *args: int) -> torch.Tensor:
+        tables = self.__dict__.setdefault("_tables", {})
+        key = make.__name__, device, *args
+        if key not in tables:
+            tables[key] = make(self, *args).to(device)
+        return tables[key]
+
+    return get
 
 
 class SpectralAnalysis(nn.Module):
@@ -44,15 +64,18 @@ class SpectralAnalysis(nn.Module):
         self.sampling_rate = sampling_rate
         self.hop_length = hop_length
         self.num_pitches, self.lowest_pitch, self.num_mels = num_pitches, lowest_pitch, num_mels
+        self.pitch_windows = [_fast_length(seconds * sampling_rate) for seconds, _ in _PITCH_WINDOWS]
         self.short_window = _fast_length(0.021 * sampling_rate)
 
-    # No buffers: the analysis is in float32, whatever the type of the model.
-    @cached_property
-    def pitch_banks(self) -> list[tuple[int, torch.Tensor]]:
-        """Windows in samples, and the weights of the pitches that are measured with them."""
-        return _pitch_banks(self.lowest_pitch + 0.5 * torch.arange(self.num_pitches), self.sampling_rate)
+    @_per_device
+    def pitch_bank(self, number: int) -> torch.Tensor:
+        """Weights of the pitches that are measured with one of the windows: (pitches, bins)."""
+        pitches = self.lowest_pitch + 0.5 * torch.arange(self.num_pitches)
+        lower = _PITCH_WINDOWS[number - 1][1] if number else -math.inf
+        chosen = pitches[(pitches >= lower) & (pitches < _PITCH_WINDOWS[number][1])]
+        return _pitch_bank(chosen, self.pitch_windows[number], self.sampling_rate)
 
-    @cached_property
+    @_per_device
     def mel_bank(self) -> torch.Tensor:
         return _mel_bank(self.num_mels, self.short_window, self.sampling_rate)
 
@@ -63,8 +86,13 @@ class SpectralAnalysis(nn.Module):
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         num_frames = -(-waveform.shape[-1] // self.hop_length)
         waveform = F.pad(waveform[:, 0].float(), (0, num_frames * self.hop_length - waveform.shape[-1]))
-        pitches = [log_magnitudes(waveform, bank, window, self.hop_length) for window, bank in self.pitch_banks]
-        mels = log_magnitudes(waveform, self.mel_bank, self.short_window, self.hop_length // _NOISE_STEPS)
+        device = waveform.device
+        pitches = [
+            log_magnitudes(waveform, self.pitch_bank(device, number), window, self.hop_length)
+            for number, window in enumerate(self.pitch_windows)
+        ]
+        mel_bank = self.mel_bank(device)
+        mels = log_magnitudes(waveform, mel_bank, self.short_window, self.hop_length // _NOISE_STEPS)
         return torch.cat([*pitches, mels.reshape(len(mels), num_frames, -1)], dim=-1)
 
 
@@ -76,6 +104,12 @@ class SpectralEncoder(nn.Module):
         self.analysis = analysis
         self.register_buffer("mean", torch.zeros(analysis.num_features))
         self.register_buffer("projection", torch.zeros(latent_dim, analysis.num_features))
+
+    @property
+    def context(self) -> int:
+        """Samples on either side of a frame on which its latents depend, rounded up to whole frames."""
+        hop = self.analysis.hop_length
+        return hop * math.ceil(max(*self.analysis.pitch_windows, self.analysis.short_window) / hop)
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         features = self.analysis(waveform) - self.mean.float()
@@ -162,17 +196,24 @@ class SpectralDecoder(nn.Module):
         nn.init.zeros_(self.linear_out.weight)
         nn.init.zeros_(self.linear_out.bias)
 
-    # No buffers: the synthesis is in float32, and its phases in float64, whatever the type of the model.
+    @property
+    def context(self) -> int:
+        """Frames on either side of a frame on which its waveform depends."""
+        network = sum(layer.padding[0] for layer in self.modules() if isinstance(layer, nn.Conv1d))
+        # The loudness goes to that of the next frame, and the limiter looks twice as far as it reaches.
+        hop_length = _TONE_STEPS * self.tone_hop
+        return network + 1 + math.ceil((2 * LIMITER_SECONDS * self.sampling_rate + 1) / hop_length)
+
     @cached_property
     def frequencies(self) -> torch.Tensor:
-        """Of the oscillators, in cycles per sample: (oscillators,)."""
+        """Of the oscillators, in cycles per sample: (oscillators,), in float64 on the CPU."""
         pitches = torch.tensor(self.pitches, dtype=torch.float64)
         return 440 * 2 ** ((pitches - 69) / 12) / self.sampling_rate
 
-    @cached_property
+    @_per_device
     def table(self) -> torch.Tensor:
         """The oscillators in one hop, as sine and cosine, fading out and fading in: (4 · oscillators, hop)."""
-        # All in one phase, oscillators would add up to clicks.
+        # Staggered start phases: in-phase oscillators would add up to a click.
         phases = torch.rand(len(self.pitches), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         steps = torch.arange(self.tone_hop, dtype=torch.float64)
         angle = 2 * math.pi * (self.frequencies[:, None] * steps + phases[:, None])
@@ -181,14 +222,24 @@ class SpectralDecoder(nn.Module):
         table = torch.cat([angle.sin(), angle.cos()])
         return torch.cat([table * (1 - fade), table * fade]).float()
 
-    @cached_property
+    @_per_device
     def noise_bank(self) -> torch.Tensor:
         return _mel_bank(self.num_noise_bands, 2 * self.noise_hop, self.sampling_rate)
 
-    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+    def forward(self, latents: torch.Tensor, first_frame: int = 0) -> torch.Tensor:
+        r"""
+        Args:
+            latents (`torch.Tensor` of shape `(batch, latent_dim, frames)`):
+                Latents.
+            first_frame (`int`, defaults to `0`):
+                Their position in longer music: oscillators and noise continue from there.
+
+        Returns:
+            `torch.Tensor` of shape `(batch, 1, samples)`: waveforms.
+        """
         oscillators, noise = self.predict(latents)
-        waveform = self._play_oscillators(oscillators) + self._play_noise(noise)
-        # Guidance exaggerates loudness, too.
+        waveform = self._play_oscillators(oscillators, first_frame) + self._play_noise(noise, first_frame)
+        # Guidance inflates loudness, so limit it.
         return limit_peaks(waveform[:, None], self.sampling_rate).to(latents.dtype)
 
     def predict(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -204,28 +255,39 @@ class SpectralDecoder(nn.Module):
             1, 2
         )
 
-    def _play_oscillators(self, loudness: torch.Tensor) -> torch.Tensor:
-        hops = torch.arange(loudness.shape[1])
-        # sin(a + b): the angle at the beginning of a hop, and the steps within it, which are the table.
+    def _play_oscillators(self, loudness: torch.Tensor, first_frame: int) -> torch.Tensor:
+        hops = first_frame * _TONE_STEPS + torch.arange(loudness.shape[1])
+        # sin(a + b): the angle at the beginning of a hop, and the steps within it, which are the table. In float64, as float32
+        # would be a quarter of a cycle off after ten minutes; on the CPU, as not all devices have it.
         angle = 2 * math.pi * ((self.frequencies * self.tone_hop)[None] * hops[:, None] % 1)
         turn = torch.cat([angle.cos(), angle.sin()], dim=-1).float().to(loudness.device)
         following = torch.cat([loudness[:, 1:], loudness[:, -1:]], dim=1)
         signals = torch.cat([loudness.repeat(1, 1, 2) * turn, following.repeat(1, 1, 2) * turn], dim=-1)
-        return (signals @ self.table.to(loudness.device)).flatten(1)
+        return (signals @ self.table(loudness.device)).flatten(1)
 
-    def _play_noise(self, loudness: torch.Tensor) -> torch.Tensor:
+    def _play_noise(self, loudness: torch.Tensor, first_frame: int) -> torch.Tensor:
         size = 2 * self.noise_hop
         window = torch.hann_window(size, device=loudness.device)
-        # Always the same noise: decoding is a function.
-        generator = torch.Generator().manual_seed(1)
-        length = (loudness.shape[1] + 1) * self.noise_hop
-        noise = torch.randn(length, generator=generator).to(loudness.device)
+        start = first_frame * _NOISE_STEPS * self.noise_hop
+        noise = self._draw_noise(start, start + (loudness.shape[1] + 1) * self.noise_hop).to(loudness.device)
         spectrum = torch.fft.rfft(noise.unfold(0, size, self.noise_hop) * window)
-        bank = self.noise_bank.to(loudness.device)
+        bank = self.noise_bank(loudness.device)
         frames = torch.fft.irfft((loudness @ bank) * spectrum) / bank.sum(1).mean().sqrt()
         # Each frame is centred on its hop's end; the halves of neighbours overlap.
         first, second = frames[..., : self.noise_hop], frames[..., self.noise_hop :]
         return (first + F.pad(second, (0, 0, 1, 0))[:, :-1]).flatten(1)
+
+    def _draw_noise(self, start: int, end: int) -> torch.Tensor:
+        """Samples of white noise that is always the same: decoding is a function. They are drawn from the block's beginning."""
+        generator = torch.Generator()
+        states = self.__dict__.setdefault("_noise_states", {0: generator.manual_seed(1).get_state()})
+        block = start // _NOISE_BLOCK
+        for number in range(max(known for known in states if known <= block), block):
+            torch.randn(_NOISE_BLOCK, generator=generator.set_state(states[number]))
+            states[number + 1] = generator.get_state()
+        block_start = block * _NOISE_BLOCK
+        noise = torch.randn(end - block_start, generator=generator.set_state(states[block]))
+        return noise[start - block_start :]
 
     @torch.no_grad()
     def fit(self, latents: torch.Tensor, loudness: torch.Tensor, ridge: float = 1e-3):
@@ -348,7 +410,8 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
         window = _fast_length(0.128 * decoder.sampling_rate)
         bank = _pitch_bank(torch.tensor(decoder.pitches), window, decoder.sampling_rate)
         tones = log_magnitudes(waveform, bank, window, decoder.tone_hop)
-        noise = log_magnitudes(waveform, decoder.noise_bank, 2 * decoder.noise_hop, decoder.noise_hop)
+        noise_bank = decoder.noise_bank(waveform.device)
+        noise = log_magnitudes(waveform, noise_bank, 2 * decoder.noise_hop, decoder.noise_hop)
         # Both start too soft: most of a band's sound is of the others.
         tones, noise = tones - 0.3, noise - 1.5
         return torch.cat(
@@ -379,16 +442,6 @@ def _fast_length(samples: float) -> int:
     """The nearest multiple of an eighth of the power of two below: fast to transform."""
     step = 2 ** (int(math.log2(samples)) - 3)
     return step * round(samples / step)
-
-
-def _pitch_banks(pitches: torch.Tensor, sampling_rate: int) -> list[tuple[int, torch.Tensor]]:
-    banks, lower = [], -math.inf
-    for seconds, upper in _PITCH_WINDOWS:
-        chosen = pitches[(pitches >= lower) & (pitches < upper)]
-        window = _fast_length(seconds * sampling_rate)
-        banks.append((window, _pitch_bank(chosen, window, sampling_rate)))
-        lower = upper
-    return banks
 
 
 def _pitch_bank(pitches: torch.Tensor, window: int, sampling_rate: int) -> torch.Tensor:

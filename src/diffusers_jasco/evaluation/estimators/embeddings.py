@@ -24,6 +24,7 @@ import torch
 
 from ...audio.io import load_audio
 from ...audio.resampling import resample
+from ...codecs import encode
 from ..recognisers import Recogniser
 from .spectra import SAMPLING_RATE, load_mono, power_spectrogram
 
@@ -101,8 +102,7 @@ class TransformersEmbedding:
         waveform, rate = load_audio(audio)
         samples = resample(waveform.mean(dim=0), rate, self.sampling_rate)
         if self.kind == "encodec":
-            channels = self.model.config.audio_channels
-            return self.model.encoder(samples.expand(1, channels, -1))[0].mean(dim=-1).numpy()
+            return encode(self.model, samples[None, None])[0].mean(dim=0).numpy()
         if self.kind == "clap":
             return _embed_clap(self.model, self.extractor, samples).numpy()
         inputs = self.extractor(samples.numpy(), sampling_rate=self.sampling_rate, return_tensors="pt")

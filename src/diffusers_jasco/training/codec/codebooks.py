@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from accelerate.utils import broadcast, reduce
 from torch import nn
 
+from ...codecs import codebooks
+
 
 # A vector that is used less often than this share of the mean is dead.
 DEAD = 0.1
@@ -55,22 +57,17 @@ def fit_codebook(
     return centres, float(lost)
 
 
-def codebooks_of(codec: nn.Module) -> list[nn.Module]:
-    """The codec's codebooks: modules with a buffer `embed` `(size, dim)`."""
-    return [getattr(layer, "codebook", layer) for layer in codec.quantizer.layers]
-
-
 @torch.no_grad()
 def fit_codebooks(codec: nn.Module, latents: torch.Tensor, generator: torch.Generator):
     r"""
     Fits the codec's codebooks by k-means, each one to what those before it leave.
 
     Args:
-        codec ([`~transformers.EncodecModel`] or a model with its parts): the codec.
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
         latents (`torch.Tensor` of shape `(vectors, latent_dim)`): latents of much music.
         generator (`torch.Generator`): what is random.
     """
-    for codebook in codebooks_of(codec):
+    for codebook in codebooks(codec):
         vectors, _ = fit_codebook(latents, len(codebook.embed), generator)
         codebook.embed.copy_(vectors)
         latents = latents - F.embedding(_nearest(latents, vectors), vectors)
@@ -82,14 +79,14 @@ def quantization_errors(codec: nn.Module, latents: torch.Tensor) -> torch.Tensor
     What is lost if latents are quantised with one codebook, with two, ...
 
     Args:
-        codec ([`~transformers.EncodecModel`] or a model with its parts): the codec.
-        latents (`torch.Tensor` of shape `(batch, latent_dim, frames)`): latents.
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
+        latents (`torch.Tensor` of shape `(batch, frames, latent_dim)`): latents.
 
     Returns:
         `torch.Tensor` of shape `(codebooks,)`: sums of squared errors.
     """
-    residual, errors = latents.transpose(1, 2).flatten(0, 1), []
-    for codebook in codebooks_of(codec):
+    residual, errors = latents.flatten(0, 1), []
+    for codebook in codebooks(codec):
         residual = residual - F.embedding(_nearest(residual, codebook.embed), codebook.embed)
         errors.append(residual.square().sum())
     return torch.stack(errors)
@@ -104,14 +101,14 @@ class CodebookTrainer(nn.Module):
     Its state is what has to be saved beside the codec's to go on.
 
     Args:
-        codec ([`~transformers.EncodecModel`] or a model with its parts): the codec, with codebooks to start from.
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec, with codebooks to start from.
         decay (`float`, defaults to `0.99`): decay of the averages.
     """
 
     def __init__(self, codec: nn.Module, decay: float = 0.99):
         super().__init__()
         # In a list, they are the codec's parts and not this module's.
-        self._codebooks = codebooks_of(codec)
+        self._codebooks = codebooks(codec)
         self.decay = decay
         embeds = torch.stack([codebook.embed for codebook in self._codebooks])
         self.cluster_size = nn.Buffer(torch.ones_like(embeds[..., 0]))
@@ -122,7 +119,7 @@ class CodebookTrainer(nn.Module):
         One step. All processes have to call it.
 
         Args:
-            latents (`torch.Tensor` of shape `(batch, latent_dim, frames)`): latents.
+            latents (`torch.Tensor` of shape `(batch, frames, latent_dim)`): latents.
             generator (`torch.Generator`): chooses where dead vectors start anew.
 
         Returns:
@@ -130,7 +127,7 @@ class CodebookTrainer(nn.Module):
             depths, in units of the latents' variance: audio is decoded from latents as they are, so an encoder could
             otherwise come nearer to the codebooks by making them small. Its gradient is the encoder's.
         """
-        residual = latents.transpose(1, 2).flatten(0, 1)
+        residual = latents.flatten(0, 1)
         variance = residual.var(dim=0, unbiased=False).mean().clamp(min=1e-8)
         commitment = residual.new_zeros(())
         for codebook, cluster_size, embed_avg in zip(self._codebooks, self.cluster_size, self.embed_avg):

@@ -23,7 +23,7 @@ class CodecTrainingModel(nn.Module):
     A codec as it is trained: JASCO's latents are those before quantisation, and audio is decoded from them.
 
     Args:
-        codec ([`~transformers.EncodecModel`] or a model with its parts): the codec.
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
     """
 
     def __init__(self, codec: nn.Module):
@@ -31,6 +31,6 @@ class CodecTrainingModel(nn.Module):
         self.codec = codec
 
     def forward(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Waveforms `(batch, 1, samples)` → decoded ones of the same shape, and latents `(batch, dim, frames)`."""
+        """Waveforms `(batch, 1, samples)` → decoded ones of the same shape, and latents `(batch, frames, dim)`."""
         latents = self.codec.encoder(audio)
-        return self.codec.decoder(latents)[..., : audio.shape[-1]], latents
+        return self.codec.decoder(latents)[..., : audio.shape[-1]], latents.transpose(1, 2)
