@@ -26,21 +26,21 @@ from diffusers.utils import logging, replace_example_docstring
 from diffusers.utils.torch_utils import randn_tensor
 from transformers import EncodecModel, PreTrainedTokenizerBase, T5EncoderModel
 
+from ..codecs import decode, encode_drums
 from ..controls.chords import chords_to_frames, is_chord_progression, read_chords
-from ..controls.drums import encode_drums, is_drums, prepare_drums
+from ..controls.drums import is_drums, prepare_drums
 from ..controls.melody import is_melody, read_melody
 from ..loaders.audiocraft import HUB_ARGUMENTS, find_audiocraft_checkpoint, load_audiocraft_pipeline
 from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
 from ..models.transformer_jasco import JascoTransformerModel
 from ..schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
+from ..text_encoders import encode_prompts
 from ..utils.hub import JascoPipelineHubMixin
 
 
 logger = logging.get_logger(__name__)
 
-# Beyond this, T5 has not seen positions in its training. Prompts are never truncated, as in the original.
-MAX_TRAINED_TOKENS = 512
 # Guidance branches of smaller weight are not computed, as in the original.
 MIN_BRANCH_WEIGHT = 1e-6
 
@@ -325,20 +325,10 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         """
         device = device or self._execution_device
         if prompt_embeds is None:
-            texts = [text or "" for text in ([prompt] if prompt is None or isinstance(prompt, str) else prompt)]
-            inputs = self.tokenizer(texts, padding=True, return_tensors="pt")
-            num_tokens = inputs.input_ids.shape[1]
-            if num_tokens > MAX_TRAINED_TOKENS:
-                logger.warning(
-                    f"The longest prompt has {num_tokens} tokens, T5 was trained on {MAX_TRAINED_TOKENS}: it is used"
-                    " whole, but its end may be ignored."
-                )
-            prompt_attention_mask = inputs.attention_mask.to(device)
-            prompt_embeds = self.text_encoder(inputs.input_ids.to(device), attention_mask=prompt_attention_mask)[0]
-            is_text = prompt_attention_mask * torch.tensor([[text != ""] for text in texts], device=device)
-            prompt_embeds = prompt_embeds * is_text[..., None]
-            if audiocraft_compatible:
-                prompt_attention_mask = torch.ones_like(prompt_attention_mask)
+            prompts = [prompt] if prompt is None or isinstance(prompt, str) else prompt
+            prompt_embeds, prompt_attention_mask = encode_prompts(
+                prompts, self.tokenizer, self.text_encoder, device, attend_to_padding=audiocraft_compatible
+            )
         elif prompt_attention_mask is None:
             prompt_attention_mask = torch.ones(prompt_embeds.shape[:2], device=device)
 
@@ -433,14 +423,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
 
     def _encode_drum_waveform(self, waveform: torch.Tensor) -> torch.Tensor:
         """Drum latents (frames, latent_dim) of a waveform (1, samples) at the codec's rate."""
-        self._onload_codec()
-        waveform = waveform.to(self._execution_device, self.codec.dtype)
-        return encode_drums(self.codec, waveform[None], self.transformer.config.drums_blur)[0].float()
-
-    def _onload_codec(self):
-        # `EncodecModel` runs no offload hook when its encoder or decoder is called, just in `forward`.
-        if hasattr(self.codec, "_hf_hook"):
-            self.codec._hf_hook.pre_forward(self.codec)
+        return encode_drums(self.codec, waveform[None], self.transformer.config.drums_blur)[0]
 
     def prepare_latents(
         self,
@@ -504,11 +487,9 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
 
     def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
         """Audio of shape `(batch, channels, samples)` from normalised latents of shape `(batch, frames, latent_dim)`."""
-        self._onload_codec()
         config = self.transformer.config
         mean, std = (torch.tensor(value, device=latents.device) for value in (config.latents_mean, config.latents_std))
-        latents = latents * std + mean
-        return self.codec.decoder(latents.transpose(1, 2).to(self.codec.dtype)).float()
+        return decode(self.codec, latents * std + mean)
 
     def _num_frames(self, duration: float) -> int:
         # The tolerance is for products such as 0.28 * 50 = 14.000000000000002.
