@@ -34,7 +34,7 @@ from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
 from ..models.transformer_jasco import JascoTransformerModel
 from ..schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
-from ..utils.hub import JascoPipelineHubMixin
+from .hub_mixin import JascoPipelineHubMixin
 
 
 logger = logging.get_logger(__name__)
