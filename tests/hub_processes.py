@@ -82,7 +82,7 @@ def run_snippet(card: str) -> dict:
 
 def publish(folder: Path) -> tuple[dict, dict]:
     import torch
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, metadata_update
 
     from .conftest import load_pipeline
 
@@ -100,8 +100,11 @@ def publish(folder: Path) -> tuple[dict, dict]:
     api.create_tag("org/pipeline", tag="v1")
     seen["warnings"] = {"first": warnings.take()}
     pipe.push_to_hub("org/pipeline", license="mit", revision="try/other", base_model="org/other")
+    pipe.push_to_hub("org/metadata", license="mit")
+    metadata_update("org/metadata", {"language": "en"})
     pipe.register_to_config(default_guidance_scale=3.0)
     pipe.push_to_hub("org/pipeline", license="mit")
+    pipe.push_to_hub("org/metadata")
     seen["warnings"]["again"] = warnings.take()
     audios["stronger"] = play(pipe)
 
@@ -115,26 +118,25 @@ def publish(folder: Path) -> tuple[dict, dict]:
     pipe.push_to_hub("org/standalone", license="mit", standalone=True)
     warnings.take()
     pipe.save_pretrained(folder / "private", push_to_hub=True, repo_id="org/private", private=True)
-    seen["warnings"]["without licence"] = warnings.take()
-    pipe.transformer.push_to_hub("org/transformer", base_model="facebook/jasco-chords-drums-melody-400M")
+    seen["warnings"]["without license"] = warnings.take()
+    pipe.transformer.push_to_hub("org/transformer")
     pipe.transformer.push_to_hub("org/parts", subfolder="transformer")
-    seen["pull request"] = pipe.transformer.push_to_hub("org/transformer", license="mit", create_pr=True).pr_url
+    seen["pull request"] = pipe.push_to_hub("org/pieces", license="mit", create_pr=True).pr_url
 
-    for repo_id, license in (("org/by-hand", "mit"), ("org/by-hand-too", "mit")):
-        pipe.transformer.push_to_hub(repo_id, license=license)
+    pipe.push_to_hub("org/by-hand", license="mit")
     api.upload_file(path_or_fileobj=b"# Mine\n", path_in_repo="README.md", repo_id="org/by-hand")
     warnings.take()
-    pipe.transformer.push_to_hub("org/by-hand", license="mit")
+    pipe.push_to_hub("org/by-hand", license="mit")
     seen["warnings"]["card on the Hub"] = warnings.take()
     (folder / "mine").mkdir()
     (folder / "mine" / "README.md").write_text("---\nlicense: mit\n---\n# Mine, too\n")
-    pipe.transformer.save_pretrained(folder / "mine", push_to_hub=True, repo_id="org/by-hand")
+    pipe.save_pretrained(folder / "mine", push_to_hub=True, repo_id="org/by-hand")
     seen["warnings"]["two cards"] = warnings.take()
 
     seen["errors"] = {
         "public": error_of(pipe.push_to_hub, "org/pipeline", private=True),
         "licence": error_of(pipe.push_to_hub, "org/x", license="mit", base_model="facebook/jasco-chords-drums-400M"),
-        "standalone": error_of(pipe.transformer.push_to_hub, "org/x", standalone=True),
+        "standalone": error_of(pipe.push_to_hub, "org/x", subfolder="x", standalone=True),
         "token": error_of(pipe.push_to_hub, "org/x", token="hf_stranger", license="mit"),
     }
 

@@ -225,7 +225,7 @@ def test_the_commit(hub, published):
     assert repository.tags["v1"] == published.seen["commit"]
     assert set(repository.branches) == {"main", "try/other"}
     assert not repository.private and hub.repositories["org/private"].private
-    assert published.seen["pull request"].endswith("org/transformer/discussions/1")
+    assert published.seen["pull request"].endswith("org/pieces/discussions/1")
 
 
 def test_no_path_of_the_publisher_is_published(hub, folder, published):
@@ -265,16 +265,16 @@ def test_the_card_of_a_pipeline(hub, published, loaded):
 
 def test_the_card_fits_the_checkpoint():
     from diffusers_jasco import FlowMatchDopri5Scheduler, SpectralCodecModel
-    from diffusers_jasco.utils.hub import create_pipeline_card
+    from diffusers_jasco.pipelines.hub_mixin import describe_pipeline
 
     from ..conftest import load_pipeline
 
     pipe = load_pipeline("chords-drums", scheduler=FlowMatchDopri5Scheduler())
-    card = create_pipeline_card(pipe, "org/x", "mit")
-    assert "drums=" in card.content and "melody" not in card.content
-    assert "chosen by the solver (`rtol` 1e-05)" in card.content
+    text = describe_pipeline(pipe, "org/x")
+    assert "drums=" in text and "melody" not in text
+    assert "chosen by the solver (`rtol` 1e-05)" in text
     pipe.register_modules(codec=SpectralCodecModel())
-    assert "2 seconds of music (mono, 16000 Hz)" in create_pipeline_card(pipe, "org/x", "mit").content
+    assert "2 seconds of music (mono, 16000 Hz)" in describe_pipeline(pipe, "org/x")
 
 
 @pytest.mark.parametrize("repo_id", ["org/pipeline", "org/half"])
@@ -283,28 +283,26 @@ def test_the_cards_example_runs(loaded, repo_id):
     assert shape == [1, 32000] and size > 3 * 32000
 
 
-def test_the_card_of_a_model(hub, published):
-    card = hub.files("org/transformer")["README.md"]
-    assert front_matter(card)["license"] == "cc-by-nc-4.0"
-    assert front_matter(card)["base_model"] == "facebook/jasco-chords-drums-melody-400M"
-    assert 'JascoTransformerModel.from_pretrained("org/transformer")' in card.decode()
-    assert set(hub.files("org/parts")) == {
-        ".gitattributes",
-        "transformer/config.json",
-        "transformer/diffusion_pytorch_model.safetensors",
-    }
+def test_a_model_alone_is_published_as_diffusers_does(hub, published):
+    model = {"config.json", "diffusion_pytorch_model.safetensors"}
+    assert set(hub.files("org/transformer")) == {".gitattributes", "README.md", *model}
+    assert set(hub.files("org/parts")) == {".gitattributes", *(f"transformer/{name}" for name in model)}
 
 
 def test_a_card_written_by_hand_does_not_vanish_without_a_word(hub, published):
     warnings = published.seen["warnings"]
     assert warnings["first"] == warnings["again"] == []
-    assert "give `license`" in warnings["without licence"][0]
+    assert "give `license`" in warnings["without license"][0]
     assert "If it derives from Meta's weights" in warnings["from AudioCraft"][0]
     assert "written by hand: it is kept" in warnings["card on the Hub"][0]
     repository = hub.repositories["org/by-hand"]
     cards = [files.get("README.md", b"") for files in repository.commits.values()]
     assert cards[-2:] == [b"# Mine\n", b"---\nlicense: mit\n---\n# Mine, too\n"]
     assert "It replaces the card of org/by-hand" in warnings["two cards"][1]
+    # Metadata that was added on the Hub is no part of the generated text.
+    card = hub.files("org/metadata")["README.md"]
+    assert front_matter(card)["language"] == "en" and front_matter(card)["license"] == "mit"
+    assert "| `guidance_scale` (all conditions) | 3 |" in card.decode()
 
 
 def test_publishing_says_what_is_wrong(hub, published):
@@ -313,7 +311,7 @@ def test_publishing_says_what_is_wrong(hub, published):
     assert errors["licence"].startswith(
         "ValueError: `license` is 'mit', but facebook/jasco-chords-drums-400M is under"
     )
-    assert errors["standalone"].startswith("ValueError: `standalone=True` is for whole pipelines")
+    assert errors["standalone"].startswith("ValueError: `standalone=True` is for a pipeline at the top")
     assert "403" in errors["token"]
     assert "org/x" not in hub.repositories
 

@@ -31,7 +31,6 @@ from torch import nn
 
 from ..controls.chord_labels import default_chord_labels
 from ..controls.melody import MELODY_BINS
-from ..utils.hub import JascoModelHubMixin
 
 
 class JascoAttnProcessor:
@@ -168,7 +167,7 @@ class JascoTransformerBlock(nn.Module):
 TransformerBlockRegistry.register(JascoTransformerBlock, TransformerBlockMetadata(return_hidden_states_index=0))
 
 
-class JascoTransformerModel(JascoModelHubMixin, ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMixin):
+class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMixin):
     r"""
     The flow-matching transformer of JASCO ([arXiv 2406.10970](https://arxiv.org/abs/2406.10970), §3): predicts the
     velocity of normalised audio latents from text (cross-attention) and from chords, drums and melody, which are
@@ -329,7 +328,7 @@ class JascoTransformerModel(JascoModelHubMixin, ModelMixin, ConfigMixin, Attenti
         return len(self.config.chord_labels)
 
     # Pipelines look for the arguments' names, such as `variant`.
-    @functools.wraps(JascoModelHubMixin.save_pretrained)
+    @functools.wraps(ModelMixin.save_pretrained)
     def save_pretrained(self, *args: Any, **kwargs: Any):
         # LoRA layers rename the weights that they wrap: the file would load as random weights.
         if self._has_lora_layers:

@@ -36,7 +36,7 @@ from ..models.codec_spectral import SpectralCodecModel
 from ..models.transformer_jasco import JascoTransformerModel
 from ..schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
 from ..text_encoders import encode_prompts
-from ..utils.hub import JascoPipelineHubMixin
+from .hub_mixin import JascoPipelineHubMixin
 
 
 logger = logging.get_logger(__name__)
