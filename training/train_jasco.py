@@ -57,7 +57,7 @@ from diffusers_jasco import JascoTransformerModel
 from diffusers_jasco.training.arguments import add_training_options, mapping, parse_with_config, write_config
 from diffusers_jasco.training.checkpoints import find_start, save_checkpoint
 from diffusers_jasco.training.components import load_components, replace_components
-from diffusers_jasco.training.datasets import load_datasets
+from diffusers_jasco.training.datasets import make_batches
 from diffusers_jasco.training.ema import AveragedWeights
 from diffusers_jasco.training.logs import LossMeans, RunLog, silence_libraries
 from diffusers_jasco.training.loop import Course, Progress
@@ -165,10 +165,10 @@ def main(args: list[str] | None = None):
 
     # 1. Models and data. All processes start from the same weights.
     torch.manual_seed(derive_seed("weights", args.seed))
-    pipeline, transfer = load_components(args)
+    pipeline, data, transfer = load_components(args)
     transformer = pipeline.transformer
     pipeline.codec.to(device)
-    batches, validation = load_datasets(args, pipeline, accelerator.process_index, accelerator.num_processes)
+    batches, validation = make_batches(args, data, pipeline, accelerator.process_index, accelerator.num_processes)
     if args.continue_from is None:
         transformer.register_to_config(sample_size=batches.num_frames)
     # What is saved: the averaged weights, whole, on the CPU.

@@ -37,7 +37,7 @@ from tqdm import tqdm
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.training.arguments import add_training_options, parse_with_config, write_config
 from diffusers_jasco.training.checkpoints import find_start, save_checkpoint
-from diffusers_jasco.training.datasets import load_datasets
+from diffusers_jasco.training.datasets import make_batches, open_datasets
 from diffusers_jasco.training.logs import LossMeans, RunLog, silence_libraries
 from diffusers_jasco.training.loop import Course, Progress
 from diffusers_jasco.training.modules import JascoTrainingModel
@@ -110,7 +110,8 @@ def main(args: list[str] | None = None):
         transformer.enable_gradient_checkpointing()
     pipeline.codec.to(device)
     model = JascoTrainingModel(transformer, pipeline.text_encoder).train()
-    batches, validation = load_datasets(args, pipeline, accelerator.process_index, accelerator.num_processes)
+    data = open_datasets(args, pipeline.codec)
+    batches, validation = make_batches(args, data, pipeline, accelerator.process_index, accelerator.num_processes)
     objective = FlowMatchingObjective(args, pipeline.tokenizer)
     listener = Listener(args)
 

@@ -14,13 +14,13 @@
 
 
 import pytest
-from torch.utils.data import Dataset
 
+from diffusers_jasco.data.features import ClipItems
 from diffusers_jasco.data.mixing import MixedDataset
 
 
-class Numbers(Dataset):
-    epoch = 0
+class Numbers(ClipItems):
+    num_frames = 50
 
     def __init__(self, first: int, count: int):
         self.numbers = range(first, first + count)
@@ -28,11 +28,8 @@ class Numbers(Dataset):
     def __len__(self):
         return len(self.numbers)
 
-    def set_epoch(self, epoch):
-        self.epoch = epoch
-
-    def __getitem__(self, index):
-        return self.epoch, self.numbers[index]
+    def item(self, index, epoch):
+        return epoch, self.numbers[index]
 
 
 def draw(mixture: MixedDataset, epoch: int) -> list[tuple[int, int]]:
@@ -63,6 +60,14 @@ def test_a_mixture_depends_on_seed_and_epoch_only():
     third = draw(mixture, 3)
     draw(mixture, 0)
     assert draw(mixture, 3) == draw(make(), 3) == third != draw(make(1), 3)
+
+
+def test_a_data_set_in_a_mixture_keeps_its_own_epoch():
+    numbers = Numbers(0, 5)
+    mixture = MixedDataset([numbers, Numbers(100, 5)], [9, 1])
+    numbers.set_epoch(7)
+    assert {mixture[index][0] for index in range(9)} == {0, 1}
+    assert numbers[0] == (7, 0)
 
 
 def test_a_mixture_refuses_what_it_can_not_mix():

@@ -53,7 +53,8 @@ def prepared(tmp_path_factory):
 
 
 def test_a_prepared_folder_is_its_cache_or_its_clips_which_are_the_same(prepared, codec, tmp_path):  # noqa: F811
-    cached = open_dataset(str(prepared), codec, num_frames=50, seed=2)
+    cached = open_dataset(str(prepared), codec)
+    cached.configure(num_frames=50, seed=2)
     assert isinstance(cached, FeatureDataset) and len(cached) == 6
     reference = collate_features([cached[index] for index in range(6)])
     assert reference["drums"].any() and reference["melody"].any()
@@ -63,7 +64,8 @@ def test_a_prepared_folder_is_its_cache_or_its_clips_which_are_the_same(prepared
     for name in ("dataset", "tracks", "train"):
         (tmp_path / "data" / name).symlink_to(prepared / name)
     for spec in (tmp_path / "data", prepared / "dataset", prepared / "train"):
-        clips = open_dataset(str(spec), codec, num_frames=50, seed=2)
+        clips = open_dataset(str(spec), codec, num_frames=50)
+        clips.configure(num_frames=50, seed=2)
         assert isinstance(clips, ClipDataset)
         assert_equal_features(encode([clips[index] for index in range(6)]), reference)
     with pytest.raises(ValueError, match="no split 'validation', but train"):
@@ -73,13 +75,14 @@ def test_a_prepared_folder_is_its_cache_or_its_clips_which_are_the_same(prepared
 def test_a_prepared_folder_knows_unknown_chords(tmp_path, codec):  # noqa: F811
     write_noise(tmp_path / "music" / "song.wav")
     prepare(tmp_path / "music", tmp_path / "data", "--shares", 1, 0, 0, 0)
-    item = open_dataset(str(tmp_path / "data"), codec, labels=["N", "C"])[0]
-    assert item["chords"].tolist() == [2] * 100
+    dataset = open_dataset(str(tmp_path / "data"), codec)
+    dataset.configure(labels=["N", "C"])
+    assert dataset[0]["chords"].tolist() == [2] * 100
 
 
 def test_a_cache_gets_what_the_model_needs(prepared, codec):  # noqa: F811
-    options = {"labels": ["N", "C"], "drums_blur": 1, "latents_mean": 0.5, "latents_std": 2.0}
-    dataset = open_dataset(str(prepared / "features" / "train"), codec, **options)
+    dataset = open_dataset(str(prepared / "features" / "train"), codec)
+    dataset.configure(labels=["N", "C"], drums_blur=1, latents_mean=0.5, latents_std=2.0)
     assert (dataset.num_frames, dataset.drums_blur) == (150, 1)
     assert dataset.mean == 0.5 and dataset.std == 2.0 and dataset[0]["chords"].max() <= 2
     assert len(open_dataset(str(prepared / "features"), codec)) == 2

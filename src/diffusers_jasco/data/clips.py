@@ -20,14 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 import torch
-from torch.nn import functional as F
-from torch.utils.data import Dataset
 
 from ..audio.recordings import Recording
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, normalize_chord
-from ..controls.melody import MELODY_BINS
 from ..utils.seeding import derive_seed
-from .features import SILENCE, encode_controls, wordings
+from .features import SILENCE, ClipItems, encode_controls, wordings
 from .synthetic.music import SyntheticMusic
 
 
@@ -85,8 +82,8 @@ class ClipReader:
         Returns:
             `dict`:
                 `audio` `(1, samples)` at the codec's rate, with some of what is before and after, `stems` (`{"drums": (1,
-                samples)}` if there are drums), `first_frame` of the part within it; `chords` `(frames,)`, `melody` `(frames,
-                53)` and `caption` as [`~data.features.FeatureDataset`] has them.
+                samples)}` if there are drums), `first_frame` of the part within it; `chords`, `melody` and `caption` as
+                [`~data.features.to_training_item`] takes them.
 
         Raises:
             `ValueError`: for what can't be read, and for a clip shorter than a part.
@@ -108,14 +105,13 @@ class ClipReader:
             if stem.abs().max() > SILENCE or drums.read(0, drums.length(rate), rate).abs().max() > SILENCE:
                 stems["drums"] = stem
         controls = self._encode_controls(row, frames, audio.name)
-        bins = controls["melody"][start:end].long()
         captions = wordings({"caption": row.get("text")} | row)
         return {
             "audio": audio.read(*span, rate),
             "stems": stems,
             "first_frame": start - first,
             "chords": controls["chords"][start:end].long(),
-            "melody": F.one_hot(bins.clamp(min=0), MELODY_BINS).float() * (bins >= 0)[:, None],
+            "melody": controls["melody"][start:end],
             "caption": captions[derive_seed("caption", self.seed, epoch, item) % len(captions)],
         }
 
@@ -199,7 +195,7 @@ def _to_recording(value: Any, row: dict[str, Any], folder: str | os.PathLike) ->
     return None if value is None else Recording((value, row.get("sampling_rate")))
 
 
-class ClipDataset(Dataset):
+class ClipDataset(ClipItems):
     r"""
     Clips with audio, of which only what is needed is read, as items that [`BatchEncoder`] turns into what
     [`~data.features.FeatureDataset`] has: in number, crops and wordings they are the same.
@@ -228,19 +224,20 @@ class ClipDataset(Dataset):
         seed: int = 0,
         folder: str | os.PathLike = "",
     ):
+        super().__init__()
         self.rows = keep_encoded(rows) if hasattr(rows, "features") else rows
         self.folder = folder
-        self.epoch = 0
-        self.reader = ClipReader(sampling_rate, hop_length, 0, labels, seed)
-        lengths = [self.reader.count_frames(recording) for recording in self._recordings()]
-        if not lengths:
+        self.sampling_rate, self.hop_length = sampling_rate, hop_length
+        reader = ClipReader(sampling_rate, hop_length, 0)
+        self._lengths = [reader.count_frames(recording) for recording in self._recordings()]
+        if not self._lengths:
             raise ValueError("There are no clips.")
-        short = min(range(len(lengths)), key=lengths.__getitem__)
-        self.num_frames = self.reader.num_frames = lengths[short] if num_frames is None else num_frames
-        if lengths[short] < self.num_frames:
-            raise ValueError(f"Clip {short} has {lengths[short]} frames, fewer than `num_frames` = {self.num_frames}.")
-        counts = torch.tensor(lengths) // self.num_frames
-        self._clip_of = torch.arange(len(lengths)).repeat_interleave(counts).tolist()
+        self.configure(labels, num_frames, seed)
+
+    def configure(self, labels: Sequence[str] | None = None, num_frames: int | None = None, seed: int = 0):
+        """Sets all options of the items anew, without reading the files' lengths again."""
+        self._divide(self._lengths, num_frames)
+        self.reader = ClipReader(self.sampling_rate, self.hop_length, self.num_frames, labels, seed)
 
     def _recordings(self) -> Iterator[Recording]:
         """The audio of all clips, to know its length."""
@@ -261,14 +258,17 @@ class ClipDataset(Dataset):
         else:
             yield from (find_audio(row, self.folder) for row in self.rows)
 
-    def __len__(self) -> int:
-        return len(self._clip_of)
+    @property
+    def captions(self) -> Iterator[list[str]]:
+        """The captions of each clip, without its audio."""
+        if isinstance(self.rows, SyntheticMusic):
+            return map(self.rows.captions, range(len(self.rows)))
+        rows = self.rows
+        if hasattr(rows, "column_names"):
+            columns = [name for name in ("captions", "caption", "text") if name in rows.column_names]
+            # Rows without columns are no rows.
+            rows = rows.select_columns(columns) if columns else [{}] * len(rows)
+        return (wordings({"caption": row.get("text")} | row) for row in rows)
 
-    def set_epoch(self, epoch: int):
-        """Sets the epoch, which chooses the wordings and the crops."""
-        self.epoch = epoch
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        return self.reader.read(self.rows[self._clip_of[index]], self.epoch, index, self.folder)
+    def item(self, index: int, epoch: int) -> dict[str, Any]:
+        return self.reader.read(self.rows[self._clip_of[index]], epoch, index, self.folder)

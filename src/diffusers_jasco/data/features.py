@@ -36,6 +36,7 @@ codec's first codebook), and shards `features-00000.safetensors`, ..., each of w
 import itertools
 import json
 import os
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -339,12 +340,45 @@ def _chord_id(label: str, labels: Sequence[str]) -> int:
         return len(labels)
 
 
-class FeatureDataset(Dataset):
+class ClipItems(Dataset):
+    r"""
+    Items of the same number of frames from clips of any length: a clip of `n` times `num_frames` is `n` items (rounded down),
+    so that a minute counts the same in a song and in a sample.
+    """
+
+    def __init__(self):
+        self.epoch = 0
+
+    def _divide(self, lengths: Sequence[int], num_frames: int | None):
+        """Sets the frames of an item, by default those of the shortest clip, and with that the items."""
+        short = min(range(len(lengths)), key=lengths.__getitem__)
+        self.num_frames = lengths[short] if num_frames is None else num_frames
+        if lengths[short] < self.num_frames:
+            raise ValueError(f"Clip {short} has {lengths[short]} frames, fewer than `num_frames` = {self.num_frames}.")
+        counts = torch.tensor(lengths) // self.num_frames
+        self._clip_of = torch.arange(len(lengths)).repeat_interleave(counts).tolist()
+
+    def __len__(self) -> int:
+        return len(self._clip_of)
+
+    def set_epoch(self, epoch: int):
+        """Sets the epoch, which chooses the captions and the crops."""
+        self.epoch = epoch
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.item(index, self.epoch)
+
+    @abstractmethod
+    def item(self, index: int, epoch: int) -> dict[str, Any]:
+        """An item as it is in an epoch, whatever epoch is set."""
+
+
+class FeatureDataset(ClipItems):
     r"""
     Clips of a feature cache, as tensors for training. The shards are memory-mapped. What is random (the wording of a
     caption, where a long clip is cropped) depends on the seed, the epoch and the item only.
-
-    A clip of `n` times `num_frames` is `n` items (rounded down): so that a minute counts the same in a song and in a sample.
 
     Args:
         folder (`str` or `os.PathLike`):
@@ -363,10 +397,8 @@ class FeatureDataset(Dataset):
         seed (`int`, defaults to `0`):
             Seed of what is random.
 
-    An item is a `dict`: `latents` `(frames, dim)` normalised, `chords` `(frames,)` ids, `len(labels)` where the chords
-    are not known, `drums` `(frames, dim)` (not normalised; zeros without drums), `melody` `(frames, 53)` one-hot or zero,
-    `caption` `str`, and, if the cache has them, `text_embeds` `(tokens, text dim)`: the caption's hidden states.
-    `info["text_encoder_hash"]` says of which text encoder ([`text_encoder_hash`]), and is `None` if there are none.
+    An item is what [`to_training_item`] returns, and, if the cache has them, `text_embeds` `(tokens, text dim)`: the caption's
+    hidden states. `info["text_encoder_hash"]` says of which text encoder ([`text_encoder_hash`]), and is `None` if there are none.
 
     Raises:
         `FileNotFoundError`: if the folder holds no cache.
@@ -383,6 +415,7 @@ class FeatureDataset(Dataset):
         latents_std: float | Sequence[float] | None = None,
         seed: int = 0,
     ):
+        super().__init__()
         self.folder = Path(folder)
         if not (self.folder / "features.json").is_file():
             raise FileNotFoundError(f"{self.folder} is no feature cache: it has no features.json.")
@@ -394,42 +427,40 @@ class FeatureDataset(Dataset):
         with open(self.folder / "captions.jsonl", encoding="utf-8") as lines:
             clips = [json.loads(line) for line in lines]
         self.captions = [clip["captions"] for clip in clips]
-        lengths = [clip["frames"] for clip in clips]
-        self.num_frames = min(lengths) if num_frames is None else num_frames
-        if min(lengths) < self.num_frames:
-            short = min(range(len(lengths)), key=lengths.__getitem__)
-            raise ValueError(f"Clip {short} has {lengths[short]} frames, fewer than `num_frames` = {self.num_frames}.")
+        self._lengths = [clip["frames"] for clip in clips]
+        self.codebook = load_file(self.folder / "codebook.safetensors")["codebook"]
+        self._shard_of = [i for i, shard in enumerate(self.info["shards"]) for _ in range(shard["clips"])]
+        self._first_of = torch.tensor([0] + [shard["clips"] for shard in self.info["shards"]]).cumsum(0).tolist()
+        # Wordings before a clip, in all.
+        self._wordings_before = [0, *itertools.accumulate(map(len, self.captions))]
+        self._open: dict[int, Any] = {}
+        self.configure(labels, num_frames, drums_blur, latents_mean, latents_std, seed)
 
+    def configure(
+        self,
+        labels: Sequence[str] | None = None,
+        num_frames: int | None = None,
+        drums_blur: int = 3,
+        latents_mean: float | Sequence[float] | None = None,
+        latents_std: float | Sequence[float] | None = None,
+        seed: int = 0,
+    ):
+        """Sets all options of the items anew, without reading the cache again."""
+        self._divide(self._lengths, num_frames)
         mean = self.info["latents_mean"] if latents_mean is None else latents_mean
         std = self.info["latents_std"] if latents_std is None else latents_std
         self.mean, self.std = torch.tensor(mean), torch.tensor(std)
         self.drums_blur = drums_blur
         self.seed = seed
-        self.epoch = 0
-        self.codebook = load_file(self.folder / "codebook.safetensors")["codebook"]
         labels = default_chord_labels() if labels is None else list(labels)
-        # The last one, at position -1, is for chords that are not known.
-        ids = [_chord_id(label, labels) for label in self.info.get("chord_labels", default_chord_labels())]
-        self.chord_ids = torch.tensor([*ids, len(labels)])
-        self._shard_of = [i for i, shard in enumerate(self.info["shards"]) for _ in range(shard["clips"])]
-        self._first_of = torch.tensor([0] + [shard["clips"] for shard in self.info["shards"]]).cumsum(0).tolist()
-        # Wordings before a clip, in all.
-        self._wordings_before = [0, *itertools.accumulate(map(len, self.captions))]
-        # Which clip an item is from.
-        counts = torch.tensor(lengths) // self.num_frames
-        self._clip_of = torch.arange(len(lengths)).repeat_interleave(counts).tolist()
-        self._open: dict[int, Any] = {}
+        self.null_chord = len(labels)
+        self._chord_ids = torch.tensor(
+            [_chord_id(label, labels) for label in self.info.get("chord_labels", default_chord_labels())]
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         # Open files do not go to the loader's workers.
         return self.__dict__ | {"_open": {}}
-
-    def __len__(self) -> int:
-        return len(self._clip_of)
-
-    def set_epoch(self, epoch: int):
-        """Sets the epoch, which chooses the wordings and the crops."""
-        self.epoch = epoch
 
     def _shard(self, number: int) -> tuple[Any, list[int], list[int]]:
         if number not in self._open:
@@ -438,39 +469,62 @@ class FeatureDataset(Dataset):
             self._open[number] = file, offsets, has_drums
         return self._open[number]
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
+    def item(self, index: int, epoch: int) -> dict[str, Any]:
         clip = self._clip_of[index]
         number = self._shard_of[clip]
         file, offsets, has_drums = self._shard(number)
         position = clip - self._first_of[number]
         start, end = offsets[position : position + 2]
-        start += derive_seed("crop", self.seed, self.epoch, index) % (end - start - self.num_frames + 1)
-        frames = slice(start, start + self.num_frames)
-
-        latents = (file.get_slice("latents")[frames].float() - self.mean) / self.std
-        if has_drums[position]:
-            drums = self.codebook[file.get_slice("drum_codes")[frames].long()]
-            drums = blur_frames(drums[None], self.drums_blur)[0]
-        else:
-            drums = torch.zeros_like(latents)
-        bins = file.get_slice("melody")[frames].long()
-        captions = self.captions[clip]
-        wording = derive_seed("caption", self.seed, self.epoch, index) % len(captions)
-        item = {
-            "latents": latents,
-            "chords": self.chord_ids[file.get_slice("chords")[frames].long()],
-            "drums": drums,
-            "melody": F.one_hot(bins.clamp(min=0), MELODY_BINS).float() * (bins >= 0)[:, None],
-            "caption": captions[wording],
+        start += derive_seed("crop", self.seed, epoch, index) % (end - start - self.num_frames + 1)
+        part = {
+            name: file.get_slice(name)[start : start + self.num_frames]
+            for name in ("latents", "drum_codes", "chords", "melody")
         }
+        chords = part["chords"].long()
+        part["chords"] = torch.where(chords < 0, self.null_chord, self._chord_ids[chords.clamp(min=0)])
+        part["has_drums"] = has_drums[position]
+        captions = self.captions[clip]
+        wording = derive_seed("caption", self.seed, epoch, index) % len(captions)
+        part["caption"] = captions[wording]
+        item = to_training_item(part, self.codebook, self.mean, self.std, self.drums_blur)
         if self.info["text_encoder_hash"] is not None:
             before = self._wordings_before
             wording += before[clip] - before[self._first_of[number]]
             start, end = file.get_slice("text_offsets")[wording : wording + 2].tolist()
             item["text_embeds"] = file.get_slice("text_embeds")[start:end].float()
         return item
+
+
+def to_training_item(
+    part: dict[str, Any], codebook: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, drums_blur: int
+) -> dict[str, Any]:
+    r"""
+    A part of a clip as a model is trained on it, whether it comes from a cache or was encoded just now.
+
+    Args:
+        part (`dict`):
+            `latents` `(frames, dim)`, `drum_codes` `(frames,)` and `has_drums` of [`encode_audio`], `chords` `(frames,)`: ids
+            of the model's vocabulary, `melody` `(frames,)`: rows of the melody matrix or -1, and `caption`.
+        codebook (`torch.Tensor` of shape `(entries, dim)`): the codec's first codebook.
+        mean, std (`torch.Tensor`): of the latents, of all or of each channel `(dim,)`.
+        drums_blur (`int`): frames over which drum latents are averaged.
+
+    Returns:
+        `dict`:
+            `latents` `(frames, dim)` normalized, `chords` `(frames,)` ids, `len(labels)` where the chords are not known,
+            `drums` `(frames, dim)` (not normalized; zeros without drums), `melody` `(frames, 53)` one-hot or zero, `caption`.
+    """
+    latents, pitches = (part["latents"].float() - mean) / std, part["melody"].long()
+    drums = torch.zeros_like(latents)
+    if part["has_drums"]:
+        drums = blur_frames(codebook[part["drum_codes"].long()][None], drums_blur)[0]
+    return {
+        "latents": latents,
+        "chords": part["chords"],
+        "drums": drums,
+        "melody": F.one_hot(pitches.clamp(min=0), MELODY_BINS).float() * (pitches >= 0)[:, None],
+        "caption": part["caption"],
+    }
 
 
 def collate_features(items: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ..utils.seeding import derive_seed
+from .features import ClipItems
 
 
 def to_shares(weights: Sequence[float], count: int) -> list[float]:
@@ -48,7 +49,7 @@ class MixedDataset(Dataset):
     own.
 
     Args:
-        datasets (`Sequence[Dataset]`): map-style data sets with items of the same form and length.
+        datasets (`Sequence[ClipItems]`): data sets with items of the same form and length.
         weights (`Sequence[float]`): their shares, relative to each other.
         seed (`int`, defaults to `0`): seed of the orders.
 
@@ -57,14 +58,14 @@ class MixedDataset(Dataset):
             different numbers of frames.
     """
 
-    def __init__(self, datasets: Sequence[Dataset], weights: Sequence[float], seed: int = 0):
+    def __init__(self, datasets: Sequence[ClipItems], weights: Sequence[float], seed: int = 0):
         shares = to_shares(weights, len(datasets))
         if 0 in (lengths := [len(dataset) for dataset in datasets]):
             raise ValueError(f"Data set {lengths.index(0)} is empty.")
-        if len(frames := {dataset.num_frames for dataset in datasets if hasattr(dataset, "num_frames")}) > 1:
+        if len(frames := {dataset.num_frames for dataset in datasets}) > 1:
             raise ValueError(f"The data sets have items of {sorted(frames)} frames: give them the same `num_frames`.")
         self.datasets = list(datasets)
-        self.num_frames = frames.pop() if frames else None
+        self.num_frames = frames.pop()
         self.seed = seed
         # Rounded at the borders between them, so that they sum to the whole.
         total, borders = sum(lengths), torch.tensor(shares, dtype=torch.float64).cumsum(0)
@@ -90,8 +91,5 @@ class MixedDataset(Dataset):
         if not 0 <= index < len(self):
             raise IndexError(index)
         number, turn, item = self._items[index]
-        dataset = self.datasets[number]
-        if hasattr(dataset, "set_epoch"):
-            # The turn is what an epoch is to the data set alone.
-            dataset.set_epoch(turn)
-        return dataset[item]
+        # The turn is what an epoch is to the data set alone.
+        return self.datasets[number].item(item, turn)

@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from ..codecs import blur_frames, first_codebook
-from .features import collate_features, encode_audio
+from ..codecs import first_codebook
+from .features import collate_features, encode_audio, to_training_item
 from .latent_statistics import LatentStatistics
 
 
@@ -65,23 +65,11 @@ class BatchEncoder:
         for positions in lengths.values():
             clips = [items[position] for position in positions]
             for position, clip, encoded in zip(positions, clips, encode_audio(clips, self.codec)):
-                items[position] = self._to_features(clip, encoded)
+                frames = slice(clip["first_frame"], clip["first_frame"] + len(clip["chords"]))
+                part = clip | encoded | {name: encoded[name][frames] for name in ("latents", "drum_codes")}
+                items[position] = to_training_item(part, self.codebook, self.mean, self.std, self.drums_blur)
         shared = set.intersection(*(set(item) for item in items))
         return collate_features([{name: item[name] for name in item if name in shared} for item in items])
-
-    def _to_features(self, clip: dict[str, Any], encoded: dict[str, Any]) -> dict[str, Any]:
-        frames = slice(clip["first_frame"], clip["first_frame"] + len(clip["chords"]))
-        latents = (encoded["latents"][frames].float() - self.mean) / self.std
-        drums = torch.zeros_like(latents)
-        if encoded["has_drums"]:
-            drums = blur_frames(self.codebook[encoded["drum_codes"][frames].long()][None], self.drums_blur)[0]
-        return {
-            "latents": latents,
-            "chords": clip["chords"],
-            "drums": drums,
-            "melody": clip["melody"],
-            "caption": clip["caption"],
-        }
 
 
 def measure_latents(items: Iterable[dict[str, Any]], codec: torch.nn.Module) -> tuple[list[float], list[float]]:

@@ -16,7 +16,6 @@
 
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -43,26 +42,26 @@ POSSIBLE = (
 )
 
 
+def is_synthetic(spec: str) -> bool:
+    """Whether [`open_dataset`] takes this for synthetic music."""
+    return bool(_SYNTHETIC.fullmatch(spec))
+
+
 def is_on_hub(spec: str) -> bool:
-    """Whether what [`open_dataset`] takes for a data set is one of the Hub, as it is nothing on this machine."""
-    return not (Path(spec).exists() or _SYNTHETIC.fullmatch(spec))
+    """Whether [`open_dataset`] takes this for a data set on the Hub, as it is nothing on this machine."""
+    return not (Path(spec).exists() or is_synthetic(spec))
 
 
 def open_dataset(
     spec: str,
     codec: torch.nn.Module,
     split: str = "train",
-    labels: Sequence[str] | None = None,
     num_frames: int | None = None,
-    drums_blur: int = 3,
-    latents_mean: float | Sequence[float] | None = None,
-    latents_std: float | Sequence[float] | None = None,
-    seed: int = 0,
     streaming: bool = False,
     renderer: str = "fluidsynth",
 ) -> FeatureDataset | ClipDataset | ClipStream:
     r"""
-    Opens a data set.
+    Opens a data set. Its `configure` sets the options of its items that depend on a model, and their seed.
 
     Args:
         spec (`str`):
@@ -78,14 +77,8 @@ def open_dataset(
             The codec. A feature cache has to be of the same.
         split (`str`, defaults to `"train"`):
             The split.
-        labels (`Sequence[str]`, *optional*):
-            The model's chord vocabulary, by default the original's.
         num_frames (`int`, *optional*):
             Frames of an item, by default those of the shortest clip; 10 s of synthetic music and of streams.
-        drums_blur (`int`), latents_mean, latents_std (`float` or `Sequence[float]`, *optional*):
-            Of a feature cache, as in [`~data.features.FeatureDataset`]. Others get them from [`~data.online_encoding.BatchEncoder`].
-        seed (`int`, defaults to `0`):
-            Seed of crops and wordings.
         streaming (`bool`, defaults to `False`):
             Read a data set of the Hub while training, and do not download it before.
         renderer (`str`, defaults to `"fluidsynth"`):
@@ -98,7 +91,7 @@ def open_dataset(
         `ValueError`: if there is no such data set or split, or a feature cache is of another codec.
     """
     config = codec.config
-    audio = {"sampling_rate": config.sampling_rate, "hop_length": config.hop_length, "labels": labels, "seed": seed}
+    audio = {"sampling_rate": config.sampling_rate, "hop_length": config.hop_length}
     default_frames = round(DEFAULT_SECONDS * config.sampling_rate / config.hop_length)
     folder, synthetic = Path(spec), _SYNTHETIC.fullmatch(spec)
     if streaming and not is_on_hub(spec):
@@ -114,8 +107,7 @@ def open_dataset(
     if folder.is_dir():
         for cache in (folder, folder / "features" / split, folder / split):
             if (cache / "features.json").is_file():
-                options = {"drums_blur": drums_blur, "latents_mean": latents_mean, "latents_std": latents_std}
-                dataset = FeatureDataset(cache, labels, num_frames, seed=seed, **options)
+                dataset = FeatureDataset(cache, num_frames=num_frames)
                 _check_codec(dataset, codec)
                 return dataset
         for saved in (folder / "dataset", folder):

@@ -81,8 +81,13 @@ class ClipStream:
         seed: int = 0,
     ):
         self.dataset = keep_encoded(dataset)
+        self.sampling_rate, self.hop_length = sampling_rate, hop_length
+        self.configure(labels, num_frames, seed)
+
+    def configure(self, labels: Sequence[str] | None, num_frames: int, seed: int = 0):
+        """Sets all options of the items anew; to be called before iteration begins."""
         self.num_frames = num_frames
-        self.reader = ClipReader(sampling_rate, hop_length, num_frames, labels, seed)
+        self.reader = ClipReader(self.sampling_rate, self.hop_length, num_frames, labels, seed)
 
     @property
     def num_shards(self) -> int:

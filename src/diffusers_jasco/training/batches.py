@@ -19,14 +19,14 @@ import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ..data.mixing import to_shares
-from ..data.streams import ClipStream, Place, StreamedClips
+from ..data.streams import Place, StreamedClips
 from ..utils.seeding import derive_seed
 
 
@@ -34,31 +34,21 @@ from ..utils.seeding import derive_seed
 MAX_PARTS = 8
 
 
+@dataclass(eq=False)
 class _Batches(ABC):
     r"""
     Endless batches for one of several processes, which go on where they stopped. The state is the place in the data after the
     last batch that was given out, whatever the loader's workers had fetched ahead.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        batch_size: int,
-        collate_fn: Callable | None,
-        seed: int,
-        process_index: int,
-        num_processes: int,
-        num_workers: int,
-        encode: Callable | None,
-    ):
-        self.dataset = dataset
-        self.batch_size = batch_size
-        self.collate_fn = collate_fn
-        self.seed = seed
-        self.process_index = process_index
-        self.num_processes = num_processes
-        self.num_workers = num_workers
-        self.encode = encode
+    dataset: Any
+    batch_size: int
+    collate_fn: Callable | None = None
+    seed: int = 0
+    process_index: int = 0
+    num_processes: int = 1
+    num_workers: int = 0
+    encode: Callable | None = None
 
     @property
     def global_batch_size(self) -> int:
@@ -98,6 +88,7 @@ class _Batches(ABC):
             yield batch | {"key": keys} if isinstance(batch, dict) else batch, place
 
 
+@dataclass(eq=False)
 class EpochBatches(_Batches):
     r"""
     Endless batches of a dataset for one of several processes: in each epoch another permutation, which depends on the
@@ -133,23 +124,12 @@ class EpochBatches(_Batches):
         `ValueError`: if the dataset does not fill one batch.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        batch_size: int,
-        collate_fn: Callable | None = None,
-        seed: int = 0,
-        process_index: int = 0,
-        num_processes: int = 1,
-        num_workers: int = 0,
-        encode: Callable | None = None,
-    ):
-        super().__init__(dataset, batch_size, collate_fn, seed, process_index, num_processes, num_workers, encode)
+    def __post_init__(self):
         self.epoch = 0
         self.position = 0
-        if len(dataset) < self.global_batch_size:
+        if len(self.dataset) < self.global_batch_size:
             raise ValueError(
-                f"The dataset has {len(dataset)} items, fewer than one batch of all processes,"
+                f"The dataset has {len(self.dataset)} items, fewer than one batch of all processes,"
                 f" {self.global_batch_size}: give it more clips, or a smaller `batch_size`."
             )
 
@@ -165,7 +145,8 @@ class EpochBatches(_Batches):
         while True:
             if hasattr(self.dataset, "set_epoch"):
                 self.dataset.set_epoch(self.epoch)
-            for batch, self.position in self._load(self.dataset, self._rest_of_epoch()):
+            for batch, position in self._load(self.dataset, self._rest_of_epoch()):
+                self.position = position
                 yield batch
             self.epoch, self.position = self.epoch + 1, 0
 
@@ -178,6 +159,7 @@ class EpochBatches(_Batches):
         self.epoch, self.position = state_dict["epoch"], state_dict["position"]
 
 
+@dataclass(eq=False)
 class StreamBatches(_Batches):
     r"""
     Endless batches of a streaming data set for one of several processes.
@@ -191,7 +173,7 @@ class StreamBatches(_Batches):
     of [`EpochBatches`]; where a run goes on, at most `shuffle_buffer` rows are read again.
 
     Args:
-        stream ([`~data.streams.ClipStream`]):
+        dataset ([`~data.streams.ClipStream`]):
             The clips.
         batch_size (`int`), collate_fn (`Callable`, *optional*), seed (`int`), process_index (`int`), num_processes (`int`),
         num_workers (`int`), encode (`Callable`, *optional*):
@@ -200,25 +182,15 @@ class StreamBatches(_Batches):
             Rows that are shuffled together, in all parts. They are kept in memory as they are stored.
     """
 
-    def __init__(
-        self,
-        stream: ClipStream,
-        batch_size: int,
-        collate_fn: Callable | None = None,
-        seed: int = 0,
-        process_index: int = 0,
-        num_processes: int = 1,
-        num_workers: int = 0,
-        encode: Callable | None = None,
-        shuffle_buffer: int = 512,
-    ):
-        super().__init__(stream, batch_size, collate_fn, seed, process_index, num_processes, num_workers, encode)
-        common = math.gcd(self.global_batch_size, stream.num_shards)
-        limit = max(MAX_PARTS, num_processes)
+    shuffle_buffer: int = 512
+
+    def __post_init__(self):
+        common = math.gcd(self.global_batch_size, self.dataset.num_shards)
+        limit = max(MAX_PARTS, self.num_processes)
         self.num_parts = max(n for n in range(1, min(common, limit) + 1) if common % n == 0)
-        self.block_size = max(shuffle_buffer // self.num_parts, 1)
+        self.block_size = max(self.shuffle_buffer // self.num_parts, 1)
         # Which items of a batch of all processes are this one's, and the parts that they come from.
-        own = range(process_index * batch_size, (process_index + 1) * batch_size)
+        own = range(self.process_index * self.batch_size, (self.process_index + 1) * self.batch_size)
         per_part = self.global_batch_size // self.num_parts
         self._own = {
             part: [part * per_part + position in own for position in range(per_part)]
@@ -247,7 +219,8 @@ class StreamBatches(_Batches):
             yield request, [key for _, key in request], dict(places)
 
     def __iter__(self) -> Iterator[Any]:
-        for batch, self._places in self._load(StreamedClips(self.dataset.reader), self._plan()):
+        for batch, places in self._load(StreamedClips(self.dataset.reader), self._plan()):
+            self._places = places
             yield batch
 
     def state_dict(self) -> dict[str, Any]:

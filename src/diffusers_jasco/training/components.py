@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The components of the pipeline that a run trains: new ones, or those of another pipeline."""
+"""What a run starts with: its data sets, and the components of its pipeline, new ones or those of another pipeline."""
 
 import argparse
 from typing import Any
@@ -27,7 +27,7 @@ from ..pipelines.pipeline_jasco import JascoPipeline
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
 from ..utils.files import component_folder
 from .control_init import init_controls_from_notes
-from .datasets import latent_statistics, read_captions
+from .datasets import DatasetInfo, open_datasets
 from .tokenizer import train_tokenizer
 from .weight_transfer import load_source, to_table, transfer_weights
 
@@ -40,21 +40,21 @@ DEFAULTS = {
 }
 
 
-def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, str | None]:
+def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, DatasetInfo, str | None]:
     r"""
-    The pipeline that a run starts with, in float32.
+    The pipeline that a run starts with, in float32, and its data sets.
 
     Args:
         args (`argparse.Namespace`): the options of `training/train_jasco.py`.
 
     Returns:
-        `tuple[JascoPipeline, str | None]`: the pipeline, and if its transformer's layers differ from those of
-        `--continue_from`, a table of what became of the weights.
+        `tuple[JascoPipeline, DatasetInfo, str | None]`: the pipeline, the data sets, and if the transformer's layers differ
+        from those of `--continue_from`, a table of what became of the weights.
 
     Raises:
         `ValueError`: for components that do not fit together, or an option that the transformer does not have.
     """
-    # The original's checkpoints only name their text encoder, so what is given goes before.
+    # AudioCraft's checkpoints only name their text encoder, so a given one is preferred.
     text = {}
     if args.tokenizer is not None:
         text["tokenizer"] = AutoTokenizer.from_pretrained(component_folder(args.tokenizer, "tokenizer"))
@@ -64,15 +64,16 @@ def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, str | None
     source = None if args.continue_from is None else load_source(args.continue_from, **text)
     codec = source.codec if args.codec is None else load_codec(args.codec)
     codec.requires_grad_(False).eval()
+    data = open_datasets(args, codec)
     if args.train_tokenizer:
-        text["tokenizer"] = train_tokenizer(read_captions(args.dataset, codec, args))
+        text["tokenizer"] = train_tokenizer(data.captions())
     tokenizer = text["tokenizer"] if "tokenizer" in text else source.tokenizer
     text_encoder = text.get("text_encoder") or _make_text_encoder(args, source, tokenizer)
     if len(tokenizer) > text_encoder.config.vocab_size:
         raise ValueError(
             f"The tokenizer has {len(tokenizer)} tokens, the text encoder knows {text_encoder.config.vocab_size}."
         )
-    transformer, transfer = _make_transformer(args, source, codec, text_encoder.config.d_model)
+    transformer, transfer = _make_transformer(args, source, data, text_encoder.config.d_model)
     inherited = {} if source is None else source.config
     defaults = {
         name: inherited.get(name, default) if getattr(args, name) is None else getattr(args, name)
@@ -86,7 +87,7 @@ def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, str | None
         scheduler=FlowMatchEulerScheduler() if source is None else source.scheduler,
         **defaults,
     )
-    return pipeline, transfer
+    return pipeline, data, transfer
 
 
 def replace_components(pipeline: JascoPipeline, **components: Any) -> JascoPipeline:
@@ -105,15 +106,15 @@ def _make_text_encoder(
 
 
 def _make_transformer(
-    args: argparse.Namespace, source: JascoPipeline | None, codec: torch.nn.Module, text_dim: int
+    args: argparse.Namespace, source: JascoPipeline | None, data: DatasetInfo, text_dim: int
 ) -> tuple[JascoTransformerModel, str | None]:
     r"""
-    The transformer, in float32: a new one, or the source's, with the options of `--transformer` in the place of its own.
+    The transformer, in float32: a new one, or the source's, overridden by the options of `--transformer`.
 
     Args:
         args (`argparse.Namespace`): the options.
-        source ([`JascoPipeline`], *optional*): the pipeline that training continues from.
-        codec (`torch.nn.Module`): the codec.
+        source ([`JascoPipeline`], *optional*): the pipeline that training starts from.
+        data ([`DatasetInfo`]): the data sets, and their codec.
         text_dim (`int`): width of the text encoder.
 
     Returns:
@@ -123,10 +124,10 @@ def _make_transformer(
     found = {"in_channels", "text_dim", "latents_mean", "latents_std"}
     if clash := sorted(found & set(args.transformer)):
         raise ValueError(f"`transformer`: the codec, the data and the text encoder say what {', '.join(clash)} is.")
-    given = {"in_channels": first_codebook(codec).shape[1], "text_dim": text_dim}
+    given = {"in_channels": first_codebook(data.codec).shape[1], "text_dim": text_dim}
     # Weights stay with the statistics that they were trained with, not those of new data.
-    if source is None or not is_same_codec(codec, codec_hash(source.codec), first_codebook(source.codec)):
-        given["latents_mean"], given["latents_std"] = latent_statistics(args.dataset[0], codec, args)
+    if source is None or not is_same_codec(data.codec, codec_hash(source.codec), first_codebook(source.codec)):
+        given["latents_mean"], given["latents_std"] = data.latent_statistics()
         if args.latents_statistics == "whole":
             mean, std = torch.tensor(given["latents_mean"]).double(), torch.tensor(given["latents_std"]).double()
             given["latents_mean"] = mean.mean().item()

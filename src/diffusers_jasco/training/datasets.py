@@ -12,25 +12,23 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The data of a run: what its options name, as batches of the form that its model needs."""
+"""The data of a run: data sets that are opened once, and their batches in the form that the run's model needs."""
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import torch
 from diffusers.utils import logging
 from torch.utils.data import Dataset
 
 from ..data.clips import ClipDataset
-from ..data.features import FeatureDataset, collate_features, wordings
+from ..data.features import FeatureDataset, collate_features
 from ..data.mixing import MixedDataset
 from ..data.online_encoding import BatchEncoder, measure_latents
-from ..data.opening import DEFAULT_SECONDS, is_on_hub, open_dataset
+from ..data.opening import DEFAULT_SECONDS, is_on_hub, is_synthetic, open_dataset
 from ..data.streams import ClipStream
-from ..data.synthetic.music import SyntheticMusic
 from ..pipelines.pipeline_jasco import JascoPipeline
 from ..text_encoders import text_encoder_hash
 from .batches import EpochBatches, InterleavedBatches, StreamBatches
@@ -41,14 +39,93 @@ logger = logging.get_logger(__name__)
 MEASURED_ITEMS = 64
 
 
-def load_datasets(
-    args: argparse.Namespace, pipeline: JascoPipeline, process_index: int = 0, num_processes: int = 1
-) -> tuple[EpochBatches | StreamBatches | InterleavedBatches, tuple[Dataset, Callable] | None]:
+@dataclass(frozen=True)
+class DatasetInfo:
     r"""
-    The data that a run is trained and validated on.
+    The data sets of a run, each of them opened once, and what they tell before there is a model.
+
+    Args:
+        codec (`torch.nn.Module`): the codec that they are encoded with.
+        datasets (`list[FeatureDataset | ClipDataset | ClipStream]`): the data sets of the training.
+        validation (`FeatureDataset` or `ClipDataset`, *optional*): the data set of the validation.
+        num_frames (`int`): frames of an item, which all of them have room for.
+    """
+
+    codec: torch.nn.Module
+    datasets: list[FeatureDataset | ClipDataset | ClipStream]
+    validation: FeatureDataset | ClipDataset | None
+    num_frames: int
+
+    def latent_statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each channel in the first data set: a feature cache's, or measured on some clips."""
+        dataset = self.datasets[0]
+        if isinstance(dataset, FeatureDataset):
+            return dataset.info["latents_mean"], dataset.info["latents_std"]
+        if isinstance(dataset, ClipStream):
+            items = islice(dataset, MEASURED_ITEMS)
+        else:
+            stride = max(len(dataset) // MEASURED_ITEMS, 1)
+            items = (dataset[index] for index in range(0, len(dataset), stride)[:MEASURED_ITEMS])
+        return measure_latents(items, self.codec)
+
+    def captions(self) -> Iterator[str]:
+        r"""
+        All captions of the training.
+
+        Raises:
+            `ValueError`: for streams, whose captions are read in the course of the training.
+        """
+        if any(isinstance(dataset, ClipStream) for dataset in self.datasets):
+            raise ValueError(
+                "`train_tokenizer` needs all captions before the training, and `streaming` reads them in its course:"
+                " make a tokenizer of some captions with training/train_tokenizer.py, and give it as `tokenizer`."
+            )
+        return (caption for dataset in self.datasets for captions in dataset.captions for caption in captions)
+
+
+def open_datasets(args: argparse.Namespace, codec: torch.nn.Module) -> DatasetInfo:
+    r"""
+    Opens the data sets of a run.
 
     Args:
         args (`argparse.Namespace`): the options of `training/train_jasco.py`.
+        codec (`torch.nn.Module`): the codec.
+
+    Raises:
+        `ValueError`: for data sets that do not exist, are of another codec, or have clips shorter than `--num_frames`.
+    """
+    sets = [(spec, "train", _is_streamed(spec, args)) for spec in args.dataset]
+    if args.validation_dataset is not None:
+        sets.append((args.validation_dataset, "validation", False))
+    opened: dict[int, FeatureDataset | ClipDataset | ClipStream] = {}
+    frame_rate = codec.config.sampling_rate / codec.config.hop_length
+    num_frames = args.num_frames
+    # Items of synthetic music and streams are as long as those of the others.
+    for has_length in (True, False):
+        for number, (spec, split, is_streamed) in enumerate(sets):
+            if has_length != (is_synthetic(spec) or is_streamed):
+                options = {"streaming": is_streamed, "renderer": args.renderer}
+                opened[number] = open_dataset(spec, codec, split, num_frames, **options)
+        if num_frames is None:
+            num_frames = min([round(DEFAULT_SECONDS * frame_rate), *(one.num_frames for one in opened.values())])
+    datasets = [opened[number] for number in range(len(sets))]
+    validation = None if args.validation_dataset is None else datasets.pop()
+    return DatasetInfo(codec, datasets, validation, num_frames)
+
+
+def make_batches(
+    args: argparse.Namespace,
+    data: DatasetInfo,
+    pipeline: JascoPipeline,
+    process_index: int = 0,
+    num_processes: int = 1,
+) -> tuple[EpochBatches | StreamBatches | InterleavedBatches, tuple[Dataset, Callable] | None]:
+    r"""
+    The data that a run is trained and validated on, in the form that its model needs.
+
+    Args:
+        args (`argparse.Namespace`): the options of `training/train_jasco.py`.
+        data (`DatasetInfo`): the run's data sets.
         pipeline ([`JascoPipeline`]): the run's pipeline.
         process_index (`int`), num_processes (`int`): which process this is.
 
@@ -59,42 +136,19 @@ def load_datasets(
         `ValueError`: for data sets that can't be used together, or not with this pipeline.
     """
     config = pipeline.transformer.config
-    open_split = partial(
-        open_dataset,
-        codec=pipeline.codec,
-        labels=config.chord_labels,
-        drums_blur=config.drums_blur,
-        latents_mean=config.latents_mean,
-        latents_std=config.latents_std,
-        renderer=args.renderer,
-    )
-    encode = BatchEncoder(pipeline.codec, config.drums_blur, config.latents_mean, config.latents_std)
-
-    def open_all(num_frames: int | None) -> list[Dataset]:
-        options = {"split": "train", "num_frames": num_frames, "seed": args.seed}
-        return [open_split(spec, streaming=_is_streamed(spec, args), **options) for spec in args.dataset]
-
-    datasets = open_all(args.num_frames)
-    # Always the same wordings and crops, so its seed is not the run's.
-    held_out = {"split": "validation", "seed": 0}
-    validation = None
-    if args.validation_dataset is not None:
-        validation = open_split(args.validation_dataset, num_frames=args.num_frames, **held_out)
-    num_frames = min(dataset.num_frames for dataset in [*datasets, *([] if validation is None else [validation])])
-    if args.num_frames is None:
-        num_frames = min(num_frames, round(DEFAULT_SECONDS * pipeline.frame_rate))
-    if any(dataset.num_frames != num_frames for dataset in datasets):
-        datasets = open_all(num_frames)
-    if validation is not None and validation.num_frames != num_frames:
-        validation = open_split(args.validation_dataset, num_frames=num_frames, **held_out)
-    for given in [*datasets, *([] if validation is None else [validation])]:
-        # A LoRA does not train it.
-        _check_text_embeds(given, pipeline, getattr(args, "train_text_encoder", False))
+    latents = {name: config[name] for name in ("drums_blur", "latents_mean", "latents_std")}
+    encode = BatchEncoder(pipeline.codec, **latents)
+    # Validation always has the same captions and crops, so its seed is not the run's.
+    for dataset, seed in [*((dataset, args.seed) for dataset in data.datasets), (data.validation, 0)]:
+        if dataset is not None:
+            _check_text_embeds(dataset, pipeline, getattr(args, "train_text_encoder", False))  # LoRAs do not train it
+            options = latents if isinstance(dataset, FeatureDataset) else {}
+            dataset.configure(labels=config.chord_labels, num_frames=data.num_frames, seed=seed, **options)
     if process_index == 0 and args.drop_text < 1:
-        for spec, given in zip(args.dataset, datasets):
-            _warn_without_captions(spec, given)
+        for spec, dataset in zip(args.dataset, data.datasets):
+            _warn_without_captions(spec, dataset)
 
-    def make_batches(dataset: Dataset) -> EpochBatches | StreamBatches:
+    def batches_of(dataset: Dataset) -> EpochBatches | StreamBatches:
         is_encoded = all(isinstance(part, FeatureDataset) for part in getattr(dataset, "datasets", [dataset]))
         batches_class = StreamBatches if isinstance(dataset, ClipStream) else EpochBatches
         return batches_class(
@@ -109,16 +163,18 @@ def load_datasets(
             encode=None if is_encoded else encode,
         )
 
+    datasets, weights = data.datasets, args.dataset_weights
     if len(datasets) == 1:
-        batches = make_batches(datasets[0])
+        batches = batches_of(datasets[0])
     elif not any(isinstance(dataset, ClipStream) for dataset in datasets):
-        weights = [len(dataset) for dataset in datasets] if args.dataset_weights is None else args.dataset_weights
-        batches = make_batches(MixedDataset(datasets, weights, args.seed))
-    elif args.dataset_weights is None:
+        batches = batches_of(
+            MixedDataset(datasets, list(map(len, datasets)) if weights is None else weights, args.seed)
+        )
+    elif weights is None:
         raise ValueError("`dataset_weights` are needed: how many clips a stream has is not known.")
     else:
-        batches = InterleavedBatches([make_batches(dataset) for dataset in datasets], args.dataset_weights)
-    return batches, None if validation is None else (validation, encode)
+        batches = InterleavedBatches(list(map(batches_of, datasets)), weights)
+    return batches, None if data.validation is None else (data.validation, encode)
 
 
 def _is_streamed(spec: str, args: argparse.Namespace) -> bool:
@@ -126,7 +182,7 @@ def _is_streamed(spec: str, args: argparse.Namespace) -> bool:
     return args.streaming and (is_on_hub(spec) or not any(map(is_on_hub, args.dataset)))
 
 
-def _check_text_embeds(dataset: Any, pipeline: JascoPipeline, train_text_encoder: bool):
+def _check_text_embeds(dataset: Dataset | ClipStream, pipeline: JascoPipeline, train_text_encoder: bool):
     """Text embeddings of a cache are of no use for a text encoder that is trained, or another one."""
     if not isinstance(dataset, FeatureDataset) or dataset.info["text_encoder_hash"] is None:
         return
@@ -141,70 +197,12 @@ def _check_text_embeds(dataset: Any, pipeline: JascoPipeline, train_text_encoder
     )
 
 
-def _warn_without_captions(spec: str, dataset: Dataset):
+def _warn_without_captions(spec: str, dataset: FeatureDataset | ClipDataset | ClipStream):
     """Clips without captions are no error, but nothing about text is learnt from them."""
-    if isinstance(dataset, ClipStream) or isinstance(getattr(dataset, "rows", None), SyntheticMusic):
-        return  # not known before; never without
-    captions = list(_captions_of(dataset))
+    if is_synthetic(spec) or isinstance(dataset, ClipStream):
+        return  # never without; not known before
+    captions = list(dataset.captions)
     if missing := sum(not any(clip) for clip in captions):
         logger.warning(
             f"{spec}: {missing} of {len(captions)} clips have no caption. Nothing about text is learnt from them."
         )
-
-
-def latent_statistics(
-    spec: str, codec: torch.nn.Module, args: argparse.Namespace
-) -> tuple[float | list[float], float | list[float]]:
-    r"""
-    Mean and standard deviation of a codec's latents: those of a feature cache, or else measured on some clips.
-
-    Args:
-        spec (`str`): a data set.
-        codec (`torch.nn.Module`): the codec.
-        args (`argparse.Namespace`): the options of `training/train_jasco.py`.
-    """
-    dataset = open_dataset(
-        spec, codec, num_frames=args.num_frames, renderer=args.renderer, streaming=_is_streamed(spec, args)
-    )
-    if isinstance(dataset, FeatureDataset):
-        return dataset.info["latents_mean"], dataset.info["latents_std"]
-    if isinstance(dataset, ClipStream):
-        items = islice(dataset, MEASURED_ITEMS)
-    else:
-        stride = max(len(dataset) // MEASURED_ITEMS, 1)
-        items = (dataset[index] for index in range(0, len(dataset), stride)[:MEASURED_ITEMS])
-    return measure_latents(items, codec)
-
-
-def read_captions(specs: Iterable[str], codec: torch.nn.Module, args: argparse.Namespace) -> Iterable[str]:
-    r"""
-    All wordings of the captions of data sets.
-
-    Raises:
-        `ValueError`: with `streaming`, as they are needed before the training.
-    """
-    if args.streaming:
-        raise ValueError(
-            "`train_tokenizer` needs all captions before the training, and `streaming` reads them in its course:"
-            " make a tokenizer of some captions with training/train_tokenizer.py, and give it as `tokenizer`."
-        )
-    for spec in specs:
-        dataset = open_dataset(spec, codec, num_frames=args.num_frames, renderer=args.renderer)
-        for captions in _captions_of(dataset):
-            yield from captions
-
-
-def _captions_of(dataset: FeatureDataset | ClipDataset) -> Iterator[list[str]]:
-    """The wordings of each clip."""
-    if isinstance(dataset, FeatureDataset):
-        yield from dataset.captions
-    elif isinstance(dataset.rows, SyntheticMusic):
-        yield from map(dataset.rows.captions, range(len(dataset.rows)))
-    else:
-        rows = dataset.rows
-        if hasattr(rows, "column_names"):
-            columns = [name for name in ("captions", "caption", "text") if name in rows.column_names]
-            # Rows without columns are no rows.
-            rows = rows.select_columns(columns) if columns else [{}] * len(rows)
-        for row in rows:
-            yield wordings({"caption": row.get("text")} | row)

@@ -27,7 +27,7 @@ from ..data.online_encoding import BatchEncoder
 from ..pipelines.pipeline_jasco import JascoPipeline
 from .arguments import CONFIG_FILE
 from .batches import EpochBatches, InterleavedBatches, StreamBatches
-from .datasets import load_datasets
+from .datasets import make_batches, open_datasets
 
 
 BEST = "best"
@@ -116,5 +116,5 @@ def load_run(folder: str | os.PathLike, which: Literal["last", "best"] = "last",
         raise ValueError(f"Runs have no option {', '.join(unknown)}, but {', '.join(config)}.")
     args = argparse.Namespace(**config | overrides)
     pipeline = JascoPipeline.from_pretrained(find_pipeline(folder, which))
-    batches, validation = load_datasets(args, pipeline)
+    batches, validation = make_batches(args, open_datasets(args, pipeline.codec), pipeline)
     return Run(Path(folder), args, pipeline, batches, *(validation or (None, None)))

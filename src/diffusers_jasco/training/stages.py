@@ -29,7 +29,7 @@ from ..evaluation.items import read_items
 from ..evaluation.plotting import plot_music
 from ..generation.batches import generate_clips
 from ..pipelines.pipeline_jasco import JascoPipeline
-from .datasets import load_datasets
+from .datasets import make_batches, open_datasets
 from .logs import RunLog
 from .modules import JascoTrainingModel
 from .runs import BEST, find_pipeline
@@ -130,7 +130,7 @@ def run_stage(args: argparse.Namespace) -> dict[str, Any]:
         return Listener(args, progress=True).evaluate(pipeline)
     if args.only == "generate":
         return Listener(args, progress=True).generate(pipeline, Path(args.output), args.max_steps)
-    validation = load_datasets(args, pipeline)[1]
+    validation = make_batches(args, open_datasets(args, pipeline.codec), pipeline)[1]
     if validation is None:
         raise ValueError("`--only valid` needs --validation_dataset.")
     model = JascoTrainingModel(pipeline.transformer, pipeline.text_encoder)
