@@ -122,6 +122,18 @@ def test_the_controls_are_listed_in_one_place():
     assert not stale, f"No longer there, so remove from `ALLOWED`: {', '.join(stale)}"
 
 
+def test_controls_need_nothing_but_torch_and_numpy():
+    """At import; what only some forms of controls need is imported where they are read."""
+    allowed = {*sys.stdlib_module_names, "torch", "numpy", "diffusers.utils"}
+    for path in (PACKAGE / "controls").glob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            others = [name for name in names if name not in allowed and name.split(".")[0] not in allowed]
+            assert not others, f"{path.relative_to(ROOT)}: {', '.join(others)}"
+
+
 def test_no_function_is_too_long():
     """Lines of the body, without signature and docstring."""
     too_long = []
