@@ -32,6 +32,7 @@ test-slow: $(INSTALLED)
 quality: $(INSTALLED)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/lint-imports --no-cache --no-logo
 
 style: $(INSTALLED)
 	$(BIN)/ruff check --fix $(SOURCES)

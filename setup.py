@@ -39,6 +39,7 @@ EXTRAS["dev"] = [
     "pytest-timeout",
     "hypothesis",
     "ruff==0.9.10",
+    "import-linter",
     "peft",
     "pretty_midi",
     "julius",

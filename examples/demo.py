@@ -25,6 +25,7 @@ from pathlib import Path
 import torch
 
 from diffusers_jasco import JascoPipeline, export_audio
+from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.controls.chords import chords_from_bars
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.evaluation.heard import hear, read_asked
@@ -90,9 +91,7 @@ def main():
         export_audio(audio, path, rate, loudness=-16)
         music = audio, rate
         plot_music(music, read_asked(**controls), hear(music), title=words).savefig(path.with_suffix(".png"))
-        given = ", ".join(
-            what for what, is_given in zip(("chords", "drums", "melody"), (chords, drums, melody)) if is_given
-        )
+        given = ", ".join(name for name in CONTROLS if controls[name])
         print(f'{path.relative_to(ROOT)} and .png: "{words}"{" with " + given if given else ""} ({seconds:.1f} s)')
     print(SNIPPET)
 

@@ -48,6 +48,7 @@ from typing import Any
 import torch
 
 from diffusers_jasco import JascoPipeline
+from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.evaluation.estimators.embeddings import clap_recogniser, load_embedding
 from diffusers_jasco.evaluation.evaluate import CONDITIONS, evaluate_pipeline, hear_originals
@@ -62,7 +63,7 @@ from diffusers_jasco.utils.cli import run_command
 
 
 HANDWRITTEN = "handwritten"
-HANDWRITTEN_CONDITIONS = ("all", "none", "chords", "drums", "melody", "codec")
+HANDWRITTEN_CONDITIONS = ("all", "none", *CONTROLS, "codec")
 GUIDANCE = ("num_inference_steps", "guidance_scale", "text_guidance_scale", "guidance_rescale")
 # What decides the generated clips.
 DECISIVE = (

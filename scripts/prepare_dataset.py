@@ -33,6 +33,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import fields
 
 import torch
 from tqdm import tqdm
@@ -139,23 +140,11 @@ def prepare_all(sources: list[Source], worker: Worker, num_proc: int) -> Iterato
 def main(args: list[str] | None = None):
     args = parse_args(args)
     sources = find_sources(args.audio)
-    names = (
-        "chords",
-        "melody",
-        "drums",
-        "melody_weights",
-        "chord_map",
-        "captions",
-        "text_encoder",
-        "clip_seconds",
-        "min_seconds",
-        "device",
-    )
     if args.text_encoder is not None:
         load_text_encoder(args.text_encoder)
     rate = args.sampling_rate if args.encode is None else load_codec(args.encode).config.sampling_rate
-    options = {name: getattr(args, name) for name in names}
-    settings = PreparationSettings(**options, codec=args.encode, sampling_rate=rate)
+    options = {field.name: getattr(args, field.name) for field in fields(PreparationSettings) if field.name in args}
+    settings = PreparationSettings(**options | {"codec": args.encode, "sampling_rate": rate})
     output = OutputFolder(args.output)
     check_sources(sources, settings, args)
     check_output(output, settings, args)

@@ -22,7 +22,7 @@ from diffusers_jasco.evaluation.handwritten import handwritten_items
 from diffusers_jasco.evaluation.plotting import plot_samplers
 from diffusers_jasco.evaluation.recognisers import RECOGNISERS
 from diffusers_jasco.evaluation.report import write_samplers
-from diffusers_jasco.evaluation.sampling import SAMPLING_RECOGNISERS, Sampler, evaluate_sampler, list_samplers
+from diffusers_jasco.evaluation.sampling import Sampler, evaluate_sampler, list_samplers
 
 from ..conftest import load_pipeline, run_script
 from .clips import RATE, make_item, write_dataset
@@ -45,11 +45,6 @@ def test_all_combinations_are_listed_and_an_adaptive_scheduler_once():
     assert len(samplers) == 6 and samplers[3:] == [Sampler(s.scheduler, s.steps, 2.0, 0.5) for s in samplers[:3]]
     with pytest.raises(ValueError, match="ddim: none of euler, heun, unipc, dpm"):
         list_samplers(["euler", "ddim"], [4], [(1.5, 0.0)])
-
-
-def test_root_chroma_and_onsets_are_heard_by_all_who_can():
-    names = {recogniser.name for recogniser in SAMPLING_RECOGNISERS}
-    assert names == {recogniser.name for recogniser in RECOGNISERS} - {"beat tracker", "caption probe"}
 
 
 @pytest.mark.parametrize(

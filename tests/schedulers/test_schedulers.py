@@ -52,6 +52,24 @@ def test_euler_loop_equals_the_originals():
     torch.testing.assert_close(sample, expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [FlowMatchEulerScheduler, FlowMatchEulerDiscreteScheduler])
+def test_a_run_starts_below_sigma_1(kind):
+    """As for variations of a recording: from its mixture with noise."""
+    data, noise = torch.tensor([[2.0, -1.0]]), torch.tensor([[0.5, 1.0]])
+    scheduler = kind()
+    scheduler.set_timesteps(sigmas=np.array([0.6, 0.3]))
+    torch.testing.assert_close(scheduler.timesteps, torch.tensor([600.0, 300.0]))
+    torch.testing.assert_close(scheduler.sigmas, torch.tensor([0.6, 0.3, 0.0]))
+    start = scheduler.scale_noise(data, scheduler.timesteps[:1], noise)
+    torch.testing.assert_close(start, 0.4 * data + 0.6 * noise, atol=1e-4, rtol=0)
+    # The model's velocity of a straight path leads back to the data, and that of another field to where two steps of 0.3 lead.
+    straight = integrate(scheduler, lambda time, z: data - noise, start)
+    torch.testing.assert_close(straight, data, atol=1e-4, rtol=0)
+    scheduler.set_timesteps(sigmas=np.array([0.6, 0.3]))
+    curved = integrate(scheduler, lambda time, z: time * z, start)
+    torch.testing.assert_close(curved, start * (1 + 0.3 * 0.4) * (1 + 0.3 * 0.7))
+
+
 def test_path_and_velocity_are_the_papers():
     scheduler = FlowMatchEulerScheduler(sigma_min=0.1)
     data, noise = torch.tensor([[2.0], [4.0]]), torch.tensor([[1.0], [-1.0]])
@@ -158,18 +176,18 @@ def test_dopri5_runs_again_after_set_timesteps():
 def test_dopri5_restart_goes_on_from_the_new_solution():
     # z' = -z, and at the first completed step z is set to 2: exact from there.
     scheduler = FlowMatchDopri5Scheduler()
-    sample, i, restarted_at = torch.ones(1, 1), 0, None
+    sample, i, replaced = torch.ones(1, 1), 0, None
     while i < len(scheduler.timesteps):
         sample = scheduler.step(sample, scheduler.timesteps[i], sample).prev_sample
-        if restarted_at is None and scheduler.accepted_sample is not None:
-            assert float(scheduler.accepted_sample) == pytest.approx(math.exp(-(scheduler._time)), rel=1e-4)
-            restarted_at = scheduler._time
+        if replaced is None and scheduler.accepted_sample is not None:
+            replaced = float(scheduler.accepted_sample)
             sample = scheduler.restart(torch.full((1, 1), 2.0))
         elif scheduler.accepted_sample is None:
             with pytest.raises(ValueError, match="completed"):
                 scheduler.restart(sample)
         i += 1
-    assert float(sample) == pytest.approx(2 * math.exp(-(1 - 1e-5 - restarted_at)), rel=1e-4)
+    # Without the restart it would be exp(-1).
+    assert 0.1 < replaced < 1 and float(sample) == pytest.approx(2 / replaced * math.exp(-(1 - 1e-5)), rel=1e-4)
     assert len(scheduler.sigmas) == len(scheduler.timesteps) + 1
 
 

@@ -18,7 +18,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +28,14 @@ import pytest
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ROOT = Path(__file__).parents[2]
 SPACE = ROOT / "examples/space"
+try:
+    from playwright.sync_api import expect
+
+    # Assertions wait for so long, in milliseconds: a loaded machine is slow.
+    expect.set_options(timeout=60_000)
+except ImportError:
+    expect = None
+
 # The app's modules are beside app.py, as in a Space.
 sys.path.insert(0, str(SPACE))
 
@@ -101,3 +111,12 @@ def browser():
         browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+def eventually(page, look: Callable[[], Any], wanted):
+    """Waits for what Playwright's `expect` has no assertion for."""
+    for _ in range(600):
+        if look() == wanted:
+            break
+        page.wait_for_timeout(100)
+    assert look() == wanted

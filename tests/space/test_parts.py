@@ -13,15 +13,13 @@
 # limitations under the License.
 
 import math
-import os
-import sys
-from pathlib import Path
 
 import pytest
 
+from .conftest import eventually, expect
+
 
 pytest.importorskip("gradio", reason="the Space needs gradio: pip install gradio")
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "space"))
 
 import gradio as gr  # noqa: E402
 
@@ -43,9 +41,6 @@ from parts import (  # noqa: E402
     resize_chord_timeline,
     step_start,
 )
-
-
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 
 
 def timeline(*chords, bars=4, beats_per_bar=4):
@@ -203,17 +198,6 @@ def address(received):
     demo.close()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"no browser: {CHROMIUM} is absent (Debian: apt install chromium; elsewhere set CHROMIUM)")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 class Page:
     """The page in a window of its own."""
 
@@ -248,12 +232,14 @@ class Page:
         return box["x"] + box["width"] * beat / 16, box["y"] + box["height"] * (95 - midi + 0.5) / 53
 
     def expect(self, name, value):
-        for _ in range(200):
-            if self.received.get(name) == value:
-                break
-            self.page.wait_for_timeout(50)
-        assert self.received.get(name) == value
+        eventually(self.page, lambda: self.received.get(name), value)
         assert not self.errors
+
+    def expect_count(self, selector, count):
+        expect(self.find(selector)).to_have_count(count)
+
+    def expect_status(self, text):
+        expect(self.find("#chords .status")).to_contain_text(text)
 
 
 @pytest.fixture
@@ -284,13 +270,15 @@ class TestChordTimeline:
         for label in ("Am", "F", "C", "G"):
             page.find(f"#chords .chip[data-label='{label}']").first.click()
         page.expect("chords", timeline(("Am", 0.0), ("F", 4.0), ("C", 8.0), ("G", 12.0)))
-        assert page.find("#chords [aria-label='bar 2, beat 3: F goes on']").count() == 1
-        assert page.find("#other .chord").count() == 0 and "other" not in page.received
+        page.expect_count("#chords [aria-label='bar 2, beat 3: F goes on']", 1)
+        page.expect_count("#other .chord", 0)
+        assert "other" not in page.received
 
     def test_every_chord_of_a_root(self, page):
         page.find("#chords .tab", has_text="Eb").click()
-        labels = page.find("#chords [aria-label='Chords of the root'] .chip").all_inner_texts()
-        assert sorted(labels) == sorted(label for label in default_chord_labels() if label.startswith("Eb"))
+        labels = sorted(label for label in default_chord_labels() if label.startswith("Eb"))
+        chips = page.find("#chords [aria-label='Chords of the root'] .chip")
+        eventually(page.page, lambda: sorted(chips.all_inner_texts()), labels)
 
     def test_typed_chords(self, page):
         page.find("#chords .beat").nth(5).click()
@@ -304,17 +292,17 @@ class TestChordTimeline:
         page.page.keyboard.type("Gsus4")
         page.press("Enter")
         page.expect("chords", timeline(("Bbm7", 5.0), ("C#", 6.0), ("G", 7.0)))
-        assert "Gsus4 is not among the model's chords; G is the nearest" in page.find("#chords .status").inner_text()
+        page.expect_status("Gsus4 is not among the model's chords; G is the nearest")
 
     def test_an_unknown_chord_is_marked_and_mended(self, page):
         page.find("#chords .beat").nth(4).dblclick()
         page.page.keyboard.type("Hm")
         page.press("Enter")
         page.find("#chords .chord.unknown").first.wait_for()
-        assert page.find("#chords [aria-invalid]").count() == 12
+        page.expect_count("#chords [aria-invalid]", 12)
         page.find("#chords .status .chip", has_text="Bm").first.click()
         page.expect("chords", timeline(("Bm", 4.0)))
-        assert page.find("#chords [aria-invalid]").count() == 0
+        page.expect_count("#chords [aria-invalid]", 0)
 
     def test_drag_and_keys_move_a_chord(self, page):
         beats = [page.center(f"#chords .beat[data-beat='{beat}']") for beat in range(16)]
@@ -335,7 +323,7 @@ class TestChordTimeline:
         page.find("#chords .beat").nth(0).click()
         repeat = page.find("#chords").get_by_role("button", name="Repeat what is before it")
         repeat.click()
-        assert "Choose the beat after the chords" in page.find("#chords .status").inner_text()
+        page.expect_status("Choose the beat after the chords")
         for label in ("Am", "F"):
             page.find(f"#chords .chip[data-label='{label}']").first.click()
         page.find("#chords .beat").nth(6).click()
@@ -347,9 +335,9 @@ class TestChordTimeline:
         page.expect("chords", timeline(("Am", 0.0)))
         page.page.get_by_role("button", name="Waltz").click()
         page.expect("chords", timeline(("Am", 0.0), bars=6, beats_per_bar=3))
-        assert page.find("#chords .beat").count() == 18
-        in_key = page.find("#chords [aria-label='Chords in the key'] .chip span").all_inner_texts()
-        assert in_key == ["G", "Am", "Bm", "C", "D", "Em", "F#dim", "D7"]
+        page.expect_count("#chords .beat", 18)
+        in_key = page.find("#chords [aria-label='Chords in the key'] .chip span")
+        expect(in_key).to_have_text(["G", "Am", "Bm", "C", "D", "Em", "F#dim", "D7"], use_inner_text=True)
 
     def test_small_letters_and_what_is_said_of_one_chord_beside_a_wrong_one(self, page):
         for beat, text, says in (
@@ -381,7 +369,7 @@ class TestStepSequencer:
         page.find("#steps .step").first.focus()
         page.press("ArrowDown", "ArrowRight", "Space", "ArrowRight", "Space", "Space")
         page.expect("steps", steps(snare={1: NORMAL, 2: ACCENT}))
-        assert page.find("#steps [aria-label='Snare, step 3: accent']").count() == 1
+        page.expect_count("#steps [aria-label='Snare, step 3: accent']", 1)
 
     def test_swing_and_length(self, page):
         page.find("#steps .step[data-track='0'][data-step='1']").click()
@@ -407,7 +395,7 @@ class TestStepSequencer:
             })"""
         )
         page.find("#steps .record").click()
-        assert page.find("#steps .now").count() == 0
+        page.expect_count("#steps .now", 0)
         hit = page.find("#steps .step[data-state='on']")
         hit.wait_for()
         step = int(hit.get_attribute("data-step"))
@@ -448,11 +436,10 @@ class TestPage:
     def test_python_sets_the_values(self, page):
         page.page.get_by_role("button", name="Preset").click()
         page.find("#chords [aria-label='bar 2, beat 3: Bb']").wait_for()
-        assert page.find("#steps .step[data-state='on']").count() == 12
-        page.find("#roll .tone").first.wait_for()
-        assert page.find("#roll .note").all_inner_texts() == ["C4"]
-        assert page.find("#roll .tone").count() == 26  # F A C and Bb D F, from G2 to B6
-        assert page.find("#other .chord").count() == 0
+        page.expect_count("#steps .step[data-state='on']", 12)
+        expect(page.find("#roll .note")).to_have_text(["C4"], use_inner_text=True)
+        page.expect_count("#roll .tone", 26)  # F A C and Bb D F, from G2 to B6
+        page.expect_count("#other .chord", 0)
         # What is done next starts from there.
         page.find("#steps .step[data-track='6'][data-step='15']").click()
         page.expect("steps", steps(kick={0: NORMAL, 8: NORMAL}, snare={4: NORMAL, 12: NORMAL},
@@ -465,9 +452,10 @@ class TestPage:
         page.find("#chords .beat.playing[data-beat='1']").wait_for()
         page.find("#roll").get_by_role("button", name="Play").click()  # one part plays at a time
         page.find("#roll .playhead").wait_for()
-        assert page.find("#chords .beat.playing").count() == 0
+        page.expect_count("#chords .beat.playing", 0)
         page.find("#roll").get_by_role("button", name="Stop").click()
-        assert page.find("#roll .playhead").is_hidden() and not page.errors
+        expect(page.find("#roll .playhead")).to_be_hidden()
+        assert not page.errors
 
     def test_a_phone(self, phone):
         phone.find("#chords .beat").nth(8).tap()
@@ -476,9 +464,10 @@ class TestPage:
         phone.find("#steps .step[data-track='1'][data-step='4']").tap()
         phone.expect("steps", steps(snare={4: NORMAL}))
         phone.find("#roll .lane").nth(95 - 74).tap(position={"x": 100, "y": 8})
-        phone.page.wait_for_timeout(300)
-        assert [note["midi"] for note in phone.received["roll"]["notes"]] == [74]
-        assert phone.page.evaluate("document.documentElement.scrollWidth") == 390
+        eventually(
+            phone.page, lambda: [note["midi"] for note in phone.received.get("roll", {"notes": []})["notes"]], [74]
+        )
+        eventually(phone.page, lambda: phone.page.evaluate("document.documentElement.scrollWidth"), 390)
 
     def test_a_finger_draws_sideways_and_scrolls_up(self, phone):
         protocol = phone.context.new_cdp_session(phone.page)
@@ -491,17 +480,21 @@ class TestPage:
                 phone.page.wait_for_timeout(16)
             protocol.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
-        for name, where in (("steps", ".step[data-track='3'][data-step='0']"), ("roll", ".lane:nth-child(26)")):
+        for name, where, length in (
+            ("steps", ".step[data-track='3'][data-step='0']", lambda value: sum(value["tracks"]["open_hat"])),
+            ("roll", ".lane:nth-child(26)", lambda value: sum(note["beats"] for note in value["notes"])),
+        ):
             phone.find(f"#{name} {where}").evaluate("node => node.scrollIntoView({block: 'center'})")
             box = phone.find(f"#{name} {where}").bounding_box()
             x, y = box["x"] + 12, box["y"] + box["height"] / 2
             swipe(x, y, 70, 0)
-            phone.page.wait_for_timeout(500)
-            drawn = phone.received[name]
+            eventually(phone.page, lambda: name in phone.received and length(phone.received[name]) > 1.5, True)
+            drawn, place = phone.received[name], phone.page.evaluate("scrollY")
             swipe(x, y, 0, -150)
+            phone.page.wait_for_function("place => scrollY > place", arg=place)
+            # Time for a change that must not come.
             phone.page.wait_for_timeout(500)
             assert phone.received[name] == drawn
-            assert (sum(drawn["tracks"]["open_hat"]) if name == "steps" else drawn["notes"][0]["beats"]) > 1.5
         assert not phone.errors
 
     def test_a_client_hears_what_is_wrong(self, address):

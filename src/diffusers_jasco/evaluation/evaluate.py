@@ -28,8 +28,9 @@ from tqdm import tqdm
 
 from ..audio.io import load_audio
 from ..codecs import decode, encode
+from ..controls import CONTROLS
 from ..data.features import prepare_audio
-from ..generation.batches import CONTROLS, GenerationRequest, generate_clips
+from ..generation.batches import GenerationRequest, generate_clips
 from ..utils.files import replace_file
 from .adherence import Adherence, Metric, analyse, derangements, measure_adherence, score, score_floor, worst
 from .estimators import caption_probe
@@ -45,9 +46,7 @@ CONDITIONS = {
     "all": ("text", *CONTROLS),
     "none": (),
     "text": ("text",),
-    "chords": ("text", "chords"),
-    "drums": ("text", "drums"),
-    "melody": ("text", "melody"),
+    **{control: ("text", control) for control in CONTROLS},
     "swapped": ("text", *CONTROLS),
     "codec": (),
     "no_drums": (),

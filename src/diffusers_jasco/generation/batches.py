@@ -27,14 +27,12 @@ import torch
 from tqdm import tqdm
 
 from ..audio.io import export_audio
+from ..controls import CONTROLS
 from ..utils.files import replace_file
 
 
 if TYPE_CHECKING:
     from ..pipelines.pipeline_jasco import JascoPipeline
-
-
-CONTROLS = ("chords", "drums", "melody")
 
 
 @dataclass(frozen=True)

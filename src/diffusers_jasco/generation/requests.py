@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..controls import CONTROLS
 from ..data.sources import Source, read_captions, read_track_info
 from ..utils.seeding import derive_seed
 from .batches import GenerationRequest
@@ -124,7 +125,7 @@ def _read_line(line: str, number: int, folder: Path, defaults: GenerationRequest
     if not re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,199}", name):
         raise ValueError(f"`name` has to be the name of a file, without slashes and no dot at first, but is {name!r}.")
     controls = {}
-    for key in ("chords", "drums", "melody"):
+    for key in CONTROLS:
         value = info.get(key)
         if isinstance(value, str):
             # A progression as text is no file.

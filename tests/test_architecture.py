@@ -1,0 +1,148 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The rules of CONTRIBUTING.md about how the code is built."""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src/diffusers_jasco"
+CODE = ("src", "scripts", "training", "examples")
+CONTROLS = {"chords", "drums", "melody", "beats"}
+
+# Tables by control whose entries differ in kind, and lists of the fields of a file. Everything else uses `CONTROLS`.
+ALLOWED = {
+    "src/diffusers_jasco/data/features.py: names": "tensors of a shard",
+    "src/diffusers_jasco/data/preparation/assembly.py: names": "tensors of an encoded clip",
+    "src/diffusers_jasco/data/preparation/settings.py: METHODS": "extractors by control",
+    "src/diffusers_jasco/evaluation/evaluate.py: select": "fields of an item by control",
+    "src/diffusers_jasco/evaluation/heard.py: _BOUNDS": "bounds measured for each control",
+    "src/diffusers_jasco/evaluation/heard.py: _MEANINGS": "texts",
+    "src/diffusers_jasco/evaluation/items.py: asked": "fields of an item",
+    "src/diffusers_jasco/loaders/audiocraft/exporting.py: controls": "AudioCraft's names",
+    "src/diffusers_jasco/training/stages.py: fields": "fields of an item by control",
+    "src/diffusers_jasco/utils/hub.py: takes": "texts of a model card",
+    "scripts/evaluate_extraction.py: METRICS": "metrics by control",
+    "scripts/evaluate_extraction.py: EVALUATE": "functions by control",
+    "scripts/evaluate_extraction.py: methods": "extractors by control",
+    "examples/space/studio.py: make_controls": "arguments of the pipeline",
+}
+
+
+def lint_imports(root: Path) -> subprocess.CompletedProcess:
+    """Checks the contract in pyproject.toml, as `make quality` does."""
+    command = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    return subprocess.run(
+        [sys.executable, "-c", command, "--no-cache", "--no-logo"],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root / "src")},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_imports_point_downwards():
+    result = lint_imports(ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    "importer, statement",
+    [
+        ("utils/files.py", "from ..controls.chord_labels import NO_CHORD"),
+        ("controls/chords.py", "def read():\n    from ..extraction.chords import extract_chords"),
+        ("models/codec_spectral.py", "from ..pipelines.pipeline_jasco import JascoPipeline"),
+        ("data/features.py", "from ..training.objective import FlowMatchingObjective"),
+    ],
+)
+def test_an_import_that_points_upwards_is_found(tmp_path, importer, statement):
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    copy = tmp_path / "src/diffusers_jasco"
+    shutil.copytree(PACKAGE, copy, ignore=lambda folder, names: {n for n in names if n in ("__pycache__", "weights")})
+    with open(copy / importer, "a") as file:
+        file.write(f"\n\n{statement}\n")
+    result = lint_imports(tmp_path)
+    module = importer.removesuffix(".py").replace("/", ".")
+    assert result.returncode != 0 and f"diffusers_jasco.{module} -> " in result.stdout, result.stdout + result.stderr
+
+
+def find_enumerations(tree: ast.AST, name: str = "") -> Iterator[tuple[str, int]]:
+    """The innermost function or variable, and the line, of each literal that lists or is keyed by controls."""
+    for node in ast.iter_child_nodes(tree):
+        inner = name
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            inner = node.name
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            inner = target.id if isinstance(target, ast.Name) else name
+        if isinstance(node, (ast.Tuple, ast.List, ast.Set)):
+            values = {element.value for element in node.elts if isinstance(element, ast.Constant)}
+            if len(values & CONTROLS) >= 2:
+                yield inner, node.lineno
+        elif isinstance(node, ast.Dict):
+            # With other keys, it is a row of a data set or the arguments of a call; with two, the timelines of a row.
+            keys = {key.value if isinstance(key, ast.Constant) else None for key in node.keys}
+            if keys <= CONTROLS and len(keys) >= 3:
+                yield inner, node.lineno
+        yield from find_enumerations(node, inner)
+
+
+def test_the_controls_are_listed_in_one_place():
+    """A literal elsewhere is a place to forget when a control is added."""
+    found = {
+        f"{path.relative_to(ROOT).as_posix()}: {name}": f"{path.relative_to(ROOT).as_posix()}:{line}"
+        for folder in CODE
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if path != PACKAGE / "controls/__init__.py"
+        for name, line in find_enumerations(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    others = [place for name, place in found.items() if name not in ALLOWED]
+    assert not others, f"Use `diffusers_jasco.controls.CONTROLS`: {', '.join(others)}"
+    stale = sorted(set(ALLOWED) - set(found))
+    assert not stale, f"No longer there, so remove from `ALLOWED`: {', '.join(stale)}"
+
+
+def test_controls_need_nothing_but_torch_and_numpy():
+    """At import; what only some forms of controls need is imported where they are read."""
+    allowed = {*sys.stdlib_module_names, "torch", "numpy", "diffusers.utils"}
+    for path in (PACKAGE / "controls").glob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            others = [name for name in names if name not in allowed and name.split(".")[0] not in allowed]
+            assert not others, f"{path.relative_to(ROOT)}: {', '.join(others)}"
+
+
+def test_no_function_is_too_long():
+    """Lines of the body, without signature and docstring."""
+    too_long = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                body = node.body[ast.get_docstring(node) is not None :]
+                lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+                is_call = node.name == "__call__" and path.name == "pipeline_jasco.py"
+                if lines > (80 if is_call else 100):
+                    too_long.append(f"{path.relative_to(ROOT)}:{node.lineno} `{node.name}` has {lines} lines")
+    assert not too_long, "\n".join(too_long)
