@@ -15,6 +15,9 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
+
+import diffusers_jasco
 
 
 def modules_after(statement: str) -> set[str]:
@@ -34,3 +37,16 @@ def test_importing_takes_no_optional_dependency():
 def test_controls_need_nothing_but_torch_and_numpy_of_the_heavy_packages():
     loaded = modules_after("import diffusers_jasco.controls.midi")
     assert "pretty_midi" not in loaded
+
+
+def test_controls_are_read_without_what_extracts_them():
+    """Parsers and rasterizers are below the extractors, which read audio with models."""
+    folder = Path(diffusers_jasco.__file__).parent
+    modules = sorted(f"diffusers_jasco.controls.{path.stem}" for path in folder.glob("controls/[!_]*.py"))
+    # The package itself imports the pipeline, and with it everything.
+    package = "import sys, types; sys.modules['diffusers_jasco'] = package = types.ModuleType('diffusers_jasco')"
+    path = f"package.__path__ = [{str(folder)!r}]"
+    loaded = modules_after(f"{package}\n{path}\nimport {', '.join(modules)}")
+    assert set(modules) <= loaded
+    above = ("diffusers_jasco.extraction", "diffusers_jasco.inputs", "diffusers_jasco.models")
+    assert not [name for name in loaded if name.startswith(above)]
