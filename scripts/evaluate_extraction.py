@@ -43,7 +43,7 @@ from tqdm import tqdm
 
 from diffusers_jasco import load_audio
 from diffusers_jasco.audio.resampling import resample
-from diffusers_jasco.controls.melody import melody_from_notes, read_melody
+from diffusers_jasco.controls.melody import melody_from_notes
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.sources import find_sources
 from diffusers_jasco.data.synthetic.rendering import RENDERERS
@@ -55,6 +55,7 @@ from diffusers_jasco.evaluation.metrics.melody import compare_melodies
 from diffusers_jasco.evaluation.metrics.onsets import score_onsets
 from diffusers_jasco.evaluation.metrics.separation import sdr, si_sdr, suppression
 from diffusers_jasco.extraction import extract_chords, extract_melody, separate_drums
+from diffusers_jasco.inputs import read_melody
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import replace_file
 

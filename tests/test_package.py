@@ -15,6 +15,9 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
+
+import diffusers_jasco
 
 
 OPTIONAL = {
@@ -45,3 +48,22 @@ def test_importing_takes_no_optional_dependency():
     output = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True).stdout
     loaded = set(json.loads(output.splitlines()[-1]))
     assert "diffusers_jasco.pipelines.pipeline_jasco" in loaded and not loaded & OPTIONAL
+
+
+def test_controls_are_read_without_the_extractors():
+    """Parsers and rasterizers are below the extractors, which read audio with models."""
+    folder = Path(diffusers_jasco.__file__).parent
+    modules = sorted(f"diffusers_jasco.controls.{path.stem}" for path in folder.glob("controls/[!_]*.py"))
+    # The package itself imports the pipeline, and with it everything.
+    code = f"""
+import json, sys, types
+sys.modules["diffusers_jasco"] = package = types.ModuleType("diffusers_jasco")
+package.__path__ = [{str(folder)!r}]
+import {", ".join(modules)}
+print(json.dumps(sorted(sys.modules)))
+"""
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = set(json.loads(output.splitlines()[-1]))
+    assert set(modules) <= loaded
+    above = ("diffusers_jasco.extraction", "diffusers_jasco.inputs", "diffusers_jasco.models")
+    assert not [name for name in loaded if name.startswith(above)]

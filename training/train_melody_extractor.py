@@ -38,8 +38,9 @@ from tqdm import tqdm
 from diffusers_jasco.audio.io import load_audio
 from diffusers_jasco.audio.stream import AudioStream
 from diffusers_jasco.controls.melody import MELODY_BINS, melody_from_salience
-from diffusers_jasco.extraction.deep_salience import RATE, deep_salience, fold_semitones
+from diffusers_jasco.extraction.deep_salience import RATE, deep_salience
 from diffusers_jasco.extraction.salience_model import CONTEXT, SalienceModel, log_frequency_levels
+from diffusers_jasco.loaders.audiocraft.compat import fold_semitones_above_g2
 from diffusers_jasco.training.extractors import train_extractor
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import replace_file
@@ -71,7 +72,7 @@ def ask_teacher(files: list[Path], folder: Path, weights: Path):
     for file in tqdm([file for file in files if not (folder / f"{file.stem}.npy").exists()], desc="teacher"):
         salience = deep_salience(AudioStream(file, None, RATE), weights)
         with replace_file(folder / f"{file.stem}.npy") as partial, open(partial, "wb") as array:
-            np.save(array, fold_semitones(salience, audiocraft_compatible=True).astype(np.float16))
+            np.save(array, fold_semitones_above_g2(salience).astype(np.float16))
 
 
 class Clips(torch.utils.data.Dataset):
@@ -112,7 +113,7 @@ class Clips(torch.utils.data.Dataset):
             if semitones:
                 levels = shift(levels, 3 * semitones, -200.0)
                 salience, mask = shift(salience, semitones, 0.0), shift(mask, semitones, 0.0)
-                # The teacher hardly hears the lowest one (see `fold_semitones`).
+                # The teacher hardly hears the lowest one (see `fold_semitones_above_g2`).
                 mask[[0, max(semitones, 0)]] = 0
             for name, values in (("levels", levels), ("salience", salience), ("mask", mask)):
                 batch[name].append(values)

@@ -37,9 +37,8 @@ from diffusers_jasco.controls.chords import (
     chords_to_jams,
     chords_to_lab,
     chords_to_text,
-    is_chord_progression,
-    read_chords,
 )
+from diffusers_jasco.inputs import is_chord_progression, read_chords
 
 
 LABELS = default_chord_labels()

@@ -28,8 +28,8 @@ from diffusers_jasco.controls.chords import (
     chords_to_jams,
     chords_to_lab,
     chords_to_text,
-    read_chords,
 )
+from diffusers_jasco.inputs import read_chords
 
 from .test_chords import write_midi
 

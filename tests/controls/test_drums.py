@@ -19,7 +19,8 @@ import torch
 from transformers import EncodecModel
 
 from diffusers_jasco.audio.resampling import resample
-from diffusers_jasco.controls.drums import encode_drums, is_drums, prepare_drums
+from diffusers_jasco.codecs import encode_drums
+from diffusers_jasco.inputs import is_drums, read_drums
 
 from ..conftest import CASES, FIXTURES, load_case, load_pipeline, relative_error
 
@@ -32,7 +33,7 @@ WITH_DRUMS = [case for case in CASES if "drums" in load_case(*case)[0]]
 def test_drum_latents_are_the_originals(checkpoint, index):
     case, tensors = load_case(checkpoint, index)
     pipe = load_pipeline(checkpoint)
-    waveform = prepare_drums((tensors["drums"], RATE), RATE, RATE)
+    waveform = read_drums((tensors["drums"], RATE), RATE, RATE)
     latents = encode_drums(pipe.codec, waveform[None], blur=pipe.transformer.config.drums_blur)
     projected = pipe.transformer.drums_proj(latents)
     reference = tensors["first_call.condition.self_wav"][:1]
@@ -67,7 +68,7 @@ def test_any_rate_channels_and_length(tmp_path):
         mono = resample(waveform, rate, RATE).mean(dim=0)[:RATE]
         expected[0, : len(mono)] = mono
         for drums in (path, str(path), (waveform, rate), {"array": waveform.numpy(), "sampling_rate": rate}):
-            assert torch.equal(prepare_drums(drums, RATE, RATE), expected)
+            assert torch.equal(read_drums(drums, RATE, RATE), expected)
 
 
 @pytest.mark.parametrize("rate", [1, 7, 44100, 999983])
@@ -75,7 +76,7 @@ def test_only_what_is_heard_is_resampled(rate):
     # Only the beginning is resampled, with a margin: the result has to be that of the whole.
     recording = noise(1, 2.5 + 500 / rate, rate)
     whole = resample(recording, rate, RATE)[:, :RATE]
-    assert torch.equal(prepare_drums((recording, rate), RATE, RATE), whole)
+    assert torch.equal(read_drums((recording, rate), RATE, RATE), whole)
 
 
 def test_one_frame_of_drums():
@@ -86,9 +87,9 @@ def test_one_frame_of_drums():
 
 
 def test_what_is_cut_is_said(warnings):
-    prepare_drums((noise(1, 0.5, RATE), RATE), RATE, RATE)
+    read_drums((noise(1, 0.5, RATE), RATE), RATE, RATE)
     assert not warnings.records
-    prepare_drums((noise(1, 1.25, RATE), RATE), RATE, RATE)
+    read_drums((noise(1, 1.25, RATE), RATE), RATE, RATE)
     assert "the last 0.25 s of drums are not used" in warnings.text
 
 
@@ -103,6 +104,6 @@ def test_one_recording_or_one_per_prompt():
 def test_bad_recordings_name_the_argument():
     for drums in (3, None, (np.full(3, np.nan), RATE), (np.zeros(0), RATE), (np.zeros(3), -1), {"array": 1}):
         with pytest.raises(ValueError, match="`drums`"):
-            prepare_drums(drums, RATE, RATE)
+            read_drums(drums, RATE, RATE)
     with pytest.raises(FileNotFoundError, match="`drums`"):
-        prepare_drums("absent.wav", RATE, RATE)
+        read_drums("absent.wav", RATE, RATE)

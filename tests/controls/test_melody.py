@@ -23,13 +23,12 @@ import torch
 
 from diffusers_jasco.controls.melody import (
     MELODY_BINS,
-    is_melody,
     melody_from_midi,
     melody_from_notes,
     melody_from_salience,
     melody_to_notes,
-    read_melody,
 )
+from diffusers_jasco.inputs import is_melody, read_melody
 
 
 NOTES = [("C4", 0.0, 0.5), (64, 0.5, 1.0), ("Bb5", 1.5, 2.0)]
@@ -165,38 +164,12 @@ def test_tensor_files_are_never_executed(tmp_path):
             read_melody(path, 25, 10.0)
 
 
-def original_melody(salience, duration, frame_rate):
-    """What the original's loader does with the map of a whole track, at offset 0, step by step."""
-    salience = torch.tensor(salience[:, : int(duration * 86)]).float()
-    frames = int(duration * frame_rate)
-    resampled = torch.nn.functional.interpolate(salience[None], scale_factor=frame_rate / 86, mode="linear")[0]
-    resampled = torch.nn.functional.pad(resampled, (0, max(0, frames - resampled.shape[-1])))[:, :frames]
-    mask = torch.zeros_like(resampled)
-    for frame in range(frames):
-        strongest = int(resampled[:, frame].argmax())
-        mask[strongest, frame] = float(resampled[strongest, frame] != 0)
-    return mask.T
-
-
-@pytest.mark.parametrize("frames_in", [860, 1000, 430, 3])
-def test_salience_maps_are_read_as_the_original_does(tmp_path, frames_in):
-    generator = np.random.default_rng(0)
-    salience = generator.random((53, frames_in)).astype(np.float16)
-    salience[salience < 0.97] = 0
-    path = tmp_path / "a.npz"
-    np.savez(path, salience=salience, times=np.arange(frames_in), freqs=np.arange(53))
-    melody = read_melody(path, 500, 50.0, audiocraft_compatible=True)
-    assert melody.shape == (500, 53) and 0 < melody.sum() < 500
-    assert torch.equal(melody, original_melody(salience, 10.0, 50.0))
-
-
 def test_salience_is_placed_where_it_was_heard():
     salience = np.zeros((53, 20000), dtype=np.float32)
     last = round(200 * 22050 / 256)
     salience[10, last:] = 1
     melody = melody_from_salience(salience, 11000, 50.0)
     assert melody[:, 10].nonzero()[0] == 10000 and melody[10000:, 10].all()
-    assert melody_from_salience(salience, 11000, 50.0, audiocraft_compatible=True)[:, 10].nonzero()[0] == 10015
     # What the salience does not reach is silent.
     assert melody_from_salience(salience[:, -20:], 50, 50.0).any(dim=1).tolist() == [True] * 12 + [False] * 38
     assert not melody_from_salience(salience[:, :0], 50, 50.0).any()

@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 
 from diffusers_jasco import load_audio
 from diffusers_jasco.audio.resampling import resample
-from diffusers_jasco.controls.drums import is_drums, prepare_drums
-from diffusers_jasco.controls.melody import LOWEST_PITCH, MELODY_BINS, is_melody, melody_to_notes, read_melody
+from diffusers_jasco.controls.melody import LOWEST_PITCH, MELODY_BINS, melody_to_notes
+from diffusers_jasco.inputs import is_drums, is_melody, read_drums, read_melody
 
 from .test_chords_fuzz import anything, examples, survives
 from .test_melody import one_hot, write_midi
@@ -119,7 +119,7 @@ def test_damaged_drum_files(tmp_path, damage):
     for suffix, content in valid_files(tmp_path, [".wav", ".flac", ".mp3", ".ogg"]):
         path = tmp_path / f"damaged{suffix}"
         path.write_bytes(damaged(content, damage))
-        survives(prepare_drums, path, RATE, RATE)
+        survives(read_drums, path, RATE, RATE)
 
 
 @examples(800)
@@ -137,7 +137,7 @@ def test_hostile_drums(waveform, rate):
     for drums in (waveform, (waveform, rate), {"array": waveform, "sampling_rate": rate}):
         is_drums(drums)
         survives(load_audio, drums)
-    survives(prepare_drums, (waveform, RATE), RATE, RATE)
+    survives(read_drums, (waveform, RATE), RATE, RATE)
 
 
 @examples(800)
@@ -214,4 +214,4 @@ def test_valid_drums(tmp_path, channels, samples, rate, form, seed):
     mono = resample(torch.from_numpy(waveform), rate, RATE).mean(dim=0)[:250]
     expected[0, : len(mono)] = mono
     assert is_drums(drums)
-    torch.testing.assert_close(prepare_drums(drums, RATE, 250), expected, atol=2e-4, rtol=0)
+    torch.testing.assert_close(read_drums(drums, RATE, 250), expected, atol=2e-4, rtol=0)

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from diffusers_jasco.controls.chord_labels import UNKNOWN_CHORD, default_chord_labels
-from diffusers_jasco.controls.melody import melody_from_notes
+from diffusers_jasco.controls.melody import melody_from_notes, melody_to_notes
 from diffusers_jasco.controls.previews import preview_chords, preview_melody
 from diffusers_jasco.evaluation.estimators.melody import melody_by_harmonic_sum
 from diffusers_jasco.extraction import extract_chords
@@ -47,9 +47,8 @@ def test_a_melody_is_heard_as_what_it_is():
 
 
 def test_a_matrix_sounds_as_its_notes():
-    matrix = melody_from_notes(TUNE, 100, 25.0)
-    notes = preview_melody(TUNE, 4.0, 16000, frame_rate=25.0)
-    assert torch.equal(preview_melody(matrix.T, 4.0, 16000, frame_rate=25.0), notes)
+    matrix = melody_from_notes(TUNE, 200, 50.0)
+    assert torch.equal(preview_melody(melody_to_notes(matrix, 50.0), 4.0, 16000), preview_melody(TUNE, 4.0, 16000))
 
 
 def test_tones_begin_and_end_softly():

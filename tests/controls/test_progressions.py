@@ -15,8 +15,9 @@
 import pytest
 
 from diffusers_jasco.controls.chord_labels import NOTES, normalize_chord
-from diffusers_jasco.controls.chords import chords_from_roman, read_chords
+from diffusers_jasco.controls.chords import chords_from_roman
 from diffusers_jasco.controls.progressions import PROGRESSIONS, chords_from_progression
+from diffusers_jasco.inputs import read_chords
 
 
 @pytest.mark.parametrize("name", PROGRESSIONS)

@@ -27,10 +27,9 @@ import torch
 from safetensors import safe_open
 from transformers import EncodecModel
 
-from diffusers_jasco.codecs import codec_hash
+from diffusers_jasco.codecs import codec_hash, encode_drums
 from diffusers_jasco.controls.chord_labels import default_chord_labels
 from diffusers_jasco.controls.chords import chords_to_frames
-from diffusers_jasco.controls.drums import encode_drums
 from diffusers_jasco.controls.melody import melody_from_notes
 from diffusers_jasco.data.features import (
     FeatureDataset,

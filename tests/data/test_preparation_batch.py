@@ -21,10 +21,10 @@ import pytest
 import soundfile
 
 from diffusers_jasco.controls.chord_labels import default_chord_labels
-from diffusers_jasco.controls.melody import read_melody
 from diffusers_jasco.data.preparation.batch import process_tracks
 from diffusers_jasco.data.preparation.chord_files import fit_vocabulary, read_chords_per_track, read_track_chords
 from diffusers_jasco.data.sources import Source, find_sources
+from diffusers_jasco.inputs import read_melody
 from diffusers_jasco.loaders.audiocraft.files import read_chord_labels
 
 from ..conftest import run_script

@@ -17,9 +17,9 @@ import pytest
 import soundfile
 import torch
 
-from diffusers_jasco.controls.chords import read_chords
 from diffusers_jasco.extraction import extract_chords
 from diffusers_jasco.extraction.chords import _find_plugin
+from diffusers_jasco.inputs import read_chords
 
 from ..evaluation.clips import play_chords, play_melody
 

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from diffusers.utils import logging
 
+from ..utils.errors import InputError
 from ..utils.files import replace_file
 from .loudness import _normalize_loudness, limit_peaks
 
@@ -50,20 +51,23 @@ def load_audio(audio: Any, name: str = "audio") -> tuple[torch.Tensor, int]:
 
     Raises:
         `FileNotFoundError`: for an absent file.
-        `ValueError`: for a file that is no audio, and for a waveform or rate that can't be one.
+        [`InputError`]: for a file that is no audio, and for a waveform or rate that can't be one.
     """
     if isinstance(audio, (str, os.PathLike)):
         waveform, rate = _read_file(check_file(audio, name), name)
     elif isinstance(audio, dict):
         if not {"array", "sampling_rate"} <= audio.keys():
-            raise ValueError(f"`{name}` has to have the keys 'array' and 'sampling_rate', but has {list(audio)}.")
+            raise InputError(
+                f"`{name}` has to have the keys 'array' and 'sampling_rate', but has {list(audio)}.", name
+            )
         waveform, rate = audio["array"], audio["sampling_rate"]
     elif isinstance(audio, (tuple, list)) and len(audio) == 2:
         waveform, rate = audio
     else:
-        raise ValueError(
+        raise InputError(
             f"`{name}` has to be a path, (waveform, sampling_rate) or {{'array', 'sampling_rate'}}, but is a"
-            f" {type(audio).__name__}."
+            f" {type(audio).__name__}.",
+            name,
         )
     return _check_waveform(waveform, name), _check_rate(rate, name)
 
@@ -76,11 +80,11 @@ def check_file(path: str | os.PathLike, name: str) -> Path:
 
     Raises:
         `FileNotFoundError`: if there is none.
-        `ValueError`: if it is a folder.
+        [`InputError`]: if it is a folder.
     """
     path = Path(os.fsdecode(path))
     if os.path.isdir(path):
-        raise ValueError(f"`{name}` has to be an audio file, but {path} is a folder.")
+        raise InputError(f"`{name}` has to be an audio file, but {path} is a folder.", name)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"`{name}`: there is no file {path}.")
     return path
@@ -93,21 +97,22 @@ def _read_file(path: Path, name: str) -> tuple[np.ndarray, int]:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     # A false header can claim more samples than there is memory for.
     except (soundfile.LibsndfileError, RuntimeError, TypeError, MemoryError) as error:
-        raise ValueError(f"`{name}`: {path} can't be read as audio ({error}).") from error
+        raise InputError(f"`{name}`: {path} can't be read as audio ({error}).", name) from error
     return samples.T, rate
 
 
-def to_real_tensor(values: Any, owner: str) -> torch.Tensor:
+def to_real_tensor(values: Any, owner: str, name: str) -> torch.Tensor:
     r"""
     Args:
         values (`torch.Tensor`, `np.ndarray` or nested `list`): numbers of any real type, on any device.
         owner (`str`): what holds them, to begin a message with.
+        name (`str`): name of the argument that they came with.
 
     Returns:
         `torch.Tensor`: the same, as an ordinary tensor on the CPU.
 
     Raises:
-        `ValueError`: for what holds no real numbers, or not as an ordinary array.
+        [`InputError`]: for what holds no real numbers, or not as an ordinary array.
     """
     try:
         if torch.is_tensor(values):
@@ -123,28 +128,28 @@ def to_real_tensor(values: Any, owner: str) -> torch.Tensor:
         if tensor.is_complex():
             raise TypeError("complex numbers")
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{owner} has to hold real numbers ({error}).") from error
+        raise InputError(f"{owner} has to hold real numbers ({error}).", name) from error
     return tensor
 
 
 def _check_waveform(waveform: Any, name: str) -> torch.Tensor:
-    waveform = to_real_tensor(waveform, f"The waveform of `{name}`")
+    waveform = to_real_tensor(waveform, f"The waveform of `{name}`", name)
     shape = tuple(waveform.shape)
     if waveform.ndim not in (1, 2) or (waveform.ndim == 2 and shape[0] > MAX_CHANNELS):
-        raise ValueError(
-            f"The waveform of `{name}` has to be (samples,) or (channels, samples), but has shape {shape}."
+        raise InputError(
+            f"The waveform of `{name}` has to be (samples,) or (channels, samples), but has shape {shape}.", name
         )
     if waveform.numel() == 0:
-        raise ValueError(f"The waveform of `{name}` is empty: its shape is {shape}.")
+        raise InputError(f"The waveform of `{name}` is empty: its shape is {shape}.", name)
     if waveform.dtype == torch.bool:
-        raise ValueError(f"The waveform of `{name}` has to hold real numbers, but is {waveform.dtype}.")
+        raise InputError(f"The waveform of `{name}` has to hold real numbers, but is {waveform.dtype}.", name)
     if not waveform.is_floating_point():
         info = torch.iinfo(waveform.dtype)
         offset = (info.max + 1) / 2 if info.min == 0 else 0
         waveform = (waveform.double() - offset) / (info.max + 1 - offset)
     waveform = waveform.float()
     if not waveform.isfinite().all():
-        raise ValueError(f"The waveform of `{name}` has values that are not finite (NaN or infinite).")
+        raise InputError(f"The waveform of `{name}` has values that are not finite (NaN or infinite).", name)
     return waveform if waveform.ndim == 2 else waveform[None]
 
 
@@ -155,8 +160,9 @@ def _check_rate(rate: Any, name: str) -> int:
     except (TypeError, ValueError, OverflowError):
         valid = False
     if not valid:
-        raise ValueError(
-            f"The sampling rate of `{name}` has to be a positive whole number of Hz, at most {MAX_RATE}, but is {rate!r}."
+        raise InputError(
+            f"The sampling rate of `{name}` has to be a positive whole number of Hz, at most {MAX_RATE}, but is {rate!r}.",
+            name,
         )
     return whole
 
@@ -187,17 +193,18 @@ def export_audio(
         `Path`: the file.
 
     Raises:
-        `ValueError`: for another ending, for audio, a rate or a loudness that can't be one, and for more than FLAC holds
+        [`InputError`]: for another ending, for audio, a rate or a loudness that can't be one, and for more than FLAC holds
             (8 channels, 655350 Hz).
     """
     if not isinstance(path, (str, os.PathLike)) or Path(path).suffix.lower() not in (".wav", ".flac"):
-        raise ValueError(f"`path` has to be a file name that ends in .wav or .flac, but is {path!r}.")
+        raise InputError(f"`path` has to be a file name that ends in .wav or .flac, but is {path!r}.", "path")
     path = Path(path)
     audio, rate = load_audio((audio, sampling_rate))
     if path.suffix.lower() == ".flac" and (len(audio) > FLAC_MAX_CHANNELS or rate > FLAC_MAX_RATE):
-        raise ValueError(
+        raise InputError(
             f"FLAC holds at most {FLAC_MAX_CHANNELS} channels and {FLAC_MAX_RATE} Hz, but `audio` has {len(audio)} channels"
-            f" at {rate} Hz: write it as .wav."
+            f" at {rate} Hz: write it as .wav.",
+            "audio",
         )
     if loudness is not None:
         audio = limit_peaks(_normalize_loudness(audio, rate, loudness), rate)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..utils.errors import InputError
 from .io import check_file, load_audio
 
 
@@ -55,7 +56,7 @@ def open_recording(file: Any, name: str | None = None) -> Any:
         `soundfile.SoundFile`
 
     Raises:
-        `ValueError`: for what is no audio, and for a WAV or AIFF file that has less of it than it claims.
+        [`InputError`]: for what is no audio, and for a WAV or AIFF file that has less of it than it claims.
     """
     import soundfile
 
@@ -63,12 +64,12 @@ def open_recording(file: Any, name: str | None = None) -> Any:
     try:
         recording = soundfile.SoundFile(file)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-        raise ValueError(f"`audio`: {name} can't be read as audio ({error}).") from error
+        raise InputError(f"`audio`: {name} can't be read as audio ({error}).", "audio") from error
     # As libsndfile reports a header that promises more than there is; programs that write to a pipe promise 2 GB or more.
     claim = re.search(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", recording.extra_info, re.M)
     if claim is not None and int(claim[2]) < COMPLETE * int(claim[1]) < 2**31:
         recording.close()
-        raise ValueError(f"`audio`: {name} breaks off: it has {claim[2]} of {claim[1]} bytes of audio.")
+        raise InputError(f"`audio`: {name} breaks off: it has {claim[2]} of {claim[1]} bytes of audio.", "audio")
     return recording
 
 
@@ -87,16 +88,16 @@ class AudioStream:
 
     Raises:
         `FileNotFoundError`: for an absent file.
-        `ValueError`: for what is no audio, for a waveform without a rate or a file with one.
+        [`InputError`]: for what is no audio, for a waveform without a rate or a file with one.
     """
 
     def __init__(self, audio: Any, sampling_rate: int | None, rate: int):
         is_file = isinstance(audio, (str, os.PathLike))
         if is_file and sampling_rate is not None:
-            raise ValueError("`sampling_rate` belongs to a waveform: a file has a rate of its own.")
+            raise InputError("`sampling_rate` belongs to a waveform: a file has a rate of its own.", "sampling_rate")
         if isinstance(audio, (torch.Tensor, np.ndarray)):
             if sampling_rate is None:
-                raise ValueError("`sampling_rate` is missing: a waveform does not say its rate.")
+                raise InputError("`sampling_rate` is missing: a waveform does not say its rate.", "sampling_rate")
             audio = (audio, sampling_rate)
         self.path = check_file(audio, "audio") if is_file else None
         self.waveform, self.own_rate = (None, None) if is_file else load_audio(audio)
@@ -123,17 +124,20 @@ class AudioStream:
                 try:
                     block = file.read(size, dtype="float32", always_2d=True)
                 except (soundfile.LibsndfileError, RuntimeError) as error:
-                    raise ValueError(f"`audio`: {self.path} breaks off ({error}).") from error
+                    raise InputError(f"`audio`: {self.path} breaks off ({error}).", "audio") from error
                 if not len(block):
                     if count < COMPLETE * file.frames - SLACK_SECONDS * self.own_rate:
-                        raise ValueError(
+                        raise InputError(
                             f"`audio`: {self.path} breaks off after {count / self.own_rate:.2f} of"
-                            f" {file.frames / self.own_rate:.2f} s."
+                            f" {file.frames / self.own_rate:.2f} s.",
+                            "audio",
                         )
                     return
                 count += len(block)
                 if not np.isfinite(block).all():
-                    raise ValueError(f"`audio`: {self.path} has values that are not finite (NaN or infinite).")
+                    raise InputError(
+                        f"`audio`: {self.path} has values that are not finite (NaN or infinite).", "audio"
+                    )
                 yield block.mean(axis=1)
 
     def __iter__(self) -> Iterator[np.ndarray]:

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
+from ..utils.errors import InputError
+
 
 # Chordino's spelling of the twelve pitch classes.
 NOTES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
@@ -280,7 +282,7 @@ def normalize_chord(label: str, labels: Sequence[str] | None = None) -> tuple[st
         `tuple[str, str | None]`: the label with the same notes and bass, and `None`; or the nearest one, and what differs.
 
     Raises:
-        `ValueError`: for what is no chord, with the nearest labels.
+        [`InputError`]: for what is no chord, with the nearest labels.
     """
     labels = _load_labels() if labels is None else tuple(labels)
     if label in labels:
@@ -292,7 +294,9 @@ def normalize_chord(label: str, labels: Sequence[str] | None = None) -> tuple[st
     vocabulary = _parse_vocabulary(labels)
     chord = parse_chord(label)
     if chord is None or not vocabulary:
-        raise ValueError(f"unknown chord {label[:_MAX_LENGTH]!r}. Did you mean {suggest_chords(label, labels)}?")
+        raise InputError(
+            f"unknown chord {label[:_MAX_LENGTH]!r}. Did you mean {suggest_chords(label, labels)}?", "label"
+        )
     nearest = min(vocabulary, key=lambda name: (_distance(chord, vocabulary[name]), len(name), labels.index(name)))
     return nearest, _difference(chord, vocabulary[nearest])
 
@@ -352,7 +356,7 @@ def to_harte(label: str) -> str:
     A chord in the syntax of Harte et al. (2005), which `.lab` and JAMS files use: `Am7b5/G` is `A:hdim7/b7`.
 
     Raises:
-        `ValueError`: for what is no chord.
+        [`InputError`]: for what is no chord.
     """
     if is_no_chord(label):
         return "N"
@@ -360,7 +364,7 @@ def to_harte(label: str) -> str:
         return "X"
     chord = parse_chord(label)
     if chord is None:
-        raise ValueError(f"unknown chord {label[:_MAX_LENGTH]!r}.")
+        raise InputError(f"unknown chord {label[:_MAX_LENGTH]!r}.", "label")
     quality = _HARTE.get(chord.intervals)
     if quality is None:
         quality = f"({','.join(_DEGREE_NAMES[interval] for interval in sorted(chord.intervals - {0}))})"

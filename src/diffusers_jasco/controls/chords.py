@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Chord progressions in any form → one chord id per frame."""
+"""Chord progressions: texts and files → timelines → one chord id per frame."""
 
 import json
 import math
@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from diffusers.utils import logging
 
-from ..audio.io import AUDIO_SUFFIXES, check_file
+from ..utils.errors import InputError, shorten
 from .chord_labels import (
     NO_CHORD,
     NOTES,
@@ -44,7 +44,6 @@ logger = logging.get_logger(__name__)
 Chords = list[tuple[str, float]]
 
 _READABLE = ".lab, .jams, .mid, .midi or an audio file's ending"
-# Files by these endings are meant as files, even if nothing reads them.
 _NUMERAL = re.compile(r"([#b♯♭]?)(VII|VI|IV|V|III|II|I|vii|vi|iv|v|iii|ii|i)(.*)")
 _JOINED = re.compile(r"\s*[-–—→>,]+\s*(?=[#b♯♭]?[IViv])")
 _NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII")
@@ -53,23 +52,16 @@ _SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 _ROLLED = 0.05
 
 
-def is_chord_progression(value: Any) -> bool:
-    """Whether `value` is one progression, and not a list with one (or `None`) per prompt."""
-    if isinstance(value, (str, os.PathLike)):
-        return True
-    return isinstance(value, (list, tuple)) and (len(value) == 0 or any(_is_pair(item) for item in value))
-
-
-def _is_pair(value: Any) -> bool:
+def is_chord(value: Any) -> bool:
+    """Whether `value` is a pair of a label and a start."""
     if not isinstance(value, (list, tuple)) or len(value) != 2 or not isinstance(value[0], str):
         return False
     return isinstance(value[1], (int, float, np.number)) or (torch.is_tensor(value[1]) and value[1].numel() == 1)
 
 
-def read_chords(chords: Any, labels: Sequence[str] | None = None, duration: float | None = None) -> Chords:
+def check_chords(chords: Any, labels: Sequence[str] | None = None, duration: float | None = None) -> Chords:
     r"""
-    A progression in any of the forms that the functions below read, chosen by what it is, with its chords spelled as in the
-    vocabulary and its times in order.
+    A progression with its chords spelled as in the vocabulary and its times in order.
 
     - Chords that the vocabulary does not have become the nearest that it has, with a warning that says what is lost.
     - Unsorted chords are sorted, with a warning.
@@ -78,10 +70,8 @@ def read_chords(chords: Any, labels: Sequence[str] | None = None, duration: floa
     - Of chords that start at the same time the last one in the list is used, with a warning.
 
     Args:
-        chords (`list` of `(label, start)`, `str` or `os.PathLike`):
-            Labels with their starts in seconds, a text as [`chords_from_text`] or [`chords_from_tuples`] read it, or a
-            `.lab`, `.jams` or `.mid` file, or a recording (`.wav`, `.mp3`, `.flac`, …), whose chords
-            [`~extraction.extract_chords`] hears. An empty list or text is no progression.
+        chords (`list` of `(label, start)`):
+            Labels with their starts in seconds.
         labels (`Sequence[str]`, *optional*):
             The vocabulary, by default [`~controls.chord_labels.default_chord_labels`].
         duration (`float`, *optional*):
@@ -91,29 +81,29 @@ def read_chords(chords: Any, labels: Sequence[str] | None = None, duration: floa
         `list` of `(label, start)`.
 
     Raises:
-        `ValueError`: for what is no progression, with the position of an unknown chord or impossible time.
-        `FileNotFoundError`: for an absent file.
+        [`InputError`]: for anything else, with the position of an unknown chord or impossible time.
     """
     labels = default_chord_labels() if labels is None else labels
-    if isinstance(chords, (str, os.PathLike)):
-        chords = _read_text_or_file(chords)
     if not isinstance(chords, (list, tuple)):
-        raise ValueError(
+        raise InputError(
             f"`chords` has to be a list of (label, start in seconds), a text or a path ({_READABLE}), but is a"
-            f" {type(chords).__name__}."
+            f" {type(chords).__name__}.",
+            "chords",
         )
 
     timeline, replaced = [], {}
     for position, item in enumerate(chords):
-        if not _is_pair(item):
-            raise ValueError(
-                f"`chords`: position {position} has to be (label, start in seconds), but is {_short(item)}."
+        if not is_chord(item):
+            raise InputError(
+                f"`chords`: position {position} has to be (label, start in seconds), but is {shorten(item)}.",
+                "chords",
+                position,
             )
         start = _check_time(item[1], position)
         try:
             label, loss = normalize_chord(item[0], labels)
         except ValueError as error:
-            raise ValueError(f"`chords`: position {position}: {error}") from None
+            raise InputError(f"`chords`: position {position}: {error}", "chords", position) from None
         if loss is not None:
             replaced[item[0]] = f"{item[0]} → {label} ({loss})"
         timeline.append((label, start))
@@ -151,22 +141,25 @@ def _order(timeline: Chords, duration: float | None) -> Chords:
     return inside
 
 
-def _read_text_or_file(chords: str | os.PathLike) -> Chords:
-    suffix = os.path.splitext(chords)[1].lower()
-    if isinstance(suffix, str):
-        if suffix == ".lab":
-            return chords_from_lab(chords)
-        if suffix == ".jams":
-            return chords_from_jams(chords)
-        if suffix in (".mid", ".midi"):
-            return chords_from_midi(chords)
-        if suffix in AUDIO_SUFFIXES:
-            # Who gives no recording needs none of what it takes to hear one.
-            from ..extraction.chords import extract_chords
+def chords_from_text_or_file(chords: str | os.PathLike) -> Chords:
+    r"""
+    Chords by the function of this module that reads them: by a file's suffix, or by how a text begins.
 
-            return extract_chords(check_file(chords, "chords"))
+    Raises:
+        `FileNotFoundError`: for an absent file.
+        [`InputError`]: for another file, and as that function.
+    """
+    suffix = os.path.splitext(chords)[1].lower()
+    if suffix == ".lab":
+        return chords_from_lab(chords)
+    if suffix == ".jams":
+        return chords_from_jams(chords)
+    if suffix in (".mid", ".midi"):
+        return chords_from_midi(chords)
     if not isinstance(chords, str):
-        raise ValueError(f"`chords` files have to end in {_READABLE}, but this is {_short(os.fspath(chords))}.")
+        raise InputError(
+            f"`chords` files have to end in {_READABLE}, but this is {shorten(os.fspath(chords))}.", "chords"
+        )
     return chords_from_tuples(chords) if chords.lstrip()[:1] in ("(", "[") else chords_from_text(chords)
 
 
@@ -177,7 +170,7 @@ def chords_to_frames(chords: Chords, labels: Sequence[str], num_frames: int, fra
 
     Args:
         chords (`list` of `(label, start)`):
-            A progression as [`read_chords`] returns it.
+            A progression as [`check_chords`] returns it.
         labels (`Sequence[str]`):
             The vocabulary.
         num_frames (`int`):
@@ -199,7 +192,7 @@ def chords_from_text(text: str) -> Chords:
     Chords with their starts in seconds: `"C:0 Am:2.5 F:5 | G:7.5"`. Bar lines are for the eye.
 
     Raises:
-        `ValueError`: for a chord without a start, with its position.
+        [`InputError`]: for a chord without a start, with its position.
     """
     chords = []
     for position, word in enumerate(re.split(r"[\s|]+", text.strip(" \t\r\n|"))):
@@ -209,9 +202,11 @@ def chords_from_text(text: str) -> Chords:
         try:
             chords.append((label, float(start)))
         except ValueError:
-            raise ValueError(
-                f"`chords`: position {position}: {_short(word)} has no start in seconds, as in 'C:0 Am:2.5'. Chords in bars"
-                " need a tempo: chords_from_bars(text, bpm=...), or chords_from_roman."
+            raise InputError(
+                f"`chords`: position {position}: {shorten(word)} has no start in seconds, as in 'C:0 Am:2.5'. Chords in bars"
+                " need a tempo: chords_from_bars(text, bpm=...), or chords_from_roman.",
+                "chords",
+                position,
             ) from None
     return chords
 
@@ -226,21 +221,23 @@ def chords_from_tuples(text: str) -> Chords:
     Chords as the original's demo takes them: `"(C, 0.0), (D, 2.0)"`, with or without brackets and quotes.
 
     Raises:
-        `ValueError`: for anything else, with its position.
+        [`InputError`]: for anything else, with its position.
     """
     body = text.strip().removeprefix("[").removesuffix("]").strip().rstrip(",").rstrip()
     if not body:
         return []
     if not (body.startswith("(") and body.endswith(")")):
-        raise ValueError(f"`chords`: expected '(C, 0.0), (D, 2.0)', but got {_short(text)}.")
+        raise InputError(f"`chords`: expected '(C, 0.0), (D, 2.0)', but got {shorten(text)}.", "chords")
     chords = []
     for position, item in enumerate(re.split(r"\)\s*,\s*\(", body[1:-1])):
         label, _, start = item.rpartition(",")
         try:
             chords.append((label.strip().strip("'\""), float(start)))
         except ValueError:
-            raise ValueError(
-                f"`chords`: position {position} has to be (chord, seconds), but is ({_short(item)})."
+            raise InputError(
+                f"`chords`: position {position} has to be (chord, seconds), but is ({shorten(item)}).",
+                "chords",
+                position,
             ) from None
     return chords
 
@@ -262,7 +259,7 @@ def chords_from_bars(text: str, bpm: float = 120.0, beats_per_bar: int = 4) -> C
         `list` of `(label, start)`, with labels as they are written.
 
     Raises:
-        `ValueError`: for an empty bar, a `.` or `%` with nothing before it, and an impossible tempo or metre.
+        [`InputError`]: for an empty bar, a `.` or `%` with nothing before it, and an impossible tempo or metre.
     """
     return _lay_out(_split_bars(text), bpm, beats_per_bar)
 
@@ -289,7 +286,7 @@ def chords_from_roman(text: str, key: str, bpm: float = 120.0, beats_per_bar: in
         `list` of `(label, start)`.
 
     Raises:
-        `ValueError`: for an unknown key or numeral, with its position, and as [`chords_from_bars`].
+        [`InputError`]: for an unknown key or numeral, with its position, and as [`chords_from_bars`].
     """
     tonic, mode = parse_key(key)
     text = _JOINED.sub(" ", str(text))
@@ -298,7 +295,7 @@ def chords_from_roman(text: str, key: str, bpm: float = 120.0, beats_per_bar: in
         try:
             bar[:] = [_numeral_to_chord(word, tonic, mode) for word in bar]
         except ValueError as error:
-            raise ValueError(f"`chords`: bar {number}: {error}") from None
+            raise InputError(f"`chords`: bar {number}: {error}", "chords") from None
     return _lay_out(bars, bpm, beats_per_bar)
 
 
@@ -313,11 +310,13 @@ def parse_key(key: str) -> tuple[int, str]:
         `tuple[int, str]`: pitch class, 0 (C) ... 11 (B), and `"major"` or `"minor"`.
 
     Raises:
-        `ValueError`: for what is no key.
+        [`InputError`]: for what is no key.
     """
     tonic = parse_chord(re.sub(r"(?i)\s*(major|maj|dur)$", "", str(key).strip()))
     if tonic is None or tonic.bass or tonic.intervals not in ({0, 4, 7}, {0, 3, 7}):
-        raise ValueError(f"`key` has to be a note and a mode, such as 'Bb' or 'F# minor', but is {_short(key)}.")
+        raise InputError(
+            f"`key` has to be a note and a mode, such as 'Bb' or 'F# minor', but is {shorten(key)}.", "key"
+        )
     return tonic.root, "minor" if 3 in tonic.intervals else "major"
 
 
@@ -328,25 +327,28 @@ def _split_bars(text: str) -> list[list[str]]:
 
 def _lay_out(bars: list[list[str]], bpm: float, beats_per_bar: int) -> Chords:
     if not isinstance(bpm, (int, float)) or not 1 <= bpm <= 1000:
-        raise ValueError(f"`bpm` has to be between 1 and 1000 beats a minute, but is {bpm!r}.")
+        raise InputError(f"`bpm` has to be between 1 and 1000 beats a minute, but is {bpm!r}.", "bpm")
     if not isinstance(beats_per_bar, int) or not 1 <= beats_per_bar <= 64:
-        raise ValueError(f"`beats_per_bar` has to be a whole number from 1 to 64, but is {beats_per_bar!r}.")
+        raise InputError(
+            f"`beats_per_bar` has to be a whole number from 1 to 64, but is {beats_per_bar!r}.", "beats_per_bar"
+        )
     seconds = beats_per_bar * 60 / bpm
     chords, before = [], None
     for number, bar in enumerate(bars):
         if not bar:
-            raise ValueError(
-                f"`chords`: bar {number + 1} is empty. Write '%' to repeat the bar before, or 'N' for no chord."
+            raise InputError(
+                f"`chords`: bar {number + 1} is empty. Write '%' to repeat the bar before, or 'N' for no chord.",
+                "chords",
             )
         if bar == ["%"]:
             if before is None:
-                raise ValueError("`chords`: there is no bar before the first for '%' to repeat.")
+                raise InputError("`chords`: there is no bar before the first for '%' to repeat.", "chords")
             bar = before
         for position, word in enumerate(bar):
             if word != ".":
                 chords.append((word, (number + position / len(bar)) * seconds))
             elif not chords:
-                raise ValueError("`chords`: there is no chord before the first for '.' to hold.")
+                raise InputError("`chords`: there is no chord before the first for '.' to hold.", "chords")
         before = bar
     return chords
 
@@ -356,13 +358,13 @@ def _numeral_to_chord(word: str, tonic: int, mode: str) -> str:
         return word
     match = _NUMERAL.fullmatch(word)
     if match is None or word.endswith("/"):
-        raise ValueError(f"{_short(word)} is no Roman numeral such as 'ii7', 'bVII' or 'V7/V'.")
+        raise ValueError(f"{shorten(word)} is no Roman numeral such as 'ii7', 'bVII' or 'V7/V'.")
     quality, _, target = match[3].partition("/")
     of, *bass = target.split("/", 1)
     if _NUMERAL.fullmatch(of):
         chord = parse_chord(_numeral_to_chord(of, tonic, mode))
         if chord is None:
-            raise ValueError(f"{_short(word)} is a chord of {_short(of)}, which is none.")
+            raise ValueError(f"{shorten(word)} is a chord of {shorten(of)}, which is none.")
         word = "/".join([word.partition("/")[0], *bass])
         return _numeral_to_chord(word, chord.root, "minor" if 3 in chord.intervals else "major")
 
@@ -375,7 +377,7 @@ def _numeral_to_chord(word: str, tonic: int, mode: str) -> str:
     bass = f"/{target}" if target else ""
     label = f"{NOTES[root]}{quality}{bass}"
     if parse_chord(label) is None:
-        raise ValueError(f"{_short(word)} is no Roman numeral such as 'ii7', 'bVII' or 'V7/V'.")
+        raise ValueError(f"{shorten(word)} is no Roman numeral such as 'ii7', 'bVII' or 'V7/V'.")
     return label
 
 
@@ -386,7 +388,7 @@ def chords_from_lab(path: str | os.PathLike) -> Chords:
 
     Raises:
         `FileNotFoundError`: for an absent file.
-        `ValueError`: for a line that is none of these, with its number.
+        [`InputError`]: for a line that is none of these, with its number.
     """
     segments = []
     for number, line in enumerate(_read_file(path).splitlines(), start=1):
@@ -398,8 +400,9 @@ def chords_from_lab(path: str | os.PathLike) -> Chords:
             if len(words) > 3 or not start <= end:
                 raise ValueError
         except (ValueError, IndexError):
-            raise ValueError(
-                f"`chords`: line {number} of {os.fspath(path)} has to be 'start end chord', but is {_short(line)}."
+            raise InputError(
+                f"`chords`: line {number} of {os.fspath(path)} has to be 'start end chord', but is {shorten(line)}.",
+                "chords",
             ) from None
         segments.append((start, end, label))
     return _join_segments(segments)
@@ -417,10 +420,11 @@ def chords_from_jams(path: str | os.PathLike) -> Chords:
 
     Raises:
         `FileNotFoundError`: for an absent file.
-        `ValueError`: for a file that is no JAMS, or one without chords.
+        [`InputError`]: for a file that is no JAMS, or one without chords.
     """
+    text = _read_file(path)
     try:
-        content = json.loads(_read_file(path))
+        content = json.loads(text)
         annotations = [item for item in content["annotations"] if str(item["namespace"]).startswith("chord")]
         data = annotations[0]["data"]
         if isinstance(data, dict):  # the older of the format's two layouts
@@ -431,8 +435,9 @@ def chords_from_jams(path: str | os.PathLike) -> Chords:
         if not all(isinstance(label, str) for *_, label in segments):
             raise TypeError("a chord is no text")
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
-        raise ValueError(
-            f"`chords`: {os.fspath(path)} is no JAMS file with a chord annotation ({type(error).__name__}: {error})."
+        raise InputError(
+            f"`chords`: {os.fspath(path)} is no JAMS file with a chord annotation ({type(error).__name__}: {error}).",
+            "chords",
         ) from None
     if len(annotations) > 1:
         logger.warning(f"`chords`: {os.fspath(path)} has {len(annotations)} chord annotations; the first one is used.")
@@ -489,12 +494,12 @@ def chords_from_midi(path: str | os.PathLike, labels: Sequence[str] | None = Non
     Raises:
         `ImportError`: without the package pretty_midi.
         `FileNotFoundError`: for an absent file.
-        `ValueError`: for a file that is no MIDI, and one without notes.
+        [`InputError`]: for a file that is no MIDI, and one without notes.
     """
     tracks = load_midi(path, "chords").instruments
     notes = [note for track in tracks if not track.is_drum for note in track.notes if note.end > note.start]
     if not notes:
-        raise ValueError(f"`chords`: {os.fspath(path)} has no notes (drums do not count).")
+        raise InputError(f"`chords`: {os.fspath(path)} has no notes (drums do not count).", "chords")
     starts, ends, pitches = (np.array([getattr(note, name) for note in notes]) for name in ("start", "end", "pitch"))
     changes = []
     for time in np.unique(np.concatenate([starts, ends])):
@@ -522,7 +527,7 @@ def _read_file(path: str | os.PathLike) -> str:
             raise FileNotFoundError(f"`chords`: there is no file {path}.")
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"`chords`: {path} is no text in UTF-8 ({error}).") from None
+        raise InputError(f"`chords`: {path} is no text in UTF-8 ({error}).", "chords") from None
 
 
 def _check_time(value: Any, position: int) -> float:
@@ -531,12 +536,9 @@ def _check_time(value: Any, position: int) -> float:
     except (OverflowError, TypeError, ValueError, RuntimeError):
         time = math.nan
     if not math.isfinite(time):
-        raise ValueError(
-            f"`chords`: position {position}: the start has to be a finite number of seconds, but is {value!r}."
+        raise InputError(
+            f"`chords`: position {position}: the start has to be a finite number of seconds, but is {value!r}.",
+            "chords",
+            position,
         )
     return time
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

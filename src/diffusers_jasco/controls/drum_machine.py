@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from ..audio.loudness import limit_peaks
+from ..utils.errors import InputError
 
 
 _VELOCITIES = {".": 0.0, "o": 0.5, "x": 1.0}
@@ -46,7 +47,7 @@ class Groove:
         steps_per_beat (`int`, defaults to `4`): 4 for sixteenths, 3 for triplets; from 1 to 12.
 
     Raises:
-        `ValueError`: for an unknown drum, other steps, and an impossible tempo, swing or division.
+        [`InputError`]: for an unknown drum, other steps, and an impossible tempo, swing or division.
     """
 
     tracks: Mapping[str, str | Sequence[float]]
@@ -56,24 +57,27 @@ class Groove:
 
     def __post_init__(self):
         if not isinstance(self.tracks, Mapping) or not self.tracks:
-            raise ValueError("`tracks` has to give the steps of at least one drum, such as {'kick': 'x...x...'}.")
+            raise InputError(
+                "`tracks` has to give the steps of at least one drum, such as {'kick': 'x...x...'}.", "tracks"
+            )
         for drum, steps in self.tracks.items():
             if drum not in DRUMS:
-                raise ValueError(f"`tracks`: there is no drum {drum!r}, but {', '.join(DRUMS)}.")
+                raise InputError(f"`tracks`: there is no drum {drum!r}, but {', '.join(DRUMS)}.", "tracks")
             _check_steps(drum, steps)
         if len({len(steps) for steps in self.tracks.values()}) > 1:
             counts = ", ".join(f"{drum} {len(steps)}" for drum, steps in self.tracks.items())
-            raise ValueError(f"`tracks` have to have equally many steps, but they have: {counts}.")
+            raise InputError(f"`tracks` have to have equally many steps, but they have: {counts}.", "tracks")
         if not _is_number(self.bpm) or not 20 <= self.bpm <= 400:
-            raise ValueError(f"`bpm` has to be between 20 and 400 beats a minute, but is {self.bpm!r}.")
+            raise InputError(f"`bpm` has to be between 20 and 400 beats a minute, but is {self.bpm!r}.", "bpm")
         if not _is_number(self.swing) or not 0.5 <= self.swing <= 0.75:
-            raise ValueError(f"`swing` has to be between 0.5 (straight) and 0.75, but is {self.swing!r}.")
+            raise InputError(f"`swing` has to be between 0.5 (straight) and 0.75, but is {self.swing!r}.", "swing")
         if not isinstance(self.steps_per_beat, int) or not 1 <= self.steps_per_beat <= 12:
-            raise ValueError(
-                f"`steps_per_beat` has to be a whole number from 1 to 12, but is {self.steps_per_beat!r}."
+            raise InputError(
+                f"`steps_per_beat` has to be a whole number from 1 to 12, but is {self.steps_per_beat!r}.",
+                "steps_per_beat",
             )
         if self.swing != 0.5 and self.steps_per_beat % 2:
-            raise ValueError(f"`swing` needs an even number of steps per beat, not {self.steps_per_beat}.")
+            raise InputError(f"`swing` needs an even number of steps per beat, not {self.steps_per_beat}.", "swing")
 
     @property
     def num_steps(self) -> int:
@@ -154,9 +158,10 @@ def _check_steps(drum: str, steps: str | Sequence[float]):
     else:
         valid = isinstance(steps, Sequence) and all(_is_number(value) and 0 <= value <= 1 for value in steps)
     if not valid or not 1 <= len(steps) <= _MAX_STEPS:
-        raise ValueError(
+        raise InputError(
             f"`tracks`: the steps of {drum!r} have to be a text of 'x', 'o' and '.', or velocities from 0 to 1, from 1 to"
-            f" {_MAX_STEPS} of them, but are {repr(steps)[:60]}."
+            f" {_MAX_STEPS} of them, but are {repr(steps)[:60]}.",
+            "tracks",
         )
 
 

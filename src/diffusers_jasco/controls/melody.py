@@ -12,12 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Melodies in any form → a matrix with one semitone per frame."""
+"""Melodies: notes, files and matrices → a matrix with one semitone per frame."""
 
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ import torch
 from diffusers.utils import logging
 from torch.nn import functional as F
 
-from ..audio.io import AUDIO_SUFFIXES, check_file, load_audio, to_real_tensor
+from ..audio.io import to_real_tensor
+from ..utils.errors import InputError, shorten
 from .midi import load_midi
 
 
@@ -37,94 +38,9 @@ MELODY_BINS = 53
 LOWEST_PITCH = 43  # MIDI number of bin 0: G2
 HIGHEST_PITCH = LOWEST_PITCH + MELODY_BINS - 1  # B6
 SALIENCE_RATE = 22050 / 256  # frames a second of the original's extractor, and of ours
-AUDIOCRAFT_SALIENCE_RATE = 86  # what the original takes it for: 0.15 s off after 100 s
 
 _NAME = re.compile(r"([A-Ga-g])([#♯b♭]*)(-?\d{1,2})")
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-_READABLE = ".mid, .midi, .npz, .th, .pt, or be a recording (.wav, .mp3, .flac, ...)"
-
-
-def is_melody(value: Any) -> bool:
-    """
-    Whether `value` is one melody (a path, a recording, a matrix or a list of notes), and not a list with one (or `None`)
-    per prompt.
-    """
-    if isinstance(value, (str, os.PathLike, np.ndarray, torch.Tensor)) or _is_recording(value):
-        return True
-    return isinstance(value, (list, tuple)) and len(value) > 0 and all(_is_note(note) for note in value)
-
-
-def _is_note(value: Any) -> bool:
-    if not isinstance(value, (list, tuple)) or len(value) != 3:
-        return False
-    return isinstance(value[0], (str, Real)) and all(isinstance(item, Real) for item in value[1:])
-
-
-def _is_recording(value: Any) -> bool:
-    if isinstance(value, dict):
-        return {"array", "sampling_rate"} <= value.keys()
-    return (
-        isinstance(value, (list, tuple))
-        and len(value) == 2
-        and isinstance(value[0], (np.ndarray, torch.Tensor))
-        and isinstance(value[1], (Real, np.number))
-    )
-
-
-def read_melody(melody: Any, num_frames: int, frame_rate: float, audiocraft_compatible: bool = False) -> torch.Tensor:
-    r"""
-    A melody in any of the forms that the functions below read, chosen by what it is: a path by its ending, a recording, a
-    matrix, or a list of notes.
-
-    Args:
-        melody (`str`, `os.PathLike`, `tuple`, `dict`, `torch.Tensor`, `np.ndarray` or `list`):
-            The melody. In a recording (a file, `(waveform, sampling_rate)` or `{"array", "sampling_rate"}`) it is heard by
-            [`~extraction.extract_melody`].
-        num_frames (`int`):
-            Frames of the music.
-        frame_rate (`float`):
-            Frames a second.
-        audiocraft_compatible (`bool`, defaults to `False`):
-            Whether recordings and salience maps are placed in time as the original does: 0.15 % too late.
-
-    Returns:
-        `torch.Tensor` of shape `(num_frames, 53)`: 1 where a semitone from G2 (bin 0, MIDI 43) to B6 sounds, at most one
-        per frame.
-
-    Raises:
-        `ValueError`: for what is no melody.
-        `FileNotFoundError`: for an absent file.
-    """
-    if isinstance(melody, (str, os.PathLike)):
-        melody = os.fsdecode(melody)
-        suffix = Path(melody).suffix.lower()
-        if suffix in (".mid", ".midi"):
-            return melody_from_midi(melody, num_frames, frame_rate)
-        if suffix == ".npz":
-            return melody_from_npz(melody, num_frames, frame_rate, audiocraft_compatible)
-        if suffix in (".th", ".pt"):
-            return melody_from_tensor_file(melody, num_frames)
-        if suffix in AUDIO_SUFFIXES:
-            return _melody_from_audio(check_file(melody, "melody"), num_frames, frame_rate, audiocraft_compatible)
-        raise ValueError(f"`melody` files have to end in {_READABLE}, but this is {melody!r}.")
-    if _is_recording(melody):
-        return _melody_from_audio(load_audio(melody, "melody"), num_frames, frame_rate, audiocraft_compatible)
-    if isinstance(melody, (torch.Tensor, np.ndarray)):
-        return melody_from_matrix(melody, num_frames)
-    if isinstance(melody, (list, tuple)):
-        return melody_from_notes(melody, num_frames, frame_rate)
-    raise ValueError(
-        "`melody` has to be a path, a recording (waveform, sampling_rate), a matrix (53, frames) or notes [(pitch, start,"
-        f" end), ...], but is a {type(melody).__name__}."
-    )
-
-
-def _melody_from_audio(audio: Any, num_frames: int, frame_rate: float, audiocraft_compatible: bool) -> torch.Tensor:
-    # Who gives no recording needs none of what it takes to hear one.
-    from ..extraction.melody import extract_melody
-
-    matrix = extract_melody(audio, frame_rate=frame_rate, audiocraft_compatible=audiocraft_compatible)
-    return melody_from_matrix(matrix, num_frames)
 
 
 def melody_from_matrix(matrix: torch.Tensor | np.ndarray, num_frames: int) -> torch.Tensor:
@@ -142,16 +58,17 @@ def melody_from_matrix(matrix: torch.Tensor | np.ndarray, num_frames: int) -> to
         `torch.Tensor` of shape `(num_frames, 53)`.
 
     Raises:
-        `ValueError`: for another shape, and for values that are not finite.
+        [`InputError`]: for another shape, and for values that are not finite.
     """
-    matrix = to_real_tensor(matrix, "The matrix of `melody`").float()
+    matrix = to_real_tensor(matrix, "The matrix of `melody`", "melody").float()
     if matrix.ndim != 2 or MELODY_BINS not in matrix.shape or 0 in matrix.shape:
-        raise ValueError(
+        raise InputError(
             f"The matrix of `melody` has to be ({MELODY_BINS}, frames) or (frames, {MELODY_BINS}), but has shape"
-            f" {tuple(matrix.shape)}."
+            f" {tuple(matrix.shape)}.",
+            "melody",
         )
     if not matrix.isfinite().all():
-        raise ValueError("The matrix of `melody` has values that are not finite (NaN or infinite).")
+        raise InputError("The matrix of `melody` has values that are not finite (NaN or infinite).", "melody")
     if matrix.shape == (MELODY_BINS, MELODY_BINS):
         logger.warning(f"The matrix of `melody` is square: it is taken as ({MELODY_BINS}, frames).")
     matrix = matrix.T if matrix.shape[0] == MELODY_BINS else matrix
@@ -166,8 +83,20 @@ def melody_from_matrix(matrix: torch.Tensor | np.ndarray, num_frames: int) -> to
     return F.pad(matrix[:num_frames], (0, 0, 0, max(0, -surplus))).contiguous()
 
 
+def check_salience(salience: torch.Tensor | np.ndarray) -> torch.Tensor:
+    """Salience `(53, frames)` in float32, or an [`InputError`] for another shape and for values that are not finite."""
+    salience = to_real_tensor(salience, "The salience of `melody`", "melody").float()
+    if salience.ndim != 2 or salience.shape[0] != MELODY_BINS:
+        raise InputError(
+            f"The salience of `melody` has to be ({MELODY_BINS}, frames), not {tuple(salience.shape)}.", "melody"
+        )
+    if not salience.isfinite().all():
+        raise InputError("The salience of `melody` has values that are not finite (NaN or infinite).", "melody")
+    return salience
+
+
 def melody_from_salience(
-    salience: torch.Tensor | np.ndarray, num_frames: int, frame_rate: float, audiocraft_compatible: bool = False
+    salience: torch.Tensor | np.ndarray, num_frames: int, frame_rate: float, salience_rate: float = SALIENCE_RATE
 ) -> torch.Tensor:
     r"""
     Salience on the extractor's frames, interpolated to the model's; of each frame the strongest semitone, or none where
@@ -175,39 +104,25 @@ def melody_from_salience(
 
     Args:
         salience (`torch.Tensor` or `np.ndarray` of shape `(53, frames)`):
-            Salience of the semitones from G2 to B6, 0 below the threshold; frame `i` is at `i * 256 / 22050` seconds.
+            Salience of the semitones from G2 to B6, 0 below the threshold.
         num_frames (`int`):
             Frames of the music. What the salience does not reach is silent.
         frame_rate (`float`):
             Frames a second; frame `i` is at `i / frame_rate` seconds.
-        audiocraft_compatible (`bool`, defaults to `False`):
-            Whether to interpolate as the original's data loader does, which takes the salience to have 86 frames a second.
+        salience_rate (`float`, defaults to 22050 / 256):
+            Frames a second of the salience.
 
     Returns:
         `torch.Tensor` of shape `(num_frames, 53)`.
 
     Raises:
-        `ValueError`: for another shape, and for values that are not finite.
+        [`InputError`]: for another shape, and for values that are not finite.
     """
-    salience = to_real_tensor(salience, "The salience of `melody`").float()
-    if salience.ndim != 2 or salience.shape[0] != MELODY_BINS:
-        raise ValueError(f"The salience of `melody` has to be ({MELODY_BINS}, frames), not {tuple(salience.shape)}.")
-    if not salience.isfinite().all():
-        raise ValueError("The salience of `melody` has values that are not finite (NaN or infinite).")
-    if audiocraft_compatible:
-        salience = salience[:, : int(num_frames / frame_rate * AUDIOCRAFT_SALIENCE_RATE)]
-        if salience.shape[1] <= AUDIOCRAFT_SALIENCE_RATE / frame_rate:
-            return torch.zeros(num_frames, MELODY_BINS)
-        scale = frame_rate / AUDIOCRAFT_SALIENCE_RATE
-        salience = F.interpolate(salience[None], scale_factor=scale, mode="linear")[0]
-        # On the music's frames already.
-        step = 1.0
-    else:
-        step = SALIENCE_RATE / frame_rate
+    salience = check_salience(salience)
     matrix = torch.zeros(num_frames, MELODY_BINS)
     # Part by part, as the salience of an hour is large.
     for frames in torch.arange(num_frames).split(4096):
-        positions = frames.double() * step
+        positions = frames.double() * (salience_rate / frame_rate)
         positions = positions[positions < salience.shape[1]]
         before = positions.long()
         after = (before + 1).clamp(max=salience.shape[1] - 1)
@@ -219,7 +134,10 @@ def melody_from_salience(
 
 
 def melody_from_npz(
-    path: str | os.PathLike, num_frames: int, frame_rate: float, audiocraft_compatible: bool = False
+    path: str | os.PathLike,
+    num_frames: int,
+    frame_rate: float,
+    place: Callable[..., torch.Tensor] = melody_from_salience,
 ) -> torch.Tensor:
     r"""
     A salience map of the original's extractor, or of [`~extraction.extract_salience`].
@@ -231,15 +149,15 @@ def melody_from_npz(
             Frames of the music.
         frame_rate (`float`):
             Frames a second.
-        audiocraft_compatible (`bool`, defaults to `False`):
-            See [`melody_from_salience`].
+        place (`Callable`, defaults to [`melody_from_salience`]):
+            `(salience, num_frames, frame_rate)` → the melody.
 
     Returns:
         `torch.Tensor` of shape `(num_frames, 53)`, as [`melody_from_salience`].
 
     Raises:
         `FileNotFoundError`: for an absent file.
-        `ValueError`: for a file without such an array.
+        [`InputError`]: for a file without such an array.
     """
     path = _existing(path)
     try:
@@ -247,8 +165,10 @@ def melody_from_npz(
             salience = arrays["salience"].astype(np.float32)
     # A broken archive makes numpy and zipfile fail in many ways.
     except Exception as error:
-        raise ValueError(f"`melody`: {path} can't be read as salience ({type(error).__name__}: {error}).") from error
-    melody = melody_from_salience(salience, num_frames, frame_rate, audiocraft_compatible)
+        raise InputError(
+            f"`melody`: {path} can't be read as salience ({type(error).__name__}: {error}).", "melody"
+        ) from error
+    melody = place(salience, num_frames, frame_rate)
     surplus = (salience.shape[1] - 1) / SALIENCE_RATE - num_frames / frame_rate
     if surplus > 0:
         logger.warning(f"`melody`: {path} is longer than the music: its last {surplus:.2f} s are not used.")
@@ -269,16 +189,16 @@ def melody_from_tensor_file(path: str | os.PathLike, num_frames: int) -> torch.T
 
     Raises:
         `FileNotFoundError`: for an absent file.
-        `ValueError`: for a file that does not hold one tensor of the right shape.
+        [`InputError`]: for a file that does not hold one tensor of the right shape.
     """
     path = _existing(path)
     try:
         matrix = torch.load(path, map_location="cpu", weights_only=True)
     # A broken file makes torch and pickle fail in many ways; one that wants code to be run is refused.
     except Exception as error:
-        raise ValueError(f"`melody`: {path} can't be read as a tensor ({type(error).__name__}).") from error
+        raise InputError(f"`melody`: {path} can't be read as a tensor ({type(error).__name__}).", "melody") from error
     if not torch.is_tensor(matrix):
-        raise ValueError(f"`melody`: {path} has to hold a tensor, but holds a {type(matrix).__name__}.")
+        raise InputError(f"`melody`: {path} has to hold a tensor, but holds a {type(matrix).__name__}.", "melody")
     return melody_from_matrix(matrix, num_frames)
 
 
@@ -302,16 +222,22 @@ def melody_from_notes(
         `torch.Tensor` of shape `(num_frames, 53)`.
 
     Raises:
-        `ValueError`: for an unknown pitch, a negative or non-finite time, or an end that is not after the start.
+        [`InputError`]: for an unknown pitch, a negative or non-finite time, or an end that is not after the start.
     """
     parsed, folded, late, duration = [], 0, 0, num_frames / frame_rate
     for position, note in enumerate(notes):
         if not isinstance(note, (list, tuple)) or len(note) != 3:
-            raise ValueError(f"`melody`: note {position} has to be (pitch, start, end), but is {_short(note)}.")
+            raise InputError(
+                f"`melody`: note {position} has to be (pitch, start, end), but is {shorten(note)}.", "melody", position
+            )
         pitch = _parse_pitch(note[0], position)
         start, end = (_parse_time(value, position) for value in note[1:])
         if not end > start:
-            raise ValueError(f"`melody`: note {position} has to end after its start ({start} s), but ends at {end} s.")
+            raise InputError(
+                f"`melody`: note {position} has to end after its start ({start} s), but ends at {end} s.",
+                "melody",
+                position,
+            )
         inside = pitch
         if pitch < LOWEST_PITCH:
             inside += 12 * math.ceil((LOWEST_PITCH - pitch) / 12)
@@ -368,12 +294,12 @@ def melody_from_midi(
     Raises:
         `ImportError`: without the package pretty_midi.
         `FileNotFoundError`: for an absent file.
-        `ValueError`: for a file that is no MIDI, one without notes, and an unknown track.
+        [`InputError`]: for a file that is no MIDI, one without notes, and an unknown track.
     """
     tracks = load_midi(path, "melody").instruments
     pitched = [i for i, instrument in enumerate(tracks) if instrument.notes and not instrument.is_drum]
     if not pitched:
-        raise ValueError(f"`melody`: {os.fspath(path)} has no track with notes (drums do not count).")
+        raise InputError(f"`melody`: {os.fspath(path)} has no track with notes (drums do not count).", "melody")
     names = [f"{i} {instrument.name!r}" for i, instrument in enumerate(tracks)]
     if track is None:
         index = max(pitched, key=lambda i: sum(note.pitch for note in tracks[i].notes) / len(tracks[i].notes))
@@ -382,12 +308,12 @@ def melody_from_midi(
     elif isinstance(track, str):
         found = [i for i in pitched if tracks[i].name == track]
         if not found:
-            raise ValueError(f"`melody`: there is no track {track!r} with notes, but {', '.join(names)}.")
+            raise InputError(f"`melody`: there is no track {track!r} with notes, but {', '.join(names)}.", "melody")
         index = found[0]
     else:
         index = track
         if index not in pitched:
-            raise ValueError(f"`melody`: there is no track {track!r} with notes, but {', '.join(names)}.")
+            raise InputError(f"`melody`: there is no track {track!r} with notes, but {', '.join(names)}.", "melody")
     notes = [(note.pitch, max(0.0, note.start), note.end) for note in tracks[index].notes if note.end > note.start]
     return melody_from_notes(notes, num_frames, frame_rate)
 
@@ -417,11 +343,6 @@ def _existing(path: str | os.PathLike) -> Path:
     return path
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def _parse_pitch(pitch: Any, position: int) -> int:
     number = None
     if isinstance(pitch, str):
@@ -432,9 +353,11 @@ def _parse_pitch(pitch: Any, position: int) -> int:
     elif _to_float(pitch).is_integer():
         number = int(pitch)
     if number is None or not 0 <= number <= 127:
-        raise ValueError(
+        raise InputError(
             f"`melody`: the pitch of note {position} has to be a MIDI number from 0 to 127 or a name such as 'C4', 'F#5' or"
-            f" 'Bb3', but is {_short(pitch)}."
+            f" 'Bb3', but is {shorten(pitch)}.",
+            "melody",
+            position,
         )
     return number
 
@@ -442,8 +365,10 @@ def _parse_pitch(pitch: Any, position: int) -> int:
 def _parse_time(value: Any, position: int) -> float:
     seconds = _to_float(value)
     if not 0 <= seconds < math.inf:
-        raise ValueError(
-            f"`melody`: times of note {position} have to be seconds from 0 on, but one is {_short(value)}."
+        raise InputError(
+            f"`melody`: times of note {position} have to be seconds from 0 on, but one is {shorten(value)}.",
+            "melody",
+            position,
         )
     return seconds
 

@@ -18,6 +18,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..utils.errors import InputError
 from ..utils.optional_imports import import_optional
 
 
@@ -34,7 +35,7 @@ def load_midi(path: str | os.PathLike, name: str) -> "PrettyMIDI":
     Raises:
         `ImportError`: without the package pretty_midi.
         `FileNotFoundError`: for an absent file.
-        `ValueError`: for a file that is no MIDI.
+        [`InputError`]: for a file that is no MIDI.
     """
     pretty_midi = import_optional("pretty_midi", "melody")
     path = Path(path)
@@ -44,4 +45,4 @@ def load_midi(path: str | os.PathLike, name: str) -> "PrettyMIDI":
         return pretty_midi.PrettyMIDI(str(path))
     # A broken file makes the parser fail in any way it can.
     except Exception as error:
-        raise ValueError(f"`{name}`: {path} can't be read as MIDI ({type(error).__name__}: {error}).") from error
+        raise InputError(f"`{name}`: {path} can't be read as MIDI ({type(error).__name__}: {error}).", name) from error

@@ -15,14 +15,14 @@
 """Chords and melodies as plain tones: what a control says, before music is made with it."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from .chord_labels import parse_chord
-from .chords import read_chords
-from .melody import melody_to_notes, read_melody
+from .chords import Chords, check_chords
+from .melody import melody_from_notes, melody_to_notes
 
 
 _LOWEST_BASS, _LOWEST_NOTE = 36, 55  # MIDI numbers: C2, G3
@@ -30,16 +30,16 @@ _BASS_LEVEL, _NOTE_LEVEL, _MELODY_LEVEL = 0.36, 0.19, 0.6  # no chord of the voc
 _ATTACK, _RELEASE = 0.015, 0.06  # seconds
 _HARMONICS, _HARMONIC_DECAY = 5, 0.4
 _CHORD_HALF_LIFE, _MELODY_HALF_LIFE = 1.2, 4.0  # seconds
+_FRAME_RATE = 50.0  # Hz: the frames of a melody, of which each has one note
 
 
-def preview_chords(chords: Any, duration: float, sampling_rate: int = 32000) -> torch.Tensor:
+def preview_chords(chords: Chords, duration: float, sampling_rate: int = 32000) -> torch.Tensor:
     r"""
     Chords as soft tones: the lowest note from C2 to B2, and all notes from G3 to F#4, so that little moves from one chord to
     the next.
 
     Args:
-        chords (`list` of `(label, start)`, `str` or `os.PathLike`):
-            Anything that [`~controls.chords.read_chords`] reads.
+        chords (`list` of `(label, start)`): labels with their starts in seconds; [`~inputs.read_chords`] reads other forms.
         duration (`float`): seconds of the preview; the last chord ends there.
         sampling_rate (`int`, defaults to `32000`): Hz.
 
@@ -47,10 +47,10 @@ def preview_chords(chords: Any, duration: float, sampling_rate: int = 32000) -> 
         `torch.Tensor` of shape `(1, samples)`, in ±1.
 
     Raises:
-        `FileNotFoundError`, `ValueError`: as [`~controls.chords.read_chords`].
+        [`InputError`]: as [`~controls.chords.check_chords`].
     """
     audio = np.zeros(round(duration * sampling_rate))
-    chords = read_chords(chords, duration=duration)
+    chords = check_chords(chords, duration=duration)
     ends = [start for _, start in chords[1:]] + [duration]
     for (label, start), end in zip(chords, ends):
         if (chord := parse_chord(label)) is None:
@@ -62,26 +62,27 @@ def preview_chords(chords: Any, duration: float, sampling_rate: int = 32000) -> 
     return torch.from_numpy(audio).float()[None]
 
 
-def preview_melody(melody: Any, duration: float, sampling_rate: int = 32000, frame_rate: float = 50.0) -> torch.Tensor:
+def preview_melody(
+    notes: Sequence[tuple[str | float, float, float]], duration: float, sampling_rate: int = 32000
+) -> torch.Tensor:
     r"""
     A melody as the model is told it, one simple tone at a time.
 
     Args:
-        melody (`list` of `(pitch, start, end)`, `torch.Tensor`, `np.ndarray`, `str`, `os.PathLike`, `tuple` or `dict`):
-            Anything that [`~controls.melody.read_melody`] reads: notes, a matrix `(53, frames)`, a file, a recording.
+        notes (`list` of `(pitch, start, end)`):
+            As [`~controls.melody.melody_from_notes`] takes them; [`~controls.melody.melody_to_notes`] makes them of a matrix.
         duration (`float`): seconds of the preview.
         sampling_rate (`int`, defaults to `32000`): Hz.
-        frame_rate (`float`, defaults to `50.0`): frames a second of a matrix, `pipe.frame_rate`.
 
     Returns:
         `torch.Tensor` of shape `(1, samples)`, in ±0.6.
 
     Raises:
-        `FileNotFoundError`, `ValueError`: as [`~controls.melody.read_melody`].
+        [`InputError`]: as [`~controls.melody.melody_from_notes`].
     """
     audio = np.zeros(round(duration * sampling_rate))
-    matrix = read_melody(melody, math.ceil(duration * frame_rate - 1e-6), frame_rate)
-    for pitch, start, end in melody_to_notes(matrix, frame_rate):
+    matrix = melody_from_notes(notes, math.ceil(duration * _FRAME_RATE - 1e-6), _FRAME_RATE)
+    for pitch, start, end in melody_to_notes(matrix, _FRAME_RATE):
         _add_tone(audio, pitch, start, end, _MELODY_LEVEL, _MELODY_HALF_LIFE, sampling_rate)
     return torch.from_numpy(audio).float()[None]
 

@@ -18,6 +18,7 @@ import difflib
 import re
 from dataclasses import dataclass
 
+from ..utils.errors import InputError
 from .chords import Chords, chords_from_roman, parse_key
 
 
@@ -79,22 +80,26 @@ def chords_from_progression(
         `list` of `(label, start)`.
 
     Raises:
-        `ValueError`: for an unknown name, with the nearest ones, for a key of another mode, and as
+        [`InputError`]: for an unknown name, with the nearest ones, for a key of another mode, and as
             [`~controls.chords.chords_from_roman`].
     """
     names = {known.lower(): known for known in PROGRESSIONS}
     if str(name).strip().lower() not in names:
         near = difflib.get_close_matches(str(name).strip().lower(), names, n=3, cutoff=0.0)
-        raise ValueError(f"unknown progression {name!r}. Did you mean {', '.join(repr(names[one]) for one in near)}?")
+        raise InputError(
+            f"unknown progression {name!r}. Did you mean {', '.join(repr(names[one]) for one in near)}?", "name"
+        )
     name = names[str(name).strip().lower()]
     progression = PROGRESSIONS[name]
     if num_bars is not None and (not isinstance(num_bars, int) or num_bars < 1):
-        raise ValueError(f"`num_bars` has to be a whole number from 1 on, but is {num_bars!r}.")
+        raise InputError(f"`num_bars` has to be a whole number from 1 on, but is {num_bars!r}.", "num_bars")
     mode = parse_key(key)[1]
     if mode != progression.mode:
         # A note alone is a tonic, of any mode.
         if re.fullmatch(_NOTE, str(key).strip()) is None:
-            raise ValueError(f"`key` has to be {progression.mode} for the progression {name!r}, but is {key!r}.")
+            raise InputError(
+                f"`key` has to be {progression.mode} for the progression {name!r}, but is {key!r}.", "key"
+            )
         key = f"{key} {progression.mode}"
     bars = progression.numerals.split("|")
     if num_bars is not None:

@@ -54,7 +54,7 @@ from ..audio.io import load_audio
 from ..audio.resampling import resample
 from ..codecs import blur_frames, codec_hash, drum_codes, encode, first_codebook
 from ..controls.chord_labels import default_chord_labels, normalize_chord
-from ..controls.chords import chords_to_frames, read_chords
+from ..controls.chords import check_chords, chords_to_frames
 from ..controls.melody import MELODY_BINS, melody_from_notes
 from ..text_encoders import encode_captions, text_encoder_hash
 from ..utils.files import atomic_folder
@@ -87,7 +87,7 @@ def encode_controls(
     labels = default_chord_labels() if labels is None else labels
     chords = torch.full((num_frames,), -1)
     if item.get("chords") is not None:
-        timeline = read_chords([tuple(chord) for chord in item["chords"]], labels, duration=num_frames / frame_rate)
+        timeline = check_chords([tuple(chord) for chord in item["chords"]], labels, duration=num_frames / frame_rate)
         chords = chords_to_frames(timeline, labels, num_frames, frame_rate)
     notes = [tuple(note) for note in item.get("melody") or []]
     matrix = melody_from_notes(notes, num_frames, frame_rate)

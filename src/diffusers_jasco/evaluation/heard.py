@@ -24,9 +24,9 @@ import torch
 from torch.nn import functional as F
 
 from ..audio.io import load_audio
-from ..controls.chords import read_chords
-from ..controls.melody import melody_to_notes, read_melody
+from ..controls.melody import melody_to_notes
 from ..extraction import separate_drums as take_drums
+from ..inputs import read_chords, read_melody
 from ..utils.optional_imports import import_optional
 from .estimators.chords import Chords
 from .estimators.melody import FRAME_RATE
@@ -153,8 +153,7 @@ def read_asked(
         frame_rate (`float`, defaults to `50.0`): of a melody that is a matrix; `pipe.frame_rate`.
 
     Raises:
-        `FileNotFoundError`, `ValueError`: as [`~controls.chords.read_chords`], [`~controls.melody.read_melody`] and
-            [`~audio.io.load_audio`].
+        `FileNotFoundError`, [`InputError`]: as [`~inputs.read_chords`], [`~inputs.read_melody`] and [`~audio.io.load_audio`].
     """
     timeline = notes = onsets = None
     if _is_given(chords):

@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from ..audio.stream import AudioStream
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, parse_chord
+from ..utils.errors import InputError
 from ..utils.optional_imports import import_optional
 
 
@@ -67,10 +68,10 @@ def extract_chords(
     Raises:
         `FileNotFoundError`: for an absent file.
         `ImportError`: if the method's package is not installed.
-        `ValueError`: for what is no audio, and for another method.
+        [`InputError`]: for what is no audio, and for another method.
     """
     if method not in ("auto", "chordino", "builtin"):
-        raise ValueError(f"`method` has to be 'auto', 'chordino' or 'builtin', but is {method!r}.")
+        raise InputError(f"`method` has to be 'auto', 'chordino' or 'builtin', but is {method!r}.", "method")
     if isinstance(audio, list):
         return [extract_chords(item, sampling_rate, method, progress) for item in audio]
     if method == "auto":

@@ -28,6 +28,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ..audio.stream import AudioStream
+from ..utils.errors import InputError
 from ..utils.optional_imports import compiles_with_numba, import_optional
 
 
@@ -36,6 +37,9 @@ HOP = 256  # samples
 HARMONICS = (0.5, 1, 2, 3, 4, 5)
 LOWEST_FREQUENCY = 32.7  # Hz: the lowest of the 360 bins, of harmonic 1
 BINS_PER_OCTAVE, NUM_BINS = 60, 360
+G2_BIN = round(
+    BINS_PER_OCTAVE * math.log2(440 * 2 ** ((43 - 69) / 12) / LOWEST_FREQUENCY)
+)  # the middle of the lowest note
 DYNAMIC_RANGE = 80.0  # dB
 CHUNK = 2000  # frames that the network sees at once; beyond their edges it sees zeros
 _CONTEXT = 384  # frames around a chunk, so that the longest filter (5.3 s) sees what is there
@@ -75,7 +79,7 @@ class DeepSalience(nn.Module):
         Raises:
             `FileNotFoundError`: for an absent file.
             `ImportError`: without the package h5py.
-            `ValueError`: for another file.
+            [`InputError`]: for another file.
         """
         if not os.path.isfile(path):
             raise FileNotFoundError(f"`weights`: there is no file {os.fspath(path)}.")
@@ -99,7 +103,9 @@ class DeepSalience(nn.Module):
                     _copy(conv.weight, _weight(file[conv_name], "kernel").transpose(3, 2, 0, 1))
                     _copy(conv.bias, _weight(file[conv_name], "bias"))
         except (OSError, KeyError, ValueError, RuntimeError) as error:
-            raise ValueError(f"`weights`: {os.fspath(path)} does not hold the network's weights ({error}).") from error
+            raise InputError(
+                f"`weights`: {os.fspath(path)} does not hold the network's weights ({error}).", "weights"
+            ) from error
         return model
 
     def forward(self, harmonics: torch.Tensor) -> torch.Tensor:
@@ -187,21 +193,14 @@ def deep_salience(stream: AudioStream, weights: str | os.PathLike, progress: boo
     return np.concatenate(salience)
 
 
-def fold_semitones(salience: np.ndarray, audiocraft_compatible: bool = False) -> np.ndarray:
+def fold_semitones(salience: np.ndarray) -> np.ndarray:
     r"""
     The strongest fifth of each semitone from G2 to B6.
 
     Args:
         salience (`np.ndarray` of shape `(frames, 360)`): from [`deep_salience`], below the threshold set to 0.
-        audiocraft_compatible (`bool`, defaults to `False`):
-            The original takes the middle of G2, which at 97.99 Hz is just below G2, and what is below it for too low.
 
     Returns:
         `np.ndarray` of shape `(frames, 53)`.
     """
-    middle = round(BINS_PER_OCTAVE * math.log2(440 * 2 ** ((43 - 69) / 12) / LOWEST_FREQUENCY))
-    folded = salience[:, middle - 2 : middle - 2 + 5 * 53].reshape(-1, 53, 5)
-    if audiocraft_compatible:
-        folded = folded.copy()
-        folded[:, 0, :3] = 0
-    return folded.max(axis=2)
+    return salience[:, G2_BIN - 2 : G2_BIN - 2 + 5 * 53].reshape(-1, 53, 5).max(axis=2)

@@ -28,6 +28,7 @@ from diffusers.utils import logging
 from tqdm import tqdm
 
 from ..audio.stream import AudioStream
+from ..utils.errors import InputError
 from ..utils.optional_imports import import_optional
 from . import drum_mask
 
@@ -67,7 +68,7 @@ def separate_drums(
     Raises:
         `FileNotFoundError`: for an absent file, and without Demucs' weights.
         `ImportError`: without Demucs' package.
-        `ValueError`: for what is no audio, for another method, and for weights that are not Demucs'.
+        [`InputError`]: for what is no audio, for another method, and for weights that are not Demucs'.
     """
     if isinstance(audio, list):
         return [separate_drums(item, sampling_rate, method, progress) for item in audio]
@@ -89,7 +90,7 @@ class DrumStream:
 
     def __init__(self, audio: Any, sampling_rate: int | None = None, method: str = "auto", progress: bool = False):
         if method not in METHODS:
-            raise ValueError(f"`method` has to be one of {', '.join(METHODS)}, but is {method!r}.")
+            raise InputError(f"`method` has to be one of {', '.join(METHODS)}, but is {method!r}.", "method")
         if method == "auto":
             method = "demucs" if _demucs_package() is not None and _demucs_weights() is not None else "builtin"
             logger.info(f"Drums are separated by the method {method!r}.")

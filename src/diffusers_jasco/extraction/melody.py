@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from ..audio.stream import AudioStream
 from ..controls.melody import HIGHEST_PITCH, LOWEST_PITCH, MELODY_BINS, SALIENCE_RATE, melody_from_salience
+from ..utils.errors import InputError
 from ..utils.optional_imports import compiles_with_numba, import_optional
 from . import deep_salience
 from .salience_model import CONTEXT, HOP, RATE, SalienceModel, log_frequency_levels
@@ -46,7 +47,6 @@ def extract_melody(
     threshold: float = THRESHOLD,
     frame_rate: float = 50.0,
     weights: str | os.PathLike | None = None,
-    audiocraft_compatible: bool = False,
     progress: bool = False,
 ) -> torch.Tensor | list[torch.Tensor]:
     r"""
@@ -70,9 +70,6 @@ def extract_melody(
             Frames a second. A pipeline takes a matrix at its own rate, `pipe.frame_rate`.
         weights (`str` or `os.PathLike`, *optional*):
             `multif0.h5` of github.com/rabitt/ismir2017-deepsalience.
-        audiocraft_compatible (`bool`, defaults to `False`):
-            Whether to repeat two flaws of the original: frames that come 0.15 % too late, and no G2 by itself
-            (`"deep_salience"` only; the built-in network has learnt that from it).
         progress (`bool`, defaults to `False`):
             Whether to show a progress bar.
 
@@ -83,24 +80,21 @@ def extract_melody(
     Raises:
         `FileNotFoundError`: for an absent file.
         `ImportError`: if the method's package is not installed: `pip install "diffusers-jasco[melody]"`.
-        `ValueError`: for what is no audio, for another method, threshold or frame rate, and for weights that are missing or
+        [`InputError`]: for what is no audio, for another method, threshold or frame rate, and for weights that are missing or
             not used.
     """
     if isinstance(audio, list):
         return [
-            extract_melody(
-                item, sampling_rate, method, threshold, frame_rate, weights, audiocraft_compatible, progress
-            )
-            for item in audio
+            extract_melody(item, sampling_rate, method, threshold, frame_rate, weights, progress) for item in audio
         ]
     if not 0 < frame_rate <= 1000:
-        raise ValueError(f"`frame_rate` has to be above 0 and at most 1000 Hz, but is {frame_rate!r}.")
+        raise InputError(f"`frame_rate` has to be above 0 and at most 1000 Hz, but is {frame_rate!r}.", "frame_rate")
     stream = AudioStream(audio, sampling_rate, RATE)
-    salience = _extract(stream, method, threshold, weights, audiocraft_compatible, progress)
+    salience = _extract(stream, method, threshold, weights, progress)
     # The tolerance is for durations such as 10.000000000000002 s.
     num_frames = math.ceil(stream.duration * frame_rate - 1e-6)
     salience = torch.from_numpy(salience).T
-    return melody_from_salience(salience, num_frames, frame_rate, audiocraft_compatible).T.contiguous()
+    return melody_from_salience(salience, num_frames, frame_rate).T.contiguous()
 
 
 def extract_salience(
@@ -109,14 +103,13 @@ def extract_salience(
     method: Method = "auto",
     threshold: float = THRESHOLD,
     weights: str | os.PathLike | None = None,
-    audiocraft_compatible: bool = False,
     progress: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     r"""
     What [`extract_melody`] chooses from: the arrays of the original's `<track>_multif0_salience.npz`.
 
     Args:
-        audio, sampling_rate, method, threshold, weights, audiocraft_compatible, progress: as [`extract_melody`].
+        audio, sampling_rate, method, threshold, weights, progress: as [`extract_melody`].
 
     Returns:
         `tuple` of `salience` `(53, frames)`, float32 in [0, 1] and 0 below the threshold, `times` `(frames,)` in seconds
@@ -125,12 +118,9 @@ def extract_salience(
     Raises: as [`extract_melody`].
     """
     if isinstance(audio, list):
-        return [
-            extract_salience(item, sampling_rate, method, threshold, weights, audiocraft_compatible, progress)
-            for item in audio
-        ]
+        return [extract_salience(item, sampling_rate, method, threshold, weights, progress) for item in audio]
     stream = AudioStream(audio, sampling_rate, RATE)
-    salience = _extract(stream, method, threshold, weights, audiocraft_compatible, progress)
+    salience = _extract(stream, method, threshold, weights, progress)
     frequencies = 440 * 2 ** ((np.arange(LOWEST_PITCH, HIGHEST_PITCH + 1) - 69) / 12)
     return np.ascontiguousarray(salience.T), np.arange(len(salience)) / SALIENCE_RATE, frequencies
 
@@ -140,22 +130,22 @@ def _extract(
     method: Method,
     threshold: float,
     weights: str | os.PathLike | None,
-    audiocraft_compatible: bool,
     progress: bool,
 ) -> np.ndarray:
     """Salience `(frames, 53)`, 0 below the threshold."""
     if method not in METHODS:
-        raise ValueError(f"`method` has to be one of {', '.join(METHODS)}, but is {method!r}.")
+        raise InputError(f"`method` has to be one of {', '.join(METHODS)}, but is {method!r}.", "method")
     if not 0 <= threshold <= 1:
-        raise ValueError(f"`threshold` has to be between 0 and 1, but is {threshold!r}.")
+        raise InputError(f"`threshold` has to be between 0 and 1, but is {threshold!r}.", "threshold")
     if method == "auto":
         method = "builtin" if weights is None else "deep_salience"
         logger.info(f"The melody is extracted by the method {method!r}.")
     if (weights is not None) != (method == "deep_salience"):
-        raise ValueError(
+        raise InputError(
             "method='deep_salience' needs `weights`: the file multif0.h5 of github.com/rabitt/ismir2017-deepsalience."
             if weights is None
-            else f"`weights` belong to method='deep_salience', not to {method!r}."
+            else f"`weights` belong to method='deep_salience', not to {method!r}.",
+            "weights",
         )
     if method == "monophonic":
         return _track_notes(stream, progress)
@@ -164,7 +154,7 @@ def _extract(
         salience[salience < threshold] = 0
         return salience
     salience = deep_salience.deep_salience(stream, weights, progress)
-    return deep_salience.fold_semitones(np.where(salience < threshold, 0, salience), audiocraft_compatible)
+    return deep_salience.fold_semitones(np.where(salience < threshold, 0, salience))
 
 
 def _num_frames(stream: AudioStream) -> int:

@@ -27,10 +27,10 @@ from diffusers.utils.torch_utils import randn_tensor
 from transformers import EncodecModel, PreTrainedTokenizerBase, T5EncoderModel
 
 from ..codecs import decode, encode_drums
-from ..controls.chords import chords_to_frames, is_chord_progression, read_chords
-from ..controls.drums import is_drums, prepare_drums
-from ..controls.melody import is_melody, read_melody
+from ..controls.chords import chords_to_frames
+from ..inputs import is_chord_progression, is_drums, is_melody, read_chords, read_drums, read_melody
 from ..loaders.audiocraft import HUB_ARGUMENTS, find_audiocraft_checkpoint, load_audiocraft_pipeline
+from ..loaders.audiocraft.compat import read_melody_late
 from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
 from ..models.transformer_jasco import JascoTransformerModel
@@ -362,7 +362,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         """
 
         def encode(recording: Any) -> torch.Tensor:
-            waveform = prepare_drums(recording, self.sampling_rate, num_frames * self._hop_length, separate_drums)
+            waveform = read_drums(recording, self.sampling_rate, num_frames * self._hop_length, separate_drums)
             return self._encode_drum_waveform(waveform)
 
         shape = (num_frames, self.transformer.config.in_channels)
@@ -377,7 +377,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         """
 
         def encode(tune: Any) -> torch.Tensor:
-            return read_melody(tune, num_frames, self.frame_rate, audiocraft_compatible)
+            return (read_melody_late if audiocraft_compatible else read_melody)(tune, num_frames, self.frame_rate)
 
         shape = (num_frames, self.transformer.config.melody_bins)
         return self._encode_control("melody", melody, is_melody, encode, batch_size, shape)
