@@ -27,8 +27,11 @@ from .schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "AudiocraftGuidance",
     "FlowMatchDopri5Scheduler",
     "FlowMatchEulerScheduler",
+    "JascoConditioning",
+    "JascoGuidance",
     "JascoPipeline",
     "JascoTransformerModel",
     "SpectralCodecModel",
@@ -39,7 +42,8 @@ __all__ = [
 # Diffusers loads components from libraries that it knows only, and finds their load methods by the names of these two
 # classes in the library's namespace.
 _METHODS = ["save_pretrained", "from_pretrained"]
-LOADABLE_CLASSES.setdefault("diffusers_jasco", {ModelMixin.__name__: _METHODS, SchedulerMixin.__name__: _METHODS})
+_LOADABLE = (ModelMixin, SchedulerMixin, JascoGuidance)
+LOADABLE_CLASSES.setdefault("diffusers_jasco", {_class.__name__: _METHODS for _class in _LOADABLE})
 # `DiffusionPipeline.from_pretrained`, `AutoModel` and the schedulers' `compatibles` look classes up by name on diffusers.
 for _class in (
     JascoPipeline,
@@ -47,5 +51,7 @@ for _class in (
     SpectralCodecModel,
     FlowMatchEulerScheduler,
     FlowMatchDopri5Scheduler,
+    JascoGuidance,
+    AudiocraftGuidance,
 ):
     setattr(diffusers, _class.__name__, _class)

@@ -71,7 +71,6 @@ def encode_prompts(
     tokenizer: PreTrainedTokenizerBase,
     text_encoder: torch.nn.Module,
     device: torch.device,
-    attend_to_padding: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     r"""
     The text encoder's last hidden states of a batch of prompts. Warns of a prompt that is longer than T5 was trained on.
@@ -85,26 +84,42 @@ def encode_prompts(
             The text encoder.
         device (`torch.device`):
             Device on which it runs.
-        attend_to_padding (`bool`, defaults to `False`):
-            Whether the transformer attends to the padding of shorter prompts, as in AudioCraft: the result then depends on
-            the longest prompt of the batch.
 
     Returns:
-        `tuple[torch.Tensor, torch.Tensor]`: the states `(batch, tokens, dim)`, zeros where there is padding or no text, and
-        a mask `(batch, tokens)` of booleans that is true for tokens that are attended to.
+        `tuple[torch.Tensor, torch.Tensor]`: the states `(batch, tokens, dim)` and a boolean mask `(batch, tokens)` of the
+        tokens that are text; padding is not, and no token of an empty prompt is. States of other tokens are zeros.
     """
     texts = [text or "" for text in prompts]
-    inputs = tokenizer(texts, padding=True, return_tensors="pt").to(device)
+    inputs = tokenizer(texts, padding=True, return_tensors="pt")
     num_tokens = inputs.input_ids.shape[1]
     if num_tokens > MAX_TRAINED_TOKENS:
         logger.warning(
             f"The longest prompt has {num_tokens} tokens, T5 was trained on {MAX_TRAINED_TOKENS}: it is used whole, but its"
             " end may be ignored."
         )
-    mask = inputs.attention_mask
-    states = text_encoder(inputs.input_ids, attention_mask=mask)[0]
-    is_text = mask * torch.tensor([[text != ""] for text in texts], device=device)
-    return states * is_text[..., None], torch.ones_like(mask).bool() if attend_to_padding else mask.bool()
+    is_text = inputs.attention_mask.bool() & torch.tensor([[text != ""] for text in texts])
+    inputs, is_text = inputs.to(device), is_text.to(device)
+    states = text_encoder(inputs.input_ids, attention_mask=inputs.attention_mask)[0]
+    return states * is_text[..., None], is_text
+
+
+def attended_tokens(text_mask: torch.Tensor, attend_to_padding: bool = False) -> torch.Tensor | None:
+    r"""
+    The tokens that the transformer attends to.
+
+    Args:
+        text_mask (`torch.Tensor` of shape `(batch, tokens)`):
+            The tokens that are text, as [`encode_prompts`] returns them.
+        attend_to_padding (`bool`, defaults to `False`):
+            Whether the padding of shorter prompts is attended to, as in AudioCraft; a sample then depends on the longest
+            prompt of its batch.
+
+    Returns:
+        `torch.Tensor` of shape `(batch, tokens)`: the text without its padding, and all tokens of a row without text. `None`
+        if that is all tokens: attention without a mask is faster.
+    """
+    attended = text_mask | ~text_mask.any(dim=1, keepdim=True)
+    return None if attend_to_padding or attended.all() else attended
 
 
 @torch.no_grad()

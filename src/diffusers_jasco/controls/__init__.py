@@ -12,4 +12,26 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+"""Controls: what the music follows along its timeline. This package parses them and turns them into frames."""
+
+from collections.abc import Sequence
+
+
+# Every control, in the order of the channels behind the latents. A checkpoint has some of them.
 CONTROLS = ("chords", "drums", "melody")
+# One value per frame: the controls, and latents that are known already.
+FRAME_CONDITIONS = (*CONTROLS, "context")
+
+
+def null_value(name: str, chord_labels: Sequence[str] | None = None) -> int:
+    r"""
+    The value of a frame that does not have a control: the learnt null of the model.
+
+    Args:
+        name (`str`): one of [`FRAME_CONDITIONS`].
+        chord_labels (`Sequence[str]`, *optional*): the model's chord vocabulary; for `"chords"`.
+
+    Returns:
+        `int`: for chords the id after the last label, for all others 0.
+    """
+    return len(chord_labels or ()) if name == "chords" else 0

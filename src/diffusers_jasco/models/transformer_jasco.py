@@ -29,6 +29,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils.peft_utils import apply_lora_scale
 from torch import nn
 
+from ..controls import CONTROLS, null_value
 from ..controls.chord_labels import default_chord_labels
 from ..controls.melody import MELODY_BINS
 
@@ -201,7 +202,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             Rows of the melody matrix: one per semitone.
         chord_labels (`list[str]`, *optional*):
             The chord vocabulary in the order of its ids, by default Chordino's 193 labels and `"UNK"`. The id after the
-            last one (`null_chord`) is the learnt "no chord condition".
+            last one is the learnt "no chord condition".
         drums_blur (`int`, defaults to `3`):
             Number of consecutive frames over which drum latents are averaged before they reach the model.
         skip_connections (`bool`, defaults to `False`):
@@ -318,14 +319,21 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
 
     @property
     def controls(self) -> tuple[str, ...]:
-        """The controls that this checkpoint has, of `"chords"`, `"drums"` and `"melody"`."""
-        widths = {name: self.config[f"{name}_dim"] for name in ("chords", "drums", "melody")}
-        return tuple(name for name, width in widths.items() if width is not None)
+        """The controls that this checkpoint has, of [`~controls.CONTROLS`] and in their order."""
+        return tuple(name for name in CONTROLS if self.config[f"{name}_dim"] is not None)
 
     @property
-    def null_chord(self) -> int:
-        """The chord id that stands for "no chord condition"."""
-        return len(self.config.chord_labels)
+    def null_controls(self) -> dict[str, int]:
+        """The value of a frame without the control, for each control of this checkpoint."""
+        return {name: null_value(name, self.config.chord_labels) for name in self.controls}
+
+    def control_shape(self, name: str) -> tuple[int, ...]:
+        """The shape of one frame of a control: `()` for the ids of chords, else `(channels,)`."""
+        return () if name == "chords" else (self._control_layer(name).in_features,)
+
+    def _control_layer(self, name: str) -> nn.Module:
+        """The layer that embeds a control."""
+        return self.chord_embedding if name == "chords" else getattr(self, f"{name}_proj")
 
     # Pipelines look for the arguments' names, such as `variant`.
     @functools.wraps(ModelMixin.save_pretrained)
@@ -365,17 +373,11 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         variance = torch.tensor(self.config.preconditioning, device=time.device).square()
         return (time * variance - (1 - time)) / (time**2 * variance + (1 - time) ** 2)
 
-    def embed_controls(
-        self,
-        hidden_states: torch.Tensor,
-        chords: torch.Tensor | None,
-        drums: torch.Tensor | None,
-        melody: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """Appends the embedded controls, or their learnt nulls, to the latents' channels."""
+    def embed_controls(self, hidden_states: torch.Tensor, controls: dict[str, torch.Tensor | None]) -> torch.Tensor:
+        """Appends the embedded controls, or their learnt nulls, to the channels of the latents."""
         channels = [hidden_states]
         shape = hidden_states.shape[:2]
-        for name, control in (("chords", chords), ("drums", drums), ("melody", melody)):
+        for name, control in controls.items():
             if control is None:
                 continue
             if name not in self.controls:
@@ -388,18 +390,13 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
                     f" {tuple(control.shape)}."
                 )
 
-        if self.chord_embedding is not None:
-            if chords is None:
-                chords = torch.full(shape, self.null_chord, device=hidden_states.device)
-            channels.append(self.chord_embedding(chords))
-        if self.drums_proj is not None:
-            if drums is None:
-                drums = hidden_states.new_zeros((*shape, self.config.in_channels))
-            channels.append(self.drums_proj(drums.to(hidden_states.dtype)))
-        if self.melody_proj is not None:
-            if melody is None:
-                melody = hidden_states.new_zeros((*shape, self.config.melody_bins))
-            channels.append(self.melody_proj(melody.to(hidden_states.dtype)))
+        for name, null in self.null_controls.items():
+            control, frame_shape = controls.get(name), self.control_shape(name)
+            if control is None:
+                control = torch.full((*shape, *frame_shape), null, device=hidden_states.device)
+            # Ids stay integers.
+            control = control.to(hidden_states.dtype) if frame_shape else control
+            channels.append(self._control_layer(name)(control))
         return torch.cat([states.to(hidden_states.dtype) for states in channels], dim=-1)
 
     @apply_lora_scale("attention_kwargs")
@@ -412,6 +409,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         chords: torch.Tensor | None = None,
         drums: torch.Tensor | None = None,
         melody: torch.Tensor | None = None,
+        text_mask: torch.Tensor | None = None,
         attention_kwargs: dict | None = None,
         return_dict: bool = True,
     ) -> Transformer2DModelOutput | tuple[torch.Tensor]:
@@ -422,18 +420,21 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             timestep (`torch.Tensor` of shape `(batch,)`):
                 Flow-matching time in `[0, 1]`, where 0 is noise and 1 is data.
             encoder_hidden_states (`torch.Tensor` of shape `(batch, tokens, text_dim)`):
-                Hidden states of the text encoder. A token of zeros only is a null token: it reaches the blocks as a
-                zero vector (the original masks after its projection), and a prompt of such tokens is the null text.
+                Hidden states of the text encoder.
             encoder_attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*):
                 `True` (or 1) where a token is attended to, for batches of prompts of different lengths. A row without
                 any such token is the null text. `None` attends to all tokens.
             chords (`torch.Tensor` of shape `(batch, frames)`, *optional*):
-                Chord ids, positions in `config.chord_labels`; `null_chord` where there is no condition. `None` is the
-                null condition for the whole batch.
+                Chord ids, positions in `config.chord_labels`; `null_controls["chords"]` where there is no condition.
+                `None` is the null condition for the whole batch.
             drums (`torch.Tensor` of shape `(batch, frames, in_channels)`, *optional*):
                 Drum latents; zeros are the null condition, and so is `None`.
             melody (`torch.Tensor` of shape `(batch, frames, melody_bins)`, *optional*):
                 Melody matrix; zeros are the null condition, and so is `None`.
+            text_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*):
+                `True` (or 1) where a token is text. Other tokens are null tokens: they reach the blocks as zero
+                vectors plus the time, as AudioCraft masks after its projection; a row of null tokens is the null text.
+                By default the tokens that are attended to are text.
             attention_kwargs (`dict`, *optional*):
                 `{"scale": float}` scales the LoRA layers.
             return_dict (`bool`, defaults to `True`):
@@ -448,20 +449,22 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             those of `hidden_states`.
         """
         dtype = hidden_states.dtype
-        is_text = (encoder_hidden_states != 0).any(dim=-1, keepdim=True)
+        encoder_hidden_states = self.text_proj(encoder_hidden_states.to(dtype))
+        text_mask = encoder_attention_mask if text_mask is None else text_mask
+        if text_mask is not None:
+            encoder_hidden_states = encoder_hidden_states * text_mask.bool()[..., None]
         if encoder_attention_mask is not None:
             mask = encoder_attention_mask.bool()
-            is_text = is_text & mask[..., None]
-            # No token at all is the null text; attending to nothing would be NaN.
+            # A row without any token would give NaN, so the null text attends to everything.
             mask = mask | ~mask.any(dim=-1, keepdim=True)
             encoder_attention_mask = mask[:, None, None, :]
 
         temb = self.time_proj(timestep.float() * self.config.time_scale).to(dtype)
-        temb = self.time_embed_proj(self.time_embed(temb))
-        encoder_hidden_states = self.text_proj(encoder_hidden_states.to(dtype)) * is_text + temb[:, None]
+        encoder_hidden_states = encoder_hidden_states + self.time_embed_proj(self.time_embed(temb))[:, None]
 
         latents = hidden_states
-        hidden_states = self.proj_in(self.embed_controls(hidden_states, chords, drums, melody))
+        controls = dict(zip(CONTROLS, (chords, drums, melody), strict=True))
+        hidden_states = self.proj_in(self.embed_controls(hidden_states, controls))
         positions = torch.arange(hidden_states.shape[1], device=hidden_states.device)
         hidden_states = hidden_states + self.pos_embed(positions).to(dtype)
 

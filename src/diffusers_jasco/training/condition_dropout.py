@@ -20,8 +20,10 @@ from typing import ClassVar
 
 import torch
 
+from ..controls import CONTROLS
 
-CONDITIONS = ("text", "chords", "drums", "melody")
+
+CONDITIONS = ("text", *CONTROLS)
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class ConditionDropout:
     per_batch: bool = False
 
     # One for all, one per condition, three per control (whether a span, and its ends), and one for the controls together.
-    num_draws: ClassVar[int] = 1 + len(CONDITIONS) + 3 * len(CONDITIONS[1:]) + 1
+    num_draws: ClassVar[int] = 1 + len(CONDITIONS) + 3 * len(CONTROLS) + 1
 
     def __post_init__(self):
         for field in fields(self):
@@ -84,49 +86,9 @@ class ConditionDropout:
         }
         keeps_controls = draws[:, -1] >= self.controls
         frames = torch.arange(num_frames, device=draws.device)
-        for index, name in enumerate(CONDITIONS[1:]):
+        for index, name in enumerate(CONTROLS):
             is_span, *ends = draws[:, 1 + len(CONDITIONS) + 3 * index :][:, :3].T
             first, last = (torch.stack(ends) * num_frames).long().sort(dim=0).values[..., None]
             inside = (frames >= first) & (frames <= last)
             keep[name] = (keep[name] & keeps_controls)[:, None] & (inside | (is_span >= self.span)[:, None])
         return keep
-
-
-def drop_controls(
-    controls: dict[str, torch.Tensor], keep: dict[str, torch.Tensor], null_chord: int
-) -> dict[str, torch.Tensor]:
-    r"""
-    The controls, with nulls where they are dropped.
-
-    Args:
-        controls (`dict[str, torch.Tensor]`): of `"chords"` `(batch, frames)`, `"drums"` `(batch, frames, dim)` and
-            `"melody"` `(batch, frames, 53)` those that the model has.
-        keep (`dict[str, torch.Tensor]`): masks `(batch, frames)` as [`ConditionDropout.keep`] returns them.
-        null_chord (`int`): the model's null chord.
-
-    Returns:
-        `dict[str, torch.Tensor]`: of the same shapes.
-    """
-    dropped = {}
-    for name, control in controls.items():
-        mask = keep[name].to(control.device)
-        if name == "chords":
-            dropped[name] = control.masked_fill(~mask, null_chord)
-        else:
-            dropped[name] = control.masked_fill(~mask[..., None], 0)
-    return dropped
-
-
-def mask_text(hidden_states: torch.Tensor, attention_mask: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
-    r"""
-    The text encoder's states, with zero vectors for padding and for dropped texts, as the pipeline encodes them.
-
-    Args:
-        hidden_states (`torch.Tensor` of shape `(batch, tokens, text_dim)`): the states.
-        attention_mask (`torch.Tensor` of shape `(batch, tokens)`): 1 for tokens, 0 for padding.
-        keep (`torch.Tensor` of shape `(batch,)`): which texts are kept.
-
-    Returns:
-        `torch.Tensor` of shape `(batch, tokens, text_dim)`.
-    """
-    return hidden_states * (attention_mask * keep.to(attention_mask.device)[:, None])[..., None]

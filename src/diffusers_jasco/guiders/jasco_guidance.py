@@ -1,0 +1,144 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import os
+from typing import Any
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.guiders.guider_utils import GUIDER_CONFIG_NAME, rescale_noise_cfg
+
+from ..controls import CONTROLS
+
+
+# The conditions that the branches keep.
+ALL = frozenset({"text", *CONTROLS})
+TEXT = frozenset({"text"})
+NULL: frozenset[str] = frozenset()
+# Branches of smaller weight are not computed, as in AudioCraft.
+MIN_BRANCH_WEIGHT = 1e-6
+
+
+class JascoGuidance(ConfigMixin):
+    r"""
+    Multi-source classifier-free guidance (§3.4 of [arXiv 2406.10970](https://arxiv.org/abs/2406.10970)):
+
+    `guidance_scale * v(all) + text_guidance_scale * v(text) + (1 - both) * v(null)`
+
+    The null branch has the nulls that the model was trained with, so there is no negative prompt. The scales are attributes
+    that may be changed between two steps.
+
+    Args:
+        guidance_scale (`float`, defaults to `5.0`):
+            Weight of the branch with all conditions (AudioCraft's `cfg_coef_all`). 1 without `text_guidance_scale` is no
+            guidance.
+        text_guidance_scale (`float`, defaults to `0.0`):
+            Weight of the branch with the text only (`cfg_coef_txt`).
+        guidance_rescale (`float`, defaults to `0.0`):
+            From 0 to 1: how far the guided velocity is brought back to the standard deviation of the one with all
+            conditions (§3.4 of [arXiv 2305.08891](https://arxiv.org/abs/2305.08891)), against music that guidance makes
+            too loud.
+
+    Raises:
+        `ValueError`: if `guidance_rescale` is not between 0 and 1.
+    """
+
+    config_name = GUIDER_CONFIG_NAME
+
+    @register_to_config
+    def __init__(
+        self, guidance_scale: float = 5.0, text_guidance_scale: float = 0.0, guidance_rescale: float = 0.0
+    ):
+        if not 0 <= guidance_rescale <= 1:
+            raise ValueError(f"`guidance_rescale` has to be between 0 and 1, but is {guidance_rescale!r}.")
+        self.guidance_scale = guidance_scale
+        self.text_guidance_scale = text_guidance_scale
+        self.guidance_rescale = guidance_rescale
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike, subfolder: str | None = None, **kwargs: Any
+    ) -> "JascoGuidance":
+        r"""
+        Loads a guider that [`save_pretrained`] wrote.
+
+        Args:
+            pretrained_model_name_or_path (`str` or `os.PathLike`): folder or Hub repository.
+            subfolder (`str`, *optional*): folder in it.
+            kwargs: arguments of [`~diffusers.ConfigMixin.load_config`], such as `revision`.
+        """
+        return cls.from_config(cls.load_config(pretrained_model_name_or_path, subfolder=subfolder, **kwargs))
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any):
+        r"""
+        Writes the configuration to a folder.
+
+        Args:
+            save_directory (`str` or `os.PathLike`): folder to write.
+            kwargs: arguments of [`~diffusers.ConfigMixin.save_config`].
+        """
+        self.save_config(save_directory, **kwargs)
+
+    def new(self, **changes: float) -> "JascoGuidance":
+        """A copy with other scales."""
+        return type(self).from_config(self.config, **changes)
+
+    def nulls(
+        self,
+        nulls: dict[str, int | torch.Tensor],
+        controls: dict[str, torch.Tensor],
+        presence: dict[str, torch.Tensor],
+    ) -> dict[str, int | torch.Tensor]:
+        r"""
+        What branches get instead of the controls that they do not keep.
+
+        Args:
+            nulls (`dict`): the learnt null of each control.
+            controls (`dict[str, torch.Tensor]`): the controls, `(batch, frames, ...)`.
+            presence (`dict[str, torch.Tensor]`): which samples have the control, `(batch,)`.
+
+        Returns:
+            `dict`: a number or a tensor `(batch, frames, ...)` for each control; here the learnt nulls.
+        """
+        return nulls
+
+    def branches(self, time: float) -> dict[frozenset[str], float]:
+        r"""
+        The branches to evaluate, as the conditions that they keep, and their weights, which sum to 1.
+
+        Args:
+            time (`float`): flow time from 0 (noise) to 1 (data).
+        """
+        weights = {
+            ALL: self.guidance_scale,
+            TEXT: self.text_guidance_scale,
+            NULL: 1 - self.guidance_scale - self.text_guidance_scale,
+        }
+        return {branch: weight for branch, weight in weights.items() if abs(weight) >= MIN_BRANCH_WEIGHT}
+
+    def combine(self, velocities: dict[frozenset[str], torch.Tensor], time: float) -> torch.Tensor:
+        r"""
+        The guided velocity.
+
+        Args:
+            velocities (`dict`): the velocity `(batch, frames, channels)` of each branch of [`branches`].
+            time (`float`): flow time from 0 (noise) to 1 (data).
+
+        Returns:
+            `torch.Tensor` of shape `(batch, frames, channels)`.
+        """
+        guided = sum(weight * velocities[branch] for branch, weight in self.branches(time).items())
+        if self.guidance_rescale and len(velocities) > 1 and ALL in velocities:
+            guided = rescale_noise_cfg(guided, velocities[ALL], self.guidance_rescale)
+        return guided

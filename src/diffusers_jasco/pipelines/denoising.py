@@ -1,0 +1,232 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""From noise to data: the guided velocity and the loop over a scheduler's steps."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from tqdm import tqdm
+
+from ..conditioning import JascoConditioning
+from ..guiders import JascoGuidance
+from ..models.transformer_jasco import JascoTransformerModel
+from ..utils.errors import InputError
+
+
+class GuidedVelocity:
+    r"""
+    The velocity data − noise as a function of latents and time, with guidance: one batched forward of the transformer per
+    evaluation. Nothing else calls the transformer at inference.
+
+    Args:
+        transformer ([`JascoTransformerModel`]): the transformer.
+        guider ([`JascoGuidance`]): the guidance. Its scales may change between evaluations.
+        conditioning ([`JascoConditioning`]): the conditions of the batch.
+        attention_kwargs (`dict`, *optional*): `{"scale": float}` scales LoRA layers.
+    """
+
+    def __init__(
+        self,
+        transformer: JascoTransformerModel,
+        guider: JascoGuidance,
+        conditioning: JascoConditioning,
+        attention_kwargs: dict[str, Any] | None = None,
+    ):
+        self.transformer = transformer
+        self.guider = guider
+        nulls = guider.nulls(conditioning.nulls, conditioning.controls, conditioning.presence)
+        self.conditioning = replace(conditioning, nulls=nulls)
+        self.attention_kwargs = attention_kwargs
+        self._branches: tuple[frozenset[str], ...] = ()
+        self._model_kwargs: dict[str, torch.Tensor | None] = {}
+
+    def __call__(self, latents: torch.Tensor, time: float) -> torch.Tensor:
+        r"""
+        Args:
+            latents (`torch.Tensor` of shape `(batch, frames, channels)`): points of the path.
+            time (`float`): flow time from 0 (noise) to 1 (data).
+
+        Returns:
+            `torch.Tensor` of the same shape: the velocity, in float32.
+        """
+        branches = tuple(self.guider.branches(time))
+        if branches != self._branches:
+            self._branches = branches
+            kept = [self.conditioning.keep(branch) for branch in branches]
+            self._model_kwargs = JascoConditioning.cat(kept).model_kwargs()
+        count = len(branches)
+        with self.transformer.cache_context("+".join(map(_branch_name, branches))):
+            velocities = self.transformer(
+                hidden_states=latents.to(self.transformer.dtype).repeat(count, 1, 1),
+                timestep=torch.full((count * len(latents),), time, device=latents.device),
+                **self._model_kwargs,
+                attention_kwargs=self.attention_kwargs,
+                return_dict=False,
+            )[0]
+        return self.guider.combine(dict(zip(branches, velocities.float().chunk(count))), time)
+
+
+def _branch_name(branch: frozenset[str]) -> str:
+    return ",".join(sorted(branch)) or "null"
+
+
+def denoise(
+    velocity: Callable[[torch.Tensor, float], torch.Tensor],
+    scheduler: SchedulerMixin,
+    latents: torch.Tensor,
+    generator: torch.Generator | list[torch.Generator] | None = None,
+    on_step: Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+    progress_bar: Callable[..., Any] | None = None,
+    is_interrupted: Callable[[], bool] = lambda: False,
+) -> torch.Tensor:
+    r"""
+    Integrates from noise to data.
+
+    The two conventions meet here and nowhere else: a velocity has the model's, time from 0 (noise) to 1 (data) and data −
+    noise; schedulers have Diffusers', sigma from 1 (noise) to 0 (data) and noise − data. (A few schedulers' sigmas rise.)
+
+    Args:
+        velocity (`Callable`):
+            `(latents, time)` → the velocity data − noise, such as [`GuidedVelocity`].
+        scheduler ([`~diffusers.SchedulerMixin`]):
+            A scheduler on which [`set_timesteps`] was called.
+        latents (`torch.Tensor` of shape `(batch, frames, channels)`):
+            Where to start: noise, if the first sigma is 1.
+        generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
+            For stochastic schedulers; a list has one per sample, so that a batch equals its single runs.
+        on_step (`Callable`, *optional*):
+            Called with the step, its timestep and the latents after each step; returns the latents to continue with. With
+            an adaptive scheduler, after each completed solver step, with its solution.
+        progress_bar (`Callable`, *optional*):
+            Called with `total=`; returns a context manager with `update()`, such as `tqdm`.
+        is_interrupted (`Callable`, *optional*):
+            Asked before each evaluation whether to stop there.
+
+    Returns:
+        `torch.Tensor` of the shape of `latents`.
+    """
+    takes_generator = "generator" in inspect.signature(scheduler.step).parameters
+    step_kwargs = {"generator": generator} if takes_generator else {}
+    # One copy to the host instead of one per step: some schedulers keep their sigmas on the device.
+    sigmas = scheduler.sigmas.tolist()
+    ascending = sigmas[-1] > sigmas[0]
+
+    i = step = 0
+    with (progress_bar or partial(tqdm, disable=True))(total=len(scheduler.timesteps)) as bar:
+        # An adaptive scheduler appends to its timesteps as it proceeds.
+        while i < len(scheduler.timesteps) and not is_interrupted():
+            if i >= len(sigmas):
+                sigmas.append(float(scheduler.sigmas[i]))
+            time, timestep = sigmas[i] if ascending else 1 - sigmas[i], scheduler.timesteps[i]
+            output = velocity(latents, time)
+            output = output if ascending else -output
+            latents = scheduler.step(output, timestep, latents, **step_kwargs, return_dict=False)[0]
+            i += 1
+
+            # Adaptive schedulers return intermediate stages; only `accepted_sample` is a solution.
+            solution = getattr(scheduler, "accepted_sample", latents)
+            if solution is not None:
+                if on_step is not None:
+                    changed = on_step(step, timestep, solution)
+                    if solution is latents or is_interrupted():
+                        latents = changed
+                    elif not torch.equal(changed, solution):
+                        latents = scheduler.restart(changed)
+                step += 1
+            bar.total = _estimate_num_timesteps(scheduler)
+            bar.update()
+    return latents
+
+
+def check_scheduler(scheduler: SchedulerMixin):
+    r"""
+    Raises:
+        `ValueError`: if the scheduler does not integrate a flow; the message says how to set one up.
+    """
+    name, config = type(scheduler).__name__, scheduler.config
+    if name.startswith("FlowMatch"):
+        return
+    if config.get("use_flow_sigmas") and config.get("prediction_type") == "flow_prediction":
+        return
+    hint = "FlowMatchEulerScheduler.from_config(pipe.scheduler.config)`, or another scheduler for flow matching"
+    if "use_flow_sigmas" in config:
+        hint = f"{name}.from_config(pipe.scheduler.config, use_flow_sigmas=True, prediction_type='flow_prediction')`"
+    raise ValueError(f"`{name}` is not set up for flow matching. Set `pipe.scheduler = {hint}.")
+
+
+def set_timesteps(
+    scheduler: SchedulerMixin,
+    num_inference_steps: int | None,
+    sigmas: list[float] | np.ndarray | None,
+    device: torch.device,
+    default_num_inference_steps: int,
+):
+    r"""
+    Sets the scheduler's grid.
+
+    Args:
+        scheduler ([`~diffusers.SchedulerMixin`]): the scheduler.
+        num_inference_steps (`int`, *optional*):
+            Steps of the uniform grid, for schedulers that take sigmas; the others use their own grid.
+        sigmas (`list[float]` or `np.ndarray`, *optional*): the grid instead.
+        device (`torch.device`): device of the timesteps.
+        default_num_inference_steps (`int`): steps if neither is given; not for adaptive schedulers.
+
+    Raises:
+        `InputError`: if the scheduler does not support the arguments.
+    """
+    if num_inference_steps is not None and (not isinstance(num_inference_steps, int) or num_inference_steps < 1):
+        raise InputError(
+            f"`num_inference_steps` has to be a whole number from 1 on, but is {num_inference_steps!r}.",
+            "num_inference_steps",
+        )
+    if hasattr(scheduler, "accepted_sample"):
+        scheduler.set_timesteps(num_inference_steps, device=device, sigmas=sigmas)
+        return
+    takes_sigmas = "sigmas" in inspect.signature(scheduler.set_timesteps).parameters
+    if sigmas is not None:
+        if not takes_sigmas:
+            raise InputError(
+                f"`{type(scheduler).__name__}` takes no `sigmas`: give `num_inference_steps`.", "sigmas"
+            )
+        if num_inference_steps not in (None, len(sigmas)):
+            raise InputError(
+                f"`num_inference_steps` is {num_inference_steps}, but there are {len(sigmas)} `sigmas`.",
+                "num_inference_steps",
+            )
+    elif num_inference_steps is None:
+        num_inference_steps = default_num_inference_steps
+    if takes_sigmas:
+        if sigmas is None:
+            sigmas = np.linspace(1.0, 1.0 / num_inference_steps, num_inference_steps)
+        scheduler.set_timesteps(sigmas=np.asarray(sigmas), device=device)
+    else:
+        scheduler.set_timesteps(num_inference_steps, device=device)
+    # Some schedulers would look a timestep up, but theirs are integers and may repeat.
+    scheduler.set_begin_index(0)
+
+
+def _estimate_num_timesteps(scheduler: SchedulerMixin) -> int:
+    """The number of timesteps; an adaptive scheduler, which does not know it before the end, is judged by its progress."""
+    done, sigmas = len(scheduler.timesteps), scheduler.sigmas
+    if len(sigmas) > done:
+        return done
+    return max(done, round(done / max(1 - float(sigmas[-1]), 0.01)))
