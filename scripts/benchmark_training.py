@@ -65,7 +65,7 @@ def make_step(model: JascoTransformerModel, batch: int, tokens: int, device: str
         "hidden_states": torch.randn(batch, frames, config.in_channels, device=device),
         "timestep": torch.rand(batch, device=device),
         "encoder_hidden_states": torch.randn(batch, tokens, config.text_dim, device=device),
-        "chords": torch.randint(0, model.null_chord, (batch, frames), device=device),
+        "chords": torch.randint(0, model.null_controls["chords"], (batch, frames), device=device),
         "drums": torch.randn(batch, frames, config.in_channels, device=device),
         "melody": torch.zeros(batch, frames, config.melody_bins, device=device),
     }

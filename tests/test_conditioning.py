@@ -56,7 +56,9 @@ def test_a_branch_keeps_its_conditions_and_nulls_the_others():
 def test_masks_of_samples_and_frames():
     conditioning = make()
     frames = torch.tensor([[True] * 6, [False, False, True, True, False, True]])
-    masked = conditioning.mask({"chords": frames, "drums": torch.tensor([False, True]), "text": torch.tensor([True, False])})
+    masked = conditioning.mask(
+        {"chords": frames, "drums": torch.tensor([False, True]), "text": torch.tensor([True, False])}
+    )
     assert ((masked.controls["chords"] != NULL_CHORD) == frames).all()
     assert (masked.controls["drums"][0] == 0).all()
     assert torch.equal(masked.controls["drums"][1], conditioning.controls["drums"][1])

@@ -16,7 +16,9 @@ import diffusers
 from diffusers import ModelMixin, SchedulerMixin
 from diffusers.pipelines.pipeline_loading_utils import LOADABLE_CLASSES
 
-from .audio.io import export_audio, load_audio
+from .audio import export_audio, load_audio
+from .conditioning import JascoConditioning
+from .guiders import AudiocraftGuidance, JascoGuidance
 from .models.codec_spectral import SpectralCodecModel
 from .models.transformer_jasco import JascoTransformerModel
 from .pipelines.pipeline_jasco import JascoPipeline

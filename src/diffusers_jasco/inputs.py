@@ -27,6 +27,7 @@ from torch.nn import functional as F
 
 from .audio.io import AUDIO_SUFFIXES, check_file, load_audio
 from .audio.resampling import resample
+from .controls import CONTROLS
 from .controls.chords import Chords, check_chords, chords_from_text_or_file, is_chord
 from .controls.melody import (
     melody_from_matrix,
@@ -39,7 +40,17 @@ from .extraction import extract_chords, extract_melody, separate_drums
 from .utils.errors import InputError
 
 
-__all__ = ["InputError", "is_chord_progression", "is_drums", "is_melody", "read_chords", "read_drums", "read_melody"]
+__all__ = [
+    "InputError",
+    "encode_each",
+    "is_chord_progression",
+    "is_drums",
+    "is_melody",
+    "per_prompt",
+    "read_chords",
+    "read_drums",
+    "read_melody",
+]
 
 logger = logging.get_logger(__name__)
 
@@ -257,3 +268,57 @@ def extract(extractor: Callable[..., T], recording: Path | tuple[torch.Tensor, i
         if error.argument != "audio":
             raise
         raise error.renamed(name) from error
+
+
+# 5. One control for all prompts, or one per prompt
+
+_IS_SINGLE = dict(zip(CONTROLS, (is_chord_progression, is_drums, is_melody), strict=True))
+
+
+def per_prompt(name: str, control: Any, num_prompts: int) -> list:
+    r"""
+    The control of each prompt.
+
+    Args:
+        name (`str`): the control, one of [`~controls.CONTROLS`].
+        control: one for all prompts, or a list with one (or `None`) per prompt.
+        num_prompts (`int`): number of prompts.
+
+    Returns:
+        `list` of length `num_prompts`; the same object throughout if the prompts share it.
+
+    Raises:
+        [`InputError`]: for a list of another length.
+    """
+    # Anything else is passed on to the reader, whose error message is more specific.
+    if _IS_SINGLE[name](control) or not isinstance(control, (list, tuple)):
+        return [control] * num_prompts
+    if len(control) != num_prompts:
+        raise InputError(
+            f"`{name}` has {len(control)} elements for {num_prompts} prompt(s). Give one for all prompts, or a list with one"
+            " (or `None`) per prompt.",
+            name,
+        )
+    return list(control)
+
+
+def encode_each(values: Sequence[Any], encode: Callable[[Any], T]) -> list[T | None]:
+    r"""
+    Encodes the control of each prompt: once, if all prompts share it.
+
+    Args:
+        values (`Sequence`): as [`per_prompt`] returns them; `None` stays `None`.
+        encode (`Callable`): the encoder of one control.
+
+    Raises:
+        [`InputError`]: of an encoder, with the index of the prompt.
+    """
+    if all(value is values[0] for value in values):
+        return [None if values[0] is None else encode(values[0])] * len(values)
+    encoded: list[T | None] = []
+    for index, value in enumerate(values):
+        try:
+            encoded.append(None if value is None else encode(value))
+        except InputError as error:
+            raise error.for_prompt(index) from error
+    return encoded

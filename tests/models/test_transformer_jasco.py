@@ -102,9 +102,9 @@ def test_any_subset_of_controls(controls):
 
 def test_a_control_that_is_none_is_the_learnt_null():
     model, inputs = make_model(), make_inputs()
-    assert model.null_chord == 194
+    assert model.null_controls == {"chords": 194, "drums": 0, "melody": 0}
     nulls = {
-        "chords": torch.full((2, FRAMES), model.null_chord),
+        "chords": torch.full((2, FRAMES), model.null_controls["chords"]),
         "drums": torch.zeros(2, FRAMES, 8),
         "melody": torch.zeros(2, FRAMES, 53),
     }
@@ -131,14 +131,21 @@ def test_masked_tokens_have_no_effect():
 
 
 def test_null_text_has_one_meaning():
-    # Zero states of any number, and a row in which no token counts, are the same null text.
-    model, inputs = make_model(), make_inputs(controls=())
-    null = run(model, **inputs | {"encoder_hidden_states": torch.zeros(2, TOKENS, 12)})
-    shorter = run(model, **inputs | {"encoder_hidden_states": torch.zeros(2, 1, 12)})
+    # Null tokens of any number and states, and a row in which no token counts, are the same null text.
+    model, inputs = make_model(), make_inputs()
+    null = run(model, **inputs | {"text_mask": torch.zeros(2, TOKENS)})
+    shorter = run(model, **inputs | {"encoder_hidden_states": torch.zeros(2, 1, 12), "text_mask": torch.zeros(2, 1)})
     masked = run(model, **inputs | {"encoder_attention_mask": torch.zeros(2, TOKENS)})
     torch.testing.assert_close(shorter, null, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(masked, null, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(run(model, **inputs), null, atol=1e-3)
+
+
+def test_a_state_of_zeros_is_text():
+    # Presence is a mask, not a value.
+    model, inputs = make_model(), make_inputs()
+    zeros = inputs | {"encoder_hidden_states": torch.zeros(2, TOKENS, 12)}
+    assert not torch.allclose(run(model, **zeros), run(model, **zeros, text_mask=torch.zeros(2, TOKENS)), atol=1e-3)
 
 
 def test_post_norm_block_is_the_originals():

@@ -67,7 +67,7 @@ def test_the_velocity_gets_the_flows_time(name):
         return torch.zeros_like(latents)
 
     denoise(velocity, prepared(name), noise())
-    assert times[0] == 0 and all(0 <= time < 1 for time in times)
+    assert times[0] < 2e-3 and all(0 <= time < 1 for time in times)
     if name != "dopri5":
         assert times == sorted(times)
 

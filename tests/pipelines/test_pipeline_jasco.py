@@ -30,7 +30,7 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
-from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoPipeline, extraction
+from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoPipeline
 from diffusers_jasco.extraction import separate_drums
 
 from ..conftest import load_pipeline, relative_error
@@ -406,7 +406,9 @@ def test_drums_out_of_mixes(pipe, tmp_path):
 
 def test_drums_are_separated_once_for_all_waveforms(pipe, monkeypatch):
     calls = []
-    monkeypatch.setattr(extraction, "separate_drums", lambda *args: calls.append(args) or separate_drums(*args))
+    monkeypatch.setattr(
+        "diffusers_jasco.inputs.separate_drums", lambda *args: calls.append(args) or separate_drums(*args)
+    )
     # What lies beyond the music is not separated at all.
     latents(pipe, PROMPTS, drums=beat(seconds=20), separate_drums=True, num_waveforms_per_prompt=2)
     assert len(calls) == 1 and calls[0][0].shape[-1] < 4 * RATE

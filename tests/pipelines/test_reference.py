@@ -49,17 +49,14 @@ def test_single_calls_equal_the_originals(checkpoint, index):
     pipe = load_pipeline(checkpoint, scheduler=scheduler)
 
     calls = []
-    embed_controls = pipe.transformer.embed_controls
 
-    def record_controls(hidden_states, *controls):
-        embedded = embed_controls(hidden_states, *controls)
-        calls.append({"latents": hidden_states, "controls": embedded[..., hidden_states.shape[-1] :]})
-        return embedded
+    def record_input(module, args):
+        calls.append({"controls": args[0][..., pipe.transformer.config.in_channels :]})
 
     def record_call(module, args, kwargs, output):
-        calls[-1] |= {"time": kwargs["timestep"], "velocity": output[0]}
+        calls[-1] |= {"latents": kwargs["hidden_states"], "time": kwargs["timestep"], "velocity": output[0]}
 
-    pipe.transformer.embed_controls = record_controls
+    pipe.transformer.proj_in.register_forward_pre_hook(record_input)
     pipe.transformer.register_forward_hook(record_call, with_kwargs=True)
     pipe(**case_inputs(case, tensors), audiocraft_compatible=True, output_type="latent")
 

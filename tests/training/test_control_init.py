@@ -49,6 +49,6 @@ def test_related_chords_and_pitches_start_near(chords_dim, melody_dim):
 def test_nulls_and_absent_controls():
     model = make_model(chords_dim=24)
     init_controls_from_notes(model)
-    assert torch.equal(model.chord_embedding.weight[model.null_chord], torch.zeros(24))
+    assert torch.equal(model.chord_embedding.weight[model.null_controls["chords"]], torch.zeros(24))
     assert torch.equal(model.chord_embedding.weight[0], torch.zeros(24)) and default_chord_labels()[0] == "N"
     init_controls_from_notes(make_model(chords_dim=None, melody_dim=None))

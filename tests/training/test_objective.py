@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from diffusers_jasco import FlowMatchEulerScheduler
-from diffusers_jasco.training.condition_dropout import ConditionDropout, drop_controls, mask_text
+from diffusers_jasco.training.condition_dropout import ConditionDropout
 from diffusers_jasco.training.objective import draw_randomness, flow_matching_loss, noise_latents, to_times
 
 
@@ -157,23 +157,3 @@ def test_no_dropout_keeps_and_certain_dropout_drops():
     assert not any(mask.any() for mask in draw_masks(1000, all=1.0).values())
     with pytest.raises(ValueError, match="`drums`.*1.5"):
         ConditionDropout(drums=1.5)
-
-
-def test_dropped_controls_are_the_models_nulls():
-    keep = {
-        "chords": torch.tensor([[True] * 5, [True, True, False, False, False]]),
-        "drums": torch.tensor([[False] * 5, [True] * 5]),
-        "melody": torch.ones(2, 5).bool(),
-    }
-    controls = {"chords": torch.full((2, 5), 7), "drums": torch.ones(2, 5, 3), "melody": torch.ones(2, 5, 53)}
-    dropped = drop_controls(controls, keep, null_chord=194)
-    assert dropped["chords"].tolist() == [[7] * 5, [7, 7, 194, 194, 194]]
-    assert not dropped["drums"][0].any() and torch.equal(dropped["drums"][1], controls["drums"][1])
-    assert torch.equal(dropped["melody"], controls["melody"])
-    assert (controls["chords"] == 7).all()
-
-
-def test_dropped_text_and_padding_are_zero_vectors():
-    states, mask = torch.ones(3, 4, 2), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]])
-    text = mask_text(states, mask, torch.tensor([True, True, False]))
-    assert text[..., 0].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0]]

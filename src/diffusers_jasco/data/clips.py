@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Union
 import torch
 
 from ..audio.recordings import Recording
+from ..controls import null_value
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, normalize_chord
 from ..utils.seeding import derive_seed
 from .features import SILENCE, ClipItems, encode_controls, wordings
@@ -118,7 +119,7 @@ class ClipReader:
     def _encode_controls(self, row: dict[str, Any], frames: int, name: str) -> dict[str, torch.Tensor]:
         # What the vocabulary has no word for gets the id after its last one, the null chord's.
         labels = [*self.labels, *(label for label in (NO_CHORD, UNKNOWN_CHORD) if label not in self.labels)]
-        null_chord = len(self.labels)
+        null_chord = null_value("chords", self.labels)
         try:
             chords = _to_tuples(row.get("chords"), ("label", "start"))
             if chords is not None:

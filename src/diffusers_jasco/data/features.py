@@ -53,6 +53,7 @@ from transformers import PreTrainedTokenizerBase
 from ..audio.io import load_audio
 from ..audio.resampling import resample
 from ..codecs import blur_frames, codec_hash, drum_codes, encode, first_codebook
+from ..controls import null_value
 from ..controls.chord_labels import default_chord_labels, normalize_chord
 from ..controls.chords import check_chords, chords_to_frames
 from ..controls.melody import MELODY_BINS, melody_from_notes
@@ -453,7 +454,7 @@ class FeatureDataset(ClipItems):
         self.drums_blur = drums_blur
         self.seed = seed
         labels = default_chord_labels() if labels is None else list(labels)
-        self.null_chord = len(labels)
+        self._null_chord = null_value("chords", labels)
         self._chord_ids = torch.tensor(
             [_chord_id(label, labels) for label in self.info.get("chord_labels", default_chord_labels())]
         )
@@ -481,7 +482,7 @@ class FeatureDataset(ClipItems):
             for name in ("latents", "drum_codes", "chords", "melody")
         }
         chords = part["chords"].long()
-        part["chords"] = torch.where(chords < 0, self.null_chord, self._chord_ids[chords.clamp(min=0)])
+        part["chords"] = torch.where(chords < 0, self._null_chord, self._chord_ids[chords.clamp(min=0)])
         part["has_drums"] = has_drums[position]
         captions = self.captions[clip]
         wording = derive_seed("caption", self.seed, epoch, index) % len(captions)

@@ -57,9 +57,7 @@ class JascoGuidance(ConfigMixin):
     config_name = GUIDER_CONFIG_NAME
 
     @register_to_config
-    def __init__(
-        self, guidance_scale: float = 5.0, text_guidance_scale: float = 0.0, guidance_rescale: float = 0.0
-    ):
+    def __init__(self, guidance_scale: float = 5.0, text_guidance_scale: float = 0.0, guidance_rescale: float = 0.0):
         if not 0 <= guidance_rescale <= 1:
             raise ValueError(f"`guidance_rescale` has to be between 0 and 1, but is {guidance_rescale!r}.")
         self.guidance_scale = guidance_scale

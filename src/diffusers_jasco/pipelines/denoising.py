@@ -204,9 +204,7 @@ def set_timesteps(
     takes_sigmas = "sigmas" in inspect.signature(scheduler.set_timesteps).parameters
     if sigmas is not None:
         if not takes_sigmas:
-            raise InputError(
-                f"`{type(scheduler).__name__}` takes no `sigmas`: give `num_inference_steps`.", "sigmas"
-            )
+            raise InputError(f"`{type(scheduler).__name__}` takes no `sigmas`: give `num_inference_steps`.", "sigmas")
         if num_inference_steps not in (None, len(sigmas)):
             raise InputError(
                 f"`num_inference_steps` is {num_inference_steps}, but there are {len(sigmas)} `sigmas`.",

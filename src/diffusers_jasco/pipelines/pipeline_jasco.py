@@ -66,7 +66,9 @@ EXAMPLE_DOC_STRING = """
 def _scale_of_guider(name: str, description: str) -> property:
     """A scale of the current call's guider. Setting it acts from the next step."""
     return property(
-        lambda self: getattr(self._guider, name), lambda self, value: setattr(self._guider, name, value), doc=description
+        lambda self: getattr(self._guider, name),
+        lambda self, value: setattr(self._guider, name, value),
+        doc=description,
     )
 
 
@@ -192,8 +194,12 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         return self.codec.config.hop_length
 
     guidance_scale = _scale_of_guider("guidance_scale", "Weight of the branch with all conditions in this call.")
-    text_guidance_scale = _scale_of_guider("text_guidance_scale", "Weight of the branch with the text only in this call.")
-    guidance_rescale = _scale_of_guider("guidance_rescale", "Strength of guidance rescaling in this call, from 0 to 1.")
+    text_guidance_scale = _scale_of_guider(
+        "text_guidance_scale", "Weight of the branch with the text only in this call."
+    )
+    guidance_rescale = _scale_of_guider(
+        "guidance_rescale", "Strength of guidance rescaling in this call, from 0 to 1."
+    )
     # Callbacks written for Diffusers' pipelines set the private name.
     _guidance_scale = guidance_scale
 
@@ -460,7 +466,9 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             scales = {name: given.get(name, self.config[f"default_{name}"]) for name in scales}
             return (AudiocraftGuidance if audiocraft_compatible else JascoGuidance)(**scales)
         if given:
-            raise InputError(f"Give either `guider` or {', '.join(f'`{name}`' for name in given)}, not both.", "guider")
+            raise InputError(
+                f"Give either `guider` or {', '.join(f'`{name}`' for name in given)}, not both.", "guider"
+            )
         if audiocraft_compatible and not isinstance(guider, AudiocraftGuidance):
             raise InputError("`guider` has to be an `AudiocraftGuidance` with `audiocraft_compatible=True`.", "guider")
         return copy(guider)
@@ -622,9 +630,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
 
         # 3. Prepare latents and timesteps
         latents = self.prepare_latents(conditioning.batch_size, num_frames, device, generator, latents)
-        set_timesteps(
-            self.scheduler, num_inference_steps, sigmas, device, self.config.default_num_inference_steps
-        )
+        set_timesteps(self.scheduler, num_inference_steps, sigmas, device, self.config.default_num_inference_steps)
 
         # 4. Integrate from noise to data
         def on_step(step: int, timestep: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:

@@ -21,8 +21,8 @@ import torch
 from torch import nn
 from transformers import T5EncoderModel
 
+from ..conditioning import JascoConditioning, TextSection
 from ..models.transformer_jasco import JascoTransformerModel
-from .condition_dropout import drop_controls, mask_text
 
 
 class JascoTrainingModel(nn.Module):
@@ -68,20 +68,18 @@ class JascoTrainingModel(nn.Module):
             text (`dict[str, torch.Tensor]`):
                 The captions: `attention_mask` `(batch, tokens)`, 1 for tokens, 0 for padding, and either `input_ids` of
                 that shape or `hidden_states` `(batch, tokens, text_dim)` of the text encoder.
-            controls (`dict[str, torch.Tensor]`): the controls, as [`~training.condition_dropout.drop_controls`] takes them.
+            controls (`dict[str, torch.Tensor]`): the controls, as [`JascoConditioning`] has them.
             keep (`dict[str, torch.Tensor]`): which samples keep which condition, as [`ConditionDropout.keep`] tells.
 
         Returns:
             `torch.Tensor` of the shape of `hidden_states`: the velocity.
         """
-        attention_mask = text["attention_mask"]
-        encoded = mask_text(self.encode_text(text), attention_mask, keep["text"])
-        null_chord = self.transformer.null_chord if "chords" in controls else 0
+        mask = text["attention_mask"].bool()
+        section = TextSection(0, self.encode_text(text), mask, None if mask.all() else mask)
+        conditioning = JascoConditioning((section,), hidden_states.shape[1], controls, self.transformer.null_controls)
         return self.transformer(
             hidden_states=hidden_states,
             timestep=timestep,
-            encoder_hidden_states=encoded,
-            encoder_attention_mask=None if attention_mask.all() else attention_mask,
-            **drop_controls(controls, keep, null_chord),
+            **conditioning.mask(keep).model_kwargs(),
             return_dict=False,
         )[0]
