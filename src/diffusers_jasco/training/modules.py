@@ -57,7 +57,7 @@ class JascoTrainingModel(nn.Module):
         self,
         hidden_states: torch.Tensor,
         timestep: torch.Tensor,
-        text: dict[str, torch.Tensor],
+        text: dict[str, torch.Tensor | bool],
         controls: dict[str, torch.Tensor],
         keep: dict[str, torch.Tensor],
     ) -> torch.Tensor:
@@ -65,9 +65,9 @@ class JascoTrainingModel(nn.Module):
         Args:
             hidden_states (`torch.Tensor` of shape `(batch, frames, in_channels)`): points of the path.
             timestep (`torch.Tensor` of shape `(batch,)`): their times in [0, 1].
-            text (`dict[str, torch.Tensor]`):
-                The captions: `attention_mask` `(batch, tokens)`, 1 for tokens, 0 for padding, and either `input_ids` of
-                that shape or `hidden_states` `(batch, tokens, text_dim)` of the text encoder.
+            text (`dict`):
+                The captions: `attention_mask` `(batch, tokens)`, 1 for tokens, 0 for padding; `is_padded`, whether there is
+                any; and either `input_ids` of that shape or `hidden_states` `(batch, tokens, text_dim)` of the text encoder.
             controls (`dict[str, torch.Tensor]`): the controls, as [`~training.condition_dropout.drop_controls`] takes them.
             keep (`dict[str, torch.Tensor]`): which samples keep which condition, as [`ConditionDropout.keep`] tells.
 
@@ -81,7 +81,7 @@ class JascoTrainingModel(nn.Module):
             hidden_states=hidden_states,
             timestep=timestep,
             encoder_hidden_states=encoded,
-            encoder_attention_mask=None if attention_mask.all() else attention_mask,
+            encoder_attention_mask=attention_mask if text["is_padded"] else None,
             **drop_controls(controls, keep, null_chord),
             return_dict=False,
         )[0]
