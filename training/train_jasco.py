@@ -42,24 +42,21 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, InitProcessGroupKwargs
-from accelerate.utils import DistributedDataParallelKwargs
 from diffusers.optimization import get_scheduler
 from transformers import T5Config
 
-from diffusers_jasco import JascoPipeline, JascoTransformerModel
+from diffusers_jasco import JascoTransformerModel
 from diffusers_jasco.training.arguments import add_training_options, mapping, parse_with_config, write_config
 from diffusers_jasco.training.checkpoints import find_start
 from diffusers_jasco.training.components import load_components, replace_components
 from diffusers_jasco.training.datasets import make_batches
 from diffusers_jasco.training.ema import EMA
 from diffusers_jasco.training.logs import RunLog, silence_libraries
-from diffusers_jasco.training.loop import TrainingLoop
+from diffusers_jasco.training.loop import TrainingLoop, make_accelerator
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.objective import FlowMatchingObjective
 from diffusers_jasco.training.optimization import configure_deepspeed, make_optimizer
@@ -145,18 +142,7 @@ def main(args: list[str] | None = None):
     if args.only is not None:
         print(json.dumps(run_stage(args), indent=2))
         return
-    accelerator = Accelerator(
-        mixed_precision=args.mixed_precision,
-        cpu=args.cpu,
-        gradient_accumulation_steps=args.gradient_accumulation_steps,
-        log_with=None if args.log_with == "none" else args.log_with,
-        project_dir=args.output,
-        # While the first process evaluates, the others wait. One that dies closes its connections, which they notice.
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(gradient_as_bucket_view=True),
-            InitProcessGroupKwargs(timeout=timedelta(hours=2)),
-        ],
-    )
+    accelerator = make_accelerator(args)
     device, is_main = accelerator.device, accelerator.is_main_process
     output = Path(args.output)
     checkpoint = find_start(output / "checkpoints", args.resume)
@@ -241,22 +227,20 @@ def main(args: list[str] | None = None):
             state.best = entry["validation_loss"]
             save_pipeline(output / BEST)
 
-    def evaluate_with_ema(stage: Callable[[JascoPipeline], dict[str, Any]]):
+    def evaluate_with_ema(stage: Callable[..., dict[str, Any]], *where: Any):
         """Evaluates or generates with the averaged weights, while the other processes wait."""
         ema.copy_whole_to(averaged if is_main else None)
         if is_main:
             averaged.to(device)
-            log.write(state.step, **stage(averaged_pipeline))
+            log.write(state.step, **stage(averaged_pipeline, *where))
             averaged.to("cpu")
         accelerator.wait_for_everyone()
 
-    def evaluate():
-        evaluate_with_ema(evaluator.evaluate)
-
-    def generate():
-        evaluate_with_ema(lambda pipeline: evaluator.generate(pipeline, output, state.step, log))
-
-    hooks = [(args.validate_every, validate), (args.evaluate_every, evaluate), (args.generate_every, generate)]
+    hooks = [
+        (args.validate_every, validate),
+        (args.evaluate_every, lambda: evaluate_with_ema(evaluator.evaluate)),
+        (args.generate_every, lambda: evaluate_with_ema(evaluator.generate, output, state.step, log)),
+    ]
     loop.run(train_step, save_pipeline, log, hooks)
 
 

@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from diffusers.optimization import get_scheduler
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
@@ -40,7 +39,7 @@ from diffusers_jasco.training.arguments import add_training_options, parse_with_
 from diffusers_jasco.training.checkpoints import find_start
 from diffusers_jasco.training.datasets import make_batches, open_datasets
 from diffusers_jasco.training.logs import RunLog, silence_libraries
-from diffusers_jasco.training.loop import TrainingLoop
+from diffusers_jasco.training.loop import TrainingLoop, make_accelerator
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.objective import FlowMatchingObjective
 from diffusers_jasco.training.optimization import make_optimizer
@@ -85,13 +84,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 def main(args: list[str] | None = None):
     args = parse_args(args)
     silence_libraries()
-    accelerator = Accelerator(
-        mixed_precision=args.mixed_precision,
-        cpu=args.cpu,
-        gradient_accumulation_steps=args.gradient_accumulation_steps,
-        log_with=None if args.log_with == "none" else args.log_with,
-        project_dir=args.output,
-    )
+    accelerator = make_accelerator(args)
     device, is_main = accelerator.device, accelerator.is_main_process
     output = Path(args.output)
     checkpoint = find_start(output / "checkpoints", args.resume)
@@ -172,19 +165,17 @@ def main(args: list[str] | None = None):
             entry = validation_loss(module, *validation, pipeline.tokenizer, accelerator, clips, size)
             log.write(state.step, **entry)
 
-    def evaluate_on_main(stage: Callable[[JascoPipeline], dict[str, Any]]):
+    def evaluate_on_main(stage: Callable[..., dict[str, Any]], *where: Any):
         """Evaluates or generates, while the other processes wait."""
         if is_main:
-            log.write(state.step, **stage(pipeline.to(device)))
+            log.write(state.step, **stage(pipeline.to(device), *where))
         accelerator.wait_for_everyone()
 
-    def evaluate():
-        evaluate_on_main(evaluator.evaluate)
-
-    def generate():
-        evaluate_on_main(lambda pipeline: evaluator.generate(pipeline, output, state.step, log))
-
-    hooks = [(args.validate_every, validate), (args.evaluate_every, evaluate), (args.generate_every, generate)]
+    hooks = [
+        (args.validate_every, validate),
+        (args.evaluate_every, lambda: evaluate_on_main(evaluator.evaluate)),
+        (args.generate_every, lambda: evaluate_on_main(evaluator.generate, output, state.step, log)),
+    ]
     loop.run(train_step, save_weights, log, hooks)
 
 

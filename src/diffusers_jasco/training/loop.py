@@ -19,11 +19,13 @@ import math
 import signal
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate.utils import DistributedDataParallelKwargs
 from torch.distributed.tensor import DTensor
 from tqdm import tqdm
 
@@ -36,6 +38,22 @@ from .logs import LossMeans, RunLog
 
 # On an accelerator, processes ask each other every so many steps whether to stop: reading the answer waits for the device.
 AGREE_EVERY = 10
+
+
+def make_accelerator(args: argparse.Namespace) -> Accelerator:
+    """The processes of a run with the options of [`~training.arguments.add_training_options`]."""
+    return Accelerator(
+        mixed_precision=args.mixed_precision,
+        cpu=args.cpu,
+        gradient_accumulation_steps=args.gradient_accumulation_steps,
+        log_with=None if args.log_with == "none" else args.log_with,
+        project_dir=args.output,
+        # While the first process evaluates, the others wait. One that dies closes its connections, which they notice.
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True),
+            InitProcessGroupKwargs(timeout=timedelta(hours=2)),
+        ],
+    )
 
 
 class LoopState:
