@@ -45,13 +45,17 @@ class JascoTrainingModel(nn.Module):
         # In a list, it is no part of the module's parameters.
         self._frozen = [] if train_text_encoder else [text_encoder.requires_grad_(False).eval()]
 
-    def encode_text(self, text: dict[str, torch.Tensor]) -> torch.Tensor:
+    def encode_text(self, text: dict[str, torch.Tensor | bool]) -> torch.Tensor:
         """Hidden states `(batch, tokens, text_dim)`, of token ids or as they are in the feature cache."""
         if "hidden_states" in text:
             return text["hidden_states"]
         encoder = self.text_encoder if self.text_encoder is not None else self._frozen[0].to(text["input_ids"].device)
+        attention_mask = text["attention_mask"] if text["is_padded"] else None
+        if attention_mask is not None and encoder.config._attn_implementation == "sdpa":
+            # Transformers reads a mask of two dimensions, which waits for the device, and takes one of four as it is.
+            attention_mask = attention_mask[:, None, None].bool()
         with nullcontext() if self.text_encoder is not None else torch.no_grad():
-            return encoder(text["input_ids"], attention_mask=text["attention_mask"])[0]
+            return encoder(text["input_ids"], attention_mask=attention_mask)[0]
 
     def forward(
         self,
