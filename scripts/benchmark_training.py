@@ -41,7 +41,7 @@ from diffusers_jasco.data.features import FeatureDataset, collate_features, writ
 from diffusers_jasco.data.online_encoding import BatchEncoder
 from diffusers_jasco.data.synthetic.music import SyntheticMusic
 from diffusers_jasco.training.batches import EpochBatches
-from diffusers_jasco.training.ema import AveragedWeights
+from diffusers_jasco.training.ema import EMA
 from diffusers_jasco.training.optimization import make_optimizer
 
 
@@ -71,7 +71,7 @@ def make_step(model: JascoTransformerModel, batch: int, tokens: int, device: str
     }
     target = torch.randn_like(inputs["hidden_states"])
     optimizer = make_optimizer(model, 1e-5, (0.9, 0.95), 1e-8, 0.1)
-    ema = AveragedWeights(model.parameters(), decay=0.999)
+    ema = EMA(model.parameters(), decay=0.999)
     if checkpointing:
         model.enable_gradient_checkpointing()
     if compiled:

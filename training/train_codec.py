@@ -45,10 +45,9 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, gather_object
+from accelerate.utils import DistributedDataParallelKwargs
 from diffusers.optimization import get_scheduler
 from torch import nn
-from tqdm import tqdm
 from transformers import EncodecConfig, EncodecModel
 
 from diffusers_jasco import SpectralCodecModel
@@ -57,7 +56,7 @@ from diffusers_jasco.data.crops import AudioCrops, open_tracks
 from diffusers_jasco.data.latent_statistics import LatentStatistics
 from diffusers_jasco.training.arguments import mapping, parse_with_config, write_config
 from diffusers_jasco.training.batches import EpochBatches
-from diffusers_jasco.training.checkpoints import find_start, save_checkpoint
+from diffusers_jasco.training.checkpoints import find_start
 from diffusers_jasco.training.codec.codebooks import CodebookTrainer, fit_codebooks, quantization_errors
 from diffusers_jasco.training.codec.discriminator import (
     WINDOWS,
@@ -68,8 +67,8 @@ from diffusers_jasco.training.codec.discriminator import (
 from diffusers_jasco.training.codec.module import CodecTrainingModel
 from diffusers_jasco.training.codec.objective import OCTAVE_WINDOW, balance_losses, octave_loss, spectral_loss
 from diffusers_jasco.training.logs import RunLog, silence_libraries
-from diffusers_jasco.training.loop import Course, Progress
-from diffusers_jasco.training.optimization import clip_gradients, fused_adamw
+from diffusers_jasco.training.loop import TrainingLoop
+from diffusers_jasco.training.optimization import fused_adamw
 from diffusers_jasco.training.runs import read_config
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import atomic_folder
@@ -252,37 +251,6 @@ def validate(
     return entry
 
 
-class Means:
-    """Means of values over steps and processes, as a part of the checkpoint."""
-
-    def __init__(self):
-        self.sums: dict[str, float] = {}
-        self.counts: dict[str, int] = {}
-
-    def add(self, **values: torch.Tensor):
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.item()
-            self.counts[name] = self.counts.get(name, 0) + 1
-
-    def gather(self):
-        """Makes the sums of all processes the same, their mean."""
-        parts = gather_object([self.sums])
-        self.sums = {name: sum(part[name] for part in parts) / len(parts) for name in self.sums}
-
-    def take(self) -> dict[str, float]:
-        """The means since the last call."""
-        self.gather()
-        means = {name: round(value / self.counts[name], 6) for name, value in self.sums.items()}
-        self.__init__()
-        return means
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"sums": dict(self.sums), "counts": dict(self.counts)}
-
-    def load_state_dict(self, state_dict: dict[str, Any]):
-        self.sums, self.counts = dict(state_dict["sums"]), dict(state_dict["counts"])
-
-
 def main(args: list[str] | None = None):
     args = parse_args(args)
     silence_libraries()
@@ -291,8 +259,7 @@ def main(args: list[str] | None = None):
     )
     device, is_main = accelerator.device, accelerator.is_main_process
     output = Path(args.output)
-    checkpoints = output / "checkpoints"
-    checkpoint = find_start(checkpoints, args.resume)
+    checkpoint = find_start(output / "checkpoints", args.resume)
     if checkpoint is not None:
         before = read_config(output)
         for name in ("codec", "freeze_encoder", "adversarial", "discriminator_filters"):
@@ -333,22 +300,24 @@ def main(args: list[str] | None = None):
         fit_first(codec, mixes, AudioCrops(tracks, rate, long_samples, args.seed, args.drums_share), args)
 
     # 3. Optimisation
-    def prepare(model: nn.Module, betas: tuple[float, float]) -> tuple[nn.Module, torch.optim.Optimizer, Any]:
+    def prepare(model: nn.Module, betas: tuple[float, float]) -> tuple[nn.Module, torch.optim.Optimizer]:
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = fused_adamw(parameters, lr=args.learning_rate, betas=betas, weight_decay=0.01)
         # Not prepared by Accelerate, which would advance it once per process.
         schedule = get_scheduler(
             "cosine", optimizer, num_warmup_steps=args.warmup_steps, num_training_steps=args.max_steps
         )
-        accelerator.register_for_checkpointing(schedule)
-        return *accelerator.prepare(model, optimizer), schedule
+        schedules.append(schedule)
+        return accelerator.prepare(model, optimizer)
 
-    model, optimizer, schedule = prepare(CodecTrainingModel(codec), (0.9, 0.99))
+    schedules = []
+    model, optimizer = prepare(CodecTrainingModel(codec), (0.9, 0.99))
     if args.adversarial:
-        judge, judge_optimizer, judge_schedule = prepare(discriminator, (0.5, 0.9))
+        judge, judge_optimizer = prepare(discriminator, (0.5, 0.9))
     codebooks = CodebookTrainer(codec).to(device)
-    progress, means = Progress(), Means()
-    accelerator.register_for_checkpointing(codebooks, batches, progress, means)
+    accelerator.register_for_checkpointing(codebooks)
+    loop = TrainingLoop(args, accelerator, model, batches, schedules, unit="samples")
+    state, means = loop.state, loop.means
     if checkpoint is not None:
         accelerator.load_state(str(checkpoint))
 
@@ -357,12 +326,12 @@ def main(args: list[str] | None = None):
         output.mkdir(parents=True, exist_ok=True)
         write_config(args)
         count = sum(parameter.numel() for parameter in codec.parameters())
-        print(f"{count / 1e6:.2f}M parameters, {len(crops)} samples an epoch, from step {progress.step}")
-    log = RunLog(output, accelerator, -1 if checkpoint is None else progress.step, vars(args))
+        print(f"{count / 1e6:.2f}M parameters, {len(crops)} samples an epoch, from step {state.step}")
+    log = RunLog(output, accelerator, -1 if checkpoint is None else state.step, vars(args))
 
     def log_validation():
         if validation is not None:
-            log.write(progress.step, **validate(codec.eval(), *validation, accelerator, args.validation_clips))
+            log.write(state.step, **validate(codec.eval(), *validation, accelerator, args.validation_clips))
 
     def save_codec():
         codec.eval()
@@ -374,19 +343,8 @@ def main(args: list[str] | None = None):
                 (folder / "latents_statistics.json").write_text(text + "\n", encoding="utf-8")
 
     # 5. Train
-    course = Course(args, accelerator, progress)
-    progress_bar = tqdm(initial=progress.step, total=args.max_steps, desc="steps", disable=not is_main)
-    stream = iter(batches)
-    if checkpoint is None:
-        with course.pause():
-            log_validation()
-
-    while not course.is_stopped:
-        model.train()
-        audio = next(stream)["audio"].to(device)
-        # What is random in a step depends on the step only, so a resumed run draws the same.
-        generator = torch.Generator().manual_seed(derive_seed("step", args.seed, progress.step))
-
+    def train_step(batch: dict[str, Any]):
+        audio = batch["audio"]
         decoded, latents = model(audio)
         time_loss = (decoded - audio).abs().mean()
         spectra = spectral_loss(decoded, audio, args.log_weight, args.complex_weight)
@@ -402,50 +360,21 @@ def main(args: list[str] | None = None):
             weighted = [(1.0, loss), (args.adversarial_weight, hinge), (args.feature_weight, matching)]
             loss = balance_losses(decoded, weighted)
         if not args.freeze_encoder:
+            # The same in all processes, and in a run that is resumed.
+            generator = torch.Generator().manual_seed(derive_seed("step", args.seed, state.step))
             commitment = codebooks(latents, generator)
             means.add(commitment_loss=commitment)
             loss = loss + args.commitment_weight * commitment
-        accelerator.backward(loss)
-        means.add(grad_norm=torch.tensor(clip_gradients(accelerator, model, args.max_grad_norm, progress.step)))
-        optimizer.step()
-        optimizer.zero_grad()
-        learning_rate = schedule.get_last_lr()[0]
-        schedule.step()
+        loop.optimize(loss, optimizer)
+        # As in EnCodec, the discriminator takes two steps of three, so that it does not run away from the codec.
+        if args.adversarial and state.step % 3 != 2:
+            judged = discriminator_loss(judge(torch.cat([audio, decoded.detach()])))
+            means.add(discriminator_loss=judged)
+            loop.optimize(judged, judge_optimizer, judge)
 
-        if args.adversarial:
-            # As in EnCodec, the discriminator takes two steps of three, so that it does not run away from the codec.
-            if progress.step % 3 != 2:
-                judged = discriminator_loss(judge(torch.cat([audio, decoded.detach()])))
-                accelerator.backward(judged)
-                accelerator.clip_grad_norm_(judge.parameters(), args.max_grad_norm)
-                judge_optimizer.step()
-                judge_optimizer.zero_grad()
-                means.add(discriminator_loss=judged)
-            judge_schedule.step()
-        course.advance()
-        progress_bar.update()
-
-        if course.is_time(args.log_every):
-            entry = means.take() | {
-                "learning_rate": learning_rate,
-                "samples_per_second": course.rate(batches.global_batch_size),
-                "minutes": round(progress.minutes, 2),
-                "epoch": batches.epoch,
-            }
-            log.write(progress.step, **entry)
-            progress_bar.set_postfix(loss=entry["loss"])
-        with course.pause():
-            if course.is_time(args.validate_every):
-                log_validation()
-            if course.is_saving:
-                # The codec first: where there is a checkpoint of a step, the codec is as new.
-                save_codec()
-                means.gather()
-                save_checkpoint(accelerator, checkpoints, progress.step, args.keep_checkpoints)
-
-    progress_bar.close()
-    course.tell_how_to_go_on()
-    accelerator.end_training()
+    if checkpoint is None:
+        log_validation()
+    loop.run(train_step, save_codec, log, [(args.validate_every, log_validation)])
 
 
 if __name__ == "__main__":

@@ -42,30 +42,26 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, InitProcessGroupKwargs
-from accelerate.utils import DistributedDataParallelKwargs
 from diffusers.optimization import get_scheduler
-from tqdm import tqdm
 from transformers import T5Config
 
 from diffusers_jasco import JascoTransformerModel
 from diffusers_jasco.training.arguments import add_training_options, mapping, parse_with_config, write_config
-from diffusers_jasco.training.checkpoints import find_start, save_checkpoint
+from diffusers_jasco.training.checkpoints import find_start
 from diffusers_jasco.training.components import load_components, replace_components
 from diffusers_jasco.training.datasets import make_batches
-from diffusers_jasco.training.ema import AveragedWeights
-from diffusers_jasco.training.logs import LossMeans, RunLog, silence_libraries
-from diffusers_jasco.training.loop import Course, Progress
+from diffusers_jasco.training.ema import EMA
+from diffusers_jasco.training.logs import RunLog, silence_libraries
+from diffusers_jasco.training.loop import TrainingLoop, make_accelerator
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.objective import FlowMatchingObjective
-from diffusers_jasco.training.optimization import clip_gradients, make_optimizer, tell_deepspeed
+from diffusers_jasco.training.optimization import configure_deepspeed, make_optimizer
 from diffusers_jasco.training.runs import BEST
-from diffusers_jasco.training.stages import STAGES, Listener, run_stage
+from diffusers_jasco.training.stages import STAGES, Evaluator, run_stage
 from diffusers_jasco.training.validation import validation_loss
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import partial_path, publish_files
@@ -146,22 +142,10 @@ def main(args: list[str] | None = None):
     if args.only is not None:
         print(json.dumps(run_stage(args), indent=2))
         return
-    accelerator = Accelerator(
-        mixed_precision=args.mixed_precision,
-        cpu=args.cpu,
-        gradient_accumulation_steps=args.gradient_accumulation_steps,
-        log_with=None if args.log_with == "none" else args.log_with,
-        project_dir=args.output,
-        # While the first process evaluates, the others wait. One that dies closes its connections, which they notice.
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(gradient_as_bucket_view=True),
-            InitProcessGroupKwargs(timeout=timedelta(hours=2)),
-        ],
-    )
+    accelerator = make_accelerator(args)
     device, is_main = accelerator.device, accelerator.is_main_process
     output = Path(args.output)
-    checkpoints = output / "checkpoints"
-    checkpoint = find_start(checkpoints, args.resume)
+    checkpoint = find_start(output / "checkpoints", args.resume)
 
     # 1. Models and data. All processes start from the same weights.
     torch.manual_seed(derive_seed("weights", args.seed))
@@ -184,9 +168,10 @@ def main(args: list[str] | None = None):
         transformer.enable_gradient_checkpointing()
     if args.compile:
         transformer.compile_repeated_blocks()
-    model = JascoTrainingModel(transformer, pipeline.text_encoder, args.train_text_encoder).train()
-    listener = Listener(args)
+    model = JascoTrainingModel(transformer, pipeline.text_encoder, args.train_text_encoder)
+    evaluator = Evaluator(args)
     objective = FlowMatchingObjective(args, pipeline.tokenizer)
+    batches.prepare = objective.prepare
 
     # 2. Optimisation
     betas = (args.adam_beta1, args.adam_beta2)
@@ -197,12 +182,12 @@ def main(args: list[str] | None = None):
     lr_scheduler = get_scheduler(
         args.lr_scheduler, optimizer, num_warmup_steps=args.warmup_steps, num_training_steps=args.max_steps
     )
-    tell_deepspeed(accelerator, args)
+    configure_deepspeed(accelerator, args)
     model, optimizer = accelerator.prepare(model, optimizer)
     module = accelerator.unwrap_model(model)
-    ema = AveragedWeights(module.parameters(), decay=args.ema_decay)
-    progress, means = Progress(), LossMeans(accelerator)
-    accelerator.register_for_checkpointing(lr_scheduler, ema, batches, progress, means)
+    ema = EMA(module.parameters(), decay=args.ema_decay)
+    loop = TrainingLoop(args, accelerator, model, batches, [lr_scheduler], ema)
+    state = loop.state
     if checkpoint is not None:
         accelerator.load_state(str(checkpoint))
 
@@ -211,86 +196,52 @@ def main(args: list[str] | None = None):
         output.mkdir(parents=True, exist_ok=True)
         write_config(args)
         count = sum(parameter.numel() for parameter in averaged.parameters())
-        print(f"{count / 1e6:.2f}M parameters, clips of {batches.num_frames} frames, from step {progress.step}")
+        print(f"{count / 1e6:.2f}M parameters, clips of {batches.num_frames} frames, from step {state.step}")
         if transfer is not None:
             print(transfer)
             (output / "continued_from.md").write_text(transfer + "\n", encoding="utf-8")
     accelerator.wait_for_everyone()
-    log = RunLog(output, accelerator, progress.step, vars(args))
+    log = RunLog(output, accelerator, state.step, vars(args))
 
-    def save_pipeline(folder: Path):
+    # 4. Train
+    def train_step(batch: dict[str, Any]):
+        losses = objective(model, transformer.controls, batch)
+        loop.means.add_losses(losses)
+        loop.optimize(losses.loss, optimizer)
+
+    def save_pipeline(folder: Path = output):
         """The pipeline of the averaged weights."""
         ema.copy_whole_to(averaged if is_main else None)
         if is_main:
             averaged_pipeline.save_pretrained(partial_path(folder / "pipeline"))
             publish_files(partial_path(folder / "pipeline"), folder)
 
-    def listen(stage: Callable[..., dict[str, Any]], *where: Any):
+    def validate():
+        if validation is None:
+            return
+        with ema.applied(module):
+            clips, size = args.validation_clips, args.batch_size
+            entry = validation_loss(module, *validation, pipeline.tokenizer, accelerator, clips, size)
+        log.write(state.step, **entry)
+        if entry["validation_loss"] < state.best:
+            state.best = entry["validation_loss"]
+            save_pipeline(output / BEST)
+
+    def evaluate_with_ema(stage: Callable[..., dict[str, Any]], *where: Any):
         """Evaluates or generates with the averaged weights, while the other processes wait."""
         ema.copy_whole_to(averaged if is_main else None)
         if is_main:
             averaged.to(device)
-            log.write(progress.step, **stage(averaged_pipeline, *where))
+            log.write(state.step, **stage(averaged_pipeline, *where))
             averaged.to("cpu")
         accelerator.wait_for_everyone()
 
-    # 4. Train
-    course = Course(args, accelerator, progress)
-    progress_bar = tqdm(initial=progress.step, total=args.max_steps, desc="steps", disable=not is_main)
-    stream = iter(batches)
-
-    while not course.is_stopped:
-        for micro_step in range(args.gradient_accumulation_steps):
-            batch = next(stream)
-            # Noise, times and dropped conditions depend on the samples; the rest, such as the model's own dropout, on the
-            # step and the process: a resumed run draws the same.
-            torch.manual_seed(derive_seed("step", args.seed, progress.step, micro_step, accelerator.process_index))
-            with accelerator.accumulate(model):
-                losses = objective(model, transformer.controls, batch, device)
-                accelerator.backward(losses.loss)
-                if accelerator.sync_gradients:
-                    means.add_norm(clip_gradients(accelerator, model, args.max_grad_norm, progress.step))
-                optimizer.step()
-                optimizer.zero_grad()
-            means.add(losses)
-        learning_rate = lr_scheduler.get_last_lr()[0]
-        lr_scheduler.step()
-        ema.step(module.parameters())
-        course.advance()
-        progress_bar.update()
-
-        if course.is_time(args.log_every):
-            entry = means.take() | {
-                "learning_rate": learning_rate,
-                "clips_per_second": course.rate(args.gradient_accumulation_steps * batches.global_batch_size),
-                "minutes": round(progress.minutes, 2),
-                "epoch": batches.epoch,
-            }
-            log.write(progress.step, **entry)
-            progress_bar.set_postfix(loss=entry["loss"], clips_per_s=entry["clips_per_second"])
-
-        with course.pause():
-            if validation is not None and course.is_time(args.validate_every):
-                with ema.applied(module):
-                    clips, size = args.validation_clips, args.batch_size
-                    entry = validation_loss(module, *validation, pipeline.tokenizer, accelerator, clips, size)
-                log.write(progress.step, **entry)
-                if entry["validation_loss"] < progress.best:
-                    progress.best = entry["validation_loss"]
-                    save_pipeline(output / BEST)
-            if course.is_time(args.evaluate_every):
-                listen(listener.evaluate)
-            if course.is_time(args.generate_every):
-                listen(listener.generate, output, progress.step, log)
-            if course.is_saving:
-                # The pipeline first: where there is a checkpoint of a step, the pipeline is as new.
-                save_pipeline(output)
-                means.gather()
-                save_checkpoint(accelerator, checkpoints, progress.step, args.keep_checkpoints)
-
-    progress_bar.close()
-    course.tell_how_to_go_on()
-    accelerator.end_training()
+    hooks = [
+        (args.validate_every, validate),
+        (args.evaluate_every, lambda: evaluate_with_ema(evaluator.evaluate)),
+        (args.generate_every, lambda: evaluate_with_ema(evaluator.generate, output, state.step, log)),
+    ]
+    loop.run(train_step, save_pipeline, log, hooks)
 
 
 if __name__ == "__main__":

@@ -24,26 +24,26 @@ objective, course and resuming are those of `training/train_jasco.py`; a LoRA ha
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
-from accelerate import Accelerator
 from diffusers.optimization import get_scheduler
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
-from tqdm import tqdm
 
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.training.arguments import add_training_options, parse_with_config, write_config
-from diffusers_jasco.training.checkpoints import find_start, save_checkpoint
+from diffusers_jasco.training.checkpoints import find_start
 from diffusers_jasco.training.datasets import make_batches, open_datasets
-from diffusers_jasco.training.logs import LossMeans, RunLog, silence_libraries
-from diffusers_jasco.training.loop import Course, Progress
+from diffusers_jasco.training.logs import RunLog, silence_libraries
+from diffusers_jasco.training.loop import TrainingLoop, make_accelerator
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.objective import FlowMatchingObjective
-from diffusers_jasco.training.optimization import clip_gradients, make_optimizer
-from diffusers_jasco.training.stages import Listener
+from diffusers_jasco.training.optimization import make_optimizer
+from diffusers_jasco.training.stages import Evaluator
 from diffusers_jasco.training.validation import validation_loss
 from diffusers_jasco.training.weight_transfer import load_source
 from diffusers_jasco.utils.cli import run_command
@@ -84,17 +84,10 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 def main(args: list[str] | None = None):
     args = parse_args(args)
     silence_libraries()
-    accelerator = Accelerator(
-        mixed_precision=args.mixed_precision,
-        cpu=args.cpu,
-        gradient_accumulation_steps=args.gradient_accumulation_steps,
-        log_with=None if args.log_with == "none" else args.log_with,
-        project_dir=args.output,
-    )
+    accelerator = make_accelerator(args)
     device, is_main = accelerator.device, accelerator.is_main_process
     output = Path(args.output)
-    checkpoints = output / "checkpoints"
-    checkpoint = find_start(checkpoints, args.resume)
+    checkpoint = find_start(output / "checkpoints", args.resume)
 
     # 1. The model, of which nothing is trained but the LoRA
     torch.manual_seed(derive_seed("weights", args.seed))
@@ -109,11 +102,12 @@ def main(args: list[str] | None = None):
     if args.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
     pipeline.codec.to(device)
-    model = JascoTrainingModel(transformer, pipeline.text_encoder).train()
+    model = JascoTrainingModel(transformer, pipeline.text_encoder)
     data = open_datasets(args, pipeline.codec)
     batches, validation = make_batches(args, data, pipeline, accelerator.process_index, accelerator.num_processes)
     objective = FlowMatchingObjective(args, pipeline.tokenizer)
-    listener = Listener(args)
+    batches.prepare = objective.prepare
+    evaluator = Evaluator(args)
 
     # 2. Optimisation
     betas = (args.adam_beta1, args.adam_beta2)
@@ -125,8 +119,8 @@ def main(args: list[str] | None = None):
     )
     model, optimizer = accelerator.prepare(model, optimizer)
     module = accelerator.unwrap_model(model)
-    progress, means = Progress(), LossMeans(accelerator)
-    accelerator.register_for_checkpointing(lr_scheduler, batches, progress, means)
+    loop = TrainingLoop(args, accelerator, model, batches, [lr_scheduler])
+    state = loop.state
 
     # The base is not written again with each checkpoint.
     def save_lora(models: list, weights: list, folder: str):
@@ -149,9 +143,15 @@ def main(args: list[str] | None = None):
         output.mkdir(parents=True, exist_ok=True)
         write_config(args)
         count = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-        print(f"{count / 1e6:.2f}M parameters, clips of {batches.num_frames} frames, from step {progress.step}")
+        print(f"{count / 1e6:.2f}M parameters, clips of {batches.num_frames} frames, from step {state.step}")
     accelerator.wait_for_everyone()
-    log = RunLog(output, accelerator, progress.step, vars(args))
+    log = RunLog(output, accelerator, state.step, vars(args))
+
+    # 4. Train
+    def train_step(batch: dict[str, Any]):
+        losses = objective(model, transformer.controls, batch)
+        loop.means.add_losses(losses)
+        loop.optimize(losses.loss, optimizer)
 
     def save_weights():
         if is_main:
@@ -159,63 +159,24 @@ def main(args: list[str] | None = None):
             JascoPipeline.save_lora_weights(partial, transformer)
             publish_files(partial, output)
 
-    # 4. Train
-    course = Course(args, accelerator, progress)
-    progress_bar = tqdm(initial=progress.step, total=args.max_steps, desc="steps", disable=not is_main)
-    stream = iter(batches)
+    def validate():
+        if validation is not None:
+            clips, size = args.validation_clips, args.batch_size
+            entry = validation_loss(module, *validation, pipeline.tokenizer, accelerator, clips, size)
+            log.write(state.step, **entry)
 
-    while not course.is_stopped:
-        for micro_step in range(args.gradient_accumulation_steps):
-            batch = next(stream)
-            torch.manual_seed(derive_seed("step", args.seed, progress.step, micro_step, accelerator.process_index))
-            with accelerator.accumulate(model):
-                losses = objective(model, transformer.controls, batch, device)
-                accelerator.backward(losses.loss)
-                if accelerator.sync_gradients:
-                    means.add_norm(clip_gradients(accelerator, model, args.max_grad_norm, progress.step))
-                optimizer.step()
-                optimizer.zero_grad()
-            means.add(losses)
-        learning_rate = lr_scheduler.get_last_lr()[0]
-        lr_scheduler.step()
-        course.advance()
-        progress_bar.update()
+    def evaluate_on_main(stage: Callable[..., dict[str, Any]], *where: Any):
+        """Evaluates or generates, while the other processes wait."""
+        if is_main:
+            log.write(state.step, **stage(pipeline.to(device), *where))
+        accelerator.wait_for_everyone()
 
-        if course.is_time(args.log_every):
-            entry = means.take() | {
-                "learning_rate": learning_rate,
-                "clips_per_second": course.rate(args.gradient_accumulation_steps * batches.global_batch_size),
-                "minutes": round(progress.minutes, 2),
-                "epoch": batches.epoch,
-            }
-            log.write(progress.step, **entry)
-            progress_bar.set_postfix(loss=entry["loss"], clips_per_s=entry["clips_per_second"])
-
-        with course.pause():
-            if validation is not None and course.is_time(args.validate_every):
-                clips, size = args.validation_clips, args.batch_size
-                log.write(
-                    progress.step,
-                    **validation_loss(module, *validation, pipeline.tokenizer, accelerator, clips, size),
-                )
-            for every, stage, where in (
-                (args.evaluate_every, listener.evaluate, ()),
-                (args.generate_every, listener.generate, (output, progress.step, log)),
-            ):
-                if course.is_time(every):
-                    if is_main:
-                        log.write(progress.step, **stage(pipeline.to(device), *where))
-                    accelerator.wait_for_everyone()
-                    module.train()
-            if course.is_saving:
-                # The weights first: where there is a checkpoint of a step, they are as new.
-                save_weights()
-                means.gather()
-                save_checkpoint(accelerator, checkpoints, progress.step, args.keep_checkpoints)
-
-    progress_bar.close()
-    course.tell_how_to_go_on()
-    accelerator.end_training()
+    hooks = [
+        (args.validate_every, validate),
+        (args.evaluate_every, lambda: evaluate_on_main(evaluator.evaluate)),
+        (args.generate_every, lambda: evaluate_on_main(evaluator.generate, output, state.step, log)),
+    ]
+    loop.run(train_step, save_weights, log, hooks)
 
 
 if __name__ == "__main__":

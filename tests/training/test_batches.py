@@ -95,6 +95,21 @@ def test_batches_are_encoded_in_this_process():
         assert other == {"sum": sum(index for _, index in batch["items"]), "process": os.getpid(), "key": batch["key"]}
 
 
+def note(batch: dict) -> dict:
+    return batch | {"noted": list(batch["key"]), "process": os.getpid()}
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("encode", [None, collate])
+def test_batches_are_prepared_with_their_keys_by_the_workers(num_workers, encode):
+    batches = make_batches(num_workers=num_workers, **({"collate_fn": list, "encode": encode} if encode else {}))
+    batches.prepare = note
+    for batch, plain in zip(islice(iter(batches), 12), make_batches()):
+        assert batch["noted"] == batch["key"] == plain["key"] and batch["items"] == plain["items"]
+        # Encoded batches are not known before.
+        assert (batch["process"] != os.getpid()) == (num_workers == 1 and encode is None)
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("done", [0, 1, 10, 11, 12, 25])
 def test_goes_on_where_it_stopped(done, num_workers):
@@ -286,6 +301,9 @@ def test_streams_have_their_shares_beside_other_data_sets(rows):
     given = take(interleave(rows), 20)
     numbers = [{key.split("/")[0] for key in batch["key"]} for batch in given]
     assert numbers[:5] == [{"0"}, {"1"}, {"0"}, {"2"}, {"0"}] and numbers[5:10] == numbers[:5]
+    prepared = interleave(rows)
+    prepared.prepare = note
+    assert [batch["noted"] for batch in islice(iter(prepared), 20)] == [batch["key"] for batch in given]
     # What is taken from a data set is what it gives alone.
     alone = take(StreamBatches(make_stream(rows, 4), 4, collate_fn=collate, seed=5, shuffle_buffer=8), 12)
     assert [batch["items"] for batch in given if batch["key"][0][0] == "0"] == [batch["items"] for batch in alone]

@@ -19,13 +19,13 @@ import pytest
 import torch
 from diffusers.training_utils import EMAModel
 
-from diffusers_jasco.training.ema import AveragedWeights
+from diffusers_jasco.training.ema import EMA
 
 
 def make_run(steps: int):
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
-    ema = AveragedWeights(model.parameters(), decay=0.5)
+    ema = EMA(model.parameters(), decay=0.5)
     for _ in range(steps):
         for weight in model.parameters():
             weight.data += torch.randn_like(weight)
@@ -36,7 +36,7 @@ def make_run(steps: int):
 def test_it_is_the_average_of_diffusers():
     torch.manual_seed(0)
     weights = [torch.nn.Parameter(torch.randn(3)) for _ in range(2)]
-    ours, theirs = (averages(weights, decay=0.9) for averages in (AveragedWeights, EMAModel))
+    ours, theirs = (averages(weights, decay=0.9) for averages in (EMA, EMAModel))
     for _ in range(20):
         for weight in weights:
             weight.data += torch.randn_like(weight)

@@ -18,7 +18,7 @@ import torch
 
 from diffusers_jasco import FlowMatchEulerScheduler
 from diffusers_jasco.training.condition_dropout import ConditionDropout
-from diffusers_jasco.training.objective import draw_randomness, flow_matching_loss, noise_latents, to_times
+from diffusers_jasco.training.objective import flow_matching_loss, interpolate, sample_noise, sample_times
 
 
 UNIFORM = torch.rand(100_000, generator=torch.Generator().manual_seed(0))
@@ -26,7 +26,7 @@ UNIFORM = torch.rand(100_000, generator=torch.Generator().manual_seed(0))
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
 def test_times_have_the_distribution_of_a_power(power):
-    times = to_times(UNIFORM, "power", power)
+    times = sample_times(UNIFORM, "power", power)
     assert 0 <= times.min() and times.max() < 1
     # u^p is below x with probability x^(1/p).
     for x in (0.1, 0.5, 0.9):
@@ -35,32 +35,32 @@ def test_times_have_the_distribution_of_a_power(power):
 
 @pytest.mark.parametrize("mean, std", [(0.0, 1.0), (-0.5, 0.8)])
 def test_times_have_the_logit_normal_distribution(mean, std):
-    times = to_times(UNIFORM, "logit_normal", logit_mean=mean, logit_std=std)
+    times = sample_times(UNIFORM, "logit_normal", logit_mean=mean, logit_std=std)
     normal = torch.distributions.Normal(mean, std)
     for x in (0.1, 0.5, 0.9):
         expected = normal.cdf(torch.tensor(x / (1 - x)).log()).item()
         assert abs((times < x).float().mean().item() - expected) < 0.01
-    assert to_times(torch.tensor([0.0]), "logit_normal").tolist() == [0.0]
+    assert sample_times(torch.tensor([0.0]), "logit_normal").tolist() == [0.0]
 
 
 def test_uniform_times_and_impossible_ones():
-    assert torch.equal(to_times(UNIFORM), UNIFORM)
+    assert torch.equal(sample_times(UNIFORM), UNIFORM)
     for options, message in (
         (("power", -1.0), "power.*-1"),
         (("logit_normal", 2.0, 0.0, 0.0), "logit_std.*0.0"),
         (("normal",), "sampling"),
     ):
         with pytest.raises(ValueError, match=message):
-            to_times(UNIFORM, *options)
+            sample_times(UNIFORM, *options)
 
 
 def test_randomness_belongs_to_the_sample():
     keys = [(0, 5), (0, 3), (1, 5)]
-    noise, draws = draw_randomness(keys, 7, (4, 2), 3)
+    noise, draws = sample_noise(keys, 7, (4, 2), 3)
     assert noise.shape == (3, 4, 2) and draws.shape == (3, 3) and 0 <= draws.min() and draws.max() < 1
-    alone = draw_randomness(keys[1:2], 7, (4, 2), 3)
+    alone = sample_noise(keys[1:2], 7, (4, 2), 3)
     assert torch.equal(alone[0][0], noise[1]) and torch.equal(alone[1][0], draws[1])
-    other = draw_randomness(keys, 8, (4, 2), 3)
+    other = sample_noise(keys, 8, (4, 2), 3)
     assert len({tensor.flatten()[0].item() for tensor in (*noise, *other[0])}) == 6
 
 
@@ -68,7 +68,7 @@ def test_path_and_velocity_are_the_papers():
     generator = torch.Generator().manual_seed(0)
     data, noise = torch.randn(2, 4, 6, 8, generator=generator)
     times, sigma_min = torch.tensor([0.0, 0.25, 0.5, 1.0]), 1e-5
-    z, target = noise_latents(FlowMatchEulerScheduler(sigma_min=sigma_min), data, noise, times)
+    z, target = interpolate(FlowMatchEulerScheduler(sigma_min=sigma_min), data, noise, times)
     t = times[:, None, None]
     torch.testing.assert_close(z, (1 - (1 - sigma_min) * t) * noise + t * data)
     torch.testing.assert_close(target, data - (1 - sigma_min) * noise)

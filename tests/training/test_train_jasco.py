@@ -26,7 +26,7 @@ from transformers import EncodecModel
 
 from diffusers_jasco import JascoPipeline, JascoTransformerModel
 from diffusers_jasco.data.features import write_features
-from diffusers_jasco.training.ema import AveragedWeights
+from diffusers_jasco.training.ema import EMA
 from diffusers_jasco.training.objective import FlowMatchingObjective
 
 from ..conftest import FIXTURES
@@ -100,7 +100,7 @@ def test_a_time_limit_stops_with_a_checkpoint(tmp_path, data, scripts, capsys, c
     assert len(read_steps(tmp_path)) == 1
     printed = capsys.readouterr()
     assert (
-        f"Stopped after step 1 of 6, with a checkpoint. To go on: --output {tmp_path} --resume latest" in printed.out
+        f"Stopped after step 1 of 6, with a checkpoint. To resume: --output {tmp_path} --resume latest" in printed.out
     )
     # Libraries neither draw bars nor warn of what is in order.
     assert not any(record.name.startswith("accelerate") for record in caplog.records)
@@ -126,14 +126,14 @@ def test_a_run_is_not_overwritten_by_mistake(data, run, scripts):
 def test_the_pipeline_holds_the_averaged_weights(tmp_path, data, run, scripts, monkeypatch):
     # With decay d_k = min(decay, (1 + k) / (10 + k)) after step k + 1: recomputed from the weights after every step.
     seen = []
-    step = AveragedWeights.step
+    step = EMA.step
 
     def record(self, parameters):
         parameters = list(parameters)
         seen.append([parameter.detach().clone() for parameter in parameters])
         step(self, parameters)
 
-    monkeypatch.setattr(AveragedWeights, "step", record)
+    monkeypatch.setattr(EMA, "step", record)
     scripts[0].main(arguments(data, tmp_path, "--max_steps", 4, "--gradient_accumulation_steps", 2))
     # The decay of the first step is 0, so the average starts with the weights after it.
     average = seen[0]

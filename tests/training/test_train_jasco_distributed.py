@@ -73,6 +73,16 @@ def test_sigterm_stops_with_a_checkpoint(tmp_path, data):
     assert (tmp_path / "checkpoints" / f"step-{last:08d}").is_dir() and (tmp_path / "model_index.json").exists()
 
 
+def test_if_one_process_gets_a_signal_all_stop_after_the_same_step(tmp_path, data):
+    process = launch(*arguments(data, tmp_path, "--max_steps", 100_000, "--validate_every", 100_000), processes=2)
+    wait_for_steps(tmp_path, 3, process)
+    workers = [int(pid) for pid in os.popen(f"pgrep -P {process.pid}").read().split()]
+    os.kill(workers[-1], signal.SIGTERM)
+    assert process.wait(timeout=60) == 0, process.stderr.read()
+    last = read_steps(tmp_path)[-1]["step"]
+    assert (tmp_path / "checkpoints" / f"step-{last:08d}").is_dir()
+
+
 def test_two_processes_resume_to_the_bit(tmp_path, data):
     def train(output, *extra):
         finish(launch(*arguments(data, output, "--max_steps", 6, *extra), processes=2))

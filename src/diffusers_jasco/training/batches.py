@@ -23,7 +23,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ..data.mixing import to_shares
 from ..data.streams import Place, StreamedClips
@@ -39,6 +39,12 @@ class _Batches(ABC):
     r"""
     Endless batches for one of several processes, which go on where they stopped. The state is the place in the data after the
     last batch that was given out, whatever the loader's workers had fetched ahead.
+
+    Attributes:
+        prepare (`Callable`, *optional*):
+            Called with each batch that is a `dict`, in the loader's processes unless `encode` makes it; returns the batch to
+            give out, such as one with the noise of a training step.
+        key_prefix (`str`): comes before the keys of the items.
     """
 
     dataset: Any
@@ -49,6 +55,9 @@ class _Batches(ABC):
     num_processes: int = 1
     num_workers: int = 0
     encode: Callable | None = None
+    # Not annotated, as they are no arguments.
+    prepare = None
+    key_prefix = ""
 
     @property
     def global_batch_size(self) -> int:
@@ -68,15 +77,17 @@ class _Batches(ABC):
         """Batches of what is planned, (what the dataset is asked for, keys, place afterwards), with their places."""
         fetched = deque()
 
-        def requests() -> Iterator[list]:
+        def requests() -> Iterator[tuple[list, list[str]]]:
             for request, keys, place in plan:
+                keys = [self.key_prefix + key for key in keys]
                 fetched.append((keys, place))
-                yield request
+                yield request, keys
 
         loader = DataLoader(
-            dataset,
-            batch_sampler=requests(),
-            collate_fn=self.collate_fn,
+            _BatchMaker(dataset, self.collate_fn, None if self.encode else self.prepare),
+            sampler=requests(),
+            batch_size=None,
+            collate_fn=_unchanged,
             num_workers=self.num_workers,
             # Its own, so that a new loader draws nothing from the generator of the training.
             generator=torch.Generator(),
@@ -84,8 +95,41 @@ class _Batches(ABC):
         for batch in loader:
             keys, place = fetched.popleft()
             if self.encode is not None:
-                batch = self.encode(batch)
-            yield batch | {"key": keys} if isinstance(batch, dict) else batch, place
+                batch = _finish(self.encode(batch), keys, self.prepare)
+            yield batch, place
+
+
+class _BatchMaker(Dataset):
+    """Makes whole batches, as only then their keys are known in the loader's processes."""
+
+    def __init__(self, dataset: Dataset, collate_fn: Callable | None, prepare: Callable | None):
+        self.dataset, self.collate_fn, self.prepare = dataset, collate_fn or default_collate, prepare
+
+    def __getitem__(self, request: tuple[list, list[str]]) -> Any:
+        items, keys = request
+        return _finish(self.collate_fn([self.dataset[item] for item in items]), keys, self.prepare)
+
+
+def _finish(batch: Any, keys: list[str], prepare: Callable | None) -> Any:
+    if not isinstance(batch, dict):
+        return batch
+    batch = batch | {"key": keys}
+    return batch if prepare is None else prepare(batch)
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """The tensors of a batch on a device, copied without waiting for it."""
+    if isinstance(batch, dict):
+        return {name: to_device(value, device) for name, value in batch.items()}
+    if not torch.is_tensor(batch):
+        return batch
+    if device.type != "cuda" or batch.is_cuda:
+        return batch.to(device)
+    return batch.pin_memory().to(device, non_blocking=True)
 
 
 @dataclass(eq=False)
@@ -266,6 +310,18 @@ class InterleavedBatches:
         self.sources = list(sources)
         self.shares = to_shares(weights, len(sources))
         self.given = [0] * len(sources)  # batches of each data set
+        for number, source in enumerate(self.sources):
+            source.key_prefix = f"{number}/"
+
+    @property
+    def prepare(self) -> Callable | None:
+        """As for [`EpochBatches`]."""
+        return self.sources[0].prepare
+
+    @prepare.setter
+    def prepare(self, prepare: Callable | None):
+        for source in self.sources:
+            source.prepare = prepare
 
     @property
     def global_batch_size(self) -> int:
@@ -290,7 +346,7 @@ class InterleavedBatches:
             number = behind.index(max(behind))
             batch = next(streams[number])
             self.given[number] += 1
-            yield batch | {"key": [f"{number}/{key}" for key in batch["key"]]}
+            yield batch
 
     def state_dict(self) -> dict[str, Any]:
         """The places in the data of all processes, which have to call this together."""

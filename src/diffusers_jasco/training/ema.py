@@ -24,7 +24,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 
-class AveragedWeights(EMAModel):
+class EMA(EMAModel):
     """Diffusers' exponential moving average, also of weights that FSDP spreads over processes: its state is whole."""
 
     @torch.no_grad()

@@ -68,11 +68,11 @@ def train_extractor(
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
-            losses.append(loss.item())
+            losses.append(loss.detach())
             if accelerator.is_main_process and (step % args.log_every == 0 or step == args.max_steps):
                 model.eval()
                 with torch.no_grad():
-                    line = {"step": step, "loss": float(np.mean(losses)), **validate(model)}
+                    line = {"step": step, "loss": float(np.mean(torch.stack(losses).tolist())), **validate(model)}
                 line["seconds"] = round(time.monotonic() - started)
                 log.write(json.dumps(line) + "\n")
                 log.flush()

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from diffusers.utils import logging as diffusers_logging
 from PIL import Image
 from transformers.utils import logging as transformers_logging
@@ -109,8 +110,8 @@ class RunLog:
 
 class LossMeans:
     r"""
-    Means of the loss, of the squared errors by time, and of the gradient's norm, over all processes. They are a part of the
-    checkpoint, so that a line of the log is the same if a run was interrupted before it.
+    Means of named values over steps and processes. They stay on their device until they are read, as reading waits for it.
+    They are a part of the checkpoint, so that a line of the log is the same if a run was interrupted before it.
 
     Args:
         accelerator (`Accelerator`): the processes.
@@ -118,42 +119,47 @@ class LossMeans:
 
     def __init__(self, accelerator: Accelerator):
         self.accelerator = accelerator
-        dtype = torch.float64 if accelerator.device.type == "cpu" else torch.float32
-        self.sums = torch.zeros(2, TIME_BINS + 1, dtype=dtype, device=accelerator.device)
-        self.norms: list[float] = []
+        self.dtype = torch.float32 if accelerator.device.type == "mps" else torch.float64
+        self.totals: dict[str, torch.Tensor] = {}  # sums and counts, (2,) or (2, parts)
 
-    def add(self, losses: SampleLosses):
-        """Adds those of a batch."""
+    def add(self, count: int | torch.Tensor = 1, **sums: torch.Tensor):
+        """Adds sums of `count` values each: scalars, or vectors of which each part has a mean of its own."""
+        for name, value in sums.items():
+            value = value.detach().to(self.dtype)
+            total = torch.stack([value, count if torch.is_tensor(count) else torch.full_like(value, count)])
+            self.totals[name] = self.totals[name] + total if name in self.totals else total
+
+    def add_losses(self, losses: SampleLosses):
+        """Adds the loss of a batch, and its squared errors by time."""
         bins = (losses.times * TIME_BINS).long().clamp(max=TIME_BINS - 1)
-        errors = losses.errors.to(self.sums.dtype)
-        self.sums[0, -1] += losses.loss.detach() * len(errors)
-        self.sums[1, -1] += len(errors)
-        self.sums[0].index_add_(0, bins, errors)
-        self.sums[1].index_add_(0, bins, torch.ones_like(errors))
+        errors = losses.errors.to(self.dtype)
+        by_time = torch.zeros(2, TIME_BINS, dtype=self.dtype, device=errors.device)
+        by_time.index_add_(1, bins, torch.stack([errors, torch.ones_like(errors)]))
+        self.add(len(errors), loss=losses.loss * len(errors))
+        self.add(by_time[1], mse_by_time=by_time[0])
 
-    def add_norm(self, norm: float):
-        """Adds the norm of a step's gradient, which is the same in all processes."""
-        self.norms.append(norm)
+    def _sum_of_processes(self) -> dict[str, torch.Tensor]:
+        parts = gather_object([{name: total.cpu() for name, total in self.totals.items()}])
+        return {name: sum(part[name] for part in parts if name in part) for part in parts for name in part}
 
     def gather(self):
         """Brings the sums of all processes into the first one. All have to call it."""
-        total = self.accelerator.reduce(self.sums, reduction="sum")
-        self.sums = total if self.accelerator.is_main_process else torch.zeros_like(total)
+        self.load_state_dict(self._sum_of_processes())
 
-    def take(self) -> dict[str, Any]:
-        """The means since the last call; `None` for a part of the time that was not drawn. All processes have to call it."""
-        sums, counts = self.accelerator.reduce(self.sums, reduction="sum").tolist()
-        means = [round(total / count, 6) if count else None for total, count in zip(sums, counts)]
-        entry = {"loss": means[-1], "mse_by_time": means[:-1]}
-        if self.norms:
-            entry["grad_norm"] = round(sum(self.norms) / len(self.norms), 4)
-        self.sums, self.norms = torch.zeros_like(self.sums), []
-        return entry
+    def mean_and_reset(self) -> dict[str, float | list[float | None]]:
+        """The means since the last call; `None` for a part without values. All processes have to call it."""
+        totals, self.totals = self._sum_of_processes(), {}
+        means = {}
+        for name, (sums, counts) in totals.items():
+            parts = [round(a / b, 6) if b else None for a, b in zip(sums.view(-1).tolist(), counts.view(-1).tolist())]
+            means[name] = parts if sums.ndim else parts[0]
+        return means
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"sums": self.sums.cpu(), "norms": list(self.norms)}
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {name: total.cpu() for name, total in self.totals.items()}
 
-    def load_state_dict(self, state_dict: dict[str, Any]):
-        if self.accelerator.is_main_process:
-            self.sums = state_dict["sums"].to(self.sums)
-        self.norms = list(state_dict["norms"])
+    def load_state_dict(self, state_dict: dict[str, torch.Tensor]):
+        is_main = self.accelerator.is_main_process
+        self.totals = (
+            {name: total.to(self.accelerator.device) for name, total in state_dict.items()} if is_main else {}
+        )

@@ -12,22 +12,52 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The course of a run: when it logs, validates, saves and stops, the same in all processes."""
+"""The loop of all training scripts."""
 
 import argparse
+import math
+import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate.utils import DistributedDataParallelKwargs
+from torch.distributed.tensor import DTensor
+from tqdm import tqdm
 
-from .interruption import catch_signals
+from ..utils.seeding import derive_seed
+from .batches import EpochBatches, InterleavedBatches, StreamBatches, to_device
+from .checkpoints import save_checkpoint
+from .ema import EMA
+from .logs import LossMeans, RunLog
 
 
-class Progress:
-    """How far a training is, as a part of its checkpoints: steps, minutes, and the best validation loss."""
+# On an accelerator, processes ask each other every so many steps whether to stop: reading the answer waits for the device.
+AGREE_EVERY = 10
+
+
+def make_accelerator(args: argparse.Namespace) -> Accelerator:
+    """The processes of a run with the options of [`~training.arguments.add_training_options`]."""
+    return Accelerator(
+        mixed_precision=args.mixed_precision,
+        cpu=args.cpu,
+        gradient_accumulation_steps=args.gradient_accumulation_steps,
+        log_with=None if args.log_with == "none" else args.log_with,
+        project_dir=args.output,
+        # While the first process evaluates, the others wait. One that dies closes its connections, which they notice.
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True),
+            InitProcessGroupKwargs(timeout=timedelta(hours=2)),
+        ],
+    )
+
+
+class LoopState:
+    """Progress of a run, as a part of its checkpoints: steps, minutes, and the best validation loss."""
 
     def __init__(self):
         self.step = 0
@@ -41,70 +71,202 @@ class Progress:
         vars(self).update(state_dict)
 
 
-class Course:
+class TrainingLoop:
     r"""
-    Counts steps and time. From its making on, SIGTERM and the first Ctrl-C stop the run after the current step; the second
-    Ctrl-C interrupts.
+    Draws batches, advances schedules and EMA, logs, saves and stops, the same in all processes. A resumed run continues to the
+    bit. No step waits for the device: values are read only when a line of the log, a hook or a checkpoint is due.
 
     Args:
         args (`argparse.Namespace`):
-            `max_steps`, `max_minutes`, `checkpoint_every` (steps) and `checkpoint_minutes`; 0 is never, and at the end there
-            is always a checkpoint.
+            `output`, `seed`, `max_steps`, `max_minutes`, `max_grad_norm`, `log_every` (steps), `checkpoint_every` (steps),
+            `checkpoint_minutes` and `keep_checkpoints`, where 0 is never (or all), and optionally
+            `gradient_accumulation_steps`. There is always a checkpoint at the end.
         accelerator (`Accelerator`): the processes.
-        progress ([`Progress`]): how far the run is.
+        model (`torch.nn.Module`): the model, as Accelerate prepared it.
+        batches ([`EpochBatches`], [`StreamBatches`] or [`InterleavedBatches`]): the data.
+        lr_schedulers (`Sequence`): learning rate schedulers, not prepared by Accelerate; the first one's rate is logged.
+        ema ([`EMA`], *optional*): average of the model's weights.
+        unit (`str`, defaults to `"clips"`): what items of a batch are called in the log.
     """
 
-    def __init__(self, args: argparse.Namespace, accelerator: Accelerator, progress: Progress):
-        self.args, self.accelerator, self.progress = args, accelerator, progress
-        self.is_stopped = progress.step >= args.max_steps
-        self.is_saving = False
-        self._signals = catch_signals()
-        self._minutes_before = progress.minutes
-        self._start = self._last_save = self._last_rate = time.monotonic()
-        self._rated_step = progress.step
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        accelerator: Accelerator,
+        model: torch.nn.Module,
+        batches: EpochBatches | StreamBatches | InterleavedBatches,
+        lr_schedulers: Sequence[torch.optim.lr_scheduler.LRScheduler],
+        ema: EMA | None = None,
+        unit: str = "clips",
+    ):
+        self.args, self.accelerator, self.model = args, accelerator, model
+        self.batches, self.lr_schedulers, self.ema, self.unit = batches, lr_schedulers, ema, unit
+        self.accumulation_steps = getattr(args, "gradient_accumulation_steps", 1)
+        self.state, self.means = LoopState(), LossMeans(accelerator)
+        self._norms: list[tuple[int, torch.Tensor]] = []
+        averages = [] if ema is None else [ema]
+        accelerator.register_for_checkpointing(*lr_schedulers, *averages, batches, self.state, self.means)
 
-    def advance(self):
-        """To be called after each step."""
-        args, progress = self.args, self.progress
-        progress.step += 1
-        # If one process is told to stop, all do, and the first one has the clock.
-        now, is_main = time.monotonic(), self.accelerator.is_main_process
-        progress.minutes = self._minutes_before + (now - self._start) / 60
-        is_late = is_main and args.max_minutes is not None and now - self._start >= args.max_minutes * 60
-        is_due = is_main and args.checkpoint_minutes > 0 and now - self._last_save >= args.checkpoint_minutes * 60
-        flags = torch.tensor(
-            [bool(self._signals) or is_late, is_due], dtype=torch.float32, device=self.accelerator.device
+    def run(
+        self,
+        train_step: Callable[[dict[str, Any]], None],
+        save: Callable[[], None],
+        log: RunLog,
+        hooks: Sequence[tuple[int, Callable[[], None]]] = (),
+    ):
+        r"""
+        Trains to `max_steps`, unless `max_minutes`, SIGTERM or Ctrl-C stop it before, after the current step (of several
+        processes on accelerators, after at most 10 more). A second Ctrl-C interrupts.
+
+        Args:
+            train_step (`Callable`):
+                Called with each batch, on the device; adds losses to `means`, and calls [`optimize`]. PyTorch's generator has
+                been seeded for it, by step and process.
+            save (`Callable`): called before each checkpoint; writes what the run folder holds besides.
+            log ([`RunLog`]): the run's log.
+            hooks (`Sequence[tuple[int, Callable]]`):
+                Functions with the numbers of steps after which they are called, see [`is_due`].
+
+        Raises:
+            `FloatingPointError`: if a gradient is not finite.
+        """
+        args, state, accelerator = self.args, self.state, self.accelerator
+        received = install_signal_handlers()
+        start = last_save = self._throughput_start = time.monotonic()
+        minutes_before, self._throughput_step = state.minutes, state.step
+        progress_bar = tqdm(
+            initial=state.step, total=args.max_steps, desc="steps", disable=not accelerator.is_main_process
         )
-        is_told, is_due = (self.accelerator.reduce(flags, reduction="sum") > 0).tolist()
-        self.is_stopped = is_told or progress.step == args.max_steps
-        is_step = bool(args.checkpoint_every) and progress.step % args.checkpoint_every == 0
-        self.is_saving = is_due or is_step or self.is_stopped
-        if self.is_saving:
-            self._last_save = now
+        stream = iter(self.batches)
+        is_stopped = state.step >= args.max_steps
+        self.model.train()
 
-    def is_time(self, every: int) -> bool:
-        """Whether what is done every so many steps, and at the planned end, is done now; 0: never."""
-        step = self.progress.step
-        return bool(every) and (step % every == 0 or step == self.args.max_steps)
+        while not is_stopped:
+            learning_rate = self.lr_schedulers[0].get_last_lr()[0]
+            for micro_step in range(self.accumulation_steps):
+                batch = to_device(next(stream), accelerator.device)
+                torch.manual_seed(derive_seed("step", args.seed, state.step, micro_step, accelerator.process_index))
+                with accelerator.accumulate(self.model):
+                    train_step(batch)
+            for lr_scheduler in self.lr_schedulers:
+                lr_scheduler.step()
+            if self.ema is not None:
+                self.ema.step(self.model.parameters())
+            state.step += 1
+            progress_bar.update()
 
-    def tell_how_to_go_on(self):
-        """To be called after the last checkpoint: of a run that was stopped, says where it is and how to go on."""
-        if self.accelerator.is_main_process and self.progress.step < self.args.max_steps:
+            now = time.monotonic()
+            state.minutes = minutes_before + (now - start) / 60
+            is_late = args.max_minutes is not None and now - start >= args.max_minutes * 60
+            is_save_due = 0 < args.checkpoint_minutes * 60 <= now - last_save
+            is_stopped, is_saving = self._agree(bool(received) or is_late, is_save_due)
+            is_stopped = is_stopped or state.step == args.max_steps
+            is_saving = is_saving or is_stopped or _is_multiple(state.step, args.checkpoint_every)
+
+            due = [hook for every, hook in hooks if self.is_due(every)]
+            if due or is_saving or self.is_due(args.log_every):
+                self._check_gradients()
+            if self.is_due(args.log_every):
+                entry = self.means.mean_and_reset() | {
+                    "learning_rate": learning_rate,
+                    f"{self.unit}_per_second": self._throughput(),
+                    "minutes": round(state.minutes, 2),
+                    "epoch": self.batches.epoch,
+                }
+                log.write(state.step, **entry)
+                progress_bar.set_postfix({"loss": entry["loss"], "per_s": entry[f"{self.unit}_per_second"]})
+            pause_start = time.monotonic()
+            for hook in due:
+                hook()
+            if is_saving:
+                # The weights first: the run folder is never older than its last checkpoint.
+                save()
+                self.means.gather()
+                save_checkpoint(accelerator, Path(args.output, "checkpoints"), state.step, args.keep_checkpoints)
+                last_save = now
+            if due or is_saving:
+                self.model.train()
+            self._throughput_start += time.monotonic() - pause_start
+
+        progress_bar.close()
+        self._print_resume_hint()
+        accelerator.end_training()
+
+    def optimize(
+        self, loss: torch.Tensor, optimizer: torch.optim.Optimizer, model: torch.nn.Module | None = None
+    ) -> None:
+        r"""
+        Backward pass, clipping and step of an optimizer. The last two happen after the last of accumulated batches only.
+
+        Args:
+            loss (`torch.Tensor`): a scalar.
+            optimizer (`torch.optim.Optimizer`): the optimizer, as Accelerate prepared it.
+            model (`torch.nn.Module`, *optional*): another model than the loop's; its gradient's norm is not logged.
+        """
+        self.accelerator.backward(loss)
+        if self.accelerator.sync_gradients:
+            parameters = (self.model if model is None else model).parameters()
+            norm = self.accelerator.clip_grad_norm_(parameters, self.args.max_grad_norm)
+            norm = norm.full_tensor() if isinstance(norm, DTensor) else torch.as_tensor(norm)
+            self._norms.append((self.state.step, norm))
+            if model is None:
+                self.means.add(grad_norm=norm)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def is_due(self, every: int) -> bool:
+        """Whether a task is due now that is done every so many steps (0: never), and at the end of the training."""
+        return _is_multiple(self.state.step, every) or (bool(every) and self.state.step == self.args.max_steps)
+
+    def _check_gradients(self):
+        norms, self._norms = self._norms, []
+        # In half precision the scaler skips such steps.
+        if self.accelerator.mixed_precision != "fp16" and norms:
+            for (step, _), norm in zip(norms, torch.stack([norm for _, norm in norms]).tolist()):
+                if not math.isfinite(norm):
+                    raise FloatingPointError(
+                        f"The gradient of step {step} is {norm}."
+                        " Resume from an earlier checkpoint with a lower `learning_rate`."
+                    )
+
+    def _agree(self, *flags: bool) -> list[bool]:
+        """Which flags any process has raised."""
+        if self.accelerator.num_processes == 1:
+            return list(flags)
+        device = self.accelerator.device
+        if device.type != "cpu" and self.state.step % AGREE_EVERY:
+            return [False] * len(flags)
+        raised = self.accelerator.reduce(torch.tensor(flags, dtype=torch.float32, device=device), reduction="sum")
+        return (raised > 0).tolist()
+
+    def _throughput(self) -> float:
+        """Items per second of training since the last call, in all processes."""
+        now, steps = time.monotonic(), self.state.step - self._throughput_step
+        items = steps * self.accumulation_steps * self.batches.global_batch_size
+        seconds = max(now - self._throughput_start, 1e-9)
+        self._throughput_start, self._throughput_step = now, self.state.step
+        return round(items / seconds, 2)
+
+    def _print_resume_hint(self):
+        if self.accelerator.is_main_process and self.state.step < self.args.max_steps:
             print(
-                f"Stopped after step {self.progress.step} of {self.args.max_steps}, with a checkpoint."
-                f" To go on: --output {self.args.output} --resume latest"
+                f"Stopped after step {self.state.step} of {self.args.max_steps}, with a checkpoint."
+                f" To resume: --output {self.args.output} --resume latest"
             )
 
-    @contextmanager
-    def pause(self) -> Iterator[None]:
-        """For what is no training, and does not count for [`rate`]."""
-        start = time.monotonic()
-        yield
-        self._last_rate += time.monotonic() - start
 
-    def rate(self, per_step: int) -> float:
-        """What each step has so much of, ÷ the seconds of training since the last call."""
-        now, step = time.monotonic(), self.progress.step
-        rate = per_step * (step - self._rated_step) / max(now - self._last_rate, 1e-9)
-        self._last_rate, self._rated_step = now, step
-        return round(rate, 2)
+def install_signal_handlers() -> list[int]:
+    """Notes SIGTERM and the first Ctrl-C in the list that is returned; the second Ctrl-C interrupts."""
+    received = []
+
+    def note(number: int, frame: Any):
+        received.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, note)
+    return received
+
+
+def _is_multiple(step: int, every: int) -> bool:
+    return bool(every) and step % every == 0

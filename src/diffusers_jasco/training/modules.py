@@ -45,19 +45,23 @@ class JascoTrainingModel(nn.Module):
         # In a list, it is no part of the module's parameters.
         self._frozen = [] if train_text_encoder else [text_encoder.requires_grad_(False).eval()]
 
-    def encode_text(self, text: dict[str, torch.Tensor]) -> torch.Tensor:
+    def encode_text(self, text: dict[str, torch.Tensor | bool]) -> torch.Tensor:
         """Hidden states `(batch, tokens, text_dim)`, of token ids or as they are in the feature cache."""
         if "hidden_states" in text:
             return text["hidden_states"]
         encoder = self.text_encoder if self.text_encoder is not None else self._frozen[0].to(text["input_ids"].device)
+        attention_mask = text["attention_mask"] if text["is_padded"] else None
+        if attention_mask is not None and encoder.config._attn_implementation == "sdpa":
+            # Transformers reads a mask of two dimensions, which waits for the device, and takes one of four as it is.
+            attention_mask = attention_mask[:, None, None].bool()
         with nullcontext() if self.text_encoder is not None else torch.no_grad():
-            return encoder(text["input_ids"], attention_mask=text["attention_mask"])[0]
+            return encoder(text["input_ids"], attention_mask=attention_mask)[0]
 
     def forward(
         self,
         hidden_states: torch.Tensor,
         timestep: torch.Tensor,
-        text: dict[str, torch.Tensor],
+        text: dict[str, torch.Tensor | bool],
         controls: dict[str, torch.Tensor],
         keep: dict[str, torch.Tensor],
     ) -> torch.Tensor:
@@ -65,9 +69,9 @@ class JascoTrainingModel(nn.Module):
         Args:
             hidden_states (`torch.Tensor` of shape `(batch, frames, in_channels)`): points of the path.
             timestep (`torch.Tensor` of shape `(batch,)`): their times in [0, 1].
-            text (`dict[str, torch.Tensor]`):
-                The captions: `attention_mask` `(batch, tokens)`, 1 for tokens, 0 for padding, and either `input_ids` of
-                that shape or `hidden_states` `(batch, tokens, text_dim)` of the text encoder.
+            text (`dict`):
+                The captions: `attention_mask` `(batch, tokens)`, 1 for tokens, 0 for padding; `is_padded`, whether there is
+                any; and either `input_ids` of that shape or `hidden_states` `(batch, tokens, text_dim)` of the text encoder.
             controls (`dict[str, torch.Tensor]`): the controls, as [`JascoConditioning`] has them.
             keep (`dict[str, torch.Tensor]`): which samples keep which condition, as [`ConditionDropout.keep`] tells.
 
@@ -75,7 +79,7 @@ class JascoTrainingModel(nn.Module):
             `torch.Tensor` of the shape of `hidden_states`: the velocity.
         """
         mask = text["attention_mask"].bool()
-        section = TextSection(0, self.encode_text(text), mask, None if mask.all() else mask)
+        section = TextSection(0, self.encode_text(text), mask, mask if text["is_padded"] else None)
         conditioning = JascoConditioning((section,), hidden_states.shape[1], controls, self.transformer.null_controls)
         return self.transformer(
             hidden_states=hidden_states,

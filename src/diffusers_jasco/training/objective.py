@@ -27,15 +27,15 @@ from ..utils.seeding import derive_seed
 from .condition_dropout import ConditionDropout
 
 
-def draw_randomness(
+def sample_noise(
     keys: Sequence[Any], seed: int, latents_shape: tuple[int, int], num_draws: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     r"""
-    What is random in a step. It depends on the seed and the samples only: not on their batch, nor on how many processes
-    share it.
+    Noise and uniform numbers of a step. They depend on the seed and the samples only: not on their batch, nor on how many
+    processes share it.
 
     Args:
-        keys (`Sequence` of length `batch`): what identifies the samples, such as their epochs and numbers.
+        keys (`Sequence` of length `batch`): identifiers of the samples, such as their epochs and numbers.
         seed (`int`): the run's seed.
         latents_shape (`tuple[int, int]`): frames and channels of the latents.
         num_draws (`int`): random numbers per sample.
@@ -52,7 +52,7 @@ def draw_randomness(
     return torch.stack(noise), torch.stack(draws)
 
 
-def to_times(
+def sample_times(
     uniform: torch.Tensor,
     sampling: Literal["uniform", "logit_normal", "power"] = "uniform",
     power: float = 2.0,
@@ -95,11 +95,11 @@ def to_times(
     raise ValueError(f"`sampling` has to be 'uniform', 'logit_normal' or 'power', but is {sampling!r}.")
 
 
-def noise_latents(
+def interpolate(
     scheduler: FlowMatchEulerScheduler, latents: torch.Tensor, noise: torch.Tensor, times: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     r"""
-    What the model sees, and what it should return.
+    The model's input and target: a point between noise and data, and the velocity there.
 
     Args:
         scheduler ([`FlowMatchEulerScheduler`]): owner of the path.
@@ -148,17 +148,14 @@ def flow_matching_loss(
     return (weights * errors).mean(), errors.detach()
 
 
-def prepare_text(
-    batch: dict[str, Any], tokenizer: PreTrainedTokenizerBase, device: torch.device
-) -> dict[str, torch.Tensor]:
+def prepare_text(batch: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> dict[str, torch.Tensor | bool]:
     """The captions of a batch as [`JascoTrainingModel`] takes them: from the feature cache where it has them."""
     if "text_embeds" in batch:
-        return {
-            "hidden_states": batch["text_embeds"].to(device).float(),
-            "attention_mask": batch["text_mask"].to(device).long(),
-        }
-    inputs = tokenizer(batch["caption"], padding=True, return_tensors="pt").to(device)
-    return {"input_ids": inputs.input_ids, "attention_mask": inputs.attention_mask}
+        text = {"hidden_states": batch["text_embeds"].float(), "attention_mask": batch["text_mask"].long()}
+    else:
+        inputs = tokenizer(batch["caption"], padding=True, return_tensors="pt")
+        text = {"input_ids": inputs.input_ids, "attention_mask": inputs.attention_mask}
+    return text | {"is_padded": not text["attention_mask"].all()}
 
 
 @dataclass(frozen=True)
@@ -177,7 +174,7 @@ class SampleLosses:
 
 class FlowMatchingObjective:
     r"""
-    What a training step minimises: noise and times are drawn, conditions dropped, and the velocity compared.
+    The loss of a training step. Noise, times and kept conditions are drawn by [`prepare`], in the loader's processes.
 
     Args:
         args (`argparse.Namespace`): the objective's options, of [`~training.arguments.add_objective_options`].
@@ -198,24 +195,27 @@ class FlowMatchingObjective:
             args.drop_per_batch,
         )
 
-    def __call__(
-        self, model: torch.nn.Module, controls: Sequence[str], batch: dict[str, Any], device: torch.device
-    ) -> SampleLosses:
+    def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """A batch of [`~training.batches.EpochBatches`] with its noise, times, kept conditions and tokens."""
+        args, shape = self.args, batch["latents"].shape[1:]
+        noise, draws = sample_noise(batch["key"], args.seed, shape, 1 + self.dropout.num_draws)
+        times = draws[:, 0], args.time_sampling, args.time_power, args.time_logit_mean, args.time_logit_std
+        return batch | {
+            "noise": noise,
+            "times": sample_times(*times),
+            "keep": self.dropout.keep(draws[:, 1:], shape[0]),
+            "text": prepare_text(batch, self.tokenizer),
+        }
+
+    def __call__(self, model: torch.nn.Module, controls: Sequence[str], batch: dict[str, Any]) -> SampleLosses:
         r"""
         Args:
             model ([`JascoTrainingModel`], wrapped or not): the model.
             controls (`Sequence[str]`): those that it has.
-            batch (`dict`): a batch of [`~training.batches.EpochBatches`].
-            device (`torch.device`): where the model is.
+            batch (`dict`): what [`prepare`] returned, on the model's device.
         """
-        args, latents = self.args, batch["latents"].to(device)
-        noise, draws = draw_randomness(batch["key"], args.seed, latents.shape[1:], 1 + self.dropout.num_draws)
-        noise, draws = noise.to(device), draws.to(device)
-        times = to_times(draws[:, 0], args.time_sampling, args.time_power, args.time_logit_mean, args.time_logit_std)
-        keep = self.dropout.keep(draws[:, 1:], latents.shape[1])
-        given = {name: batch[name].to(device) for name in controls}
-
-        z, target = noise_latents(self.scheduler, latents, noise, times)
-        velocity = model(z, times, prepare_text(batch, self.tokenizer, device), given, keep)
+        args, times = self.args, batch["times"]
+        z, target = interpolate(self.scheduler, batch["latents"], batch["noise"], times)
+        velocity = model(z, times, batch["text"], {name: batch[name] for name in controls}, batch["keep"])
         loss, errors = flow_matching_loss(self.scheduler, velocity, target, times, args.loss_weighting, args.snr_gamma)
         return SampleLosses(loss, errors, times)

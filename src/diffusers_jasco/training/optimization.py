@@ -15,7 +15,6 @@
 """The optimizer of the training scripts."""
 
 import argparse
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -84,7 +83,7 @@ def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def tell_deepspeed(accelerator: Accelerator, args: argparse.Namespace):
+def configure_deepspeed(accelerator: Accelerator, args: argparse.Namespace):
     r"""
     Tells DeepSpeed, if it is used, the options that it does by itself, and to keep the weights in float32: those in bfloat16
     would hardly have an average. To be called before `accelerator.prepare`.
@@ -107,27 +106,3 @@ def tell_deepspeed(accelerator: Accelerator, args: argparse.Namespace):
         "bf16": {"enabled": False},
         "torch_autocast": {"enabled": args.mixed_precision == "bf16", "dtype": "bfloat16"},
     }
-
-
-def clip_gradients(accelerator: Accelerator, model: torch.nn.Module, max_norm: float, step: int) -> float:
-    r"""
-    Clips the gradients to a norm.
-
-    Args:
-        accelerator (`Accelerator`): the processes.
-        model (`torch.nn.Module`): the model, as Accelerate prepared it.
-        max_norm (`float`): the norm.
-        step (`int`): the step, for the message.
-
-    Returns:
-        `float`: the norm that they had.
-
-    Raises:
-        `FloatingPointError`: if it is not finite. In half precision the scaler skips such steps by itself.
-    """
-    norm = float(accelerator.clip_grad_norm_(model.parameters(), max_norm))
-    if accelerator.mixed_precision != "fp16" and not math.isfinite(norm):
-        raise FloatingPointError(
-            f"The gradient of step {step} is {norm}. Go on from an earlier checkpoint with a lower `learning_rate`."
-        )
-    return norm

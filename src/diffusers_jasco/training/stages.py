@@ -39,9 +39,9 @@ from .validation import validation_loss
 STAGES = ("valid", "evaluate", "generate")
 
 
-class Listener:
+class Evaluator:
     r"""
-    Asks a pipeline for the clips of `--evaluation_dataset`, and listens. What is heard in the originals is kept.
+    Evaluates a pipeline on the clips of `--evaluation_dataset`. The transcriptions of the references are kept.
 
     Args:
         args (`argparse.Namespace`): the options of `training/train_jasco.py`.
@@ -127,9 +127,9 @@ def run_stage(args: argparse.Namespace) -> dict[str, Any]:
     pipeline.to(accelerator.device)
     pipeline.set_progress_bar_config(disable=True)
     if args.only == "evaluate":
-        return Listener(args, progress=True).evaluate(pipeline)
+        return Evaluator(args, progress=True).evaluate(pipeline)
     if args.only == "generate":
-        return Listener(args, progress=True).generate(pipeline, Path(args.output), args.max_steps)
+        return Evaluator(args, progress=True).generate(pipeline, Path(args.output), args.max_steps)
     validation = make_batches(args, open_datasets(args, pipeline.codec), pipeline)[1]
     if validation is None:
         raise ValueError("`--only valid` needs --validation_dataset.")

@@ -23,10 +23,11 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
+from .batches import to_device
 from .condition_dropout import ConditionDropout
 from .logs import LossMeans
 from .modules import JascoTrainingModel
-from .objective import SampleLosses, draw_randomness, flow_matching_loss, noise_latents, prepare_text
+from .objective import SampleLosses, flow_matching_loss, interpolate, prepare_text, sample_noise
 
 
 @torch.no_grad()
@@ -61,15 +62,16 @@ def validation_loss(
     for start in starts[accelerator.process_index :: accelerator.num_processes]:
         indices = range(start, min(start + batch_size, num_clips))
         batch = encode([dataset[index] for index in indices])
-        latents = batch["latents"].to(device)
-        keys = [f"validation/{index}" for index in indices]
-        noise, draws = draw_randomness(keys, 0, latents.shape[1:], ConditionDropout.num_draws)
+        text = to_device(prepare_text(batch, tokenizer), device)
+        batch = to_device(batch, device)
+        latents, keys = batch["latents"], [f"validation/{index}" for index in indices]
+        noise, draws = sample_noise(keys, 0, latents.shape[1:], ConditionDropout.num_draws)
         # The golden ratio spreads the times evenly, whatever the number of clips.
         times = torch.tensor([(index + 0.5) * 0.6180339887498949 % 1 for index in indices], device=latents.device)
-        z, target = noise_latents(scheduler, latents, noise.to(device), times)
-        keep = ConditionDropout().keep(draws, latents.shape[1])
-        controls = {name: batch[name].to(device) for name in model.transformer.controls}
-        velocity = model(z, times, prepare_text(batch, tokenizer, device), controls, keep)
-        means.add(SampleLosses(*flow_matching_loss(scheduler, velocity, target, times), times))
+        z, target = interpolate(scheduler, latents, noise.to(device), times)
+        keep = to_device(ConditionDropout().keep(draws, latents.shape[1]), device)
+        controls = {name: batch[name] for name in model.transformer.controls}
+        velocity = model(z, times, text, controls, keep)
+        means.add_losses(SampleLosses(*flow_matching_loss(scheduler, velocity, target, times), times))
     model.train()
-    return {f"validation_{name}": value for name, value in means.take().items()}
+    return {f"validation_{name}": value for name, value in means.mean_and_reset().items()}
