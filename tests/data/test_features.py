@@ -190,11 +190,8 @@ def test_crops_cut_all_timelines_together_and_follow_seed_and_epoch(cache):
 
 
 @torch.no_grad()
-def test_songs_are_encoded_in_windows_and_count_by_their_length(codec, tmp_path, monkeypatch):
+def test_songs_count_by_their_length(codec, tmp_path):
     song, short = make_items(frames=200, count=1)[0], make_items(frames=55, count=1)[0]
-    direct = codec.encoder(song["audio"][None])[0].T
-    monkeypatch.setattr("diffusers_jasco.codecs.WINDOW_SECONDS", 1.2)
-    monkeypatch.setattr("diffusers_jasco.codecs.CONTEXT_SECONDS", 0.6)
     write_features([song, short], codec, tmp_path / "cache")
     whole = FeatureDataset(tmp_path / "cache", num_frames=50)
     assert len(whole) == 4 + 1, "one item for each second, rounded down"
@@ -202,7 +199,6 @@ def test_songs_are_encoded_in_windows_and_count_by_their_length(codec, tmp_path,
     with safe_open(tmp_path / "cache" / "features-00000.safetensors", framework="pt") as file:
         latents = file.get_tensor("latents")
         assert file.get_tensor("offsets").tolist() == [0, 200, 255]
-    assert float((latents[:200].float() - direct).norm() / direct.norm()) < 0.02
     starts = {
         next(
             s

@@ -18,9 +18,9 @@ import pytest
 import torch
 
 from diffusers_jasco import SpectralCodecModel
+from diffusers_jasco.codecs import codebooks
 from diffusers_jasco.training.codec.codebooks import (
     CodebookTrainer,
-    codebooks_of,
     fit_codebook,
     fit_codebooks,
     quantization_errors,
@@ -51,10 +51,10 @@ def test_later_codebooks_take_what_is_left(codec):
     generator = torch.Generator().manual_seed(0)
     latents = torch.randn(500, 2, generator=generator)
     fit_codebooks(codec, latents, generator)
-    errors = quantization_errors(codec, latents.T[None])
+    errors = quantization_errors(codec, latents[None])
     # Four vectors leave a third of the variance of a normal distribution in the plane, and four more much less.
     assert errors[0] < 0.45 * latents.square().sum() and errors[1] < 0.5 * errors[0]
-    first, second = (codebook.embed for codebook in codebooks_of(codec))
+    first, second = (codebook.embed for codebook in codebooks(codec))
     nearest = first[torch.cdist(latents, first).argmin(1)]
     assert errors[0] == pytest.approx((latents - nearest).square().sum().item(), rel=1e-5)
     left = latents - nearest
@@ -64,7 +64,7 @@ def test_later_codebooks_take_what_is_left(codec):
 
 def test_a_step_moves_the_averages_and_pulls_the_latents(codec):
     before, trainer = deepcopy(codec), CodebookTrainer(codec, decay=0.5)
-    latents = torch.tensor([[[1.0, 3.0, 8.0], [1.0, 1.0, 9.0]]], requires_grad=True)  # (1, 1), (3, 1), (8, 9)
+    latents = torch.tensor([[[1.0, 1.0], [3.0, 1.0], [8.0, 9.0]]], requires_grad=True)
     loss = trainer(latents, torch.Generator())
     # Of the first codebook (0, 0) had two, (8, 8) one, the others none: their sizes are 1.5, 1, 0.5 and 0.5.
     assert trainer.cluster_size[0].tolist() == [1.5, 0.5, 0.5, 1.0]
@@ -72,20 +72,20 @@ def test_a_step_moves_the_averages_and_pulls_the_latents(codec):
     torch.testing.assert_close(codec.quantizer.layers[0].embed, expected)
     # What the first one left, (1, 1), (3, 1) and (0, 1), has its nearest in the second: (1, 0) or (0, 1), (1, 0), (0, 1).
     squares = (1 + 1 + 9 + 1 + 0 + 1) / 6, (1 + 4 + 1) / 6
-    variance = latents.detach()[0].var(dim=1, unbiased=False).mean().item()
+    variance = latents.detach()[0].var(dim=0, unbiased=False).mean().item()
     assert loss.item() == pytest.approx(sum(squares) / 2 / variance)
     # A step against the gradient brings the latents nearer, in units of their variance.
     loss.backward()
     moved = (latents - 0.1 * latents.grad).detach()
     shares = [
-        quantization_errors(before, part).sum() / part.var(dim=2, unbiased=False).sum() for part in (latents, moved)
+        quantization_errors(before, part).sum() / part.var(dim=1, unbiased=False).sum() for part in (latents, moved)
     ]
     assert shares[1] < shares[0]
 
 
 def test_dead_vectors_start_anew_where_there_are_latents(codec):
     trainer = CodebookTrainer(codec, decay=0.5)
-    latents = torch.full((1, 2, 50), 2.0) + 0.01 * torch.arange(50)
+    latents = torch.full((1, 50, 2), 2.0) + 0.01 * torch.arange(50)[:, None]
     for step in range(3):
         trainer(latents, torch.Generator().manual_seed(step))
     first = codec.quantizer.layers[0].embed
@@ -96,27 +96,27 @@ def test_dead_vectors_start_anew_where_there_are_latents(codec):
 
 
 def test_it_goes_on_from_its_state(codec):
-    latents = torch.randn(1, 2, 60, generator=torch.Generator().manual_seed(1))
+    latents = torch.randn(1, 60, 2, generator=torch.Generator().manual_seed(1))
     trainer = CodebookTrainer(codec)
     trainer(latents, torch.Generator().manual_seed(0))
     state = {name: value.clone() for name, value in trainer.state_dict().items()}
     weights = {name: value.clone() for name, value in codec.state_dict().items()}
     trainer(latents, torch.Generator().manual_seed(1))
-    expected = [codebook.embed.clone() for codebook in codebooks_of(codec)]
+    expected = [codebook.embed.clone() for codebook in codebooks(codec)]
 
     codec.load_state_dict(weights)
     other = CodebookTrainer(codec)
     other.load_state_dict(state)
     other(latents, torch.Generator().manual_seed(1))
-    assert all(torch.equal(codebook.embed, embed) for codebook, embed in zip(codebooks_of(codec), expected))
+    assert all(torch.equal(codebook.embed, embed) for codebook, embed in zip(codebooks(codec), expected))
 
 
 def test_small_latents_are_no_nearer_than_large_ones(codec):
-    latents = torch.randn(1, 2, 60, generator=torch.Generator().manual_seed(1))
+    latents = torch.randn(1, 60, 2, generator=torch.Generator().manual_seed(1))
     losses = []
     for scale in (0.01, 1.0):
         scaled = deepcopy(codec)
-        for codebook in codebooks_of(scaled):
+        for codebook in codebooks(scaled):
             codebook.embed.mul_(scale)
         losses.append(CodebookTrainer(scaled)(scale * latents, torch.Generator()).item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)

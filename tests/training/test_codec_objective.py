@@ -81,17 +81,17 @@ def test_the_discriminator_learns_and_teaches():
 
 def test_statistics_are_those_of_all_frames():
     generator = torch.Generator().manual_seed(0)
-    parts = [3 * torch.randn(1, 4, frames, generator=generator) + 1 for frames in (7, 30)]
+    parts = [3 * torch.randn(1, frames, 4, generator=generator) + 1 for frames in (7, 30)]
     statistics = LatentStatistics()
     for part in parts:
         statistics.add(part)
-    values = torch.cat(parts, dim=2)[0].double()
+    values = torch.cat(parts, dim=1)[0].double()
     found = statistics.gather().to_dict()
     assert found["num_frames"] == 37
     assert found["mean"] == pytest.approx(values.mean().item())
     assert found["std"] == pytest.approx(values.std(unbiased=False).item())
-    assert found["channel_mean"] == pytest.approx(values.mean(1).tolist())
-    assert found["channel_std"] == pytest.approx(values.std(1, unbiased=False).tolist())
+    assert found["channel_mean"] == pytest.approx(values.mean(0).tolist())
+    assert found["channel_std"] == pytest.approx(values.std(0, unbiased=False).tolist())
 
 
 def test_in_the_octave_loss_a_bass_counts_as_much_as_a_tune():
