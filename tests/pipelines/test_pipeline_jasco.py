@@ -30,8 +30,9 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
-from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoPipeline
+from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoGuidance, JascoPipeline
 from diffusers_jasco.extraction import separate_drums
+from diffusers_jasco.inputs import InputError
 
 from ..conftest import load_pipeline, relative_error
 
@@ -309,6 +310,46 @@ def test_adaptive_solver_refuses_a_number_of_steps(pipe):
     pipe.scheduler = FlowMatchDopri5Scheduler()
     with pytest.raises(ValueError, match="chooses its own steps"):
         latents(pipe, PROMPTS[0], num_inference_steps=10)
+
+
+def test_conditions_encoded_once_serve_several_calls(pipe):
+    controls = {"chords": [CHORDS, None], "drums": beat(), "melody": NOTES}
+    conditioning = pipe.encode_conditioning(PROMPTS, **controls, duration=0.913)
+    for value in range(2):
+        direct = pipe(PROMPTS, **controls, duration=0.913, num_inference_steps=2, generator=seed(value)).audios
+        reused = pipe(conditioning=conditioning, num_inference_steps=2, generator=seed(value)).audios
+        assert torch.equal(reused, direct) and reused.shape[-1] == round(0.913 * RATE)
+    noise = torch.randn(4, 46, 16, generator=seed())
+    four = latents(pipe, conditioning=conditioning, num_waveforms_per_prompt=2, latents=noise)
+    direct = latents(pipe, PROMPTS, **controls, duration=0.913, num_waveforms_per_prompt=2, latents=noise)
+    assert torch.equal(four, direct)
+
+
+@pytest.mark.parametrize(
+    "other", [{"prompt": "pop"}, {"chords": CHORDS}, {"melody": NOTES}, {"duration": 0.5}], ids=lambda o: next(iter(o))
+)
+def test_encoded_conditions_replace_the_arguments_they_hold(pipe, other):
+    conditioning = pipe.encode_conditioning("pop", chords=CHORDS)
+    with pytest.raises(InputError, match=f"either `conditioning` or `{next(iter(other))}`") as error:
+        pipe(conditioning=conditioning, **other)
+    assert error.value.argument == "conditioning"
+
+
+def test_a_guider_replaces_the_scales_and_stays_as_it_was(pipe):
+    guider = JascoGuidance(2.0, 0.5, 0.7)
+    scales = {"guidance_scale": 2.0, "text_guidance_scale": 0.5, "guidance_rescale": 0.7}
+    assert torch.equal(latents(pipe, "", chords=CHORDS, guider=guider), latents(pipe, "", chords=CHORDS, **scales))
+
+    def change(pipe, step, timestep, kwargs):
+        pipe.guidance_scale = 1.0
+        return kwargs
+
+    latents(pipe, "", chords=CHORDS, guider=guider, callback_on_step_end=change)
+    assert guider.guidance_scale == 2.0
+    with pytest.raises(InputError, match="either `guider` or `guidance_scale`"):
+        latents(pipe, "", guider=guider, guidance_scale=1.0)
+    with pytest.raises(InputError, match="`guider` has to be a `JascoGuidance`"):
+        latents(pipe, "", guider=5.0)
 
 
 def test_callback_sees_and_changes_the_latents_and_the_scales(pipe):

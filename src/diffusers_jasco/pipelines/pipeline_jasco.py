@@ -238,6 +238,10 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         controls: dict[str, Any] | None = None,
     ):
         if conditioning is not None:
+            if not isinstance(conditioning, JascoConditioning):
+                raise InputError(
+                    f"`conditioning` has to be a `JascoConditioning`, but is {type(conditioning)}.", "conditioning"
+                )
             conditions = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration, **(controls or {})}
             given = [f"`{name}`" for name, value in conditions.items() if value is not None]
             if given:
@@ -465,6 +469,8 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         if guider is None:
             scales = {name: given.get(name, self.config[f"default_{name}"]) for name in scales}
             return (AudiocraftGuidance if audiocraft_compatible else JascoGuidance)(**scales)
+        if not isinstance(guider, JascoGuidance):
+            raise InputError(f"`guider` has to be a `JascoGuidance`, but is {type(guider)}.", "guider")
         if given:
             raise InputError(
                 f"Give either `guider` or {', '.join(f'`{name}`' for name in given)}, not both.", "guider"
