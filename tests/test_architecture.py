@@ -32,8 +32,7 @@ CONTROLS = {"chords", "drums", "melody", "beats"}
 
 # Tables by control whose entries differ in kind, and lists of the fields of a file. Everything else uses `CONTROLS`.
 ALLOWED = {
-    "src/diffusers_jasco/data/features.py: names": "tensors of a shard",
-    "src/diffusers_jasco/data/preparation/assembly.py: names": "tensors of an encoded clip",
+    "src/diffusers_jasco/data/features.py: FRAME_TENSORS": "tensors of a shard",
     "src/diffusers_jasco/data/preparation/settings.py: METHODS": "extractors by control",
     "src/diffusers_jasco/evaluation/evaluate.py: select": "fields of an item by control",
     "src/diffusers_jasco/evaluation/heard.py: _BOUNDS": "bounds measured for each control",

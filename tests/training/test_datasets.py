@@ -74,4 +74,4 @@ def test_at_the_start_every_file_is_opened_once(data, clips, scripts, monkeypatc
     assert batch["latents"].shape == (2, 40, 16)
     held_out = encode([validation[0]])
     assert held_out["caption"] == ["clip 0"] and held_out["latents"].shape == (1, 40, 16)
-    assert torch.equal(held_out["chords"], torch.full((1, 40), pipeline.transformer.null_chord))
+    assert torch.equal(held_out["chords"], torch.full((1, 40), len(pipeline.transformer.config.chord_labels)))

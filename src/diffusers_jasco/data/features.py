@@ -66,6 +66,8 @@ from .latent_statistics import LatentStatistics
 logger = logging.get_logger(__name__)
 
 FORMAT = 1
+# The tensors of a clip, and of a shard, that have a row for each frame.
+FRAME_TENSORS = ("latents", "drum_codes", "chords", "melody")
 # Quieter stems than this are no drums.
 SILENCE = 1e-4
 
@@ -296,8 +298,7 @@ def write_encoded(
                     statistics.add(clip["latents"])
                     line = {"frames": len(clip["latents"]), "captions": clip["captions"]}
                     captions.write(json.dumps(line, ensure_ascii=False) + "\n")
-                names = ("latents", "drum_codes", "chords", "melody")
-                tensors = {name: torch.cat([clip[name] for clip in shard]).contiguous() for name in names}
+                tensors = {name: torch.cat([clip[name] for clip in shard]).contiguous() for name in FRAME_TENSORS}
                 tensors["has_drums"] = torch.tensor([clip["has_drums"] for clip in shard], dtype=torch.uint8)
                 tensors["offsets"] = torch.tensor([0] + [len(clip["latents"]) for clip in shard]).cumsum(0)
                 if text_hash is not None:
@@ -477,10 +478,7 @@ class FeatureDataset(ClipItems):
         position = clip - self._first_of[number]
         start, end = offsets[position : position + 2]
         start += derive_seed("crop", self.seed, epoch, index) % (end - start - self.num_frames + 1)
-        part = {
-            name: file.get_slice(name)[start : start + self.num_frames]
-            for name in ("latents", "drum_codes", "chords", "melody")
-        }
+        part = {name: file.get_slice(name)[start : start + self.num_frames] for name in FRAME_TENSORS}
         chords = part["chords"].long()
         part["chords"] = torch.where(chords < 0, self._null_chord, self._chord_ids[chords.clamp(min=0)])
         part["has_drums"] = has_drums[position]

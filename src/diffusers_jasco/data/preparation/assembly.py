@@ -40,7 +40,7 @@ from safetensors.torch import load as load_tensors
 from ...codecs import load_codec
 from ...text_encoders import load_text_encoder, text_encoder_hash
 from ...utils.optional_imports import import_optional
-from ..features import wordings, write_encoded
+from ..features import FRAME_TENSORS, wordings, write_encoded
 from ..output import OutputFolder
 from ..sources import Source
 from .settings import PreparationSettings
@@ -204,8 +204,7 @@ def _encoded(clips: Sequence[Clip], output: OutputFolder) -> Iterator[dict[str, 
         if clip["track_id"] != owner:
             owner = clip["track_id"]
             tensors = load_tensors(output.read(posixpath.join(TRACKS, owner, "features.safetensors")))
-        names = ("latents", "drum_codes", "chords", "melody", "has_drums")
-        encoded = {name: tensors[f"{clip['index']:03d}.{name}"] for name in names}
+        encoded = {name: tensors[f"{clip['index']:03d}.{name}"] for name in (*FRAME_TENSORS, "has_drums")}
         captions = clip["captions"]
         embeds = [tensors[f"caption.{number}"] for number in range(len(captions)) if "caption.0" in tensors]
         yield encoded | {"has_drums": bool(encoded["has_drums"]), "captions": captions, "text_embeds": embeds}
