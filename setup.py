@@ -58,8 +58,8 @@ EXTRAS["dev"] = [
     "gradio>=6",
     "playwright",
 ]
-# bitsandbytes is for GPUs.
-EXTRAS["all"] = sorted({package for name in EXTRAS if name != "8bit" for package in EXTRAS[name]})
+# For users: without the tools of developers, and without bitsandbytes, which is for GPUs.
+EXTRAS["all"] = sorted({package for name in EXTRAS if name not in ("8bit", "dev") for package in EXTRAS[name]})
 
 setup(
     name="diffusers-jasco",

@@ -22,12 +22,14 @@ The codec may be another one with the same encoder, for example one whose decode
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
 
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.codecs import encode, load_codec
+from diffusers_jasco.utils.cli import run_command
 
 
 def main(args=None):
@@ -68,4 +70,4 @@ def check_same_encoder(codec: torch.nn.Module, other: torch.nn.Module, sampling_
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "save_half_precision"))

@@ -369,10 +369,10 @@ def test_damaged_files_are_refused(pipe, folder, tmp_path):
     content = (folder[0] / "adapter_model.safetensors").read_bytes()
     for damaged in (b"", content[:100], content[:-50]):
         file.write_bytes(damaged)
-        assert_refused(pipe, file, "no intact safetensors file")
+        assert_refused(pipe, file, "x.safetensors or its configuration is not intact")
     for text in ("{", "[]"):
         save_file(weights_of(folder), file, metadata={"lora_adapter_metadata": text})
-        assert_refused(pipe, file, "configuration in .*x.safetensors")
+        assert_refused(pipe, file, "x.safetensors .*its configuration")
 
 
 class Trap:
@@ -383,20 +383,28 @@ class Trap:
         return open, (str(self.path), "w")
 
 
-def test_pickled_weights_load_and_code_is_refused(pipe, folder, tmp_path):
+def test_pickled_weights_load_by_name_and_code_is_refused(pipe, folder, tmp_path):
     shutil.copy(folder[0] / "adapter_config.json", tmp_path)
     file = tmp_path / "adapter_model.bin"
     torch.save(weights_of(folder), file)
     assert_refused(pipe, file, "use_safetensors", use_safetensors=True)
-    pipe.load_lora_weights(tmp_path)
-    assert torch.equal(latents(pipe), folder[1])
-    pipe.unload_lora_weights()
+    with pytest.raises(FileNotFoundError, match=".safetensors"):
+        pipe.load_lora_weights(tmp_path)
+    for source, options in (
+        (file, {}),
+        (tmp_path, {"weight_name": file.name}),
+        (tmp_path, {"use_safetensors": False}),
+    ):
+        pipe.load_lora_weights(source, **options)
+        assert torch.equal(latents(pipe), folder[1])
+        pipe.unload_lora_weights()
 
     torch.save(weights_of(folder) | {"x": Trap(tmp_path / "trapped")}, file)
-    assert_refused(pipe, tmp_path, "weights only")
+    with pytest.raises(OSError, match="adapter_model.bin"):
+        pipe.load_lora_weights(file)
     assert not (tmp_path / "trapped").exists()
     torch.save({"weights": weights_of(folder)}, file)
-    assert_refused(pipe, tmp_path, "tensors by name")
+    assert_refused(pipe, file, "tensors by name")
 
 
 def test_bad_arguments(pipe, folder, tmp_path):

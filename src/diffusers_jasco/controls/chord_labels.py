@@ -158,108 +158,127 @@ def _tokenize(quality: str) -> list[str] | None:
     return tokens
 
 
+class _QualityParser:
+    """
+    Reads the tokens of a chord's quality: first its triad, then its extension, then alterations. Each method raises a
+    `ValueError` for tokens that are not a chord.
+    """
+
+    def __init__(self, tokens: list[str], harte: bool):
+        self.tokens, self.harte = tokens[::-1], harte  # the next token is the last of the list
+        self.third, self.fifth, self.seventh = 4, 7, None
+        self.extra, self.removed = set(), set()
+
+    def peek(self, *names: str) -> bool:
+        return bool(self.tokens) and self.tokens[-1] in names
+
+    def take(self, *names: str) -> bool:
+        """Whether the next token is one of these, which is then done with."""
+        found = self.peek(*names)
+        if found:
+            self.tokens.pop()
+        return found
+
+    def take_degree(self) -> int:
+        if not self.tokens or not self.tokens[-1].isdigit() or int(self.tokens[-1]) not in range(1, 14):
+            raise ValueError
+        return int(self.tokens.pop())
+
+    def parse(self) -> frozenset[int]:
+        """The intervals above the root."""
+        self.parse_extension(self.parse_triad())
+        while self.tokens:
+            self.parse_alteration()
+        notes = {note for note in (self.third, self.fifth, self.seventh) if note is not None}
+        return frozenset((notes | self.extra) - self.removed | {0})
+
+    def parse_triad(self) -> int:
+        """Returns the seventh that an extension of this triad has."""
+        if self.harte and self.peek("("):
+            self.third = self.fifth = None  # a list of degrees stands for itself
+        elif self.take("maj"):
+            return 11
+        elif self.take("min", "-"):
+            self.third = 3
+            in_parentheses = self.tokens[-2:] == ["maj", "("] and self.take("(")
+            if self.take("maj"):
+                if not self.peek("7", "9", "11", "13"):
+                    raise ValueError
+                return 11
+            if in_parentheses:
+                raise ValueError
+        elif self.take("dim"):
+            self.third, self.fifth = 3, 6
+            return 9
+        elif self.take("hdim"):
+            self.third, self.fifth, self.seventh = 3, 6, 10
+        elif self.take("aug", "+"):
+            self.fifth = 8
+            return 11 if self.take("maj") else 10
+        elif self.take("dom"):
+            self.seventh = 10
+        return 10
+
+    def parse_extension(self, seventh: int):
+        added = {"7": set(), "9": {2}, "11": {2, 5}, "13": {2, 5, 9}, "6": {9}, "69": {9, 2}, "2": {2}}
+        if self.peek(*added):
+            if self.peek("7", "9", "11", "13"):
+                self.seventh = seventh
+            self.extra = added[self.tokens.pop()]
+        elif self.take("5"):
+            self.third = None
+        elif self.take("4"):
+            self.third = 5
+        elif self.harte and self.take("1"):
+            self.third = self.fifth = None
+
+    def parse_alteration(self):
+        if self.take("(", ")", ","):
+            pass
+        elif self.take("sus"):
+            self.third = 2 if self.take("2") else 5
+            self.take("4")
+        elif self.take("alt"):
+            self.fifth = None
+            self.extra.add(1)
+        elif self.take("maj"):
+            if not self.take("7"):
+                raise ValueError
+            self.seventh = 11
+        elif self.take("omit", "*"):
+            accidental = self.tokens.pop() if self.peek("#", "b") else ""
+            self.removed.add(_degree(accidental, self.take_degree()))
+        else:
+            self.parse_degree(is_added=self.take("add"))
+
+    def parse_degree(self, is_added: bool):
+        accidental = ""
+        while self.peek("#", "b", "+", "-"):
+            token = self.tokens.pop()
+            accidental += {"+": "#", "-": "b"}.get(token, token)
+        if accidental == "#" and not self.tokens:
+            self.fifth = 8  # C7+
+            return
+        number = self.take_degree()
+        if len(accidental) > 2:
+            raise ValueError
+        if number == 5 and accidental and not is_added and not (self.harte and self.fifth is None):
+            self.fifth = _degree(accidental, 5)
+        elif number == 7 and not accidental and not self.harte:
+            self.seventh = self.seventh or 10
+        else:
+            self.extra.add(_degree(accidental, number))
+
+
 def _parse_quality(quality: str, harte: bool) -> frozenset[int] | None:
-    """The intervals of a chord's quality: first its triad, then its extension, then what is altered."""
+    """The intervals of a chord's quality."""
     tokens = _tokenize(quality)
     if tokens is None or tokens.count("(") != tokens.count(")"):
         return None
-    notes = {"third": 4, "fifth": 7, "seventh": None}
-    extra, removed = set(), set()
-    tokens.reverse()  # the next token is the last of the list
-
-    def next_is(*names: str) -> bool:
-        if tokens and tokens[-1] in names:
-            tokens.pop()
-            return True
-        return False
-
-    # Triad
-    seventh = 10
-    if harte and tokens and tokens[-1] == "(":
-        notes["third"] = notes["fifth"] = None  # a list of degrees stands for itself
-    elif next_is("maj"):
-        seventh = 11
-    elif next_is("min", "-"):
-        notes["third"] = 3
-        parenthesis = len(tokens) > 1 and tokens[-1] == "(" and tokens[-2] == "maj" and next_is("(")
-        if next_is("maj"):
-            seventh = 11
-            if not tokens or tokens[-1] not in ("7", "9", "11", "13"):
-                return None
-        elif parenthesis:
-            return None
-    elif next_is("dim"):
-        notes |= {"third": 3, "fifth": 6}
-        seventh = 9
-    elif next_is("hdim"):
-        notes |= {"third": 3, "fifth": 6, "seventh": 10}
-    elif next_is("aug", "+"):
-        notes["fifth"] = 8
-        seventh = 11 if next_is("maj") else 10
-    elif next_is("dom"):
-        notes["seventh"] = 10
-
-    # Extension
-    if next_is("7"):
-        notes["seventh"] = seventh
-    elif next_is("9"):
-        notes["seventh"], extra = seventh, {2}
-    elif next_is("11"):
-        notes["seventh"], extra = seventh, {2, 5}
-    elif next_is("13"):
-        notes["seventh"], extra = seventh, {2, 5, 9}
-    elif next_is("6"):
-        extra = {9}
-    elif next_is("69"):
-        extra = {9, 2}
-    elif next_is("5"):
-        notes["third"] = None
-    elif next_is("2"):
-        extra = {2}
-    elif next_is("4"):
-        notes["third"] = 5
-    elif harte and next_is("1"):
-        notes["third"] = notes["fifth"] = None
-
-    # Alterations
-    while tokens:
-        if next_is("(", ")", ","):
-            continue
-        elif next_is("sus"):
-            notes["third"] = 2 if next_is("2") else 5
-            next_is("4")
-        elif next_is("alt"):
-            notes["fifth"] = None
-            extra.add(1)
-        elif next_is("maj"):
-            if not next_is("7"):
-                return None
-            notes["seventh"] = 11
-        elif next_is("omit", "*"):
-            accidental = tokens.pop() if tokens and tokens[-1] in "#b" else ""
-            if not tokens or not tokens[-1].isdigit() or int(tokens[-1]) not in range(1, 14):
-                return None
-            removed.add(_degree(accidental, int(tokens.pop())))
-        else:
-            is_added = next_is("add")
-            accidental = ""
-            while tokens and tokens[-1] in ("#", "b", "+", "-"):
-                accidental += {"+": "#", "-": "b"}.get(tokens[-1], tokens[-1])
-                tokens.pop()
-            if accidental == "#" and not tokens:
-                notes["fifth"] = 8  # C7+
-                continue
-            if not tokens or not tokens[-1].isdigit() or int(tokens[-1]) not in range(1, 14) or len(accidental) > 2:
-                return None
-            number = int(tokens.pop())
-            if number == 5 and accidental and not is_added and not (harte and notes["fifth"] is None):
-                notes["fifth"] = _degree(accidental, 5)
-            elif number == 7 and not accidental and not harte:
-                notes["seventh"] = notes["seventh"] or 10
-            else:
-                extra.add(_degree(accidental, number))
-    intervals = ({0} | {note for note in notes.values() if note is not None} | extra) - removed
-    return frozenset(intervals | {0})
+    try:
+        return _QualityParser(tokens, harte).parse()
+    except ValueError:
+        return None
 
 
 @lru_cache(maxsize=16)

@@ -21,18 +21,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.loaders import CogVideoXLoraLoaderMixin
-from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY, LORA_WEIGHT_NAME, LORA_WEIGHT_NAME_SAFE
-from diffusers.utils import is_peft_available, logging
-from diffusers.utils.peft_utils import require_peft_backend
-from huggingface_hub import constants, hf_hub_download, list_repo_files
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
+from diffusers.loaders.lora_base import (
+    LORA_WEIGHT_NAME,
+    LORA_WEIGHT_NAME_SAFE,
+    LoraBaseMixin,
+    _fetch_state_dict,
+    _pack_dict_with_prefix,
 )
-from safetensors import SafetensorError, safe_open
+from diffusers.utils import _get_model_file, is_peft_available, logging
+from diffusers.utils.peft_utils import require_peft_backend
+from huggingface_hub import constants, list_repo_files, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+from safetensors import SafetensorError
 from torch import nn
 
 
@@ -50,16 +50,19 @@ WEIGHT_NAMES = (LORA_WEIGHT_NAME_SAFE, "adapter_model.safetensors", LORA_WEIGHT_
 _DIFFUSERS_PREFIX = "transformer."
 _PEFT_PREFIX = "base_model.model."
 _PARTS = r"lora_A\.weight|lora_B\.weight|lora_B\.bias|lora_embedding_A|lora_embedding_B|lora_magnitude_vector"
-# With any other initialisation the LoRA adds to changed base weights, which are not in the file.
-_INITIALISATIONS = (True, False, "gaussian", "orthogonal", "eva")
+# With any other initialization the LoRA adds to changed base weights, which are not in the file.
+_INITIALIZATIONS = (True, False, "gaussian", "orthogonal", "eva")
 _MAX_LISTED = 20
 
 
-class JascoLoraLoaderMixin(CogVideoXLoraLoaderMixin):
+class JascoLoraLoaderMixin(LoraBaseMixin):
     """
     Loads, saves, fuses and unloads LoRA layers of [`JascoTransformerModel`], as Diffusers' own pipelines do, for files of
-    Diffusers and of PEFT. Unlike there, a LoRA that fits the transformer just in part is an error.
+    Diffusers and of PEFT. Unlike there, a LoRA that fits only a part of the transformer is an error.
     """
+
+    _lora_loadable_modules = ["transformer"]
+    transformer_name = "transformer"
 
     @classmethod
     def lora_state_dict(
@@ -68,12 +71,8 @@ class JascoLoraLoaderMixin(CogVideoXLoraLoaderMixin):
         weight_name: str | None = None,
         subfolder: str | None = None,
         use_safetensors: bool | None = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | os.PathLike | None = None,
-        force_download: bool = False,
-        local_files_only: bool = False,
         return_lora_metadata: bool = False,
+        **hub: Any,
     ) -> dict[str, torch.Tensor] | tuple[dict[str, torch.Tensor], dict[str, Any] | None]:
         r"""
         Reads a LoRA. Names of PEFT (`base_model.model.…`) and of [`~JascoTransformerModel.save_lora_adapter`] (no prefix)
@@ -87,34 +86,28 @@ class JascoLoraLoaderMixin(CogVideoXLoraLoaderMixin):
             subfolder (`str`, *optional*):
                 Folder of the file within the folder or repository.
             use_safetensors (`bool`, *optional*):
-                `True`: safetensors only; `False`: pickled weights only; by default the first of them that is there.
-                Pickled files are read with `weights_only=True`: nothing in them is executed.
-            revision, token, cache_dir, force_download, local_files_only (*optional*):
-                As in [`DiffusionPipeline.from_pretrained`], for Hub repositories.
+                `True`: nothing but safetensors; `False`: look for pickled weights; by default pickled weights are read only
+                from a file that is named. Nothing in them is executed.
             return_lora_metadata (`bool`, defaults to `False`):
                 Whether to return the LoRA's configuration too.
+            hub:
+                `revision`, `token`, `cache_dir`, `force_download` and `local_files_only` of
+                [`DiffusionPipeline.from_pretrained`], for Hub repositories.
 
         Returns:
             `dict`, or `tuple` of it and the arguments of [`peft.LoraConfig`] as Diffusers stores them (each after
             `transformer.`), `None` where the file has none.
 
         Raises:
-            `ValueError`: for a file that can't be read, holds something else, or can't be chosen among several.
-            `FileNotFoundError`: for an absent file.
+            `ValueError`: for a file that holds something else, or can't be chosen among several.
+            `OSError`: for a file that is absent or can't be read.
         """
-        if isinstance(pretrained_model_name_or_path_or_dict, dict):
-            state_dict, metadata = pretrained_model_name_or_path_or_dict, None
-        else:
-            hub = {"revision": revision, "token": token, "cache_dir": cache_dir, "force_download": force_download}
-            path = _find_file(
-                pretrained_model_name_or_path_or_dict, weight_name, subfolder, use_safetensors, local_files_only, hub
-            )
-            state_dict, metadata = _read_file(path, use_safetensors)
-
-        layers = _strip_prefixes(state_dict)
-        state_dict = {f"{_DIFFUSERS_PREFIX}{key}": weight for key, weight in layers.items()}
-        if metadata is not None and not any(key.startswith(_DIFFUSERS_PREFIX) for key in metadata):
-            metadata = {f"{_DIFFUSERS_PREFIX}{key}": value for key, value in metadata.items()}
+        state_dict, metadata = pretrained_model_name_or_path_or_dict, None
+        if not isinstance(state_dict, dict):
+            state_dict, metadata = _read(state_dict, weight_name, subfolder, use_safetensors, **hub)
+        state_dict = _pack_dict_with_prefix(_strip_prefixes(state_dict), cls.transformer_name)
+        if metadata and not any(key.startswith(_DIFFUSERS_PREFIX) for key in metadata):
+            metadata = _pack_dict_with_prefix(metadata, cls.transformer_name)
         return (state_dict, metadata) if return_lora_metadata else state_dict
 
     @require_peft_backend
@@ -126,80 +119,40 @@ class JascoLoraLoaderMixin(CogVideoXLoraLoaderMixin):
         low_cpu_mem_usage: bool = True,
         **kwargs: Any,
     ):
-        r"""
-        Loads a LoRA into the transformer and makes it the active one.
-
-        Args:
-            pretrained_model_name_or_path_or_dict (`str`, `os.PathLike` or `dict`):
-                A file, a folder, a Hub repository, or the tensors by name.
-            adapter_name (`str`, *optional*):
-                Its name in `set_adapters` and the like; by default `default_0`, `default_1`, …
-            hotswap (`bool`, defaults to `False`):
-                Whether to replace the weights of the loaded adapter `adapter_name` in place.
-            low_cpu_mem_usage (`bool`, defaults to `True`):
-                Whether to skip the initialisation of the layers.
-            kwargs:
-                Arguments of [`~JascoLoraLoaderMixin.lora_state_dict`]: `weight_name`, `subfolder`, `revision`, …
+        """
+        Loads a LoRA into the transformer and makes it the active one, by default under the name `default_0`, `default_1`, …
+        The arguments are those of Diffusers' pipelines and, as `kwargs`, of [`~JascoLoraLoaderMixin.lora_state_dict`].
 
         Raises:
-            `ValueError`: for a LoRA that does not fit the transformer, with the keys that do not, and as
-            [`~JascoLoraLoaderMixin.lora_state_dict`].
-            `FileNotFoundError`: for an absent file.
+            `ValueError`: for a LoRA that does not fit the transformer, with the keys that do not.
+            `OSError`: for a file that is absent or can't be read.
         """
         state_dict, metadata = self.lora_state_dict(
             pretrained_model_name_or_path_or_dict, **kwargs, return_lora_metadata=True
         )
-        self.load_lora_into_transformer(
-            state_dict,
-            transformer=self.transformer,
-            adapter_name=adapter_name,
-            metadata=metadata,
-            _pipeline=self,
-            low_cpu_mem_usage=low_cpu_mem_usage,
-            hotswap=hotswap,
-        )
-
-    @classmethod
-    def load_lora_into_transformer(
-        cls,
-        state_dict: dict[str, torch.Tensor],
-        transformer: nn.Module,
-        adapter_name: str | None = None,
-        _pipeline: Any = None,
-        low_cpu_mem_usage: bool = False,
-        hotswap: bool = False,
-        metadata: dict[str, Any] | None = None,
-    ):
-        r"""
-        Loads what [`~JascoLoraLoaderMixin.lora_state_dict`] returned. The arguments are those of
-        [`~JascoLoraLoaderMixin.load_lora_weights`].
-
-        Raises:
-            `ValueError`: for a LoRA that does not fit the transformer, with the keys that do not.
-        """
-        loaded = getattr(transformer, "peft_config", {})
+        loaded = getattr(self.transformer, "peft_config", {})
         if adapter_name is None:
-            # Diffusers counts the adapters, and so would replace another one after one was deleted.
+            # Diffusers counts the adapters, and would replace another one after one was deleted.
             adapter_name = next(name for i in itertools.count() if (name := f"default_{i}") not in loaded)
         if not adapter_name or "." in adapter_name:
             raise ValueError(f"`adapter_name` has to be a text without a dot, but is {adapter_name!r}.")
 
-        if metadata is not None:
-            metadata = _check_metadata(metadata)
-        else:
+        config = None if metadata is None else _check_metadata(_strip_prefixes(metadata))
+        if config is None:
             logger.warning(
                 "The LoRA does not say its alpha: it is taken to be its rank. What `save_lora_weights` is to store is"
                 f" `transformer_lora_adapter_metadata`; beside a file of PEFT belongs its {PEFT_CONFIG_NAME}."
             )
-        _check_layers(transformer, state_dict, metadata)
-        super().load_lora_into_transformer(
-            state_dict,
-            transformer,
+        layers = _strip_prefixes(state_dict)
+        _check_layers(self.transformer, layers, config)
+        self.transformer.load_lora_adapter(
+            layers,
+            prefix=None,
             adapter_name=adapter_name,
-            _pipeline=_pipeline,
+            metadata=config,
+            _pipeline=self,
             low_cpu_mem_usage=low_cpu_mem_usage,
             hotswap=hotswap,
-            metadata=metadata,
         )
 
     @classmethod
@@ -215,7 +168,7 @@ class JascoLoraLoaderMixin(CogVideoXLoraLoaderMixin):
 
         Args:
             save_directory (`str` or `os.PathLike`):
-                Folder; made where it is absent.
+                Folder; it is created if it does not exist.
             transformer_lora_layers (`torch.nn.Module` or `dict[str, torch.Tensor]`):
                 The transformer with one adapter, whose alpha and rank are stored too, or the tensors by name as
                 [`peft.get_peft_model_state_dict`] returns them.
@@ -226,8 +179,7 @@ class JascoLoraLoaderMixin(CogVideoXLoraLoaderMixin):
                 `weight_name`, `safe_serialization`, `save_function` and `is_main_process` of Diffusers' loaders.
 
         Raises:
-            `ValueError`: without layers, for a transformer with several adapters, and for a file in the place of the
-            folder.
+            `ValueError`: without layers, for a transformer with several adapters, and for a file in place of the folder.
         """
         if os.path.isfile(save_directory):
             raise ValueError(f"`save_directory` has to be a folder, but {save_directory} is a file.")
@@ -243,35 +195,25 @@ class JascoLoraLoaderMixin(CogVideoXLoraLoaderMixin):
             transformer_lora_layers = get_peft_model_state_dict(transformer_lora_layers, adapter_name=name)
         if not transformer_lora_layers:
             raise ValueError("`transformer_lora_layers` has to be given, and not empty.")
-        super().save_lora_weights(
+        cls._save_lora_weights(
             save_directory,
-            transformer_lora_layers=_strip_prefixes(transformer_lora_layers),
-            transformer_lora_adapter_metadata=transformer_lora_adapter_metadata,
+            lora_layers={cls.transformer_name: _strip_prefixes(transformer_lora_layers)},
+            lora_metadata={cls.transformer_name: transformer_lora_adapter_metadata},
             **kwargs,
         )
 
     def set_adapters(self, adapter_names: list[str] | str, adapter_weights: Any = None):
-        r"""
-        Makes adapters the active ones, each with its weight. As Diffusers' method, but not while a LoRA is fused: what
-        `unfuse_lora` takes out then would not be what was put in.
+        """
+        Makes adapters the active ones, each with its weight, as Diffusers' method does. Raises a `ValueError` while a LoRA
+        is fused: `unfuse_lora` would then not remove what was added.
         """
         self._check_not_fused("set_adapters")
         super().set_adapters(adapter_names, adapter_weights)
 
     def delete_adapters(self, adapter_names: list[str] | str):
-        r"""
-        Removes adapters.
-
-        Args:
-            adapter_names (`str` or `list[str]`):
-                Their names.
-
-        Raises:
-            `ValueError`: for an adapter that is not loaded, or while a LoRA is fused.
-        """
-        adapter_names = [adapter_names] if isinstance(adapter_names, str) else adapter_names
+        """Removes adapters. Raises a `ValueError` for one that is not loaded, or while a LoRA is fused."""
         self._check_not_fused("delete_adapters")
-        self._check_loaded(adapter_names)
+        self._check_loaded([adapter_names] if isinstance(adapter_names, str) else adapter_names)
         super().delete_adapters(adapter_names)
 
     def fuse_lora(
@@ -281,34 +223,24 @@ class JascoLoraLoaderMixin(CogVideoXLoraLoaderMixin):
         safe_fusing: bool = False,
         adapter_names: list[str] | None = None,
     ):
-        r"""
-        Adds adapters to the weights of the transformer, so that they cost no time. A `scale` in `attention_kwargs` has no
-        effect on them then.
-
-        Args:
-            components (`list[str]`, defaults to `["transformer"]`):
-                The one component that has LoRA layers.
-            lora_scale (`float`, defaults to `1.0`):
-                Factor of the adapters' weights.
-            safe_fusing (`bool`, defaults to `False`):
-                Whether to raise where a weight would be infinite or NaN.
-            adapter_names (`list[str]`, *optional*):
-                Their names, by default the active ones.
+        """
+        Adds adapters, by default the active ones, to the weights of the transformer, so that they cost no time. A `scale` in
+        `attention_kwargs` has no effect on them then. The arguments are those of [`~loaders.LoraBaseMixin.fuse_lora`].
 
         Raises:
             `ValueError`: for an adapter that is not loaded or fused already. Where PEFT can't fuse one (NaN with
-            `safe_fusing`, a LoRA with biases) nothing is fused after its error.
+            `safe_fusing`, a LoRA with biases), nothing is fused.
         """
         names = self.get_active_adapters() if adapter_names is None else adapter_names
         names = [names] if isinstance(names, str) else names
         self._check_loaded(names)
         if not names or self.fused_loras & set(names):
-            raise ValueError(f"No adapters are left to fuse: {names} was asked for, {self.fused_loras} is fused.")
+            raise ValueError(f"No adapters are left to fuse: requested {names}, already fused {self.fused_loras}.")
 
         layers = [layer for layer in self.transformer.modules() if isinstance(layer, BaseTunerLayer)]
-        if not getattr(self, "_scalings_before_fusing", None):
+        if not self.fused_loras:
             self._scalings_before_fusing = [(layer, dict(layer.scaling)) for layer in layers]
-        # Diffusers scales the active adapters, whichever are fused, and leaves them scaled after `unfuse_lora`.
+        # Diffusers would scale the active adapters instead of those that are fused, and leave them scaled.
         for layer in layers:
             for name in set(names) & set(layer.scaling):
                 layer.scaling[name] *= lora_scale
@@ -320,23 +252,16 @@ class JascoLoraLoaderMixin(CogVideoXLoraLoaderMixin):
             raise
 
     def unfuse_lora(self, components: list[str] = ["transformer"]):
-        r"""
-        Takes fused adapters out of the transformer's weights again.
-
-        Args:
-            components (`list[str]`, defaults to `["transformer"]`):
-                The one component that has LoRA layers.
-        """
+        """Removes fused adapters from the weights of the transformer (the one component that has LoRA layers)."""
         super().unfuse_lora(components)
-        for layer, scaling in getattr(self, "_scalings_before_fusing", None) or []:
+        for layer, scaling in getattr(self, "_scalings_before_fusing", []):
             layer.scaling.update(scaling)
-        self._scalings_before_fusing = None
+        self._scalings_before_fusing = []
 
     def unload_lora_weights(self):
-        """Removes all adapters. What is fused stays in the weights: to be rid of it, call `unfuse_lora` before."""
+        """Removes all adapters. Fused ones stay in the weights, unless `unfuse_lora` is called before."""
         super().unload_lora_weights()
-        self._merged_adapters = set()
-        self._scalings_before_fusing = None
+        self._merged_adapters, self._scalings_before_fusing = set(), []
 
     def _check_loaded(self, adapter_names: list[str]):
         loaded = list(getattr(self.transformer, "peft_config", {}))
@@ -351,238 +276,181 @@ class JascoLoraLoaderMixin(CogVideoXLoraLoaderMixin):
             )
 
 
-def _find_file(
-    source: str | os.PathLike,
-    weight_name: str | None,
-    subfolder: str | None,
-    use_safetensors: bool | None,
-    local_files_only: bool,
-    hub: dict[str, Any],
-) -> Path:
-    """The LoRA's file, downloaded where `source` is a Hub repository. PEFT's configuration is beside it."""
+def _read(
+    source: str | os.PathLike, weight_name: str | None, subfolder: str | None, use_safetensors: bool | None, **hub: Any
+) -> tuple[dict[str, torch.Tensor], dict[str, Any] | None]:
+    """The tensors and the configuration in a file, a folder or a Hub repository."""
     if os.path.isfile(source):
-        if weight_name not in (None, os.path.basename(source)):
-            raise ValueError(f"`weight_name` is {weight_name!r}, but {source} is a file of another name.")
-        return Path(source)
-
-    suffixes = {True: (".safetensors",), False: (".bin",), None: (".safetensors", ".bin")}[use_safetensors]
-    subfolder = subfolder or ""
-    if os.path.isdir(source):
-        folder = Path(source, subfolder)
-        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-        path = folder / (weight_name or _choose_file(names, suffixes, folder))
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no file {path}.")
-        return path
-    if str(source).endswith((".safetensors", ".bin")):
-        raise FileNotFoundError(f"There is no file {source}.")
-    try:
-        return _download_file(str(source), weight_name, subfolder, suffixes, local_files_only, hub)
-    except HFValidationError as error:
-        raise FileNotFoundError(f"{source} is neither a file or folder nor a Hub repository: {error}") from error
-    except RepositoryNotFoundError as error:
-        raise FileNotFoundError(
-            f"There is neither a file or folder nor a Hub repository {str(source)!r} that you have access to. For a private or"
-            " gated one log in with `hf auth login`, or give `token=`."
-        ) from error
-
-
-def _download_file(
-    repo_id: str,
-    weight_name: str | None,
-    subfolder: str,
-    suffixes: tuple[str, ...],
-    local_files_only: bool,
-    hub: dict[str, Any],
-) -> Path:
-    is_offline = local_files_only or constants.HF_HUB_OFFLINE
-    candidates = [weight_name]
-    if weight_name is None and is_offline:
-        # What the repository holds can't be asked.
-        candidates = [name for name in WEIGHT_NAMES if name.endswith(suffixes)]
-    elif weight_name is None:
-        files = [Path(name) for name in list_repo_files(repo_id, revision=hub["revision"], token=hub["token"])]
-        names = [path.name for path in files if path.parent == Path(subfolder)]
-        candidates = [_choose_file(names, suffixes, Path(repo_id, subfolder))]
-
-    hub = {"repo_id": repo_id, "subfolder": subfolder, "local_files_only": local_files_only} | hub
-    for name in candidates:
-        try:
-            path = Path(hf_hub_download(filename=name, **hub))
-        except EntryNotFoundError as error:
-            reason = error
-            continue
-        try:
-            hf_hub_download(filename=PEFT_CONFIG_NAME, **hub)
-        except EntryNotFoundError as error:
-            if isinstance(error, LocalEntryNotFoundError) and not is_offline:
-                raise
-        return path
-    where = "the cache for" if is_offline else "the repository"
-    raise FileNotFoundError(
-        f"There is no file {' or '.join(candidates)} in {where} {Path(repo_id, subfolder)}: {reason}"
-    ) from reason
-
-
-def _choose_file(names: list[str], suffixes: tuple[str, ...], folder: str | os.PathLike) -> str:
-    for suffix in suffixes:
-        found = sorted(name for name in names if name.endswith(suffix))
-        found = [name for name in found if name in WEIGHT_NAMES] or found
+        source, name = os.path.split(source)
+        if weight_name not in (None, name):
+            raise ValueError(f"`weight_name` is {weight_name!r}, but {Path(source, name)} is a file of another name.")
+        source, weight_name, subfolder = source or ".", name, None
+    elif os.path.isdir(source):
+        source, subfolder = os.path.join(source, subfolder or ""), None
+    names = _list_files(str(source), weight_name, subfolder, **hub)
+    where = Path(source, subfolder or "")
+    if weight_name is None:
+        suffix = ".bin" if use_safetensors is False else ".safetensors"
+        found = [name for name in names if name.endswith(suffix)]
+        found = sorted(name for name in found if name in WEIGHT_NAMES) or sorted(found)
         if len(found) > 1:
-            raise ValueError(f"{folder} has more than one file: {found}. Say which by `weight_name`.")
-        if found:
-            return found[0]
-    raise FileNotFoundError(f"There is no LoRA in {folder}: no file that ends in {' or '.join(suffixes)}.")
+            raise ValueError(f"{where} has more than one file: {found}. Choose one by `weight_name`.")
+        if not found:
+            raise FileNotFoundError(f"There is no LoRA in {where}: no file that ends in {suffix}.")
+        weight_name = found[0]
+    elif weight_name not in names:
+        raise FileNotFoundError(f"There is no file {where / weight_name}.")
+    if use_safetensors and not weight_name.endswith(".safetensors"):
+        raise ValueError(f"{where / weight_name} is not a safetensors file, and `use_safetensors` is `True`.")
 
-
-def _read_file(path: Path, use_safetensors: bool | None) -> tuple[dict[str, torch.Tensor], dict[str, Any] | None]:
-    metadata = None
-    if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, framework="pt") as file:
-                state_dict = {key: file.get_tensor(key) for key in file.keys()}
-                metadata = (file.metadata() or {}).get(LORA_ADAPTER_METADATA_KEY)
-        except SafetensorError as error:
-            raise ValueError(f"{path} is no intact safetensors file: {error}") from error
-    else:
-        if use_safetensors:
-            raise ValueError(f"{path} is no safetensors file, and `use_safetensors` is `True`.")
-        try:
-            state_dict = torch.load(path, map_location="cpu", weights_only=True)
-        # A broken file makes torch and pickle fail in many ways; one that wants code to be run is refused.
-        except Exception as error:
-            raise ValueError(f"{path} can't be read as weights only ({type(error).__name__}): {error}") from error
-        is_weights = isinstance(state_dict, dict) and all(
-            isinstance(key, str) and torch.is_tensor(weight) for key, weight in state_dict.items()
+    hub = dict.fromkeys(("revision", "token", "cache_dir", "force_download", "local_files_only")) | hub
+    hub |= {"subfolder": subfolder, "proxies": None, "user_agent": None}
+    try:
+        state_dict, metadata = _fetch_state_dict(
+            source, weight_name=weight_name, use_safetensors=None, allow_pickle=False, **hub
         )
-        if not is_weights:
-            raise ValueError(f"{path} has to hold tensors by name, but holds something else.")
-
-    source = path
-    if metadata is None and any(key.startswith(_PEFT_PREFIX) for key in state_dict):
-        source = path.with_name(PEFT_CONFIG_NAME)
-        metadata = source.read_bytes() if source.is_file() else None
-    if metadata is not None:
-        try:
-            metadata = json.loads(metadata)
-        except ValueError as error:
-            raise ValueError(f"The LoRA's configuration in {source} is no JSON: {error}") from error
-        if not isinstance(metadata, dict):
-            raise ValueError(f"The LoRA's configuration in {source} has to be a dictionary.")
+        if metadata is None and PEFT_CONFIG_NAME in names and any(_PEFT_PREFIX in key for key in state_dict):
+            metadata = json.loads(Path(_get_model_file(source, weights_name=PEFT_CONFIG_NAME, **hub)).read_bytes())
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{where / weight_name} or its configuration is not intact: {error}") from error
+    if not isinstance(metadata, dict | None) or not all(map(torch.is_tensor, state_dict.values())):
+        raise ValueError(f"{where / weight_name} has to hold tensors by name, and its configuration a dictionary.")
     return state_dict, metadata
 
 
-def _strip_prefixes(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors by the names that the transformer's layers have in it."""
-    layers = {
-        key.removeprefix(_DIFFUSERS_PREFIX).removeprefix(_PEFT_PREFIX): weight for key, weight in state_dict.items()
-    }
-    if len(layers) < len(state_dict):
+def _list_files(
+    source: str,
+    weight_name: str | None,
+    subfolder: str | None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    local_files_only: bool = False,
+    **_: Any,
+) -> list[str]:
+    """The names of the files in a folder or a repository; offline, of the usual ones that are in the cache."""
+    if os.path.isdir(source):
+        return os.listdir(source)
+    try:
+        if local_files_only or constants.HF_HUB_OFFLINE:
+            names = {*WEIGHT_NAMES, PEFT_CONFIG_NAME, weight_name} - {None}
+            paths = {name: Path(subfolder or "", name).as_posix() for name in names}
+            return [
+                name
+                for name, path in paths.items()
+                if isinstance(try_to_load_from_cache(source, path, cache_dir, revision), str)
+            ]
+        paths = [Path(name) for name in list_repo_files(source, revision=revision, token=token)]
+        return [path.name for path in paths if path.parent == Path(subfolder or "")]
+    except (HFValidationError, RepositoryNotFoundError) as error:
+        raise FileNotFoundError(
+            f"There is neither a file or folder nor a Hub repository {source!r} that you have access to. For a private or gated"
+            " one log in with `hf auth login`, or give `token=`."
+        ) from error
+
+
+def _strip_prefixes(values: dict[str, Any]) -> dict[str, Any]:
+    """The tensors or options by the names that they have in the transformer or in PEFT."""
+    stripped = {key.removeprefix(_DIFFUSERS_PREFIX).removeprefix(_PEFT_PREFIX): value for key, value in values.items()}
+    if len(stripped) < len(values):
         raise ValueError("The LoRA has the same layers under names of Diffusers and of PEFT: keep one of both.")
-    return layers
+    return stripped
 
 
-def _check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Raises a `ValueError` for a configuration that PEFT can't make a LoRA of; drops what PEFT does not need."""
-    config = {
-        key.removeprefix(_DIFFUSERS_PREFIX): value
-        for key, value in metadata.items()
-        if key.startswith(_DIFFUSERS_PREFIX)
-    }
-    if config.get("peft_type", "LORA") != "LORA":
-        raise ValueError(f"The adapter is a {config['peft_type']}, not a LoRA.")
-    if config.get("init_lora_weights", True) not in _INITIALISATIONS:
+def _check_metadata(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that PEFT knows. Raises a `ValueError` where it can't make a plain LoRA of them."""
+    if options.get("peft_type", "LORA") != "LORA":
+        raise ValueError(f"The adapter is a {options['peft_type']}, not a LoRA.")
+    if options.get("init_lora_weights", True) not in _INITIALIZATIONS:
         raise ValueError(
-            f"The LoRA was started with `init_lora_weights={config['init_lora_weights']!r}`, and adds to base weights that"
+            f"The LoRA was started with `init_lora_weights={options['init_lora_weights']!r}`, and adds to base weights that"
             " are not in its file. Convert it to a plain one by `path_initial_model_for_weight_conversion` of PEFT's"
             " `save_pretrained`."
         )
     known = {field.name for field in dataclasses.fields(LoraConfig)}
-    unknown = sorted(key for key, value in config.items() if key not in known and value)
-    if unknown:
+    if unknown := sorted(name for name, value in options.items() if name not in known and value):
         raise ValueError(f"The LoRA's options {unknown} are not known to the installed version of PEFT.")
-    # Every weight is in the file, so how they were started does not matter.
-    config = {key: value for key, value in config.items() if key in known} | {"init_lora_weights": True}
+    # All weights are in the file, so their initialization does not matter.
+    options = {name: value for name, value in options.items() if name in known} | {"init_lora_weights": True}
     try:
-        LoraConfig(**config)
+        config = LoraConfig(**options)
+        for pattern in (*config.rank_pattern, *config.alpha_pattern):
+            re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"The LoRA's `rank_pattern` or `alpha_pattern` has the key {error.pattern!r}: {error}"
+        ) from error
     except (TypeError, ValueError) as error:
         raise ValueError(f"The LoRA's configuration can't be used: {error}") from error
-    return {f"{_DIFFUSERS_PREFIX}{key}": value for key, value in config.items()}
+    return options
 
 
-def _check_layers(transformer: nn.Module, state_dict: dict[str, torch.Tensor], metadata: dict[str, Any] | None):
+def _check_layers(transformer: nn.Module, weights: dict[str, torch.Tensor], options: dict[str, Any] | None):
     """Raises a `ValueError` unless every tensor has its place in the transformer, and every LoRA layer is whole."""
     if any(getattr(module, "fused_projections", False) for module in transformer.modules()):
         raise ValueError(
             "The transformer's attention projections are fused, so that LoRA layers of the single ones would have no"
             " effect: call `pipe.transformer.unfuse_qkv_projections()` first."
         )
-    if not state_dict:
+    if not weights:
         raise ValueError("The LoRA is empty.")
 
-    config = None
-    if metadata is not None:
-        config = LoraConfig(**{key.removeprefix(_DIFFUSERS_PREFIX): value for key, value in metadata.items()})
     modules, layers, unfit = _find_layers(transformer), {}, []
-    for key, weight in state_dict.items():
-        match = re.fullmatch(rf"{re.escape(_DIFFUSERS_PREFIX)}(.+)\.({_PARTS})", key)
+    for key, weight in weights.items():
+        match = re.fullmatch(rf"(.+)\.({_PARTS})", key)
         if match is None or match[1] not in modules:
-            unfit.append(key)
+            unfit.append(_DIFFUSERS_PREFIX + key)
         else:
-            layers.setdefault(match[1], {})[match[2]] = weight
+            layers.setdefault(match[1], {})[match[2]] = tuple(weight.shape)
     if unfit:
-        listed = ", ".join(unfit[:_MAX_LISTED]) + (
-            f" and {len(unfit) - _MAX_LISTED} more" * (len(unfit) > _MAX_LISTED)
-        )
         raise ValueError(
-            f"{len(unfit)} of the LoRA's {len(state_dict)} keys fit no layer of the transformer: {listed}. Right are keys"
-            f" like `{_DIFFUSERS_PREFIX}transformer_blocks.0.attn1.to_q.lora_A.weight`, or PEFT's with `{_PEFT_PREFIX}` in"
-            f" the place of `{_DIFFUSERS_PREFIX}`, for linear layers and embeddings of this transformer, with the parts"
+            f"{len(unfit)} of the LoRA's {len(weights)} keys fit no layer of the transformer: {_shorten(unfit)}. Right are keys"
+            f" like `{_DIFFUSERS_PREFIX}transformer_blocks.0.attn1.to_q.lora_A.weight`, or PEFT's with `{_PEFT_PREFIX}`"
+            f" instead of `{_DIFFUSERS_PREFIX}`, for linear layers and embeddings of this transformer, with the parts"
             " lora_A and lora_B. It may be the LoRA of another model, or of one with more blocks or controls."
         )
 
-    has_bias = config.lora_bias if config else any("lora_B.bias" in parts for parts in layers.values())
-    has_magnitude = config.use_dora if config else any("lora_magnitude_vector" in parts for parts in layers.values())
-    wrong = []
+    if options is None:
+        if any(isinstance(modules[name], nn.Embedding) for name in layers):
+            raise ValueError(
+                f"A LoRA of an embedding needs its configuration, e.g. PEFT's {PEFT_CONFIG_NAME} beside it."
+            )
+        found = {part for parts in layers.values() for part in parts}
+        options = {"lora_bias": "lora_B.bias" in found, "use_dora": "lora_magnitude_vector" in found}
+        options["rank_pattern"] = {f"^{name}": parts.get("lora_B.weight", [0])[-1] for name, parts in layers.items()}
+    config, wrong = LoraConfig(**options), []
     for name, parts in layers.items():
-        module = modules[name]
-        rank = next((parts[part].shape[-1] for part in ("lora_B.weight", "lora_embedding_B") if part in parts), 0)
-        if config is not None:
-            try:
-                rank = config.rank_pattern.get(get_pattern_key(config.rank_pattern, name), config.r)
-            except re.error as error:
-                raise ValueError(f"The LoRA's `rank_pattern` can't be used: {error}") from error
-        if isinstance(module, nn.Embedding):
-            shapes = {
-                "lora_embedding_A": (rank, module.num_embeddings),
-                "lora_embedding_B": (module.embedding_dim, rank),
-            }
-        else:
-            shapes = {"lora_A.weight": (rank, module.in_features), "lora_B.weight": (module.out_features, rank)}
-            shapes |= {"lora_B.bias": (module.out_features,)} if has_bias else {}
-            shapes |= {"lora_magnitude_vector": (module.out_features,)} if has_magnitude else {}
-        for part in sorted(shapes.keys() | parts.keys()):
-            found = tuple(parts[part].shape) if part in parts else "absent"
-            expected = shapes.get(part, "absent")
-            if found != expected:
-                wrong.append(f"{_DIFFUSERS_PREFIX}{name}.{part} is {found}, but has to be {expected}")
+        rank = config.rank_pattern.get(get_pattern_key(config.rank_pattern, name), config.r)
+        expected = _expected_shapes(modules[name], rank, config)
+        wrong += [
+            f"{_DIFFUSERS_PREFIX}{name}.{part} is {parts.get(part, 'absent')}, but has to be {expected.get(part, 'absent')}"
+            for part in sorted(expected.keys() | parts.keys())
+            if parts.get(part) != expected.get(part)
+        ]
     if wrong:
-        listed = "; ".join(wrong[:_MAX_LISTED]) + (
-            f" and {len(wrong) - _MAX_LISTED} more" * (len(wrong) > _MAX_LISTED)
-        )
-        raise ValueError(f"The LoRA does not fit the transformer, or its own configuration: {listed}.")
-    if config is None and any(isinstance(modules[name], nn.Embedding) for name in layers):
-        raise ValueError(f"A LoRA of an embedding needs its configuration, e.g. PEFT's {PEFT_CONFIG_NAME} beside it.")
+        raise ValueError(f"The LoRA does not fit the transformer, or its own configuration: {_shorten(wrong, '; ')}.")
+
+
+def _expected_shapes(module: nn.Linear | nn.Embedding, rank: int, config: "LoraConfig") -> dict[str, tuple[int, ...]]:
+    if isinstance(module, nn.Embedding):
+        return {"lora_embedding_A": (rank, module.num_embeddings), "lora_embedding_B": (module.embedding_dim, rank)}
+    shapes = {"lora_A.weight": (rank, module.in_features), "lora_B.weight": (module.out_features, rank)}
+    if config.lora_bias:
+        shapes["lora_B.bias"] = (module.out_features,)
+    if config.use_dora:
+        shapes["lora_magnitude_vector"] = (module.out_features,)
+    return shapes
 
 
 def _find_layers(transformer: nn.Module) -> dict[str, nn.Module]:
-    """The linear layers and embeddings by name, as they were before any adapter was loaded."""
-    layers, inside = {}, "\0"
-    for name, module in transformer.named_modules():
-        if name.startswith(inside):
-            continue
-        if isinstance(module, BaseTunerLayer):
-            inside, module = f"{name}.", module.get_base_layer()
-        if isinstance(module, (nn.Linear, nn.Embedding)):
-            layers[name] = module
-    return layers
+    """The linear layers and embeddings by the names that they have without adapters."""
+    return {
+        name.removesuffix(".base_layer"): module
+        for name, module in transformer.named_modules()
+        if isinstance(module, (nn.Linear, nn.Embedding)) and ".lora_" not in name
+    }
+
+
+def _shorten(items: list[str], separator: str = ", ") -> str:
+    rest = len(items) - _MAX_LISTED
+    return separator.join(items[:_MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")

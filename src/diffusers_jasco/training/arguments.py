@@ -16,15 +16,19 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ..controls import CONTROLS
 from ..utils.files import replace_file
 
 
 CONFIG_FILE = "config.yaml"  # a run's options, in its folder
+
+_SWITCH = {"action": argparse.BooleanOptionalAction, "default": False}
 
 
 def mapping(value: str | dict) -> dict:
@@ -36,17 +40,18 @@ def mapping(value: str | dict) -> dict:
 
 
 def add_training_options(parser: argparse.ArgumentParser):
-    """What all trainings of the transformer have: files, data, objective, optimisation and course."""
-    switch = {"action": argparse.BooleanOptionalAction, "default": False}
-
-    group = parser.add_argument_group("what goes in and out")
-    add = group.add_argument
+    """The options of all trainings of the transformer: files, data, objective, optimization and course."""
+    add = parser.add_argument_group("what goes in and out").add_argument
     add("--config", help="YAML file with any of these options.")
     add("--output", help="The run folder.")
     add("--resume", help='"latest", a step or a checkpoint folder to go on from; "latest" may be absent.')
+    _add_data_options(parser.add_argument_group("data").add_argument)
+    _add_objective_options(parser.add_argument_group("objective").add_argument)
+    _add_optimization_options(parser.add_argument_group("optimization").add_argument)
+    _add_course_options(parser.add_argument_group("course").add_argument)
 
-    group = parser.add_argument_group("data")
-    add = group.add_argument
+
+def _add_data_options(add: Callable):
     add("--dataset", nargs="+", help='Feature caches, prepared folders, Hub ids, "synthetic" or "synthetic:<clips>".')
     add(
         "--dataset_weights",
@@ -55,7 +60,7 @@ def add_training_options(parser: argparse.ArgumentParser):
         help="How often a clip is from each data set; default: their sizes, which streams do not tell.",
     )
     add("--validation_dataset", help="Data set of the validation; without one there is none.")
-    add("--streaming", **switch, help="Read data sets of the Hub while training, instead of loading them before.")
+    add("--streaming", **_SWITCH, help="Read data sets of the Hub while training, instead of loading them before.")
     add("--num_frames", type=int, help="Frames of a sample; by default those of the shortest clip, at most 10 s.")
     add("--batch_size", type=int, default=4, help="Samples per batch of each process.")
     add("--num_workers", type=int, default=0, help="Loader processes.")
@@ -64,8 +69,8 @@ def add_training_options(parser: argparse.ArgumentParser):
     )
     add("--seed", type=int, default=0, help="Seed of everything.")
 
-    group = parser.add_argument_group("objective")
-    add = group.add_argument
+
+def _add_objective_options(add: Callable):
     add("--time_sampling", choices=["uniform", "logit_normal", "power"], default="uniform", help="Times of training.")
     add("--time_power", type=float, default=2.0, help="t = u^power with `--time_sampling power`.")
     add("--time_logit_mean", type=float, default=0.0, help="With `--time_sampling logit_normal`.")
@@ -75,13 +80,14 @@ def add_training_options(parser: argparse.ArgumentParser):
     add("--snr_gamma", type=float, default=5.0, help="γ of `--loss_weighting min_snr`.")
     add("--drop_all", type=float, default=0.2, help="How often a sample is trained without any condition.")
     add("--drop_controls", type=float, default=0.0, help="How often a sample is trained with its text alone.")
-    for name, probability in (("text", 0.0), ("chords", 0.5), ("drums", 0.5), ("melody", 0.5)):
-        add(f"--drop_{name}", type=float, default=probability, help=f"How often a sample is trained without {name}.")
+    add("--drop_text", type=float, default=0.0, help="How often a sample is trained without text.")
+    for name in CONTROLS:
+        add(f"--drop_{name}", type=float, default=0.5, help=f"How often a sample is trained without {name}.")
     add("--drop_span", type=float, default=0.0, help="How often a control is there for a part of the clip only.")
-    add("--drop_per_batch", **switch, help="Drop for the samples of a batch together, as the original.")
+    add("--drop_per_batch", **_SWITCH, help="Drop for the samples of a batch together, as the original.")
 
-    group = parser.add_argument_group("optimisation")
-    add = group.add_argument
+
+def _add_optimization_options(add: Callable):
     add("--max_steps", type=int, default=1000, help="Steps in total; the learning rate falls to 0 by then.")
     add("--learning_rate", type=float, default=1e-4, help="Highest learning rate.")
     add("--lr_scheduler", default="cosine", help="cosine, linear, constant_with_warmup, or any other of Diffusers'.")
@@ -89,15 +95,15 @@ def add_training_options(parser: argparse.ArgumentParser):
     add("--adam_beta1", type=float, default=0.9, help="AdamW.")
     add("--adam_beta2", type=float, default=0.95, help="AdamW.")
     add("--adam_epsilon", type=float, default=1e-8, help="AdamW.")
-    add("--use_8bit_adam", **switch, help="AdamW with its averages in 8 bit (bitsandbytes).")
+    add("--use_8bit_adam", **_SWITCH, help="AdamW with its averages in 8 bit (bitsandbytes).")
     add("--weight_decay", type=float, default=0.01, help="AdamW; not of biases, norms and embeddings.")
     add("--max_grad_norm", type=float, default=1.0, help="Gradients are clipped to this norm.")
     add("--gradient_accumulation_steps", type=int, default=1, help="Batches per step.")
     add("--mixed_precision", choices=["no", "fp16", "bf16"], default="no", help="Type of the computation.")
-    add("--cpu", **switch, help="Train on the CPU, even where there is a GPU.")
+    add("--cpu", **_SWITCH, help="Train on the CPU, even where there is a GPU.")
 
-    group = parser.add_argument_group("course")
-    add = group.add_argument
+
+def _add_course_options(add: Callable):
     add("--max_minutes", type=float, help="Stop after so much time.")
     add("--log_every", type=int, default=20, help="Steps.")
     add("--log_with", choices=["tensorboard", "wandb", "none"], default="tensorboard", help="Beside log.jsonl.")

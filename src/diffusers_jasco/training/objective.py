@@ -177,7 +177,7 @@ class FlowMatchingObjective:
     The loss of a training step. Noise, times and kept conditions are drawn by [`prepare`], in the loader's processes.
 
     Args:
-        args (`argparse.Namespace`): the objective's options, of [`~training.arguments.add_objective_options`].
+        args (`argparse.Namespace`): the objective's options, of [`~training.arguments.add_training_options`].
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the pipeline's tokenizer.
     """
 

@@ -182,31 +182,6 @@ def _make_config(pipeline: DiffusionPipeline, text_encoder: str, codec: str) -> 
     dim = config.num_attention_heads * config.attention_head_dim
     controls = {"chords": "chords", "drums": "self_wav", "melody": "melody"}
     given = [theirs for ours, theirs in controls.items() if ours in pipeline.transformer.controls]
-    conditioners = {
-        "description": {
-            "model": "t5",
-            "t5": {"name": text_encoder, "finetune": False, "word_dropout": 0.3, "normalize_text": False},
-        }
-    }
-    if config.chords_dim is not None:
-        card = len(config.chord_labels)
-        conditioners["chords"] = {"model": "chords_emb", "chords_emb": {"card": card, "out_dim": config.chords_dim}}
-    if config.drums_dim is not None:
-        drums = {
-            "sample_rate": pipeline.sampling_rate,
-            "out_dim": config.drums_dim,
-            "blurring_factor": config.drums_blur,
-            "cache_path": None,
-            "compression_model_latent_dim": config.in_channels,
-            "compression_model_framerate": frame_rate,
-            "segment_duration": seconds,
-        }
-        conditioners["self_wav"] = {"model": "drum_latents", "drum_latents": drums}
-    if config.melody_dim is not None:
-        conditioners["melody"] = {
-            "model": "melody",
-            "melody": {"card": config.melody_bins, "out_dim": config.melody_dim},
-        }
     return {
         "lm_model": "flow_matching",
         "solver": "jasco",
@@ -235,7 +210,7 @@ def _make_config(pipeline: DiffusionPipeline, text_encoder: str, codec: str) -> 
             "ignore": given,
             "input_interpolate": [],
         },
-        "conditioners": conditioners,
+        "conditioners": _make_conditioners(pipeline, text_encoder, frame_rate, seconds),
         "transformer_lm": {
             "dim": dim,
             "num_heads": config.num_attention_heads,
@@ -271,6 +246,38 @@ def _make_config(pipeline: DiffusionPipeline, text_encoder: str, codec: str) -> 
             }
         },
     }
+
+
+def _make_conditioners(
+    pipeline: DiffusionPipeline, text_encoder: str, frame_rate: int, seconds: int
+) -> dict[str, dict[str, Any]]:
+    config = pipeline.transformer.config
+    conditioners = {
+        "description": {
+            "model": "t5",
+            "t5": {"name": text_encoder, "finetune": False, "word_dropout": 0.3, "normalize_text": False},
+        }
+    }
+    if config.chords_dim is not None:
+        card = len(config.chord_labels)
+        conditioners["chords"] = {"model": "chords_emb", "chords_emb": {"card": card, "out_dim": config.chords_dim}}
+    if config.drums_dim is not None:
+        drums = {
+            "sample_rate": pipeline.sampling_rate,
+            "out_dim": config.drums_dim,
+            "blurring_factor": config.drums_blur,
+            "cache_path": None,
+            "compression_model_latent_dim": config.in_channels,
+            "compression_model_framerate": frame_rate,
+            "segment_duration": seconds,
+        }
+        conditioners["self_wav"] = {"model": "drum_latents", "drum_latents": drums}
+    if config.melody_dim is not None:
+        conditioners["melody"] = {
+            "model": "melody",
+            "melody": {"card": config.melody_bins, "out_dim": config.melody_dim},
+        }
+    return conditioners
 
 
 def _scale(dim: int, inner_dim: int) -> float:
