@@ -12,6 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import copy
 import json
 import os
 import runpy
@@ -86,10 +87,29 @@ def run_script(name: str, *arguments):
     runpy.run_path(str(script))["main"]([str(argument) for argument in arguments])
 
 
-@pytest.fixture
-def pipe():
-    """All three controls, Euler."""
+@pytest.fixture(scope="session")
+def loaded_once():
     return load_pipeline("chords-drums-melody")
+
+
+@pytest.fixture
+def pipe(loaded_once):
+    """All three controls, Euler."""
+    return copy.deepcopy(loaded_once)
+
+
+@pytest.fixture(scope="session")
+def nano_in_two_steps(tmp_path_factory):
+    """A folder with `pipelines/jasco-nano` as in the repository, except for the default number of steps."""
+    folder = tmp_path_factory.mktemp("repository")
+    source, target = Path(__file__).parents[1] / "pipelines/jasco-nano", folder / "pipelines/jasco-nano"
+    target.mkdir(parents=True)
+    for path in source.iterdir():
+        (target / path.name).symlink_to(path)
+    index = json.loads((source / "model_index.json").read_text()) | {"default_num_inference_steps": 2}
+    (target / "model_index.json").unlink()
+    (target / "model_index.json").write_text(json.dumps(index))
+    return folder
 
 
 @pytest.fixture

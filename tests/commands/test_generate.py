@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -108,10 +108,11 @@ def test_bad_input_ends_in_one_line(arguments, message, capsys, tmp_path):
     assert error.startswith("jasco-generate: ") and message in error
 
 
-def test_the_example_is_the_command():
-    script = Path(__file__).parents[2] / "examples/generate.py"
-    help_text = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True).stdout
-    assert "--audiocraft_compatible" in help_text
+def test_the_example_is_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["generate.py", "--help"])
+    with pytest.raises(SystemExit) as error:
+        runpy.run_path(str(Path(__file__).parents[2] / "examples/generate.py"), run_name="__main__")
+    assert error.value.code == 0 and "--audiocraft_compatible" in capsys.readouterr().out
 
 
 def test_a_real_drum_recording(tmp_path):

@@ -63,13 +63,13 @@ anything = st.recursive(
 )
 
 
-@examples(2000)
+@examples(1000)
 @given(noise)
 def test_hostile_labels(label):
     survives(normalize_chord, label)
 
 
-@examples(1500)
+@examples(750)
 @given(noise)
 def test_hostile_texts(text):
     survives(read_chords, text)
@@ -79,7 +79,7 @@ def test_hostile_texts(text):
     survives(chords_from_roman, "ii V I", key=text)
 
 
-@examples(1500)
+@examples(750)
 @given(anything, st.floats())
 def test_hostile_objects(value, duration):
     survives(read_chords, value)
@@ -87,7 +87,7 @@ def test_hostile_objects(value, duration):
     survives(read_chords, [("C", duration)], duration=10.0)
 
 
-@examples(700)
+@examples(350)
 @given(
     st.sampled_from([".lab", ".jams"]),
     st.binary(max_size=60) | noise.map(str.encode) | anything.map(repr).map(str.encode),
@@ -106,7 +106,7 @@ json_values = st.recursive(
 )
 
 
-@examples(700)
+@examples(350)
 @given(json_values)
 def test_hostile_jams(tmp_path, data):
     path = tmp_path / "file.jams"
@@ -114,7 +114,7 @@ def test_hostile_jams(tmp_path, data):
     survives(read_chords, path)
 
 
-@examples(250)
+@examples(125)
 @given(st.binary(max_size=60), st.booleans())
 def test_hostile_midi(tmp_path, content, header):
     path = tmp_path / "file.mid"
@@ -132,7 +132,7 @@ def timelines(draw, labels=tuple(LABELS), least_gap=0.0):
     return chords
 
 
-@examples(1500)
+@examples(750)
 @given(timelines())
 def test_valid_lists_and_texts(chords):
     assert read_chords(chords) == chords
@@ -140,7 +140,7 @@ def test_valid_lists_and_texts(chords):
     assert read_chords(str([(label, start) for label, start in chords])) == chords
 
 
-@examples(700)
+@examples(350)
 @given(timelines(), st.sampled_from([".lab", ".jams"]))
 def test_valid_files(tmp_path, chords, suffix):
     path = tmp_path / f"file{suffix}"
@@ -148,7 +148,7 @@ def test_valid_files(tmp_path, chords, suffix):
     assert read_chords(path) == chords
 
 
-@examples(700)
+@examples(350)
 @given(
     st.lists(st.lists(st.sampled_from(REAL), min_size=1, max_size=4), min_size=1, max_size=6),
     st.sampled_from([60, 97.5, 120]),
@@ -175,7 +175,7 @@ NUMERALS = {
 }
 
 
-@examples(500)
+@examples(250)
 @given(st.lists(st.sampled_from(list(NUMERALS)), min_size=1, max_size=8), st.sampled_from(["C", "Eb", "F#", "B"]))
 def test_valid_roman_numerals(numerals, key):
     chords = read_chords(chords_from_roman(" ".join(numerals), key=key, bpm=240))
@@ -185,7 +185,7 @@ def test_valid_roman_numerals(numerals, key):
         assert (found.root, found.intervals) == ((in_c.root + up) % 12, in_c.intervals) and start == position
 
 
-@examples(200)
+@examples(100)
 @given(timelines(labels=tuple(REAL), least_gap=0.1))
 def test_valid_midi(tmp_path, chords):
     chords = [chord for chord, before in zip(chords, [(None, 0), *chords]) if chord[0] != before[0]]
@@ -198,7 +198,7 @@ def test_valid_midi(tmp_path, chords):
     assert [start for _, start in read] == pytest.approx([start for _, start in chords], abs=2e-3)
 
 
-@examples(600)
+@examples(300)
 @given(st.sampled_from(REAL), st.booleans(), st.sampled_from(["", " ", "\t"]))
 def test_valid_spellings(label, symbols, space):
     # Other spellings of the same chord, made by rule.

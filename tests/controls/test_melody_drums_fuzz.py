@@ -49,14 +49,14 @@ def arrays(draw):
     return array if draw(st.booleans()) or array.dtype.kind in "UOM" else torch.from_numpy(array)
 
 
-@examples(1500)
+@examples(750)
 @given(st.lists(st.lists(numbers, min_size=2, max_size=4).map(tuple), max_size=5) | anything)
 def test_hostile_notes(notes):
     is_melody(notes)
     survives(read_melody, notes, FRAMES, FRAME_RATE)
 
 
-@examples(800)
+@examples(400)
 @given(arrays())
 def test_hostile_matrices(matrix):
     survives(read_melody, matrix, FRAMES, FRAME_RATE)
@@ -104,7 +104,7 @@ def damaged(content, damage):
     return content
 
 
-@examples(300)
+@examples(150)
 @given(damages)
 def test_damaged_melody_files(tmp_path, damage):
     for suffix, content in valid_files(tmp_path, [".mid", ".npz", ".pt"]):
@@ -113,7 +113,7 @@ def test_damaged_melody_files(tmp_path, damage):
         survives(read_melody, path, FRAMES, FRAME_RATE)
 
 
-@examples(300)
+@examples(150)
 @given(damages)
 def test_damaged_drum_files(tmp_path, damage):
     for suffix, content in valid_files(tmp_path, [".wav", ".flac", ".mp3", ".ogg"]):
@@ -122,7 +122,7 @@ def test_damaged_drum_files(tmp_path, damage):
         survives(read_drums, path, RATE, RATE)
 
 
-@examples(800)
+@examples(400)
 @given(st.sampled_from([".npz", ".th", ".pt", ".mid", ".wav"]), st.binary(max_size=60) | archives())
 def test_hostile_melody_files(tmp_path, suffix, content):
     path = tmp_path / f"file{suffix}"
@@ -130,7 +130,7 @@ def test_hostile_melody_files(tmp_path, suffix, content):
     survives(read_melody, path, FRAMES, FRAME_RATE)
 
 
-@examples(1500)
+@examples(750)
 @given(arrays() | anything, st.integers(-2, 96000) | anything)
 def test_hostile_drums(waveform, rate):
     rate = rate if not isinstance(rate, int) or rate < 1 else min(rate, 96000)
@@ -140,7 +140,7 @@ def test_hostile_drums(waveform, rate):
     survives(read_drums, (waveform, RATE), RATE, RATE)
 
 
-@examples(800)
+@examples(400)
 @given(st.sampled_from([".wav", ".flac", ".mp3", ""]), st.binary(max_size=80), st.sampled_from([b"", b"RIFF\xff\xff\xff\xffWAVEfmt ", b"fLaC", b"\xff\xfb\x90\x00"]))  # fmt: skip
 def test_hostile_drum_files(tmp_path, suffix, content, header):
     path = tmp_path / f"file{suffix}"
@@ -157,7 +157,7 @@ SHARPS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 FLATS = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 
 
-@examples(1000)
+@examples(500)
 @given(melodies, st.sampled_from([SHARPS, FLATS]))
 def test_valid_notes(melody, names):
     notes = melody_to_notes(melody, FRAME_RATE)
@@ -166,7 +166,7 @@ def test_valid_notes(melody, names):
     assert torch.equal(read_melody(named, FRAMES, FRAME_RATE), melody)
 
 
-@examples(500)
+@examples(250)
 @given(melodies, st.sampled_from(["float32", "int64", "bool"]))
 def test_valid_matrices(melody, dtype):
     matrix = melody.numpy().astype(dtype)
@@ -174,14 +174,14 @@ def test_valid_matrices(melody, dtype):
         assert torch.equal(read_melody(given_matrix, FRAMES, FRAME_RATE), melody)
 
 
-@examples(150)
+@examples(100)
 @given(melodies)
 def test_valid_tensor_files(tmp_path, melody):
     torch.save(melody, tmp_path / "a.pt")
     assert torch.equal(read_melody(tmp_path / "a.pt", FRAMES, FRAME_RATE), melody)
 
 
-@examples(150)
+@examples(100)
 @given(melodies, st.floats(0.5, 1.0, width=16))
 def test_valid_salience_files(tmp_path, melody, level):
     # At the extractor's own frame rate the interpolation is the identity.
@@ -189,7 +189,7 @@ def test_valid_salience_files(tmp_path, melody, level):
     assert torch.equal(read_melody(tmp_path / "a.npz", FRAMES, 22050 / 256), melody)
 
 
-@examples(150)
+@examples(100)
 @given(melodies)
 def test_valid_midi(tmp_path, melody):
     notes = melody_to_notes(melody, FRAME_RATE)
@@ -198,7 +198,7 @@ def test_valid_midi(tmp_path, melody):
         assert torch.equal(read_melody(tmp_path / "a.mid", FRAMES, FRAME_RATE), melody)
 
 
-@examples(400)
+@examples(200)
 @given(st.integers(1, 4), st.integers(1, 300), st.sampled_from([RATE, 16000, 11025]), st.sampled_from(["array", "tensor", "dict", "wav16", "wavfloat"]), st.integers(0, 2**32 - 1))  # fmt: skip
 def test_valid_drums(tmp_path, channels, samples, rate, form, seed):
     waveform = np.random.default_rng(seed).uniform(-0.9, 0.9, (channels, samples)).astype(np.float32)

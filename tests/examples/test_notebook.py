@@ -33,7 +33,7 @@ def test_no_outputs_are_in_git():
 
 
 @pytest.fixture(scope="module")
-def outputs():
+def outputs(nano_in_two_steps):
     """Of each cell: what is printed, and the kinds of what is shown."""
     pytest.importorskip("ipykernel")
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
@@ -47,7 +47,7 @@ def outputs():
         timeout=600,
         startup_timeout=600,
         kernel_name="python3",
-        resources={"metadata": {"path": str(NOTEBOOK.parent)}},
+        resources={"metadata": {"path": str(nano_in_two_steps)}},
     ).execute()
     return [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
 

@@ -34,6 +34,7 @@ gradio_client = pytest.importorskip("gradio_client")
 ASKED = {
     "prompt": "80s pop, drums",
     "duration": 4.0,
+    "steps": 6,
     "chords": C_AM_F_G,
     "drums": "pattern",
     "pattern": BACKBEAT,
@@ -192,7 +193,7 @@ def test_overlapping_requests_one_of_them_stopped(server, tmp_path):
     first, second = connect(server, tmp_path / "first"), connect(server, tmp_path / "second")
     alone = open(first.predict(**ASKED, seed=11, api_name="/generate")[0][0], "rb").read()
 
-    endless = second.submit(**{**ASKED, "duration": 30.0}, steps=100, variations=4, api_name="/generate")
+    endless = second.submit(**ASKED | {"duration": 30.0, "steps": 100, "variations": 4}, api_name="/generate")
     while "step 1 " not in str(endless.status().progress_data):
         assert not endless.done()
         time.sleep(0.02)
@@ -202,14 +203,14 @@ def test_overlapping_requests_one_of_them_stopped(server, tmp_path):
     wavs, zips, report = endless.result()
     assert (wavs, zips, report["seeds"], report["remarks"]) == ([], [], [], ["Stopped."])
     # 400 steps of these take a minute.
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert open(running.result()[0][0], "rb").read() == alone
     assert first.predict(api_name="/stop") == 0
 
 
 def test_takes_that_were_finished_before_a_stop_are_kept(server, tmp_path):
     client = connect(server, tmp_path)
-    job = client.submit(**ASKED, steps=100, variations=4, api_name="/generate")
+    job = client.submit(**ASKED | {"steps": 40, "variations": 4}, api_name="/generate")
     while "Take 2" not in str(job.status().progress_data):
         assert not job.done()
         time.sleep(0.02)

@@ -199,11 +199,11 @@ def address(received):
 
 
 class Page:
-    """The page in a window of its own."""
+    """The page in a tab of its own."""
 
-    def __init__(self, browser, address, received, **context):
+    def __init__(self, context, address, received):
         received.clear()
-        self.received, self.context = received, browser.new_context(**context)
+        self.received, self.context = received, context
         self.page, self.errors = self.context.new_page(), []
         self.page.on("pageerror", lambda error: self.errors.append(error))
         self.page.goto(address)
@@ -242,18 +242,30 @@ class Page:
         expect(self.find("#chords .status")).to_contain_text(text)
 
 
-@pytest.fixture
-def page(browser, address, received):
-    page = Page(browser, address, received, viewport={"width": 1400, "height": 1000})
-    yield page
-    page.context.close()
+@pytest.fixture(scope="module")
+def screens(browser):
+    """A large one and a phone's; their tabs share a cache, as the page is large."""
+    screens = (
+        browser.new_context(viewport={"width": 1400, "height": 1000}),
+        browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True),
+    )
+    yield screens
+    for screen in screens:
+        screen.close()
 
 
 @pytest.fixture
-def phone(browser, address, received):
-    page = Page(browser, address, received, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+def page(screens, address, received):
+    page = Page(screens[0], address, received)
     yield page
-    page.context.close()
+    page.page.close()
+
+
+@pytest.fixture
+def phone(screens, address, received):
+    page = Page(screens[1], address, received)
+    yield page
+    page.page.close()
 
 
 def steps(**hits):
@@ -489,9 +501,12 @@ class TestPage:
             x, y = box["x"] + 12, box["y"] + box["height"] / 2
             swipe(x, y, 70, 0)
             eventually(phone.page, lambda: name in phone.received and length(phone.received[name]) > 1.5, True)
-            drawn, place = phone.received[name], phone.page.evaluate("scrollY")
+            drawn = phone.received[name]
+            # The page or the roll in it.
+            phone.page.evaluate("document.addEventListener('scroll', () => window.scrolled = true, true)")
+            phone.page.evaluate("window.scrolled = false")
             swipe(x, y, 0, -150)
-            phone.page.wait_for_function("place => scrollY > place", arg=place)
+            phone.page.wait_for_function("window.scrolled")
             # Time for a change that must not come.
             phone.page.wait_for_timeout(500)
             assert phone.received[name] == drawn
