@@ -38,11 +38,12 @@ import torch
 
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.previews import preview_chords, preview_melody
+from diffusers_jasco.inputs import InputError
 from parts import MAX_BEATS, MAX_STEPS, STEPS_PER_BEAT, TRACKS, check_steps, empty_steps, resize_chord_timeline
 from settings import MAX_SEED, FieldError, Settings, count_bars
-from studio import Stopped, Studio
+from studio import Stopped, Studio, TakeRequest
 from takes import Take, finish_take, read_settings
-from uploads import check_recording, check_upload, collected_warnings, readable, write_drums
+from uploads import check_upload, collected_warnings, explain, read_recording, write_drums
 from visits import Shelf, Tickets, own_folder
 
 
@@ -56,15 +57,15 @@ SHELF = Shelf(own_folder(), FILE_LIFE)
 
 
 @on_gpu
-def play(settings: Settings, seed: int, recording: Path | None, ticket: Path, words: str) -> torch.Tensor:
+def play(request: TakeRequest, seed: int, ticket: Path, words: str) -> torch.Tensor:
     """One variation, as a waveform on the CPU. `words` says which one it is."""
-    started, progress = time.monotonic(), gr.Progress()
+    started, progress, steps = time.monotonic(), gr.Progress(), request.settings.steps
 
     def report(step: int):
-        left = (time.monotonic() - started) / step * (settings.steps - step)
-        progress(step / settings.steps, desc=f"{words}step {step} of {settings.steps}, {_seconds(left)} left")
+        left = (time.monotonic() - started) / step * (steps - step)
+        progress(step / steps, desc=f"{words}step {step} of {steps}, {_seconds(left)} left")
 
-    return STUDIO.play(settings, seed, recording, report, lambda: not ticket.exists()).cpu()
+    return STUDIO.play(request, seed, report, lambda: not ticket.exists()).cpu()
 
 
 def make_takes(
@@ -72,22 +73,24 @@ def make_takes(
 ) -> tuple[list[Take], list[str]]:
     """The takes that were finished before the ticket was taken away, and what there is to say about them."""
     takes, started, stopped, progress = [], time.monotonic(), False, gr.Progress()
-    drums = check_recording(recording, "drums") if settings.drums == "recording" else None
+    drums = read_recording(recording, "drums") if settings.drums == "recording" else None
+    request = STUDIO.make_request(settings, drums)
     with TICKETS.using(ticket), collected_warnings() as remarks:
         for number in range(settings.variations):
             words = f"Take {number + 1} of {settings.variations}: " if settings.variations > 1 else ""
             seed = (settings.seed + number) % (MAX_SEED + 1)
             try:
                 progress(0, desc=f"{words}first step")
-                audio = play(settings, seed, drums, ticket, words)
+                audio = play(request, seed, ticket, words)
             except Stopped:
                 stopped = True
                 break
-            except ValueError as error:
-                raise _find_field(error) from error
+            except InputError as error:
+                field = error.argument if error.argument in vars(settings) else "generate"
+                raise FieldError(field, explain(error)) from error
             progress(1.0, desc=f"{words}listening to it")
             folder = SHELF.new_folder()
-            takes.append(finish_take(audio, settings, seed, drums, STUDIO, folder, dark))
+            takes.append(finish_take(audio, request, seed, STUDIO, folder, dark))
     seconds = time.monotonic() - started
     done = f"{len(takes)} take{'' if len(takes) == 1 else 's'}"
     if stopped:
@@ -186,15 +189,6 @@ def fit_metre(pattern: dict, before: int, beats_per_bar: int) -> dict:
     ]
     tracks = {drum: [steps[step] for step in from_steps] for drum, steps in pattern["tracks"].items()}
     return {**pattern, "steps": len(from_steps), "tracks": tracks}
-
-
-def _find_field(error: ValueError) -> FieldError:
-    """An error of the pipeline, which names its argument, for the field that it is about."""
-    if isinstance(error, FieldError):
-        return error
-    name = str(error).partition("`")[2].partition("`")[0]
-    field = name if name in ("prompt", "chords", "drums", "melody", "duration") else "generate"
-    return FieldError(field, readable(str(error)))
 
 
 def _write_preview(audio: torch.Tensor, rate: int) -> str:

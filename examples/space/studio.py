@@ -17,17 +17,50 @@
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoPipeline, load_audio
+from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoPipeline
+from diffusers_jasco.evaluation.heard import Asked, read_asked
 from settings import Settings
+
+
+Sound = tuple[torch.Tensor, int]  # (channels, samples), Hz
 
 
 class Stopped(Exception):
     """The visitor wants no more of this."""
+
+
+@dataclass(frozen=True)
+class TakeRequest:
+    r"""
+    What takes are made from and compared with, for as many takes as there are.
+
+    Args:
+        settings ([`Settings`]): the values of the fields.
+        drums (`tuple`, *optional*): the drums as `(waveform, sampling_rate)`, decoded or played once.
+    """
+
+    settings: Settings
+    drums: Sound | None = None
+
+    @property
+    def controls(self) -> dict[str, Any]:
+        """`chords`, `drums` and `melody` as the pipeline takes them."""
+        return {"chords": self.settings.chord_timeline(), "drums": self.drums, "melody": self.settings.notes()}
+
+    @cached_property
+    def asked(self) -> Asked:
+        """The controls on the music's axis of time. The onsets of a pattern are known, those of a recording estimated."""
+        settings, groove = self.settings, self.settings.groove()
+        drums = self.drums if groove is None else None
+        asked = read_asked(settings.chord_timeline(), drums, settings.notes(), settings.duration)
+        return asked if groove is None else replace(asked, drum_onsets=groove.onsets(settings.duration))
 
 
 class Studio:
@@ -67,38 +100,34 @@ class Studio:
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
-    def make_controls(self, settings: Settings, recording: Path | None = None) -> dict[str, Any]:
+    def make_request(self, settings: Settings, recording: Sound | None = None) -> TakeRequest:
         r"""
         Args:
             settings ([`Settings`]): what is asked for.
-            recording (`Path`, *optional*): the drums as a file, for settings whose drums are a recording.
-
-        Returns:
-            `dict`: `chords`, `drums` and `melody` as the pipeline takes them.
+            recording (`tuple`, *optional*):
+                `(waveform, sampling_rate)`, for settings whose drums are a recording; as much of it as the music lasts is used.
         """
         groove, drums = settings.groove(), None
         if groove is not None:
             drums = groove.render(settings.duration, self.sampling_rate), self.sampling_rate
         elif settings.drums == "recording" and recording is not None:
-            waveform, rate = load_audio(recording, "drums")
+            waveform, rate = recording
             drums = waveform[:, : math.ceil(settings.duration * rate)], rate
-        return {"chords": settings.chord_timeline(), "drums": drums, "melody": settings.notes()}
+        return TakeRequest(settings, drums)
 
     def play(
         self,
-        settings: Settings,
+        request: TakeRequest,
         seed: int,
-        recording: Path | None = None,
         on_step: Callable[[int], None] = lambda step: None,
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> torch.Tensor:
         r"""
-        Makes one variation: the same settings, seed and recording give the same bits on the same machine.
+        Makes one variation: the same request and seed give the same bits on the same machine.
 
         Args:
-            settings ([`Settings`]): what is asked for; its own seed and number of variations don't matter here.
+            request ([`TakeRequest`]): what is asked for; the seed and number of variations in it don't matter here.
             seed (`int`): of the noise to start from.
-            recording (`Path`, *optional*): see [`Studio.make_controls`].
             on_step (`Callable`): called with the number of steps done, after each one.
             is_stopped (`Callable`): asked before the first step and after each one.
 
@@ -107,7 +136,7 @@ class Studio:
 
         Raises:
             [`Stopped`]: within one step after `is_stopped` began to say so.
-            `ValueError`: for what the pipeline can't use.
+            [`InputError`]: for what the pipeline can't use.
         """
 
         def after_step(pipe: JascoPipeline, step: int, timestep: Any, tensors: dict) -> dict:
@@ -118,9 +147,10 @@ class Studio:
 
         if is_stopped():
             raise Stopped
+        settings = request.settings
         return self.make_pipeline()(
             settings.prompt,
-            **self.make_controls(settings, recording),
+            **request.controls,
             duration=settings.duration,
             num_inference_steps=settings.steps,
             guidance_scale=settings.guidance_scale,

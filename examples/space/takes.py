@@ -25,12 +25,12 @@ from typing import Any
 import soundfile
 import torch
 
-from diffusers_jasco import __version__, export_audio
-from diffusers_jasco.controls.chords import chords_to_lab, read_chords
-from diffusers_jasco.evaluation.heard import Asked, Heard, Score, hear, read_asked, score_heard
+from diffusers_jasco import __version__, export_audio, load_audio
+from diffusers_jasco.controls.chords import check_chords, chords_to_lab
+from diffusers_jasco.evaluation.heard import Score, hear, score_heard
 from diffusers_jasco.evaluation.plotting import plot_music
 from settings import DURATION, FieldError, Settings
-from studio import Studio
+from studio import Studio, TakeRequest
 
 
 LOUDNESS = -16.0  # LUFS
@@ -76,9 +76,8 @@ class Take:
 
 def finish_take(
     audio: torch.Tensor,
-    settings: Settings,
+    request: TakeRequest,
     seed: int,
-    recording: Path | None,
     studio: Studio,
     folder: Path,
     dark: bool = False,
@@ -88,38 +87,25 @@ def finish_take(
 
     Args:
         audio (`torch.Tensor` of shape `(channels, samples)`): the music.
-        settings ([`Settings`]), seed (`int`), recording (`Path`, *optional*): what it was made from.
+        request ([`TakeRequest`]), seed (`int`): what it was made from.
         studio ([`Studio`]): who made it.
         folder (`Path`): an empty folder.
         dark (`bool`, defaults to `False`): whether the picture is for a dark page.
     """
-    take = Take(replace(settings, seed=seed, variations=1), folder, {})
+    take = Take(replace(request.settings, seed=seed, variations=1), folder, {})
     for path in (take.wav, take.flac):
         export_audio(audio, path, studio.sampling_rate, loudness=LOUDNESS)
-    asked = what_was_asked(settings, recording)
-    heard, scores = listen(take.wav, asked)
-    take = replace(take, scores=scores)
+    # What is in the file, whatever became of the loudness.
+    written = load_audio(take.wav)
+    heard = hear(written)
+    take = replace(take, scores=score_heard(heard, request.asked))
     # Its column on the page is narrow everywhere.
-    plot_music(take.wav, asked, heard, theme="dark" if dark else "light", narrow=True).savefig(take.picture)
-    _write_zip(take, studio, recording)
+    plot_music(written, request.asked, heard, theme="dark" if dark else "light", narrow=True).savefig(take.picture)
+    _write_zip(take, studio, request)
     return take
 
 
-def what_was_asked(settings: Settings, recording: Path | None) -> Asked:
-    """The controls of the settings on the music's axis of time."""
-    groove = settings.groove()
-    drums = recording if settings.drums == "recording" else None
-    asked = read_asked(settings.chord_timeline(), drums, settings.notes(), settings.duration)
-    return asked if groove is None else replace(asked, drum_onsets=groove.onsets(settings.duration))
-
-
-def listen(wav: Path, asked: Asked) -> tuple[Heard, dict[str, Score]]:
-    """What is heard in a file, from its sound alone, and how far it is what was asked for."""
-    heard = hear(wav)
-    return heard, score_heard(heard, asked)
-
-
-def _write_zip(take: Take, studio: Studio, recording: Path | None):
+def _write_zip(take: Take, studio: Studio, request: TakeRequest):
     settings = {
         "checkpoint": studio.checkpoint,
         "made_with": f"diffusers-jasco {__version__}",
@@ -134,11 +120,10 @@ def _write_zip(take: Take, studio: Studio, recording: Path | None):
     if chords is not None:
         with tempfile.TemporaryDirectory() as folder:
             lab = Path(folder, "chords.lab")
-            chords_to_lab(read_chords(chords, duration=take.settings.duration), lab, take.settings.duration)
+            chords_to_lab(check_chords(chords, duration=take.settings.duration), lab, take.settings.duration)
             files[lab.name] = lab.read_bytes()
-    drums = studio.make_controls(take.settings, recording)["drums"]
-    if drums is not None:
-        waveform, rate = drums
+    if request.drums is not None:
+        waveform, rate = request.drums
         content = io.BytesIO()
         soundfile.write(content, waveform.T.numpy(), rate, subtype="FLOAT", format="WAV")
         files["drums.wav"] = content.getvalue()

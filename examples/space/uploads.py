@@ -30,9 +30,10 @@ import torch
 from diffusers_jasco.audio.io import AUDIO_SUFFIXES, load_audio
 from diffusers_jasco.audio.resampling import resample
 from diffusers_jasco.controls.chord_labels import NO_CHORD
-from diffusers_jasco.controls.chords import Chords, chords_from_bars, chords_from_roman, read_chords
+from diffusers_jasco.controls.chords import Chords, chords_from_bars, chords_from_roman
 from diffusers_jasco.controls.melody import melody_from_midi, melody_to_notes
 from diffusers_jasco.extraction import extract_chords, extract_melody, separate_drums
+from diffusers_jasco.inputs import InputError, read_chords
 from parts import capitalize_chords
 from settings import DURATION, FieldError, check_chords, count_bars
 
@@ -225,12 +226,11 @@ def write_drums(file: str | None, start: float | None, separate: bool, sampling_
     return path
 
 
-def check_recording(path: str | None, field: str) -> Path:
-    """A recording that can be used as it is, or a [`FieldError`]."""
+def read_recording(path: str | None, field: str) -> tuple[torch.Tensor, int]:
+    """`(channels, samples)` and their rate, of a recording that is used as it is, or a [`FieldError`]."""
     check_upload(path, field, AUDIO_SUFFIXES)
     with naming(field, path):
-        read_excerpt(path, field, 0.0, LONGEST)
-    return Path(path)
+        return read_excerpt(path, field, 0.0, LONGEST)
 
 
 def check_upload(path: str | None, field: str, suffixes: tuple[str, ...]) -> str:
@@ -273,18 +273,27 @@ def naming(field: str, path: str | None = None) -> Iterator[None]:
     """Makes errors of the block [`FieldError`]s of a field, without the place of its file on this machine."""
     try:
         yield
-    except FieldError:
-        raise
-    except (ValueError, FileNotFoundError) as error:
-        raise FieldError(field, readable(str(error), path)) from error
+    except (InputError, FileNotFoundError) as error:
+        raise FieldError(field, explain(error, path)) from error
 
 
-def readable(message: str, path: str | None = None) -> str:
-    """A message of the package for people who have never seen its arguments."""
-    message = re.sub(r"^`chords`: position (\d+)", lambda match: f"Chord {int(match[1]) + 1}", message)
-    message = re.sub(r"`(\w+)`", r"“\1”", re.sub(r"^`\w+`: ", "", message))
-    message = message[:1].upper() + message[1:]
+def explain(error: InputError | FileNotFoundError, path: str | None = None) -> str:
+    """What is wrong, for people who count from one and do not see where files are."""
+    message = str(error)
+    if (position := getattr(error, "position", None)) is not None:
+        message = message.replace(f"position {position}", f"chord {position + 1}", 1)
+    message = readable(message)
     return message if path is None else message.replace(str(path), Path(path).name)
+
+
+def readable(message: str) -> str:
+    """A message of the package for people who have never seen its arguments: it stands next to the field that it is about."""
+    if message.startswith("`"):
+        message = message.split("`: ", 1)[-1]
+    # Between pairs of backticks are names of arguments.
+    parts = message.split("`")
+    message = "".join(f"“{part}”" if index % 2 else part for index, part in enumerate(parts))
+    return message[:1].upper() + message[1:]
 
 
 @contextmanager

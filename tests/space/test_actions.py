@@ -21,6 +21,7 @@ import soundfile
 
 from diffusers_jasco.controls.drum_machine import GROOVES
 
+from ..conftest import load_pipeline
 from .conftest import BACKBEAT, C_AM_F_G, TUNE
 
 
@@ -28,6 +29,7 @@ pytest.importorskip("gradio")
 
 import actions  # noqa: E402
 from settings import FieldError, Settings  # noqa: E402
+from studio import Studio  # noqa: E402
 
 
 def test_another_length_keeps_what_is_there():
@@ -105,17 +107,34 @@ def test_takes_that_are_gone_are_said_to_be(tmp_path):
         actions.find_take([Take(Settings(), tmp_path, {})], 0)
 
 
-def test_errors_of_the_pipeline_find_their_field():
-    def find(message):
-        error = actions._find_field(ValueError(message))
-        return error.field, str(error)
+def test_errors_of_the_pipeline_find_their_field(monkeypatch, tmp_path):
+    """Another checkpoint may lack a control, which programs can ask it for all the same."""
+    load_pipeline("chords-drums").save_pretrained(tmp_path)
+    monkeypatch.setattr(actions, "STUDIO", Studio(str(tmp_path)))
+    settings = Settings(melody=TUNE, duration=1.0, steps=1)
+    with pytest.raises(FieldError, match="“melody” was given, but this checkpoint has no melody control") as error:
+        actions.make_takes(settings, None, actions.TICKETS.issue("me"))
+    assert error.value.field == "melody"
 
-    assert find("`chords`: position 3: unknown chord 'H'.") == ("chords", "Chord 4: unknown chord 'H'.")
-    assert find("`melody` was given, but this checkpoint has no melody control.") == (
-        "melody",
-        "“melody” was given, but this checkpoint has no melody control.",
-    )
-    assert find("Something else.") == ("generate", "Something else.")
+
+def test_a_recording_is_decoded_once_for_all_takes(monkeypatch, tmp_path):
+    recording = tmp_path / "drums.wav"
+    soundfile.write(recording, GROOVES["disco"].render(2.0, 44100)[0].numpy(), 44100)
+    opened = []
+
+    class Counted(soundfile.SoundFile):
+        def __init__(self, file, mode="r", *arguments, **options):
+            opened.append((str(file), mode))
+            super().__init__(file, mode, *arguments, **options)
+
+    monkeypatch.setattr(soundfile, "SoundFile", Counted)
+    settings = Settings(drums="recording", duration=1.0, steps=1, variations=3)
+    takes, _ = actions.make_takes(settings, str(recording), actions.TICKETS.issue("me"))
+    assert opened.count((str(recording), "r")) == 1
+    # A take is decoded once, to hear what is in its file.
+    for take in takes:
+        assert [mode for file, mode in opened if file.endswith(f"{take.folder.name}/{take.wav.name}")] == ["r"]
+        assert list(take.scores) == ["drums"]
 
 
 def test_a_beat_follows_the_metre():

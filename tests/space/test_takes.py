@@ -24,7 +24,9 @@ import pytest
 import soundfile
 import torch
 
+from diffusers_jasco import load_audio
 from diffusers_jasco.controls.drum_machine import GROOVES
+from diffusers_jasco.evaluation.heard import hear, score_heard
 
 from ..conftest import load_pipeline
 from .conftest import BACKBEAT, C_AM_F_G, ROOT, TUNE
@@ -34,7 +36,7 @@ pytest.importorskip("gradio")
 
 from settings import FieldError, Settings  # noqa: E402
 from studio import Stopped, Studio  # noqa: E402
-from takes import finish_take, listen, read_settings, what_was_asked  # noqa: E402
+from takes import finish_take, read_settings  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +54,13 @@ def settings(studio):
 
 
 @pytest.fixture(scope="module")
-def take(studio, settings, tmp_path_factory):
-    return finish_take(studio.play(settings, 7), settings, 7, None, studio, tmp_path_factory.mktemp("take"))
+def asked_for(studio, settings):
+    return studio.make_request(settings)
+
+
+@pytest.fixture(scope="module")
+def take(studio, asked_for, tmp_path_factory):
+    return finish_take(studio.play(asked_for, 7), asked_for, 7, studio, tmp_path_factory.mktemp("take"))
 
 
 def test_every_run_has_a_pipeline_of_its_own_with_the_same_weights(studio):
@@ -71,17 +78,18 @@ def test_a_checkpoint_with_another_codec_and_an_adaptive_solver(tmp_path):
     assert (studio.controls, studio.sampling_rate, studio.frame_rate) == (("chords", "drums"), 32000, 50)
     assert (studio.default_steps, studio.default_guidance_scale) == (100, 5.0)
     steps, settings = [], Settings(chords=C_AM_F_G, drums="pattern", pattern=BACKBEAT, duration=1.0, steps=3)
-    music = studio.play(settings, 0, on_step=steps.append)
+    music = studio.play(studio.make_request(settings), 0, on_step=steps.append)
     assert music.shape == (1, 32000) and steps == [1, 2, 3]
     with pytest.raises(ValueError, match="no melody control"):
-        studio.play(replace(settings, melody=TUNE), 0)
+        studio.play(studio.make_request(replace(settings, melody=TUNE)), 0)
 
 
-def test_a_take_is_what_its_settings_make(studio, settings, take, tmp_path):
+def test_a_take_is_what_its_settings_make(studio, take, tmp_path):
     """A downloaded ZIP, loaded again, gives the same file to the byte."""
     loaded, recording, checkpoint = read_settings(take.zip, tmp_path)
     assert (loaded.seed, loaded.variations, recording, checkpoint) == (7, 1, None, studio.checkpoint)
-    again = finish_take(studio.play(loaded, loaded.seed), loaded, loaded.seed, None, studio, tmp_path)
+    request = studio.make_request(loaded)
+    again = finish_take(studio.play(request, loaded.seed), request, loaded.seed, studio, tmp_path)
     assert again.wav.read_bytes() == take.wav.read_bytes()
     with zipfile.ZipFile(take.zip) as archive:
         assert archive.read("jasco-7.wav") == take.wav.read_bytes()
@@ -98,19 +106,19 @@ def test_a_drum_recording_comes_back_with_its_take(studio, settings, tmp_path):
     recording = tmp_path / "drums.wav"
     soundfile.write(recording, GROOVES["disco"].render(12.0, 44100)[0].numpy(), 44100, subtype="FLOAT")
     settings = replace(settings, drums="recording", duration=4.0)
-    music = studio.play(settings, 1, recording)
+    request = studio.make_request(settings, load_audio(recording))
+    music = studio.play(request, 1)
     (tmp_path / "take").mkdir()
-    take = finish_take(music, settings, 1, recording, studio, tmp_path / "take")
+    take = finish_take(music, request, 1, studio, tmp_path / "take")
     (tmp_path / "again").mkdir()
     loaded, drums, _ = read_settings(take.zip, tmp_path / "again")
-    assert torch.equal(studio.play(loaded, 1, drums), music)
-    assert not torch.equal(studio.play(replace(loaded, drums="off"), 1), music)
+    assert torch.equal(studio.play(studio.make_request(loaded, load_audio(drums)), 1), music)
+    assert not torch.equal(studio.play(studio.make_request(replace(loaded, drums="off")), 1), music)
 
 
-def test_scores_are_heard_in_the_file_alone(studio, settings, take, tmp_path):
+def test_scores_are_heard_in_the_file_alone(studio, asked_for, take, tmp_path):
     """With another piece in the place of the take, all scores fall."""
-    asked = what_was_asked(settings, None)
-    _, scores = listen(take.wav, asked)
+    scores = score_heard(hear(take.wav), asked_for.asked)
     assert scores == take.scores and list(scores) == ["chords", "melody", "drums"]
     other = Settings(
         prompt="calm ballad, no drums",
@@ -120,20 +128,21 @@ def test_scores_are_heard_in_the_file_alone(studio, settings, take, tmp_path):
         guidance_scale=studio.default_guidance_scale,
     )
     (tmp_path / "other").mkdir()
-    placed = finish_take(studio.play(other, 3), other, 3, None, studio, tmp_path / "other").wav
-    _, others = listen(placed, asked)
+    other = studio.make_request(other)
+    placed = finish_take(studio.play(other, 3), other, 3, studio, tmp_path / "other").wav
+    others = score_heard(hear(placed), asked_for.asked)
     for control, score in scores.items():
         assert others[control].value < score.value - 0.2, control
     assert scores["chords"].value > 0.7 and scores["drums"].value > 0.6
 
 
-def test_a_stop_ends_a_run_within_a_step(studio, settings):
+def test_a_stop_ends_a_run_within_a_step(studio, asked_for):
     done = []
     with pytest.raises(Stopped):
-        studio.play(settings, 0, on_step=done.append, is_stopped=lambda: len(done) == 3)
+        studio.play(asked_for, 0, on_step=done.append, is_stopped=lambda: len(done) == 3)
     assert done == [1, 2, 3]
     with pytest.raises(Stopped):
-        studio.play(settings, 0, on_step=done.append, is_stopped=lambda: True)
+        studio.play(asked_for, 0, on_step=done.append, is_stopped=lambda: True)
     assert done == [1, 2, 3]
 
 
@@ -174,10 +183,10 @@ def test_archives_that_hold_something_else(tmp_path):
         read_settings(tmp_path / "take.pkl", tmp_path)
 
 
-def test_the_picture_has_the_light_of_the_page(studio, settings, take, tmp_path):
+def test_the_picture_has_the_light_of_the_page(studio, asked_for, take, tmp_path):
     from PIL import Image
 
-    other = finish_take(studio.play(settings, 7), settings, 7, None, studio, tmp_path, dark=True)
+    other = finish_take(studio.play(asked_for, 7), asked_for, 7, studio, tmp_path, dark=True)
     assert other.wav.read_bytes() == take.wav.read_bytes()
     light, dark = (np.asarray(Image.open(picture).convert("L")) for picture in (take.picture, other.picture))
     assert light.shape == dark.shape and light.mean() > 160 and dark.mean() < 96

@@ -28,11 +28,11 @@ from diffusers_jasco.controls.previews import preview_chords, preview_melody  # 
 from parts import capitalize_chords  # noqa: E402
 from settings import FieldError  # noqa: E402
 from uploads import (  # noqa: E402
-    check_recording,
     chords_from_file,
     chords_from_words,
     collected_warnings,
     melody_from_file,
+    read_recording,
     write_drums,
 )
 
@@ -90,7 +90,17 @@ def test_typed_chords_repeat_to_the_end_of_the_music():
     assert (value["beats_per_bar"], value["bars"]) == (3, 5)
 
 
-@pytest.mark.parametrize("text, says", [("C | H | F", "Did you mean 'B'"), ("", "Type some"), ("I VIII", "VIII")])
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("C | H | F", "^Chord 2: unknown chord 'H'. Did you mean 'B'"),
+        ("C:0 F:1 H:2", "^Chord 3: unknown chord 'H'"),
+        ("(C, 0), (D)", "^Chord 2 has to be"),
+        ("C | | F", "^Bar 2 is empty"),
+        ("", "^Type some"),
+        ("I VIII", "^Bar 2: 'VIII'"),
+    ],
+)
 def test_typed_chords_that_are_none(text, says):
     with pytest.raises(FieldError, match=says) as error:
         chords_from_words(text, "C major", 4, 10.0, 120.0, False)
@@ -164,7 +174,7 @@ def test_only_a_part_of_a_long_recording_is_read(tmp_path, monkeypatch):
     with pytest.raises(FieldError, match="lasts 1:00 minutes; at most 0:59"):
         chords_from_file(path, 0, 4, 10.0, 120.0)
     with pytest.raises(FieldError, match="lasts 1:00 minutes; at most 0:59"):
-        check_recording(path, "drums")
+        read_recording(path, "drums")
 
 
 def test_uploads_that_cannot_be_used(tmp_path, monkeypatch):
@@ -188,7 +198,7 @@ def test_uploads_that_cannot_be_used(tmp_path, monkeypatch):
 
 
 def test_warnings_of_the_package_reach_the_visitor(tmp_path):
-    from diffusers_jasco.controls.chords import read_chords
+    from diffusers_jasco.inputs import read_chords
 
     with collected_warnings() as warnings:
         read_chords([("Csus4", 0.0)])
