@@ -35,6 +35,7 @@ from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 
 from diffusers_jasco import JascoPipeline
+from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.training.arguments import add_training_options, parse_with_config, write_config
 from diffusers_jasco.training.checkpoints import find_start
 from diffusers_jasco.training.datasets import make_batches, open_datasets
@@ -69,7 +70,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--lora_projections", **switch, help="Also beside the projections of text, time, controls and feed-forward.")
     add("--gradient_checkpointing", **switch, help="Less memory, more time.")
     # The model knows its nulls already; it needs just enough dropout not to forget them.
-    parser.set_defaults(drop_all=0.1, drop_chords=0.25, drop_drums=0.25, drop_melody=0.25, weight_decay=0.0)
+    parser.set_defaults(drop_all=0.1, weight_decay=0.0, **{f"drop_{name}": 0.25 for name in CONTROLS})
     # What some minutes of music need, measured with jasco-nano.
     parser.set_defaults(learning_rate=2e-3, warmup_steps=10, max_steps=300, adam_beta2=0.99)
     args = parse_with_config(parser, args)

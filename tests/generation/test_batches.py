@@ -36,7 +36,9 @@ STEPS = {"num_inference_steps": 2}
 def make_requests(count=5):
     chords = ["C:0 Am:0.5", None, [("G", 0.0)], "F:0", None]
     return [
-        GenerationRequest(f"clip {i}", f"music {i}", chords=chords[i], duration=1.0, seed=i, settings=STEPS)
+        GenerationRequest(
+            f"clip {i}", f"music {i}", controls={"chords": chords[i]}, duration=1.0, seed=i, settings=STEPS
+        )
         for i in range(count)
     ]
 
@@ -65,8 +67,8 @@ def test_a_clip_depends_on_its_seed_and_not_on_its_batch(pipe):
 def test_a_bad_request_stops_no_other(pipe):
     requests = make_requests(2)
     bad = [
-        GenerationRequest("bad chord", chords="Hx:0", duration=1.0, settings=STEPS),
-        GenerationRequest("no file", drums="absent.wav", duration=1.0, settings=STEPS),
+        GenerationRequest("bad chord", controls={"chords": "Hx:0"}, duration=1.0, settings=STEPS),
+        GenerationRequest("no file", controls={"drums": "absent.wav"}, duration=1.0, settings=STEPS),
     ]
     results = {request.name: result for request, result in generate_clips(pipe, [requests[0], *bad, requests[1]])}
     assert "unknown chord 'Hx'" in str(results["bad chord"]) and "absent.wav" in str(results["no file"])
@@ -92,7 +94,8 @@ def test_only_what_is_missing_or_changed_is_made_again_with_the_same_bytes(pipe,
 
 def test_waveforms_are_described_by_a_hash():
     one, other = (
-        GenerationRequest("a", drums=(torch.full((1, 10), value), 16000)).describe()["drums"] for value in (0.0, 1.0)
+        GenerationRequest("a", controls={"drums": (torch.full((1, 10), value), 16000)}).describe()["drums"]
+        for value in (0.0, 1.0)
     )
     assert one[1] == 16000 and one[0]["shape"] == [1, 10] and one != other
     json.dumps(one)

@@ -46,9 +46,7 @@ def test_a_line_says_what_is_made(tmp_path):
     assert request == GenerationRequest(
         "verse",
         "pop",
-        [("C", 0), ("Am", 2.5)],
-        str(tmp_path / "beat.wav"),
-        str(tmp_path / "tune.mid"),
+        {"chords": [("C", 0), ("Am", 2.5)], "drums": str(tmp_path / "beat.wav"), "melody": str(tmp_path / "tune.mid")},
         True,
         5,
         7,
@@ -61,7 +59,7 @@ def test_what_a_line_does_not_say_comes_from_the_defaults(tmp_path):
     one, two = read(tmp_path, {"prompt": "a"}, "", {"chords": "C:0 G:1", "num_inference_steps": 9}, defaults=defaults)
     assert (one.name, two.name) == ("00001", "00003") and one.duration == 3.0
     assert one.settings == {"num_inference_steps": 4} and two.settings == {"num_inference_steps": 9}
-    assert two.chords == "C:0 G:1" and two.prompt is None
+    assert two.controls == {"chords": "C:0 G:1"} and two.prompt is None
     # Seeds depend on the name, not on the other lines.
     assert one.seed != two.seed and read(tmp_path, {"prompt": "b"})[0].seed == one.seed
     assert read(tmp_path, {"prompt": "b"}, seed=1)[0].seed != one.seed
@@ -103,8 +101,16 @@ def test_a_data_set_gives_its_captions_and_controls(tmp_path):
     }
     (folder / "metadata.jsonl").write_text(json.dumps(line))
     (request,) = read_requests(folder)
-    assert request.prompt == "first" and request.chords == [("C", 0.0)] and request.melody == [(60, 0.0, 1.0)]
-    assert request.drums.endswith("drums.flac") and request.duration is None and request.name.startswith("000-")
+    assert (
+        request.prompt == "first"
+        and request.controls["chords"] == [("C", 0.0)]
+        and request.controls["melody"] == [(60, 0.0, 1.0)]
+    )
+    assert (
+        request.controls["drums"].endswith("drums.flac")
+        and request.duration is None
+        and request.name.startswith("000-")
+    )
 
 
 def test_audiocrafts_data_has_captions_beside_it(tmp_path):

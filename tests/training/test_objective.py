@@ -107,7 +107,7 @@ def draw_masks(count: int, num_frames: int = 1, **options) -> dict[str, torch.Te
 
 
 def test_each_condition_is_dropped_as_often_as_asked():
-    keep = draw_masks(50_000, all=0.1, text=0.1, chords=0.2, drums=0.3, melody=0.0)
+    keep = draw_masks(50_000, all=0.1, text=0.1, single={"chords": 0.2, "drums": 0.3})
     keep = {name: mask.flatten() for name, mask in keep.items()}
     for name, probability in (("text", 0.1), ("chords", 0.2), ("drums", 0.3), ("melody", 0.0)):
         assert abs(keep[name].float().mean().item() - 0.9 * (1 - probability)) < 0.01
@@ -120,7 +120,10 @@ def test_each_condition_is_dropped_as_often_as_asked():
 
 
 def test_the_controls_are_dropped_together_and_the_text_stays():
-    keep = {name: mask.flatten() for name, mask in draw_masks(50_000, text=0.1, controls=0.3, chords=0.2).items()}
+    keep = {
+        name: mask.flatten()
+        for name, mask in draw_masks(50_000, text=0.1, controls=0.3, single={"chords": 0.2}).items()
+    }
     for name, expected in (("text", 0.9), ("chords", 0.7 * 0.8), ("drums", 0.7), ("melody", 0.7)):
         assert abs(keep[name].float().mean().item() - expected) < 0.01
     assert torch.equal(keep["drums"], keep["melody"]) and not (keep["chords"] & ~keep["drums"]).any()
@@ -128,16 +131,16 @@ def test_the_controls_are_dropped_together_and_the_text_stays():
 
 
 def test_a_batch_may_be_dropped_as_one():
-    masks = [draw_masks(8, 3, chords=0.5, per_batch=True)["chords"]]
+    masks = [draw_masks(8, 3, single={"chords": 0.5}, per_batch=True)["chords"]]
     for seed in range(30):
         draws = torch.rand(8, ConditionDropout.num_draws, generator=torch.Generator().manual_seed(seed))
-        masks.append(ConditionDropout(chords=0.5, per_batch=True).keep(draws, 3)["chords"])
+        masks.append(ConditionDropout(single={"chords": 0.5}, per_batch=True).keep(draws, 3)["chords"])
     assert all(mask.all() or not mask.any() for mask in masks)
     assert 5 < sum(mask.all().item() for mask in masks) < 26
 
 
 def test_spans_are_one_piece_of_the_clip():
-    keep = draw_masks(4000, 100, span=0.5, drums=0.1)
+    keep = draw_masks(4000, 100, span=0.5, single={"drums": 0.1})
     assert keep["text"].all()
     for name, dropped in (("chords", 0.0), ("drums", 0.1)):
         mask = keep[name].int()
@@ -156,4 +159,4 @@ def test_no_dropout_keeps_and_certain_dropout_drops():
     assert all(mask.all() for mask in draw_masks(1000).values())
     assert not any(mask.any() for mask in draw_masks(1000, all=1.0).values())
     with pytest.raises(ValueError, match="`drums`.*1.5"):
-        ConditionDropout(drums=1.5)
+        ConditionDropout(single={"drums": 1.5})

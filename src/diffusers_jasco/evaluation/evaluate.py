@@ -223,7 +223,9 @@ def make_requests(
         GenerationRequest(
             name=f"{index:05d}",
             prompt=item["caption"] if "text" in given else None,
-            **{control: select[control](originals.items[wanted[index]]) for control in CONTROLS if control in given},
+            controls={
+                control: select[control](originals.items[wanted[index]]) for control in CONTROLS if control in given
+            },
             duration=item["duration"],
             seed=1_000_000 * originals.seed + index,
             settings=settings,

@@ -43,7 +43,7 @@ class GenerationRequest:
     Args:
         name (`str`): what tells it from the others.
         prompt (`str`, *optional*): the text.
-        chords, drums, melody (*optional*): as [`JascoPipeline`] takes them.
+        controls (`dict[str, Any]`): of [`~controls.CONTROLS`] those that the clip has, as [`JascoPipeline`] takes them.
         separate_drums (`bool`, defaults to `False`): whether `drums` is a full mix.
         duration (`float`, *optional*): seconds; by default what the model was trained on.
         seed (`int`, defaults to `0`): seed of the noise.
@@ -53,9 +53,7 @@ class GenerationRequest:
 
     name: str
     prompt: str | None = None
-    chords: Any = None
-    drums: Any = None
-    melody: Any = None
+    controls: dict[str, Any] = field(default_factory=dict)
     separate_drums: bool = False
     duration: float | None = None
     seed: int = 0
@@ -63,7 +61,11 @@ class GenerationRequest:
 
     def describe(self) -> dict[str, Any]:
         """All of it, ready for JSON; of waveforms and matrices a hash."""
-        return {key: _to_json(value) for key, value in vars(self).items()}
+        values = dict(vars(self))
+        controls = dict.fromkeys(CONTROLS) | values.pop("controls")
+        # In the order of earlier versions, whose clips stay valid.
+        head = {key: values.pop(key) for key in ("name", "prompt")}
+        return {key: _to_json(value) for key, value in (head | controls | values).items()}
 
     @property
     def shared(self) -> tuple:
@@ -102,7 +104,7 @@ def generate_batch(pipe: "JascoPipeline", requests: Sequence[GenerationRequest])
         `ValueError`, `OSError`: as the pipeline, for a control that can't be read or that the checkpoint does not have.
     """
     first = requests[0]
-    controls = {name: [getattr(request, name) for request in requests] for name in CONTROLS}
+    controls = {name: [request.controls.get(name) for request in requests] for name in CONTROLS}
     audios = pipe(
         [request.prompt for request in requests],
         **{name: values for name, values in controls.items() if any(value is not None for value in values)},

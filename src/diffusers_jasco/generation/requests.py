@@ -33,9 +33,7 @@ _NUMBER = (int, float)
 _TYPES = {
     "name": (str,),
     "prompt": (str,),
-    "chords": (str, list),
-    "drums": (str,),
-    "melody": (str, list),
+    **dict.fromkeys(CONTROLS, (str, list)),
     "separate_drums": (bool,),
     "duration": _NUMBER,
     "seed": (int,),
@@ -132,12 +130,13 @@ def _read_line(line: str, number: int, folder: Path, defaults: GenerationRequest
             value = _find_file(value, folder) or value
         elif value is not None:
             value = [tuple(event) if isinstance(event, list) else event for event in value] or None
-        controls[key] = value
+        if value is not None:
+            controls[key] = value
     return replace(
         defaults,
         name=name,
         prompt=info.get("prompt", defaults.prompt),
-        **controls,
+        controls=controls,
         separate_drums=info.get("separate_drums", False),
         duration=info.get("duration", defaults.duration),
         seed=info.get("seed", derive_seed("generation", seed, name)),
@@ -155,9 +154,8 @@ def _from_data_set(info: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {
         "name": source.id,
         "prompt": captions[0] if captions else None,
-        "chords": info.get("chords"),
+        **{key: info.get(key) for key in CONTROLS},
         "drums": (info.get("stems") or {}).get("drums"),
-        "melody": info.get("melody"),
     }
 
 

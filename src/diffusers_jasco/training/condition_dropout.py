@@ -15,7 +15,7 @@
 
 """Condition dropout: how the model learns the nulls that guidance needs, and controls for a part of the time."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -35,10 +35,8 @@ class ConditionDropout:
         all (`float`, defaults to `0.0`): all conditions, the text too.
         text (`float`, defaults to `0.0`): the text.
         controls (`float`, defaults to `0.0`):
-            Chords, drums and melody together. A model that has to follow the text alone needs to have met it alone.
-        chords (`float`, defaults to `0.0`): the chords.
-        drums (`float`, defaults to `0.0`): the drums.
-        melody (`float`, defaults to `0.0`): the melody.
+            All controls together. A model that has to follow the text alone needs to have met it alone.
+        single (`dict[str, float]`): a control, independently of the others, by its name; by default 0 for all.
         span (`float`, defaults to `0.0`):
             How often a control that is kept is there for a part of the clip only, between two random frames, so that
             controls can be given for parts of the time.
@@ -52,9 +50,7 @@ class ConditionDropout:
     all: float = 0.0
     text: float = 0.0
     controls: float = 0.0
-    chords: float = 0.0
-    drums: float = 0.0
-    melody: float = 0.0
+    single: dict[str, float] = field(default_factory=dict)
     span: float = 0.0
     per_batch: bool = False
 
@@ -62,9 +58,12 @@ class ConditionDropout:
     num_draws: ClassVar[int] = 1 + len(CONDITIONS) + 3 * len(CONTROLS) + 1
 
     def __post_init__(self):
-        for field in fields(self):
-            if not 0 <= getattr(self, field.name) <= 1:
-                raise ValueError(f"`{field.name}` has to be between 0 and 1, but is {getattr(self, field.name)}.")
+        if unknown := sorted(set(self.single) - set(CONTROLS)):
+            raise ValueError(f"`single` has to be of {', '.join(CONTROLS)}, but has {', '.join(unknown)}.")
+        together = {"all": self.all, "text": self.text, "controls": self.controls, "span": self.span}
+        for name, probability in (together | self.single).items():
+            if not 0 <= probability <= 1:
+                raise ValueError(f"`{name}` has to be between 0 and 1, but is {probability}.")
 
     def keep(self, draws: torch.Tensor, num_frames: int) -> dict[str, torch.Tensor]:
         r"""
@@ -75,14 +74,14 @@ class ConditionDropout:
             num_frames (`int`): frames of the samples.
 
         Returns:
-            `dict[str, torch.Tensor]`: boolean masks, of `"text"` `(batch,)`, and of `"chords"`, `"drums"` and `"melody"`
-            `(batch, frames)`.
+            `dict[str, torch.Tensor]`: boolean masks, `(batch,)` for `"text"` and `(batch, frames)` for each control.
         """
         if self.per_batch:
             draws = draws[:1].expand_as(draws)
         keeps_any = draws[:, 0] >= self.all
+        probabilities = {"text": self.text} | {name: self.single.get(name, 0.0) for name in CONTROLS}
         keep = {
-            name: keeps_any & (draws[:, 1 + index] >= getattr(self, name)) for index, name in enumerate(CONDITIONS)
+            name: keeps_any & (draws[:, 1 + index] >= probabilities[name]) for index, name in enumerate(CONDITIONS)
         }
         keeps_controls = draws[:, -1] >= self.controls
         frames = torch.arange(num_frames, device=draws.device)

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from ..controls import CONTROLS
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
 from ..utils.seeding import derive_seed
 from .condition_dropout import ConditionDropout
@@ -188,9 +189,7 @@ class FlowMatchingObjective:
             args.drop_all,
             args.drop_text,
             args.drop_controls,
-            args.drop_chords,
-            args.drop_drums,
-            args.drop_melody,
+            {name: getattr(args, f"drop_{name}") for name in CONTROLS},
             args.drop_span,
             args.drop_per_batch,
         )
