@@ -43,7 +43,6 @@ ALLOWED = {
     "scripts/evaluate_extraction.py: METRICS": "metrics by control",
     "scripts/evaluate_extraction.py: EVALUATE": "functions by control",
     "scripts/evaluate_extraction.py: methods": "extractors by control",
-    "examples/space/studio.py: make_controls": "arguments of the pipeline",
 }
 
 

@@ -27,6 +27,7 @@ import gradio as gr
 
 import actions
 from actions import FILE_LIFE, STUDIO, TICKETS
+from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.controls.chord_labels import NOTES
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.progressions import PROGRESSIONS
@@ -539,7 +540,7 @@ class Page:
         if place is not self.status:
             field = "description" if error.field == "prompt" else error.field
             updates[self.status] = say(f"Nothing was made: see the message about the {field}.", "error")
-        if error.field in ("chords", "drums", "melody"):
+        if error.field in CONTROLS:
             updates[self.tabs] = gr.Tabs(selected=error.field)
         return updates
 

@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoPipeline
+from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.evaluation.heard import Asked, read_asked
 from settings import Settings
 
@@ -51,8 +52,9 @@ class TakeRequest:
 
     @property
     def controls(self) -> dict[str, Any]:
-        """`chords`, `drums` and `melody` as the pipeline takes them."""
-        return {"chords": self.settings.chord_timeline(), "drums": self.drums, "melody": self.settings.notes()}
+        """The controls as the pipeline takes them."""
+        controls = self.settings.chord_timeline(), self.drums, self.settings.notes()
+        return dict(zip(CONTROLS, controls, strict=True))
 
     @cached_property
     def asked(self) -> Asked:
