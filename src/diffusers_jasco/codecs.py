@@ -69,6 +69,7 @@ def load_codec(folder: str | os.PathLike) -> nn.Module:
 
 def num_channels(codec: nn.Module) -> int:
     """The number of audio channels of a codec."""
+    # [`SpectralCodecModel`] is mono.
     return getattr(codec.config, "audio_channels", 1)
 
 

@@ -26,6 +26,7 @@ from typing import Any
 from diffusers.utils import PushToHubMixin, logging
 from huggingface_hub import CommitInfo
 
+from ..codecs import num_channels
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD
 from ..utils.files import variant_of
 from ..utils.hub import HubRepository, tidy_configs
@@ -204,8 +205,7 @@ def describe_pipeline(pipeline: Any, repo_id: str, variant: str | None = None, s
     """The text of a pipeline's card: inputs, outputs, defaults, and an example that loads it from `repo_id` and runs."""
     config, transformer, rate = pipeline.config, pipeline.transformer, pipeline.sampling_rate
     duration = transformer.config.sample_size / pipeline.frame_rate
-    # [`SpectralCodecModel`] is mono.
-    channels = getattr(pipeline.codec.config, "audio_channels", 1)
+    channels = num_channels(pipeline.codec)
     channels = {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
     steps = f"{config.default_num_inference_steps}"
     if "rtol" in pipeline.scheduler.config:
