@@ -156,9 +156,13 @@ def test_one_of_several_prompts(name, control, position):
     pipe = load_pipeline("chords-drums-melody")
     alone = failure(pipe, "a", **{name: control}, duration=0.2)
     assert (alone.argument, alone.position, alone.prompt) == (name, position, None)
-    error = alone.for_prompt(1)
+    error = failure(pipe, ["a", "b", "c"], **{name: [None, control, None]}, duration=0.2)
     assert (error.argument, error.position, error.prompt) == (name, position, 1)
     assert str(error) == f"For prompt 1: {alone}"
+    error = failure(pipe, ["a", "b", "c"], **{name: [control, None]}, duration=0.2)
+    assert (error.argument, error.position, error.prompt) == (name, None, None) and "2 elements for 3 prompt" in str(
+        error
+    )
 
 
 def test_errors_survive_their_way_between_processes():

@@ -40,11 +40,11 @@ class Stopped(Exception):
 @dataclass(frozen=True)
 class TakeRequest:
     r"""
-    What takes are made from and compared with, for as many takes as there are.
+    The settings of one click and its drums, which all of its takes share.
 
     Args:
         settings ([`Settings`]): the values of the fields.
-        drums (`tuple`, *optional*): the drums as `(waveform, sampling_rate)`, decoded or played once.
+        drums (`tuple`, *optional*): `(waveform, sampling_rate)` of the recording or the rendered pattern.
     """
 
     settings: Settings
@@ -58,7 +58,7 @@ class TakeRequest:
 
     @cached_property
     def asked(self) -> Asked:
-        """The controls on the music's axis of time. The onsets of a pattern are known, those of a recording estimated."""
+        """The controls on a timeline. Onsets of a pattern are exact, those of a recording are estimated."""
         settings, groove = self.settings, self.settings.groove()
         drums = self.drums if groove is None else None
         asked = read_asked(settings.chord_timeline(), drums, settings.notes(), settings.duration)
@@ -105,9 +105,9 @@ class Studio:
     def make_request(self, settings: Settings, recording: Sound | None = None) -> TakeRequest:
         r"""
         Args:
-            settings ([`Settings`]): what is asked for.
+            settings ([`Settings`]): the values of the fields.
             recording (`tuple`, *optional*):
-                `(waveform, sampling_rate)`, for settings whose drums are a recording; as much of it as the music lasts is used.
+                `(waveform, sampling_rate)`, for settings whose drums are a recording; it is cut to the music's length.
         """
         groove, drums = settings.groove(), None
         if groove is not None:
@@ -128,7 +128,7 @@ class Studio:
         Makes one variation: the same request and seed give the same bits on the same machine.
 
         Args:
-            request ([`TakeRequest`]): what is asked for; the seed and number of variations in it don't matter here.
+            request ([`TakeRequest`]): of [`Studio.make_request`]; its own seed and number of variations are not used.
             seed (`int`): of the noise to start from.
             on_step (`Callable`): called with the number of steps done, after each one.
             is_stopped (`Callable`): asked before the first step and after each one.

@@ -95,7 +95,7 @@ def finish_take(
     take = Take(replace(request.settings, seed=seed, variations=1), folder, {})
     for path in (take.wav, take.flac):
         export_audio(audio, path, studio.sampling_rate, loudness=LOUDNESS)
-    # What is in the file, whatever became of the loudness.
+    # Scores and picture are of the file, whose loudness is normalized.
     written = load_audio(take.wav)
     heard = hear(written)
     take = replace(take, scores=score_heard(heard, request.asked))

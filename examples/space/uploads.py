@@ -278,7 +278,7 @@ def naming(field: str, path: str | None = None) -> Iterator[None]:
 
 
 def explain(error: InputError | FileNotFoundError, path: str | None = None) -> str:
-    """What is wrong, for people who count from one and do not see where files are."""
+    """The message of an error for visitors: chords are counted from one, and files have no folder."""
     message = str(error)
     if (position := getattr(error, "position", None)) is not None:
         message = message.replace(f"position {position}", f"chord {position + 1}", 1)
@@ -287,7 +287,7 @@ def explain(error: InputError | FileNotFoundError, path: str | None = None) -> s
 
 
 def readable(message: str) -> str:
-    """A message of the package for people who have never seen its arguments: it stands next to the field that it is about."""
+    """A message of the package for visitors, without the name of the argument: it appears next to its field."""
     if message.startswith("`"):
         message = message.split("`: ", 1)[-1]
     # Between pairs of backticks are names of arguments.
