@@ -83,7 +83,7 @@ class ClipReader:
         Returns:
             `dict`:
                 `audio` `(1, samples)` at the codec's rate, with some of what is before and after, `stems` (`{"drums": (1,
-                samples)}` if there are drums), `first_frame` of the part within it; `chords`, `melody` and `caption` as
+                samples)}` if there are drums), `first_frame` of the part within it; the controls and `caption` as
                 [`~data.features.to_training_item`] takes them.
 
         Raises:
@@ -111,8 +111,7 @@ class ClipReader:
             "audio": audio.read(*span, rate),
             "stems": stems,
             "first_frame": start - first,
-            "chords": controls["chords"][start:end].long(),
-            "melody": controls["melody"][start:end],
+            **{name: values[start:end] for name, values in controls.items()},
             "caption": captions[derive_seed("caption", self.seed, epoch, item) % len(captions)],
         }
 
@@ -124,8 +123,8 @@ class ClipReader:
             chords = _to_tuples(row.get("chords"), ("label", "start"))
             if chords is not None:
                 chords = [(normalize_chord(label, labels)[0], start) for label, start in chords]
-            item = {"chords": chords, "melody": _to_tuples(row.get("melody"), ("pitch", "start", "end"))}
-            controls = encode_controls(item, frames, self.sampling_rate / self.hop_length, labels)
+            melody = _to_tuples(row.get("melody"), ("pitch", "start", "end"))
+            controls = encode_controls(row | {"chords": chords, "melody": melody}, frames, self.sampling_rate / self.hop_length, labels)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         ids = controls["chords"].long()
