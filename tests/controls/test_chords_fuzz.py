@@ -29,7 +29,7 @@ from diffusers_jasco.controls.chords import (
     chords_to_lab,
     chords_to_text,
 )
-from diffusers_jasco.inputs import read_chords
+from diffusers_jasco.inputs import InputError, read_chords
 
 from .test_chords import write_midi
 
@@ -44,10 +44,10 @@ def examples(count):
 
 
 def survives(function, *arguments, **options):
-    """Runs to an end or to a `ValueError` (an absent file has an error of its own)."""
+    """Runs to an end or to an `InputError` (an absent file has an error of its own)."""
     try:
         function(*arguments, **options)
-    except (ValueError, FileNotFoundError):
+    except (InputError, FileNotFoundError):
         pass
 
 
