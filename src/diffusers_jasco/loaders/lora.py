@@ -280,6 +280,9 @@ def _read(
     source: str | os.PathLike, weight_name: str | None, subfolder: str | None, use_safetensors: bool | None, **hub: Any
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any] | None]:
     """The tensors and the configuration in a file, a folder or a Hub repository."""
+    if weight_name is not None:
+        path = Path(subfolder or "", weight_name)
+        subfolder, weight_name = "/".join(path.parts[:-1]), path.name
     if os.path.isfile(source):
         source, name = os.path.split(source)
         if weight_name not in (None, name):
