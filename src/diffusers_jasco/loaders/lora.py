@@ -299,7 +299,9 @@ def _read(
         if len(found) > 1:
             raise ValueError(f"{where} has more than one file: {found}. Choose one by `weight_name`.")
         if not found:
-            raise FileNotFoundError(f"There is no LoRA in {where}: no file that ends in {suffix}.")
+            raise FileNotFoundError(
+                f"There is no LoRA in {where}: no file that ends in {suffix}. Name others by `weight_name`."
+            )
         weight_name = found[0]
     elif weight_name not in names:
         raise FileNotFoundError(f"There is no file {where / weight_name}.")
