@@ -100,7 +100,7 @@ def publish(folder: Path) -> tuple[dict, dict]:
     api.create_tag("org/pipeline", tag="v1")
     seen["warnings"] = {"first": warnings.take()}
     pipe.push_to_hub("org/pipeline", license="mit", revision="try/other", base_model="org/other")
-    pipe.push_to_hub("org/metadata", license="mit")
+    pipe.push_to_hub("org/metadata", license="mit", base_model="org/other")
     metadata_update("org/metadata", {"language": "en"})
     pipe.register_to_config(default_guidance_scale=3.0)
     pipe.push_to_hub("org/pipeline", license="mit")

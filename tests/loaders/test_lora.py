@@ -240,6 +240,7 @@ def test_files_folders_and_names(pipe, folder, other_folder, tmp_path):
         (path / "adapter_model.safetensors", {}),
         (str(path), {"weight_name": "adapter_model.safetensors"}),
         (tmp_path / "runs", {"subfolder": "step-100"}),
+        (tmp_path / "runs", {"weight_name": "step-100/adapter_model.safetensors"}),
         (tmp_path / "runs", {"subfolder": "step-100", "use_safetensors": True}),
     ]:
         pipe.load_lora_weights(source, **options)
@@ -441,6 +442,7 @@ audios = {}
 for name, source, options in [
     ("peft", "user/peft", {}),
     ("several", "user/several", {"subfolder": "runs", "weight_name": "rock.safetensors"}),
+    ("nested", "user/several", {"weight_name": "runs/rock.safetensors"}),
     ("private", "user/private", {"revision": "v1", "token": "hf_owner"}),
     ("offline", "user/peft", {"local_files_only": True}),
 ]:
@@ -490,7 +492,7 @@ def test_hub_repositories(hub, folder, tmp_path):
     command = [sys.executable, "-c", HUB_SCRIPT, str(tmp_path / "audios.safetensors")]
     subprocess.run(command, env=environment, cwd=root, check=True, timeout=300)
     audios = load_file(tmp_path / "audios.safetensors")
-    assert audios.keys() == {"peft", "several", "private", "offline"}
+    assert audios.keys() == {"peft", "several", "nested", "private", "offline"}
     for name, audio in audios.items():
         assert torch.equal(audio, folder[1]), name
     assert not any("other/" in path or "unet" in path for _, path, _ in hub.requests if "resolve" in path)

@@ -303,6 +303,7 @@ def test_a_card_written_by_hand_does_not_vanish_without_a_word(hub, published):
     # Metadata that was added on the Hub is no part of the generated text.
     card = hub.files("org/metadata")["README.md"]
     assert front_matter(card)["language"] == "en" and front_matter(card)["license"] == "mit"
+    assert "base_model" not in front_matter(card)
     assert "| `guidance_scale` (all conditions) | 3 |" in card.decode()
 
 

@@ -280,6 +280,9 @@ def _read(
     source: str | os.PathLike, weight_name: str | None, subfolder: str | None, use_safetensors: bool | None, **hub: Any
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any] | None]:
     """The tensors and the configuration in a file, a folder or a Hub repository."""
+    if weight_name is not None:
+        path = Path(subfolder or "", weight_name)
+        subfolder, weight_name = "/".join(path.parts[:-1]), path.name
     if os.path.isfile(source):
         source, name = os.path.split(source)
         if weight_name not in (None, name):
@@ -296,7 +299,9 @@ def _read(
         if len(found) > 1:
             raise ValueError(f"{where} has more than one file: {found}. Choose one by `weight_name`.")
         if not found:
-            raise FileNotFoundError(f"There is no LoRA in {where}: no file that ends in {suffix}.")
+            raise FileNotFoundError(
+                f"There is no LoRA in {where}: no file that ends in {suffix}. Name others by `weight_name`."
+            )
         weight_name = found[0]
     elif weight_name not in names:
         raise FileNotFoundError(f"There is no file {where / weight_name}.")

@@ -63,7 +63,9 @@ class HubRepository:
             self.api.create_branch(self.id, branch=revision, exist_ok=True)
         self.files = self.api.list_repo_files(self.id, revision=revision)
 
-    def write_card(self, folder: str | os.PathLike, text: str, tags: list[str], **metadata: Any):
+    def write_card(
+        self, folder: str | os.PathLike, text: str, tags: list[str], license: str | None = None, **metadata: Any
+    ):
         r"""
         Writes the `README.md` of a folder that is to be uploaded. A card that somebody wrote or edited is kept: that of the
         folder or, without one there, that of the repository.
@@ -72,7 +74,8 @@ class HubRepository:
             folder (`str` or `os.PathLike`): The folder.
             text (`str`): The generated card, in Markdown.
             tags (`list[str]`): Its tags.
-            metadata: Other fields of [`~huggingface_hub.ModelCardData`]. Those that are `None` stay as in the repository.
+            license (`str`, *optional*): By default the one that the repository states, if any.
+            metadata: Other fields of [`~huggingface_hub.ModelCardData`]. Those that are not named stay as in the repository.
         """
         path = Path(folder, "README.md")
         own = path.read_text(encoding="utf-8") if path.exists() else None
@@ -100,9 +103,8 @@ class HubRepository:
                 model_description=f"---\n{{}}\n---\n{text}",
                 update_model_card=True,
             )
-            for name, value in metadata.items():
-                if value is not None:
-                    setattr(card.data, name, value)
+            for name, value in {"license": license or card.data.license, **metadata}.items():
+                setattr(card.data, name, value)
             populate_model_card(card, [tag for tag in tags if tag not in (card.data.tags or [])])
             if card.data.license is None:
                 logger.warning(
