@@ -6,7 +6,11 @@ SOURCES := src tests training scripts examples setup.py
 # Two processes of one thread are faster on small models than one of two. Tests of a file share what they prepare.
 RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-.PHONY: demo space test test-slow quality style conformance benchmark nano evaluate-nano
+# Without those of what is built on the core: under a minute.
+NOT_QUICK := commands data evaluation examples extraction generation loaders space training test_nano.py test_readme.py \
+	utils/test_hub.py controls/test_chords_fuzz.py controls/test_melody_drums_fuzz.py
+
+.PHONY: demo space test test-quick test-slow quality style api conformance benchmark nano evaluate-nano
 
 $(INSTALLED): setup.py
 	@echo "Installing PyTorch and the rest into .venv: some minutes."
@@ -26,6 +30,9 @@ space: $(INSTALLED)
 test: quality
 	$(RUN_TESTS)
 
+test-quick: $(INSTALLED)
+	$(RUN_TESTS) $(addprefix --ignore=tests/,$(NOT_QUICK))
+
 test-slow: $(INSTALLED)
 	$(RUN_TESTS) -m slow
 
@@ -33,10 +40,15 @@ quality: $(INSTALLED)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/mypy
 
 style: $(INSTALLED)
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+# Records the public API after a change that is meant.
+api: $(INSTALLED)
+	$(BIN)/python -m tests.test_api
 
 # DIFFUSERS_SRC: a clone of https://github.com/huggingface/diffusers, whose tests are in no release.
 conformance: $(INSTALLED)

@@ -40,6 +40,7 @@ EXTRAS["dev"] = [
     "hypothesis",
     "ruff==0.9.10",
     "import-linter",
+    "mypy",
     "peft",
     "pretty_midi",
     "julius",
@@ -71,7 +72,12 @@ setup(
     package_dir={"": "src"},
     packages=find_packages("src"),
     package_data={
-        "diffusers_jasco": ["controls/*.json", "extraction/weights/*/*", "evaluation/estimators/weights/*/*"]
+        "diffusers_jasco": [
+            "py.typed",
+            "controls/*.json",
+            "extraction/weights/*/*",
+            "evaluation/estimators/weights/*/*",
+        ]
     },
     python_requires=">=3.10",
     install_requires=[

@@ -501,12 +501,12 @@ def chords_from_midi(path: str | os.PathLike, labels: Sequence[str] | None = Non
     if not notes:
         raise InputError(f"`chords`: {os.fspath(path)} has no notes (drums do not count).", "chords")
     starts, ends, pitches = (np.array([getattr(note, name) for note in notes]) for name in ("start", "end", "pitch"))
-    changes = []
+    changes: list[float] = []
     for time in np.unique(np.concatenate([starts, ends])):
         if not changes or time - changes[-1] >= _ROLLED:
             changes.append(float(time))
 
-    chords = []
+    chords: Chords = []
     for start, end in zip(changes, changes[1:]):
         middle = (start + end) / 2
         sounding = pitches[(starts <= middle) & (ends > middle)]

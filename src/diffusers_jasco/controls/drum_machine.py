@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -165,7 +166,7 @@ def _check_steps(drum: str, steps: str | Sequence[float]):
         )
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
@@ -245,7 +246,7 @@ def _tom(rate: int) -> np.ndarray:
 
 
 def _ride(rate: int) -> np.ndarray:
-    bell = sum(_sine(_decay(rate, 0.12), rate, frequency) for frequency in (2610, 3480, 4370, 5290))
+    bell = np.sum([_sine(_decay(rate, 0.12), rate, frequency) for frequency in (2610, 3480, 4370, 5290)], axis=0)
     return _mix(
         0.04 * bell, 0.14 * _noise(_decay(rate, 0.1), rate, 5000), 0.1 * _noise(_decay(rate, 0.006), rate, 3000)
     )
@@ -254,7 +255,9 @@ def _ride(rate: int) -> np.ndarray:
 def _cowbell(rate: int) -> np.ndarray:
     envelope = _mix(0.6 * _decay(rate, 0.05), 0.4 * _decay(rate, 0.01))
     harmonics = [(number, frequency) for number in (1, 3, 5) for frequency in (540, 800)]
-    return 0.22 * sum(_sine(envelope, rate, number * frequency) / number for number, frequency in harmonics)
+    return 0.22 * np.sum(
+        [_sine(envelope, rate, number * frequency) / number for number, frequency in harmonics], axis=0
+    )
 
 
 def _shaker(rate: int) -> np.ndarray:

@@ -99,6 +99,9 @@ class SpectralAnalysis(nn.Module):
 class SpectralEncoder(nn.Module):
     """Projects the analysis on its principal components, of which the stronger are larger: (batch, latent_dim, frames)."""
 
+    mean: torch.Tensor
+    projection: torch.Tensor
+
     def __init__(self, analysis: SpectralAnalysis, latent_dim: int):
         super().__init__()
         self.analysis = analysis
@@ -311,6 +314,8 @@ class SpectralDecoder(nn.Module):
 
 class Codebook(nn.Module):
     """Vectors in the place of latents (batch, latent_dim, frames), as the layers of `EncodecModel`'s quantizer have them."""
+
+    embed: torch.Tensor
 
     def __init__(self, size: int, dim: int):
         super().__init__()

@@ -69,6 +69,10 @@ class JascoAttnProcessor:
 class JascoAttention(nn.Module, AttentionModuleMixin):
     _default_processor_cls = JascoAttnProcessor
     _available_processors = [JascoAttnProcessor]
+    processor: JascoAttnProcessor
+    # Of fused projections.
+    to_qkv: nn.Linear
+    to_kv: nn.Linear
 
     def __init__(
         self,

@@ -15,6 +15,7 @@
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -136,10 +137,11 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
         self.sigmas = torch.ones(1)
         self.timesteps = torch.full((1,), float(self.config.num_train_timesteps), device=device)
         self.accepted_sample: torch.Tensor | None = None
-        self._solver: Generator | None = None
-        self._time, self._step_size = 0.0, None
-        self._step_index = None
-        self._begin_index = None
+        self._solver: Generator[tuple[float, torch.Tensor], torch.Tensor, None] | None = None
+        self._time = 0.0
+        self._step_size: float | None = None
+        self._step_index: int | None = None
+        self._begin_index: int | None = None
 
     @property
     def function_evaluations(self) -> int:
@@ -204,12 +206,13 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
         """
         if len(self.sigmas) > len(self.timesteps):
             raise ValueError("The integration is finished: call `set_timesteps` before the next run.")
-        if self._solver is None:
-            self._solver = self._solve(sample.float())
-            next(self._solver)
+        solver = self._solver
+        if solver is None:
+            solver = self._solver = self._solve(sample.float())
+            next(solver)
 
         self.accepted_sample = None
-        time, prev_sample = self._solver.send(-model_output.float())
+        time, prev_sample = solver.send(-model_output.float())
         self._step_index = self.function_evaluations + 1
         self._append_sigma(1 - time, finished=self.accepted_sample is prev_sample)
 
@@ -235,8 +238,8 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
             raise ValueError("`restart` is possible after a completed solver step only (`accepted_sample`).")
         if len(self.sigmas) > len(self.timesteps):
             return sample
-        self._solver = self._solve(sample.float())
-        time, _ = next(self._solver)
+        solver = self._solver = self._solve(sample.float())
+        time, _ = next(solver)
         self.sigmas, self.timesteps = self.sigmas[:-1], self.timesteps[:-1]
         self._append_sigma(1 - time)
         return sample
@@ -306,4 +309,4 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
 
 
 def _weighted_sum(weights: tuple[float, ...], tensors: list[torch.Tensor]) -> torch.Tensor:
-    return sum(weight * tensor for weight, tensor in zip(weights, tensors) if weight)
+    return reduce(torch.add, (weight * tensor for weight, tensor in zip(weights, tensors) if weight))

@@ -70,9 +70,9 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
 
     @register_to_config
     def __init__(self, num_train_timesteps: int = 1000, sigma_min: float = 1e-5):
-        self._step_index = None
-        self._begin_index = None
-        self.num_inference_steps = None
+        self._step_index: int | None = None
+        self._begin_index: int | None = None
+        self.num_inference_steps: int | None = None
         self._set_sigmas(np.linspace(1.0, 1.0 / num_train_timesteps, num_train_timesteps))
 
     def __len__(self) -> int:
@@ -98,9 +98,8 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
         self._begin_index = begin_index
 
     def _set_sigmas(self, sigmas: np.ndarray, device: str | torch.device | None = None):
-        sigmas = torch.from_numpy(np.append(sigmas, 0.0).astype(np.float32))
-        self.sigmas = sigmas
-        self.timesteps = (sigmas[:-1] * self.config.num_train_timesteps).to(device)
+        self.sigmas = torch.from_numpy(np.append(sigmas, 0.0).astype(np.float32))
+        self.timesteps = (self.sigmas[:-1] * self.config.num_train_timesteps).to(device)
 
     def set_timesteps(
         self,
@@ -188,13 +187,14 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
         """
         if isinstance(timestep, int) or (torch.is_tensor(timestep) and not timestep.is_floating_point()):
             raise ValueError("`timestep` has to be one of `scheduler.timesteps`, not an integer index.")
-        if self._step_index is None:
-            self._step_index = self.index_for_timestep(timestep) if self.begin_index is None else self.begin_index
+        index = self._step_index if self._step_index is not None else self.begin_index
+        if index is None:
+            index = self.index_for_timestep(timestep)
 
-        step_size = float(self.sigmas[self._step_index + 1] - self.sigmas[self._step_index])
+        step_size = float(self.sigmas[index + 1] - self.sigmas[index])
         prev_sample = sample.float() + step_size * model_output.float()
         prev_sample = prev_sample.to(model_output.dtype)
-        self._step_index += 1
+        self._step_index = index + 1
 
         if not return_dict:
             return (prev_sample,)

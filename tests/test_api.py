@@ -1,0 +1,97 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The public API is what tests/api.txt says: names, parameters and defaults. `make api` writes the file."""
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import diffusers_jasco
+
+
+SNAPSHOT = Path(__file__).with_name("api.txt")
+# What only this package itself uses.
+INTERNAL = {"audio", "commands", "loaders", "utils"}
+
+
+def public_modules() -> Iterator[ModuleType]:
+    yield diffusers_jasco
+    for module in pkgutil.iter_modules(diffusers_jasco.__path__):
+        if module.name not in INTERNAL:
+            yield importlib.import_module(f"diffusers_jasco.{module.name}")
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """`__all__`, or else what a module defines itself."""
+    names = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
+    return sorted(name for name in getattr(module, "__all__", names) if not name.startswith("_"))
+
+
+def signature(function) -> str:
+    """Parameters with defaults, without types; values without a stable text are `...`."""
+    parameters = []
+    for parameter in inspect.signature(function).parameters.values():
+        parameter = parameter.replace(annotation=inspect.Parameter.empty)
+        if parameter.default is not inspect.Parameter.empty and " at 0x" in repr(parameter.default):
+            parameter = parameter.replace(default=...)
+        parameters.append(parameter)
+    return str(inspect.Signature(parameters)).replace("Ellipsis", "...")
+
+
+def members(cls: type) -> Iterator[str]:
+    """Public methods and properties that a class has from this package."""
+    found = {}
+    for base in reversed(cls.__mro__):
+        if base.__module__.startswith("diffusers_jasco"):
+            found |= vars(base)
+    for name, value in sorted(found.items()):
+        if name.startswith("_") and name != "__call__":
+            continue
+        if isinstance(value, (classmethod, staticmethod)):
+            value = value.__func__
+        if inspect.isfunction(value):
+            yield f"{name}{signature(value)}"
+        elif hasattr(value, "__get__"):
+            yield name
+
+
+def describe() -> str:
+    lines = []
+    for module in public_modules():
+        for name in public_names(module):
+            value = getattr(module, name)
+            path = f"{module.__name__}.{name}"
+            if inspect.isclass(value):
+                lines.append(f"class {path}{signature(value)}")
+                lines += [f"    .{member}" for member in members(value)]
+            else:
+                lines.append(f"{path}{signature(value)}" if callable(value) else path)
+    return "\n".join(lines) + "\n"
+
+
+def test_the_public_api_is_the_recorded_one():
+    recorded, present = SNAPSHOT.read_text(encoding="utf-8"), describe()
+    changes = difflib.unified_diff(
+        recorded.splitlines(), present.splitlines(), "tests/api.txt", "now", lineterm="", n=0
+    )
+    assert recorded == present, "The public API has changed. If it is meant to, run `make api`.\n" + "\n".join(changes)
+
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text(describe(), encoding="utf-8")
