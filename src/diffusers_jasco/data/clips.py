@@ -124,7 +124,9 @@ class ClipReader:
             if chords is not None:
                 chords = [(normalize_chord(label, labels)[0], start) for label, start in chords]
             melody = _to_tuples(row.get("melody"), ("pitch", "start", "end"))
-            controls = encode_controls(row | {"chords": chords, "melody": melody}, frames, self.sampling_rate / self.hop_length, labels)
+            controls = encode_controls(
+                row | {"chords": chords, "melody": melody}, frames, self.sampling_rate / self.hop_length, labels
+            )
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         ids = controls["chords"].long()
