@@ -25,6 +25,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
 from einops import reduce, repeat
@@ -37,11 +38,13 @@ from .models.codec_spectral import SpectralCodecModel
 from .utils.files import component_folder
 
 
+Codec: TypeAlias = EncodecModel | SpectralCodecModel
+
 # Longer audio is encoded and decoded in chunks of this length.
 CHUNK_SECONDS = 10.0
 
 
-def load_codec(folder: str | os.PathLike) -> nn.Module:
+def load_codec(folder: str | os.PathLike) -> Codec:
     r"""
     Loads a codec in float32. Its class is named in its `config.json`.
 
@@ -67,14 +70,14 @@ def load_codec(folder: str | os.PathLike) -> nn.Module:
     raise ValueError(f"The codec in {folder} is of class {name}: neither EncodecModel nor SpectralCodecModel.")
 
 
-def num_channels(codec: nn.Module) -> int:
+def num_channels(codec: Codec) -> int:
     """The number of audio channels of a codec."""
     # [`SpectralCodecModel`] is mono.
     return getattr(codec.config, "audio_channels", 1)
 
 
 @torch.no_grad()
-def encode(codec: nn.Module, waveform: torch.Tensor) -> torch.Tensor:
+def encode(codec: Codec, waveform: torch.Tensor) -> torch.Tensor:
     r"""
     Encodes audio, in chunks if it is long. The result is that of the encoder on the whole (in float32 to 1e-5), in memory that
     grows with the length by no more than the latents.
@@ -97,7 +100,7 @@ def encode(codec: nn.Module, waveform: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def decode(codec: nn.Module, latents: torch.Tensor) -> torch.Tensor:
+def decode(codec: Codec, latents: torch.Tensor) -> torch.Tensor:
     r"""
     Decodes latents, in chunks if there are many. The result is that of the decoder on the whole (in float32 to 1e-5); memory
     and exceptions are as in [`encode`].
@@ -115,7 +118,7 @@ def decode(codec: nn.Module, latents: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def drum_codes(codec: nn.Module, waveform: torch.Tensor) -> torch.Tensor:
+def drum_codes(codec: Codec, waveform: torch.Tensor) -> torch.Tensor:
     r"""
     The entries of the first codebook that are nearest to the latents.
 
@@ -126,12 +129,13 @@ def drum_codes(codec: nn.Module, waveform: torch.Tensor) -> torch.Tensor:
     Returns:
         `torch.Tensor` of shape `(batch, frames)`: indices.
     """
-    codebook, chunks = codec.quantizer.layers[0], _encode_chunks(codec, waveform)
-    return torch.cat([codebook.encode(latents.transpose(1, 2).to(codec.dtype)) for latents in chunks], dim=1)
+    codebook: Any = codec.quantizer.layers[0]
+    chunks = (latents.transpose(1, 2).to(codec.dtype) for latents in _encode_chunks(codec, waveform))
+    return torch.cat([codebook.encode(chunk) for chunk in chunks], dim=1)
 
 
 @torch.no_grad()
-def encode_drums(codec: nn.Module, waveform: torch.Tensor, blur: int) -> torch.Tensor:
+def encode_drums(codec: Codec, waveform: torch.Tensor, blur: int) -> torch.Tensor:
     r"""
     The model's drum condition: the drums' entries of the first codebook, averaged over groups of `blur` frames (§3.2 of the
     paper: enough for the rhythm, too little for the sound).
@@ -147,7 +151,8 @@ def encode_drums(codec: nn.Module, waveform: torch.Tensor, blur: int) -> torch.T
     Returns:
         `torch.Tensor` of shape `(batch, frames, latent_dim)`: drum latents in float32 on the codec's device.
     """
-    vectors = codec.quantizer.layers[0].decode(drum_codes(codec, waveform))  # (batch, latent_dim, frames)
+    codebook: Any = codec.quantizer.layers[0]
+    vectors = codebook.decode(drum_codes(codec, waveform))  # (batch, latent_dim, frames)
     return blur_frames(vectors.transpose(1, 2).float(), blur)
 
 
@@ -173,17 +178,17 @@ def blur_frames(latents: torch.Tensor, blur: int) -> torch.Tensor:
     return repeat(groups, "batch groups dim -> batch (groups blur) dim", blur=blur)[:, :frames]
 
 
-def codebooks(codec: nn.Module) -> list[nn.Module]:
+def codebooks(codec: Codec) -> list[nn.Module]:
     """The codebooks of a codec: modules with a buffer `embed` `(entries, latent_dim)`."""
     return [getattr(layer, "codebook", layer) for layer in codec.quantizer.layers]
 
 
-def first_codebook(codec: nn.Module) -> torch.Tensor:
+def first_codebook(codec: Codec) -> torch.Tensor:
     """A copy of the first codebook, of shape `(entries, latent_dim)`, in float32 on the CPU."""
-    return codebooks(codec)[0].embed.detach().to("cpu", torch.float32, copy=True)
+    return codebooks(codec)[0].get_buffer("embed").detach().to("cpu", torch.float32, copy=True)
 
 
-def codec_hash(codec: nn.Module) -> str:
+def codec_hash(codec: Codec) -> str:
     """A hash of the codec's configuration, without what says nothing about its latents (versions, paths, types)."""
     config = codec.config.to_dict() if hasattr(codec.config, "to_dict") else dict(codec.config)
     ignored = ("transformers_version", "torch_dtype", "dtype", "architectures", "model_type", "num_parameters")
@@ -191,7 +196,7 @@ def codec_hash(codec: nn.Module) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def is_same_codec(codec: nn.Module, other_hash: str, other_codebook: torch.Tensor) -> bool:
+def is_same_codec(codec: Codec, other_hash: str, other_codebook: torch.Tensor) -> bool:
     r"""
     Whether a codec has the latents of another one; in half precision it is still the same.
 
@@ -206,7 +211,7 @@ def is_same_codec(codec: nn.Module, other_hash: str, other_codebook: torch.Tenso
     return bool((codebook - other_codebook).norm() <= 0.01 * other_codebook.norm())
 
 
-def _onload(codec: nn.Module) -> nn.Parameter:
+def _onload(codec: Codec) -> nn.Parameter:
     """Moves an offloaded codec to its device, and returns one of its parameters."""
     # `EncodecModel` runs its hook in `forward` only, and not when one of its parts is called.
     if hasattr(codec, "_hf_hook"):
@@ -214,49 +219,52 @@ def _onload(codec: nn.Module) -> nn.Parameter:
     return next(codec.parameters())
 
 
-def _chunk_frames(codec: nn.Module, num_frames: int) -> int:
+def _chunk_frames(codec: Codec, num_frames: int) -> int:
     if getattr(codec.config, "norm_type", None) == "time_group_norm":
         return num_frames
     return max(1, round(CHUNK_SECONDS * codec.config.sampling_rate / codec.config.hop_length))
 
 
-def _encode_chunks(codec: nn.Module, waveform: torch.Tensor) -> Iterator[torch.Tensor]:
+def _encode_chunks(codec: Codec, waveform: torch.Tensor) -> Iterator[torch.Tensor]:
     """Latents `(batch, frames, latent_dim)`, chunk by chunk."""
-    parameter, encoder, hop = _onload(codec), codec.encoder, codec.config.hop_length
+    parameter, hop = _onload(codec), codec.config.hop_length
+    encoder: Any = codec.encoder
     num_frames = -(-waveform.shape[-1] // hop)
     size = _chunk_frames(codec, num_frames)
     waveform = waveform.expand(-1, num_channels(codec), -1)
     chunks = (chunk.to(parameter) for chunk in waveform.split(size * hop, dim=-1))
+    encoded: Iterator[torch.Tensor]
     if num_frames <= size:
         encoded = map(encoder, chunks)
     elif isinstance(codec, SpectralCodecModel):
         encoded = _slide(lambda window, _: encoder(window), chunks, encoder.context, Fraction(1, hop))
     else:
-        encoded = _run_encodec(encoder, chunks)
+        encoded = _run_encodec(encoder.layers, chunks)
     for latents in encoded:
         yield latents.transpose(1, 2).float()
 
 
-def _decode_chunks(codec: nn.Module, latents: torch.Tensor) -> Iterator[torch.Tensor]:
+def _decode_chunks(codec: Codec, latents: torch.Tensor) -> Iterator[torch.Tensor]:
     """Waveforms `(batch, channels, samples)`, chunk by chunk."""
-    parameter, decoder = _onload(codec), codec.decoder
+    parameter = _onload(codec)
+    decoder: Any = codec.decoder
     size = _chunk_frames(codec, latents.shape[1])
     chunks = (chunk.transpose(1, 2).to(parameter) for chunk in latents.split(size, dim=1))
+    decoded: Iterator[torch.Tensor]
     if latents.shape[1] <= size:
         decoded = map(decoder, chunks)
     elif isinstance(codec, SpectralCodecModel):
         decoded = _slide(decoder, chunks, decoder.context, Fraction(codec.config.hop_length))
     else:
-        decoded = _run_encodec(decoder, chunks)
+        decoded = _run_encodec(decoder.layers, chunks)
     for waveform in decoded:
         yield waveform.float()
 
 
-def _run_encodec(part: nn.Module, chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+def _run_encodec(layers: nn.ModuleList, chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
     """EnCodec's encoder or decoder: convolutions with context, and between them an LSTM whose state is carried on."""
-    layers = list(part.layers)
-    position = next(i for i, layer in enumerate(layers) if isinstance(layer, EncodecLSTM))
-    hidden_states = _run_lstm(layers[position].lstm, _convolve(layers[:position], chunks))
+    position, recurrent = next((i, layer) for i, layer in enumerate(layers) if isinstance(layer, EncodecLSTM))
+    hidden_states = _run_lstm(recurrent.lstm, _convolve(layers[:position], chunks))
     return _convolve(layers[position + 1 :], hidden_states)
 
 
@@ -269,12 +277,12 @@ def _run_lstm(lstm: nn.LSTM, chunks: Iterable[torch.Tensor]) -> Iterator[torch.T
         yield (outputs + inputs).permute(1, 2, 0)
 
 
-def _convolve(layers: list[nn.Module], chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+def _convolve(layers: Iterable[nn.Module], chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
     """Layers of EnCodec without an LSTM, with the context that they need."""
-    layers = nn.Sequential(*layers)
+    network = nn.Sequential(*layers)
     rate, context = Fraction(1), Fraction(0)
     # Whole kernels, so that padding at the ends of a window stays within the context, too.
-    for layer in layers.modules():
+    for layer in network.modules():
         if isinstance(layer, nn.Conv1d):
             context += (layer.dilation[0] * (layer.kernel_size[0] - 1) + 1) / rate
             rate /= layer.stride[0]
@@ -282,7 +290,7 @@ def _convolve(layers: list[nn.Module], chunks: Iterable[torch.Tensor]) -> Iterat
             rate *= layer.stride[0]
             context += layer.kernel_size[0] / rate
     hop = rate.denominator
-    return _slide(lambda window, _: layers(window), chunks, hop * math.ceil(context / hop), rate)
+    return _slide(lambda window, _: network(window), chunks, hop * math.ceil(context / hop), rate)
 
 
 def _slide(
@@ -314,5 +322,5 @@ def _slide(
             yield function(window, first)[..., int(done * rate) : end]
             surplus = max(ready - context, 0)
             window, first, done = window[..., surplus:], first + surplus, ready - surplus
-        if not is_last:
+        if following is not None:
             window = torch.cat([window, following], dim=-1)

@@ -14,7 +14,7 @@
 
 """What the transformer is conditioned on: text, controls and known latents of a batch."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -40,6 +40,11 @@ class TextSection(NamedTuple):
     states: torch.Tensor
     mask: torch.Tensor
     attention_mask: torch.Tensor | None = None
+
+    def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "TextSection":
+        """The section with a function applied to each of its tensors."""
+        mask = None if self.attention_mask is None else function(self.attention_mask)
+        return self._replace(states=function(self.states), mask=function(self.mask), attention_mask=mask)
 
 
 @dataclass(frozen=True)
@@ -137,10 +142,7 @@ class JascoConditioning:
         def repeat(tensor: torch.Tensor) -> torch.Tensor:
             return tensor.repeat_interleave(count, dim=0)
 
-        sections = tuple(
-            TextSection(first_frame, *(None if part is None else repeat(part) for part in parts))
-            for first_frame, *parts in self.sections
-        )
+        sections = tuple(section.map(repeat) for section in self.sections)
         given = {name: repeat(mask) for name, mask in self.given.items()}
         return replace(self, sections=sections, given=given, **self._map_frames(repeat))
 
@@ -169,20 +171,17 @@ class JascoConditioning:
             first.num_frames,
             controls={name: torch.cat([part.controls[name] for part in parts]) for name in first.controls},
             nulls={
-                name: torch.cat([part.nulls[name] for part in parts]) if torch.is_tensor(null) else null
+                name: torch.cat([part.nulls[name] for part in parts]) if torch.is_tensor(null) else null  # type: ignore[misc]
                 for name, null in first.nulls.items()
             },
-            context=None if first.context is None else torch.cat([part.context for part in parts]),
+            context=None if first.context is None else torch.cat([part.context for part in parts]),  # type: ignore[misc]
             given={name: torch.cat([part.given[name] for part in parts]) for name in first.given},
             duration=first.duration,
         )
 
     def to(self, device: torch.device | str) -> "JascoConditioning":
         """The same conditions on another device."""
-        sections = tuple(
-            TextSection(first_frame, *(None if part is None else part.to(device) for part in parts))
-            for first_frame, *parts in self.sections
-        )
+        sections = tuple(section.map(lambda tensor: tensor.to(device)) for section in self.sections)
         given = {name: mask.to(device) for name, mask in self.given.items()}
         return replace(self, sections=sections, given=given, **self._map_frames(lambda tensor: tensor.to(device)))
 

@@ -202,7 +202,7 @@ def read_drums(drums: Any, sampling_rate: int, num_samples: int, separate: bool 
     # A second and 100 samples beyond the music are more than the resampler's filter reaches at any rate.
     waveform = waveform[:, : (num_samples // sampling_rate + 2) * rate + 100]
     if separate:
-        waveform, rate = separate_drums(waveform, rate)
+        waveform, rate = separate_drums(waveform, rate)  # type: ignore[assignment]
     waveform = resample(waveform, rate, sampling_rate).mean(dim=0, keepdim=True)[:, :num_samples]
     surplus = length - num_samples
     if surplus > 0:
@@ -252,7 +252,9 @@ def as_recording(value: Any, name: str) -> Path | tuple[torch.Tensor, int] | Non
     return load_audio(value, name) if is_recording(value) else None
 
 
-def extract(extractor: Callable[..., T], recording: Path | tuple[torch.Tensor, int], name: str, **options: Any) -> T:
+def extract(
+    extractor: Callable[..., Any], recording: Path | tuple[torch.Tensor, int], name: str, **options: Any
+) -> Any:
     r"""
     Runs an extractor, which calls the recording `audio`; its errors name the argument that the recording came with.
 

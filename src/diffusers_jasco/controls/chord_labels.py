@@ -166,8 +166,11 @@ class _QualityParser:
 
     def __init__(self, tokens: list[str], harte: bool):
         self.tokens, self.harte = tokens[::-1], harte  # the next token is the last of the list
-        self.third, self.fifth, self.seventh = 4, 7, None
-        self.extra, self.removed = set(), set()
+        self.third: int | None = 4
+        self.fifth: int | None = 7
+        self.seventh: int | None = None
+        self.extra: set[int] = set()
+        self.removed: set[int] = set()
 
     def peek(self, *names: str) -> bool:
         return bool(self.tokens) and self.tokens[-1] in names
@@ -220,6 +223,7 @@ class _QualityParser:
         return 10
 
     def parse_extension(self, seventh: int):
+        added: dict[str, set[int]]
         added = {"7": set(), "9": {2}, "11": {2, 5}, "13": {2, 5, 9}, "6": {9}, "69": {9, 2}, "2": {2}}
         if self.peek(*added):
             if self.peek("7", "9", "11", "13"):

@@ -13,6 +13,7 @@
 # limitations under the License.
 
 import os
+from functools import reduce
 from typing import Any
 
 import torch
@@ -136,7 +137,7 @@ class JascoGuidance(ConfigMixin):
         Returns:
             `torch.Tensor` of shape `(batch, frames, channels)`.
         """
-        guided = sum(weight * velocities[branch] for branch, weight in self.branches(time).items())
+        guided = reduce(torch.add, (weight * velocities[branch] for branch, weight in self.branches(time).items()))
         if self.guidance_rescale and len(velocities) > 1 and ALL in velocities:
             guided = rescale_noise_cfg(guided, velocities[ALL], self.guidance_rescale)
         return guided

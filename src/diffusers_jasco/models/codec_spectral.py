@@ -202,7 +202,7 @@ class SpectralDecoder(nn.Module):
     @property
     def context(self) -> int:
         """Frames on either side of a frame on which its waveform depends."""
-        network = sum(layer.padding[0] for layer in self.modules() if isinstance(layer, nn.Conv1d))
+        network = sum(layer.kernel_size[0] // 2 for layer in self.modules() if isinstance(layer, nn.Conv1d))
         # The loudness goes to that of the next frame, and the limiter looks twice as far as it reaches.
         hop_length = _TONE_STEPS * self.tone_hop
         return network + 1 + math.ceil((2 * LIMITER_SECONDS * self.sampling_rate + 1) / hop_length)
@@ -309,7 +309,7 @@ class SpectralDecoder(nn.Module):
         gram = inputs.T @ inputs + ridge * len(inputs) * torch.eye(inputs.shape[1], dtype=torch.float64)
         solution = torch.linalg.solve(gram, inputs.T @ loudness.flatten(0, 1).double()).T
         self.linear.weight.copy_(solution[:, :-1].unflatten(1, (-1, 3)))
-        self.linear.bias.copy_(solution[:, -1])
+        self.linear.get_parameter("bias").copy_(solution[:, -1])
 
 
 class Codebook(nn.Module):

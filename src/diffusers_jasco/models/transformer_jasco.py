@@ -95,7 +95,7 @@ class JascoAttention(nn.Module, AttentionModuleMixin):
         self.to_k = nn.Linear(dim, inner_dim, bias=bias)
         self.to_v = nn.Linear(dim, inner_dim, bias=bias)
         self.to_out = nn.ModuleList([nn.Linear(inner_dim, dim, bias=bias), nn.Dropout(dropout)])
-        self.set_processor(processor if processor is not None else self._default_processor_cls())
+        self.set_processor(processor if processor is not None else self._default_processor_cls())  # type: ignore[operator]
 
     def forward(
         self,
@@ -152,7 +152,7 @@ class JascoTransformerBlock(nn.Module):
         skip: torch.Tensor | None = None,
     ) -> torch.Tensor:
         if self.skip_proj is not None:
-            hidden_states = self.skip_proj(torch.cat([hidden_states, skip], dim=-1))
+            hidden_states = self.skip_proj(torch.cat([hidden_states, skip], dim=-1))  # type: ignore[list-item]
 
         if self.pre_norm:
             hidden_states = hidden_states + self.attn1(self.norm1(hidden_states))
@@ -285,7 +285,9 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             self.register_to_config(chord_labels=chord_labels)
 
         # 1. Controls: each becomes a few channels beside the latents
-        self.chord_embedding = nn.Embedding(len(chord_labels) + 1, chords_dim) if chords_dim is not None else None
+        self.chord_embedding = (
+            nn.Embedding(len(chord_labels or ()) + 1, chords_dim) if chords_dim is not None else None
+        )
         self.drums_proj = nn.Linear(in_channels, drums_dim) if drums_dim is not None else None
         self.melody_proj = nn.Linear(melody_bins, melody_dim) if melody_dim is not None else None
         control_channels = sum(width or 0 for width in (chords_dim, drums_dim, melody_dim))
@@ -335,7 +337,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         """The shape of one frame of a control: `()` for the ids of chords, else `(channels,)`."""
         return () if name == "chords" else (self._control_layer(name).in_features,)
 
-    def _control_layer(self, name: str) -> nn.Module:
+    def _control_layer(self, name: str) -> Any:
         """The layer that embeds a control."""
         return self.chord_embedding if name == "chords" else getattr(self, f"{name}_proj")
 
@@ -472,7 +474,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         positions = torch.arange(hidden_states.shape[1], device=hidden_states.device)
         hidden_states = hidden_states + self.pos_embed(positions).to(dtype)
 
-        skips = []
+        skips: list[torch.Tensor] = []
         for block in self.transformer_blocks:
             # A view: the middle block's skip is its own input, which `torch.compile` would make a graph of its own.
             skip = skips.pop().view_as(hidden_states) if block.skip_proj is not None else None

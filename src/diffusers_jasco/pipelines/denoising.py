@@ -210,14 +210,12 @@ def set_timesteps(
                 f"`num_inference_steps` is {num_inference_steps}, but there are {len(sigmas)} `sigmas`.",
                 "num_inference_steps",
             )
-    elif num_inference_steps is None:
-        num_inference_steps = default_num_inference_steps
+    steps = default_num_inference_steps if num_inference_steps is None else num_inference_steps
     if takes_sigmas:
-        if sigmas is None:
-            sigmas = np.linspace(1.0, 1.0 / num_inference_steps, num_inference_steps)
-        scheduler.set_timesteps(sigmas=np.asarray(sigmas), device=device)
+        grid = np.linspace(1.0, 1.0 / steps, steps) if sigmas is None else np.asarray(sigmas)
+        scheduler.set_timesteps(sigmas=grid, device=device)
     else:
-        scheduler.set_timesteps(num_inference_steps, device=device)
+        scheduler.set_timesteps(steps, device=device)
     # Some schedulers would look a timestep up, but theirs are integers and may repeat.
     scheduler.set_begin_index(0)
 

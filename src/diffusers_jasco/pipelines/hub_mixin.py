@@ -21,7 +21,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from diffusers.utils import PushToHubMixin, logging
 from huggingface_hub import CommitInfo
@@ -85,7 +85,7 @@ class JascoPipelineHubMixin(PushToHubMixin):
         kwargs |= {"repo_id": repo_id, "commit_message": commit_message, "private": private, "token": token}
         kwargs |= {"create_pr": create_pr, "subfolder": subfolder, "push_to_hub": True}
         with tempfile.TemporaryDirectory() as folder:
-            return self.save_pretrained(folder, safe_serialization, variant, **kwargs)
+            return cast(CommitInfo, self.save_pretrained(folder, safe_serialization, variant, **kwargs))
 
     def save_pretrained(
         self,
@@ -128,7 +128,7 @@ class JascoPipelineHubMixin(PushToHubMixin):
         subfolder: str | None = None,
         commit_message: str | None = None,
         create_pr: bool = False,
-        **repository: Any,
+        **options: Any,
     ) -> CommitInfo:
         if standalone and subfolder is not None:
             raise ValueError("`standalone=True` is for a pipeline at the top of its repository, not in a `subfolder`.")
@@ -140,7 +140,7 @@ class JascoPipelineHubMixin(PushToHubMixin):
                 f" under {RELEASED_LICENSE}: give `base_model`, for example 'facebook/jasco-chords-drums-400M'."
             )
         # Anything wrong with the repository shows before files are written.
-        repository = HubRepository(**repository)
+        repository = HubRepository(**options)
         save()
         tidy_configs(folder, variant)
         if standalone:
@@ -205,8 +205,8 @@ def describe_pipeline(pipeline: Any, repo_id: str, variant: str | None = None, s
     """The text of a pipeline's card: inputs, outputs, defaults, and an example that loads it from `repo_id` and runs."""
     config, transformer, rate = pipeline.config, pipeline.transformer, pipeline.sampling_rate
     duration = transformer.config.sample_size / pipeline.frame_rate
-    channels = num_channels(pipeline.codec)
-    channels = {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
+    num = num_channels(pipeline.codec)
+    channels = {1: "mono", 2: "stereo"}.get(num, f"{num} channels")
     steps = f"{config.default_num_inference_steps}"
     if "rtol" in pipeline.scheduler.config:
         steps = f"chosen by the solver (`rtol` {pipeline.scheduler.config.rtol:g})"

@@ -402,8 +402,10 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         states, text_mask = self.encode_prompt(prompt, device, 1, prompt_embeds, prompt_attention_mask)
         section = TextSection(0, states, text_mask, attended_tokens(text_mask, audiocraft_compatible))
 
-        controls, given, nulls = {}, {}, self.transformer.null_controls
-        encoders = (
+        controls: dict[str, torch.Tensor] = {}
+        given: dict[str, torch.Tensor] = {}
+        nulls = self.transformer.null_controls
+        encoders: tuple[Callable[..., torch.Tensor | None], ...] = (
             self.encode_chords,
             partial(self.encode_drums, separate_drums=separate_drums),
             partial(self.encode_melody, audiocraft_compatible=audiocraft_compatible),
@@ -641,7 +643,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         # 4. Integrate from noise to data
         def on_step(step: int, timestep: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
             tensors = {"latents": latents.clone()} if "latents" in callback_on_step_end_tensor_inputs else {}
-            return callback_on_step_end(self, step, timestep, tensors).get("latents", latents)
+            return callback_on_step_end(self, step, timestep, tensors).get("latents", latents)  # type: ignore[misc]
 
         latents = denoise(
             GuidedVelocity(self.transformer, self._guider, conditioning, attention_kwargs),
@@ -654,7 +656,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         )
 
         # 5. Decode
-        audio = latents
+        audio: torch.Tensor | np.ndarray = latents
         if output_type != "latent":
             audio = self.decode_latents(latents)
             if conditioning.duration is not None:
