@@ -26,6 +26,8 @@ from diffusers_jasco.training.codec.codebooks import (
     quantization_errors,
 )
 
+from .test_loop import ReadsInOperators, ReadsInPython
+
 
 @pytest.fixture
 def codec():
@@ -93,6 +95,14 @@ def test_dead_vectors_start_anew_where_there_are_latents(codec):
     # Without the moving start, three of four would still be far away.
     errors = quantization_errors(codec, latents)
     assert errors[0] < 0.5 * (latents - latents.mean()).square().sum()
+
+
+def test_a_step_does_not_wait_for_the_device(codec):
+    reads = []
+    trainer = CodebookTrainer(codec)
+    with ReadsInPython(reads), ReadsInOperators(reads):
+        trainer(torch.randn(1, 60, 2), torch.Generator().manual_seed(0))
+    assert not reads
 
 
 def test_it_goes_on_from_its_state(codec):

@@ -148,16 +148,16 @@ class CodebookTrainer(nn.Module):
         codes: torch.Tensor,
         generator: torch.Generator,
     ):
-        counts = torch.bincount(codes, minlength=len(cluster_size)).to(vectors)
+        counts = torch.zeros_like(cluster_size).index_add_(0, codes, torch.ones_like(codes).to(vectors))
         sums = torch.zeros_like(embed_avg).index_add_(0, codes, vectors)
         cluster_size.lerp_(reduce(counts, "sum"), 1 - self.decay)
         embed_avg.lerp_(reduce(sums, "sum"), 1 - self.decay)
         mean = cluster_size.mean()
         dead = cluster_size < DEAD * mean
-        if dead.any():
-            chosen = torch.randint(len(vectors), (int(dead.sum()),), generator=generator).to(vectors.device)
-            embed_avg[dead] = broadcast(vectors[chosen]) * mean
-            cluster_size[dead] = mean
+        # Drawn for all vectors: counting the dead ones would wait for the device.
+        chosen = torch.randint(len(vectors), (len(dead),), generator=generator).to(vectors.device)
+        embed_avg.copy_(torch.where(dead[:, None], broadcast(vectors[chosen]) * mean, embed_avg))
+        cluster_size.copy_(torch.where(dead, mean, cluster_size))
         codebook.embed.copy_(embed_avg / cluster_size[:, None])
         # transformers' codebooks keep these too, for those who train on.
         if hasattr(codebook, "embed_avg"):
