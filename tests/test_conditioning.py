@@ -31,7 +31,6 @@ def make(batch: int = 2, frames: int = 6, sections: int = 1, **fields) -> JascoC
     mask = torch.tensor([[True] * 4, [True, True, False, False]])[:batch]
     return JascoConditioning(
         tuple(TextSection(2 * i, randn(batch, 4, 3), mask, mask) for i in range(sections)),
-        frames,
         controls={
             "chords": torch.randint(0, LABELS, (batch, frames), generator=generator),
             "drums": randn(batch, frames, 5),
@@ -110,12 +109,21 @@ def test_branches_as_one_batch():
     # Without padding there is no attention mask, unless another part has one.
     unpadded = [make(batch=1), make(batch=1)]
     unpadded = [
-        JascoConditioning((part.sections[0]._replace(attention_mask=None),), 6, part.controls, part.nulls)
+        JascoConditioning((part.sections[0]._replace(attention_mask=None),), part.controls, part.nulls)
         for part in unpadded
     ]
     assert JascoConditioning.cat(unpadded).model_kwargs()["encoder_attention_mask"] is None
     mixed = JascoConditioning.cat([unpadded[0], make(batch=1)]).model_kwargs()["encoder_attention_mask"]
     assert mixed.tolist() == [[True] * 4] * 2
+
+
+def test_frames_and_batch_have_to_agree():
+    section = make().sections[0]
+    with pytest.raises(ValueError, match=r"`drums` has to have batch and frames \(2, 6\), but has shape \(2, 5, 3\)"):
+        JascoConditioning((section,), {"chords": torch.zeros(2, 6), "drums": torch.zeros(2, 5, 3)})
+    with pytest.raises(ValueError, match="`num_frames` is missing"):
+        JascoConditioning((section,))
+    assert JascoConditioning((section,), num_frames=9).slice(2, 5).num_frames == 3
 
 
 def test_the_transformer_takes_one_text():

@@ -56,8 +56,6 @@ class JascoConditioning:
     Args:
         sections (`tuple[TextSection, ...]`):
             The text: one section for a plain prompt, more for a prompt timeline, in order; the first begins at frame 0.
-        num_frames (`int`):
-            Length of the timeline in frames.
         controls (`dict[str, torch.Tensor]`):
             Chord ids `(batch, frames)`, and drums `(batch, frames, dim)` and melody `(batch, frames, bins)`; a control that
             no sample has is absent.
@@ -66,19 +64,37 @@ class JascoConditioning:
             [`JascoTransformerModel.null_controls`].
         context (`torch.Tensor` of shape `(batch, frames, channels)`, *optional*):
             Latents that are known, for models with this condition. All guidance branches keep it.
+        num_frames (`int`, *optional*):
+            Length of the timeline in frames, by default that of the controls.
         given (`dict[str, torch.Tensor]`):
             For each control in `controls` which samples have it, `(batch,)`; by default all.
         duration (`float`, *optional*):
             Length of the audio in seconds, where it ends within the last frame.
+
+    Raises:
+        `ValueError`: if batch sizes or frames differ, or the number of frames is not known.
     """
 
     sections: tuple[TextSection, ...]
-    num_frames: int
     controls: dict[str, torch.Tensor] = field(default_factory=dict)
     nulls: dict[str, int | torch.Tensor] = field(default_factory=dict)
     context: torch.Tensor | None = None
+    num_frames: int = 0
     given: dict[str, torch.Tensor] = field(default_factory=dict)
     duration: float | None = None
+
+    def __post_init__(self):
+        frames = self.controls if self.context is None else self.controls | {"context": self.context}
+        if not self.num_frames:
+            if not frames:
+                raise ValueError("`num_frames` is missing: without controls nothing else says how long the music is.")
+            object.__setattr__(self, "num_frames", next(iter(frames.values())).shape[1])
+        expected = (self.batch_size, self.num_frames)
+        for name, tensor in frames.items():
+            if tensor.shape[:2] != expected:
+                raise ValueError(
+                    f"`{name}` has to have batch and frames {expected}, but has shape {tuple(tensor.shape)}."
+                )
 
     @property
     def batch_size(self) -> int:
@@ -168,7 +184,7 @@ class JascoConditioning:
         )
         return JascoConditioning(
             (section,),
-            first.num_frames,
+            num_frames=first.num_frames,
             controls={name: torch.cat([part.controls[name] for part in parts]) for name in first.controls},
             nulls={
                 name: torch.cat([part.nulls[name] for part in parts]) if torch.is_tensor(null) else null  # type: ignore[misc]

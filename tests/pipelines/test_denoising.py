@@ -131,7 +131,7 @@ def guided(transformer, scales, batch: int = 2) -> GuidedVelocity:
     mask = torch.ones(batch, 3, dtype=torch.bool)
     states = torch.randn(batch, 3, 5, generator=torch.Generator().manual_seed(1))
     chords = torch.ones(batch, 4, dtype=torch.long)
-    conditioning = JascoConditioning((TextSection(0, states, mask),), 4, {"chords": chords}, transformer.null_controls)
+    conditioning = JascoConditioning((TextSection(0, states, mask),), {"chords": chords}, transformer.null_controls)
     return GuidedVelocity(transformer, JascoGuidance(*scales), conditioning)
 
 

@@ -427,7 +427,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             controls[name] = torch.stack([null if single is None else single for single in frames]).to(device)
             given[name] = torch.tensor([single is not None for single in frames], device=device)
         nulls = {name: nulls[name] for name in controls}
-        return JascoConditioning((section,), num_frames, controls, nulls, given=given, duration=duration)
+        return JascoConditioning((section,), controls, nulls, num_frames=num_frames, given=given, duration=duration)
 
     def prepare_latents(
         self,

@@ -80,7 +80,9 @@ class JascoTrainingModel(nn.Module):
         """
         mask = text["attention_mask"].bool()
         section = TextSection(0, self.encode_text(text), mask, mask if text["is_padded"] else None)
-        conditioning = JascoConditioning((section,), hidden_states.shape[1], controls, self.transformer.null_controls)
+        conditioning = JascoConditioning(
+            (section,), controls, self.transformer.null_controls, num_frames=hidden_states.shape[1]
+        )
         return self.transformer(
             hidden_states=hidden_states,
             timestep=timestep,
