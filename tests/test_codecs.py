@@ -227,3 +227,10 @@ def test_loading_names_what_is_wrong(tmp_path):
     (tmp_path / "config.json").write_text('{"_class_name": "JascoTransformerModel"}')
     with pytest.raises(ValueError, match="JascoTransformerModel: neither EncodecModel nor SpectralCodecModel"):
         load_codec(tmp_path)
+
+
+def test_shapes_that_are_no_audio():
+    codec = SpectralCodecModel(latent_dim=2, codebook_size=4, hidden_dim=8, num_layers=1)
+    for shape in ((1, 2, 6400), (1, 1, 0), (6400,)):
+        with pytest.raises(ValueError, match="1 or 1 channels"):
+            encode(codec, torch.zeros(shape))

@@ -126,6 +126,29 @@ def test_frames_and_batch_have_to_agree():
     assert JascoConditioning((section,), num_frames=9).slice(2, 5).num_frames == 3
 
 
+def test_batches_of_parts_that_differ():
+    partly, given = make(given={"drums": torch.tensor([True, False])}), make()
+    both = JascoConditioning.cat([given, partly])
+    assert both.presence["drums"].tolist() == [True, True, True, False]
+    given.nulls["drums"] = torch.ones(2, 6, 5)
+    for parts in ([given, partly], [partly, given]):
+        null = JascoConditioning.cat(parts).keep(()).controls["drums"]
+        assert null[:, 0, 0].tolist() == ([1, 1, 0, 0] if parts[0] is given else [0, 0, 1, 1])
+    with pytest.raises(ValueError, match="frames, controls or context differ"):
+        JascoConditioning.cat([given, given.slice(0, 3)])
+    with pytest.raises(ValueError, match="frames, controls or context differ"):
+        JascoConditioning.cat([given, make(context=torch.zeros(2, 6, 1))])
+
+
+def test_conditions_that_do_not_exist():
+    for derive in (lambda: make().keep({"txt"}), lambda: make().mask({"drum": False})):
+        with pytest.raises(ValueError, match="Conditions are text, chords, drums, melody, but (txt|drum) was given"):
+            derive()
+    section = make().sections[0]
+    with pytest.raises(ValueError, match="`nulls` has no entry for drums"):
+        JascoConditioning((section,), {"drums": torch.zeros(2, 6, 5)}).keep(())
+
+
 def test_the_transformer_takes_one_text():
     conditioning = make(sections=2)
     with pytest.raises(ValueError, match="2 sections"):

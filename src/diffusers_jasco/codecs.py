@@ -95,6 +95,9 @@ def encode(codec: Codec, waveform: torch.Tensor) -> torch.Tensor:
     Returns:
         `torch.Tensor` of shape `(batch, frames, latent_dim)`: latents, neither quantized nor normalized, in float32 on the
         codec's device. A last frame that is not full counts as one.
+
+    Raises:
+        `ValueError`: for another shape, and for empty audio.
     """
     return torch.cat(list(_encode_chunks(codec, waveform)), dim=1)
 
@@ -229,9 +232,14 @@ def _encode_chunks(codec: Codec, waveform: torch.Tensor) -> Iterator[torch.Tenso
     """Latents `(batch, frames, latent_dim)`, chunk by chunk."""
     parameter, hop = _onload(codec), codec.config.hop_length
     encoder: Any = codec.encoder
+    channels = num_channels(codec)
+    if waveform.ndim != 3 or waveform.shape[1] not in (1, channels) or waveform.shape[-1] == 0:
+        raise ValueError(
+            f"`waveform` has to have shape (batch, 1 or {channels} channels, samples), but has {tuple(waveform.shape)}."
+        )
     num_frames = -(-waveform.shape[-1] // hop)
     size = _chunk_frames(codec, num_frames)
-    waveform = waveform.expand(-1, num_channels(codec), -1)
+    waveform = waveform.expand(-1, channels, -1)
     chunks = (chunk.to(parameter) for chunk in waveform.split(size * hop, dim=-1))
     encoded: Iterator[torch.Tensor]
     if num_frames <= size:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import torch
 
-from .controls import FRAME_CONDITIONS
+from .controls import CONTROLS, FRAME_CONDITIONS
 
 
 class TextSection(NamedTuple):
@@ -47,7 +47,7 @@ class TextSection(NamedTuple):
         return self._replace(states=function(self.states), mask=function(self.mask), attention_mask=mask)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JascoConditioning:
     r"""
     The conditions of a batch. Guidance ([`keep`]), condition dropout ([`mask`]) and windows ([`slice`]) derive others from
@@ -113,6 +113,7 @@ class JascoConditioning:
         Args:
             names (`Collection[str]`): of `"text"` and the controls.
         """
+        _check_names(names)
         return self.mask({name: name in names for name in ("text", *self.controls)})
 
     def mask(self, keep: dict[str, bool | torch.Tensor]) -> "JascoConditioning":
@@ -123,18 +124,20 @@ class JascoConditioning:
             keep (`dict[str, bool | torch.Tensor]`): for `"text"` and controls a boolean, or a mask `(batch,)`; for
                 controls also `(batch, frames)`. Conditions without an entry are kept.
         """
+        _check_names(keep)
         sections = self.sections
         if keep.get("text", True) is not True:
             sections = tuple(
                 section._replace(mask=section.mask.bool() & _expand(keep["text"], section.mask))
                 for section in self.sections
             )
-        controls = {
-            name: control
-            if keep.get(name, True) is True
-            else torch.where(_expand(keep[name], control), control, self.nulls[name])
-            for name, control in self.controls.items()
-        }
+        controls = {}
+        for name, control in self.controls.items():
+            if keep.get(name, True) is not True:
+                if name not in self.nulls:
+                    raise ValueError(f"`nulls` has no entry for {name}.")
+                control = torch.where(_expand(keep[name], control), control, self.nulls[name])
+            controls[name] = control
         return replace(self, sections=sections, controls=controls)
 
     def slice(self, first: int, last: int) -> "JascoConditioning":
@@ -165,33 +168,40 @@ class JascoConditioning:
     @staticmethod
     def cat(parts: Sequence["JascoConditioning"]) -> "JascoConditioning":
         r"""
-        One batch of several, such as guidance branches or windows. They have the same number of frames, the same controls
-        and a single section with the same number of tokens.
+        One batch of several, such as guidance branches or windows.
+
+        Args:
+            parts (`Sequence[JascoConditioning]`):
+                Conditions with the same number of frames, the same controls, a context or not, and a single section with
+                the same number of tokens.
+
+        Raises:
+            `ValueError`: if they differ in that.
         """
         first = parts[0]
         if len(parts) == 1:
             return first
         if any(len(part.sections) > 1 for part in parts):
             raise ValueError("Conditionings with several sections can't be concatenated: `slice` them first.")
+        kinds = {(part.num_frames, tuple(part.controls), part.context is None) for part in parts}
+        if len(kinds) > 1:
+            raise ValueError(
+                f"Conditionings can't be concatenated if frames, controls or context differ: {sorted(kinds)}."
+            )
         texts = [part.sections[0] for part in parts]
         attention_mask = None
         if any(text.attention_mask is not None for text in texts):
             attention_mask = torch.cat(
                 [torch.ones_like(text.mask) if text.attention_mask is None else text.attention_mask for text in texts]
             )
-        section = TextSection(
-            0, torch.cat([text.states for text in texts]), torch.cat([text.mask for text in texts]), attention_mask
-        )
+        states, mask = torch.cat([text.states for text in texts]), torch.cat([text.mask for text in texts])
         return JascoConditioning(
-            (section,),
-            num_frames=first.num_frames,
+            (TextSection(0, states, mask, attention_mask),),
             controls={name: torch.cat([part.controls[name] for part in parts]) for name in first.controls},
-            nulls={
-                name: torch.cat([part.nulls[name] for part in parts]) if torch.is_tensor(null) else null  # type: ignore[misc]
-                for name, null in first.nulls.items()
-            },
+            nulls={name: _cat_nulls(name, parts) for name in first.nulls},
             context=None if first.context is None else torch.cat([part.context for part in parts]),  # type: ignore[misc]
-            given={name: torch.cat([part.given[name] for part in parts]) for name in first.given},
+            num_frames=first.num_frames,
+            given={name: torch.cat([part.presence[name] for part in parts]) for name in first.controls},
             duration=first.duration,
         )
 
@@ -232,3 +242,15 @@ def _expand(keep: bool | torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     """A mask of leading dimensions that broadcasts against a tensor."""
     keep = torch.as_tensor(keep, dtype=torch.bool, device=tensor.device)
     return keep.reshape(*keep.shape, *(1,) * (tensor.ndim - keep.ndim)) if keep.ndim else keep
+
+
+def _check_names(names: Collection[str]):
+    if unknown := sorted(set(names) - {"text", *CONTROLS}):
+        raise ValueError(f"Conditions are text, {', '.join(CONTROLS)}, but {', '.join(unknown)} was given.")
+
+
+def _cat_nulls(name: str, parts: Sequence[JascoConditioning]) -> int | torch.Tensor:
+    nulls = [part.nulls[name] for part in parts]
+    if not any(torch.is_tensor(null) for null in nulls) and len(set(nulls)) == 1:
+        return nulls[0]
+    return torch.cat([torch.full_like(part.controls[name], 0) + null for part, null in zip(parts, nulls)])

@@ -42,11 +42,12 @@ from .utils.errors import InputError
 
 __all__ = [
     "InputError",
-    "encode_each",
+    "as_recording",
+    "encode_per_prompt",
+    "extract",
     "is_chord_progression",
     "is_drums",
     "is_melody",
-    "per_prompt",
     "read_chords",
     "read_drums",
     "read_melody",
@@ -277,48 +278,33 @@ def extract(
 _IS_SINGLE = dict(zip(CONTROLS, (is_chord_progression, is_drums, is_melody), strict=True))
 
 
-def per_prompt(name: str, control: Any, num_prompts: int) -> list:
+def encode_per_prompt(name: str, control: Any, num_prompts: int, encode: Callable[[Any], T | None]) -> list[T | None]:
     r"""
-    The control of each prompt.
+    Encodes the control of each prompt: once, if all prompts share it.
 
     Args:
         name (`str`): the control, one of [`~controls.CONTROLS`].
         control: one for all prompts, or a list with one (or `None`) per prompt.
         num_prompts (`int`): number of prompts.
+        encode (`Callable`): the encoder of one control.
 
     Returns:
-        `list` of length `num_prompts`; the same object throughout if the prompts share it.
+        `list` of length `num_prompts`: what `encode` returned, `None` for a prompt without the control.
 
     Raises:
-        [`InputError`]: for a list of another length.
+        [`InputError`]: for a list of another length; from `encode`, with the index of the prompt.
     """
-    # Anything else is passed on to the reader, whose error message is more specific.
+    # Anything else is passed on to the encoder, whose error message is more specific.
     if _IS_SINGLE[name](control) or not isinstance(control, (list, tuple)):
-        return [control] * num_prompts
+        return [None if control is None else encode(control)] * num_prompts
     if len(control) != num_prompts:
         raise InputError(
             f"`{name}` has {len(control)} elements for {num_prompts} prompt(s). Give one for all prompts, or a list with one"
             " (or `None`) per prompt.",
             name,
         )
-    return list(control)
-
-
-def encode_each(values: Sequence[Any], encode: Callable[[Any], T]) -> list[T | None]:
-    r"""
-    Encodes the control of each prompt: once, if all prompts share it.
-
-    Args:
-        values (`Sequence`): as [`per_prompt`] returns them; `None` stays `None`.
-        encode (`Callable`): the encoder of one control.
-
-    Raises:
-        [`InputError`]: of an encoder, with the index of the prompt.
-    """
-    if all(value is values[0] for value in values):
-        return [None if values[0] is None else encode(values[0])] * len(values)
     encoded: list[T | None] = []
-    for index, value in enumerate(values):
+    for index, value in enumerate(control):
         try:
             encoded.append(None if value is None else encode(value))
         except InputError as error:

@@ -40,7 +40,9 @@ def test_it_measures_what_the_codec_keeps(tmp_path, capsys):
     melody = play_melody([(60, 0.0, 1.5), (67, 1.5, 3.0)], 3.0)
     for name, audio in (("mix.wav", 0.5 * (drums + melody)), ("drums.wav", drums), ("tune.wav", melody)):
         soundfile.write(tmp_path / name, audio[0].numpy(), RATE)
-    soundfile.write(tmp_path / "noise.wav", 0.1 * torch.randn(RATE).numpy(), RATE)
+    soundfile.write(
+        tmp_path / "noise.wav", 0.1 * torch.randn(RATE, generator=torch.Generator().manual_seed(0)).numpy(), RATE
+    )
     item = {"file_name": "mix.wav", "stems": {"drums": "drums.wav"}, "drum_onsets": onsets}
     (tmp_path / "metadata.jsonl").write_text(json.dumps(item) + "\n")
 

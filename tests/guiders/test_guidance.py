@@ -18,6 +18,7 @@ import torch
 from diffusers_jasco import JascoGuidance
 from diffusers_jasco.guiders import AudiocraftGuidance
 from diffusers_jasco.guiders.jasco_guidance import ALL, NULL, TEXT
+from diffusers_jasco.inputs import InputError
 
 
 def velocities(*branches, seed: int = 0) -> dict:
@@ -63,6 +64,20 @@ def test_a_saved_guider_is_loaded_as_it_was(tmp_path):
     JascoGuidance(2.5, 0.5, 0.7).save_pretrained(tmp_path)
     loaded = JascoGuidance.from_pretrained(tmp_path)
     assert (loaded.guidance_scale, loaded.text_guidance_scale, loaded.guidance_rescale) == (2.5, 0.5, 0.7)
+
+
+def test_changed_scales_are_saved(tmp_path):
+    guider = JascoGuidance()
+    guider.guidance_scale = 2.0
+    guider.save_pretrained(tmp_path)
+    assert JascoGuidance.from_pretrained(tmp_path).guidance_scale == 2.0
+
+
+@pytest.mark.parametrize("name", ["guidance_scale", "text_guidance_scale", "guidance_rescale"])
+def test_scales_that_are_not_numbers(name):
+    with pytest.raises(InputError, match=f"`{name}` has to be") as error:
+        JascoGuidance(**{name: float("nan")})
+    assert error.value.argument == name
 
 
 def test_audiocrafts_nulls():

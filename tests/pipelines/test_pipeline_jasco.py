@@ -30,7 +30,13 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
-from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoGuidance, JascoPipeline
+from diffusers_jasco import (
+    AudiocraftGuidance,
+    FlowMatchDopri5Scheduler,
+    FlowMatchEulerScheduler,
+    JascoGuidance,
+    JascoPipeline,
+)
 from diffusers_jasco.extraction import separate_drums
 from diffusers_jasco.inputs import InputError
 
@@ -350,6 +356,61 @@ def test_a_guider_replaces_the_scales_and_stays_as_it_was(pipe):
         latents(pipe, "", guider=guider, guidance_scale=1.0)
     with pytest.raises(InputError, match="`guider` has to be a `JascoGuidance`"):
         latents(pipe, "", guider=5.0)
+
+
+@pytest.mark.parametrize(
+    "other", [{"separate_drums": True}, {"audiocraft_compatible": True}], ids=lambda o: next(iter(o))
+)
+def test_options_of_the_encoding_do_nothing_for_encoded_conditions(pipe, other):
+    conditioning = pipe.encode_conditioning("pop", chords=CHORDS)
+    with pytest.raises(InputError, match=f"either `conditioning` or `{next(iter(other))}`"):
+        pipe(conditioning=conditioning, **other)
+
+
+def test_encoding_checks_its_arguments(pipe):
+    wrong = [
+        ({"duration": -1.0}, "duration"),
+        ({"prompt": 3}, "prompt"),
+        ({"prompt": []}, "prompt"),
+        ({"prompt": "a", "prompt_embeds": torch.zeros(1, 2, 48)}, "prompt"),
+        ({"num_frames": 0}, "num_frames"),
+        ({"num_frames": 10, "duration": 0.2}, "num_frames"),
+    ]
+    for arguments, name in wrong:
+        with pytest.raises(InputError) as error:
+            pipe.encode_conditioning(**arguments)
+        assert error.value.argument == name
+
+
+def test_encoded_conditions_that_a_checkpoint_does_not_have(pipe):
+    conditioning = pipe.encode_conditioning("pop", melody=NOTES)
+    with pytest.raises(InputError, match="`conditioning` has melody, but this checkpoint") as error:
+        load_pipeline("chords-drums")(conditioning=conditioning)
+    assert error.value.argument == "conditioning"
+
+
+def test_audiocrafts_defects_with_encoded_conditions(pipe):
+    arguments = {"prompt": PROMPTS, "drums": beat(), "melody": NOTES}
+    noise = torch.randn(2, 50, 16, generator=seed())
+    direct = latents(pipe, **arguments, latents=noise, audiocraft_compatible=True)
+    conditioning = pipe.encode_conditioning(**arguments, audiocraft_compatible=True)
+    assert torch.equal(latents(pipe, conditioning=conditioning, guider=AudiocraftGuidance(5.0), latents=noise), direct)
+
+
+@pytest.mark.parametrize("name", ["_guidance_scale", "_text_guidance_scale", "_guidance_rescale", "guidance_rescale"])
+def test_callbacks_change_every_scale(pipe, name):
+    def change(pipe, step, timestep, kwargs):
+        setattr(pipe, name, 0.5)
+        return kwargs
+
+    changed = latents(pipe, PROMPTS[0], chords=CHORDS, callback_on_step_end=change)
+    assert relative_error(changed, latents(pipe, PROMPTS[0], chords=CHORDS)) > 1e-3
+
+
+def test_errors_name_the_prompt_of_a_list(pipe):
+    with pytest.raises(InputError, match="For prompt 0: `chords`") as error:
+        pipe(["a"], chords=["Hx:0"])
+    assert (error.value.argument, error.value.position, error.value.prompt) == ("chords", 0, 0)
 
 
 def test_callback_sees_and_changes_the_latents_and_the_scales(pipe):

@@ -33,5 +33,14 @@ def null_value(name: str, chord_labels: Sequence[str] | None = None) -> int:
 
     Returns:
         `int`: for chords the id after the last label, for all others 0.
+
+    Raises:
+        `ValueError`: for another name, and for `"chords"` without labels.
     """
-    return len(chord_labels or ()) if name == "chords" else 0
+    if name not in FRAME_CONDITIONS:
+        raise ValueError(f"`name` has to be one of {', '.join(FRAME_CONDITIONS)}, but is {name!r}.")
+    if name != "chords":
+        return 0
+    if not chord_labels:
+        raise ValueError("`chord_labels` are missing: the null chord is the id after the last one.")
+    return len(chord_labels)

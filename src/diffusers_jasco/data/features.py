@@ -339,7 +339,7 @@ def _chord_id(label: str, labels: Sequence[str]) -> int:
     try:
         return labels.index(normalize_chord(label, labels)[0])
     except ValueError:
-        return len(labels)
+        return null_value("chords", labels)
 
 
 class ClipItems(Dataset):

@@ -12,6 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import math
 import os
 from functools import reduce
 from typing import Any
@@ -21,8 +22,10 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.guiders.guider_utils import GUIDER_CONFIG_NAME, rescale_noise_cfg
 
 from ..controls import CONTROLS
+from ..utils.errors import InputError
 
 
+SCALES = ("guidance_scale", "text_guidance_scale", "guidance_rescale")
 # The conditions that the branches keep.
 ALL = frozenset({"text", *CONTROLS})
 TEXT = frozenset({"text"})
@@ -52,15 +55,20 @@ class JascoGuidance(ConfigMixin):
             too loud.
 
     Raises:
-        `ValueError`: if `guidance_rescale` is not between 0 and 1.
+        [`~inputs.InputError`]: for a scale that is not finite, or a `guidance_rescale` that is not between 0 and 1.
     """
 
     config_name = GUIDER_CONFIG_NAME
 
     @register_to_config
     def __init__(self, guidance_scale: float = 5.0, text_guidance_scale: float = 0.0, guidance_rescale: float = 0.0):
+        for name, scale in (("guidance_scale", guidance_scale), ("text_guidance_scale", text_guidance_scale)):
+            if not math.isfinite(scale):
+                raise InputError(f"`{name}` has to be a finite number, but is {scale!r}.", name)
         if not 0 <= guidance_rescale <= 1:
-            raise ValueError(f"`guidance_rescale` has to be between 0 and 1, but is {guidance_rescale!r}.")
+            raise InputError(
+                f"`guidance_rescale` has to be between 0 and 1, but is {guidance_rescale!r}.", "guidance_rescale"
+            )
         self.guidance_scale = guidance_scale
         self.text_guidance_scale = text_guidance_scale
         self.guidance_rescale = guidance_rescale
@@ -81,17 +89,14 @@ class JascoGuidance(ConfigMixin):
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any):
         r"""
-        Writes the configuration to a folder.
+        Writes the scales, as they are now, to a folder.
 
         Args:
             save_directory (`str` or `os.PathLike`): folder to write.
             kwargs: arguments of [`~diffusers.ConfigMixin.save_config`].
         """
+        self.register_to_config(**{name: getattr(self, name) for name in SCALES})
         self.save_config(save_directory, **kwargs)
-
-    def new(self, **changes: float) -> "JascoGuidance":
-        """A copy with other scales."""
-        return type(self).from_config(self.config, **changes)
 
     def nulls(
         self,

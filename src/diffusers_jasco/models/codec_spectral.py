@@ -47,7 +47,9 @@ def _per_device(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor
         tables = self.__dict__.setdefault("_tables", {})
         key = make.__name__, device, *args
         if key not in tables:
-            tables[key] = make(self, *args).to(device)
+            # A tensor made in inference mode could not be used in training later.
+            with torch.inference_mode(False):
+                tables[key] = make(self, *args).to(device)
         return tables[key]
 
     return get

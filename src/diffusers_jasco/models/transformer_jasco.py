@@ -321,6 +321,9 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         self.norm_out = nn.LayerNorm(dim) if pre_norm else nn.Identity()
         self.proj_out = nn.Linear(dim, in_channels, bias=out_bias)
 
+        if preconditioning is not None:
+            self._variance = torch.tensor(preconditioning, dtype=torch.float32, device="cpu").square()
+
         self.gradient_checkpointing = False
 
     @property
@@ -376,7 +379,10 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         `c(t) z_t` is nearest to the velocity. It rises from −1 (noise) to 1 (data).
         """
         time = timestep.float()[:, None, None]
-        variance = torch.tensor(self.config.preconditioning, device=time.device).square()
+        if self._variance.device != time.device:
+            # Kept on the device: a copy per evaluation would wait for it. Not a buffer, which `to(dtype)` would cast.
+            self._variance = self._variance.to(time.device)
+        variance = self._variance
         return (time * variance - (1 - time)) / (time**2 * variance + (1 - time) ** 2)
 
     def embed_controls(self, hidden_states: torch.Tensor, controls: dict[str, torch.Tensor | None]) -> torch.Tensor:

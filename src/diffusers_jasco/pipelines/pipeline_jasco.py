@@ -32,7 +32,7 @@ from ..conditioning import JascoConditioning, TextSection
 from ..controls import CONTROLS
 from ..controls.chords import chords_to_frames
 from ..guiders import AudiocraftGuidance, JascoGuidance
-from ..inputs import encode_each, per_prompt, read_chords, read_drums, read_melody
+from ..inputs import encode_per_prompt, read_chords, read_drums, read_melody
 from ..loaders.audiocraft import HUB_ARGUMENTS, find_audiocraft_checkpoint, load_audiocraft_pipeline
 from ..loaders.audiocraft.compat import read_melody_late
 from ..loaders.lora import JascoLoraLoaderMixin
@@ -200,8 +200,10 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
     guidance_rescale = _scale_of_guider(
         "guidance_rescale", "Strength of guidance rescaling in this call, from 0 to 1."
     )
-    # Callbacks written for Diffusers' pipelines set the private name.
+    # Callbacks written for Diffusers' pipelines set the private names.
     _guidance_scale = guidance_scale
+    _text_guidance_scale = text_guidance_scale
+    _guidance_rescale = guidance_rescale
 
     @property
     def attention_kwargs(self) -> dict | None:
@@ -223,29 +225,13 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         exclude_modules = [exclude_modules] if isinstance(exclude_modules, str) else list(exclude_modules or [])
         super().enable_group_offload(*args, exclude_modules=[*exclude_modules, "codec"], **kwargs)
 
-    def check_inputs(
+    def check_conditions(
         self,
         prompt: str | list[str | None] | None,
         duration: float | None,
-        num_waveforms_per_prompt: int,
-        latents: torch.Tensor | None,
         prompt_embeds: torch.Tensor | None,
         prompt_attention_mask: torch.Tensor | None,
-        output_type: str,
-        callback_on_step_end_tensor_inputs: list[str] | None,
-        guidance_rescale: float | None = None,
-        conditioning: JascoConditioning | None = None,
-        controls: dict[str, Any] | None = None,
     ):
-        if conditioning is not None:
-            if not isinstance(conditioning, JascoConditioning):
-                raise InputError(
-                    f"`conditioning` has to be a `JascoConditioning`, but is {type(conditioning)}.", "conditioning"
-                )
-            conditions = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration, **(controls or {})}
-            given = [f"`{name}`" for name, value in conditions.items() if value is not None]
-            if given:
-                raise InputError(f"Give either `conditioning` or {', '.join(given)}, not both.", "conditioning")
         if prompt is not None and prompt_embeds is not None:
             raise InputError("Give either `prompt` or `prompt_embeds`, not both.", "prompt")
         if prompt is not None and not isinstance(prompt, (str, list, tuple)):
@@ -278,6 +264,38 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             isinstance(duration, (int, float)) and math.isfinite(duration) and duration > 0
         ):
             raise InputError(f"`duration` has to be a positive number of seconds, but is {duration!r}.", "duration")
+
+    def check_inputs(
+        self,
+        prompt: str | list[str | None] | None,
+        duration: float | None,
+        num_waveforms_per_prompt: int,
+        latents: torch.Tensor | None,
+        prompt_embeds: torch.Tensor | None,
+        prompt_attention_mask: torch.Tensor | None,
+        output_type: str,
+        callback_on_step_end_tensor_inputs: list[str] | None,
+        conditioning: JascoConditioning | None = None,
+        other_conditions: dict[str, Any] | None = None,
+    ):
+        self.check_conditions(prompt, duration, prompt_embeds, prompt_attention_mask)
+        if conditioning is not None:
+            if not isinstance(conditioning, JascoConditioning):
+                raise InputError(
+                    f"`conditioning` has to be a `JascoConditioning`, but is {type(conditioning)}.", "conditioning"
+                )
+            conditions = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration}
+            conditions |= other_conditions or {}
+            given = [f"`{name}`" for name, value in conditions.items() if value is not None and value is not False]
+            if given:
+                raise InputError(f"Give either `conditioning` or {', '.join(given)}, not both.", "conditioning")
+            absent = sorted(set(conditioning.controls) - set(self.transformer.controls))
+            if absent:
+                raise InputError(
+                    f"`conditioning` has {', '.join(absent)}, but this checkpoint has no such control. It has:"
+                    f" {', '.join(self.transformer.controls) or 'none'}.",
+                    "conditioning",
+                )
         if latents is not None and duration is not None:
             frames = self._num_frames(duration)
             if latents.ndim > 1 and latents.shape[1] != frames:
@@ -288,10 +306,6 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             raise InputError(
                 f"`num_waveforms_per_prompt` has to be at least 1, but is {num_waveforms_per_prompt!r}.",
                 "num_waveforms_per_prompt",
-            )
-        if guidance_rescale is not None and not 0 <= guidance_rescale <= 1:
-            raise InputError(
-                f"`guidance_rescale` has to be between 0 and 1, but is {guidance_rescale!r}.", "guidance_rescale"
             )
         if output_type not in ("pt", "np", "latent"):
             raise InputError(f"`output_type` has to be 'pt', 'np' or 'latent', but is {output_type!r}.", "output_type")
@@ -391,8 +405,14 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             [`InputError`], `FileNotFoundError`: as [`__call__`].
         """
         sample_size = self.transformer.config.sample_size
+        self.check_conditions(prompt, duration, prompt_embeds, prompt_attention_mask)
         if num_frames is None:
             num_frames = sample_size if duration is None else self._num_frames(duration)
+        elif duration is not None or not isinstance(num_frames, int) or num_frames < 1:
+            raise InputError(
+                f"`num_frames` has to be a whole number from 1 on and without `duration`, but is {num_frames!r}.",
+                "num_frames",
+            )
         if num_frames != sample_size:
             logger.warning(
                 f"{num_frames / self.frame_rate:g} s of music are asked for, but this checkpoint was trained on"
@@ -411,15 +431,17 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             partial(self.encode_melody, audiocraft_compatible=audiocraft_compatible),
         )
         for name, control, encode in zip(CONTROLS, (chords, drums, melody), encoders, strict=True):
-            values = per_prompt(name, control, len(states))
-            if all(value is None for value in values):
-                continue
-            if name not in nulls:
+            is_given = (
+                any(value is not None for value in control)
+                if isinstance(control, (list, tuple))
+                else control is not None
+            )
+            if is_given and name not in nulls:
                 available = ", ".join(nulls) or "none"
                 raise InputError(
                     f"`{name}` was given, but this checkpoint has no {name} control. It has: {available}.", name
                 )
-            frames = encode_each(values, partial(encode, num_frames=num_frames))
+            frames = encode_per_prompt(name, control, len(states), partial(encode, num_frames=num_frames))
             encoded = next((single for single in frames if single is not None), None)
             if encoded is None:
                 continue
@@ -497,7 +519,6 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         guidance_rescale: float | None = None,
         guider: JascoGuidance | None = None,
         conditioning: JascoConditioning | None = None,
-        audiocraft_compatible: bool = False,
         num_waveforms_per_prompt: int = 1,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: torch.Tensor | None = None,
@@ -509,6 +530,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         return_dict: bool = True,
         callback_on_step_end: Callable[["JascoPipeline", int, Any, dict], dict] | None = None,
         callback_on_step_end_tensor_inputs: list[str] = ["latents"],
+        audiocraft_compatible: bool = False,
     ) -> AudioPipelineOutput | tuple:
         r"""
         Generates music.
@@ -551,10 +573,6 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             conditioning ([`JascoConditioning`], *optional*):
                 What [`encode_conditioning`] returned, instead of the prompt, the controls and the duration. Encoded once,
                 it serves any number of calls.
-            audiocraft_compatible (`bool`, defaults to `False`):
-                Whether to reproduce the original's defects, for exact comparison: padding of shorter prompts is attended
-                to; the text and null branches get encoded silence where drums are given, and keep the melody where no
-                chords are given; melodies of recordings and salience maps come 0.15 % too late.
             num_waveforms_per_prompt (`int`, defaults to `1`):
                 Waveforms per prompt.
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
@@ -564,9 +582,9 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             sigmas (`list[float]`, *optional*):
                 A grid of falling sigmas in (0, 1] in the place of the uniform one.
             prompt_embeds (`torch.Tensor` of shape `(batch, tokens, text_dim)`, *optional*):
-                States of the text encoder, in the place of `prompt`.
+                States of the text encoder, instead of `prompt`.
             prompt_attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*):
-                Their mask.
+                `True` (or 1) where there is text; a row without any is the null text. By default all tokens are text.
             attention_kwargs (`dict`, *optional*):
                 `{"scale": float}` scales LoRA layers.
             output_type (`str`, defaults to `"pt"`):
@@ -578,6 +596,10 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
                 to go on with. With [`FlowMatchDopri5Scheduler`] after each completed solver step, with its solution.
             callback_on_step_end_tensor_inputs (`list[str]`, defaults to `["latents"]`):
                 The tensors in `callback_kwargs`.
+            audiocraft_compatible (`bool`, defaults to `False`):
+                Whether to reproduce the original's defects, for exact comparison: padding of shorter prompts is attended
+                to; the text and null branches get encoded silence where drums are given, and keep the melody where no
+                chords are given; melodies of recordings and salience maps come 0.15 % too late.
 
         Examples:
 
@@ -600,9 +622,9 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             prompt_attention_mask,
             output_type,
             callback_on_step_end_tensor_inputs,
-            guidance_rescale,
             conditioning,
-            dict(zip(CONTROLS, (chords, drums, melody), strict=True)),
+            dict(zip(CONTROLS, (chords, drums, melody), strict=True))
+            | {"separate_drums": separate_drums, "audiocraft_compatible": audiocraft_compatible},
         )
         check_scheduler(self.scheduler)
         scales = {

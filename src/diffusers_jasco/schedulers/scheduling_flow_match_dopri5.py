@@ -22,6 +22,8 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from diffusers.utils import BaseOutput
 
+from ..utils.errors import InputError
+
 
 # Dormand & Prince (1980): the nodes, the stages (the last one is the fifth-order solution), and the weights of
 # Shampine's (1986) error estimate, all as in torchdiffeq, which the original calls.
@@ -129,10 +131,11 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
             `ValueError`: if `num_inference_steps` or `sigmas` is given.
         """
         if num_inference_steps is not None or sigmas is not None:
-            raise ValueError(
+            raise InputError(
                 f"`FlowMatchDopri5Scheduler` chooses its own steps, so `num_inference_steps` ({num_inference_steps}) and"
                 f" `sigmas` ({sigmas}) can't be set. Set `rtol` and `atol`, or take a scheduler with a fixed number of"
-                " steps: `pipe.scheduler = FlowMatchEulerScheduler.from_config(pipe.scheduler.config)`."
+                " steps: `pipe.scheduler = FlowMatchEulerScheduler.from_config(pipe.scheduler.config)`.",
+                "sigmas" if num_inference_steps is None else "num_inference_steps",
             )
         self.sigmas = torch.ones(1)
         self.timesteps = torch.full((1,), float(self.config.num_train_timesteps), device=device)

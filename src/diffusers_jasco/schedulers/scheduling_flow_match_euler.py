@@ -21,6 +21,8 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from diffusers.utils import BaseOutput
 
+from ..utils.errors import InputError
+
 
 @dataclass
 class FlowMatchEulerSchedulerOutput(BaseOutput):
@@ -123,19 +125,26 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
         """
         if sigmas is None:
             if num_inference_steps is None:
-                raise ValueError("`set_timesteps` needs `num_inference_steps` or `sigmas`.")
+                raise InputError("`set_timesteps` needs `num_inference_steps` or `sigmas`.", "num_inference_steps")
             if num_inference_steps < 1:
-                raise ValueError(f"`num_inference_steps` has to be at least 1, but is {num_inference_steps}.")
+                raise InputError(
+                    f"`num_inference_steps` has to be at least 1, but is {num_inference_steps}.", "num_inference_steps"
+                )
             sigmas = np.linspace(1.0, 1.0 / num_inference_steps, num_inference_steps)
         else:
             sigmas = np.asarray(sigmas, dtype=np.float64)
             if sigmas.ndim != 1 or not sigmas.size or not (sigmas > 0).all() or not (sigmas <= 1).all():
-                raise ValueError(f"`sigmas` has to be a non-empty list of values in (0, 1], but is {sigmas.tolist()}.")
+                raise InputError(
+                    f"`sigmas` has to be a non-empty list of values in (0, 1], but is {sigmas.tolist()}.", "sigmas"
+                )
             if (np.diff(sigmas) >= 0).any():
-                raise ValueError(f"`sigmas` have to fall from noise (1) to data (0), but are {sigmas.tolist()}.")
+                raise InputError(
+                    f"`sigmas` have to fall from noise (1) to data (0), but are {sigmas.tolist()}.", "sigmas"
+                )
             if num_inference_steps is not None and num_inference_steps != len(sigmas):
-                raise ValueError(
-                    f"`num_inference_steps` is {num_inference_steps}, but there are {len(sigmas)} sigmas."
+                raise InputError(
+                    f"`num_inference_steps` is {num_inference_steps}, but there are {len(sigmas)} sigmas.",
+                    "num_inference_steps",
                 )
 
         self.num_inference_steps = len(sigmas)
