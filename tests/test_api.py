@@ -14,10 +14,12 @@
 
 """The public API is what tests/api.txt says: names, parameters and defaults. `make api` writes the file."""
 
+import ast
 import difflib
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -26,21 +28,37 @@ import diffusers_jasco
 
 
 SNAPSHOT = Path(__file__).with_name("api.txt")
+ROOT = SNAPSHOT.parents[1]
+READMES = ("README.md", "training/README.md")
 # What only this package itself uses.
-INTERNAL = {"audio", "commands", "loaders", "utils"}
+INTERNAL = {"commands", "utils"}
+
+
+def readme_imports() -> dict[str, set[str]]:
+    """The names that the READMEs import, by module."""
+    imports: dict[str, set[str]] = {}
+    for readme in READMES:
+        text = (ROOT / readme).read_text(encoding="utf-8")
+        for module, names in re.findall(r"^from (diffusers_jasco[\w.]*) import (.+)$", text, re.M):
+            imports.setdefault(module, set()).update(name.strip() for name in names.split(","))
+    return imports
 
 
 def public_modules() -> Iterator[ModuleType]:
-    yield diffusers_jasco
-    for module in pkgutil.iter_modules(diffusers_jasco.__path__):
-        if module.name not in INTERNAL:
-            yield importlib.import_module(f"diffusers_jasco.{module.name}")
+    """The package, its parts, the loop of denoising, and what the READMEs import from."""
+    names = {f"diffusers_jasco.{module.name}" for module in pkgutil.iter_modules(diffusers_jasco.__path__)}
+    names -= {f"diffusers_jasco.{name}" for name in INTERNAL}
+    names |= {"diffusers_jasco", "diffusers_jasco.pipelines.denoising"} | set(readme_imports())
+    yield from map(importlib.import_module, sorted(names))
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """`__all__`, or else what a module defines itself."""
+    """`__all__`, or else what a module defines itself: functions, classes and constants."""
     names = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
-    return sorted(name for name in getattr(module, "__all__", names) if not name.startswith("_"))
+    for node in ast.parse(inspect.getsource(module)).body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        names += [target.id for target in targets if isinstance(target, ast.Name) and target.id.isupper()]
+    return sorted({name for name in getattr(module, "__all__", names) if not name.startswith("_")})
 
 
 def signature(function) -> str:
@@ -91,6 +109,12 @@ def test_the_public_api_is_the_recorded_one():
         recorded.splitlines(), present.splitlines(), "tests/api.txt", "now", lineterm="", n=0
     )
     assert recorded == present, "The public API has changed. If it is meant to, run `make api`.\n" + "\n".join(changes)
+
+
+def test_the_readmes_import_what_is_public():
+    for module, names in readme_imports().items():
+        missing = names - set(public_names(importlib.import_module(module)))
+        assert not missing, f"{module}: {', '.join(sorted(missing))}"
 
 
 if __name__ == "__main__":

@@ -39,7 +39,6 @@ ALLOWED = {
     "src/diffusers_jasco/evaluation/heard.py: _MEANINGS": "texts",
     "src/diffusers_jasco/evaluation/items.py: asked": "fields of an item",
     "src/diffusers_jasco/loaders/audiocraft/exporting.py: controls": "AudioCraft's names",
-    "src/diffusers_jasco/training/stages.py: fields": "fields of an item by control",
     "scripts/evaluate_extraction.py: METRICS": "metrics by control",
     "scripts/evaluate_extraction.py: EVALUATE": "functions by control",
     "scripts/evaluate_extraction.py: methods": "extractors by control",

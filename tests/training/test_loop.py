@@ -29,7 +29,8 @@ from ..conftest import run_script
 from .run_tools import arguments, read_log
 
 
-READS = {"tolist", "item", "cpu", "numpy", "nonzero", "__bool__", "__int__", "__float__", "__index__"}
+# `torch.tensor` is among them: a copy of numbers to the device waits for it.
+READS = {"tolist", "item", "cpu", "numpy", "nonzero", "tensor", "__bool__", "__int__", "__float__", "__index__"}
 READING_OPERATORS = ("_local_scalar_dense", "nonzero", "equal", "masked_select", "is_nonzero", "_unique2")
 
 

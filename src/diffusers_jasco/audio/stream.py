@@ -17,6 +17,7 @@
 import os
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,13 +100,14 @@ class AudioStream:
             if sampling_rate is None:
                 raise InputError("`sampling_rate` is missing: a waveform does not say its rate.", "sampling_rate")
             audio = (audio, sampling_rate)
-        self.path = check_file(audio, "audio") if is_file else None
-        self.waveform, self.own_rate = (None, None) if is_file else load_audio(audio)
-        self.rate = rate
+        self.path: Path | None = None
+        self.rate, self.own_rate = rate, rate
         if is_file:
+            self.path = check_file(audio, "audio")
             with open_recording(self.path) as file:
                 self.own_rate, num_samples = file.samplerate, file.frames
         else:
+            self.waveform, self.own_rate = load_audio(audio)
             num_samples = self.waveform.shape[-1]
         self.duration = num_samples / self.own_rate  # seconds
 

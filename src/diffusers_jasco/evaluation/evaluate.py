@@ -224,7 +224,7 @@ def make_requests(
             name=f"{index:05d}",
             prompt=item["caption"] if "text" in given else None,
             controls={
-                control: select[control](originals.items[wanted[index]]) for control in CONTROLS if control in given
+                control: value(originals.items[wanted[index]]) for control, value in select.items() if control in given
             },
             duration=item["duration"],
             seed=1_000_000 * originals.seed + index,

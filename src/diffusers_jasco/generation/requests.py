@@ -85,8 +85,8 @@ def read_requests(
         path = next((path / name for name in ("metadata.jsonl", "data.jsonl") if (path / name).is_file()), path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no manifest {manifest}.")
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
-        lines = lines.read().splitlines()
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
+        lines = file.read().splitlines()
     defaults = defaults or GenerationRequest(name="")
     entries: list[GenerationRequest | BadLine] = []
     lines_of: dict[str, int] = {}

@@ -74,7 +74,8 @@ class LoopState:
 class TrainingLoop:
     r"""
     Draws batches, advances schedules and EMA, logs, saves and stops, the same in all processes. A resumed run continues to the
-    bit. No step waits for the device: values are read only when a line of the log, a hook or a checkpoint is due.
+    bit. No step waits for the device: values are read only when a line of the log, a hook or a checkpoint is due. (Audio that is
+    encoded during the training does, as its latents pass through the CPU; a feature cache avoids it.)
 
     Args:
         args (`argparse.Namespace`):

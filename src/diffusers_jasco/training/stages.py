@@ -103,8 +103,12 @@ class Evaluator:
                 raise audio
             picture = samples / f"{request.name}.png"
             export_audio(audio, picture.with_suffix(".wav"), pipeline.sampling_rate)
-            fields = {"chords": "chords", "melody": "melody", "drums": "drum_onsets"}
-            asked = Asked(**{fields[name]: item[fields[name]] or None for name in pipeline.transformer.controls})
+            given = pipeline.transformer.controls
+            asked = Asked(
+                chords=(item["chords"] or None) if "chords" in given else None,
+                melody=(item["melody"] or None) if "melody" in given else None,
+                drum_onsets=(item["drum_onsets"] or None) if "drums" in given else None,
+            )
             music = audio, pipeline.sampling_rate
             plot_music(music, asked, hear(music), item["caption"]).savefig(picture)
             if log is not None:
