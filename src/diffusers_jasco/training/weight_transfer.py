@@ -15,8 +15,8 @@
 """Training starts from the weights of a model whose layers may differ."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,6 +28,7 @@ from ..loaders.audiocraft import find_audiocraft_checkpoint
 from ..loaders.audiocraft.files import INDEX_FILE, MODEL_FILE, TRAINING_FILE
 from ..models.transformer_jasco import JascoTransformerModel
 from ..pipelines.pipeline_jasco import JascoPipeline
+from ..utils.errors import list_names
 
 
 # By layer: the options that set its outputs, those that set its inputs, and others with which its weights act differently.
@@ -60,31 +61,18 @@ _RESIZABLE = ("chords_dim", "drums_dim", "melody_dim", "melody_bins", "ff_inner_
 _ADDED, _UNRELATED = -1, -2
 
 _WITHOUT_EFFECT = " (without effect at first)"
-_MAX_LISTED = 12
 
 
-@dataclass(frozen=True)
-class TransferredWeight:
-    r"""
-    What became of one weight.
-
-    Args:
-        status (`str`): `"loaded"`, `"partly loaded"` or `"new"`; `"dropped"` if nothing of a source's weight was used.
-        target (`str`, *optional*): its name in the target, unless dropped.
-        target_shape (`tuple[int, ...]`, *optional*): its shape there.
-        source (`str`, *optional*): its name in the source, unless new.
-        source_shape (`tuple[int, ...]`, *optional*): its shape there.
-        note (`str`): what differs.
-        changes_output (`bool`): whether it makes the target's output differ from the source's.
-    """
+class TransferredWeight(NamedTuple):
+    """What became of a weight, by its name in the target (unless it was dropped) and in the source (unless it is new)."""
 
     status: Literal["loaded", "partly loaded", "new", "dropped"]
     target: str | None = None
     target_shape: tuple[int, ...] | None = None
     source: str | None = None
     source_shape: tuple[int, ...] | None = None
-    note: str = ""
-    changes_output: bool = False
+    note: str = ""  # what differs
+    changes_output: bool = False  # whether it makes the target's output differ from the source's
 
 
 def load_source(source: str | os.PathLike, **arguments: Any) -> JascoPipeline:
@@ -95,15 +83,13 @@ def load_source(source: str | os.PathLike, **arguments: Any) -> JascoPipeline:
         source (`str` or `os.PathLike`):
             A Hub id; the folder of a pipeline, or of a run (its last checkpoint's pipeline); a folder in AudioCraft's layout;
             a `checkpoint.th` of AudioCraft's training or its folder (then it has the best weights).
-        arguments:
-            Of [`JascoPipeline.from_pretrained`]: where on the Hub (`revision`, `token`, …), `variant`, components.
+        arguments: Of [`JascoPipeline.from_pretrained`], which also says what is raised.
 
     Raises:
         `FileNotFoundError`: if a folder holds none of these.
-        as [`JascoPipeline.from_pretrained`].
     """
-    is_ours = Path(source, INDEX_FILE).is_file()
-    if os.path.isdir(source) and not is_ours and find_audiocraft_checkpoint(source) is None:
+    is_folder = os.path.isdir(source)
+    if is_folder and not Path(source, INDEX_FILE).is_file() and find_audiocraft_checkpoint(source) is None:
         raise FileNotFoundError(
             f"In {source} there is nothing to continue from: neither a pipeline ({INDEX_FILE}) nor a checkpoint of AudioCraft"
             f" ({MODEL_FILE} or {TRAINING_FILE}). A run has a pipeline from its first checkpoint on."
@@ -128,16 +114,18 @@ def transfer_weights(source: JascoTransformerModel, target: JascoTransformerMode
     Returns:
         `list[TransferredWeight]`: each weight of the target once, then each of the source of which nothing was used.
     """
-    configs = [{**one.config, "width": one.proj_in.out_features} for one in (source, target)]
-    change = {option: _compare(option, configs[0].get(option), value) for option, value in configs[1].items()}
-    has_blocks = not change["width"].note
-    blocks = _match_blocks(source.config.num_layers, target.config.num_layers) if has_blocks else {}
+    old_options, new_options = ({**one.config, "width": one.proj_in.out_features} for one in (source, target))
+    change = {option: _compare(option, old_options.get(option), value) for option, value in new_options.items()}
+    # Blocks of another width have nothing in common.
+    sizes = (old_options["num_layers"], new_options["num_layers"])
+    blocks = {} if change["width"].note else _match_blocks(*sizes)
     block_note = _join_notes([change["width"], change["num_layers"]])
-    old, rows = dict(source.named_parameters()), []
+    old, new = dict(source.named_parameters()), dict(target.named_parameters())
 
-    for name, weight in target.named_parameters():
+    rows = []
+    for name, weight in new.items():
         block, layer, kind = _split(name)
-        outputs, inputs, options = ([change[option] for option in side] for side in _LAYERS.get(layer, _OTHER_LAYER))
+        outputs, inputs, options = _find_changes(layer, change)
         origin = layer if block is None else f"transformer_blocks.{blocks.get(block)}.{layer}"
         shape, old_name = tuple(weight.shape), f"{origin}.{kind}"
         if old_name in old:
@@ -147,7 +135,7 @@ def transfer_weights(source: JascoTransformerModel, target: JascoTransformerMode
             differs = any(one.changes_output for one in concerned)
             row = TransferredWeight(status, name, shape, *known, note=_join_notes(concerned), changes_output=differs)
         else:
-            note, is_silent, has_weight = "the source has none", True, f"{origin}.weight" in old
+            note, is_silent = "the source has none", True
             if layer == "skip_proj" and blocks:
                 # Passes on the previous block and ignores the skip.
                 nn.init.eye_(weight) if kind == "weight" else nn.init.zeros_(weight)
@@ -157,7 +145,7 @@ def transfer_weights(source: JascoTransformerModel, target: JascoTransformerMode
                     nn.init.zeros_(weight)
             elif outputs[0].old_size == 0:  # of a control that the source lacks
                 note = outputs[0].note
-            elif has_weight:
+            elif f"{origin}.weight" in old:
                 nn.init.zeros_(weight)
             else:
                 is_silent = False
@@ -165,40 +153,33 @@ def transfer_weights(source: JascoTransformerModel, target: JascoTransformerMode
             row = TransferredWeight("new", name, shape, note=note, changes_output=not is_silent)
         rows.append(row)
 
-    used, names = {row.source for row in rows}, {row.target for row in rows}
-    for name, weight in old.items():
-        if name in used:
-            continue
+    used = {row.source for row in rows}
+    for name in (name for name in old if name not in used):
         block, layer, _ = _split(name)
-        outputs, inputs, _ = ([change[option] for option in side] for side in _LAYERS.get(layer, _OTHER_LAYER))
+        outputs, inputs, _ = _find_changes(layer, change)
         if block is not None and block not in blocks.values():
             note = block_note
-        elif name in names:
+        elif name in new:
             note = _join_notes(outputs + inputs)
-        elif not outputs[0].units:
-            note = f"{outputs[0].note}: its learnt null goes with it"
         else:
-            note = "the target has none"
-        rows.append(TransferredWeight("dropped", None, None, name, tuple(weight.shape), note, True))
+            note = "the target has none" if outputs[0].units else f"{outputs[0].note}: its learnt null goes with it"
+        rows.append(TransferredWeight("dropped", None, None, name, tuple(old[name].shape), note, True))
     return rows
 
 
 def to_table(rows: Sequence[TransferredWeight]) -> str:
-    r"""
+    """
     A Markdown table of the transferred weights, in which weights and blocks with the same fate and shape share a line, and
     below it whether the output is still the source's.
-
-    Args:
-        rows (`Sequence[TransferredWeight]`): as [`transfer_weights`] returns them.
     """
     # For each fate of a weight its blocks, then for each fate and range of blocks the weights.
     blocks, names = {}, {}
     for row in rows:
-        (number, module, kind), origin = _split(row.target or row.source), _split(row.source or row.target)[0]
-        shapes = dict.fromkeys(str(shape) for shape in (row.source_shape, row.target_shape) if shape is not None)
+        (number, layer, kind), (origin, *_) = _split(row.target or row.source), _split(row.source or row.target)
         shift = None if number is None else number - origin
-        fate = (row.status, shift, " → ".join(shapes), "changes" if row.changes_output else "", row.note)
-        blocks.setdefault((fate, f"{module}.{kind}"), []).append(number)
+        shapes = dict.fromkeys(str(shape) for shape in (row.source_shape, row.target_shape) if shape is not None)
+        fate = (row.status, shift, " → ".join(shapes), "changes" * row.changes_output, row.note)
+        blocks.setdefault((fate, f"{layer}.{kind}"), []).append(number)
     for (fate, name), numbers in blocks.items():
         names.setdefault((fate, numbers[0], numbers[-1]), []).append(name)
 
@@ -206,13 +187,11 @@ def to_table(rows: Sequence[TransferredWeight]) -> str:
     order = ("loaded", "partly loaded", "new", "dropped")
     for (fate, first, last), group in sorted(names.items(), key=lambda item: order.index(item[0][0][0])):
         status, shift, *rest = fate
-        where = "" if first is None else f"blocks {first}–{last}: "
-        if shift:
-            where = f"blocks {first}–{last} (in the source {first - shift}–{last - shift}): "
-        lines.append(f"| {' | '.join([status, where + ', '.join(group), *rest])} |")
-
-    effect = "is not the source's at first" if any(row.changes_output for row in rows) else "is the source's at first"
-    return "\n".join([*lines, "", f"The output {effect}."])
+        where = "" if first is None else f"blocks {first}–{last}"
+        where += f" (in the source {first - shift}–{last - shift})" if shift else ""
+        lines.append(f"| {' | '.join([status, where + ': ' * bool(where) + ', '.join(group), *rest])} |")
+    effect = "is not" if any(row.changes_output for row in rows) else "is"
+    return "\n".join([*lines, "", f"The output {effect} the source's at first."])
 
 
 class _Change(NamedTuple):
@@ -224,19 +203,24 @@ class _Change(NamedTuple):
     old_size: int
 
 
+def _find_changes(layer: str, change: dict[str, _Change]) -> list[list[_Change]]:
+    """Those of a layer's outputs, of its inputs, and of its other options."""
+    return [[change[option] for option in options] for options in _LAYERS.get(layer, _OTHER_LAYER)]
+
+
 def _compare(option: str, old: Any, new: Any) -> _Change:
     if option == "chord_labels":
         return _compare_chords(old or [], new or [])
-    is_same, old_size = old == new, old if isinstance(old, int) else 0
-    note = f"another {option}" if isinstance(old, list) or isinstance(new, list) else f"{option} {old} → {new}"
-    note = "" if is_same else note
+    is_same = old == new
+    old_size, new_size = (value if isinstance(value, int) else 0 for value in (old, new))
+    note = f"another {option}" if list in (type(old), type(new)) else f"{option} {old} → {new}"
     if option not in _RESIZABLE:
-        units = [unit if is_same else _UNRELATED for unit in range(new)] if isinstance(new, int) else []
-        return _Change(note, not is_same, units, old_size)
-    units = [unit if unit < old_size else _ADDED for unit in range(new or 0)]
+        units = [unit if is_same else _UNRELATED for unit in range(new_size)]
+        return _Change("" if is_same else note, not is_same, units, old_size)
+    note = "" if is_same else note + _WITHOUT_EFFECT * (new_size > old_size)
+    units = [unit if unit < old_size else _ADDED for unit in range(new_size)]
     # Fewer pitches are not a change, as the user gives them.
-    changes_output = len(units) < old_size and option != "melody_bins"
-    return _Change(note + _WITHOUT_EFFECT * (_ADDED in units), changes_output, units, old_size)
+    return _Change(note, new_size < old_size and option != "melody_bins", units, old_size)
 
 
 def _compare_chords(old: list[str], new: list[str]) -> _Change:
@@ -252,17 +236,17 @@ def _compare_chords(old: list[str], new: list[str]) -> _Change:
             guesses.append(f"{label} from {start if start in old else 'the null chord'}")
     note = "" if new == old else f"chord_labels: {len(new) - len(guesses)} are known"
     if guesses:
-        note += f", {len(guesses)} are new ({_list(guesses)})"
+        note += f", {len(guesses)} are new ({list_names(guesses)})"
     if dropped := [label for unit, label in enumerate(old) if unit not in units]:
-        note += f", {len(dropped)} are dropped ({_list(dropped)})"
+        note += f", {len(dropped)} are dropped ({list_names(dropped)})"
     return _Change(note, False, [*units, len(old)], len(old) + 1)
 
 
 def _match_blocks(old: int, new: int) -> dict[int, int]:
     """The source's block for each of the target's: as many as both have of the first ones and of the last ones."""
     kept = min(old, new)
-    first = {block: block for block in range((kept + 1) // 2)}
-    return first | {new - back: old - back for back in range(1, kept // 2 + 1)}
+    first = (kept + 1) // 2
+    return {block: block for block in range(first)} | {new - back: old - back for back in range(1, kept - first + 1)}
 
 
 def _copy(layer: str, weight: torch.Tensor, old: torch.Tensor, outputs: list[_Change], inputs: list[_Change]) -> str:
@@ -292,17 +276,9 @@ def _units(side: list[_Change]) -> torch.Tensor:
 
 def _split(name: str) -> tuple[int | None, str, str]:
     """The number of a weight's block, its layer, by its name in the block, and which of the layer's weights it is."""
-    path, _, kind = name.rpartition(".")
-    if not path.startswith("transformer_blocks."):
-        return None, path, kind
-    _, block, layer = path.split(".", 2)
-    return int(block), layer, kind
+    block, layer, kind = re.fullmatch(r"(?:transformer_blocks\.(\d+)\.)?(.+)\.(\w+)", name).groups()
+    return block and int(block), layer, kind
 
 
 def _join_notes(changes: Iterable[_Change]) -> str:
     return "; ".join(dict.fromkeys(change.note for change in changes if change.note))
-
-
-def _list(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
-    return ", ".join(names[:_MAX_LISTED]) + rest

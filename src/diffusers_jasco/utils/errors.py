@@ -14,6 +14,7 @@
 
 """The error for arguments that can't be used."""
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -51,3 +52,8 @@ def shorten(value: Any) -> str:
     """The `repr` of a value for a message, in at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def list_names(names: Sequence[str], limit: int = 12) -> str:
+    """Names for a message: the first ones, and how many more there are."""
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
