@@ -79,12 +79,9 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         Args:
             pretrained_model_name_or_path_or_dict (`str`, `os.PathLike` or `dict`):
                 A file, a folder, a Hub repository, or the tensors by name.
-            return_lora_metadata (`bool`, defaults to `False`):
-                Whether to return the LoRA's configuration, or `None`, too.
-            weight_name (`str`, *optional*):
-                The file's name, if the folder or repository has more than one.
-            subfolder (`str`, *optional*):
-                Folder of the file within the folder or repository.
+            return_lora_metadata (`bool`, defaults to `False`): Whether to return the LoRA's configuration, or `None`, too.
+            weight_name (`str`, *optional*): The file's name, if the folder or repository has more than one.
+            subfolder (`str`, *optional*): Folder of the file within the folder or repository.
             use_safetensors (`bool`, *optional*):
                 `True`: only safetensors; `False`: look for pickled weights. By default pickled weights are read only from a
                 file that is named. No code in them is executed.
@@ -160,15 +157,13 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         Saves a LoRA as `pytorch_lora_weights.safetensors`, with its configuration in the file.
 
         Args:
-            save_directory (`str` or `os.PathLike`):
-                Folder; it is created if it does not exist.
+            save_directory (`str` or `os.PathLike`): Folder; it is created if it does not exist.
             transformer_lora_layers (`torch.nn.Module` or `dict[str, torch.Tensor]`):
                 The transformer with one adapter, or the tensors by name as [`peft.get_peft_model_state_dict`] returns them.
             transformer_lora_adapter_metadata (`dict`, *optional*):
-                For tensors by name: `transformer.peft_config[adapter_name].to_dict()`. Without it the file does not say
-                the alpha, and loads with the rank as its alpha.
-            kwargs:
-                `weight_name`, `safe_serialization`, `save_function` and `is_main_process` of Diffusers' loaders.
+                For tensors by name: `transformer.peft_config[adapter_name].to_dict()`. Without it the file does not say the
+                alpha, and loads with the rank as its alpha.
+            kwargs: `weight_name`, `safe_serialization`, `save_function` and `is_main_process` of Diffusers' loaders.
 
         Raises:
             `ValueError`: without layers, for a transformer with several adapters, and if the folder is a file.
@@ -234,6 +229,7 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         super().unfuse_lora(components)
         for layer, scaling in self._scalings_before_fusing:
             layer.scaling.update(scaling)
+        self._scalings_before_fusing = ()
 
     def unload_lora_weights(self):
         """Removes all adapters. Fused ones stay in the weights, unless `unfuse_lora` is called before."""
