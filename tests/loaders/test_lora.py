@@ -344,6 +344,15 @@ def test_wrong_shapes_and_half_layers_are_refused(pipe, folder, tmp_path):
     assert_refused(pipe, tmp_path / "rank", r"is \(2, \d+\), but has to be \(3, \d+\)")
 
 
+@pytest.mark.parametrize("changes", [{"modules_to_save": ["proj_out"]}, {"bias": "all"}])
+def test_weights_of_the_transformer_itself_are_refused(pipe, folder, tmp_path, changes):
+    shutil.copytree(folder[0], tmp_path, dirs_exist_ok=True)
+    edit_config(tmp_path, **changes)
+    key = "base_model.model.proj_out.weight" if "modules_to_save" in changes else f"base_model.model.{LAYER}.bias"
+    save_file(weights_of(folder) | {key: torch.zeros(2, 2)}, tmp_path / "adapter_model.safetensors")
+    assert_refused(pipe, tmp_path, "1 of the LoRA's")
+
+
 def edit_config(path, **changes):
     file = path / "adapter_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))

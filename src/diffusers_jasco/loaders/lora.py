@@ -359,7 +359,9 @@ def _check_layers(transformer: nn.Module, weights: dict[str, torch.Tensor], opti
         fitting = {key: weight for key, weight in weights.items() if key.rpartition(".lora_")[0] in layers}
         if fitting:
             inject_adapter_in_model(LoraConfig(**options), model, state_dict=fitting)
+    # Without weights of the model itself (`modules_to_save`, `bias`), which would stay when the LoRA is unloaded.
     shapes = get_peft_model_state_dict(model, adapter_name="default") if fitting else {}
+    shapes = {key: tuple(weight.shape) for key, weight in shapes.items() if ".lora_" in key}
     if unfit := [f"transformer.{key}" for key in weights if key not in shapes]:
         raise ValueError(
             f"{len(unfit)} of the LoRA's {len(weights)} keys fit no layer of the transformer: {list_names(unfit)}. Right are keys"
@@ -369,9 +371,9 @@ def _check_layers(transformer: nn.Module, weights: dict[str, torch.Tensor], opti
         )
     found = {key: tuple(weights[key].shape) if key in weights else "absent" for key in shapes}
     wrong = [
-        f"transformer.{key} is {found[key]}, but has to be {tuple(weight.shape)}"
-        for key, weight in shapes.items()
-        if found[key] != tuple(weight.shape)
+        f"transformer.{key} is {found[key]}, but has to be {shape}"
+        for key, shape in shapes.items()
+        if found[key] != shape
     ]
     if wrong:
         raise ValueError(f"The LoRA does not fit the transformer, or its own configuration: {list_names(wrong)}.")

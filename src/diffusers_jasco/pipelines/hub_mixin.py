@@ -64,10 +64,8 @@ class JascoPipelineHubMixin(PushToHubMixin):
         `push_to_hub` (where `private=True` is an error for a public repository) and, as keywords:
 
         Args:
-            max_shard_size (`int` or `str`, *optional*):
-                Larger weights are split, for example at `"2GB"`.
-            revision (`str`, *optional*):
-                Branch to write to; it is created from the main one if it does not exist.
+            max_shard_size (`int` or `str`, *optional*): Larger weights are split, for example at `"2GB"`.
+            revision (`str`, *optional*): Branch to write to; it is created from the main one if it does not exist.
             license (`str`, *optional*):
                 License as the Hub names it, such as `"apache-2.0"`. Weights derived from Meta's are under
                 `"cc-by-nc-4.0"`, which need not be given.
@@ -78,9 +76,6 @@ class JascoPipelineHubMixin(PushToHubMixin):
                 Whether to add files through which `DiffusionPipeline.from_pretrained(..., trust_remote_code=True)` loads
                 the pipeline without an `import diffusers_jasco` before (the package has to be installed nevertheless). Then
                 nothing loads it without `trust_remote_code=True`.
-
-        Returns:
-            `huggingface_hub.CommitInfo`: the commit, or the pull request.
 
         Raises:
             `ValueError`: if `license` contradicts `base_model`, the repository is public although `private=True`, or a
@@ -156,7 +151,7 @@ class JascoPipelineHubMixin(PushToHubMixin):
         if standalone:
             make_standalone(folder)
         if subfolder is None:
-            published = None
+            published = ""
             if "README.md" in old:
                 published = Path(api.hf_hub_download(repo_id, "README.md", revision=revision)).read_text(
                     encoding="utf-8"
@@ -200,12 +195,12 @@ def check_license(license: str | None, base_model: str | None) -> str | None:
     return license or RELEASED_LICENSE
 
 
-def write_card(path: Path, text: str, published: str | None, repo_id: str, token: str | None, **metadata: Any):
+def write_card(path: Path, text: str, published: str, repo_id: str, token: str | None, **metadata: Any):
     """
     Writes a generated card, with the metadata of the one that is `published`. A card that somebody wrote or edited is kept:
     the one at `path` or, without one there, the published one.
     """
-    own = path.read_text(encoding="utf-8") if path.exists() else None
+    own = path.read_text(encoding="utf-8") if path.exists() else ""
     if _is_edited(own):
         is_lost = _is_edited(published) and published != own
         replaces = f" It replaces the card of {repo_id}, which stays in the history of the repository." * is_lost
@@ -236,9 +231,9 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.strip().encode()).hexdigest()[:16]
 
 
-def _is_edited(card: str | None) -> bool:
-    mark = re.search(re.escape(_MARK).replace(r"\{\}", "([0-9a-f]{16})"), card or "")
-    return card is not None and (mark is None or mark[1] != _digest(card[mark.end() :]))
+def _is_edited(card: str) -> bool:
+    mark = re.search(re.escape(_MARK).replace(r"\{\}", "([0-9a-f]{16})"), card)
+    return card != "" and (mark is None or mark[1] != _digest(card[mark.end() :]))
 
 
 def tidy_configs(folder: Path, variant: str | None):
@@ -263,27 +258,25 @@ def make_standalone(folder: Path):
     it in a process that has not imported this package: they import our classes.
     """
 
-    def write_import(path: Path, name: str):
-        path.write_text(f'from diffusers_jasco import {name}\n\n\n__all__ = ["{name}"]\n')
-
-    index_file = Path(folder, "model_index.json")
-    index = json.loads(index_file.read_text())
+    index = json.loads((folder / "model_index.json").read_text())
+    files = {"pipeline.py": "JascoPipeline"}
     for component, entry in index.items():
         if isinstance(entry, list) and entry[0] == "diffusers_jasco":
             # Each has a name of its own, as Diffusers copies those of all components to one place.
             entry[0] = f"load_{component}"
-            write_import(Path(folder, component, f"{entry[0]}.py"), entry[1])
+            files[f"{component}/{entry[0]}.py"] = entry[1]
+    for path, name in files.items():
+        (folder / path).write_text(f'from diffusers_jasco import {name}\n\n\n__all__ = ["{name}"]\n')
     index["_class_name"] = ["pipeline", "JascoPipeline"]
-    write_import(Path(folder, "pipeline.py"), "JascoPipeline")
-    index_file.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
 
 
 def describe_pipeline(pipeline: Any, repo_id: str, variant: str | None = None, standalone: bool = False) -> str:
     """The text of a pipeline's card: inputs, outputs, defaults, and an example that loads it from `repo_id` and runs."""
     config, transformer, rate = pipeline.config, pipeline.transformer, pipeline.sampling_rate
     duration = transformer.config.sample_size / pipeline.frame_rate
-    channels = num_channels(pipeline.codec)
-    channels = {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
+    number = num_channels(pipeline.codec)
+    channels = {1: "mono", 2: "stereo"}.get(number, f"{number} channels")
     steps = config.default_num_inference_steps
     if "rtol" in pipeline.scheduler.config:
         steps = f"chosen by the solver (`rtol` {pipeline.scheduler.config.rtol:g})"

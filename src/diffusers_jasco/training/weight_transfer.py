@@ -117,8 +117,7 @@ def transfer_weights(source: JascoTransformerModel, target: JascoTransformerMode
     old_options, new_options = ({**one.config, "width": one.proj_in.out_features} for one in (source, target))
     change = {option: _compare(option, old_options.get(option), value) for option, value in new_options.items()}
     # Blocks of another width have nothing in common.
-    sizes = (old_options["num_layers"], new_options["num_layers"])
-    blocks = {} if change["width"].note else _match_blocks(*sizes)
+    blocks = {} if change["width"].note else _match_blocks(source.config.num_layers, target.config.num_layers)
     block_note = _join_notes([change["width"], change["num_layers"]])
     old, new = dict(source.named_parameters()), dict(target.named_parameters())
 
@@ -127,31 +126,30 @@ def transfer_weights(source: JascoTransformerModel, target: JascoTransformerMode
         block, layer, kind = _split(name)
         outputs, inputs, options = _find_changes(layer, change)
         origin = layer if block is None else f"transformer_blocks.{blocks.get(block)}.{layer}"
-        shape, old_name = tuple(weight.shape), f"{origin}.{kind}"
+        old_name, known = f"{origin}.{kind}", ()
         if old_name in old:
             status = _copy(layer, weight, old[old_name], outputs, inputs)
-            known = () if status == "new" else (old_name, tuple(old[old_name].shape))
+            if status != "new":
+                known = (old_name, tuple(old[old_name].shape))
             concerned = outputs + (inputs if weight.ndim == 2 else []) + (options if kind == "weight" else [])
-            differs = any(one.changes_output for one in concerned)
-            row = TransferredWeight(status, name, shape, *known, note=_join_notes(concerned), changes_output=differs)
+            note, differs = _join_notes(concerned), any(one.changes_output for one in concerned)
         else:
-            note, is_silent = "the source has none", True
+            status, note, differs = "new", "the source has none", False
             if layer == "skip_proj" and blocks:
                 # Passes on the previous block and ignores the skip.
                 nn.init.eye_(weight) if kind == "weight" else nn.init.zeros_(weight)
             elif block is not None and block not in blocks:
-                note, is_silent = block_note, target.config.pre_norm and len(blocks) > 0
-                if is_silent and layer in _RESIDUALS:
+                note, differs = block_note, not (target.config.pre_norm and blocks)
+                if not differs and layer in _RESIDUALS:
                     nn.init.zeros_(weight)
             elif outputs[0].old_size == 0:  # of a control that the source lacks
                 note = outputs[0].note
             elif f"{origin}.weight" in old:
                 nn.init.zeros_(weight)
             else:
-                is_silent = False
-            note = note.removesuffix(_WITHOUT_EFFECT) + _WITHOUT_EFFECT * is_silent
-            row = TransferredWeight("new", name, shape, note=note, changes_output=not is_silent)
-        rows.append(row)
+                differs = True
+            note = note.removesuffix(_WITHOUT_EFFECT) + _WITHOUT_EFFECT * (not differs)
+        rows.append(TransferredWeight(status, name, tuple(weight.shape), *known, note=note, changes_output=differs))
 
     used = {row.source for row in rows}
     for name in (name for name in old if name not in used):
