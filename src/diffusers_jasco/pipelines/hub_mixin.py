@@ -153,13 +153,11 @@ class JascoPipelineHubMixin(PushToHubMixin):
         if subfolder is None:
             published = ""
             if "README.md" in old:
-                published = Path(api.hf_hub_download(repo_id, "README.md", revision=revision)).read_text(
-                    encoding="utf-8"
-                )
+                file = api.hf_hub_download(repo_id, "README.md", revision=revision)
+                published = Path(file).read_text(encoding="utf-8")
             has_default = variant is None or any(variant_of(name) == "" for name in old)
             text = describe_pipeline(self, repo_id, None if has_default else variant, standalone)
-            metadata = {"license": license, "base_model": base_model}
-            write_card(folder / "README.md", text, published, repo_id, token, **metadata)
+            write_card(folder / "README.md", text, published, repo_id, token, license, base_model)
         # Weights that were split differently would be loaded instead of the new ones.
         new = {Path(subfolder or "", path.relative_to(folder)).as_posix() for path in folder.rglob("*")}
         weights = {weights_file(name) for name in new} - {None}
@@ -195,7 +193,9 @@ def check_license(license: str | None, base_model: str | None) -> str | None:
     return license or RELEASED_LICENSE
 
 
-def write_card(path: Path, text: str, published: str, repo_id: str, token: str | None, **metadata: Any):
+def write_card(
+    path: Path, text: str, published: str, repo_id: str, token: str | None, license: str | None, base_model: str | None
+):
     """
     Writes a generated card, with the metadata of the one that is `published`. A card that somebody wrote or edited is kept:
     the one at `path` or, without one there, the published one.
@@ -216,10 +216,10 @@ def write_card(path: Path, text: str, published: str, repo_id: str, token: str |
         card = load_or_create_model_card(
             repo_id, token, is_modular=True, model_description=text, update_model_card=True
         )
-        metadata["license"] = metadata["license"] or card.data.license
-        vars(card.data).update(metadata, pipeline_tag="text-to-audio")
+        license = license or card.data.license
+        vars(card.data).update(license=license, base_model=base_model, pipeline_tag="text-to-audio")
         populate_model_card(card, [tag for tag in TAGS if tag not in (card.data.tags or [])])
-        if metadata["license"] is None:
+        if license is None:
             logger.warning(
                 f"{repo_id} is published without a license, so nobody else may use it: give `license`, for example"
                 ' "apache-2.0".'
