@@ -100,9 +100,9 @@ def load_source(source: str | os.PathLike, **arguments: Any) -> JascoPipeline:
 @torch.no_grad()
 def transfer_weights(source: JascoTransformerModel, target: JascoTransformerModel) -> list[TransferredWeight]:
     r"""
-    Loads into `target`, in place, the weights of `source` that fit. New weights start without an effect wherever that is possible,
-    so that the output is still the source's: layers ignore new channels of their input, new blocks of a pre-norm model and
-    new skip connections pass on their input, and new biases are zero. Other new weights keep their initialization.
+    Loads into `target`, in place, the weights of `source` that fit. New weights start without an effect wherever that is
+    possible, so that the output is still the source's: layers ignore new channels of their input, new blocks of a pre-norm
+    model and new skip connections pass on their input, and new biases are zero. Other new weights keep their initialization.
 
     Blocks are added and left out in the middle, so that the outer ones keep their skip connections. Chords are matched by
     their notes: one that the source lacks starts from the nearest, any other label from the unknown or the null chord.
