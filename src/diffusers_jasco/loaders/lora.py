@@ -69,8 +69,11 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
     def lora_state_dict(
         cls,
         pretrained_model_name_or_path_or_dict: str | os.PathLike | dict[str, torch.Tensor],
+        weight_name: str | None = None,
+        subfolder: str | None = None,
+        use_safetensors: bool | None = None,
         return_lora_metadata: bool = False,
-        **kwargs: Any,
+        **hub: Any,
     ) -> dict[str, torch.Tensor] | tuple[dict[str, torch.Tensor], dict[str, Any] | None]:
         r"""
         Reads a LoRA. Names of PEFT (`base_model.model.…`) and of [`~JascoTransformerModel.save_lora_adapter`] (no prefix)
@@ -79,14 +82,15 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         Args:
             pretrained_model_name_or_path_or_dict (`str`, `os.PathLike` or `dict`):
                 A file, a folder, a Hub repository, or the tensors by name.
-            return_lora_metadata (`bool`, defaults to `False`): Whether to return the LoRA's configuration, or `None`, too.
             weight_name (`str`, *optional*): The file's name, if the folder or repository has more than one.
             subfolder (`str`, *optional*): Folder of the file within the folder or repository.
             use_safetensors (`bool`, *optional*):
                 `True`: only safetensors; `False`: look for pickled weights. By default pickled weights are read only from a
                 file that is named. No code in them is executed.
-            revision, token, cache_dir, force_download, local_files_only:
-                For Hub repositories, as in [`DiffusionPipeline.from_pretrained`].
+            return_lora_metadata (`bool`, defaults to `False`): Whether to return the LoRA's configuration, or `None`, too.
+            hub:
+                `revision`, `token`, `cache_dir`, `force_download` and `local_files_only` of
+                [`DiffusionPipeline.from_pretrained`], for Hub repositories.
 
         Raises:
             `ValueError`: if there are several files to choose from, or the configuration can't be read.
@@ -95,7 +99,7 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         state_dict, metadata = pretrained_model_name_or_path_or_dict, None
         if not isinstance(state_dict, dict):
             try:
-                path = _find_file(state_dict, **kwargs)
+                path = _find_file(state_dict, weight_name, subfolder, use_safetensors, **hub)
             except (HFValidationError, RepositoryNotFoundError) as error:
                 raise FileNotFoundError(
                     f"There is neither a file or folder nor a Hub repository {str(state_dict)!r} that you have access to. For"
@@ -248,9 +252,9 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
 
 def _find_file(
     source: str | os.PathLike,
-    weight_name: str | None = None,
-    subfolder: str | None = None,
-    use_safetensors: bool | None = None,
+    weight_name: str | None,
+    subfolder: str | None,
+    use_safetensors: bool | None,
     revision: str | None = None,
     token: str | bool | None = None,
     cache_dir: str | os.PathLike | None = None,
