@@ -91,7 +91,7 @@ def main():
         export_audio(audio, path, rate, loudness=-16)
         music = audio, rate
         plot_music(music, read_asked(**controls), hear(music), title=words).savefig(path.with_suffix(".png"))
-        given = ", ".join(name for name in CONTROLS if controls[name])
+        given = ", ".join(name for name in CONTROLS if controls.get(name))
         print(f'{path.relative_to(ROOT)} and .png: "{words}"{" with " + given if given else ""} ({seconds:.1f} s)')
     print(SNIPPET)
 

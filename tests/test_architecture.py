@@ -24,11 +24,12 @@ from pathlib import Path
 
 import pytest
 
+from diffusers_jasco.controls import CONTROLS
+
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src/diffusers_jasco"
 CODE = ("src", "scripts", "training", "examples")
-CONTROLS = {"chords", "drums", "melody", "beats"}
 
 # Tables by control whose entries differ in kind, and lists of the fields of a file. Everything else uses `CONTROLS`.
 ALLOWED = {
@@ -93,12 +94,12 @@ def find_enumerations(tree: ast.AST, name: str = "") -> Iterator[tuple[str, int]
             inner = target.id if isinstance(target, ast.Name) else name
         if isinstance(node, (ast.Tuple, ast.List, ast.Set)):
             values = {element.value for element in node.elts if isinstance(element, ast.Constant)}
-            if len(values & CONTROLS) >= 2:
+            if len(values & set(CONTROLS)) >= 2:
                 yield inner, node.lineno
         elif isinstance(node, ast.Dict):
-            # With other keys, it is a row of a data set or the arguments of a call; with two, the timelines of a row.
+            # With other keys, it is a row of a data set or the arguments of a call; with fewer, what some controls need.
             keys = {key.value if isinstance(key, ast.Constant) else None for key in node.keys}
-            if keys <= CONTROLS and len(keys) >= 3:
+            if keys == set(CONTROLS):
                 yield inner, node.lineno
         yield from find_enumerations(node, inner)
 

@@ -54,7 +54,8 @@ from diffusers_jasco.utils.seeding import derive_seed
 
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
 # Where text, time and controls come in, and the feed-forward networks.
-PROJECTIONS = ["text_proj", "time_embed_proj", "proj_in", "drums_proj", "melody_proj", "ff_in", "ff_out"]
+PROJECTIONS = ["text_proj", "time_embed_proj", "proj_in", "ff_in", "ff_out"]
+PROJECTIONS += [f"{name}_proj" for name in CONTROLS if name != "chords"]
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:

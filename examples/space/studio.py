@@ -53,8 +53,8 @@ class TakeRequest:
     @property
     def controls(self) -> dict[str, Any]:
         """The controls as the pipeline takes them."""
-        controls = self.settings.chord_timeline(), self.drums, self.settings.notes()
-        return dict(zip(CONTROLS, controls, strict=True))
+        # Those that the page has; controls that are added to the model later come after them.
+        return dict(zip(CONTROLS, (self.settings.chord_timeline(), self.drums, self.settings.notes())))
 
     @cached_property
     def asked(self) -> Asked:

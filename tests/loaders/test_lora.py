@@ -381,6 +381,8 @@ def test_damaged_files_are_refused(pipe, folder, tmp_path):
             pipe.load_lora_weights(file)
     save_file(weights_of(folder), file, metadata={"lora_adapter_metadata": "{"})
     assert_refused(pipe, file, "configuration of .*x.safetensors is not JSON")
+    save_file(weights_of(folder), file, metadata={"lora_adapter_metadata": "[]"})
+    assert_refused(pipe, file, "configuration of .*x.safetensors has to be a dictionary")
 
 
 class Trap:

@@ -425,7 +425,10 @@ class FeatureDataset(ClipItems):
         self.info = {"text_encoder_hash": None}
         self.info |= json.loads((self.folder / "features.json").read_text(encoding="utf-8"))
         if self.info["format"] != FORMAT:
-            raise ValueError(f"{self.folder} has format {self.info['format']}, this version reads {FORMAT}.")
+            raise ValueError(
+                f"{self.folder} has format {self.info['format']}, this version reads {FORMAT}: encode the clips again"
+                " (scripts/encode_features.py, or scripts/prepare_dataset.py)."
+            )
         with open(self.folder / "captions.jsonl", encoding="utf-8") as lines:
             clips = [json.loads(line) for line in lines]
         self.captions = [clip["captions"] for clip in clips]

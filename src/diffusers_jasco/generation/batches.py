@@ -61,11 +61,8 @@ class GenerationRequest:
 
     def describe(self) -> dict[str, Any]:
         """All of it, ready for JSON; of waveforms and matrices a hash."""
-        values = dict(vars(self))
-        controls = dict.fromkeys(CONTROLS) | values.pop("controls")
-        # In the order of earlier versions, whose clips stay valid.
-        head = {key: values.pop(key) for key in ("name", "prompt")}
-        return {key: _to_json(value) for key, value in (head | controls | values).items()}
+        values = {"name": self.name, "prompt": self.prompt, **self.controls, **vars(self)}
+        return {key: _to_json(value) for key, value in values.items() if key != "controls"}
 
     @property
     def shared(self) -> tuple:

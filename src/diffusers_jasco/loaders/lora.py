@@ -313,6 +313,8 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any] | None]:
             metadata = json.loads(config.read_bytes())
     except ValueError as error:
         raise ValueError(f"The configuration of {path} is not JSON: {error}") from error
+    if metadata is not None and not isinstance(metadata, dict):
+        raise ValueError(f"The configuration of {path} has to be a dictionary, but is a {type(metadata).__name__}.")
     return state_dict, metadata
 
 

@@ -396,10 +396,10 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
                 raise ValueError(
                     f"`{name}` was given, but this checkpoint has no {name} control, just: {self.controls or 'none'}."
                 )
-            if control.shape[:2] != shape:
+            if control.shape != (*shape, *self.control_shape(name)):
                 raise ValueError(
-                    f"`{name}` has to have the batch size and frames of `hidden_states`, {tuple(shape)}, but has shape"
-                    f" {tuple(control.shape)}."
+                    f"`{name}` has to have shape {(*shape, *self.control_shape(name))}, with the batch size and frames of"
+                    f" `hidden_states`, but has {tuple(control.shape)}."
                 )
 
         for name, null in self.null_controls.items():

@@ -213,8 +213,10 @@ def write_card(
         path.write_text(published, encoding="utf-8")
     else:
         text = f"---\n{{}}\n---\n{_MARK.format(_digest(text))}{text}"
+        # A path where there is a card: by its name, a repository's would be read from the main branch.
+        path.write_text(published, encoding="utf-8")
         card = load_or_create_model_card(
-            repo_id, token, is_modular=True, model_description=text, update_model_card=True
+            str(path) if published else repo_id, token, is_modular=True, model_description=text, update_model_card=True
         )
         license = license or card.data.license
         vars(card.data).update(license=license, base_model=base_model, pipeline_tag="text-to-audio")
@@ -340,6 +342,8 @@ def _describe_control(pipeline: Any, name: str, duration: float) -> tuple[str, s
             "a recording of drums alone: a file or `(waveform, sampling_rate)`. Its rhythm is followed, not its sound",
             f"((torch.arange({samples}) % {rate // 2} < {rate // 100}).float(), {rate})",
         )
+    if name != "melody":
+        return "see the documentation of the pipeline", "None"
     notes = zip(("E4", "C4", "A4", "G4"), starts, starts[1:])
     return (
         'one line of notes from G2 to B6: `[("C4", start, end), ...]`, a `.mid` file, or a matrix of'

@@ -14,6 +14,7 @@
 
 """Training starts from the weights of a model whose layers may differ."""
 
+import math
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import nn
 
+from ..controls import CONTROLS
 from ..controls.chord_labels import UNKNOWN_CHORD, normalize_chord
 from ..loaders.audiocraft import find_audiocraft_checkpoint
 from ..loaders.audiocraft.files import INDEX_FILE, MODEL_FILE, TRAINING_FILE
@@ -33,6 +35,7 @@ from ..utils.errors import list_names
 
 # By layer: the options that set its outputs, those that set its inputs, and others with which its weights act differently.
 _LAYERS = {
+    **{f"{name}_proj": ([f"{name}_dim"], [f"{name}_width"], []) for name in CONTROLS},
     "chord_embedding": (["chords_dim"], ["chord_labels"], []),
     "drums_proj": (["drums_dim"], ["in_channels"], ["drums_blur"]),
     "melody_proj": (["melody_dim"], ["melody_bins"], []),
@@ -40,7 +43,11 @@ _LAYERS = {
     "time_embed.linear_1": (["time_embed_dim"] * 4, ["time_embed_dim"], ["time_scale"]),
     "time_embed.linear_2": (["time_embed_dim"] * 4, ["time_embed_dim"] * 4, []),
     "time_embed_proj": (["width"], ["time_embed_dim"] * 4, []),
-    "proj_in": (["width"], ["in_channels", "chords_dim", "drums_dim", "melody_dim"], ["latents_mean", "latents_std"]),
+    "proj_in": (
+        ["width"],
+        ["in_channels", *(f"{name}_dim" for name in CONTROLS)],
+        ["latents_mean", "latents_std"],
+    ),
     "skip_proj": (["width"], ["width", "width"], []),
     "norm1": (["width"], [], ["pre_norm"]),
     "norm2": (["width"], [], ["pre_norm"]),
@@ -55,7 +62,7 @@ _OTHER_LAYER = (["width"], ["width"], [])
 # The layers of a block whose outputs are added to its input.
 _RESIDUALS = ("attn1.to_out.0", "attn2.to_out.0", "ff_out")
 # Sizes whose common units are kept. Those of other sizes mean something together only: all are kept, or none.
-_RESIZABLE = ("chords_dim", "drums_dim", "melody_dim", "melody_bins", "ff_inner_dim")
+_RESIZABLE = (*(f"{name}_dim" for name in CONTROLS), "melody_bins", "ff_inner_dim")
 
 # Units that the source lacks: new ones, which are ignored at first, and those of another size that is not resizable.
 _ADDED, _UNRELATED = -1, -2
@@ -110,7 +117,11 @@ def transfer_weights(source: JascoTransformerModel, target: JascoTransformerMode
     Returns:
         `list[TransferredWeight]`: each weight of the target once, then each unused one of the source.
     """
-    old_options, new_options = ({**one.config, "width": one.proj_in.out_features} for one in (source, target))
+    old_options, new_options = (
+        {**one.config, "width": one.proj_in.out_features}
+        | {f"{name}_width": math.prod(one.control_shape(name)) for name in one.controls}
+        for one in (source, target)
+    )
     change = {option: _compare(option, old_options.get(option), value) for option, value in new_options.items()}
     # Blocks of another width have nothing in common.
     blocks = {} if change["width"].note else _match_blocks(source.config.num_layers, target.config.num_layers)
@@ -250,6 +261,8 @@ def _copy(layer: str, weight: torch.Tensor, old: torch.Tensor, outputs: list[_Ch
     rows, columns = _units(outputs), _units(inputs)
     if weight.ndim == 1:
         weight, old, columns = weight[:, None], old[:, None], torch.zeros(1, dtype=torch.long)
+    if (len(rows), len(columns)) != weight.shape:
+        raise ValueError(f"{layer} has shape {tuple(weight.shape)}, but its options say {(len(rows), len(columns))}.")
     kept = (rows >= 0).nonzero(), (columns >= 0).nonzero().T
     weight[kept] = old[rows[kept[0]], columns[kept[1]]].to(weight)
     weight[kept[0], (columns == _ADDED).nonzero().T] = 0

@@ -40,7 +40,7 @@ from safetensors.torch import load as load_tensors
 from ...codecs import load_codec
 from ...text_encoders import load_text_encoder, text_encoder_hash
 from ...utils.optional_imports import import_optional
-from ..features import FRAME_TENSORS, wordings, write_encoded
+from ..features import FORMAT, FRAME_TENSORS, wordings, write_encoded
 from ..output import OutputFolder
 from ..sources import Source
 from .settings import PreparationSettings
@@ -117,7 +117,9 @@ def assemble(
     """
     tracks, errors = [], []
     webdataset = webdataset or output.exists("shards")
-    digest = hashlib.blake2b(repr((group_by, tuple(shares), webdataset, settings.labels)).encode(), digest_size=8)
+    digest = hashlib.blake2b(
+        repr((FORMAT, group_by, tuple(shares), webdataset, settings.labels)).encode(), digest_size=8
+    )
     for source in sources:
         done = find_track(output, source)
         if done is None:
