@@ -115,8 +115,6 @@ def test_the_controls_are_listed_in_one_place():
     }
     others = [place for name, place in found.items() if name not in ALLOWED]
     assert not others, f"Use `diffusers_jasco.controls.CONTROLS`: {', '.join(others)}"
-    stale = sorted(set(ALLOWED) - set(found))
-    assert not stale, f"No longer there, so remove from `ALLOWED`: {', '.join(stale)}"
 
 
 def test_controls_need_nothing_but_torch_and_numpy():

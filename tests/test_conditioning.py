@@ -142,7 +142,7 @@ def test_batches_of_parts_that_differ():
 
 def test_conditions_that_do_not_exist():
     for derive in (lambda: make().keep({"txt"}), lambda: make().mask({"drum": False})):
-        with pytest.raises(ValueError, match="Conditions are text, chords, drums, melody, but (txt|drum) was given"):
+        with pytest.raises(ValueError, match="Conditions are text, chords, .*, but (txt|drum) was given"):
             derive()
     section = make().sections[0]
     with pytest.raises(ValueError, match="`nulls` has no entry for drums"):
