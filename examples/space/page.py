@@ -331,6 +331,9 @@ class Page:
         """
         On `event`, `function` makes values of `inputs` into updates by component. What is wrong, and what the package warns of,
         appears next to `field`, and not as an alarm.
+
+        Lists that overwrite edits need `change`: `input` also comes when one is left without a choice. An event that may come again while
+        its request is on the way needs the `trigger_mode` "always_last", the default of `change` only: "once" drops it.
         """
 
         @wraps(function)
@@ -366,7 +369,7 @@ class Page:
         limits = [(3, *TEMPO), (5, *DURATION)]
         clamp = "".join(f"values[{i}] = Math.min(Math.max(values[{i}], {low}), {high});" for i, low, high in limits)
         # A slider's `input` comes before its number is put within the limits, and not at all from its button.
-        for event in (self.tempo.change, self.beats_per_bar.input, self.duration.change):
+        for event in (self.tempo.change, self.beats_per_bar.change, self.duration.change):
             self._on(
                 event,
                 fit,
@@ -374,7 +377,6 @@ class Page:
                 parts,
                 "duration",
                 js=f"(...values) => {{ {clamp} return values; }}",
-                trigger_mode="always_last",
                 queue=False,
                 show_progress="hidden",
             )
@@ -385,9 +387,7 @@ class Page:
             # The palette below the timeline shows the key of numerals.
             return {self.timeline: gr.update(value=value, **({"musical_key": key} if are_numerals(words) else {}))}
 
-        def choose(name: str | None, key: str, *measure: Any) -> dict:
-            if name is None:  # The list was left without a choice.
-                return {}
+        def choose(name: str, key: str, *measure: Any) -> dict:
             progression = PROGRESSIONS[name]
             key = f"{key.split()[0]} {progression.mode}"
             return {self.words: progression.numerals, self.key: key, **place(progression.numerals, key, *measure)}
@@ -399,8 +399,8 @@ class Page:
         for event, function, source in (
             (self.place_chords.click, place, self.words),
             (self.words.submit, place, self.words),
-            (self.progression.input, choose, self.progression),
-            (self.key.input, transpose, self.words),
+            (self.progression.change, choose, self.progression),
+            (self.key.change, transpose, self.words),
         ):
             self._on(
                 event,
@@ -408,6 +408,7 @@ class Page:
                 [source, self.key, *measure],
                 [self.words, self.key, self.timeline],
                 "chords",
+                trigger_mode="always_last",
                 queue=False,
             )
         self._on(
@@ -429,9 +430,7 @@ class Page:
         )
 
     def _wire_drums(self):
-        def choose(name: str | None, metre: int) -> dict:
-            if name is None:  # The list was left without a choice.
-                return {}
+        def choose(name: str, metre: int) -> dict:
             pattern = actions.load_groove(name)
             beats = pattern["steps"] // STEPS_PER_BEAT
             remark = f"This groove is for {beats} beats in a bar, and you have {metre}." if beats % metre else []
@@ -444,7 +443,7 @@ class Page:
             **AT_ONCE,
         )
         self._on(
-            self.groove.input,
+            self.groove.change,
             choose,
             [self.groove, self.beats_per_bar],
             [self.pattern],
@@ -462,7 +461,7 @@ class Page:
         for event, function in (
             (self.use_drums.click, use),
             (self.drum_file.change, use_again),
-            (self.separate.input, use_again),
+            (self.separate.change, use_again),
         ):
             self._on(
                 event,
@@ -475,7 +474,10 @@ class Page:
             )
 
     def _wire_melody(self):
-        for event, file in ((self.find_melody.click, self.melody_audio), (self.midi_file.upload, self.midi_file)):
+        for event, file, mode in (
+            (self.find_melody.click, self.melody_audio, "once"),
+            (self.midi_file.upload, self.midi_file, "always_last"),
+        ):
             self._on(
                 event,
                 lambda *values: {self.roll: melody_from_file(*values)},
@@ -483,6 +485,7 @@ class Page:
                 [self.roll],
                 "melody",
                 show_progress_on=self.roll,
+                trigger_mode=mode,
                 **LISTENING,
             )
 
@@ -560,13 +563,14 @@ class Page:
     def _wire_comparison(self):
         for choice, player in self.compared:
             self._on(
-                choice.input,
+                choice.input,  # A `change` comes with new takes, too, and would take away what is said about them.
                 lambda takes, number, player=player: {}
                 if number is None
                 else {player: actions.find_take(takes, number)},
                 [self.takes, choice],
                 [player],
                 "generate",
+                trigger_mode="always_last",
                 queue=False,
                 show_progress="hidden",
             )
@@ -589,5 +593,6 @@ class Page:
             [self.settings_file],
             [*self.fields, self.beats_per_bar, self.new_seed, self.recording],
             "file",
+            trigger_mode="always_last",
             queue=False,
         )

@@ -79,6 +79,15 @@ class Visit:
     def expect_no_alert(self):
         expect(self.page.get_by_role("alert")).to_have_count(0)
 
+    def choose(self, name: str, option: str):
+        self.page.get_by_label(name, exact=True).click()
+        self.page.get_by_role("option", name=option, exact=True).click()
+
+    def slow_down(self):
+        """From now on, each answer of the server takes a second longer."""
+        conditions = {"offline": False, "latency": 1000, "downloadThroughput": -1, "uploadThroughput": -1}
+        self.context.new_cdp_session(self.page).send("Network.emulateNetworkConditions", conditions)
+
     def evaluate(self, script: str, wanted):
         """Waits for a value in the page."""
         eventually(self.page, lambda: self.page.evaluate(script), wanted)
@@ -216,21 +225,63 @@ def test_tempo_and_metre_reach_all_parts(visit):
 def test_a_progression_by_name_in_its_key(visit):
     me = visit()
     me.page.get_by_text("Type chords, or choose a progression").click()
-    progression, key = (me.page.get_by_label(name, exact=True) for name in ("Progression", "Key"))
-    # A list that is left without a choice changes nothing.
-    progression.click()
-    me.page.keyboard.press("Escape")
-    me.page.keyboard.press("Tab")
-    progression.click()
-    me.page.get_by_role("option", name="minor axis").click()
+    me.choose("Progression", "minor axis")
     me.find("#timeline [aria-label='bar 1, beat 1: Cm']").wait_for()
-    key.click()
-    me.page.get_by_role("option", name="A minor").click()
+    me.choose("Key", "A minor")
     me.find("#timeline [aria-label='bar 1, beat 1: Am']").wait_for()
     expect(me.find("#timeline [aria-label='Chords in the key'] .chip").first).to_have_text(re.compile(r"^\s*Am"))
-    progression.click()
-    me.page.get_by_role("option", name="12-bar blues").click()
+    me.choose("Progression", "12-bar blues")
     me.page.get_by_text("The progression has 12 bars, of which 5 fit into 10 seconds at this tempo.").wait_for()
+
+
+def test_no_choice_is_lost_on_a_slow_line(visit):
+    me = visit()
+    me.page.get_by_text("Type chords, or choose a progression").click()
+    me.slow_down()
+    # The list is left once without a choice.
+    me.page.get_by_label("Progression", exact=True).click()
+    me.page.keyboard.press("Escape")
+    me.page.keyboard.press("Tab")
+    me.choose("Progression", "minor axis")
+    me.find("#timeline [aria-label='bar 1, beat 1: Cm']").wait_for()
+    me.choose("Key", "A minor")
+    me.choose("Key", "E minor")
+    me.find("#timeline [aria-label='bar 1, beat 1: Em']").wait_for()
+    # Typed chords are a choice as well.
+    words = me.find("#words input, #words textarea")
+    for chords in ("Dm | G", "Bb | Eb"):
+        words.fill(chords)
+        words.press("Enter")
+    me.find("#timeline [aria-label='bar 1, beat 1: Bb']").wait_for()
+
+
+def test_a_list_that_is_left_without_a_choice_changes_nothing(visit):
+    me = visit()
+
+    def leave(name: str):
+        me.page.get_by_label(name, exact=True).focus()
+        me.page.keyboard.press("Tab")
+
+    me.page.get_by_text("Type chords, or choose a progression").click()
+    me.choose("Progression", "minor axis")
+    me.find("#timeline [aria-label='bar 3, beat 1: Eb']").wait_for()
+    me.find("#timeline .beat").nth(8).click()
+    me.find("#timeline .chip[data-label='Fm']").first.click()
+    leave("Progression")
+    leave("Key")
+    me.tab("Drums")
+    me.choose("Start from a groove", "disco")
+    stroke = me.find("#steps .step[data-track='0'][data-step='15']")
+    expect(me.find("#steps .step[data-track='0'][data-step='4']")).not_to_have_attribute("data-state", "off")
+    stroke.click()
+    leave("Start from a groove")
+    # All that was asked before this is answered before it.
+    me.find("#drums-from").get_by_text("A recording").click()
+    me.find("#drum-file").wait_for()
+    me.find("#drums-from").get_by_text("A pattern").click()
+    expect(stroke).not_to_have_attribute("data-state", "off")
+    me.tab("Chords")
+    expect(me.find("#timeline [aria-label='bar 3, beat 1: Fm']")).to_be_visible()
 
 
 def test_a_recording_that_is_too_long(visit, tmp_path):
