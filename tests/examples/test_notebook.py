@@ -52,6 +52,7 @@ def outputs(nano_in_two_steps):
     return [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
 
 
+@pytest.mark.slow
 def test_it_runs_from_top_to_bottom_and_shows_music(outputs):
     shown = [output.data for cell in outputs for output in cell if "data" in output]
     assert sum("image/png" in data for data in shown) >= 8
@@ -59,6 +60,7 @@ def test_it_runs_from_top_to_bottom_and_shows_music(outputs):
     assert len(players) >= 15 and all("data:audio/wav;base64," in player for player in players)
 
 
+@pytest.mark.slow
 def test_what_it_prints_is_what_its_words_say(outputs):
     printed = "".join(output.text for cell in outputs for output in cell if output.get("name") == "stdout")
     assert "position 1: unknown chord 'H7'. Did you mean 'B7'" in printed
