@@ -20,7 +20,7 @@ Turns music into a training set: cuts it into clips, hears chords, melody and dr
 
 `--audio` is a folder, or a manifest with a JSON object per line (`path` as in AudioCraft's `data.jsonl`, or `file_name`, and what
 is known: `captions`, `chords`, `melody`, `stems`) or just a path. `--audio`, `--output` and `--captions` may be URLs that fsspec knows (`s3://`,
-`hf://`, ...). What comes out is described in `diffusers_jasco/data/preparation/assembly.py`.
+`hf://`, ...). The output is described in `diffusers_jasco/data/preparation/assembly.py`.
 
 A run that was killed goes on with `--resume`, and ends with the same files. A track that can't be used is reported in
 `errors.jsonl`. With `--shard i/n`, n runs on as many machines share the work; a run without it then puts the tracks together.

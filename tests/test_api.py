@@ -30,7 +30,7 @@ import diffusers_jasco
 SNAPSHOT = Path(__file__).with_name("api.txt")
 ROOT = SNAPSHOT.parents[1]
 READMES = ("README.md", "training/README.md")
-# What only this package itself uses.
+# Modules that only this package uses.
 INTERNAL = {"commands", "utils"}
 
 

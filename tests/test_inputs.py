@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What is wrong with an input is in the error's attributes, for programs, as it is in the message."""
+"""Errors name the argument at fault in their attributes as well as in the message."""
 
 import math
 import pickle

@@ -55,7 +55,7 @@ def load_codec(folder: str | os.PathLike) -> Codec:
         [`~transformers.EncodecModel`] or [`SpectralCodecModel`]: the codec.
 
     Raises:
-        `FileNotFoundError`: if there is no codec.
+        `FileNotFoundError`: if the folder does not contain a codec.
         `ValueError`: for another class.
     """
     folder = Path(component_folder(folder, "codec"))

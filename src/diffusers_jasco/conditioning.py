@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the transformer is conditioned on: text, controls and known latents of a batch."""
+"""Conditions of the transformer: text, controls and known latents of a batch."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace

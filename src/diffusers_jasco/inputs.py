@@ -79,7 +79,7 @@ def read_chords(chords: Any, labels: Sequence[str] | None = None, duration: floa
         chords (`list` of `(label, start)`, `str` or `os.PathLike`):
             Labels with their starts in seconds; a text such as `"C:0 Am:2.5"` or `"(C, 0.0), (Am, 2.5)"`; a `.lab`, `.jams`
             or `.mid` file; or a recording (`.wav`, `.mp3`, `.flac`, …), whose chords [`~extraction.extract_chords`]
-            estimates. An empty list or text is no progression.
+            estimates. An empty list or text means no progression.
         labels (`Sequence[str]`, *optional*):
             The vocabulary, by default [`~controls.chord_labels.default_chord_labels`].
         duration (`float`, *optional*):

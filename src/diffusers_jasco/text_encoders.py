@@ -41,7 +41,7 @@ def load_text_encoder(name: str | os.PathLike) -> tuple[PreTrainedTokenizerBase,
         name (`str` or `os.PathLike`): folder of a pipeline; or folder or Hub id of a T5 with its tokenizer.
 
     Raises:
-        `OSError`: if there is no such thing, or no tokenizer with it.
+        `OSError`: if there is no such model, or no tokenizer with it.
     """
     parts = {part: component_folder(name, part) for part in ("tokenizer", "text_encoder")}
     folder = Path(parts["tokenizer"])

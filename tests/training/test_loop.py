@@ -62,7 +62,7 @@ class ReadsInOperators(TorchDispatchMode):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """What is read from tensors in each step, from the batch until the next one is requested."""
+    """Tensor reads in each step, from one batch until the next one is requested."""
     reads_of_steps, draw = [], EpochBatches.__iter__
 
     def watched(self):

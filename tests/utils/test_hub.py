@@ -300,7 +300,7 @@ def test_a_card_written_by_hand_does_not_vanish_without_a_word(hub, published):
     cards = [files.get("README.md", b"") for files in repository.commits.values()]
     assert cards[-2:] == [b"# Mine\n", b"---\nlicense: mit\n---\n# Mine, too\n"]
     assert "It replaces the card of org/by-hand" in warnings["two cards"][0]
-    # Metadata that was added on the Hub is no part of the generated text.
+    # Metadata added on the Hub is not part of the generated text.
     card = hub.files("org/metadata")["README.md"]
     assert front_matter(card)["language"] == "en" and front_matter(card)["license"] == "mit"
     assert "base_model" not in front_matter(card)

@@ -51,7 +51,7 @@ def load_audio(audio: Any, name: str = "audio") -> tuple[torch.Tensor, int]:
 
     Raises:
         `FileNotFoundError`: for an absent file.
-        [`InputError`]: for a file that is no audio, and for a waveform or rate that can't be one.
+        [`InputError`]: for a file that is not audio, and for an invalid waveform or rate.
     """
     if isinstance(audio, (str, os.PathLike)):
         waveform, rate = _read_file(check_file(audio, name), name)

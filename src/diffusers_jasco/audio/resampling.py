@@ -42,7 +42,7 @@ def resample(waveform: torch.Tensor, from_rate: int, to_rate: int) -> torch.Tens
     from torchaudio.functional import resample
 
     old, new, blocks = _resampling_blocks(from_rate, to_rate)
-    # Beyond its ends the audio goes on with its last value, as in julius, and not with silence.
+    # Pad with the last value instead of silence, as julius does.
     padded = F.pad(waveform.reshape(1, -1, waveform.shape[-1]), (blocks * old, blocks * old), mode="replicate")
     resampled = resample(padded, old, new, lowpass_filter_width=FILTER_WIDTH, rolloff=ROLLOFF)
     num_samples = waveform.shape[-1] * to_rate // from_rate
@@ -59,7 +59,7 @@ def _resampling_blocks(from_rate: int, to_rate: int) -> tuple[int, int, int]:
 
 def resampled_span(start: int, end: int, from_rate: int, to_rate: int) -> tuple[int, int, int]:
     r"""
-    What of a recording [`resample`] needs to give a part of the whole resampled.
+    The part of a recording that [`resample`] needs to produce a given part of the resampled whole.
 
     Args:
         start (`int`), end (`int`): the part, in samples at `to_rate`.

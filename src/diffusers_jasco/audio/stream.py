@@ -57,7 +57,7 @@ def open_recording(file: Any, name: str | None = None) -> Any:
         `soundfile.SoundFile`
 
     Raises:
-        [`InputError`]: for what is no audio, and for a WAV or AIFF file that has less of it than it claims.
+        [`InputError`]: for a file that is not audio, and for a WAV or AIFF file shorter than its header says.
     """
     import soundfile
 
@@ -89,7 +89,7 @@ class AudioStream:
 
     Raises:
         `FileNotFoundError`: for an absent file.
-        [`InputError`]: for what is no audio, for a waveform without a rate or a file with one.
+        [`InputError`]: for input that is not audio, for a waveform without a rate, and for a file with one.
     """
 
     def __init__(self, audio: Any, sampling_rate: int | None, rate: int):

@@ -305,7 +305,7 @@ def normalize_chord(label: str, labels: Sequence[str] | None = None) -> tuple[st
         `tuple[str, str | None]`: the label with the same notes and bass, and `None`; or the nearest one, and what differs.
 
     Raises:
-        [`InputError`]: for what is no chord, with the nearest labels.
+        [`InputError`]: for a label that is not a chord, with the nearest labels.
     """
     labels = _load_labels() if labels is None else tuple(labels)
     if label in labels:
@@ -379,7 +379,7 @@ def to_harte(label: str) -> str:
     A chord in the syntax of Harte et al. (2005), which `.lab` and JAMS files use: `Am7b5/G` is `A:hdim7/b7`.
 
     Raises:
-        [`InputError`]: for what is no chord.
+        [`InputError`]: for a label that is not a chord.
     """
     if is_no_chord(label):
         return "N"

@@ -310,7 +310,7 @@ def parse_key(key: str) -> tuple[int, str]:
         `tuple[int, str]`: pitch class, 0 (C) ... 11 (B), and `"major"` or `"minor"`.
 
     Raises:
-        [`InputError`]: for what is no key.
+        [`InputError`]: for text that is not a key.
     """
     tonic = parse_chord(re.sub(r"(?i)\s*(major|maj|dur)$", "", str(key).strip()))
     if tonic is None or tonic.bass or tonic.intervals not in ({0, 4, 7}, {0, 3, 7}):

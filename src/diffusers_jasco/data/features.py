@@ -436,7 +436,7 @@ class FeatureDataset(ClipItems):
         self.codebook = load_file(self.folder / "codebook.safetensors")["codebook"]
         self._shard_of = [i for i, shard in enumerate(self.info["shards"]) for _ in range(shard["clips"])]
         self._first_of = torch.tensor([0] + [shard["clips"] for shard in self.info["shards"]]).cumsum(0).tolist()
-        # Wordings before a clip, in all.
+        # Number of captions before each clip.
         self._wordings_before = [0, *itertools.accumulate(map(len, self.captions))]
         self._open: dict[int, Any] = {}
         self.configure(labels, num_frames, drums_blur, latents_mean, latents_std, seed)

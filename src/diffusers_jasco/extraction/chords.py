@@ -68,7 +68,7 @@ def extract_chords(
     Raises:
         `FileNotFoundError`: for an absent file.
         `ImportError`: if the method's package is not installed.
-        [`InputError`]: for what is no audio, and for another method.
+        [`InputError`]: for input that is not audio, and for an unknown method.
     """
     if method not in ("auto", "chordino", "builtin"):
         raise InputError(f"`method` has to be 'auto', 'chordino' or 'builtin', but is {method!r}.", "method")

@@ -68,7 +68,7 @@ def separate_drums(
     Raises:
         `FileNotFoundError`: for an absent file, and without Demucs' weights.
         `ImportError`: without Demucs' package.
-        [`InputError`]: for what is no audio, for another method, and for weights that are not Demucs'.
+        [`InputError`]: for input that is not audio, for an unknown method, and for weights that are not Demucs'.
     """
     if isinstance(audio, list):
         return [separate_drums(item, sampling_rate, method, progress) for item in audio]

@@ -105,7 +105,7 @@ class JascoGuidance(ConfigMixin):
         presence: dict[str, torch.Tensor],
     ) -> dict[str, int | torch.Tensor]:
         r"""
-        What branches get instead of the controls that they do not keep.
+        The values that branches get instead of the controls that they do not keep.
 
         Args:
             nulls (`dict`): the learnt null of each control.

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""The order of the data, which goes on after an interruption where it stopped."""
+"""Resumable batches: after an interruption the order of the data continues where it stopped."""
 
 import math
 from abc import ABC, abstractmethod

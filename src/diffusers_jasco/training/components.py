@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a run starts with: its data sets, and the components of its pipeline, new ones or those of another pipeline."""
+"""Initial data sets and pipeline components of a run: new ones, or those of another pipeline."""
 
 import argparse
 from typing import Any

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""What is trained, as one module, and its parts as a pipeline stores them."""
+"""The trained models as one module."""
 
 from contextlib import nullcontext
 

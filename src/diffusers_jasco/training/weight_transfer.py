@@ -71,7 +71,7 @@ _WITHOUT_EFFECT = " (without effect at first)"
 
 
 class TransferredWeight(NamedTuple):
-    """What became of a weight, by its name in the target (unless it was dropped) and in the source (unless it is new)."""
+    """Outcome for one weight, with its name in the target (unless dropped) and in the source (unless new)."""
 
     status: Literal["loaded", "partly loaded", "new", "dropped"]
     target: str | None = None

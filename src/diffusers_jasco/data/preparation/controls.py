@@ -110,5 +110,5 @@ def cut_notes(notes: list, start: float, duration: float) -> list:
         (int(key), round(max(begin - start, 0.0), 4), round(min(end - start, duration), 4))
         for key, begin, end in notes
     ]
-    # What reaches into a clip by less than a frame is not heard in it.
+    # Ignore notes that overlap the clip by less than one frame.
     return [note for note in cut if note[2] - note[1] >= 0.5 / MELODY_FRAME_RATE]

@@ -35,7 +35,7 @@ METHODS = {
 @dataclass(frozen=True)
 class PreparationSettings:
     r"""
-    What is done with every track.
+    Settings of the preparation, the same for every track.
 
     Args:
         chords (`str`): method of [`~extraction.extract_chords`], `"none"`, or where chords are (see
@@ -85,7 +85,7 @@ class PreparationSettings:
         if self.text_encoder is not None and self.codec is None:
             raise ValueError("`text_encoder` needs `codec`: encoded captions belong to encoded clips.")
 
-        # What is wrong with these is no track's fault. They are read anew, as they may have changed.
+        # Validate shared inputs once, up front; clear the caches in case the files have changed.
         chord_table.cache_clear()
         captions_table.cache_clear()
         _ = self.labels, captions_table(self.captions)

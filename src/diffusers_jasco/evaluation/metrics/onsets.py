@@ -22,9 +22,9 @@ import numpy as np
 from ...utils.optional_imports import import_optional
 
 
-# Seconds: mir_eval's, and a wider one for music whose strokes are blurred.
+# Seconds: mir_eval's tolerance, and a wider one for music with blurred onsets.
 TOLERANCES = {"onset_f1": 0.05, "onset_f1_70ms": 0.07}
-MERGED = 0.03  # seconds; strokes that are closer are one
+MERGED = 0.03  # seconds; closer onsets count as one
 
 
 def score_onsets(estimate: Sequence[float], onsets: Sequence[float]) -> dict[str, float]:
