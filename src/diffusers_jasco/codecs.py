@@ -82,6 +82,9 @@ def encode(codec: Codec, waveform: torch.Tensor) -> torch.Tensor:
     Encodes audio, in chunks if it is long. The result is that of the encoder on the whole (in float32 to 1e-5), in memory that
     grows with the length by no more than the latents.
 
+    Transformers computes the padding at the end of EnCodec's input in float32, which rounds lengths above 2^24 samples (8.7
+    minutes at 32 kHz). Its own one-shot result then differs in the last frames unless the length is a whole number of frames.
+
     An EnCodec with `norm_type="time_group_norm"` normalizes over the whole length and is not run in chunks. EnCodec's own
     `normalize` and `chunk_length_s` belong to its quantized codes and are ignored: the waveform is encoded at the level it has.
 
