@@ -69,6 +69,13 @@ class Visit:
         download.value.save_as(path)
         return path
 
+    def upload(self, field: str, path):
+        """Uploads a file into a field, and waits until it is there."""
+        self.find(field).locator("input[type=file]").set_input_files(path)
+        # Its name is not a sign of that: the progress bar shows it, too, but may be gone before the test looks, and the
+        # finished field shows the stem and the suffix in separate elements.
+        expect(self.find(field).get_by_label("Clear")).to_be_visible()
+
     def expect_status(self, text: str):
         expect(self.find("#status")).to_contain_text(text)
 
@@ -148,7 +155,7 @@ def test_a_song_from_the_first_click_to_the_same_song_again(visit, tmp_path):
     # In another visit, its settings make the same music.
     other = visit()
     other.find("#load button").first.click()
-    other.find("#settings-file input[type=file]").set_input_files(archive)
+    other.upload("#settings-file", archive)
     other.page.get_by_text("take.zip is loaded.").wait_for()
     expect(other.find("#prompt textarea")).to_have_value("rock, organ, drums")
     expect(other.find("#seed input")).to_have_value(str(settings["seed"]))
@@ -289,8 +296,7 @@ def test_a_recording_that_is_too_long(visit, tmp_path):
     soundfile.write(path, np.zeros(601 * 8000), 8000, subtype="PCM_U8")
     me = visit()
     me.page.get_by_text("Take the chords of a song or file").click()
-    me.find("#chord-file input[type=file]").set_input_files(path)
-    me.find("#chord-file").get_by_text("long.wav").first.wait_for()
+    me.upload("#chord-file", path)
     me.page.get_by_role("button", name="Put its chords on the timeline").click()
     message = me.page.get_by_role("alert").filter(has_text="lasts 10:01 minutes; at most 10:00")
     message.wait_for()
@@ -305,7 +311,7 @@ def test_drums_from_a_recording(visit, tmp_path):
     me = visit()
     me.tab("Drums")
     me.find("#drums-from").get_by_text("A recording").click()
-    me.find("#drum-file input[type=file]").first.set_input_files(path)
+    me.upload("#drum-file", path)
     # It is used without another click, and no more once it is taken away.
     me.find("#recording [data-testid^=waveform]").first.wait_for()
     me.make()

@@ -179,10 +179,10 @@ def address(received):
     tune = {"value": roll((60, 0.0, 2.0)), "chord_tones": chord_tones(chords)}
     with gr.Blocks() as demo:
         parts = {
-            "chords": ChordTimeline(elem_id="chords", musical_key="A minor"),
+            "chords": ChordTimeline(elem_id="chords", musical_key="A minor", bpm=60),
             "other": ChordTimeline(elem_id="other", label="Other chords"),
             "steps": StepSequencer(elem_id="steps", bpm=60),
-            "roll": PianoRoll(elem_id="roll"),
+            "roll": PianoRoll(elem_id="roll", bpm=60),
         }
         for name, part in parts.items():
             part.change(lambda value, name=name: received.update({name: value}), part, api_name=name)
@@ -205,6 +205,7 @@ class Page:
         received.clear()
         self.received, self.context = received, context
         self.page, self.errors = self.context.new_page(), []
+        self.page.set_default_timeout(120_000)
         self.page.on("pageerror", lambda error: self.errors.append(error))
         self.page.goto(address)
         self.page.locator("#roll .key").first.wait_for()
@@ -461,7 +462,8 @@ class TestPage:
         page.page.get_by_role("button", name="Preset").click()
         page.find("#roll .note").wait_for()
         page.find("#chords").get_by_role("button", name="Play").click()
-        page.find("#chords .beat.playing[data-beat='1']").wait_for()
+        # No single beat: on a loaded machine, each may be over before it is seen.
+        page.find("#chords .beat.playing:not([data-beat='0'])").wait_for()
         page.find("#roll").get_by_role("button", name="Play").click()  # one part plays at a time
         page.find("#roll .playhead").wait_for()
         page.expect_count("#chords .beat.playing", 0)
