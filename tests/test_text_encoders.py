@@ -18,6 +18,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from diffusers_jasco import JascoPipeline
+from diffusers_jasco.pipelines.hub_mixin import describe_pipeline, describe_words
 from diffusers_jasco.text_encoders import known_words, similar_words, unknown_words
 
 from .conftest import FIXTURES
@@ -77,3 +78,19 @@ def test_a_call_warns_once_per_prompt_and_names_words(nano, warnings):
     assert len(warned) == 2
     assert "'klezmer'" in warned[0] and "'opera'" in warned[0] and "known_words()" in warned[0]
     assert "'saxofone'" in warned[1] and "'saxophone'" in warned[1] and "solo'," not in warned[1]
+
+
+def test_the_model_card_lists_the_words(nano):
+    words = describe_words(nano.known_words())
+    assert words in (NANO / "README.md").read_text(encoding="utf-8")
+    assert words in describe_pipeline(nano, "user/nano")
+    assert all(f" {word}," in words for word in ("jazz", "piano", "80s"))
+
+
+@pytest.mark.parametrize(
+    ("words", "listed"),
+    [(["10", "12", "13", "9", "a", "b"], "9–10, 12–13, a, b"), (["7"], "7"), (["x"], "x")],
+)
+def test_numbers_are_listed_as_ranges(words, listed):
+    assert f"\n> {listed}\n" in describe_words(words)
+    assert describe_words(None) == ""
