@@ -25,9 +25,9 @@ from pathlib import Path
 import torch
 from diffusers.utils import logging
 from tokenizers import models
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5EncoderModel
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, T5EncoderModel
 
-from .utils.errors import list_names, shorten
+from .utils.errors import InputError, list_names, shorten
 from .utils.files import component_folder
 
 
@@ -119,6 +119,67 @@ def similar_words(word: str, tokenizer: PreTrainedTokenizerBase, limit: int = 3)
 def is_word_tokenizer(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether a tokenizer has one token per word, as jasco-nano's."""
     return tokenizer.is_fast and isinstance(tokenizer.backend_tokenizer.model, models.WordLevel)
+
+
+def split_words(text: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """The words of a text in the form in which a word tokenizer knows them, such as in lower case; without punctuation."""
+    rules = tokenizer.backend_tokenizer
+    normalized = text if rules.normalizer is None else rules.normalizer.normalize_str(text)
+    if rules.pre_tokenizer is None:
+        return [normalized]
+    return [word for word, _ in rules.pre_tokenizer.pre_tokenize_str(normalized) if not _is_punctuation(word)]
+
+
+@torch.no_grad()
+def append_words(
+    tokenizer: PreTrainedTokenizerBase, text_encoder: PreTrainedModel, words: dict[str, torch.Tensor]
+) -> None:
+    r"""
+    Makes a word tokenizer know more words, in place. Known words keep their tokens and embeddings.
+
+    Args:
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): a word tokenizer.
+        text_encoder ([`~transformers.PreTrainedModel`]): the text encoder.
+        words (`dict[str, torch.Tensor]`): the words, as [`split_words`] returns them, and their embeddings `(dim,)`.
+
+    Raises:
+        [`InputError`]: for a tokenizer of pieces of words, a word that is known, and what is not one word.
+    """
+    if not is_word_tokenizer(tokenizer):
+        raise InputError(
+            "New words are for a tokenizer with one token per word, as jasco-nano's. The one of this model reads any word, so"
+            " that a new one needs no embedding.",
+            "words",
+        )
+    model = tokenizer.backend_tokenizer.model
+    vocabulary, size = tokenizer.get_vocab(), len(tokenizer)
+    for word in words:
+        if word in vocabulary:
+            raise InputError(f"The text encoder knows the word {shorten(word)} already.", "words")
+        if split_words(word, tokenizer) != [word]:
+            raise InputError(f"{shorten(word)} is not one word in the form in which the tokenizer reads it.", "words")
+    added = {word: size + index for index, word in enumerate(words)}
+    tokenizer.backend_tokenizer.model = models.WordLevel(vocabulary | added, unk_token=model.unk_token)
+    old = text_encoder.get_input_embeddings().weight
+    new = torch.stack([embedding.to(old) for embedding in words.values()]) if words else old[:0]
+    _set_embeddings(text_encoder, torch.cat([old[:size], new, old[size:]]))
+
+
+@torch.no_grad()
+def remove_last_words(tokenizer: PreTrainedTokenizerBase, text_encoder: PreTrainedModel, count: int) -> None:
+    """Takes back what the last [`append_words`] did for so many words, in place."""
+    model, size = tokenizer.backend_tokenizer.model, len(tokenizer) - count
+    kept = {word: token for word, token in tokenizer.get_vocab().items() if token < size}
+    tokenizer.backend_tokenizer.model = models.WordLevel(kept, unk_token=model.unk_token)
+    old = text_encoder.get_input_embeddings().weight
+    _set_embeddings(text_encoder, torch.cat([old[:size], old[size + count :]]))
+
+
+def _set_embeddings(text_encoder: PreTrainedModel, weight: torch.Tensor):
+    layer = text_encoder.get_input_embeddings()
+    layer.weight = torch.nn.Parameter(weight.contiguous(), requires_grad=layer.weight.requires_grad)
+    layer.num_embeddings = text_encoder.config.vocab_size = len(weight)
+    text_encoder.set_input_embeddings(layer)
 
 
 def _is_punctuation(text: str) -> bool:
