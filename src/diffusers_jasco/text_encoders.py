@@ -12,18 +12,22 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Text encoders: loading, encoding prompts and captions, and hashes."""
+"""Text encoders: loading, encoding prompts and captions, the words that they know, and hashes."""
 
+import difflib
 import hashlib
 import json
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from diffusers.utils import logging
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5EncoderModel
+from tokenizers import models
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, T5EncoderModel
 
+from .utils.errors import InputError, list_names, shorten
 from .utils.files import component_folder
 
 
@@ -65,6 +69,140 @@ def text_encoder_hash(tokenizer: PreTrainedTokenizerBase, text_encoder: torch.nn
     return digest.hexdigest()[:16]
 
 
+def known_words(tokenizer: PreTrainedTokenizerBase) -> list[str] | None:
+    r"""
+    All words that a word tokenizer knows, in alphabetical order. Others reach the model as `<unk>`, whatever they are.
+
+    Args:
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the tokenizer of a pipeline.
+
+    Returns:
+        `list[str]`, or `None` for a tokenizer of pieces of words, such as T5's, which can spell any word.
+    """
+    if not is_word_tokenizer(tokenizer):
+        return None
+    words = set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)
+    return sorted(word for word in words if not _is_punctuation(word))
+
+
+def unknown_words(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    r"""
+    The words of a prompt that its tokenizer does not know. They reach the model as `<unk>`, so that they all mean the same.
+
+    Args:
+        prompt (`str`): the prompt.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the tokenizer of a pipeline.
+
+    Returns:
+        `list[str]`: each word once, as it stands in the prompt; punctuation does not count. T5's tokenizer knows all
+        words in Latin script, but not, for example, emoji or Chinese characters.
+    """
+    if not tokenizer.is_fast or tokenizer.unk_token_id is None:
+        return []
+    encoded = tokenizer(prompt, return_offsets_mapping=True, add_special_tokens=False)
+    is_unknown = [token == tokenizer.unk_token_id for token in encoded.input_ids]
+    words = [
+        prompt[start:end] for is_one, (start, end) in zip(is_unknown, encoded.offset_mapping, strict=True) if is_one
+    ]
+    return list(dict.fromkeys(word.strip() for word in words if not _is_punctuation(word.strip())))
+
+
+def similar_words(word: str, tokenizer: PreTrainedTokenizerBase, limit: int = 3) -> list[str]:
+    """The known words whose spelling is nearest to a word (of a number: the nearest numbers), the nearest first."""
+    words = known_words(tokenizer) or []
+    if word.isdecimal():
+        numbers = [known for known in words if known.isdecimal()]
+        return sorted(numbers, key=lambda known: abs(int(known) - int(word)))[:1]
+    return difflib.get_close_matches(word.lower(), words, limit)
+
+
+def is_word_tokenizer(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a tokenizer has one token per word, as jasco-nano's."""
+    return tokenizer.is_fast and isinstance(tokenizer.backend_tokenizer.model, models.WordLevel)
+
+
+def split_words(text: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """The words of a text in the form in which a word tokenizer knows them, such as in lower case; without punctuation."""
+    rules = tokenizer.backend_tokenizer
+    normalized = text if rules.normalizer is None else rules.normalizer.normalize_str(text)
+    if rules.pre_tokenizer is None:
+        return [normalized]
+    return [word for word, _ in rules.pre_tokenizer.pre_tokenize_str(normalized) if not _is_punctuation(word)]
+
+
+@torch.no_grad()
+def append_words(
+    tokenizer: PreTrainedTokenizerBase, text_encoder: PreTrainedModel, words: dict[str, torch.Tensor]
+) -> None:
+    r"""
+    Makes a word tokenizer know more words, in place. Known words keep their tokens and embeddings.
+
+    Args:
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): a word tokenizer.
+        text_encoder ([`~transformers.PreTrainedModel`]): the text encoder.
+        words (`dict[str, torch.Tensor]`): the words, as [`split_words`] returns them, and their embeddings `(dim,)`.
+
+    Raises:
+        [`InputError`]: for a tokenizer of pieces of words, a word that is known, and what is not one word.
+    """
+    if not is_word_tokenizer(tokenizer):
+        raise InputError(
+            "New words are for a tokenizer with one token per word, as jasco-nano's. The one of this model reads any word, so"
+            " that a new one needs no embedding.",
+            "words",
+        )
+    model = tokenizer.backend_tokenizer.model
+    vocabulary, size = tokenizer.get_vocab(), len(tokenizer)
+    for word in words:
+        if word in vocabulary:
+            raise InputError(f"The text encoder knows the word {shorten(word)} already.", "words")
+        if split_words(word, tokenizer) != [word]:
+            raise InputError(f"{shorten(word)} is not one word in the form in which the tokenizer reads it.", "words")
+    added = {word: size + index for index, word in enumerate(words)}
+    tokenizer.backend_tokenizer.model = models.WordLevel(vocabulary | added, unk_token=model.unk_token)
+    old = text_encoder.get_input_embeddings().weight
+    new = torch.stack([embedding.to(old) for embedding in words.values()]) if words else old[:0]
+    _set_embeddings(text_encoder, torch.cat([old[:size], new, old[size:]]))
+
+
+@torch.no_grad()
+def remove_last_words(tokenizer: PreTrainedTokenizerBase, text_encoder: PreTrainedModel, count: int) -> None:
+    """Takes back what the last [`append_words`] did for so many words, in place."""
+    model, size = tokenizer.backend_tokenizer.model, len(tokenizer) - count
+    kept = {word: token for word, token in tokenizer.get_vocab().items() if token < size}
+    tokenizer.backend_tokenizer.model = models.WordLevel(kept, unk_token=model.unk_token)
+    old = text_encoder.get_input_embeddings().weight
+    _set_embeddings(text_encoder, torch.cat([old[:size], old[size + count :]]))
+
+
+def _set_embeddings(text_encoder: PreTrainedModel, weight: torch.Tensor):
+    layer = text_encoder.get_input_embeddings()
+    layer.weight = torch.nn.Parameter(weight.contiguous(), requires_grad=layer.weight.requires_grad)
+    layer.num_embeddings = text_encoder.config.vocab_size = len(weight)
+    text_encoder.set_input_embeddings(layer)
+
+
+def _is_punctuation(text: str) -> bool:
+    return all(unicodedata.category(character).startswith("P") for character in text)
+
+
+def warn_of_unknown_words(prompt: str, tokenizer: PreTrainedTokenizerBase):
+    """Warns of the words of a prompt that its tokenizer does not know, and names similar ones that it knows."""
+    unknown = unknown_words(prompt, tokenizer)
+    if not unknown:
+        return
+    described = []
+    for word in unknown[:8]:
+        similar = ", ".join(map(repr, similar_words(word, tokenizer)))
+        described.append(f"{word!r} (similar words that it knows: {similar})" if similar else repr(word))
+    known = known_words(tokenizer)
+    hint = "" if known is None else f" `known_words()` of the pipeline lists the {len(known)} words that it knows."
+    logger.warning(
+        f"The text encoder does not know {list_names(described + unknown[8:], 8)} in the prompt {shorten(prompt)}: unknown"
+        f" words have no meaning of their own.{hint}"
+    )
+
+
 @torch.no_grad()
 def encode_prompts(
     prompts: Sequence[str | None],
@@ -73,7 +211,8 @@ def encode_prompts(
     device: torch.device,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     r"""
-    The text encoder's last hidden states of a batch of prompts. Warns of a prompt that is longer than T5 was trained on.
+    The text encoder's last hidden states of a batch of prompts. Warns of a prompt that is longer than T5 was trained on, and of
+    words that the tokenizer does not know.
 
     Args:
         prompts (`Sequence[str]`):
@@ -90,6 +229,8 @@ def encode_prompts(
         tokens that are text; padding is not, and no token of an empty prompt is. States of other tokens are zeros.
     """
     texts = [text or "" for text in prompts]
+    for text in dict.fromkeys(texts):
+        warn_of_unknown_words(text, tokenizer)
     inputs = tokenizer(texts, padding=True, return_tensors="pt")
     num_tokens = inputs.input_ids.shape[1]
     if num_tokens > MAX_TRAINED_TOKENS:

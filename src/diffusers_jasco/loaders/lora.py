@@ -16,7 +16,9 @@ import dataclasses
 import itertools
 import json
 import os
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +32,24 @@ from diffusers.loaders.lora_base import (
     load_state_dict,
 )
 from diffusers.utils import is_peft_available, logging
-from diffusers.utils.peft_utils import get_peft_kwargs, require_peft_backend
+from diffusers.utils.peft_utils import get_peft_kwargs
 from huggingface_hub import constants, list_repo_files, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from torch import nn
 
 from ..models.transformer_jasco import JascoTransformerModel
 from ..utils.errors import list_names
+from ..utils.optional_imports import import_optional
+from .lora_words import (
+    VOCABULARY,
+    LoraWords,
+    add_prefix,
+    check_words,
+    fingerprint,
+    install_words,
+    split_off_words,
+    words_of,
+)
 
 
 if is_peft_available():
@@ -57,7 +70,8 @@ _INITIALIZATIONS = (True, False, "gaussian", "orthogonal", "eva")
 class JascoLoraLoaderMixin(LoraBaseMixin):
     """
     Loads, saves, fuses and unloads LoRA layers of [`JascoTransformerModel`], as Diffusers' own pipelines do, for files of
-    Diffusers and of PEFT. Unlike there, a LoRA that fits only a part of the transformer is an error.
+    Diffusers and of PEFT. Unlike there, a LoRA that fits only a part of the transformer is an error, and a LoRA may bring new
+    words for a word tokenizer: the tokenizer knows them while the LoRA is active or fused.
     """
 
     _lora_loadable_modules = ["transformer"]
@@ -77,7 +91,7 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
     ) -> dict[str, torch.Tensor] | tuple[dict[str, torch.Tensor], dict[str, Any] | None]:
         r"""
         Reads a LoRA. Names of PEFT (`base_model.model.…`) and of [`~JascoTransformerModel.save_lora_adapter`] (no prefix)
-        become those of Diffusers (`transformer.…`).
+        become those of Diffusers (`transformer.…`). Embeddings of new words are the tensors `text_encoder.words.<word>`.
 
         Args:
             pretrained_model_name_or_path_or_dict (`str`, `os.PathLike` or `dict`):
@@ -106,12 +120,13 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
                     " a private or gated one log in with `hf auth login`, or give `token=`."
                 ) from error
             state_dict, metadata = _read(path)
-        state_dict = _pack_dict_with_prefix(_strip_prefixes(state_dict), cls.transformer_name)
+        layers, words = split_off_words(state_dict)
+        state_dict = _pack_dict_with_prefix(_strip_prefixes(layers), cls.transformer_name) | add_prefix(words)
         if metadata is not None:
-            metadata = _pack_dict_with_prefix(_strip_prefixes(metadata), cls.transformer_name)
+            vocabulary = {VOCABULARY: metadata.pop(VOCABULARY)} if VOCABULARY in metadata else {}
+            metadata = _pack_dict_with_prefix(_strip_prefixes(metadata), cls.transformer_name) | vocabulary
         return (state_dict, metadata) if return_lora_metadata else state_dict
 
-    @require_peft_backend
     def load_lora_weights(
         self,
         pretrained_model_name_or_path_or_dict: str | os.PathLike | dict[str, torch.Tensor],
@@ -125,9 +140,12 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         `kwargs` are those of [`~JascoLoraLoaderMixin.lora_state_dict`].
 
         Raises:
-            `ValueError`: for a LoRA that does not fit the transformer, with the keys that do not.
+            `ValueError`: for a LoRA that does not fit the transformer, with the keys that do not, or whose new words do not fit
+                the text encoder.
             `OSError`: if the file is absent or can't be read.
+            `ImportError`: without PEFT.
         """
+        _require_peft()
         kwargs["return_lora_metadata"] = True
         weights, options = self.lora_state_dict(pretrained_model_name_or_path_or_dict, **kwargs)
         if adapter_name is None:
@@ -136,18 +154,30 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
             adapter_name = next(name for i in itertools.count() if (name := f"default_{i}") not in loaded)
         if not adapter_name or "." in adapter_name:
             raise ValueError(f"`adapter_name` has to be a text without a dot, but is {adapter_name!r}.")
-        weights = _strip_prefixes(weights)
+        layers, words = split_off_words(weights)
+        weights = _strip_prefixes(layers)
+        vocabulary = None if options is None else options.pop(VOCABULARY, None)
         options = _infer_options(weights) if options is None else _check_options(_strip_prefixes(options))
-        _check_layers(self.transformer, weights, options)
-        self.transformer.load_lora_adapter(
-            weights,
-            prefix=None,
-            adapter_name=adapter_name,
-            metadata=options,
-            _pipeline=self,
-            low_cpu_mem_usage=low_cpu_mem_usage,
-            hotswap=hotswap,
-        )
+        with _without_peft_advice(options):
+            _check_layers(self.transformer, weights, options)
+        state = words_of(self.transformer)
+        num_installed = 0 if state is None else state.num_installed
+        check_words(words, vocabulary, self.tokenizer, self.text_encoder, num_installed)
+        with _without_peft_advice(options):
+            self.transformer.load_lora_adapter(
+                weights,
+                prefix=None,
+                adapter_name=adapter_name,
+                metadata=options,
+                _pipeline=self,
+                low_cpu_mem_usage=low_cpu_mem_usage,
+                hotswap=hotswap,
+            )
+        if words and state is None:
+            self.transformer.lora_words = LoraWords(vocabulary=fingerprint(self.tokenizer))
+        if words or state is not None:
+            self.transformer.lora_words.adapters[adapter_name] = words
+            self._install_words()
 
     @classmethod
     def save_lora_weights(
@@ -155,48 +185,79 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         save_directory: str | os.PathLike,
         transformer_lora_layers: nn.Module | dict[str, torch.Tensor] | None = None,
         transformer_lora_adapter_metadata: dict[str, Any] | None = None,
+        adapter_name: str | None = None,
         **kwargs: Any,
     ):
         r"""
-        Saves a LoRA as `pytorch_lora_weights.safetensors`, with its configuration in the file.
+        Saves a LoRA as `pytorch_lora_weights.safetensors`, with its configuration and its new words in the file.
 
         Args:
             save_directory (`str` or `os.PathLike`): Folder; it is created if it does not exist.
             transformer_lora_layers (`torch.nn.Module` or `dict[str, torch.Tensor]`):
-                The transformer with one adapter, or the tensors by name as [`peft.get_peft_model_state_dict`] returns them.
+                The transformer, or the tensors by name as [`peft.get_peft_model_state_dict`] returns them.
             transformer_lora_adapter_metadata (`dict`, *optional*):
                 For tensors by name: `transformer.peft_config[adapter_name].to_dict()`. Without it the file does not say the
                 alpha, and loads with the rank as its alpha.
+            adapter_name (`str`, *optional*): Which adapter of the transformer is saved, if it has several.
             kwargs: `weight_name`, `safe_serialization`, `save_function` and `is_main_process` of Diffusers' loaders.
 
         Raises:
-            `ValueError`: without layers, for a transformer with several adapters, and if the folder is a file.
+            `ValueError`: without layers, for a transformer with several adapters without `adapter_name`, and if the folder is a
+                file.
         """
+        _require_peft()
         if os.path.isfile(save_directory):
             raise ValueError(f"`save_directory` has to be a folder, but {save_directory} is a file.")
         layers, metadata = transformer_lora_layers, transformer_lora_adapter_metadata
         adapters = getattr(layers, "peft_config", {})
-        if len(adapters) == 1:
-            (name, config), *_ = adapters.items()
-            layers, metadata = get_peft_model_state_dict(layers, adapter_name=name), config.to_dict()
+        name = next(iter(adapters)) if adapter_name is None and len(adapters) == 1 else adapter_name
+        state, words = words_of(layers), {}
+        if name in adapters:
+            metadata = adapters[name].to_dict()
+            with _without_peft_advice(metadata):
+                layers = get_peft_model_state_dict(layers, adapter_name=name)
+            words = {} if state is None else add_prefix(state.adapters.get(name, {}))
         if not isinstance(layers, dict) or not layers:
             raise ValueError(
-                f"`transformer_lora_layers` has to be a transformer with one adapter (it has {list(adapters) or 'none'}) or"
-                " tensors by name. One of several adapters is saved by `pipe.transformer.save_lora_adapter(folder, name)`."
+                "`transformer_lora_layers` has to be a transformer with one adapter, or with the one that `adapter_name`"
+                f" ({adapter_name!r}) names, or tensors by name. The adapters of this one: {list(adapters) or 'none'}."
             )
-        name = cls.transformer_name
-        cls._save_lora_weights(save_directory, {name: _strip_prefixes(layers)}, {name: metadata}, **kwargs)
+        packed = {cls.transformer_name: _strip_prefixes(layers)}
+        described = {cls.transformer_name: metadata}
+        if words:
+            prefix, _, key = VOCABULARY.partition(".")
+            packed[prefix] = {name.removeprefix(f"{prefix}."): value for name, value in words.items()}
+            described[prefix] = {key: state.vocabulary}
+        cls._save_lora_weights(save_directory, packed, described, **kwargs)
 
     def set_adapters(self, adapter_names: list[str] | str, adapter_weights: Any = None):
         """As in Diffusers, but a `ValueError` while a LoRA is fused, which could not be unfused afterwards."""
+        _require_peft()
         self._check_not_fused(self.fused_loras)
         super().set_adapters(adapter_names, adapter_weights)
+        self._install_words()
 
     def delete_adapters(self, adapter_names: list[str] | str):
         """As in Diffusers, but a `ValueError` for adapters that are not loaded, and while a LoRA is fused."""
+        _require_peft()
         self._check_not_fused(self.fused_loras)
-        self._check_loaded([adapter_names] if isinstance(adapter_names, str) else adapter_names)
+        names = [adapter_names] if isinstance(adapter_names, str) else adapter_names
+        self._check_loaded(names)
         super().delete_adapters(adapter_names)
+        if (state := words_of(self.transformer)) is not None:
+            for name in names:
+                state.adapters.pop(name, None)
+            self._install_words()
+
+    def enable_lora(self):
+        """As in Diffusers: the active adapters act again, and their words are known again."""
+        super().enable_lora()
+        self._install_words()
+
+    def disable_lora(self):
+        """As in Diffusers: no adapter acts, and words that adapters brought are unknown, except for fused ones."""
+        super().disable_lora()
+        self._install_words()
 
     def fuse_lora(
         self,
@@ -213,6 +274,7 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
             `ValueError`: for an adapter that is not loaded or already fused. If PEFT can't fuse one (NaN with
             `safe_fusing`, a LoRA with biases), none is fused.
         """
+        _require_peft()
         names = self.get_active_adapters() if adapter_names is None else adapter_names
         self._check_loaded(names)
         self._check_not_fused(names)
@@ -227,6 +289,7 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         except Exception:
             self.unfuse_lora(components)  # some layers are fused
             raise
+        self._install_words()
 
     def unfuse_lora(self, components: list[str] = ["transformer"]):
         """Removes fused adapters from the weights of the transformer (the one component that has LoRA layers)."""
@@ -234,11 +297,25 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         for layer, scaling in self._scalings_before_fusing:
             layer.scaling.update(scaling)
         self._scalings_before_fusing = ()
+        self._install_words()
 
     def unload_lora_weights(self):
-        """Removes all adapters. Fused ones stay in the weights, unless `unfuse_lora` is called before."""
+        """
+        Removes all adapters with their words. Fused ones stay in the weights, and their words known, unless `unfuse_lora` is
+        called before.
+        """
+        _require_peft()
         super().unload_lora_weights()
+        if words_of(self.transformer) is not None:
+            install_words(self.transformer, self.tokenizer, self.text_encoder, self.fused_loras)
+            del self.transformer.lora_words
         self._merged_adapters, self._scalings_before_fusing = set(), ()
+
+    def _install_words(self):
+        """Makes the tokenizer and the text encoder know the words of the adapters that act, and no others."""
+        layers = [layer for layer in self.transformer.modules() if isinstance(layer, BaseTunerLayer)]
+        active = {name for layer in layers if not layer.disable_adapters for name in layer.active_adapters}
+        install_words(self.transformer, self.tokenizer, self.text_encoder, active | self.fused_loras)
 
     def _check_loaded(self, names: list[str]):
         loaded = list(getattr(self.transformer, "peft_config", {}))
@@ -248,6 +325,22 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
     def _check_not_fused(self, names: Iterable[str]):
         if fused := sorted(self.fused_loras.intersection(names)):
             raise ValueError(f"The adapters {fused} are fused: call `unfuse_lora` first.")
+
+
+def _require_peft():
+    import_optional("peft", "train")
+
+
+@contextmanager
+def _without_peft_advice(options: dict[str, Any]) -> Iterator[None]:
+    """Without PEFT's warnings about what is meant here: a second adapter beside the first one, and biases in LoRA layers."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")
+        if options.get("lora_bias"):
+            # They can't be fused, which `fuse_lora` says. Their one dimension makes PEFT suspect DeepSpeed's ZeRO-3.
+            warnings.filterwarnings("ignore", message="`lora_bias=True` was passed")
+            warnings.filterwarnings("ignore", message=r"Adapter '.*': \d+ LoRA tensor\(s\) have invalid shape")
+        yield
 
 
 def _find_file(

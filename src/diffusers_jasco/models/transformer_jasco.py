@@ -351,9 +351,20 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         if self._has_lora_layers:
             raise ValueError(
                 "The transformer can't be saved with LoRA layers: call `pipe.unload_lora_weights()` first, and"
-                " `pipe.fuse_lora()` before that to keep what they do. `save_lora_adapter` saves the LoRA."
+                " `pipe.fuse_lora()` before that to keep what they do. `save_lora_weights` saves the LoRA."
             )
         super().save_pretrained(*args, **kwargs)
+
+    @functools.wraps(PeftAdapterMixin.save_lora_adapter)
+    def save_lora_adapter(self, save_directory: Any, adapter_name: str = "default", *args: Any, **kwargs: Any):
+        # The words of a LoRA belong to the text encoder, so Diffusers would leave them out.
+        words = getattr(self, "lora_words", None)
+        if words is not None and words.adapters.get(adapter_name):
+            raise ValueError(
+                f"The LoRA {adapter_name!r} has new words, which `save_lora_adapter` can't save:"
+                " `JascoPipeline.save_lora_weights(folder, transformer, adapter_name=...)` can."
+            )
+        super().save_lora_adapter(save_directory, adapter_name, *args, **kwargs)
 
     def fuse_qkv_projections(self):
         r"""

@@ -16,6 +16,7 @@
 
 import functools
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -30,6 +31,7 @@ from huggingface_hub import CommitInfo, HfApi
 
 from ..codecs import num_channels
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD
+from ..text_encoders import known_words
 from ..utils.files import variant_of, weights_file
 
 
@@ -321,6 +323,24 @@ All arguments are optional. The model was trained on clips of {duration:g} s; `d
 | `guidance_rescale` | {config.default_guidance_rescale:g} |
 | sampling rate | {rate} Hz |
 | parameters of the transformer | {parameters / 1e6:.3g} M |
+{describe_words(known_words(pipeline.tokenizer))}"""
+
+
+def describe_words(words: list[str] | None) -> str:
+    """The section of a card that lists the words that prompts may have; empty for a tokenizer that knows any word."""
+    if words is None:
+        return ""
+    numbers = sorted(int(word) for word in words if word.isdecimal())
+    # Consecutive numbers have the same difference to their position.
+    runs = [list(run) for _, run in itertools.groupby(numbers, key=lambda n, count=itertools.count(): n - next(count))]
+    others = [word for word in words if not word.isdecimal()]
+    listed = ", ".join([f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs] + others)
+    return f"""
+## Words
+
+Prompts may have these {len(words)} words; the model can't tell others from each other, and warns of them:
+
+> {listed}
 """
 
 

@@ -38,7 +38,7 @@ from ..loaders.audiocraft.compat import read_melody_late
 from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
 from ..models.transformer_jasco import JascoTransformerModel
-from ..text_encoders import attended_tokens, encode_prompts
+from ..text_encoders import attended_tokens, encode_prompts, known_words
 from ..utils.errors import InputError
 from .denoising import GuidedVelocity, check_scheduler, denoise, set_timesteps
 from .hub_mixin import JascoPipelineHubMixin
@@ -192,6 +192,13 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
     @property
     def _hop_length(self) -> int:
         return self.codec.config.hop_length
+
+    def known_words(self) -> list[str] | None:
+        r"""
+        All words that prompts may have, in alphabetical order; the model can't tell other words from each other, and a call warns
+        of them. `None` for a checkpoint that reads any word, as those of Meta with T5.
+        """
+        return known_words(self.tokenizer)
 
     guidance_scale = _scale_of_guider("guidance_scale", "Weight of the branch with all conditions in this call.")
     text_guidance_scale = _scale_of_guider(

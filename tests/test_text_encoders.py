@@ -1,0 +1,96 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from diffusers_jasco import JascoPipeline
+from diffusers_jasco.pipelines.hub_mixin import describe_pipeline, describe_words
+from diffusers_jasco.text_encoders import known_words, similar_words, unknown_words
+
+from .conftest import FIXTURES
+
+
+NANO = Path(__file__).parents[1] / "pipelines/jasco-nano"
+
+
+@pytest.fixture(scope="module")
+def nano():
+    pipe = JascoPipeline.from_pretrained(NANO)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("klezmer opera", ["klezmer", "opera"]),
+        ("String Quartet, 180 bpm!", ["Quartet", "180"]),
+        ("SOFT Jazz; slow.", []),
+        ("zzz zzz zzz", ["zzz"]),
+        ("rock 🎸 音乐 r&b", ["🎸", "音乐", "r", "b"]),
+        ("...!?", []),
+        ("", []),
+    ],
+)
+def test_unknown_words_are_found(nano, prompt, expected):
+    assert unknown_words(prompt, nano.tokenizer) == expected
+
+
+def test_similar_words_are_known_ones_of_that_spelling_or_number(nano):
+    assert similar_words("saxofone", nano.tokenizer)[0] == "saxophone"
+    assert similar_words("Guitars", nano.tokenizer)[0] == "guitar"
+    assert similar_words("190", nano.tokenizer) == ["176"]
+    assert similar_words("zzz", nano.tokenizer) == []
+
+
+def test_known_words_are_those_that_are_not_unknown(nano):
+    words = nano.known_words()
+    assert words == sorted(words) and {"jazz", "piano", "120"} <= set(words)
+    assert not {"<unk>", "</s>", "<pad>", ",", ";"} & set(words)
+    assert unknown_words(" ".join(words), nano.tokenizer) == []
+
+
+def test_a_tokenizer_of_pieces_knows_all_words_that_it_can_spell():
+    tokenizer = AutoTokenizer.from_pretrained(FIXTURES / "t5")
+    assert known_words(tokenizer) is None
+    assert unknown_words("klezmer opera", tokenizer) == []
+    assert unknown_words("rock 🎸", tokenizer) == ["🎸"]
+
+
+def test_a_call_warns_once_per_prompt_and_names_words(nano, warnings):
+    prompts = ["klezmer opera", "saxofone solo", "klezmer opera", "soft jazz"]
+    nano(prompts, num_inference_steps=1, output_type="latent", duration=1.0)
+    warned = [record.message for record in warnings.records if "does not know" in record.message]
+    assert len(warned) == 2
+    assert "'klezmer'" in warned[0] and "'opera'" in warned[0] and "known_words()" in warned[0]
+    assert "'saxofone'" in warned[1] and "'saxophone'" in warned[1] and "solo'," not in warned[1]
+
+
+def test_the_model_card_lists_the_words(nano):
+    words = describe_words(nano.known_words())
+    assert words in (NANO / "README.md").read_text(encoding="utf-8")
+    assert words in describe_pipeline(nano, "user/nano")
+    assert all(f" {word}," in words for word in ("jazz", "piano", "80s"))
+
+
+@pytest.mark.parametrize(
+    ("words", "listed"),
+    [(["10", "12", "13", "9", "a", "b"], "9–10, 12–13, a, b"), (["7"], "7"), (["x"], "x")],
+)
+def test_numbers_are_listed_as_ranges(words, listed):
+    assert f"\n> {listed}\n" in describe_words(words)
+    assert describe_words(None) == ""
