@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from .audio.io import AUDIO_SUFFIXES, check_file, load_audio
 from .audio.resampling import resample
 from .controls import CONTROLS
-from .controls.chords import Chords, check_chords, chords_from_text_or_file, is_chord
+from .controls.chords import Chords, check_chords, chords_from_text_or_file, is_chord, warn_of_held_chord
 from .controls.melody import (
     melody_from_matrix,
     melody_from_midi,
@@ -96,7 +96,10 @@ def read_chords(chords: Any, labels: Sequence[str] | None = None, duration: floa
         chords = extract(extract_chords, check_file(chords, "chords"), "chords")
     elif isinstance(chords, (str, os.PathLike)):
         chords = chords_from_text_or_file(chords)
-    return check_chords(chords, labels, duration)
+    timeline = check_chords(chords, labels, duration)
+    if duration is not None:
+        warn_of_held_chord(timeline, duration)
+    return timeline
 
 
 # 2. Melody

@@ -16,6 +16,7 @@ import json
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,6 +28,7 @@ from diffusers_jasco.controls.chord_labels import (
     to_harte,
 )
 from diffusers_jasco.controls.chords import (
+    check_chords,
     chords_from_bars,
     chords_from_lab,
     chords_from_midi,
@@ -37,6 +39,7 @@ from diffusers_jasco.controls.chords import (
     chords_to_jams,
     chords_to_lab,
     chords_to_text,
+    repeat_chords,
 )
 from diffusers_jasco.inputs import is_chord_progression, read_chords
 
@@ -323,6 +326,84 @@ def test_bad_progressions_say_what_is_wrong_and_where(chords, message):
     with pytest.raises(ValueError, match=message) as error:
         read_chords(chords)
     assert "`chords`" in str(error.value)
+
+
+FOUR = [("C", 0.0), ("Am", 2.0), ("F", 4.0), ("G", 6.0)]
+REPEATED = [
+    (FOUR, 12.0, None, [*FOUR, ("C", 8.0), ("Am", 10.0)]),
+    (FOUR, 8.0, None, FOUR),
+    (FOUR, 5.0, None, FOUR[:3]),
+    (FOUR[::-1], 9.0, None, [*FOUR, ("C", 8.0)]),
+    # The last bar has two chords, or the last chord is the longest.
+    (
+        [("C", 0), ("Am", 2), ("F", 4), ("G", 5)],
+        9,
+        None,
+        [("C", 0), ("Am", 2), ("F", 4), ("G", 5), ("C", 6), ("Am", 8)],
+    ),
+    ([("C", 0), ("F", 2), ("G", 3), ("C", 4)], 7, None, [("C", 0), ("F", 2), ("G", 3), ("C", 4), ("C", 6)]),
+    # Music before the first chord is not repeated.
+    ([("C", 0.5), ("G", 1.5)], 4, None, [("C", 0.5), ("G", 1.5), ("C", 2.5), ("G", 3.5)]),
+    ([("C", 0), ("G", 1)], 5, 4, [("C", 0), ("G", 1), ("C", 4)]),
+    ([("C", 0)], 5, None, [("C", 0)]),
+    ([("C", 0)], 5, 2, [("C", 0), ("C", 2), ("C", 4)]),
+    ([], 5, None, []),
+]
+
+
+@pytest.mark.parametrize("chords, duration, length, expected", REPEATED)
+def test_a_progression_is_repeated_until_the_end(chords, duration, length, expected):
+    assert repeat_chords(chords, duration, length) == expected
+    assert repeat_chords(chords, torch.tensor([duration]), length and np.float32(length)) == expected
+
+
+def test_estimated_starts_repeat_at_about_their_spacing():
+    repeated = repeat_chords([("C", 0.0), ("Am", 2.02), ("F", 3.97), ("G", 5.99)], 17)
+    assert [label for label, _ in repeated] == ["C", "Am", "F", "G", "C", "Am", "F", "G", "C"]
+    assert [start for _, start in repeated[4::4]] == pytest.approx([8.0, 16.0], abs=0.15)
+
+
+def test_bars_are_repeated_whole():
+    # The held F belongs to the progression, of which the list of chords alone can't tell the end.
+    assert chords_from_bars("C | F | % | .", bpm=120, duration=17) == [
+        ("C", 0), ("F", 2), ("F", 4), ("C", 8), ("F", 10), ("F", 12), ("C", 16)
+    ]  # fmt: skip
+    assert chords_from_roman("I IV", "C", bpm=120, duration=7) == [("C", 0), ("F", 2), ("C", 4), ("F", 6)]
+
+
+def test_what_can_not_be_repeated_is_an_error():
+    for arguments, message in (
+        (("C:0",), "`chords` has to be a list"),
+        (([("C", "x")],), "position 0"),
+        (([("C", 0.0)], 0), "`duration`"),
+        (([("C", 0.0)], math.inf), "`duration`"),
+        ((FOUR, 10.0, 6.0), "`length`.*above 6"),
+        (([("C", 0.0), ("G", 1e-9)], 1000.0), "more than 1000000"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            repeat_chords(*arguments, *[10.0] * (len(arguments) == 1))
+
+
+def test_a_progression_that_ends_early_warns(warnings):
+    read_chords(FOUR, duration=30.0)
+    assert len(warnings.records) == 1
+    assert re.search(r"last chord, G, is held for 24 s to the end at 30 s.*repeat_chords", warnings.text)
+
+
+@pytest.mark.parametrize(
+    "chords, duration", [(FOUR, 10.0), (FOUR[:1], 30.0), ([*FOUR, ("N", 8.0)], 30.0), (FOUR, 5.0)]
+)
+def test_an_end_that_is_meant_does_not_warn_of_repeating(chords, duration, warnings):
+    read_chords(chords, duration=duration)
+    assert "repeat_chords" not in warnings.text
+
+
+def test_bars_take_numbers_of_any_numeric_type():
+    expected = chords_from_bars("C | G", bpm=120, beats_per_bar=3)
+    for bpm in (np.int64(120), np.float32(120), np.array([120.0]), torch.tensor(120)):
+        assert chords_from_bars("C | G", bpm=bpm, beats_per_bar=np.int32(3)) == expected
+        assert chords_from_roman("I V", "C", bpm=bpm, beats_per_bar=3.0) == expected
+    assert check_chords([("C", np.array([1.5])), ("G", np.int64(2))]) == [("C", 1.5), ("G", 2.0)]
 
 
 def test_one_progression_or_one_per_prompt():

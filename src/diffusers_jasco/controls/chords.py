@@ -27,6 +27,7 @@ import torch
 from diffusers.utils import logging
 
 from ..utils.errors import InputError, shorten
+from ..utils.numbers import is_number, to_float, to_integer
 from .chord_labels import (
     NO_CHORD,
     NOTES,
@@ -50,13 +51,13 @@ _NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII")
 _SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 # Notes of a MIDI chord that begin or end this close together, in seconds, do so at once.
 _ROLLED = 0.05
+# Chords that a repeated progression has at most: one every 0.1 s for a day.
+_MAX_CHORDS = 1_000_000
 
 
 def is_chord(value: Any) -> bool:
     """Whether `value` is a pair of a label and a start."""
-    if not isinstance(value, (list, tuple)) or len(value) != 2 or not isinstance(value[0], str):
-        return False
-    return isinstance(value[1], (int, float, np.number)) or (torch.is_tensor(value[1]) and value[1].numel() == 1)
+    return isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[0], str) and is_number(value[1])
 
 
 def check_chords(chords: Any, labels: Sequence[str] | None = None, duration: float | None = None) -> Chords:
@@ -84,14 +85,30 @@ def check_chords(chords: Any, labels: Sequence[str] | None = None, duration: flo
         [`InputError`]: for anything else, with the position of an unknown chord or impossible time.
     """
     labels = default_chord_labels() if labels is None else labels
+    timeline, replaced = [], {}
+    for position, (spelling, start) in enumerate(_check_pairs(chords)):
+        try:
+            label, loss = normalize_chord(spelling, labels)
+        except ValueError as error:
+            raise InputError(f"`chords`: position {position}: {error}", "chords", position) from None
+        if loss is not None:
+            replaced[spelling] = f"{spelling} → {label} ({loss})"
+        timeline.append((label, start))
+
+    if replaced:
+        logger.warning(f"`chords`: not in the vocabulary, so replaced by the nearest: {'; '.join(replaced.values())}.")
+    return _order(timeline, duration)
+
+
+def _check_pairs(chords: Any) -> Chords:
+    """Pairs of a text and a finite number of seconds."""
     if not isinstance(chords, (list, tuple)):
         raise InputError(
             f"`chords` has to be a list of (label, start in seconds), a text or a path ({_READABLE}), but is a"
             f" {type(chords).__name__}.",
             "chords",
         )
-
-    timeline, replaced = [], {}
+    pairs = []
     for position, item in enumerate(chords):
         if not is_chord(item):
             raise InputError(
@@ -99,18 +116,8 @@ def check_chords(chords: Any, labels: Sequence[str] | None = None, duration: flo
                 "chords",
                 position,
             )
-        start = _check_time(item[1], position)
-        try:
-            label, loss = normalize_chord(item[0], labels)
-        except ValueError as error:
-            raise InputError(f"`chords`: position {position}: {error}", "chords", position) from None
-        if loss is not None:
-            replaced[item[0]] = f"{item[0]} → {label} ({loss})"
-        timeline.append((label, start))
-
-    if replaced:
-        logger.warning(f"`chords`: not in the vocabulary, so replaced by the nearest: {'; '.join(replaced.values())}.")
-    return _order(timeline, duration)
+        pairs.append((item[0], _check_time(item[1], position)))
+    return pairs
 
 
 def _order(timeline: Chords, duration: float | None) -> Chords:
@@ -139,6 +146,77 @@ def _order(timeline: Chords, duration: float | None) -> Chords:
             f"`chords`: {len(kept) - len(inside)} chord(s) start after the end ({duration:g} s) and are not used."
         )
     return inside
+
+
+def repeat_chords(chords: Chords, duration: float, length: float | None = None) -> Chords:
+    r"""
+    A progression played again and again until the music ends.
+
+    Args:
+        chords (`list` of `(label, start)`):
+            The progression. Music before its first chord is not repeated.
+        duration (`float`):
+            Length of the music in seconds. Chords that start at or after it are left out.
+        length (`float`, *optional*):
+            Seconds from the first chord to its return. By default the last chord lasts until the next multiple of the longest
+            chord: in a progression of equal chords as long as the others, in bars until the end of the bar. Chords in
+            bars have their exact length: see `duration` of [`chords_from_bars`].
+
+    Returns:
+        `list` of `(label, start)`.
+
+    Raises:
+        [`InputError`]: for anything but a progression, an impossible duration or length, and a single chord without `length`.
+    """
+    duration = to_float(duration, "duration", above=0, unit="seconds")
+    played = sorted(_check_pairs(chords), key=lambda chord: chord[1])
+    if not played:
+        return []
+    first, last = played[0][1], played[-1][1]
+    if length is not None:
+        length = to_float(length, "length", above=last - first, unit="seconds")
+    elif last == first:
+        return played  # A single chord sounds until the end.
+    else:
+        length = _estimate_length([start - first for _, start in played])
+    rounds = max(1, math.ceil((duration - first) / length))
+    if rounds * len(played) > _MAX_CHORDS:
+        raise InputError(
+            f"`chords` that are repeated every {length:g} s for {duration:g} s are more than {_MAX_CHORDS} chords.",
+            "chords",
+        )
+    repeated = [(label, start + turn * length) for turn in range(rounds) for label, start in played]
+    return [chord for chord in repeated if chord[1] < duration]
+
+
+def _estimate_length(starts: list[float]) -> float:
+    """Where a progression that starts at 0 ends: at the multiple of its longest chord that leaves the last chord time."""
+    lengths = [later - earlier for earlier, later in zip(starts, starts[1:]) if later > earlier]
+    longest, shortest = max(lengths), min(lengths)
+    # Starts that were estimated from recordings are not exact: half of the shortest chord is room enough.
+    multiples = math.floor((starts[-1] + 0.5 * shortest) / longest) + 1
+    return multiples * longest if shortest < 0.9 * longest else starts[-1] * (1 + 1 / len(lengths))
+
+
+def warn_of_held_chord(chords: Chords, duration: float):
+    r"""
+    Warns if the last chord of a progression is held much longer than all others: then the progression was probably meant
+    to be repeated.
+
+    Args:
+        chords (`list` of `(label, start)`): a progression in order, as [`check_chords`] returns it.
+        duration (`float`): length of the music in seconds.
+    """
+    # Of one or two chords nothing can be told.
+    if len(chords) < 3 or chords[-1][0] == NO_CHORD:
+        return
+    label, last = chords[-1]
+    held, longest = duration - last, max(later[1] - earlier[1] for earlier, later in zip(chords, chords[1:]))
+    if held > 2 * longest + 0.05:
+        logger.warning(
+            f"`chords`: the last chord, {label}, is held for {held:.4g} s to the end at {duration:g} s, while no other lasts"
+            f" more than {longest:.4g} s. `repeat_chords(chords, {duration:g})` repeats the progression instead."
+        )
 
 
 def chords_from_text_or_file(chords: str | os.PathLike) -> Chords:
@@ -242,7 +320,7 @@ def chords_from_tuples(text: str) -> Chords:
     return chords
 
 
-def chords_from_bars(text: str, bpm: float = 120.0, beats_per_bar: int = 4) -> Chords:
+def chords_from_bars(text: str, bpm: float = 120.0, beats_per_bar: int = 4, duration: float | None = None) -> Chords:
     r"""
     Chords in bars: `"C | Am | F G | %"`. The chords of a bar share it equally; `.` holds the chord before for one more
     share (`"C . . G"` changes on the fourth beat), and a bar with nothing but `%` repeats the bar before.
@@ -253,7 +331,9 @@ def chords_from_bars(text: str, bpm: float = 120.0, beats_per_bar: int = 4) -> C
         bpm (`float`, defaults to `120`):
             Beats a minute.
         beats_per_bar (`int`, defaults to `4`):
-            The metre: 3 for 3/4, 6 for 6/8 (then a beat is a quaver).
+            The time signature: 3 for 3/4, 6 for 6/8 (then a beat is an eighth note).
+        duration (`float`, *optional*):
+            Seconds to fill: the bars are repeated until then. By default they are played once.
 
     Returns:
         `list` of `(label, start)`, with labels as they are written.
@@ -261,10 +341,12 @@ def chords_from_bars(text: str, bpm: float = 120.0, beats_per_bar: int = 4) -> C
     Raises:
         [`InputError`]: for an empty bar, a `.` or `%` with nothing before it, and an impossible tempo or metre.
     """
-    return _lay_out(_split_bars(text), bpm, beats_per_bar)
+    return _lay_out(_split_bars(text), bpm, beats_per_bar, duration)
 
 
-def chords_from_roman(text: str, key: str, bpm: float = 120.0, beats_per_bar: int = 4) -> Chords:
+def chords_from_roman(
+    text: str, key: str, bpm: float = 120.0, beats_per_bar: int = 4, duration: float | None = None
+) -> Chords:
     r"""
     Roman numerals in a key: `"ii7 V7 Imaj7"` in `"Bb"`. Bars as in [`chords_from_bars`]; without bar lines each chord is
     a bar. Chords may also be joined by dashes, commas or arrows (`"I–V–vi–IV"`). Capitals are major, small letters minor; `o` and
@@ -280,7 +362,9 @@ def chords_from_roman(text: str, key: str, bpm: float = 120.0, beats_per_bar: in
         bpm (`float`, defaults to `120`):
             Beats a minute.
         beats_per_bar (`int`, defaults to `4`):
-            The metre.
+            The time signature, as in [`chords_from_bars`].
+        duration (`float`, *optional*):
+            Seconds to fill: the bars are repeated until then. By default they are played once.
 
     Returns:
         `list` of `(label, start)`.
@@ -296,7 +380,7 @@ def chords_from_roman(text: str, key: str, bpm: float = 120.0, beats_per_bar: in
             bar[:] = [_numeral_to_chord(word, tonic, mode) for word in bar]
         except ValueError as error:
             raise InputError(f"`chords`: bar {number}: {error}", "chords") from None
-    return _lay_out(bars, bpm, beats_per_bar)
+    return _lay_out(bars, bpm, beats_per_bar, duration)
 
 
 def parse_key(key: str) -> tuple[int, str]:
@@ -325,14 +409,9 @@ def _split_bars(text: str) -> list[list[str]]:
     return [bar.split() for bar in text.split("|")] if text.strip() else []
 
 
-def _lay_out(bars: list[list[str]], bpm: float, beats_per_bar: int) -> Chords:
-    if not isinstance(bpm, (int, float)) or not 1 <= bpm <= 1000:
-        raise InputError(f"`bpm` has to be between 1 and 1000 beats a minute, but is {bpm!r}.", "bpm")
-    if not isinstance(beats_per_bar, int) or not 1 <= beats_per_bar <= 64:
-        raise InputError(
-            f"`beats_per_bar` has to be a whole number from 1 to 64, but is {beats_per_bar!r}.", "beats_per_bar"
-        )
-    seconds = beats_per_bar * 60 / bpm
+def _lay_out(bars: list[list[str]], bpm: float, beats_per_bar: int, duration: float | None) -> Chords:
+    bpm = to_float(bpm, "bpm", minimum=1, maximum=1000)
+    seconds = to_integer(beats_per_bar, "beats_per_bar", minimum=1, maximum=64) * 60 / bpm
     chords, before = [], None
     for number, bar in enumerate(bars):
         if not bar:
@@ -350,7 +429,7 @@ def _lay_out(bars: list[list[str]], bpm: float, beats_per_bar: int) -> Chords:
             elif not chords:
                 raise InputError("`chords`: there is no chord before the first for '.' to hold.", "chords")
         before = bar
-    return chords
+    return chords if duration is None or not chords else repeat_chords(chords, duration, len(bars) * seconds)
 
 
 def _numeral_to_chord(word: str, tonic: int, mode: str) -> str:
@@ -532,13 +611,10 @@ def _read_file(path: str | os.PathLike) -> str:
 
 def _check_time(value: Any, position: int) -> float:
     try:
-        time = float(value)
-    except (OverflowError, TypeError, ValueError, RuntimeError):
-        time = math.nan
-    if not math.isfinite(time):
+        return to_float(value, "chords")
+    except InputError:
         raise InputError(
             f"`chords`: position {position}: the start has to be a finite number of seconds, but is {value!r}.",
             "chords",
             position,
-        )
-    return time
+        ) from None

@@ -19,6 +19,7 @@ import re
 from dataclasses import dataclass
 
 from ..utils.errors import InputError
+from ..utils.numbers import to_integer
 from .chords import Chords, chords_from_roman, parse_key
 
 
@@ -91,8 +92,8 @@ def chords_from_progression(
         )
     name = names[str(name).strip().lower()]
     progression = PROGRESSIONS[name]
-    if num_bars is not None and (not isinstance(num_bars, int) or num_bars < 1):
-        raise InputError(f"`num_bars` has to be a whole number from 1 on, but is {num_bars!r}.", "num_bars")
+    if num_bars is not None:
+        num_bars = to_integer(num_bars, "num_bars", minimum=1)
     mode = parse_key(key)[1]
     if mode != progression.mode:
         # A note alone is a tonic, of any mode.
