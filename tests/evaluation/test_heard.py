@@ -20,8 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffusers_jasco import JascoPipeline
-from diffusers_jasco.audio.io import export_audio
+from diffusers_jasco import JascoPipeline, export_audio
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.melody import melody_from_notes
 from diffusers_jasco.controls.previews import preview_chords, preview_melody

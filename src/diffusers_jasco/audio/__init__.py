@@ -14,7 +14,8 @@
 
 """Reading, writing, resampling and streaming audio."""
 
-from .io import export_audio, load_audio
+from .export import export_audio
+from .io import load_audio
 from .resampling import resample
 
 

@@ -18,20 +18,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.utils import logging
 
 from ..utils.errors import InputError
-from ..utils.files import replace_file
-from .loudness import _normalize_loudness, limit_peaks
 
-
-logger = logging.get_logger(__name__)
 
 # What is taken for a recording by its name; whether it can be read depends on what is in it.
 AUDIO_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff")
 MAX_RATE = 1_000_000  # Hz
 MAX_CHANNELS = 64  # more "channels" than this are samples in the wrong place
-FLAC_MAX_CHANNELS, FLAC_MAX_RATE = 8, 655_350  # of the format
 
 
 def load_audio(audio: Any, name: str = "audio") -> tuple[torch.Tensor, int]:
@@ -165,56 +159,3 @@ def _check_rate(rate: Any, name: str) -> int:
             name,
         )
     return whole
-
-
-def export_audio(
-    audio: torch.Tensor | np.ndarray,
-    path: str | os.PathLike,
-    sampling_rate: int,
-    loudness: float | None = None,
-) -> Path:
-    r"""
-    Writes one waveform as 24-bit WAV or FLAC. The file appears whole or not at all.
-
-    Args:
-        audio (`torch.Tensor` or `np.ndarray` of shape `(channels, samples)` or `(samples,)`):
-            Audio in [-1, 1].
-        path (`str` or `os.PathLike`):
-            File name that ends in `.wav` or `.flac`.
-        sampling_rate (`int`):
-            Rate in Hz.
-        loudness (`float`, *optional*):
-            Loudness to normalise to, in LUFS (ITU-R BS.1770), such as -14; peaks above −1 dBFS are then limited. This
-            is for users of the original's `audio_write(strategy="loudness")`. Silence and audio shorter than 0.4 s,
-            which have no defined loudness, are left as loud as they are, with a warning. By default samples are written
-            as they are, and those beyond ±1 clipped, with a warning.
-
-    Returns:
-        `Path`: the file.
-
-    Raises:
-        [`InputError`]: for another ending, for audio, a rate or a loudness that can't be one, and for more than FLAC holds
-            (8 channels, 655350 Hz).
-    """
-    if not isinstance(path, (str, os.PathLike)) or Path(path).suffix.lower() not in (".wav", ".flac"):
-        raise InputError(f"`path` has to be a file name that ends in .wav or .flac, but is {path!r}.", "path")
-    path = Path(path)
-    audio, rate = load_audio((audio, sampling_rate))
-    if path.suffix.lower() == ".flac" and (len(audio) > FLAC_MAX_CHANNELS or rate > FLAC_MAX_RATE):
-        raise InputError(
-            f"FLAC holds at most {FLAC_MAX_CHANNELS} channels and {FLAC_MAX_RATE} Hz, but `audio` has {len(audio)} channels"
-            f" at {rate} Hz: write it as .wav.",
-            "audio",
-        )
-    if loudness is not None:
-        audio = limit_peaks(_normalize_loudness(audio, rate, loudness), rate)
-    peak = float(audio.abs().max())
-    if peak > 1:
-        logger.warning(f"{path}: samples reach {peak:.2f}; what exceeds ±1 is clipped. Set `loudness` to avoid it.")
-        audio = audio.clamp(-1, 1)
-
-    import soundfile
-
-    with replace_file(path) as temporary:
-        soundfile.write(temporary, audio.T.numpy(), rate, subtype="PCM_24", format=path.suffix[1:].upper())
-    return path

@@ -230,7 +230,7 @@ def melody_from_notes(
             raise InputError(
                 f"`melody`: note {position} has to be (pitch, start, end), but is {shorten(note)}.", "melody", position
             )
-        pitch = _parse_pitch(note[0], position)
+        pitch = parse_pitch(note[0], position)
         start, end = (_parse_time(value, position) for value in note[1:])
         if not end > start:
             raise InputError(
@@ -343,7 +343,8 @@ def _existing(path: str | os.PathLike) -> Path:
     return path
 
 
-def _parse_pitch(pitch: Any, position: int) -> int:
+def parse_pitch(pitch: Any, position: int) -> int:
+    """The MIDI number of a pitch by name or number; an [`InputError`] with the position of the note for anything else."""
     number = None
     if isinstance(pitch, str):
         match = _NAME.fullmatch(pitch.strip())

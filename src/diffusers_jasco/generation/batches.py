@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..audio.io import export_audio
+from ..audio.export import export_audio
 from ..controls import CONTROLS
 from ..utils.files import replace_file
 
@@ -170,7 +170,7 @@ def save_clips(
         folder (`str` or `os.PathLike`): where to write.
         batch_size (`int`, defaults to `8`): clips per batch, at most.
         suffix (`str`, defaults to `".flac"`): or `".wav"`.
-        loudness (`float`, *optional*): in LUFS, see [`~audio.io.export_audio`].
+        loudness (`float`, *optional*): in LUFS, see [`~audio.export_audio`].
         progress (`bool`, defaults to `False`): whether to show a progress bar.
 
     Returns:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 
-from ..audio.io import export_audio
+from ..audio.export import export_audio
 from ..data.synthetic.music import SyntheticMusic
 from ..evaluation.evaluate import evaluate_pipeline, flatten, hear_originals, make_requests
 from ..evaluation.heard import Asked, hear

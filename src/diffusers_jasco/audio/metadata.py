@@ -1,0 +1,152 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Metadata in audio files: a title for people, and a JSON document that says how the music was made."""
+
+import json
+import os
+import struct
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..utils.errors import InputError, shorten
+from .io import check_file
+
+
+# Marks our documents among other software's comments.
+_MARK = "diffusers-jasco"
+# Characters of a document. Opus files hold no longer comments.
+MAX_DOCUMENT = 48_000
+MAX_TITLE = 200  # characters
+_MAX_CHUNKS = 10_000  # of a WAV file
+
+
+def make_document(metadata: dict[str, Any]) -> str:
+    r"""
+    Metadata as the text that an audio file holds, in ASCII.
+
+    Args:
+        metadata (`dict`): names and values that JSON has.
+
+    Raises:
+        [`InputError`]: for anything else, and for more than `MAX_DOCUMENT` characters.
+    """
+    if not isinstance(metadata, dict) or not all(isinstance(key, str) for key in metadata):
+        raise InputError(
+            f"`metadata` has to be a dictionary with names as keys, but is {shorten(metadata)}.", "metadata"
+        )
+    from .. import __version__
+
+    try:
+        document = json.dumps({_MARK: __version__} | metadata, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"`metadata` has to hold values that JSON has ({error}).", "metadata") from error
+    if len(document) > MAX_DOCUMENT:
+        raise InputError(
+            f"`metadata` has {len(document)} characters as JSON, but a file holds at most {MAX_DOCUMENT}.", "metadata"
+        )
+    return document
+
+
+def make_title(metadata: dict[str, Any], ascii_only: bool = False) -> str:
+    """The entry `"prompt"` or `"title"` of metadata in one line, for players; `ascii_only` without other characters."""
+    title = metadata.get("title") or metadata.get("prompt")
+    title = " ".join("".join(map(_printable, title)).split()) if isinstance(title, str) else ""
+    if ascii_only:
+        title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().strip()
+    return title[:MAX_TITLE]
+
+
+def _printable(character: str) -> str:
+    return character if unicodedata.category(character)[0] != "C" else " "
+
+
+def read_metadata(path: str | os.PathLike) -> dict[str, Any] | None:
+    r"""
+    What [`export_audio`] wrote into a file with `metadata=`. It is data from outside: check the values before use.
+
+    Args:
+        path (`str` or `os.PathLike`): a `.wav`, `.flac`, `.ogg`, `.opus` or `.mp3` file.
+
+    Returns:
+        `dict` of what JSON holds, with the version of this package as `"diffusers-jasco"`; or `None` for a file without
+        metadata of this package.
+
+    Raises:
+        `FileNotFoundError`: for an absent file.
+        [`InputError`]: for a file that is not audio.
+    """
+    import soundfile
+
+    path = check_file(path, "path")
+    try:
+        with open(path, "rb") as file:
+            is_wav = file.read(4) == b"RIFF"
+            document = _read_wav_comment(file) if is_wav else None
+        with soundfile.SoundFile(path) as audio:
+            document = document or audio.comment
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+        raise InputError(f"`path`: {path} can't be read as audio ({error}).", "path") from error
+    if not document or len(document) > MAX_DOCUMENT:
+        return None
+    try:
+        metadata = json.loads(document)
+    except (ValueError, RecursionError):
+        return None
+    return metadata if isinstance(metadata, dict) and _MARK in metadata else None
+
+
+# libsndfile keeps at most 2 KiB of text in a WAV file, so its `LIST` chunk is written and read here.
+
+
+def append_wav_info(path: Path, title: str, document: str):
+    """Appends a chunk with title, software and comment to a finished WAV file."""
+    fields = {b"INAM": title.encode(), b"ISFT": _MARK.encode(), b"ICMT": document.encode()}
+    content = b"INFO" + b"".join(_chunk(name, text + b"\0") for name, text in fields.items() if text)
+    with open(path, "r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        chunk = b"\0" * (size % 2) + _chunk(b"LIST", content)
+        file.write(chunk)
+        file.seek(4)
+        file.write(struct.pack("<I", size + len(chunk) - 8))
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+
+
+def _read_wav_comment(file: BinaryIO) -> str | None:
+    end = file.seek(0, os.SEEK_END)
+    for name, start, size in _chunks(file, 12, end):
+        if name != b"LIST" or size > 4 * MAX_DOCUMENT:
+            continue
+        for field, first, length in _chunks(file, start + 4, min(start + size, end)):
+            if field == b"ICMT" and length <= MAX_DOCUMENT + 1:
+                file.seek(first)
+                return file.read(length).rstrip(b"\0").decode("utf-8", "replace")
+    return None
+
+
+def _chunks(file: BinaryIO, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and size of the chunks from `position` to `end`."""
+    for _ in range(_MAX_CHUNKS):
+        file.seek(position)
+        head = file.read(8)
+        if position + 8 > end or len(head) < 8:
+            return
+        name, size = struct.unpack("<4sI", head)
+        yield name, position + 8, size
+        position += 8 + size + size % 2
