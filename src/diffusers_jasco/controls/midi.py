@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from pretty_midi import PrettyMIDI
 
 
+MIDI_SUFFIXES = (".mid", ".midi")
+
+
 def load_midi(path: str | os.PathLike, name: str) -> "PrettyMIDI":
     r"""
     Args:

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""Files and folders that are written whole or not at all."""
+"""Files and folders: written whole or not at all, recognized as arguments, and read as text."""
 
 import os
 import re
@@ -22,6 +22,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from .errors import InputError
 
 
 # What tells that a folder is a checkpoint, in our layout or in the original's.
@@ -178,3 +180,67 @@ def component_folder(source: str | os.PathLike, component: str) -> str | os.Path
     """Where a component is: in the folder of a pipeline, or else in what is given, its own folder or Hub repository."""
     folder = Path(source, component)
     return folder if folder.is_dir() else source
+
+
+def looks_like_path(text: str | os.PathLike) -> bool:
+    r"""
+    Whether an argument that may be a text or a file is meant as a file: any `os.PathLike`; a text that ends in a suffix such
+    as `.txt` or `.xyz`; or one with a path separator or a suffix that names an existing file or folder.
+
+    Texts of chords and notes are not paths: `"C/E:0 Am:2.5"`, `"(C, 0.0), (Am, 2.5)"`, `"C . . G"`, `"N.C."`.
+
+    Args:
+        text (`str` or `os.PathLike`): the argument.
+    """
+    if not isinstance(text, str):
+        return isinstance(text, os.PathLike)
+    if len(text) > 1024 or any(sign in text for sign in "|\n\r\0"):
+        return False
+    # Two characters at least, a letter first: neither "Am:2.5" nor "N.C" ends in a suffix.
+    if re.search(r"[^\s.:,;()]\.[A-Za-z][A-Za-z0-9]{1,9}$", text):
+        return True
+    has_separator = "/" in text or os.sep in text
+    return (has_separator or bool(os.path.splitext(text)[1])) and os.path.exists(text)
+
+
+def read_text(path: str | os.PathLike, argument: str, max_bytes: int = 64 * 2**20) -> str:
+    r"""
+    The text of a file in UTF-8 (with or without a byte order mark), UTF-16 or Latin-1 (Windows-1252).
+
+    Args:
+        path (`str` or `os.PathLike`): the file.
+        argument (`str`): name of the argument that it came with, for messages.
+        max_bytes (`int`): largest size that is read.
+
+    Raises:
+        `FileNotFoundError`: for an absent file.
+        [`InputError`]: for a folder, for a larger file, and for one that is not a text.
+    """
+    path = Path(path)
+    if os.path.isdir(path):
+        raise InputError(f"`{argument}`: {path} is a folder, not a file.", argument)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"`{argument}`: there is no file {path}.")
+    if os.path.getsize(path) > max_bytes:
+        raise InputError(f"`{argument}`: {path} has more than {max_bytes // 2**20} MiB.", argument)
+    content = path.read_bytes()
+    text = _decode(content)
+    if text is None or re.search(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]", text[:100_000]):
+        raise InputError(f"`{argument}`: {path} is not a text in UTF-8, UTF-16 or Latin-1.", argument)
+    return text
+
+
+def _decode(content: bytes) -> str | None:
+    encodings = ["utf-8-sig", "cp1252", "latin-1"]
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encodings = ["utf-16"]
+    elif content[1:200:2].count(0) > 0.4 * len(content[1:200:2]) > 0:
+        encodings = ["utf-16-le"]
+    elif content[0:200:2].count(0) > 0.4 * len(content[0:200:2]) > 0:
+        encodings = ["utf-16-be"]
+    for encoding in encodings:
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return None

@@ -1,0 +1,168 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Annotations of bars with times: the McGill Billboard and the Jazz Audio-Aligned Harmony data sets."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..utils.errors import InputError, shorten
+from .chord_bars import place_bars, split_bars
+from .chord_labels import NO_CHORD
+from .chord_timeline import Chords
+
+
+_LINE = re.compile(r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s+(.*)")
+_METER = re.compile(r"\(?(\d{1,2})/(\d{1,2})\)?")
+_HEADER = re.compile(r"#\s*metre:\s*(\d{1,2})/(\d{1,2})", re.IGNORECASE)
+# A bar whose rhythm is not annotated, and one without a beat.
+_UNKNOWN_BAR = "*"
+_PAUSE = "&pause"
+_MAX_REPEATS = 64
+
+
+def is_salami(text: str) -> bool:
+    """Whether a text is in the format of McGill Billboard's `salami_chords.txt`: times with chords in bars."""
+    lines = [line for line in re.split(r"[\r\n]+", text) if line and not line.startswith("#")]
+    return any(re.match(r"\d[\d.eE+-]*\s+[^|]*\|", line) for line in lines)
+
+
+def chords_from_salami(text: str, name: str) -> Chords:
+    r"""
+    Chords of a text in the format of McGill Billboard's `salami_chords.txt`. The bars of a line share the time until the next
+    line by their meter, and the chords of a bar share it equally.
+
+    Args:
+        text (`str`): the annotation.
+        name (`str`): name of the file, for messages.
+
+    Raises:
+        [`InputError`]: for a line that is none of that format, with its number.
+    """
+    lines = list(_read_lines(text, name))
+    chords: Chords = []
+    seconds = 0.5  # Of a quarter note; only a last line without an end needs it.
+    for (number, start, content, meter), following in zip(lines, [*lines[1:], None]):
+        bars, quarters = _read_bars(content, meter, number, name)
+        if not bars:
+            chords.append((NO_CHORD, start))
+            continue
+        total = sum(quarters)
+        if following is not None and following[1] > start:
+            seconds = (following[1] - start) / total
+        bounds = start + seconds * np.concatenate([[0.0], np.cumsum(quarters)])
+        if bars[0][0] == "." and chords:
+            bars[0][0] = chords[-1][0]
+        chords += _place(bars, bounds, number, name)
+    return _merge(chords)
+
+
+def _read_lines(text: str, name: str) -> Iterator[tuple[int, float, str, float]]:
+    """Number, start, content and meter (quarter notes per bar) of each line with a time."""
+    meter = 4.0
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
+        line = line.strip()
+        if header := _HEADER.match(line):
+            meter = _quarters(header, number, name)
+        if not line or line.startswith("#"):
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise InputError(
+                f"`chords`: line {number} of {name} has to begin with its time, as in '12.5 A, intro, | C:maj | G:7 |', but is"
+                f" {shorten(line)}.",
+                "chords",
+            )
+        yield number, float(match[1]), match[2], meter
+
+
+def _quarters(meter: re.Match, number: int, name: str) -> float:
+    if not (int(meter[1]) and int(meter[2])):
+        raise InputError(f"`chords`: line {number} of {name}: {meter[0]} is not a meter.", "chords")
+    return int(meter[1]) * 4 / int(meter[2])
+
+
+def _read_bars(content: str, meter: float, number: int, name: str) -> tuple[list[list[str]], list[float]]:
+    """The words of each bar, and its length in quarter notes."""
+    if "|" not in content:
+        return [], []
+    first, last = content.index("|"), content.rindex("|")
+    bars, quarters = [], []
+    for cell in content[first + 1 : last].split("|"):
+        words, length = cell.split(), meter
+        if words and words[0].startswith("(") and (change := _METER.fullmatch(words[0])):
+            length = _quarters(change, number, name)
+            words = words[1:]
+        words = [NO_CHORD if word in (_UNKNOWN_BAR, _PAUSE) else word for word in words]
+        bars.append(words or ["."])
+        quarters.append(length)
+    repeats = re.match(r"\s*x\s*(\d{1,3})\b", content[last + 1 :])
+    times = min(max(int(repeats[1]), 1), _MAX_REPEATS) if repeats else 1
+    return [list(bar) for _ in range(times) for bar in bars], quarters * times
+
+
+def chords_from_jaah(content: dict[str, Any], name: str) -> Chords:
+    r"""
+    Chords of an annotation of the Jazz Audio-Aligned Harmony data set: parts with the times of their beats, and chords in bars.
+
+    Args:
+        content (`dict`): the content of the JSON file.
+        name (`str`): name of the file, for messages.
+
+    Raises:
+        [`InputError`]: for parts without beats or chords.
+    """
+    try:
+        chords = list(_read_parts(content, str(content.get("metre", "4/4")), name, depth=0))
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise InputError(f"`chords`: {name} has a part without beats or chords ({error!r}).", "chords") from None
+    return _merge(chords)
+
+
+def _read_parts(part: dict[str, Any], metre: str, name: str, depth: int) -> Iterator[tuple[str, float]]:
+    metre = str(part.get("metre", metre))
+    if depth > 20:
+        raise InputError(f"`chords`: {name} has parts of parts of parts without an end.", "chords")
+    if "parts" in part:
+        for inner in part["parts"]:
+            yield from _read_parts(inner, metre, name, depth + 1)
+        return
+    beats = [float(beat) for beat in part["beats"]]
+    lines = part["chords"]
+    bars = [bar for line in ([lines] if isinstance(lines, str) else lines) for bar in split_bars(line)]
+    meter = _METER.fullmatch(metre)
+    if not beats or not bars or meter is None or not int(meter[1]):
+        raise InputError(f"`chords`: {name} has a part without beats, chords or a metre such as '4/4'.", "chords")
+    per_bar = int(meter[1])
+    # The beat after the last one, which begins the next part.
+    beats.append(2 * beats[-1] - beats[-2] if len(beats) > 1 else beats[-1] + 0.5)
+    bounds = np.interp(np.arange(len(bars) + 1) * per_bar, np.arange(len(beats)), beats)
+    yield from _place([bar or ["."] for bar in bars], bounds, None, name)
+
+
+def _place(bars: list[list[str]], bounds: np.ndarray, number: int | None, name: str) -> Chords:
+    try:
+        chords = place_bars(bars, lambda position: float(np.interp(position, np.arange(len(bounds)), bounds)))
+    except InputError as error:
+        where = name if number is None else f"line {number} of {name}"
+        raise InputError(f"`chords`: {where}: {str(error).removeprefix('`chords`: ')}", "chords") from None
+    return chords
+
+
+def _merge(chords: Chords) -> Chords:
+    """Without chords that go on with the one before."""
+    return [chord for chord, before in zip(chords, [None, *chords]) if before is None or chord[0] != before[0]]

@@ -1,0 +1,237 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""JSON files with chords: JAMS of any chord namespace, and lists as this package writes them."""
+
+import json
+import os
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from diffusers.utils import logging
+
+from ..utils.errors import InputError, shorten
+from ..utils.files import read_text
+from .chord_charts import chords_from_jaah
+from .chord_labels import NO_CHORD, is_no_chord
+from .chord_tables import Segment, is_label, join_segments, to_harte_segments
+from .chord_timeline import Chords
+from .roman_numerals import numeral_to_chord, parse_key
+
+
+logger = logging.get_logger(__name__)
+
+# The tempo of annotations of scores, whose times are bars and beats.
+_SCORE_BPM = 120.0
+_ERRORS = (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
+
+
+def chords_from_jams(path: str | os.PathLike) -> Chords:
+    r"""
+    A chord annotation of a JAMS file, of any namespace that begins with `chord`: the first one that can be read, one with chord
+    names before one with Roman numerals. A Roman numeral's key is that of its value (`{"tonic": "Ab", "chord": "V7"}`,
+    `"Ab:V7"`) or of an annotation of the key. In annotations of scores, whose times are bars, a beat is half a second.
+
+    Args:
+        path (`str` or `os.PathLike`): JAMS file.
+
+    Raises:
+        `FileNotFoundError`: for an absent file.
+        [`InputError`]: for a file that is no JAMS, or one without chords.
+    """
+    name = os.fspath(path)
+    return _from_jams(_load(read_text(path, "chords"), name), name)
+
+
+def chords_from_json(text: str, name: str) -> list:
+    r"""
+    Chords of a JSON text: JAMS, the annotations of the Jazz Audio-Aligned Harmony data set, or a list, which is returned as it
+    is (such as `<track>.chords.json`, which the preparation of a training set writes).
+
+    Args:
+        text (`str`): the JSON.
+        name (`str`): name of the file, for messages.
+
+    Raises:
+        [`InputError`]: for anything else.
+    """
+    content = _load(text, name)
+    if isinstance(content, dict) and isinstance(content.get("chords"), list) and "annotations" not in content:
+        content = content["chords"]
+    if isinstance(content, list):
+        return content
+    if isinstance(content, dict) and "parts" in content:
+        return chords_from_jaah(content, name)
+    return _from_jams(content, name)
+
+
+def _load(text: str, name: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        kind = "no JAMS file" if name.lower().endswith(".jams") else "not JSON"
+        raise InputError(f"`chords`: {name} is {kind} ({error}).", "chords") from None
+
+
+def _from_jams(content: Any, name: str) -> Chords:
+    try:
+        annotations = [item for item in content["annotations"] if str(item["namespace"]).startswith("chord")]
+        keys = [item for item in content["annotations"] if str(item["namespace"]).startswith("key")]
+    except _ERRORS as error:
+        raise InputError(f"`chords`: {name} is no JAMS file ({type(error).__name__}: {error}).", "chords") from None
+    # Names of chords say more than their functions.
+    order = sorted(annotations, key=lambda item: "roman" in str(item["namespace"]))
+    reasons = []
+    for annotation in order:
+        namespace = str(annotation["namespace"])
+        try:
+            chords = _read_annotation(annotation, keys, name)
+        except _ERRORS as error:
+            reasons.append(f"{namespace}: {error}" if isinstance(error, ValueError) else f"{namespace}: {error!r}")
+            continue
+        if len(annotations) > 1:
+            skipped = f"; not readable: {'; '.join(reasons)}" if reasons else ""
+            logger.warning(
+                f"`chords`: {name} has {len(annotations)} chord annotations; number"
+                f" {annotations.index(annotation) + 1} ({namespace}) is used{skipped}."
+            )
+        return chords
+    raise InputError(
+        f"`chords`: {name} is no JAMS file with a chord annotation that can be read ({'; '.join(reasons) or 'none'}).",
+        "chords",
+    )
+
+
+def _read_annotation(annotation: dict, keys: list[dict], name: str) -> Chords:
+    namespace = str(annotation["namespace"])
+    observations = _observations(annotation)
+    if not observations:
+        raise ValueError("no chords")
+    key_changes = [(float(item["time"]), item["value"]) for key in keys for item in _observations(key)]
+    segments = []
+    for item in observations:
+        start, duration, value = float(item["time"]), float(item.get("duration") or 0), item["value"]
+        if "roman" in namespace:
+            label = _from_roman(value, _key_at(start, key_changes))
+        elif not isinstance(value, str):
+            raise TypeError("a chord is no text")
+        else:
+            label = _to_plain_label(value.strip(), namespace, key_changes)
+        segments.append((start, duration, label))
+    known = sum(is_label(label) for *_, label in segments)
+    if known < len(segments) / 2:
+        unknown = next(label for *_, label in segments if not is_label(label))
+        raise ValueError(f"{shorten(unknown)} is not a chord")
+    if _is_score(segments):
+        logger.warning(
+            f"`chords`: the times of {name} are bars and beats of a score; they are read at {_SCORE_BPM:g} beats a minute."
+        )
+        segments = _score_to_seconds(segments)
+    return join_segments(
+        [Segment(start, start + duration if duration else None, label) for start, duration, label in segments]
+    )
+
+
+def _observations(annotation: dict) -> list[dict]:
+    data = annotation["data"]
+    if isinstance(data, dict):  # The older of the format's two layouts.
+        return [dict(zip(data, values)) for values in zip(*data.values(), strict=True)]
+    return list(data)
+
+
+def _key_at(time: float, changes: list[tuple[float, Any]]) -> Any:
+    """The annotated key at a time: the last one before it, or the first one of all."""
+    return ([key for start, key in changes if start <= time][-1:] or [key for _, key in changes[:1]] or [None])[0]
+
+
+def _from_roman(value: Any, key: Any) -> str:
+    """The chord of a Roman numeral: `{"tonic", "chord"}`, `"Ab:V7"`, or `"V7"` in the annotated key."""
+    annotated = _key_text(key)
+    if isinstance(value, dict):
+        tonic, numeral = value.get("tonic"), str(value["chord"])
+        # The tonic is a note only; the annotated key tells its mode.
+        if tonic and not (annotated and parse_key(annotated)[0] == parse_key(_key_text(tonic) or "")[0]):
+            annotated = _key_text(tonic)
+    else:
+        tonic, colon, numeral = str(value).strip().rpartition(":")
+        if colon:
+            annotated = _key_text(tonic)
+    if is_no_chord(numeral):
+        return NO_CHORD
+    if not annotated:
+        raise ValueError(f"the key of {shorten(numeral)} is not known")
+    return numeral_to_chord(numeral, annotated)
+
+
+def _key_text(value: Any) -> str | None:
+    """A key as [`parse_key`] reads it: `"Eb:minor"`, music21's `"E- major"`, `"a"` for A minor."""
+    if value is None or is_no_chord(str(value)):
+        return None
+    text = re.sub(r"^([A-Ga-g])(-{1,2})", lambda match: match[1] + "b" * len(match[2]), str(value).strip())
+    text = text.replace(":", " ")
+    return f"{text[0].upper()}{text[1:]} minor" if re.fullmatch(r"[a-g][#b]?", text) else text
+
+
+def _to_plain_label(label: str, namespace: str, keys: list[tuple[float, Any]]) -> str:
+    # music21 writes flats with "-"; a key such as "E- major" tells it of annotations under a plain namespace.
+    if "m21" in namespace or any(re.match(r"[A-Ga-g]-", str(key)) for _, key in keys):
+        label = re.sub(r"(^|/)([A-G])(-{1,2})", lambda match: match[1] + match[2] + "b" * len(match[3]), label)
+    elif "weimar" in namespace:
+        # Further notes follow the seventh, with their accidental behind: G79b13 is G7(b9,13).
+        notes = re.fullmatch(r"([^/]*?7)((?:(?:9|1[0-3])[#b]?)+)(/.*)?", label)
+        if notes:
+            added = ",".join(f"{sign}{number}" for number, sign in re.findall(r"(9|1[0-3])([#b]?)", notes[2]))
+            label = f"{notes[1]}({added}){notes[3] or ''}"
+    return label
+
+
+def _is_score(segments: list[tuple[float, float, str]]) -> bool:
+    """Whether the times are bars, and the durations beats: then chords seem to overlap."""
+    pairs = list(zip(segments, segments[1:]))
+    overlaps = sum(start + duration > following[0] + 0.05 for (start, duration, _), following in pairs)
+    return len(pairs) > 1 and overlaps > 0.6 * len(pairs)
+
+
+def _score_to_seconds(segments: list[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+    bars: dict[int, float] = {}
+    placed = []
+    for time, duration, label in segments:
+        bar = int(time)
+        placed.append((bar, bars.get(bar, 0.0), duration, label))
+        bars[bar] = bars.get(bar, 0.0) + duration
+    beats = Counter(bars.values()).most_common(1)[0][0]
+    first, seconds = placed[0][0], 60 / _SCORE_BPM
+    return [
+        ((bar - first) * beats * seconds + at * seconds, length * seconds, label) for bar, at, length, label in placed
+    ]
+
+
+def chords_to_jams(chords: Chords, path: str | os.PathLike, duration: float):
+    """Writes a JAMS file with one chord annotation; the last chord ends at `duration` seconds."""
+    data = [
+        {"time": start, "duration": end - start, "value": label, "confidence": None}
+        for start, end, label in to_harte_segments(chords, duration)
+    ]
+    annotation = {
+        "namespace": "chord",
+        "data": data,
+        "time": 0,
+        "duration": duration,
+        "annotation_metadata": {},
+        "sandbox": {},
+    }
+    content = {"annotations": [annotation], "file_metadata": {"duration": duration}, "sandbox": {}}
+    Path(path).write_text(json.dumps(content, indent=1), encoding="utf-8")

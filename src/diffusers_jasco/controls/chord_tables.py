@@ -1,0 +1,336 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Annotations with a line per chord: `.lab`, `.csv`, `.tsv` and `.txt` files of any kind."""
+
+import csv
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from diffusers.utils import logging
+
+from ..utils.errors import InputError, shorten
+from ..utils.files import read_text
+from .chord_labels import NO_CHORD, UNKNOWN_CHORD, is_no_chord, parse_chord, to_harte
+from .chord_timeline import Chords
+
+
+logger = logging.get_logger(__name__)
+
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,3}):(\d{2}(?:[.,]\d+)?)")
+# Comments, and the line with the frequencies of an Audacity label.
+_COMMENTS = ("#", "//", ";", "%", "\\")
+_INLINE_COMMENT = re.compile(r"\s+(#\s|#$|//|;|%\s).*")
+_MAX_LINES = 200_000
+# A day; annotations in samples, milliseconds or HTK's units of 100 ns reach further.
+_MAX_SECONDS = 86_400
+# Times are rounded when they are written, some to hundredths of a second.
+_ROUNDING = 0.02
+# Names of columns, without everything but letters, the best ones first.
+_COLUMNS = {
+    "start": ("start", "starttime", "onset", "begin", "from", "time", "timestamp", "tmin", "starts", "startsec", "startseconds",
+              "starttimesec", "times", "timesec", "timeseconds", "timeins", "startms", "timems", "onsetms"),
+    "end": ("end", "endtime", "offset", "stop", "to", "until", "tmax", "finish", "endsec", "endseconds", "endtimesec",
+            "endms", "offsetms"),
+    "duration": ("duration", "dur", "length", "durationsec", "durationseconds", "durationms"),
+    "label": ("chord", "chordlabel", "chordname", "chordsymbol", "chords", "harte", "shorthand", "label", "labels", "symbol",
+              "value", "annotation", "text", "name"),
+}  # fmt: skip
+
+
+@dataclass
+class _Row:
+    line: int
+    times: list[float]
+    label: str
+    recording: str = ""
+
+
+@dataclass(frozen=True)
+class Segment:
+    r"""
+    Args:
+        start (`float`): seconds.
+        end (`float` or `None`): seconds; `None` for a chord that lasts until the next one.
+        label (`str`): the chord.
+    """
+
+    start: float
+    end: float | None
+    label: str
+
+
+def chords_from_lab(path: str | os.PathLike) -> Chords:
+    r"""
+    An annotation with a line per chord: `start end chord` or `start chord`, in seconds (also `m:ss` or `h:mm:ss`), with
+    tabs, spaces, commas or semicolons between the columns, and decimal points or commas. Read as well: header lines before
+    the first chord, comments, quotes, columns that a header names, Audacity's label tracks and the CSV files of
+    Sonic Annotator and Sonic Visualiser, with or without durations. Gaps between two chords are no chord (`N`).
+
+    Args:
+        path (`str` or `os.PathLike`): a text file in UTF-8, UTF-16 or Latin-1.
+
+    Raises:
+        `FileNotFoundError`: for an absent file.
+        [`InputError`]: for a line that is none of these, with its number.
+    """
+    return chords_from_table(read_text(path, "chords"), os.fspath(path))
+
+
+def chords_from_table(text: str, name: str) -> Chords:
+    r"""
+    As [`chords_from_lab`], from the text of a file.
+
+    Args:
+        text (`str`): the lines.
+        name (`str`): name of the file, for messages.
+    """
+    chords = join_segments(_to_segments(list(_read_rows(text, name)), name))
+    if not chords:
+        logger.warning(f"`chords`: {name} has no chords.")
+    return chords
+
+
+def chords_to_lab(chords: Chords, path: str | os.PathLike, duration: float):
+    """Writes a `.lab` file in the syntax of Harte et al.; the last chord ends at `duration` seconds."""
+    lines = [f"{start!r}\t{end!r}\t{label}\n" for start, end, label in to_harte_segments(chords, duration)]
+    Path(path).write_text("".join(lines), encoding="utf-8")
+
+
+def to_harte_segments(chords: Chords, duration: float) -> list[tuple[float, float, str]]:
+    """Start, end and label in the syntax of Harte et al. of each chord; the last one ends at `duration` seconds."""
+    ends = [*(start for _, start in chords[1:]), duration]
+    return [(start, end, to_harte(label)) for (label, start), end in zip(chords, ends)]
+
+
+def join_segments(segments: list[Segment]) -> Chords:
+    """Segments in any order as a progression, with no chord in gaps."""
+    if any(later.start < earlier.start for earlier, later in zip(segments, segments[1:])):
+        logger.warning("`chords`: the starts are not in order; the chords were sorted by them.")
+        segments = sorted(segments, key=lambda segment: segment.start)
+    chords: Chords = []
+    for segment, following in zip(segments, [*segments[1:], None]):
+        chords.append((segment.label, segment.start))
+        if following is not None and segment.end is not None and following.start > segment.end + _ROUNDING:
+            chords.append((NO_CHORD, segment.end))
+    return chords
+
+
+def parse_time(text: str) -> float | None:
+    """Seconds of `2.5`, `2,5`, `2.5e0`, `1:02.5` or `0:01:02.5`, and `None` for other texts."""
+    if _NUMBER.fullmatch(text):
+        return float(text.replace(",", "."))
+    clock = _CLOCK.fullmatch(text)
+    if clock is None or float(clock[3].replace(",", ".")) >= 60 or (clock[1] and int(clock[2]) >= 60):
+        return None
+    return int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3].replace(",", "."))
+
+
+def is_label(text: str) -> bool:
+    """Whether a text is a chord, no chord or an unknown one."""
+    return is_no_chord(text) or text in ("X", UNKNOWN_CHORD) or parse_chord(text) is not None
+
+
+# 1. Lines → rows
+
+
+def _read_rows(text: str, name: str) -> Iterator[_Row]:
+    lines = re.split(r"\r\n|\r|\n", text)
+    if len(lines) > _MAX_LINES:
+        raise InputError(f"`chords`: {name} has more than {_MAX_LINES} lines.", "chords")
+    header: dict[str, int] = {}
+    started, end_line = False, None
+    for number, line in enumerate(lines, start=1):
+        line = line.strip()
+        if not line or line.startswith(_COMMENTS):
+            continue
+        if end_line is not None:
+            _refuse(end_line, name, lines[end_line - 1])
+        row = _read_named(line, header) if header else None
+        row = row or _read_row(line)
+        if row is not None:
+            started, row.line = True, number
+            yield row
+        elif started and parse_time(line) is not None:
+            end_line = number  # The end of the annotation, which has to be the last line.
+        elif started or re.match(r"[+-]?[\d.,]", line):
+            _refuse(number, name, line)
+        elif not header:
+            header = _read_header(line)
+
+
+def _refuse(number: int, name: str, line: str):
+    raise InputError(
+        f"`chords`: line {number} of {name} has to be 'start end chord' or 'start chord' with times in seconds, but is"
+        f" {shorten(line)}.",
+        "chords",
+    )
+
+
+def _split(line: str) -> Iterator[list[str]]:
+    """The cells of a line by each separator that it has, the most certain one first."""
+    if "\t" in line:
+        yield [_unquote(cell) for cell in line.split("\t")]
+    if ";" in line:
+        yield _split_quoted(line, ";")
+    if "," in line:
+        yield _split_quoted(line, ",")
+    yield [_unquote(cell) for cell in line.split()]
+
+
+def _split_quoted(line: str, separator: str) -> list[str]:
+    # A comma within parentheses belongs to the chord: C:maj(9,11).
+    guarded = re.sub(r"\([^()]*\)", lambda match: match[0].replace(separator, "\0"), line)
+    try:
+        cells = next(csv.reader([guarded], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:
+        return []
+    return [_unquote(cell.replace("\0", separator)) for cell in cells]
+
+
+def _unquote(cell: str) -> str:
+    cell = cell.strip()
+    return cell[1:-1].strip() if len(cell) > 1 and cell[0] == cell[-1] and cell[0] in "\"'" else cell
+
+
+def _read_row(line: str) -> _Row | None:
+    for cells in _split(line):
+        row = _to_row(cells)
+        if row is not None:
+            return row
+    return None
+
+
+def _to_row(cells: list[str]) -> _Row | None:
+    """A row of cells: the name of a recording or nothing, up to three numbers, and the chord; or the chord first."""
+    numeric = [parse_time(cell) for cell in cells]
+    first = next((index for index, time in enumerate(numeric) if time is not None), None)
+    if first is None:
+        return None
+    last = next((index for index in range(first, len(cells)) if numeric[index] is None), len(cells))
+    times = [time for time in numeric[first:last] if time is not None]
+    before = [cell for cell in cells[:first] if cell]
+    after = [cell for cell in cells[last:] if cell]
+    if len(times) > 3 or len(before) > 1:
+        return None
+    if not after:
+        if before and is_label(before[0]):
+            return _Row(0, times, before[0])  # The chord comes first.
+        # Only a cell that is there and empty is an empty label.
+        return _Row(0, times, "") if not before and last < len(cells) else None
+    label = after[0]
+    if label[0].isdigit():
+        return None
+    if len(after) > 1 and not is_label(label):
+        label = _INLINE_COMMENT.sub("", " ".join(after))
+        if not is_label(label):
+            return None
+    elif len(after) > 1 and not re.match(r"#|//|;|%", after[1]) and not is_label(" ".join(after)):
+        # Further columns are taken for what they are if they are numbers, such as a confidence.
+        if any(parse_time(cell) is None for cell in after[1:]):
+            return None
+    elif len(after) > 1 and is_label(" ".join(after)):
+        label = " ".join(after)  # C major
+    return _Row(0, times, label, before[0] if before else "")
+
+
+def _read_header(line: str) -> dict[str, int]:
+    """The columns that a header line names, or nothing if it does not name a start and a chord."""
+    for cells in _split(line):
+        names = [re.sub(r"[^a-z]", "", cell.lower()) for cell in cells]
+        columns = {}
+        for column, known in _COLUMNS.items():
+            found = [name for name in known if name in names]
+            if found:
+                columns[column] = names.index(found[0])
+        if "start" in columns and "label" in columns:
+            scale = 1000 if names[columns["start"]].endswith("ms") else 1
+            return {**columns, "cells": len(cells), "scale": scale}
+    return {}
+
+
+def _read_named(line: str, header: dict[str, int]) -> _Row | None:
+    for cells in _split(line):
+        if len(cells) != header["cells"]:
+            continue
+        start = parse_time(cells[header["start"]])
+        if start is None:
+            continue
+        times = [start / header["scale"]]
+        if "end" in header or "duration" in header:
+            value = parse_time(cells[header["end" if "end" in header else "duration"]])
+            if value is None:
+                continue
+            value /= header["scale"]
+            times.append(value if "end" in header else times[0] + value)
+        return _Row(0, times, cells[header["label"]])
+    return None
+
+
+# 2. Rows → segments
+
+
+def _to_segments(rows: list[_Row], name: str) -> list[Segment]:
+    recordings = sorted({row.recording for row in rows if row.recording})
+    if len(recordings) > 1:
+        raise InputError(
+            f"`chords`: {name} has the chords of {len(recordings)} recordings ({shorten(recordings[0])}, ...). Give a file with"
+            " those of one.",
+            "chords",
+        )
+    # Labels without a chord: where lines have an end, nothing sounds; otherwise the chord before goes on.
+    empty = [row for row in rows if not row.label]
+    if empty and not (len(empty) == 1 and empty[0] is rows[-1]):
+        logger.warning(f"`chords`: {len(empty)} line(s) of {name} have no chord, the first one line {empty[0].line}.")
+    rows = [row for row in rows if row.label]
+    rows = _without_index(rows)
+    has_durations = _has_durations(rows)
+    segments = []
+    for row in rows:
+        start, *rest = row.times
+        end = (start + rest[0] if has_durations else rest[0]) if rest else None
+        if start > _MAX_SECONDS or (end is not None and not start <= end):
+            raise InputError(
+                f"`chords`: line {row.line} of {name}: the chord has to start before it ends, both in seconds, but is from"
+                f" {start:g} to {start if end is None else end:g} s.",
+                "chords",
+            )
+        segments.append(Segment(start, None if end == start else end, row.label))
+    return segments
+
+
+def _without_index(rows: list[_Row]) -> list[_Row]:
+    """Rows without a first column that counts them, and without a third one."""
+    counts = {tuple(row.times[0] - rows[0].times[0] - number for number, row in enumerate(rows))} if rows else set()
+    counted = len(rows) > 2 and counts == {(0.0,) * len(rows)} and rows[0].times[0] in (0, 1)
+    if counted and all(len(row.times) > 1 for row in rows):
+        # A count and not starts: the next column does not fit as ends, or there is one more.
+        if any(len(row.times) == 3 or row.times[1] < row.times[0] for row in rows) or all(
+            later.times[1] > earlier.times[1] and abs(earlier.times[1] - later.times[0]) > _ROUNDING
+            for earlier, later in zip(rows, rows[1:])
+        ):
+            return [_Row(row.line, row.times[1:], row.label) for row in rows]
+    return [_Row(row.line, row.times[:2], row.label) for row in rows]
+
+
+def _has_durations(rows: list[_Row]) -> bool:
+    """Whether the second column has durations and not ends: then each chord ends where the next one starts."""
+    pairs = [(row.times, following.times[0]) for row, following in zip(rows, rows[1:]) if len(row.times) == 2]
+    ends = sum(abs(times[1] - following) <= _ROUNDING for times, following in pairs)
+    durations = sum(abs(times[0] + times[1] - following) <= _ROUNDING for times, following in pairs)
+    return durations > ends and durations >= 0.8 * len(pairs)

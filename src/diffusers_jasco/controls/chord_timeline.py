@@ -1,0 +1,233 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A chord progression as a list of labels with their starts, and one chord id per frame."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.utils import logging
+
+from ..utils.errors import InputError, shorten
+from ..utils.numbers import is_number, to_float
+from .chord_labels import NO_CHORD, default_chord_labels, normalize_chord
+
+
+logger = logging.get_logger(__name__)
+
+Chords = list[tuple[str, float]]
+
+# Chords that a repeated progression has at most: one every 0.1 s for a day.
+_MAX_CHORDS = 1_000_000
+
+
+def is_chord(value: Any) -> bool:
+    """Whether `value` is a pair of a label and a start."""
+    return isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[0], str) and is_number(value[1])
+
+
+def check_chords(chords: Any, labels: Sequence[str] | None = None, duration: float | None = None) -> Chords:
+    r"""
+    A progression with its chords spelled as in the vocabulary and its times in order.
+
+    - Chords that the vocabulary does not have become the nearest that it has, with a warning that says what is lost.
+    - Unsorted chords are sorted, with a warning.
+    - Of chords that start before 0 the last one starts at 0, unless another one does; with a warning.
+    - Chords that start after the end are not used, with a warning.
+    - Of chords that start at the same time the last one in the list is used, with a warning.
+
+    Args:
+        chords (`list` of `(label, start)`):
+            Labels with their starts in seconds.
+        labels (`Sequence[str]`, *optional*):
+            The vocabulary, by default [`~controls.chord_labels.default_chord_labels`].
+        duration (`float`, *optional*):
+            Length of the music in seconds.
+
+    Returns:
+        `list` of `(label, start)`.
+
+    Raises:
+        [`InputError`]: for anything else, with the position of an unknown chord or impossible time.
+    """
+    labels = default_chord_labels() if labels is None else labels
+    timeline, replaced = [], {}
+    for position, (spelling, start) in enumerate(_check_pairs(chords)):
+        try:
+            label, loss = normalize_chord(spelling, labels)
+        except ValueError as error:
+            raise InputError(f"`chords`: position {position}: {error}", "chords", position) from None
+        if loss is not None:
+            replaced[spelling] = f"{spelling} → {label} ({loss})"
+        timeline.append((label, start))
+
+    if replaced:
+        logger.warning(f"`chords`: not in the vocabulary, so replaced by the nearest: {'; '.join(replaced.values())}.")
+    return _order(timeline, duration)
+
+
+def _check_pairs(chords: Any) -> Chords:
+    """Pairs of a text and a finite number of seconds."""
+    if not isinstance(chords, (list, tuple)):
+        raise InputError(
+            f"`chords` has to be a list of (label, start in seconds), a text or a path, but is a {type(chords).__name__}.",
+            "chords",
+        )
+    pairs = []
+    for position, item in enumerate(chords):
+        if not is_chord(item):
+            raise InputError(
+                f"`chords`: position {position} has to be (label, start in seconds), but is {shorten(item)}.",
+                "chords",
+                position,
+            )
+        pairs.append((item[0], _check_time(item[1], position)))
+    return pairs
+
+
+def _order(timeline: Chords, duration: float | None) -> Chords:
+    if any(later[1] < earlier[1] for earlier, later in zip(timeline, timeline[1:])):
+        logger.warning("`chords`: the starts are not in order; the chords were sorted by them.")
+    timeline = sorted(timeline, key=lambda chord: chord[1])
+
+    early = [chord for chord in timeline if chord[1] < 0]
+    if early:
+        logger.warning(f"`chords`: {len(early)} chord(s) start before 0; the last one is taken to start at 0.")
+        timeline = [(early[-1][0], 0.0)] + timeline[len(early) :]
+        if len(timeline) > 1 and timeline[1][1] == 0:
+            del timeline[0]
+
+    kept = [
+        chord for chord, following in zip(timeline, [*timeline[1:], None]) if not following or following[1] != chord[1]
+    ]
+    if len(kept) < len(timeline):
+        logger.warning(
+            f"`chords`: {len(timeline) - len(kept)} chord(s) start together with a later one, which is used."
+        )
+
+    inside = [chord for chord in kept if duration is None or chord[1] < duration]
+    if len(inside) < len(kept):
+        logger.warning(
+            f"`chords`: {len(kept) - len(inside)} chord(s) start after the end ({duration:g} s) and are not used."
+        )
+    return inside
+
+
+def repeat_chords(chords: Chords, duration: float, length: float | None = None) -> Chords:
+    r"""
+    A progression played again and again until the music ends.
+
+    Args:
+        chords (`list` of `(label, start)`):
+            The progression. Music before its first chord is not repeated.
+        duration (`float`):
+            Length of the music in seconds. Chords that start at or after it are left out.
+        length (`float`, *optional*):
+            Seconds from the first chord to its return. By default the last chord lasts until the next multiple of the longest
+            chord: in a progression of equal chords as long as the others, in bars until the end of the bar. Chords in
+            bars have their exact length: see `duration` of [`chords_from_bars`].
+
+    Returns:
+        `list` of `(label, start)`.
+
+    Raises:
+        [`InputError`]: for anything but a progression, an impossible duration or length, and a single chord without `length`.
+    """
+    duration = to_float(duration, "duration", above=0, unit="seconds")
+    played = sorted(_check_pairs(chords), key=lambda chord: chord[1])
+    if not played:
+        return []
+    first, last = played[0][1], played[-1][1]
+    if length is not None:
+        length = to_float(length, "length", above=last - first, unit="seconds")
+    elif last == first:
+        return played  # A single chord sounds until the end.
+    else:
+        length = _estimate_length([start - first for _, start in played])
+    rounds = max(1, math.ceil((duration - first) / length))
+    if rounds * len(played) > _MAX_CHORDS:
+        raise InputError(
+            f"`chords` that are repeated every {length:g} s for {duration:g} s are more than {_MAX_CHORDS} chords.",
+            "chords",
+        )
+    repeated = [(label, start + turn * length) for turn in range(rounds) for label, start in played]
+    return [chord for chord in repeated if chord[1] < duration]
+
+
+def _estimate_length(starts: list[float]) -> float:
+    """Where a progression that starts at 0 ends: at the multiple of its longest chord that leaves the last chord time."""
+    lengths = [later - earlier for earlier, later in zip(starts, starts[1:]) if later > earlier]
+    longest, shortest = max(lengths), min(lengths)
+    # Starts that were estimated from recordings are not exact: half of the shortest chord is room enough.
+    multiples = math.floor((starts[-1] + 0.5 * shortest) / longest) + 1
+    return multiples * longest if shortest < 0.9 * longest else starts[-1] * (1 + 1 / len(lengths))
+
+
+def warn_of_held_chord(chords: Chords, duration: float):
+    r"""
+    Warns if the last chord of a progression is held much longer than all others: then the progression was probably meant
+    to be repeated.
+
+    Args:
+        chords (`list` of `(label, start)`): a progression in order, as [`check_chords`] returns it.
+        duration (`float`): length of the music in seconds.
+    """
+    # Of one or two chords nothing can be told.
+    if len(chords) < 3 or chords[-1][0] == NO_CHORD:
+        return
+    label, last = chords[-1]
+    held, longest = duration - last, max(later[1] - earlier[1] for earlier, later in zip(chords, chords[1:]))
+    if held > 2 * longest + 0.05:
+        logger.warning(
+            f"`chords`: the last chord, {label}, is held for {held:.4g} s to the end at {duration:g} s, while no other lasts"
+            f" more than {longest:.4g} s. `repeat_chords(chords, {duration:g})` repeats the progression instead."
+        )
+
+
+def chords_to_frames(chords: Chords, labels: Sequence[str], num_frames: int, frame_rate: float) -> torch.Tensor:
+    r"""
+    One chord id per frame: frame i carries the last chord that starts at or before i / `frame_rate` seconds, and no chord
+    (`N`) before the first one, as in the original.
+
+    Args:
+        chords (`list` of `(label, start)`):
+            A progression as [`check_chords`] returns it.
+        labels (`Sequence[str]`):
+            The vocabulary.
+        num_frames (`int`):
+            Number of frames.
+        frame_rate (`float`):
+            Frames a second.
+
+    Returns:
+        `torch.Tensor` of shape `(num_frames,)` and type int64.
+    """
+    ids = np.array([labels.index(NO_CHORD), *(labels.index(label) for label, _ in chords)])
+    starts = np.array([start for _, start in chords])
+    current = np.searchsorted(starts, np.arange(num_frames) / frame_rate, side="right")
+    return torch.from_numpy(ids[current])
+
+
+def _check_time(value: Any, position: int) -> float:
+    try:
+        return to_float(value, "chords")
+    except InputError:
+        raise InputError(
+            f"`chords`: position {position}: the start has to be a finite number of seconds, but is {value!r}.",
+            "chords",
+            position,
+        ) from None
