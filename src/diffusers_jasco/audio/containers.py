@@ -119,7 +119,10 @@ class ContainerFile:
         """Blocks `(samples, channels)` in float32, as long as the packets of the format."""
         errors = (self._av.error.FFmpegError, ValueError, EOFError, MemoryError)
         try:
-            with self._open_file() as file, self._av.open(file, format=self.demuxer, metadata_errors="ignore") as source:
+            with (
+                self._open_file() as file,
+                self._av.open(file, format=self.demuxer, metadata_errors="ignore") as source,
+            ):
                 track = source.streams.best("audio")
                 if track is None:
                     return

@@ -26,8 +26,8 @@ from diffusers.utils import logging
 from ..utils.errors import InputError, shorten
 from ..utils.files import replace_file
 from .loudness import _normalize_loudness, limit_peaks
-from .waveforms import check_rate, check_samples
 from .metadata import append_wav_info, make_document, make_title
+from .waveforms import check_rate, check_samples
 
 
 logger = logging.get_logger(__name__)

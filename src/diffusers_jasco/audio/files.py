@@ -28,10 +28,9 @@ import numpy as np
 from ..utils.errors import EmptyInputError, InputError
 from .containers import ContainerFile, find_demuxer
 from .mp3 import count_mp3_samples, skip_id3
-from .waveforms import find_integer_scale
+from .waveforms import BLOCK_SECONDS, find_integer_scale
 
 
-BLOCK_SECONDS = 10.0
 # A file with less than this share of the audio that its header claims, and by so many seconds less, breaks off. Encoders round
 # to whole frames.
 COMPLETE = 0.98
@@ -79,13 +78,19 @@ class AudioFile:
         if not self.frames:
             raise EmptyInputError(f"`{argument}`: {self.name} is empty: it has no samples.", argument)
 
-    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
+    def blocks(self, start: int = 0, stop: int | None = None, scaled: bool = True) -> Iterator[np.ndarray]:
         r"""
         Samples `start` to `stop` (by default the end), in blocks `(samples, channels)` of about 10 s in float32.
+
+        Args:
+            scaled (`bool`, defaults to `True`):
+                Whether float samples that hold integers are scaled to [-1, 1], for which a float file is read once more;
+                see [`~audio.waveforms.find_integer_scale`].
 
         Raises:
             [`InputError`]: if the file breaks off, or has values that are not finite.
         """
+        offset, scale = self._integer_scale if scaled else (0.0, 1.0)
         size = round(BLOCK_SECONDS * self.samplerate)
         read = self._read_with_soundfile if self._container is None else self._read_container
         for block in read(start, self.frames if stop is None else min(stop, self.frames), size):
@@ -93,20 +98,19 @@ class AudioFile:
                 raise InputError(
                     f"`{self.argument}`: {self.name} has values that are not finite (NaN or infinite).", self.argument
                 )
-            yield block
+            yield block if scale == 1 else (block - offset) / scale
 
-    def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+    def read(self, start: int = 0, stop: int | None = None, scaled: bool = True) -> np.ndarray:
         """The same in one piece."""
-        blocks = list(self.blocks(start, stop))
+        blocks = list(self.blocks(start, stop, scaled))
         return np.concatenate(blocks) if blocks else np.zeros((0, self.channels), dtype=np.float32)
 
     @cached_property
-    def integer_scale(self) -> tuple[float, float]:
-        """What to subtract from samples and then to divide them by; see [`~audio.waveforms.find_integer_scale`]."""
-        if not self.holds_floats:
+    def _integer_scale(self) -> tuple[float, float]:
+        if not self._holds_floats:
             return 0.0, 1.0
         lowest = highest = 0.0
-        for block in self.blocks():
+        for block in self.blocks(scaled=False):
             lowest, highest = min(lowest, float(block.min())), max(highest, float(block.max()))
         return find_integer_scale(lowest, highest, self.argument)
 
@@ -116,11 +120,11 @@ class AudioFile:
         """Reads the header; the error if libsndfile can't."""
         import soundfile
 
-        self.holds_floats, self._slack = False, MP3_SLACK_SECONDS
+        self._holds_floats, self._slack = False, MP3_SLACK_SECONDS
         try:
             with self._open_soundfile() as source:
                 self.samplerate, self.channels, frames = source.samplerate, source.channels, source.frames
-                self.holds_floats = source.subtype in ("FLOAT", "DOUBLE")
+                self._holds_floats = source.subtype in ("FLOAT", "DOUBLE")
                 kind, is_mp3, log = source.format, source.subtype.startswith("MPEG"), source.extra_info
         except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
             return error

@@ -20,7 +20,7 @@ import torch
 
 from ..utils.errors import InputError
 from .files import AudioFile
-from .waveforms import is_encoded, to_float_range, to_waveform
+from .waveforms import Waveform, is_encoded
 
 
 # File suffixes treated as audio; decoding may still fail.
@@ -59,32 +59,30 @@ def load_audio(audio: Any, name: str = "audio") -> tuple[torch.Tensor, int]:
         [`InputError`]: for a file that is not audio or breaks off, and for an invalid waveform or rate. An
             [`~utils.errors.EmptyInputError`] where there are no samples.
     """
-    file = find_file(audio, name)
-    if file is None:
-        return to_waveform(audio, name)
-    source = AudioFile(file, name)
-    waveform = torch.from_numpy(source.read()).T
-    # Only float files can hold integers by mistake.
-    return to_float_range(waveform, name) if source.holds_floats else waveform, source.samplerate
+    source = open_audio(audio, name)
+    return torch.from_numpy(source.read()).T, source.samplerate
 
 
-def find_file(audio: Any, name: str) -> Any:
+def open_audio(audio: Any, name: str = "audio") -> AudioFile | Waveform:
     r"""
+    Opens a recording to be read in blocks.
+
     Args:
-        audio: a recording in any form.
-        name (`str`): name of the argument, for messages.
+        audio: a recording in any form that [`load_audio`] takes.
+        name (`str`, defaults to `"audio"`): name of the argument, for messages.
 
     Returns:
-        The file, as [`~audio.files.AudioFile`] takes it, or `None` for a waveform.
+        [`~audio.files.AudioFile`] or [`~audio.waveforms.Waveform`]: with `samplerate`, `channels`, `frames` (samples per
+        channel), `blocks(start, stop)` and `read(start, stop)`, which give samples `(samples, channels)` in float32.
 
     Raises:
-        `FileNotFoundError`, [`InputError`]: for a path that is not that of a file.
+        `FileNotFoundError`, [`InputError`]: as [`load_audio`].
     """
-    if isinstance(audio, dict) and audio.keys() <= {"bytes", "path"}:
+    if isinstance(audio, dict) and audio and audio.keys() <= {"bytes", "path"}:
         audio = audio.get("path") if audio.get("bytes") is None else audio["bytes"]
     if isinstance(audio, (str, os.PathLike)):
-        return check_file(audio, name)
-    return audio if is_encoded(audio) else None
+        return AudioFile(check_file(audio, name), name)
+    return AudioFile(audio, name) if is_encoded(audio) else Waveform(audio, name)
 
 
 def check_file(path: str | os.PathLike, name: str) -> Path:

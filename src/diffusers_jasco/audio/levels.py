@@ -15,24 +15,23 @@
 """Levels of whole recordings: how loud they are, and whether there is anything to hear in them."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from diffusers.utils import logging
 
 from ..utils.errors import InputError
-from .files import BLOCK_SECONDS, AudioFile
-from .io import find_file
+from .files import AudioFile
 from .loudness import MIN_LOUDNESS_SECONDS, SILENCE_LUFS, LoudnessMeter
-from .waveforms import to_waveform
+from .waveforms import Waveform
 
 
 logger = logging.get_logger(__name__)
 
 SILENT_POWER = 1e-7  # -70 dBFS
-CONSTANT = 1e-6  # Power of a signal that is nothing but noise on a constant value, as a share of the square of that value.
+CONSTANT = (
+    1e-6  # Power of a signal that is nothing but noise on a constant value, as a share of the square of that value.
+)
 CANCELLED = 0.01  # Power of the mono mix, as a share of that of a mix of unrelated channels.
 MIN_SECONDS = 0.01  # A shorter recording is a mistake.
 
@@ -66,23 +65,23 @@ class Levels:
         return math.isnan(self.loudness) or self.is_constant
 
 
-def measure_levels(audio: Any, argument: str = "audio") -> Levels:
+def measure_levels(source: AudioFile | Waveform, argument: str = "audio") -> Levels:
     r"""
-    Measures a whole recording, in constant memory where it is a file.
+    Measures a whole recording, a file in constant memory.
 
     Args:
-        audio: any recording that [`~audio.io.load_audio`] takes.
+        source ([`~audio.files.AudioFile`] or [`~audio.waveforms.Waveform`]): as [`~audio.io.open_audio`] returns it.
         argument (`str`): name of the argument, for messages.
 
     Raises:
-        [`InputError`], `FileNotFoundError`: as [`~audio.io.load_audio`], and for a recording shorter than 10 ms.
+        [`InputError`]: for a file that breaks off, and for a recording shorter than 10 ms.
     """
-    rate, blocks = _open_blocks(audio, argument)
+    rate = source.samplerate
     meter = LoudnessMeter(rate)
     count, total, squares, offset = 0, 0.0, 0.0, 0.0
     channel_totals: torch.Tensor | float = 0.0
     channel_squares: torch.Tensor | float = 0.0
-    for block in blocks:
+    for block in (torch.from_numpy(samples).T for samples in source.blocks()):
         mono = block.mean(dim=0, keepdim=True)
         # A constant part would begin with a click.
         offset = float(mono.mean()) if count == 0 else offset
@@ -123,15 +122,3 @@ def warn_of_silence(levels: Levels, argument: str) -> None:
         logger.warning(f"`{argument}` is silent: its samples have a constant value of {levels.constant:.3f} (DC).")
     elif levels.is_silent:
         logger.warning(f"`{argument}` is silent (below {SILENCE_LUFS:g} LUFS).")
-
-
-def _open_blocks(audio: Any, argument: str) -> tuple[int, Iterator[torch.Tensor]]:
-    """Rate of a recording in Hz, and its blocks `(channels, samples)`."""
-    file = find_file(audio, argument)
-    if file is None:
-        waveform, rate = to_waveform(audio, argument)
-        return rate, iter(waveform.split(round(BLOCK_SECONDS * rate), dim=-1))
-    source = AudioFile(file, argument)
-    offset, scale = source.integer_scale
-    blocks = (torch.from_numpy(block).T for block in source.blocks())
-    return source.samplerate, blocks if scale == 1 else ((block - offset) / scale for block in blocks)

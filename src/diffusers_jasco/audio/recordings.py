@@ -86,7 +86,7 @@ class Recording:
         if self.waveform is not None:
             part = self.waveform[:, first:last]
         else:
-            samples = self.file.read(first, last)
+            samples = self.file.read(first, last, scaled=False)
             if np.abs(samples).max(initial=0) > MAX_FLOAT_SAMPLE:
                 raise ValueError(
                     f"The samples of {self.name} have to be in [-1, 1], but reach {np.abs(samples).max():g}: divide those of"

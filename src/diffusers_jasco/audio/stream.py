@@ -21,10 +21,7 @@ import numpy as np
 import torch
 
 from ..utils.errors import InputError
-from .files import BLOCK_SECONDS, AudioFile
-from .io import find_file
-from .waveforms import to_waveform
-
+from .io import open_audio
 
 
 def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
@@ -64,26 +61,13 @@ class AudioStream:
             audio, sampling_rate = (audio, sampling_rate), None
         if sampling_rate is not None:
             raise InputError("`sampling_rate` belongs to a waveform: a file has a rate of its own.", "sampling_rate")
-        file = find_file(audio, "audio")
-        self.file = None if file is None else AudioFile(file)
-        self.rate = rate
-        if self.file is None:
-            self.waveform, self.own_rate = to_waveform(audio, "audio")
-            num_samples = self.waveform.shape[-1]
-        else:
-            self.own_rate, num_samples = self.file.samplerate, self.file.frames
-        self.duration = num_samples / self.own_rate  # seconds
+        self._source = open_audio(audio)
+        self.rate, self.own_rate = rate, self._source.samplerate
+        self.duration = self._source.frames / self.own_rate  # seconds
 
     def _read(self) -> Iterator[np.ndarray]:
         """Mono blocks at the audio's own rate."""
-        if self.file is None:
-            size = round(BLOCK_SECONDS * self.own_rate)
-            for start in range(0, self.waveform.shape[-1], size):
-                yield self.waveform[:, start : start + size].mean(dim=0).numpy()
-            return
-        offset, scale = self.file.integer_scale
-        for block in self.file.blocks():
-            yield (block if scale == 1 else (block - offset) / scale).mean(axis=1)
+        return (block.mean(axis=1) for block in self._source.blocks())
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Blocks `(samples,)` in float32 at `rate`, of about 10 s."""

@@ -14,7 +14,7 @@
 
 """Waveforms in memory, in any form that libraries hand them out → `(channels, samples)` in float32 and the rate."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from ..utils.numbers import is_number
 
 logger = logging.get_logger(__name__)
 
+BLOCK_SECONDS = 10.0
 MAX_RATE = 1_000_000  # Hz
 MAX_CHANNELS = 64  # more "channels" than this are samples in the wrong place
 # Float samples are nominally in [-1, 1]. Loud mixes exceed that by some dB; samples far beyond are integers.
@@ -43,12 +44,37 @@ def is_waveform(value: Any) -> bool:
     dictionary such as `{"array", "sampling_rate"}`, an audio object of `datasets`, torchcodec or pydub, or an audio file as
     `bytes` or as a file object. A path is not, and neither is an array without a rate.
     """
+    if isinstance(value, dict) and value and value.keys() <= {"bytes", "path"}:
+        return True
     return is_encoded(value) or _find_parts(value) is not None
 
 
 def is_encoded(value: Any) -> bool:
     """Whether `value` is the content of an audio file: `bytes`, or a file object opened for reading."""
     return isinstance(value, (bytes, bytearray, memoryview)) or callable(getattr(value, "read", None))
+
+
+class Waveform:
+    r"""
+    A recording in memory, to be read like an [`~audio.files.AudioFile`].
+
+    Args:
+        value: what [`to_waveform`] takes.
+        argument (`str`): name of the argument, for messages.
+    """
+
+    def __init__(self, value: Any, argument: str):
+        self.waveform, self.samplerate = to_waveform(value, argument)
+        self.channels, self.frames = self.waveform.shape
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
+        """Samples `start` to `stop` (by default the end), in blocks `(samples, channels)` of 10 s in float32."""
+        for block in self.waveform[:, start:stop].split(round(BLOCK_SECONDS * self.samplerate), dim=-1):
+            yield block.T.numpy()
+
+    def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """The same in one piece."""
+        return self.waveform[:, start:stop].T.numpy()
 
 
 def to_waveform(value: Any, argument: str) -> tuple[torch.Tensor, int]:
@@ -74,7 +100,8 @@ def to_waveform(value: Any, argument: str) -> tuple[torch.Tensor, int]:
             argument,
         )
     waveform = check_samples(parts[0], argument)
-    return to_float_range(waveform, argument), check_rate(parts[1], argument)
+    offset, scale = find_integer_scale(float(waveform.min()), float(waveform.max()), argument)
+    return waveform if scale == 1 else (waveform - offset) / scale, check_rate(parts[1], argument)
 
 
 def _find_parts(value: Any) -> tuple[Any, Any] | None:
@@ -180,9 +207,7 @@ def check_samples(samples: Any, argument: str) -> torch.Tensor:
     if waveform.numel() == 0:
         raise EmptyInputError(f"The waveform of `{argument}` is empty: its shape is {shape}.", argument)
     if waveform.dtype == torch.bool:
-        raise InputError(
-            f"The waveform of `{argument}` has to hold real numbers, but is {waveform.dtype}.", argument
-        )
+        raise InputError(f"The waveform of `{argument}` has to hold real numbers, but is {waveform.dtype}.", argument)
     if not waveform.is_floating_point():
         waveform = _scale_integers(waveform, argument)
     waveform = waveform.float()
@@ -206,12 +231,6 @@ def _scale_integers(waveform: torch.Tensor, argument: str) -> torch.Tensor:
             )
             bits, offset = narrow, zero
     return (waveform - offset) / 2.0 ** (bits - 1)
-
-
-def to_float_range(waveform: torch.Tensor, argument: str) -> torch.Tensor:
-    """Float samples in [-1, 1], where they hold the values of integer samples: with a warning; see [`find_integer_scale`]."""
-    offset, scale = find_integer_scale(float(waveform.min()), float(waveform.max()), argument)
-    return waveform if scale == 1 else (waveform - offset) / scale
 
 
 def find_integer_scale(lowest: float, highest: float, argument: str) -> tuple[float, float]:
