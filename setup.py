@@ -29,8 +29,10 @@ EXTRAS = {
     "eval": ["mir_eval", "matplotlib", "librosa"],
     # And tinysoundfont, with --no-deps: it asks for PyAudio, which needs a compiler and is not used.
     "synthetic": ["pretty_midi", "pyfluidsynth"],
-    "demo": ["gradio>=6", "matplotlib", "mir_eval"],
+    "demo": ["gradio>=6", "matplotlib", "mir_eval", "av"],
     "8bit": ["bitsandbytes"],
+    # Recordings in M4A, WebM, WMA, videos and other containers.
+    "formats": ["av"],
     "cluster": ["ray[data]", "datasets"],
 }
 EXTRAS["dev"] = [
@@ -50,6 +52,7 @@ EXTRAS["dev"] = [
     "datasets",
     "omegaconf",
     "librosa",
+    "av",
     "h5py",
     "scikit-learn",
     "tensorboard",

@@ -21,6 +21,7 @@ import diffusers_jasco
 
 
 OPTIONAL = {
+    "av",
     "datasets",
     "demucs",
     "demucs_infer",

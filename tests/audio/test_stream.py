@@ -18,7 +18,8 @@ import soundfile
 import soxr
 import torch
 
-from diffusers_jasco.audio.stream import BLOCK_SECONDS, AudioStream
+from diffusers_jasco.audio.stream import AudioStream
+from diffusers_jasco.audio.waveforms import BLOCK_SECONDS
 
 
 RATE = 8000

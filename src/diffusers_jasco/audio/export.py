@@ -25,9 +25,9 @@ from diffusers.utils import logging
 
 from ..utils.errors import InputError, shorten
 from ..utils.files import replace_file
-from .io import load_audio
 from .loudness import _normalize_loudness, limit_peaks
 from .metadata import append_wav_info, make_document, make_title
+from .waveforms import check_rate, check_samples
 
 
 logger = logging.get_logger(__name__)
@@ -140,7 +140,7 @@ def export_audio(
     """
     check_export(path)
     path = Path(path)
-    audio, rate = load_audio((audio, sampling_rate))
+    audio, rate = check_samples(audio, "audio"), check_rate(sampling_rate, "audio")
     file_format = check_export(path, rate, len(audio))
     document = None if metadata is None else make_document(metadata)
     if loudness is not None:

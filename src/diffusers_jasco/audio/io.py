@@ -16,27 +16,38 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..utils.errors import InputError
+from .files import AudioFile
+from .waveforms import Waveform, is_encoded
 
 
-# What is taken for a recording by its name; whether it can be read depends on what is in it.
-AUDIO_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff")
-MAX_RATE = 1_000_000  # Hz
-MAX_CHANNELS = 64  # more "channels" than this are samples in the wrong place
+# File suffixes treated as audio; decoding may still fail.
+AUDIO_SUFFIXES = (
+    *(".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".caf", ".au", ".w64", ".rf64"),
+    # By PyAV; videos for their sound.
+    *(".m4a", ".m4b", ".aac", ".webm", ".weba", ".mka", ".wma", ".amr", ".ac3", ".wv", ".ape", ".tta", ".mp2"),
+    *(".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".mkv", ".avi", ".flv", ".mpg", ".mpeg"),
+)
 
 
 def load_audio(audio: Any, name: str = "audio") -> tuple[torch.Tensor, int]:
     r"""
-    Audio from wherever it comes.
+    Audio in any form.
 
     Args:
-        audio (`str`, `os.PathLike`, `tuple` or `dict`):
-            A file that soundfile reads (WAV, FLAC, OGG, MP3, ...), `(waveform, sampling_rate)`, or `{"array":
-            waveform, "sampling_rate": rate}` as in Hugging Face datasets. A waveform is a tensor or array of shape
-            `(samples,)` or `(channels, samples)`, with at most 64 channels; integers are scaled to [-1, 1).
+        audio (`str`, `os.PathLike`, `bytes`, file object, `tuple`, `list`, `dict` or object):
+            - an audio file, or a video for its sound: its path, its content, or opened for reading. WAV, FLAC, OGG, MP3, AIFF
+              and others are read by soundfile; M4A, WebM, WMA, MP4 and others by PyAV, if it is installed (the extra
+              `formats`). The content decides, not the suffix
+            - `(waveform, sampling_rate)`; or `(sampling_rate, waveform)` as in Gradio and SciPy, then also `(samples, channels)`
+            - `{"array": waveform, "sampling_rate": rate}` as in Hugging Face datasets, or with the keys `"waveform"`,
+              `"audio"` or `"raw"`, and `"sample_rate"`; `{"bytes", "path"}`, of which the first that is not `None` counts
+            - an audio object of datasets, torchcodec or pydub
+
+            A waveform is a tensor or array of shape `(samples,)` or `(channels, samples)`, with at most 64 channels. Integers
+            are scaled to [-1, 1). Floats far beyond ±1 are taken for integers, too, with a warning.
         name (`str`, defaults to `"audio"`):
             Name of the argument, for messages.
 
@@ -45,25 +56,33 @@ def load_audio(audio: Any, name: str = "audio") -> tuple[torch.Tensor, int]:
 
     Raises:
         `FileNotFoundError`: for an absent file.
-        [`InputError`]: for a file that is not audio, and for an invalid waveform or rate.
+        [`InputError`]: for a file that is not audio or breaks off, and for an invalid waveform or rate. An
+            [`~utils.errors.EmptyInputError`] where there are no samples.
     """
+    source = open_audio(audio, name)
+    return torch.from_numpy(source.read()).T, source.samplerate
+
+
+def open_audio(audio: Any, name: str = "audio") -> AudioFile | Waveform:
+    r"""
+    Opens a recording to be read in blocks.
+
+    Args:
+        audio: a recording in any form that [`load_audio`] takes.
+        name (`str`, defaults to `"audio"`): name of the argument, for messages.
+
+    Returns:
+        [`~audio.files.AudioFile`] or [`~audio.waveforms.Waveform`]: with `samplerate`, `channels`, `frames` (samples per
+        channel), `blocks(start, stop)` and `read(start, stop)`, which give samples `(samples, channels)` in float32.
+
+    Raises:
+        `FileNotFoundError`, [`InputError`]: as [`load_audio`].
+    """
+    if isinstance(audio, dict) and audio and audio.keys() <= {"bytes", "path"}:
+        audio = audio.get("path") if audio.get("bytes") is None else audio["bytes"]
     if isinstance(audio, (str, os.PathLike)):
-        waveform, rate = _read_file(check_file(audio, name), name)
-    elif isinstance(audio, dict):
-        if not {"array", "sampling_rate"} <= audio.keys():
-            raise InputError(
-                f"`{name}` has to have the keys 'array' and 'sampling_rate', but has {list(audio)}.", name
-            )
-        waveform, rate = audio["array"], audio["sampling_rate"]
-    elif isinstance(audio, (tuple, list)) and len(audio) == 2:
-        waveform, rate = audio
-    else:
-        raise InputError(
-            f"`{name}` has to be a path, (waveform, sampling_rate) or {{'array', 'sampling_rate'}}, but is a"
-            f" {type(audio).__name__}.",
-            name,
-        )
-    return _check_waveform(waveform, name), _check_rate(rate, name)
+        return AudioFile(check_file(audio, name), name)
+    return AudioFile(audio, name) if is_encoded(audio) else Waveform(audio, name)
 
 
 def check_file(path: str | os.PathLike, name: str) -> Path:
@@ -82,80 +101,3 @@ def check_file(path: str | os.PathLike, name: str) -> Path:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"`{name}`: there is no file {path}.")
     return path
-
-
-def _read_file(path: Path, name: str) -> tuple[np.ndarray, int]:
-    import soundfile
-
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    # A false header can claim more samples than there is memory for.
-    except (soundfile.LibsndfileError, RuntimeError, TypeError, MemoryError) as error:
-        raise InputError(f"`{name}`: {path} can't be read as audio ({error}).", name) from error
-    return samples.T, rate
-
-
-def to_real_tensor(values: Any, owner: str, name: str) -> torch.Tensor:
-    r"""
-    Args:
-        values (`torch.Tensor`, `np.ndarray` or nested `list`): numbers of any real type, on any device.
-        owner (`str`): what holds them, to begin a message with.
-        name (`str`): name of the argument that they came with.
-
-    Returns:
-        `torch.Tensor`: the same, as an ordinary tensor on the CPU.
-
-    Raises:
-        [`InputError`]: for what holds no real numbers, or not as an ordinary array.
-    """
-    try:
-        if torch.is_tensor(values):
-            if values.layout is not torch.strided or values.is_nested or values.is_quantized:
-                raise TypeError("a sparse, nested or quantized tensor")
-            tensor = values.detach().cpu()
-        else:
-            array = np.asarray(values)
-            if array.dtype == object:
-                raise TypeError("elements of different types or lengths")
-            # torch takes neither reversed views nor a foreign byte order.
-            tensor = torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
-        if tensor.is_complex():
-            raise TypeError("complex numbers")
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{owner} has to hold real numbers ({error}).", name) from error
-    return tensor
-
-
-def _check_waveform(waveform: Any, name: str) -> torch.Tensor:
-    waveform = to_real_tensor(waveform, f"The waveform of `{name}`", name)
-    shape = tuple(waveform.shape)
-    if waveform.ndim not in (1, 2) or (waveform.ndim == 2 and shape[0] > MAX_CHANNELS):
-        raise InputError(
-            f"The waveform of `{name}` has to be (samples,) or (channels, samples), but has shape {shape}.", name
-        )
-    if waveform.numel() == 0:
-        raise InputError(f"The waveform of `{name}` is empty: its shape is {shape}.", name)
-    if waveform.dtype == torch.bool:
-        raise InputError(f"The waveform of `{name}` has to hold real numbers, but is {waveform.dtype}.", name)
-    if not waveform.is_floating_point():
-        info = torch.iinfo(waveform.dtype)
-        offset = (info.max + 1) / 2 if info.min == 0 else 0
-        waveform = (waveform.double() - offset) / (info.max + 1 - offset)
-    waveform = waveform.float()
-    if not waveform.isfinite().all():
-        raise InputError(f"The waveform of `{name}` has values that are not finite (NaN or infinite).", name)
-    return waveform if waveform.ndim == 2 else waveform[None]
-
-
-def _check_rate(rate: Any, name: str) -> int:
-    try:
-        whole = int(rate)
-        valid = whole == rate and 0 < whole <= MAX_RATE
-    except (TypeError, ValueError, OverflowError):
-        valid = False
-    if not valid:
-        raise InputError(
-            f"The sampling rate of `{name}` has to be a positive whole number of Hz, at most {MAX_RATE}, but is {rate!r}.",
-            name,
-        )
-    return whole

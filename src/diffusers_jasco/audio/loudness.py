@@ -29,6 +29,11 @@ LIMITER_SECONDS = 0.005  # how early before a peak the limiter begins to turn do
 MIN_LOUDNESS_SECONDS = 0.4  # one block of ITU-R BS.1770
 SILENCE_LUFS = -70.0  # the absolute gate of ITU-R BS.1770
 MEASURED_PEAK = 0.25
+_HOP_SECONDS = 0.1
+_BLOCK_HOPS = 4
+_SETTLING_HOPS = 5  # 0.5 s: ten times longer than the filters ring
+_RELATIVE_GATE = -10.0  # dB
+_SURROUND_WEIGHT = 1.41  # of the fourth and the fifth channel
 
 
 def _normalize_loudness(audio: torch.Tensor, rate: int, loudness: float) -> torch.Tensor:
@@ -53,14 +58,65 @@ def measure_loudness(waveform: torch.Tensor, sampling_rate: int) -> float:
     Returns:
         `float`: loudness in LUFS (ITU-R BS.1770), above -70; NaN for silence and for audio shorter than 0.4 s, which have none.
     """
-    if waveform.shape[-1] < MIN_LOUDNESS_SECONDS * sampling_rate:
-        return math.nan
-    from torchaudio.functional import loudness
+    meter = LoudnessMeter(sampling_rate)
+    meter.add(waveform)
+    return meter.loudness()
+
+
+class LoudnessMeter:
+    r"""
+    Loudness (ITU-R BS.1770) of audio that comes in blocks, in constant memory. Quiet parts do not count.
+
+    Args:
+        sampling_rate (`int`): rate in Hz.
+    """
+
+    def __init__(self, sampling_rate: int):
+        self.sampling_rate = sampling_rate
+        self._hop = max(1, round(_HOP_SECONDS * sampling_rate))
+        self._pending: torch.Tensor | None = None  # with what comes before, for the filters
+        self._context = 0
+        self._powers: list[torch.Tensor] = []  # of hops, all channels together
+
+    def add(self, waveform: torch.Tensor) -> None:
+        """Adds a block `(channels, samples)` of any length."""
+        self._pending = waveform if self._pending is None else torch.cat([self._pending, waveform], dim=-1)
+        hops = (self._pending.shape[-1] - self._context) // self._hop
+        if hops == 0:
+            return
+        end = self._context + hops * self._hop
+        weighted = _k_weight(self._pending[:, :end], self.sampling_rate)[:, self._context :]
+        powers = weighted.double().square().reshape(len(weighted), hops, -1).mean(dim=-1)
+        weights = torch.ones(len(powers), 1, dtype=torch.float64)
+        weights[3:5] = _SURROUND_WEIGHT
+        self._powers.append((weights * powers).sum(dim=0))
+        # A whole number of hops is enough for the filters to settle.
+        first = max(0, end - _SETTLING_HOPS * self._hop)
+        self._pending, self._context = self._pending[:, first:], end - first
+
+    def loudness(self) -> float:
+        """LUFS, above -70; NaN for silence and for less than 0.4 s."""
+        powers = torch.cat([*self._powers, torch.zeros(0, dtype=torch.float64)])
+        if len(powers) < _BLOCK_HOPS:
+            return math.nan
+        blocks = powers.unfold(0, _BLOCK_HOPS, 1).mean(dim=-1)
+        blocks = blocks[_to_lufs(blocks) > SILENCE_LUFS]
+        blocks = blocks[_to_lufs(blocks) > _to_lufs(blocks.mean()) + _RELATIVE_GATE]
+        measured = float(_to_lufs(blocks.mean()))
+        return measured if measured > SILENCE_LUFS else math.nan
+
+
+def _to_lufs(power: torch.Tensor) -> torch.Tensor:
+    return 10 * torch.log10(power) - 0.691
+
+
+def _k_weight(waveform: torch.Tensor, rate: int) -> torch.Tensor:
+    from torchaudio.functional import highpass_biquad, treble_biquad
 
     # torchaudio's filters clip at ±1, and they amplify by up to 4 dB: what is measured needs headroom.
     headroom = MEASURED_PEAK / max(MEASURED_PEAK, float(waveform.abs().max()))
-    measured = float(loudness(waveform * headroom, sampling_rate)) - 20 * math.log10(headroom)
-    return measured if measured > SILENCE_LUFS else math.nan
+    weighted = treble_biquad(waveform * headroom, rate, 4.0, 1500.0, 1 / math.sqrt(2))
+    return highpass_biquad(weighted, rate, 38.0, 0.5) / headroom
 
 
 def limit_peaks(waveform: torch.Tensor, sampling_rate: int) -> torch.Tensor:

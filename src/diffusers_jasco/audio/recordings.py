@@ -14,18 +14,17 @@
 
 """Recordings of which only parts are read."""
 
-import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
+from .files import AudioFile
 from .io import load_audio
 from .resampling import resample, resampled_span
-from .stream import SLACK_SECONDS, open_recording
+from .waveforms import MAX_FLOAT_SAMPLE
 
 
 class Recording:
@@ -58,29 +57,13 @@ class Recording:
             elif not os.path.isfile(audio):
                 raise FileNotFoundError(f"There is no file {audio}.")
         self.name = "the audio" if name is None else name
-        self.audio = audio
         if isinstance(audio, (tuple, list)):
             self.waveform, self.sampling_rate = load_audio(audio, self.name)
             self.waveform = self.waveform.mean(dim=0, keepdim=True)
             self.num_samples = self.waveform.shape[-1]  # at its own rate
             return
-        with self._open() as file:
-            self.sampling_rate, self.num_samples = file.samplerate, file.frames
-        if not self.num_samples:
-            raise ValueError(f"{self.name} is empty.")
-
-    @contextmanager
-    def _open(self) -> Iterator[Any]:
-        import soundfile
-
-        audio = io.BytesIO(self.audio) if isinstance(self.audio, bytes) else self.audio
-        if hasattr(audio, "seek"):
-            audio.seek(0)
-        with open_recording(audio, self.name) as file:
-            try:
-                yield file
-            except soundfile.LibsndfileError as error:
-                raise ValueError(f"{self.name} can't be read as audio ({error}).") from error
+        self.file = AudioFile(audio, name=self.name)
+        self.sampling_rate, self.num_samples = self.file.samplerate, self.file.frames
 
     def length(self, rate: int) -> int:
         """Number of samples at a rate in Hz."""
@@ -103,17 +86,13 @@ class Recording:
         if self.waveform is not None:
             part = self.waveform[:, first:last]
         else:
-            with self._open() as file:
-                file.seek(first)
-                samples = file.read(last - first, dtype="float32", always_2d=True)
-            if len(samples) < last - first - SLACK_SECONDS * self.sampling_rate:
+            samples = self.file.read(first, last, scaled=False)
+            if np.abs(samples).max(initial=0) > MAX_FLOAT_SAMPLE:
                 raise ValueError(
-                    f"{self.name} breaks off after {(first + len(samples)) / self.sampling_rate:.2f} of"
-                    f" {self.num_samples / self.sampling_rate:.2f} s."
+                    f"The samples of {self.name} have to be in [-1, 1], but reach {np.abs(samples).max():g}: divide those of"
+                    " 16-bit integers by 32768."
                 )
             part = torch.from_numpy(samples).mean(dim=1)[None]
-            if not part.isfinite().all():
-                raise ValueError(f"{self.name} has values that are not finite (NaN or infinite).")
             # MP3 files may claim a little too much.
             part = F.pad(part, (0, last - first - part.shape[-1]))
         part = resample(part, self.sampling_rate, rate)[:, surplus : surplus + end - start]

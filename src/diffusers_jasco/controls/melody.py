@@ -27,7 +27,7 @@ import torch
 from diffusers.utils import logging
 from torch.nn import functional as F
 
-from ..audio.io import to_real_tensor
+from ..audio.waveforms import to_real_tensor
 from ..utils.errors import InputError, shorten
 from .midi import load_midi
 

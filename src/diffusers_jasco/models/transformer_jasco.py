@@ -238,6 +238,9 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         time_scale (`float`, defaults to `1.0`):
             Factor of the time before its sinusoidal embedding. The original has none, and tells apart only some tens of
             times; 1000 is usual elsewhere.
+        drums_loudness (`float`, *optional*):
+            Loudness in LUFS to which drum recordings are brought before they are encoded, near that of the drums that the
+            model was trained on; by default they are used as loud as they are. It does not change the network.
     """
 
     _supports_gradient_checkpointing = True
@@ -273,6 +276,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         latents_std: float | list[float] = 4.0102,
         preconditioning: float | list[float] | None = None,
         time_scale: float = 1.0,
+        drums_loudness: float | None = None,
     ):
         super().__init__()
         if skip_connections and num_layers % 2:

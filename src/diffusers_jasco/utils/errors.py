@@ -40,12 +40,16 @@ class InputError(ValueError):
 
     def for_prompt(self, index: int) -> "InputError":
         """The same error of one of several prompts, whose message says which one."""
-        return InputError(f"For prompt {index}: {self}", self.argument, self.position, index)
+        return type(self)(f"For prompt {index}: {self}", self.argument, self.position, index)
 
     def renamed(self, argument: str) -> "InputError":
         """The same error under the name that the caller knows the argument by."""
         message = str(self).replace(f"`{self.argument}`", f"`{argument}`")
-        return InputError(message, argument, self.position, self.prompt)
+        return type(self)(message, argument, self.position, self.prompt)
+
+
+class EmptyInputError(InputError):
+    """The error for an argument that holds nothing, such as a recording without samples."""
 
 
 def shorten(value: Any) -> str:

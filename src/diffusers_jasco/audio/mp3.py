@@ -1,0 +1,109 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The length of MP3 files: libsndfile estimates it where the header does not say it, and stops there."""
+
+from typing import BinaryIO
+
+
+_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # Hz, by version
+# kbit/s by (version 1, layer)
+_BIT_RATES = {
+    (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_CHUNK = 1 << 20  # bytes
+_HEADER = 4  # bytes
+_XING_REACH = 200  # bytes from the beginning of the first frame
+_XING_TOLERANCE = 0.02  # of the size that the header says: tags at the end count
+
+
+def skip_id3(head: bytes) -> int:
+    """Size in bytes of the ID3 tag at the beginning of a file, 0 without one."""
+    if len(head) < 10 or head[:3] != b"ID3" or max(head[6:10]) > 127:
+        return 0
+    return 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) + (10 if head[5] & 16 else 0)
+
+
+def count_mp3_samples(file: BinaryIO, size: int) -> int | None:
+    r"""
+    Counts the frames of an MP3 file, unless its header (Xing, Info or VBRI) agrees with its size.
+
+    Args:
+        file (`BinaryIO`): the file.
+        size (`int`): its size in bytes.
+
+    Returns:
+        `int`: samples per channel, or `None` where the header is right.
+    """
+    file.seek(0)
+    start = skip_id3(file.read(10))
+    file.seek(start)
+    head = file.read(_XING_REACH)
+    claimed = _claimed_bytes(head)
+    if claimed is not None and size - start <= (1 + _XING_TOLERANCE) * claimed:
+        return None
+
+    file.seek(start)
+    data, position, samples, kind = b"", 0, 0, None
+    while True:
+        if position + _HEADER > len(data):
+            position -= len(data)
+            if position > 0:
+                file.seek(position, 1)
+            data, position = data[position:] if position < 0 else b"", 0
+            chunk = file.read(_CHUNK)
+            if not chunk:
+                return samples
+            data += chunk
+            continue
+        frame = _parse_frame(data[position : position + _HEADER])
+        # Of the same stream: other bytes look like headers by chance.
+        if frame is not None and kind in (None, frame[2:]):
+            samples, kind = samples + frame[1], frame[2:]
+            position += frame[0]
+        else:
+            position = data.find(b"\xff", position + 1)
+            position = len(data) if position < 0 else position
+
+
+def _claimed_bytes(head: bytes) -> int | None:
+    for tag in (b"Xing", b"Info"):
+        place = head.find(tag)
+        if place >= 0:
+            has_frames, has_bytes = head[place + 7] & 1, head[place + 7] & 2
+            field = place + 8 + 4 * has_frames
+            return int.from_bytes(head[field : field + 4], "big") if has_bytes else None
+    place = head.find(b"VBRI")
+    return int.from_bytes(head[place + 10 : place + 14], "big") if place >= 0 else None
+
+
+def _parse_frame(header: bytes) -> tuple[int, int, int, int, int] | None:
+    """Bytes and samples of the frame with this header, its version, layer and rate; or `None` if it is not a header."""
+    if header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
+        return None
+    version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
+    bits, rates = header[2] >> 4, header[2] >> 2 & 3
+    if version == 1 or layer == 4 or bits in (0, 15) or rates == 3:
+        return None
+    rate, bit_rate = _RATES[version][rates], 1000 * _BIT_RATES[version == 3, layer][bits]
+    padding = header[2] >> 1 & 1
+    if layer == 1:
+        return 4 * (12 * bit_rate // rate + padding), 384, version, layer, rate
+    samples = 576 if layer == 3 and version != 3 else 1152
+    return samples // 8 * bit_rate // rate + padding, samples, version, layer, rate
