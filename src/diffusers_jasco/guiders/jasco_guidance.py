@@ -23,6 +23,7 @@ from diffusers.guiders.guider_utils import GUIDER_CONFIG_NAME, rescale_noise_cfg
 
 from ..controls import CONTROLS
 from ..utils.errors import InputError
+from ..utils.numbers import to_float
 
 
 SCALES = ("guidance_scale", "text_guidance_scale", "guidance_rescale")
@@ -41,7 +42,7 @@ class JascoGuidance(ConfigMixin):
     `guidance_scale * v(all) + text_guidance_scale * v(text) + (1 - both) * v(null)`
 
     The null branch has the nulls that the model was trained with, so there is no negative prompt. The scales are attributes
-    that may be changed between two steps.
+    that may be changed between two steps; the configuration has them as they are now.
 
     Args:
         guidance_scale (`float`, defaults to `5.0`):
@@ -55,23 +56,26 @@ class JascoGuidance(ConfigMixin):
             too loud.
 
     Raises:
-        [`~inputs.InputError`]: for a scale that is not finite, or a `guidance_rescale` that is not between 0 and 1.
+        [`~inputs.InputError`]: for a scale that is not a finite number from 0 on, or a `guidance_rescale` that is not
+            between 0 and 1; also when an attribute is set.
     """
 
     config_name = GUIDER_CONFIG_NAME
 
     @register_to_config
     def __init__(self, guidance_scale: float = 5.0, text_guidance_scale: float = 0.0, guidance_rescale: float = 0.0):
-        for name, scale in (("guidance_scale", guidance_scale), ("text_guidance_scale", text_guidance_scale)):
-            if not math.isfinite(scale):
-                raise InputError(f"`{name}` has to be a finite number, but is {scale!r}.", name)
-        if not 0 <= guidance_rescale <= 1:
-            raise InputError(
-                f"`guidance_rescale` has to be between 0 and 1, but is {guidance_rescale!r}.", "guidance_rescale"
-            )
         self.guidance_scale = guidance_scale
         self.text_guidance_scale = text_guidance_scale
         self.guidance_rescale = guidance_rescale
+
+    def __setattr__(self, name: str, value: Any):
+        if name in SCALES:
+            is_share = name == "guidance_rescale"
+            value = to_float(value, name, minimum=-math.inf if is_share else 0.0)
+            if is_share and not 0 <= value <= 1:
+                raise InputError(f"`{name}` has to be between 0 and 1, but is {value:g}.", name)
+            self.register_to_config(**{name: value})
+        super().__setattr__(name, value)
 
     @classmethod
     def from_pretrained(
@@ -89,13 +93,12 @@ class JascoGuidance(ConfigMixin):
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any):
         r"""
-        Writes the scales, as they are now, to a folder.
+        Writes the scales to a folder.
 
         Args:
             save_directory (`str` or `os.PathLike`): folder to write.
             kwargs: arguments of [`~diffusers.ConfigMixin.save_config`].
         """
-        self.register_to_config(**{name: getattr(self, name) for name in SCALES})
         self.save_config(save_directory, **kwargs)
 
     def nulls(

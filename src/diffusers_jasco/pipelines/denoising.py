@@ -16,6 +16,7 @@
 
 import inspect
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -28,6 +29,7 @@ from tqdm import tqdm
 from ..conditioning import JascoConditioning
 from ..guiders import JascoGuidance
 from ..models.transformer_jasco import JascoTransformerModel
+from ..schedulers.steps import check_sigmas, check_steps, is_adaptive
 from ..utils.errors import InputError
 
 
@@ -172,12 +174,45 @@ def check_scheduler(scheduler: SchedulerMixin):
     raise ValueError(f"`{name}` is not set up for flow matching. Set `pipe.scheduler = {hint}.")
 
 
+def check_timesteps(
+    scheduler: SchedulerMixin, num_inference_steps: Any, sigmas: Any
+) -> tuple[int | None, np.ndarray | None]:
+    r"""
+    Args:
+        scheduler ([`~diffusers.SchedulerMixin`]): the scheduler, which is left as it is.
+        num_inference_steps, sigmas: as given to [`set_timesteps`].
+
+    Returns:
+        `tuple`: both as [`set_timesteps`] uses them.
+
+    Raises:
+        `InputError`: if one is not of its kind, they contradict each other, or the scheduler does not support it.
+    """
+    steps = None if num_inference_steps is None else check_steps(num_inference_steps)
+    grid = None if sigmas is None else check_sigmas(sigmas)
+    if is_adaptive(scheduler):
+        # A copy, whose message is the scheduler's own.
+        copy(scheduler).set_timesteps(steps, sigmas=None if grid is None else grid.tolist())
+    if grid is not None:
+        if not _takes_sigmas(scheduler):
+            raise InputError(f"`{type(scheduler).__name__}` takes no `sigmas`: give `num_inference_steps`.", "sigmas")
+        if steps not in (None, len(grid)):
+            raise InputError(
+                f"`num_inference_steps` is {steps}, but there are {len(grid)} `sigmas`.", "num_inference_steps"
+            )
+    return steps, grid
+
+
+def _takes_sigmas(scheduler: SchedulerMixin) -> bool:
+    return "sigmas" in inspect.signature(scheduler.set_timesteps).parameters
+
+
 def set_timesteps(
     scheduler: SchedulerMixin,
     num_inference_steps: int | None,
     sigmas: list[float] | np.ndarray | None,
     device: torch.device,
-    default_num_inference_steps: int,
+    default_num_inference_steps: int | None,
 ):
     r"""
     Sets the scheduler's grid.
@@ -188,31 +223,18 @@ def set_timesteps(
             Steps of the uniform grid, for schedulers that take sigmas; the others use their own grid.
         sigmas (`list[float]` or `np.ndarray`, *optional*): the grid instead.
         device (`torch.device`): device of the timesteps.
-        default_num_inference_steps (`int`): steps if neither is given; not for adaptive schedulers.
+        default_num_inference_steps (`int`, *optional*): steps if neither is given; not for adaptive schedulers.
 
     Raises:
         `InputError`: if the scheduler does not support the arguments.
     """
-    if num_inference_steps is not None and (not isinstance(num_inference_steps, int) or num_inference_steps < 1):
-        raise InputError(
-            f"`num_inference_steps` has to be a whole number from 1 on, but is {num_inference_steps!r}.",
-            "num_inference_steps",
-        )
-    if hasattr(scheduler, "accepted_sample"):
-        scheduler.set_timesteps(num_inference_steps, device=device, sigmas=sigmas)
+    num_inference_steps, sigmas = check_timesteps(scheduler, num_inference_steps, sigmas)
+    if is_adaptive(scheduler):
+        scheduler.set_timesteps(device=device)
         return
-    takes_sigmas = "sigmas" in inspect.signature(scheduler.set_timesteps).parameters
-    if sigmas is not None:
-        if not takes_sigmas:
-            raise InputError(f"`{type(scheduler).__name__}` takes no `sigmas`: give `num_inference_steps`.", "sigmas")
-        if num_inference_steps not in (None, len(sigmas)):
-            raise InputError(
-                f"`num_inference_steps` is {num_inference_steps}, but there are {len(sigmas)} `sigmas`.",
-                "num_inference_steps",
-            )
     steps = default_num_inference_steps if num_inference_steps is None else num_inference_steps
-    if takes_sigmas:
-        grid = np.linspace(1.0, 1.0 / steps, steps) if sigmas is None else np.asarray(sigmas)
+    if _takes_sigmas(scheduler):
+        grid = np.linspace(1.0, 1.0 / steps, steps) if sigmas is None else sigmas
         scheduler.set_timesteps(sigmas=grid, device=device)
     else:
         scheduler.set_timesteps(steps, device=device)

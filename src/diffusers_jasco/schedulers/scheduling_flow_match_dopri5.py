@@ -16,6 +16,7 @@ import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -111,6 +112,10 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
 
     def __len__(self) -> int:
         return self.config.num_train_timesteps
+
+    def __getstate__(self) -> dict[str, Any]:
+        # For copies and pickles, which can't hold a running solver: `step` asks them to begin anew.
+        return vars(self) | {"_solver": None}
 
     def set_timesteps(
         self,
@@ -210,6 +215,8 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
         if len(self.sigmas) > len(self.timesteps):
             raise ValueError("The integration is finished: call `set_timesteps` before the next run.")
         solver = self._solver
+        if solver is None and self._step_index:
+            raise ValueError("A copy of a scheduler has no part in its run: call `set_timesteps` first.")
         if solver is None:
             solver = self._solver = self._solve(sample.float())
             next(solver)

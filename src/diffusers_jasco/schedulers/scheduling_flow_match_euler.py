@@ -22,6 +22,7 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from diffusers.utils import BaseOutput
 
 from ..utils.errors import InputError
+from .steps import check_sigmas, check_steps
 
 
 @dataclass
@@ -58,6 +59,8 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
             leave it as it is.
         sigma_min (`float`, defaults to `1e-5`):
             Share of the noise that is left at the data's end of the path.
+        num_inference_steps (`int`, *optional*):
+            Steps of a pipeline's call that does not say how many; see [`~schedulers.steps.default_steps`].
     """
 
     _compatibles = [
@@ -71,7 +74,11 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
     init_noise_sigma = 1.0
 
     @register_to_config
-    def __init__(self, num_train_timesteps: int = 1000, sigma_min: float = 1e-5):
+    def __init__(
+        self, num_train_timesteps: int = 1000, sigma_min: float = 1e-5, num_inference_steps: int | None = None
+    ):
+        if num_inference_steps is not None:
+            self.register_to_config(num_inference_steps=check_steps(num_inference_steps))
         self._step_index: int | None = None
         self._begin_index: int | None = None
         self.num_inference_steps: int | None = None
@@ -123,32 +130,22 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
         Raises:
             `ValueError`: if neither or both are given in contradiction, or `sigmas` is not a falling grid in (0, 1].
         """
-        if sigmas is None:
-            if num_inference_steps is None:
-                raise InputError("`set_timesteps` needs `num_inference_steps` or `sigmas`.", "num_inference_steps")
-            if num_inference_steps < 1:
+        if num_inference_steps is not None:
+            num_inference_steps = check_steps(num_inference_steps)
+        if sigmas is not None:
+            grid = check_sigmas(sigmas)
+            if num_inference_steps not in (None, len(grid)):
                 raise InputError(
-                    f"`num_inference_steps` has to be at least 1, but is {num_inference_steps}.", "num_inference_steps"
-                )
-            sigmas = np.linspace(1.0, 1.0 / num_inference_steps, num_inference_steps)
-        else:
-            sigmas = np.asarray(sigmas, dtype=np.float64)
-            if sigmas.ndim != 1 or not sigmas.size or not (sigmas > 0).all() or not (sigmas <= 1).all():
-                raise InputError(
-                    f"`sigmas` has to be a non-empty list of values in (0, 1], but is {sigmas.tolist()}.", "sigmas"
-                )
-            if (np.diff(sigmas) >= 0).any():
-                raise InputError(
-                    f"`sigmas` have to fall from noise (1) to data (0), but are {sigmas.tolist()}.", "sigmas"
-                )
-            if num_inference_steps is not None and num_inference_steps != len(sigmas):
-                raise InputError(
-                    f"`num_inference_steps` is {num_inference_steps}, but there are {len(sigmas)} sigmas.",
+                    f"`num_inference_steps` is {num_inference_steps}, but there are {len(grid)} `sigmas`.",
                     "num_inference_steps",
                 )
+        elif num_inference_steps is None:
+            raise InputError("`set_timesteps` needs `num_inference_steps` or `sigmas`.", "num_inference_steps")
+        else:
+            grid = np.linspace(1.0, 1.0 / num_inference_steps, num_inference_steps)
 
-        self.num_inference_steps = len(sigmas)
-        self._set_sigmas(sigmas, device)
+        self.num_inference_steps = len(grid)
+        self._set_sigmas(grid, device)
         self._step_index = None
         self._begin_index = None
 

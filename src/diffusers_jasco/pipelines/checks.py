@@ -1,0 +1,268 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Checks of a call's arguments, before any work. They return the arguments in the form that the pipeline uses: numbers of any
+numeric type as Python's, arrays as tensors, sequences as lists.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..conditioning import JascoConditioning
+from ..utils.errors import InputError, shorten
+from ..utils.numbers import is_number, to_float
+
+
+MAX_DURATION = 3600.0  # seconds
+# Characters. Attention takes memory by their square.
+MAX_PROMPT_LENGTH = 20_000
+
+
+def check_text(
+    prompt: Any, prompt_embeds: Any, prompt_attention_mask: Any, text_dim: int
+) -> tuple[str | list[str | None] | None, torch.Tensor | None, torch.Tensor | None]:
+    """A call's text by [`check_prompt`] and [`check_prompt_embeds`]; an [`InputError`] if it is given in both ways."""
+    if prompt is not None and prompt_embeds is not None:
+        raise InputError("Give either `prompt` or `prompt_embeds`, not both.", "prompt")
+    return check_prompt(prompt), *check_prompt_embeds(prompt_embeds, prompt_attention_mask, text_dim)
+
+
+def check_prompt(prompt: Any) -> str | list[str | None] | None:
+    r"""
+    Args:
+        prompt (`str`, `list[str]` or `None`): a prompt, or one per piece, also as an array or a series.
+
+    Raises:
+        [`InputError`]: for anything else, an empty list, and text that can't be encoded.
+    """
+    if hasattr(prompt, "tolist"):
+        prompt = prompt.tolist()
+    if prompt is None or isinstance(prompt, str):
+        return prompt if prompt is None else _check_text(prompt, "prompt")
+    if not isinstance(prompt, Sequence) or isinstance(prompt, (bytes, bytearray, memoryview, range)):
+        raise InputError(f"`prompt` has to be a `str`, a list of them or `None`, but is {type(prompt)}.", "prompt")
+    if not len(prompt):
+        raise InputError(
+            "`prompt` is an empty list. For music without a text give `None` or an empty string.", "prompt"
+        )
+    return [None if text is None else _check_text(text, f"prompt[{i}]", i) for i, text in enumerate(prompt)]
+
+
+def _check_text(text: Any, name: str, position: int | None = None) -> str:
+    if not isinstance(text, str):
+        raise InputError(f"`{name}` has to be a `str` or `None`, but is {type(text)}.", "prompt", position)
+    if len(text) > MAX_PROMPT_LENGTH:
+        raise InputError(
+            f"`{name}` has to have at most {MAX_PROMPT_LENGTH} characters, but has {len(text)}.", "prompt", position
+        )
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"`{name}` has to be text that can be encoded, but character {error.start} is half a surrogate pair"
+            f" (U+{ord(text[error.start]):04X}).",
+            "prompt",
+            position,
+        ) from error
+    return str(text)
+
+
+def check_prompt_embeds(
+    prompt_embeds: Any, prompt_attention_mask: Any, text_dim: int
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    r"""
+    Args:
+        prompt_embeds (`torch.Tensor` of shape `(batch, tokens, text_dim)`, *optional*): states of the text encoder.
+        prompt_attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): which tokens are text.
+        text_dim (`int`): channels of the states.
+
+    Returns:
+        `tuple`: both as tensors.
+
+    Raises:
+        [`InputError`]: for another type or shape, states that are not finite, and a mask without states.
+    """
+    if prompt_embeds is None:
+        if prompt_attention_mask is not None:
+            raise InputError(
+                "`prompt_attention_mask` belongs to `prompt_embeds`, which was not given.", "prompt_attention_mask"
+            )
+        return None, None
+    prompt_embeds = _to_tensor(prompt_embeds, "prompt_embeds")
+    if prompt_embeds.ndim != 3 or 0 in prompt_embeds.shape:
+        raise InputError(
+            f"`prompt_embeds` has to have shape (batch, tokens, dim), but has {tuple(prompt_embeds.shape)}.",
+            "prompt_embeds",
+        )
+    if prompt_embeds.shape[-1] != text_dim:
+        raise InputError(
+            f"`prompt_embeds` has to have {text_dim} channels, but has {prompt_embeds.shape[-1]}.", "prompt_embeds"
+        )
+    _check_finite(prompt_embeds, "prompt_embeds")
+    if prompt_attention_mask is None:
+        return prompt_embeds, None
+    mask = _to_tensor(prompt_attention_mask, "prompt_attention_mask")
+    if mask.shape != prompt_embeds.shape[:2]:
+        raise InputError(
+            f"`prompt_attention_mask` has to have shape {tuple(prompt_embeds.shape[:2])}, as `prompt_embeds`, but has"
+            f" {tuple(mask.shape)}.",
+            "prompt_attention_mask",
+        )
+    if not ((mask == 0) | (mask == 1)).all():
+        raise InputError("`prompt_attention_mask` has to be 1 where there is text, else 0.", "prompt_attention_mask")
+    return prompt_embeds, mask
+
+
+def check_duration(duration: Any) -> float | None:
+    """Seconds as a `float`; an [`InputError`] if that is not a positive number, or more than an hour."""
+    if duration is None:
+        return None
+    try:
+        return to_float(duration, "duration", above=0.0, maximum=MAX_DURATION)
+    except InputError:
+        raise InputError(
+            f"`duration` has to be a positive number of seconds, at most {MAX_DURATION:g}, but is {shorten(duration)}.",
+            "duration",
+        ) from None
+
+
+def check_latents(latents: Any, num_waveforms: int, num_frames: int | None, channels: int) -> torch.Tensor | None:
+    r"""
+    Args:
+        latents (`torch.Tensor` of shape `(num_waveforms, num_frames, channels)`, *optional*): the noise to start from.
+        num_waveforms (`int`), num_frames (`int`, *optional*), channels (`int`): their shape; any number of frames by
+            default.
+
+    Raises:
+        [`InputError`]: for another type or shape, and values that are not finite.
+    """
+    if latents is None:
+        return None
+    latents = _to_tensor(latents, "latents")
+    if num_frames is None:
+        num_frames = latents.shape[1] if latents.ndim == 3 and latents.shape[1] else "frames"
+    if latents.shape != (num_waveforms, num_frames, channels):
+        raise InputError(
+            f"`latents` has to have shape ({num_waveforms}, {num_frames}, {channels}), but has {tuple(latents.shape)}.",
+            "latents",
+        )
+    _check_finite(latents, "latents")
+    return latents
+
+
+def check_generator(
+    generator: Any, num_waveforms: int, device: torch.device
+) -> torch.Generator | list[torch.Generator] | None:
+    r"""
+    Args:
+        generator (`torch.Generator` or a sequence of them, *optional*): one for all waveforms, or one for each.
+        num_waveforms (`int`): waveforms of the call.
+        device (`torch.device`): device on which the noise is needed.
+
+    Raises:
+        [`InputError`]: for anything else, another number of generators, or one of another accelerator.
+    """
+    if generator is None:
+        return None
+    is_list = isinstance(generator, (list, tuple))
+    generators = list(generator) if is_list else [generator]
+    for i, single in enumerate(generators):
+        name = f"generator[{i}]" if is_list else "generator"
+        if not isinstance(single, torch.Generator):
+            hint = f": `torch.Generator().manual_seed({single})`" if isinstance(single, (int, np.integer)) else ""
+            raise InputError(
+                f"`{name}` has to be a `torch.Generator`, but is {shorten(single)}{hint}.", "generator", i * is_list
+            )
+        if single.device.type not in ("cpu", device.type):
+            raise InputError(
+                f"`{name}` has to be on the CPU or on {device.type}, as the pipeline, but is on {single.device}.",
+                "generator",
+                i,
+            )
+    if not is_list:
+        return generator
+    if len(generators) != num_waveforms:
+        raise InputError(f"There are {len(generators)} generators for {num_waveforms} waveforms.", "generator")
+    if len({single.device for single in generators}) > 1:
+        raise InputError("All of `generator` have to be on the same device.", "generator")
+    return generators
+
+
+def check_conditioning(conditioning: Any, controls: Sequence[str], others: dict[str, Any]):
+    r"""
+    Args:
+        conditioning ([`JascoConditioning`], *optional*): encoded conditions of a call.
+        controls (`Sequence[str]`): the controls of the checkpoint.
+        others (`dict[str, Any]`): the arguments that it replaces; `None` and `False` are not given.
+
+    Raises:
+        [`InputError`]: for another type, if other arguments are given as well, and for controls that the checkpoint lacks.
+    """
+    if conditioning is None:
+        return
+    if not isinstance(conditioning, JascoConditioning):
+        raise InputError(
+            f"`conditioning` has to be a `JascoConditioning`, but is {type(conditioning)}.", "conditioning"
+        )
+    given = [f"`{name}`" for name, value in others.items() if value is not None and value is not False]
+    if given:
+        raise InputError(f"Give either `conditioning` or {', '.join(given)}, not both.", "conditioning")
+    if absent := sorted(set(conditioning.controls) - set(controls)):
+        raise InputError(
+            f"`conditioning` has {', '.join(absent)}, but this checkpoint has no such control. It has:"
+            f" {', '.join(controls) or 'none'}.",
+            "conditioning",
+        )
+
+
+def check_output_type(output_type: Any):
+    if not isinstance(output_type, str) or output_type not in ("pt", "np", "latent"):
+        raise InputError(
+            f"`output_type` has to be 'pt', 'np' or 'latent', but is {shorten(output_type)}.", "output_type"
+        )
+
+
+def check_attention_kwargs(attention_kwargs: Any):
+    if attention_kwargs is None:
+        return
+    if not isinstance(attention_kwargs, dict):
+        raise InputError(
+            f"`attention_kwargs` has to be a dictionary, but is {shorten(attention_kwargs)}.", "attention_kwargs"
+        )
+    scale = attention_kwargs.get("scale")
+    if scale is not None and not (is_number(scale) and math.isfinite(scale)):
+        raise InputError(
+            f"`attention_kwargs['scale']` has to be a number, but is {shorten(scale)}.", "attention_kwargs"
+        )
+
+
+def _to_tensor(value: Any, argument: str) -> torch.Tensor:
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return torch.from_numpy(np.array(value, value.dtype.newbyteorder("=")))
+    if not isinstance(value, torch.Tensor):
+        found = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else shorten(value)
+        raise InputError(f"`{argument}` has to be a tensor or an array, but is {found}.", argument)
+    return value
+
+
+def _check_finite(tensor: torch.Tensor, argument: str):
+    if not tensor.is_floating_point():
+        raise InputError(f"`{argument}` has to be of floating-point numbers, but is {tensor.dtype}.", argument)
+    if not tensor.isfinite().all():
+        raise InputError(f"`{argument}` has values that are not finite.", argument)

@@ -1,0 +1,90 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The number of steps of a run: the scheduler's default, and checks of what a call asks for."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.configuration_utils import ConfigMixin
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
+
+from ..utils.errors import InputError, shorten
+from ..utils.numbers import is_number, to_integer
+
+
+# Key of a scheduler's configuration. `from_config` keeps it in that of schedulers which do not know it.
+STEPS_KEY = "num_inference_steps"
+# Steps of a scheduler without this key.
+DEFAULT_STEPS = 100
+MAX_STEPS = 100_000
+
+
+def is_adaptive(scheduler: SchedulerMixin) -> bool:
+    """Whether a scheduler chooses its own number of steps."""
+    return hasattr(scheduler, "accepted_sample")
+
+
+def default_steps(scheduler: SchedulerMixin) -> int | None:
+    """The number of steps of a call that does not say: that of the scheduler's configuration. `None` if it is adaptive."""
+    if is_adaptive(scheduler):
+        return None
+    steps = scheduler.config.get(STEPS_KEY)
+    return DEFAULT_STEPS if steps is None else check_steps(steps)
+
+
+def with_default_steps(scheduler: Any, steps: int | None) -> Any:
+    """The scheduler; or if its configuration has no number of steps, a copy of it with this one."""
+    if steps is None or not isinstance(scheduler, ConfigMixin) or scheduler.config.get(STEPS_KEY) is not None:
+        return scheduler
+    scheduler = copy.copy(scheduler)
+    scheduler.register_to_config(**{STEPS_KEY: check_steps(steps)})
+    return scheduler
+
+
+def check_steps(num_inference_steps: Any) -> int:
+    """A number of steps of any numeric type as an `int`; an [`InputError`] if it is not a whole number from 1 on."""
+    return to_integer(num_inference_steps, "num_inference_steps", minimum=1, maximum=MAX_STEPS)
+
+
+def check_sigmas(sigmas: Any) -> np.ndarray:
+    r"""
+    Args:
+        sigmas (`list[float]`, `np.ndarray` or `torch.Tensor`): a grid.
+
+    Returns:
+        `np.ndarray` of shape `(steps,)`, in float64.
+
+    Raises:
+        [`InputError`]: unless these are falling numbers in (0, 1].
+    """
+    if isinstance(sigmas, torch.Tensor):
+        sigmas = sigmas.detach().double().cpu().numpy()
+    if not isinstance(sigmas, (list, tuple, np.ndarray)) or not np.ndim(sigmas):
+        raise InputError(f"`sigmas` has to be a list of numbers, but is {shorten(sigmas)}.", "sigmas")
+    if not 0 < len(sigmas) <= MAX_STEPS:
+        raise InputError(f"`sigmas` has to have 1 to {MAX_STEPS} numbers, but has {len(sigmas)}.", "sigmas")
+    for i, sigma in enumerate(sigmas):
+        if not (is_number(sigma) and 0 < sigma <= 1):
+            raise InputError(f"`sigmas[{i}]` has to be a number in (0, 1], but is {shorten(sigma)}.", "sigmas", i)
+        if i and not sigma < sigmas[i - 1]:
+            raise InputError(
+                f"`sigmas` have to fall from noise (1) to data (0), but `sigmas[{i}]` is {shorten(sigma)} after"
+                f" {shorten(sigmas[i - 1])}.",
+                "sigmas",
+                i,
+            )
+    return np.array([float(sigma) for sigma in sigmas])
