@@ -24,7 +24,8 @@ from diffusers.utils import logging
 
 from ..utils.errors import InputError, shorten
 from ..utils.numbers import is_number, to_float
-from .chord_labels import NO_CHORD, default_chord_labels, normalize_chord
+from .chord_labels import default_chord_labels, normalize_chord
+from .chord_syntax import NO_CHORD, from_solfege, parse_chord
 
 
 logger = logging.get_logger(__name__)
@@ -66,9 +67,12 @@ def check_chords(chords: Any, labels: Sequence[str] | None = None, duration: flo
     """
     labels = default_chord_labels() if labels is None else labels
     timeline, replaced = [], {}
-    for position, (spelling, start) in enumerate(_check_pairs(chords)):
+    pairs = _check_pairs(chords)
+    # "Do" alone is D diminished, beside Re or Sol it is C.
+    is_solfege = any(parse_chord(label) is None and from_solfege(label) for label, _ in pairs)
+    for position, (spelling, start) in enumerate(pairs):
         try:
-            label, loss = normalize_chord(spelling, labels)
+            label, loss = normalize_chord((from_solfege(spelling) if is_solfege else None) or spelling, labels)
         except ValueError as error:
             raise InputError(f"`chords`: position {position}: {error}", "chords", position) from None
         if loss is not None:
