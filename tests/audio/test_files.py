@@ -178,17 +178,17 @@ def test_a_video_without_sound_is_refused():
 # Files that break off
 
 WHOLE = {
-    "wav": dict(format="WAV", subtype="PCM_16"),
-    "float.wav": dict(format="WAV", subtype="FLOAT"),
-    "adpcm.wav": dict(format="WAV", subtype="IMA_ADPCM"),
-    "aiff": dict(format="AIFF", subtype="PCM_16"),
-    "w64": dict(format="W64", subtype="PCM_16"),
-    "rf64": dict(format="RF64", subtype="PCM_16"),
-    "au": dict(format="AU", subtype="PCM_16"),
-    "flac": dict(format="FLAC", subtype="PCM_16"),
-    "ogg": dict(format="OGG", subtype="VORBIS"),
-    "opus": dict(format="OGG", subtype="OPUS"),
-    "mp3": dict(format="MP3"),
+    "wav": {"format": "WAV", "subtype": "PCM_16"},
+    "float.wav": {"format": "WAV", "subtype": "FLOAT"},
+    "adpcm.wav": {"format": "WAV", "subtype": "IMA_ADPCM"},
+    "aiff": {"format": "AIFF", "subtype": "PCM_16"},
+    "w64": {"format": "W64", "subtype": "PCM_16"},
+    "rf64": {"format": "RF64", "subtype": "PCM_16"},
+    "au": {"format": "AU", "subtype": "PCM_16"},
+    "flac": {"format": "FLAC", "subtype": "PCM_16"},
+    "ogg": {"format": "OGG", "subtype": "VORBIS"},
+    "opus": {"format": "OGG", "subtype": "OPUS"},
+    "mp3": {"format": "MP3"},
 }
 WHOLE_CONTAINERS = {
     "m4a": ("aac", "mp4", {"movflags": "faststart"}),
