@@ -49,6 +49,7 @@ _SIGNATURES = (
 )
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _RIFF_FORMS = {b"AVI ": ("avi", "AVI"), b"WAVE": ("wav", "WAV"), b"AIFF": ("aiff", "AIFF"), b"AIFC": ("aiff", "AIFF")}
+READ_BY_LIBSNDFILE = ("flac", "ogg", "caf", "au", "wav", "aiff", "mp3")
 _MPEG_TS_PACKET = 188  # bytes
 # Headers of these say how long the audio is; of other formats FFmpeg estimates it from the bit rate.
 _WITH_LENGTH = ("mov", "matroska", "asf", "avi", "caf", "wv", "ape", "tta", "flac", "wav", "aiff")

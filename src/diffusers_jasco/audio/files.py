@@ -26,7 +26,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..utils.errors import EmptyInputError, InputError
-from .containers import ContainerFile, find_demuxer
+from .containers import READ_BY_LIBSNDFILE, ContainerFile, find_demuxer
 from .mp3 import count_mp3_samples, skip_id3
 from .waveforms import BLOCK_SECONDS, find_integer_scale
 
@@ -45,6 +45,7 @@ _CLAIMS = {
 _CLAIM = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.M)
 _PIPE_CLAIM = 2**31  # bytes
 _PIPE_CLAIM_64 = 2**62  # bytes, of formats with 64-bit sizes
+_HEAD = 400  # bytes that tell the format
 _OGG_PAGE = 65307  # bytes, at most
 
 
@@ -71,7 +72,15 @@ class AudioFile:
         self.file, self.argument = file, argument
         self.name = name if name is not None else str(file) if isinstance(file, Path) else "the file"
         self._container: ContainerFile | None = None
-        error = self._inspect()
+        self._holds_floats, self._slack = False, MP3_SLACK_SECONDS
+        with self._open_binary() as source:
+            source.seek(skip_id3(source.read(10)))
+            self._kind = find_demuxer(source.read(_HEAD))
+        # By the name alone, libsndfile would take any file that ends in .mp3 for one.
+        if self._kind is None or self._kind[0] in READ_BY_LIBSNDFILE:
+            error = self._inspect()
+        else:
+            error = RuntimeError(f"{self._kind[1]} is not read by libsndfile")
         if error is not None:
             self._container = self._find_container(error)
             self.samplerate, self.channels = self._container.samplerate, self._container.channels
@@ -90,10 +99,13 @@ class AudioFile:
         Raises:
             [`InputError`]: if the file breaks off, or has values that are not finite.
         """
+        stop = self.frames if stop is None else min(stop, self.frames)
+        if start >= stop:
+            return
         offset, scale = self._integer_scale if scaled else (0.0, 1.0)
         size = round(BLOCK_SECONDS * self.samplerate)
         read = self._read_with_soundfile if self._container is None else self._read_container
-        for block in read(start, self.frames if stop is None else min(stop, self.frames), size):
+        for block in read(start, stop, size):
             if not np.isfinite(block).all():
                 raise InputError(
                     f"`{self.argument}`: {self.name} has values that are not finite (NaN or infinite).", self.argument
@@ -120,7 +132,6 @@ class AudioFile:
         """Reads the header; the error if libsndfile can't."""
         import soundfile
 
-        self._holds_floats, self._slack = False, MP3_SLACK_SECONDS
         try:
             with self._open_soundfile() as source:
                 self.samplerate, self.channels, frames = source.samplerate, source.channels, source.frames
@@ -131,6 +142,8 @@ class AudioFile:
         if kind == "MP3":
             with self._open_binary() as file:
                 counted = count_mp3_samples(file, _size(file))
+            if self._kind is None and counted is not None and counted < frames / 2:
+                return RuntimeError("format not recognized")
             if counted is not None and counted * COMPLETE > frames + MP3_SLACK_SECONDS * self.samplerate:
                 return RuntimeError("its header does not say its length")
             frames = min(frames, counted or frames)
@@ -190,14 +203,11 @@ class AudioFile:
     # 2. By PyAV
 
     def _find_container(self, error: Exception) -> ContainerFile:
-        with self._open_binary() as file:
-            file.seek(skip_id3(file.read(10)))
-            found = find_demuxer(file.read(400))
-        if found is None:
+        if self._kind is None:
             raise InputError(
                 f"`{self.argument}`: {self.name} can't be read as audio ({error}).", self.argument
             ) from error
-        return ContainerFile(self._open_binary, *found, self.argument, self.name)
+        return ContainerFile(self._open_binary, *self._kind, self.argument, self.name)
 
     @cached_property
     def frames(self) -> int:

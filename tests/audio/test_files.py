@@ -1,0 +1,323 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from diffusers_jasco import load_audio
+from diffusers_jasco.audio.files import AudioFile
+from diffusers_jasco.audio.recordings import Recording
+from diffusers_jasco.audio.stream import AudioStream
+from diffusers_jasco.utils.errors import EmptyInputError, InputError
+
+
+av = pytest.importorskip("av")
+
+CASES = Path(__file__).parents[1] / "fixtures/cases"
+RATE = 48000
+SECONDS = 2.0
+
+
+def tone(seconds=SECONDS, frequency=440.0, rate=RATE) -> np.ndarray:
+    return (0.3 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def encode(codec: str, container: str, rate=RATE, layout="stereo", pause_after=None, **options) -> bytes:
+    """A tone, at half the level in the second channel, by FFmpeg's encoders."""
+    folder = tempfile.TemporaryDirectory()
+    path = Path(folder.name, "encoded")  # A file, as some muxers read what they wrote.
+    with folder, av.open(str(path), "w", format=container, options=options) as target:
+        track = target.add_stream(codec, rate=rate, layout=layout)
+        frame = av.AudioFrame.from_ndarray(np.stack([tone(), 0.5 * tone()]), format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts = RATE, 0
+        resampler = av.AudioResampler(
+            format=track.format.name, layout=layout, rate=rate, frame_size=track.codec_context.frame_size or 1024
+        )
+        for part in resampler.resample(frame) + resampler.resample(None):
+            if pause_after is not None and part.pts >= pause_after * rate:
+                part.pts += rate
+            target.mux(track.encode(part))
+        target.mux(track.encode(None))
+        target.close()
+        return path.read_bytes()
+
+
+def pitch(waveform: torch.Tensor, rate: int) -> float:
+    middle = waveform[len(waveform) // 4 :][: rate // 2]
+    return float(torch.fft.rfft(middle).abs().argmax()) * rate / len(middle)
+
+
+FORMATS = {
+    "m4a": ("aac", "ipod", {}),
+    "alac.m4a": ("alac", "ipod", {}),
+    "mp4": ("aac", "mp4", {"movflags": "faststart"}),
+    "fragments.mp4": ("aac", "mp4", {"movflags": "frag_keyframe+empty_moov"}),
+    "mov": ("aac", "mov", {}),
+    "3gp": ("aac", "3gp", {}),
+    "aac": ("aac", "adts", {}),
+    "webm": ("libopus", "webm", {}),
+    "live.webm": ("libopus", "webm", {"live": "1"}),
+    "mka": ("aac", "matroska", {}),
+    "avi": ("mp2", "avi", {}),
+    "wv": ("wavpack", "wv", {}),
+    "tta": ("tta", "tta", {}),
+    "ac3": ("ac3", "ac3", {}),
+    "opus": ("libopus", "opus", {}),
+    "ts": ("aac", "mpegts", {}),
+}
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_containers_are_read_whatever_they_are_called(tmp_path, suffix):
+    codec, container, options = FORMATS[suffix]
+    content = encode(codec, container, **options)
+    path = tmp_path / "recording.mp3"
+    path.write_bytes(content)
+    waveform, rate = load_audio(path)
+    assert rate == RATE and len(waveform) == 2
+    assert abs(waveform.shape[1] / RATE - SECONDS) < 0.05
+    assert pitch(waveform[0], rate) == pytest.approx(440, abs=2)
+    assert float(waveform[1].norm() / waveform[0].norm()) == pytest.approx(0.5, abs=0.05)
+    (tmp_path / "no suffix").write_bytes(content)
+    for other in (tmp_path / "no suffix", content, io.BytesIO(content), {"bytes": content, "path": None}):
+        assert torch.equal(load_audio(other)[0], waveform)
+
+    stream = AudioStream(path, None, RATE)
+    assert stream.duration == waveform.shape[1] / RATE
+    mono = waveform.mean(dim=0)
+    for _ in range(2):
+        assert np.allclose(np.concatenate(list(stream)), mono.numpy(), atol=1e-6)
+    assert torch.allclose(Recording(path).read(30000, 50000, RATE)[0], mono[30000:50000], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["hum.m4a", "hum.webm"])
+def test_recordings_of_phones_and_browsers_are_read(name):
+    waveform, rate = load_audio(CASES / name)
+    assert abs(waveform.shape[1] / rate - 2.0) < 0.05 and waveform.std() > 0.01
+
+
+def test_a_narrow_band_recording_keeps_its_rate():
+    waveform, rate = load_audio(encode("libopencore_amrnb", "amr", 8000, "mono"))
+    assert rate == 8000 and pitch(waveform[0], rate) == pytest.approx(440, abs=4)
+
+
+def test_pauses_that_a_recorder_left_out_are_silence():
+    waveform, rate = load_audio(encode("libopus", "webm", pause_after=1.0))
+    assert waveform.shape[1] / rate == pytest.approx(3.0, abs=0.05)
+    assert not waveform[:, round(1.2 * rate) : round(1.8 * rate)].any()
+    assert waveform[:, round(2.2 * rate) : round(2.8 * rate)].std() > 0.1
+
+
+def test_without_pyav_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(
+        InputError, match=r"`drums`: .*hum.m4a is a MP4 or M4A file.*pip install .*\[formats\]"
+    ) as error:
+        load_audio(CASES / "hum.m4a", "drums")
+    assert error.value.argument == "drums"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n",
+        b"ffconcat version 1.0\nfile /etc/hostname\n",
+        b"<html><body>404 Not Found</body></html>",
+        b"\x00\x00\x00\x1cftypM4A " + b"\x00" * 200,
+        b"\x1a\x45\xdf\xa3" + b"\xff" * 200,
+        b"\xff\xf1\x00\x00",
+        np.random.default_rng(0).bytes(100_000),
+        b"\x89PNG\r\n\x1a\n" + np.random.default_rng(1).bytes(100_000),
+    ],
+)
+def test_lists_of_other_files_and_damaged_containers_are_refused(tmp_path, content):
+    (tmp_path / "a.mp3").write_bytes(content)
+    for audio in (content, tmp_path / "a.mp3"):
+        with pytest.raises(InputError, match="`melody`: .* (can't be read as audio|is a .* file without audio)"):
+            load_audio(audio, "melody")
+
+
+def test_mp3_files_with_other_bytes_before_them_are_read(tmp_path):
+    file = io.BytesIO()
+    soundfile.write(file, tone(), RATE, format="MP3")
+    for before in (b"\0" * 5000, b"ID3\x03\0\0\0\0\x0f\x7f" + b"\0" * 2047, np.random.default_rng(0).bytes(900)):
+        (tmp_path / "a.mp3").write_bytes(before + file.getvalue())
+        waveform, rate = load_audio(tmp_path / "a.mp3")
+        assert waveform.shape[1] / rate == pytest.approx(SECONDS, abs=0.1)
+
+
+def test_a_video_without_sound_is_refused():
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as target:
+        track = target.add_stream("mpeg4", rate=10, width=16, height=16, pix_fmt="yuv420p")
+        for _ in range(3):
+            target.mux(track.encode(av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")))
+        target.mux(track.encode(None))
+    with pytest.raises(InputError, match="without audio"):
+        load_audio(file.getvalue())
+
+
+# Files that break off
+
+WHOLE = {
+    "wav": {"format": "WAV", "subtype": "PCM_16"},
+    "float.wav": {"format": "WAV", "subtype": "FLOAT"},
+    "adpcm.wav": {"format": "WAV", "subtype": "IMA_ADPCM"},
+    "aiff": {"format": "AIFF", "subtype": "PCM_16"},
+    "w64": {"format": "W64", "subtype": "PCM_16"},
+    "rf64": {"format": "RF64", "subtype": "PCM_16"},
+    "au": {"format": "AU", "subtype": "PCM_16"},
+    "flac": {"format": "FLAC", "subtype": "PCM_16"},
+    "ogg": {"format": "OGG", "subtype": "VORBIS"},
+    "opus": {"format": "OGG", "subtype": "OPUS"},
+    "mp3": {"format": "MP3"},
+}
+WHOLE_CONTAINERS = {
+    "m4a": ("aac", "mp4", {"movflags": "faststart"}),
+    "m4a with its index at the end": ("aac", "mp4", {}),
+    "mka": ("flac", "matroska", {}),
+    "wv": ("wavpack", "wv", {}),
+}
+
+
+def whole_file(kind: str) -> bytes:
+    if kind in WHOLE_CONTAINERS:
+        codec, container, options = WHOLE_CONTAINERS[kind]
+        return encode(codec, container, **options)
+    file = io.BytesIO()
+    noise = 0.1 * np.random.default_rng(0).standard_normal(round(3 * RATE))
+    soundfile.write(file, noise, RATE, **WHOLE[kind])
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", [*WHOLE, *WHOLE_CONTAINERS])
+def test_files_that_break_off_are_refused_in_all_uses(tmp_path, kind):
+    content = whole_file(kind)
+    path = tmp_path / "cut"
+    path.write_bytes(content)
+    load_audio(path)
+    path.write_bytes(content[: len(content) // 2])
+    uses = (
+        lambda: load_audio(path, "audio"),
+        lambda: list(AudioStream(path, None, 16000)),
+        lambda: Recording(path).read(0, 3 * 16000, 16000),
+    )
+    for use in uses:
+        with pytest.raises(ValueError, match="can't be read as audio"):
+            use()
+
+
+def test_a_broken_download_is_refused_in_all_uses():
+    for use in (load_audio, lambda path: list(AudioStream(path, None, 16000))):
+        with pytest.raises(InputError, match="half.mp3 breaks off after 0.9. of 2.00 s"):
+            use(CASES / "half.mp3")
+
+
+def test_the_length_of_mp3_files_is_that_of_their_frames():
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).standard_normal(2 * RATE) * 0.3
+    wave = np.concatenate([noise, np.zeros(3 * RATE), tone()])
+    soundfile.write(file, wave, RATE, format="MP3", bitrate_mode="VARIABLE", compression_level=0.3)
+    content = file.getvalue()
+    # The first frame holds nothing but the length, with which libsndfile stops: many files have none, or a wrong one.
+    end = content.index(b"\xff\xfb", 100)
+    expected = len(wave) / RATE
+    for version, seconds in ((content, expected), (content[end:], expected), (content + content, 2 * expected)):
+        waveform, rate = load_audio(version)
+        assert waveform.shape[1] / rate == pytest.approx(seconds, abs=0.1)
+        assert pitch(waveform[0, -RATE:], rate) == pytest.approx(440, abs=2)
+
+
+# Kinds of WAV files and their like
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 44100, 96000, 192000])
+@pytest.mark.parametrize(
+    "format, subtype, tolerance",
+    [
+        ("WAV", "PCM_U8", 1e-2),
+        ("WAV", "PCM_24", 1e-5),
+        ("WAV", "PCM_32", 1e-5),
+        ("WAV", "FLOAT", 1e-6),
+        ("WAV", "DOUBLE", 1e-6),
+        ("WAV", "ULAW", 2e-2),
+        ("WAV", "GSM610", None),
+        ("WAVEX", "PCM_16", 1e-4),
+        ("RF64", "PCM_16", 1e-4),
+        ("W64", "PCM_16", 1e-4),
+        ("CAF", "PCM_16", 1e-4),
+        ("AIFF", "PCM_24", 1e-5),
+    ],
+)
+def test_kinds_of_wav_files(format, subtype, tolerance, rate):
+    channels = 1 if tolerance is None else 6
+    wave = np.stack([tone(0.5, 100.0 * (channel + 1), rate) for channel in range(channels)], axis=1)
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", rate, channels, subtype, format=format) as target:
+        target.write(wave)
+    waveform, own_rate = load_audio(file.getvalue())
+    assert own_rate == rate and len(waveform) == channels
+    if tolerance is None:
+        assert pitch(waveform[0], rate) == pytest.approx(100, abs=5)
+    else:
+        torch.testing.assert_close(waveform, torch.from_numpy(wave.T.copy()), atol=tolerance, rtol=0)
+
+
+def test_odd_chunks_and_bytes_are_skipped():
+    file = io.BytesIO()
+    soundfile.write(file, tone(), RATE, format="WAV")
+    content = file.getvalue()
+    expected = load_audio(content)[0]
+    odd = b"JUNK" + (3).to_bytes(4, "little") + b"abc\0" + b"LIST" + (4).to_bytes(4, "little") + b"INFO"
+    changed = content[:12] + odd + content[12:] + b"id3 " + (4).to_bytes(4, "little") + b"\xff\xfb\x90\x00"
+    changed = changed[:4] + (len(changed) - 8).to_bytes(4, "little") + changed[8:]
+    assert torch.equal(load_audio(changed)[0], expected)
+
+
+def test_files_without_samples_name_the_argument():
+    for empty in (CASES / "empty.wav", (CASES / "empty.wav").read_bytes()):
+        with pytest.raises(EmptyInputError, match="`melody`: .* is empty"):
+            load_audio(empty, "melody")
+    with pytest.raises(EmptyInputError):
+        AudioStream(CASES / "empty.wav", None, 16000)
+
+
+def test_parts_of_files_are_those_of_the_whole(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.stack([tone(25.0), tone(25.0, 660)], axis=1), RATE)
+    whole = AudioFile(path).read()
+    assert len(whole) == 25 * RATE
+    for start, stop in ((0, 100), (12345, 23 * RATE), (24 * RATE, None), (RATE, 10**9)):
+        assert np.array_equal(AudioFile(path).read(start, stop), whole[start:stop])
+    assert AudioFile(path).read(26 * RATE).shape == (0, 2)
+
+
+def test_file_objects_that_cannot_seek_are_read():
+    class Pipe(io.BytesIO):
+        def seekable(self):
+            return False
+
+        def seek(self, *_):
+            raise OSError
+
+    file = io.BytesIO()
+    soundfile.write(file, tone(), RATE, format="FLAC")
+    assert load_audio(Pipe(file.getvalue()))[0].shape == (1, round(SECONDS * RATE))
