@@ -22,6 +22,7 @@ from itertools import islice
 import torch
 from diffusers.utils import logging
 from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
 
 from ..data.clips import ClipDataset
 from ..data.features import FeatureDataset, collate_features
@@ -30,7 +31,8 @@ from ..data.online_encoding import BatchEncoder, measure_latents
 from ..data.opening import DEFAULT_SECONDS, is_on_hub, is_synthetic, open_dataset
 from ..data.streams import ClipStream
 from ..pipelines.pipeline_jasco import JascoPipeline
-from ..text_encoders import text_encoder_hash
+from ..text_encoders import count_unknown_words, is_word_tokenizer, text_encoder_hash
+from ..utils.errors import list_names
 from .batches import EpochBatches, InterleavedBatches, StreamBatches
 
 
@@ -141,12 +143,13 @@ def make_batches(
     # Validation always has the same captions and crops, so its seed is not the run's.
     for dataset, seed in [*((dataset, args.seed) for dataset in data.datasets), (data.validation, 0)]:
         if dataset is not None:
-            _check_text_embeds(dataset, pipeline, getattr(args, "train_text_encoder", False))  # LoRAs do not train it
+            _check_text_embeds(dataset, pipeline, args)
             options = latents if isinstance(dataset, FeatureDataset) else {}
             dataset.configure(labels=config.chord_labels, num_frames=data.num_frames, seed=seed, **options)
     if process_index == 0 and args.drop_text < 1:
         for spec, dataset in zip(args.dataset, data.datasets):
             _warn_without_captions(spec, dataset)
+            _warn_of_unknown_words(spec, dataset, pipeline.tokenizer)
 
     def batches_of(dataset: Dataset) -> EpochBatches | StreamBatches:
         is_encoded = all(isinstance(part, FeatureDataset) for part in getattr(dataset, "datasets", [dataset]))
@@ -182,12 +185,14 @@ def _is_streamed(spec: str, args: argparse.Namespace) -> bool:
     return args.streaming and (is_on_hub(spec) or not any(map(is_on_hub, args.dataset)))
 
 
-def _check_text_embeds(dataset: Dataset | ClipStream, pipeline: JascoPipeline, train_text_encoder: bool):
+def _check_text_embeds(dataset: Dataset | ClipStream, pipeline: JascoPipeline, args: argparse.Namespace):
     """Text embeddings of a cache are of no use for a text encoder that is trained, or another one."""
     if not isinstance(dataset, FeatureDataset) or dataset.info["text_encoder_hash"] is None:
         return
-    if train_text_encoder:
+    if getattr(args, "train_text_encoder", False):  # LoRAs have no such option
         problem = "which would not change with a text encoder that is trained"
+    elif getattr(args, "new_words", None):
+        problem = "in which the words of --new_words are unknown"
     elif dataset.info["text_encoder_hash"] != text_encoder_hash(pipeline.tokenizer, pipeline.text_encoder):
         problem = "which are of another text encoder or tokenizer"
     else:
@@ -205,4 +210,22 @@ def _warn_without_captions(spec: str, dataset: FeatureDataset | ClipDataset | Cl
     if missing := sum(not any(clip) for clip in captions):
         logger.warning(
             f"{spec}: {missing} of {len(captions)} clips have no caption. Nothing about text is learnt from them."
+        )
+
+
+def _warn_of_unknown_words(
+    spec: str, dataset: FeatureDataset | ClipDataset | ClipStream, tokenizer: PreTrainedTokenizerBase
+):
+    """Unknown words of captions mean the same to the model, whatever they are."""
+    if is_synthetic(spec) or isinstance(dataset, ClipStream):
+        return  # known to the tokenizers of synthetic music; not known before
+    captions = [caption for clip in dataset.captions for caption in clip]
+    number, counts = count_unknown_words(captions, tokenizer)
+    if number:
+        words = [f"{word!r} ({count})" for word, count in counts.most_common()]
+        option = " ".join(word for word, _ in counts.most_common(12))
+        hint = f" To teach some of them: --new_words {option}" if is_word_tokenizer(tokenizer) else ""
+        logger.warning(
+            f"{spec}: {number} of {len(captions)} captions have words that the text encoder does not know, and can't tell"
+            f" from each other: {list_names(words)}.{hint}"
         )
