@@ -93,10 +93,9 @@ def inherit_options(args: argparse.Namespace, source: str | os.PathLike | None) 
     defaults |= FINE_TUNING | {"learning_rate": FINE_TUNING_SHARE * learning_rate}
     vars(args).update({name: defaults[name] for name in missing})
     schedule = ", ".join(f"--{name} {getattr(args, name):g}" for name in SCHEDULE if name in missing)
-    objective = ", ".join(
-        f"{name} {getattr(args, name)}" for name in missing if name in inherited and name in OBJECTIVE
-    )
-    told = f"Its objective is continued: {objective}." if objective else "It does not tell its objective."
+    taken = {name: getattr(args, name) for name in missing if name in inherited and name in OBJECTIVE}
+    listed = ", ".join(f"{name} {value}" for name, value in taken.items() if value != OBJECTIVE[name])
+    told = f"Its objective is continued: {listed or 'the default'}." if taken else "It does not tell its objective."
     return f"Fine-tuning {source}{f' with {schedule}' if schedule else ''}. {told}"
 
 
