@@ -52,6 +52,7 @@ from transformers import T5Config
 from diffusers_jasco import JascoTransformerModel
 from diffusers_jasco.training.arguments import add_training_options, mapping, parse_with_config, write_config
 from diffusers_jasco.training.checkpoints import find_start
+from diffusers_jasco.training.checks import check_options
 from diffusers_jasco.training.components import load_components, replace_components
 from diffusers_jasco.training.datasets import make_batches
 from diffusers_jasco.training.ema import EMA
@@ -134,11 +135,14 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     unknown |= set(args.text_encoder_config) - set(T5Config().to_dict())
     if unknown:
         parser.error(f"unknown options of the transformer or the text encoder: {', '.join(sorted(unknown))}.")
+    if args.new_words and args.continue_from is None:
+        parser.error(
+            "--new_words is for the text encoder of --continue_from. A new one learns all words (--train_tokenizer)."
+        )
     if args.continue_from is not None and args.train_tokenizer:
         parser.error("--train_tokenizer is for a new text encoder. Words for that of --continue_from: --new_words.")
-    if args.dataset_weights is not None and len(args.dataset_weights) != len(args.dataset):
-        parser.error(f"--dataset_weights: {len(args.dataset)} are needed, one for each data set.")
     message = inherit_options(args, args.continue_from)
+    check_options(parser, args)
     if args.only is None and is_first_process():
         if message is not None:
             print(message)
@@ -182,7 +186,7 @@ def main(args: list[str] | None = None):
         transformer.compile_repeated_blocks()
     model = JascoTrainingModel(transformer, pipeline.text_encoder, args.train_text_encoder, len(new_words))
     evaluator = Evaluator(args)
-    objective = FlowMatchingObjective(args, pipeline.tokenizer)
+    objective = FlowMatchingObjective(args, pipeline.tokenizer, len(new_words))
     batches.prepare = objective.prepare
 
     # 2. Optimisation

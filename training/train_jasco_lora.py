@@ -36,6 +36,7 @@ from diffusers_jasco import JascoPipeline
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.training.arguments import add_training_options, parse_with_config, write_config
 from diffusers_jasco.training.checkpoints import find_start
+from diffusers_jasco.training.checks import check_options
 from diffusers_jasco.training.datasets import make_batches, open_datasets
 from diffusers_jasco.training.logs import RunLog, is_first_process, silence_libraries
 from diffusers_jasco.training.loop import TrainingLoop, make_accelerator
@@ -78,16 +79,16 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--lora_projections", **switch, help="Also beside the projections of text, time, controls and feed-forward.")
     add("--gradient_checkpointing", **switch, help="Less memory, more time.")
     # The model knows its nulls already; it needs just enough dropout not to forget them.
-    parser.set_defaults(drop_all=0.1, weight_decay=0.0, **{f"drop_{name}": 0.25 for name in CONTROLS})
+    parser.set_defaults(drop_all=0.1, drop_text=0.0, drop_controls=0.0, drop_span=0.0, drop_per_batch=False)
+    parser.set_defaults(weight_decay=0.0, **{f"drop_{name}": 0.25 for name in CONTROLS})
     # What some minutes of music need, measured with jasco-nano.
     parser.set_defaults(learning_rate=2e-3, warmup_steps=10, max_steps=300, adam_beta2=0.99)
     args = parse_with_config(parser, args)
     for name in ("base", "output", "dataset"):
         if getattr(args, name) is None:
             parser.error(f"--{name} is missing.")
-    if args.rank < 1:
-        parser.error(f"--rank: at least 1, not {args.rank}.")
     message = inherit_options(args, args.base)
+    check_options(parser, args)
     if message is not None and is_first_process():
         print(message)
     return args
@@ -119,7 +120,7 @@ def main(args: list[str] | None = None):
     model = JascoTrainingModel(transformer, pipeline.text_encoder, num_new_words=len(new_words))
     data = open_datasets(args, pipeline.codec)
     batches, validation = make_batches(args, data, pipeline, accelerator.process_index, accelerator.num_processes)
-    objective = FlowMatchingObjective(args, pipeline.tokenizer)
+    objective = FlowMatchingObjective(args, pipeline.tokenizer, len(new_words))
     batches.prepare = objective.prepare
     evaluator = Evaluator(args)
 

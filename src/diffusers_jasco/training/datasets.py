@@ -15,9 +15,11 @@
 """The data of a run: data sets that are opened once, and their batches in the form that the run's model needs."""
 
 import argparse
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import torch
 from diffusers.utils import logging
@@ -33,7 +35,7 @@ from ..data.streams import ClipStream
 from ..pipelines.pipeline_jasco import JascoPipeline
 from ..text_encoders import count_unknown_words, is_word_tokenizer, text_encoder_hash
 from ..utils.errors import list_names
-from .batches import EpochBatches, InterleavedBatches, StreamBatches
+from .batches import EpochBatches, InterleavedBatches, StreamBatches, fitting_batch_size
 
 
 logger = logging.get_logger(__name__)
@@ -97,8 +99,9 @@ def open_datasets(args: argparse.Namespace, codec: torch.nn.Module) -> DatasetIn
         `ValueError`: for data sets that do not exist, are of another codec, or have clips shorter than `--num_frames`.
     """
     sets = [(spec, "train", _is_streamed(spec, args)) for spec in args.dataset]
-    if args.validation_dataset is not None:
-        sets.append((args.validation_dataset, "validation", False))
+    validation_dataset = _existing_validation(args.validation_dataset)
+    if validation_dataset is not None:
+        sets.append((validation_dataset, "validation", False))
     opened: dict[int, FeatureDataset | ClipDataset | ClipStream] = {}
     frame_rate = codec.config.sampling_rate / codec.config.hop_length
     num_frames = args.num_frames
@@ -111,7 +114,7 @@ def open_datasets(args: argparse.Namespace, codec: torch.nn.Module) -> DatasetIn
         if num_frames is None:
             num_frames = min([round(DEFAULT_SECONDS * frame_rate), *(one.num_frames for one in opened.values())])
     datasets = [opened[number] for number in range(len(sets))]
-    validation = None if args.validation_dataset is None else datasets.pop()
+    validation = None if validation_dataset is None else datasets.pop()
     return DatasetInfo(codec, datasets, validation, num_frames)
 
 
@@ -126,7 +129,8 @@ def make_batches(
     The data that a run is trained and validated on, in the form that its model needs.
 
     Args:
-        args (`argparse.Namespace`): the options of `training/train_jasco.py`.
+        args (`argparse.Namespace`):
+            the options of `training/train_jasco.py`. Their `batch_size` is lowered if the data sets do not fill one batch.
         data (`DatasetInfo`): the run's data sets.
         pipeline ([`JascoPipeline`]): the run's pipeline.
         process_index (`int`), num_processes (`int`): which process this is.
@@ -167,17 +171,27 @@ def make_batches(
         )
 
     datasets, weights = data.datasets, args.dataset_weights
-    if len(datasets) == 1:
-        batches = batches_of(datasets[0])
-    elif not any(isinstance(dataset, ClipStream) for dataset in datasets):
-        batches = batches_of(
-            MixedDataset(datasets, list(map(len, datasets)) if weights is None else weights, args.seed)
-        )
-    elif weights is None:
+    has_stream = any(isinstance(dataset, ClipStream) for dataset in datasets)
+    if len(datasets) > 1 and not has_stream:
+        datasets = [MixedDataset(datasets, list(map(len, datasets)) if weights is None else weights, args.seed)]
+    elif len(datasets) > 1 and weights is None:
         raise ValueError("`dataset_weights` are needed: how many clips a stream has is not known.")
-    else:
-        batches = InterleavedBatches(list(map(batches_of, datasets)), weights)
+    sizes = [len(dataset) for dataset in datasets if not isinstance(dataset, ClipStream)]
+    if sizes:
+        args.batch_size = fitting_batch_size(args.batch_size, min(sizes), num_processes, process_index == 0)
+    batches = (
+        batches_of(datasets[0]) if len(datasets) == 1 else InterleavedBatches(list(map(batches_of, datasets)), weights)
+    )
     return batches, None if data.validation is None else (data.validation, encode)
+
+
+def _existing_validation(spec: str | None) -> str | None:
+    """The data set of the validation, or `None` with a warning for a prepared folder all of whose clips are for training."""
+    summary = None if spec is None else Path(spec, "summary.json")
+    if summary is None or not summary.is_file() or "validation" in json.loads(summary.read_text())["clips"]:
+        return spec
+    logger.warning(f"There is no validation: all clips in {spec} are for training (--shares of its preparation).")
+    return None
 
 
 def _is_streamed(spec: str, args: argparse.Namespace) -> bool:

@@ -15,17 +15,23 @@
 """New words for a word tokenizer, whose embeddings are trained while the rest of the text encoder stays."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from diffusers.utils import logging
+from transformers import PreTrainedTokenizerBase
 
 from ..loaders.lora_words import LoraWords, fingerprint
 from ..pipelines.pipeline_jasco import JascoPipeline
 from ..text_encoders import append_words, is_word_tokenizer, split_words
 from ..utils.errors import list_names
+from ..utils.seeding import derive_seed
 
 
 logger = logging.get_logger(__name__)
+
+# Share of the captions without new words in which words are masked, and of their words.
+MASKED_CAPTIONS, MASKED_WORDS = 0.5, 0.4
 
 
 @torch.no_grad()
@@ -64,6 +70,34 @@ def add_new_words(pipeline: JascoPipeline, texts: Sequence[str]) -> list[str]:
     mean = pipeline.text_encoder.get_input_embeddings().weight[: len(pipeline.tokenizer)].mean(dim=0)
     append_words(pipeline.tokenizer, pipeline.text_encoder, dict.fromkeys(words, mean))
     return words
+
+
+def mask_words(
+    input_ids: torch.Tensor, keys: Sequence[Any], seed: int, tokenizer: PreTrainedTokenizerBase, num_new_words: int
+) -> torch.Tensor:
+    r"""
+    Replaces words by `<unk>` in some of the captions without new words. Otherwise a caption with any unknown word would look
+    more like those with new words than like the others, and would get their style.
+
+    Args:
+        input_ids (`torch.Tensor` of shape `(batch, tokens)`): the captions.
+        keys (`Sequence` of length `batch`): identifiers of the samples.
+        seed (`int`): the run's seed.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the tokenizer, with the new words.
+        num_new_words (`int`): how many of its last words are new.
+
+    Returns:
+        `torch.Tensor` of shape `(batch, tokens)`: the captions.
+    """
+    draws = [
+        torch.rand(1 + input_ids.shape[1], generator=torch.Generator().manual_seed(derive_seed("words", seed, key)))
+        for key in keys
+    ]
+    is_masked, by_token = torch.stack(draws).split([1, input_ids.shape[1]], dim=1)
+    has_new = (input_ids >= len(tokenizer) - num_new_words).any(dim=1, keepdim=True)
+    is_word = ~torch.isin(input_ids, torch.tensor(tokenizer.all_special_ids))
+    chosen = is_word & ~has_new & (is_masked < MASKED_CAPTIONS) & (by_token < MASKED_WORDS)
+    return torch.where(chosen, tokenizer.unk_token_id, input_ids)
 
 
 def store_in_lora(pipeline: JascoPipeline, words: Sequence[str], embeddings: torch.Tensor, adapter: str = "default"):
