@@ -251,11 +251,13 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
 
     def enable_lora(self):
         """As in Diffusers: the active adapters act again, and their words are known again."""
+        _require_peft()
         super().enable_lora()
         self._install_words()
 
     def disable_lora(self):
         """As in Diffusers: no adapter acts, and words that adapters brought are unknown, except for fused ones."""
+        _require_peft()
         super().disable_lora()
         self._install_words()
 
