@@ -52,7 +52,7 @@ from transformers import T5Config
 from diffusers_jasco import JascoTransformerModel
 from diffusers_jasco.training.arguments import add_training_options, mapping, parse_with_config, write_config
 from diffusers_jasco.training.checkpoints import find_start
-from diffusers_jasco.training.checks import check_options
+from diffusers_jasco.training.checks import check_options, check_resources
 from diffusers_jasco.training.components import load_components, replace_components
 from diffusers_jasco.training.datasets import make_batches
 from diffusers_jasco.training.ema import EMA
@@ -156,6 +156,7 @@ def main(args: list[str] | None = None):
     if args.only is not None:
         print(json.dumps(run_stage(args), indent=2))
         return
+    check_resources(args)
     accelerator = make_accelerator(args)
     device, is_main = accelerator.device, accelerator.is_main_process
     output = Path(args.output)

@@ -36,7 +36,7 @@ from diffusers_jasco import JascoPipeline
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.training.arguments import add_training_options, parse_with_config, write_config
 from diffusers_jasco.training.checkpoints import find_start
-from diffusers_jasco.training.checks import check_options
+from diffusers_jasco.training.checks import check_options, check_resources
 from diffusers_jasco.training.datasets import make_batches, open_datasets
 from diffusers_jasco.training.logs import RunLog, is_first_process, silence_libraries
 from diffusers_jasco.training.loop import TrainingLoop, make_accelerator
@@ -96,6 +96,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
+    check_resources(args)
     peft = import_optional("peft", "train")
     silence_libraries()
     accelerator = make_accelerator(args)

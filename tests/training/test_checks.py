@@ -48,8 +48,8 @@ def nothing_loads(monkeypatch):
     [
         (("--batch_size", 0), "--batch_size has to be at least 1, but is 0"),
         (("--max_steps", 0), "--max_steps has to be at least 1"),
-        (("--learning_rate", -1), "--learning_rate has to be above 0"),
-        (("--learning_rate", "nan"), "--learning_rate has to be above 0"),
+        (("--learning_rate", -1), "--learning_rate has to be 0 or more"),
+        (("--learning_rate", "nan"), "--learning_rate has to be 0 or more"),
         (("--drop_all", 1.5), "--drop_all has to be from 0 to 1"),
         (("--drop_melody", -0.1), "--drop_melody has to be from 0 to 1"),
         (("--time_power", 0), "--time_power has to be above 0"),
@@ -59,11 +59,7 @@ def nothing_loads(monkeypatch):
         (("--lr_scheduler", "piecewise_constant"), "--lr_scheduler piecewise_constant can't be used"),
         (("--dataset_weights", 1, 2), "--dataset_weights: one number above 0"),
         (("--dataset_weights", 0), "--dataset_weights: one number above 0"),
-        (("--dataset", "absent-folder"), "'absent-folder' is no data set"),
-        (("--validation_dataset", "absent-folder"), "'absent-folder' is no data set"),
         (("--evaluate_every", 1, "--evaluation_conditions", "all", "drumz"), "drumz"),
-        (("--evaluate_every", 1, "--evaluation_dataset", "absent"), "--evaluation_dataset has to be"),
-        (("--generate_every", 1, "--evaluation_dataset", "synthetic:8"), "--evaluation_clips"),
     ],
     ids=str,
 )
@@ -73,6 +69,24 @@ def test_bad_options_are_refused_before_loading(data, run, tmp_path, script, opt
     with pytest.raises(SystemExit):
         run_script(script, *base, run, "--dataset", data / "train", "--output", tmp_path / "run", *option)
     assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--dataset", "absent-folder"), "'absent-folder' is no data set"),
+        (("--validation_dataset", "absent-folder"), "'absent-folder' is no data set"),
+        (("--evaluate_every", 1, "--evaluation_dataset", "absent"), "--evaluation_dataset has to be"),
+        (("--generate_every", 1, "--evaluation_dataset", "synthetic:8"), "--evaluation_clips"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("script", ["train_jasco", "train_jasco_lora"])
+def test_what_is_not_there_is_named_before_loading(data, run, tmp_path, script, option, message, nothing_loads):
+    base = ("--continue_from",) if script == "train_jasco" else ("--base",)
+    with pytest.raises(ValueError, match=message):
+        run_script(script, *base, run, "--dataset", data / "train", "--output", tmp_path / "run", *option)
     assert not (tmp_path / "run").exists()
 
 

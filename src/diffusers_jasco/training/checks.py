@@ -29,11 +29,19 @@ from ..utils.optional_imports import import_optional
 
 _COUNTS = ("batch_size", "max_steps", "gradient_accumulation_steps", "num_frames", "rank", "validation_clips")
 _COUNTS += ("generate_clips", "fit_clips", "statistics_clips", "discriminator_filters", "default_num_inference_steps")
-_NOT_NEGATIVE = ("num_workers", "warmup_steps", "weight_decay", "max_minutes", "log_every", "validate_every")
+_NOT_NEGATIVE = (
+    "learning_rate",
+    "num_workers",
+    "warmup_steps",
+    "weight_decay",
+    "max_minutes",
+    "log_every",
+    "validate_every",
+)
 _NOT_NEGATIVE += ("evaluate_every", "generate_every", "checkpoint_every", "checkpoint_minutes", "keep_checkpoints")
 _NOT_NEGATIVE += ("time_weight", "log_weight", "complex_weight", "octave_weight", "commitment_weight")
 _NOT_NEGATIVE += ("adversarial_weight", "feature_weight")
-_POSITIVE = ("learning_rate", "max_grad_norm", "adam_epsilon", "time_power", "time_logit_std", "snr_gamma", "alpha")
+_POSITIVE = ("max_grad_norm", "adam_epsilon", "time_power", "time_logit_std", "snr_gamma", "alpha")
 _POSITIVE += ("seconds",)
 _DECAYS = ("adam_beta1", "adam_beta2", "ema_decay", "lora_dropout")
 _SHARES = ("drums_share", "default_guidance_rescale")
@@ -41,8 +49,7 @@ _SHARES = ("drums_share", "default_guidance_rescale")
 
 def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace):
     r"""
-    Ends a command with an error of its parser for options that can't be used, of those that it has: numbers out of range,
-    data sets and packages that are not there. What a check would have to load for is checked when it is loaded.
+    Ends a command with an error of its parser for options that can't be used, of those that it has. See also [`check_resources`].
 
     Args:
         parser (`argparse.ArgumentParser`): the command's parser.
@@ -53,7 +60,7 @@ def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace):
             parser.error(f"--{name} has to be {problem}, but is {value}.")
     try:
         _check_names(args)
-    except (ValueError, OSError, ImportError) as error:
+    except ValueError as error:
         parser.error(str(error))
 
 
@@ -84,27 +91,34 @@ def _check_names(args: argparse.Namespace):
             get_scheduler(args.lr_scheduler, optimizer, num_warmup_steps=0, num_training_steps=1)
         except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(f"--lr_scheduler {args.lr_scheduler} can't be used: {error}") from error
-    if get("use_8bit_adam"):
-        import_optional("bitsandbytes.optim", "8bit")
+    if unknown := sorted(set(get("evaluation_conditions") or ()) - set(CONDITIONS)):
+        raise ValueError(f"--evaluation_conditions: {', '.join(unknown)} not among {', '.join(CONDITIONS)}.")
     weights = get("dataset_weights")
     if weights is not None and (len(weights) != len(args.dataset) or not all(0 < w < math.inf for w in weights)):
         raise ValueError(
             f"--dataset_weights: one number above 0 is needed for each of the {len(args.dataset)} data sets, but they are"
             f" {weights}."
         )
-    if get("renderer") is not None:  # the options of training/train_jasco.py
-        # To look at a run, as `--only` does, needs no data set of the training.
-        specs = [args.validation_dataset] if get("only") else [*args.dataset, args.validation_dataset]
-        for spec in specs:
-            if spec is not None:
-                check_spec(spec)
-        if get("evaluate_every") or get("generate_every") or get("only") in ("evaluate", "generate"):
-            _check_evaluation(args)
 
 
-def _check_evaluation(args: argparse.Namespace):
-    if unknown := sorted(set(args.evaluation_conditions) - set(CONDITIONS)):
-        raise ValueError(f"--evaluation_conditions: {', '.join(unknown)} not among {', '.join(CONDITIONS)}.")
+def check_resources(args: argparse.Namespace):
+    r"""
+    Checks that data sets and packages that a training of the transformer needs are there, without loading them.
+
+    Args:
+        args (`argparse.Namespace`): the options of `training/train_jasco.py` or `training/train_jasco_lora.py`.
+
+    Raises:
+        `ValueError`, `FileNotFoundError`: for a data set or a sound font that is not there.
+        `ImportError`: for a package that is not installed.
+    """
+    if args.use_8bit_adam:
+        import_optional("bitsandbytes.optim", "8bit")
+    for spec in (*args.dataset, args.validation_dataset):
+        if spec is not None:
+            check_spec(spec)
+    if not args.evaluate_every and not args.generate_every:
+        return
     if args.evaluation_dataset == "synthetic":
         find_soundfonts(args.renderer)
     elif not Path(args.evaluation_dataset, "metadata.jsonl").is_file():
