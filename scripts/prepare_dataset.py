@@ -33,17 +33,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import torch
 from tqdm import tqdm
 
 from diffusers_jasco.codecs import load_codec
 from diffusers_jasco.data.output import OutputFolder
-from diffusers_jasco.data.preparation.assembly import DEFAULT_SHARES, assemble
+from diffusers_jasco.data.preparation.assembly import assemble, check_shares
 from diffusers_jasco.data.preparation.settings import PreparationSettings
 from diffusers_jasco.data.preparation.track import find_track, prepare_track
-from diffusers_jasco.data.sources import Source, find_sources
+from diffusers_jasco.data.sources import Source, find_sources, warn_of_unused_fields
 from diffusers_jasco.text_encoders import load_text_encoder
 from diffusers_jasco.utils.cli import end_with_parent, run_command, select_shard
 from diffusers_jasco.utils.files import is_leftover, remove_leftovers
@@ -71,12 +71,20 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--clip_seconds", type=float, default=30.0, help="length of a clip, about")
     add("--min_seconds", type=float, default=10.0, help="shorter tracks are errors")
     add("--group_by", choices=("track", "album"), default="track", help="what stays in one split")
-    add("--shares", type=float, nargs=4, default=DEFAULT_SHARES, help="train, validation, evaluation, generation")
+    add(
+        "--shares",
+        type=float,
+        nargs=4,
+        help="train, validation, evaluation, generation; default: .9 .05 .025 .025, or all for training with less than 20 songs",
+    )
     add("--webdataset", action="store_true", help="write tar shards too; --resume keeps those that are there")
     add("--num_proc", type=int, default=1, help="processes")
     add("--shard", metavar="i/n", help="prepare this part of the tracks only, i from 0 on")
     add("--resume", action="store_true", help="go on with what is in the output folder")
-    return parser.parse_args(args)
+    args = parser.parse_args(args)
+    if args.num_proc < 1:
+        parser.error(f"--num_proc: at least 1, not {args.num_proc}.")
+    return args
 
 
 def check_sources(sources: Sequence[Source], settings: PreparationSettings, args: argparse.Namespace):
@@ -139,12 +147,17 @@ def prepare_all(sources: list[Source], worker: Worker, num_proc: int) -> Iterato
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
+    if args.shares is not None:
+        check_shares(args.shares)
+    options = {field.name: getattr(args, field.name) for field in fields(PreparationSettings) if field.name in args}
+    settings = PreparationSettings(**options | {"codec": args.encode})
     sources = find_sources(args.audio)
+    select_shard(sources, args.shard)
+    warn_of_unused_fields(sources)
     if args.text_encoder is not None:
         load_text_encoder(args.text_encoder)
-    rate = args.sampling_rate if args.encode is None else load_codec(args.encode).config.sampling_rate
-    options = {field.name: getattr(args, field.name) for field in fields(PreparationSettings) if field.name in args}
-    settings = PreparationSettings(**options | {"codec": args.encode, "sampling_rate": rate})
+    if args.encode is not None:
+        settings = replace(settings, sampling_rate=load_codec(args.encode).config.sampling_rate)
     output = OutputFolder(args.output)
     check_sources(sources, settings, args)
     check_output(output, settings, args)

@@ -38,6 +38,7 @@ from diffusers_jasco.evaluation.estimators.caption_model import NUM_BANDS, Capti
 from diffusers_jasco.evaluation.estimators.caption_probe import QUESTIONS, true_answers
 from diffusers_jasco.evaluation.estimators.spectra import load_mono
 from diffusers_jasco.evaluation.metrics.captions import balanced_accuracy
+from diffusers_jasco.training.checks import check_options
 from diffusers_jasco.training.extractors import train_extractor
 
 
@@ -55,7 +56,9 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--warmup_steps", type=int, default=200)
     parser.add_argument("--log_every", type=int, default=250, help="steps")
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args(args)
+    args = parser.parse_args(args)
+    check_options(parser, args)
+    return args
 
 
 class Clips:

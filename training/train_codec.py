@@ -55,8 +55,9 @@ from diffusers_jasco.codecs import codebooks, codec_hash, decode, encode, load_c
 from diffusers_jasco.data.crops import AudioCrops, open_tracks
 from diffusers_jasco.data.latent_statistics import LatentStatistics
 from diffusers_jasco.training.arguments import mapping, parse_with_config, write_config
-from diffusers_jasco.training.batches import EpochBatches
+from diffusers_jasco.training.batches import EpochBatches, fitting_batch_size
 from diffusers_jasco.training.checkpoints import find_start
+from diffusers_jasco.training.checks import check_options
 from diffusers_jasco.training.codec.codebooks import CodebookTrainer, fit_codebooks, quantization_errors
 from diffusers_jasco.training.codec.discriminator import (
     WINDOWS,
@@ -153,8 +154,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         parser.error("--freeze_encoder needs --init_from: the encoder has to come from there.")
     if args.freeze_encoder and args.commitment_weight:
         parser.error("--commitment_weight is for the encoder, which --freeze_encoder keeps as it is.")
-    if not 0 <= args.drums_share <= 1:
-        parser.error(f"--drums_share has to be between 0 and 1, but is {args.drums_share}.")
+    check_options(parser, args)
     return args
 
 
@@ -287,12 +287,14 @@ def main(args: list[str] | None = None):
         # Always the same parts, so its seed is not the run's.
         held_out = open_tracks(args.validation_dataset)
         validation = [AudioCrops(held_out, rate, long_samples, drums_share=share) for share in (0.0, 1.0)]
+    processes = accelerator.num_processes
+    args.batch_size = fitting_batch_size(args.batch_size, len(crops), processes, is_main)
     batches = EpochBatches(
         crops,
         args.batch_size,
         seed=args.seed,
         process_index=accelerator.process_index,
-        num_processes=accelerator.num_processes,
+        num_processes=processes,
         num_workers=args.num_workers,
     )
     if args.init_from is None and checkpoint is None and is_main:

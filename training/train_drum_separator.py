@@ -35,6 +35,7 @@ from tqdm import tqdm
 from diffusers_jasco.audio.io import load_audio
 from diffusers_jasco.evaluation.metrics.separation import sdr, si_sdr, suppression
 from diffusers_jasco.extraction.drum_mask import HOP, NUM_BINS, RATE, DrumMaskModel, inverse_spectrogram, spectrogram
+from diffusers_jasco.training.checks import check_options
 from diffusers_jasco.training.extractors import train_extractor
 from diffusers_jasco.utils.cli import run_command
 
@@ -57,7 +58,9 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--warmup_steps", type=int, default=50)
     parser.add_argument("--log_every", type=int, default=100, help="steps")
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args(args)
+    args = parser.parse_args(args)
+    check_options(parser, args)
+    return args
 
 
 def load_stems(folder: Path) -> list[tuple[np.ndarray | None, np.ndarray]]:

@@ -52,14 +52,17 @@ from transformers import T5Config
 from diffusers_jasco import JascoTransformerModel
 from diffusers_jasco.training.arguments import add_training_options, mapping, parse_with_config, write_config
 from diffusers_jasco.training.checkpoints import find_start
+from diffusers_jasco.training.checks import check_options, check_resources
 from diffusers_jasco.training.components import load_components, replace_components
 from diffusers_jasco.training.datasets import make_batches
 from diffusers_jasco.training.ema import EMA
-from diffusers_jasco.training.logs import RunLog, silence_libraries
+from diffusers_jasco.training.logs import RunLog, is_first_process, silence_libraries
 from diffusers_jasco.training.loop import TrainingLoop, make_accelerator
 from diffusers_jasco.training.modules import JascoTrainingModel
+from diffusers_jasco.training.new_words import add_new_words
 from diffusers_jasco.training.objective import FlowMatchingObjective
 from diffusers_jasco.training.optimization import configure_deepspeed, make_optimizer
+from diffusers_jasco.training.recipes import inherit_options, options_to_record, warn_of_high_learning_rate
 from diffusers_jasco.training.runs import BEST
 from diffusers_jasco.training.stages import STAGES, Evaluator, run_stage
 from diffusers_jasco.training.validation import validation_loss
@@ -90,6 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--transformer", type=mapping, default={}, help="Options of JascoTransformerModel; a flag adds to the file.")
     add("--text_encoder_config", type=mapping, default={}, help="Options of T5Config; a flag adds to the file.")
     add("--train_text_encoder", **switch, help="Train the text encoder too.")
+    add("--new_words", nargs="+", help="Words of the captions that the model of `--continue_from` does not know.")
     add("--train_tokenizer", **switch, help="Make a tokenizer of the words of the data sets' captions first.")
     add(
         "--latents_statistics",
@@ -131,8 +135,18 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     unknown |= set(args.text_encoder_config) - set(T5Config().to_dict())
     if unknown:
         parser.error(f"unknown options of the transformer or the text encoder: {', '.join(sorted(unknown))}.")
-    if args.dataset_weights is not None and len(args.dataset_weights) != len(args.dataset):
-        parser.error(f"--dataset_weights: {len(args.dataset)} are needed, one for each data set.")
+    if args.new_words and args.continue_from is None:
+        parser.error(
+            "--new_words is for the text encoder of --continue_from. A new one learns all words (--train_tokenizer)."
+        )
+    if args.continue_from is not None and args.train_tokenizer:
+        parser.error("--train_tokenizer is for a new text encoder. Words for that of --continue_from: --new_words.")
+    message = inherit_options(args, args.continue_from)
+    check_options(parser, args)
+    if args.only is None and is_first_process():
+        if message is not None:
+            print(message)
+        warn_of_high_learning_rate(args)
     return args
 
 
@@ -142,6 +156,7 @@ def main(args: list[str] | None = None):
     if args.only is not None:
         print(json.dumps(run_stage(args), indent=2))
         return
+    check_resources(args)
     accelerator = make_accelerator(args)
     device, is_main = accelerator.device, accelerator.is_main_process
     output = Path(args.output)
@@ -151,6 +166,8 @@ def main(args: list[str] | None = None):
     torch.manual_seed(derive_seed("weights", args.seed))
     pipeline, data, transfer = load_components(args)
     transformer = pipeline.transformer
+    transformer.register_to_config(training_options=options_to_record(args))
+    new_words = add_new_words(pipeline, args.new_words or [])
     pipeline.codec.to(device)
     batches, validation = make_batches(args, data, pipeline, accelerator.process_index, accelerator.num_processes)
     if args.continue_from is None:
@@ -162,15 +179,15 @@ def main(args: list[str] | None = None):
     )
     averaged_pipeline.set_progress_bar_config(disable=True)
     averaged = JascoTrainingModel(
-        averaged_pipeline.transformer, averaged_pipeline.text_encoder, args.train_text_encoder
+        averaged_pipeline.transformer, averaged_pipeline.text_encoder, args.train_text_encoder, len(new_words)
     ).eval()
     if args.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
     if args.compile:
         transformer.compile_repeated_blocks()
-    model = JascoTrainingModel(transformer, pipeline.text_encoder, args.train_text_encoder)
+    model = JascoTrainingModel(transformer, pipeline.text_encoder, args.train_text_encoder, len(new_words))
     evaluator = Evaluator(args)
-    objective = FlowMatchingObjective(args, pipeline.tokenizer)
+    objective = FlowMatchingObjective(args, pipeline.tokenizer, len(new_words))
     batches.prepare = objective.prepare
 
     # 2. Optimisation
@@ -213,6 +230,7 @@ def main(args: list[str] | None = None):
         """The pipeline of the averaged weights."""
         ema.copy_whole_to(averaged if is_main else None)
         if is_main:
+            averaged.store_words()
             averaged_pipeline.save_pretrained(partial_path(folder / "pipeline"))
             publish_files(partial_path(folder / "pipeline"), folder)
 
@@ -231,6 +249,7 @@ def main(args: list[str] | None = None):
         """Evaluates or generates with the averaged weights, while the other processes wait."""
         ema.copy_whole_to(averaged if is_main else None)
         if is_main:
+            averaged.store_words()
             averaged.to(device)
             log.write(state.step, **stage(averaged_pipeline, *where))
             averaged.to("cpu")

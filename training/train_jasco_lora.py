@@ -30,28 +30,31 @@ from typing import Any
 
 import torch
 from diffusers.optimization import get_scheduler
-from peft import LoraConfig
-from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.training.arguments import add_training_options, parse_with_config, write_config
 from diffusers_jasco.training.checkpoints import find_start
+from diffusers_jasco.training.checks import check_options, check_resources
 from diffusers_jasco.training.datasets import make_batches, open_datasets
-from diffusers_jasco.training.logs import RunLog, silence_libraries
+from diffusers_jasco.training.logs import RunLog, is_first_process, silence_libraries
 from diffusers_jasco.training.loop import TrainingLoop, make_accelerator
 from diffusers_jasco.training.modules import JascoTrainingModel
+from diffusers_jasco.training.new_words import add_new_words, store_in_lora
 from diffusers_jasco.training.objective import FlowMatchingObjective
 from diffusers_jasco.training.optimization import make_optimizer
+from diffusers_jasco.training.recipes import inherit_options
 from diffusers_jasco.training.stages import Evaluator
 from diffusers_jasco.training.validation import validation_loss
 from diffusers_jasco.training.weight_transfer import load_source
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import partial_path, publish_files
+from diffusers_jasco.utils.optional_imports import import_optional
 from diffusers_jasco.utils.seeding import derive_seed
 
 
+NEW_WORDS = "new_words"  # name of their embeddings in checkpoints
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
 # Where text, time and controls come in, and the feed-forward networks.
 PROJECTIONS = ["text_proj", "time_embed_proj", "proj_in", "ff_in", "ff_out"]
@@ -67,47 +70,58 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--base", help="Hub id, pipeline, original checkpoint or run folder of the model.")
     add("--rank", type=int, default=16, help="Rank of the matrices.")
     add("--alpha", type=float, help="Their scale is alpha / rank; by default 1.")
+    add(
+        "--new_words",
+        nargs="+",
+        help="Words of the captions that the model does not know, to be learnt with the LoRA.",
+    )
     add("--lora_dropout", type=float, default=0.0, help="Dropout before the matrices.")
     add("--lora_projections", **switch, help="Also beside the projections of text, time, controls and feed-forward.")
     add("--gradient_checkpointing", **switch, help="Less memory, more time.")
     # The model knows its nulls already; it needs just enough dropout not to forget them.
-    parser.set_defaults(drop_all=0.1, weight_decay=0.0, **{f"drop_{name}": 0.25 for name in CONTROLS})
+    parser.set_defaults(drop_all=0.1, drop_text=0.0, drop_controls=0.0, drop_span=0.0, drop_per_batch=False)
+    parser.set_defaults(weight_decay=0.0, **{f"drop_{name}": 0.25 for name in CONTROLS})
     # What some minutes of music need, measured with jasco-nano.
     parser.set_defaults(learning_rate=2e-3, warmup_steps=10, max_steps=300, adam_beta2=0.99)
     args = parse_with_config(parser, args)
     for name in ("base", "output", "dataset"):
         if getattr(args, name) is None:
             parser.error(f"--{name} is missing.")
-    if args.rank < 1:
-        parser.error(f"--rank: at least 1, not {args.rank}.")
+    message = inherit_options(args, args.base)
+    check_options(parser, args)
+    if message is not None and is_first_process():
+        print(message)
     return args
 
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
+    check_resources(args)
+    peft = import_optional("peft", "train")
     silence_libraries()
     accelerator = make_accelerator(args)
     device, is_main = accelerator.device, accelerator.is_main_process
     output = Path(args.output)
     checkpoint = find_start(output / "checkpoints", args.resume)
 
-    # 1. The model, of which nothing is trained but the LoRA
+    # 1. The model, of which nothing is trained but the LoRA and the embeddings of new words
     torch.manual_seed(derive_seed("weights", args.seed))
     pipeline = load_source(args.base)
     pipeline.set_progress_bar_config(disable=True)
+    new_words = add_new_words(pipeline, args.new_words or [])
     transformer = pipeline.transformer.requires_grad_(False)
     targets = ATTENTION + (PROJECTIONS if args.lora_projections else [])
     alpha = args.rank if args.alpha is None else args.alpha
     transformer.add_adapter(
-        LoraConfig(r=args.rank, lora_alpha=alpha, lora_dropout=args.lora_dropout, target_modules=targets)
+        peft.LoraConfig(r=args.rank, lora_alpha=alpha, lora_dropout=args.lora_dropout, target_modules=targets)
     )
     if args.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
     pipeline.codec.to(device)
-    model = JascoTrainingModel(transformer, pipeline.text_encoder)
+    model = JascoTrainingModel(transformer, pipeline.text_encoder, num_new_words=len(new_words))
     data = open_datasets(args, pipeline.codec)
     batches, validation = make_batches(args, data, pipeline, accelerator.process_index, accelerator.num_processes)
-    objective = FlowMatchingObjective(args, pipeline.tokenizer)
+    objective = FlowMatchingObjective(args, pipeline.tokenizer, len(new_words))
     batches.prepare = objective.prepare
     evaluator = Evaluator(args)
 
@@ -127,13 +141,17 @@ def main(args: list[str] | None = None):
     # The base is not written again with each checkpoint.
     def save_lora(models: list, weights: list, folder: str):
         if is_main:
-            layers = {name: weight.contiguous() for name, weight in get_peft_model_state_dict(transformer).items()}
-            save_file(layers, Path(folder) / "lora.safetensors")
+            state = peft.get_peft_model_state_dict(transformer)
+            state |= {} if module.new_words is None else {NEW_WORDS: module.new_words.weight.detach()}
+            save_file({name: weight.contiguous() for name, weight in state.items()}, Path(folder) / "lora.safetensors")
         weights.clear()
 
     def load_lora(models: list, folder: str):
         models.clear()
-        set_peft_model_state_dict(transformer, load_file(Path(folder) / "lora.safetensors"))
+        state = load_file(Path(folder) / "lora.safetensors")
+        if module.new_words is not None:
+            module.new_words.weight.data.copy_(state.pop(NEW_WORDS))
+        peft.set_peft_model_state_dict(transformer, state)
 
     accelerator.register_save_state_pre_hook(save_lora)
     accelerator.register_load_state_pre_hook(load_lora)
@@ -157,6 +175,8 @@ def main(args: list[str] | None = None):
 
     def save_weights():
         if is_main:
+            if module.new_words is not None:
+                store_in_lora(pipeline, new_words, module.new_words.weight)
             partial = partial_path(output / "lora")
             JascoPipeline.save_lora_weights(partial, transformer)
             publish_files(partial, output)
@@ -170,6 +190,7 @@ def main(args: list[str] | None = None):
     def evaluate_on_main(stage: Callable[..., dict[str, Any]], *where: Any):
         """Evaluates or generates, while the other processes wait."""
         if is_main:
+            module.store_words()
             log.write(state.step, **stage(pipeline.to(device), *where))
         accelerator.wait_for_everyone()
 

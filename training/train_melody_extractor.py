@@ -41,6 +41,7 @@ from diffusers_jasco.controls.melody import MELODY_BINS, melody_from_salience
 from diffusers_jasco.extraction.deep_salience import RATE, deep_salience
 from diffusers_jasco.extraction.salience_model import CONTEXT, SalienceModel, log_frequency_levels
 from diffusers_jasco.loaders.audiocraft.compat import fold_semitones_above_g2
+from diffusers_jasco.training.checks import check_options
 from diffusers_jasco.training.extractors import train_extractor
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import replace_file
@@ -63,7 +64,9 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--max_transposition", type=int, default=6, help="semitones")
     parser.add_argument("--log_every", type=int, default=200, help="steps")
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args(args)
+    args = parser.parse_args(args)
+    check_options(parser, args)
+    return args
 
 
 def ask_teacher(files: list[Path], folder: Path, weights: Path):

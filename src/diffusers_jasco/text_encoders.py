@@ -16,10 +16,12 @@
 
 import difflib
 import hashlib
+import itertools
 import json
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -97,14 +99,42 @@ def unknown_words(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
         `list[str]`: each word once, as it stands in the prompt; punctuation does not count. T5's tokenizer knows all
         words in Latin script, but not, for example, emoji or Chinese characters.
     """
+    return _unknown_words([prompt], tokenizer)[0]
+
+
+def _unknown_words(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[str]]:
     if not tokenizer.is_fast or tokenizer.unk_token_id is None:
-        return []
-    encoded = tokenizer(prompt, return_offsets_mapping=True, add_special_tokens=False)
-    is_unknown = [token == tokenizer.unk_token_id for token in encoded.input_ids]
-    words = [
-        prompt[start:end] for is_one, (start, end) in zip(is_unknown, encoded.offset_mapping, strict=True) if is_one
-    ]
-    return list(dict.fromkeys(word.strip() for word in words if not _is_punctuation(word.strip())))
+        return [[] for _ in texts]
+    encoded = tokenizer(list(texts), return_offsets_mapping=True, add_special_tokens=False)
+    found = []
+    for text, tokens, offsets in zip(texts, encoded.input_ids, encoded.offset_mapping, strict=True):
+        words = [
+            text[start:end].strip()
+            for token, (start, end) in zip(tokens, offsets, strict=True)
+            if token == tokenizer.unk_token_id
+        ]
+        found.append(list(dict.fromkeys(word for word in words if not _is_punctuation(word))))
+    return found
+
+
+def count_unknown_words(captions: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> tuple[int, Counter[str]]:
+    r"""
+    The unknown words of a training set's captions.
+
+    Args:
+        captions (`Iterable[str]`): the captions.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the tokenizer.
+
+    Returns:
+        `tuple[int, Counter]`: how many captions have unknown words, and in how many each of these is, in lower case.
+    """
+    num_captions, counts = 0, Counter()
+    remaining = iter(captions)
+    while batch := list(itertools.islice(remaining, 1000)):
+        for words in _unknown_words(batch, tokenizer):
+            num_captions += bool(words)
+            counts.update({word.lower() for word in words})
+    return num_captions, counts
 
 
 def similar_words(word: str, tokenizer: PreTrainedTokenizerBase, limit: int = 3) -> list[str]:

@@ -385,3 +385,40 @@ def test_ray_data_spreads_the_tracks(tmp_path, monkeypatch):
     assert usable == len(sources) - 3
     assemble(sources, settings, OutputFolder(output))
     assert read_all(tmp_path / "ray") == {name: content for name, content in whole.items() if name != "settings.json"}
+
+
+def test_a_small_collection_is_for_training_and_the_summary_counts_steps(tmp_path, warnings):
+    for name, seconds in (("a", 6.0), ("b", 3.0), ("c", 3.0), ("d", 3.0)):
+        write_noise(tmp_path / "music" / f"{name}.wav", seconds)
+    prepare(tmp_path / "music", tmp_path / "data")
+    summary = json.loads((tmp_path / "data" / "summary.json").read_text())
+    assert summary["clips"] == {"train": 5}
+    assert "4 tracks are too few to hold some out" in warnings.text and "--shares" in warnings.text
+    steps = {"1": 5, "2": 2, "4": 1}
+    assert summary["training"] == {"items": 5, "seconds_per_item": 3.0, "steps_per_epoch_by_batch_size": steps}
+    warnings.clear()
+    prepare(tmp_path / "music", tmp_path / "divided", "--shares", 0.5, 0.5, 0, 0)
+    assert json.loads((tmp_path / "divided" / "summary.json").read_text())["clips"].keys() == {"train", "validation"}
+    assert "too few" not in warnings.text
+
+
+def test_shares_are_checked_before_the_work(tmp_path):
+    write_noise(tmp_path / "music" / "a.wav")
+    with pytest.raises(ValueError, match="sum to 1"):
+        prepare(tmp_path / "music", tmp_path / "data", "--shares", 0.5, 0.1, 0.1, 0.1)
+    assert not (tmp_path / "data").exists()
+
+
+def test_fields_of_a_manifest_are_kept_or_named(tmp_path, warnings):
+    write_noise(tmp_path / "music" / "a.wav")
+    write_noise(tmp_path / "music" / "drums.wav")
+    line = {"file_name": "a.wav", "caption": "slow", "bpm": 120, "mood": "calm", "duration": 99.0, "start": 7}
+    line |= {"beats": [0.0, 0.5], "drums": "drums.wav"}
+    (tmp_path / "music" / "metadata.jsonl").write_text(json.dumps(line) + "\n")
+    prepare(tmp_path / "music", tmp_path / "data", "--drums", "auto")
+    (clip,) = read_lines(tmp_path / "data" / "train" / "metadata.jsonl")
+    assert (clip["bpm"], clip["mood"], clip["caption"]) == (120, "calm", "slow")
+    assert (clip["start"], clip["duration"]) == (0.0, 2.0), "those of the clip"
+    assert clip["stems"].keys() == {"drums"}
+    kept, left_out = (record.message for record in warnings.records if "The manifest" in record.message)
+    assert "bpm, mood, start" in kept and "beats" in left_out and "duration" not in kept + left_out

@@ -18,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings as python_warnings
 from pathlib import Path
 
 import pytest
@@ -438,6 +439,35 @@ def test_bad_arguments(pipe, folder, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="is a file"):
         pipe.save_lora_weights(tmp_path / "file", pipe.transformer)
+
+
+def test_without_peft_the_error_names_the_command_that_installs_it(pipe, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    calls = [
+        lambda: pipe.load_lora_weights(folder[0]),
+        lambda: pipe.save_lora_weights(folder[0], pipe.transformer),
+        lambda: pipe.set_adapters("a"),
+        pipe.fuse_lora,
+        pipe.disable_lora,
+        pipe.unload_lora_weights,
+    ]
+    for call in calls:
+        with pytest.raises(ImportError, match="needs peft: .*pip install"):
+            call()
+
+
+@pytest.mark.parametrize("name", ["plain", "bias"])
+def test_peft_warns_of_nothing_in_a_correct_use(pipe, tmp_path, name):
+    model, _ = with_peft(**CONFIGS[name])
+    JascoPipeline.save_lora_weights(tmp_path / "first", model)
+    with python_warnings.catch_warnings():
+        python_warnings.simplefilter("error")
+        pipe.load_lora_weights(tmp_path / "first", adapter_name="a")
+        pipe.load_lora_weights(tmp_path / "first", adapter_name="b")
+        pipe.set_adapters(["a", "b"], [0.7, 0.3])
+        pipe.delete_adapters("b")
+        pipe.save_lora_weights(tmp_path / "second", pipe.transformer)
+        pipe.unload_lora_weights()
 
 
 # Runs in a process of its own: this one is offline.

@@ -13,8 +13,8 @@
 # limitations under the License.
 
 """
-A LoRA teaches the model that ships with the repository a style that it never heard: everything on a harpsichord. Whether
-music has the style is judged by a probe that has learnt from originals only.
+A LoRA teaches the model that ships with the repository a style that it never heard, everything on a harpsichord, and its
+words, which the tokenizer does not know. Whether music has the style is judged by a probe that has learnt from originals only.
 """
 
 from collections.abc import Sequence
@@ -45,6 +45,9 @@ pytestmark = pytest.mark.slow
 NANO = Path(__file__).parents[2] / "pipelines/jasco-nano"
 RATE = 24000  # its codec's, so that it does not learn to be dull
 HARPSICHORD = 6  # in General MIDI
+WORDS = ("baroque", "harpsichord")
+# Words that the model knows neither before nor afterwards.
+OTHER_WORDS = ("klezmer", "zither")
 # Those that have learnt nothing: two of each control.
 LISTENERS = ("segment templates", "blind estimate", "harmonic sum", "note fit", "percussive flux", "noise flux")
 METRICS = ("root", "majmin", "pitch", "chroma", "onset_f1")
@@ -106,7 +109,7 @@ def train_lora(folder: Path, *options) -> Path:
     output = folder / "-".join(["lora", *map(str, options)])
     run_script(
         "train_jasco_lora", "--base", NANO, "--dataset", *datasets, "--output", output, "--log_with", "none", "--cpu",
-        *options,
+        "--new_words", *WORDS, *options,
     )  # fmt: skip
     return output
 
@@ -119,6 +122,15 @@ def listen(split: str, count: int) -> tuple[Originals, Originals]:
         hear_originals(make_clips(kind, split, first, count), recognisers)
         for kind, first in ((Baroque, 0), (SyntheticMusic, 100))
     )
+
+
+def with_other_words(originals: Originals) -> Originals:
+    """The same clips, whose captions have unknown words instead of the style's."""
+    items = [dict(item) for item in originals.items]
+    for item in items:
+        for word, other in zip(WORDS, OTHER_WORDS):
+            item["caption"] = item["caption"].replace(word, other)
+    return replace(originals, items=items)
 
 
 def probabilities(result: dict[str, Any], condition: str = "all") -> np.ndarray:
@@ -165,6 +177,12 @@ def test_a_lora_teaches_a_style_and_the_controls_stay(tmp_path):
     low, high = mean_interval(probabilities(after[0]) - probabilities(before[0]))
     print(f"gain of the style's probability: between {low:.2f} and {high:.2f}")
     assert low > 0, f"gain between {low:.3f} and {high:.3f}"
+    # The style belongs to its own words, not to any word that the model does not know.
+    assert not set(OTHER_WORDS) & set(pipe.known_words()) and set(WORDS) <= set(pipe.known_words())
+    unknown = evaluate_pipeline(pipe, with_other_words(style), ("all",))
+    low, high = mean_interval(probabilities(after[0]) - probabilities(unknown))
+    print(f"with other unknown words: {probabilities(unknown).mean():.2f}, less by {low:.2f} to {high:.2f}")
+    assert low > 0 and probabilities(unknown).mean() < 0.5 * probabilities(after[0]).mean()
     for earlier, later in zip(before, after):
         earlier, later = adherence(earlier), adherence(later)
         assert {row["control"] for row in earlier.values()} == {"chords", "melody", "drums"}

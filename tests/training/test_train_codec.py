@@ -331,7 +331,7 @@ def test_runs_are_neither_overwritten_nor_mixed_up(tmp_path, music):
     [
         ({"freeze_encoder": True}, "--freeze_encoder needs --init_from"),
         ({"freeze_encoder": True, "init_from": "x", "commitment_weight": 0.1}, "--commitment_weight"),
-        ({"drums_share": 1.5}, "between 0 and 1"),
+        ({"drums_share": 1.5}, "from 0 to 1"),
         ({"codec": {}}, "--codec is missing"),
     ],
     ids=str,

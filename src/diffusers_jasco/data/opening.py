@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 SYNTHETIC_CLIPS = 10_000
 DEFAULT_SECONDS = 10.0  # as in the paper
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _SYNTHETIC = re.compile(r"synthetic(:(\d+))?")
 POSSIBLE = (
     "a folder written by scripts/prepare_dataset.py, a feature cache (features.json), a folder with metadata.jsonl, one of"
@@ -50,6 +51,19 @@ def is_synthetic(spec: str) -> bool:
 def is_on_hub(spec: str) -> bool:
     """Whether [`open_dataset`] takes this for a data set on the Hub, as it is nothing on this machine."""
     return not (Path(spec).exists() or is_synthetic(spec))
+
+
+def check_spec(spec: str):
+    r"""
+    Checks that something may be a data set, without opening it.
+
+    Raises:
+        `ValueError`: for what is neither on this machine, nor synthetic, nor named like a data set on the Hub.
+    """
+    if is_on_hub(spec) and not _HUB_NAME.fullmatch(spec):
+        raise ValueError(f"{spec!r} is no data set: there is no such folder. Possible are: {POSSIBLE}.")
+    if Path(spec).is_file():
+        raise ValueError(f"{spec!r} is no data set, but a file. Possible are: {POSSIBLE}.")
 
 
 def open_dataset(
@@ -121,8 +135,7 @@ def open_dataset(
             f"{folder} holds no data set with a split {split!r}, but {', '.join(names[:10]) or 'nothing'}. Possible are: {POSSIBLE}."
         )
 
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", spec):
-        raise ValueError(f"{spec!r} is no data set. Possible are: {POSSIBLE}.")
+    check_spec(spec)
     rows = _load_from_hub(spec, split, streaming)
     if streaming:
         return ClipStream(rows, num_frames=default_frames if num_frames is None else num_frames, **audio)

@@ -22,7 +22,7 @@ import json
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,14 +30,23 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import fsspec
+from diffusers.utils import logging
 
 from ..audio.io import AUDIO_SUFFIXES
+from ..utils.errors import list_names
 
+
+logger = logging.get_logger(__name__)
 
 # What a folder may hold instead of being searched: AudioCraft's manifests, and ours.
 MANIFESTS = ("data.jsonl", "data.jsonl.gz", "metadata.jsonl")
 # AudioCraft's `MusicInfo`: what makes a caption where there is no description.
 KEYWORDS = ("genre", "moods", "keywords", "instrument")
+# Fields of a manifest that are used.
+FIELDS = ("path", "file_name", "captions", "caption", "text", "description", *KEYWORDS)
+FIELDS += ("chords", "melody", "stems", "title", "artist", "album")
+# Fields of AudioCraft's manifests about the file, which is read anyway.
+FILE_FIELDS = ("duration", "sample_rate", "sampling_rate", "amplitude", "weight", "info_path")
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,12 @@ class Source:
     url: str
     name: str
     info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Single values that a manifest says besides, such as a tempo: they are kept with the clips, and not used."""
+        others = {name: value for name, value in self.info.items() if name not in (*FIELDS, *FILE_FIELDS)}
+        return {name: value for name, value in others.items() if isinstance(value, (str, int, float))}
 
     @property
     def track(self) -> str:
@@ -100,7 +115,7 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
         audio (`str` or `os.PathLike`):
             A folder of audio files; an audio file; a folder with a manifest; or a manifest: a file (`.jsonl`, or `.gz`) with
             one JSON object per line, in AudioCraft's form (`path`) or in ours (`file_name`, and any of `captions`, `chords`,
-            `melody`, `stems`), or just with one path per line. Relative paths are relative to the manifest, or else, as
+            `melody`, `stems`; `drums` for a stem of drums alone), or just with one path per line. Relative paths are relative to the manifest, or else, as
             AudioCraft's, to the working directory. Paths may be URLs that fsspec reads.
 
     Raises:
@@ -140,6 +155,8 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
             raise ValueError(f"{audio}, line {number}: there is neither `path` nor `file_name` ({error}).") from error
         if name in sources:
             raise ValueError(f"{audio}, line {number}: {name} is named twice.")
+        if isinstance(info.get("drums"), str) and "stems" not in info:
+            info["stems"] = {"drums": info.pop("drums")}
         sources[name] = Source(_resolve(name, fs, root), name, info)
     if not sources:
         raise ValueError(f"{audio} names no files.")
@@ -157,6 +174,23 @@ def _resolve(name: str, fs: fsspec.AbstractFileSystem, manifest: str) -> str:
     if _is_local(fs) and not fs.isfile(path) and os.path.isfile(name):
         path = os.path.abspath(name)
     return _url(fs, path)
+
+
+def warn_of_unused_fields(sources: Iterable[Source]):
+    """Warns once of the fields of a manifest that are only kept with the clips, and of those that are left out."""
+    sources = list(sources)
+    unused = {name for source in sources for name in source.info if name not in (*FIELDS, *FILE_FIELDS)}
+    kept = {name for source in sources for name in source.metadata}
+    if kept:
+        logger.warning(
+            f"The manifest has fields without a meaning here: {list_names(sorted(kept))}. They are kept in metadata.jsonl, and"
+            " not used."
+        )
+    if left_out := sorted(unused - kept):
+        logger.warning(
+            f"The manifest has fields that are left out, as they can't be divided among the clips of a song:"
+            f" {list_names(left_out)}."
+        )
 
 
 def resolve_beside(source: Source, name: str) -> str:

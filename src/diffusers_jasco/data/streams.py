@@ -165,9 +165,10 @@ class ClipStream:
 
     def _open(self, place: Place, key: str, content: dict[str, Any]) -> StreamedRow:
         audio = find_audio(content)
-        if isinstance(audio.audio, bytes):
+        downloaded = None if audio.waveform is not None else audio.file.file
+        if isinstance(downloaded, bytes):
             # What was downloaded is not downloaded again.
-            content = content | {"audio": {"bytes": audio.audio, "path": audio.name}}
+            content = content | {"audio": {"bytes": downloaded, "path": audio.name}}
         frames = self.reader.count_frames(audio)
         if frames < self.num_frames:
             logger.warning(f"{audio.name} is left out: it has {frames} frames, `num_frames` is {self.num_frames}.")

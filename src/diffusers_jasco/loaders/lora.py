@@ -14,32 +14,23 @@
 
 import dataclasses
 import itertools
-import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.loaders.lora_base import (
-    LORA_WEIGHT_NAME,
-    LORA_WEIGHT_NAME_SAFE,
-    LoraBaseMixin,
-    _load_sft_state_dict_metadata,
-    _pack_dict_with_prefix,
-    load_state_dict,
-)
+from diffusers.loaders.lora_base import LoraBaseMixin, _pack_dict_with_prefix
 from diffusers.utils import is_peft_available, logging
 from diffusers.utils.peft_utils import get_peft_kwargs
-from huggingface_hub import constants, list_repo_files, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from torch import nn
 
 from ..models.transformer_jasco import JascoTransformerModel
 from ..utils.errors import list_names
 from ..utils.optional_imports import import_optional
+from .lora_files import PEFT_CONFIG_NAME, PEFT_PREFIX, find_lora_file, read_lora_file
 from .lora_words import (
     VOCABULARY,
     LoraWords,
@@ -59,10 +50,6 @@ if is_peft_available():
 
 logger = logging.get_logger(__name__)
 
-PEFT_CONFIG_NAME = "adapter_config.json"
-WEIGHT_NAMES = (LORA_WEIGHT_NAME_SAFE, "adapter_model.safetensors", LORA_WEIGHT_NAME, "adapter_model.bin")
-
-_PEFT_PREFIX = "base_model.model."
 # With any other initialization the LoRA adds to changed base weights, which are not in the file.
 _INITIALIZATIONS = (True, False, "gaussian", "orthogonal", "eva")
 
@@ -113,13 +100,13 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         state_dict, metadata = pretrained_model_name_or_path_or_dict, None
         if not isinstance(state_dict, dict):
             try:
-                path = _find_file(state_dict, weight_name, subfolder, use_safetensors, **hub)
+                path = find_lora_file(state_dict, weight_name, subfolder, use_safetensors, **hub)
             except (HFValidationError, RepositoryNotFoundError) as error:
                 raise FileNotFoundError(
                     f"There is neither a file or folder nor a Hub repository {str(state_dict)!r} that you have access to. For"
                     " a private or gated one log in with `hf auth login`, or give `token=`."
                 ) from error
-            state_dict, metadata = _read(path)
+            state_dict, metadata = read_lora_file(path)
         layers, words = split_off_words(state_dict)
         state_dict = _pack_dict_with_prefix(_strip_prefixes(layers), cls.transformer_name) | add_prefix(words)
         if metadata is not None:
@@ -251,11 +238,13 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
 
     def enable_lora(self):
         """As in Diffusers: the active adapters act again, and their words are known again."""
+        _require_peft()
         super().enable_lora()
         self._install_words()
 
     def disable_lora(self):
         """As in Diffusers: no adapter acts, and words that adapters brought are unknown, except for fused ones."""
+        _require_peft()
         super().disable_lora()
         self._install_words()
 
@@ -343,77 +332,9 @@ def _without_peft_advice(options: dict[str, Any]) -> Iterator[None]:
         yield
 
 
-def _find_file(
-    source: str | os.PathLike,
-    weight_name: str | None,
-    subfolder: str | None,
-    use_safetensors: bool | None,
-    revision: str | None = None,
-    token: str | bool | None = None,
-    cache_dir: str | os.PathLike | None = None,
-    force_download: bool = False,
-    local_files_only: bool = False,
-) -> Path:
-    """The file of a LoRA. From the Hub it is downloaded, with PEFT's configuration."""
-    is_local, folder, subfolder = os.path.exists(source), str(source), Path(subfolder or "")
-    if os.path.isfile(source):
-        folder, subfolder = os.path.dirname(source), Path()
-        if weight_name not in (None, os.path.basename(source)):
-            raise ValueError(f"`weight_name` is {weight_name!r}, but {source} is a file of another name.")
-        weight_name = os.path.basename(source)
-    if weight_name is None:
-        if is_local:
-            names = os.listdir(Path(folder, subfolder))
-        elif local_files_only or constants.HF_HUB_OFFLINE:
-            paths = {name: (subfolder / name).as_posix() for name in WEIGHT_NAMES}
-            cached = {name: try_to_load_from_cache(folder, path, cache_dir, revision) for name, path in paths.items()}
-            names = [name for name, path in cached.items() if isinstance(path, str)]
-        else:
-            paths = map(Path, list_repo_files(folder, revision=revision, token=token))
-            names = [path.name for path in paths if path.parent == subfolder]
-        weight_name = _choose(names, ".bin" if use_safetensors is False else ".safetensors", Path(folder, subfolder))
-    file = subfolder / weight_name
-    if use_safetensors and file.suffix != ".safetensors":
-        raise ValueError(f"{file} is not a safetensors file, and `use_safetensors` is `True`.")
-    if not is_local:
-        hub = {"revision": revision, "token": token, "cache_dir": cache_dir}
-        hub |= {"force_download": force_download, "local_files_only": local_files_only}
-        patterns = [path.as_posix() for path in (file, file.with_name(PEFT_CONFIG_NAME))]
-        folder = snapshot_download(folder, allow_patterns=patterns, **hub)
-    if not Path(folder, file).is_file():
-        raise FileNotFoundError(f"There is no file {file} in {source}.")
-    return Path(folder, file)
-
-
-def _choose(names: list[str], suffix: str, folder: Path) -> str:
-    found = sorted(name for name in names if name.endswith(suffix))
-    found = [name for name in found if name in WEIGHT_NAMES] or found
-    if not found:
-        raise FileNotFoundError(f"There is no LoRA in {folder}: no {suffix} file. Name others by `weight_name`.")
-    if len(found) > 1:
-        raise ValueError(f"{folder} has more than one file: {found}. Choose one by `weight_name`.")
-    return found[0]
-
-
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any] | None]:
-    """The tensors and the configuration, which is in the file or, for PEFT's names, beside it."""
-    state_dict, metadata = load_state_dict(str(path)), None
-    config = path.with_name(PEFT_CONFIG_NAME)
-    try:
-        if path.suffix == ".safetensors":
-            metadata = _load_sft_state_dict_metadata(path)
-        if metadata is None and config.is_file() and any(_PEFT_PREFIX in key for key in state_dict):
-            metadata = json.loads(config.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"The configuration of {path} is not JSON: {error}") from error
-    if metadata is not None and not isinstance(metadata, dict):
-        raise ValueError(f"The configuration of {path} has to be a dictionary, but is a {type(metadata).__name__}.")
-    return state_dict, metadata
-
-
 def _strip_prefixes(values: dict[str, Any]) -> dict[str, Any]:
     """The tensors or options by the names that they have in the transformer or in PEFT."""
-    stripped = {key.removeprefix("transformer.").removeprefix(_PEFT_PREFIX): value for key, value in values.items()}
+    stripped = {key.removeprefix("transformer.").removeprefix(PEFT_PREFIX): value for key, value in values.items()}
     if len(stripped) < len(values):
         raise ValueError("The LoRA has the same layers under names of Diffusers and of PEFT: keep one of both.")
     return stripped

@@ -241,6 +241,8 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         drums_loudness (`float`, *optional*):
             Loudness in LUFS to which drum recordings are brought before they are encoded, near that of the drums that the
             model was trained on; by default they are used as loud as they are. It does not change the network.
+        training_options (`dict`, *optional*):
+            Options that the model was trained with, which continued training takes over; without effect here.
     """
 
     _supports_gradient_checkpointing = True
@@ -277,6 +279,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         preconditioning: float | list[float] | None = None,
         time_scale: float = 1.0,
         drums_loudness: float | None = None,
+        training_options: dict[str, Any] | None = None,
     ):
         super().__init__()
         if skip_connections and num_layers % 2:

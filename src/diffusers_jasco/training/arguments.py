@@ -24,6 +24,7 @@ import yaml
 
 from ..controls import CONTROLS
 from ..utils.files import replace_file
+from .recipes import OBJECTIVE
 
 
 CONFIG_FILE = "config.yaml"  # a run's options, in its folder
@@ -71,27 +72,33 @@ def _add_data_options(add: Callable):
 
 
 def _add_objective_options(add: Callable):
-    add("--time_sampling", choices=["uniform", "logit_normal", "power"], default="uniform", help="Times of training.")
-    add("--time_power", type=float, default=2.0, help="t = u^power with `--time_sampling power`.")
-    add("--time_logit_mean", type=float, default=0.0, help="With `--time_sampling logit_normal`.")
-    add("--time_logit_std", type=float, default=1.0, help="With `--time_sampling logit_normal`.")
-    weightings = ["uniform", "increasing", "decreasing", "min_snr"]
-    add("--loss_weighting", choices=weightings, default="increasing", help="1, 1 + t, 2 - t or min(t², γ (1 - t)²).")
-    add("--snr_gamma", type=float, default=5.0, help="γ of `--loss_weighting min_snr`.")
-    add("--drop_all", type=float, default=0.2, help="How often a sample is trained without any condition.")
-    add("--drop_controls", type=float, default=0.0, help="How often a sample is trained with its text alone.")
-    add("--drop_text", type=float, default=0.0, help="How often a sample is trained without text.")
-    for name in CONTROLS:
-        add(f"--drop_{name}", type=float, default=0.5, help=f"How often a sample is trained without {name}.")
-    add("--drop_span", type=float, default=0.0, help="How often a control is there for a part of the clip only.")
-    add("--drop_per_batch", **_SWITCH, help="Drop for the samples of a batch together, as the original.")
+    samplings, weightings = ["uniform", "logit_normal", "power"], ["uniform", "increasing", "decreasing", "min_snr"]
+    switch = {"action": argparse.BooleanOptionalAction}
+    options = {
+        "time_sampling": ({"choices": samplings}, "Times of training."),
+        "time_power": ({"type": float}, "t = u^power with `--time_sampling power`."),
+        "time_logit_mean": ({"type": float}, "With `--time_sampling logit_normal`."),
+        "time_logit_std": ({"type": float}, "With `--time_sampling logit_normal`."),
+        "loss_weighting": ({"choices": weightings}, "1, 1 + t, 2 - t or min(t², γ (1 - t)²)."),
+        "snr_gamma": ({"type": float}, "γ of `--loss_weighting min_snr`."),
+        "drop_all": ({"type": float}, "How often a sample is trained without any condition."),
+        "drop_controls": ({"type": float}, "How often a sample is trained with its text alone."),
+        "drop_text": ({"type": float}, "How often a sample is trained without text."),
+        **{f"drop_{name}": ({"type": float}, f"How often a sample is trained without {name}.") for name in CONTROLS},
+        "drop_span": ({"type": float}, "How often a control is there for a part of the clip only."),
+        "drop_per_batch": (switch, "Drop for the samples of a batch together, as the original."),
+    }
+    for name, (kind, text) in options.items():
+        # None: as the checkpoint was trained, see `training/recipes.py`.
+        add(f"--{name}", **kind, default=None, help=f"{text} From scratch: {OBJECTIVE[name]}.")
 
 
 def _add_optimization_options(add: Callable):
-    add("--max_steps", type=int, default=1000, help="Steps in total; the learning rate falls to 0 by then.")
-    add("--learning_rate", type=float, default=1e-4, help="Highest learning rate.")
+    # None: a default for training from scratch or for continued training, see `training/recipes.py`.
+    add("--max_steps", type=int, help="Steps in total, by which the learning rate falls to 0. From scratch: 1000.")
+    add("--learning_rate", type=float, help="Highest learning rate. From scratch: 1e-4.")
     add("--lr_scheduler", default="cosine", help="cosine, linear, constant_with_warmup, or any other of Diffusers'.")
-    add("--warmup_steps", type=int, default=0, help="Steps in which the learning rate rises.")
+    add("--warmup_steps", type=int, help="Steps in which the learning rate rises. From scratch: 0.")
     add("--adam_beta1", type=float, default=0.9, help="AdamW.")
     add("--adam_beta2", type=float, default=0.95, help="AdamW.")
     add("--adam_epsilon", type=float, default=1e-8, help="AdamW.")

@@ -23,6 +23,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
+from diffusers.utils import logging
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ..data.mixing import to_shares
@@ -31,6 +32,8 @@ from ..utils.seeding import derive_seed
 
 
 # A stream is read in at most so many parts, or as many as there are processes: each part has files open.
+logger = logging.get_logger(__name__)
+
 MAX_PARTS = 8
 
 
@@ -119,6 +122,32 @@ def _finish(batch: Any, keys: list[str], prepare: Callable | None) -> Any:
 
 def _unchanged(batch: Any) -> Any:
     return batch
+
+
+def fitting_batch_size(batch_size: int, num_items: int, num_processes: int = 1, warns: bool = True) -> int:
+    r"""
+    The largest batch size that so many items fill once, at most `batch_size`; a smaller one comes with a warning.
+
+    Args:
+        batch_size (`int`): requested items per batch of each process.
+        num_items (`int`): items of the data set.
+        num_processes (`int`, defaults to `1`): number of processes.
+        warns (`bool`, defaults to `True`): whether this process warns.
+
+    Raises:
+        `ValueError`: if there are fewer items than processes, or the batch size is less than 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` has to be at least 1, but is {batch_size}.")
+    if num_items < num_processes:
+        raise ValueError(f"There are {num_items} clips for training, fewer than processes ({num_processes}).")
+    fitting = min(batch_size, num_items // num_processes)
+    if fitting < batch_size and warns:
+        logger.warning(
+            f"The batch size is {fitting} instead of {batch_size}: there are {num_items} clips for training"
+            + (f" in {num_processes} processes." if num_processes > 1 else ".")
+        )
+    return fitting
 
 
 def to_device(batch: Any, device: torch.device) -> Any:

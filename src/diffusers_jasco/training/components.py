@@ -149,5 +149,5 @@ def _make_transformer(
     wanted = config | args.transformer | given
     transformer = JascoTransformerModel(**wanted)
     rows = transfer_weights(source.transformer, transformer)
-    differs = {name for name in wanted if wanted[name] != config[name]} - {"dropout"}
+    differs = {name for name in wanted if wanted[name] != config.get(name)} - {"dropout"}
     return transformer, to_table(rows) if differs else None

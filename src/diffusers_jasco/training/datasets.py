@@ -15,13 +15,16 @@
 """The data of a run: data sets that are opened once, and their batches in the form that the run's model needs."""
 
 import argparse
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import torch
 from diffusers.utils import logging
 from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerBase
 
 from ..data.clips import ClipDataset
 from ..data.features import FeatureDataset, collate_features
@@ -30,8 +33,9 @@ from ..data.online_encoding import BatchEncoder, measure_latents
 from ..data.opening import DEFAULT_SECONDS, is_on_hub, is_synthetic, open_dataset
 from ..data.streams import ClipStream
 from ..pipelines.pipeline_jasco import JascoPipeline
-from ..text_encoders import text_encoder_hash
-from .batches import EpochBatches, InterleavedBatches, StreamBatches
+from ..text_encoders import count_unknown_words, is_word_tokenizer, text_encoder_hash
+from ..utils.errors import list_names
+from .batches import EpochBatches, InterleavedBatches, StreamBatches, fitting_batch_size
 
 
 logger = logging.get_logger(__name__)
@@ -95,8 +99,9 @@ def open_datasets(args: argparse.Namespace, codec: torch.nn.Module) -> DatasetIn
         `ValueError`: for data sets that do not exist, are of another codec, or have clips shorter than `--num_frames`.
     """
     sets = [(spec, "train", _is_streamed(spec, args)) for spec in args.dataset]
-    if args.validation_dataset is not None:
-        sets.append((args.validation_dataset, "validation", False))
+    validation_dataset = _existing_validation(args.validation_dataset)
+    if validation_dataset is not None:
+        sets.append((validation_dataset, "validation", False))
     opened: dict[int, FeatureDataset | ClipDataset | ClipStream] = {}
     frame_rate = codec.config.sampling_rate / codec.config.hop_length
     num_frames = args.num_frames
@@ -109,7 +114,7 @@ def open_datasets(args: argparse.Namespace, codec: torch.nn.Module) -> DatasetIn
         if num_frames is None:
             num_frames = min([round(DEFAULT_SECONDS * frame_rate), *(one.num_frames for one in opened.values())])
     datasets = [opened[number] for number in range(len(sets))]
-    validation = None if args.validation_dataset is None else datasets.pop()
+    validation = None if validation_dataset is None else datasets.pop()
     return DatasetInfo(codec, datasets, validation, num_frames)
 
 
@@ -124,7 +129,8 @@ def make_batches(
     The data that a run is trained and validated on, in the form that its model needs.
 
     Args:
-        args (`argparse.Namespace`): the options of `training/train_jasco.py`.
+        args (`argparse.Namespace`):
+            the options of `training/train_jasco.py`. Their `batch_size` is lowered if the data sets do not fill one batch.
         data (`DatasetInfo`): the run's data sets.
         pipeline ([`JascoPipeline`]): the run's pipeline.
         process_index (`int`), num_processes (`int`): which process this is.
@@ -141,12 +147,13 @@ def make_batches(
     # Validation always has the same captions and crops, so its seed is not the run's.
     for dataset, seed in [*((dataset, args.seed) for dataset in data.datasets), (data.validation, 0)]:
         if dataset is not None:
-            _check_text_embeds(dataset, pipeline, getattr(args, "train_text_encoder", False))  # LoRAs do not train it
+            _check_text_embeds(dataset, pipeline, args)
             options = latents if isinstance(dataset, FeatureDataset) else {}
             dataset.configure(labels=config.chord_labels, num_frames=data.num_frames, seed=seed, **options)
     if process_index == 0 and args.drop_text < 1:
         for spec, dataset in zip(args.dataset, data.datasets):
             _warn_without_captions(spec, dataset)
+            _warn_of_unknown_words(spec, dataset, pipeline.tokenizer)
 
     def batches_of(dataset: Dataset) -> EpochBatches | StreamBatches:
         is_encoded = all(isinstance(part, FeatureDataset) for part in getattr(dataset, "datasets", [dataset]))
@@ -164,17 +171,27 @@ def make_batches(
         )
 
     datasets, weights = data.datasets, args.dataset_weights
-    if len(datasets) == 1:
-        batches = batches_of(datasets[0])
-    elif not any(isinstance(dataset, ClipStream) for dataset in datasets):
-        batches = batches_of(
-            MixedDataset(datasets, list(map(len, datasets)) if weights is None else weights, args.seed)
-        )
-    elif weights is None:
+    has_stream = any(isinstance(dataset, ClipStream) for dataset in datasets)
+    if len(datasets) > 1 and not has_stream:
+        datasets = [MixedDataset(datasets, list(map(len, datasets)) if weights is None else weights, args.seed)]
+    elif len(datasets) > 1 and weights is None:
         raise ValueError("`dataset_weights` are needed: how many clips a stream has is not known.")
-    else:
-        batches = InterleavedBatches(list(map(batches_of, datasets)), weights)
+    sizes = [len(dataset) for dataset in datasets if not isinstance(dataset, ClipStream)]
+    if sizes:
+        args.batch_size = fitting_batch_size(args.batch_size, min(sizes), num_processes, process_index == 0)
+    batches = (
+        batches_of(datasets[0]) if len(datasets) == 1 else InterleavedBatches(list(map(batches_of, datasets)), weights)
+    )
     return batches, None if data.validation is None else (data.validation, encode)
+
+
+def _existing_validation(spec: str | None) -> str | None:
+    """The data set of the validation, or `None` with a warning for a prepared folder all of whose clips are for training."""
+    summary = None if spec is None else Path(spec, "summary.json")
+    if summary is None or not summary.is_file() or "validation" in json.loads(summary.read_text())["clips"]:
+        return spec
+    logger.warning(f"There is no validation: all clips in {spec} are for training (--shares of its preparation).")
+    return None
 
 
 def _is_streamed(spec: str, args: argparse.Namespace) -> bool:
@@ -182,12 +199,14 @@ def _is_streamed(spec: str, args: argparse.Namespace) -> bool:
     return args.streaming and (is_on_hub(spec) or not any(map(is_on_hub, args.dataset)))
 
 
-def _check_text_embeds(dataset: Dataset | ClipStream, pipeline: JascoPipeline, train_text_encoder: bool):
+def _check_text_embeds(dataset: Dataset | ClipStream, pipeline: JascoPipeline, args: argparse.Namespace):
     """Text embeddings of a cache are of no use for a text encoder that is trained, or another one."""
     if not isinstance(dataset, FeatureDataset) or dataset.info["text_encoder_hash"] is None:
         return
-    if train_text_encoder:
+    if getattr(args, "train_text_encoder", False):  # LoRAs have no such option
         problem = "which would not change with a text encoder that is trained"
+    elif getattr(args, "new_words", None):
+        problem = "in which the words of --new_words are unknown"
     elif dataset.info["text_encoder_hash"] != text_encoder_hash(pipeline.tokenizer, pipeline.text_encoder):
         problem = "which are of another text encoder or tokenizer"
     else:
@@ -205,4 +224,22 @@ def _warn_without_captions(spec: str, dataset: FeatureDataset | ClipDataset | Cl
     if missing := sum(not any(clip) for clip in captions):
         logger.warning(
             f"{spec}: {missing} of {len(captions)} clips have no caption. Nothing about text is learnt from them."
+        )
+
+
+def _warn_of_unknown_words(
+    spec: str, dataset: FeatureDataset | ClipDataset | ClipStream, tokenizer: PreTrainedTokenizerBase
+):
+    """Unknown words of captions mean the same to the model, whatever they are."""
+    if is_synthetic(spec) or isinstance(dataset, ClipStream):
+        return  # known to the tokenizers of synthetic music; not known before
+    captions = [caption for clip in dataset.captions for caption in clip]
+    number, counts = count_unknown_words(captions, tokenizer)
+    if number:
+        words = [f"{word!r} ({count})" for word, count in counts.most_common()]
+        option = " ".join(word for word, _ in counts.most_common(12))
+        hint = f" To teach some of them: --new_words {option}" if is_word_tokenizer(tokenizer) else ""
+        logger.warning(
+            f"{spec}: {number} of {len(captions)} captions have words that the text encoder does not know, and can't tell"
+            f" from each other: {list_names(words)}.{hint}"
         )

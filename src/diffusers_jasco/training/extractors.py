@@ -53,7 +53,11 @@ def train_extractor(
     optimizer = fused_adamw(model.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
 
     def rate(step: int) -> float:
-        return min((step + 1) / args.warmup_steps, 1) * 0.5 * (1 + math.cos(math.pi * min(step / args.max_steps, 1)))
+        return (
+            min((step + 1) / max(args.warmup_steps, 1), 1)
+            * 0.5
+            * (1 + math.cos(math.pi * min(step / args.max_steps, 1)))
+        )
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     wrapped, optimizer = accelerator.prepare(model, optimizer)

@@ -16,6 +16,7 @@
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ from .objective import SampleLosses
 
 
 TIME_BINS = 5  # equal parts of the path's time, for which the loss is logged
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that prints, also before Accelerate knows; launchers number them by `RANK`."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def silence_libraries():

@@ -34,16 +34,41 @@ class JascoTrainingModel(nn.Module):
         transformer ([`JascoTransformerModel`]): the transformer.
         text_encoder ([`~transformers.T5EncoderModel`]): the text encoder.
         train_text_encoder (`bool`, defaults to `False`): whether it is trained.
+        num_new_words (`int`, defaults to `0`):
+            How many of the tokenizer's last words have embeddings that are trained while the rest of the text encoder stays.
+            They are copied into it by [`store_words`].
     """
 
     def __init__(
-        self, transformer: JascoTransformerModel, text_encoder: T5EncoderModel, train_text_encoder: bool = False
+        self,
+        transformer: JascoTransformerModel,
+        text_encoder: T5EncoderModel,
+        train_text_encoder: bool = False,
+        num_new_words: int = 0,
     ):
         super().__init__()
         self.transformer = transformer
         self.text_encoder = text_encoder if train_text_encoder else None
         # In a list, it is no part of the module's parameters.
         self._frozen = [] if train_text_encoder else [text_encoder.requires_grad_(False).eval()]
+        self.new_words = None
+        if num_new_words and not train_text_encoder:
+            weight = text_encoder.get_input_embeddings().weight[-num_new_words:]
+            self.new_words = nn.Embedding.from_pretrained(weight.clone(), freeze=False)
+
+    @torch.no_grad()
+    def store_words(self):
+        """Copies the trained embeddings of new words into the frozen text encoder."""
+        if self.new_words is not None:
+            weight = self._frozen[0].get_input_embeddings().weight
+            weight[-len(self.new_words.weight) :] = self.new_words.weight.to(weight)
+
+    def _embed(self, encoder: T5EncoderModel, input_ids: torch.Tensor) -> torch.Tensor:
+        """Embeddings of tokens: of new words the trained ones, of others those of the frozen text encoder."""
+        known, new = encoder.get_input_embeddings(), self.new_words
+        first_new = known.num_embeddings - new.num_embeddings
+        is_new = (input_ids >= first_new)[..., None]
+        return torch.where(is_new, new((input_ids - first_new).clamp(min=0)), known(input_ids))
 
     def encode_text(self, text: dict[str, torch.Tensor | bool]) -> torch.Tensor:
         """Hidden states `(batch, tokens, text_dim)`, of token ids or as they are in the feature cache."""
@@ -54,6 +79,8 @@ class JascoTrainingModel(nn.Module):
         if attention_mask is not None and encoder.config._attn_implementation == "sdpa":
             # Transformers reads a mask of two dimensions, which waits for the device, and takes one of four as it is.
             attention_mask = attention_mask[:, None, None].bool()
+        if self.new_words is not None:
+            return encoder(inputs_embeds=self._embed(encoder, text["input_ids"]), attention_mask=attention_mask)[0]
         with nullcontext() if self.text_encoder is not None else torch.no_grad():
             return encoder(text["input_ids"], attention_mask=attention_mask)[0]
 

@@ -26,6 +26,7 @@ from ..controls import CONTROLS
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
 from ..utils.seeding import derive_seed
 from .condition_dropout import ConditionDropout
+from .new_words import mask_words
 
 
 def sample_noise(
@@ -180,10 +181,11 @@ class FlowMatchingObjective:
     Args:
         args (`argparse.Namespace`): the objective's options, of [`~training.arguments.add_training_options`].
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the pipeline's tokenizer.
+        num_new_words (`int`, defaults to `0`): how many of its last words are learnt in this training.
     """
 
-    def __init__(self, args: argparse.Namespace, tokenizer: PreTrainedTokenizerBase):
-        self.args, self.tokenizer = args, tokenizer
+    def __init__(self, args: argparse.Namespace, tokenizer: PreTrainedTokenizerBase, num_new_words: int = 0):
+        self.args, self.tokenizer, self.num_new_words = args, tokenizer, num_new_words
         self.scheduler = FlowMatchEulerScheduler()
         self.dropout = ConditionDropout(
             args.drop_all,
@@ -198,12 +200,16 @@ class FlowMatchingObjective:
         """A batch of [`~training.batches.EpochBatches`] with its noise, times, kept conditions and tokens."""
         args, shape = self.args, batch["latents"].shape[1:]
         noise, draws = sample_noise(batch["key"], args.seed, shape, 1 + self.dropout.num_draws)
+        text = prepare_text(batch, self.tokenizer)
+        if self.num_new_words:
+            words = batch["key"], args.seed, self.tokenizer, self.num_new_words
+            text["input_ids"] = mask_words(text["input_ids"], *words)
         times = draws[:, 0], args.time_sampling, args.time_power, args.time_logit_mean, args.time_logit_std
         return batch | {
             "noise": noise,
             "times": sample_times(*times),
             "keep": self.dropout.keep(draws[:, 1:], shape[0]),
-            "text": prepare_text(batch, self.tokenizer),
+            "text": text,
         }
 
     def __call__(self, model: torch.nn.Module, controls: Sequence[str], batch: dict[str, Any]) -> SampleLosses:

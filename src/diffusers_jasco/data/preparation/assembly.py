@@ -35,6 +35,7 @@ from collections.abc import Iterator, Sequence
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from diffusers.utils import logging
 from safetensors.torch import load as load_tensors
 
 from ...codecs import load_codec
@@ -47,12 +48,34 @@ from .settings import PreparationSettings
 from .track import TRACKS, find_track
 
 
+logger = logging.get_logger(__name__)
+
 SPLITS = ("train", "validation", "evaluation", "generation")
 DEFAULT_SHARES = (0.9, 0.05, 0.025, 0.025)
+# With fewer groups, three splits of one group at least would starve the training.
+MIN_GROUPS_TO_SPLIT = 20
+ITEM_SECONDS = 10.0  # longest part of a clip that training takes at once
+BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 CLIPS_PER_SHARD = 256
 ROWS_IN_MEMORY = 16
 
 Clip = dict[str, Any]
+
+
+def check_shares(shares: Sequence[float]):
+    """Raises a `ValueError` for shares that are not one number per split, negative, or do not sum to 1."""
+    if len(shares) != len(SPLITS) or not min(shares) >= 0 or not abs(sum(shares) - 1) <= 1e-6:
+        raise ValueError(f"The shares of {', '.join(SPLITS)} have to be four numbers that sum to 1, but are {shares}.")
+
+
+def group_tracks(tracks: Sequence[dict[str, Any]], group_by: str) -> list[str]:
+    """The group of each track (contents of `track.json`), whose tracks stay in one split; see [`assign_splits`]."""
+    if group_by == "track":
+        return [track["path"] for track in tracks]
+    return [
+        f"{track['artist']}/{track['album']}" if track["album"] else posixpath.dirname(track["path"])
+        for track in tracks
+    ]
 
 
 def assign_splits(tracks: Sequence[dict[str, Any]], group_by: str, shares: Sequence[float]) -> list[str]:
@@ -72,15 +95,8 @@ def assign_splits(tracks: Sequence[dict[str, Any]], group_by: str, shares: Seque
     Raises:
         `ValueError`: for shares that are negative or do not sum to 1.
     """
-    if len(shares) != len(SPLITS) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise ValueError(f"The shares of {', '.join(SPLITS)} have to be four numbers that sum to 1, but are {shares}.")
-
-    def group(track: dict[str, Any]) -> str:
-        if group_by == "track":
-            return track["path"]
-        return f"{track['artist']}/{track['album']}" if track["album"] else posixpath.dirname(track["path"])
-
-    names = [group(track) for track in tracks]
+    check_shares(shares)
+    names = group_tracks(tracks, group_by)
     order = sorted(set(names), key=lambda name: hashlib.blake2b(name.encode()).digest())
     split_of, first = {}, 0
     for split, share in list(zip(SPLITS, shares))[1:]:
@@ -96,7 +112,7 @@ def assemble(
     settings: PreparationSettings,
     output: OutputFolder,
     group_by: str = "track",
-    shares: Sequence[float] = DEFAULT_SHARES,
+    shares: Sequence[float] | None = None,
     webdataset: bool = False,
 ) -> dict[str, Any]:
     r"""
@@ -106,7 +122,9 @@ def assemble(
         sources (`Sequence[Source]`): all tracks.
         settings (`PreparationSettings`): as they were prepared.
         output (`OutputFolder`): where they are.
-        group_by (`str`), shares (`Sequence[float]`): as in [`assign_splits`].
+        group_by (`str`): as in [`assign_splits`].
+        shares (`Sequence[float]`, *optional*):
+            As in [`assign_splits`]; by default .9, .05, .025 and .025, or all for training if there are fewer than 20 groups.
         webdataset (`bool`, defaults to `False`): whether to write tar shards too, if there are none yet.
 
     Returns:
@@ -118,7 +136,8 @@ def assemble(
     tracks, errors = [], []
     webdataset = webdataset or output.exists("shards")
     digest = hashlib.blake2b(
-        repr((FORMAT, group_by, tuple(shares), webdataset, settings.labels)).encode(), digest_size=8
+        repr((FORMAT, group_by, None if shares is None else tuple(shares), webdataset, settings.labels)).encode(),
+        digest_size=8,
     )
     for source in sources:
         done = find_track(output, source)
@@ -139,6 +158,8 @@ def assemble(
             f"None of {len(errors)} tracks can be used: see errors.jsonl in {output.url}. The first error: {errors[0]['error']}"
         )
 
+    if shares is None:
+        shares = _default_shares(len(set(group_tracks(tracks, group_by))), group_by)
     splits: dict[str, list[Clip]] = {split: [] for split in SPLITS}
     for track, split in zip(tracks, assign_splits(tracks, group_by, shares)):
         splits[split] += [_clip_of(track, index) for index in range(len(track["clips"]))]
@@ -172,12 +193,33 @@ def assemble(
         "errors": len(errors),
         "clips": {split: len(clips) for split, clips in splits.items()},
         "hours": {split: round(sum(c["duration"] for c in clips) / 3600, 4) for split, clips in splits.items()},
+        "training": _count_steps(splits.get("train", [])),
         "without_captions": sum(not track["captions"] for track in tracks),
         "unknown_chords": dict(sorted(unknown.items())),
         "hash": digest.hexdigest(),
     }
     output.write("summary.json", json.dumps(summary, ensure_ascii=False, indent=1) + "\n")
     return summary
+
+
+def _default_shares(num_groups: int, group_by: str) -> Sequence[float]:
+    if num_groups >= MIN_GROUPS_TO_SPLIT:
+        return DEFAULT_SHARES
+    logger.warning(
+        f"All clips are for training, as {num_groups} {group_by}{'s' * (num_groups != 1)} are too few to hold some out: train"
+        f" without --validation_dataset, or divide them by --shares, such as --shares .8 .2 0 0."
+    )
+    return (1.0, *(0.0,) * (len(SPLITS) - 1))
+
+
+def _count_steps(clips: Sequence[Clip]) -> dict[str, Any]:
+    """How many steps an epoch has by batch size, for the parts of clips that training takes; see [`~data.features.ClipItems`]."""
+    if not clips:
+        return {"items": 0}
+    seconds = min(ITEM_SECONDS, *(clip["duration"] for clip in clips))
+    count = sum(int(clip["duration"] / seconds + 1e-6) for clip in clips)
+    steps = {str(size): count // size for size in BATCH_SIZES if size <= count}
+    return {"items": count, "seconds_per_item": round(seconds, 2), "steps_per_epoch_by_batch_size": steps}
 
 
 def _line(value: Any) -> str:
@@ -188,16 +230,20 @@ def _clip_of(track: dict[str, Any], index: int) -> Clip:
     """A clip with paths relative to the output folder, and what its track says."""
     clip, folder = track["clips"][index], posixpath.join(TRACKS, track["id"])
     captions = wordings(track)
-    return clip | {
-        "file_name": posixpath.join(folder, clip["file_name"]),
-        "stems": {name: posixpath.join(folder, file) for name, file in clip["stems"].items()},
-        "captions": captions,
-        "caption": captions[0],
-        "track": track["path"],
-        "track_id": track["id"],
-        "index": index,
-        **{name: track[name] for name in ("title", "artist", "album")},
-    }
+    return (
+        track.get("metadata", {})
+        | clip
+        | {
+            "file_name": posixpath.join(folder, clip["file_name"]),
+            "stems": {name: posixpath.join(folder, file) for name, file in clip["stems"].items()},
+            "captions": captions,
+            "caption": captions[0],
+            "track": track["path"],
+            "track_id": track["id"],
+            "index": index,
+            **{name: track[name] for name in ("title", "artist", "album")},
+        }
+    )
 
 
 def _encoded(clips: Sequence[Clip], output: OutputFolder) -> Iterator[dict[str, Any]]:

@@ -81,7 +81,8 @@ class PreparationSettings:
                 f"`min_seconds` has to be positive and at most `clip_seconds`, but they are {self.min_seconds} and"
                 f" {self.clip_seconds}."
             )
-
+        if self.sampling_rate < 1:
+            raise ValueError(f"`sampling_rate` has to be at least 1 Hz, but is {self.sampling_rate}.")
         if self.text_encoder is not None and self.codec is None:
             raise ValueError("`text_encoder` needs `codec`: encoded captions belong to encoded clips.")
 

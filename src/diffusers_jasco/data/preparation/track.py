@@ -148,6 +148,7 @@ def _prepare(source: Source, path: Path, settings: PreparationSettings, target: 
         "artist": track_info.get("artist") or tags.get("artist"),
         "album": track_info.get("album") or tags.get("album"),
         "unknown_chords": dict(sorted(unknown.items())),
+        "metadata": source.metadata,
         "clips": clips,
     }
     if settings.codec is not None:

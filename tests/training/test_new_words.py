@@ -1,0 +1,122 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Words that a tokenizer lacks: training warns of them, and learns them on request."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import EncodecModel, T5EncoderModel
+
+from diffusers_jasco import JascoPipeline
+from diffusers_jasco.data.features import write_features
+from diffusers_jasco.text_encoders import unknown_words
+
+from ..conftest import run_script
+from ..data.test_features import make_items
+from .run_tools import CODEC, read_log, without_times
+
+
+LORA = "pytorch_lora_weights.safetensors"
+
+
+@pytest.fixture(scope="module")
+def style(tmp_path_factory):
+    """Features of clips whose captions have words that the tokenizer of `run` does not know."""
+    folder = tmp_path_factory.mktemp("style") / "features"
+    items = make_items(count=4)
+    for number, item in enumerate(items):
+        item["captions"] = ["slow Baroque", "clip 1 baroque, harpsichord"] if number else ["clip 1 slow"]
+    write_features(items, EncodecModel.from_pretrained(CODEC).eval(), folder)
+    return folder
+
+
+def train_lora(base, dataset, output, *options):
+    course = ("--max_steps", 4, "--log_every", 1, "--batch_size", 2, "--rank", 2, "--learning_rate", 1e-2)
+    paths = ("--base", base, "--dataset", dataset, "--output", output)
+    run_script("train_jasco_lora", *paths, *course, "--log_with", "none", "--cpu", *options)
+
+
+def continue_training(run, dataset, output, *options):
+    course = ("--max_steps", 4, "--log_every", 1, "--batch_size", 2, "--learning_rate", 1e-2, "--log_with", "none")
+    paths = ("--continue_from", run, "--dataset", dataset, "--output", output)
+    run_script("train_jasco", *paths, *course, "--cpu", *options)
+
+
+def text_weights(folder) -> dict[str, torch.Tensor]:
+    return dict(T5EncoderModel.from_pretrained(folder / "text_encoder").named_parameters())
+
+
+def test_unknown_words_are_summed_up_once(run, style, tmp_path, warnings):
+    train_lora(run, style, tmp_path, "--max_steps", 1)
+    (message,) = [record.message for record in warnings.records if "does not know" in record.message]
+    assert "6 of 7 captions" in message and "'baroque' (6), 'harpsichord' (3)" in message
+    assert "--new_words baroque harpsichord" in message
+
+
+def test_a_lora_learns_new_words(run, style, tmp_path, warnings):
+    train_lora(run, style, tmp_path / "lora", "--new_words", "Baroque", "harpsichord", "slow")
+    assert "does not know" not in warnings.text and "knows slow already" in warnings.text
+    base, pipe = JascoPipeline.from_pretrained(run), JascoPipeline.from_pretrained(run)
+    pipe.load_lora_weights(tmp_path / "lora")
+    assert unknown_words("baroque harpsichord", pipe.tokenizer) == []
+    # Nothing else of the text encoder has changed, and the words have been trained.
+    (before, _), (after, _) = (one.encode_prompt("clip 1 slow") for one in (base, pipe))
+    assert torch.equal(before, after)
+    words = {name: value for name, value in load_file(tmp_path / "lora" / LORA).items() if name.startswith("text")}
+    assert words.keys() == {"text_encoder.words.baroque", "text_encoder.words.harpsichord"}
+    known = base.text_encoder.get_input_embeddings().weight
+    assert all((value - known.mean(dim=0)).abs().max() > 1e-3 for value in words.values())
+    pipe.set_progress_bar_config(disable=True)
+    styled, plain = (
+        pipe(prompt, generator=torch.Generator().manual_seed(0), output_type="latent").audios
+        for prompt in ("slow baroque", "slow klezmer")
+    )
+    assert not torch.equal(styled, plain)
+
+
+def test_two_and_two_steps_with_new_words_are_four(run, style, tmp_path):
+    options = ("--new_words", "baroque", "harpsichord")
+    train_lora(run, style, tmp_path / "whole", *options)
+    train_lora(run, style, tmp_path / "parts", *options, "--max_minutes", 0)
+    run_script("train_jasco_lora", "--output", tmp_path / "parts", "--resume", "latest", "--max_minutes", 9)
+    ours, theirs = load_file(tmp_path / "parts" / LORA), load_file(tmp_path / "whole" / LORA)
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert without_times(read_log(tmp_path / "parts")) == without_times(read_log(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("option", ["--no-train_text_encoder", "--train_text_encoder"])
+def test_continued_training_learns_new_words(run, style, tmp_path, option):
+    continue_training(run, style, tmp_path, "--new_words", "baroque", "harpsichord", option)
+    pipe = JascoPipeline.from_pretrained(tmp_path)
+    assert {"baroque", "harpsichord", "slow"} <= set(pipe.known_words())
+    before, after = text_weights(run), text_weights(tmp_path)
+    size = len(before["shared.weight"])
+    embeddings, old = after.pop("shared.weight"), before.pop("shared.weight")
+    assert len(embeddings) == size + 2 == len(pipe.tokenizer)
+    assert ((embeddings[size:] - old.mean(dim=0)).abs().amax(dim=1) > 1e-3).all()
+    is_frozen = option == "--no-train_text_encoder"
+    assert torch.equal(embeddings[:size], old) == is_frozen
+    assert all(torch.equal(before[name], after[name]) for name in before) == is_frozen
+
+
+def test_what_can_not_be_learnt_is_refused(run, style, tmp_path, data):
+    with pytest.raises(ValueError, match="there is no word in '...'"):
+        train_lora(run, style, tmp_path / "none", "--new_words", "...")
+    pipe = JascoPipeline.from_pretrained(run)
+    encoded = tmp_path / "encoded"
+    text = {"tokenizer": pipe.tokenizer, "text_encoder": pipe.text_encoder}
+    write_features(make_items(count=4), EncodecModel.from_pretrained(CODEC).eval(), encoded, **text)
+    with pytest.raises(ValueError, match="--new_words"):
+        train_lora(run, encoded, tmp_path / "encoded-run", "--new_words", "baroque")
