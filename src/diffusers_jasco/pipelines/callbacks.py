@@ -80,7 +80,12 @@ def _takes_arguments(callback: Callable) -> bool:
 
 
 def call_back(
-    pipeline: Any, callback: Callable, tensor_inputs: list[str], step: int, timestep: torch.Tensor, latents: torch.Tensor
+    pipeline: Any,
+    callback: Callable,
+    tensor_inputs: list[str],
+    step: int,
+    timestep: torch.Tensor,
+    latents: torch.Tensor,
 ) -> torch.Tensor:
     r"""
     Args:
