@@ -90,7 +90,8 @@ def main():
         OUTPUT.mkdir(exist_ok=True)
         export_audio(audio, path, rate, loudness=-16)
         music = audio, rate
-        plot_music(music, read_asked(**controls), hear(music), title=words).savefig(path.with_suffix(".png"))
+        asked = read_asked(**controls, duration=DURATION, frame_rate=pipe.frame_rate)
+        plot_music(music, asked, hear(music), title=words).savefig(path.with_suffix(".png"))
         given = ", ".join(name for name in CONTROLS if controls.get(name))
         print(f'{path.relative_to(ROOT)} and .png: "{words}"{" with " + given if given else ""} ({seconds:.1f} s)')
     print(SNIPPET)

@@ -54,6 +54,7 @@ from diffusers_jasco.evaluation.estimators.embeddings import clap_recogniser, lo
 from diffusers_jasco.evaluation.evaluate import CONDITIONS, evaluate_pipeline, hear_originals
 from diffusers_jasco.evaluation.handwritten import handwritten_items
 from diffusers_jasco.evaluation.items import compose_items, hash_items, read_items
+from diffusers_jasco.evaluation.metrics.sample_sizes import MIN_CLIPS
 from diffusers_jasco.evaluation.output import open_output, write_json, write_text
 from diffusers_jasco.evaluation.plotting import plot_adherence
 from diffusers_jasco.evaluation.recognisers import RECOGNISERS, Recogniser
@@ -90,6 +91,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--subset", choices=("plain", "full"), default="plain", help="of the synthetic music")
     add("--split", choices=("validation", "test"), default="validation", help="of the synthetic music")
     add("--num_clips", type=int, default=64)
+    add("--min_clips", type=int, default=MIN_CLIPS, help="scores of metrics from fewer clips are not reported")
     add("--duration", type=float, default=10.0, help="seconds of a clip")
     add("--conditions", default=",".join([*CONDITIONS, HANDWRITTEN]), help="comma-separated (default: all of them)")
     add("--batch_size", type=int, default=8)
@@ -171,7 +173,7 @@ def evaluate(
     settings = {key: getattr(args, key) for key in GUIDANCE if getattr(args, key) is not None}
     originals = hear_originals(items, recognisers, load_embedding(args.embedding), args.seed, progress=True)
     cache = args.output / "audio" / name
-    return evaluate_pipeline(pipe, originals, conditions, args.batch_size, settings, cache, progress=True)
+    return evaluate_pipeline(pipe, originals, conditions, args.batch_size, settings, cache, True, args.min_clips)
 
 
 def describe(item: dict[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.evaluation.estimators.embeddings import load_embedding
 from diffusers_jasco.evaluation.evaluate import hear_originals
 from diffusers_jasco.evaluation.items import compose_items, hash_items, read_items
+from diffusers_jasco.evaluation.metrics.sample_sizes import MIN_CLIPS
 from diffusers_jasco.evaluation.output import open_output, write_json, write_text
 from diffusers_jasco.evaluation.plotting import plot_samplers
 from diffusers_jasco.evaluation.report import write_samplers
@@ -69,6 +70,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--subset", choices=("plain", "full"), default="full", help="of the synthetic music")
     add("--split", choices=("validation", "test"), default="validation", help="of the synthetic music")
     add("--num_clips", type=int, default=32)
+    add("--min_clips", type=int, default=MIN_CLIPS, help="scores of metrics from fewer clips are not reported")
     add("--duration", type=float, default=10.0, help="seconds of a clip")
     add("--batch_size", type=int, default=8)
     add("--embedding", default="spectrum", help='of the sound: "spectrum", or folder or Hub id of an audio model')
@@ -124,7 +126,7 @@ def main(args: list[str] | None = None):
             items, SAMPLING_RECOGNISERS, load_embedding(args.embedding), args.seed, progress=True
         )
         print(f"{number}/{len(missing)}: {sampler}", flush=True)
-        points.append(evaluate_sampler(pipe, originals, sampler, args.batch_size))
+        points.append(evaluate_sampler(pipe, originals, sampler, args.batch_size, args.min_clips))
         write_json(path, points)
     table = write_samplers(points)
     music = str(args.dataset) if args.dataset is not None else f"synthetic music, {args.subset}, {args.split}"

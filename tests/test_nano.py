@@ -113,7 +113,7 @@ def adherence(pipe) -> dict[str, float]:
     recognisers = [recogniser for recogniser in RECOGNISERS if recogniser.name in quick]
     originals = hear_originals([items[0], items[6], items[15]], recognisers)
     conditions = ("all", "swapped", "chords", "drums", "melody", "none")
-    return flatten(evaluate_pipeline(pipe, originals, conditions, settings={"num_inference_steps": 12}))
+    return flatten(evaluate_pipeline(pipe, originals, conditions, settings={"num_inference_steps": 12}, min_clips=2))
 
 
 METRICS = {"chords": "root", "melody": "chroma", "drums": "onset_f1"}

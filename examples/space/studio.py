@@ -27,6 +27,7 @@ import torch
 from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoPipeline
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.evaluation.heard import Asked, read_asked
+from diffusers_jasco.evaluation.metrics.melody import FRAME_RATE
 from settings import Settings
 
 
@@ -61,7 +62,9 @@ class TakeRequest:
         """The controls on a timeline. Onsets of a pattern are exact, those of a recording are estimated."""
         settings, groove = self.settings, self.settings.groove()
         drums = self.drums if groove is None else None
-        asked = read_asked(settings.chord_timeline(), drums, settings.notes(), settings.duration)
+        asked = read_asked(
+            settings.chord_timeline(), drums, settings.notes(), duration=settings.duration, frame_rate=FRAME_RATE
+        )
         return asked if groove is None else replace(asked, drum_onsets=groove.onsets(settings.duration))
 
 

@@ -16,20 +16,32 @@
 
 import os
 from collections.abc import Callable, Sequence
-from numbers import Real
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from diffusers.utils import logging
 from torch.nn import functional as F
 
+from .audio.excerpts import read_excerpt, read_resampled
 from .audio.io import AUDIO_SUFFIXES, check_file, load_audio
 from .audio.resampling import resample
-from .controls import CONTROLS
-from .controls.chords import Chords, check_chords, chords_from_text_or_file, is_chord, warn_of_held_chord
+from .audio.waveforms import is_waveform
+from .controls.chord_labels import NO_CHORD
+from .controls.chords import Chords, check_chords, chords_from_text_or_file, warn_of_held_chord
+from .controls.forms import (
+    chords_from_items,
+    is_chord_item,
+    is_chord_table,
+    is_empty,
+    is_note_item,
+    is_note_table,
+    notes_from_items,
+    to_melody_matrix,
+)
 from .controls.melody import (
+    MELODY_BINS,
     melody_from_matrix,
     melody_from_midi,
     melody_from_notes,
@@ -37,13 +49,14 @@ from .controls.melody import (
     melody_from_tensor_file,
 )
 from .extraction import extract_chords, extract_melody, separate_drums
-from .utils.errors import InputError
+from .utils.errors import EmptyInputError, InputError
+from .utils.numbers import to_float
 
 
 __all__ = [
     "InputError",
     "as_recording",
-    "encode_per_prompt",
+    "estimate_melody",
     "extract",
     "is_chord_progression",
     "is_drums",
@@ -55,8 +68,6 @@ __all__ = [
 
 logger = logging.get_logger(__name__)
 
-T = TypeVar("T")
-
 _MELODY_FILES = ".mid, .midi, .npz, .th, .pt, or be a recording (.wav, .mp3, .flac, ...)"
 
 
@@ -67,39 +78,91 @@ def is_chord_progression(value: Any) -> bool:
     """Whether `value` is one progression, and not a list with one (or `None`) per prompt."""
     if isinstance(value, (str, os.PathLike)):
         return True
-    return isinstance(value, (list, tuple)) and (len(value) == 0 or any(is_chord(item) for item in value))
+    if not isinstance(value, (list, tuple)):
+        return False
+    return len(value) == 0 or is_waveform(value) or is_chord_table(value) or any(map(is_chord_item, value))
 
 
-def read_chords(chords: Any, labels: Sequence[str] | None = None, duration: float | None = None) -> Chords:
+def read_chords(
+    chords: Any, labels: Sequence[str] | None = None, duration: float | None = None, start: float = 0.0
+) -> Chords:
     r"""
     A progression in any form, with its chords spelled as in the vocabulary and its times in order, as
     [`~controls.chords.check_chords`] puts them.
 
     Args:
-        chords (`list` of `(label, start)`, `str` or `os.PathLike`):
-            Labels with their starts in seconds; a text such as `"C:0 Am:2.5"` or `"(C, 0.0), (Am, 2.5)"`; a `.lab`, `.jams`
-            or `.mid` file; or a recording (`.wav`, `.mp3`, `.flac`, …), whose chords [`~extraction.extract_chords`]
-            estimates. An empty list or text means no progression.
+        chords (`list`, `str`, `os.PathLike`, `tuple` or `dict`):
+            Labels with their starts in seconds, `[("C", 0.0), ("Am", 2.5)]`, or another list, array or data frame that
+            [`~controls.forms.chords_from_items`] reads; a text such as `"C:0 Am:2.5"` or `"(C, 0.0), (Am, 2.5)"`; a `.lab`,
+            `.jams` or `.mid` file; or a recording (a file, `(waveform, sampling_rate)` or `{"array", "sampling_rate"}`),
+            whose chords [`~extraction.extract_chords`] estimates. An empty list, text or file means no progression, with a
+            warning.
         labels (`Sequence[str]`, *optional*):
             The vocabulary, by default [`~controls.chord_labels.default_chord_labels`].
         duration (`float`, *optional*):
             Length of the music in seconds.
+        start (`float`, defaults to `0.0`):
+            Seconds into a file or recording at which the music begins; the chord that sounds then starts at 0. Lists and
+            texts are not affected. Of a recording only the music and 20 s before and after it are analyzed, so that chords
+            may differ a little from those of the whole recording.
 
     Returns:
         `list` of `(label, start)`.
 
     Raises:
-        [`InputError`]: for anything else, with the position of an unknown chord or impossible time.
+        [`InputError`]: for anything else, with the position of an unknown chord or impossible time, and for a `start` after
+            the end.
         `FileNotFoundError`: for an absent file.
     """
-    if is_audio_file(chords):
-        chords = extract(extract_chords, check_file(chords, "chords"), "chords")
-    elif isinstance(chords, (str, os.PathLike)):
-        chords = chords_from_text_or_file(chords)
-    timeline = check_chords(chords, labels, duration)
+    start = to_float(start, "start", minimum=0, unit="seconds")
+    duration = None if duration is None else to_float(duration, "duration", unit="seconds")
+    positions: list[int] = []
+    try:
+        if is_empty(chords):
+            raise EmptyInputError("`chords` is empty.", "chords")
+        recording = as_recording(chords, "chords")
+        if recording is not None:
+            chords = _estimate_chords(recording, duration, start)
+        elif isinstance(chords, (str, os.PathLike)):
+            timeline = chords_from_text_or_file(chords)
+            chords = _skip_chords(timeline, start) if start and timeline and is_file(chords) else timeline
+        else:
+            chords, positions = chords_from_items(chords)
+    except EmptyInputError:
+        chords = []
+    if isinstance(chords, (list, tuple)) and not chords:
+        warn_empty("chords")
+    try:
+        timeline = check_chords(chords, labels, duration)
+    except InputError as error:
+        if error.position is None or not positions:
+            raise
+        raise error.moved(positions[error.position]) from error
     if duration is not None:
         warn_of_held_chord(timeline, duration)
     return timeline
+
+
+def _estimate_chords(recording: "Path | tuple[torch.Tensor, int]", duration: float | None, start: float) -> Chords:
+    if not start:
+        return extract(extract_chords, recording, "chords")
+    excerpt, lead = read_excerpt(recording, "chords", start, duration)
+    chords = _skip_chords(extract(extract_chords, excerpt, "chords"), lead, is_excerpt=True)
+    return [chord for chord in chords if duration is None or chord[1] < duration]
+
+
+def _skip_chords(chords: Chords, start: float, is_excerpt: bool = False) -> Chords:
+    """A progression from `start` on, with the chord that sounds then."""
+    chords = sorted(chords, key=lambda chord: chord[1])
+    before = [chord for chord in chords if chord[1] <= start]
+    following = [(label, time - start) for label, time in chords[len(before) :]]
+    sounding = [(before[-1][0], 0.0)] if before else []
+    if not following and not is_excerpt:
+        label, time = before[-1]
+        if label == NO_CHORD:
+            raise InputError(f"`start` is {start:g} s, but `chords` end at {time:g} s.", "start")
+        logger.warning(f"`chords`: none begins after `start`, {start:g} s: {label}, from {time:g} s on, is held.")
+    return sounding + following
 
 
 # 2. Melody
@@ -110,61 +173,121 @@ def is_melody(value: Any) -> bool:
     Whether `value` is one melody (a path, a recording, a matrix or a list of notes), and not a list with one (or `None`)
     per prompt.
     """
-    if isinstance(value, (str, os.PathLike, np.ndarray, torch.Tensor)) or is_recording(value):
+    if isinstance(value, (str, os.PathLike, np.ndarray, torch.Tensor)) or is_waveform(value):
         return True
-    return isinstance(value, (list, tuple)) and len(value) > 0 and all(_is_note(note) for note in value)
-
-
-def _is_note(value: Any) -> bool:
-    if not isinstance(value, (list, tuple)) or len(value) != 3:
+    if not isinstance(value, (list, tuple)) or len(value) == 0:
         return False
-    return isinstance(value[0], (str, Real)) and all(isinstance(item, Real) for item in value[1:])
+    return is_note_table(value) or isinstance(to_melody_matrix(value), np.ndarray) or any(map(is_note_item, value))
 
 
-def read_melody(melody: Any, num_frames: int, frame_rate: float) -> torch.Tensor:
+def read_melody(melody: Any, num_frames: int, frame_rate: float, start: float = 0.0) -> torch.Tensor:
     r"""
     A melody in any form: a path by its suffix, a recording, a matrix, or a list of notes.
 
     Args:
         melody (`str`, `os.PathLike`, `tuple`, `dict`, `torch.Tensor`, `np.ndarray` or `list`):
-            The melody, as the functions of [`~controls.melody`] take it. That of a recording (a file, `(waveform,
-            sampling_rate)` or `{"array", "sampling_rate"}`) is estimated by [`~extraction.extract_melody`].
+            The melody, as the functions of [`~controls.melody`] take it; notes in any form that
+            [`~controls.forms.notes_from_items`] reads. That of a recording (a file, `(waveform, sampling_rate)` or
+            `{"array", "sampling_rate"}`) is estimated by [`~extraction.extract_melody`].
         num_frames (`int`):
             Frames of the music.
         frame_rate (`float`):
-            Frames a second.
+            Frames a second of the music, and of a matrix.
+        start (`float`, defaults to `0.0`):
+            Seconds into a file or recording at which the music begins; a note that sounds then begins at 0. Notes and
+            matrices in memory are not affected. Of a recording only the music and 20 s before and after it are analyzed, so
+            that notes may differ a little from those of the whole recording.
 
     Returns:
         `torch.Tensor` of shape `(num_frames, 53)`: 1 where a semitone from G2 (bin 0, MIDI 43) to B6 sounds, at most one
-        per frame.
+        per frame. If nothing does, which counts as no melody, there is a warning.
 
     Raises:
-        [`InputError`]: for anything else, with the position of a note that can't be used.
+        [`InputError`]: for anything else, with the position of a note that can't be used, and for a `start` after the end.
         `FileNotFoundError`: for an absent file.
     """
+    start = to_float(start, "start", minimum=0, unit="seconds")
+    try:
+        matrix = _read_melody(melody, num_frames, frame_rate, start)
+    except EmptyInputError:
+        matrix = torch.zeros(num_frames, MELODY_BINS)
+    if not matrix.any():
+        warn_empty("melody")
+    return matrix
+
+
+def _read_melody(melody: Any, num_frames: int, frame_rate: float, start: float) -> torch.Tensor:
     recording = as_recording(melody, "melody")
     if recording is not None:
-        matrix = extract(extract_melody, recording, "melody", frame_rate=frame_rate)
-        return melody_from_matrix(matrix, num_frames)
+        return estimate_melody(recording, num_frames, frame_rate, start)
     if isinstance(melody, (str, os.PathLike)):
         melody = os.fsdecode(melody)
         suffix = Path(melody).suffix.lower()
         if suffix in (".mid", ".midi"):
-            return melody_from_midi(melody, num_frames, frame_rate)
+            return melody_from_midi(melody, num_frames, frame_rate, start=start)
         if suffix == ".npz":
-            return melody_from_npz(melody, num_frames, frame_rate)
+            return melody_from_npz(melody, num_frames, frame_rate, start=start)
         if suffix in (".th", ".pt"):
-            return melody_from_tensor_file(melody, num_frames)
+            first = round(start * frame_rate)
+            return melody_from_tensor_file(melody, first + num_frames)[first:]
+        if not melody.strip():
+            raise EmptyInputError("`melody` is an empty text.", "melody")
         raise InputError(f"`melody` files have to end in {_MELODY_FILES}, but this is {melody!r}.", "melody")
-    if isinstance(melody, (torch.Tensor, np.ndarray)):
-        return melody_from_matrix(melody, num_frames)
-    if isinstance(melody, (list, tuple)):
-        return melody_from_notes(melody, num_frames, frame_rate)
+    if is_empty(melody):
+        raise EmptyInputError("`melody` is empty.", "melody")
+    melody = to_melody_matrix(melody)
+    if isinstance(melody, (torch.Tensor, np.ndarray)) and not is_note_table(melody):
+        matrix = melody_from_matrix(melody, num_frames)
+        _warn_of_other_length(melody, num_frames, frame_rate)
+        return matrix
+    notes, positions = notes_from_items(melody, num_frames / frame_rate)
+    if isinstance(notes, (list, tuple)):
+        try:
+            return melody_from_notes(notes, num_frames, frame_rate)
+        except InputError as error:
+            raise error if error.position is None else error.moved(positions[error.position]) from error
     raise InputError(
         "`melody` has to be a path, a recording (waveform, sampling_rate), a matrix (53, frames) or notes [(pitch, start,"
         f" end), ...], but is a {type(melody).__name__}.",
         "melody",
     )
+
+
+def estimate_melody(
+    recording: "Path | tuple[torch.Tensor, int]",
+    num_frames: int,
+    frame_rate: float,
+    start: float,
+    extractor: Callable[..., torch.Tensor] = extract_melody,
+) -> torch.Tensor:
+    r"""
+    The melody of a recording.
+
+    Args:
+        recording: as [`as_recording`] returns it.
+        num_frames, frame_rate, start: as [`read_melody`].
+        extractor (`Callable`, defaults to [`~extraction.extract_melody`]): `(audio, frame_rate=)` → `(53, frames)`.
+
+    Returns:
+        `torch.Tensor` of shape `(num_frames, 53)`.
+    """
+    first = 0
+    if start:
+        recording, lead = read_excerpt(recording, "melody", start, num_frames / frame_rate, frame_rate)
+        first = round(lead * frame_rate)
+    matrix = extract(extractor, recording, "melody", frame_rate=frame_rate)
+    if start:
+        matrix = matrix[:, first : first + num_frames]
+    return melody_from_matrix(matrix, num_frames)
+
+
+def _warn_of_other_length(matrix: torch.Tensor | np.ndarray, num_frames: int, frame_rate: float):
+    length = matrix.shape[1] if matrix.shape[0] == MELODY_BINS else matrix.shape[0]
+    if not 0.75 * num_frames < length < 1.9 * num_frames:
+        logger.warning(
+            f"The matrix of `melody` has {length} frames, {length / frame_rate:g} s at the model's {frame_rate:g} Hz, and the"
+            f" music {num_frames}, {num_frames / frame_rate:g} s. Is it at another frame rate?"
+        )
 
 
 # 3. Drums
@@ -175,12 +298,12 @@ def is_drums(value: Any) -> bool:
     Whether `value` is one drum recording (a path, `(waveform, sampling_rate)`, or a dictionary with `"array"`), and not a
     list with one (or `None`) per prompt.
     """
-    if isinstance(value, tuple):
-        return len(value) == 2 and not isinstance(value[0], (str, os.PathLike, dict, tuple)) and value[0] is not None
-    return isinstance(value, (str, os.PathLike, dict))
+    return isinstance(value, (str, os.PathLike, dict)) or is_waveform(value)
 
 
-def read_drums(drums: Any, sampling_rate: int, num_samples: int, separate: bool = False) -> torch.Tensor:
+def read_drums(
+    drums: Any, sampling_rate: int, num_samples: int, separate: bool = False, start: float = 0.0
+) -> torch.Tensor | None:
     r"""
     A drum recording as the codec takes it: resampled, mixed to mono, and cut or padded with silence at its end, as in
     AudioCraft.
@@ -194,19 +317,31 @@ def read_drums(drums: Any, sampling_rate: int, num_samples: int, separate: bool 
             Length of the music in samples.
         separate (`bool`, defaults to `False`):
             Whether the recording is a full mix, of which the drums are taken; see [`~extraction.separate_drums`].
+        start (`float`, defaults to `0.0`):
+            Seconds into the recording at which the music begins.
 
     Returns:
-        `torch.Tensor` of shape `(1, num_samples)`: the waveform.
+        `torch.Tensor` of shape `(1, num_samples)`: the waveform; `None`, with a warning, for a recording without samples.
 
     Raises:
-        [`InputError`], `FileNotFoundError`: as [`~audio.io.load_audio`].
+        [`InputError`], `FileNotFoundError`: as [`~audio.io.load_audio`], and for a `start` after the end.
     """
-    waveform, rate = load_audio(drums, name="drums")
+    start = to_float(start, "start", minimum=0, unit="seconds")
+    if is_empty(drums):
+        warn_empty("drums")
+        return None
+    try:
+        if start:
+            return _read_drums_from(drums, sampling_rate, num_samples, separate, start)
+        waveform, rate = load_audio(drums, name="drums")
+    except EmptyInputError:
+        warn_empty("drums")
+        return None
     length = waveform.shape[-1] * sampling_rate // rate
     # A second and 100 samples beyond the music are more than the resampler's filter reaches at any rate.
     waveform = waveform[:, : (num_samples // sampling_rate + 2) * rate + 100]
     if separate:
-        waveform, rate = separate_drums(waveform, rate)  # type: ignore[assignment]
+        waveform, rate = extract(separate_drums, (waveform, rate), "drums")
     waveform = resample(waveform, rate, sampling_rate).mean(dim=0, keepdim=True)[:, :num_samples]
     surplus = length - num_samples
     if surplus > 0:
@@ -217,24 +352,26 @@ def read_drums(drums: Any, sampling_rate: int, num_samples: int, separate: bool 
     return F.pad(waveform, (0, num_samples - waveform.shape[-1]))
 
 
+def _read_drums_from(drums: Any, sampling_rate: int, num_samples: int, separate: bool, start: float) -> torch.Tensor:
+    """The part of a recording from `start` seconds on."""
+    if isinstance(drums, (str, os.PathLike)):
+        recording: Path | tuple[torch.Tensor, int] = check_file(drums, "drums")
+    else:
+        recording = load_audio(drums, "drums")
+    if not separate:
+        return read_resampled(recording, "drums", start, num_samples, sampling_rate)
+    excerpt, lead = read_excerpt(recording, "drums", start, num_samples / sampling_rate)
+    waveform, rate = extract(separate_drums, excerpt, "drums")
+    waveform = resample(waveform[:, round(lead * rate) :], rate, sampling_rate)[:, :num_samples]
+    return F.pad(waveform, (0, num_samples - waveform.shape[-1]))
+
+
 # 4. Recordings, of which controls are extracted
 
 
 def is_audio_file(value: Any) -> bool:
     """Whether `value` is the path of a file with an audio file's suffix."""
     return isinstance(value, (str, os.PathLike)) and Path(os.fsdecode(value)).suffix.lower() in AUDIO_SUFFIXES
-
-
-def is_recording(value: Any) -> bool:
-    """Whether `value` is `(waveform, sampling_rate)` or `{"array", "sampling_rate"}`."""
-    if isinstance(value, dict):
-        return {"array", "sampling_rate"} <= value.keys()
-    return (
-        isinstance(value, (list, tuple))
-        and len(value) == 2
-        and isinstance(value[0], (np.ndarray, torch.Tensor))
-        and isinstance(value[1], (Real, np.number))
-    )
 
 
 def as_recording(value: Any, name: str) -> Path | tuple[torch.Tensor, int] | None:
@@ -253,7 +390,7 @@ def as_recording(value: Any, name: str) -> Path | tuple[torch.Tensor, int] | Non
     """
     if is_audio_file(value):
         return check_file(value, name)
-    return load_audio(value, name) if is_recording(value) else None
+    return load_audio(value, name) if is_waveform(value) else None
 
 
 def extract(
@@ -276,40 +413,11 @@ def extract(
         raise error.renamed(name) from error
 
 
-# 5. One control for all prompts, or one per prompt
+def warn_empty(name: str):
+    """Says that a control holds nothing."""
+    logger.warning(f"`{name}` holds nothing: the music is made as if it had not been given.")
 
-_IS_SINGLE = dict(zip(CONTROLS, (is_chord_progression, is_drums, is_melody), strict=True))
 
-
-def encode_per_prompt(name: str, control: Any, num_prompts: int, encode: Callable[[Any], T | None]) -> list[T | None]:
-    r"""
-    Encodes the control of each prompt: once, if all prompts share it.
-
-    Args:
-        name (`str`): the control, one of [`~controls.CONTROLS`].
-        control: one for all prompts, or a list with one (or `None`) per prompt.
-        num_prompts (`int`): number of prompts.
-        encode (`Callable`): the encoder of one control.
-
-    Returns:
-        `list` of length `num_prompts`: what `encode` returned, `None` for a prompt without the control.
-
-    Raises:
-        [`InputError`]: for a list of another length; from `encode`, with the index of the prompt.
-    """
-    # Anything else is passed on to the encoder, whose error message is more specific.
-    if _IS_SINGLE[name](control) or not isinstance(control, (list, tuple)):
-        return [None if control is None else encode(control)] * num_prompts
-    if len(control) != num_prompts:
-        raise InputError(
-            f"`{name}` has {len(control)} elements for {num_prompts} prompt(s). Give one for all prompts, or a list with one"
-            " (or `None`) per prompt.",
-            name,
-        )
-    encoded: list[T | None] = []
-    for index, value in enumerate(control):
-        try:
-            encoded.append(None if value is None else encode(value))
-        except InputError as error:
-            raise error.for_prompt(index) from error
-    return encoded
+def is_file(value: Any) -> bool:
+    """Whether `value` is a path, or a text that is the name of a file."""
+    return isinstance(value, os.PathLike) or (isinstance(value, str) and os.path.isfile(value))

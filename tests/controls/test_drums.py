@@ -64,7 +64,7 @@ def test_one_recording_or_one_per_prompt():
 
 
 def test_bad_recordings_name_the_argument():
-    for drums in (3, None, (np.full(3, np.nan), RATE), (np.zeros(0), RATE), (np.zeros(3), -1), {"array": 1}):
+    for drums in (3, None, (np.full(3, np.nan), RATE), (np.zeros(3), -1), {"array": 1}):
         with pytest.raises(ValueError, match="`drums`"):
             read_drums(drums, RATE, RATE)
     with pytest.raises(FileNotFoundError, match="`drums`"):

@@ -88,7 +88,7 @@ BAD_NOTES = [
     ([(60, 1j, 2)], "times of note 0"),
     ([(60, 1, 1)], "has to end after its start"),
     ([(60, 0, 1), (60, 0)], "note 1 has to be"),
-    ([60, 0, 1], "note 0 has to be"),
+    ([60, 0, 1], "is one note.*in a list"),
     ({"a": 1}, "is a dict"),
     (3, "is a int"),
     ("song.xyz", "have to end in .mid"),
@@ -136,7 +136,7 @@ def test_matrices(warnings):
     assert read_melody(square, 53, 10.0)[7, 2] == 1 and "square" in warnings.text
 
 
-@pytest.mark.parametrize("matrix", [torch.zeros(7, 9), torch.zeros(53), torch.zeros(1, 53, 5), torch.zeros(53, 0), torch.full((53, 4), math.nan), np.array(["a"]), torch.zeros(53, 4, dtype=torch.cfloat), torch.zeros(53, 4).to_sparse()], ids=str)  # fmt: skip
+@pytest.mark.parametrize("matrix", [torch.zeros(7, 9), torch.zeros(53), torch.zeros(1, 53, 5), torch.full((53, 4), math.nan), np.array(["a"]), torch.zeros(53, 4, dtype=torch.cfloat), torch.zeros(53, 4).to_sparse()], ids=str)  # fmt: skip
 def test_bad_matrices_say_what_is_wrong(matrix):
     with pytest.raises(ValueError, match="matrix of `melody`"):
         read_melody(matrix, 4, 10.0)

@@ -59,6 +59,6 @@ def test_tones_begin_and_end_softly():
 
 def test_bad_controls_are_errors():
     with pytest.raises(ValueError, match="unknown chord 'X7'"):
-        preview_chords([("X7", 0.0)], 1.0)
+        preview_chords([("X7", 0.0)], 1.0, 16000)
     with pytest.raises(ValueError, match="note 0"):
-        preview_melody([("H4", 0.0, 1.0)], 1.0)
+        preview_melody([("H4", 0.0, 1.0)], 1.0, 16000)

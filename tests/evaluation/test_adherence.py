@@ -46,18 +46,18 @@ def heard(items):
 
 
 def make_row(recogniser="a", value=0.5, ceiling=0.9, metric="root", floor=0.1):
-    return Adherence("chords", metric, recogniser, 10, 0.5, floor, ceiling, value, 0.4, 0.6)
+    return Adherence("chords", metric, recogniser, 20, 0.5, floor, ceiling, value, 0.4, 0.6)
 
 
 def test_originals_have_1_and_other_clips_0(items, heard):
     ceilings, floors = score(heard, items), score_floor(heard, items)
-    for row in measure_adherence(ceilings, floors, ceilings):
+    for row in measure_adherence(ceilings, floors, ceilings, min_clips=2):
         assert row.value == pytest.approx(1), row
         assert row.low == pytest.approx(1) and row.high == pytest.approx(1)
         assert row.ceiling > row.floor
     swap = derangements(len(items), 1, seed=5)[0]
     others = score([heard[i] for i in swap], items)
-    for row in measure_adherence(others, floors, ceilings):
+    for row in measure_adherence(others, floors, ceilings, min_clips=2):
         if row.metric in (*FAMILY_METRICS, "iou"):  # few clips have any, and short clips have a low ceiling
             continue
         assert row.counts, row
@@ -70,7 +70,7 @@ def test_clips_without_a_control_are_left_out(items, heard):
     for name in ("percussive flux", "noise flux"):
         for values in (ceilings, floors):
             np.testing.assert_array_equal(np.flatnonzero(np.isnan(values[name, "onset_f1"])), [3])
-    rows = measure_adherence(ceilings, floors, ceilings)
+    rows = measure_adherence(ceilings, floors, ceilings, min_clips=2)
     clips = {row.metric: row.num_clips for row in rows}
     assert clips["root"] == clips["exact"] == 10 and clips["pitch"] == clips["onset_f1"] == 9
     # These have neither beats nor the salience of their originals.
@@ -132,7 +132,7 @@ def test_a_recogniser_that_hears_nothing_makes_no_value():
     clips = [{}, {}, {}]
     heard = analyse(clips, (deaf,))
     scores, floors = score(heard, clips, (deaf,)), score_floor(heard, clips, recognisers=(deaf,))
-    (row,) = measure_adherence(scores, floors, scores, (deaf,))
+    (row,) = measure_adherence(scores, floors, scores, (deaf,), min_clips=2)
     assert np.isnan(row.value) and not row.counts
     assert worst([row]) == [] and "ceiling" in to_markdown([row])
 

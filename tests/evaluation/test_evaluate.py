@@ -70,7 +70,7 @@ class Repeater:
 
 def test_who_plays_what_was_asked_for_has_1_and_who_is_silent_has_less_than_chance(originals):
     pipe = Repeater(originals.items)
-    result = evaluate_pipeline(pipe, originals, ("all", "none", "swapped"), batch_size=3)
+    result = evaluate_pipeline(pipe, originals, ("all", "none", "swapped"), batch_size=3, min_clips=2)
     values = flatten(result)
     for name in ("all", "swapped"):
         assert values[f"{name}/chords/root"] == values[f"{name}/drums/onset_f1"] == pytest.approx(1)
@@ -83,7 +83,7 @@ def test_who_plays_what_was_asked_for_has_1_and_who_is_silent_has_less_than_chan
 
 def test_conditions_are_given_as_they_say(originals):
     pipe = Repeater(originals.items)
-    evaluate_pipeline(pipe, originals, ("all", "none", "text", "chords", "swapped"), batch_size=4)
+    evaluate_pipeline(pipe, originals, ("all", "none", "text", "chords", "swapped"), batch_size=4, min_clips=2)
     calls = dict(zip(("all", "none", "text", "chords", "swapped"), pipe.calls))
     captions = ["piece 0", "piece 1", "piece 2", "piece 3"]
     assert calls["none"]["prompt"] == [None] * 4 and calls["none"]["chords"] is None
@@ -97,19 +97,21 @@ def test_conditions_are_given_as_they_say(originals):
 
 def test_a_control_that_the_checkpoint_does_not_have_is_not_given(originals):
     pipe = Repeater(originals.items, controls=("chords",))
-    result = evaluate_pipeline(pipe, originals, ("all", "melody", "chords"))
+    result = evaluate_pipeline(pipe, originals, ("all", "melody", "chords"), min_clips=2)
     assert list(result["conditions"]) == ["all", "chords"]
     assert result["conditions"]["all"]["given"] == ["text", "chords"]
     assert not {"drums", "melody"} & pipe.calls[0].keys()
 
 
 def test_originals_without_drums_have_fewer_onsets(originals):
-    values = flatten(evaluate_pipeline(Repeater(originals.items), originals, ("no_drums",)))
+    values = flatten(evaluate_pipeline(Repeater(originals.items), originals, ("no_drums",), min_clips=2))
     assert values["no_drums/drums/onset_f1"] < 0.6 and values["no_drums/chords/root"] > 0.9
 
 
 def test_the_sound_is_compared_with_the_originals(originals):
-    result = evaluate_pipeline(Repeater(originals.items), originals, ("all", "none", "swapped", "no_drums"))
+    result = evaluate_pipeline(
+        Repeater(originals.items), originals, ("all", "none", "swapped", "no_drums"), min_clips=2
+    )
     conditions = result["conditions"]
     same = conditions["all"]["against_originals"]
     assert set(same["bands"].values()) == {0.0} and same["usual_loudness"] >= 0.5
@@ -125,17 +127,19 @@ def test_the_sound_is_compared_with_the_originals(originals):
 
 
 def test_cached_clips_are_not_made_again(originals, tmp_path):
-    first = evaluate_pipeline(Repeater(originals.items), originals, ("all",), batch_size=2, cache=tmp_path)
+    first = evaluate_pipeline(
+        Repeater(originals.items), originals, ("all",), batch_size=2, cache=tmp_path, min_clips=2
+    )
     (tmp_path / "all" / "00001.wav").unlink()
     pipe = Repeater(originals.items)
-    again = evaluate_pipeline(pipe, originals, ("all",), batch_size=2, cache=tmp_path)
+    again = evaluate_pipeline(pipe, originals, ("all",), batch_size=2, cache=tmp_path, min_clips=2)
     assert [call["prompt"] for call in pipe.calls] == [["piece 0", "piece 1"]]
     assert first["conditions"]["all"]["scores"] == again["conditions"]["all"]["scores"]
     assert first["conditions"]["all"]["sound"] == again["conditions"]["all"]["sound"]
 
 
 def test_the_report_says_it_all(originals):
-    result = evaluate_pipeline(Repeater(originals.items), originals, ("all", "none"))
+    result = evaluate_pipeline(Repeater(originals.items), originals, ("all", "none"), min_clips=2)
     summary, scores = write_summary({"originals": result}), write_scores({"originals": result})
     assert "| chords root | 1.00 (1.00 … 1.00) |" in summary and "kernel distance (spectrum)" in summary
     assert "| largest DC |" in summary and "| … 4 kHz | | +0.0 dB |" in summary.replace("|  |", "| |")
@@ -148,7 +152,7 @@ def test_a_real_pipeline_is_evaluated_without_files():
     pipe = load_pipeline("chords-drums-melody")
     originals = hear_originals(handwritten_items(RATE, 1.0)[:2], QUICK)
     settings = {"num_inference_steps": 2}
-    results = [evaluate_pipeline(pipe, originals, ("all", "codec"), settings=settings) for _ in range(2)]
+    results = [evaluate_pipeline(pipe, originals, ("all", "codec"), settings=settings, min_clips=2) for _ in range(2)]
     for result in results:
         del result["conditions"]["all"]["seconds_per_second"], result["conditions"]["codec"]["seconds_per_second"]
     assert str(results[0]) == str(results[1])
@@ -157,6 +161,6 @@ def test_a_real_pipeline_is_evaluated_without_files():
 
 def test_wrong_arguments_are_refused(originals):
     with pytest.raises(ValueError, match="tempo: none of all, none"):
-        evaluate_pipeline(Repeater(originals.items), originals, ("all", "tempo"))
+        evaluate_pipeline(Repeater(originals.items), originals, ("all", "tempo"), min_clips=2)
     with pytest.raises(ValueError, match="At least 2 clips"):
         hear_originals([originals.items[0]])

@@ -34,7 +34,16 @@ def runs(tmp_path_factory):
     pytest.importorskip("pretty_midi")
     folder = tmp_path_factory.mktemp("evaluate")
     load_pipeline("chords-drums-melody").save_pretrained(folder / "checkpoint")
-    arguments = ["--checkpoint", folder / "checkpoint", "--renderer", "tinysoundfont", "--num_clips", 3]
+    arguments = [
+        "--checkpoint",
+        folder / "checkpoint",
+        "--renderer",
+        "tinysoundfont",
+        "--num_clips",
+        3,
+        "--min_clips",
+        2,
+    ]
     arguments += ["--duration", 1.0, "--num_inference_steps", 2, "--device", "cpu"]
     first = [*arguments, "--batch_size", 3, "--output", folder / "a"]
     run_script("evaluate_jasco", *first, "--conditions", ",".join(NAMES))

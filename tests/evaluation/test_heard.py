@@ -41,6 +41,7 @@ pytest.importorskip("mir_eval")
 
 NANO = Path(__file__).parents[2] / "pipelines/jasco-nano"
 RATE, DURATION = 16000, 8.0
+LENGTH = {"duration": DURATION, "frame_rate": 50.0}
 CHORDS = [("D", 0.0), ("Bm", 2.0), ("G", 4.0), ("A", 6.0)]
 TUNE = [(78, 0.0, 0.9), (81, 1.0, 1.9), (74, 2.0, 3.9), (71, 4.0, 4.9), (74, 5.0, 5.9), (76, 6.0, 7.9)]
 GROOVE = replace(GROOVES["bossa nova"], bpm=120)
@@ -95,7 +96,7 @@ def test_music_of_the_model_follows_its_own_controls_and_not_those_of_another():
         controls = {"chords": chords, "drums": (groove.render(DURATION, rate), rate), "melody": tune}
         generator = torch.Generator().manual_seed(1)
         audio = pipe("pop with piano and drums", **controls, duration=DURATION, generator=generator).audios[0]
-        takes.append((read_asked(**controls, duration=DURATION), hear((audio, rate))))
+        takes.append((read_asked(**controls, duration=DURATION, frame_rate=pipe.frame_rate), hear((audio, rate))))
     (asked, own), (_, other) = takes
     for control, score in score_heard(own, asked).items():
         assert score.value > 0.6, score.sentence
@@ -115,9 +116,9 @@ def test_sentences_say_it_in_words_and_numbers():
 
 def test_only_what_was_asked_for_is_scored(heard):
     assert score_heard(heard, Asked()) == {}
-    assert read_asked([], None, []) == read_asked("") == Asked()
+    assert read_asked([], None, [], **LENGTH) == read_asked("", **LENGTH) == Asked()
     assert list(score_heard(heard, Asked(melody=TUNE))) == ["melody"]
-    silent_drums = read_asked(drums=(torch.zeros(1, RATE), RATE)).drum_onsets
+    silent_drums = read_asked(drums=(torch.zeros(1, RATE), RATE), **LENGTH).drum_onsets
     for asked in (Asked([("N", 0.0)], [(60, 0.0, 0.1)], [99.0]), Asked([], [], silent_drums)):
         assert [score.words for score in score_heard(heard, asked).values()] == ["nothing to compare"] * 3
 
@@ -146,16 +147,16 @@ def test_right_roots_and_other_octaves_are_near():
 def test_controls_in_any_form_are_read(tmp_path):
     drums = GROOVE.render(DURATION, RATE)
     matrix = melody_from_notes(TUNE, 200, 25.0).T
-    asked = read_asked("D:0 Bm:2 G:4 A:6", (drums, RATE), matrix, DURATION, frame_rate=25.0)
+    asked = read_asked("D:0 Bm:2 G:4 A:6", (drums, RATE), matrix, duration=DURATION, frame_rate=25.0)
     assert asked.chords == CHORDS
     assert [pitch for pitch, *_ in asked.melody] == [pitch for pitch, *_ in TUNE]
     assert np.allclose([times for _, *times in asked.melody], [times for _, *times in TUNE], atol=0.04)
     assert len(asked.drum_onsets) == len(ASKED.drum_onsets)
     assert np.allclose(asked.drum_onsets, ASKED.drum_onsets, atol=0.02)
     # In a full mix the drums are looked for.
-    mixed = read_asked(drums=play(), separate_drums=True, duration=DURATION)
+    mixed = read_asked(drums=play(), separate_drums=True, **LENGTH)
     assert score_heard(hear((drums, RATE)), mixed)["drums"].value > 0.8
     with pytest.raises(ValueError, match="unknown chord"):
-        read_asked(chords=[("H", 0.0)])
+        read_asked(chords=[("H", 0.0)], **LENGTH)
     with pytest.raises(FileNotFoundError, match="`drums`"):
-        read_asked(drums=tmp_path / "absent.wav")
+        read_asked(drums=tmp_path / "absent.wav", **LENGTH)

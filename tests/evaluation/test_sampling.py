@@ -52,23 +52,25 @@ def test_all_combinations_are_listed_and_an_adaptive_scheduler_once():
 )
 def test_a_sampler_costs_its_evaluations(checkpoint, originals, name, steps, evaluations):
     own = checkpoint.scheduler
-    point = evaluate_sampler(checkpoint, originals, Sampler(name, steps, 1.5, 0.0), batch_size=2)
+    point = evaluate_sampler(checkpoint, originals, Sampler(name, steps, 1.5, 0.0), batch_size=2, min_clips=2)
     assert point["scheduler"] == name and point["evaluations"] == evaluations
     assert checkpoint.scheduler is own
     assert json.loads(json.dumps(point)) == point
 
 
 def test_an_adaptive_scheduler_chooses_its_steps(checkpoint, originals):
-    point = evaluate_sampler(checkpoint, originals, Sampler("dopri5", None, 1.5, 0.0), batch_size=3)
+    point = evaluate_sampler(checkpoint, originals, Sampler("dopri5", None, 1.5, 0.0), batch_size=3, min_clips=2)
     pipe = load_pipeline("chords-drums-melody", scheduler=FlowMatchDopri5Scheduler())
-    result = evaluate_pipeline(pipe, originals, ("all",), 3, {"guidance_scale": 1.5, "text_guidance_scale": 0.0})
+    result = evaluate_pipeline(
+        pipe, originals, ("all",), 3, {"guidance_scale": 1.5, "text_guidance_scale": 0.0}, min_clips=2
+    )
     assert point["evaluations"] == len(pipe.scheduler.timesteps) > 7
     assert point["kernel_distance"] == pytest.approx(flatten(result)["all/kernel_distance"], abs=1e-3)
 
 
 def test_what_is_measured_is_what_an_evaluation_measures(checkpoint, originals):
     settings = {"num_inference_steps": 3, "guidance_scale": 2.0, "text_guidance_scale": 0.5}
-    result = evaluate_pipeline(checkpoint, originals, ("all",), 8, settings)
+    result = evaluate_pipeline(checkpoint, originals, ("all",), 8, settings, min_clips=2)
     point = evaluate_sampler(checkpoint, originals, Sampler("euler", *settings.values()))
     assert isinstance(checkpoint.scheduler, FlowMatchEulerScheduler)
     values = flatten(result)

@@ -513,7 +513,7 @@ def test_drums_are_separated_once_for_all_waveforms(pipe, monkeypatch):
     )
     # What lies beyond the music is not separated at all.
     latents(pipe, PROMPTS, drums=beat(seconds=20), separate_drums=True, num_waveforms_per_prompt=2)
-    assert len(calls) == 1 and calls[0][0].shape[-1] < 4 * RATE
+    assert len(calls) == 1 and calls[0][0][0].shape[-1] < 4 * RATE
 
 
 def test_other_durations(pipe, warnings):
@@ -539,7 +539,6 @@ BAD_INPUTS = [
     ({"prompt": ["a", "b"], "melody": [None]}, "`melody` has 1 elements for 2 prompt"),
     ({"chords": [("Xyz", 0.0)]}, "Xyz"),
     ({"drums": (np.full(100, np.nan, dtype=np.float32), RATE)}, "drums"),
-    ({"drums": (np.zeros(0, dtype=np.float32), RATE)}, "drums"),
     ({"drums": (np.zeros(10, dtype=np.float32), 0)}, "drums"),
     ({"drums": 3}, "drums"),
     ({"melody": torch.zeros(7, 9)}, "melody"),

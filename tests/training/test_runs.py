@@ -105,6 +105,8 @@ def test_evaluation_and_samples_belong_to_the_course_and_stand_alone(tmp_path, d
         "tinysoundfont",
         "--evaluation_clips",
         3,
+        "--min_clips",
+        2,
         "--generate_clips",
         2,
         "--log_with",
@@ -136,7 +138,18 @@ def test_clips_are_shown_in_wandb(tmp_path, data, scripts, monkeypatch):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    options = ("--log_with", "wandb", "--renderer", "tinysoundfont", "--evaluation_clips", 2, "--generate_clips", 2)
+    options = (
+        "--log_with",
+        "wandb",
+        "--renderer",
+        "tinysoundfont",
+        "--evaluation_clips",
+        2,
+        "--min_clips",
+        2,
+        "--generate_clips",
+        2,
+    )
     scripts[0].main(arguments(data, tmp_path / "run", "--max_steps", 2, "--generate_every", 2, *options))
     (media,) = tmp_path.glob("wandb/offline-run-*/files/media")
     for kind, ending in (("audio", "wav"), ("images", "png")):

@@ -52,6 +52,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     controls.add_argument("--key", help="key of --chords in Roman numerals, such as Bb or Am")
     controls.add_argument("--drums", help="recording of drums alone, or of music with --separate_drums")
     controls.add_argument("--separate_drums", action="store_true", help="take the drums out of --drums first")
+    controls.add_argument(
+        "--start",
+        type=float,
+        default=0.0,
+        help="seconds into recordings, MIDI and chord files at which the music begins",
+    )
     controls.add_argument("--melody", help=".mid, .npz, .th, .pt or audio file")
 
     sampling = parser.add_argument_group("sampling")
@@ -118,7 +124,13 @@ def read_controls(args: argparse.Namespace) -> dict:
         chords = chords_from_bars(chords, bpm=args.bpm, beats_per_bar=args.beats_per_bar)
     if args.separate_drums and args.drums is None:
         raise ValueError("`--separate_drums` belongs to `--drums`, which was not given.")
-    return {"chords": chords, "drums": args.drums, "separate_drums": args.separate_drums, "melody": args.melody}
+    return {
+        "chords": chords,
+        "drums": args.drums,
+        "separate_drums": args.separate_drums,
+        "melody": args.melody,
+        "start": args.start,
+    }
 
 
 def read_latents(path: str) -> torch.Tensor:

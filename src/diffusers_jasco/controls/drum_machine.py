@@ -113,11 +113,11 @@ class Groove:
         """The times of the strokes in seconds, each once."""
         return sorted({start for _, start, _ in self.strokes(duration)})
 
-    def render(self, duration: float, sampling_rate: int = 32000) -> torch.Tensor:
+    def render(self, duration: float, sampling_rate: int) -> torch.Tensor:
         r"""
         Args:
             duration (`float`): seconds; the pattern is repeated, and cut there.
-            sampling_rate (`int`, defaults to `32000`): Hz.
+            sampling_rate (`int`): Hz.
 
         Returns:
             `torch.Tensor` of shape `(1, samples)`, in ±0.89: the pipeline takes `(groove.render(10.0, rate), rate)` as

@@ -138,6 +138,7 @@ def melody_from_npz(
     num_frames: int,
     frame_rate: float,
     place: Callable[..., torch.Tensor] = melody_from_salience,
+    start: float = 0.0,
 ) -> torch.Tensor:
     r"""
     A salience map of the original's extractor, or of [`~extraction.extract_salience`].
@@ -151,6 +152,8 @@ def melody_from_npz(
             Frames a second.
         place (`Callable`, defaults to [`melody_from_salience`]):
             `(salience, num_frames, frame_rate)` → the melody.
+        start (`float`, defaults to `0.0`):
+            Seconds into the file at which the music begins.
 
     Returns:
         `torch.Tensor` of shape `(num_frames, 53)`, as [`melody_from_salience`].
@@ -168,6 +171,10 @@ def melody_from_npz(
         raise InputError(
             f"`melody`: {path} can't be read as salience ({type(error).__name__}: {error}).", "melody"
         ) from error
+    if start:
+        salience = salience[:, round(start * SALIENCE_RATE) :]
+        if salience.ndim == 2 and salience.shape[1] == 0:
+            raise InputError(f"`start` is {start:g} s, but `melody` ({path}) is shorter.", "start")
     melody = place(salience, num_frames, frame_rate)
     surplus = (salience.shape[1] - 1) / SALIENCE_RATE - num_frames / frame_rate
     if surplus > 0:
@@ -272,7 +279,11 @@ def melody_from_notes(
 
 
 def melody_from_midi(
-    path: str | os.PathLike, num_frames: int, frame_rate: float, track: str | int | None = None
+    path: str | os.PathLike,
+    num_frames: int,
+    frame_rate: float,
+    track: str | int | None = None,
+    start: float = 0.0,
 ) -> torch.Tensor:
     r"""
     One track of a MIDI file. What was chosen is reported where there is a choice.
@@ -287,6 +298,8 @@ def melody_from_midi(
         track (`str` or `int`, *optional*):
             Name or index (as the file orders its instruments) of the track; by default the highest one on average, drums
             excepted.
+        start (`float`, defaults to `0.0`):
+            Seconds into the file at which the music begins. A note that sounds then begins at 0.
 
     Returns:
         `torch.Tensor` of shape `(num_frames, 53)`, as [`melody_from_notes`].
@@ -314,7 +327,11 @@ def melody_from_midi(
         index = track
         if index not in pitched:
             raise InputError(f"`melody`: there is no track {track!r} with notes, but {', '.join(names)}.", "melody")
-    notes = [(note.pitch, max(0.0, note.start), note.end) for note in tracks[index].notes if note.end > note.start]
+    notes = [
+        (note.pitch, max(0.0, note.start - start), note.end - start)
+        for note in tracks[index].notes
+        if note.end > max(note.start, start)
+    ]
     return melody_from_notes(notes, num_frames, frame_rate)
 
 

@@ -33,7 +33,7 @@ _CHORD_HALF_LIFE, _MELODY_HALF_LIFE = 1.2, 4.0  # seconds
 _FRAME_RATE = 50.0  # Hz: the frames of a melody, of which each has one note
 
 
-def preview_chords(chords: Chords, duration: float, sampling_rate: int = 32000) -> torch.Tensor:
+def preview_chords(chords: Chords, duration: float, sampling_rate: int) -> torch.Tensor:
     r"""
     Chords as soft tones: the lowest note from C2 to B2, and all notes from G3 to F#4, so that little moves from one chord to
     the next.
@@ -41,7 +41,7 @@ def preview_chords(chords: Chords, duration: float, sampling_rate: int = 32000) 
     Args:
         chords (`list` of `(label, start)`): labels with their starts in seconds; [`~inputs.read_chords`] reads other forms.
         duration (`float`): seconds of the preview; the last chord ends there.
-        sampling_rate (`int`, defaults to `32000`): Hz.
+        sampling_rate (`int`): Hz.
 
     Returns:
         `torch.Tensor` of shape `(1, samples)`, in ±1.
@@ -63,7 +63,7 @@ def preview_chords(chords: Chords, duration: float, sampling_rate: int = 32000) 
 
 
 def preview_melody(
-    notes: Sequence[tuple[str | float, float, float]], duration: float, sampling_rate: int = 32000
+    notes: Sequence[tuple[str | float, float, float]], duration: float, sampling_rate: int
 ) -> torch.Tensor:
     r"""
     A melody as the model is told it, one simple tone at a time.
@@ -72,7 +72,7 @@ def preview_melody(
         notes (`list` of `(pitch, start, end)`):
             As [`~controls.melody.melody_from_notes`] takes them; [`~controls.melody.melody_to_notes`] makes them of a matrix.
         duration (`float`): seconds of the preview.
-        sampling_rate (`int`, defaults to `32000`): Hz.
+        sampling_rate (`int`): Hz.
 
     Returns:
         `torch.Tensor` of shape `(1, samples)`, in ±0.6.

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from .metrics.sample_sizes import MIN_CLIPS, describe_shortage
 from .recognisers import MIN_CEILING, RECOGNISERS, Recogniser
 
 
@@ -53,6 +54,7 @@ class Adherence:
         value (`float`): A.
         low, high (`float`): its 95 % interval, by bootstrap over clips.
         min_ceiling (`float`, defaults to `0.7`): the ceiling from which on the recogniser is good enough.
+        min_clips (`int`, defaults to `20`): clips that a score needs; with fewer, all six values above are NaN.
     """
 
     control: str
@@ -66,11 +68,12 @@ class Adherence:
     low: float
     high: float
     min_ceiling: float = MIN_CEILING
+    min_clips: int = MIN_CLIPS
 
     @property
     def counts(self) -> bool:
-        """Whether the recogniser is good enough on the originals for A to mean anything."""
-        return self.ceiling >= self.min_ceiling and self.ceiling > self.floor
+        """Whether there are enough clips, and the recogniser is good enough on the originals, for A to mean anything."""
+        return self.num_clips >= self.min_clips and self.ceiling >= self.min_ceiling and self.ceiling > self.floor
 
 
 def analyse(audios: Iterable[Any], recognisers: Sequence[Recogniser] = RECOGNISERS) -> list[list[Any]]:
@@ -203,6 +206,7 @@ def measure_adherence(
     ceilings: dict[Metric, np.ndarray],
     recognisers: Sequence[Recogniser] = RECOGNISERS,
     seed: int = 0,
+    min_clips: int = MIN_CLIPS,
 ) -> list[Adherence]:
     r"""
     Args:
@@ -211,6 +215,7 @@ def measure_adherence(
         ceilings (`dict`): [`score`] of the originals of the same controls, clip by clip.
         recognisers (`Sequence[Recogniser]`): the recognisers.
         seed (`int`, defaults to `0`): seed of the intervals.
+        min_clips (`int`, defaults to `20`): clips that a score needs.
 
     Returns:
         `list[Adherence]`: one per metric and recogniser that has at least one clip.
@@ -223,9 +228,11 @@ def measure_adherence(
             clips = clips[:, ~np.isnan(clips).any(axis=0)]
             if clips.shape[1] == 0:
                 continue
-            means = clips.mean(axis=1)
-            low, high = bootstrap(*clips, seed=seed)
-            value = float(to_ratio(*means))
+            means, value, low, high = np.full(3, np.nan), np.nan, np.nan, np.nan
+            if clips.shape[1] >= min_clips:
+                means = clips.mean(axis=1)
+                low, high = bootstrap(*clips, seed=seed)
+                value = float(to_ratio(*means))
             row = Adherence(
                 recogniser.control,
                 metric,
@@ -236,6 +243,7 @@ def measure_adherence(
                 low,
                 high,
                 recogniser.min_ceiling,
+                min_clips,
             )
             rows.append(row)
     return rows
@@ -264,12 +272,15 @@ def to_markdown(rows: Sequence[Adherence], through_codec: dict[Metric, float] | 
     lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
     reported = worst(rows)
     for row in rows:
-        value = f"{row.value:.2f}" if row.counts else f"(ceiling < {row.min_ceiling})"
-        interval = f"{row.low:.2f} … {row.high:.2f}" if row.counts else ""
         codec = through_codec.get((row.recogniser, row.metric))
+        if row.num_clips < row.min_clips:
+            scores, value, interval = ["", "", ""], describe_shortage(row.num_clips, row.min_clips), ""
+        else:
+            scores = [f"{score:.3f}" for score in (row.score, row.floor, row.ceiling)]
+            value = f"{row.value:.2f}" if row.counts else f"(ceiling < {row.min_ceiling})"
+            interval = f"{row.low:.2f} … {row.high:.2f}" if row.counts else ""
         lines.append(
-            f"| {row.control} | {row.metric} | {row.recogniser} | {row.num_clips} | {row.score:.3f} | {row.floor:.3f} |"
-            f" {row.ceiling:.3f} | {'' if codec is None else f'{codec:.3f}'} |"
-            f" {f'**{value}**' if row in reported else value} | {interval} |"
+            f"| {row.control} | {row.metric} | {row.recogniser} | {row.num_clips} | {' | '.join(scores)} |"
+            f" {'' if codec is None else f'{codec:.3f}'} | {f'**{value}**' if row in reported else value} | {interval} |"
         )
     return "\n".join(lines)

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import soundfile
 import torch
+from diffusers.utils import logging
 from tqdm import tqdm
 
 from ..audio.io import load_audio
@@ -37,9 +38,12 @@ from .estimators import caption_probe
 from .estimators.embeddings import Embedding, load_embedding
 from .metrics.captions import measure_captions
 from .metrics.distances import sound_distance
+from .metrics.sample_sizes import MIN_CLIPS
 from .metrics.sound import check_sound, compare_sound, spectral_distance
 from .recognisers import RECOGNISERS, Recogniser, hear_salience
 
+
+logger = logging.get_logger(__name__)
 
 # What is given in each; the last two generate nothing.
 CONDITIONS = {
@@ -127,6 +131,7 @@ def evaluate_pipeline(
     settings: dict[str, Any] | None = None,
     cache: Path | None = None,
     progress: bool = False,
+    min_clips: int = MIN_CLIPS,
 ) -> dict[str, Any]:
     r"""
     Makes music for clips and measures how well it follows what was asked for.
@@ -150,9 +155,10 @@ def evaluate_pipeline(
         cache (`Path`, *optional*): folder for the generated clips, `<condition>/<index>.wav`. Those that are there are not made
             again: whoever gives it sees to it that they are from the same model, clips and settings.
         progress (`bool`, defaults to `False`): whether to show progress bars.
+        min_clips (`int`, defaults to `20`): scores of metrics that fewer clips have something for are NaN, and not reported.
 
     Returns:
-        `dict`, ready for JSON: `num_clips`, `embedding`, `ceilings` and `floors` (by `"recogniser/metric"`, clip by clip),
+        `dict`, ready for JSON: `num_clips`, `min_clips`, `embedding`, `ceilings` and `floors` (by `"recogniser/metric"`, clip by clip),
         `originals` (their `sound`), and `conditions`: for each
 
         - `adherence`: every metric by every recogniser as [`~evaluation.adherence.Adherence`] has it; `reported`: of each metric
@@ -170,8 +176,13 @@ def evaluate_pipeline(
     if unknown := sorted(set(conditions) - CONDITIONS.keys()):
         raise ValueError(f"`conditions`: {', '.join(unknown)}: none of {', '.join(CONDITIONS)}.")
     originals = items if isinstance(items, Originals) else hear_originals(items, progress=progress)
+    if len(originals.items) < min_clips:
+        logger.warning(
+            f"Scores need at least {min_clips} clips (`min_clips`), but there are {len(originals.items)}: none is reported."
+        )
     result: dict[str, Any] = {
         "num_clips": len(originals.items),
+        "min_clips": min_clips,
         "embedding": originals.embedding.name,
         "ceilings": _to_columns(originals.ceilings),
         "floors": _to_columns(originals.floors),
@@ -193,11 +204,13 @@ def evaluate_pipeline(
         else:
             requests = make_requests(originals, wanted, given, settings or {})
             clips = _generate(pipe, requests, batch_size, cache and cache / name)
-        result["conditions"][name] = _listen(pipe, clips, originals, wanted, name, progress) | {"given": given}
+        result["conditions"][name] = _listen(pipe, clips, originals, wanted, name, progress, min_clips) | {
+            "given": given
+        }
     if codec := result["conditions"].get("codec"):
         for name, condition in result["conditions"].items():
             if name != "codec":
-                condition["captions"] = _measure_captions(condition, codec, originals)
+                condition["captions"] = _measure_captions(condition, codec, originals, min_clips)
     return result
 
 
@@ -250,6 +263,8 @@ def flatten(result: dict[str, Any]) -> dict[str, float]:
         for row in condition["reported"]:
             values[f"{name}/{row['control']}/{row['metric']}"] = row["value"]
         for row in condition.get("captions", ()):
+            if row["num_clips"] < row["min_clips"]:
+                continue
             values[f"{name}/captions/{row['question']}"] = row["value"]
         if condition["distance"]["kernel_distance"] is not None:
             values[f"{name}/kernel_distance"] = condition["distance"]["kernel_distance"]
@@ -297,7 +312,13 @@ def _through_codec(pipe: Any, items: Sequence[dict[str, Any]], batch_size: int) 
 
 
 def _listen(
-    pipe: Any, clips: Iterator[torch.Tensor], originals: Originals, wanted: np.ndarray, name: str, progress: bool
+    pipe: Any,
+    clips: Iterator[torch.Tensor],
+    originals: Originals,
+    wanted: np.ndarray,
+    name: str,
+    progress: bool,
+    min_clips: int,
 ) -> dict[str, Any]:
     """What [`evaluate_pipeline`] says of one set of conditions."""
     targets = [
@@ -329,13 +350,13 @@ def _listen(
         {key: values[order[key[0]]] for key, values in bounds.items()}
         for bounds in (originals.floors, originals.ceilings)
     )
-    rows = measure_adherence(scores, floors, ceilings, originals.recognisers, originals.seed)
+    rows = measure_adherence(scores, floors, ceilings, originals.recognisers, originals.seed, min_clips)
     result = {
         "adherence": [_describe(row) for row in rows],
         "reported": [_describe(row) for row in worst(rows)],
         "scores": _to_columns(scores),
         "controls_of": wanted.tolist(),
-        "distance": sound_distance(np.stack(vectors), originals.vectors),
+        "distance": sound_distance(np.stack(vectors), originals.vectors, min_clips),
         "sound": sound,
         "against_originals": compare_sound(sound, originals.sound),
         "seconds_per_second": seconds / sum(item["duration"] for item in originals.items),
@@ -343,14 +364,16 @@ def _listen(
     return result | ({"spectral_distance": distances} if name == "codec" else {})
 
 
-def _measure_captions(condition: dict[str, Any], codec: dict[str, Any], originals: Originals) -> list[dict[str, Any]]:
+def _measure_captions(
+    condition: dict[str, Any], codec: dict[str, Any], originals: Originals, min_clips: int
+) -> list[dict[str, Any]]:
     """Of each attribute what is heard, if the caption probe is among those who listen."""
     if caption_probe.NAME not in {recogniser.name for recogniser in originals.recognisers}:
         return []
     columns = condition["scores"], _to_columns(originals.ceilings), codec["scores"]
     scores = [{key: part[f"{caption_probe.NAME}/{key}"] for key in caption_probe.QUESTIONS} for part in columns]
     said = [caption_probe.read_caption(item) for item in originals.items]
-    return [dataclasses.asdict(row) for row in measure_captions(*scores, said, originals.seed)]
+    return [dataclasses.asdict(row) for row in measure_captions(*scores, said, originals.seed, min_clips)]
 
 
 def _describe(row: Adherence) -> dict[str, Any]:

@@ -25,8 +25,9 @@ from torch.nn import functional as F
 
 from ..audio.io import load_audio
 from ..controls.melody import melody_to_notes
-from ..extraction import separate_drums as take_drums
-from ..inputs import read_chords, read_melody
+from ..inputs import read_chords, read_drums, read_melody
+from ..per_prompt import is_given
+from ..utils.numbers import to_float
 from ..utils.optional_imports import import_optional
 from .estimators.chords import Chords
 from .estimators.melody import FRAME_RATE
@@ -42,6 +43,7 @@ SAME, NEAR, OTHER = "same", "near", "other"
 ON_TIME = TOLERANCES["onset_f1"]
 # Where a recording is cut, strokes can't be told from the cut: there is silence before it, and nothing at its end.
 _LEAD, _END = 0.1, 0.03  # seconds
+_DRUMS_RATE = 32000  # Hz
 # A note that is the strongest one counts as heard, even if it is not loud.
 _MIN_SALIENCE = 0.1
 
@@ -139,39 +141,36 @@ def read_asked(
     chords: Any = None,
     drums: Any = None,
     melody: Any = None,
-    duration: float = 10.0,
+    *,
+    duration: float,
+    frame_rate: float,
     separate_drums: bool = False,
-    frame_rate: float = FRAME_RATE,
+    start: float = 0.0,
 ) -> Asked:
     r"""
-    The controls of one prompt, in any form that the pipeline takes, on a timeline. Of a drum recording it is what is heard
-    in it. An empty list or text is no control.
+    The controls of one prompt, in any form that the pipeline takes, on a timeline. Of a drum recording it is the onsets that
+    are detected in it. An empty control is no control.
 
     Args:
-        chords, drums, melody, separate_drums: as [`JascoPipeline`] takes them.
-        duration (`float`, defaults to `10.0`): length of the music in seconds.
-        frame_rate (`float`, defaults to `50.0`): of a melody that is a matrix; `pipe.frame_rate`.
+        chords, drums, melody, separate_drums, start: as [`JascoPipeline`] takes them.
+        duration (`float`): length of the music in seconds: `audio.shape[-1] / pipe.sampling_rate`.
+        frame_rate (`float`): Hz: `pipe.frame_rate`, the rate of a melody that is a matrix.
 
     Raises:
-        `FileNotFoundError`, [`InputError`]: as [`~inputs.read_chords`], [`~inputs.read_melody`] and [`~audio.io.load_audio`].
+        `FileNotFoundError`, [`InputError`]: as [`~inputs.read_chords`], [`~inputs.read_melody`] and [`~inputs.read_drums`].
     """
+    duration = to_float(duration, "duration", above=0, unit="seconds")
+    frame_rate = to_float(frame_rate, "frame_rate", above=0, unit="Hz")
     timeline = notes = onsets = None
-    if _is_given(chords):
-        timeline = read_chords(chords, duration=duration)
-    if _is_given(melody):
-        matrix = read_melody(melody, math.ceil(duration * frame_rate - 1e-6), frame_rate)
+    if is_given(chords):
+        timeline = read_chords(chords, duration=duration, start=start)
+    if is_given(melody):
+        matrix = read_melody(melody, math.ceil(duration * frame_rate - 1e-6), frame_rate, start)
         notes = melody_to_notes(matrix, frame_rate)
-    if drums is not None:
-        waveform, rate = load_audio(drums, "drums")
-        waveform = waveform[:, : round(duration * rate)]
-        if separate_drums:
-            waveform, rate = take_drums(waveform, rate)
-        onsets = _hear_strokes(waveform, rate).tolist()
-    return Asked(timeline, notes, onsets)
-
-
-def _is_given(control: Any) -> bool:
-    return control is not None and not (isinstance(control, (str, list, tuple)) and len(control) == 0)
+    if is_given(drums):
+        waveform = read_drums(drums, _DRUMS_RATE, round(duration * _DRUMS_RATE), separate_drums, start)
+        onsets = None if waveform is None else _hear_strokes(waveform, _DRUMS_RATE).tolist()
+    return Asked(timeline or None, notes or None, onsets)
 
 
 def hear(audio: Any) -> Heard:

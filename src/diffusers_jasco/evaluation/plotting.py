@@ -118,7 +118,9 @@ def plot_music(
 
     ```python
     audio = pipe(prompt, chords=chords, drums=drums).audios[0], pipe.sampling_rate
-    plot_music(audio, read_asked(chords, drums), hear(audio), prompt).savefig("take.png")
+    heard = hear(audio)
+    asked = read_asked(chords, drums, duration=heard.duration, frame_rate=pipe.frame_rate)
+    plot_music(audio, asked, heard, prompt).savefig("take.png")
     ```
 
     Args:

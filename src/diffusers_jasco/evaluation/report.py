@@ -22,6 +22,7 @@ import numpy as np
 
 from .adherence import Adherence, to_markdown
 from .metrics.chord_qualities import FAMILIES, FAMILY_METRICS
+from .metrics.sample_sizes import describe_shortage
 from .metrics.sound import OCTAVE_BANDS
 from .sampling import METRICS
 
@@ -115,14 +116,32 @@ def _format(form: str, *values: float | None) -> str:
 
 
 def _interval(row: dict[str, Any] | None) -> str:
-    return "" if row is None else f"{row['value']:.2f} ({row['low']:.2f} … {row['high']:.2f})"
+    if row is None:
+        return ""
+    if "min_clips" in row and row["num_clips"] < row["min_clips"]:
+        return describe_shortage(row["num_clips"], row["min_clips"])
+    return f"{row['value']:.2f} ({row['low']:.2f} … {row['high']:.2f})"
+
+
+def _find_short_row(condition: dict[str, Any], metric: Metric) -> dict[str, Any] | None:
+    """A row of a metric that too few clips have something for."""
+    rows = [row for row in condition["adherence"] if (row["control"], row["metric"]) == metric]
+    return next((row for row in rows if row["num_clips"] < row["min_clips"]), None)
 
 
 def _write_adherence(result: Result) -> str:
     """A of every set of conditions, by the worse recogniser, one metric per row."""
-    rows = []
-    for metric in list_metrics(result):
-        rows.append([" ".join(metric), *(_interval(find_row(c, metric)) for c in result["conditions"].values())])
+    conditions = result["conditions"].values()
+    short = {
+        (row["control"], row["metric"]): None
+        for condition in conditions
+        for row in condition["adherence"]
+        if row["num_clips"] < row["min_clips"] and row["metric"] not in FAMILY_METRICS
+    }
+    rows = [
+        [" ".join(metric), *(_interval(find_row(c, metric) or _find_short_row(c, metric)) for c in conditions)]
+        for metric in dict.fromkeys([*list_metrics(result), *short])
+    ]
     return _table(["A", *result["conditions"]], rows)
 
 
@@ -138,10 +157,8 @@ def _write_captions(result: Result) -> str:
     rows = []
     for question, found in by_question.items():
         row = found[conditions[0]]
-        numbers = [
-            str(row["num_clips"]),
-            *(f"{x:.2f}" for x in (1 / row["num_answers"], row["original"], row["codec"])),
-        ]
+        scores = (1 / row["num_answers"], row["original"], row["codec"])
+        numbers = [str(row["num_clips"]), *(_format("{:.2f}", score) for score in scores)]
         rows.append([question, *numbers, *(_interval(found[name]) for name in conditions)])
     return _table(["caption says", "clips", "chance", "originals", "codec", *conditions], rows)
 
@@ -150,23 +167,30 @@ def _write_families(result: Result) -> str:
     rows = []
     for name, condition in result["conditions"].items():
         for metric in ("tones", "bass"):
-            found = [find_row(condition, ("chords", f"{metric}: {family}")) for family in FAMILIES]
+            metrics = [("chords", f"{metric}: {family}") for family in FAMILIES]
+            found = [find_row(condition, metric) or _find_short_row(condition, metric) for metric in metrics]
             if any(found):
-                cells = ["" if row is None else f"{row['value']:.2f} ({row['num_clips']})" for row in found]
-                rows.append([name, metric, *cells])
+                rows.append([name, metric, *map(_count, found)])
     return _table(["A (clips)", "", *FAMILIES], rows)
+
+
+def _count(row: dict[str, Any] | None) -> str:
+    if row is None or row["num_clips"] < row["min_clips"]:
+        return _interval(row)
+    return f"{row['value']:.2f} ({row['num_clips']})"
 
 
 def _write_sound(result: Result) -> str:
     """Distances to the originals, and what the checks found, one measure per row."""
     conditions = {"originals": result["originals"], **result["conditions"]}
-    columns = [_describe_sound(condition, result["embedding"]) for condition in conditions.values()]
+    columns = [_describe_sound(condition, result) for condition in conditions.values()]
     rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
     # A row that nothing stands in says nothing.
     return _table([f"{result['num_clips']} clips", *conditions], [row for row in rows if any(row[1:])])
 
 
-def _describe_sound(condition: dict[str, Any], embedding: str) -> dict[str, str]:
+def _describe_sound(condition: dict[str, Any], result: Result) -> dict[str, str]:
+    embedding = result["embedding"]
     checks, against = condition["sound"], condition.get("against_originals", {})
     distance, bands = condition.get("distance", {}), against.get("bands", {})
 
@@ -178,9 +202,10 @@ def _describe_sound(condition: dict[str, Any], embedding: str) -> dict[str, str]
         return max(check[key] for check in checks)
 
     kernel = [distance.get(key) for key in ("kernel_distance", "low", "high")]
+    shortage = describe_shortage(distance["num_clips"], result["min_clips"]) if distance else ""
     worst = against.get("worst_band")
     return {
-        f"kernel distance ({embedding})": _format("{:.3f} ({:.3f} … {:.3f})", *kernel),
+        f"kernel distance ({embedding})": _format("{:.3f} ({:.3f} … {:.3f})", *kernel) or shortage,
         f"Fréchet distance ({embedding})": _format("{:.2f}", distance.get("frechet_distance")),
         "spectral distance": _format("{:.1f} dB", np.mean(condition.get("spectral_distance", math.nan))),
         "largest peak": _format("{:.2f}", largest("peak")),

@@ -28,6 +28,7 @@ from diffusers import DPMSolverMultistepScheduler, FlowMatchHeunDiscreteSchedule
 from ..schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
 from .evaluate import Originals, evaluate_pipeline
+from .metrics.sample_sizes import MIN_CLIPS
 from .recognisers import RECOGNISERS
 
 
@@ -90,7 +91,9 @@ def list_samplers(
     ]
 
 
-def evaluate_sampler(pipe: Any, originals: Originals, sampler: Sampler, batch_size: int = 8) -> dict[str, Any]:
+def evaluate_sampler(
+    pipe: Any, originals: Originals, sampler: Sampler, batch_size: int = 8, min_clips: int = MIN_CLIPS
+) -> dict[str, Any]:
     r"""
     Makes music for clips with one sampler, all their controls given, and measures it.
 
@@ -100,6 +103,7 @@ def evaluate_sampler(pipe: Any, originals: Originals, sampler: Sampler, batch_si
             are enough.
         sampler (`Sampler`): how to sample.
         batch_size (`int`, defaults to `8`): clips that are generated together.
+        min_clips (`int`, defaults to `20`): as [`~evaluation.evaluate.evaluate_pipeline`] takes it.
 
     Returns:
         `dict`, ready for JSON: what `sampler` says, and
@@ -107,7 +111,7 @@ def evaluate_sampler(pipe: Any, originals: Originals, sampler: Sampler, batch_si
         - `evaluations`: of the transformer, as a mean over batches; all guidance branches are one
         - `adherence`: A of `"root"`, `"chroma"` and `"onsets"` with its interval (`value`, `low`, `high`), by the worse recogniser,
           of those for which a recogniser is good enough; `mean_adherence`: the mean of these
-        - `kernel_distance`, with `low` and `high`: to the originals; `None` for less than 3 clips
+        - `kernel_distance`, with `low` and `high`: to the originals; `None` for less than `min_clips` clips
         - `worst_band` and `band_difference`: the octave band whose level is farthest from the originals', and how far, in dB
         - `harmonic_to_noise`, `rise`: means over clips, as [`~evaluation.metrics.sound.SoundCheck`] has them
         - `seconds_per_second`: seconds of making per second of music
@@ -121,9 +125,10 @@ def evaluate_sampler(pipe: Any, originals: Originals, sampler: Sampler, batch_si
     hook = pipe.transformer.register_forward_pre_hook(lambda *_: calls.append(1))
     try:
         with _scheduler(pipe, sampler.scheduler):
-            result = evaluate_pipeline(pipe, originals, ("all",), batch_size, settings)["conditions"]["all"]
+            result = evaluate_pipeline(pipe, originals, ("all",), batch_size, settings, min_clips=min_clips)
     finally:
         hook.remove()
+    result = result["conditions"]["all"]
     found = {(row["control"], row["metric"]): row for row in result["reported"]}
     adherence = {
         name: {key: found[metric][key] for key in ("value", "low", "high")}

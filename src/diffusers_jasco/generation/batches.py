@@ -45,6 +45,7 @@ class GenerationRequest:
         prompt (`str`, *optional*): the text.
         controls (`dict[str, Any]`): of [`~controls.CONTROLS`] those that the clip has, as [`JascoPipeline`] takes them.
         separate_drums (`bool`, defaults to `False`): whether `drums` is a full mix.
+        start (`float`, defaults to `0.0`): seconds into files and recordings at which the clip begins.
         duration (`float`, *optional*): seconds; by default what the model was trained on.
         seed (`int`, defaults to `0`): seed of the noise.
         settings (`dict`): `num_inference_steps`, `guidance_scale`, `text_guidance_scale` and `guidance_rescale`, where they are
@@ -55,6 +56,7 @@ class GenerationRequest:
     prompt: str | None = None
     controls: dict[str, Any] = field(default_factory=dict)
     separate_drums: bool = False
+    start: float = 0.0
     duration: float | None = None
     seed: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
@@ -62,7 +64,9 @@ class GenerationRequest:
     def describe(self) -> dict[str, Any]:
         """All of it, ready for JSON; of waveforms and matrices a hash."""
         values = {"name": self.name, "prompt": self.prompt, **self.controls, **vars(self)}
-        return {key: _to_json(value) for key, value in values.items() if key != "controls"}
+        # Without a start that is 0, so that clips of earlier versions are known as done.
+        absent = {"controls"} if self.start else {"controls", "start"}
+        return {key: _to_json(value) for key, value in values.items() if key not in absent}
 
     @property
     def shared(self) -> tuple:
@@ -106,6 +110,7 @@ def generate_batch(pipe: "JascoPipeline", requests: Sequence[GenerationRequest])
         [request.prompt for request in requests],
         **{name: values for name, values in controls.items() if any(value is not None for value in values)},
         separate_drums=first.separate_drums,
+        start=[request.start for request in requests],
         duration=first.duration,
         generator=[torch.Generator().manual_seed(request.seed) for request in requests],
         **first.settings,

@@ -32,14 +32,16 @@ from ..conditioning import JascoConditioning, TextSection
 from ..controls import CONTROLS
 from ..controls.chords import chords_to_frames
 from ..guiders import AudiocraftGuidance, JascoGuidance
-from ..inputs import encode_per_prompt, read_chords, read_drums, read_melody
+from ..inputs import read_chords, read_drums, read_melody
 from ..loaders.audiocraft import HUB_ARGUMENTS, find_audiocraft_checkpoint, load_audiocraft_pipeline
 from ..loaders.audiocraft.compat import read_melody_late
 from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
 from ..models.transformer_jasco import JascoTransformerModel
+from ..per_prompt import check_starts, encode_per_prompt, is_given
 from ..text_encoders import attended_tokens, encode_prompts, known_words
 from ..utils.errors import InputError
+from ..utils.numbers import is_number
 from .denoising import GuidedVelocity, check_scheduler, denoise, set_timesteps
 from .hub_mixin import JascoPipelineHubMixin
 
@@ -364,21 +366,34 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         prompt_attention_mask = prompt_attention_mask.repeat_interleave(num_waveforms_per_prompt, dim=0)
         return prompt_embeds, prompt_attention_mask
 
-    def encode_chords(self, chords: Any, num_frames: int) -> torch.Tensor | None:
+    def encode_chords(self, chords: Any, num_frames: int, start: float = 0.0) -> torch.Tensor | None:
         """Chord ids `(num_frames,)` of one progression in any form, or `None` of an empty one."""
         labels = self.transformer.config.chord_labels
-        timeline = read_chords(chords, labels, duration=num_frames / self.frame_rate)
+        timeline = read_chords(chords, labels, duration=num_frames / self.frame_rate, start=start)
         return chords_to_frames(timeline, labels, num_frames, self.frame_rate) if timeline else None
 
-    def encode_drums(self, drums: Any, num_frames: int, separate_drums: bool = False) -> torch.Tensor:
-        """Drum latents `(num_frames, latent_dim)` of one recording in any form; see `separate_drums` in [`__call__`]."""
-        waveform = read_drums(drums, self.sampling_rate, num_frames * self._hop_length, separate_drums)
+    def encode_drums(
+        self, drums: Any, num_frames: int, separate_drums: bool = False, start: float = 0.0
+    ) -> torch.Tensor | None:
+        """
+        Drum latents `(num_frames, latent_dim)` of one recording in any form, or `None` of an empty one; see `separate_drums`
+        in [`__call__`].
+        """
+        waveform = read_drums(drums, self.sampling_rate, num_frames * self._hop_length, separate_drums, start)
+        if waveform is None:
+            return None
         return encode_drums(self.codec, waveform[None], self.transformer.config.drums_blur)[0]
 
-    def encode_melody(self, melody: Any, num_frames: int, audiocraft_compatible: bool = False) -> torch.Tensor:
-        """The matrix `(num_frames, melody_bins)` of one melody in any form; recordings 0.15 % late as in AudioCraft if asked."""
+    def encode_melody(
+        self, melody: Any, num_frames: int, audiocraft_compatible: bool = False, start: float = 0.0
+    ) -> torch.Tensor | None:
+        """
+        The matrix `(num_frames, melody_bins)` of one melody in any form, or `None` of an empty one; recordings 0.15 % late as
+        in AudioCraft if `audiocraft_compatible`.
+        """
         read = read_melody_late if audiocraft_compatible else read_melody
-        return read(melody, num_frames, self.frame_rate)
+        matrix = read(melody, num_frames, self.frame_rate, start)
+        return matrix if matrix.any() else None
 
     @torch.no_grad()
     def encode_conditioning(
@@ -388,6 +403,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         drums: Any = None,
         separate_drums: bool = False,
         melody: Any = None,
+        start: float | list[float] = 0.0,
         duration: float | None = None,
         prompt_embeds: torch.Tensor | None = None,
         prompt_attention_mask: torch.Tensor | None = None,
@@ -398,7 +414,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         Encodes text and controls, once for any number of calls with `conditioning=`.
 
         Args:
-            prompt, chords, drums, separate_drums, melody, prompt_embeds, prompt_attention_mask, audiocraft_compatible:
+            prompt, chords, drums, separate_drums, melody, start, prompt_embeds, prompt_attention_mask, audiocraft_compatible:
                 As in [`__call__`].
             duration (`float`, *optional*):
                 Seconds of music; by default what the model was trained on.
@@ -425,6 +441,9 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
                 f"{num_frames / self.frame_rate:g} s of music are asked for, but this checkpoint was trained on"
                 f" {sample_size / self.frame_rate:g} s: expect less structure or quality."
             )
+        num_prompts = len(prompt_embeds) if prompt_embeds is not None else 1
+        num_prompts = len(prompt) if isinstance(prompt, (list, tuple)) else num_prompts
+        starts = check_starts(start, num_prompts, (chords, drums, melody))
         device = self._execution_device
         states, text_mask = self.encode_prompt(prompt, device, 1, prompt_embeds, prompt_attention_mask)
         section = TextSection(0, states, text_mask, attended_tokens(text_mask, audiocraft_compatible))
@@ -438,17 +457,12 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             partial(self.encode_melody, audiocraft_compatible=audiocraft_compatible),
         )
         for name, control, encode in zip(CONTROLS, (chords, drums, melody), encoders, strict=True):
-            is_given = (
-                any(value is not None for value in control)
-                if isinstance(control, (list, tuple))
-                else control is not None
-            )
-            if is_given and name not in nulls:
+            if name not in nulls and is_given(control):
                 available = ", ".join(nulls) or "none"
                 raise InputError(
                     f"`{name}` was given, but this checkpoint has no {name} control. It has: {available}.", name
                 )
-            frames = encode_per_prompt(name, control, len(states), partial(encode, num_frames=num_frames))
+            frames = encode_per_prompt(name, control, num_prompts, partial(encode, num_frames=num_frames), starts)
             encoded = next((single for single in frames if single is not None), None)
             if encoded is None:
                 continue
@@ -519,6 +533,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         drums: Any = None,
         separate_drums: bool = False,
         melody: Any = None,
+        start: float | list[float] = 0.0,
         duration: float | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
@@ -563,6 +578,10 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
                 A melody for all prompts, or a list with one (or `None`) per prompt: a matrix `(53, frames)`, notes
                 `[(pitch, start, end), ...]`, a `.npz`, `.th`, `.pt` or `.mid` file, or a recording; see
                 [`~inputs.read_melody`].
+            start (`float` or `list[float]`, defaults to `0.0`):
+                Seconds into files and recordings (also in memory) at which the music begins, for all prompts or one per
+                prompt: the chord and the note that sound then begin at 0. Controls given as lists, texts and matrices are
+                not affected. Of recordings only the part that is needed is analyzed.
             duration (`float`, *optional*):
                 Seconds of music; by default what the model was trained on.
             num_inference_steps (`int`, *optional*):
@@ -631,7 +650,8 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             callback_on_step_end_tensor_inputs,
             conditioning,
             dict(zip(CONTROLS, (chords, drums, melody), strict=True))
-            | {"separate_drums": separate_drums, "audiocraft_compatible": audiocraft_compatible},
+            | {"separate_drums": separate_drums, "audiocraft_compatible": audiocraft_compatible}
+            | ({} if is_number(start) and start == 0 else {"start": start}),
         )
         check_scheduler(self.scheduler)
         scales = {
@@ -653,6 +673,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
                 drums,
                 separate_drums,
                 melody,
+                start,
                 duration,
                 prompt_embeds,
                 prompt_attention_mask,

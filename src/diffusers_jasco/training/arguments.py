@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 
 from ..controls import CONTROLS
+from ..evaluation.metrics.sample_sizes import MIN_CLIPS
 from ..utils.files import replace_file
 from .recipes import OBJECTIVE
 
@@ -123,6 +124,7 @@ def _add_course_options(add: Callable):
         help="Folder with metadata.jsonl, whose captions and controls are asked for.",
     )
     add("--evaluation_clips", type=int, default=32, help="At most so many clips of it.")
+    add("--min_clips", type=int, default=MIN_CLIPS, help="Scores of metrics from fewer clips are not logged.")
     add("--evaluation_conditions", nargs="+", default=["all", "none"], help="What of them is given.")
     add("--generate_every", type=int, default=0, help="Steps; 0: never.")
     add("--generate_clips", type=int, default=4, help="So many clips of the evaluation's.")

@@ -74,6 +74,7 @@ class Evaluator:
             self.args.evaluation_conditions,
             self.args.batch_size,
             progress=self.progress,
+            min_clips=self.args.min_clips,
         )
         return {name: round(value, 4) for name, value in flatten(result).items()}
 

@@ -14,6 +14,7 @@
 
 """The error for arguments that can't be used."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,6 +47,11 @@ class InputError(ValueError):
         """The same error under the name that the caller knows the argument by."""
         message = str(self).replace(f"`{self.argument}`", f"`{argument}`")
         return type(self)(message, argument, self.position, self.prompt)
+
+    def moved(self, position: int) -> "InputError":
+        """The same error at the position that the element at fault has in what the user gave."""
+        message = re.sub(rf"\b(position|note) {self.position}\b", rf"\1 {position}", str(self), count=1)
+        return type(self)(message, self.argument, position, self.prompt)
 
 
 class EmptyInputError(InputError):

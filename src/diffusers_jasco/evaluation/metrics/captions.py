@@ -21,6 +21,7 @@ import numpy as np
 
 from ..adherence import NUM_RESAMPLES, interval, to_ratio
 from ..estimators.caption_probe import QUESTIONS
+from .sample_sizes import MIN_CLIPS
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class CaptionAdherence:
         score, original, codec (`float`): of the music, of the originals, and of the originals through the codec.
         value (`float`): (score − chance) / (codec − chance); NaN where the codec leaves no more than chance.
         low, high (`float`): its 95 % interval, by bootstrap over clips.
+        min_clips (`int`, defaults to `20`): clips that a score needs; with fewer, all six values above are NaN.
     """
 
     question: str
@@ -46,6 +48,7 @@ class CaptionAdherence:
     value: float
     low: float
     high: float
+    min_clips: int = MIN_CLIPS
 
 
 def balanced_accuracy(
@@ -76,6 +79,7 @@ def measure_captions(
     codec: Mapping[str, Sequence[float]],
     said: Sequence[Mapping[str, str | None]],
     seed: int = 0,
+    min_clips: int = MIN_CLIPS,
 ) -> list[CaptionAdherence]:
     r"""
     Args:
@@ -84,6 +88,7 @@ def measure_captions(
             of the originals through the codec.
         said (`Sequence[Mapping]` of length `clips`): [`~evaluation.estimators.caption_probe.read_caption`] of the clips.
         seed (`int`, defaults to `0`): seed of the intervals.
+        min_clips (`int`, defaults to `20`): clips that a score needs.
 
     Returns:
         `list[CaptionAdherence]`: one per question of which captions say two different things at least.
@@ -95,6 +100,9 @@ def measure_captions(
         if len(set(answers)) < 2:
             continue
         size = len(clips)
+        if size < min_clips:
+            rows.append(CaptionAdherence(question, size, len(set(answers)), *[np.nan] * 6, min_clips=min_clips))
+            continue
         draws = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), NUM_RESAMPLES)
         found = [np.asarray(part[question], dtype=float)[clips] for part in (scores, originals, codec)]
         score, original, through_codec = (float(balanced_accuracy(part, answers)) for part in found)
@@ -103,6 +111,8 @@ def measure_captions(
         low, high = interval(to_ratio(resampled[0], 1 / in_draw.sum(axis=1), resampled[2]))
         value = float(to_ratio(score, 1 / len(set(answers)), through_codec))
         rows.append(
-            CaptionAdherence(question, size, len(set(answers)), score, original, through_codec, value, low, high)
+            CaptionAdherence(
+                question, size, len(set(answers)), score, original, through_codec, value, low, high, min_clips
+            )
         )
     return rows

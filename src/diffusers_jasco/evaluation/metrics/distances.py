@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from .sample_sizes import MIN_CLIPS, MIN_FRECHET_CLIPS
 
-# With fewer clips the Fréchet distance is mostly bias: the covariance of a few hundred dimensions can't be estimated.
-MIN_FRECHET_CLIPS = 1000
+
 Z = 1.96  # standard deviations on either side of a 95 % interval
 
 
@@ -75,20 +75,21 @@ def frechet_distance(vectors: np.ndarray, references: np.ndarray) -> float:
     return float(np.square(means[0] - means[1]).sum() + np.trace(covariances[0] + covariances[1]) - 2 * root)
 
 
-def sound_distance(vectors: np.ndarray, references: np.ndarray) -> dict[str, Any]:
+def sound_distance(vectors: np.ndarray, references: np.ndarray, min_clips: int = MIN_CLIPS) -> dict[str, Any]:
     r"""
     What a set of this size allows to say.
 
     Args:
         vectors (`np.ndarray` of shape `(clips, dim)`): of the music.
         references (`np.ndarray` of shape `(clips, dim)`): of the originals, clip by clip.
+        min_clips (`int`, defaults to `20`): clips that the kernel distance needs, at least 3.
 
     Returns:
-        `dict`: `num_clips`, `dim`; `kernel_distance` with `low` and `high`, from 3 clips on; `frechet_distance`, from 1,000
-        clips on; both `None` below.
+        `dict`: `num_clips`, `dim`; `kernel_distance` with `low` and `high`, from `min_clips` on; `frechet_distance`, from
+        1,000 clips on; both `None` below.
     """
     size, dim = vectors.shape
-    kernel = kernel_distance(vectors, references) if size >= 3 else (None, None, None)
+    kernel = kernel_distance(vectors, references) if size >= max(min_clips, 3) else (None, None, None)
     frechet = frechet_distance(vectors, references) if size >= MIN_FRECHET_CLIPS else None
     names = ("kernel_distance", "low", "high")
     return {"num_clips": size, "dim": dim, **dict(zip(names, kernel)), "frechet_distance": frechet}

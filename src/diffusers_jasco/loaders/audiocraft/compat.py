@@ -27,13 +27,13 @@ from ...audio.stream import AudioStream
 from ...controls.melody import (
     MELODY_BINS,
     check_salience,
-    melody_from_matrix,
     melody_from_npz,
     melody_from_salience,
 )
 from ...extraction import extract_salience
 from ...extraction.deep_salience import G2_BIN, NUM_BINS, RATE, fold_semitones
-from ...inputs import as_recording, extract, read_melody
+from ...inputs import as_recording, estimate_melody, read_melody
+from ...utils.errors import EmptyInputError
 
 
 AUDIOCRAFT_SALIENCE_RATE = (
@@ -41,12 +41,12 @@ AUDIOCRAFT_SALIENCE_RATE = (
 )
 
 
-def read_melody_late(melody: Any, num_frames: int, frame_rate: float) -> torch.Tensor:
+def read_melody_late(melody: Any, num_frames: int, frame_rate: float, start: float = 0.0) -> torch.Tensor:
     r"""
     As [`~inputs.read_melody`], but the melodies of recordings and salience maps are 0.15 % late, as in AudioCraft.
 
     Args:
-        melody, num_frames, frame_rate: as [`~inputs.read_melody`].
+        melody, num_frames, frame_rate, start: as [`~inputs.read_melody`].
 
     Returns:
         `torch.Tensor` of shape `(num_frames, 53)`.
@@ -54,13 +54,15 @@ def read_melody_late(melody: Any, num_frames: int, frame_rate: float) -> torch.T
     Raises:
         [`InputError`], `FileNotFoundError`: as [`~inputs.read_melody`].
     """
-    recording = as_recording(melody, "melody")
-    if recording is not None:
-        matrix = extract(_extract_melody_late, recording, "melody", frame_rate=frame_rate)
-        return melody_from_matrix(matrix, num_frames)
+    try:
+        recording = as_recording(melody, "melody")
+        if recording is not None:
+            return estimate_melody(recording, num_frames, frame_rate, start, _extract_melody_late)
+    except EmptyInputError:
+        return read_melody(melody, num_frames, frame_rate, start)
     if isinstance(melody, (str, os.PathLike)) and Path(os.fsdecode(melody)).suffix.lower() == ".npz":
-        return melody_from_npz(os.fsdecode(melody), num_frames, frame_rate, place=late_melody_from_salience)
-    return read_melody(melody, num_frames, frame_rate)
+        return melody_from_npz(os.fsdecode(melody), num_frames, frame_rate, late_melody_from_salience, start)
+    return read_melody(melody, num_frames, frame_rate, start)
 
 
 def _extract_melody_late(audio: Any, frame_rate: float) -> torch.Tensor:

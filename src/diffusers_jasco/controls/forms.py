@@ -1,0 +1,415 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Chords and notes in memory, as other libraries hold them → the forms of this package.
+
+Only unambiguous forms are converted. Everything else is returned as it is: the parsers of each control say what is wrong with it.
+"""
+
+import math
+import re
+from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.utils import logging
+
+from ..audio.waveforms import is_encoded
+from ..utils.errors import InputError, shorten
+from ..utils.numbers import is_number
+from .chord_labels import NO_CHORD
+from .melody import MELODY_BINS
+
+
+logger = logging.get_logger(__name__)
+
+_LABEL_KEYS = ("chord", "label", "name", "symbol", "value")
+_PITCH_KEYS = ("pitch", "midi", "note", "pitch_midi", "midi_note", "value")
+_START_KEYS = ("start", "start_time", "start_s", "start_seconds", "time", "onset", "begin")
+_END_KEYS = ("end", "end_time", "end_s", "end_seconds", "offset", "stop")
+_DURATION_KEYS = ("duration", "dur", "length")
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+_LOWEST_PITCH, _HIGHEST_PITCH = 21, 127  # MIDI numbers that are taken for pitches where a time could stand, too
+_AUDIBLE = 12  # MIDI numbers below are not audible: 16 Hz
+
+
+# 1. Containers
+
+
+def to_list(value: Any) -> Any:
+    r"""
+    Containers of elements as a list: data frames (pandas, polars), arrays of objects or texts, structured arrays, iterators,
+    views of dictionaries, annotations (JAMS) and instruments (pretty_midi), and dictionaries of columns.
+
+    Args:
+        value: what the user gave.
+
+    Returns:
+        `list` of the elements, or `value` itself if it is none of these (arrays of numbers, texts, paths, ...).
+    """
+    if is_encoded(value) or isinstance(value, (str, list, tuple, type, torch.Tensor, np.generic)):
+        return value
+    if isinstance(value, np.ndarray):
+        if value.dtype.names is not None:
+            return [dict(zip(value.dtype.names, row.tolist())) for row in value.reshape(-1)]
+        return value.tolist() if value.dtype.kind in "OU" and value.ndim else value
+    if isinstance(value, Mapping):
+        return _columns_to_rows(value)
+    if isinstance(value, (Iterator, ItemsView, ValuesView, Sequence)):
+        return list(value)
+    if hasattr(value, "columns"):  # a data frame
+        if callable(getattr(value, "to_dicts", None)):
+            return value.to_dicts()
+        return value.to_dict("records") if callable(getattr(value, "to_dict", None)) else value
+    for name in ("data", "notes"):  # of an annotation, of an instrument
+        elements = getattr(value, name, None)
+        if isinstance(elements, Sequence) and not isinstance(elements, (str, bytes, memoryview)):
+            return list(elements)
+    return value.tolist() if callable(getattr(value, "tolist", None)) else value  # a column of a data frame
+
+
+def _columns_to_rows(columns: Mapping) -> Any:
+    if intervals_and := _intervals_of(columns):
+        return intervals_and
+    values = [to_list(column) for column in columns.values()]
+    values = [column.tolist() if isinstance(column, (np.ndarray, torch.Tensor)) else column for column in values]
+    is_table = values and all(isinstance(column, (list, tuple)) for column in values)
+    if not is_table or len({len(column) for column in values}) != 1 or _field(columns, _START_KEYS) is None:
+        return columns
+    return [dict(zip(columns, row)) for row in zip(*values)]
+
+
+def _intervals_of(columns: Mapping) -> tuple | None:
+    """`{"intervals": ..., "labels": ...}` as a pair."""
+    intervals = _field(columns, ("intervals",))
+    labels = _field(columns, ("labels", "chords", "pitches", "values"))
+    return None if intervals is None or labels is None else (intervals, labels)
+
+
+def is_empty(value: Any) -> bool:
+    """Whether `value` holds nothing at all: an empty text, container, array or recording."""
+    value = to_list(value)
+    if isinstance(value, str):
+        return not value.strip()
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return 0 in value.shape
+    if isinstance(value, (list, tuple, dict)) and len(value) == 0:
+        return True
+    # A recording in memory without samples.
+    parts = list(value.values()) if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else []
+    if len(parts) != 2 or not any(is_number(part) for part in parts):
+        return False
+    return any(isinstance(part, (list, torch.Tensor, np.ndarray)) and 0 in np.shape(part) for part in parts)
+
+
+def _field(item: Any, keys: Sequence[str]) -> Any:
+    """The value of the first key that an element has and whose value is not `None`."""
+    if isinstance(item, Mapping):
+        known = {key.lower(): value for key, value in item.items() if isinstance(key, str)}
+        return next((known[key] for key in keys if known.get(key) is not None), None)
+    values = (getattr(item, key, None) for key in keys)
+    return next((value for value in values if value is not None and not callable(value)), None)
+
+
+def _has_fields(item: Any) -> bool:
+    """Whether an element has named fields: a dictionary, a named tuple or an object."""
+    if isinstance(item, (str, bytes, type, np.ndarray, np.generic, torch.Tensor)) or item is None or is_number(item):
+        return False
+    return not isinstance(item, (list, tuple)) or hasattr(item, "_fields")
+
+
+def _to_number(value: Any) -> float | None:
+    """A number of any type, also written as text (`"2.5"`, `"2,5"`), as a `float`, or `None`."""
+    if isinstance(value, str):
+        return float(value.replace(",", ".")) if _NUMBER.fullmatch(value.strip()) else None
+    if not is_number(value):
+        return None
+    try:
+        return float(value.item() if isinstance(value, (np.ndarray, torch.Tensor)) else value)
+    except OverflowError:
+        return math.inf
+
+
+def _as_sequence(item: Any) -> list | None:
+    if isinstance(item, (list, tuple)):
+        return list(item)
+    return item.tolist() if isinstance(item, (np.ndarray, torch.Tensor)) and item.ndim == 1 else None
+
+
+# 2. Chords
+
+
+def is_chord_item(item: Any) -> bool:
+    """Whether `item` is one chord of a progression: a text and one or two numbers in any order, or named fields."""
+    return _to_chord(item) is not None
+
+
+def _to_chord(item: Any) -> tuple[str, float, float | None] | None:
+    """Label, start and end (seconds, `None` if it is not given) of one chord, or `None` for anything else."""
+    if _has_fields(item):
+        label, start, end = _field(item, _LABEL_KEYS), _field(item, _START_KEYS), _field(item, _END_KEYS)
+        duration = _field(item, _DURATION_KEYS)
+        start, end, duration = (_to_number(value) for value in (start, end, duration))
+        if not isinstance(label, str) or start is None:
+            return None
+        return label, start, start + duration if end is None and duration is not None else end
+    values = _as_sequence(item)
+    if values is None or len(values) not in (2, 3):
+        return None
+    numbers = [_to_number(value) for value in values]
+    labels = [value for value, number in zip(values, numbers) if number is None]
+    times = [number for number in numbers if number is not None]
+    if len(labels) != 1 or not isinstance(labels[0], str):
+        return None
+    return labels[0], times[0], times[1] if len(times) == 2 else None
+
+
+def is_chord_table(value: Any) -> bool:
+    """Whether `value` is `(intervals, labels)` or `(starts, labels)`, in either order, with one label per row."""
+    return _split_chord_table(value) is not None
+
+
+def _split_chord_table(value: Any) -> tuple[list, list[str]] | None:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        return None
+    columns = [to_list(column) for column in value]
+    columns = [column.tolist() if isinstance(column, (np.ndarray, torch.Tensor)) else column for column in columns]
+    for times, labels in (columns, columns[::-1]):
+        if not isinstance(labels, (list, tuple)) or not isinstance(times, (list, tuple)) or not labels:
+            continue
+        # With numbers as texts the two rows could be two chords.
+        if not all(isinstance(label, str) and _to_number(label) is None for label in labels):
+            continue
+        if len(times) == len(labels) and all(
+            is_number(time) or (isinstance(time, (list, tuple)) and len(time) == 2 and all(map(is_number, time)))
+            for time in times
+        ):
+            return list(times), list(labels)
+    return None
+
+
+def chords_from_items(chords: Any) -> tuple[Any, list[int]]:
+    r"""
+    A progression in memory as `[(label, start), ...]`.
+
+    Args:
+        chords:
+            Chords in a list, an array or a data frame, each one of: `("C", 0.0)`, `(0.0, "C")`, `("C", 0.0, 2.5)` or
+            `(0.0, 2.5, "C")` with its end, numbers of any type or as text, a dictionary or an object with a label (`chord`,
+            `label`, `name`, `symbol` or `value`), a start (`start`, `time`, `start_time`, ...) and, optionally, an end or a
+            `duration`; or `(intervals, labels)` as in mir_eval. A gap after an end is no chord (`N`); the last chord lasts
+            to the end of the music, as in a `.lab` file.
+
+    Returns:
+        `tuple` of the `list` of `(label, start)`, and the position in `chords` of each. What is not a chord stays as it is,
+        for the error message of [`~controls.chords.check_chords`], and so does a value that is not a list.
+
+    Raises:
+        [`InputError`]: for one chord instead of a list, and for a chord that ends before it starts, with its position.
+    """
+    chords = to_list(chords)
+    if (table := _split_chord_table(chords)) is not None:
+        chords = [(label, *(time if isinstance(time, (list, tuple)) else [time])) for time, label in zip(*table)]
+    if is_chord_item(chords):
+        raise InputError(
+            f"`chords` has to be a list of chords, such as [('C', 0.0), ('Am', 2.5)], but is one chord: {shorten(chords)}."
+            " Put it in a list.",
+            "chords",
+        )
+    if not isinstance(chords, (list, tuple)):
+        return chords, []
+    parsed = [_to_chord(item) for item in chords]
+    timeline: list[Any] = []
+    positions: list[int] = []
+    for position, (item, chord) in enumerate(zip(chords, parsed)):
+        timeline.append(item if chord is None else (str(chord[0]), chord[1]))
+        positions.append(position)
+        if chord is None or chord[2] is None:
+            continue
+        _, start, end = chord
+        if end <= start:
+            raise InputError(
+                f"`chords`: position {position} has to end after its start ({start:g} s), but ends at {end:g} s. Three values"
+                " are (label, start, end) in seconds; for durations give {'chord', 'start', 'duration'}.",
+                "chords",
+                position,
+            )
+        following = parsed[position + 1] if position + 1 < len(parsed) else None
+        # The tolerance is for times that were rounded when they were written.
+        if following is not None and following[1] > end + 0.01:
+            timeline.append((NO_CHORD, end))
+            positions.append(position)
+    return timeline, positions
+
+
+# 3. Notes
+
+_RESTS = ("-", "r", "rest")
+
+
+def is_note_item(item: Any) -> bool:
+    """Whether `item` is one note of a melody: a pitch with one or two times, in any order, or named fields."""
+    return _to_note(item) is not None
+
+
+def _to_note(item: Any) -> tuple[Any, float, float | None] | None:
+    """Pitch, start and end (`None` if it is not given) of one note, or `None` for anything else."""
+    if _has_fields(item):
+        pitch, start = _field(item, _PITCH_KEYS), _to_number(_field(item, _START_KEYS))
+        end, duration = (_to_number(_field(item, keys)) for keys in (_END_KEYS, _DURATION_KEYS))
+        if start is None or not (isinstance(pitch, str) or is_number(pitch)):
+            return None
+        return _to_pitch(pitch), start, start + duration if end is None and duration is not None else end
+    values = _as_sequence(item)
+    if values is None or len(values) not in (2, 3):
+        return None
+    times = [_to_number(value) for value in values]
+    # A name tells which one is the pitch.
+    names = [index for index, (value, time) in enumerate(zip(values, times)) if time is None]
+    if len(names) > 1 or not all(values[index] is None or isinstance(values[index], str) for index in names):
+        return None
+    index = names[0] if names else 0
+    pitch = values[index] if names else times[0]
+    del times[index]
+    return pitch, times[0], times[1] if len(times) == 2 else None  # type: ignore[return-value]
+
+
+def _to_pitch(pitch: Any) -> Any:
+    number = _to_number(pitch)
+    return pitch if number is None else number
+
+
+def to_melody_matrix(value: Any) -> Any:
+    """A matrix that is written as nested lists as an array; other values as they are."""
+    if not isinstance(value, (list, tuple)) or not value or not all(isinstance(row, (list, tuple)) for row in value):
+        return value
+    width = len(value[0])
+    if width <= 3 or MELODY_BINS not in (len(value), width) or any(len(row) != width for row in value):
+        return value
+    return np.array(value, dtype=np.float32) if all(is_number(number) for row in value for number in row) else value
+
+
+def is_note_table(value: Any) -> bool:
+    """Whether `value` is `(intervals, pitches)`, in either order, or an array with one note per row."""
+    return _split_note_table(value) is not None
+
+
+def _split_note_table(value: Any) -> list | None:
+    if isinstance(value, (np.ndarray, torch.Tensor)):
+        is_table = value.ndim == 2 and value.shape[1] in (2, 3) and MELODY_BINS not in value.shape
+        return value.tolist() if is_table and is_number(value[:1, 0]) else None
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        return None
+    columns = [column.tolist() if isinstance(column, (np.ndarray, torch.Tensor)) else column for column in value]
+    for intervals, pitches in (columns, columns[::-1]):
+        if not isinstance(intervals, (list, tuple)) or not isinstance(pitches, (list, tuple)) or not pitches:
+            continue
+        if not all(isinstance(pitch, str) or is_number(pitch) for pitch in pitches):
+            continue
+        if len(intervals) == len(pitches) and all(
+            isinstance(pair, (list, tuple)) and len(pair) == 2 and all(map(is_number, pair)) for pair in intervals
+        ):
+            return [(pitch, *pair) for pitch, pair in zip(pitches, intervals)]
+    return None
+
+
+def notes_from_items(melody: Any, duration: float) -> tuple[Any, list[int]]:
+    r"""
+    A melody in memory as `[(pitch, start, end), ...]`.
+
+    Args:
+        melody:
+            Notes in a list, an array or a data frame, each one of: `(pitch, start, end)`; `(pitch, start)`, which lasts until
+            the next note begins, or to the end of the music; a dictionary or an object with a pitch (`pitch`, `note`, `midi`),
+            a start (`start`, `time`, `onset`, ...) and, optionally, an end or a `duration`; or `(intervals, pitches)`. The
+            pitch may come last. Numbers may be of any type or written as text; a pitch of `None`, `"-"` or `"rest"` is silence.
+        duration (`float`): length of the music in seconds.
+
+    Returns:
+        `tuple` of the `list` of `(pitch, start, end)`, and the position in `melody` of each. What is not a note stays as it
+        is, for the error message of [`~controls.melody.melody_from_notes`], and so does a value that is not a list.
+
+    Raises:
+        [`InputError`]: for one note instead of a list, and for notes without ends that are not in order, with the position.
+    """
+    melody = to_list(melody)
+    table = _split_note_table(melody)
+    melody = melody if table is None else table
+    if is_note_item(melody):
+        raise InputError(
+            f"`melody` has to be a list of notes, such as [('C4', 0.0, 0.5), ('E4', 0.5, 1.0)], but is one note:"
+            f" {shorten(melody)}. Put it in a list.",
+            "melody",
+        )
+    if not isinstance(melody, (list, tuple)):
+        return melody, []
+    melody = _pitches_first(melody)
+    parsed = [_to_note(item) for item in melody]
+    # A list in which only some notes have ends is more likely an error than meant.
+    rows = {len(item) for item in melody if isinstance(item, (list, tuple)) and not _has_fields(item)}
+    notes: list[Any] = []
+    positions: list[int] = []
+    for position, (item, note) in enumerate(zip(melody, parsed)):
+        if note is None or (note[2] is None and len(rows) > 1):
+            notes.append(item)
+        else:
+            pitch, start, end = note
+            if pitch is None or (isinstance(pitch, str) and pitch.strip().lower() in _RESTS):
+                continue
+            notes.append((pitch, start, _next_start(parsed, position, duration) if end is None else end))
+        positions.append(position)
+    return notes, positions
+
+
+def _next_start(notes: Sequence[tuple[Any, float, float | None] | None], position: int, duration: float) -> float:
+    """Where a note without an end ends."""
+    start = notes[position][1]  # type: ignore[index]
+    following = notes[position + 1] if position + 1 < len(notes) else None
+    if following is None:
+        return duration if start < duration else start + 1
+    if not following[1] > start:
+        raise InputError(
+            f"`melody`: note {position + 1} has to start after the one before ({start:g} s), but starts at"
+            f" {following[1]:g} s. Two values are (pitch, start in seconds), and each note lasts until the next; with an end"
+            " a note is (pitch, start, end).",
+            "melody",
+            position + 1,
+        )
+    return following[1]
+
+
+def _pitches_first(melody: Sequence[Any]) -> Sequence[Any]:
+    """Rows of numbers only whose last one is the pitch, with the pitch in front."""
+    rows = [_as_sequence(item) for item in melody]
+    if not rows or any(row is None or not all(is_number(value) for value in row) for row in rows):
+        return melody
+    numbers = [[_to_number(value) for value in row] for row in rows]  # type: ignore[union-attr]
+    if {len(row) for row in numbers} not in ({2}, {3}):
+        return melody
+    first, last = [row[0] for row in numbers], [row[-1] for row in numbers]
+
+    def are_pitches(values: Sequence[Any]) -> bool:
+        return all(_LOWEST_PITCH <= value <= _HIGHEST_PITCH and value == int(value) for value in values)
+
+    if not are_pitches(last) or are_pitches(first):
+        return melody
+    if not (min(first) < _AUDIBLE or any(value % 1 for value in first)):
+        return melody
+    in_order = all(one < other for one, other in zip(first, first[1:])) if len(numbers[0]) == 2 else True
+    if not in_order or any(row[0] >= row[1] for row in numbers if len(row) == 3):
+        return melody
+    logger.warning(f"`melody`: the last number of each note is taken for its pitch, as in {shorten(melody[0])}.")
+    return [(row[-1], *row[:-1]) for row in numbers]

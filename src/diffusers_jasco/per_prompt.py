@@ -1,0 +1,175 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""One control for all prompts, or a list with one per prompt."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from diffusers.utils import logging
+
+from .audio.waveforms import is_waveform
+from .controls import CONTROLS
+from .controls.forms import is_chord_item, is_empty, is_note_item, to_list
+from .inputs import is_chord_progression, is_drums, is_file, is_melody, warn_empty
+from .utils.errors import InputError, shorten
+from .utils.numbers import is_number, to_float
+
+
+logger = logging.get_logger(__name__)
+
+T = TypeVar("T")
+
+_IS_SINGLE = dict(zip(CONTROLS, (is_chord_progression, is_drums, is_melody), strict=True))
+_IS_ELEMENT = {"chords": is_chord_item, "melody": is_note_item}
+_FORMS = dict(
+    zip(
+        CONTROLS,
+        (
+            "a list of chords, [('C', 0.0), ('Am', 2.5)] (each with its start in seconds), a text such as 'C:0 Am:2.5', or a"
+            " file",
+            "a file, or a waveform with its rate, (waveform, sampling_rate)",
+            "a list of notes, [('C4', 0.0, 0.5)] (each with its start and end in seconds), a matrix (53, frames), a recording"
+            " (waveform, sampling_rate), or a file",
+        ),
+        strict=True,
+    )
+)
+
+
+def is_given(control: Any) -> bool:
+    """Whether there is a control for any prompt: neither `None` nor empty."""
+    control = to_list(control)
+    if control is None or is_empty(control):
+        return False
+    return not isinstance(control, (list, tuple)) or any(item is not None and not is_empty(item) for item in control)
+
+
+def check_starts(start: Any, num_prompts: int, controls: Sequence[Any] = ()) -> list[float]:
+    r"""
+    Where the music of each prompt begins in its files and recordings.
+
+    Args:
+        start (`float`, or a `list` of them): seconds, for all prompts or one per prompt.
+        num_prompts (`int`): number of prompts.
+        controls (`Sequence`, *optional*): the controls, for a warning if a start applies to none of them.
+
+    Returns:
+        `list[float]`: one per prompt.
+
+    Raises:
+        [`InputError`]: for negative and other impossible values, and for a list of another length.
+    """
+    if isinstance(start, (list, tuple, np.ndarray, torch.Tensor)) and not is_number(start):
+        starts = [to_float(one, "start", minimum=0, unit="seconds") for one in start]
+        if len(starts) != num_prompts:
+            raise InputError(
+                f"`start` has {len(starts)} elements for {num_prompts} prompt(s). Give one number for all prompts, or a list"
+                " with one per prompt.",
+                "start",
+            )
+    else:
+        starts = [to_float(start, "start", minimum=0, unit="seconds")] * num_prompts
+    if any(starts) and not any(_comes_from_file(control) for control in controls if is_given(control)):
+        logger.warning("`start` has no effect: it applies to files and recordings, and no control is one.")
+    return starts
+
+
+def _comes_from_file(control: Any) -> bool:
+    if is_file(control) or is_waveform(control) or (isinstance(control, dict) and "array" in control):
+        return True
+    return isinstance(control, (list, tuple)) and any(_comes_from_file(item) for item in control if item is not None)
+
+
+def encode_per_prompt(
+    name: str, control: Any, num_prompts: int, encode: Callable[..., T | None], starts: Sequence[float]
+) -> list[T | None]:
+    r"""
+    Encodes the control of each prompt: once, if all prompts share it.
+
+    Args:
+        name (`str`): the control, one of [`~controls.CONTROLS`].
+        control: one for all prompts, or a list with one (or `None`) per prompt.
+        num_prompts (`int`): number of prompts.
+        encode (`Callable`): the encoder of one control, `(control, start=)`.
+        starts (`Sequence[float]`): as [`check_starts`] returns them.
+
+    Returns:
+        `list` of length `num_prompts`: what `encode` returned, `None` for a prompt without the control.
+
+    Raises:
+        [`InputError`]: for a list of another length; from `encode`, with the index of the prompt.
+    """
+    control = to_list(control)
+    if control is None:
+        return [None] * num_prompts
+    if is_empty(control):
+        warn_empty(name)
+        return [None] * num_prompts
+    # Anything else is passed on to the encoder, whose error message is more specific.
+    if not isinstance(control, (list, tuple)) or _IS_SINGLE[name](control):
+        encoded_at = {start: encode(control, start=start) for start in dict.fromkeys(starts)}
+        return [encoded_at[start] for start in starts]
+    _check_elements(name, control, num_prompts)
+    encoded: list[T | None] = []
+    for index, (value, start) in enumerate(zip(control, starts)):
+        try:
+            encoded.append(None if value is None else encode(value, start=start))
+        except InputError as error:
+            raise error.for_prompt(index) from error
+    return encoded
+
+
+def _check_elements(name: str, control: Sequence[Any], num_prompts: int):
+    """Refuses a list that does not hold one control per prompt, and says what it looks like."""
+    if name in _IS_ELEMENT and _IS_ELEMENT[name](control):
+        raise InputError(
+            f"`{name}` has to be {_FORMS[name]}, but is one element of such a list: {shorten(control)}. Put it in a list.",
+            name,
+        )
+    fits = len(control) == num_prompts
+    # About a text or a number in the place of a control, the encoder's own message says more.
+    odd = next(
+        (
+            index
+            for index, value in enumerate(control)
+            if not _looks_like_control(name, value) and (not fits or isinstance(value, (list, tuple)))
+        ),
+        None,
+    )
+    if fits and odd is None:
+        return
+    if odd is not None:
+        raise InputError(
+            f"`{name}` has to be {_FORMS[name]}, or a list with one of these (or `None`) per prompt, but position {odd} is"
+            f" {shorten(control[odd])}.",
+            name,
+            odd,
+        )
+    raise InputError(
+        f"`{name}` has {len(control)} elements for {num_prompts} prompt(s). Give one for all prompts, or a list with one"
+        " (or `None`) per prompt.",
+        name,
+    )
+
+
+def _looks_like_control(name: str, value: Any) -> bool:
+    value = to_list(value)
+    if value is None or is_empty(value):
+        return True
+    if name == "chords" and isinstance(value, str) and not is_file(value):
+        return any(mark in value for mark in ":(|./\\")  # A text with starts or bars, or a path; not a label alone.
+    return _IS_SINGLE[name](value)
