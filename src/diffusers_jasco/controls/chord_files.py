@@ -23,7 +23,7 @@ from ..utils.errors import InputError, shorten
 from ..utils.files import read_text
 from .chord_charts import chords_from_salami, is_salami
 from .chord_jams import chords_from_jams, chords_from_json
-from .chord_tables import chords_from_table, parse_time
+from .chord_tables import chords_from_table, is_table
 from .chord_texts import chords_from_text, chords_from_tuples
 from .chord_timeline import Chords
 from .midi import MIDI_SUFFIXES
@@ -41,7 +41,7 @@ _LEAD_SHEET_TEXT = re.compile(
     r"\s*(irealb(ook)?://|<\?xml|<!doctype|<score-partwise|<html|X:\s*\d+\s*$|%abc|\{(title|t|artist|key|start_of|soc|sov)\b)",
     re.IGNORECASE | re.MULTILINE,
 )
-_STARTS = re.compile(r"\S+:-?\d+(\.\d*)?([eE][+-]?\d+)?[,;]?")
+_STARTS = re.compile(r"[^\s\d]\S*:-?\d+(\.\d*)?([eE][+-]?\d+)?[,;]?")
 
 
 def chords_from_file(path: str | os.PathLike) -> Chords:
@@ -101,9 +101,9 @@ def chords_from_annotation(text: str, name: str | None = None) -> Chords:
     if content.startswith(("(", "[")):
         return chords_from_tuples(content)
     if is_salami(content):
-        return chords_from_salami(content, source)
+        return chords_from_salami(text, source)
     if has_times(content) and not _is_text(content):
-        return chords_from_table(content, source)
+        return chords_from_table(text, source)
     try:
         return chords_from_text(" ".join(_without_comments(content)))
     except InputError as error:
@@ -118,8 +118,7 @@ def has_times(text: str) -> bool:
     content = text.strip()
     if content.startswith(("{", "[", "(")) or is_salami(content) or _is_text(content):
         return True
-    lines = _without_comments(content)
-    return any(parse_time(re.split(r"[\s,;\"']", line.lstrip("\"'"))[0]) is not None for line in lines)
+    return is_table(content)
 
 
 def _without_comments(text: str) -> list[str]:

@@ -126,9 +126,10 @@ def _read_annotation(annotation: dict, keys: list[dict], name: str) -> Chords:
         start, duration, value = float(item["time"]), float(item.get("duration") or 0), item["value"]
         if "roman" in namespace:
             label = _from_roman(value, _key_at(start, key_changes))
-        elif not isinstance(value, str):
-            raise TypeError("a chord is no text")
         else:
+            value = value.get("chord") if isinstance(value, dict) else value
+            if not isinstance(value, str):
+                raise TypeError("a chord is not a text")
             label = _to_plain_label(value.strip(), namespace, key_changes)
         segments.append((start, duration, label))
     known = sum(is_label(label) for *_, label in segments)

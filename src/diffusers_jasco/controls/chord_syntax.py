@@ -50,12 +50,12 @@ _SPELLINGS = (
     (r"(?i)power", "5"),
     (r"(?i)alter(ed)?(?=[#b])", ""),
     (r"(?i)altered", "alt"),
-    (r"(?<=\d)(st|nd|rd|th)", ""),
+    (r"(?<=\d)(st|nd|rd|th|d)(?=$|[^a-z])", ""),
     (r"(?i)major|maj|ma(?=[\d(#b]|$)", "maj"),
     (r"(?i)minor|min|(?<!di)mi(?=[\d(#b/m-]|$)", "min"),
     (r"(?i)(hdim|dim|aug|dom|sus|add|alt)", lambda match: match[0].lower()),
     (r"^h(?!dim)", "hdim"),  # iReal Pro
-    (r"^0(?=7|$)", "dim"),
+    (r"^0(?=7|$|/)", "dim"),
     (r"^(m|min|-)/(?=maj|M|7M)", "min"),
     (r"6/9", "69"),
 )
@@ -278,6 +278,8 @@ class _QualityParser:
                 return 11
             if in_parentheses:
                 raise ValueError
+            if self.take("aug"):
+                self.fifth = 8
         elif self.take("dim"):
             self.third, self.fifth = 3, 6
             return 9

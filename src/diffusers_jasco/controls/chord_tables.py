@@ -31,7 +31,8 @@ from .chord_timeline import Chords
 
 logger = logging.get_logger(__name__)
 
-_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"([+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?)(?:\s?s(?:ec)?)?")
+_BEGINS_WITH_TIME = re.compile(r"[\"']?[+-]?[.,]?\d")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,3}):(\d{2}(?:[.,]\d+)?)")
 # Comments, and the line with the frequencies of an Audacity label.
 _COMMENTS = ("#", "//", ";", "%", "\\")
@@ -59,6 +60,7 @@ class _Row:
     times: list[float]
     label: str
     recording: str = ""
+    ignored: str = ""  # The first cell behind the chord that was not read.
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,8 @@ def join_segments(segments: list[Segment]) -> Chords:
 
 def parse_time(text: str) -> float | None:
     """Seconds of `2.5`, `2,5`, `2.5e0`, `1:02.5` or `0:01:02.5`, and `None` for other texts."""
-    if _NUMBER.fullmatch(text):
-        return float(text.replace(",", "."))
+    if number := _NUMBER.fullmatch(text):
+        return float(number[1].replace(",", "."))
     clock = _CLOCK.fullmatch(text)
     if clock is None or float(clock[3].replace(",", ".")) >= 60 or (clock[1] and int(clock[2]) >= 60):
         return None
@@ -156,8 +158,8 @@ def _read_rows(text: str, name: str) -> Iterator[_Row]:
     header: dict[str, int] = {}
     started, end_line = False, None
     for number, line in enumerate(lines, start=1):
-        line = line.strip()
-        if not line or line.startswith(_COMMENTS):
+        line = line.strip(" ")
+        if not line.strip() or line.lstrip().startswith(_COMMENTS):
             continue
         if end_line is not None:
             _refuse(end_line, name, lines[end_line - 1])
@@ -166,9 +168,9 @@ def _read_rows(text: str, name: str) -> Iterator[_Row]:
         if row is not None:
             started, row.line = True, number
             yield row
-        elif started and parse_time(line) is not None:
+        elif started and parse_time(line.strip()) is not None:
             end_line = number  # The end of the annotation, which has to be the last line.
-        elif started or re.match(r"[+-]?[\d.,]", line):
+        elif started or _BEGINS_WITH_TIME.match(line):
             _refuse(number, name, line)
         elif not header:
             header = _read_header(line)
@@ -182,15 +184,15 @@ def _refuse(number: int, name: str, line: str):
     )
 
 
-def _split(line: str) -> Iterator[list[str]]:
-    """The cells of a line by each separator that it has, the most certain one first."""
+def _split(line: str) -> Iterator[tuple[list[str], bool]]:
+    """The cells of a line by each separator that it has, the most certain one first, and whether it is more than spaces."""
     if "\t" in line:
-        yield [_unquote(cell) for cell in line.split("\t")]
+        yield [_unquote(cell) for cell in line.split("\t")], True
     if ";" in line:
-        yield _split_quoted(line, ";")
+        yield _split_quoted(line, ";"), True
     if "," in line:
-        yield _split_quoted(line, ",")
-    yield [_unquote(cell) for cell in line.split()]
+        yield _split_quoted(line, ","), True
+    yield [_unquote(cell) for cell in line.split()], False
 
 
 def _split_quoted(line: str, separator: str) -> list[str]:
@@ -209,14 +211,11 @@ def _unquote(cell: str) -> str:
 
 
 def _read_row(line: str) -> _Row | None:
-    for cells in _split(line):
-        row = _to_row(cells)
-        if row is not None:
-            return row
-    return None
+    rows = (_to_row(cells, in_columns) for cells, in_columns in _split(line))
+    return next((row for row in rows if row is not None), None)
 
 
-def _to_row(cells: list[str]) -> _Row | None:
+def _to_row(cells: list[str], in_columns: bool) -> _Row | None:
     """A row of cells: the name of a recording or nothing, up to three numbers, and the chord; or the chord first."""
     numeric = [parse_time(cell) for cell in cells]
     first = next((index for index, time in enumerate(numeric) if time is not None), None)
@@ -225,33 +224,36 @@ def _to_row(cells: list[str]) -> _Row | None:
     last = next((index for index in range(first, len(cells)) if numeric[index] is None), len(cells))
     times = [time for time in numeric[first:last] if time is not None]
     before = [cell for cell in cells[:first] if cell]
-    after = [cell for cell in cells[last:] if cell]
-    if len(times) > 3 or len(before) > 1:
+    label, *further = [cell for cell in cells[last:] if cell] or [""]
+    if len(times) > 3 or len(before) > 1 or label[:1].isdigit():
         return None
-    if not after:
-        if before and is_label(before[0]):
-            return _Row(0, times, before[0])  # The chord comes first.
-        # Only a cell that is there and empty is an empty label.
-        return _Row(0, times, "") if not before and last < len(cells) else None
-    label = after[0]
-    if label[0].isdigit():
+    if not label:
+        if before:
+            return _Row(0, times, before[0]) if is_label(before[0]) else None  # The chord comes first.
+        return _Row(0, times, "") if last < len(cells) else None  # A cell that is there and empty.
+    if before and (not in_columns or is_label(before[0])):
         return None
-    if len(after) > 1 and not is_label(label):
-        label = _INLINE_COMMENT.sub("", " ".join(after))
-        if not is_label(label):
+    recording = before[0] if before else ""
+    if not in_columns and further:
+        words = _INLINE_COMMENT.sub("", " ".join([label, *further]))
+        if is_label(words):
+            return _Row(0, times, words)  # C major
+        # Further numbers, such as a confidence, but no further words.
+        if not is_label(label) or any(parse_time(cell) is None for cell in further):
             return None
-    elif len(after) > 1 and not re.match(r"#|//|;|%", after[1]) and not is_label(" ".join(after)):
-        # Further columns are taken for what they are if they are numbers, such as a confidence.
-        if any(parse_time(cell) is None for cell in after[1:]):
-            return None
-    elif len(after) > 1 and is_label(" ".join(after)):
-        label = " ".join(after)  # C major
-    return _Row(0, times, label, before[0] if before else "")
+    return _Row(0, times, label, recording, further[0] if further else "")
+
+
+def is_table(text: str) -> bool:
+    """Whether a text has a line with a time and a chord, or one that begins with a time."""
+    lines = [line.strip(" ") for line in re.split(r"[\r\n]+", text)]
+    lines = [line for line in lines if line.strip() and not line.lstrip().startswith(_COMMENTS)][:200]
+    return any(_BEGINS_WITH_TIME.match(line) or _read_row(line) is not None for line in lines)
 
 
 def _read_header(line: str) -> dict[str, int]:
     """The columns that a header line names, or nothing if it does not name a start and a chord."""
-    for cells in _split(line):
+    for cells, _ in _split(line):
         names = [re.sub(r"[^a-z]", "", cell.lower()) for cell in cells]
         columns = {}
         for column, known in _COLUMNS.items():
@@ -265,7 +267,7 @@ def _read_header(line: str) -> dict[str, int]:
 
 
 def _read_named(line: str, header: dict[str, int]) -> _Row | None:
-    for cells in _split(line):
+    for cells, _ in _split(line):
         if len(cells) != header["cells"]:
             continue
         start = parse_time(cells[header["start"]])
@@ -297,17 +299,26 @@ def _to_segments(rows: list[_Row], name: str) -> list[Segment]:
     empty = [row for row in rows if not row.label]
     if empty and not (len(empty) == 1 and empty[0] is rows[-1]):
         logger.warning(f"`chords`: {len(empty)} line(s) of {name} have no chord, the first one line {empty[0].line}.")
-    rows = [row for row in rows if row.label]
-    rows = _without_index(rows)
+    ignored = next((row for row in rows if row.ignored), None)
+    if ignored is not None:
+        logger.warning(
+            f"`chords`: columns of {name} behind the chord, such as {shorten(ignored.ignored)}, are not used."
+        )
+    rows = _without_index([row for row in rows if row.label])
     has_durations = _has_durations(rows)
     segments = []
     for row in rows:
         start, *rest = row.times
         end = (start + rest[0] if has_durations else rest[0]) if rest else None
-        if start > _MAX_SECONDS or (end is not None and not start <= end):
+        if start > _MAX_SECONDS:
             raise InputError(
-                f"`chords`: line {row.line} of {name}: the chord has to start before it ends, both in seconds, but is from"
-                f" {start:g} to {start if end is None else end:g} s.",
+                f"`chords`: line {row.line} of {name}: the times have to be in seconds, but this one is {start:g}.",
+                "chords",
+            )
+        if end is not None and not start <= end:
+            raise InputError(
+                f"`chords`: line {row.line} of {name}: the chord has to start before it ends, but is from {start:g} to"
+                f" {end:g} s.",
                 "chords",
             )
         segments.append(Segment(start, None if end == start else end, row.label))

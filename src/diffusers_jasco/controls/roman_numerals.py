@@ -28,18 +28,18 @@ _LETTERS = "CDEFGAB"
 _NATURAL = (0, 2, 4, 5, 7, 9, 11)
 _SCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉", "01234567890123456789")
 # Signs of quality in front of the figures, as labels spell them; half-diminished is also written "h", "/o" or "%".
-_QUALITY = re.compile(r"(?:/o(?=\d|$)|ø|Ø|%|h(?!dim)|hdim|o|°|º|dim|\+|aug|maj|M|Δ|m7b5|m(?!aj)|min)?")
+_QUALITY = re.compile(r"(?:/o(?=\d|$)|ø|Ø|%|h(?!dim)|hdim|o|°|º|dim|\+|aug|maj|M|Δ|m7b5|m(?!aj)|min|-(?=\d|$))?")
 _SPELLINGS = {"/o": "hdim", "ø": "hdim", "Ø": "hdim", "%": "hdim", "h": "hdim", "o": "dim", "°": "dim", "º": "dim",
-              "+": "aug", "M": "maj", "Δ": "maj", "min": "m"}  # fmt: skip
+              "+": "aug", "M": "maj", "Δ": "maj", "min": "m", "-": "m"}  # fmt: skip
 # Figured bass → which note of the chord is in the bass (0 root, 1 third, 2 fifth, 3 seventh), and whether it has a seventh.
 _FIGURES = {
     "53": (0, False), "63": (1, False), "6": (1, False), "64": (2, False), "6/4": (2, False),
     "65": (1, True), "6/5": (1, True), "653": (1, True), "43": (2, True), "4/3": (2, True), "643": (2, True),
     "42": (3, True), "4/2": (3, True), "2": (3, True), "642": (3, True),
 }  # fmt: skip
-# Semitones above the tonic and quality of chords with names of their own.
-_NAMED = {"N6": (1, "/3"), "It6": (8, "7(no5)"), "Ger6": (8, "7"), "Ger65": (8, "7"), "Fr6": (8, "7b5"), "Fr43": (8, "7b5"),
-          "Cad64": (0, "/5")}  # fmt: skip
+# Chords with names of their own: semitones of the root above the tonic, its degree, quality, and the note in the bass.
+_NAMED = {"N6": (1, 1, "", 1), "It6": (8, 5, "7(no5)", 0), "Ger6": (8, 5, "7", 0), "Ger65": (8, 5, "7", 0),
+          "Fr6": (8, 5, "7b5", 0), "Fr43": (8, 5, "7b5", 0), "Cad64": (0, 0, "", 2)}  # fmt: skip
 
 
 def split_numerals(text: str) -> str:
@@ -97,8 +97,10 @@ def numeral_to_chord(numeral: str, key: str) -> str:
 
 def _read(word: str, tonic: int, mode: str, key: str) -> str | None:
     if word.replace("+6", "6") in _NAMED:
-        above, quality = _NAMED[word.replace("+6", "6")]
-        return f"{NOTES[(tonic + above) % 12]}{quality}"
+        above, number, quality, position = _NAMED[word.replace("+6", "6")]
+        if word == "Cad64" and mode == "minor":
+            quality = "m"
+        return _invert((tonic + above) % 12, number, quality, "", position, key)
     match = _NUMERAL.fullmatch(word)
     if match is None or word.endswith("/"):
         return None
@@ -106,6 +108,7 @@ def _read(word: str, tonic: int, mode: str, key: str) -> str | None:
     quality = _QUALITY.match(rest)[0]  # type: ignore[index]
     rest = rest[len(quality) :]
     quality = _SPELLINGS.get(quality, quality)
+    rest = re.sub(r"^6/9(?!\d)", "69", rest)
     figures = re.match(r"6/[45](?!\d)|4/[23](?!\d)|\d*", rest)[0]  # type: ignore[index]
     extension, _, target = rest[len(figures) :].partition("/")
 
@@ -121,6 +124,8 @@ def _read(word: str, tonic: int, mode: str, key: str) -> str | None:
     number = _NUMERALS.index(degree.upper())
     root = (tonic + _scale_degree(number, degree, accidentals, quality, mode)) % 12
     name = _spell(root, number, key)
+    if quality == "hdim" and figures in ("", "7", *_FIGURES):
+        quality, figures = "m7b5", figures.replace("7", "")
     if degree.islower() and quality not in ("dim", "hdim", "m7b5", "m"):
         quality = f"m{quality}"
     if figures not in _FIGURES:
@@ -130,11 +135,17 @@ def _read(word: str, tonic: int, mode: str, key: str) -> str | None:
         return None
     if has_seventh:
         quality += _seventh(quality, number, degree, accidentals, mode)
-    chord = parse_chord(f"{name}{quality}{extension}")
-    if chord is None:
-        return None
-    note = (root + _note(chord, position)) % 12
-    return f"{name}{quality}{extension}" + (f"/{_spell(note, number + 2 * position, key)}" if position else "")
+    return _invert(root, number, quality, extension, position, key)
+
+
+def _invert(root: int, number: int, quality: str, extension: str, position: int, key: str) -> str | None:
+    """The chord on a degree of a key with its root (0), third (1), fifth (2) or seventh (3) in the bass."""
+    label = f"{_spell(root, number, key)}{quality}{extension}"
+    chord = parse_chord(label)
+    if chord is None or position == 0:
+        return label
+    bass = _spell((root + _note(chord, position)) % 12, number + 2 * position, key)
+    return f"{label}/{bass}"
 
 
 def _scale_degree(number: int, degree: str, accidentals: str, quality: str, mode: str) -> int:
