@@ -33,6 +33,8 @@ _HEADER = re.compile(r"#\s*metre:\s*(\d{1,2})/(\d{1,2})", re.IGNORECASE)
 _UNKNOWN_BAR = "*"
 _PAUSE = "&pause"
 _MAX_REPEATS = 64
+# A line that takes so much longer than others is partly silent if it stands beside silence.
+_LONGER = 1.1
 
 
 def is_salami(text: str) -> bool:
@@ -53,21 +55,37 @@ def chords_from_salami(text: str, name: str) -> Chords:
     Raises:
         [`InputError`]: for a line that is none of that format, with its number.
     """
-    lines = list(_read_lines(text, name))
+    lines = [
+        (number, start, *_read_bars(content, meter, number, name))
+        for number, start, content, meter in _read_lines(text, name)
+    ]
+    times = [start for _, start, *_ in lines]
+    paces = [
+        (later - start) / sum(quarters)
+        for start, later, (*_, quarters) in zip(times, times[1:], lines)
+        if quarters and later > start
+    ]
+    pace = float(np.median(paces)) if paces else 0.5  # Seconds of a quarter note.
     chords: Chords = []
-    seconds = 0.5  # Of a quarter note; only a last line without an end needs it.
-    for (number, start, content, meter), following in zip(lines, [*lines[1:], None]):
-        bars, quarters = _read_bars(content, meter, number, name)
+    for index, (number, start, bars, quarters) in enumerate(lines):
+        end = times[index + 1] if index + 1 < len(lines) else start + pace * sum(quarters)
         if not bars:
             chords.append((NO_CHORD, start))
             continue
-        total = sum(quarters)
-        if following is not None and following[1] > start:
-            seconds = (following[1] - start) / total
-        bounds = start + seconds * np.concatenate([[0.0], np.cumsum(quarters)])
+        # The music begins later than its first line if that is followed by silence, and ends before it fades into silence.
+        length = pace * sum(quarters)
+        if end - start > _LONGER * length:
+            if index + 1 < len(lines) and not lines[index + 1][2]:
+                end = start + length
+            elif index == 0 or not lines[index - 1][2]:
+                chords.append((NO_CHORD, start))
+                start = end - length
+        bounds = start + (end - start) * np.concatenate([[0.0], np.cumsum(quarters)]) / sum(quarters)
         if bars[0][0] == "." and chords:
             bars[0][0] = chords[-1][0]
         chords += _place(bars, bounds, number, name)
+        if index + 1 < len(lines) and end < times[index + 1]:
+            chords.append((NO_CHORD, float(end)))
     return _merge(chords)
 
 

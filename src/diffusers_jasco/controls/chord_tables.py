@@ -49,7 +49,7 @@ _COLUMNS = {
     "end": ("end", "endtime", "offset", "stop", "to", "until", "tmax", "finish", "endsec", "endseconds", "endtimesec",
             "endms", "offsetms"),
     "duration": ("duration", "dur", "length", "durationsec", "durationseconds", "durationms"),
-    "label": ("chord", "chordlabel", "chordname", "chordsymbol", "chords", "harte", "shorthand", "label", "labels", "symbol",
+    "label": ("chord", "chordlabel", "chordname", "chordsymbol", "chords", "harte", "shorthand", "converted", "label", "labels", "symbol",
               "value", "annotation", "text", "name"),
 }  # fmt: skip
 
@@ -163,6 +163,8 @@ def _read_rows(text: str, name: str) -> Iterator[_Row]:
             continue
         if end_line is not None:
             _refuse(end_line, name, lines[end_line - 1])
+        if header and _is_of_another_type(line, header):
+            continue
         row = _read_named(line, header) if header else None
         row = row or _read_row(line)
         if row is not None:
@@ -262,8 +264,15 @@ def _read_header(line: str) -> dict[str, int]:
                 columns[column] = names.index(found[0])
         if "start" in columns and "label" in columns:
             scale = 1000 if names[columns["start"]].endswith("ms") else 1
-            return {**columns, "cells": len(cells), "scale": scale}
+            kind = {"type": names.index("type")} if "type" in names else {}
+            return {**columns, **kind, "cells": len(cells), "scale": scale}
     return {}
+
+
+def _is_of_another_type(line: str, header: dict[str, int]) -> bool:
+    """Whether a line says in the column of its type that it is not a chord, but a key or a beat."""
+    cells = next((cells for cells, _ in _split(line) if len(cells) == header["cells"]), None)
+    return "type" in header and cells is not None and "chord" not in cells[header["type"]].lower()
 
 
 def _read_named(line: str, header: dict[str, int]) -> _Row | None:
