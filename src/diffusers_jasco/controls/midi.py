@@ -248,7 +248,9 @@ class _Reader:
             if header > 0 and not data.startswith(b"RIFF"):
                 self.problems["data before the header"] += 1
             length = int.from_bytes(data[header + 4 : header + 8], "big")
-            if len(data) >= header + 14:
+            if length < 6 or first < header + 14:
+                self.problems["incomplete header"] += 1
+            else:
                 format, num_tracks, self.division = struct.unpack(">HHH", data[header + 8 : header + 14])
             end = header + 8 + length
             position = end if end < first and self.is_chunk(end) else first
@@ -408,8 +410,11 @@ class _Events:
     def read(self) -> bool:
         """Whether the track has an end; what follows it is not read."""
         data, end, problems, status = self.data, self.end, self.reader.problems, 0
+        has_delta = False
         while self.position < end:
-            self.tick += self.number()
+            if not has_delta:
+                self.tick += self.number()
+            has_delta = False
             if self.position >= end:
                 raise _Truncated
             byte = data[self.position]
@@ -431,6 +436,7 @@ class _Events:
                 problems["data without an event"] += 1
                 while self.position < end and data[self.position] < 0x80:
                     self.position += 1
+                has_delta = True  # It was among the data.
                 continue
             size = _NUM_DATA_BYTES[status >> 4]
             if self.position + size > end:

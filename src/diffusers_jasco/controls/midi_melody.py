@@ -133,7 +133,7 @@ def _features(midi: Midi, track: MidiTrack) -> dict[str, float]:
         "steps": float((steps <= 2).mean()),
         "leaps": float((steps > 7).mean()),
         "variety": patterns / max(len(top) - 4, 1),
-        "activity": min(active / length, 1.0),
+        "activity": min(active / max(length, 1e-9), 1.0),
         "lyrics": _lyrics_agreement(starts, midi.lyrics),
         "below the voice": max(0.0, _LOWEST_MEDIAN - median) / 12,
         "above the voice": max(0.0, median - _HIGHEST_MEDIAN) / 12,

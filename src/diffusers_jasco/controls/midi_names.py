@@ -80,9 +80,9 @@ def decode_name(data: bytes) -> str:
     Args:
         data (`bytes`): as it is in the file.
     """
-    data = data[:200].strip(b"\0 \t\r\n")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return _clean(data.decode("utf-16", "replace"))
+        return _clean(data[:200].decode("utf-16", "replace"))
+    data = data[:200].strip(b"\0 \t\r\n")
     try:
         return _clean(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
