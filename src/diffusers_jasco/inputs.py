@@ -48,6 +48,8 @@ from .controls.melody import (
     melody_from_npz,
     melody_from_tensor_file,
 )
+from .controls.midi import is_midi_file, split_track
+from .controls.midi_drums import drums_from_midi
 from .extraction import extract_chords, extract_melody, separate_drums
 from .utils.errors import EmptyInputError, InputError
 from .utils.numbers import to_float
@@ -68,7 +70,7 @@ __all__ = [
 
 logger = logging.get_logger(__name__)
 
-_MELODY_FILES = ".mid, .midi, .npz, .th, .pt, or be a recording (.wav, .mp3, .flac, ...)"
+_MELODY_FILES = ".mid, .midi, .kar, .npz, .th, .pt, or be a recording (.wav, .mp3, .flac, ...)"
 
 
 # 1. Chords
@@ -223,7 +225,7 @@ def _read_melody(melody: Any, num_frames: int, frame_rate: float, start: float) 
     if isinstance(melody, (str, os.PathLike)):
         melody = os.fsdecode(melody)
         suffix = Path(melody).suffix.lower()
-        if suffix in (".mid", ".midi"):
+        if is_midi_file(melody):
             return melody_from_midi(melody, num_frames, frame_rate, start=start)
         if suffix == ".npz":
             return melody_from_npz(melody, num_frames, frame_rate, start=start)
@@ -310,7 +312,7 @@ def read_drums(
 
     Args:
         drums (`str`, `os.PathLike`, `tuple` or `dict`):
-            Any recording that [`~audio.io.load_audio`] reads.
+            Any recording that [`~audio.io.load_audio`] reads, or a MIDI file (see [`~controls.midi_drums.drums_from_midi`]).
         sampling_rate (`int`):
             The codec's rate in Hz.
         num_samples (`int`):
@@ -330,6 +332,8 @@ def read_drums(
     if is_empty(drums):
         warn_empty("drums")
         return None
+    if is_midi_file(drums):
+        return drums_from_midi(drums, num_samples / sampling_rate, sampling_rate, start)
     try:
         if start:
             return _read_drums_from(drums, sampling_rate, num_samples, separate, start)
@@ -420,4 +424,4 @@ def warn_empty(name: str):
 
 def is_file(value: Any) -> bool:
     """Whether `value` is a path, or a text that is the name of a file."""
-    return isinstance(value, os.PathLike) or (isinstance(value, str) and os.path.isfile(value))
+    return isinstance(value, os.PathLike) or (isinstance(value, str) and os.path.isfile(split_track(value)[0]))

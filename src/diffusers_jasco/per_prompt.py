@@ -14,6 +14,7 @@
 
 """One control for all prompts, or a list with one per prompt."""
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -125,9 +126,18 @@ def encode_per_prompt(
         return [encoded_at[start] for start in starts]
     _check_elements(name, control, num_prompts)
     encoded: list[T | None] = []
+    files: dict[
+        tuple[str | bytes, float], T | None
+    ] = {}  # Prompts that share a file: it is read, and reported on, once.
     for index, (value, start) in enumerate(zip(control, starts)):
         try:
-            encoded.append(None if value is None else encode(value, start=start))
+            if isinstance(value, (str, os.PathLike)):
+                key = os.fspath(value), start
+                if key not in files:
+                    files[key] = encode(value, start=start)
+                encoded.append(files[key])
+            else:
+                encoded.append(None if value is None else encode(value, start=start))
         except InputError as error:
             raise error.for_prompt(index) from error
     return encoded

@@ -26,7 +26,7 @@ from .chord_jams import chords_from_jams, chords_from_json
 from .chord_tables import chords_from_table, is_table
 from .chord_texts import chords_from_text, chords_from_tuples
 from .chord_timeline import Chords
-from .midi import MIDI_SUFFIXES
+from .midi import MIDI_SUFFIXES, is_midi_file
 from .midi_chords import chords_from_midi
 
 
@@ -59,7 +59,7 @@ def chords_from_file(path: str | os.PathLike) -> Chords:
         [`InputError`]: for another kind of file, and for one that can't be read, with the number of the line at fault.
     """
     suffix = Path(path).suffix.lower()
-    if suffix in MIDI_SUFFIXES:
+    if is_midi_file(path):
         return chords_from_midi(path)
     if suffix == ".jams":
         return chords_from_jams(path)

@@ -33,6 +33,7 @@ from .chord_timeline import (
     repeat_chords,
     warn_of_held_chord,
 )
+from .midi import is_midi_file
 from .midi_chords import chords_from_midi
 from .roman_numerals import numeral_to_chord, parse_key, split_numerals
 
@@ -94,7 +95,7 @@ def chords_from_text_or_file(
         `FileNotFoundError`: for an absent file.
         [`InputError`]: for another file, for a text that is none of these, and as the functions named above.
     """
-    is_file = looks_like_path(chords)
+    is_file = looks_like_path(chords) or is_midi_file(chords)
     # Files of other formats than text have times of their own.
     is_text = not is_file or os.path.splitext(chords)[1].lower() == ".txt"
     text = read_text(chords, "chords") if is_file and is_text else str(chords)

@@ -15,6 +15,7 @@
 """A drum machine: the steps of a bar → strokes → audio, which the pipeline takes as `drums`."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -140,13 +141,13 @@ def play_strokes(
     Returns:
         `np.ndarray` of shape `(samples,)`, float32; many strokes at once go beyond ±1.
     """
-    hats = [start for drum, start, _ in strokes if drum == "hat"]
+    hats = sorted(start for drum, start, _ in strokes if drum == "hat")
     audio = np.zeros(round(duration * sampling_rate), dtype=np.float32)
     for drum, start, velocity in strokes:
         sound = velocity * _synthesize(drum, round(sampling_rate / tuning))
-        if drum == "open hat" and (closing := [time - start for time in hats if time > start]):
+        if drum == "open hat" and (closing := bisect_right(hats, start)) < len(hats):
             time = np.arange(len(sound)) / sampling_rate
-            sound *= np.clip(1 - (time - min(closing)) / _CHOKE, 0, 1)
+            sound *= np.clip(1 - (time - (hats[closing] - start)) / _CHOKE, 0, 1)
         first = round(start * sampling_rate)
         size = min(len(sound), len(audio) - first)
         audio[first : first + size] += sound[:size]

@@ -18,7 +18,6 @@ import math
 import os
 import re
 from collections.abc import Callable, Sequence
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,9 @@ from torch.nn import functional as F
 
 from ..audio.waveforms import to_real_tensor
 from ..utils.errors import InputError, shorten
-from .midi import load_midi
+from ..utils.numbers import to_float
+from .midi import check_start, load_midi, split_track
+from .midi_melody import choose_melody_track, pitched_tracks
 
 
 logger = logging.get_logger(__name__)
@@ -43,14 +44,45 @@ _NAME = re.compile(r"([A-Ga-g])([#♯b♭]*)(-?\d{1,2})")
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
 
+def orient_matrix(matrix: torch.Tensor | np.ndarray, name: str = "The matrix of `melody`") -> torch.Tensor:
+    r"""
+    A melody matrix with one row per frame. A square one is taken as it has at most one semitone per frame, or else as
+    `(53, frames)`, with a warning.
+
+    Args:
+        matrix (`torch.Tensor` or `np.ndarray` of shape `(53, frames)` or `(frames, 53)`): the melody.
+        name (`str`): what it is, for messages.
+
+    Returns:
+        `torch.Tensor` of shape `(frames, 53)` in float32.
+
+    Raises:
+        [`InputError`]: for another shape, and for values that are not finite.
+    """
+    matrix = to_real_tensor(matrix, name, "melody").float()
+    if matrix.ndim != 2 or MELODY_BINS not in matrix.shape or 0 in matrix.shape:
+        raise InputError(
+            f"{name} has to be ({MELODY_BINS}, frames) or (frames, {MELODY_BINS}), but has shape {tuple(matrix.shape)}.",
+            "melody",
+        )
+    if not matrix.isfinite().all():
+        raise InputError(f"{name} has values that are not finite (NaN or infinite).", "melody")
+    if matrix.shape[0] != matrix.shape[1]:
+        return matrix.T if matrix.shape[0] == MELODY_BINS else matrix
+    by_row, by_column = (bool(((matrix != 0).sum(dim=axis) <= 1).all()) for axis in (1, 0))
+    if by_row == by_column:
+        logger.warning(f"{name} is square: it is taken as ({MELODY_BINS}, frames).")
+    return matrix if by_row and not by_column else matrix.T
+
+
 def melody_from_matrix(matrix: torch.Tensor | np.ndarray, num_frames: int) -> torch.Tensor:
     r"""
     A matrix at the model's frame rate, as it is. Missing frames are silent, surplus ones are cut with a warning.
 
     Args:
         matrix (`torch.Tensor` or `np.ndarray` of shape `(53, frames)` or `(frames, 53)`):
-            The melody; a square one is taken as `(53, frames)`. Models are trained on at most one 1 per frame; other
-            values are used with a warning.
+            The melody; for a square one see [`orient_matrix`]. Models are trained on at most one 1 per frame; other values
+            are used with a warning.
         num_frames (`int`):
             Frames of the music.
 
@@ -60,18 +92,7 @@ def melody_from_matrix(matrix: torch.Tensor | np.ndarray, num_frames: int) -> to
     Raises:
         [`InputError`]: for another shape, and for values that are not finite.
     """
-    matrix = to_real_tensor(matrix, "The matrix of `melody`", "melody").float()
-    if matrix.ndim != 2 or MELODY_BINS not in matrix.shape or 0 in matrix.shape:
-        raise InputError(
-            f"The matrix of `melody` has to be ({MELODY_BINS}, frames) or (frames, {MELODY_BINS}), but has shape"
-            f" {tuple(matrix.shape)}.",
-            "melody",
-        )
-    if not matrix.isfinite().all():
-        raise InputError("The matrix of `melody` has values that are not finite (NaN or infinite).", "melody")
-    if matrix.shape == (MELODY_BINS, MELODY_BINS):
-        logger.warning(f"The matrix of `melody` is square: it is taken as ({MELODY_BINS}, frames).")
-    matrix = matrix.T if matrix.shape[0] == MELODY_BINS else matrix
+    matrix = orient_matrix(matrix)
     if not ((matrix == 0) | (matrix == 1)).all() or (matrix.sum(dim=1) > 1).any():
         logger.warning("The matrix of `melody` is not one-hot: models are trained on at most one 1 per frame.")
 
@@ -84,15 +105,22 @@ def melody_from_matrix(matrix: torch.Tensor | np.ndarray, num_frames: int) -> to
 
 
 def check_salience(salience: torch.Tensor | np.ndarray) -> torch.Tensor:
-    """Salience `(53, frames)` in float32, or an [`InputError`] for another shape and for values that are not finite."""
+    r"""
+    Salience `(53, frames)` in float32, also if it is given as `(frames, 53)`; a square one is taken as `(53, frames)`.
+
+    Raises:
+        [`InputError`]: for another shape and for values that are not finite.
+    """
     salience = to_real_tensor(salience, "The salience of `melody`", "melody").float()
-    if salience.ndim != 2 or salience.shape[0] != MELODY_BINS:
+    if salience.ndim != 2 or MELODY_BINS not in salience.shape:
         raise InputError(
-            f"The salience of `melody` has to be ({MELODY_BINS}, frames), not {tuple(salience.shape)}.", "melody"
+            f"The salience of `melody` has to be ({MELODY_BINS}, frames) or (frames, {MELODY_BINS}), not"
+            f" {tuple(salience.shape)}.",
+            "melody",
         )
     if not salience.isfinite().all():
         raise InputError("The salience of `melody` has values that are not finite (NaN or infinite).", "melody")
-    return salience
+    return salience if salience.shape[0] == MELODY_BINS else salience.T
 
 
 def melody_from_salience(
@@ -232,6 +260,7 @@ def melody_from_notes(
         [`InputError`]: for an unknown pitch, a negative or non-finite time, or an end that is not after the start.
     """
     parsed, folded, late, duration = [], 0, 0, num_frames / frame_rate
+    after: list[float] = []  # starts of notes after the end
     for position, note in enumerate(notes):
         if not isinstance(note, (list, tuple)) or len(note) != 3:
             raise InputError(
@@ -254,17 +283,21 @@ def melody_from_notes(
         # The tolerance is for times such as 0.58 s, which is frame 28.999999999999996.
         first, last = (math.ceil(min(time, duration) * frame_rate - 1e-6) for time in (start, end))
         last = max(last, first + 1)
-        late += end > duration + 0.5 / frame_rate
+        if start >= duration:
+            after.append(start)
+        else:
+            late += end > duration + 0.5 / frame_rate
         parsed.append((inside, first, last, start, end))
 
     matrix = torch.zeros(num_frames, MELODY_BINS)
     overlapping = 0
     parsed.sort()
-    starts, ends = (np.array([note[column] for note in parsed]) for column in (3, 4))
-    for index, (pitch, first, last, start, end) in enumerate(parsed):
-        if matrix[first:last].any():
-            # Notes that only follow each other may share a frame: it is longer than they are.
-            overlapping += bool(((starts[:index] < end - 1e-6) & (ends[:index] > start + 1e-6)).any())
+    # Of each frame the first start and the last end: notes that only follow each other may share a frame.
+    starts, ends = np.full(num_frames, np.inf), np.full(num_frames, -np.inf)
+    for pitch, first, last, start, end in parsed:
+        overlapping += bool(((starts[first:last] < end - 1e-6) & (ends[first:last] > start + 1e-6)).any())
+        np.minimum(starts[first:last], start, out=starts[first:last])
+        np.maximum(ends[first:last], end, out=ends[first:last])
         matrix[first:last] = 0
         matrix[first:last, pitch - LOWEST_PITCH] = 1
     if folded:
@@ -275,6 +308,15 @@ def melody_from_notes(
         )
     if late:
         logger.warning(f"`melody`: {late} note(s) last longer than the music ({duration:g} s) and were cut.")
+    if after and len(after) == len(parsed):
+        logger.warning(
+            f"`melody`: all notes start after the end of the music ({duration:g} s), from {min(after):g} s on, so there is no"
+            " melody."
+        )
+    elif after:
+        logger.warning(
+            f"`melody`: {len(after)} note(s) start after the end of the music ({duration:g} s) and are not used."
+        )
     return matrix
 
 
@@ -286,18 +328,17 @@ def melody_from_midi(
     start: float = 0.0,
 ) -> torch.Tensor:
     r"""
-    One track of a MIDI file. What was chosen is reported where there is a choice.
+    One track of a MIDI file. The choice is reported where there is one.
 
     Args:
         path (`str` or `os.PathLike`):
-            MIDI file.
+            MIDI file; `"song.mid#vocals"` or `"song.mid#3"` names a track of it.
         num_frames (`int`):
             Frames of the music.
         frame_rate (`float`):
             Frames a second.
         track (`str` or `int`, *optional*):
-            Name or index (as the file orders its instruments) of the track; by default the highest one on average, drums
-            excepted.
+            Name or index of the track; by default the melody, see [`~controls.midi_melody.choose_melody_track`].
         start (`float`, defaults to `0.0`):
             Seconds into the file at which the music begins. A note that sounds then begins at 0.
 
@@ -305,48 +346,58 @@ def melody_from_midi(
         `torch.Tensor` of shape `(num_frames, 53)`, as [`melody_from_notes`].
 
     Raises:
-        `ImportError`: without the package pretty_midi.
         `FileNotFoundError`: for an absent file.
-        [`InputError`]: for a file that is no MIDI, one without notes, and an unknown track.
+        [`InputError`]: for a file that is not MIDI, one without notes, an unknown track, and a `start` after the end.
     """
-    tracks = load_midi(path, "melody").instruments
-    pitched = [i for i, instrument in enumerate(tracks) if instrument.notes and not instrument.is_drum]
-    if not pitched:
-        raise InputError(f"`melody`: {os.fspath(path)} has no track with notes (drums do not count).", "melody")
-    names = [f"{i} {instrument.name!r}" for i, instrument in enumerate(tracks)]
+    path, named = split_track(path)
+    track = named if track is None else track
+    midi = load_midi(path, "melody")
+    check_start(start, midi.tracks, "melody")
+    end = start + num_frames / frame_rate
     if track is None:
-        index = max(pitched, key=lambda i: sum(note.pitch for note in tracks[i].notes) / len(tracks[i].notes))
-        if len(pitched) > 1:
-            logger.warning(f"`melody`: of the tracks {', '.join(names)} the highest, {names[index]}, is the melody.")
-    elif isinstance(track, str):
-        found = [i for i in pitched if tracks[i].name == track]
-        if not found:
-            raise InputError(f"`melody`: there is no track {track!r} with notes, but {', '.join(names)}.", "melody")
-        index = found[0]
+        index = choose_melody_track(midi, start, end)
     else:
-        index = track
-        if index not in pitched:
-            raise InputError(f"`melody`: there is no track {track!r} with notes, but {', '.join(names)}.", "melody")
-    notes = [
-        (note.pitch, max(0.0, note.start - start), note.end - start)
-        for note in tracks[index].notes
-        if note.end > max(note.start, start)
-    ]
-    return melody_from_notes(notes, num_frames, frame_rate)
+        index = midi.find_track(track, pitched_tracks(midi), "melody")
+    chosen = midi.tracks[index]
+    inside = (chosen.ends > np.maximum(chosen.starts, start)) & (chosen.starts < end)
+    if not inside.any():
+        logger.warning(
+            f"`melody`: track {midi.describe(index)} of {path} has no notes from {start:g} to {end:g} s, so there is no melody:"
+            f" its notes are from {chosen.starts.min():.2f} to {chosen.ends.max():.2f} s."
+        )
+    elif (last := float(chosen.ends.max())) > end + 0.5 / frame_rate:
+        logger.warning(
+            f"`melody`: track {midi.describe(index)} of {path} lasts until {last:.2f} s; it is used from {start:g} to {end:g} s."
+        )
+    starts = (chosen.starts[inside] - start).clip(min=0)
+    ends = (chosen.ends[inside] - start).clip(max=num_frames / frame_rate)
+    return melody_from_notes(
+        list(zip(chosen.pitches[inside].tolist(), starts.tolist(), ends.tolist())), num_frames, frame_rate
+    )
 
 
-def melody_to_notes(matrix: torch.Tensor, frame_rate: float) -> list[tuple[int, float, float]]:
+def melody_to_notes(matrix: torch.Tensor | np.ndarray, frame_rate: float) -> list[tuple[int, float, float]]:
     r"""
     The notes of a melody matrix: runs of frames with the same semitone.
 
     Args:
-        matrix (`torch.Tensor` of shape `(frames, 53)`): the melody.
+        matrix (`torch.Tensor` or `np.ndarray` of shape `(53, frames)` or `(frames, 53)`):
+            The melody; for a square one see [`orient_matrix`].
         frame_rate (`float`): frames a second.
 
     Returns:
         `list` of `(MIDI number, start, end)`, in seconds. Repeated notes without a rest between them become one.
+
+    Raises:
+        [`InputError`]: for another shape, and for values that are not finite.
     """
-    bins = torch.where(matrix.any(dim=1), matrix.argmax(dim=1), -1).cpu()
+    frame_rate = to_float(frame_rate, "frame_rate", above=0, unit="frames per second")
+    return frames_to_notes(orient_matrix(matrix), frame_rate)
+
+
+def frames_to_notes(frames: torch.Tensor, frame_rate: float) -> list[tuple[int, float, float]]:
+    """As [`melody_to_notes`], of a melody `(frames, 53)` of any length, as the functions of this module return it."""
+    bins = torch.where(frames.any(dim=1), frames.argmax(dim=1), -1).cpu()
     values, lengths = torch.unique_consecutive(bins, return_counts=True)
     ends = lengths.cumsum(0)
     runs = zip(values.tolist(), (ends - lengths).tolist(), ends.tolist())
@@ -368,8 +419,8 @@ def parse_pitch(pitch: Any, position: int) -> int:
         if match and len(match[2]) <= 2:
             accidentals = sum(1 if sign in "#♯" else -1 for sign in match[2])
             number = 12 * (int(match[3]) + 1) + _SEMITONES[match[1].upper()] + accidentals
-    elif _to_float(pitch).is_integer():
-        number = int(pitch)
+    elif (value := _to_float(pitch)).is_integer():
+        number = int(value)
     if number is None or not 0 <= number <= 127:
         raise InputError(
             f"`melody`: the pitch of note {position} has to be a MIDI number from 0 to 127 or a name such as 'C4', 'F#5' or"
@@ -392,9 +443,8 @@ def _parse_time(value: Any, position: int) -> float:
 
 
 def _to_float(value: Any) -> float:
-    """NaN for what is no number."""
+    """NaN for anything that is not a finite number."""
     try:
-        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
-    # Whole numbers that are too large, and numpy's time spans, which pass as numbers.
-    except (OverflowError, TypeError):
+        return to_float(value, "melody")
+    except InputError:
         return math.nan

@@ -22,7 +22,7 @@ import torch
 
 from .chord_labels import parse_chord
 from .chords import Chords, check_chords
-from .melody import melody_from_notes, melody_to_notes
+from .melody import frames_to_notes, melody_from_notes
 
 
 _LOWEST_BASS, _LOWEST_NOTE = 36, 55  # MIDI numbers: C2, G3
@@ -82,7 +82,7 @@ def preview_melody(
     """
     audio = np.zeros(round(duration * sampling_rate))
     matrix = melody_from_notes(notes, math.ceil(duration * _FRAME_RATE - 1e-6), _FRAME_RATE)
-    for pitch, start, end in melody_to_notes(matrix, _FRAME_RATE):
+    for pitch, start, end in frames_to_notes(matrix, _FRAME_RATE):
         _add_tone(audio, pitch, start, end, _MELODY_LEVEL, _MELODY_HALF_LIFE, sampling_rate)
     return torch.from_numpy(audio).float()[None]
 

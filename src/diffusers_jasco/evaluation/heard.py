@@ -24,7 +24,7 @@ import torch
 from torch.nn import functional as F
 
 from ..audio.io import load_audio
-from ..controls.melody import melody_to_notes
+from ..controls.melody import frames_to_notes
 from ..inputs import read_chords, read_drums, read_melody
 from ..per_prompt import is_given
 from ..utils.numbers import to_float
@@ -166,7 +166,7 @@ def read_asked(
         timeline = read_chords(chords, duration=duration, start=start)
     if is_given(melody):
         matrix = read_melody(melody, math.ceil(duration * frame_rate - 1e-6), frame_rate, start)
-        notes = melody_to_notes(matrix, frame_rate)
+        notes = frames_to_notes(matrix, frame_rate)
     if is_given(drums):
         waveform = read_drums(drums, _DRUMS_RATE, round(duration * _DRUMS_RATE), separate_drums, start)
         onsets = None if waveform is None else _hear_strokes(waveform, _DRUMS_RATE).tolist()

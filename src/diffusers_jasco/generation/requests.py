@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ..controls import CONTROLS
+from ..controls.midi import split_track
 from ..data.sources import Source, read_captions, read_track_info
 from ..utils.seeding import derive_seed
 from .batches import GenerationRequest
@@ -163,6 +164,10 @@ def _from_data_set(info: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _find_file(name: str, folder: Path) -> str | None:
     """The path of a file that a manifest names, beside it or in the working directory."""
+    # A MIDI file may come with the name of a track.
+    name, track = split_track(name)
     # What is too long for a name is a progression.
     found = next((path for path in (folder / name, Path(name)) if len(name) < 1000 and os.path.isfile(path)), None)
-    return None if found is None else str(found)
+    if found is None:
+        return None
+    return str(found) if track is None else f"{found}#{track}"

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ...audio.stream import AudioStream, resample_blocks
-from ...controls.melody import melody_from_npz, melody_to_notes
+from ...controls.melody import frames_to_notes, melody_from_npz
 from ...extraction import extract_chords, extract_melody
 from ...extraction.drums import DrumStream
 from ..sources import Source, resolve_beside
@@ -64,7 +64,7 @@ def track_melody(source: Source, path: Path, settings: PreparationSettings, dura
     else:
         file = _named_file(settings.melody, source, ("_multif0_salience.npz",))
         matrix = melody_from_npz(file, math.ceil(duration * MELODY_FRAME_RATE), MELODY_FRAME_RATE)
-    return melody_to_notes(matrix, MELODY_FRAME_RATE)
+    return frames_to_notes(matrix, MELODY_FRAME_RATE)
 
 
 @contextmanager

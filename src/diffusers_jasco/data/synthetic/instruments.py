@@ -140,14 +140,3 @@ DRUM_KEYS = {
     "conga": 63,
     "shaker": 70,
 }
-
-# What a drum machine (`controls.drum_machine`) has for them.
-DRUM_MACHINE_VOICES = {
-    **{
-        DRUM_KEYS[name]: name
-        for name in ("kick", "rim", "snare", "clap", "hat", "open hat", "cowbell", "ride", "shaker")
-    },
-    **{DRUM_KEYS[name]: "tom" for name in ("tom", "high tom", "low tom", "conga")},
-    DRUM_KEYS["tambourine"]: "shaker",
-    DRUM_KEYS["crash"]: "open hat",
-}

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 
 from ...controls.drum_machine import play_strokes
+from ...controls.midi_drums import DRUM_VOICES
 from . import augmentation
 from .captions import instrument_names, write_captions
 from .composition import SPLITS, STEMS, SUBSETS, Note, Piece, compose
-from .instruments import DRUM_MACHINE_VOICES
 from .rendering import find_soundfonts, get_renderer
 
 
@@ -185,7 +185,7 @@ class SyntheticMusic(torch.utils.data.Dataset):
 
 
 def _play_drum_machine(notes: list, duration: float, rate: int, tuning: float) -> np.ndarray:
-    strokes = [(DRUM_MACHINE_VOICES[key], start, velocity / 127) for start, _, key, velocity in notes]
+    strokes = [(DRUM_VOICES[key], start, velocity / 127) for start, _, key, velocity in notes]
     return play_strokes(strokes, duration, rate, tuning)
 
 

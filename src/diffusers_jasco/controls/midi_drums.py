@@ -1,0 +1,142 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Drums of MIDI files, played by the drum machine."""
+
+import os
+
+import numpy as np
+import torch
+from diffusers.utils import logging
+
+from ..audio.loudness import limit_peaks
+from ..utils.errors import InputError, list_names
+from .drum_machine import play_strokes
+from .midi import Midi, MidiTrack, check_start, load_midi, split_track
+from .midi_names import is_drum_name
+
+
+logger = logging.get_logger(__name__)
+
+# General MIDI's drum keys (and Roland's and Yamaha's below 35 and above 81) → the nearest sound of the drum machine.
+_VOICES = {
+    "kick": (33, 35, 36),
+    "snare": (38, 40),
+    "rim": (31, 34, 37, 60, 61, 67, 68, 75, 76, 77, 85),
+    "clap": (28, 39),
+    "hat": (42, 44, 80),
+    "open hat": (46, 49, 52, 55, 57, 81),
+    "ride": (51, 53, 59, 83, 84),
+    "tom": (27, 29, 30, 32, 41, 43, 45, 47, 48, 50, 62, 63, 64, 65, 66, 71, 72, 73, 74, 78, 79, 86, 87),
+    "cowbell": (56,),
+    "shaker": (54, 58, 69, 70, 82),
+}
+DRUM_VOICES = {key: voice for voice, keys in _VOICES.items() for key in keys}
+_KIT = range(35, 60)  # kick to ride
+_BEAT = frozenset((35, 36, 37, 38, 39, 40, 42, 44, 46))
+_SHARE_OF_KIT = 0.8
+_MIN_APART = 0.002  # seconds: hits of one voice that are closer are one
+
+
+def drums_from_midi(
+    path: str | os.PathLike,
+    duration: float,
+    sampling_rate: int,
+    start: float = 0.0,
+    track: str | int | None = None,
+) -> torch.Tensor:
+    r"""
+    The drums of a MIDI file (channel 10), at its own tempo and with its velocities, played by the drum machine.
+
+    Args:
+        path (`str` or `os.PathLike`):
+            MIDI file; `"song.mid#drums"` or `"song.mid#3"` takes one track of it, on any channel.
+        duration (`float`):
+            Seconds of audio.
+        sampling_rate (`int`):
+            Hz.
+        start (`float`, defaults to `0.0`):
+            Seconds into the file at which the audio begins.
+        track (`str` or `int`, *optional*):
+            Name or index of the only track to play; by default all drums.
+
+    Returns:
+        `torch.Tensor` of shape `(1, samples)`, in ±0.89.
+
+    Raises:
+        `FileNotFoundError`: for an absent file.
+        [`InputError`]: for a file that is not MIDI, one without drums, and a `start` after the end.
+    """
+    path, named = split_track(path)
+    track = named if track is None else track
+    midi = load_midi(path, "drums")
+    if track is None:
+        tracks = _drum_tracks(midi)
+    else:
+        tracks = [midi.tracks[midi.find_track(track, range(len(midi.tracks)), "drums")]]
+    check_start(start, tracks, "drums")
+    keys, starts, velocities = (
+        np.concatenate([getattr(part, name) for part in tracks]) for name in ("pitches", "starts", "velocities")
+    )
+    known = np.isin(keys, list(DRUM_VOICES))
+    if not known.any():
+        raise InputError(f"`drums`: {midi.path} has no note of a General MIDI drum (keys 27 ... 87).", "drums")
+    if not known.all():
+        logger.warning(
+            f"`drums`: {int((~known).sum())} note(s) of {midi.path} are not General MIDI drums (keys 27 ... 87) and are not"
+            " played."
+        )
+    inside = known & (starts >= start) & (starts < start + duration)
+    first, last = float(starts[known].min()), float(starts[known].max())
+    if not inside.any():
+        logger.warning(
+            f"`drums`: {midi.path} has no drums from {start:g} to {start + duration:g} s: they are from {first:.2f} to {last:.2f} s."
+        )
+    elif last >= start + duration:
+        logger.warning(
+            f"`drums`: the drums of {midi.path} last until {last:.2f} s; they are used from {start:g} to {start + duration:g} s."
+        )
+    hits: dict[tuple[str, int], tuple[str, float, float]] = {}
+    for key, time, velocity in zip(keys[inside].tolist(), starts[inside].tolist(), velocities[inside].tolist()):
+        voice = DRUM_VOICES[key]
+        place = voice, round((time - start) / _MIN_APART)
+        if place not in hits or hits[place][2] < velocity / 127:
+            hits[place] = voice, time - start, velocity / 127
+    strokes = sorted(hits.values(), key=lambda hit: hit[1])
+    audio = torch.from_numpy(play_strokes(strokes, duration, sampling_rate))[None]
+    return limit_peaks(audio, sampling_rate)
+
+
+def _drum_tracks(midi: Midi) -> list[MidiTrack]:
+    """The tracks of channel 10, or else those that are drums by their name or, of a single track, by their keys."""
+    if on_channel := [track for track in midi.tracks if track.is_drum]:
+        return on_channel
+    others = [track for track in midi.tracks if is_drum_name(track.name)]
+    if not others and len(midi.tracks) == 1 and _is_drum_like(midi.tracks[0]):
+        others = midi.tracks
+    if not others:
+        names = list_names([midi.describe(index) for index in range(len(midi.tracks))]) or "none"
+        raise InputError(
+            f"`drums`: {midi.path} has no drums: no notes on channel 10 and no track that is called drums. Its tracks with"
+            f" notes: {names}.",
+            "drums",
+        )
+    names = list_names([f"{track.name!r} (channel {track.channel + 1})" for track in others])
+    logger.warning(f"`drums`: {midi.path} has no notes on channel 10; its track {names} is taken for drums.")
+    return others
+
+
+def _is_drum_like(track: MidiTrack) -> bool:
+    in_kit = np.isin(track.pitches, list(_KIT)).mean() >= _SHARE_OF_KIT
+    return bool(in_kit and np.isin(track.pitches, list(_BEAT)).mean() >= 0.3)
