@@ -25,7 +25,15 @@ from diffusers.utils import logging
 from torch.nn import functional as F
 
 from .audio.excerpts import read_excerpt, read_resampled
-from .audio.io import AUDIO_SUFFIXES, check_file, load_audio
+from .audio.io import AUDIO_SUFFIXES, check_file, load_audio, open_audio
+from .audio.levels import (
+    MIN_SECONDS,
+    Levels,
+    bring_drums_to_loudness,
+    measure_levels,
+    measure_separated_drums,
+    warn_of_silence,
+)
 from .audio.resampling import resample
 from .audio.waveforms import is_waveform
 from .controls.chord_labels import NO_CHORD
@@ -304,7 +312,12 @@ def is_drums(value: Any) -> bool:
 
 
 def read_drums(
-    drums: Any, sampling_rate: int, num_samples: int, separate: bool = False, start: float = 0.0
+    drums: Any,
+    sampling_rate: int,
+    num_samples: int,
+    separate: bool = False,
+    loudness: float | None = None,
+    start: float = 0.0,
 ) -> torch.Tensor | None:
     r"""
     A drum recording as the codec takes it: resampled, mixed to mono, and cut or padded with silence at its end, as in
@@ -319,6 +332,10 @@ def read_drums(
             Length of the music in samples.
         separate (`bool`, defaults to `False`):
             Whether the recording is a full mix, of which the drums are taken; see [`~extraction.separate_drums`].
+        loudness (`float`, *optional*):
+            LUFS (ITU-R BS.1770) to bring the drums to, by one gain. It is that of the whole recording, whatever part of it
+            is used, or, with `separate`, of the drums of this part. By default drums stay as loud as they are, with a
+            warning if they are very quiet. Silence (below -70 LUFS) stays silence, with a warning.
         start (`float`, defaults to `0.0`):
             Seconds into the recording at which the music begins.
 
@@ -335,17 +352,21 @@ def read_drums(
     if is_midi_file(drums):
         return drums_from_midi(drums, num_samples / sampling_rate, sampling_rate, start)
     try:
-        if start:
-            return _read_drums_from(drums, sampling_rate, num_samples, separate, start)
-        waveform, rate = load_audio(drums, name="drums")
+        recording = check_file(drums, "drums") if isinstance(drums, (str, os.PathLike)) else load_audio(drums, "drums")
+        source = open_audio(recording, "drums")
     except EmptyInputError:
         warn_empty("drums")
         return None
-    length = waveform.shape[-1] * sampling_rate // rate
+    levels = measure_levels(source, "drums")
+    warn_of_silence(levels, "drums")
+    if start:
+        return _read_drums_from(recording, levels, sampling_rate, num_samples, separate, loudness, start)
+    rate, length = source.samplerate, source.frames * sampling_rate // source.samplerate
     # A second and 100 samples beyond the music are more than the resampler's filter reaches at any rate.
-    waveform = waveform[:, : (num_samples // sampling_rate + 2) * rate + 100]
+    waveform = torch.from_numpy(source.read(0, (num_samples // sampling_rate + 2) * rate + 100)).T.contiguous()
     if separate:
         waveform, rate = extract(separate_drums, (waveform, rate), "drums")
+        levels = measure_separated_drums(waveform, rate, levels)
     waveform = resample(waveform, rate, sampling_rate).mean(dim=0, keepdim=True)[:, :num_samples]
     surplus = length - num_samples
     if surplus > 0:
@@ -353,20 +374,28 @@ def read_drums(
             f"`drums` has {length / sampling_rate:.2f} s, the music {num_samples / sampling_rate:g} s: the last"
             f" {surplus / sampling_rate:.2f} s of drums are not used."
         )
+    waveform = bring_drums_to_loudness(waveform, levels, loudness)
     return F.pad(waveform, (0, num_samples - waveform.shape[-1]))
 
 
-def _read_drums_from(drums: Any, sampling_rate: int, num_samples: int, separate: bool, start: float) -> torch.Tensor:
+def _read_drums_from(
+    recording: Path | tuple[torch.Tensor, int],
+    levels: Levels,
+    sampling_rate: int,
+    num_samples: int,
+    separate: bool,
+    loudness: float | None,
+    start: float,
+) -> torch.Tensor:
     """The part of a recording from `start` seconds on."""
-    if isinstance(drums, (str, os.PathLike)):
-        recording: Path | tuple[torch.Tensor, int] = check_file(drums, "drums")
-    else:
-        recording = load_audio(drums, "drums")
     if not separate:
-        return read_resampled(recording, "drums", start, num_samples, sampling_rate)
+        waveform = read_resampled(recording, "drums", start, num_samples, sampling_rate)
+        return bring_drums_to_loudness(waveform, levels, loudness)
     excerpt, lead = read_excerpt(recording, "drums", start, num_samples / sampling_rate)
     waveform, rate = extract(separate_drums, excerpt, "drums")
-    waveform = resample(waveform[:, round(lead * rate) :], rate, sampling_rate)[:, :num_samples]
+    waveform = waveform[:, round(lead * rate) :]
+    levels = measure_separated_drums(waveform, rate, levels)
+    waveform = bring_drums_to_loudness(resample(waveform, rate, sampling_rate)[:, :num_samples], levels, loudness)
     return F.pad(waveform, (0, num_samples - waveform.shape[-1]))
 
 
@@ -393,8 +422,16 @@ def as_recording(value: Any, name: str) -> Path | tuple[torch.Tensor, int] | Non
         [`InputError`], `FileNotFoundError`: for an absent file and for a waveform that can't be one.
     """
     if is_audio_file(value):
-        return check_file(value, name)
-    return load_audio(value, name) if is_waveform(value) else None
+        recording: Path | tuple[torch.Tensor, int] = check_file(value, name)
+    elif is_waveform(value):
+        recording = load_audio(value, name)
+    else:
+        return None
+    levels = measure_levels(open_audio(recording, name), name)
+    if levels.duration < MIN_SECONDS:
+        raise EmptyInputError(f"`{name}` is a recording of {1000 * levels.duration:.3g} ms.", name)
+    warn_of_silence(levels, name)
+    return recording
 
 
 def extract(

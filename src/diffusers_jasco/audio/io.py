@@ -60,7 +60,7 @@ def load_audio(audio: Any, name: str = "audio") -> tuple[torch.Tensor, int]:
             [`~utils.errors.EmptyInputError`] where there are no samples.
     """
     source = open_audio(audio, name)
-    return torch.from_numpy(source.read()).T, source.samplerate
+    return torch.from_numpy(source.read()).T.contiguous(), source.samplerate
 
 
 def open_audio(audio: Any, name: str = "audio") -> AudioFile | Waveform:

@@ -15,12 +15,11 @@
 """Levels of whole recordings: how loud they are, and whether there is anything to hear in them."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from diffusers.utils import logging
 
-from ..utils.errors import InputError
 from .files import AudioFile
 from .loudness import MIN_LOUDNESS_SECONDS, SILENCE_LUFS, LoudnessMeter
 from .waveforms import Waveform
@@ -33,7 +32,10 @@ CONSTANT = (
     1e-6  # Power of a signal that is nothing but noise on a constant value, as a share of the square of that value.
 )
 CANCELLED = 0.01  # Power of the mono mix, as a share of that of a mix of unrelated channels.
-MIN_SECONDS = 0.01  # A shorter recording is a mistake.
+DRUMS_LOUDNESS = -20.0  # LUFS, for checkpoints that do not say how loud their drums are
+QUIET_DRUMS = -45.0  # LUFS; below, drums are likely to be followed badly
+NO_DRUMS = -30.0  # Loudness of the separated drums of a mix without drums, in LU relative to the mix
+MIN_SECONDS = 0.01  # A shorter recording is likely to be a mistake.
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def measure_levels(source: AudioFile | Waveform, argument: str = "audio") -> Lev
         argument (`str`): name of the argument, for messages.
 
     Raises:
-        [`InputError`]: for a file that breaks off, and for a recording shorter than 10 ms.
+        [`InputError`]: for a file that breaks off.
     """
     rate = source.samplerate
     meter = LoudnessMeter(rate)
@@ -92,11 +94,6 @@ def measure_levels(source: AudioFile | Waveform, argument: str = "audio") -> Lev
         channel_totals = channel_totals + exact.sum(dim=-1)
         channel_squares = channel_squares + exact.square().sum(dim=-1)
     duration = count / rate
-    if duration < MIN_SECONDS:
-        raise InputError(
-            f"`{argument}` has to be a recording of at least {MIN_SECONDS:g} s, but has {count} samples at {rate} Hz.",
-            argument,
-        )
     if duration < MIN_LOUDNESS_SECONDS:
         # Loudness is that of blocks of 0.4 s.
         meter.add(torch.zeros(1, math.ceil((MIN_LOUDNESS_SECONDS + 0.1) * rate) - count))
@@ -111,7 +108,12 @@ def measure_levels(source: AudioFile | Waveform, argument: str = "audio") -> Lev
 
 
 def warn_of_silence(levels: Levels, argument: str) -> None:
-    """Warns of a recording that is silent in mono, as which recordings are used."""
+    """Warns of a recording that is silent in mono, as which recordings are used, or hardly lasts."""
+    if levels.duration < MIN_SECONDS:
+        logger.warning(
+            f"`{argument}` lasts {1000 * levels.duration:.3g} ms only: it holds nothing that can be followed."
+        )
+        return
     cancels = levels.channel_power > SILENT_POWER and levels.mono_power < CANCELLED * levels.channel_power
     if cancels:
         logger.warning(
@@ -122,3 +124,41 @@ def warn_of_silence(levels: Levels, argument: str) -> None:
         logger.warning(f"`{argument}` is silent: its samples have a constant value of {levels.constant:.3f} (DC).")
     elif levels.is_silent:
         logger.warning(f"`{argument}` is silent (below {SILENCE_LUFS:g} LUFS).")
+
+
+def bring_drums_to_loudness(waveform: torch.Tensor, levels: Levels, loudness: float | None) -> torch.Tensor:
+    r"""
+    Scales drums to a loudness, unless they are silent.
+
+    Args:
+        waveform (`torch.Tensor`): any part of the recording.
+        levels ([`Levels`]): of the whole recording.
+        loudness (`float`, *optional*): in LUFS; `None` to leave the drums as they are, with a warning if they are quiet.
+    """
+    if levels.is_silent:
+        return waveform
+    if loudness is not None:
+        return waveform * 10 ** ((loudness - levels.loudness) / 20)
+    if levels.loudness < QUIET_DRUMS:
+        logger.warning(
+            f"`drums` are very quiet ({levels.loudness:.0f} LUFS) and likely to be followed badly: set `normalize_drums=True`,"
+            " or make them louder."
+        )
+    return waveform
+
+
+def measure_separated_drums(waveform: torch.Tensor, rate: int, mix: Levels) -> Levels:
+    r"""
+    Levels of the drums that were taken out of a mix. If they are far below the mix they are remains of other instruments,
+    which must not be amplified, and count as silence, with a warning.
+
+    Args:
+        waveform (`torch.Tensor` of shape `(channels, samples)`): the drums.
+        rate (`int`): their rate in Hz.
+        mix ([`Levels`]): of the mix.
+    """
+    levels = measure_levels(Waveform((waveform, rate), "drums"), "drums")
+    if mix.is_silent or levels.loudness >= mix.loudness + NO_DRUMS:
+        return levels
+    logger.warning("No drums were found in the part of `drums` that is used.")
+    return replace(levels, loudness=math.nan)

@@ -53,6 +53,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     controls.add_argument("--drums", help="recording of drums alone, or of music with --separate_drums")
     controls.add_argument("--separate_drums", action="store_true", help="take the drums out of --drums first")
     controls.add_argument(
+        "--normalize_drums",
+        action=argparse.BooleanOptionalAction,
+        help="bring --drums to the loudness that the model knows; by default as the checkpoint says",
+    )
+    controls.add_argument(
         "--start",
         type=float,
         default=0.0,
@@ -124,10 +129,13 @@ def read_controls(args: argparse.Namespace) -> dict:
         chords = chords_from_bars(chords, bpm=args.bpm, beats_per_bar=args.beats_per_bar)
     if args.separate_drums and args.drums is None:
         raise ValueError("`--separate_drums` belongs to `--drums`, which was not given.")
+    if args.normalize_drums is not None and args.drums is None:
+        raise ValueError("`--normalize_drums` belongs to `--drums`, which was not given.")
     return {
         "chords": chords,
         "drums": args.drums,
         "separate_drums": args.separate_drums,
+        "normalize_drums": args.normalize_drums,
         "melody": args.melody,
         "start": args.start,
     }

@@ -168,7 +168,7 @@ def read_asked(
         matrix = read_melody(melody, math.ceil(duration * frame_rate - 1e-6), frame_rate, start)
         notes = frames_to_notes(matrix, frame_rate)
     if is_given(drums):
-        waveform = read_drums(drums, _DRUMS_RATE, round(duration * _DRUMS_RATE), separate_drums, start)
+        waveform = read_drums(drums, _DRUMS_RATE, round(duration * _DRUMS_RATE), separate_drums, start=start)
         onsets = None if waveform is None else _hear_strokes(waveform, _DRUMS_RATE).tolist()
     return Asked(timeline or None, notes or None, onsets)
 

@@ -45,6 +45,7 @@ class GenerationRequest:
         prompt (`str`, *optional*): the text.
         controls (`dict[str, Any]`): of [`~controls.CONTROLS`] those that the clip has, as [`JascoPipeline`] takes them.
         separate_drums (`bool`, defaults to `False`): whether `drums` is a full mix.
+        normalize_drums (`bool`, *optional*): whether `drums` is brought to the model's loudness; by default the checkpoint's.
         start (`float`, defaults to `0.0`): seconds into files and recordings at which the clip begins.
         duration (`float`, *optional*): seconds; by default what the model was trained on.
         seed (`int`, defaults to `0`): seed of the noise.
@@ -56,6 +57,7 @@ class GenerationRequest:
     prompt: str | None = None
     controls: dict[str, Any] = field(default_factory=dict)
     separate_drums: bool = False
+    normalize_drums: bool | None = None
     start: float = 0.0
     duration: float | None = None
     seed: int = 0
@@ -71,7 +73,7 @@ class GenerationRequest:
     @property
     def shared(self) -> tuple:
         """What all requests of one batch have in common."""
-        return self.separate_drums, self.duration, tuple(sorted(self.settings.items()))
+        return self.separate_drums, self.normalize_drums, self.duration, tuple(sorted(self.settings.items()))
 
 
 def plan_batches(requests: Sequence[GenerationRequest], batch_size: int) -> list[list[GenerationRequest]]:
@@ -110,6 +112,7 @@ def generate_batch(pipe: "JascoPipeline", requests: Sequence[GenerationRequest])
         [request.prompt for request in requests],
         **{name: values for name, values in controls.items() if any(value is not None for value in values)},
         separate_drums=first.separate_drums,
+        normalize_drums=first.normalize_drums,
         start=[request.start for request in requests],
         duration=first.duration,
         generator=[torch.Generator().manual_seed(request.seed) for request in requests],

@@ -36,6 +36,7 @@ _TYPES = {
     "prompt": (str,),
     **dict.fromkeys(CONTROLS, (str, list)),
     "separate_drums": (bool,),
+    "normalize_drums": (bool,),
     "start": _NUMBER,
     "duration": _NUMBER,
     "seed": (int,),
@@ -67,8 +68,9 @@ def read_requests(
             A `.jsonl` or `.jsonl.gz` file with a JSON object per line, or a folder with `metadata.jsonl` or `data.jsonl`:
 
             - with any of `FIELDS`: `prompt`; `chords` (`[[label, start], ...]`, `"C:0 Am:2.5"`, or a file), `drums` (a file),
-              `melody` (`[[pitch, start, end], ...]` or a file), `separate_drums`, `start` (seconds into files), `duration` (seconds), `seed`, `name` (of the
-              clip's file; by default the line's number), and the checkpoint's settings
+              `melody` (`[[pitch, start, end], ...]` or a file), `separate_drums`, `normalize_drums`, `start`
+              (seconds into files), `duration` (seconds), `seed`, `name` (of the clip's file; by default the line's number),
+              and the checkpoint's settings
             - with `file_name`: a clip of a data set, with its caption and its controls. Its length is not asked for
             - with `path`: a line of AudioCraft's `data.jsonl`, with the caption of the `.json` or `.txt` file beside the audio
 
@@ -140,6 +142,7 @@ def _read_line(line: str, number: int, folder: Path, defaults: GenerationRequest
         prompt=info.get("prompt", defaults.prompt),
         controls=controls,
         separate_drums=info.get("separate_drums", False),
+        normalize_drums=info.get("normalize_drums", defaults.normalize_drums),
         start=info.get("start", defaults.start),
         duration=info.get("duration", defaults.duration),
         seed=info.get("seed", derive_seed("generation", seed, name)),

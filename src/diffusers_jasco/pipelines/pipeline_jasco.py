@@ -27,6 +27,7 @@ from diffusers.utils import logging, replace_example_docstring
 from diffusers.utils.torch_utils import randn_tensor
 from transformers import EncodecModel, PreTrainedTokenizerBase, T5EncoderModel
 
+from ..audio.levels import DRUMS_LOUDNESS
 from ..codecs import decode, encode_drums
 from ..conditioning import JascoConditioning, TextSection
 from ..controls import CONTROLS
@@ -373,16 +374,34 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         return chords_to_frames(timeline, labels, num_frames, self.frame_rate) if timeline else None
 
     def encode_drums(
-        self, drums: Any, num_frames: int, separate_drums: bool = False, start: float = 0.0
+        self,
+        drums: Any,
+        num_frames: int,
+        separate_drums: bool = False,
+        normalize_drums: bool | None = None,
+        start: float = 0.0,
     ) -> torch.Tensor | None:
         """
         Drum latents `(num_frames, latent_dim)` of one recording in any form, or `None` of an empty one; see `separate_drums`
-        in [`__call__`].
+        and `normalize_drums` in [`__call__`].
         """
-        waveform = read_drums(drums, self.sampling_rate, num_frames * self._hop_length, separate_drums, start)
+        loudness = self._drums_loudness(normalize_drums)
+        num_samples = num_frames * self._hop_length
+        waveform = read_drums(drums, self.sampling_rate, num_samples, separate_drums, loudness, start)
         if waveform is None:
             return None
         return encode_drums(self.codec, waveform[None], self.transformer.config.drums_blur)[0]
+
+    def _drums_loudness(self, normalize_drums: bool | None) -> float | None:
+        """LUFS to which drums are brought, or `None` to leave them as loud as they are."""
+        if not (normalize_drums is None or isinstance(normalize_drums, (bool, np.bool_))):
+            raise InputError(
+                f"`normalize_drums` has to be True, False or None, but is {normalize_drums!r}.", "normalize_drums"
+            )
+        loudness = self.transformer.config.drums_loudness
+        if normalize_drums is None:
+            return loudness
+        return (DRUMS_LOUDNESS if loudness is None else loudness) if normalize_drums else None
 
     def encode_melody(
         self, melody: Any, num_frames: int, audiocraft_compatible: bool = False, start: float = 0.0
@@ -402,6 +421,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         chords: Any = None,
         drums: Any = None,
         separate_drums: bool = False,
+        normalize_drums: bool | None = None,
         melody: Any = None,
         start: float | list[float] = 0.0,
         duration: float | None = None,
@@ -414,8 +434,9 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         Encodes text and controls, once for any number of calls with `conditioning=`.
 
         Args:
-            prompt, chords, drums, separate_drums, melody, start, prompt_embeds, prompt_attention_mask, audiocraft_compatible:
+            prompt, chords, drums, separate_drums, normalize_drums, melody, start, prompt_embeds, prompt_attention_mask:
                 As in [`__call__`].
+            audiocraft_compatible (`bool`, defaults to `False`): as in [`__call__`].
             duration (`float`, *optional*):
                 Seconds of music; by default what the model was trained on.
             num_frames (`int`, *optional*):
@@ -428,6 +449,9 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             [`InputError`], `FileNotFoundError`: as [`__call__`].
         """
         sample_size = self.transformer.config.sample_size
+        self._drums_loudness(normalize_drums)
+        if normalize_drums is None and audiocraft_compatible:
+            normalize_drums = False
         self.check_conditions(prompt, duration, prompt_embeds, prompt_attention_mask)
         if num_frames is None:
             num_frames = sample_size if duration is None else self._num_frames(duration)
@@ -453,7 +477,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         nulls = self.transformer.null_controls
         encoders: tuple[Callable[..., torch.Tensor | None], ...] = (
             self.encode_chords,
-            partial(self.encode_drums, separate_drums=separate_drums),
+            partial(self.encode_drums, separate_drums=separate_drums, normalize_drums=normalize_drums),
             partial(self.encode_melody, audiocraft_compatible=audiocraft_compatible),
         )
         for name, control, encode in zip(CONTROLS, (chords, drums, melody), encoders, strict=True):
@@ -532,6 +556,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         chords: Any = None,
         drums: Any = None,
         separate_drums: bool = False,
+        normalize_drums: bool | None = None,
         melody: Any = None,
         start: float | list[float] = 0.0,
         duration: float | None = None,
@@ -574,6 +599,11 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             separate_drums (`bool`, defaults to `False`):
                 Whether `drums` is a full mix whose drums are to be taken out first, by Demucs if it and its weights are
                 on this machine, or else by a small network; see [`~extraction.drums.separate_drums`].
+            normalize_drums (`bool`, *optional*):
+                Whether drum recordings are brought to the loudness that the model knows drums at, by one gain each: by default
+                if the checkpoint says which loudness that is (`drums_loudness` of the transformer's configuration). `True`
+                with a checkpoint that does not: to -20 LUFS. `False`, and by default with `audiocraft_compatible`: as loud as
+                they are.
             melody (*optional*):
                 A melody for all prompts, or a list with one (or `None`) per prompt: a matrix `(53, frames)`, notes
                 `[(pitch, start, end), ...]`, a `.npz`, `.th`, `.pt` or `.mid` file, or a recording; see
@@ -650,7 +680,8 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             callback_on_step_end_tensor_inputs,
             conditioning,
             dict(zip(CONTROLS, (chords, drums, melody), strict=True))
-            | {"separate_drums": separate_drums, "audiocraft_compatible": audiocraft_compatible}
+            | {"separate_drums": separate_drums, "normalize_drums": normalize_drums}
+            | {"audiocraft_compatible": audiocraft_compatible}
             | ({} if is_number(start) and start == 0 else {"start": start}),
         )
         check_scheduler(self.scheduler)
@@ -672,6 +703,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
                 chords,
                 drums,
                 separate_drums,
+                normalize_drums,
                 melody,
                 start,
                 duration,
