@@ -111,12 +111,14 @@ def test_continued_training_learns_new_words(run, style, tmp_path, option):
     assert all(torch.equal(before[name], after[name]) for name in before) == is_frozen
 
 
-def test_what_can_not_be_learnt_is_refused(run, style, tmp_path, data):
+def test_what_can_not_be_learnt_is_refused(run, style, tmp_path, data, warnings):
     with pytest.raises(ValueError, match="there is no word in '...'"):
         train_lora(run, style, tmp_path / "none", "--new_words", "...")
     pipe = JascoPipeline.from_pretrained(run)
     encoded = tmp_path / "encoded"
     text = {"tokenizer": pipe.tokenizer, "text_encoder": pipe.text_encoder}
-    write_features(make_items(count=4), EncodecModel.from_pretrained(CODEC).eval(), encoded, **text)
+    items = [item | {"captions": ["slow klezmer"]} for item in make_items(count=4)]
+    write_features(items, EncodecModel.from_pretrained(CODEC).eval(), encoded, **text)
+    assert "4 of 4 captions" in warnings.text and "'klezmer' (4)" in warnings.text
     with pytest.raises(ValueError, match="--new_words"):
         train_lora(run, encoded, tmp_path / "encoded-run", "--new_words", "baroque")
