@@ -141,6 +141,10 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         )
     if args.continue_from is not None and args.train_tokenizer:
         parser.error("--train_tokenizer is for a new text encoder. Words for that of --continue_from: --new_words.")
+    if args.only == "valid" and args.validation_dataset is None:
+        parser.error("--only valid needs --validation_dataset.")
+    if args.best and args.only is None:
+        parser.error("--best is for --only.")
     message = inherit_options(args, args.continue_from)
     check_options(parser, args)
     if args.only is None and is_first_process():
@@ -153,10 +157,10 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 def main(args: list[str] | None = None):
     args = parse_args(args)
     silence_libraries()
+    check_resources(args)
     if args.only is not None:
         print(json.dumps(run_stage(args), indent=2))
         return
-    check_resources(args)
     accelerator = make_accelerator(args)
     device, is_main = accelerator.device, accelerator.is_main_process
     output = Path(args.output)

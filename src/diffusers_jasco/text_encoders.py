@@ -117,24 +117,32 @@ def _unknown_words(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> 
     return found
 
 
-def count_unknown_words(captions: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> tuple[int, Counter[str]]:
+def warn_of_unknown_captions(
+    source: str, captions: Iterable[str], tokenizer: PreTrainedTokenizerBase, hint: str = ""
+) -> None:
     r"""
-    The unknown words of a training set's captions.
+    Warns once of the unknown words of a data set's captions, and in how many captions each of them is.
 
     Args:
+        source (`str`): name of the data set.
         captions (`Iterable[str]`): the captions.
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the tokenizer.
-
-    Returns:
-        `tuple[int, Counter]`: how many captions have unknown words, and in how many each of these is, in lower case.
+        hint (`str`, *optional*): added to the message; `{words}` in it is replaced by the most frequent unknown words.
     """
-    num_captions, counts = 0, Counter()
+    num_captions, num_unknown, counts = 0, 0, Counter[str]()
     remaining = iter(captions)
     while batch := list(itertools.islice(remaining, 1000)):
+        num_captions += len(batch)
         for words in _unknown_words(batch, tokenizer):
-            num_captions += bool(words)
+            num_unknown += bool(words)
             counts.update({word.lower() for word in words})
-    return num_captions, counts
+    if num_unknown:
+        words = [f"{word!r} ({count})" for word, count in counts.most_common()]
+        most_common = " ".join(word for word, _ in counts.most_common(12))
+        logger.warning(
+            f"{source}: {num_unknown} of {num_captions} captions have words that the text encoder does not know, and can't"
+            f" tell from each other: {list_names(words)}.{hint.replace('{words}', most_common)}"
+        )
 
 
 def similar_words(word: str, tokenizer: PreTrainedTokenizerBase, limit: int = 3) -> list[str]:

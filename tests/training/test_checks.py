@@ -90,6 +90,22 @@ def test_what_is_not_there_is_named_before_loading(data, run, tmp_path, script, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--only", "valid"), "--only valid needs --validation_dataset"),
+        (("--best",), "--best is for --only"),
+        (("--new_words", "opera"), "--new_words is for the text encoder of --continue_from"),
+    ],
+    ids=str,
+)
+def test_options_that_need_others_say_so(data, tmp_path, scripts, capsys, options, message):
+    flags = ("--codec", CODEC, "--train_tokenizer", "--train_text_encoder", "--dataset", data, "--output", tmp_path)
+    with pytest.raises(SystemExit):
+        scripts[0].parse_args([str(flag) for flag in (*flags, *options)])
+    assert message in capsys.readouterr().err
+
+
 def test_values_of_a_configuration_file_are_checked_too(data, tmp_path, scripts, capsys):
     (tmp_path / "bad.yaml").write_text("train_text_encoder: true\nema_decay: 1.0\n")
     with pytest.raises(SystemExit):

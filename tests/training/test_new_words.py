@@ -76,8 +76,9 @@ def test_a_lora_learns_new_words(run, style, tmp_path, warnings):
     assert torch.equal(before, after)
     words = {name: value for name, value in load_file(tmp_path / "lora" / LORA).items() if name.startswith("text")}
     assert words.keys() == {"text_encoder.words.baroque", "text_encoder.words.harpsichord"}
-    known = base.text_encoder.get_input_embeddings().weight
-    assert all((value - known.mean(dim=0)).abs().max() > 1e-3 for value in words.values())
+    train_lora(run, style, tmp_path / "untrained", "--new_words", "Baroque", "harpsichord", "--learning_rate", 0)
+    start = load_file(tmp_path / "untrained" / LORA)
+    assert all((value - start[name]).abs().max() > 1e-3 for name, value in words.items())
     pipe.set_progress_bar_config(disable=True)
     styled, plain = (
         pipe(prompt, generator=torch.Generator().manual_seed(0), output_type="latent").audios
@@ -105,18 +106,24 @@ def test_continued_training_learns_new_words(run, style, tmp_path, option):
     size = len(before["shared.weight"])
     embeddings, old = after.pop("shared.weight"), before.pop("shared.weight")
     assert len(embeddings) == size + 2 == len(pipe.tokenizer)
-    assert ((embeddings[size:] - old.mean(dim=0)).abs().amax(dim=1) > 1e-3).all()
+    continue_training(
+        run, style, tmp_path / "untrained", "--new_words", "baroque", "harpsichord", "--learning_rate", 0
+    )
+    start = text_weights(tmp_path / "untrained")["shared.weight"]
+    assert ((embeddings[size:] - start[size:]).abs().amax(dim=1) > 1e-3).all()
     is_frozen = option == "--no-train_text_encoder"
     assert torch.equal(embeddings[:size], old) == is_frozen
     assert all(torch.equal(before[name], after[name]) for name in before) == is_frozen
 
 
-def test_what_can_not_be_learnt_is_refused(run, style, tmp_path, data):
+def test_what_can_not_be_learnt_is_refused(run, style, tmp_path, data, warnings):
     with pytest.raises(ValueError, match="there is no word in '...'"):
         train_lora(run, style, tmp_path / "none", "--new_words", "...")
     pipe = JascoPipeline.from_pretrained(run)
     encoded = tmp_path / "encoded"
     text = {"tokenizer": pipe.tokenizer, "text_encoder": pipe.text_encoder}
-    write_features(make_items(count=4), EncodecModel.from_pretrained(CODEC).eval(), encoded, **text)
+    items = [item | {"captions": ["slow klezmer"]} for item in make_items(count=4)]
+    write_features(items, EncodecModel.from_pretrained(CODEC).eval(), encoded, **text)
+    assert "4 of 4 captions" in warnings.text and "'klezmer' (4)" in warnings.text
     with pytest.raises(ValueError, match="--new_words"):
         train_lora(run, encoded, tmp_path / "encoded-run", "--new_words", "baroque")

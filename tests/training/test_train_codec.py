@@ -284,7 +284,6 @@ def test_drums_train_the_first_codebook(tmp_path, drums):
         ({"codec": ENCODEC | {"audio_channels": 2}}, "audio_channels: 1"),
         ({"seconds": 0.1}, "at least 0.256 at 8000 Hz"),
         ({"seconds": 0.5, "octave_weight": 1.0}, "at least 1.024 at 8000 Hz"),
-        ({"batch_size": 99}, "99"),
         ({"codec": ENCODEC | {"codebook_size": 4096, "target_bandwidths": [0.6]}}, "at least as many latents"),
         ({"codec": ENCODEC | {"target_bandwidths": [0.1]}}, "less than one codebook"),
         ({"learning_rate": 1e30}, "gradient of step"),
@@ -294,6 +293,11 @@ def test_drums_train_the_first_codebook(tmp_path, drums):
 def test_what_can_not_be_trained_is_named(tmp_path, music, options, message):
     with pytest.raises((ValueError, FloatingPointError), match=message):
         train(music, tmp_path, **options)
+
+
+def test_a_batch_is_no_larger_than_the_data(tmp_path, music, warnings):
+    train(music, tmp_path, max_steps=1, batch_size=99)
+    assert "instead of 99" in warnings.text
 
 
 def test_data_sets_that_are_none(tmp_path, music):
@@ -333,6 +337,8 @@ def test_runs_are_neither_overwritten_nor_mixed_up(tmp_path, music):
         ({"freeze_encoder": True, "init_from": "x", "commitment_weight": 0.1}, "--commitment_weight"),
         ({"drums_share": 1.5}, "from 0 to 1"),
         ({"codec": {}}, "--codec is missing"),
+        ({"batch_size": 0}, "--batch_size has to be at least 1"),
+        ({"time_weight": -1}, "--time_weight has to be 0 or more"),
     ],
     ids=str,
 )

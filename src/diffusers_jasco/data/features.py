@@ -57,7 +57,7 @@ from ..controls import null_value
 from ..controls.chord_labels import default_chord_labels, normalize_chord
 from ..controls.chords import check_chords, chords_to_frames
 from ..controls.melody import MELODY_BINS, melody_from_notes
-from ..text_encoders import encode_captions, text_encoder_hash
+from ..text_encoders import encode_captions, text_encoder_hash, warn_of_unknown_captions
 from ..utils.files import atomic_folder
 from ..utils.seeding import derive_seed
 from .latent_statistics import LatentStatistics
@@ -238,6 +238,8 @@ def write_features(
         raise ValueError(f"{folder} exists: give another folder, or overwrite it (`overwrite`).")
     frame_rate = codec.config.sampling_rate / codec.config.hop_length
 
+    captions = []
+
     def encode_clips() -> Iterator[dict[str, Any]]:
         num_clips = 0
         for batch in _batches(items, codec.config.sampling_rate, batch_size):
@@ -246,6 +248,7 @@ def write_features(
                     controls = encode_controls(item, len(audio["latents"]), frame_rate)
                     clip = audio | controls | {"captions": wordings(item)}
                     if text_encoder is not None:
+                        captions.extend(clip["captions"])
                         clip["text_embeds"] = encode_captions(clip["captions"], tokenizer, text_encoder)
                     yield clip
             except ValueError as error:
@@ -254,7 +257,10 @@ def write_features(
             num_clips += len(batch)
 
     text_hash = None if text_encoder is None else text_encoder_hash(tokenizer, text_encoder)
-    return write_encoded(encode_clips(), codec, folder, default_chord_labels(), shard_size, text_hash)
+    info = write_encoded(encode_clips(), codec, folder, default_chord_labels(), shard_size, text_hash)
+    if tokenizer is not None:
+        warn_of_unknown_captions(str(folder), captions, tokenizer)
+    return info
 
 
 def write_encoded(

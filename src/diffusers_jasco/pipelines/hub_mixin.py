@@ -332,7 +332,8 @@ def describe_words(words: list[str] | None) -> str:
         return ""
     numbers = sorted(int(word) for word in words if word.isdecimal())
     # Consecutive numbers have the same difference to their position.
-    runs = [list(run) for _, run in itertools.groupby(numbers, key=lambda n, count=itertools.count(): n - next(count))]
+    groups = itertools.groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])
+    runs = [[number for _, number in group] for _, group in groups]
     others = [word for word in words if not word.isdecimal()]
     listed = ", ".join([f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs] + others)
     return f"""

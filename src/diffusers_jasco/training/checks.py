@@ -114,10 +114,11 @@ def check_resources(args: argparse.Namespace):
     """
     if args.use_8bit_adam:
         import_optional("bitsandbytes.optim", "8bit")
-    for spec in (*args.dataset, args.validation_dataset):
+    only = getattr(args, "only", None)  # LoRAs have no such option
+    for spec in (*([] if only else args.dataset), args.validation_dataset):
         if spec is not None:
             check_spec(spec)
-    if not args.evaluate_every and not args.generate_every:
+    if not (args.evaluate_every or args.generate_every or only in ("evaluate", "generate")):
         return
     if args.evaluation_dataset == "synthetic":
         find_soundfonts(args.renderer)

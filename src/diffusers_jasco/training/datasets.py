@@ -33,8 +33,7 @@ from ..data.online_encoding import BatchEncoder, measure_latents
 from ..data.opening import DEFAULT_SECONDS, is_on_hub, is_synthetic, open_dataset
 from ..data.streams import ClipStream
 from ..pipelines.pipeline_jasco import JascoPipeline
-from ..text_encoders import count_unknown_words, is_word_tokenizer, text_encoder_hash
-from ..utils.errors import list_names
+from ..text_encoders import is_word_tokenizer, text_encoder_hash, warn_of_unknown_captions
 from .batches import EpochBatches, InterleavedBatches, StreamBatches, fitting_batch_size
 
 
@@ -233,13 +232,9 @@ def _warn_of_unknown_words(
     """Unknown words of captions mean the same to the model, whatever they are."""
     if is_synthetic(spec) or isinstance(dataset, ClipStream):
         return  # known to the tokenizers of synthetic music; not known before
-    captions = [caption for clip in dataset.captions for caption in clip]
-    number, counts = count_unknown_words(captions, tokenizer)
-    if number:
-        words = [f"{word!r} ({count})" for word, count in counts.most_common()]
-        option = " ".join(word for word, _ in counts.most_common(12))
-        hint = f" To teach some of them: --new_words {option}" if is_word_tokenizer(tokenizer) else ""
-        logger.warning(
-            f"{spec}: {number} of {len(captions)} captions have words that the text encoder does not know, and can't tell"
-            f" from each other: {list_names(words)}.{hint}"
-        )
+    warn_of_unknown_captions(
+        spec,
+        (caption for clip in dataset.captions for caption in clip),
+        tokenizer,
+        " To teach some of them: --new_words {words}" if is_word_tokenizer(tokenizer) else "",
+    )

@@ -37,7 +37,8 @@ MASKED_CAPTIONS, MASKED_WORDS = 0.5, 0.4
 @torch.no_grad()
 def add_new_words(pipeline: JascoPipeline, texts: Sequence[str]) -> list[str]:
     r"""
-    Makes a pipeline's tokenizer and text encoder know the words of texts, in place. A new word starts as the mean of all others.
+    Makes a pipeline's tokenizer and text encoder know the words of texts, in place. New words start at random, from PyTorch's
+    generator, with the standard deviation of known ones: as different from each other and from these as words are.
 
     Args:
         pipeline ([`JascoPipeline`]): the pipeline.
@@ -67,8 +68,9 @@ def add_new_words(pipeline: JascoPipeline, texts: Sequence[str]) -> list[str]:
     if known := [word for word in words if word in vocabulary]:
         logger.warning(f"--new_words: the model knows {list_names(known)} already.")
     words = [word for word in words if word not in vocabulary]
-    mean = pipeline.text_encoder.get_input_embeddings().weight[: len(pipeline.tokenizer)].mean(dim=0)
-    append_words(pipeline.tokenizer, pipeline.text_encoder, dict.fromkeys(words, mean))
+    known_weights = pipeline.text_encoder.get_input_embeddings().weight
+    embeddings = {word: known_weights.std() * torch.randn(known_weights.shape[1]) for word in words}
+    append_words(pipeline.tokenizer, pipeline.text_encoder, embeddings)
     return words
 
 

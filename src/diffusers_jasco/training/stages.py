@@ -137,7 +137,7 @@ def run_stage(args: argparse.Namespace) -> dict[str, Any]:
         return Evaluator(args, progress=True).generate(pipeline, Path(args.output), args.max_steps)
     validation = make_batches(args, open_datasets(args, pipeline.codec), pipeline)[1]
     if validation is None:
-        raise ValueError("`--only valid` needs --validation_dataset.")
+        raise ValueError(f"{args.validation_dataset} has no clips for validation.")
     model = JascoTrainingModel(pipeline.transformer, pipeline.text_encoder)
     dataset, encode = validation
     return validation_loss(

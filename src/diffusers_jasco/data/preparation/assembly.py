@@ -39,7 +39,7 @@ from diffusers.utils import logging
 from safetensors.torch import load as load_tensors
 
 from ...codecs import load_codec
-from ...text_encoders import load_text_encoder, text_encoder_hash
+from ...text_encoders import load_text_encoder, text_encoder_hash, warn_of_unknown_captions
 from ...utils.optional_imports import import_optional
 from ..features import FORMAT, FRAME_TENSORS, wordings, write_encoded
 from ..output import OutputFolder
@@ -180,7 +180,10 @@ def assemble(
         codec = load_codec(settings.codec)
         text_hash = None
         if settings.text_encoder is not None:
-            text_hash = text_encoder_hash(*load_text_encoder(settings.text_encoder))
+            tokenizer, text_encoder = load_text_encoder(settings.text_encoder)
+            text_hash = text_encoder_hash(tokenizer, text_encoder)
+            captions = (caption for track in tracks for caption in wordings(track))
+            warn_of_unknown_captions(output.url, captions, tokenizer)
         for split, clips in splits.items():
             with output.folder(f"features/{split}", last="features.json") as target:
                 write_encoded(_encoded(clips, output), codec, target, settings.labels, text_hash=text_hash)
