@@ -27,6 +27,7 @@ import gradio as gr
 
 import actions
 from actions import FILE_LIFE, STUDIO, TICKETS
+from calls import CheckedBlocks
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.controls.chord_labels import NOTES
 from diffusers_jasco.controls.drum_machine import GROOVES
@@ -88,8 +89,8 @@ LISTENING = {"concurrency_id": "listen", "concurrency_limit": CONCURRENCY}
 
 class Page:
     """
-    The fields by their names, laid out, and wired to `actions`. `fields` are those of [`Settings`], in their order; `messages`
-    has a place for messages about each field.
+    The fields by their names, laid out, and wired to `actions`. `fields` are those of [`Settings`]; `messages` has a place for
+    messages about each field.
     """
 
     def __init__(self):
@@ -104,7 +105,7 @@ class Page:
             text_guidance_scale=STUDIO.default_text_guidance_scale,
         )
         self.messages: dict[str, gr.HTML] = {}
-        with gr.Blocks(title="JASCO", analytics_enabled=False, delete_cache=(600, FILE_LIFE)) as self.blocks:
+        with CheckedBlocks(title="JASCO", analytics_enabled=False, delete_cache=(600, FILE_LIFE)) as self.blocks:
             self.takes, self.ticket = gr.State([]), gr.State("")
             self.dark = gr.Checkbox(False, visible="hidden", label="Whether the page is dark")
             gr.HTML(
@@ -127,12 +128,7 @@ class Page:
                     self.cards = [Card(number) for number in range(1, MAX_VARIATIONS + 1)]
                     self._lay_out_comparison()
                     self._lay_out_loading()
-            self.fields = [
-                *(self.prompt, self.tempo, self.duration, self.use_chords, self.timeline, self.drums, self.pattern),
-                *(self.use_melody, self.roll, self.seed, self.variations),
-                *(self.steps, self.guidance_scale, self.text_guidance_scale),
-            ]
-            self.names = [item.name for item in fields_of(Settings)]
+            self.fields = {item.name: getattr(self, item.name) for item in fields_of(Settings)}
             self._wire_measure()
             self._wire_chords()
             self._wire_drums()
@@ -178,7 +174,7 @@ class Page:
 
     def _lay_out_chords(self):
         self.use_chords = gr.Checkbox(True, label="Follow these chords", elem_classes="plain", elem_id="use-chords")
-        self.timeline = ChordTimeline(self.start.chords, bpm=self.start.tempo, elem_id="timeline")
+        self.chords = ChordTimeline(self.start.chords, bpm=self.start.tempo, elem_id="timeline")
         self.messages["chords"] = message()
         with gr.Accordion("Type chords, or choose a progression", open=False):
             with gr.Row():
@@ -239,7 +235,7 @@ class Page:
 
     def _lay_out_melody(self):
         self.use_melody = gr.Checkbox(True, label="Follow this melody", elem_classes="plain", elem_id="use-melody")
-        self.roll = PianoRoll(
+        self.melody = PianoRoll(
             self.start.melody,
             bpm=self.start.tempo,
             chord_tones=chord_tones(self.start.chords),
@@ -352,9 +348,11 @@ class Page:
         metre = chords["beats_per_bar"]
         return {
             # It was open from the first, and keeps the key that it shows.
-            self.timeline: gr.update(value=chords, bpm=bpm),
+            self.chords: gr.update(value=chords, bpm=bpm),
             self.pattern: self.pattern.redraw(value=pattern, bpm=bpm, beats_per_bar=metre),
-            self.roll: self.roll.redraw(value=melody, bpm=bpm, beats_per_bar=metre, chord_tones=chord_tones(chords)),
+            self.melody: self.melody.redraw(
+                value=melody, bpm=bpm, beats_per_bar=metre, chord_tones=chord_tones(chords)
+            ),
         }
 
     def _wire_measure(self):
@@ -363,7 +361,7 @@ class Page:
             chords, melody = actions.fit_length(chords, melody, bpm, metre, seconds)
             return self._redraw(chords, pattern, melody, bpm)
 
-        parts = [self.timeline, self.pattern, self.roll]
+        parts = [self.chords, self.pattern, self.melody]
         measure = [self.tempo, self.beats_per_bar, self.duration]
         # While a number is typed it may be anything.
         limits = [(3, *TEMPO), (5, *DURATION)]
@@ -385,7 +383,7 @@ class Page:
         def place(words: str, key: str, *measure: Any) -> dict:
             value = chords_from_words(words, key, *measure)
             # The palette below the timeline shows the key of numerals.
-            return {self.timeline: gr.update(value=value, **({"musical_key": key} if are_numerals(words) else {}))}
+            return {self.chords: gr.update(value=value, **({"musical_key": key} if are_numerals(words) else {}))}
 
         def choose(name: str, key: str, *measure: Any) -> dict:
             progression = PROGRESSIONS[name]
@@ -406,26 +404,26 @@ class Page:
                 event,
                 function,
                 [source, self.key, *measure],
-                [self.words, self.key, self.timeline],
+                [self.words, self.key, self.chords],
                 "chords",
                 trigger_mode="always_last",
                 queue=False,
             )
         self._on(
             self.find_chords.click,
-            lambda *values: {self.timeline: chords_from_file(*values)},
+            lambda *values: {self.chords: chords_from_file(*values)},
             [self.chord_file, self.chord_start, self.beats_per_bar, self.duration, self.tempo],
-            [self.timeline],
+            [self.chords],
             "chords",
-            show_progress_on=self.timeline,
+            show_progress_on=self.chords,
             **LISTENING,
         )
-        self.timeline.change(
-            lambda chords, bpm: self.roll.redraw(
+        self.chords.change(
+            lambda chords, bpm: self.melody.redraw(
                 bpm=bpm, beats_per_bar=chords["beats_per_bar"], chord_tones=chord_tones(chords)
             ),
-            [self.timeline, self.tempo],
-            self.roll,
+            [self.chords, self.tempo],
+            self.melody,
             **AT_ONCE,
         )
 
@@ -480,11 +478,11 @@ class Page:
         ):
             self._on(
                 event,
-                lambda *values: {self.roll: melody_from_file(*values)},
+                lambda *values: {self.melody: melody_from_file(*values)},
                 [file, self.melody_start, self.one_voice, self.duration, self.tempo],
-                [self.roll],
+                [self.melody],
                 "melody",
-                show_progress_on=self.roll,
+                show_progress_on=self.melody,
                 trigger_mode=mode,
                 **LISTENING,
             )
@@ -503,7 +501,7 @@ class Page:
         def make(*values) -> dict:
             *values, recording, ticket, dark, before = values
             try:
-                settings = Settings(**dict(zip(self.names, values)))
+                settings = Settings(**dict(zip(self.fields, values)))
                 takes, remarks = actions.make_takes(settings, recording, Path(ticket), dark)
             except FieldError as error:
                 return self._show_error(error)
@@ -524,7 +522,7 @@ class Page:
         cards = [component for card in self.cards for component in card.components]
         made = begun.then(
             make,
-            [*self.fields, self.recording, self.ticket, self.dark, self.takes],
+            [*self.fields.values(), self.recording, self.ticket, self.dark, self.takes],
             [self.takes, *sum(self.compared, ()), *cards, self.tabs, *self._message_places],
             api_visibility="private",
             concurrency_id="generate",
@@ -579,7 +577,7 @@ class Page:
         def load(file: str) -> dict:
             settings, recording, remarks = actions.load_settings(file)
             return {
-                **{field: getattr(settings, name) for field, name in zip(self.fields, self.names)},
+                **{field: getattr(settings, name) for name, field in self.fields.items()},
                 **self._redraw(settings.chords, settings.pattern, settings.melody, settings.tempo),
                 self.beats_per_bar: settings.chords["beats_per_bar"],
                 self.new_seed: False,
@@ -591,7 +589,7 @@ class Page:
             self.settings_file.upload,
             load,
             [self.settings_file],
-            [*self.fields, self.beats_per_bar, self.new_seed, self.recording],
+            [*self.fields.values(), self.beats_per_bar, self.new_seed, self.recording],
             "file",
             trigger_mode="always_last",
             queue=False,
