@@ -14,6 +14,7 @@
 
 """The page: its fields, and what happens when they are used."""
 
+import html
 import os
 import secrets
 from collections.abc import Callable
@@ -29,6 +30,7 @@ import actions
 from actions import FILE_LIFE, STUDIO, TICKETS
 from calls import CheckedBlocks
 from diffusers_jasco.controls import CONTROLS
+from diffusers_jasco.controls.chord_files import CHORD_SUFFIXES
 from diffusers_jasco.controls.chord_labels import NOTES
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.progressions import PROGRESSIONS
@@ -47,8 +49,8 @@ from settings import (
 )
 from takes import Take
 from uploads import (
-    CHORD_FILES,
-    MIDI_FILES,
+    DRUM_FILES,
+    MELODY_FILES,
     are_numerals,
     chords_from_file,
     chords_from_words,
@@ -129,6 +131,7 @@ class Page:
                     self._lay_out_comparison()
                     self._lay_out_loading()
             self.fields = {item.name: getattr(self, item.name) for item in fields_of(Settings)}
+            self._wire_words()
             self._wire_measure()
             self._wire_chords()
             self._wire_drums()
@@ -161,6 +164,12 @@ class Page:
             elem_id="ideas",
         )
         self.messages["prompt"] = message()
+        self.unknown_words = message()
+        if STUDIO.known_words is not None:
+            with gr.Accordion(
+                f"The {len(STUDIO.known_words)} words that this model knows", open=False, elem_id="known"
+            ):
+                gr.HTML(f"<p>{html.escape(' · '.join(STUDIO.known_words))}</p>")
         with gr.Row(elem_id="measure"):
             self.tempo = gr.Slider(*TEMPO, self.start.tempo, step=1, label="Beats a minute", min_width=200)
             metres = list(range(BEATS_PER_BAR[0], BEATS_PER_BAR[1] + 1))
@@ -193,7 +202,7 @@ class Page:
                 self.place_chords = gr.Button("Put them on the timeline", size="sm", elem_id="place")
         with gr.Accordion("Take the chords of a song or file", open=False):
             self.chord_file = gr.File(
-                label=f"A recording, or {', '.join(CHORD_FILES)}", height=110, elem_id="chord-file"
+                label=f"A recording, or {', '.join(CHORD_SUFFIXES)}", height=110, elem_id="chord-file"
             )
             with gr.Row(elem_classes="bar"):
                 self.chord_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
@@ -220,6 +229,10 @@ class Page:
                 **PLAYER,
                 elem_id="drum-file",
             )
+            self.any_drum_file = gr.UploadButton(
+                "Load any other file", size="sm", file_types=list(DRUM_FILES), elem_id="any-drum-file"
+            )
+            self.drum_source = gr.State(None)  # the file that was loaded or recorded last
             with gr.Row(elem_classes="bar"):
                 self.separate = gr.Checkbox(False, label="It is a full mix: take the drums out", min_width=180)
                 self.drum_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
@@ -254,8 +267,9 @@ class Page:
                 self.one_voice = gr.Checkbox(True, label="It is one voice or instrument", min_width=180)
                 self.melody_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
                 self.find_melody = gr.Button("Put its tune on the piano roll", size="sm")
-            self.midi_file = gr.UploadButton(
-                "Load a MIDI file", size="sm", file_types=list(MIDI_FILES), elem_id="midi-file"
+            # Gradio's recorder takes what browsers call audio, which MIDI files and WebM recordings are not.
+            self.melody_file = gr.UploadButton(
+                "Load a MIDI file or any recording", size="sm", file_types=list(MELODY_FILES), elem_id="melody-file"
             )
 
     def _lay_out_making(self):
@@ -355,6 +369,15 @@ class Page:
             ),
         }
 
+    def _wire_words(self):
+        self.prompt.change(
+            lambda prompt: say(actions.describe_unknown_words((prompt or "")[:MAX_PROMPT], is_typed=True)),
+            self.prompt,
+            self.unknown_words,
+            trigger_mode="always_last",
+            **AT_ONCE,
+        )
+
     def _wire_measure(self):
         def fit(chords: dict, pattern: dict, melody: dict, bpm: float, metre: int, seconds: float) -> dict:
             pattern = actions.fit_metre(pattern, chords["beats_per_bar"], metre)
@@ -449,32 +472,34 @@ class Page:
             queue=False,
         )
 
-        def use(*values: Any) -> dict:
-            return {self.recording: actions.drums_from_file(*values)}
+        def use(file: str | None, *values: Any) -> dict:
+            return {self.drum_source: file, self.recording: actions.drums_from_file(file, *values)}
 
         def use_again(file: str | None, *values: Any) -> dict:
-            return {self.recording: None} if file is None else use(file, *values)
+            return {self.drum_source: None, self.recording: None} if file is None else use(file, *values)
 
         # What was loaded or recorded is used at once: without, the music would be made with older drums, or none.
-        for event, function in (
-            (self.use_drums.click, use),
-            (self.drum_file.change, use_again),
-            (self.separate.change, use_again),
+        for event, function, source in (
+            (self.use_drums.click, use, self.drum_source),
+            (self.separate.change, use_again, self.drum_source),
+            (self.drum_file.change, use_again, self.drum_file),
+            (self.any_drum_file.upload, use, self.any_drum_file),
         ):
             self._on(
                 event,
                 function,
-                [self.drum_file, self.drum_start, self.separate],
-                [self.recording],
+                [source, self.drum_start, self.separate],
+                [self.drum_source, self.recording],
                 "drums",
                 show_progress_on=self.recording,
+                trigger_mode="always_last",
                 **LISTENING,
             )
 
     def _wire_melody(self):
         for event, file, mode in (
             (self.find_melody.click, self.melody_audio, "once"),
-            (self.midi_file.upload, self.midi_file, "always_last"),
+            (self.melody_file.upload, self.melody_file, "always_last"),
         ):
             self._on(
                 event,
