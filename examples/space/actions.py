@@ -73,9 +73,11 @@ def make_takes(
 ) -> tuple[list[Take], list[str]]:
     """The takes that were finished before the ticket was taken away, and what there is to say about them."""
     takes, started, stopped, progress = [], time.monotonic(), False, gr.Progress()
-    drums = read_recording(recording, "drums") if settings.drums == "recording" else None
-    request = STUDIO.make_request(settings, drums)
-    with TICKETS.using(ticket), collected_warnings() as remarks:
+    # The pipeline's warning of unknown words is for programmers.
+    with TICKETS.using(ticket), collected_warnings(ignore="diffusers_jasco.text_encoders") as remarks:
+        remarks += describe_unknown_words(settings.prompt)
+        drums = read_recording(recording, "drums") if settings.drums == "recording" else None
+        request = STUDIO.make_request(settings, drums)
         for number in range(settings.variations):
             words = f"Take {number + 1} of {settings.variations}: " if settings.variations > 1 else ""
             seed = (settings.seed + number) % (MAX_SEED + 1)
@@ -96,6 +98,23 @@ def make_takes(
     if stopped:
         return takes, [f"Stopped. {done} finished before." if takes else "Stopped."]
     return takes, [f"{done} in {seconds:.1f} s.", *remarks]
+
+
+def describe_unknown_words(prompt: str, is_typed: bool = False) -> list[str]:
+    """
+    What there is to say about words of the prompt that the model does not know. While a prompt is typed (`is_typed`), its last
+    word may be the beginning of a known one.
+    """
+    words = STUDIO.find_unknown_words(prompt)
+    if is_typed and words:
+        last = list(words)[-1]
+        if prompt.endswith(last) and any(known.startswith(last.lower()) for known in STUDIO.known_words or []):
+            del words[last]
+    if not words:
+        return []
+    similar = list(dict.fromkeys(similar for known in words.values() for similar in known))
+    hint = f" Similar words that it knows: {', '.join(similar[:6])}." if similar else ""
+    return [f"Not known to this model: {', '.join(list(words)[:8])}.{hint}"]
 
 
 def find_take(takes: list[Take], number: int) -> str:

@@ -15,7 +15,9 @@
 """What programs can do here: the page's actions as endpoints with names and types, whose errors are errors."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from functools import wraps
+from inspect import Parameter, Signature, signature
 from typing import Any
 
 import gradio as gr
@@ -47,16 +49,18 @@ def add_endpoints(page: Page):
             except FieldError as error:
                 raise gr.Error(str(error), title=error.field, print_exception=False) from error
 
+        # Gradio adds the request.
+        page.blocks.parameters[name] = [value for value in signature(function).parameters if value != "request"]
         trigger.click(run, inputs, outputs, api_name=name, **options)
 
     making = {"concurrency_id": "generate", "concurrency_limit": CONCURRENCY}
     listening = {"concurrency_id": "listen", "concurrency_limit": CONCURRENCY}
     measure = [page.beats_per_bar, page.duration, page.tempo]
-    endpoint("generate", generate, [*page.fields, page.recording], [wavs, zips, report], **making)
+    endpoint("generate", generate, [*page.fields.values(), page.recording], [wavs, zips, report], **making)
     endpoint("stop", stop, [], [runs], queue=False)
     endpoint("load_settings", load_settings, [file], [settings, page.recording])
-    endpoint("chords_from_words", chords_from_words, [page.words, page.key, *measure, page.repeat], [page.timeline])
-    endpoint("chords_from_file", chords_from_file, [file, page.chord_start, *measure], [page.timeline], **listening)
+    endpoint("chords_from_words", chords_from_words, [page.words, page.key, *measure, page.repeat], [page.chords])
+    endpoint("chords_from_file", chords_from_file, [file, page.chord_start, *measure], [page.chords], **listening)
     endpoint(
         "drums_from_file",
         actions.drums_from_file,
@@ -68,40 +72,21 @@ def add_endpoints(page: Page):
         "melody_from_file",
         melody_from_file,
         [file, page.melody_start, page.one_voice, page.duration, page.tempo],
-        [page.roll],
+        [page.melody],
         **listening,
     )
-    endpoint("hear_chords", actions.hear_chords, [page.timeline, page.tempo, page.duration], [audio])
+    endpoint("hear_chords", actions.hear_chords, [page.chords, page.tempo, page.duration], [audio])
     endpoint("hear_drums", actions.hear_drums, [page.pattern, page.tempo, page.duration], [audio])
-    endpoint("hear_melody", actions.hear_melody, [page.roll, page.tempo, page.duration], [audio])
+    endpoint("hear_melody", actions.hear_melody, [page.melody, page.tempo, page.duration], [audio])
 
 
-def generate(
-    prompt,
-    tempo,
-    duration,
-    use_chords,
-    chords,
-    drums,
-    pattern,
-    use_melody,
-    melody,
-    seed,
-    variations,
-    steps,
-    guidance_scale,
-    text_guidance_scale,
-    recording=None,
-    request: gr.Request = None,
-):
+def generate(request: gr.Request, *values):
     """
     Makes music: a WAV and a ZIP (with controls and settings) for each variation, and a report with the seeds and with how far
     each control was followed.
     """
-    words = (prompt, tempo, duration)
-    controls = (use_chords, chords, drums, pattern, use_melody, melody)
-    sampling = (seed, variations, steps, guidance_scale, text_guidance_scale)
-    settings = Settings(*words, *controls, *sampling)
+    *values, recording = values
+    settings = Settings(*values)
     takes, remarks = actions.make_takes(settings, recording, TICKETS.issue(request.session_hash))
     report = {
         "remarks": remarks,
@@ -112,6 +97,16 @@ def generate(
         ],
     }
     return [str(take.wav) for take in takes], [str(take.zip) for take in takes], report
+
+
+# Gradio reads the names of an endpoint's values from its function: here, they are those of the settings.
+generate.__signature__ = Signature(
+    [
+        Parameter("request", Parameter.POSITIONAL_OR_KEYWORD, annotation=gr.Request),
+        *(Parameter(item.name, Parameter.POSITIONAL_OR_KEYWORD) for item in fields(Settings)),
+        Parameter("recording", Parameter.POSITIONAL_OR_KEYWORD, default=None),
+    ]
+)
 
 
 def stop(request: gr.Request):

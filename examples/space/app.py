@@ -69,6 +69,7 @@ if __name__ == "__main__":
         footer_links=["api"],
         show_error=False,
         ssr_mode=False,
+        app_kwargs={"exception_handlers": demo.exception_handlers},
         # Skips Gradio's check whether the page answers within three seconds, which ends the app on a machine that is busy.
         _frontend=False,
     )

@@ -14,6 +14,7 @@
 
 """The page: its fields, and what happens when they are used."""
 
+import html
 import os
 import secrets
 from collections.abc import Callable
@@ -27,7 +28,9 @@ import gradio as gr
 
 import actions
 from actions import FILE_LIFE, STUDIO, TICKETS
+from calls import CheckedBlocks
 from diffusers_jasco.controls import CONTROLS
+from diffusers_jasco.controls.chord_files import CHORD_SUFFIXES
 from diffusers_jasco.controls.chord_labels import NOTES
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.progressions import PROGRESSIONS
@@ -46,8 +49,8 @@ from settings import (
 )
 from takes import Take
 from uploads import (
-    CHORD_FILES,
-    MIDI_FILES,
+    DRUM_FILES,
+    MELODY_FILES,
     are_numerals,
     chords_from_file,
     chords_from_words,
@@ -88,8 +91,8 @@ LISTENING = {"concurrency_id": "listen", "concurrency_limit": CONCURRENCY}
 
 class Page:
     """
-    The fields by their names, laid out, and wired to `actions`. `fields` are those of [`Settings`], in their order; `messages`
-    has a place for messages about each field.
+    The fields by their names, laid out, and wired to `actions`. `fields` are those of [`Settings`]; `messages` has a place for
+    messages about each field.
     """
 
     def __init__(self):
@@ -104,7 +107,7 @@ class Page:
             text_guidance_scale=STUDIO.default_text_guidance_scale,
         )
         self.messages: dict[str, gr.HTML] = {}
-        with gr.Blocks(title="JASCO", analytics_enabled=False, delete_cache=(600, FILE_LIFE)) as self.blocks:
+        with CheckedBlocks(title="JASCO", analytics_enabled=False, delete_cache=(600, FILE_LIFE)) as self.blocks:
             self.takes, self.ticket = gr.State([]), gr.State("")
             self.dark = gr.Checkbox(False, visible="hidden", label="Whether the page is dark")
             gr.HTML(
@@ -127,12 +130,8 @@ class Page:
                     self.cards = [Card(number) for number in range(1, MAX_VARIATIONS + 1)]
                     self._lay_out_comparison()
                     self._lay_out_loading()
-            self.fields = [
-                *(self.prompt, self.tempo, self.duration, self.use_chords, self.timeline, self.drums, self.pattern),
-                *(self.use_melody, self.roll, self.seed, self.variations),
-                *(self.steps, self.guidance_scale, self.text_guidance_scale),
-            ]
-            self.names = [item.name for item in fields_of(Settings)]
+            self.fields = {item.name: getattr(self, item.name) for item in fields_of(Settings)}
+            self._wire_words()
             self._wire_measure()
             self._wire_chords()
             self._wire_drums()
@@ -165,6 +164,12 @@ class Page:
             elem_id="ideas",
         )
         self.messages["prompt"] = message()
+        self.unknown_words = message()
+        if STUDIO.known_words is not None:
+            with gr.Accordion(
+                f"The {len(STUDIO.known_words)} words that this model knows", open=False, elem_id="known"
+            ):
+                gr.HTML(f"<p>{html.escape(' · '.join(STUDIO.known_words))}</p>")
         with gr.Row(elem_id="measure"):
             self.tempo = gr.Slider(*TEMPO, self.start.tempo, step=1, label="Beats a minute", min_width=200)
             metres = list(range(BEATS_PER_BAR[0], BEATS_PER_BAR[1] + 1))
@@ -178,7 +183,7 @@ class Page:
 
     def _lay_out_chords(self):
         self.use_chords = gr.Checkbox(True, label="Follow these chords", elem_classes="plain", elem_id="use-chords")
-        self.timeline = ChordTimeline(self.start.chords, bpm=self.start.tempo, elem_id="timeline")
+        self.chords = ChordTimeline(self.start.chords, bpm=self.start.tempo, elem_id="timeline")
         self.messages["chords"] = message()
         with gr.Accordion("Type chords, or choose a progression", open=False):
             with gr.Row():
@@ -197,7 +202,7 @@ class Page:
                 self.place_chords = gr.Button("Put them on the timeline", size="sm", elem_id="place")
         with gr.Accordion("Take the chords of a song or file", open=False):
             self.chord_file = gr.File(
-                label=f"A recording, or {', '.join(CHORD_FILES)}", height=110, elem_id="chord-file"
+                label=f"A recording, or {', '.join(CHORD_SUFFIXES)}", height=110, elem_id="chord-file"
             )
             with gr.Row(elem_classes="bar"):
                 self.chord_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
@@ -224,6 +229,10 @@ class Page:
                 **PLAYER,
                 elem_id="drum-file",
             )
+            self.any_drum_file = gr.UploadButton(
+                "Load any other file", size="sm", file_types=list(DRUM_FILES), elem_id="any-drum-file"
+            )
+            self.drum_source = gr.State(None)  # the file that was loaded or recorded last
             with gr.Row(elem_classes="bar"):
                 self.separate = gr.Checkbox(False, label="It is a full mix: take the drums out", min_width=180)
                 self.drum_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
@@ -239,7 +248,7 @@ class Page:
 
     def _lay_out_melody(self):
         self.use_melody = gr.Checkbox(True, label="Follow this melody", elem_classes="plain", elem_id="use-melody")
-        self.roll = PianoRoll(
+        self.melody = PianoRoll(
             self.start.melody,
             bpm=self.start.tempo,
             chord_tones=chord_tones(self.start.chords),
@@ -258,8 +267,9 @@ class Page:
                 self.one_voice = gr.Checkbox(True, label="It is one voice or instrument", min_width=180)
                 self.melody_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
                 self.find_melody = gr.Button("Put its tune on the piano roll", size="sm")
-            self.midi_file = gr.UploadButton(
-                "Load a MIDI file", size="sm", file_types=list(MIDI_FILES), elem_id="midi-file"
+            # Gradio's recorder takes what browsers call audio, which MIDI files and WebM recordings are not.
+            self.melody_file = gr.UploadButton(
+                "Load a MIDI file or any recording", size="sm", file_types=list(MELODY_FILES), elem_id="melody-file"
             )
 
     def _lay_out_making(self):
@@ -352,10 +362,21 @@ class Page:
         metre = chords["beats_per_bar"]
         return {
             # It was open from the first, and keeps the key that it shows.
-            self.timeline: gr.update(value=chords, bpm=bpm),
+            self.chords: gr.update(value=chords, bpm=bpm),
             self.pattern: self.pattern.redraw(value=pattern, bpm=bpm, beats_per_bar=metre),
-            self.roll: self.roll.redraw(value=melody, bpm=bpm, beats_per_bar=metre, chord_tones=chord_tones(chords)),
+            self.melody: self.melody.redraw(
+                value=melody, bpm=bpm, beats_per_bar=metre, chord_tones=chord_tones(chords)
+            ),
         }
+
+    def _wire_words(self):
+        self.prompt.change(
+            lambda prompt: say(actions.describe_unknown_words((prompt or "")[:MAX_PROMPT], is_typed=True)),
+            self.prompt,
+            self.unknown_words,
+            trigger_mode="always_last",
+            **AT_ONCE,
+        )
 
     def _wire_measure(self):
         def fit(chords: dict, pattern: dict, melody: dict, bpm: float, metre: int, seconds: float) -> dict:
@@ -363,7 +384,7 @@ class Page:
             chords, melody = actions.fit_length(chords, melody, bpm, metre, seconds)
             return self._redraw(chords, pattern, melody, bpm)
 
-        parts = [self.timeline, self.pattern, self.roll]
+        parts = [self.chords, self.pattern, self.melody]
         measure = [self.tempo, self.beats_per_bar, self.duration]
         # While a number is typed it may be anything.
         limits = [(3, *TEMPO), (5, *DURATION)]
@@ -385,7 +406,7 @@ class Page:
         def place(words: str, key: str, *measure: Any) -> dict:
             value = chords_from_words(words, key, *measure)
             # The palette below the timeline shows the key of numerals.
-            return {self.timeline: gr.update(value=value, **({"musical_key": key} if are_numerals(words) else {}))}
+            return {self.chords: gr.update(value=value, **({"musical_key": key} if are_numerals(words) else {}))}
 
         def choose(name: str, key: str, *measure: Any) -> dict:
             progression = PROGRESSIONS[name]
@@ -406,26 +427,26 @@ class Page:
                 event,
                 function,
                 [source, self.key, *measure],
-                [self.words, self.key, self.timeline],
+                [self.words, self.key, self.chords],
                 "chords",
                 trigger_mode="always_last",
                 queue=False,
             )
         self._on(
             self.find_chords.click,
-            lambda *values: {self.timeline: chords_from_file(*values)},
+            lambda *values: {self.chords: chords_from_file(*values)},
             [self.chord_file, self.chord_start, self.beats_per_bar, self.duration, self.tempo],
-            [self.timeline],
+            [self.chords],
             "chords",
-            show_progress_on=self.timeline,
+            show_progress_on=self.chords,
             **LISTENING,
         )
-        self.timeline.change(
-            lambda chords, bpm: self.roll.redraw(
+        self.chords.change(
+            lambda chords, bpm: self.melody.redraw(
                 bpm=bpm, beats_per_bar=chords["beats_per_bar"], chord_tones=chord_tones(chords)
             ),
-            [self.timeline, self.tempo],
-            self.roll,
+            [self.chords, self.tempo],
+            self.melody,
             **AT_ONCE,
         )
 
@@ -451,40 +472,42 @@ class Page:
             queue=False,
         )
 
-        def use(*values: Any) -> dict:
-            return {self.recording: actions.drums_from_file(*values)}
+        def use(file: str | None, *values: Any) -> dict:
+            return {self.drum_source: file, self.recording: actions.drums_from_file(file, *values)}
 
         def use_again(file: str | None, *values: Any) -> dict:
-            return {self.recording: None} if file is None else use(file, *values)
+            return {self.drum_source: None, self.recording: None} if file is None else use(file, *values)
 
         # What was loaded or recorded is used at once: without, the music would be made with older drums, or none.
-        for event, function in (
-            (self.use_drums.click, use),
-            (self.drum_file.change, use_again),
-            (self.separate.change, use_again),
+        for event, function, source in (
+            (self.use_drums.click, use, self.drum_source),
+            (self.separate.change, use_again, self.drum_source),
+            (self.drum_file.change, use_again, self.drum_file),
+            (self.any_drum_file.upload, use, self.any_drum_file),
         ):
             self._on(
                 event,
                 function,
-                [self.drum_file, self.drum_start, self.separate],
-                [self.recording],
+                [source, self.drum_start, self.separate],
+                [self.drum_source, self.recording],
                 "drums",
                 show_progress_on=self.recording,
+                trigger_mode="always_last",
                 **LISTENING,
             )
 
     def _wire_melody(self):
         for event, file, mode in (
             (self.find_melody.click, self.melody_audio, "once"),
-            (self.midi_file.upload, self.midi_file, "always_last"),
+            (self.melody_file.upload, self.melody_file, "always_last"),
         ):
             self._on(
                 event,
-                lambda *values: {self.roll: melody_from_file(*values)},
+                lambda *values: {self.melody: melody_from_file(*values)},
                 [file, self.melody_start, self.one_voice, self.duration, self.tempo],
-                [self.roll],
+                [self.melody],
                 "melody",
-                show_progress_on=self.roll,
+                show_progress_on=self.melody,
                 trigger_mode=mode,
                 **LISTENING,
             )
@@ -503,7 +526,7 @@ class Page:
         def make(*values) -> dict:
             *values, recording, ticket, dark, before = values
             try:
-                settings = Settings(**dict(zip(self.names, values)))
+                settings = Settings(**dict(zip(self.fields, values)))
                 takes, remarks = actions.make_takes(settings, recording, Path(ticket), dark)
             except FieldError as error:
                 return self._show_error(error)
@@ -524,7 +547,7 @@ class Page:
         cards = [component for card in self.cards for component in card.components]
         made = begun.then(
             make,
-            [*self.fields, self.recording, self.ticket, self.dark, self.takes],
+            [*self.fields.values(), self.recording, self.ticket, self.dark, self.takes],
             [self.takes, *sum(self.compared, ()), *cards, self.tabs, *self._message_places],
             api_visibility="private",
             concurrency_id="generate",
@@ -579,7 +602,7 @@ class Page:
         def load(file: str) -> dict:
             settings, recording, remarks = actions.load_settings(file)
             return {
-                **{field: getattr(settings, name) for field, name in zip(self.fields, self.names)},
+                **{field: getattr(settings, name) for name, field in self.fields.items()},
                 **self._redraw(settings.chords, settings.pattern, settings.melody, settings.tempo),
                 self.beats_per_bar: settings.chords["beats_per_bar"],
                 self.new_seed: False,
@@ -591,7 +614,7 @@ class Page:
             self.settings_file.upload,
             load,
             [self.settings_file],
-            [*self.fields, self.beats_per_bar, self.new_seed, self.recording],
+            [*self.fields.values(), self.beats_per_bar, self.new_seed, self.recording],
             "file",
             trigger_mode="always_last",
             queue=False,

@@ -55,8 +55,12 @@ class FieldError(ValueError):
     """
 
     def __init__(self, field: str, message: str):
-        super().__init__(message)
+        # Both, as pickle makes the error anew from them.
+        super().__init__(field, message)
         self.field = field
+
+    def __str__(self) -> str:
+        return self.args[1]
 
 
 @dataclass(frozen=True)
@@ -189,7 +193,7 @@ def _number(value: Any, field: str, owner: str, lowest: float, highest: float, u
     is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if not is_number or not lowest <= value <= highest:
         unit = f" {unit}" if unit else ""
-        raise FieldError(field, f"{owner} has to be from {lowest:g} to {highest:g}{unit}, not {_short(value)}.")
+        raise FieldError(field, f"{owner} has to be from {lowest:.10g} to {highest:.10g}{unit}, not {_short(value)}.")
     return float(value)
 
 

@@ -28,6 +28,7 @@ from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, J
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.evaluation.heard import Asked, read_asked
 from diffusers_jasco.evaluation.metrics.melody import FRAME_RATE
+from diffusers_jasco.text_encoders import similar_words, unknown_words
 from settings import Settings
 
 
@@ -90,9 +91,16 @@ class Studio:
         self.sampling_rate = pipe.sampling_rate  # Hz
         self.frame_rate = pipe.frame_rate  # Hz
         self.trained_duration = pipe.transformer.config.sample_size / pipe.frame_rate  # seconds
+        self.known_words = pipe.known_words()
+        # Tokenizers change when they are used; those of runs are copies.
+        self._tokenizer = copy.deepcopy(pipe.tokenizer)
         self.default_steps = pipe.config.default_num_inference_steps
         self.default_guidance_scale = pipe.config.default_guidance_scale
         self.default_text_guidance_scale = pipe.config.default_text_guidance_scale
+
+    def find_unknown_words(self, prompt: str) -> dict[str, list[str]]:
+        """The words of a prompt that mean nothing to the model, each with similar ones that it knows."""
+        return {word: similar_words(word, self._tokenizer) for word in unknown_words(prompt, self._tokenizer)}
 
     def make_pipeline(self) -> JascoPipeline:
         """A pipeline for one run, with the weights of all."""

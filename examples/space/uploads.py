@@ -27,13 +27,16 @@ from typing import Any
 import soundfile
 import torch
 
-from diffusers_jasco.audio.io import AUDIO_SUFFIXES, load_audio
+from diffusers_jasco.audio.io import AUDIO_SUFFIXES, open_audio
 from diffusers_jasco.audio.resampling import resample
+from diffusers_jasco.controls.chord_files import CHORD_SUFFIXES
 from diffusers_jasco.controls.chord_labels import NO_CHORD
 from diffusers_jasco.controls.chords import Chords, chords_from_bars, chords_from_roman
 from diffusers_jasco.controls.melody import melody_from_midi, melody_to_notes
+from diffusers_jasco.controls.midi import MIDI_SUFFIXES
 from diffusers_jasco.extraction import extract_chords, extract_melody, separate_drums
 from diffusers_jasco.inputs import InputError, read_chords
+from diffusers_jasco.utils.errors import list_names
 from parts import capitalize_chords
 from settings import DURATION, FieldError, check_chords, count_bars
 
@@ -43,11 +46,13 @@ MAX_RECORDING = 600.0  # seconds
 MAX_TEXT = 1000  # characters of a typed progression
 NOTE_FRAMES = 100.0  # a second, for notes from MIDI files
 LONGEST = DURATION[1]  # seconds: nothing needs more of a recording
-CHORD_FILES = (".lab", ".jams", ".mid", ".midi")
-MIDI_FILES = (".mid", ".midi")
+CHORD_FILES = (*CHORD_SUFFIXES, *AUDIO_SUFFIXES)
+MELODY_FILES = (*MIDI_SUFFIXES, *AUDIO_SUFFIXES)
+DRUM_FILES = AUDIO_SUFFIXES
 
 logger = logging.getLogger("diffusers_jasco.space")  # See `collected_warnings`.
 
+_FOLDERS = re.compile(r"(?<![^\s'\"(])/([^/\s]+/)+")
 _NUMERAL = re.compile(r"[\s|]*[#b]?[IViv]")
 _WITH_SECONDS = re.compile(r"\S*[^\s:]:\d+(\.\d+)?,?")
 
@@ -128,7 +133,7 @@ def chords_from_file(
     file: str | None, start: float | None, beats_per_bar: int, duration: float, tempo: float
 ) -> dict[str, Any]:
     r"""
-    The chords of a song, a `.lab`, `.jams` or MIDI file on the timeline, at the times where they are.
+    The chords of a song, an annotation or a MIDI file on the timeline, at the times where they are.
 
     Args:
         file (`str`): the file.
@@ -139,9 +144,9 @@ def chords_from_file(
         [`FieldError`]: for a file that can't be used.
     """
     start = start or 0.0
-    suffix = check_upload(file, "chords", (*CHORD_FILES, *AUDIO_SUFFIXES))
+    suffix = check_upload(file, "chords", CHORD_FILES)
     with naming("chords", file):
-        if suffix in CHORD_FILES:
+        if suffix in CHORD_SUFFIXES:
             chords = read_chords(file)
         else:
             chords = [
@@ -172,9 +177,9 @@ def melody_from_file(
         [`FieldError`]: for a file that can't be used, or has no tune.
     """
     start = start or 0.0
-    suffix = check_upload(file, "melody", (*MIDI_FILES, *AUDIO_SUFFIXES))
+    suffix = check_upload(file, "melody", MELODY_FILES)
     with naming("melody", file):
-        if suffix in MIDI_FILES:
+        if suffix in MIDI_SUFFIXES:
             matrix, rate = melody_from_midi(file, round((start + duration) * NOTE_FRAMES), NOTE_FRAMES), NOTE_FRAMES
             matrix = matrix[round(start * NOTE_FRAMES) :]
         else:
@@ -213,7 +218,7 @@ def write_drums(file: str | None, start: float | None, separate: bool, sampling_
         [`FieldError`]: for a file that can't be used.
     """
     start = start or 0.0
-    check_upload(file, "drums", AUDIO_SUFFIXES)
+    check_upload(file, "drums", DRUM_FILES)
     with naming("drums", file):
         waveform, rate = read_excerpt(file, "drums", start, LONGEST)
         if separate:
@@ -239,7 +244,7 @@ def check_upload(path: str | None, field: str, suffixes: tuple[str, ...]) -> str
         raise FieldError(field, "Choose a file first.")
     suffix = Path(path).suffix.lower()
     if suffix not in suffixes:
-        raise FieldError(field, f"{Path(path).name} can’t be read here. It has to end in {', '.join(suffixes)}.")
+        raise FieldError(field, f"{Path(path).name} can’t be read here. It has to end in {list_names(suffixes)}.")
     size = os.path.getsize(path) / 1e6
     if size > MAX_UPLOAD:
         raise FieldError(field, f"{Path(path).name} has {size:.0f} MB; at most {MAX_UPLOAD} MB are taken.")
@@ -248,24 +253,16 @@ def check_upload(path: str | None, field: str, suffixes: tuple[str, ...]) -> str
 
 def read_excerpt(path: str, field: str, start: float, duration: float) -> tuple[torch.Tensor, int]:
     """`(channels, samples)` and their rate, of at most `duration` seconds from `start` on."""
-    try:
-        with soundfile.SoundFile(path) as file:
-            rate, length = file.samplerate, file.frames / file.samplerate
-            if length > MAX_RECORDING:
-                raise FieldError(
-                    field, f"The recording lasts {_minutes(length)}; at most {_minutes(MAX_RECORDING)} are taken."
-                )
-            if not 0 <= start < length:
-                raise FieldError(
-                    field, f"The recording lasts {length:.1f} s, so it can’t be used from {start:g} s on."
-                )
-            file.seek(round(start * rate))
-            samples = file.read(math.ceil(duration * rate), dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError:
+    source = open_audio(path, field)
+    rate, length = source.samplerate, source.frames / source.samplerate
+    if length > MAX_RECORDING:
         raise FieldError(
-            field, f"{Path(path).name} is no audio that can be read here: try WAV, FLAC or MP3."
-        ) from None
-    return load_audio((samples.T, rate), field)
+            field, f"The recording lasts {_minutes(length)}; at most {_minutes(MAX_RECORDING)} are taken."
+        )
+    if not 0 <= start < length:
+        raise FieldError(field, f"The recording lasts {length:.1f} s, so it can’t be used from {start:g} s on.")
+    first = round(start * rate)
+    return torch.from_numpy(source.read(first, first + math.ceil(duration * rate))).T, rate
 
 
 @contextmanager
@@ -287,24 +284,31 @@ def explain(error: InputError | FileNotFoundError, path: str | None = None) -> s
 
 
 def readable(message: str) -> str:
-    """A message of the package for visitors, without the name of the argument: it appears next to its field."""
+    """
+    A message of the package for visitors, without the name of the argument, as it appears next to its field, and without the
+    folders of files.
+    """
     if message.startswith("`"):
         message = message.split("`: ", 1)[-1]
     # Between pairs of backticks are names of arguments.
     parts = message.split("`")
     message = "".join(f"“{part}”" if index % 2 else part for index, part in enumerate(parts))
-    return message[:1].upper() + message[1:]
+    # Names of files stay as they are.
+    return _FOLDERS.sub("", message[:1].upper() + message[1:])
 
 
 @contextmanager
-def collected_warnings() -> Iterator[list[str]]:
-    """What the package warns of in this thread during the block: what it leaves out, cuts or guesses."""
+def collected_warnings(ignore: str | None = None) -> Iterator[list[str]]:
+    """
+    What the package warns of in this thread during the block: what it leaves out, cuts or guesses. Warnings of the logger
+    `ignore` are left out.
+    """
     warnings: list[str] = []
     thread = threading.get_ident()
 
     class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord):
-            if record.thread == thread and record.levelno >= logging.WARNING:
+            if record.thread == thread and record.levelno >= logging.WARNING and record.name != ignore:
                 message = readable(record.getMessage())
                 if message not in warnings:
                     warnings.append(message)

@@ -130,10 +130,12 @@ def test_a_recording_is_decoded_once_for_all_takes(monkeypatch, tmp_path):
     monkeypatch.setattr(soundfile, "SoundFile", Counted)
     settings = Settings(drums="recording", duration=1.0, steps=1, variations=3)
     takes, _ = actions.make_takes(settings, str(recording), actions.TICKETS.issue("me"))
-    assert opened.count((str(recording), "r")) == 1
+    # Its header, and its samples.
+    assert opened.count((str(recording), "r")) == 2
     # A take is decoded once, to hear what is in its file.
     for take in takes:
-        assert [mode for file, mode in opened if file.endswith(f"{take.folder.name}/{take.wav.name}")] == ["r"]
+        modes = [mode for file, mode in opened if file.endswith(f"{take.folder.name}/{take.wav.name}")]
+        assert modes == ["r", "r"]
         assert list(take.scores) == ["drums"]
 
 
@@ -147,3 +149,23 @@ def test_a_beat_follows_the_metre():
     two_bars = {**BACKBEAT, "steps": 32, "tracks": {drum: steps * 2 for drum, steps in BACKBEAT["tracks"].items()}}
     assert actions.fit_metre(two_bars, 4, 3)["tracks"]["hat"] == BACKBEAT["tracks"]["hat"][:12] * 2
     assert actions.fit_metre(waltz, 4, 5) == waltz and actions.fit_metre(backbeat, 4, 4) == backbeat
+
+
+def test_unknown_words_of_a_prompt():
+    said = actions.describe_unknown_words("slow klezmer, drumz and piano")
+    assert said == ["Not known to this model: klezmer, drumz. Similar words that it knows: drum, drums, drumless."]
+    assert actions.describe_unknown_words("80s pop, synth bass, drums") == []
+    # While it is typed, the last word may become a known one.
+    assert actions.describe_unknown_words("synth b", is_typed=True) == []
+    assert actions.describe_unknown_words("synth b, ", is_typed=True) and actions.describe_unknown_words("synth b")
+    assert "klezmer" in actions.describe_unknown_words("klezmer", is_typed=True)[0]
+
+
+def test_warnings_of_a_run_are_remarks():
+    chords = {**C_AM_F_G, "chords": [{"label": "Csus4", "beat": 0.0}]}
+    settings = Settings("klezmer", chords=chords, duration=1.0, steps=1, variations=2)
+    _, remarks = actions.make_takes(settings, None, actions.TICKETS.issue("me"))
+    assert remarks[0].startswith("2 takes in")
+    for words in ("Not known to this model: klezmer", "Csus4 → C"):
+        assert sum(words in remark for remark in remarks) == 1, remarks
+    assert "known_words" not in "".join(remarks)

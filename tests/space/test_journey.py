@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from .conftest import eventually, expect
+from .conftest import ROOT, eventually, expect
 
 
 pytest.importorskip("gradio")
@@ -197,6 +197,18 @@ def test_a_wrong_chord_is_named_at_its_place(visit):
     me.expect_no_alert()
 
 
+def test_words_that_the_model_does_not_know(visit):
+    me = visit()
+    prompt = me.find("#prompt textarea")
+    said = me.page.get_by_text("Not known to this model: klezmer")
+    prompt.fill("slow klezmer, clarinet")
+    expect(said).to_be_visible()
+    prompt.fill("slow jazz, clarinet")
+    expect(said).to_have_count(0)
+    me.page.get_by_text("words that this model knows").click()
+    expect(me.find("#known")).to_contain_text("clarinet · ")
+
+
 def test_typed_chords_reach_the_timeline_or_say_what_is_wrong(visit):
     me = visit()
     me.page.get_by_text("Type chords, or choose a progression").click()
@@ -320,6 +332,11 @@ def test_drums_from_a_recording(visit, tmp_path):
     me.find("#recording [data-testid^=waveform]").first.wait_for(state="detached")
     me.make()
     me.expect_status("Nothing was made: see the message about the drums.")
+    # Browsers do not take WebM for audio.
+    with me.page.expect_file_chooser() as chooser:
+        me.page.get_by_role("button", name="Load any other file").click()
+    chooser.value.set_files(ROOT / "tests/fixtures/cases/hum.webm")
+    me.find("#recording [data-testid^=waveform]").first.wait_for()
 
 
 def test_one_thing_plays_at_a_time(visit):

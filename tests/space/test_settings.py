@@ -17,6 +17,7 @@
 
 import copy
 import json
+import pickle
 
 import pytest
 
@@ -123,6 +124,11 @@ def test_files_that_are_no_settings(content, says):
     with pytest.raises(FieldError, match=says) as error:
         Settings.from_json(content)
     assert error.value.field == "file"
+
+
+def test_errors_reach_other_processes():
+    error = pickle.loads(pickle.dumps(FieldError("drums", "Choose a file first.")))
+    assert (type(error), error.field, str(error)) == (FieldError, "drums", "Choose a file first.")
 
 
 def test_bars_that_the_music_begins():

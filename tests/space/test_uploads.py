@@ -15,6 +15,8 @@
 
 """What visitors type and upload becomes what they see: chords on the timeline, a tune on the piano roll, drums to hear."""
 
+import json
+
 import numpy as np
 import pytest
 import soundfile
@@ -35,6 +37,8 @@ from uploads import (  # noqa: E402
     read_recording,
     write_drums,
 )
+
+from .conftest import ROOT
 
 
 RATE = 32000
@@ -180,7 +184,7 @@ def test_only_a_part_of_a_long_recording_is_read(tmp_path, monkeypatch):
 def test_uploads_that_cannot_be_used(tmp_path, monkeypatch):
     text = tmp_path / "song.mp3"
     text.write_text("not an MP3")
-    with pytest.raises(FieldError, match="song.mp3 is no audio") as error:
+    with pytest.raises(FieldError, match="song.mp3 can't be read as audio") as error:
         chords_from_file(str(text), 0, 4, 10.0, 120.0)
     assert error.value.field == "chords" and str(tmp_path) not in str(error.value)
     with pytest.raises(FieldError, match=r"song.exe can’t be read here. It has to end in .*\.mid"):
@@ -195,6 +199,40 @@ def test_uploads_that_cannot_be_used(tmp_path, monkeypatch):
     monkeypatch.setattr(uploads, "MAX_UPLOAD", 0.000001)
     with pytest.raises(FieldError, match="at most"):
         chords_from_file(str(text), 0, 4, 10.0, 120.0)
+
+
+@pytest.mark.parametrize("name", ["hum.m4a", "hum.webm"])
+def test_recordings_of_phones_and_browsers(tmp_path, name):
+    hum = str(ROOT / "tests/fixtures/cases" / name)
+    notes = melody_from_file(hum, 0, True, 2.0, 60.0)["notes"]
+    assert {note["midi"] for note in notes if note["beats"] > 1} == {69}
+    assert chords_from_file(hum, 0, 4, 2.0, 60.0)["chords"]
+    drums, rate = soundfile.read(write_drums(hum, 0.5, False, 16000, tmp_path))
+    assert rate == 16000 and 1.3 < len(drums) / rate < 1.7
+    waveform, rate = read_recording(hum, "drums")
+    assert 1.9 < waveform.shape[1] / rate < 2.2
+
+
+def test_fields_take_all_files_that_the_package_reads(tmp_path):
+    content = "0.0 2.0 C:maj\n2.0 4.0 A:min\n"
+    for suffix in set(uploads.CHORD_SUFFIXES) - set(uploads.MIDI_SUFFIXES) - {".jams", ".json", ".svl"}:
+        path = tmp_path / f"song{suffix.upper()}"
+        path.write_text(content)
+        assert pairs(chords_from_file(str(path), 0, 4, 4.0, 60.0)) == [("C", 0), ("Am", 2)], suffix
+    for files in (uploads.CHORD_FILES, uploads.MELODY_FILES):
+        assert set(files) >= {*uploads.AUDIO_SUFFIXES, *uploads.MIDI_SUFFIXES}
+
+
+def test_warnings_say_nothing_of_the_machine(tmp_path):
+    annotations = [
+        {"namespace": "chord_harte", "data": [{"time": 0, "duration": 4, "value": chord, "confidence": 1}]}
+        for chord in ("C:maj", "A:min")
+    ]
+    path = tmp_path / "song.jams"
+    path.write_text(json.dumps({"annotations": annotations, "file_metadata": {"duration": 4}}))
+    with collected_warnings() as warnings:
+        assert pairs(chords_from_file(str(path), 0, 4, 4.0, 60.0)) == [("C", 0)]
+    assert len(warnings) == 1 and warnings[0].startswith("song.jams has 2 chord annotations")
 
 
 def test_warnings_of_the_package_reach_the_visitor(tmp_path):

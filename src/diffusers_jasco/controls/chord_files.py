@@ -31,7 +31,8 @@ from .midi_chords import chords_from_midi
 
 
 TEXT_SUFFIXES = (".lab", ".csv", ".tsv", ".txt", ".json", ".svl")
-READABLE = f"{', '.join((*TEXT_SUFFIXES, '.jams', *MIDI_SUFFIXES))} or an audio file's suffix"
+CHORD_SUFFIXES = (*TEXT_SUFFIXES, ".jams", *MIDI_SUFFIXES)
+READABLE = f"{', '.join(CHORD_SUFFIXES)} or an audio file's suffix"
 
 # Formats of scores and lead sheets.
 _LEAD_SHEETS = (".abc", ".musicxml", ".xml", ".mxl", ".cho", ".chopro", ".chordpro", ".chord", ".pro", ".crd", ".onsong", ".html",
