@@ -103,8 +103,8 @@ def read_chords(
     Args:
         chords (`list`, `str`, `os.PathLike`, `tuple` or `dict`):
             Labels with their starts in seconds, `[("C", 0.0), ("Am", 2.5)]`, or another list, array or data frame that
-            [`~controls.forms.chords_from_items`] reads; a text such as `"C:0 Am:2.5"` or `"(C, 0.0), (Am, 2.5)"`; a `.lab`,
-            `.jams` or `.mid` file; or a recording (a file, `(waveform, sampling_rate)` or `{"array", "sampling_rate"}`),
+            [`~controls.forms.chords_from_items`] reads; a text such as `"C:0 Am:2.5"` or `"(C, 0.0), (Am, 2.5)"`; a file
+            that [`~controls.chord_files.chords_from_file`] reads (`.lab`, `.csv`, `.jams`, `.mid`, …); or a recording (a file, `(waveform, sampling_rate)` or `{"array", "sampling_rate"}`),
             whose chords [`~extraction.extract_chords`] estimates. An empty list, text or file means no progression, with a
             warning.
         labels (`Sequence[str]`, *optional*):

@@ -60,12 +60,7 @@ def chords_from_salami(text: str, name: str) -> Chords:
         for number, start, content, meter in _read_lines(text, name)
     ]
     times = [start for _, start, *_ in lines]
-    paces = [
-        (later - start) / sum(quarters)
-        for start, later, (*_, quarters) in zip(times, times[1:], lines)
-        if quarters and later > start
-    ]
-    pace = float(np.median(paces)) if paces else 0.5  # Seconds of a quarter note.
+    pace = _pace(times, [sum(quarters) for *_, quarters in lines])
     chords: Chords = []
     for index, (number, start, bars, quarters) in enumerate(lines):
         end = times[index + 1] if index + 1 < len(lines) else start + pace * sum(quarters)
@@ -87,6 +82,18 @@ def chords_from_salami(text: str, name: str) -> Chords:
         if index + 1 < len(lines) and end < times[index + 1]:
             chords.append((NO_CHORD, float(end)))
     return _merge(chords)
+
+
+def _pace(times: list[float], quarters: list[float]) -> float:
+    """Seconds of a quarter note: the median of lines that are not beside silence, or else of all."""
+    paces = [(later - start) / max(length, 1e-9) for start, later, length in zip(times, times[1:], quarters)]
+    has_bars = [length > 0 for length in quarters]
+    inside = [all(has_bars[max(index - 1, 0) : index + 2]) and index > 0 for index in range(len(paces))]
+    for chosen in (inside, has_bars):
+        kept = [pace for pace, is_kept in zip(paces, chosen) if is_kept and pace > 0]
+        if kept:
+            return float(np.median(kept))
+    return 0.5
 
 
 def _read_lines(text: str, name: str) -> Iterator[tuple[int, float, str, float]]:

@@ -28,7 +28,8 @@ from ..utils.files import read_text
 from .chord_charts import chords_from_jaah
 from .chord_labels import NO_CHORD, is_no_chord
 from .chord_tables import Segment, is_label, join_segments, to_harte_segments
-from .chord_timeline import Chords
+from .chord_timeline import Chords, check_pairs
+from .forms import chords_from_items
 from .roman_numerals import numeral_to_chord, parse_key
 
 
@@ -56,10 +57,10 @@ def chords_from_jams(path: str | os.PathLike) -> Chords:
     return _from_jams(_load(read_text(path, "chords"), name), name)
 
 
-def chords_from_json(text: str, name: str) -> list:
+def chords_from_json(text: str, name: str) -> Chords:
     r"""
-    Chords of a JSON text: JAMS, the annotations of the Jazz Audio-Aligned Harmony data set, or a list, which is returned as it
-    is (such as `<track>.chords.json`, which the preparation of a training set writes).
+    Chords of a JSON text: JAMS, the annotations of the Jazz Audio-Aligned Harmony data set, or a list that
+    [`~controls.forms.chords_from_items`] reads, such as `<track>.chords.json` of the preparation of a training set.
 
     Args:
         text (`str`): the JSON.
@@ -72,7 +73,7 @@ def chords_from_json(text: str, name: str) -> list:
     if isinstance(content, dict) and isinstance(content.get("chords"), list) and "annotations" not in content:
         content = content["chords"]
     if isinstance(content, list):
-        return content
+        return check_pairs(chords_from_items(content)[0])
     if isinstance(content, dict) and "parts" in content:
         return chords_from_jaah(content, name)
     return _from_jams(content, name)

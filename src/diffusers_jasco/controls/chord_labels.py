@@ -94,8 +94,14 @@ def normalize_chord(label: str, labels: Sequence[str] | None = None) -> tuple[st
         raise InputError(
             f"unknown chord {label[:MAX_LENGTH]!r}. Did you mean {suggest_chords(label, labels)}?", "label"
         )
-    nearest = min(vocabulary, key=lambda name: (_distance(chord, vocabulary[name]), len(name), labels.index(name)))
+    nearest = _nearest(chord, labels)
     return nearest, _difference(chord, vocabulary[nearest])
+
+
+@lru_cache(maxsize=4096)
+def _nearest(chord: Chord, labels: tuple[str, ...]) -> str:
+    vocabulary = _parse_vocabulary(labels)
+    return min(vocabulary, key=lambda name: (_distance(chord, vocabulary[name]), len(name), labels.index(name)))
 
 
 def suggest_chords(label: str, labels: Sequence[str]) -> str:

@@ -67,7 +67,7 @@ def check_chords(chords: Any, labels: Sequence[str] | None = None, duration: flo
     """
     labels = default_chord_labels() if labels is None else labels
     timeline, replaced = [], {}
-    pairs = _check_pairs(chords)
+    pairs = check_pairs(chords)
     # "Do" alone is D diminished, beside Re or Sol it is C.
     is_solfege = any(parse_chord(label) is None and from_solfege(label) for label, _ in pairs)
     for position, (spelling, start) in enumerate(pairs):
@@ -84,7 +84,7 @@ def check_chords(chords: Any, labels: Sequence[str] | None = None, duration: flo
     return _order(timeline, duration)
 
 
-def _check_pairs(chords: Any) -> Chords:
+def check_pairs(chords: Any) -> Chords:
     """Pairs of a text and a finite number of seconds."""
     if not isinstance(chords, (list, tuple)):
         raise InputError(
@@ -152,7 +152,7 @@ def repeat_chords(chords: Chords, duration: float, length: float | None = None) 
         [`InputError`]: for anything but a progression, an impossible duration or length, and a single chord without `length`.
     """
     duration = to_float(duration, "duration", above=0, unit="seconds")
-    played = sorted(_check_pairs(chords), key=lambda chord: chord[1])
+    played = sorted(check_pairs(chords), key=lambda chord: chord[1])
     if not played:
         return []
     first, last = played[0][1], played[-1][1]

@@ -39,7 +39,6 @@ from .roman_numerals import numeral_to_chord, parse_key, split_numerals
 
 
 __all__ = [
-    "Chords",
     "check_chords",
     "chords_from_bars",
     "chords_from_file",

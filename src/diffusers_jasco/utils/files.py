@@ -197,7 +197,7 @@ def looks_like_path(text: str | os.PathLike) -> bool:
     if len(text) > 1024 or any(sign in text for sign in "|\n\r\0"):
         return False
     # Two characters at least, a letter first: neither "Am:2.5" nor "N.C" ends in a suffix.
-    if re.search(r"[^\s.:,;()]\.[A-Za-z][A-Za-z0-9]{1,9}$", text):
+    if re.search(r"[^\s.:,;]\.[A-Za-z][A-Za-z0-9]{1,9}$", text):
         return True
     has_separator = "/" in text or os.sep in text
     return (has_separator or bool(os.path.splitext(text)[1])) and os.path.exists(text)
