@@ -45,29 +45,30 @@ class GenerationRequest:
         prompt (`str`, *optional*): the text.
         controls (`dict[str, Any]`): of [`~controls.CONTROLS`] those that the clip has, as [`JascoPipeline`] takes them.
         separate_drums (`bool`, defaults to `False`): whether `drums` is a full mix.
-        normalize_drums (`bool`, *optional*): whether `drums` is brought to the model's loudness; by default the checkpoint's.
         start (`float`, defaults to `0.0`): seconds into files and recordings at which the clip begins.
         duration (`float`, *optional*): seconds; by default what the model was trained on.
         seed (`int`, defaults to `0`): seed of the noise.
         settings (`dict`): `num_inference_steps`, `guidance_scale`, `text_guidance_scale` and `guidance_rescale`, where they are
             not the checkpoint's.
+        normalize_drums (`bool`, *optional*): whether `drums` is brought to the model's loudness; by default the checkpoint's.
     """
 
     name: str
     prompt: str | None = None
     controls: dict[str, Any] = field(default_factory=dict)
     separate_drums: bool = False
-    normalize_drums: bool | None = None
     start: float = 0.0
     duration: float | None = None
     seed: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
+    normalize_drums: bool | None = None
 
     def describe(self) -> dict[str, Any]:
         """All of it, ready for JSON; of waveforms and matrices a hash."""
         values = {"name": self.name, "prompt": self.prompt, **self.controls, **vars(self)}
-        # Without a start that is 0, so that clips of earlier versions are known as done.
-        absent = {"controls"} if self.start else {"controls", "start"}
+        # Without defaults that are new, so that clips of earlier versions are known as done.
+        new = {"start": 0.0, "normalize_drums": None}
+        absent = {"controls", *(name for name, default in new.items() if values[name] == default)}
         return {key: _to_json(value) for key, value in values.items() if key not in absent}
 
     @property
