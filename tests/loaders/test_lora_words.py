@@ -134,6 +134,25 @@ def test_the_active_adapters_words_are_known(nano, baroque, opera, tmp_path, war
     assert torch.equal(latents(nano, "slow baroque"), other)
 
 
+def test_hot_swapping_swaps_the_words(nano, baroque, opera):
+    nano.load_lora_weights(opera, adapter_name="a")
+    expected = latents(nano, "slow baroque")
+    nano.unload_lora_weights()
+    nano.load_lora_weights(baroque, adapter_name="a")
+    nano.load_lora_weights(opera, adapter_name="a", hotswap=True)
+    assert "opera" in nano.known_words() and "harpsichord" not in nano.known_words()
+    assert relative_error(latents(nano, "slow baroque"), expected) < 1e-5
+
+
+def test_half_precision_and_offloading(nano, baroque):
+    half = JascoPipeline.from_pretrained(NANO, torch_dtype=torch.float16)
+    half.load_lora_weights(baroque)
+    assert half.text_encoder.get_input_embeddings().weight.dtype == torch.float16
+    nano.enable_sequential_cpu_offload(device="cpu")
+    with pytest.raises(ValueError, match="before `enable_sequential_cpu_offload`"):
+        nano.load_lora_weights(baroque)
+
+
 def test_fused_words_stay_and_are_saved_with_the_pipeline(nano, baroque, opera, tmp_path):
     nano.load_lora_weights(baroque)
     expected = latents(nano, "slow baroque")

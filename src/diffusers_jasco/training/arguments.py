@@ -48,7 +48,8 @@ def add_training_options(parser: argparse.ArgumentParser):
     add("--output", help="The run folder.")
     add("--resume", help='"latest", a step or a checkpoint folder to go on from; "latest" may be absent.')
     _add_data_options(parser.add_argument_group("data").add_argument)
-    _add_objective_options(parser.add_argument_group("objective").add_argument)
+    about = "As the checkpoint was trained, if training continues one; a LoRA has its own dropout."
+    _add_objective_options(parser.add_argument_group("objective", about).add_argument)
     _add_optimization_options(parser.add_argument_group("optimization").add_argument)
     _add_course_options(parser.add_argument_group("course").add_argument)
 
