@@ -315,7 +315,7 @@ BAD = [
     ([(None, 0.0)], "position 0 has to be"),
     (3, "but is a int"),
     ({"C": 0.0}, "but is a dict"),
-    (b"C:0", "but is a bytes"),
+    (b"C:0", "read as audio"),
 ]
 
 
