@@ -134,8 +134,10 @@ def read_chords(
         if recording is not None:
             chords = _estimate_chords(recording, duration, start)
         elif isinstance(chords, (str, os.PathLike)):
-            timeline = chords_from_text_or_file(chords)
-            chords = _skip_chords(timeline, start) if start and timeline and is_file(chords) else timeline
+            skips = start > 0 and is_file(chords)
+            chords, positions = chords_from_items(chords_from_text_or_file(chords))
+            if skips and chords:
+                chords, positions = _skip_chords(check_chords(chords, labels), start), []
         else:
             chords, positions = chords_from_items(chords)
     except EmptyInputError:
