@@ -113,7 +113,7 @@ def read_chords(
             Length of the music in seconds.
         start (`float`, defaults to `0.0`):
             Seconds into a file or recording at which the music begins; the chord that sounds then starts at 0. Lists and
-            texts are not affected. Of a recording only the music and 20 s before and after it are analyzed, so that chords
+            texts are not affected. Of a recording only the music and 10 s before and after it are analyzed, so that chords
             may differ a little from those of the whole recording.
 
     Returns:
@@ -207,7 +207,7 @@ def read_melody(melody: Any, num_frames: int, frame_rate: float, start: float = 
             Frames a second of the music, and of a matrix.
         start (`float`, defaults to `0.0`):
             Seconds into a file or recording at which the music begins; a note that sounds then begins at 0. Notes and
-            matrices in memory are not affected. Of a recording only the music and 20 s before and after it are analyzed, so
+            matrices in memory are not affected. Of a recording only the music and 10 s before and after it are analyzed, so
             that notes may differ a little from those of the whole recording.
 
     Returns:
