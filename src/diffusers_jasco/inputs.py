@@ -351,9 +351,9 @@ def read_drums(
     if is_empty(drums):
         warn_empty("drums")
         return None
-    if is_midi_file(drums):
-        return drums_from_midi(drums, num_samples / sampling_rate, sampling_rate, start)
     try:
+        if is_midi_file(drums):
+            return drums_from_midi(drums, num_samples / sampling_rate, sampling_rate, start)
         recording = check_file(drums, "drums") if isinstance(drums, (str, os.PathLike)) else load_audio(drums, "drums")
         source = open_audio(recording, "drums")
     except EmptyInputError:
