@@ -14,6 +14,7 @@
 
 """Chords, melodies and drums in any form that users give → timelines, frames and waveforms."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ import torch
 from diffusers.utils import logging
 from torch.nn import functional as F
 
-from .audio.excerpts import read_excerpt, read_resampled
+from .audio.excerpts import open_from, read_excerpt, read_resampled
 from .audio.io import AUDIO_SUFFIXES, check_file, load_audio, open_audio
 from .audio.levels import (
     MIN_SECONDS,
@@ -78,6 +79,7 @@ __all__ = [
 
 logger = logging.get_logger(__name__)
 
+_LEVEL_SECONDS = 300.0
 _MELODY_FILES = ".mid, .midi, .kar, .npz, .th, .pt, or be a recording (.wav, .mp3, .flac, ...)"
 
 
@@ -113,7 +115,7 @@ def read_chords(
             Length of the music in seconds.
         start (`float`, defaults to `0.0`):
             Seconds into a file or recording at which the music begins; the chord that sounds then starts at 0. Lists and
-            texts are not affected. Of a recording only the music and 20 s before and after it are analyzed, so that chords
+            texts are not affected. Of a recording only the music and 10 s before and after it are analyzed, so that chords
             may differ a little from those of the whole recording.
 
     Returns:
@@ -134,8 +136,10 @@ def read_chords(
         if recording is not None:
             chords = _estimate_chords(recording, duration, start)
         elif isinstance(chords, (str, os.PathLike)):
-            timeline = chords_from_text_or_file(chords)
-            chords = _skip_chords(timeline, start) if start and timeline and is_file(chords) else timeline
+            skips = start > 0 and is_file(chords)
+            chords, positions = chords_from_items(chords_from_text_or_file(chords))
+            if skips and chords:
+                chords, positions = _skip_chords(check_chords(chords, labels), start), []
         else:
             chords, positions = chords_from_items(chords)
     except EmptyInputError:
@@ -155,8 +159,10 @@ def read_chords(
 
 def _estimate_chords(recording: "Path | tuple[torch.Tensor, int]", duration: float | None, start: float) -> Chords:
     if not start:
+        _check_levels(recording, "chords")
         return extract(extract_chords, recording, "chords")
     excerpt, lead = read_excerpt(recording, "chords", start, duration)
+    _check_levels(recording, "chords", start, duration)
     chords = _skip_chords(extract(extract_chords, excerpt, "chords"), lead, is_excerpt=True)
     return [chord for chord in chords if duration is None or chord[1] < duration]
 
@@ -205,7 +211,7 @@ def read_melody(melody: Any, num_frames: int, frame_rate: float, start: float = 
             Frames a second of the music, and of a matrix.
         start (`float`, defaults to `0.0`):
             Seconds into a file or recording at which the music begins; a note that sounds then begins at 0. Notes and
-            matrices in memory are not affected. Of a recording only the music and 20 s before and after it are analyzed, so
+            matrices in memory are not affected. Of a recording only the music and 10 s before and after it are analyzed, so
             that notes may differ a little from those of the whole recording.
 
     Returns:
@@ -281,14 +287,16 @@ def estimate_melody(
     Returns:
         `torch.Tensor` of shape `(num_frames, 53)`.
     """
-    first = 0
-    if start:
-        recording, lead = read_excerpt(recording, "melody", start, num_frames / frame_rate, frame_rate)
-        first = round(lead * frame_rate)
-    matrix = extract(extractor, recording, "melody", frame_rate=frame_rate)
-    if start:
-        matrix = matrix[:, first : first + num_frames]
-    return melody_from_matrix(matrix, num_frames)
+    if not start:
+        _check_levels(recording, "melody")
+        matrix = extract(extractor, recording, "melody", frame_rate=frame_rate)
+        return melody_from_matrix(matrix, num_frames)
+    seconds = num_frames / frame_rate
+    excerpt, lead = read_excerpt(recording, "melody", start, seconds, frame_rate)
+    _check_levels(recording, "melody", start, seconds)
+    matrix = extract(extractor, excerpt, "melody", frame_rate=frame_rate)
+    first = round(lead * frame_rate)
+    return melody_from_matrix(matrix[:, first : first + num_frames], num_frames)
 
 
 def _warn_of_other_length(matrix: torch.Tensor | np.ndarray, num_frames: int, frame_rate: float):
@@ -333,9 +341,9 @@ def read_drums(
         separate (`bool`, defaults to `False`):
             Whether the recording is a full mix, of which the drums are taken; see [`~extraction.separate_drums`].
         loudness (`float`, *optional*):
-            LUFS (ITU-R BS.1770) to bring the drums to, by one gain. It is that of the whole recording, whatever part of it
-            is used, or, with `separate`, of the drums of this part. By default drums stay as loud as they are, with a
-            warning if they are very quiet. Silence (below -70 LUFS) stays silence, with a warning.
+            LUFS (ITU-R BS.1770) to bring the drums to, by one gain. It is that of the whole recording (with a `start`, of at
+            most five minutes before and after it), whatever part of it is used, or, with `separate`, of the drums of this
+            part. By default drums stay as loud as they are, with a warning if they are very quiet. Silence (below -70 LUFS) stays silence, with a warning.
         start (`float`, defaults to `0.0`):
             Seconds into the recording at which the music begins.
 
@@ -349,15 +357,18 @@ def read_drums(
     if is_empty(drums):
         warn_empty("drums")
         return None
-    if is_midi_file(drums):
-        return drums_from_midi(drums, num_samples / sampling_rate, sampling_rate, start)
     try:
+        if is_midi_file(drums):
+            return drums_from_midi(drums, num_samples / sampling_rate, sampling_rate, start)
         recording = check_file(drums, "drums") if isinstance(drums, (str, os.PathLike)) else load_audio(drums, "drums")
-        source = open_audio(recording, "drums")
+        source = open_from(recording, "drums", start)
     except EmptyInputError:
         warn_empty("drums")
         return None
-    levels = measure_levels(source, "drums")
+    # Of a long recording not all is read for the loudness of a part.
+    first = max(0.0, start - _LEVEL_SECONDS) if start else 0.0
+    last = math.ceil((start + _LEVEL_SECONDS) * source.samplerate) if start else None
+    levels = measure_levels(source, "drums", round(first * source.samplerate), last)
     warn_of_silence(levels, "drums")
     if start:
         return _read_drums_from(recording, levels, sampling_rate, num_samples, separate, loudness, start)
@@ -422,16 +433,20 @@ def as_recording(value: Any, name: str) -> Path | tuple[torch.Tensor, int] | Non
         [`InputError`], `FileNotFoundError`: for an absent file and for a waveform that can't be one.
     """
     if is_audio_file(value):
-        recording: Path | tuple[torch.Tensor, int] = check_file(value, name)
-    elif is_waveform(value):
-        recording = load_audio(value, name)
-    else:
-        return None
-    levels = measure_levels(open_audio(recording, name), name)
+        return check_file(value, name)
+    return load_audio(value, name) if is_waveform(value) else None
+
+
+def _check_levels(
+    recording: Path | tuple[torch.Tensor, int], name: str, start: float = 0.0, seconds: float | None = None
+):
+    """Warns of a silent recording, or of a silent part of it; an [`EmptyInputError`] if there is next to nothing."""
+    source = open_audio(recording, name)
+    last = None if seconds is None else math.ceil((start + seconds) * source.samplerate)
+    levels = measure_levels(source, name, round(start * source.samplerate), last)
     if levels.duration < MIN_SECONDS:
         raise EmptyInputError(f"`{name}` is a recording of {1000 * levels.duration:.3g} ms.", name)
     warn_of_silence(levels, name)
-    return recording
 
 
 def extract(

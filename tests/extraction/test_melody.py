@@ -231,8 +231,8 @@ def test_bad_arguments_say_what_is_wrong():
     audio = torch.zeros(100)
     for arguments, message in (
         ({"method": "crepe"}, "`method` has to be one of auto, builtin, deep_salience, monophonic"),
-        ({"threshold": 1.5}, "`threshold` has to be between 0 and 1"),
-        ({"frame_rate": 0.0}, "`frame_rate` has to be above 0"),
+        ({"threshold": 1.5}, "`threshold` has to be a number from 0 to 1"),
+        ({"frame_rate": 0.0}, "`frame_rate` has to be a number of Hz above 0"),
         ({"method": "deep_salience"}, "needs `weights`: the file multif0.h5"),
         ({"method": "builtin", "weights": "a.h5"}, "belong to method='deep_salience'"),
     ):

@@ -67,13 +67,16 @@ class Levels:
         return math.isnan(self.loudness) or self.is_constant
 
 
-def measure_levels(source: AudioFile | Waveform, argument: str = "audio") -> Levels:
+def measure_levels(
+    source: AudioFile | Waveform, argument: str = "audio", first: int = 0, last: int | None = None
+) -> Levels:
     r"""
-    Measures a whole recording, a file in constant memory.
+    Measures a recording, a file in constant memory.
 
     Args:
         source ([`~audio.files.AudioFile`] or [`~audio.waveforms.Waveform`]): as [`~audio.io.open_audio`] returns it.
         argument (`str`): name of the argument, for messages.
+        first, last (`int`, *optional*): samples of the part to measure; by default all.
 
     Raises:
         [`InputError`]: for a file that breaks off.
@@ -83,7 +86,7 @@ def measure_levels(source: AudioFile | Waveform, argument: str = "audio") -> Lev
     count, total, squares, offset = 0, 0.0, 0.0, 0.0
     channel_totals: torch.Tensor | float = 0.0
     channel_squares: torch.Tensor | float = 0.0
-    for block in (torch.from_numpy(samples).T for samples in source.blocks()):
+    for block in (torch.from_numpy(samples).T for samples in source.blocks(first, last)):
         mono = block.mean(dim=0, keepdim=True)
         # A constant part would begin with a click.
         offset = float(mono.mean()) if count == 0 else offset

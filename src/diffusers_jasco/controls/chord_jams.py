@@ -23,7 +23,7 @@ from typing import Any
 
 from diffusers.utils import logging
 
-from ..utils.errors import InputError, shorten
+from ..utils.errors import EmptyInputError, InputError, shorten
 from ..utils.files import read_text
 from .chord_charts import chords_from_jaah
 from .chord_labels import NO_CHORD, is_no_chord
@@ -37,6 +37,7 @@ logger = logging.get_logger(__name__)
 
 # The tempo of annotations of scores, whose times are bars and beats.
 _SCORE_BPM = 120.0
+_NO_CHORDS = "no chords"
 _ERRORS = (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 
 
@@ -110,6 +111,8 @@ def _from_jams(content: Any, name: str) -> Chords:
                 f" {annotations.index(annotation) + 1} ({namespace}) is used{skipped}."
             )
         return chords
+    if reasons and set(reasons) == {f"{annotation['namespace']}: {_NO_CHORDS}" for annotation in annotations}:
+        raise EmptyInputError(f"`chords`: {name} has no chords.", "chords")
     raise InputError(
         f"`chords`: {name} is no JAMS file with a chord annotation that can be read ({'; '.join(reasons) or 'none'}).",
         "chords",
@@ -120,7 +123,7 @@ def _read_annotation(annotation: dict, keys: list[dict], name: str) -> Chords:
     namespace = str(annotation["namespace"])
     observations = _observations(annotation)
     if not observations:
-        raise ValueError("no chords")
+        raise ValueError(_NO_CHORDS)
     key_changes = [(float(item["time"]), item["value"]) for key in keys for item in _observations(key)]
     segments = []
     for item in observations:

@@ -18,15 +18,14 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from numbers import Real
-from typing import TypeGuard
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 
 from ..audio.loudness import limit_peaks
 from ..utils.errors import InputError
+from ..utils.numbers import is_number, to_float, to_integer
 
 
 _VELOCITIES = {".": 0.0, "o": 0.5, "x": 1.0}
@@ -69,15 +68,11 @@ class Groove:
         if len({len(steps) for steps in self.tracks.values()}) > 1:
             counts = ", ".join(f"{drum} {len(steps)}" for drum, steps in self.tracks.items())
             raise InputError(f"`tracks` have to have equally many steps, but they have: {counts}.", "tracks")
-        if not _is_number(self.bpm) or not 20 <= self.bpm <= 400:
-            raise InputError(f"`bpm` has to be between 20 and 400 beats a minute, but is {self.bpm!r}.", "bpm")
-        if not _is_number(self.swing) or not 0.5 <= self.swing <= 0.75:
-            raise InputError(f"`swing` has to be between 0.5 (straight) and 0.75, but is {self.swing!r}.", "swing")
-        if not isinstance(self.steps_per_beat, int) or not 1 <= self.steps_per_beat <= 12:
-            raise InputError(
-                f"`steps_per_beat` has to be a whole number from 1 to 12, but is {self.steps_per_beat!r}.",
-                "steps_per_beat",
-            )
+        # The class is frozen.
+        set_field = partial(object.__setattr__, self)
+        set_field("bpm", to_float(self.bpm, "bpm", minimum=20, maximum=400, unit="beats a minute"))
+        set_field("swing", to_float(self.swing, "swing", minimum=0.5, maximum=0.75))
+        set_field("steps_per_beat", to_integer(self.steps_per_beat, "steps_per_beat", minimum=1, maximum=12))
         if self.swing != 0.5 and self.steps_per_beat % 2:
             raise InputError(f"`swing` needs an even number of steps per beat, not {self.steps_per_beat}.", "swing")
 
@@ -99,6 +94,7 @@ class Groove:
         Returns:
             `list` of `(drum, start in seconds, velocity)`, by their starts.
         """
+        duration = to_float(duration, "duration", minimum=0, unit="seconds")
         step = 60 / (self.bpm * self.steps_per_beat)
         strokes = []
         for index in range(math.ceil(duration / step - 1e-9)):
@@ -124,6 +120,8 @@ class Groove:
             `torch.Tensor` of shape `(1, samples)`, in ±0.89: the pipeline takes `(groove.render(10.0, rate), rate)` as
             `drums`.
         """
+        duration = to_float(duration, "duration", minimum=0, unit="seconds")
+        sampling_rate = to_integer(sampling_rate, "sampling_rate", minimum=1)
         audio = play_strokes(self.strokes(duration), duration, sampling_rate)
         return limit_peaks(torch.from_numpy(audio)[None], sampling_rate)
 
@@ -158,17 +156,14 @@ def _check_steps(drum: str, steps: str | Sequence[float]):
     if isinstance(steps, str):
         valid = set(steps) <= _VELOCITIES.keys()
     else:
-        valid = isinstance(steps, Sequence) and all(_is_number(value) and 0 <= value <= 1 for value in steps)
+        is_list = isinstance(steps, Sequence) or (isinstance(steps, (np.ndarray, torch.Tensor)) and steps.ndim == 1)
+        valid = is_list and all(is_number(value) and 0 <= value <= 1 for value in steps)
     if not valid or not 1 <= len(steps) <= _MAX_STEPS:
         raise InputError(
             f"`tracks`: the steps of {drum!r} have to be a text of 'x', 'o' and '.', or velocities from 0 to 1, from 1 to"
             f" {_MAX_STEPS} of them, but are {repr(steps)[:60]}.",
             "tracks",
         )
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 # The sounds: decaying sines, and noise in a band of frequencies.

@@ -112,7 +112,9 @@ def is_empty(value: Any) -> bool:
     parts = list(value.values()) if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else []
     if len(parts) != 2 or not any(is_number(part) for part in parts):
         return False
-    return any(isinstance(part, (list, torch.Tensor, np.ndarray)) and 0 in np.shape(part) for part in parts)
+    return any(0 in part.shape for part in parts if isinstance(part, (torch.Tensor, np.ndarray))) or [] in [
+        part for part in parts if isinstance(part, list)
+    ]
 
 
 def _field(item: Any, keys: Sequence[str]) -> Any:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from diffusers.utils import logging
 
-from ..utils.errors import InputError
+from ..utils.errors import EmptyInputError
 from .chord_labels import NO_CHORD, nearest_to_notes, parse_chord
 from .chord_timeline import Chords
 from .midi import Midi, load_midi, split_track
@@ -98,7 +98,7 @@ def chords_from_midi(
     midi = load_midi(path, "chords")
     indices = pitched_tracks(midi)
     if not indices:
-        raise InputError(f"`chords`: {path} has no notes (drums do not count).", "chords")
+        raise EmptyInputError(f"`chords`: {path} has no notes (drums do not count).", "chords")
     if track is not None:
         indices = [midi.find_track(track, indices, "chords")]
     end = max(float(midi.tracks[index].ends.max()) for index in indices)

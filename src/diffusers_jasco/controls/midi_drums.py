@@ -21,7 +21,7 @@ import torch
 from diffusers.utils import logging
 
 from ..audio.loudness import limit_peaks
-from ..utils.errors import InputError, list_names
+from ..utils.errors import EmptyInputError, InputError, list_names
 from .drum_machine import play_strokes
 from .midi import Midi, MidiTrack, check_start, load_midi, split_track
 from .midi_names import is_drum_name
@@ -125,6 +125,8 @@ def _drum_tracks(midi: Midi) -> list[MidiTrack]:
     others = [track for track in midi.tracks if is_drum_name(track.name)]
     if not others and len(midi.tracks) == 1 and _is_drum_like(midi.tracks[0]):
         others = midi.tracks
+    if not midi.tracks:
+        raise EmptyInputError(f"`drums`: {midi.path} has no notes.", "drums")
     if not others:
         names = list_names([midi.describe(index) for index in range(len(midi.tracks))]) or "none"
         raise InputError(

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 from diffusers.utils import logging
 
-from ..utils.errors import InputError, list_names
+from ..utils.errors import EmptyInputError, list_names
 from .midi import Midi, MidiTrack
 from .midi_names import is_bass_name, is_chords_name, is_drum_name, melody_rank
 
@@ -69,7 +69,7 @@ def choose_melody_track(midi: Midi, start: float, end: float) -> int:
     """
     pitched = pitched_tracks(midi)
     if not pitched:
-        raise InputError(f"`melody`: {midi.path} has no track with notes (drums do not count).", "melody")
+        raise EmptyInputError(f"`melody`: {midi.path} has no track with notes (drums do not count).", "melody")
     sounding = [index for index in pitched if _sounds(midi.tracks[index], start, end)]
     candidates = sounding or pitched
     scores = melody_scores(midi, candidates)

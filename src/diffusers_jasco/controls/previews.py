@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from ..utils.numbers import to_float, to_integer
 from .chord_labels import parse_chord
 from .chords import Chords, check_chords
 from .melody import frames_to_notes, melody_from_notes
@@ -49,6 +50,8 @@ def preview_chords(chords: Chords, duration: float, sampling_rate: int) -> torch
     Raises:
         [`InputError`]: as [`~controls.chords.check_chords`].
     """
+    duration = to_float(duration, "duration", minimum=0, unit="seconds")
+    sampling_rate = to_integer(sampling_rate, "sampling_rate", minimum=1)
     audio = np.zeros(round(duration * sampling_rate))
     chords = check_chords(chords, duration=duration)
     ends = [start for _, start in chords[1:]] + [duration]
@@ -80,6 +83,8 @@ def preview_melody(
     Raises:
         [`InputError`]: as [`~controls.melody.melody_from_notes`].
     """
+    duration = to_float(duration, "duration", minimum=0, unit="seconds")
+    sampling_rate = to_integer(sampling_rate, "sampling_rate", minimum=1)
     audio = np.zeros(round(duration * sampling_rate))
     matrix = melody_from_notes(notes, math.ceil(duration * _FRAME_RATE - 1e-6), _FRAME_RATE)
     for pitch, start, end in frames_to_notes(matrix, _FRAME_RATE):

@@ -28,6 +28,7 @@ from tqdm import tqdm
 from ..audio.stream import AudioStream
 from ..controls.melody import HIGHEST_PITCH, LOWEST_PITCH, MELODY_BINS, SALIENCE_RATE, melody_from_salience
 from ..utils.errors import InputError
+from ..utils.numbers import to_float
 from ..utils.optional_imports import compiles_with_numba, import_optional
 from . import deep_salience
 from .salience_model import CONTEXT, HOP, RATE, SalienceModel, log_frequency_levels
@@ -87,8 +88,7 @@ def extract_melody(
         return [
             extract_melody(item, sampling_rate, method, threshold, frame_rate, weights, progress) for item in audio
         ]
-    if not 0 < frame_rate <= 1000:
-        raise InputError(f"`frame_rate` has to be above 0 and at most 1000 Hz, but is {frame_rate!r}.", "frame_rate")
+    frame_rate = to_float(frame_rate, "frame_rate", above=0, maximum=1000, unit="Hz")
     stream = AudioStream(audio, sampling_rate, RATE)
     salience = _extract(stream, method, threshold, weights, progress)
     # The tolerance is for durations such as 10.000000000000002 s.
@@ -135,8 +135,7 @@ def _extract(
     """Salience `(frames, 53)`, 0 below the threshold."""
     if method not in METHODS:
         raise InputError(f"`method` has to be one of {', '.join(METHODS)}, but is {method!r}.", "method")
-    if not 0 <= threshold <= 1:
-        raise InputError(f"`threshold` has to be between 0 and 1, but is {threshold!r}.", "threshold")
+    threshold = to_float(threshold, "threshold", minimum=0, maximum=1)
     if method == "auto":
         method = "builtin" if weights is None else "deep_salience"
         logger.info(f"The melody is extracted by the method {method!r}.")
