@@ -143,7 +143,7 @@ def main(args: list[str] | None = None):
     print(f"\n{summary}")
     report = {
         "settings": {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
-        | {"defaults": {key: value for key, value in pipe.config.items() if key.startswith("default_")}},
+        | {"defaults": pipe.defaults},
         "versions": {package: installed_version(package) for package in PACKAGES}
         | {"python": platform.python_version()},
         "clips": [describe(item) for item in items],

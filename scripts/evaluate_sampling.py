@@ -98,8 +98,7 @@ def main(args: list[str] | None = None):
     pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
     pipe.set_progress_bar_config(disable=True)
     guidance, text = (
-        getattr(args, f"{name}s") or [pipe.config[f"default_{name}"]]
-        for name in ("guidance_scale", "text_guidance_scale")
+        getattr(args, f"{name}s") or [pipe.defaults[name]] for name in ("guidance_scale", "text_guidance_scale")
     )
     samplers = list_samplers(args.schedulers, args.steps, list(product(guidance, text)))
     if args.dataset is not None:

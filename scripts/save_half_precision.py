@@ -32,12 +32,15 @@ from diffusers_jasco.codecs import encode, load_codec
 from diffusers_jasco.utils.cli import run_command
 
 
+DEFAULTS = ("num_inference_steps", "guidance_scale", "text_guidance_scale", "guidance_rescale")
+
+
 def main(args=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", required=True, help="pipeline, such as a run folder of train_jasco.py")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--codec", help="folder of another codec")
-    for name in ("num_inference_steps", "guidance_scale", "text_guidance_scale", "guidance_rescale"):
+    for name in DEFAULTS:
         parser.add_argument(f"--default_{name}", type=float, help="of the pipeline that is written")
     args = parser.parse_args(args)
 
@@ -46,15 +49,12 @@ def main(args=None):
         codec = load_codec(args.codec)
         check_same_encoder(pipe.codec, codec, pipe.sampling_rate)
         pipe.register_modules(codec=codec)
-    defaults = {name: value for name, value in vars(args).items() if name.startswith("default_") and value is not None}
-    if "default_num_inference_steps" in defaults:
-        defaults["default_num_inference_steps"] = int(defaults["default_num_inference_steps"])
-    pipe.register_to_config(**defaults)
+    pipe.set_defaults(**{name: getattr(args, f"default_{name}") for name in DEFAULTS})
     # A text encoder of transformers would be loaded, and run, in the type in which it was saved.
     pipe.transformer.half()
     pipe.codec.half()
     # Where it was trained is nobody's business.
-    for part in (pipe, pipe.transformer, pipe.codec, pipe.scheduler):
+    for part in (pipe, pipe.transformer, pipe.codec, pipe.scheduler, *filter(None, [pipe.guider])):
         part.register_to_config(_name_or_path="")
     pipe.text_encoder.config._name_or_path = ""
     pipe.save_pretrained(args.output)

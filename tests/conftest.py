@@ -106,9 +106,10 @@ def nano_in_two_steps(tmp_path_factory):
     target.mkdir(parents=True)
     for path in source.iterdir():
         (target / path.name).symlink_to(path)
-    index = json.loads((source / "model_index.json").read_text()) | {"default_num_inference_steps": 2}
-    (target / "model_index.json").unlink()
-    (target / "model_index.json").write_text(json.dumps(index))
+    config = json.loads((source / "scheduler/scheduler_config.json").read_text()) | {"num_inference_steps": 2}
+    (target / "scheduler").unlink()
+    (target / "scheduler").mkdir()
+    (target / "scheduler/scheduler_config.json").write_text(json.dumps(config))
     return folder
 
 

@@ -92,7 +92,7 @@ def publish(folder: Path) -> tuple[dict, dict]:
     pipe.register_to_config(audiocraft=None)
     # An order of its own, so that chords sound right with these very labels alone.
     pipe.transformer.register_to_config(chord_labels=pipe.transformer.config.chord_labels[::-1])
-    pipe.register_to_config(default_num_inference_steps=4, default_guidance_scale=2.0)
+    pipe.set_defaults(num_inference_steps=4, guidance_scale=2.0)
     audios = {"pipeline": play(pipe)}
 
     commit = pipe.push_to_hub("org/pipeline", license="apache-2.0", commit_message="First version")
@@ -102,7 +102,7 @@ def publish(folder: Path) -> tuple[dict, dict]:
     pipe.push_to_hub("org/pipeline", license="mit", revision="try/other", base_model="org/other")
     pipe.push_to_hub("org/metadata", license="mit", base_model="org/other")
     metadata_update("org/metadata", {"language": "en"})
-    pipe.register_to_config(default_guidance_scale=3.0)
+    pipe.set_defaults(guidance_scale=3.0)
     pipe.push_to_hub("org/pipeline", license="mit")
     pipe.push_to_hub("org/metadata")
     seen["warnings"]["again"] = warnings.take()

@@ -49,11 +49,11 @@ import torch
 from diffusers.optimization import get_scheduler
 from transformers import T5Config
 
-from diffusers_jasco import JascoTransformerModel
+from diffusers_jasco import JascoPipeline, JascoTransformerModel
 from diffusers_jasco.training.arguments import add_training_options, mapping, parse_with_config, write_config
 from diffusers_jasco.training.checkpoints import find_start
 from diffusers_jasco.training.checks import check_options, check_resources
-from diffusers_jasco.training.components import load_components, replace_components
+from diffusers_jasco.training.components import load_components
 from diffusers_jasco.training.datasets import make_batches
 from diffusers_jasco.training.ema import EMA
 from diffusers_jasco.training.logs import RunLog, is_first_process, silence_libraries
@@ -178,8 +178,8 @@ def main(args: list[str] | None = None):
         transformer.register_to_config(sample_size=batches.num_frames)
     # What is saved: the averaged weights, whole, on the CPU.
     trained = ("transformer", "text_encoder") if args.train_text_encoder else ("transformer",)
-    averaged_pipeline = replace_components(
-        pipeline, **{name: copy.deepcopy(getattr(pipeline, name)) for name in trained}
+    averaged_pipeline = JascoPipeline(
+        **pipeline.components | {name: copy.deepcopy(getattr(pipeline, name)) for name in trained}
     )
     averaged_pipeline.set_progress_bar_config(disable=True)
     averaged = JascoTrainingModel(

@@ -94,9 +94,9 @@ class Studio:
         self.known_words = pipe.known_words()
         # Tokenizers change when they are used; those of runs are copies.
         self._tokenizer = copy.deepcopy(pipe.tokenizer)
-        self.default_steps = pipe.config.default_num_inference_steps
-        self.default_guidance_scale = pipe.config.default_guidance_scale
-        self.default_text_guidance_scale = pipe.config.default_text_guidance_scale
+        self.default_steps = pipe.defaults["num_inference_steps"]
+        self.default_guidance_scale = pipe.defaults["guidance_scale"]
+        self.default_text_guidance_scale = pipe.defaults["text_guidance_scale"]
 
     def find_unknown_words(self, prompt: str) -> dict[str, list[str]]:
         """The words of a prompt that mean nothing to the model, each with similar ones that it knows."""

@@ -12,9 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import logging
+
 import diffusers
 from diffusers import ModelMixin, SchedulerMixin
-from diffusers.pipelines.pipeline_loading_utils import LOADABLE_CLASSES
+from diffusers.pipelines.pipeline_loading_utils import ALL_IMPORTABLE_CLASSES, LOADABLE_CLASSES
 
 from .audio import export_audio, load_audio
 from .conditioning import JascoConditioning
@@ -46,6 +48,7 @@ __all__ = [
 _METHODS = ["save_pretrained", "from_pretrained"]
 _LOADABLE = (ModelMixin, SchedulerMixin, JascoGuidance)
 LOADABLE_CLASSES.setdefault("diffusers_jasco", {_class.__name__: _METHODS for _class in _LOADABLE})
+ALL_IMPORTABLE_CLASSES.setdefault(JascoGuidance.__name__, _METHODS)
 # `DiffusionPipeline.from_pretrained`, `AutoModel` and the schedulers' `compatibles` look classes up by name on diffusers.
 for _class in (
     JascoPipeline,
@@ -57,3 +60,13 @@ for _class in (
     AudiocraftGuidance,
 ):
     setattr(diffusers, _class.__name__, _class)
+
+
+def _is_true(record: logging.LogRecord) -> bool:
+    """Not Diffusers' warning about no module at all, and not that about a scheduler's steps, which pipelines read."""
+    message = record.getMessage()
+    return "should be kept in float32: []" not in message and "'num_inference_steps'" not in message
+
+
+for _name in ("diffusers.models.modeling_utils", "diffusers.configuration_utils"):
+    logging.getLogger(_name).addFilter(_is_true)

@@ -27,6 +27,7 @@ from pathlib import Path
 import torch
 from diffusers.utils import logging
 from tokenizers import models
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, T5EncoderModel
 
 from .utils.errors import InputError, list_names, shorten
@@ -269,16 +270,18 @@ def encode_prompts(
     texts = [text or "" for text in prompts]
     for text in dict.fromkeys(texts):
         warn_of_unknown_words(text, tokenizer)
-    inputs = tokenizer(texts, padding=True, return_tensors="pt")
-    num_tokens = inputs.input_ids.shape[1]
+    # Padded here: a padding tokenizer changes its state, which fails where threads share it.
+    rows = [torch.tensor(ids) for ids in tokenizer(texts).input_ids]
+    input_ids = pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id or 0)
+    attention_mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+    num_tokens = input_ids.shape[1]
     if num_tokens > MAX_TRAINED_TOKENS:
         logger.warning(
             f"The longest prompt has {num_tokens} tokens, T5 was trained on {MAX_TRAINED_TOKENS}: it is used whole, but its"
             " end may be ignored."
         )
-    is_text = inputs.attention_mask.bool() & torch.tensor([[text != ""] for text in texts])
-    inputs, is_text = inputs.to(device), is_text.to(device)
-    states = text_encoder(inputs.input_ids, attention_mask=inputs.attention_mask)[0]
+    is_text = (attention_mask.bool() & torch.tensor([[text != ""] for text in texts])).to(device)
+    states = text_encoder(input_ids.to(device), attention_mask=attention_mask.to(device))[0]
     return states * is_text[..., None], is_text
 
 

@@ -63,7 +63,7 @@ def test_the_originals_solver_and_scales_are_the_defaults():
     pipe = JascoPipeline.from_pretrained(CHECKPOINT, **components)
     assert isinstance(pipe.scheduler, FlowMatchDopri5Scheduler)
     assert (pipe.scheduler.config.rtol, pipe.scheduler.config.atol) == (1e-5, 1e-5)
-    assert (pipe.config.default_guidance_scale, pipe.config.default_text_guidance_scale) == (5.0, 0.0)
+    assert (pipe.guider.guidance_scale, pipe.guider.text_guidance_scale) == (5.0, 0.0)
     half = JascoPipeline.from_pretrained(CHECKPOINT, **components, dtype=torch.bfloat16)
     assert half.transformer.dtype == torch.bfloat16
 

@@ -309,7 +309,7 @@ def test_own_models_get_a_configuration_that_describes_them(tmp_path):
     for name in ("transformer", "codec"):
         for key, weight in pipe.components[name].state_dict().items():
             assert torch.equal(weight, loaded[name].state_dict()[key])
-    assert (arguments["default_guidance_scale"], arguments["default_text_guidance_scale"]) == (3.0, 0.5)
+    assert (loaded["guider"].guidance_scale, loaded["guider"].text_guidance_scale) == (3.0, 0.5)
     assert load(tmp_path / "own" / "compression_state_dict.bin")["pretrained"] == "someone/codec"
     config = yaml.safe_load(load(tmp_path / "own" / "state_dict.bin")["xp.cfg"])
     assert int(config["transformer_lm"]["hidden_scale"] * 48) == 100 and config["dataset"]["segment_duration"] == 2

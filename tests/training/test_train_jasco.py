@@ -41,7 +41,7 @@ def test_the_run_folder_is_a_pipeline(run, data):
     config = pipe.transformer.config
     assert (config.in_channels, config.text_dim, config.sample_size) == (16, 16, 50)
     assert config.latents_mean == info["latents_mean"] and len(config.chord_labels) == 194
-    assert pipe.config.default_num_inference_steps == 2 and pipe.config.default_guidance_scale == 1.5
+    assert pipe.defaults["num_inference_steps"] == 2 and pipe.defaults["guidance_scale"] == 1.5
     controls = {"chords": "C:0 Am:0.5", "melody": [(60, 0.0, 0.5)], "drums": (torch.randn(1, 32000), 32000)}
     latents = pipe("clip 3 slow", **controls, output_type="latent", generator=torch.Generator().manual_seed(0)).audios
     assert latents.shape == (1, 50, 16) and latents.isfinite().all()

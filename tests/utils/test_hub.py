@@ -117,6 +117,7 @@ def test_diffusers_private_table_is_what_we_register_in():
 
     ours = ("ModelMixin", "SchedulerMixin", "JascoGuidance")
     assert table.get("diffusers_jasco") == dict.fromkeys(ours, methods), help
+    assert pipeline_loading_utils.ALL_IMPORTABLE_CLASSES["JascoGuidance"] == methods, help
     library = pipeline_loading_utils._fetch_class_library_tuple(diffusers_jasco.FlowMatchEulerScheduler())
     assert library == ("diffusers_jasco", "FlowMatchEulerScheduler"), help
 

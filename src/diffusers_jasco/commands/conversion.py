@@ -95,7 +95,7 @@ def describe_pipeline(pipeline: JascoPipeline) -> str:
         f" {pipeline.frame_rate:g} frames a second"
     )
     lines.append(
-        f"  defaults      {type(pipeline.scheduler).__name__}, guidance {pipeline.config.default_guidance_scale:g},"
-        f" text guidance {pipeline.config.default_text_guidance_scale:g}"
+        f"  defaults      {type(pipeline.scheduler).__name__}, guidance {pipeline.defaults['guidance_scale']:g},"
+        f" text guidance {pipeline.defaults['text_guidance_scale']:g}"
     )
     return "\n".join(lines)

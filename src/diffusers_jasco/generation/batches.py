@@ -236,9 +236,8 @@ def hash_pipeline(pipe: "JascoPipeline") -> str:
         `str`: 32 hexadecimal digits.
     """
     digest = hashlib.blake2b(digest_size=16)
-    defaults = {key: value for key, value in pipe.config.items() if key.startswith("default_")}
     scheduler = {key: value for key, value in pipe.scheduler.config.items() if not key.startswith("_")}
-    description = [defaults, type(pipe.scheduler).__name__, scheduler]
+    description = [pipe.defaults, type(pipe.guider).__name__, type(pipe.scheduler).__name__, scheduler]
     digest.update(json.dumps(description, sort_keys=True, default=str).encode())
     for name in ("text_encoder", "codec", "transformer"):
         for key, tensor in getattr(pipe, name).state_dict().items():

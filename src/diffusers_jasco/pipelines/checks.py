@@ -129,6 +129,15 @@ def check_prompt_embeds(
     return prompt_embeds, mask
 
 
+def count_pieces(prompt: Any, prompt_embeds: torch.Tensor | None, conditioning: JascoConditioning | None) -> int:
+    """How many pieces of music a call describes by what [`check_text`] and [`check_conditioning`] have passed."""
+    if conditioning is not None:
+        return conditioning.batch_size
+    if prompt_embeds is not None:
+        return len(prompt_embeds)
+    return len(prompt) if isinstance(prompt, list) else 1
+
+
 def check_duration(duration: Any) -> float | None:
     """Seconds as a `float`; an [`InputError`] if that is not a positive number, or more than an hour."""
     if duration is None:
@@ -142,12 +151,15 @@ def check_duration(duration: Any) -> float | None:
         ) from None
 
 
-def check_latents(latents: Any, num_waveforms: int, num_frames: int | None, channels: int) -> torch.Tensor | None:
+def check_latents(
+    latents: Any, num_waveforms: int, num_frames: int | None, channels: int, duration: float | None = None
+) -> torch.Tensor | None:
     r"""
     Args:
         latents (`torch.Tensor` of shape `(num_waveforms, num_frames, channels)`, *optional*): the noise to start from.
         num_waveforms (`int`), num_frames (`int`, *optional*), channels (`int`): their shape; any number of frames by
             default.
+        duration (`float`, *optional*): the seconds by which `num_frames` is known, for the message.
 
     Raises:
         [`InputError`]: for another type or shape, and values that are not finite.
@@ -155,6 +167,10 @@ def check_latents(latents: Any, num_waveforms: int, num_frames: int | None, chan
     if latents is None:
         return None
     latents = _to_tensor(latents, "latents")
+    if duration is not None and latents.ndim == 3 and latents.shape[1] != num_frames:
+        raise InputError(
+            f"`latents` has {latents.shape[1]} frames, but `duration` {duration:g} s is {num_frames}.", "latents"
+        )
     if num_frames is None:
         num_frames = latents.shape[1] if latents.ndim == 3 and latents.shape[1] else "frames"
     if latents.shape != (num_waveforms, num_frames, channels):

@@ -243,7 +243,7 @@ def _is_edited(card: str) -> bool:
 def tidy_configs(folder: Path, variant: str | None):
     """Removes local paths from configurations, and with a `variant` the type of the weights, as all variants share them."""
     for path in [*folder.glob("*.json"), *folder.glob("*/*.json")]:
-        if path.name not in ("model_index.json", "config.json", "scheduler_config.json"):
+        if path.name not in ("model_index.json", "config.json", "scheduler_config.json", "guider_config.json"):
             continue
         config = json.loads(path.read_text(encoding="utf-8"))
         source, changes = config.get("_name_or_path") or "", {}
@@ -277,12 +277,12 @@ def make_standalone(folder: Path):
 
 def describe_pipeline(pipeline: Any, repo_id: str, variant: str | None = None, standalone: bool = False) -> str:
     """The text of a pipeline's card: inputs, outputs, defaults, and an example that loads it from `repo_id` and runs."""
-    config, transformer, rate = pipeline.config, pipeline.transformer, pipeline.sampling_rate
+    defaults, transformer, rate = pipeline.defaults, pipeline.transformer, pipeline.sampling_rate
     duration = transformer.config.sample_size / pipeline.frame_rate
     number = num_channels(pipeline.codec)
     channels = {1: "mono", 2: "stereo"}.get(number, f"{number} channels")
-    steps = config.default_num_inference_steps
-    if "rtol" in pipeline.scheduler.config:
+    steps = defaults["num_inference_steps"]
+    if steps is None:
         steps = f"chosen by the solver (`rtol` {pipeline.scheduler.config.rtol:g})"
     parameters = sum(parameter.numel() for parameter in transformer.parameters())
     controls = {name: _describe_control(pipeline, name, duration) for name in transformer.controls}
@@ -318,9 +318,9 @@ All arguments are optional. The model was trained on clips of {duration:g} s; `d
 |---|---|
 | `scheduler` | `{type(pipeline.scheduler).__name__}` |
 | `num_inference_steps` | {steps} |
-| `guidance_scale` (all conditions) | {config.default_guidance_scale:g} |
-| `text_guidance_scale` (text only) | {config.default_text_guidance_scale:g} |
-| `guidance_rescale` | {config.default_guidance_rescale:g} |
+| `guidance_scale` (all conditions) | {defaults["guidance_scale"]:g} |
+| `text_guidance_scale` (text only) | {defaults["text_guidance_scale"]:g} |
+| `guidance_rescale` | {defaults["guidance_rescale"]:g} |
 | sampling rate | {rate} Hz |
 | parameters of the transformer | {parameters / 1e6:.3g} M |
 {describe_words(known_words(pipeline.tokenizer))}"""

@@ -13,9 +13,9 @@
 # limitations under the License.
 
 import math
-import os
-from collections.abc import Callable
-from copy import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy, deepcopy
 from functools import partial
 from typing import Any
 
@@ -33,22 +33,40 @@ from ..conditioning import JascoConditioning, TextSection
 from ..controls import CONTROLS
 from ..controls.chords import chords_to_frames
 from ..guiders import AudiocraftGuidance, JascoGuidance
+from ..guiders.jasco_guidance import SCALES
 from ..inputs import read_chords, read_drums, read_melody
-from ..loaders.audiocraft import HUB_ARGUMENTS, find_audiocraft_checkpoint, load_audiocraft_pipeline
 from ..loaders.audiocraft.compat import read_melody_late
 from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
 from ..models.transformer_jasco import JascoTransformerModel
 from ..per_prompt import check_starts, encode_per_prompt, is_given
+from ..schedulers.steps import default_steps, with_default_steps
 from ..text_encoders import attended_tokens, encode_prompts, known_words
 from ..utils.errors import InputError
-from ..utils.numbers import is_number
-from .denoising import GuidedVelocity, check_scheduler, denoise, set_timesteps
+from ..utils.locks import Lock
+from ..utils.numbers import is_number, to_integer
+from .callbacks import call_back, check_callback
+from .checks import (
+    MAX_DURATION,
+    check_attention_kwargs,
+    check_conditioning,
+    check_duration,
+    check_generator,
+    check_latents,
+    check_output_type,
+    check_prompt,
+    check_text,
+    count_pieces,
+)
+from .denoising import GuidedVelocity, check_scheduler, check_timesteps, denoise, set_timesteps
 from .hub_mixin import JascoPipelineHubMixin
+from .loading import JascoPipelineLoadingMixin
 
 
 logger = logging.get_logger(__name__)
 
+# Pieces up to this many times as long as those of the training come without a warning.
+MAX_STRETCH = 1.25
 
 EXAMPLE_DOC_STRING = """
     Examples:
@@ -67,15 +85,17 @@ EXAMPLE_DOC_STRING = """
 
 
 def _scale_of_guider(name: str, description: str) -> property:
-    """A scale of the current call's guider. Setting it acts from the next step."""
-    return property(
-        lambda self: getattr(self._guider, name),
-        lambda self, value: setattr(self._guider, name, value),
-        doc=description,
-    )
+    """A scale of the current or last call's guider. Callbacks set it; this acts from the next step."""
+
+    def set_scale(self: Any, value: Any):
+        if not self._is_running:
+            raise AttributeError(f"`{name}` is set by callbacks, for the call that runs. For others: `set_defaults`.")
+        setattr(self._guider, name, value)
+
+    return property(lambda self: getattr(self._guider, name), set_scale, doc=description)
 
 
-class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMixin):
+class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionPipeline, JascoLoraLoaderMixin):
     r"""
     Text-to-music generation with chords, drums and melody on a timeline: JASCO
     ([arXiv 2406.10970](https://arxiv.org/abs/2406.10970)).
@@ -95,23 +115,22 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         scheduler ([`~diffusers.SchedulerMixin`]):
             [`FlowMatchEulerScheduler`], [`FlowMatchDopri5Scheduler`], or one of Diffusers' schedulers set up for flow
             matching.
-        default_num_inference_steps (`int`, defaults to `100`):
-            Steps of this checkpoint where a call does not say.
-        default_guidance_scale (`float`, defaults to `5.0`):
-            Weight of the branch with all conditions where a call does not say.
-        default_text_guidance_scale (`float`, defaults to `0.0`):
-            Weight of the branch with the text only where a call does not say.
-        default_guidance_rescale (`float`, defaults to `0.0`):
-            How far guided velocities keep the size of unguided ones where a call does not say, from 0 to 1.
+        default_num_inference_steps (`int`, *optional*), default_guidance_scale (`float`, *optional*), \
+        default_text_guidance_scale (`float`, *optional*), default_guidance_rescale (`float`, *optional*):
+            For checkpoints of before, which have them instead of `num_inference_steps` in the configuration of `scheduler`,
+            and of a `guider`.
         audiocraft (`dict`, *optional*):
             What a checkpoint that came from AudioCraft needs to go back as it was: its configuration and what else is in its
             files beside weights. See [`~loaders.audiocraft.save_audiocraft_checkpoint`].
+        guider ([`JascoGuidance`], *optional*):
+            Guidance of this checkpoint's calls, unless they say otherwise.
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->codec"
     # Its LSTM and its weight norm do not work under sequential offload.
     _exclude_from_cpu_offload = ["codec"]
     _callback_tensor_inputs = ["latents"]
+    _optional_components = ["guider"]
 
     def __init__(
         self,
@@ -120,67 +139,34 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         codec: EncodecModel | SpectralCodecModel,
         transformer: JascoTransformerModel,
         scheduler: SchedulerMixin,
-        default_num_inference_steps: int = 100,
-        default_guidance_scale: float = 5.0,
-        default_text_guidance_scale: float = 0.0,
-        default_guidance_rescale: float = 0.0,
+        default_num_inference_steps: int | None = None,
+        default_guidance_scale: float | None = None,
+        default_text_guidance_scale: float | None = None,
+        default_guidance_rescale: float | None = None,
         audiocraft: dict[str, Any] | None = None,
+        guider: JascoGuidance | None = None,
     ):
         super().__init__()
+        scales = zip(SCALES, (default_guidance_scale, default_text_guidance_scale, default_guidance_rescale))
+        if guider is None and (given := {name: scale for name, scale in scales if scale is not None}):
+            guider = JascoGuidance(**given)
         self.register_modules(
             tokenizer=tokenizer,
             text_encoder=text_encoder,
             codec=codec,
             transformer=transformer,
-            scheduler=scheduler,
+            scheduler=with_default_steps(scheduler, default_num_inference_steps),
+            guider=guider,
         )
-        self.register_to_config(
-            default_num_inference_steps=default_num_inference_steps,
-            default_guidance_scale=default_guidance_scale,
-            default_text_guidance_scale=default_text_guidance_scale,
-            default_guidance_rescale=default_guidance_rescale,
-            audiocraft=audiocraft,
-        )
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> "JascoPipeline":
-        r"""
-        Loads a pipeline from a folder or a Hub repository: one that `save_pretrained` wrote, as
-        [`DiffusionPipeline.from_pretrained`] does, or one in the original's own layout (`state_dict.bin` and
-        `compression_state_dict.bin`, or the `checkpoint.th` of a training run), which is converted on the fly.
-
-        Args:
-            pretrained_model_name_or_path (`str` or `os.PathLike`):
-                Folder, Hub id or `checkpoint.th`.
-            kwargs:
-                Arguments of [`DiffusionPipeline.from_pretrained`]. For the original's layout: components (`codec`,
-                `text_encoder`, `tokenizer`, `scheduler`) in the place of those that it holds or names, `dtype` (default:
-                float32), `cache_dir`, `revision`, `token`, `local_files_only` and `force_download`.
-
-        Raises:
-            `FileNotFoundError`: if there is no such folder or repository.
-            `PermissionError`: for a gated repository without access.
-            `ValueError`: for a file in the original's layout that is not a JASCO checkpoint.
-        """
-        hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
-        checkpoint = find_audiocraft_checkpoint(pretrained_model_name_or_path, **hub)
-        if checkpoint is None:
-            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
-
-        components = {name: kwargs.pop(name) for name in cls._get_signature_keys(cls)[0] if name in kwargs}
-        dtype = kwargs.pop("dtype", kwargs.pop("torch_dtype", None)) or torch.float32
-        if unknown := sorted(set(kwargs) - set(hub)):
-            raise ValueError(f"{unknown} can't be used with a checkpoint in the original's layout.")
-        loaded, arguments = load_audiocraft_pipeline(checkpoint, hub=hub, **components)
-        dtypes = dtype if isinstance(dtype, dict) else {"default": dtype}
-        for name in loaded.keys() - components.keys():
-            wanted = dtypes.get(name, dtypes.get("default", torch.float32))
-            # Diffusers warns of each cast, also of one to the same type.
-            if isinstance(loaded[name], torch.nn.Module) and loaded[name].dtype != wanted:
-                loaded[name].to(wanted)
-        if not os.path.exists(pretrained_model_name_or_path):
-            arguments["audiocraft"]["base_model"] = os.fspath(pretrained_model_name_or_path)
-        return cls(**loaded, **arguments)
+        self.register_to_config(audiocraft=audiocraft)
+        rules = getattr(tokenizer, "backend_tokenizer", None)
+        if rules is not None and rules.padding is not None:
+            # Else the first call would change the tokenizer, which fails where threads share it.
+            rules.no_padding()
+        self._lock = Lock()
+        self._is_running = self._interrupt = False
+        self._guider = copy(guider) or JascoGuidance()
+        self._attention_kwargs: dict[str, Any] | None = None
 
     @property
     def sampling_rate(self) -> int:
@@ -235,99 +221,6 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         exclude_modules = [exclude_modules] if isinstance(exclude_modules, str) else list(exclude_modules or [])
         super().enable_group_offload(*args, exclude_modules=[*exclude_modules, "codec"], **kwargs)
 
-    def check_conditions(
-        self,
-        prompt: str | list[str | None] | None,
-        duration: float | None,
-        prompt_embeds: torch.Tensor | None,
-        prompt_attention_mask: torch.Tensor | None,
-    ):
-        if prompt is not None and prompt_embeds is not None:
-            raise InputError("Give either `prompt` or `prompt_embeds`, not both.", "prompt")
-        if prompt is not None and not isinstance(prompt, (str, list, tuple)):
-            raise InputError(f"`prompt` has to be a `str`, a list of them or `None`, but is {type(prompt)}.", "prompt")
-        if isinstance(prompt, (list, tuple)):
-            if not prompt:
-                raise InputError(
-                    "`prompt` is an empty list. For music without a text give `None` or an empty string.", "prompt"
-                )
-            for i, text in enumerate(prompt):
-                if text is not None and not isinstance(text, str):
-                    raise InputError(f"`prompt[{i}]` has to be a `str` or `None`, but is {type(text)}.", "prompt", i)
-        if prompt_embeds is not None and (prompt_embeds.ndim != 3 or 0 in prompt_embeds.shape):
-            raise InputError(
-                f"`prompt_embeds` has to have shape (batch, tokens, dim), but has {tuple(prompt_embeds.shape)}.",
-                "prompt_embeds",
-            )
-        if prompt_attention_mask is not None:
-            if prompt_embeds is None:
-                raise InputError(
-                    "`prompt_attention_mask` belongs to `prompt_embeds`, which was not given.", "prompt_attention_mask"
-                )
-            if prompt_attention_mask.shape != prompt_embeds.shape[:2]:
-                raise InputError(
-                    f"`prompt_attention_mask` has to have shape {tuple(prompt_embeds.shape[:2])}, as `prompt_embeds`, but"
-                    f" has {tuple(prompt_attention_mask.shape)}.",
-                    "prompt_attention_mask",
-                )
-        if duration is not None and not (
-            isinstance(duration, (int, float)) and math.isfinite(duration) and duration > 0
-        ):
-            raise InputError(f"`duration` has to be a positive number of seconds, but is {duration!r}.", "duration")
-
-    def check_inputs(
-        self,
-        prompt: str | list[str | None] | None,
-        duration: float | None,
-        num_waveforms_per_prompt: int,
-        latents: torch.Tensor | None,
-        prompt_embeds: torch.Tensor | None,
-        prompt_attention_mask: torch.Tensor | None,
-        output_type: str,
-        callback_on_step_end_tensor_inputs: list[str] | None,
-        conditioning: JascoConditioning | None = None,
-        other_conditions: dict[str, Any] | None = None,
-    ):
-        self.check_conditions(prompt, duration, prompt_embeds, prompt_attention_mask)
-        if conditioning is not None:
-            if not isinstance(conditioning, JascoConditioning):
-                raise InputError(
-                    f"`conditioning` has to be a `JascoConditioning`, but is {type(conditioning)}.", "conditioning"
-                )
-            conditions = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration}
-            conditions |= other_conditions or {}
-            given = [f"`{name}`" for name, value in conditions.items() if value is not None and value is not False]
-            if given:
-                raise InputError(f"Give either `conditioning` or {', '.join(given)}, not both.", "conditioning")
-            absent = sorted(set(conditioning.controls) - set(self.transformer.controls))
-            if absent:
-                raise InputError(
-                    f"`conditioning` has {', '.join(absent)}, but this checkpoint has no such control. It has:"
-                    f" {', '.join(self.transformer.controls) or 'none'}.",
-                    "conditioning",
-                )
-        if latents is not None and duration is not None:
-            frames = self._num_frames(duration)
-            if latents.ndim > 1 and latents.shape[1] != frames:
-                raise InputError(
-                    f"`latents` has {latents.shape[1]} frames, but `duration` {duration} s is {frames}.", "latents"
-                )
-        if not isinstance(num_waveforms_per_prompt, int) or num_waveforms_per_prompt < 1:
-            raise InputError(
-                f"`num_waveforms_per_prompt` has to be at least 1, but is {num_waveforms_per_prompt!r}.",
-                "num_waveforms_per_prompt",
-            )
-        if output_type not in ("pt", "np", "latent"):
-            raise InputError(f"`output_type` has to be 'pt', 'np' or 'latent', but is {output_type!r}.", "output_type")
-        unknown = [
-            name for name in callback_on_step_end_tensor_inputs or [] if name not in self._callback_tensor_inputs
-        ]
-        if unknown:
-            raise InputError(
-                f"`callback_on_step_end_tensor_inputs` has to be in {self._callback_tensor_inputs}, but has {unknown}.",
-                "callback_on_step_end_tensor_inputs",
-            )
-
     def encode_prompt(
         self,
         prompt: str | list[str | None] | None = None,
@@ -357,6 +250,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         """
         device = device or self._execution_device
         if prompt_embeds is None:
+            prompt = check_prompt(prompt)
             prompts = [prompt] if prompt is None or isinstance(prompt, str) else prompt
             prompt_embeds, prompt_attention_mask = encode_prompts(prompts, self.tokenizer, self.text_encoder, device)
         elif prompt_attention_mask is None:
@@ -452,21 +346,22 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         self._drums_loudness(normalize_drums)
         if normalize_drums is None and audiocraft_compatible:
             normalize_drums = False
-        self.check_conditions(prompt, duration, prompt_embeds, prompt_attention_mask)
+        prompt, prompt_embeds, prompt_attention_mask = check_text(
+            prompt, prompt_embeds, prompt_attention_mask, self.transformer.config.text_dim
+        )
+        duration = check_duration(duration)
         if num_frames is None:
             num_frames = sample_size if duration is None else self._num_frames(duration)
-        elif duration is not None or not isinstance(num_frames, int) or num_frames < 1:
-            raise InputError(
-                f"`num_frames` has to be a whole number from 1 on and without `duration`, but is {num_frames!r}.",
-                "num_frames",
-            )
-        if num_frames != sample_size:
+        elif duration is not None:
+            raise InputError("Give either `num_frames` or `duration`, not both.", "num_frames")
+        else:
+            num_frames = to_integer(num_frames, "num_frames", 1, self._num_frames(MAX_DURATION))
+        if num_frames > MAX_STRETCH * sample_size:
             logger.warning(
-                f"{num_frames / self.frame_rate:g} s of music are asked for, but this checkpoint was trained on"
+                f"The music is to last {num_frames / self.frame_rate:g} s, but this checkpoint was trained on"
                 f" {sample_size / self.frame_rate:g} s: expect less structure or quality."
             )
-        num_prompts = len(prompt_embeds) if prompt_embeds is not None else 1
-        num_prompts = len(prompt) if isinstance(prompt, (list, tuple)) else num_prompts
+        num_prompts = count_pieces(prompt, prompt_embeds, None)
         starts = check_starts(start, num_prompts, (chords, drums, melody))
         device = self._execution_device
         states, text_mask = self.encode_prompt(prompt, device, 1, prompt_embeds, prompt_attention_mask)
@@ -507,17 +402,10 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         r"""
         The noise to start from, in float32 of shape `(batch_size, num_frames, latent_dim)`, or `latents` if given: the
         solver's state is float32 with weights of any type.
-
-        Raises:
-            [`InputError`]: if `latents` has another shape, or there is another number of generators than waveforms.
         """
         shape = (batch_size, num_frames, self.transformer.config.in_channels)
-        if isinstance(generator, list) and len(generator) != batch_size:
-            raise InputError(f"There are {len(generator)} generators for {batch_size} waveforms.", "generator")
         if latents is None:
             return randn_tensor(shape, generator=generator, device=device, dtype=torch.float32)
-        if latents.shape != shape:
-            raise InputError(f"`latents` has to have shape {shape}, but has {tuple(latents.shape)}.", "latents")
         return latents.to(device, torch.float32)
 
     def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
@@ -535,18 +423,41 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
     ) -> JascoGuidance:
         """The guider of a call: a copy, as a callback may change its scales."""
         given = {name: scale for name, scale in scales.items() if scale is not None}
-        if guider is None:
-            scales = {name: given.get(name, self.config[f"default_{name}"]) for name in scales}
-            return (AudiocraftGuidance if audiocraft_compatible else JascoGuidance)(**scales)
-        if not isinstance(guider, JascoGuidance):
-            raise InputError(f"`guider` has to be a `JascoGuidance`, but is {type(guider)}.", "guider")
-        if given:
+        if guider is not None and given:
             raise InputError(
                 f"Give either `guider` or {', '.join(f'`{name}`' for name in given)}, not both.", "guider"
             )
-        if audiocraft_compatible and not isinstance(guider, AudiocraftGuidance):
+        is_default = guider is None
+        guider = guider or self.guider or JascoGuidance()
+        if not isinstance(guider, JascoGuidance):
+            raise InputError(f"`guider` has to be a `JascoGuidance`, but is {type(guider)}.", "guider")
+        if not audiocraft_compatible or isinstance(guider, AudiocraftGuidance):
+            guider = copy(guider)
+        elif is_default and type(guider) is JascoGuidance:
+            guider = AudiocraftGuidance(**{name: getattr(guider, name) for name in SCALES})
+        else:
             raise InputError("`guider` has to be an `AudiocraftGuidance` with `audiocraft_compatible=True`.", "guider")
-        return copy(guider)
+        for name, scale in given.items():
+            setattr(guider, name, scale)
+        return guider
+
+    @contextmanager
+    def _call(self, guider: JascoGuidance, attention_kwargs: dict[str, Any] | None) -> Iterator[None]:
+        """
+        One call at a time, whose scheduler is a copy: others may share it. A call within a callback gives back the state of
+        the outer one.
+        """
+        with self._lock:
+            state = {"scheduler": deepcopy(self.scheduler), "_guider": guider, "_attention_kwargs": attention_kwargs}
+            state |= {"_interrupt": False, "_is_running": True}
+            outer = {name: getattr(self, name) for name in state} if self._is_running else {"_is_running": False}
+            try:
+                for name, value in state.items():
+                    setattr(self, name, value)
+                yield
+            finally:
+                for name, value in outer.items():
+                    setattr(self, name, value)
 
     @torch.no_grad()
     @replace_example_docstring(EXAMPLE_DOC_STRING)
@@ -580,7 +491,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
         audiocraft_compatible: bool = False,
     ) -> AudioPipelineOutput | tuple:
         r"""
-        Generates music.
+        Generates music. Calls of several threads run one after the other, each on its own copy of the scheduler.
 
         The velocity is `guidance_scale * v(all) + text_guidance_scale * v(text) + (1 - both) * v(null)` (multi-source
         classifier-free guidance, §3.4 of the paper). There is no negative prompt: the null branch is the null that the
@@ -613,17 +524,20 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
                 prompt: the chord and the note that sound then begin at 0. Controls given as lists, texts and matrices are
                 not affected. Of recordings only the part that is needed is analyzed.
             duration (`float`, *optional*):
-                Seconds of music; by default what the model was trained on.
+                Seconds of music, at most 3600; by default what the model was trained on. More than 1.25 times that comes
+                with a warning.
             num_inference_steps (`int`, *optional*):
-                Steps of the solver, by default the checkpoint's. Not for [`FlowMatchDopri5Scheduler`].
+                Steps of the solver, by default those of the scheduler's configuration. Not for
+                [`FlowMatchDopri5Scheduler`].
             guidance_scale (`float`, *optional*):
-                Weight of the branch with all conditions (the original's `cfg_coef_all`), by default the checkpoint's.
+                Weight, from 0 on, of the branch with all conditions (AudioCraft's `cfg_coef_all`), by default that of the
+                component `guider`.
             text_guidance_scale (`float`, *optional*):
-                Weight of the branch with the text only (`cfg_coef_txt`), by default the checkpoint's.
+                Weight, from 0 on, of the branch with the text only (`cfg_coef_txt`), by default that of `guider`.
             guidance_rescale (`float`, *optional*):
                 From 0 to 1: how far the guided velocity is brought back to the standard deviation of the one with all
                 conditions, against music that guidance makes too loud (§3.4 of [arXiv 2305.08891](https://arxiv.org/abs/2305.08891)),
-                by default the checkpoint's.
+                by default that of `guider`.
             guider ([`JascoGuidance`], *optional*):
                 The guidance, instead of the three scales above.
             conditioning ([`JascoConditioning`], *optional*):
@@ -632,7 +546,7 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             num_waveforms_per_prompt (`int`, defaults to `1`):
                 Waveforms per prompt.
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
-                Makes the result reproducible; a list has one per waveform.
+                Makes the result reproducible; a list has one per waveform. On the CPU or on the pipeline's device.
             latents (`torch.Tensor` of shape `(waveforms, frames, latent_dim)`, *optional*):
                 The noise to start from.
             sigmas (`list[float]`, *optional*):
@@ -648,8 +562,9 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             return_dict (`bool`, defaults to `True`):
                 Whether to return an [`~pipelines.AudioPipelineOutput`] instead of a plain tuple.
             callback_on_step_end (`Callable`, *optional*):
-                Called with `(pipeline, step, timestep, callback_kwargs)` after each step; returns a dict with the tensors
-                to go on with. With [`FlowMatchDopri5Scheduler`] after each completed solver step, with its solution.
+                Called with `(pipeline, step, timestep, callback_kwargs)` after each step; returns a dictionary with the
+                tensors to continue with, or `None` to change nothing. With [`FlowMatchDopri5Scheduler`] after each
+                completed solver step, with its solution.
             callback_on_step_end_tensor_inputs (`list[str]`, defaults to `["latents"]`):
                 The tensors in `callback_kwargs`.
             audiocraft_compatible (`bool`, defaults to `False`):
@@ -668,85 +583,81 @@ class JascoPipeline(JascoPipelineHubMixin, DiffusionPipeline, JascoLoraLoaderMix
             right.
             `FileNotFoundError`: for an absent file.
         """
-        # 1. Check inputs
-        self.check_inputs(
-            prompt,
-            duration,
-            num_waveforms_per_prompt,
-            latents,
-            prompt_embeds,
-            prompt_attention_mask,
-            output_type,
-            callback_on_step_end_tensor_inputs,
-            conditioning,
-            dict(zip(CONTROLS, (chords, drums, melody), strict=True))
-            | {"separate_drums": separate_drums, "normalize_drums": normalize_drums}
-            | {"audiocraft_compatible": audiocraft_compatible}
-            | ({} if is_number(start) and start == 0 else {"start": start}),
+        # 1. Check inputs, before any work
+        others = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration}
+        others |= dict(zip(CONTROLS, (chords, drums, melody), strict=True))
+        others |= {"separate_drums": separate_drums, "normalize_drums": normalize_drums}
+        others |= {"audiocraft_compatible": audiocraft_compatible}
+        others |= {} if is_number(start) and start == 0 else {"start": start}
+        check_conditioning(conditioning, self.transformer.controls, others)
+        config = self.transformer.config
+        prompt, prompt_embeds, prompt_attention_mask = check_text(
+            prompt, prompt_embeds, prompt_attention_mask, config.text_dim
         )
-        check_scheduler(self.scheduler)
-        scales = {
-            "guidance_scale": guidance_scale,
-            "text_guidance_scale": text_guidance_scale,
-            "guidance_rescale": guidance_rescale,
-        }
-        self._guider = self._make_guider(guider, scales, audiocraft_compatible)
-        self._attention_kwargs = attention_kwargs
-        self._interrupt = False
+        duration = check_duration(duration)
         device = self._execution_device
-
-        # 2. Encode the conditions
-        if conditioning is None:
-            num_frames = latents.shape[1] if duration is None and latents is not None and latents.ndim == 3 else None
-            conditioning = self.encode_conditioning(
-                prompt,
-                chords,
-                drums,
-                separate_drums,
-                normalize_drums,
-                melody,
-                start,
-                duration,
-                prompt_embeds,
-                prompt_attention_mask,
-                audiocraft_compatible,
-                num_frames,
-            )
-        conditioning = conditioning.to(device).repeat(num_waveforms_per_prompt)
-        num_frames = conditioning.num_frames
-        if isinstance(self._guider, AudiocraftGuidance) and "drums" in conditioning.controls:
-            silence = torch.zeros(1, 1, num_frames * self._hop_length)
-            self._guider.silence = encode_drums(self.codec, silence, self.transformer.config.drums_blur)
-
-        # 3. Prepare latents and timesteps
-        latents = self.prepare_latents(conditioning.batch_size, num_frames, device, generator, latents)
-        set_timesteps(self.scheduler, num_inference_steps, sigmas, device, self.config.default_num_inference_steps)
-
-        # 4. Integrate from noise to data
-        def on_step(step: int, timestep: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
-            tensors = {"latents": latents.clone()} if "latents" in callback_on_step_end_tensor_inputs else {}
-            return callback_on_step_end(self, step, timestep, tensors).get("latents", latents)  # type: ignore[misc]
-
-        latents = denoise(
-            GuidedVelocity(self.transformer, self._guider, conditioning, attention_kwargs),
-            self.scheduler,
-            latents,
-            generator,
-            None if callback_on_step_end is None else on_step,
-            self.progress_bar,
-            lambda: self.interrupt,
+        batch_size = to_integer(num_waveforms_per_prompt, "num_waveforms_per_prompt", minimum=1)
+        batch_size *= count_pieces(prompt, prompt_embeds, conditioning)
+        num_frames = None if duration is None else self._num_frames(duration)
+        num_frames = num_frames if conditioning is None else conditioning.num_frames
+        latents = check_latents(latents, batch_size, num_frames, config.in_channels, duration)
+        generator = check_generator(generator, batch_size, device)
+        check_scheduler(self.scheduler)
+        num_inference_steps, sigmas = check_timesteps(self.scheduler, num_inference_steps, sigmas)
+        scales = dict(zip(SCALES, (guidance_scale, text_guidance_scale, guidance_rescale)))
+        guider = self._make_guider(guider, scales, audiocraft_compatible)
+        check_attention_kwargs(attention_kwargs)
+        check_output_type(output_type)
+        tensor_inputs = check_callback(
+            callback_on_step_end, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs
         )
 
-        # 5. Decode
-        audio: torch.Tensor | np.ndarray = latents
-        if output_type != "latent":
-            audio = self.decode_latents(latents)
-            if conditioning.duration is not None:
-                audio = audio[..., : round(conditioning.duration * self.sampling_rate)]
-            if output_type == "np":
-                audio = audio.cpu().numpy()
+        with self._call(guider, attention_kwargs):
+            set_timesteps(self.scheduler, num_inference_steps, sigmas, device, default_steps(self.scheduler))
 
-        self.maybe_free_model_hooks()
+            # 2. Encode the conditions
+            if conditioning is None:
+                conditioning = self.encode_conditioning(
+                    prompt,
+                    chords,
+                    drums,
+                    separate_drums,
+                    normalize_drums,
+                    melody,
+                    start,
+                    duration,
+                    prompt_embeds,
+                    prompt_attention_mask,
+                    audiocraft_compatible,
+                    latents.shape[1] if duration is None and latents is not None else None,
+                )
+            conditioning = conditioning.to(device).repeat(batch_size // conditioning.batch_size)
+            num_frames = conditioning.num_frames
+            if isinstance(guider, AudiocraftGuidance) and "drums" in conditioning.controls:
+                silence = torch.zeros(1, 1, num_frames * self._hop_length)
+                guider.silence = encode_drums(self.codec, silence, config.drums_blur)
+
+            # 3. Integrate from noise to data
+            latents = denoise(
+                GuidedVelocity(self.transformer, guider, conditioning, attention_kwargs),
+                self.scheduler,
+                self.prepare_latents(batch_size, num_frames, device, generator, latents),
+                generator,
+                callback_on_step_end and partial(call_back, self, callback_on_step_end, tensor_inputs),
+                self.progress_bar,
+                lambda: self.interrupt,
+            )
+
+            # 4. Decode
+            audio: torch.Tensor | np.ndarray = latents
+            if output_type != "latent":
+                audio = self.decode_latents(latents)
+                if conditioning.duration is not None:
+                    audio = audio[..., : round(conditioning.duration * self.sampling_rate)]
+                if output_type == "np":
+                    audio = audio.cpu().numpy()
+
+            self.maybe_free_model_hooks()
 
         if not return_dict:
             return (audio,)

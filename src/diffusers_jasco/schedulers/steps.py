@@ -42,13 +42,18 @@ def default_steps(scheduler: SchedulerMixin) -> int | None:
     """The number of steps of a call that does not say: that of the scheduler's configuration. `None` if it is adaptive."""
     if is_adaptive(scheduler):
         return None
-    steps = scheduler.config.get(STEPS_KEY)
+    steps = stored_steps(scheduler)
     return DEFAULT_STEPS if steps is None else check_steps(steps)
+
+
+def stored_steps(scheduler: Any) -> int | None:
+    """The number of steps in a scheduler's configuration, or `None`."""
+    return scheduler.config.get(STEPS_KEY) if isinstance(scheduler, ConfigMixin) else None
 
 
 def with_default_steps(scheduler: Any, steps: int | None) -> Any:
     """The scheduler; or if its configuration has no number of steps, a copy of it with this one."""
-    if steps is None or not isinstance(scheduler, ConfigMixin) or scheduler.config.get(STEPS_KEY) is not None:
+    if steps is None or stored_steps(scheduler) is not None or not isinstance(scheduler, ConfigMixin):
         return scheduler
     scheduler = copy.copy(scheduler)
     scheduler.register_to_config(**{STEPS_KEY: check_steps(steps)})

@@ -15,13 +15,13 @@
 """Initial data sets and pipeline components of a run: new ones, or those of another pipeline."""
 
 import argparse
-from typing import Any
 
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5Config, T5EncoderModel
 
 from ..codecs import codec_hash, first_codebook, is_same_codec, load_codec
 from ..controls.chord_labels import default_chord_labels
+from ..guiders import JascoGuidance
 from ..models.transformer_jasco import JascoTransformerModel
 from ..pipelines.pipeline_jasco import JascoPipeline
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
@@ -30,14 +30,6 @@ from .control_init import init_controls_from_notes
 from .datasets import DatasetInfo, open_datasets
 from .tokenizer import train_tokenizer
 from .weight_transfer import load_source, to_table, transfer_weights
-
-
-DEFAULTS = {
-    "default_num_inference_steps": 50,
-    "default_guidance_scale": 1.5,
-    "default_text_guidance_scale": 0.0,
-    "default_guidance_rescale": 0.0,
-}
 
 
 def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, DatasetInfo, str | None]:
@@ -74,25 +66,16 @@ def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, DatasetInf
             f"The tokenizer has {len(tokenizer)} tokens, the text encoder knows {text_encoder.config.vocab_size}."
         )
     transformer, transfer = _make_transformer(args, source, data, text_encoder.config.d_model)
-    inherited = {} if source is None else source.config
-    defaults = {
-        name: inherited.get(name, default) if getattr(args, name) is None else getattr(args, name)
-        for name, default in DEFAULTS.items()
-    }
     pipeline = JascoPipeline(
         tokenizer=tokenizer,
         text_encoder=text_encoder,
         codec=codec,
         transformer=transformer,
-        scheduler=FlowMatchEulerScheduler() if source is None else source.scheduler,
-        **defaults,
+        scheduler=FlowMatchEulerScheduler(num_inference_steps=50) if source is None else source.scheduler,
+        guider=JascoGuidance(1.5) if source is None else source.guider,
     )
+    pipeline.set_defaults(**{name: getattr(args, f"default_{name}") for name in pipeline.defaults})
     return pipeline, data, transfer
-
-
-def replace_components(pipeline: JascoPipeline, **components: Any) -> JascoPipeline:
-    """A pipeline with the defaults of another one, and its components, but for those that are given."""
-    return JascoPipeline(**pipeline.components | components, **{name: pipeline.config[name] for name in DEFAULTS})
 
 
 def _make_text_encoder(

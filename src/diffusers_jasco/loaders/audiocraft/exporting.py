@@ -241,8 +241,8 @@ def _make_config(pipeline: DiffusionPipeline, text_encoder: str, codec: str) -> 
         "dataset": {"segment_duration": seconds, "batch_size": 1, "compression_model_framerate": frame_rate},
         "generate": {
             "lm": {
-                "cfg_coef_all": pipeline.config.default_guidance_scale,
-                "cfg_coef_txt": pipeline.config.default_text_guidance_scale,
+                "cfg_coef_all": pipeline.defaults["guidance_scale"],
+                "cfg_coef_txt": pipeline.defaults["text_guidance_scale"],
             }
         },
     }

@@ -23,6 +23,7 @@ from diffusers.utils import logging
 from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
 
 from ...controls.chord_labels import default_chord_labels
+from ...guiders import JascoGuidance
 from ...models.transformer_jasco import JascoTransformerModel
 from ...schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
 from .codec import build_codec, weight_norm_spelling
@@ -111,8 +112,8 @@ def load_audiocraft_pipeline(
         hub (`dict`, *optional*):
             Arguments of `from_pretrained` (`cache_dir`, `token`, …) for the text encoder and the codec that are only named.
         components:
-            `tokenizer`, `text_encoder`, `codec`, `transformer`, `scheduler` that replace those of the checkpoint. The
-            default scheduler is [`FlowMatchDopri5Scheduler`], as in the original.
+            `tokenizer`, `text_encoder`, `codec`, `transformer`, `scheduler`, `guider` that replace those of the
+            checkpoint. The default scheduler is [`FlowMatchDopri5Scheduler`], as in the original.
 
     Returns:
         `tuple`: the components by name, and the other arguments of [`JascoPipeline`].
@@ -163,14 +164,10 @@ def load_audiocraft_pipeline(
         "text_encoder": lambda: load_text_model(T5EncoderModel),
         "codec": codec,
         "scheduler": FlowMatchDopri5Scheduler,
+        "guider": lambda: read_guidance(checkpoint.config),
     }
     components = {name: components[name] if name in components else create() for name, create in load.items()}
-
-    generate = checkpoint.config.get("generate")
-    scales = (generate.get("lm") if isinstance(generate, dict) else None) or {}
     arguments = {
-        "default_guidance_scale": float(scales.get("cfg_coef_all", 5.0)),
-        "default_text_guidance_scale": float(scales.get("cfg_coef_txt", 0.0)),
         "audiocraft": {
             "xp.cfg": checkpoint.config_text,
             "extras": _keep_plain(checkpoint.extras),
@@ -179,6 +176,13 @@ def load_audiocraft_pipeline(
         },
     }
     return components, arguments
+
+
+def read_guidance(original: dict[str, Any]) -> JascoGuidance:
+    """The guidance of AudioCraft's configuration."""
+    generate = original.get("generate")
+    scales = (generate.get("lm") if isinstance(generate, dict) else None) or {}
+    return JascoGuidance(float(scales.get("cfg_coef_all", 5.0)), float(scales.get("cfg_coef_txt", 0.0)))
 
 
 def _keep_plain(values: dict[str, Any]) -> dict[str, Any]:

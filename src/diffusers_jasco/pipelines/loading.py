@@ -1,0 +1,168 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Loading pipelines, making them from others, and the defaults of their calls."""
+
+import copy
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from transformers.utils import logging as transformers_logging
+
+from ..guiders import JascoGuidance
+from ..guiders.jasco_guidance import SCALES
+from ..loaders.audiocraft import HUB_ARGUMENTS, find_audiocraft_checkpoint, load_audiocraft_pipeline
+from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
+from ..schedulers.steps import STEPS_KEY, check_steps, default_steps, stored_steps, with_default_steps
+
+
+class JascoPipelineLoadingMixin(DiffusionPipeline):
+    """`from_pretrained` and `from_pipe` of a pipeline, and the defaults of its calls, which its components hold."""
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        r"""
+        The arguments of a call that does not give them: `num_inference_steps` by the scheduler's configuration (`None` if the
+        scheduler chooses its steps), the scales of guidance by the component `guider`.
+        """
+        guider = self.guider or JascoGuidance()
+        steps = {"num_inference_steps": default_steps(self.scheduler)}
+        return steps | {name: getattr(guider, name) for name in SCALES}
+
+    def set_defaults(
+        self,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        text_guidance_scale: float | None = None,
+        guidance_rescale: float | None = None,
+    ):
+        r"""
+        Changes [`defaults`]. They are saved with the pipeline. Pipelines that share its components keep theirs.
+
+        Args:
+            num_inference_steps (`int`, *optional*), guidance_scale (`float`, *optional*), \
+            text_guidance_scale (`float`, *optional*), guidance_rescale (`float`, *optional*): the new values of those that
+                change.
+
+        Raises:
+            [`InputError`]: for a value that a call does not accept either.
+        """
+        if num_inference_steps is not None:
+            scheduler = copy.deepcopy(self.scheduler)
+            scheduler.register_to_config(**{STEPS_KEY: check_steps(num_inference_steps)})
+            self.scheduler = scheduler
+        scales = zip(SCALES, (guidance_scale, text_guidance_scale, guidance_rescale))
+        if given := {name: scale for name, scale in scales if scale is not None}:
+            guider = copy.copy(self.guider) or JascoGuidance()
+            for name, scale in given.items():
+                setattr(guider, name, scale)
+            self.guider = guider
+
+    def __setattr__(self, name: str, value: Any):
+        if name == "scheduler":
+            value = with_default_steps(value, stored_steps(self.__dict__.get("scheduler")))
+        if name == "guider" and value is not None and self.__dict__.get("guider", value) is None:
+            # Diffusers would record that there is still none, and not save it.
+            self.__dict__["guider"] = value
+            return self.register_modules(guider=value)
+        super().__setattr__(name, value)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> Any:
+        r"""
+        Loads a pipeline from a folder or a Hub repository: one that `save_pretrained` wrote, as
+        [`DiffusionPipeline.from_pretrained`] does, or one in AudioCraft's own layout (`state_dict.bin` and
+        `compression_state_dict.bin`, or the `checkpoint.th` of a training run), which is converted on the fly.
+
+        Args:
+            pretrained_model_name_or_path (`str` or `os.PathLike`):
+                Folder, Hub id or `checkpoint.th`.
+            kwargs:
+                Arguments of [`DiffusionPipeline.from_pretrained`]. For AudioCraft's layout: components (`codec`,
+                `text_encoder`, `tokenizer`, `scheduler`, `guider`) instead of those that it holds or names, `dtype`
+                (default: float32), `cache_dir`, `revision`, `token`, `local_files_only` and `force_download`.
+
+        Raises:
+            `FileNotFoundError`: if there is no such folder or repository.
+            `PermissionError`: for a gated repository without access.
+            `ValueError`: for a file in AudioCraft's layout that is not a JASCO checkpoint.
+        """
+        hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
+        checkpoint = find_audiocraft_checkpoint(pretrained_model_name_or_path, **hub)
+        if checkpoint is None:
+            with _single_progress_bar():
+                pipeline = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+            if "scheduler" in kwargs and stored_steps(pipeline.scheduler) is None:
+                with suppress(OSError):
+                    saved = FlowMatchEulerScheduler.load_config(
+                        pretrained_model_name_or_path, subfolder="scheduler", **hub
+                    )
+                    pipeline.scheduler = with_default_steps(pipeline.scheduler, saved.get(STEPS_KEY))
+            return pipeline
+
+        components = {name: kwargs.pop(name) for name in cls._get_signature_keys(cls)[0] if name in kwargs}
+        dtype = kwargs.pop("dtype", kwargs.pop("torch_dtype", None)) or torch.float32
+        if unknown := sorted(set(kwargs) - set(hub)):
+            raise ValueError(f"{unknown} can't be used with a checkpoint in AudioCraft's layout.")
+        loaded, arguments = load_audiocraft_pipeline(checkpoint, hub=hub, **components)
+        dtypes = dtype if isinstance(dtype, dict) else {"default": dtype}
+        for name in loaded.keys() - components.keys():
+            wanted = dtypes.get(name, dtypes.get("default", torch.float32))
+            if isinstance(loaded[name], torch.nn.Module):
+                loaded[name].to(wanted)
+        if not os.path.exists(pretrained_model_name_or_path):
+            arguments["audiocraft"]["base_model"] = os.fspath(pretrained_model_name_or_path)
+        return cls(**loaded, **arguments)
+
+    @classmethod
+    def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> Any:
+        r"""
+        A pipeline with the modules of another one, as [`DiffusionPipeline.from_pipe`], but their types stay as they are. The
+        scheduler and the guider are copies.
+
+        Args:
+            pipeline ([`DiffusionPipeline`]): the other pipeline.
+            kwargs: components instead of those of `pipeline`; `dtype`, which casts the modules of both pipelines.
+
+        Raises:
+            `ValueError`: if a component is missing.
+        """
+        dtype = kwargs.pop("dtype", kwargs.pop("torch_dtype", None))
+        names = cls._get_signature_keys(cls)[0]
+        shared = {name: component for name, component in pipeline.components.items() if name in names}
+        own = {name: copy.deepcopy(shared[name]) for name in ("scheduler", "guider") if name in shared}
+        components = shared | own | kwargs
+        if missing := sorted(names - components.keys() - set(cls._optional_components)):
+            raise ValueError(f"`{type(pipeline).__name__}` has no {', '.join(missing)}: give them as arguments.")
+        new = cls(**{"audiocraft": pipeline.config.get("audiocraft")} | components)
+        if "_name_or_path" in pipeline.config:
+            new.register_to_config(_name_or_path=pipeline.config["_name_or_path"])
+        return new if dtype is None else new.to(dtype=dtype)
+
+
+@contextmanager
+def _single_progress_bar() -> Iterator[None]:
+    """Without Transformers' bar for each model, which would be drawn within Diffusers' bar for all components."""
+    # The bars of downloads are others, and stay.
+    previous = transformers_logging.set_tqdm_hook(
+        lambda factory, args, kwargs: factory(*args, **kwargs | {"disable": True})
+    )
+    try:
+        yield
+    finally:
+        transformers_logging.set_tqdm_hook(previous)

@@ -1,0 +1,59 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What loading and casting a pipeline prints."""
+
+import pytest
+import torch
+from diffusers import DiffusionPipeline, FlowMatchHeunDiscreteScheduler
+
+from diffusers_jasco import JascoPipeline
+
+from ..conftest import FIXTURES, load_pipeline
+
+
+@pytest.fixture
+def folder(pipe, tmp_path):
+    pipe.set_defaults(num_inference_steps=3)
+    pipe.scheduler = FlowMatchHeunDiscreteScheduler.from_config(pipe.scheduler.config)
+    pipe.save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_half_precision_comes_without_warnings(pipe, folder, warnings):
+    pipe.to(torch.float16).to(torch.bfloat16)
+    JascoPipeline.from_pretrained(folder, dtype=torch.float16)
+    components = {name: pipe.components[name] for name in ("tokenizer", "text_encoder", "codec")}
+    JascoPipeline.from_pretrained(FIXTURES / "chords-drums-melody", dtype=torch.float16, **components)
+    assert not warnings.records, warnings.text
+
+
+def test_a_scheduler_of_diffusers_with_a_number_of_steps_loads_without_warnings(folder, warnings):
+    for loader in (JascoPipeline, DiffusionPipeline):
+        assert loader.from_pretrained(folder).defaults["num_inference_steps"] == 3
+    assert not warnings.records, warnings.text
+
+
+def test_loading_shows_one_progress_bar(folder, capsys):
+    JascoPipeline.from_pretrained(folder)
+    shown = capsys.readouterr().err
+    assert "Loading pipeline components" in shown and "Loading weights" not in shown
+    from transformers import T5EncoderModel
+
+    T5EncoderModel.from_pretrained(folder / "text_encoder")
+    assert "Loading weights" in capsys.readouterr().err, "elsewhere Transformers' bars are as they were"
+
+
+def test_a_guider_given_for_audiocrafts_layout(pipe):
+    assert load_pipeline("chords-drums", guider=pipe.guider).guider is pipe.guider
