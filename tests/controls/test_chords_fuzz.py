@@ -25,6 +25,7 @@ from diffusers_jasco.controls.chords import (
     chords_from_bars,
     chords_from_midi,
     chords_from_roman,
+    chords_from_text_or_file,
     chords_to_jams,
     chords_to_lab,
     chords_to_text,
@@ -76,6 +77,7 @@ def test_hostile_texts(text):
     survives(read_chords, f"({text})")
     survives(chords_from_bars, text)
     survives(chords_from_roman, text, key="C")
+    survives(chords_from_text_or_file, text, bpm=120)
     survives(chords_from_roman, "ii V I", key=text)
 
 
@@ -89,7 +91,7 @@ def test_hostile_objects(value, duration):
 
 @examples(350)
 @given(
-    st.sampled_from([".lab", ".jams"]),
+    st.sampled_from([".lab", ".csv", ".txt", ".json", ".jams", ".svl"]),
     st.binary(max_size=60) | noise.map(str.encode) | anything.map(repr).map(str.encode),
 )
 def test_hostile_files(tmp_path, suffix, content):
@@ -112,6 +114,54 @@ def test_hostile_jams(tmp_path, data):
     path = tmp_path / "file.jams"
     path.write_text(json.dumps({"annotations": [{"namespace": "chord", "data": data}]}))
     survives(read_chords, path)
+
+
+CELLS = [
+    "0",
+    "2.5",
+    "1,5",
+    "0:01",
+    "C",
+    "N",
+    "A:min",
+    "",
+    "#",
+    "x2",
+    "*",
+    ".",
+    "|",
+    "(2/4)",
+    "start",
+    "chord",
+    "song.wav",
+    "NaN",
+]
+
+
+@examples(350)
+@given(
+    st.lists(st.lists(st.sampled_from(CELLS), max_size=5), max_size=5),
+    st.sampled_from(["\t", ",", ";", " ", " | "]),
+    st.sampled_from([".lab", ".csv", ".txt"]),
+)
+def test_hostile_tables(tmp_path, rows, separator, suffix):
+    path = tmp_path / f"file{suffix}"
+    path.write_text("\n".join(separator.join(row) for row in rows))
+    survives(read_chords, path)
+
+
+@examples(350)
+@given(json_values)
+def test_hostile_json(tmp_path, value):
+    for content in (
+        value,
+        {"parts": value},
+        {"chords": value},
+        {"annotations": [{"namespace": "chord_roman", "data": value}]},
+    ):
+        path = tmp_path / "file.json"
+        path.write_text(json.dumps(content))
+        survives(read_chords, path)
 
 
 @examples(125)

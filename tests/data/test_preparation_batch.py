@@ -194,3 +194,13 @@ def test_drums_of_a_folder(music, tmp_path):
     names = sorted(path.name for path in (tmp_path / "drums").iterdir())
     assert names == ["a.minor.drums.flac", "c major.drums.flac", "errors.jsonl"]
     assert soundfile.info(tmp_path / "drums/c major.drums.flac").duration == pytest.approx(3.0, abs=1e-3)
+
+
+def test_annotations_of_tracks_are_read_as_chords(tmp_path):
+    (tmp_path / "a.lab").write_text("0.0 2.5 C:maj\n2.5 5.0 A:min\n")
+    (tmp_path / "b.chords.json").write_text(json.dumps([["G", 0.0]]))
+    (tmp_path / "b.lab").write_text("0.0 2.5 D:maj\n")
+    assert read_chords_per_track(tmp_path) == {"a": [("C:maj", 0.0), ("A:min", 2.5)], "b": [("G", 0.0)]}
+    (tmp_path / "a.lab").write_text("0.0 2.5 C:maj\nx\n")
+    with pytest.raises(ValueError, match="line 2 of .*a.lab"):
+        read_chords_per_track(tmp_path)

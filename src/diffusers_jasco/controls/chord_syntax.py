@@ -129,6 +129,8 @@ def parse_chord(label: str) -> Chord | None:
         quality, slash, degree = body[1:].partition("/")
         return _to_chord(root_class, _plain(quality), True, _parse_bass(degree, root_class) if slash else 0)
     body = _plain(body)
+    if re.search(r"/(/|\)|$)", body):
+        return None
     quality, slash, last = body.rpartition("/")
     if not slash or body.rfind(")") > body.rfind("/"):
         return _to_chord(root_class, body, False, 0)

@@ -23,6 +23,7 @@ from .chord_labels import NO_CHORD, NOTES, Chord, is_no_chord, parse_chord
 _NUMERAL = re.compile(r"([#b♯♭]{0,2})(VII|VI|IV|V|III|II|I|vii|vi|iv|v|iii|ii|i)(.*)")
 _JOINED = re.compile(r"\s*[-–—→⇒>,;·•]+\s*(?=[#b♯♭]*[IViv])")
 _NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII")
+_MAX_LENGTH = 40
 _SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 _LETTERS = "CDEFGAB"
 _NATURAL = (0, 2, 4, 5, 7, 9, 11)
@@ -89,7 +90,7 @@ def numeral_to_chord(numeral: str, key: str) -> str:
     if is_no_chord(word):
         return NO_CHORD
     root = str(key).strip()[:1].upper() + str(key).strip()[1:2]
-    label = _read(word, tonic, mode, root)
+    label = _read(word, tonic, mode, root) if len(word) <= _MAX_LENGTH else None
     if label is None or parse_chord(label) is None:
         raise ValueError(f"{shorten(numeral)} is no Roman numeral such as 'ii7', 'V65', 'bVII' or 'V7/V'.")
     return label

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ...controls.chord_labels import UNKNOWN_CHORD, normalize_chord
+from ...controls.chords import chords_from_file
 from ...loaders.audiocraft.files import load_json, load_plain_pickle
 from ...utils.files import replace_file
 
@@ -31,7 +32,7 @@ Chords = list[tuple[str, float]]
 # All tracks in one file: what the original's data set looks for, and what its script writes.
 COMBINED = ("chords_per_track", "combined_chord_dict")
 # One file per track, after the track's name.
-SUFFIXES = (".chords.json", ".chords")
+SUFFIXES = (".chords.json", ".chords", ".lab", ".jams")
 
 
 def write_json(path: str | os.PathLike, value: Any):
@@ -46,13 +47,15 @@ def read_track_chords(path: str | os.PathLike) -> Chords:
 
     Args:
         path (`str` or `os.PathLike`):
-            `<track>.chords.json`, a list of `[label, start in seconds]`, or the original's `<track>.chords`, a pickle of the
-            same. Nothing in it is executed.
+            `<track>.chords.json`, a list of `[label, start in seconds]`; the original's `<track>.chords`, a pickle of the same,
+            of which nothing is executed; or an annotation, `<track>.lab` or `<track>.jams`.
 
     Raises:
         `FileNotFoundError`: for an absent file.
         `ValueError`: for a file that holds something else.
     """
+    if Path(path).suffix in (".lab", ".jams"):
+        return chords_from_file(path)
     return _check_chords(load_json(path) if Path(path).suffix == ".json" else load_plain_pickle(path), str(path))
 
 
@@ -80,11 +83,13 @@ def read_chords_per_track(path: str | os.PathLike) -> dict[str, Chords]:
         if files:
             tracks: dict[str, Chords] = {}
             for file, suffix in files:
-                # JSON goes before a pickle of the same track.
+                # Of several files of one track the first suffix counts.
                 tracks.setdefault(file.name.removesuffix(suffix), read_track_chords(file))
             return tracks
         if combined is None:
-            raise FileNotFoundError(f"There are no chords in {path}: neither *.chords.json nor {COMBINED[0]}.json.")
+            raise FileNotFoundError(
+                f"There are no chords in {path}: neither *.chords.json, *.lab or *.jams nor {COMBINED[0]}.json."
+            )
         path = combined
     tracks = load_json(path) if path.suffix == ".json" else load_plain_pickle(path)
     if not isinstance(tracks, dict):
