@@ -104,7 +104,7 @@ def test_unknown_formats_name_the_known_ones_and_absent_files_themselves(tmp_pat
 @pytest.mark.parametrize(
     "name, content",
     [("a.abc", "X:1"), ("a.musicxml", "<?xml"), ("a.cho", "{title: x}"), ("a.html", "<html>"), ("a.txt", "irealb://abc"),
-     ("b.txt", "X:1\nT:Tune\nK:C\n"), ("c.txt", "{title: Song}\n[C]Hello"), ("d.lab", "<?xml version='1.0'?><score-partwise>")],
+     ("b.txt", "X:1\nT:Tune\nK:C\n"), ("c.txt", "{title: Song}\n[C]Hello"), ("e.txt", "Verse 1\n[C]Hello [G]world\n"), ("d.lab", "<?xml version='1.0'?><score-partwise>")],
 )  # fmt: skip
 def test_lead_sheets_are_said_to_be_unreadable(tmp_path, name, content):
     with pytest.raises(InputError, match="lead sheet"):
@@ -156,6 +156,10 @@ TABLES = {
     "chord first.lab": "C\t0.0\nA:min\t2.5\n",
     "pandas.csv": ",start,end,chord\n0,0.0,2.5,C\n1,2.5,5.0,A:min\n",
     "typed.csv": "type,time,duration,original,converted\nchord,0,2.5,C:I,C:maj\nchord,2.5,2,C:vi,A:min\nkey,0,9,C,C:major\n",
+    "units in names.csv": "id;Onset (sec);Offset (sec);Label\n1;0.0;2.5;C\n2;2.5;5.0;A:min\n",
+    "beats.csv": "beat,time,chord\n1,0.0,C\n2,2.5,Am\n",
+    "inversion and number.lab": "0.0 2.5 C 1\n2.5 5.0 A:min 2\n",
+    "indented.lab": "\t0.0\t2.5\tC\n  2.5 5.0 A:min\x1a",
     "milliseconds.csv": "start_ms,chord\n0,C\n2500,Am\n",
     "quotes.lab": "0.0 2.5 'C'\n2.5 5.0 \"A:min\"\n",
     "words.lab": "0.0 2.5 C major\n2.5 5.0 A minor\n",

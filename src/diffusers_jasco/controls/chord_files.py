@@ -42,6 +42,7 @@ _LEAD_SHEET_TEXT = re.compile(
     r"\s*(irealb(ook)?://|<\?xml|<!doctype|<score-partwise|<html|X:\s*\d+\s*$|%abc|\{(title|t|artist|key|start_of|soc|sov)\b)",
     re.IGNORECASE | re.MULTILINE,
 )
+_CHORDS_IN_LYRICS = re.compile(r"^[^|\n]*\[[A-G][^\]\s,'\"]*\] ?[A-Za-z]", re.MULTILINE)
 _STARTS = re.compile(r"[^\s\d]\S*:-?\d+(\.\d*)?([eE][+-]?\d+)?[,;]?")
 
 
@@ -95,7 +96,7 @@ def chords_from_annotation(text: str, name: str | None = None) -> Chords:
     """
     content = text.strip()
     source = name or "the text"
-    if _LEAD_SHEET_TEXT.match(content):
+    if _LEAD_SHEET_TEXT.match(content) or _CHORDS_IN_LYRICS.search(content):
         raise InputError(f"`chords`: {source} is a lead sheet or score, which can't be read yet.", "chords")
     if content.startswith("{") or re.match(r"\[\s*(\{|\[\s*[^'\s])", content):
         return chords_from_json(content, source)

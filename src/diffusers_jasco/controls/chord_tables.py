@@ -44,13 +44,11 @@ _MAX_SECONDS = 86_400
 _ROUNDING = 0.02
 # Names of columns, without everything but letters, the best ones first.
 _COLUMNS = {
-    "start": ("start", "starttime", "onset", "begin", "from", "time", "timestamp", "tmin", "starts", "startsec", "startseconds",
-              "starttimesec", "times", "timesec", "timeseconds", "timeins", "startms", "timems", "onsetms"),
-    "end": ("end", "endtime", "offset", "stop", "to", "until", "tmax", "finish", "endsec", "endseconds", "endtimesec",
-            "endms", "offsetms"),
-    "duration": ("duration", "dur", "length", "durationsec", "durationseconds", "durationms"),
-    "label": ("chord", "chordlabel", "chordname", "chordsymbol", "chords", "harte", "shorthand", "converted", "label", "labels", "symbol",
-              "value", "annotation", "text", "name"),
+    "start": ("start", "starttime", "timestart", "onset", "onsettime", "begin", "from", "time", "times", "timestamp", "tmin", "starts"),
+    "end": ("end", "endtime", "timeend", "offset", "offsettime", "stop", "to", "until", "tmax", "finish", "ends"),
+    "duration": ("duration", "dur", "length"),
+    "label": ("chord", "chordlabel", "chordname", "chordsymbol", "chords", "harte", "shorthand", "converted", "label", "labels",
+              "symbol", "value", "annotation", "text", "name"),
 }  # fmt: skip
 
 
@@ -238,7 +236,7 @@ def _to_row(cells: list[str], in_columns: bool) -> _Row | None:
     recording = before[0] if before else ""
     if not in_columns and further:
         words = _INLINE_COMMENT.sub("", " ".join([label, *further]))
-        if is_label(words):
+        if is_label(words) and re.fullmatch(r"[^\s]+( [A-Za-z]+)*", words):
             return _Row(0, times, words)  # C major
         # Further numbers, such as a confidence, but no further words.
         if not is_label(label) or any(parse_time(cell) is None for cell in further):
@@ -257,13 +255,15 @@ def _read_header(line: str) -> dict[str, int]:
     """The columns that a header line names, or nothing if it does not name a start and a chord."""
     for cells, _ in _split(line):
         names = [re.sub(r"[^a-z]", "", cell.lower()) for cell in cells]
+        in_milliseconds = [name.endswith("ms") for name in names]
+        names = [re.sub(r"(in)?(seconds|second|secs|sec|ms)$", "", name) or name for name in names]
         columns = {}
         for column, known in _COLUMNS.items():
             found = [name for name in known if name in names]
             if found:
                 columns[column] = names.index(found[0])
         if "start" in columns and "label" in columns:
-            scale = 1000 if names[columns["start"]].endswith("ms") else 1
+            scale = 1000 if in_milliseconds[columns["start"]] else 1
             kind = {"type": names.index("type")} if "type" in names else {}
             return {**columns, **kind, "cells": len(cells), "scale": scale}
     return {}

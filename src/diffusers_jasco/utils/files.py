@@ -223,7 +223,7 @@ def read_text(path: str | os.PathLike, argument: str, max_bytes: int = 64 * 2**2
         raise FileNotFoundError(f"`{argument}`: there is no file {path}.")
     if os.path.getsize(path) > max_bytes:
         raise InputError(f"`{argument}`: {path} has more than {max_bytes // 2**20} MiB.", argument)
-    content = path.read_bytes()
+    content = path.read_bytes().rstrip(b"\x1a")  # DOS's end of file
     text = _decode(content)
     if text is None or re.search(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]", text[:100_000]):
         raise InputError(f"`{argument}`: {path} is not a text in UTF-8, UTF-16 or Latin-1.", argument)
