@@ -233,8 +233,8 @@ def test_malformed_lines_are_errors_with_their_number(tmp_path, content, message
 
 
 def test_large_files_are_refused_and_long_ones_read_at_once(tmp_path):
-    path = write(tmp_path, "a.lab", "".join(f"{i} {i + 1} C\n" for i in range(20_000)))
-    assert len(chords_from_file(path)) == 20_000
+    path = write(tmp_path, "a.lab", "".join(f"{i} {i + 1} C\n" for i in range(5_000)))
+    assert len(chords_from_file(path)) == 5_000
     path = write(tmp_path, "b.lab", "0 1 C\n" * 200_001)
     with pytest.raises(InputError, match="more than 200000 lines"):
         chords_from_file(path)
@@ -243,6 +243,18 @@ def test_large_files_are_refused_and_long_ones_read_at_once(tmp_path):
         file.truncate(65 * 2**20)
     with pytest.raises(InputError, match="more than 64 MiB"):
         chords_from_file(path)
+
+
+@pytest.mark.parametrize(
+    "piece", ["<model ", "<point ", "[A", "((", "0 0 (", "| (2/4) ", "C:", "A:::", '"', "\\t", "1 | C "]
+)
+@pytest.mark.parametrize("suffix", [".lab", ".svl", ".txt"])
+def test_long_hostile_files_are_read_in_no_time(tmp_path, piece, suffix):
+    path = write(tmp_path, f"a{suffix}", piece * 20_000)
+    try:
+        chords_from_file(path)
+    except InputError:
+        pass
 
 
 # 3. Charts

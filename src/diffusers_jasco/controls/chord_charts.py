@@ -180,8 +180,12 @@ def _read_parts(part: dict[str, Any], metre: str, name: str, depth: int) -> Iter
 
 
 def _place(bars: list[list[str]], bounds: np.ndarray, number: int | None, name: str) -> Chords:
+    def to_seconds(position: float) -> float:
+        bar = min(int(position), len(bounds) - 2)
+        return float(bounds[bar] + (position - bar) * (bounds[bar + 1] - bounds[bar]))
+
     try:
-        chords = place_bars(bars, lambda position: float(np.interp(position, np.arange(len(bounds)), bounds)))
+        chords = place_bars(bars, to_seconds)
     except InputError as error:
         where = name if number is None else f"line {number} of {name}"
         raise InputError(f"`chords`: {where}: {str(error).removeprefix('`chords`: ')}", "chords") from None

@@ -96,7 +96,7 @@ def chords_from_annotation(text: str, name: str | None = None) -> Chords:
     """
     content = text.strip()
     source = name or "the text"
-    if _LEAD_SHEET_TEXT.match(content) or _CHORDS_IN_LYRICS.search(content):
+    if _LEAD_SHEET_TEXT.match(content) or _CHORDS_IN_LYRICS.search(content[:10_000]):
         raise InputError(f"`chords`: {source} is a lead sheet or score, which can't be read yet.", "chords")
     if content.startswith("{") or re.match(r"\[\s*(\{|\[\s*[^'\s])", content):
         return chords_from_json(content, source)
@@ -136,8 +136,8 @@ def _is_text(text: str) -> bool:
 
 def _from_layer(text: str, name: str) -> Chords:
     """A layer of Sonic Visualiser: points with a frame and a label. Read without an XML parser: no entities are expanded."""
-    rate = re.search(r"<model[^>]*\bsampleRate=\"(\d+)\"", text)
-    points = re.findall(r"<point\b([^>]*)>", text)
+    rate = re.search(r"<model[^<>]*\bsampleRate=\"(\d+)\"", text)
+    points = re.findall(r"<point\b([^<>]*)>", text)
     if rate is None or not int(rate[1]):
         raise InputError(f"`chords`: {name} is not a layer of Sonic Visualiser with a sampling rate.", "chords")
     chords: Chords = []
