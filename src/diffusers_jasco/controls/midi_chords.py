@@ -24,7 +24,7 @@ from diffusers.utils import logging
 from ..utils.errors import EmptyInputError
 from .chord_labels import NO_CHORD, nearest_to_notes, parse_chord
 from .chord_timeline import Chords
-from .midi import Midi, load_midi, split_track
+from .midi import Midi, MidiTrack, load_midi, split_track
 from .midi_melody import melody_scores, pitched_tracks
 from .midi_names import is_chords_name
 
@@ -50,7 +50,8 @@ _QUALITIES = {  # intervals above the root, and a penalty that keeps rare chords
 _TONE_WEIGHTS = (1.0, 1.0, 0.9, 0.8)
 _OTHER_TONE = -0.65
 _ROOT_IN_BASS, _CHORD_TONE_IN_BASS = 0.35, 0.07
-_MELODY_WEIGHT = 0.25
+_WEAK_BEAT = 0.3
+_MELODY_WEIGHT, _BASS_WEIGHT = 0.25, 0.4
 _CONTEXT = 0.1
 _SCALE = 3.0
 # Costs of a change at the beginning and in the middle of a bar, on other beats and between them.
@@ -112,14 +113,15 @@ def chords_from_midi(
 
 
 def _collect(midi: Midi, indices: Sequence[int]) -> _Notes:
-    """The notes of some tracks; those of a melody above the others count less."""
+    """The notes of some tracks; those of a melody above the others, and of a bass line below them, count less."""
     weights = np.ones(len(indices))
     heights = [float(midi.tracks[index].pitches.mean()) for index in indices]
     if len(indices) > 1:
-        best = int(melody_scores(midi, indices).argmax())
-        starts = midi.tracks[indices[best]].starts
-        if heights[best] > np.mean(heights) and len(np.unique(starts.round(2))) >= 0.9 * len(starts):
+        best, lowest = int(melody_scores(midi, indices).argmax()), int(np.argmin(heights))
+        if heights[best] > np.mean(heights) and _is_one_voice(midi.tracks[indices[best]]):
             weights[best] = _MELODY_WEIGHT
+        if _is_one_voice(midi.tracks[indices[lowest]]):
+            weights[lowest] = _BASS_WEIGHT
     columns: list[list[np.ndarray]] = [[], [], [], []]
     for index, weight in zip(indices, weights):
         track = midi.tracks[index]
@@ -130,6 +132,10 @@ def _collect(midi: Midi, indices: Sequence[int]) -> _Notes:
     if not indices:
         return _Notes(np.zeros(0, dtype=int), np.zeros(0), np.zeros(0), np.zeros(0))
     return _Notes(*map(np.concatenate, columns))
+
+
+def _is_one_voice(track: MidiTrack) -> bool:
+    return len(np.unique(track.starts.round(2))) >= 0.9 * len(track.starts)
 
 
 # 1. Block chords
@@ -194,8 +200,9 @@ def _estimate(midi: Midi, notes: _Notes, labels: Sequence[str] | None) -> Chords
         for intervals, _ in _QUALITIES.values()
         for root in range(12)
     ]
-    scores = _score(chroma, bass)
-    path = max((_decode(scores, cost) for cost in costs), key=lambda result: result[0])[1]
+    by_tones, by_bass = _score(chroma, bass)
+    results = (_decode(by_tones + _bass_weights(cost)[:, None] * by_bass, cost) for cost in costs)
+    path = max(results, key=lambda result: result[0])[1]
 
     chords: Chords = []
     breaks = np.flatnonzero(np.diff(path)) + 1
@@ -240,8 +247,11 @@ def _lay_grid(midi: Midi, notes: _Notes) -> tuple[np.ndarray, list[np.ndarray]]:
     costs = []
     current = np.searchsorted([beat for beat, *_ in signatures], beats + 1e-6, side="right") - 1
     scale = step / 0.5
-    # The grid of files that ignore the tempo map may be off by half a beat, too.
-    shifts = np.arange(0, 8, 2 if phase == 0 else 1) if len(signatures) == 1 else [0]
+    # Recordings of players ignore bars as they ignore beats; 1/4 and 2/4 stand for a metre that the program did not know.
+    if phase == 0 and midi.time_signatures and min(4 * top / below for _, top, below in signatures) >= 3:
+        shifts = np.arange(1)
+    else:
+        shifts = np.arange(0, 8, 2 if phase == 0 else 1)
     for shift in shifts:
         cost = np.full(len(beats), _BETWEEN)
         for number in range(-1, len(signatures)):
@@ -260,7 +270,7 @@ def _change_costs(beats: np.ndarray, numerator: int, denominator: int) -> np.nda
         beat, half = 1.5, 1.5 if numerator == 6 else length
     elif numerator % 2:
         half = length
-    if length < 3:  # 1/4 and 2/4 often stand for a metre that the program did not know
+    if length < 3:
         length, half = 4.0, 2.0
 
     def falls_on(period: float) -> np.ndarray:
@@ -303,8 +313,17 @@ def _time_until(edges: np.ndarray, times: np.ndarray) -> np.ndarray:
     return count * edges - np.concatenate([[0.0], np.cumsum(times)])[count]
 
 
-def _score(chroma: np.ndarray, bass: np.ndarray) -> np.ndarray:
-    """How well each chord, and silence as the last one, explains each step."""
+def _bass_weights(costs: np.ndarray) -> np.ndarray:
+    """How much the bass of each step counts: a walking bass passes through other notes on weak beats."""
+    beats = np.flatnonzero(costs < _BETWEEN)
+    if len(beats) == 0:
+        return np.ones(len(costs))
+    current = beats[np.searchsorted(beats, np.arange(len(costs)), side="right").clip(min=1) - 1]
+    return np.where(costs[current] <= _HALF_BAR, 1.0, _WEAK_BEAT)
+
+
+def _score(chroma: np.ndarray, bass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How well each chord, and silence as the last one, explains the tones and the bass of each step."""
     templates, in_bass, penalties = [], [], []
     for intervals, penalty in _QUALITIES.values():
         for root in range(12):
@@ -319,10 +338,11 @@ def _score(chroma: np.ndarray, bass: np.ndarray) -> np.ndarray:
     certainty = np.minimum(total, 1)
     shares = chroma / np.maximum(total, 1e-9) * certainty
     # Chords of the piece's own tones are more probable.
-    shares = shares + _CONTEXT * chroma.sum(axis=0) / max(chroma.sum(), 1e-9)
-    scores = shares @ np.array(templates).T - np.array(penalties) * certainty + np.array(in_bass).T[bass]
+    shares = shares + _CONTEXT * chroma.sum(axis=0) / max(chroma.sum(), 1e-9) * (total > 1e-6)
+    scores = shares @ np.array(templates).T - np.array(penalties) * certainty
     silence = np.where(total > 1e-6, _SOUND_AS_SILENCE, _SILENCE)
-    return np.concatenate([_SCALE * scores, silence], axis=1)
+    by_bass = np.pad(np.array(in_bass).T[bass], ((0, 0), (0, 1)))
+    return np.concatenate([_SCALE * scores, silence], axis=1), _SCALE * by_bass
 
 
 def _decode(scores: np.ndarray, costs: np.ndarray) -> tuple[float, np.ndarray]:
