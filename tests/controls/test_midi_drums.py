@@ -94,3 +94,13 @@ def test_hits_without_length(tmp_path):
     path = tmp_path / "song.mid"
     path.write_bytes(midi(track(b"\0\x99\x24\x50\0\x89\x24\x40")))
     assert drums_from_midi(path, 1.0, RATE).abs().max() > 0.1
+
+
+def test_soft_drums_are_brought_to_the_reference_loudness(tmp_path):
+    loud, soft = (
+        song(tmp_path / f"{velocity}.mid", [("", 9, 0, [(key, start, end, velocity) for key, start, end, _ in BEAT])])
+        for velocity in (120, 12)
+    )
+    assert read_drums(loud, RATE, 8 * RATE).abs().max() > 8 * read_drums(soft, RATE, 8 * RATE).abs().max()
+    levels = [float(read_drums(path, RATE, 8 * RATE, loudness=-20.0).square().mean()) for path in (loud, soft)]
+    assert levels[0] == pytest.approx(levels[1], rel=0.1)
