@@ -24,7 +24,7 @@ from diffusers.utils import logging
 from ..utils.errors import EmptyInputError
 from .chord_labels import NO_CHORD, nearest_to_notes, parse_chord
 from .chord_timeline import Chords
-from .midi import Midi, MidiTrack, load_midi, split_track
+from .midi import Midi, load_midi, split_track
 from .midi_melody import melody_scores, pitched_tracks
 from .midi_names import is_chords_name
 
@@ -52,6 +52,8 @@ _OTHER_TONE = -0.65
 _ROOT_IN_BASS, _CHORD_TONE_IN_BASS = 0.35, 0.07
 _WEAK_BEAT = 0.3
 _MELODY_WEIGHT, _BASS_WEIGHT = 0.25, 0.4
+_BASS_PITCHES = 48
+_BAR_ON_GRID = 2.0  # per bar, for bars that begin where the tempo map does
 _CONTEXT = 0.1
 _SCALE = 3.0
 # Costs of a change at the beginning and in the middle of a bar, on other beats and between them.
@@ -118,9 +120,9 @@ def _collect(midi: Midi, indices: Sequence[int]) -> _Notes:
     heights = [float(midi.tracks[index].pitches.mean()) for index in indices]
     if len(indices) > 1:
         best, lowest = int(melody_scores(midi, indices).argmax()), int(np.argmin(heights))
-        if heights[best] > np.mean(heights) and _is_one_voice(midi.tracks[indices[best]]):
+        if heights[best] > np.mean(heights) and _is_one_voice(midi.tracks[indices[best]].starts):
             weights[best] = _MELODY_WEIGHT
-        if _is_one_voice(midi.tracks[indices[lowest]]):
+        if _is_one_voice(midi.tracks[indices[lowest]].starts):
             weights[lowest] = _BASS_WEIGHT
     columns: list[list[np.ndarray]] = [[], [], [], []]
     for index, weight in zip(indices, weights):
@@ -131,11 +133,15 @@ def _collect(midi: Midi, indices: Sequence[int]) -> _Notes:
         columns[3].append(np.full(int(lasting.sum()), weight))
     if not indices:
         return _Notes(np.zeros(0, dtype=int), np.zeros(0), np.zeros(0), np.zeros(0))
-    return _Notes(*map(np.concatenate, columns))
+    notes = _Notes(*map(np.concatenate, columns))
+    low = notes.pitches < _BASS_PITCHES
+    if low.any() and not low.all() and _is_one_voice(notes.starts[low]):
+        notes.weights[low] = _BASS_WEIGHT
+    return notes
 
 
-def _is_one_voice(track: MidiTrack) -> bool:
-    return len(np.unique(track.starts.round(2))) >= 0.9 * len(track.starts)
+def _is_one_voice(starts: np.ndarray) -> bool:
+    return len(np.unique(starts.round(2))) >= 0.9 * len(starts)
 
 
 # 1. Block chords
@@ -192,7 +198,7 @@ def _merge(chords: Chords) -> Chords:
 
 
 def _estimate(midi: Midi, notes: _Notes, labels: Sequence[str] | None) -> Chords:
-    edges, costs = _lay_grid(midi, notes)
+    edges, costs, is_on_grid = _lay_grid(midi, notes)
     chroma, bass = _analyze(notes, edges)
     roots = [root for _ in _QUALITIES for root in range(12)]
     tones = [
@@ -201,8 +207,10 @@ def _estimate(midi: Midi, notes: _Notes, labels: Sequence[str] | None) -> Chords
         for root in range(12)
     ]
     by_tones, by_bass = _score(chroma, bass)
-    results = (_decode(by_tones + _bass_weights(cost)[:, None] * by_bass, cost) for cost in costs)
-    path = max(results, key=lambda result: result[0])[1]
+    results = [_decode(by_tones + _bass_weights(cost)[:, None] * by_bass, cost) for cost in costs]
+    totals = np.array([total for total, _ in results])
+    totals[0] += is_on_grid * _BAR_ON_GRID * (costs[0] == _BAR).sum()
+    path = results[int(totals.argmax())][1]
 
     chords: Chords = []
     breaks = np.flatnonzero(np.diff(path)) + 1
@@ -222,8 +230,11 @@ def _estimate(midi: Midi, notes: _Notes, labels: Sequence[str] | None) -> Chords
     return _merge([*chords, (NO_CHORD, float(notes.ends.max()))])
 
 
-def _lay_grid(midi: Midi, notes: _Notes) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Times of half beats in seconds, and for each place where bars may begin the costs of a change at them."""
+def _lay_grid(midi: Midi, notes: _Notes) -> tuple[np.ndarray, list[np.ndarray], bool]:
+    """
+    Times of half beats in seconds; for each place where bars may begin the costs of a change at them; and whether the notes
+    are on the beats of the tempo map, so that its bars, which come first, are more probable.
+    """
     start, end = float(notes.starts.min()), float(notes.ends.max())
     first, last = midi.to_beats(np.array([start, end]))
     step = 0.5
@@ -234,7 +245,7 @@ def _lay_grid(midi: Midi, notes: _Notes) -> tuple[np.ndarray, list[np.ndarray]]:
         step, seconds = step / 2, seconds / 2
     if not (last - first) / step < _MAX_STEPS:
         edges = np.linspace(start, end, min(int((end - start) / 0.25) + 2, _MAX_STEPS))
-        return edges, [np.full(len(edges) - 1, _HALF_BAR)]
+        return edges, [np.full(len(edges) - 1, _HALF_BAR)], False
 
     phase = _find_phase(midi.to_beats(notes.starts), notes, 2 * step) * 2 * step
     begin = phase + np.floor((first - phase) / (2 * step) + 1e-6) * 2 * step
@@ -259,7 +270,7 @@ def _lay_grid(midi: Midi, notes: _Notes) -> tuple[np.ndarray, list[np.ndarray]]:
             rows = current == number
             cost[rows] = _change_costs((beats[rows] - phase - origin) / scale - shift / 2, numerator, denominator)
         costs.append(cost)
-    return edges, costs
+    return edges, costs, phase == 0
 
 
 def _change_costs(beats: np.ndarray, numerator: int, denominator: int) -> np.ndarray:
