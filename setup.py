@@ -24,7 +24,7 @@ VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "src/diffusers_jasco/__in
 EXTRAS = {
     "train": ["datasets", "peft", "tensorboard"],
     "chords": ["vamphost"],
-    "melody": ["pretty_midi", "librosa", "h5py"],
+    "melody": ["librosa", "h5py"],
     "drums": ["demucs-infer", "librosa"],
     "eval": ["mir_eval", "matplotlib", "librosa"],
     # And tinysoundfont, with --no-deps: it asks for PyAudio, which needs a compiler and is not used.

@@ -359,7 +359,8 @@ def read_drums(
         return None
     try:
         if is_midi_file(drums):
-            return drums_from_midi(drums, num_samples / sampling_rate, sampling_rate, start)
+            drums = drums_from_midi(drums, num_samples / sampling_rate, sampling_rate, start), sampling_rate
+            start, separate = 0.0, False
         recording = check_file(drums, "drums") if isinstance(drums, (str, os.PathLike)) else load_audio(drums, "drums")
         source = open_from(recording, "drums", start)
     except EmptyInputError:

@@ -15,6 +15,8 @@
 import math
 import os
 import re
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +25,13 @@ import torch
 
 from diffusers_jasco.controls.melody import (
     MELODY_BINS,
+    melody_from_matrix,
     melody_from_midi,
     melody_from_notes,
     melody_from_salience,
     melody_to_notes,
 )
-from diffusers_jasco.inputs import is_melody, read_melody
+from diffusers_jasco.inputs import InputError, is_melody, read_melody
 
 
 NOTES = [("C4", 0.0, 0.5), (64, 0.5, 1.0), ("Bb5", 1.5, 2.0)]
@@ -208,7 +211,7 @@ def test_midi_tracks(tmp_path, warnings):
     write_midi(path, [("drums", True, [(90, 0.0, 1.0)]), ("bass", False, low), ("lead", False, high)])
     lead, bass = one_hot([72, 74]), one_hot([48, 48])
     assert torch.equal(read_melody(path, 2, 2.0), lead)
-    assert "the highest, 2 'lead', is the melody" in warnings.text
+    assert "track 2 'lead' of" in warnings.text and "is the melody (by its name)" in warnings.text
     assert torch.equal(melody_from_midi(path, 2, 2.0, track="bass"), bass)
     assert torch.equal(melody_from_midi(path, 2, 2.0, track=1), bass)
     for track in ("flute", 7, 0):
@@ -225,6 +228,44 @@ def test_matrix_to_notes_and_back():
     assert notes == [(60, 0.0, 0.5), (64, 0.5, 1.0), (82, 1.5, 2.0)]
     assert torch.equal(melody_from_notes(notes, 25, 10.0), EXPECTED)
     assert melody_to_notes(torch.zeros(4, 53), 10.0) == []
+
+
+@pytest.mark.parametrize("kind", [torch.Tensor.float, torch.Tensor.bool, torch.Tensor.numpy])
+def test_notes_of_matrices_in_both_orientations(kind, warnings):
+    expected = melody_to_notes(EXPECTED, 10.0)
+    assert melody_to_notes(kind(EXPECTED), 10.0) == melody_to_notes(kind(EXPECTED.T), 10.0) == expected
+    # A square one has at most one semitone per frame.
+    notes = [(60, 0.0, 2.0), (64, 2.0, 5.3)]
+    square = melody_from_notes(notes, 53, 10.0)
+    assert melody_to_notes(square, 10.0) == melody_to_notes(square.T, 10.0) == notes and not warnings.records
+    assert torch.equal(melody_from_matrix(square, 53), square) and torch.equal(
+        melody_from_matrix(square.T, 53), square
+    )
+
+
+@pytest.mark.parametrize("shape", [(53,), (0, 53), (52, 300), (300, 128), (1, 53, 300), ()])
+def test_notes_of_other_shapes_are_refused(shape):
+    for read in (lambda: melody_to_notes(torch.ones(shape), 10.0), lambda: melody_from_matrix(torch.ones(shape), 9)):
+        with pytest.raises(InputError, match=r"has to be \(53, frames\) or \(frames, 53\)") as error:
+            read()
+        assert error.value.argument == "melody"
+    with pytest.raises(InputError, match="`frame_rate` has to be a number"):
+        melody_to_notes(EXPECTED, 0)
+
+
+def test_numbers_of_any_type_and_salience_in_both_orientations():
+    notes = [(np.int64(60), np.float32(0), Fraction(1, 2)), (torch.tensor(64), Decimal(1), np.array([1.5]))]
+    assert melody_to_notes(melody_from_notes(notes, 20, 10.0), 10.0) == [(60, 0.0, 0.5), (64, 1.0, 1.5)]
+    salience = torch.rand(53, 200, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(melody_from_salience(salience, 20, 10.0), melody_from_salience(salience.T, 20, 10.0))
+
+
+def test_a_melody_after_the_end_says_when_its_notes_are(warnings):
+    assert not melody_from_notes([("C4", 30.0, 31.0)], 100, 10.0).any()
+    assert "all notes start after the end of the music (10 s), from 30 s on" in warnings.text
+    warnings.clear()
+    assert melody_from_notes([("C4", 0.0, 1.0), ("C4", 30.0, 31.0)], 100, 10.0).any()
+    assert "1 note(s) start after the end of the music (10 s) and are not used" in warnings.text
 
 
 def test_one_melody_or_one_per_prompt():

@@ -54,6 +54,14 @@ def test_a_line_says_what_is_made(tmp_path):
     )
 
 
+def test_a_track_of_a_midi_file_beside_the_manifest(tmp_path):
+    (tmp_path / "tune.mid").touch()
+    line = {"melody": "tune.mid#vocals", "chords": "tune.mid#2", "drums": "absent.mid#1"}
+    (request,) = read(tmp_path, line)
+    path = str(tmp_path / "tune.mid")
+    assert request.controls == {"melody": f"{path}#vocals", "chords": f"{path}#2", "drums": "absent.mid#1"}
+
+
 def test_what_a_line_does_not_say_comes_from_the_defaults(tmp_path):
     defaults = GenerationRequest("", duration=3.0, settings={"num_inference_steps": 4})
     one, two = read(tmp_path, {"prompt": "a"}, "", {"chords": "C:0 G:1", "num_inference_steps": 9}, defaults=defaults)

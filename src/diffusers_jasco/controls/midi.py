@@ -330,7 +330,8 @@ class _Reader:
         ticks, seconds, per_beat = self.tempo_map()
         sizes: Counter = Counter()
         for (track, _), part in self.parts.items():
-            sizes[track] += len(part.notes)
+            if part.notes:
+                sizes[track] += len(part.notes)
         tracks, cut = [], 0
         for (track, channel), part in sorted(self.parts.items()):
             if not part.notes:
@@ -341,8 +342,9 @@ class _Reader:
             cut += int((~inside).sum())
             if not inside.any():
                 continue
-            # A name of several channels is mostly the title of the piece.
-            name = self.track_names.get(track, "") if len(part.notes) >= 0.8 * sizes[track] else ""
+            # The name of the only track is the title of the piece, if it has several channels.
+            is_own = len(part.notes) == sizes[track] or (len(part.notes) >= 0.8 * sizes[track] and len(sizes) > 1)
+            name = self.track_names.get(track, "") if is_own else ""
             name = part.names[-1] if part.names else name
             program = part.programs.most_common(1)[0][0]
             pitches, velocities = notes[inside, 2], notes[inside, 3]

@@ -50,7 +50,10 @@ _QUALITIES = {  # intervals above the root, and a penalty that keeps rare chords
 _TONE_WEIGHTS = (1.0, 1.0, 0.9, 0.8)
 _OTHER_TONE = -0.65
 _ROOT_IN_BASS, _CHORD_TONE_IN_BASS = 0.35, 0.07
-_MELODY_WEIGHT = 0.25
+_WEAK_BEAT = 0.3
+_MELODY_WEIGHT, _BASS_WEIGHT = 0.25, 0.4
+_BASS_PITCHES = 48
+_BAR_ON_GRID = 2.0  # per bar, for bars that begin where the tempo map does
 _CONTEXT = 0.1
 _SCALE = 3.0
 # Costs of a change at the beginning and in the middle of a bar, on other beats and between them.
@@ -112,14 +115,15 @@ def chords_from_midi(
 
 
 def _collect(midi: Midi, indices: Sequence[int]) -> _Notes:
-    """The notes of some tracks; those of a melody above the others count less."""
+    """The notes of some tracks; those of a melody above the others, and of a bass line below them, count less."""
     weights = np.ones(len(indices))
     heights = [float(midi.tracks[index].pitches.mean()) for index in indices]
     if len(indices) > 1:
-        best = int(melody_scores(midi, indices).argmax())
-        starts = midi.tracks[indices[best]].starts
-        if heights[best] > np.mean(heights) and len(np.unique(starts.round(2))) >= 0.9 * len(starts):
+        best, lowest = int(melody_scores(midi, indices).argmax()), int(np.argmin(heights))
+        if heights[best] > np.mean(heights) and _is_one_voice(midi.tracks[indices[best]].starts):
             weights[best] = _MELODY_WEIGHT
+        if _is_one_voice(midi.tracks[indices[lowest]].starts):
+            weights[lowest] = _BASS_WEIGHT
     columns: list[list[np.ndarray]] = [[], [], [], []]
     for index, weight in zip(indices, weights):
         track = midi.tracks[index]
@@ -129,7 +133,15 @@ def _collect(midi: Midi, indices: Sequence[int]) -> _Notes:
         columns[3].append(np.full(int(lasting.sum()), weight))
     if not indices:
         return _Notes(np.zeros(0, dtype=int), np.zeros(0), np.zeros(0), np.zeros(0))
-    return _Notes(*map(np.concatenate, columns))
+    notes = _Notes(*map(np.concatenate, columns))
+    low = notes.pitches < _BASS_PITCHES
+    if low.any() and not low.all() and _is_one_voice(notes.starts[low]):
+        notes.weights[low] = _BASS_WEIGHT
+    return notes
+
+
+def _is_one_voice(starts: np.ndarray) -> bool:
+    return len(np.unique(starts.round(2))) >= 0.9 * len(starts)
 
 
 # 1. Block chords
@@ -186,7 +198,7 @@ def _merge(chords: Chords) -> Chords:
 
 
 def _estimate(midi: Midi, notes: _Notes, labels: Sequence[str] | None) -> Chords:
-    edges, costs = _lay_grid(midi, notes)
+    edges, costs, is_on_grid = _lay_grid(midi, notes)
     chroma, bass = _analyze(notes, edges)
     roots = [root for _ in _QUALITIES for root in range(12)]
     tones = [
@@ -194,8 +206,11 @@ def _estimate(midi: Midi, notes: _Notes, labels: Sequence[str] | None) -> Chords
         for intervals, _ in _QUALITIES.values()
         for root in range(12)
     ]
-    scores = _score(chroma, bass)
-    path = max((_decode(scores, cost) for cost in costs), key=lambda result: result[0])[1]
+    by_tones, by_bass = _score(chroma, bass)
+    results = [_decode(by_tones + _bass_weights(cost)[:, None] * by_bass, cost) for cost in costs]
+    totals = np.array([total for total, _ in results])
+    totals[0] += is_on_grid * _BAR_ON_GRID * (costs[0] == _BAR).sum()
+    path = results[int(totals.argmax())][1]
 
     chords: Chords = []
     breaks = np.flatnonzero(np.diff(path)) + 1
@@ -215,8 +230,11 @@ def _estimate(midi: Midi, notes: _Notes, labels: Sequence[str] | None) -> Chords
     return _merge([*chords, (NO_CHORD, float(notes.ends.max()))])
 
 
-def _lay_grid(midi: Midi, notes: _Notes) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Times of half beats in seconds, and for each place where bars may begin the costs of a change at them."""
+def _lay_grid(midi: Midi, notes: _Notes) -> tuple[np.ndarray, list[np.ndarray], bool]:
+    """
+    Times of half beats in seconds; for each place where bars may begin the costs of a change at them; and whether the notes
+    are on the beats of the tempo map, so that its bars, which come first, are more probable.
+    """
     start, end = float(notes.starts.min()), float(notes.ends.max())
     first, last = midi.to_beats(np.array([start, end]))
     step = 0.5
@@ -227,7 +245,7 @@ def _lay_grid(midi: Midi, notes: _Notes) -> tuple[np.ndarray, list[np.ndarray]]:
         step, seconds = step / 2, seconds / 2
     if not (last - first) / step < _MAX_STEPS:
         edges = np.linspace(start, end, min(int((end - start) / 0.25) + 2, _MAX_STEPS))
-        return edges, [np.full(len(edges) - 1, _HALF_BAR)]
+        return edges, [np.full(len(edges) - 1, _HALF_BAR)], False
 
     phase = _find_phase(midi.to_beats(notes.starts), notes, 2 * step) * 2 * step
     begin = phase + np.floor((first - phase) / (2 * step) + 1e-6) * 2 * step
@@ -240,8 +258,11 @@ def _lay_grid(midi: Midi, notes: _Notes) -> tuple[np.ndarray, list[np.ndarray]]:
     costs = []
     current = np.searchsorted([beat for beat, *_ in signatures], beats + 1e-6, side="right") - 1
     scale = step / 0.5
-    # The grid of files that ignore the tempo map may be off by half a beat, too.
-    shifts = np.arange(0, 8, 2 if phase == 0 else 1) if len(signatures) == 1 else [0]
+    # Recordings of players ignore bars as they ignore beats; 1/4 and 2/4 stand for a metre that the program did not know.
+    if phase == 0 and midi.time_signatures and min(4 * top / below for _, top, below in signatures) >= 3:
+        shifts = np.arange(1)
+    else:
+        shifts = np.arange(0, 8, 2 if phase == 0 else 1)
     for shift in shifts:
         cost = np.full(len(beats), _BETWEEN)
         for number in range(-1, len(signatures)):
@@ -249,7 +270,7 @@ def _lay_grid(midi: Midi, notes: _Notes) -> tuple[np.ndarray, list[np.ndarray]]:
             rows = current == number
             cost[rows] = _change_costs((beats[rows] - phase - origin) / scale - shift / 2, numerator, denominator)
         costs.append(cost)
-    return edges, costs
+    return edges, costs, phase == 0
 
 
 def _change_costs(beats: np.ndarray, numerator: int, denominator: int) -> np.ndarray:
@@ -260,7 +281,7 @@ def _change_costs(beats: np.ndarray, numerator: int, denominator: int) -> np.nda
         beat, half = 1.5, 1.5 if numerator == 6 else length
     elif numerator % 2:
         half = length
-    if length < 3:  # 1/4 and 2/4 often stand for a metre that the program did not know
+    if length < 3:
         length, half = 4.0, 2.0
 
     def falls_on(period: float) -> np.ndarray:
@@ -303,8 +324,17 @@ def _time_until(edges: np.ndarray, times: np.ndarray) -> np.ndarray:
     return count * edges - np.concatenate([[0.0], np.cumsum(times)])[count]
 
 
-def _score(chroma: np.ndarray, bass: np.ndarray) -> np.ndarray:
-    """How well each chord, and silence as the last one, explains each step."""
+def _bass_weights(costs: np.ndarray) -> np.ndarray:
+    """How much the bass of each step counts: a walking bass passes through other notes on weak beats."""
+    beats = np.flatnonzero(costs < _BETWEEN)
+    if len(beats) == 0:
+        return np.ones(len(costs))
+    current = beats[np.searchsorted(beats, np.arange(len(costs)), side="right").clip(min=1) - 1]
+    return np.where(costs[current] <= _HALF_BAR, 1.0, _WEAK_BEAT)
+
+
+def _score(chroma: np.ndarray, bass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How well each chord, and silence as the last one, explains the tones and the bass of each step."""
     templates, in_bass, penalties = [], [], []
     for intervals, penalty in _QUALITIES.values():
         for root in range(12):
@@ -319,10 +349,11 @@ def _score(chroma: np.ndarray, bass: np.ndarray) -> np.ndarray:
     certainty = np.minimum(total, 1)
     shares = chroma / np.maximum(total, 1e-9) * certainty
     # Chords of the piece's own tones are more probable.
-    shares = shares + _CONTEXT * chroma.sum(axis=0) / max(chroma.sum(), 1e-9)
-    scores = shares @ np.array(templates).T - np.array(penalties) * certainty + np.array(in_bass).T[bass]
+    shares = shares + _CONTEXT * chroma.sum(axis=0) / max(chroma.sum(), 1e-9) * (total > 1e-6)
+    scores = shares @ np.array(templates).T - np.array(penalties) * certainty
     silence = np.where(total > 1e-6, _SOUND_AS_SILENCE, _SILENCE)
-    return np.concatenate([_SCALE * scores, silence], axis=1)
+    by_bass = np.pad(np.array(in_bass).T[bass], ((0, 0), (0, 1)))
+    return np.concatenate([_SCALE * scores, silence], axis=1), _SCALE * by_bass
 
 
 def _decode(scores: np.ndarray, costs: np.ndarray) -> tuple[float, np.ndarray]:
