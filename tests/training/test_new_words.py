@@ -22,6 +22,7 @@ from transformers import EncodecModel, T5EncoderModel
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.data.features import write_features
 from diffusers_jasco.text_encoders import unknown_words
+from diffusers_jasco.training.new_words import mask_words
 
 from ..conftest import run_script
 from ..data.test_features import make_items
@@ -63,6 +64,21 @@ def test_unknown_words_are_summed_up_once(run, style, tmp_path, warnings):
     (message,) = [record.message for record in warnings.records if "does not know" in record.message]
     assert "6 of 7 captions" in message and "'baroque' (6), 'harpsichord' (3)" in message
     assert "--new_words baroque harpsichord" in message
+
+
+def test_words_are_masked_in_captions_without_new_ones_only(run):
+    tokenizer = JascoPipeline.from_pretrained(run).tokenizer
+    count = 1  # the last known word stands for a new one
+    new, slow = len(tokenizer) - count, tokenizer("clip slow").input_ids
+    captions = torch.tensor([slow, [new, *slow[1:]]] * 100)
+    keys = list(range(200))
+    masked = mask_words(captions, keys, 0, tokenizer, count)
+    assert torch.equal(masked[1::2], captions[1::2])
+    is_masked = masked[::2] == tokenizer.unk_token_id
+    assert 0.1 < is_masked[:, :-1].float().mean() < 0.3 and not is_masked[:, -1].any(), "the end of the text stays"
+    # It depends on the sample only, not on its batch.
+    assert torch.equal(mask_words(captions[:8], keys[:8], 0, tokenizer, count), masked[:8])
+    assert not torch.equal(mask_words(captions, keys, 1, tokenizer, count), masked)
 
 
 def test_a_lora_learns_new_words(run, style, tmp_path, warnings):
