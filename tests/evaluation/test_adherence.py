@@ -137,6 +137,18 @@ def test_a_recogniser_that_hears_nothing_makes_no_value():
     assert worst([row]) == [] and "ceiling" in to_markdown([row])
 
 
+def test_scores_need_enough_clips():
+    ear = Recogniser("ear", "chords", ("root",), lambda audio: None, lambda heard, item: {"root": item["score"]})
+    key = "ear", "root"
+    for size, is_enough in ((19, False), (20, True)):
+        scores, floors, ceilings = ({key: np.full(size, value)} for value in (0.5, 0.1, 0.9))
+        (row,) = measure_adherence(scores, floors, ceilings, (ear,))
+        assert row.num_clips == size and row.counts == is_enough and bool(worst([row])) == is_enough
+        assert np.isnan([row.score, row.value, row.low, row.high]).all() != is_enough
+        assert (f"n/a ({size} of at least 20 clips)" in to_markdown([row])) != is_enough
+        assert "nan" not in to_markdown([row])
+
+
 def test_every_control_has_two_recognisers():
     for metric in (
         "root",

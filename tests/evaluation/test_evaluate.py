@@ -22,6 +22,7 @@ import torch
 
 from diffusers_jasco.evaluation import evaluate_pipeline, flatten, hear_originals
 from diffusers_jasco.evaluation.handwritten import handwritten_items
+from diffusers_jasco.evaluation.output import write_json
 from diffusers_jasco.evaluation.recognisers import RECOGNISERS, Recogniser
 from diffusers_jasco.evaluation.report import write_scores, write_summary
 
@@ -79,6 +80,23 @@ def test_who_plays_what_was_asked_for_has_1_and_who_is_silent_has_less_than_chan
     assert values["all/kernel_distance"] < values["none/kernel_distance"]
     assert result["num_clips"] == 4 and result["embedding"] == "spectrum"
     assert json.loads(json.dumps(result)).keys() == result.keys()
+
+
+def test_scores_of_few_clips_are_not_reported(originals, tmp_path, warnings):
+    result = evaluate_pipeline(Repeater(originals.items), originals, ("all",))
+    assert "at least 20 clips" in warnings.text and flatten(result) == {}
+    condition = result["conditions"]["all"]
+    assert condition["reported"] == [] and condition["distance"]["kernel_distance"] is None
+    write_json(tmp_path / "result.json", result)
+    for row in json.loads((tmp_path / "result.json").read_text())["conditions"]["all"]["adherence"]:
+        assert row["num_clips"] <= 4 and not row["counts"]
+        assert {row[key] for key in ("score", "floor", "ceiling", "value", "low", "high")} == {None}
+    summary = write_summary({"originals": result})
+    assert "| chords root | n/a (4 of at least 20 clips) |" in summary
+    assert "kernel distance (spectrum) |  | n/a (4 of at least 20 clips) |" in summary and "nan" not in summary
+    result = evaluate_pipeline(Repeater(originals.items), originals, ("all",), min_clips=3)
+    assert {row["metric"] for row in result["conditions"]["all"]["reported"]} >= {"root", "onset_f1"}
+    assert "| chords root | 1.00 (1.00 … 1.00) |" in write_summary({"originals": result})
 
 
 def test_conditions_are_given_as_they_say(originals):

@@ -71,7 +71,7 @@ def test_an_adaptive_scheduler_chooses_its_steps(checkpoint, originals):
 def test_what_is_measured_is_what_an_evaluation_measures(checkpoint, originals):
     settings = {"num_inference_steps": 3, "guidance_scale": 2.0, "text_guidance_scale": 0.5}
     result = evaluate_pipeline(checkpoint, originals, ("all",), 8, settings, min_clips=2)
-    point = evaluate_sampler(checkpoint, originals, Sampler("euler", *settings.values()))
+    point = evaluate_sampler(checkpoint, originals, Sampler("euler", *settings.values()), min_clips=2)
     assert isinstance(checkpoint.scheduler, FlowMatchEulerScheduler)
     values = flatten(result)
     adherence = {name: row["value"] for name, row in point["adherence"].items()}
