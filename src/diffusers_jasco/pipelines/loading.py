@@ -34,6 +34,9 @@ from ..schedulers.steps import STEPS_KEY, check_steps, default_steps, stored_ste
 class JascoPipelineLoadingMixin(DiffusionPipeline):
     """`from_pretrained` and `from_pipe` of a pipeline, and the defaults of its calls, which its components hold."""
 
+    scheduler: Any
+    guider: Any
+
     @property
     def defaults(self) -> dict[str, Any]:
         r"""

@@ -584,7 +584,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             `FileNotFoundError`: for an absent file.
         """
         # 1. Check inputs, before any work
-        others = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration}
+        others: dict[str, Any] = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration}
         others |= dict(zip(CONTROLS, (chords, drums, melody), strict=True))
         others |= {"separate_drums": separate_drums, "normalize_drums": normalize_drums}
         others |= {"audiocraft_compatible": audiocraft_compatible}
