@@ -294,6 +294,7 @@ BAD = [
     ({"guidance_rescale": 1.5}, "guidance_rescale", "between 0 and 1"),
     ({"guidance_rescale": -0.5}, "guidance_rescale", "between 0 and 1"),
     ({"guider": 5}, "guider", "has to be a `JascoGuidance`"),
+    ({"guider": 0}, "guider", "has to be a `JascoGuidance`"),
     ({"guider": JascoGuidance(), "guidance_scale": 2}, "guider", "not both"),
     ({"num_inference_steps": 0}, "num_inference_steps", "from 1 to"),
     ({"num_inference_steps": -3}, "num_inference_steps", "from 1 to"),

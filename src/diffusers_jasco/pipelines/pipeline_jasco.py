@@ -433,7 +433,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 f"Give either `guider` or {', '.join(f'`{name}`' for name in given)}, not both.", "guider"
             )
         is_default = guider is None
-        guider = guider or self.guider or JascoGuidance()
+        guider = (self.guider or JascoGuidance()) if guider is None else guider
         if not isinstance(guider, JascoGuidance):
             raise InputError(f"`guider` has to be a `JascoGuidance`, but is {type(guider)}.", "guider")
         if not audiocraft_compatible or isinstance(guider, AudiocraftGuidance):
