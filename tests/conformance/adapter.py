@@ -16,7 +16,7 @@
 
 import torch
 
-from diffusers_jasco import FlowMatchEulerScheduler, JascoPipeline, JascoTransformerModel
+from diffusers_jasco import FlowMatchEulerScheduler, JascoGuidance, JascoPipeline, JascoTransformerModel
 
 from . import tiny
 
@@ -121,6 +121,7 @@ def pipeline_components(**transformer_overrides):
         "codec": tiny.encodec(LATENT_DIM, SAMPLING_RATE),
         "transformer": make_transformer(**transformer_overrides),
         "scheduler": make_scheduler(),
+        "guider": JascoGuidance(),
     }
 
 

@@ -209,6 +209,14 @@ def test_from_pipe_changes_no_type(pipe, dtype):
     assert other.config.audiocraft == pipe.config.audiocraft
 
 
+def test_old_arguments_beside_what_replaces_them_come_with_a_warning(pipe, warnings):
+    JascoPipeline(**pipe.components)
+    assert not warnings.records
+    other = JascoPipeline(**pipe.components, default_guidance_scale=4.0, default_num_inference_steps=9)
+    assert other.defaults == DEFAULTS
+    assert "not `default_guidance_scale`" in warnings.text and "not `default_num_inference_steps`" in warnings.text
+
+
 def test_from_pipe_takes_components_and_a_type(pipe):
     scheduler = FlowMatchEulerScheduler(num_inference_steps=7)
     other = JascoPipeline.from_pipe(pipe, scheduler=scheduler, dtype=torch.bfloat16)

@@ -29,6 +29,7 @@ from ..utils.errors import InputError, shorten
 from ..utils.numbers import is_number, to_float
 
 
+MIN_DURATION = 0.001  # seconds
 MAX_DURATION = 3600.0  # seconds
 # Characters. Attention takes memory by their square.
 MAX_PROMPT_LENGTH = 20_000
@@ -139,14 +140,14 @@ def count_pieces(prompt: Any, prompt_embeds: torch.Tensor | None, conditioning: 
 
 
 def check_duration(duration: Any) -> float | None:
-    """Seconds as a `float`; an [`InputError`] if that is not a positive number, or more than an hour."""
+    """Seconds as a `float`; an [`InputError`] if that is not a number, less than a millisecond or more than an hour."""
     if duration is None:
         return None
     try:
-        return to_float(duration, "duration", above=0.0, maximum=MAX_DURATION)
+        return to_float(duration, "duration", minimum=MIN_DURATION, maximum=MAX_DURATION)
     except InputError:
         raise InputError(
-            f"`duration` has to be a positive number of seconds, at most {MAX_DURATION:g}, but is {shorten(duration)}.",
+            f"`duration` has to be a positive number of seconds, from {MIN_DURATION:g} to {MAX_DURATION:g}, but is {shorten(duration)}.",
             "duration",
         ) from None
 
@@ -171,11 +172,12 @@ def check_latents(
         raise InputError(
             f"`latents` has {latents.shape[1]} frames, but `duration` {duration:g} s is {num_frames}.", "latents"
         )
-    if num_frames is None:
-        num_frames = latents.shape[1] if latents.ndim == 3 and latents.shape[1] else "frames"
+    if num_frames is None and latents.ndim == 3 and latents.shape[1]:
+        num_frames = latents.shape[1]
     if latents.shape != (num_waveforms, num_frames, channels):
         raise InputError(
-            f"`latents` has to have shape ({num_waveforms}, {num_frames}, {channels}), but has {tuple(latents.shape)}.",
+            f"`latents` has to have shape ({num_waveforms}, {num_frames or 'frames'}, {channels}), but has"
+            f" {tuple(latents.shape)}.",
             "latents",
         )
     _check_finite(latents, "latents")

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from ..conditioning import JascoConditioning
 from ..guiders import JascoGuidance
 from ..models.transformer_jasco import JascoTransformerModel
-from ..schedulers.steps import check_sigmas, check_steps, is_adaptive
+from ..schedulers.steps import DEFAULT_STEPS, check_sigmas, check_steps, is_adaptive
 from ..utils.errors import InputError
 
 
@@ -223,7 +223,7 @@ def set_timesteps(
             Steps of the uniform grid, for schedulers that take sigmas; the others use their own grid.
         sigmas (`list[float]` or `np.ndarray`, *optional*): the grid instead.
         device (`torch.device`): device of the timesteps.
-        default_num_inference_steps (`int`, *optional*): steps if neither is given; not for adaptive schedulers.
+        default_num_inference_steps (`int`, *optional*): steps if neither is given (100); not for adaptive schedulers.
 
     Raises:
         `InputError`: if the scheduler does not support the arguments.
@@ -232,7 +232,7 @@ def set_timesteps(
     if is_adaptive(scheduler):
         scheduler.set_timesteps(device=device)
         return
-    steps = default_num_inference_steps if num_inference_steps is None else num_inference_steps
+    steps = num_inference_steps or default_num_inference_steps or DEFAULT_STEPS
     if _takes_sigmas(scheduler):
         grid = np.linspace(1.0, 1.0 / steps, steps) if sigmas is None else sigmas
         scheduler.set_timesteps(sigmas=grid, device=device)

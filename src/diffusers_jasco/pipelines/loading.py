@@ -34,6 +34,9 @@ from ..schedulers.steps import STEPS_KEY, check_steps, default_steps, stored_ste
 class JascoPipelineLoadingMixin(DiffusionPipeline):
     """`from_pretrained` and `from_pipe` of a pipeline, and the defaults of its calls, which its components hold."""
 
+    scheduler: Any
+    guider: Any
+
     @property
     def defaults(self) -> dict[str, Any]:
         r"""
@@ -75,6 +78,7 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
 
     def __setattr__(self, name: str, value: Any):
         if name == "scheduler":
+            # One that has no number of steps gets that of the one which it replaces.
             value = with_default_steps(value, stored_steps(self.__dict__.get("scheduler")))
         if name == "guider" and value is not None and self.__dict__.get("guider", value) is None:
             # Diffusers would record that there is still none, and not save it.

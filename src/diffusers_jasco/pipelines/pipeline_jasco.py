@@ -40,7 +40,7 @@ from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
 from ..models.transformer_jasco import JascoTransformerModel
 from ..per_prompt import check_starts, encode_per_prompt, is_given
-from ..schedulers.steps import default_steps, with_default_steps
+from ..schedulers.steps import default_steps, stored_steps, with_default_steps
 from ..text_encoders import attended_tokens, encode_prompts, known_words
 from ..utils.errors import InputError
 from ..utils.locks import Lock
@@ -148,8 +148,13 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
     ):
         super().__init__()
         scales = zip(SCALES, (default_guidance_scale, default_text_guidance_scale, default_guidance_rescale))
-        if guider is None and (given := {name: scale for name, scale in scales if scale is not None}):
+        given = {name: scale for name, scale in scales if scale is not None}
+        if guider is not None and given:
+            logger.warning(f"`guider` is used, and not {', '.join(f'`default_{name}`' for name in given)}.")
+        elif given:
             guider = JascoGuidance(**given)
+        if default_num_inference_steps not in (None, stored_steps(scheduler) or default_num_inference_steps):
+            logger.warning("The steps of `scheduler` are used, and not `default_num_inference_steps`.")
         self.register_modules(
             tokenizer=tokenizer,
             text_encoder=text_encoder,
@@ -428,7 +433,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 f"Give either `guider` or {', '.join(f'`{name}`' for name in given)}, not both.", "guider"
             )
         is_default = guider is None
-        guider = guider or self.guider or JascoGuidance()
+        guider = (self.guider or JascoGuidance()) if guider is None else guider
         if not isinstance(guider, JascoGuidance):
             raise InputError(f"`guider` has to be a `JascoGuidance`, but is {type(guider)}.", "guider")
         if not audiocraft_compatible or isinstance(guider, AudiocraftGuidance):
@@ -584,7 +589,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             `FileNotFoundError`: for an absent file.
         """
         # 1. Check inputs, before any work
-        others = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration}
+        others: dict[str, Any] = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration}
         others |= dict(zip(CONTROLS, (chords, drums, melody), strict=True))
         others |= {"separate_drums": separate_drums, "normalize_drums": normalize_drums}
         others |= {"audiocraft_compatible": audiocraft_compatible}
