@@ -51,6 +51,7 @@ from takes import Take
 from uploads import (
     DRUM_FILES,
     MELODY_FILES,
+    TRACK_LABEL,
     are_numerals,
     chords_from_file,
     chords_from_words,
@@ -230,7 +231,7 @@ class Page:
                 elem_id="drum-file",
             )
             self.any_drum_file = gr.UploadButton(
-                "Load any other file", size="sm", file_types=list(DRUM_FILES), elem_id="any-drum-file"
+                "Load a MIDI file or any recording", size="sm", file_types=list(DRUM_FILES), elem_id="any-drum-file"
             )
             self.drum_source = gr.State(None)  # the file that was loaded or recorded last
             with gr.Row(elem_classes="bar"):
@@ -267,6 +268,9 @@ class Page:
                 self.one_voice = gr.Checkbox(True, label="It is one voice or instrument", min_width=180)
                 self.melody_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
                 self.find_melody = gr.Button("Put its tune on the piano roll", size="sm")
+            self.melody_track = gr.Textbox(
+                "", label=TRACK_LABEL, info="Its name or number. Left empty, the melody is looked for.", max_length=100
+            )
             # Gradio's recorder takes what browsers call audio, which MIDI files and WebM recordings are not.
             self.melody_file = gr.UploadButton(
                 "Load a MIDI file or any recording", size="sm", file_types=list(MELODY_FILES), elem_id="melody-file"
@@ -504,7 +508,7 @@ class Page:
             self._on(
                 event,
                 lambda *values: {self.melody: melody_from_file(*values)},
-                [file, self.melody_start, self.one_voice, self.duration, self.tempo],
+                [file, self.melody_start, self.one_voice, self.duration, self.tempo, self.melody_track],
                 [self.melody],
                 "melody",
                 show_progress_on=self.melody,
