@@ -34,6 +34,7 @@ from diffusers_jasco.controls.chord_files import CHORD_SUFFIXES
 from diffusers_jasco.controls.chord_labels import NOTES
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.progressions import PROGRESSIONS
+from diffusers_jasco.text_encoders import list_words
 from parts import STEPS_PER_BEAT, ChordTimeline, PianoRoll, StepSequencer, chord_tones
 from settings import (
     BEATS_PER_BAR,
@@ -170,7 +171,7 @@ class Page:
             with gr.Accordion(
                 f"The {len(STUDIO.known_words)} words that this model knows", open=False, elem_id="known"
             ):
-                gr.HTML(f"<p>{html.escape(' · '.join(STUDIO.known_words))}</p>")
+                gr.HTML(f"<p>{html.escape(list_words(STUDIO.known_words))}</p>")
         with gr.Row(elem_id="measure"):
             self.tempo = gr.Slider(*TEMPO, self.start.tempo, step=1, label="Beats a minute", min_width=200)
             metres = list(range(BEATS_PER_BAR[0], BEATS_PER_BAR[1] + 1))
@@ -269,7 +270,10 @@ class Page:
                 self.melody_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
                 self.find_melody = gr.Button("Put its tune on the piano roll", size="sm")
             self.melody_track = gr.Textbox(
-                "", label=TRACK_LABEL, info="Its name or number. Left empty, the melody is looked for.", max_length=100
+                "",
+                label=TRACK_LABEL,
+                info="Its name or number, and Enter. Left empty, the melody is looked for.",
+                max_length=100,
             )
             # Gradio's recorder takes what browsers call audio, which MIDI files and WebM recordings are not.
             self.melody_file = gr.UploadButton(
@@ -504,6 +508,7 @@ class Page:
         for event, file, mode in (
             (self.find_melody.click, self.melody_audio, "once"),
             (self.melody_file.upload, self.melody_file, "always_last"),
+            (self.melody_track.submit, self.melody_file, "always_last"),
         ):
             self._on(
                 event,
