@@ -71,7 +71,7 @@ def add_endpoints(page: Page):
     endpoint(
         "melody_from_file",
         melody_from_file,
-        [file, page.melody_start, page.one_voice, page.duration, page.tempo],
+        [file, page.melody_start, page.one_voice, page.duration, page.tempo, page.melody_track],
         [page.melody],
         **listening,
     )

@@ -34,6 +34,7 @@ from diffusers_jasco.controls.chord_files import CHORD_SUFFIXES
 from diffusers_jasco.controls.chord_labels import NOTES
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.progressions import PROGRESSIONS
+from diffusers_jasco.text_encoders import list_words
 from parts import STEPS_PER_BEAT, ChordTimeline, PianoRoll, StepSequencer, chord_tones
 from settings import (
     BEATS_PER_BAR,
@@ -51,6 +52,7 @@ from takes import Take
 from uploads import (
     DRUM_FILES,
     MELODY_FILES,
+    TRACK_LABEL,
     are_numerals,
     chords_from_file,
     chords_from_words,
@@ -169,7 +171,7 @@ class Page:
             with gr.Accordion(
                 f"The {len(STUDIO.known_words)} words that this model knows", open=False, elem_id="known"
             ):
-                gr.HTML(f"<p>{html.escape(' · '.join(STUDIO.known_words))}</p>")
+                gr.HTML(f"<p>{html.escape(list_words(STUDIO.known_words))}</p>")
         with gr.Row(elem_id="measure"):
             self.tempo = gr.Slider(*TEMPO, self.start.tempo, step=1, label="Beats a minute", min_width=200)
             metres = list(range(BEATS_PER_BAR[0], BEATS_PER_BAR[1] + 1))
@@ -230,7 +232,7 @@ class Page:
                 elem_id="drum-file",
             )
             self.any_drum_file = gr.UploadButton(
-                "Load any other file", size="sm", file_types=list(DRUM_FILES), elem_id="any-drum-file"
+                "Load a MIDI file or any recording", size="sm", file_types=list(DRUM_FILES), elem_id="any-drum-file"
             )
             self.drum_source = gr.State(None)  # the file that was loaded or recorded last
             with gr.Row(elem_classes="bar"):
@@ -267,6 +269,12 @@ class Page:
                 self.one_voice = gr.Checkbox(True, label="It is one voice or instrument", min_width=180)
                 self.melody_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
                 self.find_melody = gr.Button("Put its tune on the piano roll", size="sm")
+            self.melody_track = gr.Textbox(
+                "",
+                label=TRACK_LABEL,
+                info="Its name or number, and Enter. Left empty, the melody is looked for.",
+                max_length=100,
+            )
             # Gradio's recorder takes what browsers call audio, which MIDI files and WebM recordings are not.
             self.melody_file = gr.UploadButton(
                 "Load a MIDI file or any recording", size="sm", file_types=list(MELODY_FILES), elem_id="melody-file"
@@ -500,11 +508,12 @@ class Page:
         for event, file, mode in (
             (self.find_melody.click, self.melody_audio, "once"),
             (self.melody_file.upload, self.melody_file, "always_last"),
+            (self.melody_track.submit, self.melody_file, "always_last"),
         ):
             self._on(
                 event,
                 lambda *values: {self.melody: melody_from_file(*values)},
-                [file, self.melody_start, self.one_voice, self.duration, self.tempo],
+                [file, self.melody_start, self.one_voice, self.duration, self.tempo, self.melody_track],
                 [self.melody],
                 "melody",
                 show_progress_on=self.melody,

@@ -34,6 +34,7 @@ from diffusers_jasco.controls.chord_labels import NO_CHORD
 from diffusers_jasco.controls.chords import Chords, chords_from_bars, chords_from_roman
 from diffusers_jasco.controls.melody import melody_from_midi, melody_to_notes
 from diffusers_jasco.controls.midi import MIDI_SUFFIXES
+from diffusers_jasco.controls.midi_drums import drums_from_midi
 from diffusers_jasco.extraction import extract_chords, extract_melody, separate_drums
 from diffusers_jasco.inputs import InputError, read_chords
 from diffusers_jasco.utils.errors import list_names
@@ -44,15 +45,17 @@ from settings import DURATION, FieldError, check_chords, count_bars
 MAX_UPLOAD = 25  # MB
 MAX_RECORDING = 600.0  # seconds
 MAX_TEXT = 1000  # characters of a typed progression
+TRACK_LABEL = "Track of a MIDI file"
 NOTE_FRAMES = 100.0  # a second, for notes from MIDI files
 LONGEST = DURATION[1]  # seconds: nothing needs more of a recording
 CHORD_FILES = (*CHORD_SUFFIXES, *AUDIO_SUFFIXES)
 MELODY_FILES = (*MIDI_SUFFIXES, *AUDIO_SUFFIXES)
-DRUM_FILES = AUDIO_SUFFIXES
+DRUM_FILES = MELODY_FILES
 
 logger = logging.getLogger("diffusers_jasco.space")  # See `collected_warnings`.
 
 _FOLDERS = re.compile(r"(?<![^\s'\"(])/([^/\s]+/)+")
+_TRACK_HINT = re.compile(r"after the path, as in '[^']*'")
 _NUMERAL = re.compile(r"[\s|]*[#b]?[IViv]")
 _WITH_SECONDS = re.compile(r"\S*[^\s:]:\d+(\.\d+)?,?")
 
@@ -162,7 +165,7 @@ def chords_from_file(
 
 
 def melody_from_file(
-    file: str | None, start: float | None, one_voice: bool, duration: float, tempo: float
+    file: str | None, start: float | None, one_voice: bool, duration: float, tempo: float, track: str = ""
 ) -> dict[str, Any]:
     r"""
     The tune of a recording or a MIDI file on the piano roll.
@@ -172,6 +175,7 @@ def melody_from_file(
         start (`float`): seconds of it to leave out.
         one_voice (`bool`): whether it is a single voice or instrument, rather than a full recording.
         duration (`float`), tempo (`float`): of the music.
+        track (`str`, *optional*): name or number of the track of a MIDI file; by default the one that is the melody.
 
     Raises:
         [`FieldError`]: for a file that can't be used, or has no tune.
@@ -180,8 +184,8 @@ def melody_from_file(
     suffix = check_upload(file, "melody", MELODY_FILES)
     with naming("melody", file):
         if suffix in MIDI_SUFFIXES:
-            matrix, rate = melody_from_midi(file, round((start + duration) * NOTE_FRAMES), NOTE_FRAMES), NOTE_FRAMES
-            matrix = matrix[round(start * NOTE_FRAMES) :]
+            rate = NOTE_FRAMES
+            matrix = melody_from_midi(file, round(duration * rate), rate, track.strip() or None, start)
         else:
             rate = 50.0
             method = "monophonic" if one_voice else "builtin"
@@ -202,7 +206,7 @@ def melody_from_file(
 
 def write_drums(file: str | None, start: float | None, separate: bool, sampling_rate: int, folder: Path) -> Path:
     r"""
-    A drum recording as the model is going to get it, so that it can be heard before.
+    A drum recording, or the drums of a MIDI file, as the model is going to get it, so that it can be heard before.
 
     Args:
         file (`str`): the file.
@@ -218,11 +222,14 @@ def write_drums(file: str | None, start: float | None, separate: bool, sampling_
         [`FieldError`]: for a file that can't be used.
     """
     start = start or 0.0
-    check_upload(file, "drums", DRUM_FILES)
+    suffix = check_upload(file, "drums", DRUM_FILES)
     with naming("drums", file):
-        waveform, rate = read_excerpt(file, "drums", start, LONGEST)
-        if separate:
-            waveform, rate = separate_drums(waveform, rate)
+        if suffix in MIDI_SUFFIXES:
+            waveform, rate = drums_from_midi(file, LONGEST, sampling_rate, start), sampling_rate
+        else:
+            waveform, rate = read_excerpt(file, "drums", start, LONGEST)
+            if separate:
+                waveform, rate = separate_drums(waveform, rate)
     waveform = resample(waveform, rate, sampling_rate).mean(dim=0)
     if float(waveform.abs().max()) < 1e-4:
         raise FieldError("drums", f"Nothing is heard from {start:g} s on.")
@@ -293,6 +300,7 @@ def readable(message: str) -> str:
     # Between pairs of backticks are names of arguments.
     parts = message.split("`")
     message = "".join(f"“{part}”" if index % 2 else part for index, part in enumerate(parts))
+    message = _TRACK_HINT.sub(f"into “{TRACK_LABEL}”", message)
     # Names of files stay as they are.
     return _FOLDERS.sub("", message[:1].upper() + message[1:])
 

@@ -88,6 +88,16 @@ def known_words(tokenizer: PreTrainedTokenizerBase) -> list[str] | None:
     return sorted(word for word in words if not _is_punctuation(word))
 
 
+def list_words(words: Sequence[str]) -> str:
+    """Words for a reader: numbers first, in ranges."""
+    numbers = sorted(int(word) for word in words if word.isdecimal())
+    # Consecutive numbers have the same difference to their position.
+    groups = itertools.groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])
+    runs = [[number for _, number in group] for _, group in groups]
+    ranges = [f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    return ", ".join([*ranges, *(word for word in words if not word.isdecimal())])
+
+
 def unknown_words(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     r"""
     The words of a prompt that its tokenizer does not know. They reach the model as `<unk>`, so that they all mean the same.

@@ -161,11 +161,19 @@ def test_unknown_words_of_a_prompt():
     assert "klezmer" in actions.describe_unknown_words("klezmer", is_typed=True)[0]
 
 
-def test_warnings_of_a_run_are_remarks():
+def test_warnings_of_a_run_are_remarks(tmp_path):
+    soundfile.write(tmp_path / "silence.wav", np.zeros(32000), 32000)
     chords = {**C_AM_F_G, "chords": [{"label": "Csus4", "beat": 0.0}]}
-    settings = Settings("klezmer", chords=chords, duration=1.0, steps=1, variations=2)
-    _, remarks = actions.make_takes(settings, None, actions.TICKETS.issue("me"))
+    settings = Settings("klezmer", chords=chords, drums="recording", duration=1.0, steps=1, variations=2)
+    _, remarks = actions.make_takes(settings, str(tmp_path / "silence.wav"), actions.TICKETS.issue("me"))
     assert remarks[0].startswith("2 takes in")
-    for words in ("Not known to this model: klezmer", "Csus4 → C"):
+    for words in ("Not known to this model: klezmer", "“drums” is silent", "Csus4 → C"):
         assert sum(words in remark for remark in remarks) == 1, remarks
     assert "known_words" not in "".join(remarks)
+
+
+def test_quiet_drums_are_no_fault(tmp_path):
+    soundfile.write(tmp_path / "quiet.wav", 0.003 * GROOVES["disco"].render(2.0, 32000)[0].numpy(), 32000, "FLOAT")
+    settings = Settings(drums="recording", duration=2.0, steps=1)
+    takes, remarks = actions.make_takes(settings, str(tmp_path / "quiet.wav"), actions.TICKETS.issue("me"))
+    assert len(remarks) == 1 and "drums" in takes[0].scores

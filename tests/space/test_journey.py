@@ -206,7 +206,7 @@ def test_words_that_the_model_does_not_know(visit):
     prompt.fill("slow jazz, clarinet")
     expect(said).to_have_count(0)
     me.page.get_by_text("words that this model knows").click()
-    expect(me.find("#known")).to_contain_text("clarinet · ")
+    expect(me.find("#known")).to_contain_text("46–176, 80s, a, accompaniment,")
 
 
 def test_typed_chords_reach_the_timeline_or_say_what_is_wrong(visit):
@@ -334,9 +334,23 @@ def test_drums_from_a_recording(visit, tmp_path):
     me.expect_status("Nothing was made: see the message about the drums.")
     # Browsers do not take WebM for audio.
     with me.page.expect_file_chooser() as chooser:
-        me.page.get_by_role("button", name="Load any other file").click()
+        me.find("#any-drum-file").click()
     chooser.value.set_files(ROOT / "tests/fixtures/cases/hum.webm")
     me.find("#recording [data-testid^=waveform]").first.wait_for()
+
+
+def test_another_track_of_a_midi_file(visit):
+    me = visit()
+    me.tab("Melody")
+    me.page.get_by_text("Hum a tune, or load one").click()
+    with me.page.expect_file_chooser() as chooser:
+        me.find("#melody-file").click()
+    chooser.value.set_files(ROOT / "tests/fixtures/cases/named_melody.mid")
+    me.page.get_by_text("Track 0 'MELODY' of named_melody.mid is the melody").wait_for()
+    expect(me.find("#roll .note").first).to_have_text("C4", use_inner_text=True)
+    me.page.get_by_label("Track of a MIDI file").fill("bridge")
+    me.page.get_by_label("Track of a MIDI file").press("Enter")
+    expect(me.find("#roll .note").first).to_have_text("G5", use_inner_text=True)
 
 
 def test_one_thing_plays_at_a_time(visit):

@@ -145,6 +145,31 @@ def test_a_midi_file(tmp_path):
     assert [(note["midi"], note["beat"]) for note in value["notes"]] == [(62, 0), (64, 2)]
 
 
+def test_the_track_of_a_midi_file():
+    song = str(ROOT / "tests/fixtures/cases/named_melody.mid")
+    with collected_warnings() as warnings:
+        first = melody_from_file(song, 0, True, 2.0, 120.0)["notes"][0]["midi"]
+        other = melody_from_file(song, 0, True, 2.0, 120.0, track="bridge")["notes"][0]["midi"]
+    assert (first, other) == (60, 79)
+    assert warnings[0] == (
+        "Track 0 'MELODY' of named_melody.mid is the melody (by its name). To take another one, write its name or number into"
+        " “Track of a MIDI file”: 1 'BRIDGE'."
+    )
+    with pytest.raises(
+        FieldError, match="There is no track 'flute' with notes in named_melody.mid, but 0 'MELODY', 1"
+    ):
+        melody_from_file(song, 0, True, 2.0, 120.0, track="flute")
+
+
+def test_drums_of_a_midi_file(tmp_path):
+    drums, rate = soundfile.read(
+        write_drums(str(ROOT / "tests/fixtures/cases/drums_channel_10.mid"), 0, False, 16000, tmp_path)
+    )
+    assert rate == 16000 and np.abs(drums[:16000]).max() > 0.1
+    with pytest.raises(FieldError, match="named_melody.mid has no drums"):
+        write_drums(str(ROOT / "tests/fixtures/cases/named_melody.mid"), 0, False, 16000, tmp_path)
+
+
 def test_silence_has_no_tune_and_no_drums(tmp_path):
     silence = write_wav(tmp_path / "silence.wav", np.zeros((1, 2 * RATE)))
     with pytest.raises(FieldError, match="No tune"):

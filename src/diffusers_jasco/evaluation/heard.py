@@ -24,6 +24,7 @@ import torch
 from torch.nn import functional as F
 
 from ..audio.io import load_audio
+from ..audio.levels import DRUMS_LOUDNESS
 from ..controls.melody import frames_to_notes
 from ..inputs import read_chords, read_drums, read_melody
 from ..per_prompt import is_given
@@ -168,7 +169,9 @@ def read_asked(
         matrix = read_melody(melody, math.ceil(duration * frame_rate - 1e-6), frame_rate, start)
         notes = frames_to_notes(matrix, frame_rate)
     if is_given(drums):
-        waveform = read_drums(drums, _DRUMS_RATE, round(duration * _DRUMS_RATE), separate_drums, start=start)
+        # Onsets do not depend on the level; the pipeline warns of quiet drums.
+        num_samples = round(duration * _DRUMS_RATE)
+        waveform = read_drums(drums, _DRUMS_RATE, num_samples, separate_drums, DRUMS_LOUDNESS, start)
         onsets = None if waveform is None else _hear_strokes(waveform, _DRUMS_RATE).tolist()
     return Asked(timeline or None, notes or None, onsets)
 

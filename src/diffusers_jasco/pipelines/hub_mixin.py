@@ -16,7 +16,6 @@
 
 import functools
 import hashlib
-import itertools
 import json
 import os
 import re
@@ -31,7 +30,7 @@ from huggingface_hub import CommitInfo, HfApi
 
 from ..codecs import num_channels
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD
-from ..text_encoders import known_words
+from ..text_encoders import known_words, list_words
 from ..utils.files import variant_of, weights_file
 
 
@@ -330,18 +329,12 @@ def describe_words(words: list[str] | None) -> str:
     """The section of a card that lists the words that prompts may have; empty for a tokenizer that knows any word."""
     if words is None:
         return ""
-    numbers = sorted(int(word) for word in words if word.isdecimal())
-    # Consecutive numbers have the same difference to their position.
-    groups = itertools.groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])
-    runs = [[number for _, number in group] for _, group in groups]
-    others = [word for word in words if not word.isdecimal()]
-    listed = ", ".join([f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs] + others)
     return f"""
 ## Words
 
 Prompts may have these {len(words)} words; the model can't tell others from each other, and warns of them:
 
-> {listed}
+> {list_words(words)}
 """
 
 
