@@ -36,7 +36,7 @@ from .audio.levels import (
     warn_of_silence,
 )
 from .audio.resampling import resample
-from .audio.waveforms import is_waveform
+from .audio.waveforms import Waveform, is_waveform
 from .controls.chord_labels import NO_CHORD
 from .controls.chords import Chords, check_chords, chords_from_text_or_file, warn_of_held_chord
 from .controls.forms import (
@@ -78,6 +78,8 @@ __all__ = [
 ]
 
 logger = logging.get_logger(__name__)
+
+ENCODER_PADDING = 0.05  # seconds that encoders of MP3, AAC and Opus add at the end
 
 _LEVEL_SECONDS = 300.0
 _MELODY_FILES = ".mid, .midi, .kar, .npz, .th, .pt, or be a recording (.wav, .mp3, .flac, ...)"
@@ -341,9 +343,10 @@ def read_drums(
         separate (`bool`, defaults to `False`):
             Whether the recording is a full mix, of which the drums are taken; see [`~extraction.separate_drums`].
         loudness (`float`, *optional*):
-            LUFS (ITU-R BS.1770) to bring the drums to, by one gain. It is that of the whole recording (with a `start`, of at
-            most five minutes before and after it), whatever part of it is used, or, with `separate`, of the drums of this
-            part. By default drums stay as loud as they are, with a warning if they are very quiet. Silence (below -70 LUFS) stays silence, with a warning.
+            LUFS (ITU-R BS.1770) to bring the drums to, by one gain: that of the whole recording (with a `start`, of at most
+            five minutes before and after it), whatever part of it is used; with `separate` and of a MIDI file that of the
+            drums of this part. By default drums stay as loud as they are, with a warning if they are very quiet. Silence
+            (below -70 LUFS) stays silence, with a warning.
         start (`float`, defaults to `0.0`):
             Seconds into the recording at which the music begins.
 
@@ -381,7 +384,7 @@ def read_drums(
         levels = measure_separated_drums(waveform, rate, levels)
     waveform = resample(waveform, rate, sampling_rate).mean(dim=0, keepdim=True)[:, :num_samples]
     surplus = length - num_samples
-    if surplus > 0:
+    if surplus > ENCODER_PADDING * sampling_rate:
         logger.warning(
             f"`drums` has {length / sampling_rate:.2f} s, the music {num_samples / sampling_rate:g} s: the last"
             f" {surplus / sampling_rate:.2f} s of drums are not used."

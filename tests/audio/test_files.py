@@ -249,7 +249,7 @@ def test_the_length_of_mp3_files_is_that_of_their_frames():
 # Kinds of WAV files and their like
 
 
-@pytest.mark.parametrize("rate", [8000, 11025, 44100, 96000, 192000])
+@pytest.mark.parametrize("rate", [8000, 44100, 192000])
 @pytest.mark.parametrize(
     "format, subtype, tolerance",
     [

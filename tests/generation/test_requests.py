@@ -62,6 +62,14 @@ def test_a_track_of_a_midi_file_beside_the_manifest(tmp_path):
     assert request.controls == {"melody": f"{path}#vocals", "chords": f"{path}#2", "drums": "absent.mid#1"}
 
 
+def test_whether_drums_are_normalized_is_said_by_a_line_or_the_defaults(tmp_path):
+    lines = [{"prompt": "a", "normalize_drums": value} for value in (True, False, None)]
+    defaults = GenerationRequest("", normalize_drums=False)
+    assert [request.normalize_drums for request in read(tmp_path, *lines)] == [True, False, None]
+    assert [request.normalize_drums for request in read(tmp_path, *lines, defaults=defaults)] == [True, False, False]
+    assert "normalize_drums" not in GenerationRequest("a").describe(), "clips of earlier versions are known as done"
+
+
 def test_what_a_line_does_not_say_comes_from_the_defaults(tmp_path):
     defaults = GenerationRequest("", duration=3.0, settings={"num_inference_steps": 4})
     one, two = read(tmp_path, {"prompt": "a"}, "", {"chords": "C:0 G:1", "num_inference_steps": 9}, defaults=defaults)

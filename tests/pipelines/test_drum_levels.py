@@ -31,6 +31,7 @@ from diffusers_jasco.evaluation.estimators.onsets import onsets_by_noise_flux
 from diffusers_jasco.evaluation.metrics.onsets import score_onsets
 from diffusers_jasco.inputs import InputError, read_drums
 from tests.conftest import load_pipeline
+from tests.test_nano import draw_beat
 
 
 NANO = Path(__file__).parents[2] / "pipelines/jasco-nano"
@@ -131,6 +132,23 @@ def test_silent_drums_stay_silent_with_a_warning(samples, message, warnings):
     assert torch.equal(drums, read_drums((samples, RATE), RATE, RATE))
 
 
+def test_a_silent_part_of_a_recording_is_warned_of(warnings):
+    samples = torch.cat([torch.zeros(1, 5 * RATE), beat(0)[0]], dim=1)
+    assert not read_drums((samples, RATE), RATE, 2 * RATE, loudness=-22.0).any()
+    assert "part of `drums` that is used is silent" in warnings.text
+
+
+def test_remains_of_other_instruments_are_not_amplified(warnings):
+    time = torch.arange(4 * RATE) / RATE
+    chord = sum(0.1 * torch.sin(2 * math.pi * frequency * time) for frequency in (220.0, 277.2, 329.6))[None]
+    chord *= (time / 0.5).clamp(max=1)
+    drums = read_drums((chord, RATE), RATE, 4 * RATE, separate=True, loudness=-22.0)
+    assert "No drums were found" in warnings.text and drums.square().mean() < 0.01 * chord.square().mean()
+    mix = chord + beat(0, seconds=4.0)[0]
+    drums = read_drums((mix, RATE), RATE, 4 * RATE, separate=True, loudness=-22.0)
+    assert measure_loudness(drums, RATE) == pytest.approx(-22, abs=0.5)
+
+
 def test_a_batch_equals_single_calls(pipe, loudness):
     drums = [(at(level, beat(seed)[0]), RATE) for seed, level in enumerate((0, -30, -12))]
     batch = pipe.encode_conditioning(["pop"] * 3, drums=drums, duration=1.0).controls["drums"]
@@ -161,10 +179,13 @@ def test_jasco_nano_says_how_loud_its_drums_are():
 @pytest.mark.slow
 def test_onsets_are_followed_at_any_level(capsys):
     pytest.importorskip("mir_eval")
+    pytest.importorskip("tinysoundfont")
     pipe = JascoPipeline.from_pretrained(NANO)
     pipe.set_progress_bar_config(disable=True)
     rate, prompts = pipe.sampling_rate, ["pop, piano, drums", "rock, electric guitar, drums", "funk, bass, drums"] * 2
-    beats = [beat(seed, rate) for seed in range(len(prompts))]
+    rng = random.Random(5)
+    beats = [draw_beat(rng, rate) for _ in prompts]
+    beats = [(samples / samples.abs().max(), onsets) for samples, onsets in beats]
 
     def follow(decibels: float, **options) -> float:
         audios = pipe(

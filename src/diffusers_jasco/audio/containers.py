@@ -93,7 +93,8 @@ class ContainerFile:
         argument (`str`), name (`str`): the argument and the file's name, for messages.
 
     Raises:
-        [`InputError`]: without PyAV, and for a file that is damaged or has no audio.
+        `ImportError`: without PyAV.
+        [`InputError`]: for a file that is damaged or has no audio.
     """
 
     def __init__(
@@ -106,10 +107,7 @@ class ContainerFile:
     ):
         self.demuxer, self.argument, self.name = demuxer, argument, name
         self._open_file = open_file
-        try:
-            self._av = import_optional("av", "formats")
-        except ImportError as error:
-            raise InputError(f"`{argument}`: {name} is a {kind} file. {error}", argument) from error
+        self._av = import_optional("av", "formats")
         self.samplerate = self.channels = 0
         self.claim: float | None = None  # seconds, as the header says
         next(self.blocks(), None)

@@ -207,7 +207,15 @@ class AudioFile:
             raise InputError(
                 f"`{self.argument}`: {self.name} can't be read as audio ({error}).", self.argument
             ) from error
-        return ContainerFile(self._open_binary, *self._kind, self.argument, self.name)
+        demuxer, kind = self._kind
+        try:
+            return ContainerFile(self._open_binary, demuxer, kind, self.argument, self.name)
+        except ImportError as missing:
+            raise InputError(
+                f"`{self.argument}`: {self.name} is a {kind} file that can't be read as audio without PyAV ({error})."
+                f" {missing}",
+                self.argument,
+            ) from missing
 
     @cached_property
     def frames(self) -> int:

@@ -23,12 +23,12 @@ from .files import AudioFile
 from .waveforms import Waveform, is_encoded
 
 
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".mkv", ".avi", ".flv", ".mpg", ".mpeg")
 # File suffixes treated as audio; decoding may still fail.
 AUDIO_SUFFIXES = (
     *(".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".caf", ".au", ".w64", ".rf64"),
-    # By PyAV; videos for their sound.
     *(".m4a", ".m4b", ".aac", ".webm", ".weba", ".mka", ".wma", ".amr", ".ac3", ".wv", ".ape", ".tta", ".mp2"),
-    *(".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".mkv", ".avi", ".flv", ".mpg", ".mpeg"),
+    *VIDEO_SUFFIXES,
 )
 
 

@@ -28,6 +28,7 @@ from .waveforms import Waveform
 logger = logging.get_logger(__name__)
 
 SILENT_POWER = 1e-7  # -70 dBFS
+SILENT_PEAK = 1e-4  # -80 dBFS
 CONSTANT = (
     1e-6  # Power of a signal that is nothing but noise on a constant value, as a share of the square of that value.
 )
@@ -140,6 +141,8 @@ def bring_drums_to_loudness(waveform: torch.Tensor, levels: Levels, loudness: fl
     """
     if levels.is_silent:
         return waveform
+    if not waveform.abs().max() > SILENT_PEAK:
+        logger.warning("The part of `drums` that is used is silent; other parts of the recording are not.")
     if loudness is not None:
         return waveform * 10 ** ((loudness - levels.loudness) / 20)
     if levels.loudness < QUIET_DRUMS:

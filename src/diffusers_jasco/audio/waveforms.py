@@ -129,7 +129,7 @@ def _find_parts(value: Any) -> tuple[Any, Any] | None:
 
 def _channels_first(samples: Any) -> Any:
     """Of libraries that return `(samples, channels)`."""
-    shape = getattr(samples, "shape", ())
+    shape: tuple[int, ...] = getattr(samples, "shape", ())
     return samples.T if len(shape) == 2 and shape[0] > shape[1] else samples
 
 

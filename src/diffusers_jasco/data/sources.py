@@ -32,12 +32,14 @@ from typing import Any
 import fsspec
 from diffusers.utils import logging
 
-from ..audio.io import AUDIO_SUFFIXES
+from ..audio.io import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from ..utils.errors import list_names
 
 
 logger = logging.get_logger(__name__)
 
+# Recordings that a folder is searched for: videos are given by name only.
+_FOUND_SUFFIXES = tuple(suffix for suffix in AUDIO_SUFFIXES if suffix not in VIDEO_SUFFIXES)
 # What a folder may hold instead of being searched: AudioCraft's manifests, and ours.
 MANIFESTS = ("data.jsonl", "data.jsonl.gz", "metadata.jsonl")
 # AudioCraft's `MusicInfo`: what makes a caption where there is no description.
@@ -129,9 +131,9 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
             names = (posixpath.relpath(path, root) for path in fs.find(root))
             # Hidden files are what systems and programs leave, such as `._song.mp3`.
             names = sorted(name for name in names if not any(part.startswith(".") for part in name.split("/")))
-            names = [name for name in names if posixpath.splitext(name)[1].lower() in AUDIO_SUFFIXES]
+            names = [name for name in names if posixpath.splitext(name)[1].lower() in _FOUND_SUFFIXES]
             if not names:
-                raise ValueError(f"There is no audio in {audio} (files that end in {', '.join(AUDIO_SUFFIXES)}).")
+                raise ValueError(f"There is no audio in {audio} (files that end in {', '.join(_FOUND_SUFFIXES)}).")
             return [Source(_url(fs, posixpath.join(root, name)), name) for name in names]
         root = posixpath.join(root, found[0])
     if not fs.isfile(root):

@@ -45,11 +45,11 @@ class GenerationRequest:
         prompt (`str`, *optional*): the text.
         controls (`dict[str, Any]`): of [`~controls.CONTROLS`] those that the clip has, as [`JascoPipeline`] takes them.
         separate_drums (`bool`, defaults to `False`): whether `drums` is a full mix.
-        start (`float`, defaults to `0.0`): seconds into files and recordings at which the clip begins.
         duration (`float`, *optional*): seconds; by default what the model was trained on.
         seed (`int`, defaults to `0`): seed of the noise.
         settings (`dict`): `num_inference_steps`, `guidance_scale`, `text_guidance_scale` and `guidance_rescale`, where they are
             not the checkpoint's.
+        start (`float`, defaults to `0.0`): seconds into files and recordings at which the clip begins.
         normalize_drums (`bool`, *optional*): whether `drums` is brought to the model's loudness; by default the checkpoint's.
     """
 
@@ -57,10 +57,10 @@ class GenerationRequest:
     prompt: str | None = None
     controls: dict[str, Any] = field(default_factory=dict)
     separate_drums: bool = False
-    start: float = 0.0
     duration: float | None = None
     seed: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
+    start: float = 0.0
     normalize_drums: bool | None = None
 
     def describe(self) -> dict[str, Any]:
