@@ -22,9 +22,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from diffusers.utils import logging
+
 from ..utils.errors import InputError, shorten
 from .io import check_file
 
+
+logger = logging.get_logger(__name__)
 
 # Marks our documents among other software's comments.
 _MARK = "diffusers-jasco"
@@ -59,6 +63,16 @@ def make_document(metadata: dict[str, Any]) -> str:
             f"`metadata` has {len(document)} characters as JSON, but a file holds at most {MAX_DOCUMENT}.", "metadata"
         )
     return document
+
+
+def fit_metadata(metadata: dict[str, Any]) -> dict[str, Any] | None:
+    """Metadata if a file can hold it; otherwise `None`, with a warning."""
+    try:
+        make_document(metadata)
+    except InputError as error:
+        logger.warning(f"The files have no metadata: {error}")
+        return None
+    return metadata
 
 
 def make_title(metadata: dict[str, Any], ascii_only: bool = False) -> str:
