@@ -21,7 +21,7 @@ from setuptools.command.build_py import build_py
 
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "src/diffusers_jasco/__init__.py").read_text(), re.M)[1]
+VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "src/diffusers_jasco/utils/version.py").read_text(), re.M)[1]
 
 EXTRAS = {
     "train": ["datasets", "peft", "tensorboard"],

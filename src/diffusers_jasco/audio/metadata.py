@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 from diffusers.utils import logging
 
 from ..utils.errors import InputError, shorten
+from ..utils.version import __version__
 from .io import check_file
 
 
@@ -52,8 +53,6 @@ def make_document(metadata: dict[str, Any]) -> str:
         raise InputError(
             f"`metadata` has to be a dictionary with names as keys, but is {shorten(metadata)}.", "metadata"
         )
-    from .. import __version__
-
     try:
         document = json.dumps({_MARK: __version__} | metadata, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:

@@ -27,6 +27,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_MAX_ERROR = 800  # characters
+
 
 def run_command(function: Callable[[], object], name: str, flags: Mapping[str, str] | None = None) -> int:
     r"""
@@ -74,7 +76,9 @@ def _describe_circumstance(error: Exception) -> str | None:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    line = " ".join(str(error).split()) or type(error).__name__
+    # Diffusers' errors may contain the structure of a whole model.
+    return line if len(line) <= _MAX_ERROR else f"{line[: _MAX_ERROR // 2]} ... {line[-_MAX_ERROR // 2 :]}"
 
 
 def rename_arguments(message: str, flags: Mapping[str, str]) -> str:
