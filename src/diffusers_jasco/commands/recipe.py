@@ -24,6 +24,7 @@ from typing import Any
 from diffusers.utils import logging
 
 from ..audio.metadata import read_metadata
+from ..controls import CONTROLS
 from ..utils.arguments import CommandParser
 from ..utils.errors import InputError, list_names, shorten
 
@@ -33,7 +34,7 @@ logger = logging.get_logger(__name__)
 # Options that do not change the music.
 NOT_RECORDED = {"help", "output", "device", "source", "no_metadata"}
 # Files whose content is compared when music is made again.
-FILES = ("chords", "drums", "melody", "latents")
+FILES = (*CONTROLS, "latents")
 # Entries that are not options: the mark and version, the hash of the model, which waveform it is, hashes of files, and what
 # `scripts/generate_jasco.py` adds.
 _ABOUT = {"diffusers-jasco", "model", "waveform", "files", "name"}
