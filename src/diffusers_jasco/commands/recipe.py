@@ -104,7 +104,7 @@ def parse_with_source(parser: CommandParser, argv: Sequence[str] | None) -> argp
         logger.warning(f"{args.source} has entries that are not options, and are not used: {list_names(unknown)}.")
 
     # Values go through the parser, like those that are typed; lists are chords and notes.
-    lists = {name: value for name, value in wanted.items() if name in ("chords", "melody") and isinstance(value, list)}
+    lists = {name: value for name, value in wanted.items() if name in CONTROLS and isinstance(value, list)}
     words: list[str] = []
     # Positional ones come last, after "--".
     for name, value in sorted(wanted.items(), key=lambda item: not actions[item[0]].option_strings):
