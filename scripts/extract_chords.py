@@ -31,11 +31,12 @@ from diffusers_jasco.data.preparation.chord_files import fit_vocabulary, write_j
 from diffusers_jasco.data.sources import find_sources
 from diffusers_jasco.extraction import extract_chords
 from diffusers_jasco.loaders.audiocraft.files import read_chord_labels
+from diffusers_jasco.utils.arguments import CommandParser
 from diffusers_jasco.utils.cli import run_command
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--src_jsonl_file", required=True, help="one audio file per line: a path, or JSON with `path`; or a folder")
     add("--target_output_dir", type=Path, required=True, help="folder to write")

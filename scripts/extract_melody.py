@@ -30,17 +30,18 @@ import numpy as np
 
 from diffusers_jasco.data.preparation.batch import add_track_arguments, named_tracks, process_tracks
 from diffusers_jasco.extraction import extract_salience
+from diffusers_jasco.utils.arguments import CommandParser, integer, number
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import replace_file
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     add_track_arguments(parser)
     add = parser.add_argument
-    add("--n_shards", type=int, default=1, help="into how many parts the tracks are divided")
-    add("--shard", type=int, default=0, help="which of them this is, from 0 on")
-    add("--saliency_threshold", type=float, default=0.5, help="salience below it is 0")
+    add("--n_shards", type=integer(1), default=1, help="into how many parts the tracks are divided")
+    add("--shard", type=integer(0), default=0, help="which of them this is, from 0 on")
+    add("--saliency_threshold", type=number(0, 1), default=0.5, help="salience below it is 0")
     add("--method", choices=("auto", "builtin", "deep_salience", "monophonic"), default="auto")
     add("--weights", type=Path, help="multif0.h5 of the original's extractor")
     return parser.parse_args(args)

@@ -28,11 +28,12 @@ from pathlib import Path
 from diffusers_jasco import export_audio
 from diffusers_jasco.data.preparation.batch import add_track_arguments, named_tracks, process_tracks
 from diffusers_jasco.extraction import separate_drums
+from diffusers_jasco.utils.arguments import CommandParser
 from diffusers_jasco.utils.cli import run_command
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     add_track_arguments(parser)
     add = parser.add_argument
     add("--method", choices=("auto", "demucs", "builtin"), default="auto", help="as in `separate_drums`")
