@@ -110,7 +110,7 @@ def no_loading(monkeypatch):
         (["--output", "song.xyz"], "--output has to be a file name that ends in .wav, .flac, .ogg, .opus or .mp3"),
         (["--output", "song"], "--output has to be"),
         (["--output", "/dev/null/song.wav"], "--output: /dev/null/song.wav can't be written"),
-        (["--output", "a" * 300 + ".wav"], "too long"),
+        (["--output", "a" * 300 + ".wav"], "File name too long"),
         (["--output", "song.mp3", "--rate", 96000], "--rate is 96000"),
         (["--output", "song.opus", "--rate", 44100], "--rate is 44100"),
         (["--duration", 0], "--duration: has to be a number of seconds above 0"),

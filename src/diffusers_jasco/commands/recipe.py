@@ -62,7 +62,7 @@ def describe(args: argparse.Namespace, model: str) -> dict[str, Any]:
     options = {
         name: value for name, value in vars(args).items() if name not in NOT_RECORDED | {"waveform", "recorded"}
     }
-    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    given = {name: value for name, value in options.items() if value is not None}
     files = {name: hash_file(given[name]) for name in FILES if _is_file(given.get(name))}
     return given | {"model": model} | ({"files": files} if files else {})
 
@@ -108,7 +108,7 @@ def parse_with_source(parser: CommandParser, argv: Sequence[str] | None) -> argp
     words: list[str] = []
     # Positional ones come last, after "--".
     for name, value in sorted(wanted.items(), key=lambda item: not actions[item[0]].option_strings):
-        if name not in lists and value is not None and value is not False:
+        if name not in lists and value is not None:
             words += _to_words(actions[name], value, args.source)
     parser.context = f"{args.source}: "
     args = parser.parse_args(words)
@@ -152,9 +152,12 @@ def _given(parser: CommandParser, argv: Sequence[str] | None) -> dict[str, Any]:
 
 def _to_words(action: argparse.Action, value: Any, source: str) -> list[str]:
     """A value of a file as it would be typed."""
-    if isinstance(action, argparse._StoreTrueAction):
-        if value is True:
-            return [action.option_strings[0]]
+    if isinstance(action, argparse.BooleanOptionalAction):
+        if isinstance(value, bool):
+            return [action.option_strings[0 if value else 1]]
+    elif isinstance(action, argparse._StoreTrueAction):
+        if isinstance(value, bool):
+            return [action.option_strings[0]] if value else []
     elif isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return [f"{action.option_strings[0]}={value}"] if action.option_strings else ["--", str(value)]
     raise InputError(f"{source} does not hold `{action.dest}`, but {shorten(value)}: give it again.", action.dest)
