@@ -169,7 +169,7 @@ def _check_together(args: argparse.Namespace):
         "normalize_drums": ("drums", "groove"),
     }
     for name, needed in needed_by.items():
-        if getattr(args, name) and not any(getattr(args, other) for other in needed):
+        if getattr(args, name) not in (None, False, "") and not any(getattr(args, other) for other in needed):
             raise InputError(
                 f"`{name}` belongs to {' or '.join(f'`{other}`' for other in needed)}, which was not given.", name
             )
