@@ -58,10 +58,10 @@ class GenerationRequest:
     prompt: str | None = None
     controls: dict[str, Any] = field(default_factory=dict)
     separate_drums: bool = False
-    start: float = 0.0
     duration: float | None = None
     seed: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
+    start: float = 0.0
     normalize_drums: bool | None = None
 
     def describe(self) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def save_clips(
 
     def tag(request: GenerationRequest) -> dict[str, Any]:
         values = request.describe() | request.settings | {"loudness": loudness}
-        return {key: value for key, value in values.items() if value not in (None, False) and key != "settings"}
+        return {key: value for key, value in values.items() if value is not None and key != "settings"}
 
     def is_done(request: GenerationRequest) -> bool:
         audio, description = folder / f"{request.name}{suffix}", folder / f"{request.name}.json"
