@@ -13,13 +13,15 @@
 # limitations under the License.
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "src/diffusers_jasco/__init__.py").read_text(), re.M)[1]
+VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "src/diffusers_jasco/utils/version.py").read_text(), re.M)[1]
 
 EXTRAS = {
     "train": ["datasets", "peft", "tensorboard"],
@@ -65,6 +67,18 @@ EXTRAS["dev"] = [
 # For users: without the tools of developers, and without bitsandbytes, which is for GPUs.
 EXTRAS["all"] = sorted({package for name in EXTRAS if name not in ("8bit", "dev") for package in EXTRAS[name]})
 
+
+class BuildWithModel(build_py):
+    """Copies the small model of the repository into the package, where `utils/bundled.py` finds it."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib, "diffusers_jasco/checkpoints/jasco-nano")
+            ignore = shutil.ignore_patterns("*.png")
+            shutil.copytree(ROOT / "pipelines/jasco-nano", target, ignore=ignore, dirs_exist_ok=True)
+
+
 setup(
     name="diffusers-jasco",
     version=VERSION,
@@ -99,5 +113,6 @@ setup(
         "filelock",
     ],
     extras_require=EXTRAS,
+    cmdclass={"build_py": BuildWithModel},
     entry_points={"console_scripts": ["jasco-generate = diffusers_jasco.commands.generate:main"]},
 )

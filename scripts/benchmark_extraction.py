@@ -23,16 +23,19 @@ is doing as much as a clock does; *memory* is the most that the process had (res
 PyTorch and the package.
 """
 
-import argparse
 import contextlib
 import importlib.util
 import io
 import multiprocessing
 import resource
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from diffusers_jasco.utils.arguments import CommandParser
+from diffusers_jasco.utils.cli import run_command
 
 
 PARTS = ("extract_chords", "extract_melody", "separate_drums", "prepare_dataset")
@@ -69,7 +72,7 @@ def measure(part: str, audio: Path, codec: Path) -> tuple[float, float, float]:
 
 
 def main(args: list[str] | None = None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--audio", type=Path, nargs="+", required=True, help="recordings")
     parser.add_argument("--encode", type=Path, required=True, help="codec or pipeline for prepare_dataset")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
@@ -95,4 +98,4 @@ def main(args: list[str] | None = None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "benchmark_extraction"))

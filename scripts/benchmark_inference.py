@@ -25,6 +25,7 @@ machine too. Then compares solvers by evaluations and by error, on a small model
 import argparse
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 
@@ -32,6 +33,8 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, FlowMatchHeunDiscreteScheduler, UniPCMultistepScheduler
 
 from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoTransformerModel
+from diffusers_jasco.utils.arguments import CommandParser, add_device, integer
+from diffusers_jasco.utils.cli import run_command
 
 
 BRANCHES = 3
@@ -171,11 +174,11 @@ def benchmark_solvers():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=5, help="timed pairs of step and products")
-    parser.add_argument("--layers", type=int, default=24, help="transformer blocks; 24 is the 400M model")
-    parser.add_argument("--tokens", type=int, default=24, help="tokens of the prompt")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser = CommandParser(description=__doc__)
+    parser.add_argument("--pairs", type=integer(1), default=5, help="timed pairs of step and products")
+    parser.add_argument("--layers", type=integer(1), default=24, help="transformer blocks; 24 is the 400M model")
+    parser.add_argument("--tokens", type=integer(1), default=24, help="tokens of the prompt")
+    add_device(parser)
     parser.add_argument("--bf16", action="store_true", help="also time bfloat16 autocast")
     parser.add_argument("--compile", action="store_true", help="also time torch.compile")
     args = parser.parse_args()
@@ -184,4 +187,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "benchmark_inference"))

@@ -41,6 +41,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from diffusers_jasco.utils.arguments import CommandParser, integer
+from diffusers_jasco.utils.cli import run_command
+
 
 GOAL = 1.1
 
@@ -215,14 +218,14 @@ def measure(way: str, folder: Path) -> dict[str, float]:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--width", type=int, default=1024, help="width of the transformer")
-    parser.add_argument("--layers", type=int, default=24, help="transformer blocks; 24 is the 400M model")
-    parser.add_argument("--heads", type=int, default=16, help="attention heads")
+    parser = CommandParser(description=__doc__)
+    parser.add_argument("--width", type=integer(1), default=1024, help="width of the transformer")
+    parser.add_argument("--layers", type=integer(1), default=24, help="transformer blocks; 24 is the 400M model")
+    parser.add_argument("--heads", type=integer(1), default=16, help="attention heads")
     parser.add_argument(
         "--small", action="store_true", help="a quick run: width 512, 8 layers, a small text encoder and codec"
     )
-    parser.add_argument("--repeats", type=int, default=5, help="processes for each way of loading")
+    parser.add_argument("--repeats", type=integer(1), default=5, help="processes for each way of loading")
     parser.add_argument("--folder", type=Path, help="where the temporary folder is made; needs about 6 GB")
     parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -267,4 +270,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "benchmark_loading"))

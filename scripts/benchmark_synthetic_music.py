@@ -21,20 +21,22 @@ How much faster than real time one core makes synthetic music, files included:
 Seconds of music per CPU second, which does not depend on what else the machine is doing as much as a clock does.
 """
 
-import argparse
 import io
+import sys
 import time
 
 import soundfile
 
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.synthetic.rendering import RENDERERS
+from diffusers_jasco.utils.arguments import CommandParser, integer, number
+from diffusers_jasco.utils.cli import run_command
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--num_clips", type=int, default=60)
-    parser.add_argument("--duration", type=float, default=10.0, help="seconds of a clip")
+    parser = CommandParser(description=__doc__)
+    parser.add_argument("--num_clips", type=integer(1), default=60)
+    parser.add_argument("--duration", type=number(above=0, unit="seconds"), default=10.0, help="seconds of a clip")
     parser.add_argument("--sampling_rates", type=int, nargs="+", default=[16000, 32000], help="Hz")
     args = parser.parse_args()
 
@@ -66,4 +68,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "benchmark_synthetic_music"))

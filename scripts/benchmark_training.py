@@ -43,6 +43,8 @@ from diffusers_jasco.data.synthetic.music import SyntheticMusic
 from diffusers_jasco.training.batches import EpochBatches
 from diffusers_jasco.training.ema import EMA
 from diffusers_jasco.training.optimization import make_optimizer
+from diffusers_jasco.utils.arguments import CommandParser, add_device, integer
+from diffusers_jasco.utils.cli import run_command
 
 
 NANO = Path(__file__).parents[1] / "pipelines" / "jasco-nano"
@@ -178,10 +180,10 @@ def measure_one(args: argparse.Namespace):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=("step", "data", "memory"), default=["step", "data", "memory"])
-    parser.add_argument("--pairs", type=int, default=5, help="timed pairs")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--pairs", type=integer(1), default=5, help="timed pairs")
+    add_device(parser)
     parser.add_argument("--compile", action="store_true", help="compile the blocks")
     parser.add_argument("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")
     parser.add_argument("--measure", choices=tuple(MODELS), help=argparse.SUPPRESS)
@@ -194,4 +196,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "benchmark_training"))

@@ -30,11 +30,12 @@ from pathlib import Path
 from diffusers_jasco.controls.chord_labels import UNKNOWN_CHORD, default_chord_labels
 from diffusers_jasco.data.preparation.chord_files import fit_vocabulary, read_chords_per_track, write_json
 from diffusers_jasco.loaders.audiocraft.files import read_chord_labels
+from diffusers_jasco.utils.arguments import CommandParser
 from diffusers_jasco.utils.cli import run_command
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--chords_folder", type=Path, required=True, help="folder that `extract_chords.py` wrote")
     add("--output_directory", type=Path, help="folder to write (default: --chords_folder)")

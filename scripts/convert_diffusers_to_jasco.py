@@ -31,11 +31,12 @@ from pathlib import Path
 
 from diffusers_jasco.commands.conversion import describe_pipeline, load_as_stored
 from diffusers_jasco.loaders.audiocraft import save_audiocraft_checkpoint
+from diffusers_jasco.utils.arguments import CommandParser, check_writable
 from diffusers_jasco.utils.cli import run_command
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--checkpoint", required=True, help="folder or Hub id of a pipeline")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--text_encoder", help="name by which AudioCraft loads the text encoder, such as t5-base")
@@ -49,6 +50,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
+    check_writable(args.output)
     hub = {name: getattr(args, name) for name in ("revision", "token") if getattr(args, name) is not None}
     pipe = load_as_stored(args.checkpoint, args.variant, **hub)
     save_audiocraft_checkpoint(pipe, args.output, args.text_encoder, args.codec, args.force)

@@ -27,19 +27,22 @@ import sys
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
+from huggingface_hub import HfApi
+from transformers import EncodecModel, T5EncoderModel
 
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.commands.conversion import describe_pipeline
 from diffusers_jasco.loaders.audiocraft import find_audiocraft_checkpoint, load_audiocraft_pipeline
 from diffusers_jasco.loaders.audiocraft.files import INDEX_FILE
 from diffusers_jasco.loaders.audiocraft.weights import check_same_weights
+from diffusers_jasco.text_encoders import load_tokenizer
+from diffusers_jasco.utils.arguments import CommandParser, check_writable
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import checkpoint_folder
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--checkpoint", required=True, help="folder, checkpoint.th or Hub id")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument(
@@ -63,6 +66,10 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
+    check_writable(args.output)
+    if args.push_to_hub is not None:
+        # A missing login or connection shows before anything is converted.
+        HfApi(token=args.token).whoami()
     with checkpoint_folder(args.output, args.force) as partial:
         pipe = convert(args, partial)
     print(f"{args.output} (read again, and equal):\n{describe_pipeline(pipe)}")
@@ -89,7 +96,7 @@ def convert(args: argparse.Namespace, folder: Path) -> JascoPipeline:
         raise ValueError(f"{args.checkpoint} is a Diffusers pipeline already.")
     components = {}
     if args.text_encoder is not None:
-        components["tokenizer"] = AutoTokenizer.from_pretrained(args.text_encoder, token=args.token)
+        components["tokenizer"] = load_tokenizer(args.text_encoder, token=args.token)
         components["text_encoder"] = T5EncoderModel.from_pretrained(args.text_encoder, token=args.token)
     if args.codec is not None:
         components["codec"] = EncodecModel.from_pretrained(args.codec, token=args.token)

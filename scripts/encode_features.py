@@ -23,7 +23,6 @@ The data set is a folder with `metadata.jsonl`, one JSON object per clip: `file_
 `scripts/make_synthetic_dataset.py` and `scripts/prepare_dataset.py` write it. Paths are relative to the folder.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -34,6 +33,7 @@ from tqdm import tqdm
 from diffusers_jasco.codecs import load_codec
 from diffusers_jasco.data.features import load_clip, write_features
 from diffusers_jasco.text_encoders import load_text_encoder
+from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer
 from diffusers_jasco.utils.cli import run_command
 
 
@@ -46,17 +46,18 @@ def read_items(dataset: Path, limit: int | None = None) -> Iterator[dict]:
 
 
 def main(args: list[str] | None = None):
-    parser = argparse.ArgumentParser(description="Encodes a data set with a codec, for training.")
+    parser = CommandParser(description="Encodes a data set with a codec, for training.")
     parser.add_argument("--dataset", type=Path, required=True, help="Folder with metadata.jsonl.")
     parser.add_argument("--codec", type=Path, required=True, help="Folder of the codec, or of a pipeline with one.")
     parser.add_argument("--text_encoder", help="T5 (folder or Hub id) or pipeline to encode the captions with.")
     parser.add_argument("--output", type=Path, required=True, help="Folder to write, which must not exist.")
-    parser.add_argument("--batch_size", type=int, default=16, help="Clips that are encoded together.")
-    parser.add_argument("--shard_size", type=int, default=1024, help="Clips per file.")
-    parser.add_argument("--limit", type=int, help="Encode just so many clips.")
-    parser.add_argument("--device", default="cpu", help="Device of the codec and the text encoder.")
+    parser.add_argument("--batch_size", type=integer(1), default=16, help="Clips that are encoded together.")
+    parser.add_argument("--shard_size", type=integer(1), default=1024, help="Clips per file.")
+    parser.add_argument("--limit", type=integer(1), help="Encode just so many clips.")
+    add_device(parser, "cpu")
     parser.add_argument("--overwrite", action="store_true", help="Replace what is in the output folder.")
     args = parser.parse_args(args)
+    check_writable(args.output)
 
     codec = load_codec(args.codec).to(args.device)
     tokenizer = text_encoder = None

@@ -23,8 +23,8 @@ the original stems and in the decoded ones: F1 within 50 ms, and the mean steepn
 higher). Recordings are compared as a whole. Spectral distances are in dB, 0 for the same.
 """
 
-import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -37,6 +37,8 @@ from diffusers_jasco.codecs import decode, encode, load_codec
 from diffusers_jasco.evaluation.estimators.onsets import onsets_by_percussive_flux
 from diffusers_jasco.evaluation.metrics.onsets import score_onsets
 from diffusers_jasco.evaluation.metrics.sound import rise_at_strokes, spectral_distance
+from diffusers_jasco.utils.arguments import CommandParser, integer
+from diffusers_jasco.utils.cli import run_command
 
 
 def through(codec: torch.nn.Module, waveform: torch.Tensor) -> torch.Tensor:
@@ -50,10 +52,10 @@ def load(path: Path, rate: int) -> torch.Tensor:
 
 
 def main(args: list[str] | None = None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--codec", type=Path, required=True, help="folder of a codec, or of a pipeline that has one")
     parser.add_argument("--dataset", type=Path, help="folder of synthetic music with the stem of the drums")
-    parser.add_argument("--num_clips", type=int, default=32, help="of the data set")
+    parser.add_argument("--num_clips", type=integer(1), default=32, help="of the data set")
     parser.add_argument("recordings", type=Path, nargs="*", help="audio files")
     args = parser.parse_args(args)
     if args.dataset is None and not args.recordings:
@@ -98,4 +100,4 @@ def main(args: list[str] | None = None):
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, "evaluate_codec"))

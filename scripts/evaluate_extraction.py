@@ -56,6 +56,7 @@ from diffusers_jasco.evaluation.metrics.onsets import score_onsets
 from diffusers_jasco.evaluation.metrics.separation import sdr, si_sdr, suppression
 from diffusers_jasco.extraction import extract_chords, extract_melody, separate_drums
 from diffusers_jasco.inputs import read_melody
+from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, seed
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import replace_file
 
@@ -301,11 +302,13 @@ def to_markdown(part: str, rows: list[dict[str, Any]], extractors: list[Extracto
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder for extraction.md and extraction.json")
     parser.add_argument("--parts", nargs="+", choices=tuple(METRICS), default=list(METRICS))
-    parser.add_argument("--num_clips", type=int, default=64, help="synthetic clips of 10 s, for each font; 0: none")
-    parser.add_argument("--seed", type=int, default=0, help="of the synthetic clips")
+    parser.add_argument(
+        "--num_clips", type=integer(0), default=64, help="synthetic clips of 10 s, for each font; 0: none"
+    )
+    parser.add_argument("--seed", type=seed, default=0, help="of the synthetic clips")
     parser.add_argument("--renderer", choices=tuple(RENDERERS), default="fluidsynth")
     parser.add_argument(
         "--other_fonts", type=Path, nargs="*", default=[], help="General MIDI fonts for rows of their own"
@@ -321,6 +324,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
+    check_writable(args.output)
     recordings, drum_recordings = find_files(args.recordings), find_files(args.drum_recordings)
     references = [read_reference(path) for path in args.reference]
     methods = {

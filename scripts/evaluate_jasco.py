@@ -45,12 +45,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.data import SyntheticMusic
-from diffusers_jasco.evaluation.estimators.embeddings import clap_recogniser, load_embedding
+from diffusers_jasco.evaluation.estimators.embeddings import Embedding, clap_recogniser, load_embedding
 from diffusers_jasco.evaluation.evaluate import CONDITIONS, evaluate_pipeline, hear_originals
 from diffusers_jasco.evaluation.handwritten import handwritten_items
 from diffusers_jasco.evaluation.items import compose_items, hash_items, read_items
@@ -60,7 +58,9 @@ from diffusers_jasco.evaluation.plotting import plot_adherence
 from diffusers_jasco.evaluation.recognisers import RECOGNISERS, Recogniser
 from diffusers_jasco.evaluation.report import list_metrics, write_scores, write_summary
 from diffusers_jasco.generation.batches import hash_pipeline
+from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer, number, seed
 from diffusers_jasco.utils.cli import run_command
+from diffusers_jasco.utils.optional_imports import import_optional
 
 
 HANDWRITTEN = "handwritten"
@@ -83,28 +83,28 @@ PACKAGES = ("diffusers-jasco", "diffusers", "transformers", "torch", "numpy", "m
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--checkpoint", required=True, help="folder or Hub id of a pipeline")
     add("--output", type=Path, required=True, help="folder to write, or to go on with")
     add("--dataset", type=Path, help="folder with metadata.jsonl, such as a split of a prepared data set")
     add("--subset", choices=("plain", "full"), default="plain", help="of the synthetic music")
     add("--split", choices=("validation", "test"), default="validation", help="of the synthetic music")
-    add("--num_clips", type=int, default=64)
-    add("--min_clips", type=int, default=MIN_CLIPS, help="scores of metrics from fewer clips are not reported")
-    add("--duration", type=float, default=10.0, help="seconds of a clip")
+    add("--num_clips", type=integer(1), default=64)
+    add("--min_clips", type=integer(1), default=MIN_CLIPS, help="scores of metrics from fewer clips are not reported")
+    add("--duration", type=number(above=0, unit="seconds"), default=10.0, help="seconds of a clip")
     add("--conditions", default=",".join([*CONDITIONS, HANDWRITTEN]), help="comma-separated (default: all of them)")
-    add("--batch_size", type=int, default=8)
-    add("--num_inference_steps", type=int, help="default: the checkpoint's")
-    add("--guidance_scale", type=float, help="default: the checkpoint's")
-    add("--text_guidance_scale", type=float, help="default: the checkpoint's")
-    add("--guidance_rescale", type=float, help="default: the checkpoint's")
+    add("--batch_size", type=integer(1), default=8)
+    add("--num_inference_steps", type=integer(1), help="default: the checkpoint's")
+    add("--guidance_scale", type=number(), help="default: the checkpoint's")
+    add("--text_guidance_scale", type=number(), help="default: the checkpoint's")
+    add("--guidance_rescale", type=number(0, 1), help="default: the checkpoint's")
     add("--embedding", default="spectrum", help='of the sound: "spectrum", or folder or Hub id of an audio model')
     add("--clap", help="folder or Hub id of a CLAP model: its score is measured too")
     add("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")
     add("--soundfonts", nargs="+", help="General MIDI fonts (default: those that are installed)")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    add("--seed", type=int, default=0, help="of noise, swaps, floors and intervals; not of the clips")
+    add_device(parser)
+    add("--seed", type=seed, default=0, help="of noise, swaps, floors and intervals; not of the clips")
     args = parser.parse_args(args)
     args.conditions = [name.strip() for name in args.conditions.split(",")]
     if unknown := sorted(set(args.conditions) - {*CONDITIONS, HANDWRITTEN}):
@@ -116,6 +116,10 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
+    check_writable(args.output)
+    for package in ("matplotlib", "mir_eval"):
+        import_optional(package, "eval")
+    embedding = load_embedding(args.embedding)
 
     # 1. The model, and the folder of this or of the interrupted run
     pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
@@ -133,9 +137,11 @@ def main(args: list[str] | None = None):
     # 3. Generate, listen and compare
     results = {}
     if conditions := [name for name in args.conditions if name != HANDWRITTEN]:
-        results["originals"] = evaluate(pipe, items, recognisers, conditions, args, "originals")
+        results["originals"] = evaluate(pipe, items, recognisers, conditions, args, "originals", embedding)
     if HANDWRITTEN in args.conditions:
-        results[HANDWRITTEN] = evaluate(pipe, written, RECOGNISERS, HANDWRITTEN_CONDITIONS, args, HANDWRITTEN)
+        results[HANDWRITTEN] = evaluate(
+            pipe, written, RECOGNISERS, HANDWRITTEN_CONDITIONS, args, HANDWRITTEN, embedding
+        )
 
     # 4. Report
     music = str(args.dataset) if args.dataset is not None else f"synthetic music, {args.subset}, {args.split}"
@@ -169,9 +175,10 @@ def evaluate(
     conditions: Sequence[str],
     args: argparse.Namespace,
     name: str,
+    embedding: Embedding,
 ) -> dict[str, Any]:
     settings = {key: getattr(args, key) for key in GUIDANCE if getattr(args, key) is not None}
-    originals = hear_originals(items, recognisers, load_embedding(args.embedding), args.seed, progress=True)
+    originals = hear_originals(items, recognisers, embedding, args.seed, progress=True)
     cache = args.output / "audio" / name
     return evaluate_pipeline(pipe, originals, conditions, args.batch_size, settings, cache, True, args.min_clips)
 

@@ -31,8 +31,6 @@ import sys
 from itertools import product
 from pathlib import Path
 
-import torch
-
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.evaluation.estimators.embeddings import load_embedding
@@ -50,7 +48,9 @@ from diffusers_jasco.evaluation.sampling import (
     list_samplers,
 )
 from diffusers_jasco.generation.batches import hash_pipeline
+from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer, number, seed
 from diffusers_jasco.utils.cli import run_command
+from diffusers_jasco.utils.optional_imports import import_optional
 
 
 # What has to be the same for all points of a curve.
@@ -58,7 +58,7 @@ DECISIVE = ("subset", "split", "num_clips", "duration", "batch_size", "renderer"
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--checkpoint", required=True, help="folder or Hub id of a pipeline")
     add("--output", type=Path, required=True, help="folder to write, or to go on with")
@@ -69,15 +69,15 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--dataset", type=Path, help="folder with metadata.jsonl, such as a split of a prepared data set")
     add("--subset", choices=("plain", "full"), default="full", help="of the synthetic music")
     add("--split", choices=("validation", "test"), default="validation", help="of the synthetic music")
-    add("--num_clips", type=int, default=32)
-    add("--min_clips", type=int, default=MIN_CLIPS, help="scores of metrics from fewer clips are not reported")
-    add("--duration", type=float, default=10.0, help="seconds of a clip")
-    add("--batch_size", type=int, default=8)
+    add("--num_clips", type=integer(1), default=32)
+    add("--min_clips", type=integer(1), default=MIN_CLIPS, help="scores of metrics from fewer clips are not reported")
+    add("--duration", type=number(above=0, unit="seconds"), default=10.0, help="seconds of a clip")
+    add("--batch_size", type=integer(1), default=8)
     add("--embedding", default="spectrum", help='of the sound: "spectrum", or folder or Hub id of an audio model')
     add("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")
     add("--soundfonts", nargs="+", help="General MIDI fonts (default: those that are installed)")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    add("--seed", type=int, default=0, help="of noise, floors and intervals; not of the clips")
+    add_device(parser)
+    add("--seed", type=seed, default=0, help="of noise, floors and intervals; not of the clips")
     args = parser.parse_args(args)
     if args.num_clips < 2:
         parser.error("--num_clips: at least 2, as other clips' music is the floor.")
@@ -93,6 +93,10 @@ def list_of(kind: type):
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
+    check_writable(args.output)
+    for package in ("matplotlib", "mir_eval"):
+        import_optional(package, "eval")
+    embedding = load_embedding(args.embedding)
 
     # 1. The model, the combinations, and the clips
     pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
@@ -121,9 +125,7 @@ def main(args: list[str] | None = None):
     missing = [sampler for sampler in samplers if sampler not in done]
     originals = None
     for number, sampler in enumerate(missing, start=1):
-        originals = originals or hear_originals(
-            items, SAMPLING_RECOGNISERS, load_embedding(args.embedding), args.seed, progress=True
-        )
+        originals = originals or hear_originals(items, SAMPLING_RECOGNISERS, embedding, args.seed, progress=True)
         print(f"{number}/{len(missing)}: {sampler}", flush=True)
         points.append(evaluate_sampler(pipe, originals, sampler, args.batch_size, args.min_clips))
         write_json(path, points)

@@ -31,11 +31,12 @@ from diffusers_jasco.data.preparation.chord_files import fit_vocabulary, write_j
 from diffusers_jasco.data.sources import find_sources
 from diffusers_jasco.extraction import extract_chords
 from diffusers_jasco.loaders.audiocraft.files import read_chord_labels
+from diffusers_jasco.utils.arguments import CommandParser, check_writable
 from diffusers_jasco.utils.cli import run_command
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--src_jsonl_file", required=True, help="one audio file per line: a path, or JSON with `path`; or a folder")
     add("--target_output_dir", type=Path, required=True, help="folder to write")
@@ -47,8 +48,9 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
-def main(args: list[str] | None = None):
+def main(args: list[str] | None = None) -> int:
     args = parse_args(args)
+    check_writable(args.target_output_dir)
     labels = args.path_to_pre_defined_map and read_chord_labels(args.path_to_pre_defined_map)
     unknown = Counter()
 
@@ -64,6 +66,7 @@ def main(args: list[str] | None = None):
     for label, count in unknown.most_common():
         print(f"{label}: {count} × UNK")
     print(f"{len(tracks) - failed} of {len(tracks)} tracks in {args.target_output_dir}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

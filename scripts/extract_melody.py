@@ -30,24 +30,26 @@ import numpy as np
 
 from diffusers_jasco.data.preparation.batch import add_track_arguments, named_tracks, process_tracks
 from diffusers_jasco.extraction import extract_salience
+from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import replace_file
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     add_track_arguments(parser)
     add = parser.add_argument
-    add("--n_shards", type=int, default=1, help="into how many parts the tracks are divided")
-    add("--shard", type=int, default=0, help="which of them this is, from 0 on")
-    add("--saliency_threshold", type=float, default=0.5, help="salience below it is 0")
+    add("--n_shards", type=integer(1), default=1, help="into how many parts the tracks are divided")
+    add("--shard", type=integer(0), default=0, help="which of them this is, from 0 on")
+    add("--saliency_threshold", type=number(0, 1), default=0.5, help="salience below it is 0")
     add("--method", choices=("auto", "builtin", "deep_salience", "monophonic"), default="auto")
     add("--weights", type=Path, help="multif0.h5 of the original's extractor")
     return parser.parse_args(args)
 
 
-def main(args: list[str] | None = None):
+def main(args: list[str] | None = None) -> int:
     args = parse_args(args)
+    check_writable(args.out_dir)
     if not 0 <= args.shard < args.n_shards:
         raise ValueError(f"--shard has to be from 0 to {args.n_shards - 1}, but is {args.shard}.")
     tracks = named_tracks(args)
@@ -68,6 +70,7 @@ def main(args: list[str] | None = None):
         done = [track for track in tracks if (args.out_dir / f"{track.track}{suffix}").exists()]
         Path(partial).write_text("".join(f"{track.url}\n" for track in done), encoding="utf-8")
     print(f"{len(tracks) - failed} of {len(tracks)} tracks in {args.out_dir}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -35,37 +35,44 @@ import json
 import sys
 from pathlib import Path
 
-import torch
-
 from diffusers_jasco import JascoPipeline
+from diffusers_jasco.audio.export import FORMATS
 from diffusers_jasco.generation.batches import GenerationRequest, save_clips
 from diffusers_jasco.generation.requests import SETTINGS, BadLine, read_requests
+from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer, number, seed
+from diffusers_jasco.utils.bundled import BUNDLED
 from diffusers_jasco.utils.cli import run_command, select_shard
 from diffusers_jasco.utils.files import replace_file
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
-    add("--checkpoint", required=True, help="folder or Hub id of a pipeline")
+    add("--checkpoint", default=BUNDLED, help=f"folder or Hub id of a pipeline (default: {BUNDLED})")
     add("--manifest", type=Path, required=True, help=".jsonl or .jsonl.gz, or a data set's folder")
     add("--output", type=Path, required=True, help="folder to write, or to go on with")
-    add("--duration", type=float, help="seconds, where a line does not say (default: the checkpoint's)")
-    add("--num_inference_steps", type=int, help="where a line does not say (default: the checkpoint's)")
-    add("--guidance_scale", type=float, help="where a line does not say (default: the checkpoint's)")
-    add("--text_guidance_scale", type=float, help="where a line does not say (default: the checkpoint's)")
-    add("--guidance_rescale", type=float, help="where a line does not say (default: the checkpoint's)")
-    add("--seed", type=int, default=0, help="of the noise, together with the name, where a line does not say")
-    add("--format", choices=("flac", "wav"), default="flac")
-    add("--loudness", type=float, help="normalise to this loudness in LUFS, such as -14")
-    add("--batch_size", type=int, default=8, help="clips of one length that are generated together")
+    add(
+        "--duration",
+        type=number(above=0, unit="seconds"),
+        help="seconds, where a line does not say (default: the checkpoint's)",
+    )
+    add("--num_inference_steps", type=integer(1), help="where a line does not say (default: the checkpoint's)")
+    add("--guidance_scale", type=number(), help="where a line does not say (default: the checkpoint's)")
+    add("--text_guidance_scale", type=number(), help="where a line does not say (default: the checkpoint's)")
+    add("--guidance_rescale", type=number(0, 1), help="where a line does not say (default: the checkpoint's)")
+    add("--seed", type=seed, default=0, help="of the noise, together with the name, where a line does not say")
+    add("--format", choices=[suffix[1:] for suffix in FORMATS], default="flac")
+    add("--no-metadata", action="store_true", help="do not write prompt, seed and the other settings into the files")
+    add("--loudness", type=number(-70, 0, unit="LUFS"), help="normalize to this loudness in LUFS, such as -14")
+    add("--batch_size", type=integer(1), default=8, help="clips of one length that are generated together")
     add("--shard", metavar="i/n", help="make this part of the lines only, i from 0 on")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_device(parser)
     return parser.parse_args(args)
 
 
-def main(args: list[str] | None = None):
+def main(args: list[str] | None = None) -> int:
     args = parse_args(args)
+    check_writable(args.output)
     settings = {key: getattr(args, key) for key in SETTINGS if getattr(args, key) is not None}
     defaults = GenerationRequest(name="", duration=args.duration, settings=settings)
     entries = select_shard(read_requests(args.manifest, defaults, args.seed), args.shard)
@@ -74,7 +81,9 @@ def main(args: list[str] | None = None):
 
     pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
     pipe.set_progress_bar_config(disable=True)
-    errors += save_clips(pipe, requests, args.output, args.batch_size, f".{args.format}", args.loudness, progress=True)
+    metadata = None if args.no_metadata else {"checkpoint": args.checkpoint}
+    options = {"progress": True, "metadata": metadata}
+    errors += save_clips(pipe, requests, args.output, args.batch_size, f".{args.format}", args.loudness, **options)
 
     name = "errors.jsonl" if args.shard is None else f"errors-{args.shard.replace('/', '-of-')}.jsonl"
     (args.output / name).unlink(missing_ok=True)
@@ -83,6 +92,7 @@ def main(args: list[str] | None = None):
             partial.write_text("".join(json.dumps(e, ensure_ascii=False) + "\n" for e in errors), encoding="utf-8")
     reasons = f", see {name}" if errors else ""
     print(f"{len(entries) - len(errors)} of {len(entries)} clips in {args.output}{reasons}")
+    return 1 if errors else 0
 
 
 if __name__ == "__main__":

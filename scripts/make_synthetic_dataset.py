@@ -42,24 +42,34 @@ from tqdm import tqdm
 
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.synthetic.composition import SPLITS, STEMS, SUBSETS
+from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number, seed
 from diffusers_jasco.utils.cli import end_with_parent, run_command
 
 
+CLIPS_PER_WORKER = 32
+
+
 def parse_args(args=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--split", choices=SPLITS, default="train")
-    parser.add_argument("--num_clips", type=int, required=True)
-    parser.add_argument("--first_clip", type=int, default=0, help="index of the first clip")
+    parser.add_argument("--num_clips", type=integer(1), required=True)
+    parser.add_argument("--first_clip", type=integer(0), default=0, help="index of the first clip")
     parser.add_argument("--subset", choices=(*SUBSETS, "both"), default="full")
-    parser.add_argument("--duration", type=float, default=10.0, help="seconds of a clip")
-    parser.add_argument("--sampling_rate", type=int, default=16000, help="Hz")
+    parser.add_argument("--duration", type=number(above=0, unit="seconds"), default=10.0, help="seconds of a clip")
+    parser.add_argument("--sampling_rate", type=integer(1000, 655_350), default=16000, help="Hz")
     parser.add_argument("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")
     parser.add_argument("--soundfonts", nargs="+", help="General MIDI fonts (default: those that are installed)")
     parser.add_argument("--stems", nargs="*", choices=STEMS, default=["drums"], help="stems to write")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--num_workers", type=int, default=os.cpu_count(), help="processes; 0: this one")
+    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--num_workers", type=integer(0), help="processes; 0: this one (default: as many as pay off)")
     return parser.parse_args(args)
+
+
+def choose_num_workers(num_clips: int, num_cpus: int) -> int:
+    """Starting a process takes as long as some dozens of clips; few clips are rendered in this process."""
+    num_workers = min(num_cpus, num_clips // CLIPS_PER_WORKER)
+    return num_workers if num_workers > 1 else 0
 
 
 class Writer:
@@ -84,6 +94,7 @@ class Writer:
 
 def main(args=None):
     args = parse_args(args)
+    check_writable(args.output)
     music = SyntheticMusic(
         args.split,
         args.first_clip + args.num_clips,
@@ -113,9 +124,12 @@ def main(args=None):
     write = Writer(music, args.output, args.stems)
     with contextlib.ExitStack() as stack:
         lines = map(write, indices)
-        if args.num_workers > 0:
+        num_workers = args.num_workers
+        if num_workers is None:
+            num_workers = choose_num_workers(len(indices), os.cpu_count() or 1)
+        if num_workers > 0:
             # Processes, not threads: synthesisers keep state.
-            pool = ProcessPoolExecutor(args.num_workers, multiprocessing.get_context("spawn"), end_with_parent)
+            pool = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), end_with_parent)
             stack.callback(pool.shutdown, cancel_futures=True)
             futures = [pool.submit(write, index) for index in indices]
             lines = (future.result() for future in futures)

@@ -45,12 +45,13 @@ from diffusers_jasco.data.preparation.settings import PreparationSettings
 from diffusers_jasco.data.preparation.track import find_track, prepare_track
 from diffusers_jasco.data.sources import Source, find_sources, warn_of_unused_fields
 from diffusers_jasco.text_encoders import load_text_encoder
+from diffusers_jasco.utils.arguments import CommandParser, add_device, integer, number
 from diffusers_jasco.utils.cli import end_with_parent, run_command, select_shard
 from diffusers_jasco.utils.files import is_leftover, remove_leftovers
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--audio", required=True, help="folder or manifest (.jsonl, .jsonl.gz)")
     add("--output", required=True, help="folder to write")
@@ -66,10 +67,15 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--captions", help="CSV with file_name and caption; otherwise <track>.txt, <track>.json or tags say them")
     add("--encode", metavar="CODEC", help="folder of a codec or pipeline to encode the clips with")
     add("--text_encoder", help="T5 (folder or Hub id) or pipeline to encode the captions with, if it won't be trained")
-    add("--device", default="cpu", help="device of the codec and the text encoder")
-    add("--sampling_rate", type=int, default=32000, help="of the clips, in Hz; with --encode the codec's")
-    add("--clip_seconds", type=float, default=30.0, help="length of a clip, about")
-    add("--min_seconds", type=float, default=10.0, help="shorter tracks are errors")
+    add_device(parser, "cpu")
+    add(
+        "--sampling_rate",
+        type=integer(1000, 655_350),
+        default=32000,
+        help="of the clips, in Hz; with --encode the codec's",
+    )
+    add("--clip_seconds", type=number(above=0, unit="seconds"), default=30.0, help="length of a clip, about")
+    add("--min_seconds", type=number(0, unit="seconds"), default=10.0, help="shorter tracks are errors")
     add("--group_by", choices=("track", "album"), default="track", help="what stays in one split")
     add(
         "--shares",
@@ -78,7 +84,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         help="train, validation, evaluation, generation; default: .9 .05 .025 .025, or all for training with less than 20 songs",
     )
     add("--webdataset", action="store_true", help="write tar shards too; --resume keeps those that are there")
-    add("--num_proc", type=int, default=1, help="processes")
+    add("--num_proc", type=integer(1), default=1, help="processes")
     add("--shard", metavar="i/n", help="prepare this part of the tracks only, i from 0 on")
     add("--resume", action="store_true", help="go on with what is in the output folder")
     args = parser.parse_args(args)

@@ -21,20 +21,21 @@ Publishes a pipeline on the Hugging Face Hub, with a card that says how to use i
 A README.md in the checkpoint's folder becomes the repository's card; without one a card is generated.
 """
 
-import argparse
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 import torch
+from huggingface_hub import HfApi
 
 from diffusers_jasco.commands.conversion import load_as_stored
+from diffusers_jasco.utils.arguments import CommandParser
 from diffusers_jasco.utils.cli import run_command
 
 
 def main(args=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--checkpoint", required=True, help="folder or Hub id of a pipeline")
     parser.add_argument("--repo_id", required=True, help="where to publish: organisation/name")
     parser.add_argument("--private", action="store_true", help="a repository that only you see")
@@ -51,6 +52,8 @@ def main(args=None):
     parser.add_argument("--token", help="default: that of `hf auth login`")
     args = parser.parse_args(args)
 
+    # A missing login or connection shows before anything is loaded.
+    HfApi(token=args.token).whoami()
     pipe = load_as_stored(args.checkpoint, args.variant, token=args.token)
     if args.dtype is not None:
         pipe.to(getattr(torch, args.dtype))

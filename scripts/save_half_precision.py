@@ -21,7 +21,6 @@ Writes a pipeline with its large components in float16: half the size, to ship o
 The codec may be another one with the same encoder, for example one whose decoder was trained further (--codec).
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -29,6 +28,7 @@ import torch
 
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.codecs import encode, load_codec
+from diffusers_jasco.utils.arguments import CommandParser, check_writable
 from diffusers_jasco.utils.cli import run_command
 
 
@@ -36,13 +36,14 @@ DEFAULTS = ("num_inference_steps", "guidance_scale", "text_guidance_scale", "gui
 
 
 def main(args=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--checkpoint", required=True, help="pipeline, such as a run folder of train_jasco.py")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--codec", help="folder of another codec")
     for name in DEFAULTS:
         parser.add_argument(f"--default_{name}", type=float, help="of the pipeline that is written")
     args = parser.parse_args(args)
+    check_writable(args.output)
 
     pipe = JascoPipeline.from_pretrained(args.checkpoint)
     if args.codec is not None:

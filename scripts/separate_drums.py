@@ -28,19 +28,21 @@ from pathlib import Path
 from diffusers_jasco import export_audio
 from diffusers_jasco.data.preparation.batch import add_track_arguments, named_tracks, process_tracks
 from diffusers_jasco.extraction import separate_drums
+from diffusers_jasco.utils.arguments import CommandParser, check_writable
 from diffusers_jasco.utils.cli import run_command
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     add_track_arguments(parser)
     add = parser.add_argument
     add("--method", choices=("auto", "demucs", "builtin"), default="auto", help="as in `separate_drums`")
     return parser.parse_args(args)
 
 
-def main(args: list[str] | None = None):
+def main(args: list[str] | None = None) -> int:
     args = parse_args(args)
+    check_writable(args.out_dir)
     tracks = named_tracks(args)
 
     def process(track: Path, file: Path):
@@ -49,6 +51,7 @@ def main(args: list[str] | None = None):
 
     failed = process_tracks(tracks, args.out_dir, ".drums.flac", process, args.override)
     print(f"{len(tracks) - failed} of {len(tracks)} tracks in {args.out_dir}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

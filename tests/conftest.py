@@ -110,6 +110,7 @@ def nano_in_two_steps(tmp_path_factory):
     (target / "scheduler").unlink()
     (target / "scheduler").mkdir()
     (target / "scheduler/scheduler_config.json").write_text(json.dumps(config))
+    (folder / "jasco-nano").symlink_to(target)  # comes before the one in the package
     return folder
 
 

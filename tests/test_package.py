@@ -13,11 +13,17 @@
 # limitations under the License.
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import diffusers_jasco
+from diffusers_jasco import JascoPipeline
+from diffusers_jasco.codecs import load_codec
 
 
 OPTIONAL = {
@@ -68,3 +74,35 @@ print(json.dumps(sorted(sys.modules)))
     assert set(modules) <= loaded
     above = ("diffusers_jasco.extraction", "diffusers_jasco.inputs", "diffusers_jasco.models")
     assert not [name for name in loaded if name.startswith(above)]
+
+
+def test_the_small_model_is_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pipe = JascoPipeline.from_pretrained("jasco-nano")
+    assert pipe.sampling_rate == 24000 and load_codec("jasco-nano").config.sampling_rate == 24000
+    # One's own folder of that name comes first.
+    (tmp_path / "jasco-nano").mkdir()
+    with pytest.raises(OSError):
+        JascoPipeline.from_pretrained("jasco-nano")
+
+
+@pytest.mark.slow
+def test_the_small_model_is_in_the_wheel(tmp_path):
+    root = Path(__file__).parents[1]
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("setup.py", "README.md", "pyproject.toml", "LICENSE", "src", "pipelines"):
+        copy = shutil.copytree if (root / name).is_dir() else shutil.copy
+        copy(root / name, source / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", tmp_path, source]
+    subprocess.run(command, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    shutil.unpack_archive(wheel, tmp_path / "installed", "zip")
+    code = (
+        "from diffusers_jasco import JascoPipeline; print(JascoPipeline.from_pretrained('jasco-nano').sampling_rate)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
+    output = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert output.split() == ["24000"]

@@ -23,7 +23,7 @@ Environment variables: `JASCO_CHECKPOINT` (a folder or Hub id; by default the re
 
 import os
 import signal
-import sys
+import threading
 from pathlib import Path
 
 
@@ -46,15 +46,21 @@ with page.blocks as demo:
 demo.queue(max_size=MAX_WAITING, default_concurrency_limit=CONCURRENCY)
 
 
-def stop(*_):
-    """Ends the app with all files of its visitors."""
-    demo.close()
-    sys.exit(0)
+def wait_for_signal(stopped: threading.Event):
+    """Returns after SIGTERM or Ctrl-C."""
+    try:
+        while not stopped.wait(1):
+            pass
+    except KeyboardInterrupt:
+        pass
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, stop)
+    # The handler only takes a note: an exception would be raised wherever the main thread happens to be.
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     demo.launch(
+        prevent_thread_lock=True,
         # The fonts are the visitor's own.
         theme=gr.themes.Default(
             primary_hue="indigo",
@@ -73,3 +79,5 @@ if __name__ == "__main__":
         # Skips Gradio's check whether the page answers within three seconds, which ends the app on a machine that is busy.
         _frontend=False,
     )
+    wait_for_signal(stopped)
+    demo.close()  # and delete the files of visitors

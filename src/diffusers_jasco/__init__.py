@@ -26,9 +26,8 @@ from .models.transformer_jasco import JascoTransformerModel
 from .pipelines.pipeline_jasco import JascoPipeline
 from .schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
 from .schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
+from .utils.version import __version__
 
-
-__version__ = "0.1.0.dev0"
 
 __all__ = [
     "AudiocraftGuidance",
@@ -39,6 +38,7 @@ __all__ = [
     "JascoPipeline",
     "JascoTransformerModel",
     "SpectralCodecModel",
+    "__version__",
     "export_audio",
     "load_audio",
 ]

@@ -23,6 +23,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.utils import logging
@@ -51,12 +52,25 @@ def load_text_encoder(name: str | os.PathLike) -> tuple[PreTrainedTokenizerBase,
         `OSError`: if there is no such model, or no tokenizer with it.
     """
     parts = {part: component_folder(name, part) for part in ("tokenizer", "text_encoder")}
-    folder = Path(parts["tokenizer"])
+    return load_tokenizer(parts["tokenizer"]), T5EncoderModel.from_pretrained(
+        parts["text_encoder"], dtype=torch.float32
+    ).eval()
+
+
+def load_tokenizer(name: str | os.PathLike, **hub: Any) -> PreTrainedTokenizerBase:
+    r"""
+    Args:
+        name (`str` or `os.PathLike`): folder or Hub id of a tokenizer.
+        hub: arguments of `from_pretrained`, such as `token`.
+
+    Raises:
+        `OSError`: if there is none.
+    """
+    folder = Path(name)
     # Without these transformers makes up a tokenizer that knows no words.
     if folder.is_dir() and not any((folder / file).is_file() for file in ("tokenizer.json", "spiece.model")):
         raise FileNotFoundError(f"There is no tokenizer in {folder}: neither tokenizer.json nor spiece.model.")
-    tokenizer = AutoTokenizer.from_pretrained(parts["tokenizer"])
-    return tokenizer, T5EncoderModel.from_pretrained(parts["text_encoder"], dtype=torch.float32).eval()
+    return AutoTokenizer.from_pretrained(name, **hub)
 
 
 def text_encoder_hash(tokenizer: PreTrainedTokenizerBase, text_encoder: torch.nn.Module) -> str:

@@ -21,8 +21,11 @@ import soundfile
 import torch
 from safetensors.torch import save_file
 
-from diffusers_jasco import JascoPipeline, load_audio
-from diffusers_jasco.commands.generate import main
+from diffusers_jasco import JascoPipeline, export_audio, load_audio
+from diffusers_jasco.audio.metadata import read_metadata
+from diffusers_jasco.commands.control_arguments import Controls
+from diffusers_jasco.commands.generate import build_parser, main
+from diffusers_jasco.controls.drum_machine import GROOVES
 
 from ..conftest import FIXTURES, load_case, load_pipeline, relative_error
 
@@ -88,24 +91,209 @@ def test_a_lora_is_heard(tmp_path):
     assert torch.equal(heard["with"], heard["again"]) and relative_error(heard["with"], heard["without"]) > 0.01
 
 
+CASES = FIXTURES / "cases"
+
+
+@pytest.fixture
+def no_loading(monkeypatch):
+    """Loading a checkpoint fails the test: an error has to come before."""
+
+    def load(*arguments, **options):
+        pytest.fail("the checkpoint was loaded")
+
+    monkeypatch.setattr(JascoPipeline, "from_pretrained", load)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--chords", "Xyz:0"], "position 0: unknown chord 'Xyz'"),
-        (["--drums", "absent.wav"], "absent.wav"),
-        (["--separate_drums"], "belongs to `--drums`"),
-        (["--bpm", 120], "belong to `--chords`"),
-        (["--scheduler", "dopri5", "--steps", 3], "chooses its own steps"),
-        (["--latents", FIXTURES / "README.md"], "no safetensors file"),
-        (["--latents", CHECKPOINT / "encodec/model.safetensors"], "no tensor `latents`"),
-        (["--lora", "absent"], "absent"),
-        (["--output", "a.mp3", "--steps", 1], ".wav or .flac"),
+        (["--output", "song.xyz"], "--output has to be a file name that ends in .wav, .flac, .ogg, .opus or .mp3"),
+        (["--output", "song"], "--output has to be"),
+        (["--output", "/dev/null/song.wav"], "--output: /dev/null/song.wav can't be written"),
+        (["--output", "a" * 300 + ".wav"], "File name too long"),
+        (["--output", "song.mp3", "--rate", 96000], "--rate is 96000"),
+        (["--output", "song.opus", "--rate", 44100], "--rate is 44100"),
+        (["--duration", 0], "--duration: has to be a number of seconds above 0"),
+        (["--duration", "abc"], "--duration: has to be a number of seconds above 0, but is 'abc'"),
+        (["--duration", "nan"], "--duration"),
+        (["--duration=-1e3"], "--duration"),
+        (["--device", "xyz"], "--device: there is no device 'xyz' here, but"),
+        (["--device", "cuda:99"], "there is no device 'cuda:99'"),
+        (["--device", "meta"], "there is no device 'meta'"),
+        (["--seed", "99999999999999999999"], "--seed: has to be a whole number"),
+        (["--seed", -1], "--seed"),
+        (["--seed", "1.5"], "--seed"),
+        (["--steps", 0], "--steps"),
+        (["--steps", 3, "--scheduler", "dopri5"], "dopri5 chooses its own steps: give either --scheduler or --steps"),
+        (["--num_waveforms", 0], "--num_waveforms"),
+        (["--guidance_scale", "nan"], "--guidance_scale"),
+        (["--guidance_rescale", 2], "--guidance_rescale"),
+        (["--loudness", 3], "--loudness"),
+        (["--rate", 1], "--rate"),
+        (["--chords", "I IV", "--key", "H"], "--key has to be a note and a mode"),
+        (["--chords", "C Am F G"], "add the tempo of 'C Am F G' in bars, such as --bpm 120"),
+        (["--chords", "C | Am | F G"], "--bpm"),
+        (["--chords", "ii7 | V7 | I"], "are Roman numerals: add their --key"),
+        (["--chords", "C:0 Xyz:2"], "--chords: position 1: unknown chord 'Xyz'"),
+        (["--chords", "C | Xyz", "--bpm", 90], "--chords: position 1: unknown chord 'Xyz'"),
+        (["--chords", "absent.lab"], "--chords: there is no file absent.lab"),
+        (["--chords", "absent.mp3"], "--chords: there is no file absent.mp3"),
+        (["--chords", "C:0", "--progression", "axis"], "Give either --chords or --progression"),
+        (["--progression", "axi"], "Did you mean 'axis'"),
+        (["--progression", "axis", "--key", "Am minor"], "--key"),
+        (["--groove", "bosanova"], "--groove: there is no 'bosanova'. Did you mean 'bossa nova'"),
+        (["--groove", "techno", "--bpm", 900], "--bpm has to be"),
+        (["--groove", "techno", "--drums", "a.wav"], "Give either --drums or --groove"),
+        (["--drums", "absent.wav"], "--drums: there is no file absent.wav"),
+        (["--drums", CASES / "song.txt"], "--drums"),
+        (["--melody", "absent.mid"], "--melody: there is no file absent.mid"),
+        (["--melody", "C4 X4"], "--melody: the pitch of note 1"),
+        (["--separate_drums"], "--separate_drums belongs to --drums"),
+        (["--repeat_chords"], "--repeat_chords belongs to --chords"),
+        (["--key", "C"], "--key belongs to --chords or --progression"),
+        (["--bpm", 120], "--bpm is the tempo of"),
+        (["--bpm", 0, "--groove", "techno"], "--bpm: has to be"),
+        (["--latents", "absent"], "--latents: there is no file absent"),
+        (["--latents", FIXTURES / "README.md"], "is not a safetensors file"),
+        (["--latents", CHECKPOINT / "encodec/model.safetensors"], "has no tensor"),
+        (["--lora", "./absent"], "--lora: there is no folder ./absent"),
+        (["--from", "absent.wav"], "--from: there is no file absent.wav"),
+        (["--from", FIXTURES / "README.md"], "--from: "),
+        (["--unknown"], "unrecognized arguments"),
     ],
 )
-def test_bad_input_ends_in_one_line(arguments, message, capsys, tmp_path):
+def test_bad_input_ends_in_one_line_before_anything_is_loaded(
+    arguments, message, capsys, tmp_path, monkeypatch, no_loading
+):
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main([str(argument) for argument in ["pop", *MODEL, *arguments]])
+    except SystemExit as error:
+        code = error.code
+    error = capsys.readouterr().err
+    assert code == 2 and error.startswith("jasco-generate: ") and message in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--checkpoint", "absent"], "absent"),
+        (["--checkpoint", "./absent"], "--checkpoint: there is no folder ./absent"),
+        (["--text_encoder", "absent"], "--text_encoder: absent can't be loaded"),
+        (["--codec", "absent"], "--codec: absent can't be loaded"),
+        (["--lora", "absent"], "absent"),
+        (["--checkpoint", "jasco-nano"], "EncodecModel'>, but should be"),
+    ],
+)
+def test_parts_that_cannot_be_loaded_are_named(arguments, message, capsys, tmp_path):
     assert run("pop", *MODEL, "--output", tmp_path / "a.wav", *arguments) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith("jasco-generate: ") and message in error
+    assert error.startswith("jasco-generate: ") and message in error and len(error) < 1000
+
+
+def test_a_text_encoder_of_another_width_is_refused(capsys, tmp_path):
+    assert run("pop", "--text_encoder", FIXTURES / "t5", "--output", tmp_path / "a.wav") == 2
+    assert "--text_encoder: its states have 48 dimensions" in capsys.readouterr().err
+
+
+QUICK = ["--duration", 1, "--steps", 1, "--scheduler", "euler"]
+
+
+def test_a_file_is_made_again_from_its_metadata(tmp_path, capsys):
+    drums = export_audio(0.1 * torch.randn(1, 24000), tmp_path / "drums.wav", 24000)
+    options = ["--chords", "C | Am", "--bpm", 120.5, "--repeat_chords", "--drums", drums, "--melody", "C4 D4 E4 -"]
+    options += ["--guidance_scale", 1.7, "--loudness", -20, "--seed", 5]
+    first, again, other = (tmp_path / name for name in ("first.wav", "again.wav", "other.wav"))
+    assert run('80s pop; "ü"', *QUICK, *options, "--output", first) == 0
+    assert run("--from", first, "--output", again) == 0
+    assert first.read_bytes() == again.read_bytes()
+    assert run("--from", first, "--output", other, "--seed", 6) == 0
+    assert first.read_bytes() != other.read_bytes() and read_metadata(other)["seed"] == 6
+    metadata = read_metadata(first)
+    assert metadata["prompt"] == '80s pop; "ü"' and metadata["checkpoint"] == "jasco-nano" and metadata["bpm"] == 120.5
+    assert metadata["num_inference_steps"] == 1 and metadata["duration"] == 1 and len(metadata["model"]) == 32
+    assert "differ" not in capsys.readouterr().err
+
+    export_audio(0.2 * torch.randn(1, 24000), drums, 24000)
+    assert run("--from", first, "--output", other) == 0
+    assert "drums.wav is not the file" in capsys.readouterr().err
+
+
+def test_the_file_of_one_of_several_waveforms_makes_this_one_again(tmp_path):
+    assert run("pop", *QUICK, "--num_waveforms", 3, "--output", tmp_path / "a.flac") == 0
+    assert run("--from", tmp_path / "a-2.flac", "--output", tmp_path / "b.flac") == 0
+    assert torch.equal(load_audio(tmp_path / "a-2.flac")[0], load_audio(tmp_path / "b.flac")[0])
+    assert not (tmp_path / "b-1.flac").exists()
+    assert run("--from", tmp_path / "a-2.flac", "--num_waveforms", 2, "--output", tmp_path / "c.flac") == 0
+    assert (tmp_path / "c-2.flac").exists()
+
+
+def test_without_metadata_nothing_is_told(tmp_path, capsys):
+    path = tmp_path / "a.mp3"
+    assert run("a secret", *QUICK, "--no-metadata", "--rate", 44100, "--output", path) == 0
+    assert read_metadata(path) is None and b"secret" not in path.read_bytes() and load_audio(path)[1] == 44100
+    assert run("--from", path, "--output", tmp_path / "b.wav") == 2
+    assert "does not say how it was made" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "metadata, message",
+    [
+        ({"seed": "7; rm"}, "song.wav: --seed: has to be"),
+        ({"steps": 3, "output": "/tmp/x", "evil": 1}, None),
+        ({"dtype": "int8"}, "song.wav: --dtype"),
+        ({"duration": [1, 2]}, "does not hold --duration"),
+        ({"separate_drums": "yes"}, "does not hold --separate_drums"),
+        ({"melody": {"shape": [53, 10], "blake2b": "0"}}, "does not hold --melody"),
+        ({"chords": [["C", "x"]]}, "--chords"),
+        ({"prompt": ["a"]}, "does not hold `prompt`"),
+    ],
+)
+def test_metadata_of_a_file_is_checked_like_options(tmp_path, metadata, message, capsys):
+    path = export_audio(torch.zeros(1, 2400), tmp_path / "song.wav", 24000, metadata={"duration": 1.0} | metadata)
+    try:
+        code = run("--from", path, "--num_waveforms", 1, "--output", tmp_path / "b.wav", *QUICK[2:])
+    except SystemExit as error:
+        code = error.code
+    error = capsys.readouterr().err
+    if message is None:
+        assert code == 0 and "evil, output, steps" in error and not Path("/tmp/x").exists()
+    else:
+        assert code == 2 and message in error
+
+
+def test_chords_and_notes_of_a_batch_are_made_again(tmp_path):
+    metadata = {"prompt": "pop", "chords": [["C", 0.0], ["Am", 0.5]], "melody": [[60, 0.0, 0.5]], "seed": 3}
+    path = export_audio(torch.zeros(1, 2400), tmp_path / "clip.flac", 24000, metadata=metadata | {"name": "00001"})
+    assert run("--from", path, *QUICK, "--output", tmp_path / "a.wav") == 0
+    options = ["--chords", "C:0 Am:0.5", "--melody", "C4:0.5", "--bpm", 60, "--seed", 3]
+    assert run("pop", *QUICK, *options, "--output", tmp_path / "b.wav") == 0
+    assert torch.equal(load_audio(tmp_path / "a.wav")[0], load_audio(tmp_path / "b.wav")[0])
+
+
+def test_grooves_progressions_and_notes_share_a_tempo(tmp_path):
+    options = ["--groove", "Bossa Nova", "--progression", "12-bar blues", "--key", "E", "--melody", "C4 D4 E4 -"]
+    controls = Controls(build_parser().parse_args(options))
+    made = controls.for_pipeline(25.0, 24000)
+    bar = 4 * 60 / GROOVES["bossa nova"].bpm
+    assert made["chords"][:2] == [("E7", 0.0), ("E7", bar)] and made["chords"][-1][1] >= 25 - bar
+    assert made["melody"][-1] == (64, pytest.approx(bar / 2), pytest.approx(bar))
+    waveform, rate = made["drums"]
+    assert torch.equal(waveform, GROOVES["bossa nova"].render(25.0, 24000)) and rate == 24000
+    faster = Controls(build_parser().parse_args([*options, "--bpm", "160"])).for_pipeline(25.0, 24000)
+    assert faster["chords"][1][1] == 1.5 and faster["melody"][0][2] == 0.375
+
+
+def test_chords_with_times_may_stand_beside_a_groove(tmp_path):
+    parse = build_parser().parse_args
+    for options in (["--groove", "techno"], ["--groove", "techno", "--bpm", "120"]):
+        assert Controls(parse(["--chords", "C:0 Am:2.5", *options])).for_pipeline(5, 24000)["chords"] == "C:0 Am:2.5"
+    assert Controls(parse(["--chords", "C | Am", "--groove", "techno", "--bpm", "120"])).for_pipeline(5, 24000)[
+        "chords"
+    ] == [("C", 0.0), ("Am", 2.0)]
+    repeated = Controls(parse(["--chords", "C:0 Am:1", "--repeat_chords"])).for_pipeline(4.0, 24000)["chords"]
+    assert repeated == [("C", 0.0), ("Am", 1.0), ("C", 2.0), ("Am", 3.0)]
 
 
 def test_the_example_is_the_command(monkeypatch, capsys):

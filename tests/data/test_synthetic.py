@@ -263,3 +263,11 @@ def test_a_drum_machine_plays_the_same_beat(monkeypatch):
                 sample = round(onset * machine["sampling_rate"])
                 assert energy[sample : sample + 1600].sum() > 1e-3
     assert any(kit["drum_onsets"] for kit in kits)
+
+
+@pytest.mark.parametrize(
+    "num_clips, num_cpus, expected", [(8, 16, 0), (63, 16, 0), (64, 16, 2), (6000, 16, 16), (6000, 1, 0)]
+)
+def test_few_clips_are_rendered_without_starting_processes(num_clips, num_cpus, expected):
+    choose = runpy.run_path(str(SCRIPT))["choose_num_workers"]
+    assert choose(num_clips, num_cpus) == expected

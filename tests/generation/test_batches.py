@@ -19,6 +19,9 @@ import pytest
 import soundfile
 import torch
 
+from diffusers_jasco import load_audio
+from diffusers_jasco.audio.metadata import read_metadata
+from diffusers_jasco.commands.generate import main as generate
 from diffusers_jasco.generation.batches import (
     GenerationRequest,
     generate_clips,
@@ -27,7 +30,7 @@ from diffusers_jasco.generation.batches import (
     save_clips,
 )
 
-from ..conftest import load_pipeline, run_script
+from ..conftest import load_pipeline, relative_error, run_script
 
 
 STEPS = {"num_inference_steps": 2}
@@ -134,6 +137,43 @@ def test_a_manifest_is_generated(run, capsys):
     assert "4 of 6 clips" in capsys.readouterr().out
     about = json.loads((folder / "all" / "song 1.json").read_text())
     assert about["settings"] == {"num_inference_steps": 2} and about["duration"] == 1 and about["seed"] > 0
+    metadata = read_metadata(folder / "all" / "song 1.flac")
+    assert metadata["prompt"] == "music 1" and metadata["chords"] == [["C", 0], ["G", 0.5]]
+    assert metadata["seed"] == about["seed"] and metadata["num_inference_steps"] == 2
+    assert metadata["model"] == about["model"] and metadata["checkpoint"] == str(folder / "checkpoint")
+    assert generate(["--from", str(folder / "all" / "song 1.flac"), "--output", str(folder / "again.flac")]) == 0
+    first, again = (load_audio(folder / name)[0] for name in ("all/song 1.flac", "again.flac"))
+    assert relative_error(again, first) < 1e-3  # rounding depends on the size of the batch
+    assert "differ" not in capsys.readouterr().err
+
+
+def test_formats_and_files_without_metadata(run):
+    folder, arguments = run
+    run_script("generate_jasco", *arguments, "--output", folder / "mp3", "--format", "mp3", "--no-metadata")
+    assert read_metadata(folder / "mp3" / "song 1.mp3") is None
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--loudness", 3], "--loudness: has to be"),
+        (["--seed", 2**80], "--seed: has to be"),
+        (["--batch_size", 0], "--batch_size: has to be"),
+        (["--device", "xyz"], "--device: there is no device"),
+        (["--duration", -1], "--duration: has to be"),
+    ],
+)
+def test_options_are_checked_before_the_checkpoint_is_loaded(tmp_path, options, message, capsys):
+    paths = ["--checkpoint", tmp_path / "absent", "--manifest", tmp_path / "absent", "--output", tmp_path / "a"]
+    with pytest.raises(SystemExit) as error:
+        run_script("generate_jasco", *paths, *options)
+    assert error.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_an_error_at_once(tmp_path):
+    paths = ["--checkpoint", tmp_path / "absent", "--manifest", tmp_path / "absent", "--output", "/dev/null/a"]
+    with pytest.raises(ValueError, match="`output`: /dev/null/a can't be written"):
+        run_script("generate_jasco", *paths)
 
 
 def test_shards_share_the_work(run):

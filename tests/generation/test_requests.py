@@ -93,6 +93,7 @@ def test_what_a_line_does_not_say_comes_from_the_defaults(tmp_path):
         ({"chords": 5}, "`chords` has to be a str or list"),
         ({"duration": "5"}, "`duration` has to be a int or float"),
         ({"seed": True}, "`seed` has to be a int"),
+        ({"seed": 2**64}, "`seed` has to be a whole number from"),
         ({"path": 3}, "`path` has to be a str"),
         ({"name": "first"}, "line 1 has the same name"),
     ],

@@ -18,6 +18,7 @@ import shutil
 import pytest
 import torch
 import yaml
+from transformers import AutoTokenizer, T5EncoderModel
 
 from diffusers_jasco import FlowMatchDopri5Scheduler, JascoPipeline, JascoTransformerModel
 from diffusers_jasco.loaders.audiocraft import (
@@ -167,6 +168,16 @@ def test_a_malicious_checkpoint_is_not_executed(tmp_path):
     with pytest.raises(ValueError, match="can't be read"):
         JascoPipeline.from_pretrained(tmp_path, **{name: components[name] for name in ("tokenizer", "text_encoder")})
     assert not (tmp_path / "executed").exists()
+
+
+def test_the_tokenizer_comes_with_a_text_encoder_that_is_given(tmp_path):
+    text_encoder = T5EncoderModel.from_pretrained(FIXTURES / "t5")
+    pipe = JascoPipeline.from_pretrained(CHECKPOINT, text_encoder=text_encoder)
+    assert pipe.tokenizer("80s pop").input_ids == AutoTokenizer.from_pretrained(FIXTURES / "t5")("80s pop").input_ids
+    text_encoder.save_pretrained(tmp_path)
+    without = T5EncoderModel.from_pretrained(tmp_path)
+    with pytest.raises(OSError, match="`text_encoder` was given without `tokenizer`, and .* has none"):
+        JascoPipeline.from_pretrained(CHECKPOINT, text_encoder=without)
 
 
 def test_text_only_checkpoints(edit):

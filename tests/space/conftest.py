@@ -97,7 +97,7 @@ def server(tmp_path_factory):
     process, address = start_server(folder)
     yield address
     process.terminate()
-    process.wait(120)
+    assert process.wait(120) == 0 and "SystemExit" not in (folder / "server.log").read_text()
     # Nothing of its visitors stays.
     assert not [path for path in folder.glob("gradio/**/*") if path.is_file()]
 

@@ -21,7 +21,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
 
-from diffusers_jasco import FlowMatchEulerScheduler, JascoPipeline
+from diffusers_jasco import FlowMatchEulerScheduler, JascoPipeline, load_audio
 from diffusers_jasco.codecs import load_codec
 from diffusers_jasco.data.features import write_features
 from diffusers_jasco.text_encoders import load_text_encoder
@@ -132,6 +132,13 @@ def test_evaluation_and_samples_belong_to_the_course_and_stand_alone(tmp_path, d
     alone = json.loads(capsys.readouterr().out)
     assert alone == pytest.approx({name: value for name, value in entry.items() if name != "step"}, abs=1e-3)
     assert all(value == round(value, 4) for value in alone.values()), "to be read"
+
+    in_course = load_audio(samples / "00001.wav")[0]
+    for path in samples.iterdir():
+        path.unlink()
+    scripts[0].main(["--output", str(output), "--only", "generate"])
+    torch.testing.assert_close(load_audio(samples / "00001.wav")[0], in_course, atol=1e-4, rtol=0)
+    assert "originals" not in capsys.readouterr().err, "clips are made without a transcription of the evaluation set"
 
 
 def test_clips_are_shown_in_wandb(tmp_path, data, scripts, monkeypatch):

@@ -27,7 +27,7 @@ from diffusers_jasco.utils.optional_imports import compiles_with_numba, import_o
 
 
 def test_an_absent_package_says_what_to_install():
-    with pytest.raises(ImportError, match=r'pip install "diffusers-jasco\[melody\]"'):
+    with pytest.raises(ImportError, match=r'needs no_such_package: pip install "\.\[melody\]" in a clone'):
         import_optional("no_such_package", "melody")
 
 

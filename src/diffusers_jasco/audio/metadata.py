@@ -22,9 +22,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from diffusers.utils import logging
+
 from ..utils.errors import InputError, shorten
+from ..utils.version import __version__
 from .io import check_file
 
+
+logger = logging.get_logger(__name__)
 
 # Marks our documents among other software's comments.
 _MARK = "diffusers-jasco"
@@ -48,8 +53,6 @@ def make_document(metadata: dict[str, Any]) -> str:
         raise InputError(
             f"`metadata` has to be a dictionary with names as keys, but is {shorten(metadata)}.", "metadata"
         )
-    from .. import __version__
-
     try:
         document = json.dumps({_MARK: __version__} | metadata, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -59,6 +62,16 @@ def make_document(metadata: dict[str, Any]) -> str:
             f"`metadata` has {len(document)} characters as JSON, but a file holds at most {MAX_DOCUMENT}.", "metadata"
         )
     return document
+
+
+def fit_metadata(metadata: dict[str, Any]) -> dict[str, Any] | None:
+    """Metadata if a file can hold it; otherwise `None`, with a warning."""
+    try:
+        make_document(metadata)
+    except InputError as error:
+        logger.warning(f"The files have no metadata: {error}")
+        return None
+    return metadata
 
 
 def make_title(metadata: dict[str, Any], ascii_only: bool = False) -> str:

@@ -24,6 +24,7 @@ from safetensors import safe_open
 
 from ..loaders.audiocraft import find_audiocraft_checkpoint, load_audiocraft_pipeline
 from ..pipelines.pipeline_jasco import JascoPipeline
+from ..utils.bundled import resolve_checkpoint
 from ..utils.files import variant_of
 
 
@@ -45,6 +46,7 @@ def load_as_stored(checkpoint: str | os.PathLike, variant: str | None = None, **
     Raises:
         as [`JascoPipeline.from_pretrained`].
     """
+    checkpoint = resolve_checkpoint(checkpoint)
     original = find_audiocraft_checkpoint(checkpoint, **hub)
     if original is not None:
         components, arguments = load_audiocraft_pipeline(original, hub=hub)

@@ -15,153 +15,178 @@
 """Music from the command line: `jasco-generate --help`."""
 
 import argparse
+import os
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from ..utils.cli import run_command
+from ..audio.export import check_export
+from ..utils.arguments import CommandParser, add_device, check_writable, integer, number, seed
+from ..utils.bundled import BUNDLED
+from ..utils.cli import run_command, warnings_name
+from ..utils.errors import InputError
+from .control_arguments import Controls, add_control_arguments
+from .recipe import describe, parse_with_source, warn_of_differences
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def build_parser() -> CommandParser:
+    parser = CommandParser(
         prog="jasco-generate",
         description="Makes music from a text, a chord progression, a drum recording and a melody.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("prompt", nargs="?", default=None, help="what the music is like; none: no text")
-    parser.add_argument("--output", default="jasco.wav", help=".wav or .flac; several waveforms are numbered")
+    parser.add_argument(
+        "--output",
+        default="jasco.wav",
+        help=".wav, .flac, .mp3, .ogg or .opus (default: jasco.wav); several waveforms are numbered",
+    )
+    parser.add_argument(
+        "--from", dest="source", metavar="FILE", help="make the music of a file again; other options replace its own"
+    )
+    parser.add_argument(
+        "--no-metadata", action="store_true", help="do not write prompt, seed and the other options into the file"
+    )
 
     model = parser.add_argument_group("model")
-    model.add_argument("--checkpoint", required=True, help="folder (ours or the original's layout) or Hub id")
-    model.add_argument("--text_encoder", help="T5 folder or Hub id, for the original's layout (with its tokenizer)")
-    model.add_argument("--codec", help="EnCodec folder or Hub id, for the original's layout")
+    model.add_argument(
+        "--checkpoint", default=BUNDLED, help=f"folder (ours or AudioCraft's layout) or Hub id (default: {BUNDLED})"
+    )
+    model.add_argument("--text_encoder", help="T5 folder or Hub id, for AudioCraft's layout (with its tokenizer)")
+    model.add_argument("--codec", help="EnCodec folder or Hub id, for AudioCraft's layout")
     model.add_argument("--lora", help="LoRA to add: folder, file or Hub id")
     model.add_argument("--variant", help="of the files, such as fp16")
-    model.add_argument("--device", help="cuda, mps or cpu; by default the best there is")
+    add_device(model)
     model.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="float32")
 
-    controls = parser.add_argument_group("controls")
-    controls.add_argument(
-        "--chords", help="'C:0 Am:2.5', a .lab, .jams, .mid or audio file, or with --bpm bars: 'C | Am | F | G'"
-    )
-    controls.add_argument("--bpm", type=float, help="tempo of --chords in bars")
-    controls.add_argument("--beats_per_bar", type=int, default=4, help="metre of --chords in bars")
-    controls.add_argument("--key", help="key of --chords in Roman numerals, such as Bb or Am")
-    controls.add_argument("--drums", help="recording of drums alone, or of music with --separate_drums")
-    controls.add_argument("--separate_drums", action="store_true", help="take the drums out of --drums first")
-    controls.add_argument(
-        "--normalize_drums",
-        action=argparse.BooleanOptionalAction,
-        help="bring --drums to the loudness that the model knows; by default as the checkpoint says",
-    )
-    controls.add_argument(
-        "--start",
-        type=float,
-        default=0.0,
-        help="seconds into recordings, MIDI and chord files at which the music begins",
-    )
-    controls.add_argument("--melody", help=".mid, .npz, .th, .pt or audio file")
+    add_control_arguments(parser)
 
-    sampling = parser.add_argument_group("sampling")
-    sampling.add_argument("--duration", type=float, help="seconds; by default what the model was trained on")
-    sampling.add_argument("--scheduler", choices=["euler", "dopri5"], help="by default the checkpoint's")
-    sampling.add_argument("--steps", type=int, help="steps of the solver; by default the checkpoint's")
-    sampling.add_argument("--guidance_scale", type=float, help="weight of all conditions; by default the checkpoint's")
-    sampling.add_argument(
-        "--text_guidance_scale", type=float, help="weight of the text only; by default the checkpoint's"
-    )
-    sampling.add_argument(
-        "--guidance_rescale", type=float, help="0 to 1, against loudness by guidance; by default the checkpoint's"
-    )
-    sampling.add_argument("--num_waveforms", type=int, default=1, help="number of versions")
-    sampling.add_argument("--seed", type=int, default=0, help="the same seed gives the same music")
-    sampling.add_argument("--latents", help="noise to start from: .safetensors with a tensor `latents`")
-    sampling.add_argument("--audiocraft_compatible", action="store_true", help="reproduce the original's defects")
-    sampling.add_argument("--loudness", type=float, help="normalise to this loudness in LUFS, such as -14")
-    return parser.parse_args(argv)
+    sampling = parser.add_argument_group("sampling (by default as the checkpoint says)")
+    add = sampling.add_argument
+    add("--duration", type=number(above=0, unit="seconds"), help="seconds; by default what the model was trained on")
+    add("--scheduler", choices=["euler", "dopri5"])
+    add("--steps", dest="num_inference_steps", metavar="STEPS", type=integer(1), help="steps of the solver")
+    add("--guidance_scale", type=number(), help="weight of all conditions")
+    add("--text_guidance_scale", type=number(), help="weight of the text only")
+    add("--guidance_rescale", type=number(0, 1), help="0 to 1, against loudness by guidance")
+    add("--num_waveforms", type=integer(1), default=1, help="number of versions (default: 1)")
+    add("--seed", type=seed, default=0, help="the same seed gives the same music (default: 0)")
+    add("--latents", help="noise to start from: .safetensors with a tensor `latents`")
+    add("--audiocraft_compatible", action="store_true", help="reproduce AudioCraft's defects")
+
+    finish = parser.add_argument_group("output")
+    finish.add_argument("--loudness", type=number(-70, 0, unit="LUFS"), help="normalize to this loudness, such as -14")
+    finish.add_argument("--rate", type=integer(1000, 655_350), help="sampling rate in Hz (default: the model's)")
+    return parser
 
 
-def load_pipeline(args: argparse.Namespace):
+@contextmanager
+def naming(argument: str, name: str) -> Iterator[None]:
+    """Errors of loading say which component could not be loaded."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"`{argument}`: {name} can't be loaded: {error}", argument) from error
+
+
+def load_pipeline(args: argparse.Namespace) -> Any:
     # Imported late, so that --help is quick.
-    from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
+    from transformers import EncodecModel
 
     from .. import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoPipeline
+    from ..text_encoders import load_text_encoder
 
-    components = {}
+    components: dict[str, Any] = {}
     if args.text_encoder is not None:
-        components["tokenizer"] = AutoTokenizer.from_pretrained(args.text_encoder)
-        components["text_encoder"] = T5EncoderModel.from_pretrained(args.text_encoder)
+        with naming("text_encoder", args.text_encoder):
+            components["tokenizer"], components["text_encoder"] = load_text_encoder(args.text_encoder)
     if args.codec is not None:
-        components["codec"] = EncodecModel.from_pretrained(args.codec)
+        with naming("codec", args.codec):
+            components["codec"] = EncodecModel.from_pretrained(args.codec)
     if args.variant is not None:
         components["variant"] = args.variant
     if args.dtype != "float32":
         components["dtype"] = getattr(torch, args.dtype)
     pipe = JascoPipeline.from_pretrained(args.checkpoint, **components)
+    width = pipe.text_encoder.config.d_model
+    if width != pipe.transformer.config.text_dim:
+        raise InputError(
+            f"`text_encoder`: its states have {width} dimensions, but this checkpoint was trained with"
+            f" {pipe.transformer.config.text_dim}.",
+            "text_encoder",
+        )
     if args.lora is not None:
         pipe.load_lora_weights(args.lora)
 
     scheduler = args.scheduler
-    if scheduler is None and args.steps is not None and isinstance(pipe.scheduler, FlowMatchDopri5Scheduler):
-        scheduler = "euler"
+    if scheduler is None and args.num_inference_steps is not None:
+        scheduler = "euler" if isinstance(pipe.scheduler, FlowMatchDopri5Scheduler) else None
     if scheduler is not None:
         classes = {"euler": FlowMatchEulerScheduler, "dopri5": FlowMatchDopri5Scheduler}
         pipe.scheduler = classes[scheduler].from_config(pipe.scheduler.config)
-
-    device = args.device
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    return pipe.to(device)
-
-
-def read_controls(args: argparse.Namespace) -> dict:
-    from ..controls.chords import chords_from_bars, chords_from_roman
-
-    chords = args.chords
-    if chords is None and (args.bpm is not None or args.key is not None):
-        raise ValueError("`--bpm` and `--key` belong to `--chords`, which was not given.")
-    if args.key is not None:
-        chords = chords_from_roman(chords, args.key, bpm=args.bpm or 120, beats_per_bar=args.beats_per_bar)
-    elif args.bpm is not None:
-        chords = chords_from_bars(chords, bpm=args.bpm, beats_per_bar=args.beats_per_bar)
-    if args.separate_drums and args.drums is None:
-        raise ValueError("`--separate_drums` belongs to `--drums`, which was not given.")
-    if args.normalize_drums is not None and args.drums is None:
-        raise ValueError("`--normalize_drums` belongs to `--drums`, which was not given.")
-    return {
-        "chords": chords,
-        "drums": args.drums,
-        "separate_drums": args.separate_drums,
-        "normalize_drums": args.normalize_drums,
-        "melody": args.melody,
-        "start": args.start,
-    }
+    return pipe.to(args.device)
 
 
 def read_latents(path: str) -> torch.Tensor:
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"`latents`: there is no file {path}.")
     try:
         tensors = load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"`--latents`: {path} is no safetensors file ({error}).") from error
+        raise InputError(f"`latents`: {path} is not a safetensors file ({error}).", "latents") from error
     if "latents" not in tensors:
-        raise ValueError(f"`--latents`: {path} has no tensor `latents`, but {sorted(tensors)}.")
+        raise InputError(f"`latents`: {path} has no tensor `latents`, but {sorted(tensors)}.", "latents")
     return tensors["latents"]
 
 
-def generate(args: argparse.Namespace) -> list[Path]:
-    from ..audio.io import export_audio
+def check_options(args: argparse.Namespace):
+    """Raises errors of options that need neither the checkpoint nor the controls."""
+    check_export(args.output, args.rate)
+    check_writable(args.output)
+    if os.path.isdir(args.output):
+        raise InputError(f"`output` has to be a file name, but {args.output} is a folder.", "output")
+    if args.scheduler == "dopri5" and args.num_inference_steps is not None:
+        raise InputError(
+            "dopri5 chooses its own steps: give either `scheduler` or `num_inference_steps`.", "scheduler"
+        )
+    for name in ("checkpoint", "lora", "text_encoder", "codec"):
+        value = getattr(args, name)
+        if value in (None, BUNDLED) or os.path.exists(value) or re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", value):
+            continue
+        raise InputError(f"`{name}`: there is no folder {value}, and a Hub id is organization/name.", name)
 
-    controls = read_controls(args)
+
+def generate(args: argparse.Namespace) -> list[Path]:
+    from ..audio.export import export_audio
+    from ..audio.metadata import fit_metadata
+    from ..audio.resampling import resample
+    from ..generation.batches import hash_pipeline
+
+    # 1. Check whatever can be checked, before anything is loaded
+    check_options(args)
+    controls = Controls(args)
     latents = None if args.latents is None else read_latents(args.latents)
+
+    # 2. Load
     pipe = load_pipeline(args)
+    rate = args.rate or pipe.sampling_rate
+    check_export(args.output, rate)
+    model = hash_pipeline(pipe)
+    warn_of_differences(args, model)
+
+    # 3. Generate
+    window = pipe.transformer.config.sample_size if latents is None or latents.ndim < 2 else latents.shape[1]
     audios = pipe(
         args.prompt,
-        **controls,
+        **controls.for_pipeline(args.duration or window / pipe.frame_rate, pipe.sampling_rate),
         duration=args.duration,
-        num_inference_steps=args.steps,
+        num_inference_steps=args.num_inference_steps,
         guidance_scale=args.guidance_scale,
         text_guidance_scale=args.text_guidance_scale,
         guidance_rescale=args.guidance_rescale,
@@ -171,21 +196,29 @@ def generate(args: argparse.Namespace) -> list[Path]:
         latents=latents,
     ).audios
 
+    # 4. Write
     output = Path(args.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    paths = [output]
-    if len(audios) > 1:
-        paths = [output.with_stem(f"{output.stem}-{number}") for number in range(1, len(audios) + 1)]
-    for path, audio in zip(paths, audios):
-        export_audio(audio, path, pipe.sampling_rate, loudness=args.loudness)
+    metadata = None if args.no_metadata else fit_metadata(describe(args, model))
+    numbers = range(1, len(audios) + 1) if args.waveform is None else args.waveform[:1]
+    paths = []
+    for number_of_waveform in numbers:
+        several = {"waveform": [number_of_waveform, len(audios)]} if len(audios) > 1 else {}
+        path = output if len(numbers) == 1 else output.with_stem(f"{output.stem}-{number_of_waveform}")
+        audio = resample(audios[number_of_waveform - 1].float().cpu(), pipe.sampling_rate, rate)
+        export_audio(audio, path, rate, args.loudness, None if metadata is None else metadata | several)
         print(path)
+        paths.append(path)
     return paths
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; bad input ends in one line that says what is wrong, and the exit code 2."""
-    args = parse_args(argv)
-    return run_command(lambda: generate(args), "jasco-generate")
+    parser = build_parser()
+    flags = {action.dest: action.option_strings[-1] for action in parser._actions if action.option_strings}
+    flags |= {"path": "--output", "sampling_rate": "--rate", "num_waveforms_per_prompt": "--num_waveforms"}
+    with warnings_name(flags):
+        return run_command(lambda: generate(parse_with_source(parser, argv)), "jasco-generate", flags)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,11 @@
 
 """A drum machine: the steps of a bar → strokes → audio, which the pipeline takes as `drums`."""
 
+import difflib
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import numpy as np
@@ -299,3 +300,25 @@ GROOVES = {
     "swing": Groove({"kick": "o..o..o..o..", "hat": "...x.....x..", "ride": "x..x.xx..x.x"}, 150, steps_per_beat=3),
     "waltz": Groove({"kick": "x...........", "snare": "....o...o...", "hat": "x...x...x..."}, 144),
 }
+
+
+def find_groove(name: str, bpm: float | None = None) -> Groove:
+    r"""
+    A groove of `GROOVES`.
+
+    Args:
+        name (`str`): its name; capitals do not matter.
+        bpm (`float`, *optional*): beats per minute instead of the groove's own.
+
+    Raises:
+        [`InputError`]: for an unknown name, with the nearest ones, and for an impossible tempo.
+    """
+    names = {known.lower(): known for known in GROOVES}
+    wanted = " ".join(str(name).lower().split())
+    if wanted not in names:
+        near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.0)
+        raise InputError(
+            f"`groove`: there is no {name!r}. Did you mean {', '.join(repr(names[one]) for one in near)}?", "groove"
+        )
+    groove = GROOVES[names[wanted]]
+    return groove if bpm is None else replace(groove, bpm=bpm)

@@ -202,7 +202,7 @@ def evaluate_pipeline(
         elif name == "no_drums":
             clips = (item["audio"] - item["stems"].get("drums", 0) for item in originals.items)
         else:
-            requests = make_requests(originals, wanted, given, settings or {})
+            requests = make_requests(originals.items, wanted, given, settings or {}, originals.seed)
             clips = _generate(pipe, requests, batch_size, cache and cache / name)
         result["conditions"][name] = _listen(pipe, clips, originals, wanted, name, progress, min_clips) | {
             "given": given
@@ -215,14 +215,19 @@ def evaluate_pipeline(
 
 
 def make_requests(
-    originals: Originals, wanted: np.ndarray, given: Sequence[str], settings: dict[str, Any]
+    items: Sequence[dict[str, Any]],
+    wanted: np.ndarray,
+    given: Sequence[str],
+    settings: dict[str, Any],
+    seed: int,
 ) -> list[GenerationRequest]:
     r"""
     Args:
-        originals (`Originals`): the clips.
+        items (`Sequence[dict]`): the clips.
         wanted (`np.ndarray` of shape `(clips,)`): whose controls each clip has.
         given (`Sequence[str]`): what is given, of `"text"`, `"chords"`, `"drums"`, `"melody"`.
         settings (`dict`): as in [`evaluate_pipeline`].
+        seed (`int`): of the noise.
 
     Returns:
         `list[GenerationRequest]`: one per clip. Its noise depends on the seed and the index only, not on what is given.
@@ -236,14 +241,12 @@ def make_requests(
         GenerationRequest(
             name=f"{index:05d}",
             prompt=item["caption"] if "text" in given else None,
-            controls={
-                control: value(originals.items[wanted[index]]) for control, value in select.items() if control in given
-            },
+            controls={control: value(items[wanted[index]]) for control, value in select.items() if control in given},
             duration=item["duration"],
-            seed=1_000_000 * originals.seed + index,
+            seed=1_000_000 * seed + index,
             settings=settings,
         )
-        for index, item in enumerate(originals.items)
+        for index, item in enumerate(items)
     ]
 
 

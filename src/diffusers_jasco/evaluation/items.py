@@ -35,7 +35,11 @@ logger = logging.get_logger(__name__)
 
 
 def read_items(
-    dataset: str | os.PathLike, sampling_rate: int, num_clips: int | None = None, duration: float = 10.0
+    dataset: str | os.PathLike,
+    sampling_rate: int,
+    num_clips: int | None = None,
+    duration: float = 10.0,
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
     r"""
     The beginnings of clips of a data set. Chords and melody are what its preparation heard. Onsets and beats are heard here, in
@@ -48,6 +52,7 @@ def read_items(
         sampling_rate (`int`): Hz.
         num_clips (`int`, *optional*): how many, taken evenly from the whole set; by default all.
         duration (`float`, defaults to `10.0`): seconds of each. Shorter clips are left out, with a warning.
+        limit (`int`, *optional*): read only so many of those, the first ones.
 
     Returns:
         `list[dict]`: items as [`~evaluation.evaluate.hear_originals`] takes them.
@@ -71,7 +76,7 @@ def read_items(
         )
     count = min(num_clips or len(long_enough), len(long_enough))
     chosen = [long_enough[index * len(long_enough) // count] for index in range(count)]
-    return [_read_item(line, folder, sampling_rate, duration) for line in chosen]
+    return [_read_item(line, folder, sampling_rate, duration) for line in chosen[:limit]]
 
 
 def compose_items(music: SyntheticMusic, progress: bool = False) -> list[dict[str, Any]]:

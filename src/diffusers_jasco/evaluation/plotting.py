@@ -138,7 +138,7 @@ def plot_music(
 
     Raises:
         `ImportError`: without matplotlib or, if there is something to compare, without mir_eval:
-            `pip install "diffusers-jasco[demo]"`.
+            `pip install ".[demo]"`.
         `ValueError`: for another theme.
     """
     if theme not in _THEMES:

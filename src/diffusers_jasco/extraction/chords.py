@@ -28,7 +28,7 @@ from tqdm import tqdm
 from ..audio.stream import AudioStream
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, parse_chord
 from ..utils.errors import InputError
-from ..utils.optional_imports import import_optional
+from ..utils.optional_imports import import_optional, pip_install
 
 
 logger = logging.get_logger(__name__)
@@ -56,7 +56,7 @@ def extract_chords(
             Rate of waveforms in Hz.
         method (`str`, defaults to `"auto"`):
             `"chordino"`: the plugin that the original's data was made with (Mauch and Dixon, 2010; GPL, so it is installed by
-            you: `pip install "diffusers-jasco[chords]"` and `pip install --no-deps chord-extractor==0.1.3`, Linux on x86-64).
+            you: `pip install ".[chords]"` and `pip install --no-deps chord-extractor==0.1.3`, Linux on x86-64).
             `"builtin"`: our own estimator along the lines of the same paper. `"auto"`: the plugin if it is installed.
         progress (`bool`, defaults to `False`):
             Whether to show a progress bar.
@@ -111,8 +111,8 @@ def _run_chordino(stream: AudioStream, progress: bool) -> Chords:
     folder = _find_plugin()
     if folder is None:
         raise ImportError(
-            'Chordino is not installed: pip install "diffusers-jasco[chords]" and pip install --no-deps'
-            " chord-extractor==0.1.3 (GPL; Linux on x86-64). method='builtin' needs no plugin."
+            f"Chordino is not installed: {pip_install('chords')}, and pip install --no-deps chord-extractor==0.1.3 (GPL;"
+            " Linux on x86-64). method='builtin' needs no plugin."
         )
     # The host looks for plugins when it is first asked.
     os.environ["VAMP_PATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("VAMP_PATH")]))

@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..audio.export import export_audio
+from ..audio.export import check_export, export_audio
+from ..audio.metadata import fit_metadata
 from ..controls import CONTROLS
 from ..utils.files import replace_file
 
@@ -168,6 +169,7 @@ def save_clips(
     suffix: str = ".flac",
     loudness: float | None = None,
     progress: bool = False,
+    metadata: dict[str, Any] | None = None,
 ) -> list[dict[str, str]]:
     r"""
     Makes clips and writes them: `<name>.flac`, and `<name>.json` with the request, the sampling rate and a hash of the model.
@@ -178,19 +180,27 @@ def save_clips(
         requests (`Sequence[GenerationRequest]`): clips to make, with different names.
         folder (`str` or `os.PathLike`): where to write.
         batch_size (`int`, defaults to `8`): clips per batch, at most.
-        suffix (`str`, defaults to `".flac"`): or `".wav"`.
+        suffix (`str`, defaults to `".flac"`): or another one of [`~audio.export.FORMATS`].
         loudness (`float`, *optional*): in LUFS, see [`~audio.export_audio`].
         progress (`bool`, defaults to `False`): whether to show a progress bar.
+        metadata (`dict`, *optional*):
+            Entries for the metadata in the files, such as `{"checkpoint": "jasco-nano"}`, beside those of the request. By
+            default the files have none.
 
     Returns:
         `list[dict]`: `name` and `error` of the requests that could not be met.
     """
+    check_export(f"clip{suffix}", pipe.sampling_rate)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     about = {"sampling_rate": pipe.sampling_rate, "loudness": loudness, "model": hash_pipeline(pipe)}
 
     def describe(request: GenerationRequest) -> str:
         return json.dumps(request.describe() | about, ensure_ascii=False, indent=1) + "\n"
+
+    def tag(request: GenerationRequest) -> dict[str, Any]:
+        values = request.describe() | request.settings | {"loudness": loudness}
+        return {key: value for key, value in values.items() if value is not None and key != "settings"}
 
     def is_done(request: GenerationRequest) -> bool:
         audio, description = folder / f"{request.name}{suffix}", folder / f"{request.name}.json"
@@ -208,7 +218,8 @@ def save_clips(
             if isinstance(audio, Exception):
                 errors.append({"name": request.name, "error": str(audio)})
                 continue
-            export_audio(audio, folder / f"{request.name}{suffix}", pipe.sampling_rate, loudness)
+            tags = None if metadata is None else fit_metadata(metadata | tag(request) | {"model": about["model"]})
+            export_audio(audio, folder / f"{request.name}{suffix}", pipe.sampling_rate, loudness, tags)
             with replace_file(folder / f"{request.name}.json") as partial:
                 partial.write_text(describe(request), encoding="utf-8")
     return errors

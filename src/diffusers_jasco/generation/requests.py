@@ -26,6 +26,7 @@ from typing import Any
 from ..controls import CONTROLS
 from ..controls.midi import split_track
 from ..data.sources import Source, read_captions, read_track_info
+from ..utils.numbers import to_integer
 from ..utils.seeding import derive_seed
 from .batches import GenerationRequest
 
@@ -145,7 +146,10 @@ def _read_line(line: str, number: int, folder: Path, defaults: GenerationRequest
         normalize_drums=info.get("normalize_drums", defaults.normalize_drums),
         start=info.get("start", defaults.start),
         duration=info.get("duration", defaults.duration),
-        seed=info.get("seed", derive_seed("generation", seed, name)),
+        # The range of PyTorch's generators.
+        seed=to_integer(info["seed"], "seed", -(2**63), 2**64 - 1)
+        if "seed" in info
+        else derive_seed("generation", seed, name),
         settings=defaults.settings | {key: info[key] for key in SETTINGS if key in info},
     )
 

@@ -29,6 +29,7 @@ from ..guiders.jasco_guidance import SCALES
 from ..loaders.audiocraft import HUB_ARGUMENTS, find_audiocraft_checkpoint, load_audiocraft_pipeline
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
 from ..schedulers.steps import STEPS_KEY, check_steps, default_steps, stored_steps, with_default_steps
+from ..utils.bundled import resolve_checkpoint
 
 
 class JascoPipelineLoadingMixin(DiffusionPipeline):
@@ -95,7 +96,7 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
 
         Args:
             pretrained_model_name_or_path (`str` or `os.PathLike`):
-                Folder, Hub id or `checkpoint.th`.
+                Folder, Hub id or `checkpoint.th`; or `"jasco-nano"`, the model that ships with this package.
             kwargs:
                 Arguments of [`DiffusionPipeline.from_pretrained`]. For AudioCraft's layout: components (`codec`,
                 `text_encoder`, `tokenizer`, `scheduler`, `guider`) instead of those that it holds or names, `dtype`
@@ -106,6 +107,7 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
             `PermissionError`: for a gated repository without access.
             `ValueError`: for a file in AudioCraft's layout that is not a JASCO checkpoint.
         """
+        pretrained_model_name_or_path = resolve_checkpoint(pretrained_model_name_or_path)
         hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
         checkpoint = find_audiocraft_checkpoint(pretrained_model_name_or_path, **hub)
         if checkpoint is None:

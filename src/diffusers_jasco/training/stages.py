@@ -23,7 +23,7 @@ from accelerate import Accelerator
 
 from ..audio.export import export_audio
 from ..data.synthetic.music import SyntheticMusic
-from ..evaluation.evaluate import evaluate_pipeline, flatten, hear_originals, make_requests
+from ..evaluation.evaluate import Originals, evaluate_pipeline, flatten, hear_originals, make_requests
 from ..evaluation.heard import Asked, hear
 from ..evaluation.items import read_items
 from ..evaluation.plotting import plot_music
@@ -51,18 +51,23 @@ class Evaluator:
     def __init__(self, args: argparse.Namespace, progress: bool = False):
         self.args = args
         self.progress = progress
-        self._originals = None
+        self._originals: Originals | None = None
 
-    def _hear_originals(self, pipeline: JascoPipeline):
+    def _read_items(self, pipeline: JascoPipeline, limit: int) -> list[dict[str, Any]]:
+        """The first clips, which need no transcription to be generated after."""
+        if self._originals is not None:
+            return list(self._originals.items[:limit])
+        rate, size = pipeline.sampling_rate, self.args.evaluation_clips
+        duration = pipeline.transformer.config.sample_size / pipeline.frame_rate
+        if self.args.evaluation_dataset == "synthetic":
+            options = {"duration": duration, "sampling_rate": rate, "renderer": self.args.renderer}
+            music = SyntheticMusic("validation", size, **options, stems=True)
+            return [music[index] for index in range(min(limit, size))]
+        return read_items(self.args.evaluation_dataset, rate, size, duration, limit)
+
+    def _hear_originals(self, pipeline: JascoPipeline) -> Originals:
         if self._originals is None:
-            rate, size = pipeline.sampling_rate, self.args.evaluation_clips
-            duration = pipeline.transformer.config.sample_size / pipeline.frame_rate
-            if self.args.evaluation_dataset == "synthetic":
-                options = {"duration": duration, "sampling_rate": rate, "renderer": self.args.renderer}
-                music = SyntheticMusic("validation", size, **options, stems=True)
-                items = [music[index] for index in range(size)]
-            else:
-                items = read_items(self.args.evaluation_dataset, rate, size, duration)
+            items = self._read_items(pipeline, self.args.evaluation_clips)
             self._originals = hear_originals(items, seed=self.args.seed, progress=self.progress)
         return self._originals
 
@@ -91,20 +96,16 @@ class Evaluator:
         Returns:
             `dict`: the folder of the clips.
         """
-        originals = self._hear_originals(pipeline)
-        items = originals.items[: self.args.generate_clips]
-        wanted = np.arange(len(originals.items))
-        requests = make_requests(originals, wanted, ("text", *pipeline.transformer.controls), {})
+        items = self._read_items(pipeline, self.args.generate_clips)
+        given = pipeline.transformer.controls
+        requests = make_requests(items, np.arange(len(items)), ("text", *given), {}, self.args.seed)
         samples = folder / "samples" / f"step-{step:08d}"
         samples.mkdir(parents=True, exist_ok=True)
-        for item, (request, audio) in zip(
-            items, generate_clips(pipeline, requests[: len(items)], self.args.batch_size)
-        ):
+        for item, (request, audio) in zip(items, generate_clips(pipeline, requests, self.args.batch_size)):
             if isinstance(audio, Exception):
                 raise audio
             picture = samples / f"{request.name}.png"
             export_audio(audio, picture.with_suffix(".wav"), pipeline.sampling_rate)
-            given = pipeline.transformer.controls
             asked = Asked(
                 chords=(item["chords"] or None) if "chords" in given else None,
                 melody=(item["melody"] or None) if "melody" in given else None,

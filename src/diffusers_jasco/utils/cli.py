@@ -12,39 +12,98 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the commands of this project have in common."""
+"""Running commands: errors in one line, exit codes, shards."""
 
+import logging
 import multiprocessing
 import os
+import re
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 
 T = TypeVar("T")
 
+_MAX_ERROR = 800  # characters
 
-def run_command(function: Callable[[], object], name: str) -> int:
+
+def run_command(function: Callable[[], object], name: str, flags: Mapping[str, str] | None = None) -> int:
     r"""
     Runs a command; bad input, and a training that went out of bounds, ends in one line that says what is wrong.
 
     Args:
-        function (`Callable`): the command.
+        function (`Callable`): the command. What it returns, if it is an `int`, is the exit code.
         name (`str`): its name, which the line begins with.
+        flags (`Mapping[str, str]`, *optional*):
+            Options by the names of the arguments that they set, such as `{"num_inference_steps": "--steps"}`: errors name
+            the options.
 
     Returns:
-        `int`: the exit code: 0, 2, or 130 after Ctrl-C.
+        `int`: the exit code: 0, 1 if a part of the work failed, 2 for bad input, or 130 after Ctrl-C.
     """
     try:
-        function()
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 2
+        code = function()
+    except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
+        return _fail(name, rename_arguments(_one_line(error), flags or {}))
     except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
-        return 130
-    return 0
+        return _fail(name, "interrupted", 130)
+    except Exception as error:
+        reason = _describe_circumstance(error)
+        if reason is None:
+            raise
+        return _fail(name, f"{reason} ({_one_line(error)}).")
+    return code if isinstance(code, int) else 0
+
+
+def _fail(name: str, message: str, code: int = 2) -> int:
+    print(f"{name}: {message}", file=sys.stderr)
+    return code
+
+
+def _describe_circumstance(error: Exception) -> str | None:
+    """The reason of an error that is not the program's fault, if it is not an `OSError`; `None` for a bug."""
+    import torch
+    from huggingface_hub.errors import HTTPError
+
+    if isinstance(error, HTTPError):
+        return "the Hugging Face Hub does not answer. Is this machine offline?"
+    if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
+        return "there is too little memory"
+    return None
+
+
+def _one_line(error: BaseException) -> str:
+    line = " ".join(str(error).split()) or type(error).__name__
+    # Diffusers' errors may contain the structure of a whole model.
+    return line if len(line) <= _MAX_ERROR else f"{line[: _MAX_ERROR // 2]} ... {line[-_MAX_ERROR // 2 :]}"
+
+
+def rename_arguments(message: str, flags: Mapping[str, str]) -> str:
+    """
+    A message whose arguments, such as `` `chords` ``, are called by the options that set them; and so are functions that an
+    option calls, such as `` `repeat_chords(chords, 10)` ``.
+    """
+    return re.sub(r"`(\w+)(?:\([^`()]*\))?`", lambda match: flags.get(match[1], match[0]), message)
+
+
+@contextmanager
+def warnings_name(flags: Mapping[str, str]) -> Iterator[None]:
+    """Within the block, warnings of this package name options, as errors do (see [`rename_arguments`])."""
+
+    class Handler(logging.StreamHandler):
+        def format(self, record: logging.LogRecord) -> str:
+            return rename_arguments(record.getMessage(), flags)
+
+    # A new handler of the current stream, as tests replace it.
+    handler, logger = Handler(), logging.getLogger(__name__.partition(".")[0])
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def end_with_parent():

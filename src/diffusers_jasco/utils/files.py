@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .bundled import resolve_checkpoint
 from .errors import InputError
 
 
@@ -178,6 +179,7 @@ def checkpoint_folder(folder: str | os.PathLike, force: bool = False) -> Iterato
 
 def component_folder(source: str | os.PathLike, component: str) -> str | os.PathLike:
     """Where a component is: in the folder of a pipeline, or else in what is given, its own folder or Hub repository."""
+    source = resolve_checkpoint(source)
     folder = Path(source, component)
     return folder if folder.is_dir() else source
 

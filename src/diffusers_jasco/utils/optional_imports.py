@@ -27,6 +27,11 @@ from filelock import FileLock
 _Function = TypeVar("_Function", bound=Callable)
 
 
+def pip_install(extra: str) -> str:
+    """The command that installs an extra. This package is not on PyPI yet, so it runs in a clone of the repository."""
+    return f'pip install ".[{extra}]" in a clone of diffusers-jasco'
+
+
 def import_optional(name: str, extra: str) -> Any:
     r"""
     Imports a package of an extra.
@@ -41,7 +46,7 @@ def import_optional(name: str, extra: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ImportError(f'This needs {name.partition(".")[0]}: pip install "diffusers-jasco[{extra}]"') from error
+        raise ImportError(f"This needs {name.partition('.')[0]}: {pip_install(extra)}") from error
 
 
 def _lock_path() -> Path:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...utils.optional_imports import import_optional
+from ...utils.optional_imports import import_optional, pip_install
 
 
 # Events are moved to the start of the block in which they lie: 64 samples, as fluidsynth works inside.
@@ -276,7 +276,7 @@ def _load_fluidsynth():
         import fluidsynth
     except ImportError as error:
         raise ImportError(
-            'fluidsynth needs its library (apt install libfluidsynth3) and pip install "diffusers-jasco[synthetic]"'
+            f"fluidsynth needs its library (apt install libfluidsynth3) and {pip_install('synthetic')}."
         ) from error
     library = fluidsynth._fl
     library.fluid_synth_process.restype = ctypes.c_int

@@ -15,17 +15,19 @@
 """From a checkpoint of the original to our components."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers.utils import logging
-from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
+from transformers import EncodecModel, T5EncoderModel
 
 from ...controls.chord_labels import default_chord_labels
 from ...guiders import JascoGuidance
 from ...models.transformer_jasco import JascoTransformerModel
 from ...schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
+from ...text_encoders import load_tokenizer
 from .codec import build_codec, weight_norm_spelling
 from .files import (
     AUDIOCRAFT_VERSION,
@@ -135,10 +137,10 @@ def load_audiocraft_pipeline(
         if key.startswith(EMBEDDED_CODEC)
     }
 
-    def load_text_model(kind: type) -> Any:
+    def load_text_model(load: Callable[..., Any]) -> Any:
         try:
             name = str(checkpoint.config["conditioners"]["description"]["t5"]["name"])
-            return kind.from_pretrained(name, **hub)
+            return load(name, **hub)
         except OSError as error:
             raise OSError(
                 f"The checkpoint names the text encoder {name!r}, which can't be loaded. Give another one as `text_encoder` and"
@@ -147,6 +149,19 @@ def load_audiocraft_pipeline(
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"{checkpoint.path}: its configuration names no T5. Give `text_encoder` and `tokenizer`."
+            ) from error
+
+    def tokenizer() -> Any:
+        # That of the text encoder which replaces the checkpoint's, from where it was loaded.
+        source = getattr(components.get("text_encoder"), "name_or_path", None)
+        if not source:
+            return load_text_model(load_tokenizer)
+        try:
+            return load_tokenizer(source, **hub)
+        except OSError as error:
+            raise OSError(
+                f"`text_encoder` was given without `tokenizer`, and {source} has none that can be loaded: give it as"
+                f" `tokenizer`. {error}"
             ) from error
 
     def codec() -> EncodecModel:
@@ -160,8 +175,8 @@ def load_audiocraft_pipeline(
 
     load = {
         "transformer": lambda: load_audiocraft_transformer(checkpoint, labels),
-        "tokenizer": lambda: load_text_model(AutoTokenizer),
-        "text_encoder": lambda: load_text_model(T5EncoderModel),
+        "tokenizer": tokenizer,
+        "text_encoder": lambda: load_text_model(T5EncoderModel.from_pretrained),
         "codec": codec,
         "scheduler": FlowMatchDopri5Scheduler,
         "guider": lambda: read_guidance(checkpoint.config),

@@ -1,0 +1,220 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The controls of `jasco-generate`: options → arguments of the pipeline."""
+
+import argparse
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch.nn import functional as F
+
+from ..audio.io import AUDIO_SUFFIXES, load_audio
+from ..controls.chords import chords_from_bars, chords_from_roman, repeat_chords
+from ..controls.drum_machine import find_groove
+from ..controls.note_text import is_note_text, melody_from_text
+from ..controls.progressions import chords_from_progression
+from ..inputs import InputError, read_chords, read_drums, read_melody
+from ..utils.arguments import integer, number
+from ..utils.errors import shorten
+from ..utils.files import looks_like_path
+
+
+DEFAULT_BPM = 120.0
+
+
+def add_control_arguments(parser: argparse.ArgumentParser):
+    controls = parser.add_argument_group("controls")
+    add = controls.add_argument
+    add(
+        "--chords",
+        help="'C:0 Am:2.5' (starts in seconds), a chord, MIDI or audio file, or with --bpm bars: 'C | Am | F G'",
+    )
+    add("--progression", metavar="NAME", help="such as '12-bar blues', in --key and repeated until the end")
+    add("--key", help="of --progression (default: C), or of --chords in Roman numerals: Bb, Am")
+    add("--repeat_chords", action="store_true", help="repeat --chords until the end")
+    add("--drums", help="recording of drums alone, or of music with --separate_drums")
+    add("--groove", metavar="NAME", help="drum machine instead of --drums, such as 'bossa nova'")
+    add("--separate_drums", action="store_true", help="take the drums out of --drums first")
+    add(
+        "--normalize_drums",
+        action=argparse.BooleanOptionalAction,
+        help="bring --drums to the loudness that the model knows (default: as the checkpoint says)",
+    )
+    add(
+        "--melody",
+        help="notes, one beat each ('C4 D4 E4 -': '-' holds, '.' rests, 'C4:2' lasts 2), or a MIDI, .npz, .th, .pt or audio file",
+    )
+    add(
+        "--start",
+        type=number(0, unit="seconds"),
+        default=0.0,
+        help="seconds into recordings, MIDI and chord files at which the music begins (default: 0)",
+    )
+    add(
+        "--bpm",
+        type=number(1, 1000, unit="beats per minute"),
+        help="tempo of chords in bars, --progression, --groove and notes (default: the groove's, or 120)",
+    )
+    add("--beats_per_bar", type=integer(1, 64), default=4, help="time signature of chords in bars (default: 4)")
+
+
+class Controls:
+    r"""
+    The controls that the options ask for. Whatever can be checked without the checkpoint is checked here.
+
+    Args:
+        args (`argparse.Namespace`): the options of [`add_control_arguments`].
+
+    Raises:
+        [`InputError`], `FileNotFoundError`: for options that can't be used, alone or together.
+    """
+
+    def __init__(self, args: argparse.Namespace):
+        self.args = args
+        _check_together(args)
+        self.groove = None if args.groove is None else find_groove(args.groove, args.bpm)
+        self.bpm = args.bpm or (self.groove.bpm if self.groove else DEFAULT_BPM)
+        self.melody = melody_from_text(args.melody, self.bpm) if is_note_text(args.melody) else args.melody or None
+        self._check()
+
+    def for_pipeline(self, duration: float, sampling_rate: int) -> dict[str, Any]:
+        r"""
+        Args:
+            duration (`float`): seconds of music.
+            sampling_rate (`int`): the pipeline's rate in Hz.
+
+        Returns:
+            `dict`: arguments of the pipeline.
+        """
+        drums = self.args.drums or None
+        if self.groove is not None:
+            # `start` skips the beginning of recordings, which is silent here.
+            lead = round(self.args.start * sampling_rate)
+            drums = F.pad(self.groove.render(duration, sampling_rate), (lead, 0)), sampling_rate
+        return {
+            "chords": self._chords(duration),
+            "drums": drums,
+            "separate_drums": self.args.separate_drums,
+            "normalize_drums": self.args.normalize_drums,
+            "melody": self.melody,
+            "start": self.args.start,
+        }
+
+    def _chords(self, duration: float) -> Any:
+        args, chords, repeated = self.args, self.args.chords or None, duration if self.args.repeat_chords else None
+        if args.progression is not None:
+            num_bars = math.ceil(duration * self.bpm / 60 / args.beats_per_bar - 1e-6)
+            return chords_from_progression(
+                args.progression, args.key or "C", self.bpm, args.beats_per_bar, max(1, num_bars)
+            )
+        if chords is None:
+            return None
+        if isinstance(chords, str) and not looks_like_path(chords):
+            if args.key is not None:
+                return chords_from_roman(chords, args.key, self.bpm, args.beats_per_bar, repeated)
+            if args.bpm is not None or self.groove is not None:
+                chords = self._bars_or_times(chords, repeated)
+            else:
+                _check_times(chords)
+        return repeat_chords(read_chords(chords, start=args.start), duration) if args.repeat_chords else chords
+
+    def _bars_or_times(self, chords: str, repeated: float | None) -> Any:
+        """Chords beside a tempo: bars, unless every one has its start in seconds."""
+        if not _is_readable(_read_bars, chords) and _is_readable(read_chords, chords):
+            return chords
+        return chords_from_bars(chords, self.bpm, self.args.beats_per_bar, repeated)
+
+    def _check(self):
+        """Reads every control once, except for what is extracted from recordings, which takes long."""
+        with _silence():
+            if is_audio(self.args.chords):
+                load_audio(self.args.chords, "chords")
+            else:
+                read_chords(self._chords(1.0) or [], start=self.args.start)
+            if self.args.drums:
+                read_drums(self.args.drums, 16000, 16000, start=self.args.start)
+            if is_audio(self.melody):
+                load_audio(self.melody, "melody")
+            elif self.melody is not None:
+                read_melody(self.melody, 10, 10.0, self.args.start)
+
+
+def is_audio(value: Any) -> bool:
+    return isinstance(value, str) and value.lower().endswith(AUDIO_SUFFIXES)
+
+
+def _check_together(args: argparse.Namespace):
+    for one, other in (("chords", "progression"), ("drums", "groove")):
+        if getattr(args, one) and getattr(args, other) is not None:
+            raise InputError(f"Give either `{one}` or `{other}`, not both.", one)
+    needed_by = {
+        "key": ("chords", "progression"),
+        "repeat_chords": ("chords",),
+        "separate_drums": ("drums",),
+        "normalize_drums": ("drums", "groove"),
+    }
+    for name, needed in needed_by.items():
+        if getattr(args, name) not in (None, False, "") and not any(getattr(args, other) for other in needed):
+            raise InputError(
+                f"`{name}` belongs to {' or '.join(f'`{other}`' for other in needed)}, which was not given.", name
+            )
+    in_text = isinstance(args.chords, str) and args.chords and not looks_like_path(args.chords)
+    if args.bpm is not None and not (in_text or args.progression or args.groove or is_note_text(args.melody)):
+        raise InputError(
+            "`bpm` is the tempo of `chords` in bars, of `progression`, `groove` and of notes in `melody`, none of which was"
+            " given.",
+            "bpm",
+        )
+
+
+def _check_times(chords: str):
+    """Raises an error that names the missing option, for bars and numerals without one."""
+    if _is_readable(read_chords, chords):
+        return
+    if _is_readable(_read_bars, chords):
+        raise InputError(
+            f"`chords` has no times: add the tempo of {shorten(chords)} in bars, such as --bpm 120, or give the start of each"
+            " chord in seconds, as in 'C:0 Am:2.5'.",
+            "chords",
+        )
+    if _is_readable(chords_from_roman, chords, "C"):
+        raise InputError("`chords` are Roman numerals: add their `key`, such as --key C.", "chords")
+
+
+def _read_bars(text: str):
+    read_chords(chords_from_bars(text))
+
+
+def _is_readable(read: Callable[..., Any], *arguments: Any) -> bool:
+    try:
+        with _silence():
+            read(*arguments)
+    except (InputError, OSError):
+        return False
+    return True
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Without warnings: the pipeline reads controls again, and warns then."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
