@@ -36,7 +36,7 @@ from .audio.levels import (
     warn_of_silence,
 )
 from .audio.resampling import resample
-from .audio.waveforms import Waveform, is_waveform
+from .audio.waveforms import is_waveform
 from .controls.chord_labels import NO_CHORD
 from .controls.chords import Chords, check_chords, chords_from_text_or_file, warn_of_held_chord
 from .controls.forms import (
