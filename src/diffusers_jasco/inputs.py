@@ -276,7 +276,7 @@ def estimate_melody(
     num_frames: int,
     frame_rate: float,
     start: float,
-    extractor: Callable[..., torch.Tensor] = extract_melody,
+    extractor: Callable[..., Any] = extract_melody,
 ) -> torch.Tensor:
     r"""
     The melody of a recording.

@@ -239,9 +239,9 @@ def chords_from_items(chords: Any) -> tuple[Any, list[int]]:
     for position, (item, chord) in enumerate(zip(chords, parsed)):
         timeline.append(item if chord is None else (str(chord[0]), chord[1]))
         positions.append(position)
-        if chord is None or chord[2] is None:
+        if chord is None or (end := chord[2]) is None:
             continue
-        _, start, end = chord
+        start = chord[1]
         if end <= start:
             raise InputError(
                 f"`chords`: position {position} has to end after its start ({start:g} s), but ends at {end:g} s. Three values"
@@ -398,7 +398,7 @@ def _pitches_first(melody: Sequence[Any]) -> Sequence[Any]:
     rows = [_as_sequence(item) for item in melody]
     if not rows or any(row is None or not all(is_number(value) for value in row) for row in rows):
         return melody
-    numbers = [[_to_number(value) for value in row] for row in rows]  # type: ignore[union-attr]
+    numbers: list[list[Any]] = [[_to_number(value) for value in row] for row in rows]  # type: ignore[union-attr]
     if {len(row) for row in numbers} not in ({2}, {3}):
         return melody
     first, last = [row[0] for row in numbers], [row[-1] for row in numbers]

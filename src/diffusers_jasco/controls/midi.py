@@ -355,7 +355,7 @@ class _Reader:
             )
         if cut:
             self.problems[f"note after {MAX_SECONDS / 3600:.0f} hours"] += cut
-        signatures = [(tick / per_beat, *signature) for tick, *signature in sorted(self.time_signatures)]
+        signatures = [(tick / per_beat, upper, lower) for tick, upper, lower in sorted(self.time_signatures)]
         syllables = self.lyrics if len(self.lyrics) >= len(self.texts) else self.texts
         lyrics = np.interp(sorted(syllables), ticks, seconds) if syllables else np.zeros(0)
         return Midi("", tracks, ticks / per_beat, seconds, signatures, lyrics)

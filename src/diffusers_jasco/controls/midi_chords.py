@@ -295,7 +295,7 @@ def _find_phase(positions: np.ndarray, notes: _Notes, beat: float) -> float:
     """Where beats fall between those of the tempo map, as a share of a beat: recordings of players ignore its grid."""
     bins = np.round(positions / beat % 1 * _PHASES).astype(int) % _PHASES
     weights = (np.minimum(notes.ends - notes.starts, 1) + 0.1) * np.where(notes.pitches < 60, 2, 1)
-    histogram = np.bincount(bins, weights, _PHASES)
+    histogram = np.bincount(bins, weights, _PHASES).astype(float)
     histogram += (np.roll(histogram, 1) + np.roll(histogram, -1)) / 2
     histogram += np.roll(histogram, _PHASES // 2) / 2
     best = int(histogram.argmax())

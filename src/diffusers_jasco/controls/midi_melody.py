@@ -75,7 +75,7 @@ def choose_melody_track(midi: Midi, start: float, end: float) -> int:
     scores = melody_scores(midi, candidates)
     ranks = {index: melody_rank(midi.tracks[index].name) for index in pitched}
     named = [index for index in pitched if ranks[index] is not None]
-    best = min((ranks[index] for index in candidates if ranks[index] is not None), default=None)
+    best = min((rank for index in candidates if (rank := ranks[index]) is not None), default=None)
     if best is not None:
         scores[[ranks[index] != best for index in candidates]] = -np.inf
     position = int(scores.argmax())
