@@ -116,7 +116,7 @@ def test_synthetic_music(codec):  # noqa: F811
 
 
 def test_what_can_not_be_opened_is_named(tmp_path, codec):  # noqa: F811
-    with pytest.raises(ValueError, match="'synthetic:few' is no data set. Possible are: .*`user/name`"):
+    with pytest.raises(ValueError, match="'synthetic:few' is no data set: .*Possible are: .*`user/name`"):
         open_dataset("synthetic:few", codec)
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(

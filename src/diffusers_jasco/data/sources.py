@@ -33,6 +33,7 @@ import fsspec
 from diffusers.utils import logging
 
 from ..audio.io import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from ..controls import CONTROLS
 from ..utils.errors import list_names
 
 
@@ -46,7 +47,7 @@ MANIFESTS = ("data.jsonl", "data.jsonl.gz", "metadata.jsonl")
 KEYWORDS = ("genre", "moods", "keywords", "instrument")
 # Fields of a manifest that are used.
 FIELDS = ("path", "file_name", "captions", "caption", "text", "description", *KEYWORDS)
-FIELDS += ("chords", "melody", "stems", "title", "artist", "album")
+FIELDS += (*CONTROLS, "stems", "title", "artist", "album")
 # Fields of AudioCraft's manifests about the file, which is read anyway.
 FILE_FIELDS = ("duration", "sample_rate", "sampling_rate", "amplitude", "weight", "info_path")
 
