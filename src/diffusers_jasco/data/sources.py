@@ -34,7 +34,7 @@ from diffusers.utils import logging
 
 from ..audio.io import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from ..controls import CONTROLS
-from ..utils.errors import list_names
+from ..utils.errors import list_names, shorten
 
 
 logger = logging.get_logger(__name__)
@@ -158,8 +158,11 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
             raise ValueError(f"{audio}, line {number}: there is neither `path` nor `file_name` ({error}).") from error
         if name in sources:
             raise ValueError(f"{audio}, line {number}: {name} is named twice.")
-        if isinstance(info.get("drums"), str) and "stems" not in info:
-            info["stems"] = {"drums": info.pop("drums")}
+        drums = info.pop("drums", None)
+        if drums is not None and not isinstance(drums, str):
+            raise ValueError(f"{audio}, line {number}: `drums` has to name a file, but is {shorten(drums)}.")
+        if drums:
+            info["stems"] = {**(info.get("stems") or {}), "drums": drums}
         sources[name] = Source(_resolve(name, fs, root), name, info)
     if not sources:
         raise ValueError(f"{audio} names no files.")
