@@ -131,6 +131,7 @@ def read_chords(
     start = to_float(start, "start", minimum=0, unit="seconds")
     duration = None if duration is None else to_float(duration, "duration", unit="seconds")
     positions: list[int] = []
+    reason: InputError | None = None
     try:
         if is_empty(chords):
             raise EmptyInputError("`chords` is empty.", "chords")
@@ -144,10 +145,10 @@ def read_chords(
                 chords, positions = _skip_chords(check_chords(chords, labels), start), []
         else:
             chords, positions = chords_from_items(chords)
-    except EmptyInputError:
-        chords = []
+    except EmptyInputError as error:
+        chords, reason = [], error
     if isinstance(chords, (list, tuple)) and not chords:
-        warn_empty("chords")
+        warn_empty("chords", reason)
     try:
         timeline = check_chords(chords, labels, duration)
     except InputError as error:
@@ -225,12 +226,13 @@ def read_melody(melody: Any, num_frames: int, frame_rate: float, start: float = 
         `FileNotFoundError`: for an absent file.
     """
     start = to_float(start, "start", minimum=0, unit="seconds")
+    reason: InputError | None = None
     try:
         matrix = _read_melody(melody, num_frames, frame_rate, start)
-    except EmptyInputError:
-        matrix = torch.zeros(num_frames, MELODY_BINS)
+    except EmptyInputError as error:
+        matrix, reason = torch.zeros(num_frames, MELODY_BINS), error
     if not matrix.any():
-        warn_empty("melody")
+        warn_empty("melody", reason)
     return matrix
 
 
@@ -366,8 +368,8 @@ def read_drums(
             start, separate = 0.0, False
         recording = check_file(drums, "drums") if isinstance(drums, (str, os.PathLike)) else load_audio(drums, "drums")
         source = open_from(recording, "drums", start)
-    except EmptyInputError:
-        warn_empty("drums")
+    except EmptyInputError as error:
+        warn_empty("drums", error)
         return None
     # Of a long recording not all is read for the loudness of a part.
     first = max(0.0, start - _LEVEL_SECONDS) if start else 0.0
@@ -473,9 +475,10 @@ def extract(
         raise error.renamed(name) from error
 
 
-def warn_empty(name: str):
-    """Says that a control holds nothing."""
-    logger.warning(f"`{name}` holds nothing: the music is made as if it had not been given.")
+def warn_empty(name: str, reason: InputError | None = None):
+    """Says that a control holds nothing, and why."""
+    what = f"`{name}` holds nothing" if reason is None else str(reason).rstrip(".")
+    logger.warning(f"{what}: the music is made as if it had not been given.")
 
 
 def is_file(value: Any) -> bool:

@@ -63,7 +63,7 @@ def test_files_that_users_have(name, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["song.txt", "ok.lab", "my song (live).LAB", "a/b/c.xyz", "../x.tar.gz", "C.lab", "x.mp3"]
+    "text", ["song.txt", "ok.lab", "x\0.lab", "my song (live).LAB", "a/b/c.xyz", "../x.tar.gz", "C.lab", "x.mp3"]
 )
 def test_a_text_with_a_suffix_is_a_path(text):
     assert looks_like_path(text)
@@ -111,6 +111,20 @@ def test_lead_sheets_are_said_to_be_unreadable(tmp_path, name, content):
         read_chords(write(tmp_path, name, content))
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["[00:00.00]C\n[00:02.00]Am\n", "[0:00]C [0:02]Am", "[Verse]\nC   Am   F\nSome words of a song\n", "[Verse 1: Somebody]\nC  G\n",
+     "[beats]\nbeat=0.5\n\n[chords]\nchord=0.0,2.0,C\n", "[ti:Song]\n[00:01.00]Words\n", "WEBVTT\n\n00:00.000 --> 00:02.000\nC\n",
+     "1\n00:00:00,000 --> 00:00:02,000\nC\n\n2\n00:00:02,000 --> 00:00:04,000\nAm\n"],
+)  # fmt: skip
+def test_lyrics_and_subtitles_are_refused_in_short(tmp_path, content):
+    with pytest.raises(InputError, match="lyrics, subtitles") as error:
+        read_chords(write(tmp_path, "a.txt", content))
+    assert content[:12] not in str(error.value) and repr(content)[1:13] not in str(error.value)
+    with pytest.raises(InputError, match="lyrics, subtitles"):
+        read_chords(content)
+
+
 TEXTS = ["C:0 Am:2.5", "C:0\nAm:2.5\n", "# mine\nC:0, Am:2.5", "(C, 0.0), (Am, 2.5)", "[('C', 0.0), ('Am', 2.5)]",
          '[["C", 0.0], ["Am", 2.5]]', "[['C', 0.0], ['Am', 2.5]]", "0.0 C\n2.5 Am", "0.0\t2.5\tC\n2.5\t5.0\tAm\n"]  # fmt: skip
 
@@ -139,6 +153,7 @@ def test_files_of_bars_and_numerals(tmp_path, warnings):
 
 LINES = "0.0 2.5 C\n2.5 5.0 A:min\n"
 TABLES = {
+    "madmom.chords": LINES.replace(" ", "\t"),
     "spaces.lab": LINES.replace(" ", "   "),
     "tabs.lab": LINES.replace(" ", "\t"),
     "commas.csv": LINES.replace(" ", ","),
@@ -175,7 +190,40 @@ TABLES = {
     "annotator names and durations.csv": '"song.wav",0.0,2.5,"C"\n,2.5,1.5,"Am"\n,4.0,1,"Am"\n',
     "visualiser.csv": "TIME,DURATION,LABEL\n0.0,2.5,C\n2.5,1.5,Am\n",
     "end.lab": f"{LINES}5.0\n",
+    "index and times behind.txt": "1;C;0.0;2.5\n2;A:min;2.5;5.0\n",
+    "index and times behind, from 0.csv": "0,C,0.0,2.5\n1,A:min,2.5,5.0\n2,A:min,5.0,7.5\n",
+    "index and durations behind.csv": "1,C,0.0,2.5\n2,A:min,2.5,2.0\n3,A:min,4.5,1.0\n",
+    "index and start behind.csv": "1,C,0.0\n2,A:min,2.5\n",
+    "index and clock behind.csv": "1;C;0:00.0;0:02.5\n2;A:min;0:02.5;0:05.0\n",
+    "index with tabs.lab": "1\tC\t0.0\t2.5\n2\tA:min\t2.5\t5.0\n",
+    "index with spaces.lab": "1 C 0.0 2.5\n2 A:min 2.5 5.0\n",
+    "index before.csv": "1,0.0,2.5,C\n2,2.5,5.0,A:min\n",
+    "index before, from 0.csv": "0,0.0,2.5,C\n1,2.5,5.0,A:min\n",
+    "bars before.csv": "1,0.0,2.5,C\n3,2.5,5.0,A:min\n",
+    "bars before starts.csv": "1,0.0,C\n3,2.5,A:min\n4,4.0,A:min\n",
+    "bars and times behind.csv": "1,C,0.0,2.5\n1,A:min,2.5,5.0\n3,A:min,5.0,6.0\n",
+    "bars and beats.csv": "0.0,1,1,'C'\n2.5,2,1,'A:min'\n5.0,3,1,'A:min'\n",
+    "two bars and beats.csv": "0.0,1,1,'C'\n2.5,1,3,'A:min'\n",
+    "bars behind the start.csv": "0.0,1,C\n2.5,2,A:min\n5.0,3,A:min\n",
+    "seconds of other names.csv": "beat_time,estimated_chord\n0.0,C\n2.5,A:min\n",
+    "confidences that rise.lab": "0 C 0.5\n2.5 A:min 0.9\n",
+    "two confidences.lab": "0 C 0.5 0.9\n2.5 A:min 0.6 0.95\n",
+    "whole ends and confidences.csv": "0,2.5,1,C\n2.5,4,1,A:min\n",
 }
+
+
+def test_whole_seconds_are_no_count(tmp_path):
+    for text, expected in (
+        ("0 1 C\n1 2 Am\n2 3 F\n", [("C", 0), ("Am", 1), ("F", 2)]),
+        ("0 C 1\n1 Am 2\n2 F 3\n", [("C", 0), ("Am", 1), ("F", 2)]),
+        ("0 2 1 C\n2 4 1 Am\n", [("C", 0), ("Am", 2)]),
+        ("0 2 2 C\n2 4 2 Am\n", [("C", 0), ("Am", 2)]),
+        ("0 1 C\n1 1 Am\n2 1 F\n", [("C", 0), ("Am", 1), ("F", 2)]),
+        ("1 C 0.8\n2 Am 0.9\n3 F 0.95\n", [("C", 1), ("Am", 2), ("F", 3)]),
+    ):
+        assert read_chords(write(tmp_path, "a.lab", text))[:3] == expected, text
+    with pytest.raises(InputError, match="line 2.*start before it ends"):
+        read_chords(write(tmp_path, "a.lab", "0 2 C\n5 3 Am\n"))
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -219,6 +267,8 @@ def test_columns_that_are_not_used_and_empty_labels_warn(tmp_path, warnings):
         ("1 2 3 4 C\n", "line 1"),
         ("0.0 2.5 C\n2.5 5.0 24\n", "line 2"),
         ("2.5 1.0 C\n", "line 1.*start before it ends"),
+        ("mc\tmn\tonset\tqb\tpedal\n1\t1\t0\t4\tI|\n", r"columns 'mc', 'mn', 'onset', 'qb', 'pedal'.*start.*chord"),
+        ("bar,chord\n1,2,3,4,C\n", "line 2"),
         ("0 25000000 C\n25000000 50000000 G\n", "line 2.*in seconds"),
         ("0.0 2.5 C\n5.0\n5.0 6.0 G\n", "line 2"),
         ('"a.wav",0,"C"\n"b.wav",0,"G"\n', "2 recordings"),
@@ -372,6 +422,12 @@ def test_roman_numerals_of_jams_take_their_key_where_it_is(tmp_path, data, other
     assert [label for label, _ in read_chords(path)] == expected
 
 
+def test_jams_without_chords_names_its_annotations(tmp_path):
+    path = jams(tmp_path / "a.jams", ("beat", [(0.0, 0.0, "1")]), ("pitch_hz", []))
+    with pytest.raises(InputError, match=r"no JAMS file with a chord annotation.*\(none, but beat, pitch_hz\)"):
+        read_chords(path)
+
+
 def test_the_first_annotation_that_can_be_read_is_used(tmp_path, warnings):
     empty, numbers, harte = ("chord", []), ("chord", [(0, 1, 3)]), ("chord", [(0, 2, "F:maj"), (2, 2, "C:7")])
     path = jams(tmp_path / "a.jams", ("beat", [(0, 0, 1)]), empty, numbers, harte, ("chord_harte", [(0, 4, "G:maj")]))
@@ -393,10 +449,36 @@ def test_times_of_scores_are_bars_and_beats(tmp_path, warnings):
 
 @pytest.mark.parametrize(
     "content",
-    [[["C", 0.0], ["Am", 2.5]], [{"chord": "C", "start": 0}, {"chord": "Am", "start": 2.5}], {"chords": [["C", 0], ["Am", 2.5]]}],
+    [[["C", 0.0], ["Am", 2.5]], [{"chord": "C", "start": 0}, {"chord": "Am", "start": 2.5}], {"chords": [["C", 0], ["Am", 2.5]]},
+     [{"current_beat": 1, "current_beat_time": 0.0, "estimated_chord": "C:maj"}, {"current_beat": 2, "current_beat_time": 2.5, "estimated_chord": "A:min"}],
+     [{"curr_beat_time": 0.0, "prev_chord": None, "chord_majmin": "C"}, {"curr_beat_time": 2.5, "prev_chord": "C", "chord_majmin": "Am"}],
+     [{"startTime": 0, "endTime": 2500, "chordName": "C"} | {"startTime": 0.0, "endTime": 2.5}, {"startTime": 2.5, "endTime": 5, "chordName": "Am"}],
+     [{"start_ms": 0, "end_ms": 2500, "chord": "C"}, {"start_ms": 2500, "end_ms": 5000, "chord": "Am"}],
+     [{"chord_start": 0, "chord_end": 2.5, "chord": "C"}, {"chord_start": 2.5, "chord_end": 5, "chord": "Am"}],
+     {"segments": [{"start": 0.0, "end": 2.5, "chord": "C"}, {"start": 2.5, "end": 5.0, "chord": "Am"}], "key": "C"},
+     {"result": {"chords": [{"time": 0, "label": "C"}, {"time": 2.5, "label": "Am"}], "beats": [0.5, 1.0]}},
+     {"tracks": [{"name": "song", "chords": [{"time": 0, "label": "C"}, {"time": 2.5, "label": "Am"}]}]},
+     {"sections": [{"start": 0, "end": 9, "label": "verse"}], "harmony": [{"start": 0, "chord": "C"}, {"start": 2.5, "chord": "Am"}]},
+     {"times": [0.0, 2.5], "chords": ["C", "Am"]}],
 )  # fmt: skip
 def test_lists_in_json(tmp_path, content):
     assert read_chords(write(tmp_path, "a.json", json.dumps(content))) == TWO
+
+
+def test_lists_in_json_that_are_none_or_several(tmp_path, warnings):
+    chords = [{"start": 0.0, "chord": "C"}, {"start": 2.5, "chord": "Am"}]
+    for content, message in (
+        ({"a": {"chords": chords}, "b": {"chords": chords}}, "2 lists of chords"),
+        ({"segments": [{"beat": 1, "chord": "C"}]}, "no list of chords, such as .*'start'.*'chord'"),
+        ({"chords": [{"beat": 1, "chord": "C"}]}, "keys 'start' and 'chord'"),
+        ([{"beat": 1, "chord": "C"}], "position 0.*keys 'start' and 'chord'"),
+    ):
+        with pytest.raises(InputError, match=message) as error:
+            read_chords(write(tmp_path, "a.json", json.dumps(content)))
+        assert "KeyError" not in str(error.value)
+    several = [{"time": 0.0, "chord_complex": "Cmaj7", "chord_simple": "C"}, {"time": 2.5, "chord_complex": "Am7", "chord_simple": "Am"}]  # fmt: skip
+    assert read_chords(several) == [("Cmaj7", 0.0), ("Am7", 2.5)]
+    assert "'chord_complex' is taken for the chord; 'chord_simple' are not used" in warnings.text
 
 
 @pytest.mark.parametrize(

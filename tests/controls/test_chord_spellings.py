@@ -120,6 +120,20 @@ def test_solfege_where_the_progression_tells_it(text, expected):
     assert [label for label, _ in read_chords(text)] == expected
 
 
+def test_altered_tensions_replace_those_that_a_number_implies():
+    for label, notes in (
+        ("G13(#11,b9)", {0, 4, 7, 10, 1, 6, 9}),
+        ("G13b9", {0, 4, 7, 10, 1, 5, 9}),
+        ("G9(#9)", {0, 4, 7, 10, 3}),
+        ("Gmaj13#11", {0, 4, 7, 11, 2, 6, 9}),
+        ("Gm11(b9)", {0, 3, 7, 10, 1, 5}),
+        ("G9(#11)", {0, 4, 7, 10, 2, 6}),
+        ("G7(9,b9)", {0, 4, 7, 10, 1, 2}),
+        ("G:13(b9)", {0, 4, 7, 10, 1, 2, 5, 9}),  # in the syntax of Harte et al. an added note replaces none
+    ):
+        assert parse_chord(label).intervals == notes, label
+
+
 def test_words_for_no_chord():
     for word in ("N", "NC", "N.C.", "n.c.", "no chord", "No Chord", "none", "silence", "&pause", "end"):
         assert normalize_chord(word) == ("N", None), word

@@ -21,7 +21,7 @@ import pytest
 from diffusers_jasco.controls.chord_labels import parse_chord
 from diffusers_jasco.controls.chords import chords_from_midi
 from diffusers_jasco.evaluation.metrics.chords import score_chords
-from diffusers_jasco.inputs import read_chords
+from diffusers_jasco.inputs import read_chords, read_melody
 
 from .midi_files import TEXTURES, arrange, midi, note_events, song, track
 
@@ -114,3 +114,12 @@ def test_files_without_chords(tmp_path):
     assert len(read_chords(path)) == 2
     with pytest.raises(ValueError, match="there is no track 'x'"):
         read_chords(f"{path}#x")
+
+
+def test_drums_alone_are_neither_chords_nor_melody(tmp_path, warnings):
+    path = song(tmp_path / "beat.mid", [("Drums", 9, 0, [(36, 0, 0.1), (38, 0.5, 0.6)])])
+    assert read_chords(path) == []
+    assert "`chords`" in warnings.text and "drums do not count" in warnings.text
+    warnings.clear()
+    assert not read_melody(path, 10, 10.0).any()
+    assert "`melody`" in warnings.text and "drums do not count" in warnings.text

@@ -42,12 +42,15 @@ def add_control_arguments(parser: argparse.ArgumentParser):
     add = controls.add_argument
     add(
         "--chords",
-        help="'C:0 Am:2.5' (starts in seconds), a chord, MIDI or audio file, or with --bpm bars: 'C | Am | F G'",
+        help="'C:0 Am:2.5' (starts in seconds), a chord, MIDI (song.mid, song.mid#piano) or audio file, or with --bpm bars: 'C | Am | F G'",
     )
     add("--progression", metavar="NAME", help="such as '12-bar blues', in --key and repeated until the end")
     add("--key", help="of --progression (default: C), or of --chords in Roman numerals: Bb, Am")
     add("--repeat_chords", action="store_true", help="repeat --chords until the end")
-    add("--drums", help="recording of drums alone, or of music with --separate_drums")
+    add(
+        "--drums",
+        help="recording of drums alone, or of music with --separate_drums; or a MIDI file (song.mid, song.mid#drums)",
+    )
     add("--groove", metavar="NAME", help="drum machine instead of --drums, such as 'bossa nova'")
     add("--separate_drums", action="store_true", help="take the drums out of --drums first")
     add(
@@ -57,7 +60,8 @@ def add_control_arguments(parser: argparse.ArgumentParser):
     )
     add(
         "--melody",
-        help="notes, one beat each ('C4 D4 E4 -': '-' holds, '.' rests, 'C4:2' lasts 2), or a MIDI, .npz, .th, .pt or audio file",
+        help="notes, one beat each ('C4 D4 E4 -': '-' holds, '.' rests, 'C4:2' lasts 2), or a MIDI (song.mid, song.mid#vocals), .npz,"
+        " .th, .pt or audio file",
     )
     add(
         "--start",

@@ -25,6 +25,7 @@ from diffusers.utils import logging
 
 from ..audio.metadata import read_metadata
 from ..controls import CONTROLS
+from ..controls.midi import split_track
 from ..utils.arguments import CommandParser
 from ..utils.errors import InputError, list_names, shorten
 
@@ -63,7 +64,7 @@ def describe(args: argparse.Namespace, model: str) -> dict[str, Any]:
         name: value for name, value in vars(args).items() if name not in NOT_RECORDED | {"waveform", "recorded"}
     }
     given = {name: value for name, value in options.items() if value is not None}
-    files = {name: hash_file(given[name]) for name in FILES if _is_file(given.get(name))}
+    files = {name: hash_file(path) for name in FILES if (path := _find_file(given.get(name)))}
     return given | {"model": model} | ({"files": files} if files else {})
 
 
@@ -72,8 +73,10 @@ def hash_file(path: str | os.PathLike) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def _is_file(value: Any) -> bool:
-    return isinstance(value, str) and os.path.isfile(value[:1000])
+def _find_file(value: Any) -> str | None:
+    """The file that an option names, also with a track (`"song.mid#vocals"`), or `None` for texts."""
+    path = split_track(value)[0] if isinstance(value, str) else ""
+    return path if os.path.isfile(path) else None
 
 
 def parse_with_source(parser: CommandParser, argv: Sequence[str] | None) -> argparse.Namespace:
@@ -178,6 +181,6 @@ def warn_of_differences(args: argparse.Namespace, model: str):
         )
     files = recorded.get("files")
     for name, digest in files.items() if isinstance(files, dict) else ():
-        path = getattr(args, name, None) if name in FILES and name in recorded else None
-        if _is_file(path) and hash_file(path) != digest:
+        path = _find_file(getattr(args, name, None)) if name in FILES and name in recorded else None
+        if path and hash_file(path) != digest:
             logger.warning(f"{path} is not the file that {args.source} was made with: the music will differ.")

@@ -40,7 +40,7 @@ _LONGER = 1.1
 def is_salami(text: str) -> bool:
     """Whether a text is in the format of McGill Billboard's `salami_chords.txt`: times with chords in bars."""
     lines = [line for line in re.split(r"[\r\n]+", text) if line and not line.startswith("#")]
-    return any(re.match(r"\d[\d.eE+-]*\s+[^|]*\|", line) for line in lines)
+    return any(re.match(r"\d[\d.eE+-]*\s+[^|\t]*\|", line) for line in lines)
 
 
 def chords_from_salami(text: str, name: str) -> Chords:

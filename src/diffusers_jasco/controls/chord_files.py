@@ -30,7 +30,7 @@ from .midi import MIDI_SUFFIXES, is_midi_file
 from .midi_chords import chords_from_midi
 
 
-TEXT_SUFFIXES = (".lab", ".csv", ".tsv", ".txt", ".json", ".svl")
+TEXT_SUFFIXES = (".lab", ".chords", ".csv", ".tsv", ".txt", ".json", ".svl")
 CHORD_SUFFIXES = (*TEXT_SUFFIXES, ".jams", *MIDI_SUFFIXES)
 READABLE = f"{', '.join(CHORD_SUFFIXES)} or an audio file's suffix"
 
@@ -41,6 +41,10 @@ _LEAD_SHEETS = (".abc", ".musicxml", ".xml", ".mxl", ".cho", ".chopro", ".chordp
 _LEAD_SHEET_TEXT = re.compile(
     r"\s*(irealb(ook)?://|<\?xml|<!doctype|<score-partwise|<html|X:\s*\d+\s*$|%abc|\{(title|t|artist|key|start_of|soc|sov)\b)",
     re.IGNORECASE | re.MULTILINE,
+)
+# Lyrics and subtitles with times, and texts in sections such as [Verse].
+_LYRICS = re.compile(
+    r"\s*(WEBVTT\b|\[\d+:\d\d([.:]\d+)?\]|\[[A-Za-z#][^\[\]\n,]*\]\s*$|(\d+\s+)?[\d:.,]{7,}\s*-->)", re.MULTILINE
 )
 _CHORDS_IN_LYRICS = re.compile(r"^[^|\n]*\[[A-G][^\]\s,'\"]*\] ?[A-Za-z]", re.MULTILINE)
 _STARTS = re.compile(r"[^\s\d]\S*:-?\d+(\.\d*)?([eE][+-]?\d+)?[,;]?")
@@ -98,6 +102,12 @@ def chords_from_annotation(text: str, name: str | None = None) -> Chords:
     source = name or "the text"
     if _LEAD_SHEET_TEXT.match(content) or _CHORDS_IN_LYRICS.search(content[:10_000]):
         raise InputError(f"`chords`: {source} is a lead sheet or score, which can't be read yet.", "chords")
+    if _LYRICS.match(content):
+        raise InputError(
+            f"`chords`: {source} is a lead sheet, lyrics, subtitles or another text in sections, which can't be read. Chords with their"
+            " starts in seconds are a line each: '2.5 Am'.",
+            "chords",
+        )
     if content.startswith("{") or re.match(r"\[\s*(\{|\[\s*[^'\s])", content):
         return chords_from_json(content, source)
     if content.startswith(("(", "[")):

@@ -23,13 +23,13 @@ from typing import Any
 
 from diffusers.utils import logging
 
-from ..utils.errors import EmptyInputError, InputError, shorten
+from ..utils.errors import EmptyInputError, InputError, list_names, shorten
 from ..utils.files import read_text
 from .chord_charts import chords_from_jaah
 from .chord_labels import NO_CHORD, is_no_chord
 from .chord_tables import Segment, is_label, join_segments, to_harte_segments
 from .chord_timeline import Chords, check_pairs
-from .forms import chords_from_items
+from .forms import chords_from_items, is_chord_item, to_list
 from .roman_numerals import numeral_to_chord, parse_key
 
 
@@ -38,6 +38,8 @@ logger = logging.get_logger(__name__)
 # The tempo of annotations of scores, whose times are bars and beats.
 _SCORE_BPM = 120.0
 _NO_CHORDS = "no chords"
+# Objects with a list of chords: depth of objects in objects, and fields of each.
+_MAX_DEPTH, _MAX_FIELDS = 4, 100
 _ERRORS = (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 
 
@@ -71,13 +73,44 @@ def chords_from_json(text: str, name: str) -> Chords:
         [`InputError`]: for anything else.
     """
     content = _load(text, name)
-    if isinstance(content, dict) and isinstance(content.get("chords"), list) and "annotations" not in content:
-        content = content["chords"]
+    if isinstance(content, dict):
+        if "annotations" in content:
+            return _from_jams(content, name)
+        if "parts" in content:
+            return chords_from_jaah(content, name)
+        content = _find_list(content, name)
     if isinstance(content, list):
         return check_pairs(chords_from_items(content)[0])
-    if isinstance(content, dict) and "parts" in content:
-        return chords_from_jaah(content, name)
-    return _from_jams(content, name)
+    raise InputError(f"`chords`: {name} has to hold a list of chords, but holds {shorten(content)}.", "chords")
+
+
+def _find_list(content: dict, name: str) -> list:
+    """The list of chords that an object of any layout holds; one with the key `chords` comes before others."""
+    found: list[tuple[str, list]] = []
+    values = [("", content, 0)]
+    for key, value, depth in values:
+        value = to_list(value)
+        if isinstance(value, list) and value and all(map(is_chord_item, value)):
+            labels = [label for label, _ in chords_from_items(value)[0]]
+            if key == "chords" or sum(map(is_label, labels)) >= len(labels) / 2:
+                found.append((key, value))
+        elif isinstance(value, (dict, list)) and len(value) <= _MAX_FIELDS and depth < _MAX_DEPTH:
+            fields = value.items() if isinstance(value, dict) else [(key, item) for item in value]
+            values += [(str(inner), item, depth + 1) for inner, item in fields]
+    found = [item for item in found if item[0] == "chords"] or found
+    if len(found) > 1:
+        raise InputError(
+            f"`chords`: {name} has {len(found)} lists of chords: {list_names([repr(key) for key, _ in found])}. Give one of them.",
+            "chords",
+        )
+    if found:
+        return found[0][1]
+    if isinstance(content.get("chords"), list):
+        return content["chords"]  # the error names the first of its elements that is no chord
+    raise InputError(
+        f"`chords`: {name} has no list of chords, such as [{{'start': 0.0, 'chord': 'C'}}, ...], and is no JAMS file.",
+        "chords",
+    )
 
 
 def _load(text: str, name: str) -> Any:
@@ -113,8 +146,10 @@ def _from_jams(content: Any, name: str) -> Chords:
         return chords
     if reasons and set(reasons) == {f"{annotation['namespace']}: {_NO_CHORDS}" for annotation in annotations}:
         raise EmptyInputError(f"`chords`: {name} has no chords.", "chords")
+    namespaces = dict.fromkeys(str(item["namespace"]) for item in content["annotations"])
     raise InputError(
-        f"`chords`: {name} is no JAMS file with a chord annotation that can be read ({'; '.join(reasons) or 'none'}).",
+        f"`chords`: {name} is no JAMS file with a chord annotation that can be read"
+        f" ({'; '.join(reasons) or 'none, but ' + (list_names(list(namespaces)) or 'an empty list')}).",
         "chords",
     )
 

@@ -235,6 +235,7 @@ class _QualityParser:
         self.seventh: int | None = None
         self.extra: set[int] = set()
         self.removed: set[int] = set()
+        self.implied: set[int] = set()  # degrees below the number of an extension: 13 implies 9 and 11
 
     def peek(self, *names: str) -> bool:
         return bool(self.tokens) and self.tokens[-1] in names
@@ -304,6 +305,7 @@ class _QualityParser:
                 is_major = self.peek("maj") and self.tokens[-2:] != ["7", "maj"] and self.take("maj")
                 self.seventh = 11 if is_major else seventh
             self.extra = added[number]
+            self.implied = {degree for degree in (9, 11, 13) if number in ("9", "11", "13") and degree <= int(number)}
         elif self.take("5"):
             if sign := self.take_sign():
                 self.fifth = _degree(sign, 5)  # F5+
@@ -354,4 +356,6 @@ class _QualityParser:
         elif number == 7 and not accidental and not self.harte:
             self.seventh = self.seventh or 10
         else:
+            if accidental and number in self.implied and not self.harte:
+                self.extra.discard(_degree("", number))  # G13(b9): the altered note replaces the natural one
             self.extra.add(_degree(accidental, number))

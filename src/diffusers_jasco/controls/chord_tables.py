@@ -18,15 +18,16 @@ import csv
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from diffusers.utils import logging
 
-from ..utils.errors import InputError, shorten
+from ..utils.errors import InputError, list_names, shorten
 from ..utils.files import read_text
 from .chord_labels import NO_CHORD, UNKNOWN_CHORD, is_no_chord, parse_chord, to_harte
 from .chord_timeline import Chords
+from .field_names import NAMES, Fields, find_fields, warn_of_other_labels
 
 
 logger = logging.get_logger(__name__)
@@ -42,14 +43,6 @@ _MAX_LINES = 200_000
 _MAX_SECONDS = 86_400
 # Times are rounded when they are written, some to hundredths of a second.
 _ROUNDING = 0.02
-# Names of columns, without everything but letters, the best ones first.
-_COLUMNS = {
-    "start": ("start", "starttime", "timestart", "onset", "onsettime", "begin", "from", "time", "times", "timestamp", "tmin", "starts"),
-    "end": ("end", "endtime", "timeend", "offset", "offsettime", "stop", "to", "until", "tmax", "finish", "ends"),
-    "duration": ("duration", "dur", "length"),
-    "label": ("chord", "chordlabel", "chordname", "chordsymbol", "chords", "harte", "shorthand", "converted", "label", "labels",
-              "symbol", "value", "annotation", "text", "name"),
-}  # fmt: skip
 
 
 @dataclass
@@ -58,7 +51,7 @@ class _Row:
     times: list[float]
     label: str
     recording: str = ""
-    ignored: str = ""  # The first cell behind the chord that was not read.
+    further: list[str] = field(default_factory=list)  # The cells behind the chord.
 
 
 @dataclass(frozen=True)
@@ -153,7 +146,8 @@ def _read_rows(text: str, name: str) -> Iterator[_Row]:
     lines = re.split(r"\r\n|\r|\n", text)
     if len(lines) > _MAX_LINES:
         raise InputError(f"`chords`: {name} has more than {_MAX_LINES} lines.", "chords")
-    header: dict[str, int] = {}
+    header: _Header | None = None
+    other_header: list[str] = []
     started, end_line = False, None
     for number, line in enumerate(lines, start=1):
         line = line.strip(" ")
@@ -171,15 +165,27 @@ def _read_rows(text: str, name: str) -> Iterator[_Row]:
         elif started and parse_time(line.strip()) is not None:
             end_line = number  # The end of the annotation, which has to be the last line.
         elif started or _BEGINS_WITH_TIME.match(line):
+            if not header and any(len(cells) == len(other_header) for cells, in_columns in _split(line) if in_columns):
+                _refuse_header(other_header, name)
             _refuse(number, name, line)
         elif not header:
             header = _read_header(line)
+            warn_of_other_labels(header and header.fields)
+            other_header = other_header or next((cells for cells, in_columns in _split(line) if in_columns), [])
 
 
 def _refuse(number: int, name: str, line: str):
     raise InputError(
         f"`chords`: line {number} of {name} has to be 'start end chord' or 'start chord' with times in seconds, but is"
         f" {shorten(line)}.",
+        "chords",
+    )
+
+
+def _refuse_header(cells: list[str], name: str):
+    raise InputError(
+        f"`chords`: {name} has the columns {list_names([repr(cell) for cell in cells])}. Its header has to name a column of starts in"
+        f" seconds ({list_names(NAMES['start'], 4)}) and one of chords ({list_names(NAMES['label'], 4)}).",
         "chords",
     )
 
@@ -241,7 +247,7 @@ def _to_row(cells: list[str], in_columns: bool) -> _Row | None:
         # Further numbers, such as a confidence, but no further words.
         if not is_label(label) or any(parse_time(cell) is None for cell in further):
             return None
-    return _Row(0, times, label, recording, further[0] if further else "")
+    return _Row(0, times, label, recording, further)
 
 
 def is_table(text: str) -> bool:
@@ -251,45 +257,49 @@ def is_table(text: str) -> bool:
     return any(_BEGINS_WITH_TIME.match(line) or _read_row(line) is not None for line in lines)
 
 
-def _read_header(line: str) -> dict[str, int]:
+@dataclass(frozen=True)
+class _Header:
+    """The names of a table's columns."""
+
+    cells: list[str]
+    fields: Fields
+
+    def read(self, cells: list[str], name: str | None) -> float | None:
+        """Seconds in a cell of a row."""
+        time = None if name is None else parse_time(cells[self.cells.index(name)])
+        return None if time is None else time / self.fields.per_second
+
+
+def _read_header(line: str) -> _Header | None:
     """The columns that a header line names, or nothing if it does not name a start and a chord."""
     for cells, _ in _split(line):
-        names = [re.sub(r"[^a-z]", "", cell.lower()) for cell in cells]
-        in_milliseconds = [name.endswith("ms") for name in names]
-        names = [re.sub(r"(in)?(seconds|second|secs|sec|ms)$", "", name) or name for name in names]
-        columns = {}
-        for column, known in _COLUMNS.items():
-            found = [name for name in known if name in names]
-            if found:
-                columns[column] = names.index(found[0])
-        if "start" in columns and "label" in columns:
-            scale = 1000 if in_milliseconds[columns["start"]] else 1
-            kind = {"type": names.index("type")} if "type" in names else {}
-            return {**columns, **kind, "cells": len(cells), "scale": scale}
-    return {}
+        if fields := find_fields(tuple(cells)):
+            return _Header(cells, fields)
+    return None
 
 
-def _is_of_another_type(line: str, header: dict[str, int]) -> bool:
+def _is_of_another_type(line: str, header: _Header) -> bool:
     """Whether a line says in the column of its type that it is not a chord, but a key or a beat."""
-    cells = next((cells for cells, _ in _split(line) if len(cells) == header["cells"]), None)
-    return "type" in header and cells is not None and "chord" not in cells[header["type"]].lower()
+    column = next((index for index, cell in enumerate(header.cells) if cell.strip().lower() == "type"), None)
+    cells = next((cells for cells, _ in _split(line) if len(cells) == len(header.cells)), None)
+    return column is not None and cells is not None and "chord" not in cells[column].lower()
 
 
-def _read_named(line: str, header: dict[str, int]) -> _Row | None:
+def _read_named(line: str, header: _Header) -> _Row | None:
+    fields = header.fields
     for cells, _ in _split(line):
-        if len(cells) != header["cells"]:
+        if len(cells) != len(header.cells):
             continue
-        start = parse_time(cells[header["start"]])
+        start = header.read(cells, fields.start)
         if start is None:
             continue
-        times = [start / header["scale"]]
-        if "end" in header or "duration" in header:
-            value = parse_time(cells[header["end" if "end" in header else "duration"]])
+        times = [start]
+        if fields.end is not None or fields.duration is not None:
+            value = header.read(cells, fields.end or fields.duration)
             if value is None:
                 continue
-            value /= header["scale"]
-            times.append(value if "end" in header else times[0] + value)
-        return _Row(0, times, cells[header["label"]])
+            times.append(value if fields.end is not None else start + value)
+        return _Row(0, times, cells[header.cells.index(fields.label)])
     return None
 
 
@@ -308,12 +318,11 @@ def _to_segments(rows: list[_Row], name: str) -> list[Segment]:
     empty = [row for row in rows if not row.label]
     if empty and not (len(empty) == 1 and empty[0] is rows[-1]):
         logger.warning(f"`chords`: {len(empty)} line(s) of {name} have no chord, the first one line {empty[0].line}.")
-    ignored = next((row for row in rows if row.ignored), None)
+    chosen = _choose_times([row for row in rows if row.label])
+    ignored = next((row.further[0] for row in chosen if row.further), None)
     if ignored is not None:
-        logger.warning(
-            f"`chords`: columns of {name} behind the chord, such as {shorten(ignored.ignored)}, are not used."
-        )
-    rows = _without_index([row for row in rows if row.label])
+        logger.warning(f"`chords`: columns of {name} behind the chord, such as {shorten(ignored)}, are not used.")
+    rows = chosen
     has_durations = _has_durations(rows)
     segments = []
     for row in rows:
@@ -334,18 +343,80 @@ def _to_segments(rows: list[_Row], name: str) -> list[Segment]:
     return segments
 
 
-def _without_index(rows: list[_Row]) -> list[_Row]:
-    """Rows without a first column that counts them, and without a third one."""
-    counts = {tuple(row.times[0] - rows[0].times[0] - number for number, row in enumerate(rows))} if rows else set()
-    counted = len(rows) > 2 and counts == {(0.0,) * len(rows)} and rows[0].times[0] in (0, 1)
-    if counted and all(len(row.times) > 1 for row in rows):
-        # A count and not starts: the next column does not fit as ends, or there is one more.
-        if any(len(row.times) == 3 or row.times[1] < row.times[0] for row in rows) or all(
-            later.times[1] > earlier.times[1] and abs(earlier.times[1] - later.times[0]) > _ROUNDING
-            for earlier, later in zip(rows, rows[1:])
-        ):
-            return [_Row(row.line, row.times[1:], row.label) for row in rows]
-    return [_Row(row.line, row.times[:2], row.label) for row in rows]
+def _choose_times(rows: list[_Row]) -> list[_Row]:
+    """Rows with their start and, where there is one, their end or duration, and without columns that count in whole numbers."""
+    first = [row.times[0] for row in rows]
+    if len(rows) > 1 and first[0] in (0, 1) and _counts(first):
+        # The first column counts rows or bars, and the starts are in another one, before or behind the chord.
+        if _follow_a_count(first, [row.times[1:] for row in rows]):
+            return [replace(row, times=row.times[1:]) for row in rows]
+        behind = [[time for time in map(parse_time, row.further[:2]) if time is not None] for row in rows]
+        if all(len(row.times) == 1 for row in rows) and _are_times_behind(first, behind):
+            return [replace(row, times=times, further=row.further[len(times) :]) for row, times in zip(rows, behind)]
+    if _are_bars([row.times for row in rows]):
+        return [replace(row, times=row.times[:1]) for row in rows]
+    return [replace(row, times=row.times[:2]) for row in rows]
+
+
+def _counts(values: list[float]) -> bool:
+    return all(value.is_integer() for value in values) and all(one <= other for one, other in zip(values, values[1:]))
+
+
+def _follow_a_count(count: list[float], rest: list[list[float]]) -> bool:
+    """Whether the columns behind a first one that counts are the times: they do not fit as ends, or there is one more."""
+    if not all(rest):
+        return False
+    starts = [times[0] for times in rest]
+    rising = all(one < other for one, other in zip(starts, starts[1:]))
+    if late := sum(start < number for start, number in zip(starts, count)):
+        return _are_intervals(rest) or (rising and (_counts_rows(count) or late > len(rest) / 2))
+    if not _counts_rows(count) or _are_bars([[number, *times] for number, times in zip(count, rest)]):
+        return False
+    if all(len(times) == 2 for times in rest):
+        return _are_intervals(rest)
+    touching = any(abs(start - number) <= _ROUNDING for start, number in zip(starts, count[1:]))
+    return len(count) > 2 and rising and not touching
+
+
+def _are_times_behind(count: list[float], rest: list[list[float]]) -> bool:
+    """Whether the numbers behind the chord are its times, and not its confidence."""
+    if len({len(times) for times in rest}) != 1 or not rest[0] or rest[-1][0] <= 1:
+        return False
+    if len(rest[0]) == 2:
+        return _are_intervals(rest)
+    return _counts_rows(count) and rest[0][0] <= 1 and _follow_a_count(count, rest)
+
+
+def _counts_rows(values: list[float]) -> bool:
+    return all(other - one == 1 for one, other in zip(values, values[1:]))
+
+
+def _are_intervals(times: list[list[float]]) -> bool:
+    """Whether all rows have a start and an end in order, or a start and a duration that lasts until the next."""
+    if any(len(row) != 2 for row in times):
+        return False
+    pairs = list(zip(times, times[1:]))
+    lasting = all(abs(sum(one) - other[0]) <= _ROUNDING for one, other in pairs)
+    return lasting or (
+        all(start < end for start, end in times) and all(one[1] <= other[0] + _ROUNDING for one, other in pairs)
+    )
+
+
+def _are_bars(times: list[list[float]]) -> bool:
+    """Whether the columns behind the start count bars, or bars and beats, and are neither ends nor durations."""
+    if len({len(row) for row in times}) != 1 or len(times) < 2 or len(times[0]) < 2:
+        return False
+    bars = [row[1] for row in times]
+    if (
+        bars[0] not in (0, 1)
+        or not _counts(bars)
+        or not all(number.is_integer() for row in times for number in row[1:])
+    ):
+        return False
+    if _are_intervals([row[:2] for row in times]):
+        return False
+    late = sum(row[1] < row[0] for row in times)
+    return late > len(times) / 2 or len(times[0]) == 3
 
 
 def _has_durations(rows: list[_Row]) -> bool:

@@ -94,8 +94,11 @@ def check_pairs(chords: Any) -> Chords:
     pairs = []
     for position, item in enumerate(chords):
         if not is_chord(item):
+            keys = (
+                " or have the keys 'start' and 'chord', 'end' or 'duration' as well" if isinstance(item, dict) else ""
+            )
             raise InputError(
-                f"`chords`: position {position} has to be (label, start in seconds), but is {shorten(item)}.",
+                f"`chords`: position {position} has to be (label, start in seconds){keys}, but is {shorten(item)}.",
                 "chords",
                 position,
             )

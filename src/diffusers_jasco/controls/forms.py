@@ -31,16 +31,13 @@ from ..audio.waveforms import is_encoded
 from ..utils.errors import InputError, shorten
 from ..utils.numbers import is_number
 from .chord_labels import NO_CHORD
+from .field_names import NAMES, find_fields, warn_of_other_labels
 from .melody import MELODY_BINS
 
 
 logger = logging.get_logger(__name__)
 
-_LABEL_KEYS = ("chord", "label", "name", "symbol", "value")
 _PITCH_KEYS = ("pitch", "midi", "note", "pitch_midi", "midi_note", "value")
-_START_KEYS = ("start", "start_time", "start_s", "start_seconds", "time", "onset", "begin")
-_END_KEYS = ("end", "end_time", "end_s", "end_seconds", "offset", "stop")
-_DURATION_KEYS = ("duration", "dur", "length")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 _LOWEST_PITCH, _HIGHEST_PITCH = 21, 127  # MIDI numbers that are taken for pitches where a time could stand, too
 _AUDIBLE = 12  # MIDI numbers below are not audible: 16 Hz
@@ -87,7 +84,12 @@ def _columns_to_rows(columns: Mapping) -> Any:
     values = [to_list(column) for column in columns.values()]
     values = [column.tolist() if isinstance(column, (np.ndarray, torch.Tensor)) else column for column in values]
     is_table = values and all(isinstance(column, (list, tuple)) for column in values)
-    if not is_table or len({len(column) for column in values}) != 1 or _field(columns, _START_KEYS) is None:
+    if (
+        not is_table
+        or len({len(column) for column in values}) != 1
+        or find_fields(tuple(map(str, columns))) is None
+        and _field(columns, NAMES["start"]) is None
+    ):
         return columns
     return [dict(zip(columns, row)) for row in zip(*values)]
 
@@ -162,9 +164,8 @@ def is_chord_item(item: Any) -> bool:
 def _to_chord(item: Any) -> tuple[str, float, float | None] | None:
     """Label, start and end (seconds, `None` if it is not given) of one chord, or `None` for anything else."""
     if _has_fields(item):
-        label, start, end = _field(item, _LABEL_KEYS), _field(item, _START_KEYS), _field(item, _END_KEYS)
-        duration = _field(item, _DURATION_KEYS)
-        start, end, duration = (_to_number(value) for value in (start, end, duration))
+        label, *times = _chord_fields(item)
+        start, end, duration = (_to_number(value) for value in times)
         if not isinstance(label, str) or start is None:
             return None
         return label, start, start + duration if end is None and duration is not None else end
@@ -177,6 +178,19 @@ def _to_chord(item: Any) -> tuple[str, float, float | None] | None:
     if len(labels) != 1 or not isinstance(labels[0], str):
         return None
     return labels[0], times[0], times[1] if len(times) == 2 else None
+
+
+def _chord_fields(item: Any) -> tuple[Any, Any, Any, Any]:
+    """Label, start, end and duration of a chord with named fields, `None` for absent ones."""
+    if not isinstance(item, Mapping):
+        label, start, end, duration = (_field(item, NAMES[kind]) for kind in ("label", "start", "end", "duration"))
+        return label, start, end, duration
+    fields = find_fields(tuple(key for key, value in item.items() if isinstance(key, str) and value is not None))
+    if fields is None:
+        return None, None, None, None
+    times = [None if name is None else _to_number(item[name]) for name in (fields.start, fields.end, fields.duration)]
+    start, end, duration = (None if time is None else time / fields.per_second for time in times)
+    return item[fields.label], start, end, duration
 
 
 def is_chord_table(value: Any) -> bool:
@@ -234,6 +248,8 @@ def chords_from_items(chords: Any) -> tuple[Any, list[int]]:
     if not isinstance(chords, (list, tuple)):
         return chords, []
     parsed = [_to_chord(item) for item in chords]
+    if chords and isinstance(chords[0], Mapping):
+        warn_of_other_labels(find_fields(tuple(key for key in chords[0] if isinstance(key, str))))
     timeline: list[Any] = []
     positions: list[int] = []
     for position, (item, chord) in enumerate(zip(chords, parsed)):
@@ -270,8 +286,8 @@ def is_note_item(item: Any) -> bool:
 def _to_note(item: Any) -> tuple[Any, float, float | None] | None:
     """Pitch, start and end (`None` if it is not given) of one note, or `None` for anything else."""
     if _has_fields(item):
-        pitch, start = _field(item, _PITCH_KEYS), _to_number(_field(item, _START_KEYS))
-        end, duration = (_to_number(_field(item, keys)) for keys in (_END_KEYS, _DURATION_KEYS))
+        pitch, start = _field(item, _PITCH_KEYS), _to_number(_field(item, NAMES["start"]))
+        end, duration = (_to_number(_field(item, NAMES[kind])) for kind in ("end", "duration"))
         if start is None or not (isinstance(pitch, str) or is_number(pitch)):
             return None
         return _to_pitch(pitch), start, start + duration if end is None and duration is not None else end

@@ -196,7 +196,7 @@ def looks_like_path(text: str | os.PathLike) -> bool:
     """
     if not isinstance(text, str):
         return isinstance(text, os.PathLike)
-    if len(text) > 1024 or any(sign in text for sign in "|\n\r\0"):
+    if len(text) > 1024 or any(sign in text for sign in "|\n\r"):
         return False
     # Two characters at least, a letter first: neither "Am:2.5" nor "N.C" ends in a suffix.
     if re.search(r"[^\s.:,;]\.[A-Za-z][A-Za-z0-9]{1,9}$", text):
