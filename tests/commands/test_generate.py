@@ -222,13 +222,13 @@ def test_a_file_is_made_again_from_its_metadata(tmp_path, capsys):
 
 def test_a_track_of_a_midi_file_is_compared_as_well(tmp_path, capsys):
     path = tmp_path / "named.mid"
-    path.write_bytes((CASES / "named_melody.mid").read_bytes())
+    path.write_bytes((FIXTURES / "cases/named_melody.mid").read_bytes())
     first, other = tmp_path / "first.wav", tmp_path / "other.wav"
     assert run("pop", *QUICK, "--melody", f"{path}#0", "--output", first) == 0
     assert read_metadata(first)["files"].keys() == {"melody"}
     assert run("--from", first, "--output", other) == 0
     assert "differ" not in capsys.readouterr().err
-    path.write_bytes((CASES / "named_melody.mid").read_bytes() + b"\0")
+    path.write_bytes((FIXTURES / "cases/named_melody.mid").read_bytes() + b"\0")
     assert run("--from", first, "--output", other) == 0
     assert "named.mid is not the file" in capsys.readouterr().err
 
