@@ -294,7 +294,7 @@ def test_flac_streams_of_unknown_length_are_read():
     np.testing.assert_allclose(waveform[0], tone(), atol=1e-4)
 
 
-def test_pyav_reads_on_where_libsndfile_gives_up(caplog):
+def test_pyav_reads_on_where_libsndfile_gives_up(warnings):
     file = io.BytesIO()
     soundfile.write(file, 0.3 * np.random.default_rng(0).standard_normal(4 * RATE), RATE, format="FLAC")
     content = file.getvalue()
@@ -306,20 +306,20 @@ def test_pyav_reads_on_where_libsndfile_gives_up(caplog):
     assert audio.shape == expected.shape
     same = (audio == expected).float().mean()
     assert 0.9 < same < 1
-    assert "the file is damaged after" in caplog.text
+    assert "the file is damaged after" in warnings.text
     part = AudioFile(damaged).read(3 * RATE, 3 * RATE + 1000)
     np.testing.assert_allclose(part.T, expected[:, 3 * RATE : 3 * RATE + 1000], atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["adts", "amr", "flv", "mpegts"])
-def test_streams_without_a_length_that_end_within_a_packet_are_used_with_a_warning(kind, caplog):
+def test_streams_without_a_length_that_end_within_a_packet_are_used_with_a_warning(kind, warnings):
     codec, rate, layout = ("libopencore_amrnb", 8000, "mono") if kind == "amr" else ("aac", RATE, "stereo")
     content = encode(codec, kind, rate, layout)
     load_audio(content)
-    assert "is the copy or download complete" not in caplog.text
+    assert "is the copy or download complete" not in warnings.text
     waveform, own_rate = load_audio(content[: len(content) // 2])
     assert 0.8 < waveform.shape[1] / own_rate < 1.2
-    assert caplog.text.count("is the copy or download complete?") == 1
+    assert warnings.text.count("is the copy or download complete?") == 1
 
 
 @pytest.mark.parametrize("riff_size", [0, 36])
