@@ -13,6 +13,7 @@
 # limitations under the License.
 
 import io
+import struct
 import sys
 import tempfile
 from pathlib import Path
@@ -129,7 +130,7 @@ def test_pauses_that_a_recorder_left_out_are_silence():
 def test_without_pyav_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(
-        InputError, match=r"`drums`: .*hum.m4a is a MP4 or M4A file.*pip install .*\[formats\]"
+        InputError, match=r"`drums`: .*hum.m4a is an MP4 or M4A file.*pip install .*\[formats\]"
     ) as error:
         load_audio(CASES / "hum.m4a", "drums")
     assert error.value.argument == "drums"
@@ -151,7 +152,7 @@ def test_without_pyav_the_error_says_what_to_install(monkeypatch):
 def test_lists_of_other_files_and_damaged_containers_are_refused(tmp_path, content):
     (tmp_path / "a.mp3").write_bytes(content)
     for audio in (content, tmp_path / "a.mp3"):
-        with pytest.raises(InputError, match="`melody`: .* (can't be read as audio|is a .* file without audio)"):
+        with pytest.raises(InputError, match="`melody`: .* (can't be read as audio|is an? .* file without audio)"):
             load_audio(audio, "melody")
 
 
@@ -189,12 +190,24 @@ WHOLE = {
     "ogg": {"format": "OGG", "subtype": "VORBIS"},
     "opus": {"format": "OGG", "subtype": "OPUS"},
     "mp3": {"format": "MP3"},
+    "caf": {"format": "CAF", "subtype": "PCM_16"},
+    "alac.caf": {"format": "CAF", "subtype": "ALAC_16"},
+    "voc": {"format": "VOC", "subtype": "PCM_16"},
+    "8-bit voc": {"format": "VOC", "subtype": "PCM_U8"},
+    "svx": {"format": "SVX", "subtype": "PCM_16"},
+    "avr": {"format": "AVR", "subtype": "PCM_16"},
+    "nist": {"format": "NIST", "subtype": "PCM_16"},
+    "mpc2k": {"format": "MPC2K", "subtype": "PCM_16"},
+    "mat4": {"format": "MAT4", "subtype": "PCM_16"},
+    "mat5": {"format": "MAT5", "subtype": "PCM_16"},
 }
 WHOLE_CONTAINERS = {
     "m4a": ("aac", "mp4", {"movflags": "faststart"}),
     "m4a with its index at the end": ("aac", "mp4", {}),
     "mka": ("flac", "matroska", {}),
     "wv": ("wavpack", "wv", {}),
+    "tta": ("tta", "tta", {}),
+    "avi": ("mp2", "avi", {}),
 }
 
 
@@ -214,6 +227,9 @@ def test_files_that_break_off_are_refused_in_all_uses(tmp_path, kind):
     path = tmp_path / "cut"
     path.write_bytes(content)
     load_audio(path)
+    path.write_bytes(content[: int(0.8 * len(content))])
+    with pytest.raises(InputError, match="`drums`: .* (breaks off|damaged)"):
+        load_audio(path, "drums")
     path.write_bytes(content[: len(content) // 2])
     uses = (
         lambda: load_audio(path, "audio"),
@@ -227,8 +243,95 @@ def test_files_that_break_off_are_refused_in_all_uses(tmp_path, kind):
 
 def test_a_broken_download_is_refused_in_all_uses():
     for use in (load_audio, lambda path: list(AudioStream(path, None, 16000))):
-        with pytest.raises(InputError, match="half.mp3 breaks off after 0.9. of 2.00 s"):
+        with pytest.raises(InputError, match="half.mp3 breaks off after 1.0. of 2.0. s"):
             use(CASES / "half.mp3")
+
+
+def as_mp3(wave: np.ndarray, rate: int = RATE) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, wave, rate, format="MP3")
+    return file.getvalue()
+
+
+def vbri_header(content: bytes, frames: int, size: int) -> bytes:
+    """An MP3 file with a VBRI header, as Fraunhofer's encoders write it, instead of its Xing header."""
+    header = b"VBRI" + struct.pack(">HHHII", 1, 0, 75, size, frames)
+    return content[:4] + b"\0" * 32 + header + b"\0" * (384 - 36 - len(header)) + content[384:]
+
+
+@pytest.mark.parametrize("header", ["Xing", "Xing without a size", "VBRI"])
+def test_mp3_files_that_break_off_are_refused_whatever_says_their_length(header):
+    content = as_mp3(tone(6.0))
+    place = content.index(b"Xing")
+    frames = int.from_bytes(content[place + 8 : place + 12], "big")
+    if header == "Xing without a size":
+        content = content[: place + 7] + b"\1" + content[place + 8 : place + 12] + b"\0" * 108 + content[place + 120 :]
+    elif header == "VBRI":
+        content = vbri_header(content, frames, len(content))
+    waveform, rate = load_audio(content)
+    assert waveform.shape[1] / rate == pytest.approx(6.0, abs=0.1)
+    for share in (0.1, 0.5, 0.9):
+        with pytest.raises(InputError, match=r"`drums`: the file breaks off after .* of 6\.[01]. s"):
+            load_audio(content[: int(share * len(content))], "drums")
+
+
+@pytest.mark.parametrize("frames", [0, 2**32 - 1])
+def test_an_mp3_header_that_does_not_know_the_length_is_no_claim(frames):
+    content = as_mp3(tone())
+    place = content.index(b"Xing")
+    waveform, rate = load_audio(content[: place + 8] + struct.pack(">I", frames) + content[place + 12 :])
+    assert waveform.shape[1] / rate == pytest.approx(SECONDS, abs=0.1)
+
+
+def test_flac_streams_of_unknown_length_are_read():
+    file = io.BytesIO()
+    soundfile.write(file, tone(), RATE, format="FLAC")
+    content = bytearray(file.getvalue())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)  # As FLAC encoders write into a pipe.
+    waveform, rate = load_audio(bytes(content))
+    assert waveform.shape == (1, round(SECONDS * RATE))
+    np.testing.assert_allclose(waveform[0], tone(), atol=1e-4)
+
+
+def test_pyav_reads_on_where_libsndfile_gives_up(warnings):
+    file = io.BytesIO()
+    soundfile.write(file, 0.3 * np.random.default_rng(0).standard_normal(4 * RATE), RATE, format="FLAC")
+    content = file.getvalue()
+    expected = load_audio(content)[0]
+    damaged = content[: len(content) // 2] + b"\xaa" * 100 + content[len(content) // 2 + 100 :]
+    with pytest.raises(soundfile.LibsndfileError):
+        soundfile.read(io.BytesIO(damaged))
+    audio = load_audio(damaged)[0]
+    assert audio.shape == expected.shape
+    same = (audio == expected).float().mean()
+    assert 0.9 < same < 1
+    assert "the file is damaged after" in warnings.text
+    part = AudioFile(damaged).read(3 * RATE, 3 * RATE + 1000)
+    np.testing.assert_allclose(part.T, expected[:, 3 * RATE : 3 * RATE + 1000], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["adts", "amr", "flv", "mpegts"])
+def test_streams_without_a_length_that_end_within_a_packet_are_used_with_a_warning(kind, warnings):
+    codec, rate, layout = ("libopencore_amrnb", 8000, "mono") if kind == "amr" else ("aac", RATE, "stereo")
+    content = encode(codec, kind, rate, layout)
+    load_audio(content)
+    assert "is the copy or download complete" not in warnings.text
+    waveform, own_rate = load_audio(content[: len(content) // 2])
+    assert 0.8 < waveform.shape[1] / own_rate < 1.2
+    assert warnings.text.count("is the copy or download complete?") == 1
+
+
+@pytest.mark.parametrize("riff_size", [0, 36])
+def test_a_wav_file_of_a_recorder_that_was_killed_is_not_taken_for_empty(riff_size):
+    file = io.BytesIO()
+    soundfile.write(file, tone(), RATE, format="WAV", subtype="PCM_16")
+    content = file.getvalue()
+    place = content.index(b"data")
+    content = content[:4] + struct.pack("<I", riff_size) + content[8:place] + b"data\0\0\0\0" + content[place + 8 :]
+    with pytest.raises(InputError, match="its header says that it is empty") as error:
+        load_audio(content, "drums")
+    assert not isinstance(error.value, EmptyInputError)
 
 
 def test_the_length_of_mp3_files_is_that_of_their_frames():

@@ -80,6 +80,11 @@ FORMS = {
     "items": OnlyItems(),
     "AudioSamples": SimpleNamespace(data=STEREO, sample_rate=RATE),
     "AudioSegment": AudioSegment(),
+    "soundfile": (STEREO.T.numpy(), RATE),
+    "soundfile, in a dictionary": {"array": STEREO.T.numpy(), "sampling_rate": RATE},
+    "soundfile, as a mapping": UserDict(audio=STEREO.T.contiguous(), sample_rate=RATE),
+    "ComfyUI": {"waveform": STEREO[None], "sample_rate": RATE},
+    "a batch of one": (STEREO[None].numpy(), RATE),
 }
 
 
@@ -189,9 +194,17 @@ def test_empty_waveforms_have_an_error_of_their_own():
         assert isinstance(renamed, EmptyInputError) and renamed.argument == "melody"
 
 
-def test_swapped_channels_are_explained():
-    with pytest.raises(InputError, match="transpose"):
-        load_audio((STEREO.T, RATE))
+@pytest.mark.parametrize("channels", [1, 2, 6, 8])
+def test_samples_before_channels_are_recognized(channels):
+    wave = torch.rand(100, channels)
+    assert torch.equal(load_audio({"array": wave, "sampling_rate": RATE})[0], wave.T)
+
+
+def test_shapes_that_may_be_anything_are_explained():
+    with pytest.raises(InputError, match=r"has shape \(8000, 9\): transpose it"):
+        load_audio((torch.zeros(8000, 9), RATE))
+    with pytest.raises(InputError, match=r"has shape \(2, 2, 8000\): give one of the batch"):
+        load_audio((torch.zeros(2, 2, 8000), RATE))
 
 
 # Levels

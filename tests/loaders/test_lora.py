@@ -97,6 +97,17 @@ def test_a_lora_of_peft_and_of_diffusers_sounds_as_it_was_trained(pipe, tmp_path
     assert "alpha" not in warnings.text
 
 
+def test_tensors_saved_without_their_alpha_are_warned_of(tmp_path, warnings):
+    model, trained = with_peft(**LORA)
+    layers = peft.get_peft_model_state_dict(model)
+    options = trained.transformer.peft_config["default"].to_dict()
+    JascoPipeline.save_lora_weights(tmp_path / "with", layers, options)
+    JascoPipeline.save_lora_weights(tmp_path / "module", trained.transformer)
+    assert "alpha" not in warnings.text
+    JascoPipeline.save_lora_weights(tmp_path / "without", layers)
+    assert "`transformer_lora_adapter_metadata=" in warnings.text and "alpha" in warnings.text
+
+
 def test_scale_runs_from_the_base_to_the_whole_lora(pipe, folder):
     base = latents(pipe)
     pipe.load_lora_weights(folder[0])

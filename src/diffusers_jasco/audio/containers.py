@@ -27,29 +27,35 @@ from ..utils.optional_imports import import_optional
 
 logger = logging.get_logger(__name__)
 
-# Beginning of a file → FFmpeg's demuxer, and the format's name. No other demuxer is ever opened: some of FFmpeg's are lists
-# of further files and addresses, which a file from outside must not make us open.
+# Beginning of a file → FFmpeg's demuxer, and the format's name with its article. No other demuxer is ever opened: some of
+# FFmpeg's are lists of further files and addresses, which a file from outside must not make us open.
 _SIGNATURES = (
-    (b"\x1a\x45\xdf\xa3", "matroska", "WebM or Matroska"),
-    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf", "WMA"),
-    (b"#!AMR", "amr", "AMR"),
-    (b"fLaC", "flac", "FLAC"),
-    (b"OggS", "ogg", "OGG"),
-    (b"caff", "caf", "CAF"),
-    (b".snd", "au", "AU"),
-    (b"wvpk", "wv", "WavPack"),
-    (b"MAC ", "ape", "Monkey's Audio"),
-    (b"TTA1", "tta", "True Audio"),
-    (b"MPCK", "mpc8", "Musepack"),
-    (b"MP+", "mpc", "Musepack"),
-    (b"DSD ", "dsf", "DSF"),
-    (b"\x0b\x77", "ac3", "AC-3"),
-    (b"FLV\x01", "flv", "FLV"),
-    (b"\x00\x00\x01\xba", "mpeg", "MPEG"),
+    (b"\x1a\x45\xdf\xa3", "matroska", "a WebM or Matroska"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf", "a WMA"),
+    (b"#!AMR", "amr", "an AMR"),
+    (b"fLaC", "flac", "a FLAC"),
+    (b"OggS", "ogg", "an OGG"),
+    (b"caff", "caf", "a CAF"),
+    (b".snd", "au", "an AU"),
+    (b"wvpk", "wv", "a WavPack"),
+    (b"MAC ", "ape", "a Monkey's Audio"),
+    (b"TTA1", "tta", "a True Audio"),
+    (b"MPCK", "mpc8", "a Musepack"),
+    (b"MP+", "mpc", "a Musepack"),
+    (b"DSD ", "dsf", "a DSF"),
+    (b"\x0b\x77", "ac3", "an AC-3"),
+    (b"Creative Voice File", "voc", "a VOC"),
+    (b"FLV\x01", "flv", "an FLV"),
+    (b"\x00\x00\x01\xba", "mpeg", "an MPEG"),
 )
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
-_RIFF_FORMS = {b"AVI ": ("avi", "AVI"), b"WAVE": ("wav", "WAV"), b"AIFF": ("aiff", "AIFF"), b"AIFC": ("aiff", "AIFF")}
-READ_BY_LIBSNDFILE = ("flac", "ogg", "caf", "au", "wav", "aiff", "mp3")
+_RIFF_FORMS = {
+    b"AVI ": ("avi", "an AVI"),
+    b"WAVE": ("wav", "a WAV"),
+    b"AIFF": ("aiff", "an AIFF"),
+    b"AIFC": ("aiff", "an AIFF"),
+}
+READ_BY_LIBSNDFILE = ("flac", "ogg", "caf", "au", "wav", "aiff", "mp3", "voc")
 _MPEG_TS_PACKET = 188  # bytes
 # Headers of these say how long the audio is; of other formats FFmpeg estimates it from the bit rate.
 _WITH_LENGTH = ("mov", "matroska", "asf", "avi", "caf", "wv", "ape", "tta", "flac", "wav", "aiff")
@@ -70,16 +76,16 @@ def find_demuxer(head: bytes) -> tuple[str, str] | None:
         if head.startswith(signature):
             return demuxer, name
     if head[4:8] in _MP4_BOXES:
-        return "mov", "MP4 or M4A"
+        return "mov", "an MP4 or M4A"
     if head[:4] in (b"RIFF", b"RF64", b"FORM") and head[8:12] in _RIFF_FORMS:
         return _RIFF_FORMS[head[8:12]]
     if len(head) > _MPEG_TS_PACKET and head[0] == head[_MPEG_TS_PACKET] == 0x47:
-        return "mpegts", "MPEG transport stream"
+        return "mpegts", "an MPEG transport stream"
     # MPEG audio begins with 11 or 12 ones; "layer 0" is AAC.
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
-        return "aac", "AAC"
+        return "aac", "an AAC"
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
-        return "mp3", "MP3"
+        return "mp3", "an MP3"
     return None
 
 
@@ -110,9 +116,16 @@ class ContainerFile:
         self._av = import_optional("av", "formats")
         self.samplerate = self.channels = 0
         self.claim: float | None = None  # seconds, as the header says
+        self._num_damaged, self._is_reported = 0, False
         next(self.blocks(), None)
+        if not self.samplerate and self._num_damaged:
+            raise InputError(
+                f"`{argument}`: {name} is {kind} file that breaks off or is damaged, and can't be read as audio: is the copy or"
+                " download complete?",
+                argument,
+            )
         if not self.samplerate:
-            raise InputError(f"`{argument}`: {name} is a {kind} file without audio.", argument)
+            raise InputError(f"`{argument}`: {name} is {kind} file without audio.", argument)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Blocks `(samples, channels)` in float32, as long as the packets of the format."""
@@ -129,7 +142,8 @@ class ContainerFile:
                 yield from self._decode(source, track)
         except errors as error:
             raise InputError(
-                f"`{self.argument}`: {self.name} can't be read as audio ({error}).", self.argument
+                f"`{self.argument}`: {self.name} is damaged or breaks off, and can't be read as audio ({error}).",
+                self.argument,
             ) from error
 
     def _read_claim(self, source: Any, track: Any) -> float | None:
@@ -141,13 +155,15 @@ class ContainerFile:
         return source.duration / 1e6 if source.duration is not None and not source.streams.video else None
 
     def _decode(self, source: Any, track: Any) -> Iterator[np.ndarray]:
-        convert, written, damaged = None, 0, 0
+        convert, written, damaged, at_end = None, 0, 0, False
         for packet in source.demux(track):
             try:
                 frames = packet.decode()
             except self._av.error.InvalidDataError:
-                damaged += 1
+                damaged, at_end = damaged + 1, True
+                self._num_damaged = damaged
                 continue
+            at_end = at_end and not frames
             for frame in frames:
                 if convert is None:
                     self.samplerate, self.channels = frame.sample_rate, len(frame.layout.channels)
@@ -167,8 +183,13 @@ class ContainerFile:
                     samples = block.to_ndarray().reshape(-1, self.channels)
                     written += len(samples)
                     yield samples
-        if damaged:
-            logger.warning(f"`{self.argument}`: {damaged} packets of {self.name} are damaged: they are left out.")
+        if damaged and not self._is_reported:
+            self._is_reported = True
+            if damaged == 1 and at_end:
+                problem = "ends in the middle of a packet, and is used up to there: is the copy or download complete?"
+            else:
+                problem = f"is damaged: {damaged} of its packets are left out."
+            logger.warning(f"`{self.argument}`: {self.name} {problem}")
 
     def _resampler(self, layout: Any) -> Any:
         return self._av.AudioResampler(format="flt", layout=layout, rate=self.samplerate)

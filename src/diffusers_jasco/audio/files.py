@@ -16,7 +16,6 @@
 
 import io
 import os
-import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
@@ -24,29 +23,22 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from diffusers.utils import logging
 
 from ..utils.errors import EmptyInputError, InputError
+from .claims import COMPLETE, UNKNOWN_LENGTH, find_missing_audio, find_missing_bytes
 from .containers import READ_BY_LIBSNDFILE, ContainerFile, find_demuxer
-from .mp3 import count_mp3_samples, skip_id3
+from .mp3 import measure_mp3, skip_id3
 from .waveforms import BLOCK_SECONDS, find_integer_scale
 
 
-# A file with less than this share of the audio that its header claims, and by so many seconds less, breaks off. Encoders round
-# to whole frames.
-COMPLETE = 0.98
+logger = logging.get_logger(__name__)
+
+# A file breaks off if it has less than `COMPLETE` of the audio that its header claims, and is shorter by so many seconds.
 SLACK_SECONDS = 0.05
 MP3_SLACK_SECONDS = 0.3
-# As libsndfile reports headers that claim more than there is. Programs that write to a pipe claim 2 GB or more.
-_CLAIMS = {
-    "W64": re.compile(r"^ *riff : (\d+) \(should be (\d+)\)", re.M),
-    "RF64": re.compile(r"^ *Riff size : (\d+) \(should be (\d+)\)", re.M),
-    "AU": re.compile(r"^ *Data Size +: (\d+) \(should be (\d+)\)", re.M),
-}
-_CLAIM = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be (\d+)\)", re.M)
-_PIPE_CLAIM = 2**31  # bytes
-_PIPE_CLAIM_64 = 2**62  # bytes, of formats with 64-bit sizes
+MP3_SLACK = 4 * 1152  # samples, of counted frames
 _HEAD = 400  # bytes that tell the format
-_OGG_PAGE = 65307  # bytes, at most
 
 
 class AudioFile:
@@ -80,7 +72,7 @@ class AudioFile:
         if self._kind is None or self._kind[0] in READ_BY_LIBSNDFILE:
             error = self._inspect()
         else:
-            error = RuntimeError(f"{self._kind[1]} is not read by libsndfile")
+            error = RuntimeError(f"libsndfile does not read {self._kind[1]} file")
         if error is not None:
             self._container = self._find_container(error)
             self.samplerate, self.channels = self._container.samplerate, self._container.channels
@@ -140,28 +132,27 @@ class AudioFile:
         except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
             return error
         if kind == "MP3":
-            with self._open_binary() as file:
-                counted = count_mp3_samples(file, _size(file))
+            counted, claimed = self._measure_mp3()
             if self._kind is None and counted is not None and counted < frames / 2:
                 return RuntimeError("format not recognized")
-            if counted is not None and counted * COMPLETE > frames + MP3_SLACK_SECONDS * self.samplerate:
+            if self._is_short(frames, counted or claimed or 0):
                 return RuntimeError("its header does not say its length")
             frames = min(frames, counted or frames)
+        if frames >= UNKNOWN_LENGTH:
+            return RuntimeError("its header does not say its length")
         if not is_mp3:
             self._slack = SLACK_SECONDS
-        claim = _CLAIMS.get(kind, _CLAIM).search(log)
-        pipe = _PIPE_CLAIM_64 if kind in ("W64", "RF64") else _PIPE_CLAIM
-        if claim is not None and int(claim[2]) < COMPLETE * int(claim[1]) < pipe:
-            raise self._broken(f"it has {claim[2]} of {claim[1]} bytes of audio")
-        if kind == "OGG" and self._ends_within_a_page():
-            raise self._broken("its last page is incomplete")
+        with self._open_binary() as file:
+            missing = find_missing_audio(kind, log, frames, file)
+        if missing is not None:
+            raise self._broken(missing)
         self.frames = frames
         return None
 
     def _read_with_soundfile(self, start: int, stop: int, size: int) -> Iterator[np.ndarray]:
         import soundfile
 
-        position = 0
+        position, failure = 0, None
         try:
             with self._open_soundfile() as source:
                 if source.seekable():
@@ -175,11 +166,32 @@ class AudioFile:
                         yield block
                     position += len(block)
         except (soundfile.LibsndfileError, RuntimeError, TypeError, MemoryError) as error:
-            raise self._broken(str(error).rstrip(".")) from error
+            failure = error
         # Of a whole file a little may be missing; what is cut out of one is needed.
         enough = COMPLETE * stop if (start, stop) == (0, self.frames) else stop
-        if position < enough - self._slack * self.samplerate:
-            raise self._breaks_off(position, self.frames)
+        if failure is not None or position < enough - self._slack * self.samplerate:
+            yield from self._read_on(max(position, start), stop, size, failure)
+
+    def _read_on(self, position: int, stop: int, size: int, failure: Exception | None) -> Iterator[np.ndarray]:
+        """The samples from where libsndfile gives up, if FFmpeg decodes the whole file."""
+        refusal = self._breaks_off(position, self.frames)
+        if failure is not None:
+            refusal = self._broken(str(failure).rstrip("."))
+        try:
+            container = self._find_container(refusal)
+            decoded = sum(map(len, container.blocks()))
+        except InputError:
+            raise refusal from failure
+        if (container.samplerate, container.channels) != (self.samplerate, self.channels):
+            raise refusal from failure
+        if self._is_short(decoded, self.frames):
+            raise refusal from failure
+        logger.warning(f"`{self.argument}`: {self.name} is damaged after {position / self.samplerate:.2f} s.")
+        self._container = container
+        yield from self._read_container(position, stop, size)
+
+    def _is_short(self, samples: int, claim: int) -> bool:
+        return samples < COMPLETE * claim - self._slack * self.samplerate
 
     def _open_soundfile(self) -> Any:
         import soundfile
@@ -191,15 +203,6 @@ class AudioFile:
             file.seek(0)
         return soundfile.SoundFile(file)
 
-    def _ends_within_a_page(self) -> bool:
-        with self._open_binary() as file:
-            file.seek(max(_size(file) - 2 * _OGG_PAGE, 0))
-            tail = file.read()
-        page = tail.rfind(b"OggS")
-        if page < 0 or len(tail) < page + 27:
-            return page >= 0
-        return len(tail) < page + 27 + tail[page + 26] + sum(tail[page + 27 : page + 27 + tail[page + 26]])
-
     # 2. By PyAV
 
     def _find_container(self, error: Exception) -> ContainerFile:
@@ -208,22 +211,28 @@ class AudioFile:
                 f"`{self.argument}`: {self.name} can't be read as audio ({error}).", self.argument
             ) from error
         demuxer, kind = self._kind
+        with self._open_binary() as file:
+            missing = find_missing_bytes(demuxer, file)
+        if missing is not None:
+            raise self._broken(missing)
         try:
             return ContainerFile(self._open_binary, demuxer, kind, self.argument, self.name)
-        except ImportError as missing:
+        except ImportError as missing_package:
             raise InputError(
-                f"`{self.argument}`: {self.name} is a {kind} file that can't be read as audio without PyAV ({error})."
-                f" {missing}",
+                f"`{self.argument}`: {self.name} is {kind} file that can't be read as audio without PyAV ({error})."
+                f" {missing_package}",
                 self.argument,
-            ) from missing
+            ) from missing_package
 
     @cached_property
     def frames(self) -> int:
         """Samples per channel. Headers of containers do not say it exactly, so theirs are counted."""
         assert self._container is not None
         frames = sum(map(len, self._container.blocks()))
-        claim = 0 if self._container.claim is None else round(self._container.claim * self.samplerate)
-        if frames < COMPLETE * claim - self._slack * self.samplerate:
+        claim = round((self._container.claim or 0.0) * self.samplerate)
+        if self._container.demuxer == "mp3":
+            claim = max(length or 0 for length in self._measure_mp3())
+        if self._is_short(frames, claim):
             raise self._breaks_off(frames, claim)
         return frames
 
@@ -245,6 +254,13 @@ class AudioFile:
             yield np.concatenate(pending)
 
     # 3. Both
+
+    def _measure_mp3(self) -> tuple[int | None, int | None]:
+        with self._open_binary() as file:
+            counted, claimed = measure_mp3(file, _size(file))
+        if counted is not None and claimed is not None and counted < COMPLETE * claimed - MP3_SLACK:
+            raise self._breaks_off(counted, claimed)
+        return counted, claimed
 
     def _open_binary(self) -> AbstractContextManager[BinaryIO]:
         if isinstance(self.file, Path):

@@ -46,8 +46,9 @@ def load_audio(audio: Any, name: str = "audio") -> tuple[torch.Tensor, int]:
               `"audio"` or `"raw"`, and `"sample_rate"`; `{"bytes", "path"}`, of which the first that is not `None` counts
             - an audio object of datasets, torchcodec or pydub
 
-            A waveform is a tensor or array of shape `(samples,)` or `(channels, samples)`, with at most 64 channels. Integers
-            are scaled to [-1, 1). Floats far beyond ±1 are taken for integers, too, with a warning.
+            A waveform is a tensor or array of shape `(samples,)` or `(channels, samples)`, with at most 64 channels;
+            `(samples, channels)` as soundfile returns it, with more than 64 samples and at most 8 channels, and a batch of one
+            are recognized. Integers are scaled to [-1, 1). Floats far beyond ±1 are taken for integers, too, with a warning.
         name (`str`, defaults to `"audio"`):
             Name of the argument, for messages.
 

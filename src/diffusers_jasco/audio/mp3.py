@@ -29,8 +29,9 @@ _BIT_RATES = {
 }
 _CHUNK = 1 << 20  # bytes
 _HEADER = 4  # bytes
-_XING_REACH = 200  # bytes from the beginning of the first frame
-_XING_TOLERANCE = 0.02  # of the size that the header says: tags at the end count
+_HEADER_REACH = 200  # bytes from the beginning of the first frame
+_TOLERANCE = 0.02  # of the size that the header says: tags at the end count
+_MAX_FRAMES = 2**31 - 1
 
 
 def skip_id3(head: bytes) -> int:
@@ -40,25 +41,28 @@ def skip_id3(head: bytes) -> int:
     return 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) + (10 if head[5] & 16 else 0)
 
 
-def count_mp3_samples(file: BinaryIO, size: int) -> int | None:
+def measure_mp3(file: BinaryIO, size: int) -> tuple[int | None, int | None]:
     r"""
-    Counts the frames of an MP3 file, unless its header (Xing, Info or VBRI) agrees with its size.
+    The length of an MP3 file. Its frames are counted, unless its header (Xing, Info or VBRI) agrees with its size.
 
     Args:
         file (`BinaryIO`): the file.
         size (`int`): its size in bytes.
 
     Returns:
-        `int`: samples per channel, or `None` where the header is right.
+        `tuple`: samples per channel that are there, `None` where the header agrees; and that the header claims, `None` where it
+        does not say it.
     """
     file.seek(0)
     start = skip_id3(file.read(10))
     file.seek(start)
-    head = file.read(_XING_REACH)
-    claimed = _claimed_bytes(head)
-    if claimed is not None and size - start <= (1 + _XING_TOLERANCE) * claimed:
-        return None
+    samples, num_bytes = _read_claim(file.read(_HEADER_REACH))
+    if samples and num_bytes and (1 - _TOLERANCE) * num_bytes <= size - start <= (1 + _TOLERANCE) * num_bytes:
+        return None, samples
+    return _count_samples(file, start), samples
 
+
+def _count_samples(file: BinaryIO, start: int) -> int:
     file.seek(start)
     data, position, samples, kind = b"", 0, 0, None
     while True:
@@ -82,15 +86,21 @@ def count_mp3_samples(file: BinaryIO, size: int) -> int | None:
             position = len(data) if position < 0 else position
 
 
-def _claimed_bytes(head: bytes) -> int | None:
-    for tag in (b"Xing", b"Info"):
-        place = head.find(tag)
-        if place >= 0:
-            has_frames, has_bytes = head[place + 7] & 1, head[place + 7] & 2
-            field = place + 8 + 4 * has_frames
-            return int.from_bytes(head[field : field + 4], "big") if has_bytes else None
-    place = head.find(b"VBRI")
-    return int.from_bytes(head[place + 10 : place + 14], "big") if place >= 0 else None
+def _read_claim(head: bytes) -> tuple[int | None, int | None]:
+    """Samples and bytes that the first frame of a file claims, each `None` if it does not."""
+    frame = _parse_frame(head[:_HEADER]) if len(head) >= _HEADER else None
+    frames = num_bytes = 0
+    if (place := max(head.find(b"Xing"), head.find(b"Info"))) >= 0 and len(head) >= place + 16:
+        has_frames, has_bytes = head[place + 7] & 1, head[place + 7] & 2
+        field = place + 8 + 4 * has_frames
+        frames = int.from_bytes(head[place + 8 : field], "big")
+        num_bytes = int.from_bytes(head[field : field + 4], "big") if has_bytes else 0
+    elif (place := head.find(b"VBRI")) >= 0 and len(head) >= place + 18:
+        num_bytes = int.from_bytes(head[place + 10 : place + 14], "big")
+        frames = int.from_bytes(head[place + 14 : place + 18], "big")
+    # Writers that never learn the length leave 0 or -1.
+    known = frame is not None and 0 < frames < _MAX_FRAMES
+    return frames * frame[1] if known and frame is not None else None, num_bytes or None
 
 
 def _parse_frame(header: bytes) -> tuple[int, int, int, int, int] | None:

@@ -30,6 +30,7 @@ logger = logging.get_logger(__name__)
 BLOCK_SECONDS = 10.0
 MAX_RATE = 1_000_000  # Hz
 MAX_CHANNELS = 64  # more "channels" than this are samples in the wrong place
+SURROUND_CHANNELS = 8  # (samples, channels) is recognized up to 7.1
 # Float samples are nominally in [-1, 1]. Loud mixes exceed that by some dB; samples far beyond are integers.
 MAX_FLOAT_SAMPLE = 8.0
 INTEGER_BITS = (16, 24, 32)
@@ -189,7 +190,8 @@ def to_real_tensor(values: Any, owner: str, name: str) -> torch.Tensor:
 
 def check_samples(samples: Any, argument: str) -> torch.Tensor:
     r"""
-    Samples `(samples,)` or `(channels, samples)` → `(channels, samples)` in float32, integers scaled to [-1, 1).
+    Samples `(samples,)` or `(channels, samples)` → `(channels, samples)` in float32, integers scaled to [-1, 1). Where it can't
+    be anything else, `(samples, channels)` and a batch of one, `(1, channels, samples)`, are taken, too.
 
     Raises:
         [`EmptyInputError`]: if there are no samples.
@@ -197,11 +199,15 @@ def check_samples(samples: Any, argument: str) -> torch.Tensor:
     """
     waveform = to_real_tensor(samples, f"The waveform of `{argument}`", argument)
     shape = tuple(waveform.shape)
+    if waveform.ndim == 3 and len(waveform) == 1:
+        waveform = waveform[0]
+    if waveform.ndim == 2 and len(waveform) > MAX_CHANNELS and 0 < waveform.shape[1] <= SURROUND_CHANNELS:
+        waveform = waveform.T
     if waveform.ndim not in (1, 2) or (waveform.ndim == 2 and len(waveform) > MAX_CHANNELS):
         swapped = waveform.ndim == 2 and shape[1] <= MAX_CHANNELS
         raise InputError(
             f"The waveform of `{argument}` has to be (samples,) or (channels, samples), but has shape {shape}"
-            f"{': transpose it' if swapped else ''}.",
+            f"{': transpose it' if swapped else ': give one of the batch' if len(shape) == 3 else ''}.",
             argument,
         )
     if waveform.numel() == 0:

@@ -209,6 +209,12 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
                 "`transformer_lora_layers` has to be a transformer with one adapter, or with the one that `adapter_name`"
                 f" ({adapter_name!r}) names, or tensors by name. The adapters of this one: {list(adapters) or 'none'}."
             )
+        if metadata is None and not any(key.endswith(".alpha") for key in layers):
+            logger.warning(
+                "The file will not say the alpha of the LoRA, and it will load with its rank as its alpha: if they differ, it"
+                " will sound different. Give the transformer instead of tensors, or"
+                " `transformer_lora_adapter_metadata=transformer.peft_config[adapter_name].to_dict()`."
+            )
         packed = {cls.transformer_name: _strip_prefixes(layers)}
         described = {cls.transformer_name: metadata}
         if words:

@@ -1,0 +1,162 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""How much audio the header of a file claims, to recognize copies and downloads that break off."""
+
+import os
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+
+# A file with less than this share of the audio that its header claims breaks off. Encoders round to whole frames.
+COMPLETE = 0.98
+# libsndfile's length of a stream whose header does not say it is near 2**63.
+UNKNOWN_LENGTH = 2**62
+
+# As libsndfile reports headers that claim more than there is. Programs that write to a pipe claim 2 GB or more.
+_BYTES = {
+    "W64": re.compile(r"^ *riff : (\d+) \(should be (\d+)\)", re.M),
+    "RF64": re.compile(r"^ *Riff size : (\d+) \(should be (\d+)\)", re.M),
+    "AU": re.compile(r"^ *Data Size +: (\d+) \(should be (\d+)\)", re.M),
+}
+_DATA_BYTES = re.compile(r"^ *(?:data|SSND|BODY) : (\d+) \(should be (\d+)\)", re.M)
+_PIPE_CLAIM = 2**31  # bytes
+_PIPE_CLAIM_64 = 2**62  # bytes, of formats with 64-bit sizes
+# As libsndfile reports the samples per channel of formats about which it says no more.
+_SAMPLES = {
+    "AVR": re.compile(r"^ *Frames +: (\d+)", re.M),
+    "MPC2K": re.compile(r"^ *Frames +: (\d+)", re.M),
+    # The last matrix; the first one is the sampling rate.
+    "MAT4": re.compile(r"\bCols +: (\d+)(?!.*\bCols)", re.S),
+    "MAT5": re.compile(r"\bCols +: (\d+)(?!.*\bCols)", re.S),
+}
+_NIST_SAMPLES = re.compile(rb"^sample_count -i (\d+)", re.M)
+_NIST_HEADER = 1024  # bytes
+_WAV_SIZE = re.compile(r"^ *(?:RIFF|RIFX|Riff size) : (\d+)", re.M)
+_OGG_PAGE = 65307  # bytes, at most
+_MAX_CHUNKS = 100_000
+
+
+def find_missing_audio(kind: str, log: str, frames: int, file: BinaryIO) -> str | None:
+    r"""
+    What is missing of a file that libsndfile reads.
+
+    Args:
+        kind (`str`): its format, by libsndfile's name.
+        log (`str`): libsndfile's report on the header.
+        frames (`int`): samples per channel that libsndfile finds.
+        file (`BinaryIO`): the file.
+
+    Returns:
+        `str`: what is missing, for a message; `None` for a file that is complete, or whose header does not say its length.
+    """
+    claim = _BYTES.get(kind, _DATA_BYTES).search(log)
+    pipe = _PIPE_CLAIM_64 if kind in ("W64", "RF64") else _PIPE_CLAIM
+    if claim is not None and int(claim[2]) < COMPLETE * int(claim[1]) < pipe:
+        return f"it has {claim[2]} of {claim[1]} bytes of audio"
+    if kind == "OGG" and _ends_within_a_page(file):
+        return "its last page is incomplete"
+    if kind in ("CAF", "VOC"):
+        return find_missing_bytes(kind.lower(), file)
+    if kind in ("WAV", "WAVEX", "RF64") and frames == 0:
+        size = _WAV_SIZE.search(log)
+        if size is not None and int(size[1]) + 8 < _size(file) and "Unknown chunk marker" in log:
+            return "its header says that it is empty, but more follows: the recording was interrupted"
+    samples = _NIST_SAMPLES.search(_at(file, 0, _NIST_HEADER)) if kind == "NIST" else None
+    if kind in _SAMPLES:
+        samples = _SAMPLES[kind].search(log)
+    if samples is not None and frames < COMPLETE * int(samples[1]):
+        return f"it has {frames} of {int(samples[1])} samples"
+    return None
+
+
+def find_missing_bytes(demuxer: str, file: BinaryIO) -> str | None:
+    r"""
+    What is missing of a file that consists of chunks with their sizes: MP4, AVI, CAF and VOC.
+
+    Args:
+        demuxer (`str`): FFmpeg's name of the format.
+        file (`BinaryIO`): the file.
+
+    Returns:
+        `str`: what is missing, for a message; else `None`.
+    """
+    chunks = {"mov": _mp4_boxes, "avi": _riff_chunks, "caf": _caf_chunks, "voc": _voc_blocks}.get(demuxer)
+    size = _size(file)
+    end, names = 0, set()
+    for count, (name, end) in enumerate(chunks(file) if chunks is not None else ()):
+        names.add(name)
+        if count > _MAX_CHUNKS:
+            return None
+    if COMPLETE * end > size:
+        return f"it has {size} of {end} bytes"
+    if demuxer == "mov" and b"mdat" in names and b"moov" not in names:
+        return "its index is missing"
+    return None
+
+
+def _mp4_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Name and end of each box."""
+    position = 0
+    while len(head := _at(file, position, 16)) >= 8:
+        size = int.from_bytes(head[:4], "big")
+        if size == 1:
+            size = int.from_bytes(head[8:16], "big")
+        if size < 8:  # 0: to the end of the file
+            yield head[4:8], 0
+            return
+        position += size
+        yield head[4:8], position
+
+
+def _riff_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    head = _at(file, 0, 8)
+    size = int.from_bytes(head[4:], "little")
+    if 0 < size < _PIPE_CLAIM:
+        yield head[:4], size + 8
+
+
+def _caf_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    position = 8
+    while len(head := _at(file, position, 12)) == 12:
+        size = int.from_bytes(head[4:], "big", signed=True)
+        if size < 0:  # -1: to the end of the file
+            return
+        position += 12 + size
+        yield head[:4], position
+
+
+def _voc_blocks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    position = int.from_bytes(_at(file, 20, 2), "little")
+    while len(head := _at(file, position, 4)) == 4 and head[0]:  # 0: the end
+        position += 4 + int.from_bytes(head[1:], "little")
+        yield head[:1], position
+
+
+def _ends_within_a_page(file: BinaryIO) -> bool:
+    tail = _at(file, max(_size(file) - 2 * _OGG_PAGE, 0), 2 * _OGG_PAGE)
+    page = tail.rfind(b"OggS")
+    if page < 0 or len(tail) < page + 27:
+        return page >= 0
+    return len(tail) < page + 27 + tail[page + 26] + sum(tail[page + 27 : page + 27 + tail[page + 26]])
+
+
+def _at(file: BinaryIO, position: int, count: int) -> bytes:
+    file.seek(min(position, UNKNOWN_LENGTH))
+    return file.read(count)
+
+
+def _size(file: BinaryIO) -> int:
+    return file.seek(0, os.SEEK_END)
