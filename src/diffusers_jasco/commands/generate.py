@@ -157,8 +157,10 @@ def check_options(args: argparse.Namespace):
         )
     for name in ("checkpoint", "lora", "text_encoder", "codec"):
         value = getattr(args, name)
-        if value in (None, BUNDLED) or os.path.exists(value) or re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", value):
+        if value in (None, BUNDLED) or os.path.exists(value) or re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", value):
             continue
+        if name in ("text_encoder", "codec") and re.fullmatch(r"\w[\w.-]*", value):
+            continue  # old models on the Hub have no organization, such as t5-base
         raise InputError(f"`{name}`: there is no folder {value}, and a Hub id is organization/name.", name)
 
 
@@ -215,7 +217,7 @@ def generate(args: argparse.Namespace) -> list[Path]:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; bad input ends in one line that says what is wrong, and the exit code 2."""
     parser = build_parser()
-    flags = {action.dest: action.option_strings[-1] for action in parser._actions if action.option_strings}
+    flags = {action.dest: action.option_strings[0] for action in parser._actions if action.option_strings}
     flags |= {"path": "--output", "sampling_rate": "--rate", "num_waveforms_per_prompt": "--num_waveforms"}
     with warnings_name(flags):
         return run_command(lambda: generate(parse_with_source(parser, argv)), "jasco-generate", flags)
