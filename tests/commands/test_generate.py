@@ -331,6 +331,20 @@ def test_a_time_signature_without_bars_is_not_used_with_a_warning(options, caplo
     assert "`beats_per_bar` has no effect" in caplog.text
 
 
+def test_the_start_of_repeated_chords_is_not_reported_as_unused(tmp_path, capsys):
+    (tmp_path / "a.lab").write_text("0 1 C\n1 2 F\n2 3 G\n")
+    options = ["--chords", tmp_path / "a.lab", "--start", 1, "--output", tmp_path / "a.wav", *QUICK]
+    assert run("pop", *options, "--repeat_chords") == 0
+    assert "--start" not in capsys.readouterr().err
+    assert run("pop", *options[2:]) == 0
+    assert "--start has no effect" in capsys.readouterr().err
+
+
+def test_float16_without_a_gpu_is_one_warning(tmp_path, capsys, caplog):
+    assert run("pop", "--dtype", "float16", *QUICK, "--output", tmp_path / "a.wav") == 0
+    assert "cannot run with" not in caplog.text and capsys.readouterr().err.count("--dtype float16") == 1
+
+
 def test_names_of_grooves_and_progressions_may_be_written_otherwise():
     for name in ("12 bar blues", "12-BAR BLUES", "12_bar_blues"):
         options = ["--progression", name, "--groove", "Bossa-Nova"]

@@ -117,13 +117,15 @@ class Controls:
             # `start` skips the beginning of recordings, which is silent here.
             lead = round(self.args.start * sampling_rate)
             drums = F.pad(self.groove.render(duration, sampling_rate), (lead, 0)), sampling_rate
+        # Chords that are repeated are read here, from `start` on, and not by the pipeline.
+        is_used_up = self.args.repeat_chords and looks_like_path(self.args.chords) and not drums
         return {
             "chords": self._chords(duration),
             "drums": drums,
             "separate_drums": self.args.separate_drums,
             "normalize_drums": self.args.normalize_drums,
             "melody": self.melody,
-            "start": self.args.start,
+            "start": 0.0 if is_used_up and not isinstance(self.melody, str) else self.args.start,
         }
 
     def _chords(self, duration: float) -> Any:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils.logging import get_logger
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -34,6 +35,9 @@ from ..utils.cli import run_command, warnings_name
 from ..utils.errors import InputError
 from .control_arguments import Controls, add_control_arguments
 from .recipe import describe, parse_with_source, warn_of_differences
+
+
+logger = get_logger(__name__)
 
 
 def build_parser() -> CommandParser:
@@ -130,7 +134,9 @@ def load_pipeline(args: argparse.Namespace) -> Any:
     if scheduler is not None:
         classes = {"euler": FlowMatchEulerScheduler, "dopri5": FlowMatchDopri5Scheduler}
         pipe.scheduler = classes[scheduler].from_config(pipe.scheduler.config)
-    return pipe.to(args.device)
+    if args.dtype == "float16" and args.device == "cpu":
+        logger.warning("`dtype=float16` is slow and less precise on a CPU: leave it out, or use bfloat16.")
+    return pipe.to(args.device, silence_dtype_warnings=True)
 
 
 def read_latents(path: str) -> torch.Tensor:
