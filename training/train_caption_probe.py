@@ -40,10 +40,11 @@ from diffusers_jasco.evaluation.estimators.spectra import load_mono
 from diffusers_jasco.evaluation.metrics.captions import balanced_accuracy
 from diffusers_jasco.training.checks import check_options
 from diffusers_jasco.training.extractors import train_extractor
+from diffusers_jasco.utils.arguments import CommandParser
 
 
 def parse_args(args=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, required=True, help="folder with `train` and `validation`")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--max_steps", type=int, default=2000)

@@ -71,6 +71,7 @@ from diffusers_jasco.training.logs import RunLog, silence_libraries
 from diffusers_jasco.training.loop import TrainingLoop
 from diffusers_jasco.training.optimization import fused_adamw
 from diffusers_jasco.training.runs import read_config
+from diffusers_jasco.utils.arguments import CommandParser
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import atomic_folder
 from diffusers_jasco.utils.seeding import derive_seed
@@ -83,7 +84,7 @@ FIT_VECTORS = 100_000
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Trains a codec on a folder of recordings.")
+    parser = CommandParser(description="Trains a codec on a folder of recordings.")
     switch = {"action": argparse.BooleanOptionalAction, "default": False}
 
     group = parser.add_argument_group("what goes in and out")

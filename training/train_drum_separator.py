@@ -37,6 +37,7 @@ from diffusers_jasco.evaluation.metrics.separation import sdr, si_sdr, suppressi
 from diffusers_jasco.extraction.drum_mask import HOP, NUM_BINS, RATE, DrumMaskModel, inverse_spectrogram, spectrogram
 from diffusers_jasco.training.checks import check_options
 from diffusers_jasco.training.extractors import train_extractor
+from diffusers_jasco.utils.arguments import CommandParser
 from diffusers_jasco.utils.cli import run_command
 
 
@@ -47,7 +48,7 @@ FLOOR = 1e-3
 
 
 def parse_args(args=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, required=True, help="folder with `train` and `validation`")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--max_steps", type=int, default=1500)

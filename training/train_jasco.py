@@ -66,13 +66,14 @@ from diffusers_jasco.training.recipes import inherit_options, options_to_record,
 from diffusers_jasco.training.runs import BEST
 from diffusers_jasco.training.stages import STAGES, Evaluator, run_stage
 from diffusers_jasco.training.validation import validation_loss
+from diffusers_jasco.utils.arguments import CommandParser
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import partial_path, publish_files
 from diffusers_jasco.utils.seeding import derive_seed
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Trains JASCO, from scratch or from any checkpoint.")
+    parser = CommandParser(description="Trains JASCO, from scratch or from any checkpoint.")
     add_training_options(parser)
     switch = {"action": argparse.BooleanOptionalAction, "default": False}
 

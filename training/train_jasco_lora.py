@@ -48,6 +48,7 @@ from diffusers_jasco.training.recipes import inherit_options
 from diffusers_jasco.training.stages import Evaluator
 from diffusers_jasco.training.validation import validation_loss
 from diffusers_jasco.training.weight_transfer import load_source
+from diffusers_jasco.utils.arguments import CommandParser
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import partial_path, publish_files
 from diffusers_jasco.utils.optional_imports import import_optional
@@ -62,7 +63,7 @@ PROJECTIONS += [f"{name}_proj" for name in CONTROLS if name != "chords"]
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Trains a LoRA of any JASCO.")
+    parser = CommandParser(description="Trains a LoRA of any JASCO.")
     add_training_options(parser)
     switch = {"action": argparse.BooleanOptionalAction, "default": False}
     group = parser.add_argument_group("LoRA")

@@ -43,6 +43,7 @@ from diffusers_jasco.extraction.salience_model import CONTEXT, SalienceModel, lo
 from diffusers_jasco.loaders.audiocraft.compat import fold_semitones_above_g2
 from diffusers_jasco.training.checks import check_options
 from diffusers_jasco.training.extractors import train_extractor
+from diffusers_jasco.utils.arguments import CommandParser
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import replace_file
 
@@ -51,7 +52,7 @@ THRESHOLD = 0.5
 
 
 def parse_args(args=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, required=True, help="folder with `train/audio` and `validation/audio`")
     parser.add_argument("--weights", type=Path, required=True, help="`multif0.h5` of the exact extractor")
     parser.add_argument("--output", type=Path, required=True)

@@ -21,13 +21,13 @@ Trains a small tokenizer on captions, for a text encoder that is trained from sc
 Texts are lower-cased; `<pad>` is 0, `</s>` 1 (appended to every text, as T5's) and `<unk>` 2.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from diffusers_jasco.training.tokenizer import train_tokenizer
+from diffusers_jasco.utils.arguments import CommandParser
 from diffusers_jasco.utils.cli import run_command
 
 
@@ -44,7 +44,7 @@ def read_captions(paths: list[Path]) -> Iterator[str]:
 
 
 def main(args: list[str] | None = None):
-    parser = argparse.ArgumentParser(description="Trains a small tokenizer on captions.")
+    parser = CommandParser(description="Trains a small tokenizer on captions.")
     parser.add_argument(
         "--captions", type=Path, nargs="+", required=True, help="Files: .jsonl, or a caption per line."
     )

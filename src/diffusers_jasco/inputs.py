@@ -60,7 +60,7 @@ from .controls.melody import (
 from .controls.midi import is_midi_file, split_track
 from .controls.midi_drums import drums_from_midi
 from .extraction import extract_chords, extract_melody, separate_drums
-from .utils.errors import EmptyInputError, InputError
+from .utils.errors import EmptyInputError, InputError, shorten
 from .utils.numbers import to_float
 
 
@@ -252,7 +252,11 @@ def _read_melody(melody: Any, num_frames: int, frame_rate: float, start: float) 
             return melody_from_tensor_file(melody, first + num_frames)[first:]
         if not melody.strip():
             raise EmptyInputError("`melody` is an empty text.", "melody")
-        raise InputError(f"`melody` files have to end in {_MELODY_FILES}, but this is {melody!r}.", "melody")
+        raise InputError(
+            "`melody` is neither notes with their octaves, such as 'C4 D4 E4 -' (in Python: `melody_from_text(notes, bpm=120)`),"
+            f" nor a file that ends in {_MELODY_FILES}, but {shorten(melody)}.",
+            "melody",
+        )
     if is_empty(melody):
         raise EmptyInputError("`melody` is empty.", "melody")
     melody = to_melody_matrix(melody)

@@ -58,6 +58,13 @@ def test_players_see_a_title(tmp_path, suffix, title):
         assert file.title == title
 
 
+@pytest.mark.parametrize("metadata", [{"seed": 7}, {}, {"prompt": ""}, {"prompt": None}, {"prompt": "東京"}])
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_metadata_without_a_title_is_read_back(tmp_path, suffix, metadata):
+    read = read_metadata(export_audio(tone(), tmp_path / f"a{suffix}", 24000, metadata=metadata))
+    assert read.pop("diffusers-jasco") and read == metadata
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_files_without_our_metadata_have_none(tmp_path, suffix):
     assert read_metadata(export_audio(tone(), tmp_path / f"a{suffix}", 24000)) is None

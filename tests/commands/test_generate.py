@@ -26,6 +26,7 @@ from diffusers_jasco.audio.metadata import read_metadata
 from diffusers_jasco.commands.control_arguments import Controls
 from diffusers_jasco.commands.generate import build_parser, main
 from diffusers_jasco.controls.drum_machine import GROOVES
+from diffusers_jasco.inputs import InputError
 
 from ..conftest import FIXTURES, load_case, load_pipeline, relative_error
 
@@ -121,7 +122,7 @@ def no_loading(monkeypatch):
         (["--device", "cuda:99"], "there is no device 'cuda:99'"),
         (["--device", "meta"], "there is no device 'meta'"),
         (["--seed", "99999999999999999999"], "--seed: has to be a whole number"),
-        (["--seed", -1], "--seed"),
+        (["--seed", -1], "--seed: has to be a whole number from 0 to 9223372036854775807, but is -1"),
         (["--seed", "1.5"], "--seed"),
         (["--steps", 0], "--steps"),
         (["--steps", 3, "--scheduler", "dopri5"], "dopri5 chooses its own steps: give either --scheduler or --steps"),
@@ -141,13 +142,22 @@ def no_loading(monkeypatch):
         (["--chords", "C:0", "--progression", "axis"], "Give either --chords or --progression"),
         (["--progression", "axi"], "Did you mean 'axis'"),
         (["--progression", "axis", "--key", "Am minor"], "--key"),
-        (["--groove", "bosanova"], "--groove: there is no 'bosanova'. Did you mean 'bossa nova'"),
+        (["--groove", "bosanova"], "--groove: there is no groove 'bosanova'. Did you mean 'bossa nova'"),
+        (["--groove", "rock"], "Did you mean 'rock backbeat'? All grooves: four on the floor, "),
+        (["--progression", "I-V-vi-IV"], "All progressions: axis, doo-wop, "),
         (["--groove", "techno", "--bpm", 900], "--bpm has to be"),
         (["--groove", "techno", "--drums", "a.wav"], "Give either --drums or --groove"),
         (["--drums", "absent.wav"], "--drums: there is no file absent.wav"),
         (["--drums", CASES / "song.txt"], "--drums"),
         (["--melody", "absent.mid"], "--melody: there is no file absent.mid"),
         (["--melody", "C4 X4"], "--melody: the pitch of note 1"),
+        (["--melody", "C D E F"], "--melody is neither notes with their octaves, such as 'C4 D4 E4 -'"),
+        (["--melody", "C4, D4, E4"], "--melody"),
+        (["--normalize_drums"], "--normalize_drums belongs to --drums or --groove"),
+        (["--no-normalize_drums"], "normalize_drums belongs to --drums or --groove"),
+        (["--key", "G", "--chords", "C:0 G:3"], "--key belongs to Roman numerals, but --chords has labels with times"),
+        (["--bpm", 90, "--chords", "C:0 G:3"], "--bpm is the tempo of"),
+        (["--checkpoint", "jasco-nan"], "--checkpoint: there is no folder jasco-nan"),
         (["--separate_drums"], "--separate_drums belongs to --drums"),
         (["--repeat_chords"], "--repeat_chords belongs to --chords"),
         (["--key", "C"], "--key belongs to --chords or --progression"),
@@ -300,6 +310,13 @@ def test_grooves_progressions_and_notes_share_a_tempo(tmp_path):
 
 def test_chords_with_times_may_stand_beside_a_groove(tmp_path):
     parse = build_parser().parse_args
+    for chords in ("C:0 G:5", "C:0 G:2 Am:4", "C:0"):
+        options = ["--chords", chords, "--groove", "techno", "--melody", "C4 D4"]
+        assert Controls(parse(options)).for_pipeline(10, 24000)["chords"] == chords
+    # Power chords and sevenths in Harte's notation.
+    for chords in ("C:5 | G:7", "C:7 F:7 G:7"):
+        labels = [label for label, _ in Controls(parse(["--chords", chords, "--bpm", "60"]))._chords(8.0)]
+        assert labels == chords.replace("|", " ").split()
     for options in (["--groove", "techno"], ["--groove", "techno", "--bpm", "120"]):
         assert Controls(parse(["--chords", "C:0 Am:2.5", *options])).for_pipeline(5, 24000)["chords"] == "C:0 Am:2.5"
     assert Controls(parse(["--chords", "C | Am", "--groove", "techno", "--bpm", "120"])).for_pipeline(5, 24000)[
@@ -307,6 +324,50 @@ def test_chords_with_times_may_stand_beside_a_groove(tmp_path):
     ] == [("C", 0.0), ("Am", 2.0)]
     repeated = Controls(parse(["--chords", "C:0 Am:1", "--repeat_chords"])).for_pipeline(4.0, 24000)["chords"]
     assert repeated == [("C", 0.0), ("Am", 1.0), ("C", 2.0), ("Am", 3.0)]
+
+
+def test_bars_and_numerals_may_be_in_a_text_file(tmp_path):
+    parse = build_parser().parse_args
+    for text, option in (("C | Am |\nF | G\n", ["--bpm", "60"]), ("I | vi\nIV | V", ["--key", "C", "--bpm", "60"])):
+        (tmp_path / "bars.txt").write_text(text)
+        controls = Controls(parse(["--chords", str(tmp_path / "bars.txt"), *option]))
+        assert [start for _, start in controls.for_pipeline(16.0, 24000)["chords"]] == [0, 4, 8, 12]
+    with pytest.raises(InputError, match="add the tempo"):
+        (tmp_path / "bars.txt").write_text("C | Am | F | G")
+        Controls(parse(["--chords", str(tmp_path / "bars.txt")]))
+
+
+@pytest.mark.parametrize("options", [["--groove", "techno"], ["--chords", "C:0"], ["--melody", "C4"], []])
+def test_a_time_signature_without_bars_is_not_used_with_a_warning(options, caplog):
+    parse = build_parser().parse_args
+    Controls(parse([*options, "--beats_per_bar", "3"]))
+    assert "`beats_per_bar` has no effect" in caplog.text
+
+
+def test_the_start_of_repeated_chords_is_not_reported_as_unused(tmp_path, capsys):
+    (tmp_path / "a.lab").write_text("0 1 C\n1 2 F\n2 3 G\n")
+    options = ["--chords", tmp_path / "a.lab", "--start", 1, "--output", tmp_path / "a.wav", *QUICK]
+    assert run("pop", *options, "--repeat_chords") == 0
+    assert "--start" not in capsys.readouterr().err
+    assert run("pop", *options[2:]) == 0
+    assert "--start has no effect" in capsys.readouterr().err
+
+
+def test_float16_without_a_gpu_is_one_warning(tmp_path, capsys, caplog):
+    assert run("pop", "--dtype", "float16", *QUICK, "--output", tmp_path / "a.wav") == 0
+    assert "cannot run with" not in caplog.text and capsys.readouterr().err.count("--dtype float16") == 1
+
+
+def test_names_of_grooves_and_progressions_may_be_written_otherwise():
+    for name in ("12 bar blues", "12-BAR BLUES", "12_bar_blues"):
+        options = ["--progression", name, "--groove", "Bossa-Nova"]
+        assert Controls(build_parser().parse_args(options)).for_pipeline(2.0, 24000)["chords"][0] == ("C7", 0.0)
+
+
+def test_music_without_a_prompt_has_metadata_in_every_format(tmp_path):
+    for suffix in (".mp3", ".ogg", ".flac"):
+        assert run(*QUICK, "--output", tmp_path / f"a{suffix}") == 0
+        assert read_metadata(tmp_path / f"a{suffix}")["seed"] == 0
 
 
 def test_the_example_is_the_command(monkeypatch, capsys):

@@ -49,7 +49,7 @@ def test_a_progression_fills_bars_in_a_tempo_and_a_metre():
 
 
 def test_what_is_no_progression_or_key_is_an_error():
-    with pytest.raises(ValueError, match="unknown progression 'axs'. Did you mean 'axis'"):
+    with pytest.raises(ValueError, match="there is no progression 'axs'. Did you mean 'axis'"):
         chords_from_progression("axs", "C")
     with pytest.raises(ValueError, match="`key` has to be major for the progression 'axis', but is 'Am'"):
         chords_from_progression("axis", "Am")

@@ -68,7 +68,8 @@ def test_bad_options_are_refused_before_loading(data, run, tmp_path, script, opt
     base = ("--continue_from",) if script == "train_jasco" else ("--base",)
     with pytest.raises(SystemExit):
         run_script(script, *base, run, "--dataset", data / "train", "--output", tmp_path / "run", *option)
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1, "one line without the usage"
     assert not (tmp_path / "run").exists()
 
 

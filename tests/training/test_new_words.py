@@ -103,6 +103,16 @@ def test_a_lora_learns_new_words(run, style, tmp_path, warnings):
     assert not torch.equal(styled, plain)
 
 
+def test_new_words_that_no_caption_has_are_named(run, style, tmp_path, warnings):
+    train_lora(
+        run, style, tmp_path / "lora", "--max_steps", 1, "--new_words", "Baroque", "harpsichord", "zither", "oboe"
+    )
+    (message,) = [record.message for record in warnings.records if "no caption" in record.message]
+    assert "zither, oboe" in message and "baroque" not in message
+    continue_training(run, style, tmp_path / "run", "--max_steps", 1, "--new_words", "zither")
+    assert "--new_words: no caption has zither" in warnings.text
+
+
 def test_two_and_two_steps_with_new_words_are_four(run, style, tmp_path):
     options = ("--new_words", "baroque", "harpsichord")
     train_lora(run, style, tmp_path / "whole", *options)

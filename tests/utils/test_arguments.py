@@ -83,5 +83,8 @@ def test_an_output_is_checked_without_a_trace(tmp_path):
 
 def test_arguments_are_called_by_their_options():
     flags = {"num_inference_steps": "--steps", "repeat_chords": "--repeat_chords"}
+    assert rename_arguments("Set `repeat_chords=True` or `num_inference_steps=8`, not `guider=None`.", flags) == (
+        "Set --repeat_chords or --steps 8, not `guider=None`."
+    )
     message = "`num_inference_steps` and `guider`: `repeat_chords(chords, 10)` repeats."
     assert rename_arguments(message, flags) == "--steps and `guider`: --repeat_chords repeats."

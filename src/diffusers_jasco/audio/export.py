@@ -156,8 +156,9 @@ def export_audio(
         options = {"subtype": file_format.subtype, "format": file_format.name}
         with soundfile.SoundFile(temporary, "w", rate, len(audio), **options) as file:
             if document is not None and file_format.name != "WAV":
-                # libsndfile writes titles of MP3 files as Latin-1.
-                file.title = make_title(metadata or {}, ascii_only=file_format.name == "MP3")
+                # libsndfile writes titles of MP3 files as Latin-1, and refuses empty ones.
+                if title := make_title(metadata or {}, ascii_only=file_format.name == "MP3"):
+                    file.title = title
                 file.comment = document
             file.write(audio.T.numpy())
         if document is not None and file_format.name == "WAV":

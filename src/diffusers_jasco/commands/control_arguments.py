@@ -17,13 +17,16 @@
 import argparse
 import logging
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from diffusers.utils.logging import get_logger
 from torch.nn import functional as F
 
 from ..audio.io import AUDIO_SUFFIXES, load_audio
+from ..controls.chord_files import has_times
 from ..controls.chords import chords_from_bars, chords_from_roman, repeat_chords
 from ..controls.drum_machine import find_groove
 from ..controls.note_text import is_note_text, melody_from_text
@@ -31,10 +34,13 @@ from ..controls.progressions import chords_from_progression
 from ..inputs import InputError, read_chords, read_drums, read_melody
 from ..utils.arguments import integer, number
 from ..utils.errors import shorten
-from ..utils.files import looks_like_path
+from ..utils.files import looks_like_path, read_text
 
+
+logger = get_logger(__name__)
 
 DEFAULT_BPM = 120.0
+DEFAULT_BEATS_PER_BAR = 4
 
 
 def add_control_arguments(parser: argparse.ArgumentParser):
@@ -74,7 +80,12 @@ def add_control_arguments(parser: argparse.ArgumentParser):
         type=number(1, 1000, unit="beats per minute"),
         help="tempo of chords in bars, --progression, --groove and notes (default: the groove's, or 120)",
     )
-    add("--beats_per_bar", type=integer(1, 64), default=4, help="time signature of chords in bars (default: 4)")
+    add(
+        "--beats_per_bar",
+        type=integer(1, 64),
+        default=DEFAULT_BEATS_PER_BAR,
+        help="time signature of chords in bars (default: 4)",
+    )
 
 
 class Controls:
@@ -110,13 +121,15 @@ class Controls:
             # `start` skips the beginning of recordings, which is silent here.
             lead = round(self.args.start * sampling_rate)
             drums = F.pad(self.groove.render(duration, sampling_rate), (lead, 0)), sampling_rate
+        # Chords that are repeated are read here, from `start` on, and not by the pipeline.
+        is_used_up = self.args.repeat_chords and looks_like_path(self.args.chords) and not drums
         return {
             "chords": self._chords(duration),
             "drums": drums,
             "separate_drums": self.args.separate_drums,
             "normalize_drums": self.args.normalize_drums,
             "melody": self.melody,
-            "start": self.args.start,
+            "start": 0.0 if is_used_up and not isinstance(self.melody, str) else self.args.start,
         }
 
     def _chords(self, duration: float) -> Any:
@@ -128,20 +141,13 @@ class Controls:
             )
         if chords is None:
             return None
-        if isinstance(chords, str) and not looks_like_path(chords):
+        if _is_in_bars(chords):
             if args.key is not None:
                 return chords_from_roman(chords, args.key, self.bpm, args.beats_per_bar, repeated)
             if args.bpm is not None or self.groove is not None:
-                chords = self._bars_or_times(chords, repeated)
-            else:
-                _check_times(chords)
+                return chords_from_bars(chords, self.bpm, args.beats_per_bar, repeated)
+            _check_times(chords)
         return repeat_chords(read_chords(chords, start=args.start), duration) if args.repeat_chords else chords
-
-    def _bars_or_times(self, chords: str, repeated: float | None) -> Any:
-        """Chords beside a tempo: bars, unless every one has its start in seconds."""
-        if not _is_readable(_read_bars, chords) and _is_readable(read_chords, chords):
-            return chords
-        return chords_from_bars(chords, self.bpm, self.args.beats_per_bar, repeated)
 
     def _check(self):
         """Reads every control once, except for what is extracted from recordings, which takes long."""
@@ -173,17 +179,34 @@ def _check_together(args: argparse.Namespace):
         "normalize_drums": ("drums", "groove"),
     }
     for name, needed in needed_by.items():
-        if getattr(args, name) not in (None, False, "") and not any(getattr(args, other) for other in needed):
+        # Left out, switches are `False`, but `normalize_drums` is `None`.
+        unset = (None, "") if name == "normalize_drums" else (None, "", False)
+        if getattr(args, name) not in unset and not any(getattr(args, other) for other in needed):
             raise InputError(
                 f"`{name}` belongs to {' or '.join(f'`{other}`' for other in needed)}, which was not given.", name
             )
-    in_text = isinstance(args.chords, str) and args.chords and not looks_like_path(args.chords)
-    if args.bpm is not None and not (in_text or args.progression or args.groove or is_note_text(args.melody)):
+    in_bars = _is_in_bars(args.chords)
+    if args.key is not None and args.chords and not in_bars:
+        raise InputError("`key` belongs to Roman numerals, but `chords` has labels with times.", "key")
+    if args.bpm is not None and not (in_bars or args.progression or args.groove or is_note_text(args.melody)):
         raise InputError(
             "`bpm` is the tempo of `chords` in bars, of `progression`, `groove` and of notes in `melody`, none of which was"
             " given.",
             "bpm",
         )
+    if args.beats_per_bar != DEFAULT_BEATS_PER_BAR and not (in_bars or args.progression):
+        logger.warning(
+            "`beats_per_bar` has no effect: it applies to `chords` in bars and to `progression`, neither of which was given."
+        )
+
+
+def _is_in_bars(chords: Any) -> bool:
+    """Whether chords are a text, or a file with a text, without times: chords in bars, or Roman numerals."""
+    if not isinstance(chords, str) or not chords:
+        return False
+    if not looks_like_path(chords):
+        return not has_times(chords)
+    return chords.lower().endswith(".txt") and os.path.isfile(chords) and not has_times(read_text(chords, "chords"))
 
 
 def _check_times(chords: str):

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils.logging import get_logger
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -34,6 +35,9 @@ from ..utils.cli import run_command, warnings_name
 from ..utils.errors import InputError
 from .control_arguments import Controls, add_control_arguments
 from .recipe import describe, parse_with_source, warn_of_differences
+
+
+logger = get_logger(__name__)
 
 
 def build_parser() -> CommandParser:
@@ -130,7 +134,9 @@ def load_pipeline(args: argparse.Namespace) -> Any:
     if scheduler is not None:
         classes = {"euler": FlowMatchEulerScheduler, "dopri5": FlowMatchDopri5Scheduler}
         pipe.scheduler = classes[scheduler].from_config(pipe.scheduler.config)
-    return pipe.to(args.device)
+    if args.dtype == "float16" and args.device == "cpu":
+        logger.warning("`dtype=float16` is slow and less precise on a CPU: leave it out, or use bfloat16.")
+    return pipe.to(args.device, silence_dtype_warnings=True)
 
 
 def read_latents(path: str) -> torch.Tensor:
@@ -157,8 +163,10 @@ def check_options(args: argparse.Namespace):
         )
     for name in ("checkpoint", "lora", "text_encoder", "codec"):
         value = getattr(args, name)
-        if value in (None, BUNDLED) or os.path.exists(value) or re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", value):
+        if value in (None, BUNDLED) or os.path.exists(value) or re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", value):
             continue
+        if name in ("text_encoder", "codec") and re.fullmatch(r"\w[\w.-]*", value):
+            continue  # old models on the Hub have no organization, such as t5-base
         raise InputError(f"`{name}`: there is no folder {value}, and a Hub id is organization/name.", name)
 
 
@@ -215,7 +223,7 @@ def generate(args: argparse.Namespace) -> list[Path]:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; bad input ends in one line that says what is wrong, and the exit code 2."""
     parser = build_parser()
-    flags = {action.dest: action.option_strings[-1] for action in parser._actions if action.option_strings}
+    flags = {action.dest: action.option_strings[0] for action in parser._actions if action.option_strings}
     flags |= {"path": "--output", "sampling_rate": "--rate", "num_waveforms_per_prompt": "--num_waveforms"}
     with warnings_name(flags):
         return run_command(lambda: generate(parse_with_source(parser, argv)), "jasco-generate", flags)

@@ -47,6 +47,7 @@ _LYRICS = re.compile(
     r"\s*(WEBVTT\b|\[\d+:\d\d([.:]\d+)?\]|\[[A-Za-z#][^\[\]\n,]*\]\s*$|(\d+\s+)?[\d:.,]{7,}\s*-->)", re.MULTILINE
 )
 _CHORDS_IN_LYRICS = re.compile(r"^[^|\n]*\[[A-G][^\]\s,'\"]*\] ?[A-Za-z]", re.MULTILINE)
+_DEGREES = {5, 6, 7, 9, 11, 13}
 _STARTS = re.compile(r"[^\s\d]\S*:-?\d+(\.\d*)?([eE][+-]?\d+)?[,;]?")
 
 
@@ -128,8 +129,10 @@ def chords_from_annotation(text: str, name: str | None = None) -> Chords:
 def has_times(text: str) -> bool:
     """Whether a text has chords with their times, and not chords or numerals in bars."""
     content = text.strip()
-    if content.startswith(("{", "[", "(")) or is_salami(content) or _is_text(content):
+    if content.startswith(("{", "[", "(")) or is_salami(content):
         return True
+    if _is_text(content):
+        return not _has_degrees(content)
     return is_table(content)
 
 
@@ -142,6 +145,13 @@ def _is_text(text: str) -> bool:
     """Whether a text has words such as `C:0`, of which at least half tell a start."""
     words = [word for line in _without_comments(text) for word in re.split(r"[\s|]+", line) if word]
     return bool(words) and sum(_STARTS.fullmatch(word) is not None for word in words) >= len(words) / 2
+
+
+def _has_degrees(text: str) -> bool:
+    """Whether the numbers behind the colons of `"C:5 | G:7"` are degrees of Harte's notation: the starts of chords increase."""
+    numbers = [float(number) for number in re.findall(r":(-?[\d.]+)", text)]
+    increasing = all(earlier < later for earlier, later in zip(numbers, numbers[1:]))
+    return set(numbers) <= _DEGREES and ("|" in text or not increasing)
 
 
 def _from_layer(text: str, name: str) -> Chords:

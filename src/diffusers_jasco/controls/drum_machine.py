@@ -14,7 +14,6 @@
 
 """A drum machine: the steps of a bar → strokes → audio, which the pipeline takes as `drums`."""
 
-import difflib
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ import torch
 
 from ..audio.loudness import limit_peaks
 from ..utils.errors import InputError
+from ..utils.names import find_name
 from ..utils.numbers import is_number, to_float, to_integer
 
 
@@ -307,18 +307,11 @@ def find_groove(name: str, bpm: float | None = None) -> Groove:
     A groove of `GROOVES`.
 
     Args:
-        name (`str`): its name; capitals do not matter.
+        name (`str`): its name; capitals, hyphens and spaces do not matter.
         bpm (`float`, *optional*): beats per minute instead of the groove's own.
 
     Raises:
-        [`InputError`]: for an unknown name, with the nearest ones, and for an impossible tempo.
+        [`InputError`]: for an unknown name, with the known ones, and for an impossible tempo.
     """
-    names = {known.lower(): known for known in GROOVES}
-    wanted = " ".join(str(name).lower().split())
-    if wanted not in names:
-        near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.0)
-        raise InputError(
-            f"`groove`: there is no {name!r}. Did you mean {', '.join(repr(names[one]) for one in near)}?", "groove"
-        )
-    groove = GROOVES[names[wanted]]
+    groove = GROOVES[find_name(name, GROOVES, "groove", "groove")]
     return groove if bpm is None else replace(groove, bpm=bpm)

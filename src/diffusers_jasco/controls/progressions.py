@@ -14,11 +14,11 @@
 
 """Chord progressions by name, in any key."""
 
-import difflib
 import re
 from dataclasses import dataclass
 
 from ..utils.errors import InputError
+from ..utils.names import find_name
 from ..utils.numbers import to_integer
 from .chords import Chords, chords_from_roman, parse_key
 
@@ -69,7 +69,7 @@ def chords_from_progression(
     A progression of `PROGRESSIONS` in a key.
 
     Args:
-        name (`str`): its name; capitals do not matter.
+        name (`str`): its name; capitals, hyphens and spaces do not matter.
         key (`str`):
             The tonic (`"Bb"`), or the key as [`~controls.chords.chords_from_roman`] reads it, whose mode then has to be that of
             the progression.
@@ -81,16 +81,10 @@ def chords_from_progression(
         `list` of `(label, start)`.
 
     Raises:
-        [`InputError`]: for an unknown name, with the nearest ones, for a key of another mode, and as
+        [`InputError`]: for an unknown name, with the known ones, for a key of another mode, and as
             [`~controls.chords.chords_from_roman`].
     """
-    names = {known.lower(): known for known in PROGRESSIONS}
-    if str(name).strip().lower() not in names:
-        near = difflib.get_close_matches(str(name).strip().lower(), names, n=3, cutoff=0.0)
-        raise InputError(
-            f"unknown progression {name!r}. Did you mean {', '.join(repr(names[one]) for one in near)}?", "name"
-        )
-    name = names[str(name).strip().lower()]
+    name = find_name(name, PROGRESSIONS, "progression", "progression")
     progression = PROGRESSIONS[name]
     if num_bars is not None:
         num_bars = to_integer(num_bars, "num_bars", minimum=1)

@@ -33,7 +33,8 @@ from ..data.online_encoding import BatchEncoder, measure_latents
 from ..data.opening import DEFAULT_SECONDS, is_on_hub, is_synthetic, open_dataset
 from ..data.streams import ClipStream
 from ..pipelines.pipeline_jasco import JascoPipeline
-from ..text_encoders import is_word_tokenizer, text_encoder_hash, warn_of_unknown_captions
+from ..text_encoders import is_word_tokenizer, split_words, text_encoder_hash, warn_of_unknown_captions
+from ..utils.errors import list_names
 from .batches import EpochBatches, InterleavedBatches, StreamBatches, fitting_batch_size
 
 
@@ -153,6 +154,7 @@ def make_batches(
         for spec, dataset in zip(args.dataset, data.datasets):
             _warn_without_captions(spec, dataset)
             _warn_of_unknown_words(spec, dataset, pipeline.tokenizer)
+        _warn_of_unused_words(args, data.datasets, pipeline.tokenizer)
 
     def batches_of(dataset: Dataset) -> EpochBatches | StreamBatches:
         is_encoded = all(isinstance(part, FeatureDataset) for part in getattr(dataset, "datasets", [dataset]))
@@ -224,6 +226,27 @@ def _warn_without_captions(spec: str, dataset: FeatureDataset | ClipDataset | Cl
         logger.warning(
             f"{spec}: {missing} of {len(captions)} clips have no caption. Nothing about text is learnt from them."
         )
+
+
+def _warn_of_unused_words(
+    args: argparse.Namespace,
+    datasets: list[FeatureDataset | ClipDataset | ClipStream],
+    tokenizer: PreTrainedTokenizerBase,
+):
+    """New words are learned only from captions that have them."""
+    new_words = getattr(args, "new_words", None)
+    if not new_words or any(isinstance(dataset, ClipStream) for dataset in datasets):
+        return
+    missing = dict.fromkeys(word for text in new_words for word in split_words(text, tokenizer))
+    for spec, dataset in zip(args.dataset, datasets):
+        if is_synthetic(spec) or isinstance(dataset, ClipStream):
+            continue
+        for caption in (caption for clip in dataset.captions for caption in clip):
+            for word in split_words(caption, tokenizer):
+                missing.pop(word, None)
+            if not missing:
+                return
+    logger.warning(f"--new_words: no caption has {list_names(list(missing))}, so nothing is learned about it.")
 
 
 def _warn_of_unknown_words(

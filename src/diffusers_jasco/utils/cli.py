@@ -83,10 +83,17 @@ def _one_line(error: BaseException) -> str:
 
 def rename_arguments(message: str, flags: Mapping[str, str]) -> str:
     """
-    A message whose arguments, such as `` `chords` ``, are called by the options that set them; and so are functions that an
-    option calls, such as `` `repeat_chords(chords, 10)` ``.
+    A message whose arguments, such as `` `chords` `` or `` `duration=10` ``, are called by the options that set them; and so
+    are functions that an option calls, such as `` `repeat_chords(chords, 10)` ``.
     """
-    return re.sub(r"`(\w+)(?:\([^`()]*\))?`", lambda match: flags.get(match[1], match[0]), message)
+
+    def rename(match: re.Match) -> str:
+        name, value = match[1], match[2]
+        if name not in flags:
+            return match[0]
+        return flags[name] if value in (None, "True") else f"{flags[name]} {value}"
+
+    return re.sub(r"`(\w+)(?:\([^`()]*\)|=([^`]*))?`", rename, message)
 
 
 @contextmanager

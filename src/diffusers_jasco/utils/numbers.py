@@ -105,11 +105,15 @@ def _scalar(value: Any) -> Any:
 def _describe(kind: str, minimum: float, maximum: float, above: float = -math.inf, unit: str = "") -> str:
     words = f"{kind} of {unit}" if unit else kind
     if above > -math.inf:
-        return f"{words} above {above:g}" + (f" and at most {maximum:g}" if maximum < math.inf else "")
+        return f"{words} above {_format(above)}" + (f" and at most {_format(maximum)}" if maximum < math.inf else "")
     if minimum > -math.inf and maximum < math.inf:
-        return f"{words} from {minimum:g} to {maximum:g}"
+        return f"{words} from {_format(minimum)} to {_format(maximum)}"
     if minimum > -math.inf:
-        return f"{words}, at least {minimum:g}"
+        return f"{words}, at least {_format(minimum)}"
     if maximum < math.inf:
-        return f"{words}, at most {maximum:g}"
+        return f"{words}, at most {_format(maximum)}"
     return words
+
+
+def _format(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
