@@ -113,7 +113,7 @@ def test_lead_sheets_are_said_to_be_unreadable(tmp_path, name, content):
 
 @pytest.mark.parametrize(
     "content",
-    ["[00:00.00]C\n[00:02.00]Am\n", "[0:00]C [0:02]Am", "[Verse]\nC   Am   F\nSome words of a song\n", "[Verse 1: Somebody]\nC  G\n",
+    ["[00:00.00]C\n[00:02.00]Am\n", "[0.00 - 2.00] C\n[2.00 - 4.00] Am\n", "[0:00]C [0:02]Am", "[Verse]\nC   Am   F\nSome words of a song\n", "[Verse 1: Somebody]\nC  G\n",
      "[beats]\nbeat=0.5\n\n[chords]\nchord=0.0,2.0,C\n", "[ti:Song]\n[00:01.00]Words\n", "WEBVTT\n\n00:00.000 --> 00:02.000\nC\n",
      "1\n00:00:00,000 --> 00:00:02,000\nC\n\n2\n00:00:02,000 --> 00:00:04,000\nAm\n"],
 )  # fmt: skip
@@ -190,6 +190,8 @@ TABLES = {
     "annotator names and durations.csv": '"song.wav",0.0,2.5,"C"\n,2.5,1.5,"Am"\n,4.0,1,"Am"\n',
     "visualiser.csv": "TIME,DURATION,LABEL\n0.0,2.5,C\n2.5,1.5,Am\n",
     "end.lab": f"{LINES}5.0\n",
+    "root and quality.csv": "start,end,root,quality\n0.0,2.5,C,maj\n2.5,5.0,A,min\n",
+    "root and quality without names.csv": "0.0,2.5,C,maj\n2.5,5.0,A,min\n",
     "index and times behind.txt": "1;C;0.0;2.5\n2;A:min;2.5;5.0\n",
     "index and times behind, from 0.csv": "0,C,0.0,2.5\n1,A:min,2.5,5.0\n2,A:min,5.0,7.5\n",
     "index and durations behind.csv": "1,C,0.0,2.5\n2,A:min,2.5,2.0\n3,A:min,4.5,1.0\n",
@@ -459,10 +461,29 @@ def test_times_of_scores_are_bars_and_beats(tmp_path, warnings):
      {"result": {"chords": [{"time": 0, "label": "C"}, {"time": 2.5, "label": "Am"}], "beats": [0.5, 1.0]}},
      {"tracks": [{"name": "song", "chords": [{"time": 0, "label": "C"}, {"time": 2.5, "label": "Am"}]}]},
      {"sections": [{"start": 0, "end": 9, "label": "verse"}], "harmony": [{"start": 0, "chord": "C"}, {"start": 2.5, "chord": "Am"}]},
-     {"times": [0.0, 2.5], "chords": ["C", "Am"]}],
+     {"times": [0.0, 2.5], "chords": ["C", "Am"]},
+     {"intervals": [[0.0, 2.5], [2.5, 5.0]], "labels": ["C", "Am"]},
+     {"annotations": [{"start": 0.0, "chord": "C"}, {"start": 2.5, "chord": "Am"}]}],
 )  # fmt: skip
 def test_lists_in_json(tmp_path, content):
     assert read_chords(write(tmp_path, "a.json", json.dumps(content))) == TWO
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.txt"])
+def test_lines_of_json(tmp_path, name):
+    assert read_chords(write(tmp_path, name, '{"start": 0.0, "chord": "C"}\n{"start": 2.5, "chord": "Am"}\n')) == TWO
+
+
+def test_times_in_milliseconds_are_noticed(tmp_path, warnings):
+    rows = [(0, 1490, "N"), (1490, 2990, "C"), (2990, 4490, "Am"), (4490, 6000, "F")]
+    read_chords(write(tmp_path, "a.csv", "".join(f"{start},{end},{label}\n" for start, end, label in rows)))
+    assert "Are they milliseconds?" in warnings.text
+    warnings.clear()
+    read_chords([{"start": start, "duration": end - start, "name": label} for start, end, label in rows])
+    assert "Are they milliseconds?" in warnings.text
+    warnings.clear()
+    read_chords([("C", 0), ("Am", 60), ("F", 120), ("G", 180)])
+    assert not warnings.text
 
 
 def test_lists_in_json_that_are_none_or_several(tmp_path, warnings):

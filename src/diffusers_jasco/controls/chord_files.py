@@ -30,7 +30,7 @@ from .midi import MIDI_SUFFIXES, is_midi_file
 from .midi_chords import chords_from_midi
 
 
-TEXT_SUFFIXES = (".lab", ".chords", ".csv", ".tsv", ".txt", ".json", ".svl")
+TEXT_SUFFIXES = (".lab", ".chords", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".svl")
 CHORD_SUFFIXES = (*TEXT_SUFFIXES, ".jams", *MIDI_SUFFIXES)
 READABLE = f"{', '.join(CHORD_SUFFIXES)} or an audio file's suffix"
 
@@ -44,7 +44,8 @@ _LEAD_SHEET_TEXT = re.compile(
 )
 # Lyrics and subtitles with times, and texts in sections such as [Verse].
 _LYRICS = re.compile(
-    r"\s*(WEBVTT\b|\[\d+:\d\d([.:]\d+)?\]|\[[A-Za-z#][^\[\]\n,]*\]\s*$|(\d+\s+)?[\d:.,]{7,}\s*-->)", re.MULTILINE
+    r"\s*(WEBVTT\b|\[\d+:\d\d([.:]\d+)?\]|\[[\d:.]+ *- *[\d:.]+\]|\[[A-Za-z#][^\[\]\n,]*\]\s*$|(\d+\s+)?[\d:.,]{7,}\s*-->)",
+    re.MULTILINE,
 )
 _CHORDS_IN_LYRICS = re.compile(r"^[^|\n]*\[[A-G][^\]\s,'\"]*\] ?[A-Za-z]", re.MULTILINE)
 _DEGREES = {5, 6, 7, 9, 11, 13}

@@ -29,7 +29,7 @@ from .chord_charts import chords_from_jaah
 from .chord_labels import NO_CHORD, is_no_chord
 from .chord_tables import Segment, is_label, join_segments, to_harte_segments
 from .chord_timeline import Chords, check_pairs
-from .forms import chords_from_items, is_chord_item, to_list
+from .forms import chords_from_items, is_chord_item, is_chord_table, to_list
 from .roman_numerals import numeral_to_chord, parse_key
 
 
@@ -74,23 +74,26 @@ def chords_from_json(text: str, name: str) -> Chords:
     """
     content = _load(text, name)
     if isinstance(content, dict):
-        if "annotations" in content:
+        annotations = content.get("annotations")
+        if isinstance(annotations, list) and any(
+            isinstance(item, dict) and "namespace" in item for item in annotations
+        ):
             return _from_jams(content, name)
         if "parts" in content:
             return chords_from_jaah(content, name)
         content = _find_list(content, name)
-    if isinstance(content, list):
+    if isinstance(content, (list, tuple)):
         return check_pairs(chords_from_items(content)[0])
     raise InputError(f"`chords`: {name} has to hold a list of chords, but holds {shorten(content)}.", "chords")
 
 
-def _find_list(content: dict, name: str) -> list:
+def _find_list(content: dict, name: str) -> list | tuple:
     """The list of chords that an object of any layout holds; one with the key `chords` comes before others."""
-    found: list[tuple[str, list]] = []
+    found: list[tuple[str, list | tuple]] = []
     values = [("", content, 0)]
     for key, value, depth in values:
         value = to_list(value)
-        if isinstance(value, list) and value and all(map(is_chord_item, value)):
+        if is_chord_table(value) or (isinstance(value, list) and value and all(map(is_chord_item, value))):
             labels = [label for label, _ in chords_from_items(value)[0]]
             if key == "chords" or sum(map(is_label, labels)) >= len(labels) / 2:
                 found.append((key, value))
@@ -117,8 +120,19 @@ def _load(text: str, name: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
+        if lines := _load_lines(text):
+            return lines
         kind = "no JAMS file" if name.lower().endswith(".jams") else "not JSON"
         raise InputError(f"`chords`: {name} is {kind} ({error}).", "chords") from None
+
+
+def _load_lines(text: str) -> list[dict]:
+    """The objects of a text with one per line, or nothing for another text."""
+    try:
+        lines = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, RecursionError):
+        return []
+    return lines if all(isinstance(line, dict) for line in lines) else []
 
 
 def _from_jams(content: Any, name: str) -> Chords:
@@ -126,7 +140,9 @@ def _from_jams(content: Any, name: str) -> Chords:
         annotations = [item for item in content["annotations"] if str(item["namespace"]).startswith("chord")]
         keys = [item for item in content["annotations"] if str(item["namespace"]).startswith("key")]
     except _ERRORS as error:
-        raise InputError(f"`chords`: {name} is no JAMS file ({type(error).__name__}: {error}).", "chords") from None
+        raise InputError(
+            f"`chords`: {name} is no JAMS file: it has no list of annotations with a namespace each.", "chords"
+        ) from error
     # Names of chords say more than their functions.
     order = sorted(annotations, key=lambda item: "roman" in str(item["namespace"]))
     reasons = []

@@ -35,6 +35,7 @@ logger = logging.get_logger(__name__)
 _NUMBER = re.compile(r"([+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?)(?:\s?s(?:ec)?)?")
 _BEGINS_WITH_TIME = re.compile(r"[\"']?[+-]?[.,]?\d")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,3}):(\d{2}(?:[.,]\d+)?)")
+_ROOT = re.compile(r"[A-G](#|b|♯|♭)?")
 # Comments, and the line with the frequencies of an Audacity label.
 _COMMENTS = ("#", "//", ";", "%", "\\")
 _INLINE_COMMENT = re.compile(r"\s+(#\s|#$|//|;|%\s).*")
@@ -318,7 +319,7 @@ def _to_segments(rows: list[_Row], name: str) -> list[Segment]:
     empty = [row for row in rows if not row.label]
     if empty and not (len(empty) == 1 and empty[0] is rows[-1]):
         logger.warning(f"`chords`: {len(empty)} line(s) of {name} have no chord, the first one line {empty[0].line}.")
-    chosen = _choose_times([row for row in rows if row.label])
+    chosen = _join_qualities(_choose_times([row for row in rows if row.label]))
     ignored = next((row.further[0] for row in chosen if row.further), None)
     if ignored is not None:
         logger.warning(f"`chords`: columns of {name} behind the chord, such as {shorten(ignored)}, are not used.")
@@ -356,6 +357,19 @@ def _choose_times(rows: list[_Row]) -> list[_Row]:
     if _are_bars([row.times for row in rows]):
         return [replace(row, times=row.times[:1]) for row in rows]
     return [replace(row, times=row.times[:2]) for row in rows]
+
+
+def _join_qualities(rows: list[_Row]) -> list[_Row]:
+    """Rows of which the root and the quality of the chord are in two columns, as one."""
+    roots = [row for row in rows if not is_no_chord(row.label)]
+    if any(not row.further or not _ROOT.fullmatch(row.label) for row in roots):
+        return rows
+    if not any(parse_time(row.further[0]) is None for row in roots):
+        return rows  # confidences
+    labels = {row.line: f"{row.label}:{row.further[0]}" for row in roots}
+    if not all(is_label(label) for label in labels.values()):
+        return rows
+    return [replace(row, label=labels.get(row.line, row.label), further=row.further[1:]) for row in rows]
 
 
 def _counts(values: list[float]) -> bool:

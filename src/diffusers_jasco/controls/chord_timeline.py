@@ -34,6 +34,7 @@ Chords = list[tuple[str, float]]
 
 # Chords that a repeated progression has at most: one every 0.1 s for a day.
 _MAX_CHORDS = 1_000_000
+_MILLISECONDS = 200.0  # Chords of a song that last so long are more likely to have times in milliseconds.
 
 
 def is_chord(value: Any) -> bool:
@@ -124,6 +125,12 @@ def _order(timeline: Chords, duration: float | None) -> Chords:
     if len(kept) < len(timeline):
         logger.warning(
             f"`chords`: {len(timeline) - len(kept)} chord(s) start together with a later one, which is used."
+        )
+
+    lengths = sorted(later[1] - earlier[1] for earlier, later in zip(kept, kept[1:]))
+    if len(lengths) > 1 and lengths[len(lengths) // 2] >= _MILLISECONDS:
+        logger.warning(
+            f"`chords`: a chord lasts {lengths[len(lengths) // 2]:g} s, if the times are seconds. Are they milliseconds?"
         )
 
     inside = [chord for chord in kept if duration is None or chord[1] < duration]
