@@ -458,10 +458,12 @@ def test_times_of_scores_are_bars_and_beats(tmp_path, warnings):
      [{"start_ms": 0, "end_ms": 2500, "chord": "C"}, {"start_ms": 2500, "end_ms": 5000, "chord": "Am"}],
      [{"chord_start": 0, "chord_end": 2.5, "chord": "C"}, {"chord_start": 2.5, "chord_end": 5, "chord": "Am"}],
      {"segments": [{"start": 0.0, "end": 2.5, "chord": "C"}, {"start": 2.5, "end": 5.0, "chord": "Am"}], "key": "C"},
+     {"parts": [{"start": 0.0, "chord": "C"}, {"start": 2.5, "chord": "Am"}]},
      {"result": {"chords": [{"time": 0, "label": "C"}, {"time": 2.5, "label": "Am"}], "beats": [0.5, 1.0]}},
      {"tracks": [{"name": "song", "chords": [{"time": 0, "label": "C"}, {"time": 2.5, "label": "Am"}]}]},
      {"sections": [{"start": 0, "end": 9, "label": "verse"}], "harmony": [{"start": 0, "chord": "C"}, {"start": 2.5, "chord": "Am"}]},
      {"times": [0.0, 2.5], "chords": ["C", "Am"]},
+     [{"time": 0, "name": "C", "value": 1.0, "chord_id": 3}, {"time": 2.5, "name": "Am", "value": 0.5, "chord_id": 4}],
      {"intervals": [[0.0, 2.5], [2.5, 5.0]], "labels": ["C", "Am"]},
      {"annotations": [{"start": 0.0, "chord": "C"}, {"start": 2.5, "chord": "Am"}]}],
 )  # fmt: skip
@@ -499,11 +501,24 @@ def test_lists_in_json_that_are_none_or_several(tmp_path, warnings):
         assert "KeyError" not in str(error.value)
     several = [{"time": 0.0, "chord_complex": "Cmaj7", "chord_simple": "C"}, {"time": 2.5, "chord_complex": "Am7", "chord_simple": "Am"}]  # fmt: skip
     assert read_chords(several) == [("Cmaj7", 0.0), ("Am7", 2.5)]
-    assert "'chord_complex' is taken for the chord; 'chord_simple' are not used" in warnings.text
+    assert "'chord_complex' is taken for the chord, and not 'chord_simple'" in warnings.text
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "3", '{"a": 1}', "[[[[", '[["C"]]', '[["C", NaN]]', "null", '"C:0"', "[1, 2]"]
+    "content",
+    [
+        '{"parts": [{"beats": "Am", "chords": "C"}]}',
+        '{"parts": [{}]}',
+        "{",
+        "3",
+        '{"a": 1}',
+        "[[[[",
+        '[["C"]]',
+        '[["C", NaN]]',
+        "null",
+        '"C:0"',
+        "[1, 2]",
+    ],
 )
 def test_other_json_is_an_error(tmp_path, content):
     with pytest.raises(InputError, match="`chords`"):

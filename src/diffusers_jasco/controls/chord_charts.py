@@ -153,8 +153,12 @@ def chords_from_jaah(content: dict[str, Any], name: str) -> Chords:
     """
     try:
         chords = list(_read_parts(content, str(content.get("metre", "4/4")), name, depth=0))
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise InputError(f"`chords`: {name} has a part without beats or chords ({error!r}).", "chords") from None
+    except InputError:
+        raise
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise InputError(
+            f"`chords`: {name} has a part without the times of its 'beats' and its 'chords' in bars.", "chords"
+        ) from error
     return _merge(chords)
 
 

@@ -79,7 +79,8 @@ def chords_from_json(text: str, name: str) -> Chords:
             isinstance(item, dict) and "namespace" in item for item in annotations
         ):
             return _from_jams(content, name)
-        if "parts" in content:
+        parts = content.get("parts")
+        if parts is not None and not (isinstance(parts, list) and parts and all(map(is_chord_item, parts))):
             return chords_from_jaah(content, name)
         content = _find_list(content, name)
     if isinstance(content, (list, tuple)):

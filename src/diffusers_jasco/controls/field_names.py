@@ -102,9 +102,8 @@ def find_fields(names: tuple[str, ...]) -> Fields | None:
 def warn_of_other_labels(fields: Fields | None):
     """Says which one of several fields that are called chords is used."""
     if fields is not None and fields.other_labels:
-        logger.warning(
-            f"`chords`: {fields.label!r} is taken for the chord; {list_names(list(map(repr, fields.other_labels)))} are not used."
-        )
+        others = list_names(list(map(repr, fields.other_labels)))
+        logger.warning(f"`chords`: {fields.label!r} is taken for the chord, and not {others}.")
 
 
 def _candidates(kind: str, names: Sequence[str]) -> list[str]:

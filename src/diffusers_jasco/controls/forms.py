@@ -185,7 +185,11 @@ def _chord_fields(item: Any) -> tuple[Any, Any, Any, Any]:
     if not isinstance(item, Mapping):
         label, start, end, duration = (_field(item, NAMES[kind]) for kind in ("label", "start", "end", "duration"))
         return label, start, end, duration
-    fields = find_fields(tuple(key for key, value in item.items() if isinstance(key, str) and value is not None))
+    names = [key for key, value in item.items() if isinstance(key, str) and value is not None]
+    fields = find_fields(tuple(names))
+    while fields is not None and not isinstance(item[fields.label], str):
+        names.remove(fields.label)  # such as the "value" of a chord that has a name
+        fields = find_fields(tuple(names))
     if fields is None:
         return None, None, None, None
     times = [None if name is None else _to_number(item[name]) for name in (fields.start, fields.end, fields.duration)]
