@@ -480,9 +480,11 @@ def extract(
 
 
 def warn_empty(name: str, reason: InputError | None = None):
-    """Says that a control holds nothing, and why."""
-    what = f"`{name}` holds nothing" if reason is None else str(reason).rstrip(".")
-    logger.warning(f"{what}: the music is made as if it had not been given.")
+    """Says that a control holds nothing, and why where that is not plain."""
+    _, prefix, why = str(reason or "").partition(f"`{name}`: ")
+    logger.warning(
+        f"`{name}` holds nothing: the music is made as if it had not been given.{f' The reason: {why}' if prefix else ''}"
+    )
 
 
 def is_file(value: Any) -> bool:

@@ -171,7 +171,7 @@ def _read_rows(text: str, name: str) -> Iterator[_Row]:
             _refuse(number, name, line)
         elif not header:
             header = _read_header(line)
-            warn_of_other_labels(header and header.fields)
+            warn_of_other_labels(header.fields if header else None)
             other_header = other_header or next((cells for cells, in_columns in _split(line) if in_columns), [])
 
 

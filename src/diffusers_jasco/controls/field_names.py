@@ -90,13 +90,13 @@ def find_fields(names: tuple[str, ...]) -> Fields | None:
     if not candidates["start"] or not candidates["label"]:
         return None
     start = candidates["start"][0]
-    label, *others = [name for name in candidates["label"] if name != start] or [None]
-    if label is None:
+    labels = [name for name in candidates["label"] if name != start]
+    if not labels:
         return None
     end, duration = (next(iter(candidates[kind]), None) for kind in ("end", "duration"))
     unit = _UNIT.search(_letters(start))
     per_second = 1000 if unit and unit[1] else 1
-    return Fields(start, label, end, duration, per_second, tuple(others))
+    return Fields(start, labels[0], end, duration, per_second, tuple(labels[1:]))
 
 
 def warn_of_other_labels(fields: Fields | None):
@@ -107,7 +107,7 @@ def warn_of_other_labels(fields: Fields | None):
 
 
 def _candidates(kind: str, names: Sequence[str]) -> list[str]:
-    plain = {}
+    plain: dict[str, str] = {}
     for name in names:
         letters = _letters(name)
         plain.setdefault(letters, name)
