@@ -116,7 +116,8 @@ class ContainerFile:
         self._av = import_optional("av", "formats")
         self.samplerate = self.channels = 0
         self.claim: float | None = None  # seconds, as the header says
-        self._num_damaged, self._is_reported = 0, False
+        self.damage: str | None = None  # what is wrong with the packets, once all were decoded
+        self._num_damaged = 0
         next(self.blocks(), None)
         if not self.samplerate and self._num_damaged:
             raise InputError(
@@ -129,7 +130,8 @@ class ContainerFile:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Blocks `(samples, channels)` in float32, as long as the packets of the format."""
-        errors = (self._av.error.FFmpegError, ValueError, EOFError, MemoryError)
+        # FFmpeg seeks to any place that a damaged file names, of which Python makes an `OSError`.
+        errors = (self._av.error.FFmpegError, ValueError, EOFError, OSError, MemoryError)
         try:
             with (
                 self._open_file() as file,
@@ -183,13 +185,10 @@ class ContainerFile:
                     samples = block.to_ndarray().reshape(-1, self.channels)
                     written += len(samples)
                     yield samples
-        if damaged and not self._is_reported:
-            self._is_reported = True
-            if damaged == 1 and at_end:
-                problem = "ends in the middle of a packet, and is used up to there: is the copy or download complete?"
-            else:
-                problem = f"is damaged: {damaged} of its packets are left out."
-            logger.warning(f"`{self.argument}`: {self.name} {problem}")
+        if damaged == 1 and at_end:
+            self.damage = "ends in the middle of a packet, and is used up to there: is the copy or download complete?"
+        elif damaged:
+            self.damage = f"is damaged: {damaged} of its packets are left out."
 
     def _resampler(self, layout: Any) -> Any:
         return self._av.AudioResampler(format="flt", layout=layout, rate=self.samplerate)
