@@ -56,6 +56,7 @@ _RIFF_FORMS = {
     b"AIFC": ("aiff", "an AIFF"),
 }
 READ_BY_LIBSNDFILE = ("flac", "ogg", "caf", "au", "wav", "aiff", "mp3", "voc")
+HEAD = 400  # bytes that tell the format
 _MPEG_TS_PACKET = 188  # bytes
 # Headers of these say how long the audio is; of other formats FFmpeg estimates it from the bit rate.
 _WITH_LENGTH = ("mov", "matroska", "asf", "avi", "caf", "wv", "ape", "tta", "flac", "wav", "aiff")
@@ -67,7 +68,7 @@ _MAX_PAUSE = 60.0  # seconds
 def find_demuxer(head: bytes) -> tuple[str, str] | None:
     r"""
     Args:
-        head (`bytes`): beginning of a file, of at least 400 bytes if it has so many, after any ID3 tag.
+        head (`bytes`): beginning of a file, of at least `HEAD` bytes if it has so many, after any ID3 tag.
 
     Returns:
         FFmpeg's demuxer for it and the format's name, or `None` for other content.
@@ -87,6 +88,31 @@ def find_demuxer(head: bytes) -> tuple[str, str] | None:
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
         return "mp3", "an MP3"
     return None
+
+
+def read_tags(file: BinaryIO, demuxer: str) -> dict[str, str]:
+    r"""
+    Texts that a file holds about itself.
+
+    Args:
+        file (`BinaryIO`): the file.
+        demuxer (`str`): as [`find_demuxer`] returns it.
+
+    Returns:
+        `dict`: names and texts; empty for a file that can't be read, and without PyAV.
+    """
+    try:
+        av = import_optional("av", "formats")
+        file.seek(0)
+        with av.open(file, format=demuxer, metadata_errors="ignore") as source:
+            tags = dict(source.metadata)
+            for stream in source.streams.audio:
+                tags |= stream.metadata
+            return tags
+    except ImportError:
+        return {}
+    except (av.error.FFmpegError, ValueError, EOFError, OSError, MemoryError):
+        return {}
 
 
 class ContainerFile:

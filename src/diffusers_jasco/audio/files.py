@@ -27,7 +27,7 @@ from diffusers.utils import logging
 
 from ..utils.errors import EmptyInputError, InputError
 from .claims import COMPLETE, UNKNOWN_LENGTH, find_missing_audio, find_missing_bytes, is_chained
-from .containers import READ_BY_LIBSNDFILE, ContainerFile, find_demuxer
+from .containers import HEAD, READ_BY_LIBSNDFILE, ContainerFile, find_demuxer
 from .mp3 import find_mp3_frames, measure_mp3, skip_id3
 from .waveforms import BLOCK_SECONDS, find_integer_scale
 
@@ -38,7 +38,6 @@ logger = logging.get_logger(__name__)
 SLACK_SECONDS = 0.05
 MP3_SLACK_SECONDS = 0.3
 MP3_SLACK = 4 * 1152  # samples, of counted frames
-_HEAD = 400  # bytes that tell the format
 
 
 class AudioFile:
@@ -73,7 +72,7 @@ class AudioFile:
                 )
             tags = skip_id3(source)
             source.seek(tags)
-            self._kind = find_demuxer(source.read(_HEAD))
+            self._kind = find_demuxer(source.read(HEAD))
             if self._kind is None and (tags or find_mp3_frames(source) is not None):
                 self._kind = ("mp3", "an MP3")
         # By the name alone, libsndfile would take any file that ends in .mp3 for one.
