@@ -331,6 +331,14 @@ def test_all_streams_of_a_chained_ogg_file_are_read(codec):
     assert pitch(waveform[0, -RATE:], rate) == pytest.approx(440, abs=2)
 
 
+@pytest.mark.parametrize("kind", ["m4a", "m4a with its index at the end", "caf", "ogg", "flac", "aiff", "avi"])
+def test_bytes_that_were_appended_do_not_count(kind):
+    content = whole_file(kind)
+    expected = load_audio(content)[0]
+    for tail in (b"TAG" + b"x y" * 41 + b"xx", bytes(5000), b"\xff" * 100, b"APETAGEX" + bytes(24)):
+        assert torch.equal(load_audio(content + tail)[0], expected)
+
+
 def test_an_empty_file_is_named():
     with pytest.raises(InputError, match=r"`drums`: the file is empty \(0 bytes\)"):
         load_audio(b"", "drums")

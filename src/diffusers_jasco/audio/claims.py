@@ -48,6 +48,9 @@ _WAV_SIZE = re.compile(r"^ *(?:RIFF|RIFX|Riff size) : (\d+)", re.M)
 _OGG_PAGE = 65307  # bytes, at most
 _OGG_HEADER = 27  # bytes
 _MAX_CHUNKS = 100_000
+# Chunks of the outermost level. What follows them, such as a tag that some program appended, has no size.
+_MP4_BOXES = b"ftyp moov mdat free skip wide pnot moof mfra sidx ssix styp uuid meta udta emsg prft pdin".split()
+_CAF_CHUNKS = b"desc data free kuki pakt chan strg uuid info edct mark regn inst midi umid ovvw peak edit".split()
 
 
 def find_missing_audio(kind: str, log: str, frames: int, file: BinaryIO) -> str | None:
@@ -128,8 +131,7 @@ def _mp4_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         size = int.from_bytes(head[:4], "big")
         if size == 1:
             size = int.from_bytes(head[8:16], "big")
-        if size < 8:  # 0: to the end of the file
-            yield head[4:8], 0
+        if head[4:8] not in _MP4_BOXES or size < 8:  # 0: to the end of the file
             return
         position += size
         yield head[4:8], position
@@ -146,7 +148,7 @@ def _caf_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     position = 8
     while len(head := _at(file, position, 12)) == 12:
         size = int.from_bytes(head[4:], "big", signed=True)
-        if size < 0:  # -1: to the end of the file
+        if head[:4] not in _CAF_CHUNKS or size < 0:  # -1: to the end of the file
             return
         position += 12 + size
         yield head[:4], position
