@@ -84,6 +84,36 @@ def test_comments_of_others_are_not_taken_for_metadata(tmp_path, comment, suffix
     assert read_metadata(tmp_path / f"a{suffix}") is None
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize(
+    "codec, container",
+    [
+        ("libmp3lame", "mp3"),
+        ("flac", "flac"),
+        ("libopus", "opus"),
+        ("pcm_s16le", "wav"),
+        ("aac", "ipod"),
+        ("libopus", "webm"),
+    ],
+)
+def test_metadata_outlives_a_conversion_by_another_program(tmp_path, suffix, codec, container):
+    av = pytest.importorskip("av")
+    metadata = {"prompt": 'a "string" quartet, 東京', "seed": 7}
+    own = export_audio(tone(), tmp_path / f"own{suffix}", 24000, metadata=metadata)
+    with av.open(own) as source, av.open(tmp_path / "converted", "w", format=container) as target:
+        target.metadata.update(dict(source.metadata) | dict(source.streams.audio[0].metadata))
+        track = target.add_stream(codec, rate=48000, layout="mono")
+        resampler = av.AudioResampler(
+            format=track.format.name, layout="mono", rate=48000, frame_size=track.codec_context.frame_size or 1024
+        )
+        for frame in [*source.decode(audio=0), None]:
+            for part in resampler.resample(frame):
+                target.mux(track.encode(part))
+        target.mux(track.encode(None))
+    read = read_metadata(tmp_path / "converted")
+    assert read.pop("diffusers-jasco") and read == metadata
+
+
 def test_damaged_wav_chunks_are_not_followed(tmp_path):
     path = export_audio(tone(), tmp_path / "a.wav", 24000, metadata={"seed": 7})
     content = path.read_bytes()

@@ -283,6 +283,67 @@ def test_an_mp3_header_that_does_not_know_the_length_is_no_claim(frames):
     assert waveform.shape[1] / rate == pytest.approx(SECONDS, abs=0.1)
 
 
+def id3_tag(size: int) -> bytes:
+    return b"ID3\3\0\0" + bytes(size >> shift & 127 for shift in (21, 14, 7, 0)) + bytes(size)
+
+
+BEFORE = {
+    "two tags": id3_tag(1000) + id3_tag(500),
+    "a tag and zeros": id3_tag(100) + bytes(70_000),
+    "a tag of several MB": id3_tag(6_000_000),
+    "a tag whose size is wrong": id3_tag(3000)[:2000],
+    "other bytes": np.random.default_rng(0).bytes(900),
+    "bytes that look like a frame": b"\xff\xfb\x90\x44" + bytes(300),
+}
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_mp3_files_that_begin_with_other_bytes_are_read(tmp_path, name):
+    content = BEFORE[name] + as_mp3(tone())
+    (tmp_path / "a.dat").write_bytes(content)
+    for audio in (content, tmp_path / "a.dat"):
+        waveform, rate = load_audio(audio)
+        assert waveform.shape[1] / rate == pytest.approx(SECONDS, abs=0.15)
+        assert pitch(waveform[0], rate) == pytest.approx(440, abs=2)
+    if name != "a tag whose size is wrong":  # It hides the header that says the length.
+        with pytest.raises(InputError, match="breaks off after"):
+            load_audio(content[: -len(as_mp3(tone())) // 2])
+
+
+def test_an_mp3_stream_that_begins_within_a_frame_is_read():
+    content = as_mp3(tone())[1000:]
+    waveform, rate = load_audio(content)
+    assert 1.7 < waveform.shape[1] / rate < 2.1 and pitch(waveform[0], rate) == pytest.approx(440, abs=2)
+
+
+@pytest.mark.parametrize("codec", ["libopus", "vorbis", "flac"])
+def test_all_streams_of_a_chained_ogg_file_are_read(codec):
+    if codec == "vorbis":
+        parts = []
+        for _ in range(2):
+            file = io.BytesIO()
+            soundfile.write(file, np.stack([tone(), tone()], axis=1), RATE, format="OGG", subtype="VORBIS")
+            parts.append(file.getvalue())
+    else:
+        parts = [encode(codec, "ogg") for _ in range(2)]
+    waveform, rate = load_audio(b"".join(parts))
+    assert waveform.shape[1] / rate == pytest.approx(2 * SECONDS, abs=0.05)
+    assert pitch(waveform[0, -RATE:], rate) == pytest.approx(440, abs=2)
+
+
+@pytest.mark.parametrize("kind", ["m4a", "m4a with its index at the end", "caf", "ogg", "flac", "aiff", "avi"])
+def test_bytes_that_were_appended_do_not_count(kind):
+    content = whole_file(kind)
+    expected = load_audio(content)[0]
+    for tail in (b"TAG" + b"x y" * 41 + b"xx", bytes(5000), b"\xff" * 100, b"APETAGEX" + bytes(24)):
+        assert torch.equal(load_audio(content + tail)[0], expected)
+
+
+def test_an_empty_file_is_named():
+    with pytest.raises(InputError, match=r"`drums`: the file is empty \(0 bytes\)"):
+        load_audio(b"", "drums")
+
+
 def test_flac_streams_of_unknown_length_are_read():
     file = io.BytesIO()
     soundfile.write(file, tone(), RATE, format="FLAC")

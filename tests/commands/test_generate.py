@@ -230,6 +230,27 @@ def test_a_file_is_made_again_from_its_metadata(tmp_path, capsys):
     assert "drums.wav is not the file" in capsys.readouterr().err
 
 
+def test_files_that_moved_together_with_the_music_are_found(tmp_path, capsys, monkeypatch):
+    before, after = tmp_path / "before", tmp_path / "a ü b"
+    for folder in (before, after):
+        folder.mkdir()
+    drums = export_audio(0.1 * torch.randn(1, 24000), before / "my drums é.wav", 24000)
+    monkeypatch.chdir(before)
+    assert run("pop", *QUICK, "--drums", "my drums é.wav", "--output", "first.wav") == 0
+    first = (before / "first.wav").rename(after / "first.wav")
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    assert run("--from", first, "--output", "again.wav") == 2
+    assert "--drums: " in (error := capsys.readouterr().err) and "was made with the file my drums é.wav" in error
+    drums.rename(after / drums.name)
+    assert run("--from", first, "--output", "again.wav") == 0
+    assert "differ" not in capsys.readouterr().err
+    assert torch.equal(load_audio("again.wav")[0], load_audio(first)[0])
+    export_audio(0.2 * torch.randn(1, 24000), after / drums.name, 24000)
+    assert run("--from", first, "--output", "other.wav") == 0
+    assert "is not the file" in capsys.readouterr().err
+
+
 def test_a_track_of_a_midi_file_is_compared_as_well(tmp_path, capsys):
     path = tmp_path / "named.mid"
     path.write_bytes((FIXTURES / "cases/named_melody.mid").read_bytes())

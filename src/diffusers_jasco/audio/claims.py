@@ -46,7 +46,11 @@ _NIST_SAMPLES = re.compile(rb"^sample_count -i (\d+)", re.M)
 _NIST_HEADER = 1024  # bytes
 _WAV_SIZE = re.compile(r"^ *(?:RIFF|RIFX|Riff size) : (\d+)", re.M)
 _OGG_PAGE = 65307  # bytes, at most
+_OGG_HEADER = 27  # bytes
 _MAX_CHUNKS = 100_000
+# Chunks of the outermost level. What follows them, such as a tag that some program appended, has no size.
+_MP4_BOXES = b"ftyp moov mdat free skip wide pnot moof mfra sidx ssix styp uuid meta udta emsg prft pdin".split()
+_CAF_CHUNKS = b"desc data free kuki pakt chan strg uuid info edct mark regn inst midi umid ovvw peak edit".split()
 
 
 def find_missing_audio(kind: str, log: str, frames: int, file: BinaryIO) -> str | None:
@@ -107,6 +111,19 @@ def find_missing_bytes(demuxer: str, file: BinaryIO) -> str | None:
     return None
 
 
+def is_chained(file: BinaryIO) -> bool:
+    """Whether an OGG file has several streams one after another, such as a recording of a radio station."""
+    serials, position = set(), 0
+    while len(head := _at(file, position, _OGG_HEADER)) == _OGG_HEADER and head.startswith(b"OggS"):
+        if not head[5] & 2:  # The pages that begin the streams of the first part come first.
+            break
+        serials.add(head[14:18])
+        position += _OGG_HEADER + head[26] + sum(_at(file, position + _OGG_HEADER, head[26]))
+    tail = _at(file, max(_size(file) - 2 * _OGG_PAGE, 0), 2 * _OGG_PAGE)
+    last = tail[tail.rfind(b"OggS") :][:_OGG_HEADER]
+    return bool(serials) and len(last) == _OGG_HEADER and last[14:18] not in serials
+
+
 def _mp4_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """Name and end of each box."""
     position = 0
@@ -114,8 +131,7 @@ def _mp4_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         size = int.from_bytes(head[:4], "big")
         if size == 1:
             size = int.from_bytes(head[8:16], "big")
-        if size < 8:  # 0: to the end of the file
-            yield head[4:8], 0
+        if head[4:8] not in _MP4_BOXES or size < 8:  # 0: to the end of the file
             return
         position += size
         yield head[4:8], position
@@ -132,7 +148,7 @@ def _caf_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     position = 8
     while len(head := _at(file, position, 12)) == 12:
         size = int.from_bytes(head[4:], "big", signed=True)
-        if size < 0:  # -1: to the end of the file
+        if head[:4] not in _CAF_CHUNKS or size < 0:  # -1: to the end of the file
             return
         position += 12 + size
         yield head[:4], position
@@ -148,9 +164,10 @@ def _voc_blocks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 def _ends_within_a_page(file: BinaryIO) -> bool:
     tail = _at(file, max(_size(file) - 2 * _OGG_PAGE, 0), 2 * _OGG_PAGE)
     page = tail.rfind(b"OggS")
-    if page < 0 or len(tail) < page + 27:
+    if page < 0 or len(tail) < page + _OGG_HEADER:
         return page >= 0
-    return len(tail) < page + 27 + tail[page + 26] + sum(tail[page + 27 : page + 27 + tail[page + 26]])
+    segments = page + _OGG_HEADER + tail[page + 26]
+    return len(tail) < segments + sum(tail[page + _OGG_HEADER : segments])
 
 
 def _at(file: BinaryIO, position: int, count: int) -> bytes:

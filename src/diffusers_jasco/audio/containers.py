@@ -56,6 +56,7 @@ _RIFF_FORMS = {
     b"AIFC": ("aiff", "an AIFF"),
 }
 READ_BY_LIBSNDFILE = ("flac", "ogg", "caf", "au", "wav", "aiff", "mp3", "voc")
+HEAD = 400  # bytes that tell the format
 _MPEG_TS_PACKET = 188  # bytes
 # Headers of these say how long the audio is; of other formats FFmpeg estimates it from the bit rate.
 _WITH_LENGTH = ("mov", "matroska", "asf", "avi", "caf", "wv", "ape", "tta", "flac", "wav", "aiff")
@@ -67,7 +68,7 @@ _MAX_PAUSE = 60.0  # seconds
 def find_demuxer(head: bytes) -> tuple[str, str] | None:
     r"""
     Args:
-        head (`bytes`): beginning of a file, of at least 400 bytes if it has so many, after any ID3 tag.
+        head (`bytes`): beginning of a file, of at least `HEAD` bytes if it has so many, after any ID3 tag.
 
     Returns:
         FFmpeg's demuxer for it and the format's name, or `None` for other content.
@@ -87,6 +88,31 @@ def find_demuxer(head: bytes) -> tuple[str, str] | None:
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
         return "mp3", "an MP3"
     return None
+
+
+def read_tags(file: BinaryIO, demuxer: str) -> dict[str, str]:
+    r"""
+    Texts that a file holds about itself.
+
+    Args:
+        file (`BinaryIO`): the file.
+        demuxer (`str`): as [`find_demuxer`] returns it.
+
+    Returns:
+        `dict`: names and texts; empty for a file that can't be read, and without PyAV.
+    """
+    try:
+        av = import_optional("av", "formats")
+        file.seek(0)
+        with av.open(file, format=demuxer, metadata_errors="ignore") as source:
+            tags = dict(source.metadata)
+            for stream in source.streams.audio:
+                tags |= stream.metadata
+            return tags
+    except ImportError:
+        return {}
+    except (av.error.FFmpegError, ValueError, EOFError, OSError, MemoryError):
+        return {}
 
 
 class ContainerFile:
@@ -116,7 +142,8 @@ class ContainerFile:
         self._av = import_optional("av", "formats")
         self.samplerate = self.channels = 0
         self.claim: float | None = None  # seconds, as the header says
-        self._num_damaged, self._is_reported = 0, False
+        self.damage: str | None = None  # what is wrong with the packets, once all were decoded
+        self._num_damaged = 0
         next(self.blocks(), None)
         if not self.samplerate and self._num_damaged:
             raise InputError(
@@ -129,7 +156,8 @@ class ContainerFile:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Blocks `(samples, channels)` in float32, as long as the packets of the format."""
-        errors = (self._av.error.FFmpegError, ValueError, EOFError, MemoryError)
+        # FFmpeg seeks to any place that a damaged file names, of which Python makes an `OSError`.
+        errors = (self._av.error.FFmpegError, ValueError, EOFError, OSError, MemoryError)
         try:
             with (
                 self._open_file() as file,
@@ -183,13 +211,10 @@ class ContainerFile:
                     samples = block.to_ndarray().reshape(-1, self.channels)
                     written += len(samples)
                     yield samples
-        if damaged and not self._is_reported:
-            self._is_reported = True
-            if damaged == 1 and at_end:
-                problem = "ends in the middle of a packet, and is used up to there: is the copy or download complete?"
-            else:
-                problem = f"is damaged: {damaged} of its packets are left out."
-            logger.warning(f"`{self.argument}`: {self.name} {problem}")
+        if damaged == 1 and at_end:
+            self.damage = "ends in the middle of a packet, and is used up to there: is the copy or download complete?"
+        elif damaged:
+            self.damage = f"is damaged: {damaged} of its packets are left out."
 
     def _resampler(self, layout: Any) -> Any:
         return self._av.AudioResampler(format="flt", layout=layout, rate=self.samplerate)

@@ -26,9 +26,9 @@ import numpy as np
 from diffusers.utils import logging
 
 from ..utils.errors import EmptyInputError, InputError
-from .claims import COMPLETE, UNKNOWN_LENGTH, find_missing_audio, find_missing_bytes
-from .containers import READ_BY_LIBSNDFILE, ContainerFile, find_demuxer
-from .mp3 import measure_mp3, skip_id3
+from .claims import COMPLETE, UNKNOWN_LENGTH, find_missing_audio, find_missing_bytes, is_chained
+from .containers import HEAD, READ_BY_LIBSNDFILE, ContainerFile, find_demuxer
+from .mp3 import find_mp3_frames, measure_mp3, skip_id3
 from .waveforms import BLOCK_SECONDS, find_integer_scale
 
 
@@ -38,7 +38,6 @@ logger = logging.get_logger(__name__)
 SLACK_SECONDS = 0.05
 MP3_SLACK_SECONDS = 0.3
 MP3_SLACK = 4 * 1152  # samples, of counted frames
-_HEAD = 400  # bytes that tell the format
 
 
 class AudioFile:
@@ -66,8 +65,16 @@ class AudioFile:
         self._container: ContainerFile | None = None
         self._holds_floats, self._slack = False, MP3_SLACK_SECONDS
         with self._open_binary() as source:
-            source.seek(skip_id3(source.read(10)))
-            self._kind = find_demuxer(source.read(_HEAD))
+            if not _size(source):
+                raise InputError(
+                    f"`{argument}`: {self.name} is empty (0 bytes) and can't be read as audio: is the copy or download complete?",
+                    argument,
+                )
+            tags = skip_id3(source)
+            source.seek(tags)
+            self._kind = find_demuxer(source.read(HEAD))
+            if self._kind is None and (tags or find_mp3_frames(source) is not None):
+                self._kind = ("mp3", "an MP3")
         # By the name alone, libsndfile would take any file that ends in .mp3 for one.
         if self._kind is None or self._kind[0] in READ_BY_LIBSNDFILE:
             error = self._inspect()
@@ -138,14 +145,17 @@ class AudioFile:
             if self._is_short(frames, counted or claimed or 0):
                 return RuntimeError("its header does not say its length")
             frames = min(frames, counted or frames)
-        if frames >= UNKNOWN_LENGTH:
+        if frames >= UNKNOWN_LENGTH or (is_mp3 and not frames):
             return RuntimeError("its header does not say its length")
         if not is_mp3:
             self._slack = SLACK_SECONDS
         with self._open_binary() as file:
             missing = find_missing_audio(kind, log, frames, file)
+            chained = kind == "OGG" and is_chained(file)
         if missing is not None:
             raise self._broken(missing)
+        if chained:
+            return RuntimeError("several streams follow each other in it")
         self.frames = frames
         return None
 
@@ -208,7 +218,7 @@ class AudioFile:
     def _find_container(self, error: Exception) -> ContainerFile:
         if self._kind is None:
             raise InputError(
-                f"`{self.argument}`: {self.name} can't be read as audio ({error}).", self.argument
+                f"`{self.argument}`: {self.name} can't be read as audio: its format is not recognized.", self.argument
             ) from error
         demuxer, kind = self._kind
         with self._open_binary() as file:
@@ -234,6 +244,8 @@ class AudioFile:
             claim = max(length or 0 for length in self._measure_mp3())
         if self._is_short(frames, claim):
             raise self._breaks_off(frames, claim)
+        if self._container.damage is not None:
+            logger.warning(f"`{self.argument}`: {self.name} {self._container.damage}")
         return frames
 
     def _read_container(self, start: int, stop: int, size: int) -> Iterator[np.ndarray]:

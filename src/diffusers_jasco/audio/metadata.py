@@ -26,7 +26,9 @@ from diffusers.utils import logging
 
 from ..utils.errors import InputError, shorten
 from ..utils.version import __version__
+from .containers import HEAD, find_demuxer, read_tags
 from .io import check_file
+from .mp3 import skip_id3
 
 
 logger = logging.get_logger(__name__)
@@ -92,7 +94,7 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any] | None:
     What [`export_audio`] wrote into a file with `metadata=`. It is data from outside: check the values before use.
 
     Args:
-        path (`str` or `os.PathLike`): a `.wav`, `.flac`, `.ogg`, `.opus` or `.mp3` file.
+        path (`str` or `os.PathLike`): a file that [`export_audio`] wrote, or that another program converted from one.
 
     Returns:
         `dict` of what JSON holds, with the version of this package as `"diffusers-jasco"`; or `None` for a file without
@@ -105,15 +107,29 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any] | None:
     import soundfile
 
     path = check_file(path, "path")
-    try:
-        with open(path, "rb") as file:
-            is_wav = file.read(4) == b"RIFF"
-            document = _read_wav_comment(file) if is_wav else None
-        with soundfile.SoundFile(path) as audio:
-            document = document or audio.comment
-    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-        raise InputError(f"`path`: {path} can't be read as audio ({error}).", "path") from error
-    if not document or len(document) > MAX_DOCUMENT:
+    failure = None
+    with open(path, "rb") as file:
+        documents = [_read_wav_comment(file) if file.read(4) == b"RIFF" else None]
+        try:
+            with soundfile.SoundFile(path) as audio:
+                documents.append(audio.comment)
+        except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+            failure = error
+        metadata = next(filter(None, map(_parse_document, documents)), None)
+        if metadata is None:
+            # Programs that convert files write comments in other places than libsndfile looks for them.
+            file.seek(skip_id3(file))
+            kind = find_demuxer(file.read(HEAD))
+            tags = read_tags(file, kind[0]) if kind is not None else {}
+            metadata = next(filter(None, map(_parse_document, tags.values())), None)
+            failure = None if tags else failure
+    if failure is not None:
+        raise InputError(f"`path`: {path} can't be read as audio ({failure}).", "path") from failure
+    return metadata
+
+
+def _parse_document(document: str | None) -> dict[str, Any] | None:
+    if not document or len(document) > MAX_DOCUMENT or _MARK not in document:
         return None
     try:
         metadata = json.loads(document)

@@ -28,17 +28,60 @@ _BIT_RATES = {
     (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _CHUNK = 1 << 20  # bytes
+_PADDING = 1 << 16  # bytes
 _HEADER = 4  # bytes
+_SEARCH = 1 << 16  # bytes
+_CONSECUTIVE = 4  # frames that random bytes do not make by chance
 _HEADER_REACH = 200  # bytes from the beginning of the first frame
 _TOLERANCE = 0.02  # of the size that the header says: tags at the end count
 _MAX_FRAMES = 2**31 - 1
 
 
-def skip_id3(head: bytes) -> int:
-    """Size in bytes of the ID3 tag at the beginning of a file, 0 without one."""
+def skip_id3(file: BinaryIO) -> int:
+    """Size in bytes of the ID3 tags at the beginning of a file, and of zeros after them; 0 without a tag."""
+    end, size = 0, -1
+    while size:
+        file.seek(end)
+        size = _tag_size(file.read(10))
+        end += size
+    if end:
+        file.seek(end)
+        while block := file.read(_PADDING):
+            zeros = len(block) - len(block.lstrip(b"\0"))
+            end += zeros
+            if zeros < len(block):
+                break
+    return end
+
+
+def _tag_size(head: bytes) -> int:
     if len(head) < 10 or head[:3] != b"ID3" or max(head[6:10]) > 127:
         return 0
     return 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) + (10 if head[5] & 16 else 0)
+
+
+def find_mp3_frames(file: BinaryIO, start: int = 0) -> int | None:
+    """Where MPEG frames that follow each other begin: files cut out of streams have other bytes before them."""
+    file.seek(start)
+    data = file.read(_SEARCH)
+    position = data.find(b"\xff")
+    while 0 <= position:
+        if _has_frames(data, position):
+            return start + position
+        position = data.find(b"\xff", position + 1)
+    return None
+
+
+def _has_frames(data: bytes, position: int) -> bool:
+    kind = None
+    for _ in range(_CONSECUTIVE):
+        header = data[position : position + _HEADER]
+        frame = _parse_frame(header) if len(header) == _HEADER else None
+        if frame is None or kind not in (None, frame[2:]):
+            return False
+        kind = frame[2:]
+        position += frame[0]
+    return True
 
 
 def measure_mp3(file: BinaryIO, size: int) -> tuple[int | None, int | None]:
@@ -53,8 +96,8 @@ def measure_mp3(file: BinaryIO, size: int) -> tuple[int | None, int | None]:
         `tuple`: samples per channel that are there, `None` where the header agrees; and that the header claims, `None` where it
         does not say it.
     """
-    file.seek(0)
-    start = skip_id3(file.read(10))
+    start = skip_id3(file)
+    start = find_mp3_frames(file, start) or start
     file.seek(start)
     samples, num_bytes = _read_claim(file.read(_HEADER_REACH))
     if samples and num_bytes and (1 - _TOLERANCE) * num_bytes <= size - start <= (1 + _TOLERANCE) * num_bytes:

@@ -17,6 +17,7 @@
 import argparse
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -122,9 +123,28 @@ def parse_with_source(parser: CommandParser, argv: Sequence[str] | None) -> argp
         setattr(args, name, value)
     args.waveform = None if "waveform" in replaced else _waveform(recorded.get("waveform"), args.num_waveforms)
     args.recorded = {name: value for name, value in recorded.items() if name not in replaced}
+    _find_moved_files(args)
     if replaced & {"checkpoint", "lora", "dtype", "scheduler", "codec", "text_encoder", "variant"}:
         args.recorded.pop("model", None)
     return args
+
+
+def _find_moved_files(args: argparse.Namespace):
+    """Files that are not where they were may have moved together with the music; [`warn_of_differences`] compares them."""
+    files = args.recorded.get("files")
+    for name in files if isinstance(files, dict) else ():
+        value = getattr(args, name, None) if name in FILES and name in args.recorded else None
+        if not isinstance(value, str) or _find_file(value) is not None:
+            continue
+        path = split_track(value)[0]
+        beside = os.path.join(os.path.dirname(args.source), re.split(r"[/\\]", path)[-1])
+        if not os.path.isfile(beside):
+            raise InputError(
+                f"`{name}`: {args.source} was made with the file {path}, which is not there. Put it beside {args.source}, or give"
+                " it again.",
+                name,
+            )
+        setattr(args, name, beside + value[len(path) :])
 
 
 def _read(path: str) -> dict[str, Any]:
