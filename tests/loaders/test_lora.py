@@ -27,6 +27,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from diffusers_jasco import JascoPipeline
+from diffusers_jasco.loaders import lora_files
 
 from ..conftest import load_pipeline, relative_error
 from ..hub_server import Repository
@@ -515,6 +516,15 @@ for name, source, options, expected in [
         raise AssertionError(name)
 save_file(audios, sys.argv[1])
 """
+
+
+@pytest.mark.parametrize(
+    "source", ["absent", "absent.safetensors", "runs/absent.safetensors", "runs/a/absent", Path("runs")]
+)
+def test_absent_files_are_named_without_asking_the_hub(source, monkeypatch):
+    monkeypatch.setattr(lora_files, "list_repo_files", lambda *args, **options: pytest.fail("the Hub was asked"))
+    with pytest.raises(FileNotFoundError, match=f"neither a file or folder nor a Hub repository '{source}'"):
+        load_pipeline("chords-drums-melody").load_lora_weights(source)
 
 
 @pytest.mark.xdist_group("hub")
