@@ -527,6 +527,18 @@ def test_absent_files_are_named_without_asking_the_hub(source, monkeypatch):
         load_pipeline("chords-drums-melody").load_lora_weights(source)
 
 
+def test_loras_and_pipelines_that_are_taken_for_each_other(tmp_path):
+    (tmp_path / "lora").mkdir()
+    with pytest.raises(FileNotFoundError, match="lora is not a JASCO checkpoint"):
+        JascoPipeline.from_pretrained(tmp_path / "lora")
+    (tmp_path / "lora" / "pytorch_lora_weights.safetensors").touch()
+    with pytest.raises(FileNotFoundError, match="holds a LoRA"):
+        JascoPipeline.from_pretrained(tmp_path / "lora")
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="is a whole pipeline"):
+        load_pipeline("chords-drums-melody").load_lora_weights(tmp_path)
+
+
 @pytest.mark.xdist_group("hub")
 def test_hub_repositories(hub, folder, tmp_path):
     weights, config = (

@@ -85,7 +85,12 @@ def _choose(names: list[str], suffix: str, folder: Path) -> str:
     found = sorted(name for name in names if name.endswith(suffix))
     found = [name for name in found if name in WEIGHT_NAMES] or found
     if not found:
-        raise FileNotFoundError(f"There is no LoRA in {folder}: no {suffix} file. Name others by `weight_name`.")
+        hint = (
+            "It is a whole pipeline, for `from_pretrained` (`checkpoint`)."
+            if "model_index.json" in names
+            else "Name others by `weight_name`."
+        )
+        raise FileNotFoundError(f"There is no LoRA in {folder}: no {suffix} file. {hint}")
     if len(found) > 1:
         raise ValueError(f"{folder} has more than one file: {found}. Choose one by `weight_name`.")
     return found[0]
