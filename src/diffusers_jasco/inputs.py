@@ -82,7 +82,7 @@ logger = logging.get_logger(__name__)
 ENCODER_PADDING = 0.05  # seconds that encoders of MP3, AAC and Opus add at the end
 
 _LEVEL_SECONDS = 300.0
-_MELODY_FILES = ".mid, .midi, .kar, .npz, .th, .pt, or be a recording (.wav, .mp3, .flac, ...)"
+_MELODY_FILES = ".mid, .midi, .kar, .npz, .th, .pt or the suffix of a recording (.wav, .mp3, .flac, ...)"
 
 
 # 1. Chords

@@ -27,6 +27,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from diffusers_jasco import JascoPipeline
+from diffusers_jasco.loaders import lora_files
 
 from ..conftest import load_pipeline, relative_error
 from ..hub_server import Repository
@@ -515,6 +516,27 @@ for name, source, options, expected in [
         raise AssertionError(name)
 save_file(audios, sys.argv[1])
 """
+
+
+@pytest.mark.parametrize(
+    "source", ["absent", "absent.safetensors", "runs/absent.safetensors", "runs/a/absent", Path("runs")]
+)
+def test_absent_files_are_named_without_asking_the_hub(source, monkeypatch):
+    monkeypatch.setattr(lora_files, "list_repo_files", lambda *args, **options: pytest.fail("the Hub was asked"))
+    with pytest.raises(FileNotFoundError, match=f"neither a file or folder nor a Hub repository '{source}'"):
+        load_pipeline("chords-drums-melody").load_lora_weights(source)
+
+
+def test_loras_and_pipelines_that_are_taken_for_each_other(tmp_path):
+    (tmp_path / "lora").mkdir()
+    with pytest.raises(FileNotFoundError, match="lora is not a JASCO checkpoint"):
+        JascoPipeline.from_pretrained(tmp_path / "lora")
+    (tmp_path / "lora" / "pytorch_lora_weights.safetensors").touch()
+    with pytest.raises(FileNotFoundError, match="holds a LoRA"):
+        JascoPipeline.from_pretrained(tmp_path / "lora")
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="is a whole pipeline"):
+        load_pipeline("chords-drums-melody").load_lora_weights(tmp_path)
 
 
 @pytest.mark.xdist_group("hub")

@@ -351,6 +351,7 @@ BAD = [
     ({"num_waveforms_per_prompt": 1.5}, "num_waveforms_per_prompt", "whole number"),
     ({"attention_kwargs": 0.5}, "attention_kwargs", "a dictionary"),
     ({"attention_kwargs": {"scale": "x"}}, "attention_kwargs", "'scale'"),
+    ({"attention_kwargs": {"scal": 0.5}}, "attention_kwargs", "has only 'scale', but there is 'scal'"),
     ({"callback_on_step_end": 3}, "callback_on_step_end", "a function of"),
     ({"callback_on_step_end": lambda: None}, "callback_on_step_end", r"takes \(\)"),
     ({"callback_on_step_end_tensor_inputs": "latents"}, "callback_on_step_end_tensor_inputs", "but is 'latents'"),

@@ -175,11 +175,12 @@ def evaluate_pipeline(
     """
     if unknown := sorted(set(conditions) - CONDITIONS.keys()):
         raise ValueError(f"`conditions`: {', '.join(unknown)}: none of {', '.join(CONDITIONS)}.")
-    originals = items if isinstance(items, Originals) else hear_originals(items, progress=progress)
-    if len(originals.items) < min_clips:
+    num_clips = len(items.items if isinstance(items, Originals) else items)
+    if num_clips < min_clips:
         logger.warning(
-            f"Scores need at least {min_clips} clips (`min_clips`), but there are {len(originals.items)}: none is reported."
+            f"Scores need at least {min_clips} clips (`min_clips`), but there are {num_clips}: none is reported."
         )
+    originals = items if isinstance(items, Originals) else hear_originals(items, progress=progress)
     result: dict[str, Any] = {
         "num_clips": len(originals.items),
         "min_clips": min_clips,

@@ -16,6 +16,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,13 @@ from diffusers.loaders.lora_base import (
     load_state_dict,
 )
 from huggingface_hub import constants, list_repo_files, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 
 
 PEFT_CONFIG_NAME = "adapter_config.json"
 WEIGHT_NAMES = (LORA_WEIGHT_NAME_SAFE, "adapter_model.safetensors", LORA_WEIGHT_NAME, "adapter_model.bin")
 PEFT_PREFIX = "base_model.model."
+_HUB_ID = r"[\w.-]+/(?!.*\.(safetensors|bin|pt)$)[\w.-]+"
 
 
 def find_lora_file(
@@ -52,6 +55,8 @@ def find_lora_file(
         if weight_name not in (None, os.path.basename(source)):
             raise ValueError(f"`weight_name` is {weight_name!r}, but {source} is a file of another name.")
         weight_name = os.path.basename(source)
+    elif not is_local and (isinstance(source, os.PathLike) or re.fullmatch(_HUB_ID, folder) is None):
+        raise HFValidationError(f"{folder!r} is not a Hub id, organization/name")
     if weight_name is None:
         if is_local:
             names = os.listdir(Path(folder, subfolder))
@@ -80,7 +85,12 @@ def _choose(names: list[str], suffix: str, folder: Path) -> str:
     found = sorted(name for name in names if name.endswith(suffix))
     found = [name for name in found if name in WEIGHT_NAMES] or found
     if not found:
-        raise FileNotFoundError(f"There is no LoRA in {folder}: no {suffix} file. Name others by `weight_name`.")
+        hint = (
+            "It is a whole pipeline, for `from_pretrained` (`checkpoint`)."
+            if "model_index.json" in names
+            else "Name others by `weight_name`."
+        )
+        raise FileNotFoundError(f"There is no LoRA in {folder}: no {suffix} file. {hint}")
     if len(found) > 1:
         raise ValueError(f"{folder} has more than one file: {found}. Choose one by `weight_name`.")
     return found[0]

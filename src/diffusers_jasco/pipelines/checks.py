@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from ..conditioning import JascoConditioning
-from ..utils.errors import InputError, shorten
+from ..utils.errors import InputError, list_names, shorten
 from ..utils.numbers import is_number, to_float
 
 
@@ -262,6 +262,10 @@ def check_attention_kwargs(attention_kwargs: Any):
     if not isinstance(attention_kwargs, dict):
         raise InputError(
             f"`attention_kwargs` has to be a dictionary, but is {shorten(attention_kwargs)}.", "attention_kwargs"
+        )
+    if unknown := [repr(name) for name in attention_kwargs if name != "scale"]:
+        raise InputError(
+            f"`attention_kwargs` has only 'scale', but there is {list_names(unknown)}.", "attention_kwargs"
         )
     scale = attention_kwargs.get("scale")
     if scale is not None and not (is_number(scale) and math.isfinite(scale)):

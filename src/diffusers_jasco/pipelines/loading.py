@@ -18,6 +18,7 @@ import copy
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from transformers.utils import logging as transformers_logging
 from ..guiders import JascoGuidance
 from ..guiders.jasco_guidance import SCALES
 from ..loaders.audiocraft import HUB_ARGUMENTS, find_audiocraft_checkpoint, load_audiocraft_pipeline
+from ..loaders.lora_files import WEIGHT_NAMES
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
 from ..schedulers.steps import STEPS_KEY, check_steps, default_steps, stored_steps, with_default_steps
 from ..utils.bundled import resolve_checkpoint
@@ -111,6 +113,7 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
         hub = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
         checkpoint = find_audiocraft_checkpoint(pretrained_model_name_or_path, **hub)
         if checkpoint is None:
+            _check_folder(pretrained_model_name_or_path)
             with _single_progress_bar():
                 pipeline = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
             if "scheduler" in kwargs and stored_steps(pipeline.scheduler) is None:
@@ -172,3 +175,14 @@ def _single_progress_bar() -> Iterator[None]:
         yield
     finally:
         transformers_logging.set_tqdm_hook(previous)
+
+
+def _check_folder(folder: str | os.PathLike):
+    """Raises an error for a folder on this machine that holds something else than a pipeline."""
+    if not os.path.isdir(folder) or os.path.isfile(Path(folder, "model_index.json")):
+        return
+    is_lora = any(os.path.isfile(Path(folder, name)) for name in WEIGHT_NAMES)
+    raise FileNotFoundError(
+        f"{os.fspath(folder)} is not a JASCO checkpoint: it has neither model_index.json nor AudioCraft's state_dict.bin."
+        + (" It holds a LoRA, which is added to a loaded pipeline (`lora` or `load_lora_weights`)." if is_lora else "")
+    )

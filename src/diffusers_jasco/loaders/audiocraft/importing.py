@@ -143,8 +143,8 @@ def load_audiocraft_pipeline(
             return load(name, **hub)
         except OSError as error:
             raise OSError(
-                f"The checkpoint names the text encoder {name!r}, which can't be loaded. Give another one as `text_encoder` and"
-                f" `tokenizer` (the commands: --text_encoder). {error}"
+                f"The checkpoint names the text encoder {name!r}, which can't be loaded. Give another one as `text_encoder` (in Python"
+                f" with its `tokenizer`). {error}"
             ) from error
         except (KeyError, TypeError) as error:
             raise ValueError(
