@@ -102,7 +102,7 @@ def make_takes(
 
 def describe_unknown_words(prompt: str, is_typed: bool = False) -> list[str]:
     """
-    What there is to say about words of the prompt that the model does not know. While a prompt is typed (`is_typed`), its last
+    Message about words of the prompt that the model does not know. While a prompt is typed (`is_typed`), its last
     word may be the beginning of a known one.
     """
     words = STUDIO.find_unknown_words(prompt)

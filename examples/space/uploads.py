@@ -206,7 +206,7 @@ def melody_from_file(
 
 def write_drums(file: str | None, start: float | None, separate: bool, sampling_rate: int, folder: Path) -> Path:
     r"""
-    A drum recording, or the drums of a MIDI file, as the model is going to get it, so that it can be heard before.
+    A drum recording, or the drums of a MIDI file, as the model is going to get it, to listen to beforehand.
 
     Args:
         file (`str`): the file.
@@ -308,7 +308,7 @@ def readable(message: str) -> str:
 @contextmanager
 def collected_warnings(ignore: str | None = None) -> Iterator[list[str]]:
     """
-    What the package warns of in this thread during the block: what it leaves out, cuts or guesses. Warnings of the logger
+    The package's warnings in this thread during the block: about input that it drops, cuts or guesses. Warnings of the logger
     `ignore` are left out.
     """
     warnings: list[str] = []

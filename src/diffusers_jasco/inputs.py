@@ -26,7 +26,8 @@ from diffusers.utils import logging
 from torch.nn import functional as F
 
 from .audio.excerpts import open_from, read_excerpt, read_resampled
-from .audio.io import AUDIO_SUFFIXES, check_file, load_audio, open_audio
+from .audio.files import AudioFile
+from .audio.io import AUDIO_SUFFIXES, check_file, load_audio
 from .audio.levels import (
     MIN_SECONDS,
     Levels,
@@ -36,7 +37,7 @@ from .audio.levels import (
     warn_of_silence,
 )
 from .audio.resampling import resample
-from .audio.waveforms import is_waveform
+from .audio.waveforms import Waveform, is_waveform
 from .controls.chord_labels import NO_CHORD
 from .controls.chords import Chords, check_chords, chords_from_text_or_file, warn_of_held_chord
 from .controls.forms import (
@@ -161,11 +162,12 @@ def read_chords(
 
 
 def _estimate_chords(recording: "Path | tuple[torch.Tensor, int]", duration: float | None, start: float) -> Chords:
+    source = open_from(recording, "chords", start)
     if not start:
-        _check_levels(recording, "chords")
+        _check_levels(source, "chords")
         return extract(extract_chords, recording, "chords")
-    excerpt, lead = read_excerpt(recording, "chords", start, duration)
-    _check_levels(recording, "chords", start, duration)
+    _check_levels(source, "chords", start, duration)
+    excerpt, lead = read_excerpt(source, start, duration)
     chords = _skip_chords(extract(extract_chords, excerpt, "chords"), lead, is_excerpt=True)
     return [chord for chord in chords if duration is None or chord[1] < duration]
 
@@ -295,13 +297,14 @@ def estimate_melody(
     Returns:
         `torch.Tensor` of shape `(num_frames, 53)`.
     """
+    source = open_from(recording, "melody", start)
     if not start:
-        _check_levels(recording, "melody")
+        _check_levels(source, "melody")
         matrix = extract(extractor, recording, "melody", frame_rate=frame_rate)
         return melody_from_matrix(matrix, num_frames)
     seconds = num_frames / frame_rate
-    excerpt, lead = read_excerpt(recording, "melody", start, seconds, frame_rate)
-    _check_levels(recording, "melody", start, seconds)
+    _check_levels(source, "melody", start, seconds)
+    excerpt, lead = read_excerpt(source, start, seconds, frame_rate)
     matrix = extract(extractor, excerpt, "melody", frame_rate=frame_rate)
     first = round(lead * frame_rate)
     return melody_from_matrix(matrix[:, first : first + num_frames], num_frames)
@@ -349,8 +352,8 @@ def read_drums(
         separate (`bool`, defaults to `False`):
             Whether the recording is a full mix, of which the drums are taken; see [`~extraction.separate_drums`].
         loudness (`float`, *optional*):
-            LUFS (ITU-R BS.1770) to bring the drums to, by one gain: that of the whole recording (with a `start`, of at most
-            five minutes before and after it), whatever part of it is used; with `separate` and of a MIDI file that of the
+            LUFS (ITU-R BS.1770) to bring the drums to, by one gain: that of the recording (at most five minutes before and
+            after `start`), whatever part of it is used; with `separate` and of a MIDI file that of the
             drums of this part. By default drums stay as loud as they are, with a warning if they are very quiet. Silence
             (below -70 LUFS) stays silence, with a warning.
         start (`float`, defaults to `0.0`):
@@ -376,12 +379,12 @@ def read_drums(
         warn_empty("drums", error)
         return None
     # Of a long recording not all is read for the loudness of a part.
-    first = max(0.0, start - _LEVEL_SECONDS) if start else 0.0
-    last = math.ceil((start + _LEVEL_SECONDS) * source.samplerate) if start else None
+    first = max(0.0, start - _LEVEL_SECONDS)
+    last = math.ceil((start + _LEVEL_SECONDS) * source.samplerate)
     levels = measure_levels(source, "drums", round(first * source.samplerate), last)
     warn_of_silence(levels, "drums")
     if start:
-        return _read_drums_from(recording, levels, sampling_rate, num_samples, separate, loudness, start)
+        return _read_drums_from(source, levels, sampling_rate, num_samples, separate, loudness, start)
     rate, length = source.samplerate, source.frames * sampling_rate // source.samplerate
     # A second and 100 samples beyond the music are more than the resampler's filter reaches at any rate.
     waveform = torch.from_numpy(source.read(0, (num_samples // sampling_rate + 2) * rate + 100)).T.contiguous()
@@ -400,7 +403,7 @@ def read_drums(
 
 
 def _read_drums_from(
-    recording: Path | tuple[torch.Tensor, int],
+    source: AudioFile | Waveform,
     levels: Levels,
     sampling_rate: int,
     num_samples: int,
@@ -410,9 +413,9 @@ def _read_drums_from(
 ) -> torch.Tensor:
     """The part of a recording from `start` seconds on."""
     if not separate:
-        waveform = read_resampled(recording, "drums", start, num_samples, sampling_rate)
+        waveform = read_resampled(source, start, num_samples, sampling_rate)
         return bring_drums_to_loudness(waveform, levels, loudness)
-    excerpt, lead = read_excerpt(recording, "drums", start, num_samples / sampling_rate)
+    excerpt, lead = read_excerpt(source, start, num_samples / sampling_rate)
     waveform, rate = extract(separate_drums, excerpt, "drums")
     waveform = waveform[:, round(lead * rate) :]
     levels = measure_separated_drums(waveform, rate, levels)
@@ -447,11 +450,8 @@ def as_recording(value: Any, name: str) -> Path | tuple[torch.Tensor, int] | Non
     return load_audio(value, name) if is_waveform(value) else None
 
 
-def _check_levels(
-    recording: Path | tuple[torch.Tensor, int], name: str, start: float = 0.0, seconds: float | None = None
-):
+def _check_levels(source: AudioFile | Waveform, name: str, start: float = 0.0, seconds: float | None = None):
     """Warns of a silent recording, or of a silent part of it; an [`EmptyInputError`] if there is next to nothing."""
-    source = open_audio(recording, name)
     last = None if seconds is None else math.ceil((start + seconds) * source.samplerate)
     levels = measure_levels(source, name, round(start * source.samplerate), last)
     if levels.duration < MIN_SECONDS:

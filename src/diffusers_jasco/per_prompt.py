@@ -151,7 +151,7 @@ def _check_elements(name: str, control: Sequence[Any], num_prompts: int):
             name,
         )
     fits = len(control) == num_prompts
-    # About a text or a number in the place of a control, the encoder's own message says more.
+    # The encoder's own message about a text or a number instead of a control is more specific.
     odd = next(
         (
             index

@@ -63,9 +63,11 @@ def test_files_that_users_have(name, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["song.txt", "ok.lab", "x\0.lab", "my song (live).LAB", "a/b/c.xyz", "../x.tar.gz", "C.lab", "x.mp3"]
-)
-def test_a_text_with_a_suffix_is_a_path(text):
+    "text",
+    ["song.txt", "ok.lab", "x\0.lab", "my song (live).LAB", "a/b/c.xyz", "../x.tar.gz", "C.lab", "x.mp3",
+     "./song", "../songs/one", "~/song", "/songs/one", "C:\\songs\\one"],
+)  # fmt: skip
+def test_a_text_with_a_suffix_or_the_start_of_a_path_is_a_path(text):
     assert looks_like_path(text)
 
 

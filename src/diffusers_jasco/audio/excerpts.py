@@ -33,18 +33,13 @@ CONTEXT_SECONDS = 10.0
 
 
 def read_excerpt(
-    recording: Path | tuple[torch.Tensor, int],
-    name: str,
-    start: float,
-    seconds: float | None,
-    frame_rate: float | None = None,
+    source: AudioFile | Waveform, start: float, seconds: float | None, frame_rate: float | None = None
 ) -> tuple[tuple[torch.Tensor, int], float]:
     r"""
     The part of a recording from `start` on, with the context that extractors need. The rest is not decoded.
 
     Args:
-        recording (`Path` or `(waveform, sampling_rate)`): the recording.
-        name (`str`): name of the argument, for messages.
+        source ([`~audio.files.AudioFile`] or [`~audio.waveforms.Waveform`]): the recording, by [`open_from`].
         start (`float`): seconds.
         seconds (`float`, *optional*): length of the part; by default to the end.
         frame_rate (`float`, *optional*): Hz, for a context before `start` of whole frames.
@@ -54,10 +49,8 @@ def read_excerpt(
         that are before `start`.
 
     Raises:
-        [`InputError`]: if the recording ends before `start`, is not audio, or breaks off; an
-            [`~utils.errors.EmptyInputError`] if it has no samples.
+        [`InputError`]: if the recording breaks off.
     """
-    source = open_from(recording, name, start)
     lead = min(start, CONTEXT_SECONDS)
     if frame_rate is not None:
         lead = math.floor(lead * frame_rate + 1e-6) / frame_rate
@@ -67,14 +60,12 @@ def read_excerpt(
     return (_read_mono(source, round((start - lead) * rate), last), rate), lead
 
 
-def read_resampled(
-    recording: Path | tuple[torch.Tensor, int], name: str, start: float, num_samples: int, rate: int
-) -> torch.Tensor:
+def read_resampled(source: AudioFile | Waveform, start: float, num_samples: int, rate: int) -> torch.Tensor:
     r"""
     The samples of a recording from `start` seconds on at another rate, as those of the whole resampled recording.
 
     Args:
-        recording, name, start: as [`read_excerpt`].
+        source, start: as [`read_excerpt`].
         num_samples (`int`): number of samples at `rate`, with silence after the recording's end.
         rate (`int`): Hz.
 
@@ -83,7 +74,6 @@ def read_resampled(
 
     Raises: as [`read_excerpt`].
     """
-    source = open_from(recording, name, start)
     begin = round(start * rate)
     first, last, surplus = resampled_span(begin, begin + num_samples, source.samplerate, rate)
     part = resample(_read_mono(source, first, min(last, source.frames)), source.samplerate, rate)
@@ -92,7 +82,16 @@ def read_resampled(
 
 
 def open_from(recording: Path | tuple[torch.Tensor, int], name: str, start: float) -> AudioFile | Waveform:
-    """Opens a recording; an [`InputError`] if it ends before `start` seconds."""
+    r"""
+    Args:
+        recording (`Path` or `(waveform, sampling_rate)`): the recording.
+        name (`str`): name of the argument, for messages.
+        start (`float`): seconds.
+
+    Raises:
+        [`InputError`]: if the recording ends before `start`, is not audio, or breaks off; an
+            [`~utils.errors.EmptyInputError`] if it has no samples.
+    """
     source = open_audio(recording, name)
     seconds = source.frames / source.samplerate
     if start >= seconds:

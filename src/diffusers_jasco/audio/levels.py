@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Levels of whole recordings: how loud they are, and whether there is anything to hear in them."""
+"""Levels of whole recordings: how loud they are, and whether they are silent."""
 
 import math
 from dataclasses import dataclass, replace

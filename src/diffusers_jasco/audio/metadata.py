@@ -91,7 +91,7 @@ def _printable(character: str) -> str:
 
 def read_metadata(path: str | os.PathLike) -> dict[str, Any] | None:
     r"""
-    What [`export_audio`] wrote into a file with `metadata=`. It is data from outside: check the values before use.
+    The metadata that [`export_audio`] wrote into a file. It is data from outside: check the values before use.
 
     Args:
         path (`str` or `os.PathLike`): a file that [`export_audio`] wrote, or that another program converted from one.

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What `jasco-generate` writes into a file about its music, and reads again with `--from`."""
+"""The recipe of a piece: metadata that `jasco-generate` writes into the file, and reads again with `--from`."""
 
 import argparse
 import hashlib

@@ -51,7 +51,7 @@ def chords_to_text(chords: Chords) -> str:
 
 def chords_from_tuples(text: str) -> Chords:
     r"""
-    Chords as the original's demo takes them: `"(C, 0.0), (D, 2.0)"`, with or without brackets and quotes.
+    Chords as AudioCraft's demo takes them: `"(C, 0.0), (D, 2.0)"`, with or without brackets and quotes.
 
     Raises:
         [`InputError`]: for anything else, with its position.

@@ -234,8 +234,8 @@ def chords_from_items(chords: Any) -> tuple[Any, list[int]]:
             to the end of the music, as in a `.lab` file.
 
     Returns:
-        `tuple` of the `list` of `(label, start)`, and the position in `chords` of each. What is not a chord stays as it is,
-        for the error message of [`~controls.chords.check_chords`], and so does a value that is not a list.
+        `tuple` of the `list` of `(label, start)`, and the position in `chords` of each. Elements that are not chords stay
+        as they are, for the error message of [`~controls.chords.check_chords`], and so does a value that is not a list.
 
     Raises:
         [`InputError`]: for one chord instead of a list, and for a chord that ends before it starts, with its position.
@@ -361,8 +361,9 @@ def notes_from_items(melody: Any, duration: float) -> tuple[Any, list[int]]:
         duration (`float`): length of the music in seconds.
 
     Returns:
-        `tuple` of the `list` of `(pitch, start, end)`, and the position in `melody` of each. What is not a note stays as it
-        is, for the error message of [`~controls.melody.melody_from_notes`], and so does a value that is not a list.
+        `tuple` of the `list` of `(pitch, start, end)`, and the position in `melody` of each. Elements that are not notes
+        stay as they are, for the error message of [`~controls.melody.melody_from_notes`], and so does a value that is not
+        a list.
 
     Raises:
         [`InputError`]: for one note instead of a list, and for notes without ends that are not in order, with the position.

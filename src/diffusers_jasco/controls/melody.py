@@ -292,7 +292,7 @@ def melody_from_notes(
     matrix = torch.zeros(num_frames, MELODY_BINS)
     overlapping = 0
     parsed.sort()
-    # Of each frame the first start and the last end: notes that only follow each other may share a frame.
+    # The first start and the last end in each frame: consecutive notes may share a frame.
     starts, ends = np.full(num_frames, np.inf), np.full(num_frames, -np.inf)
     for pitch, first, last, start, end in parsed:
         overlapping += bool(((starts[first:last] < end - 1e-6) & (ends[first:last] > start + 1e-6)).any())

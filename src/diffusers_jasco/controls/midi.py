@@ -207,7 +207,7 @@ class _Truncated(Exception):
 
 @dataclass
 class _Part:
-    """What one track has on one channel."""
+    """The notes of one track on one channel."""
 
     names: list[str] = field(default_factory=list)
     programs: Counter = field(default_factory=Counter)

@@ -258,7 +258,8 @@ def _lay_grid(midi: Midi, notes: _Notes) -> tuple[np.ndarray, list[np.ndarray], 
     costs = []
     current = np.searchsorted([beat for beat, *_ in signatures], beats + 1e-6, side="right") - 1
     scale = step / 0.5
-    # Recordings of players ignore bars as they ignore beats; 1/4 and 2/4 stand for a metre that the program did not know.
+    # Recordings of players ignore bars as they ignore beats; 1/4 and 2/4 stand for a time signature that the program did
+    # not know.
     if phase == 0 and midi.time_signatures and min(4 * top / below for _, top, below in signatures) >= 3:
         shifts = np.arange(1)
     else:
@@ -303,7 +304,7 @@ def _find_phase(positions: np.ndarray, notes: _Notes, beat: float) -> float:
 
 
 def _analyze(notes: _Notes, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each step the share of its time for which pitch classes sound, and the pitch class of the bass, or -1."""
+    """The share of each step's time in which each pitch class sounds, and the pitch class of its bass, or -1."""
     durations = np.diff(edges)
     chroma, bass = np.zeros((len(durations), 12)), np.full(len(durations), -1)
     for pitch in np.unique(notes.pitches):
@@ -375,9 +376,9 @@ def _decode(scores: np.ndarray, costs: np.ndarray) -> tuple[float, np.ndarray]:
 
 def _bass_of(bass: np.ndarray, root: int, tones: frozenset[int]) -> int:
     """The pitch class of the bass of a chord: another than its root only if it begins and prevails there."""
-    heard = bass[bass >= 0]
-    if len(heard) and heard[0] in tones and (heard == heard[0]).mean() >= _BASS_SHARE:
-        return int(heard[0])
+    sounding = bass[bass >= 0]
+    if len(sounding) and sounding[0] in tones and (sounding == sounding[0]).mean() >= _BASS_SHARE:
+        return int(sounding[0])
     return root
 
 

@@ -20,7 +20,7 @@ import unicodedata
 
 # Tracks that carry the melody, the surest words first.
 _MELODY_WORDS = (
-    # The melody, and who sings it.
+    # The melody, and its singers.
     "melody melodies melodia melodía melodie mélodie melodi melodie melodija melodija melodia melodika dallam melodiya"
     " мелодия мелодія μελωδία vocal vocals vokal vokale vocale vocali vocaux vox voxs singer singing sänger sängerin"
     " sanger gesang gesangsstimme singstimme canto cantante cantor cantora chant chanteur chanteuse voz voces voix voce"

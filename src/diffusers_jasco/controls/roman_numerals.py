@@ -92,7 +92,7 @@ def numeral_to_chord(numeral: str, key: str) -> str:
     root = str(key).strip()[:1].upper() + str(key).strip()[1:2]
     label = _read(word, tonic, mode, root) if len(word) <= _MAX_LENGTH else None
     if label is None or parse_chord(label) is None:
-        raise ValueError(f"{shorten(numeral)} is no Roman numeral such as 'ii7', 'V65', 'bVII' or 'V7/V'.")
+        raise ValueError(f"{shorten(numeral)} is not a Roman numeral such as 'ii7', 'V65', 'bVII' or 'V7/V'.")
     return label
 
 

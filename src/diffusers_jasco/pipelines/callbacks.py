@@ -35,7 +35,7 @@ def check_callback(callback: Any, tensor_inputs: list[str] | None, available: li
         available (`list[str]`): the tensors that a pipeline offers.
 
     Returns:
-        `list[str]`: the tensors that the callback gets; those that it asks for if it is one of Diffusers'
+        `list[str]`: the tensors that the callback gets; those that it names itself if it is one of Diffusers'
         [`~diffusers.callbacks.PipelineCallback`].
 
     Raises:

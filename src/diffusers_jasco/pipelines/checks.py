@@ -249,6 +249,13 @@ def check_conditioning(conditioning: Any, controls: Sequence[str], others: dict[
         )
 
 
+def check_switches(**switches: Any):
+    """An [`InputError`] for anything but truth values and `None`, such as `"no"`, which Python takes for true."""
+    for name, value in switches.items():
+        if not (value is None or isinstance(value, (bool, np.bool_))):
+            raise InputError(f"`{name}` has to be True or False, but is {shorten(value)}.", name)
+
+
 def check_output_type(output_type: Any):
     if not isinstance(output_type, str) or output_type not in ("pt", "np", "latent"):
         raise InputError(

@@ -55,6 +55,7 @@ from .checks import (
     check_latents,
     check_output_type,
     check_prompt,
+    check_switches,
     check_text,
     count_pieces,
 )
@@ -293,10 +294,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
 
     def _drums_loudness(self, normalize_drums: bool | None) -> float | None:
         """LUFS to which drums are brought, or `None` to leave them as loud as they are."""
-        if not (normalize_drums is None or isinstance(normalize_drums, (bool, np.bool_))):
-            raise InputError(
-                f"`normalize_drums` has to be True, False or None, but is {normalize_drums!r}.", "normalize_drums"
-            )
+        check_switches(normalize_drums=normalize_drums)
         loudness = self.transformer.config.drums_loudness
         if normalize_drums is None:
             return loudness
@@ -348,7 +346,11 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             [`InputError`], `FileNotFoundError`: as [`__call__`].
         """
         sample_size = self.transformer.config.sample_size
-        self._drums_loudness(normalize_drums)
+        check_switches(
+            separate_drums=separate_drums,
+            normalize_drums=normalize_drums,
+            audiocraft_compatible=audiocraft_compatible,
+        )
         if normalize_drums is None and audiocraft_compatible:
             normalize_drums = False
         prompt, prompt_embeds, prompt_attention_mask = check_text(
@@ -591,8 +593,10 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         # 1. Check inputs, before any work
         others: dict[str, Any] = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration}
         others |= dict(zip(CONTROLS, (chords, drums, melody), strict=True))
-        others |= {"separate_drums": separate_drums, "normalize_drums": normalize_drums}
-        others |= {"audiocraft_compatible": audiocraft_compatible}
+        switches = {"separate_drums": separate_drums, "normalize_drums": normalize_drums}
+        switches |= {"audiocraft_compatible": audiocraft_compatible}
+        check_switches(**switches)
+        others |= switches
         others |= {} if is_number(start) and start == 0 else {"start": start}
         check_conditioning(conditioning, self.transformer.controls, others)
         config = self.transformer.config

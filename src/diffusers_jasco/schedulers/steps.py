@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The number of steps of a run: the scheduler's default, and checks of what a call asks for."""
+"""The number of steps of a run: the scheduler's default, and checks of a call's arguments."""
 
 import copy
 from typing import Any
@@ -39,7 +39,7 @@ def is_adaptive(scheduler: SchedulerMixin) -> bool:
 
 
 def default_steps(scheduler: SchedulerMixin) -> int | None:
-    """The number of steps of a call that does not say: that of the scheduler's configuration. `None` if it is adaptive."""
+    """The default number of steps of a call: that of the scheduler's configuration. `None` if it is adaptive."""
     if is_adaptive(scheduler):
         return None
     steps = stored_steps(scheduler)

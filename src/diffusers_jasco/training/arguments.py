@@ -88,7 +88,7 @@ def _add_objective_options(add: Callable):
         "drop_text": ({"type": float}, "How often a sample is trained without text."),
         **{f"drop_{name}": ({"type": float}, f"How often a sample is trained without {name}.") for name in CONTROLS},
         "drop_span": ({"type": float}, "How often a control is there for a part of the clip only."),
-        "drop_per_batch": (switch, "Drop for the samples of a batch together, as the original."),
+        "drop_per_batch": (switch, "Drop for the samples of a batch together, as in AudioCraft."),
     }
     for name, (kind, text) in options.items():
         # None: as the checkpoint was trained, see `training/recipes.py`.

@@ -35,7 +35,7 @@ def run_command(function: Callable[[], object], name: str, flags: Mapping[str, s
     Runs a command; bad input, and a training that went out of bounds, ends in one line that says what is wrong.
 
     Args:
-        function (`Callable`): the command. What it returns, if it is an `int`, is the exit code.
+        function (`Callable`): the command. An `int` that it returns is the exit code.
         name (`str`): its name, which the line begins with.
         flags (`Mapping[str, str]`, *optional*):
             Options by the names of the arguments that they set, such as `{"num_inference_steps": "--steps"}`: errors name

@@ -187,7 +187,8 @@ def component_folder(source: str | os.PathLike, component: str) -> str | os.Path
 def looks_like_path(text: str | os.PathLike) -> bool:
     r"""
     Whether an argument that may be a text or a file is meant as a file: any `os.PathLike`; a text that ends in a suffix such
-    as `.txt` or `.xyz`; or one with a path separator or a suffix that names an existing file or folder.
+    as `.txt` or `.xyz`, or begins like a path (`./`, `../`, `~/`, `/`, `C:\\`); or one with a path separator or a suffix that
+    names an existing file or folder.
 
     Texts of chords and notes are not paths: `"C/E:0 Am:2.5"`, `"(C, 0.0), (Am, 2.5)"`, `"C . . G"`, `"N.C."`.
 
@@ -200,6 +201,8 @@ def looks_like_path(text: str | os.PathLike) -> bool:
         return False
     # Two characters at least, a letter first: neither "Am:2.5" nor "N.C" ends in a suffix.
     if re.search(r"[^\s.:,;]\.[A-Za-z][A-Za-z0-9]{1,9}$", text):
+        return True
+    if re.match(r"(~|\.{1,2})?[/\\]|[A-Za-z]:\\", text):
         return True
     has_separator = "/" in text or os.sep in text
     return (has_separator or bool(os.path.splitext(text)[1])) and os.path.exists(text)

@@ -1,0 +1,278 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The layout of the page."""
+
+import html
+
+import gradio as gr
+
+import actions
+from actions import STUDIO
+from diffusers_jasco.controls.chord_files import CHORD_SUFFIXES
+from diffusers_jasco.controls.chord_labels import NOTES
+from diffusers_jasco.controls.drum_machine import GROOVES
+from diffusers_jasco.controls.progressions import PROGRESSIONS
+from diffusers_jasco.text_encoders import list_words
+from parts import ChordTimeline, PianoRoll, StepSequencer, chord_tones
+from settings import BEATS_PER_BAR, DURATION, GUIDANCE, MAX_PROMPT, MAX_STEPS, MAX_VARIATIONS, TEMPO, Settings
+from uploads import DRUM_FILES, MELODY_FILES, TRACK_LABEL, chords_from_words
+from widgets import PLAYER, Card, format_messages, message
+
+
+PROMPTS = [
+    "80s pop, synth bass, electric piano, drums",
+    "calm ballad, piano and flute, no drums",
+    "rock, overdriven guitar, organ, drums",
+    "fast techno, synth lead, drums",
+]
+KEYS = [f"{note} {mode}" for mode in ("major", "minor") for note in NOTES]
+
+
+class Layout:
+    """
+    The fields of the page by their names. `start` has the values that they start with; `messages` a place for messages about
+    each field.
+    """
+
+    def __init__(self):
+        self.start = Settings(
+            prompt=PROMPTS[0],
+            chords=chords_from_words("C | Am | F | G", "C major", 4, 10.0, 120.0, True),
+            drums="pattern",
+            pattern=actions.load_groove("rock backbeat"),
+            melody={"beats": 20.0, "notes": []},
+            steps=STUDIO.default_steps,
+            guidance_scale=STUDIO.default_guidance_scale,
+            text_guidance_scale=STUDIO.default_text_guidance_scale,
+        )
+        self.messages: dict[str, gr.HTML] = {}
+
+    def _lay_out(self):
+        """Adds the fields to the `gr.Blocks` that are open."""
+        gr.HTML(
+            "<h1>JASCO</h1>"
+            "<p>Describe a piece, shape its chords, drums and melody, and see whether the music follows.</p>",
+            elem_id="header",
+        )
+        with gr.Row():
+            with gr.Column(scale=3, min_width=340):
+                self._lay_out_words()
+                with gr.Tabs() as self.tabs:
+                    with self._tab("Chords"):
+                        self._lay_out_chords()
+                    with self._tab("Drums"):
+                        self._lay_out_drums()
+                    with self._tab("Melody"):
+                        self._lay_out_melody()
+            with gr.Column(scale=2, min_width=340):
+                self._lay_out_making()
+                self.cards = [Card(number) for number in range(1, MAX_VARIATIONS + 1)]
+                self._lay_out_comparison()
+                self._lay_out_loading()
+
+    def _tab(self, name: str) -> gr.Tab:
+        """The tab of one control, if the checkpoint has it."""
+        return gr.Tab(name, id=name.lower(), visible=name.lower() in STUDIO.controls)
+
+    def _lay_out_words(self):
+        self.prompt = gr.Textbox(
+            self.start.prompt,
+            label="Describe the music",
+            placeholder="Style, instruments, mood, fast or slow, with or without drums",
+            lines=2,
+            max_length=MAX_PROMPT,
+            elem_id="prompt",
+        )
+        gr.Examples(
+            [[text] for text in PROMPTS],
+            self.prompt,
+            label="Ideas",
+            preload=False,
+            api_visibility="private",
+            elem_id="ideas",
+        )
+        self.messages["prompt"] = message()
+        self.unknown_words = message()
+        if STUDIO.known_words is not None:
+            with gr.Accordion(
+                f"The {len(STUDIO.known_words)} words that this model knows", open=False, elem_id="known"
+            ):
+                gr.HTML(f"<p>{html.escape(list_words(STUDIO.known_words))}</p>")
+        with gr.Row(elem_id="measure"):
+            self.tempo = gr.Slider(*TEMPO, self.start.tempo, step=1, label="Beats a minute", min_width=200)
+            metres = list(range(BEATS_PER_BAR[0], BEATS_PER_BAR[1] + 1))
+            self.beats_per_bar = gr.Dropdown(
+                metres, value=4, label="Beats in a bar", filterable=False, min_width=130, scale=0
+            )
+            self.duration = gr.Slider(
+                *DURATION, self.start.duration, step=0.5, label="Seconds of music", min_width=200
+            )
+        self.messages["tempo"] = self.messages["duration"] = message()
+
+    def _lay_out_chords(self):
+        self.use_chords = gr.Checkbox(True, label="Follow these chords", elem_classes="plain", elem_id="use-chords")
+        self.chords = ChordTimeline(self.start.chords, bpm=self.start.tempo, elem_id="timeline")
+        self.messages["chords"] = message()
+        with gr.Accordion("Type chords, or choose a progression", open=False):
+            with gr.Row():
+                self.progression = gr.Dropdown(
+                    list(PROGRESSIONS), value=None, label="Progression", filterable=False, min_width=140
+                )
+                self.key = gr.Dropdown(KEYS, value="C major", label="Key", filterable=False, min_width=140)
+            self.words = gr.Textbox(
+                label="Chords",
+                info="In bars, as Roman numerals in the key, or with their starts in seconds",
+                placeholder="C | Am | F G | %     or     ii7 V7 Imaj7     or     C:0 Am:2.5",
+                elem_id="words",
+            )
+            with gr.Row(elem_classes="bar"):
+                self.repeat = gr.Checkbox(True, label="Repeat them to the end of the music", min_width=180)
+                self.place_chords = gr.Button("Put them on the timeline", size="sm", elem_id="place")
+        with gr.Accordion("Take the chords of a song or file", open=False):
+            self.chord_file = gr.File(
+                label=f"A recording, or {', '.join(CHORD_SUFFIXES)}", height=110, elem_id="chord-file"
+            )
+            with gr.Row(elem_classes="bar"):
+                self.chord_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
+                self.find_chords = gr.Button("Put its chords on the timeline", size="sm")
+
+    def _lay_out_drums(self):
+        self.drums = gr.Radio(
+            [("Leave them to the model", "off"), ("A pattern", "pattern"), ("A recording", "recording")],
+            value=self.start.drums,
+            label="Drums",
+            show_label=False,
+            container=False,
+            elem_id="drums-from",
+        )
+        with gr.Column() as self.pattern_panel:
+            names = [name for name in GROOVES if actions.is_playable(name)]
+            self.groove = gr.Dropdown(names, value=None, label="Start from a groove", filterable=False)
+            self.pattern = StepSequencer(self.start.pattern, bpm=self.start.tempo, elem_id="steps")
+        with gr.Column(visible=False) as self.recording_panel:
+            self.drum_file = gr.Audio(
+                label="Drums, or a song with drums",
+                type="filepath",
+                sources=["upload", "microphone"],
+                **PLAYER,
+                elem_id="drum-file",
+            )
+            self.any_drum_file = gr.UploadButton(
+                "Load a MIDI file or any recording", size="sm", file_types=list(DRUM_FILES), elem_id="any-drum-file"
+            )
+            self.drum_source = gr.State(None)  # the file that was loaded or recorded last
+            with gr.Row(elem_classes="bar"):
+                self.separate = gr.Checkbox(False, label="It is a full mix: take the drums out", min_width=180)
+                self.drum_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
+                self.use_drums = gr.Button("Use it", size="sm", elem_id="use-drums")
+            self.recording = gr.Audio(
+                label="The drums as the model gets them",
+                type="filepath",
+                interactive=False,
+                **PLAYER,
+                elem_id="recording",
+            )
+        self.messages["drums"] = message()
+
+    def _lay_out_melody(self):
+        self.use_melody = gr.Checkbox(True, label="Follow this melody", elem_classes="plain", elem_id="use-melody")
+        self.melody = PianoRoll(
+            self.start.melody,
+            bpm=self.start.tempo,
+            chord_tones=chord_tones(self.start.chords),
+            elem_id="roll",
+        )
+        self.messages["melody"] = message()
+        with gr.Accordion("Hum a tune, or load one", open=False):
+            self.melody_audio = gr.Audio(
+                label="Hum, sing or whistle, or load a recording",
+                type="filepath",
+                sources=["microphone", "upload"],
+                **PLAYER,
+                elem_id="melody-audio",
+            )
+            with gr.Row(elem_classes="bar"):
+                self.one_voice = gr.Checkbox(True, label="It is one voice or instrument", min_width=180)
+                self.melody_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
+                self.find_melody = gr.Button("Put its tune on the piano roll", size="sm")
+            self.melody_track = gr.Textbox(
+                "",
+                label=TRACK_LABEL,
+                info="Its name or number, and Enter. Left empty, the melody is looked for.",
+                max_length=100,
+            )
+            # Gradio's recorder takes what browsers call audio, which MIDI files and WebM recordings are not.
+            self.melody_file = gr.UploadButton(
+                "Load a MIDI file or any recording", size="sm", file_types=list(MELODY_FILES), elem_id="melody-file"
+            )
+
+    def _lay_out_making(self):
+        with gr.Row():
+            self.variations = gr.Slider(1, MAX_VARIATIONS, 1, step=1, label="Variations", min_width=150)
+            self.seed = gr.Number(
+                self.start.seed,
+                label="Seed",
+                info="The same number, the same music",
+                precision=0,
+                min_width=150,
+                elem_id="seed",
+            )
+        self.new_seed = gr.Checkbox(True, label="A new seed each time", elem_classes="plain", elem_id="new-seed")
+        with gr.Accordion("Advanced", open=False):
+            self.steps = gr.Slider(
+                1, MAX_STEPS, self.start.steps, step=1, label="Steps", info="More take longer and are more exact."
+            )
+            self.guidance_scale = gr.Slider(
+                *GUIDANCE,
+                self.start.guidance_scale,
+                step=0.1,
+                label="Guidance",
+                info="How strongly the words and controls are followed.",
+            )
+            self.text_guidance_scale = gr.Slider(
+                *GUIDANCE,
+                self.start.text_guidance_scale,
+                step=0.1,
+                label="Text guidance",
+                info="How strongly the words are followed besides.",
+            )
+        with gr.Row():
+            self.go = gr.Button("Make music", variant="primary", scale=3, min_width=160, elem_id="go")
+            self.stop = gr.Button("Stop", variant="stop", interactive=False, scale=1, min_width=80, elem_id="stop")
+        self.status = gr.HTML(
+            format_messages("What you make appears here."),
+            min_height=60,
+            elem_id="status",
+            elem_classes="message",
+        )
+        for name in ("generate", "seed", "variations", "steps", "guidance_scale", "text_guidance_scale"):
+            self.messages[name] = self.status
+
+    def _lay_out_comparison(self):
+        with gr.Accordion("Compare the takes of this visit", open=False, elem_id="compare"):
+            self.compared = []
+            for name in "AB":
+                choice = gr.Dropdown([], label=f"Take {name}", filterable=False)
+                player = gr.Audio(label=f"Take {name}", show_label=False, interactive=False, **PLAYER)
+                self.compared.append((choice, player))
+
+    def _lay_out_loading(self):
+        with gr.Accordion("Load the settings of a take", open=False, elem_id="load"):
+            self.settings_file = gr.File(
+                label="A ZIP from here, or the settings.json in it",
+                height=110,
+                elem_id="settings-file",
+            )
+            self.messages["file"] = message()
