@@ -78,8 +78,10 @@ def find_missing_audio(kind: str, log: str, frames: int, file: BinaryIO) -> str 
         size = _WAV_SIZE.search(log)
         if size is not None and int(size[1]) + 8 < _size(file) and "Unknown chunk marker" in log:
             return "its header says that it is empty, but more follows: the recording was interrupted"
-    samples = _NIST_SAMPLES.search(_at(file, 0, _NIST_HEADER)) if kind == "NIST" else None
-    if kind in _SAMPLES:
+    samples: re.Match | None = None
+    if kind == "NIST":
+        samples = _NIST_SAMPLES.search(_at(file, 0, _NIST_HEADER))
+    elif kind in _SAMPLES:
         samples = _SAMPLES[kind].search(log)
     if samples is not None and frames < COMPLETE * int(samples[1]):
         return f"it has {frames} of {int(samples[1])} samples"
