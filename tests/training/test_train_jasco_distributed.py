@@ -186,8 +186,8 @@ def test_killed_at_any_moment_it_ends_the_same(tmp_path, data, kills):
     while killed < kills:
         process = launch(*command)
         before = len(read_steps(tmp_path / "killed"))
-        # Half of the time after it has begun to train, half at any time.
-        if rng.random() < 0.5:
+        # The first two after training has begun, then half of them; the others at any time.
+        if at_work < 2 or rng.random() < 0.5:
             while len(read_steps(tmp_path / "killed")) <= before and process.poll() is None:
                 time.sleep(0.01)
             time.sleep(rng.uniform(0, 0.5))
