@@ -384,9 +384,10 @@ def test_streams_without_a_length_that_end_within_a_packet_are_used_with_a_warni
 
 
 @pytest.mark.parametrize("riff_size", [0, 36])
-def test_a_wav_file_of_a_recorder_that_was_killed_is_not_taken_for_empty(riff_size):
+@pytest.mark.parametrize("silence", [0, 1000])
+def test_a_wav_file_of_a_recorder_that_was_killed_is_not_taken_for_empty(riff_size, silence):
     file = io.BytesIO()
-    soundfile.write(file, tone(), RATE, format="WAV", subtype="PCM_16")
+    soundfile.write(file, np.concatenate([np.zeros(silence), tone()]), RATE, format="WAV", subtype="PCM_16")
     content = file.getvalue()
     place = content.index(b"data")
     content = content[:4] + struct.pack("<I", riff_size) + content[8:place] + b"data\0\0\0\0" + content[place + 8 :]

@@ -45,9 +45,11 @@ _SAMPLES = {
 _NIST_SAMPLES = re.compile(rb"^sample_count -i (\d+)", re.M)
 _NIST_HEADER = 1024  # bytes
 _WAV_SIZE = re.compile(r"^ *(?:RIFF|RIFX|Riff size) : (\d+)", re.M)
+_MAX_WAV_HEADER = 1000  # bytes of a file that holds nothing
 _OGG_PAGE = 65307  # bytes, at most
 _OGG_HEADER = 27  # bytes
 _MAX_CHUNKS = 100_000
+_MAX_STREAMS = 100  # of an OGG file at the same time
 # Chunks of the outermost level. What follows them, such as a tag that some program appended, has no size.
 _MP4_BOXES = b"ftyp moov mdat free skip wide pnot moof mfra sidx ssix styp uuid meta udta emsg prft pdin".split()
 _CAF_CHUNKS = b"desc data free kuki pakt chan strg uuid info edct mark regn inst midi umid ovvw peak edit".split()
@@ -76,7 +78,7 @@ def find_missing_audio(kind: str, log: str, frames: int, file: BinaryIO) -> str 
         return find_missing_bytes(kind.lower(), file)
     if kind in ("WAV", "WAVEX", "RF64") and frames == 0:
         size = _WAV_SIZE.search(log)
-        if size is not None and int(size[1]) + 8 < _size(file) and "Unknown chunk marker" in log:
+        if size is not None and max(int(size[1]) + 8, _MAX_WAV_HEADER) < _size(file):
             return "its header says that it is empty, but more follows: the recording was interrupted"
     samples: re.Match | None = None
     if kind == "NIST":
@@ -101,7 +103,7 @@ def find_missing_bytes(demuxer: str, file: BinaryIO) -> str | None:
     """
     chunks = {"mov": _mp4_boxes, "avi": _riff_chunks, "caf": _caf_chunks, "voc": _voc_blocks}.get(demuxer)
     size = _size(file)
-    end, names = 0, set()
+    end, names = 0, set[bytes]()
     for count, (name, end) in enumerate(chunks(file) if chunks is not None else ()):
         names.add(name)
         if count > _MAX_CHUNKS:
@@ -115,9 +117,11 @@ def find_missing_bytes(demuxer: str, file: BinaryIO) -> str | None:
 
 def is_chained(file: BinaryIO) -> bool:
     """Whether an OGG file has several streams one after another, such as a recording of a radio station."""
-    serials, position = set(), 0
-    while len(head := _at(file, position, _OGG_HEADER)) == _OGG_HEADER and head.startswith(b"OggS"):
-        if not head[5] & 2:  # The pages that begin the streams of the first part come first.
+    serials, position = set[bytes](), 0
+    for _ in range(_MAX_STREAMS):
+        head = _at(file, position, _OGG_HEADER)
+        # The pages that begin the streams of the first part come first.
+        if len(head) < _OGG_HEADER or not head.startswith(b"OggS") or not head[5] & 2:
             break
         serials.add(head[14:18])
         position += _OGG_HEADER + head[26] + sum(_at(file, position + _OGG_HEADER, head[26]))

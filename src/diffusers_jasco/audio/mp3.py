@@ -28,6 +28,7 @@ _BIT_RATES = {
     (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _CHUNK = 1 << 20  # bytes
+_MAX_TAGS = 100
 _PADDING = 1 << 16  # bytes
 _HEADER = 4  # bytes
 _SEARCH = 1 << 16  # bytes
@@ -39,11 +40,13 @@ _MAX_FRAMES = 2**31 - 1
 
 def skip_id3(file: BinaryIO) -> int:
     """Size in bytes of the ID3 tags at the beginning of a file, and of zeros after them; 0 without a tag."""
-    end, size = 0, -1
-    while size:
+    end = 0
+    for _ in range(_MAX_TAGS):
         file.seek(end)
         size = _tag_size(file.read(10))
         end += size
+        if not size:
+            break
     if end:
         file.seek(end)
         while block := file.read(_PADDING):
