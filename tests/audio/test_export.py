@@ -65,6 +65,11 @@ def test_metadata_without_a_title_is_read_back(tmp_path, suffix, metadata):
     assert read.pop("diffusers-jasco") and read == metadata
 
 
+def test_an_absent_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no folder .*absent"):
+        export_audio(tone(), tmp_path / "absent" / "a.wav", 24000)
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_files_without_our_metadata_have_none(tmp_path, suffix):
     assert read_metadata(export_audio(tone(), tmp_path / f"a{suffix}", 24000)) is None

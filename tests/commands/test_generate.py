@@ -169,7 +169,8 @@ def no_loading(monkeypatch):
         (["--lora", "./absent"], "--lora: there is no folder ./absent"),
         (["--from", "absent.wav"], "--from: there is no file absent.wav"),
         (["--from", FIXTURES / "README.md"], "--from: "),
-        (["--unknown"], "unrecognized arguments"),
+        (["--unknown"], "unrecognized arguments: --unknown (--help"),
+        (["--chords", "C", "Am", "F"], "unrecognized arguments: Am F. Put a text of several words in quotes."),
     ],
 )
 def test_bad_input_ends_in_one_line_before_anything_is_loaded(

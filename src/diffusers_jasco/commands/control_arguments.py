@@ -28,9 +28,9 @@ from torch.nn import functional as F
 from ..audio.io import AUDIO_SUFFIXES, load_audio
 from ..controls.chord_files import has_times
 from ..controls.chords import chords_from_bars, chords_from_roman, repeat_chords
-from ..controls.drum_machine import find_groove
+from ..controls.drum_machine import GROOVES, find_groove
 from ..controls.note_text import is_note_text, melody_from_text
-from ..controls.progressions import chords_from_progression
+from ..controls.progressions import PROGRESSIONS, chords_from_progression
 from ..inputs import InputError, read_chords, read_drums, read_melody
 from ..utils.arguments import integer, number
 from ..utils.errors import shorten
@@ -50,14 +50,16 @@ def add_control_arguments(parser: argparse.ArgumentParser):
         "--chords",
         help="'C:0 Am:2.5' (starts in seconds), a chord, MIDI (song.mid, song.mid#piano) or audio file, or with --bpm bars: 'C | Am | F G'",
     )
-    add("--progression", metavar="NAME", help="such as '12-bar blues', in --key and repeated until the end")
+    add(
+        "--progression", metavar="NAME", help=f"in --key and repeated until the end; one of: {', '.join(PROGRESSIONS)}"
+    )
     add("--key", help="of --progression (default: C), or of --chords in Roman numerals: Bb, Am")
     add("--repeat_chords", action="store_true", help="repeat --chords until the end")
     add(
         "--drums",
         help="recording of drums alone, or of music with --separate_drums; or a MIDI file (song.mid, song.mid#drums)",
     )
-    add("--groove", metavar="NAME", help="drum machine instead of --drums, such as 'bossa nova'")
+    add("--groove", metavar="NAME", help=f"drum machine instead of --drums; one of: {', '.join(GROOVES)}")
     add("--separate_drums", action="store_true", help="take the drums out of --drums first")
     add(
         "--normalize_drums",

@@ -42,6 +42,8 @@ class CommandParser(argparse.ArgumentParser):
         self.context = ""  # such as the file whose values are parsed
 
     def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments: ") and " -" not in message:
+            message += ". Put a text of several words in quotes."
         self.exit(2, f"{self.prog}: {self.context}{message.removeprefix('argument ')} (--help lists the options)\n")
 
 

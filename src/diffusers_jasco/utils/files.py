@@ -40,6 +40,8 @@ def replace_file(path: str | os.PathLike) -> Iterator[Path]:
         path (`str` or `os.PathLike`): the file to write. Its folder has to exist.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} into.")
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
     os.close(handle)
     try:
