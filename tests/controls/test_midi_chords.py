@@ -85,6 +85,19 @@ def test_block_chords_are_read_as_they_are_written(tmp_path):
     assert [start for _, start in read] == pytest.approx([*(start for _, start in chords), 6.0], abs=2e-3)
 
 
+@pytest.mark.parametrize("gap", [0.01, 0.04, 0.05, 0.06, 0.12])
+def test_chords_that_are_released_a_little_early_follow_each_other(gap, tmp_path):
+    chords = [("C", 0.0), ("Am", 2.0), ("F", 4.0), ("G", 6.0)]
+    notes = []
+    for label, start in chords:
+        chord = parse_chord(label)
+        pitches = {36 + chord.bass_pitch_class, *(48 + tone for tone in chord.pitch_classes)}
+        notes += [(pitch, start, start + 2 - gap) for pitch in pitches]
+    read = chords_from_midi(song(tmp_path / "song.mid", [("", 0, 0, notes)]))
+    assert [label for label, _ in read] == ["C", "Am", "F", "G", "N"]
+    assert [start for _, start in read] == pytest.approx([0.0, 2.0, 4.0, 6.0, 8.0 - gap], abs=2e-3)
+
+
 def test_silence_of_some_bars_is_no_chord(tmp_path):
     notes = [
         (pitch, bar + beat / 2, bar + beat / 2 + 0.4) for bar in (0, 8) for beat, pitch in enumerate((48, 52, 55, 60))

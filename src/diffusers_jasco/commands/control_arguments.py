@@ -104,7 +104,8 @@ class Controls:
     def __init__(self, args: argparse.Namespace):
         self.args = args
         _check_together(args)
-        self.groove = None if args.groove is None else find_groove(args.groove, args.bpm)
+        with _names_of("groove"):
+            self.groove = None if args.groove is None else find_groove(args.groove, args.bpm)
         self.bpm = args.bpm or (self.groove.bpm if self.groove else DEFAULT_BPM)
         self.melody = melody_from_text(args.melody, self.bpm) if is_note_text(args.melody) else args.melody or None
         self._check()
@@ -138,9 +139,10 @@ class Controls:
         args, chords, repeated = self.args, self.args.chords or None, duration if self.args.repeat_chords else None
         if args.progression is not None:
             num_bars = math.ceil(duration * self.bpm / 60 / args.beats_per_bar - 1e-6)
-            return chords_from_progression(
-                args.progression, args.key or "C", self.bpm, args.beats_per_bar, max(1, num_bars)
-            )
+            with _names_of("progression"):
+                return chords_from_progression(
+                    args.progression, args.key or "C", self.bpm, args.beats_per_bar, max(1, num_bars)
+                )
         if chords is None:
             return None
         if _is_in_bars(chords):
@@ -168,6 +170,15 @@ class Controls:
 
 def is_audio(value: Any) -> bool:
     return isinstance(value, str) and value.lower().endswith(AUDIO_SUFFIXES)
+
+
+@contextmanager
+def _names_of(option: str) -> Iterator[None]:
+    """Errors of a function's `name` within the block are those of the option that takes the name."""
+    try:
+        yield
+    except InputError as error:
+        raise error.renamed(option) if error.argument == "name" else error
 
 
 def _check_together(args: argparse.Namespace):

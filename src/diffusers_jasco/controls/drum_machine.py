@@ -313,5 +313,5 @@ def find_groove(name: str, bpm: float | None = None) -> Groove:
     Raises:
         [`InputError`]: for an unknown name, with the known ones, and for an impossible tempo.
     """
-    groove = GROOVES[find_name(name, GROOVES, "groove", "groove")]
+    groove = GROOVES[find_name(name, GROOVES, "groove")]
     return groove if bpm is None else replace(groove, bpm=bpm)

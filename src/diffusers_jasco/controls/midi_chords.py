@@ -33,6 +33,7 @@ logger = logging.get_logger(__name__)
 
 # Notes of a block chord that begin or end this close together, in seconds, do so at once.
 _ROLLED = 0.05
+_BRIEF_REST = 0.25  # beats
 _SHARE_OF_CHORDS, _SHARE_ALIGNED, _SHARE_STACCATO = 0.8, 0.95, 0.75
 
 # Weights of the estimate, fitted to songs with annotated chords.
@@ -167,6 +168,10 @@ def _read_block_chords(midi: Midi, notes: _Notes, labels: Sequence[str] | None) 
     if np.mean(chords) < _SHARE_OF_CHORDS:
         return None
 
+    # Chords begin with their first note, also where the last one ends just before.
+    onsets = np.append(np.unique(notes.starts), np.inf)
+    following = onsets[np.searchsorted(onsets, edges)]
+    changes = np.where(following - edges < _ROLLED, following, edges).tolist()
     named: list[tuple[str, float]] = []
     for pitches, start in zip(sounding[:-1], changes):
         label = NO_CHORD
@@ -177,14 +182,18 @@ def _read_block_chords(midi: Midi, notes: _Notes, labels: Sequence[str] | None) 
 
 
 def _hold_over_rests(midi: Midi, chords: Chords, changes: Sequence[float]) -> Chords:
-    """Rests of at most a beat do not interrupt a chord that is repeated, nor chords that are all played short."""
+    """
+    Rests of at most a quarter of a beat do not interrupt chords, and those of at most a beat neither one that is repeated nor
+    chords that are all played short.
+    """
     beats = midi.to_beats(np.array(changes))
     short = [label == NO_CHORD and beats[i + 1] - beats[i] <= 1 for i, (label, _) in enumerate(chords)]
     is_staccato = sum(short) >= max(4, _SHARE_STACCATO * sum(label != NO_CHORD for label, _ in chords[:-1]))
     held: Chords = []
     for i, (label, start) in enumerate(chords):
         is_repeated = 0 < i < len(chords) - 1 and chords[i - 1][0] == chords[i + 1][0]
-        if held and short[i] and (is_staccato or is_repeated):
+        is_brief = short[i] and beats[i + 1] - beats[i] <= _BRIEF_REST
+        if held and short[i] and (is_brief or is_staccato or is_repeated):
             label = held[-1][0]
         held.append((label, start))
     return held

@@ -84,7 +84,7 @@ def chords_from_progression(
         [`InputError`]: for an unknown name, with the known ones, for a key of another mode, and as
             [`~controls.chords.chords_from_roman`].
     """
-    name = find_name(name, PROGRESSIONS, "progression", "progression")
+    name = find_name(name, PROGRESSIONS, "progression")
     progression = PROGRESSIONS[name]
     if num_bars is not None:
         num_bars = to_integer(num_bars, "num_bars", minimum=1)

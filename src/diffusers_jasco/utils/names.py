@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from .errors import InputError
 
 
-def find_name(name: str, names: Iterable[str], kind: str, argument: str) -> str:
+def find_name(name: str, names: Iterable[str], kind: str) -> str:
     r"""
     The name out of `names` that the user means: capitals, hyphens and spaces do not matter.
 
@@ -29,7 +29,6 @@ def find_name(name: str, names: Iterable[str], kind: str, argument: str) -> str:
         name (`str`): what the user typed.
         names (`Iterable[str]`): the names that exist.
         kind (`str`): what they name, in the singular, for the message.
-        argument (`str`): the argument, for the message.
 
     Raises:
         [`InputError`]: for an unknown name, with the most similar one and all others.
@@ -42,9 +41,7 @@ def find_name(name: str, names: Iterable[str], kind: str, argument: str) -> str:
         wanted, known, n=1
     )
     hint = f" Did you mean {known[similar[0]]!r}?" if similar else ""
-    raise InputError(
-        f"`{argument}`: there is no {kind} {name!r}.{hint} All {kind}s: {', '.join(known.values())}.", argument
-    )
+    raise InputError(f"`name`: there is no {kind} {name!r}.{hint} All {kind}s: {', '.join(known.values())}.", "name")
 
 
 def _simplify(name: str) -> str:
