@@ -12,6 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import hashlib
 import os
 import stat
 
@@ -21,6 +22,7 @@ from diffusers_jasco.utils.files import (
     atomic_folder,
     checkpoint_folder,
     component_folder,
+    hash_file,
     is_leftover,
     partial_path,
     publish_files,
@@ -166,3 +168,9 @@ def test_a_component_is_found_in_a_pipeline_and_alone(tmp_path):
     assert component_folder(tmp_path / "pipeline", "codec") == tmp_path / "pipeline/codec"
     assert component_folder(tmp_path / "pipeline/codec", "codec") == tmp_path / "pipeline/codec"
     assert component_folder("org/codec", "codec") == "org/codec"
+
+
+def test_the_hash_of_a_file(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"abc" * 1_000_000)
+    assert hash_file(path) == hashlib.sha256(b"abc" * 1_000_000).hexdigest()

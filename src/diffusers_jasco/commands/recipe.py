@@ -15,7 +15,6 @@
 """The recipe of a piece: metadata that `jasco-generate` writes into the file, and reads again with `--from`."""
 
 import argparse
-import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from ..controls import CONTROLS
 from ..controls.midi import split_track
 from ..utils.arguments import CommandParser
 from ..utils.errors import InputError, list_names, shorten
+from ..utils.files import hash_file
 
 
 logger = logging.get_logger(__name__)
@@ -67,11 +67,6 @@ def describe(args: argparse.Namespace, model: str) -> dict[str, Any]:
     given = {name: value for name, value in options.items() if value is not None}
     files = {name: hash_file(path) for name in FILES if (path := _find_file(given.get(name)))}
     return given | {"model": model} | ({"files": files} if files else {})
-
-
-def hash_file(path: str | os.PathLike) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _find_file(value: Any) -> str | None:

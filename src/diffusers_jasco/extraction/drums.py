@@ -14,7 +14,6 @@
 
 """Audio → its drums."""
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -29,6 +28,7 @@ from tqdm import tqdm
 
 from ..audio.stream import AudioStream
 from ..utils.errors import InputError
+from ..utils.files import hash_file
 from ..utils.optional_imports import import_optional
 from . import drum_mask
 
@@ -193,9 +193,8 @@ def _demucs_model() -> torch.nn.Module:
             f" {Path(torch.hub.get_dir(), 'checkpoints')}, or use method='builtin'."
         )
     # The file is a pickle: nothing but the one that Demucs' authors published is opened.
-    with open(path, "rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != _DEMUCS_SHA256:
-            raise ValueError(f"{path} is not what Demucs' authors published: download it again from {_DEMUCS_URL}.")
+    if hash_file(path) != _DEMUCS_SHA256:
+        raise ValueError(f"{path} is not what Demucs' authors published: download it again from {_DEMUCS_URL}.")
     # Not `get_model`, which would download what it misses.
     return states.load_model(torch.load(path, map_location="cpu", weights_only=False)).eval()
 

@@ -15,6 +15,7 @@
 
 """Files and folders: written whole or not at all, recognized as arguments, and read as text."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -184,6 +185,16 @@ def component_folder(source: str | os.PathLike, component: str) -> str | os.Path
     source = resolve_checkpoint(source)
     folder = Path(source, component)
     return folder if folder.is_dir() else source
+
+
+def hash_file(path: str | os.PathLike) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        # `hashlib.file_digest` needs Python 3.11.
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def looks_like_path(text: str | os.PathLike) -> bool:

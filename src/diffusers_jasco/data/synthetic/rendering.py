@@ -15,7 +15,6 @@
 """Notes → sound, with a General MIDI sound font: the same notes give the same bytes in any process."""
 
 import ctypes
-import hashlib
 import importlib.metadata
 import os
 from abc import ABC, abstractmethod
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...utils.files import hash_file
 from ...utils.optional_imports import import_optional, pip_install
 
 
@@ -258,8 +258,7 @@ def get_renderer(name: str, soundfont: str, sampling_rate: int) -> Renderer:
 
 @lru_cache(maxsize=None)
 def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hash_file(path)
 
 
 def _import_tinysoundfont():
