@@ -83,7 +83,7 @@ logger = logging.get_logger(__name__)
 ENCODER_PADDING = 0.05  # seconds that encoders of MP3, AAC and Opus add at the end
 
 _LEVEL_SECONDS = 300.0
-_MELODY_FILES = ".mid, .midi, .kar, .npz, .th, .pt or the suffix of a recording (.wav, .mp3, .flac, ...)"
+_MELODY_FILES = ".mid, .midi, .kar, .npz, .th, .pt, or be a recording (.wav, .mp3, .flac, ...)"
 
 
 # 1. Chords
@@ -255,8 +255,8 @@ def _read_melody(melody: Any, num_frames: int, frame_rate: float, start: float) 
         if not melody.strip():
             raise EmptyInputError("`melody` is an empty text.", "melody")
         raise InputError(
-            "`melody` is neither notes with their octaves, such as 'C4 D4 E4 -' (in Python: `melody_from_text(notes, bpm=120)`),"
-            f" nor a file that ends in {_MELODY_FILES}, but {shorten(melody)}.",
+            f"`melody` files have to end in {_MELODY_FILES}, and notes need their octaves, such as 'C4 D4 E4 -' (in Python:"
+            f" `melody_from_text(notes, bpm=120)`), but this is {shorten(melody)}.",
             "melody",
         )
     if is_empty(melody):
