@@ -94,7 +94,7 @@ BAD_NOTES = [
     ([60, 0, 1], "is one note.*in a list"),
     ({"a": 1}, "is a dict"),
     (3, "is a int"),
-    ("song.xyz", "nor a file that ends in .mid"),
+    ("song.xyz", "have to end in .mid"),
 ]
 
 
