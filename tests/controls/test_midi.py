@@ -21,8 +21,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diffusers_jasco.controls.midi import MAX_NOTES, load_midi, split_track
+from diffusers_jasco.controls.midi import split_track
 from diffusers_jasco.controls.midi_names import decode_name
+from diffusers_jasco.controls.midi_parsing import MAX_NOTES, load_midi
 from diffusers_jasco.inputs import InputError, read_chords, read_drums, read_melody
 
 from .midi_files import DIVISION, END, meta, midi, note_events, number, song, track

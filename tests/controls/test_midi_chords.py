@@ -81,7 +81,7 @@ def test_block_chords_are_read_as_they_are_written(tmp_path):
         notes += [(pitch, start, end) for pitch in pitches]
     path = song(tmp_path / "song.mid", [("", 0, 0, notes), ("Drums", 9, 0, [(38, 0.1, 0.2), (36, 2, 2.1)])], bpm=97)
     read = chords_from_midi(path)
-    assert [label for label, _ in read] == [*(label for label, _ in chords), "N"] or read[2][0] == "F#/A#"
+    assert [label for label, _ in read] == [*(label for label, _ in chords), "N"]
     assert [start for _, start in read] == pytest.approx([*(start for _, start in chords), 6.0], abs=2e-3)
 
 

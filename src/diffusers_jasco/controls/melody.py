@@ -29,8 +29,9 @@ from torch.nn import functional as F
 from ..audio.waveforms import to_real_tensor
 from ..utils.errors import InputError, shorten
 from ..utils.numbers import to_float
-from .midi import check_start, load_midi, split_track
+from .midi import check_start, split_track
 from .midi_melody import choose_melody_track, pitched_tracks
+from .midi_parsing import load_midi
 
 
 logger = logging.get_logger(__name__)

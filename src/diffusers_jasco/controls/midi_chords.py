@@ -24,9 +24,10 @@ from diffusers.utils import logging
 from ..utils.errors import EmptyInputError
 from .chord_labels import NO_CHORD, nearest_to_notes, parse_chord
 from .chord_timeline import Chords
-from .midi import Midi, load_midi, split_track
+from .midi import Midi, split_track
 from .midi_melody import melody_scores, pitched_tracks
 from .midi_names import is_chords_name
+from .midi_parsing import load_midi
 
 
 logger = logging.get_logger(__name__)

@@ -23,8 +23,9 @@ from diffusers.utils import logging
 from ..audio.loudness import limit_peaks
 from ..utils.errors import EmptyInputError, InputError, list_names
 from .drum_machine import play_strokes
-from .midi import Midi, MidiTrack, check_start, load_midi, split_track
+from .midi import Midi, MidiTrack, check_start, split_track
 from .midi_names import is_drum_name
+from .midi_parsing import load_midi
 
 
 logger = logging.get_logger(__name__)
