@@ -14,8 +14,10 @@
 
 """What loading and casting a pipeline prints."""
 
+import diffusers
 import pytest
 import torch
+import transformers
 from diffusers import DiffusionPipeline, FlowMatchHeunDiscreteScheduler
 
 from diffusers_jasco import JascoPipeline
@@ -46,6 +48,9 @@ def test_a_scheduler_of_diffusers_with_a_number_of_steps_loads_without_warnings(
 
 
 def test_loading_shows_one_progress_bar(folder, capsys):
+    # A training in the same process may have disabled them.
+    diffusers.utils.logging.enable_progress_bar()
+    transformers.utils.logging.enable_progress_bar()
     JascoPipeline.from_pretrained(folder)
     shown = capsys.readouterr().err
     assert "Loading pipeline components" in shown and "Loading weights" not in shown
