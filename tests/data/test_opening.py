@@ -129,6 +129,7 @@ def test_what_can_not_be_opened_is_named(tmp_path, codec):  # noqa: F811
         open_dataset("no/where", codec)
 
 
+@pytest.mark.slow
 def test_a_data_set_of_the_hub_is_downloaded_or_streamed(hub, tmp_path):
     files = {"README.md": b"---\nlicense: mit\n---\n"}
     for number in range(2):

@@ -224,6 +224,7 @@ def test_the_script_writes_and_goes_on(tmp_path):
         run([*options, str(stopped), "--seed", "1"])
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_ends_the_script_in_one_line(tmp_path):
     pytest.importorskip("tinysoundfont")
     psutil = pytest.importorskip("psutil")

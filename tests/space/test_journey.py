@@ -253,6 +253,7 @@ def test_a_progression_by_name_in_its_key(visit):
     me.page.get_by_text("The progression has 12 bars, of which 5 fit into 10 seconds at this tempo.").wait_for()
 
 
+@pytest.mark.slow
 def test_no_choice_is_lost_on_a_slow_line(visit):
     me = visit()
     me.page.get_by_text("Type chords, or choose a progression").click()

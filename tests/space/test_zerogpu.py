@@ -81,6 +81,7 @@ print("good")
 """
 
 
+@pytest.mark.slow
 def test_a_run_can_be_another_processes_work(tmp_path):
     (tmp_path / "spaces.py").write_text(SPACES)
     paths = [str(tmp_path), str(SPACE), os.environ.get("PYTHONPATH", ""), str(ROOT / "src")]
