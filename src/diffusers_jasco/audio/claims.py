@@ -50,14 +50,14 @@ _OGG_PAGE = 65307  # bytes, at most
 _OGG_HEADER = 27  # bytes
 _MAX_CHUNKS = 100_000
 _MAX_STREAMS = 100  # of an OGG file at the same time
-# Chunks of the outermost level. What follows them, such as a tag that some program appended, has no size.
+# Chunks of the outermost level. Data behind them, such as a tag that some program appended, has no size.
 _MP4_BOXES = b"ftyp moov mdat free skip wide pnot moof mfra sidx ssix styp uuid meta udta emsg prft pdin".split()
 _CAF_CHUNKS = b"desc data free kuki pakt chan strg uuid info edct mark regn inst midi umid ovvw peak edit".split()
 
 
 def find_missing_audio(kind: str, log: str, frames: int, file: BinaryIO) -> str | None:
     r"""
-    What is missing of a file that libsndfile reads.
+    Describes the part of a file that is missing, for files that libsndfile reads.
 
     Args:
         kind (`str`): its format, by libsndfile's name.
@@ -92,7 +92,7 @@ def find_missing_audio(kind: str, log: str, frames: int, file: BinaryIO) -> str 
 
 def find_missing_bytes(demuxer: str, file: BinaryIO) -> str | None:
     r"""
-    What is missing of a file that consists of chunks with their sizes: MP4, AVI, CAF and VOC.
+    Describes the part that is missing of a file of chunks with their sizes: MP4, AVI, CAF and VOC.
 
     Args:
         demuxer (`str`): FFmpeg's name of the format.
