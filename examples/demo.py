@@ -18,6 +18,7 @@ Four pieces of ten seconds from `pipelines/jasco-nano`, offline: by words alone,
 a melody, too. `outputs/` gets a WAV file and a picture of each: what was asked for beside what is heard.
 """
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -72,7 +73,7 @@ PIECES = [
 ]
 
 
-def main():
+def main(output: Path = OUTPUT):
     started = time.perf_counter()
     pipe = JascoPipeline.from_pretrained(CHECKPOINT)
     pipe.set_progress_bar_config(disable=True)
@@ -82,18 +83,18 @@ def main():
         chords = chords and chords_from_bars(*chords)
         drums = bpm and (replace(GROOVES["rock backbeat"], bpm=bpm).render(DURATION, rate), rate)
         melody = melody and make_tune(*melody)
-        controls = {"chords": chords, "drums": drums, "melody": melody, "duration": DURATION}
+        controls = {"chords": chords, "drums": drums, "melody": melody}
         started = time.perf_counter()
-        audio = pipe(words, **controls, generator=torch.Generator().manual_seed(0)).audios[0]
+        audio = pipe(words, **controls, duration=DURATION, generator=torch.Generator().manual_seed(0)).audios[0]
         seconds = time.perf_counter() - started
-        path = OUTPUT / f"{name}.wav"
-        OUTPUT.mkdir(exist_ok=True)
+        path = output / f"{name}.wav"
+        output.mkdir(exist_ok=True)
         export_audio(audio, path, rate, loudness=-16)
         music = audio, rate
         asked = read_asked(**controls, duration=DURATION, frame_rate=pipe.frame_rate)
         plot_music(music, asked, hear(music), title=words).savefig(path.with_suffix(".png"))
         given = ", ".join(name for name in CONTROLS if controls.get(name))
-        print(f'{path.relative_to(ROOT)} and .png: "{words}"{" with " + given if given else ""} ({seconds:.1f} s)')
+        print(f'{os.path.relpath(path)} and .png: "{words}"{" with " + given if given else ""} ({seconds:.1f} s)')
     print(SNIPPET)
 
 

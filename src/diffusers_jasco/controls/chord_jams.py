@@ -110,7 +110,7 @@ def _find_list(content: dict, name: str) -> list | tuple:
     if found:
         return found[0][1]
     if isinstance(content.get("chords"), list):
-        return content["chords"]  # the error names the first of its elements that is no chord
+        return content["chords"]  # the error names the first of its elements that is not a chord
     raise InputError(
         f"`chords`: {name} has no list of chords, such as [{{'start': 0.0, 'chord': 'C'}}, ...], and is no JAMS file.",
         "chords",
