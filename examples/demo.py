@@ -83,7 +83,7 @@ def main(output: Path = OUTPUT):
         chords = chords and chords_from_bars(*chords)
         drums = bpm and (replace(GROOVES["rock backbeat"], bpm=bpm).render(DURATION, rate), rate)
         melody = melody and make_tune(*melody)
-        controls = {"chords": chords, "drums": drums, "melody": melody}
+        controls = dict(zip(CONTROLS, (chords, drums, melody)))
         started = time.perf_counter()
         audio = pipe(words, **controls, duration=DURATION, generator=torch.Generator().manual_seed(0)).audios[0]
         seconds = time.perf_counter() - started
