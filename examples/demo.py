@@ -29,8 +29,8 @@ from diffusers_jasco import JascoPipeline, export_audio
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.controls.chords import chords_from_bars
 from diffusers_jasco.controls.drum_machine import GROOVES
-from diffusers_jasco.evaluation.heard import hear, read_asked
 from diffusers_jasco.evaluation.plotting import plot_music
+from diffusers_jasco.evaluation.transcription import read_requested_controls, transcribe
 
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +40,7 @@ DURATION = 10.0
 Notes = list[tuple[str, float, float]]
 
 
-def make_tune(text: str, bpm: float) -> Notes:
+def make_melody(text: str, bpm: float) -> Notes:
     """Notes from "name beats, ..." with "-" for rests."""
     notes, beat = [], 0.0
     for name, beats in (word.split() for word in text.split(",")):
@@ -50,7 +50,7 @@ def make_tune(text: str, bpm: float) -> Notes:
     return notes
 
 
-TUNE = "E4 1, G4 1, A4 1.5, G4 .5, E4 1, D4 1, C4 2, F4 1, A4 1, C5 1.5, A4 .5, B4 1, A4 1, G4 2, C5 2, B4 1, A4 1"
+MELODY = "E4 1, G4 1, A4 1.5, G4 .5, E4 1, D4 1, C4 2, F4 1, A4 1, C5 1.5, A4 .5, B4 1, A4 1, G4 2, C5 2, B4 1, A4 1"
 
 # name, words, chords, tempo of the beat, melody
 PIECES = [
@@ -68,7 +68,7 @@ PIECES = [
         "rock, overdriven guitar and organ, drums",
         ("C | Am | F | G | Am", 120),
         120,
-        (TUNE, 120),
+        (MELODY, 120),
     ),
 ]
 
@@ -82,7 +82,7 @@ def main(output: Path = OUTPUT):
     for name, words, chords, bpm, melody in PIECES:
         chords = chords and chords_from_bars(*chords)
         drums = bpm and (replace(GROOVES["rock backbeat"], bpm=bpm).render(DURATION, rate), rate)
-        melody = melody and make_tune(*melody)
+        melody = melody and make_melody(*melody)
         controls = dict(zip(CONTROLS, (chords, drums, melody)))
         started = time.perf_counter()
         audio = pipe(words, **controls, duration=DURATION, generator=torch.Generator().manual_seed(0)).audios[0]
@@ -91,8 +91,8 @@ def main(output: Path = OUTPUT):
         output.mkdir(exist_ok=True)
         export_audio(audio, path, rate, loudness=-16)
         music = audio, rate
-        asked = read_asked(**controls, duration=DURATION, frame_rate=pipe.frame_rate)
-        plot_music(music, asked, hear(music), title=words).savefig(path.with_suffix(".png"))
+        requested = read_requested_controls(**controls, duration=DURATION, frame_rate=pipe.frame_rate)
+        plot_music(music, requested, transcribe(music), title=words).savefig(path.with_suffix(".png"))
         given = ", ".join(name for name in CONTROLS if controls.get(name))
         print(f'{os.path.relpath(path)} and .png: "{words}"{" with " + given if given else ""} ({seconds:.1f} s)')
     print(SNIPPET)

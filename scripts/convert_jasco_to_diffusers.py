@@ -101,7 +101,7 @@ def convert(args: argparse.Namespace, folder: Path) -> JascoPipeline:
     if args.codec is not None:
         components["codec"] = EncodecModel.from_pretrained(args.codec, token=args.token)
     loaded, arguments = load_audiocraft_pipeline(source, args.weights, args.chord_mapping, hub, **components)
-    # What cards name, and where the licence comes from.
+    # What cards name, and where the license comes from.
     base_model = args.base_model or (None if os.path.exists(args.checkpoint) else args.checkpoint)
     arguments["audiocraft"]["base_model"] = base_model
     pipe = JascoPipeline(**loaded, **arguments)

@@ -19,7 +19,7 @@ What a codec keeps of music, and how fast it is:
     python scripts/evaluate_codec.py --codec pipelines/jasco-nano --dataset data/validation song.wav drums.mp3
 
 `--dataset` is a folder that `scripts/make_synthetic_dataset.py` wrote. Its drums' onsets are known, so they are looked for in
-the original stems and in the decoded ones: F1 within 50 ms, and the mean steepness of the rise at a stroke (sharper is
+the original stems and in the decoded ones: F1 within 50 ms, and the mean steepness of the rise at a onset (sharper is
 higher). Recordings are compared as a whole. Spectral distances are in dB, 0 for the same.
 """
 
@@ -36,7 +36,7 @@ from diffusers_jasco.audio.resampling import resample
 from diffusers_jasco.codecs import decode, encode, load_codec
 from diffusers_jasco.evaluation.estimators.onsets import onsets_by_percussive_flux
 from diffusers_jasco.evaluation.metrics.onsets import score_onsets
-from diffusers_jasco.evaluation.metrics.sound import rise_at_strokes, spectral_distance
+from diffusers_jasco.evaluation.metrics.sound import rise_at_onsets, spectral_distance
 from diffusers_jasco.utils.arguments import CommandParser, integer
 from diffusers_jasco.utils.cli import run_command
 
@@ -80,9 +80,9 @@ def main(args: list[str] | None = None):
         for what, change in (("original", lambda stem: stem), ("decoded", lambda stem: through(codec, stem))):
             stems = [(onsets, change(stem)) for onsets, stem in drums]
             scores = [score_onsets(onsets_by_percussive_flux((s, rate)), o)["onset_f1"] for o, s in stems]
-            rises = [rise_at_strokes((stem, rate), onsets) for onsets, stem in stems]
+            rises = [rise_at_onsets((stem, rate), onsets) for onsets, stem in stems]
             print(f"| onset F1, {what} drums | {np.nanmean(scores):.3f} |")
-            print(f"| rise at a stroke, {what} drums | {np.nanmean(rises):.1f} dB |")
+            print(f"| rise at a onset, {what} drums | {np.nanmean(rises):.1f} dB |")
 
         batch = torch.stack(mixes[:8])
         started = time.process_time()

@@ -111,10 +111,10 @@ class Extractor:
 
     def __call__(self, audio: torch.Tensor, rate: int) -> Any:
         started = time.process_time()
-        heard = self.run(audio, rate)
+        estimated = self.run(audio, rate)
         self.cpu_seconds += time.process_time() - started
         self.seconds += audio.shape[-1] / rate
-        return heard
+        return estimated
 
 
 @dataclass
@@ -211,15 +211,15 @@ def read_reference(path: Path) -> Clip:
 def evaluate_chords(clip: Clip, extractors: list[Extractor], table: Table):
     if clip.is_single_voice:
         return
-    heard = {extractor.method: extractor(clip.audio, clip.rate) for extractor in extractors}
+    estimated = {extractor.method: extractor(clip.audio, clip.rate) for extractor in extractors}
     references = [] if clip.chords is None else [(clip.reference, clip.chords, 0.0)]
-    if "chordino" in heard:
-        chordino = heard["chordino"]
+    if "chordino" in estimated:
+        chordino = estimated["chordino"]
         # Its first half window is always "N".
         start = chordino[1][1] if chordino[0][0] == "N" and len(chordino) > 1 else 0.0
         references += [("Chordino", chordino, 0.0), ("Chordino from its first chord on", chordino, start)]
     for reference, chords, start in references:
-        for method, estimate in heard.items():
+        for method, estimate in estimated.items():
             if reference == clip.reference or method != "chordino":
                 scores = compare_chords(estimate, chords, clip.duration, start)
                 table.add("chords", clip.material, reference, method, scores)
@@ -228,14 +228,14 @@ def evaluate_chords(clip: Clip, extractors: list[Extractor], table: Table):
 def evaluate_melody(clip: Clip, extractors: list[Extractor], table: Table):
     # The slow one is there to compare with, and hears mixes.
     left_out = "deep_salience" if clip.is_single_voice else "monophonic"
-    heard = {
+    estimated = {
         extractor.method: extractor(clip.audio, clip.rate) for extractor in extractors if extractor.method != left_out
     }
     references = [] if clip.melody is None else [(clip.reference, clip.melody)]
-    if "deep_salience" in heard:
-        references.append(("DeepSalience", heard["deep_salience"]))
+    if "deep_salience" in estimated:
+        references.append(("DeepSalience", estimated["deep_salience"]))
     for reference, melody in references:
-        for method, estimate in heard.items():
+        for method, estimate in estimated.items():
             if reference == clip.reference or method != "deep_salience":
                 table.add("melody", clip.material, reference, method, compare_melodies(estimate, melody))
 

@@ -48,14 +48,14 @@ from typing import Any
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.data import SyntheticMusic
-from diffusers_jasco.evaluation.estimators.embeddings import Embedding, clap_recogniser, load_embedding
-from diffusers_jasco.evaluation.evaluate import CONDITIONS, evaluate_pipeline, hear_originals
+from diffusers_jasco.evaluation.control_estimators import ESTIMATORS, Estimator
+from diffusers_jasco.evaluation.estimators.embeddings import Embedding, clap_estimator, load_embedding
+from diffusers_jasco.evaluation.evaluate import CONDITIONS, analyze_references, evaluate_pipeline
 from diffusers_jasco.evaluation.handwritten import handwritten_items
 from diffusers_jasco.evaluation.items import compose_items, hash_items, read_items
 from diffusers_jasco.evaluation.metrics.sample_sizes import MIN_CLIPS
 from diffusers_jasco.evaluation.output import open_output, write_json, write_text
 from diffusers_jasco.evaluation.plotting import plot_adherence
-from diffusers_jasco.evaluation.recognisers import RECOGNISERS, Recogniser
 from diffusers_jasco.evaluation.report import list_metrics, write_scores, write_summary
 from diffusers_jasco.generation.batches import hash_pipeline
 from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer, number, seed
@@ -130,17 +130,17 @@ def main(args: list[str] | None = None):
     open_output(args.output, decisive | {"model": hash_pipeline(pipe), "clips": hash_items([*items, *written])})
 
     # 2. Who listens
-    recognisers = [*RECOGNISERS]
+    estimators = [*ESTIMATORS]
     if args.clap is not None:
-        recognisers.append(clap_recogniser(args.clap))
+        estimators.append(clap_estimator(args.clap))
 
     # 3. Generate, listen and compare
     results = {}
     if conditions := [name for name in args.conditions if name != HANDWRITTEN]:
-        results["originals"] = evaluate(pipe, items, recognisers, conditions, args, "originals", embedding)
+        results["references"] = evaluate(pipe, items, estimators, conditions, args, "references", embedding)
     if HANDWRITTEN in args.conditions:
         results[HANDWRITTEN] = evaluate(
-            pipe, written, RECOGNISERS, HANDWRITTEN_CONDITIONS, args, HANDWRITTEN, embedding
+            pipe, written, ESTIMATORS, HANDWRITTEN_CONDITIONS, args, HANDWRITTEN, embedding
         )
 
     # 4. Report
@@ -171,16 +171,16 @@ def load_items(args: argparse.Namespace, rate: int) -> list[dict[str, Any]]:
 def evaluate(
     pipe: JascoPipeline,
     items: list[dict[str, Any]],
-    recognisers: Sequence[Recogniser],
+    estimators: Sequence[Estimator],
     conditions: Sequence[str],
     args: argparse.Namespace,
     name: str,
     embedding: Embedding,
 ) -> dict[str, Any]:
     settings = {key: getattr(args, key) for key in GUIDANCE if getattr(args, key) is not None}
-    originals = hear_originals(items, recognisers, embedding, args.seed, progress=True)
+    references = analyze_references(items, estimators, embedding, args.seed, progress=True)
     cache = args.output / "audio" / name
-    return evaluate_pipeline(pipe, originals, conditions, args.batch_size, settings, cache, True, args.min_clips)
+    return evaluate_pipeline(pipe, references, conditions, args.batch_size, settings, cache, True, args.min_clips)
 
 
 def describe(item: dict[str, Any]) -> dict[str, Any]:

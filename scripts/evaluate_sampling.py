@@ -34,14 +34,14 @@ from pathlib import Path
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.evaluation.estimators.embeddings import load_embedding
-from diffusers_jasco.evaluation.evaluate import hear_originals
+from diffusers_jasco.evaluation.evaluate import analyze_references
 from diffusers_jasco.evaluation.items import compose_items, hash_items, read_items
 from diffusers_jasco.evaluation.metrics.sample_sizes import MIN_CLIPS
 from diffusers_jasco.evaluation.output import open_output, write_json, write_text
 from diffusers_jasco.evaluation.plotting import plot_samplers
 from diffusers_jasco.evaluation.report import write_samplers
 from diffusers_jasco.evaluation.sampling import (
-    SAMPLING_RECOGNISERS,
+    SAMPLING_ESTIMATORS,
     SCHEDULERS,
     Sampler,
     evaluate_sampler,
@@ -123,11 +123,11 @@ def main(args: list[str] | None = None):
 
     # 3. Generate, listen and report
     missing = [sampler for sampler in samplers if sampler not in done]
-    originals = None
+    references = None
     for number, sampler in enumerate(missing, start=1):
-        originals = originals or hear_originals(items, SAMPLING_RECOGNISERS, embedding, args.seed, progress=True)
+        references = references or analyze_references(items, SAMPLING_ESTIMATORS, embedding, args.seed, progress=True)
         print(f"{number}/{len(missing)}: {sampler}", flush=True)
-        points.append(evaluate_sampler(pipe, originals, sampler, args.batch_size, args.min_clips))
+        points.append(evaluate_sampler(pipe, references, sampler, args.batch_size, args.min_clips))
         write_json(path, points)
     table = write_samplers(points)
     music = str(args.dataset) if args.dataset is not None else f"synthetic music, {args.subset}, {args.split}"

@@ -128,7 +128,7 @@ def main(args=None):
         if num_workers is None:
             num_workers = choose_num_workers(len(indices), os.cpu_count() or 1)
         if num_workers > 0:
-            # Processes, not threads: synthesisers keep state.
+            # Processes, not threads: synthesizers keep state.
             pool = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), end_with_parent)
             stack.callback(pool.shutdown, cancel_futures=True)
             futures = [pool.submit(write, index) for index in indices]

@@ -14,7 +14,7 @@
 # limitations under the License.
 
 # Trains pipelines/jasco-nano from nothing: music, codec, features, tokenizer, model. Each stage is skipped if its result is
-# there, and one that was stopped goes on. Needs the fluidsynth library and fonts under the MIT licence, on Debian:
+# there, and one that was stopped goes on. Needs the fluidsynth library and fonts under the MIT license, on Debian:
 #     apt install libfluidsynth3 fluid-soundfont-gm musescore-general-soundfont-small
 # The whole chain in some minutes, to see that it runs:
 #     WORK=runs/try OUTPUT=runs/try/pipeline CLIPS=40 VALIDATION_CLIPS=8 CODEC_STEPS=20 STEPS=20 scripts/train_nano.sh

@@ -135,7 +135,7 @@ def publish(folder: Path) -> tuple[dict, dict]:
 
     seen["errors"] = {
         "public": error_of(pipe.push_to_hub, "org/pipeline", private=True),
-        "licence": error_of(pipe.push_to_hub, "org/x", license="mit", base_model="facebook/jasco-chords-drums-400M"),
+        "license": error_of(pipe.push_to_hub, "org/x", license="mit", base_model="facebook/jasco-chords-drums-400M"),
         "standalone": error_of(pipe.push_to_hub, "org/x", subfolder="x", standalone=True),
         "token": error_of(pipe.push_to_hub, "org/x", token="hf_stranger", license="mit"),
     }
@@ -238,7 +238,7 @@ def load(folder: Path) -> tuple[dict, dict]:
     push(arguments)
 
     seen["errors"] = {
-        "licence of a converted folder": error_of(push, [*arguments, "--license=apache-2.0"]),
+        "license of a converted folder": error_of(push, [*arguments, "--license=apache-2.0"]),
         "gated original": error_of(JascoPipeline.from_pretrained, "org/gated-original", token="hf_stranger"),
         "neither layout": error_of(JascoPipeline.from_pretrained, "org/t5"),
         "no id": error_of(JascoPipeline.from_pretrained, "no/such/folder"),

@@ -26,7 +26,8 @@ from diffusers_jasco import JascoPipeline
 from diffusers_jasco.controls.chords import chords_from_bars
 from diffusers_jasco.data.synthetic.instruments import DRUM_KEYS
 from diffusers_jasco.data.synthetic.rendering import find_soundfonts, get_renderer
-from diffusers_jasco.evaluation import evaluate_pipeline, flatten, hear_originals
+from diffusers_jasco.evaluation import analyze_references, evaluate_pipeline, flatten
+from diffusers_jasco.evaluation.control_estimators import ESTIMATORS
 from diffusers_jasco.evaluation.estimators.chords import estimate_chords
 from diffusers_jasco.evaluation.estimators.melody import melody_by_harmonic_sum
 from diffusers_jasco.evaluation.estimators.onsets import onsets_by_noise_flux, onsets_by_percussive_flux
@@ -36,7 +37,6 @@ from diffusers_jasco.evaluation.metrics.chords import score_chords
 from diffusers_jasco.evaluation.metrics.melody import score_melody
 from diffusers_jasco.evaluation.metrics.onsets import score_onsets
 from diffusers_jasco.evaluation.metrics.sound import check_sound
-from diffusers_jasco.evaluation.recognisers import RECOGNISERS
 
 
 NANO = Path(__file__).parents[1] / "pipelines/jasco-nano"
@@ -62,11 +62,11 @@ def draw_progression(rng: random.Random) -> list[tuple[str, float]]:
 def draw_beat(rng: random.Random, rate: int) -> tuple[torch.Tensor, list[float]]:
     """A kick and a snare in a pattern of a bar at a tempo of its own, hats between."""
     step = 15 / rng.uniform(85, 130)
-    strokes = {slot: rng.choice(("kick", "snare")) for slot in [0, *rng.sample(range(1, 16), 5)]}
+    hits = {slot: rng.choice(("kick", "snare")) for slot in [0, *rng.sample(range(1, 16), 5)]}
     notes = [
-        (time, time + 0.1, DRUM_KEYS[strokes[index % 16]], 110)
+        (time, time + 0.1, DRUM_KEYS[hits[index % 16]], 110)
         for index, time in enumerate(np.arange(0, DURATION, step))
-        if index % 16 in strokes
+        if index % 16 in hits
     ]
     renderer = get_renderer("tinysoundfont", str(find_soundfonts("tinysoundfont")[0]), rate)
     samples = renderer.render({"drums": (0, True, notes)}, DURATION)["drums"]
@@ -84,14 +84,14 @@ def test_random_chords_and_a_random_beat_are_followed_better_than_others(pipe):
     chords, (beat, onsets) = draw_progression(rng), draw_beat(rng, pipe.sampling_rate)
     audio = generate(pipe, chords=chords, drums=(beat, pipe.sampling_rate))
 
-    heard = estimate_chords((audio, pipe.sampling_rate))
-    root = score_chords(heard, chords, DURATION)["root"]
-    others = [score_chords(heard, draw_progression(rng), DURATION)["root"] for _ in range(20)]
+    estimate = estimate_chords((audio, pipe.sampling_rate))
+    root = score_chords(estimate, chords, DURATION)["root"]
+    others = [score_chords(estimate, draw_progression(rng), DURATION)["root"] for _ in range(20)]
     assert root > 0.3 and root > np.mean(others) + 0.2, f"{root:.2f}, others {np.mean(others):.2f}"
 
-    heard = onsets_by_percussive_flux((audio, pipe.sampling_rate))
-    onset = score_onsets(heard, onsets)["onset_f1"]
-    others = [score_onsets(heard, draw_beat(rng, pipe.sampling_rate)[1])["onset_f1"] for _ in range(10)]
+    estimate = onsets_by_percussive_flux((audio, pipe.sampling_rate))
+    onset = score_onsets(estimate, onsets)["onset_f1"]
+    others = [score_onsets(estimate, draw_beat(rng, pipe.sampling_rate)[1])["onset_f1"] for _ in range(10)]
     assert onset > np.mean(others) + 0.1, f"{onset:.2f}, others {np.mean(others):.2f}"
 
 
@@ -99,10 +99,10 @@ def test_a_melody_is_followed(pipe):
     rng = random.Random(1)
     melody = [(rng.choice((60, 62, 64, 65, 67, 69, 72, 74)), 0.5 * beat, 0.5 * beat + 0.45) for beat in range(20)]
     audio = generate(pipe, "pop, flute and piano, no drums", melody=melody)
-    heard = melody_by_harmonic_sum((audio, pipe.sampling_rate))
+    estimate = melody_by_harmonic_sum((audio, pipe.sampling_rate))
     shifted = [(pitch + 6, start, end) for pitch, start, end in melody]
-    chroma = score_melody(heard, melody)["chroma"]
-    assert chroma > 0.4 and chroma > score_melody(heard, shifted)["chroma"] + 0.3
+    chroma = score_melody(estimate, melody)["chroma"]
+    assert chroma > 0.4 and chroma > score_melody(estimate, shifted)["chroma"] + 0.3
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +110,10 @@ def adherence(pipe) -> dict[str, float]:
     """A of two songs and a walk through rare chords, all written by hand, by condition, control and metric."""
     quick = ("segment templates", "blind estimate", "note fit", "percussive flux")
     items = handwritten_items(pipe.sampling_rate, DURATION)
-    recognisers = [recogniser for recogniser in RECOGNISERS if recogniser.name in quick]
-    originals = hear_originals([items[0], items[6], items[15]], recognisers)
+    estimators = [estimator for estimator in ESTIMATORS if estimator.name in quick]
+    references = analyze_references([items[0], items[6], items[15]], estimators)
     conditions = ("all", "swapped", "chords", "drums", "melody", "none")
-    return flatten(evaluate_pipeline(pipe, originals, conditions, settings={"num_inference_steps": 12}, min_clips=2))
+    return flatten(evaluate_pipeline(pipe, references, conditions, settings={"num_inference_steps": 12}, min_clips=2))
 
 
 METRICS = {"chords": "root", "melody": "chroma", "drums": "onset_f1"}
@@ -134,10 +134,10 @@ def test_controls_that_are_not_given_are_met_by_chance(adherence, control, other
 
 
 def test_rare_chords_have_their_notes(pipe):
-    asked = chords_from_bars("Cm7b5/Bb | Ebaug | F#dim | Abm6 | D7/F# | Bb/C", bpm=144)
+    requested = chords_from_bars("Cm7b5/Bb | Ebaug | F#dim | Abm6 | D7/F# | Bb/C", bpm=144)
     others = chords_from_bars("F#m7b5/E | Aaug | Cdim | Dm6 | Ab7/C | E/F#", bpm=144)
-    heard = estimate_chords((generate(pipe, chords=asked), pipe.sampling_rate))
-    tones, by_chance = (score_labels(heard, chords, DURATION)["tones"] for chords in (asked, others))
+    estimate = estimate_chords((generate(pipe, chords=requested), pipe.sampling_rate))
+    tones, by_chance = (score_labels(estimate, chords, DURATION)["tones"] for chords in (requested, others))
     assert tones > 0.6 and tones > by_chance + 0.2
 
 
@@ -146,8 +146,8 @@ def test_text_alone_says_whether_there_are_drums(pipe):
     prompts = [f"{style}, {word}" for word in ("drums", "no drums") for style in styles]
     generators = [torch.Generator().manual_seed(seed) for seed in (0, 1, 2, 3)] * 2
     audios = pipe(prompts, duration=5.0, generator=generators).audios
-    strokes = [len(onsets_by_noise_flux((audio, pipe.sampling_rate))) for audio in audios]
-    assert np.mean(strokes[:4]) > np.mean(strokes[4:]) + 5, strokes
+    hits = [len(onsets_by_noise_flux((audio, pipe.sampling_rate))) for audio in audios]
+    assert np.mean(hits[:4]) > np.mean(hits[4:]) + 5, hits
 
 
 def test_the_same_seed_gives_the_same_audio(pipe):

@@ -62,10 +62,10 @@ def workplace(nano_in_two_steps):
     chords = [("C", 0.0), ("Am", 2.0), ("F", 4.0), ("G", 6.0)]
     notes = [(72, 0.0, 1.0), (76, 2.0, 3.0), (79, 4.0, 5.5)]
     drums = play_drums([0.5 * beat for beat in range(16)], 8.0, rate)
-    tune = play_melody(notes, 8.0, rate)
+    melody = play_melody(notes, 8.0, rate)
     for name, audio in (
-        ("song.mp3", play_chords(chords, 8.0, rate) + tune + drums),
-        ("hum.wav", tune[:, : 3 * rate]),
+        ("song.mp3", play_chords(chords, 8.0, rate) + melody + drums),
+        ("hum.wav", melody[:, : 3 * rate]),
         ("beat.wav", drums),
     ):
         soundfile.write(folder / name, audio[0].clamp(-1, 1).numpy(), rate)
@@ -91,7 +91,7 @@ def test_readme(workplace, monkeypatch):
     run(ROOT / "README.md", namespace)
     assert soundfile.info("song.wav").duration == 10
     assert namespace["audios"].shape == (4, 1, 240_000)
-    assert namespace["heard"].chords and Path("take.png").stat().st_size > 10_000
+    assert namespace["transcription"].chords and Path("take.png").stat().st_size > 10_000
 
 
 def test_training_readme(workplace, monkeypatch):

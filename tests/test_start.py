@@ -32,7 +32,7 @@ from .controls.test_melody import write_midi
 
 RATE = 16000
 CHORDS = [("C", 0.0), ("Am", 20.0), ("F", 40.0), ("G", 60.0), ("Em", 70.0)]
-TUNE = [(60 + index % 12, 2.0 * index, 2.0 * index + 1.5) for index in range(40)]
+MELODY = [(60 + index % 12, 2.0 * index, 2.0 * index + 1.5) for index in range(40)]
 DURATION = 80.0
 # Each chord again every two seconds, as its tones decay.
 STRUCK = [([label for label, begin in CHORDS if begin <= time][-1], float(time)) for time in range(0, 80, 2)]
@@ -59,9 +59,9 @@ def test_chord_files(tmp_path, warnings):
 
 def test_midi_files(tmp_path):
     path = tmp_path / "song.mid"
-    write_midi(path, [("lead", False, TUNE)])
+    write_midi(path, [("lead", False, MELODY)])
     melody = read_melody(path, 200, 20.0, start=40.5)
-    shifted = [(pitch, max(start - 40.5, 0), end - 40.5) for pitch, start, end in TUNE if end > 40.5]
+    shifted = [(pitch, max(start - 40.5, 0), end - 40.5) for pitch, start, end in MELODY if end > 40.5]
     assert torch.equal(melody, melody_from_notes(shifted, 200, 20.0))
     assert melody_to_notes(melody, 20.0)[0] == (68, 0.0, 1.0)
     assert read_chords(path, duration=10.0, start=40.5)[0][1] == 0.0
@@ -79,7 +79,7 @@ def test_chords_of_recordings_equal_those_of_the_whole(song):
 
 
 def test_melodies_of_recordings_equal_those_of_the_whole():
-    recording = preview_melody(TUNE, DURATION, RATE), RATE
+    recording = preview_melody(MELODY, DURATION, RATE), RATE
     whole = extract_melody(*recording, frame_rate=25.0).T
     for start in (8.0, 41.52):
         part = read_melody(recording, 250, 25.0, start=start)
@@ -151,7 +151,7 @@ def test_a_start_after_the_end_is_an_error(song, tmp_path):
 def test_a_pipeline_starts_where_each_prompt_says(tmp_path):
     pipe = load_pipeline("chords-drums-melody")
     chords_to_lab(CHORDS, tmp_path / "song.lab", DURATION)
-    write_midi(tmp_path / "song.mid", [("lead", False, TUNE)])
+    write_midi(tmp_path / "song.mid", [("lead", False, MELODY)])
     files = {"chords": tmp_path / "song.lab", "melody": tmp_path / "song.mid"}
 
     def encode(start, prompts=("a", "b"), **controls):

@@ -105,14 +105,14 @@ def disturb(levels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     # 1. Balance of high and low
     slope = torch.linspace(-1, 1, NUM_BANDS)
     levels = levels + uniform(-8, 8) * slope + uniform(-8, 8) * slope**2
-    # 2. Smeared over neighbouring frames
+    # 2. Smeared over neighboring frames
     power = 10 ** (levels / 10)
     smeared = F.avg_pool2d(power[:, None], (5, 1), 1, (2, 0), count_include_pad=False)[:, 0]
     power = power + uniform(0, 1, 0.5) * (smeared - power)
     # 3. Nothing above a band
     is_cut = torch.arange(NUM_BANDS) > NUM_BANDS * uniform(0.5, 1)
     power = power * 10 ** (uniform(-6, 0, 0.3) * is_cut)
-    # 4. Noise, of any colour
+    # 4. Noise, of any color
     loudness = power.mean(dim=(1, 2), keepdim=True)
     hiss = (uniform(-45, -12) + uniform(-10, 10) * slope + 3 * noise()) / 10
     power = power + loudness * 10**hiss * uniform(1, 1, 0.5)
@@ -123,13 +123,15 @@ def disturb(levels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 @torch.no_grad()
 def validate(model: CaptionModel, clips: Clips) -> dict[str, float]:
     """By question the balanced accuracy on clips as they are."""
-    heard = [
+    estimate = [
         {question: int(x.argmax()) for question, x in model(clip[None].float().to(model.device)).items()}
         for clip in clips.levels
     ]
     scores = {}
     for question, answers in clips.answers.items():
-        is_right = [model.config.answers[question][answer[question]] == true for answer, true in zip(heard, answers)]
+        is_right = [
+            model.config.answers[question][answer[question]] == true for answer, true in zip(estimate, answers)
+        ]
         scores[question] = round(float(balanced_accuracy(np.array(is_right), answers)), 3)
     return scores
 

@@ -22,7 +22,7 @@ whose drum stems make the first codebook, through which JASCO's drums go, a good
 
 The configuration names the codec's class: `SpectralCodecModel` (what has a closed form is computed first), or transformers'
 `EncodecModel`. Every key of the configuration is also a flag, which overrides it. Audio is decoded from the latents before
-quantisation, as in JASCO; the codebooks are trained beside it. `--adversarial` adds a discriminator.
+quantization, as in JASCO; the codebooks are trained beside it. `--adversarial` adds a discriminator.
 
 In the run folder, `codec/` is the component of a pipeline, at the last checkpoint, with `latents_statistics.json`; beside it
 are `log.jsonl`, `config.yaml` and `checkpoints/`. `--resume latest` goes on exactly where the last checkpoint was written:
@@ -108,7 +108,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--log_weight", type=float, default=1.0, help="Weight of logarithms beside spectral magnitudes.")
     add("--complex_weight", type=float, default=0.0, help="Weight of complex values beside spectral magnitudes.")
     add("--octave_weight", type=float, default=0.0, help="Weight of spectra where octaves count alike: for basses.")
-    add("--commitment_weight", type=float, default=0.0, help="Weight of the latents' distance to quantised ones.")
+    add("--commitment_weight", type=float, default=0.0, help="Weight of the latents' distance to quantized ones.")
     add("--adversarial", **switch, help="Train against a discriminator, too.")
     add("--adversarial_weight", type=float, default=3.0, help="Its share of the gradient, all of the above being 1.")
     add("--feature_weight", type=float, default=3.0, help="The same of feature matching.")
@@ -122,7 +122,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--num_workers", type=int, default=0, help="Loader processes.")
     add("--seed", type=int, default=0, help="Seed of everything.")
 
-    group = parser.add_argument_group("optimisation")
+    group = parser.add_argument_group("optimization")
     add = group.add_argument
     add("--max_steps", type=int, default=2000, help="Steps in total; the learning rate falls to 0 by then.")
     add("--learning_rate", type=float, default=1e-3, help="Highest learning rate.")

@@ -100,7 +100,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--latents_statistics",
         choices=["channel", "whole"],
         default="channel",
-        help="Normalise latents by channel, or as a whole as the original, which AudioCraft can read.",
+        help="Normalize latents by channel, or as a whole as the original, which AudioCraft can read.",
     )
     add("--precondition", **switch, help="Give the latents one deviation, and precondition on that of each channel.")
     add(

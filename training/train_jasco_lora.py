@@ -74,7 +74,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add(
         "--new_words",
         nargs="+",
-        help="Words of the captions that the model does not know, to be learnt with the LoRA.",
+        help="Words of the captions that the model does not know, to be learned with the LoRA.",
     )
     add("--lora_dropout", type=float, default=0.0, help="Dropout before the matrices.")
     add("--lora_projections", **switch, help="Also beside the projections of text, time, controls and feed-forward.")

@@ -39,21 +39,21 @@ import torch
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.previews import preview_chords, preview_melody
 from diffusers_jasco.inputs import InputError
+from engine import Engine, Stopped, TakeRequest
 from parts import MAX_BEATS, MAX_STEPS, STEPS_PER_BEAT, TRACKS, check_steps, empty_steps, resize_chord_timeline
+from sessions import CancellationTokens, TempFolders, own_folder
 from settings import MAX_SEED, FieldError, Settings, count_bars
-from studio import Stopped, Studio, TakeRequest
 from takes import Take, finish_take, read_settings
 from uploads import check_upload, collected_warnings, explain, read_recording, write_drums
-from visits import Shelf, Tickets, own_folder
 
 
 CHECKPOINT = os.environ.get("JASCO_CHECKPOINT") or str(Path(__file__).parents[2] / "pipelines/jasco-nano")
 FILE_LIFE = 3600  # seconds that files are kept
 PREVIEW_RATE = 32000  # Hz
 
-STUDIO = Studio(CHECKPOINT)
-TICKETS = Tickets()
-SHELF = Shelf(own_folder(), FILE_LIFE)
+ENGINE = Engine(CHECKPOINT)
+TOKENS = CancellationTokens()
+FOLDERS = TempFolders(own_folder(), FILE_LIFE)
 
 
 @on_gpu
@@ -65,7 +65,7 @@ def play(request: TakeRequest, seed: int, ticket: Path, words: str) -> torch.Ten
         left = (time.monotonic() - started) / step * (steps - step)
         progress(step / steps, desc=f"{words}step {step} of {steps}, {_seconds(left)} left")
 
-    return STUDIO.play(request, seed, report, lambda: not ticket.exists()).cpu()
+    return ENGINE.play(request, seed, report, lambda: not ticket.exists()).cpu()
 
 
 def make_takes(
@@ -74,10 +74,10 @@ def make_takes(
     """The takes that were finished before the ticket was taken away, and what there is to say about them."""
     takes, started, stopped, progress = [], time.monotonic(), False, gr.Progress()
     # The pipeline's warning of unknown words is for programmers.
-    with TICKETS.using(ticket), collected_warnings(ignore="diffusers_jasco.text_encoders") as remarks:
+    with TOKENS.using(ticket), collected_warnings(ignore="diffusers_jasco.text_encoders") as remarks:
         remarks += describe_unknown_words(settings.prompt)
         drums = read_recording(recording, "drums") if settings.drums == "recording" else None
-        request = STUDIO.make_request(settings, drums)
+        request = ENGINE.make_request(settings, drums)
         for number in range(settings.variations):
             words = f"Take {number + 1} of {settings.variations}: " if settings.variations > 1 else ""
             seed = (settings.seed + number) % (MAX_SEED + 1)
@@ -91,8 +91,8 @@ def make_takes(
                 field = error.argument if error.argument in vars(settings) else "generate"
                 raise FieldError(field, explain(error)) from error
             progress(1.0, desc=f"{words}listening to it")
-            folder = SHELF.new_folder()
-            takes.append(finish_take(audio, request, seed, STUDIO, folder, dark))
+            folder = FOLDERS.new_folder()
+            takes.append(finish_take(audio, request, seed, ENGINE, folder, dark))
     seconds = time.monotonic() - started
     done = f"{len(takes)} take{'' if len(takes) == 1 else 's'}"
     if stopped:
@@ -105,10 +105,10 @@ def describe_unknown_words(prompt: str, is_typed: bool = False) -> list[str]:
     Message about words of the prompt that the model does not know. While a prompt is typed (`is_typed`), its last
     word may be the beginning of a known one.
     """
-    words = STUDIO.find_unknown_words(prompt)
+    words = ENGINE.find_unknown_words(prompt)
     if is_typed and words:
         last = list(words)[-1]
-        if prompt.endswith(last) and any(known.startswith(last.lower()) for known in STUDIO.known_words or []):
+        if prompt.endswith(last) and any(known.startswith(last.lower()) for known in ENGINE.known_words or []):
             del words[last]
     if not words:
         return []
@@ -150,7 +150,7 @@ def hear_drums(pattern: dict, tempo: float, duration: float) -> str:
 
 def drums_from_file(file: str | None, start: float, separate: bool) -> str:
     """A recording's drums, as the model is going to get them."""
-    return str(write_drums(file, start, separate, STUDIO.sampling_rate, SHELF.new_folder()))
+    return str(write_drums(file, start, separate, ENGINE.sampling_rate, FOLDERS.new_folder()))
 
 
 def load_groove(name: str) -> dict:
@@ -177,11 +177,11 @@ def is_playable(name: str) -> bool:
 def load_settings(file: str | None) -> tuple[Settings, str | None, list[str]]:
     """Settings from a download, their drum recording, and what there is to say about them."""
     check_upload(file, "file", (".zip", ".json"))
-    settings, recording, checkpoint = read_settings(file, SHELF.new_folder())
+    settings, recording, checkpoint = read_settings(file, FOLDERS.new_folder())
     remarks = [f"{Path(file).name} is loaded."]
-    if checkpoint not in (None, STUDIO.checkpoint):
+    if checkpoint not in (None, ENGINE.checkpoint):
         remarks.append(
-            f"It was made with {checkpoint[:100]}; here is {STUDIO.checkpoint}, which plays it differently."
+            f"It was made with {checkpoint[:100]}; here is {ENGINE.checkpoint}, which plays it differently."
         )
     return settings, recording and str(recording), remarks
 
@@ -195,7 +195,7 @@ def fit_length(chords: dict, melody: dict, tempo: float, beats_per_bar: int, dur
     return chords, {**melody, "beats": max(duration * tempo / 60, last_note)}
 
 
-def fit_metre(pattern: dict, before: int, beats_per_bar: int) -> dict:
+def fit_beats_per_bar(pattern: dict, before: int, beats_per_bar: int) -> dict:
     """A drum pattern of whole bars of `before` beats, with each bar cut, or begun anew, for another metre."""
     bars, rest = divmod(pattern["steps"], before * STEPS_PER_BEAT)
     length = beats_per_bar * STEPS_PER_BEAT
@@ -211,7 +211,7 @@ def fit_metre(pattern: dict, before: int, beats_per_bar: int) -> dict:
 
 
 def _write_preview(audio: torch.Tensor, rate: int) -> str:
-    path = SHELF.new_folder() / "preview.wav"
+    path = FOLDERS.new_folder() / "preview.wav"
     soundfile.write(path, audio.T.numpy(), rate)
     return str(path)
 

@@ -23,7 +23,7 @@ from typing import Any
 import gradio as gr
 
 import actions
-from actions import TICKETS
+from actions import TOKENS
 from page import CONCURRENCY, Page
 from settings import FieldError, Settings
 from uploads import chords_from_file, chords_from_words, melody_from_file
@@ -87,7 +87,7 @@ def generate(request: gr.Request, *values):
     """
     *values, recording = values
     settings = Settings(*values)
-    takes, remarks = actions.make_takes(settings, recording, TICKETS.issue(request.session_hash))
+    takes, remarks = actions.make_takes(settings, recording, TOKENS.issue(request.session_hash))
     report = {
         "remarks": remarks,
         "seeds": [take.settings.seed for take in takes],
@@ -111,7 +111,7 @@ generate.__signature__ = Signature(
 
 def stop(request: gr.Request):
     """Stops everything that this session makes, within one step, and says how many runs that were."""
-    return TICKETS.revoke(request.session_hash)
+    return TOKENS.revoke(request.session_hash)
 
 
 def load_settings(file):

@@ -19,7 +19,7 @@ import html
 import gradio as gr
 
 import actions
-from actions import STUDIO
+from actions import ENGINE
 from diffusers_jasco.controls.chord_files import CHORD_SUFFIXES
 from diffusers_jasco.controls.chord_labels import NOTES
 from diffusers_jasco.controls.drum_machine import GROOVES
@@ -53,9 +53,9 @@ class Layout:
             drums="pattern",
             pattern=actions.load_groove("rock backbeat"),
             melody={"beats": 20.0, "notes": []},
-            steps=STUDIO.default_steps,
-            guidance_scale=STUDIO.default_guidance_scale,
-            text_guidance_scale=STUDIO.default_text_guidance_scale,
+            steps=ENGINE.default_steps,
+            guidance_scale=ENGINE.default_guidance_scale,
+            text_guidance_scale=ENGINE.default_text_guidance_scale,
         )
         self.messages: dict[str, gr.HTML] = {}
 
@@ -84,7 +84,7 @@ class Layout:
 
     def _tab(self, name: str) -> gr.Tab:
         """The tab of one control, if the checkpoint has it."""
-        return gr.Tab(name, id=name.lower(), visible=name.lower() in STUDIO.controls)
+        return gr.Tab(name, id=name.lower(), visible=name.lower() in ENGINE.controls)
 
     def _lay_out_words(self):
         self.prompt = gr.Textbox(
@@ -105,11 +105,11 @@ class Layout:
         )
         self.messages["prompt"] = message()
         self.unknown_words = message()
-        if STUDIO.known_words is not None:
+        if ENGINE.known_words is not None:
             with gr.Accordion(
-                f"The {len(STUDIO.known_words)} words that this model knows", open=False, elem_id="known"
+                f"The {len(ENGINE.known_words)} words that this model knows", open=False, elem_id="known"
             ):
-                gr.HTML(f"<p>{html.escape(list_words(STUDIO.known_words))}</p>")
+                gr.HTML(f"<p>{html.escape(list_words(ENGINE.known_words))}</p>")
         with gr.Row(elem_id="measure"):
             self.tempo = gr.Slider(*TEMPO, self.start.tempo, step=1, label="Beats a minute", min_width=200)
             metres = list(range(BEATS_PER_BAR[0], BEATS_PER_BAR[1] + 1))

@@ -26,7 +26,7 @@ from typing import Any
 import gradio as gr
 
 import actions
-from actions import FILE_LIFE, TICKETS
+from actions import FILE_LIFE, TOKENS
 from calls import CheckedBlocks
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.controls.progressions import PROGRESSIONS
@@ -139,7 +139,7 @@ class Page(Layout):
 
     def _wire_measure(self):
         def fit(chords: dict, pattern: dict, melody: dict, bpm: float, metre: int, seconds: float) -> dict:
-            pattern = actions.fit_metre(pattern, chords["beats_per_bar"], metre)
+            pattern = actions.fit_beats_per_bar(pattern, chords["beats_per_bar"], metre)
             chords, melody = actions.fit_length(chords, melody, bpm, metre, seconds)
             return self._redraw(chords, pattern, melody, bpm)
 
@@ -277,7 +277,7 @@ class Page(Layout):
             return {
                 **{place: say([]) for place in self._message_places},
                 self.status: say("It waits for its turn."),
-                self.ticket: str(TICKETS.issue(request.session_hash)),
+                self.ticket: str(TOKENS.issue(request.session_hash)),
                 self.seed: secrets.randbelow(MAX_SEED) if is_new else seed,
                 self.go: gr.update(interactive=False),
                 self.stop: gr.update(interactive=True),
@@ -296,7 +296,7 @@ class Page(Layout):
             return {self.go: gr.update(interactive=True), self.stop: gr.update(interactive=False)}
 
         def leave(request: gr.Request):
-            TICKETS.revoke(request.session_hash)
+            TOKENS.revoke(request.session_hash)
 
         begun = self.go.click(
             begin,

@@ -27,10 +27,10 @@ import torch
 
 from diffusers_jasco import __version__, export_audio, load_audio
 from diffusers_jasco.controls.chords import check_chords, chords_to_lab
-from diffusers_jasco.evaluation.heard import Score, hear, score_heard
 from diffusers_jasco.evaluation.plotting import plot_music
+from diffusers_jasco.evaluation.transcription import Score, score_transcription, transcribe
+from engine import Engine, TakeRequest
 from settings import DURATION, FieldError, Settings
-from studio import Studio, TakeRequest
 
 
 LOUDNESS = -16.0  # LUFS
@@ -78,7 +78,7 @@ def finish_take(
     audio: torch.Tensor,
     request: TakeRequest,
     seed: int,
-    studio: Studio,
+    engine: Engine,
     folder: Path,
     dark: bool = False,
 ) -> Take:
@@ -88,26 +88,28 @@ def finish_take(
     Args:
         audio (`torch.Tensor` of shape `(channels, samples)`): the music.
         request ([`TakeRequest`]), seed (`int`): what it was made from.
-        studio ([`Studio`]): who made it.
+        engine ([`Engine`]): who made it.
         folder (`Path`): an empty folder.
         dark (`bool`, defaults to `False`): whether the picture is for a dark page.
     """
     take = Take(replace(request.settings, seed=seed, variations=1), folder, {})
     for path in (take.wav, take.flac):
-        export_audio(audio, path, studio.sampling_rate, loudness=LOUDNESS)
+        export_audio(audio, path, engine.sampling_rate, loudness=LOUDNESS)
     # Scores and picture are of the file, whose loudness is normalized.
     written = load_audio(take.wav)
-    heard = hear(written)
-    take = replace(take, scores=score_heard(heard, request.asked))
+    transcription = transcribe(written)
+    take = replace(take, scores=score_transcription(transcription, request.requested))
     # Its column on the page is narrow everywhere.
-    plot_music(written, request.asked, heard, theme="dark" if dark else "light", narrow=True).savefig(take.picture)
-    _write_zip(take, studio, request)
+    plot_music(written, request.requested, transcription, theme="dark" if dark else "light", narrow=True).savefig(
+        take.picture
+    )
+    _write_zip(take, engine, request)
     return take
 
 
-def _write_zip(take: Take, studio: Studio, request: TakeRequest):
+def _write_zip(take: Take, engine: Engine, request: TakeRequest):
     settings = {
-        "checkpoint": studio.checkpoint,
+        "checkpoint": engine.checkpoint,
         "made_with": f"diffusers-jasco {__version__}",
         **take.settings.to_json(),
     }

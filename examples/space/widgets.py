@@ -22,7 +22,7 @@ import gradio as gr
 from takes import Take
 
 
-# Of all audio players: the colour of the page, and nothing that sends music away.
+# Of all audio players: the color of the page, and nothing that sends music away.
 PLAYER = {"buttons": [], "waveform_options": gr.WaveformOptions(waveform_progress_color="#6366f1")}
 
 

@@ -176,7 +176,7 @@ def test_loudness_is_normalised(tmp_path, level, frequency):
 
 
 def test_loud_peaks_are_limited_and_the_rest_is_left(tmp_path):
-    # A quiet tone with one click, normalised to be loud.
+    # A quiet tone with one click, normalized to be loud.
     audio = tone(seconds=4.0, level=0.02)
     audio[64000:64010] = 1.0
     path = export_audio(audio, tmp_path / "a.wav", RATE, loudness=-20.0)

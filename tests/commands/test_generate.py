@@ -88,8 +88,11 @@ def test_a_lora_is_heard(tmp_path):
     ):
         common = ["--duration", 0.5, "--steps", 2, "--scheduler", "euler", "--output", tmp_path / f"{name}.wav"]
         assert run("pop", *MODEL, *common, *options) == 0
-    heard = {name: load_audio(tmp_path / f"{name}.wav")[0] for name in ("with", "again", "without")}
-    assert torch.equal(heard["with"], heard["again"]) and relative_error(heard["with"], heard["without"]) > 0.01
+    estimate = {name: load_audio(tmp_path / f"{name}.wav")[0] for name in ("with", "again", "without")}
+    assert (
+        torch.equal(estimate["with"], estimate["again"])
+        and relative_error(estimate["with"], estimate["without"]) > 0.01
+    )
 
 
 CASES = FIXTURES / "cases"

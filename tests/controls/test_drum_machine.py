@@ -27,8 +27,8 @@ def test_steps_become_strokes():
     groove = Groove({"kick": "x..o", "snare": (0, 0.25, 0, 1)}, bpm=60)
     assert (groove.num_steps, groove.seconds) == (4, 1.0)
     expected = [("kick", 0.0, 1.0), ("snare", 0.25, 0.25), ("kick", 0.75, 0.5), ("snare", 0.75, 1.0)]
-    assert groove.strokes(1.0) == expected
-    assert groove.strokes(2.0) == expected + [(drum, start + 1, velocity) for drum, start, velocity in expected]
+    assert groove.hits(1.0) == expected
+    assert groove.hits(2.0) == expected + [(drum, start + 1, velocity) for drum, start, velocity in expected]
     assert groove.onsets(1.3) == [0.0, 0.25, 0.75, 1.0, 1.25]
 
 

@@ -30,8 +30,8 @@ from .midi_files import DIVISION, END, meta, midi, note_events, number, song, tr
 
 
 CASES = Path(__file__).parents[1] / "fixtures/cases"
-TUNE = [(60, 0.0, 0.5), (62, 0.5, 1.0), (64, 1.0, 1.5)]
-EVENTS = note_events(TUNE)
+MELODY = [(60, 0.0, 0.5), (62, 0.5, 1.0), (64, 1.0, 1.5)]
+EVENTS = note_events(MELODY)
 GOOD = track(EVENTS)
 
 
@@ -83,7 +83,7 @@ UNDAMAGED = {
     "unknown chunk after tracks": midi(GOOD) + b"XFKM" + struct.pack(">I", 3) + b"abc",
     "longer header": b"MThd\0\0\0\x0a" + midi(GOOD)[8:14] + b"\0\0\0\0" + GOOD,
     "running status": midi(track(b"".join(b"\0\x90" * (i == 0) + b"\0" * (i > 0) + bytes([pitch, 80])
-                                          + number(480) + bytes([pitch, 0]) for i, (pitch, *_) in enumerate(TUNE)))),
+                                          + number(480) + bytes([pitch, 0]) for i, (pitch, *_) in enumerate(MELODY)))),
     "running status after a meta event": midi(track(b"\0\x90\x3c\x50" + meta(0x01, b"la") + number(480) + b"\x3c\0"
                                                     + b"\0\x3e\x50" + number(480) + b"\x3e\0"
                                                     + b"\0\x40\x50" + number(480) + b"\x40\0")),
@@ -91,7 +91,7 @@ UNDAMAGED = {
     "channel prefix and sequencer events": midi(track(meta(0x20, b"\0") + meta(0x7F, bytes(300)) + EVENTS)),
     "system exclusive": midi(track(b"\x00\xf0\x05\x7e\x7f\x09\x01\xf7" + EVENTS)),
     "tempo on another track": midi(GOOD, track(meta(0x51, b"\x07\xa1\x20"))),
-    "SMPTE": midi(track(note_events(TUNE, bpm=60 * 1000 / DIVISION)), division=0x10000 - (25 << 8) + 40),
+    "SMPTE": midi(track(note_events(MELODY, bpm=60 * 1000 / DIVISION)), division=0x10000 - (25 << 8) + 40),
 }  # fmt: skip
 
 
@@ -99,7 +99,7 @@ UNDAMAGED = {
 def test_damaged_files_are_read_with_one_warning(name, tmp_path, warnings):
     path = tmp_path / "song.mid"
     path.write_bytes(DAMAGED[name])
-    assert notes_of(path)[-3:] == TUNE or notes_of(path)[:3] == TUNE
+    assert notes_of(path)[-3:] == MELODY or notes_of(path)[:3] == MELODY
     warnings.clear()
     load_midi(path, "melody")
     assert len(warnings.records) == 1 and "song.mid is damaged and was read as far as possible" in warnings.text
@@ -109,7 +109,7 @@ def test_damaged_files_are_read_with_one_warning(name, tmp_path, warnings):
 def test_unusual_files_are_read_without_a_warning(name, tmp_path, warnings):
     path = tmp_path / "song.mid"
     path.write_bytes(UNDAMAGED[name])
-    assert notes_of(path) == TUNE and not warnings.records
+    assert notes_of(path) == MELODY and not warnings.records
 
 
 def test_truncated_files_are_read_as_far_as_they_go(tmp_path, warnings):
@@ -124,15 +124,15 @@ def test_truncated_files_are_read_as_far_as_they_go(tmp_path, warnings):
             assert length < 22
             continue
         assert warnings.records
-        whole = {(pitch, start) for pitch, start, _ in (*TUNE, (40, 0.0, 0))}
+        whole = {(pitch, start) for pitch, start, _ in (*MELODY, (40, 0.0, 0))}
         assert {(int(p), float(s)) for part in read.tracks for p, s in zip(part.pitches, part.starts)} <= whole
 
 
 def test_patterns_of_format_2_follow_each_other(tmp_path, warnings):
     path = tmp_path / "song.mid"
     path.write_bytes(midi(GOOD, GOOD, format=2))
-    assert notes_of(path) == TUNE
-    assert notes_of(path, 1) == [(pitch, start + 1.5, end + 1.5) for pitch, start, end in TUNE]
+    assert notes_of(path) == MELODY
+    assert notes_of(path, 1) == [(pitch, start + 1.5, end + 1.5) for pitch, start, end in MELODY]
     assert "format 2" in warnings.text
 
 
@@ -225,11 +225,11 @@ def test_a_path_with_a_track(tmp_path):
     assert split_track(Path("a/b.KAR#3")) == (str(Path("a/b.KAR")), "3")
     for plain in ("song.mid", "C#:0 F#m:2", "song#2.mid", "song.wav#3"):
         assert split_track(plain) == (plain, None)
-    odd = song(tmp_path / "take.mid#2", [("", 0, 0, TUNE)])
+    odd = song(tmp_path / "take.mid#2", [("", 0, 0, MELODY)])
     assert split_track(odd) == (str(odd), None)
 
 
 def test_tempo_map_is_linear_between_its_points(tmp_path):
-    read = load_midi(song(tmp_path / "song.mid", [("", 0, 0, TUNE)], bpm=90), "melody")
+    read = load_midi(song(tmp_path / "song.mid", [("", 0, 0, MELODY)], bpm=90), "melody")
     assert np.allclose(read.to_seconds(np.array([0, 1.5, 3])), [0, 1, 2])
     assert np.allclose(read.to_beats(np.array([0, 1, 2])), [0, 1.5, 3])

@@ -110,8 +110,8 @@ def test_a_track_of_chords_is_preferred(tmp_path):
     chords = [
         (pitch, bar, bar + 1) for bar, root in enumerate((60, 65, 67, 60)) for pitch in (root, root + 4, root + 7)
     ]
-    tune = [(pitch, i / 4, (i + 1) / 4) for i, pitch in enumerate((74, 77, 81, 76, 72, 71, 69, 70) * 2)]
-    path = song(tmp_path / "song.mid", [("Flute", 0, 73, tune), ("Chords", 1, 0, chords)])
+    melody = [(pitch, i / 4, (i + 1) / 4) for i, pitch in enumerate((74, 77, 81, 76, 72, 71, 69, 70) * 2)]
+    path = song(tmp_path / "song.mid", [("Flute", 0, 73, melody), ("Chords", 1, 0, chords)])
     assert [label for label, _ in chords_from_midi(path)] == ["C", "F", "G", "C", "N"]
     assert chords_from_midi(f"{path}#Chords") == chords_from_midi(path, track=1) == chords_from_midi(path)
     assert read_chords(f"{path}#1", duration=2.0, start=1.0)[0] == ("F", 0.0)

@@ -28,8 +28,8 @@ from .midi_files import song
 
 
 CASES = Path(__file__).parents[1] / "fixtures/cases"
-TUNE = [(62, 64, 65, 67, 69, 67, 65, 64)[i % 8] for i in range(32)]
-LEAD = [(pitch, i / 2, (i + 1) / 2) for i, pitch in enumerate(TUNE)]
+MELODY = [(62, 64, 65, 67, 69, 67, 65, 64)[i % 8] for i in range(32)]
+LEAD = [(pitch, i / 2, (i + 1) / 2) for i, pitch in enumerate(MELODY)]
 HIGH_ARPEGGIO = [((72, 76, 79, 84, 88, 84, 79, 76)[i % 8], i / 8, (i + 1) / 8) for i in range(128)]
 PAD = [(pitch, 2 * bar, 2 * bar + 2) for bar in range(8) for pitch in (72, 76, 79, 83)]
 BASS = [((36, 43, 41, 43)[i % 4], i, i + 1) for i in range(16)]
@@ -90,7 +90,7 @@ def test_the_surest_name_counts():
 def test_tracks_without_names_are_chosen_by_their_notes(others, tmp_path, warnings):
     for position in (0, len(others)):
         parts = [*others[:position], ("", 3, 0, LEAD), *others[position:]]
-        assert pitches(song(tmp_path / "song.mid", parts)) == set(TUNE)
+        assert pitches(song(tmp_path / "song.mid", parts)) == set(MELODY)
         assert "by its notes" in warnings.text and len(warnings.records) <= 2
         warnings.clear()
 
@@ -103,7 +103,7 @@ def test_the_title_of_a_piece_is_not_a_tracks_name(tmp_path, warnings):
     second = note_events(STRUM, channel=1)
     path = tmp_path / "song.mid"
     path.write_bytes(midi(track(second + events, "Unchained Melody"), format=0))
-    assert set(TUNE) == pitches(path, duration=60.0) and "by its notes" in warnings.text
+    assert set(MELODY) == pitches(path, duration=60.0) and "by its notes" in warnings.text
 
 
 def test_the_cases(warnings):
@@ -118,7 +118,7 @@ def test_a_melody_that_starts_later(tmp_path, warnings):
     path = song(tmp_path / "song.mid", [("Vocals", 0, 52, late), ("Piano", 1, 0, STRUM)])
     # Another track sounds from the beginning on.
     assert pitches(path) == {72} and "as 0 'Vocals' is silent in this time" in warnings.text
-    assert pitches(path, start=12.0) == set(TUNE)
+    assert pitches(path, start=12.0) == set(MELODY)
     warnings.clear()
     assert not melody_from_midi(path, 500, 50.0, track="vocals").any()
     assert "no notes from 0 to 10 s" in warnings.text and "from 12.00 to 28.00 s" in warnings.text

@@ -23,7 +23,7 @@ from diffusers_jasco.extraction import extract_chords
 
 
 CHORDS = [("C", 0.0), ("Am7", 2.0), ("D7/F#", 4.0), ("Gm", 6.0)]
-TUNE = [("C4", 0.0, 1.0), ("F#5", 1.0, 2.0), ("A3", 2.5, 4.0)]
+MELODY = [("C4", 0.0, 1.0), ("F#5", 1.0, 2.0), ("A3", 2.5, 4.0)]
 
 
 def test_chords_are_heard_as_what_they_are():
@@ -39,20 +39,20 @@ def test_no_chord_of_the_vocabulary_clips_or_is_silent():
 
 
 def test_a_melody_is_heard_as_what_it_is():
-    audio = preview_melody(TUNE, 4.0, 16000)
+    audio = preview_melody(MELODY, 4.0, 16000)
     assert audio.shape == (1, 64000) and audio.abs().max() <= 0.6
-    heard = melody_by_harmonic_sum((audio, 16000))
-    assert [heard[frame] for frame in (25, 75, 160)] == [60, 78, 57]
+    estimate = melody_by_harmonic_sum((audio, 16000))
+    assert [estimate[frame] for frame in (25, 75, 160)] == [60, 78, 57]
     assert audio[:, 33000:39000].abs().max() == 0
 
 
 def test_a_matrix_sounds_as_its_notes():
-    matrix = melody_from_notes(TUNE, 200, 50.0)
-    assert torch.equal(preview_melody(melody_to_notes(matrix, 50.0), 4.0, 16000), preview_melody(TUNE, 4.0, 16000))
+    matrix = melody_from_notes(MELODY, 200, 50.0)
+    assert torch.equal(preview_melody(melody_to_notes(matrix, 50.0), 4.0, 16000), preview_melody(MELODY, 4.0, 16000))
 
 
 def test_tones_begin_and_end_softly():
-    for audio in (preview_chords(CHORDS, 8.0, 16000), preview_melody(TUNE, 4.0, 16000)):
+    for audio in (preview_chords(CHORDS, 8.0, 16000), preview_melody(MELODY, 4.0, 16000)):
         # A click is a jump: the fastest tone of these moves less from one sample to the next.
         assert audio.diff().abs().max() < 0.35 and audio[:, 0] == 0 and audio[:, -1] == 0
 

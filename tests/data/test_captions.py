@@ -16,7 +16,7 @@ import itertools
 
 import numpy as np
 
-from diffusers_jasco.data.synthetic.captions import instrument_words, says, write_captions
+from diffusers_jasco.data.synthetic.captions import instrument_words, mentions, write_captions
 from diffusers_jasco.data.synthetic.composition import compose
 from diffusers_jasco.data.synthetic.instruments import LEAD_FAMILIES, PROGRAM_NAMES
 from diffusers_jasco.data.synthetic.styles import STYLES
@@ -24,8 +24,8 @@ from diffusers_jasco.evaluation.estimators.caption_probe import QUESTIONS, read_
 
 
 def test_words_are_found_whole():
-    assert says("fast, up-tempo house", ["house"]) and says("6/8 soul", ["6/8 soul"])
-    assert not says("slow-paced soulful", ["slow", "soul", "paced"])
+    assert mentions("fast, up-tempo house", ["house"]) and mentions("6/8 soul", ["6/8 soul"])
+    assert not mentions("slow-paced soulful", ["slow", "soul", "paced"])
 
 
 def test_every_lead_is_of_one_family_and_no_word_of_two():

@@ -136,7 +136,7 @@ def test_all_chords_of_the_vocabulary_occur(pieces):
 
 def test_plain_pieces_are_plain():
     for piece in compose_many(subset="plain"):
-        assert piece.metre == "4/4" and piece.swing == 0.5
+        assert piece.time_signature == "4/4" and piece.swing == 0.5
         for label, _ in piece.chords:
             chord = parse_chord(label)
             assert chord.bass == 0 and label.lstrip("ABCDEFG#b") in ("", "m", "7", "m7", "maj7", "dim") or "b" in label
@@ -145,7 +145,7 @@ def test_plain_pieces_are_plain():
 def test_all_styles_metres_and_energies_occur(pieces):
     assert len(STYLES) >= 20
     assert len({piece.style.name for piece in pieces}) >= 20
-    assert {piece.metre for piece in pieces} == {"4/4", "3/4", "6/8"}
+    assert {piece.time_signature for piece in pieces} == {"4/4", "3/4", "6/8"}
     assert {piece.energy for piece in pieces} == {"calm", "medium", "energetic"}
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from diffusers_jasco.evaluation.adherence import (
     Adherence,
-    analyse,
+    analyze,
     bootstrap,
     derangements,
     measure_adherence,
@@ -26,8 +26,8 @@ from diffusers_jasco.evaluation.adherence import (
     to_markdown,
     worst,
 )
+from diffusers_jasco.evaluation.control_estimators import ESTIMATORS, Estimator
 from diffusers_jasco.evaluation.metrics.chord_qualities import FAMILY_METRICS
-from diffusers_jasco.evaluation.recognisers import RECOGNISERS, Recogniser
 
 from .clips import make_item
 
@@ -41,22 +41,22 @@ def items():
 
 
 @pytest.fixture(scope="module")
-def heard(items):
-    return analyse((item["audio"], item["sampling_rate"]) for item in items)
+def estimate(items):
+    return analyze((item["audio"], item["sampling_rate"]) for item in items)
 
 
-def make_row(recogniser="a", value=0.5, ceiling=0.9, metric="root", floor=0.1):
-    return Adherence("chords", metric, recogniser, 20, 0.5, floor, ceiling, value, 0.4, 0.6)
+def make_row(estimator="a", value=0.5, ceiling=0.9, metric="root", floor=0.1):
+    return Adherence("chords", metric, estimator, 20, 0.5, floor, ceiling, value, 0.4, 0.6)
 
 
-def test_originals_have_1_and_other_clips_0(items, heard):
-    ceilings, floors = score(heard, items), score_floor(heard, items)
+def test_originals_have_1_and_other_clips_0(items, estimate):
+    ceilings, floors = score(estimate, items), score_floor(estimate, items)
     for row in measure_adherence(ceilings, floors, ceilings, min_clips=1):
         assert row.value == pytest.approx(1), row
         assert row.low == pytest.approx(1) and row.high == pytest.approx(1)
         assert row.ceiling > row.floor
     swap = derangements(len(items), 1, seed=5)[0]
-    others = score([heard[i] for i in swap], items)
+    others = score([estimate[i] for i in swap], items)
     for row in measure_adherence(others, floors, ceilings, min_clips=2):
         if row.metric in (*FAMILY_METRICS, "iou"):  # few clips have any, and short clips have a low ceiling
             continue
@@ -65,8 +65,8 @@ def test_originals_have_1_and_other_clips_0(items, heard):
         assert row.low <= row.value <= row.high
 
 
-def test_clips_without_a_control_are_left_out(items, heard):
-    ceilings, floors = score(heard, items), score_floor(heard, items)
+def test_clips_without_a_control_are_left_out(items, estimate):
+    ceilings, floors = score(estimate, items), score_floor(estimate, items)
     for name in ("percussive flux", "noise flux"):
         for values in (ceilings, floors):
             np.testing.assert_array_equal(np.flatnonzero(np.isnan(values[name, "onset_f1"])), [3])
@@ -119,7 +119,7 @@ def test_the_worse_recogniser_is_reported_of_those_that_count():
         make_row("c", 0.1, ceiling=0.69),
         make_row("a", 0.9, metric="majmin"),
     ]
-    assert [(row.recogniser, row.metric) for row in worst(rows)] == [("b", "root"), ("a", "majmin")]
+    assert [(row.estimator, row.metric) for row in worst(rows)] == [("b", "root"), ("a", "majmin")]
     assert not rows[2].counts and not make_row(floor=0.95).counts
     assert worst(rows[2:3]) == []
     table = to_markdown(rows)
@@ -128,17 +128,17 @@ def test_the_worse_recogniser_is_reported_of_those_that_count():
 
 
 def test_a_recogniser_that_hears_nothing_makes_no_value():
-    deaf = Recogniser("deaf", "chords", ("root",), lambda audio: None, lambda heard, item: {"root": 0.2})
+    deaf = Estimator("deaf", "chords", ("root",), lambda audio: None, lambda estimate, item: {"root": 0.2})
     clips = [{}, {}, {}]
-    heard = analyse(clips, (deaf,))
-    scores, floors = score(heard, clips, (deaf,)), score_floor(heard, clips, recognisers=(deaf,))
+    estimate = analyze(clips, (deaf,))
+    scores, floors = score(estimate, clips, (deaf,)), score_floor(estimate, clips, estimators=(deaf,))
     (row,) = measure_adherence(scores, floors, scores, (deaf,), min_clips=2)
     assert np.isnan(row.value) and not row.counts
     assert worst([row]) == [] and "ceiling" in to_markdown([row])
 
 
 def test_scores_need_enough_clips():
-    ear = Recogniser("ear", "chords", ("root",), lambda audio: None, lambda heard, item: {"root": item["score"]})
+    ear = Estimator("ear", "chords", ("root",), lambda audio: None, lambda estimate, item: {"root": item["score"]})
     key = "ear", "root"
     for size, is_enough in ((19, False), (20, True)):
         scores, floors, ceilings = ({key: np.full(size, value)} for value in (0.5, 0.1, 0.9))
@@ -162,4 +162,4 @@ def test_every_control_has_two_recognisers():
         "onset_f1",
         "onset_f1_70ms",
     ):
-        assert len({recogniser.name for recogniser in RECOGNISERS if metric in recogniser.metrics}) >= 2
+        assert len({estimator.name for estimator in ESTIMATORS if metric in estimator.metrics}) >= 2

@@ -22,7 +22,7 @@ from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.evaluation.estimators.caption_model import band_levels, repetition
 from diffusers_jasco.evaluation.estimators.caption_probe import (
     QUESTIONS,
-    hear_answers,
+    predict_answers,
     read_caption,
     score_answers,
     true_answers,
@@ -75,8 +75,8 @@ def test_a_caption_of_music_that_is_not_known_is_read_for_drums_only():
 
 
 def test_only_what_the_caption_says_is_scored():
-    heard = {"style": "celtic jig", "lead": "flute", "tempo": "fast", "energy": "calm", "drums": "yes"}
-    scores = score_answers(heard, JIG | {"caption": "irish jig, fiddle melody"})
+    estimate = {"style": "celtic jig", "lead": "flute", "tempo": "fast", "energy": "calm", "drums": "yes"}
+    scores = score_answers(estimate, JIG | {"caption": "irish jig, fiddle melody"})
     assert (scores["style"], scores["lead"]) == (1, 0)
     assert all(math.isnan(scores[question]) for question in ("tempo", "energy", "drums"))
 
@@ -94,13 +94,13 @@ def test_repetition_is_heard_at_its_tempo():
 @pytest.mark.parametrize("seconds", [0.01, 0.7, 60.0])
 def test_any_length_is_heard_and_loudness_is_not(seconds):
     audio = play_chords([("C", 0.0)], seconds) + play_drums(np.arange(0, seconds - 0.005, 0.4), seconds)
-    heard = hear_answers((audio, RATE))
-    assert heard.keys() == set(QUESTIONS)
-    assert hear_answers((0.05 * audio, RATE)) == heard
+    estimate = predict_answers((audio, RATE))
+    assert estimate.keys() == set(QUESTIONS)
+    assert predict_answers((0.05 * audio, RATE)) == estimate
 
 
 def test_silence_has_no_drums():
-    assert hear_answers((torch.zeros(1, RATE), RATE))["drums"] == "no"
+    assert predict_answers((torch.zeros(1, RATE), RATE))["drums"] == "no"
 
 
 def test_the_probe_hears_what_held_out_music_is():
@@ -108,9 +108,9 @@ def test_the_probe_hears_what_held_out_music_is():
     music = SyntheticMusic("test", 24, "plain", renderer="tinysoundfont")
     right = {question: [] for question in QUESTIONS}
     for item in (music[index] for index in range(len(music))):
-        heard, truth = hear_answers((item["audio"], item["sampling_rate"])), true_answers(item)
+        estimate, truth = predict_answers((item["audio"], item["sampling_rate"])), true_answers(item)
         for question in QUESTIONS:
-            right[question].append(heard[question] == truth[question])
+            right[question].append(estimate[question] == truth[question])
     shares = {question: np.mean(values) for question, values in right.items()}
     # Of 27 styles, 10 families, 3 tempi, 3 energies, and drums or none.
     assert shares["style"] > 0.6 and shares["lead"] > 0.5 and shares["tempo"] > 0.8, shares

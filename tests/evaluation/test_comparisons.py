@@ -63,14 +63,14 @@ def test_melodies():
     reference = melody_from_notes([(60, 0.0, 1.0), (64, 1.5, 2.0)], 100, 50).T
     assert compare_melodies(reference, reference) == {"rpa": 1, "rca": 1, "vr": 1, "vfa": 0, "equal": 1}
     # An octave too high, an absent note, and a note in the rest.
-    heard = melody_from_notes([(72, 0.0, 1.0), (64, 1.0, 1.25)], 100, 50).T
-    scores = compare_melodies(heard, reference)
+    estimated = melody_from_notes([(72, 0.0, 1.0), (64, 1.0, 1.25)], 100, 50).T
+    scores = compare_melodies(estimated, reference)
     assert scores["rpa"] == 0 and scores["rca"] == scores["vr"] == pytest.approx(2 / 3)
     assert scores["vfa"] == pytest.approx(12 / 25, abs=0.05) and scores["equal"] == pytest.approx(13 / 100, abs=0.02)
-    nothing = compare_melodies(heard, torch.zeros(53, 100))
+    nothing = compare_melodies(estimated, torch.zeros(53, 100))
     assert math.isnan(nothing["rpa"]) and nothing["vfa"] > 0.5
     with pytest.raises(ValueError, match="different shapes"):
-        compare_melodies(heard, reference[:, :50])
+        compare_melodies(estimated, reference[:, :50])
 
 
 def test_separation():
@@ -84,14 +84,14 @@ def test_separation():
 
 
 def test_pitch_needs_the_octave_and_chroma_does_not():
-    tune = [(60, 0.0, 1.0), (64, 1.0, 2.0)]
+    lead = [(60, 0.0, 1.0), (64, 1.0, 2.0)]
     pitches = np.repeat([60, 64], 50)
-    assert score_melody(pitches, tune) == {"pitch": 1, "chroma": 1}
-    assert score_melody(pitches + 12, tune) == {"pitch": 0, "chroma": 1}
-    assert score_melody(pitches + 1, tune) == {"pitch": 0, "chroma": 0}
+    assert score_melody(pitches, lead) == {"pitch": 1, "chroma": 1}
+    assert score_melody(pitches + 12, lead) == {"pitch": 0, "chroma": 1}
+    assert score_melody(pitches + 1, lead) == {"pitch": 0, "chroma": 0}
     half = np.where(np.arange(100) < 50, pitches, -1)
-    assert score_melody(half, tune) == {"pitch": 0.5, "chroma": 0.5}
-    assert score_melody(np.full(100, -1), tune) == {"pitch": 0, "chroma": 0}
+    assert score_melody(half, lead) == {"pitch": 0.5, "chroma": 0.5}
+    assert score_melody(np.full(100, -1), lead) == {"pitch": 0, "chroma": 0}
 
 
 def test_salience_is_compared_frame_by_frame():

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffusers_jasco.evaluation.estimators.embeddings import clap_recogniser, load_embedding
+from diffusers_jasco.evaluation.estimators.embeddings import clap_estimator, load_embedding
 
 from .clips import RATE, play_chords, play_drums, tone
 
@@ -69,12 +69,12 @@ def clap(tmp_path_factory):
 
 
 def test_the_clap_score_is_a_cosine_and_the_same_again(clap):
-    recogniser = clap_recogniser(clap)
+    estimator = clap_estimator(clap)
     # Longer than CLAP hears at once.
     audio = (play_chords([("C", 0.0)], 12.0), RATE)
-    heard = recogniser.analyse(audio)
-    assert torch.equal(heard, recogniser.analyse(audio)) and float(heard.norm()) == pytest.approx(1, abs=1e-5)
-    one, other = (recogniser.compare(heard, {"caption": caption})["clap"] for caption in ("drums", "a slow waltz"))
+    estimate = estimator.analyze(audio)
+    assert torch.equal(estimate, estimator.analyze(audio)) and float(estimate.norm()) == pytest.approx(1, abs=1e-5)
+    one, other = (estimator.compare(estimate, {"caption": caption})["clap"] for caption in ("drums", "a slow waltz"))
     assert -1 <= one <= 1 and one != other
-    assert np.isnan(recogniser.compare(heard, {"caption": ""})["clap"])
+    assert np.isnan(estimator.compare(estimate, {"caption": ""})["clap"])
     assert load_embedding(str(clap))(audio).shape == (8,)

@@ -20,10 +20,10 @@ import numpy as np
 import pytest
 import torch
 
-from diffusers_jasco.evaluation import evaluate_pipeline, flatten, hear_originals
+from diffusers_jasco.evaluation import analyze_references, evaluate_pipeline, flatten
+from diffusers_jasco.evaluation.control_estimators import ESTIMATORS, Estimator
 from diffusers_jasco.evaluation.handwritten import handwritten_items
 from diffusers_jasco.evaluation.output import write_json
-from diffusers_jasco.evaluation.recognisers import RECOGNISERS, Recogniser
 from diffusers_jasco.evaluation.report import write_scores, write_summary
 
 from ..conftest import load_pipeline
@@ -31,25 +31,25 @@ from .clips import RATE, make_item, play_drums
 
 
 # What is quick.
-QUICK = [recogniser for recogniser in RECOGNISERS if recogniser.name in ("segment templates", "percussive flux")]
+QUICK = [estimator for estimator in ESTIMATORS if estimator.name in ("segment templates", "percussive flux")]
 
 
 @pytest.fixture(scope="module")
-def originals():
+def references():
     items = []
     for seed in range(4):
         item = make_item(seed)
         drums = play_drums(item["drum_onsets"], item["duration"], seed=seed)
         items.append(item | {"stems": {"drums": drums}, "caption": f"piece {seed}"})
-    ear = Recogniser(
+    ear = Estimator(
         "reader",
         "text",
         ("said",),
         # Of the originals, this can't know better than that they sound.
         lambda audio: bool(audio[0].abs().max() > 0),
-        lambda heard, item: {"said": float(heard and item["caption"].startswith("piece"))},
+        lambda estimate, item: {"said": float(estimate and item["caption"].startswith("piece"))},
     )
-    return hear_originals(items, [*QUICK, ear])
+    return analyze_references(items, [*QUICK, ear])
 
 
 class Repeater:
@@ -69,9 +69,9 @@ class Repeater:
         return SimpleNamespace(audios=torch.stack(audios))
 
 
-def test_who_plays_what_was_asked_for_has_1_and_who_is_silent_has_less_than_chance(originals):
-    pipe = Repeater(originals.items)
-    result = evaluate_pipeline(pipe, originals, ("all", "none", "swapped"), batch_size=3, min_clips=2)
+def test_who_plays_what_was_asked_for_has_1_and_who_is_silent_has_less_than_chance(references):
+    pipe = Repeater(references.items)
+    result = evaluate_pipeline(pipe, references, ("all", "none", "swapped"), batch_size=3, min_clips=2)
     values = flatten(result)
     for name in ("all", "swapped"):
         assert values[f"{name}/chords/root"] == values[f"{name}/drums/onset_f1"] == pytest.approx(1)
@@ -82,8 +82,8 @@ def test_who_plays_what_was_asked_for_has_1_and_who_is_silent_has_less_than_chan
     assert json.loads(json.dumps(result)).keys() == result.keys()
 
 
-def test_scores_of_few_clips_are_not_reported(originals, tmp_path, warnings):
-    result = evaluate_pipeline(Repeater(originals.items), originals, ("all",))
+def test_scores_of_few_clips_are_not_reported(references, tmp_path, warnings):
+    result = evaluate_pipeline(Repeater(references.items), references, ("all",))
     assert "at least 20 clips" in warnings.text and flatten(result) == {}
     condition = result["conditions"]["all"]
     assert condition["reported"] == [] and condition["distance"]["kernel_distance"] is None
@@ -91,94 +91,94 @@ def test_scores_of_few_clips_are_not_reported(originals, tmp_path, warnings):
     for row in json.loads((tmp_path / "result.json").read_text())["conditions"]["all"]["adherence"]:
         assert row["num_clips"] <= 4 and not row["counts"]
         assert {row[key] for key in ("score", "floor", "ceiling", "value", "low", "high")} == {None}
-    summary = write_summary({"originals": result})
+    summary = write_summary({"references": result})
     assert "| chords root | n/a (4 of at least 20 clips) |" in summary
     assert "kernel distance (spectrum) |  | n/a (4 of at least 20 clips) |" in summary and "nan" not in summary
-    result = evaluate_pipeline(Repeater(originals.items), originals, ("all",), min_clips=3)
+    result = evaluate_pipeline(Repeater(references.items), references, ("all",), min_clips=3)
     assert {row["metric"] for row in result["conditions"]["all"]["reported"]} >= {"root", "onset_f1"}
-    assert "| chords root | 1.00 (1.00 … 1.00) |" in write_summary({"originals": result})
+    assert "| chords root | 1.00 (1.00 … 1.00) |" in write_summary({"references": result})
 
 
-def test_conditions_are_given_as_they_say(originals):
-    pipe = Repeater(originals.items)
-    evaluate_pipeline(pipe, originals, ("all", "none", "text", "chords", "swapped"), batch_size=4, min_clips=2)
+def test_conditions_are_given_as_they_say(references):
+    pipe = Repeater(references.items)
+    evaluate_pipeline(pipe, references, ("all", "none", "text", "chords", "swapped"), batch_size=4, min_clips=2)
     calls = dict(zip(("all", "none", "text", "chords", "swapped"), pipe.calls))
     captions = ["piece 0", "piece 1", "piece 2", "piece 3"]
     assert calls["none"]["prompt"] == [None] * 4 and calls["none"]["chords"] is None
     for name in ("all", "text", "chords", "swapped"):
         assert calls[name]["prompt"] == captions
-    assert calls["all"]["chords"] == calls["chords"]["chords"] == [item["chords"] for item in originals.items]
+    assert calls["all"]["chords"] == calls["chords"]["chords"] == [item["chords"] for item in references.items]
     assert "drums" in calls["all"] and "melody" in calls["all"] and calls["text"]["chords"] is None
     assert not {"drums", "melody"} & calls["chords"].keys()
     assert all(one != other for one, other in zip(calls["swapped"]["chords"], calls["all"]["chords"]))
 
 
-def test_a_control_that_the_checkpoint_does_not_have_is_not_given(originals):
-    pipe = Repeater(originals.items, controls=("chords",))
-    result = evaluate_pipeline(pipe, originals, ("all", "melody", "chords"), min_clips=2)
+def test_a_control_that_the_checkpoint_does_not_have_is_not_given(references):
+    pipe = Repeater(references.items, controls=("chords",))
+    result = evaluate_pipeline(pipe, references, ("all", "melody", "chords"), min_clips=2)
     assert list(result["conditions"]) == ["all", "chords"]
     assert result["conditions"]["all"]["given"] == ["text", "chords"]
     assert not {"drums", "melody"} & pipe.calls[0].keys()
 
 
-def test_originals_without_drums_have_fewer_onsets(originals):
-    values = flatten(evaluate_pipeline(Repeater(originals.items), originals, ("no_drums",), min_clips=2))
+def test_originals_without_drums_have_fewer_onsets(references):
+    values = flatten(evaluate_pipeline(Repeater(references.items), references, ("no_drums",), min_clips=2))
     assert values["no_drums/drums/onset_f1"] < 0.6 and values["no_drums/chords/root"] > 0.9
 
 
-def test_the_sound_is_compared_with_the_originals(originals):
+def test_the_sound_is_compared_with_the_originals(references):
     result = evaluate_pipeline(
-        Repeater(originals.items), originals, ("all", "none", "swapped", "no_drums"), min_clips=2
+        Repeater(references.items), references, ("all", "none", "swapped", "no_drums"), min_clips=2
     )
     conditions = result["conditions"]
-    same = conditions["all"]["against_originals"]
+    same = conditions["all"]["against_references"]
     assert set(same["bands"].values()) == {0.0} and same["usual_loudness"] >= 0.5
-    silent = conditions["none"]["against_originals"]
+    silent = conditions["none"]["against_references"]
     assert silent["bands"][silent["worst_band"]] < -10 and silent["usual_loudness"] == 0
 
     def rise(name):
         return np.mean([check["rise"] for check in conditions[name]["sound"]])
 
-    # Swapped clips are heard at the strokes that they were asked for.
-    assert rise("all") == pytest.approx(np.mean([check["rise"] for check in originals.sound]))
+    # Swapped clips are heard at the onsets that they were asked for.
+    assert rise("all") == pytest.approx(np.mean([check["rise"] for check in references.sound]))
     assert rise("swapped") == pytest.approx(rise("all"), abs=0.01) and rise("no_drums") < rise("all") - 3
 
 
-def test_cached_clips_are_not_made_again(originals, tmp_path):
+def test_cached_clips_are_not_made_again(references, tmp_path):
     first = evaluate_pipeline(
-        Repeater(originals.items), originals, ("all",), batch_size=2, cache=tmp_path, min_clips=2
+        Repeater(references.items), references, ("all",), batch_size=2, cache=tmp_path, min_clips=2
     )
     (tmp_path / "all" / "00001.wav").unlink()
-    pipe = Repeater(originals.items)
-    again = evaluate_pipeline(pipe, originals, ("all",), batch_size=2, cache=tmp_path, min_clips=2)
+    pipe = Repeater(references.items)
+    again = evaluate_pipeline(pipe, references, ("all",), batch_size=2, cache=tmp_path, min_clips=2)
     assert [call["prompt"] for call in pipe.calls] == [["piece 0", "piece 1"]]
     assert first["conditions"]["all"]["scores"] == again["conditions"]["all"]["scores"]
     assert first["conditions"]["all"]["sound"] == again["conditions"]["all"]["sound"]
 
 
-def test_the_report_says_it_all(originals):
-    result = evaluate_pipeline(Repeater(originals.items), originals, ("all", "none"), min_clips=2)
-    summary, scores = write_summary({"originals": result}), write_scores({"originals": result})
+def test_the_report_says_it_all(references):
+    result = evaluate_pipeline(Repeater(references.items), references, ("all", "none"), min_clips=2)
+    summary, scores = write_summary({"references": result}), write_scores({"references": result})
     assert "| chords root | 1.00 (1.00 … 1.00) |" in summary and "kernel distance (spectrum)" in summary
     assert "| largest DC |" in summary and "| … 4 kHz | | +0.0 dB |" in summary.replace("|  |", "| |")
-    assert "| rise at drum strokes | " in summary and "| loudness within the originals' 5–95 % |" in summary
-    assert "Fréchet" not in summary and scores.count("## originals") == 2
+    assert "| rise at drum onsets | " in summary and "| loudness within the references' 5–95 % |" in summary
+    assert "Fréchet" not in summary and scores.count("## references") == 2
     assert "segment templates" in scores
 
 
 def test_a_real_pipeline_is_evaluated_without_files():
     pipe = load_pipeline("chords-drums-melody")
-    originals = hear_originals(handwritten_items(RATE, 1.0)[:2], QUICK)
+    references = analyze_references(handwritten_items(RATE, 1.0)[:2], QUICK)
     settings = {"num_inference_steps": 2}
-    results = [evaluate_pipeline(pipe, originals, ("all", "codec"), settings=settings, min_clips=2) for _ in range(2)]
+    results = [evaluate_pipeline(pipe, references, ("all", "codec"), settings=settings, min_clips=2) for _ in range(2)]
     for result in results:
         del result["conditions"]["all"]["seconds_per_second"], result["conditions"]["codec"]["seconds_per_second"]
     assert str(results[0]) == str(results[1])
     assert np.isfinite(results[0]["conditions"]["codec"]["spectral_distance"]).all()
 
 
-def test_wrong_arguments_are_refused(originals):
+def test_wrong_arguments_are_refused(references):
     with pytest.raises(ValueError, match="tempo: none of all, none"):
-        evaluate_pipeline(Repeater(originals.items), originals, ("all", "tempo"), min_clips=2)
+        evaluate_pipeline(Repeater(references.items), references, ("all", "tempo"), min_clips=2)
     with pytest.raises(ValueError, match="At least 2 clips"):
-        hear_originals([originals.items[0]])
+        analyze_references([references.items[0]])

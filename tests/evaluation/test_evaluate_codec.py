@@ -49,7 +49,7 @@ def test_it_measures_what_the_codec_keeps(tmp_path, capsys):
     run_script("evaluate_codec", "--codec", NANO, "--dataset", tmp_path, tmp_path / "tune.wav", tmp_path / "mix.wav")
     table = read_table(capsys.readouterr().out)
     assert float(table["onset F1, original drums"]) == 1.0 and float(table["onset F1, decoded drums"]) > 0.7
-    rises = [float(table[f"rise at a stroke, {kind} drums"].split()[0]) for kind in ("original", "decoded")]
+    rises = [float(table[f"rise at a onset, {kind} drums"].split()[0]) for kind in ("original", "decoded")]
     assert rises[0] > rises[1] > 3
     distances = [float(table[f"spectral distance, {name}"].split()[0]) for name in ("tune.wav", "1 mixes")]
     assert all(0 < distance < 15 for distance in distances)

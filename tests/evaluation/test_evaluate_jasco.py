@@ -64,7 +64,7 @@ def read_samples(folder):
 def test_all_conditions_are_reported(runs):
     folder, _ = runs
     report = read(folder, "a")
-    conditions = report["results"]["originals"]["conditions"]
+    conditions = report["results"]["references"]["conditions"]
     assert list(conditions) == NAMES
     for name in NAMES:
         result = conditions[name]
@@ -74,9 +74,9 @@ def test_all_conditions_are_reported(runs):
         assert name == "codec" or "style" in {row["question"] for row in result["captions"]}
     assert report["settings"]["seed"] == 0 and report["versions"]["torch"]
     assert "spectral_distance" in conditions["codec"]
-    assert "### originals: captions" in (folder / "a" / "report.md").read_text()
-    assert "## originals: A, 3 clips" in (folder / "a" / "report.md").read_text()
-    assert any((folder / "a" / "pictures").glob("originals-melody-*.png"))
+    assert "### references: captions" in (folder / "a" / "report.md").read_text()
+    assert "## references: A, 3 clips" in (folder / "a" / "report.md").read_text()
+    assert any((folder / "a" / "pictures").glob("references-melody-*.png"))
 
 
 @pytest.mark.slow
@@ -84,20 +84,20 @@ def test_by_default_handwritten_music_is_there_too(runs, tmp_path):
     folder, (*arguments, _) = runs
     run_script("evaluate_jasco", *arguments, tmp_path / "all")
     results = read(tmp_path, "all")["results"]
-    assert list(results["originals"]["conditions"]) == NAMES
+    assert list(results["references"]["conditions"]) == NAMES
     assert list(results["handwritten"]["conditions"]) == ["all", "none", "chords", "drums", "melody", "codec"]
     assert any((tmp_path / "all" / "pictures").glob("handwritten-melody-*.png"))
 
 
 def test_controls_are_swapped_between_clips(runs):
-    conditions = read(runs[0], "a")["results"]["originals"]["conditions"]
+    conditions = read(runs[0], "a")["results"]["references"]["conditions"]
     controls = conditions["swapped"]["controls_of"]
     assert sorted(controls) == [0, 1, 2] and all(i != control for i, control in enumerate(controls))
     assert conditions["all"]["controls_of"] == [0, 1, 2]
 
 
 def test_the_same_seed_is_the_same_music_in_other_batches(runs):
-    first, second = (read(runs[0], name)["results"]["originals"]["conditions"] for name in ("a", "b"))
+    first, second = (read(runs[0], name)["results"]["references"]["conditions"] for name in ("a", "b"))
     for name in ("all", "swapped"):
         for one, other in zip(first[name]["sound"], second[name]["sound"]):
             assert one["level"] == pytest.approx(other["level"], abs=1e-3)
@@ -106,7 +106,7 @@ def test_the_same_seed_is_the_same_music_in_other_batches(runs):
 
 def test_a_run_goes_on_where_it_was_killed(runs):
     folder, arguments = runs
-    audio = folder / "a" / "audio" / "originals"
+    audio = folder / "a" / "audio" / "references"
     before = read_samples(audio)
     kept = audio / "all" / "00000.wav"
     stamp = kept.stat().st_mtime_ns
@@ -116,9 +116,9 @@ def test_a_run_goes_on_where_it_was_killed(runs):
     (audio / "all" / ".partial-x.wav").touch()
     run_script("evaluate_jasco", *arguments, "--conditions", "all,melody")
     assert read_samples(audio) == before and kept.stat().st_mtime_ns == stamp
-    again = read(folder, "a")["results"]["originals"]["conditions"]
+    again = read(folder, "a")["results"]["references"]["conditions"]
     for name in ("all", "melody"):
-        before = report["results"]["originals"]["conditions"][name]["scores"]
+        before = report["results"]["references"]["conditions"][name]["scores"]
         assert all(values == before[key] for key, values in again[name]["scores"].items())
 
 
@@ -140,7 +140,7 @@ def test_a_prepared_data_set_is_evaluated(runs):
     arguments += ["--num_inference_steps", 1, "--conditions", "all,codec", "--output", folder / "c"]
     run_script("evaluate_jasco", *arguments)
     report = read(folder, "c")
-    assert report["results"]["originals"]["num_clips"] == 3 and len(report["clips"]) == 3
+    assert report["results"]["references"]["num_clips"] == 3 and len(report["clips"]) == 3
 
 
 @pytest.mark.parametrize(

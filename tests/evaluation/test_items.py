@@ -18,7 +18,7 @@ import pytest
 
 from diffusers_jasco.controls.chord_labels import default_chord_labels, normalize_chord, parse_chord
 from diffusers_jasco.controls.melody import HIGHEST_PITCH, LOWEST_PITCH
-from diffusers_jasco.evaluation.evaluate import hear_originals
+from diffusers_jasco.evaluation.evaluate import analyze_references
 from diffusers_jasco.evaluation.handwritten import SKETCHES, handwritten_items
 from diffusers_jasco.evaluation.items import read_items
 from diffusers_jasco.evaluation.metrics.chord_qualities import FAMILIES, chord_family
@@ -76,13 +76,13 @@ def test_handwritten_controls_are_what_the_model_knows():
 
 def test_handwritten_controls_have_all_chords_the_whole_range_and_odd_beats():
     items = handwritten_items(8000, 10.0)
-    asked = [label for item in items for label, start in item["chords"] if start < 9.5]
-    assert set(default_chord_labels()) - set(asked) == {"N", "UNK"}
-    assert {chord_family(parse_chord(label)) for label in asked} == set(FAMILIES)
+    requested = [label for item in items for label, start in item["chords"] if start < 9.5]
+    assert set(default_chord_labels()) - set(requested) == {"N", "UNK"}
+    assert {chord_family(parse_chord(label)) for label in requested} == set(FAMILIES)
     pitches = [pitch for item in items for pitch, _, _ in item["melody"]]
     assert min(pitches) <= LOWEST_PITCH + 1 and max(pitches) >= HIGHEST_PITCH - 1
     assert len(set(pitches)) > 0.9 * (HIGHEST_PITCH - LOWEST_PITCH + 1)
-    # Some strokes are on no sixteenth of their beat, and some beats have few.
+    # Some onsets are on no sixteenth of their beat, and some beats have few.
     steps = [(4 * np.array(item["drum_onsets"]) * item["tempo"] / 60, item) for item in items]
     assert sum(np.abs(step - step.round()).max() > 0.3 for step, _ in steps) >= 2
     assert min(len(item["drum_onsets"]) for item in items) < 10
@@ -94,8 +94,8 @@ def test_handwritten_controls_have_all_chords_the_whole_range_and_odd_beats():
 
 
 def test_handwritten_controls_are_heard_in_their_rendering():
-    originals = hear_originals(handwritten_items(RATE, 6.0)[::2])
+    references = analyze_references(handwritten_items(RATE, 6.0)[::2])
     for key in [("segment templates", "majmin"), ("chord extractor", "majmin"), ("note fit", "pitch")]:
-        assert np.nanmean(originals.ceilings[key]) > 0.85 and np.nanmean(originals.floors[key]) < 0.2, key
+        assert np.nanmean(references.ceilings[key]) > 0.85 and np.nanmean(references.floors[key]) < 0.2, key
     key = "percussive flux", "onset_f1"
-    assert np.nanmean(originals.ceilings[key]) > 0.85 and np.nanmean(originals.floors[key]) < 0.5
+    assert np.nanmean(references.ceilings[key]) > 0.85 and np.nanmean(references.floors[key]) < 0.5

@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 import torch
 
-from diffusers_jasco.evaluation.heard import Asked, Heard
 from diffusers_jasco.evaluation.plotting import plot_adherence, plot_music
+from diffusers_jasco.evaluation.transcription import RequestedControls, Transcription
 
 
 pytest.importorskip("matplotlib")
@@ -37,13 +37,13 @@ from PIL import Image  # noqa: E402
 
 RATE, DURATION = 16000, 4.0
 AUDIO = 0.1 * torch.sin(torch.arange(int(DURATION * RATE)) * 2 * torch.pi * 440 / RATE)[None], RATE
-ASKED = Asked([("Bb", 0.0), ("F#m7", 2.0)], [(69, 0.0, 2.0), (72, 2.0, 4.0)], [0.0, 1.0, 2.0, 3.0])
+REQUESTED = RequestedControls([("Bb", 0.0), ("F#m7", 2.0)], [(69, 0.0, 2.0), (72, 2.0, 4.0)], [0.0, 1.0, 2.0, 3.0])
 
 
-def make_heard() -> Heard:
+def make_heard() -> Transcription:
     salience = np.zeros((53, 345), dtype=np.float32)
     salience[69 - 43] = 1
-    return Heard(DURATION, [("Bb", 0.0), ("F", 2.0)], salience, np.array([0.0, 1.5, 2.02]))
+    return Transcription(DURATION, [("Bb", 0.0), ("F", 2.0)], salience, np.array([0.0, 1.5, 2.02]))
 
 
 def texts(figure) -> list[str]:
@@ -57,19 +57,19 @@ def to_png(figure) -> bytes:
 
 
 def test_what_was_asked_stands_beside_what_is_heard_and_its_scores():
-    figure = plot_music(AUDIO, ASKED, make_heard(), "a quiet song")
+    figure = plot_music(AUDIO, REQUESTED, make_heard(), "a quiet song")
     shown = texts(figure)
     assert "a quiet song" in shown
     for words in (
         "Chords",
         "50 %",
-        "of the time as asked — partly",
+        "of the time as requested — partly",
         "Melody",
-        "of the tune as asked — partly",
+        "of the melody as requested — partly",
         "Drums",
     ):
         assert words in shown
-    assert shown.count("asked") == 2 == shown.count("heard")
+    assert shown.count("target") == 2 == shown.count("result")
     assert "root only or another octave " in shown and "otherwise " in shown
     assert shown.count("B♭") == 2 and shown.count("F♯m7") == 1 and shown.count("F") == 1
 
@@ -80,12 +80,12 @@ def colors_of(figure, kind) -> list:
 
 @pytest.mark.parametrize("theme", ("light", "dark"))
 def test_colours_tell_where_they_agree(theme):
-    figure = plot_music(AUDIO, ASKED, make_heard(), theme=theme)
+    figure = plot_music(AUDIO, REQUESTED, make_heard(), theme=theme)
     legend = [text for text in figure.findobj(Text) if text.get_text() == "■"][:3]
     same, near, other = (text.get_color() for text in legend)
-    # Of four strokes asked for two are heard, and of three heard ones two were asked for.
-    strokes = colors_of(figure, LineCollection)
-    assert [sum(same_color(color, one) for color in strokes) for one in (same, near, other)] == [4, 0, 3]
+    # Of four onsets asked for two are heard, and of three heard ones two were asked for.
+    onsets = colors_of(figure, LineCollection)
+    assert [sum(same_color(color, one) for color in onsets) for one in (same, near, other)] == [4, 0, 3]
     notes = [patch for patch in figure.findobj(Rectangle) if patch.get_height() == 1.2]
     assert [same_color(note.get_edgecolor(), color) for note, color in zip(notes, (same, other))] == [True, True]
     chords = [patch.get_facecolor() for patch in figure.findobj(Rectangle) if patch.get_alpha() == 0.3]
@@ -93,8 +93,8 @@ def test_colours_tell_where_they_agree(theme):
 
 
 def test_without_a_recogniser_only_what_was_asked_is_drawn():
-    shown = texts(plot_music(AUDIO, replace(ASKED, melody=None)))
-    assert {"Chords", "Drums"} <= set(shown) and not {"Melody", "heard", "as asked"} & set(shown)
+    shown = texts(plot_music(AUDIO, replace(REQUESTED, melody=None)))
+    assert {"Chords", "Drums"} <= set(shown) and not {"Melody", "result", "as requested"} & set(shown)
     assert not {"Chords", "Melody", "Drums"} & set(texts(plot_music(AUDIO, None, make_heard())))
 
 
@@ -102,7 +102,7 @@ def test_pictures_for_desktops_and_phones_in_two_themes():
     backgrounds = {}
     for theme in ("light", "dark"):
         for narrow, width in ((False, 11 * 120), (True, 3.9 * 200)):
-            figure = plot_music(AUDIO, ASKED, make_heard(), "word " * 60, theme, narrow)
+            figure = plot_music(AUDIO, REQUESTED, make_heard(), "word " * 60, theme, narrow)
             picture = Image.open(BytesIO(to_png(figure))).convert("RGB")
             assert picture.width == width
             backgrounds[theme] = picture.getpixel((0, 0))
@@ -116,7 +116,7 @@ def test_pictures_for_desktops_and_phones_in_two_themes():
 
 
 def test_empty_controls_are_drawn_as_such():
-    figure = plot_music(AUDIO, Asked([], [], []), make_heard())
+    figure = plot_music(AUDIO, RequestedControls([], [], []), make_heard())
     assert texts(figure).count("nothing to compare") == 3 and to_png(figure)
 
 
@@ -127,12 +127,12 @@ def test_titles_are_taken_literally():
 
 def test_any_audio_can_be_drawn():
     for samples, rate in ((torch.zeros(1, RATE), RATE), (torch.randn(2, 10), 8000), (torch.randn(900_000), 48000)):
-        assert to_png(plot_music((samples, rate), ASKED))
+        assert to_png(plot_music((samples, rate), REQUESTED))
 
 
 def test_threads_draw_the_same_as_one_and_leave_pyplot_alone():
     def draw(_: int) -> bytes:
-        return to_png(plot_music(AUDIO, ASKED, make_heard(), "a quiet song", narrow=True))
+        return to_png(plot_music(AUDIO, REQUESTED, make_heard(), "a quiet song", narrow=True))
 
     alone = draw(0)
     with ThreadPoolExecutor(4) as pool:
@@ -150,10 +150,10 @@ def test_adherence_has_a_point_for_each_recogniser_and_condition():
     row = {"low": 0.7, "high": 0.9, "counts": True}
     rows = {
         "all": [
-            row | {"recogniser": "one", "value": 0.8},
-            row | {"recogniser": "two", "value": 0.75, "counts": False},
+            row | {"estimator": "one", "value": 0.8},
+            row | {"estimator": "two", "value": 0.75, "counts": False},
         ],
-        "none": [row | {"recogniser": "one", "value": float("nan")}],
+        "none": [row | {"estimator": "one", "value": float("nan")}],
     }
     figure = plot_adherence(rows, "chords, root")
     points = [line for line in figure.axes[0].lines if line.get_marker() == "o" and len(line.get_xdata())]

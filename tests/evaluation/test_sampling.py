@@ -17,10 +17,10 @@ import json
 import pytest
 
 from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler
-from diffusers_jasco.evaluation import evaluate_pipeline, flatten, hear_originals
+from diffusers_jasco.evaluation import analyze_references, evaluate_pipeline, flatten
+from diffusers_jasco.evaluation.control_estimators import ESTIMATORS
 from diffusers_jasco.evaluation.handwritten import handwritten_items
 from diffusers_jasco.evaluation.plotting import plot_samplers
-from diffusers_jasco.evaluation.recognisers import RECOGNISERS
 from diffusers_jasco.evaluation.report import write_samplers
 from diffusers_jasco.evaluation.sampling import Sampler, evaluate_sampler, list_samplers
 
@@ -29,9 +29,9 @@ from .clips import RATE, make_item, write_dataset
 
 
 @pytest.fixture(scope="module")
-def originals():
-    quick = [recogniser for recogniser in RECOGNISERS if recogniser.name in ("segment templates", "percussive flux")]
-    return hear_originals(handwritten_items(RATE, 1.0)[:3], quick)
+def references():
+    quick = [estimator for estimator in ESTIMATORS if estimator.name in ("segment templates", "percussive flux")]
+    return analyze_references(handwritten_items(RATE, 1.0)[:3], quick)
 
 
 @pytest.fixture(scope="module")
@@ -50,35 +50,35 @@ def test_all_combinations_are_listed_and_an_adaptive_scheduler_once():
 @pytest.mark.parametrize(
     "name, steps, evaluations", [("euler", 4, 4), ("heun", 4, 7), ("unipc", 4, 4), ("dpm++", 4, 4)]
 )
-def test_a_sampler_costs_its_evaluations(checkpoint, originals, name, steps, evaluations):
+def test_a_sampler_costs_its_evaluations(checkpoint, references, name, steps, evaluations):
     own = checkpoint.scheduler
-    point = evaluate_sampler(checkpoint, originals, Sampler(name, steps, 1.5, 0.0), batch_size=2, min_clips=2)
+    point = evaluate_sampler(checkpoint, references, Sampler(name, steps, 1.5, 0.0), batch_size=2, min_clips=2)
     assert point["scheduler"] == name and point["evaluations"] == evaluations
     assert checkpoint.scheduler is own
     assert json.loads(json.dumps(point)) == point
 
 
-def test_an_adaptive_scheduler_chooses_its_steps(checkpoint, originals):
-    point = evaluate_sampler(checkpoint, originals, Sampler("dopri5", None, 1.5, 0.0), batch_size=3, min_clips=2)
+def test_an_adaptive_scheduler_chooses_its_steps(checkpoint, references):
+    point = evaluate_sampler(checkpoint, references, Sampler("dopri5", None, 1.5, 0.0), batch_size=3, min_clips=2)
     pipe = load_pipeline("chords-drums-melody", scheduler=FlowMatchDopri5Scheduler())
     result = evaluate_pipeline(
-        pipe, originals, ("all",), 3, {"guidance_scale": 1.5, "text_guidance_scale": 0.0}, min_clips=2
+        pipe, references, ("all",), 3, {"guidance_scale": 1.5, "text_guidance_scale": 0.0}, min_clips=2
     )
     assert point["evaluations"] == len(pipe.scheduler.timesteps) > 7
     assert point["kernel_distance"] == pytest.approx(flatten(result)["all/kernel_distance"], abs=1e-3)
 
 
-def test_what_is_measured_is_what_an_evaluation_measures(checkpoint, originals):
+def test_what_is_measured_is_what_an_evaluation_measures(checkpoint, references):
     settings = {"num_inference_steps": 3, "guidance_scale": 2.0, "text_guidance_scale": 0.5}
-    result = evaluate_pipeline(checkpoint, originals, ("all",), 8, settings, min_clips=2)
-    point = evaluate_sampler(checkpoint, originals, Sampler("euler", *settings.values()), min_clips=2)
+    result = evaluate_pipeline(checkpoint, references, ("all",), 8, settings, min_clips=2)
+    point = evaluate_sampler(checkpoint, references, Sampler("euler", *settings.values()), min_clips=2)
     assert isinstance(checkpoint.scheduler, FlowMatchEulerScheduler)
     values = flatten(result)
     adherence = {name: row["value"] for name, row in point["adherence"].items()}
     assert adherence == {"root": values["all/chords/root"], "onsets": values["all/drums/onset_f1"]}
     assert point["mean_adherence"] == pytest.approx(sum(adherence.values()) / 2)
     assert point["kernel_distance"] == values["all/kernel_distance"]
-    bands = result["conditions"]["all"]["against_originals"]["bands"]
+    bands = result["conditions"]["all"]["against_references"]["bands"]
     assert abs(point["band_difference"]) == max(map(abs, bands.values()))
 
 

@@ -23,7 +23,7 @@ from diffusers_jasco.evaluation.metrics.sound import (
     compare_sound,
     harmonic_to_noise,
     octave_levels,
-    rise_at_strokes,
+    rise_at_onsets,
     spectral_distance,
 )
 
@@ -122,14 +122,14 @@ def test_tones_are_told_from_noise():
 def test_strokes_that_are_softened_or_late_rise_less():
     onsets = [0.25, 0.75, 1.25, 1.75]
     drums = play_drums(onsets, 2.0) + white_noise(0.001, 2.0)
-    sharp = rise_at_strokes((drums, RATE), onsets)
+    sharp = rise_at_onsets((drums, RATE), onsets)
     # The mean of a burst that decays in 30 ms over 30 ms, against the noise before it.
     assert sharp == pytest.approx(10 * math.log10(0.16 * (1 - math.exp(-2)) / 2 / 0.001**2), abs=1)
     soft = torch.nn.functional.avg_pool1d(drums.square()[None], 801, 1, 400)[0].sqrt()
-    assert 3 < rise_at_strokes((soft, RATE), onsets) < sharp - 5
-    assert rise_at_strokes((drums, RATE), [onset - 0.025 for onset in onsets]) < sharp - 3
-    assert abs(rise_at_strokes((white_noise(0.1), RATE), onsets)) < 1
-    assert math.isnan(rise_at_strokes((drums, RATE), [0.01]))
+    assert 3 < rise_at_onsets((soft, RATE), onsets) < sharp - 5
+    assert rise_at_onsets((drums, RATE), [onset - 0.025 for onset in onsets]) < sharp - 3
+    assert abs(rise_at_onsets((white_noise(0.1), RATE), onsets)) < 1
+    assert math.isnan(rise_at_onsets((drums, RATE), [0.01]))
 
 
 def check(waveform: torch.Tensor, rate: int = RATE) -> dict:
@@ -137,16 +137,16 @@ def check(waveform: torch.Tensor, rate: int = RATE) -> dict:
 
 
 def test_sets_of_clips_are_compared_by_band_and_loudness():
-    originals = [check(white_noise(level)) for level in (0.05, 0.06, 0.07, 0.08)]
-    same = compare_sound(originals, originals)
+    references = [check(white_noise(level)) for level in (0.05, 0.06, 0.07, 0.08)]
+    same = compare_sound(references, references)
     assert set(same["bands"].values()) == {0.0} and same["usual_loudness"] == 0.5
     # Twice as loud is 6 dB everywhere, and too loud.
-    loud = compare_sound([check(white_noise(level)) for level in (0.1, 0.12, 0.14, 0.16)], originals)
+    loud = compare_sound([check(white_noise(level)) for level in (0.1, 0.12, 0.14, 0.16)], references)
     assert loud["bands"] == pytest.approx(dict.fromkeys(same["bands"], 6.02), abs=0.01) and loud["usual_loudness"] == 0
-    bright = compare_sound([check(white_noise(0.065) + 0.1 * tone(96, 4.0, 1, 1.0))] * 4, originals)
+    bright = compare_sound([check(white_noise(0.065) + 0.1 * tone(96, 4.0, 1, 1.0))] * 4, references)
     assert bright["worst_band"] == "2 kHz" and bright["bands"]["2 kHz"] > 3 and abs(bright["bands"]["500 Hz"]) < 0.5
     # What nobody hears is no difference, and bands that one side does not have are not compared.
     silent = [check(torch.zeros(4 * RATE))] * 2
     faint = compare_sound([check(white_noise(1e-4))] * 2, silent)
     assert set(faint["bands"].values()) == {0.0} and math.isnan(faint["usual_loudness"])
-    assert "8 kHz" not in compare_sound([check(white_noise(0.1, rate=24000), 24000)], originals)["bands"]
+    assert "8 kHz" not in compare_sound([check(white_noise(0.1, rate=24000), 24000)], references)["bands"]

@@ -33,9 +33,9 @@ def music():
     return play_chords(PROGRESSION, 10.0, RATE)
 
 
-def assert_close(heard, expected, tolerance=0.25):
-    assert [label for label, _ in heard] == [label for label, _ in expected]
-    assert all(abs(one - other) < tolerance for (_, one), (_, other) in zip(heard, expected))
+def assert_close(estimate, expected, tolerance=0.25):
+    assert [label for label, _ in estimate] == [label for label, _ in expected]
+    assert all(abs(one - other) < tolerance for (_, one), (_, other) in zip(estimate, expected))
 
 
 def test_the_built_in_estimator_hears_a_progression(music):
@@ -43,8 +43,8 @@ def test_the_built_in_estimator_hears_a_progression(music):
 
 
 def test_it_does_not_depend_on_the_level_or_the_tuning(music):
-    heard = extract_chords(0.01 * music, RATE, method="builtin")
-    assert_close(heard, PROGRESSION)
+    estimate = extract_chords(0.01 * music, RATE, method="builtin")
+    assert_close(estimate, PROGRESSION)
     # A quarter of a semitone sharp: played faster.
     sharp = torch.nn.functional.interpolate(music[None], scale_factor=2 ** (-0.25 / 12), mode="linear")[0]
     assert_close(extract_chords(sharp, RATE, method="builtin"), PROGRESSION)
@@ -54,8 +54,8 @@ def test_silence_has_no_chord_and_rests_are_heard(music):
     assert extract_chords(torch.zeros(1, RATE), RATE, method="builtin") == [("N", 0.0)]
     music = music.clone()
     music[:, 4 * RATE : 6 * RATE] = 0
-    heard = extract_chords(music, RATE, method="builtin")
-    assert_close(heard, [("C", 0.0), ("Am", 2.0), ("N", 4.0), ("G7", 6.0), ("Em", 8.0)], tolerance=0.35)
+    estimate = extract_chords(music, RATE, method="builtin")
+    assert_close(estimate, [("C", 0.0), ("Am", 2.0), ("N", 4.0), ("G7", 6.0), ("Em", 8.0)], tolerance=0.35)
 
 
 def test_noise_has_no_chord():
@@ -100,6 +100,6 @@ def test_bad_arguments(tmp_path):
 
 @pytest.mark.skipif(_find_plugin() is None, reason="the user's own chord-extractor and vamphost are not installed")
 def test_the_plugin_hears_the_same_progression(music):
-    heard = extract_chords(music, RATE, method="chordino")
-    assert_close([chord for chord in heard if chord[0] != "N"], PROGRESSION, tolerance=0.6)
-    assert np.isfinite([start for _, start in heard]).all()
+    estimate = extract_chords(music, RATE, method="chordino")
+    assert_close([chord for chord in estimate if chord[0] != "N"], PROGRESSION, tolerance=0.6)
+    assert np.isfinite([start for _, start in estimate]).all()

@@ -41,14 +41,14 @@ def play_beat(seconds: float = SECONDS) -> torch.Tensor:
     time = np.arange(RATE // 4) / RATE
     for eighth in range(round(4 * seconds)):
         hat = np.diff(rng.standard_normal(len(time) + 2), 2) * np.exp(-50 * time) * 0.05
-        stroke = hat
+        hit = hat
         if eighth % 4 == 0:
-            stroke = hat + 0.6 * np.sin(2 * np.pi * (50 * time - 3 * np.exp(-30 * time))) * np.exp(-18 * time)
+            hit = hat + 0.6 * np.sin(2 * np.pi * (50 * time - 3 * np.exp(-30 * time))) * np.exp(-18 * time)
         if eighth % 4 == 2:
             body = 0.5 * np.sin(2 * np.pi * 190 * time) * np.exp(-30 * time)
-            stroke = hat + 0.5 * (body + 0.4 * rng.standard_normal(len(time)) * np.exp(-20 * time))
+            hit = hat + 0.5 * (body + 0.4 * rng.standard_normal(len(time)) * np.exp(-20 * time))
         start = eighth * len(time)
-        beat[start : start + len(time)] += stroke[: len(beat) - start]
+        beat[start : start + len(time)] += hit[: len(beat) - start]
     return torch.from_numpy(beat).float()[None]
 
 

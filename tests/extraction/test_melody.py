@@ -58,7 +58,7 @@ def chroma_accuracy(melody: torch.Tensor, notes, frame_rate: float = 50.0) -> tu
 
 # Single voices
 
-TUNE = [
+MELODY = [
     (60, 0.5, 1.0),
     (62, 1.0, 1.25),
     (64, 1.25, 1.5),
@@ -72,20 +72,20 @@ TUNE = [
 @pytest.mark.parametrize("octaves", [-2, 2])
 def test_single_voices_become_notes(octaves):
     pytest.importorskip("librosa")
-    sung = [(key + 12 * octaves, start, end) for key, start, end in TUNE]
+    sung = [(key + 12 * octaves, start, end) for key, start, end in MELODY]
     voice = play(sung, 5.0, vibrato=0.4, glide=0.06, tuning=0.3)
     melody = extract_melody(voice, RATE, method="monophonic")
     assert melody.shape == (53, 250) and ((melody == 0) | (melody == 1)).all() and (melody.sum(dim=0) <= 1).all()
-    accuracy, false_alarms = chroma_accuracy(melody, TUNE)
+    accuracy, false_alarms = chroma_accuracy(melody, MELODY)
     assert accuracy >= 0.9 and false_alarms <= 0.15
     # Vibrato makes no notes of its own, and glides hardly any.
-    heard = torch.unique_consecutive(melody[:, melody.any(dim=0)].argmax(dim=0))
-    assert len(heard) <= len(TUNE)
+    estimate = torch.unique_consecutive(melody[:, melody.any(dim=0)].argmax(dim=0))
+    assert len(estimate) <= len(MELODY)
 
 
 def test_single_voices_in_blocks(monkeypatch):
     pytest.importorskip("librosa")
-    voice = play(TUNE, 5.0)
+    voice = play(MELODY, 5.0)
     whole = extract_melody(voice, RATE, method="monophonic")
     monkeypatch.setattr(melody_module, "_TRACKED_BLOCK", 200)
     monkeypatch.setattr(melody_module, "_TRACKED_CONTEXT", 100)
@@ -107,16 +107,16 @@ def test_levels_are_those_of_the_semitones():
 
 
 def test_embedded_network_hears_a_tune():
-    melody = extract_melody(play(TUNE, 5.0), RATE, method="builtin")
-    accuracy, false_alarms = chroma_accuracy(melody, TUNE)
+    melody = extract_melody(play(MELODY, 5.0), RATE, method="builtin")
+    accuracy, false_alarms = chroma_accuracy(melody, MELODY)
     assert accuracy >= 0.9 and false_alarms <= 0.2
     # "auto" without weights, and lists.
-    again, quiet = extract_melody([play(TUNE, 5.0), 0.01 * play(TUNE, 5.0)], RATE)
+    again, quiet = extract_melody([play(MELODY, 5.0), 0.01 * play(MELODY, 5.0)], RATE)
     assert torch.equal(melody, again) and (melody == quiet).all(dim=0).float().mean() > 0.97
 
 
 def test_embedded_network_in_blocks(monkeypatch):
-    voice = play(TUNE, 5.0)
+    voice = play(MELODY, 5.0)
     whole, times, frequencies = extract_salience(voice, RATE, method="builtin", threshold=0.0)
     assert whole.shape == (53, 1 + 5 * RATE // 256) and whole.min() >= 0 and whole.max() <= 1
     assert np.allclose(times[:2], [0, 256 / RATE]) and np.allclose(frequencies[[2, 26]], [110, 440])
@@ -158,7 +158,7 @@ def test_published_weights_are_read(weights):
     harmonics = torch.rand(1, 6, 360, 9, generator=torch.Generator().manual_seed(0))
     with h5py.File(weights) as file, torch.no_grad():
         salience = model(harmonics)
-        # The first layer by hand, at one place: (frequency, time, in, out) over what the normalisation leaves.
+        # The first layer by hand, at one place: (frequency, time, in, out) over what the normalization leaves.
         norm = {
             name: torch.from_numpy(values[:])
             for name, values in file["batch_normalization_79/batch_normalization_79_14"].items()

@@ -87,12 +87,12 @@ def test_audiocrafts_nulls():
         "melody": torch.tensor([True, True, False]),
         "chords": torch.tensor([True, False, False]),
     }
-    learnt = {"chords": 9, "drums": 0, "melody": 0}
-    nulls = AudiocraftGuidance(silence=torch.full((1, 4, 2), 7.0)).nulls(learnt, controls, presence)
+    learned = {"chords": 9, "drums": 0, "melody": 0}
+    nulls = AudiocraftGuidance(silence=torch.full((1, 4, 2), 7.0)).nulls(learned, controls, presence)
     assert nulls["chords"] == 9
     assert nulls["drums"][:, 0, 0].tolist() == [7, 0, 7]
     assert nulls["melody"][:, 0, 0].tolist() == [0, 1, 1], "kept where there are no chords"
     del controls["chords"], presence["chords"]
-    assert (AudiocraftGuidance(silence=torch.zeros(1, 4, 2)).nulls(learnt, controls, presence)["melody"] == 1).all()
+    assert (AudiocraftGuidance(silence=torch.zeros(1, 4, 2)).nulls(learned, controls, presence)["melody"] == 1).all()
     with pytest.raises(ValueError, match="`silence` is missing"):
-        AudiocraftGuidance().nulls(learnt, controls, presence)
+        AudiocraftGuidance().nulls(learned, controls, presence)

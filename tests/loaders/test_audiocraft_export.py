@@ -331,7 +331,7 @@ def test_another_transformer_in_a_pipeline_from_audiocraft_gets_a_new_configurat
     [
         ({"time_scale": 1000.0}, "scales the time"),
         ({"preconditioning": 1.0}, "preconditioned"),
-        ({"latents_std": [1.0] * 16}, "normalised by channel"),
+        ({"latents_std": [1.0] * 16}, "normalized by channel"),
         ({"sample_size": 60}, "trained on 1.2 s"),
         ({"chord_labels": ["N", "C", "Am"]}, "has 3 chords, and not 194"),
     ],

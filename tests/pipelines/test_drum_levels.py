@@ -26,7 +26,7 @@ import torch
 from diffusers_jasco import JascoPipeline, JascoTransformerModel
 from diffusers_jasco.audio.levels import DRUMS_LOUDNESS, QUIET_DRUMS
 from diffusers_jasco.audio.loudness import measure_loudness
-from diffusers_jasco.controls.drum_machine import play_strokes
+from diffusers_jasco.controls.drum_machine import play_hits
 from diffusers_jasco.evaluation.estimators.onsets import onsets_by_noise_flux
 from diffusers_jasco.evaluation.metrics.onsets import score_onsets
 from diffusers_jasco.inputs import InputError, read_drums
@@ -43,13 +43,13 @@ def beat(seed: int, rate: int = RATE, seconds: float = 10.0) -> tuple[torch.Tens
     rng = random.Random(seed)
     step = 15 / rng.uniform(85, 130)
     bar = {slot: rng.choice(("kick", "snare", "hat")) for slot in [0, *rng.sample(range(1, 16), 6)]}
-    strokes = [
+    hits = [
         (bar[index % 16], float(time), rng.uniform(0.6, 1.0))
         for index, time in enumerate(np.arange(0, seconds, step))
         if index % 16 in bar
     ]
-    samples = torch.from_numpy(play_strokes(strokes, seconds, rate))[None]
-    return samples / samples.abs().max(), [start for _, start, _ in strokes]
+    samples = torch.from_numpy(play_hits(hits, seconds, rate))[None]
+    return samples / samples.abs().max(), [start for _, start, _ in hits]
 
 
 def at(decibels: float, samples: torch.Tensor) -> torch.Tensor:

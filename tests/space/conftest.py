@@ -53,7 +53,7 @@ BACKBEAT = {
     },
     "swing": 0.0,
 }
-TUNE = {
+MELODY = {
     "beats": 20.0,
     "notes": [
         {"midi": midi, "beat": 2.0 * index, "beats": 1.75}

@@ -22,29 +22,29 @@ import soundfile
 from diffusers_jasco.controls.drum_machine import GROOVES
 
 from ..conftest import load_pipeline
-from .conftest import BACKBEAT, C_AM_F_G, TUNE
+from .conftest import BACKBEAT, C_AM_F_G, MELODY
 
 
 pytest.importorskip("gradio")
 
 import actions  # noqa: E402
+from engine import Engine  # noqa: E402
 from settings import FieldError, Settings  # noqa: E402
-from studio import Studio  # noqa: E402
 
 
 def test_another_length_keeps_what_is_there():
     """Shorter music does not cost the chords and notes beyond its end; longer music has room for more."""
-    chords, melody = actions.fit_length(C_AM_F_G, TUNE, 120.0, 4, 4.0)
-    assert (chords, melody["notes"]) == (C_AM_F_G, TUNE["notes"])
-    chords, melody = actions.fit_length(C_AM_F_G, TUNE, 120.0, 4, 20.0)
+    chords, melody = actions.fit_length(C_AM_F_G, MELODY, 120.0, 4, 4.0)
+    assert (chords, melody["notes"]) == (C_AM_F_G, MELODY["notes"])
+    chords, melody = actions.fit_length(C_AM_F_G, MELODY, 120.0, 4, 20.0)
     assert (chords["bars"], chords["chords"], melody["beats"]) == (10, C_AM_F_G["chords"], 40.0)
-    chords, _ = actions.fit_length(C_AM_F_G, TUNE, 120.0, 3, 10.0)
+    chords, _ = actions.fit_length(C_AM_F_G, MELODY, 120.0, 3, 10.0)
     assert [chord["beat"] for chord in chords["chords"]] == [0, 3, 6, 9, 12] and chords["bars"] == 7
 
 
 def test_the_longest_timeline_fits_any_metre():
     chords = {"beats_per_bar": 2, "bars": 60, "chords": [{"label": "C", "beat": 2.0 * bar} for bar in range(60)]}
-    fitted, _ = actions.fit_length(chords, TUNE, 240.0, 7, 30.0)
+    fitted, _ = actions.fit_length(chords, MELODY, 240.0, 7, 30.0)
     assert fitted["beats_per_bar"] == 7 and fitted["bars"] * 7 <= actions.MAX_BEATS
 
 
@@ -53,11 +53,11 @@ def test_a_preset_groove_sounds_the_same_as_a_pattern(name):
     pattern = Settings(drums="pattern", pattern=actions.load_groove(name), tempo=100.0)
     groove = GROOVES[name]
     expected = sorted(
-        (drum, start * groove.bpm / 100, velocity) for drum, start, velocity in groove.strokes(100 / groove.bpm)
+        (drum, start * groove.bpm / 100, velocity) for drum, start, velocity in groove.hits(100 / groove.bpm)
     )
-    found = sorted(pattern.groove().strokes(1.0))
-    assert [stroke[0] for stroke in found] == [stroke[0] for stroke in expected]
-    assert np.allclose([stroke[1:] for stroke in found], [stroke[1:] for stroke in expected])
+    found = sorted(pattern.groove().hits(1.0))
+    assert [hit[0] for hit in found] == [hit[0] for hit in expected]
+    assert np.allclose([hit[1:] for hit in found], [hit[1:] for hit in expected])
 
 
 def test_empty_controls_have_nothing_to_hear():
@@ -76,7 +76,7 @@ def test_previews_are_heard():
     for function, value in (
         (actions.hear_chords, C_AM_F_G),
         (actions.hear_drums, BACKBEAT),
-        (actions.hear_melody, TUNE),
+        (actions.hear_melody, MELODY),
     ):
         audio, rate = soundfile.read(function(value, 120.0, 4.0))
         assert len(audio) == 4 * rate and 0.1 < np.abs(audio).max() <= 1
@@ -84,8 +84,8 @@ def test_previews_are_heard():
 
 def test_what_is_left_out_is_said_with_the_take():
     chords = {**C_AM_F_G, "chords": [{"label": "Csus4", "beat": 0.0}, {"label": "G", "beat": 18.0}]}
-    settings = Settings(chords=chords, melody=TUNE, duration=2.0, steps=1)
-    (take,), remarks = actions.make_takes(settings, None, actions.TICKETS.issue("me"))
+    settings = Settings(chords=chords, melody=MELODY, duration=2.0, steps=1)
+    (take,), remarks = actions.make_takes(settings, None, actions.TOKENS.issue("me"))
     assert any("Csus4 → C" in remark for remark in remarks) and any(
         "start after the end" in remark for remark in remarks
     )
@@ -96,7 +96,7 @@ def test_seeds_count_up_and_around():
     from settings import MAX_SEED
 
     settings = Settings(duration=1.0, steps=1, seed=MAX_SEED, variations=2)
-    takes, _ = actions.make_takes(settings, None, actions.TICKETS.issue("me"))
+    takes, _ = actions.make_takes(settings, None, actions.TOKENS.issue("me"))
     assert [take.settings.seed for take in takes] == [MAX_SEED, 0]
 
 
@@ -110,10 +110,10 @@ def test_takes_that_are_gone_are_said_to_be(tmp_path):
 def test_errors_of_the_pipeline_find_their_field(monkeypatch, tmp_path):
     """Another checkpoint may lack a control, which programs can ask it for all the same."""
     load_pipeline("chords-drums").save_pretrained(tmp_path)
-    monkeypatch.setattr(actions, "STUDIO", Studio(str(tmp_path)))
-    settings = Settings(melody=TUNE, duration=1.0, steps=1)
+    monkeypatch.setattr(actions, "ENGINE", Engine(str(tmp_path)))
+    settings = Settings(melody=MELODY, duration=1.0, steps=1)
     with pytest.raises(FieldError, match="“melody” was given, but this checkpoint has no melody control") as error:
-        actions.make_takes(settings, None, actions.TICKETS.issue("me"))
+        actions.make_takes(settings, None, actions.TOKENS.issue("me"))
     assert error.value.field == "melody"
 
 
@@ -129,7 +129,7 @@ def test_a_recording_is_decoded_once_for_all_takes(monkeypatch, tmp_path):
 
     monkeypatch.setattr(soundfile, "SoundFile", Counted)
     settings = Settings(drums="recording", duration=1.0, steps=1, variations=3)
-    takes, _ = actions.make_takes(settings, str(recording), actions.TICKETS.issue("me"))
+    takes, _ = actions.make_takes(settings, str(recording), actions.TOKENS.issue("me"))
     # Its header, and its samples.
     assert opened.count((str(recording), "r")) == 2
     # A take is decoded once, to hear what is in its file.
@@ -142,13 +142,13 @@ def test_a_recording_is_decoded_once_for_all_takes(monkeypatch, tmp_path):
 def test_a_beat_follows_the_metre():
     """Each bar of it is cut, or begun anew; what is no whole bars stays."""
     backbeat = actions.load_groove("rock backbeat")
-    waltz = actions.fit_metre(backbeat, 4, 3)
+    waltz = actions.fit_beats_per_bar(backbeat, 4, 3)
     assert waltz["steps"] == 12 and waltz["tracks"]["kick"] == backbeat["tracks"]["kick"][:12]
-    longer = actions.fit_metre(backbeat, 4, 5)["tracks"]["snare"]
+    longer = actions.fit_beats_per_bar(backbeat, 4, 5)["tracks"]["snare"]
     assert longer == backbeat["tracks"]["snare"] + backbeat["tracks"]["snare"][:4]
     two_bars = {**BACKBEAT, "steps": 32, "tracks": {drum: steps * 2 for drum, steps in BACKBEAT["tracks"].items()}}
-    assert actions.fit_metre(two_bars, 4, 3)["tracks"]["hat"] == BACKBEAT["tracks"]["hat"][:12] * 2
-    assert actions.fit_metre(waltz, 4, 5) == waltz and actions.fit_metre(backbeat, 4, 4) == backbeat
+    assert actions.fit_beats_per_bar(two_bars, 4, 3)["tracks"]["hat"] == BACKBEAT["tracks"]["hat"][:12] * 2
+    assert actions.fit_beats_per_bar(waltz, 4, 5) == waltz and actions.fit_beats_per_bar(backbeat, 4, 4) == backbeat
 
 
 def test_unknown_words_of_a_prompt():
@@ -165,7 +165,7 @@ def test_warnings_of_a_run_are_remarks(tmp_path):
     soundfile.write(tmp_path / "silence.wav", np.zeros(32000), 32000)
     chords = {**C_AM_F_G, "chords": [{"label": "Csus4", "beat": 0.0}]}
     settings = Settings("klezmer", chords=chords, drums="recording", duration=1.0, steps=1, variations=2)
-    _, remarks = actions.make_takes(settings, str(tmp_path / "silence.wav"), actions.TICKETS.issue("me"))
+    _, remarks = actions.make_takes(settings, str(tmp_path / "silence.wav"), actions.TOKENS.issue("me"))
     assert remarks[0].startswith("2 takes in")
     for words in ("Not known to this model: klezmer", "“drums” is silent", "Csus4 → C"):
         assert sum(words in remark for remark in remarks) == 1, remarks
@@ -175,5 +175,5 @@ def test_warnings_of_a_run_are_remarks(tmp_path):
 def test_quiet_drums_are_no_fault(tmp_path):
     soundfile.write(tmp_path / "quiet.wav", 0.003 * GROOVES["disco"].render(2.0, 32000)[0].numpy(), 32000, "FLOAT")
     settings = Settings(drums="recording", duration=2.0, steps=1)
-    takes, remarks = actions.make_takes(settings, str(tmp_path / "quiet.wav"), actions.TICKETS.issue("me"))
+    takes, remarks = actions.make_takes(settings, str(tmp_path / "quiet.wav"), actions.TOKENS.issue("me"))
     assert len(remarks) == 1 and "drums" in takes[0].scores

@@ -26,19 +26,19 @@ import soundfile
 
 from diffusers_jasco.controls.previews import preview_chords
 
-from .conftest import BACKBEAT, C_AM_F_G, TUNE
+from .conftest import BACKBEAT, C_AM_F_G, MELODY
 
 
 gradio_client = pytest.importorskip("gradio_client")
 
-ASKED = {
+REQUESTED = {
     "prompt": "80s pop, drums",
     "duration": 4.0,
     "steps": 6,
     "chords": C_AM_F_G,
     "drums": "pattern",
     "pattern": BACKBEAT,
-    "melody": TUNE,
+    "melody": MELODY,
 }
 RATE = 32000
 
@@ -77,12 +77,12 @@ def test_every_endpoint_is_named_and_typed(client):
         for value in endpoint["parameters"]:
             assert value["parameter_name"] and value["type"], value
     parameters = {value["parameter_name"]: value for value in endpoints["named_endpoints"]["/generate"]["parameters"]}
-    assert set(ASKED) < set(parameters)
+    assert set(REQUESTED) < set(parameters)
     assert parameters["chords"]["type"]["properties"]["chords"]["items"]["required"] == ["label", "beat"]
 
 
 def test_music_with_its_report_and_settings(client):
-    wavs, zips, report = client.predict(**ASKED, seed=5, variations=2, api_name="/generate")
+    wavs, zips, report = client.predict(**REQUESTED, seed=5, variations=2, api_name="/generate")
     assert report["seeds"] == [5, 6] and report["remarks"][0].startswith("2 takes in")
     for wav, scores in zip(wavs, report["scores"]):
         audio, rate = soundfile.read(wav)
@@ -119,7 +119,7 @@ def test_controls_from_words_and_files_and_their_previews(client, tmp_path):
     assert np.abs(soundfile.read(preview)[0]).max() > 0.3
     drums = client.predict(gradio_client.handle_file(preview), 0, False, api_name="/drums_from_file")
     (wav,), (archive,), _ = client.predict(
-        **{**ASKED, "drums": "recording"}, recording=gradio_client.handle_file(drums), api_name="/generate"
+        **{**REQUESTED, "drums": "recording"}, recording=gradio_client.handle_file(drums), api_name="/generate"
     )
     with zipfile.ZipFile(archive) as files:
         kept, rate = soundfile.read(io.BytesIO(files.read("drums.wav")))
@@ -129,9 +129,9 @@ def test_controls_from_words_and_files_and_their_previews(client, tmp_path):
     (again,), _, _ = client.predict(**settings, recording=gradio_client.handle_file(recording), api_name="/generate")
     assert open(again, "rb").read() == open(wav, "rb").read()
 
-    preview = client.predict(TUNE, 120, 4, api_name="/hear_melody")
-    tune = client.predict(gradio_client.handle_file(preview), 0, True, 4.0, 120, api_name="/melody_from_file")
-    assert {note["midi"] for note in tune["notes"] if note["beats"] > 1} == {64, 67, 69, 72}
+    preview = client.predict(MELODY, 120, 4, api_name="/hear_melody")
+    melody = client.predict(gradio_client.handle_file(preview), 0, True, 4.0, 120, api_name="/melody_from_file")
+    assert {note["midi"] for note in melody["notes"] if note["beats"] > 1} == {64, 67, 69, 72}
 
 
 def wrong(client, says: str, **values):
@@ -142,7 +142,7 @@ def wrong(client, says: str, **values):
 
 
 def test_limits_are_the_servers(client, tmp_path):
-    generate = {**ASKED, "api_name": "/generate"}
+    generate = {**REQUESTED, "api_name": "/generate"}
     wrong(client, "30", **{**generate, "duration": 31})
     wrong(client, "4", **{**generate, "variations": 5})
     wrong(client, "100", **{**generate, "steps": 1000})
@@ -191,13 +191,13 @@ def test_files_of_the_machine_are_out_of_reach(client, server, tmp_path):
 def test_overlapping_requests_one_of_them_stopped(server, tmp_path):
     """Who stops, stops what is their own, and within a step; the others get what they would have got alone."""
     first, second = connect(server, tmp_path / "first"), connect(server, tmp_path / "second")
-    alone = open(first.predict(**ASKED, seed=11, api_name="/generate")[0][0], "rb").read()
+    alone = open(first.predict(**REQUESTED, seed=11, api_name="/generate")[0][0], "rb").read()
 
-    endless = second.submit(**ASKED | {"duration": 30.0, "steps": 100, "variations": 4}, api_name="/generate")
+    endless = second.submit(**REQUESTED | {"duration": 30.0, "steps": 100, "variations": 4}, api_name="/generate")
     while "step 1 " not in str(endless.status().progress_data):
         assert not endless.done()
         time.sleep(0.02)
-    running = first.submit(**ASKED, seed=11, api_name="/generate")
+    running = first.submit(**REQUESTED, seed=11, api_name="/generate")
     assert second.predict(api_name="/stop") == 1
     started = time.monotonic()
     wavs, zips, report = endless.result()
@@ -210,7 +210,7 @@ def test_overlapping_requests_one_of_them_stopped(server, tmp_path):
 
 def test_takes_that_were_finished_before_a_stop_are_kept(server, tmp_path):
     client = connect(server, tmp_path)
-    job = client.submit(**ASKED | {"steps": 40, "variations": 4}, api_name="/generate")
+    job = client.submit(**REQUESTED | {"steps": 40, "variations": 4}, api_name="/generate")
     while "Take 2" not in str(job.status().progress_data):
         assert not job.done()
         time.sleep(0.02)
@@ -224,7 +224,7 @@ def test_takes_that_were_finished_before_a_stop_are_kept(server, tmp_path):
 @pytest.mark.slow
 def test_eight_clients_at_once_get_what_they_would_get_alone(server, tmp_path):
     alone = connect(server, tmp_path / "alone")
-    requests = [[{**ASKED, "seed": 100 * number + index, "prompt": f"{['rock', 'techno'][index % 2]}, drums"}
+    requests = [[{**REQUESTED, "seed": 100 * number + index, "prompt": f"{['rock', 'techno'][index % 2]}, drums"}
                  for index in range(5)] for number in range(8)]  # fmt: skip
     got = [[] for _ in requests]
 

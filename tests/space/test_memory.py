@@ -18,7 +18,7 @@
 import pytest
 
 from .conftest import start_server
-from .test_app import ASKED, connect
+from .test_app import REQUESTED, connect
 
 
 gradio_client = pytest.importorskip("gradio_client")
@@ -36,7 +36,7 @@ def test_memory_does_not_grow_over_fifty_requests(tmp_path):
         client = connect(server, tmp_path / "downloads")
 
         def use(visitor, seed: int) -> float:
-            visitor.predict(**ASKED | {"steps": 3}, seed=seed, api_name="/generate")
+            visitor.predict(**REQUESTED | {"steps": 3}, seed=seed, api_name="/generate")
             return resident_megabytes(process.pid)
 
         # The first requests fill caches, and the pools of memory of each of the server's threads.

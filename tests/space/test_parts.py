@@ -176,7 +176,7 @@ def received():
 def address(received):
     chords = timeline(("F", 0.0), ("Bb", 6.0))
     drums = StepSequencer(render=False).example_value()
-    tune = {"value": roll((60, 0.0, 2.0)), "chord_tones": chord_tones(chords)}
+    melody = {"value": roll((60, 0.0, 2.0)), "chord_tones": chord_tones(chords)}
     with gr.Blocks() as demo:
         parts = {
             "chords": ChordTimeline(elem_id="chords", musical_key="A minor", bpm=60),
@@ -187,7 +187,7 @@ def address(received):
         for name, part in parts.items():
             part.change(lambda value, name=name: received.update({name: value}), part, api_name=name)
         shown = [parts[name] for name in ("chords", "steps", "roll")]
-        gr.Button("Preset").click(lambda: (chords, drums, gr.update(**tune)), None, shown)
+        gr.Button("Preset").click(lambda: (chords, drums, gr.update(**melody)), None, shown)
         gr.Button("Waltz").click(
             lambda value: gr.update(value=resize_chord_timeline(value, 6, 3), bpm=90, musical_key="G major"),
             parts["chords"],

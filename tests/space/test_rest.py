@@ -39,10 +39,10 @@ def call(server):
     def call(endpoint: str, values) -> tuple[int, dict | list]:
         by_name = isinstance(values, dict)
         path = f"{server}gradio_api/call/{'v2/' if by_name else ''}{endpoint}"
-        asked = httpx.post(path, json=values if by_name else {"data": values}, timeout=60)
-        if asked.status_code != 200:
-            return asked.status_code, asked.json()
-        answer = httpx.get(f"{path}/{asked.json()['event_id']}", timeout=60).text
+        requested = httpx.post(path, json=values if by_name else {"data": values}, timeout=60)
+        if requested.status_code != 200:
+            return requested.status_code, requested.json()
+        answer = httpx.get(f"{path}/{requested.json()['event_id']}", timeout=60).text
         event, data = re.search(r"event: (complete|error)\ndata: (.*)\n", answer).groups()
         assert "Traceback" not in data
         return 200 if event == "complete" else 500, json.loads(data)

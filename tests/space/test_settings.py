@@ -21,7 +21,7 @@ import pickle
 
 import pytest
 
-from .conftest import BACKBEAT, C_AM_F_G, TUNE
+from .conftest import BACKBEAT, C_AM_F_G, MELODY
 
 
 pytest.importorskip("gradio")
@@ -30,7 +30,7 @@ from settings import FieldError, Settings, count_bars  # noqa: E402
 
 
 def make_settings(**changes) -> Settings:
-    values = {"prompt": "80s pop", "chords": C_AM_F_G, "drums": "pattern", "pattern": BACKBEAT, "melody": TUNE}
+    values = {"prompt": "80s pop", "chords": C_AM_F_G, "drums": "pattern", "pattern": BACKBEAT, "melody": MELODY}
     return Settings(**(values | changes))
 
 

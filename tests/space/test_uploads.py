@@ -125,8 +125,8 @@ def test_chords_of_a_recording(tmp_path):
 
 
 def test_a_hummed_tune(tmp_path):
-    tune = [(60, 0.0, 0.9), (64, 1.0, 1.9), (67, 2.0, 2.9)]
-    hum = write_wav(tmp_path / "hum.wav", preview_melody(tune, 3.0, RATE))
+    melody = [(60, 0.0, 0.9), (64, 1.0, 1.9), (67, 2.0, 2.9)]
+    hum = write_wav(tmp_path / "hum.wav", preview_melody(melody, 3.0, RATE))
     value = melody_from_file(hum, None, True, 3.0, 60.0)
     longest = sorted(value["notes"], key=lambda note: -note["beats"])[:3]
     assert sorted(note["midi"] for note in longest) == [60, 64, 67]

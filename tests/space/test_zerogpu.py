@@ -67,12 +67,12 @@ from settings import Settings
 
 assert spaces.decorated == ["play"]
 settings = Settings(prompt="rock", duration=2.0, steps=4)
-takes, remarks = actions.make_takes(settings, None, actions.TICKETS.issue("me"))
+takes, remarks = actions.make_takes(settings, None, actions.TOKENS.issue("me"))
 assert len(takes) == 1 and takes[0].wav.exists(), remarks
 
 # A stop reaches the other process.
-ticket = actions.TICKETS.issue("me")
-threading.Timer(1.0, actions.TICKETS.revoke, ["me"]).start()
+ticket = actions.TOKENS.issue("me")
+threading.Timer(1.0, actions.TOKENS.revoke, ["me"]).start()
 started = time.monotonic()
 takes, remarks = actions.make_takes(Settings(duration=30.0, steps=100, variations=4), None, ticket)
 assert (takes, remarks) == ([], ["Stopped."]), remarks

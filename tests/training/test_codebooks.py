@@ -41,8 +41,8 @@ def codec():
 
 def test_the_codebook_finds_clusters():
     generator = torch.Generator().manual_seed(0)
-    centres = 10 * torch.randn(8, 4, generator=generator)
-    points = centres.repeat(100, 1) + 0.01 * torch.randn(800, 4, generator=generator)
+    centers = 10 * torch.randn(8, 4, generator=generator)
+    points = centers.repeat(100, 1) + 0.01 * torch.randn(800, 4, generator=generator)
     codebook, lost = fit_codebook(points, 16, generator)
     assert codebook.shape == (16, 4) and lost < 0.2
     with pytest.raises(ValueError, match="at least as many"):

@@ -98,22 +98,22 @@ def test_in_the_octave_loss_a_bass_counts_as_much_as_a_tune():
     rate = 24000
     time = torch.arange(rate)[None, None] / rate
 
-    def play(bass: float, tune: float, hiss: float = 0.02) -> torch.Tensor:
+    def play(bass: float, melody: float, hiss: float = 0.02) -> torch.Tensor:
         # Three overtones each: pitches in semitones.
         tones = [
             0.2 / part * torch.sin(2 * math.pi * part * 440 * 2 ** ((pitch - 69) / 12) * time)
-            for pitch in (bass, tune)
+            for pitch in (bass, melody)
             for part in (1, 2, 3)
         ]
         return sum(tones) + hiss * torch.randn(time.shape, generator=torch.Generator().manual_seed(0))
 
     music = play(36, 72)
-    wrong = {"bass": play(38, 72), "tune": play(36, 74)}
+    wrong = {"bass": play(38, 72), "lead": play(36, 74)}
     octaves, spectra = (
         {name: loss(audio, music).item() for name, audio in wrong.items()} for loss in (octave_loss, spectral_loss)
     )
     assert octave_loss(music, music).item() < 1e-6
-    assert octaves["bass"] > 0.7 * octaves["tune"] and spectra["bass"] < 0.7 * spectra["tune"]
+    assert octaves["bass"] > 0.7 * octaves["lead"] and spectra["bass"] < 0.7 * spectra["lead"]
     # Too soft a hiss and too loud a one are as far away.
     softer, louder = (octave_loss(play(36, 72, hiss), music).item() for hiss in (0.01, 0.04))
     assert softer > 0.1 and softer == pytest.approx(louder, rel=0.3)

@@ -14,7 +14,7 @@
 
 """
 A LoRA teaches the model that ships with the repository a style that it never heard, everything on a harpsichord, and its
-words, which the tokenizer does not know. Whether music has the style is judged by a probe that has learnt from originals only.
+words, which the tokenizer does not know. Whether music has the style is judged by a probe that has learned from originals only.
 """
 
 from collections.abc import Sequence
@@ -31,11 +31,11 @@ from diffusers_jasco.data.features import write_features
 from diffusers_jasco.data.synthetic.captions import tempo_word
 from diffusers_jasco.data.synthetic.instruments import PROGRAM_NAMES
 from diffusers_jasco.data.synthetic.styles import STYLES
-from diffusers_jasco.evaluation import evaluate_pipeline, hear_originals
+from diffusers_jasco.evaluation import analyze_references, evaluate_pipeline
 from diffusers_jasco.evaluation.adherence import bootstrap
+from diffusers_jasco.evaluation.control_estimators import ESTIMATORS, Estimator
 from diffusers_jasco.evaluation.estimators.embeddings import spectral_statistics
-from diffusers_jasco.evaluation.evaluate import Originals
-from diffusers_jasco.evaluation.recognisers import RECOGNISERS, Recogniser
+from diffusers_jasco.evaluation.evaluate import References
 
 from ..conftest import run_script
 
@@ -48,7 +48,7 @@ HARPSICHORD = 6  # in General MIDI
 WORDS = ("baroque", "harpsichord")
 # Words that the model knows neither before nor afterwards.
 OTHER_WORDS = ("klezmer", "zither")
-# Those that have learnt nothing: two of each control.
+# Those that have learned nothing: two of each control.
 LISTENERS = ("segment templates", "blind estimate", "harmonic sum", "note fit", "percussive flux", "noise flux")
 METRICS = ("root", "majmin", "pitch", "chroma", "onset_f1")
 MIN_CLIPS = 12  # not all of the 24 have drums
@@ -78,8 +78,8 @@ def make_clips(kind: type[SyntheticMusic], split: str, first: int, count: int) -
     return [music[index] for index in range(first, first + count)]
 
 
-def train_probe(style: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> Recogniser:
-    """Logistic regression on an embedding that has learnt nothing: how probably a clip has the style."""
+def train_probe(style: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> Estimator:
+    """Logistic regression on an embedding that has learned nothing: how probably a clip has the style."""
     linear_model, preprocessing, pipeline = (
         pytest.importorskip(f"sklearn.{name}") for name in ("linear_model", "preprocessing", "pipeline")
     )
@@ -88,7 +88,7 @@ def train_probe(style: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]
         preprocessing.StandardScaler(), linear_model.LogisticRegression(C=0.1, max_iter=1000)
     )
     probe.fit(vectors, [1] * len(style) + [0] * len(others))
-    return Recogniser(
+    return Estimator(
         "style probe",
         "text",
         ("probability",),
@@ -115,23 +115,23 @@ def train_lora(folder: Path, *options) -> Path:
     return output
 
 
-def listen(split: str, count: int) -> tuple[Originals, Originals]:
+def listen(split: str, count: int) -> tuple[References, References]:
     """Held-out clips of the style and others, of pieces that the probe has not heard."""
     probe = train_probe(make_clips(Baroque, "validation", 200, 64), make_clips(SyntheticMusic, "validation", 300, 64))
-    recognisers = [probe, *(recogniser for recogniser in RECOGNISERS if recogniser.name in LISTENERS)]
+    estimators = [probe, *(estimator for estimator in ESTIMATORS if estimator.name in LISTENERS)]
     return tuple(
-        hear_originals(make_clips(kind, split, first, count), recognisers)
+        analyze_references(make_clips(kind, split, first, count), estimators)
         for kind, first in ((Baroque, 0), (SyntheticMusic, 100))
     )
 
 
-def with_other_words(originals: Originals) -> Originals:
+def with_other_words(references: References) -> References:
     """The same clips, whose captions have unknown words instead of the style's."""
-    items = [dict(item) for item in originals.items]
+    items = [dict(item) for item in references.items]
     for item in items:
         for word, other in zip(WORDS, OTHER_WORDS):
             item["caption"] = item["caption"].replace(word, other)
-    return replace(originals, items=items)
+    return replace(references, items=items)
 
 
 def probabilities(result: dict[str, Any], condition: str = "all") -> np.ndarray:
@@ -160,14 +160,14 @@ def test_a_lora_teaches_a_style_and_the_controls_stay(tmp_path):
     pipe = JascoPipeline.from_pretrained(NANO)
     pipe.set_progress_bar_config(disable=True)
     before = [
-        evaluate_pipeline(pipe, originals, ("all", "codec"), min_clips=MIN_CLIPS) for originals in (style, others)
+        evaluate_pipeline(pipe, references, ("all", "codec"), min_clips=MIN_CLIPS) for references in (style, others)
     ]
     for result, is_style in zip(before, (True, False)):
-        for heard in (np.array(result["ceilings"][PROBE]), probabilities(result, "codec")):
-            assert ((heard > 0.5) == is_style).mean() > 0.8
+        for estimate in (np.array(result["ceilings"][PROBE]), probabilities(result, "codec")):
+            assert ((estimate > 0.5) == is_style).mean() > 0.8
 
     pipe.load_lora_weights(train_lora(tmp_path))
-    after = [evaluate_pipeline(pipe, originals, ("all",), min_clips=MIN_CLIPS) for originals in (style, others)]
+    after = [evaluate_pipeline(pipe, references, ("all",), min_clips=MIN_CLIPS) for references in (style, others)]
     for name, earlier, later in zip(("style", "others"), before, after):
         means = [probabilities(result).mean() for result in (earlier, later)]
         falls = {

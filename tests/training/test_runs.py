@@ -138,7 +138,7 @@ def test_evaluation_and_samples_belong_to_the_course_and_stand_alone(tmp_path, d
         path.unlink()
     scripts[0].main(["--output", str(output), "--only", "generate"])
     torch.testing.assert_close(load_audio(samples / "00001.wav")[0], in_course, atol=1e-4, rtol=0)
-    assert "originals" not in capsys.readouterr().err, "clips are made without a transcription of the evaluation set"
+    assert "references" not in capsys.readouterr().err, "clips are made without a transcription of the evaluation set"
 
 
 def test_clips_are_shown_in_wandb(tmp_path, data, scripts, monkeypatch):
@@ -178,7 +178,7 @@ def test_clips_without_captions_are_noticed(tmp_path, data, scripts, warnings):
     write_features(items, EncodecModel.from_pretrained(CODEC).eval(), tmp_path / "mute")
     options = ("--max_steps", 1, "--dataset", data / "train", tmp_path / "mute")
     scripts[0].main(arguments(data, tmp_path / "run", *options))
-    message = f"{tmp_path / 'mute'}: 4 of 4 clips have no caption. Nothing about text is learnt from them."
+    message = f"{tmp_path / 'mute'}: 4 of 4 clips have no caption. Nothing about text is learned from them."
     assert [record.getMessage() for record in warnings.records if "caption" in record.getMessage()] == [message]
 
 

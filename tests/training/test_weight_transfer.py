@@ -232,7 +232,7 @@ def test_fewer_layers_are_the_outer_ones():
 def test_a_removed_control_is_said_to_be_lost_with_its_null():
     rows = transfer(DIFFERENT["chords removed"])[2]
     row = find(rows, "chord_embedding.weight")
-    assert row.status == "dropped" and row.note == "chords_dim 4 → None: its learnt null goes with it"
+    assert row.status == "dropped" and row.note == "chords_dim 4 → None: its learned null goes with it"
     assert "chords_dim 4 → None" in find(rows, "proj_in.weight").note
 
 
@@ -288,7 +288,7 @@ def test_the_table_has_one_line_for_blocks_that_are_alike():
     assert "| loaded | blocks 6–7 (in the source 2–3): ff_in.weight | (20, 12) |  |  |" in lines
     assert "| new | blocks 2–5: ff_in.weight | (20, 12) |  | num_layers 4 → 8 (without effect at first) |" in lines
     table = to_table(transfer(DIFFERENT["melody in the place of drums"])[2])
-    assert "| dropped | drums_proj.weight | (2, 6) | changes | drums_dim 2 → None: its learnt null" in table
+    assert "| dropped | drums_proj.weight | (2, 6) | changes | drums_dim 2 → None: its learned null" in table
 
 
 # Where training goes on from

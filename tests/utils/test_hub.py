@@ -206,7 +206,7 @@ def test_what_is_no_jasco_or_not_ours_to_read_says_so(loaded):
     errors = loaded.seen["errors"]
     assert errors["gated original"].startswith("PermissionError: org/gated-original is gated: ask for access at http")
     assert "CC-BY-NC 4.0" in errors["gated original"]
-    assert "facebook/jasco-tiny is under cc-by-nc-4.0" in errors["licence of a converted folder"]
+    assert "facebook/jasco-tiny is under cc-by-nc-4.0" in errors["license of a converted folder"]
     assert errors["neither layout"].startswith("FileNotFoundError: org/t5 is no JASCO checkpoint: it has neither")
     assert "There is no folder 'no/such/folder'" in errors["no id"]
 
@@ -311,7 +311,7 @@ def test_a_card_written_by_hand_does_not_vanish_without_a_word(hub, published):
 def test_publishing_says_what_is_wrong(hub, published):
     errors = published.seen["errors"]
     assert errors["public"].startswith("ValueError: `private=True`, but org/pipeline exists and is public")
-    assert errors["licence"].startswith(
+    assert errors["license"].startswith(
         "ValueError: `license` is 'mit', but facebook/jasco-chords-drums-400M is under"
     )
     assert errors["standalone"].startswith("ValueError: `standalone=True` is for a pipeline at the top")

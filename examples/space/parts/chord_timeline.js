@@ -28,7 +28,7 @@ const place = (beat) =>
   "bar " + (Math.floor(beat / store.value.beats_per_bar) + 1) + ", beat " + ((beat % store.value.beats_per_bar) + 1);
 const shown = (label) => (label === NO_CHORD ? "no chord" : label);
 const written = (label) => (label === NO_CHORD ? "N.C." : label);
-// Neighbours in the circle of fifths have neighbouring colours.
+// Neighbors in the circle of fifths have neighboring colors.
 const color = (chord) => (chord?.root ? "--hue:" + ((chord.pitch * 7) % 12) * 30 : "");
 
 /** The chords, each with the beat on which it ends. */

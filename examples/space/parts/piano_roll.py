@@ -58,7 +58,7 @@ class PianoRoll(Part):
         self.bpm, self.beats_per_bar, self.chord_tones = bpm, beats_per_bar, chord_tones or []
         super().__init__(
             empty_piano_roll() if value is None else value,
-            ("piano_roll.css", "tune.js", "piano_roll.js"),
+            ("piano_roll.css", "notes.js", "piano_roll.js"),
             label,
             {
                 "bpm": bpm,

@@ -25,7 +25,7 @@ FRAME_CONDITIONS = (*CONTROLS, "context")
 
 def null_value(name: str, chord_labels: Sequence[str] | None = None) -> int:
     r"""
-    The value of a frame that does not have a control: the learnt null of the model.
+    The value of a frame that does not have a control: the learned null of the model.
 
     Args:
         name (`str`): one of [`FRAME_CONDITIONS`].

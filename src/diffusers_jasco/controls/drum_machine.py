@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A drum machine: the steps of a bar → strokes → audio, which the pipeline takes as `drums`."""
+"""A drum machine: the steps of a bar → hits → audio, which the pipeline takes as `drums`."""
 
 import math
 from bisect import bisect_right
@@ -37,7 +37,7 @@ _CHOKE = 0.005  # seconds in which a closed hat ends an open one
 @dataclass(frozen=True)
 class Groove:
     r"""
-    A pattern of drum strokes, which is repeated.
+    A pattern of drum hits, which is repeated.
 
     Args:
         tracks (`dict`):
@@ -87,7 +87,7 @@ class Groove:
         """How long the pattern takes, played once."""
         return self.num_steps * 60 / (self.bpm * self.steps_per_beat)
 
-    def strokes(self, duration: float) -> list[tuple[str, float, float]]:
+    def hits(self, duration: float) -> list[tuple[str, float, float]]:
         r"""
         Args:
             duration (`float`): seconds; the pattern is repeated, and cut there.
@@ -97,19 +97,19 @@ class Groove:
         """
         duration = to_float(duration, "duration", minimum=0, unit="seconds")
         step = 60 / (self.bpm * self.steps_per_beat)
-        strokes = []
+        hits = []
         for index in range(math.ceil(duration / step - 1e-9)):
             start = (index + (2 * self.swing - 1) * (index % 2)) * step
             for drum, steps in self.tracks.items():
                 value = steps[index % self.num_steps]
                 velocity = _VELOCITIES[value] if isinstance(value, str) else float(value)
                 if velocity > 0 and start < duration:
-                    strokes.append((drum, start, velocity))
-        return strokes
+                    hits.append((drum, start, velocity))
+        return hits
 
     def onsets(self, duration: float) -> list[float]:
-        """The times of the strokes in seconds, each once."""
-        return sorted({start for _, start, _ in self.strokes(duration)})
+        """The times of the hits in seconds, each once."""
+        return sorted({start for _, start, _ in self.hits(duration)})
 
     def render(self, duration: float, sampling_rate: int) -> torch.Tensor:
         r"""
@@ -123,26 +123,26 @@ class Groove:
         """
         duration = to_float(duration, "duration", minimum=0, unit="seconds")
         sampling_rate = to_integer(sampling_rate, "sampling_rate", minimum=1)
-        audio = play_strokes(self.strokes(duration), duration, sampling_rate)
+        audio = play_hits(self.hits(duration), duration, sampling_rate)
         return limit_peaks(torch.from_numpy(audio)[None], sampling_rate)
 
 
-def play_strokes(
-    strokes: Sequence[tuple[str, float, float]], duration: float, sampling_rate: int, tuning: float = 1.0
+def play_hits(
+    hits: Sequence[tuple[str, float, float]], duration: float, sampling_rate: int, tuning: float = 1.0
 ) -> np.ndarray:
     r"""
     Args:
-        strokes (`Sequence`): `(drum, start in seconds, velocity in [0, 1])`.
+        hits (`Sequence`): `(drum, start in seconds, velocity in [0, 1])`.
         duration (`float`): seconds.
         sampling_rate (`int`): Hz.
         tuning (`float`, defaults to `1.0`): 2 is an octave higher, and half as long.
 
     Returns:
-        `np.ndarray` of shape `(samples,)`, float32; many strokes at once go beyond ±1.
+        `np.ndarray` of shape `(samples,)`, float32; many hits at once go beyond ±1.
     """
-    hats = sorted(start for drum, start, _ in strokes if drum == "hat")
+    hats = sorted(start for drum, start, _ in hits if drum == "hat")
     audio = np.zeros(round(duration * sampling_rate), dtype=np.float32)
-    for drum, start, velocity in strokes:
+    for drum, start, velocity in hits:
         sound = velocity * _synthesize(drum, round(sampling_rate / tuning))
         if drum == "open hat" and (closing := bisect_right(hats, start)) < len(hats):
             time = np.arange(len(sound)) / sampling_rate
@@ -172,7 +172,7 @@ def _check_steps(drum: str, steps: str | Sequence[float]):
 
 @lru_cache(maxsize=64)
 def _synthesize(drum: str, rate: int) -> np.ndarray:
-    """One loud stroke, from its beginning to where it has died away."""
+    """One loud hit, from its beginning to where it has died away."""
     return DRUMS[drum](rate).astype(np.float32)
 
 

@@ -22,7 +22,7 @@ from diffusers.utils import logging
 
 from ..audio.loudness import limit_peaks
 from ..utils.errors import EmptyInputError, InputError, list_names
-from .drum_machine import play_strokes
+from .drum_machine import play_hits
 from .midi import Midi, MidiTrack, check_start, split_track
 from .midi_names import is_drum_name
 from .midi_parsing import load_midi
@@ -114,8 +114,8 @@ def drums_from_midi(
         place = voice, round((time - start) / _MIN_APART)
         if place not in hits or hits[place][2] < velocity / 127:
             hits[place] = voice, time - start, velocity / 127
-    strokes = sorted(hits.values(), key=lambda hit: hit[1])
-    audio = torch.from_numpy(play_strokes(strokes, duration, sampling_rate))[None]
+    sequence = sorted(hits.values(), key=lambda hit: hit[1])
+    audio = torch.from_numpy(play_hits(sequence, duration, sampling_rate))[None]
     return limit_peaks(audio, sampling_rate)
 
 

@@ -25,7 +25,7 @@ from ..audio.recordings import Recording
 from ..controls import null_value
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, normalize_chord
 from ..utils.seeding import derive_seed
-from .features import SILENCE, ClipItems, encode_controls, wordings
+from .features import SILENCE, ClipItems, captions_of, encode_controls
 from .synthetic.music import SyntheticMusic
 
 
@@ -106,7 +106,7 @@ class ClipReader:
             if stem.abs().max() > SILENCE or drums.read(0, drums.length(rate), rate).abs().max() > SILENCE:
                 stems["drums"] = stem
         controls = self._encode_controls(row, frames, audio.name)
-        captions = wordings({"caption": row.get("text")} | row)
+        captions = captions_of({"caption": row.get("text")} | row)
         return {
             "audio": audio.read(*span, rate),
             "stems": stems,
@@ -270,7 +270,7 @@ class ClipDataset(ClipItems):
             columns = [name for name in ("captions", "caption", "text") if name in rows.column_names]
             # Rows without columns are no rows.
             rows = rows.select_columns(columns) if columns else [{}] * len(rows)
-        return (wordings({"caption": row.get("text")} | row) for row in rows)
+        return (captions_of({"caption": row.get("text")} | row) for row in rows)
 
     def item(self, index: int, epoch: int) -> dict[str, Any]:
         return self.reader.read(self.rows[self._clip_of[index]], epoch, index, self.folder)

@@ -23,7 +23,7 @@ codec's first codebook), and shards `features-00000.safetensors`, ..., each of w
 
 | tensor | shape | type | |
 |---|---|---|---|
-| `latents` | (frames of all, dim) | float16 | the codec's latents, neither quantised nor normalised |
+| `latents` | (frames of all, dim) | float16 | the codec's latents, neither quantized nor normalized |
 | `drum_codes` | (frames of all,) | int16 | the drum stem's entries of the first codebook |
 | `has_drums` | (clips,) | uint8 | whether a clip has drums |
 | `chords` | (frames of all,) | int16 | ids of the chord labels; -1: the chords are not known |
@@ -167,7 +167,7 @@ def prepare_audio(item: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
     return item | {"audio": audio, "stems": stems}
 
 
-def wordings(item: dict[str, Any]) -> list[str]:
+def captions_of(item: dict[str, Any]) -> list[str]:
     """The captions of a clip: at least one, which may be empty."""
     return list(item.get("captions") or []) or [item.get("caption") or ""]
 
@@ -190,7 +190,7 @@ def _batches(items: Iterable[dict[str, Any]], sampling_rate: int, batch_size: in
     if lower_rates:
         logger.warning(
             f"Clips of a lower rate (from {min(lower_rates)} Hz on) than the codec's ({sampling_rate} Hz): {len(lower_rates)}. What is"
-            " learnt from them sounds as dull as they do: give recordings at the codec's rate."
+            " learned from them sounds as dull as they do: give recordings at the codec's rate."
         )
 
 
@@ -246,7 +246,7 @@ def write_features(
             try:
                 for item, audio in zip(batch, encode_audio(batch, codec)):
                     controls = encode_controls(item, len(audio["latents"]), frame_rate)
-                    clip = audio | controls | {"captions": wordings(item)}
+                    clip = audio | controls | {"captions": captions_of(item)}
                     if text_encoder is not None:
                         captions.extend(clip["captions"])
                         clip["text_embeds"] = encode_captions(clip["captions"], tokenizer, text_encoder)
@@ -443,7 +443,7 @@ class FeatureDataset(ClipItems):
         self._shard_of = [i for i, shard in enumerate(self.info["shards"]) for _ in range(shard["clips"])]
         self._first_of = torch.tensor([0] + [shard["clips"] for shard in self.info["shards"]]).cumsum(0).tolist()
         # Number of captions before each clip.
-        self._wordings_before = [0, *itertools.accumulate(map(len, self.captions))]
+        self._captions_before = [0, *itertools.accumulate(map(len, self.captions))]
         self._open: dict[int, Any] = {}
         self.configure(labels, num_frames, drums_blur, latents_mean, latents_std, seed)
 
@@ -496,7 +496,7 @@ class FeatureDataset(ClipItems):
         part["caption"] = captions[wording]
         item = to_training_item(part, self.codebook, self.mean, self.std, self.drums_blur)
         if self.info["text_encoder_hash"] is not None:
-            before = self._wordings_before
+            before = self._captions_before
             wording += before[clip] - before[self._first_of[number]]
             start, end = file.get_slice("text_offsets")[wording : wording + 2].tolist()
             item["text_embeds"] = file.get_slice("text_embeds")[start:end].float()

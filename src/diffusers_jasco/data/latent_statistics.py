@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What JASCO has to know of a codec's latents, to normalise them."""
+"""What JASCO has to know of a codec's latents, to normalize them."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ class LatentStatistics:
     def to_dict(self) -> dict[str, Any]:
         """
         `mean` and `std` of all values, `channel_mean` and `channel_std`, and `num_frames`. A channel that never changes has a
-        deviation of 1: normalised, it stays as it is.
+        deviation of 1: normalized, it stays as it is.
         """
         mean, square = self.sums / self.num_frames
         std = self.variance.sqrt()

@@ -33,7 +33,7 @@ logger = logging.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Place:
+class StreamPosition:
     """A place in the order of a part: `given` items after the beginning of a block, which begins with this row."""
 
     epoch: int = 0
@@ -46,7 +46,7 @@ class Place:
 class StreamedRow:
     """A row as it is stored, and how many items it has."""
 
-    place: Place
+    place: StreamPosition
     key: str
     content: dict[str, Any]
     count: int
@@ -96,12 +96,12 @@ class ClipStream:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Items one after the other, endlessly."""
         clips = StreamedClips(self.reader)
-        for item, _ in self.part(0, 1, self.reader.seed, 1, Place()):
+        for item, _ in self.part(0, 1, self.reader.seed, 1, StreamPosition()):
             yield clips[item]
 
     def part(
-        self, index: int, num_parts: int, seed: int, block_size: int, place: Place
-    ) -> Iterator[tuple[Any, Place]]:
+        self, index: int, num_parts: int, seed: int, block_size: int, place: StreamPosition
+    ) -> Iterator[tuple[Any, StreamPosition]]:
         r"""
         One of several parts of the data set, endlessly: in each epoch another part of the shards, in another order. Blocks of
         rows are shuffled; the next block is read while one is given out.
@@ -110,10 +110,10 @@ class ClipStream:
             index (`int`), num_parts (`int`): which part.
             seed (`int`): seed of the order.
             block_size (`int`): rows that are shuffled together.
-            place (`Place`): where to begin.
+            place (`StreamPosition`): where to begin.
 
         Yields:
-            `tuple[tuple[StreamedRow, str], Place]`: a row and the key of an item of it, for [`StreamedClips`], and the place
+            `tuple[tuple[StreamedRow, str], StreamPosition]`: a row and the key of an item of it, for [`StreamedClips`], and the place
             after it. A key tells the item's epoch, shard, row and number, whatever the number of parts.
         """
         rows = self._rows(index, num_parts, seed, place)
@@ -141,10 +141,10 @@ class ClipStream:
                 # What was given out is needed no more.
                 item, items[position] = items[position], None
                 if number > given:
-                    yield item, Place(start.epoch, start.shard, start.row, number)
+                    yield item, StreamPosition(start.epoch, start.shard, start.row, number)
             given = 0
 
-    def _rows(self, index: int, num_parts: int, seed: int, place: Place) -> Iterator[StreamedRow]:
+    def _rows(self, index: int, num_parts: int, seed: int, place: StreamPosition) -> Iterator[StreamedRow]:
         epoch, first_shard, first_row = place.epoch, place.shard, place.row
         while True:
             generator = torch.Generator().manual_seed(derive_seed("shards", seed, epoch))
@@ -154,7 +154,7 @@ class ClipStream:
                 shard = self.dataset.shard(self.num_shards, order[number])
                 for position, content in enumerate(shard.skip(first_row), first_row):
                     key = f"{epoch}/{order[number]}/{position}"
-                    row = self._open(Place(epoch, number, position), key, content)
+                    row = self._open(StreamPosition(epoch, number, position), key, content)
                     if row.count:
                         is_empty = False
                         yield row
@@ -163,7 +163,7 @@ class ClipStream:
                 raise ValueError(f"No clip of the shards {order} is as long as {self.num_frames} frames.")
             epoch, first_shard = epoch + 1, 0
 
-    def _open(self, place: Place, key: str, content: dict[str, Any]) -> StreamedRow:
+    def _open(self, place: StreamPosition, key: str, content: dict[str, Any]) -> StreamedRow:
         audio = find_audio(content)
         downloaded = None if audio.waveform is not None else audio.file.file
         if isinstance(downloaded, bytes):

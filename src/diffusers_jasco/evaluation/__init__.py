@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-from .evaluate import evaluate_pipeline, flatten, hear_originals
+from .evaluate import analyze_references, evaluate_pipeline, flatten
 
 
-__all__ = ["evaluate_pipeline", "flatten", "hear_originals"]
+__all__ = ["evaluate_pipeline", "flatten", "analyze_references"]

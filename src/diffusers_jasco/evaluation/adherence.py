@@ -16,8 +16,8 @@
 """
 Adherence to controls: A = (score − floor) / (ceiling − floor).
 
-A raw score says little, as a recogniser errs on originals too, and chance is not zero. The ceiling is what the same
-recogniser finds in the originals, the floor what it finds in other clips' originals: A is 1 for music that follows its
+A raw score says little, as an estimator errs on originals too, and chance is not zero. The ceiling is what the same
+estimator finds in the originals, the floor what it finds in other clips' originals: A is 1 for music that follows its
 controls as well as the originals do, and 0 for music that does not follow them at all.
 """
 
@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 
+from .control_estimators import ESTIMATORS, MIN_CEILING, Estimator
 from .metrics.sample_sizes import MIN_CLIPS, describe_shortage
-from .recognisers import MIN_CEILING, RECOGNISERS, Recogniser
 
 
 NUM_OTHERS = 8
@@ -37,29 +37,29 @@ CONFIDENCE = 0.95
 # Resampled ceilings that are this close to their floor (in score) make no ratio.
 MIN_RANGE = 1e-6
 
-Metric = tuple[str, str]  # a recogniser's name, and one of its metrics
+Metric = tuple[str, str]  # an estimator's name, and one of its metrics
 
 
 @dataclass(frozen=True)
 class Adherence:
     r"""
-    How well clips follow one control, by one metric of one recogniser. Scores are means over clips.
+    How well clips follow one control, by one metric of one estimator. Scores are means over clips.
 
     Args:
         control (`str`): `"chords"`, `"melody"`, `"drums"` or `"text"`.
         metric (`str`): the metric's name.
-        recogniser (`str`): the recogniser's name.
+        estimator (`str`): the estimator's name.
         num_clips (`int`): clips that have something to compare with.
         score, floor, ceiling (`float`): of the music, of other clips' originals and of the originals, in [0, 1].
         value (`float`): A.
         low, high (`float`): its 95 % interval, by bootstrap over clips.
-        min_ceiling (`float`, defaults to `0.7`): the ceiling from which on the recogniser is good enough.
+        min_ceiling (`float`, defaults to `0.7`): the ceiling from which on the estimator is good enough.
         min_clips (`int`, defaults to `20`): clips that a score needs; with fewer, all six values above are NaN.
     """
 
     control: str
     metric: str
-    recogniser: str
+    estimator: str
     num_clips: int
     score: float
     floor: float
@@ -72,41 +72,41 @@ class Adherence:
 
     @property
     def counts(self) -> bool:
-        """Whether there are enough clips, and the recogniser is good enough on the originals, for A to mean anything."""
+        """Whether there are enough clips, and the estimator is good enough on the originals, for A to mean anything."""
         return self.num_clips >= self.min_clips and self.ceiling >= self.min_ceiling and self.ceiling > self.floor
 
 
-def analyse(audios: Iterable[Any], recognisers: Sequence[Recogniser] = RECOGNISERS) -> list[list[Any]]:
+def analyze(audios: Iterable[Any], estimators: Sequence[Estimator] = ESTIMATORS) -> list[list[Any]]:
     r"""
     Args:
         audios (`Iterable`): one audio per clip, as [`~evaluation.estimators.spectra.load_mono`] takes it.
-        recognisers (`Sequence[Recogniser]`): the recognisers.
+        estimators (`Sequence[Estimator]`): the estimators.
 
     Returns:
-        `list[list]`: for each clip, what each recogniser heard.
+        `list[list]`: for each clip, what each estimator heard.
     """
-    return [[recogniser.analyse(audio) for recogniser in recognisers] for audio in audios]
+    return [[estimator.analyze(audio) for estimator in estimators] for audio in audios]
 
 
 def score(
-    heard: Sequence[Sequence[Any]], items: Sequence[dict[str, Any]], recognisers: Sequence[Recogniser] = RECOGNISERS
+    estimate: Sequence[Sequence[Any]], items: Sequence[dict[str, Any]], estimators: Sequence[Estimator] = ESTIMATORS
 ) -> dict[Metric, np.ndarray]:
     r"""
     Args:
-        heard (`Sequence[Sequence]` of length `clips`): as [`analyse`] returns it.
+        heard (`Sequence[Sequence]` of length `clips`): as [`analyze`] returns it.
         items (`Sequence[dict]` of length `clips`): what was asked for, with the keys `chords`, `melody`, `drum_onsets`,
-            `duration`, and, if they are known, `beats`, `salience` (what [`~evaluation.recognisers.hear_salience`] hears in the
+            `duration`, and, if they are known, `beats`, `salience` (what [`~evaluation.control_estimators.builtin_salience`] hears in the
             original), and what [`~evaluation.estimators.caption_probe.read_caption`] reads.
-        recognisers (`Sequence[Recogniser]`): the recognisers that heard it.
+        estimators (`Sequence[Estimator]`): the estimators that heard it.
 
     Returns:
-        `dict`: for each recogniser and metric an array of shape `(clips,)`, NaN where there is nothing to compare with.
+        `dict`: for each estimator and metric an array of shape `(clips,)`, NaN where there is nothing to compare with.
     """
-    scores = {(recogniser.name, metric): [] for recogniser in recognisers for metric in recogniser.metrics}
-    for analyses, item in zip(heard, items, strict=True):
-        for recogniser, analysis in zip(recognisers, analyses, strict=True):
-            for metric, value in recogniser.compare(analysis, item).items():
-                scores[recogniser.name, metric].append(value)
+    scores = {(estimator.name, metric): [] for estimator in estimators for metric in estimator.metrics}
+    for analyses, item in zip(estimate, items, strict=True):
+        for estimator, analysis in zip(estimators, analyses, strict=True):
+            for metric, value in estimator.compare(analysis, item).items():
+                scores[estimator.name, metric].append(value)
     return {key: np.array(values) for key, values in scores.items()}
 
 
@@ -132,40 +132,40 @@ def derangements(size: int, count: int, seed: int) -> np.ndarray:
 
 
 def score_floor(
-    heard: Sequence[Sequence[Any]],
+    estimate: Sequence[Sequence[Any]],
     items: Sequence[dict[str, Any]],
     seed: int = 0,
     num_others: int = NUM_OTHERS,
-    recognisers: Sequence[Recogniser] = RECOGNISERS,
+    estimators: Sequence[Estimator] = ESTIMATORS,
 ) -> dict[Metric, np.ndarray]:
     r"""
     What chance gives: each clip's controls against the originals of other clips that have that control too, on average.
 
     Args:
-        heard (`Sequence[Sequence]` of length `clips`): [`analyse`] of the originals.
+        heard (`Sequence[Sequence]` of length `clips`): [`analyze`] of the originals.
         items (`Sequence[dict]` of length `clips`): the clips.
         seed (`int`, defaults to `0`): seed of the choice of the others.
         num_others (`int`, defaults to `8`): other clips per clip.
-        recognisers (`Sequence[Recogniser]`): the recognisers.
+        estimators (`Sequence[Estimator]`): the estimators.
 
     Returns:
         `dict`: as [`score`], in the place of a clip the mean over the others.
     """
-    ceiling = score(heard, items, recognisers)
+    ceiling = score(estimate, items, estimators)
     floors = {}
-    for index, recogniser in enumerate(recognisers):
-        for metric in recogniser.metrics:
-            floors[recogniser.name, metric] = np.full(len(items), np.nan)
+    for index, estimator in enumerate(estimators):
+        for metric in estimator.metrics:
+            floors[estimator.name, metric] = np.full(len(items), np.nan)
         # A clip without drums would be a floor too low for one with drums.
-        is_defined = ~np.isnan([ceiling[recogniser.name, metric] for metric in recogniser.metrics]).all(axis=0)
+        is_defined = ~np.isnan([ceiling[estimator.name, metric] for metric in estimator.metrics]).all(axis=0)
         clips = np.flatnonzero(is_defined)
         if len(clips) < 2:
             continue
         others = derangements(len(clips), num_others, seed)
         for position, clip in enumerate(clips):
-            compared = [recogniser.compare(heard[clips[i]][index], items[clip]) for i in others[:, position]]
-            for metric in recogniser.metrics:
-                floors[recogniser.name, metric][clip] = np.mean([values[metric] for values in compared])
+            compared = [estimator.compare(estimate[clips[i]][index], items[clip]) for i in others[:, position]]
+            for metric in estimator.metrics:
+                floors[estimator.name, metric][clip] = np.mean([values[metric] for values in compared])
     return floors
 
 
@@ -204,7 +204,7 @@ def measure_adherence(
     scores: dict[Metric, np.ndarray],
     floors: dict[Metric, np.ndarray],
     ceilings: dict[Metric, np.ndarray],
-    recognisers: Sequence[Recogniser] = RECOGNISERS,
+    estimators: Sequence[Estimator] = ESTIMATORS,
     seed: int = 0,
     min_clips: int = MIN_CLIPS,
 ) -> list[Adherence]:
@@ -213,17 +213,17 @@ def measure_adherence(
         scores (`dict`): [`score`] of the music.
         floors (`dict`): [`score_floor`] of the same controls, clip by clip.
         ceilings (`dict`): [`score`] of the originals of the same controls, clip by clip.
-        recognisers (`Sequence[Recogniser]`): the recognisers.
+        estimators (`Sequence[Estimator]`): the estimators.
         seed (`int`, defaults to `0`): seed of the intervals.
         min_clips (`int`, defaults to `20`): clips that a score needs.
 
     Returns:
-        `list[Adherence]`: one per metric and recogniser that has at least one clip.
+        `list[Adherence]`: one per metric and estimator that has at least one clip.
     """
     rows = []
-    for recogniser in recognisers:
-        for metric in recogniser.metrics:
-            key = recogniser.name, metric
+    for estimator in estimators:
+        for metric in estimator.metrics:
+            key = estimator.name, metric
             clips = np.stack([scores[key], floors[key], ceilings[key]])
             clips = clips[:, ~np.isnan(clips).any(axis=0)]
             if clips.shape[1] == 0:
@@ -234,15 +234,15 @@ def measure_adherence(
                 low, high = bootstrap(*clips, seed=seed)
                 value = float(to_ratio(*means))
             row = Adherence(
-                recogniser.control,
+                estimator.control,
                 metric,
-                recogniser.name,
+                estimator.name,
                 clips.shape[1],
                 *map(float, means),
                 value,
                 low,
                 high,
-                recogniser.min_ceiling,
+                estimator.min_ceiling,
                 min_clips,
             )
             rows.append(row)
@@ -250,7 +250,7 @@ def measure_adherence(
 
 
 def worst(rows: Sequence[Adherence]) -> list[Adherence]:
-    """Of each control and metric the recogniser with the lower A, among those that count."""
+    """Of each control and metric the estimator with the lower A, among those that count."""
     chosen = {}
     for row in rows:
         key = row.control, row.metric
@@ -261,18 +261,18 @@ def worst(rows: Sequence[Adherence]) -> list[Adherence]:
 
 def to_markdown(rows: Sequence[Adherence], through_codec: dict[Metric, float] | None = None) -> str:
     r"""
-    All rows as a table. Bold is what is reported: the worse recogniser of those that count.
+    All rows as a table. Bold is what is reported: the worse estimator of those that count.
 
     Args:
         rows (`Sequence[Adherence]`): the rows.
-        through_codec (`dict`, *optional*): by recogniser and metric the score of the originals through the codec, for a column.
+        through_codec (`dict`, *optional*): by estimator and metric the score of the originals through the codec, for a column.
     """
     through_codec = through_codec or {}
-    head = ["control", "metric", "recogniser", "clips", "score", "floor", "ceiling", "codec", "A", "95 %"]
+    head = ["control", "metric", "estimator", "clips", "score", "floor", "ceiling", "codec", "A", "95 %"]
     lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
     reported = worst(rows)
     for row in rows:
-        codec = through_codec.get((row.recogniser, row.metric))
+        codec = through_codec.get((row.estimator, row.metric))
         if row.num_clips < row.min_clips:
             scores, value, interval = ["", "", ""], describe_shortage(row.num_clips, row.min_clips), ""
         else:
@@ -280,7 +280,7 @@ def to_markdown(rows: Sequence[Adherence], through_codec: dict[Metric, float] | 
             value = f"{row.value:.2f}" if row.counts else f"(ceiling < {row.min_ceiling})"
             interval = f"{row.low:.2f} … {row.high:.2f}" if row.counts else ""
         lines.append(
-            f"| {row.control} | {row.metric} | {row.recogniser} | {row.num_clips} | {' | '.join(scores)} |"
+            f"| {row.control} | {row.metric} | {row.estimator} | {row.num_clips} | {' | '.join(scores)} |"
             f" {'' if codec is None else f'{codec:.3f}'} | {f'**{value}**' if row in reported else value} | {interval} |"
         )
     return "\n".join(lines)

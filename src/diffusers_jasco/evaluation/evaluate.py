@@ -33,14 +33,14 @@ from ..controls import CONTROLS
 from ..data.features import prepare_audio
 from ..generation.batches import GenerationRequest, generate_clips
 from ..utils.files import replace_file
-from .adherence import Adherence, Metric, analyse, derangements, measure_adherence, score, score_floor, worst
+from .adherence import Adherence, Metric, analyze, derangements, measure_adherence, score, score_floor, worst
+from .control_estimators import ESTIMATORS, Estimator, builtin_salience
 from .estimators import caption_probe
 from .estimators.embeddings import Embedding, load_embedding
 from .metrics.captions import measure_captions
 from .metrics.distances import sound_distance
 from .metrics.sample_sizes import MIN_CLIPS
 from .metrics.sound import check_sound, compare_sound, spectral_distance
-from .recognisers import RECOGNISERS, Recogniser, hear_salience
 
 
 logger = logging.get_logger(__name__)
@@ -60,23 +60,23 @@ _TEXT_KEYS = ("caption", "style", "tempo", "energy", "instruments")
 
 
 @dataclass(frozen=True)
-class Originals:
+class References:
     r"""
     The clips that a model is asked for, and what is heard in them and by chance. Made once, it serves any number of
-    evaluations: see [`hear_originals`].
+    evaluations: see [`analyze_references`].
 
     Args:
         items (`list[dict]`): the clips.
-        recognisers (`Sequence[Recogniser]`): who listens.
+        estimators (`Sequence[Estimator]`): who listens.
         embedding (`Embedding`): what distances of sound are measured with.
         ceilings, floors (`dict`): as [`~evaluation.adherence.score`] and [`~evaluation.adherence.score_floor`] return them.
         vectors (`np.ndarray` of shape `(clips, dim)`): the clips' embeddings.
-        sound (`list[dict]`): the clips' [`~evaluation.metrics.sound.SoundCheck`], with the rise at their own drums' strokes.
+        sound (`list[dict]`): the clips' [`~evaluation.metrics.sound.SoundCheck`], with the rise at their own drums' onsets.
         seed (`int`): of noise, swaps, floors and intervals.
     """
 
     items: list[dict[str, Any]]
-    recognisers: Sequence[Recogniser]
+    estimators: Sequence[Estimator]
     embedding: Embedding
     ceilings: dict[Metric, np.ndarray]
     floors: dict[Metric, np.ndarray]
@@ -85,20 +85,20 @@ class Originals:
     seed: int
 
 
-def hear_originals(
+def analyze_references(
     items: Sequence[dict[str, Any]],
-    recognisers: Sequence[Recogniser] = RECOGNISERS,
+    estimators: Sequence[Estimator] = ESTIMATORS,
     embedding: Embedding | None = None,
     seed: int = 0,
     progress: bool = False,
-) -> Originals:
+) -> References:
     r"""
     Args:
         items (`Sequence[dict]`): at least 2 clips, such as those of [`~data.SyntheticMusic`] with `stems=True`, of
             [`~evaluation.items.read_items`] or [`~evaluation.handwritten.handwritten_items`]: `audio` `(1, samples)`,
             `sampling_rate`, `duration`, `caption`, `chords`, `melody`, `drum_onsets`, `beats`, `stems`; and `style`, `tempo`,
             `energy`, `instruments`, if they are known.
-        recognisers (`Sequence[Recogniser]`): who listens.
+        estimators (`Sequence[Estimator]`): who listens.
         embedding (`Embedding`, *optional*): by default [`~evaluation.estimators.embeddings.spectral_statistics`].
         seed (`int`, defaults to `0`): of noise, swaps, floors and intervals.
         progress (`bool`, defaults to `False`): whether to show a progress bar.
@@ -111,21 +111,21 @@ def hear_originals(
         raise ValueError(
             f"At least 2 clips are needed, as other clips' music is the floor, but there are {len(items)}."
         )
-    known, heard, vectors, sound = [], [], [], []
-    for item in tqdm(items, desc="originals", unit="clip", disable=not progress):
+    known, estimate, vectors, sound = [], [], [], []
+    for item in tqdm(items, desc="references", unit="clip", disable=not progress):
         audio = item["audio"], item["sampling_rate"]
-        known.append(dict(item) | {"salience": hear_salience(audio)})
-        heard += analyse([audio], recognisers)
+        known.append(dict(item) | {"salience": builtin_salience(audio)})
+        estimate += analyze([audio], estimators)
         vectors.append(embedding(audio))
         sound.append(dataclasses.asdict(check_sound(audio, item["drum_onsets"])))
-    ceilings = score(heard, known, recognisers)
-    floors = score_floor(heard, known, seed, recognisers=recognisers)
-    return Originals(known, recognisers, embedding, ceilings, floors, np.stack(vectors), sound, seed)
+    ceilings = score(estimate, known, estimators)
+    floors = score_floor(estimate, known, seed, estimators=estimators)
+    return References(known, estimators, embedding, ceilings, floors, np.stack(vectors), sound, seed)
 
 
 def evaluate_pipeline(
     pipe: Any,
-    items: Sequence[dict[str, Any]] | Originals,
+    items: Sequence[dict[str, Any]] | References,
     conditions: Sequence[str] = tuple(CONDITIONS),
     batch_size: int = 8,
     settings: dict[str, Any] | None = None,
@@ -138,7 +138,7 @@ def evaluate_pipeline(
 
     Args:
         pipe ([`JascoPipeline`]): the pipeline.
-        items (`Sequence[dict]` or `Originals`): the clips, or what [`hear_originals`] made of them.
+        items (`Sequence[dict]` or `References`): the clips, or what [`analyze_references`] made of them.
         conditions (`Sequence[str]`): some of `CONDITIONS`:
 
             - `"all"`: caption, chords, drums and melody of the clip; `"none"`: nothing; `"text"`: the caption alone
@@ -158,14 +158,14 @@ def evaluate_pipeline(
         min_clips (`int`, defaults to `20`): scores of metrics that fewer clips have something for are NaN, and not reported.
 
     Returns:
-        `dict`, ready for JSON: `num_clips`, `min_clips`, `embedding`, `ceilings` and `floors` (by `"recogniser/metric"`, clip by clip),
+        `dict`, ready for JSON: `num_clips`, `min_clips`, `embedding`, `ceilings` and `floors` (by `"estimator/metric"`, clip by clip),
         `originals` (their `sound`), and `conditions`: for each
 
-        - `adherence`: every metric by every recogniser as [`~evaluation.adherence.Adherence`] has it; `reported`: of each metric
+        - `adherence`: every metric by every estimator as [`~evaluation.adherence.Adherence`] has it; `reported`: of each metric
           the worse one
         - `scores`: clip by clip; `controls_of`: which clip's controls each had; `given`: the conditions
         - `distance`: as [`~evaluation.metrics.distances.sound_distance`] returns it; `sound`: checks, clip by clip;
-          `against_originals`: as [`~evaluation.metrics.sound.compare_sound`] returns it
+          `against_references`: as [`~evaluation.metrics.sound.compare_sound`] returns it
         - `captions`, if `"codec"` is among the conditions: what is heard of the captions' attributes, as
           [`~evaluation.metrics.captions.CaptionAdherence`] has it
         - `seconds_per_second`: seconds of making per second of music; clips that are in the cache cost next to nothing
@@ -175,19 +175,19 @@ def evaluate_pipeline(
     """
     if unknown := sorted(set(conditions) - CONDITIONS.keys()):
         raise ValueError(f"`conditions`: {', '.join(unknown)}: none of {', '.join(CONDITIONS)}.")
-    num_clips = len(items.items if isinstance(items, Originals) else items)
+    num_clips = len(items.items if isinstance(items, References) else items)
     if num_clips < min_clips:
         logger.warning(
             f"Scores need at least {min_clips} clips (`min_clips`), but there are {num_clips}: none is reported."
         )
-    originals = items if isinstance(items, Originals) else hear_originals(items, progress=progress)
+    references = items if isinstance(items, References) else analyze_references(items, progress=progress)
     result: dict[str, Any] = {
-        "num_clips": len(originals.items),
+        "num_clips": len(references.items),
         "min_clips": min_clips,
-        "embedding": originals.embedding.name,
-        "ceilings": _to_columns(originals.ceilings),
-        "floors": _to_columns(originals.floors),
-        "originals": {"sound": originals.sound},
+        "embedding": references.embedding.name,
+        "ceilings": _to_columns(references.ceilings),
+        "floors": _to_columns(references.floors),
+        "references": {"sound": references.sound},
         "conditions": {},
     }
     for name in conditions:
@@ -195,23 +195,23 @@ def evaluate_pipeline(
         # Of a control that the checkpoint does not have there is nothing to measure by itself.
         if name in CONTROLS and name not in given:
             continue
-        wanted = np.arange(len(originals.items))
+        wanted = np.arange(len(references.items))
         if name == "swapped":
-            wanted = derangements(len(wanted), 1, originals.seed)[0]
+            wanted = derangements(len(wanted), 1, references.seed)[0]
         if name == "codec":
-            clips = _through_codec(pipe, originals.items, batch_size)
+            clips = _through_codec(pipe, references.items, batch_size)
         elif name == "no_drums":
-            clips = (item["audio"] - item["stems"].get("drums", 0) for item in originals.items)
+            clips = (item["audio"] - item["stems"].get("drums", 0) for item in references.items)
         else:
-            requests = make_requests(originals.items, wanted, given, settings or {}, originals.seed)
+            requests = make_requests(references.items, wanted, given, settings or {}, references.seed)
             clips = _generate(pipe, requests, batch_size, cache and cache / name)
-        result["conditions"][name] = _listen(pipe, clips, originals, wanted, name, progress, min_clips) | {
+        result["conditions"][name] = _listen(pipe, clips, references, wanted, name, progress, min_clips) | {
             "given": given
         }
     if codec := result["conditions"].get("codec"):
         for name, condition in result["conditions"].items():
             if name != "codec":
-                condition["captions"] = _measure_captions(condition, codec, originals, min_clips)
+                condition["captions"] = _measure_captions(condition, codec, references, min_clips)
     return result
 
 
@@ -259,7 +259,7 @@ def flatten(result: dict[str, Any]) -> dict[str, float]:
         result (`dict`): as [`evaluate_pipeline`] returns it.
 
     Returns:
-        `dict[str, float]`: `"<condition>/<control>/<metric>"`: A by the worse recogniser; `"<condition>/captions/<attribute>"`;
+        `dict[str, float]`: `"<condition>/<control>/<metric>"`: A by the worse estimator; `"<condition>/captions/<attribute>"`;
         `"<condition>/kernel_distance"`.
     """
     values = {}
@@ -318,7 +318,7 @@ def _through_codec(pipe: Any, items: Sequence[dict[str, Any]], batch_size: int) 
 def _listen(
     pipe: Any,
     clips: Iterator[torch.Tensor],
-    originals: Originals,
+    references: References,
     wanted: np.ndarray,
     name: str,
     progress: bool,
@@ -326,58 +326,58 @@ def _listen(
 ) -> dict[str, Any]:
     """What [`evaluate_pipeline`] says of one set of conditions."""
     targets = [
-        originals.items[other] | {key: item[key] for key in _TEXT_KEYS if key in item}
-        for item, other in zip(originals.items, wanted)
+        references.items[other] | {key: item[key] for key in _TEXT_KEYS if key in item}
+        for item, other in zip(references.items, wanted)
     ]
-    heard, vectors, sound, distances = [], [], [], []
+    estimate, vectors, sound, distances = [], [], [], []
     # What generates nothing has the originals' rate, but for the codec.
     makes_sound = name != "no_drums"
     seconds, started = 0.0, time.perf_counter()
     for index, clip in enumerate(tqdm(clips, desc=name, unit="clip", total=len(wanted), disable=not progress)):
         seconds += time.perf_counter() - started
-        item = originals.items[index]
+        item = references.items[index]
         audio = clip, pipe.sampling_rate if makes_sound else item["sampling_rate"]
-        heard += analyse([audio], originals.recognisers)
-        vectors.append(originals.embedding(audio))
+        estimate += analyze([audio], references.estimators)
+        vectors.append(references.embedding(audio))
         sound.append(dataclasses.asdict(check_sound(audio, targets[index]["drum_onsets"])))
         if name == "codec":
             distances.append(spectral_distance(audio, (item["audio"], item["sampling_rate"])))
         started = time.perf_counter()
 
-    scores = score(heard, targets, originals.recognisers)
+    scores = score(estimate, targets, references.estimators)
     # Captions stay with their clips.
     order = {
-        recogniser.name: np.arange(len(wanted)) if recogniser.control == "text" else wanted
-        for recogniser in originals.recognisers
+        estimator.name: np.arange(len(wanted)) if estimator.control == "text" else wanted
+        for estimator in references.estimators
     }
     floors, ceilings = (
         {key: values[order[key[0]]] for key, values in bounds.items()}
-        for bounds in (originals.floors, originals.ceilings)
+        for bounds in (references.floors, references.ceilings)
     )
-    rows = measure_adherence(scores, floors, ceilings, originals.recognisers, originals.seed, min_clips)
+    rows = measure_adherence(scores, floors, ceilings, references.estimators, references.seed, min_clips)
     result = {
         "adherence": [_describe(row) for row in rows],
         "reported": [_describe(row) for row in worst(rows)],
         "scores": _to_columns(scores),
         "controls_of": wanted.tolist(),
-        "distance": sound_distance(np.stack(vectors), originals.vectors, min_clips),
+        "distance": sound_distance(np.stack(vectors), references.vectors, min_clips),
         "sound": sound,
-        "against_originals": compare_sound(sound, originals.sound),
-        "seconds_per_second": seconds / sum(item["duration"] for item in originals.items),
+        "against_references": compare_sound(sound, references.sound),
+        "seconds_per_second": seconds / sum(item["duration"] for item in references.items),
     }
     return result | ({"spectral_distance": distances} if name == "codec" else {})
 
 
 def _measure_captions(
-    condition: dict[str, Any], codec: dict[str, Any], originals: Originals, min_clips: int
+    condition: dict[str, Any], codec: dict[str, Any], references: References, min_clips: int
 ) -> list[dict[str, Any]]:
     """Of each attribute what is heard, if the caption probe is among those who listen."""
-    if caption_probe.NAME not in {recogniser.name for recogniser in originals.recognisers}:
+    if caption_probe.NAME not in {estimator.name for estimator in references.estimators}:
         return []
-    columns = condition["scores"], _to_columns(originals.ceilings), codec["scores"]
+    columns = condition["scores"], _to_columns(references.ceilings), codec["scores"]
     scores = [{key: part[f"{caption_probe.NAME}/{key}"] for key in caption_probe.QUESTIONS} for part in columns]
-    said = [caption_probe.read_caption(item) for item in originals.items]
-    return [dataclasses.asdict(row) for row in measure_captions(*scores, said, originals.seed, min_clips)]
+    said = [caption_probe.read_caption(item) for item in references.items]
+    return [dataclasses.asdict(row) for row in measure_captions(*scores, said, references.seed, min_clips)]
 
 
 def _describe(row: Adherence) -> dict[str, Any]:
@@ -385,4 +385,4 @@ def _describe(row: Adherence) -> dict[str, Any]:
 
 
 def _to_columns(scores: dict[Metric, np.ndarray]) -> dict[str, list[float]]:
-    return {f"{recogniser}/{metric}": values.tolist() for (recogniser, metric), values in scores.items()}
+    return {f"{estimator}/{metric}": values.tolist() for (estimator, metric), values in scores.items()}

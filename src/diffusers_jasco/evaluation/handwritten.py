@@ -16,7 +16,7 @@
 Controls written by hand: progressions, tunes and beats as a user would give them, with none of a recording's detail. Twelve of them
 are walks through all chords that the model knows, with tunes over its whole range and odd beats.
 
-They come with a plain rendering of their own (organ tones and simple drums), which is their "original": what the recognisers
+They come with a plain rendering of their own (organ tones and simple drums), which is their "original": what the estimators
 find in it is the ceiling, and the drums of it are the drum recording that the model is given.
 """
 
@@ -44,7 +44,7 @@ class Sketch:
         bpm (`float`): beats a minute.
         bars (`str`): chords, as [`~controls.chords.chords_from_bars`] reads them.
         tune (`str`): notes and their lengths in beats, such as `"C5:1 R:.5 D5:1.5"`; `R` is a rest.
-        kick, snare, hat (`str`): steps: `x` is a stroke. Each is repeated for itself, whatever the others' lengths and the bar's.
+        kick, snare, hat (`str`): steps: `x` is a hit. Each is repeated for itself, whatever the others' lengths and the bar's.
         beats_per_bar (`int`, defaults to `4`): the metre.
         step (`float`, defaults to `0.25`): length of a step in beats.
     """
@@ -52,7 +52,7 @@ class Sketch:
     caption: str
     bpm: float
     bars: str
-    tune: str
+    lead: str
     kick: str
     snare: str
     hat: str
@@ -68,7 +68,7 @@ WALK = (
 WALKING_PACE = 0.625  # seconds per chord: one walk is 10 s
 
 
-def _walk(number: int, caption: str, bpm: float, first: int, last: int, rhythm: str, *strokes: str, **metre) -> Sketch:
+def _walk(number: int, caption: str, bpm: float, first: int, last: int, rhythm: str, *hits: str, **metre) -> Sketch:
     r"""
     A sketch with a walk for its progression, and with a tune of its chords' notes.
 
@@ -77,7 +77,7 @@ def _walk(number: int, caption: str, bpm: float, first: int, last: int, rhythm: 
         caption (`str`), bpm (`float`): of the sketch. A chord is 1, 1.5 or 2 beats long at 96, 144 or 192.
         first (`int`), last (`int`): the tune goes from this MIDI pitch to that one.
         rhythm (`str`): lengths of the tune's notes in beats, which is repeated; `"R:.5"` is a rest.
-        strokes (`str`): kick, snare and hat.
+        hits (`str`): kick, snare and hat.
         metre: `beats_per_bar` and `step` of the sketch.
     """
     labels = {
@@ -95,7 +95,7 @@ def _walk(number: int, caption: str, bpm: float, first: int, last: int, rhythm: 
     # A last bar that is not full goes on with its last chord.
     bars[-1] += ["."] * (per_bar - len(bars[-1]))
 
-    tune, time, pitch = [], 0.0, None
+    lead, time, pitch = [], 0.0, None
     for word in itertools.cycle(rhythm.split()):
         place = time / beats
         if place > len(walk) - 0.01:
@@ -107,9 +107,9 @@ def _walk(number: int, caption: str, bpm: float, first: int, last: int, rhythm: 
             wanted = first + (last - first) * place / len(walk)
             pitch = min(pitches, key=lambda one: abs(one - wanted))
             word = f"{NOTES[pitch % 12]}{pitch // 12 - 1}:{length}"
-        tune.append(word)
+        lead.append(word)
         time += float(length)
-    return Sketch(caption, bpm, " | ".join(" ".join(bar) for bar in bars), " ".join(tune), *strokes, **metre)
+    return Sketch(caption, bpm, " | ".join(" ".join(bar) for bar in bars), " ".join(lead), *hits, **metre)
 
 
 # The tunes are traditional, or by Beethoven, or of no more than scales and broken chords.
@@ -187,7 +187,7 @@ SKETCHES = (
         "....x.......x...",
         "x.x.x.x.x.x.x.xx",
     ),
-    # Two strokes in two bars
+    # Two hits in two bars
     _walk(
         0,
         "slow soundtrack with cello and strings, drums",
@@ -249,7 +249,7 @@ SKETCHES = (
         "x.xx.xx.xx.x",
         step=1 / 3,
     ),
-    # Three strokes in the time of two beats
+    # Three hits in the time of two beats
     _walk(
         5,
         "latin with trumpet and piano, drums",
@@ -348,7 +348,7 @@ def handwritten_items(sampling_rate: int, duration: float = 10.0) -> list[dict[s
         duration (`float`, defaults to `10.0`): seconds of each.
 
     Returns:
-        `list[dict]`: one item per sketch, as [`~evaluation.evaluate.hear_originals`] takes it.
+        `list[dict]`: one item per sketch, as [`~evaluation.evaluate.analyze_references`] takes it.
     """
     return [_play(sketch, sampling_rate, duration) for sketch in SKETCHES]
 
@@ -358,8 +358,8 @@ def _play(sketch: Sketch, rate: int, duration: float) -> dict[str, Any]:
     chords = chords_from_bars(sketch.bars, sketch.bpm, sketch.beats_per_bar)
     cycle = len(sketch.bars.split("|")) * sketch.beats_per_bar * beat
     chords = cut_chords(_repeat(chords, cycle, duration), 0.0, duration)
-    melody = cut_notes(_read_tune(sketch.tune, beat, duration), 0.0, duration)
-    strokes = {
+    melody = cut_notes(_read_melody(sketch.lead, beat, duration), 0.0, duration)
+    hits = {
         name: _read_steps(getattr(sketch, name), sketch.step * beat, duration) for name in ("kick", "snare", "hat")
     }
 
@@ -373,8 +373,8 @@ def _play(sketch: Sketch, rate: int, duration: float) -> dict[str, Any]:
     for pitch, start, end in melody:
         _add(music, _tone(pitch, end - start, rate, 0.16), start, rate)
     drums = torch.zeros_like(music)
-    sounds = {name: _stroke(name, rate) for name in strokes}
-    for name, times in strokes.items():
+    sounds = {name: _hit(name, rate) for name in hits}
+    for name, times in hits.items():
         for time in times:
             _add(drums, sounds[name], time, rate)
     audio = music + drums
@@ -387,7 +387,7 @@ def _play(sketch: Sketch, rate: int, duration: float) -> dict[str, Any]:
         "caption": sketch.caption,
         "chords": chords,
         "melody": melody,
-        "drum_onsets": sorted({time for times in strokes.values() for time in times}),
+        "drum_onsets": sorted({time for times in hits.values() for time in times}),
         "beats": [float(time) for time in np.arange(0, duration, beat)],
         "tempo": sketch.bpm,
     }
@@ -397,10 +397,10 @@ def _repeat(chords: Sequence[tuple[str, float]], cycle: float, duration: float) 
     return [(label, start + cycle * turn) for turn in range(int(duration / cycle) + 1) for label, start in chords]
 
 
-def _read_tune(tune: str, beat: float, duration: float) -> list[tuple[int, float, float]]:
+def _read_melody(lead: str, beat: float, duration: float) -> list[tuple[int, float, float]]:
     notes, start = [], 0.0
     while start < duration:
-        for word in tune.split():
+        for word in lead.split():
             name, _, length = word.partition(":")
             end = start + float(length) * beat
             if name != "R":
@@ -435,7 +435,7 @@ def _tone(pitch: int, seconds: float, rate: int, level: float) -> torch.Tensor:
     return level * fade * sum(0.6 ** (n - 1) * torch.sin(2 * np.pi * n * frequency * time) for n in harmonics)
 
 
-def _stroke(name: str, rate: int) -> torch.Tensor:
+def _hit(name: str, rate: int) -> torch.Tensor:
     time = torch.arange(round(0.25 * rate)) / rate
     noise = torch.from_numpy(np.random.default_rng(0).standard_normal(len(time))).float()
     if name == "kick":

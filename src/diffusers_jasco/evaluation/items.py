@@ -25,7 +25,7 @@ from diffusers.utils import logging
 from tqdm import tqdm
 
 from ..data import SyntheticMusic
-from ..data.features import load_clip, prepare_audio, wordings
+from ..data.features import captions_of, load_clip, prepare_audio
 from ..data.preparation.controls import cut_chords, cut_notes
 from .estimators.beats import track_beats
 from .estimators.onsets import onsets_by_percussive_flux
@@ -55,7 +55,7 @@ def read_items(
         limit (`int`, *optional*): read only so many of those, the first ones.
 
     Returns:
-        `list[dict]`: items as [`~evaluation.evaluate.hear_originals`] takes them.
+        `list[dict]`: items as [`~evaluation.evaluate.analyze_references`] takes them.
 
     Raises:
         `FileNotFoundError`: if there is no data set, or an audio file of it is absent.
@@ -86,7 +86,7 @@ def compose_items(music: SyntheticMusic, progress: bool = False) -> list[dict[st
         progress (`bool`, defaults to `False`): whether to show a progress bar.
 
     Returns:
-        `list[dict]`: its items as [`~evaluation.evaluate.hear_originals`] takes them, with drums as their only stem.
+        `list[dict]`: its items as [`~evaluation.evaluate.analyze_references`] takes them, with drums as their only stem.
     """
     items = [music[index] for index in tqdm(range(len(music)), "original music", unit="clip", disable=not progress)]
     return [item | {"stems": {k: stem for k, stem in item["stems"].items() if k == "drums"}} for item in items]
@@ -94,8 +94,8 @@ def compose_items(music: SyntheticMusic, progress: bool = False) -> list[dict[st
 
 def hash_items(items: Sequence[dict[str, Any]]) -> str:
     """Tells sets of clips apart: 32 hexadecimal digits, of what is asked for in them."""
-    asked = [[item[key] for key in ("caption", "chords", "melody", "drum_onsets")] for item in items]
-    return hashlib.blake2b(json.dumps(asked).encode(), digest_size=16).hexdigest()
+    requested = [[item[key] for key in ("caption", "chords", "melody", "drum_onsets")] for item in items]
+    return hashlib.blake2b(json.dumps(requested).encode(), digest_size=16).hexdigest()
 
 
 def _read_item(line: dict[str, Any], folder: Path, sampling_rate: int, duration: float) -> dict[str, Any]:
@@ -109,11 +109,11 @@ def _read_item(line: dict[str, Any], folder: Path, sampling_rate: int, duration:
         "stems": stems,
         "sampling_rate": sampling_rate,
         "duration": duration,
-        "caption": wordings(line)[0],
+        "caption": captions_of(line)[0],
         "chords": cut_chords([tuple(chord) for chord in line.get("chords") or []], 0.0, duration),
         "melody": cut_notes(line.get("melody") or [], 0.0, duration),
     }
-    for key, hear in (("drum_onsets", onsets_by_percussive_flux), ("beats", track_beats)):
-        times = line[key] if key in line else hear(drums) if drums else []
+    for key, transcribe in (("drum_onsets", onsets_by_percussive_flux), ("beats", track_beats)):
+        times = line[key] if key in line else transcribe(drums) if drums else []
         item[key] = [float(time) for time in times if time < duration]
     return item

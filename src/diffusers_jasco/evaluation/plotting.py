@@ -28,7 +28,18 @@ from ..audio.io import load_audio
 from ..controls.chord_labels import NO_CHORD
 from ..controls.melody import HIGHEST_PITCH, LOWEST_PITCH, SALIENCE_RATE
 from ..utils.optional_imports import import_optional
-from .heard import NEAR, OTHER, SAME, Asked, Heard, Score, match_chords, match_notes, match_onsets, score_heard
+from .transcription import (
+    NEAR,
+    OTHER,
+    SAME,
+    RequestedControls,
+    Score,
+    Transcription,
+    match_chords,
+    match_notes,
+    match_onsets,
+    score_transcription,
+)
 
 
 if TYPE_CHECKING:
@@ -38,7 +49,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Theme:
-    """Colours. Those of agreement are told apart by the colour-blind, too (Okabe and Ito, 2008)."""
+    """Colors. Those of agreement are told apart by the color-blind, too (Okabe and Ito, 2008)."""
 
     background: str
     lane: str
@@ -106,28 +117,28 @@ _MAX_TITLE_LINES = 2
 
 def plot_music(
     audio: Any,
-    asked: Asked | None = None,
-    heard: Heard | None = None,
+    requested: RequestedControls | None = None,
+    transcription: Transcription | None = None,
     title: str = "",
     theme: Literal["light", "dark"] = "light",
     narrow: bool = False,
 ) -> "Figure":
     r"""
-    Draws a mel spectrogram, and below it on the same axis of time what was asked for: chords, melody, drum strokes. With
-    `heard`, each stands beside what is heard, coloured where they agree and where they differ, under its score in words.
+    Draws a mel spectrogram, and below it on the same axis of time what was asked for: chords, melody, drum onsets. With
+    `heard`, each stands beside what is heard, colored where they agree and where they differ, under its score in words.
 
     ```python
     audio = pipe(prompt, chords=chords, drums=drums).audios[0], pipe.sampling_rate
     heard = hear(audio)
-    asked = read_asked(chords, drums, duration=heard.duration, frame_rate=pipe.frame_rate)
+    asked = read_requested_controls(chords, drums, duration=heard.duration, frame_rate=pipe.frame_rate)
     plot_music(audio, asked, heard, prompt).savefig("take.png")
     ```
 
     Args:
         audio (`tuple`, `dict`, `str` or `os.PathLike`): the music, `(waveform, sampling_rate)` or what else
             [`~audio.io.load_audio`] reads.
-        asked ([`~evaluation.heard.Asked`], *optional*): the controls.
-        heard ([`~evaluation.heard.Heard`], *optional*): what [`~evaluation.heard.hear`] returns for the music.
+        asked ([`~evaluation.transcription.RequestedControls`], *optional*): the controls.
+        heard ([`~evaluation.transcription.Transcription`], *optional*): what [`~evaluation.transcription.transcribe`] returns for the music.
         title (`str`, *optional*): above the picture.
         theme (`str`, defaults to `"light"`): `"light"` or `"dark"`.
         narrow (`bool`, defaults to `False`): whether the picture is for a window of 390 pixels rather than a desktop's.
@@ -143,19 +154,19 @@ def plot_music(
     """
     if theme not in _THEMES:
         raise ValueError(f"`theme` has to be 'light' or 'dark', but is {theme!r}.")
-    colors, layout, asked = _THEMES[theme], _NARROW if narrow else _WIDE, asked or Asked()
+    colors, layout, requested = _THEMES[theme], _NARROW if narrow else _WIDE, requested or RequestedControls()
     waveform, rate = load_audio(audio)
     samples = waveform.mean(dim=0)
     duration = len(samples) / rate
-    scores = score_heard(heard, asked) if heard is not None else {}
+    scores = score_transcription(transcription, requested) if transcription is not None else {}
 
-    lanes = 1 if heard is None else 2
+    lanes = 1 if transcription is None else 2
     heights = {"spectrogram": layout.spectrogram}
-    if asked.chords is not None:
+    if requested.chords is not None:
         heights["chords"] = lanes * (layout.chord_lane + layout.gap) - layout.gap
-    if asked.melody is not None:
+    if requested.melody is not None:
         heights["melody"] = layout.melody
-    if asked.drum_onsets is not None:
+    if requested.drum_onsets is not None:
         heights["drums"] = lanes * (layout.drum_lane + layout.gap) - layout.gap
     titles = _wrap(title, layout)
     legend = _legend(colors, heights, narrow) if scores else []
@@ -168,7 +179,7 @@ def plot_music(
     for control, draw in (("chords", _draw_chords), ("melody", _draw_melody), ("drums", _draw_drums)):
         if control in heights:
             sheet.heading(_describe(control, scores.get(control), colors))
-            draw(sheet, asked, heard)
+            draw(sheet, requested, transcription)
     sheet.finish(legend)
     return sheet.figure
 
@@ -186,14 +197,14 @@ class _Sheet:
         self.axes: list["Axes"] = []
 
     def heading(self, parts: Sequence[tuple[str, str, str]]):
-        """A line of `(text, colour, weight)`."""
+        """A line of `(text, color, weight)`."""
         self.below -= self.layout.heading
         self._write(parts, self.layout.left, self.below + 0.09, self.layout.letters + 1)
 
     def panel(self, height: float, label: str = "") -> "Axes":
         """Axes over the whole width, with a label on their left."""
         layout = self.layout
-        gap = layout.gap if label == "heard" else 0
+        gap = layout.gap if label == "result" else 0
         self.below -= height + gap
         place = (layout.left, self.below, layout.width - layout.left - layout.right, height)
         axes = self.figure.add_axes(
@@ -253,7 +264,7 @@ def _wrap(title: str, layout: _Layout) -> list[str]:
 
 def _legend(colors: _Theme, controls: Collection[str], narrow: bool) -> list[list[tuple[str, str, str]]]:
     near = [text for control, text in (("chords", "root only"), ("melody", "another octave")) if control in controls]
-    marks = {SAME: "as asked", NEAR: " or ".join(near), OTHER: "otherwise"}
+    marks = {SAME: "as requested", NEAR: " or ".join(near), OTHER: "otherwise"}
     lines = [[("■", colors.agreement[word], text) for word, text in marks.items() if text]]
     if "melody" in controls:
         notes = [("▭", colors.muted, "note asked for"), ("■", colors.salience, "note heard")]
@@ -294,17 +305,17 @@ def _draw_spectrogram(sheet: _Sheet, samples: torch.Tensor, rate: int):
     axes.set_yticks([position(mark) for mark in marks], [f"{m / 1000:g}k" if m >= 1000 else str(m) for m in marks])
 
 
-def _draw_chords(sheet: _Sheet, asked: Asked, heard: Heard | None):
-    axes = sheet.panel(sheet.layout.chord_lane, "asked")
-    for label, start, end in _spans(asked.chords, sheet.duration):
+def _draw_chords(sheet: _Sheet, requested: RequestedControls, transcription: Transcription | None):
+    axes = sheet.panel(sheet.layout.chord_lane, "target")
+    for label, start, end in _spans(requested.chords, sheet.duration):
         axes.axvspan(start, end, facecolor=sheet.colors.chip, linewidth=0)
         _write_chord(sheet, axes, label, start, end)
-    if heard is None:
+    if transcription is None:
         return
-    axes = sheet.panel(sheet.layout.chord_lane, "heard")
-    for start, end, word in match_chords(heard, asked):
+    axes = sheet.panel(sheet.layout.chord_lane, "result")
+    for start, end, word in match_chords(transcription, requested):
         axes.axvspan(start, end, facecolor=sheet.colors.agreement[word], alpha=0.3, linewidth=0)
-    for label, start, end in _spans(heard.chords, sheet.duration):
+    for label, start, end in _spans(transcription.chords, sheet.duration):
         _write_chord(sheet, axes, label, start, end)
 
 
@@ -323,28 +334,30 @@ def _write_chord(sheet: _Sheet, axes: "Axes", label: str, start: float, end: flo
         axes.text((start + end) / 2, 0.47, text, ha="center", va="center", size=size, color=sheet.colors.ink)
 
 
-def _draw_melody(sheet: _Sheet, asked: Asked, heard: Heard | None):
+def _draw_melody(sheet: _Sheet, requested: RequestedControls, transcription: Transcription | None):
     axes = sheet.panel(sheet.layout.melody)
-    pitches = [pitch for pitch, *_ in asked.melody] or [(LOWEST_PITCH + HIGHEST_PITCH) // 2]
+    pitches = [pitch for pitch, *_ in requested.melody] or [(LOWEST_PITCH + HIGHEST_PITCH) // 2]
     spare = max(3, (_MIN_PITCHES - (max(pitches) - min(pitches))) / 2)
     low, high = min(pitches) - spare, max(pitches) + spare
-    words = [None] * len(asked.melody)
-    if heard is not None:
-        words = match_notes(heard, asked)
+    words = [None] * len(requested.melody)
+    if transcription is not None:
+        words = match_notes(transcription, requested)
         axes.imshow(
-            heard.salience,
+            transcription.salience,
             origin="lower",
             aspect="auto",
             cmap=_colormap((sheet.colors.lane, sheet.colors.salience)),
             vmin=0,
             vmax=1,
-            extent=(0, heard.salience.shape[1] / SALIENCE_RATE, LOWEST_PITCH - 0.5, HIGHEST_PITCH + 0.5),
+            extent=(0, transcription.salience.shape[1] / SALIENCE_RATE, LOWEST_PITCH - 0.5, HIGHEST_PITCH + 0.5),
         )
     patches = import_optional("matplotlib.patches", "demo")
-    for (pitch, start, end), word in zip(asked.melody, words):
+    for (pitch, start, end), word in zip(requested.melody, words):
         color = sheet.colors.agreement[word]
         axes.add_patch(
-            patches.Rectangle((start, pitch - 0.6), end - start, 1.2, fill=heard is None, color=color, linewidth=1.4)
+            patches.Rectangle(
+                (start, pitch - 0.6), end - start, 1.2, fill=transcription is None, color=color, linewidth=1.4
+            )
         )
     axes.set_xlim(0, sheet.duration)
     axes.set_ylim(low, high)
@@ -352,13 +365,13 @@ def _draw_melody(sheet: _Sheet, asked: Asked, heard: Heard | None):
     axes.set_yticks(octaves, [f"C{pitch // 12 - 1}" for pitch in octaves])
 
 
-def _draw_drums(sheet: _Sheet, asked: Asked, heard: Heard | None):
+def _draw_drums(sheet: _Sheet, requested: RequestedControls, transcription: Transcription | None):
     colors = sheet.colors
-    if heard is None:
-        lanes = {"asked": (asked.drum_onsets, [colors.ink] * len(asked.drum_onsets))}
+    if transcription is None:
+        lanes = {"target": (requested.drum_onsets, [colors.ink] * len(requested.drum_onsets))}
     else:
-        wanted, found, meant = match_onsets(heard, asked)
-        lanes = {"asked": (wanted, found), "heard": (heard.drum_onsets, meant)}
+        wanted, found, meant = match_onsets(transcription, requested)
+        lanes = {"target": (wanted, found), "result": (transcription.drum_onsets, meant)}
         lanes = {
             label: (onsets, [colors.agreement[SAME if fits else OTHER] for fits in agree])
             for label, (onsets, agree) in lanes.items()
@@ -392,12 +405,12 @@ def _mel_spectrogram(samples: torch.Tensor, rate: int) -> tuple[np.ndarray, Call
 
 def plot_adherence(rows: dict[str, Sequence[dict[str, Any]]], title: str) -> "Figure":
     r"""
-    Draws A of one metric under several sets of conditions: a point with its 95 % interval for each recogniser, between 0 (chance)
+    Draws A of one metric under several sets of conditions: a point with its 95 % interval for each estimator, between 0 (chance)
     and 1 (the originals).
 
     Args:
         rows (`dict`): by the conditions' name, from top to bottom, the rows of [`~evaluation.evaluate.evaluate_pipeline`], one per
-            recogniser. Those that do not count are hollow.
+            estimator. Those that do not count are hollow.
         title (`str`): above the picture.
 
     Returns:
@@ -410,11 +423,11 @@ def plot_adherence(rows: dict[str, Sequence[dict[str, Any]]], title: str) -> "Fi
         figsize=(8, 1.2 + 0.45 * len(rows)), layout="constrained"
     )
     axes = figure.subplots()
-    names = list(dict.fromkeys(row["recogniser"] for condition in rows.values() for row in condition))
+    names = list(dict.fromkeys(row["estimator"] for condition in rows.values() for row in condition))
     for number, name in enumerate(names):
         shift = (number - (len(names) - 1) / 2) * 0.22
         for place, condition in enumerate(rows.values()):
-            row = next((row for row in condition if row["recogniser"] == name), None)
+            row = next((row for row in condition if row["estimator"] == name), None)
             if row is None or not np.isfinite(row["value"]):
                 continue
             color = f"C{number}"

@@ -32,7 +32,7 @@ Metric = tuple[str, str]  # control and metric
 
 
 def list_metrics(result: Result) -> list[Metric]:
-    """The metrics that a recogniser is good enough for, in a fixed order, without those of single families of chords."""
+    """The metrics that an estimator is good enough for, in a fixed order, without those of single families of chords."""
     found = {
         (row["control"], row["metric"]): None
         for condition in result["conditions"].values()
@@ -50,7 +50,7 @@ def find_row(condition: dict[str, Any], metric: Metric) -> dict[str, Any] | None
 def write_summary(results: dict[str, Result]) -> str:
     r"""
     Args:
-        results (`dict`): by the name of the clips, such as `"originals"` and `"handwritten"`, what
+        results (`dict`): by the name of the clips, such as `"references"` and `"handwritten"`, what
             [`~evaluation.evaluate.evaluate_pipeline`] returned.
 
     Returns:
@@ -67,7 +67,7 @@ def write_summary(results: dict[str, Result]) -> str:
 
 
 def write_scores(results: dict[str, Result]) -> str:
-    """Every metric by every recogniser, one table for each set of conditions."""
+    """Every metric by every estimator, one table for each set of conditions."""
     parts = []
     for name, result in results.items():
         for condition, values in result["conditions"].items():
@@ -130,7 +130,7 @@ def _find_short_row(condition: dict[str, Any], metric: Metric) -> dict[str, Any]
 
 
 def _write_adherence(result: Result) -> str:
-    """A of every set of conditions, by the worse recogniser, one metric per row."""
+    """A of every set of conditions, by the worse estimator, one metric per row."""
     conditions = result["conditions"].values()
     short = {
         (row["control"], row["metric"]): None
@@ -160,7 +160,7 @@ def _write_captions(result: Result) -> str:
         scores = (1 / row["num_answers"], row["original"], row["codec"])
         numbers = [str(row["num_clips"]), *(_format("{:.2f}", score) for score in scores)]
         rows.append([question, *numbers, *(_interval(found[name]) for name in conditions)])
-    return _table(["caption says", "clips", "chance", "originals", "codec", *conditions], rows)
+    return _table(["caption says", "clips", "chance", "references", "codec", *conditions], rows)
 
 
 def _write_families(result: Result) -> str:
@@ -182,7 +182,7 @@ def _count(row: dict[str, Any] | None) -> str:
 
 def _write_sound(result: Result) -> str:
     """Distances to the originals, and what the checks found, one measure per row."""
-    conditions = {"originals": result["originals"], **result["conditions"]}
+    conditions = {"references": result["references"], **result["conditions"]}
     columns = [_describe_sound(condition, result) for condition in conditions.values()]
     rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
     # A row that nothing stands in says nothing.
@@ -191,7 +191,7 @@ def _write_sound(result: Result) -> str:
 
 def _describe_sound(condition: dict[str, Any], result: Result) -> dict[str, str]:
     embedding = result["embedding"]
-    checks, against = condition["sound"], condition.get("against_originals", {})
+    checks, against = condition["sound"], condition.get("against_references", {})
     distance, bands = condition.get("distance", {}), against.get("bands", {})
 
     def mean(key: str) -> float:
@@ -214,10 +214,10 @@ def _describe_sound(condition: dict[str, Any], result: Result) -> dict[str, str]
         "silent": _format("{:.1%}", mean("silent_share")),
         "longest silence": _format("{:.2f} s", largest("longest_silence")),
         "loudness": _format("{:.1f} LUFS", mean("loudness")),
-        "loudness within the originals' 5–95 %": _format("{:.0%}", against.get("usual_loudness")),
+        "loudness within the references' 5–95 %": _format("{:.0%}", against.get("usual_loudness")),
         "spread of the level": _format("{:.1f} dB", mean("loudness_spread")),
         "harmonic to noise": _format("{:.1f} dB", mean("harmonic_to_noise")),
-        "rise at drum strokes": _format("{:.1f} dB", mean("rise")),
+        "rise at drum onsets": _format("{:.1f} dB", mean("rise")),
         "worst octave band": f"{bands[worst]:+.1f} dB ({worst})" if worst else "",
         **{f"… {band}": _format("{:+.1f} dB", bands.get(band)) for band in OCTAVE_BANDS},
         "seconds per second": _format("{:.2f}", condition.get("seconds_per_second")),
@@ -225,9 +225,9 @@ def _describe_sound(condition: dict[str, Any], result: Result) -> dict[str, str]
 
 
 def _write_scores(condition: dict[str, Any], result: Result) -> str:
-    """Every metric by every recogniser, with what the codec leaves of the originals."""
+    """Every metric by every estimator, with what the codec leaves of the originals."""
     codec = result["conditions"].get("codec", {}).get("adherence", [])
-    through_codec = {(row["recogniser"], row["metric"]): row["score"] for row in codec}
+    through_codec = {(row["estimator"], row["metric"]): row["score"] for row in codec}
     rows = [
         Adherence(**{key: value for key, value in row.items() if key != "counts"}) for row in condition["adherence"]
     ]

@@ -27,9 +27,9 @@ from diffusers import DPMSolverMultistepScheduler, FlowMatchHeunDiscreteSchedule
 
 from ..schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
-from .evaluate import Originals, evaluate_pipeline
+from .control_estimators import ESTIMATORS
+from .evaluate import References, evaluate_pipeline
 from .metrics.sample_sizes import MIN_CLIPS
-from .recognisers import RECOGNISERS
 
 
 _FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
@@ -45,10 +45,10 @@ SCHEDULERS: dict[str, Callable[[dict[str, Any]], Any]] = {
 # One metric per control.
 METRICS = {"root": ("chords", "root"), "chroma": ("melody", "chroma"), "onsets": ("drums", "onset_f1")}
 # Who hears one of them.
-SAMPLING_RECOGNISERS = tuple(
-    recogniser
-    for recogniser in RECOGNISERS
-    if any(recogniser.control == control and metric in recogniser.metrics for control, metric in METRICS.values())
+SAMPLING_ESTIMATORS = tuple(
+    estimator
+    for estimator in ESTIMATORS
+    if any(estimator.control == control and metric in estimator.metrics for control, metric in METRICS.values())
 )
 
 
@@ -92,14 +92,14 @@ def list_samplers(
 
 
 def evaluate_sampler(
-    pipe: Any, originals: Originals, sampler: Sampler, batch_size: int = 8, min_clips: int = MIN_CLIPS
+    pipe: Any, references: References, sampler: Sampler, batch_size: int = 8, min_clips: int = MIN_CLIPS
 ) -> dict[str, Any]:
     r"""
     Makes music for clips with one sampler, all their controls given, and measures it.
 
     Args:
         pipe ([`JascoPipeline`]): the pipeline. Its scheduler is another one meanwhile.
-        originals (`Originals`): what [`~evaluation.evaluate.hear_originals`] made of clips of one length; `SAMPLING_RECOGNISERS`
+        originals (`References`): what [`~evaluation.evaluate.analyze_references`] made of clips of one length; `SAMPLING_ESTIMATORS`
             are enough.
         sampler (`Sampler`): how to sample.
         batch_size (`int`, defaults to `8`): clips that are generated together.
@@ -109,8 +109,8 @@ def evaluate_sampler(
         `dict`, ready for JSON: what `sampler` says, and
 
         - `evaluations`: of the transformer, as a mean over batches; all guidance branches are one
-        - `adherence`: A of `"root"`, `"chroma"` and `"onsets"` with its interval (`value`, `low`, `high`), by the worse recogniser,
-          of those for which a recogniser is good enough; `mean_adherence`: the mean of these
+        - `adherence`: A of `"root"`, `"chroma"` and `"onsets"` with its interval (`value`, `low`, `high`), by the worse estimator,
+          of those for which an estimator is good enough; `mean_adherence`: the mean of these
         - `kernel_distance`, with `low` and `high`: to the originals; `None` for less than `min_clips` clips
         - `worst_band` and `band_difference`: the octave band whose level is farthest from the originals', and how far, in dB
         - `harmonic_to_noise`, `rise`: means over clips, as [`~evaluation.metrics.sound.SoundCheck`] has them
@@ -125,7 +125,7 @@ def evaluate_sampler(
     hook = pipe.transformer.register_forward_pre_hook(lambda *_: calls.append(1))
     try:
         with _scheduler(pipe, sampler.scheduler):
-            result = evaluate_pipeline(pipe, originals, ("all",), batch_size, settings, min_clips=min_clips)
+            result = evaluate_pipeline(pipe, references, ("all",), batch_size, settings, min_clips=min_clips)
     finally:
         hook.remove()
     result = result["conditions"]["all"]
@@ -135,9 +135,9 @@ def evaluate_sampler(
         for name, metric in METRICS.items()
         if metric in found
     }
-    against = result["against_originals"]
+    against = result["against_references"]
     return dataclasses.asdict(sampler) | {
-        "evaluations": len(calls) / math.ceil(len(originals.items) / batch_size),
+        "evaluations": len(calls) / math.ceil(len(references.items) / batch_size),
         "adherence": adherence,
         "mean_adherence": float(np.mean([row["value"] for row in adherence.values()])) if adherence else None,
         **{key: result["distance"][key] for key in ("kernel_distance", "low", "high")},

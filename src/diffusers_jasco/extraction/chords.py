@@ -147,7 +147,7 @@ _WHITENING_BINS = 19  # half an octave
 _HARMONICS, _HARMONIC_DECAY = 20, 0.7
 _UPDATES = 20
 _COMPRESSION = 0.9  # exponent of the notes
-_BASS, _TREBLE = (39.5, 18), (62.5, 42)  # centre and half width, MIDI numbers: A0 to A3, and all
+_BASS, _TREBLE = (39.5, 18), (62.5, 42)  # center and half width, MIDI numbers: A0 to A3, and all
 _BASS_NOTE, _BASS_TONES = 0.7, 0.35  # weights in the templates' bass, of the lowest note and of the chord's others
 # What weighs less is heard only where it fits better: inversions, sixths (all of which are inversions of sevenths), nothing.
 _INVERSION_WEIGHT, _SIXTH_WEIGHT, _NO_CHORD_WEIGHT = 0.98, 0.99, 0.9
@@ -194,9 +194,9 @@ def _log_frequency_bank() -> np.ndarray:
     bin_width = RATE / _WINDOW
     frequencies = np.arange(_WINDOW // 2 + 1) * bin_width
     pitches = _LOWEST + (np.arange(_BINS * _NUM_PITCHES) - 1) / _BINS
-    centres = 440 * 2 ** ((pitches - 69) / 12)
-    widths = np.hypot(centres * (2 ** (1 / 36) - 1), bin_width)
-    weights = _raised_cosine((frequencies[:, None] - centres) / widths)
+    centers = 440 * 2 ** ((pitches - 69) / 12)
+    widths = np.hypot(centers * (2 ** (1 / 36) - 1), bin_width)
+    weights = _raised_cosine((frequencies[:, None] - centers) / widths)
     return (weights / weights.sum(axis=0)).astype(np.float32)
 
 
@@ -246,8 +246,8 @@ def _note_dictionary() -> np.ndarray:
     bins = np.arange(_BINS * _NUM_PITCHES)
     spectra = np.zeros((_NUM_PITCHES, len(bins)))
     for harmonic in range(1, _HARMONICS + 1):
-        centres = _BINS * (np.arange(_NUM_PITCHES) + 12 * np.log2(harmonic)) + 1
-        spectra += _HARMONIC_DECAY ** (harmonic - 1) * _raised_cosine((bins - centres[:, None]) / 1.5)
+        centers = _BINS * (np.arange(_NUM_PITCHES) + 12 * np.log2(harmonic)) + 1
+        spectra += _HARMONIC_DECAY ** (harmonic - 1) * _raised_cosine((bins - centers[:, None]) / 1.5)
     return spectra.astype(np.float32)
 
 
@@ -261,10 +261,10 @@ def _fit_notes(spectra: np.ndarray) -> np.ndarray:
     return notes
 
 
-def _fold(notes: np.ndarray, centre: float, half_width: float) -> np.ndarray:
+def _fold(notes: np.ndarray, center: float, half_width: float) -> np.ndarray:
     """Notes (frames, pitches) around a pitch → pitch classes (frames, 12)."""
     pitches = _LOWEST + np.arange(_NUM_PITCHES)
-    weights = _raised_cosine((pitches - centre) / half_width)
+    weights = _raised_cosine((pitches - center) / half_width)
     return notes @ (weights[:, None] * (pitches[:, None] % 12 == np.arange(12))).astype(np.float32)
 
 

@@ -178,7 +178,7 @@ def deep_salience(stream: AudioStream, weights: str | os.PathLike, progress: boo
         progress (`bool`): whether to show a progress bar.
 
     Returns:
-        `np.ndarray` of shape `(frames, 360)`: float32 in [0, 1]; frame `i` is centred on sample `256 i`.
+        `np.ndarray` of shape `(frames, 360)`: float32 in [0, 1]; frame `i` is centered on sample `256 i`.
     """
     model = DeepSalience.from_keras(weights).to(memory_format=torch.channels_last)
     num_frames = 1 + int(stream.duration * RATE) // HOP

@@ -52,7 +52,7 @@ def spectrogram(audio: torch.Tensor) -> torch.Tensor:
         audio (`torch.Tensor` of shape `(batch, samples)`): at 32 kHz, a multiple of 512 samples.
 
     Returns:
-        `torch.Tensor` of shape `(batch, frames + 1, 1025)`: complex; frame `i` is centred on sample `512 i`.
+        `torch.Tensor` of shape `(batch, frames + 1, 1025)`: complex; frame `i` is centered on sample `512 i`.
     """
     window = torch.hann_window(WINDOW, device=audio.device)
     return torch.stft(

@@ -58,10 +58,10 @@ def _octave_banks() -> list[tuple[int, np.ndarray]]:
     for octave in range(_OCTAVES):
         decimation = 2 ** max(_OCTAVES - 2 - octave, 0)
         bins = 12 * octave + (np.arange(12 * _BINS_PER_SEMITONE) - 1) / _BINS_PER_SEMITONE
-        centres = 440 * 2 ** ((_LOWEST + bins - 69) / 12) * decimation / RATE * _WINDOW
-        # Half a semitone to each side, but no less than neighbours of a peak.
-        widths = np.maximum(centres * (2 ** (1 / 24) - 1), 1.5)
-        distance = np.abs(np.arange(_WINDOW // 2 + 1)[:, None] - centres) / widths
+        centers = 440 * 2 ** ((_LOWEST + bins - 69) / 12) * decimation / RATE * _WINDOW
+        # Half a semitone to each side, but no less than neighbors of a peak.
+        widths = np.maximum(centers * (2 ** (1 / 24) - 1), 1.5)
+        distance = np.abs(np.arange(_WINDOW // 2 + 1)[:, None] - centers) / widths
         weights = np.where(distance < 1, 0.5 + 0.5 * np.cos(np.pi * distance), 0)
         weights /= np.maximum(weights.sum(axis=0), 1e-9) * _WINDOW / 4
         banks.append((decimation, weights.astype(np.float32)))
@@ -79,7 +79,7 @@ def log_frequency_levels(audio: torch.Tensor, stride: int = 1) -> torch.Tensor:
 
     Returns:
         `torch.Tensor` of shape `(batch, frames, 288)`: dB; a sine of amplitude 1 has -2 (low) to -9 (high). Frame `i` is
-        centred on sample `CONTEXT + 256 i stride`.
+        centered on sample `CONTEXT + 256 i stride`.
     """
     num_frames = -(-(audio.shape[-1] - 2 * CONTEXT) // (HOP * stride))
     window = torch.hann_window(_WINDOW, device=audio.device)

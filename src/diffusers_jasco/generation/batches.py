@@ -80,7 +80,7 @@ class GenerationRequest:
 
 def plan_batches(requests: Sequence[GenerationRequest], batch_size: int) -> list[list[GenerationRequest]]:
     r"""
-    Neighbours of the same length and settings go together. The plan depends on the whole list, not on what is made already:
+    Neighbors of the same length and settings go together. The plan depends on the whole list, not on what is made already:
     rounding may differ with the batch's size, so that a run that goes on gives the same bytes only in the same batches.
 
     Args:

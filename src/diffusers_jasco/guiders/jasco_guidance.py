@@ -111,12 +111,12 @@ class JascoGuidance(ConfigMixin):
         The values that branches get instead of the controls that they do not keep.
 
         Args:
-            nulls (`dict`): the learnt null of each control.
+            nulls (`dict`): the learned null of each control.
             controls (`dict[str, torch.Tensor]`): the controls, `(batch, frames, ...)`.
             presence (`dict[str, torch.Tensor]`): which samples have the control, `(batch,)`.
 
         Returns:
-            `dict`: a number or a tensor `(batch, frames, ...)` for each control; here the learnt nulls.
+            `dict`: a number or a tensor `(batch, frames, ...)` for each control; here the learned nulls.
         """
         return nulls
 

@@ -135,8 +135,8 @@ class SpectralEncoder(nn.Module):
         # Both halves count alike, whatever their numbers of values.
         for part in (slice(0, num_pitches), slice(num_pitches, None)):
             weight[part] = (features[:, part] - mean[part]).square().sum(1).mean().rsqrt()
-        centred = (features - mean) * weight
-        variance, components = torch.linalg.eigh(centred.T @ centred / len(centred))
+        centered = (features - mean) * weight
+        variance, components = torch.linalg.eigh(centered.T @ centered / len(centered))
         order = variance.argsort(descending=True)[: len(self.projection)]
         variance, components = variance[order], components[:, order]
         components = components * components.sum(0).sign()
@@ -278,7 +278,7 @@ class SpectralDecoder(nn.Module):
         spectrum = torch.fft.rfft(noise.unfold(0, size, self.noise_hop) * window)
         bank = self.noise_bank(loudness.device)
         frames = torch.fft.irfft((loudness @ bank) * spectrum) / bank.sum(1).mean().sqrt()
-        # Each frame is centred on its hop's end; the halves of neighbours overlap.
+        # Each frame is centered on its hop's end; the halves of neighbors overlap.
         first, second = frames[..., : self.noise_hop], frames[..., self.noise_hop :]
         return (first + F.pad(second, (0, 0, 1, 0))[:, :-1]).flatten(1)
 
@@ -342,7 +342,7 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
     A small codec whose latents a small flow model can predict: they hold magnitudes and no phases. It stands where a
     JASCO pipeline has an [`~transformers.EncodecModel`], with the same `encoder`, `quantizer.layers[0]` and `decoder`.
 
-    The encoder is fixed: principal components of a constant-Q and a mel spectrum. The decoder is learnt: a network and
+    The encoder is fixed: principal components of a constant-Q and a mel spectrum. The decoder is learned: a network and
     a bank of oscillators and noise (as in DDSP, [arXiv 2001.04643](https://arxiv.org/abs/2001.04643)).
 
     Args:
@@ -432,7 +432,7 @@ def log_magnitudes(waveform: torch.Tensor, bank: torch.Tensor, window: int, hop_
     Args:
         waveform (`torch.Tensor` of shape `(batch, samples)`): whole hops long.
         bank (`torch.Tensor` of shape `(bands, window // 2 + 1)`): weights of the power spectrum.
-        window (`int`), hop_length (`int`): samples. Each window is centred on its hop.
+        window (`int`), hop_length (`int`): samples. Each window is centered on its hop.
 
     Returns:
         `torch.Tensor` of shape `(batch, hops, bands)`: natural logarithms; a sine of full scale has about 0.
@@ -453,10 +453,10 @@ def _fast_length(samples: float) -> int:
 
 def _pitch_bank(pitches: torch.Tensor, window: int, sampling_rate: int) -> torch.Tensor:
     """Triangles a semitone wide around MIDI pitches, but not narrower than the window resolves: (pitches, bins)."""
-    centres = 440 * 2 ** ((pitches.double() - 69) / 12)
+    centers = 440 * 2 ** ((pitches.double() - 69) / 12)
     bins = torch.arange(window // 2 + 1, dtype=torch.float64) * sampling_rate / window
-    width = torch.maximum(centres * (2 ** (1 / 24) - 1), torch.tensor(sampling_rate / window, dtype=torch.float64))
-    weights = (1 - (bins - centres[:, None]).abs() / width[:, None]).clamp(min=0)
+    width = torch.maximum(centers * (2 ** (1 / 24) - 1), torch.tensor(sampling_rate / window, dtype=torch.float64))
+    weights = (1 - (bins - centers[:, None]).abs() / width[:, None]).clamp(min=0)
     return weights.float()
 
 

@@ -175,7 +175,7 @@ TransformerBlockRegistry.register(JascoTransformerBlock, TransformerBlockMetadat
 class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMixin):
     r"""
     The flow-matching transformer of JASCO ([arXiv 2406.10970](https://arxiv.org/abs/2406.10970), §3): predicts the
-    velocity of normalised audio latents from text (cross-attention) and from chords, drums and melody, which are
+    velocity of normalized audio latents from text (cross-attention) and from chords, drums and melody, which are
     concatenated to the latents frame by frame, in this order.
 
     This model inherits from [`ModelMixin`]. The defaults are the sizes of the original's 400M models with chords, drums
@@ -206,7 +206,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             Rows of the melody matrix: one per semitone.
         chord_labels (`list[str]`, *optional*):
             The chord vocabulary in the order of its ids, by default Chordino's 193 labels and `"UNK"`. The id after the
-            last one is the learnt "no chord condition".
+            last one is the learned "no chord condition".
         drums_blur (`int`, defaults to `3`):
             Number of consecutive frames over which drum latents are averaged before they reach the model.
         skip_connections (`bool`, defaults to `False`):
@@ -231,7 +231,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         latents_std (`float` or `list[float]`, defaults to `4.0102`):
             Their standard deviation.
         preconditioning (`float` or `list[float]`, *optional*):
-            For small models: the standard deviation of the normalised latents, of all or of each channel. Then the network
+            For small models: the standard deviation of the normalized latents, of all or of each channel. Then the network
             learns just what a linear prediction leaves: the velocity is `c(t) z + network(z, t)` with `c(t) = (t s² - (1
             - t)) / (t² s² + (1 - t)²)`, the best factor for data of variance s². What `forward` returns is the velocity
             either way. The original has no such option.
@@ -404,7 +404,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         return (time * variance - (1 - time)) / (time**2 * variance + (1 - time) ** 2)
 
     def embed_controls(self, hidden_states: torch.Tensor, controls: dict[str, torch.Tensor | None]) -> torch.Tensor:
-        """Appends the embedded controls, or their learnt nulls, to the channels of the latents."""
+        """Appends the embedded controls, or their learned nulls, to the channels of the latents."""
         channels = [hidden_states]
         shape = hidden_states.shape[:2]
         for name, control in controls.items():
@@ -446,7 +446,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         r"""
         Args:
             hidden_states (`torch.Tensor` of shape `(batch, frames, in_channels)`):
-                Noisy normalised latents.
+                Noisy normalized latents.
             timestep (`torch.Tensor` of shape `(batch,)`):
                 Flow-matching time in `[0, 1]`, where 0 is noise and 1 is data.
             encoder_hidden_states (`torch.Tensor` of shape `(batch, tokens, text_dim)`):

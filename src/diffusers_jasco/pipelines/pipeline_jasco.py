@@ -110,7 +110,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         text_encoder ([`~transformers.T5EncoderModel`]):
             T5 encoder; the original's is T5-base.
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
-            EnCodec, whose unquantised latents are generated; the original's runs at 32 kHz and 50 frames a second.
+            EnCodec, whose unquantized latents are generated; the original's runs at 32 kHz and 50 frames a second.
         transformer ([`JascoTransformerModel`]):
             The flow-matching transformer.
         scheduler ([`~diffusers.SchedulerMixin`]):
@@ -565,7 +565,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             attention_kwargs (`dict`, *optional*):
                 `{"scale": float}` scales LoRA layers.
             output_type (`str`, defaults to `"pt"`):
-                `"pt"`: a tensor, `"np"`: an array, `"latent"`: the model's normalised latents.
+                `"pt"`: a tensor, `"np"`: an array, `"latent"`: the model's normalized latents.
             return_dict (`bool`, defaults to `True`):
                 Whether to return an [`~pipelines.AudioPipelineOutput`] instead of a plain tuple.
             callback_on_step_end (`Callable`, *optional*):

@@ -27,7 +27,7 @@ from diffusers.utils import logging
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ..data.mixing import to_shares
-from ..data.streams import Place, StreamedClips
+from ..data.streams import StreamedClips, StreamPosition
 from ..utils.seeding import derive_seed
 
 
@@ -269,14 +269,14 @@ class StreamBatches(_Batches):
             part: [part * per_part + position in own for position in range(per_part)]
             for part in range(own[0] // per_part, own[-1] // per_part + 1)
         }
-        self._places = {part: Place() for part in self._own}
+        self._places = {part: StreamPosition() for part in self._own}
 
     @property
     def epoch(self) -> int:
         """The epoch of the part that is the farthest behind, of those that this process reads."""
         return min(place.epoch for place in self._places.values())
 
-    def _plan(self) -> Iterator[tuple[list, list[str], dict[int, Place]]]:
+    def _plan(self) -> Iterator[tuple[list, list[str], dict[int, StreamPosition]]]:
         places = dict(self._places)
         parts = {
             part: self.dataset.part(part, self.num_parts, self.seed, self.block_size, place)
@@ -318,7 +318,7 @@ class StreamBatches(_Batches):
                     f"The stream was read with `{name}` {state_dict[name]}, now it is {getattr(self, name)}: shards, batch size,"
                     " number of processes and shuffle buffer have to be as they were."
                 )
-        self._places = {part: Place(*state_dict["places"][part]) for part in self._own}
+        self._places = {part: StreamPosition(*state_dict["places"][part]) for part in self._own}
 
 
 class InterleavedBatches:

@@ -56,8 +56,8 @@ def _describe_pitches(rows: int) -> torch.Tensor:
     """Pitch class and four overlapping ranges of height: (rows, 16)."""
     pitches = LOWEST_PITCH + torch.arange(rows)
     classes = torch.nn.functional.one_hot(pitches % 12, 12).float()
-    centres = torch.linspace(0, rows - 1, 4)
-    heights = torch.exp(-(((torch.arange(rows)[:, None] - centres) / 10) ** 2))
+    centers = torch.linspace(0, rows - 1, 4)
+    heights = torch.exp(-(((torch.arange(rows)[:, None] - centers) / 10) ** 2))
     return torch.cat([classes, heights], dim=1) * 2
 
 

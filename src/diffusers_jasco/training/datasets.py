@@ -218,13 +218,13 @@ def _check_text_embeds(dataset: Dataset | ClipStream, pipeline: JascoPipeline, a
 
 
 def _warn_without_captions(spec: str, dataset: FeatureDataset | ClipDataset | ClipStream):
-    """Clips without captions are no error, but nothing about text is learnt from them."""
+    """Clips without captions are no error, but nothing about text is learned from them."""
     if is_synthetic(spec) or isinstance(dataset, ClipStream):
         return  # never without; not known before
     captions = list(dataset.captions)
     if missing := sum(not any(clip) for clip in captions):
         logger.warning(
-            f"{spec}: {missing} of {len(captions)} clips have no caption. Nothing about text is learnt from them."
+            f"{spec}: {missing} of {len(captions)} clips have no caption. Nothing about text is learned from them."
         )
 
 

@@ -105,7 +105,7 @@ def interpolate(
 
     Args:
         scheduler ([`FlowMatchEulerScheduler`]): owner of the path.
-        latents (`torch.Tensor` of shape `(batch, frames, dim)`): normalised data.
+        latents (`torch.Tensor` of shape `(batch, frames, dim)`): normalized data.
         noise (`torch.Tensor` of the same shape): noise.
         times (`torch.Tensor` of shape `(batch,)`): times in [0, 1].
 
@@ -181,7 +181,7 @@ class FlowMatchingObjective:
     Args:
         args (`argparse.Namespace`): the objective's options, of [`~training.arguments.add_training_options`].
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the pipeline's tokenizer.
-        num_new_words (`int`, defaults to `0`): how many of its last words are learnt in this training.
+        num_new_words (`int`, defaults to `0`): how many of its last words are learned in this training.
     """
 
     def __init__(self, args: argparse.Namespace, tokenizer: PreTrainedTokenizerBase, num_new_words: int = 0):

@@ -23,10 +23,10 @@ from accelerate import Accelerator
 
 from ..audio.export import export_audio
 from ..data.synthetic.music import SyntheticMusic
-from ..evaluation.evaluate import Originals, evaluate_pipeline, flatten, hear_originals, make_requests
-from ..evaluation.heard import Asked, hear
+from ..evaluation.evaluate import References, analyze_references, evaluate_pipeline, flatten, make_requests
 from ..evaluation.items import read_items
 from ..evaluation.plotting import plot_music
+from ..evaluation.transcription import RequestedControls, transcribe
 from ..generation.batches import generate_clips
 from ..pipelines.pipeline_jasco import JascoPipeline
 from .datasets import make_batches, open_datasets
@@ -51,12 +51,12 @@ class Evaluator:
     def __init__(self, args: argparse.Namespace, progress: bool = False):
         self.args = args
         self.progress = progress
-        self._originals: Originals | None = None
+        self._references: References | None = None
 
     def _read_items(self, pipeline: JascoPipeline, limit: int) -> list[dict[str, Any]]:
         """The first clips, which need no transcription to be generated after."""
-        if self._originals is not None:
-            return list(self._originals.items[:limit])
+        if self._references is not None:
+            return list(self._references.items[:limit])
         rate, size = pipeline.sampling_rate, self.args.evaluation_clips
         duration = pipeline.transformer.config.sample_size / pipeline.frame_rate
         if self.args.evaluation_dataset == "synthetic":
@@ -65,17 +65,17 @@ class Evaluator:
             return [music[index] for index in range(min(limit, size))]
         return read_items(self.args.evaluation_dataset, rate, size, duration, limit)
 
-    def _hear_originals(self, pipeline: JascoPipeline) -> Originals:
-        if self._originals is None:
+    def _analyze_references(self, pipeline: JascoPipeline) -> References:
+        if self._references is None:
             items = self._read_items(pipeline, self.args.evaluation_clips)
-            self._originals = hear_originals(items, seed=self.args.seed, progress=self.progress)
-        return self._originals
+            self._references = analyze_references(items, seed=self.args.seed, progress=self.progress)
+        return self._references
 
     def evaluate(self, pipeline: JascoPipeline) -> dict[str, float]:
         """How well it follows each control: [`~evaluation.evaluate.flatten`] tells the names."""
         result = evaluate_pipeline(
             pipeline,
-            self._hear_originals(pipeline),
+            self._analyze_references(pipeline),
             self.args.evaluation_conditions,
             self.args.batch_size,
             progress=self.progress,
@@ -106,13 +106,13 @@ class Evaluator:
                 raise audio
             picture = samples / f"{request.name}.png"
             export_audio(audio, picture.with_suffix(".wav"), pipeline.sampling_rate)
-            asked = Asked(
+            requested = RequestedControls(
                 chords=(item["chords"] or None) if "chords" in given else None,
                 melody=(item["melody"] or None) if "melody" in given else None,
                 drum_onsets=(item["drum_onsets"] or None) if "drums" in given else None,
             )
             music = audio, pipeline.sampling_rate
-            plot_music(music, asked, hear(music), item["caption"]).savefig(picture)
+            plot_music(music, requested, transcribe(music), item["caption"]).savefig(picture)
             if log is not None:
                 log.write_clip(step, request.name, audio, pipeline.sampling_rate, picture)
         return {"samples": str(samples)}

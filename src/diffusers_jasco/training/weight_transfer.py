@@ -167,7 +167,7 @@ def transfer_weights(source: JascoTransformerModel, target: JascoTransformerMode
         elif name in new:
             note = _join_notes(outputs + inputs)
         else:
-            note = "the target has none" if outputs[0].units else f"{outputs[0].note}: its learnt null goes with it"
+            note = "the target has none" if outputs[0].units else f"{outputs[0].note}: its learned null goes with it"
         rows.append(TransferredWeight("dropped", None, None, name, tuple(old[name].shape), note, True))
     return rows
 

@@ -41,7 +41,7 @@ from safetensors.torch import load as load_tensors
 from ...codecs import load_codec
 from ...text_encoders import load_text_encoder, text_encoder_hash, warn_of_unknown_captions
 from ...utils.optional_imports import import_optional
-from ..features import FORMAT, FRAME_TENSORS, wordings, write_encoded
+from ..features import FORMAT, FRAME_TENSORS, captions_of, write_encoded
 from ..output import OutputFolder
 from ..sources import Source
 from .settings import PreparationSettings
@@ -182,7 +182,7 @@ def assemble(
         if settings.text_encoder is not None:
             tokenizer, text_encoder = load_text_encoder(settings.text_encoder)
             text_hash = text_encoder_hash(tokenizer, text_encoder)
-            captions = (caption for track in tracks for caption in wordings(track))
+            captions = (caption for track in tracks for caption in captions_of(track))
             warn_of_unknown_captions(output.url, captions, tokenizer)
         for split, clips in splits.items():
             with output.folder(f"features/{split}", last="features.json") as target:
@@ -232,7 +232,7 @@ def _line(value: Any) -> str:
 def _clip_of(track: dict[str, Any], index: int) -> Clip:
     """A clip with paths relative to the output folder, and what its track says."""
     clip, folder = track["clips"][index], posixpath.join(TRACKS, track["id"])
-    captions = wordings(track)
+    captions = captions_of(track)
     return (
         track.get("metadata", {})
         | clip

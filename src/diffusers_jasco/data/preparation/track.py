@@ -41,7 +41,7 @@ from transformers import PreTrainedTokenizerBase
 from ...audio.stream import AudioStream
 from ...codecs import load_codec
 from ...text_encoders import encode_captions, load_text_encoder
-from ..features import encode_audio, encode_controls, load_clip, prepare_audio, wordings
+from ..features import captions_of, encode_audio, encode_controls, load_clip, prepare_audio
 from ..output import OutputFolder
 from ..sources import Source, read_captions, read_track_info
 from .controls import cut_chords, cut_notes, track_chords, track_drums, track_melody
@@ -225,6 +225,6 @@ def _encode(track: dict[str, Any], settings: PreparationSettings, target: Path):
         encoded["has_drums"] = torch.tensor(encoded["has_drums"], dtype=torch.uint8)
         tensors |= {f"{index:03d}.{name}": values.contiguous() for name, values in encoded.items()}
     if settings.text_encoder is not None:
-        embeds = encode_captions(wordings(track), *_text_encoder(settings.text_encoder, settings.device))
+        embeds = encode_captions(captions_of(track), *_text_encoder(settings.text_encoder, settings.device))
         tensors |= {f"caption.{number}": states for number, states in enumerate(embeds)}
     save_file(tensors, target / "features.safetensors")

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""Rooms, equalisers and compressors: what makes dry stems sound like a recording, without losing their sum."""
+"""Rooms, equalizers and compressors: what makes dry stems sound like a recording, without losing their sum."""
 
 import numpy as np
 
@@ -47,13 +47,13 @@ def make_room(
     stems: dict[str, np.ndarray], sampling_rate: int, rng: np.random.Generator, sends: dict[str, float]
 ) -> dict[str, np.ndarray]:
     r"""
-    Puts the stems into one room (exponentially decaying noise) and each through its equaliser (two shelves and a bell),
+    Puts the stems into one room (exponentially decaying noise) and each through its equalizer (two shelves and a bell),
     in one product of spectra per stem.
 
     Args:
         stems (`dict[str, np.ndarray]`): name → samples (samples,).
         sampling_rate (`int`): Hz.
-        rng (`np.random.Generator`): room and equalisers.
+        rng (`np.random.Generator`): room and equalizers.
         sends (`dict[str, float]`): name → share of the room's sound, about 0 ... 1.
     """
     length = len(next(iter(stems.values())))
@@ -65,7 +65,7 @@ def make_room(
     wet = rng.uniform(0.05, 0.35)
 
     def process(name: str, samples: np.ndarray) -> np.ndarray:
-        response = _equaliser(frequencies, rng) * (1 + np.float32(wet * sends[name]) * room_spectrum)
+        response = _equalizer(frequencies, rng) * (1 + np.float32(wet * sends[name]) * room_spectrum)
         return np.fft.irfft(np.fft.rfft(samples, size) * response, size)[:length].astype(np.float32)
 
     return {name: process(name, samples) for name, samples in stems.items()}
@@ -80,12 +80,12 @@ def _make_impulse_response(seconds: float, sampling_rate: int, rng: np.random.Ge
     return noise / np.sqrt(np.sum(noise**2, dtype=np.float64)).astype(np.float32)
 
 
-def _equaliser(frequencies: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _equalizer(frequencies: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     octaves = np.log2(np.maximum(frequencies, 20) / 1000)
     low, high, bell = rng.uniform(-4, 4, 3)
-    centre = rng.uniform(-2, 1.5)
+    center = rng.uniform(-2, 1.5)
     decibels = low / (1 + np.exp(4 * (octaves + 2.3))) + high / (1 + np.exp(-4 * (octaves - 2)))
-    decibels = decibels + bell * np.exp(-((octaves - centre) ** 2))
+    decibels = decibels + bell * np.exp(-((octaves - center) ** 2))
     gain = np.exp(np.float32(np.log(10) / 20) * decibels.astype(np.float32))
     # Some fonts' samples have a constant offset.
     return gain * frequencies**2 / (frequencies**2 + np.float32(15**2))
@@ -119,8 +119,8 @@ def master(
         window = np.hanning(17)
         level = np.sqrt(np.convolve(np.pad(power, 8, mode="edge"), window / window.sum(), mode="valid")) + 1e-6
         reduction = np.minimum(1.0, (level / _TARGET_RMS) ** (1 / ratio - 1))
-        centres = (np.arange(len(reduction)) + 0.5) * hop
-        gain = gain * np.interp(np.arange(len(mix)), centres, reduction).astype(np.float32)
+        centers = (np.arange(len(reduction)) + 0.5) * hop
+        gain = gain * np.interp(np.arange(len(mix)), centers, reduction).astype(np.float32)
     peak = float(np.abs(mix * gain).max())
     gain = gain * np.float32(min(1.0, _MAX_PEAK / max(peak, 1e-9)))
     stems = {name: samples * gain for name, samples in stems.items()}

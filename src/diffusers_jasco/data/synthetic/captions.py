@@ -97,7 +97,7 @@ def instrument_names(piece: Piece) -> dict[str, str]:
     return {stem: PROGRAM_NAMES[program] for stem, program in piece.programs.items() if stem != "drums"}
 
 
-def says(caption: str, words: Sequence[str]) -> bool:
+def mentions(caption: str, words: Sequence[str]) -> bool:
     """Whether a caption has one of some words, as a whole word."""
     return any(re.search(rf"(?<![\w/-]){re.escape(word)}(?![\w/-])", caption) for word in words)
 
@@ -109,11 +109,11 @@ def write_captions(piece: Piece, rng: np.random.Generator, count: int = 5) -> li
     """
     captions: dict[str, None] = {}
     while len(captions) < count:
-        captions[_Wording(piece, rng).write()] = None
+        captions[_CaptionVariant(piece, rng).write()] = None
     return list(captions)
 
 
-class _Wording:
+class _CaptionVariant:
     """One choice of what to say of a piece, and of the words for it."""
 
     def __init__(self, piece: Piece, rng: np.random.Generator):

@@ -131,7 +131,7 @@ class Piece:
     subset: str
     key: str
     tempo: float
-    metre: str
+    time_signature: str
     swing: float
     duration: float
     chords: list[tuple[str, float]]
@@ -198,10 +198,10 @@ def compose(split: str, subset: str, rng: np.random.Generator, duration: float) 
         duration (`float`): seconds.
     """
     plain = subset == "plain"
-    style = _choose(rng, [style for style in STYLES if not plain or "4/4" in style.metres])
-    metre = "4/4" if plain else _choose(rng, style.metres)
-    steps = 16 if metre == "4/4" else 12
-    beat_steps = 6 if metre == "6/8" else 4
+    style = _choose(rng, [style for style in STYLES if not plain or "4/4" in style.time_signatures])
+    time_signature = "4/4" if plain else _choose(rng, style.time_signatures)
+    steps = 16 if time_signature == "4/4" else 12
+    beat_steps = 6 if time_signature == "6/8" else 4
     tempo = float(np.round(rng.uniform(*style.tempo), 1))
     swing = 0.5 if plain else style.swing
     seconds_per_bar = steps / beat_steps * 60 / tempo
@@ -229,7 +229,7 @@ def compose(split: str, subset: str, rng: np.random.Generator, duration: float) 
         subset=subset,
         key=f"{NOTES[tonic]} {mode}",
         tempo=tempo,
-        metre=metre,
+        time_signature=time_signature,
         swing=swing,
         duration=num_bars * seconds_per_bar,
         chords=timeline,
@@ -392,17 +392,17 @@ def _play_bass(chords: list, pattern: str, steps: int, clock: _Clock, rng: np.ra
     return notes
 
 
-def _voice(pitch_classes: Sequence[int], centre: float) -> list[int]:
-    """Each pitch class in the octave nearest to a centre that is kept from chord to chord."""
-    return sorted(int(round((centre - pitch) / 12)) * 12 + pitch for pitch in pitch_classes)
+def _voice(pitch_classes: Sequence[int], center: float) -> list[int]:
+    """Each pitch class in the octave nearest to a center that is kept from chord to chord."""
+    return sorted(int(round((center - pitch) / 12)) * 12 + pitch for pitch in pitch_classes)
 
 
 def _play_comp(chords: list, pattern: str, steps: int, clock: _Clock, rng: np.random.Generator) -> list[Note]:
-    centre = rng.uniform(57, 66)
+    center = rng.uniform(57, 66)
     spread = 0.012 if pattern in ("strum", "boom-chick") and clock.jitter else 0.0
     notes = []
     for start, end, root, form, _ in chords:
-        keys = _voice([(root + interval) % 12 for interval in _FORMS[form]], centre)
+        keys = _voice([(root + interval) % 12 for interval in _FORMS[form]], center)
         if pattern in _ARPEGGIOS:
             every, order = _ARPEGGIOS[pattern]
             keys = [*keys, keys[0] + 12]

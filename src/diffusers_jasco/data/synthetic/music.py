@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...controls.drum_machine import play_strokes
+from ...controls.drum_machine import play_hits
 from ...controls.midi_drums import DRUM_VOICES
 from . import augmentation
 from .captions import instrument_names, write_captions
@@ -66,7 +66,7 @@ class SyntheticMusic(torch.utils.data.Dataset):
         - `chords` (`list[tuple[str, float]]`): label and start; the first starts at 0
         - `melody` (`list[tuple[int, float, float]]`): MIDI key, start and end of the lead's notes; one at a time
         - `drum_onsets` (`list[float]`), `beats` (`list[float]`), `downbeats` (`list[float]`)
-        - `tempo` (beats per minute), `metre`, `key`, `style`, `energy`, `instruments` (`dict[str, str]`)
+        - `tempo` (beats per minute), `time_signature`, `key`, `style`, `energy`, `instruments` (`dict[str, str]`)
         - `captions` (`list[str]`) and one of them, `caption`
         - `stems` (`dict[str, torch.Tensor]`, on request): `(1, samples)` each, in order of addition
         - `split`, `subset`, `index`, `seed`, and the renderer's and the font's names, version and hash
@@ -125,9 +125,9 @@ class SyntheticMusic(torch.utils.data.Dataset):
             "audio": torch.from_numpy(mix)[None],
             "sampling_rate": self.sampling_rate,
             "duration": self.duration,
-            **_cut_truth(piece, start, self.duration),
+            **_cut_annotations(piece, start, self.duration),
             "tempo": piece.tempo,
-            "metre": piece.metre,
+            "time_signature": piece.time_signature,
             "key": piece.key,
             "style": piece.style.name,
             "energy": piece.energy,
@@ -185,8 +185,8 @@ class SyntheticMusic(torch.utils.data.Dataset):
 
 
 def _play_drum_machine(notes: list, duration: float, rate: int, tuning: float) -> np.ndarray:
-    strokes = [(DRUM_VOICES[key], start, velocity / 127) for start, _, key, velocity in notes]
-    return play_strokes(strokes, duration, rate, tuning)
+    hits = [(DRUM_VOICES[key], start, velocity / 127) for start, _, key, velocity in notes]
+    return play_hits(hits, duration, rate, tuning)
 
 
 def _cut_notes(notes: list[Note], begin: float, end: float) -> list[tuple[float, float, int, int]]:
@@ -197,7 +197,7 @@ def _cut_notes(notes: list[Note], begin: float, end: float) -> list[tuple[float,
     ]
 
 
-def _cut_truth(piece: Piece, start: float, duration: float) -> dict[str, list]:
+def _cut_annotations(piece: Piece, start: float, duration: float) -> dict[str, list]:
     """The piece's timelines between `start` and `start + duration`, from 0."""
 
     def cut_times(times) -> list[float]:

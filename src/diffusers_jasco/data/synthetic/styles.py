@@ -27,7 +27,7 @@ class Style:
         name (`str`): as captions call it.
         moods (`tuple[str, ...]`): words that fit it.
         tempo (`tuple[int, int]`): range in beats per minute. A beat of 6/8 is a dotted quarter.
-        metres (`tuple[str, ...]`): "4/4", "3/4" or "6/8".
+        time_signatures (`tuple[str, ...]`): "4/4", "3/4" or "6/8".
         drums (`tuple[dict[str, str], ...]`): grooves of one bar: instrument → one character per sixteenth, "x" loud,
             "o" soft, "." nothing.
         bass, comp (`tuple[str, ...]`): names of patterns in `composition`.
@@ -49,7 +49,7 @@ class Style:
     comp_programs: tuple[int, ...]
     lead_programs: tuple[int, ...]
     pad_programs: tuple[int, ...] = gm.STRINGS
-    metres: tuple[str, ...] = ("4/4",)
+    time_signatures: tuple[str, ...] = ("4/4",)
     swing: float = 0.5
     minor: float = 0.35
     sevenths: float = 0.2
@@ -194,25 +194,25 @@ STYLES: tuple[Style, ...] = (
         "waltz", ("elegant", "graceful", "old-fashioned"), (96, 168),
         (_groove("x...........", "....o...o...", ""), _groove("x...........", "", "....x...x...", rim="....o...o...")),
         ("roots", "fifths"), ("waltz", "arpeggio"),
-        gm.UPRIGHT_BASSES, gm.PIANOS + gm.ACCORDIONS + gm.STRINGS, gm.ACCORDIONS + gm.BOWED + gm.REEDS + gm.FLUTES, metres=("3/4",), sevenths=0.15, drummed=0.45,
+        gm.UPRIGHT_BASSES, gm.PIANOS + gm.ACCORDIONS + gm.STRINGS, gm.ACCORDIONS + gm.BOWED + gm.REEDS + gm.FLUTES, time_signatures=("3/4",), sevenths=0.15, drummed=0.45,
     ),
     Style(
         "celtic jig", ("lively", "dancing", "bright"), (92, 124),
         (_groove("x.....x.....", "", "", tambourine="x.x.x.x.x.x."), _groove("x...o.x...o.", "", "", conga="x.o.o.x.o.o.")),
         ("roots", "fifths"), ("strum", "arpeggio"),
-        gm.UPRIGHT_BASSES, gm.ACOUSTIC_GUITARS + gm.HARPS + gm.ACCORDIONS, gm.FIDDLES + gm.FLUTES, metres=("6/8",), minor=0.45, sevenths=0.03, drummed=0.6,
+        gm.UPRIGHT_BASSES, gm.ACOUSTIC_GUITARS + gm.HARPS + gm.ACCORDIONS, gm.FIDDLES + gm.FLUTES, time_signatures=("6/8",), minor=0.45, sevenths=0.03, drummed=0.6,
     ),
     Style(
         "slow 6/8 soul", ("heartfelt", "swaying", "vintage"), (46, 66),
         (_groove("x.....o.....", "......x.....", "x.x.x.x.x.x."), _groove("x....xo.....", "......x.....", "x.x.x.x.x.x.")),
         ("roots", "fifths", "eighths"), ("arpeggio", "block"),
-        gm.ELECTRIC_BASSES, gm.PIANOS + gm.ORGANS + gm.CLEAN_GUITARS, gm.SAXES + gm.TRUMPETS + gm.ORGANS, gm.ORGANS, metres=("6/8",), sevenths=0.3,
+        gm.ELECTRIC_BASSES, gm.PIANOS + gm.ORGANS + gm.CLEAN_GUITARS, gm.SAXES + gm.TRUMPETS + gm.ORGANS, gm.ORGANS, time_signatures=("6/8",), sevenths=0.3,
     ),
     Style(
         "orchestral", ("epic", "cinematic", "majestic"), (66, 112),
         (_groove("x.......x.......", "", "", tom="x..x..x.x..x..x."), _groove("x...............", "o.oox.ooo.oox.oo", "", crash="x...............")),
         ("roots", "fifths"), ("tremolo", "block", "arpeggio"),
-        gm.LOW_STRINGS, gm.STRINGS + gm.HARPS + gm.BRASS, gm.BOWED + gm.FLUTES + gm.REEDS + gm.TRUMPETS, metres=("4/4", "3/4"), minor=0.6, drummed=0.4, kit=48,
+        gm.LOW_STRINGS, gm.STRINGS + gm.HARPS + gm.BRASS, gm.BOWED + gm.FLUTES + gm.REEDS + gm.TRUMPETS, time_signatures=("4/4", "3/4"), minor=0.6, drummed=0.4, kit=48,
     ),
     Style(
         "ambient", ("calm", "spacious", "floating"), (56, 84),

@@ -49,7 +49,7 @@ def band_levels(samples: np.ndarray) -> torch.Tensor:
         samples (`np.ndarray` of shape `(samples,)`): audio at 16 kHz, as [`~evaluation.estimators.spectra.load_mono`] returns it.
 
     Returns:
-        `torch.Tensor` of shape `(frames, 48)`: dB; frame `i` is centred on sample `320 i`.
+        `torch.Tensor` of shape `(frames, 48)`: dB; frame `i` is centered on sample `320 i`.
     """
     power = torch.from_numpy(power_spectrogram(samples, HOP, WINDOW)) @ _band_weights()
     return 10 * power.clamp(min=FLOOR).log10()

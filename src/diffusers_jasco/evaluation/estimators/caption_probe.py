@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Whether music is what its caption says: what a small network hears, that has learnt from originals of the synthetic music."""
+"""Whether music is what its caption says: what a small network hears, that has learned from originals of the synthetic music."""
 
 import math
 import re
@@ -28,7 +28,7 @@ from ...data.synthetic.captions import (
     LEAD_FORMS,
     TEMPO_WORDS,
     instrument_words,
-    says,
+    mentions,
     style_words,
     tempo_word,
 )
@@ -37,7 +37,7 @@ from .caption_model import CaptionModel, band_levels
 from .spectra import load_mono
 
 
-NAME = "caption probe"  # of the recogniser
+NAME = "caption probe"  # of the estimator
 QUESTIONS = ("style", "lead", "tempo", "energy", "drums")
 _FAMILY_OF = {instrument: family for family, instruments in LEAD_FAMILIES.items() for instrument in instruments}
 
@@ -74,26 +74,26 @@ def read_caption(item: dict[str, Any]) -> dict[str, str | None]:
         `dict[str, str | None]`: of the true answers those that the caption gives, in one of the words of [`~data.synthetic.captions`];
         `None` where it leaves the question open.
     """
-    caption, truth = (item.get("caption") or "").lower(), true_answers(item)
+    caption, answers = (item.get("caption") or "").lower(), true_answers(item)
     words = dict.fromkeys(QUESTIONS, ())
-    if truth["style"] is not None:
-        words["style"] = style_words(truth["style"])
-    if truth["lead"] not in (None, "none"):
+    if answers["style"] is not None:
+        words["style"] = style_words(answers["style"])
+    if answers["lead"] not in (None, "none"):
         # Another part may have the same instrument.
         names = instrument_words(item["instruments"]["lead"])
         words["lead"] = [name if "lead" in name else form.format(name) for name in names for form in LEAD_FORMS]
-    if truth["tempo"] is not None:
+    if answers["tempo"] is not None:
         numbers = re.findall(r"\d+(?= bpm)", caption)
         words["tempo"] = [
-            *TEMPO_WORDS[truth["tempo"]],
+            *TEMPO_WORDS[answers["tempo"]],
             *(f"{number} bpm" for number in numbers if abs(int(number) - item["tempo"]) < 1),
         ]
-    if truth["energy"] is not None:
-        words["energy"] = ENERGY_WORDS[truth["energy"]]
-    said = {question: truth[question] if says(caption, words[question]) else None for question in QUESTIONS}
+    if answers["energy"] is not None:
+        words["energy"] = ENERGY_WORDS[answers["energy"]]
+    said = {question: answers[question] if mentions(caption, words[question]) else None for question in QUESTIONS}
     # "drums" is in "no drums", too; and sentences have "with piano and a beat".
     drums = {answer: [word.removeprefix("with ") for word in DRUM_WORDS[answer]] for answer in ("no", "yes")}
-    return said | {"drums": next((answer for answer in drums if says(caption, drums[answer])), None)}
+    return said | {"drums": next((answer for answer in drums if mentions(caption, drums[answer])), None)}
 
 
 @lru_cache(maxsize=1)
@@ -103,17 +103,17 @@ def _model() -> CaptionModel:
 
 
 @torch.inference_mode()
-def hear_answers(audio: Any) -> dict[str, str]:
+def predict_answers(audio: Any) -> dict[str, str]:
     """By question what is heard in audio of any length, as [`~evaluation.estimators.spectra.load_mono`] takes it."""
     model = _model()
     logits = model(band_levels(load_mono(audio))[None])
     return {question: model.config.answers[question][int(logits[question].argmax())] for question in QUESTIONS}
 
 
-def score_answers(heard: dict[str, str], item: dict[str, Any]) -> dict[str, float]:
+def score_answers(estimate: dict[str, str], item: dict[str, Any]) -> dict[str, float]:
     """By question 1 where what is heard is what the caption says, 0 where it is not, NaN where the caption leaves it open."""
     said = read_caption(item)
     return {
-        question: math.nan if said[question] is None else float(said[question] == heard[question])
+        question: math.nan if said[question] is None else float(said[question] == estimate[question])
         for question in QUESTIONS
     }

@@ -123,7 +123,7 @@ def fit_chords(spectra: np.ndarray, chords: Chords, duration: float, qualities: 
         `list` of `(label, start)`: the same times with the labels that fit best, "N" where nothing sounds.
     """
     edges = to_intervals(chords, duration) * SAMPLING_RATE / _SEGMENT_HOP
-    # The first and the last twentieth of a second may belong to the neighbours.
+    # The first and the last twentieth of a second may belong to the neighbors.
     first = np.minimum(np.ceil(edges[:, 0]).astype(int) + 1, len(spectra) - 1)
     last = np.clip(np.floor(edges[:, 1]).astype(int), first + 1, len(spectra))
     means = np.stack([spectra[start:end].mean(axis=0) for start, end in zip(first, last)])
@@ -183,16 +183,16 @@ def note_spectra(
         bins_per_semitone (`int`): bins per semitone.
         decay (`float`): magnitude of a harmonic by that of the one below.
         num_harmonics (`int`): harmonics, the first one included.
-        width (`float`, defaults to `1.5`): bins from a harmonic's centre to where it has vanished.
+        width (`float`, defaults to `1.5`): bins from a harmonic's center to where it has vanished.
 
     Returns:
         `np.ndarray` of shape `(highest - lowest + 1, (top - lowest) * bins_per_semitone)`: rows of length 1, in float32.
     """
     harmonics = np.arange(1, num_harmonics + 1)
     pitches = np.arange(lowest, highest + 1)[:, None] + 12 * np.log2(harmonics)
-    centres = (pitches - lowest) * bins_per_semitone
+    centers = (pitches - lowest) * bins_per_semitone
     bins = np.arange((top - lowest) * bins_per_semitone)
-    lobes = np.clip(1 - np.abs(bins - centres[..., None]) / width, 0, None)
+    lobes = np.clip(1 - np.abs(bins - centers[..., None]) / width, 0, None)
     spectra = (decay ** (harmonics - 1) @ lobes).astype(np.float32)
     return spectra / np.linalg.norm(spectra, axis=1, keepdims=True)
 
@@ -236,6 +236,6 @@ def estimate_chords(audio: Any) -> list[tuple[str, float]]:
     return [(labels[path[frame]], float(frame * _HOP / SAMPLING_RATE)) for frame in changes]
 
 
-def _raised_cosine(numbers: np.ndarray, centre: float, half_width: float) -> np.ndarray:
-    inside = np.abs(numbers - centre) < half_width
-    return np.where(inside, 0.5 + 0.5 * np.cos(np.pi * (numbers - centre) / half_width), 0)
+def _raised_cosine(numbers: np.ndarray, center: float, half_width: float) -> np.ndarray:
+    inside = np.abs(numbers - center) < half_width
+    return np.where(inside, 0.5 + 0.5 * np.cos(np.pi * (numbers - center) / half_width), 0)

@@ -25,7 +25,7 @@ import torch
 from ...audio.io import load_audio
 from ...audio.resampling import resample
 from ...codecs import encode
-from ..recognisers import Recogniser
+from ..control_estimators import Estimator
 from .spectra import SAMPLING_RATE, load_mono, power_spectrogram
 
 
@@ -44,7 +44,7 @@ class Embedding:
         return self.embed(audio)
 
 
-# 1. Timbre and dynamics, without anything learnt
+# 1. Timbre and dynamics, without anything learned
 
 _HOP, _N_FFT, _BANDS = 320, 1024, 24
 _LOWEST = 1e-8  # power below which nothing sounds
@@ -132,7 +132,7 @@ def _embed_clap(model: torch.nn.Module, extractor: Any, samples: torch.Tensor) -
 # 3. CLAP score
 
 
-def clap_recogniser(path: str | os.PathLike) -> Recogniser:
+def clap_estimator(path: str | os.PathLike) -> Estimator:
     r"""
     The CLAP score: the cosine of CLAP's embeddings (Wu et al., 2023) of the music and of its caption.
 
@@ -140,7 +140,7 @@ def clap_recogniser(path: str | os.PathLike) -> Recogniser:
         path (`str` or `os.PathLike`): folder or Hub id of a [`~transformers.ClapModel`] with its processor.
 
     Returns:
-        `Recogniser`: of the control "text", with the metric `"clap"` in [-1, 1].
+        `Estimator`: of the control "text", with the metric `"clap"` in [-1, 1].
 
     Raises:
         `OSError`: if there is no such model.
@@ -151,17 +151,17 @@ def clap_recogniser(path: str | os.PathLike) -> Recogniser:
     extractor = processor.feature_extractor
 
     @torch.no_grad()
-    def analyse(audio: Any) -> torch.Tensor:
+    def analyze(audio: Any) -> torch.Tensor:
         waveform, rate = load_audio(audio)
         return _embed_clap(model, extractor, resample(waveform.mean(dim=0), rate, extractor.sampling_rate))
 
     @torch.no_grad()
-    def compare(heard: torch.Tensor, item: dict[str, Any]) -> dict[str, float]:
+    def compare(estimate: torch.Tensor, item: dict[str, Any]) -> dict[str, float]:
         if not item.get("caption"):
             return {"clap": float("nan")}
         inputs = processor.tokenizer([item["caption"]], return_tensors="pt")
         text = torch.nn.functional.normalize(model.get_text_features(**inputs).pooler_output[0], dim=-1)
-        return {"clap": float(heard @ text)}
+        return {"clap": float(estimate @ text)}
 
     # Cosines of music and its own caption are far below 1.
-    return Recogniser("CLAP", "text", ("clap",), analyse, compare, min_ceiling=0.0)
+    return Estimator("CLAP", "text", ("clap",), analyze, compare, min_ceiling=0.0)

@@ -25,16 +25,16 @@ from .spectra import SAMPLING_RATE, SILENCE, load_mono, power_spectrogram, runni
 
 
 _HOP = 160  # 10 ms
-_PEAK, _NEIGHBOURHOOD = 3, 10  # frames on either side
+_PEAK, _NEIGHBORHOOD = 3, 10  # frames on either side
 
 
 def _pick_peaks(novelty: np.ndarray, threshold: float) -> np.ndarray:
     """Times in seconds of local maxima that exceed the mean of their surroundings by `threshold`."""
     padded = np.pad(novelty, _PEAK, constant_values=-np.inf)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _PEAK + 1)
-    # Of equal neighbours the first is the peak.
+    # Of equal neighbors the first is the peak.
     is_peak = (novelty == windows.max(axis=1)) & (novelty > windows[:, :_PEAK].max(axis=1))
-    mean = running_mean(novelty, 2 * _NEIGHBOURHOOD + 1)
+    mean = running_mean(novelty, 2 * _NEIGHBORHOOD + 1)
     return np.flatnonzero(is_peak & (novelty > mean + threshold)) * _HOP / SAMPLING_RATE
 
 
@@ -89,7 +89,7 @@ def onsets_by_percussive_flux(audio: Any) -> np.ndarray:
 
 _NOISE_N_FFT = 512
 _NOISE_BANDS, _NOISE_LOWEST = 8, 2000  # Hz
-_NEIGHBOURS = 9  # frequencies, 280 Hz
+_NEIGHBORS = 9  # frequencies, 280 Hz
 _NOISE_COMPRESSION, _NOISE_THRESHOLD = 1000.0, 0.15
 
 
@@ -108,7 +108,7 @@ def onsets_by_noise_flux(audio: Any) -> np.ndarray:
     loudness = math.sqrt(np.mean(np.sum(spectrum**2, axis=1)))
     if loudness < SILENCE:
         return np.zeros(0)
-    noise = running_median(spectrum, _NEIGHBOURS, axis=1)[:, _NOISE_LOWEST * _NOISE_N_FFT // SAMPLING_RATE :]
+    noise = running_median(spectrum, _NEIGHBORS, axis=1)[:, _NOISE_LOWEST * _NOISE_N_FFT // SAMPLING_RATE :]
     size = noise.shape[1] // _NOISE_BANDS
     bands = noise[:, : size * _NOISE_BANDS].reshape(len(noise), _NOISE_BANDS, size).mean(axis=2)
     levels = np.log1p(_NOISE_COMPRESSION * bands / loudness)

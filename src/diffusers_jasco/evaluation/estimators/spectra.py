@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""What the recognisers hear: audio at one rate, and spectra with a linear or a musical scale of frequency."""
+"""What the estimators hear: audio at one rate, and spectra with a linear or a musical scale of frequency."""
 
 from functools import lru_cache
 from typing import Any
@@ -34,7 +34,7 @@ BINS_PER_GROUP = 36
 
 def load_mono(audio: Any) -> np.ndarray:
     r"""
-    Audio as every recogniser takes it.
+    Audio as every estimator takes it.
 
     Args:
         audio (`tuple`, `dict`, `str` or `os.PathLike`):
@@ -52,7 +52,7 @@ def power_spectrogram(samples: np.ndarray, hop: int, n_fft: int) -> np.ndarray:
     r"""
     Args:
         samples (`np.ndarray` of shape `(samples,)`): audio at 16 kHz.
-        hop (`int`): samples from one frame to the next. Frame `i` is centred on sample `i * hop`.
+        hop (`int`): samples from one frame to the next. Frame `i` is centered on sample `i * hop`.
         n_fft (`int`): samples of its Hann window.
 
     Returns:
@@ -102,12 +102,12 @@ def pitch_spectrogram(
 
     Args:
         samples (`np.ndarray` of shape `(samples,)`): audio at 16 kHz.
-        hop (`int`): samples from one frame to the next. Frame `i` is centred on sample `i * hop + offset`.
+        hop (`int`): samples from one frame to the next. Frame `i` is centered on sample `i * hop + offset`.
         lowest (`float`): MIDI number of bin 0.
         num_bins (`int`): bins; the highest has to be below 8 kHz.
         bins_per_semitone (`int`, defaults to `3`): bins per semitone.
         max_window (`float`, defaults to `1.0`): longest window in seconds.
-        offset (`int`, defaults to `0`): sample that frame 0 is centred on.
+        offset (`int`, defaults to `0`): sample that frame 0 is centered on.
 
     Returns:
         `np.ndarray` of shape `(ceil(samples / hop), num_bins)`: magnitudes; a sine of amplitude 1 has 1 at its bin.
@@ -121,7 +121,7 @@ def pitch_spectrogram(
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """Means over `width` neighbours (an odd number) along the last axis, over fewer at the ends."""
+    """Means over `width` neighbors (an odd number) along the last axis, over fewer at the ends."""
     half = width // 2
     sums = np.cumsum(np.pad(values, [(0, 0)] * (values.ndim - 1) + [(1, 0)]), axis=-1, dtype=np.float64)
     size = values.shape[-1]
@@ -130,7 +130,7 @@ def running_mean(values: np.ndarray, width: int) -> np.ndarray:
 
 
 def running_median(values: np.ndarray, width: int, axis: int) -> np.ndarray:
-    """Medians over `width` neighbours (an odd number) along an axis of an array with two, whose ends go on with their last value."""
+    """Medians over `width` neighbors (an odd number) along an axis of an array with two, whose ends go on with their last value."""
     margins = [(0, 0), (0, 0)]
     margins[axis] = (width // 2, width // 2)
     padded = torch.from_numpy(np.pad(values, margins, mode="edge"))

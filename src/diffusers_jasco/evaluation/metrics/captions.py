@@ -75,7 +75,7 @@ def balanced_accuracy(
 
 def measure_captions(
     scores: Mapping[str, Sequence[float]],
-    originals: Mapping[str, Sequence[float]],
+    references: Mapping[str, Sequence[float]],
     codec: Mapping[str, Sequence[float]],
     said: Sequence[Mapping[str, str | None]],
     seed: int = 0,
@@ -104,7 +104,7 @@ def measure_captions(
             rows.append(CaptionAdherence(question, size, len(set(answers)), *[np.nan] * 6, min_clips=min_clips))
             continue
         draws = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), NUM_RESAMPLES)
-        found = [np.asarray(part[question], dtype=float)[clips] for part in (scores, originals, codec)]
+        found = [np.asarray(part[question], dtype=float)[clips] for part in (scores, references, codec)]
         score, original, through_codec = (float(balanced_accuracy(part, answers)) for part in found)
         resampled = [balanced_accuracy(part, answers, draws) for part in found]
         in_draw = draws @ (np.asarray(answers)[:, None] == np.unique(answers)) > 0

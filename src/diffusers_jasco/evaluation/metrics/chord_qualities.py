@@ -78,12 +78,12 @@ def score_labels(estimate: Chords, chords: Chords, duration: float) -> dict[str,
     chords = [(label, start) for label, start in chords if start < duration]
     if not any(parse_chord(label) for label, _ in chords):
         return scores
-    asked, heard, durations = pair_labels(chords, estimate, duration)
-    pairs = [(parse_chord(one), parse_chord(other)) for one, other in zip(asked, heard)]
-    is_asked = np.array([chord is not None for chord, _ in pairs])
-    is_heard = np.array([chord is not None for _, chord in pairs])
-    is_known = np.array([label != "X" for label in asked])
-    is_equal = is_asked & (np.array(asked) == np.array(heard))
+    requested, estimated, durations = pair_labels(chords, estimate, duration)
+    pairs = [(parse_chord(one), parse_chord(other)) for one, other in zip(requested, estimated)]
+    is_reference = np.array([chord is not None for chord, _ in pairs])
+    is_estimate = np.array([chord is not None for _, chord in pairs])
+    is_known = np.array([label != "X" for label in requested])
+    is_equal = is_reference & (np.array(requested) == np.array(estimated))
     tones = np.array([_tone_f1(*pair) for pair in pairs])
     bass = np.array([None not in pair and pair[0].bass_pitch_class == pair[1].bass_pitch_class for pair in pairs])
 
@@ -92,13 +92,15 @@ def score_labels(estimate: Chords, chords: Chords, duration: float) -> dict[str,
         return float((values * durations)[where].sum() / total) if total > 0 else math.nan
 
     # mir_eval scores "N" but leaves "X" out.
-    scored = [label if is_chord else "X" for label, is_chord in zip(asked, is_asked)]
-    scores["sevenths"] = weigh_overlap(import_optional("mir_eval.chord", "eval").sevenths, scored, heard, durations)
-    scores["exact"] = share(is_equal, is_asked)
+    scored = [label if is_chord else "X" for label, is_chord in zip(requested, is_reference)]
+    scores["sevenths"] = weigh_overlap(
+        import_optional("mir_eval.chord", "eval").sevenths, scored, estimated, durations
+    )
+    scores["exact"] = share(is_equal, is_reference)
     # Where the labels differ, both are in the union.
-    union = durations[is_asked].sum() + durations[is_heard & is_known].sum() - durations[is_equal].sum()
+    union = durations[is_reference].sum() + durations[is_estimate & is_known].sum() - durations[is_equal].sum()
     scores["iou"] = float(durations[is_equal].sum() / union)
-    scores["tones"], scores["bass"] = share(tones, is_asked), share(bass, is_asked)
+    scores["tones"], scores["bass"] = share(tones, is_reference), share(bass, is_reference)
     families = np.array([chord and chord_family(chord) for chord, _ in pairs])
     for family in FAMILIES:
         scores[f"tones: {family}"] = share(tones, families == family)
@@ -106,8 +108,8 @@ def score_labels(estimate: Chords, chords: Chords, duration: float) -> dict[str,
     return scores
 
 
-def _tone_f1(asked: Chord | None, heard: Chord | None) -> float:
-    if asked is None or heard is None:
+def _tone_f1(requested: Chord | None, estimated: Chord | None) -> float:
+    if requested is None or estimated is None:
         return 0.0
-    one, other = asked.pitch_classes, heard.pitch_classes
+    one, other = requested.pitch_classes, estimated.pitch_classes
     return 2 * len(one & other) / (len(one) + len(other))

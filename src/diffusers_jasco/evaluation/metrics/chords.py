@@ -49,8 +49,10 @@ def score_chords(estimate: Chords, chords: Chords, duration: float) -> dict[str,
     chords = [(UNKNOWN_CHORD if label == NO_CHORD else label, start) for label, start in chords if start < duration]
     if not any(to_harte(label) != "X" for label, _ in chords):
         return {"root": math.nan, "majmin": math.nan}
-    asked, given, durations = pair_labels(chords, estimate, duration)
-    return {metric: weigh_overlap(getattr(chord, metric), asked, given, durations) for metric in ("root", "majmin")}
+    requested, given, durations = pair_labels(chords, estimate, duration)
+    return {
+        metric: weigh_overlap(getattr(chord, metric), requested, given, durations) for metric in ("root", "majmin")
+    }
 
 
 def compare_chords(estimate: Chords, reference: Chords, duration: float, start: float = 0.0) -> dict[str, float]:
@@ -80,15 +82,15 @@ def compare_chords(estimate: Chords, reference: Chords, duration: float, start: 
     chords = [(label, begin) for label, begin in cut[1] if begin < duration]
     if duration <= 0 or not chords:
         return dict.fromkeys(("root", "majmin", "sevenths", "exact", "segmentation"), math.nan)
-    asked, given, durations = pair_labels(chords, cut[0], duration)
+    requested, given, durations = pair_labels(chords, cut[0], duration)
     scores = {
-        metric: weigh_overlap(getattr(chord, metric), asked, given, durations)
+        metric: weigh_overlap(getattr(chord, metric), requested, given, durations)
         for metric in ("root", "majmin", "sevenths")
     }
-    scores["exact"] = float(durations[np.array(asked) == np.array(given)].sum() / durations.sum())
+    scores["exact"] = float(durations[np.array(requested) == np.array(given)].sum() / durations.sum())
     edges = np.cumsum([0, *durations])
     pieces = np.stack([edges[:-1], edges[1:]], axis=1)
-    segments = [chord.merge_chord_intervals(pieces, labels) for labels in (asked, given)]
+    segments = [chord.merge_chord_intervals(pieces, labels) for labels in (requested, given)]
     scores["segmentation"] = float(chord.seg(*segments))
     return scores
 
@@ -98,12 +100,12 @@ def _first(chords: Chords, start: float) -> int:
     return max(0, sum(begin <= start for _, begin in chords) - 1)
 
 
-def pair_labels(asked: Chords, given: Chords, duration: float) -> tuple[list[str], list[str], np.ndarray]:
+def pair_labels(requested: Chords, given: Chords, duration: float) -> tuple[list[str], list[str], np.ndarray]:
     """The time that the first progression covers, in pieces without a change: both labels (Harte's) and the seconds."""
     chord, util = (import_optional(f"mir_eval.{name}", "eval") for name in ("chord", "util"))
-    intervals = to_intervals(asked, duration)
+    intervals = to_intervals(requested, duration)
     given = [(label, start) for label, start in given if start < duration] or [(NO_CHORD, 0.0)]
-    heard, heard_labels = util.adjust_intervals(
+    estimated, estimate_labels = util.adjust_intervals(
         to_intervals(given, duration),
         [to_harte(label) for label, _ in given],
         intervals[0, 0],
@@ -111,16 +113,16 @@ def pair_labels(asked: Chords, given: Chords, duration: float) -> tuple[list[str
         chord.NO_CHORD,
         chord.NO_CHORD,
     )
-    labels = [to_harte(label) for label, _ in asked]
-    pieces, labels, heard_labels = util.merge_labeled_intervals(intervals, labels, heard, heard_labels)
-    return labels, heard_labels, util.intervals_to_durations(pieces)
+    labels = [to_harte(label) for label, _ in requested]
+    pieces, labels, estimate_labels = util.merge_labeled_intervals(intervals, labels, estimated, estimate_labels)
+    return labels, estimate_labels, util.intervals_to_durations(pieces)
 
 
-def weigh_overlap(metric: Callable, asked: list[str], given: list[str], durations: np.ndarray) -> float:
+def weigh_overlap(metric: Callable, requested: list[str], given: list[str], durations: np.ndarray) -> float:
     """A metric of mir_eval on what [`pair_labels`] returns, weighted by time; NaN where it scores nothing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        comparison = metric(asked, given)
+        comparison = metric(requested, given)
         accuracy = import_optional("mir_eval.chord", "eval").weighted_accuracy(comparison, durations)
     return float(accuracy) if (comparison >= 0).any() else math.nan
 

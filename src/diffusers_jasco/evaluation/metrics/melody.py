@@ -44,13 +44,13 @@ def score_melody(pitches: np.ndarray, melody: Sequence[tuple[int, float, float]]
     nothing = {"pitch": math.nan, "chroma": math.nan}
     if not melody:
         return nothing
-    asked = melody_from_notes(melody, len(pitches), FRAME_RATE).T
-    if asked.any(dim=0).sum() < MIN_FRAMES:
+    requested = melody_from_notes(melody, len(pitches), FRAME_RATE).T
+    if requested.any(dim=0).sum() < MIN_FRAMES:
         return nothing
-    heard = torch.zeros_like(asked)
+    estimated = torch.zeros_like(requested)
     frames = np.flatnonzero(pitches != UNVOICED)
-    heard[pitches[frames] - LOWEST_PITCH, frames] = 1
-    scores = compare_melodies(heard, asked)
+    estimated[pitches[frames] - LOWEST_PITCH, frames] = 1
+    scores = compare_melodies(estimated, requested)
     return {"pitch": scores["rpa"], "chroma": scores["rca"]}
 
 
@@ -95,18 +95,18 @@ def compare_melodies(estimate: torch.Tensor, reference: torch.Tensor) -> dict[st
     metrics = import_optional("mir_eval.melody", "eval")
     if reference.shape[1] == 0:
         return dict.fromkeys(("rpa", "rca", "vr", "vfa", "equal"), math.nan)
-    voiced, asked, heard_voiced, heard = (
+    voiced, requested, estimate_voiced, estimated = (
         values for matrix in (reference, estimate) for values in _to_cents(matrix.numpy())
     )
     scores = dict.fromkeys(("rpa", "rca", "vr", "vfa"), math.nan)
-    if voiced.any() and not heard_voiced.any():
+    if voiced.any() and not estimate_voiced.any():
         scores |= {"rpa": 0.0, "rca": 0.0, "vr": 0.0}
     elif voiced.any():
-        scores["rpa"] = float(metrics.raw_pitch_accuracy(voiced, asked, heard_voiced, heard))
-        scores["rca"] = float(metrics.raw_chroma_accuracy(voiced, asked, heard_voiced, heard))
-        scores["vr"] = float(metrics.voicing_recall(voiced, heard_voiced))
+        scores["rpa"] = float(metrics.raw_pitch_accuracy(voiced, requested, estimate_voiced, estimated))
+        scores["rca"] = float(metrics.raw_chroma_accuracy(voiced, requested, estimate_voiced, estimated))
+        scores["vr"] = float(metrics.voicing_recall(voiced, estimate_voiced))
     if not voiced.all():
-        scores["vfa"] = float(metrics.voicing_false_alarm(voiced, heard_voiced))
+        scores["vfa"] = float(metrics.voicing_false_alarm(voiced, estimate_voiced))
     return scores | {"equal": float((estimate == reference).all(dim=0).float().mean())}
 
 

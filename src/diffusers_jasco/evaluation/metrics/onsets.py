@@ -45,8 +45,8 @@ def score_onsets(estimate: Sequence[float], onsets: Sequence[float]) -> dict[str
     if len(estimate) == 0:
         return dict.fromkeys(TOLERANCES, 0.0)
     measure = import_optional("mir_eval.onset", "eval").f_measure
-    asked, heard = merge_onsets(onsets), np.asarray(estimate)
-    return {metric: float(measure(asked, heard, window=window)[0]) for metric, window in TOLERANCES.items()}
+    requested, estimated = merge_onsets(onsets), np.asarray(estimate)
+    return {metric: float(measure(requested, estimated, window=window)[0]) for metric, window in TOLERANCES.items()}
 
 
 def merge_onsets(onsets: Sequence[float]) -> np.ndarray:

@@ -36,7 +36,7 @@ OCTAVE_BANDS = {"63 Hz": 63, "125 Hz": 125, "250 Hz": 250, "500 Hz": 500} | {
     f"{k} kHz": 1000 * k for k in (1, 2, 4, 8)
 }
 TONE_BANDS = ("250 Hz", "500 Hz", "1 kHz", "2 kHz", "4 kHz")
-TONE_WINDOW, TONE_NEIGHBOURS = 4096, 65  # samples at 16 kHz, 256 ms; frequencies, 254 Hz
+TONE_WINDOW, TONE_NEIGHBORS = 4096, 65  # samples at 16 kHz, 256 ms; frequencies, 254 Hz
 NO_TONES, NO_NOISE = -10.0, 60.0  # dB
 USUAL = (5, 95)  # percentiles
 RESOLUTIONS = (256, 1024, 4096)  # samples at 16 kHz
@@ -57,7 +57,7 @@ class SoundCheck:
         loudness_spread (`float`): standard deviation in dB of the level of blocks of 0.4 s that are not silent.
         bands (`dict[str, float]`): as [`octave_levels`] returns it.
         harmonic_to_noise (`float`): dB, as [`harmonic_to_noise`] returns it.
-        rise (`float`): dB, as [`rise_at_strokes`] returns it.
+        rise (`float`): dB, as [`rise_at_onsets`] returns it.
     """
 
     peak: float
@@ -101,7 +101,7 @@ def check_sound(audio: Any, onsets: Sequence[float] = ()) -> SoundCheck:
         loudness_spread=float(blocks.std()) if blocks.size else 0.0,
         bands=octave_levels((waveform, rate)),
         harmonic_to_noise=harmonic_to_noise((waveform, rate)),
-        rise=rise_at_strokes((waveform, rate), onsets),
+        rise=rise_at_onsets((waveform, rate), onsets),
     )
 
 
@@ -125,8 +125,8 @@ def octave_levels(audio: Any) -> dict[str, float]:
         audio: as [`~audio.io.load_audio`] takes it.
 
     Returns:
-        `dict[str, float]`: dB below full scale, at least -120, by the band's nominal centre, `"63 Hz"` … `"8 kHz"`. The bands are
-        those of IEC 61260-1, from the centre ÷ √2 to the centre × √2; those that the sampling rate does not wholly hold are left
+        `dict[str, float]`: dB below full scale, at least -120, by the band's nominal center, `"63 Hz"` … `"8 kHz"`. The bands are
+        those of IEC 61260-1, from the center ÷ √2 to the center × √2; those that the sampling rate does not wholly hold are left
         out (at 16 kHz that of 8 kHz, at 8 kHz that of 4 kHz, too).
     """
     waveform, rate = load_audio(audio)
@@ -134,14 +134,14 @@ def octave_levels(audio: Any) -> dict[str, float]:
     spectrum = 2 * np.square(np.abs(np.fft.rfft(waveform.double().numpy()) / size)).mean(axis=0)
     frequencies = np.arange(len(spectrum)) * rate / size
     return {
-        band: float(_to_db(spectrum[_octave(frequencies, centre)].sum()))
-        for band, centre in OCTAVE_BANDS.items()
-        if math.sqrt(2) * centre <= rate / 2
+        band: float(_to_db(spectrum[_octave(frequencies, center)].sum()))
+        for band, center in OCTAVE_BANDS.items()
+        if math.sqrt(2) * center <= rate / 2
     }
 
 
-def _octave(frequencies: np.ndarray, centre: float) -> np.ndarray:
-    return (frequencies >= centre / math.sqrt(2)) & (frequencies < centre * math.sqrt(2))
+def _octave(frequencies: np.ndarray, center: float) -> np.ndarray:
+    return (frequencies >= center / math.sqrt(2)) & (frequencies < center * math.sqrt(2))
 
 
 def harmonic_to_noise(audio: Any) -> float:
@@ -151,7 +151,7 @@ def harmonic_to_noise(audio: Any) -> float:
     exponential distribution, whose median is ln 2 of its mean. (The median over frequencies is that of Fitzgerald, 2010, for
     what is percussive; the correction that of noise-level estimation, as in Yeh and Röbel, 2006.) The rest is tones.
 
-    Drums and other strokes are noise in this sense, and notes that are closer than the window resolves are, too, so the ratio
+    Drums and other onsets are noise in this sense, and notes that are closer than the window resolves are, too, so the ratio
     of music is to be compared with that of its original.
 
     Args:
@@ -164,7 +164,7 @@ def harmonic_to_noise(audio: Any) -> float:
     power = power_spectrogram(load_mono(audio), TONE_WINDOW // 2, TONE_WINDOW)
     # Where music begins or ends within a window, its tones are wide.
     power = power[1:-1] if len(power) > 2 else power
-    noise = running_median(power, TONE_NEIGHBOURS, axis=1) / math.log(2)
+    noise = running_median(power, TONE_NEIGHBORS, axis=1) / math.log(2)
     frequencies = np.arange(power.shape[1]) * SAMPLING_RATE / TONE_WINDOW
     ratios = []
     for band in TONE_BANDS:
@@ -177,17 +177,17 @@ def harmonic_to_noise(audio: Any) -> float:
     return float(np.mean(ratios)) if ratios else math.nan
 
 
-def rise_at_strokes(audio: Any, onsets: Sequence[float]) -> float:
+def rise_at_onsets(audio: Any, onsets: Sequence[float]) -> float:
     r"""
-    How sharp strokes are: the rise of the level from the 30 ms before a stroke to the 30 ms after it, as a mean over strokes. It
-    falls with strokes that are softened, and with those that come late.
+    How sharp onsets are: the rise of the level from the 30 ms before a onset to the 30 ms after it, as a mean over onsets. It
+    falls with onsets that are softened, and with those that come late.
 
     Args:
         audio: as [`~audio.io.load_audio`] takes it.
-        onsets (`Sequence[float]`): the strokes in seconds. Those without 30 ms before them are left out.
+        onsets (`Sequence[float]`): the onsets in seconds. Those without 30 ms before them are left out.
 
     Returns:
-        `float`: dB; NaN if there are no strokes.
+        `float`: dB; NaN if there are no onsets.
     """
     waveform, rate = load_audio(audio)
     power = waveform.double().square().mean(dim=0).numpy()
@@ -198,7 +198,7 @@ def rise_at_strokes(audio: Any, onsets: Sequence[float]) -> float:
     return float(np.mean(rises)) if rises else math.nan
 
 
-def compare_sound(checks: Sequence[dict[str, Any]], originals: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def compare_sound(checks: Sequence[dict[str, Any]], references: Sequence[dict[str, Any]]) -> dict[str, Any]:
     r"""
     How far the sound of clips is from that of originals, as a whole.
 
@@ -219,9 +219,9 @@ def compare_sound(checks: Sequence[dict[str, Any]], originals: Sequence[dict[str
     def mean_level(sounds: Sequence[dict[str, Any]], band: str) -> float:
         return float(np.mean([max(sound["bands"][band], SILENT_LEVEL) for sound in sounds]))
 
-    common = [band for band in OCTAVE_BANDS if all(band in sound["bands"] for sound in (*checks, *originals))]
-    bands = {band: mean_level(checks, band) - mean_level(originals, band) for band in common}
-    known = [sound["loudness"] for sound in originals if not math.isnan(sound["loudness"])]
+    common = [band for band in OCTAVE_BANDS if all(band in sound["bands"] for sound in (*checks, *references))]
+    bands = {band: mean_level(checks, band) - mean_level(references, band) for band in common}
+    known = [sound["loudness"] for sound in references if not math.isnan(sound["loudness"])]
     usual = math.nan
     if known:
         low, high = np.percentile(known, USUAL)

@@ -49,7 +49,7 @@ def spell_weight_norm(weights: dict[str, torch.Tensor], spelling: WeightNorm) ->
 def build_codec(weights: dict[str, torch.Tensor], sampling_rate: int) -> EncodecModel:
     r"""
     EnCodec from its weights. Its sizes are read off them; what can't be seen in weights (no causal convolutions, no
-    normalisation, no chunks) is as in `facebook/encodec_32khz`, which all released JASCO models use.
+    normalization, no chunks) is as in `facebook/encodec_32khz`, which all released JASCO models use.
 
     Args:
         weights (`dict[str, torch.Tensor]`): as transformers names them, in either spelling of weight norm.

@@ -139,7 +139,7 @@ def _check_representable(pipeline: DiffusionPipeline):
     if config.preconditioning is not None or config.time_scale != 1:
         reasons.append("its transformer is preconditioned or scales the time")
     if not all(isinstance(value, (int, float)) for value in (config.latents_mean, config.latents_std)):
-        reasons.append("its latents are normalised by channel")
+        reasons.append("its latents are normalized by channel")
     if not isinstance(pipeline.codec, EncodecModel):
         reasons.append(f"its codec is a {type(pipeline.codec).__name__}, and not an EncodecModel")
     if pipeline.frame_rate != round(pipeline.frame_rate) or config.sample_size % round(pipeline.frame_rate):

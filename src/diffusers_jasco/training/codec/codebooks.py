@@ -43,18 +43,18 @@ def fit_codebook(
     """
     if len(latents) < size:
         raise ValueError(f"a codebook of {size} vectors needs at least as many latents, not {len(latents)}.")
-    centres = latents[torch.randperm(len(latents), generator=generator)[:size]].clone()
+    centers = latents[torch.randperm(len(latents), generator=generator)[:size]].clone()
     for _ in range(iterations):
-        nearest = _nearest(latents, centres)
+        nearest = _nearest(latents, centers)
         counts = torch.bincount(nearest, minlength=size)
-        sums = torch.zeros_like(centres).index_add_(0, nearest, latents)
+        sums = torch.zeros_like(centers).index_add_(0, nearest, latents)
         empty = counts == 0
-        centres = sums / counts.clamp(min=1)[:, None]
+        centers = sums / counts.clamp(min=1)[:, None]
         if empty.any():
-            centres[empty] = latents[torch.randint(len(latents), (int(empty.sum()),), generator=generator)]
-    nearest = _nearest(latents, centres)
-    lost = F.mse_loss(F.embedding(nearest, centres), latents) / latents.var(0, unbiased=False).mean()
-    return centres, float(lost)
+            centers[empty] = latents[torch.randint(len(latents), (int(empty.sum()),), generator=generator)]
+    nearest = _nearest(latents, centers)
+    lost = F.mse_loss(F.embedding(nearest, centers), latents) / latents.var(0, unbiased=False).mean()
+    return centers, float(lost)
 
 
 @torch.no_grad()
@@ -76,7 +76,7 @@ def fit_codebooks(codec: nn.Module, latents: torch.Tensor, generator: torch.Gene
 @torch.no_grad()
 def quantization_errors(codec: nn.Module, latents: torch.Tensor) -> torch.Tensor:
     r"""
-    What is lost if latents are quantised with one codebook, with two, ...
+    What is lost if latents are quantized with one codebook, with two, ...
 
     Args:
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
@@ -123,7 +123,7 @@ class CodebookTrainer(nn.Module):
             generator (`torch.Generator`): chooses where dead vectors start anew.
 
         Returns:
-            `torch.Tensor`: the commitment loss, the mean squared distance of the latents to their quantised ones over all
+            `torch.Tensor`: the commitment loss, the mean squared distance of the latents to their quantized ones over all
             depths, in units of the latents' variance: audio is decoded from latents as they are, so an encoder could
             otherwise come nearer to the codebooks by making them small. Its gradient is the encoder's.
         """

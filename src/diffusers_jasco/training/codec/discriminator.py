@@ -48,7 +48,7 @@ class STFTDiscriminator(nn.Module):
         self.judge = weight_norm(nn.Conv2d(num_filters, 1, 3, padding=1))
 
     def forward(self, audio: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Waveforms `(batch, 1, samples)` → judgements `(batch, 1, frames, bins)`, and the layers' outputs."""
+        """Waveforms `(batch, 1, samples)` → judgments `(batch, 1, frames, bins)`, and the layers' outputs."""
         shape = torch.hann_window(self.window, device=audio.device)
         spectrum = torch.stft(
             audio[:, 0], self.window, self.window // 4, window=shape, center=False, return_complex=True
@@ -75,7 +75,7 @@ class MultiScaleSTFTDiscriminator(nn.Module):
         self.discriminators = nn.ModuleList([STFTDiscriminator(window, num_filters) for window in WINDOWS])
 
     def forward(self, audio: torch.Tensor) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
-        """Waveforms `(batch, 1, samples)` → judgements and features of each scale."""
+        """Waveforms `(batch, 1, samples)` → judgments and features of each scale."""
         return [discriminator(audio) for discriminator in self.discriminators]
 
 

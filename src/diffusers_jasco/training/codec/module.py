@@ -20,7 +20,7 @@ from torch import nn
 
 class CodecTrainingModel(nn.Module):
     r"""
-    A codec as it is trained: JASCO's latents are those before quantisation, and audio is decoded from them.
+    A codec as it is trained: JASCO's latents are those before quantization, and audio is decoded from them.
 
     Args:
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.

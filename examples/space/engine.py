@@ -26,8 +26,8 @@ import torch
 
 from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoPipeline
 from diffusers_jasco.controls import CONTROLS
-from diffusers_jasco.evaluation.heard import Asked, read_asked
 from diffusers_jasco.evaluation.metrics.melody import FRAME_RATE
+from diffusers_jasco.evaluation.transcription import RequestedControls, read_requested_controls
 from diffusers_jasco.text_encoders import similar_words, unknown_words
 from settings import Settings
 
@@ -59,17 +59,17 @@ class TakeRequest:
         return dict(zip(CONTROLS, (self.settings.chord_timeline(), self.drums, self.settings.notes())))
 
     @cached_property
-    def asked(self) -> Asked:
+    def requested(self) -> RequestedControls:
         """The controls on a timeline. Onsets of a pattern are exact, those of a recording are estimated."""
         settings, groove = self.settings, self.settings.groove()
         drums = self.drums if groove is None else None
-        asked = read_asked(
+        requested = read_requested_controls(
             settings.chord_timeline(), drums, settings.notes(), duration=settings.duration, frame_rate=FRAME_RATE
         )
-        return asked if groove is None else replace(asked, drum_onsets=groove.onsets(settings.duration))
+        return requested if groove is None else replace(requested, drum_onsets=groove.onsets(settings.duration))
 
 
-class Studio:
+class Engine:
     r"""
     A checkpoint, loaded once. What a run changes (the scheduler, the tokenizer's padding, the pipeline's own attributes) is
     made anew for each run, so that any number of them can overlap.
@@ -139,7 +139,7 @@ class Studio:
         Makes one variation: the same request and seed give the same bits on the same machine.
 
         Args:
-            request ([`TakeRequest`]): of [`Studio.make_request`]; its own seed and number of variations are not used.
+            request ([`TakeRequest`]): of [`Engine.make_request`]; its own seed and number of variations are not used.
             seed (`int`): of the noise to start from.
             on_step (`Callable`): called with the number of steps done, after each one.
             is_stopped (`Callable`): asked before the first step and after each one.

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""The recognisers by control: what is heard in audio, and how it compares with what was asked for."""
+"""The estimators by control: what is heard in audio, and how it compares with what was asked for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,132 +37,132 @@ MIN_CEILING = 0.7
 
 
 @dataclass(frozen=True)
-class Recogniser:
+class Estimator:
     r"""
-    One way to check one control. None has learnt from generated music, and of each control at least one has not learnt at all.
+    One way to check one control. None has learned from generated music, and of each control at least one has not learned at all.
 
     Args:
         name (`str`): name in tables.
         control (`str`): `"chords"`, `"melody"`, `"drums"` or `"text"`.
         metrics (`tuple[str, ...]`): what `compare` returns.
-        analyse (`Callable`): audio, as [`~evaluation.estimators.spectra.load_mono`] takes it → what was heard in it.
+        analyze (`Callable`): audio, as [`~evaluation.estimators.spectra.load_mono`] takes it → what was heard in it.
         compare (`Callable`): that and an item of music → `dict` of metrics, mostly in [0, 1], NaN where the item has nothing
             to compare with.
-        min_ceiling (`float`, defaults to `0.7`): mean on originals from which on the recogniser counts.
+        min_ceiling (`float`, defaults to `0.7`): mean on originals from which on the estimator counts.
     """
 
     name: str
     control: str
     metrics: tuple[str, ...]
-    analyse: Callable[[Any], Any]
+    analyze: Callable[[Any], Any]
     compare: Callable[[Any, dict[str, Any]], dict[str, float]]
     min_ceiling: float = MIN_CEILING
 
 
-def hear_chords(audio: Any) -> Chords:
+def builtin_chords(audio: Any) -> Chords:
     """What the package's own chord extractor hears, in the model's labels."""
     waveform, rate = load_audio(audio)
     return extract_chords(waveform, rate, method="builtin")
 
 
-def hear_salience(audio: Any) -> np.ndarray:
+def builtin_salience(audio: Any) -> np.ndarray:
     """What the package's own melody extractor hears, of shape (53, frames), before it chooses one note per frame."""
     waveform, rate = load_audio(audio)
     return extract_salience(waveform, rate, method="builtin", threshold=0.0)[0]
 
 
-def score_label_estimate(heard: Chords, item: dict[str, Any]) -> dict[str, float]:
+def score_label_estimate(estimate: Chords, item: dict[str, Any]) -> dict[str, float]:
     """[`~evaluation.metrics.chords.score_chords`] and [`~evaluation.metrics.chord_qualities.score_labels`] of an item."""
-    asked = item["chords"], item["duration"]
-    return score_chords(heard, *asked) | chord_qualities.score_labels(heard, *asked)
+    requested = item["chords"], item["duration"]
+    return score_chords(estimate, *requested) | chord_qualities.score_labels(estimate, *requested)
 
 
 def strongest_pitches(salience: np.ndarray, duration: float, threshold: float = THRESHOLD) -> np.ndarray:
-    """The strongest semitone of what [`hear_salience`] returns: MIDI numbers, 50 a second, -1 where none reaches the threshold."""
+    """The strongest semitone of what [`builtin_salience`] returns: MIDI numbers, 50 a second, -1 where none reaches the threshold."""
     salience = np.where(salience < threshold, 0, salience)
     matrix = melody_from_salience(salience, round(duration * FRAME_RATE), FRAME_RATE).numpy()
     return np.where(matrix.any(axis=1), LOWEST_PITCH + matrix.argmax(axis=1), UNVOICED)
 
 
-def score_heard_salience(salience: np.ndarray, item: dict[str, Any]) -> dict[str, float]:
+def score_salience_estimate(salience: np.ndarray, item: dict[str, Any]) -> dict[str, float]:
     """[`~evaluation.metrics.melody.score_melody`], and [`~evaluation.metrics.melody.score_salience`] if the item has that of its original."""
     scores = score_melody(strongest_pitches(salience, item["duration"]), item["melody"])
     has_reference = item["melody"] and item.get("salience") is not None
     return scores | (score_salience(salience, item["salience"]) if has_reference else {"cosine": np.nan})
 
 
-RECOGNISERS = (
-    Recogniser(
+ESTIMATORS = (
+    Estimator(
         "segment templates",
         "chords",
         ("root", "majmin"),
         chords.chord_spectra,
-        lambda heard, item: chords.score_chord_spectra(heard, item["chords"], item["duration"]),
+        lambda estimate, item: chords.score_chord_spectra(estimate, item["chords"], item["duration"]),
     ),
-    Recogniser(
+    Estimator(
         "blind estimate",
         "chords",
         ("root", "majmin", *chord_qualities.LABEL_METRICS),
         chords.estimate_chords,
         score_label_estimate,
     ),
-    Recogniser(
+    Estimator(
         "chord extractor",
         "chords",
         ("root", "majmin", *chord_qualities.LABEL_METRICS),
-        hear_chords,
+        builtin_chords,
         score_label_estimate,
     ),
-    Recogniser(
+    Estimator(
         "harmonic sum",
         "melody",
         ("pitch", "chroma"),
         melody.melody_by_harmonic_sum,
-        lambda heard, item: score_melody(heard, item["melody"]),
+        lambda estimate, item: score_melody(estimate, item["melody"]),
     ),
-    Recogniser(
+    Estimator(
         "note fit",
         "melody",
         ("pitch", "chroma"),
         melody.melody_by_note_fit,
-        lambda heard, item: score_melody(heard, item["melody"]),
+        lambda estimate, item: score_melody(estimate, item["melody"]),
     ),
-    # A network that has learnt from another extractor, on music of the training split.
-    Recogniser(
+    # A network that has learned from another extractor, on music of the training split.
+    Estimator(
         "melody extractor",
         "melody",
         ("pitch", "chroma", "cosine"),
-        hear_salience,
-        score_heard_salience,
+        builtin_salience,
+        score_salience_estimate,
     ),
-    Recogniser(
+    Estimator(
         "percussive flux",
         "drums",
         tuple(TOLERANCES),
         onsets.onsets_by_percussive_flux,
-        lambda heard, item: score_onsets(heard, item["drum_onsets"]),
+        lambda estimate, item: score_onsets(estimate, item["drum_onsets"]),
     ),
-    Recogniser(
+    Estimator(
         "noise flux",
         "drums",
         tuple(TOLERANCES),
         onsets.onsets_by_noise_flux,
-        lambda heard, item: score_onsets(heard, item["drum_onsets"]),
+        lambda estimate, item: score_onsets(estimate, item["drum_onsets"]),
     ),
-    Recogniser(
+    Estimator(
         "beat tracker",
         "drums",
         ("beat_f1",),
         beats.track_beats,
         # Without drums nothing was asked for.
-        lambda heard, item: score_beats(heard, item.get("beats", ()) if item["drum_onsets"] else ()),
+        lambda estimate, item: score_beats(estimate, item.get("beats", ()) if item["drum_onsets"] else ()),
     ),
-    # A network that has learnt from originals, of the training split.
-    Recogniser(
+    # A network that has learned from originals, of the training split.
+    Estimator(
         caption_probe.NAME,
         "text",
         caption_probe.QUESTIONS,
-        caption_probe.hear_answers,
+        caption_probe.predict_answers,
         caption_probe.score_answers,
         min_ceiling=0.5,  # there are 27 styles
     ),

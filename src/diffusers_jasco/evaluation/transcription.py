@@ -30,36 +30,40 @@ from ..inputs import read_chords, read_drums, read_melody
 from ..per_prompt import is_given
 from ..utils.numbers import to_float
 from ..utils.optional_imports import import_optional
+from .control_estimators import builtin_chords, builtin_salience, strongest_pitches
 from .estimators.chords import Chords
 from .estimators.melody import FRAME_RATE
 from .estimators.onsets import onsets_by_noise_flux
 from .metrics.chords import pair_labels, score_chords
 from .metrics.melody import UNVOICED, score_melody
 from .metrics.onsets import TOLERANCES, merge_onsets, score_onsets
-from .recognisers import hear_chords, hear_salience, strongest_pitches
 
 
 Notes = list[tuple[int, float, float]]
 SAME, NEAR, OTHER = "same", "near", "other"
 ON_TIME = TOLERANCES["onset_f1"]
-# Where a recording is cut, strokes can't be told from the cut: there is silence before it, and nothing at its end.
+# Where a recording is cut, onsets can't be told from the cut: there is silence before it, and nothing at its end.
 _LEAD, _END = 0.1, 0.03  # seconds
 _DRUMS_RATE = 32000  # Hz
 # A note that is the strongest one counts as heard, even if it is not loud.
 _MIN_SALIENCE = 0.1
 
 # From which value on each of the words holds. Measured on music of jasco-nano: other music's controls get .04 on average and
-# rarely .4 (chords), .08 and rarely .3 (melody), .5 and rarely .7 (drums, as strokes fall on beats).
+# rarely .4 (chords), .08 and rarely .3 (melody), .5 and rarely .7 (drums, as onsets fall on beats).
 _BOUNDS = {
     "chords": {"very close": 0.85, "close": 0.65, "partly": 0.4},
     "melody": {"very close": 0.8, "close": 0.6, "partly": 0.35},
     "drums": {"very close": 0.9, "close": 0.8, "partly": 0.65},
 }
-_MEANINGS = {"chords": "of the time as asked", "melody": "of the tune as asked", "drums": "of the strokes on time"}
+_MEANINGS = {
+    "chords": "of the time as requested",
+    "melody": "of the melody as requested",
+    "drums": "of the hits on time",
+}
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestedControls:
     r"""
     The controls of a piece on its timeline. What is `None` was not asked for; of what is empty there is nothing to compare.
 
@@ -75,7 +79,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Transcription:
     r"""
     What is heard in a finished waveform, by nothing but the waveform.
 
@@ -108,7 +112,7 @@ class Score:
         value (`float`):
             In [0, 1], or NaN if there is nothing to compare. Of chords: the share of the time with the right root and mode
             (`"majmin"` of [`~evaluation.metrics.chords.score_chords`], or `"root"` if no chord asked for is major or minor). Of the
-            melody: the share of its time with the right note in any octave (raw chroma accuracy). Of drums: the F1 of strokes
+            melody: the share of its time with the right note in any octave (raw chroma accuracy). Of drums: the F1 of onsets
             within 50 ms; music that has nothing to do with them gets about 0.5.
         details (`dict[str, float]`): all metrics by the names that they have in `evaluation`.
     """
@@ -126,19 +130,19 @@ class Score:
 
     @property
     def meaning(self) -> str:
-        """What the value is a share of, such as `"of the time as asked"`."""
+        """What the value is a share of, such as `"of the time as requested"`."""
         return _MEANINGS[self.control]
 
     @property
     def sentence(self) -> str:
-        """All in one line, such as `"Chords: 92 % of the time as asked — very close"`."""
+        """All in one line, such as `"Chords: 92 % of the time as requested — very close"`."""
         name = self.control.capitalize()
         if math.isnan(self.value):
             return f"{name}: {self.words}"
         return f"{name}: {100 * self.value:.0f} % {self.meaning} — {self.words}"
 
 
-def read_asked(
+def read_requested_controls(
     chords: Any = None,
     drums: Any = None,
     melody: Any = None,
@@ -147,7 +151,7 @@ def read_asked(
     frame_rate: float,
     separate_drums: bool = False,
     start: float = 0.0,
-) -> Asked:
+) -> RequestedControls:
     r"""
     The controls of one prompt, in any form that the pipeline takes, on a timeline. Of a drum recording it is the onsets that
     are detected in it. An empty control is no control.
@@ -172,11 +176,11 @@ def read_asked(
         # Onsets do not depend on the level; the pipeline warns of quiet drums.
         num_samples = round(duration * _DRUMS_RATE)
         waveform = read_drums(drums, _DRUMS_RATE, num_samples, separate_drums, DRUMS_LOUDNESS, start)
-        onsets = None if waveform is None else _hear_strokes(waveform, _DRUMS_RATE).tolist()
-    return Asked(timeline or None, notes or None, onsets)
+        onsets = None if waveform is None else _detect_onsets(waveform, _DRUMS_RATE).tolist()
+    return RequestedControls(timeline or None, notes or None, onsets)
 
 
-def hear(audio: Any) -> Heard:
+def transcribe(audio: Any) -> Transcription:
     r"""
     Listens to a finished piece.
 
@@ -184,26 +188,28 @@ def hear(audio: Any) -> Heard:
         audio (`tuple`, `dict`, `str` or `os.PathLike`): `(waveform, sampling_rate)` or what else [`~audio.io.load_audio`] reads.
 
     Returns:
-        [`Heard`]: the chords by the package's own extractor, the salience by its network, and drum strokes by
+        [`Transcription`]: the chords by the package's own extractor, the salience by its network, and drum onsets by
             [`~evaluation.estimators.onsets.onsets_by_noise_flux`].
     """
     waveform, rate = load_audio(audio)
     audio = waveform, rate
-    return Heard(waveform.shape[1] / rate, hear_chords(audio), hear_salience(audio), _hear_strokes(waveform, rate))
+    return Transcription(
+        waveform.shape[1] / rate, builtin_chords(audio), builtin_salience(audio), _detect_onsets(waveform, rate)
+    )
 
 
-def _hear_strokes(waveform: torch.Tensor, rate: int) -> np.ndarray:
+def _detect_onsets(waveform: torch.Tensor, rate: int) -> np.ndarray:
     onsets = onsets_by_noise_flux((F.pad(waveform, (round(_LEAD * rate), 0)), rate)) - round(_LEAD * rate) / rate
     return np.maximum(onsets[onsets < waveform.shape[1] / rate - _END], 0)
 
 
-def score_heard(heard: Heard, asked: Asked) -> dict[str, Score]:
+def score_transcription(transcription: Transcription, requested: RequestedControls) -> dict[str, Score]:
     r"""
     How far what is heard agrees with what was asked for.
 
     Args:
-        heard ([`Heard`]): as [`hear`] returns it.
-        asked ([`Asked`]): the controls.
+        heard ([`Transcription`]): as [`transcribe`] returns it.
+        asked ([`RequestedControls`]): the controls.
 
     Returns:
         `dict[str, Score]`: by control, of those that were asked for: `"chords"`, `"melody"`, `"drums"`.
@@ -212,23 +218,27 @@ def score_heard(heard: Heard, asked: Asked) -> dict[str, Score]:
         `ImportError`: without the package mir_eval.
     """
     scores = {}
-    if asked.chords is not None:
-        details = score_chords(heard.chords, asked.chords, heard.duration)
+    if requested.chords is not None:
+        details = score_chords(transcription.chords, requested.chords, transcription.duration)
         value = details["root"] if math.isnan(details["majmin"]) else details["majmin"]
         scores["chords"] = Score("chords", value, details)
-    if asked.melody is not None:
+    if requested.melody is not None:
         notes = [
-            (pitch, start, min(end, heard.duration)) for pitch, start, end in asked.melody if start < heard.duration
+            (pitch, start, min(end, transcription.duration))
+            for pitch, start, end in requested.melody
+            if start < transcription.duration
         ]
-        details = score_melody(heard.pitches, notes)
+        details = score_melody(transcription.pitches, notes)
         scores["melody"] = Score("melody", details["chroma"], details)
-    if asked.drum_onsets is not None:
-        details = score_onsets(heard.drum_onsets, [onset for onset in asked.drum_onsets if onset < heard.duration])
+    if requested.drum_onsets is not None:
+        details = score_onsets(
+            transcription.drum_onsets, [onset for onset in requested.drum_onsets if onset < transcription.duration]
+        )
         scores["drums"] = Score("drums", details["onset_f1"], details)
     return scores
 
 
-def match_chords(heard: Heard, asked: Asked) -> list[tuple[float, float, str | None]]:
+def match_chords(transcription: Transcription, requested: RequestedControls) -> list[tuple[float, float, str | None]]:
     r"""
     Where the heard chords agree with those asked for.
 
@@ -239,11 +249,11 @@ def match_chords(heard: Heard, asked: Asked) -> list[tuple[float, float, str | N
     Raises:
         `ImportError`: without the package mir_eval.
     """
-    chords = [(label, start) for label, start in asked.chords or () if start < heard.duration]
+    chords = [(label, start) for label, start in requested.chords or () if start < transcription.duration]
     if not chords:
         return []
     metrics = import_optional("mir_eval.chord", "eval")
-    labels, given, durations = pair_labels(chords, heard.chords, heard.duration)
+    labels, given, durations = pair_labels(chords, transcription.chords, transcription.duration)
     roots, modes = metrics.root(labels, given), metrics.majmin(labels, given)
     # Only the root of what is neither major nor minor is compared.
     modes = np.where(modes < 0, roots, modes)
@@ -255,30 +265,34 @@ def match_chords(heard: Heard, asked: Asked) -> list[tuple[float, float, str | N
     return [(float(start), float(end), word) for start, end, word in zip(edges, edges[1:], words)]
 
 
-def match_notes(heard: Heard, asked: Asked) -> list[str]:
+def match_notes(transcription: Transcription, requested: RequestedControls) -> list[str]:
     """Of each note asked for, what is heard for half of its time: `"same"`, `"near"` (in another octave) or `"other"`."""
     words = []
-    for pitch, start, end in asked.melody or ():
+    for pitch, start, end in requested.melody or ():
         first = round(start * FRAME_RATE)
-        pitches = heard.pitches[first : max(round(end * FRAME_RATE), first + 1)]
+        pitches = transcription.pitches[first : max(round(end * FRAME_RATE), first + 1)]
         same, near = (pitches == pitch).sum(), ((pitches % 12 == pitch % 12) & (pitches != UNVOICED)).sum()
         words.append(SAME if 2 * same > len(pitches) else NEAR if 2 * near > len(pitches) else OTHER)
     return words
 
 
-def match_onsets(heard: Heard, asked: Asked) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def match_onsets(
+    transcription: Transcription, requested: RequestedControls
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     r"""
-    Which drum strokes meet within 50 ms, each with one other.
+    Which drum onsets meet within 50 ms, each with one other.
 
     Returns:
-        `tuple` of the strokes asked for in seconds, without those within 30 ms of an earlier one; whether each of them is
+        `tuple` of the onsets asked for in seconds, without those within 30 ms of an earlier one; whether each of them is
         heard; and whether each heard one was asked for.
 
     Raises:
         `ImportError`: without the package mir_eval.
     """
-    wanted = merge_onsets([onset for onset in asked.drum_onsets or () if onset < heard.duration])
-    found, meant = np.zeros(len(wanted), dtype=bool), np.zeros(len(heard.drum_onsets), dtype=bool)
-    for one, other in import_optional("mir_eval.util", "eval").match_events(wanted, heard.drum_onsets, ON_TIME):
+    wanted = merge_onsets([onset for onset in requested.drum_onsets or () if onset < transcription.duration])
+    found, meant = np.zeros(len(wanted), dtype=bool), np.zeros(len(transcription.drum_onsets), dtype=bool)
+    for one, other in import_optional("mir_eval.util", "eval").match_events(
+        wanted, transcription.drum_onsets, ON_TIME
+    ):
         found[one] = meant[other] = True
     return wanted, found, meant

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""Tickets and folders of visits."""
+"""CancellationTokens and folders of visits."""
 
 import os
 import time
@@ -23,11 +23,11 @@ import pytest
 
 pytest.importorskip("gradio")
 
-from visits import Shelf, Tickets  # noqa: E402
+from sessions import CancellationTokens, TempFolders  # noqa: E402
 
 
 def test_a_visit_can_stop_its_own_runs_only():
-    tickets = Tickets()
+    tickets = CancellationTokens()
     mine, another, theirs = tickets.issue("me"), tickets.issue("me"), tickets.issue("you")
     assert tickets.revoke("me") == 2
     assert [ticket.exists() for ticket in (mine, another, theirs)] == [False, False, True]
@@ -35,7 +35,7 @@ def test_a_visit_can_stop_its_own_runs_only():
 
 
 def test_a_ticket_ends_with_its_run():
-    tickets = Tickets()
+    tickets = CancellationTokens()
     ticket = tickets.issue("me")
     with pytest.raises(ZeroDivisionError), tickets.using(ticket):
         assert ticket.exists()
@@ -44,13 +44,13 @@ def test_a_ticket_ends_with_its_run():
 
 
 def test_a_visits_name_is_no_path():
-    tickets = Tickets()
+    tickets = CancellationTokens()
     ticket = tickets.issue("../../etc/*")
     assert ticket.exists() and tickets.revoke("*") == 0 and tickets.revoke("../../etc/*") == 1
 
 
 def test_old_folders_go_when_a_new_one_is_made(tmp_path):
-    shelf = Shelf(tmp_path, life=60.0)
+    shelf = TempFolders(tmp_path, life=60.0)
     old, young = shelf.new_folder(), shelf.new_folder()
     (old / "take.wav").write_bytes(b"music")
     os.utime(old, (time.time() - 61,) * 2)

@@ -26,9 +26,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-class Tickets:
+class CancellationTokens:
     """
-    A run goes on for as long as its ticket is there. Each visit can only take away its own. Tickets are files, so that
+    A run goes on for as long as its ticket is there. Each visit can only take away its own. CancellationTokens are files, so that
     they reach the processes of ZeroGPU, too.
     """
 
@@ -73,7 +73,7 @@ def own_folder() -> Path:
     return Path(folder)
 
 
-class Shelf:
+class TempFolders:
     r"""
     Folders with names that nobody can guess, which are deleted some time after they were made.
 
