@@ -185,7 +185,7 @@ def test_empty_controls_count_as_not_given_with_a_warning(name, warnings):
         warnings.clear()
         (found,) = read_all(name, empty)
         assert not found, empty
-        assert f"`{name}` holds nothing" in warnings.text
+        assert f"`{name}` is empty" in warnings.text
     for empty in EMPTY[name][:2]:
         first, second = read_all(name, [empty, None], 2)
         assert not first and second is None

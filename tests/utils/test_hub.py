@@ -204,10 +204,11 @@ def test_the_originals_layout_by_id(hub, folder, published, loaded, offline):
 
 def test_what_is_no_jasco_or_not_ours_to_read_says_so(loaded):
     errors = loaded.seen["errors"]
-    assert errors["gated original"].startswith("PermissionError: org/gated-original is gated: ask for access at http")
+    assert errors["gated original"].startswith("PermissionError: org/gated-original is gated: request access at http")
     assert "CC-BY-NC 4.0" in errors["gated original"]
-    assert "facebook/jasco-tiny is under cc-by-nc-4.0" in errors["license of a converted folder"]
-    assert errors["neither layout"].startswith("FileNotFoundError: org/t5 is no JASCO checkpoint: it has neither")
+    license_error = errors["license of a converted folder"]
+    assert "facebook/jasco-tiny and everything derived from it is under cc-by-nc-4.0" in license_error
+    assert errors["neither layout"].startswith("FileNotFoundError: org/t5 is not a JASCO checkpoint: it has neither")
     assert "There is no folder 'no/such/folder'" in errors["no id"]
 
 
@@ -312,9 +313,9 @@ def test_publishing_says_what_is_wrong(hub, published):
     errors = published.seen["errors"]
     assert errors["public"].startswith("ValueError: `private=True`, but org/pipeline exists and is public")
     assert errors["license"].startswith(
-        "ValueError: `license` is 'mit', but facebook/jasco-chords-drums-400M is under"
+        "ValueError: `license` is 'mit', but facebook/jasco-chords-drums-400M and everything derived from it is under"
     )
-    assert errors["standalone"].startswith("ValueError: `standalone=True` is for a pipeline at the top")
+    assert errors["standalone"].startswith("ValueError: `standalone=True` requires a pipeline at the root")
     assert "403" in errors["token"]
     assert "org/x" not in hub.repositories
 
