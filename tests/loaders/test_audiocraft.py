@@ -112,19 +112,19 @@ def option(section, key, value):
 
 BROKEN = [
     (lambda weights, config: config.update(solver="musicgen"), "solver 'musicgen'"),
-    (drop("linear.weight"), "no complete JASCO checkpoint"),
-    (drop("temb_proj.bias"), "(?s)no complete JASCO checkpoint.*time_embed_proj.bias"),
+    (drop("linear.weight"), "not a complete JASCO checkpoint"),
+    (drop("temb_proj.bias"), "(?s)not a complete JASCO checkpoint.*time_embed_proj.bias"),
     (drop("transformer.layers.1.norm1.weight"), "transformer_blocks.1.norm1.weight"),
-    (put("extra.weight", torch.zeros(3)), r"does not have: extra.weight \(3,\)"),
+    (put("extra.weight", torch.zeros(3)), r"not part of JASCO: extra.weight \(3,\)"),
     (
         put("transformer.layers.0.layer_scale_1.scale", torch.zeros(48)),
-        "does not have: transformer.layers.0.layer_scale",
+        "not part of JASCO: transformer.layers.0.layer_scale",
     ),
     (put("condition_provider.conditioners.chords.emb.weight", torch.zeros(11, 16)), "has 10 chords"),
     (option("transformer_lm", "causal", True), "causal: True"),
     (option("transformer_lm", "positional_embedding", "rope"), "positional_embedding: rope"),
     (option("fuser", "cross_attention_pos_emb", True), "cross_attention_pos_emb"),
-    (lambda weights, config: config.pop("transformer_lm"), "(?s)no complete JASCO checkpoint.*transformer_lm"),
+    (lambda weights, config: config.pop("transformer_lm"), "(?s)not a complete JASCO checkpoint.*transformer_lm"),
 ]
 
 
@@ -141,7 +141,7 @@ def test_broken_files_say_so(tmp_path):
         with pytest.raises(ValueError, match="can't be read"):
             load_transformer(tmp_path)
     torch.save([1], tmp_path / "state_dict.bin")
-    with pytest.raises(ValueError, match="holds a list"):
+    with pytest.raises(ValueError, match="contains a list"):
         load_transformer(tmp_path)
     torch.save({"model": {}}, tmp_path / "state_dict.bin")
     with pytest.raises(ValueError, match="lacks 'xp.cfg'"):
@@ -150,7 +150,7 @@ def test_broken_files_say_so(tmp_path):
     with pytest.raises(ValueError, match="lacks.*best_state"):
         load_transformer(tmp_path)
     torch.save({"xp.cfg": "solver: [", "best_state": {}}, tmp_path / "state_dict.bin")
-    with pytest.raises(ValueError, match="'xp.cfg' is no YAML"):
+    with pytest.raises(ValueError, match="'xp.cfg' is not YAML"):
         load_transformer(tmp_path)
 
 
@@ -176,7 +176,7 @@ def test_the_tokenizer_comes_with_a_text_encoder_that_is_given(tmp_path):
     assert pipe.tokenizer("80s pop").input_ids == AutoTokenizer.from_pretrained(FIXTURES / "t5")("80s pop").input_ids
     text_encoder.save_pretrained(tmp_path)
     without = T5EncoderModel.from_pretrained(tmp_path)
-    with pytest.raises(OSError, match="`text_encoder` was given without `tokenizer`, and .* has none"):
+    with pytest.raises(OSError, match="`text_encoder` was given without `tokenizer`, which can't be loaded from .*"):
         JascoPipeline.from_pretrained(CHECKPOINT, text_encoder=without)
 
 

@@ -349,7 +349,7 @@ def test_wrong_shapes_and_half_layers_are_refused(pipe, folder, tmp_path):
     del half[key]
     assert_refused(pipe, half, re.escape(f"{LAYER}.lora_A.weight is absent"))
     both = weights_of(folder) | {key.replace("base_model.model.", "transformer."): torch.zeros(2, 2)}
-    assert_refused(pipe, both, "names of Diffusers and of PEFT")
+    assert_refused(pipe, both, "Diffusers' and PEFT's keys")
     assert_refused(pipe, {}, "empty")
     # The file's rank against the one that its configuration says.
     shutil.copytree(folder[0], tmp_path / "rank")
@@ -504,7 +504,7 @@ for name, source, options, expected in [
     ("several", "user/several", {"subfolder": "runs"}, "jazz.safetensors.*rock.safetensors"),
     ("absent file", "user/peft", {"weight_name": "x.safetensors"}, "x.safetensors"),
     ("none", "user/none", {}, "no LoRA in user/none"),
-    ("absent", "user/absent", {}, "neither a file or folder nor a Hub repository .user/absent"),
+    ("absent", "user/absent", {}, ".user/absent. is neither a file or folder nor a Hub repository"),
     ("offline", "user/private", {"local_files_only": True, "revision": "main"}, "user/private|cache"),
 ]:
     pipe = load_pipeline("chords-drums-melody")
@@ -523,7 +523,7 @@ save_file(audios, sys.argv[1])
 )
 def test_absent_files_are_named_without_asking_the_hub(source, monkeypatch):
     monkeypatch.setattr(lora_files, "list_repo_files", lambda *args, **options: pytest.fail("the Hub was asked"))
-    with pytest.raises(FileNotFoundError, match=f"neither a file or folder nor a Hub repository '{source}'"):
+    with pytest.raises(FileNotFoundError, match=f"'{source}' is neither a file or folder nor a Hub repository"):
         load_pipeline("chords-drums-melody").load_lora_weights(source)
 
 
@@ -532,10 +532,10 @@ def test_loras_and_pipelines_that_are_taken_for_each_other(tmp_path):
     with pytest.raises(FileNotFoundError, match="lora is not a JASCO checkpoint"):
         JascoPipeline.from_pretrained(tmp_path / "lora")
     (tmp_path / "lora" / "pytorch_lora_weights.safetensors").touch()
-    with pytest.raises(FileNotFoundError, match="holds a LoRA"):
+    with pytest.raises(FileNotFoundError, match="contains a LoRA"):
         JascoPipeline.from_pretrained(tmp_path / "lora")
     (tmp_path / "model_index.json").write_text("{}")
-    with pytest.raises(FileNotFoundError, match="is a whole pipeline"):
+    with pytest.raises(FileNotFoundError, match="contains a whole pipeline"):
         load_pipeline("chords-drums-melody").load_lora_weights(tmp_path)
 
 

@@ -50,20 +50,21 @@ if is_peft_available():
 
 logger = logging.get_logger(__name__)
 
-# With any other initialization the LoRA adds to changed base weights, which are not in the file.
+# Other initializations modify the base weights, which are not in the LoRA's file.
 _INITIALIZATIONS = (True, False, "gaussian", "orthogonal", "eva")
 
 
 class JascoLoraLoaderMixin(LoraBaseMixin):
     """
-    Loads, saves, fuses and unloads LoRA layers of [`JascoTransformerModel`], as Diffusers' own pipelines do, for files of
-    Diffusers and of PEFT. Unlike there, a LoRA that fits only a part of the transformer is an error, and a LoRA may bring new
-    words for a word tokenizer: the tokenizer knows them while the LoRA is active or fused.
+    Loads, saves, fuses and unloads LoRA layers of [`JascoTransformerModel`], like Diffusers' own pipelines, in
+    Diffusers' and PEFT's formats. There are two differences: a LoRA that only partially fits the transformer is an
+    error, and a LoRA may contain new words for a word tokenizer, which the tokenizer knows while the LoRA is active or
+    fused.
     """
 
     _lora_loadable_modules = ["transformer"]
     transformer_name = "transformer"
-    # Pairs of a layer and its scaling by adapter.
+    # Pairs of a layer and its scalings by adapter.
     _scalings_before_fusing = ()
 
     @classmethod
@@ -77,25 +78,27 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         **hub: Any,
     ) -> dict[str, torch.Tensor] | tuple[dict[str, torch.Tensor], dict[str, Any] | None]:
         r"""
-        Reads a LoRA. Names of PEFT (`base_model.model.…`) and of [`~JascoTransformerModel.save_lora_adapter`] (no prefix)
-        become those of Diffusers (`transformer.…`). Embeddings of new words are the tensors `text_encoder.words.<word>`.
+        Reads a LoRA. Keys in the format of PEFT (`base_model.model.…`) and
+        [`~JascoTransformerModel.save_lora_adapter`] (no prefix) are converted to Diffusers' (`transformer.…`).
+        Embeddings of new words have keys `text_encoder.words.<word>`.
 
         Args:
             pretrained_model_name_or_path_or_dict (`str`, `os.PathLike` or `dict`):
-                A file, a folder, a Hub repository, or the tensors by name.
-            weight_name (`str`, *optional*): The file's name, if the folder or repository has more than one.
-            subfolder (`str`, *optional*): Folder of the file within the folder or repository.
+                A file, a folder, a Hub repository, or a state dict.
+            weight_name (`str`, *optional*): Name of the file, if the folder or repository has more than one.
+            subfolder (`str`, *optional*): Subfolder of the file within the folder or repository.
             use_safetensors (`bool`, *optional*):
-                `True`: only safetensors; `False`: look for pickled weights. By default pickled weights are read only from a
-                file that is named. No code in them is executed.
-            return_lora_metadata (`bool`, defaults to `False`): Whether to return the LoRA's configuration, or `None`, too.
+                `True` for safetensors only, `False` for pickled weights. By default, pickled weights are only read
+                from a file that is named explicitly. No code in them is executed.
+            return_lora_metadata (`bool`, defaults to `False`): Whether to also return the LoRA's configuration, or
+                `None`.
             hub:
                 `revision`, `token`, `cache_dir`, `force_download` and `local_files_only` of
                 [`DiffusionPipeline.from_pretrained`], for Hub repositories.
 
         Raises:
-            `ValueError`: if there are several files to choose from, or the configuration can't be read.
-            `OSError`: if the file is absent or can't be read.
+            `ValueError`: if there are several candidate files, or the configuration can't be read.
+            `OSError`: if the file does not exist or can't be read.
         """
         state_dict, metadata = pretrained_model_name_or_path_or_dict, None
         if not isinstance(state_dict, dict):
@@ -103,8 +106,8 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
                 path = find_lora_file(state_dict, weight_name, subfolder, use_safetensors, **hub)
             except (HFValidationError, RepositoryNotFoundError) as error:
                 raise FileNotFoundError(
-                    f"There is neither a file or folder nor a Hub repository {str(state_dict)!r} that you have access to. For"
-                    " a private or gated one log in with `hf auth login`, or give `token=`."
+                    f"{str(state_dict)!r} is neither a file or folder nor a Hub repository that you have access to. For a"
+                    " private or gated repository, log in with `hf auth login`, or pass `token=`."
                 ) from error
             state_dict, metadata = read_lora_file(path)
         layers, words = split_off_words(state_dict)
@@ -123,24 +126,25 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         **kwargs: Any,
     ):
         """
-        Loads a LoRA into the transformer and makes it the active one, by default under the name `default_0`, `default_1`, …
+        Loads a LoRA into the transformer and activates it, by default under the name `default_0`, `default_1`, …
         `kwargs` are those of [`~JascoLoraLoaderMixin.lora_state_dict`].
 
         Raises:
-            `ValueError`: for a LoRA that does not fit the transformer, with the keys that do not, or whose new words do not fit
+            `ValueError`: if the LoRA does not fit the transformer (the message lists the keys), or its new words do
+            not fit
                 the text encoder.
-            `OSError`: if the file is absent or can't be read.
-            `ImportError`: without PEFT.
+            `OSError`: if the file does not exist or can't be read.
+            `ImportError`: if PEFT is not installed.
         """
         _require_peft()
         kwargs["return_lora_metadata"] = True
         weights, options = self.lora_state_dict(pretrained_model_name_or_path_or_dict, **kwargs)
         if adapter_name is None:
-            # Diffusers counts the adapters, and would replace another one after one was deleted.
+            # Diffusers counts the adapters, so after a deletion it could overwrite an existing one.
             loaded = getattr(self.transformer, "peft_config", {})
             adapter_name = next(name for i in itertools.count() if (name := f"default_{i}") not in loaded)
         if not adapter_name or "." in adapter_name:
-            raise ValueError(f"`adapter_name` has to be a text without a dot, but is {adapter_name!r}.")
+            raise ValueError(f"`adapter_name` has to be a nonempty string without a dot, but is {adapter_name!r}.")
         layers, words = split_off_words(weights)
         weights = _strip_prefixes(layers)
         vocabulary = None if options is None else options.pop(VOCABULARY, None)
@@ -179,18 +183,17 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         Saves a LoRA as `pytorch_lora_weights.safetensors`, with its configuration and its new words in the file.
 
         Args:
-            save_directory (`str` or `os.PathLike`): Folder; it is created if it does not exist.
+            save_directory (`str` or `os.PathLike`): Folder, which is created if it does not exist.
             transformer_lora_layers (`torch.nn.Module` or `dict[str, torch.Tensor]`):
-                The transformer, or the tensors by name as [`peft.get_peft_model_state_dict`] returns them.
+                The transformer, or a state dict as returned by [`peft.get_peft_model_state_dict`].
             transformer_lora_adapter_metadata (`dict`, *optional*):
-                For tensors by name: `transformer.peft_config[adapter_name].to_dict()`. Without it the file does not say the
-                alpha, and loads with the rank as its alpha.
-            adapter_name (`str`, *optional*): Which adapter of the transformer is saved, if it has several.
+                `transformer.peft_config[adapter_name].to_dict()`, for a state dict. Without it, the file does not
+                contain alpha, which then defaults to the rank at loading.
+            adapter_name (`str`, *optional*): Adapter to save, if the transformer has several.
             kwargs: `weight_name`, `safe_serialization`, `save_function` and `is_main_process` of Diffusers' loaders.
 
         Raises:
-            `ValueError`: without layers, for a transformer with several adapters without `adapter_name`, and if the folder is a
-                file.
+            `ValueError`: without LoRA layers, for several adapters without `adapter_name`, or if the folder is a file.
         """
         _require_peft()
         if os.path.isfile(save_directory):
@@ -206,13 +209,13 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
             words = {} if state is None else add_prefix(state.adapters.get(name, {}))
         if not isinstance(layers, dict) or not layers:
             raise ValueError(
-                "`transformer_lora_layers` has to be a transformer with one adapter, or with the one that `adapter_name`"
-                f" ({adapter_name!r}) names, or tensors by name. The adapters of this one: {list(adapters) or 'none'}."
+                "`transformer_lora_layers` has to be a transformer with a single adapter or the adapter `adapter_name`"
+                f" ({adapter_name!r}), or a state dict. Its adapters are: {list(adapters) or 'none'}."
             )
         if metadata is None and not any(key.endswith(".alpha") for key in layers):
             logger.warning(
-                "The file will not say the alpha of the LoRA, and it will load with its rank as its alpha: if they differ, it"
-                " will sound different. Give the transformer instead of tensors, or"
+                "The file will not contain the alpha of the LoRA, which defaults to the rank at loading: if they differ, the"
+                " LoRA will sound different. Pass the transformer instead of a state dict, or"
                 " `transformer_lora_adapter_metadata=transformer.peft_config[adapter_name].to_dict()`."
             )
         packed = {cls.transformer_name: _strip_prefixes(layers)}
@@ -224,14 +227,16 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         cls._save_lora_weights(save_directory, packed, described, **kwargs)
 
     def set_adapters(self, adapter_names: list[str] | str, adapter_weights: Any = None):
-        """As in Diffusers, but a `ValueError` while a LoRA is fused, which could not be unfused afterwards."""
+        """
+        Like Diffusers' method, but raises a `ValueError` while a LoRA is fused, since it could no longer be unfused.
+        """
         _require_peft()
         self._check_not_fused(self.fused_loras)
         super().set_adapters(adapter_names, adapter_weights)
         self._install_words()
 
     def delete_adapters(self, adapter_names: list[str] | str):
-        """As in Diffusers, but a `ValueError` for adapters that are not loaded, and while a LoRA is fused."""
+        """Like Diffusers' method, but raises a `ValueError` if an adapter is not loaded, or while a LoRA is fused."""
         _require_peft()
         self._check_not_fused(self.fused_loras)
         names = [adapter_names] if isinstance(adapter_names, str) else adapter_names
@@ -243,13 +248,13 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
             self._install_words()
 
     def enable_lora(self):
-        """As in Diffusers: the active adapters act again, and their words are known again."""
+        """Like Diffusers' method: re-enables the active adapters and their words."""
         _require_peft()
         super().enable_lora()
         self._install_words()
 
     def disable_lora(self):
-        """As in Diffusers: no adapter acts, and words that adapters brought are unknown, except for fused ones."""
+        """Like Diffusers' method: disables all adapters and their words, except for fused ones."""
         _require_peft()
         super().disable_lora()
         self._install_words()
@@ -262,11 +267,12 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         adapter_names: list[str] | None = None,
     ):
         """
-        Adds adapters, by default the active ones, to the weights of the transformer, so that they cost no time. The arguments
-        are those of Diffusers' [`~loaders.LoraBaseMixin.fuse_lora`]. A `scale` in `attention_kwargs` has no effect then.
+        Fuses adapters, by default the active ones, into the weights of the transformer, which removes their overhead.
+        The arguments are those of Diffusers' [`~loaders.LoraBaseMixin.fuse_lora`]. A `scale` in `attention_kwargs` has
+        no effect on fused adapters.
 
         Raises:
-            `ValueError`: for an adapter that is not loaded or already fused. If PEFT can't fuse one (NaN with
+            `ValueError`: if an adapter is not loaded or already fused. If PEFT can't fuse an adapter (NaN with
             `safe_fusing`, a LoRA with biases), none is fused.
         """
         _require_peft()
@@ -276,13 +282,13 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         layers = [layer for layer in self.transformer.modules() if isinstance(layer, BaseTunerLayer)]
         if not self.fused_loras:
             self._scalings_before_fusing = [(layer, dict(layer.scaling)) for layer in layers]
-        # Diffusers would scale the active adapters instead of the fused ones, and leave them scaled.
+        # Diffusers would scale the active adapters instead of the fused ones, and not restore the scale.
         for layer in layers:
             layer.scaling.update({name: layer.scaling[name] * lora_scale for name in names if name in layer.scaling})
         try:
             super().fuse_lora(components, safe_fusing=safe_fusing, adapter_names=names)
         except Exception:
-            self.unfuse_lora(components)  # some layers are fused
+            self.unfuse_lora(components)  # some layers may be fused already
             raise
         self._install_words()
 
@@ -296,8 +302,8 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
 
     def unload_lora_weights(self):
         """
-        Removes all adapters with their words. Fused ones stay in the weights, and their words known, unless `unfuse_lora` is
-        called before.
+        Removes all adapters and their words. Fused adapters stay in the weights, and their words stay known, unless
+        `unfuse_lora` is called first.
         """
         _require_peft()
         super().unload_lora_weights()
@@ -307,7 +313,9 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         self._merged_adapters, self._scalings_before_fusing = set(), ()
 
     def _install_words(self):
-        """Makes the tokenizer and the text encoder know the words of the adapters that act, and no others."""
+        """
+        Installs the words of the enabled and fused adapters, and no others, in the tokenizer and the text encoder.
+        """
         layers = [layer for layer in self.transformer.modules() if isinstance(layer, BaseTunerLayer)]
         active = {name for layer in layers if not layer.disable_adapters for name in layer.active_adapters}
         install_words(self.transformer, self.tokenizer, self.text_encoder, active | self.fused_loras)
@@ -315,7 +323,7 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
     def _check_loaded(self, names: list[str]):
         loaded = list(getattr(self.transformer, "peft_config", {}))
         if not loaded or not set(names) <= set(loaded):
-            raise ValueError(f"The adapters {names} are not loaded. Loaded are: {loaded or 'none'}.")
+            raise ValueError(f"The adapters {names} are not loaded. Loaded adapters: {loaded or 'none'}.")
 
     def _check_not_fused(self, names: Iterable[str]):
         if fused := sorted(self.fused_loras.intersection(names)):
@@ -328,35 +336,35 @@ def _require_peft():
 
 @contextmanager
 def _without_peft_advice(options: dict[str, Any]) -> Iterator[None]:
-    """Without PEFT's warnings about what is meant here: a second adapter beside the first one, and biases in LoRA layers."""
+    """Suppresses PEFT's warnings about intended configurations: a second adapter, and biases in LoRA layers."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")
         if options.get("lora_bias"):
-            # They can't be fused, which `fuse_lora` says. Their one dimension makes PEFT suspect DeepSpeed's ZeRO-3.
+            # `fuse_lora` reports that biases can't be fused. PEFT mistakes 1-D tensors for ZeRO-3 partitions.
             warnings.filterwarnings("ignore", message="`lora_bias=True` was passed")
             warnings.filterwarnings("ignore", message=r"Adapter '.*': \d+ LoRA tensor\(s\) have invalid shape")
         yield
 
 
 def _strip_prefixes(values: dict[str, Any]) -> dict[str, Any]:
-    """The tensors or options by the names that they have in the transformer or in PEFT."""
+    """Removes Diffusers' and PEFT's prefixes from the keys of tensors or options."""
     stripped = {key.removeprefix("transformer.").removeprefix(PEFT_PREFIX): value for key, value in values.items()}
     if len(stripped) < len(values):
-        raise ValueError("The LoRA has the same layers under names of Diffusers and of PEFT: keep one of both.")
+        raise ValueError("The LoRA has the same layers with Diffusers' and PEFT's keys: remove one of the two.")
     return stripped
 
 
 def _check_options(options: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of `LoraConfig`. Raises a `ValueError` for those with which PEFT would make something else."""
+    """Returns the arguments of `LoraConfig`; raises a `ValueError` for options that would change the LoRA's effect."""
     if options.get("init_lora_weights", True) not in _INITIALIZATIONS:
         raise ValueError(
-            f"The LoRA was started with `init_lora_weights={options['init_lora_weights']!r}`, and adds to base weights that"
-            " are not in its file. Convert it to a plain one by `path_initial_model_for_weight_conversion` of PEFT's"
-            " `save_pretrained`."
+            f"The LoRA was initialized with `init_lora_weights={options['init_lora_weights']!r}`, which modifies base weights"
+            " that are not in its file. Convert it to a standard LoRA with `path_initial_model_for_weight_conversion` of"
+            " PEFT's `save_pretrained`."
         )
     known = {field.name for field in dataclasses.fields(LoraConfig)}
     if unknown := sorted(name for name, value in options.items() if name not in known and value):
-        raise ValueError(f"The LoRA's options {unknown} are not known to the installed version of PEFT.")
+        raise ValueError(f"The LoRA's options {unknown} are not supported by the installed version of PEFT.")
     # All weights are in the file, so their initialization does not matter.
     return {name: value for name, value in options.items() if name in known} | {"init_lora_weights": True}
 
@@ -364,17 +372,18 @@ def _check_options(options: dict[str, Any]) -> dict[str, Any]:
 def _infer_options(weights: dict[str, torch.Tensor]) -> dict[str, Any]:
     ranks = {f"^{key}": weight.shape[-1] for key, weight in weights.items() if key.endswith(".lora_B.weight")}
     logger.warning(
-        "The LoRA does not say its alpha: it is taken to be its rank. What `save_lora_weights` is to store is"
-        f" `transformer_lora_adapter_metadata`; beside a file of PEFT belongs its {PEFT_CONFIG_NAME}."
+        "The LoRA does not contain its alpha, which is assumed to equal its rank. Save it with"
+        " `transformer_lora_adapter_metadata` in `save_lora_weights`, or put PEFT's"
+        f" {PEFT_CONFIG_NAME} in the same folder."
     )
     return get_peft_kwargs(ranks, None, weights) if ranks else {}
 
 
 def _check_layers(transformer: nn.Module, weights: dict[str, torch.Tensor], options: dict[str, Any]):
-    """Raises a `ValueError` unless the tensors are exactly those that PEFT makes for these layers of the transformer."""
+    """Raises a `ValueError` unless the tensors are exactly those that PEFT creates for these layers."""
     if any(getattr(module, "fused_projections", False) for module in transformer.modules()):
         raise ValueError(
-            "The transformer's attention projections are fused, so that LoRA layers of the single ones would have no"
+            "The transformer's attention projections are fused, so LoRA layers of the separate projections would have no"
             " effect: call `pipe.transformer.unfuse_qkv_projections()` first."
         )
     if not weights:
@@ -385,15 +394,15 @@ def _check_layers(transformer: nn.Module, weights: dict[str, torch.Tensor], opti
         fitting = {key: weight for key, weight in weights.items() if key.rpartition(".lora_")[0] in layers}
         if fitting:
             inject_adapter_in_model(LoraConfig(**options), model, state_dict=fitting)
-    # Without weights of the model itself (`modules_to_save`, `bias`), which would stay when the LoRA is unloaded.
+    # Excludes weights of the model itself (`modules_to_save`, `bias`), which would stay when the LoRA is unloaded.
     shapes = get_peft_model_state_dict(model, adapter_name="default") if fitting else {}
     shapes = {key: tuple(weight.shape) for key, weight in shapes.items() if ".lora_" in key}
     if unfit := [f"transformer.{key}" for key in weights if key not in shapes]:
         raise ValueError(
-            f"{len(unfit)} of the LoRA's {len(weights)} keys fit no layer of the transformer: {list_names(unfit)}. Right are keys"
-            " like `transformer.transformer_blocks.0.attn1.to_q.lora_A.weight`, or PEFT's with `base_model.model.` instead of"
-            " `transformer.`, for linear layers and embeddings of this transformer, with the parts lora_A and lora_B. It may"
-            " be the LoRA of another model, or of one with more blocks or controls."
+            f"{len(unfit)} of the LoRA's {len(weights)} keys fit no layer of the transformer: {list_names(unfit)}. Keys have to"
+            " be like `transformer.transformer_blocks.0.attn1.to_q.lora_A.weight` (or PEFT's, with `base_model.model.`"
+            " instead of `transformer.`), for linear layers and embeddings of this transformer, with lora_A and lora_B. The"
+            " LoRA may belong to another model, or to one with more blocks or controls."
         )
     found = {key: tuple(weights[key].shape) if key in weights else "absent" for key in shapes}
     wrong = [
@@ -402,4 +411,4 @@ def _check_layers(transformer: nn.Module, weights: dict[str, torch.Tensor], opti
         if found[key] != shape
     ]
     if wrong:
-        raise ValueError(f"The LoRA does not fit the transformer, or its own configuration: {list_names(wrong)}.")
+        raise ValueError(f"The LoRA does not fit the transformer or its own configuration: {list_names(wrong)}.")

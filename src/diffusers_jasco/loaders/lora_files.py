@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Files of LoRAs: where they are, in folders and Hub repositories, and what they hold."""
+"""Locating and reading LoRA files in folders and Hub repositories."""
 
 import json
 import os
@@ -48,15 +48,15 @@ def find_lora_file(
     force_download: bool = False,
     local_files_only: bool = False,
 ) -> Path:
-    """The file of a LoRA. From the Hub it is downloaded, with PEFT's configuration."""
+    """Returns the path of a LoRA file. Files on the Hub are downloaded, with PEFT's configuration."""
     is_local, folder, subfolder = os.path.exists(source), str(source), Path(subfolder or "")
     if os.path.isfile(source):
         folder, subfolder = os.path.dirname(source), Path()
         if weight_name not in (None, os.path.basename(source)):
-            raise ValueError(f"`weight_name` is {weight_name!r}, but {source} is a file of another name.")
+            raise ValueError(f"`weight_name` is {weight_name!r}, but {source} is a file with another name.")
         weight_name = os.path.basename(source)
     elif not is_local and (isinstance(source, os.PathLike) or re.fullmatch(_HUB_ID, folder) is None):
-        raise HFValidationError(f"{folder!r} is not a Hub id, organization/name")
+        raise HFValidationError(f"{folder!r} is not a Hub id (organization/name)")
     if weight_name is None:
         if is_local:
             names = os.listdir(Path(folder, subfolder))
@@ -86,18 +86,18 @@ def _choose(names: list[str], suffix: str, folder: Path) -> str:
     found = [name for name in found if name in WEIGHT_NAMES] or found
     if not found:
         hint = (
-            "It is a whole pipeline, for `from_pretrained` (`checkpoint`)."
+            "It contains a whole pipeline: use `from_pretrained` (`checkpoint`)."
             if "model_index.json" in names
-            else "Name others by `weight_name`."
+            else "For other file names, set `weight_name`."
         )
         raise FileNotFoundError(f"There is no LoRA in {folder}: no {suffix} file. {hint}")
     if len(found) > 1:
-        raise ValueError(f"{folder} has more than one file: {found}. Choose one by `weight_name`.")
+        raise ValueError(f"{folder} has more than one file: {found}. Choose one with `weight_name`.")
     return found[0]
 
 
 def read_lora_file(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any] | None]:
-    """The tensors and the configuration, which is in the file or, for PEFT's names, beside it."""
+    """Reads the tensors and the configuration, which is in the file or, for PEFT's format, next to it."""
     state_dict, metadata = load_state_dict(str(path)), None
     config = path.with_name(PEFT_CONFIG_NAME)
     try:

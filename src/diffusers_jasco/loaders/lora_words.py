@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Words that LoRAs bring along: each adapter's, and those of the active ones in the tokenizer and the text encoder."""
+"""New words of LoRAs: storage per adapter, and installation in the tokenizer and the text encoder."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ logger = logging.get_logger(__name__)
 
 # In a LoRA's file, the embedding of a word is the tensor `text_encoder.words.<word>`.
 PREFIX = "text_encoder.words."
-# In its configuration, a fingerprint of the words that the tokenizer knew before, and how many tokens that were.
+# In its configuration, the size and fingerprint of the base vocabulary.
 VOCABULARY = "text_encoder.vocabulary"
 
 Words = dict[str, torch.Tensor]
@@ -45,8 +45,8 @@ class LoraWords:
 
     Attributes:
         adapters (`dict[str, dict[str, torch.Tensor]]`): by adapter, its words with their embeddings `(dim,)`.
-        num_installed (`int`): how many of the tokenizer's last words are from adapters.
-        vocabulary (`str`): fingerprint of the words before, for files.
+        num_installed (`int`): number of words from adapters at the end of the tokenizer's vocabulary.
+        vocabulary (`str`): fingerprint of the base vocabulary, for files.
     """
 
     adapters: dict[str, Words] = field(default_factory=dict)
@@ -55,23 +55,23 @@ class LoraWords:
 
 
 def words_of(transformer: torch.nn.Module) -> LoraWords | None:
-    """The words of a transformer's adapters, or `None` if none of them ever had any."""
+    """The words of a transformer's adapters, or `None` if no adapter had any."""
     return getattr(transformer, "lora_words", None)
 
 
 def split_off_words(state_dict: dict[str, Any]) -> tuple[dict[str, Any], Words]:
-    """The tensors of a LoRA's layers, and the embeddings of its words."""
+    """Splits a state dict into the tensors of LoRA layers and the embeddings of words."""
     layers = {name: value for name, value in state_dict.items() if not name.startswith(PREFIX)}
     return layers, {name.removeprefix(PREFIX): value for name, value in state_dict.items() if name not in layers}
 
 
 def add_prefix(words: Words) -> Words:
-    """The embeddings of words by their names in a file."""
+    """Returns the embeddings of words with their keys in a file."""
     return {PREFIX + word: embedding.detach().cpu().contiguous() for word, embedding in words.items()}
 
 
 def fingerprint(tokenizer: PreTrainedTokenizerBase, size: int | None = None) -> str:
-    """A fingerprint of the first `size` tokens of a tokenizer, by default of all, which tells their number."""
+    """The number and a hash of the first `size` tokens of a tokenizer (by default all)."""
     size = len(tokenizer) if size is None else size
     tokens = sorted((token, word) for word, token in tokenizer.get_vocab().items() if token < size)
     return f"{size}:{hashlib.sha256(json.dumps(tokens).encode()).hexdigest()[:16]}"
@@ -85,13 +85,14 @@ def check_words(
     num_installed: int = 0,
 ):
     r"""
-    Checks the words of a LoRA's file before anything is changed.
+    Checks the words of a LoRA before anything is modified.
 
     Args:
         words (`dict[str, torch.Tensor]`): the words.
         vocabulary (`str`, *optional*): the fingerprint in the file.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]), text_encoder ([`~transformers.PreTrainedModel`]): the pipeline's.
-        num_installed (`int`): how many of the tokenizer's last words are from other LoRAs.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]), text_encoder ([`~transformers.PreTrainedModel`]): the
+        pipeline's.
+        num_installed (`int`): number of words from other LoRAs at the end of the tokenizer's vocabulary.
 
     Raises:
         `ValueError`: for words that do not fit the text encoder or its tokenizer.
@@ -101,8 +102,8 @@ def check_words(
     named = list_names([shorten(word) for word in words])
     if not is_word_tokenizer(tokenizer):
         raise ValueError(
-            f"The LoRA has embeddings of new words ({named}) for a tokenizer with one token per word, but this model's reads"
-            " pieces of words: it is the LoRA of another model."
+            f"The LoRA has embeddings of new words ({named}) for a tokenizer with one token per word, but this model has a"
+            " subword tokenizer: it is the LoRA of another model."
         )
     base_size = len(tokenizer) - num_installed
     size = str(vocabulary).partition(":")[0]
@@ -110,8 +111,8 @@ def check_words(
         size.isdecimal() and int(size) <= base_size and fingerprint(tokenizer, int(size)) == vocabulary
     ):
         raise ValueError(
-            f"The LoRA has embeddings of new words ({named}) for a tokenizer that knew other words before than this model's:"
-            " it is the LoRA of another model."
+            f"The LoRA has embeddings of new words ({named}) for a tokenizer with a different base vocabulary than this"
+            " model's: it is the LoRA of another model."
         )
     known = {word for word, token in tokenizer.get_vocab().items() if token < base_size}
     dim = text_encoder.config.d_model
@@ -152,12 +153,13 @@ def install_words(
     active: Iterable[str],
 ):
     r"""
-    Makes the tokenizer and the text encoder know the words of the active adapters and no others, in place. A word of several
-    of them has the mean of their embeddings, with a warning.
+    Makes the tokenizer and the text encoder know the words of the active adapters and no others, in place. A word of
+    several of them has the mean of their embeddings, with a warning.
 
     Args:
         transformer ([`JascoTransformerModel`]): owner of the adapters.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]), text_encoder ([`~transformers.PreTrainedModel`]): the pipeline's.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]), text_encoder ([`~transformers.PreTrainedModel`]): the
+        pipeline's.
         active (`Iterable[str]`): names of the adapters that are active or fused.
     """
     state = words_of(transformer)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The codec inside a checkpoint of the original: EnCodec's weights, without a configuration."""
+"""The codec inside an AudioCraft checkpoint: EnCodec's weights, without a configuration."""
 
 import math
 import re
@@ -22,7 +22,7 @@ import torch
 from transformers import EncodecConfig, EncodecModel
 
 
-# The two names of a weight's magnitude and direction under weight norm: old and new versions of torch.
+# Names of magnitude and direction under weight norm, in old and new versions of torch.
 _SPELLINGS = {
     "weight_g": ("weight_g", "weight_v"),
     "parametrizations": ("parametrizations.weight.original0", "parametrizations.weight.original1"),
@@ -31,35 +31,36 @@ WeightNorm = Literal["weight_g", "parametrizations"]
 
 
 def weight_norm_spelling(weights: dict[str, torch.Tensor]) -> WeightNorm:
-    """How these weights spell weight norm."""
+    """The naming of weight norm in these weights."""
     return "weight_g" if any(key.endswith(".weight_g") for key in weights) else "parametrizations"
 
 
 def spell_weight_norm(weights: dict[str, torch.Tensor], spelling: WeightNorm) -> dict[str, torch.Tensor]:
-    """The weights with weight norm spelt so."""
+    """Renames the weights to the given naming of weight norm."""
     other = next(names for name, names in _SPELLINGS.items() if name != spelling)
     names = {f".{old}": f".{new}" for old, new in zip(other, _SPELLINGS[spelling])}
-    respelt = {}
+    renamed = {}
     for key, weight in weights.items():
         ending = next((ending for ending in names if key.endswith(ending)), None)
-        respelt[key if ending is None else key.removesuffix(ending) + names[ending]] = weight
-    return respelt
+        renamed[key if ending is None else key.removesuffix(ending) + names[ending]] = weight
+    return renamed
 
 
 def build_codec(weights: dict[str, torch.Tensor], sampling_rate: int) -> EncodecModel:
     r"""
-    EnCodec from its weights. Its sizes are read off them; what can't be seen in weights (no causal convolutions, no
-    normalization, no chunks) is as in `facebook/encodec_32khz`, which all released JASCO models use.
+    Builds an EnCodec from its weights. Sizes are inferred from them; options that weights do not reveal (no causal
+    convolutions, no normalization, no chunks) are those of `facebook/encodec_32khz`, which all released JASCO models
+    use.
 
     Args:
-        weights (`dict[str, torch.Tensor]`): as transformers names them, in either spelling of weight norm.
-        sampling_rate (`int`): Hz.
+        weights (`dict[str, torch.Tensor]`): weights with Transformers' names and either naming of weight norm.
+        sampling_rate (`int`): sampling rate in Hz.
 
     Returns:
-        [`~transformers.EncodecModel`]: the codec, in the type of its weights.
+        [`~transformers.EncodecModel`]: the codec, in the dtype of its weights.
 
     Raises:
-        `ValueError`: if they are not the weights of an EnCodec.
+        `ValueError`: if these are not the weights of an EnCodec.
     """
     weights = spell_weight_norm(weights, "parametrizations")
     try:
@@ -67,7 +68,7 @@ def build_codec(weights: dict[str, torch.Tensor], sampling_rate: int) -> Encodec
         codec = EncodecModel(config).to(weights["quantizer.layers.0.codebook.embed"].dtype)
         codec.load_state_dict(weights)
     except (KeyError, IndexError, ValueError, RuntimeError, StopIteration) as error:
-        raise ValueError(f"The codec in the checkpoint is no EnCodec of transformers: {error}") from error
+        raise ValueError(f"The codec in the checkpoint is not an EnCodec of Transformers: {error}") from error
     return codec.eval()
 
 
@@ -83,7 +84,7 @@ def _read_config(weights: dict[str, torch.Tensor], sampling_rate: int) -> Encode
 
     encoder, decoder = list(layers("encoder").values()), list(layers("decoder").values())
     first, last = encoder[0], encoder[-1]
-    # Strided convolutions are twice as wide as their stride.
+    # The kernel size of strided convolutions is twice their stride.
     ratios = [shape[2] // 2 for shape in decoder[1:-1]]
     codebook = weights["quantizer.layers.0.codebook.embed"]
     num_codebooks = count(r"quantizer\.layers\.\d+\.codebook\.embed")

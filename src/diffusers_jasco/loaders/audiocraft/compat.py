@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Melodies as AudioCraft reads them, with two of its flaws, for exact comparison."""
+"""Reads melodies like AudioCraft, including two of its bugs, for exact comparison."""
 
 import math
 import os
@@ -36,14 +36,13 @@ from ...inputs import as_recording, estimate_melody, read_melody
 from ...utils.errors import EmptyInputError
 
 
-AUDIOCRAFT_SALIENCE_RATE = (
-    86  # frames a second that AudioCraft assumes, instead of 22050 / 256: 0.15 s off after 100 s
-)
+# Frames per second that AudioCraft assumes instead of 22050 / 256, which is an error of 0.15 s after 100 s.
+AUDIOCRAFT_SALIENCE_RATE = 86
 
 
 def read_melody_late(melody: Any, num_frames: int, frame_rate: float, start: float = 0.0) -> torch.Tensor:
     r"""
-    As [`~inputs.read_melody`], but the melodies of recordings and salience maps are 0.15 % late, as in AudioCraft.
+    Like [`~inputs.read_melody`], but the melodies of recordings and salience maps are 0.15% late, as in AudioCraft.
 
     Args:
         melody, num_frames, frame_rate, start: as [`~inputs.read_melody`].
@@ -73,8 +72,8 @@ def _extract_melody_late(audio: Any, frame_rate: float) -> torch.Tensor:
 
 def late_melody_from_salience(salience: torch.Tensor | np.ndarray, num_frames: int, frame_rate: float) -> torch.Tensor:
     r"""
-    As [`~controls.melody.melody_from_salience`], but as AudioCraft's data loader interpolates, which takes the salience to
-    have 86 frames a second.
+    Like [`~controls.melody.melody_from_salience`], but interpolates like AudioCraft's data loader, which assumes 86
+    salience frames per second.
     """
     salience = check_salience(salience)[:, : int(num_frames / frame_rate * AUDIOCRAFT_SALIENCE_RATE)]
     if salience.shape[1] <= AUDIOCRAFT_SALIENCE_RATE / frame_rate:
@@ -86,7 +85,7 @@ def late_melody_from_salience(salience: torch.Tensor | np.ndarray, num_frames: i
 
 def fold_semitones_above_g2(salience: np.ndarray) -> np.ndarray:
     r"""
-    As [`~extraction.deep_salience.fold_semitones`], but as AudioCraft does it, which takes the middle of G2, at 97.99 Hz just
-    below G2, and what is below it for too low.
+    Like [`~extraction.deep_salience.fold_semitones`], but ignores the center bin of G2 (97.99 Hz, just below G2) and
+    all lower bins, as AudioCraft does.
     """
     return fold_semitones(np.where(np.arange(NUM_BINS) > G2_BIN, salience, 0))

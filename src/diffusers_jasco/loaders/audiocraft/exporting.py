@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From our components to a checkpoint of the original."""
+"""Export to AudioCraft checkpoints."""
 
 import math
 import os
@@ -38,7 +38,7 @@ logger = logging.get_logger(__name__)
 
 AUDIOCRAFT_CHORDS = 194
 
-# The text encoders that AudioCraft knows, with their widths: it loads them by these names.
+# Text encoders that AudioCraft loads by name, with their widths.
 TEXT_ENCODERS = {
     "t5-small": 512,
     "t5-base": 768,
@@ -61,28 +61,30 @@ def save_audiocraft_checkpoint(
     force: bool = False,
 ):
     r"""
-    Writes what AudioCraft's `JASCO.get_pretrained(folder, chords_mapping_path=folder/chord_to_index_mapping.pkl)` reads:
-    `state_dict.bin`, `compression_state_dict.bin` and the chord vocabulary. A checkpoint that came from AudioCraft goes back
-    bit for bit, with its own configuration. What was written is read again and compared before it gets its name.
+    Saves a checkpoint for AudioCraft's `JASCO.get_pretrained(folder,
+    chords_mapping_path=folder/chord_to_index_mapping.pkl)`: `state_dict.bin`, `compression_state_dict.bin` and the
+    chord vocabulary. A checkpoint that was converted from AudioCraft is restored exactly, with its configuration. The
+    files are read back and compared before the folder gets its final name.
 
     Args:
         pipeline ([`JascoPipeline`]):
-            The pipeline, whose weights are written in the types that they have.
+            The pipeline, whose weights keep their dtypes.
         folder (`str` or `os.PathLike`):
-            Folder to write. It appears when it is complete.
+            Folder to write to. It appears only when it is complete.
         text_encoder (`str`, *optional*):
-            Name by which AudioCraft loads the text encoder, such as `"t5-base"`. By default the name in the original
-            configuration, or the name that this text encoder was loaded by.
+            Name with which AudioCraft loads the text encoder, such as `"t5-base"`. By default the name in AudioCraft's
+            configuration, or the name from which this text encoder was loaded.
         codec (`str`, *optional*):
-            Hub id by which AudioCraft loads the codec. By default the original one, or the name that this codec was loaded by.
-            A codec of one's own is published first.
+            Hub id from which AudioCraft loads the codec. By default that in AudioCraft's configuration, or the name
+            from which this codec was loaded. Publish your own codec first.
         force (`bool`, defaults to `False`):
-            Whether a checkpoint in that folder is replaced.
+            Whether to replace a checkpoint in that folder.
 
     Raises:
-        `ValueError`: for a model that AudioCraft can't represent (preconditioning, a time scale, statistics by channel,
-            another codec than EnCodec, a length that is not whole seconds, LoRA layers), if a name is not known, and if the
-            folder has contents.
+        `ValueError`: for a model that AudioCraft can't represent (preconditioning, a time scale, statistics per
+        channel, a
+            codec other than EnCodec, a duration that is not in whole seconds, LoRA layers), if a name is unknown, or
+            if the folder is not empty.
     """
     _check_representable(pipeline)
     model, original = pipeline.transformer, pipeline.config.get("audiocraft")
@@ -94,7 +96,7 @@ def save_audiocraft_checkpoint(
         weights |= {f"{EMBEDDED_CODEC}{name}": weight for name, weight in codec_weights.items()}
     config_text = original.get("xp.cfg")
     if config_text is not None and not _describes(config_text, model, weights):
-        logger.warning("The transformer is not the one that came from AudioCraft: its configuration is made anew.")
+        logger.warning("The transformer is not the one converted from AudioCraft: its configuration is recreated.")
         config_text = None
     compression = original.get("compression")
     if compression is None or codec is not None:
@@ -105,7 +107,7 @@ def save_audiocraft_checkpoint(
     extras = original.get("extras", {"version": AUDIOCRAFT_VERSION, "exported": True})
 
     with checkpoint_folder(folder, force) as partial:
-        # Contiguous copies: views would be saved with all that they are views of.
+        # Contiguous copies, since views would be saved with their whole storage.
         best_state = {name: weight.detach().cpu().contiguous().clone() for name, weight in weights.items()}
         torch.save({"best_state": best_state, "xp.cfg": config_text, **extras}, partial / MODEL_FILE)
         torch.save(compression, partial / CODEC_FILE)
@@ -116,17 +118,17 @@ def save_audiocraft_checkpoint(
 
 
 def _check_written(pipeline: DiffusionPipeline, folder: Path):
-    """Reads a checkpoint again, and raises a `RuntimeError` if it is not the pipeline's."""
+    """Reads a checkpoint back, and raises a `RuntimeError` if it differs from the pipeline."""
     given = {name: pipeline.components[name] for name in ("tokenizer", "text_encoder")}
     if "drums" not in pipeline.transformer.controls:
-        given["codec"] = pipeline.codec  # just its name was written
+        given["codec"] = pipeline.codec  # only its name was written
     written, _ = load_audiocraft_pipeline(folder, **given)
     for name in ("transformer", "codec"):
         check_same_weights(pipeline.components[name].state_dict(), written[name].state_dict(), name)
 
 
 def _describes(config_text: str, model: JascoTransformerModel, weights: dict[str, torch.Tensor]) -> bool:
-    """Whether a configuration of AudioCraft is that of this model."""
+    """Whether an AudioCraft configuration describes this model."""
     labels = model.config.chord_labels if "chords" in model.controls else None
     described = read_transformer_config(weights, parse_config(config_text), labels)
     return all(model.config[name] == value for name, value in described.items() if name != "dropout")
@@ -139,15 +141,17 @@ def _check_representable(pipeline: DiffusionPipeline):
     if config.preconditioning is not None or config.time_scale != 1:
         reasons.append("its transformer is preconditioned or scales the time")
     if not all(isinstance(value, (int, float)) for value in (config.latents_mean, config.latents_std)):
-        reasons.append("its latents are normalized by channel")
+        reasons.append("its latents are normalized per channel")
     if not isinstance(pipeline.codec, EncodecModel):
-        reasons.append(f"its codec is a {type(pipeline.codec).__name__}, and not an EncodecModel")
+        reasons.append(f"its codec is a {type(pipeline.codec).__name__} instead of an EncodecModel")
     if pipeline.frame_rate != round(pipeline.frame_rate) or config.sample_size % round(pipeline.frame_rate):
         seconds = config.sample_size / pipeline.frame_rate
-        reasons.append(f"it was trained on {seconds:g} s at {pipeline.frame_rate:g} frames a second: no whole numbers")
-    # Elsewhere it counts on this number for its null chord.
+        reasons.append(
+            f"it was trained on {seconds:g} s at {pipeline.frame_rate:g} frames per second, which are not whole numbers"
+        )
+    # AudioCraft hard-codes the id of its null chord.
     if "chords" in pipeline.transformer.controls and len(config.chord_labels) != AUDIOCRAFT_CHORDS:
-        reasons.append(f"its vocabulary has {len(config.chord_labels)} chords, and not {AUDIOCRAFT_CHORDS}")
+        reasons.append(f"its vocabulary has {len(config.chord_labels)} chords instead of {AUDIOCRAFT_CHORDS}")
     if reasons:
         raise ValueError(f"AudioCraft can't represent this model: {'; '.join(reasons)}.")
 
@@ -158,8 +162,8 @@ def _text_encoder_name(pipeline: DiffusionPipeline, name: str | None) -> str:
     if TEXT_ENCODERS.get(name) != width:
         fitting = ", ".join(known for known, size in TEXT_ENCODERS.items() if size == width)
         raise ValueError(
-            f"AudioCraft loads its text encoder by name, and {name!r} is none of width {width} that it knows"
-            f" ({fitting or 'it knows none'}). Give `text_encoder`, if this one has the weights of one of these."
+            f"AudioCraft loads its text encoder by name, and {name!r} is not one of its text encoders of width {width}"
+            f" ({fitting or 'there are none'}). Pass `text_encoder` if this one has the weights of one of these."
         )
     return name
 
@@ -168,14 +172,14 @@ def _codec_name(pipeline: DiffusionPipeline, name: str | None) -> str:
     name = name or getattr(pipeline.codec.config, "_name_or_path", "")
     if not name or os.path.exists(name):
         raise ValueError(
-            "AudioCraft loads its codec from the Hub: publish this one and give its id as `codec`, or"
+            "AudioCraft loads its codec from the Hub: publish this codec and pass its id as `codec`, or"
             " 'facebook/encodec_32khz' if it is that one."
         )
     return name
 
 
 def _make_config(pipeline: DiffusionPipeline, text_encoder: str, codec: str) -> dict[str, Any]:
-    """The part of a configuration of AudioCraft that its `JASCO.get_pretrained` reads."""
+    """The part of AudioCraft's configuration that `JASCO.get_pretrained` reads."""
     config = pipeline.transformer.config
     frame_rate = round(pipeline.frame_rate)
     seconds = config.sample_size // frame_rate
@@ -195,7 +199,7 @@ def _make_config(pipeline: DiffusionPipeline, text_encoder: str, codec: str) -> 
         "compression_model_framerate": frame_rate,
         "compression_model_latent_dim": config.in_channels,
         "classifier_free_guidance": {"training_dropout": 0.2, "inference_coef": 3.0},
-        # Their names tell AudioCraft what its text branch drops.
+        # AudioCraft's text branch drops the conditions named here.
         "attribute_dropout": {
             "text": {},
             "symbolic": {name: 0.5 for name in given if name != "self_wav"},
@@ -281,6 +285,6 @@ def _make_conditioners(
 
 
 def _scale(dim: int, inner_dim: int) -> float:
-    """The factor by which AudioCraft's `int(factor * dim)` is `inner_dim`."""
+    """The factor for which AudioCraft's `int(factor * dim)` equals `inner_dim`."""
     factor = inner_dim / dim
     return factor if int(factor * dim) == inner_dim else math.nextafter(factor, math.inf)

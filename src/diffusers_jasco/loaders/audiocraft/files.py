@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The original's files, from a folder or the Hub. They are data: nothing in them is executed."""
+"""Locating and reading AudioCraft's files. They are treated as data: nothing in them is executed."""
 
 import json
 import os
@@ -36,19 +36,19 @@ from huggingface_hub.errors import (
 )
 
 
-INDEX_FILE = "model_index.json"  # of our own layout
+INDEX_FILE = "model_index.json"  # of Diffusers' layout
 MODEL_FILE = "state_dict.bin"
 CODEC_FILE = "compression_state_dict.bin"
 CHORDS_FILE = "chord_to_index_mapping.pkl"
 TRAINING_FILE = "checkpoint.th"
 
-# The version of AudioCraft whose layout this is.
+# The version of AudioCraft with this layout.
 AUDIOCRAFT_VERSION = "1.4.0a2"
 
-# Arguments of `from_pretrained` that say where on the Hub, and how.
+# Arguments of `from_pretrained` for downloads from the Hub.
 HUB_ARGUMENTS = ("cache_dir", "revision", "token", "local_files_only", "force_download")
 
-# What wrappers of distributed training put before the names of weights.
+# State-dict prefixes added by DDP, FSDP and `torch.compile` wrappers.
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:module|_fsdp_wrapped_module|_orig_mod)\.")
 
 
@@ -57,10 +57,10 @@ class AudiocraftCheckpoint:
     r"""
     Args:
         path (`Path`): the file with the weights.
-        weights (`dict[str, torch.Tensor]`): weights by the original's names.
-        config (`dict`): the original's configuration, with `${...}` resolved.
-        config_text (`str`): the same as the YAML text of `xp.cfg`.
-        extras (`dict`): what else the file holds, such as the version of AudioCraft.
+        weights (`dict[str, torch.Tensor]`): weights with AudioCraft's names.
+        config (`dict`): AudioCraft's configuration, with `${...}` resolved.
+        config_text (`str`): the configuration as the YAML text of `xp.cfg`.
+        extras (`dict`): other contents of the file, such as the version of AudioCraft.
     """
 
     path: Path
@@ -72,22 +72,23 @@ class AudiocraftCheckpoint:
 
 def find_audiocraft_checkpoint(source: str | os.PathLike, **hub: Any) -> Path | None:
     r"""
-    Where a checkpoint in the original's layout is on this machine; from the Hub its files are downloaded.
+    Finds a checkpoint in AudioCraft's layout; files on the Hub are downloaded.
 
     Args:
         source (`str` or `os.PathLike`):
-            A folder, exported or of a training run, the file of one, or a Hub id.
+            A folder (exported or from a training run), a checkpoint file, or a Hub id.
         hub:
-            `cache_dir`, `revision`, `token`, `local_files_only`, `force_download` of `huggingface_hub.hf_hub_download`.
+            `cache_dir`, `revision`, `token`, `local_files_only`, `force_download` of
+            `huggingface_hub.hf_hub_download`.
 
     Returns:
-        `Path` or `None`: the folder or file, as [`read_audiocraft_checkpoint`] takes it, or `None` for what is not in the
-            original's layout.
+        `Path` or `None`: the folder or file for [`read_audiocraft_checkpoint`], or `None` if the source is not in
+            AudioCraft's layout.
 
     Raises:
         `PermissionError`: for a gated repository without access.
-        `FileNotFoundError`: if there is no such folder or repository, or no such revision, and if a repository holds neither
-            layout.
+        `FileNotFoundError`: if the folder, repository or revision does not exist, or the repository has neither
+        layout.
     """
     if os.path.isdir(source):
         is_ours = os.path.isfile(Path(source, INDEX_FILE))
@@ -102,7 +103,7 @@ def find_audiocraft_checkpoint(source: str | os.PathLike, **hub: Any) -> Path | 
             hf_hub_download(name, INDEX_FILE, **hub)
             return None
         except LocalEntryNotFoundError:
-            # Offline: what was downloaded once decides.
+            # Offline, the cache decides.
             where = {key: hub[key] for key in ("cache_dir", "revision") if hub.get(key) is not None}
             if not isinstance(try_to_load_from_cache(name, MODEL_FILE, **where), str):
                 raise
@@ -116,26 +117,26 @@ def find_audiocraft_checkpoint(source: str | os.PathLike, **hub: Any) -> Path | 
                 pass
     except LocalEntryNotFoundError as error:
         raise FileNotFoundError(
-            f"There is no folder {name!r}, and of a Hub repository of that name there is no copy on this machine, while the"
-            " Hub is not asked (`local_files_only`, HF_HUB_OFFLINE) or can't be reached."
+            f"There is no folder {name!r} and no cached Hub repository of that name, and the Hub is disabled"
+            " (`local_files_only`, HF_HUB_OFFLINE) or can't be reached."
         ) from error
     except GatedRepoError as error:
         raise PermissionError(
-            f"{name} is gated: ask for access at https://huggingface.co/{name} (Meta's JASCO weights are under CC-BY-NC 4.0:"
-            " not for commercial use), then log in with `hf auth login` or give `token=`."
+            f"{name} is gated: request access at https://huggingface.co/{name} (Meta's JASCO weights are under CC-BY-NC 4.0:"
+            " not for commercial use), then log in with `hf auth login` or pass `token=`."
         ) from error
     except RepositoryNotFoundError as error:
         raise FileNotFoundError(
-            f"There is neither a folder nor a Hub repository {name!r}. If the repository is private, log in with `hf auth"
-            " login` or give `token=`."
+            f"There is no folder or Hub repository {name!r}. If the repository is private, log in with `hf auth login` or"
+            " pass `token=`."
         ) from error
     except RevisionNotFoundError as error:
         raise FileNotFoundError(f"{name} has no revision {hub.get('revision')!r}.") from error
     except HFValidationError as error:
-        raise FileNotFoundError(f"There is no folder {name!r}, and it can't be the id of a Hub repository.") from error
+        raise FileNotFoundError(f"There is no folder {name!r}, and this is not a valid Hub id.") from error
     except EntryNotFoundError as error:
         raise FileNotFoundError(
-            f"{name} is no JASCO checkpoint: it has neither {INDEX_FILE} nor the original's {MODEL_FILE}."
+            f"{name} is not a JASCO checkpoint: it has neither {INDEX_FILE} nor AudioCraft's {MODEL_FILE}."
         ) from error
     return Path(model).parent
 
@@ -144,18 +145,19 @@ def read_audiocraft_checkpoint(
     path: str | os.PathLike, weights: Literal["best", "ema", "last"] = "best"
 ) -> AudiocraftCheckpoint:
     r"""
-    Reads an exported checkpoint (`state_dict.bin`) or one of a training run (`checkpoint.th`). Nothing in it is executed.
+    Reads an exported checkpoint (`state_dict.bin`) or that of a training run (`checkpoint.th`). Nothing in it is
+    executed.
 
     Args:
         path (`str` or `os.PathLike`):
-            The file, or a folder that has one of the two.
+            The file, or a folder with one of the two.
         weights (`str`, defaults to `"best"`):
-            Which weights of a training run: `"best"` by its validation, `"ema"` averaged at its last epoch, or `"last"`.
-            An exported checkpoint has the best only.
+            Which weights of a training run to read: `"best"` in validation, `"ema"` of the last epoch, or `"last"`. An
+            exported checkpoint has only the best ones.
 
     Raises:
-        `FileNotFoundError`: if there is no such file.
-        `ValueError`: if the file is broken, holds another kind of model, or not those weights.
+        `FileNotFoundError`: if the file does not exist.
+        `ValueError`: if the file is corrupt, contains another kind of model, or lacks these weights.
     """
     path = Path(path)
     if path.is_dir():
@@ -164,7 +166,7 @@ def read_audiocraft_checkpoint(
         raise FileNotFoundError(f"{path} has neither {MODEL_FILE} nor {TRAINING_FILE}.")
     content = load_tensors(path)
     if "xp.cfg" not in content:
-        raise ValueError(f"{path} is no AudioCraft checkpoint: it lacks 'xp.cfg'.")
+        raise ValueError(f"{path} is not an AudioCraft checkpoint: it lacks 'xp.cfg'.")
     text = content.pop("xp.cfg")
     if not isinstance(text, str):  # a training run keeps it as an object
         text = yaml.safe_dump(_to_plain(text), sort_keys=False)
@@ -179,7 +181,7 @@ def read_audiocraft_checkpoint(
     state = _select_weights(content, weights, is_training_run, path)
     tensors = {_WRAPPERS.sub("", key): value for key, value in state.items()}
     if wrong := [key for key, value in tensors.items() if not isinstance(value, torch.Tensor)]:
-        raise ValueError(f"{path}: these weights are no tensors: {', '.join(map(str, wrong[:5]))}.")
+        raise ValueError(f"{path}: these weights are not tensors: {', '.join(map(str, wrong[:5]))}.")
     extras = {key: value for key, value in content.items() if key != "best_state"}
     if is_training_run:  # as AudioCraft exports them
         extras = {"version": AUDIOCRAFT_VERSION, "exported": True}
@@ -191,10 +193,12 @@ def _select_weights(content: dict[str, Any], weights: str, is_training_run: bool
         raise ValueError(f"`weights` has to be 'best', 'ema' or 'last', but is {weights!r}.")
     if not is_training_run:
         if weights != "best":
-            raise ValueError(f"{path} has no {weights!r} weights: it was exported with the best ones only.")
+            raise ValueError(
+                f"{path} does not have {weights!r} weights: exported checkpoints contain only the best ones."
+            )
         state = content.get("best_state")
     elif weights == "best":
-        # Under FSDP the other one holds a part only.
+        # With FSDP, `best_state` is only a shard.
         state = (content.get("fsdp_best_state") or content.get("best_state") or {}).get("model")
     elif weights == "ema":
         state = ((content.get("ema") or {}).get("state") or {}).get("model")
@@ -202,38 +206,38 @@ def _select_weights(content: dict[str, Any], weights: str, is_training_run: bool
         state = content.get("model")
     if not isinstance(state, dict) or not state:
         raise ValueError(
-            f"{path} is no complete AudioCraft checkpoint: it lacks the {weights!r} weights (best_state)."
+            f"{path} is not a complete AudioCraft checkpoint: it lacks the {weights!r} weights (best_state)."
         )
     return state
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
     r"""
-    A dictionary that `torch.save` wrote. Of classes just tensors and the containers of OmegaConf are known, the latter as
-    plain records.
+    Loads a dictionary written by `torch.save`. Only tensors and OmegaConf's containers are allowed; the latter are
+    loaded as plain records.
 
     Raises:
-        `ValueError`: for a broken file, and for one that wants anything to be executed.
+        `ValueError`: for a corrupt file, or one that refers to any other class or function.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
     try:
         with torch.serialization.safe_globals(_OMEGACONF):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    # A broken file makes torch and pickle fail in many ways; one that wants code to be run is refused.
+    # Corrupt files make torch and pickle fail in many ways.
     except Exception as error:
-        # torch's own message advises to read it without safety.
+        # The message of torch would recommend loading the file unsafely.
         forbidden = re.search(r"GLOBAL (\S+)", str(error))
         reason = f"{type(error).__name__}: {str(error).rpartition('WeightsUnpickler error: ')[2].strip()}"
-        reason = f"it holds more than data: {forbidden[1]}" if forbidden else reason
+        reason = f"it contains more than data: {forbidden[1]}" if forbidden else reason
         raise ValueError(f"{path} can't be read ({reason}).") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} has to hold a dictionary, but holds a {type(content).__name__}.")
+        raise ValueError(f"{path} has to contain a dictionary, but contains a {type(content).__name__}.")
     return content
 
 
 class _Record:
-    """Stands for an OmegaConf object: it has the fields that were saved, and no code."""
+    """Replaces an OmegaConf object: it has the saved fields, but no code."""
 
     def __init__(self, *args: Any):
         self.args = args
@@ -243,16 +247,16 @@ class _Record:
 
 
 def _record(name: str) -> tuple[type, str]:
-    # Classes of their own: torch looks them up by the class, too.
+    # Separate classes, since torch also looks them up by class.
     return type(name.rpartition(".")[2], (_Record,), {}), name
 
 
 def _make_dict(*factory: Any) -> OrderedDict:
-    """In the place of a `defaultdict`, which torch does not fill."""
+    """Replaces `defaultdict`, which torch can't fill."""
     return OrderedDict()
 
 
-# Besides the classes themselves, what their fields hold.
+# Includes the types of their fields.
 _OMEGACONF = [
     _record(name)
     for name in (
@@ -274,7 +278,7 @@ _OMEGACONF += [(_make_dict, "collections.defaultdict"), dict, list, tuple, int, 
 
 
 def _to_plain(value: Any) -> Any:
-    """What an OmegaConf object holds, as dictionaries, lists and values."""
+    """Converts an OmegaConf object to dictionaries, lists and values."""
     if not isinstance(value, _Record):
         return value
     if "_val" in value.__dict__:
@@ -291,22 +295,22 @@ def _to_plain(value: Any) -> Any:
 
 def parse_config(text: str) -> dict[str, Any]:
     r"""
-    The YAML text of `xp.cfg`, with `${...}` resolved.
+    Parses the YAML text of `xp.cfg` and resolves `${...}`.
 
     Raises:
-        `ValueError`: if it is no mapping in YAML.
+        `ValueError`: if it is not a YAML mapping.
     """
     try:
         config = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"'xp.cfg' is no YAML: {error}") from error
+        raise ValueError(f"'xp.cfg' is not YAML: {error}") from error
     if not isinstance(config, dict):
         raise ValueError(f"'xp.cfg' has to be a mapping, but is a {type(config).__name__}.")
     return _resolve(config, config)
 
 
 def _resolve(value: Any, root: dict[str, Any], depth: int = 0) -> Any:
-    """`${a.b}` replaced by what stands at `a.b`. What can't be found is left as it is: most of it concerns the training."""
+    """Replaces `${a.b}` by the value at `a.b`. Unresolvable references, mostly for training, are kept."""
     if isinstance(value, dict):
         return {key: _resolve(item, root, depth) for key, item in value.items()}
     if isinstance(value, list):
@@ -319,22 +323,22 @@ def _resolve(value: Any, root: dict[str, Any], depth: int = 0) -> Any:
         if not isinstance(target, dict) or key not in target:
             return value
         target = target[key]
-    # The depth ends circles.
+    # The depth limit ends circular references.
     return _resolve(target, root, depth + 1)
 
 
 class _NothingButData(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"it wants {module}.{name}")
+        raise pickle.UnpicklingError(f"it refers to {module}.{name}")
 
 
 def load_plain_pickle(path: str | os.PathLike) -> Any:
     r"""
-    Reads a pickle of dictionaries, lists, tuples, texts and numbers. Nothing in it is executed.
+    Reads a pickle of dictionaries, lists, tuples, strings and numbers. Nothing in it is executed.
 
     Raises:
-        `FileNotFoundError`: if there is no such file.
-        `ValueError`: if it is something else: one that names any function or class is refused.
+        `FileNotFoundError`: if the file does not exist.
+        `ValueError`: for any other file, including pickles that refer to a function or class.
     """
     path = Path(path)
     if not path.is_file():
@@ -342,7 +346,7 @@ def load_plain_pickle(path: str | os.PathLike) -> Any:
     try:
         with open(path, "rb") as file:
             return _NothingButData(file).load()
-    # A broken pickle fails in many ways.
+    # Corrupt pickles fail in many ways.
     except Exception as error:
         raise ValueError(f"{path} can't be read as plain data ({error}).") from error
 
@@ -352,28 +356,28 @@ def load_json(path: str | os.PathLike) -> Any:
     Reads a JSON file.
 
     Raises:
-        `FileNotFoundError`: if there is no such file.
-        `ValueError`: if it is something else.
+        `FileNotFoundError`: if the file does not exist.
+        `ValueError`: if it is not JSON.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no file {path}.")
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON ({error}).") from error
+        raise ValueError(f"{path} is not JSON ({error}).") from error
 
 
 def read_chord_labels(path: str | os.PathLike) -> list[str]:
     r"""
-    Reads a chord vocabulary, a dictionary of labels and ids: the original's pickle (`chord_to_index_mapping.pkl`), in which
-    nothing is executed, or the same as JSON (`chord_to_index_mapping.json`).
+    Reads a chord vocabulary, a dictionary from labels to ids: AudioCraft's pickle (`chord_to_index_mapping.pkl`), in
+    which nothing is executed, or JSON (`chord_to_index_mapping.json`).
 
     Returns:
         `list[str]`: the labels in the order of their ids.
 
     Raises:
-        `FileNotFoundError`: if there is no such file.
-        `ValueError`: if it is something else.
+        `FileNotFoundError`: if the file does not exist.
+        `ValueError`: if it is not a chord vocabulary.
     """
     ids = load_json(path) if Path(path).suffix == ".json" else load_plain_pickle(path)
     if not (
@@ -381,5 +385,5 @@ def read_chord_labels(path: str | os.PathLike) -> list[str]:
         and all(isinstance(label, str) and type(number) is int for label, number in ids.items())
         and sorted(ids.values()) == list(range(len(ids)))
     ):
-        raise ValueError(f"{path} is no chord vocabulary: it has to map labels to the ids 0, 1, 2 …")
+        raise ValueError(f"{path} is not a chord vocabulary: it has to map labels to the ids 0, 1, 2 …")
     return sorted(ids, key=ids.__getitem__)

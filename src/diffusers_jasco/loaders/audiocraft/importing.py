@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From a checkpoint of the original to our components."""
+"""Import of AudioCraft checkpoints."""
 
 import os
 from collections.abc import Callable
@@ -45,7 +45,7 @@ logger = logging.get_logger(__name__)
 
 _PRETRAINED = "//pretrained/"
 
-# Options of the original's transformer that no JASCO checkpoint is known to use, with the value that means "off".
+# Options of AudioCraft's transformer that no known JASCO checkpoint uses, with the values that disable them.
 _UNSUPPORTED = {
     "causal": False,
     "layer_scale": None,
@@ -60,33 +60,32 @@ def load_audiocraft_transformer(
     checkpoint: AudiocraftCheckpoint, chord_labels: list[str] | None = None
 ) -> JascoTransformerModel:
     r"""
-    The transformer of a checkpoint of the original, in the type of its weights.
+    Converts the transformer of an AudioCraft checkpoint, in the dtype of its weights.
 
     Args:
         checkpoint ([`AudiocraftCheckpoint`]):
-            What [`read_audiocraft_checkpoint`] read.
+            The result of [`read_audiocraft_checkpoint`].
         chord_labels (`list[str]`, *optional*):
-            Its chord vocabulary, by default the 193 labels of Chordino and UNK.
+            The chord vocabulary, by default Chordino's 193 labels and UNK.
 
     Returns:
         [`JascoTransformerModel`]: the model, in evaluation mode.
 
     Raises:
-        `ValueError`: for an option or a weight that JASCO does not have, for a missing one, and for a vocabulary of another
-            size.
+        `ValueError`: for unknown or missing options or weights, or a vocabulary of the wrong size.
     """
     weights = {key: value for key, value in checkpoint.weights.items() if not key.startswith(EMBEDDED_CODEC)}
     try:
         config = read_transformer_config(weights, checkpoint.config, chord_labels)
         converted = to_diffusers(weights)
         if wrong := sorted({str(weight.dtype) for weight in converted.values() if not weight.is_floating_point()}):
-            raise ValueError(f"some of its weights are of type {', '.join(wrong)}.")
-        # No random weights that are overwritten at once, and the types of the file.
+            raise ValueError(f"some of its weights have the dtype {', '.join(wrong)}.")
+        # Skips the initialization and keeps the dtypes of the file.
         with torch.device("meta"):
             model = JascoTransformerModel(**config)
         model.load_state_dict(converted, assign=True)
     except (AttributeError, IndexError, KeyError, TypeError, RuntimeError, ZeroDivisionError) as error:
-        raise ValueError(f"{checkpoint.path} is no complete JASCO checkpoint: {error}") from error
+        raise ValueError(f"{checkpoint.path} is not a complete JASCO checkpoint: {error}") from error
     except ValueError as error:
         raise ValueError(f"{checkpoint.path}: {error}") from error
     return model.eval()
@@ -100,22 +99,24 @@ def load_audiocraft_pipeline(
     **components: Any,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     r"""
-    All that a [`JascoPipeline`] is made of, from a checkpoint of the original. The text encoder is not in it, just its name.
-    The codec is in it where the model has drums, else just its name.
+    Loads the components of a [`JascoPipeline`] from an AudioCraft checkpoint, which contains only the name of the text
+    encoder, and the codec (or for models without drums, only its name).
 
     Args:
         path (`str` or `os.PathLike`):
-            Folder with `state_dict.bin` (and `compression_state_dict.bin`), or a file as
-            [`read_audiocraft_checkpoint`] takes it.
+            Folder with `state_dict.bin` (and `compression_state_dict.bin`), or a file that
+            [`read_audiocraft_checkpoint`] reads.
         weights (`str`, defaults to `"best"`):
             Which weights of a training run: `"best"`, `"ema"` or `"last"`.
         chord_mapping (`str` or `os.PathLike`, *optional*):
-            The original's `chord_to_index_mapping.pkl`, by default that in the folder, if any, else the default vocabulary.
+            AudioCraft's `chord_to_index_mapping.pkl`; by default that in the folder, if any, otherwise the default
+            vocabulary.
         hub (`dict`, *optional*):
-            Arguments of `from_pretrained` (`cache_dir`, `token`, …) for the text encoder and the codec that are only named.
+            Arguments of `from_pretrained` (`cache_dir`, `token`, …) for a text encoder and codec that are loaded by
+            name.
         components:
             `tokenizer`, `text_encoder`, `codec`, `transformer`, `scheduler`, `guider` that replace those of the
-            checkpoint. The default scheduler is [`FlowMatchDopri5Scheduler`], as in the original.
+            checkpoint. The default scheduler is [`FlowMatchDopri5Scheduler`], as in AudioCraft.
 
     Returns:
         `tuple`: the components by name, and the other arguments of [`JascoPipeline`].
@@ -143,16 +144,16 @@ def load_audiocraft_pipeline(
             return load(name, **hub)
         except OSError as error:
             raise OSError(
-                f"The checkpoint names the text encoder {name!r}, which can't be loaded. Give another one as `text_encoder` (in Python"
+                f"The text encoder {name!r} of the checkpoint can't be loaded. Pass another one as `text_encoder` (in Python,"
                 f" with its `tokenizer`). {error}"
             ) from error
         except (KeyError, TypeError) as error:
             raise ValueError(
-                f"{checkpoint.path}: its configuration names no T5. Give `text_encoder` and `tokenizer`."
+                f"{checkpoint.path}: its configuration does not name a T5. Pass `text_encoder` and `tokenizer`."
             ) from error
 
     def tokenizer() -> Any:
-        # That of the text encoder which replaces the checkpoint's, from where it was loaded.
+        # A `text_encoder` passed without `tokenizer`: load the tokenizer from the same source.
         source = getattr(components.get("text_encoder"), "name_or_path", None)
         if not source:
             return load_text_model(load_tokenizer)
@@ -160,7 +161,7 @@ def load_audiocraft_pipeline(
             return load_tokenizer(source, **hub)
         except OSError as error:
             raise OSError(
-                f"`text_encoder` was given without `tokenizer`, and {source} has none that can be loaded: give it as"
+                f"`text_encoder` was given without `tokenizer`, which can't be loaded from {source}: pass it as"
                 f" `tokenizer`. {error}"
             ) from error
 
@@ -169,7 +170,7 @@ def load_audiocraft_pipeline(
             return build_codec(embedded, int(checkpoint.config.get("sample_rate", 32000)))
         if compression is None or not isinstance(compression.get("pretrained"), str):
             raise ValueError(
-                f"{folder} names no codec of the Hub, and AudioCraft's own codecs can't be read. Give `codec`."
+                f"{folder} does not name a codec on the Hub, and AudioCraft's own codecs are not supported. Pass `codec`."
             )
         return EncodecModel.from_pretrained(compression["pretrained"], **hub)
 
@@ -194,24 +195,25 @@ def load_audiocraft_pipeline(
 
 
 def read_guidance(original: dict[str, Any]) -> JascoGuidance:
-    """The guidance of AudioCraft's configuration."""
+    """The guidance in AudioCraft's configuration."""
     generate = original.get("generate")
     scales = (generate.get("lm") if isinstance(generate, dict) else None) or {}
     return JascoGuidance(float(scales.get("cfg_coef_all", 5.0)), float(scales.get("cfg_coef_txt", 0.0)))
 
 
 def _keep_plain(values: dict[str, Any]) -> dict[str, Any]:
-    """The values that JSON holds."""
+    """Returns the values that JSON can represent; warns about the others."""
     plain = {
         key: value for key, value in values.items() if value is None or isinstance(value, (str, int, float, bool))
     }
     if values.keys() - plain.keys():
-        logger.warning(f"The way back to AudioCraft will lack {', '.join(map(str, values.keys() - plain.keys()))}.")
+        dropped = ", ".join(map(str, values.keys() - plain.keys()))
+        logger.warning(f"Not preserved for conversion back to AudioCraft: {dropped}.")
     return plain
 
 
 def _read_codec_pointer(folder: Path, config: dict[str, Any]) -> dict[str, Any] | None:
-    """What `compression_state_dict.bin` holds; beside a training run, which has none, what AudioCraft would export."""
+    """The content of `compression_state_dict.bin`; for a training run, the content that AudioCraft would export."""
     if (folder / CODEC_FILE).is_file():
         return load_tensors(folder / CODEC_FILE)
     name = config.get("compression_model_checkpoint")
@@ -223,7 +225,9 @@ def _read_codec_pointer(folder: Path, config: dict[str, Any]) -> dict[str, Any] 
 def read_transformer_config(
     weights: dict[str, torch.Tensor], original: dict[str, Any], chord_labels: list[str] | None = None
 ) -> dict[str, Any]:
-    """The arguments of [`JascoTransformerModel`]: sizes and options from the weights, the rest from the configuration."""
+    """
+    The arguments of [`JascoTransformerModel`]: sizes and options from the weights, the rest from the configuration.
+    """
     options = original["transformer_lm"]
     for option, off in _UNSUPPORTED.items():
         if options.get(option, off) != off:
@@ -263,7 +267,7 @@ def read_transformer_config(
         if ids != len(labels):
             which = "default" if chord_labels is None else "given"
             raise ValueError(
-                f"This checkpoint has {ids} chords, the {which} vocabulary has {len(labels)}. Give its"
+                f"This checkpoint has {ids} chords, but the {which} vocabulary has {len(labels)}. Pass its"
                 " chord_to_index_mapping.pkl."
             )
         config["chord_labels"] = labels
@@ -276,7 +280,7 @@ def read_transformer_config(
 
 
 def _log_differences(config: dict[str, Any], options: dict[str, Any]):
-    """Says where the original's configuration and the weights, which win, disagree."""
+    """Logs differences between AudioCraft's configuration and the weights, which take precedence."""
     from_weights = {
         "dim": config["num_attention_heads"] * config["attention_head_dim"],
         "num_layers": config["num_layers"],
@@ -292,9 +296,9 @@ def _log_differences(config: dict[str, Any], options: dict[str, Any]):
         "bias_proj": config["out_bias"],
     }
     different = [
-        f"{name} is {value} and not {options[name]}"
+        f"{name} is {value} instead of {options[name]}"
         for name, value in from_weights.items()
         if name in options and options[name] != value
     ]
     if different:
-        logger.info(f"The checkpoint's weights differ from its configuration, and win: {'; '.join(different)}.")
+        logger.info(f"The checkpoint's weights take precedence over its configuration: {'; '.join(different)}.")

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The original's names of weights and ours."""
+"""Conversion between AudioCraft's and our names of weights."""
 
 import re
 
@@ -48,16 +48,16 @@ _PROJECTIONS = ("to_q", "to_k", "to_v")
 
 
 def count_layers(weights: dict[str, torch.Tensor]) -> int:
-    """The number of blocks of a model with the original's names."""
+    """The number of blocks in weights with AudioCraft's names."""
     return 1 + max(int(key.split(".")[2]) for key in weights if key.startswith("transformer.layers."))
 
 
 def to_diffusers(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     r"""
-    The original's weights under our names; its fused attention projections in three.
+    Renames AudioCraft's weights to ours and splits its fused attention projections.
 
     Raises:
-        `ValueError`: for a weight that JASCO does not have.
+        `ValueError`: for a weight that is not part of JASCO.
     """
     num_layers = count_layers(weights)
     converted = {}
@@ -75,16 +75,16 @@ def to_diffusers(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         elif layer is not None and layer[3] in _BLOCK_MODULES:
             converted[f"transformer_blocks.{layer[2]}.{_BLOCK_MODULES[layer[3]]}.{kind}"] = weight
         else:
-            raise ValueError(f"The checkpoint has a weight that JASCO does not have: {key} {tuple(weight.shape)}.")
+            raise ValueError(f"The checkpoint has a weight that is not part of JASCO: {key} {tuple(weight.shape)}.")
     return converted
 
 
 def to_audiocraft(weights: dict[str, torch.Tensor], num_layers: int) -> dict[str, torch.Tensor]:
     r"""
-    Our weights under the original's names: the inverse of [`to_diffusers`].
+    Renames our weights to AudioCraft's: the inverse of [`to_diffusers`].
 
     Raises:
-        `ValueError`: for a weight that the original does not have, as those of a LoRA.
+        `ValueError`: for a weight that AudioCraft does not have, such as those of a LoRA.
     """
     modules = {ours: theirs for theirs, ours in _MODULES.items()}
     block_modules = {ours: theirs for theirs, ours in _BLOCK_MODULES.items()}
@@ -106,7 +106,7 @@ def to_audiocraft(weights: dict[str, torch.Tensor], num_layers: int) -> dict[str
             converted[f"transformer.layers.{layer}.{attentions[attention]}.in_proj_{kind}"] = torch.cat(parts)
         elif projection not in _PROJECTIONS:
             raise ValueError(
-                f"AudioCraft has no place for {key}. LoRA layers: `fuse_lora()`, `unload_lora_weights()` first."
+                f"AudioCraft does not support {key}. For LoRA layers, call `fuse_lora()` and `unload_lora_weights()` first."
             )
     return converted
 
@@ -114,8 +114,8 @@ def to_audiocraft(weights: dict[str, torch.Tensor], num_layers: int) -> dict[str
 def check_same_weights(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor], name: str):
     r"""
     Raises:
-        `RuntimeError`: if two sets of weights differ in a name or a value, or the second is less precise. (transformers
-            keeps some of T5's weights in float32, whatever the others are in.)
+        `RuntimeError`: if two sets of weights differ in a name or a value, or the second one is less precise.
+            (Transformers keeps some of T5's weights in float32, regardless of the other dtypes.)
     """
     different = sorted(expected.keys() ^ found.keys())
     different += [
@@ -125,4 +125,4 @@ def check_same_weights(expected: dict[str, torch.Tensor], found: dict[str, torch
         or not torch.equal(expected[key].to(found[key].dtype), found[key])
     ]
     if different:
-        raise RuntimeError(f"What was written of the {name} is not what was read: {', '.join(different[:5])}.")
+        raise RuntimeError(f"The weights of the {name} changed when read back: {', '.join(different[:5])}.")
