@@ -92,7 +92,7 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     author="The diffusers-jasco authors",
-    license="Apache-2.0",
+    license_expression="Apache-2.0",
     license_files=["LICENSE"],
     keywords=["text-to-music", "music-generation", "diffusion", "flow-matching", "diffusers", "jasco", "audiocraft"],
     classifiers=[

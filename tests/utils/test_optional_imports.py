@@ -27,7 +27,7 @@ from diffusers_jasco.utils.optional_imports import compiles_with_numba, import_o
 
 
 def test_an_absent_package_says_what_to_install():
-    with pytest.raises(ImportError, match=r'needs no_such_package: pip install "\.\[extraction\]" in a clone'):
+    with pytest.raises(ImportError, match=r'needs no_such_package: pip install "diffusers-jasco\[extraction\]"'):
         import_optional("no_such_package", "extraction")
 
 

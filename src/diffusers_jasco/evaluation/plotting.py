@@ -149,7 +149,7 @@ def plot_music(
 
     Raises:
         `ImportError`: without matplotlib or, if there is something to compare, without mir_eval:
-            `pip install ".[plot]"`.
+            `pip install "diffusers-jasco[plot]"`.
         `ValueError`: for another theme.
     """
     if theme not in _THEMES:

@@ -80,7 +80,7 @@ def extract_melody(
 
     Raises:
         `FileNotFoundError`: for an absent file.
-        `ImportError`: if the method's package is not installed: `pip install ".[extraction]"`.
+        `ImportError`: if the method's package is not installed: `pip install "diffusers-jasco[extraction]"`.
         [`InputError`]: for input that is not audio, for an invalid method, threshold or frame rate, and for weights that are missing or
             not used.
     """
