@@ -102,10 +102,10 @@ setup(
         "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3 :: Only",
-        "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
         "Topic :: Multimedia :: Sound/Audio :: Sound Synthesis",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
@@ -121,7 +121,7 @@ setup(
             "evaluation/estimators/weights/*/*",
         ]
     },
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     install_requires=[
         "torch>=2.6",
         "torchaudio>=2.6",
