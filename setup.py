@@ -39,7 +39,7 @@ EXTRAS = {
     "cluster": ["ray[data]", "datasets"],
 }
 EXTRAS["dev"] = [
-    "pytest",
+    "pytest>=8.2",
     "pytest-xdist",
     "pytest-timeout",
     "hypothesis",
