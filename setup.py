@@ -126,7 +126,7 @@ setup(
         "torch>=2.6",
         "torchaudio>=2.6",
         "diffusers>=0.42",
-        "transformers>=5.0",
+        "transformers>=5.4",
         "accelerate",
         "safetensors",
         "huggingface-hub",
