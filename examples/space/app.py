@@ -17,7 +17,7 @@ JASCO as a web page: describe a piece, shape its chords, drums and melody, hear 
 
     python examples/space/app.py
 
-Environment variables: `JASCO_CHECKPOINT` (a folder or Hub id; by default the repository's jasco-nano) and `JASCO_CONCURRENCY`
+Environment variables: `JASCO_CHECKPOINT` (a folder or Hub id; by default jasco-nano) and `JASCO_CONCURRENCY`
 (how many pieces are made at a time; 2).
 """
 
