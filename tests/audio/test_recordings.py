@@ -89,4 +89,4 @@ def test_what_is_no_audio_is_named(tmp_path):
 
 def test_urls_are_read(tmp_path):
     soundfile.write(tmp_path / "a.wav", make_noise(16000).T.numpy(), 16000)
-    assert Recording(f"file://{tmp_path}/a.wav").length(32000) == 96000
+    assert Recording((tmp_path / "a.wav").as_uri()).length(32000) == 96000

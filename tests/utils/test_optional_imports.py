@@ -27,8 +27,8 @@ from diffusers_jasco.utils.optional_imports import compiles_with_numba, import_o
 
 
 def test_an_absent_package_says_what_to_install():
-    with pytest.raises(ImportError, match=r'needs no_such_package: pip install "\.\[melody\]" in a clone'):
-        import_optional("no_such_package", "melody")
+    with pytest.raises(ImportError, match=r'needs no_such_package: pip install "diffusers-jasco\[extraction\]"'):
+        import_optional("no_such_package", "extraction")
 
 
 def test_first_calls_come_one_after_the_other_and_later_ones_at_once():

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Packages that not everybody needs."""
+"""Optional dependencies."""
 
 import functools
 import importlib
@@ -28,8 +28,8 @@ _Function = TypeVar("_Function", bound=Callable)
 
 
 def pip_install(extra: str) -> str:
-    """The command that installs an extra. This package is not on PyPI yet, so it runs in a clone of the repository."""
-    return f'pip install ".[{extra}]" in a clone of diffusers-jasco'
+    """The command that installs an extra. The package itself is installed already, from a clone or a wheel."""
+    return f'pip install "diffusers-jasco[{extra}]"'
 
 
 def import_optional(name: str, extra: str) -> Any:
