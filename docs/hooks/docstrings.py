@@ -20,7 +20,8 @@ EXTERNAL = re.compile(
 _REFERENCE = re.compile(r"\[`(~?)([\w.]+)(\(\))?`\](?!\()")
 _ARGUMENT = re.compile(r"^(\s+\*{0,2}\w[\w, *]*) \((.*)\):(?=\s|$)", re.MULTILINE)
 _ARGUMENTS = re.compile(r"^(\s+)(\w+ \([^()]*\)(?:,\s+\w+ \([^()]*\))+):", re.MULTILINE)
-_RAISES = re.compile(r"^(\s*)Raises:\n((?:\1\s+.*\n?)+)", re.MULTILINE)
+_RESULTS = re.compile(r"^( *)(Raises|Returns|Yields):\n((?:\1 +\S.*\n?)+)", re.MULTILINE)
+_TYPE = re.compile(r"^( +)([`\[].*?): ", re.MULTILINE)
 logger = griffe.get_logger(__name__)
 # Ruff, which formats signatures, is a program beside this interpreter.
 os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", "")))
@@ -29,7 +30,6 @@ os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.enviro
 class DiffusersDocstrings(griffe.Extension):
     def on_package(self, *, pkg: griffe.Module, **kwargs):
         if pkg.path == PACKAGE:
-            self.package = pkg
             self.by_name: dict[str, set[str]] = {}
             objects = list(_walk(pkg))
             for obj in objects:
@@ -40,9 +40,10 @@ class DiffusersDocstrings(griffe.Extension):
 
     def convert(self, text: str, obj: griffe.Object) -> str:
         text = re.sub(r"\\\n\s*", "", text)
-        text = _ARGUMENTS.sub(lambda match: match[1] + re.sub(r" \([^()]*\)(,?)\s*", r"\1 ", match[2]).strip() + ":", text)
-        # Lines that continue a description have to be indented further.
-        text = _RAISES.sub(lambda match: re.sub(r"^(\s+)(?!\s|[`\[].*: )", r"\1    ", match[0], flags=re.MULTILINE), text)
+        text = _ARGUMENTS.sub(
+            lambda match: match[1] + re.sub(r" \([^()]*\)(,?)\s*", r"\1 ", match[2]).strip() + ":", text
+        )
+        text = _RESULTS.sub(_convert_results, text)
         text = _ARGUMENT.sub(lambda match: f"{match[1]} ({_as_type(match[2])}):", text)
         return _REFERENCE.sub(lambda match: self.link(match, obj), text)
 
@@ -85,6 +86,16 @@ def _member(obj: griffe.Object, name: str) -> griffe.Object | None:
             member = member.final_target
         obj = member
     return obj
+
+
+def _convert_results(match: re.Match) -> str:
+    """A section `Returns:` or `Raises:`, with types as code."""
+    section = match[3]
+    if match[2] == "Raises":
+        # Lines that continue a description have to be indented further.
+        section = re.sub(r"^( +)(?![ ]|[`\[].*: )", r"\1    ", section, flags=re.MULTILINE)
+    section = _TYPE.sub(lambda line: f"{line[1]}{_as_type(line[2])}: ", section)
+    return f"{match[1]}{match[2]}:\n{section}"
 
 
 def _as_type(annotation: str) -> str:

@@ -99,7 +99,9 @@ def read_snippets(page: Path) -> list[Snippet]:
             if kind == "skip" and not note:
                 raise ValueError(f"{page}:{line}: a skipped snippet needs a reason: <!-- snippet: skip (reason) -->.")
         snippets.append(Snippet(page, line, match["language"], textwrap.dedent(match["code"]), kind, note))
-    stray = len(re.findall(r"^[ \t]*<!--\s*snippet", text, re.MULTILINE)) - sum(snippet.kind is not None for snippet in snippets)
+    stray = len(re.findall(r"^[ \t]*<!--\s*snippet", text, re.MULTILINE)) - sum(
+        snippet.kind is not None for snippet in snippets
+    )
     if stray:
         raise ValueError(f"{page}: {stray} snippet markers are not on the line before a python or bash block.")
     if any(snippet.kind == "skip" for snippet in snippets) and not _NOTICE.search(text):
