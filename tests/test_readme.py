@@ -94,12 +94,6 @@ def test_readme(workplace, monkeypatch):
     assert namespace["transcription"].chords and Path("take.png").stat().st_size > 10_000
 
 
-def test_training_readme(workplace, monkeypatch):
-    monkeypatch.chdir(workplace)
-    run(ROOT / "training/README.md", {})
-    assert soundfile.info("outputs/style.wav").duration == 10
-
-
 def test_every_block_that_does_not_run_is_known():
     blocks = [code for path in (ROOT / "README.md", ROOT / "training/README.md") for _, code in python_blocks(path)]
     for piece in ABSENT:
