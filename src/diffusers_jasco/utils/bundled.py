@@ -21,14 +21,14 @@ from pathlib import Path
 BUNDLED = "jasco-nano"
 
 _PACKAGE = Path(__file__).parents[1]
-# Where `setup.py` copies it to, and where it is in a clone of the repository.
+# In an installed package (copied by `setup.py`) and in a clone of the repository.
 _FOLDERS = (_PACKAGE / "checkpoints" / BUNDLED, _PACKAGE.parents[1] / "pipelines" / BUNDLED)
 
 
 def resolve_checkpoint(name: str | os.PathLike) -> str | os.PathLike:
     r"""
-    The folder of `"jasco-nano"`, the model that ships with this package; any other name as it is. A folder of that name in
-    the working directory comes first.
+    Returns the folder of `"jasco-nano"`, the model that ships with this package; any other name is returned unchanged.
+    A folder with that name in the working directory takes precedence.
 
     Raises:
         `FileNotFoundError`: if this installation does not have the model.
@@ -39,6 +39,6 @@ def resolve_checkpoint(name: str | os.PathLike) -> str | os.PathLike:
         if (folder / "model_index.json").is_file():
             return folder
     raise FileNotFoundError(
-        f"This installation has no {BUNDLED}: install the package from a clone of its repository (pip install .), or give the"
-        " folder or Hub id of another checkpoint."
+        f"This installation does not include {BUNDLED}: install the package from a clone of its repository (pip"
+        " install .), or pass the folder or Hub id of another checkpoint."
     )
