@@ -14,11 +14,11 @@
 
 
 r"""
-Encodes a data set with a codec, for training; with `--text_encoder`, its captions too:
+Encodes a dataset with a codec, for training; with `--text_encoder`, its captions too:
 
     python scripts/encode_features.py --dataset data/train --codec codec --output features/train
 
-The data set is a folder with `metadata.jsonl`, one JSON object per clip: `file_name` (the mix), `stems` (`{"drums": file}`),
+The dataset is a folder with `metadata.jsonl`, one JSON object per clip: `file_name` (the mix), `stems` (`{"drums": file}`),
 `chords` (`[[label, start], ...]`), `melody` (`[[MIDI number, start, end], ...]`) and `captions`, as
 `scripts/make_synthetic_dataset.py` and `scripts/prepare_dataset.py` write it. Paths are relative to the folder.
 """
@@ -38,7 +38,7 @@ from diffusers_jasco.utils.cli import run_command
 
 
 def read_items(dataset: Path, limit: int | None = None) -> Iterator[dict]:
-    """The clips of a data set, with their audio."""
+    """The clips of a dataset, with their audio."""
     with open(dataset / "metadata.jsonl", encoding="utf-8") as lines:
         items = [json.loads(line) for line in lines][:limit]
     for item in tqdm(items, desc="clips"):
@@ -46,7 +46,7 @@ def read_items(dataset: Path, limit: int | None = None) -> Iterator[dict]:
 
 
 def main(args: list[str] | None = None):
-    parser = CommandParser(description="Encodes a data set with a codec, for training.")
+    parser = CommandParser(description="Encodes a dataset with a codec, for training.")
     parser.add_argument("--dataset", type=Path, required=True, help="Folder with metadata.jsonl.")
     parser.add_argument("--codec", type=Path, required=True, help="Folder of the codec, or of a pipeline with one.")
     parser.add_argument("--text_encoder", help="T5 (folder or Hub id) or pipeline to encode the captions with.")

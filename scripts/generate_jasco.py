@@ -23,7 +23,7 @@ A line is a JSON object with any of `prompt`, `chords`, `drums`, `melody`, `sepa
 
     {"name": "verse", "prompt": "80s pop", "chords": "C:0 Am:2.5 F:5 G:7.5", "drums": "beat.wav", "seed": 7}
 
-or a clip of a data set (`metadata.jsonl`), or a line of AudioCraft's `data.jsonl`: then its caption and its controls are taken.
+or a clip of a dataset (`metadata.jsonl`), or a line of AudioCraft's `data.jsonl`: then its caption and its controls are taken.
 
 The output folder gets `<name>.flac` and `<name>.json` for each: the request, the seed, the rate, a hash of the model. A run that
 was killed goes on when the command is given again; a changed line is made anew. A line that can't be met goes to
@@ -49,7 +49,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--checkpoint", default=BUNDLED, help=f"folder or Hub id of a pipeline (default: {BUNDLED})")
-    add("--manifest", type=Path, required=True, help=".jsonl or .jsonl.gz, or a data set's folder")
+    add("--manifest", type=Path, required=True, help=".jsonl or .jsonl.gz, or a dataset's folder")
     add("--output", type=Path, required=True, help="folder to write, or to go on with")
     add(
         "--duration",

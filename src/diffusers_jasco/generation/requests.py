@@ -72,7 +72,7 @@ def read_requests(
               `melody` (`[[pitch, start, end], ...]` or a file), `separate_drums`, `normalize_drums`, `start`
               (seconds into files), `duration` (seconds), `seed`, `name` (of the clip's file; by default the line's number),
               and the checkpoint's settings
-            - with `file_name`: a clip of a data set, with its caption and its controls. Its length is not asked for
+            - with `file_name`: a clip of a dataset, with its caption and its controls. Its length is not asked for
             - with `path`: a line of AudioCraft's `data.jsonl`, with the caption of the `.json` or `.txt` file beside the audio
 
             Files are looked for beside the manifest, then in the working directory.

@@ -33,13 +33,13 @@ def to_datasets(
     music: SyntheticMusic, streaming: bool = True, num_shards: int = 1
 ) -> Union["Dataset", "IterableDataset"]:
     r"""
-    Synthetic music as a data set of the datasets library: audio as FLAC (24 bit), timelines as lists of dictionaries, stems
+    Synthetic music as a dataset of the datasets library: audio as FLAC (24 bit), timelines as lists of dictionaries, stems
     left out. Where torchcodec is installed, `cast_column("audio", datasets.Audio())` decodes the audio.
 
     Args:
         music (`SyntheticMusic`): the clips.
         streaming (`bool`): make clips when they are asked for, instead of all now, into the library's cache.
-        num_shards (`int`): parts over which a streaming data set can be spread, among workers or nodes.
+        num_shards (`int`): parts over which a streaming dataset can be spread, among workers or nodes.
 
     Raises:
         `ImportError`: without the datasets library.
