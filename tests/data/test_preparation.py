@@ -187,7 +187,7 @@ def test_sharded_runs_match_a_single_run(tmp_path):
     assert not (tmp_path / "shards" / "summary.json").exists(), "only a run without --shard assembles the tracks"
     prepare(tmp_path / "music", tmp_path / "shards", *options, "--resume")
     assert read_all(tmp_path / "shards") == read_all(tmp_path / "whole")
-    with pytest.raises(ValueError, match="another chords"):
+    with pytest.raises(ValueError, match=r"other settings \(chords\)"):
         prepare(tmp_path / "music", tmp_path / "whole", "--encode", CODEC, "--resume")
     with pytest.raises(ValueError, match="i/n"):
         prepare(tmp_path / "music", tmp_path / "other", "--shard", "3/3")
@@ -298,7 +298,7 @@ def test_errors(tmp_path):
     (tmp_path / "chords" / "song.chords.json").write_text('[["C", 0.0]]')
     with pytest.raises(ValueError, match="same name"):
         prepare(music, tmp_path / "data", "--chords", tmp_path / "chords")
-    with pytest.raises(ValueError, match="lies in --audio"):
+    with pytest.raises(ValueError, match="is inside --audio"):
         prepare(music, music / "data")
     (tmp_path / "chords" / "song.chords.json").write_text('[["C"]]')
     with pytest.raises(ValueError, match="chord 0 has to be"):

@@ -245,7 +245,11 @@ def test_a_killed_worker_ends_the_script_with_one_line(tmp_path):
     finally:
         process.kill()
     assert process.returncode == 2
-    assert "make_synthetic_dataset: A process was killed" in error and "goes on" in error and "Traceback" not in error
+    assert (
+        "make_synthetic_dataset: A process was killed" in error
+        and "resumes the run" in error
+        and "Traceback" not in error
+    )
 
 
 def test_drum_machines_play_the_same_beat(monkeypatch):
