@@ -1,19 +1,19 @@
-# Every command makes its own environment in .venv; set PYTHON for another interpreter.
+# All targets create and use the virtual environment .venv. Set PYTHON to choose the interpreter.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 SOURCES := src tests training scripts examples setup.py
-# Two processes of one thread are faster on small models than one of two. Tests of a file share what they prepare.
+# For small models, two processes of one thread are faster than one of two threads. Tests of a file share fixtures.
 RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-# Without those of what is built on the core: under a minute.
+# Tests that `test-quick` skips to take less than a minute.
 NOT_QUICK := commands data evaluation examples extraction generation loaders space training test_nano.py test_readme.py \
 	utils/test_hub.py controls/test_chords_fuzz.py controls/test_melody_drums_fuzz.py
 
 .PHONY: demo space test test-quick test-slow quality style api conformance benchmark nano evaluate-nano
 
 $(INSTALLED): setup.py
-	@echo "Installing PyTorch and the rest into .venv: some minutes."
+	@echo "Installing PyTorch and other packages into .venv. This takes several minutes."
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip "setuptools>=77" wheel
 	$(BIN)/pip install --quiet torch torchaudio
@@ -46,7 +46,7 @@ style: $(INSTALLED)
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-# Records the public API after a change that is meant.
+# Records the public API after an intended change.
 api: $(INSTALLED)
 	$(BIN)/python -m tests.test_api
 
@@ -61,7 +61,7 @@ endif
 benchmark: $(INSTALLED)
 	$(BIN)/python scripts/benchmark_inference.py
 
-# Everything from nothing: needs fluidsynth and two sound fonts (scripts/train_nano.sh names them), and some hours.
+# Trains jasco-nano from scratch in several hours. Requires fluidsynth and two sound fonts, see scripts/train_nano.sh.
 nano: $(INSTALLED)
 	PATH=$(CURDIR)/$(BIN):$$PATH scripts/train_nano.sh
 
