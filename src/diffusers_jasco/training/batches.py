@@ -283,7 +283,7 @@ class StreamBatches(_Batches):
     def _plan(self) -> Iterator[tuple[list, list[str], dict[int, StreamPosition]]]:
         positions = dict(self._positions)
         parts = {
-            part: self.dataset.part(part, self.num_parts, self.seed, self.block_size, position)
+            part: self.dataset.worker_shard(part, self.num_parts, self.seed, self.block_size, position)
             for part, position in positions.items()
         }
         while True:
