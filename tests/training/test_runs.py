@@ -63,7 +63,7 @@ def test_errors_of_load_run(tmp_path, run):
         load_run(tmp_path)
     with pytest.raises(ValueError, match="'last' or 'best'"):
         find_pipeline(run, "worst")
-    with pytest.raises(ValueError, match="`overrides` has to be of .* but contains learning_rat"):
+    with pytest.raises(ValueError, match="`overrides` has to contain only .* but contains learning_rat"):
         load_run(run, learning_rat=1)
 
 

@@ -112,7 +112,7 @@ def _check_names(args: argparse.Namespace):
             raise ValueError(f"--lr_scheduler {args.lr_scheduler} can't be used: {error}") from error
     if unknown := sorted(set(get("evaluation_conditions") or ()) - set(CONDITIONS)):
         raise ValueError(
-            f"--evaluation_conditions has to be of {', '.join(CONDITIONS)}, but contains {', '.join(unknown)}."
+            f"--evaluation_conditions has to contain only {', '.join(CONDITIONS)}, but contains {', '.join(unknown)}."
         )
     weights = get("dataset_weights")
     if weights is not None and (len(weights) != len(args.dataset) or not all(0 < w < math.inf for w in weights)):

@@ -60,7 +60,7 @@ class ConditionDropout:
 
     def __post_init__(self):
         if unknown := sorted(set(self.single) - set(CONTROLS)):
-            raise ValueError(f"`single` has to be of {', '.join(CONTROLS)}, but has {', '.join(unknown)}.")
+            raise ValueError(f"`single` has to contain only {', '.join(CONTROLS)}, but has {', '.join(unknown)}.")
         probabilities = {"all": self.all, "text": self.text, "controls": self.controls, "span": self.span}
         for name, probability in (probabilities | self.single).items():
             if not 0 <= probability <= 1:

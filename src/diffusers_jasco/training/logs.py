@@ -36,7 +36,7 @@ TIME_BINS = 5  # equal intervals of the flow time, for each of which the loss is
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that prints, from the launcher's `RANK`: works before Accelerate is set up."""
+    """Whether this is the main process, which the launcher's `RANK` tells even before Accelerate is set up."""
     return os.environ.get("RANK", "0") == "0"
 
 

@@ -117,7 +117,7 @@ def load_run(folder: str | os.PathLike, which: Literal["last", "best"] = "last",
     """
     config = read_config(folder)
     if unknown := sorted(set(overrides) - set(config)):
-        raise ValueError(f"`overrides` has to be of {', '.join(config)}, but contains {', '.join(unknown)}.")
+        raise ValueError(f"`overrides` has to contain only {', '.join(config)}, but contains {', '.join(unknown)}.")
     args = argparse.Namespace(**config | overrides)
     pipeline = JascoPipeline.from_pretrained(find_pipeline(folder, which))
     batches, validation = make_batches(args, open_datasets(args, pipeline.codec), pipeline)
