@@ -35,7 +35,7 @@ from diffusers_jasco.data.sources import find_sources
 from diffusers_jasco.training.codec.codebooks import CodebookTrainer
 
 from ..conftest import load_pipeline, run_script
-from ..data.test_crops import whole, write
+from ..data.test_crops import load_mono, write
 
 
 ROOT = Path(__file__).parents[2]
@@ -193,8 +193,8 @@ def test_statistics_of_the_latents(tmp_path, music):
     # All recordings are shorter than 10 s, so each is one clip, without padding.
     files = [Path(source.url.removeprefix("file://")) for source in find_sources(music)]
     with torch.no_grad():
-        latents = torch.cat([codec.encoder(whole(path, 8000)[None])[0] for path in files], dim=1).double()
-    num_frames = sum(math.ceil(whole(path, 8000).shape[1] / 160) for path in files)
+        latents = torch.cat([codec.encoder(load_mono(path, 8000)[None])[0] for path in files], dim=1).double()
+    num_frames = sum(math.ceil(load_mono(path, 8000).shape[1] / 160) for path in files)
     assert statistics["num_frames"] == latents.shape[1] == num_frames
     assert statistics["mean"] == pytest.approx(latents.mean().item(), abs=1e-5)
     assert statistics["std"] == pytest.approx(latents.std(unbiased=False).item(), rel=1e-4)
