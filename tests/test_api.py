@@ -29,26 +29,22 @@ import diffusers_jasco
 
 SNAPSHOT = Path(__file__).with_name("api.txt")
 ROOT = SNAPSHOT.parents[1]
-READMES = ("README.md", "training/README.md")
+PAGES = (ROOT / "README.md", ROOT / "training/README.md", *sorted((ROOT / "docs").rglob("*.md")))
 # Modules that only this package uses.
 INTERNAL = {"commands", "utils"}
 
 
-def readme_imports() -> dict[str, set[str]]:
-    """The names that the READMEs import, by module."""
-    imports: dict[str, set[str]] = {}
-    for readme in READMES:
-        text = (ROOT / readme).read_text(encoding="utf-8")
-        for module, names in re.findall(r"^from (diffusers_jasco[\w.]*) import (.+)$", text, re.M):
-            imports.setdefault(module, set()).update(name.strip() for name in names.split(","))
-    return imports
+def documented_modules() -> set[str]:
+    """Modules that the snippets of the documentation import from."""
+    imports = re.compile(r"^from (diffusers_jasco[\w.]*) import ", re.M)
+    return {module for page in PAGES for module in imports.findall(page.read_text(encoding="utf-8"))}
 
 
 def public_modules() -> Iterator[ModuleType]:
-    """The package, its parts, the loop of denoising, and what the READMEs import from."""
+    """The package, its subpackages, the denoising loop, and the modules that the documentation imports from."""
     names = {f"diffusers_jasco.{module.name}" for module in pkgutil.iter_modules(diffusers_jasco.__path__)}
     names -= {f"diffusers_jasco.{name}" for name in INTERNAL}
-    names |= {"diffusers_jasco", "diffusers_jasco.pipelines.denoising"} | set(readme_imports())
+    names |= {"diffusers_jasco", "diffusers_jasco.pipelines.denoising"} | documented_modules()
     yield from map(importlib.import_module, sorted(names))
 
 
