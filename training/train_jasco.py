@@ -28,7 +28,7 @@ and `runs/nano/best` is one of the weights with the lowest validation loss. Besi
 same to the bit as without the interruption, with the same number of processes. SIGTERM, Ctrl-C and `--max_minutes` stop
 after the current step, with a checkpoint.
 
-On several GPUs: `accelerate launch training/train_jasco.py ...`; `training/README.md` tells about clusters. On a CPU with
+On several GPUs: `accelerate launch training/train_jasco.py ...`; `docs/guides/training/multi_gpu.md` tells about clusters. On a CPU with
 two cores, two processes of one thread are faster than one of two. Accelerate starts them if it is told `--multi_gpu` (its
 own `--cpu` would need MPI):
 
