@@ -6,11 +6,7 @@ SOURCES := src tests training scripts examples setup.py
 # Two processes of one thread are faster on small models than one of two. Tests of a file share what they prepare.
 RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-# Without those of what is built on the core: under a minute.
-NOT_QUICK := commands data evaluation examples extraction generation loaders space training test_nano.py test_readme.py \
-	utils/test_hub.py controls/test_chords_fuzz.py controls/test_melody_drums_fuzz.py
-
-.PHONY: demo space test test-quick test-slow quality style api conformance benchmark nano evaluate-nano
+.PHONY: demo space test test-quick test-slow quality style api docs conformance benchmark nano evaluate-nano
 
 $(INSTALLED): setup.py
 	@echo "Installing PyTorch and the rest into .venv: some minutes."
@@ -30,8 +26,9 @@ space: $(INSTALLED)
 test: quality
 	$(RUN_TESTS)
 
+# The core, in about a minute.
 test-quick: $(INSTALLED)
-	$(RUN_TESTS) $(addprefix --ignore=tests/,$(NOT_QUICK))
+	$(RUN_TESTS) @tests/quick.txt
 
 test-slow: $(INSTALLED)
 	$(RUN_TESTS) -m slow
@@ -49,6 +46,9 @@ style: $(INSTALLED)
 # Records the public API after a change that is meant.
 api: $(INSTALLED)
 	$(BIN)/python -m tests.test_api
+
+docs: $(INSTALLED)
+	$(BIN)/mkdocs build --strict
 
 # DIFFUSERS_SRC: a clone of https://github.com/huggingface/diffusers, whose tests are in no release.
 conformance: $(INSTALLED)

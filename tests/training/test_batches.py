@@ -260,13 +260,13 @@ def test_each_process_saves_the_places_of_all(rows, tmp_path):
     assert states == [whole.state_dict()] * 2
 
 
-def test_short_clips_of_a_stream_are_left_out_with_a_warning(rows, warnings):
+def test_short_clips_of_a_stream_are_skipped_with_a_warning(rows, warnings):
     stream = make_stream(rows, num_shards=2, frames=2 * FRAMES)
     batches = StreamBatches(stream, 2, collate_fn=collate, seed=5)
     keys = [key for batch in take(batches, 3) for key in batch["key"]]
     assert len({key.rpartition("/")[0].partition("/")[2] for key in keys}) == LENGTHS.count(2)
-    assert "a.flac is left out: it has 20 frames, `num_frames` is 40" in warnings.text
-    with pytest.raises(ValueError, match="is as long as 200 frames"):
+    assert "Skipped a.flac: it has 20 frames, but `num_frames` is 40" in warnings.text
+    with pytest.raises(ValueError, match="has at least 200 frames"):
         next(iter(StreamBatches(make_stream(rows, frames=200), 1)))
 
 
@@ -325,7 +325,7 @@ def test_interleaved_data_sets_go_on_where_they_stopped(rows, num_workers):
 def test_processes_share_interleaved_data_sets(rows):
     parts = [interleave(rows, num_processes=2, process_index=index) for index in range(2)]
     assert join(*(take(part, 10) for part in parts)) == take(interleave(rows), 10)
-    with pytest.raises(ValueError, match="Each of 3 data sets needs a positive weight"):
+    with pytest.raises(ValueError, match="Each of 3 datasets needs a positive weight"):
         interleave(rows, weights=(1, 1))
 
 

@@ -76,8 +76,8 @@ def test_bad_options_are_refused_before_loading(data, run, tmp_path, script, opt
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (("--dataset", "absent-folder"), "'absent-folder' is no data set"),
-        (("--validation_dataset", "absent-folder"), "'absent-folder' is no data set"),
+        (("--dataset", "absent-folder"), "'absent-folder' is not a dataset"),
+        (("--validation_dataset", "absent-folder"), "'absent-folder' is not a dataset"),
         (("--evaluate_every", 1, "--evaluation_dataset", "absent"), "--evaluation_dataset has to be"),
         (("--generate_every", 1, "--evaluation_dataset", "synthetic:8"), "--evaluation_clips"),
     ],

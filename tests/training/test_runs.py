@@ -386,5 +386,5 @@ def test_8_bit_learns_nearly_the_same_and_goes_on(tmp_path, data, scripts):
 
 def test_8_bit_needs_its_package(tmp_path, data, scripts, monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
-    with pytest.raises(ImportError, match=r'pip install "\.\[8bit\]"'):
+    with pytest.raises(ImportError, match=r'pip install "diffusers-jasco\[bitsandbytes\]"'):
         scripts[0].main(arguments(data, tmp_path, "--use_8bit_adam"))

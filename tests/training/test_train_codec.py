@@ -312,7 +312,7 @@ def test_data_sets_that_are_none(tmp_path, music):
         train(tmp_path / "broken", tmp_path / "run")
     (tmp_path / "splits" / "train").mkdir(parents=True)
     (tmp_path / "splits" / "train" / "metadata.jsonl").write_text("{}\n")
-    with pytest.raises(ValueError, match="give one of them, such as .*train"):
+    with pytest.raises(ValueError, match="pass one of them, such as .*train"):
         train(tmp_path / "splits", tmp_path / "run")
 
 

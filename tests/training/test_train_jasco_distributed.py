@@ -61,7 +61,7 @@ def test_bad_input_ends_in_one_line(tmp_path, data):
     process = launch(*arguments(data, tmp_path / "run", "--dataset", tmp_path / "none"))
     errors = process.communicate(timeout=200)[1]
     assert process.returncode == 2
-    assert errors.startswith("train_jasco: ") and "is no data set" in errors and errors.count("\n") == 1
+    assert errors.startswith("train_jasco: ") and "is not a dataset" in errors and errors.count("\n") == 1
 
 
 def test_sigterm_stops_with_a_checkpoint(tmp_path, data):

@@ -279,7 +279,7 @@ class StreamBatches(_Batches):
     def _plan(self) -> Iterator[tuple[list, list[str], dict[int, StreamPosition]]]:
         places = dict(self._places)
         parts = {
-            part: self.dataset.part(part, self.num_parts, self.seed, self.block_size, place)
+            part: self.dataset.worker_shard(part, self.num_parts, self.seed, self.block_size, place)
             for part, place in places.items()
         }
         while True:

@@ -113,7 +113,7 @@ def check_resources(args: argparse.Namespace):
         `ImportError`: for a package that is not installed.
     """
     if args.use_8bit_adam:
-        import_optional("bitsandbytes.optim", "8bit")
+        import_optional("bitsandbytes.optim", "bitsandbytes")
     only = getattr(args, "only", None)  # LoRAs have no such option
     for spec in (*([] if only else args.dataset), args.validation_dataset):
         if spec is not None:

@@ -52,7 +52,7 @@ def make_optimizer(
     options = {"lr": learning_rate, "betas": betas, "eps": epsilon}
     if not use_8bit:
         return fused_adamw(groups, **options)
-    return import_optional("bitsandbytes.optim", "8bit").AdamW8bit(groups, **options)
+    return import_optional("bitsandbytes.optim", "bitsandbytes").AdamW8bit(groups, **options)
 
 
 def fused_adamw(parameters: Iterable[torch.Tensor] | Iterable[dict], **options: Any) -> torch.optim.AdamW:
