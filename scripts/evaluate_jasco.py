@@ -34,7 +34,7 @@ By default the clips are synthetic music; `--dataset` takes those of a prepared 
 
 The output folder gets `report.md`, `report.json`, a picture per metric, and the generated clips in `audio/`. A run that was
 killed goes on when the command is given again: the clips that are there are not made again. What the scores mean:
-docs/evaluation.md. Use the validation split for every choice, and the test split once per version of a model.
+docs/guides/evaluation/metrics.md. Use the validation split for every choice, and the test split once per version of a model.
 """
 
 import argparse

@@ -22,7 +22,7 @@ measures how well it follows them and how it sounds.
 
 The output folder gets `sampling.json`, the table `sampling.md` and the picture `sampling.png`. They grow combination by
 combination: a run that was killed goes on when the command is given again, and with other lists it adds to what is there. What the
-scores mean: docs/evaluation.md. Use the validation split, as this is for a choice.
+scores mean: docs/guides/evaluation/metrics.md. Use the validation split, as this is for a choice.
 """
 
 import argparse
