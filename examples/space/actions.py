@@ -47,7 +47,7 @@ from takes import Take, finish_take, read_settings
 from uploads import check_upload, collected_warnings, explain, read_recording, write_drums
 
 
-CHECKPOINT = os.environ.get("JASCO_CHECKPOINT") or str(Path(__file__).parents[2] / "pipelines/jasco-nano")
+CHECKPOINT = os.environ.get("JASCO_CHECKPOINT") or "jasco-nano"
 FILE_LIFE = 3600  # seconds until files are deleted
 PREVIEW_RATE = 32000  # Hz
 

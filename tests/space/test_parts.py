@@ -139,7 +139,10 @@ class TestChecks:
             (roll((42, 0, 1)), "note 1's 'midi' has to be a number from 43 to 95"),
             (roll((60.5, 0, 1)), "has to be a whole number"),
             (roll((60, 0, 0)), "note 1 lasts from beat 0 to 0; its length has to be positive"),
-            (roll((60, 15.5, 1)), "from beat 15.5 to 16.5; its length has to be positive, and it has to end by beat 16"),
+            (
+                roll((60, 15.5, 1)),
+                "from beat 15.5 to 16.5; its length has to be positive, and it has to end by beat 16",
+            ),
             (roll((60, 0, 2), (62, 1, 1)), "two notes sound at once on beat 1 .MIDI 60 and 62."),
             (roll((60, -1, 1)), "note 1's 'beat' has to be a number from 0"),
             (roll(beats=1e9), "'beats' has to be a number"),

@@ -152,11 +152,11 @@ def test_the_track_of_a_midi_file():
         other = melody_from_file(song, 0, True, 2.0, 120.0, track="bridge")["notes"][0]["midi"]
     assert (first, other) == (60, 79)
     assert warnings[0] == (
-        "Track 0 'MELODY' of named_melody.mid is the melody (by its name). To take another one, write its name or number into"
-        " “Track of a MIDI file”: 1 'BRIDGE'."
+        "Track 0 'MELODY' of named_melody.mid is used as the melody (by its name). To use another track, write its"
+        " name or number into “Track of a MIDI file”: 1 'BRIDGE'."
     )
     with pytest.raises(
-        FieldError, match="There is no track 'flute' with notes in named_melody.mid, but 0 'MELODY', 1"
+        FieldError, match="There is no track 'flute' with notes in named_melody.mid; available tracks: 0 'MELODY', 1"
     ):
         melody_from_file(song, 0, True, 2.0, 120.0, track="flute")
 
