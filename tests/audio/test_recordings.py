@@ -89,4 +89,4 @@ def test_errors_name_files_that_are_not_audio(tmp_path):
 
 def test_urls(tmp_path):
     soundfile.write(tmp_path / "a.wav", make_noise(16000).T.numpy(), 16000)
-    assert Recording(f"file://{tmp_path}/a.wav").length(32000) == 96000
+    assert Recording((tmp_path / "a.wav").as_uri()).length(32000) == 96000

@@ -13,6 +13,7 @@
 # limitations under the License.
 
 import argparse
+import os
 
 import pytest
 
@@ -75,7 +76,8 @@ def test_check_writable_creates_nothing(tmp_path):
     check_writable(tmp_path)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
-    for path in (tmp_path / "file" / "a.wav", "/dev/null/a.wav", tmp_path / ("a" * 300)):
+    device = ["/dev/null/a.wav"] if os.name == "posix" else []
+    for path in (tmp_path / "file" / "a.wav", tmp_path / ("a" * 300), *device):
         with pytest.raises(InputError, match="`output`: .* can't be written") as error:
             check_writable(path)
         assert error.value.argument == "output"

@@ -56,6 +56,7 @@ def test_a_file_is_replaced_at_the_end_of_the_block(tmp_path):
     assert read(tmp_path) == {"song.json": "new"}
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 def test_a_new_file_has_default_permissions(tmp_path):
     umask = os.umask(0o027)
     try:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Imports of optional dependencies."""
+"""Optional dependencies."""
 
 import functools
 import importlib
@@ -28,10 +28,8 @@ _Function = TypeVar("_Function", bound=Callable)
 
 
 def pip_install(extra: str) -> str:
-    """
-    The command that installs an extra. It runs in a clone of the repository because the package is not on PyPI yet.
-    """
-    return f'pip install ".[{extra}]" in a clone of diffusers-jasco'
+    """The command that installs an extra. The package itself is installed already, from a clone or a wheel."""
+    return f'pip install "diffusers-jasco[{extra}]"'
 
 
 def import_optional(name: str, extra: str) -> Any:
