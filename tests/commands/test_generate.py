@@ -118,7 +118,7 @@ def no_loading(monkeypatch):
         (["--duration", "abc"], "--duration: has to be a number of seconds above 0, but is 'abc'"),
         (["--duration", "nan"], "--duration"),
         (["--duration=-1e3"], "--duration"),
-        (["--device", "xyz"], "--device: there is no device 'xyz' here, but"),
+        (["--device", "xyz"], "--device: there is no device 'xyz'; available devices: "),
         (["--device", "cuda:99"], "there is no device 'cuda:99'"),
         (["--device", "meta"], "there is no device 'meta'"),
         (["--seed", "99999999999999999999"], "--seed: has to be a whole number"),

@@ -121,7 +121,7 @@ def test_truncated_files_and_infinite_values(tmp_path):
     write(tmp_path / "a.flac", 3.0, 8000)
     crops = AudioCrops(open_tracks(tmp_path), 8000, 24000)
     write(tmp_path / "a.flac", 1.0, 8000)
-    with pytest.raises(ValueError, match="a.flac breaks off after 1.00 of 3.00 s"):
+    with pytest.raises(ValueError, match="a.flac is truncated after 1.00 of 3.00 s"):
         crops[0]
     soundfile.write(tmp_path / "a.wav", np.array([0.0, np.inf, 0.0]), 8000, subtype="FLOAT")
     with pytest.raises(ValueError, match="a.wav.*not finite"):

@@ -142,7 +142,7 @@ def test_threads_draw_the_same_as_one_and_leave_pyplot_alone():
 
 def test_without_matplotlib_an_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r'pip install "\.\[demo\]" in a clone'):
+    with pytest.raises(ImportError, match=r'pip install "diffusers-jasco\[plot\]"'):
         plot_music(AUDIO)
 
 
