@@ -166,12 +166,14 @@ def _readable(path: Path) -> Iterator[Path]:
     else:
         yield path
         return
-    import torchaudio
-
     try:
+        import torchaudio
+
         waveform, rate = torchaudio.load(path)
     except ImportError:
-        raise ValueError(f"{reason}; torchaudio can't try without torchcodec).") from None
+        raise ValueError(
+            f"{reason}; torchaudio and torchcodec, which read more formats, are not installed)."
+        ) from None
     # Decoders fail in many ways.
     except Exception as error:
         raise ValueError(f"{reason}; torchaudio: {type(error).__name__}).") from error
