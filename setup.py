@@ -124,7 +124,6 @@ setup(
     python_requires=">=3.11",
     install_requires=[
         "torch>=2.6",
-        "torchaudio>=2.6",
         "diffusers>=0.42",
         "transformers>=5.4",
         "accelerate",

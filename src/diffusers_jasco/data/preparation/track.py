@@ -166,12 +166,12 @@ def _readable(path: Path) -> Iterator[Path]:
     else:
         yield path
         return
-    import torchaudio
-
     try:
+        import torchaudio
+
         waveform, rate = torchaudio.load(path)
     except ImportError:
-        raise ValueError(f"{reason}; decoding with torchaudio needs torchcodec).") from None
+        raise ValueError(f"{reason}; torchaudio and torchcodec, which read more formats, are not installed).") from None
     # Decoders raise many types of exceptions.
     except Exception as error:
         raise ValueError(f"{reason}; torchaudio: {type(error).__name__}).") from error
