@@ -95,6 +95,7 @@ def _convert_results(match: re.Match) -> str:
         section = re.sub(r"^( +)(?![ ]|[`\[].*: )", r"\1    ", section, flags=re.MULTILINE)
     types = re.compile(rf"^({match[1]}    )([`\[].*?):(?= |$)", re.MULTILINE)
     section = types.sub(lambda line: f"{line[1]}{_as_type(line[2])}:", section)
+    section = re.sub(r":\n +", ": ", section, count=1) if re.match(r".*:\n", section) else section
     return f"{match[1]}{match[2]}:\n{section}"
 
 
