@@ -39,6 +39,8 @@ class DiffusersDocstrings(griffe.Extension):
 
     def convert(self, text: str, obj: griffe.Object) -> str:
         text = re.sub(r"\\\n\s*", "", text)
+        # Markdown wants an empty line before a list.
+        text = re.sub(r"^( *)(?!- )(\S.*)\n(?=\1- )", r"\1\2\n\n", text, flags=re.MULTILINE)
         text = _ARGUMENTS.sub(
             lambda match: match[1] + re.sub(r" \([^()]*\)(,?)\s*", r"\1 ", match[2]).strip() + ":", text
         )
