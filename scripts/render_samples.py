@@ -17,7 +17,7 @@ Renders the audio samples and the picture of the README and of the documentation
 
     python scripts/render_samples.py
 
-The same seeds give the same music, up to the rounding of the machine.
+Seeds are fixed, so the samples differ only by rounding between machines.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Fills the page on the command line with the options of its parser."""
+"""Inserts the options of `jasco-generate` into its reference page."""
 
 import argparse
 
@@ -26,5 +26,5 @@ def _row(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
     if action.choices:
         name += " " + ", ".join(f"`{choice}`" for choice in action.choices)
     text = parser._get_formatter()._expand_help(action) if action.help else ""
-    # A vertical bar would end the cell of the table.
+    # A vertical bar would end the table cell.
     return f"| {name} | " + text.replace("|", "\\|") + " |"

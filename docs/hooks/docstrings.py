@@ -1,8 +1,9 @@
 """
-Diffusers' docstrings for mkdocstrings: ``[`~module.Name`]`` becomes a link, and types in `Args:` lose their markup.
+Converts docstrings in Diffusers' style for mkdocstrings: ``[`~module.Name`]`` becomes a link, and types lose their markup.
 
-Names are looked up where they are used, in the package, and by their last part. References to other libraries become code, and
-so do those to objects that no page shows. Any other name is a warning, with which `mkdocs build --strict` fails.
+A name is resolved in the scope of its docstring, and then as the end of a path in the package. References to other libraries,
+and to objects that no page documents, become code. A reference that cannot be resolved causes a warning, so that
+`mkdocs build --strict` fails.
 """
 
 import os
@@ -22,7 +23,7 @@ _ARGUMENT = re.compile(r"^(\s+\*{0,2}\w[\w, *]*) \((.*)\):(?=\s|$)", re.MULTILIN
 _ARGUMENTS = re.compile(r"^(\s+)(\w+ \([^()]*\)(?:,\s+\w+ \([^()]*\))+):", re.MULTILINE)
 _RESULTS = re.compile(r"^( *)(Raises|Returns|Yields):\n((?:\1 +\S.*\n?)+)", re.MULTILINE)
 logger = griffe.get_logger(__name__)
-# Ruff, which formats signatures, is a program beside this interpreter.
+# mkdocstrings calls Ruff to format signatures; its executable is in the folder of this interpreter.
 os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", "")))
 
 
@@ -39,7 +40,7 @@ class DiffusersDocstrings(griffe.Extension):
 
     def convert(self, text: str, obj: griffe.Object) -> str:
         text = re.sub(r"\\\n\s*", "", text)
-        # Markdown wants an empty line before a list.
+        # Markdown requires an empty line before a list.
         text = re.sub(r"^( *)(?!- )(\S.*)\n(?=\1- )", r"\1\2\n\n", text, flags=re.MULTILINE)
         text = _ARGUMENTS.sub(
             lambda match: match[1] + re.sub(r" \([^()]*\)(,?)\s*", r"\1 ", match[2]).strip() + ":", text
