@@ -1,9 +1,10 @@
 """
-Converts docstrings in Diffusers' style for mkdocstrings: ``[`~module.Name`]`` becomes a link, and types lose their markup.
+Converts docstrings in Diffusers' style for mkdocstrings: ``[`~module.Name`]`` becomes a link, and types lose their
+markup.
 
-A name is resolved in the scope of its docstring, and then as the end of a path in the package. References to other libraries,
-and to objects that no page documents, become code. A reference that cannot be resolved causes a warning, so that
-`mkdocs build --strict` fails.
+A name is resolved in the scope of its docstring, and then as the end of a path in the package. References to other
+libraries, and to objects that no page documents, become code. A reference that cannot be resolved causes a warning, so
+that `mkdocs build --strict` fails.
 """
 
 import os

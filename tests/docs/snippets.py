@@ -169,7 +169,7 @@ def split_commands(code: str) -> Iterator[list[str] | None]:
 
 
 def run_command(words: list[str], patch: pytest.MonkeyPatch, snippet: Snippet):
-    """Python scripts run in this process, which saves the import of PyTorch; everything else runs in one of its own."""
+    """Runs Python scripts in this process, which saves the import of PyTorch, and other programs in a new one."""
     from diffusers_jasco.commands import generate
 
     name = Path(words[0]).name

@@ -84,8 +84,8 @@ def adapter(tmp_path_factory):
 @pytest.fixture
 def clone(media, adapter, nano_in_two_steps, tmp_path, monkeypatch):
     """
-    Changes to a folder that looks like a clone of the repository and contains the input files of the pages. Its jasco-nano
-    generates in two steps by default.
+    Changes to a folder that looks like a clone of the repository and contains the input files of the pages. Its
+    jasco-nano generates in two steps by default.
     """
     for name in ("examples", "scripts", "tests", "training", "setup.py", "README.md"):
         (tmp_path / name).symlink_to(ROOT / name)
