@@ -47,7 +47,7 @@ class DiffusersDocstrings(griffe.Extension):
             lambda match: match[1] + re.sub(r" \([^()]*\)(,?)\s*", r"\1 ", match[2]).strip() + ":", text
         )
         text = _RESULTS.sub(_convert_results, text)
-        text = _ARGUMENT.sub(lambda match: f"{match[1]} ({_as_type(match[2])}):", text)
+        text = _ARGUMENT.sub(_convert_argument, text)
         return _REFERENCE.sub(lambda match: self.link(match, obj), text)
 
     def link(self, match: re.Match, obj: griffe.Object) -> str:
@@ -91,6 +91,12 @@ def _member(obj: griffe.Object, name: str) -> griffe.Object | None:
     return obj
 
 
+def _convert_argument(match: re.Match) -> str:
+    """A line of `Args:` without the default, which the signature contains."""
+    annotation = re.sub(r"((, )?(\*optional\*|defaults to .*))+$", "", match[2])
+    return f"{match[1]} ({_as_type(annotation)}):" if annotation else f"{match[1]}:"
+
+
 def _convert_results(match: re.Match) -> str:
     """A section `Returns:` or `Raises:`, with types as code."""
     section = match[3]
@@ -104,6 +110,6 @@ def _convert_results(match: re.Match) -> str:
 
 
 def _as_type(annotation: str) -> str:
-    """A type as code: ``[`~a.B`] of shape `(n,)`, *optional*`` → `B of shape (n,), optional`."""
+    """A type as code: ``[`~a.B`] of shape `(n,)``` → `B of shape (n,)`."""
     annotation = _REFERENCE.sub(lambda match: match[2].rpartition(".")[2], annotation)
-    return annotation.replace("`", "").replace("*optional*", "optional")
+    return annotation.replace("`", "")
