@@ -1,8 +1,10 @@
 """
-Diffusers' docstrings for mkdocstrings: ``[`~module.Name`]`` becomes a link, and types in `Args:` lose their markup.
+Converts docstrings in Diffusers' style for mkdocstrings: ``[`~module.Name`]`` becomes a link, and types lose their
+markup.
 
-Names are looked up where they are used, in the package, and by their last part. References to other libraries become code, and
-so do those to objects that no page shows. Any other name is a warning, with which `mkdocs build --strict` fails.
+A name is resolved in the scope of its docstring, and then as the end of a path in the package. References to other
+libraries, and to objects that no page documents, become code. A reference that cannot be resolved causes a warning, so
+that `mkdocs build --strict` fails.
 """
 
 import os
@@ -21,9 +23,8 @@ _REFERENCE = re.compile(r"\[`(~?)([\w.]+)(\(\))?`\](?!\()")
 _ARGUMENT = re.compile(r"^(\s+\*{0,2}\w[\w, *]*) \((.*)\):(?=\s|$)", re.MULTILINE)
 _ARGUMENTS = re.compile(r"^(\s+)(\w+ \([^()]*\)(?:,\s+\w+ \([^()]*\))+):", re.MULTILINE)
 _RESULTS = re.compile(r"^( *)(Raises|Returns|Yields):\n((?:\1 +\S.*\n?)+)", re.MULTILINE)
-_TYPE = re.compile(r"^( +)([`\[].*?):(?= |$)", re.MULTILINE)
 logger = griffe.get_logger(__name__)
-# Ruff, which formats signatures, is a program beside this interpreter.
+# mkdocstrings calls Ruff to format signatures; its executable is in the folder of this interpreter.
 os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", "")))
 
 
@@ -40,11 +41,13 @@ class DiffusersDocstrings(griffe.Extension):
 
     def convert(self, text: str, obj: griffe.Object) -> str:
         text = re.sub(r"\\\n\s*", "", text)
+        # Markdown requires an empty line before a list.
+        text = re.sub(r"^( *)(?!- )(\S.*)\n(?=\1- )", r"\1\2\n\n", text, flags=re.MULTILINE)
         text = _ARGUMENTS.sub(
             lambda match: match[1] + re.sub(r" \([^()]*\)(,?)\s*", r"\1 ", match[2]).strip() + ":", text
         )
         text = _RESULTS.sub(_convert_results, text)
-        text = _ARGUMENT.sub(lambda match: f"{match[1]} ({_as_type(match[2])}):", text)
+        text = _ARGUMENT.sub(_convert_argument, text)
         return _REFERENCE.sub(lambda match: self.link(match, obj), text)
 
     def link(self, match: re.Match, obj: griffe.Object) -> str:
@@ -88,17 +91,25 @@ def _member(obj: griffe.Object, name: str) -> griffe.Object | None:
     return obj
 
 
+def _convert_argument(match: re.Match) -> str:
+    """A line of `Args:` without the default, which the signature contains."""
+    annotation = re.sub(r"((, )?(\*optional\*|defaults to .*))+$", "", match[2])
+    return f"{match[1]} ({_as_type(annotation)}):" if annotation else f"{match[1]}:"
+
+
 def _convert_results(match: re.Match) -> str:
     """A section `Returns:` or `Raises:`, with types as code."""
     section = match[3]
     if match[2] == "Raises":
         # Lines that continue a description have to be indented further.
         section = re.sub(r"^( +)(?![ ]|[`\[].*: )", r"\1    ", section, flags=re.MULTILINE)
-    section = _TYPE.sub(lambda line: f"{line[1]}{_as_type(line[2])}:", section)
+    types = re.compile(rf"^({match[1]}    )([`\[].*?):(?= |$)", re.MULTILINE)
+    section = types.sub(lambda line: f"{line[1]}{_as_type(line[2])}:", section)
+    section = re.sub(r":\n +", ": ", section, count=1) if re.match(r".*:\n", section) else section
     return f"{match[1]}{match[2]}:\n{section}"
 
 
 def _as_type(annotation: str) -> str:
-    """A type as code: ``[`~a.B`] of shape `(n,)`, *optional*`` → `B of shape (n,), optional`."""
+    """A type as code: ``[`~a.B`] of shape `(n,)``` → `B of shape (n,)`."""
     annotation = _REFERENCE.sub(lambda match: match[2].rpartition(".")[2], annotation)
-    return annotation.replace("`", "").replace("*optional*", "optional")
+    return annotation.replace("`", "")

@@ -13,14 +13,14 @@
 # limitations under the License.
 
 """
-Code blocks of Markdown pages, and how they are run.
+Extracts and executes the code blocks of Markdown pages.
 
-A comment on the line before a block changes how it is treated:
+A comment on the line before a block marks an exception:
 
-- `<!-- snippet: slow -->`: only run with the slow tests.
+- `<!-- snippet: slow -->`: runs only with the slow tests.
 - `<!-- snippet: slow (with --max_steps 2) -->`: the same, with these options added to the last command of the block.
-- `<!-- snippet: tested (path of a test) -->`: run by that test.
-- `<!-- snippet: skip (reason) -->`: not run; the page has to tell its readers so.
+- `<!-- snippet: tested (path of a test) -->`: runs in that test.
+- `<!-- snippet: skip (reason) -->`: does not run; the text of the page has to say so.
 
 All other `python` and `bash` blocks are run, except for the shell commands in `NOT_RUN`.
 """
@@ -84,7 +84,7 @@ class Snippet:
 
     @property
     def options(self) -> list[str]:
-        """Options that a slow block gets in addition, to take less time."""
+        """Additional options that shorten a slow block."""
         return shlex.split(self.note.removeprefix("with ")) if self.kind == "slow" and self.note else []
 
 
@@ -169,7 +169,7 @@ def split_commands(code: str) -> Iterator[list[str] | None]:
 
 
 def run_command(words: list[str], patch: pytest.MonkeyPatch, snippet: Snippet):
-    """Python scripts run in this process, which saves the import of PyTorch; everything else runs in one of its own."""
+    """Runs Python scripts in this process, which saves the import of PyTorch, and other programs in a new one."""
     from diffusers_jasco.commands import generate
 
     name = Path(words[0]).name

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The documentation builds without warnings, and links of pages outside of it lead to files."""
+"""The documentation builds without warnings, and the links of pages outside of it are valid."""
 
 import os
 import re
@@ -24,7 +24,7 @@ import pytest
 
 
 ROOT = Path(__file__).parents[2]
-# Markdown pages that are not part of the site; mkdocs checks the links of the others.
+# Pages that are not part of the site, where mkdocs checks links.
 PAGES = [
     "README.md",
     "CONTRIBUTING.md",

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The code blocks of README, guides and other pages run as they stand, from top to bottom of each page."""
+"""Executes the code blocks of the README, the guides, and other pages, each page from top to bottom."""
 
 import os
 from pathlib import Path
@@ -43,7 +43,7 @@ SLOW = [name for name, snippets in SNIPPETS.items() if any(snippet.kind == "slow
 
 @pytest.fixture(scope="session")
 def media(tmp_path_factory):
-    """The music that pages name: eight seconds of chords, a melody and a beat."""
+    """Input files for the pages: eight seconds of chords, a melody, and a beat."""
     for package in ("datasets", "librosa", "matplotlib", "mir_eval", "peft", "pretty_midi", "tinysoundfont"):
         pytest.importorskip(package)
     import pretty_midi
@@ -84,8 +84,8 @@ def adapter(tmp_path_factory):
 @pytest.fixture
 def clone(media, adapter, nano_in_two_steps, tmp_path, monkeypatch):
     """
-    The current directory: like a clone of the repository, with a jasco-nano whose default is two steps, and the files that
-    pages name.
+    Changes to a folder that looks like a clone of the repository and contains the input files of the pages. Its
+    jasco-nano generates in two steps by default.
     """
     for name in ("examples", "scripts", "tests", "training", "setup.py", "README.md"):
         (tmp_path / name).symlink_to(ROOT / name)
