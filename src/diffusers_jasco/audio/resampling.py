@@ -64,7 +64,7 @@ def resampled_span(start: int, end: int, from_rate: int, to_rate: int) -> tuple[
     Determines the input samples that [`resample`] needs to produce a given part of the resampled recording.
 
     Args:
-        start (`int`), end (`int`): the part, in samples at `to_rate`.
+        start (`int`), end (`int`): first sample and end of the part at `to_rate`.
         from_rate (`int`): the sampling rate of the recording in Hz.
         to_rate (`int`): the new sampling rate in Hz.
 
