@@ -113,7 +113,7 @@ class AudioFile:
             yield block if scale == 1 else (block - offset) / scale
 
     def read(self, start: int = 0, stop: int | None = None, scaled: bool = True) -> np.ndarray:
-        """Reads samples `start` to `stop` as one array; see [`blocks`]."""
+        """Reads samples `start` to `stop` as one array; see `blocks`."""
         blocks = list(self.blocks(start, stop, scaled))
         return np.concatenate(blocks) if blocks else np.zeros((0, self.channels), dtype=np.float32)
 
