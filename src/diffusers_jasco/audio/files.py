@@ -34,7 +34,8 @@ from .waveforms import BLOCK_SECONDS, find_integer_scale
 
 logger = logging.get_logger(__name__)
 
-# A file is truncated if it has less than `COMPLETE` of the audio that its header claims and lacks more seconds than this.
+# A file is truncated if it has less than `COMPLETE` of the audio that its header claims and lacks more seconds than
+# this.
 SLACK_SECONDS = 0.05
 MP3_SLACK_SECONDS = 0.3
 MP3_SLACK = 4 * 1152  # samples, when the frames are counted
