@@ -89,7 +89,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_waveforms_of_libraries_are_recognized(form):
+def test_waveforms_of_other_libraries_are_recognized(form):
     audio = FORMS[form]
     assert is_waveform(audio)
     waveform, rate = load_audio(audio)

@@ -73,7 +73,8 @@ def test_a_text_with_a_suffix_or_the_start_of_a_path_is_a_path(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["C/E:0 Am/G:2.5", "(C, 0.0), (Am, 2.5)", "[('C', 0.0)]", "C . . G", "N.C.", "C:0 N.C.:2.5", "C | Am.", "C | a.lab", "F.C",
+    ["C/E:0 Am/G:2.5", "(C, 0.0), (Am, 2.5)", "[('C', 0.0)]", "C . . G", "N.C.", "C:0 N.C.:2.5", "C | Am.",
+     "C | a.lab", "F.C",
      "", ".", "C:0\nAm:2.lab", "I . V", "C:0 Am:2.5s", "x" * 2000 + ".lab"],
 )  # fmt: skip
 def test_a_text_of_chords_is_not_a_path(text):
@@ -105,8 +106,10 @@ def test_errors_for_unknown_formats_and_missing_files(tmp_path):
 
 @pytest.mark.parametrize(
     "name, content",
-    [("a.abc", "X:1"), ("a.musicxml", "<?xml"), ("a.cho", "{title: x}"), ("a.html", "<html>"), ("a.txt", "irealb://abc"),
-     ("b.txt", "X:1\nT:Tune\nK:C\n"), ("c.txt", "{title: Song}\n[C]Hello"), ("e.txt", "Verse 1\n[C]Hello [G]world\n"), ("d.lab", "<?xml version='1.0'?><score-partwise>")],
+    [("a.abc", "X:1"), ("a.musicxml", "<?xml"), ("a.cho", "{title: x}"), ("a.html", "<html>"),
+     ("a.txt", "irealb://abc"),
+     ("b.txt", "X:1\nT:Tune\nK:C\n"), ("c.txt", "{title: Song}\n[C]Hello"), ("e.txt", "Verse 1\n[C]Hello [G]world\n"),
+     ("d.lab", "<?xml version='1.0'?><score-partwise>")],
 )  # fmt: skip
 def test_lead_sheets_are_rejected(tmp_path, name, content):
     with pytest.raises(InputError, match="lead sheet"):
@@ -115,8 +118,10 @@ def test_lead_sheets_are_rejected(tmp_path, name, content):
 
 @pytest.mark.parametrize(
     "content",
-    ["[00:00.00]C\n[00:02.00]Am\n", "[0.00 - 2.00] C\n[2.00 - 4.00] Am\n", "[0:00]C [0:02]Am", "[Verse]\nC   Am   F\nSome words of a song\n", "[Verse 1: Somebody]\nC  G\n",
-     "[beats]\nbeat=0.5\n\n[chords]\nchord=0.0,2.0,C\n", "[ti:Song]\n[00:01.00]Words\n", "WEBVTT\n\n00:00.000 --> 00:02.000\nC\n",
+    ["[00:00.00]C\n[00:02.00]Am\n", "[0.00 - 2.00] C\n[2.00 - 4.00] Am\n", "[0:00]C [0:02]Am",
+     "[Verse]\nC   Am   F\nSome words of a song\n", "[Verse 1: Somebody]\nC  G\n",
+     "[beats]\nbeat=0.5\n\n[chords]\nchord=0.0,2.0,C\n", "[ti:Song]\n[00:01.00]Words\n",
+     "WEBVTT\n\n00:00.000 --> 00:02.000\nC\n",
      "1\n00:00:00,000 --> 00:00:02,000\nC\n\n2\n00:00:02,000 --> 00:00:04,000\nAm\n"],
 )  # fmt: skip
 def test_lyrics_and_subtitles_are_rejected_with_a_short_message(tmp_path, content):
@@ -128,7 +133,8 @@ def test_lyrics_and_subtitles_are_rejected_with_a_short_message(tmp_path, conten
 
 
 TEXTS = ["C:0 Am:2.5", "C:0\nAm:2.5\n", "# mine\nC:0, Am:2.5", "(C, 0.0), (Am, 2.5)", "[('C', 0.0), ('Am', 2.5)]",
-         '[["C", 0.0], ["Am", 2.5]]', "[['C', 0.0], ['Am', 2.5]]", "0.0 C\n2.5 Am", "0.0\t2.5\tC\n2.5\t5.0\tAm\n"]  # fmt: skip
+         '[["C", 0.0], ["Am", 2.5]]', "[['C', 0.0], ['Am', 2.5]]", "0.0 C\n2.5 Am",
+         "0.0\t2.5\tC\n2.5\t5.0\tAm\n"]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -172,7 +178,9 @@ TABLES = {
     "chord first.csv": "chord,start,end\nC,0.0,2.5\nA:min,2.5,5.0\n",
     "chord first.lab": "C\t0.0\nA:min\t2.5\n",
     "pandas.csv": ",start,end,chord\n0,0.0,2.5,C\n1,2.5,5.0,A:min\n",
-    "typed.csv": "type,time,duration,original,converted\nchord,0,2.5,C:I,C:maj\nchord,2.5,2,C:vi,A:min\nkey,0,9,C,C:major\n",
+    "typed.csv": (
+        "type,time,duration,original,converted\nchord,0,2.5,C:I,C:maj\nchord,2.5,2,C:vi,A:min\nkey,0,9,C,C:major\n"
+    ),
     "units in names.csv": "id;Onset (sec);Offset (sec);Label\n1;0.0;2.5;C\n2;2.5;5.0;A:min\n",
     "beats.csv": "beat,time,chord\n1,0.0,C\n2,2.5,Am\n",
     "inversion and number.lab": "0.0 2.5 C 1\n2.5 5.0 A:min 2\n",
@@ -254,7 +262,7 @@ def test_ignored_columns_and_empty_labels_cause_a_warning(tmp_path, warnings):
     assert read_chords(write(tmp_path, "a.txt", "0.0\t2.5\tC\tverse\n2.5\t5\tAm\tchorus\n")) == TWO
     assert "'verse', are ignored" in warnings.text
     assert read_chords(write(tmp_path, "b.txt", "0\t0\tC\n1\t1\t\n2.5\t2.5\tAm\n9\t9\t\n")) == TWO
-    assert re.search("2 line.* have no chord, the first one line 2", warnings.text)
+    assert re.search("2 line.* have no chord; the first one is line 2", warnings.text)
     assert chords_from_file(write(tmp_path, "c.lab", "# nothing\n")) == []
     unsorted = write(tmp_path, "d.lab", "2.5 5.0 Am\n0.0 2.5 C\n")
     assert read_chords(unsorted) == TWO and "not in order" in warnings.text
@@ -331,7 +339,8 @@ SALAMI = """# title: A Song
 
 
 def test_billboard_charts(tmp_path):
-    expected = [("N", 0.0), ("C:maj", 1.0), ("G:7/3", 3.0), ("A:min", 4.0), ("F:maj", 5.0), ("G:maj", 6.0), ("F:maj", 8.0),
+    expected = [("N", 0.0), ("C:maj", 1.0), ("G:7/3", 3.0), ("A:min", 4.0), ("F:maj", 5.0), ("G:maj", 6.0),
+                ("F:maj", 8.0),
                 ("G:maj", 9.0), ("C:maj", 11.0), ("N", 13.0), ("D:min", 16.5), ("N", 18.0)]  # fmt: skip
     for name in ("salami_chords.txt", "song.lab"):
         chords = chords_from_file(write(tmp_path, name, SALAMI))
@@ -415,7 +424,8 @@ BY_KEY = [
     ([(t, d, f"Ab:{v}") for t, d, v in ROMAN], [], ["Ab", "Eb7/G", "Fm"]),
     ([(t, d, {"tonic": "Ab", "chord": v}) for t, d, v in ROMAN], [], ["Ab", "Eb7/G", "Fm"]),
     ([(0, 2, "a:i"), (2, 2, "a:viio7"), (4, 4, "C:IV6")], [], ["Am", "Abdim", "F/A"]),
-    ([(0, 2, {"tonic": "A", "chord": "i"}), (2, 2, {"tonic": "A", "chord": "VI"})], [("key_mode", [(0, 8, "A:minor")])],
+    ([(0, 2, {"tonic": "A", "chord": "i"}), (2, 2, {"tonic": "A", "chord": "VI"})],
+     [("key_mode", [(0, 8, "A:minor")])],
      ["Am", "F"]),
 ]  # fmt: skip
 
@@ -429,7 +439,7 @@ def test_keys_of_roman_numerals_in_jams(tmp_path, data, others, expected):
 def test_errors_list_the_annotations_of_jams_files_without_chords(tmp_path):
     path = jams(tmp_path / "a.jams", ("beat", [(0.0, 0.0, "1")]), ("pitch_hz", []))
     with pytest.raises(
-        InputError, match=r"not a JAMS file with a readable chord annotation.*\(none, but beat, pitch_hz\)"
+        InputError, match=r"not a JAMS file with a readable chord annotation.*\(its namespaces: beat, pitch_hz\)"
     ):
         read_chords(path)
 
@@ -443,7 +453,7 @@ def test_the_first_readable_annotation_is_used(tmp_path, warnings):
         InputError, match="not a JAMS file with a readable chord annotation.*the key of 'I' is not known"
     ):
         read_chords(jams(tmp_path / "b.jams", ("chord_roman", [(0, 2, "I")])))
-    with pytest.raises(InputError, match="not a JAMS file with a readable chord annotation.*none"):
+    with pytest.raises(InputError, match="not a JAMS file with a readable chord annotation.*namespaces: beat"):
         read_chords(jams(tmp_path / "c.jams", ("beat", [(0, 0, 1)])))
 
 
@@ -457,17 +467,22 @@ def test_score_annotations_have_bars_and_beats(tmp_path, warnings):
 
 @pytest.mark.parametrize(
     "content",
-    [[["C", 0.0], ["Am", 2.5]], [{"chord": "C", "start": 0}, {"chord": "Am", "start": 2.5}], {"chords": [["C", 0], ["Am", 2.5]]},
-     [{"current_beat": 1, "current_beat_time": 0.0, "estimated_chord": "C:maj"}, {"current_beat": 2, "current_beat_time": 2.5, "estimated_chord": "A:min"}],
-     [{"curr_beat_time": 0.0, "prev_chord": None, "chord_majmin": "C"}, {"curr_beat_time": 2.5, "prev_chord": "C", "chord_majmin": "Am"}],
-     [{"startTime": 0, "endTime": 2500, "chordName": "C"} | {"startTime": 0.0, "endTime": 2.5}, {"startTime": 2.5, "endTime": 5, "chordName": "Am"}],
+    [[["C", 0.0], ["Am", 2.5]], [{"chord": "C", "start": 0}, {"chord": "Am", "start": 2.5}],
+     {"chords": [["C", 0], ["Am", 2.5]]},
+     [{"current_beat": 1, "current_beat_time": 0.0, "estimated_chord": "C:maj"},
+      {"current_beat": 2, "current_beat_time": 2.5, "estimated_chord": "A:min"}],
+     [{"curr_beat_time": 0.0, "prev_chord": None, "chord_majmin": "C"},
+      {"curr_beat_time": 2.5, "prev_chord": "C", "chord_majmin": "Am"}],
+     [{"startTime": 0, "endTime": 2500, "chordName": "C"} | {"startTime": 0.0, "endTime": 2.5},
+      {"startTime": 2.5, "endTime": 5, "chordName": "Am"}],
      [{"start_ms": 0, "end_ms": 2500, "chord": "C"}, {"start_ms": 2500, "end_ms": 5000, "chord": "Am"}],
      [{"chord_start": 0, "chord_end": 2.5, "chord": "C"}, {"chord_start": 2.5, "chord_end": 5, "chord": "Am"}],
      {"segments": [{"start": 0.0, "end": 2.5, "chord": "C"}, {"start": 2.5, "end": 5.0, "chord": "Am"}], "key": "C"},
      {"parts": [{"start": 0.0, "chord": "C"}, {"start": 2.5, "chord": "Am"}]},
      {"result": {"chords": [{"time": 0, "label": "C"}, {"time": 2.5, "label": "Am"}], "beats": [0.5, 1.0]}},
      {"tracks": [{"name": "song", "chords": [{"time": 0, "label": "C"}, {"time": 2.5, "label": "Am"}]}]},
-     {"sections": [{"start": 0, "end": 9, "label": "verse"}], "harmony": [{"start": 0, "chord": "C"}, {"start": 2.5, "chord": "Am"}]},
+     {"sections": [{"start": 0, "end": 9, "label": "verse"}],
+      "harmony": [{"start": 0, "chord": "C"}, {"start": 2.5, "chord": "Am"}]},
      {"times": [0.0, 2.5], "chords": ["C", "Am"]},
      [{"time": 0, "name": "C", "value": 1.0, "chord_id": 3}, {"time": 2.5, "name": "Am", "value": 0.5, "chord_id": 4}],
      {"intervals": [[0.0, 2.5], [2.5, 5.0]], "labels": ["C", "Am"]},
@@ -505,7 +520,10 @@ def test_json_with_no_or_several_lists_of_chords(tmp_path, warnings):
         with pytest.raises(InputError, match=message) as error:
             read_chords(write(tmp_path, "a.json", json.dumps(content)))
         assert "KeyError" not in str(error.value)
-    several = [{"time": 0.0, "chord_complex": "Cmaj7", "chord_simple": "C"}, {"time": 2.5, "chord_complex": "Am7", "chord_simple": "Am"}]  # fmt: skip
+    several = [
+        {"time": 0.0, "chord_complex": "Cmaj7", "chord_simple": "C"},
+        {"time": 2.5, "chord_complex": "Am7", "chord_simple": "Am"},
+    ]
     assert read_chords(several) == [("Cmaj7", 0.0), ("Am7", 2.5)]
     assert "'chord_complex' is used as the chord instead of 'chord_simple'" in warnings.text
 

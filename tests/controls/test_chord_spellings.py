@@ -81,7 +81,8 @@ def test_spellings(notes, labels):
 
 @pytest.mark.parametrize(
     "label, expected",
-    [("Dh7", "Dm7b5"), ("C^9", "Cmaj7"), ("CΔ9", "Cmaj7"), ("D7/9", "D7"), ("C4/7", "C7"), ("C7M", "Cmaj7"), ("Cm/maj7", "Cm"),
+    [("Dh7", "Dm7b5"), ("C^9", "Cmaj7"), ("CΔ9", "Cmaj7"), ("D7/9", "D7"), ("C4/7", "C7"), ("C7M", "Cmaj7"),
+     ("Cm/maj7", "Cm"),
      ("Cm7(5-)", "Cm7b5"), ("Do", "Ddim"), ("Cs7", "C#7"), ("Csus", "C"), ("Ebj7", "Ebmaj7"), ("A7(9)/C#", "A7/C#"),
      ("C7/9/E", "C7/E"), ("C6/9/E", "C6")],
 )  # fmt: skip

@@ -56,7 +56,8 @@ def test_default_vocabulary_is_audiocrafts():
 
 EXACT = {
     "Db": "C#", "G#": "Ab", "A#m7": "Bbm7", "E#": "F", "Cb": "B", "F##m": "Gm", "E♭maj7": "Ebmaj7", "C♯": "C#",
-    "Cmin": "Cm", "C-": "Cm", "Cmi": "Cm", "Cminor": "Cm", "C:min": "Cm", "CM": "C", "Cmaj": "C", "Cmajor": "C", "C:maj": "C",
+    "Cmin": "Cm", "C-": "Cm", "Cmi": "Cm", "Cminor": "Cm", "C:min": "Cm", "CM": "C", "Cmaj": "C", "Cmajor": "C",
+    "C:maj": "C",
     "C-7": "Cm7", "Cmin7": "Cm7", "Cmi7": "Cm7", "CMIN7": "Cm7", "C:min7": "Cm7",
     "CM7": "Cmaj7", "Cma7": "Cmaj7", "CΔ": "Cmaj7", "CΔ7": "Cmaj7", "C^7": "Cmaj7", "CMaj7": "Cmaj7", "Cj7": "Cmaj7",
     "Cdom7": "C7", "C:7": "C7", "Co": "Cdim", "C°": "Cdim", "C:dim": "Cdim", "C+": "Caug", "C:aug": "Caug",
@@ -103,7 +104,21 @@ def test_other_chords_become_the_nearest_label_with_a_difference(spelling):
     assert normalize_chord(spelling) == NEAREST[spelling]
 
 
-@pytest.mark.parametrize("nonsense, suggestion", [("Hm7", "'Bm7'"), ("Cmaj", None), ("Cmjaj7", "'Cmaj7'"), ("am7", "'Am7'"), ("", ""), ("C/H", "C/"), ("C(((", "C"), ("🎵", ""), ("Cm7b", "'Cm7b5'"), ("C" * 10_000, "")])  # fmt: skip
+@pytest.mark.parametrize(
+    "nonsense, suggestion",
+    [
+        ("Hm7", "'Bm7'"),
+        ("Cmaj", None),
+        ("Cmjaj7", "'Cmaj7'"),
+        ("am7", "'Am7'"),
+        ("", ""),
+        ("C/H", "C/"),
+        ("C(((", "C"),
+        ("🎵", ""),
+        ("Cm7b", "'Cm7b5'"),
+        ("C" * 10_000, ""),
+    ],
+)
 def test_errors_suggest_similar_labels(nonsense, suggestion):
     if suggestion is None:
         assert normalize_chord(nonsense)

@@ -53,9 +53,9 @@ def survives(function, *arguments, **options):
 
 
 # Wrong combinations of valid pieces reach more code than random text.
-PIECES = ["C", "Db", "F#", "H", "m", "maj", "M7", "7", "b9", "#11", "sus", "add", "(", ")", ",", "/", "/E", "/b7", ":", "ø",
-          "°", "Δ", "+", "-", "o", "6", "69", "13", "no3", "alt", "*", "N", "NC", "X", "|", "%", ".", " ", "0", "2.5", "-1",
-          "nan", "1e999", "ii", "V7", "bVII", "\n", "\x00", "🎵"]  # fmt: skip
+PIECES = ["C", "Db", "F#", "H", "m", "maj", "M7", "7", "b9", "#11", "sus", "add", "(", ")", ",", "/", "/E", "/b7",
+          ":", "ø", "°", "Δ", "+", "-", "o", "6", "69", "13", "no3", "alt", "*", "N", "NC", "X", "|", "%", ".", " ",
+          "0", "2.5", "-1", "nan", "1e999", "ii", "V7", "bVII", "\n", "\x00", "🎵"]  # fmt: skip
 noise = st.one_of(st.text(max_size=30), st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.binary(max_size=5) | noise,

@@ -173,8 +173,10 @@ def test_forms_of_drums(drums):
 
 
 EMPTY = {
-    "chords": [[], (), "", "  ", "[]", {}, np.zeros((0, 2)), np.array([], dtype=object), DataFrame(chord=[], start=[]), iter([])],
-    "melody": [[], (), "", np.zeros((53, 0)), torch.zeros(53, 20), np.zeros((0, 53)), (np.zeros(0), RATE), (RATE, np.zeros(0)),
+    "chords": [[], (), "", "  ", "[]", {}, np.zeros((0, 2)), np.array([], dtype=object), DataFrame(chord=[], start=[]),
+               iter([])],
+    "melody": [[], (), "", np.zeros((53, 0)), torch.zeros(53, 20), np.zeros((0, 53)), (np.zeros(0), RATE),
+               (RATE, np.zeros(0)),
                {"array": np.zeros(0), "sampling_rate": RATE}],
     "drums": [[], (), "", {}, (np.zeros(0), RATE), [torch.zeros(2, 0), RATE], ([], RATE),
               {"array": [], "sampling_rate": RATE}],

@@ -139,7 +139,19 @@ def test_matrices(warnings):
     assert read_melody(square, 53, 10.0)[7, 2] == 1 and "square" in warnings.text
 
 
-@pytest.mark.parametrize("matrix", [torch.zeros(7, 9), torch.zeros(53), torch.zeros(1, 53, 5), torch.full((53, 4), math.nan), np.array(["a"]), torch.zeros(53, 4, dtype=torch.cfloat), torch.zeros(53, 4).to_sparse()], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        torch.zeros(7, 9),
+        torch.zeros(53),
+        torch.zeros(1, 53, 5),
+        torch.full((53, 4), math.nan),
+        np.array(["a"]),
+        torch.zeros(53, 4, dtype=torch.cfloat),
+        torch.zeros(53, 4).to_sparse(),
+    ],
+    ids=str,
+)
 def test_errors_for_invalid_matrices(matrix):
     with pytest.raises(ValueError, match="matrix of `melody`"):
         read_melody(matrix, 4, 10.0)

@@ -141,7 +141,11 @@ def test_malformed_drums(waveform, rate):
 
 
 @examples(400)
-@given(st.sampled_from([".wav", ".flac", ".mp3", ""]), st.binary(max_size=80), st.sampled_from([b"", b"RIFF\xff\xff\xff\xffWAVEfmt ", b"fLaC", b"\xff\xfb\x90\x00"]))  # fmt: skip
+@given(
+    st.sampled_from([".wav", ".flac", ".mp3", ""]),
+    st.binary(max_size=80),
+    st.sampled_from([b"", b"RIFF\xff\xff\xff\xffWAVEfmt ", b"fLaC", b"\xff\xfb\x90\x00"]),
+)
 def test_malformed_drum_files(tmp_path, suffix, content, header):
     path = tmp_path / f"file{suffix}"
     path.write_bytes(header + content)
@@ -199,7 +203,13 @@ def test_valid_midi(tmp_path, melody):
 
 
 @examples(200)
-@given(st.integers(1, 4), st.integers(1, 300), st.sampled_from([RATE, 16000, 11025]), st.sampled_from(["array", "tensor", "dict", "wav16", "wavfloat"]), st.integers(0, 2**32 - 1))  # fmt: skip
+@given(
+    st.integers(1, 4),
+    st.integers(1, 300),
+    st.sampled_from([RATE, 16000, 11025]),
+    st.sampled_from(["array", "tensor", "dict", "wav16", "wavfloat"]),
+    st.integers(0, 2**32 - 1),
+)
 def test_valid_drums(tmp_path, channels, samples, rate, form, seed):
     waveform = np.random.default_rng(seed).uniform(-0.9, 0.9, (channels, samples)).astype(np.float32)
     path, drums = tmp_path / "a.wav", (waveform, rate)

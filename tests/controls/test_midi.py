@@ -56,9 +56,9 @@ DAMAGED = {
     "size too large before another track": midi(track(EVENTS, size=60), track(note_events([(40, 0, 1)]))),
     "size too small": midi(track(EVENTS, size=9)),
     "size of 0": midi(track(EVENTS, size=0)),
-    "too many tracks announced": midi(GOOD, count=7),
-    "too few tracks announced": midi(GOOD, track(note_events([(40, 0, 1)])), count=1),
-    "no track announced": midi(GOOD, count=0),
+    "too many tracks declared": midi(GOOD, count=7),
+    "too few tracks declared": midi(GOOD, track(note_events([(40, 0, 1)])), count=1),
+    "no track declared": midi(GOOD, count=0),
     "unknown format": midi(GOOD, format=9),
     "no division": midi(GOOD, division=0),
     "garbage before the header": b"garbage\r\n" + midi(GOOD),
@@ -76,7 +76,8 @@ DAMAGED = {
 UNDAMAGED = {
     "plain": midi(GOOD),
     "format 0": midi(GOOD, format=0),
-    "RIFF": b"RIFF" + struct.pack("<I", 12 + len(midi(GOOD))) + b"RMIDdata" + struct.pack("<I", len(midi(GOOD))) + midi(GOOD),
+    "RIFF": (b"RIFF" + struct.pack("<I", 12 + len(midi(GOOD))) + b"RMIDdata" + struct.pack("<I", len(midi(GOOD)))
+             + midi(GOOD)),
     "zeros after the last track": midi(GOOD) + bytes(50),
     "line feed after the last track": midi(GOOD) + b"\n",
     "unknown chunk between tracks": midi(b"XFIH" + struct.pack(">I", 3) + b"abc" + GOOD, count=1),

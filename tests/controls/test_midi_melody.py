@@ -60,7 +60,8 @@ def test_melody_names_in_many_languages(name, tmp_path, warnings):
 
 
 @pytest.mark.parametrize(
-    "name", ["Backing vocals", "Vocal harmony", "Voice Oohs", "Vox Pad", "Choir", "Piano", "Bass solo", "Misleading", "Solomon", ""]
+    "name", ["Backing vocals", "Vocal harmony", "Voice Oohs", "Vox Pad", "Choir", "Piano", "Bass solo", "Misleading",
+             "Solomon", ""]
 )  # fmt: skip
 def test_other_names_are_not_melodies(name):
     assert melody_rank(name) is None

@@ -77,8 +77,10 @@ def test_the_same_numerals_in_every_key():
 
 @pytest.mark.parametrize(
     "key, expected",
-    [("Bb", (10, "major")), ("F# minor", (6, "minor")), ("Am", (9, "minor")), ("A:min", (9, "minor")), ("E♭:major", (3, "major")),
-     ("a minor", (9, "minor")), ("a", (9, "minor")), ("f#", (6, "minor")), ("a-moll", (9, "minor")), ("C-Dur", (0, "major")),
+    [("Bb", (10, "major")), ("F# minor", (6, "minor")), ("Am", (9, "minor")), ("A:min", (9, "minor")),
+     ("E♭:major", (3, "major")),
+     ("a minor", (9, "minor")), ("a", (9, "minor")), ("f#", (6, "minor")), ("a-moll", (9, "minor")),
+     ("C-Dur", (0, "major")),
      ("bb major", (10, "major")), ("C maj", (0, "major"))],
 )  # fmt: skip
 def test_keys(key, expected):

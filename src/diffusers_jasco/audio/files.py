@@ -34,7 +34,8 @@ from .waveforms import BLOCK_SECONDS, find_integer_scale
 
 logger = logging.get_logger(__name__)
 
-# A file is truncated if it has less than `COMPLETE` of the audio that its header claims and lacks more than this.
+# A file is truncated if it has less than `COMPLETE` of the audio that its header claims and lacks more seconds than
+# this.
 SLACK_SECONDS = 0.05
 MP3_SLACK_SECONDS = 0.3
 MP3_SLACK = 4 * 1152  # samples, when the frames are counted
@@ -113,7 +114,7 @@ class AudioFile:
             yield block if scale == 1 else (block - offset) / scale
 
     def read(self, start: int = 0, stop: int | None = None, scaled: bool = True) -> np.ndarray:
-        """Reads samples `start` to `stop` as one array; see [`blocks`]."""
+        """Reads samples `start` to `stop` as one array; see `blocks`."""
         blocks = list(self.blocks(start, stop, scaled))
         return np.concatenate(blocks) if blocks else np.zeros((0, self.channels), dtype=np.float32)
 

@@ -38,7 +38,7 @@ _MARK = "diffusers-jasco"
 # Maximum number of characters of a document, limited by the comments of Opus files.
 MAX_DOCUMENT = 48_000
 MAX_TITLE = 200  # characters
-_MAX_CHUNKS = 10_000  # of a WAV file
+_MAX_CHUNKS = 10_000  # per WAV file
 
 
 def make_document(metadata: dict[str, Any]) -> str:

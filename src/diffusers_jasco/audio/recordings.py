@@ -60,7 +60,7 @@ class Recording:
         if isinstance(audio, (tuple, list)):
             self.waveform, self.sampling_rate = load_audio(audio, self.name)
             self.waveform = self.waveform.mean(dim=0, keepdim=True)
-            self.num_samples = self.waveform.shape[-1]  # at its own rate
+            self.num_samples = self.waveform.shape[-1]  # at `sampling_rate`
             return
         self.file = AudioFile(audio, name=self.name)
         self.sampling_rate, self.num_samples = self.file.samplerate, self.file.frames

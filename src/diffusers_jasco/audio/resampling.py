@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 FILTER_WIDTH = 24  # zero crossings of the low-pass filter, as in julius
 ROLLOFF = 0.945  # cutoff as a share of the Nyquist frequency, as in julius
-MAX_RATIO_TERM = 2000  # largest numerator and denominator of the ratio of the rates
+MAX_RATIO_TERM = 2000  # largest denominator of `to_rate / from_rate`
 
 
 def resample(waveform: torch.Tensor, from_rate: int, to_rate: int) -> torch.Tensor:
@@ -78,7 +78,7 @@ def resampled_span(start: int, end: int, from_rate: int, to_rate: int) -> tuple[
     Determines the input samples that [`resample`] needs to produce a given part of the resampled recording.
 
     Args:
-        start (`int`), end (`int`): the part, in samples at `to_rate`.
+        start (`int`), end (`int`): first sample and end of the part at `to_rate`.
         from_rate (`int`): the sampling rate of the recording in Hz.
         to_rate (`int`): the new sampling rate in Hz.
 

@@ -68,7 +68,7 @@ class AudioStream:
         self.duration = self._source.frames / self.own_rate  # seconds
 
     def _read(self) -> Iterator[np.ndarray]:
-        """Yields mono blocks at the audio's own rate."""
+        """Yields mono blocks at the sampling rate of the source."""
         return (block.mean(axis=1) for block in self._source.blocks())
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -78,7 +78,7 @@ class AudioStream:
     def frames(self, size: int, hop: int, before: int | None = None) -> Iterator[np.ndarray]:
         r"""
         Yields overlapping frames in batches `(frames, size)`. The audio is padded with silence at both ends, and there
-        is one frame for each started hop.
+        is one frame per hop, including a final partial hop.
 
         Args:
             size (`int`): samples per frame.

@@ -74,7 +74,7 @@ class Waveform:
             yield block.T.numpy()
 
     def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Returns samples `start` to `stop` as one array; see [`blocks`]."""
+        """Returns samples `start` to `stop` as one array; see `blocks`."""
         return self.waveform[:, start:stop].T.numpy()
 
 

@@ -35,11 +35,12 @@ CHORD_SUFFIXES = (*TEXT_SUFFIXES, ".jams", *MIDI_SUFFIXES)
 READABLE = f"{', '.join(CHORD_SUFFIXES)} or an audio file's suffix"
 
 # Score and lead sheet formats.
-_LEAD_SHEETS = (".abc", ".musicxml", ".xml", ".mxl", ".cho", ".chopro", ".chordpro", ".chord", ".pro", ".crd", ".onsong", ".html",
-                ".htm", ".irealb", ".krn", ".mscx", ".mscz", ".gp", ".gp3", ".gp4", ".gp5", ".gpx", ".sgu", ".mgu", ".ls",
-                ".rntxt")  # fmt: skip
+_LEAD_SHEETS = (".abc", ".musicxml", ".xml", ".mxl", ".cho", ".chopro", ".chordpro", ".chord", ".pro", ".crd",
+                ".onsong", ".html", ".htm", ".irealb", ".krn", ".mscx", ".mscz", ".gp", ".gp3", ".gp4", ".gp5",
+                ".gpx", ".sgu", ".mgu", ".ls", ".rntxt")  # fmt: skip
 _LEAD_SHEET_TEXT = re.compile(
-    r"\s*(irealb(ook)?://|<\?xml|<!doctype|<score-partwise|<html|X:\s*\d+\s*$|%abc|\{(title|t|artist|key|start_of|soc|sov)\b)",
+    r"\s*(irealb(ook)?://|<\?xml|<!doctype|<score-partwise|<html|X:\s*\d+\s*$|%abc"
+    r"|\{(title|t|artist|key|start_of|soc|sov)\b)",
     re.IGNORECASE | re.MULTILINE,
 )
 # Timed lyrics and subtitles, and texts with section headings such as [Verse].

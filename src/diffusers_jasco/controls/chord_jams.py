@@ -170,7 +170,7 @@ def _from_jams(content: Any, name: str) -> Chords:
     namespaces = dict.fromkeys(str(item["namespace"]) for item in content["annotations"])
     raise InputError(
         f"`chords`: {name} is not a JAMS file with a readable chord annotation"
-        f" ({'; '.join(reasons) or 'none, but ' + (list_names(list(namespaces)) or 'an empty list')}).",
+        f" ({'; '.join(reasons) or 'its namespaces: ' + (list_names(list(namespaces)) or 'none')}).",
         "chords",
     )
 
@@ -219,7 +219,7 @@ def _key_at(time: float, changes: list[tuple[float, Any]]) -> Any:
 
 
 def _from_roman(value: Any, key: Any) -> str:
-    """The chord of a Roman numeral: `{"tonic", "chord"}`, `"Ab:V7"`, or `"V7"` in the annotated key."""
+    """Converts a Roman numeral to a chord: `{"tonic", "chord"}`, `"Ab:V7"`, or `"V7"` in the annotated key."""
     annotated = _key_text(key)
     if isinstance(value, dict):
         tonic, numeral = value.get("tonic"), str(value["chord"])
@@ -238,7 +238,7 @@ def _from_roman(value: Any, key: Any) -> str:
 
 
 def _key_text(value: Any) -> str | None:
-    """A key as [`parse_key`] reads it: `"Eb:minor"`, music21's `"E- major"`, `"a"` for A minor."""
+    """Converts a key (`"Eb:minor"`, music21's `"E- major"`, `"a"` for A minor) to a form that [`parse_key`] reads."""
     if value is None or is_no_chord(str(value)):
         return None
     text = re.sub(r"^([A-Ga-g])(-{1,2})", lambda match: match[1] + "b" * len(match[2]), str(value).strip())

@@ -34,7 +34,8 @@ _NO_CHORDS = {"N", "NC", "NOCHORD", "NONE", "SILENCE", "SILENT", "&PAUSE", "PAUS
 
 # Equivalent symbols. Triangles and carets are a major seventh, alone and with a number (CΔ, C^9).
 _SIGN_SPELLINGS = str.maketrans({
-    "♯": "#", "♭": "b", "−": "-", "–": "-", "—": "-", "Δ": "^", "△": "^", "∆": "^", "°": "dim", "˚": "dim", "ø": "hdim",
+    "♯": "#", "♭": "b", "−": "-", "–": "-", "—": "-", "Δ": "^", "△": "^", "∆": "^", "°": "dim", "˚": "dim",
+    "ø": "hdim",
     "Ø": "hdim", "∅": "hdim", "⌀": "hdim", "’": "", "'": "",
 })  # fmt: skip
 # Words and other spellings of qualities, applied in this order.

@@ -324,7 +324,9 @@ def _to_segments(rows: list[_Row], name: str) -> list[Segment]:
     # An empty label means no chord if lines have ends; otherwise the previous chord continues.
     empty = [row for row in rows if not row.label]
     if empty and not (len(empty) == 1 and empty[0] is rows[-1]):
-        logger.warning(f"`chords`: {len(empty)} line(s) of {name} have no chord, the first one line {empty[0].line}.")
+        logger.warning(
+            f"`chords`: {len(empty)} line(s) of {name} have no chord; the first one is line {empty[0].line}."
+        )
     chosen = _join_qualities(_choose_times([row for row in rows if row.label]))
     ignored = next((row.further[0] for row in chosen if row.further), None)
     if ignored is not None:
@@ -342,8 +344,8 @@ def _to_segments(rows: list[_Row], name: str) -> list[Segment]:
             )
         if end is not None and not start <= end:
             raise InputError(
-                f"`chords`: line {row.line} of {name}: the chord has to start before it ends, but is from {start:g} to"
-                f" {end:g} s.",
+                f"`chords`: line {row.line} of {name}: the chord has to start before it ends, but lasts from {start:g}"
+                f" to {end:g} s.",
                 "chords",
             )
         segments.append(Segment(start, None if end == start else end, row.label))
@@ -374,7 +376,7 @@ def _join_qualities(rows: list[_Row]) -> list[_Row]:
     if any(not row.further or not _ROOT.fullmatch(row.label) for row in roots):
         return rows
     if not any(parse_time(row.further[0]) is None for row in roots):
-        return rows  # confidences
+        return rows  # the other column has confidences
     labels = {row.line: f"{row.label}:{row.further[0]}" for row in roots}
     if not all(is_label(label) for label in labels.values()):
         return rows

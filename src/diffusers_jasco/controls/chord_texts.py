@@ -63,7 +63,9 @@ def chords_from_tuples(text: str) -> Chords:
     if not body:
         return []
     if not (body.startswith("(") and body.endswith(")")):
-        raise InputError(f"`chords`: expected '(C, 0.0), (D, 2.0)', but got {shorten(text)}.", "chords")
+        raise InputError(
+            f"`chords`: text has to have the form '(C, 0.0), (D, 2.0)', but is {shorten(text)}.", "chords"
+        )
     chords = []
     for position, item in enumerate(re.split(r"\)\s*,\s*\(", body[1:-1])):
         label, _, start = item.rpartition(",")

@@ -38,7 +38,7 @@ _MILLISECONDS = 200.0  # seconds; a longer median duration suggests that the tim
 
 
 def is_chord(value: Any) -> bool:
-    """Whether `value` is a pair of a label and a start."""
+    """Whether `value` is a pair `(label, start)`."""
     return isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[0], str) and is_number(value[1])
 
 

@@ -29,17 +29,17 @@ logger = logging.get_logger(__name__)
 # Best names first. Case, separators and units are ignored.
 NAMES = {
     "start": (
-        "start", "start_time", "time_start", "onset", "onset_time", "begin", "from", "time", "times", "timestamp", "tmin",
-        "starts", "start_s", "start_seconds", "seconds", "sec",
+        "start", "start_time", "time_start", "onset", "onset_time", "begin", "from", "time", "times", "timestamp",
+        "tmin", "starts", "start_s", "start_seconds", "seconds", "sec",
     ),
     "end": (
-        "end", "end_time", "time_end", "offset", "offset_time", "stop", "to", "until", "tmax", "finish", "ends", "end_s",
-        "end_seconds",
+        "end", "end_time", "time_end", "offset", "offset_time", "stop", "to", "until", "tmax", "finish", "ends",
+        "end_s", "end_seconds",
     ),
     "duration": ("duration", "dur", "length", "durations", "duration_s"),
     "label": (
-        "chord", "chord_label", "chord_name", "chord_symbol", "chords", "harte", "shorthand", "converted", "label", "labels",
-        "symbol", "value", "annotation", "text", "name",
+        "chord", "chord_label", "chord_name", "chord_symbol", "chords", "harte", "shorthand", "converted", "label",
+        "labels", "symbol", "value", "annotation", "text", "name",
     ),
 }  # fmt: skip
 # Words that identify longer names: "current_beat_time" is a start and "estimated_chord" a chord.

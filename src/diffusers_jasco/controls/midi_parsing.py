@@ -163,7 +163,7 @@ class _Reader:
         if found == 0:
             raise _NotMidi("it has no track (MTrk).")
         if num_tracks is not None and num_tracks != found:
-            self.problems[f"{num_tracks} tracks announced, {found} found"] += 1
+            self.problems[f"{num_tracks} tracks declared, {found} found"] += 1
         if format == 2 and found > 1:
             self.problems["independent patterns (format 2), placed one after another"] += 1
 

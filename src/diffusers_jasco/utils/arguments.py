@@ -120,7 +120,7 @@ def check_writable(path: str | os.PathLike, argument: str = "output"):
 
     Args:
         path (`str` or `os.PathLike`): the file or folder; its parent folders need not exist.
-        argument (`str`, defaults to `"output"`): name of the argument, for the message.
+        argument (`str`, defaults to `"output"`): name of the argument for error messages.
 
     Raises:
         [`InputError`]: if the path can't be written.

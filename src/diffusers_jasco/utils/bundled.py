@@ -31,9 +31,9 @@ _IN_CLONE = _PACKAGE.parents[1] / "pipelines" / BUNDLED
 
 def resolve_checkpoint(name: str | os.PathLike) -> str | os.PathLike:
     r"""
-    Resolves `"jasco-nano"` to the folder of the model that ships with this package. Other names are returned unchanged.
-    A folder of that name in the working directory takes precedence, with a warning. Hub ids have an organization
-    (`organization/jasco-nano`), so none of them is affected.
+    Resolves `"jasco-nano"` to the folder of the model that ships with this package. Other names are returned
+    unchanged. A folder of that name in the working directory takes precedence, with a warning. Hub ids have an
+    organization (`organization/jasco-nano`), so none of them is affected.
 
     Args:
         name (`str` or `os.PathLike`): folder, Hub id or `"jasco-nano"`.
