@@ -119,9 +119,11 @@ def test_branches_as_one_batch():
 
 def test_frames_and_batch_have_to_agree():
     section = make().sections[0]
-    with pytest.raises(ValueError, match=r"`drums` has to have batch and frames \(2, 6\), but has shape \(2, 5, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"`drums` has to have batch size and frames \(2, 6\), but has shape \(2, 5, 3\)"
+    ):
         JascoConditioning((section,), {"chords": torch.zeros(2, 6), "drums": torch.zeros(2, 5, 3)})
-    with pytest.raises(ValueError, match="`num_frames` is missing"):
+    with pytest.raises(ValueError, match="`num_frames` is required"):
         JascoConditioning((section,))
     assert JascoConditioning((section,), num_frames=9).slice(2, 5).num_frames == 3
 
@@ -142,7 +144,7 @@ def test_batches_of_parts_that_differ():
 
 def test_conditions_that_do_not_exist():
     for derive in (lambda: make().keep({"txt"}), lambda: make().mask({"drum": False})):
-        with pytest.raises(ValueError, match="Conditions are text, chords, .*, but (txt|drum) was given"):
+        with pytest.raises(ValueError, match="Conditions have to be of text, chords, .*, but got (txt|drum)"):
             derive()
     section = make().sections[0]
     with pytest.raises(ValueError, match="`nulls` has no entry for drums"):

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Conditions of the transformer: text, controls and known latents of a batch."""
+"""Conditions of the transformer for a batch: text, controls and known latents."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,15 +25,15 @@ from .controls import CONTROLS, FRAME_CONDITIONS
 
 class TextSection(NamedTuple):
     r"""
-    The text of a part of the timeline.
+    Encoded text for a section of the timeline.
 
     Args:
         first_frame (`int`): frame at which the section begins; it ends where the next one begins.
         states (`torch.Tensor` of shape `(batch, tokens, dim)`): hidden states of the text encoder.
-        mask (`torch.Tensor` of shape `(batch, tokens)`): `True` where a token is text; a row without any is the null
+        mask (`torch.Tensor` of shape `(batch, tokens)`): `True` where a token is text; a row without text is the null
             text.
-        attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): `True` where a token is attended to;
-            `None`: all are.
+        attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): `True` where a token is attended to; by
+            default everywhere.
     """
 
     first_frame: int
@@ -42,7 +42,7 @@ class TextSection(NamedTuple):
     attention_mask: torch.Tensor | None = None
 
     def map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "TextSection":
-        """The section with a function applied to each of its tensors."""
+        """Applies a function to each tensor of the section."""
         mask = None if self.attention_mask is None else function(self.attention_mask)
         return self._replace(states=function(self.states), mask=function(self.mask), attention_mask=mask)
 
@@ -50,29 +50,31 @@ class TextSection(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class JascoConditioning:
     r"""
-    The conditions of a batch. Guidance ([`keep`]), condition dropout ([`mask`]) and windows ([`slice`]) derive others from
-    it; none of them changes it.
+    The conditions of a batch. Instances are immutable: guidance ([`keep`]), condition dropout ([`mask`]) and windows
+    ([`slice`]) derive new ones.
 
     Args:
         sections (`tuple[TextSection, ...]`):
-            The text: one section for a plain prompt, more for a prompt timeline, in order; the first begins at frame 0.
+            The text: one section for a plain prompt, more for a prompt timeline, in order; the first begins at frame
+            0.
         controls (`dict[str, torch.Tensor]`):
-            Chord ids `(batch, frames)`, and drums `(batch, frames, dim)` and melody `(batch, frames, bins)`; a control that
-            no sample has is absent.
+            Chord ids `(batch, frames)`, drum latents `(batch, frames, dim)` and melody matrices `(batch, frames,
+            bins)`. Controls that no sample uses are omitted.
         nulls (`dict[str, int | torch.Tensor]`):
             The null of each control in `controls`: a number, or a tensor `(batch, frames, ...)`. See
             [`JascoTransformerModel.null_controls`].
         context (`torch.Tensor` of shape `(batch, frames, channels)`, *optional*):
-            Latents that are known, for models with this condition. All guidance branches keep it.
+            Known latents, for models with this condition. All guidance branches keep it.
         num_frames (`int`, *optional*):
             Length of the timeline in frames, by default that of the controls.
         given (`dict[str, torch.Tensor]`):
-            For each control in `controls` which samples have it, `(batch,)`; by default all.
+            For each control in `controls`, a mask `(batch,)` of the samples that use it; by default all of them.
         duration (`float`, *optional*):
-            Length of the audio in seconds, where it ends within the last frame.
+            Duration of the audio in seconds, if it ends within the last frame.
 
     Raises:
-        `ValueError`: if batch sizes or frames differ, or the number of frames is not known.
+        `ValueError`: if the batch size or the number of frames differs between tensors, or the number of frames is
+        unknown.
     """
 
     sections: tuple[TextSection, ...]
@@ -87,13 +89,13 @@ class JascoConditioning:
         frames = self.controls if self.context is None else self.controls | {"context": self.context}
         if not self.num_frames:
             if not frames:
-                raise ValueError("`num_frames` is missing: without controls nothing else says how long the music is.")
+                raise ValueError("`num_frames` is required without controls: the length is unknown otherwise.")
             object.__setattr__(self, "num_frames", next(iter(frames.values())).shape[1])
         expected = (self.batch_size, self.num_frames)
         for name, tensor in frames.items():
             if tensor.shape[:2] != expected:
                 raise ValueError(
-                    f"`{name}` has to have batch and frames {expected}, but has shape {tuple(tensor.shape)}."
+                    f"`{name}` has to have batch size and frames {expected}, but has shape {tuple(tensor.shape)}."
                 )
 
     @property
@@ -102,27 +104,27 @@ class JascoConditioning:
 
     @property
     def presence(self) -> dict[str, torch.Tensor]:
-        """Which samples have the control, `(batch,)`, for each control in `controls`."""
+        """For each control in `controls`, a mask `(batch,)` of the samples that use it."""
         everywhere = torch.ones(self.batch_size, dtype=torch.bool, device=self.sections[0].states.device)
         return {name: self.given.get(name, everywhere) for name in self.controls}
 
     def keep(self, names: Collection[str]) -> "JascoConditioning":
         r"""
-        A guidance branch: text and controls that are not in `names` become their nulls.
+        Returns a guidance branch, in which conditions that are not in `names` are replaced by their nulls.
 
         Args:
-            names (`Collection[str]`): of `"text"` and the controls.
+            names (`Collection[str]`): the conditions to keep: `"text"` and names of controls.
         """
         _check_names(names)
         return self.mask({name: name in names for name in ("text", *self.controls)})
 
     def mask(self, keep: dict[str, bool | torch.Tensor]) -> "JascoConditioning":
         r"""
-        The text and the controls where they are kept, and their nulls elsewhere.
+        Replaces conditions by their nulls where a mask is `False`.
 
         Args:
-            keep (`dict[str, bool | torch.Tensor]`): for `"text"` and controls a boolean, or a mask `(batch,)`; for
-                controls also `(batch, frames)`. Conditions without an entry are kept.
+            keep (`dict[str, bool | torch.Tensor]`): a boolean or a mask `(batch,)` for `"text"` and each control, or
+                for controls a mask `(batch, frames)`. Conditions without an entry are kept.
         """
         _check_names(keep)
         sections = self.sections
@@ -141,9 +143,9 @@ class JascoConditioning:
         return replace(self, sections=sections, controls=controls)
 
     def slice(self, first: int, last: int) -> "JascoConditioning":
-        """The part of the timeline from frame `first` to before frame `last`, as a timeline of its own."""
+        """Returns the frames `first` to `last` (exclusive) as a new timeline."""
         if not 0 <= first < last <= self.num_frames:
-            raise ValueError(f"Frames {first} to {last} are not a part of {self.num_frames} frames.")
+            raise ValueError(f"Frames {first} to {last} are not within 0 to {self.num_frames}.")
         ends = [*(section.first_frame for section in self.sections[1:]), self.num_frames]
         sections = tuple(
             section._replace(first_frame=max(section.first_frame - first, 0))
@@ -154,7 +156,7 @@ class JascoConditioning:
         return replace(self, sections=sections, num_frames=last - first, duration=None, **frames)
 
     def repeat(self, count: int) -> "JascoConditioning":
-        """Each sample `count` times in a row."""
+        """Repeats each sample `count` times in a row."""
         if count == 1:
             return self
 
@@ -168,15 +170,15 @@ class JascoConditioning:
     @staticmethod
     def cat(parts: Sequence["JascoConditioning"]) -> "JascoConditioning":
         r"""
-        One batch of several, such as guidance branches or windows.
+        Concatenates several conditionings, such as guidance branches or windows, into one batch.
 
         Args:
             parts (`Sequence[JascoConditioning]`):
-                Conditions with the same number of frames, the same controls, a context or not, and a single section with
-                the same number of tokens.
+                Conditionings with a single text section each that agree in the number of frames and tokens, the
+                controls, and the presence of a context.
 
         Raises:
-            `ValueError`: if they differ in that.
+            `ValueError`: if they differ in these, or have several sections.
         """
         first = parts[0]
         if len(parts) == 1:
@@ -206,20 +208,20 @@ class JascoConditioning:
         )
 
     def to(self, device: torch.device | str) -> "JascoConditioning":
-        """The same conditions on another device."""
+        """Moves the conditions to another device."""
         sections = tuple(section.map(lambda tensor: tensor.to(device)) for section in self.sections)
         given = {name: mask.to(device) for name, mask in self.given.items()}
         return replace(self, sections=sections, given=given, **self._map_frames(lambda tensor: tensor.to(device)))
 
     def model_kwargs(self) -> dict[str, torch.Tensor | None]:
         r"""
-        The arguments of [`JascoTransformerModel.forward`].
+        Returns the keyword arguments for [`JascoTransformerModel.forward`].
 
         Raises:
-            `ValueError`: if there are several sections: the transformer takes one text.
+            `ValueError`: if there are several sections, since the transformer accepts one text.
         """
         if len(self.sections) > 1:
-            raise ValueError(f"The transformer takes one text, but there are {len(self.sections)} sections.")
+            raise ValueError(f"The transformer accepts one text, but there are {len(self.sections)} sections.")
         section = self.sections[0]
         frames = self.controls if self.context is None else self.controls | {"context": self.context}
         return {
@@ -230,7 +232,7 @@ class JascoConditioning:
         }
 
     def _map_frames(self, function) -> dict:
-        """Applies a function to all tensors that have frames."""
+        """Applies a function to all tensors with a frame dimension."""
         return {
             "controls": {name: function(control) for name, control in self.controls.items()},
             "nulls": {name: function(null) if torch.is_tensor(null) else null for name, null in self.nulls.items()},
@@ -239,14 +241,14 @@ class JascoConditioning:
 
 
 def _expand(keep: bool | torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
-    """A mask of leading dimensions that broadcasts against a tensor."""
+    """Appends dimensions to a mask of the leading dimensions so that it broadcasts against `tensor`."""
     keep = torch.as_tensor(keep, dtype=torch.bool, device=tensor.device)
     return keep.reshape(*keep.shape, *(1,) * (tensor.ndim - keep.ndim)) if keep.ndim else keep
 
 
 def _check_names(names: Collection[str]):
     if unknown := sorted(set(names) - {"text", *CONTROLS}):
-        raise ValueError(f"Conditions are text, {', '.join(CONTROLS)}, but {', '.join(unknown)} was given.")
+        raise ValueError(f"Conditions have to be of text, {', '.join(CONTROLS)}, but got {', '.join(unknown)}.")
 
 
 def _cat_nulls(name: str, parts: Sequence[JascoConditioning]) -> int | torch.Tensor:

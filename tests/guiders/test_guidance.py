@@ -94,5 +94,5 @@ def test_audiocrafts_nulls():
     assert nulls["melody"][:, 0, 0].tolist() == [0, 1, 1], "kept where there are no chords"
     del controls["chords"], presence["chords"]
     assert (AudiocraftGuidance(silence=torch.zeros(1, 4, 2)).nulls(learned, controls, presence)["melody"] == 1).all()
-    with pytest.raises(ValueError, match="`silence` is missing"):
+    with pytest.raises(ValueError, match="`silence` is required"):
         AudiocraftGuidance().nulls(learned, controls, presence)

@@ -114,7 +114,7 @@ def test_grids_that_contradict_each_other():
     with pytest.raises(InputError, match="a whole number from 1") as error:
         set_timesteps(FlowMatchEulerScheduler(), 0, None, torch.device("cpu"), 12)
     assert error.value.argument == "num_inference_steps"
-    with pytest.raises(InputError, match="takes no `sigmas`"):
+    with pytest.raises(InputError, match="does not support `sigmas`"):
         set_timesteps(FlowMatchHeunDiscreteScheduler(), None, [1.0, 0.5], torch.device("cpu"), 12)
 
 

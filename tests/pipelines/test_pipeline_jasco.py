@@ -292,7 +292,7 @@ def test_sigmas(pipe):
     with pytest.raises(ValueError, match="`num_inference_steps` is 3"):
         latents(pipe, PROMPTS[0], sigmas=[1.0, 0.5])
     pipe.scheduler = FlowMatchHeunDiscreteScheduler()
-    with pytest.raises(ValueError, match="takes no `sigmas`"):
+    with pytest.raises(ValueError, match="does not support `sigmas`"):
         latents(pipe, PROMPTS[0], num_inference_steps=None, sigmas=[1.0, 0.5])
 
 
@@ -516,7 +516,7 @@ BAD_INPUTS = [
     ({"prompt": ["a", 3]}, r"`prompt\[1\]`"),
     ({"prompt": "a", "prompt_embeds": torch.zeros(1, 2, 48)}, "not both"),
     ({"prompt_embeds": torch.zeros(2, 48)}, r"\(batch, tokens, dim\)"),
-    ({"prompt": "a", "prompt_attention_mask": torch.ones(1, 2)}, "belongs to `prompt_embeds`"),
+    ({"prompt": "a", "prompt_attention_mask": torch.ones(1, 2)}, "requires `prompt_embeds`"),
     ({"prompt_embeds": torch.ones(1, 2, 48), "prompt_attention_mask": torch.ones(1, 3)}, r"shape \(1, 2\)"),
     ({"prompt": ["a", "b"], "chords": [CHORDS]}, "`chords` has 1 elements for 2 prompt"),
     ({"prompt": ["a", "b"], "drums": [beat(), None, None]}, "`drums` has 3 elements for 2 prompt"),

@@ -253,7 +253,7 @@ def test_the_card_of_a_pipeline(hub, published, loaded):
         "| `drums` |",
         "| `melody` |",
         "1 second of music",
-        "It knows 192 chords",
+        "The vocabulary has 192 chords",
         "32000 Hz",
         "`FlowMatchEulerScheduler`",
         "| 4 |",
@@ -295,8 +295,8 @@ def test_a_single_model_is_published_like_in_diffusers(hub, published):
 def test_replacing_a_handwritten_card_warns(hub, published):
     warnings = published.observations["warnings"]
     assert warnings["first"] == warnings["again"] == []
-    assert "give `license`" in warnings["without license"][0]
-    assert "If it derives from Meta's weights" in warnings["from AudioCraft"][0]
+    assert "set `license`" in warnings["without license"][0]
+    assert "If it is derived from Meta's weights" in warnings["from AudioCraft"][0]
     assert "written by hand: it is kept" in warnings["card on the Hub"][0]
     repository = hub.repositories["org/by-hand"]
     cards = [files.get("README.md", b"") for files in repository.commits.values()]

@@ -20,15 +20,15 @@ from .jasco_guidance import JascoGuidance
 
 class AudiocraftGuidance(JascoGuidance):
     r"""
-    [`JascoGuidance`] with two defects of AudioCraft, for exact comparison: where drums are given, the text and the null
-    branch get encoded silence instead of the null drums; where a melody but no chords are given, they keep the melody.
+    [`JascoGuidance`] with two of AudioCraft's known bugs, for exact comparison: with drums, the text and null branches
+    get encoded silence instead of the null drums; with a melody but no chords, they keep the melody.
 
     Args:
         guidance_scale (`float`, defaults to `5.0`): as in [`JascoGuidance`].
         text_guidance_scale (`float`, defaults to `0.0`): as in [`JascoGuidance`].
         guidance_rescale (`float`, defaults to `0.0`): as in [`JascoGuidance`].
         silence (`torch.Tensor` of shape `(1, frames, dim)`, *optional*):
-            Drum latents of silence; needed where drums are given.
+            Drum latents of silence; required with drums.
     """
 
     ignore_for_config = ["silence"]
@@ -53,7 +53,7 @@ class AudiocraftGuidance(JascoGuidance):
         nulls = dict(nulls)
         if "drums" in controls:
             if self.silence is None:
-                raise ValueError("`silence` is missing: with drums, AudioCraft's null is encoded silence.")
+                raise ValueError("`silence` is required with drums: AudioCraft's null drums are encoded silence.")
             nulls["drums"] = self.silence * presence["drums"][:, None, None]
         if "melody" in controls:
             without_chords = ~presence.get("chords", torch.zeros_like(presence["melody"]))

@@ -27,11 +27,11 @@ from ..utils.numbers import to_float
 
 
 SCALES = ("guidance_scale", "text_guidance_scale", "guidance_rescale")
-# The conditions that the branches keep.
+# Branches, named by the conditions that they keep.
 ALL = frozenset({"text", *CONTROLS})
 TEXT = frozenset({"text"})
 NULL: frozenset[str] = frozenset()
-# Branches of smaller weight are not computed, as in AudioCraft.
+# Branches with a smaller weight are skipped, as in AudioCraft.
 MIN_BRANCH_WEIGHT = 1e-6
 
 
@@ -39,25 +39,25 @@ class JascoGuidance(ConfigMixin):
     r"""
     Multi-source classifier-free guidance (§3.4 of [arXiv 2406.10970](https://arxiv.org/abs/2406.10970)):
 
-    `guidance_scale * v(all) + text_guidance_scale * v(text) + (1 - both) * v(null)`
+    `guidance_scale * v(all) + text_guidance_scale * v(text) + (1 - guidance_scale - text_guidance_scale) * v(null)`
 
-    The null branch has the nulls that the model was trained with, so there is no negative prompt. The scales are attributes
-    that may be changed between two steps; the configuration has them as they are now.
+    The null branch uses the null conditions of training; negative prompts are not supported. The scales are attributes
+    that may be changed between steps; the configuration is updated with them.
 
     Args:
         guidance_scale (`float`, defaults to `5.0`):
-            Weight of the branch with all conditions (AudioCraft's `cfg_coef_all`). 1 without `text_guidance_scale` is no
-            guidance.
+            Weight of the branch with all conditions (AudioCraft's `cfg_coef_all`). 1, with a `text_guidance_scale` of
+            0, disables guidance.
         text_guidance_scale (`float`, defaults to `0.0`):
-            Weight of the branch with the text only (`cfg_coef_txt`).
+            Weight of the text-only branch (`cfg_coef_txt`).
         guidance_rescale (`float`, defaults to `0.0`):
-            From 0 to 1: how far the guided velocity is brought back to the standard deviation of the one with all
-            conditions (§3.4 of [arXiv 2305.08891](https://arxiv.org/abs/2305.08891)), against music that guidance makes
-            too loud.
+            Strength of guidance rescaling from 0 to 1: the guided velocity is rescaled toward the standard deviation
+            of the one with all conditions, since guidance makes music too loud (§3.4 of
+            [arXiv 2305.08891](https://arxiv.org/abs/2305.08891)).
 
     Raises:
-        [`~inputs.InputError`]: for a scale that is not a finite number from 0 on, or a `guidance_rescale` that is not
-            between 0 and 1; also when an attribute is set.
+        [`~inputs.InputError`]: for a scale that is not finite and nonnegative, or a `guidance_rescale` outside [0, 1];
+            also when an attribute is set.
     """
 
     config_name = GUIDER_CONFIG_NAME
@@ -70,9 +70,9 @@ class JascoGuidance(ConfigMixin):
 
     def __setattr__(self, name: str, value: Any):
         if name in SCALES:
-            is_share = name == "guidance_rescale"
-            value = to_float(value, name, minimum=-math.inf if is_share else 0.0)
-            if is_share and not 0 <= value <= 1:
+            is_rescale = name == "guidance_rescale"
+            value = to_float(value, name, minimum=-math.inf if is_rescale else 0.0)
+            if is_rescale and not 0 <= value <= 1:
                 raise InputError(f"`{name}` has to be between 0 and 1, but is {value:g}.", name)
             self.register_to_config(**{name: value})
         super().__setattr__(name, value)
@@ -82,21 +82,21 @@ class JascoGuidance(ConfigMixin):
         cls, pretrained_model_name_or_path: str | os.PathLike, subfolder: str | None = None, **kwargs: Any
     ) -> "JascoGuidance":
         r"""
-        Loads a guider that [`save_pretrained`] wrote.
+        Loads a guider that was saved with [`save_pretrained`].
 
         Args:
             pretrained_model_name_or_path (`str` or `os.PathLike`): folder or Hub repository.
-            subfolder (`str`, *optional*): folder in it.
+            subfolder (`str`, *optional*): subfolder of the guider.
             kwargs: arguments of [`~diffusers.ConfigMixin.load_config`], such as `revision`.
         """
         return cls.from_config(cls.load_config(pretrained_model_name_or_path, subfolder=subfolder, **kwargs))
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any):
         r"""
-        Writes the scales to a folder.
+        Saves the scales to a folder.
 
         Args:
-            save_directory (`str` or `os.PathLike`): folder to write.
+            save_directory (`str` or `os.PathLike`): folder to write to.
             kwargs: arguments of [`~diffusers.ConfigMixin.save_config`].
         """
         self.save_config(save_directory, **kwargs)
@@ -108,21 +108,21 @@ class JascoGuidance(ConfigMixin):
         presence: dict[str, torch.Tensor],
     ) -> dict[str, int | torch.Tensor]:
         r"""
-        The values that branches get instead of the controls that they do not keep.
+        Returns the null values with which branches replace the controls that they drop.
 
         Args:
             nulls (`dict`): the learned null of each control.
             controls (`dict[str, torch.Tensor]`): the controls, `(batch, frames, ...)`.
-            presence (`dict[str, torch.Tensor]`): which samples have the control, `(batch,)`.
+            presence (`dict[str, torch.Tensor]`): for each control, a mask `(batch,)` of the samples that use it.
 
         Returns:
-            `dict`: a number or a tensor `(batch, frames, ...)` for each control; here the learned nulls.
+            `dict`: a number or a tensor `(batch, frames, ...)` for each control; in this class the learned nulls.
         """
         return nulls
 
     def branches(self, time: float) -> dict[frozenset[str], float]:
         r"""
-        The branches to evaluate, as the conditions that they keep, and their weights, which sum to 1.
+        Returns the branches to evaluate (the sets of conditions that they keep) and their weights, which sum to 1.
 
         Args:
             time (`float`): flow time from 0 (noise) to 1 (data).
@@ -136,7 +136,7 @@ class JascoGuidance(ConfigMixin):
 
     def combine(self, velocities: dict[frozenset[str], torch.Tensor], time: float) -> torch.Tensor:
         r"""
-        The guided velocity.
+        Combines the velocities of the branches into the guided velocity.
 
         Args:
             velocities (`dict`): the velocity `(batch, frames, channels)` of each branch of [`branches`].

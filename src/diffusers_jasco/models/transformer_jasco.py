@@ -70,7 +70,7 @@ class JascoAttention(nn.Module, AttentionModuleMixin):
     _default_processor_cls = JascoAttnProcessor
     _available_processors = [JascoAttnProcessor]
     processor: JascoAttnProcessor
-    # Of fused projections.
+    # Created by `fuse_projections`.
     to_qkv: nn.Linear
     to_kv: nn.Linear
 
@@ -107,9 +107,10 @@ class JascoAttention(nn.Module, AttentionModuleMixin):
 
 
 class JascoTransformerBlock(nn.Module):
-    """Self-attention, cross-attention and feed-forward, each with its layer norm before (`pre_norm`) or after it.
+    """
+    Self-attention, cross-attention and a feed-forward network, each preceded (`pre_norm`) or followed by a layer norm.
 
-    A block of the second half of a U-Net transformer (`skip_connection=True`) first merges the output of its mirror
+    A block in the second half of a U-Net transformer (`skip_connection=True`) first merges the output of its mirror
     block. The merge is part of the block, so that block caches skip it and a device map keeps it on one device.
     """
 
@@ -161,14 +162,14 @@ class JascoTransformerBlock(nn.Module):
             )
             return hidden_states + self.feed_forward(self.norm3(hidden_states))
 
-        # In the original's post-norm layer it is the layer's input, not the self-attention's output, that queries the text.
+        # As in AudioCraft, the cross-attention's query is the layer's input, not the output of the self-attention.
         query = hidden_states
         hidden_states = self.norm1(hidden_states + self.attn1(hidden_states))
         hidden_states = self.norm2(hidden_states + self.attn2(query, encoder_hidden_states, encoder_attention_mask))
         return self.norm3(hidden_states + self.feed_forward(hidden_states))
 
 
-# What First-Block-Cache and its like need to know of the block: it returns just its hidden states.
+# Block metadata for First Block Cache and similar hooks.
 TransformerBlockRegistry.register(JascoTransformerBlock, TransformerBlockMetadata(return_hidden_states_index=0))
 
 
@@ -178,16 +179,16 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
     velocity of normalized audio latents from text (cross-attention) and from chords, drums and melody, which are
     concatenated to the latents frame by frame, in this order.
 
-    This model inherits from [`ModelMixin`]. The defaults are the sizes of the original's 400M models with chords, drums
-    and melody. A control is absent from a checkpoint when its dimension is `None`.
+    This model inherits from [`ModelMixin`]. The defaults are those of Meta's 400M models with chords, drums and
+    melody. A control whose dimension is `None` is not supported by the checkpoint.
 
     Args:
         in_channels (`int`, defaults to `128`):
             Channels of the codec's latents.
         num_layers (`int`, defaults to `24`):
-            Number of transformer blocks; even if `skip_connections`.
+            Number of transformer blocks; has to be even with `skip_connections`.
         num_attention_heads (`int`, defaults to `16`):
-            Heads of every attention. The model's width is `num_attention_heads * attention_head_dim`, an even number.
+            Number of attention heads. The model's width `num_attention_heads * attention_head_dim` has to be even.
         attention_head_dim (`int`, defaults to `64`):
             Channels per head.
         ff_inner_dim (`int`, defaults to `4096`):
@@ -195,7 +196,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         text_dim (`int`, defaults to `768`):
             Width of the text encoder's hidden states.
         time_embed_dim (`int`, defaults to `128`):
-            Width of the sinusoidal time embedding; the layers behind it are four times as wide.
+            Width of the sinusoidal time embedding; the following layers are four times as wide.
         chords_dim (`int`, *optional*, defaults to `16`):
             Width of the chord embedding, or `None` for a model without chords.
         drums_dim (`int`, *optional*, defaults to `2`):
@@ -205,44 +206,45 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         melody_bins (`int`, defaults to `53`):
             Rows of the melody matrix: one per semitone.
         chord_labels (`list[str]`, *optional*):
-            The chord vocabulary in the order of its ids, by default Chordino's 193 labels and `"UNK"`. The id after the
-            last one is the learned "no chord condition".
+            The chord vocabulary in the order of its ids, by default Chordino's 193 labels and `"UNK"`. The id after
+            the last one is the learned "no chord condition".
         drums_blur (`int`, defaults to `3`):
             Number of consecutive frames over which drum latents are averaged before they reach the model.
         skip_connections (`bool`, defaults to `False`):
-            Whether the blocks of the second half also see the outputs of those of the first half (U-Net).
+            Whether the blocks of the second half also get the outputs of those of the first half (U-Net).
         pre_norm (`bool`, defaults to `True`):
-            Layer norms before (and one after the last block) or after the attentions and feed-forward networks.
+            Whether layer norms precede the attentions and feed-forward networks (with one more after the last block)
+            instead of following them.
         attention_bias (`bool`, defaults to `False`):
-            Biases of the attention projections.
+            Whether the attention projections have biases.
         ff_bias (`bool`, defaults to `False`):
-            Biases of the feed-forward networks.
+            Whether the feed-forward networks have biases.
         out_bias (`bool`, defaults to `False`):
-            Bias of the output projection.
+            Whether the output projection has a bias.
         activation_fn (`str`, defaults to `"gelu"`):
-            Activation of the feed-forward networks.
+            Activation function of the feed-forward networks.
         dropout (`float`, defaults to `0.0`):
-            Dropout rate of attentions and feed-forward networks in training.
+            Dropout rate of attentions and feed-forward networks.
         sample_size (`int`, defaults to `500`):
-            Number of latent frames the model was trained on.
+            Number of latent frames in a training clip.
         latents_mean (`float` or `list[float]`, defaults to `-0.0074`):
-            Mean of the codec's latents over the training data, of all or of each channel: `latents = (codec latents -
+            Mean of the codec's latents over the training data, overall or per channel: `latents = (codec latents -
             mean) / std`.
         latents_std (`float` or `list[float]`, defaults to `4.0102`):
-            Their standard deviation.
+            Standard deviation of the codec's latents over the training data, overall or per channel.
         preconditioning (`float` or `list[float]`, *optional*):
-            For small models: the standard deviation of the normalized latents, of all or of each channel. Then the network
-            learns just what a linear prediction leaves: the velocity is `c(t) z + network(z, t)` with `c(t) = (t s² - (1
-            - t)) / (t² s² + (1 - t)²)`, the best factor for data of variance s². What `forward` returns is the velocity
-            either way. The original has no such option.
+            Standard deviation s of the normalized latents, overall or per channel; useful for small models, and not
+            part of AudioCraft. With it, the network only learns the residual of a linear prediction: the velocity is
+            `c(t) z + network(z, t)` with `c(t) = (t s² - (1 - t)) / (t² s² + (1 - t)²)`, the optimal factor for data
+            of variance s². `forward` returns the velocity in either case.
         time_scale (`float`, defaults to `1.0`):
-            Factor of the time before its sinusoidal embedding. The original has none, and tells apart only some tens of
-            times; 1000 is usual elsewhere.
+            Factor applied to the time before its sinusoidal embedding. AudioCraft uses 1, which distinguishes only
+            some tens of times; 1000 is common elsewhere.
         drums_loudness (`float`, *optional*):
-            Loudness in LUFS to which drum recordings are brought before they are encoded, near that of the drums that the
-            model was trained on; by default they are used as loud as they are. It does not change the network.
+            Loudness in LUFS to which drum recordings are normalized before encoding, close to that of the training
+            data. By default, they are not normalized. It does not affect the network.
         training_options (`dict`, *optional*):
-            Options that the model was trained with, which continued training takes over; without effect here.
+            Training options of the checkpoint, which continued training inherits; unused at inference.
     """
 
     _supports_gradient_checkpointing = True
@@ -291,7 +293,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             chord_labels = default_chord_labels()
             self.register_to_config(chord_labels=chord_labels)
 
-        # 1. Controls: each becomes a few channels beside the latents
+        # 1. Controls: each adds a few channels to the latents
         self.chord_embedding = (
             nn.Embedding(len(chord_labels or ()) + 1, chords_dim) if chords_dim is not None else None
         )
@@ -335,55 +337,55 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
 
     @property
     def controls(self) -> tuple[str, ...]:
-        """The controls that this checkpoint has, of [`~controls.CONTROLS`] and in their order."""
+        """The controls of this checkpoint, in the order of [`~controls.CONTROLS`]."""
         return tuple(name for name in CONTROLS if self.config[f"{name}_dim"] is not None)
 
     @property
     def null_controls(self) -> dict[str, int]:
-        """The value of a frame without the control, for each control of this checkpoint."""
+        """For each control of this checkpoint, the value of a frame without the control."""
         return {name: null_value(name, self.config.chord_labels) for name in self.controls}
 
     def control_shape(self, name: str) -> tuple[int, ...]:
-        """The shape of one frame of a control: `()` for the ids of chords, else `(channels,)`."""
+        """The shape of one frame of a control: `()` for chord ids, otherwise `(channels,)`."""
         return () if name == "chords" else (self._control_layer(name).in_features,)
 
     def _control_layer(self, name: str) -> Any:
         """The layer that embeds a control."""
         return self.chord_embedding if name == "chords" else getattr(self, f"{name}_proj")
 
-    # Pipelines look for the arguments' names, such as `variant`.
+    # `wraps` because pipelines inspect the argument names, such as `variant`.
     @functools.wraps(ModelMixin.save_pretrained)
     def save_pretrained(self, *args: Any, **kwargs: Any):
-        # LoRA layers rename the weights that they wrap: the file would load as random weights.
+        # LoRA layers rename the weights that they wrap, so a file saved with them would load as random weights.
         if self._has_lora_layers:
             raise ValueError(
                 "The transformer can't be saved with LoRA layers: call `pipe.unload_lora_weights()` first, and"
-                " `pipe.fuse_lora()` before that to keep what they do. `save_lora_weights` saves the LoRA."
+                " `pipe.fuse_lora()` before that to keep their effect. `save_lora_weights` saves the LoRA."
             )
         super().save_pretrained(*args, **kwargs)
 
     @functools.wraps(PeftAdapterMixin.save_lora_adapter)
     def save_lora_adapter(self, save_directory: Any, adapter_name: str = "default", *args: Any, **kwargs: Any):
-        # The words of a LoRA belong to the text encoder, so Diffusers would leave them out.
+        # The words of a LoRA belong to the text encoder, so Diffusers would omit them.
         words = getattr(self, "lora_words", None)
         if words is not None and words.adapters.get(adapter_name):
             raise ValueError(
-                f"The LoRA {adapter_name!r} has new words, which `save_lora_adapter` can't save:"
-                " `JascoPipeline.save_lora_weights(folder, transformer, adapter_name=...)` can."
+                f"The LoRA {adapter_name!r} has new words, which `save_lora_adapter` can't save. Use"
+                " `JascoPipeline.save_lora_weights(folder, transformer, adapter_name=...)` instead."
             )
         super().save_lora_adapter(save_directory, adapter_name, *args, **kwargs)
 
     def fuse_qkv_projections(self):
         r"""
-        As [`AttentionMixin.fuse_qkv_projections`].
+        Like [`AttentionMixin.fuse_qkv_projections`].
 
         Raises:
-            `ValueError`: with a LoRA loaded, which would be lost without a word.
+            `ValueError`: if a LoRA is loaded, which would be silently lost.
         """
         if self._has_lora_layers:
             raise ValueError(
-                "Projections can't be fused with LoRA layers: call `pipe.fuse_lora()` to keep what they do, and"
-                " `pipe.unload_lora_weights()`, before `fuse_qkv_projections`."
+                "Projections can't be fused with LoRA layers: before `fuse_qkv_projections`, call `pipe.fuse_lora()` (to"
+                " keep their effect) and `pipe.unload_lora_weights()`."
             )
         super().fuse_qkv_projections()
 
@@ -393,12 +395,13 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
 
     def linear_factor(self, timestep: torch.Tensor) -> torch.Tensor:
         """
-        `c(t)` of `preconditioning`, of shape `(batch, 1, 1)` or `(batch, 1, in_channels)`: among all multiples of `z_t`,
-        `c(t) z_t` is nearest to the velocity. It rises from −1 (noise) to 1 (data).
+        Returns `c(t)` of `preconditioning`, of shape `(batch, 1, 1)` or `(batch, 1, in_channels)`: the factor for
+        which `c(t) z_t` is closest to the velocity. It increases from −1 (noise) to 1 (data).
         """
         time = timestep.float()[:, None, None]
         if self._variance.device != time.device:
-            # Kept on the device: a copy per evaluation would wait for it. Not a buffer, which `to(dtype)` would cast.
+            # Cached on the device to avoid a synchronizing copy per evaluation; not a buffer, which `to(dtype)` would
+            # cast.
             self._variance = self._variance.to(time.device)
         variance = self._variance
         return (time * variance - (1 - time)) / (time**2 * variance + (1 - time) ** 2)
@@ -412,7 +415,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
                 continue
             if name not in self.controls:
                 raise ValueError(
-                    f"`{name}` was given, but this checkpoint has no {name} control, just: {self.controls or 'none'}."
+                    f"`{name}` was given, but this checkpoint does not support it, only: {self.controls or 'none'}."
                 )
             if control.shape != (*shape, *self.control_shape(name)):
                 raise ValueError(
@@ -424,7 +427,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             control, frame_shape = controls.get(name), self.control_shape(name)
             if control is None:
                 control = torch.full((*shape, *frame_shape), null, device=hidden_states.device)
-            # Ids stay integers.
+            # Chord ids stay integers.
             control = control.to(hidden_states.dtype) if frame_shape else control
             channels.append(self._control_layer(name)(control))
         return torch.cat([states.to(hidden_states.dtype) for states in channels], dim=-1)
@@ -453,30 +456,30 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
                 Hidden states of the text encoder.
             encoder_attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*):
                 `True` (or 1) where a token is attended to, for batches of prompts of different lengths. A row without
-                any such token is the null text. `None` attends to all tokens.
+                such tokens is the null text. By default all tokens are attended to.
             chords (`torch.Tensor` of shape `(batch, frames)`, *optional*):
-                Chord ids, positions in `config.chord_labels`; `null_controls["chords"]` where there is no condition.
-                `None` is the null condition for the whole batch.
+                Chord ids: indices into `config.chord_labels`, or `null_controls["chords"]` for frames without the
+                condition. `None` is the null condition for the whole batch.
             drums (`torch.Tensor` of shape `(batch, frames, in_channels)`, *optional*):
-                Drum latents; zeros are the null condition, and so is `None`.
+                Drum latents; zeros or `None` are the null condition.
             melody (`torch.Tensor` of shape `(batch, frames, melody_bins)`, *optional*):
-                Melody matrix; zeros are the null condition, and so is `None`.
+                Melody matrix; zeros or `None` are the null condition.
             text_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*):
-                `True` (or 1) where a token is text. Other tokens are null tokens: they reach the blocks as zero
-                vectors plus the time, as AudioCraft masks after its projection; a row of null tokens is the null text.
-                By default the tokens that are attended to are text.
+                `True` (or 1) where a token is text. Other tokens are null tokens: since they are masked after the
+                projection, as in AudioCraft, the blocks get zero vectors plus the time embedding. A row of null tokens
+                is the null text. Defaults to `encoder_attention_mask`.
             attention_kwargs (`dict`, *optional*):
                 `{"scale": float}` scales the LoRA layers.
             return_dict (`bool`, defaults to `True`):
                 Whether to return a [`~models.modeling_outputs.Transformer2DModelOutput`] instead of a plain tuple.
 
         Returns:
-            [`~models.modeling_outputs.Transformer2DModelOutput`] or `tuple`: the velocity data − noise, of the shape of
-            `hidden_states`.
+            [`~models.modeling_outputs.Transformer2DModelOutput`] or `tuple`: the velocity data − noise, of the shape
+            of `hidden_states`.
 
         Raises:
-            `ValueError`: for a control that the checkpoint does not have, or whose batch size or frames differ from
-            those of `hidden_states`.
+            `ValueError`: if a control is not supported by the checkpoint, or its batch size or number of frames
+            differs from that of `hidden_states`.
         """
         dtype = hidden_states.dtype
         encoder_hidden_states = self.text_proj(encoder_hidden_states.to(dtype))
@@ -485,7 +488,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             encoder_hidden_states = encoder_hidden_states * text_mask.bool()[..., None]
         if encoder_attention_mask is not None:
             mask = encoder_attention_mask.bool()
-            # A row without any token would give NaN, so the null text attends to everything.
+            # A fully masked row would give NaN, so the null text attends to all tokens.
             mask = mask | ~mask.any(dim=-1, keepdim=True)
             encoder_attention_mask = mask[:, None, None, :]
 
@@ -500,7 +503,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
 
         skips: list[torch.Tensor] = []
         for block in self.transformer_blocks:
-            # A view: the middle block's skip is its own input, which `torch.compile` would make a graph of its own.
+            # A view, since the middle block's skip is its own input, for which `torch.compile` would specialize.
             skip = skips.pop().view_as(hidden_states) if block.skip_proj is not None else None
             inputs = (hidden_states, encoder_hidden_states, encoder_attention_mask, skip)
             if torch.is_grad_enabled() and self.gradient_checkpointing:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Callbacks at the end of a step."""
+"""Checking and calling of `callback_on_step_end`."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -32,15 +32,16 @@ def check_callback(callback: Any, tensor_inputs: list[str] | None, available: li
     Args:
         callback (`Callable`, *optional*): `callback_on_step_end` of a call.
         tensor_inputs (`list[str]`, *optional*): `callback_on_step_end_tensor_inputs` of the call.
-        available (`list[str]`): the tensors that a pipeline offers.
+        available (`list[str]`): names of the tensors that the pipeline provides.
 
     Returns:
-        `list[str]`: the tensors that the callback gets; those that it names itself if it is one of Diffusers'
-        [`~diffusers.callbacks.PipelineCallback`].
+        `list[str]`: names of the tensors to pass to the callback: `tensor_inputs`, or those of the callback itself if
+        it is a [`~diffusers.callbacks.PipelineCallback`].
 
     Raises:
-        [`InputError`]: for a callback that can't be called with `(pipeline, step, timestep, callback_kwargs)`, or a tensor
-            that is not available.
+        [`~inputs.InputError`]: if the callback can't be called with `(pipeline, step, timestep, callback_kwargs)`, or
+        a
+            tensor is not available.
     """
     if callback is not None and not callable(callback):
         raise InputError(
@@ -49,9 +50,9 @@ def check_callback(callback: Any, tensor_inputs: list[str] | None, available: li
         )
     if callback is not None and not _takes_arguments(callback):
         raise InputError(
-            f"`callback_on_step_end` has to take {_ARGUMENTS}, but takes {inspect.signature(callback)}. A function of"
-            " the steps that are done and of all steps, as AudioCraft has it, is called by `lambda pipe, step, timestep,"
-            " kwargs: f(step + 1, pipe.num_timesteps)`.",
+            f"`callback_on_step_end` has to take {_ARGUMENTS}, but takes {inspect.signature(callback)}. To use an"
+            " AudioCraft callback `f(completed_steps, num_steps)`, pass `lambda pipe, step, timestep, kwargs:"
+            " f(step + 1, pipe.num_timesteps)`.",
             "callback_on_step_end",
         )
     if isinstance(callback, (PipelineCallback, MultiPipelineCallbacks)):
@@ -70,7 +71,7 @@ def check_callback(callback: Any, tensor_inputs: list[str] | None, available: li
 def _takes_arguments(callback: Callable) -> bool:
     try:
         signature = inspect.signature(callback)
-    except ValueError:  # Some functions in C have none.
+    except ValueError:  # Some C functions have no signature.
         return True
     try:
         signature.bind(None, 0, None, {})
@@ -89,17 +90,18 @@ def call_back(
 ) -> torch.Tensor:
     r"""
     Args:
-        pipeline ([`JascoPipeline`]): the pipeline that runs.
+        pipeline ([`JascoPipeline`]): the running pipeline.
         callback (`Callable`): a callback that passed [`check_callback`].
-        tensor_inputs (`list[str]`): the tensors that it gets.
-        step (`int`), timestep (`torch.Tensor`): the step that is done.
-        latents (`torch.Tensor` of shape `(batch, frames, channels)`): the latents after it.
+        tensor_inputs (`list[str]`): names of the tensors to pass to it.
+        step (`int`), timestep (`torch.Tensor`): the completed step.
+        latents (`torch.Tensor` of shape `(batch, frames, channels)`): the latents after this step.
 
     Returns:
-        `torch.Tensor` of the same shape: the latents to continue with, which are the same if the callback returns `None`.
+        `torch.Tensor` of the same shape: the latents to continue with (unchanged if the callback returns `None`).
 
     Raises:
-        [`InputError`]: for another return value than a dictionary or `None`, or latents of another shape.
+        [`~inputs.InputError`]: if the callback returns anything but a dictionary or `None`, or latents of another
+        shape.
     """
     tensors = {"latents": latents.clone()} if "latents" in tensor_inputs else {}
     returned = callback(pipeline, step, timestep, tensors)

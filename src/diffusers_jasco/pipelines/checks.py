@@ -13,8 +13,8 @@
 # limitations under the License.
 
 """
-Checks of a call's arguments, before any work. They return the arguments in the form that the pipeline uses: numbers of any
-numeric type as Python's, arrays as tensors, sequences as lists.
+Validation of call arguments, before any computation. The checks return the arguments in the form that the pipeline
+uses: numbers of any type as Python numbers, arrays as tensors, sequences as lists.
 """
 
 import math
@@ -31,14 +31,13 @@ from ..utils.numbers import is_number, to_float
 
 MIN_DURATION = 0.001  # seconds
 MAX_DURATION = 3600.0  # seconds
-# Characters. Attention takes memory by their square.
-MAX_PROMPT_LENGTH = 20_000
+MAX_PROMPT_LENGTH = 20_000  # characters; the memory of attention grows with its square
 
 
 def check_text(
     prompt: Any, prompt_embeds: Any, prompt_attention_mask: Any, text_dim: int
 ) -> tuple[str | list[str | None] | None, torch.Tensor | None, torch.Tensor | None]:
-    """A call's text by [`check_prompt`] and [`check_prompt_embeds`]; an [`InputError`] if it is given in both ways."""
+    """Checks `prompt` and `prompt_embeds`, which are mutually exclusive."""
     if prompt is not None and prompt_embeds is not None:
         raise InputError("Give either `prompt` or `prompt_embeds`, not both.", "prompt")
     return check_prompt(prompt), *check_prompt_embeds(prompt_embeds, prompt_attention_mask, text_dim)
@@ -47,10 +46,10 @@ def check_text(
 def check_prompt(prompt: Any) -> str | list[str | None] | None:
     r"""
     Args:
-        prompt (`str`, `list[str]` or `None`): a prompt, or one per piece, also as an array or a series.
+        prompt (`str`, `list[str]` or `None`): a prompt, or a list, array or series with one per piece.
 
     Raises:
-        [`InputError`]: for anything else, an empty list, and text that can't be encoded.
+        [`~inputs.InputError`]: for any other type, an empty list, or text that can't be encoded in UTF-8.
     """
     if hasattr(prompt, "tolist"):
         prompt = prompt.tolist()
@@ -60,7 +59,7 @@ def check_prompt(prompt: Any) -> str | list[str | None] | None:
         raise InputError(f"`prompt` has to be a `str`, a list of them or `None`, but is {type(prompt)}.", "prompt")
     if not len(prompt):
         raise InputError(
-            "`prompt` is an empty list. For music without a text give `None` or an empty string.", "prompt"
+            "`prompt` is an empty list. Use `None` or an empty string for music without a text prompt.", "prompt"
         )
     return [None if text is None else _check_text(text, f"prompt[{i}]", i) for i, text in enumerate(prompt)]
 
@@ -76,7 +75,7 @@ def _check_text(text: Any, name: str, position: int | None = None) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InputError(
-            f"`{name}` has to be text that can be encoded, but character {error.start} is half a surrogate pair"
+            f"`{name}` has to be text that can be encoded in UTF-8, but character {error.start} is half a surrogate pair"
             f" (U+{ord(text[error.start]):04X}).",
             "prompt",
             position,
@@ -89,20 +88,21 @@ def check_prompt_embeds(
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     r"""
     Args:
-        prompt_embeds (`torch.Tensor` of shape `(batch, tokens, text_dim)`, *optional*): states of the text encoder.
-        prompt_attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): which tokens are text.
-        text_dim (`int`): channels of the states.
+        prompt_embeds (`torch.Tensor` of shape `(batch, tokens, text_dim)`, *optional*): hidden states of the text
+            encoder.
+        prompt_attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*): `True` (or 1) for text tokens.
+        text_dim (`int`): number of channels of the states.
 
     Returns:
         `tuple`: both as tensors.
 
     Raises:
-        [`InputError`]: for another type or shape, states that are not finite, and a mask without states.
+        [`~inputs.InputError`]: for an invalid type or shape, nonfinite states, or a mask without states.
     """
     if prompt_embeds is None:
         if prompt_attention_mask is not None:
             raise InputError(
-                "`prompt_attention_mask` belongs to `prompt_embeds`, which was not given.", "prompt_attention_mask"
+                "`prompt_attention_mask` requires `prompt_embeds`, which was not given.", "prompt_attention_mask"
             )
         return None, None
     prompt_embeds = _to_tensor(prompt_embeds, "prompt_embeds")
@@ -121,17 +121,19 @@ def check_prompt_embeds(
     mask = _to_tensor(prompt_attention_mask, "prompt_attention_mask")
     if mask.shape != prompt_embeds.shape[:2]:
         raise InputError(
-            f"`prompt_attention_mask` has to have shape {tuple(prompt_embeds.shape[:2])}, as `prompt_embeds`, but has"
-            f" {tuple(mask.shape)}.",
+            f"`prompt_attention_mask` has to have shape {tuple(prompt_embeds.shape[:2])} to match `prompt_embeds`, but"
+            f" has {tuple(mask.shape)}.",
             "prompt_attention_mask",
         )
     if not ((mask == 0) | (mask == 1)).all():
-        raise InputError("`prompt_attention_mask` has to be 1 where there is text, else 0.", "prompt_attention_mask")
+        raise InputError(
+            "`prompt_attention_mask` has to be 1 for text tokens and 0 otherwise.", "prompt_attention_mask"
+        )
     return prompt_embeds, mask
 
 
 def count_pieces(prompt: Any, prompt_embeds: torch.Tensor | None, conditioning: JascoConditioning | None) -> int:
-    """How many pieces of music a call describes by what [`check_text`] and [`check_conditioning`] have passed."""
+    """The number of pieces of music that a call describes, from arguments that passed the checks above and below."""
     if conditioning is not None:
         return conditioning.batch_size
     if prompt_embeds is not None:
@@ -140,14 +142,15 @@ def count_pieces(prompt: Any, prompt_embeds: torch.Tensor | None, conditioning: 
 
 
 def check_duration(duration: Any) -> float | None:
-    """Seconds as a `float`; an [`InputError`] if that is not a number, less than a millisecond or more than an hour."""
+    """Returns seconds as a `float`; raises an [`~inputs.InputError`] unless between one millisecond and one hour."""
     if duration is None:
         return None
     try:
         return to_float(duration, "duration", minimum=MIN_DURATION, maximum=MAX_DURATION)
     except InputError:
         raise InputError(
-            f"`duration` has to be a positive number of seconds, from {MIN_DURATION:g} to {MAX_DURATION:g}, but is {shorten(duration)}.",
+            f"`duration` has to be a positive number of seconds, from {MIN_DURATION:g} to {MAX_DURATION:g}, but is"
+            f" {shorten(duration)}.",
             "duration",
         ) from None
 
@@ -157,20 +160,21 @@ def check_latents(
 ) -> torch.Tensor | None:
     r"""
     Args:
-        latents (`torch.Tensor` of shape `(num_waveforms, num_frames, channels)`, *optional*): the noise to start from.
-        num_waveforms (`int`), num_frames (`int`, *optional*), channels (`int`): their shape; any number of frames by
-            default.
-        duration (`float`, *optional*): the seconds by which `num_frames` is known, for the message.
+        latents (`torch.Tensor` of shape `(num_waveforms, num_frames, channels)`, *optional*): the initial noise.
+        num_waveforms (`int`), num_frames (`int`, *optional*), channels (`int`): the expected shape; by default, any
+            number of frames is accepted.
+        duration (`float`, *optional*): the duration in seconds that determines `num_frames`, for the error message.
 
     Raises:
-        [`InputError`]: for another type or shape, and values that are not finite.
+        [`~inputs.InputError`]: for an invalid type or shape, or nonfinite values.
     """
     if latents is None:
         return None
     latents = _to_tensor(latents, "latents")
     if duration is not None and latents.ndim == 3 and latents.shape[1] != num_frames:
         raise InputError(
-            f"`latents` has {latents.shape[1]} frames, but `duration` {duration:g} s is {num_frames}.", "latents"
+            f"`latents` has {latents.shape[1]} frames, but `duration` = {duration:g} s requires {num_frames}.",
+            "latents",
         )
     if num_frames is None and latents.ndim == 3 and latents.shape[1]:
         num_frames = latents.shape[1]
@@ -189,12 +193,12 @@ def check_generator(
 ) -> torch.Generator | list[torch.Generator] | None:
     r"""
     Args:
-        generator (`torch.Generator` or a sequence of them, *optional*): one for all waveforms, or one for each.
-        num_waveforms (`int`): waveforms of the call.
-        device (`torch.device`): device on which the noise is needed.
+        generator (`torch.Generator` or a sequence of them, *optional*): one for all waveforms, or one per waveform.
+        num_waveforms (`int`): number of waveforms of the call.
+        device (`torch.device`): device of the noise.
 
     Raises:
-        [`InputError`]: for anything else, another number of generators, or one of another accelerator.
+        [`~inputs.InputError`]: for an invalid type or number of generators, or a generator on another accelerator.
     """
     if generator is None:
         return None
@@ -209,7 +213,8 @@ def check_generator(
             )
         if single.device.type not in ("cpu", device.type):
             raise InputError(
-                f"`{name}` has to be on the CPU or on {device.type}, as the pipeline, but is on {single.device}.",
+                f"`{name}` has to be on the CPU or on the pipeline's device type ({device.type}), but is on"
+                f" {single.device}.",
                 "generator",
                 i,
             )
@@ -218,7 +223,7 @@ def check_generator(
     if len(generators) != num_waveforms:
         raise InputError(f"There are {len(generators)} generators for {num_waveforms} waveforms.", "generator")
     if len({single.device for single in generators}) > 1:
-        raise InputError("All of `generator` have to be on the same device.", "generator")
+        raise InputError("All generators have to be on the same device.", "generator")
     return generators
 
 
@@ -227,10 +232,12 @@ def check_conditioning(conditioning: Any, controls: Sequence[str], others: dict[
     Args:
         conditioning ([`JascoConditioning`], *optional*): encoded conditions of a call.
         controls (`Sequence[str]`): the controls of the checkpoint.
-        others (`dict[str, Any]`): the arguments that it replaces; `None` and `False` are not given.
+        others (`dict[str, Any]`): the arguments that `conditioning` replaces; `None` and `False` mean not given.
 
     Raises:
-        [`InputError`]: for another type, if other arguments are given as well, and for controls that the checkpoint lacks.
+        [`~inputs.InputError`]: for an invalid type, if any of `others` is given as well, or if the checkpoint lacks
+        one of
+            the controls.
     """
     if conditioning is None:
         return
@@ -243,14 +250,14 @@ def check_conditioning(conditioning: Any, controls: Sequence[str], others: dict[
         raise InputError(f"Give either `conditioning` or {', '.join(given)}, not both.", "conditioning")
     if absent := sorted(set(conditioning.controls) - set(controls)):
         raise InputError(
-            f"`conditioning` has {', '.join(absent)}, but this checkpoint has no such control. It has:"
+            f"`conditioning` has {', '.join(absent)}, but the controls of this checkpoint are:"
             f" {', '.join(controls) or 'none'}.",
             "conditioning",
         )
 
 
 def check_switches(**switches: Any):
-    """An [`InputError`] for anything but truth values and `None`, such as `"no"`, which Python takes for true."""
+    """Raises an [`~inputs.InputError`] unless all values are booleans or `None`; strings such as `"no"` are truthy."""
     for name, value in switches.items():
         if not (value is None or isinstance(value, (bool, np.bool_))):
             raise InputError(f"`{name}` has to be True or False, but is {shorten(value)}.", name)
@@ -272,7 +279,7 @@ def check_attention_kwargs(attention_kwargs: Any):
         )
     if unknown := [repr(name) for name in attention_kwargs if name != "scale"]:
         raise InputError(
-            f"`attention_kwargs` has only 'scale', but there is {list_names(unknown)}.", "attention_kwargs"
+            f"`attention_kwargs` supports only 'scale', but has {list_names(unknown)}.", "attention_kwargs"
         )
     scale = attention_kwargs.get("scale")
     if scale is not None and not (is_number(scale) and math.isfinite(scale)):
@@ -292,6 +299,6 @@ def _to_tensor(value: Any, argument: str) -> torch.Tensor:
 
 def _check_finite(tensor: torch.Tensor, argument: str):
     if not tensor.is_floating_point():
-        raise InputError(f"`{argument}` has to be of floating-point numbers, but is {tensor.dtype}.", argument)
+        raise InputError(f"`{argument}` has to have a floating-point dtype, but has {tensor.dtype}.", argument)
     if not tensor.isfinite().all():
-        raise InputError(f"`{argument}` has values that are not finite.", argument)
+        raise InputError(f"`{argument}` has to be finite, but contains NaN or infinity.", argument)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From noise to data: the guided velocity and the loop over a scheduler's steps."""
+"""The guided velocity, and the denoising loop over a scheduler's steps."""
 
 import inspect
 from collections.abc import Callable
@@ -35,8 +35,8 @@ from ..utils.errors import InputError
 
 class GuidedVelocity:
     r"""
-    The velocity data − noise as a function of latents and time, with guidance: one batched forward of the transformer per
-    evaluation. Nothing else calls the transformer at inference.
+    The guided velocity (data − noise) as a function of latents and time. Each evaluation is one batched forward pass
+    of the transformer. At inference, the transformer is called only here.
 
     Args:
         transformer ([`JascoTransformerModel`]): the transformer.
@@ -63,7 +63,7 @@ class GuidedVelocity:
     def __call__(self, latents: torch.Tensor, time: float) -> torch.Tensor:
         r"""
         Args:
-            latents (`torch.Tensor` of shape `(batch, frames, channels)`): points of the path.
+            latents (`torch.Tensor` of shape `(batch, frames, channels)`): points on the flow path.
             time (`float`): flow time from 0 (noise) to 1 (data).
 
         Returns:
@@ -102,8 +102,9 @@ def denoise(
     r"""
     Integrates from noise to data.
 
-    The two conventions meet here and nowhere else: a velocity has the model's, time from 0 (noise) to 1 (data) and data −
-    noise; schedulers have Diffusers', sigma from 1 (noise) to 0 (data) and noise − data. (A few schedulers' sigmas rise.)
+    Conversion between the two conventions happens only here: the velocity uses the model's, with time from 0 (noise)
+    to 1 (data) and data − noise; schedulers use Diffusers', with sigma from 1 (noise) to 0 (data) and noise − data.
+    (The sigmas of a few schedulers increase instead.)
 
     Args:
         velocity (`Callable`):
@@ -111,29 +112,30 @@ def denoise(
         scheduler ([`~diffusers.SchedulerMixin`]):
             A scheduler on which [`set_timesteps`] was called.
         latents (`torch.Tensor` of shape `(batch, frames, channels)`):
-            Where to start: noise, if the first sigma is 1.
+            Initial latents: noise, if the first sigma is 1.
         generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
-            For stochastic schedulers; a list has one per sample, so that a batch equals its single runs.
+            Random generator for stochastic schedulers, or a list with one per sample, which makes a batch equal to
+            single runs.
         on_step (`Callable`, *optional*):
-            Called with the step, its timestep and the latents after each step; returns the latents to continue with. With
-            an adaptive scheduler, after each completed solver step, with its solution.
+            Called with the step index, the timestep and the latents after each step; returns the latents to continue
+            with. With an adaptive scheduler, it is called with the solution after each completed solver step.
         progress_bar (`Callable`, *optional*):
             Called with `total=`; returns a context manager with `update()`, such as `tqdm`.
         is_interrupted (`Callable`, *optional*):
-            Asked before each evaluation whether to stop there.
+            Checked before each evaluation; the loop stops if it returns `True`.
 
     Returns:
         `torch.Tensor` of the shape of `latents`.
     """
     takes_generator = "generator" in inspect.signature(scheduler.step).parameters
     step_kwargs = {"generator": generator} if takes_generator else {}
-    # One copy to the host instead of one per step: some schedulers keep their sigmas on the device.
+    # A single copy to the host, as some schedulers keep their sigmas on the device.
     sigmas = scheduler.sigmas.tolist()
     ascending = sigmas[-1] > sigmas[0]
 
     i = step = 0
     with (progress_bar or partial(tqdm, disable=True))(total=len(scheduler.timesteps)) as bar:
-        # An adaptive scheduler appends to its timesteps as it proceeds.
+        # Adaptive schedulers append to their timesteps during the run.
         while i < len(scheduler.timesteps) and not is_interrupted():
             if i >= len(sigmas):
                 sigmas.append(float(scheduler.sigmas[i]))
@@ -161,7 +163,7 @@ def denoise(
 def check_scheduler(scheduler: SchedulerMixin):
     r"""
     Raises:
-        `ValueError`: if the scheduler does not integrate a flow; the message says how to set one up.
+        `ValueError`: if the scheduler is not set up for flow matching; the message explains how to do so.
     """
     name, config = type(scheduler).__name__, scheduler.config
     if name.startswith("FlowMatch"):
@@ -179,23 +181,24 @@ def check_timesteps(
 ) -> tuple[int | None, np.ndarray | None]:
     r"""
     Args:
-        scheduler ([`~diffusers.SchedulerMixin`]): the scheduler, which is left as it is.
-        num_inference_steps, sigmas: as given to [`set_timesteps`].
+        scheduler ([`~diffusers.SchedulerMixin`]): the scheduler, which is not modified.
+        num_inference_steps, sigmas: arguments of [`set_timesteps`].
 
     Returns:
-        `tuple`: both as [`set_timesteps`] uses them.
+        `tuple`: both in the form that [`set_timesteps`] uses.
 
     Raises:
-        `InputError`: if one is not of its kind, they contradict each other, or the scheduler does not support it.
+        [`~inputs.InputError`]: if one is invalid, they contradict each other, or the scheduler does not support it.
     """
     steps = None if num_inference_steps is None else check_steps(num_inference_steps)
     grid = None if sigmas is None else check_sigmas(sigmas)
     if is_adaptive(scheduler):
-        # A copy, whose message is the scheduler's own.
+        # Reuses the scheduler's own error message, on a copy.
         copy(scheduler).set_timesteps(steps, sigmas=None if grid is None else grid.tolist())
     if grid is not None:
         if not _takes_sigmas(scheduler):
-            raise InputError(f"`{type(scheduler).__name__}` takes no `sigmas`: give `num_inference_steps`.", "sigmas")
+            name = type(scheduler).__name__
+            raise InputError(f"`{name}` does not support `sigmas`. Give `num_inference_steps` instead.", "sigmas")
         if steps not in (None, len(grid)):
             raise InputError(
                 f"`num_inference_steps` is {steps}, but there are {len(grid)} `sigmas`.", "num_inference_steps"
@@ -215,18 +218,19 @@ def set_timesteps(
     default_num_inference_steps: int | None,
 ):
     r"""
-    Sets the scheduler's grid.
+    Sets the scheduler's timesteps.
 
     Args:
         scheduler ([`~diffusers.SchedulerMixin`]): the scheduler.
         num_inference_steps (`int`, *optional*):
-            Steps of the uniform grid, for schedulers that take sigmas; the others use their own grid.
-        sigmas (`list[float]` or `np.ndarray`, *optional*): the grid instead.
+            Number of steps of the uniform grid; schedulers that do not accept sigmas use their own grid.
+        sigmas (`list[float]` or `np.ndarray`, *optional*): the grid, instead of the uniform one.
         device (`torch.device`): device of the timesteps.
-        default_num_inference_steps (`int`, *optional*): steps if neither is given (100); not for adaptive schedulers.
+        default_num_inference_steps (`int`, *optional*): number of steps if neither is given, by default 100; unused
+            with adaptive schedulers.
 
     Raises:
-        `InputError`: if the scheduler does not support the arguments.
+        [`~inputs.InputError`]: if the scheduler does not support the arguments.
     """
     num_inference_steps, sigmas = check_timesteps(scheduler, num_inference_steps, sigmas)
     if is_adaptive(scheduler):
@@ -238,12 +242,12 @@ def set_timesteps(
         scheduler.set_timesteps(sigmas=grid, device=device)
     else:
         scheduler.set_timesteps(steps, device=device)
-    # Some schedulers would look a timestep up, but theirs are integers and may repeat.
+    # Otherwise some schedulers look up the index of a timestep, which is ambiguous: integer timesteps may repeat.
     scheduler.set_begin_index(0)
 
 
 def _estimate_num_timesteps(scheduler: SchedulerMixin) -> int:
-    """The number of timesteps; an adaptive scheduler, which does not know it before the end, is judged by its progress."""
+    """The number of timesteps, extrapolated from the progress for adaptive schedulers."""
     done, sigmas = len(scheduler.timesteps), scheduler.sigmas
     if len(sigmas) > done:
         return done

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Loading pipelines, making them from others, and the defaults of their calls."""
+"""`from_pretrained`, `from_pipe` and the default call arguments of pipelines."""
 
 import copy
 import os
@@ -35,7 +35,7 @@ from ..utils.bundled import resolve_checkpoint
 
 
 class JascoPipelineLoadingMixin(DiffusionPipeline):
-    """`from_pretrained` and `from_pipe` of a pipeline, and the defaults of its calls, which its components hold."""
+    """`from_pretrained`, `from_pipe` and the default call arguments, which are stored in the components."""
 
     scheduler: Any
     guider: Any
@@ -43,8 +43,8 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
     @property
     def defaults(self) -> dict[str, Any]:
         r"""
-        The arguments of a call that does not give them: `num_inference_steps` by the scheduler's configuration (`None` if the
-        scheduler chooses its steps), the scales of guidance by the component `guider`.
+        The default call arguments: `num_inference_steps` from the scheduler's configuration (`None` if the scheduler
+        is adaptive) and the guidance scales of the `guider` component.
         """
         guider = self.guider or JascoGuidance()
         steps = {"num_inference_steps": default_steps(self.scheduler)}
@@ -58,15 +58,15 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
         guidance_rescale: float | None = None,
     ):
         r"""
-        Changes [`defaults`]. They are saved with the pipeline. Pipelines that share its components keep theirs.
+        Changes [`defaults`]. They are saved with the pipeline; pipelines that share its components are not affected.
 
         Args:
             num_inference_steps (`int`, *optional*), guidance_scale (`float`, *optional*), \
-            text_guidance_scale (`float`, *optional*), guidance_rescale (`float`, *optional*): the new values of those that
-                change.
+            text_guidance_scale (`float`, *optional*), guidance_rescale (`float`, *optional*): new values; the others
+                stay unchanged.
 
         Raises:
-            [`InputError`]: for a value that a call does not accept either.
+            [`~inputs.InputError`]: for a value that a call would not accept.
         """
         if num_inference_steps is not None:
             scheduler = copy.deepcopy(self.scheduler)
@@ -81,10 +81,10 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
 
     def __setattr__(self, name: str, value: Any):
         if name == "scheduler":
-            # One that has no number of steps gets that of the one which it replaces.
+            # A scheduler without a number of steps inherits that of its predecessor.
             value = with_default_steps(value, stored_steps(self.__dict__.get("scheduler")))
         if name == "guider" and value is not None and self.__dict__.get("guider", value) is None:
-            # Diffusers would record that there is still none, and not save it.
+            # Diffusers would still record the guider as missing and not save it.
             self.__dict__["guider"] = value
             return self.register_modules(guider=value)
         super().__setattr__(name, value)
@@ -92,20 +92,20 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> Any:
         r"""
-        Loads a pipeline from a folder or a Hub repository: one that `save_pretrained` wrote, as
-        [`DiffusionPipeline.from_pretrained`] does, or one in AudioCraft's own layout (`state_dict.bin` and
-        `compression_state_dict.bin`, or the `checkpoint.th` of a training run), which is converted on the fly.
+        Loads a pipeline from a folder or a Hub repository, either in Diffusers' layout (written by `save_pretrained`)
+        or in AudioCraft's layout (`state_dict.bin` and `compression_state_dict.bin`, or the `checkpoint.th` of a
+        training run), which is converted on the fly.
 
         Args:
             pretrained_model_name_or_path (`str` or `os.PathLike`):
                 Folder, Hub id or `checkpoint.th`; or `"jasco-nano"`, the model that ships with this package.
             kwargs:
                 Arguments of [`DiffusionPipeline.from_pretrained`]. For AudioCraft's layout: components (`codec`,
-                `text_encoder`, `tokenizer`, `scheduler`, `guider`) instead of those that it holds or names, `dtype`
+                `text_encoder`, `tokenizer`, `scheduler`, `guider`) that replace those of the checkpoint, `dtype`
                 (default: float32), `cache_dir`, `revision`, `token`, `local_files_only` and `force_download`.
 
         Raises:
-            `FileNotFoundError`: if there is no such folder or repository.
+            `FileNotFoundError`: if the folder or repository does not exist.
             `PermissionError`: for a gated repository without access.
             `ValueError`: for a file in AudioCraft's layout that is not a JASCO checkpoint.
         """
@@ -127,13 +127,12 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
         components = {name: kwargs.pop(name) for name in cls._get_signature_keys(cls)[0] if name in kwargs}
         dtype = kwargs.pop("dtype", kwargs.pop("torch_dtype", None)) or torch.float32
         if unknown := sorted(set(kwargs) - set(hub)):
-            raise ValueError(f"{unknown} can't be used with a checkpoint in AudioCraft's layout.")
+            raise ValueError(f"{unknown} are not supported for a checkpoint in AudioCraft's layout.")
         loaded, arguments = load_audiocraft_pipeline(checkpoint, hub=hub, **components)
         dtypes = dtype if isinstance(dtype, dict) else {"default": dtype}
         for name in loaded.keys() - components.keys():
-            wanted = dtypes.get(name, dtypes.get("default", torch.float32))
             if isinstance(loaded[name], torch.nn.Module):
-                loaded[name].to(wanted)
+                loaded[name].to(dtypes.get(name, dtypes.get("default", torch.float32)))
         if not os.path.exists(pretrained_model_name_or_path):
             arguments["audiocraft"]["base_model"] = os.fspath(pretrained_model_name_or_path)
         return cls(**loaded, **arguments)
@@ -141,12 +140,12 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
     @classmethod
     def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> Any:
         r"""
-        A pipeline with the modules of another one, as [`DiffusionPipeline.from_pipe`], but their types stay as they are. The
-        scheduler and the guider are copies.
+        Creates a pipeline that shares the modules of another one. Unlike [`DiffusionPipeline.from_pipe`], it keeps
+        their dtypes by default, and copies the scheduler and the guider.
 
         Args:
             pipeline ([`DiffusionPipeline`]): the other pipeline.
-            kwargs: components instead of those of `pipeline`; `dtype`, which casts the modules of both pipelines.
+            kwargs: components that replace those of `pipeline`; `dtype`, which casts the modules of both pipelines.
 
         Raises:
             `ValueError`: if a component is missing.
@@ -157,7 +156,9 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
         own = {name: copy.deepcopy(shared[name]) for name in ("scheduler", "guider") if name in shared}
         components = shared | own | kwargs
         if missing := sorted(names - components.keys() - set(cls._optional_components)):
-            raise ValueError(f"`{type(pipeline).__name__}` has no {', '.join(missing)}: give them as arguments.")
+            raise ValueError(
+                f"`{type(pipeline).__name__}` does not have {', '.join(missing)}. Pass them as keyword arguments."
+            )
         new = cls(**{"audiocraft": pipeline.config.get("audiocraft")} | components)
         if "_name_or_path" in pipeline.config:
             new.register_to_config(_name_or_path=pipeline.config["_name_or_path"])
@@ -166,8 +167,8 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
 
 @contextmanager
 def _single_progress_bar() -> Iterator[None]:
-    """Without Transformers' bar for each model, which would be drawn within Diffusers' bar for all components."""
-    # The bars of downloads are others, and stay.
+    """Disables Transformers' bar for each model, which would be nested in Diffusers' bar for all components."""
+    # Download progress bars are not affected.
     previous = transformers_logging.set_tqdm_hook(
         lambda factory, args, kwargs: factory(*args, **kwargs | {"disable": True})
     )
@@ -178,11 +179,16 @@ def _single_progress_bar() -> Iterator[None]:
 
 
 def _check_folder(folder: str | os.PathLike):
-    """Raises an error for a folder on this machine that holds something else than a pipeline."""
+    """Raises an error for a local folder that does not contain a pipeline."""
     if not os.path.isdir(folder) or os.path.isfile(Path(folder, "model_index.json")):
         return
     is_lora = any(os.path.isfile(Path(folder, name)) for name in WEIGHT_NAMES)
     raise FileNotFoundError(
-        f"{os.fspath(folder)} is not a JASCO checkpoint: it has neither model_index.json nor AudioCraft's state_dict.bin."
-        + (" It holds a LoRA, which is added to a loaded pipeline (`lora` or `load_lora_weights`)." if is_lora else "")
+        f"{os.fspath(folder)} is not a JASCO checkpoint: it has neither model_index.json nor AudioCraft's"
+        " state_dict.bin."
+        + (
+            " It contains a LoRA: load a pipeline first, then call `load_lora_weights` (or pass `lora`)."
+            if is_lora
+            else ""
+        )
     )

@@ -66,7 +66,7 @@ from .loading import JascoPipelineLoadingMixin
 
 logger = logging.get_logger(__name__)
 
-# Pieces up to this many times as long as those of the training come without a warning.
+# Durations above this multiple of the training duration cause a warning.
 MAX_STRETCH = 1.25
 
 EXAMPLE_DOC_STRING = """
@@ -86,11 +86,15 @@ EXAMPLE_DOC_STRING = """
 
 
 def _scale_of_guider(name: str, description: str) -> property:
-    """A scale of the current or last call's guider. Callbacks set it; this acts from the next step."""
+    """
+    Property for a scale of the current or last call's guider. Callbacks may set it; it applies from the next step.
+    """
 
     def set_scale(self: Any, value: Any):
         if not self._is_running:
-            raise AttributeError(f"`{name}` is set by callbacks, for the call that runs. For others: `set_defaults`.")
+            raise AttributeError(
+                f"`{name}` can only be set by a callback during a call. Use `set_defaults` to change it for later calls."
+            )
         setattr(self._guider, name, value)
 
     return property(lambda self: getattr(self._guider, name), set_scale, doc=description)
@@ -108,9 +112,10 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         tokenizer ([`~transformers.T5TokenizerFast`]):
             Tokenizer of the text encoder.
         text_encoder ([`~transformers.T5EncoderModel`]):
-            T5 encoder; the original's is T5-base.
+            T5 encoder; AudioCraft's checkpoints use T5-base.
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
-            EnCodec, whose unquantized latents are generated; the original's runs at 32 kHz and 50 frames a second.
+            EnCodec, whose unquantized latents are generated (AudioCraft's checkpoints: 32 kHz, 50 frames per second),
+            or a spectral codec.
         transformer ([`JascoTransformerModel`]):
             The flow-matching transformer.
         scheduler ([`~diffusers.SchedulerMixin`]):
@@ -118,17 +123,17 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             matching.
         default_num_inference_steps (`int`, *optional*), default_guidance_scale (`float`, *optional*), \
         default_text_guidance_scale (`float`, *optional*), default_guidance_rescale (`float`, *optional*):
-            For checkpoints of before, which have them instead of `num_inference_steps` in the configuration of `scheduler`,
-            and of a `guider`.
+            Defaults of older checkpoints. Newer ones have `num_inference_steps` in the configuration of `scheduler`,
+            and a `guider`.
         audiocraft (`dict`, *optional*):
-            What a checkpoint that came from AudioCraft needs to go back as it was: its configuration and what else is in its
-            files beside weights. See [`~loaders.audiocraft.save_audiocraft_checkpoint`].
+            For checkpoints converted from AudioCraft: their configuration and the other contents of their files except
+            weights, so that the conversion can be reversed. See [`~loaders.audiocraft.save_audiocraft_checkpoint`].
         guider ([`JascoGuidance`], *optional*):
-            Guidance of this checkpoint's calls, unless they say otherwise.
+            Default guidance of this checkpoint.
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->codec"
-    # Its LSTM and its weight norm do not work under sequential offload.
+    # EnCodec's LSTM and weight norm do not work with sequential offload.
     _exclude_from_cpu_offload = ["codec"]
     _callback_tensor_inputs = ["latents"]
     _optional_components = ["guider"]
@@ -151,11 +156,14 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         scales = zip(SCALES, (default_guidance_scale, default_text_guidance_scale, default_guidance_rescale))
         given = {name: scale for name, scale in scales if scale is not None}
         if guider is not None and given:
-            logger.warning(f"`guider` is used, and not {', '.join(f'`default_{name}`' for name in given)}.")
+            ignored = ", ".join(f"`default_{name}`" for name in given)
+            logger.warning(f"`guider` takes precedence over {ignored}.")
         elif given:
             guider = JascoGuidance(**given)
         if default_num_inference_steps not in (None, stored_steps(scheduler) or default_num_inference_steps):
-            logger.warning("The steps of `scheduler` are used, and not `default_num_inference_steps`.")
+            logger.warning(
+                "`scheduler.config.num_inference_steps` takes precedence over `default_num_inference_steps`."
+            )
         self.register_modules(
             tokenizer=tokenizer,
             text_encoder=text_encoder,
@@ -167,7 +175,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         self.register_to_config(audiocraft=audiocraft)
         rules = getattr(tokenizer, "backend_tokenizer", None)
         if rules is not None and rules.padding is not None:
-            # Else the first call would change the tokenizer, which fails where threads share it.
+            # Otherwise the first call would modify the tokenizer, which fails if threads share it.
             rules.no_padding()
         self._lock = Lock()
         self._is_running = self._interrupt = False
@@ -176,12 +184,12 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
 
     @property
     def sampling_rate(self) -> int:
-        """Samples a second of the audio, in Hz."""
+        """Sampling rate of the audio in Hz."""
         return self.codec.config.sampling_rate
 
     @property
     def frame_rate(self) -> float:
-        """Latent frames a second, in Hz."""
+        """Latent frames per second."""
         return self.sampling_rate / self._hop_length
 
     @property
@@ -190,8 +198,9 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
 
     def known_words(self) -> list[str] | None:
         r"""
-        All words that prompts may have, in alphabetical order; the model can't tell other words from each other, and a call warns
-        of them. `None` for a checkpoint that reads any word, as those of Meta with T5.
+        The text vocabulary in alphabetical order, for checkpoints with a closed vocabulary: other words all become the
+        same unknown token, and a call warns about them. `None` for checkpoints that accept any word, such as Meta's
+        with T5.
         """
         return known_words(self.tokenizer)
 
@@ -202,7 +211,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
     guidance_rescale = _scale_of_guider(
         "guidance_rescale", "Strength of guidance rescaling in this call, from 0 to 1."
     )
-    # Callbacks written for Diffusers' pipelines set the private names.
+    # Callbacks written for Diffusers' pipelines set the private attributes.
     _guidance_scale = guidance_scale
     _text_guidance_scale = text_guidance_scale
     _guidance_rescale = guidance_rescale
@@ -221,8 +230,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
 
     def enable_group_offload(self, *args: Any, exclude_modules: str | list[str] | None = None, **kwargs: Any):
         r"""
-        As [`DiffusionPipeline.enable_group_offload`], but the codec stays on the device: its encoder and decoder are
-        called apart, and group offloading moves weights when a whole model is called.
+        Like [`DiffusionPipeline.enable_group_offload`], but the codec stays on the device: its encoder and decoder are
+        called separately, whereas group offloading moves weights when a whole model is called.
         """
         exclude_modules = [exclude_modules] if isinstance(exclude_modules, str) else list(exclude_modules or [])
         super().enable_group_offload(*args, exclude_modules=[*exclude_modules, "codec"], **kwargs)
@@ -240,19 +249,19 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
 
         Args:
             prompt (`str` or `list[str]`, *optional*):
-                Prompts; `None` or an empty one is the null text.
+                Prompts; `None` or an empty string is the null text.
             device (`torch.device`, *optional*):
                 Device of the results.
             num_waveforms_per_prompt (`int`, defaults to `1`):
-                How often each prompt is repeated.
+                Number of repetitions of each prompt.
             prompt_embeds (`torch.Tensor` of shape `(batch, tokens, text_dim)`, *optional*):
-                States encoded before, instead of `prompt`.
+                Precomputed hidden states, instead of `prompt`.
             prompt_attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*):
                 Their mask; by default all tokens are text.
 
         Returns:
-            `tuple`: the text encoder's states and a boolean mask of the tokens that are text (no token of an empty prompt
-            is), both for `batch * num_waveforms_per_prompt` waveforms.
+            `tuple`: the text encoder's hidden states and a boolean mask of the tokens that are text (all `False` for
+            an empty prompt), both for `batch * num_waveforms_per_prompt` waveforms.
         """
         device = device or self._execution_device
         if prompt_embeds is None:
@@ -268,7 +277,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         return prompt_embeds, prompt_attention_mask
 
     def encode_chords(self, chords: Any, num_frames: int, start: float = 0.0) -> torch.Tensor | None:
-        """Chord ids `(num_frames,)` of one progression in any form, or `None` of an empty one."""
+        """Encodes one chord progression, in any form, as ids of shape `(num_frames,)`; `None` if it is empty."""
         labels = self.transformer.config.chord_labels
         timeline = read_chords(chords, labels, duration=num_frames / self.frame_rate, start=start)
         return chords_to_frames(timeline, labels, num_frames, self.frame_rate) if timeline else None
@@ -282,8 +291,9 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         start: float = 0.0,
     ) -> torch.Tensor | None:
         """
-        Drum latents `(num_frames, latent_dim)` of one recording in any form, or `None` of an empty one; see `separate_drums`
-        and `normalize_drums` in [`__call__`].
+        Encodes one drum recording, in any form, as latents of shape `(num_frames, latent_dim)`; `None` if it is empty.
+        See
+        `separate_drums` and `normalize_drums` in [`__call__`].
         """
         loudness = self._drums_loudness(normalize_drums)
         num_samples = num_frames * self._hop_length
@@ -293,7 +303,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         return encode_drums(self.codec, waveform[None], self.transformer.config.drums_blur)[0]
 
     def _drums_loudness(self, normalize_drums: bool | None) -> float | None:
-        """LUFS to which drums are brought, or `None` to leave them as loud as they are."""
+        """Target loudness of drum recordings in LUFS, or `None` to keep theirs."""
         check_switches(normalize_drums=normalize_drums)
         loudness = self.transformer.config.drums_loudness
         if normalize_drums is None:
@@ -304,8 +314,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         self, melody: Any, num_frames: int, audiocraft_compatible: bool = False, start: float = 0.0
     ) -> torch.Tensor | None:
         """
-        The matrix `(num_frames, melody_bins)` of one melody in any form, or `None` of an empty one; recordings 0.15 % late as
-        in AudioCraft if `audiocraft_compatible`.
+        Encodes one melody, in any form, as a matrix of shape `(num_frames, melody_bins)`; `None` if it is empty. With
+        `audiocraft_compatible`, melodies of recordings are 0.15% late, as in AudioCraft.
         """
         read = read_melody_late if audiocraft_compatible else read_melody
         matrix = read(melody, num_frames, self.frame_rate, start)
@@ -328,22 +338,23 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         num_frames: int | None = None,
     ) -> JascoConditioning:
         r"""
-        Encodes text and controls, once for any number of calls with `conditioning=`.
+        Encodes text and controls, for reuse in any number of calls with `conditioning=`.
 
         Args:
-            prompt, chords, drums, separate_drums, normalize_drums, melody, start, prompt_embeds, prompt_attention_mask:
+            prompt, chords, drums, separate_drums, normalize_drums, melody, start, prompt_embeds,
+            prompt_attention_mask:
                 As in [`__call__`].
             audiocraft_compatible (`bool`, defaults to `False`): as in [`__call__`].
             duration (`float`, *optional*):
-                Seconds of music; by default what the model was trained on.
+                Duration in seconds; by default that of the training clips.
             num_frames (`int`, *optional*):
-                Latent frames instead of `duration`.
+                Number of latent frames, instead of `duration`.
 
         Returns:
             [`JascoConditioning`]: the conditions of one waveform per prompt.
 
         Raises:
-            [`InputError`], `FileNotFoundError`: as [`__call__`].
+            [`~inputs.InputError`], `FileNotFoundError`: as [`__call__`].
         """
         sample_size = self.transformer.config.sample_size
         check_switches(
@@ -365,8 +376,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             num_frames = to_integer(num_frames, "num_frames", 1, self._num_frames(MAX_DURATION))
         if num_frames > MAX_STRETCH * sample_size:
             logger.warning(
-                f"The music is to last {num_frames / self.frame_rate:g} s, but this checkpoint was trained on"
-                f" {sample_size / self.frame_rate:g} s: expect less structure or quality."
+                f"The requested duration is {num_frames / self.frame_rate:g} s, but this checkpoint was trained on clips"
+                f" of {sample_size / self.frame_rate:g} s: structure and quality may degrade."
             )
         num_prompts = count_pieces(prompt, prompt_embeds, None)
         starts = check_starts(start, num_prompts, (chords, drums, melody))
@@ -407,8 +418,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         latents: torch.Tensor | None = None,
     ) -> torch.Tensor:
         r"""
-        The noise to start from, in float32 of shape `(batch_size, num_frames, latent_dim)`, or `latents` if given: the
-        solver's state is float32 with weights of any type.
+        Returns the initial noise of shape `(batch_size, num_frames, latent_dim)`, or `latents` if given. The result is
+        float32, since the solver's state is float32 whatever the dtype of the weights.
         """
         shape = (batch_size, num_frames, self.transformer.config.in_channels)
         if latents is None:
@@ -416,7 +427,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         return latents.to(device, torch.float32)
 
     def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
-        """Audio of shape `(batch, channels, samples)` from normalized latents of shape `(batch, frames, latent_dim)`."""
+        """Decodes normalized latents `(batch, frames, latent_dim)` to audio of shape `(batch, channels, samples)`."""
         config = self.transformer.config
         mean, std = (torch.tensor(value, device=latents.device) for value in (config.latents_mean, config.latents_std))
         return decode(self.codec, latents * std + mean)
@@ -428,7 +439,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
     def _make_guider(
         self, guider: JascoGuidance | None, scales: dict[str, float | None], audiocraft_compatible: bool
     ) -> JascoGuidance:
-        """The guider of a call: a copy, as a callback may change its scales."""
+        """Returns the guider of a call: a copy, because a callback may change its scales."""
         given = {name: scale for name, scale in scales.items() if scale is not None}
         if guider is not None and given:
             raise InputError(
@@ -451,8 +462,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
     @contextmanager
     def _call(self, guider: JascoGuidance, attention_kwargs: dict[str, Any] | None) -> Iterator[None]:
         """
-        One call at a time, whose scheduler is a copy: others may share it. A call within a callback gives back the state of
-        the outer one.
+        Serializes calls and runs each on a copy of the scheduler, which pipelines may share. After a nested call (from
+        a callback), the outer call's state is restored.
         """
         with self._lock:
             state = {"scheduler": deepcopy(self.scheduler), "_guider": guider, "_attention_kwargs": attention_kwargs}
@@ -498,97 +509,100 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         audiocraft_compatible: bool = False,
     ) -> AudioPipelineOutput | tuple:
         r"""
-        Generates music. Calls of several threads run one after the other, each on its own copy of the scheduler.
+        Generates music. Calls from several threads run one after another, each on its own copy of the scheduler.
 
-        The velocity is `guidance_scale * v(all) + text_guidance_scale * v(text) + (1 - both) * v(null)` (multi-source
-        classifier-free guidance, §3.4 of the paper). There is no negative prompt: the null branch is the null that the
-        model was trained with.
+        The velocity is `guidance_scale * v(all) + text_guidance_scale * v(text) + (1 - guidance_scale -
+        text_guidance_scale) * v(null)` (multi-source classifier-free guidance, §3.4 of the paper). Negative prompts
+        are not supported: the null branch uses the null conditions of training.
 
         Args:
             prompt (`str` or `list[str]`, *optional*):
-                What the music is like; `None` or an empty text for no text. Never truncated.
+                Description of the music, never truncated; `None` or an empty string for no text condition.
             chords (*optional*):
                 A chord progression for all prompts, or a list with one (or `None`) per prompt: `[(label, start in
-                seconds), ...]`, a text such as `"C:0 Am:2.5"`, a `.lab`, `.jams` or `.mid` file, or a recording; see
+                seconds), ...]`, a string such as `"C:0 Am:2.5"`, a `.lab`, `.jams` or `.mid` file, or a recording; see
                 [`~inputs.read_chords`].
             drums (*optional*):
                 A drum recording for all prompts, or a list with one (or `None`) per prompt: a path, `(waveform,
-                sampling_rate)` or `{"array", "sampling_rate"}`, at any rate; see [`~inputs.read_drums`].
+                sampling_rate)` or `{"array", "sampling_rate"}`, at any sampling rate; see [`~inputs.read_drums`].
             separate_drums (`bool`, defaults to `False`):
-                Whether `drums` is a full mix whose drums are to be taken out first, by Demucs if it and its weights are
-                on this machine, or else by a small network; see [`~extraction.drums.separate_drums`].
+                Whether to separate the drums from `drums` first, if that is a full mix: with Demucs if it and its
+                weights are installed, otherwise with a small network; see [`~extraction.drums.separate_drums`].
             normalize_drums (`bool`, *optional*):
-                Whether drum recordings are brought to the loudness that the model knows drums at, by one gain each: by default
-                if the checkpoint says which loudness that is (`drums_loudness` of the transformer's configuration). `True`
-                with a checkpoint that does not: to -20 LUFS. `False`, and by default with `audiocraft_compatible`: as loud as
-                they are.
+                Whether to apply one gain per drum recording to match the loudness of the training data
+                (`drums_loudness` in the transformer's configuration, or -20 LUFS if the checkpoint does not specify
+                it). By default `True` if the checkpoint specifies a loudness, and `False` with
+                `audiocraft_compatible`.
             melody (*optional*):
                 A melody for all prompts, or a list with one (or `None`) per prompt: a matrix `(53, frames)`, notes
                 `[(pitch, start, end), ...]`, a `.npz`, `.th`, `.pt` or `.mid` file, or a recording; see
                 [`~inputs.read_melody`].
             start (`float` or `list[float]`, defaults to `0.0`):
-                Seconds into files and recordings (also in memory) at which the music begins, for all prompts or one per
-                prompt: the chord and the note that sound then begin at 0. Controls given as lists, texts and matrices are
-                not affected. Of recordings only the part that is needed is analyzed.
+                Offset in seconds into files and recordings (also in memory) at which the music begins, for all prompts
+                or one per prompt: the chord and the note that sound there begin at 0. Controls given as lists, strings
+                and matrices are not affected. Only the needed part of a recording is analyzed.
             duration (`float`, *optional*):
-                Seconds of music, at most 3600; by default what the model was trained on. More than 1.25 times that comes
-                with a warning.
+                Duration in seconds, at most 3600; by default that of the training clips. Durations above 1.25 times
+                the default cause a warning.
             num_inference_steps (`int`, *optional*):
-                Steps of the solver, by default those of the scheduler's configuration. Not for
+                Number of solver steps, by default that of the scheduler's configuration. Not supported by
                 [`FlowMatchDopri5Scheduler`].
             guidance_scale (`float`, *optional*):
-                Weight, from 0 on, of the branch with all conditions (AudioCraft's `cfg_coef_all`), by default that of the
-                component `guider`.
+                Nonnegative weight of the branch with all conditions (AudioCraft's `cfg_coef_all`), by default that of
+                the
+                `guider` component.
             text_guidance_scale (`float`, *optional*):
-                Weight, from 0 on, of the branch with the text only (`cfg_coef_txt`), by default that of `guider`.
+                Nonnegative weight of the text-only branch (`cfg_coef_txt`), by default that of the `guider` component.
             guidance_rescale (`float`, *optional*):
-                From 0 to 1: how far the guided velocity is brought back to the standard deviation of the one with all
-                conditions, against music that guidance makes too loud (§3.4 of [arXiv 2305.08891](https://arxiv.org/abs/2305.08891)),
-                by default that of `guider`.
+                Strength of guidance rescaling from 0 to 1, by default that of the `guider` component: the guided
+                velocity is rescaled toward the standard deviation of the one with all conditions, since guidance makes
+                music too loud (§3.4 of [arXiv 2305.08891](https://arxiv.org/abs/2305.08891)).
             guider ([`JascoGuidance`], *optional*):
                 The guidance, instead of the three scales above.
             conditioning ([`JascoConditioning`], *optional*):
-                What [`encode_conditioning`] returned, instead of the prompt, the controls and the duration. Encoded once,
-                it serves any number of calls.
+                The result of [`encode_conditioning`], instead of the prompt, the controls and the duration. It can be
+                reused in any number of calls.
             num_waveforms_per_prompt (`int`, defaults to `1`):
-                Waveforms per prompt.
+                Number of waveforms per prompt.
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
-                Makes the result reproducible; a list has one per waveform. On the CPU or on the pipeline's device.
+                Random generator for reproducible results, or a list with one per waveform; on the CPU or on the
+                pipeline's device.
             latents (`torch.Tensor` of shape `(waveforms, frames, latent_dim)`, *optional*):
-                The noise to start from.
+                The initial noise.
             sigmas (`list[float]`, *optional*):
-                A grid of falling sigmas in (0, 1] in the place of the uniform one.
+                Decreasing sigmas in (0, 1], instead of the uniform grid.
             prompt_embeds (`torch.Tensor` of shape `(batch, tokens, text_dim)`, *optional*):
-                States of the text encoder, instead of `prompt`.
+                Hidden states of the text encoder, instead of `prompt`.
             prompt_attention_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*):
-                `True` (or 1) where there is text; a row without any is the null text. By default all tokens are text.
+                `True` (or 1) where a token is text; a row without text is the null text. By default all tokens are
+                text.
             attention_kwargs (`dict`, *optional*):
                 `{"scale": float}` scales LoRA layers.
             output_type (`str`, defaults to `"pt"`):
-                `"pt"`: a tensor, `"np"`: an array, `"latent"`: the model's normalized latents.
+                `"pt"` for a tensor, `"np"` for an array, or `"latent"` for the model's normalized latents.
             return_dict (`bool`, defaults to `True`):
                 Whether to return an [`~pipelines.AudioPipelineOutput`] instead of a plain tuple.
             callback_on_step_end (`Callable`, *optional*):
-                Called with `(pipeline, step, timestep, callback_kwargs)` after each step; returns a dictionary with the
-                tensors to continue with, or `None` to change nothing. With [`FlowMatchDopri5Scheduler`] after each
-                completed solver step, with its solution.
+                Called with `(pipeline, step, timestep, callback_kwargs)` after each step; returns a dictionary with
+                the tensors to continue with, or `None` to change nothing. With [`FlowMatchDopri5Scheduler`], it is
+                called with the solution after each completed solver step.
             callback_on_step_end_tensor_inputs (`list[str]`, defaults to `["latents"]`):
                 The tensors in `callback_kwargs`.
             audiocraft_compatible (`bool`, defaults to `False`):
-                Whether to reproduce the original's defects, for exact comparison: padding of shorter prompts is attended
-                to; the text and null branches get encoded silence where drums are given, and keep the melody where no
-                chords are given; melodies of recordings and salience maps come 0.15 % too late.
+                Whether to reproduce AudioCraft's known bugs, for exact comparison: padding of shorter prompts is
+                attended to; the text and null branches get encoded silence where drums are given, and keep the melody
+                where no chords are given; melodies of recordings and salience maps are 0.15% late.
 
         Examples:
 
         Returns:
-            [`~pipelines.AudioPipelineOutput`] or `tuple`: `audios` of shape `(waveforms, channels, samples)`, in float32
-            and the codec's range, which may exceed ±1; or latents of shape `(waveforms, frames, latent_dim)`.
+            [`~pipelines.AudioPipelineOutput`] or `tuple`: `audios` of shape `(waveforms, channels, samples)`, in
+            float32 and the codec's range, which may exceed ±1; or latents of shape `(waveforms, frames, latent_dim)`.
 
         Raises:
-            [`~inputs.InputError`] (a `ValueError`): for input that can't be used, with the argument's name and what would be
-            right.
-            `FileNotFoundError`: for an absent file.
+            [`~inputs.InputError`] (a `ValueError`): for invalid input; the message names the argument and the accepted
+            values.
+            `FileNotFoundError`: if a file does not exist.
         """
         # 1. Check inputs, before any work
         others: dict[str, Any] = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration}

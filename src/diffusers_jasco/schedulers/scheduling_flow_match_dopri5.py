@@ -26,8 +26,8 @@ from diffusers.utils import BaseOutput
 from ..utils.errors import InputError
 
 
-# Dormand & Prince (1980): the nodes, the stages (the last one is the fifth-order solution), and the weights of
-# Shampine's (1986) error estimate, all as in torchdiffeq, which the original calls.
+# Dormand & Prince (1980): nodes, stages (the last one is the fifth-order solution), and the weights of Shampine's
+# (1986) error estimate, all as in torchdiffeq, which AudioCraft calls.
 NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
 STAGES = (
     (1 / 5,),
@@ -46,7 +46,10 @@ ERROR = (
     11 / 84 - 649 / 6300,
     -1 / 60,
 )
-SAFETY, MIN_FACTOR, MAX_FACTOR = 0.9, 0.2, 10.0
+# Step size control, as in torchdiffeq: safety factor, and bounds of the change from one step to the next.
+SAFETY = 0.9
+MIN_FACTOR = 0.2
+MAX_FACTOR = 10.0
 
 
 @dataclass
@@ -56,7 +59,7 @@ class FlowMatchDopri5SchedulerOutput(BaseOutput):
 
     Args:
         prev_sample (`torch.Tensor` of the shape of `sample`):
-            The next input of the model, to be evaluated at the last of `sigmas`; after the last step the result.
+            The next model input, to be evaluated at the last of `sigmas`; the final sample after the last step.
     """
 
     prev_sample: torch.Tensor
@@ -64,24 +67,25 @@ class FlowMatchDopri5SchedulerOutput(BaseOutput):
 
 class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
     r"""
-    Adaptive Dormand–Prince solver of order 5(4), the original JASCO's default: it chooses its own step sizes, so that
-    the estimated error of each stays below `atol + rtol * |sample|` in the root mean square.
+    Adaptive Dormand–Prince solver of order 5(4), the default of AudioCraft's JASCO. It chooses its step sizes such
+    that the root-mean-square error of each step, estimated relative to `atol + rtol * |sample|`, stays below 1.
 
-    Every call of `step` takes one evaluation of the model and returns the point of the next. `sigmas` and `timesteps`
-    grow accordingly: the loop is over when `len(sigmas) == len(timesteps) + 1`, as it is from the start for solvers with
-    a fixed grid. Six evaluations make one solver step, plus two at the beginning.
+    Every call of `step` consumes one model evaluation and returns the point of the next one. `sigmas` and `timesteps`
+    grow accordingly: the loop ends when `len(sigmas) == len(timesteps) + 1`, a condition that holds from the start for
+    solvers with a fixed grid. A solver step takes six evaluations; there are two more at the beginning.
 
-    The error norm is taken over the whole batch, as in the original: the steps, and so the last digits of a sample,
-    depend on its batch mates. The final step ends at `sigma_min` exactly, where torchdiffeq steps beyond it and
-    interpolates back: the evaluations are as many and the results equal to the solver's tolerance.
+    The error norm is computed over the whole batch, as in AudioCraft, so the step sizes, and the last digits of a
+    sample, depend on the rest of the batch. The final step ends exactly at `sigma_min`, whereas torchdiffeq steps
+    beyond it and interpolates: the number of evaluations is the same, and the results agree within the solver's
+    tolerance.
 
     This model inherits from [`SchedulerMixin`] and [`ConfigMixin`].
 
     Args:
         num_train_timesteps (`int`, defaults to `1000`):
-            Scale of the timesteps, for schedulers made from this one's config.
+            Scale of the timesteps, for schedulers created from this configuration.
         sigma_min (`float`, defaults to `1e-5`):
-            Where the integration from sigma = 1 ends.
+            Sigma at which the integration from sigma = 1 ends.
         rtol (`float`, defaults to `1e-5`):
             Relative tolerance.
         atol (`float`, defaults to `1e-5`):
@@ -114,7 +118,7 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
         return self.config.num_train_timesteps
 
     def __getstate__(self) -> dict[str, Any]:
-        # For copies and pickles, which can't hold a running solver: `step` asks them to begin anew.
+        # Copies and pickles can't contain a running solver (a generator); their `step` raises an error instead.
         return vars(self) | {"_solver": None}
 
     def set_timesteps(
@@ -124,11 +128,11 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
         sigmas: list[float] | None = None,
     ):
         """
-        Prepares one run.
+        Prepares a run.
 
         Args:
             num_inference_steps (`int`, *optional*), sigmas (`list[float]`, *optional*):
-                Not accepted: the solver chooses its steps.
+                Not supported: the solver chooses its own steps.
             device (`str` or `torch.device`, *optional*):
                 Device of `timesteps`.
 
@@ -138,7 +142,7 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
         if num_inference_steps is not None or sigmas is not None:
             raise InputError(
                 f"`FlowMatchDopri5Scheduler` chooses its own steps, so `num_inference_steps` ({num_inference_steps}) and"
-                f" `sigmas` ({sigmas}) can't be set. Set `rtol` and `atol`, or take a scheduler with a fixed number of"
+                f" `sigmas` ({sigmas}) can't be set. Set `rtol` and `atol`, or use a scheduler with a fixed number of"
                 " steps: `pipe.scheduler = FlowMatchEulerScheduler.from_config(pipe.scheduler.config)`.",
                 "sigmas" if num_inference_steps is None else "num_inference_steps",
             )
@@ -153,7 +157,7 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
 
     @property
     def function_evaluations(self) -> int:
-        """Number of evaluations of the model in the current or last run."""
+        """Number of model evaluations in the current or last run."""
         return self._step_index or 0
 
     @property
@@ -163,12 +167,12 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
 
     @property
     def begin_index(self) -> int | None:
-        """Index of the first timestep, set by a pipeline with `set_begin_index`."""
+        """Index of the first timestep, set by pipelines with `set_begin_index`."""
         return self._begin_index
 
     def set_begin_index(self, begin_index: int = 0):
         """
-        Part of the schedulers' interface; an adaptive solver can only begin at the beginning.
+        Part of the scheduler interface; adaptive solvers only support starting at the first timestep.
 
         Args:
             begin_index (`int`, defaults to `0`): 0.
@@ -181,7 +185,7 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
         self._begin_index = begin_index
 
     def scale_model_input(self, sample: torch.Tensor, timestep: float | torch.Tensor | None = None) -> torch.Tensor:
-        """Returns `sample` as it is: a flow-matching model takes unscaled input."""
+        """Returns `sample` unchanged, since flow-matching models take unscaled inputs."""
         return sample
 
     def step(
@@ -192,8 +196,8 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
         return_dict: bool = True,
     ) -> FlowMatchDopri5SchedulerOutput | tuple[torch.Tensor]:
         """
-        Takes one evaluation of the model and returns the point of the next. If it completes a solver step whose error
-        is within the tolerance, `accepted_sample` is the solution at its end, else `None`.
+        Consumes one model evaluation and returns the point of the next one. If this completes a solver step whose
+        error is within the tolerance, `accepted_sample` is the solution at its end, otherwise `None`.
 
         Args:
             model_output (`torch.Tensor`):
@@ -201,22 +205,22 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
             timestep (`float` or `torch.Tensor`):
                 The last of `timesteps`.
             sample (`torch.Tensor`):
-                In the first step the noise; later what the step before has returned, unchanged (see [`restart`]).
+                The noise in the first step, later the unchanged output of the previous step (see [`restart`]).
             return_dict (`bool`, defaults to `True`):
                 Whether to return a [`FlowMatchDopri5SchedulerOutput`] instead of a plain tuple.
 
         Returns:
-            [`FlowMatchDopri5SchedulerOutput`] or `tuple`: the next input of the model, or the result.
+            [`FlowMatchDopri5SchedulerOutput`] or `tuple`: the next model input, or the final sample.
 
         Raises:
-            `ValueError`: after the last step, or if the velocity is not finite, or so rough that
-            the step size underflows.
+            `ValueError`: after the last step, or if the velocity is not finite, or so rough that the step size
+            underflows.
         """
         if len(self.sigmas) > len(self.timesteps):
             raise ValueError("The integration is finished: call `set_timesteps` before the next run.")
         solver = self._solver
         if solver is None and self._step_index:
-            raise ValueError("A copy of a scheduler has no part in its run: call `set_timesteps` first.")
+            raise ValueError("A copy of a scheduler can't continue its run: call `set_timesteps` first.")
         if solver is None:
             solver = self._solver = self._solve(sample.float())
             next(solver)
@@ -233,19 +237,19 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
 
     def restart(self, sample: torch.Tensor) -> torch.Tensor:
         """
-        Goes on from `sample` in the place of `accepted_sample`, at the cost of one evaluation.
+        Continues from `sample` instead of `accepted_sample`, at the cost of one model evaluation.
 
         Args:
             sample (`torch.Tensor` of the shape of `accepted_sample`): the new solution at the same sigma.
 
         Returns:
-            `torch.Tensor`: the next input of the model.
+            `torch.Tensor`: the next model input.
 
         Raises:
             `ValueError`: if the last evaluation did not complete a solver step.
         """
         if self.accepted_sample is None:
-            raise ValueError("`restart` is possible after a completed solver step only (`accepted_sample`).")
+            raise ValueError("`restart` is only possible after a completed solver step (see `accepted_sample`).")
         if len(self.sigmas) > len(self.timesteps):
             return sample
         solver = self._solver = self._solve(sample.float())
@@ -262,8 +266,8 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
 
     def _solve(self, sample: torch.Tensor) -> Generator[tuple[float, torch.Tensor], torch.Tensor, None]:
         """
-        Integrates from `self._time`: yields each point (time, sample) where it needs the velocity, gets it sent, and
-        ends by yielding the result. Times are Python floats (float64), as MPS has none.
+        Integrates from `self._time`: yields each point (time, sample) at which the velocity is needed and receives the
+        velocity with `send`; the last point is the result. Times are Python floats, as MPS does not support float64.
         """
         end = 1 - self.config.sigma_min
         velocity = yield self._time, sample
@@ -285,14 +289,14 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
 
             error = step_size * _weighted_sum(ERROR, velocities)
             ratio = self._norm(error, torch.maximum(sample.abs(), candidate.abs()))
-            # Not `ratio > 1`: a velocity that is not a number must not be accepted.
+            # Not `ratio > 1`, so that NaN is rejected.
             accepted = ratio <= 1
             factor = MAX_FACTOR if ratio == 0 else SAFETY / ratio ** (1 / 5)
             factor = min(MAX_FACTOR, max(factor, 1.0 if accepted else MIN_FACTOR)) if factor == factor else MIN_FACTOR
             self._step_size = step_size * factor
 
             if accepted:
-                # The last stage was evaluated at the solution, so it is the first one of the next step.
+                # The last stage was evaluated at the solution, so it is also the first stage of the next step.
                 sample, velocity = candidate, velocities[-1]
                 self._time, self.accepted_sample = time + step_size, sample
                 if step_size == rest:
@@ -301,11 +305,11 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
     def _first_step_size(
         self, sample: torch.Tensor, velocity: torch.Tensor
     ) -> Generator[tuple[float, torch.Tensor], torch.Tensor, float]:
-        """Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, §II.4, with one evaluation."""
+        """Initial step size (Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, §II.4)."""
         scale = sample.abs()
         d0, d1 = self._norm(sample, scale), self._norm(velocity, scale)
         if not math.isfinite(d0 + d1):
-            raise ValueError("The first sample or the model's velocity there is not finite.")
+            raise ValueError("The initial sample or the model's velocity at it is not finite.")
         trial = 1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1
         trial_velocity = yield self._time + trial, sample + trial * velocity
         d2 = self._norm(trial_velocity - velocity, scale) / trial

@@ -32,7 +32,7 @@ class FlowMatchEulerSchedulerOutput(BaseOutput):
 
     Args:
         prev_sample (`torch.Tensor` of the shape of `sample`):
-            The sample at the next, smaller sigma: the next input of the model.
+            The sample at the next, smaller sigma: the next model input.
     """
 
     prev_sample: torch.Tensor
@@ -40,27 +40,27 @@ class FlowMatchEulerSchedulerOutput(BaseOutput):
 
 class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
     r"""
-    The flow-matching path of JASCO ([arXiv 2406.10970](https://arxiv.org/abs/2406.10970), §3.1) and the Euler solver on
-    its uniform grid.
+    The flow-matching path of JASCO ([arXiv 2406.10970](https://arxiv.org/abs/2406.10970), §3.1) and the Euler solver
+    on its uniform grid.
 
     With noise `z_0`, data `z_1`, `t = 1 - sigma` and `s = sigma_min`, the path is `z_t = (1 - (1 - s) t) z_0 + t z_1`
     and its velocity `z_1 - (1 - s) z_0`. As in Diffusers' flow-matching schedulers, sigma falls from 1 (noise) to 0
-    (data), timesteps are `num_train_timesteps * sigma` in floats, and the model output is noise − data: the negative of
-    what [`JascoTransformerModel`] returns. So either of them can take the other's place.
+    (data), timesteps are `num_train_timesteps * sigma` in floats, and the model output is noise − data: the negative
+    of the output of [`JascoTransformerModel`]. The schedulers are therefore interchangeable.
 
-    N steps visit sigma = 1, 1 − 1/N, ..., 1/N, as the original's Euler loop does; `FlowMatchEulerDiscreteScheduler`
-    needs these `sigmas` to be passed to do the same.
+    N steps visit sigma = 1, 1 − 1/N, ..., 1/N, like AudioCraft's Euler loop; `FlowMatchEulerDiscreteScheduler` does
+    the same if these `sigmas` are passed.
 
     This model inherits from [`SchedulerMixin`] and [`ConfigMixin`].
 
     Args:
         num_train_timesteps (`int`, defaults to `1000`):
-            Scale of the timesteps. Other schedulers made from this one's config divide the path into as many parts, so
-            leave it as it is.
+            Scale of the timesteps. Keep the default: other schedulers created from this configuration divide the path
+            into this many parts.
         sigma_min (`float`, defaults to `1e-5`):
-            Share of the noise that is left at the data's end of the path.
+            Fraction of the noise that remains at the data end of the path.
         num_inference_steps (`int`, *optional*):
-            Steps of a pipeline's call that does not say how many; see [`~schedulers.steps.default_steps`].
+            Default number of steps of a pipeline call; see [`~schedulers.steps.default_steps`].
     """
 
     _compatibles = [
@@ -94,7 +94,7 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
 
     @property
     def begin_index(self) -> int | None:
-        """Index of the first timestep, set by a pipeline with `set_begin_index`."""
+        """Index of the first timestep, set by pipelines with `set_begin_index`."""
         return self._begin_index
 
     def set_begin_index(self, begin_index: int = 0):
@@ -117,7 +117,7 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
         sigmas: list[float] | np.ndarray | torch.Tensor | None = None,
     ):
         """
-        Sets the grid of one run.
+        Sets the timesteps of a run.
 
         Args:
             num_inference_steps (`int`, *optional*):
@@ -125,10 +125,11 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
             device (`str` or `torch.device`, *optional*):
                 Device of `timesteps`.
             sigmas (`list[float]`, *optional*):
-                Another grid: falling values in (0, 1]; the final 0 is added.
+                A custom grid instead: strictly decreasing values in (0, 1]; the final 0 is added.
 
         Raises:
-            `ValueError`: if neither or both are given in contradiction, or `sigmas` is not a falling grid in (0, 1].
+            `ValueError`: if neither is given, both contradict each other, or `sigmas` are not strictly decreasing in
+            (0, 1].
         """
         if num_inference_steps is not None:
             num_inference_steps = check_steps(num_inference_steps)
@@ -140,7 +141,7 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
                     "num_inference_steps",
                 )
         elif num_inference_steps is None:
-            raise InputError("`set_timesteps` needs `num_inference_steps` or `sigmas`.", "num_inference_steps")
+            raise InputError("`set_timesteps` requires `num_inference_steps` or `sigmas`.", "num_inference_steps")
         else:
             grid = np.linspace(1.0, 1.0 / num_inference_steps, num_inference_steps)
 
@@ -151,7 +152,7 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
 
     def index_for_timestep(self, timestep: float | torch.Tensor) -> int:
         """
-        Returns the position of `timestep` in the grid.
+        Returns the index of `timestep` in `timesteps`.
 
         Raises:
             `ValueError`: if it is not one of `timesteps`.
@@ -162,7 +163,7 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
         return matches[0].item()
 
     def scale_model_input(self, sample: torch.Tensor, timestep: float | torch.Tensor | None = None) -> torch.Tensor:
-        """Returns `sample` as it is: a flow-matching model takes unscaled input."""
+        """Returns `sample` unchanged, since flow-matching models take unscaled inputs."""
         return sample
 
     def step(
@@ -173,7 +174,7 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
         return_dict: bool = True,
     ) -> FlowMatchEulerSchedulerOutput | tuple[torch.Tensor]:
         """
-        One Euler step, from the current sigma to the next, computed in float32.
+        Takes one Euler step from the current sigma to the next, in float32.
 
         Args:
             model_output (`torch.Tensor`):
@@ -186,10 +187,10 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
                 Whether to return a [`FlowMatchEulerSchedulerOutput`] instead of a plain tuple.
 
         Returns:
-            [`FlowMatchEulerSchedulerOutput`] or `tuple`: the sample at the next sigma, in the type of `model_output`.
+            [`FlowMatchEulerSchedulerOutput`] or `tuple`: the sample at the next sigma, in the dtype of `model_output`.
 
         Raises:
-            `ValueError`: for an integer `timestep`, or one that is not in the grid.
+            `ValueError`: if `timestep` is an integer or not one of `timesteps`.
         """
         if isinstance(timestep, int) or (torch.is_tensor(timestep) and not timestep.is_floating_point()):
             raise ValueError("`timestep` has to be one of `scheduler.timesteps`, not an integer index.")
@@ -207,15 +208,15 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
         return FlowMatchEulerSchedulerOutput(prev_sample=prev_sample)
 
     def _sigma(self, timestep: float | torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
-        """The sigma of each timestep, shaped to be multiplied with `sample`."""
+        """The sigma of each timestep, shaped to broadcast against `sample`."""
         timestep = torch.as_tensor(timestep, device=sample.device)
         sigma = (timestep.to(torch.float32) / self.config.num_train_timesteps).to(sample.dtype)
         return sigma.reshape(sigma.shape + (1,) * (sample.ndim - sigma.ndim))
 
     def scale_noise(self, sample: torch.Tensor, timestep: float | torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """
-        The point of the path between `noise` and `sample`. Any timestep is allowed, not just those of the grid: it is
-        what training samples from a continuous range.
+        Returns a point on the path between `noise` and `sample`. The timestep need not be on the grid, since training
+        samples timesteps from a continuous range.
 
         Args:
             sample (`torch.Tensor` of shape `(batch, ...)`):
@@ -232,12 +233,12 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
         return (sigma + self.config.sigma_min * (1 - sigma)) * noise + (1 - sigma) * sample
 
     def add_noise(self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """[`scale_noise`] under the name and argument order of Diffusers' other schedulers."""
+        """[`scale_noise`] with the name and argument order of other Diffusers schedulers."""
         return self.scale_noise(original_samples, timesteps, noise)
 
     def get_velocity(self, sample: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """
-        The training target of [`JascoTransformerModel`], which is the same at all times of the path.
+        Returns the training target of [`JascoTransformerModel`], which is constant along the path.
 
         Args:
             sample (`torch.Tensor`): data.
@@ -254,13 +255,13 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
         weighting: Literal["uniform", "increasing", "decreasing"] = "uniform",
     ) -> torch.Tensor:
         """
-        The weight of each sample's squared error, by its time `t = 1 - sigma`.
+        Returns the weight of each sample's squared error as a function of its time `t = 1 - sigma`.
 
         Args:
             timestep (`torch.Tensor` of shape `(batch,)`):
                 `num_train_timesteps * sigma`, as for [`scale_noise`].
             weighting (`str`, defaults to `"uniform"`):
-                `"uniform"`: 1, `"increasing"` (the original's default): 1 + t, `"decreasing"`: 2 − t.
+                `"uniform"`: 1, `"increasing"` (AudioCraft's default): 1 + t, `"decreasing"`: 2 − t.
 
         Returns:
             `torch.Tensor` of shape `(batch,)`: the weights.

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The number of steps of a run: the scheduler's default, and checks of a call's arguments."""
+"""The default number of steps of a scheduler, and checks of steps and sigmas."""
 
 import copy
 from typing import Any
@@ -26,9 +26,9 @@ from ..utils.errors import InputError, shorten
 from ..utils.numbers import is_number, to_integer
 
 
-# Key of a scheduler's configuration. `from_config` keeps it in that of schedulers which do not know it.
+# Key in a scheduler's configuration. `from_config` preserves it even for schedulers without this argument.
 STEPS_KEY = "num_inference_steps"
-# Steps of a scheduler without this key.
+# Number of steps if the configuration has no such key.
 DEFAULT_STEPS = 100
 MAX_STEPS = 100_000
 
@@ -39,7 +39,7 @@ def is_adaptive(scheduler: SchedulerMixin) -> bool:
 
 
 def default_steps(scheduler: SchedulerMixin) -> int | None:
-    """The default number of steps of a call: that of the scheduler's configuration. `None` if it is adaptive."""
+    """The default number of steps, from the scheduler's configuration; `None` if the scheduler is adaptive."""
     if is_adaptive(scheduler):
         return None
     steps = stored_steps(scheduler)
@@ -52,7 +52,7 @@ def stored_steps(scheduler: Any) -> int | None:
 
 
 def with_default_steps(scheduler: Any, steps: int | None) -> Any:
-    """The scheduler; or if its configuration has no number of steps, a copy of it with this one."""
+    """Returns the scheduler, or a copy with `steps` as its default if its configuration has no number of steps."""
     if steps is None or stored_steps(scheduler) is not None or not isinstance(scheduler, ConfigMixin):
         return scheduler
     scheduler = copy.copy(scheduler)
@@ -61,20 +61,20 @@ def with_default_steps(scheduler: Any, steps: int | None) -> Any:
 
 
 def check_steps(num_inference_steps: Any) -> int:
-    """A number of steps of any numeric type as an `int`; an [`InputError`] if it is not a whole number from 1 on."""
+    """Returns a number of steps as an `int`; raises an [`~inputs.InputError`] unless it is a positive whole number."""
     return to_integer(num_inference_steps, "num_inference_steps", minimum=1, maximum=MAX_STEPS)
 
 
 def check_sigmas(sigmas: Any) -> np.ndarray:
     r"""
     Args:
-        sigmas (`list[float]`, `np.ndarray` or `torch.Tensor`): a grid.
+        sigmas (`list[float]`, `np.ndarray` or `torch.Tensor`): the grid.
 
     Returns:
         `np.ndarray` of shape `(steps,)`, in float64.
 
     Raises:
-        [`InputError`]: unless these are falling numbers in (0, 1].
+        [`~inputs.InputError`]: unless these are strictly decreasing numbers in (0, 1].
     """
     if isinstance(sigmas, torch.Tensor):
         sigmas = sigmas.detach().double().cpu().numpy()
@@ -87,7 +87,7 @@ def check_sigmas(sigmas: Any) -> np.ndarray:
             raise InputError(f"`sigmas[{i}]` has to be a number in (0, 1], but is {shorten(sigma)}.", "sigmas", i)
         if i and not sigma < sigmas[i - 1]:
             raise InputError(
-                f"`sigmas` have to fall from noise (1) to data (0), but `sigmas[{i}]` is {shorten(sigma)} after"
+                f"`sigmas` have to decrease from noise (1) to data (0), but `sigmas[{i}]` is {shorten(sigma)} after"
                 f" {shorten(sigmas[i - 1])}.",
                 "sigmas",
                 i,
