@@ -143,7 +143,7 @@ def test_plotting_is_thread_safe_and_does_not_use_pyplot():
 
 def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r'pip install "\.\[demo\]" in a clone'):
+    with pytest.raises(ImportError, match=r'pip install "diffusers-jasco\[plot\]"'):
         plot_music(AUDIO)
 
 

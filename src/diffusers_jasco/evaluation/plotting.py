@@ -155,7 +155,7 @@ def plot_music(
 
     Raises:
         `ImportError`: without matplotlib or, if there is something to compare, without mir_eval:
-            `pip install ".[demo]"`.
+            `pip install "diffusers-jasco[plot]"`.
         `ValueError`: for an unknown theme.
     """
     if theme not in _THEMES:
@@ -196,7 +196,7 @@ class _Sheet:
     def __init__(self, colors: _Theme, layout: _Layout, duration: float, height: float):
         self.colors, self.layout, self.duration = colors, layout, duration
         self.height = height + 1.5 * layout.margin
-        self.figure = import_optional("matplotlib.figure", "demo").Figure(
+        self.figure = import_optional("matplotlib.figure", "plot").Figure(
             (layout.width, self.height), dpi=layout.dpi, facecolor=colors.background
         )
         self.bottom = self.height - layout.margin / 2  # bottom edge of the last element, in inches
@@ -231,7 +231,7 @@ class _Sheet:
 
     def finish(self, legend: Sequence[Sequence[tuple[str, str, str]]]):
         """Adds the time axis and the lines of a legend."""
-        ticker = import_optional("matplotlib.ticker", "demo")
+        ticker = import_optional("matplotlib.ticker", "plot")
         axes = self.axes[-1]
         axes.tick_params(axis="x", labelbottom=True)
         axes.xaxis.set_major_locator(ticker.MaxNLocator(10, steps=[1, 2, 5, 10]))
@@ -242,7 +242,7 @@ class _Sheet:
             self._write(line, self.layout.left, self.bottom, self.layout.font_size - 1)
 
     def _write(self, parts: Sequence[tuple[str, str, str]], x: float, y: float, size: float):
-        offsetbox = import_optional("matplotlib.offsetbox", "demo")
+        offsetbox = import_optional("matplotlib.offsetbox", "plot")
         texts = [
             offsetbox.TextArea(text, textprops={"color": color, "weight": weight, "size": size, "parse_math": False})
             for text, color, weight in parts
@@ -357,7 +357,7 @@ def _draw_melody(sheet: _Sheet, requested: RequestedControls, transcription: Tra
             vmax=1,
             extent=(0, transcription.salience.shape[1] / SALIENCE_RATE, LOWEST_PITCH - 0.5, HIGHEST_PITCH + 0.5),
         )
-    patches = import_optional("matplotlib.patches", "demo")
+    patches = import_optional("matplotlib.patches", "plot")
     for (pitch, start, end), agreement in zip(requested.melody, agreements):
         color = sheet.colors.agreement[agreement]
         axes.add_patch(
@@ -387,7 +387,7 @@ def _draw_drums(sheet: _Sheet, requested: RequestedControls, transcription: Tran
 
 
 def _colormap(colors: Sequence[str]):
-    return import_optional("matplotlib.colors", "demo").LinearSegmentedColormap.from_list("jasco", colors)
+    return import_optional("matplotlib.colors", "plot").LinearSegmentedColormap.from_list("jasco", colors)
 
 
 def _mel_spectrogram(samples: torch.Tensor, rate: int) -> tuple[np.ndarray, Callable[[float], float]]:
@@ -425,7 +425,7 @@ def plot_adherence(rows: dict[str, Sequence[dict[str, Any]]], title: str) -> "Fi
     Raises:
         `ImportError`: without matplotlib.
     """
-    figure = import_optional("matplotlib.figure", "demo").Figure(
+    figure = import_optional("matplotlib.figure", "plot").Figure(
         figsize=(8, 1.2 + 0.45 * len(rows)), layout="constrained"
     )
     axes = figure.subplots()
@@ -469,8 +469,8 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
     """
     scales = sorted({(point["guidance_scale"], point["text_guidance_scale"]) for point in points})
     schedulers = list(dict.fromkeys(point["scheduler"] for point in points))
-    ticker = import_optional("matplotlib.ticker", "demo")
-    figure = import_optional("matplotlib.figure", "demo").Figure(
+    ticker = import_optional("matplotlib.ticker", "plot")
+    figure = import_optional("matplotlib.figure", "plot").Figure(
         figsize=(max(6.0, 1.8 + 2.8 * len(scales)), 5.4), layout="constrained"
     )
     grid = figure.subplots(2, len(scales), squeeze=False, sharex=True, sharey="row")

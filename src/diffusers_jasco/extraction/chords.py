@@ -56,7 +56,7 @@ def extract_chords(
             Rate of waveforms in Hz.
         method (`str`, defaults to `"auto"`):
             `"chordino"`: the plugin that the original's data was made with (Mauch and Dixon, 2010; GPL, so it is installed by
-            you: `pip install ".[chords]"` and `pip install --no-deps chord-extractor==0.1.3`, Linux on x86-64).
+            you: `pip install "diffusers-jasco[chords]"` and `pip install --no-deps chord-extractor==0.1.3`, Linux on x86-64).
             `"builtin"`: our own estimator along the lines of the same paper. `"auto"`: the plugin if it is installed.
         progress (`bool`, defaults to `False`):
             Whether to show a progress bar.

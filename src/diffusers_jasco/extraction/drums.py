@@ -54,7 +54,7 @@ def separate_drums(
         sampling_rate (`int`, *optional*):
             Rate of waveforms in Hz.
         method (`str`, defaults to `"auto"`):
-            - `"demucs"`: htdemucs (Rouard et al., 2023), which the original uses: `pip install ".[drums]"`,
+            - `"demucs"`: htdemucs (Rouard et al., 2023), which the original uses: `pip install "diffusers-jasco[drums]"`,
               and its weights, which are never downloaded here (the message of the error says from where to where).
             - `"builtin"`: a small network that comes with this package.
             - `"auto"`: `"demucs"` if package and weights are on this machine, `"builtin"` otherwise; which one is logged.

@@ -80,7 +80,7 @@ def extract_melody(
 
     Raises:
         `FileNotFoundError`: for an absent file.
-        `ImportError`: if the method's package is not installed: `pip install ".[melody]"`.
+        `ImportError`: if the method's package is not installed: `pip install "diffusers-jasco[extraction]"`.
         [`InputError`]: for input that is not audio, for an invalid method, threshold or frame rate, and for weights that are missing or
             not used.
     """
@@ -231,7 +231,7 @@ def _track_notes(stream: AudioStream, progress: bool) -> np.ndarray:
 @compiles_with_numba
 def _track_block(samples: np.ndarray) -> np.ndarray:
     """MIDI numbers from G2 to B6, or -1 where there is no voice, one every `HOP` samples."""
-    librosa = import_optional("librosa", "melody")
+    librosa = import_optional("librosa", "extraction")
     level = librosa.feature.rms(y=samples, frame_length=4 * HOP, hop_length=HOP)[0]
     frequencies, voiced, _ = librosa.pyin(
         samples, fmin=_LOWEST_FREQUENCY, fmax=_HIGHEST_FREQUENCY, sr=RATE, hop_length=HOP, fill_na=None
