@@ -33,8 +33,9 @@ By default the clips are synthetic music; `--dataset` selects a prepared dataset
     handwritten handwritten chord progressions, melodies and beats: all together, each alone, none
 
 The output folder contains `report.md`, `report.json`, a figure per metric in `pictures/`, and the generated clips in
-`audio/`. To resume an interrupted run, run the same command again: existing clips are reused. docs/guides/evaluation/metrics.md
-explains the scores. Use the validation split for every choice, and the test split once per version of a model.
+`audio/`. To resume an interrupted run, run the same command again: existing clips are reused.
+docs/guides/evaluation/metrics.md explains the scores. Use the validation split for every choice, and the test split
+once per version of a model.
 """
 
 import argparse

@@ -22,8 +22,8 @@ evaluates control adherence and sound.
         --guidance_scales 1,1.5,2 --text_guidance_scales 0
 
 The output folder contains `sampling.json`, the table `sampling.md` and the figure `sampling.png`. To resume an
-interrupted run, run the same command again; with other lists, it adds the missing combinations. docs/guides/evaluation/metrics.md
-explains the scores. Use the validation split to select a sampler.
+interrupted run, run the same command again; with other lists, it adds the missing combinations.
+docs/guides/evaluation/metrics.md explains the scores. Use the validation split to select a sampler.
 """
 
 import argparse

@@ -73,7 +73,10 @@ def builtin_salience(audio: Any) -> np.ndarray:
 
 
 def score_label_estimate(estimate: Chords, item: dict[str, Any]) -> dict[str, float]:
-    """Combines [`~evaluation.metrics.chords.score_chords`] with [`~evaluation.metrics.chord_qualities.score_labels`]."""
+    """
+    Combines the scores of [`~evaluation.metrics.chords.score_chords`] and
+    [`~evaluation.metrics.chord_qualities.score_labels`].
+    """
     requested = item["chords"], item["duration"]
     return score_chords(estimate, *requested) | chord_qualities.score_labels(estimate, *requested)
 

@@ -163,7 +163,7 @@ def evaluate_pipeline(
         `"estimator/metric"`), `references` (with their `sound`), and `conditions`, each with
 
         - `adherence`: an [`~evaluation.adherence.Adherence`] for every metric of every estimator; `reported`: the
-          lowest one for each metric
+          lowest one that counts for each metric
         - `scores`: scores of each clip; `controls_of`: the clip that each clip's controls come from; `given`: inputs
           of the pipeline
         - `distance`: as [`~evaluation.metrics.distances.sound_distance`] returns it; `sound`: sound checks of each
@@ -193,9 +193,9 @@ def evaluate_pipeline(
         "conditions": {},
     }
     for name in conditions:
-        given = [part for part in CONDITIONS[name] if part == "text" or part in pipe.transformer.controls]
+        inputs = [part for part in CONDITIONS[name] if part == "text" or part in pipe.transformer.controls]
         # Skip single-control settings that the checkpoint does not support.
-        if name in CONTROLS and name not in given:
+        if name in CONTROLS and name not in inputs:
             continue
         sources = np.arange(len(references.items))
         if name == "swapped":
@@ -205,10 +205,10 @@ def evaluate_pipeline(
         elif name == "no_drums":
             clips = (item["audio"] - item["stems"].get("drums", 0) for item in references.items)
         else:
-            requests = make_requests(references.items, sources, given, settings or {}, references.seed)
+            requests = make_requests(references.items, sources, inputs, settings or {}, references.seed)
             clips = _generate(pipe, requests, batch_size, cache and cache / name)
         result["conditions"][name] = _evaluate_clips(pipe, clips, references, sources, name, progress, min_clips) | {
-            "given": given
+            "given": inputs
         }
     if codec := result["conditions"].get("codec"):
         for name, condition in result["conditions"].items():
@@ -220,7 +220,7 @@ def evaluate_pipeline(
 def make_requests(
     items: Sequence[dict[str, Any]],
     sources: np.ndarray,
-    given: Sequence[str],
+    inputs: Sequence[str],
     settings: dict[str, Any],
     seed: int,
 ) -> list[GenerationRequest]:
@@ -228,7 +228,7 @@ def make_requests(
     Args:
         items (`Sequence[dict]`): the clips.
         sources (`np.ndarray` of shape `(clips,)`): index of the clip that each clip's controls come from.
-        given (`Sequence[str]`): inputs of the pipeline, of `"text"`, `"chords"`, `"drums"`, `"melody"`.
+        inputs (`Sequence[str]`): inputs of the pipeline, of `"text"`, `"chords"`, `"drums"`, `"melody"`.
         settings (`dict`): as in [`evaluate_pipeline`].
         seed (`int`): random seed of the noise.
 
@@ -243,8 +243,8 @@ def make_requests(
     return [
         GenerationRequest(
             name=f"{index:05d}",
-            prompt=item["caption"] if "text" in given else None,
-            controls={control: value(items[sources[index]]) for control, value in select.items() if control in given},
+            prompt=item["caption"] if "text" in inputs else None,
+            controls={control: value(items[sources[index]]) for control, value in select.items() if control in inputs},
             duration=item["duration"],
             seed=1_000_000 * seed + index,
             settings=settings,

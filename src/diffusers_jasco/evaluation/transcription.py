@@ -42,9 +42,10 @@ from .metrics.onsets import TOLERANCES, merge_onsets, score_onsets
 Notes = list[tuple[int, float, float]]
 SAME, NEAR, OTHER = "same", "near", "other"
 ON_TIME = TOLERANCES["onset_f1"]
-# Onsets at the edges of a recording are unreliable: leading silence makes the first one detectable, and onsets in the
-# last moment are dropped.
-_LEAD, _END = 0.1, 0.03  # seconds
+# Onsets at the edges of a recording are unreliable: leading silence makes the first one detectable, and onsets at the
+# very end are dropped.
+_LEADING_SILENCE = 0.1  # seconds
+_END = 0.03  # seconds
 _DRUMS_RATE = 32000  # Hz
 # Low, since the strongest note counts even if it is soft.
 _MIN_SALIENCE = 0.1
@@ -202,7 +203,10 @@ def transcribe(audio: Any) -> Transcription:
 
 
 def _detect_onsets(waveform: torch.Tensor, rate: int) -> np.ndarray:
-    onsets = onsets_by_noise_flux((F.pad(waveform, (round(_LEAD * rate), 0)), rate)) - round(_LEAD * rate) / rate
+    onsets = (
+        onsets_by_noise_flux((F.pad(waveform, (round(_LEADING_SILENCE * rate), 0)), rate))
+        - round(_LEADING_SILENCE * rate) / rate
+    )
     return np.maximum(onsets[onsets < waveform.shape[1] / rate - _END], 0)
 
 
