@@ -58,7 +58,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--variant", help="variant in the names of the weight files, such as fp16")
     parser.add_argument("--max_shard_size", default="10GB", help="larger files are split")
     parser.add_argument("--revision", help="revision of the Hub repository")
-    parser.add_argument("--base_model", help="Hub id of the original of a local folder, such as facebook/jasco-…")
+    parser.add_argument("--base_model", help="Hub id of the model in a local folder, such as facebook/jasco-…")
     parser.add_argument(
         "--token", help="Hub token for a gated or private repository (default: that of `hf auth login`)"
     )

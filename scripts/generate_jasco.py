@@ -50,7 +50,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--checkpoint", default=BUNDLED, help=f"folder or Hub id of a pipeline (default: {BUNDLED})")
     add("--manifest", type=Path, required=True, help=".jsonl or .jsonl.gz, or a dataset's folder")
-    add("--output", type=Path, required=True, help="folder to write, or of a run to resume")
+    add("--output", type=Path, required=True, help="folder to write; an existing run is resumed")
     add(
         "--duration",
         type=number(above=0, unit="seconds"),

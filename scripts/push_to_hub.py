@@ -46,7 +46,7 @@ def main(args=None):
     parser.add_argument(
         "--standalone",
         action="store_true",
-        help="for loading with trust_remote_code=True and no import of diffusers_jasco (and only so)",
+        help="make the pipeline loadable without an import of diffusers_jasco, but only with trust_remote_code=True",
     )
     parser.add_argument("--variant", help="variant of the weights, such as fp16")
     parser.add_argument(

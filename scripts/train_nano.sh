@@ -38,7 +38,7 @@ if grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2>/dev/null; then
     precision=bf16
 fi
 
-# train <precision> <script and its options>. Two processes of one thread are faster than one of two.
+# train <precision> <script and its options>. Two processes with one thread each are faster than one with two threads.
 train() {
     accelerate launch --multi_gpu --num_processes 2 --num_machines 1 --dynamo_backend no --mixed_precision "$@" \
         --resume latest

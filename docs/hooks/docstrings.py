@@ -21,7 +21,7 @@ _REFERENCE = re.compile(r"\[`(~?)([\w.]+)(\(\))?`\](?!\()")
 _ARGUMENT = re.compile(r"^(\s+\*{0,2}\w[\w, *]*) \((.*)\):(?=\s|$)", re.MULTILINE)
 _ARGUMENTS = re.compile(r"^(\s+)(\w+ \([^()]*\)(?:,\s+\w+ \([^()]*\))+):", re.MULTILINE)
 _RESULTS = re.compile(r"^( *)(Raises|Returns|Yields):\n((?:\1 +\S.*\n?)+)", re.MULTILINE)
-_TYPE = re.compile(r"^( +)([`\[].*?): ", re.MULTILINE)
+_TYPE = re.compile(r"^( +)([`\[].*?):(?= |$)", re.MULTILINE)
 logger = griffe.get_logger(__name__)
 # Ruff, which formats signatures, is a program beside this interpreter.
 os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.environ.get("PATH", "")))
@@ -94,7 +94,7 @@ def _convert_results(match: re.Match) -> str:
     if match[2] == "Raises":
         # Lines that continue a description have to be indented further.
         section = re.sub(r"^( +)(?![ ]|[`\[].*: )", r"\1    ", section, flags=re.MULTILINE)
-    section = _TYPE.sub(lambda line: f"{line[1]}{_as_type(line[2])}: ", section)
+    section = _TYPE.sub(lambda line: f"{line[1]}{_as_type(line[2])}:", section)
     return f"{match[1]}{match[2]}:\n{section}"
 
 

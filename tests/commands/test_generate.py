@@ -149,7 +149,7 @@ def no_loading(monkeypatch):
         (["--groove", "rock"], "Did you mean 'rock backbeat'? All grooves: four on the floor, "),
         (
             ["--progression", "I-V-vi-IV"],
-            "--progression: there is no progression 'I-V-vi-IV'. Did you mean 'ii-V-I'? All progressions: axis, doo-wop, ",
+            "--progression: there is no progression 'I-V-vi-IV'. Did you mean 'ii-V-I'? All progressions: axis, ",
         ),
         (["--groove", "techno", "--bpm", 900], "--bpm has to be"),
         (["--groove", "techno", "--drums", "a.wav"], "Give either --drums or --groove"),
@@ -295,11 +295,11 @@ def test_no_metadata(tmp_path, capsys):
         ({"seed": "7; rm"}, "song.wav: --seed: has to be"),
         ({"steps": 3, "output": "/tmp/x", "evil": 1}, None),
         ({"dtype": "int8"}, "song.wav: --dtype"),
-        ({"duration": [1, 2]}, "invalid value of --duration"),
-        ({"separate_drums": "yes"}, "invalid value of --separate_drums"),
-        ({"melody": {"shape": [53, 10], "blake2b": "0"}}, "invalid value of --melody"),
+        ({"duration": [1, 2]}, "invalid value for --duration"),
+        ({"separate_drums": "yes"}, "invalid value for --separate_drums"),
+        ({"melody": {"shape": [53, 10], "blake2b": "0"}}, "invalid value for --melody"),
         ({"chords": [["C", "x"]]}, "--chords"),
-        ({"prompt": ["a"]}, "invalid value of `prompt`"),
+        ({"prompt": ["a"]}, "invalid value for `prompt`"),
     ],
 )
 def test_metadata_is_validated_like_options(tmp_path, metadata, message, capsys):

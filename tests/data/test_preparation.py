@@ -131,12 +131,12 @@ def test_annotations_reach_all_output_formats(manifest, tmp_path):
     labels = ["N", "C", "G", "Am7", "UNK"]
     features = FeatureDataset(data / "features" / "train", labels=labels, num_frames=100)
     assert [features[i]["latents"].shape for i in range(4)] == [(100, 16)] * 4
-    whole = FeatureDataset(data / "features" / "train", labels=labels)
-    assert whole[1]["drums"].any() and not whole[0]["drums"].any() and whole[1]["caption"] in ("a", "b")
-    assert whole.info["chord_labels"] == labels
+    clips = FeatureDataset(data / "features" / "train", labels=labels)
+    assert clips[1]["drums"].any() and not clips[0]["drums"].any() and clips[1]["caption"] in ("a", "b")
+    assert clips.info["chord_labels"] == labels
     tokenizer, text_encoder = load_text_encoder(TEXT_ENCODER)
-    assert whole.info["text_encoder_hash"] == text_encoder_hash(tokenizer, text_encoder)
-    for item in (whole[0], whole[1]):
+    assert clips.info["text_encoder_hash"] == text_encoder_hash(tokenizer, text_encoder)
+    for item in (clips[0], clips[1]):
         (states,) = encode_captions([item["caption"]], tokenizer, text_encoder)
         assert torch.equal(item["text_embeds"], states.float())
     with pytest.raises(ValueError, match="`text_encoder` needs `codec`"):
@@ -178,7 +178,7 @@ def test_drums_are_separated_and_cut(tmp_path):
 def test_sharded_runs_match_a_single_run(tmp_path):
     write_music(tmp_path / "music", 9, 2.0)
     options = ("--chords", "builtin", "--encode", CODEC)
-    prepare(tmp_path / "music", tmp_path / "whole", *options)
+    prepare(tmp_path / "music", tmp_path / "single", *options)
     for shard in ("2/3", "0/3"):
         prepare(tmp_path / "music", tmp_path / "shards", *options, "--shard", shard, "--resume")
     with pytest.raises(ValueError, match="--resume"):
@@ -186,9 +186,9 @@ def test_sharded_runs_match_a_single_run(tmp_path):
     prepare(tmp_path / "music", tmp_path / "shards", *options, "--shard", "1/3", "--resume")
     assert not (tmp_path / "shards" / "summary.json").exists(), "only a run without --shard assembles the tracks"
     prepare(tmp_path / "music", tmp_path / "shards", *options, "--resume")
-    assert read_all(tmp_path / "shards") == read_all(tmp_path / "whole")
+    assert read_all(tmp_path / "shards") == read_all(tmp_path / "single")
     with pytest.raises(ValueError, match=r"other settings \(chords\)"):
-        prepare(tmp_path / "music", tmp_path / "whole", "--encode", CODEC, "--resume")
+        prepare(tmp_path / "music", tmp_path / "single", "--encode", CODEC, "--resume")
     with pytest.raises(ValueError, match="i/n"):
         prepare(tmp_path / "music", tmp_path / "other", "--shard", "3/3")
 
@@ -362,8 +362,8 @@ def test_preparation_with_ray_data(tmp_path, monkeypatch):
     pytest.importorskip("ray.data")
     write_music(tmp_path / "music", 12, 2.0)
     options = ("--chords", "builtin", "--encode", CODEC)
-    prepare(tmp_path / "music", tmp_path / "whole", *options)
-    whole = read_all(tmp_path / "whole")
+    prepare(tmp_path / "music", tmp_path / "single", *options)
+    expected = read_all(tmp_path / "single")
 
     settings = PreparationSettings("builtin", "none", "none", codec=str(CODEC), clip_seconds=3.0, min_seconds=1.0)
     sources, output = find_sources(tmp_path / "music"), str(tmp_path / "ray")
@@ -380,7 +380,8 @@ def test_preparation_with_ray_data(tmp_path, monkeypatch):
         ray.shutdown()
     assert usable == len(sources) - 3
     assemble(sources, settings, OutputFolder(output))
-    assert read_all(tmp_path / "ray") == {name: content for name, content in whole.items() if name != "settings.json"}
+    del expected["settings.json"]
+    assert read_all(tmp_path / "ray") == expected
 
 
 def test_small_collections_are_all_for_training(tmp_path, warnings):

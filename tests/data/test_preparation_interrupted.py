@@ -106,7 +106,7 @@ class Command:
 
 
 class Fork:
-    """The command in a fork of this process, which saves the time for imports."""
+    """The command in a fork of this process, which avoids repeated imports."""
 
     def __init__(self, *args):
         main = runpy.run_path(str(SCRIPT))["main"]

@@ -19,6 +19,7 @@ A comment on the line before a block changes how it is treated:
 
 - `<!-- snippet: slow -->`: only run with the slow tests.
 - `<!-- snippet: slow (with --max_steps 2) -->`: the same, with these options added to the last command of the block.
+- `<!-- snippet: tested (path of a test) -->`: run by that test.
 - `<!-- snippet: skip (reason) -->`: not run; the page has to tell its readers so.
 
 All other `python` and `bash` blocks are run, except for the shell commands in `NOT_RUN`.
@@ -38,6 +39,8 @@ from pathlib import Path
 import pytest
 
 
+ROOT = Path(__file__).parents[2]
+
 # The first words of commands for installation, accounts, clusters, builds and servers.
 NOT_RUN = (
     "accelerate launch",
@@ -48,6 +51,7 @@ NOT_RUN = (
     "hf download",
     "make",
     "pip install",
+    "python -m pytest",
     "python -m venv",
     "python examples/space/app.py",
     "sbatch",
@@ -60,7 +64,7 @@ _BLOCK = re.compile(
     r"^(?P<indent>[ \t]*)```(?P<language>python|bash)[^\n]*\n(?P<code>.*?)^[ \t]*```[ \t]*$",
     re.MULTILINE | re.DOTALL,
 )
-_MARKER = re.compile(r"(?P<kind>skip|slow)(?: \((?P<note>.+)\))?")
+_MARKER = re.compile(r"(?P<kind>skip|slow|tested)(?: \((?P<note>.+)\))?")
 _NOTICE = re.compile(r"\b(not|neither|nor|cannot|never)\b[^.]*\brun\b", re.IGNORECASE)
 
 
@@ -98,6 +102,8 @@ def read_snippets(page: Path) -> list[Snippet]:
             kind, note = marker["kind"], marker["note"]
             if kind == "skip" and not note:
                 raise ValueError(f"{page}:{line}: a skipped snippet needs a reason: <!-- snippet: skip (reason) -->.")
+            if kind == "tested" and not (ROOT / (note or "missing")).is_file():
+                raise ValueError(f"{page}:{line}: there is no test {note}.")
         snippets.append(Snippet(page, line, match["language"], textwrap.dedent(match["code"]), kind, note))
     stray = len(re.findall(r"^[ \t]*<!--\s*snippet", text, re.MULTILINE)) - sum(
         snippet.kind is not None for snippet in snippets
@@ -113,7 +119,7 @@ def run_snippets(snippets: list[Snippet], monkeypatch: pytest.MonkeyPatch, slow:
     """Runs the blocks of a page in order, in the current directory, and returns the namespace of the Python blocks."""
     namespace: dict = {"__name__": "__main__"}
     for snippet in snippets:
-        if snippet.kind == "skip" or (snippet.kind == "slow" and not slow):
+        if snippet.kind in ("skip", "tested") or (snippet.kind == "slow" and not slow):
             continue
         if snippet.language == "python":
             # Tracebacks name the line of the page.
@@ -182,7 +188,6 @@ def run_command(words: list[str], patch: pytest.MonkeyPatch, snippet: Snippet):
 
 def shell_environment() -> dict[str, str]:
     """An environment in which `python` and `jasco-generate` are those of this process."""
-    source = Path(__file__).parents[2] / "src"
     folder = Path("bin").absolute()
     folder.mkdir(exist_ok=True)
     for name, module in (("python", ""), ("jasco-generate", "-m diffusers_jasco.commands.generate")):
@@ -191,5 +196,5 @@ def shell_environment() -> dict[str, str]:
         script.chmod(0o755)
     return os.environ | {
         "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(source), os.environ.get("PYTHONPATH")))),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT / "src"), os.environ.get("PYTHONPATH")))),
     }

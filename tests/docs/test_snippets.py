@@ -25,10 +25,9 @@ from diffusers_jasco.controls.chords import chords_to_lab
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.previews import preview_chords, preview_melody
 
-from .snippets import read_snippets, run_snippets, split_commands
+from .snippets import ROOT, read_snippets, run_snippets, split_commands
 
 
-ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -149,6 +148,7 @@ def test_a_failing_command_fails(command, tmp_path, monkeypatch):
     [
         ("This is not run.\n<!-- snippet: skip -->\n```python\n```\n", "needs a reason"),
         ("<!-- snippet: skip (no GPU) -->\n```python\n```\n", "tell its readers"),
+        ("<!-- snippet: tested (tests/missing.py) -->\n```python\n```\n", "no test tests/missing.py"),
         ("<!-- snippet: later -->\n```python\n```\n", "unknown marker"),
         ("<!-- snippet: slow -->\n\nText.\n\n```python\n```\n", "line before"),
     ],

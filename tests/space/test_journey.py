@@ -137,7 +137,7 @@ def test_a_song_from_the_first_click_to_its_reproduction(open_window, tmp_path):
     window.make()
     window.expect_status("1 take in")
     window.expect_scores(
-        *(rf"^{name}: .*\d+ %.*(very close|close|partly|hardly)" for name in ("Chords", "Melody", "Drums"))
+        *(rf"^{name}: .*\d+%.*(very close|close|partial|poor)" for name in ("Chords", "Melody", "Drums"))
     )
     expect(window.find(".card .picture img")).to_have_attribute("alt", re.compile("target and result"))
     window.evaluate("document.querySelector('.card .picture img').naturalWidth > 400", True)

@@ -265,4 +265,4 @@ def test_warnings_of_the_package_reach_the_page(tmp_path):
 
     with collected_warnings() as warnings:
         read_chords([("Csus4", 0.0)])
-    assert warnings == ["Not in the vocabulary, so replaced by the nearest: Csus4 → C (without F, with E)."]
+    assert warnings == ["Not in the vocabulary and replaced by the nearest label: Csus4 → C (without F, with E)."]

@@ -86,9 +86,9 @@ def parse_with_source(parser: CommandParser, argv: Sequence[str] | None) -> argp
         argv (`Sequence[str]`, *optional*): the command's arguments.
 
     Returns:
-        `argparse.Namespace`: the options, and two additional attributes: `waveform`, which is `(index, count)` if the
-            file is
-        one of several waveforms, otherwise `None`; and `recorded`, the file's metadata, or `None` without `--from`.
+        `argparse.Namespace`:
+            The options, and two additional attributes: `waveform`, which is `(index, count)` if the file is one of
+            several waveforms, otherwise `None`; and `recorded`, the file's metadata, or `None` without `--from`.
 
     Raises:
         [`InputError`], `FileNotFoundError`: if the file does not exist or has no metadata of this package.
@@ -128,7 +128,7 @@ def parse_with_source(parser: CommandParser, argv: Sequence[str] | None) -> argp
 
 
 def _find_moved_files(args: argparse.Namespace):
-    """Searches missing files in the folder of the audio file. [`warn_of_differences`] compares their content later."""
+    """Looks for missing files in the audio file's folder. [`warn_of_differences`] compares their content later."""
     files = args.recorded.get("files")
     for name in files if isinstance(files, dict) else ():
         value = getattr(args, name, None) if name in FILES and name in args.recorded else None
@@ -182,7 +182,7 @@ def _to_tokens(action: argparse.Action, value: Any, source: str) -> list[str]:
     elif isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return [f"{action.option_strings[0]}={value}"] if action.option_strings else ["--", str(value)]
     raise InputError(
-        f"{source} has an invalid value of `{action.dest}`: {shorten(value)}. Set the option.", action.dest
+        f"{source} has an invalid value for `{action.dest}`: {shorten(value)}. Set the option.", action.dest
     )
 
 

@@ -55,7 +55,7 @@ FILE_FIELDS = ("duration", "sample_rate", "sampling_rate", "amplitude", "weight"
 @dataclass(frozen=True)
 class Source:
     """
-    One track.
+    A track.
 
     Attributes:
         url (`str`): path of the audio, or any URL that fsspec reads.
@@ -70,8 +70,8 @@ class Source:
     @property
     def metadata(self) -> dict[str, Any]:
         """Additional scalar fields of the manifest, such as a tempo. They are stored with the clips, but not used."""
-        others = {name: value for name, value in self.info.items() if name not in (*FIELDS, *FILE_FIELDS)}
-        return {name: value for name, value in others.items() if isinstance(value, (str, int, float))}
+        extra = {name: value for name, value in self.info.items() if name not in (*FIELDS, *FILE_FIELDS)}
+        return {name: value for name, value in extra.items() if isinstance(value, (str, int, float))}
 
     @property
     def track(self) -> str:
@@ -119,8 +119,8 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
             A folder of audio files, an audio file, a folder with a manifest, or a manifest. A manifest (`.jsonl` or
             `.gz`) has one JSON object per line, in AudioCraft's format (`path`) or in ours (`file_name` and any of
             `captions`, `chords`, `melody`, `stems`, or `drums` for only a drum stem); or one path per line. Relative
-            paths refer to the manifest's folder, or else, as AudioCraft's, to the working directory. Paths may be URLs
-            that fsspec reads.
+            paths refer to the manifest's folder or, as in AudioCraft, to the working directory. Paths may be URLs that
+            fsspec reads.
 
     Raises:
         `FileNotFoundError`: if the folder or file does not exist.
@@ -128,8 +128,8 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
     """
     fs, root = fsspec.core.url_to_fs(os.fspath(audio))
     if fs.isdir(root):
-        found = [name for name in MANIFESTS if fs.isfile(posixpath.join(root, name))]
-        if not found:
+        manifests = [name for name in MANIFESTS if fs.isfile(posixpath.join(root, name))]
+        if not manifests:
             names = (posixpath.relpath(path, root) for path in fs.find(root))
             # Skips hidden files, such as `._song.mp3` on macOS.
             names = sorted(name for name in names if not any(part.startswith(".") for part in name.split("/")))
@@ -137,7 +137,7 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
             if not names:
                 raise ValueError(f"There is no audio in {audio} (files that end in {', '.join(_FOUND_SUFFIXES)}).")
             return [Source(_url(fs, posixpath.join(root, name)), name) for name in names]
-        root = posixpath.join(root, found[0])
+        root = posixpath.join(root, manifests[0])
     if not fs.isfile(root):
         raise FileNotFoundError(f"There is no folder or manifest {audio}.")
     if posixpath.splitext(root)[1].lower() in AUDIO_SUFFIXES:
@@ -161,7 +161,7 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
             raise ValueError(f"{audio}, line {number}: {name} is named twice.")
         drums = info.pop("drums", None)
         if drums is not None and not isinstance(drums, str):
-            raise ValueError(f"{audio}, line {number}: `drums` has to name a file, but is {shorten(drums)}.")
+            raise ValueError(f"{audio}, line {number}: `drums` has to be a file name, but got {shorten(drums)}.")
         if drums:
             info["stems"] = {**(info.get("stems") or {}), "drums": drums}
         sources[name] = Source(_resolve(name, fs, root), name, info)
@@ -201,7 +201,7 @@ def warn_of_unused_fields(sources: Iterable[Source]):
 
 
 def resolve_beside(source: Source, name: str) -> str:
-    """Resolves the URL of another file in the manifest entry of a track, such as a stem."""
+    """Resolves the URL of another file in a track's manifest entry, such as a stem."""
     folder = source.url[: len(source.url) - len(source.name)] if source.url.endswith(source.name) else ""
     return name if "://" in name or name.startswith("/") else folder + name
 

@@ -100,15 +100,16 @@ class ClipStream:
             yield clips[item]
 
     def worker_shard(
-        self, index: int, num_workers: int, seed: int, block_size: int, start: StreamPosition
+        self, index: int, num_worker_shards: int, seed: int, block_size: int, start: StreamPosition
     ) -> Iterator[tuple[Any, StreamPosition]]:
         r"""
-        The items of one worker, endlessly. Each epoch assigns the dataset's shards to workers anew and in another
-        order. Rows are shuffled in blocks; the next block is read while the items of the current one are yielded.
+        Yields the items of a worker shard, endlessly. In each epoch, the dataset's shards are shuffled and divided
+        among the worker shards. Rows are shuffled in blocks; the next block is read while the items of the current one
+        are yielded.
 
         Args:
-            index (`int`): the worker's index.
-            num_workers (`int`): number of workers.
+            index (`int`): index of the worker shard.
+            num_worker_shards (`int`): number of worker shards.
             seed (`int`): seed of the order.
             block_size (`int`): number of rows that are shuffled together.
             start (`StreamPosition`): position to start from.
@@ -116,9 +117,9 @@ class ClipStream:
         Yields:
             `tuple[tuple[StreamedRow, str], StreamPosition]`:
                 A row and the key of one of its items, for [`StreamedClips`], and the position after it. A key
-                identifies the item's epoch, shard, row and number. It does not depend on `num_workers`.
+                identifies the item's epoch, shard, row and number. It does not depend on `num_worker_shards`.
         """
-        rows = self._rows(index, num_workers, seed, start)
+        rows = self._rows(index, num_worker_shards, seed, start)
         next_row = next(rows)
 
         def extend(block: list[StreamedRow]):
@@ -146,11 +147,11 @@ class ClipStream:
                     yield item, StreamPosition(first.epoch, first.shard, first.row, number)
             num_skipped = 0
 
-    def _rows(self, index: int, num_workers: int, seed: int, start: StreamPosition) -> Iterator[StreamedRow]:
+    def _rows(self, index: int, num_worker_shards: int, seed: int, start: StreamPosition) -> Iterator[StreamedRow]:
         epoch, first_shard, first_row = start.epoch, start.shard, start.row
         while True:
             generator = torch.Generator().manual_seed(derive_seed("shards", seed, epoch))
-            order = torch.randperm(self.num_shards, generator=generator).tolist()[index::num_workers]
+            order = torch.randperm(self.num_shards, generator=generator).tolist()[index::num_worker_shards]
             is_empty = (first_shard, first_row) == (0, 0)
             for number in range(first_shard, len(order)):
                 shard = self.dataset.shard(self.num_shards, order[number])

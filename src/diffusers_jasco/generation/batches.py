@@ -84,7 +84,7 @@ class GenerationRequest:
 def plan_batches(requests: Sequence[GenerationRequest], batch_size: int) -> list[list[GenerationRequest]]:
     r"""
     Groups consecutive requests with the same duration and settings into batches. The plan depends on the whole list,
-    and not on which clips exist already: rounding errors may depend on the batch size, so a resumed run gives the same
+    not on which clips already exist: rounding errors may depend on the batch size, so a resumed run gives the same
     bytes only with the same batches.
 
     Args:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Optional dependencies."""
+"""Imports of optional dependencies."""
 
 import functools
 import importlib

@@ -65,7 +65,7 @@ Clip = dict[str, Any]
 def check_shares(shares: Sequence[float]):
     """Raises a `ValueError` unless there is one non-negative share per split and the shares sum to 1."""
     if len(shares) != len(SPLITS) or not min(shares) >= 0 or not abs(sum(shares) - 1) <= 1e-6:
-        raise ValueError(f"The shares of {', '.join(SPLITS)} have to be four numbers that sum to 1, but are {shares}.")
+        raise ValueError(f"The shares of {', '.join(SPLITS)} have to be four numbers that sum to 1, but got {shares}.")
 
 
 def group_tracks(tracks: Sequence[dict[str, Any]], group_by: str) -> list[str]:
@@ -126,7 +126,7 @@ def assemble(
         shares (`Sequence[float]`, *optional*):
             As in [`assign_splits`], by default .9, .05, .025 and .025. With fewer than 20 groups, all tracks are for
             training by default.
-        webdataset (`bool`, defaults to `False`): whether to write tar shards, too. Existing shards are always updated.
+        webdataset (`bool`, defaults to `False`): whether to also write tar shards. Existing shards are always updated.
 
     Returns:
         `dict`: the contents of `summary.json`.

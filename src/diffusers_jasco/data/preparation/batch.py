@@ -29,7 +29,7 @@ logger = logging.get_logger(__name__)
 
 
 def add_track_arguments(parser: argparse.ArgumentParser):
-    """Adds the arguments of a command that writes a file per track: `src_dir`, `tracks_list`, `out_dir`, `override`."""
+    """Adds the arguments of commands that write a file per track: `src_dir`, `tracks_list`, `out_dir`, `override`."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--src_dir", help="folder of audio files")
     source.add_argument("--tracks_list", help="one audio file per line: a path, or JSON with `path`")

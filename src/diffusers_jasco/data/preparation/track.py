@@ -189,7 +189,7 @@ def _write_clips(blocks: Iterable[np.ndarray], lengths: list[int], files: list[P
         with soundfile.SoundFile(file, "w", rate, 1, "PCM_16", format="FLAC") as clip:
             while count < length:
                 if not len(rest):
-                    # Resamplers and separators may return a few samples less.
+                    # Resamplers and separators may return slightly fewer samples.
                     rest = next(blocks, np.zeros(length - count, dtype=np.float32))
                     continue
                 samples, rest = rest[: length - count], rest[length - count :]

@@ -191,7 +191,7 @@ class FluidSynthRenderer(Renderer):
 
 
 class TinySoundFontRenderer(Renderer):
-    """Renders with tinysoundfont, which needs no system library. It does not support `.sf3` fonts correctly."""
+    """Renders with tinysoundfont, which needs no system library. It renders `.sf3` fonts incorrectly."""
 
     name = "tinysoundfont"
 

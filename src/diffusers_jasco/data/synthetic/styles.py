@@ -59,9 +59,9 @@ class Style:
     kit: int = 0
 
 
-def _groove(kick: str, snare: str = "", hat: str = "", **others: str) -> dict[str, str]:
-    parts = {"kick": kick, "snare": snare, "hat": hat, **others}
-    return {name: pattern for name, pattern in parts.items() if pattern}
+def _groove(kick: str, snare: str = "", hat: str = "", **other_drums: str) -> dict[str, str]:
+    patterns = {"kick": kick, "snare": snare, "hat": hat, **other_drums}
+    return {name: pattern for name, pattern in patterns.items() if pattern}
 
 
 _FOUR = "x...x...x...x..."
