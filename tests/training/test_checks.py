@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Tests that invalid options are rejected before anything is loaded, and of training on small collections."""
+"""Tests of option checks, which run before anything is loaded, and of training on small collections."""
 
 import json
 

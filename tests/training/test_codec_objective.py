@@ -69,7 +69,8 @@ def test_the_discriminator_learns_and_guides_the_codec():
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
 
-    # A step against the gradient makes the noise look more like the tone. Equal audio has no feature loss.
+    # A step against the gradient makes the noise look more like the tone. Identical audio has no feature matching
+    # loss.
     hinge, matching = adversarial_losses(discriminator(torch.cat([real, fake])))
     (gradient,) = torch.autograd.grad(hinge + matching, fake)
     moved = fake - 0.5 * gradient / gradient.norm()
