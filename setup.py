@@ -123,7 +123,9 @@ setup(
     },
     python_requires=">=3.11",
     install_requires=[
-        "torch>=2.6",
+        # torchaudio 2.11, the newest release, refuses the CUDA version that PyTorch 2.15 is built with.
+        "torch>=2.6,<2.15",
+        "torchaudio>=2.6",
         "diffusers>=0.42",
         "transformers>=5.4",
         "accelerate",

@@ -210,17 +210,11 @@ def test_errors_for_ambiguous_shapes():
 # Levels
 
 
-@pytest.mark.parametrize("rate", [22050, 44100, 48000])
-def test_loudness_of_the_calibration_tone(rate):
-    """ITU-R BS.1770: a sine of 997 Hz at full scale in one channel has -3.01 LUFS."""
-    tone = torch.sin(2 * math.pi * 997 / rate * torch.arange(5 * rate, dtype=torch.float64)).float()[None]
-    assert measure_loudness(tone, rate) == pytest.approx(-3.01, abs=0.1)
-
-
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
 @pytest.mark.parametrize("channels", [1, 2, 5])
 def test_loudness_in_blocks_equals_that_of_the_whole(rate, channels):
-    loudness = pytest.importorskip("torchaudio.functional").loudness
+    from torchaudio.functional import loudness
+
     audio = 0.1 * torch.randn(channels, 6 * rate + 123, generator=torch.Generator().manual_seed(0))
     audio *= torch.linspace(0, 1, audio.shape[1]) ** 4
     audio[:, rate : 2 * rate] = 0

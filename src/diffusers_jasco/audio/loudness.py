@@ -15,7 +15,6 @@
 """Loudness (ITU-R BS.1770) and a peak limiter."""
 
 import math
-from functools import lru_cache
 from numbers import Real
 
 import torch
@@ -29,9 +28,9 @@ PEAK_CEILING = 10 ** (-1 / 20)  # −1 dBFS
 LIMITER_SECONDS = 0.005  # attack and release time of the limiter, which looks ahead
 MIN_LOUDNESS_SECONDS = 0.4  # one block of ITU-R BS.1770
 SILENCE_LUFS = -70.0  # the absolute gate of ITU-R BS.1770
+MEASURED_PEAK = 0.25  # louder audio is scaled down before filtering
 _HOP_SECONDS = 0.1
 _BLOCK_HOPS = 4
-_MAX_BLOCK_SAMPLES = 200_000  # filtered at once
 _SETTLING_HOPS = 5  # 0.5 s, ten times the ringing of the filters
 _RELATIVE_GATE = -10.0  # dB
 _SURROUND_WEIGHT = 1.41  # of the fourth and fifth channels
@@ -84,10 +83,6 @@ class LoudnessMeter:
 
     def add(self, waveform: torch.Tensor) -> None:
         """Adds a block `(channels, samples)` of any length."""
-        for block in waveform.split(_MAX_BLOCK_SAMPLES, dim=-1):
-            self._add(block)
-
-    def _add(self, waveform: torch.Tensor) -> None:
         self._pending = waveform if self._pending is None else torch.cat([self._pending, waveform], dim=-1)
         hops = (self._pending.shape[-1] - self._context) // self._hop
         if hops == 0:
@@ -119,38 +114,12 @@ def _to_lufs(power: torch.Tensor) -> torch.Tensor:
 
 
 def _k_weight(waveform: torch.Tensor, rate: int) -> torch.Tensor:
-    """The filters of BS.1770, applied to the spectrum. Their responses decay within 0.25 s."""
-    num_samples = waveform.shape[-1]
-    size = 1 << (num_samples + rate // 4 - 1).bit_length()
-    spectrum = torch.fft.rfft(waveform, size)
-    return torch.fft.irfft(spectrum * _k_response(size, rate).to(spectrum), size)[..., :num_samples]
+    from torchaudio.functional import highpass_biquad, treble_biquad
 
-
-@lru_cache(maxsize=4)
-def _k_response(size: int, rate: int) -> torch.Tensor:
-    """Frequency response `(size // 2 + 1,)` of a high shelf followed by a high-pass filter."""
-    response = torch.ones(size // 2 + 1, dtype=torch.complex128)
-    for numerator, denominator in (_high_shelf(rate, 4.0, 1500.0, 1 / math.sqrt(2)), _high_pass(rate, 38.0, 0.5)):
-        response *= torch.fft.rfft(numerator, size) / torch.fft.rfft(denominator, size)
-    return response
-
-
-def _high_shelf(rate: int, gain: float, frequency: float, quality: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Numerator and denominator in z⁻¹ (Audio EQ Cookbook); `gain` in dB."""
-    amplitude, angle = 10 ** (gain / 40), 2 * math.pi * frequency / rate
-    cosine, slope = math.cos(angle), math.sin(angle) / quality * math.sqrt(amplitude)
-    up, down = amplitude + 1, amplitude - 1
-    numerator = [up + down * cosine + slope, -2 * (down + up * cosine), up + down * cosine - slope]
-    denominator = [up - down * cosine + slope, 2 * (down - up * cosine), up - down * cosine - slope]
-    return amplitude * torch.tensor(numerator, dtype=torch.float64), torch.tensor(denominator, dtype=torch.float64)
-
-
-def _high_pass(rate: int, frequency: float, quality: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Numerator and denominator in z⁻¹ (Audio EQ Cookbook)."""
-    angle = 2 * math.pi * frequency / rate
-    cosine, alpha = math.cos(angle), math.sin(angle) / (2 * quality)
-    numerator = torch.tensor([(1 + cosine) / 2, -1 - cosine, (1 + cosine) / 2], dtype=torch.float64)
-    return numerator, torch.tensor([1 + alpha, -2 * cosine, 1 - alpha], dtype=torch.float64)
+    # torchaudio's filters clip at ±1 and amplify by up to 4 dB, so the signal needs headroom.
+    headroom = MEASURED_PEAK / max(MEASURED_PEAK, float(waveform.abs().max()))
+    weighted = treble_biquad(waveform * headroom, rate, 4.0, 1500.0, 1 / math.sqrt(2))
+    return highpass_biquad(weighted, rate, 38.0, 0.5) / headroom
 
 
 def limit_peaks(waveform: torch.Tensor, sampling_rate: int) -> torch.Tensor:

@@ -41,28 +41,14 @@ def resample(waveform: torch.Tensor, from_rate: int, to_rate: int) -> torch.Tens
     """
     if from_rate == to_rate:
         return waveform
+    from torchaudio.functional import resample
+
     old, new, blocks = _resampling_blocks(from_rate, to_rate)
     # Pad with the last value instead of silence, as julius does.
     padded = F.pad(waveform.reshape(1, -1, waveform.shape[-1]), (blocks * old, blocks * old), mode="replicate")
-    kernels = _polyphase_kernels(old, new).to(waveform)[:, None]
-    reach = (kernels.shape[-1] - old) // 2
-    padded = F.pad(padded.transpose(0, 1), (reach, reach))
-    # (channels, new, blocks): each phase of the output has its own kernel.
-    resampled = F.conv1d(padded, kernels, stride=old).transpose(1, 2).flatten(1)
+    resampled = resample(padded, old, new, lowpass_filter_width=FILTER_WIDTH, rolloff=ROLLOFF)
     num_samples = waveform.shape[-1] * to_rate // from_rate
     return resampled[..., blocks * new : blocks * new + num_samples].reshape(*waveform.shape[:-1], num_samples)
-
-
-def _polyphase_kernels(old: int, new: int) -> torch.Tensor:
-    """Windowed sinc filters `(new, taps)` that turn `old` samples, with context on both sides, into `new` samples."""
-    cutoff = min(old, new) * ROLLOFF
-    reach = math.ceil(FILTER_WIDTH * old / cutoff)
-    # In float32, as in julius.
-    positions = torch.arange(-reach, reach + old) / old
-    phases = torch.arange(new)[:, None] / new
-    crossings = ((positions - phases) * cutoff).clamp(-FILTER_WIDTH, FILTER_WIDTH)
-    window = torch.cos(crossings * math.pi / (2 * FILTER_WIDTH)).square()
-    return torch.sinc(crossings) * window * cutoff / old
 
 
 def _resampling_blocks(from_rate: int, to_rate: int) -> tuple[int, int, int]:

@@ -28,7 +28,6 @@ from ..audio.io import load_audio
 from ..controls.chord_labels import NO_CHORD
 from ..controls.melody import HIGHEST_PITCH, LOWEST_PITCH, SALIENCE_RATE
 from ..utils.optional_imports import import_optional
-from .estimators.spectra import mel_filterbank
 from .transcription import (
     NEAR,
     OTHER,
@@ -393,13 +392,15 @@ def _colormap(colors: Sequence[str]):
 
 def _mel_spectrogram(samples: torch.Tensor, rate: int) -> tuple[np.ndarray, Callable[[float], float]]:
     """Levels `(bands, frames)` in dB relative to the maximum, and a function from frequencies to axis positions in [0, 1]."""
+    from torchaudio.functional import melscale_fbanks
+
     window = 2 ** round(math.log2(0.09 * rate))
     hop = max(round(0.008 * rate), math.ceil(len(samples) / _MAX_COLUMNS))
     spectrum = torch.stft(
         samples, window, hop, window=torch.hann_window(window), pad_mode="constant", return_complex=True
     )
     low, high = _LOWEST_FREQUENCY, 0.49 * rate
-    power = mel_filterbank(window // 2 + 1, low, high, _MEL_BANDS, rate).T @ spectrum.abs().square()
+    power = melscale_fbanks(window // 2 + 1, low, high, _MEL_BANDS, rate).T @ spectrum.abs().square()
     decibels = 10 * (power / power.max().clamp(min=1e-10)).clamp(min=1e-10).log10()
 
     def to_mel(frequency: float) -> float:

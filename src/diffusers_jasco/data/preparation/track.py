@@ -166,14 +166,12 @@ def _readable(path: Path) -> Iterator[Path]:
     else:
         yield path
         return
-    try:
-        import torchaudio
+    import torchaudio
 
+    try:
         waveform, rate = torchaudio.load(path)
     except ImportError:
-        raise ValueError(
-            f"{reason}; torchaudio and torchcodec, which read more formats, are not installed)."
-        ) from None
+        raise ValueError(f"{reason}; decoding with torchaudio needs torchcodec).") from None
     # Decoders raise many types of exceptions.
     except Exception as error:
         raise ValueError(f"{reason}; torchaudio: {type(error).__name__}).") from error

@@ -22,8 +22,9 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import nn
 from torch.nn import functional as F
+from torchaudio.functional import melscale_fbanks
 
-from .spectra import SAMPLING_RATE, mel_filterbank, power_spectrogram
+from .spectra import SAMPLING_RATE, power_spectrogram
 
 
 HOP = 320  # samples: 20 ms
@@ -39,7 +40,7 @@ _TEMPI = 20 * 2 ** (np.arange(65) / 16)  # BPM, sixteen per octave
 @lru_cache(maxsize=1)
 def _band_weights() -> torch.Tensor:
     """Shape (bins, bands), with bands of equal width on the mel scale up to 8 kHz."""
-    return mel_filterbank(WINDOW // 2 + 1, 0.0, SAMPLING_RATE / 2, NUM_BANDS, SAMPLING_RATE)
+    return melscale_fbanks(WINDOW // 2 + 1, 0.0, SAMPLING_RATE / 2, NUM_BANDS, SAMPLING_RATE)
 
 
 def band_levels(samples: np.ndarray) -> torch.Tensor:

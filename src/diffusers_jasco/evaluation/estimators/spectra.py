@@ -15,7 +15,6 @@
 
 """Front end of the estimators: audio at a common sampling rate, linear and musical spectra, and decoding."""
 
-import math
 from functools import lru_cache
 from typing import Any
 
@@ -63,29 +62,6 @@ def power_spectrogram(samples: np.ndarray, hop: int, n_fft: int) -> np.ndarray:
     padded = torch.nn.functional.pad(torch.from_numpy(samples), (n_fft // 2, n_fft // 2))
     spectrum = torch.stft(padded, n_fft, hop, window=window, center=False, return_complex=True)
     return (spectrum.abs() * (2 / window.sum())).square().T.contiguous().numpy()
-
-
-def mel_filterbank(num_bins: int, low: float, high: float, num_bands: int, sampling_rate: int) -> torch.Tensor:
-    r"""
-    Triangular filters of equal width on the mel scale (HTK's formula), each with a peak of 1.
-
-    Args:
-        num_bins (`int`): bins of the spectrum, from 0 Hz to half the sampling rate.
-        low (`float`): lower edge of the first band in Hz.
-        high (`float`): upper edge of the last band in Hz.
-        num_bands (`int`): number of bands.
-        sampling_rate (`int`): sampling rate in Hz.
-
-    Returns:
-        `torch.Tensor` of shape `(num_bins, num_bands)`: the weight of each bin in each band.
-    """
-    frequencies = torch.linspace(0, sampling_rate // 2, num_bins)
-    mels = [2595 * math.log10(1 + frequency / 700) for frequency in (low, high)]
-    edges = 700 * (10 ** (torch.linspace(*mels, num_bands + 2) / 2595) - 1)
-    distances = edges - frequencies[:, None]
-    widths = edges.diff()
-    rising, falling = -distances[:, :-2] / widths[:-1], distances[:, 2:] / widths[1:]
-    return torch.minimum(rising, falling).clamp(min=0)
 
 
 @lru_cache(maxsize=8)
