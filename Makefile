@@ -12,7 +12,6 @@ $(INSTALLED): setup.py
 	@echo "Installing PyTorch and other packages into .venv. This takes several minutes."
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip "setuptools>=77" wheel
-	$(BIN)/pip install --quiet torch torchaudio
 	$(BIN)/pip install --quiet --editable ".[dev]"
 	$(BIN)/pip install --quiet --no-deps tinysoundfont
 	touch $@
