@@ -41,6 +41,8 @@ class DiffusersDocstrings(griffe.Extension):
 
     def convert(self, text: str, obj: griffe.Object) -> str:
         text = re.sub(r"\\\n\s*", "", text)
+        # Lists of arguments that continue on the next line.
+        text = re.sub(r"^( +\w+(?:, \w+)*,)\n +(?=\w+(?:, \w+)*:)", r"\1 ", text, flags=re.MULTILINE)
         # Markdown requires an empty line before a list.
         text = re.sub(r"^( *)(?!- )(\S.*)\n(?=\1- )", r"\1\2\n\n", text, flags=re.MULTILINE)
         text = _ARGUMENTS.sub(
