@@ -1,15 +1,15 @@
-# Every command makes its own environment in .venv; set PYTHON for another interpreter.
+# All targets create and use the virtual environment .venv. Set PYTHON to choose the interpreter.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 SOURCES := src tests training scripts examples setup.py
-# Two processes of one thread are faster on small models than one of two. Tests of a file share what they prepare.
+# For small models, two processes of one thread are faster than one of two threads. Tests of a file share fixtures.
 RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 .PHONY: demo space test test-quick test-slow quality style api docs conformance benchmark nano evaluate-nano
 
 $(INSTALLED): setup.py
-	@echo "Installing PyTorch and the rest into .venv: some minutes."
+	@echo "Installing PyTorch and other packages into .venv. This takes several minutes."
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip "setuptools>=77" wheel
 	$(BIN)/pip install --quiet torch
@@ -43,7 +43,7 @@ style: $(INSTALLED)
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-# Records the public API after a change that is meant.
+# Records the public API after an intended change.
 api: $(INSTALLED)
 	$(BIN)/python -m tests.test_api
 
@@ -61,7 +61,7 @@ endif
 benchmark: $(INSTALLED)
 	$(BIN)/python scripts/benchmark_inference.py
 
-# Everything from nothing: needs fluidsynth and two sound fonts (scripts/train_nano.sh names them), and some hours.
+# Trains jasco-nano from scratch in several hours. Requires fluidsynth and two sound fonts, see scripts/train_nano.sh.
 nano: $(INSTALLED)
 	PATH=$(CURDIR)/$(BIN):$$PATH scripts/train_nano.sh
 

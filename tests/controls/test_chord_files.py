@@ -194,21 +194,21 @@ TABLES = {
     "end.lab": f"{LINES}5.0\n",
     "root and quality.csv": "start,end,root,quality\n0.0,2.5,C,maj\n2.5,5.0,A,min\n",
     "root and quality without names.csv": "0.0,2.5,C,maj\n2.5,5.0,A,min\n",
-    "index and times behind.txt": "1;C;0.0;2.5\n2;A:min;2.5;5.0\n",
-    "index and times behind, from 0.csv": "0,C,0.0,2.5\n1,A:min,2.5,5.0\n2,A:min,5.0,7.5\n",
-    "index and durations behind.csv": "1,C,0.0,2.5\n2,A:min,2.5,2.0\n3,A:min,4.5,1.0\n",
-    "index and start behind.csv": "1,C,0.0\n2,A:min,2.5\n",
-    "index and clock behind.csv": "1;C;0:00.0;0:02.5\n2;A:min;0:02.5;0:05.0\n",
+    "index and times after.txt": "1;C;0.0;2.5\n2;A:min;2.5;5.0\n",
+    "index and times after, from 0.csv": "0,C,0.0,2.5\n1,A:min,2.5,5.0\n2,A:min,5.0,7.5\n",
+    "index and durations after.csv": "1,C,0.0,2.5\n2,A:min,2.5,2.0\n3,A:min,4.5,1.0\n",
+    "index and start after.csv": "1,C,0.0\n2,A:min,2.5\n",
+    "index and clock after.csv": "1;C;0:00.0;0:02.5\n2;A:min;0:02.5;0:05.0\n",
     "index with tabs.lab": "1\tC\t0.0\t2.5\n2\tA:min\t2.5\t5.0\n",
     "index with spaces.lab": "1 C 0.0 2.5\n2 A:min 2.5 5.0\n",
     "index before.csv": "1,0.0,2.5,C\n2,2.5,5.0,A:min\n",
     "index before, from 0.csv": "0,0.0,2.5,C\n1,2.5,5.0,A:min\n",
     "bars before.csv": "1,0.0,2.5,C\n3,2.5,5.0,A:min\n",
     "bars before starts.csv": "1,0.0,C\n3,2.5,A:min\n4,4.0,A:min\n",
-    "bars and times behind.csv": "1,C,0.0,2.5\n1,A:min,2.5,5.0\n3,A:min,5.0,6.0\n",
+    "bars and times after.csv": "1,C,0.0,2.5\n1,A:min,2.5,5.0\n3,A:min,5.0,6.0\n",
     "bars and beats.csv": "0.0,1,1,'C'\n2.5,2,1,'A:min'\n5.0,3,1,'A:min'\n",
     "two bars and beats.csv": "0.0,1,1,'C'\n2.5,1,3,'A:min'\n",
-    "bars behind the start.csv": "0.0,1,C\n2.5,2,A:min\n5.0,3,A:min\n",
+    "bars after the start.csv": "0.0,1,C\n2.5,2,A:min\n5.0,3,A:min\n",
     "seconds of other names.csv": "beat_time,estimated_chord\n0.0,C\n2.5,A:min\n",
     "confidences that rise.lab": "0 C 0.5\n2.5 A:min 0.9\n",
     "two confidences.lab": "0 C 0.5 0.9\n2.5 A:min 0.6 0.95\n",
@@ -337,8 +337,8 @@ def test_billboard_charts(tmp_path):
         chords = chords_from_file(write(tmp_path, name, SALAMI))
         assert [label for label, _ in chords] == [label for label, _ in expected]
         assert [start for _, start in chords] == pytest.approx([start for _, start in expected])
-    with pytest.raises(InputError, match="line 7 of .*broken"):
-        chords_from_file(write(tmp_path, "broken.txt", SALAMI.replace("1.0\tA, intro", "A, intro")))
+    with pytest.raises(InputError, match="line 7 of .*malformed"):
+        chords_from_file(write(tmp_path, "malformed.txt", SALAMI.replace("1.0\tA, intro", "A, intro")))
     with pytest.raises(InputError, match="not a meter"):
         chords_from_file(write(tmp_path, "meter.txt", SALAMI.replace("3/4", "0/4")))
 
@@ -362,9 +362,9 @@ def test_jazz_audio_aligned_harmony(tmp_path):
     }
     path = write(tmp_path, "song.json", json.dumps(content))
     assert read_chords(path) == [("F", 0.5), ("Dm7", 2.5), ("G7", 3.5), ("Cmaj7", 4.5)]
-    for broken in ({"parts": [{}]}, {"parts": [{"beats": [], "chords": []}]}, {"parts": 3}):
+    for malformed in ({"parts": [{}]}, {"parts": [{"beats": [], "chords": []}]}, {"parts": 3}):
         with pytest.raises(InputError, match="part"):
-            read_chords(write(tmp_path, "broken.json", json.dumps(broken)))
+            read_chords(write(tmp_path, "malformed.json", json.dumps(malformed)))
 
 
 def test_sonic_visualiser_layers(tmp_path):
@@ -374,9 +374,9 @@ def test_sonic_visualiser_layers(tmp_path):
         '<point frame="88200" label="G&#9837;" /></dataset></data></sv>'
     )
     assert read_chords(write(tmp_path, "a.svl", content)) == [("N", 0.0), ("Abm", 1.0), ("F#", 2.0)]
-    for broken in ("", content.replace('44100" type', '0" type'), content.replace('label="N"', "")):
+    for malformed in ("", content.replace('44100" type', '0" type'), content.replace('label="N"', "")):
         with pytest.raises(InputError, match="Sonic Visualiser|without a frame and a label"):
-            read_chords(write(tmp_path, "b.svl", broken))
+            read_chords(write(tmp_path, "b.svl", malformed))
 
 
 # 4. JSON

@@ -197,13 +197,13 @@ def test_lab_files(tmp_path):
     path.write_text("# comment\n0.0 1.0 N\n1.0\t2.5\tC:maj7\n\n3.0 4.0 A:min/b3\n")
     assert chords_from_lab(path) == [("N", 0), ("C:maj7", 1), ("N", 2.5), ("A:min/b3", 3)]
     assert read_chords(str(path)) == [("N", 0), ("Cmaj7", 1), ("N", 2.5), ("Am", 3)]
-    for broken, message in (
+    for malformed, message in (
         ("0 1\n", "line 1"),
         ("0 1 C\n1 x C\n", "line 2"),
         ("0 1 C extra\n", "line 1"),
         ("2 1 C\n", "line 1"),
     ):
-        path.write_text(broken)
+        path.write_text(malformed)
         with pytest.raises(ValueError, match=message):
             read_chords(path)
     path.write_bytes(b"\xff\xfe\x00")
@@ -225,7 +225,7 @@ def test_jams_files(tmp_path):
     for data in (rows, columns):
         path.write_text(json.dumps({"annotations": [beats, {"namespace": "chord_harte", "data": data}]}))
         assert read_chords(path) == [("C", 0), ("G7", 2)]
-    for broken in (
+    for malformed in (
         "{",
         "[]",
         "{}",
@@ -233,7 +233,7 @@ def test_jams_files(tmp_path):
         '{"annotations": [{"namespace": "chord", "data": [{}]}]}',
         "3",
     ):
-        path.write_text(broken)
+        path.write_text(malformed)
         with pytest.raises(ValueError, match="not a JAMS file"):
             read_chords(path)
 
