@@ -222,7 +222,7 @@ def test_blur_is_the_mean_of_groups_reflected_at_the_end(blur):
 
 
 def test_loading_names_what_is_wrong(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no config.json"):
+    with pytest.raises(FileNotFoundError, match="config.json is missing"):
         load_codec(tmp_path)
     (tmp_path / "config.json").write_text('{"_class_name": "JascoTransformerModel"}')
     with pytest.raises(ValueError, match="JascoTransformerModel: neither EncodecModel nor SpectralCodecModel"):

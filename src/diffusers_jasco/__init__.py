@@ -43,13 +43,14 @@ __all__ = [
     "load_audio",
 ]
 
-# Diffusers loads components from libraries that it knows only, and finds their load methods by the names of these two
-# classes in the library's namespace.
+# Diffusers only loads components from registered libraries, and finds their load methods by the names of these
+# classes.
 _METHODS = ["save_pretrained", "from_pretrained"]
 _LOADABLE = (ModelMixin, SchedulerMixin, JascoGuidance)
 LOADABLE_CLASSES.setdefault("diffusers_jasco", {_class.__name__: _METHODS for _class in _LOADABLE})
 ALL_IMPORTABLE_CLASSES.setdefault(JascoGuidance.__name__, _METHODS)
-# `DiffusionPipeline.from_pretrained`, `AutoModel` and the schedulers' `compatibles` look classes up by name on diffusers.
+# `DiffusionPipeline.from_pretrained`, `AutoModel` and the schedulers' `compatibles` look up classes by name in
+# `diffusers`.
 for _class in (
     JascoPipeline,
     JascoTransformerModel,
@@ -63,7 +64,7 @@ for _class in (
 
 
 def _is_true(record: logging.LogRecord) -> bool:
-    """Not Diffusers' warning about no module at all, and not that about a scheduler's steps, which pipelines read."""
+    """Filters out two misleading warnings: one about an empty list of modules, one about the scheduler's steps."""
     message = record.getMessage()
     return "should be kept in float32: []" not in message and "'num_inference_steps'" not in message
 

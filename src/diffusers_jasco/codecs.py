@@ -12,10 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Audio codecs: loading, encoding and decoding in bounded memory, drum latents, and hashes.
+"""
+Audio codecs: loading, encoding and decoding in bounded memory, drum latents, and hashes.
 
-Only this module calls the parts of a codec (`encoder`, `decoder`, `quantizer`). A codec is an [`~transformers.EncodecModel`] or
-a [`SpectralCodecModel`]. Latents are of shape `(batch, frames, latent_dim)`, as the transformer takes them.
+Only this module calls the submodules of a codec (`encoder`, `decoder`, `quantizer`). A codec is an
+[`~transformers.EncodecModel`] or a [`SpectralCodecModel`]. Latents have the shape `(batch, frames, latent_dim)`, as in
+the transformer.
 """
 
 import hashlib
@@ -56,11 +58,11 @@ def load_codec(folder: str | os.PathLike) -> Codec:
 
     Raises:
         `FileNotFoundError`: if the folder does not contain a codec.
-        `ValueError`: for another class.
+        `ValueError`: for an unsupported class.
     """
     folder = Path(component_folder(folder, "codec"))
     if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"There is no codec in {folder}: it has no config.json.")
+        raise FileNotFoundError(f"There is no codec in {folder}: config.json is missing.")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     name = config.get("_class_name") or (config.get("architectures") or ["EncodecModel"])[0]
     if name == "EncodecModel":
@@ -72,35 +74,36 @@ def load_codec(folder: str | os.PathLike) -> Codec:
 
 def num_channels(codec: Codec) -> int:
     """The number of audio channels of a codec."""
-    # [`SpectralCodecModel`] is mono.
+    # `SpectralCodecModel` is always mono.
     return getattr(codec.config, "audio_channels", 1)
 
 
 @torch.no_grad()
 def encode(codec: Codec, waveform: torch.Tensor) -> torch.Tensor:
     r"""
-    Encodes audio, in chunks if it is long. The result is that of the encoder on the whole (in float32 to 1e-5), in memory that
-    grows with the length by no more than the latents.
+    Encodes audio, in chunks if it is long. The result equals that of the encoder on the whole input (within 1e-5 in
+    float32), but apart from the latents, memory does not grow with the length.
 
-    Transformers computes the padding at the end of EnCodec's input in float32, which rounds lengths above 2^24 samples (8.7
-    minutes at 32 kHz). Its own one-shot result then differs in the last frames unless the length is a whole number of frames.
+    Transformers computes the padding at the end of EnCodec's input in float32, which rounds lengths above 2^24 samples
+    (8.7 minutes at 32 kHz). Its one-shot result then differs in the last frames unless the length is a whole number of
+    frames.
 
-    An EnCodec with `norm_type="time_group_norm"` normalizes over the whole length and is not run in chunks. EnCodec's own
-    `normalize` and `chunk_length_s` belong to its quantized codes and are ignored: the waveform is encoded at the level it has.
+    An EnCodec with `norm_type="time_group_norm"` normalizes over the whole length and is not run in chunks. EnCodec's
+    `normalize` and `chunk_length_s` apply to its quantized codes and are ignored: the level of the waveform is kept.
 
     Args:
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
             The codec.
         waveform (`torch.Tensor` of shape `(batch, channels, samples)`):
-            Audio at the codec's rate, on any device and of any type, in the codec's channels or in one, which is then the
-            same in all of them.
+            Audio at the codec's sampling rate, on any device and of any dtype. Mono audio is repeated for all channels
+            of the codec.
 
     Returns:
-        `torch.Tensor` of shape `(batch, frames, latent_dim)`: latents, neither quantized nor normalized, in float32 on the
-        codec's device. A last frame that is not full counts as one.
+        `torch.Tensor` of shape `(batch, frames, latent_dim)`: latents, neither quantized nor normalized, in float32 on
+        the codec's device. An incomplete last frame is padded.
 
     Raises:
-        `ValueError`: for another shape, and for empty audio.
+        `ValueError`: for an invalid shape or empty audio.
     """
     return torch.cat(list(_encode_chunks(codec, waveform)), dim=1)
 
@@ -108,14 +111,14 @@ def encode(codec: Codec, waveform: torch.Tensor) -> torch.Tensor:
 @torch.no_grad()
 def decode(codec: Codec, latents: torch.Tensor) -> torch.Tensor:
     r"""
-    Decodes latents, in chunks if there are many. The result is that of the decoder on the whole (in float32 to 1e-5); memory
-    and exceptions are as in [`encode`].
+    Decodes latents, in chunks if there are many frames. The result equals that of the decoder on the whole input
+    (within 1e-5 in float32); memory and exceptions are as in [`encode`].
 
     Args:
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
             The codec.
         latents (`torch.Tensor` of shape `(batch, frames, latent_dim)`):
-            Latents that are not normalized, on any device and of any type.
+            Latents that are not normalized, on any device and of any dtype.
 
     Returns:
         `torch.Tensor` of shape `(batch, channels, samples)`: audio in float32 on the codec's device. It may exceed ±1.
@@ -126,7 +129,7 @@ def decode(codec: Codec, latents: torch.Tensor) -> torch.Tensor:
 @torch.no_grad()
 def drum_codes(codec: Codec, waveform: torch.Tensor) -> torch.Tensor:
     r"""
-    The entries of the first codebook that are nearest to the latents.
+    Returns the indices of the first codebook's entries that are nearest to the latents.
 
     Args:
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
@@ -143,8 +146,8 @@ def drum_codes(codec: Codec, waveform: torch.Tensor) -> torch.Tensor:
 @torch.no_grad()
 def encode_drums(codec: Codec, waveform: torch.Tensor, blur: int) -> torch.Tensor:
     r"""
-    The model's drum condition: the drums' entries of the first codebook, averaged over groups of `blur` frames (§3.2 of the
-    paper: enough for the rhythm, too little for the sound).
+    Encodes the drum condition: the nearest entries of the first codebook, averaged over groups of `blur` frames (§3.2
+    of the paper), which preserves the rhythm but not the sound.
 
     Args:
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
@@ -164,14 +167,14 @@ def encode_drums(codec: Codec, waveform: torch.Tensor, blur: int) -> torch.Tenso
 
 def blur_frames(latents: torch.Tensor, blur: int) -> torch.Tensor:
     r"""
-    Means over groups of frames.
+    Replaces frames by the means of groups of frames.
 
     Args:
         latents (`torch.Tensor` of shape `(batch, frames, dim)`):
-            One value per frame.
+            Latents.
         blur (`int`):
-            Frames per group. A last group that is not full is completed by reflection, or with its last frame where there
-            are too few frames to reflect.
+            Frames per group. An incomplete last group is padded by reflection, or with its last frame if there are too
+            few frames to reflect.
 
     Returns:
         `torch.Tensor` of shape `(batch, frames, dim)`.
@@ -195,7 +198,9 @@ def first_codebook(codec: Codec) -> torch.Tensor:
 
 
 def codec_hash(codec: Codec) -> str:
-    """A hash of the codec's configuration, without what says nothing about its latents (versions, paths, types)."""
+    """
+    A hash of the codec's configuration, without entries that do not affect the latents (versions, paths, dtypes).
+    """
     config = codec.config.to_dict() if hasattr(codec.config, "to_dict") else dict(codec.config)
     ignored = ("transformers_version", "torch_dtype", "dtype", "architectures", "model_type", "num_parameters")
     config = {key: value for key, value in config.items() if key not in ignored and not key.startswith("_")}
@@ -204,12 +209,12 @@ def codec_hash(codec: Codec) -> str:
 
 def is_same_codec(codec: Codec, other_hash: str, other_codebook: torch.Tensor) -> bool:
     r"""
-    Whether a codec has the latents of another one; in half precision it is still the same.
+    Whether two codecs have the same latents, regardless of their precision.
 
     Args:
         codec (`torch.nn.Module`): the codec.
-        other_hash (`str`): [`codec_hash`] of the other one.
-        other_codebook (`torch.Tensor` of shape `(entries, latent_dim)`): [`first_codebook`] of the other one.
+        other_hash (`str`): [`codec_hash`] of the other codec.
+        other_codebook (`torch.Tensor` of shape `(entries, latent_dim)`): [`first_codebook`] of the other codec.
     """
     codebook = first_codebook(codec)
     if codec_hash(codec) != other_hash or codebook.shape != other_codebook.shape:
@@ -219,7 +224,7 @@ def is_same_codec(codec: Codec, other_hash: str, other_codebook: torch.Tensor) -
 
 def _onload(codec: Codec) -> nn.Parameter:
     """Moves an offloaded codec to its device, and returns one of its parameters."""
-    # `EncodecModel` runs its hook in `forward` only, and not when one of its parts is called.
+    # The offload hook of `EncodecModel` runs only in `forward`, not when a submodule is called.
     if hasattr(codec, "_hf_hook"):
         codec._hf_hook.pre_forward(codec)
     return next(codec.parameters())
@@ -273,14 +278,16 @@ def _decode_chunks(codec: Codec, latents: torch.Tensor) -> Iterator[torch.Tensor
 
 
 def _run_encodec(layers: nn.ModuleList, chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """EnCodec's encoder or decoder: convolutions with context, and between them an LSTM whose state is carried on."""
+    """
+    Runs EnCodec's encoder or decoder: convolutions with context, and an LSTM whose state is carried across chunks.
+    """
     position, recurrent = next((i, layer) for i, layer in enumerate(layers) if isinstance(layer, EncodecLSTM))
     hidden_states = _run_lstm(recurrent.lstm, _convolve(layers[:position], chunks))
     return _convolve(layers[position + 1 :], hidden_states)
 
 
 def _run_lstm(lstm: nn.LSTM, chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """As `EncodecLSTM`, which adds its input to its output."""
+    """Like `EncodecLSTM`, which adds its input to its output."""
     state = None
     for chunk in chunks:
         inputs = chunk.permute(2, 0, 1)
@@ -289,10 +296,10 @@ def _run_lstm(lstm: nn.LSTM, chunks: Iterable[torch.Tensor]) -> Iterator[torch.T
 
 
 def _convolve(layers: Iterable[nn.Module], chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Layers of EnCodec without an LSTM, with the context that they need."""
+    """Runs convolutional layers of EnCodec with the context that they need."""
     network = nn.Sequential(*layers)
     rate, context = Fraction(1), Fraction(0)
-    # Whole kernels, so that padding at the ends of a window stays within the context, too.
+    # Counts whole kernels, so that padding at the ends of a window stays within the context as well.
     for layer in network.modules():
         if isinstance(layer, nn.Conv1d):
             context += (layer.dilation[0] * (layer.kernel_size[0] - 1) + 1) / rate
@@ -311,18 +318,19 @@ def _slide(
     rate: Fraction,
 ) -> Iterator[torch.Tensor]:
     r"""
-    Applies a function to the chunks of a sequence as if to the whole: each time to a window with some of what is before and
-    after.
+    Applies a function to a sequence chunk by chunk, with the same result as on the whole sequence: each call gets a
+    window with context before and after the chunk.
 
     Args:
-        function (`Callable`): takes a window `(batch, channels, items)` and its first item's position in the whole.
-        chunks (`Iterable[torch.Tensor]`): parts `(batch, channels, items)`, all but the last a multiple of `1 / rate` items long.
+        function (`Callable`): called with a window `(batch, channels, items)` and the position of its first item.
+        chunks (`Iterable[torch.Tensor]`): chunks `(batch, channels, items)`; the length of all but the last is a
+            multiple of `1 / rate`.
         context (`int`): items on either side on which an output depends, a multiple of `1 / rate`.
-        rate (`Fraction`): outputs per item; a last output that is not full counts as one.
+        rate (`Fraction`): outputs per item; an incomplete last output counts as one.
     """
     chunks = iter(chunks)
     window = next(chunks)
-    # The window begins at item `first` of the whole; the outputs of its first `done` items were given out before.
+    # The window begins at item `first` of the sequence; the outputs of its first `done` items were already yielded.
     first, done, is_last = 0, 0, False
     while not is_last:
         following = next(chunks, None)

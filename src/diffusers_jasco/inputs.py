@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Chords, melodies and drums in any form that users give → timelines, frames and waveforms."""
+"""Reads chords, melodies and drums in any supported form: timelines, frames and waveforms."""
 
 import math
 import os
@@ -90,7 +90,7 @@ _MELODY_FILES = ".mid, .midi, .kar, .npz, .th, .pt, or be a recording (.wav, .mp
 
 
 def is_chord_progression(value: Any) -> bool:
-    """Whether `value` is one progression, and not a list with one (or `None`) per prompt."""
+    """Whether `value` is a single progression instead of a list with one (or `None`) per prompt."""
     if isinstance(value, (str, os.PathLike)):
         return True
     if not isinstance(value, (list, tuple)):
@@ -102,32 +102,33 @@ def read_chords(
     chords: Any, labels: Sequence[str] | None = None, duration: float | None = None, start: float = 0.0
 ) -> Chords:
     r"""
-    A progression in any form, with its chords spelled as in the vocabulary and its times in order, as
-    [`~controls.chords.check_chords`] puts them.
+    Reads a chord progression in any form. Chords are spelled as in the vocabulary and sorted by time (see
+    [`~controls.chords.check_chords`]).
 
     Args:
         chords (`list`, `str`, `os.PathLike`, `tuple` or `dict`):
             Labels with their starts in seconds, `[("C", 0.0), ("Am", 2.5)]`, or another list, array or data frame that
-            [`~controls.forms.chords_from_items`] reads; a text such as `"C:0 Am:2.5"` or `"(C, 0.0), (Am, 2.5)"`; a file
-            that [`~controls.chord_files.chords_from_file`] reads (`.lab`, `.csv`, `.jams`, `.mid`, …); or a recording (a file, `(waveform, sampling_rate)` or `{"array", "sampling_rate"}`),
-            whose chords [`~extraction.extract_chords`] estimates. An empty list, text or file means no progression, with a
-            warning.
+            [`~controls.forms.chords_from_items`] reads; a string such as `"C:0 Am:2.5"` or `"(C, 0.0), (Am, 2.5)"`; a
+            file that [`~controls.chord_files.chords_from_file`] reads (`.lab`, `.csv`, `.jams`, `.mid`, …); or a
+            recording (a file, `(waveform, sampling_rate)` or `{"array", "sampling_rate"}`), whose chords are estimated
+            with [`~extraction.extract_chords`]. An empty list, string or file means no progression, with a warning.
         labels (`Sequence[str]`, *optional*):
             The vocabulary, by default [`~controls.chord_labels.default_chord_labels`].
         duration (`float`, *optional*):
-            Length of the music in seconds.
+            Duration of the music in seconds.
         start (`float`, defaults to `0.0`):
-            Seconds into a file or recording at which the music begins; the chord that sounds then starts at 0. Lists and
-            texts are not affected. Of a recording only the music and 10 s before and after it are analyzed, so that chords
-            may differ a little from those of the whole recording.
+            Offset in seconds into a file or recording at which the music begins; the chord that sounds there starts at
+            0. Lists and strings are not affected. Only the needed part of a recording and 10 s before and after it are
+            analyzed, so chords may differ slightly from those of the whole recording.
 
     Returns:
         `list` of `(label, start)`.
 
     Raises:
-        [`InputError`]: for anything else, with the position of an unknown chord or impossible time, and for a `start` after
+        [`InputError`]: for invalid input, with the position of an unknown chord or impossible time, and for a `start`
+        after
             the end.
-        `FileNotFoundError`: for an absent file.
+        `FileNotFoundError`: if a file does not exist.
     """
     start = to_float(start, "start", minimum=0, unit="seconds")
     duration = None if duration is None else to_float(duration, "duration", unit="seconds")
@@ -173,7 +174,7 @@ def _estimate_chords(recording: "Path | tuple[torch.Tensor, int]", duration: flo
 
 
 def _skip_chords(chords: Chords, start: float, is_excerpt: bool = False) -> Chords:
-    """A progression from `start` on, with the chord that sounds then."""
+    """The part of a progression from `start` on, including the chord that sounds at `start`."""
     chords = sorted(chords, key=lambda chord: chord[1])
     before = [chord for chord in chords if chord[1] <= start]
     following = [(label, time - start) for label, time in chords[len(before) :]]
@@ -191,8 +192,8 @@ def _skip_chords(chords: Chords, start: float, is_excerpt: bool = False) -> Chor
 
 def is_melody(value: Any) -> bool:
     """
-    Whether `value` is one melody (a path, a recording, a matrix or a list of notes), and not a list with one (or `None`)
-    per prompt.
+    Whether `value` is a single melody (a path, a recording, a matrix or a list of notes) instead of a list with one
+    (or `None`) per prompt.
     """
     if isinstance(value, (str, os.PathLike, np.ndarray, torch.Tensor)) or is_waveform(value):
         return True
@@ -203,29 +204,29 @@ def is_melody(value: Any) -> bool:
 
 def read_melody(melody: Any, num_frames: int, frame_rate: float, start: float = 0.0) -> torch.Tensor:
     r"""
-    A melody in any form: a path by its suffix, a recording, a matrix, or a list of notes.
+    Reads a melody in any form: a file, a recording, a matrix, or a list of notes.
 
     Args:
         melody (`str`, `os.PathLike`, `tuple`, `dict`, `torch.Tensor`, `np.ndarray` or `list`):
-            The melody, as the functions of [`~controls.melody`] take it; notes in any form that
-            [`~controls.forms.notes_from_items`] reads. That of a recording (a file, `(waveform, sampling_rate)` or
-            `{"array", "sampling_rate"}`) is estimated by [`~extraction.extract_melody`].
+            A matrix or file that the functions of [`~controls.melody`] read; notes in any form that
+            [`~controls.forms.notes_from_items`] reads; or a recording (a file, `(waveform, sampling_rate)` or
+            `{"array", "sampling_rate"}`), whose melody is estimated with [`~extraction.extract_melody`].
         num_frames (`int`):
-            Frames of the music.
+            Number of frames of the music.
         frame_rate (`float`):
-            Frames a second of the music, and of a matrix.
+            Frames per second of the music, and of a matrix.
         start (`float`, defaults to `0.0`):
-            Seconds into a file or recording at which the music begins; a note that sounds then begins at 0. Notes and
-            matrices in memory are not affected. Of a recording only the music and 10 s before and after it are analyzed, so
-            that notes may differ a little from those of the whole recording.
+            Offset in seconds into a file or recording at which the music begins; a note that sounds there begins at 0.
+            Notes and matrices in memory are not affected. Only the needed part of a recording and 10 s before and
+            after it are analyzed, so notes may differ slightly from those of the whole recording.
 
     Returns:
-        `torch.Tensor` of shape `(num_frames, 53)`: 1 where a semitone from G2 (bin 0, MIDI 43) to B6 sounds, at most one
-        per frame. If nothing does, which counts as no melody, there is a warning.
+        `torch.Tensor` of shape `(num_frames, 53)`: 1 where a semitone from G2 (bin 0, MIDI 43) to B6 sounds, at most
+        one per frame. An empty melody causes a warning.
 
     Raises:
-        [`InputError`]: for anything else, with the position of a note that can't be used, and for a `start` after the end.
-        `FileNotFoundError`: for an absent file.
+        [`InputError`]: for invalid input, with the position of an invalid note, and for a `start` after the end.
+        `FileNotFoundError`: if a file does not exist.
     """
     start = to_float(start, "start", minimum=0, unit="seconds")
     reason: InputError | None = None
@@ -287,7 +288,7 @@ def estimate_melody(
     extractor: Callable[..., Any] = extract_melody,
 ) -> torch.Tensor:
     r"""
-    The melody of a recording.
+    Estimates the melody of a recording.
 
     Args:
         recording: as [`as_recording`] returns it.
@@ -314,8 +315,8 @@ def _warn_of_other_length(matrix: torch.Tensor | np.ndarray, num_frames: int, fr
     length = matrix.shape[1] if matrix.shape[0] == MELODY_BINS else matrix.shape[0]
     if not 0.75 * num_frames < length < 1.9 * num_frames:
         logger.warning(
-            f"The matrix of `melody` has {length} frames, {length / frame_rate:g} s at the model's {frame_rate:g} Hz, and the"
-            f" music {num_frames}, {num_frames / frame_rate:g} s. Is it at another frame rate?"
+            f"The matrix of `melody` has {length} frames ({length / frame_rate:g} s at the model's {frame_rate:g} Hz), but the"
+            f" music has {num_frames} ({num_frames / frame_rate:g} s). Does it have another frame rate?"
         )
 
 
@@ -324,8 +325,8 @@ def _warn_of_other_length(matrix: torch.Tensor | np.ndarray, num_frames: int, fr
 
 def is_drums(value: Any) -> bool:
     """
-    Whether `value` is one drum recording (a path, `(waveform, sampling_rate)`, or a dictionary with `"array"`), and not a
-    list with one (or `None`) per prompt.
+    Whether `value` is a single drum recording (a path, `(waveform, sampling_rate)`, or a dictionary with `"array"`)
+    instead of a list with one (or `None`) per prompt.
     """
     return isinstance(value, (str, os.PathLike, dict)) or is_waveform(value)
 
@@ -339,28 +340,29 @@ def read_drums(
     start: float = 0.0,
 ) -> torch.Tensor | None:
     r"""
-    A drum recording as the codec takes it: resampled, mixed to mono, and cut or padded with silence at its end, as in
-    AudioCraft.
+    Reads a drum recording in the form that the codec expects: resampled, mixed to mono, and cut or padded with silence
+    at its end, as in AudioCraft.
 
     Args:
         drums (`str`, `os.PathLike`, `tuple` or `dict`):
-            Any recording that [`~audio.io.load_audio`] reads, or a MIDI file (see [`~controls.midi_drums.drums_from_midi`]).
+            Any recording that [`~audio.io.load_audio`] reads, or a MIDI file (see
+            [`~controls.midi_drums.drums_from_midi`]).
         sampling_rate (`int`):
-            The codec's rate in Hz.
+            The codec's sampling rate in Hz.
         num_samples (`int`):
             Length of the music in samples.
         separate (`bool`, defaults to `False`):
-            Whether the recording is a full mix, of which the drums are taken; see [`~extraction.separate_drums`].
+            Whether the recording is a full mix, from which to separate the drums; see [`~extraction.separate_drums`].
         loudness (`float`, *optional*):
-            LUFS (ITU-R BS.1770) to bring the drums to, by one gain: that of the recording (at most five minutes before and
-            after `start`), whatever part of it is used; with `separate` and of a MIDI file that of the
-            drums of this part. By default drums stay as loud as they are, with a warning if they are very quiet. Silence
-            (below -70 LUFS) stays silence, with a warning.
+            Target loudness in LUFS (ITU-R BS.1770). The gain is derived from the loudness of the recording (at most
+            five minutes before and after `start`) and does not depend on the part that is used; with `separate` and
+            for a MIDI file, it is derived from the drums of this part. By default, the loudness is kept, with a
+            warning if it is very low. Silence (below -70 LUFS) stays silence, with a warning.
         start (`float`, defaults to `0.0`):
-            Seconds into the recording at which the music begins.
+            Offset in seconds into the recording at which the music begins.
 
     Returns:
-        `torch.Tensor` of shape `(1, num_samples)`: the waveform; `None`, with a warning, for a recording without samples.
+        `torch.Tensor` of shape `(1, num_samples)`: the waveform, or `None`, with a warning, for an empty recording.
 
     Raises:
         [`InputError`], `FileNotFoundError`: as [`~audio.io.load_audio`], and for a `start` after the end.
@@ -378,7 +380,7 @@ def read_drums(
     except EmptyInputError as error:
         warn_empty("drums", error)
         return None
-    # Of a long recording not all is read for the loudness of a part.
+    # Measures at most five minutes before and after `start`, to bound the reading time of long recordings.
     first = max(0.0, start - _LEVEL_SECONDS)
     last = math.ceil((start + _LEVEL_SECONDS) * source.samplerate)
     levels = measure_levels(source, "drums", round(first * source.samplerate), last)
@@ -386,7 +388,7 @@ def read_drums(
     if start:
         return _read_drums_from(source, levels, sampling_rate, num_samples, separate, loudness, start)
     rate, length = source.samplerate, source.frames * sampling_rate // source.samplerate
-    # A second and 100 samples beyond the music are more than the resampler's filter reaches at any rate.
+    # The extra second and 100 samples exceed the resampler's filter length at any rate.
     waveform = torch.from_numpy(source.read(0, (num_samples // sampling_rate + 2) * rate + 100)).T.contiguous()
     if separate:
         waveform, rate = extract(separate_drums, (waveform, rate), "drums")
@@ -411,7 +413,7 @@ def _read_drums_from(
     loudness: float | None,
     start: float,
 ) -> torch.Tensor:
-    """The part of a recording from `start` seconds on."""
+    """Reads the part of a drum recording from `start` seconds on."""
     if not separate:
         waveform = read_resampled(source, start, num_samples, sampling_rate)
         return bring_drums_to_loudness(waveform, levels, loudness)
@@ -423,27 +425,27 @@ def _read_drums_from(
     return F.pad(waveform, (0, num_samples - waveform.shape[-1]))
 
 
-# 4. Recordings, of which controls are extracted
+# 4. Recordings
 
 
 def is_audio_file(value: Any) -> bool:
-    """Whether `value` is the path of a file with an audio file's suffix."""
+    """Whether `value` is a path with an audio suffix."""
     return isinstance(value, (str, os.PathLike)) and Path(os.fsdecode(value)).suffix.lower() in AUDIO_SUFFIXES
 
 
 def as_recording(value: Any, name: str) -> Path | tuple[torch.Tensor, int] | None:
     r"""
-    A recording as extractors take it.
+    Converts a recording to the form that extractors expect.
 
     Args:
-        value: what the user gave.
-        name (`str`): name of the argument, for messages.
+        value: the user's input.
+        name (`str`): name of the argument, for error messages.
 
     Returns:
         The path of a file, `(waveform, sampling_rate)`, or `None` if `value` is not a recording.
 
     Raises:
-        [`InputError`], `FileNotFoundError`: for an absent file and for a waveform that can't be one.
+        [`InputError`], `FileNotFoundError`: for an invalid waveform or a missing file.
     """
     if is_audio_file(value):
         return check_file(value, name)
@@ -451,7 +453,7 @@ def as_recording(value: Any, name: str) -> Path | tuple[torch.Tensor, int] | Non
 
 
 def _check_levels(source: AudioFile | Waveform, name: str, start: float = 0.0, seconds: float | None = None):
-    """Warns of a silent recording, or of a silent part of it; an [`EmptyInputError`] if there is next to nothing."""
+    """Warns of a silent recording or part; raises an [`EmptyInputError`] if it is almost empty."""
     last = None if seconds is None else math.ceil((start + seconds) * source.samplerate)
     levels = measure_levels(source, name, round(start * source.samplerate), last)
     if levels.duration < MIN_SECONDS:
@@ -463,10 +465,10 @@ def extract(
     extractor: Callable[..., Any], recording: Path | tuple[torch.Tensor, int], name: str, **options: Any
 ) -> Any:
     r"""
-    Runs an extractor, which calls the recording `audio`; its errors name the argument that the recording came with.
+    Runs an extractor, and renames its argument `audio` in error messages to the user's argument.
 
     Args:
-        extractor (`Callable`): such as [`~extraction.extract_chords`].
+        extractor (`Callable`): an extractor such as [`~extraction.extract_chords`].
         recording: as [`as_recording`] returns it.
         name (`str`): name of the argument.
         options: arguments of the extractor.
@@ -480,13 +482,11 @@ def extract(
 
 
 def warn_empty(name: str, reason: InputError | None = None):
-    """Says that a control holds nothing, and why where that is not plain."""
-    _, prefix, why = str(reason or "").partition(f"`{name}`: ")
-    logger.warning(
-        f"`{name}` holds nothing: the music is made as if it had not been given.{f' The reason: {why}' if prefix else ''}"
-    )
+    """Warns that a control is empty, with the reason unless it is obvious."""
+    _, prefix, detail = str(reason or "").partition(f"`{name}`: ")
+    logger.warning(f"`{name}` is empty: the music is generated without it.{f' Reason: {detail}' if prefix else ''}")
 
 
 def is_file(value: Any) -> bool:
-    """Whether `value` is a path, or a text that is the name of a file."""
+    """Whether `value` is a path object or the name of an existing file."""
     return isinstance(value, os.PathLike) or (isinstance(value, str) and os.path.isfile(split_track(value)[0]))

@@ -40,8 +40,8 @@ _FORMS = dict(
     zip(
         CONTROLS,
         (
-            "a list of chords, [('C', 0.0), ('Am', 2.5)] (each with its start in seconds), a text such as 'C:0 Am:2.5', or a"
-            " file",
+            "a list of chords, [('C', 0.0), ('Am', 2.5)] (each with its start in seconds), a string such as 'C:0 Am:2.5',"
+            " or a file",
             "a file, or a waveform with its rate, (waveform, sampling_rate)",
             "a list of notes, [('C4', 0.0, 0.5)] (each with its start and end in seconds), a matrix (53, frames), a recording"
             " (waveform, sampling_rate), or a file",
@@ -52,7 +52,7 @@ _FORMS = dict(
 
 
 def is_given(control: Any) -> bool:
-    """Whether there is a control for any prompt: neither `None` nor empty."""
+    """Whether any prompt has a control that is neither `None` nor empty."""
     control = to_list(control)
     if control is None or is_empty(control):
         return False
@@ -61,21 +61,21 @@ def is_given(control: Any) -> bool:
 
 def check_starts(start: Any, num_prompts: int, controls: Sequence[Any] = ()) -> list[float]:
     r"""
-    Where the music of each prompt begins in its files and recordings.
+    Checks the offsets into files and recordings at which the music begins.
 
     Args:
-        start (`float`, or a `list` of them): seconds, for all prompts or one per prompt.
+        start (`float` or `list[float]`): offset in seconds, for all prompts or one per prompt.
         num_prompts (`int`): number of prompts.
-        controls (`Sequence`, *optional*): the controls, for a warning if a start applies to none of them.
+        controls (`Sequence`, *optional*): the controls; if `start` applies to none of them, there is a warning.
 
     Returns:
-        `list[float]`: one per prompt.
+        `list[float]`: one offset per prompt.
 
     Raises:
-        [`InputError`]: for negative and other impossible values, and for a list of another length.
+        [`InputError`]: for negative and other invalid values, and for a list of the wrong length.
     """
     if isinstance(start, (list, tuple, np.ndarray, torch.Tensor)) and not is_number(start):
-        starts = [to_float(one, "start", minimum=0, unit="seconds") for one in start]
+        starts = [to_float(value, "start", minimum=0, unit="seconds") for value in start]
         if len(starts) != num_prompts:
             raise InputError(
                 f"`start` has {len(starts)} elements for {num_prompts} prompt(s). Give one number for all prompts, or a list"
@@ -85,7 +85,9 @@ def check_starts(start: Any, num_prompts: int, controls: Sequence[Any] = ()) -> 
     else:
         starts = [to_float(start, "start", minimum=0, unit="seconds")] * num_prompts
     if any(starts) and not any(_comes_from_file(control) for control in controls if is_given(control)):
-        logger.warning("`start` has no effect: it applies to files and recordings, and no control is one.")
+        logger.warning(
+            "`start` has no effect: it applies only to files and recordings, but no control is one of these."
+        )
     return starts
 
 
@@ -99,20 +101,20 @@ def encode_per_prompt(
     name: str, control: Any, num_prompts: int, encode: Callable[..., T | None], starts: Sequence[float]
 ) -> list[T | None]:
     r"""
-    Encodes the control of each prompt: once, if all prompts share it.
+    Encodes the control of each prompt, but only once if all prompts share it.
 
     Args:
         name (`str`): the control, one of [`~controls.CONTROLS`].
         control: one for all prompts, or a list with one (or `None`) per prompt.
         num_prompts (`int`): number of prompts.
-        encode (`Callable`): the encoder of one control, `(control, start=)`.
-        starts (`Sequence[float]`): as [`check_starts`] returns them.
+        encode (`Callable`): encodes one control, called as `encode(control, start=)`.
+        starts (`Sequence[float]`): the result of [`check_starts`].
 
     Returns:
-        `list` of length `num_prompts`: what `encode` returned, `None` for a prompt without the control.
+        `list` of length `num_prompts`: the encoded controls, or `None` for prompts without the control.
 
     Raises:
-        [`InputError`]: for a list of another length; from `encode`, with the index of the prompt.
+        [`InputError`]: for a list of the wrong length, and from `encode`, with the index of the prompt.
     """
     control = to_list(control)
     if control is None:
@@ -126,9 +128,8 @@ def encode_per_prompt(
         return [encoded_at[start] for start in starts]
     _check_elements(name, control, num_prompts)
     encoded: list[T | None] = []
-    files: dict[
-        tuple[str | bytes, float], T | None
-    ] = {}  # Prompts that share a file: it is read, and reported on, once.
+    # A file that several prompts share is read, and warned about, only once.
+    files: dict[tuple[str | bytes, float], T | None] = {}
     for index, (value, start) in enumerate(zip(control, starts)):
         try:
             if isinstance(value, (str, os.PathLike)):
@@ -144,7 +145,7 @@ def encode_per_prompt(
 
 
 def _check_elements(name: str, control: Sequence[Any], num_prompts: int):
-    """Refuses a list that does not hold one control per prompt, and says what it looks like."""
+    """Raises an [`InputError`] for a list that does not contain one control per prompt."""
     if name in _IS_ELEMENT and _IS_ELEMENT[name](control):
         raise InputError(
             f"`{name}` has to be {_FORMS[name]}, but is one element of such a list: {shorten(control)}. Put it in a list.",
@@ -181,5 +182,5 @@ def _looks_like_control(name: str, value: Any) -> bool:
     if value is None or is_empty(value):
         return True
     if name == "chords" and isinstance(value, str) and not is_file(value):
-        return any(mark in value for mark in ":(|./\\")  # A text with starts or bars, or a path; not a label alone.
+        return any(mark in value for mark in ":(|./\\")  # A string with starts or bars, or a path; not a single label.
     return _IS_SINGLE[name](value)

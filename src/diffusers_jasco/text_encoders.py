@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Text encoders: loading, encoding prompts and captions, the words that they know, and hashes."""
+"""Text encoders: loading, encoding of prompts and captions, vocabularies, and hashes."""
 
 import difflib
 import hashlib
@@ -37,7 +37,7 @@ from .utils.files import component_folder
 
 logger = logging.get_logger(__name__)
 
-# T5 has not seen longer texts in its training. Prompts are never truncated, as in AudioCraft.
+# T5 was not trained on longer texts. Prompts are never truncated, as in AudioCraft.
 MAX_TRAINED_TOKENS = 512
 
 
@@ -46,10 +46,10 @@ def load_text_encoder(name: str | os.PathLike) -> tuple[PreTrainedTokenizerBase,
     Loads a T5 encoder, in float32, and its tokenizer.
 
     Args:
-        name (`str` or `os.PathLike`): folder of a pipeline; or folder or Hub id of a T5 with its tokenizer.
+        name (`str` or `os.PathLike`): folder of a pipeline, or folder or Hub id of a T5 with its tokenizer.
 
     Raises:
-        `OSError`: if there is no such model, or no tokenizer with it.
+        `OSError`: if the model or its tokenizer does not exist.
     """
     parts = {part: component_folder(name, part) for part in ("tokenizer", "text_encoder")}
     return load_tokenizer(parts["tokenizer"]), T5EncoderModel.from_pretrained(
@@ -64,19 +64,19 @@ def load_tokenizer(name: str | os.PathLike, **hub: Any) -> PreTrainedTokenizerBa
         hub: arguments of `from_pretrained`, such as `token`.
 
     Raises:
-        `OSError`: if there is none.
+        `OSError`: if the tokenizer does not exist.
     """
     folder = Path(name)
-    # Without these transformers makes up a tokenizer that knows no words.
+    # Without these files, Transformers would create a tokenizer with an empty vocabulary.
     if folder.is_dir() and not any((folder / file).is_file() for file in ("tokenizer.json", "spiece.model")):
         raise FileNotFoundError(f"There is no tokenizer in {folder}: neither tokenizer.json nor spiece.model.")
     return AutoTokenizer.from_pretrained(name, **hub)
 
 
 def text_encoder_hash(tokenizer: PreTrainedTokenizerBase, text_encoder: torch.nn.Module) -> str:
-    """A hash of the tokenizer's rules and the text encoder's weights, the same for weights in float32 and in float16."""
+    """A hash of the tokenizer's rules and the text encoder's weights, equal for float32 and float16 weights."""
     rules = json.loads(tokenizer.backend_tokenizer.to_str())
-    # These change with every call.
+    # These may change with every call.
     rules.pop("padding")
     rules.pop("truncation")
     digest = hashlib.sha256(json.dumps(rules, sort_keys=True).encode())
@@ -88,13 +88,13 @@ def text_encoder_hash(tokenizer: PreTrainedTokenizerBase, text_encoder: torch.nn
 
 def known_words(tokenizer: PreTrainedTokenizerBase) -> list[str] | None:
     r"""
-    All words that a word tokenizer knows, in alphabetical order. Others reach the model as `<unk>`, whatever they are.
+    The vocabulary of a word tokenizer in alphabetical order. All other words become `<unk>`.
 
     Args:
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the tokenizer of a pipeline.
 
     Returns:
-        `list[str]`, or `None` for a tokenizer of pieces of words, such as T5's, which can spell any word.
+        `list[str]`, or `None` for a subword tokenizer such as T5's, which can spell any word.
     """
     if not is_word_tokenizer(tokenizer):
         return None
@@ -103,9 +103,9 @@ def known_words(tokenizer: PreTrainedTokenizerBase) -> list[str] | None:
 
 
 def list_words(words: Sequence[str]) -> str:
-    """Words for a reader: numbers first, in ranges."""
+    """Formats words for display: numbers first, as ranges."""
     numbers = sorted(int(word) for word in words if word.isdecimal())
-    # Consecutive numbers have the same difference to their position.
+    # Consecutive numbers have the same difference from their position.
     groups = itertools.groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])
     runs = [[number for _, number in group] for _, group in groups]
     ranges = [f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
@@ -114,14 +114,14 @@ def list_words(words: Sequence[str]) -> str:
 
 def unknown_words(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     r"""
-    The words of a prompt that its tokenizer does not know. They reach the model as `<unk>`, so that they all mean the same.
+    The words of a prompt that are not in the vocabulary. They all become `<unk>`, so the model can't distinguish them.
 
     Args:
         prompt (`str`): the prompt.
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the tokenizer of a pipeline.
 
     Returns:
-        `list[str]`: each word once, as it stands in the prompt; punctuation does not count. T5's tokenizer knows all
+        `list[str]`: each unknown word once, as spelled in the prompt, without punctuation. T5's tokenizer knows all
         words in Latin script, but not, for example, emoji or Chinese characters.
     """
     return _unknown_words([prompt], tokenizer)[0]
@@ -146,10 +146,10 @@ def warn_of_unknown_captions(
     source: str, captions: Iterable[str], tokenizer: PreTrainedTokenizerBase, hint: str = ""
 ) -> None:
     r"""
-    Warns once of the unknown words of a data set's captions, and in how many captions each of them is.
+    Warns once about the unknown words in a dataset's captions, with the number of captions that contain each.
 
     Args:
-        source (`str`): name of the data set.
+        source (`str`): name of the dataset.
         captions (`Iterable[str]`): the captions.
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the tokenizer.
         hint (`str`, *optional*): added to the message; `{words}` in it is replaced by the most frequent unknown words.
@@ -165,13 +165,15 @@ def warn_of_unknown_captions(
         words = [f"{word!r} ({count})" for word, count in counts.most_common()]
         most_common = " ".join(word for word, _ in counts.most_common(12))
         logger.warning(
-            f"{source}: {num_unknown} of {num_captions} captions have words that the text encoder does not know, and can't"
-            f" tell from each other: {list_names(words)}.{hint.replace('{words}', most_common)}"
+            f"{source}: {num_unknown} of {num_captions} captions have words that the text encoder does not know and can't"
+            f" distinguish: {list_names(words)}.{hint.replace('{words}', most_common)}"
         )
 
 
 def similar_words(word: str, tokenizer: PreTrainedTokenizerBase, limit: int = 3) -> list[str]:
-    """The known words whose spelling is nearest to a word (of a number: the nearest numbers), the nearest first."""
+    """
+    The known words that are spelled most similarly to a word, best match first; for a number, the nearest number.
+    """
     words = known_words(tokenizer) or []
     if word.isdecimal():
         numbers = [known for known in words if known.isdecimal()]
@@ -180,12 +182,12 @@ def similar_words(word: str, tokenizer: PreTrainedTokenizerBase, limit: int = 3)
 
 
 def is_word_tokenizer(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether a tokenizer has one token per word, as jasco-nano's."""
+    """Whether a tokenizer has one token per word, such as that of jasco-nano."""
     return tokenizer.is_fast and isinstance(tokenizer.backend_tokenizer.model, models.WordLevel)
 
 
 def split_words(text: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """The words of a text in the form in which a word tokenizer knows them, such as in lower case; without punctuation."""
+    """The words of a text as normalized by a word tokenizer (for example to lower case), without punctuation."""
     rules = tokenizer.backend_tokenizer
     normalized = text if rules.normalizer is None else rules.normalizer.normalize_str(text)
     if rules.pre_tokenizer is None:
@@ -198,7 +200,7 @@ def append_words(
     tokenizer: PreTrainedTokenizerBase, text_encoder: PreTrainedModel, words: dict[str, torch.Tensor]
 ) -> None:
     r"""
-    Makes a word tokenizer know more words, in place. Known words keep their tokens and embeddings.
+    Adds words to a word tokenizer and its text encoder, in place. Known words keep their tokens and embeddings.
 
     Args:
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]): a word tokenizer.
@@ -206,12 +208,12 @@ def append_words(
         words (`dict[str, torch.Tensor]`): the words, as [`split_words`] returns them, and their embeddings `(dim,)`.
 
     Raises:
-        [`InputError`]: for a tokenizer of pieces of words, a word that is known, and what is not one word.
+        [`InputError`]: for a subword tokenizer, a known word, or an entry that is not a single word.
     """
     if not is_word_tokenizer(tokenizer):
         raise InputError(
-            "New words are for a tokenizer with one token per word, as jasco-nano's. The one of this model reads any word, so"
-            " that a new one needs no embedding.",
+            "New words require a tokenizer with one token per word, such as that of jasco-nano. This model's tokenizer reads"
+            " any word, so new words are not needed.",
             "words",
         )
     model = tokenizer.backend_tokenizer.model
@@ -220,7 +222,7 @@ def append_words(
         if word in vocabulary:
             raise InputError(f"The text encoder knows the word {shorten(word)} already.", "words")
         if split_words(word, tokenizer) != [word]:
-            raise InputError(f"{shorten(word)} is not one word in the form in which the tokenizer reads it.", "words")
+            raise InputError(f"{shorten(word)} is not a single word in the tokenizer's normalized form.", "words")
     added = {word: size + index for index, word in enumerate(words)}
     tokenizer.backend_tokenizer.model = models.WordLevel(vocabulary | added, unk_token=model.unk_token)
     old = text_encoder.get_input_embeddings().weight
@@ -230,7 +232,7 @@ def append_words(
 
 @torch.no_grad()
 def remove_last_words(tokenizer: PreTrainedTokenizerBase, text_encoder: PreTrainedModel, count: int) -> None:
-    """Takes back what the last [`append_words`] did for so many words, in place."""
+    """Removes the last `count` words that [`append_words`] added, in place."""
     model, size = tokenizer.backend_tokenizer.model, len(tokenizer) - count
     kept = {word: token for word, token in tokenizer.get_vocab().items() if token < size}
     tokenizer.backend_tokenizer.model = models.WordLevel(kept, unk_token=model.unk_token)
@@ -250,7 +252,7 @@ def _is_punctuation(text: str) -> bool:
 
 
 def warn_of_unknown_words(prompt: str, tokenizer: PreTrainedTokenizerBase):
-    """Warns of the words of a prompt that its tokenizer does not know, and names similar ones that it knows."""
+    """Warns about unknown words in a prompt and suggests similar known ones."""
     unknown = unknown_words(prompt, tokenizer)
     if not unknown:
         return
@@ -274,12 +276,12 @@ def encode_prompts(
     device: torch.device,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     r"""
-    The text encoder's last hidden states of a batch of prompts. Warns of a prompt that is longer than T5 was trained on, and of
-    words that the tokenizer does not know.
+    Encodes a batch of prompts as the text encoder's last hidden states. Warns about prompts that are longer than T5's
+    training texts and about unknown words.
 
     Args:
         prompts (`Sequence[str]`):
-            Prompts; `None` or an empty one is the null text.
+            Prompts; `None` or an empty string is the null text.
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]):
             The text encoder's tokenizer.
         text_encoder ([`~transformers.T5EncoderModel`]):
@@ -288,21 +290,21 @@ def encode_prompts(
             Device on which it runs.
 
     Returns:
-        `tuple[torch.Tensor, torch.Tensor]`: the states `(batch, tokens, dim)` and a boolean mask `(batch, tokens)` of the
-        tokens that are text; padding is not, and no token of an empty prompt is. States of other tokens are zeros.
+        `tuple[torch.Tensor, torch.Tensor]`: the states `(batch, tokens, dim)` and a boolean mask `(batch, tokens)` of
+        the tokens that are text, as opposed to padding and the tokens of empty prompts, whose states are zero.
     """
     texts = [text or "" for text in prompts]
     for text in dict.fromkeys(texts):
         warn_of_unknown_words(text, tokenizer)
-    # Padded here: a padding tokenizer changes its state, which fails where threads share it.
+    # Padded here, because padding changes the state of the tokenizer, which fails if threads share it.
     rows = [torch.tensor(ids) for ids in tokenizer(texts).input_ids]
     input_ids = pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id or 0)
     attention_mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
     num_tokens = input_ids.shape[1]
     if num_tokens > MAX_TRAINED_TOKENS:
         logger.warning(
-            f"The longest prompt has {num_tokens} tokens, T5 was trained on {MAX_TRAINED_TOKENS}: it is used whole, but its"
-            " end may be ignored."
+            f"The longest prompt has {num_tokens} tokens, but T5 was trained on at most {MAX_TRAINED_TOKENS}: it is not"
+            " truncated, but its end may be ignored."
         )
     is_text = (attention_mask.bool() & torch.tensor([[text != ""] for text in texts])).to(device)
     states = text_encoder(input_ids.to(device), attention_mask=attention_mask.to(device))[0]
@@ -311,18 +313,18 @@ def encode_prompts(
 
 def attended_tokens(text_mask: torch.Tensor, attend_to_padding: bool = False) -> torch.Tensor | None:
     r"""
-    The tokens that the transformer attends to.
+    Returns the mask of the tokens that the transformer attends to.
 
     Args:
         text_mask (`torch.Tensor` of shape `(batch, tokens)`):
             The tokens that are text, as [`encode_prompts`] returns them.
         attend_to_padding (`bool`, defaults to `False`):
-            Whether the padding of shorter prompts is attended to, as in AudioCraft; a sample then depends on the longest
-            prompt of its batch.
+            Whether to attend to the padding of shorter prompts, as in AudioCraft; a sample then depends on the longest
+            prompt in its batch.
 
     Returns:
-        `torch.Tensor` of shape `(batch, tokens)`: the text without its padding, and all tokens of a row without text. `None`
-        if that is all tokens: attention without a mask is faster.
+        `torch.Tensor` of shape `(batch, tokens)`: `True` for text tokens, and for all tokens of a row without text;
+        `None` if that is every token, since attention without a mask is faster.
     """
     attended = text_mask | ~text_mask.any(dim=1, keepdim=True)
     return None if attend_to_padding or attended.all() else attended
@@ -333,15 +335,15 @@ def encode_captions(
     captions: Sequence[str], tokenizer: PreTrainedTokenizerBase, text_encoder: torch.nn.Module
 ) -> list[torch.Tensor]:
     r"""
-    The text encoder's last hidden states. Captions are encoded one by one, so that they do not depend on each other.
+    Encodes captions as the text encoder's last hidden states, one by one so that they do not depend on each other.
 
     Args:
-        captions (`Sequence[str]`): texts.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): its tokenizer.
+        captions (`Sequence[str]`): the captions.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the text encoder's tokenizer.
         text_encoder ([`~transformers.T5EncoderModel`]): the text encoder.
 
     Returns:
-        `list[torch.Tensor]`: of each caption `(tokens, dim)`, without padding, in float16.
+        `list[torch.Tensor]`: the states `(tokens, dim)` of each caption, without padding, in float16.
     """
     states = []
     for caption in captions:

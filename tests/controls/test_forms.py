@@ -189,7 +189,7 @@ def test_empty_controls_are_ignored_with_a_warning(name, warnings):
         warnings.clear()
         (result,) = read_all(name, empty)
         assert not result, empty
-        assert f"`{name}` holds nothing" in warnings.text
+        assert f"`{name}` is empty" in warnings.text
     for empty in EMPTY[name][:2]:
         first, second = read_all(name, [empty, None], 2)
         assert not first and second is None

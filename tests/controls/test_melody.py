@@ -230,7 +230,7 @@ def test_midi_tracks(tmp_path, warnings):
         with pytest.raises(ValueError, match="no track.*available tracks: 1 'bass', 2 'lead'"):
             melody_from_midi(path, 2, 2.0, track=track)
     write_midi(path, [("drums", True, [(60, 0.0, 1.0)])])
-    assert not read_melody(path, 2, 2.0).any() and "`melody` holds nothing" in warnings.text
+    assert not read_melody(path, 2, 2.0).any() and "`melody` is empty" in warnings.text
     with pytest.raises(FileNotFoundError, match="absent.mid"):
         read_melody("absent.mid", 2, 2.0)
 

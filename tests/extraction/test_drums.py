@@ -190,7 +190,7 @@ def test_demucs_says_what_it_misses(hub_folder, beat):
     # A pickle that is not Demucs' own is not opened.
     hub_folder.mkdir(parents=True)
     torch.save({"klass": dict}, hub_folder / drums_module._DEMUCS_FILE)
-    with pytest.raises(ValueError, match="not what Demucs' authors published"):
+    with pytest.raises(ValueError, match="not the file published by Demucs' authors"):
         separate_drums(beat, RATE, method="demucs")
 
 

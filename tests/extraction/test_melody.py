@@ -178,13 +178,13 @@ def test_other_weights_are_refused(tmp_path, weights):
     with pytest.raises(FileNotFoundError, match="absent.h5"):
         extract_melody(torch.zeros(100), RATE, weights=tmp_path / "absent.h5")
     (tmp_path / "text.h5").write_text("no weights")
-    with pytest.raises(ValueError, match="does not hold the network's weights"):
+    with pytest.raises(ValueError, match="does not contain the network's weights"):
         extract_melody(torch.zeros(100), RATE, weights=tmp_path / "text.h5")
     (tmp_path / "other.h5").write_bytes(weights.read_bytes())
     with h5py.File(tmp_path / "other.h5", "a") as file:
         del file["squishy/squishy_14/bias:0"]
         file["squishy/squishy_14/bias:0"] = np.zeros(3, np.float32)
-    with pytest.raises(ValueError, match=r"shape \(3,\) in the place of \(1,\)"):
+    with pytest.raises(ValueError, match=r"shape \(3,\) instead of \(1,\)"):
         extract_melody(torch.zeros(100), RATE, weights=tmp_path / "other.h5")
 
 
@@ -234,7 +234,7 @@ def test_bad_arguments_say_what_is_wrong():
         ({"threshold": 1.5}, "`threshold` has to be a number from 0 to 1"),
         ({"frame_rate": 0.0}, "`frame_rate` has to be a number of Hz above 0"),
         ({"method": "deep_salience"}, "needs `weights`: the file multif0.h5"),
-        ({"method": "builtin", "weights": "a.h5"}, "belong to method='deep_salience'"),
+        ({"method": "builtin", "weights": "a.h5"}, "can only be used with method='deep_salience'"),
     ):
         with pytest.raises(ValueError, match=message):
             extract_melody(audio, RATE, **arguments)

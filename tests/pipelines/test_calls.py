@@ -392,4 +392,4 @@ def test_a_callback_can_set_no_scale_that_a_call_refuses(pipe, value):
 def test_only_pieces_that_are_much_longer_than_in_training_get_a_warning(pipe, warnings, duration, warned):
     """The toy model was trained on 1 s."""
     latents(pipe, duration=duration)
-    assert ("trained on 1 s" in warnings.text) == warned
+    assert ("trained on clips of 1 s" in warnings.text) == warned

@@ -214,7 +214,8 @@ def test_old_arguments_beside_what_replaces_them_come_with_a_warning(pipe, warni
     assert not warnings.records
     other = JascoPipeline(**pipe.components, default_guidance_scale=4.0, default_num_inference_steps=9)
     assert other.defaults == DEFAULTS
-    assert "not `default_guidance_scale`" in warnings.text and "not `default_num_inference_steps`" in warnings.text
+    assert "precedence over `default_guidance_scale`" in warnings.text
+    assert "precedence over `default_num_inference_steps`" in warnings.text
 
 
 def test_from_pipe_takes_components_and_a_type(pipe):

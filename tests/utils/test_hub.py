@@ -205,10 +205,11 @@ def test_audiocraft_layout_by_repository_id(hub, folder, published, loaded, offl
 
 def test_errors_for_gated_and_unrelated_repositories(loaded):
     errors = loaded.observations["errors"]
-    assert errors["gated original"].startswith("PermissionError: org/gated-original is gated: ask for access at http")
+    assert errors["gated original"].startswith("PermissionError: org/gated-original is gated: request access at http")
     assert "CC-BY-NC 4.0" in errors["gated original"]
-    assert "facebook/jasco-tiny is under cc-by-nc-4.0" in errors["license of a converted folder"]
-    assert errors["neither layout"].startswith("FileNotFoundError: org/t5 is no JASCO checkpoint: it has neither")
+    license_error = errors["license of a converted folder"]
+    assert "facebook/jasco-tiny and everything derived from it is under cc-by-nc-4.0" in license_error
+    assert errors["neither layout"].startswith("FileNotFoundError: org/t5 is not a JASCO checkpoint: it has neither")
     assert "There is no folder 'no/such/folder'" in errors["no id"]
 
 
@@ -313,9 +314,9 @@ def test_publishing_errors(hub, published):
     errors = published.observations["errors"]
     assert errors["public"].startswith("ValueError: `private=True`, but org/pipeline exists and is public")
     assert errors["license"].startswith(
-        "ValueError: `license` is 'mit', but facebook/jasco-chords-drums-400M is under"
+        "ValueError: `license` is 'mit', but facebook/jasco-chords-drums-400M and everything derived from it is under"
     )
-    assert errors["standalone"].startswith("ValueError: `standalone=True` is for a pipeline at the top")
+    assert errors["standalone"].startswith("ValueError: `standalone=True` requires a pipeline at the root")
     assert "403" in errors["token"]
     assert "org/x" not in hub.repositories
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Audio → chords, melody, drums."""
+"""Extraction of chords, melody and drums from audio."""
 
 from .chords import extract_chords
 from .drums import separate_drums

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Audio → chords."""
+"""Chord estimation."""
 
 import os
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ logger = logging.get_logger(__name__)
 
 Chords = list[tuple[str, float]]
 
-RATE = 32000  # Hz: what JASCO's chords were extracted at; at other rates Chordino hears other chords
+RATE = 32000  # Hz: the rate of JASCO's training data; at other rates Chordino estimates different chords
 HOP = 2048  # samples: 64 ms
 
 
@@ -46,29 +46,29 @@ def extract_chords(
     progress: bool = False,
 ) -> Chords | list[Chords]:
     r"""
-    Hears the chords of a recording, in the original's 193 labels.
+    Estimates the chords of a recording, as Chordino's 193 labels.
 
     Args:
         audio (`str`, `os.PathLike`, `torch.Tensor` or `np.ndarray`, or a `list` of them):
-            A file, or a waveform `(samples,)` or `(channels, samples)`. It is read in blocks, so that its length does not
-            matter.
+            A file, or a waveform `(samples,)` or `(channels, samples)`. It is read in blocks, in bounded memory.
         sampling_rate (`int`, *optional*):
-            Rate of waveforms in Hz.
+            Sampling rate of waveforms in Hz.
         method (`str`, defaults to `"auto"`):
-            `"chordino"`: the plugin that the original's data was made with (Mauch and Dixon, 2010; GPL, so it is installed by
-            you: `pip install "diffusers-jasco[chords]"` and `pip install --no-deps chord-extractor==0.1.3`, Linux on x86-64).
-            `"builtin"`: our own estimator along the lines of the same paper. `"auto"`: the plugin if it is installed.
+            `"chordino"`: the plugin used for JASCO's training data (Mauch and Dixon, 2010). Since it is under the GPL,
+            you have to install it yourself: `pip install "diffusers-jasco[chords]"` and `pip install --no-deps
+            chord-extractor==0.1.3` (Linux on x86-64). `"builtin"`: an estimator of this package based on the same
+            paper. `"auto"`: the plugin if it is installed, otherwise `"builtin"`.
         progress (`bool`, defaults to `False`):
             Whether to show a progress bar.
 
     Returns:
-        `list` of `(label, start in seconds)`: the progression, from 0 on; "N" where no chord is heard. For a list of
-        recordings, a list of them.
+        `list` of `(label, start in seconds)`: the progression, starting at 0, with "N" where no chord is detected. For
+        a list of recordings, a list of progressions.
 
     Raises:
-        `FileNotFoundError`: for an absent file.
+        `FileNotFoundError`: if a file does not exist.
         `ImportError`: if the method's package is not installed.
-        [`InputError`]: for input that is not audio, and for an unknown method.
+        [`InputError`]: for input that is not audio, or an unknown method.
     """
     if method not in ("auto", "chordino", "builtin"):
         raise InputError(f"`method` has to be 'auto', 'chordino' or 'builtin', but is {method!r}.", "method")
@@ -76,13 +76,13 @@ def extract_chords(
         return [extract_chords(item, sampling_rate, method, progress) for item in audio]
     if method == "auto":
         method = "chordino" if _find_plugin() is not None else "builtin"
-        logger.info(f"Chords are extracted by the method {method!r}.")
+        logger.info(f"Estimating chords with method={method!r}.")
     stream = AudioStream(audio, sampling_rate, RATE)
     return (_run_chordino if method == "chordino" else _estimate_chords)(stream, progress)
 
 
 def _merge(chords: Iterable[tuple[str, float]], duration: float) -> Chords:
-    """From 0 on, without repetitions and without what begins at the end."""
+    """Merges repeated chords, lets the first one start at 0, and drops chords that start at the end."""
     merged: Chords = []
     for label, start in chords:
         start = 0.0 if not merged else start
@@ -94,7 +94,7 @@ def _merge(chords: Iterable[tuple[str, float]], duration: float) -> Chords:
 # 1. Chordino
 
 _PLUGIN = "nnls-chroma:chordino"
-# As the original's notebook has them.
+# As in AudioCraft's notebook.
 _PLUGIN_PARAMETERS = {"useNNLS": 1, "rollon": 1, "tuningmode": 0, "whitening": 1, "s": 0.7, "boostn": 0.1}
 
 
@@ -112,9 +112,9 @@ def _run_chordino(stream: AudioStream, progress: bool) -> Chords:
     if folder is None:
         raise ImportError(
             f"Chordino is not installed: {pip_install('chords')}, and pip install --no-deps chord-extractor==0.1.3 (GPL;"
-            " Linux on x86-64). method='builtin' needs no plugin."
+            " Linux on x86-64). method='builtin' does not need the plugin."
         )
-    # The host looks for plugins when it is first asked.
+    # The host searches for plugins at its first use.
     os.environ["VAMP_PATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("VAMP_PATH")]))
     vampyhost = import_optional("vampyhost", "chords")
     adapt = vampyhost.ADAPT_INPUT_DOMAIN | vampyhost.ADAPT_CHANNEL_COUNT
@@ -133,12 +133,12 @@ def _run_chordino(stream: AudioStream, progress: bool) -> Chords:
         found = plugin.get_remaining_features()[0]
     finally:
         plugin.unload()
-    # Its last label only says where the audio ends.
+    # The last label only marks the end of the audio.
     return _merge(((item["label"], float(item["timestamp"])) for item in found), stream.duration)
 
 
-# 2. Our own: notes by non-negative least squares, bass and treble chroma, templates, Viterbi (Mauch and Dixon, "Approximate
-# note transcription for the improved identification of difficult chords", 2010)
+# 2. Built-in: notes by nonnegative least squares, bass and treble chroma, templates, Viterbi decoding (Mauch and
+# Dixon, "Approximate note transcription for the improved identification of difficult chords", 2010)
 
 _WINDOW = 16384  # samples: half a second
 _BINS = 3  # per semitone
@@ -149,7 +149,7 @@ _UPDATES = 20
 _COMPRESSION = 0.9  # exponent of the notes
 _BASS, _TREBLE = (39.5, 18), (62.5, 42)  # center and half width, MIDI numbers: A0 to A3, and all
 _BASS_NOTE, _BASS_TONES = 0.7, 0.35  # weights in the templates' bass, of the lowest note and of the chord's others
-# What weighs less is heard only where it fits better: inversions, sixths (all of which are inversions of sevenths), nothing.
+# Priors: lower-weighted chord types need a better fit. Sixth chords are all inversions of seventh chords.
 _INVERSION_WEIGHT, _SIXTH_WEIGHT, _NO_CHORD_WEIGHT = 0.98, 0.99, 0.9
 _SHARPNESS = 8.0
 _STAY = 0.995  # probability that a chord lasts another 64 ms
@@ -171,7 +171,7 @@ def _estimate_chords(stream: AudioStream, progress: bool) -> Chords:
     labels, templates = _templates()
     shift = _find_tuning(spectra.mean(axis=0))
     fits, loudness = np.empty((len(spectra), len(labels)), dtype=np.float32), np.empty(len(spectra), dtype=np.float32)
-    # Part by part, as an hour's spectra are large.
+    # Processed in parts, to bound the memory of long recordings.
     starts = np.array_split(np.arange(len(spectra)), -(-len(spectra) // 2048))
     for part in (slice(frames[0], frames[-1] + 1) for frames in starts):
         tuned = _tune(spectra[part], shift)
@@ -180,7 +180,7 @@ def _estimate_chords(stream: AudioStream, progress: bool) -> Chords:
         chroma = np.concatenate([_fold(notes, *_BASS), _fold(notes, *_TREBLE)], axis=1)
         chroma /= np.linalg.norm(chroma, axis=1, keepdims=True) + 1e-9
         fits[part] = chroma @ templates.T
-    # Where next to nothing sounds there is no chord.
+    # Near-silent frames are labeled N.
     fits[loudness < 1e-3 * loudness.max()] = np.eye(len(labels))[labels.index(NO_CHORD)]
     fits *= _SHARPNESS
     path = _decode(fits, _STAY)
@@ -190,7 +190,7 @@ def _estimate_chords(stream: AudioStream, progress: bool) -> Chords:
 
 @lru_cache(maxsize=1)
 def _log_frequency_bank() -> np.ndarray:
-    """Weights (bins of the transform, thirds of semitones): raised cosines that are wider than one bin in the bass, too."""
+    """Weights (FFT bins, thirds of semitones): raised cosines that are wider than one FFT bin even in the bass."""
     bin_width = RATE / _WINDOW
     frequencies = np.arange(_WINDOW // 2 + 1) * bin_width
     pitches = _LOWEST + (np.arange(_BINS * _NUM_PITCHES) - 1) / _BINS
@@ -201,19 +201,19 @@ def _log_frequency_bank() -> np.ndarray:
 
 
 def _raised_cosine(distance: np.ndarray) -> np.ndarray:
-    """1 at 0, 0 from ±1 on."""
+    """A raised cosine: 1 at 0, and 0 from ±1 on."""
     return 0.5 + 0.5 * np.cos(np.pi * np.clip(distance, -1, 1))
 
 
 def _find_tuning(mean: np.ndarray) -> float:
-    """By how many bins, less than half a semitone, a mean spectrum is above the standard pitch."""
+    """The deviation of a mean spectrum from standard pitch in bins, at most half a semitone."""
     phase = np.angle((mean * np.exp(-2j * np.pi * (np.arange(len(mean)) - 1) / _BINS)).sum())
-    # A note that is sharp by x bins has a phase of -2 pi x / 3.
+    # A note that is sharp by x bins has a phase of −2πx / 3.
     return -phase * _BINS / (2 * np.pi)
 
 
 def _tune(spectra: np.ndarray, shift: float) -> np.ndarray:
-    """Moves the spectra, so that notes fall on the middle one of three bins."""
+    """Shifts the spectra so that notes fall on the middle of the three bins per semitone."""
     if abs(shift) < 0.02:
         return spectra
     bins = np.arange(spectra.shape[1])
@@ -225,7 +225,7 @@ def _tune(spectra: np.ndarray, shift: float) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _surroundings() -> np.ndarray:
-    """(bins, bins): each column takes the mean of half an octave, with a Hamming window."""
+    """Weights (bins, bins): each column averages half an octave with a Hamming window."""
     bins = np.arange(_BINS * _NUM_PITCHES)
     distance = bins[:, None] - bins
     half = _WHITENING_BINS // 2
@@ -234,7 +234,7 @@ def _surroundings() -> np.ndarray:
 
 
 def _whiten(spectra: np.ndarray) -> np.ndarray:
-    """What stands out of its half octave, in standard deviations of it."""
+    """Positive deviations from the mean of the surrounding half octave, in standard deviations."""
     differences = spectra - spectra @ _surroundings()
     deviations = np.sqrt(np.square(differences) @ _surroundings())
     return np.maximum(differences, 0) / (deviations + 1e-6 * spectra.max() + 1e-12)
@@ -242,7 +242,7 @@ def _whiten(spectra: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _note_dictionary() -> np.ndarray:
-    """The spectrum of each note (notes, bins): harmonics that get softer by a constant factor."""
+    """The spectrum of each note (notes, bins): harmonics that decay by a constant factor."""
     bins = np.arange(_BINS * _NUM_PITCHES)
     spectra = np.zeros((_NUM_PITCHES, len(bins)))
     for harmonic in range(1, _HARMONICS + 1):
@@ -252,7 +252,7 @@ def _note_dictionary() -> np.ndarray:
 
 
 def _fit_notes(spectra: np.ndarray) -> np.ndarray:
-    """How loud notes are that together sound like the spectra: multiplicative updates (Lee and Seung, 2001)."""
+    """Fits note magnitudes to the spectra with multiplicative updates (Lee and Seung, 2001)."""
     dictionary = _note_dictionary()
     product, gram = spectra @ dictionary.T, dictionary @ dictionary.T
     notes = product.copy()
@@ -262,7 +262,7 @@ def _fit_notes(spectra: np.ndarray) -> np.ndarray:
 
 
 def _fold(notes: np.ndarray, center: float, half_width: float) -> np.ndarray:
-    """Notes (frames, pitches) around a pitch → pitch classes (frames, 12)."""
+    """Folds notes (frames, pitches) around a pitch into pitch classes (frames, 12)."""
     pitches = _LOWEST + np.arange(_NUM_PITCHES)
     weights = _raised_cosine((pitches - center) / half_width)
     return notes @ (weights[:, None] * (pitches[:, None] % 12 == np.arange(12))).astype(np.float32)
@@ -270,7 +270,7 @@ def _fold(notes: np.ndarray, center: float, half_width: float) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _templates() -> tuple[list[str], np.ndarray]:
-    """The labels, and for each what bass and treble have of every pitch class (labels, 24), of length 1 or its weight."""
+    """The labels and their bass and treble chroma templates (labels, 24), whose norms are the prior weights."""
     labels = [label for label in default_chord_labels() if label != UNKNOWN_CHORD]
     rows = []
     for label in labels:
@@ -294,9 +294,9 @@ def _templates() -> tuple[list[str], np.ndarray]:
 
 
 def _decode(scores: np.ndarray, stay: float) -> np.ndarray:
-    """The best path (Viterbi), where all changes are alike: logarithms (frames, states), up to a constant → (frames,)."""
+    """Viterbi decoding with uniform change probabilities: log scores (frames, states) → path (frames,)."""
     log_stay, log_change = np.log(stay), np.log((1 - stay) / (scores.shape[1] - 1))
-    # In double precision, as it grows with the length.
+    # In double precision, as the scores grow with the length.
     best = scores[0].astype(np.float64)
     origins = np.empty(scores.shape, dtype=np.int16)
     states = np.arange(scores.shape[1])

@@ -13,8 +13,8 @@
 # limitations under the License.
 
 """
-The exact melody extractor of the original: Bittner et al., "Deep Salience Representations for F0 Estimation in Polyphonic
-Music" (2017), with the weights `multif0` that its authors publish (MIT).
+AudioCraft's melody extractor: Bittner et al., "Deep Salience Representations for F0 Estimation in Polyphonic Music"
+(2017), with its authors' published weights `multif0` (MIT).
 """
 
 import math
@@ -39,12 +39,12 @@ LOWEST_FREQUENCY = 32.7  # Hz: the lowest of the 360 bins, of harmonic 1
 BINS_PER_OCTAVE, NUM_BINS = 60, 360
 G2_BIN = round(
     BINS_PER_OCTAVE * math.log2(440 * 2 ** ((43 - 69) / 12) / LOWEST_FREQUENCY)
-)  # the middle of the lowest note
+)  # the center of the lowest note
 DYNAMIC_RANGE = 80.0  # dB
-CHUNK = 2000  # frames that the network sees at once; beyond their edges it sees zeros
-_CONTEXT = 384  # frames around a chunk, so that the longest filter (5.3 s) sees what is there
+CHUNK = 2000  # frames per forward pass, zero-padded at the edges
+_CONTEXT = 384  # frames of audio around a chunk, to cover the longest filter (5.3 s)
 
-# Layer names in the weights' files, (frequency, time) of the kernels, and channels.
+# Layer names in the weights file, kernel sizes (frequency, time), and output channels.
 _CONVOLUTIONS = (
     ("bendy1", (5, 5), 128),
     ("bendy2", (5, 5), 64),
@@ -56,7 +56,9 @@ _CONVOLUTIONS = (
 
 
 class DeepSalience(nn.Module):
-    """The network: `(batch, 6 harmonics, 360 bins, frames)`, each in [0, 1] → salience `(batch, 360, frames)` in [0, 1]."""
+    """
+    The network: `(batch, 6 harmonics, 360 bins, frames)`, each in [0, 1] → salience `(batch, 360, frames)` in [0, 1].
+    """
 
     def __init__(self):
         super().__init__()
@@ -70,16 +72,16 @@ class DeepSalience(nn.Module):
     @classmethod
     def from_keras(cls, path: str | os.PathLike) -> "DeepSalience":
         r"""
-        Reads a weights file of Keras. It is read as numbers: nothing in it is executed.
+        Reads a Keras weights file. Only numbers are read; nothing in the file is executed.
 
         Args:
             path (`str` or `os.PathLike`):
                 `multif0.h5` of github.com/rabitt/ismir2017-deepsalience (in `predict/weights`).
 
         Raises:
-            `FileNotFoundError`: for an absent file.
-            `ImportError`: without the package h5py.
-            [`InputError`]: for another file.
+            `FileNotFoundError`: if the file does not exist.
+            `ImportError`: if h5py is not installed.
+            [`InputError`]: if the file does not contain the network's weights.
         """
         if not os.path.isfile(path):
             raise FileNotFoundError(f"`weights`: there is no file {os.fspath(path)}.")
@@ -99,12 +101,12 @@ class DeepSalience(nn.Module):
                         (norm.running_var, "moving_variance"),
                     ):
                         _copy(target, _weight(file[norm_name], name))
-                    # Keras has (height, width, in, out).
+                    # Keras kernels have the shape (height, width, in, out).
                     _copy(conv.weight, _weight(file[conv_name], "kernel").transpose(3, 2, 0, 1))
                     _copy(conv.bias, _weight(file[conv_name], "bias"))
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise InputError(
-                f"`weights`: {os.fspath(path)} does not hold the network's weights ({error}).", "weights"
+                f"`weights`: {os.fspath(path)} does not contain the network's weights ({error}).", "weights"
             ) from error
         return model
 
@@ -117,7 +119,7 @@ class DeepSalience(nn.Module):
 
 
 def _weight(group, name: str) -> np.ndarray:
-    """The one array of a layer's group whose name begins with `name`."""
+    """The single array in a layer's group whose name begins with `name`."""
     found = []
     group.visititems(lambda path, item: found.append(item) if path.rsplit("/")[-1].startswith(f"{name}:") else None)
     if len(found) != 1:
@@ -127,14 +129,14 @@ def _weight(group, name: str) -> np.ndarray:
 
 def _copy(target: torch.Tensor, values: np.ndarray):
     if tuple(target.shape) != values.shape:
-        raise ValueError(f"shape {values.shape} in the place of {tuple(target.shape)}")
+        raise ValueError(f"shape {values.shape} instead of {tuple(target.shape)}")
     with torch.no_grad():
         target.copy_(torch.from_numpy(np.ascontiguousarray(values)))
 
 
 @compiles_with_numba
 def _magnitudes(samples: np.ndarray, harmonic: float) -> np.ndarray:
-    """`(bins, frames)` of the constant-Q transform whose lowest bin is that harmonic of the lowest frequency."""
+    """Magnitudes `(bins, frames)` of a constant-Q transform that starts at a harmonic of the lowest frequency."""
     librosa = import_optional("librosa", "extraction")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="n_fft=")
@@ -157,7 +159,7 @@ def _harmonic_transforms(stream: AudioStream, num_frames: int) -> Iterator[np.nd
         for block in blocks:
             if start >= num_frames:
                 return
-            # Librosa puts silence beyond the ends itself, where there is some.
+            # librosa pads the ends of the recording with silence itself.
             before = min(start, _CONTEXT)
             end = min(len(block), context + (num_frames - 1 - start) * HOP + HOP)
             samples = block[(_CONTEXT - before) * HOP : end]
@@ -169,8 +171,8 @@ def _harmonic_transforms(stream: AudioStream, num_frames: int) -> Iterator[np.nd
 @torch.inference_mode()
 def deep_salience(stream: AudioStream, weights: str | os.PathLike, progress: bool = False) -> np.ndarray:
     r"""
-    The salience of every fifth of a semitone. Levels are relative to the loudest of the whole recording, so that it is read
-    twice.
+    Computes the salience of every fifth of a semitone. Levels are relative to the maximum of the whole recording,
+    which is therefore read twice.
 
     Args:
         stream (`AudioStream`): the recording, at 22050 Hz.
@@ -195,10 +197,11 @@ def deep_salience(stream: AudioStream, weights: str | os.PathLike, progress: boo
 
 def fold_semitones(salience: np.ndarray) -> np.ndarray:
     r"""
-    The strongest fifth of each semitone from G2 to B6.
+    Takes the maximum over the fifths of each semitone from G2 to B6.
 
     Args:
-        salience (`np.ndarray` of shape `(frames, 360)`): from [`deep_salience`], below the threshold set to 0.
+        salience (`np.ndarray` of shape `(frames, 360)`): from [`deep_salience`], with values below the threshold set
+            to 0.
 
     Returns:
         `np.ndarray` of shape `(frames, 53)`.

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The embedded drum separator: a small network that says how much of each band of a spectrum is drums."""
+"""The built-in drum separator: a small network that predicts a soft mask of the drums for each band of a spectrum."""
 
 from functools import lru_cache
 
@@ -27,21 +27,21 @@ from torch.nn import functional as F
 RATE = 32000  # Hz
 WINDOW, HOP = 2048, 512  # samples: 64 and 16 ms
 NUM_BINS = WINDOW // 2 + 1
-FLOOR = 1e-3  # 60 dB below the recording's loudness
+FLOOR = 1e-3  # magnitude floor: 60 dB below the recording's loudness
 
 TIME_STRIDE = 4  # frames of the coarsest layer
 
 
 @lru_cache(maxsize=8)
 def _band_weights(num_bands: int) -> np.ndarray:
-    """Triangles (bins, bands) on a scale that is even up to 1 kHz and logarithmic above; each band has one bin at least."""
+    """Triangular bands (bins, bands) on a scale that is linear up to 1 kHz and logarithmic above."""
     frequencies = np.arange(NUM_BINS) * RATE / WINDOW
 
     def scale(hertz: np.ndarray) -> np.ndarray:
         return np.where(hertz < 1000, hertz / 1000, 1 + np.log(np.maximum(hertz, 1000) / 1000))
 
     positions = scale(frequencies) / scale(np.array(RATE / 2)) * (num_bands - 1)
-    # Bands may be narrower than bins at neither end.
+    # Every band has to span at least one bin.
     weights = np.maximum(1 - np.abs(positions[:, None] - np.arange(num_bands)), 0)
     return weights.astype(np.float32)
 
@@ -61,13 +61,13 @@ def spectrogram(audio: torch.Tensor) -> torch.Tensor:
 
 
 def inverse_spectrogram(spectrum: torch.Tensor, num_samples: int) -> torch.Tensor:
-    """What [`spectrogram`] was made of: `(batch, num_samples)`."""
+    """The inverse of [`spectrogram`]: audio `(batch, num_samples)`."""
     window = torch.hann_window(WINDOW, device=spectrum.device)
     return torch.istft(spectrum.transpose(1, 2), WINDOW, HOP, window=window, center=True, length=num_samples)
 
 
 def _conv(in_channels: int, out_channels: int, kernel: int = 3, dilation: int = 1) -> nn.Sequential:
-    """Over (frames, bands); dilated in time."""
+    """A convolution over (frames, bands), dilated in time, with batch norm and ReLU."""
     padding = (kernel // 2 * dilation, kernel // 2)
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel, padding=padding, dilation=(dilation, 1), bias=False),
@@ -83,8 +83,9 @@ class DrumMaskModel(ModelMixin, ConfigMixin):
     Parameters:
         num_bands (`int`, defaults to `160`): bands from 0 to 16 kHz.
         channels (`tuple[int, ...]`, defaults to `(16, 24, 48, 64)`):
-            Width at each scale; bands are halved from one to the next, frames from the second and the third on.
-        dilations (`tuple[int, ...]`, defaults to `(1, 2, 4)`): of the residual layers at the coarsest scale, in time.
+            Width at each scale. Each scale halves the bands; the last two also halve the frames.
+        dilations (`tuple[int, ...]`, defaults to `(1, 2, 4)`): dilations in time of the residual layers at the
+            coarsest scale.
     """
 
     @register_to_config
@@ -96,7 +97,7 @@ class DrumMaskModel(ModelMixin, ConfigMixin):
     ):
         super().__init__()
         first, second, third, fourth = channels
-        # Where a band is tells kick from cymbal.
+        # The position of a band distinguishes kick from cymbal.
         self.position = nn.Parameter(torch.zeros(2, 1, num_bands))
         self.conv_in = nn.Sequential(_conv(3, first, 5), _conv(first, first))
         self.down = nn.ModuleList(
@@ -115,7 +116,7 @@ class DrumMaskModel(ModelMixin, ConfigMixin):
 
     @property
     def context(self) -> int:
-        """Frames on both sides that a mask depends on, a multiple of 4."""
+        """Frames on either side on which a mask depends, a multiple of 4."""
         finest, half, coarsest = 7, 3, 1 + sum(self.config.dilations)
         return TIME_STRIDE * (2 + coarsest) + -(-(finest + 2 * half) // TIME_STRIDE) * TIME_STRIDE
 
@@ -123,13 +124,13 @@ class DrumMaskModel(ModelMixin, ConfigMixin):
         r"""
         Args:
             magnitudes (`torch.Tensor` of shape `(batch, frames, 1025)`):
-                Magnitudes of [`spectrogram`] ÷ the recording's loudness (its root mean square).
+                Magnitudes of [`spectrogram`], divided by the recording's root mean square.
 
         Returns:
-            `torch.Tensor` of shape `(batch, frames, 1025)`: the share of drums, in (0, 1).
+            `torch.Tensor` of shape `(batch, frames, 1025)`: the mask of the drums, in (0, 1).
         """
         weights = torch.from_numpy(_band_weights(self.config.num_bands)).to(magnitudes)
-        # A noise of level 1 has a magnitude of about √(WINDOW · 3 / 8).
+        # White noise with a root mean square of 1 has a magnitude of about √(WINDOW · 3 / 8).
         bands = magnitudes @ (weights / weights.sum(dim=0)) / (3 / 8 * WINDOW) ** 0.5
         bands = F.pad(bands, (0, 0, 0, -bands.shape[1] % TIME_STRIDE))
         levels = (bands.clamp(min=FLOOR).log10() + 1.5)[:, None]

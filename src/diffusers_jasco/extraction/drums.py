@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Audio → its drums."""
+"""Drum separation."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -45,30 +45,32 @@ def separate_drums(
     progress: bool = False,
 ) -> tuple[torch.Tensor, int] | list[tuple[torch.Tensor, int]]:
     r"""
-    Takes the drums out of a recording.
+    Separates the drums from a recording.
 
     Args:
         audio (`str`, `os.PathLike`, `torch.Tensor` or `np.ndarray`, or a `list` of them):
-            A file, or a waveform `(samples,)` or `(channels, samples)`. It is read in blocks: apart from the result, its
-            length does not matter.
+            A file, or a waveform `(samples,)` or `(channels, samples)`. It is read in blocks: apart from the result,
+            memory does not grow with its length.
         sampling_rate (`int`, *optional*):
-            Rate of waveforms in Hz.
+            Sampling rate of waveforms in Hz.
         method (`str`, defaults to `"auto"`):
-            - `"demucs"`: htdemucs (Rouard et al., 2023), which the original uses: `pip install "diffusers-jasco[drums]"`,
-              and its weights, which are never downloaded here (the message of the error says from where to where).
-            - `"builtin"`: a small network that comes with this package.
-            - `"auto"`: `"demucs"` if package and weights are on this machine, `"builtin"` otherwise; which one is logged.
+            - `"demucs"`: htdemucs (Rouard et al., 2023), as in AudioCraft. Requires `pip install "diffusers-jasco[drums]"` and its
+              weights, which are not downloaded automatically (the error message contains their URL and destination).
+            - `"builtin"`: a small network that ships with this package.
+            - `"auto"`: `"demucs"` if its package and weights are installed, otherwise `"builtin"`; the choice is
+              logged.
         progress (`bool`, defaults to `False`):
             Whether to show a progress bar.
 
     Returns:
-        `tuple` of the drums `(1, samples)` and their rate in Hz: 44100 (`"demucs"`) or 32000 (`"builtin"`). For a list of
-        recordings, a list of them.
+        `tuple` of the drums `(1, samples)` and their sampling rate in Hz: 44100 (`"demucs"`) or 32000 (`"builtin"`).
+        For a list of recordings, a list of tuples.
 
     Raises:
-        `FileNotFoundError`: for an absent file, and without Demucs' weights.
-        `ImportError`: without Demucs' package.
-        [`InputError`]: for input that is not audio, for an unknown method, and for weights that are not Demucs'.
+        `FileNotFoundError`: if a file or Demucs' weights do not exist.
+        `ImportError`: if Demucs is not installed.
+        [`InputError`]: for input that is not audio, or an unknown method.
+        `ValueError`: if the weights are not those published by Demucs' authors.
     """
     if isinstance(audio, list):
         return [separate_drums(item, sampling_rate, method, progress) for item in audio]
@@ -82,7 +84,7 @@ def separate_drums(
 
 class DrumStream:
     r"""
-    The drums of a recording, block by block: [`separate_drums`] in the memory of some blocks.
+    Streams the drums of a recording block by block: [`separate_drums`] in constant memory.
 
     Args:
         audio, sampling_rate, method, progress: as [`separate_drums`], for one recording.
@@ -93,7 +95,7 @@ class DrumStream:
             raise InputError(f"`method` has to be one of {', '.join(METHODS)}, but is {method!r}.", "method")
         if method == "auto":
             method = "demucs" if _demucs_package() is not None and _demucs_weights() is not None else "builtin"
-            logger.info(f"Drums are separated by the method {method!r}.")
+            logger.info(f"Separating drums with method={method!r}.")
         self._separator = _demucs() if method == "demucs" else _builtin()
         self.rate = self._separator.rate
         self._stream = AudioStream(audio, sampling_rate, self.rate)
@@ -114,7 +116,9 @@ class DrumStream:
 
 
 class _Separator(NamedTuple):
-    """Samples `(samples,)` → their drums `(samples,)`, in blocks of `size` samples with `context` more on both sides."""
+    """
+    Maps samples `(samples,)` to drums `(samples,)`, in blocks of `size` samples with `context` more on either side.
+    """
 
     rate: int
     size: int
@@ -123,7 +127,7 @@ class _Separator(NamedTuple):
 
 
 def _measure(stream: AudioStream) -> tuple[int, float]:
-    """Samples and loudness (root mean square) of a whole recording."""
+    """The number of samples and the root mean square of a whole recording."""
     num_samples, power = 0, 0.0
     for block in stream:
         num_samples, power = num_samples + len(block), power + float((block.astype("float64") ** 2).sum())
@@ -131,7 +135,7 @@ def _measure(stream: AudioStream) -> tuple[int, float]:
 
 
 def _blocks(stream: AudioStream, num_samples: int, size: int, context: int) -> Iterator[tuple[torch.Tensor, slice]]:
-    """A block's samples with what is around them, where there is something, and where in that they are."""
+    """Yields the samples of each block with the available context, and the position of the block within them."""
     start = 0
     for frames in stream.frames(size + 2 * context, size, before=context):
         for frame in frames:
@@ -141,9 +145,9 @@ def _blocks(stream: AudioStream, num_samples: int, size: int, context: int) -> I
             start += size
 
 
-# 1. The embedded network
+# 1. The built-in network
 
-_BLOCK = 768  # frames that it sees at once: 12 s
+_BLOCK = 768  # frames per forward pass: 12 s
 
 
 @lru_cache(maxsize=1)
@@ -159,7 +163,7 @@ def _builtin() -> _Separator:
         spectrum = drum_mask.spectrogram(samples[None])
         return drum_mask.inverse_spectrogram(spectrum * model(spectrum.abs()), len(samples))[0]
 
-    # The windows at a block's edges reach beyond it.
+    # The windows at a block's edges extend beyond it.
     context = (model.context + drum_mask.TIME_STRIDE) * drum_mask.HOP
     return _Separator(drum_mask.RATE, _BLOCK * drum_mask.HOP, context, separate)
 
@@ -178,7 +182,7 @@ def _demucs_package() -> str | None:
 
 
 def _demucs_weights() -> Path | None:
-    """The weights of htdemucs where the two packages keep them, or `None`."""
+    """The weights of htdemucs in the cache of either package, or `None`."""
     folders = (Path(torch.hub.get_dir(), "checkpoints"), Path.home() / ".cache" / "demucs-infer")
     return next((folder / _DEMUCS_FILE for folder in folders if (folder / _DEMUCS_FILE).is_file()), None)
 
@@ -189,13 +193,13 @@ def _demucs_model() -> torch.nn.Module:
     path = _demucs_weights()
     if path is None:
         raise FileNotFoundError(
-            f"Demucs' weights are not on this machine: download {_DEMUCS_URL} to"
+            f"Demucs' weights are not installed: download {_DEMUCS_URL} to"
             f" {Path(torch.hub.get_dir(), 'checkpoints')}, or use method='builtin'."
         )
-    # The file is a pickle: nothing but the one that Demucs' authors published is opened.
+    # The file is a pickle, so only the one published by Demucs' authors is opened.
     if hash_file(path) != _DEMUCS_SHA256:
-        raise ValueError(f"{path} is not what Demucs' authors published: download it again from {_DEMUCS_URL}.")
-    # Not `get_model`, which would download what it misses.
+        raise ValueError(f"{path} is not the file published by Demucs' authors: download it again from {_DEMUCS_URL}.")
+    # Not `get_model`, which would download missing files.
     return states.load_model(torch.load(path, map_location="cpu", weights_only=False)).eval()
 
 
@@ -205,10 +209,10 @@ def _demucs() -> _Separator:
     drums = model.sources.index("drums")
 
     def separate(samples: torch.Tensor) -> torch.Tensor:
-        # Without shifts, which are random.
+        # No shifts, since they are random.
         stems = apply_model(model, samples.expand(1, 2, -1), shifts=0, overlap=_DEMUCS_OVERLAP)
         return stems[0, drums].mean(dim=0)
 
-    # The segments in which Demucs works are the same in all blocks, as in one piece.
+    # Blocks are aligned with Demucs' segments, so that the result equals that of a single call.
     step = int((1 - _DEMUCS_OVERLAP) * int(model.samplerate * model.segment))
     return _Separator(model.samplerate, _DEMUCS_BLOCK * step, _DEMUCS_CONTEXT * step, separate)

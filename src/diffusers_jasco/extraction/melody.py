@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Audio → melody."""
+"""Melody estimation."""
 
 import math
 import os
@@ -38,7 +38,7 @@ logger = logging.get_logger(__name__)
 
 Method = Literal["auto", "builtin", "deep_salience", "monophonic"]
 METHODS = ("auto", "builtin", "deep_salience", "monophonic")
-THRESHOLD = 0.5  # the original's, by its documentation
+THRESHOLD = 0.5  # as in AudioCraft's documentation
 
 
 def extract_melody(
@@ -51,38 +51,38 @@ def extract_melody(
     progress: bool = False,
 ) -> torch.Tensor | list[torch.Tensor]:
     r"""
-    Hears the melody of a recording: of each frame the most salient semitone, or none.
+    Estimates the melody of a recording: the most salient semitone of each frame, or none.
 
     Args:
         audio (`str`, `os.PathLike`, `torch.Tensor` or `np.ndarray`, or a `list` of them):
-            A file, or a waveform `(samples,)` or `(channels, samples)`. It is read in blocks, so that its length does not
-            matter.
+            A file, or a waveform `(samples,)` or `(channels, samples)`. It is read in blocks, in bounded memory.
         sampling_rate (`int`, *optional*):
-            Rate of waveforms in Hz.
+            Sampling rate of waveforms in Hz.
         method (`str`, defaults to `"auto"`):
-            - `"builtin"`: a small network that imitates the original's extractor, and comes with this package.
-            - `"deep_salience"`: the original's extractor (Bittner et al., 2017), with `weights` that you have.
-            - `"monophonic"`: for a single voice or instrument (humming, a lead line): pYIN (Mauch and Dixon, 2014), rounded
-              to notes that do not follow vibrato and glides.
+            - `"builtin"`: a small network that imitates AudioCraft's extractor and ships with this package.
+            - `"deep_salience"`: AudioCraft's extractor (Bittner et al., 2017), with `weights` that you provide.
+            - `"monophonic"`: for a single voice or instrument (humming, a lead line): pYIN (Mauch and Dixon, 2014),
+              rounded to notes, ignoring vibrato and glides.
             - `"auto"`: `"deep_salience"` if `weights` are given, `"builtin"` otherwise.
         threshold (`float`, defaults to `0.5`):
-            Salience in [0, 1] from which on a semitone counts; not for `"monophonic"`.
+            Minimum salience of a semitone, in [0, 1]; unused with `"monophonic"`.
         frame_rate (`float`, defaults to `50.0`):
-            Frames a second. A pipeline takes a matrix at its own rate, `pipe.frame_rate`.
+            Frames per second. Pipelines expect matrices at their own rate, `pipe.frame_rate`.
         weights (`str` or `os.PathLike`, *optional*):
             `multif0.h5` of github.com/rabitt/ismir2017-deepsalience.
         progress (`bool`, defaults to `False`):
             Whether to show a progress bar.
 
     Returns:
-        `torch.Tensor` of shape `(53, frames)`: 1 where a semitone from G2 (row 0, MIDI 43) to B6 sounds, at most one per
-        frame; pitches beyond are moved by octaves (`"monophonic"`) or not heard. For a list of recordings, a list of them.
+        `torch.Tensor` of shape `(53, frames)`: 1 where a semitone from G2 (row 0, MIDI 43) to B6 sounds, at most one
+        per frame. Pitches outside this range are transposed by octaves (`"monophonic"`) or ignored. For a list of
+        recordings, a list of matrices.
 
     Raises:
-        `FileNotFoundError`: for an absent file.
-        `ImportError`: if the method's package is not installed: `pip install "diffusers-jasco[extraction]"`.
-        [`InputError`]: for input that is not audio, for an invalid method, threshold or frame rate, and for weights that are missing or
-            not used.
+        `FileNotFoundError`: if a file does not exist.
+        `ImportError`: if the packages of the method are not installed.
+        [`InputError`]: for input that is not audio, for an invalid method, threshold or frame rate, and for missing or
+            unused weights.
     """
     if isinstance(audio, list):
         return [
@@ -91,7 +91,7 @@ def extract_melody(
     frame_rate = to_float(frame_rate, "frame_rate", above=0, maximum=1000, unit="Hz")
     stream = AudioStream(audio, sampling_rate, RATE)
     salience = _extract(stream, method, threshold, weights, progress)
-    # The tolerance is for durations such as 10.000000000000002 s.
+    # Tolerance for durations such as 10.000000000000002 s.
     num_frames = math.ceil(stream.duration * frame_rate - 1e-6)
     salience = torch.from_numpy(salience).T
     return melody_from_salience(salience, num_frames, frame_rate).T.contiguous()
@@ -106,14 +106,15 @@ def extract_salience(
     progress: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     r"""
-    What [`extract_melody`] chooses from: the arrays of the original's `<track>_multif0_salience.npz`.
+    Computes the salience on which [`extract_melody`] is based: the arrays of AudioCraft's
+    `<track>_multif0_salience.npz`.
 
     Args:
         audio, sampling_rate, method, threshold, weights, progress: as [`extract_melody`].
 
     Returns:
-        `tuple` of `salience` `(53, frames)`, float32 in [0, 1] and 0 below the threshold, `times` `(frames,)` in seconds
-        (multiples of 256 / 22050), and `freqs` `(53,)` in Hz. For a list of recordings, a list of them.
+        `tuple` of `salience` `(53, frames)`, float32 in [0, 1] and 0 below the threshold, `times` `(frames,)` in
+        seconds (multiples of 256 / 22050), and `freqs` `(53,)` in Hz. For a list of recordings, a list of tuples.
 
     Raises: as [`extract_melody`].
     """
@@ -132,18 +133,18 @@ def _extract(
     weights: str | os.PathLike | None,
     progress: bool,
 ) -> np.ndarray:
-    """Salience `(frames, 53)`, 0 below the threshold."""
+    """Computes salience `(frames, 53)`, with values below the threshold set to 0."""
     if method not in METHODS:
         raise InputError(f"`method` has to be one of {', '.join(METHODS)}, but is {method!r}.", "method")
     threshold = to_float(threshold, "threshold", minimum=0, maximum=1)
     if method == "auto":
         method = "builtin" if weights is None else "deep_salience"
-        logger.info(f"The melody is extracted by the method {method!r}.")
+        logger.info(f"Estimating the melody with method={method!r}.")
     if (weights is not None) != (method == "deep_salience"):
         raise InputError(
             "method='deep_salience' needs `weights`: the file multif0.h5 of github.com/rabitt/ismir2017-deepsalience."
             if weights is None
-            else f"`weights` belong to method='deep_salience', not to {method!r}.",
+            else f"`weights` can only be used with method='deep_salience', not with {method!r}.",
             "weights",
         )
     if method == "monophonic":
@@ -160,9 +161,9 @@ def _num_frames(stream: AudioStream) -> int:
     return 1 + int(stream.duration * RATE) // HOP
 
 
-# 1. The embedded network
+# 1. The built-in network
 
-_BLOCK = 1024  # frames that it sees at once: 12 s
+_BLOCK = 1024  # frames per forward pass: 12 s
 
 
 @lru_cache(maxsize=1)
@@ -174,7 +175,8 @@ def _builtin_model() -> SalienceModel:
 @torch.inference_mode()
 def _run_builtin(stream: AudioStream, progress: bool) -> np.ndarray:
     model, num_frames = _builtin_model(), _num_frames(stream)
-    # Levels are relative to the loudest of the whole recording, so it is read twice; every fourth frame shows how loud.
+    # Levels are relative to the maximum of the whole recording, so it is read twice; every fourth frame is enough for
+    # it.
     loudest = -math.inf
     for blocks in stream.frames(_BLOCK * HOP + 2 * CONTEXT, _BLOCK * HOP, before=CONTEXT):
         for block in blocks:
@@ -189,7 +191,7 @@ def _run_builtin(stream: AudioStream, progress: bool) -> np.ndarray:
         for blocks in stream.frames(size, _BLOCK * HOP, before=CONTEXT + before * HOP):
             for block in blocks:
                 levels = log_frequency_levels(torch.tensor(block)[None]) - loudest
-                # Before the beginning and after the end there is nothing, not silence, as in training.
+                # Frames before the beginning and after the end are omitted instead of silent, as in training.
                 first, last = max(before - start, 0), min(num_frames - start + before, levels.shape[1])
                 logits = model(levels[:, first:last])[0]
                 count = min(_BLOCK, num_frames - start)
@@ -202,11 +204,13 @@ def _run_builtin(stream: AudioStream, progress: bool) -> np.ndarray:
 
 # 2. Single voices
 
-_TRACKED_BLOCK, _TRACKED_CONTEXT = 2584, 172  # frames: 30 s, and 2 s more on both sides
-_LOWEST_FREQUENCY, _HIGHEST_FREQUENCY = 55.0, 2100.0  # Hz: A1 to C7
-_DEVIATION = 0.5  # semitones: how far a voice strays from its note
+_TRACKED_BLOCK = 2584  # frames: 30 s
+_TRACKED_CONTEXT = 172  # frames on either side: 2 s
+_LOWEST_FREQUENCY = 55.0  # Hz: A1
+_HIGHEST_FREQUENCY = 2100.0  # Hz: C7
+_DEVIATION = 0.5  # semitones: standard deviation of the pitch within a note
 _STAY = 0.99  # probability that a note lasts another 12 ms
-_QUIET = 0.01  # what is 40 dB below the loudest is no voice
+_QUIET = 0.01  # frames more than 40 dB below the maximum are unvoiced
 
 
 def _track_notes(stream: AudioStream, progress: bool) -> np.ndarray:
@@ -230,7 +234,7 @@ def _track_notes(stream: AudioStream, progress: bool) -> np.ndarray:
 
 @compiles_with_numba
 def _track_block(samples: np.ndarray) -> np.ndarray:
-    """MIDI numbers from G2 to B6, or -1 where there is no voice, one every `HOP` samples."""
+    """MIDI numbers from G2 to B6, or -1 for unvoiced frames, one every `HOP` samples."""
     librosa = import_optional("librosa", "extraction")
     level = librosa.feature.rms(y=samples, frame_length=4 * HOP, hop_length=HOP)[0]
     frequencies, voiced, _ = librosa.pyin(
@@ -241,14 +245,14 @@ def _track_block(samples: np.ndarray) -> np.ndarray:
 
 
 def _round_to_notes(pitches: np.ndarray, voiced: np.ndarray) -> np.ndarray:
-    """MIDI numbers with fractions → whole ones from G2 to B6, moved there by octaves, or -1 where there is no voice."""
+    """Rounds fractional MIDI numbers to notes, transposed by octaves to G2–B6; -1 for unvoiced frames."""
     from librosa.sequence import viterbi
 
-    # A voice has a tuning of its own.
+    # Deviation of the voice from standard tuning.
     offset = np.angle(np.exp(2j * np.pi * pitches[voiced]).sum()) / (2 * np.pi) if voiced.any() else 0.0
     notes = np.arange(math.floor(pitches.min()) - 1, math.ceil(pitches.max()) + 2)
     distance = (pitches - offset)[:, None] - notes
-    # What strays further than two semitones is an octave error or noise.
+    # Deviations above two semitones are octave errors or noise.
     fits = np.maximum(np.exp(-0.5 * (distance / _DEVIATION) ** 2), np.exp(-8.0))
     probabilities = np.where(voiced, 0.98, 0.02)[:, None]
     scores = np.concatenate([probabilities * fits, 1 - probabilities], axis=1)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The embedded melody extractor: a small network that imitates the original's (see [`deep_salience`])."""
+"""The built-in melody extractor: a small network that imitates AudioCraft's (see [`deep_salience`])."""
 
 from functools import lru_cache
 
@@ -29,23 +29,25 @@ from ..controls.melody import LOWEST_PITCH, MELODY_BINS
 RATE = 22050  # Hz
 HOP = 256  # samples
 
-# The spectrum: three bins per semitone, octave by octave, of a signal that is decimated by two for each octave.
+# The spectrum has three bins per semitone and is computed per octave, from a signal decimated by two for each octave.
 _OCTAVES = 8
 _LOWEST = 31  # MIDI number: G1; the highest is F#9
 _BINS_PER_SEMITONE = 3
 _WINDOW = 512  # samples, at the octave's rate: 23 ms for the two highest octaves, 1.5 s for the lowest
 _LARGEST_DECIMATION = 2 ** (_OCTAVES - 2)
 DYNAMIC_RANGE = 80.0  # dB
-# Samples that a spectrum needs on both sides: half of the longest window, and the filters before it.
+# Samples that a spectrum needs on either side: half of the longest window, and the decimation filters.
 CONTEXT = 68 * HOP
 
-# What may be the octave below, and harmonics 1, 2, 3, 4 and 5, in semitones above a pitch.
+# Semitones above a pitch: the octave below, and harmonics 1 to 5 (rounded).
 HARMONICS = (-12, 0, 12, 19, 24, 28)
 
 
 @lru_cache(maxsize=1)
 def _decimation_filter() -> np.ndarray:
-    """A low pass at a quarter of the rate, 80 dB down where what is folded would fall into an octave that is used."""
+    """
+    A low-pass filter at a quarter of the rate, with at least 80 dB attenuation of aliases into the octaves in use.
+    """
     taps = np.arange(-15, 16)
     weights = 0.5 * np.sinc(taps / 2) * np.kaiser(len(taps), 8.0)
     return (weights / weights.sum()).astype(np.float32)
@@ -53,13 +55,13 @@ def _decimation_filter() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _octave_banks() -> list[tuple[int, np.ndarray]]:
-    """From the lowest octave: its decimation, and weights (bins of the transform, bins of the octave)."""
+    """For each octave from the lowest: its decimation factor, and weights (FFT bins, bins of the octave)."""
     banks = []
     for octave in range(_OCTAVES):
         decimation = 2 ** max(_OCTAVES - 2 - octave, 0)
         bins = 12 * octave + (np.arange(12 * _BINS_PER_SEMITONE) - 1) / _BINS_PER_SEMITONE
         centers = 440 * 2 ** ((_LOWEST + bins - 69) / 12) * decimation / RATE * _WINDOW
-        # Half a semitone to each side, but no less than neighbors of a peak.
+        # Half a semitone on either side, but at least the neighboring FFT bins of a peak.
         widths = np.maximum(centers * (2 ** (1 / 24) - 1), 1.5)
         distance = np.abs(np.arange(_WINDOW // 2 + 1)[:, None] - centers) / widths
         weights = np.where(distance < 1, 0.5 + 0.5 * np.cos(np.pi * distance), 0)
@@ -70,16 +72,16 @@ def _octave_banks() -> list[tuple[int, np.ndarray]]:
 
 def log_frequency_levels(audio: torch.Tensor, stride: int = 1) -> torch.Tensor:
     r"""
-    Levels of a spectrum with three bins per semitone, from G1 on.
+    Computes the levels of a spectrum with three bins per semitone, from G1 on.
 
     Args:
         audio (`torch.Tensor` of shape `(batch, samples)`):
-            Mono audio at 22050 Hz, with `CONTEXT` samples more on both sides than there are frames for.
-        stride (`int`, defaults to `1`): how many hops of 256 samples lie between frames: 1, 2 or 4.
+            Mono audio at 22050 Hz, with `CONTEXT` extra samples on either side.
+        stride (`int`, defaults to `1`): hops of 256 samples between frames: 1, 2 or 4.
 
     Returns:
-        `torch.Tensor` of shape `(batch, frames, 288)`: dB; a sine of amplitude 1 has -2 (low) to -9 (high). Frame `i` is
-        centered on sample `CONTEXT + 256 i stride`.
+        `torch.Tensor` of shape `(batch, frames, 288)`: levels in dB. A sine of amplitude 1 has -2 dB (low pitches) to
+        -9 dB (high pitches). Frame `i` is centered on sample `CONTEXT + 256 i stride`.
     """
     num_frames = -(-(audio.shape[-1] - 2 * CONTEXT) // (HOP * stride))
     window = torch.hann_window(_WINDOW, device=audio.device)
@@ -102,13 +104,13 @@ def log_frequency_levels(audio: torch.Tensor, stride: int = 1) -> torch.Tensor:
 
 class SalienceModel(ModelMixin, ConfigMixin):
     r"""
-    Levels relative to the loudest of a recording → how salient each semitone from G2 to B6 is. Convolutions over the
-    harmonics of every third of a semitone, then over semitones.
+    Predicts the salience of each semitone from G2 to B6 from levels relative to the maximum of the recording.
+    Convolutions run over the harmonics of every third of a semitone, then over semitones.
 
     Parameters:
         channels (`int`, defaults to `40`): width.
         num_layers (`int`, defaults to `4`): residual layers over semitones, with dilations in time of 1, 2, 4, 1, ...
-        octave_channels (`int`, defaults to `12`): width of the last layer, which sees 15 semitones.
+        octave_channels (`int`, defaults to `12`): width of the last layer, which spans 15 semitones.
     """
 
     @register_to_config
@@ -138,14 +140,14 @@ class SalienceModel(ModelMixin, ConfigMixin):
 
     @property
     def context(self) -> int:
-        """Frames on both sides that salience depends on."""
+        """Frames on either side on which the salience depends."""
         return 2 + 2 + sum(self._dilations) + 1
 
     def forward(self, levels: torch.Tensor) -> torch.Tensor:
         r"""
         Args:
             levels (`torch.Tensor` of shape `(batch, frames, 288)`):
-                From [`log_frequency_levels`], less the highest of the recording.
+                Levels from [`log_frequency_levels`], minus the maximum of the recording.
 
         Returns:
             `torch.Tensor` of shape `(batch, frames, 53)`: logits of the salience.

@@ -26,20 +26,21 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from ..audio.loudness import LIMITER_SECONDS, limit_peaks
 
 
-# Magnitudes below this share of full scale are taken as silence.
+# Magnitudes below this fraction of full scale are treated as silence.
 _FLOOR = 1e-3
-# Values per frame: strokes are sharper than what else changes.
+# Values per frame: noise needs a higher time resolution, for the onsets of drums.
 _TONE_STEPS, _NOISE_STEPS = 4, 8
-# Seconds of the windows that resolve pitches, and the MIDI pitch up to which each is used: low pitches lie closer together.
+# Window lengths in seconds, and the MIDI pitch up to which each is used: low pitches are closer together in frequency.
 _PITCH_WINDOWS = ((0.256, 60.0), (0.17, math.inf))
-# Samples between states of the noise's generator that are kept, a multiple of 16: torch draws normal numbers in blocks of 16.
+# Samples between cached states of the noise generator; a multiple of 16, since torch draws normal numbers in blocks of
+# 16.
 _NOISE_BLOCK = 2**18
 
 
 def _per_device(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     """
-    Makes a method that returns a constant tensor take a device first: it is computed once for each device, and kept there. It
-    is in float32 whatever the type of the model, unlike a buffer, which would be cast.
+    Decorator for methods that return a constant tensor: adds the device as first argument and caches the tensor per
+    device. Unlike a buffer, the tensor stays in float32 when the model is cast.
     """
 
     @wraps(make)
@@ -47,7 +48,7 @@ def _per_device(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor
         tables = self.__dict__.setdefault("_tables", {})
         key = make.__name__, device, *args
         if key not in tables:
-            # A tensor made in inference mode could not be used in training later.
+            # Tensors created in inference mode can't be used in training later.
             with torch.inference_mode(False):
                 tables[key] = make(self, *args).to(device)
         return tables[key]
@@ -57,8 +58,9 @@ def _per_device(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor
 
 class SpectralAnalysis(nn.Module):
     """
-    Waveforms (batch, 1, samples) → log magnitudes (batch, frames, features) of a constant-Q and a mel spectrum. The first
-    resolves pitches, with one value per half semitone in a frame; the second resolves onsets, with eight values per band.
+    Maps waveforms (batch, 1, samples) to log magnitudes (batch, frames, features) of a constant-Q and a mel spectrum.
+    The former resolves pitches, with one value per half semitone and frame; the latter resolves onsets, with eight
+    values per band and frame.
     """
 
     def __init__(self, sampling_rate: int, hop_length: int, num_pitches: int, lowest_pitch: float, num_mels: int):
@@ -71,7 +73,7 @@ class SpectralAnalysis(nn.Module):
 
     @_per_device
     def pitch_bank(self, number: int) -> torch.Tensor:
-        """Weights of the pitches that are measured with one of the windows: (pitches, bins)."""
+        """Weights (pitches, bins) of the pitches that are measured with one of the windows."""
         pitches = self.lowest_pitch + 0.5 * torch.arange(self.num_pitches)
         lower = _PITCH_WINDOWS[number - 1][1] if number else -math.inf
         chosen = pitches[(pitches >= lower) & (pitches < _PITCH_WINDOWS[number][1])]
@@ -99,7 +101,7 @@ class SpectralAnalysis(nn.Module):
 
 
 class SpectralEncoder(nn.Module):
-    """Projects the analysis on its principal components, of which the stronger are larger: (batch, latent_dim, frames)."""
+    """Projects the analysis onto its principal components, half-whitened: (batch, latent_dim, frames)."""
 
     mean: torch.Tensor
     projection: torch.Tensor
@@ -123,16 +125,16 @@ class SpectralEncoder(nn.Module):
     @torch.no_grad()
     def fit(self, features: torch.Tensor):
         r"""
-        Principal components in closed form.
+        Computes the principal components in closed form.
 
         Args:
-            features (`torch.Tensor` of shape `(frames, features)`): the analysis of much music.
+            features (`torch.Tensor` of shape `(frames, features)`): the analysis of a training set.
         """
         features = features.double()
         mean = features.mean(0)
         num_pitches = self.analysis.num_pitches
         weight = torch.ones(features.shape[1], dtype=torch.float64)
-        # Both halves count alike, whatever their numbers of values.
+        # Both spectra have equal weight, regardless of their numbers of values.
         for part in (slice(0, num_pitches), slice(num_pitches, None)):
             weight[part] = (features[:, part] - mean[part]).square().sum(1).mean().rsqrt()
         centered = (features - mean) * weight
@@ -140,7 +142,7 @@ class SpectralEncoder(nn.Module):
         order = variance.argsort(descending=True)[: len(self.projection)]
         variance, components = variance[order], components[:, order]
         components = components * components.sum(0).sign()
-        # Whitened half way: noise covers the weak components first, as it covers details in pictures.
+        # Half whitening: noise masks the weak components first, like details in images.
         scale = variance.pow(-0.25)
         scale = scale * (len(scale) / (variance * scale.square()).sum()).sqrt()
         self.mean.copy_(mean)
@@ -164,11 +166,12 @@ class ConvNeXtBlock(nn.Module):
 
 class SpectralDecoder(nn.Module):
     """
-    Latents (batch, latent_dim, frames) → waveforms (batch, 1, samples): a network finds the loudness over time of sine
-    oscillators, four values per frame, and of bands of noise, eight; the synthesis is products of matrices.
+    Maps latents (batch, latent_dim, frames) to waveforms (batch, 1, samples). A network predicts the loudness over
+    time of sine oscillators (four values per frame) and noise bands (eight values per frame); the synthesis consists
+    of matrix products.
 
-    There are two oscillators per semitone above a pitch, and one below it, where two would beat too slowly to be told from
-    a rhythm.
+    There are two oscillators per semitone above a certain pitch, and one below it, where the beating of two would be
+    slow enough to sound like a rhythm.
     """
 
     def __init__(
@@ -205,24 +208,24 @@ class SpectralDecoder(nn.Module):
     def context(self) -> int:
         """Frames on either side of a frame on which its waveform depends."""
         network = sum(layer.kernel_size[0] // 2 for layer in self.modules() if isinstance(layer, nn.Conv1d))
-        # The loudness goes to that of the next frame, and the limiter looks twice as far as it reaches.
+        # One frame for the interpolation of loudness; the limiter depends on twice its own length.
         hop_length = _TONE_STEPS * self.tone_hop
         return network + 1 + math.ceil((2 * LIMITER_SECONDS * self.sampling_rate + 1) / hop_length)
 
     @cached_property
     def frequencies(self) -> torch.Tensor:
-        """Of the oscillators, in cycles per sample: (oscillators,), in float64 on the CPU."""
+        """Frequencies of the oscillators (oscillators,) in cycles per sample, in float64 on the CPU."""
         pitches = torch.tensor(self.pitches, dtype=torch.float64)
         return 440 * 2 ** ((pitches - 69) / 12) / self.sampling_rate
 
     @_per_device
     def table(self) -> torch.Tensor:
-        """The oscillators in one hop, as sine and cosine, fading out and fading in: (4 · oscillators, hop)."""
+        """Sines and cosines of the oscillators during a hop, fading out and fading in: (4 · oscillators, hop)."""
         # Staggered start phases: in-phase oscillators would add up to a click.
         phases = torch.rand(len(self.pitches), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         steps = torch.arange(self.tone_hop, dtype=torch.float64)
         angle = 2 * math.pi * (self.frequencies[:, None] * steps + phases[:, None])
-        # The loudness goes from one value to the next in a straight line.
+        # Linear interpolation of the loudness.
         fade = (steps + 0.5) / self.tone_hop
         table = torch.cat([angle.sin(), angle.cos()])
         return torch.cat([table * (1 - fade), table * fade]).float()
@@ -237,7 +240,7 @@ class SpectralDecoder(nn.Module):
             latents (`torch.Tensor` of shape `(batch, latent_dim, frames)`):
                 Latents.
             first_frame (`int`, defaults to `0`):
-                Their position in longer music: oscillators and noise continue from there.
+                Position of the latents in a longer piece, from which oscillators and noise continue.
 
         Returns:
             `torch.Tensor` of shape `(batch, 1, samples)`: waveforms.
@@ -248,12 +251,12 @@ class SpectralDecoder(nn.Module):
         return limit_peaks(waveform[:, None], self.sampling_rate).to(latents.dtype)
 
     def predict(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loudness, 0 and above, of oscillators (batch, 4 · frames, …) and of noise bands (batch, 8 · frames, …)."""
+        """Nonnegative loudness of oscillators (batch, 4 · frames, …) and noise bands (batch, 8 · frames, …)."""
         hidden_states = self.conv_in(latents)
         for block in self.blocks:
             hidden_states = block(hidden_states)
         outputs = self.linear_out(self.norm(hidden_states.transpose(1, 2))) + self.linear(latents).transpose(1, 2)
-        # Silence is silent: exp alone never is.
+        # Allows exact silence, unlike exp alone.
         loudness = F.softplus(outputs.float().clamp(max=3.0).exp() - _FLOOR, beta=2 / _FLOOR)
         tones, noise = loudness[..., : self.num_tone_outputs], loudness[..., self.num_tone_outputs :]
         return tones.unflatten(2, (_TONE_STEPS, -1)).flatten(1, 2), noise.unflatten(2, (_NOISE_STEPS, -1)).flatten(
@@ -262,8 +265,9 @@ class SpectralDecoder(nn.Module):
 
     def _play_oscillators(self, loudness: torch.Tensor, first_frame: int) -> torch.Tensor:
         hops = first_frame * _TONE_STEPS + torch.arange(loudness.shape[1])
-        # sin(a + b): the angle at the beginning of a hop, and the steps within it, which are the table. In float64, as float32
-        # would be a quarter of a cycle off after ten minutes; on the CPU, as not all devices have it.
+        # sin(a + b) from the angle a at the beginning of a hop and the table of steps b within it. In float64, since
+        # float32 would be a quarter of a cycle off after ten minutes; on the CPU, since not all devices support
+        # float64.
         angle = 2 * math.pi * ((self.frequencies * self.tone_hop)[None] * hops[:, None] % 1)
         turn = torch.cat([angle.cos(), angle.sin()], dim=-1).float().to(loudness.device)
         following = torch.cat([loudness[:, 1:], loudness[:, -1:]], dim=1)
@@ -278,12 +282,12 @@ class SpectralDecoder(nn.Module):
         spectrum = torch.fft.rfft(noise.unfold(0, size, self.noise_hop) * window)
         bank = self.noise_bank(loudness.device)
         frames = torch.fft.irfft((loudness @ bank) * spectrum) / bank.sum(1).mean().sqrt()
-        # Each frame is centered on its hop's end; the halves of neighbors overlap.
+        # Each frame is centered on the end of its hop; the halves of neighboring frames overlap.
         first, second = frames[..., : self.noise_hop], frames[..., self.noise_hop :]
         return (first + F.pad(second, (0, 0, 1, 0))[:, :-1]).flatten(1)
 
     def _draw_noise(self, start: int, end: int) -> torch.Tensor:
-        """Samples of white noise that is always the same: decoding is a function. They are drawn from the block's beginning."""
+        """Samples of a fixed white noise signal, so that decoding is deterministic at any position."""
         generator = torch.Generator()
         states = self.__dict__.setdefault("_noise_states", {0: generator.manual_seed(1).get_state()})
         block = start // _NOISE_BLOCK
@@ -297,11 +301,11 @@ class SpectralDecoder(nn.Module):
     @torch.no_grad()
     def fit(self, latents: torch.Tensor, loudness: torch.Tensor, ridge: float = 1e-3):
         r"""
-        The linear part in closed form, by least squares.
+        Fits the linear part in closed form, by least squares.
 
         Args:
-            latents (`torch.Tensor` of shape `(clips, frames, latent_dim)`): of much music.
-            loudness (`torch.Tensor` of shape `(clips, frames, outputs)`): log magnitudes to come near to.
+            latents (`torch.Tensor` of shape `(clips, frames, latent_dim)`): latents of a training set.
+            loudness (`torch.Tensor` of shape `(clips, frames, outputs)`): target log magnitudes.
         """
         context = torch.stack(
             [F.pad(latents, (0, 0, 1, 1))[:, shift : shift + latents.shape[1]] for shift in range(3)]
@@ -315,7 +319,7 @@ class SpectralDecoder(nn.Module):
 
 
 class Codebook(nn.Module):
-    """Vectors in the place of latents (batch, latent_dim, frames), as the layers of `EncodecModel`'s quantizer have them."""
+    """Replaces latents (batch, latent_dim, frames) by their codebook vectors, like the quantizer of `EncodecModel`."""
 
     embed: torch.Tensor
 
@@ -324,7 +328,7 @@ class Codebook(nn.Module):
         self.register_buffer("embed", torch.zeros(size, dim))
 
     def encode(self, latents: torch.Tensor) -> torch.Tensor:
-        """The nearest vectors' indices (batch, frames)."""
+        """Indices (batch, frames) of the nearest vectors."""
         return torch.cdist(latents.transpose(1, 2).float(), self.embed.float()[None]).argmin(dim=-1)
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
@@ -339,24 +343,26 @@ class SpectralQuantizer(nn.Module):
 
 class SpectralCodecModel(ModelMixin, ConfigMixin):
     r"""
-    A small codec whose latents a small flow model can predict: they hold magnitudes and no phases. It stands where a
-    JASCO pipeline has an [`~transformers.EncodecModel`], with the same `encoder`, `quantizer.layers[0]` and `decoder`.
+    A small codec whose latents represent magnitudes without phases, so that a small flow model can predict them. It
+    can replace the [`~transformers.EncodecModel`] of a JASCO pipeline, with the same `encoder`, `quantizer.layers[0]`
+    and `decoder`.
 
-    The encoder is fixed: principal components of a constant-Q and a mel spectrum. The decoder is learned: a network and
-    a bank of oscillators and noise (as in DDSP, [arXiv 2001.04643](https://arxiv.org/abs/2001.04643)).
+    The encoder is fixed (principal components of a constant-Q and a mel spectrum). The decoder is a trained network
+    that controls a bank of oscillators and noise, as in DDSP ([arXiv 2001.04643](https://arxiv.org/abs/2001.04643)).
 
     Args:
-        sampling_rate (`int`, defaults to `16000`): Hz.
-        hop_length (`int`, defaults to `640`): samples of a frame, a multiple of 8.
+        sampling_rate (`int`, defaults to `16000`): sampling rate in Hz.
+        hop_length (`int`, defaults to `640`): samples per frame, a multiple of 8.
         latent_dim (`int`, defaults to `64`): channels of the latents.
         num_pitches (`int`, defaults to `168`): half semitones of the constant-Q spectrum, from `lowest_pitch`.
         num_mels (`int`, defaults to `40`): bands of the mel spectrum.
         hidden_dim (`int`, defaults to `256`): width of the decoder.
         num_layers (`int`, defaults to `4`): blocks of the decoder.
         lowest_pitch (`float`, defaults to `23.0`): MIDI number of the lowest oscillator.
-        half_semitones_from (`float`, defaults to `64.0`): MIDI number from which there are two oscillators per semitone.
+        half_semitones_from (`float`, defaults to `64.0`): MIDI number from which there are two oscillators per
+            semitone.
         num_noise_bands (`int`, defaults to `48`): bands of the noise.
-        codebook_size (`int`, defaults to `1024`): vectors of the codebook through which drums go.
+        codebook_size (`int`, defaults to `1024`): number of vectors of the codebook, which quantizes drums.
     """
 
     _supports_gradient_checkpointing = False
@@ -378,7 +384,7 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
     ):
         super().__init__()
         if hop_length % _NOISE_STEPS:
-            raise ValueError(f"`hop_length` has to be a multiple of {_NOISE_STEPS}, not {hop_length}.")
+            raise ValueError(f"`hop_length` has to be a multiple of {_NOISE_STEPS}, but is {hop_length}.")
         analysis = SpectralAnalysis(sampling_rate, hop_length, num_pitches, lowest_pitch, num_mels)
         self.encoder = SpectralEncoder(analysis, latent_dim)
         self.quantizer = SpectralQuantizer(codebook_size, latent_dim)
@@ -394,16 +400,16 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
         )
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Through the codec and back: (batch, 1, samples), padded to whole frames."""
+        """Encodes and decodes a waveform (batch, 1, samples); the result is padded to whole frames."""
         return self.decoder(self.encoder(waveform))
 
     @torch.no_grad()
     def fit(self, waveforms: torch.Tensor, batch_size: int = 16):
         r"""
-        What has a closed form: the encoder, and the linear part of the decoder.
+        Fits the encoder and the linear part of the decoder in closed form.
 
         Args:
-            waveforms (`torch.Tensor` of shape `(clips, 1, samples)`): music, whole frames long.
+            waveforms (`torch.Tensor` of shape `(clips, 1, samples)`): a training set, in whole frames.
         """
         batches = waveforms.split(batch_size)
         features = torch.cat([self.encoder.analysis(batch) for batch in batches])
@@ -412,14 +418,14 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
         self.decoder.fit(latents, torch.cat([self._measure_loudness(batch) for batch in batches]))
 
     def _measure_loudness(self, waveform: torch.Tensor) -> torch.Tensor:
-        """What the oscillators and the noise bands should come near to: (batch, frames, outputs)."""
+        """Target loudness of the oscillators and the noise bands: (batch, frames, outputs)."""
         decoder, waveform = self.decoder, waveform[:, 0].float()
         window = _fast_length(0.128 * decoder.sampling_rate)
         bank = _pitch_bank(torch.tensor(decoder.pitches), window, decoder.sampling_rate)
         tones = log_magnitudes(waveform, bank, window, decoder.tone_hop)
         noise_bank = decoder.noise_bank(waveform.device)
         noise = log_magnitudes(waveform, noise_bank, 2 * decoder.noise_hop, decoder.noise_hop)
-        # Both start too soft: most of a band's sound is of the others.
+        # Reduced, because most of the energy measured in a band belongs to the others.
         tones, noise = tones - 0.3, noise - 1.5
         return torch.cat(
             [tones.unflatten(1, (-1, _TONE_STEPS)).flatten(2), noise.unflatten(1, (-1, _NOISE_STEPS)).flatten(2)],
@@ -430,12 +436,12 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
 def log_magnitudes(waveform: torch.Tensor, bank: torch.Tensor, window: int, hop_length: int) -> torch.Tensor:
     r"""
     Args:
-        waveform (`torch.Tensor` of shape `(batch, samples)`): whole hops long.
+        waveform (`torch.Tensor` of shape `(batch, samples)`): audio, in whole hops.
         bank (`torch.Tensor` of shape `(bands, window // 2 + 1)`): weights of the power spectrum.
         window (`int`), hop_length (`int`): samples. Each window is centered on its hop.
 
     Returns:
-        `torch.Tensor` of shape `(batch, hops, bands)`: natural logarithms; a sine of full scale has about 0.
+        `torch.Tensor` of shape `(batch, hops, bands)`: natural logarithms, about 0 for a full-scale sine.
     """
     padding = (window - hop_length) // 2
     waveform = F.pad(waveform, (padding, window - hop_length - padding))
@@ -446,13 +452,13 @@ def log_magnitudes(waveform: torch.Tensor, bank: torch.Tensor, window: int, hop_
 
 
 def _fast_length(samples: float) -> int:
-    """The nearest multiple of an eighth of the power of two below: fast to transform."""
+    """A nearby length with a fast FFT: the nearest multiple of an eighth of the next lower power of two."""
     step = 2 ** (int(math.log2(samples)) - 3)
     return step * round(samples / step)
 
 
 def _pitch_bank(pitches: torch.Tensor, window: int, sampling_rate: int) -> torch.Tensor:
-    """Triangles a semitone wide around MIDI pitches, but not narrower than the window resolves: (pitches, bins)."""
+    """Triangles (pitches, bins) around MIDI pitches, a semitone wide or as narrow as the window resolves."""
     centers = 440 * 2 ** ((pitches.double() - 69) / 12)
     bins = torch.arange(window // 2 + 1, dtype=torch.float64) * sampling_rate / window
     width = torch.maximum(centers * (2 ** (1 / 24) - 1), torch.tensor(sampling_rate / window, dtype=torch.float64))
@@ -461,7 +467,7 @@ def _pitch_bank(pitches: torch.Tensor, window: int, sampling_rate: int) -> torch
 
 
 def _mel_bank(num_bands: int, window: int, sampling_rate: int) -> torch.Tensor:
-    """Triangles between 0 Hz and half the rate, even on the mel scale, that sum to 1 in every bin: (bands, bins)."""
+    """Triangles (bands, bins) evenly spaced on the mel scale from 0 Hz to Nyquist, which sum to 1 in every bin."""
 
     def to_mel(frequency):
         return 2595 * torch.log10(1 + frequency / 700)
