@@ -1,22 +1,17 @@
-# Every command makes its own environment in .venv; set PYTHON for another interpreter.
+# All targets create and use the virtual environment .venv. Set PYTHON to choose the interpreter.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 SOURCES := src tests training scripts examples setup.py
-# Two processes of one thread are faster on small models than one of two. Tests of a file share what they prepare.
+# For small models, two processes of one thread are faster than one of two threads. Tests of a file share fixtures.
 RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-# Without those of what is built on the core: under a minute.
-NOT_QUICK := commands data evaluation examples extraction generation loaders space training test_nano.py test_readme.py \
-	utils/test_hub.py controls/test_chords_fuzz.py controls/test_melody_drums_fuzz.py
-
-.PHONY: demo space test test-quick test-slow quality style api conformance benchmark nano evaluate-nano
+.PHONY: demo space test test-quick test-slow quality style api docs conformance benchmark nano evaluate-nano
 
 $(INSTALLED): setup.py
-	@echo "Installing PyTorch and the rest into .venv: some minutes."
+	@echo "Installing PyTorch and other packages into .venv. This takes several minutes."
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip "setuptools>=77" wheel
-	$(BIN)/pip install --quiet torch torchaudio
 	$(BIN)/pip install --quiet --editable ".[dev]"
 	$(BIN)/pip install --quiet --no-deps tinysoundfont
 	touch $@
@@ -30,8 +25,9 @@ space: $(INSTALLED)
 test: quality
 	$(RUN_TESTS)
 
+# The core, in about a minute.
 test-quick: $(INSTALLED)
-	$(RUN_TESTS) $(addprefix --ignore=tests/,$(NOT_QUICK))
+	$(RUN_TESTS) @tests/quick.txt
 
 test-slow: $(INSTALLED)
 	$(RUN_TESTS) -m slow
@@ -46,9 +42,12 @@ style: $(INSTALLED)
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-# Records the public API after a change that is meant.
+# Records the public API after an intended change.
 api: $(INSTALLED)
 	$(BIN)/python -m tests.test_api
+
+docs: $(INSTALLED)
+	$(BIN)/mkdocs build --strict
 
 # DIFFUSERS_SRC: a clone of https://github.com/huggingface/diffusers, whose tests are in no release.
 conformance: $(INSTALLED)
@@ -61,7 +60,7 @@ endif
 benchmark: $(INSTALLED)
 	$(BIN)/python scripts/benchmark_inference.py
 
-# Everything from nothing: needs fluidsynth and two sound fonts (scripts/train_nano.sh names them), and some hours.
+# Trains jasco-nano from scratch in several hours. Requires fluidsynth and two sound fonts, see scripts/train_nano.sh.
 nano: $(INSTALLED)
 	PATH=$(CURDIR)/$(BIN):$$PATH scripts/train_nano.sh
 

@@ -26,19 +26,20 @@ VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "src/diffusers_jasco/util
 EXTRAS = {
     "train": ["datasets", "peft", "tensorboard"],
     "chords": ["vamphost"],
-    "melody": ["librosa", "h5py"],
+    "extraction": ["librosa", "h5py"],
     "drums": ["demucs-infer", "librosa"],
     "eval": ["mir_eval", "matplotlib", "librosa"],
-    # And tinysoundfont, with --no-deps: it asks for PyAudio, which needs a compiler and is not used.
+    # tinysoundfont has to be installed with --no-deps: it requires PyAudio, which needs a compiler and is not used.
     "synthetic": ["pretty_midi", "pyfluidsynth"],
-    "demo": ["gradio>=6", "matplotlib", "mir_eval", "av"],
-    "8bit": ["bitsandbytes"],
-    # Recordings in M4A, WebM, WMA, videos and other containers.
+    "plot": ["matplotlib", "mir_eval"],
+    "space": ["gradio>=6", "matplotlib", "mir_eval", "av"],
+    "bitsandbytes": ["bitsandbytes"],
+    # Recordings in M4A, WebM, WMA, video and other containers.
     "formats": ["av"],
     "cluster": ["ray[data]", "datasets"],
 }
 EXTRAS["dev"] = [
-    "pytest",
+    "pytest>=8.2",
     "pytest-xdist",
     "pytest-timeout",
     "hypothesis",
@@ -63,13 +64,18 @@ EXTRAS["dev"] = [
     "ipykernel",
     "gradio>=6",
     "playwright",
+    "build",
+    "twine",
+    "setuptools>=77",
+    "mkdocs-material",
+    "mkdocstrings[python]",
 ]
-# For users: without the tools of developers, and without bitsandbytes, which is for GPUs.
-EXTRAS["all"] = sorted({package for name in EXTRAS if name not in ("8bit", "dev") for package in EXTRAS[name]})
+# Everything for users: no developer tools, and no bitsandbytes, which needs a GPU.
+EXTRAS["all"] = sorted({package for name in EXTRAS if name not in ("bitsandbytes", "dev") for package in EXTRAS[name]})
 
 
 class BuildWithModel(build_py):
-    """Copies the small model of the repository into the package, where `utils/bundled.py` finds it."""
+    """Copies jasco-nano into the package, where `utils/bundled.py` looks for it."""
 
     def run(self):
         super().run()
@@ -85,7 +91,26 @@ setup(
     description="JASCO for Diffusers: text-to-music that follows chords, drums and melody",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    author="The diffusers-jasco authors",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=["text-to-music", "music-generation", "diffusion", "flow-matching", "diffusers", "jasco", "audiocraft"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
+        "Topic :: Multimedia :: Sound/Audio :: Sound Synthesis",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    project_urls={"Paper": "https://arxiv.org/abs/2406.10970"},
     package_dir={"": "src"},
     packages=find_packages("src"),
     package_data={
@@ -96,12 +121,13 @@ setup(
             "evaluation/estimators/weights/*/*",
         ]
     },
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     install_requires=[
-        "torch>=2.6",
+        # torchaudio 2.11, the newest release, refuses the CUDA version that PyTorch 2.15 is built with.
+        "torch>=2.6,<2.15",
         "torchaudio>=2.6",
         "diffusers>=0.42",
-        "transformers>=5.0",
+        "transformers>=5.4",
         "accelerate",
         "safetensors",
         "huggingface-hub",

@@ -14,8 +14,9 @@
 
 
 """
-Four pieces of ten seconds from `pipelines/jasco-nano`, offline: by words alone, with chords, with chords and drums, and with
-a melody, too. `outputs/` gets a WAV file and a picture of each: what was asked for beside what is heard.
+Generates four 10-second clips with `pipelines/jasco-nano`, offline: from text only, with chords, with chords and
+drums, and with chords, drums and melody. Writes a WAV file and a figure of each clip to `outputs/`; the figure
+compares the requested controls with those detected in the music.
 """
 
 import os
@@ -41,7 +42,7 @@ Notes = list[tuple[str, float, float]]
 
 
 def make_melody(text: str, bpm: float) -> Notes:
-    """Notes from "name beats, ..." with "-" for rests."""
+    """Reads notes from "name beats, ...", with "-" for rests."""
     notes, beat = [], 0.0
     for name, beats in (word.split() for word in text.split(",")):
         if name != "-":
@@ -52,9 +53,9 @@ def make_melody(text: str, bpm: float) -> Notes:
 
 MELODY = "E4 1, G4 1, A4 1.5, G4 .5, E4 1, D4 1, C4 2, F4 1, A4 1, C5 1.5, A4 .5, B4 1, A4 1, G4 2, C5 2, B4 1, A4 1"
 
-# name, words, chords, tempo of the beat, melody
-PIECES = [
-    ("1-words", "fast techno, synth lead, drums", None, None, None),
+# Name, prompt, chords, tempo of the drums in BPM, melody
+CLIPS = [
+    ("1-text", "fast techno, synth lead, drums", None, None, None),
     ("2-chords", "calm ballad with piano and flute, no drums", ("C | Am | F | G", 96), None, None),
     (
         "3-chords-drums",
@@ -77,29 +78,29 @@ def main(output: Path = OUTPUT):
     started = time.perf_counter()
     pipe = JascoPipeline.from_pretrained(CHECKPOINT)
     pipe.set_progress_bar_config(disable=True)
-    print(f"loaded in {time.perf_counter() - started:.1f} s\n")
+    print(f"Loaded the pipeline in {time.perf_counter() - started:.1f} s\n")
     rate = pipe.sampling_rate
-    for name, words, chords, bpm, melody in PIECES:
+    for name, prompt, chords, bpm, melody in CLIPS:
         chords = chords and chords_from_bars(*chords)
         drums = bpm and (replace(GROOVES["rock backbeat"], bpm=bpm).render(DURATION, rate), rate)
         melody = melody and make_melody(*melody)
         controls = dict(zip(CONTROLS, (chords, drums, melody)))
         started = time.perf_counter()
-        audio = pipe(words, **controls, duration=DURATION, generator=torch.Generator().manual_seed(0)).audios[0]
+        audio = pipe(prompt, **controls, duration=DURATION, generator=torch.Generator().manual_seed(0)).audios[0]
         seconds = time.perf_counter() - started
         path = output / f"{name}.wav"
         output.mkdir(exist_ok=True)
         export_audio(audio, path, rate, loudness=-16)
         music = audio, rate
         requested = read_requested_controls(**controls, duration=DURATION, frame_rate=pipe.frame_rate)
-        plot_music(music, requested, transcribe(music), title=words).savefig(path.with_suffix(".png"))
-        given = ", ".join(name for name in CONTROLS if controls.get(name))
-        print(f'{os.path.relpath(path)} and .png: "{words}"{" with " + given if given else ""} ({seconds:.1f} s)')
+        plot_music(music, requested, transcribe(music), title=prompt).savefig(path.with_suffix(".png"))
+        names = ", ".join(name for name in CONTROLS if controls.get(name))
+        print(f'{os.path.relpath(path)} and .png: "{prompt}"{" with " + names if names else ""} ({seconds:.1f} s)')
     print(SNIPPET)
 
 
 SNIPPET = """
-The second of them, in Python:
+To generate the second clip in Python:
 
     import torch
     from diffusers_jasco import JascoPipeline, export_audio

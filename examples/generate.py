@@ -12,8 +12,8 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""
-Music from a checkpoint, a text, chords, drums and a melody; the same as the command `jasco-generate`.
+r"""
+Generates music from text, chords, drums and a melody, like the command `jasco-generate`.
 
     python examples/generate.py "80s pop, groovy synth bass" --checkpoint path/to/jasco \
         --chords "C:0 Am:2.5 F:5 G:7.5" --drums beat.wav --output song.wav

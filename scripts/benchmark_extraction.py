@@ -14,13 +14,13 @@
 
 
 r"""
-How much time and memory the extractors, and the preparation of a data set, take of a recording:
+Measures the time and memory that the extractors and the preparation of a dataset take for a recording:
 
     python scripts/benchmark_extraction.py --audio 10_minutes.flac 60_minutes.flac --encode pipelines/jasco-nano
 
-Each of them runs in a process of its own, on one core. *seconds* are of CPU time, which does not depend on what else the machine
-is doing as much as a clock does; *memory* is the most that the process had (resident), *base* what it had before it began: Python,
-PyTorch and the package.
+Each measurement runs in a separate process on one core. *seconds* are CPU time, which depends less on the load of the
+machine than wall-clock time does; *memory* is the peak resident memory of the process, *base* its memory after
+importing PyTorch and the package.
 """
 
 import contextlib
@@ -42,13 +42,13 @@ PARTS = ("extract_chords", "extract_melody", "separate_drums", "prepare_dataset"
 
 
 def memory() -> float:
-    """The most that this process had, in MB."""
+    """Peak memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
 def measure(part: str, audio: Path, codec: Path) -> tuple[float, float, float]:
     """CPU seconds, memory before and memory after, in MB."""
-    # Nothing of this before, so that the parent of the processes stays small.
+    # Imported lazily to keep the parent process small.
     import torch
 
     from diffusers_jasco import extraction
@@ -84,7 +84,7 @@ def main(args: list[str] | None = None):
     for part in args.parts:
         for audio in args.audio:
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                seconds, base, most = pool.submit(measure, part, audio, args.encode).result()
+                seconds, base, peak = pool.submit(measure, part, audio, args.encode).result()
             length = soundfile.info(audio).duration
             cells = (
                 part,
@@ -92,7 +92,7 @@ def main(args: list[str] | None = None):
                 f"{seconds:.0f}",
                 f"{length / seconds:.0f}",
                 f"{base:.0f}",
-                f"{most:.0f}",
+                f"{peak:.0f}",
             )
             print(f"| {' | '.join(cells)} |", flush=True)
 

@@ -13,11 +13,11 @@
 # limitations under the License.
 
 """
-How fast is one step of sampling, and how many steps do the solvers take?
+Benchmarks a sampling step and the solvers.
 
-Times one guided step (three branches in one batch) of [`JascoTransformerModel`] against the bare matrix products of the
-same shapes: what no implementation can save. Both are timed in turns in the same run, so that the ratio holds on a busy
-machine too. Then compares solvers by evaluations and by error, on a small model with random weights.
+Times one guided step (three branches in one batch) of [`JascoTransformerModel`] against bare matrix products of the
+same shapes, a lower bound for any implementation. The two are timed alternately, so that their ratio is reliable on a
+busy machine, too. Then compares the evaluations and errors of solvers on a small model with random weights.
 
     python scripts/benchmark_inference.py [--pairs 5] [--bf16] [--compile] [--device cuda]
 """
@@ -41,7 +41,7 @@ BRANCHES = 3
 
 
 def matrix_products(model: JascoTransformerModel, batch: int, frames: int, tokens: int) -> list[tuple[int, ...]]:
-    """The products of one forward pass as (count, rows, inner, columns), count > 1 for batched ones."""
+    """Matrix products of a forward pass as (count, rows, inner, columns), with count > 1 for batched products."""
     config = model.config
     heads, head_dim, ff = config.num_attention_heads, config.attention_head_dim, config.ff_inner_dim
     dim, rows, text_rows = heads * head_dim, batch * frames, batch * tokens
@@ -55,7 +55,7 @@ def matrix_products(model: JascoTransformerModel, batch: int, frames: int, token
 
 
 def make_products(shapes: list[tuple[int, ...]], device: str, dtype: torch.dtype) -> Callable[[], None]:
-    # As in a model, every product has a weight of its own (not one that stays in the cache); inputs are shared.
+    # As in a model, each product has a separate weight, which is not in the CPU cache yet; inputs are shared.
     inputs = {shape[:3]: torch.randn(*shape[:3], device=device, dtype=dtype) for shape in shapes}
     weights = [torch.randn(count, columns, inner, device=device, dtype=dtype) for count, _, inner, columns in shapes]
 
@@ -72,7 +72,7 @@ def make_products(shapes: list[tuple[int, ...]], device: str, dtype: torch.dtype
 def measure_pairs(
     step: Callable[[], None], products: Callable[[], None], pairs: int, device: str
 ) -> tuple[float, ...]:
-    """Medians of the step's seconds, the products' seconds, and of their ratio, pair by pair."""
+    """Medians of the step's seconds, of the products' seconds, and of the ratios of pairs."""
 
     def seconds(function: Callable[[], None]) -> float:
         start = time.perf_counter()
@@ -88,7 +88,7 @@ def measure_pairs(
 
 
 def peak_memory(device: str) -> float:
-    """GB: of the process on the CPU."""
+    """Peak memory of the GPU, or else of the process, in GB."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
@@ -126,13 +126,13 @@ def benchmark_step(args: argparse.Namespace):
             with torch.autocast(args.device, dtype=dtype, enabled=dtype != torch.float32):
                 forward(**inputs)
 
-        own, bare, ratio = measure_pairs(step, products, args.pairs, args.device)
-        print(f"| {name} | {own:.2f} | {bare:.2f} | {ratio:.3f} | {peak_memory(args.device):.1f} |", flush=True)
+        seconds, bare, ratio = measure_pairs(step, products, args.pairs, args.device)
+        print(f"| {name} | {seconds:.2f} | {bare:.2f} | {ratio:.3f} | {peak_memory(args.device):.1f} |", flush=True)
 
 
 @torch.inference_mode()
 def benchmark_solvers():
-    """Random weights make a rough flow: the order of the rows tells more than the errors."""
+    """Compares solvers. As random weights make a rough flow, the ranking is more meaningful than the errors."""
     torch.manual_seed(0)
     model = JascoTransformerModel(num_layers=4, num_attention_heads=4, attention_head_dim=32, ff_inner_dim=512).eval()
     noise, text = torch.randn(1, 100, 128), torch.randn(1, 12, 768)
@@ -145,7 +145,7 @@ def benchmark_solvers():
         sample, i = noise, 0
         while i < len(scheduler.timesteps):
             time = (1 - scheduler.sigmas[i]).reshape(1).float()
-            # Ten times the velocity of random weights is about as strong as that of trained ones.
+            # Velocities of random weights are about ten times too small.
             velocity = 10 * model(sample, time, text).sample
             sample = scheduler.step(-velocity, scheduler.timesteps[i], sample, return_dict=False)[0]
             i += 1
@@ -175,9 +175,11 @@ def benchmark_solvers():
 
 def main():
     parser = CommandParser(description=__doc__)
-    parser.add_argument("--pairs", type=integer(1), default=5, help="timed pairs of step and products")
-    parser.add_argument("--layers", type=integer(1), default=24, help="transformer blocks; 24 is the 400M model")
-    parser.add_argument("--tokens", type=integer(1), default=24, help="tokens of the prompt")
+    parser.add_argument("--pairs", type=integer(1), default=5, help="number of timed pairs of step and products")
+    parser.add_argument(
+        "--layers", type=integer(1), default=24, help="number of transformer blocks; the 400M model has 24"
+    )
+    parser.add_argument("--tokens", type=integer(1), default=24, help="number of prompt tokens")
     add_device(parser)
     parser.add_argument("--bf16", action="store_true", help="also time bfloat16 autocast")
     parser.add_argument("--compile", action="store_true", help="also time torch.compile")

@@ -13,18 +13,19 @@
 # limitations under the License.
 
 """
-How much memory does loading take beyond the file, and how long does it take?
+Measures the memory and time of loading a model.
 
-Writes a model with random weights to a temporary folder, in our layout (safetensors) and in the original's (a pickle), and
-loads it in several ways, each time in a fresh process, the ways in turns. Then reads a byte of every memory page of the
-weights, as a mapped file costs nothing before. Both count for what is measured:
+Writes a model with random weights to a temporary folder, in the layouts of Diffusers (safetensors) and AudioCraft (a
+pickle), and loads it in several ways, each time in a fresh process, alternating between the ways. Then reads a byte of
+every memory page of the weights, since a memory-mapped file takes no memory until it is read. Both steps count toward:
 
-- peak RSS: all memory of the process, mapped files included, as the kernel's own high-water mark,
-- peak private memory: without mapped files, whose pages processes share and the system can drop; polled every millisecond.
+- peak RSS: all memory of the process, including mapped files, from the kernel's high-water mark,
+- peak private memory: without mapped files, whose pages processes share and the system can drop; polled every
+  millisecond.
 
-Both without what the process had before, and as multiples of the size of the files. Linux only. The files were just
-written, so they come from the page cache: the times do not measure the disk. transformers keeps T5's `wo` layers in float32
-and so copies those of an fp16 file: a tenth of the files of the 400M model.
+Both exclude the memory of the process before loading, and are multiples of the size of the files. Linux only. The
+files were just written, so they come from the page cache: times do not include disk access. transformers keeps T5's
+`wo` layers in float32 and therefore copies those of an fp16 file, which are a tenth of the files of the 400M model.
 
     python scripts/benchmark_loading.py [--small] [--repeats 5] [--width 1024 --layers 24 --heads 16] [--folder /tmp]
 """
@@ -45,17 +46,17 @@ from diffusers_jasco.utils.arguments import CommandParser, integer
 from diffusers_jasco.utils.cli import run_command
 
 
-GOAL = 1.1
+MAX_RSS = 1.1  # relative to the size of the files
 
 
 def build(args: argparse.Namespace, small: bool):
-    """A pipeline of the original's sizes (T5-base, EnCodec at 32 kHz) or a small one, with random weights."""
+    """A pipeline with random weights, in the sizes of AudioCraft's (T5-base, EnCodec at 32 kHz) or small."""
     from transformers import EncodecConfig, EncodecModel, T5Config, T5EncoderModel
 
     from diffusers_jasco import FlowMatchEulerScheduler, JascoPipeline, JascoTransformerModel
 
     width, layers, heads = (64, 2, 2) if small else (args.width, args.layers, args.heads)
-    # The names by which AudioCraft would load them are part of its layout.
+    # AudioCraft's layout contains the names by which it loads the text encoder and codec.
     text_encoder = {"d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12, "name_or_path": "t5-base"}
     codec = {"sampling_rate": 32000, "upsampling_ratios": [8, 5, 4, 4], "num_filters": 64, "codebook_size": 2048}
     codec |= {"target_bandwidths": [2.2], "use_causal_conv": False, "name_or_path": "facebook/encodec_32khz"}
@@ -86,28 +87,28 @@ def write(pipe, folder: Path):
     for library in (diffusers, transformers):
         library.utils.logging.set_verbosity_error()
         library.utils.logging.disable_progress_bar()
-    pipe.save_pretrained(folder / "ours")
-    save_audiocraft_checkpoint(pipe, folder / "original")
+    pipe.save_pretrained(folder / "diffusers")
+    save_audiocraft_checkpoint(pipe, folder / "audiocraft")
     pipe.to(torch.float16).save_pretrained(folder / "half", variant="fp16")
 
 
 def load_pickle(folder: Path):
     import torch
 
-    return torch.load(folder / "original/state_dict.bin", map_location="cpu", weights_only=True)
+    return torch.load(folder / "audiocraft/state_dict.bin", map_location="cpu", weights_only=True)
 
 
-def load_original(folder: Path):
+def load_audiocraft(folder: Path):
     from diffusers_jasco import JascoPipeline
 
-    # The layout holds no text encoder.
-    return JascoPipeline.from_pretrained(folder / "original", tokenizer=None, text_encoder=None)
+    # The layout does not contain the text encoder.
+    return JascoPipeline.from_pretrained(folder / "audiocraft", tokenizer=None, text_encoder=None)
 
 
 def load_transformer(folder: Path):
     from diffusers_jasco import JascoTransformerModel
 
-    return JascoTransformerModel.from_pretrained(folder / "ours/transformer")
+    return JascoTransformerModel.from_pretrained(folder / "diffusers/transformer")
 
 
 def load_half_transformer(folder: Path):
@@ -121,7 +122,7 @@ def load_half_transformer(folder: Path):
 def load_pipeline(folder: Path):
     from diffusers_jasco import JascoPipeline
 
-    return JascoPipeline.from_pretrained(folder / "ours", tokenizer=None)
+    return JascoPipeline.from_pretrained(folder / "diffusers", tokenizer=None)
 
 
 def load_half_pipeline(folder: Path):
@@ -132,13 +133,13 @@ def load_half_pipeline(folder: Path):
     return JascoPipeline.from_pretrained(folder / "half", tokenizer=None, variant="fp16", dtype=torch.float16)
 
 
-# What is loaded, how, from which files.
+# Name: description, function, and pattern of the loaded files.
 WAYS = {
-    "pickle": ("`torch.load` of the original's file, no model", load_pickle, "original/state_dict.bin"),
-    "original": ("`JascoPipeline`, original's layout", load_original, "original/state_dict.bin"),
-    "transformer": ("`JascoTransformerModel`", load_transformer, "ours/transformer/*.safetensors"),
+    "pickle": ("`torch.load` of AudioCraft's file, no model", load_pickle, "audiocraft/state_dict.bin"),
+    "audiocraft": ("`JascoPipeline`, AudioCraft's layout", load_audiocraft, "audiocraft/state_dict.bin"),
+    "transformer": ("`JascoTransformerModel`", load_transformer, "diffusers/transformer/*.safetensors"),
     "transformer-fp16": ("`JascoTransformerModel`, fp16", load_half_transformer, "half/transformer/*.safetensors"),
-    "pipeline": ("`JascoPipeline`", load_pipeline, "ours/*/*.safetensors"),
+    "pipeline": ("`JascoPipeline`", load_pipeline, "diffusers/*/*.safetensors"),
     "pipeline-fp16": ("`JascoPipeline`, fp16", load_half_pipeline, "half/*/*.safetensors"),
 }
 
@@ -156,7 +157,7 @@ def tensors_of(loaded: Any) -> list:
 
 
 def read_all(loaded: Any):
-    """Brings every page of the weights into memory."""
+    """Reads every memory page of the weights."""
     import torch
 
     for tensor in tensors_of(loaded):
@@ -164,15 +165,15 @@ def read_all(loaded: Any):
 
 
 def memory(pid: int | str = "self") -> dict[str, int]:
-    """Bytes of a process, by the kernel's names."""
+    """Memory of a process in bytes, by the kernel's names."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.endswith("kB")}
 
 
 def run_child(way: str, folder: Path):
-    """Loads once, between two lines to the parent."""
+    """Loads once, and reports readiness and results to the parent process."""
     load = WAYS[way][1]
-    # Modules are imported when they are first needed: by a small model, before anything is measured.
+    # Warm-up with a small model, which imports all modules.
     read_all(load(folder / "small"))
     gc.collect()
     before = memory()
@@ -191,7 +192,7 @@ def run_child(way: str, folder: Path):
 
 def measure(way: str, folder: Path) -> dict[str, float]:
     command = [sys.executable, __file__, "--child", way, "--folder", str(folder)]
-    # Its messages would be in the way of the table; what went wrong is shown below.
+    # Messages would clutter the table; errors are reported below.
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
@@ -204,15 +205,15 @@ def measure(way: str, folder: Path) -> dict[str, float]:
             peak = before = memory(child.pid)["RssAnon"]
             child.stdin.write("\n")
             child.stdin.flush()
-            answer = []
-            reader = threading.Thread(target=lambda: answer.append(child.stdout.readline()))
+            output = []
+            reader = threading.Thread(target=lambda: output.append(child.stdout.readline()))
             reader.start()
             while reader.is_alive():
                 peak = max(peak, memory(child.pid).get("RssAnon", 0))
                 reader.join(0.001)
-            if not answer[0]:
+            if not output[0]:
                 raise RuntimeError(f"Loading {way} failed:\n{''.join(errors)}")
-            return json.loads(answer[0]) | {"private": peak - before}
+            return json.loads(output[0]) | {"private": peak - before}
         finally:
             child.stdin.close()
 
@@ -220,13 +221,15 @@ def measure(way: str, folder: Path) -> dict[str, float]:
 def main():
     parser = CommandParser(description=__doc__)
     parser.add_argument("--width", type=integer(1), default=1024, help="width of the transformer")
-    parser.add_argument("--layers", type=integer(1), default=24, help="transformer blocks; 24 is the 400M model")
-    parser.add_argument("--heads", type=integer(1), default=16, help="attention heads")
+    parser.add_argument(
+        "--layers", type=integer(1), default=24, help="number of transformer blocks; the 400M model has 24"
+    )
+    parser.add_argument("--heads", type=integer(1), default=16, help="number of attention heads")
     parser.add_argument(
         "--small", action="store_true", help="a quick run: width 512, 8 layers, a small text encoder and codec"
     )
-    parser.add_argument("--repeats", type=integer(1), default=5, help="processes for each way of loading")
-    parser.add_argument("--folder", type=Path, help="where the temporary folder is made; needs about 6 GB")
+    parser.add_argument("--repeats", type=integer(1), default=5, help="number of processes for each way of loading")
+    parser.add_argument("--folder", type=Path, help="parent of the temporary folder, which takes about 6 GB")
     parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
@@ -249,24 +252,24 @@ def main():
 
         print(f"{parameters / 1e6:.0f}M parameters in the transformer, medians of {args.repeats} processes\n")
         print(
-            "| what is loaded | files, GB | loading, s | and reading, s | s per GB, against `torch.load` | peak RSS / files"
-            " | peak private / files |"
+            "| loaded | files, GB | loading, s | loading and reading, s | s per GB, relative to `torch.load`"
+            " | peak RSS / files | peak private / files |"
         )
         print("| --- | --- | --- | --- | --- | --- | --- |")
-        pace, over = None, []
+        baseline, over = None, []
         for way, (name, _, pattern) in WAYS.items():
             size = sum(path.stat().st_size for path in (folder / "large").glob(pattern))
             loading, total, rss, private = (
                 statistics.median(run[key] for run in runs[way]) for key in ("loading", "total", "rss", "private")
             )
-            pace = pace or total / size
+            baseline = baseline or total / size
             print(
-                f"| {name} | {size / 1e9:.2f} | {loading:.2f} | {total:.2f} | {total / size / pace:.2f} |"
+                f"| {name} | {size / 1e9:.2f} | {loading:.2f} | {total:.2f} | {total / size / baseline:.2f} |"
                 f" {rss / size:.2f} | {private / size:.2f} |"
             )
-            if way not in ("pickle", "original") and rss > GOAL * size:
+            if way not in ("pickle", "audiocraft") and rss > MAX_RSS * size:
                 over.append(name)
-        print(f"\nMore than {GOAL} x the files' size: {', '.join(over) or 'none of ours'}.")
+        print(f"\nPeak RSS above {MAX_RSS} x the size of the files: {', '.join(over) or 'none'}.")
 
 
 if __name__ == "__main__":

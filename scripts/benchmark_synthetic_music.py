@@ -14,11 +14,11 @@
 
 
 """
-How much faster than real time one core makes synthetic music, files included:
+Measures the generation speed of synthetic music on one core, including FLAC encoding:
 
     OMP_NUM_THREADS=1 python scripts/benchmark_synthetic_music.py
 
-Seconds of music per CPU second, which does not depend on what else the machine is doing as much as a clock does.
+The speed is in seconds of music per CPU second, which depends less on the machine's load than wall-clock time does.
 """
 
 import io
@@ -36,11 +36,13 @@ from diffusers_jasco.utils.cli import run_command
 def main():
     parser = CommandParser(description=__doc__)
     parser.add_argument("--num_clips", type=integer(1), default=60)
-    parser.add_argument("--duration", type=number(above=0, unit="seconds"), default=10.0, help="seconds of a clip")
+    parser.add_argument(
+        "--duration", type=number(above=0, unit="seconds"), default=10.0, help="length of a clip in seconds"
+    )
     parser.add_argument("--sampling_rates", type=int, nargs="+", default=[16000, 32000], help="Hz")
     args = parser.parse_args()
 
-    print("| renderer | Hz | subset | × real time | of which composing and rendering |\n|---|---|---|---|---|")
+    print("| renderer | Hz | subset | × real time | composing and rendering, share of time |\n|---|---|---|---|---|")
     for renderer in RENDERERS:
         for rate in args.sampling_rates:
             for subset in ("plain", "full"):
@@ -51,20 +53,20 @@ def main():
                 except (ImportError, FileNotFoundError) as error:
                     print(f"| {renderer} | – | – | {error} | |")
                     break
-                # Fonts are read once per process.
+                # Warm-up, as fonts are read once per process.
                 for index in range(args.num_clips, args.num_clips + 8):
                     music[index]
-                made = written = 0.0
+                generated = written = 0.0
                 for index in range(args.num_clips):
                     started = time.process_time()
                     item = music[index]
-                    made += time.process_time() - started
+                    generated += time.process_time() - started
                     for audio in (item["audio"], item["stems"].get("drums")):
                         if audio is not None:
                             soundfile.write(io.BytesIO(), audio[0].numpy(), rate, format="FLAC", subtype="PCM_16")
                     written += time.process_time() - started
                 seconds = args.num_clips * args.duration
-                print(f"| {renderer} | {rate} | {subset} | {seconds / written:.0f} | {made / written:.0%} |")
+                print(f"| {renderer} | {rate} | {subset} | {seconds / written:.0f} | {generated / written:.0%} |")
 
 
 if __name__ == "__main__":

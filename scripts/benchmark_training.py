@@ -13,14 +13,14 @@
 # limitations under the License.
 
 """
-How fast is a step of training?
+Benchmarks training steps:
 
     python scripts/benchmark_training.py [--pairs 5] [--only step|data|memory] [--device cuda] [--compile]
 
-- step: forward, backward, clipping, AdamW and averaging of jasco-nano's and the 400M model's sizes, against the bare matrix
-  products of the same shapes, forward and backward, in turns in the same run
-- data: batches from a feature cache against audio that is encoded on the fly, and against the step that they feed
-- memory: with and without gradient checkpointing, each in a process of its own
+- step: forward and backward pass, gradient clipping, AdamW and EMA in the sizes of jasco-nano and of the 400M model,
+  timed alternately with bare matrix products of the same shapes, forward and backward
+- data: batches from a feature cache compared with audio encoded on the fly, and with the training step
+- memory: with and without gradient checkpointing, each in a separate process
 """
 
 import argparse
@@ -48,7 +48,7 @@ from diffusers_jasco.utils.cli import run_command
 
 
 NANO = Path(__file__).parents[1] / "pipelines" / "jasco-nano"
-# Name: options of the model, clips of a batch, tokens.
+# Name: options of the model, batch size, number of tokens.
 MODELS = {"jasco-nano": (None, 4, 16), "400M": ({}, 1, 24)}
 
 
@@ -60,7 +60,7 @@ def load_transformer(name: str) -> JascoTransformerModel:
 
 
 def make_step(model: JascoTransformerModel, batch: int, tokens: int, device: str, checkpointing: bool, compiled: bool):
-    """A step of training as a function without arguments; its parts are those of `training/train_jasco.py`."""
+    """A training step as in `training/train_jasco.py`, as a function without arguments."""
     config = model.to(device).config
     frames = config.sample_size
     inputs = {
@@ -79,11 +79,8 @@ def make_step(model: JascoTransformerModel, batch: int, tokens: int, device: str
     if compiled:
         model.compile_repeated_blocks()
 
-    def pass_back():
-        (model(**inputs, return_dict=False)[0] - target).square().mean().backward()
-
     def step():
-        pass_back()
+        (model(**inputs, return_dict=False)[0] - target).square().mean().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -93,7 +90,7 @@ def make_step(model: JascoTransformerModel, batch: int, tokens: int, device: str
 
 
 def make_products(shapes: list[tuple[int, ...]], device: str) -> Callable[[], None]:
-    """The products forward, and backward those of both factors' gradients."""
+    """The products of the forward pass, and those of both factors' gradients in the backward pass."""
     inputs = {shape[:3]: torch.randn(*shape[:3], device=device) for shape in shapes}
     gradients = {(*shape[:2], shape[3]): torch.randn(*shape[:2], shape[3], device=device) for shape in shapes}
     weights = [torch.randn(count, columns, inner, device=device) for count, _, inner, columns in shapes]
@@ -117,12 +114,12 @@ def benchmark_step(args: argparse.Namespace):
         frames = model.config.sample_size
         products = make_products(matrix_products(model, batch, frames, tokens), args.device)
         step = make_step(model, batch, tokens, args.device, False, args.compile)
-        own, bare, ratio = measure_pairs(step, products, args.pairs, args.device)
-        print(f"| {name} | {batch} x {frames} | {own:.3f} | {bare:.3f} | {ratio:.2f} |", flush=True)
+        seconds, bare, ratio = measure_pairs(step, products, args.pairs, args.device)
+        print(f"| {name} | {batch} x {frames} | {seconds:.3f} | {bare:.3f} | {ratio:.2f} |", flush=True)
 
 
 def benchmark_data(args: argparse.Namespace):
-    """Synthetic clips are made before; what is compared is reading the cache with reading and encoding audio."""
+    """Compares reading the cache with reading and encoding audio. Synthetic clips are generated before."""
     pipe = JascoPipeline.from_pretrained(NANO, dtype=torch.float32)
     config, codec = pipe.transformer.config, pipe.codec.to(args.device)
     music = SyntheticMusic("train", 32, sampling_rate=pipe.sampling_rate, renderer=args.renderer, stems=True)
@@ -151,11 +148,13 @@ def benchmark_data(args: argparse.Namespace):
         step()
         times.append(time.perf_counter() - start)
     medians = {name: torch.tensor(values).median().item() for name, values in seconds.items()}
-    own, own_step = medians["cache"], torch.tensor(times).median().item()
-    print("\n| batches of 4 clips of 10 s | seconds per batch | x the cache | x jasco-nano's step |")
+    cache, training_step = medians["cache"], torch.tensor(times).median().item()
+    print(
+        "\n| batches of four 10 s clips | seconds per batch | relative to the cache | relative to jasco-nano's step |"
+    )
     print("| --- | --- | --- | --- |")
     for name, median in medians.items():
-        print(f"| {name} | {median:.4f} | {median / own:.1f} | {median / own_step:.3f} |")
+        print(f"| {name} | {median:.4f} | {median / cache:.1f} | {median / training_step:.3f} |")
 
 
 def benchmark_memory(args: argparse.Namespace):
@@ -165,8 +164,8 @@ def benchmark_memory(args: argparse.Namespace):
         for checkpointing in (False, True):
             command = [sys.executable, __file__, "--device", args.device, "--measure", name]
             command += ["--checkpointing"] if checkpointing else []
-            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            row = f"| {name} | {'yes' if checkpointing else 'no'} | {found['memory']:.2f} | {found['seconds']:.2f} |"
+            result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            row = f"| {name} | {'yes' if checkpointing else 'no'} | {result['memory']:.2f} | {result['seconds']:.2f} |"
             print(row, flush=True)
 
 
@@ -182,7 +181,7 @@ def measure_one(args: argparse.Namespace):
 def main():
     parser = CommandParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=("step", "data", "memory"), default=["step", "data", "memory"])
-    parser.add_argument("--pairs", type=integer(1), default=5, help="timed pairs")
+    parser.add_argument("--pairs", type=integer(1), default=5, help="number of timed pairs")
     add_device(parser)
     parser.add_argument("--compile", action="store_true", help="compile the blocks")
     parser.add_argument("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")

@@ -13,13 +13,13 @@
 # limitations under the License.
 
 r"""
-Puts the chords of many tracks together, and numbers their labels, under the original's names:
+Merges the chords of many tracks into one file and maps their labels to ids, with AudioCraft's file names and options:
 
     python scripts/build_chord_map.py --chords_folder chords --output_directory data
 
-`chords_per_track.json` has the chords of all tracks, `chord_to_index_mapping.json` the ids of the labels, which end with "UNK".
-Without `--path_to_pre_defined_map`, the ids are those of the released models if all labels are among theirs; otherwise the
-labels are numbered in the order of the alphabet. Files of the original (`*.chords`) are read too.
+`chords_per_track.json` contains the chords of all tracks, `chord_to_index_mapping.json` the ids of the labels; the
+last label is "UNK". Without `--path_to_pre_defined_map`, the ids are those of the released models if these have all
+labels; otherwise, the labels are numbered in alphabetical order. AudioCraft's files (`*.chords`) can be read, too.
 """
 
 import argparse
@@ -37,22 +37,22 @@ from diffusers_jasco.utils.cli import run_command
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
-    add("--chords_folder", type=Path, required=True, help="folder that `extract_chords.py` wrote")
+    add("--chords_folder", type=Path, required=True, help="folder written by `extract_chords.py`")
     add("--output_directory", type=Path, help="folder to write (default: --chords_folder)")
-    add("--path_to_pre_defined_map", type=Path, help="chord map (.json, .pkl) to keep; other labels become UNK")
+    add("--path_to_pre_defined_map", type=Path, help="existing chord map (.json, .pkl); other labels become UNK")
     return parser.parse_args(args)
 
 
 def main(args: list[str] | None = None):
     args = parse_args(args)
     tracks = read_chords_per_track(args.chords_folder)
-    found = {label for chords in tracks.values() for label, _ in chords}
+    track_labels = {label for chords in tracks.values() for label, _ in chords}
     if args.path_to_pre_defined_map is not None:
         labels = read_chord_labels(args.path_to_pre_defined_map)
-    elif not fit_vocabulary([(label, 0.0) for label in found], default_chord_labels())[1]:
+    elif not fit_vocabulary([(label, 0.0) for label in track_labels], default_chord_labels())[1]:
         labels = default_chord_labels()
     else:
-        labels = [*sorted(found - {UNKNOWN_CHORD}), UNKNOWN_CHORD]
+        labels = [*sorted(track_labels - {UNKNOWN_CHORD}), UNKNOWN_CHORD]
 
     unknown = Counter()
     for name, chords in tracks.items():
@@ -64,7 +64,7 @@ def main(args: list[str] | None = None):
     write_json(output / "chord_to_index_mapping.json", {label: index for index, label in enumerate(labels)})
     for label, count in unknown.most_common():
         print(f"{label}: {count} × UNK")
-    print(f"{len(tracks)} tracks with {len(found)} different labels, of {len(labels)} in the map, in {output}")
+    print(f"{output}: {len(tracks)} tracks with {len(track_labels)} different labels ({len(labels)} in the map)")
 
 
 if __name__ == "__main__":

@@ -13,16 +13,16 @@
 # limitations under the License.
 
 r"""
-Converts a Diffusers pipeline to what AudioCraft reads:
+Converts a Diffusers pipeline to AudioCraft's format:
 
     python scripts/convert_diffusers_to_jasco.py --checkpoint jasco --output jasco-audiocraft
 
     from audiocraft.models import JASCO
     JASCO.get_pretrained("jasco-audiocraft", chords_mapping_path="jasco-audiocraft/chord_to_index_mapping.pkl")
 
-A checkpoint that came from AudioCraft goes back bit for bit. AudioCraft loads the text encoder and the codec of one's own model
-by name: `--text_encoder t5-base --codec facebook/encodec_32khz`. What was written is read again and compared before it gets its
-name.
+A checkpoint that was converted from AudioCraft is restored bit for bit. For your own models, AudioCraft loads the text
+encoder and the codec by name: `--text_encoder t5-base --codec facebook/encodec_32khz`. The result is reloaded and
+compared before the output folder appears.
 """
 
 import argparse
@@ -39,11 +39,11 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
     parser.add_argument("--checkpoint", required=True, help="folder or Hub id of a pipeline")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument("--text_encoder", help="name by which AudioCraft loads the text encoder, such as t5-base")
-    parser.add_argument("--codec", help="Hub id by which AudioCraft loads the codec, such as facebook/encodec_32khz")
-    parser.add_argument("--variant", help="of the files to read, such as fp16")
-    parser.add_argument("--revision", help="of the Hub repository")
-    parser.add_argument("--token", help="for a private repository (default: that of `hf auth login`)")
+    parser.add_argument("--text_encoder", help="name of the text encoder for AudioCraft, such as t5-base")
+    parser.add_argument("--codec", help="Hub id of the codec for AudioCraft, such as facebook/encodec_32khz")
+    parser.add_argument("--variant", help="variant of the weights to read, such as fp16")
+    parser.add_argument("--revision", help="revision of the Hub repository")
+    parser.add_argument("--token", help="Hub token for a private repository (default: that of `hf auth login`)")
     parser.add_argument("--force", action="store_true", help="replace the checkpoint in the output folder")
     return parser.parse_args(args)
 
@@ -54,7 +54,7 @@ def main(args: list[str] | None = None):
     hub = {name: getattr(args, name) for name in ("revision", "token") if getattr(args, name) is not None}
     pipe = load_as_stored(args.checkpoint, args.variant, **hub)
     save_audiocraft_checkpoint(pipe, args.output, args.text_encoder, args.codec, args.force)
-    print(f"{args.output} (read again, and equal):\n{describe_pipeline(pipe)}")
+    print(f"{args.output} (verified):\n{describe_pipeline(pipe)}")
 
 
 if __name__ == "__main__":

@@ -13,12 +13,13 @@
 # limitations under the License.
 
 r"""
-Converts a checkpoint of the original (AudioCraft) to a Diffusers pipeline:
+Converts an AudioCraft checkpoint to a Diffusers pipeline:
 
     python scripts/convert_jasco_to_diffusers.py --checkpoint facebook/jasco-chords-drums-400M --output jasco
 
-The checkpoint is a folder or a Hub repository with `state_dict.bin` and `compression_state_dict.bin`, or a `checkpoint.th` of a
-training run. Nothing in it is executed. What was written is read again and compared before it gets its name.
+The checkpoint is a folder or a Hub repository with `state_dict.bin` and `compression_state_dict.bin`, or a
+`checkpoint.th` of a training run. No code in it is executed. The result is reloaded and compared before the output
+folder appears.
 """
 
 import argparse
@@ -48,18 +49,22 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--text_encoder", help="folder or Hub id of the T5 (default: the one that the checkpoint names)"
     )
-    parser.add_argument("--codec", help="folder or Hub id of an EncodecModel (default: in or named by the checkpoint)")
-    parser.add_argument("--chord_mapping", type=Path, help="the original's chord_to_index_mapping.pkl")
-    parser.add_argument("--weights", choices=("best", "ema", "last"), default="best", help="of a training run")
+    parser.add_argument("--codec", help="folder or Hub id of an EncodecModel (default: the checkpoint's)")
+    parser.add_argument("--chord_mapping", type=Path, help="AudioCraft's chord_to_index_mapping.pkl")
+    parser.add_argument(
+        "--weights", choices=("best", "ema", "last"), default="best", help="which weights of a training run to convert"
+    )
     parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), help="default: as in the checkpoint")
-    parser.add_argument("--variant", help="such as fp16: becomes part of the files' names")
+    parser.add_argument("--variant", help="variant in the names of the weight files, such as fp16")
     parser.add_argument("--max_shard_size", default="10GB", help="larger files are split")
-    parser.add_argument("--revision", help="of the Hub repository")
-    parser.add_argument("--base_model", help="Hub id that a downloaded folder came from, such as facebook/jasco-…")
-    parser.add_argument("--token", help="for a gated or private repository (default: that of `hf auth login`)")
-    parser.add_argument("--push_to_hub", metavar="ORG/NAME", help="publish the result in this repository, too")
-    parser.add_argument("--private", action="store_true", help="a repository that only you see")
-    parser.add_argument("--license", help="of what is published (default for Meta's weights: cc-by-nc-4.0)")
+    parser.add_argument("--revision", help="revision of the Hub repository")
+    parser.add_argument("--base_model", help="Hub id of the model in a local folder, such as facebook/jasco-…")
+    parser.add_argument(
+        "--token", help="Hub token for a gated or private repository (default: that of `hf auth login`)"
+    )
+    parser.add_argument("--push_to_hub", metavar="ORG/NAME", help="also publish the result in this repository")
+    parser.add_argument("--private", action="store_true", help="make the published repository private")
+    parser.add_argument("--license", help="license of the published model (default for Meta's weights: cc-by-nc-4.0)")
     parser.add_argument("--force", action="store_true", help="replace the checkpoint in the output folder")
     return parser.parse_args(args)
 
@@ -68,11 +73,11 @@ def main(args: list[str] | None = None):
     args = parse_args(args)
     check_writable(args.output)
     if args.push_to_hub is not None:
-        # A missing login or connection shows before anything is converted.
+        # Fails early without login or connection.
         HfApi(token=args.token).whoami()
     with checkpoint_folder(args.output, args.force) as partial:
         pipe = convert(args, partial)
-    print(f"{args.output} (read again, and equal):\n{describe_pipeline(pipe)}")
+    print(f"{args.output} (verified):\n{describe_pipeline(pipe)}")
     if args.push_to_hub is not None:
         pipe.push_to_hub(
             args.push_to_hub,
@@ -86,14 +91,14 @@ def main(args: list[str] | None = None):
 
 
 def convert(args: argparse.Namespace, folder: Path) -> JascoPipeline:
-    """Writes the pipeline to a folder, reads it again and compares."""
+    """Writes the pipeline to a folder, reloads it and compares the weights."""
     # 1. Read
     hub = {name: getattr(args, name) for name in ("revision", "token") if getattr(args, name) is not None}
     source = Path(args.checkpoint)
     if not source.is_file():
         source = source if source.is_dir() else find_audiocraft_checkpoint(args.checkpoint, **hub)
     if source is None or (source / INDEX_FILE).is_file():
-        raise ValueError(f"{args.checkpoint} is a Diffusers pipeline already.")
+        raise ValueError(f"{args.checkpoint} is already a Diffusers pipeline.")
     components = {}
     if args.text_encoder is not None:
         components["tokenizer"] = load_tokenizer(args.text_encoder, token=args.token)
@@ -101,7 +106,7 @@ def convert(args: argparse.Namespace, folder: Path) -> JascoPipeline:
     if args.codec is not None:
         components["codec"] = EncodecModel.from_pretrained(args.codec, token=args.token)
     loaded, arguments = load_audiocraft_pipeline(source, args.weights, args.chord_mapping, hub, **components)
-    # What cards name, and where the license comes from.
+    # Named in the model card; also determines the license.
     base_model = args.base_model or (None if os.path.exists(args.checkpoint) else args.checkpoint)
     arguments["audiocraft"]["base_model"] = base_model
     pipe = JascoPipeline(**loaded, **arguments)
@@ -110,7 +115,7 @@ def convert(args: argparse.Namespace, folder: Path) -> JascoPipeline:
     if args.dtype is not None:
         pipe.to(getattr(torch, args.dtype))
     for model in (pipe.text_encoder, pipe.codec):
-        # Where it lay on this machine is nobody's business.
+        # Strips local paths.
         if os.path.exists(getattr(model.config, "_name_or_path", "")):
             model.config._name_or_path = ""
 

@@ -14,12 +14,12 @@
 
 
 r"""
-Encodes a data set with a codec, for training; with `--text_encoder`, its captions too:
+Encodes a dataset with a codec for training, and, with `--text_encoder`, its captions:
 
     python scripts/encode_features.py --dataset data/train --codec codec --output features/train
 
-The data set is a folder with `metadata.jsonl`, one JSON object per clip: `file_name` (the mix), `stems` (`{"drums": file}`),
-`chords` (`[[label, start], ...]`), `melody` (`[[MIDI number, start, end], ...]`) and `captions`, as
+The dataset is a folder with `metadata.jsonl`, one JSON object per clip: `file_name` (the mix), `stems` (`{"drums":
+file}`), `chords` (`[[label, start], ...]`), `melody` (`[[MIDI number, start, end], ...]`) and `captions`, as
 `scripts/make_synthetic_dataset.py` and `scripts/prepare_dataset.py` write it. Paths are relative to the folder.
 """
 
@@ -38,7 +38,7 @@ from diffusers_jasco.utils.cli import run_command
 
 
 def read_items(dataset: Path, limit: int | None = None) -> Iterator[dict]:
-    """The clips of a data set, with their audio."""
+    """The clips of a dataset with their audio."""
     with open(dataset / "metadata.jsonl", encoding="utf-8") as lines:
         items = [json.loads(line) for line in lines][:limit]
     for item in tqdm(items, desc="clips"):
@@ -46,16 +46,16 @@ def read_items(dataset: Path, limit: int | None = None) -> Iterator[dict]:
 
 
 def main(args: list[str] | None = None):
-    parser = CommandParser(description="Encodes a data set with a codec, for training.")
-    parser.add_argument("--dataset", type=Path, required=True, help="Folder with metadata.jsonl.")
-    parser.add_argument("--codec", type=Path, required=True, help="Folder of the codec, or of a pipeline with one.")
-    parser.add_argument("--text_encoder", help="T5 (folder or Hub id) or pipeline to encode the captions with.")
-    parser.add_argument("--output", type=Path, required=True, help="Folder to write, which must not exist.")
-    parser.add_argument("--batch_size", type=integer(1), default=16, help="Clips that are encoded together.")
-    parser.add_argument("--shard_size", type=integer(1), default=1024, help="Clips per file.")
-    parser.add_argument("--limit", type=integer(1), help="Encode just so many clips.")
+    parser = CommandParser(description=__doc__)
+    parser.add_argument("--dataset", type=Path, required=True, help="folder with metadata.jsonl")
+    parser.add_argument("--codec", type=Path, required=True, help="folder of a codec or pipeline")
+    parser.add_argument("--text_encoder", help="T5 (folder or Hub id) or pipeline to encode the captions with")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write; must not exist yet")
+    parser.add_argument("--batch_size", type=integer(1), default=16, help="maximum number of clips per batch")
+    parser.add_argument("--shard_size", type=integer(1), default=1024, help="clips per file")
+    parser.add_argument("--limit", type=integer(1), help="encode only the first clips, up to this number")
     add_device(parser, "cpu")
-    parser.add_argument("--overwrite", action="store_true", help="Replace what is in the output folder.")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing output folder")
     args = parser.parse_args(args)
     check_writable(args.output)
 
@@ -69,7 +69,7 @@ def main(args: list[str] | None = None):
         items, codec, args.output, args.batch_size, args.shard_size, args.overwrite, tokenizer, text_encoder
     )
     seconds = info["num_frames"] / info["frame_rate"]
-    print(f"{info['num_clips']} clips, {seconds / 3600:.2f} h, in {args.output}")
+    print(f"{args.output}: {info['num_clips']} clips, {seconds / 3600:.2f} h")
 
 
 if __name__ == "__main__":

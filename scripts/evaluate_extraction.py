@@ -12,19 +12,22 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""
-How well and how fast chords, melodies and drums are heard, by every method that is there:
+r"""
+Evaluates the accuracy and the speed of all available extractors of chords, melody and drums:
 
-    OMP_NUM_THREADS=1 python scripts/evaluate_extraction.py --output results --melody_weights multif0.h5 --recordings music/
+    OMP_NUM_THREADS=1 python scripts/evaluate_extraction.py --output results \
+        --melody_weights multif0.h5 --recordings music/
 
-On synthetic music of the split "test", whose progressions, phrases and grooves no training has, the reference is the truth; of
-recordings it is what the original's extractors hear (Chordino; DeepSalience with --melody_weights). Means over clips with 95 %
-intervals by bootstrap over clips, as a table (extraction.md) and as JSON (extraction.json).
+For synthetic music of the split "test", whose progressions, phrases and grooves do not occur in training, the
+reference is its annotations; for recordings, it is the output of AudioCraft's extractors (Chordino, and DeepSalience
+with --melody_weights). Writes means over clips with 95% bootstrap confidence intervals as a table (extraction.md) and
+as JSON (extraction.json).
 
-The metrics are mir_eval's. Chords: shares of the time with the right root, major or minor triad, and seventh chord (where the
-reference has one), of exactly equal labels, and the segmentation. Melody: raw pitch and raw chroma accuracy, voicing recall,
-voicing false alarm, and the share of equal frames. Drums: SI-SDR of the stem and F1 of its onsets, how far drumless music is
-turned down, and SDR of drums that were alone. × real time is seconds of audio per second of CPU.
+The metrics are those of mir_eval. Chords: shares of the time with the right root, major or minor triad, and seventh
+chord (where the reference has one), share of exactly equal labels, and segmentation. Melody: raw pitch and raw chroma
+accuracy, voicing recall, voicing false alarm, and share of equal frames. Drums: SI-SDR of the separated stem and F1 of
+its onsets, the suppression of drumless music, and SDR of separated solo drums ("kept"). × real time is seconds of
+audio per CPU second.
 """
 
 import argparse
@@ -62,7 +65,7 @@ from diffusers_jasco.utils.files import replace_file
 
 
 RATE = 32000  # Hz, of synthetic music
-EXCERPT = 30.0  # seconds from the middle of a recording
+EXCERPT = 30.0  # seconds, from the middle of a recording
 MELODY_SUFFIXES = (".th", ".npz", ".mid")
 METRICS = {
     "chords": ("root", "majmin", "sevenths", "exact", "segmentation"),
@@ -74,7 +77,7 @@ DECIBELS = ("si_sdr", "suppression", "kept")
 
 @dataclass
 class Clip:
-    """Audio `(1, samples)`, and what is known of it from `reference`."""
+    """Audio `(1, samples)` with reference controls from the source `reference`."""
 
     material: str
     audio: torch.Tensor
@@ -83,7 +86,7 @@ class Clip:
     melody: torch.Tensor | None = None
     drums: torch.Tensor | None = None
     drum_onsets: list | None = None
-    reference: str = "truth"
+    reference: str = "annotations"
     is_single_voice: bool = False
 
     @property
@@ -93,7 +96,7 @@ class Clip:
 
 @dataclass
 class Extractor:
-    """A method, the time it took, and why it can't be measured, if so."""
+    """A method with its timing, or with the reason why it is not available (`absent`)."""
 
     part: str
     method: str
@@ -103,7 +106,7 @@ class Extractor:
     cpu_seconds: float = 0.0
 
     def __post_init__(self):
-        # What is loaded once is not counted.
+        # Warm-up, so that loading of weights is not timed.
         try:
             self.run(0.1 * torch.randn(1, RATE, generator=torch.Generator().manual_seed(0)), RATE)
         except (ImportError, FileNotFoundError) as error:
@@ -111,15 +114,15 @@ class Extractor:
 
     def __call__(self, audio: torch.Tensor, rate: int) -> Any:
         started = time.process_time()
-        estimated = self.run(audio, rate)
+        estimate = self.run(audio, rate)
         self.cpu_seconds += time.process_time() - started
         self.seconds += audio.shape[-1] / rate
-        return estimated
+        return estimate
 
 
 @dataclass
 class Scores:
-    """Of one method on one material against one reference: for each metric the values of the clips."""
+    """Values of each metric over clips, for one method, material and reference."""
 
     part: str
     material: str
@@ -137,7 +140,7 @@ class Scores:
         for metric, values in self.values.items():
             values = np.array(values)[~np.isnan(values)]
             if len(values):
-                # The mean is the ratio A for a floor of 0 and a ceiling of 1.
+                # With a floor of 0 and a ceiling of 1, A is the mean.
                 low, high = bootstrap(values, np.zeros_like(values), np.ones_like(values))
                 row[metric] = {"mean": float(values.mean()), "low": low, "high": high, "num_clips": len(values)}
         return row
@@ -152,7 +155,7 @@ class Table:
         self.scores.setdefault(key, Scores(*key)).add(scores)
 
 
-# What is listened to
+# Clips
 
 
 def synthetic_clips(args: argparse.Namespace, font: Path | None) -> Iterator[Clip]:
@@ -174,7 +177,7 @@ def synthetic_clips(args: argparse.Namespace, font: Path | None) -> Iterator[Cli
         drums = stems.get("drums", torch.zeros_like(item["audio"]))
         yield Clip(material, item["audio"], RATE, item["chords"], melody, drums, item["drum_onsets"])
         if "melody" in args.parts and "lead" in stems:
-            yield Clip(f"{material}, lead alone", stems["lead"], RATE, melody=melody, is_single_voice=True)
+            yield Clip(f"{material}, lead only", stems["lead"], RATE, melody=melody, is_single_voice=True)
 
 
 def read_excerpt(path: Path, material: str) -> Clip:
@@ -185,57 +188,57 @@ def read_excerpt(path: Path, material: str) -> Clip:
 
 
 def find_files(paths: list[Path]) -> list[Path]:
-    """Audio files, those in folders too, in a fixed order."""
+    """Audio files, including those in folders, in a fixed order."""
     return [Path(source.url) for path in paths for source in find_sources(path)]
 
 
 def read_reference(path: Path) -> Clip:
-    """A recording with its melody beside it."""
+    """A recording with the reference melody in a file of the same name."""
     audio, rate = load_audio(path)
     files = [path.with_suffix(suffix) for suffix in MELODY_SUFFIXES if path.with_suffix(suffix).is_file()]
     if not files:
-        raise ValueError(f"{path} has no melody beside it: {path.stem} with {', '.join(MELODY_SUFFIXES)}.")
+        raise ValueError(f"{path} has no melody beside it: no {path.stem} with {', '.join(MELODY_SUFFIXES)}.")
     num_frames = int(np.ceil(audio.shape[-1] / rate * FRAME_RATE - 1e-6))
     return Clip(
         "reference files",
         audio.mean(dim=0, keepdim=True),
         rate,
         melody=read_melody(files[0], num_frames, FRAME_RATE).T,
-        reference="file beside it",
+        reference="melody file",
     )
 
 
-# How it is scored
+# Scores
 
 
 def evaluate_chords(clip: Clip, extractors: list[Extractor], table: Table):
     if clip.is_single_voice:
         return
-    estimated = {extractor.method: extractor(clip.audio, clip.rate) for extractor in extractors}
+    estimates = {extractor.method: extractor(clip.audio, clip.rate) for extractor in extractors}
     references = [] if clip.chords is None else [(clip.reference, clip.chords, 0.0)]
-    if "chordino" in estimated:
-        chordino = estimated["chordino"]
-        # Its first half window is always "N".
+    if "chordino" in estimates:
+        chordino = estimates["chordino"]
+        # Chordino always returns "N" for the first half window.
         start = chordino[1][1] if chordino[0][0] == "N" and len(chordino) > 1 else 0.0
-        references += [("Chordino", chordino, 0.0), ("Chordino from its first chord on", chordino, start)]
+        references += [("Chordino", chordino, 0.0), ("Chordino from its first chord", chordino, start)]
     for reference, chords, start in references:
-        for method, estimate in estimated.items():
+        for method, estimate in estimates.items():
             if reference == clip.reference or method != "chordino":
                 scores = compare_chords(estimate, chords, clip.duration, start)
                 table.add("chords", clip.material, reference, method, scores)
 
 
 def evaluate_melody(clip: Clip, extractors: list[Extractor], table: Table):
-    # The slow one is there to compare with, and hears mixes.
-    left_out = "deep_salience" if clip.is_single_voice else "monophonic"
-    estimated = {
-        extractor.method: extractor(clip.audio, clip.rate) for extractor in extractors if extractor.method != left_out
+    # DeepSalience is slow and made for mixes, the monophonic extractor for single voices.
+    skipped = "deep_salience" if clip.is_single_voice else "monophonic"
+    estimates = {
+        extractor.method: extractor(clip.audio, clip.rate) for extractor in extractors if extractor.method != skipped
     }
     references = [] if clip.melody is None else [(clip.reference, clip.melody)]
-    if "deep_salience" in estimated:
-        references.append(("DeepSalience", estimated["deep_salience"]))
+    if "deep_salience" in estimates:
+        references.append(("DeepSalience", estimates["deep_salience"]))
     for reference, melody in references:
-        for method, estimate in estimated.items():
+        for method, estimate in estimates.items():
             if reference == clip.reference or method != "deep_salience":
                 table.add("melody", clip.material, reference, method, compare_melodies(estimate, melody))
 
@@ -246,24 +249,24 @@ def evaluate_drums(clip: Clip, extractors: list[Extractor], table: Table):
     music = clip.audio - clip.drums
     for method, separate in [("none", lambda audio, rate: (audio, rate)), *((e.method, e) for e in extractors)]:
 
-        def run(audio: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
-            """What was separated, the truth at the same rate and as long, and that rate."""
+        def run(audio: torch.Tensor, reference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
+            """The separated stem, the reference with the same rate and length, and the rate."""
             stem, rate = separate(audio, clip.rate)
-            truth = resample(truth, clip.rate, rate)
-            # Resamplers differ by a sample at the end.
-            size = min(stem.shape[-1], truth.shape[-1])
-            return stem[:, :size], truth[:, :size], rate
+            reference = resample(reference, clip.rate, rate)
+            # Resampled lengths can differ by one sample.
+            size = min(stem.shape[-1], reference.shape[-1])
+            return stem[:, :size], reference[:, :size], rate
 
         scores = {}
         if clip.drums.any():
             if music.any():
-                stem, truth, rate = run(clip.audio, clip.drums)
-                scores["si_sdr"] = si_sdr(stem, truth)
+                stem, reference, rate = run(clip.audio, clip.drums)
+                scores["si_sdr"] = si_sdr(stem, reference)
                 if clip.drum_onsets is not None:
                     scores |= score_onsets(onsets_by_percussive_flux((stem, rate)), clip.drum_onsets)
             if method != "none":
-                stem, truth, _ = run(clip.drums, clip.drums)
-                scores["kept"] = sdr(stem, truth)
+                stem, reference, _ = run(clip.drums, clip.drums)
+                scores["kept"] = sdr(stem, reference)
         if music.any() and method != "none":
             stem, mix, _ = run(music, music)
             scores["suppression"] = suppression(stem, mix)
@@ -275,10 +278,10 @@ EVALUATE = {"chords": evaluate_chords, "melody": evaluate_melody, "drums": evalu
 
 
 def to_markdown(part: str, rows: list[dict[str, Any]], extractors: list[Extractor]) -> str:
-    """One table of the scores, and one of the speed."""
+    """A table of scores and a table of speeds."""
     metrics = METRICS[part]
     lines = [
-        f"| material | reference | {part} by | clips | {' | '.join(metrics)} |",
+        f"| material | reference | {part} extractor | clips | {' | '.join(metrics)} |",
         f"|{' --- |' * (4 + len(metrics))}",
     ]
     for row in rows:
@@ -290,11 +293,11 @@ def to_markdown(part: str, rows: list[dict[str, Any]], extractors: list[Extracto
         lines.append(
             f"| {row['material']} | {row['reference']} | {row['method']} | {row['num_clips']} | {' | '.join(cells)} |"
         )
-    lines += ["", f"| {part} by | × real time |", "| --- | --- |"]
+    lines += ["", f"| {part} extractor | × real time |", "| --- | --- |"]
     for extractor in extractors:
         if extractor.absent is not None:
-            # The reason, without what to do.
-            speed = f"not here: {extractor.absent.split(':')[0]}"
+            # The reason, without installation instructions.
+            speed = f"not available: {extractor.absent.split(':')[0]}"
         else:
             speed = f"{extractor.seconds / extractor.cpu_seconds:.1f}" if extractor.cpu_seconds else ""
         lines.append(f"| {extractor.method} | {speed} |")
@@ -306,19 +309,27 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help="folder for extraction.md and extraction.json")
     parser.add_argument("--parts", nargs="+", choices=tuple(METRICS), default=list(METRICS))
     parser.add_argument(
-        "--num_clips", type=integer(0), default=64, help="synthetic clips of 10 s, for each font; 0: none"
+        "--num_clips", type=integer(0), default=64, help="number of 10 s synthetic clips for each font; 0 for none"
     )
-    parser.add_argument("--seed", type=seed, default=0, help="of the synthetic clips")
+    parser.add_argument("--seed", type=seed, default=0, help="random seed of the synthetic clips")
     parser.add_argument("--renderer", choices=tuple(RENDERERS), default="fluidsynth")
     parser.add_argument(
-        "--other_fonts", type=Path, nargs="*", default=[], help="General MIDI fonts for rows of their own"
+        "--other_fonts",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="additional General MIDI fonts, each evaluated separately",
     )
     parser.add_argument(
-        "--reference", type=Path, nargs="*", default=[], help="recordings with .th, .npz or .mid beside them"
+        "--reference",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="recordings with reference melodies (.th, .npz or .mid of the same name)",
     )
     parser.add_argument("--recordings", type=Path, nargs="*", default=[], help="music: files and folders")
-    parser.add_argument("--drum_recordings", type=Path, nargs="*", default=[], help="drums alone: files and folders")
-    parser.add_argument("--melody_weights", type=Path, help="multif0.h5, for DeepSalience")
+    parser.add_argument("--drum_recordings", type=Path, nargs="*", default=[], help="solo drums: files and folders")
+    parser.add_argument("--melody_weights", type=Path, help="multif0.h5, the weights of DeepSalience")
     return parser.parse_args(args)
 
 
@@ -336,12 +347,12 @@ def main(args: list[str] | None = None):
         "drums": {name: partial(separate_drums, method=name) for name in ("demucs", "builtin")},
     }
     if args.melody_weights is None:
-        methods["melody"]["deep_salience"] = _without_weights
+        methods["melody"]["deep_salience"] = _raise_missing_weights
     extractors = {part: [Extractor(part, method, run) for method, run in methods[part].items()] for part in args.parts}
     for part in args.parts:
         for extractor in extractors[part]:
             if extractor.absent is not None:
-                print(f"{part}: {extractor.method} is not here. {extractor.absent}")
+                print(f"{part}: {extractor.method} is not available. {extractor.absent}")
 
     def clips() -> Iterator[Clip]:
         if args.num_clips:
@@ -350,14 +361,14 @@ def main(args: list[str] | None = None):
         yield from references
         yield from (read_excerpt(path, "recordings") for path in recordings)
         for path in drum_recordings:
-            clip = read_excerpt(path, "recordings of drums")
+            clip = read_excerpt(path, "drum recordings")
             clip.drums = clip.audio
             yield clip
 
     table = Table()
     for clip in tqdm(clips(), unit="clip"):
         for part in args.parts:
-            if clip.material == "recordings of drums" and part != "drums":
+            if clip.material == "drum recordings" and part != "drums":
                 continue
             EVALUATE[part](clip, [e for e in extractors[part] if e.absent is None], table)
 
@@ -383,7 +394,7 @@ def main(args: list[str] | None = None):
     print("\n".join(tables))
 
 
-def _without_weights(audio: torch.Tensor, rate: int):
+def _raise_missing_weights(audio: torch.Tensor, rate: int):
     raise FileNotFoundError("no --melody_weights")
 
 

@@ -13,28 +13,29 @@
 # limitations under the License.
 
 
-"""
-How well does a checkpoint follow its controls? Generates music for clips that it has not heard, under several sets of
-conditions, and listens to the waveforms.
+r"""
+Evaluates a checkpoint's adherence to its controls: generates music for unseen clips under several sets of conditions
+and estimates the controls from the waveforms.
 
     python scripts/evaluate_jasco.py --checkpoint pipelines/jasco-nano --subset plain --split validation \
         --num_clips 64 --output results
 
-By default the clips are synthetic music; `--dataset` takes those of a prepared data set. Conditions:
+By default the clips are synthetic music; `--dataset` selects a prepared dataset instead. Conditions:
 
     all         caption, chords, drums and melody of the clip
     none        nothing
-    text        the caption alone
-    chords      the caption and this control alone; likewise `drums` and `melody`
-    swapped     the clip's caption with the controls of another clip, and scored against these
-    codec       no generation: the originals through the codec, the most that generation can reach
-    no_drums    no generation: the originals without their drums. Instruments that play on the beat meet many of the
-                drums' onsets, too, so music that follows the drums has to be above this row
-    handwritten progressions, tunes and beats written by hand: all together, each alone, none
+    text        the caption only
+    chords      the caption and this control only; likewise `drums` and `melody`
+    swapped     the clip's caption with the controls of another clip, against which the music is scored
+    codec       no generation: the reference clips through the codec, an upper bound for generated music
+    no_drums    no generation: the reference clips without their drums. Other instruments that play on the beat
+                coincide with many drum onsets, so only music above this baseline follows the drums
+    handwritten handwritten chord progressions, melodies and beats: all together, each alone, none
 
-The output folder gets `report.md`, `report.json`, a picture per metric, and the generated clips in `audio/`. A run that was
-killed goes on when the command is given again: the clips that are there are not made again. What the scores mean:
-docs/evaluation.md. Use the validation split for every choice, and the test split once per version of a model.
+The output folder contains `report.md`, `report.json`, a figure per metric in `pictures/`, and the generated clips in
+`audio/`. To resume an interrupted run, run the same command again: existing clips are reused.
+docs/guides/evaluation/metrics.md explains the scores. Use the validation split for every choice, and the test split
+once per version of a model.
 """
 
 import argparse
@@ -66,8 +67,8 @@ from diffusers_jasco.utils.optional_imports import import_optional
 HANDWRITTEN = "handwritten"
 HANDWRITTEN_CONDITIONS = ("all", "none", *CONTROLS, "codec")
 GUIDANCE = ("num_inference_steps", "guidance_scale", "text_guidance_scale", "guidance_rescale")
-# What decides the generated clips.
-DECISIVE = (
+# Options that affect the results.
+FINGERPRINT_OPTIONS = (
     "dataset",
     "subset",
     "split",
@@ -86,31 +87,33 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--checkpoint", required=True, help="folder or Hub id of a pipeline")
-    add("--output", type=Path, required=True, help="folder to write, or to go on with")
-    add("--dataset", type=Path, help="folder with metadata.jsonl, such as a split of a prepared data set")
-    add("--subset", choices=("plain", "full"), default="plain", help="of the synthetic music")
-    add("--split", choices=("validation", "test"), default="validation", help="of the synthetic music")
+    add("--output", type=Path, required=True, help="output folder, new or of an interrupted run")
+    add("--dataset", type=Path, help="folder with metadata.jsonl, such as a split of a prepared dataset")
+    add("--subset", choices=("plain", "full"), default="plain", help="subset of the synthetic music")
+    add("--split", choices=("validation", "test"), default="validation", help="split of the synthetic music")
     add("--num_clips", type=integer(1), default=64)
-    add("--min_clips", type=integer(1), default=MIN_CLIPS, help="scores of metrics from fewer clips are not reported")
-    add("--duration", type=number(above=0, unit="seconds"), default=10.0, help="seconds of a clip")
-    add("--conditions", default=",".join([*CONDITIONS, HANDWRITTEN]), help="comma-separated (default: all of them)")
+    add("--min_clips", type=integer(1), default=MIN_CLIPS, help="minimum number of clips for a score to be reported")
+    add("--duration", type=number(above=0, unit="seconds"), default=10.0, help="length of a clip in seconds")
+    add("--conditions", default=",".join([*CONDITIONS, HANDWRITTEN]), help="comma-separated (default: all)")
     add("--batch_size", type=integer(1), default=8)
     add("--num_inference_steps", type=integer(1), help="default: the checkpoint's")
     add("--guidance_scale", type=number(), help="default: the checkpoint's")
     add("--text_guidance_scale", type=number(), help="default: the checkpoint's")
     add("--guidance_rescale", type=number(0, 1), help="default: the checkpoint's")
-    add("--embedding", default="spectrum", help='of the sound: "spectrum", or folder or Hub id of an audio model')
-    add("--clap", help="folder or Hub id of a CLAP model: its score is measured too")
+    add("--embedding", default="spectrum", help='"spectrum", or folder or Hub id of an audio model')
+    add("--clap", help="folder or Hub id of a CLAP model, to measure the CLAP score as well")
     add("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")
-    add("--soundfonts", nargs="+", help="General MIDI fonts (default: those that are installed)")
+    add("--soundfonts", nargs="+", help="General MIDI fonts (default: the installed ones)")
     add_device(parser)
-    add("--seed", type=seed, default=0, help="of noise, swaps, floors and intervals; not of the clips")
+    add("--seed", type=seed, default=0, help="random seed of noise, swaps, floors and intervals, but not of the clips")
     args = parser.parse_args(args)
     args.conditions = [name.strip() for name in args.conditions.split(",")]
     if unknown := sorted(set(args.conditions) - {*CONDITIONS, HANDWRITTEN}):
-        parser.error(f"--conditions: {', '.join(unknown)}: none of {', '.join([*CONDITIONS, HANDWRITTEN])}.")
+        parser.error(
+            f"--conditions has to consist of {', '.join([*CONDITIONS, HANDWRITTEN])}, but got {', '.join(unknown)}."
+        )
     if args.num_clips < 2:
-        parser.error("--num_clips: at least 2, as other clips' music is the floor.")
+        parser.error("--num_clips has to be at least 2, as the floor comes from the music of other clips.")
     return args
 
 
@@ -121,29 +124,31 @@ def main(args: list[str] | None = None):
         import_optional(package, "eval")
     embedding = load_embedding(args.embedding)
 
-    # 1. The model, and the folder of this or of the interrupted run
+    # 1. Load the pipeline and the clips, and open the output folder
     pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
     pipe.set_progress_bar_config(disable=True)
-    items, written = load_items(args, pipe.sampling_rate), handwritten_items(pipe.sampling_rate, args.duration)
-    decisive = {key: getattr(args, key) for key in DECISIVE} | {"dataset": args.dataset and str(args.dataset)}
-    # Clips of another model, of other music or with other settings are not mixed with these.
-    open_output(args.output, decisive | {"model": hash_pipeline(pipe), "clips": hash_items([*items, *written])})
+    items, handwritten = load_items(args, pipe.sampling_rate), handwritten_items(pipe.sampling_rate, args.duration)
+    fingerprint = {key: getattr(args, key) for key in FINGERPRINT_OPTIONS} | {
+        "dataset": args.dataset and str(args.dataset)
+    }
+    # Results of another model, other clips or other settings are never mixed.
+    open_output(args.output, fingerprint | {"model": hash_pipeline(pipe), "clips": hash_items([*items, *handwritten])})
 
-    # 2. Who listens
+    # 2. Select the estimators
     estimators = [*ESTIMATORS]
     if args.clap is not None:
         estimators.append(clap_estimator(args.clap))
 
-    # 3. Generate, listen and compare
+    # 3. Generate and evaluate
     results = {}
     if conditions := [name for name in args.conditions if name != HANDWRITTEN]:
         results["references"] = evaluate(pipe, items, estimators, conditions, args, "references", embedding)
     if HANDWRITTEN in args.conditions:
         results[HANDWRITTEN] = evaluate(
-            pipe, written, ESTIMATORS, HANDWRITTEN_CONDITIONS, args, HANDWRITTEN, embedding
+            pipe, handwritten, ESTIMATORS, HANDWRITTEN_CONDITIONS, args, HANDWRITTEN, embedding
         )
 
-    # 4. Report
+    # 4. Write the reports
     music = str(args.dataset) if args.dataset is not None else f"synthetic music, {args.subset}, {args.split}"
     summary = f"# {args.checkpoint}: {music}, clips of {args.duration:g} s\n\n{write_summary(results)}"
     print(f"\n{summary}")
@@ -157,7 +162,7 @@ def main(args: list[str] | None = None):
     }
     write_text(args.output / "report.md", f"{summary}\n{write_scores(results)}")
     write_json(args.output / "report.json", report)
-    draw(results, args.output / "pictures")
+    save_figures(results, args.output / "pictures")
 
 
 def load_items(args: argparse.Namespace, rate: int) -> list[dict[str, Any]]:
@@ -184,13 +189,13 @@ def evaluate(
 
 
 def describe(item: dict[str, Any]) -> dict[str, Any]:
-    """What tells where a clip is from."""
+    """The keys that identify the source of a clip."""
     keys = ("index", "track", "start", "style", "key", "tempo", "caption", "renderer", "soundfont", "soundfont_sha256")
     return {key: item[key] for key in keys if key in item}
 
 
-def draw(results: dict[str, dict[str, Any]], folder: Path):
-    """A picture per metric."""
+def save_figures(results: dict[str, dict[str, Any]], folder: Path):
+    """Saves a figure per metric."""
     folder.mkdir(exist_ok=True)
     for name, result in results.items():
         for control, metric in list_metrics(result):

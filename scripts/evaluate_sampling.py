@@ -13,16 +13,17 @@
 # limitations under the License.
 
 
-"""
-Which scheduler, how many steps and which guidance scales? Makes music for clips with every combination, all controls given, and
-measures how well it follows them and how it sounds.
+r"""
+Compares schedulers, numbers of steps and guidance scales: generates music with all controls for every combination, and
+evaluates control adherence and sound.
 
     python scripts/evaluate_sampling.py --checkpoint pipelines/jasco-nano --num_clips 32 --output outputs/sampling \
-        --schedulers euler,heun,unipc,dpm++,dopri5 --steps 4,8,12,16,24 --guidance_scales 1,1.5,2 --text_guidance_scales 0
+        --schedulers euler,heun,unipc,dpm++,dopri5 --steps 4,8,12,16,24 \
+        --guidance_scales 1,1.5,2 --text_guidance_scales 0
 
-The output folder gets `sampling.json`, the table `sampling.md` and the picture `sampling.png`. They grow combination by
-combination: a run that was killed goes on when the command is given again, and with other lists it adds to what is there. What the
-scores mean: docs/evaluation.md. Use the validation split, as this is for a choice.
+The output folder contains `sampling.json`, the table `sampling.md` and the figure `sampling.png`. To resume an
+interrupted run, run the same command again; with other lists, it adds the missing combinations.
+docs/guides/evaluation/metrics.md explains the scores. Use the validation split to select a sampler.
 """
 
 import argparse
@@ -53,34 +54,44 @@ from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.optional_imports import import_optional
 
 
-# What has to be the same for all points of a curve.
-DECISIVE = ("subset", "split", "num_clips", "duration", "batch_size", "renderer", "soundfonts", "embedding", "seed")
+# Options that have to be equal for all points of a curve.
+FINGERPRINT_OPTIONS = (
+    "subset",
+    "split",
+    "num_clips",
+    "duration",
+    "batch_size",
+    "renderer",
+    "soundfonts",
+    "embedding",
+    "seed",
+)
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--checkpoint", required=True, help="folder or Hub id of a pipeline")
-    add("--output", type=Path, required=True, help="folder to write, or to go on with")
-    add("--schedulers", type=list_of(str), default=list(SCHEDULERS), help="comma-separated (default: all of them)")
-    add("--steps", type=list_of(int), default=[4, 8, 12, 16, 24], help="comma-separated; dopri5 chooses its own")
+    add("--output", type=Path, required=True, help="output folder, new or of an earlier run")
+    add("--schedulers", type=list_of(str), default=list(SCHEDULERS), help="comma-separated (default: all)")
+    add("--steps", type=list_of(int), default=[4, 8, 12, 16, 24], help="comma-separated; dopri5 ignores them")
     add("--guidance_scales", type=list_of(float), help="comma-separated (default: the checkpoint's)")
     add("--text_guidance_scales", type=list_of(float), help="comma-separated (default: the checkpoint's)")
-    add("--dataset", type=Path, help="folder with metadata.jsonl, such as a split of a prepared data set")
-    add("--subset", choices=("plain", "full"), default="full", help="of the synthetic music")
-    add("--split", choices=("validation", "test"), default="validation", help="of the synthetic music")
+    add("--dataset", type=Path, help="folder with metadata.jsonl, such as a split of a prepared dataset")
+    add("--subset", choices=("plain", "full"), default="full", help="subset of the synthetic music")
+    add("--split", choices=("validation", "test"), default="validation", help="split of the synthetic music")
     add("--num_clips", type=integer(1), default=32)
-    add("--min_clips", type=integer(1), default=MIN_CLIPS, help="scores of metrics from fewer clips are not reported")
-    add("--duration", type=number(above=0, unit="seconds"), default=10.0, help="seconds of a clip")
+    add("--min_clips", type=integer(1), default=MIN_CLIPS, help="minimum number of clips for a score to be reported")
+    add("--duration", type=number(above=0, unit="seconds"), default=10.0, help="length of a clip in seconds")
     add("--batch_size", type=integer(1), default=8)
-    add("--embedding", default="spectrum", help='of the sound: "spectrum", or folder or Hub id of an audio model')
+    add("--embedding", default="spectrum", help='"spectrum", or folder or Hub id of an audio model')
     add("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")
-    add("--soundfonts", nargs="+", help="General MIDI fonts (default: those that are installed)")
+    add("--soundfonts", nargs="+", help="General MIDI fonts (default: the installed ones)")
     add_device(parser)
-    add("--seed", type=seed, default=0, help="of noise, floors and intervals; not of the clips")
+    add("--seed", type=seed, default=0, help="random seed of noise, floors and intervals, but not of the clips")
     args = parser.parse_args(args)
     if args.num_clips < 2:
-        parser.error("--num_clips: at least 2, as other clips' music is the floor.")
+        parser.error("--num_clips has to be at least 2, as the floor comes from the music of other clips.")
     return args
 
 
@@ -98,7 +109,7 @@ def main(args: list[str] | None = None):
         import_optional(package, "eval")
     embedding = load_embedding(args.embedding)
 
-    # 1. The model, the combinations, and the clips
+    # 1. Load the pipeline, list the combinations, and load the clips
     pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
     pipe.set_progress_bar_config(disable=True)
     guidance, text = (
@@ -114,14 +125,16 @@ def main(args: list[str] | None = None):
         )
         items = compose_items(music, progress=True)
 
-    # 2. The folder of this or of the interrupted run, and what is there
-    decisive = {key: getattr(args, key) for key in DECISIVE} | {"dataset": args.dataset and str(args.dataset)}
-    open_output(args.output, decisive | {"model": hash_pipeline(pipe), "clips": hash_items(items)})
+    # 2. Open the output folder and read existing results
+    fingerprint = {key: getattr(args, key) for key in FINGERPRINT_OPTIONS} | {
+        "dataset": args.dataset and str(args.dataset)
+    }
+    open_output(args.output, fingerprint | {"model": hash_pipeline(pipe), "clips": hash_items(items)})
     path = args.output / "sampling.json"
     points = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     done = {Sampler(*(point[field] for field in Sampler.__dataclass_fields__)) for point in points}
 
-    # 3. Generate, listen and report
+    # 3. Generate, evaluate and report
     missing = [sampler for sampler in samplers if sampler not in done]
     references = None
     for number, sampler in enumerate(missing, start=1):

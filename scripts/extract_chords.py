@@ -13,12 +13,12 @@
 # limitations under the License.
 
 r"""
-Writes the chords of each track of a list, under the original's names:
+Extracts the chords of tracks, with AudioCraft's file names and options:
 
     python scripts/extract_chords.py --src_jsonl_file tracks.jsonl --target_output_dir chords
 
-`<track>.chords.json` is a list of `[label, start in seconds]`. A track that is there already is passed over, one that can't be
-read is reported in `errors.jsonl`. `scripts/build_chord_map.py` puts the files together.
+`<track>.chords.json` is a list of `[label, start in seconds]`. Existing files are kept, and unreadable tracks are
+reported in `errors.jsonl`. `scripts/build_chord_map.py` merges the files.
 """
 
 import argparse
@@ -38,13 +38,15 @@ from diffusers_jasco.utils.cli import run_command
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
-    add("--src_jsonl_file", required=True, help="one audio file per line: a path, or JSON with `path`; or a folder")
-    add("--target_output_dir", type=Path, required=True, help="folder to write")
     add(
-        "--path_to_pre_defined_map", type=Path, help="chord map (.json, .pkl); labels that it does not have become UNK"
+        "--src_jsonl_file",
+        required=True,
+        help="list with one audio file per line (a path, or JSON with `path`), or a folder",
     )
-    add("--method", choices=("auto", "chordino", "builtin"), default="auto", help="as in `extract_chords`")
-    add("--override", action="store_true", help="write files again that exist")
+    add("--target_output_dir", type=Path, required=True, help="folder to write")
+    add("--path_to_pre_defined_map", type=Path, help="chord map (.json, .pkl); other labels become UNK")
+    add("--method", choices=("auto", "chordino", "builtin"), default="auto", help="method of `extract_chords`")
+    add("--override", action="store_true", help="overwrite existing files")
     return parser.parse_args(args)
 
 
@@ -65,7 +67,7 @@ def main(args: list[str] | None = None) -> int:
     failed = process_tracks(tracks, args.target_output_dir, ".chords.json", process, args.override)
     for label, count in unknown.most_common():
         print(f"{label}: {count} × UNK")
-    print(f"{len(tracks) - failed} of {len(tracks)} tracks in {args.target_output_dir}")
+    print(f"{args.target_output_dir}: {len(tracks) - failed} of {len(tracks)} tracks")
     return 1 if failed else 0
 
 

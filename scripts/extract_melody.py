@@ -13,13 +13,13 @@
 # limitations under the License.
 
 r"""
-Writes the melody's salience of each track, under the original's names:
+Extracts the melody salience of tracks, with AudioCraft's file names and options:
 
     python scripts/extract_melody.py --src_dir music --out_dir melody
     python scripts/extract_melody.py --tracks_list tracks.txt --out_dir melody --n_shards 8 --shard 3
 
-`<track>_multif0_salience.npz` has `salience` (53, frames), `times` and `freqs`. The list of the tracks
-beside them, `tracks_<shard>.txt`, is what the original's data loader looks for.
+`<track>_multif0_salience.npz` contains `salience` (53, frames), `times` and `freqs`. AudioCraft's data loader needs
+the lists of tracks in the same folder, `tracks_<shard>.txt`.
 """
 
 import argparse
@@ -39,11 +39,11 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
     add_track_arguments(parser)
     add = parser.add_argument
-    add("--n_shards", type=integer(1), default=1, help="into how many parts the tracks are divided")
-    add("--shard", type=integer(0), default=0, help="which of them this is, from 0 on")
-    add("--saliency_threshold", type=number(0, 1), default=0.5, help="salience below it is 0")
+    add("--n_shards", type=integer(1), default=1, help="number of shards of the tracks")
+    add("--shard", type=integer(0), default=0, help="index of the shard to process, starting at 0")
+    add("--saliency_threshold", type=number(0, 1), default=0.5, help="lower salience is set to 0")
     add("--method", choices=("auto", "builtin", "deep_salience", "monophonic"), default="auto")
-    add("--weights", type=Path, help="multif0.h5 of the original's extractor")
+    add("--weights", type=Path, help="multif0.h5, the weights of AudioCraft's extractor")
     return parser.parse_args(args)
 
 
@@ -51,7 +51,7 @@ def main(args: list[str] | None = None) -> int:
     args = parse_args(args)
     check_writable(args.out_dir)
     if not 0 <= args.shard < args.n_shards:
-        raise ValueError(f"--shard has to be from 0 to {args.n_shards - 1}, but is {args.shard}.")
+        raise ValueError(f"--shard has to be from 0 to {args.n_shards - 1}, but got {args.shard}.")
     tracks = named_tracks(args)
     tracks = tracks[args.shard :: args.n_shards]
 
@@ -69,7 +69,7 @@ def main(args: list[str] | None = None) -> int:
     with replace_file(args.out_dir / f"tracks_{args.shard}.txt") as partial:
         done = [track for track in tracks if (args.out_dir / f"{track.track}{suffix}").exists()]
         Path(partial).write_text("".join(f"{track.url}\n" for track in done), encoding="utf-8")
-    print(f"{len(tracks) - failed} of {len(tracks)} tracks in {args.out_dir}")
+    print(f"{args.out_dir}: {len(tracks) - failed} of {len(tracks)} tracks")
     return 1 if failed else 0
 
 

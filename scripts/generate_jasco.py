@@ -14,20 +14,20 @@
 
 
 r"""
-Makes music for every line of a manifest.
+Generates a clip for every line of a manifest.
 
     python scripts/generate_jasco.py --checkpoint pipelines/jasco-nano --manifest songs.jsonl --output outputs/songs
 
-A line is a JSON object with any of `prompt`, `chords`, `drums`, `melody`, `separate_drums`, `normalize_drums`, `duration`, `seed`,
-`name`, `num_inference_steps`, `guidance_scale`, `text_guidance_scale` and `guidance_rescale`:
+A line is a JSON object with any of `prompt`, `chords`, `drums`, `melody`, `separate_drums`, `normalize_drums`,
+`duration`, `seed`, `name`, `num_inference_steps`, `guidance_scale`, `text_guidance_scale` and `guidance_rescale`:
 
     {"name": "verse", "prompt": "80s pop", "chords": "C:0 Am:2.5 F:5 G:7.5", "drums": "beat.wav", "seed": 7}
 
-or a clip of a data set (`metadata.jsonl`), or a line of AudioCraft's `data.jsonl`: then its caption and its controls are taken.
+or a clip of a dataset (`metadata.jsonl`), or a line of AudioCraft's `data.jsonl`, whose caption and controls are used.
 
-The output folder gets `<name>.flac` and `<name>.json` for each: the request, the seed, the rate, a hash of the model. A run that
-was killed goes on when the command is given again; a changed line is made anew. A line that can't be met goes to
-`errors.jsonl`, and does not stop the others. With `--shard i/n`, n runs on as many machines share the work.
+The output is `<name>.flac` for each clip, with `<name>.json` for the request, seed, sampling rate and a hash of the
+model. The same command resumes a killed run, and regenerates clips whose lines have changed. Lines that fail are
+reported in `errors.jsonl`. With `--shard i/n`, n runs on different machines share the work.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from pathlib import Path
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.audio.export import FORMATS
 from diffusers_jasco.generation.batches import GenerationRequest, save_clips
-from diffusers_jasco.generation.requests import SETTINGS, BadLine, read_requests
+from diffusers_jasco.generation.requests import SETTINGS, InvalidLine, read_requests
 from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer, number, seed
 from diffusers_jasco.utils.bundled import BUNDLED
 from diffusers_jasco.utils.cli import run_command, select_shard
@@ -49,23 +49,23 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--checkpoint", default=BUNDLED, help=f"folder or Hub id of a pipeline (default: {BUNDLED})")
-    add("--manifest", type=Path, required=True, help=".jsonl or .jsonl.gz, or a data set's folder")
-    add("--output", type=Path, required=True, help="folder to write, or to go on with")
+    add("--manifest", type=Path, required=True, help=".jsonl or .jsonl.gz, or a dataset's folder")
+    add("--output", type=Path, required=True, help="folder to write; an existing run is resumed")
     add(
         "--duration",
         type=number(above=0, unit="seconds"),
-        help="seconds, where a line does not say (default: the checkpoint's)",
+        help="seconds, for lines that do not specify it (default: the checkpoint's)",
     )
-    add("--num_inference_steps", type=integer(1), help="where a line does not say (default: the checkpoint's)")
-    add("--guidance_scale", type=number(), help="where a line does not say (default: the checkpoint's)")
-    add("--text_guidance_scale", type=number(), help="where a line does not say (default: the checkpoint's)")
-    add("--guidance_rescale", type=number(0, 1), help="where a line does not say (default: the checkpoint's)")
-    add("--seed", type=seed, default=0, help="of the noise, together with the name, where a line does not say")
+    add("--num_inference_steps", type=integer(1), help="for lines that do not specify it (default: the checkpoint's)")
+    add("--guidance_scale", type=number(), help="for lines that do not specify it (default: the checkpoint's)")
+    add("--text_guidance_scale", type=number(), help="for lines that do not specify it (default: the checkpoint's)")
+    add("--guidance_rescale", type=number(0, 1), help="for lines that do not specify it (default: the checkpoint's)")
+    add("--seed", type=seed, default=0, help="base seed; lines without a seed derive theirs from it and their name")
     add("--format", choices=[suffix[1:] for suffix in FORMATS], default="flac")
-    add("--no-metadata", action="store_true", help="do not write prompt, seed and the other settings into the files")
-    add("--loudness", type=number(-70, 0, unit="LUFS"), help="normalize to this loudness in LUFS, such as -14")
-    add("--batch_size", type=integer(1), default=8, help="clips of one length that are generated together")
-    add("--shard", metavar="i/n", help="make this part of the lines only, i from 0 on")
+    add("--no-metadata", action="store_true", help="do not write the prompt, seed and other settings into the files")
+    add("--loudness", type=number(-70, 0, unit="LUFS"), help="target loudness in LUFS, such as -14")
+    add("--batch_size", type=integer(1), default=8, help="maximum number of clips per batch")
+    add("--shard", metavar="i/n", help="generate only shard i of n, starting at 0")
     add_device(parser)
     return parser.parse_args(args)
 
@@ -77,7 +77,7 @@ def main(args: list[str] | None = None) -> int:
     defaults = GenerationRequest(name="", duration=args.duration, settings=settings)
     entries = select_shard(read_requests(args.manifest, defaults, args.seed), args.shard)
     requests = [entry for entry in entries if isinstance(entry, GenerationRequest)]
-    errors = [{"line": entry.line, "error": entry.error} for entry in entries if isinstance(entry, BadLine)]
+    errors = [{"line": entry.line, "error": entry.error} for entry in entries if isinstance(entry, InvalidLine)]
 
     pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
     pipe.set_progress_bar_config(disable=True)

@@ -14,16 +14,16 @@
 
 
 """
-Renders synthetic music with exact truth into a folder:
+Renders synthetic music with exact annotations into a folder:
 
     python scripts/make_synthetic_dataset.py --output data/synthetic/train --split train --num_clips 6000
 
     metadata.jsonl              one line per clip: file names, chords, melody, drum onsets, beats, captions, ...
-    audio/000000.flac           mixes, 16 bit
-    stems/drums/000000.flac     the stems that were asked for (absent from clips that have none)
+    audio/000000.flac           mixes, 16-bit
+    stems/drums/000000.flac     the stems that --stems names (only for clips that have them)
 
-`datasets.load_dataset("audiofolder", data_dir=...)` reads it, too. A run that was stopped goes on where it was when it is
-started again with the same arguments.
+`datasets.load_dataset("audiofolder", data_dir=...)` reads it, too. An interrupted run resumes if it is started again
+with the same arguments.
 """
 
 import argparse
@@ -56,24 +56,24 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--num_clips", type=integer(1), required=True)
     parser.add_argument("--first_clip", type=integer(0), default=0, help="index of the first clip")
     parser.add_argument("--subset", choices=(*SUBSETS, "both"), default="full")
-    parser.add_argument("--duration", type=number(above=0, unit="seconds"), default=10.0, help="seconds of a clip")
+    parser.add_argument("--duration", type=number(above=0, unit="seconds"), default=10.0, help="seconds per clip")
     parser.add_argument("--sampling_rate", type=integer(1000, 655_350), default=16000, help="Hz")
     parser.add_argument("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")
-    parser.add_argument("--soundfonts", nargs="+", help="General MIDI fonts (default: those that are installed)")
+    parser.add_argument("--soundfonts", nargs="+", help="General MIDI sound fonts (default: the installed ones)")
     parser.add_argument("--stems", nargs="*", choices=STEMS, default=["drums"], help="stems to write")
     parser.add_argument("--seed", type=seed, default=0)
-    parser.add_argument("--num_workers", type=integer(0), help="processes; 0: this one (default: as many as pay off)")
+    parser.add_argument("--num_workers", type=integer(0), help="worker processes; 0: none (default: automatic)")
     return parser.parse_args(args)
 
 
 def choose_num_workers(num_clips: int, num_cpus: int) -> int:
-    """Starting a process takes as long as some dozens of clips; few clips are rendered in this process."""
+    """Avoids workers for few clips: starting a process takes as long as rendering dozens of clips."""
     num_workers = min(num_cpus, num_clips // CLIPS_PER_WORKER)
     return num_workers if num_workers > 1 else 0
 
 
 class Writer:
-    """Writes one clip and returns its line of metadata; sent to the worker processes whole."""
+    """Writes a clip and returns its line of metadata. Instances are pickled for worker processes."""
 
     def __init__(self, music: SyntheticMusic, output: Path, stems: list[str]):
         self.music, self.output, self.stems = music, output, stems
@@ -111,7 +111,7 @@ def main(args=None):
         (args.output / folder).mkdir(parents=True, exist_ok=True)
     _check_settings(args.output / "settings.json", settings)
 
-    # Lines are in the order of clips, so their number says where a stopped run was.
+    # Lines are in clip order, so their number is the resume position.
     unfinished, finished = args.output / "metadata.jsonl.part", args.output / "metadata.jsonl"
     if finished.exists():
         print(f"{finished} is complete.")
@@ -128,7 +128,7 @@ def main(args=None):
         if num_workers is None:
             num_workers = choose_num_workers(len(indices), os.cpu_count() or 1)
         if num_workers > 0:
-            # Processes, not threads: synthesizers keep state.
+            # Processes instead of threads, because synthesizers are stateful.
             pool = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), end_with_parent)
             stack.callback(pool.shutdown, cancel_futures=True)
             futures = [pool.submit(write, index) for index in indices]
@@ -140,7 +140,8 @@ def main(args=None):
                 file.flush()
         except BrokenProcessPool as error:
             raise OSError(
-                "A process was killed, for want of memory? The same command goes on where it was, with a smaller --num_workers."
+                "A process was killed, possibly due to lack of memory. The same command with a smaller --num_workers"
+                " resumes the run."
             ) from error
     os.replace(unfinished, finished)
 
@@ -149,7 +150,7 @@ def _check_settings(path: Path, settings: dict[str, str]):
     if path.exists() and (written := json.loads(path.read_text())) != settings:
         differing = sorted(key for key in settings if settings[key] != written.get(key))
         raise ValueError(
-            f"{path.parent} was begun with other settings ({', '.join(differing)}): choose another folder."
+            f"{path.parent} was started with other settings ({', '.join(differing)}): choose another folder."
         )
     path.write_text(json.dumps(settings, indent=2) + "\n")
 

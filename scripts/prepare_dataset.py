@@ -13,17 +13,18 @@
 # limitations under the License.
 
 r"""
-Turns music into a training set: cuts it into clips, hears chords, melody and drums in it, finds captions, and encodes it.
+Prepares music for training: cuts it into clips, extracts chords, melody and drums, collects captions, and encodes it.
 
     python scripts/prepare_dataset.py --audio my_music --output data --encode pipelines/jasco-nano --num_proc 2
     python training/train_jasco.py --dataset data/features/train ...
 
-`--audio` is a folder, or a manifest with a JSON object per line (`path` as in AudioCraft's `data.jsonl`, or `file_name`, and what
-is known: `captions`, `chords`, `melody`, `stems`) or just a path. `--audio`, `--output` and `--captions` may be URLs that fsspec knows (`s3://`,
-`hf://`, ...). The output is described in `diffusers_jasco/data/preparation/assembly.py`.
+`--audio` is a folder, or a manifest with one path or JSON object per line (`path` as in AudioCraft's `data.jsonl`, or
+`file_name`, and any of `captions`, `chords`, `melody`, `stems`). `--audio`, `--output` and `--captions` may be URLs
+that fsspec supports (`s3://`, `hf://`, ...). The output is described in
+`diffusers_jasco/data/preparation/assembly.py`.
 
-A run that was killed goes on with `--resume`, and ends with the same files. A track that can't be used is reported in
-`errors.jsonl`. With `--shard i/n`, n runs on as many machines share the work; a run without it then puts the tracks together.
+`--resume` continues a killed run, with the same result. Unusable tracks are reported in `errors.jsonl`. With `--shard
+i/n`, n runs on different machines share the work; a final run without `--shard` assembles the tracks.
 """
 
 import argparse
@@ -55,7 +56,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--audio", required=True, help="folder or manifest (.jsonl, .jsonl.gz)")
     add("--output", required=True, help="folder to write")
-    add("--chords", default="auto", help="auto, chordino, builtin, none; or chords that are there: a folder or a file")
+    add("--chords", default="auto", help="auto, chordino, builtin, none; or a folder or file with chords")
     add(
         "--melody",
         default="auto",
@@ -63,71 +64,77 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     )
     add("--drums", default="auto", help="auto, demucs, builtin, none; or a folder of <track>.drums.flac")
     add("--melody_weights", help="multif0.h5, for --melody deep_salience")
-    add("--chord_map", help="chord map (.json, .pkl); labels that it does not have become UNK, and are counted")
-    add("--captions", help="CSV with file_name and caption; otherwise <track>.txt, <track>.json or tags say them")
+    add("--chord_map", help="chord map (.json, .pkl); other labels become UNK and are counted")
+    add("--captions", help="CSV with file_name and caption (default: <track>.txt, <track>.json or tags)")
     add("--encode", metavar="CODEC", help="folder of a codec or pipeline to encode the clips with")
-    add("--text_encoder", help="T5 (folder or Hub id) or pipeline to encode the captions with, if it won't be trained")
+    add("--text_encoder", help="frozen T5 (folder or Hub id) or pipeline to encode the captions with")
     add_device(parser, "cpu")
     add(
         "--sampling_rate",
         type=integer(1000, 655_350),
         default=32000,
-        help="of the clips, in Hz; with --encode the codec's",
+        help="sampling rate of the clips in Hz (with --encode, the codec's)",
     )
-    add("--clip_seconds", type=number(above=0, unit="seconds"), default=30.0, help="length of a clip, about")
-    add("--min_seconds", type=number(0, unit="seconds"), default=10.0, help="shorter tracks are errors")
-    add("--group_by", choices=("track", "album"), default="track", help="what stays in one split")
+    add("--clip_seconds", type=number(above=0, unit="seconds"), default=30.0, help="approximate duration of clips")
+    add("--min_seconds", type=number(0, unit="seconds"), default=10.0, help="minimum duration of tracks")
+    add("--group_by", choices=("track", "album"), default="track", help="unit that is never divided among splits")
     add(
         "--shares",
         type=float,
         nargs=4,
-        help="train, validation, evaluation, generation; default: .9 .05 .025 .025, or all for training with less than 20 songs",
+        help="shares of train, validation, evaluation and generation (default: .9 .05 .025 .025, or all for training"
+        " with fewer than 20 tracks or albums)",
     )
-    add("--webdataset", action="store_true", help="write tar shards too; --resume keeps those that are there")
-    add("--num_proc", type=integer(1), default=1, help="processes")
-    add("--shard", metavar="i/n", help="prepare this part of the tracks only, i from 0 on")
-    add("--resume", action="store_true", help="go on with what is in the output folder")
+    add("--webdataset", action="store_true", help="also write tar shards; once written, --resume updates them")
+    add("--num_proc", type=integer(1), default=1, help="number of processes")
+    add("--shard", metavar="i/n", help="prepare only shard i of n of the tracks, starting at 0")
+    add("--resume", action="store_true", help="resume the run in the output folder")
     args = parser.parse_args(args)
     if args.num_proc < 1:
-        parser.error(f"--num_proc: at least 1, not {args.num_proc}.")
+        parser.error(f"--num_proc has to be at least 1, but got {args.num_proc}.")
     return args
 
 
 def check_sources(sources: Sequence[Source], settings: PreparationSettings, args: argparse.Namespace):
-    """Refuses what can't be told apart, and to read what is written."""
+    """Raises an error for ambiguous track names, and for an output folder inside the input folder."""
     audio, output = (OutputFolder(url) for url in (args.audio, args.output))
     if audio.is_local and output.is_local and f"{output.root}/".startswith(f"{audio.root}/"):
-        raise ValueError(f"--output {args.output} lies in --audio, and would be read as music: choose another folder.")
+        raise ValueError(
+            f"--output {args.output} is inside --audio, so it would be read as music: choose another folder."
+        )
     if settings.folders:
         names: dict[str, str] = {}
         for source in sources:
             other = names.setdefault(source.track, source.name)
             if other != source.name:
                 raise ValueError(
-                    f"{other} and {source.name} have the same name, by which --{next(iter(settings.folders))} knows tracks."
+                    f"{other} and {source.name} have the same name, so the files of --{next(iter(settings.folders))}"
+                    " are ambiguous."
                 )
 
 
 def check_output(output: OutputFolder, settings: PreparationSettings, args: argparse.Namespace):
-    """Refuses a folder that was begun otherwise, and writes down how this one is begun."""
-    begun = {"audio": args.audio, **settings.to_dict()}
+    """Rejects folders with other files or a run with other settings, and saves the settings of a new run."""
+    current = {"audio": args.audio, **settings.to_dict()}
     paths = output.fs.ls(output.root, detail=False) if output.exists() else []
     names = [path.rstrip("/").rpartition("/")[2] for path in paths]
-    # After the listing, as other shards begin at the same moment.
+    # Checked after the listing, because other shards may start at the same time.
     if output.exists("settings.json"):
-        before = json.loads(output.read("settings.json"))
-        if differing := sorted(key for key in begun if begun[key] != before.get(key)):
-            raise ValueError(f"{args.output} was begun with another {', '.join(differing)}: choose another folder.")
+        previous = json.loads(output.read("settings.json"))
+        if differing := sorted(key for key in current if current[key] != previous.get(key)):
+            raise ValueError(
+                f"{args.output} was started with other settings ({', '.join(differing)}): choose another folder."
+            )
         if not args.resume and args.shard is None:
-            raise ValueError(f"{args.output} exists: --resume goes on with it.")
+            raise ValueError(f"{args.output} exists: pass --resume to continue the run.")
     elif not all(map(is_leftover, names)):
         raise ValueError(f"{args.output} is not empty: choose another folder.")
     else:
-        output.write("settings.json", json.dumps(begun, ensure_ascii=False, indent=1) + "\n")
+        output.write("settings.json", json.dumps(current, ensure_ascii=False, indent=1) + "\n")
 
 
 class Worker:
-    """Prepares one track; sent to the processes whole."""
+    """Prepares a track. Instances are pickled for worker processes."""
 
     def __init__(self, settings: PreparationSettings, output: str):
         self.settings, self.output = settings, output
@@ -146,7 +153,9 @@ def prepare_all(sources: list[Source], worker: Worker, num_proc: int) -> Iterato
             for result in as_completed([pool.submit(worker, source) for source in sources]):
                 yield result.result()
         except BrokenProcessPool as error:
-            raise OSError("A process was killed, for want of memory? --resume goes on, with --num_proc 1.") from error
+            raise OSError(
+                "A process was killed, possibly due to lack of memory. Resume with --resume --num_proc 1."
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -168,15 +177,15 @@ def main(args: list[str] | None = None):
     check_sources(sources, settings, args)
     check_output(output, settings, args)
 
-    todo = [source for source in select_shard(sources, args.shard) if find_track(output, source) is None]
-    with tqdm(total=len(todo), unit="track") as bar:
+    pending = [source for source in select_shard(sources, args.shard) if find_track(output, source) is None]
+    with tqdm(total=len(pending), unit="track") as bar:
         failed = 0
-        for usable in prepare_all(todo, Worker(settings, args.output), args.num_proc):
+        for usable in prepare_all(pending, Worker(settings, args.output), args.num_proc):
             failed += not usable
             bar.set_postfix(errors=failed)
             bar.update()
     if args.shard is not None:
-        print(f"Shard {args.shard}: {len(todo)} tracks prepared, {failed} of them errors.")
+        print(f"Shard {args.shard}: {len(pending)} tracks processed, {failed} of them failed.")
         return
     if output.is_local:
         remove_leftovers(output.root)

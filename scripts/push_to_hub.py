@@ -14,11 +14,11 @@
 
 
 """
-Publishes a pipeline on the Hugging Face Hub, with a card that says how to use it (log in first: `hf auth login`).
+Publishes a pipeline with a model card on the Hugging Face Hub (log in first: `hf auth login`).
 
-    python scripts/push_to_hub.py --checkpoint jasco --repo_id organisation/name --license apache-2.0
+    python scripts/push_to_hub.py --checkpoint jasco --repo_id organization/name --license apache-2.0
 
-A README.md in the checkpoint's folder becomes the repository's card; without one a card is generated.
+A README.md in the checkpoint's folder becomes the model card. Without one, a card is generated.
 """
 
 import shutil
@@ -37,22 +37,28 @@ from diffusers_jasco.utils.cli import run_command
 def main(args=None):
     parser = CommandParser(description=__doc__)
     parser.add_argument("--checkpoint", required=True, help="folder or Hub id of a pipeline")
-    parser.add_argument("--repo_id", required=True, help="where to publish: organisation/name")
-    parser.add_argument("--private", action="store_true", help="a repository that only you see")
-    parser.add_argument("--license", help="such as apache-2.0; what derives from Meta's weights is cc-by-nc-4.0")
-    parser.add_argument("--base_model", help="Hub id of what the weights were converted or trained from")
-    parser.add_argument("--standalone", action="store_true", help="loadable with trust_remote_code=True only")
-    parser.add_argument("--variant", help="part of the weights' names, such as fp16")
+    parser.add_argument("--repo_id", required=True, help="repository to publish: organization/name")
+    parser.add_argument("--private", action="store_true", help="make the repository private")
     parser.add_argument(
-        "--dtype", choices=["float32", "float16", "bfloat16"], help="of the weights (default: as stored)"
+        "--license", help="license, such as apache-2.0; has to be cc-by-nc-4.0 for derivatives of Meta's weights"
     )
-    parser.add_argument("--max_shard_size", help="larger weights are split, for example at 2GB")
-    parser.add_argument("--revision", help="branch to write to, made if it does not exist")
+    parser.add_argument("--base_model", help="Hub id of the model that the weights were converted or trained from")
+    parser.add_argument(
+        "--standalone",
+        action="store_true",
+        help="make the pipeline loadable without an import of diffusers_jasco, but only with trust_remote_code=True",
+    )
+    parser.add_argument("--variant", help="variant of the weights, such as fp16")
+    parser.add_argument(
+        "--dtype", choices=["float32", "float16", "bfloat16"], help="data type of the weights (default: as stored)"
+    )
+    parser.add_argument("--max_shard_size", help="maximum size of weight files, such as 2GB")
+    parser.add_argument("--revision", help="branch to push to; created if it does not exist")
     parser.add_argument("--commit_message")
-    parser.add_argument("--token", help="default: that of `hf auth login`")
+    parser.add_argument("--token", help="Hub token (default: that of `hf auth login`)")
     args = parser.parse_args(args)
 
-    # A missing login or connection shows before anything is loaded.
+    # Fails early without login or connection.
     HfApi(token=args.token).whoami()
     pipe = load_as_stored(args.checkpoint, args.variant, token=args.token)
     if args.dtype is not None:

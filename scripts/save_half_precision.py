@@ -14,11 +14,11 @@
 
 
 """
-Writes a pipeline with its large components in float16: half the size, to ship or to go on training from.
+Saves a pipeline with its large components in float16, which halves its size for distribution or further training.
 
     python scripts/save_half_precision.py --checkpoint runs/nano --output pipelines/jasco-nano
 
-The codec may be another one with the same encoder, for example one whose decoder was trained further (--codec).
+`--codec` replaces the codec by one with the same encoder, for example with a finetuned decoder.
 """
 
 import sys
@@ -37,11 +37,11 @@ DEFAULTS = ("num_inference_steps", "guidance_scale", "text_guidance_scale", "gui
 
 def main(args=None):
     parser = CommandParser(description=__doc__)
-    parser.add_argument("--checkpoint", required=True, help="pipeline, such as a run folder of train_jasco.py")
+    parser.add_argument("--checkpoint", required=True, help="pipeline, such as the output folder of train_jasco.py")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--codec", help="folder of another codec")
     for name in DEFAULTS:
-        parser.add_argument(f"--default_{name}", type=float, help="of the pipeline that is written")
+        parser.add_argument(f"--default_{name}", type=float, help=f"default `{name}` of the saved pipeline")
     args = parser.parse_args(args)
     check_writable(args.output)
 
@@ -51,12 +51,13 @@ def main(args=None):
         check_same_encoder(pipe.codec, codec, pipe.sampling_rate)
         pipe.register_modules(codec=codec)
     pipe.set_defaults(**{name: getattr(args, f"default_{name}") for name in DEFAULTS})
-    # A text encoder of transformers would be loaded, and run, in the type in which it was saved.
+    # The text encoder stays in float32, because transformers loads and runs models in the type in which they are
+    # saved.
     pipe.transformer.half()
     pipe.codec.half()
-    # Where it was trained is nobody's business.
-    for part in (pipe, pipe.transformer, pipe.codec, pipe.scheduler, *filter(None, [pipe.guider])):
-        part.register_to_config(_name_or_path="")
+    # Strips local paths.
+    for component in (pipe, pipe.transformer, pipe.codec, pipe.scheduler, *filter(None, [pipe.guider])):
+        component.register_to_config(_name_or_path="")
     pipe.text_encoder.config._name_or_path = ""
     pipe.save_pretrained(args.output)
     size = sum(file.stat().st_size for file in args.output.rglob("*") if file.is_file())
@@ -67,7 +68,7 @@ def check_same_encoder(codec: torch.nn.Module, other: torch.nn.Module, sampling_
     noise = 0.1 * torch.randn(1, 1, sampling_rate, generator=torch.Generator().manual_seed(0))
     latents, other_latents = encode(codec, noise), encode(other, noise)
     if latents.shape != other_latents.shape or (latents - other_latents).norm() > 0.02 * latents.norm():
-        raise ValueError("`--codec`: its encoder is another one than the model was trained with.")
+        raise ValueError("`--codec` has to have the encoder that the model was trained with, but got another one.")
 
 
 if __name__ == "__main__":

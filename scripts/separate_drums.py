@@ -13,12 +13,11 @@
 # limitations under the License.
 
 r"""
-Writes the drums of each track:
+Extracts the drums of tracks:
 
     python scripts/separate_drums.py --src_dir music --out_dir drums
 
-`<track>.drums.flac` is mono, in 24 bit. A track that is there already is passed over, one that can't be read is reported in
-`errors.jsonl`.
+`<track>.drums.flac` is mono, 24-bit. Existing files are kept, and unreadable tracks are reported in `errors.jsonl`.
 """
 
 import argparse
@@ -36,7 +35,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
     add_track_arguments(parser)
     add = parser.add_argument
-    add("--method", choices=("auto", "demucs", "builtin"), default="auto", help="as in `separate_drums`")
+    add("--method", choices=("auto", "demucs", "builtin"), default="auto", help="method of `separate_drums`")
     return parser.parse_args(args)
 
 
@@ -50,7 +49,7 @@ def main(args: list[str] | None = None) -> int:
         export_audio(drums, file, rate)
 
     failed = process_tracks(tracks, args.out_dir, ".drums.flac", process, args.override)
-    print(f"{len(tracks) - failed} of {len(tracks)} tracks in {args.out_dir}")
+    print(f"{args.out_dir}: {len(tracks) - failed} of {len(tracks)} tracks")
     return 1 if failed else 0
 
 

@@ -13,10 +13,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Trains pipelines/jasco-nano from nothing: music, codec, features, tokenizer, model. Each stage is skipped if its result is
-# there, and one that was stopped goes on. Needs the fluidsynth library and fonts under the MIT license, on Debian:
+# Trains pipelines/jasco-nano from scratch: music, codec, features, tokenizer, model. Completed stages are skipped, and
+# interrupted ones resume. Needs the FluidSynth library and MIT-licensed sound fonts; on Debian:
 #     apt install libfluidsynth3 fluid-soundfont-gm musescore-general-soundfont-small
-# The whole chain in some minutes, to see that it runs:
+# To test all stages in a few minutes:
 #     WORK=runs/try OUTPUT=runs/try/pipeline CLIPS=40 VALIDATION_CLIPS=8 CODEC_STEPS=20 STEPS=20 scripts/train_nano.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,13 +32,13 @@ renderer=${RENDERER:-fluidsynth}
 export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 codec_config=training/configs/codec_spectral.yaml
 rate=$(sed -n 's/^ *sampling_rate: *//p' "$codec_config")
-# On other processors bf16 is many times slower than float32.
+# bf16 is many times slower than float32 on CPUs without native support.
 precision=no
 if grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2>/dev/null; then
     precision=bf16
 fi
 
-# train <precision> <script and its options>. Two processes of one thread are faster than one of two.
+# train <precision> <script and its options>. Two processes with one thread each are faster than one with two threads.
 train() {
     accelerate launch --multi_gpu --num_processes 2 --num_machines 1 --dynamo_backend no --mixed_precision "$@" \
         --resume latest

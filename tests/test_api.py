@@ -29,26 +29,26 @@ import diffusers_jasco
 
 SNAPSHOT = Path(__file__).with_name("api.txt")
 ROOT = SNAPSHOT.parents[1]
-READMES = ("README.md", "training/README.md")
+PAGES = (ROOT / "README.md", ROOT / "training/README.md", *sorted((ROOT / "docs").rglob("*.md")))
 # Modules that only this package uses.
 INTERNAL = {"commands", "utils"}
 
 
-def readme_imports() -> dict[str, set[str]]:
-    """The names that the READMEs import, by module."""
+def documented_imports() -> dict[str, set[str]]:
+    """The names that snippets of the documentation import, by module."""
     imports: dict[str, set[str]] = {}
-    for readme in READMES:
-        text = (ROOT / readme).read_text(encoding="utf-8")
-        for module, names in re.findall(r"^from (diffusers_jasco[\w.]*) import (.+)$", text, re.M):
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for module, names in re.findall(r"^from (diffusers_jasco[\w.]*) import ([\w, ]+)$", text, re.M):
             imports.setdefault(module, set()).update(name.strip() for name in names.split(","))
     return imports
 
 
 def public_modules() -> Iterator[ModuleType]:
-    """The package, its parts, the loop of denoising, and what the READMEs import from."""
+    """The package, its subpackages, the denoising loop, and the modules that the documentation imports from."""
     names = {f"diffusers_jasco.{module.name}" for module in pkgutil.iter_modules(diffusers_jasco.__path__)}
     names -= {f"diffusers_jasco.{name}" for name in INTERNAL}
-    names |= {"diffusers_jasco", "diffusers_jasco.pipelines.denoising"} | set(readme_imports())
+    names |= {"diffusers_jasco", "diffusers_jasco.pipelines.denoising"} | set(documented_imports())
     yield from map(importlib.import_module, sorted(names))
 
 
@@ -111,8 +111,8 @@ def test_the_public_api_is_the_recorded_one():
     assert recorded == present, "The public API has changed. If it is meant to, run `make api`.\n" + "\n".join(changes)
 
 
-def test_the_readmes_import_what_is_public():
-    for module, names in readme_imports().items():
+def test_the_documentation_imports_only_public_names():
+    for module, names in documented_imports().items():
         missing = names - set(public_names(importlib.import_module(module)))
         assert not missing, f"{module}: {', '.join(sorted(missing))}"
 

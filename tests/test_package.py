@@ -13,8 +13,6 @@
 # limitations under the License.
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +22,8 @@ import pytest
 import diffusers_jasco
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.codecs import load_codec
+from diffusers_jasco.utils import bundled
+from diffusers_jasco.utils.bundled import resolve_checkpoint
 
 
 OPTIONAL = {
@@ -76,33 +76,30 @@ print(json.dumps(sorted(sys.modules)))
     assert not [name for name in loaded if name.startswith(above)]
 
 
-def test_the_small_model_is_found_from_anywhere(tmp_path, monkeypatch):
+def test_the_small_model_is_found_from_anywhere(tmp_path, monkeypatch, warnings):
     monkeypatch.chdir(tmp_path)
     pipe = JascoPipeline.from_pretrained("jasco-nano")
     assert pipe.sampling_rate == 24000 and load_codec("jasco-nano").config.sampling_rate == 24000
-    # One's own folder of that name comes first.
+    assert not warnings.text
+
+
+def test_a_folder_with_the_name_of_the_small_model_takes_precedence_with_a_warning(tmp_path, monkeypatch, warnings):
     (tmp_path / "jasco-nano").mkdir()
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(OSError):
         JascoPipeline.from_pretrained("jasco-nano")
+    assert f"{tmp_path / 'jasco-nano'} is loaded" in warnings.text and "pass './jasco-nano'" in warnings.text
+    warnings.clear()
+    with pytest.raises(OSError):
+        JascoPipeline.from_pretrained("./jasco-nano")
+    assert not warnings.text
+    # The shipped model itself.
+    monkeypatch.chdir(Path(__file__).parents[1] / "pipelines")
+    assert resolve_checkpoint("jasco-nano") == "jasco-nano" and not warnings.text
 
 
-@pytest.mark.slow
-def test_the_small_model_is_in_the_wheel(tmp_path):
-    root = Path(__file__).parents[1]
-    source = tmp_path / "source"
-    source.mkdir()
-    for name in ("setup.py", "README.md", "pyproject.toml", "LICENSE", "src", "pipelines"):
-        copy = shutil.copytree if (root / name).is_dir() else shutil.copy
-        copy(root / name, source / name)
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", tmp_path, source]
-    subprocess.run(command, check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    shutil.unpack_archive(wheel, tmp_path / "installed", "zip")
-    code = (
-        "from diffusers_jasco import JascoPipeline; print(JascoPipeline.from_pretrained('jasco-nano').sampling_rate)"
-    )
-    environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
-    output = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    ).stdout
-    assert output.split() == ["24000"]
+def test_an_installation_without_the_small_model_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundled, "_IN_WHEEL", tmp_path / "wheel")
+    monkeypatch.setattr(bundled, "_IN_CLONE", tmp_path / "clone")
+    with pytest.raises(FileNotFoundError, match="does not contain jasco-nano: install"):
+        JascoPipeline.from_pretrained("jasco-nano")

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""The command that makes the model that ships, at a tiny scale."""
+"""Test of `scripts/train_nano.sh` at a tiny scale."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 
 def find_renderer() -> str:
-    """One that is installed, with a sound font; the model's own first."""
+    """Finds a renderer that is installed with a sound font, preferring the one that jasco-nano was trained with."""
     reasons = []
     for name in ("fluidsynth", "tinysoundfont"):
         try:
@@ -54,27 +54,27 @@ def train(work: Path):
         "RENDERER": find_renderer(),
         **{"CLIPS": "24", "VALIDATION_CLIPS": "8", "CODEC_STEPS": "4", "STEPS": "4"},
     }
-    done = subprocess.run([ROOT / "scripts/train_nano.sh"], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    process = subprocess.run([ROOT / "scripts/train_nano.sh"], env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-3000:]
 
 
 def read_weights(work: Path) -> dict[Path, bytes]:
     return {path.relative_to(work): path.read_bytes() for path in sorted((work / "pipeline").rglob("*.safetensors"))}
 
 
-def test_from_nothing_to_a_pipeline_and_on_where_it_was_stopped(tmp_path):
+def test_the_script_trains_a_pipeline_and_resumes(tmp_path):
     train(tmp_path)
     pipe = JascoPipeline.from_pretrained(tmp_path / "pipeline")
     pipe.set_progress_bar_config(disable=True)
     audio = pipe("pop, drums", chords="C:0 F:1", duration=2.0, num_inference_steps=2).audios
     assert audio.shape == (1, 1, 2 * pipe.sampling_rate) and audio.isfinite().all() and audio.abs().max() > 0
-    # The model is of the music that it was made of, and small enough to ship.
+    # The pipeline has latent statistics and is small enough to ship.
     assert len(pipe.transformer.config.latents_mean) == pipe.codec.config.latent_dim
     weights = load_file(tmp_path / "pipeline/transformer/diffusion_pytorch_model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
     assert sum(file.stat().st_size for file in (tmp_path / "pipeline").rglob("*") if file.is_file()) <= 16e6
 
-    # What is there is not made again, and what is not is the same when it is made again.
+    # Finished stages are skipped; missing results are recreated identically.
     before, music = read_weights(tmp_path), (tmp_path / "music/train/metadata.jsonl").stat().st_mtime_ns
     shutil.rmtree(tmp_path / "pipeline")
     shutil.rmtree(tmp_path / "model")

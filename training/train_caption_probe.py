@@ -13,14 +13,14 @@
 # limitations under the License.
 
 r"""
-Trains the caption probe of the evaluation (`evaluation/caption_model.py`) on synthetic music:
+Trains the caption probe of the evaluation (`evaluation/estimators/caption_model.py`) on synthetic music:
 
     python scripts/make_synthetic_dataset.py --output data/captions/train --num_clips 3600
     python scripts/make_synthetic_dataset.py --output data/captions/validation --split validation --num_clips 400
     accelerate launch --cpu training/train_caption_probe.py --dataset data/captions --output runs/captions
 
-It learns from originals only, in many balances, duller, smeared and noisy, so that it listens to what a codec, a model or other
-sound fonts make of music, too. What it is asked, and the answers, are those of `evaluation/caption_probe.py`.
+It is trained on rendered clips only. Augmentation (equalization, low-pass, smearing, noise) makes it robust to codecs,
+models and other sound fonts. Questions and answers are those of `evaluation/estimators/caption_probe.py`.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--max_steps", type=int, default=2000)
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument(
-        "--num_frames", type=int, default=500, help="most frames of an example, of 20 ms; half is the least"
+        "--num_frames", type=int, default=500, help="maximum frames (20 ms) per example; the minimum is half of it"
     )
     parser.add_argument("--learning_rate", type=float, default=3e-3)
     parser.add_argument("--weight_decay", type=float, default=0.05)
@@ -63,7 +63,7 @@ def parse_args(args=None) -> argparse.Namespace:
 
 
 class Clips:
-    """Levels (frames, 48) of clips, and by question the true answers as words."""
+    """Band levels (frames, 48) of clips, and the true answers to each question."""
 
     def __init__(self, folder: Path):
         self.levels, answers = [], []
@@ -72,13 +72,11 @@ class Clips:
             self.levels.append(band_levels(load_mono(folder / line["file_name"])).half())
             answers.append(true_answers(line))
             if unknown := [question for question in QUESTIONS if answers[-1][question] is None]:
-                raise ValueError(
-                    f"{folder / line['file_name']}: metadata.jsonl does not say its {', '.join(unknown)}."
-                )
+                raise ValueError(f"{folder / line['file_name']}: metadata.jsonl has no {', '.join(unknown)}.")
         self.answers = {question: [answer[question] for answer in answers] for question in QUESTIONS}
 
     def sample(self, args: argparse.Namespace, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """The clips' numbers, and parts of their levels (batch, frames, 48), one length for all."""
+        """Draws indices of clips, and excerpts of their levels (batch, frames, 48) of a common random length."""
 
         def integer(high: int) -> int:
             return int(torch.randint(high + 1, (), generator=generator))
@@ -87,52 +85,53 @@ class Clips:
         size = min(args.num_frames // 2 + integer(args.num_frames // 2), *(len(self.levels[i]) for i in chosen))
         starts = [integer(len(self.levels[i]) - size) for i in chosen]
         levels = torch.stack([self.levels[i][start : start + size] for i, start in zip(chosen, starts)])
-        return chosen, disturb(levels.float(), generator)
+        return chosen, augment(levels.float(), generator)
 
 
-def disturb(levels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Levels (batch, frames, 48) as another mix, a codec, or a worse recording would have them; some of each, at any strength."""
+def augment(levels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Augments levels (batch, frames, 48) at random, imitating other mixes, codecs and poor recordings."""
     batch = len(levels)
 
     def uniform(low: float, high: float, share: float = 1.0) -> torch.Tensor:
-        """(batch, 1, 1): for a share of the clips; the others have 0."""
+        """Random values (batch, 1, 1) for a share of the clips; 0 for the others."""
         values = low + (high - low) * torch.rand(batch, 1, 1, generator=generator)
         return values * (torch.rand(batch, 1, 1, generator=generator) < share)
 
     def noise() -> torch.Tensor:
         return torch.randn(levels.shape, generator=generator)
 
-    # 1. Balance of high and low
+    # 1. Equalization
     slope = torch.linspace(-1, 1, NUM_BANDS)
     levels = levels + uniform(-8, 8) * slope + uniform(-8, 8) * slope**2
-    # 2. Smeared over neighboring frames
+    # 2. Smearing over neighboring frames
     power = 10 ** (levels / 10)
     smeared = F.avg_pool2d(power[:, None], (5, 1), 1, (2, 0), count_include_pad=False)[:, 0]
     power = power + uniform(0, 1, 0.5) * (smeared - power)
-    # 3. Nothing above a band
+    # 3. Low-pass
     is_cut = torch.arange(NUM_BANDS) > NUM_BANDS * uniform(0.5, 1)
     power = power * 10 ** (uniform(-6, 0, 0.3) * is_cut)
-    # 4. Noise, of any color
+    # 4. Colored noise
     loudness = power.mean(dim=(1, 2), keepdim=True)
     hiss = (uniform(-45, -12) + uniform(-10, 10) * slope + 3 * noise()) / 10
     power = power + loudness * 10**hiss * uniform(1, 1, 0.5)
-    # 5. Levels that waver
+    # 5. Random fluctuation of the levels
     return 10 * power.clamp(min=1e-12).log10() + uniform(0, 4, 0.5) * noise()
 
 
 @torch.no_grad()
 def validate(model: CaptionModel, clips: Clips) -> dict[str, float]:
-    """By question the balanced accuracy on clips as they are."""
-    estimate = [
+    """Balanced accuracy for each question, without augmentation."""
+    estimates = [
         {question: int(x.argmax()) for question, x in model(clip[None].float().to(model.device)).items()}
         for clip in clips.levels
     ]
     scores = {}
-    for question, answers in clips.answers.items():
-        is_right = [
-            model.config.answers[question][answer[question]] == true for answer, true in zip(estimate, answers)
+    for question, references in clips.answers.items():
+        is_correct = [
+            model.config.answers[question][estimate[question]] == reference
+            for estimate, reference in zip(estimates, references)
         ]
-        scores[question] = round(float(balanced_accuracy(np.array(is_right), answers)), 3)
+        scores[question] = round(float(balanced_accuracy(np.array(is_correct), references)), 3)
     return scores
 
 
@@ -153,7 +152,7 @@ def main(args=None):
 
     def draw_loss(model: torch.nn.Module) -> torch.Tensor:
         chosen, levels = clips.sample(args, generator)
-        # What is frequent is no more probable for that: the prior stays out of the logits (Menon et al., 2021).
+        # Logit adjustment removes the class prior from the logits (Menon et al., 2021).
         return sum(
             F.cross_entropy(logits + priors[question], targets[question][chosen], label_smoothing=0.05)
             for question, logits in model(levels.to(accelerator.device)).items()

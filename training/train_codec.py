@@ -13,24 +13,27 @@
 # limitations under the License.
 
 r"""
-Trains a codec on a folder of recordings of any format, rate, length and number of channels, with the folders below it:
+Trains a codec on a folder of recordings, including its subfolders. Formats, sampling rates, lengths and numbers of
+channels may vary:
 
     python training/train_codec.py --config training/configs/codec_encodec.yaml --dataset my_music --output runs/codec
 
-or on a data set that `scripts/make_synthetic_dataset.py` or `scripts/prepare_dataset.py` wrote (the folder of one split),
-whose drum stems make the first codebook, through which JASCO's drums go, a good one for drums.
+The dataset can also be a split of a folder written by `scripts/make_synthetic_dataset.py` or
+`scripts/prepare_dataset.py`. If it has drum stems, the first codebook, which JASCO quantizes drums with, is trained on
+them, too.
 
-The configuration names the codec's class: `SpectralCodecModel` (what has a closed form is computed first), or transformers'
-`EncodecModel`. Every key of the configuration is also a flag, which overrides it. Audio is decoded from the latents before
-quantization, as in JASCO; the codebooks are trained beside it. `--adversarial` adds a discriminator.
+The configuration names the codec's class: `SpectralCodecModel` (its closed-form parts are fitted before training), or
+Transformers' `EncodecModel`. Every key of the configuration is also a flag, which overrides it. As in JASCO, audio is
+decoded from the latents before quantization; the codebooks are trained alongside. `--adversarial` adds a
+discriminator.
 
-In the run folder, `codec/` is the component of a pipeline, at the last checkpoint, with `latents_statistics.json`; beside it
-are `log.jsonl`, `config.yaml` and `checkpoints/`. `--resume latest` goes on exactly where the last checkpoint was written:
-what follows is the same to the bit as without the interruption, with the same number of processes. SIGTERM, Ctrl-C and
-`--max_minutes` stop after the current step, with a checkpoint.
+In the run folder, `codec/` is the codec at the last checkpoint, in the form of a pipeline component, with
+`latents_statistics.json`. The folder also contains `log.jsonl`, `config.yaml` and `checkpoints/`. `--resume latest`
+resumes from the last checkpoint; with the same number of processes, the result is bitwise identical to an
+uninterrupted run. SIGTERM, Ctrl-C and `--max_minutes` stop the run after the current step, with a checkpoint.
 
-On one GPU or several: `accelerate launch training/train_codec.py ...`. On a CPU with two cores, two processes of one thread
-are faster than one of two:
+On one or more GPUs: `accelerate launch training/train_codec.py ...`. On a CPU with two cores, two processes with one
+thread each are faster than one process with two threads:
 
     OMP_NUM_THREADS=1 accelerate launch --multi_gpu --num_processes 2 training/train_codec.py --cpu --config ...
 """
@@ -77,69 +80,85 @@ from diffusers_jasco.utils.files import atomic_folder
 from diffusers_jasco.utils.seeding import derive_seed
 
 
-# Seconds of what is not trained on: validation, closed forms, statistics. The length of JASCO's music.
-LONG_SECONDS = 10
-# Vectors that the codebooks are first fitted to.
-FIT_VECTORS = 100_000
+LONG_SECONDS = 10  # length of clips for validation, closed-form fits and statistics, which is that of JASCO's music
+FIT_VECTORS = 100_000  # latents that the codebooks are initialized from
 
 
 def make_parser() -> argparse.ArgumentParser:
     parser = CommandParser(description="Trains a codec on a folder of recordings.")
     switch = {"action": argparse.BooleanOptionalAction, "default": False}
 
-    group = parser.add_argument_group("what goes in and out")
+    group = parser.add_argument_group("input and output")
     add = group.add_argument
     add("--config", help="YAML file with any of these options.")
     add("--dataset", help="Folder of recordings, folder with a manifest, or manifest.")
-    add("--validation_dataset", help="The same for validation; without one there is none.")
+    add("--validation_dataset", help="The same for validation; default: no validation.")
     add("--output", help="The run folder.")
-    add("--resume", help='"latest", a step or a checkpoint folder to go on from; "latest" may be absent.')
-    add("--init_from", help="Folder of a codec, of a run or of a pipeline, whose codec training starts from.")
+    add(
+        "--resume",
+        help='"latest", a step or a checkpoint folder to resume from; "latest" starts a new run if there is none.',
+    )
+    add("--init_from", help="Folder of a codec, a run or a pipeline with the codec to start from.")
 
     group = parser.add_argument_group("codec")
     add = group.add_argument
-    add("--codec", type=mapping, default={}, help="`class` and its options; a flag adds to the file.")
-    add("--freeze_encoder", **switch, help="Keep latents and codebooks as they are in `--init_from`.")
-    add("--fit_clips", type=int, default=800, help="Clips of 10 s for what is fitted first.")
+    add("--codec", type=mapping, default={}, help="`class` and its options, merged with those of the file.")
+    add("--freeze_encoder", **switch, help="Keep the encoder and codebooks of `--init_from`.")
+    add("--fit_clips", type=int, default=800, help="Number of 10 s clips for the initial closed-form fits.")
 
     group = parser.add_argument_group("objective")
     add = group.add_argument
-    add("--time_weight", type=float, default=0.0, help="Weight of the L1 distance of the waveforms.")
-    add("--log_weight", type=float, default=1.0, help="Weight of logarithms beside spectral magnitudes.")
-    add("--complex_weight", type=float, default=0.0, help="Weight of complex values beside spectral magnitudes.")
-    add("--octave_weight", type=float, default=0.0, help="Weight of spectra where octaves count alike: for basses.")
-    add("--commitment_weight", type=float, default=0.0, help="Weight of the latents' distance to quantized ones.")
-    add("--adversarial", **switch, help="Train against a discriminator, too.")
-    add("--adversarial_weight", type=float, default=3.0, help="Its share of the gradient, all of the above being 1.")
-    add("--feature_weight", type=float, default=3.0, help="The same of feature matching.")
-    add("--discriminator_filters", type=int, default=32, help="Channels of the discriminator.")
+    add("--time_weight", type=float, default=0.0, help="Weight of the L1 distance of waveforms.")
+    add("--log_weight", type=float, default=1.0, help="Weight of the distance of log magnitudes.")
+    add("--complex_weight", type=float, default=0.0, help="Weight of the distance of complex spectra.")
+    add("--octave_weight", type=float, default=0.0, help="Weight of the octave loss, which improves bass notes.")
+    add("--commitment_weight", type=float, default=0.0, help="Weight of the commitment loss.")
+    add("--adversarial", **switch, help="Also train against a discriminator.")
+    add(
+        "--adversarial_weight",
+        type=float,
+        default=3.0,
+        help="Adversarial share of the gradient, relative to the losses above.",
+    )
+    add("--feature_weight", type=float, default=3.0, help="The same for feature matching.")
+    add("--discriminator_filters", type=int, default=32, help="Number of channels of the discriminator.")
 
     group = parser.add_argument_group("data")
     add = group.add_argument
-    add("--seconds", type=float, default=2.56, help="Length of a sample.")
-    add("--drums_share", type=float, default=0.3, help="How often a sample is of a drum stem, where there is one.")
-    add("--batch_size", type=int, default=8, help="Samples per batch of each process.")
-    add("--num_workers", type=int, default=0, help="Loader processes.")
-    add("--seed", type=int, default=0, help="Seed of everything.")
+    add("--seconds", type=float, default=2.56, help="Length of a training sample.")
+    add("--drums_share", type=float, default=0.3, help="Probability of using the drum stem of a clip that has one.")
+    add("--batch_size", type=int, default=8, help="Samples per batch in each process.")
+    add("--num_workers", type=int, default=0, help="Number of data loader workers.")
+    add("--seed", type=int, default=0, help="Seed for all random numbers.")
 
     group = parser.add_argument_group("optimization")
     add = group.add_argument
-    add("--max_steps", type=int, default=2000, help="Steps in total; the learning rate falls to 0 by then.")
-    add("--learning_rate", type=float, default=1e-3, help="Highest learning rate.")
-    add("--warmup_steps", type=int, default=50, help="Steps in which the learning rate rises.")
-    add("--max_grad_norm", type=float, default=1.0, help="Gradients are clipped to this norm.")
-    add("--cpu", **switch, help="Train on the CPU, even where there is a GPU.")
+    add("--max_steps", type=int, default=2000, help="Total steps; the learning rate decays to 0 by then.")
+    add("--learning_rate", type=float, default=1e-3, help="Peak learning rate.")
+    add("--warmup_steps", type=int, default=50, help="Warmup steps of the learning rate.")
+    add("--max_grad_norm", type=float, default=1.0, help="Maximum norm for gradient clipping.")
+    add("--cpu", **switch, help="Train on the CPU even if there is a GPU.")
 
-    group = parser.add_argument_group("course")
+    group = parser.add_argument_group("logging, validation and checkpoints")
     add = group.add_argument
-    add("--max_minutes", type=float, help="Stop after so much time.")
-    add("--log_every", type=int, default=50, help="Steps.")
-    add("--validate_every", type=int, default=500, help="Steps; also before the first and after the last one.")
-    add("--validation_clips", type=int, default=32, help="At most so many clips of 10 s are used for validation.")
-    add("--statistics_clips", type=int, default=128, help="Clips of 10 s for the latents' statistics.")
-    add("--checkpoint_every", type=int, default=0, help="Steps; 0: never.")
-    add("--checkpoint_minutes", type=float, default=10.0, help="Minutes; 0: never. There is one at the end too.")
-    add("--keep_checkpoints", type=int, default=2, help="Older ones are deleted; 0 keeps all.")
+    add("--max_minutes", type=float, help="Stop after this many minutes.")
+    add("--log_every", type=int, default=50, help="Steps between log entries.")
+    add(
+        "--validate_every",
+        type=int,
+        default=500,
+        help="Steps between validations, which also happen before the first and after the last step.",
+    )
+    add("--validation_clips", type=int, default=32, help="Maximum number of 10 s clips for validation.")
+    add("--statistics_clips", type=int, default=128, help="Number of 10 s clips for the latent statistics.")
+    add("--checkpoint_every", type=int, default=0, help="Steps between checkpoints; 0: never.")
+    add(
+        "--checkpoint_minutes",
+        type=float,
+        default=10.0,
+        help="Minutes between checkpoints; 0: never. A run also saves one when it stops.",
+    )
+    add("--keep_checkpoints", type=int, default=2, help="Number of checkpoints to keep; 0 keeps all.")
     return parser
 
 
@@ -152,15 +171,15 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     if not args.codec and args.init_from is None:
         parser.error("--codec is missing (or --init_from, a codec to start from).")
     if args.freeze_encoder and args.init_from is None:
-        parser.error("--freeze_encoder needs --init_from: the encoder has to come from there.")
+        parser.error("--freeze_encoder needs --init_from, a codec with a trained encoder.")
     if args.freeze_encoder and args.commitment_weight:
-        parser.error("--commitment_weight is for the encoder, which --freeze_encoder keeps as it is.")
+        parser.error("--commitment_weight trains the encoder, and can't be used with --freeze_encoder.")
     check_options(parser, args)
     return args
 
 
 def make_codec(options: dict[str, Any]) -> nn.Module:
-    """A new codec of a class and its options."""
+    """Creates a codec from its class and options."""
     options = dict(options)
     name = options.pop("class", None)
     if name == "SpectralCodecModel":
@@ -168,20 +187,21 @@ def make_codec(options: dict[str, Any]) -> nn.Module:
     elif name == "EncodecModel":
         known = set(EncodecConfig().to_dict())
     else:
-        raise ValueError(f"`codec`: the class {name!r} is neither SpectralCodecModel nor EncodecModel.")
+        raise ValueError(f"`class` of `codec` has to be SpectralCodecModel or EncodecModel, but is {name!r}.")
     if unknown := sorted(set(options) - known):
-        raise ValueError(f"`codec`: {name} has no options {', '.join(unknown)}.")
+        raise ValueError(f"`codec` has unknown options for {name}: {', '.join(unknown)}.")
     if name == "SpectralCodecModel":
         return SpectralCodecModel(**options)
     config = EncodecConfig(**options)
     if config.audio_channels != 1 or config.normalize:
-        raise ValueError("`codec`: JASCO's codecs are mono (audio_channels: 1) and keep the level (normalize: false).")
+        raise ValueError("`codec` has to be mono (audio_channels: 1) and keep the level (normalize: false) for JASCO.")
     if not config.num_quantizers:
         raise ValueError(
-            f"`codec`: target_bandwidths of {config.target_bandwidths} kbit/s are less than one codebook's."
+            "`target_bandwidths` of `codec` has to be at least the bandwidth of one codebook, but is"
+            f" {config.target_bandwidths} kbit/s."
         )
     codec = EncodecModel(config)
-    # transformers' initial weights are for loading over: with them the latents are all but zero.
+    # With Transformers' initial weights, which are only meant to be overwritten, the latents would be almost zero.
     for module in codec.modules():
         if isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)):
             nn.utils.parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
@@ -191,21 +211,22 @@ def make_codec(options: dict[str, Any]) -> nn.Module:
     return codec
 
 
-def load_start(args: argparse.Namespace) -> nn.Module:
-    """A new codec, or that of `--init_from`, which has to be what `codec` describes."""
+def load_initial_codec(args: argparse.Namespace) -> nn.Module:
+    """Creates the codec, or loads that of `--init_from`, which has to match `codec` if both are set."""
     codec = make_codec(args.codec) if args.codec else None
     if args.init_from is None:
         return codec
     loaded = load_codec(args.init_from)
     if codec is not None and codec_hash(codec) != codec_hash(loaded):
-        raise ValueError(f"The codec in {args.init_from} has other options than `codec`: leave `codec` out.")
+        raise ValueError(f"The codec in {args.init_from} has other options than `codec`: omit `codec`.")
     return loaded
 
 
 @torch.no_grad()
-def fit_first(codec: nn.Module, mixes: AudioCrops, mixes_and_drums: AudioCrops, args: argparse.Namespace):
-    """What can be computed before training: closed forms, and the codebooks' start."""
+def initialize_codec(codec: nn.Module, mixes: AudioCrops, args: argparse.Namespace):
+    """Fits the closed-form parts of the codec to mixes, and the codebooks to mixes and drums, before training."""
     codec.eval()
+    mixes_and_drums = AudioCrops(mixes.tracks, mixes.sampling_rate, mixes.num_samples, args.seed, args.drums_share)
     if hasattr(codec, "fit"):
         codec.fit(torch.stack([mixes[index]["audio"] for index in mixes.sample(args.fit_clips)]))
     indices = mixes_and_drums.sample(args.fit_clips)
@@ -219,7 +240,7 @@ def fit_first(codec: nn.Module, mixes: AudioCrops, mixes_and_drums: AudioCrops, 
 def measure_latents(
     codec: nn.Module, crops: AudioCrops, indices: list[int], accelerator: Accelerator
 ) -> tuple[dict[str, Any], list[float]]:
-    """Statistics of items' latents, and the share of their variance that is lost with one codebook, with two, ..."""
+    """Returns latent statistics, and the shares of the variance that are lost with one codebook, two, and so on."""
     statistics = LatentStatistics()
     errors = torch.zeros(len(codebooks(codec)), device=accelerator.device)
     for index in indices[accelerator.process_index :: accelerator.num_processes]:
@@ -235,12 +256,12 @@ def measure_latents(
 def validate(
     codec: nn.Module, mixes: AudioCrops, drums: AudioCrops, accelerator: Accelerator, num_clips: int
 ) -> dict[str, Any]:
-    """The spectral distance of decoded music, and what the codebooks lose; of drums, what the first one does."""
+    """Spectral distance of decoded music, and the variance lost by the codebooks; for drums, only by the first one."""
     indices = mixes.sample(num_clips)
     distance = torch.zeros((), device=accelerator.device)
     for index in indices[accelerator.process_index :: accelerator.num_processes]:
         audio = mixes.read(index)[None].to(accelerator.device)
-        # The spectra need some samples.
+        # Pad to the longest window.
         audio = nn.functional.pad(audio, (0, max(WINDOWS[0] - audio.shape[-1], 0)))
         distance += spectral_loss(decode(codec, encode(codec, audio))[..., : audio.shape[-1]], audio)
     entry = {
@@ -250,6 +271,58 @@ def validate(
     if indices := [index for index in indices if drums.has_drums(index)]:
         entry["validation_drums_lost_variance"] = measure_latents(codec, drums, indices, accelerator)[1][0]
     return entry
+
+
+def check_unchanged(args: argparse.Namespace):
+    """Checks that a resumed run has the same models as before."""
+    config = read_config(args.output)
+    for name in ("codec", "freeze_encoder", "adversarial", "discriminator_filters"):
+        if config[name] != getattr(args, name):
+            raise ValueError(
+                f"`{name}` has to be {config[name]} to resume the run in {args.output}, but is {getattr(args, name)}."
+            )
+
+
+def open_data(
+    args: argparse.Namespace, codec: nn.Module, accelerator: Accelerator
+) -> tuple[EpochBatches, AudioCrops, list[AudioCrops] | None]:
+    """Opens the datasets: training batches, 10 s clips of the mixes, and 10 s validation clips of mixes and drums."""
+    rate, hop = codec.config.sampling_rate, codec.config.hop_length
+    num_samples, long_samples = (math.ceil(seconds * rate / hop) * hop for seconds in (args.seconds, LONG_SECONDS))
+    shortest = OCTAVE_WINDOW if args.octave_weight else WINDOWS[0]
+    if num_samples < shortest:
+        raise ValueError(f"--seconds has to be at least {shortest / rate:g} at {rate} Hz, but is {args.seconds:g}.")
+    tracks = open_tracks(args.dataset)
+    crops = AudioCrops(tracks, rate, num_samples, args.seed, args.drums_share)
+    mixes = AudioCrops(tracks, rate, long_samples, args.seed)
+    validation = None
+    if args.validation_dataset is not None:
+        # Fixed seed: validation uses the same excerpts in every run.
+        held_out = open_tracks(args.validation_dataset)
+        validation = [AudioCrops(held_out, rate, long_samples, drums_share=share) for share in (0.0, 1.0)]
+    args.batch_size = fitting_batch_size(
+        args.batch_size, len(crops), accelerator.num_processes, accelerator.is_main_process
+    )
+    batches = EpochBatches(
+        crops,
+        args.batch_size,
+        seed=args.seed,
+        process_index=accelerator.process_index,
+        num_processes=accelerator.num_processes,
+        num_workers=args.num_workers,
+    )
+    return batches, mixes, validation
+
+
+def save_codec(args: argparse.Namespace, codec: nn.Module, mixes: AudioCrops, accelerator: Accelerator):
+    """Saves the codec with its latent statistics in the run folder. All processes have to call it."""
+    codec.eval()
+    statistics, lost = measure_latents(codec, mixes, mixes.sample(args.statistics_clips), accelerator)
+    if accelerator.is_main_process:
+        with atomic_folder(Path(args.output, "codec")) as folder:
+            codec.save_pretrained(folder)
+            text = json.dumps(statistics | {"codebooks_lost_variance": lost}, indent=2)
+            (folder / "latents_statistics.json").write_text(text + "\n", encoding="utf-8")
 
 
 def main(args: list[str] | None = None):
@@ -262,90 +335,59 @@ def main(args: list[str] | None = None):
     output = Path(args.output)
     checkpoint = find_start(output / "checkpoints", args.resume)
     if checkpoint is not None:
-        before = read_config(output)
-        for name in ("codec", "freeze_encoder", "adversarial", "discriminator_filters"):
-            if before[name] != getattr(args, name):
-                raise ValueError(f"{output} was begun with {name}={before[name]}, which stays as it is with --resume.")
+        check_unchanged(args)
 
-    # 1. Models. All processes start from the same weights.
+    # 1. Models, with the same initial weights in all processes
     torch.manual_seed(derive_seed("weights", args.seed))
-    codec = load_start(args)
+    codec = load_initial_codec(args)
     if args.freeze_encoder:
         codec.encoder.requires_grad_(False)
     discriminator = MultiScaleSTFTDiscriminator(args.discriminator_filters) if args.adversarial else None
 
-    # 2. Data. Long clips are for all that is not trained on them.
-    rate, hop = codec.config.sampling_rate, codec.config.hop_length
-    num_samples, long_samples = (math.ceil(seconds * rate / hop) * hop for seconds in (args.seconds, LONG_SECONDS))
-    shortest = OCTAVE_WINDOW if args.octave_weight else WINDOWS[0]
-    if num_samples < shortest:
-        raise ValueError(f"--seconds has to be at least {shortest / rate:g} at {rate} Hz, but is {args.seconds:g}.")
-    tracks = open_tracks(args.dataset)
-    crops = AudioCrops(tracks, rate, num_samples, args.seed, args.drums_share)
-    mixes = AudioCrops(tracks, rate, long_samples, args.seed)
-    validation = None
-    if args.validation_dataset is not None:
-        # Always the same parts, so its seed is not the run's.
-        held_out = open_tracks(args.validation_dataset)
-        validation = [AudioCrops(held_out, rate, long_samples, drums_share=share) for share in (0.0, 1.0)]
-    processes = accelerator.num_processes
-    args.batch_size = fitting_batch_size(args.batch_size, len(crops), processes, is_main)
-    batches = EpochBatches(
-        crops,
-        args.batch_size,
-        seed=args.seed,
-        process_index=accelerator.process_index,
-        num_processes=processes,
-        num_workers=args.num_workers,
-    )
+    # 2. Data
+    batches, mixes, validation = open_data(args, codec, accelerator)
     if args.init_from is None and checkpoint is None and is_main:
-        # The other processes get it from this one, when the model is prepared.
-        fit_first(codec, mixes, AudioCrops(tracks, rate, long_samples, args.seed, args.drums_share), args)
+        # Preparing the model copies the weights to the other processes.
+        initialize_codec(codec, mixes, args)
 
-    # 3. Optimisation
+    # 3. Optimization
     def prepare(model: nn.Module, betas: tuple[float, float]) -> tuple[nn.Module, torch.optim.Optimizer]:
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = fused_adamw(parameters, lr=args.learning_rate, betas=betas, weight_decay=0.01)
-        # Not prepared by Accelerate, which would advance it once per process.
-        schedule = get_scheduler(
+        # Not prepared by Accelerate, which would step it once per process.
+        lr_scheduler = get_scheduler(
             "cosine", optimizer, num_warmup_steps=args.warmup_steps, num_training_steps=args.max_steps
         )
-        schedules.append(schedule)
+        lr_schedulers.append(lr_scheduler)
         return accelerator.prepare(model, optimizer)
 
-    schedules = []
+    lr_schedulers = []
     model, optimizer = prepare(CodecTrainingModel(codec), (0.9, 0.99))
     if args.adversarial:
-        judge, judge_optimizer = prepare(discriminator, (0.5, 0.9))
-    codebooks = CodebookTrainer(codec).to(device)
-    accelerator.register_for_checkpointing(codebooks)
-    loop = TrainingLoop(args, accelerator, model, batches, schedules, unit="samples")
+        # `discriminator` stays unwrapped for the codec's losses, which do not train it.
+        wrapped_discriminator, discriminator_optimizer = prepare(discriminator, (0.5, 0.9))
+    codebook_trainer = CodebookTrainer(codec).to(device)
+    accelerator.register_for_checkpointing(codebook_trainer)
+    loop = TrainingLoop(args, accelerator, model, batches, lr_schedulers, unit="samples")
     state, means = loop.state, loop.means
     if checkpoint is not None:
         accelerator.load_state(str(checkpoint))
 
-    # 4. The run folder
+    # 4. Run folder
     if is_main:
         output.mkdir(parents=True, exist_ok=True)
         write_config(args)
         count = sum(parameter.numel() for parameter in codec.parameters())
-        print(f"{count / 1e6:.2f}M parameters, {len(crops)} samples an epoch, from step {state.step}")
+        print(
+            f"{count / 1e6:.2f}M parameters, {len(batches.dataset)} samples per epoch, starting at step {state.step}"
+        )
     log = RunLog(output, accelerator, -1 if checkpoint is None else state.step, vars(args))
 
     def log_validation():
         if validation is not None:
             log.write(state.step, **validate(codec.eval(), *validation, accelerator, args.validation_clips))
 
-    def save_codec():
-        codec.eval()
-        statistics, lost = measure_latents(codec, mixes, mixes.sample(args.statistics_clips), accelerator)
-        if is_main:
-            with atomic_folder(output / "codec") as folder:
-                codec.save_pretrained(folder)
-                text = json.dumps(statistics | {"codebooks_lost_variance": lost}, indent=2)
-                (folder / "latents_statistics.json").write_text(text + "\n", encoding="utf-8")
-
-    # 5. Train
+    # 5. Training
     def train_step(batch: dict[str, Any]):
         audio = batch["audio"]
         decoded, latents = model(audio)
@@ -363,21 +405,22 @@ def main(args: list[str] | None = None):
             weighted = [(1.0, loss), (args.adversarial_weight, hinge), (args.feature_weight, matching)]
             loss = balance_losses(decoded, weighted)
         if not args.freeze_encoder:
-            # The same in all processes, and in a run that is resumed.
+            # The same in all processes and in resumed runs.
             generator = torch.Generator().manual_seed(derive_seed("step", args.seed, state.step))
-            commitment = codebooks(latents, generator)
+            commitment = codebook_trainer(latents, generator)
             means.add(commitment_loss=commitment)
             loss = loss + args.commitment_weight * commitment
         loop.optimize(loss, optimizer)
-        # As in EnCodec, the discriminator takes two steps of three, so that it does not run away from the codec.
+        # As in EnCodec, the discriminator is only trained in two of three steps, so that it does not get too strong.
         if args.adversarial and state.step % 3 != 2:
-            judged = discriminator_loss(judge(torch.cat([audio, decoded.detach()])))
-            means.add(discriminator_loss=judged)
-            loop.optimize(judged, judge_optimizer, judge)
+            loss = discriminator_loss(wrapped_discriminator(torch.cat([audio, decoded.detach()])))
+            means.add(discriminator_loss=loss)
+            loop.optimize(loss, discriminator_optimizer, wrapped_discriminator)
 
     if checkpoint is None:
         log_validation()
-    loop.run(train_step, save_codec, log, [(args.validate_every, log_validation)])
+    hooks = [(args.validate_every, log_validation)]
+    loop.run(train_step, lambda: save_codec(args, codec, mixes, accelerator), log, hooks)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 r"""
-Trains the embedded drum separator on synthetic music, mixed anew at every step:
+Trains the built-in drum separator on synthetic music, with new mixes in every step:
 
     python scripts/make_synthetic_dataset.py --output data/drums/train --num_clips 500 --sampling_rate 32000
     python scripts/make_synthetic_dataset.py --output data/drums/validation --split validation --num_clips 40 \
@@ -41,10 +41,9 @@ from diffusers_jasco.utils.arguments import CommandParser
 from diffusers_jasco.utils.cli import run_command
 
 
-# Shares of the examples in which there are no drums, and nothing else.
-DRUMLESS, DRUMS_ONLY = 0.15, 0.1
-# Below 30 dB of what is in the mix, an error counts no more.
-FLOOR = 1e-3
+DRUMLESS = 0.15  # share of examples without drums
+DRUMS_ONLY = 0.1  # share of examples with drums only
+FLOOR = 1e-3  # power relative to the mix (-30 dB) below which errors have little effect
 
 
 def parse_args(args=None) -> argparse.Namespace:
@@ -53,7 +52,7 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--max_steps", type=int, default=1500)
     parser.add_argument("--batch_size", type=int, default=8)
-    parser.add_argument("--num_frames", type=int, default=192, help="frames of an example, of 16 ms")
+    parser.add_argument("--num_frames", type=int, default=192, help="frames (16 ms) per example")
     parser.add_argument("--learning_rate", type=float, default=2e-3)
     parser.add_argument("--weight_decay", type=float, default=0.01)
     parser.add_argument("--warmup_steps", type=int, default=50)
@@ -65,7 +64,7 @@ def parse_args(args=None) -> argparse.Namespace:
 
 
 def load_stems(folder: Path) -> list[tuple[np.ndarray | None, np.ndarray]]:
-    """For each clip its drums, if it has any, and the rest, both in 16 bit."""
+    """Loads the drums (or `None`) and the remaining mix of each clip, as 16-bit samples."""
     stems = []
     for line in tqdm((folder / "metadata.jsonl").read_text().splitlines(), desc=str(folder)):
         line = json.loads(line)
@@ -82,7 +81,7 @@ def load_stems(folder: Path) -> list[tuple[np.ndarray | None, np.ndarray]]:
 
 
 class Mixer:
-    """Examples `(batch, samples)` of drums and of the rest of other clips, in many balances, dull and bright."""
+    """Random mixes of the drums of one clip and the rest of another, with random levels and filters."""
 
     def __init__(self, stems, num_frames: int, generator: torch.Generator):
         self.drums = [drums for drums, _ in stems if drums is not None]
@@ -98,7 +97,7 @@ class Mixer:
         return torch.from_numpy(clip[start : start + self.num_samples].astype(np.float32) / 2**15)
 
     def sample(self, batch_size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Spectra of mixes and of their drums `(batch, frames, bins)`, and the mixes' loudness `(batch, 1, 1)`."""
+        """Returns spectra of mixes and of drums `(batch, frames, bins)`, and jittered RMS values `(batch, 1, 1)`."""
         drums, rest = torch.zeros(2, batch_size, self.num_samples)
         filters = torch.ones(2, batch_size, 1, NUM_BINS)
         frequencies = torch.linspace(0, 1, NUM_BINS)
@@ -110,24 +109,24 @@ class Mixer:
                 rest[index] = self._part(self.rest) * 10 ** (self._uniform(-6, 6) / 20)
             for part in filters:
                 part[index, 0] = 10 ** (self._uniform(-6, 6) * (2 * frequencies - 1) / 20)
-            if self._uniform(0, 1) < 0.2:  # as a lower sampling rate or a codec leaves it
+            if self._uniform(0, 1) < 0.2:  # low-pass as by a lower sampling rate or a codec
                 filters[:, index, 0, frequencies > self._uniform(0.3, 1)] = 0
         drums, rest = spectrogram(drums) * filters[0], spectrogram(rest) * filters[1]
         mix = drums + rest
-        # Parseval: the hop takes each sample with Hann² weights of mean 3/8.
+        # Parseval: squared Hann windows have the mean 3/8.
         power = mix.abs().square().mean(dim=(1, 2), keepdim=True) / (3 / 8 * 2 * (NUM_BINS - 1))
         jitter = torch.tensor([10 ** (self._uniform(-6, 6) / 20) for _ in range(batch_size)])[:, None, None]
         return mix, drums, (power.sqrt() * jitter).clamp(min=1e-6)
 
 
 def distortion(estimate: torch.Tensor, drums: torch.Tensor, mix: torch.Tensor) -> torch.Tensor:
-    """The mean distortion in dB of the drums; where there are none, of what is left of the mix."""
+    """Mean distortion of the drums in dB; for examples without drums, the level of the residue."""
     error, power, total = (part.abs().square().sum(dim=(1, 2)) for part in (estimate - drums, drums, mix))
     return 10 * torch.log10((error + FLOOR * total + 1e-9) / (power + FLOOR * total + 1e-9)).mean()
 
 
 def validate(model: DrumMaskModel, stems) -> dict[str, float]:
-    """Means over clips in dB: SI-SDR of the drums of mixes, suppression without drums, and SDR of drums alone."""
+    """Means over clips in dB: SI-SDR of drums in mixes, suppression without drums, and SDR of isolated drums."""
     scores = {"si_sdr": [], "suppression": [], "drums_only": []}
 
     def separate(audio: torch.Tensor) -> torch.Tensor:

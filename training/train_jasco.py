@@ -19,18 +19,18 @@ Trains JASCO, from scratch or from any checkpoint:
     python training/train_jasco.py --config training/configs/nano.yaml --output runs/nano \
         --dataset features/train --validation_dataset features/validation --codec codec --tokenizer tokenizer
 
-Data sets are feature caches (`scripts/prepare_dataset.py --encode`), prepared folders, Hub ids, or `synthetic`. Every key of
-a configuration is also a flag, which overrides it.
+Datasets are feature caches (`scripts/prepare_dataset.py --encode`), prepared folders, Hub ids, or `synthetic`. Every
+key of the configuration is also a flag, which overrides it.
 
-The run folder is a pipeline, `JascoPipeline.from_pretrained("runs/nano")`, of the averaged weights at the last checkpoint,
-and `runs/nano/best` is one of the weights with the lowest validation loss. Beside them are `log.jsonl`, `config.yaml`,
-`checkpoints/` and `samples/`. `--resume latest` goes on exactly where the last checkpoint was written: what follows is the
-same to the bit as without the interruption, with the same number of processes. SIGTERM, Ctrl-C and `--max_minutes` stop
-after the current step, with a checkpoint.
+The run folder is a pipeline with the EMA weights of the last checkpoint, `JascoPipeline.from_pretrained("runs/nano")`,
+and `runs/nano/best` is a pipeline with the EMA weights of the lowest validation loss. The folder also contains
+`log.jsonl`, `config.yaml`, `checkpoints/` and `samples/`. `--resume latest` resumes from the last checkpoint; with the
+same number of processes, the result is bitwise identical to an uninterrupted run. SIGTERM, Ctrl-C and `--max_minutes`
+stop the run after the current step, with a checkpoint.
 
-On several GPUs: `accelerate launch training/train_jasco.py ...`; `training/README.md` tells about clusters. On a CPU with
-two cores, two processes of one thread are faster than one of two. Accelerate starts them if it is told `--multi_gpu` (its
-own `--cpu` would need MPI):
+On several GPUs: `accelerate launch training/train_jasco.py ...`; for clusters, see `docs/guides/training/multi_gpu.md`. On a CPU with
+two cores, two processes with one thread each are faster than one process with two threads. Accelerate starts them with
+`--multi_gpu` (its own `--cpu` would need MPI):
 
     OMP_NUM_THREADS=1 accelerate launch --multi_gpu --num_processes 2 training/train_jasco.py --cpu --config ...
 """
@@ -46,7 +46,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.optimization import get_scheduler
 from transformers import T5Config
 
 from diffusers_jasco import JascoPipeline, JascoTransformerModel
@@ -61,7 +60,7 @@ from diffusers_jasco.training.loop import TrainingLoop, make_accelerator
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.new_words import add_new_words
 from diffusers_jasco.training.objective import FlowMatchingObjective
-from diffusers_jasco.training.optimization import configure_deepspeed, make_optimizer
+from diffusers_jasco.training.optimization import configure_deepspeed, make_optimizer_and_scheduler
 from diffusers_jasco.training.recipes import inherit_options, options_to_record, warn_of_high_learning_rate
 from diffusers_jasco.training.runs import BEST
 from diffusers_jasco.training.stages import STAGES, Evaluator, run_stage
@@ -81,71 +80,73 @@ def make_parser() -> argparse.ArgumentParser:
     add = group.add_argument
     add(
         "--continue_from",
-        help="Hub id, pipeline, original checkpoint or run folder, whose weights training starts from.",
+        help="Hub id, pipeline, AudioCraft checkpoint or run folder with the weights to start from.",
     )
-    add("--codec", help="Folder of the codec; by default that of `--continue_from`.")
-    add("--tokenizer", help="Folder of the tokenizer, or of a pipeline; by default that of `--continue_from`.")
-    add("--text_encoder", help="A T5 encoder (folder, Hub id or pipeline), not `--text_encoder_config`.")
-    add("--only", choices=STAGES, help="No training: this stage alone, for the averaged weights in the run folder.")
-    add("--best", **switch, help="With `--only`: the weights with the lowest validation loss, instead of the last.")
+    add("--codec", help="Folder of the codec; default: that of `--continue_from`.")
+    add("--tokenizer", help="Folder of a tokenizer or a pipeline; default: that of `--continue_from`.")
+    add("--text_encoder", help="Pretrained T5 encoder (folder, Hub id or pipeline) instead of a new one.")
+    add("--only", choices=STAGES, help="Only run this stage, with the weights in the run folder, without training.")
+    add("--best", **switch, help="With `--only`: use the weights with the lowest validation loss.")
 
     group = parser.add_argument_group("model")
     add = group.add_argument
-    add("--transformer", type=mapping, default={}, help="Options of JascoTransformerModel; a flag adds to the file.")
-    add("--text_encoder_config", type=mapping, default={}, help="Options of T5Config; a flag adds to the file.")
-    add("--train_text_encoder", **switch, help="Train the text encoder too.")
-    add("--new_words", nargs="+", help="Words of the captions that the model of `--continue_from` does not know.")
-    add("--train_tokenizer", **switch, help="Make a tokenizer of the words of the data sets' captions first.")
+    add(
+        "--transformer",
+        type=mapping,
+        default={},
+        help="Options of JascoTransformerModel, merged with those of the file.",
+    )
+    add("--text_encoder_config", type=mapping, default={}, help="Options of T5Config, merged with those of the file.")
+    add("--train_text_encoder", **switch, help="Also train the text encoder.")
+    add("--new_words", nargs="+", help="Caption words to add to the vocabulary of the `--continue_from` model.")
+    add("--train_tokenizer", **switch, help="First train a word tokenizer on the captions of the datasets.")
     add(
         "--latents_statistics",
         choices=["channel", "whole"],
         default="channel",
-        help="Normalize latents by channel, or as a whole as the original, which AudioCraft can read.",
+        help="Normalize latents by channel, or as a whole as AudioCraft does, which its format requires.",
     )
-    add("--precondition", **switch, help="Give the latents one deviation, and precondition on that of each channel.")
-    add(
-        "--init_from_notes", **switch, help="Start new layers of chords and melody from the notes that they stand for."
-    )
-    add("--gradient_checkpointing", **switch, help="Less memory, more time.")
+    add("--precondition", **switch, help="Normalize all channels alike, and precondition on their deviations.")
+    add("--init_from_notes", **switch, help="Initialize new chord and melody layers from music theory.")
+    add("--gradient_checkpointing", **switch, help="Reduce memory at the cost of speed.")
     add("--compile", **switch, help="Compile the transformer's blocks.")
-    add("--ema_decay", type=float, default=0.999, help="Decay of the averaged weights.")
+    add("--ema_decay", type=float, default=0.999, help="Decay of the EMA of the weights.")
 
-    group = parser.add_argument_group("defaults of the pipeline: those of `--continue_from`, or 50, 1.5, 0 and 0")
+    group = parser.add_argument_group("pipeline defaults (of `--continue_from`, otherwise 50, 1.5, 0 and 0)")
     add = group.add_argument
-    add("--default_num_inference_steps", type=int, help="Steps.")
-    add("--default_guidance_scale", type=float, help="Weight of the branch with all conditions.")
-    add("--default_text_guidance_scale", type=float, help="Weight of the branch with the text only.")
-    add("--default_guidance_rescale", type=float, help="How far guided velocities keep their size, 0 to 1.")
+    add("--default_num_inference_steps", type=int, help="Number of inference steps.")
+    add("--default_guidance_scale", type=float, help="Guidance scale of all conditions together.")
+    add("--default_text_guidance_scale", type=float, help="Guidance scale of the text alone.")
+    add("--default_guidance_rescale", type=float, help="Strength of guidance rescaling, 0 to 1.")
     return parser
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
-    """The flags over the configuration file over the defaults."""
     parser = make_parser()
     args = parse_with_config(parser, args)
     for name in ("output", "dataset"):
         if getattr(args, name) is None:
             parser.error(f"--{name} is missing.")
     if args.codec is None and args.continue_from is None:
-        parser.error("--codec is missing (or --continue_from, a pipeline that has one).")
+        parser.error("--codec is missing (or --continue_from, a pipeline with a codec).")
     if args.tokenizer is None and args.continue_from is None and not args.train_tokenizer:
-        parser.error("--tokenizer is missing (or --train_tokenizer, or --continue_from, a pipeline that has one).")
+        parser.error("--tokenizer is missing (or --train_tokenizer, or --continue_from, a pipeline with a tokenizer).")
     if args.continue_from is None and args.text_encoder is None and not args.train_text_encoder:
-        parser.error("A text encoder that is not trained has to come from --text_encoder or --continue_from.")
+        parser.error("--text_encoder is missing (or --train_text_encoder, or --continue_from).")
     unknown = set(args.transformer) - set(inspect.signature(JascoTransformerModel.__init__).parameters)
     unknown |= set(args.text_encoder_config) - set(T5Config().to_dict())
     if unknown:
         parser.error(f"unknown options of the transformer or the text encoder: {', '.join(sorted(unknown))}.")
     if args.new_words and args.continue_from is None:
         parser.error(
-            "--new_words is for the text encoder of --continue_from. A new one learns all words (--train_tokenizer)."
+            "--new_words needs --continue_from. A new text encoder learns all words in captions (--train_tokenizer)."
         )
     if args.continue_from is not None and args.train_tokenizer:
-        parser.error("--train_tokenizer is for a new text encoder. Words for that of --continue_from: --new_words.")
+        parser.error("--train_tokenizer needs a new text encoder. Add words to --continue_from with --new_words.")
     if args.only == "valid" and args.validation_dataset is None:
         parser.error("--only valid needs --validation_dataset.")
     if args.best and args.only is None:
-        parser.error("--best is for --only.")
+        parser.error("--best needs --only.")
     message = inherit_options(args, args.continue_from)
     check_options(parser, args)
     if args.only is None and is_first_process():
@@ -153,6 +154,21 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
             print(message)
         warn_of_high_learning_rate(args)
     return args
+
+
+def make_averaged_model(
+    pipeline: JascoPipeline, args: argparse.Namespace, num_new_words: int
+) -> tuple[JascoPipeline, JascoTrainingModel]:
+    """Creates the pipeline that is saved, with the unsharded EMA weights on the CPU, and its models in one module."""
+    trained = ("transformer", "text_encoder") if args.train_text_encoder else ("transformer",)
+    averaged_pipeline = JascoPipeline(
+        **pipeline.components | {name: copy.deepcopy(getattr(pipeline, name)) for name in trained}
+    )
+    averaged_pipeline.set_progress_bar_config(disable=True)
+    averaged = JascoTrainingModel(
+        averaged_pipeline.transformer, averaged_pipeline.text_encoder, args.train_text_encoder, num_new_words
+    )
+    return averaged_pipeline, averaged.eval()
 
 
 def main(args: list[str] | None = None):
@@ -167,7 +183,7 @@ def main(args: list[str] | None = None):
     output = Path(args.output)
     checkpoint = find_start(output / "checkpoints", args.resume)
 
-    # 1. Models and data. All processes start from the same weights.
+    # 1. Models, with the same initial weights in all processes, and data
     torch.manual_seed(derive_seed("weights", args.seed))
     pipeline, data, transfer = load_components(args)
     transformer = pipeline.transformer
@@ -177,15 +193,7 @@ def main(args: list[str] | None = None):
     batches, validation = make_batches(args, data, pipeline, accelerator.process_index, accelerator.num_processes)
     if args.continue_from is None:
         transformer.register_to_config(sample_size=batches.num_frames)
-    # What is saved: the averaged weights, whole, on the CPU.
-    trained = ("transformer", "text_encoder") if args.train_text_encoder else ("transformer",)
-    averaged_pipeline = JascoPipeline(
-        **pipeline.components | {name: copy.deepcopy(getattr(pipeline, name)) for name in trained}
-    )
-    averaged_pipeline.set_progress_bar_config(disable=True)
-    averaged = JascoTrainingModel(
-        averaged_pipeline.transformer, averaged_pipeline.text_encoder, args.train_text_encoder, len(new_words)
-    ).eval()
+    averaged_pipeline, averaged = make_averaged_model(pipeline, args, len(new_words))
     if args.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
     if args.compile:
@@ -195,15 +203,8 @@ def main(args: list[str] | None = None):
     objective = FlowMatchingObjective(args, pipeline.tokenizer, len(new_words))
     batches.prepare = objective.prepare
 
-    # 2. Optimisation
-    betas = (args.adam_beta1, args.adam_beta2)
-    optimizer = make_optimizer(
-        model, args.learning_rate, betas, args.adam_epsilon, args.weight_decay, args.use_8bit_adam
-    )
-    # Not prepared by Accelerate, which would advance it once per process.
-    lr_scheduler = get_scheduler(
-        args.lr_scheduler, optimizer, num_warmup_steps=args.warmup_steps, num_training_steps=args.max_steps
-    )
+    # 2. Optimization
+    optimizer, lr_scheduler = make_optimizer_and_scheduler(model, args)
     configure_deepspeed(accelerator, args)
     model, optimizer = accelerator.prepare(model, optimizer)
     module = accelerator.unwrap_model(model)
@@ -213,26 +214,25 @@ def main(args: list[str] | None = None):
     if checkpoint is not None:
         accelerator.load_state(str(checkpoint))
 
-    # 3. The run folder
+    # 3. Run folder
     if is_main:
         output.mkdir(parents=True, exist_ok=True)
         write_config(args)
         count = sum(parameter.numel() for parameter in averaged.parameters())
-        print(f"{count / 1e6:.2f}M parameters, clips of {batches.num_frames} frames, from step {state.step}")
+        print(f"{count / 1e6:.2f}M parameters, clips of {batches.num_frames} frames, starting at step {state.step}")
         if transfer is not None:
             print(transfer)
             (output / "continued_from.md").write_text(transfer + "\n", encoding="utf-8")
     accelerator.wait_for_everyone()
     log = RunLog(output, accelerator, state.step, vars(args))
 
-    # 4. Train
+    # 4. Training
     def train_step(batch: dict[str, Any]):
         losses = objective(model, transformer.controls, batch)
         loop.means.add_losses(losses)
         loop.optimize(losses.loss, optimizer)
 
     def save_pipeline(folder: Path = output):
-        """The pipeline of the averaged weights."""
         ema.copy_whole_to(averaged if is_main else None)
         if is_main:
             averaged.store_words()
@@ -250,13 +250,13 @@ def main(args: list[str] | None = None):
             state.best = entry["validation_loss"]
             save_pipeline(output / BEST)
 
-    def evaluate_with_ema(stage: Callable[..., dict[str, Any]], *where: Any):
-        """Evaluates or generates with the averaged weights, while the other processes wait."""
+    def evaluate_with_ema(stage: Callable[..., dict[str, Any]], *stage_args: Any):
+        """Evaluates or generates with the EMA weights in the main process, while the others wait."""
         ema.copy_whole_to(averaged if is_main else None)
         if is_main:
             averaged.store_words()
             averaged.to(device)
-            log.write(state.step, **stage(averaged_pipeline, *where))
+            log.write(state.step, **stage(averaged_pipeline, *stage_args))
             averaged.to("cpu")
         accelerator.wait_for_everyone()
 

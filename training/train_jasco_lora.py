@@ -13,12 +13,12 @@
 # limitations under the License.
 
 r"""
-Trains a LoRA of any JASCO: a few low-rank matrices beside its attentions, which teach it a style from some clips.
+Trains a LoRA for a JASCO model: low-rank updates of its attention layers, which teach it a style from some clips.
 
     accelerate launch training/train_jasco_lora.py --base pipelines/jasco-nano --dataset my_music --output runs/lora
 
-The run folder holds `pytorch_lora_weights.safetensors`, for `pipe.load_lora_weights("runs/lora")`. Options of data,
-objective, course and resuming are those of `training/train_jasco.py`; a LoRA has no averaged weights.
+The run folder contains `pytorch_lora_weights.safetensors`, for `pipe.load_lora_weights("runs/lora")`. Most options are
+those of `training/train_jasco.py`, but there is no EMA.
 """
 
 import argparse
@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.optimization import get_scheduler
 from safetensors.torch import load_file, save_file
 
 from diffusers_jasco import JascoPipeline
@@ -43,7 +42,7 @@ from diffusers_jasco.training.loop import TrainingLoop, make_accelerator
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.new_words import add_new_words, store_in_lora
 from diffusers_jasco.training.objective import FlowMatchingObjective
-from diffusers_jasco.training.optimization import make_optimizer
+from diffusers_jasco.training.optimization import make_optimizer_and_scheduler
 from diffusers_jasco.training.recipes import inherit_options
 from diffusers_jasco.training.stages import Evaluator
 from diffusers_jasco.training.validation import validation_loss
@@ -55,34 +54,30 @@ from diffusers_jasco.utils.optional_imports import import_optional
 from diffusers_jasco.utils.seeding import derive_seed
 
 
-NEW_WORDS = "new_words"  # name of their embeddings in checkpoints
+NEW_WORDS = "new_words"  # key of their embeddings in checkpoints
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
-# Where text, time and controls come in, and the feed-forward networks.
+# The projections of text, time and controls, and the feed-forward layers.
 PROJECTIONS = ["text_proj", "time_embed_proj", "proj_in", "ff_in", "ff_out"]
 PROJECTIONS += [f"{name}_proj" for name in CONTROLS if name != "chords"]
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
-    parser = CommandParser(description="Trains a LoRA of any JASCO.")
+    parser = CommandParser(description="Trains a LoRA for a JASCO model.")
     add_training_options(parser)
     switch = {"action": argparse.BooleanOptionalAction, "default": False}
     group = parser.add_argument_group("LoRA")
     add = group.add_argument
-    add("--base", help="Hub id, pipeline, original checkpoint or run folder of the model.")
-    add("--rank", type=int, default=16, help="Rank of the matrices.")
-    add("--alpha", type=float, help="Their scale is alpha / rank; by default 1.")
-    add(
-        "--new_words",
-        nargs="+",
-        help="Words of the captions that the model does not know, to be learned with the LoRA.",
-    )
-    add("--lora_dropout", type=float, default=0.0, help="Dropout before the matrices.")
-    add("--lora_projections", **switch, help="Also beside the projections of text, time, controls and feed-forward.")
-    add("--gradient_checkpointing", **switch, help="Less memory, more time.")
-    # The model knows its nulls already; it needs just enough dropout not to forget them.
+    add("--base", help="Hub id, pipeline, AudioCraft checkpoint or run folder of the model.")
+    add("--rank", type=int, default=16, help="Rank of the LoRA matrices.")
+    add("--alpha", type=float, help="The LoRA scale is alpha / rank; default: the rank.")
+    add("--new_words", nargs="+", help="Caption words to add to the model's vocabulary, learned with the LoRA.")
+    add("--lora_dropout", type=float, default=0.0, help="Dropout before the LoRA matrices.")
+    add("--lora_projections", **switch, help="Also adapt text, time and control projections and feed-forward layers.")
+    add("--gradient_checkpointing", **switch, help="Reduce memory at the cost of speed.")
+    # The model already knows its nulls, and only needs enough dropout not to forget them.
     parser.set_defaults(drop_all=0.1, drop_text=0.0, drop_controls=0.0, drop_span=0.0, drop_per_batch=False)
     parser.set_defaults(weight_decay=0.0, **{f"drop_{name}": 0.25 for name in CONTROLS})
-    # What some minutes of music need, measured with jasco-nano.
+    # Tuned for some minutes of music with jasco-nano.
     parser.set_defaults(learning_rate=2e-3, warmup_steps=10, max_steps=300, adam_beta2=0.99)
     args = parse_with_config(parser, args)
     for name in ("base", "output", "dataset"):
@@ -105,7 +100,7 @@ def main(args: list[str] | None = None):
     output = Path(args.output)
     checkpoint = find_start(output / "checkpoints", args.resume)
 
-    # 1. The model, of which nothing is trained but the LoRA and the embeddings of new words
+    # 1. Model and data. Only the LoRA and the embeddings of new words are trained.
     torch.manual_seed(derive_seed("weights", args.seed))
     pipeline = load_source(args.base)
     pipeline.set_progress_bar_config(disable=True)
@@ -126,20 +121,14 @@ def main(args: list[str] | None = None):
     batches.prepare = objective.prepare
     evaluator = Evaluator(args)
 
-    # 2. Optimisation
-    betas = (args.adam_beta1, args.adam_beta2)
-    optimizer = make_optimizer(
-        model, args.learning_rate, betas, args.adam_epsilon, args.weight_decay, args.use_8bit_adam
-    )
-    lr_scheduler = get_scheduler(
-        args.lr_scheduler, optimizer, num_warmup_steps=args.warmup_steps, num_training_steps=args.max_steps
-    )
+    # 2. Optimization
+    optimizer, lr_scheduler = make_optimizer_and_scheduler(model, args)
     model, optimizer = accelerator.prepare(model, optimizer)
     module = accelerator.unwrap_model(model)
     loop = TrainingLoop(args, accelerator, model, batches, [lr_scheduler])
     state = loop.state
 
-    # The base is not written again with each checkpoint.
+    # Checkpoints only contain the LoRA, not the base model.
     def save_lora(models: list, weights: list, folder: str):
         if is_main:
             state = peft.get_peft_model_state_dict(transformer)
@@ -159,16 +148,16 @@ def main(args: list[str] | None = None):
     if checkpoint is not None:
         accelerator.load_state(str(checkpoint))
 
-    # 3. The run folder
+    # 3. Run folder
     if is_main:
         output.mkdir(parents=True, exist_ok=True)
         write_config(args)
         count = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-        print(f"{count / 1e6:.2f}M parameters, clips of {batches.num_frames} frames, from step {state.step}")
+        print(f"{count / 1e6:.2f}M parameters, clips of {batches.num_frames} frames, starting at step {state.step}")
     accelerator.wait_for_everyone()
     log = RunLog(output, accelerator, state.step, vars(args))
 
-    # 4. Train
+    # 4. Training
     def train_step(batch: dict[str, Any]):
         losses = objective(model, transformer.controls, batch)
         loop.means.add_losses(losses)
@@ -188,11 +177,11 @@ def main(args: list[str] | None = None):
             entry = validation_loss(module, *validation, pipeline.tokenizer, accelerator, clips, size)
             log.write(state.step, **entry)
 
-    def evaluate_on_main(stage: Callable[..., dict[str, Any]], *where: Any):
-        """Evaluates or generates, while the other processes wait."""
+    def evaluate_on_main(stage: Callable[..., dict[str, Any]], *stage_args: Any):
+        """Evaluates or generates in the main process, while the others wait."""
         if is_main:
             module.store_words()
-            log.write(state.step, **stage(pipeline.to(device), *where))
+            log.write(state.step, **stage(pipeline.to(device), *stage_args))
         accelerator.wait_for_everyone()
 
     hooks = [

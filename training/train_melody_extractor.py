@@ -13,7 +13,7 @@
 # limitations under the License.
 
 r"""
-Trains the embedded melody extractor to imitate the exact one (`extraction/deep_salience.py`):
+Trains the built-in melody extractor to imitate Deep Salience (`extraction/deep_salience.py`), the teacher:
 
     python scripts/make_synthetic_dataset.py --output data/melody/train --num_clips 280 --sampling_rate 22050 --stems
     python scripts/make_synthetic_dataset.py --output data/melody/validation --split validation --num_clips 32 \
@@ -21,7 +21,7 @@ Trains the embedded melody extractor to imitate the exact one (`extraction/deep_
     accelerate launch --cpu training/train_melody_extractor.py --dataset data/melody --weights multif0.h5 \
         --output runs/melody
 
-What the exact extractor hears in each clip is kept in `--output`, so that it is asked once.
+The teacher's output for each clip is cached in `--output`.
 """
 
 import argparse
@@ -48,17 +48,17 @@ from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import replace_file
 
 
-THRESHOLD = 0.5
+THRESHOLD = 0.5  # salience from which a pitch counts as present
 
 
 def parse_args(args=None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, required=True, help="folder with `train/audio` and `validation/audio`")
-    parser.add_argument("--weights", type=Path, required=True, help="`multif0.h5` of the exact extractor")
+    parser.add_argument("--weights", type=Path, required=True, help="`multif0.h5`, the weights of Deep Salience")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--max_steps", type=int, default=2600)
     parser.add_argument("--batch_size", type=int, default=4)
-    parser.add_argument("--num_frames", type=int, default=256, help="frames of a clip's part, of 11.6 ms")
+    parser.add_argument("--num_frames", type=int, default=256, help="frames (11.6 ms) per example")
     parser.add_argument("--learning_rate", type=float, default=2e-3)
     parser.add_argument("--weight_decay", type=float, default=0.01)
     parser.add_argument("--warmup_steps", type=int, default=100)
@@ -70,8 +70,8 @@ def parse_args(args=None) -> argparse.Namespace:
     return args
 
 
-def ask_teacher(files: list[Path], folder: Path, weights: Path):
-    """Writes what the exact extractor hears: one array (frames, 53) per file."""
+def run_teacher(files: list[Path], folder: Path, weights: Path):
+    """Writes the teacher's salience, one array (frames, 53) per file, unless it is cached."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in tqdm([file for file in files if not (folder / f"{file.stem}.npy").exists()], desc="teacher"):
         salience = deep_salience(AudioStream(file, None, RATE), weights)
@@ -80,7 +80,7 @@ def ask_teacher(files: list[Path], folder: Path, weights: Path):
 
 
 class Clips(torch.utils.data.Dataset):
-    """Levels (frames, 288) relative to the clip's highest, and the teacher's salience (frames, 53)."""
+    """Levels (frames, 288) relative to the maximum of the clip, and the teacher's salience (frames, 53)."""
 
     def __init__(self, files: list[Path], teacher: Path):
         self.levels, self.salience = [], []
@@ -96,7 +96,7 @@ class Clips(torch.utils.data.Dataset):
         return len(self.levels)
 
     def sample(self, args: argparse.Namespace, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Parts of random clips, transposed, with another balance of high and low, and quieter."""
+        """Draws excerpts of random clips, augmented by transposition, equalization and attenuation."""
 
         def uniform(low: float, high: float) -> float:
             return low + (high - low) * float(torch.rand((), generator=generator))
@@ -117,7 +117,7 @@ class Clips(torch.utils.data.Dataset):
             if semitones:
                 levels = shift(levels, 3 * semitones, -200.0)
                 salience, mask = shift(salience, semitones, 0.0), shift(mask, semitones, 0.0)
-                # The teacher hardly hears the lowest one (see `fold_semitones_above_g2`).
+                # The teacher hardly detects the lowest semitone (see `fold_semitones_above_g2`).
                 mask[[0, max(semitones, 0)]] = 0
             for name, values in (("levels", levels), ("salience", salience), ("mask", mask)):
                 batch[name].append(values)
@@ -125,13 +125,13 @@ class Clips(torch.utils.data.Dataset):
 
 
 def shift(values: torch.Tensor, count: int, fill: float) -> torch.Tensor:
-    """Moves the last dimension's values up by `count` places."""
+    """Shifts values up by `count` positions along the last dimension."""
     size = values.shape[-1]
     return F.pad(values, (max(count, 0), max(-count, 0)), value=fill)[..., max(-count, 0) : max(-count, 0) + size]
 
 
 def validate(model: SalienceModel, clips: Clips) -> dict[str, float]:
-    """Loss, and the share of the model's frames (50 Hz) that have the teacher's semitone, or none as it has."""
+    """Loss, and the share of frames (at 50 Hz) in which the melody equals the teacher's."""
     losses, equal = [], []
     for levels, salience in zip(clips.levels, clips.salience):
         logits = model(levels[None].float())[0]
@@ -154,9 +154,9 @@ def main(args=None):
     for split in ("validation", "train"):
         files = sorted((args.dataset / split / "audio").glob("*.flac"))
         if not files:
-            raise ValueError(f"`--dataset`: there are no FLAC files in {args.dataset / split / 'audio'}.")
+            raise ValueError(f"There are no FLAC files in {args.dataset / split / 'audio'} of `--dataset`.")
         if accelerator.is_main_process:
-            ask_teacher(files, args.output / "teacher" / split, args.weights)
+            run_teacher(files, args.output / "teacher" / split, args.weights)
         accelerator.wait_for_everyone()
         clips[split] = Clips(files, args.output / "teacher" / split)
 

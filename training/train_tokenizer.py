@@ -14,11 +14,11 @@
 
 
 r"""
-Trains a small tokenizer on captions, for a text encoder that is trained from scratch:
+Trains a small tokenizer on captions, for text encoders that are trained from scratch:
 
     python training/train_tokenizer.py --captions features/train/captions.jsonl --output tokenizer
 
-Texts are lower-cased; `<pad>` is 0, `</s>` 1 (appended to every text, as T5's) and `<unk>` 2.
+Texts are lowercased; `<pad>` is 0, `</s>` 1 (appended to every text, as in T5) and `<unk>` 2.
 """
 
 import json
@@ -32,7 +32,7 @@ from diffusers_jasco.utils.cli import run_command
 
 
 def read_captions(paths: list[Path]) -> Iterator[str]:
-    """The captions of `.jsonl` files (`captions` or `caption` of each object), or the lines of other files."""
+    """Reads `captions` or `caption` of each object in `.jsonl` files, or all lines of other files."""
     for path in paths:
         with open(path, encoding="utf-8") as lines:
             for line in lines:
@@ -46,11 +46,11 @@ def read_captions(paths: list[Path]) -> Iterator[str]:
 def main(args: list[str] | None = None):
     parser = CommandParser(description="Trains a small tokenizer on captions.")
     parser.add_argument(
-        "--captions", type=Path, nargs="+", required=True, help="Files: .jsonl, or a caption per line."
+        "--captions", type=Path, nargs="+", required=True, help=".jsonl files, or files with one caption per line."
     )
-    parser.add_argument("--output", type=Path, required=True, help="Folder to write.")
-    parser.add_argument("--model", choices=["word", "unigram"], default="word", help="Words or pieces of words.")
-    parser.add_argument("--vocab_size", type=int, default=2000, help="At most so many tokens.")
+    parser.add_argument("--output", type=Path, required=True, help="Output folder.")
+    parser.add_argument("--model", choices=["word", "unigram"], default="word", help="Words or subwords.")
+    parser.add_argument("--vocab_size", type=int, default=2000, help="Maximum number of tokens.")
     args = parser.parse_args(args)
 
     tokenizer = train_tokenizer(read_captions(args.captions), args.model, args.vocab_size)

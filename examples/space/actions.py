@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the page and the API do: values → values, and a [`~settings.FieldError`] for what can't be used."""
+"""Actions behind the page and the API. Each takes and returns plain values, and raises [`~settings.FieldError`] for bad input."""
 
 import math
 import os
@@ -23,7 +23,7 @@ from pathlib import Path
 import soundfile
 
 
-try:  # the package of ZeroGPU, which has to come before torch
+try:  # ZeroGPU's package, which has to be imported before torch
     import spaces
 
     on_gpu = spaces.GPU
@@ -36,8 +36,8 @@ except ImportError:
 import gradio as gr
 import torch
 
+from diffusers_jasco.controls import previews
 from diffusers_jasco.controls.drum_machine import GROOVES
-from diffusers_jasco.controls.previews import preview_chords, preview_melody
 from diffusers_jasco.inputs import InputError
 from engine import Engine, Stopped, TakeRequest
 from parts import MAX_BEATS, MAX_STEPS, STEPS_PER_BEAT, TRACKS, check_steps, empty_steps, resize_chord_timeline
@@ -47,8 +47,8 @@ from takes import Take, finish_take, read_settings
 from uploads import check_upload, collected_warnings, explain, read_recording, write_drums
 
 
-CHECKPOINT = os.environ.get("JASCO_CHECKPOINT") or str(Path(__file__).parents[2] / "pipelines/jasco-nano")
-FILE_LIFE = 3600  # seconds that files are kept
+CHECKPOINT = os.environ.get("JASCO_CHECKPOINT") or "jasco-nano"
+FILE_LIFE = 3600  # seconds until files are deleted
 PREVIEW_RATE = 32000  # Hz
 
 ENGINE = Engine(CHECKPOINT)
@@ -57,40 +57,40 @@ FOLDERS = TempFolders(own_folder(), FILE_LIFE)
 
 
 @on_gpu
-def play(request: TakeRequest, seed: int, ticket: Path, words: str) -> torch.Tensor:
-    """One variation, as a waveform on the CPU. `words` says which one it is."""
+def play(request: TakeRequest, seed: int, token: Path, label: str) -> torch.Tensor:
+    """Generates one variation and returns its waveform on the CPU. `label` names the variation in the progress bar."""
     started, progress, steps = time.monotonic(), gr.Progress(), request.settings.steps
 
     def report(step: int):
         left = (time.monotonic() - started) / step * (steps - step)
-        progress(step / steps, desc=f"{words}step {step} of {steps}, {_seconds(left)} left")
+        progress(step / steps, desc=f"{label}step {step} of {steps}, {_seconds(left)} left")
 
-    return ENGINE.play(request, seed, report, lambda: not ticket.exists()).cpu()
+    return ENGINE.play(request, seed, report, lambda: not token.exists()).cpu()
 
 
 def make_takes(
-    settings: Settings, recording: str | None, ticket: Path, dark: bool = False
+    settings: Settings, recording: str | None, token: Path, dark: bool = False
 ) -> tuple[list[Take], list[str]]:
-    """The takes that were finished before the ticket was taken away, and what there is to say about them."""
+    """Generates the takes of a request. Returns those that finished before the token was revoked, and remarks about them."""
     takes, started, stopped, progress = [], time.monotonic(), False, gr.Progress()
-    # The pipeline's warning of unknown words is for programmers.
-    with TOKENS.using(ticket), collected_warnings(ignore="diffusers_jasco.text_encoders") as remarks:
+    # The page has its own message about unknown words.
+    with TOKENS.using(token), collected_warnings(ignore="diffusers_jasco.text_encoders") as remarks:
         remarks += describe_unknown_words(settings.prompt)
         drums = read_recording(recording, "drums") if settings.drums == "recording" else None
         request = ENGINE.make_request(settings, drums)
         for number in range(settings.variations):
-            words = f"Take {number + 1} of {settings.variations}: " if settings.variations > 1 else ""
+            label = f"Take {number + 1} of {settings.variations}: " if settings.variations > 1 else ""
             seed = (settings.seed + number) % (MAX_SEED + 1)
             try:
-                progress(0, desc=f"{words}first step")
-                audio = play(request, seed, ticket, words)
+                progress(0, desc=f"{label}first step")
+                audio = play(request, seed, token, label)
             except Stopped:
                 stopped = True
                 break
             except InputError as error:
                 field = error.argument if error.argument in vars(settings) else "generate"
                 raise FieldError(field, explain(error)) from error
-            progress(1.0, desc=f"{words}listening to it")
+            progress(1.0, desc=f"{label}analyzing")
             folder = FOLDERS.new_folder()
             takes.append(finish_take(audio, request, seed, ENGINE, folder, dark))
     seconds = time.monotonic() - started
@@ -118,45 +118,45 @@ def describe_unknown_words(prompt: str, is_typed: bool = False) -> list[str]:
 
 
 def find_take(takes: list[Take], number: int) -> str:
-    """The file of a take of this visit."""
+    """The audio file of a take of this session."""
     if not takes[number].wav.exists():
-        raise FieldError("generate", f"This take is gone: takes are kept for {FILE_LIFE // 60} minutes.")
+        raise FieldError("generate", f"This take was deleted: takes are kept for {FILE_LIFE // 60} minutes.")
     return str(takes[number].wav)
 
 
-def hear_chords(chords: dict, tempo: float, duration: float) -> str:
-    """The chords alone, as soft tones."""
+def preview_chords(chords: dict, tempo: float, duration: float) -> str:
+    """Renders the chords alone, as soft tones."""
     timeline = Settings(chords=chords, tempo=tempo, duration=duration).chord_timeline()
     if timeline is None:
-        raise FieldError("chords", "There are no chords yet: click into a bar, or type some.")
-    return _write_preview(preview_chords(timeline, duration, PREVIEW_RATE), PREVIEW_RATE)
+        raise FieldError("chords", "There are no chords yet: click in a bar, or type some.")
+    return _write_preview(previews.preview_chords(timeline, duration, PREVIEW_RATE), PREVIEW_RATE)
 
 
-def hear_melody(melody: dict, tempo: float, duration: float) -> str:
-    """The melody alone, as a simple tone."""
+def preview_melody(melody: dict, tempo: float, duration: float) -> str:
+    """Renders the melody alone, as a simple tone."""
     notes = Settings(melody=melody, tempo=tempo, duration=duration).notes()
     if notes is None:
-        raise FieldError("melody", "There is no melody yet: draw some notes, hum one, or load one.")
-    return _write_preview(preview_melody(notes, duration, PREVIEW_RATE), PREVIEW_RATE)
+        raise FieldError("melody", "There is no melody yet: draw some notes, hum, or load a file.")
+    return _write_preview(previews.preview_melody(notes, duration, PREVIEW_RATE), PREVIEW_RATE)
 
 
-def hear_drums(pattern: dict, tempo: float, duration: float) -> str:
-    """The drum pattern alone."""
+def preview_drums(pattern: dict, tempo: float, duration: float) -> str:
+    """Renders the drum pattern alone."""
     groove = Settings(drums="pattern", pattern=pattern, tempo=tempo, duration=duration).groove()
     if groove is None:
-        raise FieldError("drums", "There are no strokes yet: click some steps, or choose a groove.")
+        raise FieldError("drums", "There are no hits yet: click some steps, or choose a groove.")
     return _write_preview(groove.render(duration, PREVIEW_RATE), PREVIEW_RATE)
 
 
 def drums_from_file(file: str | None, start: float, separate: bool) -> str:
-    """A recording's drums, as the model is going to get them."""
+    """The drums of a recording, as the model receives them."""
     return str(write_drums(file, start, separate, ENGINE.sampling_rate, FOLDERS.new_folder()))
 
 
 def load_groove(name: str) -> dict:
-    """A preset groove as a pattern of steps."""
+    """A preset groove as a step pattern."""
     if name not in GROOVES:
-        raise FieldError("drums", f"There is no groove {name!r}; there are {', '.join(GROOVES)}.")
+        raise FieldError("drums", f"There is no groove {name!r}. Choose one of {', '.join(GROOVES)}.")
     groove = GROOVES[name]
     levels = {".": 0.0, "o": 0.5, "x": 1.0}
     pattern = empty_steps(groove.num_steps)
@@ -169,25 +169,25 @@ def load_groove(name: str) -> dict:
 
 
 def is_playable(name: str) -> bool:
-    """Whether the step sequencer has what a preset groove needs."""
+    """Whether the step sequencer has the tracks and the resolution of a preset groove."""
     groove = GROOVES[name]
     return groove.steps_per_beat == 4 and {drum.replace(" ", "_") for drum in groove.tracks} <= set(TRACKS)
 
 
 def load_settings(file: str | None) -> tuple[Settings, str | None, list[str]]:
-    """Settings from a download, their drum recording, and what there is to say about them."""
+    """Settings from a download, their drum recording, and remarks for the user."""
     check_upload(file, "file", (".zip", ".json"))
     settings, recording, checkpoint = read_settings(file, FOLDERS.new_folder())
-    remarks = [f"{Path(file).name} is loaded."]
+    remarks = [f"Loaded {Path(file).name}."]
     if checkpoint not in (None, ENGINE.checkpoint):
         remarks.append(
-            f"It was made with {checkpoint[:100]}; here is {ENGINE.checkpoint}, which plays it differently."
+            f"It was made with {checkpoint[:100]}. This page runs {ENGINE.checkpoint}, so the music will differ."
         )
     return settings, recording and str(recording), remarks
 
 
 def fit_length(chords: dict, melody: dict, tempo: float, beats_per_bar: int, duration: float) -> tuple[dict, dict]:
-    """The timeline and the piano roll for another length: long enough for the music, and for what is in them already."""
+    """Resizes the timeline and the piano roll to the duration, but never below their present content."""
     last_bar = max((int(chord["beat"] // chords["beats_per_bar"]) + 1 for chord in chords["chords"]), default=1)
     bars = min(max(count_bars(duration, tempo, beats_per_bar), last_bar), MAX_BEATS // beats_per_bar)
     chords = resize_chord_timeline(chords, bars, beats_per_bar)
@@ -196,7 +196,7 @@ def fit_length(chords: dict, melody: dict, tempo: float, beats_per_bar: int, dur
 
 
 def fit_beats_per_bar(pattern: dict, before: int, beats_per_bar: int) -> dict:
-    """A drum pattern of whole bars of `before` beats, with each bar cut, or begun anew, for another metre."""
+    """Adapts a drum pattern of whole bars of `before` beats to another time signature: each bar is cut, or its start repeated."""
     bars, rest = divmod(pattern["steps"], before * STEPS_PER_BEAT)
     length = beats_per_bar * STEPS_PER_BEAT
     if rest or before == beats_per_bar or bars * length > MAX_STEPS:

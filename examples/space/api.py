@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What programs can do here: the page's actions as endpoints with names and types, whose errors are errors."""
+"""The page's actions as named, typed API endpoints that report bad input as errors."""
 
 from collections.abc import Callable
 from dataclasses import fields
@@ -26,11 +26,11 @@ import actions
 from actions import TOKENS
 from page import CONCURRENCY, Page
 from settings import FieldError, Settings
-from uploads import chords_from_file, chords_from_words, melody_from_file
+from uploads import chords_from_file, chords_from_text, melody_from_file
 
 
 def add_endpoints(page: Page):
-    """Adds the endpoints to a page. Their values are described by the page's fields."""
+    """Adds the endpoints to a page. The page's fields describe their parameters."""
     with gr.Row(visible=False):
         trigger = gr.Button("API")
         file = gr.File(label="file")
@@ -53,37 +53,37 @@ def add_endpoints(page: Page):
         page.blocks.parameters[name] = [value for value in signature(function).parameters if value != "request"]
         trigger.click(run, inputs, outputs, api_name=name, **options)
 
-    making = {"concurrency_id": "generate", "concurrency_limit": CONCURRENCY}
-    listening = {"concurrency_id": "listen", "concurrency_limit": CONCURRENCY}
-    measure = [page.beats_per_bar, page.duration, page.tempo]
-    endpoint("generate", generate, [*page.fields.values(), page.recording], [wavs, zips, report], **making)
+    generation = {"concurrency_id": "generate", "concurrency_limit": CONCURRENCY}
+    analysis = {"concurrency_id": "listen", "concurrency_limit": CONCURRENCY}
+    timing = [page.beats_per_bar, page.duration, page.tempo]
+    endpoint("generate", generate, [*page.fields.values(), page.recording], [wavs, zips, report], **generation)
     endpoint("stop", stop, [], [runs], queue=False)
     endpoint("load_settings", load_settings, [file], [settings, page.recording])
-    endpoint("chords_from_words", chords_from_words, [page.words, page.key, *measure, page.repeat], [page.chords])
-    endpoint("chords_from_file", chords_from_file, [file, page.chord_start, *measure], [page.chords], **listening)
+    endpoint("chords_from_text", chords_from_text, [page.chord_text, page.key, *timing, page.repeat], [page.chords])
+    endpoint("chords_from_file", chords_from_file, [file, page.chord_start, *timing], [page.chords], **analysis)
     endpoint(
         "drums_from_file",
         actions.drums_from_file,
         [file, page.drum_start, page.separate],
         [page.recording],
-        **listening,
+        **analysis,
     )
     endpoint(
         "melody_from_file",
         melody_from_file,
         [file, page.melody_start, page.one_voice, page.duration, page.tempo, page.melody_track],
         [page.melody],
-        **listening,
+        **analysis,
     )
-    endpoint("hear_chords", actions.hear_chords, [page.chords, page.tempo, page.duration], [audio])
-    endpoint("hear_drums", actions.hear_drums, [page.pattern, page.tempo, page.duration], [audio])
-    endpoint("hear_melody", actions.hear_melody, [page.melody, page.tempo, page.duration], [audio])
+    endpoint("preview_chords", actions.preview_chords, [page.chords, page.tempo, page.duration], [audio])
+    endpoint("preview_drums", actions.preview_drums, [page.pattern, page.tempo, page.duration], [audio])
+    endpoint("preview_melody", actions.preview_melody, [page.melody, page.tempo, page.duration], [audio])
 
 
 def generate(request: gr.Request, *values):
     """
-    Makes music: a WAV and a ZIP (with controls and settings) for each variation, and a report with the seeds and with how far
-    each control was followed.
+    Generates music: a WAV and a ZIP (with controls and settings) for each variation, and a report with the seeds and a score
+    for each control.
     """
     *values, recording = values
     settings = Settings(*values)
@@ -99,7 +99,7 @@ def generate(request: gr.Request, *values):
     return [str(take.wav) for take in takes], [str(take.zip) for take in takes], report
 
 
-# Gradio reads the names of an endpoint's values from its function: here, they are those of the settings.
+# Gradio reads the parameter names of an endpoint from its function. Here they are the fields of the settings.
 generate.__signature__ = Signature(
     [
         Parameter("request", Parameter.POSITIONAL_OR_KEYWORD, annotation=gr.Request),
@@ -110,11 +110,11 @@ generate.__signature__ = Signature(
 
 
 def stop(request: gr.Request):
-    """Stops everything that this session makes, within one step, and says how many runs that were."""
+    """Stops all runs of this session within one step, and returns their number."""
     return TOKENS.revoke(request.session_hash)
 
 
 def load_settings(file):
-    """The values of all fields from a download, and the drum recording, if there is one."""
+    """The values of all fields from a download, and the drum recording if there is one."""
     settings, recording, _ = actions.load_settings(file)
     return settings.to_json(), recording

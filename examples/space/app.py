@@ -13,12 +13,13 @@
 # limitations under the License.
 
 """
-JASCO as a web page: describe a piece, shape its chords, drums and melody, hear it, and see whether it does what was asked.
+JASCO as a web page: describe a piece, shape its chords, drums and melody, listen to the result, and see how closely it
+follows each control.
 
     python examples/space/app.py
 
-Environment variables: `JASCO_CHECKPOINT` (a folder or Hub id; by default the repository's jasco-nano) and `JASCO_CONCURRENCY`
-(how many pieces are made at a time; 2).
+Environment variables: `JASCO_CHECKPOINT` (a folder or Hub id; jasco-nano by default) and `JASCO_CONCURRENCY` (number of
+pieces generated at the same time; 2 by default).
 """
 
 import os
@@ -27,7 +28,7 @@ import threading
 from pathlib import Path
 
 
-# Gradio would report to its makers.
+# Disable Gradio's telemetry.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
@@ -38,7 +39,7 @@ from uploads import MAX_UPLOAD
 
 
 MAX_WAITING = 64  # runs in the queue
-MAX_SESSIONS = 200  # whose fields Gradio remembers
+MAX_SESSIONS = 200  # sessions whose state Gradio keeps
 
 page = Page()
 with page.blocks as demo:
@@ -56,12 +57,12 @@ def wait_for_signal(stopped: threading.Event):
 
 
 if __name__ == "__main__":
-    # The handler only takes a note: an exception would be raised wherever the main thread happens to be.
+    # The handler only sets an event: an exception could be raised anywhere in the main thread.
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     demo.launch(
         prevent_thread_lock=True,
-        # The fonts are the visitor's own.
+        # System fonts: the page loads nothing from other servers.
         theme=gr.themes.Default(
             primary_hue="indigo",
             neutral_hue="slate",
@@ -76,8 +77,8 @@ if __name__ == "__main__":
         show_error=False,
         ssr_mode=False,
         app_kwargs={"exception_handlers": demo.exception_handlers},
-        # Skips Gradio's check whether the page answers within three seconds, which ends the app on a machine that is busy.
+        # Skips Gradio's startup check, which ends the app if the page does not answer within three seconds.
         _frontend=False,
     )
     wait_for_signal(stopped)
-    demo.close()  # and delete the files of visitors
+    demo.close()  # exit handlers delete uploaded and generated files

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Checks the calls of endpoints: errors name the value that is missing, unknown or wrong."""
+"""Checks API calls: errors name the value that is missing, unknown or wrong."""
 
 import json
 import math
@@ -34,10 +34,10 @@ FILE_META = {"_type": "gradio.FileData"}
 
 class CheckedBlocks(gr.Blocks):
     """
-    Gradio's `Blocks` with checked endpoints. By itself, Gradio answers calls whose values it can't use with `{"error": null}`
-    or "Internal Server Error".
+    Gradio's `Blocks` with checked endpoints. Without these checks, Gradio answers calls with unusable values by
+    `{"error": null}` or "Internal Server Error".
 
-    `parameters` has the names of each endpoint's values, in their order.
+    `parameters` lists the parameter names of each endpoint in order.
     """
 
     def __init__(self, **options: Any):
@@ -53,14 +53,14 @@ class CheckedBlocks(gr.Blocks):
         except gr.Error:
             raise
         except Exception as error:
-            # All other values have been checked.
+            # Only files can still be at fault: all other values were checked above.
             files = [name for name, field in zip(names, block_fn.inputs) if isinstance(field, (gr.File, gr.Audio))]
             message = f"“{', '.join(files) or block_fn.api_name}” can’t be read: upload the file to this server first."
             raise gr.Error(message, title=", ".join(files)) from error
 
     @property
     def exception_handlers(self) -> dict[type[Exception], Any]:
-        """For the web server: what Gradio raises for unknown endpoints and for unknown or missing names of values."""
+        """Handlers for the exceptions that Gradio raises for unknown endpoints and for unknown or missing parameter names."""
         return dict.fromkeys((FnIndexInferError, KeyError, TypeError), self._explain)
 
     async def _explain(self, request: Request, error: Exception) -> JSONResponse:
@@ -68,14 +68,14 @@ class CheckedBlocks(gr.Blocks):
         if endpoint is None:
             raise error
         if endpoint not in self.parameters:
-            message = f"There is no endpoint “{endpoint[:60]}”; there are {', '.join(self.parameters)}."
+            message = f"There is no endpoint “{endpoint[:60]}”. Use one of {', '.join(self.parameters)}."
             return JSONResponse({"detail": message}, status_code=404)
-        given = await request.json()
+        body = await request.json()
         parameters = self.get_api_info()["named_endpoints"][f"/{endpoint}"]["parameters"]
         names = [parameter["parameter_name"] for parameter in parameters]
         required = [value["parameter_name"] for value in parameters if not value["parameter_has_default"]]
-        unknown = [name[:60] for name in given if name not in names]
-        missing = [name for name in required if name not in given]
+        unknown = [name[:60] for name in body if name not in names]
+        missing = [name for name in required if name not in body]
         if not unknown and not missing:
             raise error
         faults = [
@@ -86,7 +86,7 @@ class CheckedBlocks(gr.Blocks):
 
 
 def check_values(names: list[str], fields: list[gr.components.Component], values: list[Any]):
-    """Raises a `gr.Error` that names what is wrong with the values of a call; `fields` describe them."""
+    """Raises a `gr.Error` that names the wrong value of a call. `fields` describe the parameters."""
     if len(values) != len(names):
         order = f"The endpoint takes, in this order: {', '.join(names)}."
         if len(values) < len(names):
@@ -102,7 +102,7 @@ def check_values(names: list[str], fields: list[gr.components.Component], values
 
 
 def _check_value(name: str, field: gr.components.Component, value: Any):
-    wanted = None
+    expected = None
     if isinstance(field, (gr.Slider, gr.Number)):
         low = -math.inf if field.minimum is None else field.minimum
         high = math.inf if field.maximum is None else field.maximum
@@ -111,14 +111,14 @@ def _check_value(name: str, field: gr.components.Component, value: Any):
             to_integer(value, name)
     elif isinstance(field, (gr.Radio, gr.Dropdown)):
         choices = [choice for _, choice in field.choices]
-        wanted = None if value in choices else f"one of {', '.join(map(str, choices))}"
+        expected = None if value in choices else f"one of {', '.join(map(str, choices))}"
     elif isinstance(field, gr.Checkbox):
-        wanted = None if isinstance(value, bool) else "true or false"
+        expected = None if isinstance(value, bool) else "true or false"
     elif isinstance(field, gr.Textbox):
-        wanted = None if isinstance(value, str) else "a text"
+        expected = None if isinstance(value, str) else "a string"
     elif isinstance(field, (gr.File, gr.Audio)) and value is not None:
         is_file = isinstance(value, dict) and isinstance(value.get("path"), str) and value.get("meta") == FILE_META
-        wanted = None if is_file else f'an uploaded file: {{"path": ..., "meta": {json.dumps(FILE_META)}}}'
-    # The parts of the page check their values themselves.
-    if wanted is not None:
-        raise InputError(f"`{name}` has to be {wanted}, but is {shorten(value)}.", name)
+        expected = None if is_file else f'an uploaded file: {{"path": ..., "meta": {json.dumps(FILE_META)}}}'
+    # The custom components check their own values.
+    if expected is not None:
+        raise InputError(f"`{name}` has to be {expected}, but is {shorten(value)}.", name)

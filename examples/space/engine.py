@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The model behind the app: settings → music."""
+"""The model behind the app: generates music from settings."""
 
 import copy
 import math
@@ -36,16 +36,16 @@ Sound = tuple[torch.Tensor, int]  # (channels, samples), Hz
 
 
 class Stopped(Exception):
-    """The visitor wants no more of this."""
+    """The user stopped the run."""
 
 
 @dataclass(frozen=True)
 class TakeRequest:
     r"""
-    The settings of one click and its drums, which all of its takes share.
+    The settings and drums of one click on "Generate", shared by all of its takes.
 
     Args:
-        settings ([`Settings`]): the values of the fields.
+        settings ([`Settings`]): values of the fields.
         drums (`tuple`, *optional*): `(waveform, sampling_rate)` of the recording or the rendered pattern.
     """
 
@@ -55,12 +55,12 @@ class TakeRequest:
     @property
     def controls(self) -> dict[str, Any]:
         """The controls as the pipeline takes them."""
-        # Those that the page has; controls that are added to the model later come after them.
+        # The page has the first three controls; `zip` ignores controls that are added later.
         return dict(zip(CONTROLS, (self.settings.chord_timeline(), self.drums, self.settings.notes())))
 
     @cached_property
     def requested(self) -> RequestedControls:
-        """The controls on a timeline. Onsets of a pattern are exact, those of a recording are estimated."""
+        """The controls on a timeline. Onsets of a pattern are exact; onsets of a recording are estimated."""
         settings, groove = self.settings, self.settings.groove()
         drums = self.drums if groove is None else None
         requested = read_requested_controls(
@@ -71,8 +71,8 @@ class TakeRequest:
 
 class Engine:
     r"""
-    A checkpoint, loaded once. What a run changes (the scheduler, the tokenizer's padding, the pipeline's own attributes) is
-    made anew for each run, so that any number of them can overlap.
+    A checkpoint, loaded once. Each run gets its own pipeline, scheduler and tokenizer, since a call changes their state, so
+    any number of runs can overlap.
 
     Args:
         checkpoint (`str`): folder or Hub id, as [`JascoPipeline.from_pretrained`] takes it.
@@ -81,10 +81,10 @@ class Engine:
     def __init__(self, checkpoint: str):
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         pipe = JascoPipeline.from_pretrained(checkpoint).to(device)
-        # An adaptive solver has no number of steps, and none that a progress bar or a seed's music could rely on.
+        # An adaptive solver has no fixed number of steps to show as progress.
         if isinstance(pipe.scheduler, FlowMatchDopri5Scheduler):
             pipe.scheduler = FlowMatchEulerScheduler.from_config(pipe.scheduler.config)
-        # What visitors read: a folder's place on this machine is none of their business.
+        # Display name without local paths.
         self.checkpoint = Path(checkpoint).resolve().name if Path(checkpoint).exists() else checkpoint
         self.components = pipe.components
         self.controls = pipe.transformer.controls
@@ -92,18 +92,18 @@ class Engine:
         self.frame_rate = pipe.frame_rate  # Hz
         self.trained_duration = pipe.transformer.config.sample_size / pipe.frame_rate  # seconds
         self.known_words = pipe.known_words()
-        # Tokenizers change when they are used; those of runs are copies.
+        # Tokenizers change state when they are used, so each run uses a copy.
         self._tokenizer = copy.deepcopy(pipe.tokenizer)
         self.default_steps = pipe.defaults["num_inference_steps"]
         self.default_guidance_scale = pipe.defaults["guidance_scale"]
         self.default_text_guidance_scale = pipe.defaults["text_guidance_scale"]
 
     def find_unknown_words(self, prompt: str) -> dict[str, list[str]]:
-        """The words of a prompt that mean nothing to the model, each with similar ones that it knows."""
+        """Words of a prompt that the model does not know, each with similar words that it knows."""
         return {word: similar_words(word, self._tokenizer) for word in unknown_words(prompt, self._tokenizer)}
 
     def make_pipeline(self) -> JascoPipeline:
-        """A pipeline for one run, with the weights of all."""
+        """A pipeline for one run. All pipelines share their weights."""
         scheduler = self.components["scheduler"]
         own = {
             "scheduler": type(scheduler).from_config(scheduler.config),
@@ -116,9 +116,9 @@ class Engine:
     def make_request(self, settings: Settings, recording: Sound | None = None) -> TakeRequest:
         r"""
         Args:
-            settings ([`Settings`]): the values of the fields.
+            settings ([`Settings`]): values of the fields.
             recording (`tuple`, *optional*):
-                `(waveform, sampling_rate)`, for settings whose drums are a recording; it is cut to the music's length.
+                `(waveform, sampling_rate)` for settings with recorded drums; cut to the duration of the music.
         """
         groove, drums = settings.groove(), None
         if groove is not None:
@@ -136,20 +136,20 @@ class Engine:
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> torch.Tensor:
         r"""
-        Makes one variation: the same request and seed give the same bits on the same machine.
+        Generates one variation. The same request and seed give bit-identical audio on the same machine.
 
         Args:
-            request ([`TakeRequest`]): of [`Engine.make_request`]; its own seed and number of variations are not used.
-            seed (`int`): of the noise to start from.
-            on_step (`Callable`): called with the number of steps done, after each one.
-            is_stopped (`Callable`): asked before the first step and after each one.
+            request ([`TakeRequest`]): from [`Engine.make_request`]; its seed and number of variations are ignored.
+            seed (`int`): seed of the initial noise.
+            on_step (`Callable`): called after each step with the number of finished steps.
+            is_stopped (`Callable`): checked before the first step and after each step.
 
         Returns:
             `torch.Tensor` of shape `(channels, samples)`.
 
         Raises:
-            [`Stopped`]: within one step after `is_stopped` began to say so.
-            [`InputError`]: for what the pipeline can't use.
+            [`Stopped`]: within one step after `is_stopped` returns `True`.
+            [`InputError`]: for inputs that the pipeline can't use.
         """
 
         def after_step(pipe: JascoPipeline, step: int, timestep: Any, tensors: dict) -> dict:

@@ -27,7 +27,7 @@ from diffusers_jasco.controls.progressions import PROGRESSIONS
 from diffusers_jasco.text_encoders import list_words
 from parts import ChordTimeline, PianoRoll, StepSequencer, chord_tones
 from settings import BEATS_PER_BAR, DURATION, GUIDANCE, MAX_PROMPT, MAX_STEPS, MAX_VARIATIONS, TEMPO, Settings
-from uploads import DRUM_FILES, MELODY_FILES, TRACK_LABEL, chords_from_words
+from uploads import DRUM_FILES, MELODY_FILES, TRACK_LABEL, chords_from_text
 from widgets import PLAYER, Card, format_messages, message
 
 
@@ -42,14 +42,13 @@ KEYS = [f"{note} {mode}" for mode in ("major", "minor") for note in NOTES]
 
 class Layout:
     """
-    The fields of the page by their names. `start` has the values that they start with; `messages` a place for messages about
-    each field.
+    The fields of the page by name. `start` has their initial values, and `messages` a slot for messages about each field.
     """
 
     def __init__(self):
         self.start = Settings(
             prompt=PROMPTS[0],
-            chords=chords_from_words("C | Am | F | G", "C major", 4, 10.0, 120.0, True),
+            chords=chords_from_text("C | Am | F | G", "C major", 4, 10.0, 120.0, True),
             drums="pattern",
             pattern=actions.load_groove("rock backbeat"),
             melody={"beats": 20.0, "notes": []},
@@ -60,15 +59,15 @@ class Layout:
         self.messages: dict[str, gr.HTML] = {}
 
     def _lay_out(self):
-        """Adds the fields to the `gr.Blocks` that are open."""
+        """Adds the fields to the current `gr.Blocks`."""
         gr.HTML(
             "<h1>JASCO</h1>"
-            "<p>Describe a piece, shape its chords, drums and melody, and see whether the music follows.</p>",
+            "<p>Describe a piece, shape its chords, drums and melody, and see how closely the music follows.</p>",
             elem_id="header",
         )
         with gr.Row():
             with gr.Column(scale=3, min_width=340):
-                self._lay_out_words()
+                self._lay_out_prompt()
                 with gr.Tabs() as self.tabs:
                     with self._tab("Chords"):
                         self._lay_out_chords()
@@ -77,7 +76,7 @@ class Layout:
                     with self._tab("Melody"):
                         self._lay_out_melody()
             with gr.Column(scale=2, min_width=340):
-                self._lay_out_making()
+                self._lay_out_generation()
                 self.cards = [Card(number) for number in range(1, MAX_VARIATIONS + 1)]
                 self._lay_out_comparison()
                 self._lay_out_loading()
@@ -86,7 +85,7 @@ class Layout:
         """The tab of one control, if the checkpoint has it."""
         return gr.Tab(name, id=name.lower(), visible=name.lower() in ENGINE.controls)
 
-    def _lay_out_words(self):
+    def _lay_out_prompt(self):
         self.prompt = gr.Textbox(
             self.start.prompt,
             label="Describe the music",
@@ -98,7 +97,7 @@ class Layout:
         gr.Examples(
             [[text] for text in PROMPTS],
             self.prompt,
-            label="Ideas",
+            label="Examples",
             preload=False,
             api_visibility="private",
             elem_id="ideas",
@@ -106,18 +105,16 @@ class Layout:
         self.messages["prompt"] = message()
         self.unknown_words = message()
         if ENGINE.known_words is not None:
-            with gr.Accordion(
-                f"The {len(ENGINE.known_words)} words that this model knows", open=False, elem_id="known"
-            ):
+            with gr.Accordion(f"Words that this model knows ({len(ENGINE.known_words)})", open=False, elem_id="known"):
                 gr.HTML(f"<p>{html.escape(list_words(ENGINE.known_words))}</p>")
         with gr.Row(elem_id="measure"):
-            self.tempo = gr.Slider(*TEMPO, self.start.tempo, step=1, label="Beats a minute", min_width=200)
-            metres = list(range(BEATS_PER_BAR[0], BEATS_PER_BAR[1] + 1))
+            self.tempo = gr.Slider(*TEMPO, self.start.tempo, step=1, label="Tempo (BPM)", min_width=200)
+            time_signatures = [(f"{beats}/4", beats) for beats in range(BEATS_PER_BAR[0], BEATS_PER_BAR[1] + 1)]
             self.beats_per_bar = gr.Dropdown(
-                metres, value=4, label="Beats in a bar", filterable=False, min_width=130, scale=0
+                time_signatures, value=4, label="Time signature", filterable=False, min_width=130, scale=0
             )
             self.duration = gr.Slider(
-                *DURATION, self.start.duration, step=0.5, label="Seconds of music", min_width=200
+                *DURATION, self.start.duration, step=0.5, label="Duration (seconds)", min_width=200
             )
         self.messages["tempo"] = self.messages["duration"] = message()
 
@@ -125,32 +122,32 @@ class Layout:
         self.use_chords = gr.Checkbox(True, label="Follow these chords", elem_classes="plain", elem_id="use-chords")
         self.chords = ChordTimeline(self.start.chords, bpm=self.start.tempo, elem_id="timeline")
         self.messages["chords"] = message()
-        with gr.Accordion("Type chords, or choose a progression", open=False):
+        with gr.Accordion("Type chords or choose a progression", open=False):
             with gr.Row():
                 self.progression = gr.Dropdown(
                     list(PROGRESSIONS), value=None, label="Progression", filterable=False, min_width=140
                 )
                 self.key = gr.Dropdown(KEYS, value="C major", label="Key", filterable=False, min_width=140)
-            self.words = gr.Textbox(
+            self.chord_text = gr.Textbox(
                 label="Chords",
-                info="In bars, as Roman numerals in the key, or with their starts in seconds",
+                info="By bar, as Roman numerals in the key, or with start times in seconds",
                 placeholder="C | Am | F G | %     or     ii7 V7 Imaj7     or     C:0 Am:2.5",
                 elem_id="words",
             )
             with gr.Row(elem_classes="bar"):
-                self.repeat = gr.Checkbox(True, label="Repeat them to the end of the music", min_width=180)
-                self.place_chords = gr.Button("Put them on the timeline", size="sm", elem_id="place")
-        with gr.Accordion("Take the chords of a song or file", open=False):
+                self.repeat = gr.Checkbox(True, label="Repeat until the end", min_width=180)
+                self.place_chords = gr.Button("Add to the timeline", size="sm", elem_id="place")
+        with gr.Accordion("Extract chords from a recording or file", open=False):
             self.chord_file = gr.File(
-                label=f"A recording, or {', '.join(CHORD_SUFFIXES)}", height=110, elem_id="chord-file"
+                label=f"Recording, or {', '.join(CHORD_SUFFIXES)}", height=110, elem_id="chord-file"
             )
             with gr.Row(elem_classes="bar"):
-                self.chord_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
-                self.find_chords = gr.Button("Put its chords on the timeline", size="sm")
+                self.chord_start = gr.Number(0, minimum=0, label="Start at (seconds)", min_width=120)
+                self.find_chords = gr.Button("Extract chords", size="sm")
 
     def _lay_out_drums(self):
         self.drums = gr.Radio(
-            [("Leave them to the model", "off"), ("A pattern", "pattern"), ("A recording", "recording")],
+            [("Let the model choose", "off"), ("Pattern", "pattern"), ("Recording", "recording")],
             value=self.start.drums,
             label="Drums",
             show_label=False,
@@ -163,22 +160,22 @@ class Layout:
             self.pattern = StepSequencer(self.start.pattern, bpm=self.start.tempo, elem_id="steps")
         with gr.Column(visible=False) as self.recording_panel:
             self.drum_file = gr.Audio(
-                label="Drums, or a song with drums",
+                label="Drum recording, or a song with drums",
                 type="filepath",
                 sources=["upload", "microphone"],
                 **PLAYER,
                 elem_id="drum-file",
             )
             self.any_drum_file = gr.UploadButton(
-                "Load a MIDI file or any recording", size="sm", file_types=list(DRUM_FILES), elem_id="any-drum-file"
+                "Load a MIDI or audio file", size="sm", file_types=list(DRUM_FILES), elem_id="any-drum-file"
             )
-            self.drum_source = gr.State(None)  # the file that was loaded or recorded last
+            self.drum_source = gr.State(None)  # the last file that was loaded or recorded
             with gr.Row(elem_classes="bar"):
-                self.separate = gr.Checkbox(False, label="It is a full mix: take the drums out", min_width=180)
-                self.drum_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
-                self.use_drums = gr.Button("Use it", size="sm", elem_id="use-drums")
+                self.separate = gr.Checkbox(False, label="Full mix: separate the drums", min_width=180)
+                self.drum_start = gr.Number(0, minimum=0, label="Start at (seconds)", min_width=120)
+                self.use_drums = gr.Button("Use recording", size="sm", elem_id="use-drums")
             self.recording = gr.Audio(
-                label="The drums as the model gets them",
+                label="Drums as the model receives them",
                 type="filepath",
                 interactive=False,
                 **PLAYER,
@@ -195,64 +192,64 @@ class Layout:
             elem_id="roll",
         )
         self.messages["melody"] = message()
-        with gr.Accordion("Hum a tune, or load one", open=False):
+        with gr.Accordion("Hum or load a melody", open=False):
             self.melody_audio = gr.Audio(
-                label="Hum, sing or whistle, or load a recording",
+                label="Hum, sing, whistle or load a recording",
                 type="filepath",
                 sources=["microphone", "upload"],
                 **PLAYER,
                 elem_id="melody-audio",
             )
             with gr.Row(elem_classes="bar"):
-                self.one_voice = gr.Checkbox(True, label="It is one voice or instrument", min_width=180)
-                self.melody_start = gr.Number(0, minimum=0, label="From this second on", min_width=120)
-                self.find_melody = gr.Button("Put its tune on the piano roll", size="sm")
+                self.one_voice = gr.Checkbox(True, label="Single voice or instrument", min_width=180)
+                self.melody_start = gr.Number(0, minimum=0, label="Start at (seconds)", min_width=120)
+                self.find_melody = gr.Button("Extract melody", size="sm")
             self.melody_track = gr.Textbox(
                 "",
                 label=TRACK_LABEL,
-                info="Its name or number, and Enter. Left empty, the melody is looked for.",
+                info="Name or number of the track, then Enter. Leave empty to find the melody automatically.",
                 max_length=100,
             )
-            # Gradio's recorder takes what browsers call audio, which MIDI files and WebM recordings are not.
+            # Gradio's recorder accepts only what browsers classify as audio, so MIDI and WebM files need this button.
             self.melody_file = gr.UploadButton(
-                "Load a MIDI file or any recording", size="sm", file_types=list(MELODY_FILES), elem_id="melody-file"
+                "Load a MIDI or audio file", size="sm", file_types=list(MELODY_FILES), elem_id="melody-file"
             )
 
-    def _lay_out_making(self):
+    def _lay_out_generation(self):
         with gr.Row():
             self.variations = gr.Slider(1, MAX_VARIATIONS, 1, step=1, label="Variations", min_width=150)
             self.seed = gr.Number(
                 self.start.seed,
                 label="Seed",
-                info="The same number, the same music",
+                info="The same seed gives the same music",
                 precision=0,
                 min_width=150,
                 elem_id="seed",
             )
-        self.new_seed = gr.Checkbox(True, label="A new seed each time", elem_classes="plain", elem_id="new-seed")
+        self.new_seed = gr.Checkbox(True, label="New seed each time", elem_classes="plain", elem_id="new-seed")
         with gr.Accordion("Advanced", open=False):
             self.steps = gr.Slider(
-                1, MAX_STEPS, self.start.steps, step=1, label="Steps", info="More take longer and are more exact."
+                1, MAX_STEPS, self.start.steps, step=1, label="Steps", info="More steps are slower and more accurate."
             )
             self.guidance_scale = gr.Slider(
                 *GUIDANCE,
                 self.start.guidance_scale,
                 step=0.1,
                 label="Guidance",
-                info="How strongly the words and controls are followed.",
+                info="How strictly the description and controls are followed.",
             )
             self.text_guidance_scale = gr.Slider(
                 *GUIDANCE,
                 self.start.text_guidance_scale,
                 step=0.1,
                 label="Text guidance",
-                info="How strongly the words are followed besides.",
+                info="Extra weight of the description alone.",
             )
         with gr.Row():
-            self.go = gr.Button("Make music", variant="primary", scale=3, min_width=160, elem_id="go")
+            self.go = gr.Button("Generate", variant="primary", scale=3, min_width=160, elem_id="go")
             self.stop = gr.Button("Stop", variant="stop", interactive=False, scale=1, min_width=80, elem_id="stop")
         self.status = gr.HTML(
-            format_messages("What you make appears here."),
+            format_messages("Your takes appear here."),
             min_height=60,
             elem_id="status",
             elem_classes="message",
@@ -261,7 +258,7 @@ class Layout:
             self.messages[name] = self.status
 
     def _lay_out_comparison(self):
-        with gr.Accordion("Compare the takes of this visit", open=False, elem_id="compare"):
+        with gr.Accordion("Compare takes", open=False, elem_id="compare"):
             self.compared = []
             for name in "AB":
                 choice = gr.Dropdown([], label=f"Take {name}", filterable=False)
@@ -269,9 +266,9 @@ class Layout:
                 self.compared.append((choice, player))
 
     def _lay_out_loading(self):
-        with gr.Accordion("Load the settings of a take", open=False, elem_id="load"):
+        with gr.Accordion("Load settings", open=False, elem_id="load"):
             self.settings_file = gr.File(
-                label="A ZIP from here, or the settings.json in it",
+                label="ZIP from this page, or its settings.json",
                 height=110,
                 elem_id="settings-file",
             )

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The page: what its fields do when they are used."""
+"""The page: connects its fields to actions."""
 
 import os
 import secrets
@@ -45,16 +45,16 @@ from takes import Take
 from uploads import (
     are_numerals,
     chords_from_file,
-    chords_from_words,
+    chords_from_text,
     collected_warnings,
     melody_from_file,
 )
 from widgets import describe_take, say
 
 
-CONCURRENCY = int(os.environ.get("JASCO_CONCURRENCY", "2"))  # pieces that are made at a time
-KEPT_TAKES = 12  # of a visit, to compare
-# Only one thing plays at a time (no event tells what Gradio's players do); and whether the page is dark.
+CONCURRENCY = int(os.environ.get("JASCO_CONCURRENCY", "2"))  # pieces generated at the same time
+KEPT_TAKES = 12  # takes per session that can be compared
+# Lets only one player sound at a time (Gradio's players have no event for this), and returns whether the page is dark.
 ON_LOAD = """() => {
     const play = HTMLMediaElement.prototype.play;
     let playing = null;
@@ -68,41 +68,42 @@ ON_LOAD = """() => {
     return document.body.classList.contains("dark");
 }"""
 
-QUIETLY = {"api_visibility": "private", "show_progress": "hidden"}
-AT_ONCE = {**QUIETLY, "queue": False}
-LISTENING = {"concurrency_id": "listen", "concurrency_limit": CONCURRENCY}
+PRIVATE_EVENT = {"api_visibility": "private", "show_progress": "hidden"}
+UNQUEUED_EVENT = {**PRIVATE_EVENT, "queue": False}
+ANALYSIS_EVENT = {"concurrency_id": "listen", "concurrency_limit": CONCURRENCY}
 
 
 class Page(Layout):
-    """The page, with its fields wired to `actions`; `fields` has those of [`Settings`]."""
+    """The page, with its fields connected to `actions`. `fields` has the components of the fields of [`Settings`]."""
 
     def __init__(self):
         super().__init__()
         with CheckedBlocks(title="JASCO", analytics_enabled=False, delete_cache=(600, FILE_LIFE)) as self.blocks:
-            self.takes, self.ticket = gr.State([]), gr.State("")
+            self.takes, self.token = gr.State([]), gr.State("")
             self.dark = gr.Checkbox(False, visible="hidden", label="Whether the page is dark")
             self._lay_out()
             self.fields = {item.name: getattr(self, item.name) for item in fields_of(Settings)}
-            self._wire_words()
-            self._wire_measure()
+            self._wire_prompt()
+            self._wire_timing()
             self._wire_chords()
             self._wire_drums()
             self._wire_melody()
-            self._wire_making()
+            self._wire_generation()
             self._wire_comparison()
             self._wire_loading()
 
     @property
-    def _message_places(self) -> list[gr.HTML]:
+    def _message_slots(self) -> list[gr.HTML]:
         return list(dict.fromkeys(self.messages.values()))
 
     def _on(self, event: Callable, function: Callable, inputs: list, outputs: list, field: str, **options: Any):
         """
-        On `event`, `function` makes values of `inputs` into updates by component. What is wrong, and what the package warns of,
-        appears next to `field`, and not as an alarm.
+        On `event`, calls `function` with the values of `inputs`; it returns updates by component. Errors and the package's
+        warnings appear next to `field`.
 
-        Lists that overwrite edits need `change`: `input` also comes when one is left without a choice. An event that may come again while
-        its request is on the way needs the `trigger_mode` "always_last", the default of `change` only: "once" drops it.
+        Lists that overwrite edits need the event `change`, since `input` also fires when a list is left without a choice. An
+        event that may fire again during its request needs the `trigger_mode` "always_last" (the default of `change` only),
+        since "once" drops it.
         """
 
         @wraps(function)
@@ -114,46 +115,46 @@ class Page(Layout):
                 return {self.messages[error.field]: say(str(error), "error")}
             return {self.messages[field]: say(warnings), **updates}
 
-        event(run, inputs, [*outputs, *self._message_places], api_visibility="private", **options)
+        event(run, inputs, [*outputs, *self._message_slots], api_visibility="private", **options)
 
     def _redraw(self, chords: dict, pattern: dict, melody: dict, bpm: float) -> dict:
-        """Updates of all three parts, which draw each other's tempo, metre and chords."""
-        metre = chords["beats_per_bar"]
+        """Updates of all three parts, which share tempo, time signature and chords."""
+        beats_per_bar = chords["beats_per_bar"]
         return {
-            # It was open from the first, and keeps the key that it shows.
+            # This tab is open from the start, so its other properties are kept.
             self.chords: gr.update(value=chords, bpm=bpm),
-            self.pattern: self.pattern.redraw(value=pattern, bpm=bpm, beats_per_bar=metre),
+            self.pattern: self.pattern.redraw(value=pattern, bpm=bpm, beats_per_bar=beats_per_bar),
             self.melody: self.melody.redraw(
-                value=melody, bpm=bpm, beats_per_bar=metre, chord_tones=chord_tones(chords)
+                value=melody, bpm=bpm, beats_per_bar=beats_per_bar, chord_tones=chord_tones(chords)
             ),
         }
 
-    def _wire_words(self):
+    def _wire_prompt(self):
         self.prompt.change(
             lambda prompt: say(actions.describe_unknown_words((prompt or "")[:MAX_PROMPT], is_typed=True)),
             self.prompt,
             self.unknown_words,
             trigger_mode="always_last",
-            **AT_ONCE,
+            **UNQUEUED_EVENT,
         )
 
-    def _wire_measure(self):
-        def fit(chords: dict, pattern: dict, melody: dict, bpm: float, metre: int, seconds: float) -> dict:
-            pattern = actions.fit_beats_per_bar(pattern, chords["beats_per_bar"], metre)
-            chords, melody = actions.fit_length(chords, melody, bpm, metre, seconds)
+    def _wire_timing(self):
+        def fit(chords: dict, pattern: dict, melody: dict, bpm: float, beats_per_bar: int, seconds: float) -> dict:
+            pattern = actions.fit_beats_per_bar(pattern, chords["beats_per_bar"], beats_per_bar)
+            chords, melody = actions.fit_length(chords, melody, bpm, beats_per_bar, seconds)
             return self._redraw(chords, pattern, melody, bpm)
 
         parts = [self.chords, self.pattern, self.melody]
-        measure = [self.tempo, self.beats_per_bar, self.duration]
-        # While a number is typed it may be anything.
+        timing = [self.tempo, self.beats_per_bar, self.duration]
+        # A number may be out of range while it is typed.
         limits = [(3, *TEMPO), (5, *DURATION)]
         clamp = "".join(f"values[{i}] = Math.min(Math.max(values[{i}], {low}), {high});" for i, low, high in limits)
-        # A slider's `input` comes before its number is put within the limits, and not at all from its button.
+        # A slider's `input` fires before its number is clamped, and not at all for its reset button.
         for event in (self.tempo.change, self.beats_per_bar.change, self.duration.change):
             self._on(
                 event,
                 fit,
-                [*parts, *measure],
+                [*parts, *timing],
                 parts,
                 "duration",
                 js=f"(...values) => {{ {clamp} return values; }}",
@@ -162,31 +163,31 @@ class Page(Layout):
             )
 
     def _wire_chords(self):
-        def place(words: str, key: str, *measure: Any) -> dict:
-            value = chords_from_words(words, key, *measure)
-            # The palette below the timeline shows the key of numerals.
-            return {self.chords: gr.update(value=value, **({"musical_key": key} if are_numerals(words) else {}))}
+        def place(text: str, key: str, *timing: Any) -> dict:
+            value = chords_from_text(text, key, *timing)
+            # The palette below the timeline follows the key of Roman numerals.
+            return {self.chords: gr.update(value=value, **({"musical_key": key} if are_numerals(text) else {}))}
 
-        def choose(name: str, key: str, *measure: Any) -> dict:
+        def choose(name: str, key: str, *timing: Any) -> dict:
             progression = PROGRESSIONS[name]
             key = f"{key.split()[0]} {progression.mode}"
-            return {self.words: progression.numerals, self.key: key, **place(progression.numerals, key, *measure)}
+            return {self.chord_text: progression.numerals, self.key: key, **place(progression.numerals, key, *timing)}
 
-        def transpose(words: str, *values: Any) -> dict:
-            return place(words, *values) if are_numerals(words) else {}
+        def transpose(text: str, *values: Any) -> dict:
+            return place(text, *values) if are_numerals(text) else {}
 
-        measure = [self.beats_per_bar, self.duration, self.tempo, self.repeat]
+        timing = [self.beats_per_bar, self.duration, self.tempo, self.repeat]
         for event, function, source in (
-            (self.place_chords.click, place, self.words),
-            (self.words.submit, place, self.words),
+            (self.place_chords.click, place, self.chord_text),
+            (self.chord_text.submit, place, self.chord_text),
             (self.progression.change, choose, self.progression),
-            (self.key.change, transpose, self.words),
+            (self.key.change, transpose, self.chord_text),
         ):
             self._on(
                 event,
                 function,
-                [source, self.key, *measure],
-                [self.words, self.key, self.chords],
+                [source, self.key, *timing],
+                [self.chord_text, self.key, self.chords],
                 "chords",
                 trigger_mode="always_last",
                 queue=False,
@@ -198,7 +199,7 @@ class Page(Layout):
             [self.chords],
             "chords",
             show_progress_on=self.chords,
-            **LISTENING,
+            **ANALYSIS_EVENT,
         )
         self.chords.change(
             lambda chords, bpm: self.melody.redraw(
@@ -206,21 +207,25 @@ class Page(Layout):
             ),
             [self.chords, self.tempo],
             self.melody,
-            **AT_ONCE,
+            **UNQUEUED_EVENT,
         )
 
     def _wire_drums(self):
-        def choose(name: str, metre: int) -> dict:
+        def choose(name: str, beats_per_bar: int) -> dict:
             pattern = actions.load_groove(name)
             beats = pattern["steps"] // STEPS_PER_BEAT
-            remark = f"This groove is for {beats} beats in a bar, and you have {metre}." if beats % metre else []
+            remark = (
+                f"This groove is in {beats}/4, but the time signature is {beats_per_bar}/4."
+                if beats % beats_per_bar
+                else []
+            )
             return {self.pattern: pattern, self.messages["drums"]: say(remark)}
 
         self.drums.change(
             lambda source: [gr.update(visible=source == panel) for panel in ("pattern", "recording")],
             self.drums,
             [self.pattern_panel, self.recording_panel],
-            **AT_ONCE,
+            **UNQUEUED_EVENT,
         )
         self._on(
             self.groove.change,
@@ -237,7 +242,7 @@ class Page(Layout):
         def use_again(file: str | None, *values: Any) -> dict:
             return {self.drum_source: None, self.recording: None} if file is None else use(file, *values)
 
-        # What was loaded or recorded is used at once: without, the music would be made with older drums, or none.
+        # Recordings are used at once: otherwise, the next take would use older drums, or none.
         for event, function, source in (
             (self.use_drums.click, use, self.drum_source),
             (self.separate.change, use_again, self.drum_source),
@@ -252,7 +257,7 @@ class Page(Layout):
                 "drums",
                 show_progress_on=self.recording,
                 trigger_mode="always_last",
-                **LISTENING,
+                **ANALYSIS_EVENT,
             )
 
     def _wire_melody(self):
@@ -269,25 +274,25 @@ class Page(Layout):
                 "melody",
                 show_progress_on=self.melody,
                 trigger_mode=mode,
-                **LISTENING,
+                **ANALYSIS_EVENT,
             )
 
-    def _wire_making(self):
+    def _wire_generation(self):
         def begin(is_new: bool, seed: int, request: gr.Request) -> dict:
             return {
-                **{place: say([]) for place in self._message_places},
-                self.status: say("It waits for its turn."),
-                self.ticket: str(TOKENS.issue(request.session_hash)),
+                **{slot: say([]) for slot in self._message_slots},
+                self.status: say("Waiting in the queue."),
+                self.token: str(TOKENS.issue(request.session_hash)),
                 self.seed: secrets.randbelow(MAX_SEED) if is_new else seed,
                 self.go: gr.update(interactive=False),
                 self.stop: gr.update(interactive=True),
             }
 
         def make(*values) -> dict:
-            *values, recording, ticket, dark, before = values
+            *values, recording, token, dark, before = values
             try:
                 settings = Settings(**dict(zip(self.fields, values)))
-                takes, remarks = actions.make_takes(settings, recording, Path(ticket), dark)
+                takes, remarks = actions.make_takes(settings, recording, Path(token), dark)
             except FieldError as error:
                 return self._show_error(error)
             return {self.status: say(remarks), **(self._show_takes(takes, before) if takes else {})}
@@ -298,42 +303,42 @@ class Page(Layout):
         def leave(request: gr.Request):
             TOKENS.revoke(request.session_hash)
 
-        begun = self.go.click(
+        started = self.go.click(
             begin,
             [self.new_seed, self.seed],
-            [self.ticket, self.seed, self.go, self.stop, *self._message_places],
-            **AT_ONCE,
+            [self.token, self.seed, self.go, self.stop, *self._message_slots],
+            **UNQUEUED_EVENT,
         )
         cards = [component for card in self.cards for component in card.components]
-        made = begun.then(
+        generated = started.then(
             make,
-            [*self.fields.values(), self.recording, self.ticket, self.dark, self.takes],
-            [self.takes, *sum(self.compared, ()), *cards, self.tabs, *self._message_places],
+            [*self.fields.values(), self.recording, self.token, self.dark, self.takes],
+            [self.takes, *sum(self.compared, ()), *cards, self.tabs, *self._message_slots],
             api_visibility="private",
             concurrency_id="generate",
             concurrency_limit=CONCURRENCY,
             show_progress_on=self.status,
         )
-        made.then(end, None, [self.go, self.stop], **AT_ONCE)
-        self.stop.click(leave, None, None, **AT_ONCE)
+        generated.then(end, None, [self.go, self.stop], **UNQUEUED_EVENT)
+        self.stop.click(leave, None, None, **UNQUEUED_EVENT)
         self.blocks.unload(leave)
-        self.blocks.load(None, None, self.dark, js=ON_LOAD, **QUIETLY)
+        self.blocks.load(None, None, self.dark, js=ON_LOAD, **PRIVATE_EVENT)
 
     def _show_error(self, error: FieldError) -> dict:
-        """A message next to the field, which comes to the front."""
-        place = self.messages[error.field]
-        updates = {place: say(str(error), "error")}
-        if place is not self.status:
+        """Shows a message next to the field, and opens its tab."""
+        slot = self.messages[error.field]
+        updates = {slot: say(str(error), "error")}
+        if slot is not self.status:
             field = "description" if error.field == "prompt" else error.field
-            updates[self.status] = say(f"Nothing was made: see the message about the {field}.", "error")
+            updates[self.status] = say(f"Nothing was generated: see the message about the {field}.", "error")
         if error.field in CONTROLS:
             updates[self.tabs] = gr.Tabs(selected=error.field)
         return updates
 
     def _show_takes(self, takes: list[Take], before: list[Take]) -> dict:
-        """The new takes in their cards, and all of this visit to compare: the last two are chosen."""
-        made = before[-1].number if before else 0
-        takes = [replace(take, number=made + index) for index, take in enumerate(takes, start=1)]
+        """Shows the new takes in their cards, and selects the last two of the session for comparison."""
+        count = before[-1].number if before else 0
+        takes = [replace(take, number=count + index) for index, take in enumerate(takes, start=1)]
         kept = [*before, *takes][-KEPT_TAKES:]
         updates: dict[Any, Any] = {self.takes: kept}
         options = [(describe_take(take), number) for number, take in enumerate(kept)]
@@ -346,7 +351,7 @@ class Page(Layout):
     def _wire_comparison(self):
         for choice, player in self.compared:
             self._on(
-                choice.input,  # A `change` comes with new takes, too, and would take away what is said about them.
+                choice.input,  # `change` also fires for new takes, and would clear the message about them.
                 lambda takes, number, player=player: {}
                 if number is None
                 else {player: actions.find_take(takes, number)},

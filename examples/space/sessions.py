@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the app keeps of visits for a while: the tickets of runs, and files."""
+"""Temporary state of sessions: cancellation tokens of runs, and files."""
 
 import atexit
 import hashlib
@@ -28,42 +28,42 @@ from pathlib import Path
 
 class CancellationTokens:
     """
-    A run goes on for as long as its ticket is there. Each visit can only take away its own. CancellationTokens are files, so that
-    they reach the processes of ZeroGPU, too.
+    A run continues while its token exists. Each session can only revoke its own tokens. Tokens are files, so that ZeroGPU's
+    processes see them, too.
     """
 
     def __init__(self):
-        self._folder = tempfile.TemporaryDirectory(prefix="jasco-tickets-")
+        self._folder = tempfile.TemporaryDirectory(prefix="jasco-tokens-")
 
-    def issue(self, visit: str) -> Path:
-        """A ticket for a run of a visit, which is known by its session's name."""
-        ticket = Path(self._folder.name, f"{self._prefix(visit)}{secrets.token_hex(8)}")
-        ticket.touch()
-        return ticket
+    def issue(self, session: str) -> Path:
+        """Creates a token for a run of a session."""
+        token = Path(self._folder.name, f"{self._prefix(session)}{secrets.token_hex(8)}")
+        token.touch()
+        return token
 
-    def revoke(self, visit: str) -> int:
-        """Stops all runs of a visit, those that wait as well, and counts them."""
-        tickets = list(Path(self._folder.name).glob(f"{self._prefix(visit)}*"))
-        for ticket in tickets:
-            ticket.unlink(missing_ok=True)
-        return len(tickets)
+    def revoke(self, session: str) -> int:
+        """Stops all running and waiting runs of a session, and returns their number."""
+        tokens = list(Path(self._folder.name).glob(f"{self._prefix(session)}*"))
+        for token in tokens:
+            token.unlink(missing_ok=True)
+        return len(tokens)
 
     @contextmanager
-    def using(self, ticket: Path) -> Iterator[Path]:
-        """The ticket of a run ends with it."""
+    def using(self, token: Path) -> Iterator[Path]:
+        """Deletes the token when the block ends."""
         try:
-            yield ticket
+            yield token
         finally:
-            ticket.unlink(missing_ok=True)
+            token.unlink(missing_ok=True)
 
     @staticmethod
-    def _prefix(visit: str) -> str:
-        # What a browser calls its session is any text.
-        return hashlib.sha256(visit.encode()).hexdigest()[:32] + "-"
+    def _prefix(session: str) -> str:
+        # Clients choose their session's name, which may be any text.
+        return hashlib.sha256(session.encode()).hexdigest()[:32] + "-"
 
 
 def own_folder() -> Path:
-    """A folder for all files of the app, which goes with it. It is Gradio's as well, which leaves empty files behind."""
+    """A folder for all files of the app, Gradio's included, which is deleted when the app exits."""
     parent = os.environ.get("GRADIO_TEMP_DIR")
     if parent:
         Path(parent).mkdir(parents=True, exist_ok=True)
@@ -75,11 +75,11 @@ def own_folder() -> Path:
 
 class TempFolders:
     r"""
-    Folders with names that nobody can guess, which are deleted some time after they were made.
+    Folders with unguessable names, deleted some time after their creation.
 
     Args:
-        parent (`Path`): where they are.
-        life (`float`): seconds.
+        parent (`Path`): folder that contains them.
+        life (`float`): seconds until a folder is deleted.
     """
 
     def __init__(self, parent: Path, life: float):
@@ -88,7 +88,7 @@ class TempFolders:
         atexit.register(shutil.rmtree, self.root, ignore_errors=True)
 
     def new_folder(self) -> Path:
-        """An empty folder, once the old ones are gone."""
+        """Deletes expired folders, and creates an empty one."""
         for folder in self.root.iterdir():
             try:
                 is_old = time.time() - folder.stat().st_mtime > self.life

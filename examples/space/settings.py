@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a piece is made from: the values of all fields, checked. `settings.json` in a download is this."""
+"""The checked values of all fields, from which a piece is generated. Downloads contain them as `settings.json`."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ from parts import (
 
 FORMAT = "diffusers-jasco-space-1"
 MAX_PROMPT = 500  # characters
-TEMPO = (40.0, 240.0)  # beats a minute
+TEMPO = (40.0, 240.0)  # BPM
 DURATION = (1.0, 30.0)  # seconds
 MAX_VARIATIONS = 4
 MAX_STEPS = 100
@@ -47,15 +47,15 @@ DRUM_SOURCES = ("off", "pattern", "recording")
 
 class FieldError(ValueError):
     r"""
-    Something wrong with one field.
+    An invalid value of one field.
 
     Args:
-        field (`str`): its name in [`Settings`].
-        message (`str`): what is wrong, and what would be right.
+        field (`str`): name of the field in [`Settings`].
+        message (`str`): describes the error and a valid value.
     """
 
     def __init__(self, field: str, message: str):
-        # Both, as pickle makes the error anew from them.
+        # pickle recreates the error from these arguments.
         super().__init__(field, message)
         self.field = field
 
@@ -67,20 +67,20 @@ class FieldError(ValueError):
 class Settings:
     r"""
     Args:
-        prompt (`str`): what the music is like.
-        tempo (`float`): beats a minute.
+        prompt (`str`): description of the music.
+        tempo (`float`): beats per minute.
         duration (`float`): seconds.
         use_chords (`bool`), chords (`dict`): a value of [`~parts.ChordTimeline`].
-        drums (`str`): `"off"`, `"pattern"`, or `"recording"` (which is a file of its own).
-        pattern (`dict`): a value of [`~parts.StepSequencer`], which is repeated.
+        drums (`str`): `"off"`, `"pattern"`, or `"recording"` (stored in a separate file).
+        pattern (`dict`): a value of [`~parts.StepSequencer`]; repeated until the end.
         use_melody (`bool`), melody (`dict`): a value of [`~parts.PianoRoll`].
-        seed (`int`): of the first variation; the next ones have the numbers after it.
-        variations (`int`): how many.
-        steps (`int`): of the solver.
+        seed (`int`): seed of the first variation; each further variation adds 1.
+        variations (`int`): number of variations.
+        steps (`int`): number of solver steps.
         guidance_scale (`float`), text_guidance_scale (`float`): weights of all conditions, and of the text alone.
 
     Raises:
-        [`FieldError`]: for a value that can't be used.
+        [`FieldError`]: for an invalid value.
     """
 
     prompt: str = ""
@@ -101,11 +101,13 @@ class Settings:
     def __post_init__(self):
         set_field = object.__setattr__
         if not isinstance(self.prompt, str):
-            raise FieldError("prompt", "The description has to be a text.")
+            raise FieldError("prompt", "The description has to be text.")
         if len(self.prompt) > MAX_PROMPT:
-            raise FieldError("prompt", f"The description has {len(self.prompt)} characters; at most {MAX_PROMPT} fit.")
-        set_field(self, "tempo", _number(self.tempo, "tempo", "The tempo", *TEMPO, "beats a minute"))
-        set_field(self, "duration", _number(self.duration, "duration", "The length", *DURATION, "seconds"))
+            raise FieldError(
+                "prompt", f"The description has {len(self.prompt)} characters, but at most {MAX_PROMPT} are allowed."
+            )
+        set_field(self, "tempo", _number(self.tempo, "tempo", "The tempo", *TEMPO, "BPM"))
+        set_field(self, "duration", _number(self.duration, "duration", "The duration", *DURATION, "seconds"))
         for name in ("use_chords", "use_melody"):
             if not isinstance(getattr(self, name), bool):
                 raise FieldError(name.removeprefix("use_"), f"“{name}” has to be true or false.")
@@ -126,34 +128,32 @@ class Settings:
     def from_json(cls, content: Any) -> "Settings":
         r"""
         Args:
-            content (`dict`): what [`Settings.to_json`] returned, after a way through a file.
+            content (`dict`): the return value of [`Settings.to_json`], read from a file.
 
         Raises:
             [`FieldError`]: for anything else.
         """
         if not isinstance(content, Mapping) or content.get("format") != FORMAT:
-            raise FieldError("file", f"This is no settings file of this app: it has no “format”: “{FORMAT}”.")
+            raise FieldError("file", f"This is not a settings file of this app: “format” has to be “{FORMAT}”.")
         values = {name: value for name, value in content.items() if name != "format"}
         names = {item.name for item in fields(cls)}
         if unknown := sorted(map(str, values.keys() - names)):
-            raise FieldError(
-                "file", f"The settings have fields that this app does not know: {', '.join(unknown)[:200]}."
-            )
+            raise FieldError("file", f"The settings have unknown fields: {', '.join(unknown)[:200]}.")
         if missing := sorted(names - values.keys()):
-            raise FieldError("file", f"The settings lack {', '.join(missing)}.")
+            raise FieldError("file", f"The settings have no {', '.join(missing)}.")
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for `json.dumps`."""
+        """Plain values for `json.dumps`."""
         return {"format": FORMAT, **asdict(self)}
 
     def chord_timeline(self) -> Chords | None:
-        """`[(label, start in seconds), ...]`, or `None` if there are no chords to follow."""
+        """`[(label, start in seconds), ...]`, or `None` without chords."""
         chords = self.chords["chords"] if self.use_chords else []
         return [(chord["label"], chord["beat"] * 60 / self.tempo) for chord in chords] or None
 
     def notes(self) -> list[tuple[int, float, float]] | None:
-        """`[(MIDI number, start, end in seconds), ...]`, or `None` if there is no melody to follow."""
+        """`[(MIDI number, start, end in seconds), ...]`, or `None` without a melody."""
         seconds = 60 / self.tempo
         notes = self.melody["notes"] if self.use_melody else []
         return [
@@ -161,7 +161,7 @@ class Settings:
         ] or None
 
     def groove(self) -> Groove | None:
-        """The drum pattern, or `None` if there is none to follow."""
+        """The drum pattern, or `None` without one."""
         tracks = {drum.replace("_", " "): steps for drum, steps in self.pattern["tracks"].items() if any(steps)}
         if self.drums != "pattern" or not tracks:
             return None
@@ -170,12 +170,12 @@ class Settings:
 
 def count_bars(duration: float, tempo: float, beats_per_bar: int) -> int:
     """Bars that begin within `duration` seconds."""
-    # The tolerance is for bars that end with the music.
+    # Tolerance for a last bar that ends with the music.
     return max(1, math.ceil(duration * tempo / 60 / beats_per_bar - 1e-6))
 
 
 def check_chords(value: Any) -> dict[str, Any]:
-    """A value of the chord timeline in which all is a chord; or a [`FieldError`] that says in which bar something is not."""
+    """Checks a value of the chord timeline. Raises a [`FieldError`] that names the bar of the first label that is not a chord."""
     value = _check("chords", lambda value: check_chord_timeline(value, default_chord_labels()), value)
     _whole(value["beats_per_bar"], "chords", "The number of beats in a bar", *BEATS_PER_BAR)
     return value

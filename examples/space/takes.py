@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A finished piece: its files, what is heard in it, and the way back from its files to its settings."""
+"""Finished takes: writing and scoring their files, and reading settings back from them."""
 
 import io
 import json
@@ -42,10 +42,10 @@ MAX_DRUMS_BYTES = int(DURATION[1] + 1) * 48_000 * 4
 class Take:
     r"""
     Args:
-        settings ([`Settings`]): what was asked for; they make this one piece again.
-        folder (`Path`): where its files are.
-        scores (`dict[str, Score]`): how far each control was followed.
-        number (`int`, defaults to 1): of the takes of a visit.
+        settings ([`Settings`]): the settings that reproduce this take.
+        folder (`Path`): folder of its files.
+        scores (`dict[str, Score]`): how closely each control was followed.
+        number (`int`, defaults to 1): number of the take in its session.
     """
 
     settings: Settings
@@ -83,23 +83,23 @@ def finish_take(
     dark: bool = False,
 ) -> Take:
     r"""
-    Writes the files of a piece, and listens to it.
+    Writes the files of a take, and scores it.
 
     Args:
-        audio (`torch.Tensor` of shape `(channels, samples)`): the music.
-        request ([`TakeRequest`]), seed (`int`): what it was made from.
-        engine ([`Engine`]): who made it.
+        audio (`torch.Tensor` of shape `(channels, samples)`): the generated music.
+        request ([`TakeRequest`]), seed (`int`): inputs of the generation.
+        engine ([`Engine`]): the engine that generated it.
         folder (`Path`): an empty folder.
         dark (`bool`, defaults to `False`): whether the picture is for a dark page.
     """
     take = Take(replace(request.settings, seed=seed, variations=1), folder, {})
     for path in (take.wav, take.flac):
         export_audio(audio, path, engine.sampling_rate, loudness=LOUDNESS)
-    # Scores and picture are of the file, whose loudness is normalized.
+    # Scores and picture describe the written file, whose loudness is normalized.
     written = load_audio(take.wav)
     transcription = transcribe(written)
     take = replace(take, scores=score_transcription(transcription, request.requested))
-    # Its column on the page is narrow everywhere.
+    # The picture's column on the page is always narrow.
     plot_music(written, request.requested, transcription, theme="dark" if dark else "light", narrow=True).savefig(
         take.picture
     )
@@ -116,7 +116,7 @@ def _write_zip(take: Take, engine: Engine, request: TakeRequest):
     files = {
         "settings.json": json.dumps(settings, indent=1).encode(),
         take.wav.name: take.wav.read_bytes(),
-        "asked-and-heard.png": take.picture.read_bytes(),
+        "target-and-result.png": take.picture.read_bytes(),
     }
     chords = take.settings.chord_timeline()
     if chords is not None:
@@ -136,14 +136,14 @@ def _write_zip(take: Take, engine: Engine, request: TakeRequest):
 
 def read_settings(path: str | Path, folder: Path) -> tuple[Settings, Path | None, str | None]:
     r"""
-    Settings from a ZIP that was downloaded here, or from the `settings.json` in it.
+    Reads settings from a downloaded ZIP, or from the `settings.json` in it.
 
     Args:
-        path (`str` or `Path`): the file. It is data: nothing in it is run, and nothing but two files of it is read.
-        folder (`Path`): where a drum recording goes.
+        path (`str` or `Path`): the file. Only two members of it are read, as data.
+        folder (`Path`): folder to write a drum recording to.
 
     Returns:
-        `tuple` of the settings, the drum recording if they have one, and the checkpoint that they were made for, if it is said.
+        `tuple` of the settings, the drum recording (or `None`), and the checkpoint that they were made with (or `None`).
 
     Raises:
         [`FieldError`]: for anything else.
@@ -156,21 +156,21 @@ def read_settings(path: str | Path, folder: Path) -> tuple[Settings, Path | None
                 drums = _read_member(archive, "drums.wav", MAX_DRUMS_BYTES)
         except FieldError:
             raise
-        # A broken archive makes zipfile and zlib fail in many ways.
+        # zipfile and zlib raise many kinds of errors for damaged archives.
         except Exception:
-            raise FieldError("file", f"{path.name} is no ZIP file that can be read.") from None
+            raise FieldError("file", f"{path.name} is not a readable ZIP file.") from None
     elif path.suffix.lower() == ".json":
         content, drums = path.read_bytes()[: MAX_SETTINGS_BYTES + 1], None
     else:
-        raise FieldError("file", f"{path.name} has to be a .zip that was downloaded here, or a .json from one.")
+        raise FieldError("file", f"{path.name} has to be a .zip downloaded from this page, or the .json in it.")
     if content is None:
         raise FieldError("file", f"There is no settings.json in {path.name}.")
     if len(content) > MAX_SETTINGS_BYTES:
-        raise FieldError("file", f"{path.name} is larger than settings can be.")
+        raise FieldError("file", f"{path.name} is too large for a settings file.")
     try:
         values: Any = json.loads(content)
     except (ValueError, RecursionError):
-        raise FieldError("file", f"{path.name} holds no JSON that can be read.") from None
+        raise FieldError("file", f"{path.name} is not valid JSON.") from None
     checkpoint = None
     if isinstance(values, dict):
         checkpoint = values.pop("checkpoint", None)
@@ -178,16 +178,17 @@ def read_settings(path: str | Path, folder: Path) -> tuple[Settings, Path | None
     settings = Settings.from_json(values)
     if settings.drums == "recording":
         if drums is None:
-            raise FieldError("file", "The drums were a recording, which is in the .zip: load that.")
+            raise FieldError("file", "These settings use a drum recording, which is only in the .zip: load the .zip.")
         recording = folder / "drums.wav"
         recording.write_bytes(drums)
         try:
             length = soundfile.info(recording).duration
         except soundfile.LibsndfileError:
-            raise FieldError("file", f"The drums.wav in {path.name} is no audio.") from None
+            raise FieldError("file", f"The drums.wav in {path.name} is not readable audio.") from None
         if length > DURATION[1] + 1:
             raise FieldError(
-                "file", f"The drums.wav in {path.name} lasts {length:.0f} s; at most {DURATION[1]:g} s fit."
+                "file",
+                f"The drums.wav in {path.name} lasts {length:.0f} s, but at most {DURATION[1]:g} s are allowed.",
             )
     return settings, recording, checkpoint if isinstance(checkpoint, str) else None
 
@@ -195,7 +196,7 @@ def read_settings(path: str | Path, folder: Path) -> tuple[Settings, Path | None
 def _read_member(archive: zipfile.ZipFile, name: str, most: int) -> bytes | None:
     if name not in archive.namelist():
         return None
-    # A false size is no way around the limit.
+    # The size in the archive's directory may be wrong, so limit the read itself.
     with archive.open(name) as file:
         content = file.read(most + 1)
     if len(content) > most:

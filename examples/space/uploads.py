@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What visitors type and upload → values of the chord timeline, the piano roll and the drum recording."""
+"""Turns typed text and uploaded files into values of the chord timeline, the piano roll and the drum recording."""
 
 import logging
 import math
@@ -46,8 +46,8 @@ MAX_UPLOAD = 25  # MB
 MAX_RECORDING = 600.0  # seconds
 MAX_TEXT = 1000  # characters of a typed progression
 TRACK_LABEL = "Track of a MIDI file"
-NOTE_FRAMES = 100.0  # a second, for notes from MIDI files
-LONGEST = DURATION[1]  # seconds: nothing needs more of a recording
+NOTE_FRAMES = 100.0  # frames per second for notes of MIDI files
+MAX_USED_SECONDS = DURATION[1]  # no generation needs more of a recording
 CHORD_FILES = (*CHORD_SUFFIXES, *AUDIO_SUFFIXES)
 MELODY_FILES = (*MIDI_SUFFIXES, *AUDIO_SUFFIXES)
 DRUM_FILES = MELODY_FILES
@@ -64,19 +64,19 @@ def place_chords(
     chords: Chords, beats_per_bar: int, duration: float, tempo: float, repeat_after: float | None = None
 ) -> dict[str, Any]:
     r"""
-    A value of the chord timeline.
+    Places chords on the timeline.
 
     Args:
-        chords (`list` of `(label, start)`): with starts in beats.
-        beats_per_bar (`int`): the metre.
-        duration (`float`): seconds of the music.
-        tempo (`float`): beats a minute.
-        repeat_after (`float`, *optional*): the progression's length in beats, to repeat it to the end.
+        chords (`list` of `(label, start)`): labels and their starts in beats.
+        beats_per_bar (`int`): beats per bar.
+        duration (`float`): seconds of music.
+        tempo (`float`): beats per minute.
+        repeat_after (`float`, *optional*): length of the progression in beats; if given, it repeats until the end.
     """
     end = duration * tempo / 60 - 1e-6
     repeats = math.ceil(end / repeat_after) if repeat_after else 1
     placed = [(label, start + turn * (repeat_after or 0)) for turn in range(repeats) for label, start in chords]
-    # Of chords that start together the last one counts.
+    # If chords start at the same time, the last one wins.
     chords_by_beat = {start: label for label, start in placed if start < end}
     value = {
         "beats_per_bar": beats_per_bar,
@@ -91,23 +91,23 @@ def are_numerals(text: str) -> bool:
     return _NUMERAL.match(text) is not None
 
 
-def chords_from_words(
+def chords_from_text(
     text: str, key: str, beats_per_bar: int, duration: float, tempo: float, repeat: bool
 ) -> dict[str, Any]:
     r"""
-    A typed progression on the timeline: chords in bars (`"C | Am | F G"`), Roman numerals in a key (`"ii7 V7 Imaj7"`), or
-    chords with their starts in seconds (`"C:0 Am:2.5"`). Without bar lines each chord is a bar.
+    Places a typed progression on the timeline: chords in bars (`"C | Am | F G"`), Roman numerals in a key (`"ii7 V7 Imaj7"`), or
+    chords with their starts in seconds (`"C:0 Am:2.5"`). Without bar lines, each chord lasts one bar.
 
     Raises:
-        [`FieldError`]: for what is none of these.
+        [`FieldError`]: for any other text.
     """
     if not text.strip():
         raise FieldError(
-            "chords", "Type some chords first, such as “C | Am | F G”, or numerals such as “ii7 V7 Imaj7”."
+            "chords", "Type some chords first, such as “C | Am | F G”, or Roman numerals such as “ii7 V7 Imaj7”."
         )
     if len(text) > MAX_TEXT:
-        raise FieldError("chords", f"The progression has {len(text)} characters; at most {MAX_TEXT} fit.")
-    # Signs of repetition, and what people write between chords.
+        raise FieldError("chords", f"The progression has {len(text)} characters; but at most {MAX_TEXT} are allowed.")
+    # Drop repeat signs, and dashes and arrows between chords.
     text = re.sub(r"(?<=\|):|:(?=\|)|(?<!\S)[-–—→>]+(?!\S)", " ", text)
     if not are_numerals(text):
         text = capitalize_chords(text)
@@ -117,7 +117,7 @@ def chords_from_words(
             chords = [(label, max(start, 0) * tempo / 60) for label, start in read_chords(text)]
             return place_chords(chords, beats_per_bar, duration, tempo)
         bars = text if "|" in text else " | ".join(words)
-        # At 60 beats a minute a second is a beat.
+        # At 60 BPM, one second is one beat.
         if are_numerals(text):
             chords = chords_from_roman(bars, key, 60, beats_per_bar)
         else:
@@ -127,7 +127,7 @@ def chords_from_words(
     value = place_chords(chords, beats_per_bar, duration, tempo, length * beats_per_bar if repeat else None)
     if length > value["bars"]:
         logger.warning(
-            f"The progression has {length} bars, of which {value['bars']} fit into {duration:g} seconds at this tempo."
+            f"The progression has {length} bars, but only {value['bars']} fit into {duration:g} seconds at this tempo."
         )
     return value
 
@@ -136,15 +136,15 @@ def chords_from_file(
     file: str | None, start: float | None, beats_per_bar: int, duration: float, tempo: float
 ) -> dict[str, Any]:
     r"""
-    The chords of a song, an annotation or a MIDI file on the timeline, at the times where they are.
+    Places the chords of a recording, an annotation or a MIDI file on the timeline at their times.
 
     Args:
         file (`str`): the file.
-        start (`float`): seconds of it to leave out.
-        beats_per_bar (`int`), duration (`float`), tempo (`float`): of the music.
+        start (`float`): seconds to skip at its beginning.
+        beats_per_bar (`int`), duration (`float`), tempo (`float`): timing of the music.
 
     Raises:
-        [`FieldError`]: for a file that can't be used.
+        [`FieldError`]: for an unusable file.
     """
     start = start or 0.0
     suffix = check_upload(file, "chords", CHORD_FILES)
@@ -155,12 +155,12 @@ def chords_from_file(
             chords = [
                 (label, time + start) for label, time in extract_chords(*read_excerpt(file, "chords", start, duration))
             ]
-    # What sounds at the start began before it.
+    # The chord that sounds at `start` began earlier.
     before = [label for label, time in chords if time <= start][-1:] or [NO_CHORD]
     moved = [(before[0], 0.0)] + [(label, (time - start) * tempo / 60) for label, time in chords if time > start]
     value = place_chords(moved, beats_per_bar, duration, tempo)
     if all(chord["label"] == NO_CHORD for chord in value["chords"]):
-        raise FieldError("chords", f"No chords are heard in {duration:g} seconds from {start:g} s on.")
+        raise FieldError("chords", f"No chords were found in the {duration:g} seconds after {start:g} s.")
     return value
 
 
@@ -168,17 +168,17 @@ def melody_from_file(
     file: str | None, start: float | None, one_voice: bool, duration: float, tempo: float, track: str = ""
 ) -> dict[str, Any]:
     r"""
-    The tune of a recording or a MIDI file on the piano roll.
+    Places the melody of a recording or a MIDI file on the piano roll.
 
     Args:
         file (`str`): the file.
-        start (`float`): seconds of it to leave out.
-        one_voice (`bool`): whether it is a single voice or instrument, rather than a full recording.
-        duration (`float`), tempo (`float`): of the music.
-        track (`str`, *optional*): name or number of the track of a MIDI file; by default the one that is the melody.
+        start (`float`): seconds to skip at its beginning.
+        one_voice (`bool`): whether the recording has a single voice or instrument instead of a full mix.
+        duration (`float`), tempo (`float`): timing of the music.
+        track (`str`, *optional*): name or number of the track of a MIDI file; by default, the track that is most likely the melody.
 
     Raises:
-        [`FieldError`]: for a file that can't be used, or has no tune.
+        [`FieldError`]: for an unusable file, or one without a melody.
     """
     start = start or 0.0
     suffix = check_upload(file, "melody", MELODY_FILES)
@@ -192,7 +192,7 @@ def melody_from_file(
             matrix = extract_melody(*read_excerpt(file, "melody", start, duration), method=method, frame_rate=rate).T
     notes = melody_to_notes(matrix, rate)
     if not notes:
-        raise FieldError("melody", f"No tune is heard in {duration:g} seconds from {start:g} s on.")
+        raise FieldError("melody", f"No melody was found in the {duration:g} seconds after {start:g} s.")
     beats = tempo / 60
     return {
         "beats": duration * beats,
@@ -206,75 +206,75 @@ def melody_from_file(
 
 def write_drums(file: str | None, start: float | None, separate: bool, sampling_rate: int, folder: Path) -> Path:
     r"""
-    A drum recording, or the drums of a MIDI file, as the model is going to get it, to listen to beforehand.
+    Writes a drum recording, or the rendered drums of a MIDI file, as the model receives it, for listening.
 
     Args:
         file (`str`): the file.
-        start (`float`): seconds of it to leave out.
-        separate (`bool`): whether it is a full mix, whose drums are to be taken out.
-        sampling_rate (`int`): of the model, in Hz.
-        folder (`Path`): where to write.
+        start (`float`): seconds to skip at its beginning.
+        separate (`bool`): whether to separate the drums from a full mix.
+        sampling_rate (`int`): sampling rate of the model in Hz.
+        folder (`Path`): output folder.
 
     Returns:
         `Path`: WAV file in float32, mono.
 
     Raises:
-        [`FieldError`]: for a file that can't be used.
+        [`FieldError`]: for an unusable file.
     """
     start = start or 0.0
     suffix = check_upload(file, "drums", DRUM_FILES)
     with naming("drums", file):
         if suffix in MIDI_SUFFIXES:
-            waveform, rate = drums_from_midi(file, LONGEST, sampling_rate, start), sampling_rate
+            waveform, rate = drums_from_midi(file, MAX_USED_SECONDS, sampling_rate, start), sampling_rate
         else:
-            waveform, rate = read_excerpt(file, "drums", start, LONGEST)
+            waveform, rate = read_excerpt(file, "drums", start, MAX_USED_SECONDS)
             if separate:
                 waveform, rate = separate_drums(waveform, rate)
     waveform = resample(waveform, rate, sampling_rate).mean(dim=0)
     if float(waveform.abs().max()) < 1e-4:
-        raise FieldError("drums", f"Nothing is heard from {start:g} s on.")
+        raise FieldError("drums", f"The recording is silent after {start:g} s.")
     path = folder / "drums.wav"
     soundfile.write(path, waveform.numpy(), sampling_rate, subtype="FLOAT")
     return path
 
 
 def read_recording(path: str | None, field: str) -> tuple[torch.Tensor, int]:
-    """`(channels, samples)` and their rate, of a recording that is used as it is, or a [`FieldError`]."""
+    """Reads a recording: a waveform `(channels, samples)` and its sampling rate. Raises [`FieldError`] for an unusable file."""
     check_upload(path, field, AUDIO_SUFFIXES)
     with naming(field, path):
-        return read_excerpt(path, field, 0.0, LONGEST)
+        return read_excerpt(path, field, 0.0, MAX_USED_SECONDS)
 
 
 def check_upload(path: str | None, field: str, suffixes: tuple[str, ...]) -> str:
-    """The ending of an uploaded file, if it is one of `suffixes` and the file is not too large."""
+    """Checks the suffix and the size of an uploaded file, and returns the suffix."""
     if path is None:
         raise FieldError(field, "Choose a file first.")
     suffix = Path(path).suffix.lower()
     if suffix not in suffixes:
-        raise FieldError(field, f"{Path(path).name} can’t be read here. It has to end in {list_names(suffixes)}.")
+        raise FieldError(field, f"{Path(path).name} is not supported: its name has to end in {list_names(suffixes)}.")
     size = os.path.getsize(path) / 1e6
     if size > MAX_UPLOAD:
-        raise FieldError(field, f"{Path(path).name} has {size:.0f} MB; at most {MAX_UPLOAD} MB are taken.")
+        raise FieldError(field, f"{Path(path).name} has {size:.0f} MB, but at most {MAX_UPLOAD} MB are allowed.")
     return suffix
 
 
 def read_excerpt(path: str, field: str, start: float, duration: float) -> tuple[torch.Tensor, int]:
-    """`(channels, samples)` and their rate, of at most `duration` seconds from `start` on."""
+    """Reads at most `duration` seconds from `start`: a waveform `(channels, samples)` and its sampling rate."""
     source = open_audio(path, field)
     rate, length = source.samplerate, source.frames / source.samplerate
     if length > MAX_RECORDING:
         raise FieldError(
-            field, f"The recording lasts {_minutes(length)}; at most {_minutes(MAX_RECORDING)} are taken."
+            field, f"The recording lasts {_minutes(length)}, but at most {_minutes(MAX_RECORDING)} are allowed."
         )
     if not 0 <= start < length:
-        raise FieldError(field, f"The recording lasts {length:.1f} s, so it can’t be used from {start:g} s on.")
+        raise FieldError(field, f"The recording lasts only {length:.1f} s, so it can’t start at {start:g} s.")
     first = round(start * rate)
     return torch.from_numpy(source.read(first, first + math.ceil(duration * rate))).T, rate
 
 
 @contextmanager
 def naming(field: str, path: str | None = None) -> Iterator[None]:
-    """Makes errors of the block [`FieldError`]s of a field, without the place of its file on this machine."""
+    """Converts errors of the block to [`FieldError`]s of a field, without the folder of its file."""
     try:
         yield
     except (InputError, FileNotFoundError) as error:
@@ -282,7 +282,7 @@ def naming(field: str, path: str | None = None) -> Iterator[None]:
 
 
 def explain(error: InputError | FileNotFoundError, path: str | None = None) -> str:
-    """The message of an error for visitors: chords are counted from one, and files have no folder."""
+    """The message of an error for users of the page: chords are counted from one, and folders are removed."""
     message = str(error)
     if (position := getattr(error, "position", None)) is not None:
         message = message.replace(f"position {position}", f"chord {position + 1}", 1)
@@ -292,24 +292,24 @@ def explain(error: InputError | FileNotFoundError, path: str | None = None) -> s
 
 def readable(message: str) -> str:
     """
-    A message of the package for visitors, without the name of the argument, as it appears next to its field, and without the
-    folders of files.
+    A message of the package for users of the page: without the name of the argument, since it appears next to its field, and
+    without the folders of files.
     """
     if message.startswith("`"):
         message = message.split("`: ", 1)[-1]
-    # Between pairs of backticks are names of arguments.
+    # Names of arguments are between backticks.
     parts = message.split("`")
     message = "".join(f"“{part}”" if index % 2 else part for index, part in enumerate(parts))
     message = _TRACK_HINT.sub(f"into “{TRACK_LABEL}”", message)
-    # Names of files stay as they are.
+    # Removes folders, but keeps file names.
     return _FOLDERS.sub("", message[:1].upper() + message[1:])
 
 
 @contextmanager
 def collected_warnings(ignore: str | None = None) -> Iterator[list[str]]:
     """
-    The package's warnings in this thread during the block: about input that it drops, cuts or guesses. Warnings of the logger
-    `ignore` are left out.
+    Collects the package's warnings in this thread during the block, for example about notes that were dropped or cut.
+    Warnings of the logger `ignore` are left out.
     """
     warnings: list[str] = []
     thread = threading.get_ident()

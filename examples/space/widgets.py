@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Small things of the page: messages next to fields, and the card of a finished take."""
+"""Small widgets: messages next to fields, and the card of a finished take."""
 
 import html
 from typing import Any
@@ -22,17 +22,17 @@ import gradio as gr
 from takes import Take
 
 
-# Of all audio players: the color of the page, and nothing that sends music away.
+# Options of all audio players: the page's color, and no share or download buttons.
 PLAYER = {"buttons": [], "waveform_options": gr.WaveformOptions(waveform_progress_color="#6366f1")}
 
 
 def message() -> gr.HTML:
-    """The place of messages about a field."""
+    """An empty slot for messages about a field."""
     return gr.HTML("", visible=False, elem_classes="message")
 
 
 def say(messages: list[str] | str, kind: str = "remark") -> dict:
-    """An update of such a place: remarks, an error (`kind="error"`), or nothing."""
+    """An update of a message slot: remarks, an error (`kind="error"`), or nothing."""
     text = format_messages(messages, kind)
     return gr.update(value=text, visible=bool(text))
 
@@ -45,10 +45,10 @@ def format_messages(messages: list[str] | str, kind: str = "remark") -> str:
 
 class Card:
     """
-    The place of a finished take: its seed, player, scores, picture and downloads.
+    Shows a finished take: seed, player, scores, picture and downloads.
 
     Args:
-        number (`int`): from 1 on.
+        number (`int`): number of the card, from 1.
     """
 
     def __init__(self, number: int):
@@ -59,8 +59,8 @@ class Card:
             )
             self.scores = gr.HTML()
             self.picture = gr.Image(
-                label="Asked and heard",
-                alt_text="The music’s spectrogram over the chords, melody and drums that were asked for and are heard",
+                label="Target and result",
+                alt_text="Spectrogram of the music, with its chords, melody and drums below: target and result",
                 show_label=False,
                 interactive=False,
                 buttons=["fullscreen"],
@@ -73,7 +73,7 @@ class Card:
         self.components = list(vars(self).values())
 
     def show(self, take: Take | None) -> dict[Any, Any]:
-        """Updates by component that show a take, or none."""
+        """Updates by component that show a take, or hide the card."""
         if take is None:
             return {self.column: gr.update(visible=False)}
         return {
@@ -89,9 +89,9 @@ class Card:
 
 
 def format_scores(take: Take) -> str:
-    """How far each control was followed, in words and numbers."""
+    """How closely each control was followed, in words and numbers."""
     if not take.scores:
-        return format_messages("Nothing but the words was asked for.")
+        return format_messages("Generated from the description alone.")
     items = []
     for score in take.scores.values():
         finding, _, words = score.sentence.partition(" — ")
@@ -101,6 +101,6 @@ def format_scores(take: Take) -> str:
 
 
 def describe_take(take: Take) -> str:
-    """One line for a list of takes."""
-    words = take.settings.prompt[:40] or "no words"
-    return f"{take.number}: {words} · {', '.join(take.scores) or 'words only'} · seed {take.settings.seed}"
+    """One line of the list of takes."""
+    words = take.settings.prompt[:40] or "no description"
+    return f"{take.number}: {words} · {', '.join(take.scores) or 'description only'} · seed {take.settings.seed}"

@@ -32,27 +32,27 @@ def tone(seconds=1.0, rate=24000):
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("num_channels", [1, 2])
-def test_every_format_is_written_and_read(tmp_path, suffix, num_channels):
+def test_every_format_round_trips(tmp_path, suffix, num_channels):
     path = export_audio(tone().expand(num_channels, -1), tmp_path / f"a{suffix.upper()}", 24000)
     waveform, rate = load_audio(path)
     assert len(waveform) == num_channels and abs(waveform.shape[1] / rate - 1) < 0.1
     spectrum = torch.fft.rfft(waveform[0, rate // 4 : rate // 4 + rate // 2]).abs()
-    assert spectrum.argmax() == 220  # of 2 Hz
+    assert spectrum.argmax() == 220  # bins of 2 Hz
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("length", [0, 1, 2500, MAX_DOCUMENT - 200])
-def test_metadata_is_read_back(tmp_path, suffix, length):
+def test_metadata_round_trips(tmp_path, suffix, length):
     metadata = {"prompt": "Ünïcode 東京\nnew line", "seed": 7, "chords": [["C", 0.0]], "text": "x" * length}
     path = export_audio(tone(), tmp_path / f"a{suffix}", 24000, metadata=metadata)
     read = read_metadata(path)
     assert read.pop("diffusers-jasco") and read == metadata
-    assert load_audio(path)[0].shape[1] >= 24000, "the audio is whole"
+    assert load_audio(path)[0].shape[1] >= 24000, "the audio is complete"
     assert [item.name for item in tmp_path.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("suffix, title", [(".wav", "Café 東京"), (".flac", "Café 東京"), (".mp3", "Cafe")])
-def test_players_see_a_title(tmp_path, suffix, title):
+def test_the_title_is_written(tmp_path, suffix, title):
     path = export_audio(tone(), tmp_path / f"a{suffix}", 24000, metadata={"prompt": "Café\n 東京\0"})
     with soundfile.SoundFile(path) as file:
         assert file.title == title
@@ -60,18 +60,18 @@ def test_players_see_a_title(tmp_path, suffix, title):
 
 @pytest.mark.parametrize("metadata", [{"seed": 7}, {}, {"prompt": ""}, {"prompt": None}, {"prompt": "東京"}])
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_metadata_without_a_title_is_read_back(tmp_path, suffix, metadata):
+def test_metadata_without_a_title_round_trips(tmp_path, suffix, metadata):
     read = read_metadata(export_audio(tone(), tmp_path / f"a{suffix}", 24000, metadata=metadata))
     assert read.pop("diffusers-jasco") and read == metadata
 
 
-def test_an_absent_folder_is_named(tmp_path):
+def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no folder .*absent"):
         export_audio(tone(), tmp_path / "absent" / "a.wav", 24000)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_files_without_our_metadata_have_none(tmp_path, suffix):
+def test_files_without_our_metadata(tmp_path, suffix):
     assert read_metadata(export_audio(tone(), tmp_path / f"a{suffix}", 24000)) is None
 
 
@@ -79,7 +79,7 @@ def test_files_without_our_metadata_have_none(tmp_path, suffix):
     "comment", ["made at home", "[1, 2]", '{"seed": 7}', "{", "[" * 50_000, '{"a": ' + "9" * 5000 + "}", "null"]
 )
 @pytest.mark.parametrize("suffix", [".flac", ".ogg"])
-def test_comments_of_others_are_not_taken_for_metadata(tmp_path, comment, suffix):
+def test_comments_of_other_programs_are_ignored(tmp_path, comment, suffix):
     file_format = FORMATS[suffix]
     with soundfile.SoundFile(
         tmp_path / f"a{suffix}", "w", 24000, 1, subtype=file_format.subtype, format=file_format.name
@@ -101,7 +101,7 @@ def test_comments_of_others_are_not_taken_for_metadata(tmp_path, comment, suffix
         ("libopus", "webm"),
     ],
 )
-def test_metadata_outlives_a_conversion_by_another_program(tmp_path, suffix, codec, container):
+def test_metadata_survives_conversion_by_another_program(tmp_path, suffix, codec, container):
     av = pytest.importorskip("av")
     metadata = {"prompt": 'a "string" quartet, 東京', "seed": 7}
     own = export_audio(tone(), tmp_path / f"own{suffix}", 24000, metadata=metadata)
@@ -132,7 +132,7 @@ def test_damaged_wav_chunks_are_not_followed(tmp_path):
         content[:start] + 20_000 * b"junk\0\0\0\0",
     ):
         path.write_bytes(damaged)
-        read_metadata(path)  # whatever it finds, it ends
+        read_metadata(path)  # terminates without an error
     for content in (b"", b"RIFF", b"RIFF\0\0\0\0WAVE", b"text"):
         path.write_bytes(content)
         with pytest.raises(InputError, match="can't be read as audio"):
@@ -151,12 +151,12 @@ def test_metadata_is_deterministic(tmp_path):
     [
         ("text", "dictionary"),
         ({1: 2}, "dictionary"),
-        ({"a": torch.zeros(2)}, "values that JSON has"),
-        ({"a": math.nan}, "values that JSON has"),
+        ({"a": torch.zeros(2)}, "JSON-serializable"),
+        ({"a": math.nan}, "JSON-serializable"),
         ({"a": "x" * MAX_DOCUMENT}, "at most"),
     ],
 )
-def test_bad_metadata_is_refused_before_anything_is_written(tmp_path, metadata, message):
+def test_invalid_metadata_is_rejected_before_writing(tmp_path, metadata, message):
     with pytest.raises(InputError, match=message) as error:
         export_audio(tone(), tmp_path / "a.wav", 24000, metadata=metadata)
     assert error.value.argument == "metadata" and list(tmp_path.iterdir()) == []
@@ -175,7 +175,7 @@ def test_bad_metadata_is_refused_before_anything_is_written(tmp_path, metadata, 
         ("a", 24000, 1, "ends in .wav"),
     ],
 )
-def test_what_a_format_cannot_hold_is_an_error(name, rate, channels, message):
+def test_limits_of_the_formats(name, rate, channels, message):
     with pytest.raises(InputError, match=message):
         check_export(name, rate, channels)
 

@@ -42,9 +42,9 @@ def tone(seconds=SECONDS, frequency=440.0, rate=RATE) -> np.ndarray:
 
 
 def encode(codec: str, container: str, rate=RATE, layout="stereo", pause_after=None, **options) -> bytes:
-    """A tone, at half the level in the second channel, by FFmpeg's encoders."""
+    """A tone, at half the level in the second channel, encoded by FFmpeg."""
     folder = tempfile.TemporaryDirectory()
-    path = Path(folder.name, "encoded")  # A file, as some muxers read what they wrote.
+    path = Path(folder.name, "encoded")  # a file because some muxers read their output
     with folder, av.open(str(path), "w", format=container, options=options) as target:
         track = target.add_stream(codec, rate=rate, layout=layout)
         frame = av.AudioFrame.from_ndarray(np.stack([tone(), 0.5 * tone()]), format="fltp", layout="stereo")
@@ -87,7 +87,7 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_containers_are_read_whatever_they_are_called(tmp_path, suffix):
+def test_containers_are_detected_regardless_of_the_name(tmp_path, suffix):
     codec, container, options = FORMATS[suffix]
     content = encode(codec, container, **options)
     path = tmp_path / "recording.mp3"
@@ -110,24 +110,24 @@ def test_containers_are_read_whatever_they_are_called(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("name", ["hum.m4a", "hum.webm"])
-def test_recordings_of_phones_and_browsers_are_read(name):
+def test_recordings_from_phones_and_browsers(name):
     waveform, rate = load_audio(CASES / name)
     assert abs(waveform.shape[1] / rate - 2.0) < 0.05 and waveform.std() > 0.01
 
 
-def test_a_narrow_band_recording_keeps_its_rate():
+def test_a_narrowband_recording_keeps_its_rate():
     waveform, rate = load_audio(encode("libopencore_amrnb", "amr", 8000, "mono"))
     assert rate == 8000 and pitch(waveform[0], rate) == pytest.approx(440, abs=4)
 
 
-def test_pauses_that_a_recorder_left_out_are_silence():
+def test_gaps_in_the_timestamps_become_silence():
     waveform, rate = load_audio(encode("libopus", "webm", pause_after=1.0))
     assert waveform.shape[1] / rate == pytest.approx(3.0, abs=0.05)
     assert not waveform[:, round(1.2 * rate) : round(1.8 * rate)].any()
     assert waveform[:, round(2.2 * rate) : round(2.8 * rate)].std() > 0.1
 
 
-def test_without_pyav_the_error_says_what_to_install(monkeypatch):
+def test_without_pyav_the_error_names_the_extra_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(
         InputError, match=r"`drums`: .*hum.m4a is an MP4 or M4A file.*pip install .*\[formats\]"
@@ -149,14 +149,14 @@ def test_without_pyav_the_error_says_what_to_install(monkeypatch):
         b"\x89PNG\r\n\x1a\n" + np.random.default_rng(1).bytes(100_000),
     ],
 )
-def test_lists_of_other_files_and_damaged_containers_are_refused(tmp_path, content):
+def test_playlists_and_damaged_containers_are_rejected(tmp_path, content):
     (tmp_path / "a.mp3").write_bytes(content)
     for audio in (content, tmp_path / "a.mp3"):
         with pytest.raises(InputError, match="`melody`: .* (can't be read as audio|is an? .* file without audio)"):
             load_audio(audio, "melody")
 
 
-def test_mp3_files_with_other_bytes_before_them_are_read(tmp_path):
+def test_mp3_files_with_leading_bytes(tmp_path):
     file = io.BytesIO()
     soundfile.write(file, tone(), RATE, format="MP3")
     for before in (b"\0" * 5000, b"ID3\x03\0\0\0\0\x0f\x7f" + b"\0" * 2047, np.random.default_rng(0).bytes(900)):
@@ -165,7 +165,7 @@ def test_mp3_files_with_other_bytes_before_them_are_read(tmp_path):
         assert waveform.shape[1] / rate == pytest.approx(SECONDS, abs=0.1)
 
 
-def test_a_video_without_sound_is_refused():
+def test_a_video_without_audio_is_rejected():
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as target:
         track = target.add_stream("mpeg4", rate=10, width=16, height=16, pix_fmt="yuv420p")
@@ -176,7 +176,7 @@ def test_a_video_without_sound_is_refused():
         load_audio(file.getvalue())
 
 
-# Files that break off
+# Truncated files
 
 WHOLE = {
     "wav": {"format": "WAV", "subtype": "PCM_16"},
@@ -222,13 +222,13 @@ def whole_file(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", [*WHOLE, *WHOLE_CONTAINERS])
-def test_files_that_break_off_are_refused_in_all_uses(tmp_path, kind):
+def test_truncated_files_are_rejected_everywhere(tmp_path, kind):
     content = whole_file(kind)
     path = tmp_path / "cut"
     path.write_bytes(content)
     load_audio(path)
     path.write_bytes(content[: int(0.8 * len(content))])
-    with pytest.raises(InputError, match="`drums`: .* (breaks off|damaged)"):
+    with pytest.raises(InputError, match="`drums`: .* (truncated|damaged)"):
         load_audio(path, "drums")
     path.write_bytes(content[: len(content) // 2])
     uses = (
@@ -241,9 +241,9 @@ def test_files_that_break_off_are_refused_in_all_uses(tmp_path, kind):
             use()
 
 
-def test_a_broken_download_is_refused_in_all_uses():
+def test_an_incomplete_download_is_rejected_everywhere():
     for use in (load_audio, lambda path: list(AudioStream(path, None, 16000))):
-        with pytest.raises(InputError, match="half.mp3 breaks off after 1.0. of 2.0. s"):
+        with pytest.raises(InputError, match="half.mp3 is truncated after 1.0. of 2.0. s"):
             use(CASES / "half.mp3")
 
 
@@ -254,13 +254,13 @@ def as_mp3(wave: np.ndarray, rate: int = RATE) -> bytes:
 
 
 def vbri_header(content: bytes, frames: int, size: int) -> bytes:
-    """An MP3 file with a VBRI header, as Fraunhofer's encoders write it, instead of its Xing header."""
+    """An MP3 file whose Xing header is replaced by a VBRI header, as Fraunhofer's encoders write it."""
     header = b"VBRI" + struct.pack(">HHHII", 1, 0, 75, size, frames)
     return content[:4] + b"\0" * 32 + header + b"\0" * (384 - 36 - len(header)) + content[384:]
 
 
 @pytest.mark.parametrize("header", ["Xing", "Xing without a size", "VBRI"])
-def test_mp3_files_that_break_off_are_refused_whatever_says_their_length(header):
+def test_truncated_mp3_files_are_rejected_with_any_header(header):
     content = as_mp3(tone(6.0))
     place = content.index(b"Xing")
     frames = int.from_bytes(content[place + 8 : place + 12], "big")
@@ -271,12 +271,12 @@ def test_mp3_files_that_break_off_are_refused_whatever_says_their_length(header)
     waveform, rate = load_audio(content)
     assert waveform.shape[1] / rate == pytest.approx(6.0, abs=0.1)
     for share in (0.1, 0.5, 0.9):
-        with pytest.raises(InputError, match=r"`drums`: the file breaks off after .* of 6\.[01]. s"):
+        with pytest.raises(InputError, match=r"`drums`: the file is truncated after .* of 6\.[01]. s"):
             load_audio(content[: int(share * len(content))], "drums")
 
 
 @pytest.mark.parametrize("frames", [0, 2**32 - 1])
-def test_an_mp3_header_that_does_not_know_the_length_is_no_claim(frames):
+def test_an_mp3_header_without_a_length_claims_nothing(frames):
     content = as_mp3(tone())
     place = content.index(b"Xing")
     waveform, rate = load_audio(content[: place + 8] + struct.pack(">I", frames) + content[place + 12 :])
@@ -298,19 +298,19 @@ BEFORE = {
 
 
 @pytest.mark.parametrize("name", BEFORE)
-def test_mp3_files_that_begin_with_other_bytes_are_read(tmp_path, name):
+def test_mp3_files_that_start_with_tags_or_other_bytes(tmp_path, name):
     content = BEFORE[name] + as_mp3(tone())
     (tmp_path / "a.dat").write_bytes(content)
     for audio in (content, tmp_path / "a.dat"):
         waveform, rate = load_audio(audio)
         assert waveform.shape[1] / rate == pytest.approx(SECONDS, abs=0.15)
         assert pitch(waveform[0], rate) == pytest.approx(440, abs=2)
-    if name != "a tag whose size is wrong":  # It hides the header that says the length.
-        with pytest.raises(InputError, match="breaks off after"):
+    if name != "a tag whose size is wrong":  # the tag hides the header with the length
+        with pytest.raises(InputError, match="is truncated after"):
             load_audio(content[: -len(as_mp3(tone())) // 2])
 
 
-def test_an_mp3_stream_that_begins_within_a_frame_is_read():
+def test_an_mp3_stream_that_starts_within_a_frame():
     content = as_mp3(tone())[1000:]
     waveform, rate = load_audio(content)
     assert 1.7 < waveform.shape[1] / rate < 2.1 and pitch(waveform[0], rate) == pytest.approx(440, abs=2)
@@ -332,30 +332,30 @@ def test_all_streams_of_a_chained_ogg_file_are_read(codec):
 
 
 @pytest.mark.parametrize("kind", ["m4a", "m4a with its index at the end", "caf", "ogg", "flac", "aiff", "avi"])
-def test_bytes_that_were_appended_do_not_count(kind):
+def test_appended_bytes_are_ignored(kind):
     content = whole_file(kind)
     expected = load_audio(content)[0]
     for tail in (b"TAG" + b"x y" * 41 + b"xx", bytes(5000), b"\xff" * 100, b"APETAGEX" + bytes(24)):
         assert torch.equal(load_audio(content + tail)[0], expected)
 
 
-def test_an_empty_file_is_named():
+def test_an_empty_file_is_rejected():
     with pytest.raises(InputError, match=r"`drums`: the file is empty \(0 bytes\)"):
         load_audio(b"", "drums")
 
 
-def test_flac_streams_of_unknown_length_are_read():
+def test_flac_streams_of_unknown_length():
     file = io.BytesIO()
     soundfile.write(file, tone(), RATE, format="FLAC")
     content = bytearray(file.getvalue())
     content[21] &= 0xF0
-    content[22:26] = bytes(4)  # As FLAC encoders write into a pipe.
+    content[22:26] = bytes(4)  # as FLAC encoders write to a pipe
     waveform, rate = load_audio(bytes(content))
     assert waveform.shape == (1, round(SECONDS * RATE))
     np.testing.assert_allclose(waveform[0], tone(), atol=1e-4)
 
 
-def test_pyav_reads_on_where_libsndfile_gives_up(warnings):
+def test_pyav_continues_where_libsndfile_fails(warnings):
     file = io.BytesIO()
     soundfile.write(file, 0.3 * np.random.default_rng(0).standard_normal(4 * RATE), RATE, format="FLAC")
     content = file.getvalue()
@@ -365,15 +365,15 @@ def test_pyav_reads_on_where_libsndfile_gives_up(warnings):
         soundfile.read(io.BytesIO(damaged))
     audio = load_audio(damaged)[0]
     assert audio.shape == expected.shape
-    same = (audio == expected).float().mean()
-    assert 0.9 < same < 1
+    equal_share = (audio == expected).float().mean()
+    assert 0.9 < equal_share < 1
     assert "the file is damaged after" in warnings.text
     part = AudioFile(damaged).read(3 * RATE, 3 * RATE + 1000)
     np.testing.assert_allclose(part.T, expected[:, 3 * RATE : 3 * RATE + 1000], atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["adts", "amr", "flv", "mpegts"])
-def test_streams_without_a_length_that_end_within_a_packet_are_used_with_a_warning(kind, warnings):
+def test_streams_without_a_length_that_end_within_a_packet_cause_a_warning(kind, warnings):
     codec, rate, layout = ("libopencore_amrnb", 8000, "mono") if kind == "amr" else ("aac", RATE, "stereo")
     content = encode(codec, kind, rate, layout)
     load_audio(content)
@@ -385,24 +385,25 @@ def test_streams_without_a_length_that_end_within_a_packet_are_used_with_a_warni
 
 @pytest.mark.parametrize("riff_size", [0, 36])
 @pytest.mark.parametrize("silence", [0, 1000])
-def test_a_wav_file_of_a_recorder_that_was_killed_is_not_taken_for_empty(riff_size, silence):
+def test_a_wav_file_of_a_killed_recorder_does_not_count_as_empty(riff_size, silence):
     file = io.BytesIO()
     soundfile.write(file, np.concatenate([np.zeros(silence), tone()]), RATE, format="WAV", subtype="PCM_16")
     content = file.getvalue()
     place = content.index(b"data")
     content = content[:4] + struct.pack("<I", riff_size) + content[8:place] + b"data\0\0\0\0" + content[place + 8 :]
-    with pytest.raises(InputError, match="its header says that it is empty") as error:
+    with pytest.raises(InputError, match="its header declares no audio") as error:
         load_audio(content, "drums")
     assert not isinstance(error.value, EmptyInputError)
 
 
-def test_the_length_of_mp3_files_is_that_of_their_frames():
+def test_the_length_of_mp3_files_is_counted():
     file = io.BytesIO()
     noise = np.random.default_rng(0).standard_normal(2 * RATE) * 0.3
     wave = np.concatenate([noise, np.zeros(3 * RATE), tone()])
     soundfile.write(file, wave, RATE, format="MP3", bitrate_mode="VARIABLE", compression_level=0.3)
     content = file.getvalue()
-    # The first frame holds nothing but the length, with which libsndfile stops: many files have none, or a wrong one.
+    # The first frame only contains the length, at which libsndfile stops. Many files have no such frame, or a wrong
+    # one.
     end = content.index(b"\xff\xfb", 100)
     expected = len(wave) / RATE
     for version, seconds in ((content, expected), (content[end:], expected), (content + content, 2 * expected)):
@@ -411,7 +412,7 @@ def test_the_length_of_mp3_files_is_that_of_their_frames():
         assert pitch(waveform[0, -RATE:], rate) == pytest.approx(440, abs=2)
 
 
-# Kinds of WAV files and their like
+# PCM files
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 192000])
@@ -432,7 +433,7 @@ def test_the_length_of_mp3_files_is_that_of_their_frames():
         ("AIFF", "PCM_24", 1e-5),
     ],
 )
-def test_kinds_of_wav_files(format, subtype, tolerance, rate):
+def test_kinds_of_pcm_files(format, subtype, tolerance, rate):
     channels = 1 if tolerance is None else 6
     wave = np.stack([tone(0.5, 100.0 * (channel + 1), rate) for channel in range(channels)], axis=1)
     file = io.BytesIO()
@@ -446,7 +447,7 @@ def test_kinds_of_wav_files(format, subtype, tolerance, rate):
         torch.testing.assert_close(waveform, torch.from_numpy(wave.T.copy()), atol=tolerance, rtol=0)
 
 
-def test_odd_chunks_and_bytes_are_skipped():
+def test_unknown_chunks_and_trailing_bytes_are_skipped():
     file = io.BytesIO()
     soundfile.write(file, tone(), RATE, format="WAV")
     content = file.getvalue()
@@ -465,7 +466,7 @@ def test_files_without_samples_name_the_argument():
         AudioStream(CASES / "empty.wav", None, 16000)
 
 
-def test_parts_of_files_are_those_of_the_whole(tmp_path):
+def test_excerpts_equal_slices_of_the_whole_file(tmp_path):
     path = tmp_path / "a.flac"
     soundfile.write(path, np.stack([tone(25.0), tone(25.0, 660)], axis=1), RATE)
     whole = AudioFile(path).read()
@@ -475,7 +476,7 @@ def test_parts_of_files_are_those_of_the_whole(tmp_path):
     assert AudioFile(path).read(26 * RATE).shape == (0, 2)
 
 
-def test_file_objects_that_cannot_seek_are_read():
+def test_file_objects_that_cannot_seek():
     class Pipe(io.BytesIO):
         def seekable(self):
             return False

@@ -32,7 +32,7 @@ def tone(frequency=440.0, seconds=1.0, rate=RATE, level=0.5):
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
-def test_files_arrays_tuples_and_dictionaries_are_the_same(tmp_path, suffix):
+def test_files_arrays_tuples_and_dictionaries_are_equivalent(tmp_path, suffix):
     stereo = torch.stack([tone(), tone(660)])
     path = tmp_path / f"a{suffix}"
     soundfile.write(path, stereo.T.numpy(), RATE)
@@ -61,7 +61,7 @@ def test_integers_are_scaled(dtype):
     torch.testing.assert_close(load_audio((array, RATE))[0][0], tone(), atol=0.02, rtol=0)
 
 
-BAD = [
+INVALID = [
     (None, "is a NoneType"),
     (3, "is a int"),
     ([1, 2, 3], "is a list"),
@@ -87,14 +87,14 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("audio, message", BAD)
-def test_bad_audio_says_what_is_wrong(audio, message):
+@pytest.mark.parametrize("audio, message", INVALID)
+def test_errors_for_invalid_audio(audio, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message) as error:
         load_audio(audio, name="x")
     assert "`x`" in str(error.value)
 
 
-def test_bad_files_say_what_is_wrong(tmp_path):
+def test_errors_for_invalid_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="`drums`: there is no file absent.wav"):
         load_audio("absent.wav", name="drums")
     with pytest.raises(ValueError, match="is a folder"):
@@ -108,20 +108,20 @@ def test_bad_files_say_what_is_wrong(tmp_path):
         load_audio(tmp_path / "a.wav")
 
 
-def test_a_header_that_claims_terabytes_is_no_reason_to_crash(tmp_path):
+def test_a_header_that_claims_terabytes_does_not_crash(tmp_path):
     path = tmp_path / "a.flac"
     soundfile.write(path, np.zeros(4000), RATE)
     content = bytearray(path.read_bytes())
-    content[21] |= 0x0F  # the 36 bits of the number of samples
+    content[21] |= 0x0F  # the number of samples has 36 bits
     content[22:26] = b"\xff\xff\xff\xff"
     path.write_bytes(content)
     try:
-        assert load_audio(path)[0].shape == (1, 4000)  # where the system grants memory that it does not have
+        assert load_audio(path)[0].shape == (1, 4000)  # if the system overcommits memory
     except ValueError as error:
         assert "can't be read as audio" in str(error)
 
 
-def test_views_and_byte_orders_of_numpy():
+def test_numpy_views_and_byte_orders():
     wave = tone().numpy()
     for array in (wave[::-1][::-1], wave.astype(">f4"), np.stack([wave, wave], axis=1).T[0]):
         assert torch.equal(load_audio((array, RATE))[0][0], tone())
@@ -133,28 +133,28 @@ def test_mp3_files(tmp_path):
     soundfile.write(path, torch.stack([tone(), tone(660)]).T.numpy(), RATE)
     waveform, rate = load_audio(path)
     assert rate == RATE and waveform.shape[0] == 2 and abs(waveform.shape[1] - RATE) < 0.1 * RATE
-    spectrum = torch.fft.rfft(waveform[:, 4000:20000]).abs()  # 2 Hz a bin
+    spectrum = torch.fft.rfft(waveform[:, 4000:20000]).abs()  # bins of 2 Hz
     assert spectrum.argmax(dim=1).tolist() == [220, 330]
 
 
 @pytest.mark.parametrize("rate", [16000, 22050, 44100, 48000])
-def test_resampling_is_the_originals(rate):
+def test_resampling_equals_julius(rate):
     julius = pytest.importorskip("julius")
     noise = torch.randn(2, rate // 2, generator=torch.Generator().manual_seed(0))
-    ours, theirs = resample(noise, rate, RATE), julius.resample_frac(noise, rate, RATE)
-    assert ours.shape == theirs.shape
-    assert (ours - theirs).norm() / theirs.norm() < 2e-5
+    actual, expected = resample(noise, rate, RATE), julius.resample_frac(noise, rate, RATE)
+    assert actual.shape == expected.shape
+    assert (actual - expected).norm() / expected.norm() < 2e-5
 
 
-def test_resampling_takes_any_rate():
-    # Rates without a small ratio to ours must not need a filter of gigabytes, and a tone stays where it is.
+def test_resampling_from_any_rate():
+    # Rates without a small ratio must not require filters of gigabytes, and must not detune a tone.
     for rate in (44101, 31999, 999983, 7):
         assert resample(tone(seconds=1.0, rate=rate)[None], rate, RATE).shape[-1] == RATE
     torch.testing.assert_close(resample(tone(rate=44101), 44101, RATE)[100:-100], tone()[100:-100], atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
-def test_export_is_read_back(tmp_path, suffix):
+def test_export_round_trips(tmp_path, suffix):
     stereo = torch.stack([tone(), tone(660)])
     path = export_audio(stereo, tmp_path / f"a{suffix}", RATE)
     waveform, rate = load_audio(path)
@@ -167,7 +167,7 @@ def test_export_is_read_back(tmp_path, suffix):
 
 @pytest.mark.parametrize("level", [0.001, 0.05, 0.9, 3.0])
 @pytest.mark.parametrize("frequency", [440, 5000])
-def test_loudness_is_normalised(tmp_path, level, frequency):
+def test_loudness_is_normalized(tmp_path, level, frequency):
     from torchaudio.functional import loudness
 
     audio = tone(frequency, seconds=2.0, level=level) * torch.linspace(0.5, 1, 2 * RATE)
@@ -175,8 +175,8 @@ def test_loudness_is_normalised(tmp_path, level, frequency):
     assert float(loudness(load_audio(path)[0], RATE)) == pytest.approx(-20.0, abs=0.1)
 
 
-def test_loud_peaks_are_limited_and_the_rest_is_left(tmp_path):
-    # A quiet tone with one click, normalized to be loud.
+def test_loud_peaks_are_limited_and_the_rest_is_unchanged(tmp_path):
+    # A quiet tone with one click, normalized to a high loudness.
     audio = tone(seconds=4.0, level=0.02)
     audio[64000:64010] = 1.0
     path = export_audio(audio, tmp_path / "a.wav", RATE, loudness=-20.0)
@@ -185,10 +185,10 @@ def test_loud_peaks_are_limited_and_the_rest_is_left(tmp_path):
     far = torch.ones(len(audio), dtype=torch.bool)
     far[64000 - 2 * 160 - 1 : 64010 + 2 * 160] = False
     gains = written[far & (audio.abs() > 0.01)] / audio[far & (audio.abs() > 0.01)]
-    assert gains.max() - gains.min() < 1e-3 and gains.mean() > 2, "away from the peak there is one gain"
+    assert gains.max() - gains.min() < 1e-3 and gains.mean() > 2, "the gain is constant away from the peak"
 
 
-def test_export_warns_before_it_clips_or_leaves_the_loudness(tmp_path, warnings):
+def test_export_warns_about_clipping_and_ignored_loudness(tmp_path, warnings):
     path = export_audio(tone(level=2.0), tmp_path / "a.wav", RATE)
     assert "samples reach 2.00" in warnings.text and load_audio(path)[0].abs().max() <= 1
     export_audio(torch.zeros(RATE), path, RATE, loudness=-14.0)
@@ -197,7 +197,7 @@ def test_export_warns_before_it_clips_or_leaves_the_loudness(tmp_path, warnings)
     assert "less than 0.4 s" in warnings.text
 
 
-def test_export_refuses_what_it_cannot_write(tmp_path):
+def test_export_rejects_invalid_arguments(tmp_path):
     for arguments, message in (
         ((tone(), tmp_path / "a.aac", RATE), r"\.opus or \.mp3"),
         ((tone(), tmp_path / "a.wav", 0), "rate"),
@@ -215,5 +215,5 @@ def test_export_refuses_what_it_cannot_write(tmp_path):
         export_audio(tone(), tmp_path / "absent" / "a.wav", RATE)
 
 
-def test_export_takes_the_longest_file_names(tmp_path):
+def test_export_with_the_longest_file_name(tmp_path):
     assert export_audio(tone(), tmp_path / ("a" * 251 + ".wav"), RATE).is_file()

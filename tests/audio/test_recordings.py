@@ -28,7 +28,7 @@ def make_noise(rate: int, seconds: float = 3.0) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("rate", [32000, 44100, 16000, 11025, 48000])
-def test_a_part_equals_that_of_the_whole_resampled(tmp_path, rate):
+def test_a_part_equals_a_slice_of_the_resampled_whole(tmp_path, rate):
     noise = make_noise(rate)
     soundfile.write(tmp_path / "a.wav", noise.T.numpy(), rate, subtype="FLOAT")
     whole = resample(noise.mean(dim=0, keepdim=True), rate, 32000)
@@ -44,14 +44,14 @@ def test_a_part_equals_that_of_the_whole_resampled(tmp_path, rate):
 
 
 @pytest.mark.parametrize("options", [("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("MP3", None)])
-def test_formats_are_read_from_the_middle(options):
+def test_reading_from_the_middle(options):
     file = io.BytesIO()
     soundfile.write(file, make_noise(32000).T.numpy(), 32000, format=options[0], subtype=options[1])
     whole = torch.from_numpy(soundfile.read(io.BytesIO(file.getvalue()), dtype="float32")[0]).mean(dim=1)
     torch.testing.assert_close(Recording(file.getvalue()).read(40000, 50000, 32000)[0], whole[40000:50000])
 
 
-def test_only_what_is_needed_is_read():
+def test_only_the_required_bytes_are_read():
     file = io.BytesIO()
     soundfile.write(file, make_noise(32000, 60.0).T.numpy(), 32000, format="WAV")
 
@@ -72,7 +72,7 @@ def test_only_what_is_needed_is_read():
     assert 128_000 <= Counted.count < 400_000
 
 
-def test_what_is_no_audio_is_named(tmp_path):
+def test_errors_name_files_that_are_not_audio(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent.wav"):
         Recording(tmp_path / "absent.wav")
     (tmp_path / "a.wav").write_text("no audio")
@@ -87,6 +87,6 @@ def test_what_is_no_audio_is_named(tmp_path):
         Recording(tmp_path / "b.flac").read(0, 96000, 32000)
 
 
-def test_urls_are_read(tmp_path):
+def test_urls(tmp_path):
     soundfile.write(tmp_path / "a.wav", make_noise(16000).T.numpy(), 16000)
-    assert Recording(f"file://{tmp_path}/a.wav").length(32000) == 96000
+    assert Recording((tmp_path / "a.wav").as_uri()).length(32000) == 96000

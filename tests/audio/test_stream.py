@@ -29,7 +29,7 @@ def make_noise(seconds: float, channels: int = 1) -> torch.Tensor:
     return 0.1 * torch.randn(channels, round(seconds * RATE), generator=torch.Generator().manual_seed(0))
 
 
-def test_files_and_waveforms_are_the_same_mono_blocks(tmp_path):
+def test_files_and_waveforms_yield_the_same_mono_blocks(tmp_path):
     waveform = make_noise(2.5 * BLOCK_SECONDS, channels=2)
     soundfile.write(tmp_path / "noise.wav", waveform.T.numpy(), RATE, subtype="FLOAT")
     streams = [AudioStream(tmp_path / "noise.wav", None, RATE), AudioStream(waveform, RATE, RATE)]
@@ -43,7 +43,7 @@ def test_files_and_waveforms_are_the_same_mono_blocks(tmp_path):
 
 @pytest.mark.parametrize("before", [None, 0, 130])
 @pytest.mark.parametrize("length", [1, 99, 100, 2000, 2050, round(1.3 * BLOCK_SECONDS * RATE)])
-def test_frames_are_those_of_the_whole(length, before):
+def test_frames_equal_those_of_the_whole_waveform(length, before):
     size, hop = 400, 100
     waveform = make_noise(length / RATE)
     frames = np.concatenate(list(AudioStream(waveform, RATE, RATE).frames(size, hop, before)))
@@ -53,20 +53,20 @@ def test_frames_are_those_of_the_whole(length, before):
     assert np.array_equal(frames, np.stack([padded[hop * index : hop * index + size] for index in range(count)]))
 
 
-def test_resampling_in_blocks_is_that_of_the_whole():
+def test_resampling_in_blocks_equals_resampling_the_whole():
     waveform = make_noise(1.5 * BLOCK_SECONDS)
     blocks = np.concatenate(list(AudioStream(waveform, RATE, 11025)))
     assert np.allclose(blocks, soxr.resample(waveform[0].numpy(), RATE, 11025), atol=1e-4)
 
 
-def test_bad_input_says_what_is_wrong(tmp_path):
+def test_errors_for_invalid_input(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no file"):
         AudioStream(tmp_path / "absent.wav", None, RATE)
     (tmp_path / "text.wav").write_text("no audio")
     with pytest.raises(ValueError, match="can't be read as audio"):
         AudioStream(tmp_path / "text.wav", None, RATE)
     soundfile.write(tmp_path / "a.wav", np.zeros(10), RATE)
-    with pytest.raises(ValueError, match="belongs to a waveform"):
+    with pytest.raises(ValueError, match="is only for waveforms"):
         AudioStream(tmp_path / "a.wav", RATE, RATE)
     with pytest.raises(ValueError, match="`sampling_rate` is missing"):
         AudioStream(torch.zeros(10), None, RATE)
@@ -76,16 +76,16 @@ def test_bad_input_says_what_is_wrong(tmp_path):
 
 
 @pytest.mark.parametrize("format", ["wav", "aiff", "flac", "mp3"])
-def test_files_that_break_off_are_refused(tmp_path, format):
+def test_truncated_files_are_rejected(tmp_path, format):
     soundfile.write(tmp_path / f"whole.{format}", make_noise(4.0)[0].numpy(), RATE)
     content = (tmp_path / f"whole.{format}").read_bytes()
     (tmp_path / f"cut.{format}").write_bytes(content[: len(content) // 2])
     assert sum(map(len, AudioStream(tmp_path / f"whole.{format}", None, RATE))) == pytest.approx(4 * RATE, abs=2000)
-    with pytest.raises(ValueError, match="breaks off"):
+    with pytest.raises(ValueError, match="truncated"):
         list(AudioStream(tmp_path / f"cut.{format}", None, RATE))
 
 
-def test_files_that_were_written_to_a_pipe_are_read(tmp_path):
+def test_files_that_were_written_to_a_pipe(tmp_path):
     soundfile.write(tmp_path / "a.wav", make_noise(1.0)[0].numpy(), RATE)
     content = bytearray((tmp_path / "a.wav").read_bytes())
     content[4:8] = content[40:44] = b"\xff" * 4

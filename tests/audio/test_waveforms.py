@@ -38,7 +38,7 @@ INT16 = (STEREO * 32768).round().to(torch.int16)
 
 
 class AudioDecoder:
-    """As `datasets` hands it out: an object with items that is not a dictionary."""
+    """Imitates the decoder of `datasets`: an object with items that is not a dictionary."""
 
     def get_all_samples(self):
         return SimpleNamespace(data=STEREO, pts_seconds=0.0, duration_seconds=1.0, sample_rate=RATE)
@@ -53,7 +53,7 @@ class OnlyItems:
 
 
 class AudioSegment:
-    """As pydub's."""
+    """Imitates pydub."""
 
     frame_rate, channels, sample_width = RATE, 2, 2
 
@@ -64,7 +64,7 @@ class AudioSegment:
 FORMS = {
     "tuple": (STEREO, RATE),
     "list": [STEREO, RATE],
-    "rate of NumPy": (STEREO.numpy(), np.int64(RATE)),
+    "NumPy rate": (STEREO.numpy(), np.int64(RATE)),
     "rate in an array": (STEREO, np.array([RATE])),
     "rate in a tensor": (STEREO, torch.tensor(float(RATE))),
     "swapped": (RATE, STEREO),
@@ -89,7 +89,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_waveforms_of_libraries_are_recognized(form):
+def test_waveforms_of_other_libraries_are_recognized(form):
     audio = FORMS[form]
     assert is_waveform(audio)
     waveform, rate = load_audio(audio)
@@ -154,7 +154,7 @@ def test_integers_are_scaled_without_a_warning(bits, dtype, warnings):
         *((bits, np.int32) for bits in (8, 16, 24)),
     ],
 )
-def test_integers_of_other_types_are_recognized_with_a_warning(bits, dtype, warnings):
+def test_integers_in_other_types_are_recognized_with_a_warning(bits, dtype, warnings):
     waveform = load_audio((scaled(bits, dtype), RATE), "drums")[0]
     torch.testing.assert_close(waveform, STEREO, atol=2.0 ** (2 - bits) + 1e-6, rtol=0)
     assert "`drums`" in warnings.text and f"{bits}-bit" in warnings.text
@@ -170,15 +170,15 @@ def test_integers_in_float_files_are_recognized_everywhere(tmp_path, warnings):
 
 
 @pytest.mark.parametrize("level", [0.0, 1e-4, 1.0, 2.0, 4.0])
-def test_loud_and_quiet_floats_are_left(level, warnings):
+def test_loud_and_quiet_floats_are_unchanged(level, warnings):
     samples = 2 * level * STEREO
     assert torch.equal(load_audio((samples, RATE))[0], samples) and not warnings.records
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e12])
-def test_impossible_samples_are_refused(bad, tmp_path):
+@pytest.mark.parametrize("invalid", [math.nan, math.inf, -math.inf, 1e12])
+def test_impossible_samples_are_rejected(invalid, tmp_path):
     samples = STEREO.clone()
-    samples[0, 5] = bad
+    samples[0, 5] = invalid
     soundfile.write(tmp_path / "a.wav", samples.T.numpy(), RATE, subtype="FLOAT")
     for audio in ((samples, RATE), tmp_path / "a.wav"):
         with pytest.raises(InputError, match="`melody`") as error:
@@ -186,7 +186,7 @@ def test_impossible_samples_are_refused(bad, tmp_path):
         assert error.value.argument == "melody"
 
 
-def test_empty_waveforms_have_an_error_of_their_own():
+def test_empty_waveforms_raise_a_specific_error():
     for empty in ((np.zeros(0), RATE), (torch.zeros(2, 0), RATE), {"array": [], "sampling_rate": RATE}, ([], RATE)):
         with pytest.raises(EmptyInputError, match="`chords`") as error:
             load_audio(empty, "chords")
@@ -200,10 +200,10 @@ def test_samples_before_channels_are_recognized(channels):
     assert torch.equal(load_audio({"array": wave, "sampling_rate": RATE})[0], wave.T)
 
 
-def test_shapes_that_may_be_anything_are_explained():
+def test_errors_for_ambiguous_shapes():
     with pytest.raises(InputError, match=r"has shape \(8000, 9\): transpose it"):
         load_audio((torch.zeros(8000, 9), RATE))
-    with pytest.raises(InputError, match=r"has shape \(2, 2, 8000\): give one of the batch"):
+    with pytest.raises(InputError, match=r"has shape \(2, 2, 8000\): pass one element of the batch"):
         load_audio((torch.zeros(2, 2, 8000), RATE))
 
 
@@ -212,7 +212,7 @@ def test_shapes_that_may_be_anything_are_explained():
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
 @pytest.mark.parametrize("channels", [1, 2, 5])
-def test_loudness_in_blocks_is_that_of_the_whole(rate, channels):
+def test_loudness_in_blocks_equals_that_of_the_whole(rate, channels):
     from torchaudio.functional import loudness
 
     audio = 0.1 * torch.randn(channels, 6 * rate + 123, generator=torch.Generator().manual_seed(0))
@@ -239,7 +239,7 @@ def test_silence_around_a_recording_does_not_change_its_loudness():
     padded = levels_of(torch.cat([torch.zeros(1, 30 * RATE), noise(), torch.zeros(1, 30 * RATE)], dim=1)).loudness
     assert padded == pytest.approx(alone, abs=1.0)
     assert levels_of(0.01 * noise()).loudness == pytest.approx(alone - 40, abs=0.1)
-    assert levels_of(noise() + 0.3).loudness == pytest.approx(alone, abs=0.1), "a constant is not heard"
+    assert levels_of(noise() + 0.3).loudness == pytest.approx(alone, abs=0.1), "a DC offset is inaudible"
     assert not math.isnan(levels_of(noise(0.1)).loudness)
 
 
@@ -254,7 +254,7 @@ def test_silence_around_a_recording_does_not_change_its_loudness():
         (torch.cat([noise(), 0.2 - noise()]), "cancel"),
     ],
 )
-def test_recordings_without_sound_are_warned_of(waveform, message, warnings):
+def test_silent_recordings_cause_a_warning(waveform, message, warnings):
     warn_of_silence(levels_of(waveform), "drums")
     assert "`drums`" in warnings.text and message in warnings.text
 
@@ -271,11 +271,11 @@ def test_recordings_without_sound_are_warned_of(waveform, message, warnings):
         torch.cat([torch.zeros(1, 60 * RATE), noise(0.1)], dim=1),
     ],
 )
-def test_recordings_with_sound_are_not(waveform, warnings):
+def test_other_recordings_cause_no_warning(waveform, warnings):
     warn_of_silence(levels_of(waveform), "drums")
     assert not warnings.records
 
 
-def test_recordings_of_a_few_samples_are_warned_of(warnings):
+def test_extremely_short_recordings_cause_a_warning(warnings):
     warn_of_silence(levels_of(noise()[:, :3]), "drums")
-    assert "`drums` lasts 0.188 ms only" in warnings.text
+    assert "`drums` has a duration of only 0.188 ms" in warnings.text

@@ -39,7 +39,7 @@ def run(*arguments) -> int:
     return main([str(argument) for argument in [*arguments, "--device", "cpu"]])
 
 
-def test_a_reference_case_gives_its_samples(tmp_path):
+def test_output_matches_audiocraft(tmp_path):
     case, tensors = load_case("chords-drums-melody", 2)
     soundfile.write(tmp_path / "drums.wav", tensors["drums"].T.numpy(), 32000, subtype="FLOAT")
     torch.save(tensors["melody"], tmp_path / "melody.th")
@@ -73,10 +73,10 @@ def test_options(tmp_path, capsys):
     first, second = (load_audio(path)[0] for path in paths)
     assert first.shape == second.shape == (1, 16000) and not torch.equal(first, second)
     roman = ["--chords", "ii V", "--key", "C", "--scheduler", "euler", "--output", tmp_path / "b.wav"]
-    assert run(None or "", *common, *roman) == 0
+    assert run("", *common, *roman) == 0
 
 
-def test_a_lora_is_heard(tmp_path):
+def test_a_lora_changes_the_music(tmp_path):
     peft = pytest.importorskip("peft")
     lora = load_pipeline("chords-drums-melody").transformer
     lora.add_adapter(peft.LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
@@ -88,11 +88,8 @@ def test_a_lora_is_heard(tmp_path):
     ):
         common = ["--duration", 0.5, "--steps", 2, "--scheduler", "euler", "--output", tmp_path / f"{name}.wav"]
         assert run("pop", *MODEL, *common, *options) == 0
-    estimate = {name: load_audio(tmp_path / f"{name}.wav")[0] for name in ("with", "again", "without")}
-    assert (
-        torch.equal(estimate["with"], estimate["again"])
-        and relative_error(estimate["with"], estimate["without"]) > 0.01
-    )
+    audio = {name: load_audio(tmp_path / f"{name}.wav")[0] for name in ("with", "again", "without")}
+    assert torch.equal(audio["with"], audio["again"]) and relative_error(audio["with"], audio["without"]) > 0.01
 
 
 CASES = FIXTURES / "cases"
@@ -100,7 +97,7 @@ CASES = FIXTURES / "cases"
 
 @pytest.fixture
 def no_loading(monkeypatch):
-    """Loading a checkpoint fails the test: an error has to come before."""
+    """Makes the test fail if a checkpoint is loaded."""
 
     def load(*arguments, **options):
         pytest.fail("the checkpoint was loaded")
@@ -121,21 +118,24 @@ def no_loading(monkeypatch):
         (["--duration", "abc"], "--duration: has to be a number of seconds above 0, but is 'abc'"),
         (["--duration", "nan"], "--duration"),
         (["--duration=-1e3"], "--duration"),
-        (["--device", "xyz"], "--device: there is no device 'xyz' here, but"),
+        (["--device", "xyz"], "--device: there is no device 'xyz'; available devices: "),
         (["--device", "cuda:99"], "there is no device 'cuda:99'"),
         (["--device", "meta"], "there is no device 'meta'"),
         (["--seed", "99999999999999999999"], "--seed: has to be a whole number"),
         (["--seed", -1], "--seed: has to be a whole number from 0 to 9223372036854775807, but is -1"),
         (["--seed", "1.5"], "--seed"),
         (["--steps", 0], "--steps"),
-        (["--steps", 3, "--scheduler", "dopri5"], "dopri5 chooses its own steps: give either --scheduler or --steps"),
+        (
+            ["--steps", 3, "--scheduler", "dopri5"],
+            "dopri5 chooses its own steps: give either --scheduler or --steps",
+        ),
         (["--num_waveforms", 0], "--num_waveforms"),
         (["--guidance_scale", "nan"], "--guidance_scale"),
         (["--guidance_rescale", 2], "--guidance_rescale"),
         (["--loudness", 3], "--loudness"),
         (["--rate", 1], "--rate"),
         (["--chords", "I IV", "--key", "H"], "--key has to be a note and a mode"),
-        (["--chords", "C Am F G"], "add the tempo of 'C Am F G' in bars, such as --bpm 120"),
+        (["--chords", "C Am F G"], "for 'C Am F G' in bars, add the tempo, such as --bpm 120"),
         (["--chords", "C | Am | F G"], "--bpm"),
         (["--chords", "ii7 | V7 | I"], "are Roman numerals: add their --key"),
         (["--chords", "C:0 Xyz:2"], "--chords: position 1: unknown chord 'Xyz'"),
@@ -149,7 +149,7 @@ def no_loading(monkeypatch):
         (["--groove", "rock"], "Did you mean 'rock backbeat'? All grooves: four on the floor, "),
         (
             ["--progression", "I-V-vi-IV"],
-            "--progression: there is no progression 'I-V-vi-IV'. Did you mean 'ii-V-I'? All progressions: axis, doo-wop, ",
+            "--progression: there is no progression 'I-V-vi-IV'. Did you mean 'ii-V-I'? All progressions: axis, ",
         ),
         (["--groove", "techno", "--bpm", 900], "--bpm has to be"),
         (["--groove", "techno", "--drums", "a.wav"], "Give either --drums or --groove"),
@@ -159,15 +159,15 @@ def no_loading(monkeypatch):
         (["--melody", "C4 X4"], "--melody: the pitch of note 1"),
         (["--melody", "C D E F"], "notes need their octaves, such as 'C4 D4 E4 -'"),
         (["--melody", "C4, D4, E4"], "--melody"),
-        (["--normalize_drums"], "--normalize_drums belongs to --drums or --groove"),
-        (["--no-normalize_drums"], "normalize_drums belongs to --drums or --groove"),
-        (["--key", "G", "--chords", "C:0 G:3"], "--key belongs to Roman numerals, but --chords has labels with times"),
-        (["--bpm", 90, "--chords", "C:0 G:3"], "--bpm is the tempo of"),
+        (["--normalize_drums"], "--normalize_drums requires --drums or --groove"),
+        (["--no-normalize_drums"], "normalize_drums requires --drums or --groove"),
+        (["--key", "G", "--chords", "C:0 G:3"], "--key requires Roman numerals, but --chords has labels with times"),
+        (["--bpm", 90, "--chords", "C:0 G:3"], "--bpm requires"),
         (["--checkpoint", "jasco-nan"], "--checkpoint: there is no folder jasco-nan"),
-        (["--separate_drums"], "--separate_drums belongs to --drums"),
-        (["--repeat_chords"], "--repeat_chords belongs to --chords"),
-        (["--key", "C"], "--key belongs to --chords or --progression"),
-        (["--bpm", 120], "--bpm is the tempo of"),
+        (["--separate_drums"], "--separate_drums requires --drums"),
+        (["--repeat_chords"], "--repeat_chords requires --chords"),
+        (["--key", "C"], "--key requires --chords or --progression"),
+        (["--bpm", 120], "--bpm requires"),
         (["--bpm", 0, "--groove", "techno"], "--bpm: has to be"),
         (["--latents", "absent"], "--latents: there is no file absent"),
         (["--latents", FIXTURES / "README.md"], "is not a safetensors file"),
@@ -179,7 +179,7 @@ def no_loading(monkeypatch):
         (["--chords", "C", "Am", "F"], "unrecognized arguments: Am F. Put a text of several words in quotes."),
     ],
 )
-def test_bad_input_ends_in_one_line_before_anything_is_loaded(
+def test_invalid_input_gives_a_one_line_error_before_loading(
     arguments, message, capsys, tmp_path, monkeypatch, no_loading
 ):
     monkeypatch.chdir(tmp_path)
@@ -203,21 +203,22 @@ def test_bad_input_ends_in_one_line_before_anything_is_loaded(
         (["--checkpoint", "jasco-nano"], "EncodecModel'>, but should be"),
     ],
 )
-def test_parts_that_cannot_be_loaded_are_named(arguments, message, capsys, tmp_path):
+def test_loading_errors_name_the_component(arguments, message, capsys, tmp_path):
     assert run("pop", *MODEL, "--output", tmp_path / "a.wav", *arguments) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("jasco-generate: ") and message in error and len(error) < 1000
 
 
-def test_a_text_encoder_of_another_width_is_refused(capsys, tmp_path):
+def test_text_encoder_of_another_width(capsys, tmp_path):
     assert run("pop", "--text_encoder", FIXTURES / "t5", "--output", tmp_path / "a.wav") == 2
-    assert "--text_encoder: its states have 48 dimensions" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "--text_encoder has 48 dimensions" in error
 
 
 QUICK = ["--duration", 1, "--steps", 1, "--scheduler", "euler"]
 
 
-def test_a_file_is_made_again_from_its_metadata(tmp_path, capsys):
+def test_files_are_regenerated_from_their_metadata(tmp_path, capsys):
     drums = export_audio(0.1 * torch.randn(1, 24000), tmp_path / "drums.wav", 24000)
     options = ["--chords", "C | Am", "--bpm", 120.5, "--repeat_chords", "--drums", drums, "--melody", "C4 D4 E4 -"]
     options += ["--guidance_scale", 1.7, "--loudness", -20, "--seed", 5]
@@ -237,7 +238,7 @@ def test_a_file_is_made_again_from_its_metadata(tmp_path, capsys):
     assert "drums.wav is not the file" in capsys.readouterr().err
 
 
-def test_files_that_moved_together_with_the_music_are_found(tmp_path, capsys, monkeypatch):
+def test_control_files_that_moved_together_with_the_music_are_found(tmp_path, capsys, monkeypatch):
     before, after = tmp_path / "before", tmp_path / "a ü b"
     for folder in (before, after):
         folder.mkdir()
@@ -248,7 +249,7 @@ def test_files_that_moved_together_with_the_music_are_found(tmp_path, capsys, mo
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
     assert run("--from", first, "--output", "again.wav") == 2
-    assert "--drums: " in (error := capsys.readouterr().err) and "was made with the file my drums é.wav" in error
+    assert "--drums: " in (error := capsys.readouterr().err) and "was generated with the file my drums é.wav" in error
     drums.rename(after / drums.name)
     assert run("--from", first, "--output", "again.wav") == 0
     assert "differ" not in capsys.readouterr().err
@@ -258,7 +259,7 @@ def test_files_that_moved_together_with_the_music_are_found(tmp_path, capsys, mo
     assert "is not the file" in capsys.readouterr().err
 
 
-def test_a_track_of_a_midi_file_is_compared_as_well(tmp_path, capsys):
+def test_midi_files_with_a_track_are_compared(tmp_path, capsys):
     path = tmp_path / "named.mid"
     path.write_bytes((FIXTURES / "cases/named_melody.mid").read_bytes())
     first, other = tmp_path / "first.wav", tmp_path / "other.wav"
@@ -271,7 +272,7 @@ def test_a_track_of_a_midi_file_is_compared_as_well(tmp_path, capsys):
     assert "named.mid is not the file" in capsys.readouterr().err
 
 
-def test_the_file_of_one_of_several_waveforms_makes_this_one_again(tmp_path):
+def test_one_of_several_waveforms_is_regenerated(tmp_path):
     assert run("pop", *QUICK, "--num_waveforms", 3, "--output", tmp_path / "a.flac") == 0
     assert run("--from", tmp_path / "a-2.flac", "--output", tmp_path / "b.flac") == 0
     assert torch.equal(load_audio(tmp_path / "a-2.flac")[0], load_audio(tmp_path / "b.flac")[0])
@@ -280,12 +281,12 @@ def test_the_file_of_one_of_several_waveforms_makes_this_one_again(tmp_path):
     assert (tmp_path / "c-2.flac").exists()
 
 
-def test_without_metadata_nothing_is_told(tmp_path, capsys):
+def test_no_metadata(tmp_path, capsys):
     path = tmp_path / "a.mp3"
     assert run("a secret", *QUICK, "--no-metadata", "--rate", 44100, "--output", path) == 0
     assert read_metadata(path) is None and b"secret" not in path.read_bytes() and load_audio(path)[1] == 44100
     assert run("--from", path, "--output", tmp_path / "b.wav") == 2
-    assert "does not say how it was made" in capsys.readouterr().err
+    assert "has no metadata of this package" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -294,14 +295,14 @@ def test_without_metadata_nothing_is_told(tmp_path, capsys):
         ({"seed": "7; rm"}, "song.wav: --seed: has to be"),
         ({"steps": 3, "output": "/tmp/x", "evil": 1}, None),
         ({"dtype": "int8"}, "song.wav: --dtype"),
-        ({"duration": [1, 2]}, "does not hold --duration"),
-        ({"separate_drums": "yes"}, "does not hold --separate_drums"),
-        ({"melody": {"shape": [53, 10], "blake2b": "0"}}, "does not hold --melody"),
+        ({"duration": [1, 2]}, "invalid value for --duration"),
+        ({"separate_drums": "yes"}, "invalid value for --separate_drums"),
+        ({"melody": {"shape": [53, 10], "blake2b": "0"}}, "invalid value for --melody"),
         ({"chords": [["C", "x"]]}, "--chords"),
-        ({"prompt": ["a"]}, "does not hold `prompt`"),
+        ({"prompt": ["a"]}, "invalid value for `prompt`"),
     ],
 )
-def test_metadata_of_a_file_is_checked_like_options(tmp_path, metadata, message, capsys):
+def test_metadata_is_validated_like_options(tmp_path, metadata, message, capsys):
     path = export_audio(torch.zeros(1, 2400), tmp_path / "song.wav", 24000, metadata={"duration": 1.0} | metadata)
     try:
         code = run("--from", path, "--num_waveforms", 1, "--output", tmp_path / "b.wav", *QUICK[2:])
@@ -314,7 +315,7 @@ def test_metadata_of_a_file_is_checked_like_options(tmp_path, metadata, message,
         assert code == 2 and message in error
 
 
-def test_chords_and_notes_of_a_batch_are_made_again(tmp_path):
+def test_lists_of_chords_and_notes_are_regenerated(tmp_path):
     metadata = {"prompt": "pop", "chords": [["C", 0.0], ["Am", 0.5]], "melody": [[60, 0.0, 0.5]], "seed": 3}
     path = export_audio(torch.zeros(1, 2400), tmp_path / "clip.flac", 24000, metadata=metadata | {"name": "00001"})
     assert run("--from", path, *QUICK, "--output", tmp_path / "a.wav") == 0
@@ -323,20 +324,20 @@ def test_chords_and_notes_of_a_batch_are_made_again(tmp_path):
     assert torch.equal(load_audio(tmp_path / "a.wav")[0], load_audio(tmp_path / "b.wav")[0])
 
 
-def test_grooves_progressions_and_notes_share_a_tempo(tmp_path):
+def test_grooves_progressions_and_notes_share_the_tempo(tmp_path):
     options = ["--groove", "Bossa Nova", "--progression", "12-bar blues", "--key", "E", "--melody", "C4 D4 E4 -"]
     controls = Controls(build_parser().parse_args(options))
-    made = controls.for_pipeline(25.0, 24000)
+    arguments = controls.for_pipeline(25.0, 24000)
     bar = 4 * 60 / GROOVES["bossa nova"].bpm
-    assert made["chords"][:2] == [("E7", 0.0), ("E7", bar)] and made["chords"][-1][1] >= 25 - bar
-    assert made["melody"][-1] == (64, pytest.approx(bar / 2), pytest.approx(bar))
-    waveform, rate = made["drums"]
+    assert arguments["chords"][:2] == [("E7", 0.0), ("E7", bar)] and arguments["chords"][-1][1] >= 25 - bar
+    assert arguments["melody"][-1] == (64, pytest.approx(bar / 2), pytest.approx(bar))
+    waveform, rate = arguments["drums"]
     assert torch.equal(waveform, GROOVES["bossa nova"].render(25.0, 24000)) and rate == 24000
     faster = Controls(build_parser().parse_args([*options, "--bpm", "160"])).for_pipeline(25.0, 24000)
     assert faster["chords"][1][1] == 1.5 and faster["melody"][0][2] == 0.375
 
 
-def test_chords_with_times_may_stand_beside_a_groove(tmp_path):
+def test_chords_with_times_can_be_combined_with_a_groove(tmp_path):
     parse = build_parser().parse_args
     for chords in ("C:0 G:5", "C:0 G:2 Am:4", "C:0"):
         options = ["--chords", chords, "--groove", "techno", "--melody", "C4 D4"]
@@ -354,7 +355,7 @@ def test_chords_with_times_may_stand_beside_a_groove(tmp_path):
     assert repeated == [("C", 0.0), ("Am", 1.0), ("C", 2.0), ("Am", 3.0)]
 
 
-def test_bars_and_numerals_may_be_in_a_text_file(tmp_path):
+def test_bars_and_numerals_in_a_text_file(tmp_path):
     parse = build_parser().parse_args
     for text, option in (("C | Am |\nF | G\n", ["--bpm", "60"]), ("I | vi\nIV | V", ["--key", "C", "--bpm", "60"])):
         (tmp_path / "bars.txt").write_text(text)
@@ -366,7 +367,7 @@ def test_bars_and_numerals_may_be_in_a_text_file(tmp_path):
 
 
 @pytest.mark.parametrize("options", [["--groove", "techno"], ["--chords", "C:0"], ["--melody", "C4"], []])
-def test_a_time_signature_without_bars_is_not_used_with_a_warning(options, caplog):
+def test_a_time_signature_without_bars_causes_a_warning(options, caplog):
     parse = build_parser().parse_args
     Controls(parse([*options, "--beats_per_bar", "3"]))
     assert "`beats_per_bar` has no effect" in caplog.text
@@ -381,12 +382,12 @@ def test_the_start_of_repeated_chords_is_not_reported_as_unused(tmp_path, capsys
     assert "--start has no effect" in capsys.readouterr().err
 
 
-def test_float16_without_a_gpu_is_one_warning(tmp_path, capsys, caplog):
+def test_float16_on_a_cpu_causes_one_warning(tmp_path, capsys, caplog):
     assert run("pop", "--dtype", "float16", *QUICK, "--output", tmp_path / "a.wav") == 0
     assert "cannot run with" not in caplog.text and capsys.readouterr().err.count("--dtype float16") == 1
 
 
-def test_names_of_grooves_and_progressions_may_be_written_otherwise():
+def test_spellings_of_grooves_and_progressions():
     for name in ("12 bar blues", "12-BAR BLUES", "12_bar_blues"):
         options = ["--progression", name, "--groove", "Bossa-Nova"]
         assert Controls(build_parser().parse_args(options)).for_pipeline(2.0, 24000)["chords"][0] == ("C7", 0.0)
@@ -398,7 +399,7 @@ def test_music_without_a_prompt_has_metadata_in_every_format(tmp_path):
         assert read_metadata(tmp_path / f"a{suffix}")["seed"] == 0
 
 
-def test_the_example_is_the_command(monkeypatch, capsys):
+def test_the_example_runs_the_command(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["generate.py", "--help"])
     with pytest.raises(SystemExit) as error:
         runpy.run_path(str(Path(__file__).parents[2] / "examples/generate.py"), run_name="__main__")
@@ -408,7 +409,7 @@ def test_the_example_is_the_command(monkeypatch, capsys):
 def test_a_real_drum_recording(tmp_path):
     recording = Path(__file__).parents[3] / "shared/reference/sep_drums_1.mp3"
     if not recording.is_file():
-        pytest.skip("the drum recording is not part of the project")
+        pytest.skip("the drum recording is not in the repository")
     assert run("pop", *MODEL, "--drums", recording, "--steps", 2, "--output", tmp_path / "a.wav") == 0
     with_drums = load_audio(tmp_path / "a.wav")[0]
     assert run("pop", *MODEL, "--steps", 2, "--output", tmp_path / "a.wav") == 0

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Writes MIDI files byte by byte, also such as no library would write, and arrangements of chord progressions."""
+"""Writes MIDI files byte by byte (including invalid ones) and arrangements of chord progressions."""
 
 import struct
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ DIVISION = 480  # ticks per beat
 
 
 def number(value: int) -> bytes:
-    """A variable-length quantity."""
+    """Encodes a variable-length quantity."""
     digits = [value & 0x7F]
     while value := value >> 7:
         digits.append(value & 0x7F | 0x80)
@@ -39,15 +39,15 @@ END = meta(0x2F, b"")
 
 
 def note_events(notes: Sequence[tuple], channel: int = 0, bpm: float = 120.0, velocity: int = 80) -> bytes:
-    """Events of `(pitch, start, end)` or `(pitch, start, end, velocity)` in seconds."""
+    """Encodes notes `(pitch, start, end)` or `(pitch, start, end, velocity)` with times in seconds as events."""
     per_second = DIVISION * bpm / 60
     events = []
-    for pitch, start, end, *loud in notes:
-        events.append((round(start * per_second), 1, pitch, *(loud or [velocity])))
+    for pitch, start, end, *velocities in notes:
+        events.append((round(start * per_second), 1, pitch, *(velocities or [velocity])))
         events.append((round(end * per_second), 0, pitch, 0))
     data, now = b"", 0
-    for tick, is_on, pitch, loud in sorted(events):
-        data += number(tick - now) + bytes([(0x90 if is_on else 0x80) | channel, pitch, loud])
+    for tick, is_on, pitch, event_velocity in sorted(events):
+        data += number(tick - now) + bytes([(0x90 if is_on else 0x80) | channel, pitch, event_velocity])
         now = tick
     return data
 
@@ -65,7 +65,7 @@ def midi(*tracks: bytes, format: int = 1, division: int = DIVISION, count: int |
 
 
 def song(path, parts: Sequence[tuple], bpm: float = 120.0, signature: tuple[int, int] | None = None):
-    """Writes `(name, channel, program, notes)` per track; returns the path."""
+    """Writes tracks `(name, channel, program, notes)` and returns the path."""
     tempo = meta(0x51, round(6e7 / bpm).to_bytes(3, "big"))
     if signature is not None:
         tempo += meta(0x58, bytes([signature[0], signature[1].bit_length() - 1, 24, 8]))
@@ -76,11 +76,11 @@ def song(path, parts: Sequence[tuple], bpm: float = 120.0, signature: tuple[int,
     return path
 
 
-# Arrangements: chords of some beats each → the notes of each track, in beats.
+# Arrangements: each function returns the notes of a chord for each track, with times in beats.
 
 
 def _voicing(label: str) -> tuple[int, list[int]]:
-    """The bass note below C3, and the chord's notes from C3 on."""
+    """The bass note below C3, and the chord notes above it."""
     chord = parse_chord(label)
     return 36 + chord.bass_pitch_class, sorted(48 + note for note in chord.pitch_classes)
 
@@ -106,7 +106,7 @@ def alberti(label: str, beats: int, beats_per_bar: int) -> list[list[tuple]]:
 
 
 def offbeats(label: str, beats: int, beats_per_bar: int) -> list[list[tuple]]:
-    """Strummed on the offbeats, string by string, with the bass on the beats."""
+    """Chords strummed string by string on the offbeats, with the bass on the beats."""
     bass, notes = _voicing(label)
     strummed = [
         (note + 12, beat + 0.5 + 0.04 * i, beat + 0.9) for beat in range(beats) for i, note in enumerate(notes)
@@ -115,7 +115,7 @@ def offbeats(label: str, beats: int, beats_per_bar: int) -> list[list[tuple]]:
 
 
 def walking(label: str, beats: int, beats_per_bar: int) -> list[list[tuple]]:
-    """A bass that walks through the chord and passing notes, under syncopated chords."""
+    """A walking bass with passing notes under syncopated chords."""
     bass, notes = _voicing(label)
     third = next((interval for interval in (4, 3) if any((note - bass) % 12 == interval for note in notes)), 5)
     path = [bass, bass + third, bass + 7, bass + 9]
@@ -126,7 +126,7 @@ def walking(label: str, beats: int, beats_per_bar: int) -> list[list[tuple]]:
 
 
 def with_melody(label: str, beats: int, beats_per_bar: int) -> list[list[tuple]]:
-    """Held chords, a bass, and a melody above that passes through other notes."""
+    """Held chords, a bass, and a melody with non-chord tones."""
     bass, notes = _voicing(label)
     top = [24 + notes[-1], 26 + notes[-1], 24 + notes[0] + 12, 24 + notes[1] + 12]
     melody = [(top[i % 4], i, i + 1) for i in range(beats)]
@@ -134,7 +134,7 @@ def with_melody(label: str, beats: int, beats_per_bar: int) -> list[list[tuple]]
 
 
 def waltz(label: str, beats: int, beats_per_bar: int) -> list[list[tuple]]:
-    """The bass on the first beat of a bar, the chord on the others."""
+    """The bass on the first beat of a bar, the chord on the other beats."""
     bass, notes = _voicing(label)
     played = []
     for beat in range(beats):
@@ -157,7 +157,10 @@ TEXTURES = {
 def arrange(
     path, texture: str, chords: Sequence[tuple[str, int]], bpm: float = 120.0, beats_per_bar: int = 4, shift=0.0
 ):
-    """Writes a progression of `(label, beats)` in a texture; returns the chords with their starts in seconds, and the end."""
+    """
+    Writes a progression of `(label, beats)` in a texture. Returns the chords with their starts in seconds, and the
+    end.
+    """
     parts: list[list[tuple]] = []
     timeline, beat, seconds = [], 0, 60 / bpm
     for label, beats in chords:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Labels as data sets, apps and songbooks spell them."""
+"""Chord spellings of datasets, apps and songbooks."""
 
 import pytest
 
@@ -20,7 +20,7 @@ from diffusers_jasco.controls.chord_labels import normalize_chord, parse_chord
 from diffusers_jasco.inputs import read_chords
 
 
-# Notes in semitones above C.
+# Intervals above C in semitones.
 MAJ7, MIN7, DOM7, HDIM = {0, 4, 7, 11}, {0, 3, 7, 10}, {0, 4, 7, 10}, {0, 3, 6, 10}
 SPELLINGS = [
     # iReal Pro
@@ -59,7 +59,7 @@ SPELLINGS = [
     ({0, 3, 6}, "C° Cº Co Cdim C0"),
     ({0, 5, 7}, "C4 Csus4 Csus"),
     ({0, 4, 7, 9, 2}, "C6/9 C69 C6(9) C6add9"),
-    # The Real Book and other signs
+    # The Real Book and other symbols
     (MAJ7, "CΔ C△7 C∆ CΔ7 Cma7 CMA7 CM7 Cmajor7 CMaj7"),
     (MAJ7 | {2}, "CΔ9 Cma9 CMaj9"),
     (MIN7, "C-7 Cmi7 C–7 C−7 Cm⁷ Cminor7 CMI7"),
@@ -75,13 +75,14 @@ def test_spellings(notes, labels):
     for label in labels.split():
         chord = parse_chord(label)
         assert chord is not None and set(chord.intervals) == notes and chord.bass == 0, label
-        # Other roots are read alike.
+        # The root does not matter.
         assert parse_chord(f"F#{label[1:]}").intervals == chord.intervals, label
 
 
 @pytest.mark.parametrize(
     "label, expected",
-    [("Dh7", "Dm7b5"), ("C^9", "Cmaj7"), ("CΔ9", "Cmaj7"), ("D7/9", "D7"), ("C4/7", "C7"), ("C7M", "Cmaj7"), ("Cm/maj7", "Cm"),
+    [("Dh7", "Dm7b5"), ("C^9", "Cmaj7"), ("CΔ9", "Cmaj7"), ("D7/9", "D7"), ("C4/7", "C7"), ("C7M", "Cmaj7"),
+     ("Cm/maj7", "Cm"),
      ("Cm7(5-)", "Cm7b5"), ("Do", "Ddim"), ("Cs7", "C#7"), ("Csus", "C"), ("Ebj7", "Ebmaj7"), ("A7(9)/C#", "A7/C#"),
      ("C7/9/E", "C7/E"), ("C6/9/E", "C6")],
 )  # fmt: skip
@@ -89,7 +90,7 @@ def test_nearest_labels_of_the_vocabulary(label, expected):
     assert normalize_chord(label)[0] == expected
 
 
-def test_what_stands_behind_a_slash():
+def test_slash_chords():
     for label, bass in (
         ("C/G", 7),
         ("C/3", 4),
@@ -100,7 +101,7 @@ def test_what_stands_behind_a_slash():
         ("C:7/9", 2),
     ):
         assert parse_chord(label).bass == bass, label
-    # Two chords: the lower one has the root.
+    # Polychords: the lower chord provides the root.
     assert parse_chord("D/C7").root == 0 and parse_chord("D/C7").intervals == {0, 2, 4, 6, 7, 9, 10}
     for nonsense in ("C/", "C//E", "C/H", "C/E/", "C/15", "C7/x", "C(/)", "C7(9"):
         assert parse_chord(nonsense) is None, nonsense
@@ -116,11 +117,11 @@ def test_what_stands_behind_a_slash():
         ("Fadd9:0 Faug:1", ["F", "Faug"]),
     ],
 )
-def test_solfege_where_the_progression_tells_it(text, expected):
+def test_solfege_is_detected_from_the_progression(text, expected):
     assert [label for label, _ in read_chords(text)] == expected
 
 
-def test_altered_tensions_replace_those_that_a_number_implies():
+def test_altered_tensions_replace_implied_tensions():
     for label, notes in (
         ("G13(#11,b9)", {0, 4, 7, 10, 1, 6, 9}),
         ("G13b9", {0, 4, 7, 10, 1, 5, 9}),
@@ -129,11 +130,11 @@ def test_altered_tensions_replace_those_that_a_number_implies():
         ("Gm11(b9)", {0, 3, 7, 10, 1, 5}),
         ("G9(#11)", {0, 4, 7, 10, 2, 6}),
         ("G7(9,b9)", {0, 4, 7, 10, 1, 2}),
-        ("G:13(b9)", {0, 4, 7, 10, 1, 2, 5, 9}),  # in the syntax of Harte et al. an added note replaces none
+        ("G:13(b9)", {0, 4, 7, 10, 1, 2, 5, 9}),  # in Harte syntax, added notes do not replace others
     ):
         assert parse_chord(label).intervals == notes, label
 
 
-def test_words_for_no_chord():
+def test_spellings_of_no_chord():
     for word in ("N", "NC", "N.C.", "n.c.", "no chord", "No Chord", "none", "silence", "&pause", "end"):
         assert normalize_chord(word) == ("N", None), word

@@ -48,7 +48,7 @@ LABELS = default_chord_labels()
 REAL = [label for label in LABELS if label not in ("N", "UNK")]
 
 
-def test_default_vocabulary_is_the_originals():
+def test_default_vocabulary_is_audiocrafts():
     assert len(LABELS) == len(set(LABELS)) == 194
     assert (LABELS[0], LABELS[1], LABELS[-1]) == ("N", "F", "UNK")
     assert sum("/" in label for label in LABELS) == 72
@@ -56,7 +56,8 @@ def test_default_vocabulary_is_the_originals():
 
 EXACT = {
     "Db": "C#", "G#": "Ab", "A#m7": "Bbm7", "E#": "F", "Cb": "B", "F##m": "Gm", "E♭maj7": "Ebmaj7", "C♯": "C#",
-    "Cmin": "Cm", "C-": "Cm", "Cmi": "Cm", "Cminor": "Cm", "C:min": "Cm", "CM": "C", "Cmaj": "C", "Cmajor": "C", "C:maj": "C",
+    "Cmin": "Cm", "C-": "Cm", "Cmi": "Cm", "Cminor": "Cm", "C:min": "Cm", "CM": "C", "Cmaj": "C", "Cmajor": "C",
+    "C:maj": "C",
     "C-7": "Cm7", "Cmin7": "Cm7", "Cmi7": "Cm7", "CMIN7": "Cm7", "C:min7": "Cm7",
     "CM7": "Cmaj7", "Cma7": "Cmaj7", "CΔ": "Cmaj7", "CΔ7": "Cmaj7", "C^7": "Cmaj7", "CMaj7": "Cmaj7", "Cj7": "Cmaj7",
     "Cdom7": "C7", "C:7": "C7", "Co": "Cdim", "C°": "Cdim", "C:dim": "Cdim", "C+": "Caug", "C:aug": "Caug",
@@ -99,12 +100,26 @@ NEAREST = {
 
 
 @pytest.mark.parametrize("spelling", NEAREST)
-def test_other_chords_become_the_nearest_and_say_what_is_lost(spelling):
+def test_other_chords_become_the_nearest_label_with_a_difference(spelling):
     assert normalize_chord(spelling) == NEAREST[spelling]
 
 
-@pytest.mark.parametrize("nonsense, suggestion", [("Hm7", "'Bm7'"), ("Cmaj", None), ("Cmjaj7", "'Cmaj7'"), ("am7", "'Am7'"), ("", ""), ("C/H", "C/"), ("C(((", "C"), ("🎵", ""), ("Cm7b", "'Cm7b5'"), ("C" * 10_000, "")])  # fmt: skip
-def test_nonsense_names_the_nearest(nonsense, suggestion):
+@pytest.mark.parametrize(
+    "nonsense, suggestion",
+    [
+        ("Hm7", "'Bm7'"),
+        ("Cmaj", None),
+        ("Cmjaj7", "'Cmaj7'"),
+        ("am7", "'Am7'"),
+        ("", ""),
+        ("C/H", "C/"),
+        ("C(((", "C"),
+        ("🎵", ""),
+        ("Cm7b", "'Cm7b5'"),
+        ("C" * 10_000, ""),
+    ],
+)
+def test_errors_suggest_similar_labels(nonsense, suggestion):
     if suggestion is None:
         assert normalize_chord(nonsense)
         return
@@ -113,7 +128,7 @@ def test_nonsense_names_the_nearest(nonsense, suggestion):
     assert suggestion in str(error.value) and len(str(error.value)) < 200
 
 
-def test_a_checkpoints_own_vocabulary():
+def test_a_custom_vocabulary():
     labels = ["N", "C:maj", "C:sus4", "Db:min"]
     assert normalize_chord("C", labels) == ("C:maj", None)
     assert normalize_chord("Csus", labels) == ("C:sus4", None)
@@ -124,7 +139,7 @@ def test_a_checkpoints_own_vocabulary():
 
 
 @pytest.mark.parametrize("label", REAL)
-def test_every_label_survives_harte_syntax_and_its_own_notes(label):
+def test_every_label_round_trips_through_harte_syntax_and_its_notes(label):
     assert normalize_chord(to_harte(label)) == (label, None)
     chord = parse_chord(label)
     assert nearest_to_notes(chord.pitch_classes, chord.bass_pitch_class) == label
@@ -151,7 +166,7 @@ def test_demo_tuples():
 
 
 def test_bars():
-    # 120 beats a minute: a bar of 4/4 is 2 s, of 3/4 1.5 s.
+    # At 120 BPM, a bar of 4/4 lasts 2 s and a bar of 3/4 lasts 1.5 s.
     assert chords_from_bars("C | Am | F | G", bpm=120) == [("C", 0), ("Am", 2), ("F", 4), ("G", 6)]
     assert chords_from_bars("| C G | % |", bpm=120) == [("C", 0), ("G", 1), ("C", 2), ("G", 3)]
     assert chords_from_bars("C . . G || Am", bpm=120) == [("C", 0), ("G", 1.5), ("Am", 2)]
@@ -183,7 +198,7 @@ def test_roman_numerals(numerals, key, expected):
     assert [label for label, _ in read_chords(chords)] == expected
 
 
-def test_roman_numerals_in_bars_and_their_errors():
+def test_roman_numerals_in_bars_and_errors():
     assert chords_from_roman("ii V | I", key="C", bpm=120) == [("Dm", 0), ("G", 1), ("C", 2)]
     for text, key in (("I IIX", "C"), ("hello", "C"), ("I", "H"), ("I", "C7"), ("I", ""), ("V/X", "C")):
         with pytest.raises(ValueError, match="Roman numeral|`key`"):
@@ -197,13 +212,13 @@ def test_lab_files(tmp_path):
     path.write_text("# comment\n0.0 1.0 N\n1.0\t2.5\tC:maj7\n\n3.0 4.0 A:min/b3\n")
     assert chords_from_lab(path) == [("N", 0), ("C:maj7", 1), ("N", 2.5), ("A:min/b3", 3)]
     assert read_chords(str(path)) == [("N", 0), ("Cmaj7", 1), ("N", 2.5), ("Am", 3)]
-    for broken, message in (
+    for malformed, message in (
         ("0 1\n", "line 1"),
         ("0 1 C\n1 x C\n", "line 2"),
         ("0 1 C extra\n", "line 1"),
         ("2 1 C\n", "line 1"),
     ):
-        path.write_text(broken)
+        path.write_text(malformed)
         with pytest.raises(ValueError, match=message):
             read_chords(path)
     path.write_bytes(b"\xff\xfe\x00")
@@ -225,7 +240,7 @@ def test_jams_files(tmp_path):
     for data in (rows, columns):
         path.write_text(json.dumps({"annotations": [beats, {"namespace": "chord_harte", "data": data}]}))
         assert read_chords(path) == [("C", 0), ("G7", 2)]
-    for broken in (
+    for malformed in (
         "{",
         "[]",
         "{}",
@@ -233,13 +248,13 @@ def test_jams_files(tmp_path):
         '{"annotations": [{"namespace": "chord", "data": [{}]}]}',
         "3",
     ):
-        path.write_text(broken)
-        with pytest.raises(ValueError, match="no JAMS file"):
+        path.write_text(malformed)
+        with pytest.raises(ValueError, match="not a JAMS file"):
             read_chords(path)
 
 
 def write_midi(path, chords, duration, pad=0.0):
-    """Block chords, the bass an octave below."""
+    """Writes block chords with the bass an octave below, and drums."""
     pretty_midi = pytest.importorskip("pretty_midi")
     midi, track = pretty_midi.PrettyMIDI(resolution=960), pretty_midi.Instrument(0)
     drums = pretty_midi.Instrument(0, is_drum=True)
@@ -272,7 +287,7 @@ def test_midi_files(tmp_path):
     assert read_chords(path) == []
 
 
-def test_writers_are_read_back(tmp_path):
+def test_writers_round_trip(tmp_path):
     chords = [("N", 0.0), ("C#/E#", 0.1), ("Am7b5/G", 1 / 3), ("UNK", 2.0), ("G7", 7.25)]
     assert read_chords(chords_to_text(chords)) == chords
     chords_to_lab(chords, tmp_path / "a.lab", duration=10.0)
@@ -300,12 +315,12 @@ def test_times(chords, expected, warning, warnings):
         assert re.search(warning, warnings.text)
 
 
-def test_a_replaced_chord_warns_once_with_what_is_lost(warnings):
+def test_a_replaced_chord_causes_one_warning_with_the_difference(warnings):
     read_chords([("Csus4", 0.0), ("G", 1.0), ("Csus4", 2.0)])
     assert len(warnings.records) == 1 and "Csus4 → C (without F, with E)" in warnings.text
 
 
-BAD = [
+INVALID = [
     ([("C", 0.0), ("Xyz", 1.0)], "position 1: unknown chord 'Xyz'"),
     ([("C", math.nan)], "position 0: the start has to be a finite number"),
     ([("C", -math.inf)], "finite"),
@@ -318,8 +333,8 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("chords, message", BAD)
-def test_bad_progressions_say_what_is_wrong_and_where(chords, message):
+@pytest.mark.parametrize("chords, message", INVALID)
+def test_errors_for_invalid_progressions(chords, message):
     with pytest.raises(ValueError, match=message) as error:
         read_chords(chords)
     assert "`chords`" in str(error.value)
@@ -339,7 +354,7 @@ REPEATED = [
         [("C", 0), ("Am", 2), ("F", 4), ("G", 5), ("C", 6), ("Am", 8)],
     ),
     ([("C", 0), ("F", 2), ("G", 3), ("C", 4)], 7, None, [("C", 0), ("F", 2), ("G", 3), ("C", 4), ("C", 6)]),
-    # Music before the first chord is not repeated.
+    # Time before the first chord is not repeated.
     ([("C", 0.5), ("G", 1.5)], 4, None, [("C", 0.5), ("G", 1.5), ("C", 2.5), ("G", 3.5)]),
     ([("C", 0), ("G", 1)], 5, 4, [("C", 0), ("G", 1), ("C", 4)]),
     ([("C", 0)], 5, None, [("C", 0)]),
@@ -354,21 +369,21 @@ def test_a_progression_is_repeated_until_the_end(chords, duration, length, expec
     assert repeat_chords(chords, torch.tensor([duration]), length and np.float32(length)) == expected
 
 
-def test_estimated_starts_repeat_at_about_their_spacing():
+def test_estimated_starts_are_repeated_with_their_spacing():
     repeated = repeat_chords([("C", 0.0), ("Am", 2.02), ("F", 3.97), ("G", 5.99)], 17)
     assert [label for label, _ in repeated] == ["C", "Am", "F", "G", "C", "Am", "F", "G", "C"]
     assert [start for _, start in repeated[4::4]] == pytest.approx([8.0, 16.0], abs=0.15)
 
 
-def test_bars_are_repeated_whole():
-    # The held F belongs to the progression, of which the list of chords alone can't tell the end.
+def test_complete_bars_are_repeated():
+    # The held F belongs to the progression, whose length can't be determined from the list of chords.
     assert chords_from_bars("C | F | % | .", bpm=120, duration=17) == [
         ("C", 0), ("F", 2), ("F", 4), ("C", 8), ("F", 10), ("F", 12), ("C", 16)
     ]  # fmt: skip
     assert chords_from_roman("I IV", "C", bpm=120, duration=7) == [("C", 0), ("F", 2), ("C", 4), ("F", 6)]
 
 
-def test_what_can_not_be_repeated_is_an_error():
+def test_errors_of_repeat_chords():
     for arguments, message in (
         (("C:0",), "`chords` has to be a list"),
         (([("C", "x")],), "position 0"),
@@ -381,7 +396,7 @@ def test_what_can_not_be_repeated_is_an_error():
             repeat_chords(*arguments, *[10.0] * (len(arguments) == 1))
 
 
-def test_a_progression_that_ends_early_warns(warnings):
+def test_a_progression_that_ends_early_causes_a_warning(warnings):
     read_chords(FOUR, duration=30.0)
     assert len(warnings.records) == 1
     assert re.search(r"last chord, G, is held for 24 s to the end at 30 s.*repeat_chords", warnings.text)
@@ -390,12 +405,12 @@ def test_a_progression_that_ends_early_warns(warnings):
 @pytest.mark.parametrize(
     "chords, duration", [(FOUR, 10.0), (FOUR[:1], 30.0), ([*FOUR, ("N", 8.0)], 30.0), (FOUR, 5.0)]
 )
-def test_an_end_that_is_meant_does_not_warn_of_repeating(chords, duration, warnings):
+def test_an_intended_end_causes_no_warning(chords, duration, warnings):
     read_chords(chords, duration=duration)
     assert "repeat_chords" not in warnings.text
 
 
-def test_bars_take_numbers_of_any_numeric_type():
+def test_bars_accept_numbers_of_any_numeric_type():
     expected = chords_from_bars("C | G", bpm=120, beats_per_bar=3)
     for bpm in (np.int64(120), np.float32(120), np.array([120.0]), torch.tensor(120)):
         assert chords_from_bars("C | G", bpm=bpm, beats_per_bar=np.int32(3)) == expected
@@ -404,14 +419,14 @@ def test_bars_take_numbers_of_any_numeric_type():
 
 
 def test_one_progression_or_one_per_prompt():
-    for one in ("C:0", [("C", 0.0)], [["C", 0.0], ["G", 1]], [], (("C", 0),), [("C", 0.0), "G"]):
-        assert is_chord_progression(one)
-    for many in ([[("C", 0.0)], None], ["C:0", "F:0"], [None], [[], []], [[["C", 0.0]]], 3, None):
-        assert not is_chord_progression(many)
+    for progression in ("C:0", [("C", 0.0)], [["C", 0.0], ["G", 1]], [], (("C", 0),), [("C", 0.0), "G"]):
+        assert is_chord_progression(progression)
+    for other in ([[("C", 0.0)], None], ["C:0", "F:0"], [None], [[], []], [[["C", 0.0]]], 3, None):
+        assert not is_chord_progression(other)
 
 
 @pytest.mark.parametrize("frame_rate, num_frames", [(50.0, 500), (25.0, 61), (37.5, 100)])
-def test_frames_equal_the_originals_loop(frame_rate, num_frames):
+def test_frames_equal_audiocrafts_loop(frame_rate, num_frames):
     chords = [("G", 0.02), ("C", 0.58), ("Am", 0.6), ("F", 1.14), ("N", 2.0000001), ("Dm7", 3.33), ("E", 400.0)]
     expected, current, remaining = [], "N", list(chords)
     for frame in range(num_frames):

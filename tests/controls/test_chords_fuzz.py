@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Hostile input never fails in another way than by a `ValueError`, and what was written is read back."""
+"""Malformed input only raises `ValueError`, and valid progressions round-trip."""
 
 import json
 
@@ -45,17 +45,17 @@ def examples(count):
 
 
 def survives(function, *arguments, **options):
-    """Runs to an end or to an `InputError` (an absent file has an error of its own)."""
+    """Calls a function, which may only raise an `InputError` or a `FileNotFoundError`."""
     try:
         function(*arguments, **options)
     except (InputError, FileNotFoundError):
         pass
 
 
-# Pieces of chords put together wrongly go deeper than plain noise.
-PIECES = ["C", "Db", "F#", "H", "m", "maj", "M7", "7", "b9", "#11", "sus", "add", "(", ")", ",", "/", "/E", "/b7", ":", "ø",
-          "°", "Δ", "+", "-", "o", "6", "69", "13", "no3", "alt", "*", "N", "NC", "X", "|", "%", ".", " ", "0", "2.5", "-1",
-          "nan", "1e999", "ii", "V7", "bVII", "\n", "\x00", "🎵"]  # fmt: skip
+# Wrong combinations of valid pieces reach more code than random text.
+PIECES = ["C", "Db", "F#", "H", "m", "maj", "M7", "7", "b9", "#11", "sus", "add", "(", ")", ",", "/", "/E", "/b7",
+          ":", "ø", "°", "Δ", "+", "-", "o", "6", "69", "13", "no3", "alt", "*", "N", "NC", "X", "|", "%", ".", " ",
+          "0", "2.5", "-1", "nan", "1e999", "ii", "V7", "bVII", "\n", "\x00", "🎵"]  # fmt: skip
 noise = st.one_of(st.text(max_size=30), st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.binary(max_size=5) | noise,
@@ -66,13 +66,13 @@ anything = st.recursive(
 
 @examples(1000)
 @given(noise)
-def test_hostile_labels(label):
+def test_malformed_labels(label):
     survives(normalize_chord, label)
 
 
 @examples(750)
 @given(noise)
-def test_hostile_texts(text):
+def test_malformed_texts(text):
     survives(read_chords, text)
     survives(read_chords, f"({text})")
     survives(chords_from_bars, text)
@@ -83,7 +83,7 @@ def test_hostile_texts(text):
 
 @examples(750)
 @given(anything, st.floats())
-def test_hostile_objects(value, duration):
+def test_malformed_objects(value, duration):
     survives(read_chords, value)
     survives(read_chords, [("C", 0.0), value])
     survives(read_chords, [("C", duration)], duration=10.0)
@@ -94,7 +94,7 @@ def test_hostile_objects(value, duration):
     st.sampled_from([".lab", ".csv", ".txt", ".json", ".jams", ".svl"]),
     st.binary(max_size=60) | noise.map(str.encode) | anything.map(repr).map(str.encode),
 )
-def test_hostile_files(tmp_path, suffix, content):
+def test_malformed_files(tmp_path, suffix, content):
     path = tmp_path / f"file{suffix}"
     path.write_bytes(content)
     survives(read_chords, path)
@@ -110,7 +110,7 @@ json_values = st.recursive(
 
 @examples(350)
 @given(json_values)
-def test_hostile_jams(tmp_path, data):
+def test_malformed_jams(tmp_path, data):
     path = tmp_path / "file.jams"
     path.write_text(json.dumps({"annotations": [{"namespace": "chord", "data": data}]}))
     survives(read_chords, path)
@@ -144,7 +144,7 @@ CELLS = [
     st.sampled_from(["\t", ",", ";", " ", " | "]),
     st.sampled_from([".lab", ".csv", ".txt"]),
 )
-def test_hostile_tables(tmp_path, rows, separator, suffix):
+def test_malformed_tables(tmp_path, rows, separator, suffix):
     path = tmp_path / f"file{suffix}"
     path.write_text("\n".join(separator.join(row) for row in rows))
     survives(read_chords, path)
@@ -152,7 +152,7 @@ def test_hostile_tables(tmp_path, rows, separator, suffix):
 
 @examples(350)
 @given(json_values)
-def test_hostile_json(tmp_path, value):
+def test_malformed_json(tmp_path, value):
     for content in (
         value,
         {"parts": value},
@@ -166,19 +166,19 @@ def test_hostile_json(tmp_path, value):
 
 @examples(125)
 @given(st.binary(max_size=60), st.booleans())
-def test_hostile_midi(tmp_path, content, header):
+def test_malformed_midi(tmp_path, content, header):
     path = tmp_path / "file.mid"
     path.write_bytes((b"MThd\x00\x00\x00\x06\x00\x01\x00\x01\x00\x60MTrk" if header else b"") + content)
     survives(read_chords, path)
 
 
 @st.composite
-def timelines(draw, labels=tuple(LABELS), least_gap=0.0):
-    """A progression as `read_chords` returns it, on a grid of milliseconds."""
+def timelines(draw, labels=tuple(LABELS), min_gap=0.0):
+    """A progression as returned by `read_chords`, with times in whole milliseconds."""
     chords, time = [], draw(st.integers(0, 3000))
     for label in draw(st.lists(st.sampled_from(labels), max_size=8)):
         chords.append((label, time / 1000))
-        time += draw(st.integers(max(1, int(1000 * least_gap)), 3000))
+        time += draw(st.integers(max(1, int(1000 * min_gap)), 3000))
     return chords
 
 
@@ -229,16 +229,16 @@ NUMERALS = {
 @given(st.lists(st.sampled_from(list(NUMERALS)), min_size=1, max_size=8), st.sampled_from(["C", "Eb", "F#", "B"]))
 def test_valid_roman_numerals(numerals, key):
     chords = read_chords(chords_from_roman(" ".join(numerals), key=key, bpm=240))
-    up = parse_chord(key).root
+    tonic = parse_chord(key).root
     for position, (numeral, (label, start)) in enumerate(zip(numerals, chords, strict=True)):
-        in_c, found = parse_chord(NUMERALS[numeral]), parse_chord(label)
-        assert (found.root, found.intervals) == ((in_c.root + up) % 12, in_c.intervals) and start == position
+        in_c, chord = parse_chord(NUMERALS[numeral]), parse_chord(label)
+        assert (chord.root, chord.intervals) == ((in_c.root + tonic) % 12, in_c.intervals) and start == position
 
 
 @examples(100)
-@given(timelines(labels=tuple(REAL), least_gap=0.1))
+@given(timelines(labels=tuple(REAL), min_gap=0.1))
 def test_valid_midi(tmp_path, chords):
-    chords = [chord for chord, before in zip(chords, [(None, 0), *chords]) if chord[0] != before[0]]
+    chords = [chord for chord, previous in zip(chords, [(None, 0), *chords]) if chord[0] != previous[0]]
     if not chords:
         return
     path = tmp_path / "file.mid"
@@ -251,7 +251,7 @@ def test_valid_midi(tmp_path, chords):
 @examples(300)
 @given(st.sampled_from(REAL), st.booleans(), st.sampled_from(["", " ", "\t"]))
 def test_valid_spellings(label, symbols, space):
-    # Other spellings of the same chord, made by rule.
+    # Derive other spellings of the same chord.
     for flat, sharp in (("Eb", "D#"), ("Ab", "G#"), ("Bb", "A#"), ("C#", "Db"), ("F#", "Gb")):
         if label.startswith(flat):
             label_root, spelling = flat, sharp + label[len(flat) :]

@@ -23,7 +23,7 @@ from diffusers_jasco.evaluation.estimators.onsets import onsets_by_noise_flux
 from diffusers_jasco.evaluation.metrics.onsets import score_onsets
 
 
-def test_steps_become_strokes():
+def test_steps_become_hits():
     groove = Groove({"kick": "x..o", "snare": (0, 0.25, 0, 1)}, bpm=60)
     assert (groove.num_steps, groove.seconds) == (4, 1.0)
     expected = [("kick", 0.0, 1.0), ("snare", 0.25, 0.25), ("kick", 0.75, 0.5), ("snare", 0.75, 1.0)]
@@ -44,17 +44,17 @@ def test_triplets():
 
 @pytest.mark.parametrize("rate", (16000, 32000, 44100))
 @pytest.mark.parametrize("drum", DRUMS)
-def test_drums_die_away_and_do_not_clip(drum, rate):
+def test_drums_decay_and_do_not_clip(drum, rate):
     sound = Groove({drum: "x" + 31 * "."}, bpm=60).render(2.0, rate)
     assert sound.shape == (1, 2 * rate) and sound.dtype == torch.float32
     assert 0.1 < sound.abs().max() < 0.9 and sound[:, int(1.5 * rate) :].abs().max() < 1e-3
     assert sound.mean().abs() < 1e-3
-    softly = Groove({drum: (0.5, *(31 * [0]))}, bpm=60).render(2.0, rate)
-    assert torch.allclose(softly, 0.5 * sound, atol=1e-6)
+    soft = Groove({drum: (0.5, *(31 * [0]))}, bpm=60).render(2.0, rate)
+    assert torch.allclose(soft, 0.5 * sound, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", GROOVES)
-def test_grooves_are_heard_as_they_are_written(name):
+def test_onsets_of_rendered_grooves_match_the_patterns(name):
     groove = GROOVES[name]
     audio = groove.render(8.0, 16000)
     assert audio.shape == (1, 128000) and audio.abs().max() < 0.9
@@ -72,17 +72,17 @@ def test_a_closed_hat_ends_an_open_one():
     assert closed[:, 11000:].abs().max() < 1e-3 < alone[:, 11000:].abs().max()
 
 
-def test_what_is_no_groove_is_an_error():
+def test_invalid_grooves_are_rejected():
     for tracks, message in (
         ({}, "at least one drum"),
         (["x"], "at least one drum"),
-        ({"gong": "x"}, "no drum 'gong', but kick, snare"),
+        ({"gong": "x"}, "no drum 'gong'; available drums: kick, snare"),
         ({"kick": "x-x"}, "steps of 'kick'"),
         ({"kick": ""}, "steps of 'kick'"),
         ({"kick": (0, 1.5)}, "steps of 'kick'"),
         ({"kick": (0, "x")}, "steps of 'kick'"),
         ({"kick": 5}, "steps of 'kick'"),
-        ({"kick": "x...", "hat": "x."}, "equally many steps, but they have: kick 4, hat 2"),
+        ({"kick": "x...", "hat": "x."}, "the same number of steps, but they have: kick 4, hat 2"),
     ):
         with pytest.raises(ValueError, match=message):
             Groove(tracks)

@@ -41,14 +41,14 @@ def test_any_rate_channels_and_length(tmp_path):
 
 
 @pytest.mark.parametrize("rate", [1, 7, 44100, 999983])
-def test_only_what_is_heard_is_resampled(rate):
-    # Only the beginning is resampled, with a margin: the result has to be that of the whole.
+def test_only_the_required_samples_are_resampled(rate):
+    # Only the beginning is resampled, with a margin. The result has to equal that of the whole recording.
     recording = noise(1, 2.5 + 500 / rate, rate)
     whole = resample(recording, rate, RATE)[:, :RATE]
     assert torch.equal(read_drums((recording, rate), RATE, RATE), whole)
 
 
-def test_what_is_cut_is_said(warnings):
+def test_cutting_causes_a_warning(warnings):
     read_drums((noise(1, 0.5, RATE), RATE), RATE, RATE)
     assert not warnings.records
     read_drums((noise(1, 1.25, RATE), RATE), RATE, RATE)
@@ -57,13 +57,19 @@ def test_what_is_cut_is_said(warnings):
 
 def test_one_recording_or_one_per_prompt():
     wave = np.zeros(10, dtype=np.float32)
-    for one in ("a.wav", (wave, RATE), (torch.zeros(10), RATE), ([0.0], RATE), {"array": wave, "sampling_rate": RATE}):
-        assert is_drums(one)
-    for many in (["a.wav"], [None, (wave, RATE)], ("a.wav", "b.wav"), (None, "b.wav"), [], None, 3):
-        assert not is_drums(many)
+    for recording in (
+        "a.wav",
+        (wave, RATE),
+        (torch.zeros(10), RATE),
+        ([0.0], RATE),
+        {"array": wave, "sampling_rate": RATE},
+    ):
+        assert is_drums(recording)
+    for other in (["a.wav"], [None, (wave, RATE)], ("a.wav", "b.wav"), (None, "b.wav"), [], None, 3):
+        assert not is_drums(other)
 
 
-def test_bad_recordings_name_the_argument():
+def test_errors_for_invalid_recordings_name_the_argument():
     for drums in (3, None, (np.full(3, np.nan), RATE), (np.zeros(3), -1), {"array": 1}):
         with pytest.raises(ValueError, match="`drums`"):
             read_drums(drums, RATE, RATE)

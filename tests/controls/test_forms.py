@@ -11,7 +11,9 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Chords and notes in memory, as other libraries hold them: what is unambiguous is read, everything else is refused with a position."""
+"""
+Chords and notes in the forms of other libraries: unambiguous forms are read, others are rejected with a position.
+"""
 
 import types
 from collections import namedtuple
@@ -38,7 +40,7 @@ Note = namedtuple("Note", "start end pitch velocity")
 
 
 class DataFrame:
-    """What pandas and polars have in common with this: columns, and rows as dictionaries."""
+    """A data frame with the part of pandas' interface that is used: columns, and rows as dictionaries."""
 
     def __init__(self, **columns):
         self.values, self.columns = columns, list(columns)
@@ -90,7 +92,7 @@ def test_forms_of_chords(form):
     chords = CHORD_FORMS[form]
     assert read_chords(chords) == CHORDS
     assert all(type(label) is str and type(start) is float for label, start in read_chords(chords))
-    # One for all prompts, and one of them per prompt, are never confused.
+    # One control for all prompts is never confused with one control per prompt.
     assert read_all("chords", chords, 1) == [CHORDS] and read_all("chords", chords, 2) == [CHORDS, CHORDS]
     assert read_all("chords", [chords, None], 2) == [CHORDS, None] and read_all("chords", [chords], 1) == [CHORDS]
 
@@ -100,7 +102,7 @@ def test_iterators_are_read_once():
     assert read_all("melody", (note for note in NOTES), 2) == [NOTES, NOTES]
 
 
-def test_gaps_between_ends_are_no_chord():
+def test_gaps_become_no_chord():
     gap = [("C", 0.0, 2.0), ("Am", 2.5, 5.0)]
     assert read_chords(gap) == [("C", 0.0), ("N", 2.0), ("Am", 2.5)]
     with pytest.raises(InputError, match="position 1: unknown chord 'Hx'") as error:
@@ -137,7 +139,7 @@ def test_forms_of_melodies(form):
     assert read_all("melody", [melody, None], 2) == [NOTES, None] and read_all("melody", [melody], 1) == [NOTES]
 
 
-def test_rests_end_notes_that_have_no_end():
+def test_rests_end_notes_without_an_end():
     melody = [(60, 0.0), (None, 0.5), ("rest", 0.7), (62, 1.0), ("-", 1.5)]
     assert melody_to_notes(read_melody(melody, 20, 10.0), 10.0) == [(60, 0.0, 0.5), (62, 1.0, 1.5)]
     with pytest.raises(InputError, match="pitch of note 2") as error:
@@ -152,7 +154,7 @@ def test_matrices_as_nested_lists():
         assert read_all("melody", nested, 2) == [NOTES, NOTES]
 
 
-def test_a_matrix_at_another_frame_rate_is_noticed(warnings):
+def test_a_matrix_at_another_frame_rate_causes_a_warning(warnings):
     read_melody(torch.ones(1, 53), 20, 10.0)
     assert "another frame rate" in warnings.text
 
@@ -164,15 +166,17 @@ DRUM_FORMS = [(WAVE, RATE), [WAVE, RATE], (RATE, WAVE), [torch.ones(2, 100), np.
 @pytest.mark.parametrize("drums", DRUM_FORMS, ids=lambda drums: type(drums).__name__)
 def test_forms_of_drums(drums):
     expected = torch.ones(1, 100)
-    assert all(torch.equal(one, expected) for one in read_all("drums", drums, 2))
+    assert all(torch.equal(result, expected) for result in read_all("drums", drums, 2))
     first, second = read_all("drums", [drums, None], 2)
     assert torch.equal(first, expected) and second is None
-    assert all(torch.equal(one, expected) for one in read_all("drums", [drums, drums], 2))
+    assert all(torch.equal(result, expected) for result in read_all("drums", [drums, drums], 2))
 
 
 EMPTY = {
-    "chords": [[], (), "", "  ", "[]", {}, np.zeros((0, 2)), np.array([], dtype=object), DataFrame(chord=[], start=[]), iter([])],
-    "melody": [[], (), "", np.zeros((53, 0)), torch.zeros(53, 20), np.zeros((0, 53)), (np.zeros(0), RATE), (RATE, np.zeros(0)),
+    "chords": [[], (), "", "  ", "[]", {}, np.zeros((0, 2)), np.array([], dtype=object), DataFrame(chord=[], start=[]),
+               iter([])],
+    "melody": [[], (), "", np.zeros((53, 0)), torch.zeros(53, 20), np.zeros((0, 53)), (np.zeros(0), RATE),
+               (RATE, np.zeros(0)),
                {"array": np.zeros(0), "sampling_rate": RATE}],
     "drums": [[], (), "", {}, (np.zeros(0), RATE), [torch.zeros(2, 0), RATE], ([], RATE),
               {"array": [], "sampling_rate": RATE}],
@@ -180,11 +184,11 @@ EMPTY = {
 
 
 @pytest.mark.parametrize("name", EMPTY)
-def test_empty_controls_count_as_not_given_with_a_warning(name, warnings):
+def test_empty_controls_are_ignored_with_a_warning(name, warnings):
     for empty in EMPTY[name]:
         warnings.clear()
-        (found,) = read_all(name, empty)
-        assert not found, empty
+        (result,) = read_all(name, empty)
+        assert not result, empty
         assert f"`{name}` is empty" in warnings.text
     for empty in EMPTY[name][:2]:
         first, second = read_all(name, [empty, None], 2)
@@ -205,7 +209,7 @@ def test_empty_controls_count_as_not_given_with_a_warning(name, warnings):
         ("chords", [[("C", 0.0)], [("F", 0.0)]], None, r"has 2 elements for 1 prompt\(s\)"),
         ("melody", (60, 0.0, 1.0), None, "Put it in a list"),
         ("melody", [60, 62, 64, 65], 0, "each with its start and end.*position 0 is 60"),
-        ("melody", [("C4", 1), ("D4", 1)], 1, "note 1 has to start after the one before"),
+        ("melody", [("C4", 1), ("D4", 1)], 1, "note 1 has to start after the previous one"),
         ("melody", [(60, 0, 1), (62, 1)], 1, "note 1 has to be"),
         ("melody", [[(60, 0)], [(62, 0)]], None, r"has 2 elements for 1 prompt\(s\)"),
         ("drums", [WAVE, WAVE], 0, r"a waveform with its rate"),
@@ -213,7 +217,7 @@ def test_empty_controls_count_as_not_given_with_a_warning(name, warnings):
         ("drums", [(WAVE, RATE), None], None, r"has 2 elements for 1 prompt\(s\)"),
     ],
 )
-def test_everything_else_is_told_what_an_element_looks_like(name, control, position, message):
+def test_errors_describe_valid_elements(name, control, position, message):
     with pytest.raises(InputError, match=message) as error:
         read_all(name, control)
     assert (error.value.argument, error.value.position) == (name, position)

@@ -38,7 +38,7 @@ NOTES = [("C4", 0.0, 0.5), (64, 0.5, 1.0), ("Bb5", 1.5, 2.0)]
 
 
 def one_hot(pitches):
-    """Pitches (MIDI numbers or `None`) per frame."""
+    """A matrix with one pitch (MIDI number or `None`) per frame."""
     matrix = torch.zeros(len(pitches), MELODY_BINS)
     for frame, pitch in enumerate(pitches):
         if pitch is not None:
@@ -52,7 +52,7 @@ EXPECTED = one_hot(5 * [60] + 5 * [64] + 5 * [None] + 5 * [82] + 5 * [None])
 def test_notes():
     assert torch.equal(read_melody(NOTES, 25, 10.0), EXPECTED)
     assert torch.equal(read_melody([], 3, 10.0), torch.zeros(3, 53))
-    # The first and the last bin; a note shorter than a frame is not lost; 0.58 * 50 is 28.999999999999996.
+    # The first and the last bin; a note shorter than a frame; 0.58 * 50 is 28.999999999999996.
     assert torch.equal(read_melody([("G2", 0, 0.1), ("B6", 0.1, 0.2)], 2, 10.0), one_hot([43, 95]))
     assert torch.equal(read_melody([(60, 0.11, 0.12)], 3, 10.0), one_hot([None, None, 60]))
     assert melody_from_notes([(60, 0.58, 0.6)], 50, 50.0)[29, 17] == 1
@@ -77,7 +77,7 @@ def test_pitch_names(name, pitch):
     assert torch.equal(read_melody([(name, 0.0, 1.0)], 1, 1.0), one_hot([folded]))
 
 
-BAD_NOTES = [
+INVALID_NOTES = [
     ([("C4", 0, 1), ("H4", 0, 1)], "pitch of note 1.*'H4'"),
     ([("C", 0, 1)], "pitch of note 0"),
     ([(128, 0, 1)], "pitch of note 0"),
@@ -91,15 +91,15 @@ BAD_NOTES = [
     ([(60, 1j, 2)], "times of note 0"),
     ([(60, 1, 1)], "has to end after its start"),
     ([(60, 0, 1), (60, 0)], "note 1 has to be"),
-    ([60, 0, 1], "is one note.*in a list"),
+    ([60, 0, 1], "is a single note.*in a list"),
     ({"a": 1}, "is a dict"),
     (3, "is a int"),
     ("song.xyz", "have to end in .mid"),
 ]
 
 
-@pytest.mark.parametrize("notes, message", BAD_NOTES)
-def test_bad_melodies_say_what_is_wrong_and_where(notes, message):
+@pytest.mark.parametrize("notes, message", INVALID_NOTES)
+def test_errors_for_invalid_melodies(notes, message):
     with pytest.raises(ValueError, match=message) as error:
         read_melody(notes, 10, 10.0)
     assert "`melody`" in str(error.value)
@@ -108,16 +108,16 @@ def test_bad_melodies_say_what_is_wrong_and_where(notes, message):
 @pytest.mark.parametrize(
     "notes, pitches, warning",
     [
-        ([(42, 0, 1), (96, 1, 2), (0, 2, 3), (127, 3, 4)], [54, 84, 48, 91], "4 note.* moved by octaves"),
-        ([(72, 0, 2), (60, 0, 3), (64, 1, 2)], [72, 72, 60, None], "the highest is kept"),
+        ([(42, 0, 1), (96, 1, 2), (0, 2, 3), (127, 3, 4)], [54, 84, 48, 91], "4 note.* transposed by octaves"),
+        ([(72, 0, 2), (60, 0, 3), (64, 1, 2)], [72, 72, 60, None], "the highest note is kept"),
         ([(60, 2, 9)], [None, None, 60, 60], "1 note.* last longer than the music"),
         ([(60, 0, 4)], [60, 60, 60, 60], None),
-        # Two notes in one frame, one after the other, and together.
+        # Two notes in one frame, one after the other and overlapping.
         ([(64, 0.2, 0.6), (60, 0.6, 2)], [None, 64, None, None], None),
-        ([(64, 0.2, 0.7), (60, 0.6, 2)], [None, 64, None, None], "1 note.* sound together"),
+        ([(64, 0.2, 0.7), (60, 0.6, 2)], [None, 64, None, None], "1 note.* overlap"),
     ],
 )
-def test_what_is_changed_is_said(notes, pitches, warning, warnings):
+def test_changes_cause_a_warning(notes, pitches, warning, warnings):
     assert torch.equal(read_melody(notes, 4, 1.0), one_hot(pitches))
     assert bool(warnings.records) == (warning is not None)
     if warning:
@@ -132,25 +132,37 @@ def test_matrices(warnings):
     assert not warnings.records
     assert torch.equal(read_melody(EXPECTED, 10, 10.0), EXPECTED[:10])
     assert "the last 15 are not used" in warnings.text
-    soft = EXPECTED * 0.5
-    assert torch.equal(read_melody(soft, 25, 10.0), soft) and "not one-hot" in warnings.text
+    scaled = EXPECTED * 0.5
+    assert torch.equal(read_melody(scaled, 25, 10.0), scaled) and "not one-hot" in warnings.text
     square = torch.zeros(53, 53)
     square[2, 7] = 1
     assert read_melody(square, 53, 10.0)[7, 2] == 1 and "square" in warnings.text
 
 
-@pytest.mark.parametrize("matrix", [torch.zeros(7, 9), torch.zeros(53), torch.zeros(1, 53, 5), torch.full((53, 4), math.nan), np.array(["a"]), torch.zeros(53, 4, dtype=torch.cfloat), torch.zeros(53, 4).to_sparse()], ids=str)  # fmt: skip
-def test_bad_matrices_say_what_is_wrong(matrix):
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        torch.zeros(7, 9),
+        torch.zeros(53),
+        torch.zeros(1, 53, 5),
+        torch.full((53, 4), math.nan),
+        np.array(["a"]),
+        torch.zeros(53, 4, dtype=torch.cfloat),
+        torch.zeros(53, 4).to_sparse(),
+    ],
+    ids=str,
+)
+def test_errors_for_invalid_matrices(matrix):
     with pytest.raises(ValueError, match="matrix of `melody`"):
         read_melody(matrix, 4, 10.0)
 
 
-def test_tensor_files_are_never_executed(tmp_path):
+def test_tensor_files_do_not_execute_code(tmp_path):
     path = tmp_path / "melody.th"
     torch.save(EXPECTED, path)
     assert torch.equal(read_melody(path, 25, 10.0), EXPECTED)
     torch.save({"a": EXPECTED}, path)
-    with pytest.raises(ValueError, match="holds a dict"):
+    with pytest.raises(ValueError, match="contains a dict"):
         read_melody(path, 25, 10.0)
 
     class Malicious:
@@ -167,18 +179,18 @@ def test_tensor_files_are_never_executed(tmp_path):
             read_melody(path, 25, 10.0)
 
 
-def test_salience_is_placed_where_it_was_heard():
+def test_salience_keeps_its_time():
     salience = np.zeros((53, 20000), dtype=np.float32)
     last = round(200 * 22050 / 256)
     salience[10, last:] = 1
     melody = melody_from_salience(salience, 11000, 50.0)
     assert melody[:, 10].nonzero()[0] == 10000 and melody[10000:, 10].all()
-    # What the salience does not reach is silent.
+    # Frames after the end of the salience are silent.
     assert melody_from_salience(salience[:, -20:], 50, 50.0).any(dim=1).tolist() == [True] * 12 + [False] * 38
     assert not melody_from_salience(salience[:, :0], 50, 50.0).any()
 
 
-def test_bad_salience_maps(tmp_path):
+def test_errors_for_invalid_salience_maps(tmp_path):
     path = tmp_path / "a.npz"
     for arrays in (
         {"other": np.zeros(3)},
@@ -195,7 +207,7 @@ def test_bad_salience_maps(tmp_path):
 
 
 def write_midi(path, tracks):
-    """`tracks` are (name, is_drum, notes)."""
+    """Writes tracks `(name, is_drum, notes)`."""
     pretty_midi = pytest.importorskip("pretty_midi")
     midi = pretty_midi.PrettyMIDI(resolution=960)
     for name, is_drum, notes in tracks:
@@ -211,11 +223,11 @@ def test_midi_tracks(tmp_path, warnings):
     write_midi(path, [("drums", True, [(90, 0.0, 1.0)]), ("bass", False, low), ("lead", False, high)])
     lead, bass = one_hot([72, 74]), one_hot([48, 48])
     assert torch.equal(read_melody(path, 2, 2.0), lead)
-    assert "track 2 'lead' of" in warnings.text and "is the melody (by its name)" in warnings.text
+    assert "track 2 'lead' of" in warnings.text and "is used as the melody (by its name)" in warnings.text
     assert torch.equal(melody_from_midi(path, 2, 2.0, track="bass"), bass)
     assert torch.equal(melody_from_midi(path, 2, 2.0, track=1), bass)
     for track in ("flute", 7, 0):
-        with pytest.raises(ValueError, match="no track.*1 'bass', 2 'lead'"):
+        with pytest.raises(ValueError, match="no track.*available tracks: 1 'bass', 2 'lead'"):
             melody_from_midi(path, 2, 2.0, track=track)
     write_midi(path, [("drums", True, [(60, 0.0, 1.0)])])
     assert not read_melody(path, 2, 2.0).any() and "`melody` is empty" in warnings.text
@@ -234,7 +246,7 @@ def test_matrix_to_notes_and_back():
 def test_notes_of_matrices_in_both_orientations(kind, warnings):
     expected = melody_to_notes(EXPECTED, 10.0)
     assert melody_to_notes(kind(EXPECTED), 10.0) == melody_to_notes(kind(EXPECTED.T), 10.0) == expected
-    # A square one has at most one semitone per frame.
+    # Square matrices are oriented so that frames have at most one semitone.
     notes = [(60, 0.0, 2.0), (64, 2.0, 5.3)]
     square = melody_from_notes(notes, 53, 10.0)
     assert melody_to_notes(square, 10.0) == melody_to_notes(square.T, 10.0) == notes and not warnings.records
@@ -244,7 +256,7 @@ def test_notes_of_matrices_in_both_orientations(kind, warnings):
 
 
 @pytest.mark.parametrize("shape", [(53,), (0, 53), (52, 300), (300, 128), (1, 53, 300), ()])
-def test_notes_of_other_shapes_are_refused(shape):
+def test_other_shapes_are_rejected(shape):
     for read in (lambda: melody_to_notes(torch.ones(shape), 10.0), lambda: melody_from_matrix(torch.ones(shape), 9)):
         with pytest.raises(InputError, match=r"has to be \(53, frames\) or \(frames, 53\)") as error:
             read()
@@ -260,7 +272,7 @@ def test_numbers_of_any_type_and_salience_in_both_orientations():
     assert torch.equal(melody_from_salience(salience, 20, 10.0), melody_from_salience(salience.T, 20, 10.0))
 
 
-def test_a_melody_after_the_end_says_when_its_notes_are(warnings):
+def test_a_melody_after_the_end_causes_a_warning_with_its_times(warnings):
     assert not melody_from_notes([("C4", 30.0, 31.0)], 100, 10.0).any()
     assert "all notes start after the end of the music (10 s), from 30 s on" in warnings.text
     warnings.clear()
@@ -269,16 +281,16 @@ def test_a_melody_after_the_end_says_when_its_notes_are(warnings):
 
 
 def test_one_melody_or_one_per_prompt():
-    for one in ("a.mid", Path("a.mid"), EXPECTED, EXPECTED.numpy(), NOTES, [[60, 0, 1]]):
-        assert is_melody(one)
-    for many in ([NOTES, None], [EXPECTED, EXPECTED], ["a.mid", "b.mid", "c.mid"], [None], [], None, 3):
-        assert not is_melody(many)
+    for melody in ("a.mid", Path("a.mid"), EXPECTED, EXPECTED.numpy(), NOTES, [[60, 0, 1]]):
+        assert is_melody(melody)
+    for other in ([NOTES, None], [EXPECTED, EXPECTED], ["a.mid", "b.mid", "c.mid"], [None], [], None, 3):
+        assert not is_melody(other)
 
 
-def test_the_originals_own_example():
+def test_audiocrafts_example_melody():
     path = Path(__file__).parents[3] / "shared/reference/melody/salience_1.th"
     if not path.is_file():
-        pytest.skip("the original's example melody is not part of the project")
+        pytest.skip("AudioCraft's example melody is not part of the project")
     melody = read_melody(path, 500, 50.0)
     assert melody.shape == (500, 53) and melody.sum(dim=1).max() == 1
     assert melody.any(dim=1).float().mean() == pytest.approx(0.606, abs=1e-3)

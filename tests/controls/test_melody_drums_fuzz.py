@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Hostile input never fails in another way than by a `ValueError`, and what was written is read back."""
+"""Malformed input only raises `ValueError`, and valid melodies and drums round-trip."""
 
 import io
 import zipfile
@@ -51,14 +51,14 @@ def arrays(draw):
 
 @examples(750)
 @given(st.lists(st.lists(numbers, min_size=2, max_size=4).map(tuple), max_size=5) | anything)
-def test_hostile_notes(notes):
+def test_malformed_notes(notes):
     is_melody(notes)
     survives(read_melody, notes, FRAMES, FRAME_RATE)
 
 
 @examples(400)
 @given(arrays())
-def test_hostile_matrices(matrix):
+def test_malformed_matrices(matrix):
     survives(read_melody, matrix, FRAMES, FRAME_RATE)
 
 
@@ -91,15 +91,15 @@ def valid_files(folder, suffixes):
         yield suffix, path.read_bytes()
 
 
-# Where (as a part of the file; headers are at the beginning), how many bytes go, and what comes in their place.
+# Position (as a fraction of the file; headers are at the beginning), number of bytes to remove, and their replacement.
 damages = st.lists(
     st.tuples(st.floats(0, 0.15) | st.floats(0, 1), st.integers(0, 8), st.binary(max_size=8)), min_size=1, max_size=5
 )
 
 
 def damaged(content, damage):
-    for where, length, replacement in damage:
-        start = int(where * len(content))
+    for position, length, replacement in damage:
+        start = int(position * len(content))
         content = content[:start] + replacement + content[start + length :]
     return content
 
@@ -124,7 +124,7 @@ def test_damaged_drum_files(tmp_path, damage):
 
 @examples(400)
 @given(st.sampled_from([".npz", ".th", ".pt", ".mid", ".wav"]), st.binary(max_size=60) | archives())
-def test_hostile_melody_files(tmp_path, suffix, content):
+def test_malformed_melody_files(tmp_path, suffix, content):
     path = tmp_path / f"file{suffix}"
     path.write_bytes(content)
     survives(read_melody, path, FRAMES, FRAME_RATE)
@@ -132,7 +132,7 @@ def test_hostile_melody_files(tmp_path, suffix, content):
 
 @examples(750)
 @given(arrays() | anything, st.integers(-2, 96000) | anything)
-def test_hostile_drums(waveform, rate):
+def test_malformed_drums(waveform, rate):
     rate = rate if not isinstance(rate, int) or rate < 1 else min(rate, 96000)
     for drums in (waveform, (waveform, rate), {"array": waveform, "sampling_rate": rate}):
         is_drums(drums)
@@ -141,15 +141,19 @@ def test_hostile_drums(waveform, rate):
 
 
 @examples(400)
-@given(st.sampled_from([".wav", ".flac", ".mp3", ""]), st.binary(max_size=80), st.sampled_from([b"", b"RIFF\xff\xff\xff\xffWAVEfmt ", b"fLaC", b"\xff\xfb\x90\x00"]))  # fmt: skip
-def test_hostile_drum_files(tmp_path, suffix, content, header):
+@given(
+    st.sampled_from([".wav", ".flac", ".mp3", ""]),
+    st.binary(max_size=80),
+    st.sampled_from([b"", b"RIFF\xff\xff\xff\xffWAVEfmt ", b"fLaC", b"\xff\xfb\x90\x00"]),
+)
+def test_malformed_drum_files(tmp_path, suffix, content, header):
     path = tmp_path / f"file{suffix}"
     path.write_bytes(header + content)
     survives(load_audio, path)
 
 
 pitches = st.none() | st.integers(LOWEST_PITCH, LOWEST_PITCH + MELODY_BINS - 1)
-# Runs, as melodies have them.
+# Runs of equal pitches, as in melodies.
 melodies = st.lists(st.tuples(pitches, st.integers(1, 9)), min_size=1, max_size=8).map(
     lambda runs: one_hot((sum(([pitch] * length for pitch, length in runs), []) + FRAMES * [None])[:FRAMES])
 )
@@ -170,8 +174,8 @@ def test_valid_notes(melody, names):
 @given(melodies, st.sampled_from(["float32", "int64", "bool"]))
 def test_valid_matrices(melody, dtype):
     matrix = melody.numpy().astype(dtype)
-    for given_matrix in (matrix, matrix.T, torch.from_numpy(matrix), torch.from_numpy(matrix).T):
-        assert torch.equal(read_melody(given_matrix, FRAMES, FRAME_RATE), melody)
+    for variant in (matrix, matrix.T, torch.from_numpy(matrix), torch.from_numpy(matrix).T):
+        assert torch.equal(read_melody(variant, FRAMES, FRAME_RATE), melody)
 
 
 @examples(100)
@@ -199,7 +203,13 @@ def test_valid_midi(tmp_path, melody):
 
 
 @examples(200)
-@given(st.integers(1, 4), st.integers(1, 300), st.sampled_from([RATE, 16000, 11025]), st.sampled_from(["array", "tensor", "dict", "wav16", "wavfloat"]), st.integers(0, 2**32 - 1))  # fmt: skip
+@given(
+    st.integers(1, 4),
+    st.integers(1, 300),
+    st.sampled_from([RATE, 16000, 11025]),
+    st.sampled_from(["array", "tensor", "dict", "wav16", "wavfloat"]),
+    st.integers(0, 2**32 - 1),
+)
 def test_valid_drums(tmp_path, channels, samples, rate, form, seed):
     waveform = np.random.default_rng(seed).uniform(-0.9, 0.9, (channels, samples)).astype(np.float32)
     path, drums = tmp_path / "a.wav", (waveform, rate)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reading MIDI files: those that players accept, whatever is wrong with them."""
+"""Reading MIDI files, including damaged files that players accept."""
 
 import struct
 import time
@@ -56,9 +56,9 @@ DAMAGED = {
     "size too large before another track": midi(track(EVENTS, size=60), track(note_events([(40, 0, 1)]))),
     "size too small": midi(track(EVENTS, size=9)),
     "size of 0": midi(track(EVENTS, size=0)),
-    "too many tracks announced": midi(GOOD, count=7),
-    "too few tracks announced": midi(GOOD, track(note_events([(40, 0, 1)])), count=1),
-    "no track announced": midi(GOOD, count=0),
+    "too many tracks declared": midi(GOOD, count=7),
+    "too few tracks declared": midi(GOOD, track(note_events([(40, 0, 1)])), count=1),
+    "no track declared": midi(GOOD, count=0),
     "unknown format": midi(GOOD, format=9),
     "no division": midi(GOOD, division=0),
     "garbage before the header": b"garbage\r\n" + midi(GOOD),
@@ -76,7 +76,8 @@ DAMAGED = {
 UNDAMAGED = {
     "plain": midi(GOOD),
     "format 0": midi(GOOD, format=0),
-    "RIFF": b"RIFF" + struct.pack("<I", 12 + len(midi(GOOD))) + b"RMIDdata" + struct.pack("<I", len(midi(GOOD))) + midi(GOOD),
+    "RIFF": (b"RIFF" + struct.pack("<I", 12 + len(midi(GOOD))) + b"RMIDdata" + struct.pack("<I", len(midi(GOOD)))
+             + midi(GOOD)),
     "zeros after the last track": midi(GOOD) + bytes(50),
     "line feed after the last track": midi(GOOD) + b"\n",
     "unknown chunk between tracks": midi(b"XFIH" + struct.pack(">I", 3) + b"abc" + GOOD, count=1),
@@ -112,7 +113,7 @@ def test_unusual_files_are_read_without_a_warning(name, tmp_path, warnings):
     assert notes_of(path) == MELODY and not warnings.records
 
 
-def test_truncated_files_are_read_as_far_as_they_go(tmp_path, warnings):
+def test_truncated_files_are_read_as_far_as_possible(tmp_path, warnings):
     content = midi(track(EVENTS), track(note_events([(40, 0.0, 1.5)])))
     for length in range(26, len(content)):
         path = tmp_path / "song.mid"
@@ -128,7 +129,7 @@ def test_truncated_files_are_read_as_far_as_they_go(tmp_path, warnings):
         assert {(int(p), float(s)) for part in read.tracks for p, s in zip(part.pitches, part.starts)} <= whole
 
 
-def test_patterns_of_format_2_follow_each_other(tmp_path, warnings):
+def test_patterns_of_format_2_are_placed_one_after_another(tmp_path, warnings):
     path = tmp_path / "song.mid"
     path.write_bytes(midi(GOOD, GOOD, format=2))
     assert notes_of(path) == MELODY
@@ -138,22 +139,22 @@ def test_patterns_of_format_2_follow_each_other(tmp_path, warnings):
 
 def test_tempo_changes_on_any_track(tmp_path):
     path = tmp_path / "song.mid"
-    tempo = meta(0x51, (1_000_000).to_bytes(3, "big"), delta=DIVISION)  # 60 beats a minute from the second beat on
+    tempo = meta(0x51, (1_000_000).to_bytes(3, "big"), delta=DIVISION)  # 60 BPM from the second beat on
     path.write_bytes(midi(GOOD, track(tempo)))
     assert notes_of(path) == [(60, 0.0, 0.5), (62, 0.5, 1.5), (64, 1.5, 2.5)]
 
 
-def test_keys_that_are_struck_again_while_they_sound(tmp_path, warnings):
+def test_keys_that_are_pressed_again_while_they_sound(tmp_path, warnings):
     path = tmp_path / "song.mid"
-    # The second note begins before the first one's end is written, at the same time.
+    # The start of the second note precedes the end of the first one at the same tick.
     events = b"\0\x90\x3c\x50" + number(480) + b"\x90\x3c\x50\0\x80\x3c\0" + number(480) + b"\x80\x3c\0"
     path.write_bytes(midi(track(events)))
     assert notes_of(path) == [(60, 0.0, 0.5), (60, 0.5, 1.0)] and not warnings.records
 
 
-def test_the_cases_key_signature(warnings):
+def test_an_invalid_key_signature(warnings):
     assert notes_of(CASES / "key_signature_16_sharps.mid") == [(60, 0.0, 0.5), (64, 0.5, 1.0), (67, 1.0, 1.5)]
-    assert "key signature that does not exist" in warnings.text
+    assert "invalid key signature" in warnings.text
 
 
 @pytest.mark.parametrize("suffix", [".mid", ".MID", ".midi", ".kar", ".rmi"])
@@ -166,7 +167,7 @@ def test_suffixes(suffix, tmp_path):
 @pytest.mark.parametrize(
     "content", [b"", b"MThd", b"MTrk", b"<html>", b"RIFF\0\0\0\0WAVEfmt ", b"MTM\x10Song", bytes(100)]
 )
-def test_other_files_are_refused(content, tmp_path):
+def test_other_files_are_rejected(content, tmp_path):
     path = tmp_path / "song.mid"
     path.write_bytes(content)
     for read, argument in (
@@ -179,7 +180,7 @@ def test_other_files_are_refused(content, tmp_path):
         assert error.value.argument == argument
 
 
-def test_hostile_files_take_bounded_time(tmp_path):
+def test_malicious_files_take_bounded_time(tmp_path):
     path = tmp_path / "song.mid"
     far = b"\xff\xff\xff\x7f"
     contents = {
@@ -220,7 +221,7 @@ def test_names_in_many_encodings():
     assert decode_name(b"Bass\0\0") == "Bass" and decode_name(b"\x1b[31mred\n") == "[31mred"
 
 
-def test_a_path_with_a_track(tmp_path):
+def test_paths_with_a_track(tmp_path):
     assert split_track("song.mid#vocals") == ("song.mid", "vocals")
     assert split_track(Path("a/b.KAR#3")) == (str(Path("a/b.KAR")), "3")
     for plain in ("song.mid", "C#:0 F#m:2", "song#2.mid", "song.wav#3"):

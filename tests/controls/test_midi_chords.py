@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Chords of MIDI files: arrangements of known progressions in many textures."""
+"""Chords of MIDI files, tested with arrangements of known progressions in many textures."""
 
 from pathlib import Path
 
@@ -35,8 +35,8 @@ PROGRESSIONS = {  # (label, beats), and beats per bar
     "chromatic": ([("C", 4), ("Ab", 4), ("Bb", 4), ("C", 4), ("Fm", 4), ("C#", 4), ("Eb", 4), ("G", 4)], 4),
     "in three": ([("G", 3), ("Em", 3), ("C", 3), ("D7", 3)] * 4, 3),
 }
-# The least mean overlap per texture.
-LEAST = {
+# Minimum mean overlap per texture.
+MIN_OVERLAP = {
     "block": 0.999,
     "with_melody": 0.98,
     "staccato": 0.95,
@@ -56,23 +56,23 @@ def test_known_progressions_in_many_textures(texture, tmp_path, capsys):
         scores.append(score_chords(chords_from_midi(tmp_path / "song.mid"), expected, end)["majmin"])
     mean = sum(scores) / len(scores)
     with capsys.disabled():
-        print(f"\nmajmin of MIDI chords, {texture}: {mean:.3f} (least {min(scores):.3f})")
-    assert mean >= LEAST.get(texture, 0.88) and min(scores) >= 0.75
+        print(f"\nmajmin of MIDI chords, {texture}: {mean:.3f} (minimum {min(scores):.3f})")
+    assert mean >= MIN_OVERLAP.get(texture, 0.88) and min(scores) >= 0.75
 
 
-def test_broken_quavers_are_one_chord_a_bar():
+def test_broken_chords_in_eighth_notes_are_one_chord_per_bar():
     assert read_chords(CASES / "arpeggio.mid", duration=7.9) == [("C", 0.0), ("Am", 2.0), ("F", 4.0), ("G", 6.0)]
 
 
 @pytest.mark.parametrize("texture", ["arpeggio", "offbeats", "waltz"])
-def test_players_who_ignore_the_tempo_map(texture, tmp_path):
+def test_live_recordings_that_ignore_the_tempo_map(texture, tmp_path):
     chords, beats_per_bar = PROGRESSIONS["in three" if texture == "waltz" else "pop"]
     expected, end = arrange(tmp_path / "song.mid", texture, chords, 100, beats_per_bar, shift=0.37)
     assert score_chords(chords_from_midi(tmp_path / "song.mid"), expected, end)["majmin"] > 0.8
 
 
-def test_block_chords_are_read_as_they_are_written(tmp_path):
-    """Qualities, inversions and times of any length, also beside drums."""
+def test_block_chords_are_read_directly(tmp_path):
+    """Qualities, inversions and arbitrary times, also with drums."""
     chords = [("C", 0.0), ("Am7", 0.77), ("F#/A#", 1.5), ("Cm7b5", 2.13), ("Caug", 2.9), ("G7", 3.0), ("Cm6", 4.41)]
     notes = []
     for (label, start), (_, end) in zip(chords, [*chords[1:], ("", 6.0)]):
@@ -86,7 +86,7 @@ def test_block_chords_are_read_as_they_are_written(tmp_path):
 
 
 @pytest.mark.parametrize("gap", [0.01, 0.04, 0.05, 0.06, 0.12])
-def test_chords_that_are_released_a_little_early_follow_each_other(gap, tmp_path):
+def test_chords_that_are_released_early_have_no_gaps(gap, tmp_path):
     chords = [("C", 0.0), ("Am", 2.0), ("F", 4.0), ("G", 6.0)]
     notes = []
     for label, start in chords:
@@ -98,7 +98,7 @@ def test_chords_that_are_released_a_little_early_follow_each_other(gap, tmp_path
     assert [start for _, start in read] == pytest.approx([0.0, 2.0, 4.0, 6.0, 8.0 - gap], abs=2e-3)
 
 
-def test_silence_of_some_bars_is_no_chord(tmp_path):
+def test_several_bars_of_silence_are_no_chord(tmp_path):
     notes = [
         (pitch, bar + beat / 2, bar + beat / 2 + 0.4) for bar in (0, 8) for beat, pitch in enumerate((48, 52, 55, 60))
     ]
@@ -122,14 +122,14 @@ def test_files_without_chords(tmp_path):
     path.write_bytes(midi(track(note_events([(36, 0, 1)], channel=9))))
     with pytest.raises(ValueError, match="has no notes"):
         chords_from_midi(path)
-    assert read_chords(path) == []  # as if there were none, with a warning
+    assert read_chords(path) == []  # with a warning
     path.write_bytes(midi(track(note_events([(60, 0, 1)]))))
     assert len(read_chords(path)) == 2
     with pytest.raises(ValueError, match="there is no track 'x'"):
         read_chords(f"{path}#x")
 
 
-def test_drums_alone_are_neither_chords_nor_melody(tmp_path, warnings):
+def test_drums_are_neither_chords_nor_melody(tmp_path, warnings):
     path = song(tmp_path / "beat.mid", [("Drums", 9, 0, [(36, 0, 0.1), (38, 0.5, 0.6)])])
     assert read_chords(path) == []
     assert "`chords`" in warnings.text and "drums do not count" in warnings.text

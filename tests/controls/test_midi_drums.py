@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Drums of MIDI files."""
+"""Rendering of the drums of MIDI files."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ RATE = 16000
 BEAT = [(36, i, i + 0.1, 127) for i in range(8)] + [(42, i + 0.5, i + 0.6, 127) for i in range(8)]
 
 
-def test_channel_10_is_played_by_the_drum_machine(tmp_path, warnings):
+def test_channel_10_is_rendered_with_the_drum_machine(tmp_path, warnings):
     parts = [("Piano", 0, 0, [(60, 0, 8)]), ("", 9, 0, BEAT)]
     drums = read_drums(song(tmp_path / "song.mid", parts, bpm=87), RATE, 8 * RATE)
     expected = Groove({"kick": "x.", "hat": ".x"}, bpm=60, steps_per_beat=2).render(8.0, RATE)
@@ -43,13 +43,13 @@ def test_channel_10_is_played_by_the_drum_machine(tmp_path, warnings):
     assert drums.abs().mean() == pytest.approx(float(expected.abs().mean()), rel=0.02) and not warnings.records
 
 
-def test_the_case(warnings):
+def test_the_example_file(warnings):
     drums = read_drums(CASES / "drums_channel_10.mid", RATE, 4 * RATE)
     times = [i / 4 for i in range(16)]
     assert score_onsets(onsets_by_noise_flux((drums, RATE)), times)["onset_f1"] > 0.9 and not warnings.records
 
 
-def test_velocities_are_kept(tmp_path):
+def test_velocities_are_preserved(tmp_path):
     path = song(tmp_path / "song.mid", [("", 9, 0, [(38, 0, 0.1, 120), (38, 1, 1.1, 30)])])
     drums = drums_from_midi(path, 2.0, RATE)
     assert drums[0, RATE:].abs().max() == pytest.approx(float(drums[0, :RATE].abs().max()) / 4, rel=0.02)
@@ -80,23 +80,23 @@ def test_drums_on_other_channels(tmp_path, warnings):
     for path in (named, single):
         warnings.clear()
         assert read_drums(path, RATE, 8 * RATE).any()
-        assert "no notes on channel 10" in warnings.text and "is taken for drums" in warnings.text
+        assert "no notes on channel 10" in warnings.text and "is used as drums" in warnings.text
     chosen = song(tmp_path / "chosen.mid", [("Piano", 0, 0, [(60, 0, 8)]), ("Clip", 1, 0, BEAT)])
     assert read_drums(f"{chosen}#Clip", RATE, 8 * RATE).any()
-    for path in (chosen, song(tmp_path / "tune.mid", [("", 0, 0, [(60 + i, i, i + 1) for i in range(8)])])):
+    for path in (chosen, song(tmp_path / "melody.mid", [("", 0, 0, [(60 + i, i, i + 1) for i in range(8)])])):
         with pytest.raises(InputError, match="has no drums: no notes on channel 10") as error:
             read_drums(path, RATE, RATE)
         assert error.value.argument == "drums"
 
 
 def test_hits_without_length(tmp_path):
-    """Many programs end a hit where it begins."""
+    """Many programs write the end of a hit at its start."""
     path = tmp_path / "song.mid"
     path.write_bytes(midi(track(b"\0\x99\x24\x50\0\x89\x24\x40")))
     assert drums_from_midi(path, 1.0, RATE).abs().max() > 0.1
 
 
-def test_soft_drums_are_brought_to_the_reference_loudness(tmp_path):
+def test_soft_drums_are_normalized_to_the_reference_loudness(tmp_path):
     loud, soft = (
         song(tmp_path / f"{velocity}.mid", [("", 9, 0, [(key, start, end, velocity) for key, start, end, _ in BEAT])])
         for velocity in (120, 12)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The melody of MIDI files: which track it is."""
+"""Selection of the melody track of MIDI files."""
 
 from pathlib import Path
 
@@ -45,12 +45,13 @@ def pitches(path, duration=10.0, **options):
 
 @pytest.mark.parametrize(
     "name",
-    "MELODY melodia Mélodie Melodie vocal Vocals VOX Lead lead_vocal LeadVocal Voice Tune Solo Canto Chant Gesang voz Sång"
+    "MELODY melodia Mélodie Melodie vocal Vocals VOX Lead lead_vocal LeadVocal Voice Tune Solo Canto Chant Gesang voz"
+    " Sång"
     " 歌 旋律 メロディ 主旋律 멜로디 Мелодия μελωδία Śpiew Singstimme Sopran".split(),
 )  # fmt: skip
-def test_the_melodys_name_in_many_languages(name, tmp_path, warnings):
+def test_melody_names_in_many_languages(name, tmp_path, warnings):
     assert melody_rank(name) is not None
-    # The other track is more like a melody.
+    # The notes of the other track are more like a melody.
     odd = [(40 + 7 * (i % 3), i / 4, i / 4 + 0.1) for i in range(64)]
     path = song(tmp_path / "song.mid", [("Flute", 0, 73, LEAD), (name, 1, 40, odd)])
     melody = read_melody(path, 500, 50.0)
@@ -59,13 +60,14 @@ def test_the_melodys_name_in_many_languages(name, tmp_path, warnings):
 
 
 @pytest.mark.parametrize(
-    "name", ["Backing vocals", "Vocal harmony", "Voice Oohs", "Vox Pad", "Choir", "Piano", "Bass solo", "Misleading", "Solomon", ""]
+    "name", ["Backing vocals", "Vocal harmony", "Voice Oohs", "Vox Pad", "Choir", "Piano", "Bass solo", "Misleading",
+             "Solomon", ""]
 )  # fmt: skip
-def test_other_names_are_not_the_melodys(name):
+def test_other_names_are_not_melodies(name):
     assert melody_rank(name) is None
 
 
-def test_the_surest_name_counts():
+def test_the_most_reliable_name_is_used():
     names = ["Melody 2", "Lead guitar", "Lead Vocal 1", "Solo"]
     assert min(names, key=lambda name: (melody_rank(name), name)) == "Lead Vocal 1"
     assert (
@@ -87,7 +89,7 @@ def test_the_surest_name_counts():
         [("", 1, 0, [(90, 30.0, 31.0)])],
     ],
 )
-def test_tracks_without_names_are_chosen_by_their_notes(others, tmp_path, warnings):
+def test_unnamed_tracks_are_selected_by_their_notes(others, tmp_path, warnings):
     for position in (0, len(others)):
         parts = [*others[:position], ("", 3, 0, LEAD), *others[position:]]
         assert pitches(song(tmp_path / "song.mid", parts)) == set(MELODY)
@@ -95,8 +97,8 @@ def test_tracks_without_names_are_chosen_by_their_notes(others, tmp_path, warnin
         warnings.clear()
 
 
-def test_the_title_of_a_piece_is_not_a_tracks_name(tmp_path, warnings):
-    """In files of one track, all channels have its name."""
+def test_the_title_of_a_piece_is_not_a_track_name(tmp_path, warnings):
+    """In files with a single track, all channels share its name."""
     from .midi_files import midi, note_events, track
 
     events = note_events([(pitch, start, end) for pitch, start, end in LEAD], channel=0)
@@ -106,7 +108,7 @@ def test_the_title_of_a_piece_is_not_a_tracks_name(tmp_path, warnings):
     assert set(MELODY) == pitches(path, duration=60.0) and "by its notes" in warnings.text
 
 
-def test_the_cases(warnings):
+def test_the_example_files(warnings):
     named = melody_to_notes(read_melody(CASES / "named_melody.mid", 500, 50.0), 50.0)
     assert [pitch for pitch, *_ in named[:4]] == [60, 62, 64, 65]
     late = read_melody(CASES / "late_high_track.mid", 500, 50.0)
@@ -116,8 +118,8 @@ def test_the_cases(warnings):
 def test_a_melody_that_starts_later(tmp_path, warnings):
     late = [(pitch, start + 12, end + 12) for pitch, start, end in LEAD]
     path = song(tmp_path / "song.mid", [("Vocals", 0, 52, late), ("Piano", 1, 0, STRUM)])
-    # Another track sounds from the beginning on.
-    assert pitches(path) == {72} and "as 0 'Vocals' is silent in this time" in warnings.text
+    # Another track sounds from the beginning.
+    assert pitches(path) == {72} and "as 0 'Vocals' is silent in this time range" in warnings.text
     assert pitches(path, start=12.0) == set(MELODY)
     warnings.clear()
     assert not melody_from_midi(path, 500, 50.0, track="vocals").any()
@@ -130,17 +132,19 @@ def test_a_melody_that_starts_later(tmp_path, warnings):
     assert error.value.argument == "start"
 
 
-def test_tracks_can_be_named_in_the_path(tmp_path):
+def test_tracks_can_be_selected_in_the_path(tmp_path):
     path = song(tmp_path / "song.mid", [("Vocals", 0, 0, LEAD), ("Bass line", 1, 33, BASS)])
     bass = melody_from_midi(path, 500, 50.0, track="Bass line")
-    for way in ("Bass line", "bass", "1"):
-        assert torch.equal(read_melody(f"{path}#{way}", 500, 50.0), bass)
-    for way in ("flute", "2", "-1"):
-        with pytest.raises(InputError, match=f"no track '{way}' with notes in .*, but 0 'Vocals', 1 'Bass line'"):
-            read_melody(f"{path}#{way}", 500, 50.0)
+    for selection in ("Bass line", "bass", "1"):
+        assert torch.equal(read_melody(f"{path}#{selection}", 500, 50.0), bass)
+    for selection in ("flute", "2", "-1"):
+        with pytest.raises(
+            InputError, match=f"no track '{selection}' with notes in .*; available tracks: 0 'Vocals', 1 'Bass line'"
+        ):
+            read_melody(f"{path}#{selection}", 500, 50.0)
 
 
-def test_a_file_of_many_prompts_is_reported_once(warnings):
+def test_a_file_for_many_prompts_is_logged_once(warnings):
     path = str(CASES / "named_melody.mid")
 
     def encode(melody, start):

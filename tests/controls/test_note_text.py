@@ -19,7 +19,7 @@ from diffusers_jasco.controls.note_text import is_note_text, melody_from_text
 from diffusers_jasco.inputs import InputError
 
 
-def test_each_note_lasts_a_beat_and_a_hold_another():
+def test_notes_and_holds_last_one_beat_each():
     assert melody_from_text("C4 D4 E4 -", 120) == [(60, 0.0, 0.5), (62, 0.5, 1.0), (64, 1.0, 2.0)]
     assert melody_from_text("c4 | 62 - | - . F#4", 60) == [(60, 0, 1), (62, 1, 4), (66, 5, 6)]
     assert melody_from_text("Bb3:2 r:1/2 A♭4:.5 -:1.5 R G4", 60) == [(58, 0, 2), (68, 2.5, 4.5), (67, 5.5, 6.5)]
@@ -30,7 +30,7 @@ def test_lengths_add_up_exactly():
     assert notes[-1][2] == pytest.approx(300 / 3 * 60 / 90, abs=1e-12) and len(notes) == 300
 
 
-def test_notes_as_text_are_a_melody():
+def test_text_converts_to_a_melody_matrix():
     matrix = melody_from_notes(melody_from_text("C4 . E4 -", 60), 100, 25)
     pitches = [int(row.argmax()) + 43 if row.any() else None for row in matrix[::25]]
     assert pitches == [60, None, 64, 64]
@@ -41,8 +41,8 @@ def test_notes_as_text_are_a_melody():
     [
         ("C4 H4", 1, "'H4'"),
         ("C D E", 0, "'C'"),
-        ("- C4", 0, "no note before"),
-        ("C4 . -", 2, "no note before"),
+        ("- C4", 0, "no previous note"),
+        ("C4 . -", 2, "no previous note"),
         ("C4:0", 0, "'C4:0'"),
         ("C4 D4:1/0", 1, "D4:1/0"),
         ("C4:x", 0, "C4:x"),
@@ -53,22 +53,22 @@ def test_notes_as_text_are_a_melody():
         ("C4 ²", 1, "²"),
         ("", None, "no notes"),
         (". . |", None, "no notes"),
-        (None, None, "has to be a text"),
+        (None, None, "has to be text"),
     ],
 )
-def test_bad_notes_say_where(text, position, message):
+def test_errors_contain_the_position(text, position, message):
     with pytest.raises(InputError, match=message) as error:
         melody_from_text(text)
     assert error.value.argument == "melody" and error.value.position == position
 
 
 @pytest.mark.parametrize("bpm", [0, -1, float("nan"), "fast", None])
-def test_bad_tempos(bpm):
+def test_invalid_tempos(bpm):
     with pytest.raises(InputError, match="`bpm`"):
         melody_from_text("C4", bpm)
 
 
-def test_notes_are_told_from_files(tmp_path, monkeypatch):
+def test_notes_are_distinguished_from_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "C4").touch()
     for text in ("C4 D4", "c#5", "60 62", ". C4", "| C4 |", "C4:2", "- C4"):

@@ -26,7 +26,7 @@ CHORDS = [("C", 0.0), ("Am7", 2.0), ("D7/F#", 4.0), ("Gm", 6.0)]
 MELODY = [("C4", 0.0, 1.0), ("F#5", 1.0, 2.0), ("A3", 2.5, 4.0)]
 
 
-def test_chords_are_heard_as_what_they_are():
+def test_extracted_chords_match():
     audio = preview_chords(CHORDS, 8.0, 32000)
     assert audio.shape == (1, 256000) and audio.dtype == torch.float32
     assert [label for label, _ in extract_chords(audio, 32000, method="builtin")] == [label for label, _ in CHORDS]
@@ -38,7 +38,7 @@ def test_no_chord_of_the_vocabulary_clips_or_is_silent():
         assert peak == 0 if label in ("N", UNKNOWN_CHORD) else 0.2 < peak < 0.9, label
 
 
-def test_a_melody_is_heard_as_what_it_is():
+def test_the_estimated_melody_matches():
     audio = preview_melody(MELODY, 4.0, 16000)
     assert audio.shape == (1, 64000) and audio.abs().max() <= 0.6
     estimate = melody_by_harmonic_sum((audio, 16000))
@@ -46,18 +46,18 @@ def test_a_melody_is_heard_as_what_it_is():
     assert audio[:, 33000:39000].abs().max() == 0
 
 
-def test_a_matrix_sounds_as_its_notes():
+def test_a_matrix_sounds_like_its_notes():
     matrix = melody_from_notes(MELODY, 200, 50.0)
     assert torch.equal(preview_melody(melody_to_notes(matrix, 50.0), 4.0, 16000), preview_melody(MELODY, 4.0, 16000))
 
 
-def test_tones_begin_and_end_softly():
+def test_tones_fade_in_and_out():
     for audio in (preview_chords(CHORDS, 8.0, 16000), preview_melody(MELODY, 4.0, 16000)):
-        # A click is a jump: the fastest tone of these moves less from one sample to the next.
+        # A click is a jump that exceeds the largest sample-to-sample difference of these tones.
         assert audio.diff().abs().max() < 0.35 and audio[:, 0] == 0 and audio[:, -1] == 0
 
 
-def test_bad_controls_are_errors():
+def test_invalid_controls_are_rejected():
     with pytest.raises(ValueError, match="unknown chord 'X7'"):
         preview_chords([("X7", 0.0)], 1.0, 16000)
     with pytest.raises(ValueError, match="note 0"):

@@ -21,14 +21,14 @@ from diffusers_jasco.inputs import read_chords
 
 
 @pytest.mark.parametrize("name", PROGRESSIONS)
-def test_every_progression_is_in_the_vocabulary_in_every_key(name):
+def test_all_chords_are_in_the_vocabulary_in_every_key(name):
     for key in NOTES:
         chords = chords_from_progression(name, key)
         assert chords[0][1] == 0 and len(chords) >= 2
         assert all(normalize_chord(label)[1] is None for label, _ in chords)
 
 
-def test_progressions_are_what_musicians_know_by_the_name():
+def test_chords_of_well_known_progressions():
     def labels(*arguments):
         return [label for label, _ in read_chords(chords_from_progression(*arguments))]
 
@@ -39,7 +39,7 @@ def test_progressions_are_what_musicians_know_by_the_name():
     assert labels("Pachelbel", "D") == ["D", "A", "Bm", "F#m", "G", "D", "G", "A"]
 
 
-def test_a_progression_fills_bars_in_a_tempo_and_a_metre():
+def test_tempo_time_signature_and_number_of_bars():
     assert chords_from_progression("dorian", "D", bpm=90, beats_per_bar=3, num_bars=3) == [
         ("Dm7", 0.0),
         ("G7", 2.0),
@@ -48,7 +48,7 @@ def test_a_progression_fills_bars_in_a_tempo_and_a_metre():
     assert chords_from_progression("turnaround", "C", bpm=120, num_bars=1) == [("Cmaj7", 0.0), ("Am7", 1.0)]
 
 
-def test_what_is_no_progression_or_key_is_an_error():
+def test_unknown_progressions_and_invalid_keys_are_rejected():
     with pytest.raises(ValueError, match="there is no progression 'axs'. Did you mean 'axis'"):
         chords_from_progression("axs", "C")
     with pytest.raises(ValueError, match="`key` has to be major for the progression 'axis', but is 'Am'"):

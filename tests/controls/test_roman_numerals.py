@@ -57,22 +57,30 @@ CASES = [
 def test_numerals(numerals, key, expected, warnings):
     chords = chords_from_roman(numerals, key, bpm=240)
     assert " ".join(label for label, _ in chords) == expected
-    # All of them are chords.
+    # All labels are valid chords.
     assert len(read_chords(chords)) == len(chords)
 
 
 def test_the_same_numerals_in_every_key():
     for key in ("C", "Db", "D", "Eb", "E", "F", "F#", "Gb", "G", "Ab", "A", "Bb", "B", "Cb", "C#"):
         tonic = parse_key(key)[0]
-        for numeral, above, bass in (("ii65", 2, 3), ("V42", 7, 10), ("N6", 1, 4), ("viio7/V", 6, 0), ("bVI", 8, 0)):
+        for numeral, interval, bass in (
+            ("ii65", 2, 3),
+            ("V42", 7, 10),
+            ("N6", 1, 4),
+            ("viio7/V", 6, 0),
+            ("bVI", 8, 0),
+        ):
             chord = parse_chord(chords_from_roman(numeral, key)[0][0])
-            assert (chord.root, chord.bass) == ((tonic + above) % 12, bass), (key, numeral)
+            assert (chord.root, chord.bass) == ((tonic + interval) % 12, bass), (key, numeral)
 
 
 @pytest.mark.parametrize(
     "key, expected",
-    [("Bb", (10, "major")), ("F# minor", (6, "minor")), ("Am", (9, "minor")), ("A:min", (9, "minor")), ("E♭:major", (3, "major")),
-     ("a minor", (9, "minor")), ("a", (9, "minor")), ("f#", (6, "minor")), ("a-moll", (9, "minor")), ("C-Dur", (0, "major")),
+    [("Bb", (10, "major")), ("F# minor", (6, "minor")), ("Am", (9, "minor")), ("A:min", (9, "minor")),
+     ("E♭:major", (3, "major")),
+     ("a minor", (9, "minor")), ("a", (9, "minor")), ("f#", (6, "minor")), ("a-moll", (9, "minor")),
+     ("C-Dur", (0, "major")),
      ("bb major", (10, "major")), ("C maj", (0, "major"))],
 )  # fmt: skip
 def test_keys(key, expected):
@@ -80,7 +88,7 @@ def test_keys(key, expected):
 
 
 @pytest.mark.parametrize("key", ["", "H", "C7", "Am/C", "minor", "X", "major", None, 3, "C D"])
-def test_what_is_not_a_key_is_an_error(key):
+def test_invalid_keys_are_rejected(key):
     with pytest.raises(InputError, match="`key`"):
         chords_from_roman("I V", key)
 
@@ -88,7 +96,7 @@ def test_what_is_not_a_key_is_an_error(key):
 @pytest.mark.parametrize(
     "numeral", ["IIX", "hello", "VIII", "I/", "V/X", "V65/3", "I6x", "b", "7", "V//V", "V/V" * 9000]
 )
-def test_what_is_not_a_numeral_is_an_error_with_its_bar(numeral):
+def test_errors_contain_the_bar_of_an_invalid_numeral(numeral):
     with pytest.raises(InputError, match="bar 2: .*Roman numeral") as error:
         chords_from_roman(f"I | {numeral}", "C")
     assert error.value.argument == "chords"

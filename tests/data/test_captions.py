@@ -23,21 +23,21 @@ from diffusers_jasco.data.synthetic.styles import STYLES
 from diffusers_jasco.evaluation.estimators.caption_probe import QUESTIONS, read_caption
 
 
-def test_words_are_found_whole():
+def test_only_whole_words_are_mentioned():
     assert mentions("fast, up-tempo house", ["house"]) and mentions("6/8 soul", ["6/8 soul"])
     assert not mentions("slow-paced soulful", ["slow", "soul", "paced"])
 
 
-def test_every_lead_is_of_one_family_and_no_word_of_two():
+def test_lead_families_are_disjoint_and_complete():
     leads = {PROGRAM_NAMES[program] for style in STYLES for program in style.lead_programs}
     members = [name for names in LEAD_FAMILIES.values() for name in names]
     assert leads <= set(members) and len(members) == len(set(members)) and set(members) <= set(PROGRAM_NAMES.values())
     words = [{word for name in names for word in instrument_words(name)} for names in LEAD_FAMILIES.values()]
-    assert not any(one & other for one, other in itertools.combinations(words, 2))
+    assert not any(first & second for first, second in itertools.combinations(words, 2))
 
 
-def test_captions_say_all_that_is_asked_but_not_always():
-    said = dict.fromkeys(QUESTIONS, 0)
+def test_captions_mention_every_attribute_but_not_always():
+    counts = dict.fromkeys(QUESTIONS, 0)
     for seed in range(100):
         piece = compose("validation", "plain", np.random.default_rng(seed), 12.0)
         item = {
@@ -50,5 +50,5 @@ def test_captions_say_all_that_is_asked_but_not_always():
         answers = read_caption(item)
         assert answers["drums"] in (None, "yes" if "drums" in piece.programs else "no"), item
         for question in QUESTIONS:
-            said[question] += answers[question] is not None
-    assert all(15 <= count <= 95 for count in said.values()), said
+            counts[question] += answers[question] is not None
+    assert all(15 <= count <= 95 for count in counts.values()), counts

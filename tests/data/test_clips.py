@@ -38,10 +38,10 @@ NOTES = [(60, 0.1, 1.3), (64, 1.5, 2.9), (67, 4.0, 5.0)]
 
 
 def make_songs() -> list[dict]:
-    """6.01 s, with drums that begin late; 2.3 s with silent drums; 3 s of which nothing is known."""
+    """Songs of 6.01 s (drums start late), 2.3 s (silent drums), and 3 s (no controls)."""
     songs = make_items(frames=300, count=1) + make_items(frames=115, count=1) + make_items(frames=150, count=1)
     for song in songs:
-        # Nothing is clipped in a file.
+        # Lower volume, so that no file clips.
         song["audio"], song["stems"] = song["audio"] / 4, {name: stem / 4 for name, stem in song["stems"].items()}
     songs[0] |= {"chords": CHORDS, "melody": NOTES}
     songs[0]["audio"] = torch.nn.functional.pad(songs[0]["audio"], (0, 320))
@@ -58,7 +58,7 @@ def encode_flac(waveform: torch.Tensor, rate: int = RATE) -> bytes:
 
 
 def to_row(item: dict) -> dict:
-    """As scripts/prepare_dataset.py stores a clip."""
+    """A clip in the format of scripts/prepare_dataset.py."""
     drums = item.get("stems", {}).get("drums")
     chords = item.get("chords")
     return {
@@ -112,22 +112,22 @@ def as_files(tmp_path):
 
 
 @pytest.mark.parametrize("make", [as_waveforms, as_arrow, as_files])
-def test_encoded_on_the_fly_it_is_what_the_cache_has(tmp_path, codec, cache, make):
+def test_online_encoding_matches_the_cache(tmp_path, codec, cache, make):
     reference, dataset = FeatureDataset(cache, num_frames=50, seed=3), make(tmp_path)
     assert len(dataset) == len(reference) == 6 + 2 + 3 and dataset.num_frames == 50
     encode = BatchEncoder(codec, 3, reference.info["latents_mean"], reference.info["latents_std"])
     for epoch in range(3):
-        for one in (dataset, reference):
-            one.set_epoch(epoch)
+        dataset.set_epoch(epoch)
+        reference.set_epoch(epoch)
         batch = encode([dataset[index] for index in range(len(dataset))])
         assert_equal_features(batch, collate_features([reference[index] for index in range(len(dataset))]))
-    # Drums that rest in a part are no absent drums.
+    # Drums that pause during a crop still count as drums.
     has_drums = batch["drums"].flatten(1).any(dim=1).tolist()
     assert has_drums == [True] * 6 + [False] * 5
     assert (batch["chords"][-3:] == len(default_chord_labels())).all() and batch["caption"][-1] == "just a caption"
 
 
-def test_a_batch_does_not_depend_on_what_else_is_in_it(codec, cache):
+def test_encoding_does_not_depend_on_the_rest_of_the_batch(codec, cache):
     dataset, encode = as_waveforms(None), BatchEncoder(codec, 3, 0.0, 4.0)
     items = [dataset[index] for index in range(len(dataset))]
     assert len({item["audio"].shape for item in items}) > 1
@@ -136,7 +136,7 @@ def test_a_batch_does_not_depend_on_what_else_is_in_it(codec, cache):
     assert all(torch.equal(together[name], alone[name]) for name in ("chords", "drums", "melody"))
 
 
-def test_encoded_clips_and_clips_with_audio_go_into_one_batch(codec, cache):
+def test_encoded_clips_and_clips_with_audio_in_one_batch(codec, cache):
     encoded = FeatureDataset(cache, num_frames=50, seed=3)
     mixture = MixedDataset([encoded, as_waveforms(None)], [1, 1])
     encode = BatchEncoder(codec, 3, encoded.info["latents_mean"], encoded.info["latents_std"])
@@ -145,13 +145,13 @@ def test_encoded_clips_and_clips_with_audio_go_into_one_batch(codec, cache):
     batch = encode(items)
     assert batch["latents"].shape == (4, 50, 16) and len(batch["caption"]) == 4
     assert torch.equal(batch["latents"][2], items[2]["latents"])
-    # Text embeddings serve only where all have them.
+    # Text embeddings are kept only if all items have them.
     assert "text_embeds" not in encode([items[0] | {"text_embeds": torch.zeros(3, 8)}, items[1]])
 
 
-def test_controls_are_cut_as_the_audio_is(codec):
+def test_controls_are_cropped_with_the_audio(codec):
     song = make_songs()[0]
-    whole = encode_controls(song, 301, 50.0)
+    controls = encode_controls(song, 301, 50.0)
     ramp = torch.arange(song["audio"].shape[-1])[None] / 1e6
     dataset = ClipDataset([song | {"audio": ramp}], RATE, HOP, num_frames=70, seed=1)
     starts = set()
@@ -160,27 +160,27 @@ def test_controls_are_cut_as_the_audio_is(codec):
         item = dataset[2]
         start = round(item["audio"][0, item["first_frame"] * HOP].item() * 1e6 / HOP)
         assert start * HOP / 1e6 == pytest.approx(item["audio"][0, item["first_frame"] * HOP].item(), abs=1e-7)
-        part = slice(start, start + 70)
-        assert torch.equal(item["chords"], whole["chords"][part].long())
-        assert torch.equal(item["melody"], whole["melody"][part])
+        crop = slice(start, start + 70)
+        assert torch.equal(item["chords"], controls["chords"][crop].long())
+        assert torch.equal(item["melody"], controls["melody"][crop])
         starts.add(start)
     assert len(starts) > 3 and max(starts) <= 301 - 70
 
 
-def test_items_depend_on_seed_epoch_and_index_only(tmp_path):
-    dataset, other = as_arrow(tmp_path), as_waveforms(None)
-    copy = pickle.loads(pickle.dumps(other))
+def test_items_depend_only_on_seed_epoch_and_index(tmp_path):
+    arrow, waveforms = as_arrow(tmp_path), as_waveforms(None)
+    copy = pickle.loads(pickle.dumps(waveforms))
     for index in (10, 0, 4):
-        assert torch.equal(copy[index]["audio"], other[index]["audio"])
-        assert copy[index]["caption"] == other[index]["caption"] == dataset[index]["caption"]
-    before = other[0]
-    other.set_epoch(1)
-    assert not torch.equal(other[0]["audio"], before["audio"])
-    other.set_epoch(0)
-    assert torch.equal(other[0]["audio"], before["audio"])
+        assert torch.equal(copy[index]["audio"], waveforms[index]["audio"])
+        assert copy[index]["caption"] == waveforms[index]["caption"] == arrow[index]["caption"]
+    before = waveforms[0]
+    waveforms.set_epoch(1)
+    assert not torch.equal(waveforms[0]["audio"], before["audio"])
+    waveforms.set_epoch(0)
+    assert torch.equal(waveforms[0]["audio"], before["audio"])
 
 
-def test_other_rates_and_vocabularies(tmp_path):
+def test_resampling_and_custom_vocabulary(tmp_path):
     song = make_songs()[0]
     labels = ["Am7", "C", "F#7", "G"]
     row = to_row(song) | {"audio": {"bytes": encode_flac(song["audio"][:, ::2], RATE // 2), "path": None}}
@@ -191,7 +191,7 @@ def test_other_rates_and_vocabularies(tmp_path):
     assert item["stems"]["drums"].shape == item["audio"].shape
 
 
-def test_mistakes_are_named(tmp_path):
+def test_errors(tmp_path):
     songs = make_songs()
     with pytest.raises(ValueError, match="no clips"):
         ClipDataset([], RATE, HOP)
@@ -208,15 +208,15 @@ def test_mistakes_are_named(tmp_path):
         ClipDataset(datasets.Dataset.from_list([{"sound": 1}]), RATE, HOP)
 
 
-def test_audio_of_the_datasets_library_is_not_decoded_before(tmp_path):
+def test_audio_of_the_datasets_library_is_not_decoded_in_advance(tmp_path):
     datasets = pytest.importorskip("datasets")
     (tmp_path / "a.flac").write_bytes(encode_flac(make_songs()[1]["audio"]))
-    rows = datasets.Dataset.from_dict({"audio": [str(tmp_path / "a.flac")], "text": ["a tune"]})
+    rows = datasets.Dataset.from_dict({"audio": [str(tmp_path / "a.flac")], "text": ["a song"]})
     dataset = ClipDataset(rows.cast_column("audio", datasets.Audio()), RATE, HOP)
-    assert dataset.num_frames == 115 and dataset[0]["caption"] == "a tune" and not dataset[0]["stems"]
+    assert dataset.num_frames == 115 and dataset[0]["caption"] == "a song" and not dataset[0]["stems"]
 
 
-def test_synthetic_music_is_a_source(codec):
+def test_synthetic_music(codec):
     pytest.importorskip("tinysoundfont")
     music = SyntheticMusic("train", 4, duration=1.0, sampling_rate=RATE, renderer="tinysoundfont", stems=True)
     dataset = ClipDataset(music, RATE, HOP)
@@ -227,7 +227,7 @@ def test_synthetic_music_is_a_source(codec):
     assert BatchEncoder(codec, 3, 0.0, 1.0)([item])["latents"].shape == (1, 50, 16)
 
 
-def test_latents_are_measured_as_the_cache_does(codec, tmp_path):
+def test_latent_statistics_match_the_cache(codec, tmp_path):
     songs = make_songs()[1:2]
     info = write_features(songs, codec, tmp_path / "cache")
     mean, std = measure_latents([ClipDataset(songs, RATE, HOP)[0]], codec)

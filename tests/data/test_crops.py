@@ -32,13 +32,13 @@ def write(path, seconds: float, rate: int, channels: int = 1, seed: int = 0, **o
     soundfile.write(path, 0.3 * np.sin(2 * np.pi * (200 + 40 * time) * time)[:, None] + noise, rate, **options)
 
 
-def whole(path, rate: int) -> torch.Tensor:
-    waveform, own = load_audio(path)
-    return resample(waveform.mean(dim=0, keepdim=True), own, rate)
+def load_mono(path, rate: int) -> torch.Tensor:
+    waveform, file_rate = load_audio(path)
+    return resample(waveform.mean(dim=0, keepdim=True), file_rate, rate)
 
 
 @pytest.mark.parametrize(
-    "name, own_rate, channels",
+    "name, rate, channels",
     [
         ("a.wav", 16000, 1),
         ("a.flac", 44100, 2),
@@ -49,15 +49,15 @@ def whole(path, rate: int) -> torch.Tensor:
     ],
 )
 @pytest.mark.parametrize("start", [0, 1, 31337, 79000, 79999])
-def test_a_part_is_what_it_is_in_the_whole(tmp_path, name, own_rate, channels, start):
-    # Longer than what is looked at: in the last page of Ogg Vorbis, libsndfile finds places to some milliseconds only.
-    write(tmp_path / name, 7.0 if name == "a.ogg" else 5.0, own_rate, channels)
-    expected = whole(tmp_path / name, 16000)[:, start : start + 4000]
-    part = Recording(tmp_path / name).read(start, start + expected.shape[-1], 16000)
-    torch.testing.assert_close(part, expected, atol=2e-6, rtol=0)
+def test_partial_reads_match_the_whole_recording(tmp_path, name, rate, channels, start):
+    # Ogg Vorbis: extra length, because libsndfile seeks in the last page only to within a few milliseconds.
+    write(tmp_path / name, 7.0 if name == "a.ogg" else 5.0, rate, channels)
+    expected = load_mono(tmp_path / name, 16000)[:, start : start + 4000]
+    audio = Recording(tmp_path / name).read(start, start + expected.shape[-1], 16000)
+    torch.testing.assert_close(audio, expected, atol=2e-6, rtol=0)
 
 
-def test_long_files_are_read_by_parts(tmp_path, monkeypatch):
+def test_crops_of_long_files_read_only_a_part(tmp_path, monkeypatch):
     write(tmp_path / "long.flac", 60.0, 8000)
     frames = []
     read = soundfile.SoundFile.read
@@ -68,7 +68,7 @@ def test_long_files_are_read_by_parts(tmp_path, monkeypatch):
     assert sum(frames) < 3 * 8000
 
 
-def test_parts_depend_on_seed_epoch_and_item(tmp_path):
+def test_crops_depend_on_seed_epoch_and_item(tmp_path):
     write(tmp_path / "a.wav", 4.0, 8000)
     write(tmp_path / "b/c.wav", 2.5, 8000, seed=1)
     crops, same, other = (AudioCrops(open_tracks(tmp_path), 8000, 8000, seed=seed) for seed in (0, 0, 1))
@@ -82,7 +82,7 @@ def test_parts_depend_on_seed_epoch_and_item(tmp_path):
     assert sorted(crops.sample(99)) == list(range(6)) and crops.sample(3) == same.sample(3) == crops.sample(99)[:3]
 
 
-def test_short_recordings_end_in_silence(tmp_path):
+def test_short_recordings_are_padded(tmp_path):
     write(tmp_path / "short.wav", 0.5, 8000)
     crops = AudioCrops(open_tracks(tmp_path), 8000, 8000)
     assert len(crops) == 1 and crops.read(0).shape == (1, 4000)
@@ -99,18 +99,17 @@ def test_drum_stems_of_a_manifest(tmp_path):
     (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     crops = AudioCrops(open_tracks(tmp_path), 8000, 8000, drums_share=1.0)
     assert [crops.has_drums(index) for index in range(2)] == [True, False]
-    assert torch.equal(crops[0]["audio"], whole(tmp_path / "stems/0.flac", 8000))
-    assert torch.equal(crops[1]["audio"], whole(tmp_path / "audio/1.flac", 8000))
-    # A half is of drums.
+    assert torch.equal(crops[0]["audio"], load_mono(tmp_path / "stems/0.flac", 8000))
+    assert torch.equal(crops[1]["audio"], load_mono(tmp_path / "audio/1.flac", 8000))
     crops = AudioCrops(open_tracks(tmp_path), 8000, 8000, drums_share=0.5)
     drums = 0
     for epoch in range(100):
         crops.set_epoch(epoch)
-        drums += torch.equal(crops[0]["audio"], whole(tmp_path / "stems/0.flac", 8000))
+        drums += torch.equal(crops[0]["audio"], load_mono(tmp_path / "stems/0.flac", 8000))
     assert 35 < drums < 65
 
 
-def test_files_that_can_not_be_read_are_named(tmp_path):
+def test_unreadable_files_are_named(tmp_path):
     write(tmp_path / "good.wav", 1.0, 8000)
     (tmp_path / "bad.mp3").write_bytes(b"no audio")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 8000)
@@ -118,11 +117,11 @@ def test_files_that_can_not_be_read_are_named(tmp_path):
         open_tracks(tmp_path)
 
 
-def test_files_that_break_off_and_infinite_values(tmp_path):
+def test_truncated_files_and_infinite_values(tmp_path):
     write(tmp_path / "a.flac", 3.0, 8000)
     crops = AudioCrops(open_tracks(tmp_path), 8000, 24000)
     write(tmp_path / "a.flac", 1.0, 8000)
-    with pytest.raises(ValueError, match="a.flac breaks off after 1.00 of 3.00 s"):
+    with pytest.raises(ValueError, match="a.flac is truncated after 1.00 of 3.00 s"):
         crops[0]
     soundfile.write(tmp_path / "a.wav", np.array([0.0, np.inf, 0.0]), 8000, subtype="FLOAT")
     with pytest.raises(ValueError, match="a.wav.*not finite"):

@@ -64,7 +64,7 @@ def make_items(frames: int = FRAMES, count: int = CLIPS) -> list[dict]:
                 "sampling_rate": RATE,
                 "chords": CHORDS,
                 "melody": NOTES,
-                # The third has silent drums, the fourth no drum stem.
+                # Item 2 has silent drums, item 3 no drum stem.
                 "stems": {} if i == 3 else {"drums": torch.zeros_like(drums) if i == 2 else drums},
                 "captions": [f"clip {i} {word}" for word in ("slow", "calm", "quiet")],
                 "caption": f"clip {i}",
@@ -91,7 +91,7 @@ def cache(codec, tmp_path_factory):
 
 
 @torch.no_grad()
-def test_items_are_what_the_pipeline_would_encode(codec, cache):
+def test_items_match_the_encoding_of_the_pipeline(codec, cache):
     dataset, items = FeatureDataset(cache, drums_blur=3), make_items()
     assert len(dataset) == CLIPS and len(list(cache.glob("*.safetensors"))) == 3 + 1
     labels = default_chord_labels()
@@ -109,19 +109,19 @@ def test_items_are_what_the_pipeline_would_encode(codec, cache):
         assert features["caption"] in item["captions"]
 
 
-def test_latents_have_mean_0_and_variance_1_by_channel(cache):
+def test_latents_are_normalized_per_channel(cache):
     dataset = FeatureDataset(cache)
     latents = torch.cat([dataset[i]["latents"] for i in range(CLIPS)])
     torch.testing.assert_close(latents.mean(dim=0), torch.zeros(16), atol=1e-4, rtol=0)
     torch.testing.assert_close(latents.std(dim=0), torch.ones(16), atol=5e-3, rtol=0)
     assert torch.equal(torch.tensor(dataset.info["latents_mean"]), dataset.mean)
-    # A model's own statistics take their place; one number is for all channels.
+    # The model's statistics override the cache's; scalars apply to all channels.
     other = FeatureDataset(cache, latents_mean=-0.0074, latents_std=4.0102)[0]["latents"]
     torch.testing.assert_close(other * 4.0102 - 0.0074, dataset[0]["latents"] * dataset.std + dataset.mean)
 
 
 @torch.no_grad()
-def test_captions_are_what_the_text_encoder_says(codec, text, tmp_path):
+def test_text_embeddings_match_the_text_encoder(codec, text, tmp_path):
     tokenizer, text_encoder = text
     items = make_items(count=3)
     items[1]["captions"] = ["a rather long caption of a piece", ""]
@@ -133,7 +133,7 @@ def test_captions_are_what_the_text_encoder_says(codec, text, tmp_path):
     for epoch in range(20):
         dataset.set_epoch(epoch)
         batch = collate_features([dataset[i] for i in range(3)])
-        # As training encodes a batch.
+        # Training encodes batches in this way.
         inputs = tokenizer(batch["caption"], padding=True, return_tensors="pt")
         states = text_encoder(**inputs)[0] * inputs.attention_mask[..., None]
         assert torch.equal(batch["text_mask"], inputs.attention_mask)
@@ -142,11 +142,11 @@ def test_captions_are_what_the_text_encoder_says(codec, text, tmp_path):
     assert seen == {caption for item in items for caption in item["captions"]}
 
 
-def test_caches_without_encoded_captions(cache, tmp_path):
+def test_caches_without_text_embeddings(cache, tmp_path):
     shutil.copytree(cache, tmp_path / "old")
     info = json.loads((cache / "features.json").read_text())
     assert info.pop("text_encoder_hash") is None
-    # As they were written before captions could be encoded.
+    # Old caches, written before text embeddings were supported, lack the entry.
     (tmp_path / "old" / "features.json").write_text(json.dumps(info))
     for folder in (cache, tmp_path / "old"):
         dataset = FeatureDataset(folder)
@@ -154,7 +154,7 @@ def test_caches_without_encoded_captions(cache, tmp_path):
         assert {"text_embeds", "text_mask"}.isdisjoint(collate_features([dataset[0], dataset[1]]))
 
 
-def test_the_text_encoder_is_known_by_weights_and_tokenizer(text, tmp_path):
+def test_the_text_encoder_hash_depends_on_weights_and_tokenizer(text, tmp_path):
     tokenizer, text_encoder = text
     expected = text_encoder_hash(tokenizer, text_encoder)
     tokenizer(["a", "a longer one"], padding=True)
@@ -172,12 +172,13 @@ def test_the_text_encoder_is_known_by_weights_and_tokenizer(text, tmp_path):
         load_text_encoder(tmp_path)
 
 
-def test_crops_cut_all_timelines_together_and_follow_seed_and_epoch(cache):
-    whole, dataset = FeatureDataset(cache, drums_blur=1), FeatureDataset(cache, num_frames=30, drums_blur=1, seed=3)
+def test_crops_are_aligned_and_depend_on_seed_and_epoch(cache):
+    uncropped = FeatureDataset(cache, drums_blur=1)
+    dataset = FeatureDataset(cache, num_frames=30, drums_blur=1, seed=3)
     starts = set()
     for epoch in range(8):
         dataset.set_epoch(epoch)
-        crop, full = dataset[0], whole[0]
+        crop, full = dataset[0], uncropped[0]
         assert all(torch.equal(crop[name], dataset[0][name]) for name in ("latents", "chords"))
         matches = [s for s in range(21) if torch.equal(full["latents"][s : s + 30], crop["latents"])]
         assert len(matches) == 1
@@ -190,12 +191,12 @@ def test_crops_cut_all_timelines_together_and_follow_seed_and_epoch(cache):
 
 
 @torch.no_grad()
-def test_songs_count_by_their_length(codec, tmp_path):
+def test_songs_count_in_proportion_to_their_duration(codec, tmp_path):
     song, short = make_items(frames=200, count=1)[0], make_items(frames=55, count=1)[0]
     write_features([song, short], codec, tmp_path / "cache")
-    whole = FeatureDataset(tmp_path / "cache", num_frames=50)
-    assert len(whole) == 4 + 1, "one item for each second, rounded down"
-    assert [whole[i]["caption"].split()[1] for i in range(5)] == ["0"] * 5
+    dataset = FeatureDataset(tmp_path / "cache", num_frames=50)
+    assert len(dataset) == 4 + 1, "one item per second, rounded down"
+    assert [dataset[i]["caption"].split()[1] for i in range(5)] == ["0"] * 5
     with safe_open(tmp_path / "cache" / "features-00000.safetensors", framework="pt") as file:
         latents = file.get_tensor("latents")
         assert file.get_tensor("offsets").tolist() == [0, 200, 255]
@@ -203,14 +204,14 @@ def test_songs_count_by_their_length(codec, tmp_path):
         next(
             s
             for s in range(151)
-            if torch.equal(whole[i]["latents"], (latents[s : s + 50].float() - whole.mean) / whole.std)
+            if torch.equal(dataset[i]["latents"], (latents[s : s + 50].float() - dataset.mean) / dataset.std)
         )
         for i in range(4)
     }
-    assert len(starts) == 4, "the parts of a song are drawn independently"
+    assert len(starts) == 4, "the crops of a song are drawn independently"
 
 
-def test_a_cache_of_other_labels_says_so(codec, tmp_path):
+def test_a_cache_keeps_its_chord_labels(codec, tmp_path):
     item = prepare_audio(make_items(count=1)[0], RATE)
     labels = ["N", "C", "Am7", "UNK"]
     clip = encode_audio([item], codec)[0] | encode_controls(item, FRAMES, 50.0, labels) | {"captions": ["a"]}
@@ -221,7 +222,7 @@ def test_a_cache_of_other_labels_says_so(codec, tmp_path):
     assert [defaults[i] for i in ids] == ["C", "Am7"]
 
 
-def test_wordings_change_with_the_epoch(cache):
+def test_captions_change_with_the_epoch(cache):
     dataset, seen = FeatureDataset(cache), set()
     for epoch in range(20):
         dataset.set_epoch(epoch)
@@ -229,8 +230,8 @@ def test_wordings_change_with_the_epoch(cache):
     assert seen == {"clip 1 slow", "clip 1 calm", "clip 1 quiet"}
 
 
-def test_clips_of_other_lengths_and_rates(codec, tmp_path):
-    # 1 s at 32 kHz, 0.6 s, and 1 s at 16 kHz in stereo without anything known of it.
+def test_clips_of_different_lengths_and_rates(codec, tmp_path):
+    # 1 s at 32 kHz, 0.6 s, and 1 s of stereo at 16 kHz without controls.
     items = make_items(count=1) + make_items(frames=30, count=1)
     items.append({"audio": 0.1 * torch.randn(2, 16000), "sampling_rate": 16000, "caption": "just a caption"})
     info = write_features(items, codec, tmp_path / "cache")
@@ -244,7 +245,7 @@ def test_clips_of_other_lengths_and_rates(codec, tmp_path):
     assert batch["latents"].shape == (3, 30, 16) and len(batch["caption"]) == 3
 
 
-def test_another_vocabulary_gets_its_own_ids(cache):
+def test_chord_ids_follow_the_vocabulary(cache):
     dataset = FeatureDataset(cache, labels=["Am7", "N", "C"])
     assert dataset[0]["chords"].unique_consecutive().tolist() == [2, 0]
 
@@ -261,11 +262,11 @@ def test_a_cache_is_complete_or_absent(codec, tmp_path):
     with pytest.raises(ValueError, match="exists"):
         write_features(make_items(count=1), codec, tmp_path / "cache")
     assert write_features(make_items(count=2), codec, tmp_path / "cache", overwrite=True)["num_clips"] == 2
-    with pytest.raises(FileNotFoundError, match="no feature cache"):
+    with pytest.raises(FileNotFoundError, match="not a feature cache"):
         FeatureDataset(tmp_path)
 
 
-def test_the_codec_is_known_by_its_configuration(codec, tmp_path):
+def test_the_codec_hash(codec, tmp_path):
     codec.save_pretrained(tmp_path)
     assert codec_hash(EncodecModel.from_pretrained(tmp_path)) == codec_hash(codec)
     other = EncodecModel.from_pretrained(
@@ -274,25 +275,25 @@ def test_the_codec_is_known_by_its_configuration(codec, tmp_path):
     assert codec_hash(other) != codec_hash(codec)
 
 
-def test_a_dataset_goes_to_workers(cache):
+def test_datasets_can_be_pickled(cache):
     dataset = FeatureDataset(cache)
     dataset[0]
     copy = pickle.loads(pickle.dumps(dataset))
     assert torch.equal(copy[4]["latents"], dataset[4]["latents"])
 
 
-def test_seeds_depend_on_every_part():
+def test_derived_seeds_depend_on_every_argument():
     assert derive_seed("a", 1, 2) == 8845591732151228413
     assert len({derive_seed(name, i, j) for name in "ab" for i in range(10) for j in range(10)}) == 200
 
 
-def test_clips_of_a_lower_rate_are_told(codec, tmp_path, warnings):
+def test_clips_with_a_lower_rate_cause_a_warning(codec, tmp_path, warnings):
     items = make_items(count=3)
     write_features(items, codec, tmp_path / "right")
     assert not warnings.text
     items[0] |= {"sampling_rate": 16000, "audio": items[0]["audio"][:, ::2], "stems": {}}
     write_features(items, codec, tmp_path / "lower")
-    assert "lower rate (from 16000 Hz on) than the codec's (32000 Hz): 1." in warnings.text
+    assert "1 clips have a lower sampling rate (lowest: 16000 Hz) than the codec (32000 Hz)" in warnings.text
 
 
 def test_the_script_encodes_a_folder(tmp_path, monkeypatch, capsys):

@@ -37,21 +37,21 @@ def draw(mixture: MixedDataset, epoch: int) -> list[tuple[int, int]]:
     return [mixture[index] for index in range(len(mixture))]
 
 
-def test_a_mixture_has_its_shares_and_visits_all_evenly():
+def test_mixtures_keep_their_shares_and_visit_all_items_evenly():
     mixture = MixedDataset([Numbers(0, 30), Numbers(100, 7), Numbers(200, 13)], [3, 1, 1], seed=4)
     assert len(mixture) == 50 and mixture.quotas == [30, 10, 10]
     epochs = [draw(mixture, epoch) for epoch in range(7)]
     for items in epochs:
         assert [sum(first <= n < first + 100 for _, n in items) for first in (0, 100, 200)] == [30, 10, 10]
-    # 70 items are ten times all seven, and each time is an epoch of the set.
+    # The 70 items of the small dataset are ten of its epochs.
     small = [item for items in epochs for item in items if 100 <= item[1] < 200]
-    assert [turn for turn, _ in small] == [turn for turn in range(10) for _ in range(7)]
-    for turn in range(10):
-        assert sorted(n for t, n in small if t == turn) == list(range(100, 107))
-    assert [n for t, n in small if t == 0] != [n for t, n in small if t == 1]
+    assert [epoch for epoch, _ in small] == [epoch for epoch in range(10) for _ in range(7)]
+    for epoch in range(10):
+        assert sorted(n for e, n in small if e == epoch) == list(range(100, 107))
+    assert [n for e, n in small if e == 0] != [n for e, n in small if e == 1]
 
 
-def test_a_mixture_depends_on_seed_and_epoch_only():
+def test_mixtures_depend_only_on_seed_and_epoch():
     def make(seed=0):
         return MixedDataset([Numbers(0, 5), Numbers(100, 20)], [0.3, 0.7], seed)
 
@@ -62,7 +62,7 @@ def test_a_mixture_depends_on_seed_and_epoch_only():
     assert draw(mixture, 3) == draw(make(), 3) == third != draw(make(1), 3)
 
 
-def test_a_data_set_in_a_mixture_keeps_its_own_epoch():
+def test_mixtures_do_not_change_the_epoch_of_their_datasets():
     numbers = Numbers(0, 5)
     mixture = MixedDataset([numbers, Numbers(100, 5)], [9, 1])
     numbers.set_epoch(7)
@@ -70,13 +70,13 @@ def test_a_data_set_in_a_mixture_keeps_its_own_epoch():
     assert numbers[0] == (7, 0)
 
 
-def test_a_mixture_refuses_what_it_can_not_mix():
-    sets = [Numbers(0, 5), Numbers(0, 5)]
+def test_errors():
+    datasets = [Numbers(0, 5), Numbers(0, 5)]
     for weights in ([1.0], [1.0, 0.0], [1.0, float("nan")]):
         with pytest.raises(ValueError, match="positive weight"):
-            MixedDataset(sets, weights)
-    with pytest.raises(ValueError, match="Data set 1 is empty"):
-        MixedDataset([sets[0], Numbers(0, 0)], [1, 1])
-    sets[0].num_frames, sets[1].num_frames = 50, 60
+            MixedDataset(datasets, weights)
+    with pytest.raises(ValueError, match="Dataset 1 is empty"):
+        MixedDataset([datasets[0], Numbers(0, 0)], [1, 1])
+    datasets[0].num_frames, datasets[1].num_frames = 50, 60
     with pytest.raises(ValueError, match=r"\[50, 60\] frames"):
-        MixedDataset(sets, [1, 1])
+        MixedDataset(datasets, [1, 1])

@@ -37,7 +37,7 @@ datasets = pytest.importorskip("datasets")
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A track in two clips of 3 s, encoded, and without its features."""
+    """A prepared and encoded dataset with one track in two clips of 3 s."""
     folder = tmp_path_factory.mktemp("prepared")
     write_noise(folder / "music" / "song.wav", 6.0)
     chords = {"song": [["C", 0.0], ["Am7", 1.5], ["G", 3.5]]}
@@ -52,7 +52,7 @@ def prepared(tmp_path_factory):
     return folder / "data"
 
 
-def test_a_prepared_folder_is_its_cache_or_its_clips_which_are_the_same(prepared, codec, tmp_path):  # noqa: F811
+def test_prepared_folders_open_as_cache_or_as_equal_clips(prepared, codec, tmp_path):  # noqa: F811
     cached = open_dataset(str(prepared), codec)
     cached.configure(num_frames=50, seed=2)
     assert isinstance(cached, FeatureDataset) and len(cached) == 6
@@ -68,11 +68,11 @@ def test_a_prepared_folder_is_its_cache_or_its_clips_which_are_the_same(prepared
         clips.configure(num_frames=50, seed=2)
         assert isinstance(clips, ClipDataset)
         assert_equal_features(encode([clips[index] for index in range(6)]), reference)
-    with pytest.raises(ValueError, match="no split 'validation', but train"):
+    with pytest.raises(ValueError, match="no split 'validation'; its splits are train"):
         open_dataset(str(tmp_path / "data"), codec, "validation")
 
 
-def test_a_prepared_folder_knows_unknown_chords(tmp_path, codec):  # noqa: F811
+def test_unknown_chords_become_the_null_chord(tmp_path, codec):  # noqa: F811
     write_noise(tmp_path / "music" / "song.wav")
     prepare(tmp_path / "music", tmp_path / "data", "--shares", 1, 0, 0, 0)
     dataset = open_dataset(str(tmp_path / "data"), codec)
@@ -80,18 +80,18 @@ def test_a_prepared_folder_knows_unknown_chords(tmp_path, codec):  # noqa: F811
     assert dataset[0]["chords"].tolist() == [2] * 100
 
 
-def test_a_cache_gets_what_the_model_needs(prepared, codec):  # noqa: F811
+def test_caches_are_configured_for_a_model(prepared, codec):  # noqa: F811
     dataset = open_dataset(str(prepared / "features" / "train"), codec)
     dataset.configure(labels=["N", "C"], drums_blur=1, latents_mean=0.5, latents_std=2.0)
     assert (dataset.num_frames, dataset.drums_blur) == (150, 1)
     assert dataset.mean == 0.5 and dataset.std == 2.0 and dataset[0]["chords"].max() <= 2
     assert len(open_dataset(str(prepared / "features"), codec)) == 2
     other = EncodecModel.from_pretrained(FIXTURES / "chords-drums" / "encodec").eval()
-    with pytest.raises(ValueError, match="another codec.*folder `dataset`"):
+    with pytest.raises(ValueError, match="another codec.*subfolder `dataset`"):
         open_dataset(str(prepared), other)
 
 
-def test_a_folder_with_metadata(tmp_path, codec):  # noqa: F811
+def test_folders_with_metadata(tmp_path, codec):  # noqa: F811
     for name in ("train", "validation"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.flac").write_bytes(encode_flac(make_items(count=1)[0]["audio"]))
@@ -99,8 +99,8 @@ def test_a_folder_with_metadata(tmp_path, codec):  # noqa: F811
     assert open_dataset(str(tmp_path), codec, "validation")[0]["caption"] == "validation"
     assert open_dataset(str(tmp_path / "train"), codec, "validation")[0]["caption"] == "train"
     with open(tmp_path / "train" / "metadata.jsonl", "a") as file:
-        file.write("no JSON\n")
-    with pytest.raises(ValueError, match="line 2 is no JSON"):
+        file.write("not JSON\n")
+    with pytest.raises(ValueError, match="line 2 is not valid JSON"):
         open_dataset(str(tmp_path), codec)
 
 
@@ -111,26 +111,26 @@ def test_synthetic_music(codec):  # noqa: F811
     assert dataset[0]["audio"].shape == (1, 60 * 640) and dataset.rows.sampling_rate == RATE
     assert len(open_dataset("synthetic", codec, renderer="tinysoundfont")) == 10_000
     assert open_dataset("synthetic", codec, renderer="tinysoundfont").num_frames == 500
-    with pytest.raises(ValueError, match="'evaluation' is none of train"):
+    with pytest.raises(ValueError, match="one of train.*got 'evaluation'"):
         open_dataset("synthetic", codec, "evaluation", renderer="tinysoundfont")
 
 
-def test_what_can_not_be_opened_is_named(tmp_path, codec):  # noqa: F811
-    with pytest.raises(ValueError, match="'synthetic:few' is no data set: .*Possible are: .*`user/name`"):
+def test_errors(tmp_path, codec):  # noqa: F811
+    with pytest.raises(ValueError, match="'synthetic:few' is not a dataset: .*Valid options: .*`user/name`"):
         open_dataset("synthetic:few", codec)
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(
-        ValueError, match="no data set with a split 'train', but notes.txt. Possible are: .*prepare_dataset"
+        ValueError, match="a dataset with a split 'train', but notes.txt. Valid options: .*prepare_dataset"
     ):
         open_dataset(str(tmp_path), codec)
-    with pytest.raises(ValueError, match="on this machine"):
+    with pytest.raises(ValueError, match="is local"):
         open_dataset(str(tmp_path), codec, streaming=True)
-    with pytest.raises(ValueError, match="no folder no/where, and no data set of that name"):
+    with pytest.raises(ValueError, match="no folder no/where, and no dataset with that name"):
         open_dataset("no/where", codec)
 
 
 @pytest.mark.slow
-def test_a_data_set_of_the_hub_is_downloaded_or_streamed(hub, tmp_path):
+def test_hub_datasets_are_downloaded_or_streamed(hub, tmp_path):
     files = {"README.md": b"---\nlicense: mit\n---\n"}
     for number in range(2):
         rows = [to_row(song) | {"captions": [f"clip {number}.{i}"]} for i, song in enumerate(make_songs())]
@@ -143,11 +143,11 @@ def test_a_data_set_of_the_hub_is_downloaded_or_streamed(hub, tmp_path):
 
     captions = [f"clip {number}.{i}" for number in range(2) for i, count in enumerate((6, 2, 3)) for _ in range(count)]
     assert seen["captions"] == captions
-    # One epoch is 11 batches with one item of each file.
+    # One epoch consists of 11 batches, each with one item per file.
     streamed = seen["streamed"]
     assert sorted(caption for batch in streamed[:11] for caption in batch["caption"]) == captions
     assert streamed[11]["key"][0].startswith("1/0/") or streamed[11]["key"][0].startswith("1/1/")
     assert seen["resumed"] == streamed
     absent, revision, *splits = seen["errors"]
-    assert "ValueError: There is no folder org/absent, and no data set of that name was found on the Hub" in absent
+    assert "ValueError: There is no folder org/absent, and no dataset with that name was found on the Hub" in absent
     assert "Revision 'absent'" in revision and all("ValueError" in e and "['train']" in e for e in splits)

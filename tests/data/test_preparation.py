@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""From a folder or manifest to what training reads."""
+"""Preparation of training sets from folders and manifests."""
 
 import gzip
 import io
@@ -66,7 +66,7 @@ def read_lines(path: Path) -> list[dict]:
 
 @pytest.fixture
 def manifest(tmp_path):
-    """A song of 6 s with all that can be known of it, and two of 2 s."""
+    """A manifest with a fully annotated song of 6 s and two songs of 2 s."""
     samples = write_noise(tmp_path / "music" / "song.wav", 6.0)
     write_noise(tmp_path / "music" / "drums.wav", 6.0)
     lines = [
@@ -87,14 +87,14 @@ def manifest(tmp_path):
     return path, samples
 
 
-def test_what_is_known_reaches_training(manifest, tmp_path):
+def test_annotations_reach_all_output_formats(manifest, tmp_path):
     path, samples = manifest
     options = ("--chords", "auto", "--melody", "auto", "--drums", "auto", "--chord_map", tmp_path / "map.json")
     options += ("--encode", CODEC, "--text_encoder", TEXT_ENCODER, "--shares", 1, 0, 0, 0, "--webdataset")
     prepare(path, tmp_path / "data", *options)
     data = tmp_path / "data"
 
-    # A song is cut, and its timelines with it.
+    # Songs are cut into clips together with their timelines.
     lines = read_lines(data / "train" / "metadata.jsonl")
     assert [(line["track"], line["start"]) for line in lines] == [
         ("one.flac", 0),
@@ -114,7 +114,7 @@ def test_what_is_known_reaches_training(manifest, tmp_path):
     energy = np.square(samples[3 * RATE :]).mean()
     assert np.square(audio).mean() == pytest.approx(energy, rel=0.1)
 
-    # The same clips in all three forms.
+    # The dataset, the WebDataset shards and the features have the same clips.
     dataset = datasets.load_from_disk(str(data / "dataset"))["train"]
     assert dataset["track"] == [line["track"] for line in lines]
     assert dataset[2]["chords"][1] == {"label": "UNK", "start": 1.0} and dataset[2]["drums"] is not None
@@ -122,7 +122,7 @@ def test_what_is_known_reaches_training(manifest, tmp_path):
     assert np.array_equal(stored, audio)
     with tarfile.open(data / "shards" / "train-00000.tar") as shard:
         names = [name.partition(".") for name in shard.getnames()]
-        assert len({key for key, _, _ in names}) == 4 and {ending for _, _, ending in names} == {
+        assert len({key for key, _, _ in names}) == 4 and {suffix for _, _, suffix in names} == {
             "flac",
             "drums.flac",
             "json",
@@ -131,34 +131,33 @@ def test_what_is_known_reaches_training(manifest, tmp_path):
     labels = ["N", "C", "G", "Am7", "UNK"]
     features = FeatureDataset(data / "features" / "train", labels=labels, num_frames=100)
     assert [features[i]["latents"].shape for i in range(4)] == [(100, 16)] * 4
-    whole = FeatureDataset(data / "features" / "train", labels=labels)
-    assert whole[1]["drums"].any() and not whole[0]["drums"].any() and whole[1]["caption"] in ("a", "b")
-    assert whole.info["chord_labels"] == labels
+    clips = FeatureDataset(data / "features" / "train", labels=labels)
+    assert clips[1]["drums"].any() and not clips[0]["drums"].any() and clips[1]["caption"] in ("a", "b")
+    assert clips.info["chord_labels"] == labels
     tokenizer, text_encoder = load_text_encoder(TEXT_ENCODER)
-    assert whole.info["text_encoder_hash"] == text_encoder_hash(tokenizer, text_encoder)
-    for item in (whole[0], whole[1]):
+    assert clips.info["text_encoder_hash"] == text_encoder_hash(tokenizer, text_encoder)
+    for item in (clips[0], clips[1]):
         (states,) = encode_captions([item["caption"]], tokenizer, text_encoder)
         assert torch.equal(item["text_embeds"], states.float())
     with pytest.raises(ValueError, match="`text_encoder` needs `codec`"):
         prepare(path, tmp_path / "other", "--text_encoder", TEXT_ENCODER)
 
 
-def test_synthetic_music_keeps_its_own_truth(tmp_path):
+def test_synthetic_music_keeps_its_annotations(tmp_path):
     pytest.importorskip("tinysoundfont")
-    toy, codec = tmp_path / "toy", SCRIPT.parents[1] / "pipelines" / "jasco-nano"
+    synthetic, codec = tmp_path / "synthetic", SCRIPT.parents[1] / "pipelines" / "jasco-nano"
     options = ("--split", "validation", "--num_clips", 3, "--renderer", "tinysoundfont", "--num_workers", 0)
     rate = ("--sampling_rate", 24000)  # the codec's
-    run_script("make_synthetic_dataset", "--output", toy, *options, *rate)
-    run_script("encode_features", "--dataset", toy, "--codec", codec, "--output", tmp_path / "features")
-    run_script(
-        "prepare_dataset", "--audio", toy, "--output", tmp_path / "data", "--encode", codec, "--shares", 1, 0, 0, 0
-    )
+    run_script("make_synthetic_dataset", "--output", synthetic, *options, *rate)
+    run_script("encode_features", "--dataset", synthetic, "--codec", codec, "--output", tmp_path / "features")
+    options = ("--encode", codec, "--shares", 1, 0, 0, 0)
+    run_script("prepare_dataset", "--audio", synthetic, "--output", tmp_path / "data", *options)
     expected = FeatureDataset(tmp_path / "features")
     prepared = FeatureDataset(tmp_path / "data" / "features" / "train")
     assert len(prepared) == len(expected) == 3 and prepared.captions == expected.captions
-    for item, other in zip(prepared, expected):
+    for item, reference in zip(prepared, expected):
         for name in ("latents", "chords", "melody", "drums"):
-            assert torch.equal(item[name], other[name])
+            assert torch.equal(item[name], reference[name])
 
 
 def test_drums_are_separated_and_cut(tmp_path):
@@ -176,25 +175,25 @@ def test_drums_are_separated_and_cut(tmp_path):
         assert np.abs(stored[:count] - drums[0, :count].numpy()).max() < 1e-4
 
 
-def test_shards_and_processes_make_what_one_run_makes(tmp_path):
+def test_sharded_runs_match_a_single_run(tmp_path):
     write_music(tmp_path / "music", 9, 2.0)
     options = ("--chords", "builtin", "--encode", CODEC)
-    prepare(tmp_path / "music", tmp_path / "whole", *options)
+    prepare(tmp_path / "music", tmp_path / "single", *options)
     for shard in ("2/3", "0/3"):
         prepare(tmp_path / "music", tmp_path / "shards", *options, "--shard", shard, "--resume")
     with pytest.raises(ValueError, match="--resume"):
         prepare(tmp_path / "music", tmp_path / "shards", *options)
     prepare(tmp_path / "music", tmp_path / "shards", *options, "--shard", "1/3", "--resume")
-    assert not (tmp_path / "shards" / "summary.json").exists(), "shards are put together by a run of their own"
+    assert not (tmp_path / "shards" / "summary.json").exists(), "only a run without --shard assembles the tracks"
     prepare(tmp_path / "music", tmp_path / "shards", *options, "--resume")
-    assert read_all(tmp_path / "shards") == read_all(tmp_path / "whole")
-    with pytest.raises(ValueError, match="another chords"):
-        prepare(tmp_path / "music", tmp_path / "whole", "--encode", CODEC, "--resume")
+    assert read_all(tmp_path / "shards") == read_all(tmp_path / "single")
+    with pytest.raises(ValueError, match=r"other settings \(chords\)"):
+        prepare(tmp_path / "music", tmp_path / "single", "--encode", CODEC, "--resume")
     with pytest.raises(ValueError, match="i/n"):
         prepare(tmp_path / "music", tmp_path / "other", "--shard", "3/3")
 
 
-def test_what_has_not_changed_is_not_put_together_again(tmp_path, monkeypatch):
+def test_unchanged_datasets_are_not_assembled_again(tmp_path, monkeypatch):
     for index in range(4):
         write_noise(tmp_path / "music" / f"{index}.wav")
     data, options = tmp_path / "data", ("--encode", CODEC, "--webdataset", "--resume")
@@ -208,13 +207,13 @@ def test_what_has_not_changed_is_not_put_together_again(tmp_path, monkeypatch):
     prepare(tmp_path / "music", data, "--encode", CODEC, "--resume")
     assert times() == before
 
-    # Nothing is left where it is not any more.
+    # Outdated splits and shards are removed.
     prepare(tmp_path / "music", data, *options, "--shares", 1, 0, 0, 0)
     assert [path.parent.name for path in data.glob("*/metadata.jsonl")] == ["train"]
     assert [path.name for path in (data / "features").iterdir()] == ["train"]
     assert [path.name for path in (data / "shards").iterdir()] == ["train-00000.tar"]
 
-    # A run that began to put it together otherwise is no reason to leave it as it is.
+    # After an interrupted run with other shares, the dataset is assembled again.
     prepare(tmp_path / "music", data, *options)
 
     def interrupt(*args):
@@ -229,10 +228,10 @@ def test_what_has_not_changed_is_not_put_together_again(tmp_path, monkeypatch):
     assert read_all(data) == files
 
 
-def test_music_and_data_may_be_on_a_network(tmp_path):
+def test_remote_input_and_output(tmp_path):
     write_noise(tmp_path / "music" / "album" / "a söng.flac")
     write_noise(tmp_path / "music" / "other.wav")
-    (tmp_path / "music" / "other.txt").write_text("an other one\n")
+    (tmp_path / "music" / "other.txt").write_text("another one\n")
     fs = fsspec.filesystem("memory")
     for name, content in read_all(tmp_path / "music").items():
         fs.pipe_file(f"/music/{name}", content)
@@ -244,28 +243,28 @@ def test_music_and_data_may_be_on_a_network(tmp_path):
         fs.rm("/", recursive=True)
     local = read_all(tmp_path / "data")
     assert remote.keys() == local.keys()
-    assert [name for name in local if remote[name] != local[name]] == ["settings.json"], "which names the folders"
+    assert [name for name in local if remote[name] != local[name]] == ["settings.json"], "it contains the paths"
 
 
-def test_manifests_of_audiocraft(tmp_path, monkeypatch):
+def test_audiocraft_manifests(tmp_path, monkeypatch):
     write_noise(tmp_path / "dataset" / "electro_1.wav")
-    about = {"artist": "V", "description": "", "genre": "electronic", "moods": ["calm"], "keywords": "bright, cool"}
-    (tmp_path / "dataset" / "electro_1.json").write_text(json.dumps(about))
+    info = {"artist": "V", "description": "", "genre": "electronic", "moods": ["calm"], "keywords": "bright, cool"}
+    (tmp_path / "dataset" / "electro_1.json").write_text(json.dumps(info))
     line = {"path": "dataset/electro_1.wav", "duration": 2.0, "sample_rate": RATE, "info_path": None}
     (tmp_path / "egs").mkdir()
     with gzip.open(tmp_path / "egs" / "data.jsonl.gz", "wt") as file:
         file.write(json.dumps(line) + "\n")
-    # AudioCraft's paths are relative to where it runs.
+    # AudioCraft's paths are relative to the working directory.
     monkeypatch.chdir(tmp_path)
     prepare("egs", "data", "--shares", 1, 0, 0, 0)
     (clip,) = read_lines(tmp_path / "data" / "train" / "metadata.jsonl")
     assert clip["captions"] == ["electronic, calm, bright, cool"] and clip["artist"] == "V"
 
 
-def test_captions_come_from_what_there_is(tmp_path):
+def test_sources_of_captions(tmp_path):
     for name in ("table", "text", "tags", "nothing"):
         write_noise(tmp_path / f"{name}.flac", **({"genre": "Bossa nova"} if name == "tags" else {}))
-    (tmp_path / "text.txt").write_text("one wording\nanother\n")
+    (tmp_path / "text.txt").write_text("one caption\nanother\n")
     sources = {source.name: source for source in find_sources(tmp_path)}
     table = {"table.flac": ["from the table"]}
 
@@ -273,11 +272,11 @@ def test_captions_come_from_what_there_is(tmp_path):
         with soundfile.SoundFile(tmp_path / name) as file:
             return read_captions(sources[name], read_track_info(sources[name]), file.copy_metadata(), table)
 
-    assert captions("table.flac") == ["from the table"] and captions("text.flac") == ["one wording", "another"]
+    assert captions("table.flac") == ["from the table"] and captions("text.flac") == ["one caption", "another"]
     assert captions("tags.flac") == ["Bossa nova"] and captions("nothing.flac") == []
 
 
-def test_groups_stay_together_and_every_split_has_some():
+def test_groups_stay_together_and_no_split_is_empty():
     tracks = [{"path": f"{i % 20}/{i}.wav", "artist": "a", "album": f"{i % 20}"} for i in range(200)]
     splits = assign_splits(tracks, "album", (0.7, 0.1, 0.1, 0.1))
     assert set(splits) == {"train", "validation", "evaluation", "generation"}
@@ -289,7 +288,7 @@ def test_groups_stay_together_and_every_split_has_some():
         assign_splits(tracks, "track", (0.5, 0.1, 0.1, 0.1))
 
 
-def test_what_would_go_wrong_silently_is_refused(tmp_path):
+def test_errors(tmp_path):
     music = tmp_path / "music"
     for name in ("a/song.wav", "b/song.wav"):
         write_noise(music / name)
@@ -299,7 +298,7 @@ def test_what_would_go_wrong_silently_is_refused(tmp_path):
     (tmp_path / "chords" / "song.chords.json").write_text('[["C", 0.0]]')
     with pytest.raises(ValueError, match="same name"):
         prepare(music, tmp_path / "data", "--chords", tmp_path / "chords")
-    with pytest.raises(ValueError, match="lies in --audio"):
+    with pytest.raises(ValueError, match="is inside --audio"):
         prepare(music, music / "data")
     (tmp_path / "chords" / "song.chords.json").write_text('[["C"]]')
     with pytest.raises(ValueError, match="chord 0 has to be"):
@@ -314,7 +313,7 @@ def test_what_would_go_wrong_silently_is_refused(tmp_path):
     prepare(music, tmp_path / "full", "--resume")
 
 
-def test_hidden_files_of_others_stay(tmp_path):
+def test_unrelated_hidden_files_are_kept(tmp_path):
     write_noise(tmp_path / "music" / "song.wav")
     output = tmp_path / "data"
     (output / ".git").mkdir(parents=True)
@@ -331,23 +330,20 @@ def test_hidden_files_of_others_stay(tmp_path):
     assert sorted(path.name for path in output.rglob(".*")) == [".git", ".gitattributes", ".htaccess", ".x.partial"]
 
 
-def test_without_a_usable_track_the_error_says_why(tmp_path):
+def test_the_error_without_usable_tracks_has_the_reason(tmp_path):
     write_noise(tmp_path / "music" / "short.wav", 0.5)
     with pytest.raises(ValueError, match="None of 1 tracks .* short.wav is too short: .*`min_seconds`"):
         prepare(tmp_path / "music", tmp_path / "data")
 
 
-def test_only_the_track_is_to_blame_for_an_error(tmp_path, monkeypatch):
+def test_only_errors_of_the_track_itself_are_recorded(tmp_path, monkeypatch):
     write_noise(tmp_path / "music" / "song.wav")
     write_noise(tmp_path / "music" / "short.wav", 0.5)
     (tmp_path / "music" / "song.m4a").write_bytes(b"\0" * 100)
     prepare(tmp_path / "music", tmp_path / "data")
     errors = {line["path"]: line["error"] for line in read_lines(tmp_path / "data" / "errors.jsonl")}
     assert errors.keys() == {"short.wav", "song.m4a"}
-    assert (
-        "too short: 0.50 s of at least 1 s (`min_seconds`)" in errors["short.wav"]
-        and "torchaudio" in errors["song.m4a"]
-    )
+    assert "too short: 0.50 s, but `min_seconds` is 1 s" in errors["short.wav"] and "torchaudio" in errors["song.m4a"]
 
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
@@ -361,13 +357,13 @@ def test_only_the_track_is_to_blame_for_an_error(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_ray_data_spreads_the_tracks(tmp_path, monkeypatch):
+def test_preparation_with_ray_data(tmp_path, monkeypatch):
     ray = pytest.importorskip("ray")
     pytest.importorskip("ray.data")
     write_music(tmp_path / "music", 12, 2.0)
     options = ("--chords", "builtin", "--encode", CODEC)
-    prepare(tmp_path / "music", tmp_path / "whole", *options)
-    whole = read_all(tmp_path / "whole")
+    prepare(tmp_path / "music", tmp_path / "single", *options)
+    expected = read_all(tmp_path / "single")
 
     settings = PreparationSettings("builtin", "none", "none", codec=str(CODEC), clip_seconds=3.0, min_seconds=1.0)
     sources, output = find_sources(tmp_path / "music"), str(tmp_path / "ray")
@@ -375,7 +371,7 @@ def test_ray_data_spreads_the_tracks(tmp_path, monkeypatch):
     def prepare_row(row: dict) -> dict:
         return {"usable": prepare_track(sources[row["id"]], settings, OutputFolder(output))}
 
-    # The workers do not find this file's package by themselves.
+    # The workers need the package on their path.
     monkeypatch.setenv("PYTHONPATH", str(SCRIPT.parents[1] / "src"))
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
@@ -384,10 +380,11 @@ def test_ray_data_spreads_the_tracks(tmp_path, monkeypatch):
         ray.shutdown()
     assert usable == len(sources) - 3
     assemble(sources, settings, OutputFolder(output))
-    assert read_all(tmp_path / "ray") == {name: content for name, content in whole.items() if name != "settings.json"}
+    del expected["settings.json"]
+    assert read_all(tmp_path / "ray") == expected
 
 
-def test_a_small_collection_is_for_training_and_the_summary_counts_steps(tmp_path, warnings):
+def test_small_collections_are_all_for_training(tmp_path, warnings):
     for name, seconds in (("a", 6.0), ("b", 3.0), ("c", 3.0), ("d", 3.0)):
         write_noise(tmp_path / "music" / f"{name}.wav", seconds)
     prepare(tmp_path / "music", tmp_path / "data")
@@ -402,14 +399,14 @@ def test_a_small_collection_is_for_training_and_the_summary_counts_steps(tmp_pat
     assert "too few" not in warnings.text
 
 
-def test_shares_are_checked_before_the_work(tmp_path):
+def test_shares_are_checked_first(tmp_path):
     write_noise(tmp_path / "music" / "a.wav")
     with pytest.raises(ValueError, match="sum to 1"):
         prepare(tmp_path / "music", tmp_path / "data", "--shares", 0.5, 0.1, 0.1, 0.1)
     assert not (tmp_path / "data").exists()
 
 
-def test_fields_of_a_manifest_are_kept_or_named(tmp_path, warnings):
+def test_extra_fields_of_a_manifest_are_kept_or_reported(tmp_path, warnings):
     write_noise(tmp_path / "music" / "a.wav")
     write_noise(tmp_path / "music" / "drums.wav")
     line = {"file_name": "a.wav", "caption": "slow", "bpm": 120, "mood": "calm", "duration": 99.0, "start": 7}
@@ -418,7 +415,7 @@ def test_fields_of_a_manifest_are_kept_or_named(tmp_path, warnings):
     prepare(tmp_path / "music", tmp_path / "data", "--drums", "auto")
     (clip,) = read_lines(tmp_path / "data" / "train" / "metadata.jsonl")
     assert (clip["bpm"], clip["mood"], clip["caption"]) == (120, "calm", "slow")
-    assert (clip["start"], clip["duration"]) == (0.0, 2.0), "those of the clip"
+    assert (clip["start"], clip["duration"]) == (0.0, 2.0), "values of the clip take precedence"
     assert clip["stems"].keys() == {"drums"}
-    kept, left_out = (record.message for record in warnings.records if "The manifest" in record.message)
-    assert "bpm, mood, start" in kept and "beats" in left_out and "duration" not in kept + left_out
+    kept, dropped = (record.message for record in warnings.records if "The manifest" in record.message)
+    assert "bpm, mood, start" in kept and "beats" in dropped and "duration" not in kept + dropped

@@ -43,11 +43,11 @@ def write_tone(path: Path, *keys: int, seconds: float = 3.0):
 
 @pytest.fixture
 def music(tmp_path):
-    """Two tracks, one file that is no audio, and a text."""
+    """Two tracks, an invalid audio file, and a text file."""
     folder = tmp_path / "my müsic"
     write_tone(folder / "c major.wav", 48, 60, 64, 67)
     write_tone(folder / "album" / "a.minor.flac", 45, 57, 60, 64)
-    (folder / "broken.wav").write_text("no audio")
+    (folder / "broken.wav").write_text("not audio")
     (folder / "notes.txt").write_text("hello")
     return folder
 
@@ -73,20 +73,20 @@ def test_lists_of_tracks(tmp_path):
     (source,) = find_sources(tmp_path / "data.jsonl")
     assert (source.url, source.info["duration"]) == ("/abs/a.wav", 3.0)
     (tmp_path / "data.jsonl").write_text('{"path": "a.wav"}\n{"duration": 3.0}\n')
-    with pytest.raises(ValueError, match="line 2: there is neither `path` nor `file_name`"):
+    with pytest.raises(ValueError, match="line 2 has neither `path` nor `file_name`"):
         find_sources(tmp_path / "data.jsonl")
     (tmp_path / "list.bin").write_bytes(b"\xff\x00")
-    with pytest.raises(ValueError, match="list.bin is no manifest"):
+    with pytest.raises(ValueError, match="list.bin is neither a manifest"):
         find_sources(tmp_path / "list.bin")
 
 
-def test_tracks_of_one_name_are_refused(tmp_path):
+def test_duplicate_track_names(tmp_path):
     with pytest.raises(ValueError, match="have the same name"):
         tracks = [Source(name, name) for name in ("a/x.wav", "b/x.flac")]
         process_tracks(tracks, tmp_path, ".json", lambda track, file: None)
 
 
-def test_chords_of_a_folder_become_a_map(music, tmp_path):
+def test_extract_chords_and_build_chord_map(music, tmp_path):
     (music / "list.jsonl").write_text("c major.wav\nalbum/a.minor.flac\nbroken.wav\n")
     output = tmp_path / "chords"
     options = ("--src_jsonl_file", music / "list.jsonl", "--target_output_dir", output, "--method", "builtin")
@@ -101,7 +101,7 @@ def test_chords_of_a_folder_become_a_map(music, tmp_path):
     assert "C" in [label for label, _ in read_track_chords(output / "c major.chords.json")]
     assert "Am" in [label for label, _ in read_track_chords(output / "a.minor.chords.json")]
 
-    # What is there is not made again.
+    # Existing files are kept.
     (output / "c major.chords.json").write_text(json.dumps(CHORDS[:2]))
     run_script("extract_chords", *options)
     assert read_track_chords(output / "c major.chords.json") == CHORDS[:2]
@@ -112,17 +112,17 @@ def test_chords_of_a_folder_become_a_map(music, tmp_path):
     assert tracks.keys() == {"c major", "a.minor"} and tracks["c major"] == CHORDS[:2]
 
 
-def test_labels_outside_a_map_are_counted(tmp_path, capsys):
+def test_labels_outside_the_map_are_counted(tmp_path, capsys):
     chords = tmp_path / "chords"
     chords.mkdir()
     (chords / "a.chords.json").write_text(json.dumps(CHORDS))
-    # As the original writes a track.
+    # AudioCraft's format of a track.
     (chords / "b.chords").write_bytes(pickle.dumps(CHORDS))
     run_script("build_chord_map", "--chords_folder", chords)
     assert read_chord_labels(chords / "chord_to_index_mapping.json") == ["Am7", "C", "Zm", "UNK"]
     assert "UNK" not in capsys.readouterr().out.partition("2 tracks")[0]
 
-    # As the original writes a map.
+    # AudioCraft's format of a map.
     (tmp_path / "map.pkl").write_bytes(pickle.dumps({"C": 0, "Am7": 1, "UNK": 2}))
     output = tmp_path / "mapped"
     run_script(
@@ -133,7 +133,7 @@ def test_labels_outside_a_map_are_counted(tmp_path, capsys):
     assert "Zm: 2 × UNK" in capsys.readouterr().out
 
 
-def test_spellings_are_those_of_the_map(tmp_path):
+def test_chords_are_respelled_for_the_map(tmp_path):
     chords = [("Db", 0.0), ("A:min7", 1.0), ("C/E", 2.0), ("Csus4", 3.0), ("N.C.", 4.0), ("Am7", 5.0)]
     labels = ["N", "C#", "Am7", "C", "UNK"]
     fitted, unknown = fit_vocabulary(chords, labels)
@@ -149,7 +149,7 @@ def test_spellings_are_those_of_the_map(tmp_path):
     assert read_chords_per_track(tmp_path / "data")["a"] == [("C#", 0.0), ("Am7", 1.0), ("C/E", 2.0)]
 
 
-def test_files_of_the_original_are_read_as_data(tmp_path):
+def test_pickles_of_audiocraft_are_read_as_plain_data(tmp_path):
     (tmp_path / "combined_chord_dict.pkl").write_bytes(pickle.dumps({"a": CHORDS}))
     assert read_chords_per_track(tmp_path) == {"a": CHORDS}
     (tmp_path / "combined_chord_dict.pkl").write_bytes(pickle.dumps({"a": Path("x")}))
@@ -164,7 +164,7 @@ def test_files_of_the_original_are_read_as_data(tmp_path):
         read_chords_per_track(tmp_path / "empty")
 
 
-def test_melodies_of_a_folder(music, tmp_path):
+def test_extract_melody(music, tmp_path):
     output = tmp_path / "melody"
     for shard in (0, 1):
         run_script("extract_melody", "--src_dir", music, "--out_dir", output, "--n_shards", 2, "--shard", shard)
@@ -189,14 +189,14 @@ def test_melodies_of_a_folder(music, tmp_path):
         run_script("extract_melody", "--src_dir", music, "--out_dir", output, "--n_shards", 2, "--shard", 2)
 
 
-def test_drums_of_a_folder(music, tmp_path):
+def test_separate_drums(music, tmp_path):
     run_script("separate_drums", "--src_dir", music, "--out_dir", tmp_path / "drums", "--method", "builtin")
     names = sorted(path.name for path in (tmp_path / "drums").iterdir())
     assert names == ["a.minor.drums.flac", "c major.drums.flac", "errors.jsonl"]
     assert soundfile.info(tmp_path / "drums/c major.drums.flac").duration == pytest.approx(3.0, abs=1e-3)
 
 
-def test_annotations_of_tracks_are_read_as_chords(tmp_path):
+def test_chord_annotations(tmp_path):
     (tmp_path / "a.lab").write_text("0.0 2.5 C:maj\n2.5 5.0 A:min\n")
     (tmp_path / "b.chords.json").write_text(json.dumps([["G", 0.0]]))
     (tmp_path / "b.lab").write_text("0.0 2.5 D:maj\n")

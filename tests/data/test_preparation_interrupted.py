@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A preparation that is killed and started again ends with the files of one that was not."""
+"""Killed and resumed preparations give the same files as uninterrupted ones."""
 
 import json
 import multiprocessing
@@ -49,7 +49,7 @@ NAMES = ("a song", "Müsik für dich", "日本の歌", "naïve. part 2", "100% j
 
 
 def write_music(folder: Path, count: int, seconds: float):
-    """`count` files of all formats, rates and names, with one that is truncated, one that is empty and one of no audio."""
+    """Writes `count` files of various formats, rates and names. One is truncated, one empty, and one contains text."""
     generator = np.random.default_rng(0)
     for index in range(count - 3):
         suffix, subtype = FORMATS[index % len(FORMATS)]
@@ -69,7 +69,7 @@ def write_music(folder: Path, count: int, seconds: float):
     content = (folder / "truncated.flac").read_bytes()
     (folder / "truncated.flac").write_bytes(content[: len(content) // 2])
     (folder / "empty.mp3").touch()
-    (folder / "no audio.wav").write_text("This is a text.")
+    (folder / "not audio.wav").write_text("This is a text.")
 
 
 def arguments(music: Path, output: Path, *options: str) -> list[str]:
@@ -80,7 +80,7 @@ def arguments(music: Path, output: Path, *options: str) -> list[str]:
 
 
 class Command:
-    """The command with all its processes, in a session of their own."""
+    """The command in a new session, so that all its processes can be killed."""
 
     def __init__(self, *args):
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
@@ -98,15 +98,15 @@ class Command:
         assert self.process.returncode == 0, text
 
     def kill(self) -> bool:
-        """Whether it was at work."""
-        at_work = self.process.poll() is None
+        """Kills the command; returns whether it was still running."""
+        running = self.process.poll() is None
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
-        return at_work
+        return running
 
 
 class Fork:
-    """The command in a copy of this process, which has imported everything."""
+    """The command in a fork of this process, which avoids repeated imports."""
 
     def __init__(self, *args):
         main = runpy.run_path(str(SCRIPT))["main"]
@@ -118,10 +118,10 @@ class Fork:
         assert self.process.exitcode == 0
 
     def kill(self) -> bool:
-        at_work = self.process.is_alive()
+        running = self.process.is_alive()
         self.process.kill()
         self.process.join()
-        return at_work
+        return running
 
 
 def read_all(folder: Path) -> dict[str, bytes]:
@@ -129,49 +129,49 @@ def read_all(folder: Path) -> dict[str, bytes]:
 
 
 def kill_and_compare(run: type, folder: Path, count: int, seconds: float, kills: int, *options: str):
-    music, whole, killed = (folder / name for name in ("my müsic", "whole", "killed"))
+    music, reference, killed = (folder / name for name in ("my müsic", "reference", "killed"))
     write_music(music, count, seconds)
-    runpy.run_path(str(SCRIPT))  # What is imported once takes no time of the runs.
+    runpy.run_path(str(SCRIPT))  # Warm up imports, so that they do not count as run time.
     began = time.monotonic()
-    run(music, whole, *options).finish()
-    length = time.monotonic() - began
+    run(music, reference, *options).finish()
+    duration = time.monotonic() - began
 
-    moments, at_work, done = random.Random(0), 0, {}
+    delays, num_running, done = random.Random(0), 0, {}
     for _ in range(kills):
         command = run(music, killed, *options)
-        # Before the first track, at work on one, or while they are put together: each run has less to do than the one before.
-        time.sleep(moments.uniform(0.02, 0.4) * length)
-        at_work += command.kill()
+        # The kill comes before the first track, during one, or during the assembly. Each run has less left to do.
+        time.sleep(delays.uniform(0.02, 0.4) * duration)
+        num_running += command.kill()
         times = {path: path.stat().st_mtime_ns for path in killed.glob("tracks/*/*.json")}
-        assert all(times.get(path) == moment for path, moment in done.items()), "a track was made twice"
+        assert all(times.get(path) == time_ns for path, time_ns in done.items()), "a track was prepared twice"
         done = times
-    assert at_work, "every run had ended before it was killed"
+    assert num_running, "every run had ended before it was killed"
     run(music, killed, *options).finish()
 
-    expected, found = read_all(whole), read_all(killed)
-    assert found.keys() == expected.keys()
-    assert [name for name in expected if found[name] != expected[name]] == []
+    expected, actual = read_all(reference), read_all(killed)
+    assert actual.keys() == expected.keys()
+    assert [name for name in expected if actual[name] != expected[name]] == []
     errors = [json.loads(line)["path"] for line in (killed / "errors.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert errors == ["empty.mp3", "no audio.wav", "truncated.flac"]
-    print(f"{count} files in {length:.1f} s; {at_work} of {kills} kills hit a run at work")
+    assert errors == ["empty.mp3", "not audio.wav", "truncated.flac"]
+    print(f"{count} files in {duration:.1f} s; {num_running} of {kills} kills hit a running command")
 
 
-def test_a_run_that_is_killed_ends_as_another(tmp_path):
+def test_killed_runs_can_be_resumed(tmp_path):
     kill_and_compare(Fork, tmp_path, 12, 2.0, 4)
 
 
 @pytest.mark.slow
-def test_two_hundred_files_and_ten_kills(tmp_path):
+def test_killed_runs_can_be_resumed_with_two_hundred_files(tmp_path):
     kill_and_compare(Command, tmp_path, 200, 8.0, 10, "--num_proc", "2", "--webdataset")
 
 
 @pytest.mark.slow
-def test_no_process_outlives_its_parent(tmp_path):
+def test_workers_do_not_outlive_their_parent(tmp_path):
     write_music(tmp_path / "music", 40, 20.0)
     command = Command(tmp_path / "music", tmp_path / "data", "--num_proc", "2")
     while len(list((tmp_path / "data").glob("tracks/*/track.json"))) < 2:
         assert command.process.poll() is None
         time.sleep(0.1)
     os.kill(command.process.pid, signal.SIGKILL)
-    # Its output ends when nobody is left who could write to it.
+    # The pipe closes once no process can write to it.
     command.process.communicate(timeout=60)

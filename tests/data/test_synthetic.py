@@ -71,17 +71,17 @@ def test_the_mix_is_the_sum_of_its_stems(items):
         assert torch.equal(total, item["audio"])
 
 
-def test_a_clip_is_the_same_in_another_process_and_without_the_ones_before_it():
+def test_clips_do_not_depend_on_the_process_or_on_previous_clips():
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.map(digest, [7]) == [digest(7)]
     assert digest(7) != digest(8)
 
 
-def test_a_clip_does_not_depend_on_the_size_of_the_set():
+def test_clips_do_not_depend_on_the_size_of_the_dataset():
     assert torch.equal(make_music(size=10)[3]["audio"], make_music(size=50)[3]["audio"])
 
 
-def test_clips_are_clean(items):
+def test_audio_has_valid_levels(items):
     for item in items:
         audio = item["audio"]
         assert audio.shape == (1, 3 * 16000) and audio.dtype == torch.float32
@@ -90,7 +90,7 @@ def test_clips_are_clean(items):
         assert 0.02 < audio.std() < 0.3
 
 
-def test_truth_lies_within_the_clip(items):
+def test_annotations_lie_within_the_clip(items):
     labels = default_chord_labels()
     for item in items:
         times = [time for _, time in item["chords"]]
@@ -119,22 +119,22 @@ def test_the_melody_sounds_at_its_pitch():
     music = make_music(subset="plain")
     item = next(item for item in map(music.__getitem__, range(20)) if item["melody"])
     key, start, end = max(item["melody"], key=lambda note: note[2] - note[1])
-    part = item["stems"]["lead"][0, int(start * 16000) : int(end * 16000)]
-    spectrum = torch.fft.rfft(part * torch.hann_window(len(part)), 1 << 17).abs()
+    tone = item["stems"]["lead"][0, int(start * 16000) : int(end * 16000)]
+    spectrum = torch.fft.rfft(tone * torch.hann_window(len(tone)), 1 << 17).abs()
     frequencies = torch.fft.rfftfreq(1 << 17, 1 / 16000)
     expected = 440 * 2 ** ((key - 69) / 12)
-    # Some instruments are softer at their fundamental than above it.
+    # In some instruments, the fundamental is softer than the overtones.
     harmonics = [spectrum[(frequencies - multiple * expected).abs() < 0.02 * expected].max() for multiple in (1, 2, 3)]
     assert max(harmonics) > 0.5 * spectrum.max()
 
 
 def test_all_chords_of_the_vocabulary_occur(pieces):
-    found = {label for piece in pieces + compose_many("train", count=700) for label, _ in piece.chords}
-    assert found <= set(default_chord_labels()) - {"N", "UNK"}
-    assert len(found) >= 185
+    labels = {label for piece in pieces + compose_many("train", count=700) for label, _ in piece.chords}
+    assert labels <= set(default_chord_labels()) - {"N", "UNK"}
+    assert len(labels) >= 185
 
 
-def test_plain_pieces_are_plain():
+def test_plain_subset():
     for piece in compose_many(subset="plain"):
         assert piece.time_signature == "4/4" and piece.swing == 0.5
         for label, _ in piece.chords:
@@ -142,31 +142,30 @@ def test_plain_pieces_are_plain():
             assert chord.bass == 0 and label.lstrip("ABCDEFG#b") in ("", "m", "7", "m7", "maj7", "dim") or "b" in label
 
 
-def test_all_styles_metres_and_energies_occur(pieces):
+def test_all_styles_meters_and_energies_occur(pieces):
     assert len(STYLES) >= 20
     assert len({piece.style.name for piece in pieces}) >= 20
     assert {piece.time_signature for piece in pieces} == {"4/4", "3/4", "6/8"}
     assert {piece.energy for piece in pieces} == {"calm", "medium", "energetic"}
 
 
-def test_splits_share_no_progression():
+def test_splits_do_not_share_progressions():
     def progressions(split):
-        # The intervals between roots and the forms, over four bars, as the splits see them but for the key.
-        pieces = compose_many(split, count=120)
-        found = set()
-        for piece in pieces:
+        # Sequences of six chords, independent of the key.
+        sequences = set()
+        for piece in compose_many(split, count=120):
             chords = [parse_chord(label) for label, time in piece.chords]
-            for first in range(len(chords) - 5):
-                part = chords[first : first + 6]
-                found.add(tuple(((chord.root - part[0].root) % 12, chord.intervals, chord.bass) for chord in part))
-        return found
+            for i in range(len(chords) - 5):
+                six = chords[i : i + 6]
+                sequences.add(tuple(((chord.root - six[0].root) % 12, chord.intervals, chord.bass) for chord in six))
+        return sequences
 
     test, train = progressions("test"), progressions("train")
     assert len(test & train) < 0.1 * len(test)
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-def test_it_is_a_data_set_of_the_datasets_library(streaming, tmp_path, monkeypatch):
+def test_conversion_to_the_datasets_library(streaming, tmp_path, monkeypatch):
     pytest.importorskip("datasets")
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
     music = make_music(size=4, duration=1.0)
@@ -186,7 +185,7 @@ def test_material_belongs_to_one_split():
     assert 0.76 < counts["train"] / 2000 < 0.84
 
 
-def test_bad_arguments_are_named():
+def test_errors():
     with pytest.raises(ValueError, match="split.*train, validation, test"):
         make_music(split="dev")
     with pytest.raises(ValueError, match="subset"):
@@ -197,7 +196,7 @@ def test_bad_arguments_are_named():
         make_music(size=3)[3]
 
 
-def test_the_script_writes_and_goes_on(tmp_path):
+def test_the_script_writes_and_resumes(tmp_path):
     pytest.importorskip("tinysoundfont")
     run = runpy.run_path(str(SCRIPT))["main"]
     options = ["--renderer", "tinysoundfont", "--duration", "1", "--num_workers", "0"]
@@ -206,7 +205,7 @@ def test_the_script_writes_and_goes_on(tmp_path):
     lines = (tmp_path / "whole/metadata.jsonl").read_text().splitlines(keepends=True)
     assert len(lines) == 3
 
-    # As a run that was killed in the middle of its second line leaves it.
+    # The state after a run that was killed while writing its second line.
     stopped = tmp_path / "stopped"
     run([*options, str(stopped)])
     (stopped / "metadata.jsonl").rename(stopped / "metadata.jsonl.part")
@@ -225,7 +224,7 @@ def test_the_script_writes_and_goes_on(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_ends_the_script_in_one_line(tmp_path):
+def test_a_killed_worker_ends_the_script_with_one_line(tmp_path):
     pytest.importorskip("tinysoundfont")
     psutil = pytest.importorskip("psutil")
     options = ["--renderer", "tinysoundfont", "--duration", "1", "--num_workers", "1", "--num_clips", "2000"]
@@ -246,10 +245,14 @@ def test_a_worker_that_is_killed_ends_the_script_in_one_line(tmp_path):
     finally:
         process.kill()
     assert process.returncode == 2
-    assert "make_synthetic_dataset: A process was killed" in error and "goes on" in error and "Traceback" not in error
+    assert (
+        "make_synthetic_dataset: A process was killed" in error
+        and "resumes the run" in error
+        and "Traceback" not in error
+    )
 
 
-def test_a_drum_machine_plays_the_same_beat(monkeypatch):
+def test_drum_machines_play_the_same_beat(monkeypatch):
     music = make_music(subset="full")
     kits, machines = [], []
     for share, items in ((0.0, kits), (1.0, machines)):
@@ -269,6 +272,6 @@ def test_a_drum_machine_plays_the_same_beat(monkeypatch):
 @pytest.mark.parametrize(
     "num_clips, num_cpus, expected", [(8, 16, 0), (63, 16, 0), (64, 16, 2), (6000, 16, 16), (6000, 1, 0)]
 )
-def test_few_clips_are_rendered_without_starting_processes(num_clips, num_cpus, expected):
+def test_few_clips_are_rendered_without_worker_processes(num_clips, num_cpus, expected):
     choose = runpy.run_path(str(SCRIPT))["choose_num_workers"]
     assert choose(num_clips, num_cpus) == expected

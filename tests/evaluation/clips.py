@@ -28,13 +28,13 @@ RATE = 16000
 def tone(pitch, seconds, harmonics=6, level=0.1, rate=RATE):
     time = torch.arange(round(seconds * rate)) / rate
     frequency = 440 * 2 ** ((pitch - 69) / 12)
-    # Without fades the ends would click, which is what drums do.
+    # Fades avoid clicks, which would be detected as drums.
     fade = torch.minimum(time, time.flip(0)).div(0.02).clamp(max=1)
     return fade * level * sum(0.6**n * torch.sin(2 * math.pi * (n + 1) * frequency * time) for n in range(harmonics))
 
 
 def play_chords(chords, duration, rate=RATE):
-    """Each chord in close position above C4, with its root in the bass."""
+    """Plays chords in close position above C4, with the root in the bass."""
     ends = [start for _, start in chords[1:]] + [duration]
     parts = []
     for (label, start), end in zip(chords, ends):
@@ -57,7 +57,7 @@ def play_melody(notes, duration, rate=RATE, level=0.3):
 
 
 def play_drums(onsets, duration, rate=RATE, seed=0):
-    """Bursts of noise that decay in 30 ms."""
+    """Plays noise bursts that decay within 30 ms."""
     noise = torch.from_numpy(np.random.default_rng(seed).standard_normal(round(duration * rate))).float()
     audio = torch.zeros(round(duration * rate))
     for onset in onsets:
@@ -68,7 +68,7 @@ def play_drums(onsets, duration, rate=RATE, seed=0):
 
 
 def make_item(seed, duration=6.0):
-    """A random clip in which all three controls can be heard."""
+    """A random clip with audible chords, melody and drums."""
     rng = np.random.default_rng(seed)
     labels = ["C", "Dm", "F#", "Bb7", "Am7", "Ebmaj7", "G", "Bm", "E", "Abm"]
     chords = [(str(rng.choice(labels)), start) for start in (0.0, 2.0, 4.0)]
@@ -91,14 +91,14 @@ def make_item(seed, duration=6.0):
     }
 
 
-def write_dataset(folder, items, **more):
-    """A data set as scripts/prepare_dataset.py writes it, of items as [`make_item`] makes them."""
+def write_dataset(folder, items, **metadata):
+    """Writes items of [`make_item`] as a dataset in the format of scripts/prepare_dataset.py."""
     lines = []
     for number, item in enumerate(items):
         soundfile.write(folder / f"{number}.flac", item["audio"][0].numpy().clip(-1, 1), RATE)
         drums = play_drums(item["drum_onsets"], item["duration"], seed=number)
         soundfile.write(folder / f"{number}.drums.flac", drums[0].numpy().clip(-1, 1), RATE)
-        line = {key: item[key] for key in ("chords", "melody", "duration")} | more
+        line = {key: item[key] for key in ("chords", "melody", "duration")} | metadata
         line |= {"file_name": f"{number}.flac", "stems": {"drums": f"{number}.drums.flac"}, "captions": ["music"]}
         lines.append(json.dumps(line))
     (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")

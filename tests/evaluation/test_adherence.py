@@ -41,7 +41,7 @@ def items():
 
 
 @pytest.fixture(scope="module")
-def estimate(items):
+def estimates(items):
     return analyze((item["audio"], item["sampling_rate"]) for item in items)
 
 
@@ -49,35 +49,35 @@ def make_row(estimator="a", value=0.5, ceiling=0.9, metric="root", floor=0.1):
     return Adherence("chords", metric, estimator, 20, 0.5, floor, ceiling, value, 0.4, 0.6)
 
 
-def test_originals_have_1_and_other_clips_0(items, estimate):
-    ceilings, floors = score(estimate, items), score_floor(estimate, items)
+def test_adherence_is_1_for_references_and_0_for_other_clips(items, estimates):
+    ceilings, floors = score(estimates, items), score_floor(estimates, items)
     for row in measure_adherence(ceilings, floors, ceilings, min_clips=1):
         assert row.value == pytest.approx(1), row
         assert row.low == pytest.approx(1) and row.high == pytest.approx(1)
         assert row.ceiling > row.floor
     swap = derangements(len(items), 1, seed=5)[0]
-    others = score([estimate[i] for i in swap], items)
+    others = score([estimates[i] for i in swap], items)
     for row in measure_adherence(others, floors, ceilings, min_clips=2):
-        if row.metric in (*FAMILY_METRICS, "iou"):  # few clips have any, and short clips have a low ceiling
+        if row.metric in (*FAMILY_METRICS, "iou"):  # too few clips, and a low ceiling for short clips
             continue
         assert row.counts, row
         assert abs(row.value) < 0.3, row
         assert row.low <= row.value <= row.high
 
 
-def test_clips_without_a_control_are_left_out(items, estimate):
-    ceilings, floors = score(estimate, items), score_floor(estimate, items)
+def test_clips_without_a_control_are_ignored(items, estimates):
+    ceilings, floors = score(estimates, items), score_floor(estimates, items)
     for name in ("percussive flux", "noise flux"):
         for values in (ceilings, floors):
             np.testing.assert_array_equal(np.flatnonzero(np.isnan(values[name, "onset_f1"])), [3])
     rows = measure_adherence(ceilings, floors, ceilings, min_clips=2)
     clips = {row.metric: row.num_clips for row in rows}
     assert clips["root"] == clips["exact"] == 10 and clips["pitch"] == clips["onset_f1"] == 9
-    # These have neither beats nor the salience of their originals.
+    # These items have neither beats nor the salience of their reference audio.
     assert not {"beat_f1", "cosine"} & clips.keys()
 
 
-def test_derangements_move_everything_and_agree_nowhere():
+def test_derangements_have_no_fixed_points_and_never_agree():
     others = derangements(7, 4, seed=1)
     assert others.shape == (4, 7)
     assert (np.sort(others, axis=1) == np.arange(7)).all()
@@ -85,11 +85,11 @@ def test_derangements_move_everything_and_agree_nowhere():
     assert all(len(set(column)) == 4 for column in others.T)
     np.testing.assert_array_equal(others, derangements(7, 4, seed=1))
     assert derangements(3, 8, seed=0).shape == (2, 3)
-    with pytest.raises(ValueError, match="at least 2"):
+    with pytest.raises(ValueError, match="At least 2 clips"):
         derangements(1, 1, seed=0)
 
 
-def test_intervals_hold_the_mean_and_narrow_with_more_clips():
+def test_intervals_contain_the_mean_and_narrow_with_more_clips():
     rng = np.random.default_rng(0)
     widths = []
     for size in (20, 2000):
@@ -103,7 +103,7 @@ def test_intervals_hold_the_mean_and_narrow_with_more_clips():
     assert widths[1] < widths[0] / 5
 
 
-def test_intervals_cover_the_truth_as_often_as_they_say():
+def test_intervals_have_their_nominal_coverage():
     rng = np.random.default_rng(1)
     covered = 0
     for _ in range(200):
@@ -112,7 +112,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
     assert 180 <= covered <= 200
 
 
-def test_the_worse_recogniser_is_reported_of_those_that_count():
+def test_the_lowest_row_that_counts_is_reported():
     rows = [
         make_row("a", 0.8),
         make_row("b", 0.6),
@@ -127,29 +127,31 @@ def test_the_worse_recogniser_is_reported_of_those_that_count():
     assert "**0.60**" in table and "**0.80**" not in table and "ceiling < 0.7" in table
 
 
-def test_a_recogniser_that_hears_nothing_makes_no_value():
-    deaf = Estimator("deaf", "chords", ("root",), lambda audio: None, lambda estimate, item: {"root": 0.2})
+def test_a_constant_estimator_gives_no_value():
+    constant = Estimator("constant", "chords", ("root",), lambda audio: None, lambda estimate, item: {"root": 0.2})
     clips = [{}, {}, {}]
-    estimate = analyze(clips, (deaf,))
-    scores, floors = score(estimate, clips, (deaf,)), score_floor(estimate, clips, estimators=(deaf,))
-    (row,) = measure_adherence(scores, floors, scores, (deaf,), min_clips=2)
+    estimates = analyze(clips, (constant,))
+    scores, floors = score(estimates, clips, (constant,)), score_floor(estimates, clips, estimators=(constant,))
+    (row,) = measure_adherence(scores, floors, scores, (constant,), min_clips=2)
     assert np.isnan(row.value) and not row.counts
     assert worst([row]) == [] and "ceiling" in to_markdown([row])
 
 
 def test_scores_need_enough_clips():
-    ear = Estimator("ear", "chords", ("root",), lambda audio: None, lambda estimate, item: {"root": item["score"]})
-    key = "ear", "root"
+    estimator = Estimator(
+        "oracle", "chords", ("root",), lambda audio: None, lambda estimate, item: {"root": item["score"]}
+    )
+    key = "oracle", "root"
     for size, is_enough in ((19, False), (20, True)):
         scores, floors, ceilings = ({key: np.full(size, value)} for value in (0.5, 0.1, 0.9))
-        (row,) = measure_adherence(scores, floors, ceilings, (ear,))
+        (row,) = measure_adherence(scores, floors, ceilings, (estimator,))
         assert row.num_clips == size and row.counts == is_enough and bool(worst([row])) == is_enough
         assert np.isnan([row.score, row.value, row.low, row.high]).all() != is_enough
         assert (f"n/a ({size} of at least 20 clips)" in to_markdown([row])) != is_enough
         assert "nan" not in to_markdown([row])
 
 
-def test_every_control_has_two_recognisers():
+def test_every_metric_has_two_estimators():
     for metric in (
         "root",
         "sevenths",

@@ -23,8 +23,8 @@ def draw(size, dim=4, shift=0.0, seed=0):
     return shift + np.random.default_rng(seed).standard_normal((size, dim))
 
 
-def test_the_kernel_distance_is_that_of_its_formula():
-    """By hand, for three clips of one dimension; all six have mean 0 and deviation 1."""
+def test_the_kernel_distance_matches_its_formula():
+    """Three one-dimensional clips per set; all six together have mean 0 and deviation 1."""
     x, y = np.array([-2.0, 0.0, 0.0]), np.array([0.0, 1.0, 1.0])
 
     def kernel(a, b):
@@ -36,14 +36,14 @@ def test_the_kernel_distance_is_that_of_its_formula():
     assert value == pytest.approx(expected) == pytest.approx(11 / 3) and low < value < high
 
 
-def test_the_kernel_distance_has_no_bias_and_grows_with_the_difference():
+def test_the_kernel_distance_is_unbiased_and_grows_with_the_difference():
     same = [kernel_distance(draw(12, seed=seed), draw(12, seed=100 + seed))[0] for seed in range(200)]
     assert abs(np.mean(same)) < 3 * np.std(same) / np.sqrt(200)
     near, far = (kernel_distance(draw(200, shift=shift), draw(200, seed=1)) for shift in (0.5, 1.0))
     assert 0 < near[1] < near[2] < far[0]
 
 
-def test_the_unit_of_a_dimension_does_not_matter():
+def test_the_kernel_distance_does_not_depend_on_units():
     x, y, scale = draw(20, shift=0.5), draw(20, seed=1), np.array([1.0, 1e3, 1e-3, 5.0])
     assert kernel_distance(x * scale, y * scale) == pytest.approx(kernel_distance(x, y))
 
@@ -53,11 +53,11 @@ def test_the_frechet_distance_of_known_distributions():
     assert frechet_distance(x, x) == pytest.approx(0, abs=1e-6)
     assert frechet_distance(x + np.array([3.0, 4.0, 0, 0]), x) == pytest.approx(25)
     # N(0, 4) and N(0, 1): (2 - 1)^2.
-    one = (x[:, :1] - x[:, 0].mean()) / x[:, 0].std(ddof=1)
-    assert frechet_distance(2 * one, one) == pytest.approx(1)
+    normal = (x[:, :1] - x[:, 0].mean()) / x[:, 0].std(ddof=1)
+    assert frechet_distance(2 * normal, normal) == pytest.approx(1)
 
 
-def test_few_clips_have_no_frechet_distance():
+def test_the_frechet_distance_needs_many_clips():
     few = sound_distance(draw(50), draw(50, seed=1))
     assert few["frechet_distance"] is None and few["low"] < few["kernel_distance"] < few["high"]
     assert few["num_clips"] == 50 and few["dim"] == 4

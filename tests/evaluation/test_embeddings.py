@@ -22,7 +22,7 @@ from diffusers_jasco.evaluation.estimators.embeddings import clap_estimator, loa
 from .clips import RATE, play_chords, play_drums, tone
 
 
-def test_the_spectrum_knows_timbre_and_not_pitch():
+def test_the_spectrum_depends_on_timbre_more_than_on_pitch():
     embed = load_embedding("spectrum")
     low, high = (embed((tone(pitch, 3.0), RATE)) for pitch in (60, 62))
     drums = embed((play_drums([0.2, 0.8, 1.4, 2.0], 3.0), RATE))
@@ -31,7 +31,7 @@ def test_the_spectrum_knows_timbre_and_not_pitch():
     assert np.isfinite(embed((torch.zeros(1, 100), RATE))).all()
 
 
-def test_any_audio_model_of_transformers_is_an_embedding(tmp_path):
+def test_audio_models_of_transformers_can_be_embeddings(tmp_path):
     from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
     config = Wav2Vec2Config(
@@ -52,7 +52,7 @@ def test_any_audio_model_of_transformers_is_an_embedding(tmp_path):
 
 @pytest.fixture(scope="module")
 def clap(tmp_path_factory):
-    """CLAP with few random weights."""
+    """A tiny CLAP with random weights."""
     from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, ClapProcessor, RobertaTokenizer
 
     folder = tmp_path_factory.mktemp("clap")
@@ -68,13 +68,13 @@ def clap(tmp_path_factory):
     return folder
 
 
-def test_the_clap_score_is_a_cosine_and_the_same_again(clap):
+def test_the_clap_score_is_a_deterministic_cosine(clap):
     estimator = clap_estimator(clap)
-    # Longer than CLAP hears at once.
+    # Longer than CLAP's input.
     audio = (play_chords([("C", 0.0)], 12.0), RATE)
     estimate = estimator.analyze(audio)
     assert torch.equal(estimate, estimator.analyze(audio)) and float(estimate.norm()) == pytest.approx(1, abs=1e-5)
-    one, other = (estimator.compare(estimate, {"caption": caption})["clap"] for caption in ("drums", "a slow waltz"))
-    assert -1 <= one <= 1 and one != other
+    drums, waltz = (estimator.compare(estimate, {"caption": caption})["clap"] for caption in ("drums", "a slow waltz"))
+    assert -1 <= drums <= 1 and drums != waltz
     assert np.isnan(estimator.compare(estimate, {"caption": ""})["clap"])
     assert load_embedding(str(clap))(audio).shape == (8,)

@@ -33,12 +33,12 @@ def read_table(text: str) -> dict[str, str]:
     return dict(rows)
 
 
-def test_it_measures_what_the_codec_keeps(tmp_path, capsys):
+def test_reconstruction_is_measured(tmp_path, capsys):
     pytest.importorskip("mir_eval")
     onsets = [0.25, 0.75, 1.25, 1.75, 2.25]
     drums = play_drums(onsets, 3.0)
     melody = play_melody([(60, 0.0, 1.5), (67, 1.5, 3.0)], 3.0)
-    for name, audio in (("mix.wav", 0.5 * (drums + melody)), ("drums.wav", drums), ("tune.wav", melody)):
+    for name, audio in (("mix.wav", 0.5 * (drums + melody)), ("drums.wav", drums), ("lead.wav", melody)):
         soundfile.write(tmp_path / name, audio[0].numpy(), RATE)
     soundfile.write(
         tmp_path / "noise.wav", 0.1 * torch.randn(RATE, generator=torch.Generator().manual_seed(0)).numpy(), RATE
@@ -46,16 +46,16 @@ def test_it_measures_what_the_codec_keeps(tmp_path, capsys):
     item = {"file_name": "mix.wav", "stems": {"drums": "drums.wav"}, "drum_onsets": onsets}
     (tmp_path / "metadata.jsonl").write_text(json.dumps(item) + "\n")
 
-    run_script("evaluate_codec", "--codec", NANO, "--dataset", tmp_path, tmp_path / "tune.wav", tmp_path / "mix.wav")
+    run_script("evaluate_codec", "--codec", NANO, "--dataset", tmp_path, tmp_path / "lead.wav", tmp_path / "mix.wav")
     table = read_table(capsys.readouterr().out)
-    assert float(table["onset F1, original drums"]) == 1.0 and float(table["onset F1, decoded drums"]) > 0.7
-    rises = [float(table[f"rise at a onset, {kind} drums"].split()[0]) for kind in ("original", "decoded")]
+    assert float(table["onset F1, reference drums"]) == 1.0 and float(table["onset F1, decoded drums"]) > 0.7
+    rises = [float(table[f"rise at onsets, {kind} drums"].split()[0]) for kind in ("reference", "decoded")]
     assert rises[0] > rises[1] > 3
-    distances = [float(table[f"spectral distance, {name}"].split()[0]) for name in ("tune.wav", "1 mixes")]
+    distances = [float(table[f"spectral distance, {name}"].split()[0]) for name in ("lead.wav", "1 mixes")]
     assert all(0 < distance < 15 for distance in distances)
 
 
-def test_without_anything_to_listen_to(capsys):
+def test_missing_inputs_raise_an_error(capsys):
     with pytest.raises(SystemExit):
         run_script("evaluate_codec", "--codec", NANO)
-    assert "nothing to listen to" in capsys.readouterr().err
+    assert "audio files or --dataset" in capsys.readouterr().err

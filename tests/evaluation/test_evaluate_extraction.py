@@ -29,7 +29,7 @@ NOTES = [(72, 0.0, 1.0), (76, 1.0, 2.0), (79, 2.5, 4.0)]
 
 
 def read(folder: Path) -> tuple[dict, dict]:
-    """Rows by part, material, reference and method; methods by part and name."""
+    """Rows by part, material, reference and method, and methods by part and name."""
     result = json.loads((folder / "extraction.json").read_text())
     rows = {tuple(row[key] for key in ("part", "material", "reference", "method")): row for row in result["rows"]}
     return rows, {(method["part"], method["method"]): method for method in result["methods"]}
@@ -40,14 +40,14 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recordings")
     (folder / "music").mkdir()
     soundfile.write(folder / "music" / "song.wav", play_chords([("C", 0.0), ("Am", 2.0)], 4.0)[0].numpy(), RATE)
-    soundfile.write(folder / "tune.wav", play_melody(NOTES, 4.0)[0].numpy(), RATE)
-    torch.save(melody_from_notes(NOTES, 200, 50), folder / "tune.th")
-    # A rate and a length for which resamplers differ by a sample.
+    soundfile.write(folder / "lead.wav", play_melody(NOTES, 4.0)[0].numpy(), RATE)
+    torch.save(melody_from_notes(NOTES, 200, 50), folder / "lead.th")
+    # A rate and a length for which resamplers differ by one sample.
     soundfile.write(folder / "drums.wav", play_drums([0.5, 1.0, 1.5], 77321 / 44100, 44100)[0].numpy(), 44100)
     return folder
 
 
-def test_synthetic_music_against_the_truth(tmp_path):
+def test_synthetic_music_is_compared_with_annotations(tmp_path):
     pytest.importorskip("tinysoundfont")
     pytest.importorskip("mir_eval")
     run_script(
@@ -63,35 +63,35 @@ def test_synthetic_music_against_the_truth(tmp_path):
         "tinysoundfont",
     )
     rows, methods = read(tmp_path)
-    row = rows["chords", "synthetic", "truth", "builtin"]
+    row = rows["chords", "synthetic", "annotations", "builtin"]
     assert row["num_clips"] == 2 and 0.5 < row["root"]["low"] <= row["root"]["mean"] <= row["root"]["high"] <= 1
     assert methods["chords", "builtin"]["times_real_time"] > 5
     has_chordino = methods["chords", "chordino"]["absent"] is None
     assert (("chords", "synthetic", "Chordino", "builtin") in rows) == has_chordino
-    mix, separated = (rows["drums", "synthetic", "truth", method] for method in ("none", "builtin"))
+    mix, separated = (rows["drums", "synthetic", "annotations", method] for method in ("none", "builtin"))
     assert separated["si_sdr"]["mean"] > mix["si_sdr"]["mean"] and separated["suppression"]["mean"] > 10
     table = (tmp_path / "extraction.md").read_text()
-    assert "| synthetic | truth | builtin | 2 |" in table and "| not here: " in table
+    assert "| synthetic | annotations | builtin | 2 |" in table and "| not available: " in table
 
 
-def test_recordings_and_files_with_a_melody(tmp_path, folder):
+def test_recordings_and_files_with_reference_melodies(tmp_path, folder):
     pytest.importorskip("mir_eval")
     pytest.importorskip("librosa")
     run_script(
         "evaluate_extraction",
-        *("--output", tmp_path, "--num_clips", 0, "--reference", folder / "tune.wav"),
+        *("--output", tmp_path, "--num_clips", 0, "--reference", folder / "lead.wav"),
         *("--recordings", folder / "music", "--drum_recordings", folder / "drums.wav"),
     )
     rows, methods = read(tmp_path)
-    assert rows["melody", "reference files", "file beside it", "builtin"]["rca"]["mean"] > 0.5
-    assert rows["drums", "recordings of drums", "truth", "builtin"]["kept"]["num_clips"] == 1
-    # Without weights there is no exact melody to compare with, and the table says so.
+    assert rows["melody", "reference files", "melody file", "builtin"]["rca"]["mean"] > 0.5
+    assert rows["drums", "drum recordings", "annotations", "builtin"]["kept"]["num_clips"] == 1
+    # Without weights, deep_salience is not available as a reference.
     assert "--melody_weights" in methods["melody", "deep_salience"]["absent"]
     has_chordino = methods["chords", "chordino"]["absent"] is None
     assert (("chords", "recordings", "Chordino", "builtin") in rows) == has_chordino
 
 
-def test_what_is_missing_is_said(tmp_path, folder):
+def test_missing_files_raise_errors(tmp_path, folder):
     with pytest.raises(ValueError, match="no melody beside it"):
         run_script("evaluate_extraction", "--output", tmp_path, "--num_clips", 0, "--reference", folder / "drums.wav")
     (tmp_path / "empty").mkdir()

@@ -27,7 +27,7 @@ from diffusers_jasco.evaluation.metrics.onsets import score_onsets
 from .clips import RATE, make_item, write_dataset
 
 
-def test_a_data_set_is_cut_and_its_beat_is_heard(tmp_path):
+def test_clips_of_a_dataset_are_cut_and_their_onsets_are_estimated(tmp_path):
     clips = [make_item(seed) for seed in range(4)]
     write_dataset(tmp_path, clips)
     items = read_items(tmp_path, 8000, num_clips=2, duration=3.0)
@@ -39,29 +39,29 @@ def test_a_data_set_is_cut_and_its_beat_is_heard(tmp_path):
         assert score_onsets(item["drum_onsets"], [o for o in clip["drum_onsets"] if o < 3])["onset_f1"] > 0.9
 
 
-def test_what_a_data_set_knows_is_taken(tmp_path):
+def test_onsets_and_beats_of_a_dataset_are_used(tmp_path):
     write_dataset(tmp_path, [make_item(0)], drum_onsets=[1.0, 2.0, 5.0], beats=[1.0, 1.5, 2.0])
     (item,) = read_items(tmp_path, RATE, duration=4.0)
     assert item["drum_onsets"] == [1.0, 2.0] and item["beats"] == [1.0, 1.5, 2.0]
 
 
-def test_clips_without_anything_known_are_clips(tmp_path):
+def test_chords_and_melody_of_a_dataset_are_optional(tmp_path):
     write_dataset(tmp_path, [make_item(0)], chords=None, melody=None)
     (item,) = read_items(tmp_path, RATE, duration=4.0)
     assert item["chords"] == [] and item["melody"] == []
 
 
-def test_short_clips_and_absent_data_sets(tmp_path, warnings):
+def test_short_clips_and_missing_datasets(tmp_path, warnings):
     with pytest.raises(FileNotFoundError, match="metadata.jsonl"):
         read_items(tmp_path, RATE)
     write_dataset(tmp_path, [make_item(0), make_item(1, duration=8.0)])
     assert len(read_items(tmp_path, RATE, duration=7.0)) == 1
-    assert "1 clips" in warnings.text and "left out" in warnings.text
-    with pytest.raises(ValueError, match="none of 10 s"):
+    assert "Skipped 1 clips" in warnings.text
+    with pytest.raises(ValueError, match="None of the 2 clips .* at least 10 s"):
         read_items(tmp_path, RATE)
 
 
-def test_handwritten_controls_are_what_the_model_knows():
+def test_handwritten_controls_are_in_the_range_of_the_model():
     items = handwritten_items(RATE, 10.0)
     assert len(items) == len(SKETCHES)
     for item in items:
@@ -70,7 +70,7 @@ def test_handwritten_controls_are_what_the_model_knows():
         assert all(LOWEST_PITCH <= pitch <= HIGHEST_PITCH for pitch, _, _ in item["melody"])
         starts = [start for _, start in item["chords"]]
         assert starts[0] == 0 and starts == sorted(starts) and starts[-1] < 10 and len(set(starts)) == len(starts)
-        # A tune is as long as its chords.
+        # The melody is as long as the chords.
         assert item["melody"][-1][2] > 9 and len(item["beats"]) == pytest.approx(item["tempo"] / 6, abs=1)
 
 
@@ -82,18 +82,18 @@ def test_handwritten_controls_have_all_chords_the_whole_range_and_odd_beats():
     pitches = [pitch for item in items for pitch, _, _ in item["melody"]]
     assert min(pitches) <= LOWEST_PITCH + 1 and max(pitches) >= HIGHEST_PITCH - 1
     assert len(set(pitches)) > 0.9 * (HIGHEST_PITCH - LOWEST_PITCH + 1)
-    # Some onsets are on no sixteenth of their beat, and some beats have few.
+    # Some onsets are off the sixteenth-note grid, and some drum parts are sparse.
     steps = [(4 * np.array(item["drum_onsets"]) * item["tempo"] / 60, item) for item in items]
     assert sum(np.abs(step - step.round()).max() > 0.3 for step, _ in steps) >= 2
     assert min(len(item["drum_onsets"]) for item in items) < 10
-    # The tune of a walk is of its chords' notes.
+    # Melodies of walks consist of chord tones.
     for item in items[8:]:
         for pitch, start, _ in item["melody"]:
-            label = [label for label, begun in item["chords"] if begun <= start + 0.01][-1]
+            label = [label for label, chord_start in item["chords"] if chord_start <= start + 0.01][-1]
             assert pitch % 12 in parse_chord(label).pitch_classes
 
 
-def test_handwritten_controls_are_heard_in_their_rendering():
+def test_handwritten_controls_are_estimated_from_their_rendering():
     references = analyze_references(handwritten_items(RATE, 6.0)[::2])
     for key in [("segment templates", "majmin"), ("chord extractor", "majmin"), ("note fit", "pitch")]:
         assert np.nanmean(references.ceilings[key]) > 0.85 and np.nanmean(references.floors[key]) < 0.2, key

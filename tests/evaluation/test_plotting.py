@@ -40,7 +40,7 @@ AUDIO = 0.1 * torch.sin(torch.arange(int(DURATION * RATE)) * 2 * torch.pi * 440 
 REQUESTED = RequestedControls([("Bb", 0.0), ("F#m7", 2.0)], [(69, 0.0, 2.0), (72, 2.0, 4.0)], [0.0, 1.0, 2.0, 3.0])
 
 
-def make_heard() -> Transcription:
+def make_transcription() -> Transcription:
     salience = np.zeros((53, 345), dtype=np.float32)
     salience[69 - 43] = 1
     return Transcription(DURATION, [("Bb", 0.0), ("F", 2.0)], salience, np.array([0.0, 1.5, 2.02]))
@@ -56,21 +56,21 @@ def to_png(figure) -> bytes:
     return stream.getvalue()
 
 
-def test_what_was_asked_stands_beside_what_is_heard_and_its_scores():
-    figure = plot_music(AUDIO, REQUESTED, make_heard(), "a quiet song")
+def test_figures_show_requested_and_estimated_controls_with_scores():
+    figure = plot_music(AUDIO, REQUESTED, make_transcription(), "a quiet song")
     shown = texts(figure)
     assert "a quiet song" in shown
-    for words in (
+    for text in (
         "Chords",
-        "50 %",
-        "of the time as requested — partly",
+        "50%",
+        "of the time as requested — partial",
         "Melody",
-        "of the melody as requested — partly",
+        "of the melody as requested — partial",
         "Drums",
     ):
-        assert words in shown
+        assert text in shown
     assert shown.count("target") == 2 == shown.count("result")
-    assert "root only or another octave " in shown and "otherwise " in shown
+    assert "same root or another octave " in shown and "different " in shown
     assert shown.count("B♭") == 2 and shown.count("F♯m7") == 1 and shown.count("F") == 1
 
 
@@ -79,74 +79,75 @@ def colors_of(figure, kind) -> list:
 
 
 @pytest.mark.parametrize("theme", ("light", "dark"))
-def test_colours_tell_where_they_agree(theme):
-    figure = plot_music(AUDIO, REQUESTED, make_heard(), theme=theme)
+def test_colors_show_agreement(theme):
+    figure = plot_music(AUDIO, REQUESTED, make_transcription(), theme=theme)
     legend = [text for text in figure.findobj(Text) if text.get_text() == "■"][:3]
     same, near, other = (text.get_color() for text in legend)
-    # Of four onsets asked for two are heard, and of three heard ones two were asked for.
+    # Two of four requested onsets are detected, and two of three detected onsets were requested.
     onsets = colors_of(figure, LineCollection)
-    assert [sum(same_color(color, one) for color in onsets) for one in (same, near, other)] == [4, 0, 3]
+    counts = [sum(same_color(color, agreement) for color in onsets) for agreement in (same, near, other)]
+    assert counts == [4, 0, 3]
     notes = [patch for patch in figure.findobj(Rectangle) if patch.get_height() == 1.2]
     assert [same_color(note.get_edgecolor(), color) for note, color in zip(notes, (same, other))] == [True, True]
     chords = [patch.get_facecolor() for patch in figure.findobj(Rectangle) if patch.get_alpha() == 0.3]
     assert [same_color(chord[:3], color) for chord, color in zip(chords, (same, other))] == [True, True]
 
 
-def test_without_a_recogniser_only_what_was_asked_is_drawn():
+def test_without_a_transcription_only_requested_controls_are_shown():
     shown = texts(plot_music(AUDIO, replace(REQUESTED, melody=None)))
     assert {"Chords", "Drums"} <= set(shown) and not {"Melody", "result", "as requested"} & set(shown)
-    assert not {"Chords", "Melody", "Drums"} & set(texts(plot_music(AUDIO, None, make_heard())))
+    assert not {"Chords", "Melody", "Drums"} & set(texts(plot_music(AUDIO, None, make_transcription())))
 
 
-def test_pictures_for_desktops_and_phones_in_two_themes():
+def test_layouts_and_themes():
     backgrounds = {}
     for theme in ("light", "dark"):
         for narrow, width in ((False, 11 * 120), (True, 3.9 * 200)):
-            figure = plot_music(AUDIO, REQUESTED, make_heard(), "word " * 60, theme, narrow)
+            figure = plot_music(AUDIO, REQUESTED, make_transcription(), "word " * 60, theme, narrow)
             picture = Image.open(BytesIO(to_png(figure))).convert("RGB")
             assert picture.width == width
             backgrounds[theme] = picture.getpixel((0, 0))
-            # Everything written is inside of the picture.
+            # All text is inside the figure.
             for text in figure.findobj(Text):
                 box = text.get_window_extent()
                 assert not text.get_text() or (box.x0 >= 0 and box.x1 <= width and box.y0 >= 0), text.get_text()
     assert sum(backgrounds["light"]) > 3 * 240 and sum(backgrounds["dark"]) < 3 * 40
-    with pytest.raises(ValueError, match="`theme` has to be 'light' or 'dark', but is 'pink'"):
+    with pytest.raises(ValueError, match="`theme` has to be 'light' or 'dark', but got 'pink'"):
         plot_music(AUDIO, theme="pink")
 
 
-def test_empty_controls_are_drawn_as_such():
-    figure = plot_music(AUDIO, RequestedControls([], [], []), make_heard())
+def test_empty_controls_are_shown_as_such():
+    figure = plot_music(AUDIO, RequestedControls([], [], []), make_transcription())
     assert texts(figure).count("nothing to compare") == 3 and to_png(figure)
 
 
-def test_titles_are_taken_literally():
+def test_titles_are_not_parsed_as_math():
     assert r"100 $ for \frac{1}{2} $" in texts(plot_music(AUDIO, title=r"100 $ for \frac{1}{2} $"))
     assert to_png(plot_music(AUDIO, title="$_^{"))
 
 
-def test_any_audio_can_be_drawn():
+def test_any_audio_can_be_plotted():
     for samples, rate in ((torch.zeros(1, RATE), RATE), (torch.randn(2, 10), 8000), (torch.randn(900_000), 48000)):
         assert to_png(plot_music((samples, rate), REQUESTED))
 
 
-def test_threads_draw_the_same_as_one_and_leave_pyplot_alone():
-    def draw(_: int) -> bytes:
-        return to_png(plot_music(AUDIO, REQUESTED, make_heard(), "a quiet song", narrow=True))
+def test_plotting_is_thread_safe_and_does_not_use_pyplot():
+    def plot(_: int) -> bytes:
+        return to_png(plot_music(AUDIO, REQUESTED, make_transcription(), "a quiet song", narrow=True))
 
-    alone = draw(0)
+    expected = plot(0)
     with ThreadPoolExecutor(4) as pool:
-        assert set(pool.map(draw, range(8))) == {alone}
+        assert set(pool.map(plot, range(8))) == {expected}
     assert pyplot.get_fignums() == []
 
 
-def test_without_matplotlib_an_error_says_how_to_get_it(monkeypatch):
+def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r'pip install "\.\[demo\]" in a clone'):
+    with pytest.raises(ImportError, match=r'pip install "diffusers-jasco\[plot\]"'):
         plot_music(AUDIO)
 
 
-def test_adherence_has_a_point_for_each_recogniser_and_condition():
+def test_adherence_has_a_point_for_each_estimator_and_condition():
     row = {"low": 0.7, "high": 0.9, "counts": True}
     rows = {
         "all": [

@@ -43,18 +43,18 @@ def test_all_combinations_are_listed_and_an_adaptive_scheduler_once():
     samplers = list_samplers(["euler", "dopri5"], [4, 8], [(1.5, 0.0), (2.0, 0.5)])
     assert samplers[:3] == [Sampler(*rest, 1.5, 0.0) for rest in (("euler", 4), ("euler", 8), ("dopri5", None))]
     assert len(samplers) == 6 and samplers[3:] == [Sampler(s.scheduler, s.steps, 2.0, 0.5) for s in samplers[:3]]
-    with pytest.raises(ValueError, match="ddim: none of euler, heun, unipc, dpm"):
+    with pytest.raises(ValueError, match=r"some of euler, heun, unipc, dpm.*but got ddim"):
         list_samplers(["euler", "ddim"], [4], [(1.5, 0.0)])
 
 
 @pytest.mark.parametrize(
     "name, steps, evaluations", [("euler", 4, 4), ("heun", 4, 7), ("unipc", 4, 4), ("dpm++", 4, 4)]
 )
-def test_a_sampler_costs_its_evaluations(checkpoint, references, name, steps, evaluations):
-    own = checkpoint.scheduler
+def test_evaluations_are_counted_and_the_scheduler_is_restored(checkpoint, references, name, steps, evaluations):
+    scheduler = checkpoint.scheduler
     point = evaluate_sampler(checkpoint, references, Sampler(name, steps, 1.5, 0.0), batch_size=2, min_clips=2)
     assert point["scheduler"] == name and point["evaluations"] == evaluations
-    assert checkpoint.scheduler is own
+    assert checkpoint.scheduler is scheduler
     assert json.loads(json.dumps(point)) == point
 
 
@@ -68,7 +68,7 @@ def test_an_adaptive_scheduler_chooses_its_steps(checkpoint, references):
     assert point["kernel_distance"] == pytest.approx(flatten(result)["all/kernel_distance"], abs=1e-3)
 
 
-def test_what_is_measured_is_what_an_evaluation_measures(checkpoint, references):
+def test_values_match_evaluate_pipeline(checkpoint, references):
     settings = {"num_inference_steps": 3, "guidance_scale": 2.0, "text_guidance_scale": 0.5}
     result = evaluate_pipeline(checkpoint, references, ("all",), 8, settings, min_clips=2)
     point = evaluate_sampler(checkpoint, references, Sampler("euler", *settings.values()), min_clips=2)
@@ -118,13 +118,13 @@ def test_the_table_has_a_row_per_sampler():
     assert "| dopri5 | adaptive | 62 | 2 |" in table and "| -4.2 dB (8 kHz) | 12.0 dB |  | 0.25 |" in table
 
 
-def test_the_picture_has_a_line_per_scheduler_and_a_column_per_guidance():
+def test_the_figure_has_a_line_per_scheduler_and_a_column_per_guidance():
     figure = plot_samplers(POINTS, "nano")
     adherence, distance = figure.axes[:2], figure.axes[2:]
     assert [axes.get_title() for axes in adherence] == ["guidance 1.5", "guidance 2"]
 
     def curves(axes):
-        # Schedulers stand side by side.
+        # Rounding removes the horizontal offsets between schedulers.
         return {
             line.get_label(): [(round(x), round(y, 6)) for x, y in line.get_xydata()]
             for line in axes.lines
@@ -133,12 +133,12 @@ def test_the_picture_has_a_line_per_scheduler_and_a_column_per_guidance():
 
     assert curves(adherence[0]) == {"heun": [(7, 0.9)], "euler": [(4, 0.5), (8, 0.8)]}
     assert curves(distance[0]) == {"heun": [(7, 0.1)], "euler": [(4, 0.1), (8, 0.1)]}
-    # What could not be measured is not drawn.
+    # Missing values are not plotted.
     assert curves(adherence[1]) == {"dopri5": [(64, 0.95)]} and curves(distance[1]) == {"dopri5": [(64, 0.1)]}
     assert {text.get_text() for text in figure.legends[0].get_texts()} == {"heun", "euler", "dopri5"}
 
 
-def test_a_curve_grows_and_is_not_made_again(tmp_path, capsys):
+def test_existing_points_are_kept_and_new_ones_added(tmp_path, capsys):
     pytest.importorskip("librosa")
     load_pipeline("chords-drums-melody").save_pretrained(tmp_path / "checkpoint")
     (tmp_path / "data").mkdir()
@@ -150,7 +150,7 @@ def test_a_curve_grows_and_is_not_made_again(tmp_path, capsys):
     assert [(point["steps"], point["guidance_scale"]) for point in first] == [(1, 1.0), (1, 2.0)]
     run_script("evaluate_sampling", *arguments, "--schedulers", "euler,heun", "--steps", "1,2", "--guidance_scales", 2)
     points = json.loads((tmp_path / "curve/sampling.json").read_text())
-    # The times would differ.
+    # Equal timings show that the points were not evaluated again.
     assert points[:2] == first and [(p["scheduler"], p["steps"]) for p in points[2:]] == [
         ("euler", 2),
         ("heun", 1),
@@ -158,7 +158,7 @@ def test_a_curve_grows_and_is_not_made_again(tmp_path, capsys):
     ]
     assert len((tmp_path / "curve/sampling.md").read_text().splitlines()) == 4 + 5
     assert (tmp_path / "curve/sampling.png").stat().st_size > 10_000
-    with pytest.raises(ValueError, match="begun with another seed"):
+    with pytest.raises(ValueError, match="another seed"):
         run_script("evaluate_sampling", *arguments, "--seed", 1)
-    with pytest.raises(ValueError, match="ddim: none of"):
+    with pytest.raises(ValueError, match="but got ddim"):
         run_script("evaluate_sampling", *arguments, "--schedulers", "ddim")

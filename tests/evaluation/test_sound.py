@@ -30,7 +30,7 @@ from diffusers_jasco.evaluation.metrics.sound import (
 from .clips import RATE, play_chords, play_drums, tone
 
 
-TONES = (250.3, 507.0, 1010.0, 1999.0, 4040.0)  # Hz, one in each of the bands in which tones are told from noise
+TONES = (250.3, 507.0, 1010.0, 1999.0, 4040.0)  # Hz, one in each band of the harmonic-to-noise ratio
 
 
 def sines(level: float, seconds: float = 4.0, rate: int = RATE) -> torch.Tensor:
@@ -42,7 +42,7 @@ def white_noise(level: float, seconds: float = 4.0, rate: int = RATE) -> torch.T
     return level * torch.randn(round(seconds * rate), generator=torch.Generator().manual_seed(0))
 
 
-def test_a_sine():
+def test_sound_check_of_a_sine():
     check = check_sound((0.5 * torch.sin(2 * math.pi * 440 * torch.arange(RATE) / RATE), RATE))
     assert check.peak == pytest.approx(0.5, abs=1e-3)
     assert check.level == pytest.approx(-9.03, abs=0.01)
@@ -50,7 +50,7 @@ def test_a_sine():
     assert check.dc < 1e-6 and check.loudness_spread < 0.1
 
 
-def test_faults_are_found():
+def test_clipping_dc_and_silence_are_detected():
     wave = tone(60, 4.0, level=0.3)
     clipped = check_sound(((10 * wave).clamp(-1, 1), RATE))
     assert clipped.peak == 1 and clipped.clipped_share > 0.3
@@ -94,7 +94,7 @@ def test_the_level_of_each_octave_band(rate, highest):
     for band in ("250 Hz", "500 Hz", "1 kHz", "2 kHz"):
         assert levels[band] == pytest.approx(-23.01, abs=0.1)
     assert levels["63 Hz"] < -55
-    # Twice the bandwidth, twice the power; and all bands together have the share that they cover.
+    # Twice the bandwidth has twice the power, and all bands together have their share of the total bandwidth.
     levels = octave_levels((white_noise(0.1, rate=rate), rate))
     steps = [after - before for before, after in zip(list(levels.values())[2:], list(levels.values())[3:])]
     assert steps == pytest.approx([3.01] * len(steps), abs=0.5)
@@ -103,27 +103,27 @@ def test_the_level_of_each_octave_band(rate, highest):
     assert total == pytest.approx(-20 + 10 * math.log10((nominal - lowest) / (rate / 2)), abs=0.2)
 
 
-def test_tones_are_told_from_noise():
+def test_the_harmonic_to_noise_ratio_separates_tones_from_noise():
     assert harmonic_to_noise((sines(0.1), RATE)) > 45
     assert harmonic_to_noise((white_noise(0.1), RATE)) < -8
-    # The noise's power in a band is that of its width.
-    known = [
+    # The power of white noise in a band is proportional to the bandwidth.
+    expected = [
         10 * math.log10(0.1**2 / 2 / (0.03**2 * f / math.sqrt(2) / (RATE / 2))) for f in (250, 500, 1000, 2000, 4000)
     ]
-    assert harmonic_to_noise((sines(0.1) + white_noise(0.03), RATE)) == pytest.approx(sum(known) / 5, abs=1)
+    assert harmonic_to_noise((sines(0.1) + white_noise(0.03), RATE)) == pytest.approx(sum(expected) / 5, abs=1)
     chord = play_chords([("C", 0.0), ("F", 2.0)], 4.0)
     ratios = [harmonic_to_noise((chord + white_noise(level), RATE)) for level in (0.0, 0.001, 0.01, 0.1)]
     assert ratios == sorted(ratios, reverse=True) and ratios[0] > ratios[-1] + 15
-    # It is not a matter of loudness, and bands in which nothing sounds do not count.
+    # The ratio does not depend on loudness, and silent bands are ignored.
     assert harmonic_to_noise((0.3 * (chord + white_noise(0.01)), RATE)) == pytest.approx(ratios[2], abs=0.01)
     assert harmonic_to_noise((0.5 * torch.sin(2 * math.pi * 440 * torch.arange(4 * RATE) / RATE), RATE)) > 45
 
 
-def test_strokes_that_are_softened_or_late_rise_less():
+def test_softened_and_late_onsets_rise_less():
     onsets = [0.25, 0.75, 1.25, 1.75]
     drums = play_drums(onsets, 2.0) + white_noise(0.001, 2.0)
     sharp = rise_at_onsets((drums, RATE), onsets)
-    # The mean of a burst that decays in 30 ms over 30 ms, against the noise before it.
+    # The mean power over 30 ms of a burst that decays within 30 ms, relative to the noise before it.
     assert sharp == pytest.approx(10 * math.log10(0.16 * (1 - math.exp(-2)) / 2 / 0.001**2), abs=1)
     soft = torch.nn.functional.avg_pool1d(drums.square()[None], 801, 1, 400)[0].sqrt()
     assert 3 < rise_at_onsets((soft, RATE), onsets) < sharp - 5
@@ -140,12 +140,12 @@ def test_sets_of_clips_are_compared_by_band_and_loudness():
     references = [check(white_noise(level)) for level in (0.05, 0.06, 0.07, 0.08)]
     same = compare_sound(references, references)
     assert set(same["bands"].values()) == {0.0} and same["usual_loudness"] == 0.5
-    # Twice as loud is 6 dB everywhere, and too loud.
+    # Twice the amplitude is 6 dB in every band, outside the usual loudness.
     loud = compare_sound([check(white_noise(level)) for level in (0.1, 0.12, 0.14, 0.16)], references)
     assert loud["bands"] == pytest.approx(dict.fromkeys(same["bands"], 6.02), abs=0.01) and loud["usual_loudness"] == 0
     bright = compare_sound([check(white_noise(0.065) + 0.1 * tone(96, 4.0, 1, 1.0))] * 4, references)
     assert bright["worst_band"] == "2 kHz" and bright["bands"]["2 kHz"] > 3 and abs(bright["bands"]["500 Hz"]) < 0.5
-    # What nobody hears is no difference, and bands that one side does not have are not compared.
+    # Inaudible levels do not differ, and bands that are missing in one set are not compared.
     silent = [check(torch.zeros(4 * RATE))] * 2
     faint = compare_sound([check(white_noise(1e-4))] * 2, silent)
     assert set(faint["bands"].values()) == {0.0} and math.isnan(faint["usual_loudness"])

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The first command of the README makes its pieces."""
+"""The demo script generates its clips."""
 
 import runpy
 from pathlib import Path
@@ -24,11 +24,11 @@ import soundfile
 DEMO = Path(__file__).parents[2] / "examples/demo.py"
 
 
-def test_four_pieces_with_their_pictures(tmp_path, capsys):
+def test_the_demo_writes_four_clips_with_figures(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     runpy.run_path(str(DEMO))["main"](tmp_path)
     sounds = sorted(tmp_path.glob("*.wav"))
-    assert [sound.stem for sound in sounds] == ["1-words", "2-chords", "3-chords-drums", "4-everything"]
+    assert [sound.stem for sound in sounds] == ["1-text", "2-chords", "3-chords-drums", "4-everything"]
     assert all(soundfile.info(sound).duration == 10.0 for sound in sounds)
     assert all(sound.with_suffix(".png").stat().st_size > 10_000 for sound in sounds)
     assert '"rock, overdriven guitar and organ, drums" with chords, drums, melody' in capsys.readouterr().out

@@ -182,7 +182,7 @@ def test_without_demucs_the_network_does_it_and_says_so(hub_folder, beat, caplog
 
 def test_demucs_says_what_it_misses(hub_folder, beat):
     if drums_module._demucs_package() is None:
-        with pytest.raises(ImportError, match=r'pip install "\.\[drums\]"'):
+        with pytest.raises(ImportError, match=r'pip install "diffusers-jasco\[drums\]"'):
             separate_drums(beat, RATE, method="demucs")
         return
     with pytest.raises(FileNotFoundError, match="https://.+ to .+checkpoints"):

@@ -51,14 +51,14 @@ def pipe():
     return load_pipeline("chords-drums-melody")
 
 
-def test_neighbours_of_one_kind_go_together():
+def test_similar_consecutive_requests_share_batches():
     requests = make_requests(5)
     other = GenerationRequest("long", duration=2.0)
     batches = plan_batches([*requests, other, *requests[:1]], batch_size=3)
     assert [[request.name[-1] for request in batch] for batch in batches] == [list("012"), list("34"), ["g"], ["0"]]
 
 
-def test_a_clip_depends_on_its_seed_and_not_on_its_batch(pipe):
+def test_clips_depend_on_their_seed_and_not_on_their_batch(pipe):
     together = {request.name: audio for request, audio in generate_clips(pipe, make_requests(), 4)}
     alone = {request.name: audio for request, audio in generate_clips(pipe, make_requests(), 1)}
     for name, audio in together.items():
@@ -67,24 +67,24 @@ def test_a_clip_depends_on_its_seed_and_not_on_its_batch(pipe):
     assert not torch.allclose(together["clip 1"], together["clip 4"], atol=1e-2)
 
 
-def test_a_bad_request_stops_no_other(pipe):
+def test_generation_continues_after_invalid_requests(pipe):
     requests = make_requests(2)
-    bad = [
+    invalid = [
         GenerationRequest("bad chord", controls={"chords": "Hx:0"}, duration=1.0, settings=STEPS),
         GenerationRequest("no file", controls={"drums": "absent.wav"}, duration=1.0, settings=STEPS),
     ]
-    results = {request.name: result for request, result in generate_clips(pipe, [requests[0], *bad, requests[1]])}
+    results = {request.name: result for request, result in generate_clips(pipe, [requests[0], *invalid, requests[1]])}
     assert "unknown chord 'Hx'" in str(results["bad chord"]) and "absent.wav" in str(results["no file"])
     for request, audio in generate_clips(pipe, requests):
         torch.testing.assert_close(results[request.name], audio, atol=1e-4, rtol=1e-3)
 
 
-def test_only_what_is_missing_or_changed_is_made_again_with_the_same_bytes(pipe, tmp_path):
+def test_only_missing_or_changed_clips_are_generated_again(pipe, tmp_path):
     requests = make_requests()
     assert save_clips(pipe, requests, tmp_path, batch_size=2) == []
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
     assert len(before) == 10 and soundfile.info(tmp_path / "clip 0.flac").frames == 32000
-    # As a run leaves it that was killed between two files.
+    # The state after a run that was killed between the two files of a clip.
     (tmp_path / "clip 1.json").unlink()
     requests[4] = GenerationRequest("clip 4", "other music", duration=1.0, seed=9, settings=STEPS)
     save_clips(pipe, requests, tmp_path, batch_size=2)
@@ -96,15 +96,15 @@ def test_only_what_is_missing_or_changed_is_made_again_with_the_same_bytes(pipe,
 
 
 def test_waveforms_are_described_by_a_hash():
-    one, other = (
+    first, second = (
         GenerationRequest("a", controls={"drums": (torch.full((1, 10), value), 16000)}).describe()["drums"]
         for value in (0.0, 1.0)
     )
-    assert one[1] == 16000 and one[0]["shape"] == [1, 10] and one != other
-    json.dumps(one)
+    assert first[1] == 16000 and first[0]["shape"] == [1, 10] and first != second
+    json.dumps(first)
 
 
-def test_another_model_has_another_hash(pipe):
+def test_the_hash_of_a_pipeline_depends_on_its_weights(pipe):
     other = load_pipeline("chords-drums-melody")
     assert hash_pipeline(pipe) == hash_pipeline(other)
     with torch.no_grad():
@@ -126,28 +126,28 @@ def run(tmp_path_factory):
     return folder, [*arguments, "--num_inference_steps", 2, "--device", "cpu"]
 
 
-def test_a_manifest_is_generated(run, capsys):
+def test_generation_from_a_manifest(run, capsys):
     folder, arguments = run
     run_script("generate_jasco", *arguments, "--output", folder / "all")
     names = {path.name for path in (folder / "all").iterdir()}
-    made = ["song 0", "song 1", "song 2", "00004"]
-    assert names == {f"{name}{suffix}" for name in made for suffix in (".flac", ".json")} | {"errors.jsonl"}
+    clips = ["song 0", "song 1", "song 2", "00004"]
+    assert names == {f"{name}{suffix}" for name in clips for suffix in (".flac", ".json")} | {"errors.jsonl"}
     errors = [json.loads(line) for line in (folder / "all" / "errors.jsonl").read_text().splitlines()]
     assert errors[0]["line"] == 5 and "promt" in errors[0]["error"] and errors[1]["name"] == "00006"
     assert "4 of 6 clips" in capsys.readouterr().out
-    about = json.loads((folder / "all" / "song 1.json").read_text())
-    assert about["settings"] == {"num_inference_steps": 2} and about["duration"] == 1 and about["seed"] > 0
+    info = json.loads((folder / "all" / "song 1.json").read_text())
+    assert info["settings"] == {"num_inference_steps": 2} and info["duration"] == 1 and info["seed"] > 0
     metadata = read_metadata(folder / "all" / "song 1.flac")
     assert metadata["prompt"] == "music 1" and metadata["chords"] == [["C", 0], ["G", 0.5]]
-    assert metadata["seed"] == about["seed"] and metadata["num_inference_steps"] == 2
-    assert metadata["model"] == about["model"] and metadata["checkpoint"] == str(folder / "checkpoint")
+    assert metadata["seed"] == info["seed"] and metadata["num_inference_steps"] == 2
+    assert metadata["model"] == info["model"] and metadata["checkpoint"] == str(folder / "checkpoint")
     assert generate(["--from", str(folder / "all" / "song 1.flac"), "--output", str(folder / "again.flac")]) == 0
     first, again = (load_audio(folder / name)[0] for name in ("all/song 1.flac", "again.flac"))
-    assert relative_error(again, first) < 1e-3  # rounding depends on the size of the batch
+    assert relative_error(again, first) < 1e-3  # rounding depends on the batch size
     assert "differ" not in capsys.readouterr().err
 
 
-def test_formats_and_files_without_metadata(run):
+def test_mp3_without_metadata(run):
     folder, arguments = run
     run_script("generate_jasco", *arguments, "--output", folder / "mp3", "--format", "mp3", "--no-metadata")
     assert read_metadata(folder / "mp3" / "song 1.mp3") is None
@@ -170,19 +170,19 @@ def test_options_are_checked_before_the_checkpoint_is_loaded(tmp_path, options, 
     assert error.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_an_output_that_cannot_be_written_is_an_error_at_once(tmp_path):
+def test_an_unwritable_output_is_an_error_before_loading(tmp_path):
     paths = ["--checkpoint", tmp_path / "absent", "--manifest", tmp_path / "absent", "--output", "/dev/null/a"]
     with pytest.raises(ValueError, match="`output`: /dev/null/a can't be written"):
         run_script("generate_jasco", *paths)
 
 
-def test_shards_share_the_work(run):
+def test_sharded_runs_match_a_single_run(run):
     folder, arguments = run
     for shard in ("0/2", "1/2"):
         run_script("generate_jasco", *arguments, "--output", folder / "shards", "--shard", shard)
-    run_script("generate_jasco", *arguments, "--output", folder / "whole")
-    shards, whole = ({path.name for path in (folder / name).glob("*.json")} for name in ("shards", "whole"))
-    assert shards == whole
-    for name in whole:
-        assert (folder / "shards" / name).read_text() == (folder / "whole" / name).read_text()
+    run_script("generate_jasco", *arguments, "--output", folder / "single")
+    sharded, single = ({path.name for path in (folder / name).glob("*.json")} for name in ("shards", "single"))
+    assert sharded == single
+    for name in single:
+        assert (folder / "shards" / name).read_text() == (folder / "single" / name).read_text()
     assert (folder / "shards" / "errors-0-of-2.jsonl").is_file()

@@ -19,7 +19,7 @@ import json
 import pytest
 
 from diffusers_jasco.generation.batches import GenerationRequest
-from diffusers_jasco.generation.requests import BadLine, read_requests
+from diffusers_jasco.generation.requests import InvalidLine, read_requests
 
 
 def read(tmp_path, *lines, **arguments):
@@ -28,15 +28,15 @@ def read(tmp_path, *lines, **arguments):
     return read_requests(path, **arguments)
 
 
-def test_a_line_says_what_is_made(tmp_path):
+def test_all_fields_of_a_line(tmp_path):
     (tmp_path / "beat.wav").touch()
-    (tmp_path / "tune.mid").touch()
+    (tmp_path / "lead.mid").touch()
     line = {
         "name": "verse",
         "prompt": "pop",
         "chords": [["C", 0], ["Am", 2.5]],
         "drums": "beat.wav",
-        "melody": "tune.mid",
+        "melody": "lead.mid",
         "separate_drums": True,
         "duration": 5,
         "seed": 7,
@@ -46,7 +46,7 @@ def test_a_line_says_what_is_made(tmp_path):
     assert request == GenerationRequest(
         "verse",
         "pop",
-        {"chords": [("C", 0), ("Am", 2.5)], "drums": str(tmp_path / "beat.wav"), "melody": str(tmp_path / "tune.mid")},
+        {"chords": [("C", 0), ("Am", 2.5)], "drums": str(tmp_path / "beat.wav"), "melody": str(tmp_path / "lead.mid")},
         True,
         5,
         7,
@@ -55,40 +55,41 @@ def test_a_line_says_what_is_made(tmp_path):
 
 
 def test_a_track_of_a_midi_file_beside_the_manifest(tmp_path):
-    (tmp_path / "tune.mid").touch()
-    line = {"melody": "tune.mid#vocals", "chords": "tune.mid#2", "drums": "absent.mid#1"}
+    (tmp_path / "lead.mid").touch()
+    line = {"melody": "lead.mid#vocals", "chords": "lead.mid#2", "drums": "absent.mid#1"}
     (request,) = read(tmp_path, line)
-    path = str(tmp_path / "tune.mid")
+    path = str(tmp_path / "lead.mid")
     assert request.controls == {"melody": f"{path}#vocals", "chords": f"{path}#2", "drums": "absent.mid#1"}
 
 
-def test_whether_drums_are_normalized_is_said_by_a_line_or_the_defaults(tmp_path):
+def test_normalize_drums(tmp_path):
     lines = [{"prompt": "a", "normalize_drums": value} for value in (True, False, None)]
     defaults = GenerationRequest("", normalize_drums=False)
     assert [request.normalize_drums for request in read(tmp_path, *lines)] == [True, False, None]
     assert [request.normalize_drums for request in read(tmp_path, *lines, defaults=defaults)] == [True, False, False]
-    assert "normalize_drums" not in GenerationRequest("a").describe(), "clips of earlier versions are known as done"
+    assert "normalize_drums" not in GenerationRequest("a").describe(), "clips of earlier versions count as done"
 
 
-def test_what_a_line_does_not_say_comes_from_the_defaults(tmp_path):
+def test_defaults_of_lines(tmp_path):
     defaults = GenerationRequest("", duration=3.0, settings={"num_inference_steps": 4})
-    one, two = read(tmp_path, {"prompt": "a"}, "", {"chords": "C:0 G:1", "num_inference_steps": 9}, defaults=defaults)
-    assert (one.name, two.name) == ("00001", "00003") and one.duration == 3.0
-    assert one.settings == {"num_inference_steps": 4} and two.settings == {"num_inference_steps": 9}
-    assert two.controls == {"chords": "C:0 G:1"} and two.prompt is None
+    lines = [{"prompt": "a"}, "", {"chords": "C:0 G:1", "num_inference_steps": 9}]
+    first, second = read(tmp_path, *lines, defaults=defaults)
+    assert (first.name, second.name) == ("00001", "00003") and first.duration == 3.0
+    assert first.settings == {"num_inference_steps": 4} and second.settings == {"num_inference_steps": 9}
+    assert second.controls == {"chords": "C:0 G:1"} and second.prompt is None
     # Seeds depend on the name, not on the other lines.
-    assert one.seed != two.seed and read(tmp_path, {"prompt": "b"})[0].seed == one.seed
-    assert read(tmp_path, {"prompt": "b"}, seed=1)[0].seed != one.seed
+    assert first.seed != second.seed and read(tmp_path, {"prompt": "b"})[0].seed == first.seed
+    assert read(tmp_path, {"prompt": "b"}, seed=1)[0].seed != first.seed
 
 
 @pytest.mark.parametrize(
     "line, message",
     [
-        ({"promt": "x"}, "unknown: promt"),
+        ({"promt": "x"}, "unknown fields: promt"),
         ("no json", "Expecting value"),
         ("[1]", "has to be a JSON object"),
-        ({"name": "a/b"}, "name of a file"),
-        ({"name": ".hidden"}, "name of a file"),
+        ({"name": "a/b"}, "a file name without slashes"),
+        ({"name": ".hidden"}, "does not start with a dot"),
         ({"name": 3}, "`name` has to be a str"),
         ({"chords": 5}, "`chords` has to be a str or list"),
         ({"duration": "5"}, "`duration` has to be a int or float"),
@@ -98,13 +99,13 @@ def test_what_a_line_does_not_say_comes_from_the_defaults(tmp_path):
         ({"name": "first"}, "line 1 has the same name"),
     ],
 )
-def test_a_bad_line_stops_no_other(tmp_path, line, message):
-    first, bad, last = read(tmp_path, {"name": "first"}, line, {"name": "last"})
+def test_invalid_lines_do_not_affect_others(tmp_path, line, message):
+    first, invalid, last = read(tmp_path, {"name": "first"}, line, {"name": "last"})
     assert (first.name, last.name) == ("first", "last")
-    assert isinstance(bad, BadLine) and bad.line == 2 and message in bad.error
+    assert isinstance(invalid, InvalidLine) and invalid.line == 2 and message in invalid.error
 
 
-def test_a_data_set_gives_its_captions_and_controls(tmp_path):
+def test_captions_and_controls_of_a_dataset(tmp_path):
     folder = tmp_path / "train"
     folder.mkdir()
     (tmp_path / "drums.flac").touch()
@@ -130,7 +131,7 @@ def test_a_data_set_gives_its_captions_and_controls(tmp_path):
     )
 
 
-def test_audiocrafts_data_has_captions_beside_it(tmp_path):
+def test_captions_of_audiocraft_manifests(tmp_path):
     (tmp_path / "song.json").write_text(json.dumps({"description": "a slow waltz", "title": "Waltz"}))
     (tmp_path / "song.mp3").touch()
     lines = [{"path": "song.mp3", "duration": 200.0, "sample_rate": 44100}, {"path": "other.mp3", "duration": 9.0}]
@@ -141,7 +142,7 @@ def test_audiocrafts_data_has_captions_beside_it(tmp_path):
     assert other.prompt is None and other.name != song.name
 
 
-def test_an_absent_manifest_is_an_error(tmp_path):
+def test_missing_manifests(tmp_path):
     with pytest.raises(FileNotFoundError, match="no manifest"):
         read_requests(tmp_path / "songs.jsonl")
     with pytest.raises(FileNotFoundError, match="no manifest"):

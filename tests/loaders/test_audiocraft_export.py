@@ -366,7 +366,7 @@ def test_nothing_is_overwritten_unasked(tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("precious")
     for arguments in ([], ["--force"]):
-        with pytest.raises(ValueError, match="is no checkpoint"):
+        with pytest.raises(ValueError, match="is not a checkpoint"):
             convert_jasco_to_diffusers.main([*there, str(tmp_path / "notes"), *arguments])
     convert_jasco_to_diffusers.main([*there, str(tmp_path / "jasco")])
     with pytest.raises(ValueError, match="--force"):
@@ -404,7 +404,7 @@ def test_forced_output_replaces_the_checkpoint_and_nothing_else(tmp_path):
 
 def test_saving_for_audiocraft_spares_other_folders(tmp_path):
     (tmp_path / "diary.txt").write_text("precious")
-    with pytest.raises(ValueError, match="is no checkpoint"):
+    with pytest.raises(ValueError, match="is not a checkpoint"):
         save_audiocraft_checkpoint(make_pipeline(), tmp_path, "t5-small", "someone/codec", force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
 

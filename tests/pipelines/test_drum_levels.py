@@ -135,7 +135,7 @@ def test_silent_drums_stay_silent_with_a_warning(samples, message, warnings):
 def test_a_silent_part_of_a_recording_is_warned_of(warnings):
     samples = torch.cat([torch.zeros(1, 5 * RATE), beat(0)[0]], dim=1)
     assert not read_drums((samples, RATE), RATE, 2 * RATE, loudness=-22.0).any()
-    assert "part of `drums` that is used is silent" in warnings.text
+    assert "excerpt of `drums` that is used is silent" in warnings.text
 
 
 def test_remains_of_other_instruments_are_not_amplified(warnings):

@@ -31,12 +31,12 @@ SPACE = ROOT / "examples/space"
 try:
     from playwright.sync_api import expect
 
-    # Assertions wait for so long, in milliseconds: a loaded machine is slow.
+    # Timeout of assertions in milliseconds; generous for loaded machines.
     expect.set_options(timeout=60_000)
 except ImportError:
     expect = None
 
-# The app's modules are beside app.py, as in a Space.
+# The app's modules are next to app.py, as in a Space.
 sys.path.insert(0, str(SPACE))
 
 C_AM_F_G = {
@@ -63,7 +63,7 @@ MELODY = {
 
 
 def start_server(folder: Path, **environment: str) -> tuple[subprocess.Popen, str]:
-    """The app in a process of its own, as a visitor finds it, with its files in `folder`; and its address."""
+    """Starts the app in a separate process with its files in `folder`. Returns the process and the URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -91,14 +91,14 @@ def start_server(folder: Path, **environment: str) -> tuple[subprocess.Popen, st
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """The address of a running app."""
+    """URL of a running app."""
     pytest.importorskip("gradio")
     folder = tmp_path_factory.mktemp("server")
     process, address = start_server(folder)
     yield address
     process.terminate()
     assert process.wait(120) == 0 and "SystemExit" not in (folder / "server.log").read_text()
-    # Nothing of its visitors stays.
+    # No files of its sessions are left.
     assert not [path for path in folder.glob("gradio/**/*") if path.is_file()]
 
 
@@ -113,10 +113,10 @@ def browser():
         browser.close()
 
 
-def eventually(page, look: Callable[[], Any], wanted):
-    """Waits for what Playwright's `expect` has no assertion for."""
+def eventually(page, look: Callable[[], Any], expected):
+    """Waits for a value that Playwright's `expect` has no assertion for."""
     for _ in range(600):
-        if look() == wanted:
+        if look() == expected:
             break
         page.wait_for_timeout(100)
-    assert look() == wanted
+    assert look() == expected

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""What the page does, without the page."""
+"""Tests of the actions behind the page."""
 
 import numpy as np
 import pytest
@@ -32,8 +32,8 @@ from engine import Engine  # noqa: E402
 from settings import FieldError, Settings  # noqa: E402
 
 
-def test_another_length_keeps_what_is_there():
-    """Shorter music does not cost the chords and notes beyond its end; longer music has room for more."""
+def test_another_duration_keeps_chords_and_notes():
+    """A shorter duration keeps chords and notes beyond its end; a longer one adds room."""
     chords, melody = actions.fit_length(C_AM_F_G, MELODY, 120.0, 4, 4.0)
     assert (chords, melody["notes"]) == (C_AM_F_G, MELODY["notes"])
     chords, melody = actions.fit_length(C_AM_F_G, MELODY, 120.0, 4, 20.0)
@@ -42,7 +42,7 @@ def test_another_length_keeps_what_is_there():
     assert [chord["beat"] for chord in chords["chords"]] == [0, 3, 6, 9, 12] and chords["bars"] == 7
 
 
-def test_the_longest_timeline_fits_any_metre():
+def test_the_longest_timeline_fits_any_time_signature():
     chords = {"beats_per_bar": 2, "bars": 60, "chords": [{"label": "C", "beat": 2.0 * bar} for bar in range(60)]}
     fitted, _ = actions.fit_length(chords, MELODY, 240.0, 7, 30.0)
     assert fitted["beats_per_bar"] == 7 and fitted["bars"] * 7 <= actions.MAX_BEATS
@@ -60,29 +60,29 @@ def test_a_preset_groove_sounds_the_same_as_a_pattern(name):
     assert np.allclose([hit[1:] for hit in found], [hit[1:] for hit in expected])
 
 
-def test_empty_controls_have_nothing_to_hear():
+def test_empty_controls_have_no_preview():
     empty = Settings()
     for function, value, field in (
-        (actions.hear_chords, empty.chords, "chords"),
-        (actions.hear_drums, empty.pattern, "drums"),
-        (actions.hear_melody, empty.melody, "melody"),
+        (actions.preview_chords, empty.chords, "chords"),
+        (actions.preview_drums, empty.pattern, "drums"),
+        (actions.preview_melody, empty.melody, "melody"),
     ):
         with pytest.raises(FieldError, match="yet") as error:
             function(value, 120.0, 4.0)
         assert error.value.field == field
 
 
-def test_previews_are_heard():
+def test_previews_are_audible():
     for function, value in (
-        (actions.hear_chords, C_AM_F_G),
-        (actions.hear_drums, BACKBEAT),
-        (actions.hear_melody, MELODY),
+        (actions.preview_chords, C_AM_F_G),
+        (actions.preview_drums, BACKBEAT),
+        (actions.preview_melody, MELODY),
     ):
         audio, rate = soundfile.read(function(value, 120.0, 4.0))
         assert len(audio) == 4 * rate and 0.1 < np.abs(audio).max() <= 1
 
 
-def test_what_is_left_out_is_said_with_the_take():
+def test_dropped_input_is_reported_with_the_take():
     chords = {**C_AM_F_G, "chords": [{"label": "Csus4", "beat": 0.0}, {"label": "G", "beat": 18.0}]}
     settings = Settings(chords=chords, melody=MELODY, duration=2.0, steps=1)
     (take,), remarks = actions.make_takes(settings, None, actions.TOKENS.issue("me"))
@@ -100,7 +100,7 @@ def test_seeds_count_up_and_around():
     assert [take.settings.seed for take in takes] == [MAX_SEED, 0]
 
 
-def test_takes_that_are_gone_are_said_to_be(tmp_path):
+def test_deleted_takes_are_reported(tmp_path):
     from takes import Take
 
     with pytest.raises(FieldError, match="kept for 60 minutes"):
@@ -108,7 +108,7 @@ def test_takes_that_are_gone_are_said_to_be(tmp_path):
 
 
 def test_errors_of_the_pipeline_find_their_field(monkeypatch, tmp_path):
-    """Another checkpoint may lack a control, which programs can ask it for all the same."""
+    """API clients can request a control that the checkpoint does not have."""
     load_pipeline("chords-drums").save_pretrained(tmp_path)
     monkeypatch.setattr(actions, "ENGINE", Engine(str(tmp_path)))
     settings = Settings(melody=MELODY, duration=1.0, steps=1)
@@ -130,17 +130,17 @@ def test_a_recording_is_decoded_once_for_all_takes(monkeypatch, tmp_path):
     monkeypatch.setattr(soundfile, "SoundFile", Counted)
     settings = Settings(drums="recording", duration=1.0, steps=1, variations=3)
     takes, _ = actions.make_takes(settings, str(recording), actions.TOKENS.issue("me"))
-    # Its header, and its samples.
+    # Once for the header, once for the samples.
     assert opened.count((str(recording), "r")) == 2
-    # A take is decoded once, to hear what is in its file.
+    # Each take is decoded once for scoring.
     for take in takes:
         modes = [mode for file, mode in opened if file.endswith(f"{take.folder.name}/{take.wav.name}")]
         assert modes == ["r", "r"]
         assert list(take.scores) == ["drums"]
 
 
-def test_a_beat_follows_the_metre():
-    """Each bar of it is cut, or begun anew; what is no whole bars stays."""
+def test_a_pattern_follows_the_time_signature():
+    """Each bar is cut or extended; a pattern of partial bars is kept."""
     backbeat = actions.load_groove("rock backbeat")
     waltz = actions.fit_beats_per_bar(backbeat, 4, 3)
     assert waltz["steps"] == 12 and waltz["tracks"]["kick"] == backbeat["tracks"]["kick"][:12]
@@ -155,7 +155,7 @@ def test_unknown_words_of_a_prompt():
     said = actions.describe_unknown_words("slow klezmer, drumz and piano")
     assert said == ["Not known to this model: klezmer, drumz. Similar words that it knows: drum, drums, drumless."]
     assert actions.describe_unknown_words("80s pop, synth bass, drums") == []
-    # While it is typed, the last word may become a known one.
+    # While typing, the last word may be the beginning of a known one.
     assert actions.describe_unknown_words("synth b", is_typed=True) == []
     assert actions.describe_unknown_words("synth b, ", is_typed=True) and actions.describe_unknown_words("synth b")
     assert "klezmer" in actions.describe_unknown_words("klezmer", is_typed=True)[0]
@@ -172,7 +172,7 @@ def test_warnings_of_a_run_are_remarks(tmp_path):
     assert "known_words" not in "".join(remarks)
 
 
-def test_quiet_drums_are_no_fault(tmp_path):
+def test_quiet_drums_cause_no_warning(tmp_path):
     soundfile.write(tmp_path / "quiet.wav", 0.003 * GROOVES["disco"].render(2.0, 32000)[0].numpy(), 32000, "FLOAT")
     settings = Settings(drums="recording", duration=2.0, steps=1)
     takes, remarks = actions.make_takes(settings, str(tmp_path / "quiet.wav"), actions.TOKENS.issue("me"))

@@ -35,8 +35,8 @@ def test_memory_does_not_grow_over_fifty_requests(tmp_path):
     try:
         client = connect(server, tmp_path / "downloads")
 
-        def use(visitor, seed: int) -> float:
-            visitor.predict(**REQUESTED | {"steps": 3}, seed=seed, api_name="/generate")
+        def use(session, seed: int) -> float:
+            session.predict(**REQUESTED | {"steps": 3}, seed=seed, api_name="/generate")
             return resident_megabytes(process.pid)
 
         # The first requests fill caches, and the pools of memory of each of the server's threads.
@@ -44,12 +44,12 @@ def test_memory_does_not_grow_over_fifty_requests(tmp_path):
         print("\nMB by the number of requests:", {number: round(sizes[number]) for number in range(0, 71, 10)})
         assert sizes[70] - sizes[20] < 30
 
-        # What Gradio remembers of a visitor for an hour, of so many at the most as the app says.
+        # Gradio keeps the state of a session for an hour, for at most MAX_SESSIONS sessions.
         for number in range(40):
-            visitor = connect(server, tmp_path / "downloads")
-            size = use(visitor, number)
-            visitor.close()
-        print(f"MB per visitor: {(size - sizes[70]) / 40:.1f}")
+            session = connect(server, tmp_path / "downloads")
+            size = use(session, number)
+            session.close()
+        print(f"MB per session: {(size - sizes[70]) / 40:.1f}")
         assert size - sizes[70] < 40 * 2.5
     finally:
         process.terminate()

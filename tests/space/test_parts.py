@@ -72,15 +72,15 @@ class TestChecks:
             (timeline(bars=0), "'bars' has to be a number from 1 to"),
             (timeline(bars=2.5), "has to be a whole number"),
             (timeline(bars=True), "'bars' has to be a number"),
-            (timeline(bars=64, beats_per_bar=16), "1024 beats; at most"),
+            (timeline(bars=64, beats_per_bar=16), "1024 beats, but at most"),
             (timeline(("C", 16)), "chord 1 .C. starts on beat 16, where the timeline ends"),
             (timeline(("C", math.nan)), "the beat of chord 1 .C. has to be a number"),
             (timeline(("C", "0")), "the beat of chord 1 .C. has to be a number"),
-            (timeline(("", 0)), "chord 1 has to be a text"),
-            (timeline((7, 0)), "chord 1 has to be a text"),
+            (timeline(("", 0)), "chord 1 has to be a string"),
+            (timeline((7, 0)), "chord 1 has to be a string"),
             (timeline(("C", 5), ("G", 5)), "two chords start bar 2, beat 2: C and G"),
             ({**timeline(), "chords": "C"}, "'chords' has to be a list"),
-            ({**timeline(), "chords": [{"label": "C", "beat": 0}] * 300}, "300 entries; at most"),
+            ({**timeline(), "chords": [{"label": "C", "beat": 0}] * 300}, "300 entries, but at most"),
             (timeline(("C", 0), ("Hm", 6)), "bar 2, beat 3: unknown chord 'Hm'. Did you mean 'Bm'"),
         ],
     )
@@ -138,8 +138,11 @@ class TestChecks:
         [
             (roll((42, 0, 1)), "note 1's 'midi' has to be a number from 43 to 95"),
             (roll((60.5, 0, 1)), "has to be a whole number"),
-            (roll((60, 0, 0)), "note 1 lasts from beat 0 to 0; it has to last"),
-            (roll((60, 15.5, 1)), "from beat 15.5 to 16.5; it has to last, and to end by beat 16"),
+            (roll((60, 0, 0)), "note 1 lasts from beat 0 to 0; its length has to be positive"),
+            (
+                roll((60, 15.5, 1)),
+                "from beat 15.5 to 16.5; its length has to be positive, and it has to end by beat 16",
+            ),
             (roll((60, 0, 2), (62, 1, 1)), "two notes sound at once on beat 1 .MIDI 60 and 62."),
             (roll((60, -1, 1)), "note 1's 'beat' has to be a number from 0"),
             (roll(beats=1e9), "'beats' has to be a number"),
@@ -283,7 +286,7 @@ class TestChordTimeline:
         for label in ("Am", "F", "C", "G"):
             page.find(f"#chords .chip[data-label='{label}']").first.click()
         page.expect("chords", timeline(("Am", 0.0), ("F", 4.0), ("C", 8.0), ("G", 12.0)))
-        page.expect_count("#chords [aria-label='bar 2, beat 3: F goes on']", 1)
+        page.expect_count("#chords [aria-label='bar 2, beat 3: F continues']", 1)
         page.expect_count("#other .chord", 0)
         assert "other" not in page.received
 
@@ -332,18 +335,18 @@ class TestChordTimeline:
         page.press("Control+Shift+z")
         page.expect("chords", timeline(("Dm", 8.0)))
 
-    def test_what_is_before_a_beat_is_repeated_to_the_end(self, page):
+    def test_chords_before_a_beat_are_repeated_until_the_end(self, page):
         page.find("#chords .beat").nth(0).click()
-        repeat = page.find("#chords").get_by_role("button", name="Repeat what is before it")
+        repeat = page.find("#chords").get_by_role("button", name="Repeat the chords before it")
         repeat.click()
-        page.expect_status("Choose the beat after the chords")
+        page.expect_status("Select the beat after the chords")
         for label in ("Am", "F"):
             page.find(f"#chords .chip[data-label='{label}']").first.click()
         page.find("#chords .beat").nth(6).click()
         repeat.click()
         page.expect("chords", timeline(("Am", 0.0), ("F", 4.0), ("Am", 6.0), ("F", 10.0), ("Am", 12.0)))
 
-    def test_python_changes_bars_metre_and_key(self, page):
+    def test_python_changes_bars_time_signature_and_key(self, page):
         page.find("#chords .chip[data-label='Am']").first.click()
         page.expect("chords", timeline(("Am", 0.0)))
         page.page.get_by_role("button", name="Waltz").click()
@@ -353,7 +356,7 @@ class TestChordTimeline:
         expect(in_key).to_have_text(["G", "Am", "Bm", "C", "D", "Em", "F#dim", "D7"], use_inner_text=True)
 
     def test_small_letters_and_what_is_said_of_one_chord_beside_a_wrong_one(self, page):
-        for beat, text, says in (
+        for beat, text, message in (
             (0, "Hx", "does not know “Hx”"),
             (4, "Fmaj9", "Fmaj7 is the nearest"),
             (8, "am7", "Am7"),
@@ -361,12 +364,12 @@ class TestChordTimeline:
             page.find("#chords .beat").nth(beat).dblclick()
             page.page.keyboard.type(text)
             page.press("Enter")
-            page.find("#chords .status", has_text=says).wait_for()
+            page.find("#chords .status", has_text=message).wait_for()
         page.expect("chords", timeline(("Hx", 0.0), ("Fmaj7", 4.0), ("Am7", 8.0)))
 
 
 class TestStepSequencer:
-    def test_clicks_and_strokes(self, page):
+    def test_clicks_and_drags(self, page):
         for step, clicks in {0: 1, 4: 2, 8: 3}.items():
             for _ in range(clicks):
                 page.find(f"#steps .step[data-track='0'][data-step='{step}']").click()
@@ -462,7 +465,7 @@ class TestPage:
         page.page.get_by_role("button", name="Preset").click()
         page.find("#roll .note").wait_for()
         page.find("#chords").get_by_role("button", name="Play").click()
-        # No single beat: on a loaded machine, each may be over before it is seen.
+        # Any beat: on a loaded machine, a single one may be over before it is seen.
         page.find("#chords .beat.playing:not([data-beat='0'])").wait_for()
         page.find("#roll").get_by_role("button", name="Play").click()  # one part plays at a time
         page.find("#roll .playhead").wait_for()
@@ -483,7 +486,7 @@ class TestPage:
         )
         eventually(phone.page, lambda: phone.page.evaluate("document.documentElement.scrollWidth"), 390)
 
-    def test_a_finger_draws_sideways_and_scrolls_up(self, phone):
+    def test_a_finger_draws_horizontally_and_scrolls_vertically(self, phone):
         protocol = phone.context.new_cdp_session(phone.page)
 
         def swipe(x, y, right, down):
@@ -504,17 +507,17 @@ class TestPage:
             swipe(x, y, 70, 0)
             eventually(phone.page, lambda: name in phone.received and length(phone.received[name]) > 1.5, True)
             drawn = phone.received[name]
-            # The page or the roll in it.
+            # Either the page or the roll scrolls.
             phone.page.evaluate("document.addEventListener('scroll', () => window.scrolled = true, true)")
             phone.page.evaluate("window.scrolled = false")
             swipe(x, y, 0, -150)
             phone.page.wait_for_function("window.scrolled")
-            # Time for a change that must not come.
+            # Time for a change that must not happen.
             phone.page.wait_for_timeout(500)
             assert phone.received[name] == drawn
         assert not phone.errors
 
-    def test_a_client_hears_what_is_wrong(self, address):
+    def test_a_client_gets_error_messages(self, address):
         client = pytest.importorskip("gradio_client")
         with pytest.raises(client.exceptions.AppError, match="'midi' has to be a number from 43 to 95, but is '20'"):
             client.Client(address, verbose=False).predict(roll((20, 0, 1)), api_name="/roll")

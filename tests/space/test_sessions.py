@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""CancellationTokens and folders of visits."""
+"""Tests of cancellation tokens and temporary folders."""
 
 import os
 import time
@@ -26,30 +26,30 @@ pytest.importorskip("gradio")
 from sessions import CancellationTokens, TempFolders  # noqa: E402
 
 
-def test_a_visit_can_stop_its_own_runs_only():
-    tickets = CancellationTokens()
-    mine, another, theirs = tickets.issue("me"), tickets.issue("me"), tickets.issue("you")
-    assert tickets.revoke("me") == 2
-    assert [ticket.exists() for ticket in (mine, another, theirs)] == [False, False, True]
-    assert tickets.revoke("me") == 0
+def test_a_session_can_stop_only_its_own_runs():
+    tokens = CancellationTokens()
+    mine, another, theirs = tokens.issue("me"), tokens.issue("me"), tokens.issue("you")
+    assert tokens.revoke("me") == 2
+    assert [token.exists() for token in (mine, another, theirs)] == [False, False, True]
+    assert tokens.revoke("me") == 0
 
 
-def test_a_ticket_ends_with_its_run():
-    tickets = CancellationTokens()
-    ticket = tickets.issue("me")
-    with pytest.raises(ZeroDivisionError), tickets.using(ticket):
-        assert ticket.exists()
+def test_a_token_ends_with_its_run():
+    tokens = CancellationTokens()
+    token = tokens.issue("me")
+    with pytest.raises(ZeroDivisionError), tokens.using(token):
+        assert token.exists()
         raise ZeroDivisionError
-    assert not ticket.exists()
+    assert not token.exists()
 
 
-def test_a_visits_name_is_no_path():
-    tickets = CancellationTokens()
-    ticket = tickets.issue("../../etc/*")
-    assert ticket.exists() and tickets.revoke("*") == 0 and tickets.revoke("../../etc/*") == 1
+def test_a_session_name_is_not_a_path():
+    tokens = CancellationTokens()
+    token = tokens.issue("../../etc/*")
+    assert token.exists() and tokens.revoke("*") == 0 and tokens.revoke("../../etc/*") == 1
 
 
-def test_old_folders_go_when_a_new_one_is_made(tmp_path):
+def test_expired_folders_are_deleted_when_a_new_one_is_created(tmp_path):
     shelf = TempFolders(tmp_path, life=60.0)
     old, young = shelf.new_folder(), shelf.new_folder()
     (old / "take.wav").write_bytes(b"music")

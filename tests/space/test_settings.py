@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""What a piece is made from: checked, kept and turned into seconds."""
+"""Tests of the settings: checks, JSON and conversion to seconds."""
 
 import copy
 import json
@@ -38,12 +38,12 @@ def test_beats_become_seconds_at_the_tempo():
     settings = make_settings(tempo=90.0)
     assert settings.chord_timeline()[1] == ("Am", pytest.approx(4 * 60 / 90))
     assert settings.notes()[1] == (67, pytest.approx(2 * 60 / 90), pytest.approx(3.75 * 60 / 90))
-    # The snare is on the second and fourth beat; a stroke of the hat falls on each half beat.
+    # The snare is on the second and fourth beat; the hat plays on each half beat.
     onsets = settings.groove().onsets(4 * 60 / 90)
     assert onsets == pytest.approx([index * 30 / 90 for index in range(8)])
 
 
-def test_swing_is_the_step_sequencers():
+def test_swing_matches_the_step_sequencer():
     from parts import step_start
 
     pattern = copy.deepcopy(BACKBEAT)
@@ -53,20 +53,20 @@ def test_swing_is_the_step_sequencers():
     assert onsets == pytest.approx([step_start(step, 0.6) * 0.125 for step in range(16)])
 
 
-def test_what_is_switched_off_or_empty_is_not_asked_for():
+def test_disabled_or_empty_controls_are_not_requested():
     settings = make_settings(use_chords=False, use_melody=False, drums="off")
     assert (settings.chord_timeline(), settings.notes(), settings.groove()) == (None, None, None)
     settings = Settings(drums="pattern")
     assert (settings.chord_timeline(), settings.notes(), settings.groove()) == (None, None, None)
 
 
-def test_a_way_through_json_changes_nothing():
+def test_settings_survive_json():
     settings = make_settings(tempo=97.3, seed=2**31 - 1, guidance_scale=0.1 + 0.2)
     assert Settings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
 
 
 @pytest.mark.parametrize(
-    "name, value, says",
+    "name, value, message",
     [
         ("prompt", "la " * 200, "600 characters"),
         ("prompt", 7, "text"),
@@ -85,14 +85,14 @@ def test_a_way_through_json_changes_nothing():
         ("drums", "loud", "off, pattern, recording"),
     ],
 )
-def test_limits_name_their_field(name, value, says):
-    with pytest.raises(FieldError, match=says) as error:
+def test_errors_of_limits_name_the_field(name, value, message):
+    with pytest.raises(FieldError, match=message) as error:
         make_settings(**{name: value})
     assert error.value.field == name
 
 
 @pytest.mark.parametrize(
-    "field, name, value, says",
+    "field, name, value, message",
     [
         ("chords", "chords", {**C_AM_F_G, "chords": [{"label": "Hm", "beat": 6.0}]}, "Bar 2, beat 3.*Hm"),
         ("chords", "chords", {**C_AM_F_G, "chords": [{"label": "C", "beat": float("nan")}]}, "nan"),
@@ -105,23 +105,23 @@ def test_limits_name_their_field(name, value, says):
         ("melody", "melody", {"beats": 4.0, "notes": [{"midi": 60, "beat": 0.0, "beats": -1.0}]}, "beats"),
     ],
 )
-def test_controls_say_where_they_are_wrong(field, name, value, says):
-    with pytest.raises(FieldError, match=says) as error:
+def test_errors_of_controls_name_the_position(field, name, value, message):
+    with pytest.raises(FieldError, match=message) as error:
         make_settings(**{name: value})
     assert error.value.field == field
 
 
 @pytest.mark.parametrize(
-    "content, says",
+    "content, message",
     [
-        ([], "no settings file"),
-        ({"format": "something else"}, "no settings file"),
-        ({**Settings().to_json(), "shell": "rm"}, "does not know: shell"),
-        ({name: value for name, value in Settings().to_json().items() if name != "tempo"}, "lack tempo"),
+        ([], "not a settings file"),
+        ({"format": "something else"}, "not a settings file"),
+        ({**Settings().to_json(), "shell": "rm"}, "unknown fields: shell"),
+        ({name: value for name, value in Settings().to_json().items() if name != "tempo"}, "have no tempo"),
     ],
 )
-def test_files_that_are_no_settings(content, says):
-    with pytest.raises(FieldError, match=says) as error:
+def test_other_files_are_refused_as_settings(content, message):
+    with pytest.raises(FieldError, match=message) as error:
         Settings.from_json(content)
     assert error.value.field == "file"
 
@@ -131,7 +131,7 @@ def test_errors_reach_other_processes():
     assert (type(error), error.field, str(error)) == (FieldError, "drums", "Choose a file first.")
 
 
-def test_bars_that_the_music_begins():
+def test_count_bars():
     assert count_bars(10.0, 120.0, 4) == 5
     assert count_bars(10.1, 120.0, 4) == 6
     assert count_bars(1.0, 40.0, 4) == 1

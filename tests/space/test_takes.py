@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""Takes: the same again from what was kept, stopped when wanted, and judged by their sound alone."""
+"""Tests of takes: reproducing, stopping and scoring them."""
 
 import json
 import zipfile
@@ -54,23 +54,23 @@ def settings(engine):
 
 
 @pytest.fixture(scope="module")
-def asked_for(engine, settings):
+def request_(engine, settings):
     return engine.make_request(settings)
 
 
 @pytest.fixture(scope="module")
-def take(engine, asked_for, tmp_path_factory):
-    return finish_take(engine.play(asked_for, 7), asked_for, 7, engine, tmp_path_factory.mktemp("take"))
+def take(engine, request_, tmp_path_factory):
+    return finish_take(engine.play(request_, 7), request_, 7, engine, tmp_path_factory.mktemp("take"))
 
 
-def test_every_run_has_a_pipeline_of_its_own_with_the_same_weights(engine):
+def test_every_run_has_its_own_pipeline_with_shared_weights(engine):
     first, second = engine.make_pipeline(), engine.make_pipeline()
     assert first is not second and first.scheduler is not second.scheduler and first.tokenizer is not second.tokenizer
     assert first.transformer is second.transformer is engine.components["transformer"]
 
 
 def test_a_checkpoint_with_another_codec_and_an_adaptive_solver(tmp_path):
-    """Steps can be counted with any checkpoint; controls that it does not have are named, to be left out of the page."""
+    """The step count is defined for any checkpoint, and missing controls are listed."""
     from diffusers_jasco import FlowMatchDopri5Scheduler
 
     load_pipeline("chords-drums", scheduler=FlowMatchDopri5Scheduler()).save_pretrained(tmp_path)
@@ -84,8 +84,8 @@ def test_a_checkpoint_with_another_codec_and_an_adaptive_solver(tmp_path):
         engine.play(engine.make_request(replace(settings, melody=MELODY)), 0)
 
 
-def test_a_take_is_what_its_settings_make(engine, take, tmp_path):
-    """A downloaded ZIP, loaded again, gives the same file to the byte."""
+def test_a_take_is_reproduced_from_its_settings(engine, take, tmp_path):
+    """A downloaded ZIP reproduces the same file byte for byte."""
     loaded, recording, checkpoint = read_settings(take.zip, tmp_path)
     assert (loaded.seed, loaded.variations, recording, checkpoint) == (7, 1, None, engine.checkpoint)
     request = engine.make_request(loaded)
@@ -93,7 +93,7 @@ def test_a_take_is_what_its_settings_make(engine, take, tmp_path):
     assert again.wav.read_bytes() == take.wav.read_bytes()
     with zipfile.ZipFile(take.zip) as archive:
         assert archive.read("jasco-7.wav") == take.wav.read_bytes()
-        assert set(archive.namelist()) >= {"settings.json", "chords.lab", "drums.wav", "asked-and-heard.png"}
+        assert set(archive.namelist()) >= {"settings.json", "chords.lab", "drums.wav", "target-and-result.png"}
         assert json.loads(archive.read("settings.json"))["prompt"] == "80s pop, drums"
     (tmp_path / "settings.json").write_text(json.dumps(loaded.to_json()))
     assert read_settings(tmp_path / "settings.json", tmp_path)[0] == loaded
@@ -102,7 +102,7 @@ def test_a_take_is_what_its_settings_make(engine, take, tmp_path):
     assert np.abs(waveform - soundfile.read(take.wav)[0]).max() <= 2**-23
 
 
-def test_a_drum_recording_comes_back_with_its_take(engine, settings, tmp_path):
+def test_a_drum_recording_is_stored_with_its_take(engine, settings, tmp_path):
     recording = tmp_path / "drums.wav"
     soundfile.write(recording, GROOVES["disco"].render(12.0, 44100)[0].numpy(), 44100, subtype="FLOAT")
     settings = replace(settings, drums="recording", duration=4.0)
@@ -116,9 +116,9 @@ def test_a_drum_recording_comes_back_with_its_take(engine, settings, tmp_path):
     assert not torch.equal(engine.play(engine.make_request(replace(loaded, drums="off")), 1), music)
 
 
-def test_scores_are_heard_in_the_file_alone(engine, asked_for, take, tmp_path):
-    """With another piece in the place of the take, all scores fall."""
-    scores = score_transcription(transcribe(take.wav), asked_for.requested)
+def test_scores_depend_only_on_the_file(engine, request_, take, tmp_path):
+    """All scores drop when the file is replaced by another piece."""
+    scores = score_transcription(transcribe(take.wav), request_.requested)
     assert scores == take.scores and list(scores) == ["chords", "melody", "drums"]
     other = Settings(
         prompt="calm ballad, no drums",
@@ -130,32 +130,34 @@ def test_scores_are_heard_in_the_file_alone(engine, asked_for, take, tmp_path):
     (tmp_path / "other").mkdir()
     other = engine.make_request(other)
     placed = finish_take(engine.play(other, 3), other, 3, engine, tmp_path / "other").wav
-    others = score_transcription(transcribe(placed), asked_for.requested)
+    others = score_transcription(transcribe(placed), request_.requested)
     for control, score in scores.items():
         assert others[control].value < score.value - 0.2, control
     assert scores["chords"].value > 0.7 and scores["drums"].value > 0.6
 
 
-def test_a_stop_ends_a_run_within_a_step(engine, asked_for):
+def test_a_stop_ends_a_run_within_a_step(engine, request_):
     done = []
     with pytest.raises(Stopped):
-        engine.play(asked_for, 0, on_step=done.append, is_stopped=lambda: len(done) == 3)
+        engine.play(request_, 0, on_step=done.append, is_stopped=lambda: len(done) == 3)
     assert done == [1, 2, 3]
     with pytest.raises(Stopped):
-        engine.play(asked_for, 0, on_step=done.append, is_stopped=lambda: True)
+        engine.play(request_, 0, on_step=done.append, is_stopped=lambda: True)
     assert done == [1, 2, 3]
 
 
-@pytest.mark.parametrize("content, says", [(b"PK\x03\x04 nonsense", "no ZIP"), (b"", "no ZIP")])
-def test_broken_archives(tmp_path, content, says):
+@pytest.mark.parametrize(
+    "content, message", [(b"PK\x03\x04 nonsense", "not a readable ZIP"), (b"", "not a readable ZIP")]
+)
+def test_broken_archives(tmp_path, content, message):
     path = tmp_path / "take.zip"
     path.write_bytes(content)
-    with pytest.raises(FieldError, match=says) as error:
+    with pytest.raises(FieldError, match=message) as error:
         read_settings(path, tmp_path)
     assert error.value.field == "file" and str(tmp_path) not in str(error.value)
 
 
-def test_archives_that_hold_something_else(tmp_path):
+def test_archives_with_other_content(tmp_path):
     path = tmp_path / "take.zip"
 
     def write(**files):
@@ -170,23 +172,23 @@ def test_archives_that_hold_something_else(tmp_path):
     with pytest.raises(FieldError, match="settings.json in take.zip is too large"):
         read_settings(path, tmp_path)
     write(settings_json="[" * 100_000)
-    with pytest.raises(FieldError, match="no JSON"):
+    with pytest.raises(FieldError, match="not valid JSON"):
         read_settings(path, tmp_path)
     values = Settings(drums="recording").to_json()
     write(settings_json=json.dumps(values))
-    with pytest.raises(FieldError, match="a recording, which is in the .zip"):
+    with pytest.raises(FieldError, match="drum recording, which is only in the .zip"):
         read_settings(path, tmp_path)
     write(settings_json=json.dumps(values), drums_wav=b"RIFF")
-    with pytest.raises(FieldError, match="no audio"):
+    with pytest.raises(FieldError, match="not readable audio"):
         read_settings(path, tmp_path)
     with pytest.raises(FieldError, match="has to be a .zip"):
         read_settings(tmp_path / "take.pkl", tmp_path)
 
 
-def test_the_picture_has_the_light_of_the_page(engine, asked_for, take, tmp_path):
+def test_the_picture_has_the_theme_of_the_page(engine, request_, take, tmp_path):
     from PIL import Image
 
-    other = finish_take(engine.play(asked_for, 7), asked_for, 7, engine, tmp_path, dark=True)
+    other = finish_take(engine.play(request_, 7), request_, 7, engine, tmp_path, dark=True)
     assert other.wav.read_bytes() == take.wav.read_bytes()
     light, dark = (np.asarray(Image.open(picture).convert("L")) for picture in (take.picture, other.picture))
     assert light.shape == dark.shape and light.mean() > 160 and dark.mean() < 96

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""What visitors type and upload becomes what they see: chords on the timeline, a tune on the piano roll, drums to hear."""
+"""Tests of typed text and uploads: chords on the timeline, a melody on the piano roll, drums for listening."""
 
 import json
 
@@ -31,7 +31,7 @@ from parts import capitalize_chords  # noqa: E402
 from settings import FieldError  # noqa: E402
 from uploads import (  # noqa: E402
     chords_from_file,
-    chords_from_words,
+    chords_from_text,
     collected_warnings,
     melody_from_file,
     read_recording,
@@ -66,36 +66,36 @@ def write_wav(path, audio, rate=RATE) -> str:
     ],
 )
 def test_typed_chords(text, expected):
-    assert pairs(chords_from_words(text, "Bb major", 4, 10.0, 120.0, repeat=False)) == expected
+    assert pairs(chords_from_text(text, "Bb major", 4, 10.0, 120.0, repeat=False)) == expected
 
 
 @pytest.mark.parametrize(
     "text",
     ["C - Am - F - G", "||: C | Am | F | G :||", "c am f g", "C → Am → F → G", "c, am, f, g", "c:0 am:2 f:4 g:6"],
 )
-def test_progressions_as_people_write_them(text):
-    found = chords_from_words(text, "C major", 4, 8.0, 120.0, repeat=False)
+def test_common_notations_of_progressions(text):
+    found = chords_from_text(text, "C major", 4, 8.0, 120.0, repeat=False)
     assert pairs(found) == [("C", 0), ("Am", 4), ("F", 8), ("G", 12)]
 
 
-def test_chords_in_small_letters():
+def test_lower_case_chords():
     assert capitalize_chords("am/g bbm7b5 | f#dim/c# Cadd9 6/9") == "Am/G Bbm7b5 | F#dim/C# Cadd9 6/9"
 
 
 def test_a_progression_that_is_too_long_for_the_music():
     with collected_warnings() as warnings:
-        chords_from_words("C | F | G | C", "C major", 4, 4.0, 120.0, repeat=True)
-    assert warnings == ["The progression has 4 bars, of which 2 fit into 4 seconds at this tempo."]
+        chords_from_text("C | F | G | C", "C major", 4, 4.0, 120.0, repeat=True)
+    assert warnings == ["The progression has 4 bars, but only 2 fit into 4 seconds at this tempo."]
 
 
 def test_typed_chords_repeat_to_the_end_of_the_music():
-    value = chords_from_words("C | G |", "C major", 3, 10.0, 90.0, repeat=True)
+    value = chords_from_text("C | G |", "C major", 3, 10.0, 90.0, repeat=True)
     assert pairs(value) == [("C", 0), ("G", 3), ("C", 6), ("G", 9), ("C", 12)]
     assert (value["beats_per_bar"], value["bars"]) == (3, 5)
 
 
 @pytest.mark.parametrize(
-    "text, says",
+    "text, message",
     [
         ("C | H | F", "^Chord 2: unknown chord 'H'. Did you mean 'B'"),
         ("C:0 F:1 H:2", "^Chord 3: unknown chord 'H'"),
@@ -105,13 +105,13 @@ def test_typed_chords_repeat_to_the_end_of_the_music():
         ("I VIII", "^Bar 2: 'VIII'"),
     ],
 )
-def test_typed_chords_that_are_none(text, says):
-    with pytest.raises(FieldError, match=says) as error:
-        chords_from_words(text, "C major", 4, 10.0, 120.0, False)
+def test_text_that_is_not_chords(text, message):
+    with pytest.raises(FieldError, match=message) as error:
+        chords_from_text(text, "C major", 4, 10.0, 120.0, False)
     assert error.value.field == "chords" and "`" not in str(error.value)
 
 
-def test_chords_of_a_lab_file_from_a_second_on(tmp_path):
+def test_chords_of_a_lab_file_from_a_start_time(tmp_path):
     path = tmp_path / "song.lab"
     path.write_text("0 2 C:maj\n2 4 A:min\n4 8 F:maj\n")
     assert pairs(chords_from_file(str(path), 3.0, 4, 10.0, 120.0)) == [("Am", 0), ("F", 2)]
@@ -124,7 +124,7 @@ def test_chords_of_a_recording(tmp_path):
     assert [beat for _, beat in found] == pytest.approx([0, 4, 8, 12], abs=0.5)
 
 
-def test_a_hummed_tune(tmp_path):
+def test_a_hummed_melody(tmp_path):
     melody = [(60, 0.0, 0.9), (64, 1.0, 1.9), (67, 2.0, 2.9)]
     hum = write_wav(tmp_path / "hum.wav", preview_melody(melody, 3.0, RATE))
     value = melody_from_file(hum, None, True, 3.0, 60.0)
@@ -140,8 +140,8 @@ def test_a_midi_file(tmp_path):
     midi.instruments[0].notes += [
         pretty_midi.Note(100, pitch, start, start + 0.5) for start, pitch in enumerate((60, 62, 64))
     ]
-    midi.write(str(tmp_path / "tune.mid"))
-    value = melody_from_file(str(tmp_path / "tune.mid"), 1.0, True, 10.0, 120.0)
+    midi.write(str(tmp_path / "melody.mid"))
+    value = melody_from_file(str(tmp_path / "melody.mid"), 1.0, True, 10.0, 120.0)
     assert [(note["midi"], note["beat"]) for note in value["notes"]] == [(62, 0), (64, 2)]
 
 
@@ -152,11 +152,11 @@ def test_the_track_of_a_midi_file():
         other = melody_from_file(song, 0, True, 2.0, 120.0, track="bridge")["notes"][0]["midi"]
     assert (first, other) == (60, 79)
     assert warnings[0] == (
-        "Track 0 'MELODY' of named_melody.mid is the melody (by its name). To take another one, write its name or number into"
-        " “Track of a MIDI file”: 1 'BRIDGE'."
+        "Track 0 'MELODY' of named_melody.mid is used as the melody (by its name). To use another track, write its"
+        " name or number into “Track of a MIDI file”: 1 'BRIDGE'."
     )
     with pytest.raises(
-        FieldError, match="There is no track 'flute' with notes in named_melody.mid, but 0 'MELODY', 1"
+        FieldError, match="There is no track 'flute' with notes in named_melody.mid; available tracks: 0 'MELODY', 1"
     ):
         melody_from_file(song, 0, True, 2.0, 120.0, track="flute")
 
@@ -170,17 +170,17 @@ def test_drums_of_a_midi_file(tmp_path):
         write_drums(str(ROOT / "tests/fixtures/cases/named_melody.mid"), 0, False, 16000, tmp_path)
 
 
-def test_silence_has_no_tune_and_no_drums(tmp_path):
+def test_silence_has_no_chords_melody_or_drums(tmp_path):
     silence = write_wav(tmp_path / "silence.wav", np.zeros((1, 2 * RATE)))
-    with pytest.raises(FieldError, match="No tune"):
+    with pytest.raises(FieldError, match="No melody"):
         melody_from_file(silence, 0, False, 2.0, 120.0)
-    with pytest.raises(FieldError, match="Nothing"):
+    with pytest.raises(FieldError, match="silent"):
         write_drums(silence, 0, False, 16000, tmp_path)
     with pytest.raises(FieldError, match="No chords"):
         chords_from_file(silence, 0, 4, 2.0, 120.0)
 
 
-def test_drums_at_the_models_rate_and_out_of_a_mix(tmp_path):
+def test_drums_are_resampled_and_separated(tmp_path):
     drums = GROOVES["rock backbeat"].render(4.0, RATE)
     chords = preview_chords([("C", 0), ("F", 2)], 4.0, RATE)
     alone, rate = soundfile.read(write_drums(write_wav(tmp_path / "drums.wav", drums), 1.0, False, 16000, tmp_path))
@@ -190,29 +190,29 @@ def test_drums_at_the_models_rate_and_out_of_a_mix(tmp_path):
     mix = write_wav(tmp_path / "mix.wav", 0.5 * drums + 0.5 * chords)
     separated, _ = soundfile.read(write_drums(mix, 0, True, 16000, tmp_path))
     mixed, _ = soundfile.read(write_drums(mix, 0, False, 16000, tmp_path))
-    wanted, _ = soundfile.read(write_drums(write_wav(tmp_path / "only.wav", 0.5 * drums), 0, False, 16000, tmp_path))
-    # What is left of the chords is a small part of what was there.
-    assert np.linalg.norm(separated - wanted) < 0.6 * np.linalg.norm(mixed - wanted)
+    expected, _ = soundfile.read(write_drums(write_wav(tmp_path / "only.wav", 0.5 * drums), 0, False, 16000, tmp_path))
+    # Only a small part of the chords is left.
+    assert np.linalg.norm(separated - expected) < 0.6 * np.linalg.norm(mixed - expected)
 
 
 def test_only_a_part_of_a_long_recording_is_read(tmp_path, monkeypatch):
     path = write_wav(tmp_path / "long.wav", np.zeros((1, 60 * 8000)), 8000)
-    with pytest.raises(FieldError, match="lasts 60.0 s"):
+    with pytest.raises(FieldError, match="lasts only 60.0 s"):
         chords_from_file(path, 61.0, 4, 10.0, 120.0)
     monkeypatch.setattr(uploads, "MAX_RECORDING", 59.0)
-    with pytest.raises(FieldError, match="lasts 1:00 minutes; at most 0:59"):
+    with pytest.raises(FieldError, match="lasts 1:00 minutes, but at most 0:59"):
         chords_from_file(path, 0, 4, 10.0, 120.0)
-    with pytest.raises(FieldError, match="lasts 1:00 minutes; at most 0:59"):
+    with pytest.raises(FieldError, match="lasts 1:00 minutes, but at most 0:59"):
         read_recording(path, "drums")
 
 
-def test_uploads_that_cannot_be_used(tmp_path, monkeypatch):
+def test_unusable_uploads(tmp_path, monkeypatch):
     text = tmp_path / "song.mp3"
     text.write_text("not an MP3")
     with pytest.raises(FieldError, match="song.mp3 can't be read as audio") as error:
         chords_from_file(str(text), 0, 4, 10.0, 120.0)
     assert error.value.field == "chords" and str(tmp_path) not in str(error.value)
-    with pytest.raises(FieldError, match=r"song.exe can’t be read here. It has to end in .*\.mid"):
+    with pytest.raises(FieldError, match=r"song.exe is not supported: its name has to end in .*\.mid"):
         melody_from_file(str(tmp_path / "song.exe"), 0, True, 10.0, 120.0)
     with pytest.raises(FieldError, match="Choose a file first"):
         write_drums(None, 0, False, 16000, tmp_path)
@@ -238,7 +238,7 @@ def test_recordings_of_phones_and_browsers(tmp_path, name):
     assert 1.9 < waveform.shape[1] / rate < 2.2
 
 
-def test_fields_take_all_files_that_the_package_reads(tmp_path):
+def test_fields_accept_all_supported_files(tmp_path):
     content = "0.0 2.0 C:maj\n2.0 4.0 A:min\n"
     for suffix in set(uploads.CHORD_SUFFIXES) - set(uploads.MIDI_SUFFIXES) - {".jams", ".json", ".svl"}:
         path = tmp_path / f"song{suffix.upper()}"
@@ -248,7 +248,7 @@ def test_fields_take_all_files_that_the_package_reads(tmp_path):
         assert set(files) >= {*uploads.AUDIO_SUFFIXES, *uploads.MIDI_SUFFIXES}
 
 
-def test_warnings_say_nothing_of_the_machine(tmp_path):
+def test_warnings_contain_no_paths(tmp_path):
     annotations = [
         {"namespace": "chord_harte", "data": [{"time": 0, "duration": 4, "value": chord, "confidence": 1}]}
         for chord in ("C:maj", "A:min")
@@ -260,9 +260,9 @@ def test_warnings_say_nothing_of_the_machine(tmp_path):
     assert len(warnings) == 1 and warnings[0].startswith("song.jams has 2 chord annotations")
 
 
-def test_warnings_of_the_package_reach_the_visitor(tmp_path):
+def test_warnings_of_the_package_reach_the_page(tmp_path):
     from diffusers_jasco.inputs import read_chords
 
     with collected_warnings() as warnings:
         read_chords([("Csus4", 0.0)])
-    assert warnings == ["Not in the vocabulary, so replaced by the nearest: Csus4 → C (without F, with E)."]
+    assert warnings == ["Not in the vocabulary and replaced by the nearest label: Csus4 → C (without F, with E)."]

@@ -13,8 +13,8 @@
 # limitations under the License.
 
 
-"""The app on ZeroGPU hardware, whose package is stood in for by one that keeps its rules: it comes before torch, and runs what
-it decorates in another process."""
+"""Tests of the app on ZeroGPU, with a stand-in for its package that follows the same rules: it is imported before torch, and
+runs decorated functions in another process."""
 
 import os
 import subprocess
@@ -46,7 +46,7 @@ def GPU(function):
                 result = "failed", error, os.getpid()
             results.send_bytes(pickle.dumps(result))
 
-        # What goes in and out is pickled.
+        # Arguments and results are pickled.
         results, sender = multiprocessing.Pipe()
         process = multiprocessing.get_context("fork").Process(target=work, args=(pickle.dumps(arguments), sender))
         process.start()
@@ -70,11 +70,11 @@ settings = Settings(prompt="rock", duration=2.0, steps=4)
 takes, remarks = actions.make_takes(settings, None, actions.TOKENS.issue("me"))
 assert len(takes) == 1 and takes[0].wav.exists(), remarks
 
-# A stop reaches the other process.
-ticket = actions.TOKENS.issue("me")
+# A stop reaches the worker process.
+token = actions.TOKENS.issue("me")
 threading.Timer(1.0, actions.TOKENS.revoke, ["me"]).start()
 started = time.monotonic()
-takes, remarks = actions.make_takes(Settings(duration=30.0, steps=100, variations=4), None, ticket)
+takes, remarks = actions.make_takes(Settings(duration=30.0, steps=100, variations=4), None, token)
 assert (takes, remarks) == ([], ["Stopped."]), remarks
 assert time.monotonic() - started < 30
 print("good")
@@ -82,7 +82,7 @@ print("good")
 
 
 @pytest.mark.slow
-def test_a_run_can_be_another_processes_work(tmp_path):
+def test_a_run_can_take_place_in_another_process(tmp_path):
     (tmp_path / "spaces.py").write_text(SPACES)
     paths = [str(tmp_path), str(SPACE), os.environ.get("PYTHONPATH", ""), str(ROOT / "src")]
     environment = {

@@ -26,7 +26,7 @@ from .run_tools import CODEC, ROOT, arguments
 
 @pytest.fixture(scope="module")
 def scripts():
-    """The training scripts as modules, in this process: `train_jasco` and `train_tokenizer`."""
+    """The scripts `train_jasco` and `train_tokenizer`, imported as modules."""
     sys.path.insert(0, str(ROOT / "training"))
     import train_jasco
     import train_tokenizer
@@ -37,7 +37,7 @@ def scripts():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory, scripts):
-    """Features of 12 clips of 1 s for training and 4 for validation, and a tokenizer."""
+    """Feature caches of 12 clips of 1 s for training and 4 for validation, and a tokenizer."""
     folder = tmp_path_factory.mktemp("data")
     codec = EncodecModel.from_pretrained(CODEC).eval()
     items = make_items(count=16)
@@ -49,7 +49,7 @@ def data(tmp_path_factory, scripts):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, data, scripts):
-    """Six steps: an epoch of 12 clips in batches of 2, twice dropout, validation and checkpoints."""
+    """A run of six steps: one epoch of 12 clips in batches of 2, with validation and two checkpoints."""
     output = tmp_path_factory.mktemp("runs") / "run"
     scripts[0].main(arguments(data, output, "--max_steps", 6, "--checkpoint_every", 3, "--keep_checkpoints", 0))
     return output
@@ -57,7 +57,7 @@ def run(tmp_path_factory, data, scripts):
 
 @pytest.fixture(autouse=True)
 def signals():
-    """As they were before the script caught them."""
+    """Restores the signal handlers that a script replaces."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in handlers.items():

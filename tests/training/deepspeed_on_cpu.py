@@ -13,8 +13,8 @@
 # limitations under the License.
 
 """
-Runs `training/train_jasco.py` with DeepSpeed on the CPU. Accelerate turns DeepSpeed on for GPUs only; here it is told to after
-it has been made, with the options that its launcher reads from a configuration file. All else is as on GPUs.
+Runs `training/train_jasco.py` with DeepSpeed on the CPU. Accelerate only enables DeepSpeed on GPUs, so it is enabled
+here after the accelerator is created, with the options that the launcher reads from a configuration file.
 """
 
 import runpy
@@ -35,7 +35,7 @@ class CpuAccelerator(accelerate.Accelerator):
         plugin.set_mixed_precision(mixed_precision)
         plugin.select(_from_accelerator_state=True)
         self.state.deepspeed_plugins, self.deepspeed_engine_wrapped = plugin, None
-        # `AcceleratorState` is updated from `PartialState` whenever it is asked for.
+        # Each access to `AcceleratorState` updates it from `PartialState`.
         self.state.distributed_type = PartialState().distributed_type = DistributedType.DEEPSPEED
 
 

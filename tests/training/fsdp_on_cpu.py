@@ -13,8 +13,8 @@
 # limitations under the License.
 
 """
-Runs `training/train_jasco.py` with FSDP2 on the CPU. Accelerate turns FSDP on for GPUs only; here it is told to after it has
-been made, with the options that its launcher reads from a configuration file. All else is as on GPUs.
+Runs `training/train_jasco.py` with FSDP2 on the CPU. Accelerate only enables FSDP on GPUs, so it is enabled here after
+the accelerator is created, with the options that the launcher reads from a configuration file.
 """
 
 import runpy
@@ -30,7 +30,7 @@ class CpuAccelerator(accelerate.Accelerator):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.state.fsdp_plugin = FullyShardedDataParallelPlugin()
-        # `AcceleratorState` is updated from `PartialState` whenever it is asked for.
+        # Each access to `AcceleratorState` updates it from `PartialState`.
         self.state.distributed_type = PartialState().distributed_type = DistributedType.FSDP
         assert self.is_fsdp2
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the tests of training runs share."""
+"""Helpers for tests of training runs."""
 
 import json
 import os
@@ -44,16 +44,16 @@ def arguments(data: Path, output: Path, *extra) -> list[str]:
 
 
 def read_log(output: Path) -> list[dict]:
-    # A run may just be writing its last line, or have been killed at that.
+    # The last line may be incomplete if the run is still writing it, or was killed while writing it.
     lines = (output / "log.jsonl").read_text().split("\n")[:-1]
     return [json.loads(line) for line in lines]
 
 
-def assert_same_weights(output: Path, other: Path, step: int):
+def assert_same_weights(output: Path, reference: Path, step: int):
     for name in (*WEIGHTS, f"checkpoints/step-{step:08d}/model.safetensors"):
-        weights, others = load_file(output / name), load_file(other / name)
-        assert weights.keys() == others.keys()
-        assert all(torch.equal(weights[key], others[key]) for key in weights), name
+        weights, expected = load_file(output / name), load_file(reference / name)
+        assert weights.keys() == expected.keys()
+        assert all(torch.equal(weights[key], expected[key]) for key in weights), name
 
 
 def without_times(log: list[dict]) -> list[dict]:
@@ -65,7 +65,7 @@ def read_steps(output: Path) -> list[dict]:
 
 
 def launch(*args: str, processes: int = 1, script: Path = ROOT / "training" / "train_jasco.py", **environment: str):
-    """Starts a script, in one process or in several by torchrun, on one thread each."""
+    """Starts a script in one process, or in several with torchrun, with one thread each."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")} | environment
     command = [sys.executable, str(script), *args]
     if processes > 1:

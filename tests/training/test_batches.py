@@ -54,34 +54,36 @@ def make_batches(batch_size=2, **options) -> EpochBatches:
 
 def test_processes_share_every_epoch():
     parts = [make_batches(batch_size=3, process_index=i, num_processes=2, seed=5) for i in range(2)]
-    given = [list(islice(iter(part), 6)) for part in parts]
+    yielded = [list(islice(iter(part), 6)) for part in parts]
     for epoch in range(2):
-        items = [item for batches in given for batch in batches[3 * epoch : 3 * epoch + 3] for item in batch["items"]]
+        items = [
+            item for batches in yielded for batch in batches[3 * epoch : 3 * epoch + 3] for item in batch["items"]
+        ]
         assert {item[0] for item in items} == {epoch}
-        # 23 items are 3 batches of 6, and 5 that are left out.
+        # 23 items make 3 batches of 6; the remaining 5 are dropped.
         assert len({item[1] for item in items}) == len(items) == 18
-    indices = [[index for _, index in batch["items"]] for batch in given[0]]
-    assert indices[:3] != indices[3:], "each epoch has another order"
+    indices = [[index for _, index in batch["items"]] for batch in yielded[0]]
+    assert indices[:3] != indices[3:], "each epoch has its own order"
     whole = list(islice(iter(make_batches(batch_size=6, seed=5)), 6))
-    assert join(*given) == whole, "two processes train on what one with twice the batch would"
+    assert join(*yielded) == whole, "two processes get the same data as one with twice the batch size"
 
 
 def join(*parts: list[dict]) -> list[dict]:
-    """The batches of all processes as those of one."""
+    """Concatenates the batches of all processes."""
     return [
         {name: [item for batch in batches for item in batch[name]] for name in batches[0]} for batches in zip(*parts)
     ]
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_keys_tell_epoch_and_item(num_workers):
+def test_keys_contain_epoch_and_index(num_workers):
     batches = list(islice(iter(make_batches(num_workers=num_workers)), 12))
     for batch in batches:
         assert batch["key"] == [f"{epoch}/{index}" for epoch, index in batch["items"]]
     assert batches[-1]["key"][0].startswith("1/")
 
 
-def test_batches_that_are_no_dictionaries_have_no_keys():
+def test_batches_that_are_not_dictionaries_have_no_keys():
     items = [batch["items"] for batch in islice(iter(make_batches()), 12)]
     assert list(islice(iter(make_batches(collate_fn=list)), 12)) == items
 
@@ -96,24 +98,24 @@ def test_batches_are_encoded_in_this_process():
         assert other == {"sum": sum(index for _, index in batch["items"]), "process": os.getpid(), "key": batch["key"]}
 
 
-def note(batch: dict) -> dict:
-    return batch | {"noted": list(batch["key"]), "process": os.getpid()}
+def record_keys(batch: dict) -> dict:
+    return batch | {"recorded": list(batch["key"]), "process": os.getpid()}
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
 @pytest.mark.parametrize("encode", [None, collate])
 def test_batches_are_prepared_with_their_keys_by_the_workers(num_workers, encode):
     batches = make_batches(num_workers=num_workers, **({"collate_fn": list, "encode": encode} if encode else {}))
-    batches.prepare = note
+    batches.prepare = record_keys
     for batch, plain in zip(islice(iter(batches), 12), make_batches()):
-        assert batch["noted"] == batch["key"] == plain["key"] and batch["items"] == plain["items"]
-        # Encoded batches are not known before.
+        assert batch["recorded"] == batch["key"] == plain["key"] and batch["items"] == plain["items"]
+        # Batches that are encoded in this process can't be prepared by the workers.
         assert (batch["process"] != os.getpid()) == (num_workers == 1 and encode is None)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("done", [0, 1, 10, 11, 12, 25])
-def test_goes_on_where_it_stopped(done, num_workers):
+def test_batches_resume_where_they_stopped(done, num_workers):
     straight = list(islice(iter(make_batches()), 30))
     first = make_batches(num_workers=num_workers)
     stream = iter(first)
@@ -123,20 +125,20 @@ def test_goes_on_where_it_stopped(done, num_workers):
     assert list(islice(iter(second), 30 - done)) == straight[done:]
 
 
-def test_draws_nothing_from_the_training_generator():
+def test_the_global_generator_is_not_used():
     torch.manual_seed(0)
     state = torch.get_rng_state()
     list(islice(iter(make_batches()), 30))
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_too_few_items_are_refused():
-    with pytest.raises(ValueError, match="23 items.*24: .*`batch_size`"):
+def test_too_few_items_are_rejected():
+    with pytest.raises(ValueError, match=r"23 items.*\(24\): .*`batch_size`"):
         make_batches(batch_size=12, num_processes=2)
 
 
 FRAMES, HOP = 20, 640
-LENGTHS = [1, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 2]  # of clips, in parts of FRAMES
+LENGTHS = [1, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 2]  # lengths of the clips in multiples of FRAMES
 
 
 @pytest.fixture(scope="module")
@@ -160,16 +162,16 @@ def stream_batches(rows, batch_size=4, num_shards=4, **options) -> StreamBatches
 
 
 def take(batches, count: int) -> list[dict]:
-    """Batches, of whose items the caption and some samples."""
-    given = []
+    """Takes batches, with the caption and some samples of each item."""
+    taken = []
     for batch in islice(iter(batches), count):
         items = [(item["caption"], tuple(item["audio"][0, :4].tolist())) for item in batch["items"]]
-        given.append({"items": items, "key": batch["key"]})
-    return given
+        taken.append({"items": items, "key": batch["key"]})
+    return taken
 
 
-def test_a_stream_visits_all_of_every_epoch(rows):
-    # The clips are 16 items, four in each shard: four batches.
+def test_a_stream_visits_all_items_in_every_epoch(rows):
+    # The clips have 16 items, four in each shard, which make four batches.
     batches = stream_batches(rows)
     assert batches.num_parts == 4
     stream, epochs = iter(batches), []
@@ -179,24 +181,24 @@ def test_a_stream_visits_all_of_every_epoch(rows):
         assert len(set(keys)) == 16 and len({key.rpartition("/")[0] for key in keys}) == len(LENGTHS)
         epochs.append([key.partition("/")[2] for key in keys])
     assert all(sorted(keys) == sorted(epochs[0]) for keys in epochs)
-    assert all(one != other for one, other in zip(epochs, epochs[1:])), "each epoch has another order"
+    assert all(first != second for first, second in zip(epochs, epochs[1:])), "each epoch has its own order"
 
 
-def test_rows_of_a_stream_are_mixed(rows):
+def test_rows_of_a_stream_are_shuffled(rows):
     def order(shuffle_buffer):
         batches = stream_batches(rows, 1, num_shards=1, shuffle_buffer=shuffle_buffer)
         return [batch["key"][0] for batch in take(batches, 16)]
 
-    plain, mixed = order(1), order(64)
-    places = [int(key.split("/")[2]) for key in plain]
-    assert places == sorted(places) and sorted(plain) == sorted(mixed)
-    moved = [abs(plain.index(key) - position) for position, key in enumerate(mixed)]
-    assert sum(moved) > 2 * len(moved)
+    plain, shuffled = order(1), order(64)
+    positions = [int(key.split("/")[2]) for key in plain]
+    assert positions == sorted(positions) and sorted(plain) == sorted(shuffled)
+    shifts = [abs(plain.index(key) - position) for position, key in enumerate(shuffled)]
+    assert sum(shifts) > 2 * len(shifts)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("done", [0, 1, 3, 4, 7, 13])
-def test_a_stream_goes_on_where_it_stopped(rows, done, num_workers):
+def test_a_stream_resumes_where_it_stopped(rows, done, num_workers):
     options = {"shuffle_buffer": 6, "num_shards": 2}
     straight = take(stream_batches(rows, **options), 20)
     first = stream_batches(rows, num_workers=num_workers, **options)
@@ -220,19 +222,19 @@ def test_processes_share_a_stream(rows, num_shards, num_parts):
         assert join(*(take(part, 10) for part in parts)) == whole
 
 
-def test_processes_read_what_is_theirs(rows):
-    reading = [stream_batches(rows, 2, process_index=i, num_processes=2) for i in range(2)]
-    assert [list(batches._own) for batches in reading] == [[0, 1], [2, 3]]
-    # In another number of processes training goes on with the state of all.
+def test_processes_read_only_their_parts(rows):
+    by_process = [stream_batches(rows, 2, process_index=i, num_processes=2) for i in range(2)]
+    assert [list(batches._is_local) for batches in by_process] == [[0, 1], [2, 3]]
+    # The state can be resumed with another number of processes.
     whole = stream_batches(rows)
     stream = iter(whole)
     for _ in range(5):
         next(stream)
     state = whole.state_dict()
-    for batches in reading:
+    for batches in by_process:
         batches.load_state_dict(state)
-    assert join(*(take(batches, 5) for batches in reading)) == take(stream_batches(rows), 10)[5:]
-    with pytest.raises(ValueError, match="`block_size` 2, now it is 4"):
+    assert join(*(take(batches, 5) for batches in by_process)) == take(stream_batches(rows), 10)[5:]
+    with pytest.raises(ValueError, match="`block_size` 2, but now it is 4"):
         stream_batches(rows, shuffle_buffer=16).load_state_dict(state)
 
 
@@ -244,7 +246,7 @@ def gather_state(rank: int, rows, file, results):
     torch.distributed.destroy_process_group()
 
 
-def test_each_process_saves_the_places_of_all(rows, tmp_path):
+def test_each_process_saves_the_positions_of_all(rows, tmp_path):
     context = multiprocessing.get_context("fork")
     results = context.Queue()
     processes = [
@@ -260,29 +262,29 @@ def test_each_process_saves_the_places_of_all(rows, tmp_path):
     assert states == [whole.state_dict()] * 2
 
 
-def test_short_clips_of_a_stream_are_left_out_with_a_warning(rows, warnings):
+def test_short_clips_of_a_stream_are_skipped_with_a_warning(rows, warnings):
     stream = make_stream(rows, num_shards=2, frames=2 * FRAMES)
     batches = StreamBatches(stream, 2, collate_fn=collate, seed=5)
     keys = [key for batch in take(batches, 3) for key in batch["key"]]
     assert len({key.rpartition("/")[0].partition("/")[2] for key in keys}) == LENGTHS.count(2)
-    assert "a.flac is left out: it has 20 frames, `num_frames` is 40" in warnings.text
-    with pytest.raises(ValueError, match="is as long as 200 frames"):
+    assert "Skipped a.flac: it has 20 frames, but `num_frames` is 40" in warnings.text
+    with pytest.raises(ValueError, match="has at least 200 frames"):
         next(iter(StreamBatches(make_stream(rows, frames=200), 1)))
 
 
-def test_a_stream_can_be_looked_through(rows):
+def test_a_stream_can_be_iterated(rows):
     captions = [item["caption"] for item in islice(make_stream(rows), 16)]
     assert sorted(captions) == sorted(f"clip {i}" for i, count in enumerate(LENGTHS) for _ in range(count))
 
 
-def test_a_stream_without_audio_is_refused():
+def test_a_stream_without_audio_is_rejected():
     datasets = pytest.importorskip("datasets")
     with pytest.raises(ValueError, match="column `audio`, but has text"):
         ClipStream(datasets.Dataset.from_list([{"text": "a"}]).to_iterable_dataset(), RATE, HOP, FRAMES)
 
 
 def interleave(rows, weights=(3, 1, 1), num_processes=1, process_index=0, num_workers=0) -> InterleavedBatches:
-    """Two streams and a map-style data set in turns, four items from each."""
+    """Two streams and a map-style dataset, interleaved, with a global batch size of four."""
     options = {
         "collate_fn": collate,
         "seed": 5,
@@ -298,22 +300,23 @@ def interleave(rows, weights=(3, 1, 1), num_processes=1, process_index=0, num_wo
     return InterleavedBatches([*sources, EpochBatches(clips, size, **options)], weights)
 
 
-def test_streams_have_their_shares_beside_other_data_sets(rows):
-    given = take(interleave(rows), 20)
-    numbers = [{key.split("/")[0] for key in batch["key"]} for batch in given]
+def test_datasets_are_interleaved_by_weight(rows):
+    interleaved = take(interleave(rows), 20)
+    numbers = [{key.split("/")[0] for key in batch["key"]} for batch in interleaved]
     assert numbers[:5] == [{"0"}, {"1"}, {"0"}, {"2"}, {"0"}] and numbers[5:10] == numbers[:5]
     prepared = interleave(rows)
-    prepared.prepare = note
-    assert [batch["noted"] for batch in islice(iter(prepared), 20)] == [batch["key"] for batch in given]
-    # What is taken from a data set is what it gives alone.
+    prepared.prepare = record_keys
+    assert [batch["recorded"] for batch in islice(iter(prepared), 20)] == [batch["key"] for batch in interleaved]
+    # The batches of a dataset are the same as without the others.
     alone = take(StreamBatches(make_stream(rows, 4), 4, collate_fn=collate, seed=5, shuffle_buffer=8), 12)
-    assert [batch["items"] for batch in given if batch["key"][0][0] == "0"] == [batch["items"] for batch in alone]
+    first = [batch["items"] for batch in interleaved if batch["key"][0][0] == "0"]
+    assert first == [batch["items"] for batch in alone]
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_interleaved_data_sets_go_on_where_they_stopped(rows, num_workers):
+def test_interleaved_datasets_resume_where_they_stopped(rows, num_workers):
     straight = take(interleave(rows), 16)
-    # Workers take a second to start.
+    # Fewer cases with workers, which take a second to start.
     for done in (5,) if num_workers else (0, 1, 5, 9):
         first = interleave(rows, num_workers=num_workers)
         assert take(first, done) == straight[:done]
@@ -322,10 +325,10 @@ def test_interleaved_data_sets_go_on_where_they_stopped(rows, num_workers):
         assert take(second, 16 - done) == straight[done:]
 
 
-def test_processes_share_interleaved_data_sets(rows):
+def test_processes_share_interleaved_datasets(rows):
     parts = [interleave(rows, num_processes=2, process_index=index) for index in range(2)]
     assert join(*(take(part, 10) for part in parts)) == take(interleave(rows), 10)
-    with pytest.raises(ValueError, match="Each of 3 data sets needs a positive weight"):
+    with pytest.raises(ValueError, match="Each of 3 datasets needs a positive weight"):
         interleave(rows, weights=(1, 1))
 
 

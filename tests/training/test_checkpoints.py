@@ -25,7 +25,7 @@ def make_checkpoints(folder, *steps):
             (partial / "weights").write_text(str(step))
 
 
-def test_the_latest_is_found_by_its_number(tmp_path):
+def test_checkpoints_are_sorted_by_step(tmp_path):
     assert find_checkpoint(tmp_path / "absent", "latest") is None
     make_checkpoints(tmp_path, 100, 9, 20)
     (tmp_path / ".step-00000300.partial").mkdir()
@@ -38,7 +38,7 @@ def test_the_latest_is_found_by_its_number(tmp_path):
         find_checkpoint(tmp_path, "21")
 
 
-def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+def test_folders_are_written_atomically(tmp_path):
     make_checkpoints(tmp_path, 1)
     with pytest.raises(RuntimeError), atomic_folder(checkpoint_path(tmp_path, 1)) as partial:
         (partial / "weights").write_text("half")
@@ -51,13 +51,13 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
 
 
 @pytest.mark.parametrize("keep, left", [(0, [1, 2, 3]), (1, [3]), (2, [2, 3]), (5, [1, 2, 3])])
-def test_old_ones_are_deleted(tmp_path, keep, left):
+def test_old_checkpoints_are_deleted(tmp_path, keep, left):
     make_checkpoints(tmp_path, 1, 2, 3)
     prune_checkpoints(tmp_path, keep)
     assert list_checkpoints(tmp_path) == [checkpoint_path(tmp_path, step) for step in left]
 
 
-def test_published_files_replace_those_of_the_same_name_only(tmp_path):
+def test_published_files_only_replace_files_of_the_same_name(tmp_path):
     source, target = tmp_path / "source", tmp_path / "target"
     for folder, name, text in (
         (source, "a/x", "new"),

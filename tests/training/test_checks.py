@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Options that can't be used are refused before anything is loaded, and small collections can be trained on."""
+"""Tests of option checks, which run before anything is loaded, and of training on small collections."""
 
 import json
 
@@ -30,7 +30,7 @@ from .run_tools import CODEC, arguments, read_steps
 
 
 class Loaded(Exception):
-    """Something was loaded."""
+    """Raised if anything is loaded."""
 
 
 @pytest.fixture
@@ -57,34 +57,34 @@ def nothing_loads(monkeypatch):
         (("--num_workers", -1), "--num_workers has to be 0 or more"),
         (("--lr_scheduler", "cosin"), "--lr_scheduler cosin can't be used"),
         (("--lr_scheduler", "piecewise_constant"), "--lr_scheduler piecewise_constant can't be used"),
-        (("--dataset_weights", 1, 2), "--dataset_weights: one number above 0"),
-        (("--dataset_weights", 0), "--dataset_weights: one number above 0"),
+        (("--dataset_weights", 1, 2), "--dataset_weights has to be one number above 0"),
+        (("--dataset_weights", 0), "--dataset_weights has to be one number above 0"),
         (("--evaluate_every", 1, "--evaluation_conditions", "all", "drumz"), "drumz"),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("script", ["train_jasco", "train_jasco_lora"])
-def test_bad_options_are_refused_before_loading(data, run, tmp_path, script, option, message, nothing_loads, capsys):
+def test_bad_options_are_rejected_before_loading(data, run, tmp_path, script, option, message, nothing_loads, capsys):
     base = ("--continue_from",) if script == "train_jasco" else ("--base",)
     with pytest.raises(SystemExit):
         run_script(script, *base, run, "--dataset", data / "train", "--output", tmp_path / "run", *option)
     error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1, "one line without the usage"
+    assert message in error and error.count("\n") == 1, "one line, without the usage"
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (("--dataset", "absent-folder"), "'absent-folder' is no data set"),
-        (("--validation_dataset", "absent-folder"), "'absent-folder' is no data set"),
+        (("--dataset", "absent-folder"), "'absent-folder' is not a dataset"),
+        (("--validation_dataset", "absent-folder"), "'absent-folder' is not a dataset"),
         (("--evaluate_every", 1, "--evaluation_dataset", "absent"), "--evaluation_dataset has to be"),
         (("--generate_every", 1, "--evaluation_dataset", "synthetic:8"), "--evaluation_clips"),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("script", ["train_jasco", "train_jasco_lora"])
-def test_what_is_not_there_is_named_before_loading(data, run, tmp_path, script, option, message, nothing_loads):
+def test_missing_data_is_named_before_loading(data, run, tmp_path, script, option, message, nothing_loads):
     base = ("--continue_from",) if script == "train_jasco" else ("--base",)
     with pytest.raises(ValueError, match=message):
         run_script(script, *base, run, "--dataset", data / "train", "--output", tmp_path / "run", *option)
@@ -95,12 +95,12 @@ def test_what_is_not_there_is_named_before_loading(data, run, tmp_path, script, 
     ("options", "message"),
     [
         (("--only", "valid"), "--only valid needs --validation_dataset"),
-        (("--best",), "--best is for --only"),
-        (("--new_words", "opera"), "--new_words is for the text encoder of --continue_from"),
+        (("--best",), "--best needs --only"),
+        (("--new_words", "opera"), "--new_words needs --continue_from"),
     ],
     ids=str,
 )
-def test_options_that_need_others_say_so(data, tmp_path, scripts, capsys, options, message):
+def test_options_name_others_that_they_require(data, tmp_path, scripts, capsys, options, message):
     flags = ("--codec", CODEC, "--train_tokenizer", "--train_text_encoder", "--dataset", data, "--output", tmp_path)
     with pytest.raises(SystemExit):
         scripts[0].parse_args([str(flag) for flag in (*flags, *options)])
@@ -122,12 +122,12 @@ def test_the_batch_size_fits_the_data(batch_size, items, processes, expected, wa
     assert ("batch size" in warnings.text) == (expected < batch_size)
 
 
-def test_fewer_clips_than_processes_are_refused():
+def test_fewer_clips_than_processes_are_rejected():
     with pytest.raises(ValueError, match="1 clips for training, fewer than processes"):
         fitting_batch_size(4, 1, 2)
 
 
-def test_two_clips_are_trained_on_with_a_smaller_batch(run, tmp_path, scripts, warnings):
+def test_training_on_two_clips_reduces_the_batch_size(run, tmp_path, scripts, warnings):
     write_features(make_items(count=2), EncodecModel.from_pretrained(CODEC).eval(), tmp_path / "few")
     options = ("--batch_size", 6, "--max_steps", 2, "--log_every", 1, "--log_with", "none", "--cpu")
     for script, base in (("train_jasco", "--continue_from"), ("train_jasco_lora", "--base")):
@@ -137,7 +137,7 @@ def test_two_clips_are_trained_on_with_a_smaller_batch(run, tmp_path, scripts, w
         assert len(read_steps(tmp_path / script)) == 2
 
 
-def test_a_collection_without_validation_is_trained_on(run, tmp_path, warnings):
+def test_training_on_a_collection_without_validation_split(run, tmp_path, warnings):
     folder = tmp_path / "few"
     write_features(make_items(count=2), EncodecModel.from_pretrained(CODEC).eval(), folder / "features/train")
     (folder / "summary.json").write_text(json.dumps({"clips": {"train": 2}}))

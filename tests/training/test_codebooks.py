@@ -31,7 +31,7 @@ from .test_loop import ReadsInOperators, ReadsInPython
 
 @pytest.fixture
 def codec():
-    """Its codebook has four vectors of two channels; two layers, as EnCodec may have."""
+    """A codec with two codebooks, as in EnCodec, of four vectors with two channels."""
     codec = SpectralCodecModel(latent_dim=2, codebook_size=4, hidden_dim=8, num_layers=1)
     codec.quantizer.layers.append(type(codec.quantizer.layers[0])(4, 2))
     codec.quantizer.layers[0].embed.copy_(torch.tensor([[0.0, 0.0], [8.0, 0.0], [0.0, 8.0], [8.0, 8.0]]))
@@ -39,44 +39,45 @@ def codec():
     return codec
 
 
-def test_the_codebook_finds_clusters():
+def test_the_codebook_fits_clusters():
     generator = torch.Generator().manual_seed(0)
     centers = 10 * torch.randn(8, 4, generator=generator)
     points = centers.repeat(100, 1) + 0.01 * torch.randn(800, 4, generator=generator)
     codebook, lost = fit_codebook(points, 16, generator)
     assert codebook.shape == (16, 4) and lost < 0.2
-    with pytest.raises(ValueError, match="at least as many"):
+    with pytest.raises(ValueError, match="needs at least 16 latents, but got 5"):
         fit_codebook(points[:5], 16, generator)
 
 
-def test_later_codebooks_take_what_is_left(codec):
+def test_later_codebooks_fit_the_residual(codec):
     generator = torch.Generator().manual_seed(0)
     latents = torch.randn(500, 2, generator=generator)
     fit_codebooks(codec, latents, generator)
     errors = quantization_errors(codec, latents[None])
-    # Four vectors leave a third of the variance of a normal distribution in the plane, and four more much less.
+    # With four vectors, a third of the variance of a 2D normal distribution is lost, with four more much less.
     assert errors[0] < 0.45 * latents.square().sum() and errors[1] < 0.5 * errors[0]
     first, second = (codebook.embed for codebook in codebooks(codec))
     nearest = first[torch.cdist(latents, first).argmin(1)]
     assert errors[0] == pytest.approx((latents - nearest).square().sum().item(), rel=1e-5)
-    left = latents - nearest
-    left = left - second[torch.cdist(left, second).argmin(1)]
-    assert errors[1] == pytest.approx(left.square().sum().item(), rel=1e-5)
+    residual = latents - nearest
+    residual = residual - second[torch.cdist(residual, second).argmin(1)]
+    assert errors[1] == pytest.approx(residual.square().sum().item(), rel=1e-5)
 
 
-def test_a_step_moves_the_averages_and_pulls_the_latents(codec):
+def test_a_step_updates_averages_and_commits_latents(codec):
     before, trainer = deepcopy(codec), CodebookTrainer(codec, decay=0.5)
     latents = torch.tensor([[[1.0, 1.0], [3.0, 1.0], [8.0, 9.0]]], requires_grad=True)
     loss = trainer(latents, torch.Generator())
-    # Of the first codebook (0, 0) had two, (8, 8) one, the others none: their sizes are 1.5, 1, 0.5 and 0.5.
+    # In the first codebook, (0, 0) gets two latents, (8, 8) one, and the others none: their sizes are 1.5, 1, 0.5,
+    # 0.5.
     assert trainer.cluster_size[0].tolist() == [1.5, 0.5, 0.5, 1.0]
     expected = torch.tensor([[2.0 / 1.5, 1.0 / 1.5], [8.0, 0.0], [0.0, 8.0], [8.0, 8.5]])
     torch.testing.assert_close(codec.quantizer.layers[0].embed, expected)
-    # What the first one left, (1, 1), (3, 1) and (0, 1), has its nearest in the second: (1, 0) or (0, 1), (1, 0), (0, 1).
+    # The residuals (1, 1), (3, 1) and (0, 1) are quantized by the second codebook to (1, 0) or (0, 1), (1, 0), (0, 1).
     squares = (1 + 1 + 9 + 1 + 0 + 1) / 6, (1 + 4 + 1) / 6
     variance = latents.detach()[0].var(dim=0, unbiased=False).mean().item()
     assert loss.item() == pytest.approx(sum(squares) / 2 / variance)
-    # A step against the gradient brings the latents nearer, in units of their variance.
+    # A step against the gradient reduces the distance to the codebooks, relative to the variance of the latents.
     loss.backward()
     moved = (latents - 0.1 * latents.grad).detach()
     shares = [
@@ -85,19 +86,19 @@ def test_a_step_moves_the_averages_and_pulls_the_latents(codec):
     assert shares[1] < shares[0]
 
 
-def test_dead_vectors_start_anew_where_there_are_latents(codec):
+def test_dead_vectors_are_reset_to_latents(codec):
     trainer = CodebookTrainer(codec, decay=0.5)
     latents = torch.full((1, 50, 2), 2.0) + 0.01 * torch.arange(50)[:, None]
     for step in range(3):
         trainer(latents, torch.Generator().manual_seed(step))
     first = codec.quantizer.layers[0].embed
     assert ((first > 1.9) & (first < 2.6)).all()
-    # Without the moving start, three of four would still be far away.
+    # Without the reset, three of the four vectors would still be far away.
     errors = quantization_errors(codec, latents)
     assert errors[0] < 0.5 * (latents - latents.mean()).square().sum()
 
 
-def test_a_step_does_not_wait_for_the_device(codec):
+def test_a_step_does_not_synchronize_with_the_device(codec):
     reads = []
     trainer = CodebookTrainer(codec)
     with ReadsInPython(reads), ReadsInOperators(reads):
@@ -105,7 +106,7 @@ def test_a_step_does_not_wait_for_the_device(codec):
     assert not reads
 
 
-def test_it_goes_on_from_its_state(codec):
+def test_training_resumes_from_the_state(codec):
     latents = torch.randn(1, 60, 2, generator=torch.Generator().manual_seed(1))
     trainer = CodebookTrainer(codec)
     trainer(latents, torch.Generator().manual_seed(0))
@@ -115,13 +116,13 @@ def test_it_goes_on_from_its_state(codec):
     expected = [codebook.embed.clone() for codebook in codebooks(codec)]
 
     codec.load_state_dict(weights)
-    other = CodebookTrainer(codec)
-    other.load_state_dict(state)
-    other(latents, torch.Generator().manual_seed(1))
+    resumed = CodebookTrainer(codec)
+    resumed.load_state_dict(state)
+    resumed(latents, torch.Generator().manual_seed(1))
     assert all(torch.equal(codebook.embed, embed) for codebook, embed in zip(codebooks(codec), expected))
 
 
-def test_small_latents_are_no_nearer_than_large_ones(codec):
+def test_the_commitment_loss_does_not_depend_on_the_scale(codec):
     latents = torch.randn(1, 60, 2, generator=torch.Generator().manual_seed(1))
     losses = []
     for scale in (0.01, 1.0):

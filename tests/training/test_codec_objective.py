@@ -30,35 +30,35 @@ def test_weights_are_shares_of_the_gradient():
     decoded = torch.zeros(2, 1, 4, requires_grad=True)
     first, second = 3 * decoded[0].sum(), 500 * decoded[1].sum()
     balance_losses(decoded, [(1.0, first), (2.0, second)]).backward()
-    # The first one keeps its scale; the second one has twice its norm, whatever its own.
+    # The first loss keeps its scale; the gradient of the second one gets twice that norm.
     torch.testing.assert_close(decoded.grad[0], torch.full((1, 4), 3.0))
     torch.testing.assert_close(decoded.grad[1], torch.full((1, 4), 6.0))
 
 
-def test_a_loss_without_a_gradient_is_no_harm():
+def test_balancing_a_loss_with_zero_gradient():
     decoded = torch.ones(1, 1, 4, requires_grad=True)
     balance_losses(decoded, [(1.0, decoded.sum()), (3.0, 0 * decoded.sum())]).backward()
     torch.testing.assert_close(decoded.grad, torch.ones(1, 1, 4))
 
 
 def test_hinge_losses_and_feature_matching():
-    def judge(*scores):
+    def make_outputs(*scores):
         return [(torch.tensor(scores), [torch.tensor([[2.0, -2.0], [1.0, 1.0]])])]
 
-    # The first half is recordings: max(0, 1 - s), and max(0, 1 + s) of the second.
-    assert discriminator_loss(judge(3.0, 0.5, -2.0, -0.5)).item() == pytest.approx(0.25 + 0.25)
-    hinge, matching = adversarial_losses(judge(3.0, 0.5, 2.0, -0.5))
+    # max(0, 1 - s) for recordings, the first half, and max(0, 1 + s) for decoded audio, the second half.
+    assert discriminator_loss(make_outputs(3.0, 0.5, -2.0, -0.5)).item() == pytest.approx(0.25 + 0.25)
+    hinge, matching = adversarial_losses(make_outputs(3.0, 0.5, 2.0, -0.5))
     assert hinge.item() == pytest.approx(0.75) and matching.item() == pytest.approx((1 + 3) / 2 / 2)
 
 
-def test_the_discriminator_learns_and_teaches():
+def test_the_discriminator_learns_and_guides_the_codec():
     torch.manual_seed(0)
     time = torch.arange(4096) / 8000
     real = torch.sin(2 * math.pi * 440 * time).expand(2, 1, -1) * 0.5
     fake = (0.2 * torch.randn(2, 1, 4096)).requires_grad_()
     discriminator = MultiScaleSTFTDiscriminator(num_filters=4)
-    judged = discriminator(torch.cat([real, fake]))
-    assert len(judged) == 5 and all(len(features) == 5 and scores.shape[:2] == (4, 1) for scores, features in judged)
+    outputs = discriminator(torch.cat([real, fake]))
+    assert len(outputs) == 5 and all(len(features) == 5 and scores.shape[:2] == (4, 1) for scores, features in outputs)
     optimizer = torch.optim.AdamW(discriminator.parameters(), lr=1e-2)
     losses = []
     for _ in range(25):
@@ -69,7 +69,8 @@ def test_the_discriminator_learns_and_teaches():
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
 
-    # Along its gradient noise becomes more like the tone to it, and recordings do not change.
+    # A step against the gradient makes the noise look more like the tone. Identical audio has no feature matching
+    # loss.
     hinge, matching = adversarial_losses(discriminator(torch.cat([real, fake])))
     (gradient,) = torch.autograd.grad(hinge + matching, fake)
     moved = fake - 0.5 * gradient / gradient.norm()
@@ -79,27 +80,27 @@ def test_the_discriminator_learns_and_teaches():
     assert same[1] == 0
 
 
-def test_statistics_are_those_of_all_frames():
+def test_statistics_cover_all_frames():
     generator = torch.Generator().manual_seed(0)
     parts = [3 * torch.randn(1, frames, 4, generator=generator) + 1 for frames in (7, 30)]
     statistics = LatentStatistics()
     for part in parts:
         statistics.add(part)
     values = torch.cat(parts, dim=1)[0].double()
-    found = statistics.gather().to_dict()
-    assert found["num_frames"] == 37
-    assert found["mean"] == pytest.approx(values.mean().item())
-    assert found["std"] == pytest.approx(values.std(unbiased=False).item())
-    assert found["channel_mean"] == pytest.approx(values.mean(0).tolist())
-    assert found["channel_std"] == pytest.approx(values.std(0, unbiased=False).tolist())
+    result = statistics.gather().to_dict()
+    assert result["num_frames"] == 37
+    assert result["mean"] == pytest.approx(values.mean().item())
+    assert result["std"] == pytest.approx(values.std(unbiased=False).item())
+    assert result["channel_mean"] == pytest.approx(values.mean(0).tolist())
+    assert result["channel_std"] == pytest.approx(values.std(0, unbiased=False).tolist())
 
 
-def test_in_the_octave_loss_a_bass_counts_as_much_as_a_tune():
+def test_the_octave_loss_weights_bass_and_melody_equally():
     rate = 24000
     time = torch.arange(rate)[None, None] / rate
 
     def play(bass: float, melody: float, hiss: float = 0.02) -> torch.Tensor:
-        # Three overtones each: pitches in semitones.
+        # Three partials per note; pitches are MIDI note numbers.
         tones = [
             0.2 / part * torch.sin(2 * math.pi * part * 440 * 2 ** ((pitch - 69) / 12) * time)
             for pitch in (bass, melody)
@@ -114,6 +115,6 @@ def test_in_the_octave_loss_a_bass_counts_as_much_as_a_tune():
     )
     assert octave_loss(music, music).item() < 1e-6
     assert octaves["bass"] > 0.7 * octaves["lead"] and spectra["bass"] < 0.7 * spectra["lead"]
-    # Too soft a hiss and too loud a one are as far away.
+    # A hiss that is too soft and one that is too loud cost about the same.
     softer, louder = (octave_loss(play(36, 72, hiss), music).item() for hiss in (0.01, 0.04))
     assert softer > 0.1 and softer == pytest.approx(louder, rel=0.3)

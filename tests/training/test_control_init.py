@@ -27,7 +27,7 @@ def make_model(**options):
 
 
 @pytest.mark.parametrize("chords_dim, melody_dim", [(32, 24), (16, 8)])
-def test_related_chords_and_pitches_start_near(chords_dim, melody_dim):
+def test_related_chords_and_pitches_start_close_to_each_other(chords_dim, melody_dim):
     torch.manual_seed(0)
     model = make_model(chords_dim=chords_dim, melody_dim=melody_dim)
     init_controls_from_notes(model)
@@ -41,7 +41,7 @@ def test_related_chords_and_pitches_start_near(chords_dim, melody_dim):
     assert distance("Am", "C") < distance("Ebm", "C")
     assert distance("C", "C/E") > 0.5
     pitches = model.melody_proj.weight.T
-    # G3, G4 and the pitch between them that shares nothing.
+    # G3 and G4 compared with G3 and an unrelated pitch between them.
     assert (pitches[12] - pitches[24]).norm() < (pitches[12] - pitches[18]).norm() + 0.5
     assert (pitches[12] - pitches[13]).norm() > 0.5
 

@@ -31,7 +31,7 @@ from .run_tools import arguments
 
 @pytest.fixture
 def clips(tmp_path) -> Path:
-    """Three clips of 1 s or more for training and one for validation, which is shorter than the others."""
+    """Three clips of 1 s or more for training, and a shorter one for validation."""
     for split, frames in {"train": [70, 60, 65], "validation": [40]}.items():
         (tmp_path / split).mkdir()
         lines = []
@@ -43,7 +43,7 @@ def clips(tmp_path) -> Path:
     return tmp_path
 
 
-def test_at_the_start_every_file_is_opened_once(data, clips, scripts, monkeypatch):
+def test_every_file_is_opened_once_at_the_start(data, clips, scripts, monkeypatch):
     opened = Counter()
 
     class CountedFile(soundfile.SoundFile):
@@ -59,7 +59,8 @@ def test_at_the_start_every_file_is_opened_once(data, clips, scripts, monkeypatc
     plain_open = builtins.open
     monkeypatch.setattr(soundfile, "SoundFile", CountedFile)
     monkeypatch.setattr(builtins, "open", counted_open)
-    # The cache tells the statistics; captions of both are needed for the tokenizer; none has as few frames as the validation.
+    # The statistics are from the cache, the tokenizer's captions from both, the number of frames from the validation
+    # set.
     sets = ("--dataset", data / "train", clips, "--validation_dataset", clips, "--train_tokenizer")
     args = scripts[0].parse_args(arguments(data, clips / "run", *sets))
     pipeline, info, _ = load_components(args)

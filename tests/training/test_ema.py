@@ -33,24 +33,24 @@ def make_run(steps: int):
     return model, ema
 
 
-def test_it_is_the_average_of_diffusers():
+def test_averages_are_those_of_diffusers():
     torch.manual_seed(0)
     weights = [torch.nn.Parameter(torch.randn(3)) for _ in range(2)]
-    ours, theirs = (averages(weights, decay=0.9) for averages in (EMA, EMAModel))
+    ema, reference = (ema_class(weights, decay=0.9) for ema_class in (EMA, EMAModel))
     for _ in range(20):
         for weight in weights:
             weight.data += torch.randn_like(weight)
-        ours.step(weights), theirs.step(weights)
-    for our_average, their_average in zip(ours.shadow_params, theirs.shadow_params):
-        torch.testing.assert_close(our_average, their_average)
-    assert ours.cur_decay_value == theirs.cur_decay_value
+        ema.step(weights), reference.step(weights)
+    for average, expected in zip(ema.shadow_params, reference.shadow_params):
+        torch.testing.assert_close(average, expected)
+    assert ema.cur_decay_value == reference.cur_decay_value
 
 
 def weights_of(model) -> list[torch.Tensor]:
     return [weight.detach().clone() for weight in model.parameters()]
 
 
-def test_a_model_has_the_averages_for_a_while():
+def test_averages_are_applied_temporarily():
     model, ema = make_run(5)
     before, averages = weights_of(model), [average.clone() for average in ema.shadow_params]
     with pytest.raises(RuntimeError, match="in between"), ema.applied(model):
@@ -61,7 +61,7 @@ def test_a_model_has_the_averages_for_a_while():
     assert not any(map(torch.equal, before, averages))
 
 
-def test_averages_are_copied_into_a_model_of_the_same_kind():
+def test_averages_are_copied_into_another_model():
     model, ema = make_run(3)
     other = copy.deepcopy(model)
     before = weights_of(model)
@@ -71,12 +71,12 @@ def test_averages_are_copied_into_a_model_of_the_same_kind():
     ema.copy_whole_to(None)
 
 
-def test_saved_and_loaded_it_goes_on_the_same():
+def test_averaging_resumes_from_a_saved_state():
     model, ema = make_run(4)
-    fresh, other = make_run(0)
-    other.load_state_dict(ema.state_dict())
+    _, resumed = make_run(0)
+    resumed.load_state_dict(ema.state_dict())
     for weight in model.parameters():
         weight.data += 1
-    for average in (ema, other):
+    for average in (ema, resumed):
         average.step(model.parameters())
-    assert all(map(torch.equal, ema.shadow_params, other.shadow_params))
+    assert all(map(torch.equal, ema.shadow_params, resumed.shadow_params))

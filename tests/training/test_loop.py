@@ -29,13 +29,13 @@ from ..conftest import run_script
 from .run_tools import arguments, read_log
 
 
-# `torch.tensor` is among them: a copy of numbers to the device waits for it.
+# Functions that synchronize with the device, including `torch.tensor`, which copies numbers to it.
 READS = {"tolist", "item", "cpu", "numpy", "nonzero", "tensor", "__bool__", "__int__", "__float__", "__index__"}
 READING_OPERATORS = ("_local_scalar_dense", "nonzero", "equal", "masked_select", "is_nonzero", "_unique2")
 
 
 class ReadsInPython(TorchFunctionMode):
-    """Records functions that return values of tensors to Python."""
+    """Records functions that return tensor values to Python."""
 
     def __init__(self, reads: list[str]):
         super().__init__()
@@ -48,7 +48,7 @@ class ReadsInPython(TorchFunctionMode):
 
 
 class ReadsInOperators(TorchDispatchMode):
-    """Records operators that on a GPU wait for it, as their results depend on values of tensors."""
+    """Records operators that synchronize with a GPU, as their results depend on tensor values."""
 
     def __init__(self, reads: list[str]):
         super().__init__()
@@ -63,10 +63,10 @@ class ReadsInOperators(TorchDispatchMode):
 @pytest.fixture
 def reads(monkeypatch):
     """Tensor reads in each step, from one batch until the next one is requested."""
-    reads_of_steps, draw = [], EpochBatches.__iter__
+    reads_of_steps, iterate = [], EpochBatches.__iter__
 
     def watched(self):
-        for batch in draw(self):
+        for batch in iterate(self):
             reads_of_steps.append([])
             with ReadsInPython(reads_of_steps[-1]), ReadsInOperators(reads_of_steps[-1]):
                 yield batch
@@ -80,7 +80,7 @@ STEPS = ("--max_steps", 4, "--log_every", 4, "--validate_every", 0, "--checkpoin
 
 @pytest.mark.parametrize("script", ["train_jasco", "train_jasco_lora"])
 @pytest.mark.parametrize("batches_per_step", [1, 2])
-def test_a_step_does_not_wait_for_the_device(tmp_path, data, run, scripts, reads, script, batches_per_step):
+def test_a_step_does_not_synchronize_with_the_device(tmp_path, data, run, scripts, reads, script, batches_per_step):
     options = (*STEPS, "--gradient_accumulation_steps", batches_per_step)
     if script == "train_jasco":
         scripts[0].main(arguments(data, tmp_path, *options))
@@ -90,11 +90,11 @@ def test_a_step_does_not_wait_for_the_device(tmp_path, data, run, scripts, reads
     assert len(reads) == 4 * batches_per_step
     *before, last = reads
     assert not any(before), before
-    assert "tolist" in last, "when the log is due"
+    assert "tolist" in last, "values are read when a log entry is due"
 
 
 class Numbers(torch.utils.data.Dataset):
-    """Items 0 to 7."""
+    """The items 0 to 7."""
 
     def __len__(self):
         return 8
@@ -116,7 +116,7 @@ def make_loop(folder: Path, **options) -> tuple[TrainingLoop, torch.optim.Optimi
 
 
 @pytest.mark.parametrize("broken", [1, 6])
-def test_the_step_of_a_broken_gradient_is_named_and_not_saved(tmp_path, broken):
+def test_an_infinite_gradient_is_reported_and_not_saved(tmp_path, broken):
     loop, optimizer, log = make_loop(tmp_path)
 
     def train_step(batch):
@@ -124,12 +124,12 @@ def test_the_step_of_a_broken_gradient_is_named_and_not_saved(tmp_path, broken):
         loop.optimize(loss, optimizer)
         loop.means.add(loss=loss)
 
-    with pytest.raises(FloatingPointError, match=f"gradient of step {broken} is (nan|inf)"):
+    with pytest.raises(FloatingPointError, match=f"gradient norm of step {broken} is (nan|inf)"):
         loop.run(train_step, pytest.fail, log)
     assert [line["step"] for line in read_log(tmp_path)] == [step for step in (3, 6) if step <= broken]
 
 
-def test_hooks_are_called_when_they_are_due_and_at_the_end(tmp_path):
+def test_hooks_are_called_when_due_and_at_the_end(tmp_path):
     loop, optimizer, log = make_loop(tmp_path, log_every=4, max_steps=7)
     calls = []
 

@@ -13,8 +13,8 @@
 # limitations under the License.
 
 """
-A LoRA teaches the model that ships with the repository a style that it never heard, everything on a harpsichord, and its
-words, which the tokenizer does not know. Whether music has the style is judged by a probe that has learned from originals only.
+Tests that a LoRA teaches jasco-nano a new style, everything played on a harpsichord, and its words, which are unknown
+to the tokenizer. A probe that was trained on rendered music, not on generated music, detects the style.
 """
 
 from collections.abc import Sequence
@@ -43,20 +43,20 @@ from ..conftest import run_script
 pytestmark = pytest.mark.slow
 
 NANO = Path(__file__).parents[2] / "pipelines/jasco-nano"
-RATE = 24000  # its codec's, so that it does not learn to be dull
-HARPSICHORD = 6  # in General MIDI
+RATE = 24000  # the codec's sampling rate: at a lower one, the model would learn to sound dull
+HARPSICHORD = 6  # General MIDI program
 WORDS = ("baroque", "harpsichord")
-# Words that the model knows neither before nor afterwards.
+# Words that the model does not know before or after training.
 OTHER_WORDS = ("klezmer", "zither")
-# Those that have learned nothing: two of each control.
-LISTENERS = ("segment templates", "blind estimate", "harmonic sum", "note fit", "percussive flux", "noise flux")
+# Estimators without learned weights, two for each control.
+ESTIMATOR_NAMES = ("segment templates", "blind estimate", "harmonic sum", "note fit", "percussive flux", "noise flux")
 METRICS = ("root", "majmin", "pitch", "chroma", "onset_f1")
-MIN_CLIPS = 12  # not all of the 24 have drums
+MIN_CLIPS = 12  # not all of the 24 clips have drums
 PROBE = "style probe/probability"
 
 
 class Baroque(SyntheticMusic):
-    """The same pieces on a harpsichord, with captions that say so."""
+    """Synthetic music played on a harpsichord, with captions that mention it."""
 
     def _compose(self, index):
         *composed, piece, start, _ = super()._compose(index)
@@ -68,9 +68,9 @@ class Baroque(SyntheticMusic):
         ]
         return *composed, piece, start, captions
 
-    def _render(self, piece, *how):
+    def _render(self, piece, *args):
         programs = {name: piece.programs[name] if name == "drums" else HARPSICHORD for name in piece.programs}
-        return super()._render(replace(piece, programs=programs), *how)
+        return super()._render(replace(piece, programs=programs), *args)
 
 
 def make_clips(kind: type[SyntheticMusic], split: str, first: int, count: int) -> list[dict[str, Any]]:
@@ -79,7 +79,7 @@ def make_clips(kind: type[SyntheticMusic], split: str, first: int, count: int) -
 
 
 def train_probe(style: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> Estimator:
-    """Logistic regression on an embedding that has learned nothing: how probably a clip has the style."""
+    """Trains a logistic regression for the style, on an embedding without learned weights."""
     linear_model, preprocessing, pipeline = (
         pytest.importorskip(f"sklearn.{name}") for name in ("linear_model", "preprocessing", "pipeline")
     )
@@ -99,8 +99,8 @@ def train_probe(style: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]
 
 def train_lora(folder: Path, *options) -> Path:
     """
-    On some minutes of the style, and as much of what the model knows: without the latter, all that it plays becomes a bit
-    of a harpsichord, whose plucks are heard as drum strokes.
+    Trains a LoRA on some minutes of the style, and as much known music. Without the latter, all generated music would
+    sound a bit like a harpsichord, whose plucks are detected as drum hits.
     """
     datasets = [folder / kind.__name__ for kind in (Baroque, SyntheticMusic)]
     codec = JascoPipeline.from_pretrained(NANO).codec
@@ -115,10 +115,10 @@ def train_lora(folder: Path, *options) -> Path:
     return output
 
 
-def listen(split: str, count: int) -> tuple[References, References]:
-    """Held-out clips of the style and others, of pieces that the probe has not heard."""
+def make_references(split: str, count: int) -> tuple[References, References]:
+    """Held-out clips with and without the style, of pieces that the probe was not trained on."""
     probe = train_probe(make_clips(Baroque, "validation", 200, 64), make_clips(SyntheticMusic, "validation", 300, 64))
-    estimators = [probe, *(estimator for estimator in ESTIMATORS if estimator.name in LISTENERS)]
+    estimators = [probe, *(estimator for estimator in ESTIMATORS if estimator.name in ESTIMATOR_NAMES)]
     return tuple(
         analyze_references(make_clips(kind, split, first, count), estimators)
         for kind, first in ((Baroque, 0), (SyntheticMusic, 100))
@@ -126,7 +126,7 @@ def listen(split: str, count: int) -> tuple[References, References]:
 
 
 def with_other_words(references: References) -> References:
-    """The same clips, whose captions have unknown words instead of the style's."""
+    """The same clips, with unknown words instead of the style's in their captions."""
     items = [dict(item) for item in references.items]
     for item in items:
         for word, other in zip(WORDS, OTHER_WORDS):
@@ -153,10 +153,10 @@ def test_no_style_has_a_harpsichord():
     assert HARPSICHORD not in PROGRAM_NAMES
 
 
-def test_a_lora_teaches_a_style_and_the_controls_stay(tmp_path):
+def test_a_lora_teaches_a_style_and_keeps_the_controls(tmp_path):
     pytest.importorskip("tinysoundfont")
-    style, others = listen("validation", 24)
-    # The probe knows the style, and the codec can play it.
+    style, others = make_references("validation", 24)
+    # The probe detects the style, also after encoding and decoding.
     pipe = JascoPipeline.from_pretrained(NANO)
     pipe.set_progress_bar_config(disable=True)
     before = [
@@ -180,7 +180,7 @@ def test_a_lora_teaches_a_style_and_the_controls_stay(tmp_path):
     low, high = mean_interval(probabilities(after[0]) - probabilities(before[0]))
     print(f"gain of the style's probability: between {low:.2f} and {high:.2f}")
     assert low > 0, f"gain between {low:.3f} and {high:.3f}"
-    # The style belongs to its own words, not to any word that the model does not know.
+    # The style is tied to its own words, not to any unknown word.
     assert not set(OTHER_WORDS) & set(pipe.known_words()) and set(WORDS) <= set(pipe.known_words())
     unknown = evaluate_pipeline(pipe, with_other_words(style), ("all",), min_clips=MIN_CLIPS)
     low, high = mean_interval(probabilities(after[0]) - probabilities(unknown))

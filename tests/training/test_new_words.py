@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Words that a tokenizer lacks: training warns of them, and learns them on request."""
+"""Tests of words that a tokenizer lacks: training warns of them, and learns them on request."""
 
 import pytest
 import torch
@@ -44,51 +44,51 @@ def style(tmp_path_factory):
 
 
 def train_lora(base, dataset, output, *options):
-    course = ("--max_steps", 4, "--log_every", 1, "--batch_size", 2, "--rank", 2, "--learning_rate", 1e-2)
+    settings = ("--max_steps", 4, "--log_every", 1, "--batch_size", 2, "--rank", 2, "--learning_rate", 1e-2)
     paths = ("--base", base, "--dataset", dataset, "--output", output)
-    run_script("train_jasco_lora", *paths, *course, "--log_with", "none", "--cpu", *options)
+    run_script("train_jasco_lora", *paths, *settings, "--log_with", "none", "--cpu", *options)
 
 
 def continue_training(run, dataset, output, *options):
-    course = ("--max_steps", 4, "--log_every", 1, "--batch_size", 2, "--learning_rate", 1e-2, "--log_with", "none")
+    settings = ("--max_steps", 4, "--log_every", 1, "--batch_size", 2, "--learning_rate", 1e-2, "--log_with", "none")
     paths = ("--continue_from", run, "--dataset", dataset, "--output", output)
-    run_script("train_jasco", *paths, *course, "--cpu", *options)
+    run_script("train_jasco", *paths, *settings, "--cpu", *options)
 
 
 def text_weights(folder) -> dict[str, torch.Tensor]:
     return dict(T5EncoderModel.from_pretrained(folder / "text_encoder").named_parameters())
 
 
-def test_unknown_words_are_summed_up_once(run, style, tmp_path, warnings):
+def test_unknown_words_are_summarized_once(run, style, tmp_path, warnings):
     train_lora(run, style, tmp_path, "--max_steps", 1)
     (message,) = [record.message for record in warnings.records if "does not know" in record.message]
     assert "6 of 7 captions" in message and "'baroque' (6), 'harpsichord' (3)" in message
     assert "--new_words baroque harpsichord" in message
 
 
-def test_words_are_masked_in_captions_without_new_ones_only(run):
+def test_words_are_only_masked_in_captions_without_new_words(run):
     tokenizer = JascoPipeline.from_pretrained(run).tokenizer
-    count = 1  # the last known word stands for a new one
+    count = 1  # the last known word serves as a new one
     new, slow = len(tokenizer) - count, tokenizer("clip slow").input_ids
     captions = torch.tensor([slow, [new, *slow[1:]]] * 100)
     keys = list(range(200))
     masked = mask_words(captions, keys, 0, tokenizer, count)
     assert torch.equal(masked[1::2], captions[1::2])
     is_masked = masked[::2] == tokenizer.unk_token_id
-    assert 0.1 < is_masked[:, :-1].float().mean() < 0.3 and not is_masked[:, -1].any(), "the end of the text stays"
-    # It depends on the sample only, not on its batch.
+    assert 0.1 < is_masked[:, :-1].float().mean() < 0.3 and not is_masked[:, -1].any(), "the end token stays"
+    # Masks only depend on the sample, not on its batch.
     assert torch.equal(mask_words(captions[:8], keys[:8], 0, tokenizer, count), masked[:8])
     assert not torch.equal(mask_words(captions, keys, 1, tokenizer, count), masked)
 
 
 def test_a_lora_learns_new_words(run, style, tmp_path, warnings):
     train_lora(run, style, tmp_path / "lora", "--new_words", "Baroque", "harpsichord", "slow")
-    assert "does not know" not in warnings.text and "knows slow already" in warnings.text
+    assert "does not know" not in warnings.text and "already knows slow" in warnings.text
     base, pipe = JascoPipeline.from_pretrained(run), JascoPipeline.from_pretrained(run)
     pipe.load_lora_weights(tmp_path / "lora")
     assert unknown_words("baroque harpsichord", pipe.tokenizer) == []
-    # Nothing else of the text encoder has changed, and the words have been trained.
-    (before, _), (after, _) = (one.encode_prompt("clip 1 slow") for one in (base, pipe))
+    # The rest of the text encoder is unchanged, and the words have been trained.
+    (before, _), (after, _) = (pipeline.encode_prompt("clip 1 slow") for pipeline in (base, pipe))
     assert torch.equal(before, after)
     words = {name: value for name, value in load_file(tmp_path / "lora" / LORA).items() if name.startswith("text")}
     assert words.keys() == {"text_encoder.words.baroque", "text_encoder.words.harpsichord"}
@@ -103,23 +103,23 @@ def test_a_lora_learns_new_words(run, style, tmp_path, warnings):
     assert not torch.equal(styled, plain)
 
 
-def test_new_words_that_no_caption_has_are_named(run, style, tmp_path, warnings):
+def test_new_words_that_no_caption_contains_are_named(run, style, tmp_path, warnings):
     train_lora(
         run, style, tmp_path / "lora", "--max_steps", 1, "--new_words", "Baroque", "harpsichord", "zither", "oboe"
     )
     (message,) = [record.message for record in warnings.records if "no caption" in record.message]
     assert "zither, oboe" in message and "baroque" not in message
     continue_training(run, style, tmp_path / "run", "--max_steps", 1, "--new_words", "zither")
-    assert "--new_words: no caption has zither" in warnings.text
+    assert "--new_words: no caption contains zither" in warnings.text
 
 
-def test_two_and_two_steps_with_new_words_are_four(run, style, tmp_path):
+def test_training_with_new_words_resumes_exactly(run, style, tmp_path):
     options = ("--new_words", "baroque", "harpsichord")
     train_lora(run, style, tmp_path / "whole", *options)
     train_lora(run, style, tmp_path / "parts", *options, "--max_minutes", 0)
     run_script("train_jasco_lora", "--output", tmp_path / "parts", "--resume", "latest", "--max_minutes", 9)
-    ours, theirs = load_file(tmp_path / "parts" / LORA), load_file(tmp_path / "whole" / LORA)
-    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    weights, expected = load_file(tmp_path / "parts" / LORA), load_file(tmp_path / "whole" / LORA)
+    assert weights.keys() == expected.keys() and all(torch.equal(weights[name], expected[name]) for name in weights)
     assert without_times(read_log(tmp_path / "parts")) == without_times(read_log(tmp_path / "whole"))
 
 
@@ -142,8 +142,8 @@ def test_continued_training_learns_new_words(run, style, tmp_path, option):
     assert all(torch.equal(before[name], after[name]) for name in before) == is_frozen
 
 
-def test_what_can_not_be_learnt_is_refused(run, style, tmp_path, data, warnings):
-    with pytest.raises(ValueError, match="there is no word in '...'"):
+def test_new_words_that_cannot_be_learned_are_rejected(run, style, tmp_path, data, warnings):
+    with pytest.raises(ValueError, match="has to consist of words, but got '...'"):
         train_lora(run, style, tmp_path / "none", "--new_words", "...")
     pipe = JascoPipeline.from_pretrained(run)
     encoded = tmp_path / "encoded"

@@ -25,7 +25,7 @@ UNIFORM = torch.rand(100_000, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
-def test_times_have_the_distribution_of_a_power(power):
+def test_power_distribution_of_times(power):
     times = sample_times(UNIFORM, "power", power)
     assert 0 <= times.min() and times.max() < 1
     # u^p is below x with probability x^(1/p).
@@ -34,7 +34,7 @@ def test_times_have_the_distribution_of_a_power(power):
 
 
 @pytest.mark.parametrize("mean, std", [(0.0, 1.0), (-0.5, 0.8)])
-def test_times_have_the_logit_normal_distribution(mean, std):
+def test_logit_normal_distribution_of_times(mean, std):
     times = sample_times(UNIFORM, "logit_normal", logit_mean=mean, logit_std=std)
     normal = torch.distributions.Normal(mean, std)
     for x in (0.1, 0.5, 0.9):
@@ -43,7 +43,7 @@ def test_times_have_the_logit_normal_distribution(mean, std):
     assert sample_times(torch.tensor([0.0]), "logit_normal").tolist() == [0.0]
 
 
-def test_uniform_times_and_impossible_ones():
+def test_uniform_times_and_invalid_options():
     assert torch.equal(sample_times(UNIFORM), UNIFORM)
     for options, message in (
         (("power", -1.0), "power.*-1"),
@@ -54,17 +54,17 @@ def test_uniform_times_and_impossible_ones():
             sample_times(UNIFORM, *options)
 
 
-def test_randomness_belongs_to_the_sample():
+def test_random_numbers_only_depend_on_the_sample():
     keys = [(0, 5), (0, 3), (1, 5)]
     noise, draws = sample_noise(keys, 7, (4, 2), 3)
     assert noise.shape == (3, 4, 2) and draws.shape == (3, 3) and 0 <= draws.min() and draws.max() < 1
     alone = sample_noise(keys[1:2], 7, (4, 2), 3)
     assert torch.equal(alone[0][0], noise[1]) and torch.equal(alone[1][0], draws[1])
-    other = sample_noise(keys, 8, (4, 2), 3)
-    assert len({tensor.flatten()[0].item() for tensor in (*noise, *other[0])}) == 6
+    other_seed = sample_noise(keys, 8, (4, 2), 3)
+    assert len({tensor.flatten()[0].item() for tensor in (*noise, *other_seed[0])}) == 6
 
 
-def test_path_and_velocity_are_the_papers():
+def test_path_and_velocity_are_those_of_the_paper():
     generator = torch.Generator().manual_seed(0)
     data, noise = torch.randn(2, 4, 6, 8, generator=generator)
     times, sigma_min = torch.tensor([0.0, 0.25, 0.5, 1.0]), 1e-5
@@ -78,7 +78,7 @@ def test_path_and_velocity_are_the_papers():
 @pytest.mark.parametrize(
     "weighting, weights", [("uniform", [1, 1]), ("increasing", [1.25, 2]), ("decreasing", [1.75, 1])]
 )
-def test_loss_is_the_weighted_mean_of_squares(weighting, weights):
+def test_loss_is_the_weighted_mean_squared_error(weighting, weights):
     velocity = torch.tensor([[[1.0, 3.0]], [[0.0, 0.0]]], requires_grad=True)
     target = torch.tensor([[[0.0, 0.0]], [[4.0, 0.0]]])
     loss, errors = flow_matching_loss(
@@ -90,8 +90,8 @@ def test_loss_is_the_weighted_mean_of_squares(weighting, weights):
     assert velocity.grad[0, 0, 0].item() == pytest.approx(weights[0] * 2 * 1.0 / 2 / 2)
 
 
-def test_min_snr_weights_are_those_of_the_datas_error():
-    # The error of the data that a velocity implies is (1 - t) times the velocity's: x1 = z + (1 - t) v.
+def test_min_snr_weights_the_error_in_the_data():
+    # A velocity v implies the data x1 = z + (1 - t) v, so the error in the data is (1 - t) times that of the velocity.
     times = torch.tensor([0.25, 0.8])
     velocity, target = torch.tensor([[[1.0]], [[3.0]]]), torch.zeros(2, 1, 1)
     loss = flow_matching_loss(FlowMatchEulerScheduler(), velocity, target, times, "min_snr", snr_gamma=5.0)[0]
@@ -106,20 +106,20 @@ def draw_masks(count: int, num_frames: int = 1, **options) -> dict[str, torch.Te
     return dropout.keep(draws, num_frames)
 
 
-def test_each_condition_is_dropped_as_often_as_asked():
+def test_each_condition_is_dropped_with_its_probability():
     keep = draw_masks(50_000, all=0.1, text=0.1, single={"chords": 0.2, "drums": 0.3})
     keep = {name: mask.flatten() for name, mask in keep.items()}
     for name, probability in (("text", 0.1), ("chords", 0.2), ("drums", 0.3), ("melody", 0.0)):
         assert abs(keep[name].float().mean().item() - 0.9 * (1 - probability)) < 0.01
-    # Apart from "all", they are dropped independently, each sample on its own.
-    some = keep["melody"]
-    assert not any(keep[name][~some].any() for name in keep)
-    both = (keep["chords"] & keep["drums"])[some].float().mean().item()
+    # Apart from "all", conditions are dropped independently, in each sample separately.
+    keeps_any = keep["melody"]
+    assert not any(keep[name][~keeps_any].any() for name in keep)
+    both = (keep["chords"] & keep["drums"])[keeps_any].float().mean().item()
     assert abs(both - 0.8 * 0.7) < 0.01
     assert 0 < keep["chords"][:20].sum() < 20
 
 
-def test_the_controls_are_dropped_together_and_the_text_stays():
+def test_controls_are_dropped_together_without_the_text():
     keep = {
         name: mask.flatten()
         for name, mask in draw_masks(50_000, text=0.1, controls=0.3, single={"chords": 0.2}).items()
@@ -130,7 +130,7 @@ def test_the_controls_are_dropped_together_and_the_text_stays():
     assert abs(keep["text"][~keep["drums"]].float().mean().item() - 0.9) < 0.01
 
 
-def test_a_batch_may_be_dropped_as_one():
+def test_dropout_per_batch():
     masks = [draw_masks(8, 3, single={"chords": 0.5}, per_batch=True)["chords"]]
     for seed in range(30):
         draws = torch.rand(8, ConditionDropout.num_draws, generator=torch.Generator().manual_seed(seed))
@@ -139,7 +139,7 @@ def test_a_batch_may_be_dropped_as_one():
     assert 5 < sum(mask.all().item() for mask in masks) < 26
 
 
-def test_spans_are_one_piece_of_the_clip():
+def test_spans_are_contiguous():
     keep = draw_masks(4000, 100, span=0.5, single={"drums": 0.1})
     assert keep["text"].all()
     for name, dropped in (("chords", 0.0), ("drums", 0.1)):
@@ -150,12 +150,12 @@ def test_spans_are_one_piece_of_the_clip():
         assert abs((lengths == 0).float().mean() - dropped) < 0.03
         parts = (lengths > 0) & (lengths < 100)
         assert abs(parts.float().mean() - 0.5 * (1 - dropped)) < 0.03
-        # Between two uniform numbers: a third on average.
+        # The distance of two uniform numbers is a third on average.
         assert abs(lengths[parts].float().mean() - 34) < 2
     assert not torch.equal(keep["chords"], keep["melody"])
 
 
-def test_no_dropout_keeps_and_certain_dropout_drops():
+def test_dropout_with_probability_0_and_1():
     assert all(mask.all() for mask in draw_masks(1000).values())
     assert not any(mask.any() for mask in draw_masks(1000, all=1.0).values())
     with pytest.raises(ValueError, match="`drums`.*1.5"):

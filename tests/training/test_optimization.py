@@ -34,22 +34,22 @@ def take_steps(model: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: 
         optimizer.zero_grad()
 
 
-def test_matrices_decay_but_not_norms_biases_and_embeddings():
+def test_weight_decay_excludes_norms_biases_and_embeddings():
     model = make_model()
     decayed, others = parameter_groups(model, 0.5)
     assert decayed == {"params": [model[2].weight], "weight_decay": 0.5}
     assert len(others["params"]) == 4 and others["weight_decay"] == 0.0
 
 
-def test_a_checkpoint_of_pytorchs_default_goes_on_in_the_fast_way():
-    model = make_model()
-    before = torch.optim.AdamW(parameter_groups(model, 0.5), **OPTIONS)
-    take_steps(model, before, 3)
-    other = copy.deepcopy(model)
-    optimizer = make_optimizer(other, 0.1, (0.9, 0.95), 1e-8, 0.5)
-    optimizer.load_state_dict(copy.deepcopy(before.state_dict()))
+def test_a_checkpoint_of_the_default_adamw_resumes_fused():
+    reference = make_model()
+    default = torch.optim.AdamW(parameter_groups(reference, 0.5), **OPTIONS)
+    take_steps(reference, default, 3)
+    model = copy.deepcopy(reference)
+    optimizer = make_optimizer(model, 0.1, (0.9, 0.95), 1e-8, 0.5)
+    optimizer.load_state_dict(copy.deepcopy(default.state_dict()))
     assert all(group["fused"] for group in optimizer.param_groups)
-    take_steps(model, before, 3)
-    take_steps(other, optimizer, 3)
-    for ours, theirs in zip(other.parameters(), model.parameters()):
-        torch.testing.assert_close(ours, theirs)
+    take_steps(reference, default, 3)
+    take_steps(model, optimizer, 3)
+    for weight, expected in zip(model.parameters(), reference.parameters()):
+        torch.testing.assert_close(weight, expected)

@@ -47,7 +47,7 @@ def make_latents(pipe: JascoPipeline, **controls) -> torch.Tensor:
     return pipe("clip 3 slow", **controls, output_type="latent", generator=generator).audios
 
 
-def test_a_run_goes_on_by_its_folder_alone(tmp_path, data, run, scripts):
+def test_a_run_resumes_from_its_folder(tmp_path, data, run, scripts):
     output = tmp_path / "run"
     scripts[0].main(arguments(data, output, "--max_steps", 6, "--max_minutes", 0))
     assert len(losses(output)) == 1
@@ -56,19 +56,19 @@ def test_a_run_goes_on_by_its_folder_alone(tmp_path, data, run, scripts):
     assert without_times(read_log(output)) == without_times(read_log(run))
 
 
-def test_a_run_without_a_pipeline_yet_says_so(tmp_path, run):
+def test_errors_of_load_run(tmp_path, run):
     with pytest.raises(FileNotFoundError, match="first checkpoint"):
         find_pipeline(tmp_path)
-    with pytest.raises(FileNotFoundError, match="no run folder"):
+    with pytest.raises(FileNotFoundError, match="not a run folder"):
         load_run(tmp_path)
     with pytest.raises(ValueError, match="'last' or 'best'"):
         find_pipeline(run, "worst")
-    with pytest.raises(ValueError, match="no option learning_rat,"):
+    with pytest.raises(ValueError, match="`overrides` has to contain only .* but contains learning_rat"):
         load_run(run, learning_rat=1)
 
 
 def test_the_best_weights_are_kept(tmp_path, data, scripts):
-    # A learning rate that is much too high: the first validation is the best one.
+    # The learning rate is much too high, so the first validation is the best one.
     output = tmp_path / "run"
     options = ("--learning_rate", 3, "--max_steps", 4, "--validate_every", 1, "--warmup_steps", 1, "--ema_decay", 0)
     scripts[0].main(arguments(data, output, *options))
@@ -77,12 +77,12 @@ def test_the_best_weights_are_kept(tmp_path, data, scripts):
     early = tmp_path / "early"
     scripts[0].main(arguments(data, early, *options, "--max_minutes", 0))
     for name in WEIGHTS:
-        ours, theirs = load_file(output / "best" / name), load_file(early / name)
-        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+        weights, expected = load_file(output / "best" / name), load_file(early / name)
+        assert all(torch.equal(weights[key], expected[key]) for key in weights)
     assert not torch.equal(make_latents(load_run(output).pipeline), make_latents(load_run(output, "best").pipeline))
 
 
-def test_load_run_gives_pipeline_options_and_data(run, data):
+def test_load_run_returns_pipeline_options_and_data(run, data):
     loaded = load_run(run, batch_size=3)
     assert loaded.config.learning_rate == 1e-3 and loaded.config.batch_size == 3
     assert torch.equal(make_latents(loaded.pipeline), make_latents(JascoPipeline.from_pretrained(run)))
@@ -91,14 +91,14 @@ def test_load_run_gives_pipeline_options_and_data(run, data):
     assert len(loaded.validation) == 4 and loaded.encode([loaded.validation[0]])["chords"].shape == (1, 50)
 
 
-def test_validation_alone_finds_what_the_training_found(run, scripts, capsys):
+def test_the_validation_stage_reproduces_the_logged_loss(run, scripts, capsys):
     scripts[0].main(["--output", str(run), "--only", "valid"])
-    found = json.loads(capsys.readouterr().out)
+    result = json.loads(capsys.readouterr().out)
     logged = [entry for entry in read_log(run) if "validation_loss" in entry][-1]
-    assert found["validation_loss"] == pytest.approx(logged["validation_loss"], abs=2e-6)
+    assert result["validation_loss"] == pytest.approx(logged["validation_loss"], abs=2e-6)
 
 
-def test_evaluation_and_samples_belong_to_the_course_and_stand_alone(tmp_path, data, scripts, capsys):
+def test_evaluation_and_samples_during_training_and_as_stages(tmp_path, data, scripts, capsys):
     output = tmp_path / "run"
     options = (
         "--renderer",
@@ -131,17 +131,17 @@ def test_evaluation_and_samples_belong_to_the_course_and_stand_alone(tmp_path, d
     scripts[0].main(["--output", str(output), "--only", "evaluate"])
     alone = json.loads(capsys.readouterr().out)
     assert alone == pytest.approx({name: value for name, value in entry.items() if name != "step"}, abs=1e-3)
-    assert all(value == round(value, 4) for value in alone.values()), "to be read"
+    assert all(value == round(value, 4) for value in alone.values()), "values are rounded"
 
-    in_course = load_audio(samples / "00001.wav")[0]
+    sample = load_audio(samples / "00001.wav")[0]
     for path in samples.iterdir():
         path.unlink()
     scripts[0].main(["--output", str(output), "--only", "generate"])
-    torch.testing.assert_close(load_audio(samples / "00001.wav")[0], in_course, atol=1e-4, rtol=0)
-    assert "references" not in capsys.readouterr().err, "clips are made without a transcription of the evaluation set"
+    torch.testing.assert_close(load_audio(samples / "00001.wav")[0], sample, atol=1e-4, rtol=0)
+    assert "references" not in capsys.readouterr().err, "samples do not require transcriptions of the references"
 
 
-def test_clips_are_shown_in_wandb(tmp_path, data, scripts, monkeypatch):
+def test_clips_are_logged_to_wandb(tmp_path, data, scripts, monkeypatch):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
@@ -163,8 +163,8 @@ def test_clips_are_shown_in_wandb(tmp_path, data, scripts, monkeypatch):
         assert len(list((media / kind).rglob(f"*.{ending}"))) == 2
 
 
-def test_accumulated_batches_are_one_large_batch(tmp_path, data, scripts):
-    # Without the text encoder's own dropout, which depends on the batch.
+def test_accumulated_batches_equal_one_large_batch(tmp_path, data, scripts):
+    # Without the text encoder's dropout, which depends on the batch.
     common = ("--max_steps", 3, "--drop_chords", 0.5, "--text_encoder_config", "{dropout_rate: 0.0}")
     scripts[0].main(arguments(data, tmp_path / "large", *common, "--batch_size", 4))
     scripts[0].main(
@@ -173,36 +173,35 @@ def test_accumulated_batches_are_one_large_batch(tmp_path, data, scripts):
     assert losses(tmp_path / "small") == pytest.approx(losses(tmp_path / "large"), abs=1e-5)
 
 
-def test_clips_without_captions_are_noticed(tmp_path, data, scripts, warnings):
+def test_clips_without_captions_are_reported(tmp_path, data, scripts, warnings):
     items = [item | {"captions": [], "caption": ""} for item in make_items(count=4)]
     write_features(items, EncodecModel.from_pretrained(CODEC).eval(), tmp_path / "mute")
     options = ("--max_steps", 1, "--dataset", data / "train", tmp_path / "mute")
     scripts[0].main(arguments(data, tmp_path / "run", *options))
-    message = f"{tmp_path / 'mute'}: 4 of 4 clips have no caption. Nothing about text is learned from them."
+    message = f"{tmp_path / 'mute'}: 4 of 4 clips have no caption. The model does not learn text from them."
     assert [record.getMessage() for record in warnings.records if "caption" in record.getMessage()] == [message]
 
 
-def test_data_sets_are_mixed_and_encoded_on_the_fly(tmp_path, data, scripts):
+def test_datasets_are_mixed_and_encoded_on_the_fly(tmp_path, data, scripts):
     output = tmp_path / "run"
     mixture = ("--dataset", data / "train", "synthetic:4", "--dataset_weights", 3, 1, *TINY_MUSIC)
     scripts[0].main(arguments(data, output, "--max_steps", 2, *mixture, "--train_tokenizer"))
     assert len(losses(output)) == 2
     words = AutoTokenizer.from_pretrained(output / "tokenizer").get_vocab()
-    assert "clip" in words and len(words) > 30, "of the cache and of the synthetic music"
+    assert "clip" in words and len(words) > 30, "words of the cache and of the synthetic music"
 
 
-def test_text_components_come_from_a_pipeline_too(tmp_path, data, scripts):
+def test_text_components_of_a_pipeline(tmp_path, data, scripts):
     scripts[0].main(arguments(data, tmp_path / "first", "--max_steps", 1))
-    # A run folder is a pipeline.
     options = ("--tokenizer", tmp_path / "first", "--text_encoder", tmp_path / "first", "--no-train_text_encoder")
     scripts[0].main(arguments(data, tmp_path / "second", "--max_steps", 1, *options))
     first, second = (AutoTokenizer.from_pretrained(tmp_path / name / "tokenizer") for name in ("first", "second"))
     assert first.get_vocab() == second.get_vocab()
-    weights, others = (load_file(tmp_path / name / "text_encoder/model.safetensors") for name in ("first", "second"))
-    assert weights.keys() == others.keys() and all(torch.equal(weights[name], others[name]) for name in weights)
+    before, after = (load_file(tmp_path / name / "text_encoder/model.safetensors") for name in ("first", "second"))
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_streams_are_mixed_with_what_is_here(tmp_path, data, scripts, monkeypatch):
+def test_streams_are_mixed_with_local_datasets(tmp_path, data, scripts, monkeypatch):
     datasets = pytest.importorskip("datasets")
     rows = datasets.Dataset.from_list([to_row(item) for item in make_items(count=6)])
 
@@ -222,13 +221,13 @@ def test_streams_are_mixed_with_what_is_here(tmp_path, data, scripts, monkeypatc
     train("parts", *weights, "--resume", "latest")
     assert_same_weights(tmp_path / "straight", tmp_path / "parts", 6)
     assert without_times(read_log(tmp_path / "straight")) == without_times(read_log(tmp_path / "parts"))
-    with pytest.raises(ValueError, match="`dataset_weights` are needed"):
+    with pytest.raises(ValueError, match="`dataset_weights` is required"):
         train("none")
     with pytest.raises(ValueError, match="training/train_tokenizer.py"):
         train("none", *weights, "--train_tokenizer")
 
 
-def test_statistics_of_latents_are_measured_where_no_cache_has_them(tmp_path, data, scripts):
+def test_latent_statistics_are_measured_without_a_cache(tmp_path, data, scripts):
     output = tmp_path / "run"
     options = ("--dataset", "synthetic:4", *TINY_MUSIC, "--no-precondition", "--max_steps", 1)
     scripts[0].main([*arguments(data, output, *options)])
@@ -239,7 +238,7 @@ def test_statistics_of_latents_are_measured_where_no_cache_has_them(tmp_path, da
     assert 0.5 < latents.std() < 2 and abs(latents.mean()) < 0.5
 
 
-def test_samples_of_long_clips_are_10_s(tmp_path, data, run, scripts):
+def test_long_clips_are_cropped_to_10_s_by_default(tmp_path, data, run, scripts):
     codec = EncodecModel.from_pretrained(CODEC).eval()
     write_features(make_items(frames=520, count=2), codec, tmp_path / "long")
     long = {"dataset": [str(tmp_path / "long")], "validation_dataset": None}
@@ -247,7 +246,7 @@ def test_samples_of_long_clips_are_10_s(tmp_path, data, run, scripts):
     assert next(iter(load_run(run, **long, num_frames=510).batches))["latents"].shape == (2, 510, 16)
 
 
-def test_cached_text_embeddings_take_the_text_encoders_place(tmp_path, data, run, scripts):
+def test_cached_text_embeddings_equal_encoded_captions(tmp_path, data, run, scripts):
     tokenizer = AutoTokenizer.from_pretrained(run / "tokenizer")
     text_encoder = T5EncoderModel.from_pretrained(run / "text_encoder").eval()
     codec = EncodecModel.from_pretrained(CODEC).eval()
@@ -256,7 +255,7 @@ def test_cached_text_embeddings_take_the_text_encoders_place(tmp_path, data, run
     scripts[0].main(arguments(data, tmp_path / "cached", *frozen, "--dataset", tmp_path / "cache"))
     scripts[0].main(arguments(data, tmp_path / "encoded", *frozen, "--dataset", data / "train"))
     assert losses(tmp_path / "cached") == pytest.approx(losses(tmp_path / "encoded"), abs=1e-4)
-    with pytest.raises(ValueError, match="text encoder that is trained"):
+    with pytest.raises(ValueError, match="while the text encoder is trained"):
         scripts[0].main(arguments(data, tmp_path / "trained", "--dataset", tmp_path / "cache"))
     with pytest.raises(ValueError, match="another text encoder"):
         other = ("--no-train_text_encoder", "--text_encoder", FIXTURES / "t5", "--tokenizer", FIXTURES / "t5")
@@ -268,7 +267,7 @@ def test_cached_text_embeddings_take_the_text_encoders_place(tmp_path, data, run
     [({"melody_dim": None}, True), ({"num_layers": 4}, False), ({"chords_dim": 20}, False)],
     ids=str,
 )
-def test_training_continues_with_other_layers(tmp_path, data, run, scripts, change, changes_output):
+def test_training_continues_with_different_layers(tmp_path, data, run, scripts, change, changes_output):
     output = tmp_path / "run"
     (tmp_path / "config.yaml").write_text("{cpu: true, log_with: none, learning_rate: 0, max_steps: 1}")
     options = ("--transformer", json.dumps(change), "--continue_from", run, "--config", tmp_path / "config.yaml")
@@ -282,7 +281,7 @@ def test_training_continues_with_other_layers(tmp_path, data, run, scripts, chan
     assert "loaded" in table and ("dropped" in table) == changes_output
 
 
-def test_a_new_control_says_nothing_at_first(tmp_path, data, run, scripts):
+def test_a_new_control_has_no_effect_at_first(tmp_path, data, run, scripts):
     (tmp_path / "config.yaml").write_text("{cpu: true, log_with: none, learning_rate: 0, max_steps: 1}")
     outputs = [tmp_path / "without", tmp_path / "with"]
     config = ("--config", tmp_path / "config.yaml")
@@ -292,15 +291,15 @@ def test_a_new_control_says_nothing_at_first(tmp_path, data, run, scripts):
     scripts[0].main(
         arguments(data, outputs[1], "--continue_from", outputs[0], *config, "--transformer", "{melody_dim: 8}")
     )
-    without, again = (JascoPipeline.from_pretrained(output) for output in outputs)
-    assert again.transformer.controls == ("chords", "drums", "melody")
+    without, with_melody = (JascoPipeline.from_pretrained(output) for output in outputs)
+    assert with_melody.transformer.controls == ("chords", "drums", "melody")
     melody = [(60, 0.0, 0.5)]
     assert torch.allclose(
-        make_latents(without, chords="C:0"), make_latents(again, chords="C:0", melody=melody), atol=1e-5
+        make_latents(without, chords="C:0"), make_latents(with_melody, chords="C:0", melody=melody), atol=1e-5
     )
 
 
-def test_a_run_is_exported_to_the_originals_format(tmp_path, data, scripts):
+def test_a_run_is_exported_to_audiocrafts_format(tmp_path, data, scripts):
     output = tmp_path / "run"
     plain = [
         "--no-precondition",
@@ -311,10 +310,10 @@ def test_a_run_is_exported_to_the_originals_format(tmp_path, data, scripts):
         "--max_steps",
         2,
     ]
-    # Of the width of one that AudioCraft knows.
+    # The width of a text encoder that AudioCraft supports.
     plain += ["--text_encoder_config", "{d_model: 512}"]
     scripts[0].main(arguments(data, output, *plain))
-    # One mean and deviation of all values.
+    # One mean and one standard deviation over all channels.
     info = json.loads((data / "train" / "features.json").read_text())
     mean, std = (torch.tensor(info[f"latents_{name}"]).double() for name in ("mean", "std"))
     config = JascoPipeline.from_pretrained(output).transformer.config
@@ -326,37 +325,37 @@ def test_a_run_is_exported_to_the_originals_format(tmp_path, data, scripts):
         run_script("convert_diffusers_to_jasco", "--checkpoint", which, "--output", exported, *names)
         assert {"state_dict.bin", "compression_state_dict.bin"} <= {path.name for path in exported.iterdir()}
         tokenizer, text_encoder = load_text_encoder(which)
-        own = {"tokenizer": tokenizer, "text_encoder": text_encoder, "codec": load_codec(which)}
-        again = JascoPipeline.from_pretrained(exported, **own, scheduler=FlowMatchEulerScheduler())
+        components = {"tokenizer": tokenizer, "text_encoder": text_encoder, "codec": load_codec(which)}
+        pipe = JascoPipeline.from_pretrained(exported, **components, scheduler=FlowMatchEulerScheduler())
         settings = {"num_inference_steps": 4, "guidance_scale": 2.0, "chords": "C:0 Am:0.5"}
-        before = make_latents(JascoPipeline.from_pretrained(which), **settings)
-        torch.testing.assert_close(make_latents(again, **settings), before)
+        expected = make_latents(JascoPipeline.from_pretrained(which), **settings)
+        torch.testing.assert_close(make_latents(pipe, **settings), expected)
 
 
 @pytest.fixture
 def fresh_accelerator():
-    """Accelerate keeps the precision of a process."""
+    """Resets Accelerate's state, which keeps the precision for the whole process."""
     AcceleratorState._reset_state()
     yield AcceleratorState._reset_state
     AcceleratorState._reset_state()
 
 
 @pytest.mark.parametrize("options", [("--mixed_precision", "bf16"), ("--gradient_checkpointing",)], ids=str)
-def test_less_precision_and_less_memory(tmp_path, data, scripts, fresh_accelerator, options):
+def test_mixed_precision_and_gradient_checkpointing(tmp_path, data, scripts, fresh_accelerator, options):
     scripts[0].main(
         arguments(data, tmp_path, "--max_steps", 2, "--text_encoder_config", "{dropout_rate: 0.0}", *options)
     )
     fresh_accelerator()
     plain = tmp_path / "plain"
     scripts[0].main(arguments(data, plain, "--max_steps", 2, "--text_encoder_config", "{dropout_rate: 0.0}"))
-    # Checkpointing computes the same again; bf16 has three digits.
+    # Checkpointing computes the same values; bf16 has less than three significant digits.
     assert losses(tmp_path) == pytest.approx(
         losses(plain), rel=1e-5 if "--gradient_checkpointing" in options else 0.02
     )
 
 
 @pytest.mark.slow
-def test_compiled_it_learns_the_same(tmp_path, data, scripts):
+def test_compiled_training_has_the_same_losses(tmp_path, data, scripts):
     losses_of = []
     for extra in ((), ("--compile",)):
         output = tmp_path / f"run{len(losses_of)}"
@@ -367,9 +366,9 @@ def test_compiled_it_learns_the_same(tmp_path, data, scripts):
     assert losses_of[0] == pytest.approx(losses_of[1], abs=1e-5)
 
 
-def test_8_bit_learns_nearly_the_same_and_goes_on(tmp_path, data, scripts):
+def test_8_bit_adam_has_similar_losses_and_resumes(tmp_path, data, scripts):
     pytest.importorskip("bitsandbytes")
-    # Smaller tensors than of 4096 values are kept in 32 bit.
+    # The states of tensors with less than 4096 values stay in 32 bits.
     wide = ("--transformer", "{ff_inner_dim: 512}", "--max_steps", 6)
     scripts[0].main(arguments(data, tmp_path / "plain", *wide))
     scripts[0].main(arguments(data, tmp_path / "straight", *wide, "--use_8bit_adam"))
@@ -384,7 +383,7 @@ def test_8_bit_learns_nearly_the_same_and_goes_on(tmp_path, data, scripts):
     assert sizes[0] < 0.6 * sizes[1]
 
 
-def test_8_bit_needs_its_package(tmp_path, data, scripts, monkeypatch):
+def test_8_bit_adam_requires_bitsandbytes(tmp_path, data, scripts, monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
-    with pytest.raises(ImportError, match=r'pip install "\.\[8bit\]"'):
+    with pytest.raises(ImportError, match=r'pip install "diffusers-jasco\[bitsandbytes\]"'):
         scripts[0].main(arguments(data, tmp_path, "--use_8bit_adam"))

@@ -35,7 +35,7 @@ from diffusers_jasco.data.sources import find_sources
 from diffusers_jasco.training.codec.codebooks import CodebookTrainer
 
 from ..conftest import load_pipeline, run_script
-from ..data.test_crops import whole, write
+from ..data.test_crops import load_mono, write
 
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ SPECTRAL = {
 
 @pytest.fixture(autouse=True)
 def signals():
-    """As they were before the script caught them."""
+    """Restores the signal handlers that a script replaces."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in handlers.items():
@@ -61,7 +61,7 @@ def signals():
 
 @pytest.fixture(scope="module")
 def music(tmp_path_factory):
-    """Recordings of many kinds; one is shorter than a sample."""
+    """Recordings in many formats, one of which is shorter than a sample."""
     folder = tmp_path_factory.mktemp("music")
     write(folder / "mono.wav", 2.0, 8000, seed=0)
     write(folder / "a" / "stereo.flac", 1.3, 44100, channels=2, seed=1)
@@ -74,7 +74,7 @@ def music(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def drums(tmp_path_factory):
-    """A data set with drum stems."""
+    """A dataset with drum stems."""
     folder = tmp_path_factory.mktemp("drums")
     rng, lines = np.random.default_rng(0), []
     for index in range(4):
@@ -107,36 +107,36 @@ def read_log(output: Path) -> list[dict]:
     return [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
 
 
-def assert_same_run(output: Path, other: Path, step: int):
+def assert_same_run(output: Path, reference: Path, step: int):
     names = sorted(path.name for path in (output / "codec").iterdir())
     for name in (*names, f"../checkpoints/step-{step:08d}/model.safetensors"):
-        assert (output / "codec" / name).read_bytes() == (other / "codec" / name).read_bytes(), name
+        assert (output / "codec" / name).read_bytes() == (reference / "codec" / name).read_bytes(), name
     logs = [
         [{k: v for k, v in line.items() if k not in ("minutes", "samples_per_second")} for line in read_log(folder)]
-        for folder in (output, other)
+        for folder in (output, reference)
     ]
     assert logs[0] == logs[1]
 
 
 @pytest.mark.parametrize("codec", [ENCODEC, SPECTRAL], ids=lambda codec: codec["class"])
-def test_it_learns_from_recordings_of_many_kinds(tmp_path, music, codec):
-    # The linear part of SpectralCodecModel is fitted before the first step.
-    least, phases = (0.9, 1.0) if codec is ENCODEC else (0.99, 0.0)
-    options = {"validation_dataset": music, "validate_every": 40, "fit_clips": 5, "complex_weight": phases}
+def test_codecs_learn_from_recordings_in_many_formats(tmp_path, music, codec):
+    # SpectralCodecModel improves less, as its linear part is fitted before the first step.
+    ratio, complex_weight = (0.9, 1.0) if codec is ENCODEC else (0.99, 0.0)
+    options = {"validation_dataset": music, "validate_every": 40, "fit_clips": 5, "complex_weight": complex_weight}
     train(music, tmp_path, codec, max_steps=40, **options)
     log = read_log(tmp_path)
     losses = [line["validation_loss"] for line in log if "validation_loss" in line]
-    assert len(losses) == 2 and losses[1] < least * losses[0]
+    assert len(losses) == 2 and losses[1] < ratio * losses[0]
     lines = [line for line in log if "loss" in line]
     assert [line["step"] for line in lines] == list(range(1, 41))
-    assert np.mean([line["loss"] for line in lines[-5:]]) < least * np.mean([line["loss"] for line in lines[:5]])
+    assert np.mean([line["loss"] for line in lines[-5:]]) < ratio * np.mean([line["loss"] for line in lines[:5]])
     assert all(line["grad_norm"] > 0 and line["epoch"] == (line["step"] - 1) // 8 for line in lines)
     lost = [line["validation_lost_variance"] for line in log if "validation_lost_variance" in line][-1]
     assert len(lost) == len(load_codec(tmp_path).quantizer.layers) and lost == sorted(lost, reverse=True)
     assert 0 < lost[0] < 0.9
 
 
-def test_resolution_of_mixed_rates_is_the_codecs(tmp_path, music):
+def test_the_codec_keeps_its_sampling_rate_with_mixed_rates(tmp_path, music):
     train(music, tmp_path, max_steps=1)
     codec = load_codec(tmp_path)
     assert codec.config.sampling_rate == 8000 and codec.config.hop_length == 160
@@ -144,7 +144,7 @@ def test_resolution_of_mixed_rates_is_the_codecs(tmp_path, music):
 
 
 @pytest.mark.parametrize("kind", ["encodec", "adversarial", "spectral"])
-def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, drums, monkeypatch, kind):
+def test_a_killed_run_resumes_exactly(tmp_path, drums, monkeypatch, kind):
     options = {"codec": SPECTRAL if kind == "spectral" else ENCODEC, "adversarial": kind == "adversarial"}
     options |= {
         "checkpoint_every": 3,
@@ -177,7 +177,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, drums, monkeypatch, k
     assert_same_run(tmp_path / "straight", tmp_path / "killed", 6)
 
 
-def test_a_run_killed_before_its_first_checkpoint_begins_anew(tmp_path, drums):
+def test_a_run_killed_before_its_first_checkpoint_starts_over(tmp_path, drums):
     train(drums, tmp_path / "straight", validation_dataset=drums)
     (tmp_path / "killed").mkdir()
     lines = (tmp_path / "straight" / "log.jsonl").read_text()
@@ -186,24 +186,23 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(tmp_path, drums):
     assert_same_run(tmp_path / "straight", tmp_path / "killed", 5)
 
 
-def test_statistics_are_those_of_the_music(tmp_path, music):
+def test_statistics_of_the_latents(tmp_path, music):
     train(music, tmp_path)
-    found = json.loads((tmp_path / "codec" / "latents_statistics.json").read_text())
+    statistics = json.loads((tmp_path / "codec" / "latents_statistics.json").read_text())
     codec = load_codec(tmp_path)
-    # All recordings are shorter than 10 s: each is one clip, without the silence that fills up a batch.
+    # All recordings are shorter than 10 s, so each is one clip, without padding.
     files = [Path(source.url.removeprefix("file://")) for source in find_sources(music)]
     with torch.no_grad():
-        latents = torch.cat([codec.encoder(whole(path, 8000)[None])[0] for path in files], dim=1).double()
-    assert (
-        found["num_frames"] == latents.shape[1] == sum(math.ceil(whole(path, 8000).shape[1] / 160) for path in files)
-    )
-    assert found["mean"] == pytest.approx(latents.mean().item(), abs=1e-5)
-    assert found["std"] == pytest.approx(latents.std(unbiased=False).item(), rel=1e-4)
-    assert found["channel_mean"] == pytest.approx(latents.mean(1).tolist(), abs=1e-5)
-    assert found["channel_std"] == pytest.approx(latents.std(1, unbiased=False).tolist(), rel=1e-4)
+        latents = torch.cat([codec.encoder(load_mono(path, 8000)[None])[0] for path in files], dim=1).double()
+    num_frames = sum(math.ceil(load_mono(path, 8000).shape[1] / 160) for path in files)
+    assert statistics["num_frames"] == latents.shape[1] == num_frames
+    assert statistics["mean"] == pytest.approx(latents.mean().item(), abs=1e-5)
+    assert statistics["std"] == pytest.approx(latents.std(unbiased=False).item(), rel=1e-4)
+    assert statistics["channel_mean"] == pytest.approx(latents.mean(1).tolist(), abs=1e-5)
+    assert statistics["channel_std"] == pytest.approx(latents.std(1, unbiased=False).tolist(), rel=1e-4)
     embed = codec.quantizer.layers[0].codebook.embed.double()
     error = torch.cdist(latents.T, embed).min(dim=1).values.square().sum()
-    assert found["codebooks_lost_variance"][0] == pytest.approx(
+    assert statistics["codebooks_lost_variance"][0] == pytest.approx(
         (error / latents.shape[1] / latents.var(1, unbiased=False).sum()).item(), rel=1e-3
     )
 
@@ -234,10 +233,11 @@ def test_adversarial_training_changes_the_codec(tmp_path, music):
     names = {"adversarial_loss", "feature_loss", "discriminator_loss"}
     assert not names & read_log(tmp_path / "plain")[0].keys()
     lines = read_log(tmp_path / "adversarial")
-    # The third step is the codec's only.
+    # The third step only trains the codec.
     assert [names <= line.keys() for line in lines] == [True, True, False, True]
-    plain, other = (load_codec(tmp_path / name).decoder.state_dict() for name in ("plain", "adversarial"))
-    assert plain.keys() == other.keys() and any(not torch.equal(plain[name], other[name]) for name in plain)
+    plain, adversarial = (load_codec(tmp_path / name).decoder.state_dict() for name in ("plain", "adversarial"))
+    assert plain.keys() == adversarial.keys()
+    assert any(not torch.equal(plain[name], adversarial[name]) for name in plain)
     before, after = (
         load_file(tmp_path / "adversarial" / "checkpoints" / f"step-{step:08d}" / "model_1.safetensors")
         for step in (2, 4)
@@ -246,12 +246,12 @@ def test_adversarial_training_changes_the_codec(tmp_path, music):
 
 
 def test_the_octave_loss_changes_the_codec(tmp_path, music):
-    seconds = {"max_steps": 2, "seconds": 1.1}
-    train(music, tmp_path / "plain", SPECTRAL, **seconds)
-    train(music, tmp_path / "octaves", SPECTRAL, **seconds, octave_weight=1.0)
+    options = {"max_steps": 2, "seconds": 1.1}
+    train(music, tmp_path / "plain", SPECTRAL, **options)
+    train(music, tmp_path / "octaves", SPECTRAL, **options, octave_weight=1.0)
     assert read_log(tmp_path / "octaves")[0]["octave_loss"] > 0
-    plain, other = (load_codec(tmp_path / name).decoder.state_dict() for name in ("plain", "octaves"))
-    assert any(not torch.equal(plain[name], other[name]) for name in plain)
+    plain, octaves = (load_codec(tmp_path / name).decoder.state_dict() for name in ("plain", "octaves"))
+    assert any(not torch.equal(plain[name], octaves[name]) for name in plain)
 
 
 @pytest.mark.parametrize("codec", [ENCODEC, SPECTRAL], ids=lambda codec: codec["class"])
@@ -277,30 +277,30 @@ def test_drums_train_the_first_codebook(tmp_path, drums):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"codec": {"class": "VocosModel"}}, "'VocosModel' is neither"),
-        ({"codec": ENCODEC | {"num_filter": 2}}, "no options num_filter"),
-        ({"codec": SPECTRAL | {"depth": 2}}, "no options depth"),
+        ({"codec": {"class": "VocosModel"}}, "`class` of `codec` has to be .* but is 'VocosModel'"),
+        ({"codec": ENCODEC | {"num_filter": 2}}, "unknown options for EncodecModel: num_filter"),
+        ({"codec": SPECTRAL | {"depth": 2}}, "unknown options for SpectralCodecModel: depth"),
         ({"codec": ENCODEC | {"normalize": True}}, "normalize: false"),
         ({"codec": ENCODEC | {"audio_channels": 2}}, "audio_channels: 1"),
         ({"seconds": 0.1}, "at least 0.256 at 8000 Hz"),
         ({"seconds": 0.5, "octave_weight": 1.0}, "at least 1.024 at 8000 Hz"),
-        ({"codec": ENCODEC | {"codebook_size": 4096, "target_bandwidths": [0.6]}}, "at least as many latents"),
-        ({"codec": ENCODEC | {"target_bandwidths": [0.1]}}, "less than one codebook"),
-        ({"learning_rate": 1e30}, "gradient of step"),
+        ({"codec": ENCODEC | {"codebook_size": 4096, "target_bandwidths": [0.6]}}, "at least 4096 latents"),
+        ({"codec": ENCODEC | {"target_bandwidths": [0.1]}}, "at least the bandwidth of one codebook"),
+        ({"learning_rate": 1e30}, "gradient norm of step"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_can_not_be_trained_is_named(tmp_path, music, options, message):
+def test_invalid_options_are_named(tmp_path, music, options, message):
     with pytest.raises((ValueError, FloatingPointError), match=message):
         train(music, tmp_path, **options)
 
 
-def test_a_batch_is_no_larger_than_the_data(tmp_path, music, warnings):
+def test_the_batch_size_is_reduced_to_the_size_of_the_data(tmp_path, music, warnings):
     train(music, tmp_path, max_steps=1, batch_size=99)
     assert "instead of 99" in warnings.text
 
 
-def test_data_sets_that_are_none(tmp_path, music):
+def test_invalid_datasets_are_named(tmp_path, music):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no audio"):
         train(tmp_path / "empty", tmp_path / "run")
@@ -312,7 +312,7 @@ def test_data_sets_that_are_none(tmp_path, music):
         train(tmp_path / "broken", tmp_path / "run")
     (tmp_path / "splits" / "train").mkdir(parents=True)
     (tmp_path / "splits" / "train" / "metadata.jsonl").write_text("{}\n")
-    with pytest.raises(ValueError, match="give one of them, such as .*train"):
+    with pytest.raises(ValueError, match="pass one of them, such as .*train"):
         train(tmp_path / "splits", tmp_path / "run")
 
 
@@ -320,11 +320,11 @@ def test_runs_are_neither_overwritten_nor_mixed_up(tmp_path, music):
     train(music, tmp_path, max_steps=1)
     with pytest.raises(ValueError, match="--resume latest"):
         train(music, tmp_path, max_steps=1)
-    with pytest.raises(ValueError, match="adversarial=False"):
+    with pytest.raises(ValueError, match="`adversarial` has to be False to resume"):
         train(music, tmp_path, adversarial=True, resume="latest")
     with pytest.raises(ValueError, match="other options"):
         train(music, tmp_path / "other", ENCODEC | {"hidden_size": 16, "codebook_dim": 16}, init_from=tmp_path)
-    # Nothing is left to do.
+    # Resuming a finished run changes nothing.
     before = (tmp_path / "codec" / "model.safetensors").read_bytes()
     train(music, tmp_path, max_steps=1, resume="latest")
     assert (tmp_path / "codec" / "model.safetensors").read_bytes() == before
@@ -349,7 +349,7 @@ def test_mistakes_in_the_flags_are_named(tmp_path, capsys, options, message):
 
 
 @pytest.mark.parametrize("name", ["codec_encodec", "codec_spectral"])
-def test_the_configurations_are_valid(tmp_path, music, name):
+def test_configuration_files_are_valid(tmp_path, music, name):
     config = yaml.safe_load((ROOT / "training" / "configs" / f"{name}.yaml").read_text())
     config["codec"] |= {"codebook_size": 64} | ({"num_filters": 2} if name == "codec_encodec" else {})
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config | {"batch_size": 2, "max_steps": 1}))
@@ -370,7 +370,7 @@ def launch(args: list[str], processes: int = 1) -> subprocess.Popen:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
-def test_sigkill_and_resume_to_the_bit(tmp_path, drums, processes):
+def test_a_run_resumes_exactly_after_sigkill(tmp_path, drums, processes):
     options = {"max_steps": 12, "batch_size": 1, "checkpoint_every": 3, "adversarial": True, "commitment_weight": 0.1}
 
     def run(output: Path, **extra):

@@ -34,7 +34,7 @@ def read_log(folder) -> list[dict]:
 
 
 def write_clips(folder, rate: int, seconds: float):
-    """Two clips with a tone and clicks each, and the clicks as stems."""
+    """Writes two clips of a tone and clicks, with the clicks as stems."""
     (folder / "audio").mkdir(parents=True)
     (folder / "stems").mkdir()
     lines, rng = [], np.random.default_rng(0)
@@ -50,7 +50,7 @@ def write_clips(folder, rate: int, seconds: float):
 
 
 def test_drum_separator_learns(tmp_path):
-    # What is kept from use in the same process serves training, too.
+    # Training can use what a separation in the same process has cached.
     separate_drums(torch.zeros(1, 3200), 32000, method="builtin")
     for split in ("train", "validation"):
         write_clips(tmp_path / "data" / split, 32000, 2.0)
@@ -60,7 +60,7 @@ def test_drum_separator_learns(tmp_path):
     assert last["step"] == 30 and last["loss"] < first["loss"] and last["si_sdr"] > first["si_sdr"]
     DrumMaskModel.from_pretrained(tmp_path / "a")
 
-    # The same seed, the same weights.
+    # The same seed gives the same weights.
     for name in ("b", "c"):
         run_script("train_drum_separator", *options, "--output", tmp_path / name, "--max_steps", 3)
     weights = [(tmp_path / name / "diffusion_pytorch_model.safetensors").read_bytes() for name in ("b", "c")]
@@ -80,13 +80,13 @@ def test_melody_extractor_learns_from_its_teacher(tmp_path):
     assert last["step"] == 20 and last["loss"] < first["loss"] and 0 <= last["frames_equal"] <= 1
     SalienceModel.from_pretrained(tmp_path / "run")
 
-    # What the teacher heard is kept: it is not asked again.
-    kept = tmp_path / "run/teacher/train/0.npy"
-    salience = np.load(kept)
+    # The teacher's output is cached and not computed again.
+    cached = tmp_path / "run/teacher/train/0.npy"
+    salience = np.load(cached)
     assert salience.shape == (87, 53)
-    time = kept.stat().st_mtime_ns
+    time = cached.stat().st_mtime_ns
     run_script("train_melody_extractor", *options, *sizes[:-4], "--max_steps", 1)
-    assert kept.stat().st_mtime_ns == time
+    assert cached.stat().st_mtime_ns == time
 
     with pytest.raises(ValueError, match="no FLAC files"):
         run_script("train_melody_extractor", "--dataset", tmp_path, "--weights", teacher, "--output", tmp_path / "x")
@@ -113,7 +113,7 @@ def test_caption_probe_learns(tmp_path):
     model = CaptionModel.from_pretrained(tmp_path / "a")
     assert model.config.answers["style"] == ["march", "waltz"] and model.config.answers["lead"] == ["flute"]
 
-    # The same seed, the same weights; and a clip that is not described is an error.
+    # The same seed gives the same weights; missing annotations are an error.
     for name in ("b", "c"):
         run_script("train_caption_probe", *options, "--output", tmp_path / name, "--max_steps", 3)
     weights = [(tmp_path / name / "diffusion_pytorch_model.safetensors").read_bytes() for name in ("b", "c")]
@@ -121,5 +121,5 @@ def test_caption_probe_learns(tmp_path):
     line = json.loads((tmp_path / "data/train/metadata.jsonl").read_text().splitlines()[0])
     del line["tempo"]
     (tmp_path / "data/train/metadata.jsonl").write_text(json.dumps(line))
-    with pytest.raises(ValueError, match="does not say its tempo"):
+    with pytest.raises(ValueError, match="metadata.jsonl has no tempo"):
         run_script("train_caption_probe", *options, "--output", tmp_path / "x")

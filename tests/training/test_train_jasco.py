@@ -53,7 +53,7 @@ def test_the_run_folder_generates_audio(run):
     assert pipe("slow", chords="C:0").audios.shape == (1, 1, 32000)
 
 
-def test_the_log_tells_the_course(run):
+def test_the_log_contains_losses_and_learning_rates(run):
     log = read_log(run)
     training = [entry for entry in log if "loss" in entry]
     assert [entry["step"] for entry in training] == [1, 2, 3, 4, 5, 6]
@@ -64,19 +64,19 @@ def test_the_log_tells_the_course(run):
     assert rates[0] == 0 and rates[1] == 1e-3 and rates == [0, *sorted(rates[1:], reverse=True)]
 
 
-def test_three_and_three_steps_are_six(tmp_path, data, run, scripts, monkeypatch):
-    # The first part gets a SIGTERM in its third step.
+def test_a_run_resumes_exactly_after_sigterm(tmp_path, data, run, scripts, monkeypatch):
+    # SIGTERM stops the first part in its third step.
     calls = []
     objective = FlowMatchingObjective.__call__
 
-    def terminate_at_the_third(*args):
+    def terminate_in_third_step(*args):
         calls.append(args)
         if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
         return objective(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(FlowMatchingObjective, "__call__", terminate_at_the_third)
+        patch.setattr(FlowMatchingObjective, "__call__", terminate_in_third_step)
         scripts[0].main(arguments(data, tmp_path, "--max_steps", 6))
     assert [entry["step"] for entry in read_steps(tmp_path)] == [1, 2, 3]
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000003"]
@@ -86,8 +86,8 @@ def test_three_and_three_steps_are_six(tmp_path, data, run, scripts, monkeypatch
     assert without_times(read_log(tmp_path)) == without_times(read_log(run))
 
 
-def test_goes_back_to_a_checkpoint_of_its_choice(tmp_path, data, run, scripts):
-    # What was logged after that checkpoint happens again, and is in the log once.
+def test_a_run_resumes_from_an_earlier_checkpoint(tmp_path, data, run, scripts):
+    # Log entries after the checkpoint are replaced, not repeated.
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     scripts[0].main(arguments(data, copy, "--max_steps", 6, "--resume", "3"))
@@ -102,14 +102,14 @@ def test_a_time_limit_stops_with_a_checkpoint(tmp_path, data, scripts, capsys, c
     assert (
         f"Stopped after step 1 of 6, with a checkpoint. To resume: --output {tmp_path} --resume latest" in printed.out
     )
-    # Libraries neither draw bars nor warn of what is in order.
+    # There are no progress bars or irrelevant warnings of libraries.
     assert not any(record.name.startswith("accelerate") for record in caplog.records)
     assert "shards" not in printed.err and "steps:" in printed.err
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
     assert (tmp_path / "model_index.json").exists()
 
 
-def test_the_clips_of_the_validation_may_be_the_shorter_ones(tmp_path, data, scripts, capsys):
+def test_validation_clips_may_be_shorter_than_training_clips(tmp_path, data, scripts, capsys):
     codec = EncodecModel.from_pretrained(CODEC).eval()
     write_features(make_items(frames=40, count=4), codec, tmp_path / "dev")
     options = ("--max_steps", 1, "--validate_every", 1, "--validation_dataset", tmp_path / "dev")
@@ -123,27 +123,27 @@ def test_a_run_is_not_overwritten_by_mistake(data, run, scripts):
         scripts[0].main(arguments(data, run))
 
 
-def test_the_pipeline_holds_the_averaged_weights(tmp_path, data, run, scripts, monkeypatch):
-    # With decay d_k = min(decay, (1 + k) / (10 + k)) after step k + 1: recomputed from the weights after every step.
-    seen = []
+def test_the_pipeline_has_ema_weights(tmp_path, data, run, scripts, monkeypatch):
+    # The EMA is recomputed from the weights after each step k + 1, with the decay min(decay, (1 + k) / (10 + k)).
+    recorded = []
     step = EMA.step
 
     def record(self, parameters):
         parameters = list(parameters)
-        seen.append([parameter.detach().clone() for parameter in parameters])
+        recorded.append([parameter.detach().clone() for parameter in parameters])
         step(self, parameters)
 
     monkeypatch.setattr(EMA, "step", record)
     scripts[0].main(arguments(data, tmp_path, "--max_steps", 4, "--gradient_accumulation_steps", 2))
-    # The decay of the first step is 0, so the average starts with the weights after it.
-    average = seen[0]
-    for k, weights in enumerate(seen[1:], start=1):
+    # The decay of the first step is 0, so the average starts from the weights after it.
+    average = recorded[0]
+    for k, weights in enumerate(recorded[1:], start=1):
         decay = min(0.9, (1 + k) / (10 + k))
         average = [decay * a + (1 - decay) * w for a, w in zip(average, weights)]
     saved = load_file(tmp_path / WEIGHTS[0])
     final = load_file(tmp_path / "checkpoints" / "step-00000004" / "model.safetensors")
     names = [name for name, _ in JascoPipeline.from_pretrained(tmp_path).transformer.named_parameters()]
-    for name, expected, last in zip(names, average, seen[-1]):
+    for name, expected, last in zip(names, average, recorded[-1]):
         torch.testing.assert_close(saved[name], expected, atol=1e-6, rtol=1e-5)
         assert torch.equal(final[f"transformer.{name}"], last)
     assert not torch.equal(saved["proj_out.weight"], final["transformer.proj_out.weight"])
@@ -168,7 +168,7 @@ def test_training_learns(tmp_path, data, scripts):
     assert losses[-1] < 0.9 * untrained
 
 
-def test_starts_from_a_half_precision_snapshot(tmp_path, data, run, scripts):
+def test_training_starts_from_half_precision_weights(tmp_path, data, run, scripts):
     snapshot, output = tmp_path / "snapshot", tmp_path / "run"
     JascoPipeline.from_pretrained(run).to(torch.float16).save_pretrained(snapshot)
     config = yaml.safe_load((run / "config.yaml").read_text())
@@ -186,7 +186,7 @@ def test_starts_from_a_half_precision_snapshot(tmp_path, data, run, scripts):
     assert config.latents_mean == json.loads((data / "train" / "features.json").read_text())["latents_mean"]
 
 
-def test_frozen_text_encoder_stays_as_it_is(tmp_path, data, scripts, run):
+def test_a_frozen_text_encoder_is_unchanged(tmp_path, data, scripts, run):
     scripts[0].main(
         arguments(data, tmp_path, "--no-train_text_encoder", "--text_encoder", run / "text_encoder", "--max_steps", 2)
     )
@@ -194,7 +194,7 @@ def test_frozen_text_encoder_stays_as_it_is(tmp_path, data, scripts, run):
     assert all(torch.equal(after[key], before[key]) for key in before)
 
 
-def test_features_of_another_codec_are_refused(tmp_path, data, scripts):
+def test_features_of_another_codec_are_rejected(tmp_path, data, scripts):
     other = ("--codec", FIXTURES / "chords-drums" / "encodec")
     with pytest.raises(ValueError, match="another codec"):
         scripts[0].main(arguments(data, tmp_path / "run", *other))
@@ -223,7 +223,7 @@ def test_mistakes_in_the_configuration_are_named(tmp_path, scripts, capsys, conf
     assert message in capsys.readouterr().err
 
 
-def test_flags_override_the_file(tmp_path, scripts):
+def test_flags_override_the_configuration_file(tmp_path, scripts):
     path = tmp_path / "config.yaml"
     path.write_text("{dataset: f, output: o, codec: c, tokenizer: t, train_text_encoder: true, learning_rate: 2e-3,"
                     " transformer: {num_layers: 4, dropout: 0.2}}")  # fmt: skip
@@ -238,7 +238,7 @@ SETS = {"text": (), "chords-drums": ("chords", "drums"), "chords-drums-melody": 
 @pytest.mark.parametrize(
     "name", ["nano", "debug", *(f"{controls}-{size}" for controls in SETS for size in ("400M", "1B"))]
 )
-def test_the_configurations_are_valid(scripts, name):
+def test_configuration_files_are_valid(scripts, name):
     paths = ["--dataset", "f", "--output", "o", "--codec", "c", "--tokenizer", "t"]
     args = scripts[0].parse_args(["--config", str(ROOT / "training" / "configs" / f"{name}.yaml"), *paths])
     if name in ("nano", "debug"):
@@ -253,7 +253,7 @@ def test_the_configurations_are_valid(scripts, name):
 
 
 @pytest.mark.parametrize("model", ["word", "unigram"])
-def test_tokenizer_is_of_t5s_form(tmp_path, scripts, model):
+def test_the_tokenizer_is_like_that_of_t5(tmp_path, scripts, model):
     captions = ["Slow rock with piano", "fast funk with organ and drums", "a calm waltz on the piano"] * 3
     tokenizer = scripts[1].train_tokenizer(iter(captions), model, vocab_size=60)
     tokenizer.save_pretrained(tmp_path)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Runs in processes of their own: several at a time, and killed."""
+"""Tests of training in separate processes: distributed runs, and runs that are killed."""
 
 import os
 import random
@@ -41,7 +41,7 @@ from .run_tools import (
 
 
 pytestmark = pytest.mark.slow
-# The text encoder's own dropout depends on the batch.
+# The text encoder's dropout depends on the batch.
 NO_DROPOUT = ("--text_encoder_config", "{dropout_rate: 0.0}")
 
 
@@ -57,11 +57,11 @@ def wait_for_steps(output, count: int, process):
     assert process.poll() is None, process.stderr.read()
 
 
-def test_bad_input_ends_in_one_line(tmp_path, data):
+def test_bad_input_is_reported_in_one_line(tmp_path, data):
     process = launch(*arguments(data, tmp_path / "run", "--dataset", tmp_path / "none"))
     errors = process.communicate(timeout=200)[1]
     assert process.returncode == 2
-    assert errors.startswith("train_jasco: ") and "is no data set" in errors and errors.count("\n") == 1
+    assert errors.startswith("train_jasco: ") and "is not a dataset" in errors and errors.count("\n") == 1
 
 
 def test_sigterm_stops_with_a_checkpoint(tmp_path, data):
@@ -73,7 +73,7 @@ def test_sigterm_stops_with_a_checkpoint(tmp_path, data):
     assert (tmp_path / "checkpoints" / f"step-{last:08d}").is_dir() and (tmp_path / "model_index.json").exists()
 
 
-def test_if_one_process_gets_a_signal_all_stop_after_the_same_step(tmp_path, data):
+def test_all_processes_stop_after_the_same_step_if_one_gets_a_signal(tmp_path, data):
     process = launch(*arguments(data, tmp_path, "--max_steps", 100_000, "--validate_every", 100_000), processes=2)
     wait_for_steps(tmp_path, 3, process)
     workers = [int(pid) for pid in os.popen(f"pgrep -P {process.pid}").read().split()]
@@ -83,7 +83,7 @@ def test_if_one_process_gets_a_signal_all_stop_after_the_same_step(tmp_path, dat
     assert (tmp_path / "checkpoints" / f"step-{last:08d}").is_dir()
 
 
-def test_two_processes_resume_to_the_bit(tmp_path, data):
+def test_two_processes_resume_exactly(tmp_path, data):
     def train(output, *extra):
         finish(launch(*arguments(data, output, "--max_steps", 6, *extra), processes=2))
 
@@ -95,17 +95,17 @@ def test_two_processes_resume_to_the_bit(tmp_path, data):
     assert without_times(read_log(tmp_path / "straight")) == without_times(read_log(tmp_path / "parts"))
 
 
-def test_two_processes_learn_what_one_with_twice_the_batch_does(tmp_path, data):
+def test_two_processes_learn_the_same_as_one_with_twice_the_batch_size(tmp_path, data):
     common = ("--max_steps", 12, "--drop_span", 0.3, *NO_DROPOUT)
     finish(launch(*arguments(data, tmp_path / "one", *common, "--batch_size", 4)))
     finish(launch(*arguments(data, tmp_path / "two", *common, "--batch_size", 2), processes=2))
     one, two = (read_log(tmp_path / name) for name in ("one", "two"))
     for name in ("loss", "grad_norm", "validation_loss"):
-        ours, theirs = ([entry[name] for entry in log if name in entry] for log in (one, two))
-        assert len(ours) >= 6 and ours == pytest.approx(theirs, abs=1e-5 if name != "grad_norm" else 1e-3)
+        values, expected = ([entry[name] for entry in log if name in entry] for log in (two, one))
+        assert len(values) >= 6 and values == pytest.approx(expected, abs=1e-5 if name != "grad_norm" else 1e-3)
 
 
-def test_when_a_process_dies_the_others_end(tmp_path, data):
+def test_all_processes_end_if_one_dies(tmp_path, data):
     process = launch(*arguments(data, tmp_path, "--max_steps", 100_000, "--validate_every", 100_000), processes=2)
     wait_for_steps(tmp_path, 3, process)
     workers = [int(pid) for pid in os.popen(f"pgrep -P {process.pid}").read().split()]
@@ -118,36 +118,36 @@ def test_when_a_process_dies_the_others_end(tmp_path, data):
     assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)
 
 
-def test_spread_weights_learn_the_same(tmp_path, data):
-    # FSDP2, with the options of our configuration, as Accelerate's launcher hands them on.
+def test_fsdp_learns_the_same(tmp_path, data):
+    # Options of the configuration file in the form that Accelerate's launcher passes them.
     common = ("--max_steps", 6, "--checkpoint_every", 3, *NO_DROPOUT)
     finish(launch(*arguments(data, tmp_path / "one", *common, "--batch_size", 4)))
     config = yaml.safe_load((ROOT / "training" / "configs" / "accelerate" / "fsdp2.yaml").read_text())["fsdp_config"]
     environment = {name.upper(): str(value) for name, value in config.items()} | {"ACCELERATE_USE_FSDP": "true"}
     options = {"processes": 2, "script": Path(__file__).with_name("fsdp_on_cpu.py"), **environment}
-    spread = arguments(data, tmp_path / "spread", *common, "--batch_size", 2)
-    finish(launch(*spread, **options))
-    one, two = (read_log(tmp_path / name) for name in ("one", "spread"))
+    sharded = arguments(data, tmp_path / "sharded", *common, "--batch_size", 2)
+    finish(launch(*sharded, **options))
+    before = read_steps(tmp_path / "sharded")
     assert [entry["loss"] for entry in read_steps(tmp_path / "one")] == pytest.approx(
-        [entry["loss"] for entry in read_steps(tmp_path / "spread")], abs=1e-4
+        [entry["loss"] for entry in before], abs=1e-4
     )
     for name in WEIGHTS:
-        ours, theirs = load_file(tmp_path / "one" / name), load_file(tmp_path / "spread" / name)
-        for key in ours:
-            torch.testing.assert_close(ours[key], theirs[key], atol=1e-4, rtol=1e-3)
-    assert JascoPipeline.from_pretrained(tmp_path / "spread").transformer.controls == ("chords", "drums", "melody")
-    # The checkpoint is in pieces, one of each process, and it goes on, too.
-    pieces = tmp_path / "spread" / "checkpoints" / "step-00000003" / "pytorch_model_fsdp_0"
-    assert len(list(pieces.glob("*.distcp"))) == 2
-    shutil.rmtree(tmp_path / "spread" / "checkpoints" / "step-00000006")
-    finish(launch(*spread, "--resume", "latest", **options))
-    again = read_steps(tmp_path / "spread")
-    assert [entry["loss"] for entry in again] == pytest.approx([e["loss"] for e in two if "loss" in e], abs=1e-6)
+        expected, weights = load_file(tmp_path / "one" / name), load_file(tmp_path / "sharded" / name)
+        for key in expected:
+            torch.testing.assert_close(weights[key], expected[key], atol=1e-4, rtol=1e-3)
+    assert JascoPipeline.from_pretrained(tmp_path / "sharded").transformer.controls == ("chords", "drums", "melody")
+    # The checkpoint consists of one shard per process, and can be resumed.
+    shards = tmp_path / "sharded" / "checkpoints" / "step-00000003" / "pytorch_model_fsdp_0"
+    assert len(list(shards.glob("*.distcp"))) == 2
+    shutil.rmtree(tmp_path / "sharded" / "checkpoints" / "step-00000006")
+    finish(launch(*sharded, "--resume", "latest", **options))
+    resumed = read_steps(tmp_path / "sharded")
+    assert [entry["loss"] for entry in resumed] == pytest.approx([entry["loss"] for entry in before], abs=1e-6)
 
 
 @pytest.mark.parametrize("precision, tolerance", [("no", 1e-4), ("bf16", 0.02)])
 def test_deepspeed_learns_the_same(tmp_path, data, precision, tolerance):
-    # ZeRO-2, with the options of our configuration, as Accelerate's launcher hands them on.
+    # Options of the configuration file in the form that Accelerate's launcher passes them.
     pytest.importorskip("deepspeed")
     common = ("--max_steps", 6, "--checkpoint_every", 3, *NO_DROPOUT)
     finish(launch(*arguments(data, tmp_path / "one", *common, "--batch_size", 4)))
@@ -156,38 +156,38 @@ def test_deepspeed_learns_the_same(tmp_path, data, precision, tolerance):
     environment = {f"ACCELERATE_DEEPSPEED_{name.upper()}": str(value) for name, value in config.items()}
     script = Path(__file__).with_name("deepspeed_on_cpu.py")
     options = {"processes": 2, "script": script, "DS_ACCELERATOR": "cpu", **environment}
-    # Two processes, two batches a step.
+    # Two processes with two batches per step.
     halves = ("--batch_size", 1, "--gradient_accumulation_steps", 2, "--mixed_precision", precision)
-    spread = arguments(data, tmp_path / "spread", *common, *halves)
-    finish(launch(*spread, **options))
-    one, two = (read_log(tmp_path / name) for name in ("one", "spread"))
+    sharded = arguments(data, tmp_path / "sharded", *common, *halves)
+    finish(launch(*sharded, **options))
+    one, two = (read_log(tmp_path / name) for name in ("one", "sharded"))
     for name in ("loss", "grad_norm", "validation_loss"):
-        ours, theirs = ([entry[name] for entry in log if name in entry] for log in (one, two))
-        assert len(ours) >= 3 and ours == pytest.approx(
-            theirs, abs=tolerance if name != "grad_norm" else 20 * tolerance
+        expected, values = ([entry[name] for entry in log if name in entry] for log in (one, two))
+        assert len(values) >= 3 and values == pytest.approx(
+            expected, abs=tolerance if name != "grad_norm" else 20 * tolerance
         )
-    weights = load_file(tmp_path / "spread" / WEIGHTS[0])
+    weights = load_file(tmp_path / "sharded" / WEIGHTS[0])
     assert all(weight.dtype == torch.float32 for weight in weights.values())
-    shutil.rmtree(tmp_path / "spread" / "checkpoints" / "step-00000006")
-    finish(launch(*spread, "--resume", "latest", **options))
-    again = read_steps(tmp_path / "spread")
-    assert [entry["loss"] for entry in again] == pytest.approx([e["loss"] for e in two if "loss" in e], abs=1e-6)
+    shutil.rmtree(tmp_path / "sharded" / "checkpoints" / "step-00000006")
+    finish(launch(*sharded, "--resume", "latest", **options))
+    resumed = read_steps(tmp_path / "sharded")
+    assert [entry["loss"] for entry in resumed] == pytest.approx([e["loss"] for e in two if "loss" in e], abs=1e-6)
 
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kills", [20])
-def test_killed_at_any_moment_it_ends_the_same(tmp_path, data, kills):
+def test_a_run_resumes_exactly_after_being_killed_at_any_time(tmp_path, data, kills):
     common = ("--max_steps", 60, "--checkpoint_every", 2, "--validate_every", 5, "--log_every", 3, "--drop_span", 0.3)
     start = time.monotonic()
     finish(launch(*arguments(data, tmp_path / "straight", *common)))
     duration = time.monotonic() - start
-    rng, killed, at_work = random.Random(0), 0, 0
+    rng, killed, while_training = random.Random(0), 0, 0
     command = arguments(data, tmp_path / "killed", *common, "--resume", "latest")
     while killed < kills:
         process = launch(*command)
         before = len(read_steps(tmp_path / "killed"))
-        # The first two after training has begun, then half of them; the others at any time.
-        if at_work < 2 or rng.random() < 0.5:
+        # Two runs, then half of the others, are killed after training has started, the rest at any time.
+        if while_training < 2 or rng.random() < 0.5:
             while len(read_steps(tmp_path / "killed")) <= before and process.poll() is None:
                 time.sleep(0.01)
             time.sleep(rng.uniform(0, 0.5))
@@ -198,10 +198,10 @@ def test_killed_at_any_moment_it_ends_the_same(tmp_path, data, kills):
         process.kill()
         process.wait()
         killed += 1
-        at_work += len(read_steps(tmp_path / "killed")) > before
+        while_training += len(read_steps(tmp_path / "killed")) > before
     finish(launch(*command))
-    print(f"{killed} kills, {at_work} of them in the course of training")
-    assert at_work >= 2
+    print(f"{killed} kills, {while_training} of them during training")
+    assert while_training >= 2
     assert_same_weights(tmp_path / "straight", tmp_path / "killed", 60)
     for name in WEIGHTS:
         best = [load_file(tmp_path / run / "best" / name) for run in ("straight", "killed")]

@@ -30,8 +30,8 @@ FILE = "pytorch_lora_weights.safetensors"
 
 def train(data, base, output, *options):
     paths = ("--dataset", data / "train", "--validation_dataset", data / "dev", "--base", base, "--output", output)
-    course = ("--max_steps", 4, "--log_every", 1, "--validate_every", 2, "--batch_size", 2, "--rank", 4)
-    run_script("train_jasco_lora", *paths, *course, "--log_with", "none", "--cpu", "--learning_rate", 1e-2, *options)
+    settings = ("--max_steps", 4, "--log_every", 1, "--validate_every", 2, "--batch_size", 2, "--rank", 4)
+    run_script("train_jasco_lora", *paths, *settings, "--log_with", "none", "--cpu", "--learning_rate", 1e-2, *options)
 
 
 def make_latents(pipe: JascoPipeline) -> torch.Tensor:
@@ -47,7 +47,7 @@ def lora(tmp_path_factory, data, run):
     return output
 
 
-def test_the_pipeline_loads_what_was_trained(lora, run):
+def test_the_pipeline_loads_the_trained_lora(lora, run):
     pipe = JascoPipeline.from_pretrained(run)
     before = make_latents(pipe)
     pipe.load_lora_weights(lora)
@@ -60,7 +60,7 @@ def test_the_pipeline_loads_what_was_trained(lora, run):
     assert config["transformer.r"] == 4 and config["transformer.lora_alpha"] == 4
 
 
-def test_it_learns_while_the_base_stays(tmp_path, data, run, lora):
+def test_a_lora_learns_and_the_base_is_unchanged(tmp_path, data, run, lora):
     validation = [entry["validation_loss"] for entry in read_log(lora) if "validation_loss" in entry]
     assert len(validation) == 2
     before = load_file(run / "transformer" / "diffusion_pytorch_model.safetensors")
@@ -71,20 +71,20 @@ def test_it_learns_while_the_base_stays(tmp_path, data, run, lora):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_two_and_two_steps_are_four(tmp_path, data, run, lora):
+def test_training_resumes_exactly(tmp_path, data, run, lora):
     train(data, run, tmp_path, "--max_minutes", 0)
     assert len(read_steps(tmp_path)) == 1
-    # Checkpoints are as small as the LoRA is.
+    # Checkpoints only contain the LoRA.
     checkpoint = tmp_path / "checkpoints" / "step-00000001"
     assert (checkpoint / "lora.safetensors").is_file() and not (checkpoint / "model.safetensors").exists()
     torch.manual_seed(123)
     run_script("train_jasco_lora", "--output", tmp_path, "--resume", "latest", "--max_minutes", 9)
-    ours, theirs = load_file(tmp_path / FILE), load_file(lora / FILE)
-    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    weights, expected = load_file(tmp_path / FILE), load_file(lora / FILE)
+    assert weights.keys() == expected.keys() and all(torch.equal(weights[name], expected[name]) for name in weights)
     assert without_times(read_log(tmp_path)) == without_times(read_log(lora))
 
 
-def test_projections_are_trained_if_asked(tmp_path, data, run):
+def test_projections_are_trained_on_request(tmp_path, data, run):
     train(data, run, tmp_path, "--max_steps", 1, "--lora_projections", "--alpha", 8)
     names = load_file(tmp_path / FILE)
     for part in ("attn1.to_q", "proj_in", "text_proj", "melody_proj", "ff_in"):

@@ -44,7 +44,7 @@ SIZES = {
 
 
 def make_model(seed: int, options: dict) -> JascoTransformerModel:
-    """A model of which no weight is zero or one."""
+    """A model in which all weights are random, without zeros and ones."""
     torch.manual_seed(seed)
     model = JascoTransformerModel(**SIZES | options).eval()
     for weight in model.parameters():
@@ -70,13 +70,13 @@ def make_inputs(config, seed: int = 0) -> dict:
 
 @torch.no_grad()
 def run(model: JascoTransformerModel, inputs: dict, controls: tuple[str, ...] = CONTROLS) -> torch.Tensor:
-    """The velocity, with those of the controls that the model has."""
-    given = {key: value for key, value in inputs.items() if key not in CONTROLS}
-    return model(**given | {name: inputs[name] for name in controls if name in model.controls}).sample
+    """Predicts the velocity, with those of `controls` that the model has."""
+    others = {key: value for key, value in inputs.items() if key not in CONTROLS}
+    return model(**others | {name: inputs[name] for name in controls if name in model.controls}).sample
 
 
 def outputs_are_equal(source: JascoTransformerModel, target: JascoTransformerModel) -> bool:
-    """With all controls, those that just one of them has included, and without any. Pitches that one lacks are silent."""
+    """Compares the outputs with each model's controls, and without controls. The melody has only common pitches."""
     inputs = make_inputs(target.config)
     bins = [model.config.melody_bins for model in (source, target)]
     melody = torch.nn.functional.pad(inputs["melody"][..., : min(bins)], (0, max(bins) - min(bins)))
@@ -91,7 +91,7 @@ def outputs_are_equal(source: JascoTransformerModel, target: JascoTransformerMod
 
 
 def assert_accounted_for(rows, source: JascoTransformerModel, target: JascoTransformerModel):
-    """Each weight has one row, of which what can be checked is true."""
+    """Checks that each weight has one row, and that the rows are correct."""
     old, new = dict(source.named_parameters()), dict(target.named_parameters())
     assert sorted(row.target for row in rows if row.target) == sorted(new)
     assert sorted(row.source for row in rows if row.source) == sorted(old)
@@ -103,11 +103,11 @@ def assert_accounted_for(rows, source: JascoTransformerModel, target: JascoTrans
         if row.status == "loaded":
             assert torch.equal(new[row.target], old[row.source])
         if row.status == "partly loaded":
-            found = torch.isin(new[row.target], old[row.source])
-            assert found.any() and (row.target_shape != row.source_shape or not found.all())
+            is_copied = torch.isin(new[row.target], old[row.source])
+            assert is_copied.any() and (row.target_shape != row.source_shape or not is_copied.all())
 
 
-# Options of the source, and what is different in the target. What the source lacks makes no difference at first.
+# Options of the source, and those that differ in the target, for transfers that do not change the initial output.
 SAME = {
     "nothing": ({}, {}),
     "chords added": ({"chords_dim": None}, {"chords_dim": 4}),
@@ -134,12 +134,12 @@ SAME = {
     ),
 }  # fmt: skip
 
-# What has to make a difference.
+# Transfers that have to change the output.
 DIFFERENT = {
     "chords removed": ({}, {"chords_dim": None}),
     "drums removed": ({}, {"drums_dim": None}),
     "melody removed": ({}, {"melody_dim": None}),
-    "melody in the place of drums": ({"melody_dim": None}, {"melody_dim": 3, "drums_dim": None}),
+    "melody instead of drums": ({"melody_dim": None}, {"melody_dim": 3, "drums_dim": None}),
     "narrower melody": ({}, {"melody_dim": 2}),
     "narrower feed-forward": ({}, {"ff_inner_dim": 10}),
     "fewer layers": ({}, {"num_layers": 2}),
@@ -151,18 +151,18 @@ DIFFERENT = {
     "post-norm": ({"pre_norm": True}, {"pre_norm": False}),
     "another activation": ({}, {"activation_fn": "relu"}),
     "more heads": ({}, {"num_attention_heads": 4, "attention_head_dim": 3}),
-    "another scale of time": ({}, {"time_scale": 1000.0}),
+    "another time scale": ({}, {"time_scale": 1000.0}),
     "preconditioning": ({}, {"preconditioning": 0.5}),
     "another time embedding": ({}, {"time_embed_dim": 10}),
     "another width": ({}, {"attention_head_dim": 8, "num_layers": 6}),
 }
 
-# What has no common input, or differs outside of the model.
-ELSEWHERE = {
+# Changes outside of the model, or models without common inputs, whose outputs can't be compared.
+INCOMPARABLE = {
     "another codec": ({}, {"in_channels": 5, "melody_dim": 4, "latents_mean": [0.0] * 5, "preconditioning": 0.5}),
     "another text encoder": ({}, {"text_dim": 9}),
     "another mean": ({}, {"latents_mean": 0.5}),
-    "another blur of the drums": ({}, {"drums_blur": 1}),
+    "another drum blur": ({}, {"drums_blur": 1}),
 }
 
 
@@ -175,26 +175,26 @@ def transfer(case: tuple[dict, dict]):
 
 
 @pytest.mark.parametrize("case", SAME)
-def test_what_is_new_leaves_the_output_as_it_was(case):
+def test_new_weights_do_not_change_the_output(case):
     source, target, rows = transfer(SAME[case])
     assert not any(row.changes_output for row in rows)
     assert outputs_are_equal(source, target)
     assert_accounted_for(rows, source, target)
-    assert to_table(rows).endswith("The output is the source's at first.")
+    assert to_table(rows).endswith("The initial output equals the source's.")
 
 
 @pytest.mark.parametrize("case", DIFFERENT)
-def test_what_changes_the_output_is_said(case):
+def test_changes_of_the_output_are_reported(case):
     source, target, rows = transfer(DIFFERENT[case])
     assert any(row.changes_output for row in rows)
     assert not outputs_are_equal(source, target)
     assert_accounted_for(rows, source, target)
-    assert to_table(rows).endswith("The output is not the source's at first.")
+    assert to_table(rows).endswith("The initial output differs from the source's.")
 
 
-@pytest.mark.parametrize("case", ELSEWHERE)
-def test_what_no_output_tells_is_said(case):
-    source, target, rows = transfer(ELSEWHERE[case])
+@pytest.mark.parametrize("case", INCOMPARABLE)
+def test_changes_outside_of_the_model_are_reported(case):
+    source, target, rows = transfer(INCOMPARABLE[case])
     assert any(row.changes_output for row in rows)
     assert_accounted_for(rows, source, target)
 
@@ -203,11 +203,12 @@ def find(rows, name: str):
     return next(row for row in rows if name in (row.target, row.target or row.source))
 
 
-def test_with_another_codec_the_rest_is_kept():
-    source, target, rows = transfer(ELSEWHERE["another codec"])
+def test_controls_are_kept_with_another_codec():
+    source, target, rows = transfer(INCOMPARABLE["another codec"])
     row = find(rows, "proj_in.weight")
-    assert row.status == "partly loaded" and "in_channels 6 → 5" in row.note and "another latents_mean" in row.note
-    # 6 latents, 4 chords, 2 drums and 3 melody become 5 latents and the same.
+    assert row.status == "partly loaded" and "in_channels 6 → 5" in row.note and "different latents_mean" in row.note
+    # The source has 6 latent, 4 chord, 2 drum and 3 melody channels, the target 5 latent channels and 1 more for
+    # melody.
     assert torch.equal(target.proj_in.weight[:, 5:14], source.proj_in.weight[:, 6:15])
     assert not target.proj_in.weight[:, 14].any()
     new = {row.target for row in rows if row.status == "new"}
@@ -215,13 +216,13 @@ def test_with_another_codec_the_rest_is_kept():
     assert find(rows, "proj_out.weight").note == "in_channels 6 → 5; preconditioning None → 0.5"
 
 
-def test_another_width_keeps_what_does_not_depend_on_it():
+def test_weights_that_do_not_depend_on_the_width_are_kept():
     rows = transfer(DIFFERENT["another width"])[2]
     loaded = {row.target.rpartition(".")[0] for row in rows if row.status == "loaded"}
     assert loaded == {"chord_embedding", "drums_proj", "melody_proj", "time_embed.linear_1", "time_embed.linear_2"}
 
 
-def test_fewer_layers_are_the_outer_ones():
+def test_a_shallower_model_keeps_the_outer_blocks():
     source, target, rows = transfer(DIFFERENT["fewer layers with skips"])
     origins = {row.target: row.source for row in rows if row.target and row.target.endswith("ff_in.weight")}
     assert [int(name.split(".")[1]) for name in origins.values()] == [0, 1, 4, 5]
@@ -229,24 +230,24 @@ def test_fewer_layers_are_the_outer_ones():
     assert dropped[0].status == "dropped" and dropped[0].note == "num_layers 6 → 4"
 
 
-def test_a_removed_control_is_said_to_be_lost_with_its_null():
+def test_a_removed_control_is_reported_with_its_null():
     rows = transfer(DIFFERENT["chords removed"])[2]
     row = find(rows, "chord_embedding.weight")
-    assert row.status == "dropped" and row.note == "chords_dim 4 → None: its learned null goes with it"
+    assert row.status == "dropped" and row.note == "chords_dim 4 → None: includes its learned null"
     assert "chords_dim 4 → None" in find(rows, "proj_in.weight").note
 
 
 @pytest.mark.parametrize("case", ["all at once", "all controls added"])
-def test_what_has_no_effect_at_first_learns(case):
+def test_new_weights_learn(case):
     _, target, rows = transfer(SAME[case])
     before = {name: weight.clone() for name, weight in target.named_parameters()}
     optimizer = torch.optim.SGD(target.parameters(), lr=0.1)
-    for seed in range(4):  # the layer behind has to leave zero first
+    for seed in range(4):  # some weights only get gradients once the zeros behind them have changed
         inputs = make_inputs(target.config, seed)
         target(**inputs).sample.square().mean().backward()
         optimizer.step()
         optimizer.zero_grad()
-    # A key's bias shifts all of a query's scores alike.
+    # Biases of keys have no gradient, as they shift all scores of a query equally.
     same = {name for name, weight in target.named_parameters() if torch.equal(weight, before[name])}
     assert all(name.endswith("to_k.bias") for name in same)
 
@@ -280,18 +281,19 @@ def test_reordered_and_smaller_vocabularies():
     assert row.note == "chord_labels: 1 are known, 1 are new (nothing from the null chord), 1 are dropped (C)"
 
 
-def test_the_table_has_one_line_for_blocks_that_are_alike():
+def test_the_table_groups_similar_blocks():
     table = to_table(transfer(SAME["more layers with skips"])[2])
     lines = table.splitlines()
     assert len(lines) < 35 and max(map(len, lines)) < 300
     assert "| loaded | blocks 0–1: ff_in.weight | (20, 12) |  |  |" in lines
     assert "| loaded | blocks 6–7 (in the source 2–3): ff_in.weight | (20, 12) |  |  |" in lines
     assert "| new | blocks 2–5: ff_in.weight | (20, 12) |  | num_layers 4 → 8 (without effect at first) |" in lines
-    table = to_table(transfer(DIFFERENT["melody in the place of drums"])[2])
-    assert "| dropped | drums_proj.weight | (2, 6) | changes | drums_dim 2 → None: its learned null" in table
+    table = to_table(transfer(DIFFERENT["melody instead of drums"])[2])
+    note = "drums_dim 2 → None: includes its learned null"
+    assert f"| dropped | drums_proj.weight | (2, 6) | changes | {note}" in table
 
 
-# Where training goes on from
+# Sources of continued training
 
 
 def text_components() -> dict:
@@ -301,46 +303,46 @@ def text_components() -> dict:
     }
 
 
-def assert_is(pipe: JascoPipeline, weights: dict[str, torch.Tensor]):
-    found = pipe.transformer.state_dict()
-    assert found.keys() == weights.keys()
-    for name, weight in weights.items():
-        assert found[name].dtype == torch.float32 and torch.equal(found[name], weight)
+def assert_has_weights(pipe: JascoPipeline, expected: dict[str, torch.Tensor]):
+    weights = pipe.transformer.state_dict()
+    assert weights.keys() == expected.keys()
+    for name, weight in expected.items():
+        assert weights[name].dtype == torch.float32 and torch.equal(weights[name], weight)
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
-def test_a_folder_of_the_original(name):
+def test_load_source_from_an_audiocraft_folder(name):
     expected = load_audiocraft_transformer(read_audiocraft_checkpoint(FIXTURES / name)).state_dict()
-    assert_is(load_source(FIXTURES / name, **text_components()), expected)
+    assert_has_weights(load_source(FIXTURES / name, **text_components()), expected)
 
 
 @pytest.mark.parametrize("path", ["", "checkpoint.th"])
-def test_a_training_run_of_the_original_has_its_best_weights(path, tmp_path):
+def test_load_source_from_an_audiocraft_run_uses_its_best_weights(path, tmp_path):
     make_training_run(tmp_path)
     expected = load_audiocraft_transformer(read_audiocraft_checkpoint(tmp_path, "best")).state_dict()
     codec = EncodecModel.from_pretrained(FIXTURES / "chords-drums/encodec")
     pipe = load_source(str(tmp_path / path), codec=codec, **text_components())
-    assert_is(pipe, expected)
-    # A path of this machine is no model's name.
+    assert_has_weights(pipe, expected)
+    # A local path is not the name of a base model.
     assert pipe.config.audiocraft.get("base_model") is None
 
 
-def test_a_run_or_a_pipeline_in_any_type(tmp_path):
+def test_load_source_from_a_run_or_pipeline_of_any_dtype(tmp_path):
     pipe = load_pipeline("chords-drums")
     pipe.save_pretrained(tmp_path)
     (tmp_path / "checkpoints" / "step-00000005").mkdir(parents=True)
     weights = {name: weight.clone() for name, weight in pipe.transformer.state_dict().items()}
-    assert_is(load_source(tmp_path), weights)
+    assert_has_weights(load_source(tmp_path), weights)
 
     pipe.to(torch.bfloat16).save_pretrained(tmp_path / "best")
     best = load_source(tmp_path / "best")
-    assert_is(best, {name: weight.bfloat16().float() for name, weight in weights.items()})
+    assert_has_weights(best, {name: weight.bfloat16().float() for name, weight in weights.items()})
     assert {best.text_encoder.dtype, best.codec.dtype} == {torch.float32} and best.device == torch.device("cpu")
     target = JascoTransformerModel(**{**best.transformer.config, "melody_dim": 4})
     assert find(transfer_weights(best.transformer, target), "melody_proj.weight").status == "new"
 
 
-def test_where_there_is_nothing_to_continue_from(tmp_path):
+def test_load_source_errors(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(FileNotFoundError, match="nothing to continue from.*model_index.json.*checkpoint.th"):
         load_source(tmp_path)

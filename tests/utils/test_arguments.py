@@ -13,6 +13,7 @@
 # limitations under the License.
 
 import argparse
+import os
 
 import pytest
 
@@ -32,7 +33,7 @@ from diffusers_jasco.utils.errors import InputError
         (device, "cpu", "cpu"),
     ],
 )
-def test_values_are_read(kind, text, value):
+def test_valid_values(kind, text, value):
     assert kind(text) == value and type(kind(text)) is type(value)
 
 
@@ -46,18 +47,18 @@ def test_values_are_read(kind, text, value):
         (integer(1, 8), "9", "from 1 to 8"),
         (integer(1), "9" * 5000, "a whole number"),
         (seed, "9223372036854775808", "a whole number"),
-        (device, "cuda:99", "there is no device 'cuda:99' here, but"),
+        (device, "cuda:99", "there is no device 'cuda:99'; available devices: "),
         (device, "", "there is no device ''"),
         (device, "gpu", "there is no device 'gpu'"),
     ],
 )
-def test_other_values_say_what_would_be_right(kind, text, message):
+def test_errors_describe_valid_values(kind, text, message):
     with pytest.raises(argparse.ArgumentTypeError) as error:
         kind(text)
     assert message in str(error.value) and len(str(error.value)) < 300
 
 
-def test_errors_of_a_parser_are_one_line(capsys):
+def test_parser_errors_are_one_line(capsys):
     parser = CommandParser(prog="make", description="Makes.")
     parser.add_argument("--steps", type=integer(1))
     with pytest.raises(SystemExit) as error:
@@ -70,18 +71,19 @@ def test_errors_of_a_parser_are_one_line(capsys):
     assert list_devices()[-1] == "cpu"
 
 
-def test_an_output_is_checked_without_a_trace(tmp_path):
+def test_check_writable_creates_nothing(tmp_path):
     check_writable(tmp_path / "new" / "folder" / "a.wav")
     check_writable(tmp_path)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
-    for path in (tmp_path / "file" / "a.wav", "/dev/null/a.wav", tmp_path / ("a" * 300)):
+    device = ["/dev/null/a.wav"] if os.name == "posix" else []
+    for path in (tmp_path / "file" / "a.wav", tmp_path / ("a" * 300), *device):
         with pytest.raises(InputError, match="`output`: .* can't be written") as error:
             check_writable(path)
         assert error.value.argument == "output"
 
 
-def test_arguments_are_called_by_their_options():
+def test_arguments_are_replaced_by_options():
     flags = {"num_inference_steps": "--steps", "repeat_chords": "--repeat_chords"}
     assert rename_arguments("Set `repeat_chords=True` or `num_inference_steps=8`, not `guider=None`.", flags) == (
         "Set --repeat_chords or --steps 8, not `guider=None`."

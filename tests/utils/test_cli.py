@@ -33,7 +33,7 @@ from diffusers_jasco.utils.cli import run_command, select_shard
         (KeyboardInterrupt(), 130, "make: interrupted\n"),
     ],
 )
-def test_what_went_wrong_is_one_line_and_an_exit_code(capsys, error, code, message):
+def test_errors_become_one_line_and_an_exit_code(capsys, error, code, message):
     def command():
         raise error
 
@@ -41,7 +41,7 @@ def test_what_went_wrong_is_one_line_and_an_exit_code(capsys, error, code, messa
     assert capsys.readouterr().err == message
 
 
-def test_a_bug_has_its_traceback():
+def test_bugs_keep_their_traceback():
     with pytest.raises(TypeError):
         run_command(lambda: 1 + "1", "make")
     assert run_command(lambda: None, "make") == 0
@@ -56,7 +56,7 @@ def test_shards_are_disjoint_and_complete():
 
 
 @pytest.mark.parametrize("shard", ["3/3", "0/0", "-1/3", "1", "a/b", "1/3/5", ""])
-def test_wrong_shards_are_refused(shard):
+def test_invalid_shards_are_rejected(shard):
     with pytest.raises(ValueError, match="--shard has to be i/n with i from 0 to n - 1"):
         select_shard([1, 2, 3], shard)
 
@@ -65,7 +65,7 @@ POOL = """
 import multiprocessing, os, runpy, sys, time
 from concurrent.futures import ProcessPoolExecutor
 
-# Without the package, whose import takes seconds.
+# Does not import the package, which takes seconds.
 end_with_parent = runpy.run_path(sys.argv[1])["end_with_parent"]
 with ProcessPoolExecutor(1, multiprocessing.get_context("fork"), end_with_parent) as pool:
     print(pool.submit(os.getpid).result(), flush=True)
@@ -73,9 +73,9 @@ with ProcessPoolExecutor(1, multiprocessing.get_context("fork"), end_with_parent
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_a_worker_ends_when_its_parent_is_killed():
-    # The worker holds the pipe, too: it is closed when both are gone.
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_worker_exits_when_its_parent_is_killed():
+    # The worker also has the pipe open, so the pipe is closed only when both processes have ended.
     parent = subprocess.Popen([sys.executable, "-c", POOL, cli.__file__], stdout=subprocess.PIPE, text=True)
     worker = int(parent.stdout.readline())
     os.kill(worker, 0)

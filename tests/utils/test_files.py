@@ -34,7 +34,7 @@ from diffusers_jasco.utils.files import (
 
 
 def write(root, **files: str):
-    """Files by name, where `__` stands for a slash and `_` for a dot."""
+    """Writes text files. In the names, `__` stands for a slash and `_` for a dot."""
     for name, text in files.items():
         path = root / name.replace("__", "/").replace("_", ".")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def write(root, **files: str):
 
 
 def read(root) -> dict[str, str]:
-    """The text of every file below a folder, hidden ones included."""
+    """The text of every file in a folder and its subfolders, including hidden files."""
     return {path.relative_to(root).as_posix(): path.read_text() for path in root.rglob("*") if path.is_file()}
 
 
@@ -51,12 +51,13 @@ def test_a_file_is_replaced_at_the_end_of_the_block(tmp_path):
     path.write_text("old")
     with replace_file(path) as temporary:
         temporary.write_text("new")
-        # Writers such as soundfile choose the format by the suffix.
+        # Libraries such as soundfile choose the format by the suffix.
         assert temporary.suffix == ".json" and path.read_text() == "old"
     assert read(tmp_path) == {"song.json": "new"}
 
 
-def test_a_file_has_the_permissions_of_any_new_one(tmp_path):
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_a_new_file_has_default_permissions(tmp_path):
     umask = os.umask(0o027)
     try:
         with replace_file(tmp_path / "a.txt") as temporary:
@@ -67,7 +68,7 @@ def test_a_file_has_the_permissions_of_any_new_one(tmp_path):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_a_file_stays_as_it_was_after_an_error(tmp_path, error):
+def test_a_file_is_unchanged_after_an_error(tmp_path, error):
     write(tmp_path, a_txt="old")
     with pytest.raises(error), replace_file(tmp_path / "a.txt") as temporary:
         temporary.write_text("half")
@@ -83,7 +84,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
     assert read(tmp_path) == {"run/a.txt": "new"}
 
 
-def test_a_folder_stays_as_it_was_after_an_error(tmp_path):
+def test_a_folder_is_unchanged_after_an_error(tmp_path):
     write(tmp_path, run__a_txt="old")
     with pytest.raises(ValueError), atomic_folder(tmp_path / "run") as partial:
         write(partial, a_txt="half")
@@ -91,14 +92,14 @@ def test_a_folder_stays_as_it_was_after_an_error(tmp_path):
     assert read(tmp_path) == {"run/a.txt": "old"}
 
 
-def test_what_a_killed_run_left_is_not_taken_for_new(tmp_path):
+def test_leftovers_of_a_killed_run_are_discarded(tmp_path):
     write(partial_path(tmp_path / "run"), a_txt="half")
     with atomic_folder(tmp_path / "run") as partial:
         write(partial, b_txt="whole")
     assert read(tmp_path) == {"run/b.txt": "whole"}
 
 
-def test_leftovers_are_removed_and_other_hidden_files_stay(tmp_path):
+def test_leftovers_are_removed_and_other_hidden_files_are_kept(tmp_path):
     for name in (
         ".run.partial/a",
         ".run.old/a",
@@ -114,7 +115,7 @@ def test_leftovers_are_removed_and_other_hidden_files_stay(tmp_path):
     assert is_leftover(partial_path(tmp_path / "run").name)
 
 
-def test_files_are_moved_over_those_of_another_folder(tmp_path):
+def test_publish_files_replaces_existing_files(tmp_path):
     write(tmp_path, new__a_txt="new", new__sub__b_txt="new", old__a_txt="old", old__c_txt="old")
     publish_files(tmp_path / "new", tmp_path / "old")
     assert read(tmp_path) == {"old/a.txt": "new", "old/sub/b.txt": "new", "old/c.txt": "old"}
@@ -132,11 +133,11 @@ def test_files_are_moved_over_those_of_another_folder(tmp_path):
         ("config.json", None, None),
     ],
 )
-def test_pieces_of_weights_and_their_index_belong_together(path, weights, variant):
+def test_shards_and_indices_map_to_their_weights(path, weights, variant):
     assert weights_file(path) == weights and variant_of(path) == variant
 
 
-def test_a_checkpoint_is_replaced_on_demand_only(tmp_path):
+def test_a_checkpoint_is_replaced_only_with_force(tmp_path):
     folder = tmp_path / "checkpoint"
     with checkpoint_folder(folder) as partial:
         (partial / "model_index.json").write_text("old")
@@ -147,14 +148,14 @@ def test_a_checkpoint_is_replaced_on_demand_only(tmp_path):
     with checkpoint_folder(folder, force=True) as partial:
         (partial / "model_index.json").write_text("new")
         (partial / "model.safetensors").write_text("new")
-    # Shards of the old weights are gone; a file that is not the checkpoint's stays.
+    # Shards of the old weights are deleted; files that do not belong to the checkpoint are kept.
     assert read(folder) == {"model_index.json": "new", "model.safetensors": "new", "notes.md": "old"}
 
 
-def test_a_folder_that_is_not_a_checkpoint_is_never_written_into(tmp_path):
+def test_other_folders_are_never_overwritten(tmp_path):
     write(tmp_path, photos__a_jpg="mine")
     for force in (False, True):
-        with pytest.raises(ValueError, match="give another folder"), checkpoint_folder(tmp_path / "photos", force):
+        with pytest.raises(ValueError, match="choose another folder"), checkpoint_folder(tmp_path / "photos", force):
             pass
     assert read(tmp_path) == {"photos/a.jpg": "mine"}
     (tmp_path / "empty").mkdir()
@@ -163,14 +164,14 @@ def test_a_folder_that_is_not_a_checkpoint_is_never_written_into(tmp_path):
     assert read(tmp_path / "empty") == {"a.txt": "new"}
 
 
-def test_a_component_is_found_in_a_pipeline_and_alone(tmp_path):
+def test_a_component_is_found_inside_a_pipeline_or_alone(tmp_path):
     (tmp_path / "pipeline/codec").mkdir(parents=True)
     assert component_folder(tmp_path / "pipeline", "codec") == tmp_path / "pipeline/codec"
     assert component_folder(tmp_path / "pipeline/codec", "codec") == tmp_path / "pipeline/codec"
     assert component_folder("org/codec", "codec") == "org/codec"
 
 
-def test_the_hash_of_a_file(tmp_path):
+def test_hash_file(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"abc" * 1_000_000)
     assert hash_file(path) == hashlib.sha256(b"abc" * 1_000_000).hexdigest()

@@ -32,15 +32,15 @@ ROOT = Path(__file__).parents[2]
 
 
 class Run:
-    """What a process saw, and its audio."""
+    """The observations (JSON) and the audio that a process recorded."""
 
     def __init__(self, name: str, folder: Path):
-        self.seen = json.loads((folder / f"{name}.json").read_text())
+        self.observations = json.loads((folder / f"{name}.json").read_text())
         self.audios = load_file(folder / f"{name}.safetensors")
 
 
 def run(folder: Path, home: str, endpoint: str, *names: str) -> list[Run]:
-    """Runs functions of `hub_processes` in a fresh process that knows no Hub but this one, and nothing of this user."""
+    """Runs functions of `hub_processes` in a new process that only knows this Hub and none of the user's settings."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
     environment |= {
         "HF_ENDPOINT": endpoint,
@@ -98,39 +98,40 @@ def front_matter(card: bytes) -> dict:
     return yaml.safe_load(card.decode().split("---")[1])
 
 
-def test_diffusers_private_table_is_what_we_register_in():
-    help = (
+def test_diffusers_still_has_the_private_table_that_we_register_in():
+    hint = (
         "Diffusers has changed its private table of libraries, in which diffusers_jasco/__init__.py registers so that"
-        " pipelines load by Hub id. Read `get_class_obj_and_candidates` and `_get_custom_components_and_folders` in its"
-        " pipelines/pipeline_loading_utils.py, register where they look now, run tests/utils/test_hub.py, and raise the lower"
-        " bound of diffusers in setup.py. Until then set an upper bound there: published repositories need no change."
+        " pipelines load by Hub id. Read `get_class_obj_and_candidates` and `_get_custom_components_and_folders` in"
+        " its pipelines/pipeline_loading_utils.py, register in the table that they use now, run"
+        " tests/utils/test_hub.py, and raise the lower bound of diffusers in setup.py. Until then, set an upper bound"
+        " there. Published repositories need no change."
     )
     from diffusers.pipelines import pipeline_loading_utils
 
     table = getattr(pipeline_loading_utils, "LOADABLE_CLASSES", None)
     methods = ["save_pretrained", "from_pretrained"]
-    assert isinstance(table, dict), help
-    assert {"ModelMixin", "SchedulerMixin"} <= set(table.get("diffusers", {})), help
-    assert table["diffusers"]["ModelMixin"] == table["diffusers"]["SchedulerMixin"] == methods, help
+    assert isinstance(table, dict), hint
+    assert {"ModelMixin", "SchedulerMixin"} <= set(table.get("diffusers", {})), hint
+    assert table["diffusers"]["ModelMixin"] == table["diffusers"]["SchedulerMixin"] == methods, hint
 
     import diffusers_jasco
 
     ours = ("ModelMixin", "SchedulerMixin", "JascoGuidance")
-    assert table.get("diffusers_jasco") == dict.fromkeys(ours, methods), help
-    assert pipeline_loading_utils.ALL_IMPORTABLE_CLASSES["JascoGuidance"] == methods, help
+    assert table.get("diffusers_jasco") == dict.fromkeys(ours, methods), hint
+    assert pipeline_loading_utils.ALL_IMPORTABLE_CLASSES["JascoGuidance"] == methods, hint
     library = pipeline_loading_utils._fetch_class_library_tuple(diffusers_jasco.FlowMatchEulerScheduler())
-    assert library == ("diffusers_jasco", "FlowMatchEulerScheduler"), help
+    assert library == ("diffusers_jasco", "FlowMatchEulerScheduler"), hint
 
 
 @pytest.mark.parametrize("name", ["v1", "branch", "model pipeline", "model alone", "model part"])
-def test_the_first_version_sounds_the_same_to_the_bit(published, loaded, name):
+def test_the_first_version_is_bit_identical(published, loaded, name):
     assert torch.equal(loaded.audios[name], published.audios["pipeline"])
 
 
 @pytest.mark.parametrize(
     "name", ["main", "pieces", "one piece", "general", "source of a training", "elsewhere", "private"]
 )
-def test_the_newest_version_sounds_the_same_to_the_bit(published, loaded, name):
+def test_the_newest_version_is_bit_identical(published, loaded, name):
     assert torch.equal(loaded.audios[name], published.audios["stronger"])
     assert not torch.equal(published.audios["stronger"], published.audios["pipeline"])
 
@@ -140,44 +141,44 @@ def test_variants(hub, published, loaded):
     assert not torch.equal(published.audios["half"], published.audios["stronger"])
     weights = {path for path in hub.files("org/pipeline") if path.startswith("transformer/") and "model" in path}
     assert weights == {f"transformer/diffusion_pytorch_model{variant}.safetensors" for variant in ("", ".fp16")}
-    assert loaded.seen["half dtype"] == "torch.float16"
+    assert loaded.observations["half dtype"] == "torch.float16"
 
 
-def test_chord_labels_survive(loaded):
+def test_chord_labels_are_preserved(loaded):
     from diffusers_jasco.controls.chord_labels import default_chord_labels
 
-    assert loaded.seen["labels"] == default_chord_labels()[::-1]
+    assert loaded.observations["labels"] == default_chord_labels()[::-1]
 
 
-def test_classes_are_found_by_name_after_the_import(loaded):
-    assert (loaded.seen["general"], loaded.seen["auto"]) == ("JascoPipeline", "JascoTransformerModel")
+def test_classes_are_found_by_name_after_importing_the_package(loaded):
+    assert (loaded.observations["general"], loaded.observations["auto"]) == ("JascoPipeline", "JascoTransformerModel")
 
 
-def test_weights_in_pieces(hub, published):
+def test_sharded_weights(hub, published):
     assert sum("-of-" in path for path in hub.files("org/pieces")) > 3
-    # Old pieces would be loaded in the place of new weights in one piece.
+    # Old shards would be loaded instead of new unsharded weights.
     assert not [
         path for path in hub.files("org/one-piece") if "-of-" in path or path.endswith("index.json") and "/" in path
     ]
 
 
-def test_a_broken_download_goes_on_where_it_broke(hub, published, loaded):
+def test_an_interrupted_download_resumes(hub, published, loaded):
     path = "/org/large/resolve/"
     answers = [status for method, url, status in hub.requests if method == "GET" and path in url and "text_enc" in url]
     assert 206 in answers
     assert torch.equal(loaded.audios["large"], published.audios["half"])
 
 
-def test_offline_after_one_download(published, loaded, offline):
+def test_offline_loading_after_one_download(published, loaded, offline):
     for name in ("local files only", "no connection", "elsewhere"):
         assert torch.equal(offline.audios[name], published.audios["stronger"])
     for name in ("v1", "model"):
         assert torch.equal(offline.audios[name], published.audios["pipeline"])
-    assert "LocalEntryNotFoundError" in offline.seen["error"]
+    assert "LocalEntryNotFoundError" in offline.observations["error"]
 
 
-def test_what_can_not_be_loaded_says_why(loaded):
-    errors = loaded.seen["errors"]
+def test_loading_errors_give_the_reason(loaded):
+    errors = loaded.observations["errors"]
     for name in ("private", "absent"):
         assert f"org/{name}" in errors[name] and "RepositoryNotFoundError" in errors[name]
     assert "GatedRepoError" in errors["gated"] and "org/gated" in errors["gated"]
@@ -185,7 +186,7 @@ def test_what_can_not_be_loaded_says_why(loaded):
     assert "trust_remote_code=True" in errors["standalone"]
 
 
-def test_the_originals_layout_by_id(hub, folder, published, loaded, offline):
+def test_audiocraft_layout_by_repository_id(hub, folder, published, loaded, offline):
     from ..conftest import load_pipeline
     from ..hub_processes import play
 
@@ -202,8 +203,8 @@ def test_the_originals_layout_by_id(hub, folder, published, loaded, offline):
     assert all(torch.equal(weight, weights_back[name]) for name, weight in weights.items())
 
 
-def test_what_is_no_jasco_or_not_ours_to_read_says_so(loaded):
-    errors = loaded.seen["errors"]
+def test_errors_for_gated_and_unrelated_repositories(loaded):
+    errors = loaded.observations["errors"]
     assert errors["gated original"].startswith("PermissionError: org/gated-original is gated: request access at http")
     assert "CC-BY-NC 4.0" in errors["gated original"]
     license_error = errors["license of a converted folder"]
@@ -212,26 +213,26 @@ def test_what_is_no_jasco_or_not_ours_to_read_says_so(loaded):
     assert "There is no folder 'no/such/folder'" in errors["no id"]
 
 
-def test_standalone_loads_without_our_import(published, standalone):
-    assert standalone.seen["imported"] == []
-    assert "trust_remote_code=True" in standalone.seen["untrusted"]
+def test_standalone_repositories_load_without_importing_the_package(published, standalone):
+    assert standalone.observations["imported"] == []
+    assert "trust_remote_code=True" in standalone.observations["untrusted"]
     assert torch.equal(standalone.audios["standalone"], published.audios["stronger"])
-    # Saved again, it is a pipeline like any other.
-    index = standalone.seen["index"]
+    # Saved again, it is an ordinary pipeline.
+    index = standalone.observations["index"]
     assert index["_class_name"] == "JascoPipeline" and index["transformer"][0] == "diffusers_jasco"
-    assert standalone.seen["snippet"] == [1, 32000]
+    assert standalone.observations["snippet"] == [1, 32000]
 
 
-def test_the_commit(hub, published):
+def test_commits_and_branches(hub, published):
     repository = hub.repositories["org/pipeline"]
     assert repository.messages[:3] == ["initial commit", "First version", "Upload JascoPipeline"]
-    assert repository.tags["v1"] == published.seen["commit"]
+    assert repository.tags["v1"] == published.observations["commit"]
     assert set(repository.branches) == {"main", "try/other"}
     assert not repository.private and hub.repositories["org/private"].private
-    assert published.seen["pull request"].endswith("org/pieces/discussions/1")
+    assert published.observations["pull request"].endswith("org/pieces/discussions/1")
 
 
-def test_no_path_of_the_publisher_is_published(hub, folder, published):
+def test_no_local_paths_are_published(hub, folder, published):
     for repository in hub.repositories.values():
         for files in repository.commits.values():
             texts = [content.decode() for path, content in files.items() if path.endswith((".json", ".md", ".py"))]
@@ -260,13 +261,13 @@ def test_the_card_of_a_pipeline(hub, published, loaded):
     ):
         assert part in text
     assert "| `guidance_scale` (all conditions) | 2 |" in text
-    # A card that nobody has edited follows the checkpoint.
+    # A card that was not edited is updated with the checkpoint.
     text = hub.files("org/pipeline")["README.md"].decode()
     assert "| `guidance_scale` (all conditions) | 3 |" in text and "variant=" not in text
     assert 'variant="fp16"' in hub.files("org/half")["README.md"].decode()
 
 
-def test_the_card_fits_the_checkpoint():
+def test_the_card_describes_the_checkpoint():
     from diffusers_jasco import FlowMatchDopri5Scheduler, SpectralCodecModel
     from diffusers_jasco.pipelines.hub_mixin import describe_pipeline
 
@@ -281,19 +282,19 @@ def test_the_card_fits_the_checkpoint():
 
 
 @pytest.mark.parametrize("repo_id", ["org/pipeline", "org/half"])
-def test_the_cards_example_runs(loaded, repo_id):
-    shape, size = loaded.seen[f"snippet {repo_id}"]
+def test_the_code_example_of_the_card_runs(loaded, repo_id):
+    shape, size = loaded.observations[f"snippet {repo_id}"]
     assert shape == [1, 32000] and size > 3 * 32000
 
 
-def test_a_model_alone_is_published_as_diffusers_does(hub, published):
+def test_a_single_model_is_published_like_in_diffusers(hub, published):
     model = {"config.json", "diffusion_pytorch_model.safetensors"}
     assert set(hub.files("org/transformer")) == {".gitattributes", "README.md", *model}
     assert set(hub.files("org/parts")) == {".gitattributes", *(f"transformer/{name}" for name in model)}
 
 
-def test_a_card_written_by_hand_does_not_vanish_without_a_word(hub, published):
-    warnings = published.seen["warnings"]
+def test_replacing_a_handwritten_card_warns(hub, published):
+    warnings = published.observations["warnings"]
     assert warnings["first"] == warnings["again"] == []
     assert "set `license`" in warnings["without license"][0]
     assert "If it is derived from Meta's weights" in warnings["from AudioCraft"][0]
@@ -302,15 +303,15 @@ def test_a_card_written_by_hand_does_not_vanish_without_a_word(hub, published):
     cards = [files.get("README.md", b"") for files in repository.commits.values()]
     assert cards[-2:] == [b"# Mine\n", b"---\nlicense: mit\n---\n# Mine, too\n"]
     assert "It replaces the card of org/by-hand" in warnings["two cards"][0]
-    # Metadata added on the Hub is not part of the generated text.
+    # Metadata that was added on the Hub does not count as an edit of the generated text.
     card = hub.files("org/metadata")["README.md"]
     assert front_matter(card)["language"] == "en" and front_matter(card)["license"] == "mit"
     assert "base_model" not in front_matter(card)
     assert "| `guidance_scale` (all conditions) | 3 |" in card.decode()
 
 
-def test_publishing_says_what_is_wrong(hub, published):
-    errors = published.seen["errors"]
+def test_publishing_errors(hub, published):
+    errors = published.observations["errors"]
     assert errors["public"].startswith("ValueError: `private=True`, but org/pipeline exists and is public")
     assert errors["license"].startswith(
         "ValueError: `license` is 'mit', but facebook/jasco-chords-drums-400M and everything derived from it is under"
@@ -320,7 +321,7 @@ def test_publishing_says_what_is_wrong(hub, published):
     assert "org/x" not in hub.repositories
 
 
-def test_the_command(hub, published):
+def test_publishing_from_the_command_line(hub, published):
     assert hub.repositories["org/script"].private
     files = hub.files("org/script", "half")
     assert files["README.md"] == b"---\nlicense: mit\n---\n# By hand\n"
@@ -328,5 +329,5 @@ def test_the_command(hub, published):
     assert set(hub.files("org/script")) == {".gitattributes"}
 
 
-def test_the_server_was_asked_nothing_that_it_does_not_know(hub, loaded, standalone):
+def test_all_requests_are_known_to_the_server(hub, loaded, standalone):
     assert hub.unknown_requests == []

@@ -63,7 +63,7 @@ def test_numbers_of_any_numeric_type(value):
         np.timedelta64(3, "s"),
     ],
 )
-def test_what_is_not_a_finite_number(value):
+def test_other_values_are_rejected(value):
     with pytest.raises(InputError, match="`bpm` has to be a number above 0, but is") as caught:
         to_float(value, "bpm", above=0)
     assert caught.value.argument == "bpm"

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""Packages that not everybody needs, and what they need themselves."""
+"""Imports of optional dependencies, and the lock around numba's compilation."""
 
 import os
 import subprocess
@@ -26,12 +26,12 @@ import pytest
 from diffusers_jasco.utils.optional_imports import compiles_with_numba, import_optional
 
 
-def test_an_absent_package_says_what_to_install():
-    with pytest.raises(ImportError, match=r'needs no_such_package: pip install "\.\[melody\]" in a clone'):
-        import_optional("no_such_package", "melody")
+def test_a_missing_package_names_the_extra_to_install():
+    with pytest.raises(ImportError, match=r'needs no_such_package: pip install "diffusers-jasco\[extraction\]"'):
+        import_optional("no_such_package", "extraction")
 
 
-def test_first_calls_come_one_after_the_other_and_later_ones_at_once():
+def test_first_calls_are_serialized_and_later_calls_run_concurrently():
     together = threading.Barrier(2, timeout=30)
     running = threading.Semaphore(1)
 
@@ -61,16 +61,16 @@ def test_first_calls_come_one_after_the_other_and_later_ones_at_once():
 
 
 @pytest.mark.slow
-def test_processes_that_fill_an_empty_cache_together_leave_it_whole(tmp_path):
+def test_concurrent_processes_do_not_corrupt_an_empty_cache(tmp_path):
     pytest.importorskip("librosa")
     code = """
 import sys, torch
 from diffusers_jasco.evaluation.estimators.beats import track_beats
 from diffusers_jasco.extraction import extract_melody
 sound = torch.sin(torch.arange(44100) * 0.06) * (torch.arange(44100) % 11025 < 5000)
-hear = [lambda: track_beats((sound, 22050)), lambda: extract_melody(sound, 22050, method="monophonic")]
-for listen in hear if sys.argv[1] == "0" else hear[::-1]:
-    listen()
+estimators = [lambda: track_beats((sound, 22050)), lambda: extract_melody(sound, 22050, method="monophonic")]
+for estimate in estimators if sys.argv[1] == "0" else estimators[::-1]:
+    estimate()
 """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
     for number in (4, 1):

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Front-end parts of the Space that Gradio has not: a chord timeline, a drum step sequencer and a piano roll."""
+"""Custom Gradio components: a chord timeline, a drum step sequencer and a piano roll."""
 
 from .chord_timeline import (
     ChordTimeline,

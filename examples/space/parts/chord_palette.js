@@ -1,5 +1,5 @@
-// The palette below the chord timeline. A click puts a chord on the chosen beat and chooses the next one; a drag drops
-// it on any beat.
+// The palette below the chord timeline. A click places a chord on the selected beat and selects the next one; a drag
+// drops it on any beat.
 
 const DEGREES = {
   major: [
@@ -47,10 +47,10 @@ const keyMode = h(
 );
 const stride = h(
   "select",
-  { "aria-label": "Then choose" },
+  { "aria-label": "Then select" },
   ...options([
     ["1", "next bar"],
-    ["0.5", "half a bar on"],
+    ["0.5", "half a bar later"],
     ["beat", "next beat"],
     ["0", "same beat"],
   ]),
@@ -108,7 +108,7 @@ function chip(chord, degree = null) {
     cancel: end,
   });
   node.addEventListener("click", (event) => {
-    // The end of a drag is no click; a key press (detail 0) always is one.
+    // The end of a drag does not count as a click; a key press (detail 0) does.
     if (dropped && event.detail > 0) return;
     put(label, cursor);
     const step = stride.value === "beat" ? 1 : Math.round(stride.value * store.value.beats_per_bar);
@@ -132,7 +132,7 @@ function drawKey() {
 function drawRoot(pitch) {
   rootShown = pitch;
   for (const tab of rootTabs.children) tab.setAttribute("aria-pressed", Number(tab.dataset.pitch) === pitch);
-  // In root position first, then the common ones.
+  // Root position first, then common qualities.
   const order = ({ bass, quality }) =>
     (bass ? 100 : 0) + (QUALITIES.includes(quality) ? QUALITIES.indexOf(quality) : 50);
   const chords = props.vocabulary
@@ -175,12 +175,12 @@ root.append(
     line("All chords", rootTabs, ofRoot),
     line("Recent", recently),
     line(
-      "Chosen beat",
+      "Selected beat",
       known.has(NO_CHORD) ? chip(known.get(NO_CHORD)) : null,
       iconButton("pencil", "Type a chord", () => type(), { wide: true }),
       iconButton("erase", "Remove", () => remove(cursor), { wide: true }),
-      h("label", {}, "then choose the", stride),
-      iconButton("repeat", "Repeat what is before it", repeat, { wide: true }),
+      h("label", {}, "then select the", stride),
+      iconButton("repeat", "Repeat the chords before it", repeat, { wide: true }),
     ),
   ),
   list,

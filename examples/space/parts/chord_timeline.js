@@ -1,11 +1,11 @@
-// The chord timeline. Its cells are beats; what lies over them shows how long each chord lasts.
+// The chord timeline. Its cells are beats; the blocks over them show the length of each chord.
 
 const HINT =
-  "Choose a beat and click a chord, or drag it there. Enter: type one. Delete: remove it. Drag a chord to move it.";
+  "Select a beat and click a chord, or drag it there. Enter: type a chord. Delete: remove it. Drag a chord to move it.";
 const NO_CHORD = "N";
 const known = new Map(props.vocabulary.map((chord) => [chord.label, chord]));
-const spelled = new Map(); // answers of Python
-let cursor = 0; // the chosen beat
+const spelled = new Map(); // answers from Python
+let cursor = 0; // the selected beat
 let cells = [];
 
 const sheet = h("div", { class: "sheet", role: "grid", "aria-label": props.label + ": bars and beats" });
@@ -31,13 +31,13 @@ const written = (label) => (label === NO_CHORD ? "N.C." : label);
 // Neighbors in the circle of fifths have neighboring colors.
 const color = (chord) => (chord?.root ? "--hue:" + ((chord.pitch * 7) % 12) * 30 : "");
 
-/** The chords, each with the beat on which it ends. */
+/** The chords, each with its end beat. */
 function spans() {
   const { chords } = store.value;
   return chords.map((chord, index) => ({ ...chord, end: chords[index + 1]?.beat ?? beats() }));
 }
 
-/** The chord that starts on a beat or, if none does, sounds there. */
+/** The chord that starts or sounds on a beat. */
 function chordAt(beat) {
   const lasting = spans().filter((span) => span.beat < beat + 1 && span.end > beat);
   return lasting.find((span) => span.beat >= beat) ?? lasting.at(-1);
@@ -60,7 +60,7 @@ function put(label, beat) {
   }
 }
 
-/** A typed chord: in the model's spelling, or the nearest that it knows, or marked as unknown. */
+/** Places a typed chord: respelled, replaced by the nearest one, or marked as unknown. */
 async function putTyped(text, beat) {
   const label = text.trim();
   if (!label) return remove(beat);
@@ -75,7 +75,7 @@ async function putTyped(text, beat) {
   else explain(label, beat);
 }
 
-/** What Python says of a chord, which is asked once. */
+/** Python's answer about a chord, requested once. */
 function spell(label) {
   if (!spelled.has(label)) spelled.set(label, server.spell_chord(label));
   return spelled.get(label).catch(() => {
@@ -84,11 +84,11 @@ function spell(label) {
   });
 }
 
-/** What is wrong with an unknown chord, and what may have been meant. */
+/** Reports an unknown chord, and suggests similar ones. */
 async function explain(label, beat) {
   const turn = ++spoken;
   const answer = await spell(label);
-  if (turn !== spoken) return; // There is something newer to say.
+  if (turn !== spoken) return; // A newer message is shown.
   const choices = answer.label ? [answer.label] : answer.suggestions;
   complain(
     "The model does not know “" + label + "” (" + place(beat) + ").",
@@ -106,20 +106,20 @@ function remove(beat) {
   say(shown(chord.label) + " removed.");
 }
 
-/** The chords before the chosen beat, again and again. */
+/** Repeats the chords before the selected beat until the end. */
 function repeat() {
   const before = store.value.chords.filter(({ beat }) => beat < cursor);
-  if (before.length === 0) return say("Choose the beat after the chords that are to be repeated.");
+  if (before.length === 0) return say("Select the beat after the chords to repeat.");
   store.edit((value) => {
     const starts = Array.from({ length: Math.ceil(beats() / cursor) }, (_, turn) => turn * cursor);
     value.chords = starts
       .flatMap((start) => before.map((chord) => ({ ...chord, beat: start + chord.beat })))
       .filter(({ beat }) => beat < beats());
   });
-  say("What is before " + place(cursor) + " is repeated to the end.");
+  say("Repeated the chords before " + place(cursor) + " until the end.");
 }
 
-/** The chords with one of them moved to another beat, where it takes the place of what starts there. */
+/** Moves a chord to another beat, where it replaces a chord that starts there. */
 function moved(chords, from, to) {
   const chord = chords.find((other) => other.beat === from);
   const others = chords.filter((other) => other !== chord && other.beat !== to);
@@ -171,10 +171,10 @@ function draw() {
   }
   cells.forEach((cell, beat) => {
     const chord = chordAt(beat);
-    const goesOn = chord && chord.beat < beat;
+    const continues = chord && chord.beat < beat;
     cell.setAttribute(
       "aria-label",
-      place(beat) + ": " + (chord ? shown(chord.label) + (goesOn ? " goes on" : "") : "empty"),
+      place(beat) + ": " + (chord ? shown(chord.label) + (continues ? " continues" : "") : "empty"),
     );
     cell.classList.toggle("held", Boolean(chord));
     if (chord && !known.has(chord.label)) cell.setAttribute("aria-invalid", true);
@@ -269,7 +269,7 @@ sheet.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-// Pointer: a click chooses a beat, a drag moves the chord that sounds there.
+// Pointer: a click selects a beat, a drag moves the chord that sounds there.
 const beatUnder = (event) => {
   const cell = document
     .elementsFromPoint(event.clientX, event.clientY)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The chord timeline: bars × beats, and chords that last until the next one."""
+"""The chord timeline: chords on a grid of bars and beats."""
 
 import re
 from typing import Any
@@ -37,22 +37,21 @@ MAX_LABEL = 40
 class ChordTimeline(Part):
     r"""
     Chords on a grid of bars and beats: `{"beats_per_bar": 4, "bars": 4, "chords": [{"label": "Am", "beat": 4.0},
-    ...]}`. A chord lasts until the next one or the end; before the first one there is none.
+    ...]}`. Each chord lasts until the next one or the end. There is no chord before the first one.
 
     Args:
         value (`dict`, *optional*):
             By default four empty bars of four beats.
         labels (`list[str]`, *optional*):
-            The chords that the model knows, by default
-            [`~diffusers_jasco.controls.chord_labels.default_chord_labels`]. What else is typed becomes the same chord
-            in their spelling, or the nearest one with a message, or stays marked as unknown.
+            The model's chords, by default [`~diffusers_jasco.controls.chord_labels.default_chord_labels`]. Other typed
+            chords are respelled, or replaced by the nearest one with a message, or marked as unknown.
         musical_key (`str`, defaults to `"C major"`):
-            The key whose chords are offered first: a note of [`~diffusers_jasco.controls.chord_labels.NOTES`], and
-            `major` or `minor`. The visitor can choose another one.
+            Initial key of the palette: a note of [`~diffusers_jasco.controls.chord_labels.NOTES`], and
+            `major` or `minor`. Users can choose another one.
         bpm (`float`, defaults to `120`):
-            Beats a minute of the preview.
+            Tempo of the preview in BPM.
         label (`str`, defaults to `"Chords"`):
-            Title.
+            Title of the component.
     """
 
     def __init__(
@@ -80,11 +79,11 @@ class ChordTimeline(Part):
         )
 
     def check(self, value: Any) -> dict:
-        # Unknown chords are marked on the page, where they can be mended.
+        # Unknown chords are marked on the page, where users can fix them.
         return check_chord_timeline(value)
 
     def postprocess(self, value: Any) -> dict:
-        # The same chord in another spelling is the model's own; other chords are marked on the page.
+        # Respell chords as the model does; chords that it does not have are marked on the page.
         value = self.check(value)
         for chord in value["chords"]:
             answer = self.spell_chord(chord["label"])
@@ -94,7 +93,7 @@ class ChordTimeline(Part):
 
     @server
     def spell_chord(self, text: Any) -> dict:
-        """For the page: the model's `label` for a typed chord and its `difference`, or `suggestions` if it is none."""
+        """Called by the page: the model's `label` for a typed chord and the `difference`, or `suggestions` if it is not a chord."""
         labels = [name for name in self.labels if name != UNKNOWN_CHORD]
         text = capitalize_chords(str(text)[:MAX_LABEL])
         try:
@@ -129,7 +128,7 @@ class ChordTimeline(Part):
 
 
 def capitalize_chords(text: str) -> str:
-    """Chords in small letters, as hurried fingers and phones write them, with capital ones: `am/g` is `Am/G`."""
+    """Capitalizes the roots of chords typed in lower case: `am/g` becomes `Am/G`."""
     return re.sub(r"(?<![^\s|/])[a-g]", lambda match: match[0].upper(), text)
 
 
@@ -140,8 +139,8 @@ def empty_chord_timeline(bars: int = 4, beats_per_bar: int = 4) -> dict:
 
 def resize_chord_timeline(value: dict, bars: int, beats_per_bar: int) -> dict:
     r"""
-    A timeline with other bars or another metre: each chord stays in its bar and on its beat there or, where that beat
-    is no more, on the bar's last one, unless that has a chord. Chords of bars that are no more go.
+    Changes the number of bars or beats per bar. Each chord keeps its bar and its beat. If its beat no longer exists, it moves
+    to the last beat of its bar, unless that beat has a chord. Chords of removed bars are dropped.
 
     Raises:
         `ValueError`: as [`check_chord_timeline`].
@@ -158,33 +157,33 @@ def resize_chord_timeline(value: dict, bars: int, beats_per_bar: int) -> dict:
 
 def check_chord_timeline(value: Any, labels: list[str] | None = None) -> dict:
     r"""
-    A chord timeline whose numbers are possible, with its chords in order.
+    Checks a chord timeline and sorts its chords.
 
     Args:
         value (`Any`):
-            What came from the page or an API client.
+            Value from the page or an API client.
         labels (`list[str]`, *optional*):
-            The chords that the model knows. If given, chords in another spelling pass, but what is no chord does not.
+            The model's chords. If given, labels that are not chords are refused; other spellings pass.
 
     Returns:
         `dict`: the value of [`ChordTimeline`].
 
     Raises:
-        `ValueError`: for anything else, with the bar and beat of the chord.
+        `ValueError`: for an invalid value; the message names the bar and beat of the chord.
     """
     check_keys(value, {"beats_per_bar", "bars", "chords"}, "the chord timeline")
     per_bar = check_whole_number(value["beats_per_bar"], "the chord timeline's 'beats_per_bar'", 1, MAX_BEATS_PER_BAR)
     bars = check_whole_number(value["bars"], "the chord timeline's 'bars'", 1, MAX_BARS)
     end = min(bars * per_bar, MAX_BEATS)
     if bars * per_bar > MAX_BEATS:
-        raise ValueError(f"the chord timeline has {bars * per_bar} beats; at most {MAX_BEATS} are possible.")
+        raise ValueError(f"the chord timeline has {bars * per_bar} beats, but at most {MAX_BEATS} are allowed.")
 
     chords = {}
     for position, chord in enumerate(check_list(value["chords"], "the chord timeline's 'chords'", MAX_BEATS), start=1):
         check_keys(chord, {"label", "beat"}, f"chord {position}")
         label = chord["label"]
         if not isinstance(label, str) or not label.strip() or len(label) > MAX_LABEL:
-            raise ValueError(f"chord {position} has to be a text such as 'Am', but is {str(label)[:MAX_LABEL]!r}.")
+            raise ValueError(f"chord {position} has to be a string such as 'Am', but is {str(label)[:MAX_LABEL]!r}.")
         beat = check_number(chord["beat"], f"the beat of chord {position} ({label})", 0, end)
         if beat == end:
             raise ValueError(f"chord {position} ({label}) starts on beat {beat:g}, where the timeline ends.")
@@ -202,8 +201,8 @@ def check_chord_timeline(value: Any, labels: list[str] | None = None) -> dict:
 
 def chord_tones(value: dict) -> list[dict]:
     r"""
-    What [`PianoRoll`] highlights: `{"beat": 0.0, "beats": 4.0, "pitch_classes": [0, 4, 7]}` for each chord of a
-    timeline. Chords that cannot be read are left out.
+    Notes for [`PianoRoll`] to highlight: `{"beat": 0.0, "beats": 4.0, "pitch_classes": [0, 4, 7]}` for each chord of a
+    timeline. Labels that are not chords are left out.
     """
     value = check_chord_timeline(value)
     ends = [chord["beat"] for chord in value["chords"][1:]] + [float(value["bars"] * value["beats_per_bar"])]
@@ -226,7 +225,7 @@ def _place(beat: float, beats_per_bar: int) -> str:
 
 
 def _describe(label: str) -> dict:
-    """What the page has to know of a chord: its parts for the palette, and its notes (MIDI) to play it."""
+    """Data about a chord for the page: its parts for the palette, and its notes (MIDI) for playback."""
     chord = parse_chord(label)
     if chord is None:
         return {"label": label, "root": "", "pitch": None, "quality": "", "bass": "", "notes": []}

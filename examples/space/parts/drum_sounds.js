@@ -1,4 +1,4 @@
-// The drums that are heard while a pattern is made, and the metronome.
+// Drum sounds of the step sequencer, and the metronome.
 
 function noise() {
   const { context } = audio();
@@ -8,7 +8,7 @@ function noise() {
   return (window.partsAudio.noise ??= buffer);
 }
 
-/** A noise through a filter, or a tone that falls from one frequency (Hz) to another; it lasts `seconds`. */
+/** Filtered noise, or a tone that falls from one frequency (Hz) to another, of `seconds`. */
 function strike(when, seconds, volume, out, { filter = null, from = 200, to = 60, frequency = 1000 }) {
   const { context } = audio();
   const gain = new GainNode(context, { gain: 0 });

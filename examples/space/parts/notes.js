@@ -1,14 +1,14 @@
-// The notes of the piano roll and what can be done with them. Times are in beats.
+// The notes of the piano roll and edits of them. Times are in beats.
 
 const NOTE_NAMES = ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"];
 const SHORTEST = 0.01;
 
 let cursor = { midi: 72, beat: 0 };
-let selected = null; // the beat on which the chosen note starts
-let lastLength = 1; // beats of the next note
+let selected = null; // start beat of the selected note
+let lastLength = 1; // length of the next note in beats
 
 const beats = () => store.value.beats;
-// The last time that a note may have: times are rounded to a ten-thousandth of a beat.
+// Latest end of a note: times are rounded to 1/10,000 of a beat.
 const end = () => Math.floor(beats() * 1e4) / 1e4;
 const snap = () => Number(snapping.value);
 const round = (beat) => Math.round(beat * 1e4) / 1e4;
@@ -19,7 +19,7 @@ const noteAt = (beat) =>
   store.value.notes.find((note) => note.beat <= beat + 1e-6 && beat < note.beat + note.beats - 1e-6);
 const chosen = () => store.value.notes.find((note) => note.beat === selected);
 
-/** The notes with another one, and without what it overlaps. */
+/** Adds a note, and trims or removes the notes that it overlaps. */
 function insert(notes, added) {
   const addedEnd = added.beat + added.beats;
   const kept = notes.flatMap((note) => {
@@ -31,7 +31,7 @@ function insert(notes, added) {
   return [...kept, added].sort((a, b) => a.beat - b.beat);
 }
 
-/** Puts a note among `others`, within the roll. */
+/** Adds a note to `others`, clamped to the roll. */
 function place(others, { midi, beat, beats: length }) {
   const beats = round(clamp(length, SHORTEST, end()));
   const note = { midi: clamp(midi, props.lowest, props.highest), beat: round(clamp(beat, 0, end() - beats)), beats };

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the three parts of the page share: their files become a Gradio component, and their values are checked."""
+"""Base class of the three custom components, and checks of their values."""
 
 import math
 from pathlib import Path
@@ -28,15 +28,15 @@ MAX_BEATS = 256
 
 class Part(gr.HTML):
     r"""
-    A component that draws itself by JavaScript and CSS of this folder. It triggers `change` when its value changes,
-    whoever changed it, and `input` when the visitor did.
+    A component drawn by JavaScript and CSS of this folder. It triggers `change` whenever its value changes, and `input` when
+    the user changes it.
 
     Args:
-        value (`dict`): the first value.
-        files (`tuple[str]`): its own `.js` and `.css` files, which come after those that all parts share.
+        value (`dict`): initial value.
+        files (`tuple[str]`): its `.js` and `.css` files, loaded after the shared ones.
         label (`str`): title of the component.
-        properties (`dict`): what the JavaScript reads besides.
-        kwargs: arguments of [`gr.HTML`], and other values of the properties.
+        properties (`dict`): further values for the JavaScript.
+        kwargs: arguments of [`gr.HTML`], and values that override `properties`.
     """
 
     def __init__(self, value: dict, files: tuple[str, ...], label: str, properties: dict[str, Any], **kwargs):
@@ -57,17 +57,17 @@ class Part(gr.HTML):
 
     def redraw(self, **changes: Any) -> dict:
         """
-        An update of some properties (and the value) that has all the others as they were at first: in a tab that was never
-        open, Gradio would forget them.
+        An update of some properties (and the value) that resends all others, since Gradio forgets them in a tab that was never
+        open.
         """
         return gr.update(**{**self.props, **changes})
 
     def check(self, value: Any) -> dict:
-        """The value as the functions of the page get it, or a `ValueError`."""
+        """Returns the value in the form that the page's functions take, or raises `ValueError`."""
         raise NotImplementedError
 
     def preprocess(self, payload: Any) -> dict:
-        # What an API client sends is data: it may be anything.
+        # API clients may send anything.
         try:
             return self.check(payload)
         except ValueError as error:
@@ -81,7 +81,7 @@ class Part(gr.HTML):
 
 
 def check_keys(value: Any, keys: set[str], name: str, optional: set[str] = frozenset()):
-    """Raises a `ValueError` unless `value` is a dictionary with just these keys."""
+    """Raises `ValueError` unless `value` is a dictionary with exactly these keys."""
     if not isinstance(value, dict):
         raise ValueError(f"{name} has to be an object with {_list(keys)}, but is a {type(value).__name__}.")
     if missing := keys - optional - value.keys():
@@ -94,12 +94,12 @@ def check_list(value: Any, name: str, maximum: int) -> list:
     if not isinstance(value, list):
         raise ValueError(f"{name} has to be a list, but is a {type(value).__name__}.")
     if len(value) > maximum:
-        raise ValueError(f"{name} has {len(value)} entries; at most {maximum} are possible.")
+        raise ValueError(f"{name} has {len(value)} entries, but at most {maximum} are allowed.")
     return value
 
 
 def check_number(value: Any, name: str, low: float, high: float) -> float:
-    """`value` as a float from `low` to `high`, both included; or a `ValueError`."""
+    """Returns `value` as a float in [low, high], or raises `ValueError`."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not low <= value <= high:
         raise ValueError(f"{name} has to be a number from {low:g} to {high:g}, but is {str(value)[:40]!r}.")
@@ -107,7 +107,7 @@ def check_number(value: Any, name: str, low: float, high: float) -> float:
 
 
 def check_whole_number(value: Any, name: str, low: int, high: int) -> int:
-    """`value` as an int from `low` to `high`, both included; or a `ValueError`."""
+    """Returns `value` as an int in [low, high], or raises `ValueError`."""
     number = check_number(value, name, low, high)
     if number != int(number):
         raise ValueError(f"{name} has to be a whole number, but is {number:g}.")

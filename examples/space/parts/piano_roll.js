@@ -1,7 +1,7 @@
-// The piano roll: the notes drawn, and the hand that draws them.
+// The piano roll: drawing and editing by pointer and keyboard.
 
 const HINT =
-  "Drag to draw a note, drag it to move it, its right end to change its length; click it twice to remove it.";
+  "Drag to draw a note. Drag a note to move it, or its right edge to resize it. Double-click removes it.";
 const BLACK = [1, 3, 6, 8, 10];
 const SNAPS = [
   [1, "1 beat"],
@@ -11,7 +11,7 @@ const SNAPS = [
   [0.01, "off"],
 ];
 const ROWS = props.highest - props.lowest + 1;
-let tapped = {}; // the note that was clicked last, and when (milliseconds)
+let tapped = {}; // the last clicked note, and its time (milliseconds)
 
 const transport = makeTransport({
   length: beats,
@@ -122,7 +122,7 @@ function draw() {
   header.update();
 }
 
-// Pointer: on nothing, draw; on a note, move it; on its right end, resize it.
+// Pointer: draw on an empty cell, move a note, or resize it by its right edge.
 function pointed(event) {
   const box = lanes.getBoundingClientRect();
   return {
@@ -160,7 +160,7 @@ onDrag(lanes, {
     const start = Math.min(snapped(beat, Math.floor), end() - SHORTEST);
     const added = { midi, beat: start, beats: Math.min(lastLength, end() - start) };
     selected = null;
-    // A finger may be about to scroll.
+    // A touch may be the start of a scroll.
     if (event.pointerType !== "touch") place(others, added);
     draw();
     return { how: "draw", note: added, others };
@@ -184,7 +184,7 @@ onDrag(lanes, {
     store.finish();
     announce();
     if (far || how === "draw") return;
-    // The second of two quick clicks (`dblclick` is not sent, as the note is drawn anew).
+    // Second of two quick clicks (`dblclick` does not fire, since the note is redrawn).
     if (note.beat === tapped.beat && event.timeStamp - tapped.time < 500) remove(chosen());
     tapped = { beat: note.beat, time: event.timeStamp };
   },
@@ -247,7 +247,7 @@ frame.addEventListener("keydown", (event) => {
   mark.scrollIntoView({ block: "nearest", inline: "nearest" });
 });
 
-/** Scrolls to C4 to C6 or, if they are not in sight, to the notes. */
+/** Scrolls to C4–C6, or to the notes if they are outside. */
 function reveal() {
   const pitches = store.value.notes.map((note) => note.midi);
   const row = lanes.offsetHeight / ROWS;
@@ -261,12 +261,12 @@ function reveal() {
 
 header.tools.prepend(
   h("label", {}, "Snap", snapping),
-  iconButton("erase", "Remove the chosen note", () => remove(chosen())),
+  iconButton("erase", "Remove the selected note", () => remove(chosen())),
 );
 root.append(header.node, frame, status);
 watch(["chord_tones", "beats_per_bar"], draw);
 watch("value", reveal);
-// In a closed tab there is nothing to scroll yet.
+// A hidden tab can't be scrolled yet.
 new ResizeObserver((entries, observer) => {
   if (lanes.offsetHeight === 0) return;
   reveal();

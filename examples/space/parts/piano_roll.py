@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The piano roll: one tune, drawn."""
+"""The piano roll: a monophonic melody, drawn by hand."""
 
 from typing import Any
 
@@ -22,27 +22,26 @@ from .part import MAX_BEATS, Part, check_keys, check_list, check_number, check_w
 
 
 MAX_NOTES = 1024
-# Beats that two numbers may differ by for rounding.
-TOLERANCE = 1e-6
+TOLERANCE = 1e-6  # beats; for rounding
 
 
 class PianoRoll(Part):
     r"""
-    A tune of one note at a time: `{"beats": 16.0, "notes": [{"midi": 60, "beat": 0.0, "beats": 1.0}, ...]}`, from G2
-    (MIDI 43) to B6 (95), which is what the model's melody can be.
+    A monophonic melody: `{"beats": 16.0, "notes": [{"midi": 60, "beat": 0.0, "beats": 1.0}, ...]}`, from G2
+    (MIDI 43) to B6 (95), the model's range.
 
     Args:
         value (`dict`, *optional*):
-            By default sixteen beats without a note.
+            By default, sixteen empty beats.
         bpm (`float`, defaults to `120`):
-            Beats a minute of the preview.
+            Tempo of the preview in BPM.
         beats_per_bar (`int`, defaults to `4`):
-            Where bar lines are.
+            Distance of the bar lines.
         chord_tones (`list[dict]`, *optional*):
             Notes to highlight: `{"beat": 0.0, "beats": 4.0, "pitch_classes": [0, 4, 7]}`, ..., as
-            [`~parts.chord_timeline.chord_tones`] makes them.
+            [`~parts.chord_timeline.chord_tones`] returns them.
         label (`str`, defaults to `"Melody"`):
-            Title.
+            Title of the component.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class PianoRoll(Part):
             "type": "object",
             "properties": {"beats": {"type": "number"}, "notes": {"type": "array", "items": note}},
             "required": ["beats", "notes"],
-            "description": f"notes of MIDI {LOWEST_PITCH} to {HIGHEST_PITCH}, start and length in beats, not at once",
+            "description": f"notes of MIDI {LOWEST_PITCH} to {HIGHEST_PITCH}, start and length in beats, one at a time",
         }
 
     def example_value(self) -> dict:
@@ -92,22 +91,22 @@ class PianoRoll(Part):
 
 
 def empty_piano_roll(beats: float = 16.0) -> dict:
-    """A piano roll without a note."""
+    """An empty piano roll."""
     return {"beats": beats, "notes": []}
 
 
 def check_piano_roll(value: Any) -> dict:
     r"""
-    A piano roll whose notes are possible, in order, and one at a time.
+    Checks that notes are valid and do not overlap, and sorts them.
 
     Args:
-        value (`Any`): what came from the page or an API client.
+        value (`Any`): value from the page or an API client.
 
     Returns:
         `dict`: the value of [`PianoRoll`].
 
     Raises:
-        `ValueError`: for anything else.
+        `ValueError`: for an invalid value.
     """
     check_keys(value, {"beats", "notes"}, "the piano roll")
     beats = check_number(value["beats"], "the piano roll's 'beats'", 0.25, MAX_BEATS)
@@ -119,7 +118,7 @@ def check_piano_roll(value: Any) -> dict:
         length = check_number(note["beats"], f"note {position}'s 'beats'", 0, beats)
         if length <= 0 or start + length > beats + TOLERANCE:
             raise ValueError(
-                f"note {position} lasts from beat {start:g} to {start + length:g}; it has to last, and to end by"
+                f"note {position} lasts from beat {start:g} to {start + length:g}; its length has to be positive, and it has to end by"
                 f" beat {beats:g}."
             )
         notes.append({"midi": midi, "beat": start, "beats": length})

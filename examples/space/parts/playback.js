@@ -1,6 +1,6 @@
-// Sound and time: the page's audio output, and a clock in beats. Times are in seconds where nothing else is said.
+// Playback: the page's audio output, and a clock in beats. Times are in seconds unless stated otherwise.
 
-/** The page's one audio output. Browsers let it sound after the first click or key. */
+/** The page's shared audio output. Browsers enable it after the first click or key press. */
 function audio() {
   if (!window.partsAudio) {
     const context = new AudioContext();
@@ -12,7 +12,7 @@ function audio() {
   return window.partsAudio;
 }
 
-/** A gain that rises at `when` (seconds of the audio clock) and is gone after `seconds`. */
+/** A gain envelope that starts at `when` (seconds of the audio clock) and decays within `seconds`. */
 function envelope(when, seconds, volume, out) {
   const gain = new GainNode(audio().context, { gain: 0 });
   gain.gain.setValueAtTime(0, when);
@@ -32,9 +32,9 @@ function playTone(midi, seconds, { when = audio().context.currentTime, volume = 
 }
 
 /**
- * Plays a part at `props.bpm`. `schedule(from, to, at, out)` has to play into `out` what starts from beat `from` to
- * before beat `to`, at(beat) being the second of the audio clock; `move(beat)` shows the playhead, or hides it (null).
- * Only one part of the page plays at a time.
+ * Plays a part at `props.bpm`. `schedule(from, to, at, out)` plays into `out` everything that starts in the beats
+ * [from, to), where at(beat) is the time on the audio clock. `move(beat)` shows the playhead, or hides it (null). Only one
+ * part of the page plays at a time.
  */
 function makeTransport({ length, schedule, move, loop = false }) {
   const LOOK_AHEAD = 0.15; // seconds
@@ -71,7 +71,7 @@ function makeTransport({ length, schedule, move, loop = false }) {
   const transport = {
     onchange() {},
     isPlaying: () => Boolean(timer),
-    /** Beats since the start of the first round (before it there may be a count-in), `ago` seconds before now. */
+    /** Beats since the start of the first repetition, `ago` seconds before now; negative during the count-in. */
     beat: (ago = 0) => (clock() - ago - start) / second,
     start(from = 0) {
       document.dispatchEvent(new CustomEvent("part-plays", { detail: root }));

@@ -1,11 +1,11 @@
-// What the three parts share. Gradio runs this file, playback.js and a part's own files one after the other, as the
-// body of one function of `element`, `trigger`, `props`, `server` and `watch`, once for each component. So nothing
-// here is global. A part has a `HINT`: the words that are shown while there is nothing else to say.
+// Shared code of the three parts. Gradio concatenates this file, playback.js and the part's files into the body of a
+// function of `element`, `trigger`, `props`, `server` and `watch`, and runs it once per component, so nothing here is
+// global. Each part defines `HINT`, the default status text.
 
 const root = element.querySelector(".part");
 const status = h("p", { class: "status", role: "status" });
 
-/** An element: h("button", { class: "cell", onclick: ... }, child, ...). Attributes of null are left out. */
+/** Creates an element: h("button", { class: "cell", onclick: ... }, child, ...). Null attributes are left out. */
 function h(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -29,7 +29,7 @@ const ICONS = {
   erase: "M9 5h12v14H9l-7-7zM11 8l3 3-3 3v2l4-4 4 4v-2l-3-3 3-3V8l-4 3z",
 };
 
-/** A button with an icon, and with its label beside it unless that is only for screen readers and the tooltip. */
+/** A button with an icon and a label, which is only a tooltip unless the button is wide. */
 function iconButton(icon, label, onclick, { wide = false, ...attributes } = {}) {
   const node = h("button", {
     type: "button",
@@ -44,9 +44,9 @@ function iconButton(icon, label, onclick, { wide = false, ...attributes } = {}) 
   return node;
 }
 
-let spoken = 0; // messages so far
+let spoken = 0; // number of messages so far
 
-/** A message below the part, which screen readers speak; without one, how the part is used. */
+/** Shows a message below the part, read aloud by screen readers; without one, the hint. */
 function say(...message) {
   spoken += 1;
   status.classList.remove("wrong");
@@ -59,8 +59,8 @@ function complain(...message) {
 }
 
 /**
- * The component's value and its history. A change is store.edit((value) => ...), or store.begin() ... store.finish()
- * around a drag, which store.cancel() takes back. Python hears of it when the hand rests, or leaves the part.
+ * The component's value and its history. Change it by store.edit((value) => ...), or by store.begin() ... store.finish()
+ * around a drag, which store.cancel() reverts. Python is notified when the user pauses, or leaves the part.
  */
 function makeStore(draw) {
   const past = [];
@@ -94,7 +94,7 @@ function makeStore(draw) {
   const store = {
     value: structuredClone(props.value),
     undo: () => travel(past, future, "Undone."),
-    redo: () => travel(future, past, "Done again."),
+    redo: () => travel(future, past, "Redone."),
     canUndo: () => past.length > 0,
     canRedo: () => future.length > 0,
     begin() {
@@ -134,7 +134,7 @@ function makeStore(draw) {
   watch("value", () => {
     clearTimeout(timer);
     timer = before = null;
-    // The same value again is nothing to undo.
+    // An unchanged value is not an undo step.
     if (JSON.stringify(props.value) !== JSON.stringify(store.value)) past.push(store.value);
     store.value = structuredClone(props.value);
     draw();
@@ -143,9 +143,9 @@ function makeStore(draw) {
 }
 
 /**
- * Pointer gestures on `node`, by mouse, pen or touch: `down(event)` returns what the gesture is about, or null; then
- * come `move(event, it)` once the pointer has moved by `threshold` pixels, and `up(event, it, moved)`, or `cancel(it)`
- * when the page scrolls instead or Escape is pressed.
+ * Handles pointer gestures on `node` by mouse, pen or touch. `down(event)` returns the target of the gesture, or null. Then
+ * `move(event, it)` is called once the pointer has moved by `threshold` pixels, and finally `up(event, it, moved)`, or
+ * `cancel(it)` if the page scrolls instead or Escape is pressed.
  */
 function onDrag(node, { down, move, up, cancel = () => {}, threshold = 6 }) {
   let first = null;
@@ -182,7 +182,7 @@ function onDrag(node, { down, move, up, cancel = () => {}, threshold = 6 }) {
   });
 }
 
-/** The title with the buttons that every part has; header.update() after a change. */
+/** The title and the buttons of every part. Call header.update() after a change. */
 function makeHeader(store, transport, clear) {
   const play = iconButton("play", "Play", () => transport.toggle());
   const sound = iconButton(

@@ -1,7 +1,7 @@
-// The drum step sequencer: a grid to paint, and pads whose taps are recorded on the nearest step.
+// The drum step sequencer: a grid to paint on, and pads whose taps are recorded on the nearest step.
 
 const HINT =
-  "Click or drag to paint; a second click accents, a third one clears. Record: tap the pads, or keys 1 to 7, in time.";
+  "Click or drag to paint. A second click adds an accent, a third clears the step. Record: tap the pads or keys 1–7 in time.";
 const STEPS_PER_BEAT = 4;
 const LENGTHS = [8, 12, 16, 20, 24, 28, 32];
 const NAMES = props.drums.map((drum) => drum[0].toUpperCase() + drum.slice(1).replace("_", " "));
@@ -9,10 +9,10 @@ const NAMES = props.drums.map((drum) => drum[0].toUpperCase() + drum.slice(1).re
 let cursor = { track: 0, step: 0 };
 let cells = []; // by track and step
 let recording = false;
-let tapped = {}; // by drum: when the step of its last tap is due (seconds of the audio clock); the tap has sounded
+let tapped = {}; // by drum: time of the step of its last tap (seconds of the audio clock), which has already sounded
 
 const count = () => store.value.steps;
-// As step_start in step_sequencer.py: every second step is late.
+// Same as step_start in step_sequencer.py: every second step is delayed.
 const stepStart = (step) => step + ((((step % 2) + 2) % 2) * store.value.swing) / 3;
 const loudness = (velocity) => (velocity === 0 ? "off" : velocity >= props.accent ? "accent" : "on");
 
@@ -36,7 +36,7 @@ const transport = makeTransport({
     if (beat === null) setRecording(false);
     else if (recording && beat < 0) say("Starts in " + Math.ceil(-beat) + " …");
     else if (recording && status.textContent.startsWith("Starts"))
-      say("Recording: tap the pads, or keys 1 to " + props.drums.length + ".");
+      say("Recording: tap the pads or keys 1–" + props.drums.length + ".");
     const now = beat === null || beat < 0 ? -1 : Math.floor(beat * STEPS_PER_BEAT + 1e-6);
     scroller.querySelectorAll(".now").forEach((node) => node.classList.remove("now"));
     for (const row of cells) row[now]?.classList.add("now");
@@ -61,14 +61,14 @@ function hear(track, velocity) {
 
 function setLength(steps) {
   store.edit((value) => {
-    // A longer pattern repeats the one before.
+    // Extending a pattern repeats it.
     for (const drum of props.drums)
       value.tracks[drum] = Array.from({ length: steps }, (_, step) => value.tracks[drum][step % value.steps]);
     value.steps = steps;
   });
 }
 
-/** A tap: it sounds at once and, while recording, is written on the step that is nearest to what the visitor hears. */
+/** Plays a tap at once and, while recording, writes it to the step nearest to the audible position. */
 function tap(track, accent) {
   const velocity = accent ? props.accent : props.normal;
   const drum = props.drums[track];
@@ -185,7 +185,7 @@ function layOut() {
             {
               type: "button",
               class: "hear",
-              title: "Hear it",
+              title: "Preview",
               onclick: () => playDrum(props.drums[track], props.normal),
             },
             NAMES[track],
@@ -297,7 +297,7 @@ onDrag(grid, {
     const velocity = next(store.value.tracks[props.drums[track]][step]);
     choose(track, step);
     store.begin();
-    // A finger may be about to scroll the page.
+    // A touch may be the start of a scroll.
     if (event.pointerType !== "touch") paint(cell, velocity);
     return { cell, velocity };
   },
@@ -312,7 +312,7 @@ onDrag(grid, {
   cancel: store.cancel,
 });
 
-root.tabIndex = -1; // keys 1 to 7 work after a click anywhere in the part
+root.tabIndex = -1; // so that keys 1 to 7 work after a click anywhere in the part
 header.tools.prepend(record);
 root.append(
   header.node,

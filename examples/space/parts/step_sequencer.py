@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The drum step sequencer: seven drums × steps of a sixteenth."""
+"""The drum step sequencer: seven drums on a grid of sixteenth notes."""
 
 from typing import Any
 
@@ -27,19 +27,18 @@ STEPS_PER_BEAT = 4
 
 class StepSequencer(Part):
     r"""
-    A pattern of drums: `{"steps": 16, "tracks": {"kick": [1.0, 0.0, ...], ...}, "swing": 0.0}`, with a loudness from 0
-    (no hit) to 1 for each step of a sixteenth; see [`step_start`] for the swing. Drums that a value does not have do
-    not play.
+    A drum pattern: `{"steps": 16, "tracks": {"kick": [1.0, 0.0, ...], ...}, "swing": 0.0}`, with a velocity from 0 (no hit) to
+    1 for each sixteenth note; see [`step_start`] for the swing. Missing drums are silent.
 
     Args:
         value (`dict`, *optional*):
-            By default sixteen steps without a hit.
+            By default, sixteen empty steps.
         bpm (`float`, defaults to `120`):
-            Beats a minute of the preview and of the metronome.
+            Tempo of the preview and the metronome in BPM.
         beats_per_bar (`int`, defaults to `4`):
-            What the metronome counts in before a recording.
+            Beats of the count-in before a recording.
         label (`str`, defaults to `"Drums"`):
-            Title.
+            Title of the component.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class StepSequencer(Part):
                 "swing": {"type": "number"},
             },
             "required": ["steps", "tracks", "swing"],
-            "description": "loudness (0 to 1) of each drum for each step of a sixteenth",
+            "description": "velocity (0 to 1) of each drum for each sixteenth note",
         }
 
     def example_value(self) -> dict:
@@ -91,30 +90,30 @@ class StepSequencer(Part):
 
 
 def empty_steps(steps: int = 16) -> dict:
-    """A pattern without a hit."""
+    """An empty pattern."""
     return {"steps": steps, "tracks": {name: [0.0] * steps for name in TRACKS}, "swing": 0.0}
 
 
 def step_start(step: int, swing: float) -> float:
     r"""
-    When a step starts, in steps: with swing every second sixteenth is late, by a third of a step at most (swing 1: the
-    two sixteenths are as 2 to 1, a triplet).
+    Start of a step, in steps. Swing delays every second sixteenth note by up to a third of a step (swing 1: a 2:1 triplet
+    feel).
     """
     return step + step % 2 * swing / 3
 
 
 def check_steps(value: Any) -> dict:
     r"""
-    A pattern of drums with all tracks.
+    Checks a drum pattern, and adds missing tracks.
 
     Args:
-        value (`Any`): what came from the page or an API client.
+        value (`Any`): value from the page or an API client.
 
     Returns:
         `dict`: the value of [`StepSequencer`].
 
     Raises:
-        `ValueError`: for anything else.
+        `ValueError`: for an invalid value.
     """
     check_keys(value, {"steps", "tracks", "swing"}, "the drum pattern")
     steps = check_whole_number(value["steps"], "the drum pattern's 'steps'", 1, MAX_STEPS)

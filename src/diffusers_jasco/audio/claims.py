@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How much audio the header of a file claims, to recognize copies and downloads that break off."""
+"""Detects truncated files by comparing the length that their headers claim with the audio that is present."""
 
 import os
 import re
@@ -20,12 +20,13 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 
-# A file with less than this share of the audio that its header claims breaks off. Encoders round to whole frames.
+# A file with a smaller share of the audio that its header claims is truncated. Encoders round to whole frames.
 COMPLETE = 0.98
-# libsndfile's length of a stream whose header does not say it is near 2**63.
+# libsndfile reports a length near 2**63 for streams whose header does not state it.
 UNKNOWN_LENGTH = 2**62
 
-# As libsndfile reports headers that claim more than there is. Programs that write to a pipe claim 2 GB or more.
+# libsndfile's log messages for headers that claim more data than the file has. Programs that write to a pipe claim at
+# least 2 GiB.
 _BYTES = {
     "W64": re.compile(r"^ *riff : (\d+) \(should be (\d+)\)", re.M),
     "RF64": re.compile(r"^ *Riff size : (\d+) \(should be (\d+)\)", re.M),
@@ -34,7 +35,7 @@ _BYTES = {
 _DATA_BYTES = re.compile(r"^ *(?:data|SSND|BODY) : (\d+) \(should be (\d+)\)", re.M)
 _PIPE_CLAIM = 2**31  # bytes
 _PIPE_CLAIM_64 = 2**62  # bytes, of formats with 64-bit sizes
-# As libsndfile reports the samples per channel of formats about which it says no more.
+# libsndfile's log messages with the samples per channel, for formats without other information about the length.
 _SAMPLES = {
     "AVR": re.compile(r"^ *Frames +: (\d+)", re.M),
     "MPC2K": re.compile(r"^ *Frames +: (\d+)", re.M),
@@ -45,28 +46,30 @@ _SAMPLES = {
 _NIST_SAMPLES = re.compile(rb"^sample_count -i (\d+)", re.M)
 _NIST_HEADER = 1024  # bytes
 _WAV_SIZE = re.compile(r"^ *(?:RIFF|RIFX|Riff size) : (\d+)", re.M)
-_MAX_WAV_HEADER = 1000  # bytes of a file that holds nothing
+_MAX_WAV_HEADER = 1000  # bytes of a file without audio
 _OGG_PAGE = 65307  # bytes, at most
 _OGG_HEADER = 27  # bytes
 _MAX_CHUNKS = 100_000
-_MAX_STREAMS = 100  # of an OGG file at the same time
-# Chunks of the outermost level. Data behind them, such as a tag that some program appended, has no size.
+_MAX_STREAMS = 100  # concurrent streams of an OGG file
+# Top-level chunks. Data after them, such as an appended tag, has no chunk size.
 _MP4_BOXES = b"ftyp moov mdat free skip wide pnot moof mfra sidx ssix styp uuid meta udta emsg prft pdin".split()
 _CAF_CHUNKS = b"desc data free kuki pakt chan strg uuid info edct mark regn inst midi umid ovvw peak edit".split()
 
 
 def find_missing_audio(kind: str, log: str, frames: int, file: BinaryIO) -> str | None:
     r"""
-    Describes the part of a file that is missing, for files that libsndfile reads.
+    Describes the missing part of a file that libsndfile reads.
 
     Args:
-        kind (`str`): its format, by libsndfile's name.
-        log (`str`): libsndfile's report on the header.
-        frames (`int`): samples per channel that libsndfile finds.
+        kind (`str`): libsndfile's name of the format.
+        log (`str`): libsndfile's log of parsing the header.
+        frames (`int`): number of samples per channel that libsndfile finds.
         file (`BinaryIO`): the file.
 
     Returns:
-        `str`: what is missing, for a message; `None` for a file that is complete, or whose header does not say its length.
+        `str`: a description of the missing part for an error message; `None` if the file is complete or its header
+            does not
+        state the length.
     """
     claim = _BYTES.get(kind, _DATA_BYTES).search(log)
     pipe = _PIPE_CLAIM_64 if kind in ("W64", "RF64") else _PIPE_CLAIM
@@ -79,7 +82,7 @@ def find_missing_audio(kind: str, log: str, frames: int, file: BinaryIO) -> str 
     if kind in ("WAV", "WAVEX", "RF64") and frames == 0:
         size = _WAV_SIZE.search(log)
         if size is not None and max(int(size[1]) + 8, _MAX_WAV_HEADER) < _size(file):
-            return "its header says that it is empty, but more follows: the recording was interrupted"
+            return "its header declares no audio, but data follows: the recording was interrupted"
     samples: re.Match | None = None
     if kind == "NIST":
         samples = _NIST_SAMPLES.search(_at(file, 0, _NIST_HEADER))
@@ -92,14 +95,14 @@ def find_missing_audio(kind: str, log: str, frames: int, file: BinaryIO) -> str 
 
 def find_missing_bytes(demuxer: str, file: BinaryIO) -> str | None:
     r"""
-    Describes the part that is missing of a file of chunks with their sizes: MP4, AVI, CAF and VOC.
+    Describes the missing part of a file that consists of chunks with sizes: MP4, AVI, CAF and VOC.
 
     Args:
         demuxer (`str`): FFmpeg's name of the format.
         file (`BinaryIO`): the file.
 
     Returns:
-        `str`: what is missing, for a message; else `None`.
+        `str`: a description of the missing part for an error message; `None` if nothing is missing.
     """
     chunks = {"mov": _mp4_boxes, "avi": _riff_chunks, "caf": _caf_chunks, "voc": _voc_blocks}.get(demuxer)
     size = _size(file)
@@ -116,11 +119,11 @@ def find_missing_bytes(demuxer: str, file: BinaryIO) -> str | None:
 
 
 def is_chained(file: BinaryIO) -> bool:
-    """Whether an OGG file has several streams one after another, such as a recording of a radio station."""
+    """Whether an OGG file is chained, that is, has several streams one after another (recorded internet radio)."""
     serials, position = set[bytes](), 0
     for _ in range(_MAX_STREAMS):
         head = _at(file, position, _OGG_HEADER)
-        # The pages that begin the streams of the first part come first.
+        # The first pages of all streams of the first link are at the beginning of the file.
         if len(head) < _OGG_HEADER or not head.startswith(b"OggS") or not head[5] & 2:
             break
         serials.add(head[14:18])
@@ -131,13 +134,13 @@ def is_chained(file: BinaryIO) -> bool:
 
 
 def _mp4_boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Name and end of each box."""
+    """Yields the name and the end position of each box."""
     position = 0
     while len(head := _at(file, position, 16)) >= 8:
         size = int.from_bytes(head[:4], "big")
         if size == 1:
             size = int.from_bytes(head[8:16], "big")
-        if head[4:8] not in _MP4_BOXES or size < 8:  # 0: to the end of the file
+        if head[4:8] not in _MP4_BOXES or size < 8:  # size 0: extends to the end of the file
             return
         position += size
         yield head[4:8], position
@@ -154,7 +157,7 @@ def _caf_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     position = 8
     while len(head := _at(file, position, 12)) == 12:
         size = int.from_bytes(head[4:], "big", signed=True)
-        if head[:4] not in _CAF_CHUNKS or size < 0:  # -1: to the end of the file
+        if head[:4] not in _CAF_CHUNKS or size < 0:  # size -1: extends to the end of the file
             return
         position += 12 + size
         yield head[:4], position
@@ -162,7 +165,7 @@ def _caf_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 def _voc_blocks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     position = int.from_bytes(_at(file, 20, 2), "little")
-    while len(head := _at(file, position, 4)) == 4 and head[0]:  # 0: the end
+    while len(head := _at(file, position, 4)) == 4 and head[0]:  # block type 0 terminates the file
         position += 4 + int.from_bytes(head[1:], "little")
         yield head[:1], position
 

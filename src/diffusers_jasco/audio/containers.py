@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Audio in containers that libsndfile does not read (M4A, WebM, WMA, videos, ...), decoded by PyAV."""
+"""Decoding of containers that libsndfile does not support (M4A, WebM, WMA, videos, ...) with PyAV."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -27,8 +27,8 @@ from ..utils.optional_imports import import_optional
 
 logger = logging.get_logger(__name__)
 
-# Beginning of a file → FFmpeg's demuxer, and the format's name with its article. No other demuxer is ever opened: some of
-# FFmpeg's are lists of further files and addresses, which a file from outside must not make us open.
+# Signature, FFmpeg's demuxer, and the name of the format with its article. Other demuxers are never used: some of
+# FFmpeg's read playlists, and untrusted files must not make us open other files or URLs.
 _SIGNATURES = (
     (b"\x1a\x45\xdf\xa3", "matroska", "a WebM or Matroska"),
     (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf", "a WMA"),
@@ -56,22 +56,26 @@ _RIFF_FORMS = {
     b"AIFC": ("aiff", "an AIFF"),
 }
 READ_BY_LIBSNDFILE = ("flac", "ogg", "caf", "au", "wav", "aiff", "mp3", "voc")
-HEAD = 400  # bytes that tell the format
+HEAD = 400  # bytes needed to detect the format
 _MPEG_TS_PACKET = 188  # bytes
-# Headers of these say how long the audio is; of other formats FFmpeg estimates it from the bit rate.
+# Formats whose header states the duration. FFmpeg estimates it from the bit rate for other formats.
 _WITH_LENGTH = ("mov", "matroska", "asf", "avi", "caf", "wv", "ape", "tta", "flac", "wav", "aiff")
-# Recorders leave pauses out. A longer one is a wrong time stamp.
+# Recorders omit pauses, which leaves gaps in the timestamps. Longer gaps are timestamp errors.
 _MIN_PAUSE = 0.05  # seconds
 _MAX_PAUSE = 60.0  # seconds
 
 
 def find_demuxer(head: bytes) -> tuple[str, str] | None:
     r"""
+    Detects the format of a file from its content.
+
     Args:
-        head (`bytes`): beginning of a file, of at least `HEAD` bytes if it has so many, after any ID3 tag.
+        head (`bytes`): the first `HEAD` bytes of the file (fewer if it is shorter) after any ID3 tag.
 
     Returns:
-        FFmpeg's demuxer for it and the format's name, or `None` for other content.
+        `tuple[str, str]`: the name of FFmpeg's demuxer and the name of the format with its article; `None` if the
+            format is
+        unknown.
     """
     for signature, demuxer, name in _SIGNATURES:
         if head.startswith(signature):
@@ -82,7 +86,7 @@ def find_demuxer(head: bytes) -> tuple[str, str] | None:
         return _RIFF_FORMS[head[8:12]]
     if len(head) > _MPEG_TS_PACKET and head[0] == head[_MPEG_TS_PACKET] == 0x47:
         return "mpegts", "an MPEG transport stream"
-    # MPEG audio begins with 11 or 12 ones; "layer 0" is AAC.
+    # The sync word of MPEG audio is 11 or 12 set bits; AAC has layer 0.
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
         return "aac", "an AAC"
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
@@ -92,14 +96,14 @@ def find_demuxer(head: bytes) -> tuple[str, str] | None:
 
 def read_tags(file: BinaryIO, demuxer: str) -> dict[str, str]:
     r"""
-    Texts that a file holds about itself.
+    Reads the metadata tags of a file.
 
     Args:
         file (`BinaryIO`): the file.
-        demuxer (`str`): as [`find_demuxer`] returns it.
+        demuxer (`str`): name of the demuxer as returned by [`find_demuxer`].
 
     Returns:
-        `dict`: names and texts; empty for a file that can't be read, and without PyAV.
+        `dict`: the tags; empty if the file can't be read or PyAV is not installed.
     """
     try:
         av = import_optional("av", "formats")
@@ -117,16 +121,16 @@ def read_tags(file: BinaryIO, demuxer: str) -> dict[str, str]:
 
 class ContainerFile:
     r"""
-    The first audio track of a file, decoded from its beginning as often as needed.
+    The main audio track of a container file. Each iteration decodes it from the beginning.
 
     Args:
-        open_file (`Callable`): opens the file: returns a context manager of a binary file object that can seek.
-        demuxer (`str`), kind (`str`): as [`find_demuxer`] returns them.
-        argument (`str`), name (`str`): the argument and the file's name, for messages.
+        open_file (`Callable`): opens the file and returns a context manager of a seekable binary file object.
+        demuxer (`str`), kind (`str`): the demuxer and the format name as returned by [`find_demuxer`].
+        argument (`str`), name (`str`): the names of the argument and of the file for error messages.
 
     Raises:
-        `ImportError`: without PyAV.
-        [`InputError`]: for a file that is damaged or has no audio.
+        `ImportError`: if PyAV is not installed.
+        [`InputError`]: if the file is damaged or has no audio.
     """
 
     def __init__(
@@ -141,22 +145,22 @@ class ContainerFile:
         self._open_file = open_file
         self._av = import_optional("av", "formats")
         self.samplerate = self.channels = 0
-        self.claim: float | None = None  # seconds, as the header says
-        self.damage: str | None = None  # what is wrong with the packets, once all were decoded
+        self.claim: float | None = None  # duration in the header, in seconds
+        self.damage: str | None = None  # description of damaged packets, set after decoding all of them
         self._num_damaged = 0
         next(self.blocks(), None)
         if not self.samplerate and self._num_damaged:
             raise InputError(
-                f"`{argument}`: {name} is {kind} file that breaks off or is damaged, and can't be read as audio: is the copy or"
-                " download complete?",
+                f"`{argument}`: {name} is {kind} file that is truncated or damaged and can't be read as audio: is the"
+                " copy or download complete?",
                 argument,
             )
         if not self.samplerate:
             raise InputError(f"`{argument}`: {name} is {kind} file without audio.", argument)
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Blocks `(samples, channels)` in float32, as long as the packets of the format."""
-        # FFmpeg seeks to any place that a damaged file names, of which Python makes an `OSError`.
+        """Yields blocks `(samples, channels)` in float32, one per packet of the format."""
+        # FFmpeg seeks to invalid positions in damaged files, which Python reports as `OSError`.
         errors = (self._av.error.FFmpegError, ValueError, EOFError, OSError, MemoryError)
         try:
             with (
@@ -170,7 +174,7 @@ class ContainerFile:
                 yield from self._decode(source, track)
         except errors as error:
             raise InputError(
-                f"`{self.argument}`: {self.name} is damaged or breaks off, and can't be read as audio ({error}).",
+                f"`{self.argument}`: {self.name} is damaged or truncated and can't be read as audio ({error}).",
                 self.argument,
             ) from error
 
@@ -179,7 +183,7 @@ class ContainerFile:
             return None
         if track.duration is not None:
             return float(track.duration * track.time_base)
-        # The length of a video is that of its longest track.
+        # The container duration of a video is that of its longest track, which may not be the audio.
         return source.duration / 1e6 if source.duration is not None and not source.streams.video else None
 
     def _decode(self, source: Any, track: Any) -> Iterator[np.ndarray]:
@@ -204,7 +208,7 @@ class ContainerFile:
                     yield silence
                 try:
                     converted = convert.resample(frame)
-                except ValueError:  # The rate or the channels change within the file.
+                except ValueError:  # the sampling rate or the channels change within the file
                     convert = self._resampler(layout)
                     converted = convert.resample(frame)
                 for block in converted:
@@ -212,9 +216,11 @@ class ContainerFile:
                     written += len(samples)
                     yield samples
         if damaged == 1 and at_end:
-            self.damage = "ends in the middle of a packet, and is used up to there: is the copy or download complete?"
+            self.damage = (
+                "ends in the middle of a packet and is used up to that point: is the copy or download complete?"
+            )
         elif damaged:
-            self.damage = f"is damaged: {damaged} of its packets are left out."
+            self.damage = f"is damaged: {damaged} of its packets are skipped."
 
     def _resampler(self, layout: Any) -> Any:
         return self._av.AudioResampler(format="flt", layout=layout, rate=self.samplerate)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Parts of recordings, for controls that begin somewhere within a file."""
+"""Excerpts of recordings, for controls that start at an offset within a file."""
 
 import math
 from pathlib import Path
@@ -27,8 +27,8 @@ from .resampling import resample, resampled_span
 from .waveforms import Waveform
 
 
-# Seconds before and after an excerpt that are analyzed with it: on two-minute pieces, 98 % of the chords and of the melody then equal
-# those of the whole recording, as with 30 s.
+# Seconds before and after an excerpt that extractors also analyze. On two-minute pieces, 98% of the chords and of the
+# melody then equal those of the whole recording; 30 s is not better.
 CONTEXT_SECONDS = 10.0
 
 
@@ -36,43 +36,46 @@ def read_excerpt(
     source: AudioFile | Waveform, start: float, seconds: float | None, frame_rate: float | None = None
 ) -> tuple[tuple[torch.Tensor, int], float]:
     r"""
-    The part of a recording from `start` on, with the context that extractors need. The rest is not decoded.
+    Reads the excerpt of a recording that starts at `start`, with the context that extractors need around it. The rest
+    is not decoded.
 
     Args:
-        source ([`~audio.files.AudioFile`] or [`~audio.waveforms.Waveform`]): the recording, by [`open_from`].
-        start (`float`): seconds.
-        seconds (`float`, *optional*): length of the part; by default to the end.
-        frame_rate (`float`, *optional*): Hz, for a context before `start` of whole frames.
+        source ([`~audio.files.AudioFile`] or [`~audio.waveforms.Waveform`]): the recording as returned by
+            [`open_from`].
+        start (`float`): start of the excerpt in seconds.
+        seconds (`float`, *optional*): duration of the excerpt; by default until the end of the recording.
+        frame_rate (`float`, *optional*): frame rate in Hz; the context before `start` is then a whole number of
+            frames.
 
     Returns:
-        `tuple` of `(waveform, sampling_rate)`, a mono waveform `(1, samples)` at the recording's rate, and the seconds of it
-        that are before `start`.
+        `tuple` of `(waveform, sampling_rate)`, a mono waveform `(1, samples)` at the recording's own rate, and the
+        duration of the context before `start` in seconds.
 
     Raises:
-        [`InputError`]: if the recording breaks off.
+        [`InputError`]: if the recording is truncated.
     """
-    lead = min(start, CONTEXT_SECONDS)
+    context = min(start, CONTEXT_SECONDS)
     if frame_rate is not None:
-        lead = math.floor(lead * frame_rate + 1e-6) / frame_rate
+        context = math.floor(context * frame_rate + 1e-6) / frame_rate
     rate, last = source.samplerate, source.frames
     if seconds is not None:
         last = min(last, math.ceil((start + seconds + CONTEXT_SECONDS) * rate))
-    return (_read_mono(source, round((start - lead) * rate), last), rate), lead
+    return (_read_mono(source, round((start - context) * rate), last), rate), context
 
 
 def read_resampled(source: AudioFile | Waveform, start: float, num_samples: int, rate: int) -> torch.Tensor:
     r"""
-    The samples of a recording from `start` seconds on at another rate, as those of the whole resampled recording.
+    Reads an excerpt at another sampling rate. The samples equal those of the whole resampled recording.
 
     Args:
-        source, start: as [`read_excerpt`].
-        num_samples (`int`): number of samples at `rate`, with silence after the recording's end.
-        rate (`int`): Hz.
+        source, start: see [`read_excerpt`].
+        num_samples (`int`): number of samples at `rate`; the recording is padded with silence.
+        rate (`int`): sampling rate of the result in Hz.
 
     Returns:
         `torch.Tensor` of shape `(1, num_samples)`.
 
-    Raises: as [`read_excerpt`].
+    Raises: see [`read_excerpt`].
     """
     begin = round(start * rate)
     first, last, surplus = resampled_span(begin, begin + num_samples, source.samplerate, rate)
@@ -83,13 +86,15 @@ def read_resampled(source: AudioFile | Waveform, start: float, num_samples: int,
 
 def open_from(recording: Path | tuple[torch.Tensor, int], name: str, start: float) -> AudioFile | Waveform:
     r"""
+    Opens a recording and checks that it reaches beyond `start`.
+
     Args:
         recording (`Path` or `(waveform, sampling_rate)`): the recording.
-        name (`str`): name of the argument, for messages.
-        start (`float`): seconds.
+        name (`str`): name of the argument for error messages.
+        start (`float`): start of the excerpt in seconds.
 
     Raises:
-        [`InputError`]: if the recording ends before `start`, is not audio, or breaks off; an
+        [`InputError`]: if the recording ends before `start`, is not audio, or is truncated; an
             [`~utils.errors.EmptyInputError`] if it has no samples.
     """
     source = open_audio(recording, name)
@@ -101,5 +106,5 @@ def open_from(recording: Path | tuple[torch.Tensor, int], name: str, start: floa
 
 
 def _read_mono(source: AudioFile | Waveform, first: int, last: int) -> torch.Tensor:
-    """Samples `first` to `last`, `(1, samples)`."""
+    """Samples `first` to `last` of the mono mix, `(1, samples)`."""
     return torch.from_numpy(source.read(first, last)).mean(dim=1)[None]

@@ -36,12 +36,14 @@ logger = logging.get_logger(__name__)
 @dataclass(frozen=True)
 class AudioFormat:
     r"""
+    An output format.
+
     Args:
-        name (`str`): name of the container in libsndfile.
-        subtype (`str`): its encoding.
-        max_channels (`int`): most channels it holds.
-        max_rate (`int`): highest rate in Hz.
-        rates (`tuple[int, ...]`, *optional*): the only rates that it has, in Hz.
+        name (`str`): libsndfile's name of the container.
+        subtype (`str`): libsndfile's name of the encoding.
+        max_channels (`int`): maximum number of channels.
+        max_rate (`int`): highest sampling rate in Hz.
+        rates (`tuple[int, ...]`, *optional*): the supported sampling rates in Hz, if only some are.
     """
 
     name: str
@@ -66,15 +68,19 @@ def check_export(
     path: str | os.PathLike, sampling_rate: int | None = None, num_channels: int | None = None
 ) -> AudioFormat:
     r"""
-    Whether audio can be written to a file of that name.
+    Checks that audio can be written to a file with the given name.
 
     Args:
         path (`str` or `os.PathLike`): the file.
-        sampling_rate (`int`, *optional*): rate in Hz.
+        sampling_rate (`int`, *optional*): sampling rate in Hz.
         num_channels (`int`, *optional*): number of channels.
 
+    Returns:
+        [`AudioFormat`]: the format of the file.
+
     Raises:
-        [`InputError`]: for another ending than those of `FORMATS`, and for a rate or channels that the format does not have.
+        [`InputError`]: if the suffix is not in `FORMATS`, or the format does not support the sampling rate or the
+            number of channels.
     """
     suffix = Path(path).suffix.lower() if isinstance(path, (str, os.PathLike)) else None
     if suffix not in FORMATS:
@@ -84,21 +90,22 @@ def check_export(
     file_format = FORMATS[suffix]
     if num_channels is not None and num_channels > file_format.max_channels:
         raise InputError(
-            f"{suffix} holds at most {file_format.max_channels} channels, but `audio` has {num_channels}: write it as .wav.",
+            f"{suffix} supports at most {file_format.max_channels} channels, but `audio` has {num_channels}: write it"
+            " as .wav.",
             "audio",
         )
     if sampling_rate is None:
         return file_format
     if file_format.rates is not None and sampling_rate not in file_format.rates:
         raise InputError(
-            f"{suffix} has rates of {_or([str(rate) for rate in file_format.rates])} Hz, but `sampling_rate` is"
+            f"{suffix} supports rates of {_or([str(rate) for rate in file_format.rates])} Hz, but `sampling_rate` is"
             f" {sampling_rate}: resample the audio first, or write it as .wav or .flac.",
             "sampling_rate",
         )
     if sampling_rate > file_format.max_rate:
         raise InputError(
-            f"{suffix} has rates up to {file_format.max_rate} Hz, but `sampling_rate` is {sampling_rate}: resample the audio"
-            " first, or write it as .wav.",
+            f"{suffix} supports rates up to {file_format.max_rate} Hz, but `sampling_rate` is {sampling_rate}:"
+            " resample the audio first, or write it as .wav.",
             "sampling_rate",
         )
     return file_format
@@ -112,31 +119,33 @@ def export_audio(
     metadata: dict[str, Any] | None = None,
 ) -> Path:
     r"""
-    Writes one waveform as 24-bit WAV or FLAC, as OGG Vorbis, Opus or MP3. The file appears whole or not at all.
+    Writes a waveform as 24-bit WAV or FLAC, OGG Vorbis, Opus or MP3. The file is written atomically.
 
     Args:
         audio (`torch.Tensor` or `np.ndarray` of shape `(channels, samples)` or `(samples,)`):
             Audio in [-1, 1].
         path (`str` or `os.PathLike`):
-            File name that ends in `.wav`, `.flac`, `.ogg`, `.opus` or `.mp3`.
+            Name of the file, which ends in `.wav`, `.flac`, `.ogg`, `.opus` or `.mp3`.
         sampling_rate (`int`):
-            Rate in Hz.
+            Sampling rate in Hz.
         loudness (`float`, *optional*):
-            Loudness to normalize to, in LUFS (ITU-R BS.1770), such as -14; peaks above −1 dBFS are then limited. This
-            is for users of AudioCraft's `audio_write(strategy="loudness")`. Silence and audio shorter than 0.4 s,
-            which have no defined loudness, are left as loud as they are, with a warning. By default samples are written
-            as they are, and those beyond ±1 clipped, with a warning.
+            Target loudness in LUFS (ITU-R BS.1770), such as -14; peaks above −1 dBFS are then limited. This replaces
+            AudioCraft's `audio_write(strategy="loudness")`. Silence and audio shorter than 0.4 s have no defined
+            loudness and are left unchanged, with a warning. By default samples are not scaled, and samples beyond ±1
+            are clipped, with a warning.
         metadata (`dict`, *optional*):
-            Names and values that JSON has, such as `{"prompt": "80s pop", "seed": 7}`, for the comment in the file;
-            [`~audio.metadata.read_metadata`] reads them. `"title"` or `"prompt"` becomes the title that players show.
+            JSON-serializable metadata, such as `{"prompt": "80s pop", "seed": 7}`, stored in the comment field of the
+            file; [`~audio.metadata.read_metadata`] reads it. `"title"` or `"prompt"` becomes the title that players
+            show.
 
     Returns:
         `Path`: the file.
 
     Raises:
-        [`InputError`]: for another ending; for audio, a rate, a loudness or metadata that can't be one; and for a rate or a
-            number of channels that the format does not have (FLAC: 8 channels, 655350 Hz; MP3: 2 channels, 48000 Hz).
-        `FileNotFoundError`: for a folder that does not exist.
+        [`InputError`]: if the suffix, the audio, the rate, the loudness or the metadata is invalid, or if the format
+            does not support the rate or the number of channels (FLAC: 8 channels, 655350 Hz; MP3: 2 channels, 48000
+            Hz).
+        `FileNotFoundError`: if the folder does not exist.
     """
     check_export(path)
     path = Path(path)
@@ -156,7 +165,7 @@ def export_audio(
         options = {"subtype": file_format.subtype, "format": file_format.name}
         with soundfile.SoundFile(temporary, "w", rate, len(audio), **options) as file:
             if document is not None and file_format.name != "WAV":
-                # libsndfile writes titles of MP3 files as Latin-1, and refuses empty ones.
+                # libsndfile writes MP3 titles in Latin-1 and rejects empty titles.
                 if title := make_title(metadata or {}, ascii_only=file_format.name == "MP3"):
                     file.title = title
                 file.comment = document

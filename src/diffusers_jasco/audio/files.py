@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Audio files of any format, read in blocks."""
+"""Block-wise reading of audio files in any format."""
 
 import io
 import os
@@ -34,25 +34,26 @@ from .waveforms import BLOCK_SECONDS, find_integer_scale
 
 logger = logging.get_logger(__name__)
 
-# A file breaks off if it has less than `COMPLETE` of the audio that its header claims, and is shorter by so many seconds.
+# A file is truncated if it has less than `COMPLETE` of the audio that its header claims and lacks more seconds than
+# this.
 SLACK_SECONDS = 0.05
 MP3_SLACK_SECONDS = 0.3
-MP3_SLACK = 4 * 1152  # samples, of counted frames
+MP3_SLACK = 4 * 1152  # samples, when the frames are counted
 
 
 class AudioFile:
     r"""
-    An audio file: by libsndfile (WAV, FLAC, OGG, MP3, AIFF, ...), or by PyAV what that does not read (M4A, WebM, videos, ...).
-    The content decides, not the name.
+    An audio file, read with libsndfile (WAV, FLAC, OGG, MP3, AIFF, ...) or, if libsndfile does not support the format,
+    with PyAV (M4A, WebM, videos, ...). The format is detected from the content, not from the name.
 
     Args:
-        file (`str`, `os.PathLike`, `bytes` or file object): its path, its content, or opened and able to seek.
-        argument (`str`): name of the argument, for messages.
-        name (`str`, *optional*): the file's name, for messages.
+        file (`str`, `os.PathLike`, `bytes` or file object): the path of the file, its content, or a file object.
+        argument (`str`): name of the argument for error messages.
+        name (`str`, *optional*): name of the file for error messages.
 
     Raises:
-        [`InputError`]: for a file that is not audio, or whose audio is shorter than its header says.
-        [`EmptyInputError`]: for a file without samples.
+        [`InputError`]: if the file is not audio, or its audio is shorter than its header claims.
+        [`EmptyInputError`]: if the file has no samples.
     """
 
     def __init__(self, file: Any, argument: str = "audio", name: str | None = None):
@@ -67,7 +68,8 @@ class AudioFile:
         with self._open_binary() as source:
             if not _size(source):
                 raise InputError(
-                    f"`{argument}`: {self.name} is empty (0 bytes) and can't be read as audio: is the copy or download complete?",
+                    f"`{argument}`: {self.name} is empty (0 bytes) and can't be read as audio: is the copy or download"
+                    " complete?",
                     argument,
                 )
             tags = skip_id3(source)
@@ -75,7 +77,7 @@ class AudioFile:
             self._kind = find_demuxer(source.read(HEAD))
             if self._kind is None and (tags or find_mp3_frames(source) is not None):
                 self._kind = ("mp3", "an MP3")
-        # By the name alone, libsndfile would take any file that ends in .mp3 for one.
+        # libsndfile would treat any file whose name ends in .mp3 as an MP3.
         if self._kind is None or self._kind[0] in READ_BY_LIBSNDFILE:
             error = self._inspect()
         else:
@@ -88,15 +90,15 @@ class AudioFile:
 
     def blocks(self, start: int = 0, stop: int | None = None, scaled: bool = True) -> Iterator[np.ndarray]:
         r"""
-        Samples `start` to `stop` (by default the end), in blocks `(samples, channels)` of about 10 s in float32.
+        Yields samples `start` to `stop` (by default the end) in blocks `(samples, channels)` of about 10 s in float32.
 
         Args:
             scaled (`bool`, defaults to `True`):
-                Whether float samples that hold integers are scaled to [-1, 1], for which a float file is read once more;
-                see [`~audio.waveforms.find_integer_scale`].
+                Whether to scale float samples in the range of integers to [-1, 1], which takes an extra pass over
+                float files; see [`~audio.waveforms.find_integer_scale`].
 
         Raises:
-            [`InputError`]: if the file breaks off, or has values that are not finite.
+            [`InputError`]: if the file is truncated or has values that are not finite.
         """
         stop = self.frames if stop is None else min(stop, self.frames)
         if start >= stop:
@@ -112,7 +114,7 @@ class AudioFile:
             yield block if scale == 1 else (block - offset) / scale
 
     def read(self, start: int = 0, stop: int | None = None, scaled: bool = True) -> np.ndarray:
-        """The same in one piece."""
+        """Reads samples `start` to `stop` as one array; see `blocks`."""
         blocks = list(self.blocks(start, stop, scaled))
         return np.concatenate(blocks) if blocks else np.zeros((0, self.channels), dtype=np.float32)
 
@@ -125,10 +127,10 @@ class AudioFile:
             lowest, highest = min(lowest, float(block.min())), max(highest, float(block.max()))
         return find_integer_scale(lowest, highest, self.argument)
 
-    # 1. By libsndfile
+    # 1. libsndfile
 
     def _inspect(self) -> Exception | None:
-        """Reads the header; the error if libsndfile can't."""
+        """Reads the header with libsndfile. Returns the error if that fails."""
         import soundfile
 
         try:
@@ -143,19 +145,19 @@ class AudioFile:
             if self._kind is None and counted is not None and counted < frames / 2:
                 return RuntimeError("format not recognized")
             if self._is_short(frames, counted or claimed or 0):
-                return RuntimeError("its header does not say its length")
+                return RuntimeError("its header does not state its length")
             frames = min(frames, counted or frames)
         if frames >= UNKNOWN_LENGTH or (is_mp3 and not frames):
-            return RuntimeError("its header does not say its length")
+            return RuntimeError("its header does not state its length")
         if not is_mp3:
             self._slack = SLACK_SECONDS
         with self._open_binary() as file:
             missing = find_missing_audio(kind, log, frames, file)
             chained = kind == "OGG" and is_chained(file)
         if missing is not None:
-            raise self._broken(missing)
+            raise self._damaged(missing)
         if chained:
-            return RuntimeError("several streams follow each other in it")
+            return RuntimeError("it contains several consecutive streams")
         self.frames = frames
         return None
 
@@ -177,25 +179,27 @@ class AudioFile:
                     position += len(block)
         except (soundfile.LibsndfileError, RuntimeError, TypeError, MemoryError) as error:
             failure = error
-        # Of a whole file a little may be missing; what is cut out of one is needed.
-        enough = COMPLETE * stop if (start, stop) == (0, self.frames) else stop
-        if failure is not None or position < enough - self._slack * self.samplerate:
-            yield from self._read_on(max(position, start), stop, size, failure)
+        # A whole file may lack a small share at its end; an excerpt has to be complete.
+        required = COMPLETE * stop if (start, stop) == (0, self.frames) else stop
+        if failure is not None or position < required - self._slack * self.samplerate:
+            yield from self._continue_with_container(max(position, start), stop, size, failure)
 
-    def _read_on(self, position: int, stop: int, size: int, failure: Exception | None) -> Iterator[np.ndarray]:
-        """The samples from where libsndfile gives up, if FFmpeg decodes the whole file."""
-        refusal = self._breaks_off(position, self.frames)
+    def _continue_with_container(
+        self, position: int, stop: int, size: int, failure: Exception | None
+    ) -> Iterator[np.ndarray]:
+        """Yields the samples after the position at which libsndfile fails, if FFmpeg decodes the whole file."""
+        rejection = self._truncated(position, self.frames)
         if failure is not None:
-            refusal = self._broken(str(failure).rstrip("."))
+            rejection = self._damaged(str(failure).rstrip("."))
         try:
-            container = self._find_container(refusal)
+            container = self._find_container(rejection)
             decoded = sum(map(len, container.blocks()))
         except InputError:
-            raise refusal from failure
+            raise rejection from failure
         if (container.samplerate, container.channels) != (self.samplerate, self.channels):
-            raise refusal from failure
+            raise rejection from failure
         if self._is_short(decoded, self.frames):
-            raise refusal from failure
+            raise rejection from failure
         logger.warning(f"`{self.argument}`: {self.name} is damaged after {position / self.samplerate:.2f} s.")
         self._container = container
         yield from self._read_container(position, stop, size)
@@ -213,7 +217,7 @@ class AudioFile:
             file.seek(0)
         return soundfile.SoundFile(file)
 
-    # 2. By PyAV
+    # 2. PyAV
 
     def _find_container(self, error: Exception) -> ContainerFile:
         if self._kind is None:
@@ -224,7 +228,7 @@ class AudioFile:
         with self._open_binary() as file:
             missing = find_missing_bytes(demuxer, file)
         if missing is not None:
-            raise self._broken(missing)
+            raise self._damaged(missing)
         try:
             return ContainerFile(self._open_binary, demuxer, kind, self.argument, self.name)
         except ImportError as missing_package:
@@ -236,14 +240,14 @@ class AudioFile:
 
     @cached_property
     def frames(self) -> int:
-        """Samples per channel. Headers of containers do not say it exactly, so theirs are counted."""
+        """Number of samples per channel. It is counted for containers, because their headers are not exact."""
         assert self._container is not None
         frames = sum(map(len, self._container.blocks()))
         claim = round((self._container.claim or 0.0) * self.samplerate)
         if self._container.demuxer == "mp3":
             claim = max(length or 0 for length in self._measure_mp3())
         if self._is_short(frames, claim):
-            raise self._breaks_off(frames, claim)
+            raise self._truncated(frames, claim)
         if self._container.damage is not None:
             logger.warning(f"`{self.argument}`: {self.name} {self._container.damage}")
         return frames
@@ -271,7 +275,7 @@ class AudioFile:
         with self._open_binary() as file:
             counted, claimed = measure_mp3(file, _size(file))
         if counted is not None and claimed is not None and counted < COMPLETE * claimed - MP3_SLACK:
-            raise self._breaks_off(counted, claimed)
+            raise self._truncated(counted, claimed)
         return counted, claimed
 
     def _open_binary(self) -> AbstractContextManager[BinaryIO]:
@@ -282,17 +286,18 @@ class AudioFile:
         self.file.seek(0)
         return nullcontext(self.file)
 
-    def _broken(self, reason: str) -> InputError:
+    def _damaged(self, reason: str) -> InputError:
         return InputError(
-            f"`{self.argument}`: {self.name} breaks off and can't be read as audio to its end ({reason}): is the copy or"
-            " download complete?",
+            f"`{self.argument}`: {self.name} is truncated or damaged and can't be read as audio to its end ({reason}):"
+            " is the copy or download complete?",
             self.argument,
         )
 
-    def _breaks_off(self, samples: int, claim: int) -> InputError:
+    def _truncated(self, samples: int, claim: int) -> InputError:
         return InputError(
-            f"`{self.argument}`: {self.name} breaks off after {samples / self.samplerate:.2f} of"
-            f" {claim / self.samplerate:.2f} s and can't be read as audio to its end: is the copy or download complete?",
+            f"`{self.argument}`: {self.name} is truncated after {samples / self.samplerate:.2f} of"
+            f" {claim / self.samplerate:.2f} s and can't be read as audio to its end: is the copy or download"
+            " complete?",
             self.argument,
         )
 

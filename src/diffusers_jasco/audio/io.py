@@ -34,31 +34,34 @@ AUDIO_SUFFIXES = (
 
 def load_audio(audio: Any, name: str = "audio") -> tuple[torch.Tensor, int]:
     r"""
-    Audio in any form.
+    Loads audio in any form.
 
     Args:
         audio (`str`, `os.PathLike`, `bytes`, file object, `tuple`, `list`, `dict` or object):
-            - an audio file, or a video for its sound: its path, its content, or opened for reading. WAV, FLAC, OGG, MP3, AIFF
-              and others are read by soundfile; M4A, WebM, WMA, MP4 and others by PyAV, if it is installed (the extra
-              `formats`). The content decides, not the suffix
-            - `(waveform, sampling_rate)`; or `(sampling_rate, waveform)` as in Gradio and SciPy, then also `(samples, channels)`
+            - an audio or video file as a path, bytes or a file object. soundfile reads WAV, FLAC, OGG, MP3, AIFF and
+              others; PyAV (the extra `formats`) reads M4A, WebM, WMA, MP4 and others. The format is detected from the
+              content, not from the suffix
+            - `(waveform, sampling_rate)`; or `(sampling_rate, waveform)` as in Gradio and SciPy, then also `(samples,
+              channels)`
             - `{"array": waveform, "sampling_rate": rate}` as in Hugging Face datasets, or with the keys `"waveform"`,
-              `"audio"` or `"raw"`, and `"sample_rate"`; `{"bytes", "path"}`, of which the first that is not `None` counts
+              `"audio"` or `"raw"`, and `"sample_rate"`; or `{"bytes", "path"}`, where `"bytes"` takes precedence
+              unless it is `None`
             - an audio object of datasets, torchcodec or pydub
 
-            A waveform is a tensor or array of shape `(samples,)` or `(channels, samples)`, with at most 64 channels;
-            `(samples, channels)` as soundfile returns it, with more than 64 samples and at most 8 channels, and a batch of one
-            are recognized. Integers are scaled to [-1, 1). Floats far beyond ±1 are taken for integers, too, with a warning.
+            A waveform is a tensor or array of shape `(samples,)` or `(channels, samples)` with at most 64 channels. A
+            batch of one and `(samples, channels)` (as soundfile returns it, with more than 64 samples and at most 8
+            channels) are also accepted. Integers are scaled to [-1, 1). Floats far beyond ±1 are treated as integers,
+            too, with a warning.
         name (`str`, defaults to `"audio"`):
-            Name of the argument, for messages.
+            Name of the argument for error messages.
 
     Returns:
-        `tuple[torch.Tensor, int]`: the waveform `(channels, samples)` in float32, and its rate in Hz.
+        `tuple[torch.Tensor, int]`: the waveform `(channels, samples)` in float32 and its sampling rate in Hz.
 
     Raises:
-        `FileNotFoundError`: for an absent file.
-        [`InputError`]: for a file that is not audio or breaks off, and for an invalid waveform or rate. An
-            [`~utils.errors.EmptyInputError`] where there are no samples.
+        `FileNotFoundError`: if the file does not exist.
+        [`InputError`]: if the file is truncated or not audio, or the waveform or the rate is invalid; an
+            [`~utils.errors.EmptyInputError`] if there are no samples.
     """
     source = open_audio(audio, name)
     return torch.from_numpy(source.read()).T.contiguous(), source.samplerate
@@ -66,18 +69,19 @@ def load_audio(audio: Any, name: str = "audio") -> tuple[torch.Tensor, int]:
 
 def open_audio(audio: Any, name: str = "audio") -> AudioFile | Waveform:
     r"""
-    Opens a recording to be read in blocks.
+    Opens a recording for reading in blocks.
 
     Args:
-        audio: a recording in any form that [`load_audio`] takes.
-        name (`str`, defaults to `"audio"`): name of the argument, for messages.
+        audio: a recording in any form that [`load_audio`] accepts.
+        name (`str`, defaults to `"audio"`): name of the argument for error messages.
 
     Returns:
-        [`~audio.files.AudioFile`] or [`~audio.waveforms.Waveform`]: with `samplerate`, `channels`, `frames` (samples per
-        channel), `blocks(start, stop)` and `read(start, stop)`, which give samples `(samples, channels)` in float32.
+        [`~audio.files.AudioFile`] or [`~audio.waveforms.Waveform`]: an object with the attributes `samplerate`,
+        `channels` and `frames` (samples per channel) and the methods `blocks(start, stop)` and `read(start, stop)`,
+        which return samples `(samples, channels)` in float32.
 
     Raises:
-        `FileNotFoundError`, [`InputError`]: as [`load_audio`].
+        `FileNotFoundError`, [`InputError`]: see [`load_audio`].
     """
     if isinstance(audio, dict) and audio and audio.keys() <= {"bytes", "path"}:
         audio = audio.get("path") if audio.get("bytes") is None else audio["bytes"]
@@ -88,13 +92,15 @@ def open_audio(audio: Any, name: str = "audio") -> AudioFile | Waveform:
 
 def check_file(path: str | os.PathLike, name: str) -> Path:
     r"""
+    Checks that a file exists.
+
     Args:
-        path (`str` or `os.PathLike`): a file.
-        name (`str`): name of the argument, for messages.
+        path (`str` or `os.PathLike`): the file.
+        name (`str`): name of the argument for error messages.
 
     Raises:
-        `FileNotFoundError`: if there is none.
-        [`InputError`]: if it is a folder.
+        `FileNotFoundError`: if the file does not exist.
+        [`InputError`]: if the path is a folder.
     """
     path = Path(os.fsdecode(path))
     if os.path.isdir(path):

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Levels of whole recordings: how loud they are, and whether they are silent."""
+"""Loudness and silence detection of whole recordings."""
 
 import math
 from dataclasses import dataclass, replace
@@ -29,14 +29,12 @@ logger = logging.get_logger(__name__)
 
 SILENT_POWER = 1e-7  # -70 dBFS
 SILENT_PEAK = 1e-4  # -80 dBFS
-CONSTANT = (
-    1e-6  # Power of a signal that is nothing but noise on a constant value, as a share of the square of that value.
-)
-CANCELLED = 0.01  # Power of the mono mix, as a share of that of a mix of unrelated channels.
-DRUMS_LOUDNESS = -20.0  # LUFS, for checkpoints that do not say how loud their drums are
-QUIET_DRUMS = -45.0  # LUFS; below, drums are likely to be followed badly
-NO_DRUMS = -30.0  # Loudness of the separated drums of a mix without drums, in LU relative to the mix
-MIN_SECONDS = 0.01  # A shorter recording is likely to be a mistake.
+CONSTANT = 1e-6  # a signal is constant (DC) if its AC power is below this share of its squared mean
+CANCELED = 0.01  # channels cancel if the mono mix has less than this share of the power of uncorrelated channels
+DRUMS_LOUDNESS = -20.0  # LUFS, for checkpoints that do not specify the loudness of their drums
+QUIET_DRUMS = -45.0  # LUFS; the model is likely to follow quieter drums poorly
+NO_DRUMS = -30.0  # LU relative to the mix; quieter separated drums are residues of other instruments
+MIN_SECONDS = 0.01  # shorter recordings are probably mistakes
 
 
 @dataclass(frozen=True)
@@ -45,11 +43,12 @@ class Levels:
     Levels of a recording.
 
     Args:
-        duration (`float`): seconds.
-        loudness (`float`): of the mono mix in LUFS (ITU-R BS.1770), over the whole recording; NaN for silence, below -70.
-        mono_power (`float`): mean square of the mono mix, without its constant part; 1 is full scale.
-        channel_power (`float`): mean square of a mono mix of unrelated channels with the same levels.
-        constant (`float`): mean of the mono mix.
+        duration (`float`): duration in seconds.
+        loudness (`float`): integrated loudness of the mono mix in LUFS (ITU-R BS.1770); NaN for silence (below -70
+            LUFS).
+        mono_power (`float`): mean square of the mono mix without its DC offset; 1 is full scale.
+        channel_power (`float`): mean square of a mono mix of uncorrelated channels with the same levels.
+        constant (`float`): DC offset of the mono mix.
     """
 
     duration: float
@@ -60,7 +59,7 @@ class Levels:
 
     @property
     def is_constant(self) -> bool:
-        """Whether all samples have the same value, and not 0."""
+        """Whether all samples have (nearly) the same non-zero value."""
         return self.constant**2 > max(SILENT_POWER, self.mono_power / CONSTANT)
 
     @property
@@ -72,15 +71,16 @@ def measure_levels(
     source: AudioFile | Waveform, argument: str = "audio", first: int = 0, last: int | None = None
 ) -> Levels:
     r"""
-    Measures a recording, a file in constant memory.
+    Measures the levels of a recording in constant memory.
 
     Args:
-        source ([`~audio.files.AudioFile`] or [`~audio.waveforms.Waveform`]): as [`~audio.io.open_audio`] returns it.
-        argument (`str`): name of the argument, for messages.
-        first, last (`int`, *optional*): samples of the part to measure; by default all.
+        source ([`~audio.files.AudioFile`] or [`~audio.waveforms.Waveform`]):
+            The recording as returned by [`~audio.io.open_audio`].
+        argument (`str`): name of the argument for error messages.
+        first, last (`int`, *optional*): the range of samples to measure; by default all samples.
 
     Raises:
-        [`InputError`]: for a file that breaks off.
+        [`InputError`]: if the file is truncated.
     """
     rate = source.samplerate
     meter = LoudnessMeter(rate)
@@ -89,7 +89,7 @@ def measure_levels(
     channel_squares: torch.Tensor | float = 0.0
     for block in (torch.from_numpy(samples).T for samples in source.blocks(first, last)):
         mono = block.mean(dim=0, keepdim=True)
-        # A constant part would begin with a click.
+        # A DC offset would start with a click.
         offset = float(mono.mean()) if count == 0 else offset
         meter.add(mono - offset)
         count += mono.shape[-1]
@@ -99,7 +99,7 @@ def measure_levels(
         channel_squares = channel_squares + exact.square().sum(dim=-1)
     duration = count / rate
     if duration < MIN_LOUDNESS_SECONDS:
-        # Loudness is that of blocks of 0.4 s.
+        # Loudness is measured in blocks of 0.4 s.
         meter.add(torch.zeros(1, math.ceil((MIN_LOUDNESS_SECONDS + 0.1) * rate) - count))
     channels = torch.as_tensor(channel_squares) / count - (torch.as_tensor(channel_totals) / count).square()
     return Levels(
@@ -112,17 +112,17 @@ def measure_levels(
 
 
 def warn_of_silence(levels: Levels, argument: str) -> None:
-    """Warns of a recording that is silent in mono, as which recordings are used, or hardly lasts."""
+    """Warns about recordings that are silent when mixed to mono, or extremely short."""
     if levels.duration < MIN_SECONDS:
         logger.warning(
-            f"`{argument}` lasts {1000 * levels.duration:.3g} ms only: it holds nothing that can be followed."
+            f"`{argument}` has a duration of only {1000 * levels.duration:.3g} ms, which is too short for a control."
         )
         return
-    cancels = levels.channel_power > SILENT_POWER and levels.mono_power < CANCELLED * levels.channel_power
+    cancels = levels.channel_power > SILENT_POWER and levels.mono_power < CANCELED * levels.channel_power
     if cancels:
         logger.warning(
-            f"The channels of `{argument}` cancel each other: it is used in mono, where next to nothing is left. Give one"
-            " channel, or invert the polarity of the other one."
+            f"The channels of `{argument}` cancel each other: recordings are mixed to mono, and this mix is almost"
+            " silent. Pass a single channel, or invert the polarity of one channel."
         )
     elif levels.is_constant:
         logger.warning(f"`{argument}` is silent: its samples have a constant value of {levels.constant:.3f} (DC).")
@@ -132,39 +132,40 @@ def warn_of_silence(levels: Levels, argument: str) -> None:
 
 def bring_drums_to_loudness(waveform: torch.Tensor, levels: Levels, loudness: float | None) -> torch.Tensor:
     r"""
-    Scales drums to a loudness, unless they are silent.
+    Scales drums to a target loudness, unless they are silent.
 
     Args:
         waveform (`torch.Tensor`): any part of the recording.
-        levels ([`Levels`]): of the whole recording.
-        loudness (`float`, *optional*): in LUFS; `None` to leave the drums as they are, with a warning if they are quiet.
+        levels ([`Levels`]): levels of the whole recording.
+        loudness (`float`, *optional*): target in LUFS; `None` leaves the level unchanged and warns if the drums are
+            quiet.
     """
     if levels.is_silent:
         return waveform
     if not waveform.abs().max() > SILENT_PEAK:
-        logger.warning("The part of `drums` that is used is silent; other parts of the recording are not.")
+        logger.warning("The excerpt of `drums` that is used is silent, but other parts of the recording are not.")
     if loudness is not None:
         return waveform * 10 ** ((loudness - levels.loudness) / 20)
     if levels.loudness < QUIET_DRUMS:
         logger.warning(
-            f"`drums` are very quiet ({levels.loudness:.0f} LUFS) and likely to be followed badly: set `normalize_drums=True`,"
-            " or make them louder."
+            f"`drums` are very quiet ({levels.loudness:.0f} LUFS), so the model is likely to follow them poorly: set"
+            " `normalize_drums=True`, or make them louder."
         )
     return waveform
 
 
 def measure_separated_drums(waveform: torch.Tensor, rate: int, mix: Levels) -> Levels:
     r"""
-    Levels of the drums that were taken out of a mix. If they are far below the mix they are remains of other instruments,
-    which must not be amplified, and count as silence, with a warning.
+    Measures the levels of drums that were separated from a mix. Drums far below the level of the mix are residues of
+    other instruments, which must not be amplified: they count as silence, with a warning.
 
     Args:
         waveform (`torch.Tensor` of shape `(channels, samples)`): the drums.
-        rate (`int`): their rate in Hz.
-        mix ([`Levels`]): of the mix.
+        rate (`int`): their sampling rate in Hz.
+        mix ([`Levels`]): levels of the mix.
     """
     levels = measure_levels(Waveform((waveform, rate), "drums"), "drums")
     if mix.is_silent or levels.loudness >= mix.loudness + NO_DRUMS:
         return levels
-    logger.warning("No drums were found in the part of `drums` that is used.")
+    logger.warning("No drums were found in the excerpt of `drums` that is used.")
     return replace(levels, loudness=math.nan)

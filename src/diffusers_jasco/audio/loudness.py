@@ -25,38 +25,41 @@ from torch.nn import functional as F
 logger = logging.get_logger(__name__)
 
 PEAK_CEILING = 10 ** (-1 / 20)  # −1 dBFS
-LIMITER_SECONDS = 0.005  # how early before a peak the limiter begins to turn down, and how late after it ends
+LIMITER_SECONDS = 0.005  # attack and release time of the limiter, which looks ahead
 MIN_LOUDNESS_SECONDS = 0.4  # one block of ITU-R BS.1770
 SILENCE_LUFS = -70.0  # the absolute gate of ITU-R BS.1770
-MEASURED_PEAK = 0.25
+MEASURED_PEAK = 0.25  # louder audio is scaled down before filtering
 _HOP_SECONDS = 0.1
 _BLOCK_HOPS = 4
-_SETTLING_HOPS = 5  # 0.5 s: ten times longer than the filters ring
+_SETTLING_HOPS = 5  # 0.5 s, ten times the ringing of the filters
 _RELATIVE_GATE = -10.0  # dB
-_SURROUND_WEIGHT = 1.41  # of the fourth and the fifth channel
+_SURROUND_WEIGHT = 1.41  # of the fourth and fifth channels
 
 
 def _normalize_loudness(audio: torch.Tensor, rate: int, loudness: float) -> torch.Tensor:
     if not isinstance(loudness, Real) or not SILENCE_LUFS <= loudness <= 0:
         raise ValueError(f"`loudness` has to be between {SILENCE_LUFS} and 0 LUFS, but is {loudness!r}.")
     if audio.shape[-1] < MIN_LOUDNESS_SECONDS * rate:
-        logger.warning(f"`loudness` is not set: audio of less than {MIN_LOUDNESS_SECONDS} s has no defined loudness.")
+        logger.warning(f"`loudness` is ignored: audio of less than {MIN_LOUDNESS_SECONDS} s has no defined loudness.")
         return audio
     measured = measure_loudness(audio, rate)
     if math.isnan(measured):
-        logger.warning("`loudness` is not set: the audio is silent.")
+        logger.warning("`loudness` is ignored: the audio is silent.")
         return audio
     return audio * 10 ** ((loudness - measured) / 20)
 
 
 def measure_loudness(waveform: torch.Tensor, sampling_rate: int) -> float:
     r"""
+    Measures the integrated loudness of a waveform (ITU-R BS.1770).
+
     Args:
-        waveform (`torch.Tensor` of shape `(channels, samples)`): audio, of at most 5 channels.
-        sampling_rate (`int`): its rate in Hz.
+        waveform (`torch.Tensor` of shape `(channels, samples)`): audio with at most 5 channels.
+        sampling_rate (`int`): its sampling rate in Hz.
 
     Returns:
-        `float`: loudness in LUFS (ITU-R BS.1770), above -70; NaN for silence and for audio shorter than 0.4 s, which have none.
+        `float`: loudness in LUFS, above -70; NaN for silence and for audio shorter than 0.4 s, whose loudness is
+            undefined.
     """
     meter = LoudnessMeter(sampling_rate)
     meter.add(waveform)
@@ -65,18 +68,18 @@ def measure_loudness(waveform: torch.Tensor, sampling_rate: int) -> float:
 
 class LoudnessMeter:
     r"""
-    Loudness (ITU-R BS.1770) of audio that comes in blocks, in constant memory. Quiet parts do not count.
+    Measures the integrated, gated loudness (ITU-R BS.1770) of audio that arrives in blocks, in constant memory.
 
     Args:
-        sampling_rate (`int`): rate in Hz.
+        sampling_rate (`int`): sampling rate in Hz.
     """
 
     def __init__(self, sampling_rate: int):
         self.sampling_rate = sampling_rate
         self._hop = max(1, round(_HOP_SECONDS * sampling_rate))
-        self._pending: torch.Tensor | None = None  # with what comes before, for the filters
+        self._pending: torch.Tensor | None = None  # preceded by `_context` samples for the filters
         self._context = 0
-        self._powers: list[torch.Tensor] = []  # of hops, all channels together
+        self._powers: list[torch.Tensor] = []  # of hops, weighted sum of the channels
 
     def add(self, waveform: torch.Tensor) -> None:
         """Adds a block `(channels, samples)` of any length."""
@@ -90,12 +93,12 @@ class LoudnessMeter:
         weights = torch.ones(len(powers), 1, dtype=torch.float64)
         weights[3:5] = _SURROUND_WEIGHT
         self._powers.append((weights * powers).sum(dim=0))
-        # A whole number of hops is enough for the filters to settle.
+        # Keep enough hops for the filters to settle.
         first = max(0, end - _SETTLING_HOPS * self._hop)
         self._pending, self._context = self._pending[:, first:], end - first
 
     def loudness(self) -> float:
-        """LUFS, above -70; NaN for silence and for less than 0.4 s."""
+        """The loudness in LUFS, above -70; NaN for silence and for audio shorter than 0.4 s."""
         powers = torch.cat([*self._powers, torch.zeros(0, dtype=torch.float64)])
         if len(powers) < _BLOCK_HOPS:
             return math.nan
@@ -113,7 +116,7 @@ def _to_lufs(power: torch.Tensor) -> torch.Tensor:
 def _k_weight(waveform: torch.Tensor, rate: int) -> torch.Tensor:
     from torchaudio.functional import highpass_biquad, treble_biquad
 
-    # torchaudio's filters clip at ±1, and they amplify by up to 4 dB: what is measured needs headroom.
+    # torchaudio's filters clip at ±1 and amplify by up to 4 dB, so the signal needs headroom.
     headroom = MEASURED_PEAK / max(MEASURED_PEAK, float(waveform.abs().max()))
     weighted = treble_biquad(waveform * headroom, rate, 4.0, 1500.0, 1 / math.sqrt(2))
     return highpass_biquad(weighted, rate, 38.0, 0.5) / headroom
@@ -121,21 +124,21 @@ def _k_weight(waveform: torch.Tensor, rate: int) -> torch.Tensor:
 
 def limit_peaks(waveform: torch.Tensor, sampling_rate: int) -> torch.Tensor:
     r"""
-    Turns the level down around samples above −1 dBFS, smoothly within 5 ms and for all channels alike, and leaves the rest
-    as it is.
+    Limits peaks to −1 dBFS. The gain is reduced smoothly within 5 ms around a peak and is the same for all channels;
+    other samples are unchanged.
 
     Args:
         waveform (`torch.Tensor` of shape `(channels, samples)` or `(batch, channels, samples)`): audio.
-        sampling_rate (`int`): its rate in Hz.
+        sampling_rate (`int`): its sampling rate in Hz.
 
     Returns:
-        `torch.Tensor` of the same shape, in ±0.89.
+        `torch.Tensor` of the same shape, in [-0.89, 0.89].
     """
     gain = PEAK_CEILING / waveform.abs().amax(dim=-2, keepdim=True).clamp(min=PEAK_CEILING)
     if gain.min() == 1:
         return waveform
     reach = max(1, round(LIMITER_SECONDS * sampling_rate))
-    # The mean of minima over windows that all contain a sample is never above what this sample needs.
+    # All averaged minima are over windows that contain the sample, so their mean never exceeds the gain it needs.
     lowest = -F.max_pool1d(-gain, 2 * reach + 1, stride=1, padding=reach)
     smooth = F.avg_pool1d(F.pad(lowest, (reach, reach), mode="replicate"), 2 * reach + 1, stride=1)
     return (waveform * smooth).clamp(-PEAK_CEILING, PEAK_CEILING)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Metadata in audio files: a title for people, and a JSON document that says how the music was made."""
+"""Metadata in audio files: a title, and a JSON document that describes how the music was generated."""
 
 import json
 import os
@@ -33,51 +33,51 @@ from .mp3 import skip_id3
 
 logger = logging.get_logger(__name__)
 
-# Marks our documents among other software's comments.
+# Distinguishes our documents from comments of other software.
 _MARK = "diffusers-jasco"
-# Characters of a document. Opus files hold no longer comments.
+# Maximum number of characters of a document, limited by the comments of Opus files.
 MAX_DOCUMENT = 48_000
 MAX_TITLE = 200  # characters
-_MAX_CHUNKS = 10_000  # of a WAV file
+_MAX_CHUNKS = 10_000  # per WAV file
 
 
 def make_document(metadata: dict[str, Any]) -> str:
     r"""
-    Metadata as the text that an audio file holds, in ASCII.
+    Serializes metadata to the ASCII text that is stored in an audio file.
 
     Args:
-        metadata (`dict`): names and values that JSON has.
+        metadata (`dict`): JSON-serializable metadata.
 
     Raises:
-        [`InputError`]: for anything else, and for more than `MAX_DOCUMENT` characters.
+        [`InputError`]: if the metadata is not JSON-serializable or has more than `MAX_DOCUMENT` characters.
     """
     if not isinstance(metadata, dict) or not all(isinstance(key, str) for key in metadata):
         raise InputError(
-            f"`metadata` has to be a dictionary with names as keys, but is {shorten(metadata)}.", "metadata"
+            f"`metadata` has to be a dictionary with strings as keys, but is {shorten(metadata)}.", "metadata"
         )
     try:
         document = json.dumps({_MARK: __version__} | metadata, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"`metadata` has to hold values that JSON has ({error}).", "metadata") from error
+        raise InputError(f"`metadata` has to be JSON-serializable ({error}).", "metadata") from error
     if len(document) > MAX_DOCUMENT:
         raise InputError(
-            f"`metadata` has {len(document)} characters as JSON, but a file holds at most {MAX_DOCUMENT}.", "metadata"
+            f"`metadata` has to be at most {MAX_DOCUMENT} characters of JSON, but is {len(document)}.", "metadata"
         )
     return document
 
 
 def fit_metadata(metadata: dict[str, Any]) -> dict[str, Any] | None:
-    """Metadata if a file can hold it; otherwise `None`, with a warning."""
+    """Returns the metadata if it can be stored in a file; otherwise warns and returns `None`."""
     try:
         make_document(metadata)
     except InputError as error:
-        logger.warning(f"The files have no metadata: {error}")
+        logger.warning(f"The files are written without metadata: {error}")
         return None
     return metadata
 
 
 def make_title(metadata: dict[str, Any], ascii_only: bool = False) -> str:
-    """The entry `"prompt"` or `"title"` of metadata in one line, for players; `ascii_only` without other characters."""
+    """The entry `"title"` or `"prompt"` of the metadata in one line, in ASCII if `ascii_only` is set."""
     title = metadata.get("title") or metadata.get("prompt")
     title = " ".join("".join(map(_printable, title)).split()) if isinstance(title, str) else ""
     if ascii_only:
@@ -91,18 +91,20 @@ def _printable(character: str) -> str:
 
 def read_metadata(path: str | os.PathLike) -> dict[str, Any] | None:
     r"""
-    The metadata that [`export_audio`] wrote into a file. It is data from outside: check the values before use.
+    Reads the metadata that [`export_audio`] wrote into a file. It is untrusted input, so validate the values before
+    use.
 
     Args:
         path (`str` or `os.PathLike`): a file that [`export_audio`] wrote, or that another program converted from one.
 
     Returns:
-        `dict` of what JSON holds, with the version of this package as `"diffusers-jasco"`; or `None` for a file without
-        metadata of this package.
+        `dict`: the metadata, with the version of this package as `"diffusers-jasco"`; or `None` if the file has no
+            metadata
+        of this package.
 
     Raises:
-        `FileNotFoundError`: for an absent file.
-        [`InputError`]: for a file that is not audio.
+        `FileNotFoundError`: if the file does not exist.
+        [`InputError`]: if the file is not audio.
     """
     import soundfile
 
@@ -117,7 +119,7 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any] | None:
             failure = error
         metadata = next(filter(None, map(_parse_document, documents)), None)
         if metadata is None:
-            # Programs that convert files write comments in other places than libsndfile looks for them.
+            # Converters store comments in fields that libsndfile does not read.
             file.seek(skip_id3(file))
             kind = find_demuxer(file.read(HEAD))
             tags = read_tags(file, kind[0]) if kind is not None else {}
@@ -138,11 +140,11 @@ def _parse_document(document: str | None) -> dict[str, Any] | None:
     return metadata if isinstance(metadata, dict) and _MARK in metadata else None
 
 
-# libsndfile keeps at most 2 KiB of text in a WAV file, so its `LIST` chunk is written and read here.
+# libsndfile stores at most 2 KiB of text in WAV files, so their `LIST` chunk is written and read here.
 
 
 def append_wav_info(path: Path, title: str, document: str):
-    """Appends a chunk with title, software and comment to a finished WAV file."""
+    """Appends a LIST INFO chunk with title, software and comment to a finished WAV file."""
     fields = {b"INAM": title.encode(), b"ISFT": _MARK.encode(), b"ICMT": document.encode()}
     content = b"INFO" + b"".join(_chunk(name, text + b"\0") for name, text in fields.items() if text)
     with open(path, "r+b") as file:
@@ -170,7 +172,7 @@ def _read_wav_comment(file: BinaryIO) -> str | None:
 
 
 def _chunks(file: BinaryIO, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and size of the chunks from `position` to `end`."""
+    """Yields the name, the start and the size of the chunks from `position` to `end`."""
     for _ in range(_MAX_CHUNKS):
         file.seek(position)
         head = file.read(8)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The length of MP3 files: libsndfile estimates it where the header does not say it, and stops there."""
+"""Length of MP3 files. libsndfile estimates it if the header does not state it, and stops reading at its estimate."""
 
 from typing import BinaryIO
 
@@ -32,14 +32,16 @@ _MAX_TAGS = 100
 _PADDING = 1 << 16  # bytes
 _HEADER = 4  # bytes
 _SEARCH = 1 << 16  # bytes
-_CONSECUTIVE = 4  # frames that random bytes do not make by chance
-_HEADER_REACH = 200  # bytes from the beginning of the first frame
-_TOLERANCE = 0.02  # of the size that the header says: tags at the end count
+_CONSECUTIVE = 4  # frames; random bytes do not contain this many in a row
+_HEADER_REACH = 200  # bytes from the start of the first frame
+_TOLERANCE = 0.02  # relative to the size in the header, because of tags at the end
 _MAX_FRAMES = 2**31 - 1
 
 
 def skip_id3(file: BinaryIO) -> int:
-    """Size in bytes of the ID3 tags at the beginning of a file, and of zeros after them; 0 without a tag."""
+    """
+    The size in bytes of the ID3 tags at the beginning of a file, including zero padding after them; 0 without tags.
+    """
     end = 0
     for _ in range(_MAX_TAGS):
         file.seek(end)
@@ -64,7 +66,7 @@ def _tag_size(head: bytes) -> int:
 
 
 def find_mp3_frames(file: BinaryIO, start: int = 0) -> int | None:
-    """Where MPEG frames that follow each other begin: files cut out of streams have other bytes before them."""
+    """The position of the first consecutive MPEG frames. Recordings of streams have other bytes before them."""
     file.seek(start)
     data = file.read(_SEARCH)
     position = data.find(b"\xff")
@@ -89,15 +91,17 @@ def _has_frames(data: bytes, position: int) -> bool:
 
 def measure_mp3(file: BinaryIO, size: int) -> tuple[int | None, int | None]:
     r"""
-    The length of an MP3 file. Its frames are counted, unless its header (Xing, Info or VBRI) agrees with its size.
+    Determines the length of an MP3 file. Its frames are counted unless its header (Xing, Info or VBRI) matches its
+    size.
 
     Args:
         file (`BinaryIO`): the file.
         size (`int`): its size in bytes.
 
     Returns:
-        `tuple`: samples per channel that are there, `None` where the header agrees; and that the header claims, `None` where it
-        does not say it.
+        `tuple[int | None, int | None]`: the counted samples per channel, or `None` if the header matches the size; and
+            the
+        samples per channel that the header claims, or `None` if it does not state them.
     """
     start = skip_id3(file)
     start = find_mp3_frames(file, start) or start
@@ -123,7 +127,7 @@ def _count_samples(file: BinaryIO, start: int) -> int:
             data += chunk
             continue
         frame = _parse_frame(data[position : position + _HEADER])
-        # Of the same stream: other bytes look like headers by chance.
+        # Bytes within frames may look like headers, so require the same version, layer and rate.
         if frame is not None and kind in (None, frame[2:]):
             samples, kind = samples + frame[1], frame[2:]
             position += frame[0]
@@ -133,7 +137,7 @@ def _count_samples(file: BinaryIO, start: int) -> int:
 
 
 def _read_claim(head: bytes) -> tuple[int | None, int | None]:
-    """Samples and bytes that the first frame of a file claims, each `None` if it does not."""
+    """The numbers of samples and of bytes that the first frame claims; `None` for each one that it does not state."""
     frame = _parse_frame(head[:_HEADER]) if len(head) >= _HEADER else None
     frames = num_bytes = 0
     if (place := max(head.find(b"Xing"), head.find(b"Info"))) >= 0 and len(head) >= place + 16:
@@ -144,13 +148,13 @@ def _read_claim(head: bytes) -> tuple[int | None, int | None]:
     elif (place := head.find(b"VBRI")) >= 0 and len(head) >= place + 18:
         num_bytes = int.from_bytes(head[place + 10 : place + 14], "big")
         frames = int.from_bytes(head[place + 14 : place + 18], "big")
-    # Writers that never learn the length leave 0 or -1.
+    # Streaming encoders that do not know the length write 0 or -1.
     known = frame is not None and 0 < frames < _MAX_FRAMES
     return frames * frame[1] if known and frame is not None else None, num_bytes or None
 
 
 def _parse_frame(header: bytes) -> tuple[int, int, int, int, int] | None:
-    """Bytes and samples of the frame with this header, its version, layer and rate; or `None` if it is not a header."""
+    """The bytes, samples, version, layer and sampling rate of a frame; `None` if the bytes are not a frame header."""
     if header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Recordings of which only parts are read."""
+"""Random access to parts of recordings."""
 
 import os
 from typing import Any
@@ -29,18 +29,18 @@ from .waveforms import MAX_FLOAT_SAMPLE
 
 class Recording:
     r"""
-    Audio wherever it is, in mono, of which parts can be read.
+    A mono recording whose parts can be read at any sampling rate.
 
     Args:
         audio (`str`, `os.PathLike`, `bytes`, file object, or `tuple`):
-            A file that soundfile reads: its path or a URL of fsspec, its contents, or opened and seekable; or what
-            [`~audio.io.load_audio`] takes as `(waveform, sampling_rate)`.
+            An audio file as a path, an fsspec URL, bytes or a seekable file object; or `(waveform, sampling_rate)` as
+            in [`~audio.io.load_audio`].
         name (`str`, *optional*):
-            Its name, for messages.
+            Name of the recording for error messages.
 
     Raises:
-        `FileNotFoundError`: for an absent file.
-        `ValueError`: for what is no audio, is empty, or has less than it claims.
+        `FileNotFoundError`: if the file does not exist.
+        `ValueError`: if the recording is empty, truncated or not audio.
     """
 
     def __init__(self, audio: Any, name: str | None = None):
@@ -51,7 +51,7 @@ class Recording:
             if "://" in audio:
                 import fsspec
 
-                # Whole, as it is read more than once.
+                # Downloaded completely because it is read more than once.
                 with fsspec.open(audio, "rb") as file:
                     audio = file.read()
             elif not os.path.isfile(audio):
@@ -60,24 +60,25 @@ class Recording:
         if isinstance(audio, (tuple, list)):
             self.waveform, self.sampling_rate = load_audio(audio, self.name)
             self.waveform = self.waveform.mean(dim=0, keepdim=True)
-            self.num_samples = self.waveform.shape[-1]  # at its own rate
+            self.num_samples = self.waveform.shape[-1]  # at `sampling_rate`
             return
         self.file = AudioFile(audio, name=self.name)
         self.sampling_rate, self.num_samples = self.file.samplerate, self.file.frames
 
     def length(self, rate: int) -> int:
-        """Number of samples at a rate in Hz."""
+        """The number of samples at a sampling rate in Hz."""
         return self.num_samples * rate // self.sampling_rate
 
     def read(self, start: int, end: int, rate: int) -> torch.Tensor:
         r"""
-        Samples `start` to `end` at a rate in Hz; they equal those of the whole recording resampled.
+        Reads samples `start` to `end` at a sampling rate in Hz. They equal those of the whole resampled recording.
 
         Returns:
-            `torch.Tensor` of shape `(1, end - start)`: in float32, with silence after the recording's end.
+            `torch.Tensor` of shape `(1, end - start)`: float32 samples, padded with silence after the end of the
+                recording.
 
         Raises:
-            `ValueError`: if the file breaks off, or has values that are not finite.
+            `ValueError`: if the file is truncated or has values that are not finite.
         """
         first, last, surplus = resampled_span(start, end, self.sampling_rate, rate)
         last = min(last, self.num_samples)
@@ -89,11 +90,11 @@ class Recording:
             samples = self.file.read(first, last, scaled=False)
             if np.abs(samples).max(initial=0) > MAX_FLOAT_SAMPLE:
                 raise ValueError(
-                    f"The samples of {self.name} have to be in [-1, 1], but reach {np.abs(samples).max():g}: divide those of"
-                    " 16-bit integers by 32768."
+                    f"The samples of {self.name} have to be in [-1, 1], but reach {np.abs(samples).max():g}: divide"
+                    " 16-bit integer samples by 32768."
                 )
             part = torch.from_numpy(samples).mean(dim=1)[None]
-            # MP3 files may claim a little too much.
+            # MP3 headers may claim slightly too many samples.
             part = F.pad(part, (0, last - first - part.shape[-1]))
         part = resample(part, self.sampling_rate, rate)[:, surplus : surplus + end - start]
         return F.pad(part, (0, end - start - part.shape[-1]))

@@ -21,18 +21,20 @@ import torch
 from torch.nn import functional as F
 
 
-FILTER_WIDTH, ROLLOFF = 24, 0.945  # of the resampler, as in julius
-MAX_RATIO_TERM = 2000
+FILTER_WIDTH = 24  # zero crossings of the low-pass filter, as in julius
+ROLLOFF = 0.945  # cutoff as a share of the Nyquist frequency, as in julius
+MAX_RATIO_TERM = 2000  # largest denominator of `to_rate / from_rate`
 
 
 def resample(waveform: torch.Tensor, from_rate: int, to_rate: int) -> torch.Tensor:
     r"""
-    Band-limited resampling that equals `julius.resample_frac`, which the original uses, to 2e-5 of the signal.
+    Resamples audio with a band-limited filter. The result equals `julius.resample_frac`, which AudioCraft uses, with a
+    relative error below 2e-5.
 
     Args:
         waveform (`torch.Tensor` of shape `(..., samples)`): audio.
-        from_rate (`int`): its rate in Hz.
-        to_rate (`int`): the new rate in Hz.
+        from_rate (`int`): its sampling rate in Hz.
+        to_rate (`int`): the new sampling rate in Hz.
 
     Returns:
         `torch.Tensor` of shape `(..., samples * to_rate // from_rate)`.
@@ -50,8 +52,8 @@ def resample(waveform: torch.Tensor, from_rate: int, to_rate: int) -> torch.Tens
 
 
 def _resampling_blocks(from_rate: int, to_rate: int) -> tuple[int, int, int]:
-    """Each `old` samples become `new` ones, which depend on so many blocks of `old` samples before and after them."""
-    # The filter's size grows with the terms of the ratio; rates that have no small ones are off by less than 1e-6.
+    """Block sizes `old` and `new` with `old / new = from_rate / to_rate`, and the reach of the filter in blocks."""
+    # The filter size grows with the terms of the ratio. Limiting them changes the ratio by less than 1e-6.
     ratio = Fraction(to_rate, from_rate).limit_denominator(MAX_RATIO_TERM)
     old, new = ratio.denominator, ratio.numerator
     return old, new, 1 + math.ceil(FILTER_WIDTH / ROLLOFF * max(1.0, old / new) / old)
@@ -59,16 +61,17 @@ def _resampling_blocks(from_rate: int, to_rate: int) -> tuple[int, int, int]:
 
 def resampled_span(start: int, end: int, from_rate: int, to_rate: int) -> tuple[int, int, int]:
     r"""
-    The part of a recording that [`resample`] needs to produce a given part of the resampled whole.
+    Determines the input samples that [`resample`] needs to produce a given part of the resampled recording.
 
     Args:
-        start (`int`), end (`int`): the part, in samples at `to_rate`.
-        from_rate (`int`): the recording's rate in Hz.
-        to_rate (`int`): the new rate in Hz.
+        start (`int`), end (`int`): first sample and end of the part at `to_rate`.
+        from_rate (`int`): the sampling rate of the recording in Hz.
+        to_rate (`int`): the new sampling rate in Hz.
 
     Returns:
-        `tuple[int, int, int]`: first sample and end (which may lie after the recording's) of what to resample, and how many
-        samples of the result come before the part.
+        `tuple[int, int, int]`: the first input sample, the end of the input (which may exceed the recording), and the
+            number
+        of resampled samples that precede the part.
     """
     if from_rate == to_rate:
         return start, end, 0

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Audio of any length in blocks: what extractors read."""
+"""Streaming of audio in blocks, for extractors."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -25,7 +25,7 @@ from .io import open_audio
 
 
 def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
-    """Blocks `(samples,)` in float32 at another rate."""
+    """Resamples blocks `(samples,)` in float32."""
     if from_rate == to_rate:
         yield from blocks
         return
@@ -43,46 +43,48 @@ class AudioStream:
 
     Args:
         audio (`str`, `os.PathLike`, `torch.Tensor`, `np.ndarray`, ...):
-            A waveform `(samples,)` or `(channels, samples)`, or any recording that [`~audio.io.load_audio`] takes.
+            A waveform `(samples,)` or `(channels, samples)`, or any recording that [`~audio.io.load_audio`] accepts.
         sampling_rate (`int`, *optional*):
-            Rate of a waveform in Hz; not for files.
+            Sampling rate of a waveform in Hz; must not be given for files.
         rate (`int`):
-            Rate of the blocks in Hz.
+            Sampling rate of the blocks in Hz.
 
     Raises:
-        `FileNotFoundError`: for an absent file.
-        [`InputError`]: for input that is not audio, for a waveform without a rate, and for a file with one.
+        `FileNotFoundError`: if the file does not exist.
+        [`InputError`]: if the input is not audio, or if `sampling_rate` is missing for a waveform or given for a file.
     """
 
     def __init__(self, audio: Any, sampling_rate: int | None, rate: int):
         if isinstance(audio, (torch.Tensor, np.ndarray)):
             if sampling_rate is None:
-                raise InputError("`sampling_rate` is missing: a waveform does not say its rate.", "sampling_rate")
+                raise InputError("`sampling_rate` is missing: it is required for a waveform.", "sampling_rate")
             audio, sampling_rate = (audio, sampling_rate), None
         if sampling_rate is not None:
-            raise InputError("`sampling_rate` belongs to a waveform: a file has a rate of its own.", "sampling_rate")
+            raise InputError(
+                "`sampling_rate` is only for waveforms: files contain their sampling rate.", "sampling_rate"
+            )
         self._source = open_audio(audio)
         self.rate, self.own_rate = rate, self._source.samplerate
         self.duration = self._source.frames / self.own_rate  # seconds
 
     def _read(self) -> Iterator[np.ndarray]:
-        """Mono blocks at the audio's own rate."""
+        """Yields mono blocks at the sampling rate of the source."""
         return (block.mean(axis=1) for block in self._source.blocks())
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Blocks `(samples,)` in float32 at `rate`, of about 10 s."""
+        """Yields blocks `(samples,)` of about 10 s in float32 at `rate`."""
         yield from resample_blocks(self._read(), self.own_rate, self.rate)
 
     def frames(self, size: int, hop: int, before: int | None = None) -> Iterator[np.ndarray]:
         r"""
-        Overlapping frames, in batches `(frames, size)`.
+        Yields overlapping frames in batches `(frames, size)`. The audio is padded with silence at both ends, and there
+        is one frame per hop, including a final partial hop.
 
         Args:
-            size (`int`): samples of a frame.
+            size (`int`): samples per frame.
             hop (`int`): samples from one frame to the next.
             before (`int`, *optional*):
-                How many samples of frame `i` lie before sample `i * hop`, by default half of them. Beyond the ends there is
-                silence, and there are as many frames as hops have begun.
+                Number of samples of frame `i` that precede sample `i * hop`; half of the frame by default.
         """
         rest = np.zeros(size // 2 if before is None else before, dtype=np.float32)
         total = made = 0

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Waveforms in memory, in any form that libraries hand them out → `(channels, samples)` in float32 and the rate."""
+"""Converts in-memory waveforms of common libraries to float32 `(channels, samples)` and a sampling rate."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,9 +29,9 @@ logger = logging.get_logger(__name__)
 
 BLOCK_SECONDS = 10.0
 MAX_RATE = 1_000_000  # Hz
-MAX_CHANNELS = 64  # more "channels" than this are samples in the wrong place
+MAX_CHANNELS = 64  # a larger first dimension means that the dimensions are swapped
 SURROUND_CHANNELS = 8  # (samples, channels) is recognized up to 7.1
-# Float samples are nominally in [-1, 1]. Loud mixes exceed that by some dB; samples far beyond are integers.
+# Float samples are nominally in [-1, 1]. Loud mixes exceed that by a few dB; much larger values are unscaled integers.
 MAX_FLOAT_SAMPLE = 8.0
 INTEGER_BITS = (16, 24, 32)
 INTEGER_HEADROOM = 1.5  # resampled integers overshoot their range
@@ -41,9 +41,9 @@ RATE_KEYS = ("sampling_rate", "sample_rate")
 
 def is_waveform(value: Any) -> bool:
     r"""
-    Whether `value` is one recording in memory: a pair of a waveform and its rate in either order (a tuple or a list), a
-    dictionary such as `{"array", "sampling_rate"}`, an audio object of `datasets`, torchcodec or pydub, or an audio file as
-    `bytes` or as a file object. A path is not, and neither is an array without a rate.
+    Whether `value` is a single recording in memory: a tuple or list of a waveform and its rate in either order, a
+    dictionary such as `{"array", "sampling_rate"}`, an audio object of `datasets`, torchcodec or pydub, or an audio
+    file as `bytes` or as a file object. Paths and arrays without a rate are not.
     """
     if isinstance(value, dict) and value and value.keys() <= {"bytes", "path"}:
         return True
@@ -57,11 +57,11 @@ def is_encoded(value: Any) -> bool:
 
 class Waveform:
     r"""
-    A recording in memory, to be read like an [`~audio.files.AudioFile`].
+    A recording in memory with the interface of [`~audio.files.AudioFile`].
 
     Args:
-        value: what [`to_waveform`] takes.
-        argument (`str`): name of the argument, for messages.
+        value: the recording; see [`to_waveform`].
+        argument (`str`): name of the argument for error messages.
     """
 
     def __init__(self, value: Any, argument: str):
@@ -69,35 +69,37 @@ class Waveform:
         self.channels, self.frames = self.waveform.shape
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
-        """Samples `start` to `stop` (by default the end), in blocks `(samples, channels)` of 10 s in float32."""
+        """Yields samples `start` to `stop` (by default the end) in blocks `(samples, channels)` of 10 s in float32."""
         for block in self.waveform[:, start:stop].split(round(BLOCK_SECONDS * self.samplerate), dim=-1):
             yield block.T.numpy()
 
     def read(self, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """The same in one piece."""
+        """Returns samples `start` to `stop` as one array; see `blocks`."""
         return self.waveform[:, start:stop].T.numpy()
 
 
 def to_waveform(value: Any, argument: str) -> tuple[torch.Tensor, int]:
     r"""
+    Converts a recording in memory.
+
     Args:
-        value: a recording in memory that is not encoded, as [`is_waveform`] recognizes it.
-        argument (`str`): name of the argument, for messages.
+        value: a recording of samples (not an encoded file) that [`is_waveform`] recognizes.
+        argument (`str`): name of the argument for error messages.
 
     Returns:
-        `tuple[torch.Tensor, int]`: the waveform `(channels, samples)` in float32, and its rate in Hz.
+        `tuple[torch.Tensor, int]`: the waveform `(channels, samples)` in float32 and its sampling rate in Hz.
 
     Raises:
-        [`InputError`]: for anything else, and for an invalid waveform or rate.
+        [`InputError`]: if the value is not a recording, or its waveform or rate is invalid.
     """
     parts = _find_parts(value)
     if parts is None and isinstance(value, (tuple, list)) and len(value) == 2:
-        parts = tuple(value)  # The waveform or the rate is wrong: the errors below say which.
+        parts = tuple(value)  # invalid; the checks below raise the specific error
     if parts is None:
-        what = f"has the keys {list(value)}" if isinstance(value, Mapping) else f"is a {type(value).__name__}"
+        problem = f"has the keys {list(value)}" if isinstance(value, Mapping) else f"is a {type(value).__name__}"
         raise InputError(
             f"`{argument}` has to be a path, (waveform, sampling_rate) or a dictionary with the keys 'array' and"
-            f" 'sampling_rate', but {what}.",
+            f" 'sampling_rate', but {problem}.",
             argument,
         )
     waveform = check_samples(parts[0], argument)
@@ -106,7 +108,7 @@ def to_waveform(value: Any, argument: str) -> tuple[torch.Tensor, int]:
 
 
 def _find_parts(value: Any) -> tuple[Any, Any] | None:
-    """Samples and rate of a recording in memory, or `None` if `value` is not one."""
+    """The samples and the rate of a recording in memory, or `None` if `value` is not a recording."""
     if isinstance(value, (str, np.ndarray, np.generic, torch.Tensor)):
         return None
     if isinstance(value, (tuple, list)):
@@ -117,7 +119,7 @@ def _find_parts(value: Any) -> tuple[Any, Any] | None:
         if is_number(value[0]) and _is_samples(value[1]):  # Gradio and SciPy
             return _channels_first(value[1]), value[0]
         return None
-    if callable(getattr(value, "get_all_samples", None)):  # torchcodec's decoder, which `datasets` hands out
+    if callable(getattr(value, "get_all_samples", None)):  # torchcodec's decoder, as returned by `datasets`
         value = value.get_all_samples()
     if callable(getattr(value, "get_array_of_samples", None)):  # pydub
         interleaved = np.asarray(value.get_array_of_samples())
@@ -129,7 +131,7 @@ def _find_parts(value: Any) -> tuple[Any, Any] | None:
 
 
 def _channels_first(samples: Any) -> Any:
-    """Of libraries that return `(samples, channels)`."""
+    """Transposes the arrays of libraries that return `(samples, channels)`."""
     shape: tuple[int, ...] = getattr(samples, "shape", ())
     return samples.T if len(shape) == 2 and shape[0] > shape[1] else samples
 
@@ -145,7 +147,7 @@ def _is_samples(value: Any) -> bool:
 
 
 def _item(value: Any, keys: tuple[str, ...]) -> Any:
-    """The first of `keys` that a dictionary, or an object with items like one, has."""
+    """The value of the first of `keys` that a mapping, or an object with `__getitem__`, contains."""
     if not isinstance(value, Mapping) and not hasattr(type(value), "__getitem__"):
         return None
     for key in keys:
@@ -158,16 +160,18 @@ def _item(value: Any, keys: tuple[str, ...]) -> Any:
 
 def to_real_tensor(values: Any, owner: str, name: str) -> torch.Tensor:
     r"""
+    Converts real numbers to a dense tensor on the CPU.
+
     Args:
         values (`torch.Tensor`, `np.ndarray` or nested `list`): numbers of any real type, on any device.
-        owner (`str`): what holds them, to begin a message with.
-        name (`str`): name of the argument that they came with.
+        owner (`str`): description of the values, which the error message starts with.
+        name (`str`): name of the argument.
 
     Returns:
-        `torch.Tensor`: the same, as an ordinary tensor on the CPU.
+        `torch.Tensor`: the values as a dense tensor on the CPU.
 
     Raises:
-        [`InputError`]: for anything that does not hold real numbers, or not as an ordinary array.
+        [`InputError`]: if the values are not real numbers or not a dense array.
     """
     try:
         if torch.is_tensor(values):
@@ -178,24 +182,25 @@ def to_real_tensor(values: Any, owner: str, name: str) -> torch.Tensor:
             array = np.asarray(values)
             if array.dtype == object:
                 raise TypeError("elements of different types or lengths")
-            # torch takes neither reversed views nor a foreign byte order, and has only some of NumPy's types.
+            # PyTorch supports neither negative strides nor foreign byte orders, and only some of NumPy's types.
             kind = np.float64 if array.dtype == np.longdouble else array.dtype.newbyteorder("=")
             tensor = torch.from_numpy(np.array(array, dtype=kind, order="C"))
         if tensor.is_complex():
             raise TypeError("complex numbers")
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{owner} has to hold real numbers ({error}).", name) from error
+        raise InputError(f"{owner} has to contain real numbers ({error}).", name) from error
     return tensor
 
 
 def check_samples(samples: Any, argument: str) -> torch.Tensor:
     r"""
-    Samples `(samples,)` or `(channels, samples)` → `(channels, samples)` in float32, integers scaled to [-1, 1). Where it can't
-    be anything else, `(samples, channels)` and a batch of one, `(1, channels, samples)`, are taken, too.
+    Converts samples `(samples,)` or `(channels, samples)` to float32 `(channels, samples)` and scales integers to [-1,
+    1). If the shape is unambiguous, `(samples, channels)` and a batch of one, `(1, channels, samples)`, are also
+    accepted.
 
     Raises:
         [`EmptyInputError`]: if there are no samples.
-        [`InputError`]: for another shape, and for values that are not finite real numbers.
+        [`InputError`]: if the shape is invalid or the values are not finite real numbers.
     """
     waveform = to_real_tensor(samples, f"The waveform of `{argument}`", argument)
     shape = tuple(waveform.shape)
@@ -207,13 +212,15 @@ def check_samples(samples: Any, argument: str) -> torch.Tensor:
         swapped = waveform.ndim == 2 and shape[1] <= MAX_CHANNELS
         raise InputError(
             f"The waveform of `{argument}` has to be (samples,) or (channels, samples), but has shape {shape}"
-            f"{': transpose it' if swapped else ': give one of the batch' if len(shape) == 3 else ''}.",
+            f"{': transpose it' if swapped else ': pass one element of the batch' if len(shape) == 3 else ''}.",
             argument,
         )
     if waveform.numel() == 0:
         raise EmptyInputError(f"The waveform of `{argument}` is empty: its shape is {shape}.", argument)
     if waveform.dtype == torch.bool:
-        raise InputError(f"The waveform of `{argument}` has to hold real numbers, but is {waveform.dtype}.", argument)
+        raise InputError(
+            f"The waveform of `{argument}` has to contain real numbers, but is {waveform.dtype}.", argument
+        )
     if not waveform.is_floating_point():
         waveform = _scale_integers(waveform, argument)
     waveform = waveform.float()
@@ -227,13 +234,14 @@ def _scale_integers(waveform: torch.Tensor, argument: str) -> torch.Tensor:
     bits, offset = info.bits, 2.0 ** (info.bits - 1) if info.min == 0 else 0.0
     waveform = waveform.double()
     lowest, highest = float(waveform.min()), float(waveform.max())
-    # Python's and torch's own integers have 64 bits, and 16-bit samples may come in 32: as such they would be silence.
+    # Narrow samples may be stored in wider integers (Python and PyTorch default to 64 bits); unscaled, they are
+    # silent.
     if bits >= 32 and info.min < 0 and max(-lowest, highest) > 0:
         narrow, zero = _find_range(lowest, highest)
         if 0 < narrow < bits:
             logger.warning(
-                f"The samples of `{argument}` are {bits}-bit integers from {lowest:g} to {highest:g}: they are taken for"
-                f" {narrow}-bit ones."
+                f"The samples of `{argument}` are {bits}-bit integers from {lowest:g} to {highest:g}: they are treated"
+                f" as {narrow}-bit integers."
             )
             bits, offset = narrow, zero
     return (waveform - offset) / 2.0 ** (bits - 1)
@@ -241,18 +249,20 @@ def _scale_integers(waveform: torch.Tensor, argument: str) -> torch.Tensor:
 
 def find_integer_scale(lowest: float, highest: float, argument: str) -> tuple[float, float]:
     r"""
-    The range of integers that float samples hold, such as 16-bit samples that were converted to float but not divided by
-    32768. It is told from values far beyond ±1, with a warning.
+    Detects float samples that are unscaled integers, such as 16-bit samples that were converted to float but not
+    divided by
+    32768. Values far beyond ±1 indicate them; they cause a warning.
 
     Args:
-        lowest (`float`), highest (`float`): extreme samples of the recording.
-        argument (`str`): name of the argument, for messages.
+        lowest (`float`), highest (`float`): smallest and largest sample of the recording.
+        argument (`str`): name of the argument for error messages.
 
     Returns:
-        `tuple[float, float]`: what to subtract and then to divide by, `(0.0, 1.0)` for ordinary samples.
+        `tuple[float, float]`: the offset to subtract and the divisor to apply afterwards; `(0.0, 1.0)` for ordinary
+            samples.
 
     Raises:
-        [`InputError`]: for values beyond those of 32-bit integers.
+        [`InputError`]: if the values exceed the range of 32-bit integers.
     """
     peak = max(-lowest, highest)
     if peak <= MAX_FLOAT_SAMPLE:
@@ -263,14 +273,14 @@ def find_integer_scale(lowest: float, highest: float, argument: str) -> tuple[fl
             f"The samples of `{argument}` have to be floats in [-1, 1] or integers, but reach {peak:g}.", argument
         )
     logger.warning(
-        f"The samples of `{argument}` are floats that reach {peak:g}, far beyond ±1: they are taken for {bits}-bit integers,"
-        f" and divided by {2 ** (bits - 1)}."
+        f"The samples of `{argument}` are floats that reach {peak:g}, far beyond ±1: they are treated as {bits}-bit"
+        f" integers and divided by {2 ** (bits - 1)}."
     )
     return offset, float(2 ** (bits - 1))
 
 
 def _find_range(lowest: float, highest: float) -> tuple[int, float]:
-    """Bits and zero of the integers whose range fits samples; 0 bits if they are beyond all."""
+    """The bit depth and the zero level of the integers whose range fits the samples; 0 bits if none does."""
     if lowest >= 0 and highest <= 255:
         return 8, 128.0
     peak = max(-lowest, highest)
@@ -278,7 +288,7 @@ def _find_range(lowest: float, highest: float) -> tuple[int, float]:
 
 
 def check_rate(rate: Any, argument: str) -> int:
-    """A sampling rate of any numeric type in Hz, or an [`InputError`]."""
+    """Converts a sampling rate in Hz of any numeric type to `int`, or raises an [`InputError`]."""
     value = rate.item() if isinstance(rate, (np.ndarray, np.generic, torch.Tensor)) and is_number(rate) else rate
     try:
         whole = int(value)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The controls of `jasco-generate`: options → arguments of the pipeline."""
+"""The controls of `jasco-generate`: converts command-line options to arguments of the pipeline."""
 
 import argparse
 import logging
@@ -48,34 +48,37 @@ def add_control_arguments(parser: argparse.ArgumentParser):
     add = controls.add_argument
     add(
         "--chords",
-        help="'C:0 Am:2.5' (starts in seconds), a chord, MIDI (song.mid, song.mid#piano) or audio file, or with --bpm bars: 'C | Am | F G'",
+        help="'C:0 Am:2.5' (start times in seconds), a chord, MIDI (song.mid, song.mid#piano) or audio file, or, with"
+        " --bpm, chords in bars: 'C | Am | F G'",
     )
     add(
-        "--progression", metavar="NAME", help=f"in --key and repeated until the end; one of: {', '.join(PROGRESSIONS)}"
+        "--progression",
+        metavar="NAME",
+        help=f"chord progression in --key, repeated until the end; one of: {', '.join(PROGRESSIONS)}",
     )
-    add("--key", help="of --progression (default: C), or of --chords in Roman numerals: Bb, Am")
+    add("--key", help="key of --progression (default: C) or of --chords in Roman numerals, such as Bb or Am")
     add("--repeat_chords", action="store_true", help="repeat --chords until the end")
     add(
         "--drums",
-        help="recording of drums alone, or of music with --separate_drums; or a MIDI file (song.mid, song.mid#drums)",
+        help="recording of drums (with --separate_drums, of full music), or a MIDI file (song.mid, song.mid#drums)",
     )
     add("--groove", metavar="NAME", help=f"drum machine instead of --drums; one of: {', '.join(GROOVES)}")
-    add("--separate_drums", action="store_true", help="take the drums out of --drums first")
+    add("--separate_drums", action="store_true", help="extract the drums from the recording --drums first")
     add(
         "--normalize_drums",
         action=argparse.BooleanOptionalAction,
-        help="bring --drums to the loudness that the model knows (default: as the checkpoint says)",
+        help="normalize --drums to the loudness of the training data (default: as the checkpoint specifies)",
     )
     add(
         "--melody",
-        help="notes, one beat each ('C4 D4 E4 -': '-' holds, '.' rests, 'C4:2' lasts 2), or a MIDI (song.mid, song.mid#vocals), .npz,"
-        " .th, .pt or audio file",
+        help="notes of one beat each ('C4 D4 E4 -': '-' holds, '.' rests, 'C4:2' lasts 2 beats), or a MIDI (song.mid,"
+        " song.mid#vocals), .npz, .th, .pt or audio file",
     )
     add(
         "--start",
         type=number(0, unit="seconds"),
         default=0.0,
-        help="seconds into recordings, MIDI and chord files at which the music begins (default: 0)",
+        help="position in recordings, MIDI and chord files, in seconds, at which the music begins (default: 0)",
     )
     add(
         "--bpm",
@@ -92,19 +95,19 @@ def add_control_arguments(parser: argparse.ArgumentParser):
 
 class Controls:
     r"""
-    The controls that the options ask for. Whatever can be checked without the checkpoint is checked here.
+    The requested controls. The constructor checks everything that can be checked without the checkpoint.
 
     Args:
         args (`argparse.Namespace`): the options of [`add_control_arguments`].
 
     Raises:
-        [`InputError`], `FileNotFoundError`: for options that can't be used, alone or together.
+        [`InputError`], `FileNotFoundError`: if options are invalid or incompatible.
     """
 
     def __init__(self, args: argparse.Namespace):
         self.args = args
-        _check_together(args)
-        with _names_of("groove"):
+        _check_combination(args)
+        with _rename_errors("groove"):
             self.groove = None if args.groove is None else find_groove(args.groove, args.bpm)
         self.bpm = args.bpm or (self.groove.bpm if self.groove else DEFAULT_BPM)
         self.melody = melody_from_text(args.melody, self.bpm) if is_note_text(args.melody) else args.melody or None
@@ -112,8 +115,10 @@ class Controls:
 
     def for_pipeline(self, duration: float, sampling_rate: int) -> dict[str, Any]:
         r"""
+        Converts the controls to arguments of the pipeline.
+
         Args:
-            duration (`float`): seconds of music.
+            duration (`float`): duration in seconds.
             sampling_rate (`int`): the pipeline's rate in Hz.
 
         Returns:
@@ -121,25 +126,26 @@ class Controls:
         """
         drums = self.args.drums or None
         if self.groove is not None:
-            # `start` skips the beginning of recordings, which is silent here.
-            lead = round(self.args.start * sampling_rate)
-            drums = F.pad(self.groove.render(duration, sampling_rate), (lead, 0)), sampling_rate
-        # Chords that are repeated are read here, from `start` on, and not by the pipeline.
-        is_used_up = self.args.repeat_chords and looks_like_path(self.args.chords) and not drums
+            # Padding compensates for `start`, which skips the beginning of recordings.
+            padding = round(self.args.start * sampling_rate)
+            drums = F.pad(self.groove.render(duration, sampling_rate), (padding, 0)), sampling_rate
+        # Repeated chord files are already cut at `start` here; avoids the pipeline's warning about an unused `start`.
+        is_start_used = self.args.repeat_chords and looks_like_path(self.args.chords) and not drums
         return {
             "chords": self._chords(duration),
             "drums": drums,
             "separate_drums": self.args.separate_drums,
             "normalize_drums": self.args.normalize_drums,
             "melody": self.melody,
-            "start": 0.0 if is_used_up and not isinstance(self.melody, str) else self.args.start,
+            "start": 0.0 if is_start_used and not isinstance(self.melody, str) else self.args.start,
         }
 
     def _chords(self, duration: float) -> Any:
-        args, chords, repeated = self.args, self.args.chords or None, duration if self.args.repeat_chords else None
+        args, chords = self.args, self.args.chords or None
+        repeat_until = duration if args.repeat_chords else None
         if args.progression is not None:
             num_bars = math.ceil(duration * self.bpm / 60 / args.beats_per_bar - 1e-6)
-            with _names_of("progression"):
+            with _rename_errors("progression"):
                 return chords_from_progression(
                     args.progression, args.key or "C", self.bpm, args.beats_per_bar, max(1, num_bars)
                 )
@@ -147,14 +153,14 @@ class Controls:
             return None
         if _is_in_bars(chords):
             if args.key is not None:
-                return chords_from_roman(chords, args.key, self.bpm, args.beats_per_bar, repeated)
+                return chords_from_roman(chords, args.key, self.bpm, args.beats_per_bar, repeat_until)
             if args.bpm is not None or self.groove is not None:
-                return chords_from_bars(chords, self.bpm, args.beats_per_bar, repeated)
+                return chords_from_bars(chords, self.bpm, args.beats_per_bar, repeat_until)
             _check_times(chords)
         return repeat_chords(read_chords(chords, start=args.start), duration) if args.repeat_chords else chords
 
     def _check(self):
-        """Reads every control once, except for what is extracted from recordings, which takes long."""
+        """Reads every control once. Recordings are only loaded, because extraction takes long."""
         with _silence():
             if is_audio(self.args.chords):
                 load_audio(self.args.chords, "chords")
@@ -173,48 +179,43 @@ def is_audio(value: Any) -> bool:
 
 
 @contextmanager
-def _names_of(option: str) -> Iterator[None]:
-    """Errors of a function's `name` within the block are those of the option that takes the name."""
+def _rename_errors(option: str) -> Iterator[None]:
+    """Renames the argument `name` to the command-line option in errors raised within the block."""
     try:
         yield
     except InputError as error:
         raise error.renamed(option) if error.argument == "name" else error
 
 
-def _check_together(args: argparse.Namespace):
-    for one, other in (("chords", "progression"), ("drums", "groove")):
-        if getattr(args, one) and getattr(args, other) is not None:
-            raise InputError(f"Give either `{one}` or `{other}`, not both.", one)
-    needed_by = {
+def _check_combination(args: argparse.Namespace):
+    for first, second in (("chords", "progression"), ("drums", "groove")):
+        if getattr(args, first) and getattr(args, second) is not None:
+            raise InputError(f"Give either `{first}` or `{second}`, not both.", first)
+    required = {
         "key": ("chords", "progression"),
         "repeat_chords": ("chords",),
         "separate_drums": ("drums",),
         "normalize_drums": ("drums", "groove"),
     }
-    for name, needed in needed_by.items():
-        # Left out, switches are `False`, but `normalize_drums` is `None`.
+    for name, options in required.items():
+        # Omitted switches are `False`, except that `normalize_drums` is `None`.
         unset = (None, "") if name == "normalize_drums" else (None, "", False)
-        if getattr(args, name) not in unset and not any(getattr(args, other) for other in needed):
-            raise InputError(
-                f"`{name}` belongs to {' or '.join(f'`{other}`' for other in needed)}, which was not given.", name
-            )
+        if getattr(args, name) not in unset and not any(getattr(args, option) for option in options):
+            raise InputError(f"`{name}` requires {' or '.join(f'`{option}`' for option in options)}.", name)
     in_bars = _is_in_bars(args.chords)
     if args.key is not None and args.chords and not in_bars:
-        raise InputError("`key` belongs to Roman numerals, but `chords` has labels with times.", "key")
+        raise InputError("`key` requires Roman numerals, but `chords` has labels with times.", "key")
     if args.bpm is not None and not (in_bars or args.progression or args.groove or is_note_text(args.melody)):
         raise InputError(
-            "`bpm` is the tempo of `chords` in bars, of `progression`, `groove` and of notes in `melody`, none of which was"
-            " given.",
+            "`bpm` requires `chords` in bars, `progression`, `groove`, or notes in `melody`.",
             "bpm",
         )
     if args.beats_per_bar != DEFAULT_BEATS_PER_BAR and not (in_bars or args.progression):
-        logger.warning(
-            "`beats_per_bar` has no effect: it applies to `chords` in bars and to `progression`, neither of which was given."
-        )
+        logger.warning("`beats_per_bar` has no effect: it applies only to `chords` in bars and to `progression`.")
 
 
 def _is_in_bars(chords: Any) -> bool:
-    """Whether chords are a text, or a file with a text, without times: chords in bars, or Roman numerals."""
+    """Whether chords are a text, or a text file, without times: chords in bars, or Roman numerals."""
     if not isinstance(chords, str) or not chords:
         return False
     if not looks_like_path(chords):
@@ -223,13 +224,13 @@ def _is_in_bars(chords: Any) -> bool:
 
 
 def _check_times(chords: str):
-    """Raises an error that names the missing option, for bars and numerals without one."""
+    """For chords in bars or Roman numerals, raises an error that names the missing option."""
     if _is_readable(read_chords, chords):
         return
     if _is_readable(_read_bars, chords):
         raise InputError(
-            f"`chords` has no times: add the tempo of {shorten(chords)} in bars, such as --bpm 120, or give the start of each"
-            " chord in seconds, as in 'C:0 Am:2.5'.",
+            f"`chords` has no times: for {shorten(chords)} in bars, add the tempo, such as --bpm 120; or give the"
+            " start of each chord in seconds, as in 'C:0 Am:2.5'.",
             "chords",
         )
     if _is_readable(chords_from_roman, chords, "C"):
@@ -251,7 +252,7 @@ def _is_readable(read: Callable[..., Any], *arguments: Any) -> bool:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Without warnings: the pipeline reads controls again, and warns then."""
+    """Suppresses warnings, because the pipeline reads the controls again and repeats them."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the commands that convert checkpoints share."""
+"""Helpers of the commands that convert checkpoints."""
 
 import os
 from collections import Counter
@@ -30,26 +30,27 @@ from ..utils.files import variant_of
 
 def load_as_stored(checkpoint: str | os.PathLike, variant: str | None = None, **hub: Any) -> JascoPipeline:
     r"""
-    Loads a pipeline in the types in which it is stored.
+    Loads a pipeline with the data types of its stored weights.
 
     Args:
         checkpoint (`str` or `os.PathLike`):
-            Folder or Hub id, in our layout or in the original's, or a `checkpoint.th` of its training.
+            Folder or Hub id, in our layout or in AudioCraft's, or a `checkpoint.th` of AudioCraft's training.
         variant (`str`, *optional*):
-            Variant of the weights, such as `"fp16"`. A checkpoint without it is loaded from its other weights.
+            Variant of the weights, such as `"fp16"`. If the checkpoint does not have it, the default weights are
+            loaded.
         hub:
-            `revision`, `token` and what else says where on the Hub.
+            Hub options, such as `revision` and `token`.
 
     Returns:
         [`JascoPipeline`]: the pipeline.
 
     Raises:
-        as [`JascoPipeline.from_pretrained`].
+        The errors of [`JascoPipeline.from_pretrained`].
     """
     checkpoint = resolve_checkpoint(checkpoint)
-    original = find_audiocraft_checkpoint(checkpoint, **hub)
-    if original is not None:
-        components, arguments = load_audiocraft_pipeline(original, hub=hub)
+    audiocraft_checkpoint = find_audiocraft_checkpoint(checkpoint, **hub)
+    if audiocraft_checkpoint is not None:
+        components, arguments = load_audiocraft_pipeline(audiocraft_checkpoint, hub=hub)
         if not os.path.exists(checkpoint):
             arguments["audiocraft"]["base_model"] = os.fspath(checkpoint)
         return JascoPipeline(**components, **arguments)
@@ -61,9 +62,9 @@ def load_as_stored(checkpoint: str | os.PathLike, variant: str | None = None, **
 
 
 def stored_dtypes(folder: str | os.PathLike, variant: str | None = None) -> dict[str, torch.dtype]:
-    """The types in which the models of a pipeline folder are stored: the most frequent one of each component."""
+    """The stored data type of each component of a pipeline folder (the most frequent one in its weights)."""
     types = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
-    found = {}
+    dtypes = {}
     for component in sorted(path for path in Path(folder).iterdir() if path.is_dir()):
         count = Counter()
         for path in component.glob("*.safetensors"):
@@ -72,12 +73,12 @@ def stored_dtypes(folder: str | os.PathLike, variant: str | None = None) -> dict
                     count.update(file.get_slice(key).get_dtype() for key in file.keys())
         known = [types[name] for name, _ in count.most_common() if name in types]
         if known:
-            found[component.name] = known[0]
-    return found
+            dtypes[component.name] = known[0]
+    return dtypes
 
 
 def describe_pipeline(pipeline: JascoPipeline) -> str:
-    """What a converted pipeline is made of, for people: sizes, options, defaults."""
+    """A human-readable summary of a pipeline: sizes, options, defaults."""
     config = pipeline.transformer.config
     lines = []
     for name in ("transformer", "text_encoder", "codec"):
@@ -94,7 +95,7 @@ def describe_pipeline(pipeline: JascoPipeline) -> str:
     lines.append(f"  controls      {', '.join(pipeline.transformer.controls) or 'none'}")
     lines.append(
         f"  audio         {config.sample_size / pipeline.frame_rate:g} s at {pipeline.sampling_rate} Hz,"
-        f" {pipeline.frame_rate:g} frames a second"
+        f" {pipeline.frame_rate:g} frames per second"
     )
     lines.append(
         f"  defaults      {type(pipeline.scheduler).__name__}, guidance {pipeline.defaults['guidance_scale']:g},"

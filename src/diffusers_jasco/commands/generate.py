@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Music from the command line: `jasco-generate --help`."""
+"""The command `jasco-generate`; see `jasco-generate --help`."""
 
 import argparse
 import os
@@ -43,56 +43,59 @@ logger = get_logger(__name__)
 def build_parser() -> CommandParser:
     parser = CommandParser(
         prog="jasco-generate",
-        description="Makes music from a text, a chord progression, a drum recording and a melody.",
+        description="Generates music from a text prompt, chords, drums and a melody.",
     )
-    parser.add_argument("prompt", nargs="?", default=None, help="what the music is like; none: no text")
+    parser.add_argument("prompt", nargs="?", default=None, help="text description of the music (default: none)")
     parser.add_argument(
         "--output",
         default="jasco.wav",
-        help=".wav, .flac, .mp3, .ogg or .opus (default: jasco.wav); several waveforms are numbered",
+        help="file to write: .wav, .flac, .mp3, .ogg or .opus (default: jasco.wav); multiple waveforms are numbered",
     )
     parser.add_argument(
-        "--from", dest="source", metavar="FILE", help="make the music of a file again; other options replace its own"
+        "--from",
+        dest="source",
+        metavar="FILE",
+        help="regenerate the music of a file from its metadata; other options override the recorded ones",
     )
     parser.add_argument(
-        "--no-metadata", action="store_true", help="do not write prompt, seed and the other options into the file"
+        "--no-metadata", action="store_true", help="do not write the prompt, seed and other options into the file"
     )
 
     model = parser.add_argument_group("model")
     model.add_argument(
-        "--checkpoint", default=BUNDLED, help=f"folder (ours or AudioCraft's layout) or Hub id (default: {BUNDLED})"
+        "--checkpoint", default=BUNDLED, help=f"folder or Hub id, in our layout or AudioCraft's (default: {BUNDLED})"
     )
-    model.add_argument("--text_encoder", help="T5 folder or Hub id, for AudioCraft's layout (with its tokenizer)")
-    model.add_argument("--codec", help="EnCodec folder or Hub id, for AudioCraft's layout")
-    model.add_argument("--lora", help="LoRA to add: folder, file or Hub id")
-    model.add_argument("--variant", help="of the files, such as fp16")
+    model.add_argument("--text_encoder", help="folder or Hub id of a T5 with tokenizer, for AudioCraft's layout")
+    model.add_argument("--codec", help="folder or Hub id of an EnCodec model, for AudioCraft's layout")
+    model.add_argument("--lora", help="folder, file or Hub id of a LoRA")
+    model.add_argument("--variant", help="variant of the weights, such as fp16")
     add_device(model)
     model.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="float32")
 
     add_control_arguments(parser)
 
-    sampling = parser.add_argument_group("sampling (by default as the checkpoint says)")
+    sampling = parser.add_argument_group("sampling (defaults: those of the checkpoint)")
     add = sampling.add_argument
-    add("--duration", type=number(above=0, unit="seconds"), help="seconds; by default what the model was trained on")
-    add("--scheduler", choices=["euler", "dopri5"])
-    add("--steps", dest="num_inference_steps", metavar="STEPS", type=integer(1), help="steps of the solver")
-    add("--guidance_scale", type=number(), help="weight of all conditions")
-    add("--text_guidance_scale", type=number(), help="weight of the text only")
-    add("--guidance_rescale", type=number(0, 1), help="0 to 1, against loudness by guidance")
-    add("--num_waveforms", type=integer(1), default=1, help="number of versions (default: 1)")
-    add("--seed", type=seed, default=0, help="the same seed gives the same music (default: 0)")
-    add("--latents", help="noise to start from: .safetensors with a tensor `latents`")
-    add("--audiocraft_compatible", action="store_true", help="reproduce AudioCraft's defects")
+    add("--duration", type=number(above=0, unit="seconds"), help="seconds (default: as in the model's training)")
+    add("--scheduler", choices=["euler", "dopri5"], help="ODE solver")
+    add("--steps", dest="num_inference_steps", metavar="STEPS", type=integer(1), help="number of solver steps")
+    add("--guidance_scale", type=number(), help="guidance scale of all conditions")
+    add("--text_guidance_scale", type=number(), help="guidance scale of the text alone")
+    add("--guidance_rescale", type=number(0, 1), help="0 to 1; counteracts the loudness that guidance adds")
+    add("--num_waveforms", type=integer(1), default=1, help="number of waveforms (default: 1)")
+    add("--seed", type=seed, default=0, help="random seed (default: 0)")
+    add("--latents", help="initial noise: .safetensors file with a tensor `latents`")
+    add("--audiocraft_compatible", action="store_true", help="reproduce AudioCraft's known bugs")
 
-    finish = parser.add_argument_group("output")
-    finish.add_argument("--loudness", type=number(-70, 0, unit="LUFS"), help="normalize to this loudness, such as -14")
-    finish.add_argument("--rate", type=integer(1000, 655_350), help="sampling rate in Hz (default: the model's)")
+    output = parser.add_argument_group("output")
+    output.add_argument("--loudness", type=number(-70, 0, unit="LUFS"), help="target loudness in LUFS, such as -14")
+    output.add_argument("--rate", type=integer(1000, 655_350), help="sampling rate in Hz (default: the model's)")
     return parser
 
 
 @contextmanager
-def naming(argument: str, name: str) -> Iterator[None]:
-    """Errors of loading say which component could not be loaded."""
+def name_component(argument: str, name: str) -> Iterator[None]:
+    """Adds the name of the component to loading errors raised within the block."""
     try:
         yield
     except OSError as error:
@@ -100,7 +103,7 @@ def naming(argument: str, name: str) -> Iterator[None]:
 
 
 def load_pipeline(args: argparse.Namespace) -> Any:
-    # Imported late, so that --help is quick.
+    # Imported lazily, so that --help is fast.
     from transformers import EncodecModel
 
     from .. import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoPipeline
@@ -108,10 +111,10 @@ def load_pipeline(args: argparse.Namespace) -> Any:
 
     components: dict[str, Any] = {}
     if args.text_encoder is not None:
-        with naming("text_encoder", args.text_encoder):
+        with name_component("text_encoder", args.text_encoder):
             components["tokenizer"], components["text_encoder"] = load_text_encoder(args.text_encoder)
     if args.codec is not None:
-        with naming("codec", args.codec):
+        with name_component("codec", args.codec):
             components["codec"] = EncodecModel.from_pretrained(args.codec)
     if args.variant is not None:
         components["variant"] = args.variant
@@ -121,8 +124,7 @@ def load_pipeline(args: argparse.Namespace) -> Any:
     width = pipe.text_encoder.config.d_model
     if width != pipe.transformer.config.text_dim:
         raise InputError(
-            f"`text_encoder`: its states have {width} dimensions, but this checkpoint was trained with"
-            f" {pipe.transformer.config.text_dim}.",
+            f"`text_encoder` has {width} dimensions, but this checkpoint needs {pipe.transformer.config.text_dim}.",
             "text_encoder",
         )
     if args.lora is not None:
@@ -135,7 +137,7 @@ def load_pipeline(args: argparse.Namespace) -> Any:
         classes = {"euler": FlowMatchEulerScheduler, "dopri5": FlowMatchDopri5Scheduler}
         pipe.scheduler = classes[scheduler].from_config(pipe.scheduler.config)
     if args.dtype == "float16" and args.device == "cpu":
-        logger.warning("`dtype=float16` is slow and less precise on a CPU: leave it out, or use bfloat16.")
+        logger.warning("`dtype=float16` is slow and less precise on a CPU: omit it, or use bfloat16.")
     return pipe.to(args.device, silence_dtype_warnings=True)
 
 
@@ -147,12 +149,12 @@ def read_latents(path: str) -> torch.Tensor:
     except SafetensorError as error:
         raise InputError(f"`latents`: {path} is not a safetensors file ({error}).", "latents") from error
     if "latents" not in tensors:
-        raise InputError(f"`latents`: {path} has no tensor `latents`, but {sorted(tensors)}.", "latents")
+        raise InputError(f"`latents`: {path} has no tensor `latents`; its tensors are {sorted(tensors)}.", "latents")
     return tensors["latents"]
 
 
 def check_options(args: argparse.Namespace):
-    """Raises errors of options that need neither the checkpoint nor the controls."""
+    """Checks the options that need neither the checkpoint nor the controls."""
     check_export(args.output, args.rate)
     check_writable(args.output)
     if os.path.isdir(args.output):
@@ -166,8 +168,8 @@ def check_options(args: argparse.Namespace):
         if value in (None, BUNDLED) or os.path.exists(value) or re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", value):
             continue
         if name in ("text_encoder", "codec") and re.fullmatch(r"\w[\w.-]*", value):
-            continue  # old models on the Hub have no organization, such as t5-base
-        raise InputError(f"`{name}`: there is no folder {value}, and a Hub id is organization/name.", name)
+            continue  # Old Hub models, such as t5-base, have no organization.
+        raise InputError(f"`{name}`: there is no folder {value}, and it is not a Hub id (organization/name).", name)
 
 
 def generate(args: argparse.Namespace) -> list[Path]:
@@ -176,7 +178,7 @@ def generate(args: argparse.Namespace) -> list[Path]:
     from ..audio.resampling import resample
     from ..generation.batches import hash_pipeline
 
-    # 1. Check whatever can be checked, before anything is loaded
+    # 1. Check inputs before loading anything
     check_options(args)
     controls = Controls(args)
     latents = None if args.latents is None else read_latents(args.latents)
@@ -210,18 +212,18 @@ def generate(args: argparse.Namespace) -> list[Path]:
     metadata = None if args.no_metadata else fit_metadata(describe(args, model))
     numbers = range(1, len(audios) + 1) if args.waveform is None else args.waveform[:1]
     paths = []
-    for number_of_waveform in numbers:
-        several = {"waveform": [number_of_waveform, len(audios)]} if len(audios) > 1 else {}
-        path = output if len(numbers) == 1 else output.with_stem(f"{output.stem}-{number_of_waveform}")
-        audio = resample(audios[number_of_waveform - 1].float().cpu(), pipe.sampling_rate, rate)
-        export_audio(audio, path, rate, args.loudness, None if metadata is None else metadata | several)
+    for i in numbers:
+        waveform_info = {"waveform": [i, len(audios)]} if len(audios) > 1 else {}
+        path = output if len(numbers) == 1 else output.with_stem(f"{output.stem}-{i}")
+        audio = resample(audios[i - 1].float().cpu(), pipe.sampling_rate, rate)
+        export_audio(audio, path, rate, args.loudness, None if metadata is None else metadata | waveform_info)
         print(path)
         paths.append(path)
     return paths
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command; bad input ends in one line that says what is wrong, and the exit code 2."""
+    """Runs the command. Invalid input gives a one-line error message and exit code 2."""
     parser = build_parser()
     flags = {action.dest: action.option_strings[0] for action in parser._actions if action.option_strings}
     flags |= {"path": "--output", "sampling_rate": "--rate", "num_waveforms_per_prompt": "--num_waveforms"}

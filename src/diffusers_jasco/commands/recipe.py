@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The recipe of a piece: metadata that `jasco-generate` writes into the file, and reads again with `--from`."""
+"""Metadata that `jasco-generate` writes into audio files, and reads with `--from` to regenerate the music."""
 
 import argparse
 import os
@@ -35,13 +35,13 @@ logger = logging.get_logger(__name__)
 
 # Options that do not change the music.
 NOT_RECORDED = {"help", "output", "device", "source", "no_metadata"}
-# Files whose content is compared when music is made again.
+# Options with files whose content is compared when music is regenerated.
 FILES = (*CONTROLS, "latents")
-# Entries that are not options: the mark and version, the hash of the model, which waveform it is, hashes of files, and what
-# `scripts/generate_jasco.py` adds.
-_ABOUT = {"diffusers-jasco", "model", "waveform", "files", "name"}
-# An option that is given replaces others of the file, too.
-_REPLACES = {
+# Metadata entries that are not options: package version, model hash, waveform index, file hashes, and the clip name
+# that `scripts/generate_jasco.py` adds.
+_NOT_OPTIONS = {"diffusers-jasco", "model", "waveform", "files", "name"}
+# Option on the command line → other recorded options that it overrides.
+_OVERRIDES = {
     "chords": {"progression", "key", "repeat_chords"},
     "progression": {"chords", "key", "repeat_chords"},
     "drums": {"groove", "separate_drums"},
@@ -54,78 +54,81 @@ _REPLACES = {
 
 def describe(args: argparse.Namespace, model: str) -> dict[str, Any]:
     r"""
+    Describes how music is generated.
+
     Args:
         args (`argparse.Namespace`): the options.
         model (`str`): hash of the model.
 
     Returns:
-        `dict`: what it takes to make the music again.
+        `dict`: metadata with everything that is needed to regenerate the music.
     """
     options = {
         name: value for name, value in vars(args).items() if name not in NOT_RECORDED | {"waveform", "recorded"}
     }
-    given = {name: value for name, value in options.items() if value is not None}
-    files = {name: hash_file(path) for name in FILES if (path := _find_file(given.get(name)))}
-    return given | {"model": model} | ({"files": files} if files else {})
+    options = {name: value for name, value in options.items() if value is not None}
+    files = {name: hash_file(path) for name in FILES if (path := _find_file(options.get(name)))}
+    return options | {"model": model} | ({"files": files} if files else {})
 
 
 def _find_file(value: Any) -> str | None:
-    """The file that an option names, also with a track (`"song.mid#vocals"`), or `None` for texts."""
+    """The existing file that an option names, possibly with a track (`"song.mid#vocals"`), otherwise `None`."""
     path = split_track(value)[0] if isinstance(value, str) else ""
     return path if os.path.isfile(path) else None
 
 
 def parse_with_source(parser: CommandParser, argv: Sequence[str] | None) -> argparse.Namespace:
     r"""
-    Parses the options of a command; those of the file that `--from` names are used where none are given.
+    Parses the options of a command. Omitted options are taken from the metadata of the file that `--from` names.
 
     Args:
-        parser (`CommandParser`): it has `--from` as `source`.
+        parser (`CommandParser`): a parser with the option `--from`, stored as `source`.
         argv (`Sequence[str]`, *optional*): the command's arguments.
 
     Returns:
-        `argparse.Namespace`: the options; `waveform`: `(index, number)` if the file is one of several waveforms, else `None`;
-        `recorded`: the file's metadata, else `None`.
+        `argparse.Namespace`:
+            The options, and two additional attributes: `waveform`, which is `(index, count)` if the file is one of
+            several waveforms, otherwise `None`; and `recorded`, the file's metadata, or `None` without `--from`.
 
     Raises:
-        [`InputError`], `FileNotFoundError`: for a file without metadata of this package.
+        [`InputError`], `FileNotFoundError`: if the file does not exist or has no metadata of this package.
     """
     args = parser.parse_args(argv)
     args.waveform = args.recorded = None
     if args.source is None:
         return args
     recorded = _read(args.source)
-    given = _given(parser, argv)
-    replaced = set(given).union(*(_REPLACES.get(name, ()) for name in given))
+    explicit = _parse_without_defaults(parser, argv)
+    overridden = set(explicit).union(*(_OVERRIDES.get(name, ()) for name in explicit))
     actions = {action.dest: action for action in parser._actions if action.dest not in NOT_RECORDED}
-    wanted = {name: value for name, value in recorded.items() if name in actions and name not in replaced}
-    if unknown := sorted(set(recorded) - set(actions) - _ABOUT):
-        logger.warning(f"{args.source} has entries that are not options, and are not used: {list_names(unknown)}.")
+    inherited = {name: value for name, value in recorded.items() if name in actions and name not in overridden}
+    if unknown := sorted(set(recorded) - set(actions) - _NOT_OPTIONS):
+        logger.warning(f"Ignored entries of {args.source} that are not options: {list_names(unknown)}.")
 
-    # Values go through the parser, like those that are typed; lists are chords and notes.
-    lists = {name: value for name, value in wanted.items() if name in CONTROLS and isinstance(value, list)}
-    words: list[str] = []
-    # Positional ones come last, after "--".
-    for name, value in sorted(wanted.items(), key=lambda item: not actions[item[0]].option_strings):
+    # The parser also validates recorded values, except for lists (chords and notes).
+    lists = {name: value for name, value in inherited.items() if name in CONTROLS and isinstance(value, list)}
+    tokens: list[str] = []
+    # Positional arguments come last, after "--".
+    for name, value in sorted(inherited.items(), key=lambda item: not actions[item[0]].option_strings):
         if name not in lists and value is not None:
-            words += _to_words(actions[name], value, args.source)
+            tokens += _to_tokens(actions[name], value, args.source)
     parser.context = f"{args.source}: "
-    args = parser.parse_args(words)
+    args = parser.parse_args(tokens)
     parser.context = ""
     for name, value in lists.items():
         setattr(args, name, [tuple(item) if isinstance(item, list) else item for item in value])
-    for name, value in given.items():
+    for name, value in explicit.items():
         setattr(args, name, value)
-    args.waveform = None if "waveform" in replaced else _waveform(recorded.get("waveform"), args.num_waveforms)
-    args.recorded = {name: value for name, value in recorded.items() if name not in replaced}
+    args.waveform = None if "waveform" in overridden else _waveform(recorded.get("waveform"), args.num_waveforms)
+    args.recorded = {name: value for name, value in recorded.items() if name not in overridden}
     _find_moved_files(args)
-    if replaced & {"checkpoint", "lora", "dtype", "scheduler", "codec", "text_encoder", "variant"}:
+    if overridden & {"checkpoint", "lora", "dtype", "scheduler", "codec", "text_encoder", "variant"}:
         args.recorded.pop("model", None)
     return args
 
 
 def _find_moved_files(args: argparse.Namespace):
-    """Files that are not where they were may have moved together with the music; [`warn_of_differences`] compares them."""
+    """Looks for missing files in the audio file's folder. [`warn_of_differences`] compares their content later."""
     files = args.recorded.get("files")
     for name in files if isinstance(files, dict) else ():
         value = getattr(args, name, None) if name in FILES and name in args.recorded else None
@@ -135,8 +138,8 @@ def _find_moved_files(args: argparse.Namespace):
         beside = os.path.join(os.path.dirname(args.source), re.split(r"[/\\]", path)[-1])
         if not os.path.isfile(beside):
             raise InputError(
-                f"`{name}`: {args.source} was made with the file {path}, which is not there. Put it beside {args.source}, or give"
-                " it again.",
+                f"`{name}`: {args.source} was generated with the file {path}, which does not exist. Put it into the"
+                f" same folder as {args.source}, or set the option.",
                 name,
             )
         setattr(args, name, beside + value[len(path) :])
@@ -151,13 +154,13 @@ def _read(path: str) -> dict[str, Any]:
         raise error.renamed("source") from error
     if recorded is None:
         raise InputError(
-            f"`source`: {path} does not say how it was made: it has no metadata of this package.", "source"
+            f"`source`: {path} has no metadata of this package, so its music can't be regenerated.", "source"
         )
     return recorded
 
 
-def _given(parser: CommandParser, argv: Sequence[str] | None) -> dict[str, Any]:
-    """The options that were typed, without defaults."""
+def _parse_without_defaults(parser: CommandParser, argv: Sequence[str] | None) -> dict[str, Any]:
+    """The options that are set on the command line, without defaults."""
     defaults = {action: action.default for action in parser._actions}
     try:
         for action in parser._actions:
@@ -168,8 +171,8 @@ def _given(parser: CommandParser, argv: Sequence[str] | None) -> dict[str, Any]:
             action.default = default
 
 
-def _to_words(action: argparse.Action, value: Any, source: str) -> list[str]:
-    """A value of a file as it would be typed."""
+def _to_tokens(action: argparse.Action, value: Any, source: str) -> list[str]:
+    """Converts a recorded value to command-line arguments."""
     if isinstance(action, argparse.BooleanOptionalAction):
         if isinstance(value, bool):
             return [action.option_strings[0 if value else 1]]
@@ -178,7 +181,9 @@ def _to_words(action: argparse.Action, value: Any, source: str) -> list[str]:
             return [action.option_strings[0]] if value else []
     elif isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return [f"{action.option_strings[0]}={value}"] if action.option_strings else ["--", str(value)]
-    raise InputError(f"{source} does not hold `{action.dest}`, but {shorten(value)}: give it again.", action.dest)
+    raise InputError(
+        f"{source} has an invalid value for `{action.dest}`: {shorten(value)}. Set the option.", action.dest
+    )
 
 
 def _waveform(value: Any, count: int) -> tuple[int, int] | None:
@@ -188,14 +193,14 @@ def _waveform(value: Any, count: int) -> tuple[int, int] | None:
 
 
 def warn_of_differences(args: argparse.Namespace, model: str):
-    """Warns where the music of `--from` was made by another model or from other files."""
+    """Warns if the music of `--from` was generated with another model or other files."""
     recorded = args.recorded or {}
     if recorded.get("model") not in (None, model):
         logger.warning(
-            f"{args.source} was made by another model than {Path(args.checkpoint).name}: the music will differ."
+            f"{args.source} was generated with another model than {Path(args.checkpoint).name}: the music will differ."
         )
     files = recorded.get("files")
     for name, digest in files.items() if isinstance(files, dict) else ():
         path = _find_file(getattr(args, name, None)) if name in FILES and name in recorded else None
         if path and hash_file(path) != digest:
-            logger.warning(f"{path} is not the file that {args.source} was made with: the music will differ.")
+            logger.warning(f"{path} is not the file that {args.source} was generated with: the music will differ.")

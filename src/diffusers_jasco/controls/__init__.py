@@ -12,30 +12,30 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Controls: what the music follows along its timeline. This package parses them and turns them into frames."""
+"""Time-varying controls that the music follows. This package parses them and converts them to frames."""
 
 from collections.abc import Sequence
 
 
-# Every control, in the order of the channels behind the latents. A checkpoint has some of them.
+# All controls, in the order of the channels after the latents. A checkpoint supports some of them.
 CONTROLS = ("chords", "drums", "melody")
-# One value per frame: the controls, and latents that are known already.
+# Conditions with one value per frame: the controls, and latents that are already known.
 FRAME_CONDITIONS = (*CONTROLS, "context")
 
 
 def null_value(name: str, chord_labels: Sequence[str] | None = None) -> int:
     r"""
-    The value of a frame that does not have a control: the learned null of the model.
+    The value of frames without a control, for which the model has learned a null embedding.
 
     Args:
         name (`str`): one of [`FRAME_CONDITIONS`].
-        chord_labels (`Sequence[str]`, *optional*): the model's chord vocabulary; for `"chords"`.
+        chord_labels (`Sequence[str]`, *optional*): the chord vocabulary of the model; required for `"chords"`.
 
     Returns:
-        `int`: for chords the id after the last label, for all others 0.
+        `int`: the id after the last label for chords, 0 for all other conditions.
 
     Raises:
-        `ValueError`: for another name, and for `"chords"` without labels.
+        `ValueError`: if the name is unknown, or `chord_labels` are missing for `"chords"`.
     """
     if name not in FRAME_CONDITIONS:
         raise ValueError(f"`name` has to be one of {', '.join(FRAME_CONDITIONS)}, but is {name!r}.")

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Chords in bars: `"C | Am | F G | %"`."""
+"""Chord charts in bar notation: `"C | Am | F G | %"`."""
 
 import re
 from collections.abc import Callable
@@ -23,13 +23,13 @@ from .chord_timeline import Chords, repeat_chords
 
 
 def split_bars(text: str) -> list[list[str]]:
-    """The words of each bar."""
+    """Splits bar notation into the tokens of each bar."""
     text = re.sub(r"\|+", "|", str(text).strip()).strip("|")
     return [bar.split() for bar in text.split("|")] if text.strip() else []
 
 
 def lay_out_bars(bars: list[list[str]], bpm: float, beats_per_bar: int, duration: float | None) -> Chords:
-    """Chords in bars of one tempo, once or repeated until `duration` seconds."""
+    """Places bars at a constant tempo, once or repeated until `duration` seconds."""
     bpm = to_float(bpm, "bpm", minimum=1, maximum=1000)
     seconds = to_integer(beats_per_bar, "beats_per_bar", minimum=1, maximum=64) * 60 / bpm
     chords = place_bars(bars, lambda position: position * seconds)
@@ -38,32 +38,32 @@ def lay_out_bars(bars: list[list[str]], bpm: float, beats_per_bar: int, duration
 
 def place_bars(bars: list[list[str]], to_seconds: Callable[[float], float]) -> Chords:
     r"""
-    The chords of bars. Those of one bar share it equally; `.` holds the chord before for one more share; a bar with nothing
-    but `%` repeats the bar before.
+    Converts bars to chords with start times. The tokens of a bar divide it equally: a chord, or `.` to hold the
+    previous chord. A bar that consists of `%` repeats the previous bar.
 
     Args:
-        bars (`list[list[str]]`): the words of each bar.
-        to_seconds (`Callable`): seconds of a position in bars, from 0.
+        bars (`list[list[str]]`): the tokens of each bar.
+        to_seconds (`Callable`): converts a position in bars, counted from 0, to seconds.
 
     Raises:
-        [`InputError`]: for an empty bar, and for a `.` or `%` with nothing before it.
+        [`InputError`]: if a bar is empty, or a `.` or `%` has nothing before it.
     """
     chords: Chords = []
-    before = None
+    previous = None
     for number, bar in enumerate(bars):
         if not bar:
             raise InputError(
-                f"`chords`: bar {number + 1} is empty. Write '%' to repeat the bar before, or 'N' for no chord.",
+                f"`chords`: bar {number + 1} is empty. Write '%' to repeat the previous bar, or 'N' for no chord.",
                 "chords",
             )
         if bar == ["%"]:
-            if before is None:
-                raise InputError("`chords`: there is no bar before the first for '%' to repeat.", "chords")
-            bar = before
+            if previous is None:
+                raise InputError("`chords`: '%' in the first bar has no previous bar to repeat.", "chords")
+            bar = previous
         for position, word in enumerate(bar):
             if word != ".":
                 chords.append((word, to_seconds(number + position / len(bar))))
             elif not chords:
-                raise InputError("`chords`: there is no chord before the first for '.' to hold.", "chords")
-        before = bar
+                raise InputError("`chords`: '.' at the beginning has no previous chord to hold.", "chords")
+        previous = bar
     return chords

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Annotations of bars with times: the McGill Billboard and the Jazz Audio-Aligned Harmony data sets."""
+"""Chord charts with times: the formats of the McGill Billboard and Jazz Audio-Aligned Harmony datasets."""
 
 import re
 from collections.abc import Iterator
@@ -29,31 +29,33 @@ from .chord_timeline import Chords
 _LINE = re.compile(r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s+(.*)")
 _METER = re.compile(r"\(?(\d{1,2})/(\d{1,2})\)?")
 _HEADER = re.compile(r"#\s*metre:\s*(\d{1,2})/(\d{1,2})", re.IGNORECASE)
-# A bar whose rhythm is not annotated, and one without a beat.
+# A bar with an unannotated rhythm, and a pause without a beat.
 _UNKNOWN_BAR = "*"
 _PAUSE = "&pause"
 _MAX_REPEATS = 64
-# A line that takes so much longer than others is partly silent if it stands beside silence.
+# A line next to silence that is longer than its bars by this factor is partly silent.
 _LONGER = 1.1
 
 
 def is_salami(text: str) -> bool:
-    """Whether a text is in the format of McGill Billboard's `salami_chords.txt`: times with chords in bars."""
+    """
+    Whether a text has the format of McGill Billboard's `salami_chords.txt`: lines with a time and chords in bars.
+    """
     lines = [line for line in re.split(r"[\r\n]+", text) if line and not line.startswith("#")]
     return any(re.match(r"\d[\d.eE+-]*\s+[^|\t]*\|", line) for line in lines)
 
 
 def chords_from_salami(text: str, name: str) -> Chords:
     r"""
-    Chords of a text in the format of McGill Billboard's `salami_chords.txt`. The bars of a line share the time until the next
-    line by their meter, and the chords of a bar share it equally.
+    Reads chords in the format of McGill Billboard's `salami_chords.txt`. The bars of a line divide the time until the
+    next line in proportion to their meter, and the chords of a bar divide it equally.
 
     Args:
         text (`str`): the annotation.
-        name (`str`): name of the file, for messages.
+        name (`str`): name of the file for error messages.
 
     Raises:
-        [`InputError`]: for a line that is none of that format, with its number.
+        [`InputError`]: if a line is invalid; the message contains its number.
     """
     lines = [
         (number, start, *_read_bars(content, meter, number, name))
@@ -67,7 +69,7 @@ def chords_from_salami(text: str, name: str) -> Chords:
         if not bars:
             chords.append((NO_CHORD, start))
             continue
-        # The music begins later than its first line if that is followed by silence, and ends before it fades into silence.
+        # Music after a silent line may start late, and music before a silent line may end early.
         length = pace * sum(quarters)
         if end - start > _LONGER * length:
             if index + 1 < len(lines) and not lines[index + 1][2]:
@@ -85,7 +87,9 @@ def chords_from_salami(text: str, name: str) -> Chords:
 
 
 def _pace(times: list[float], quarters: list[float]) -> float:
-    """Seconds of a quarter note: the median of lines that are not beside silence, or else of all."""
+    """
+    The duration of a quarter note in seconds: the median over lines that are not next to silence, or over all lines.
+    """
     paces = [(later - start) / max(length, 1e-9) for start, later, length in zip(times, times[1:], quarters)]
     has_bars = [length > 0 for length in quarters]
     inside = [all(has_bars[max(index - 1, 0) : index + 2]) and index > 0 for index in range(len(paces))]
@@ -97,7 +101,7 @@ def _pace(times: list[float], quarters: list[float]) -> float:
 
 
 def _read_lines(text: str, name: str) -> Iterator[tuple[int, float, str, float]]:
-    """Number, start, content and meter (quarter notes per bar) of each line with a time."""
+    """Yields the number, the start, the content and the meter (quarter notes per bar) of each line with a time."""
     meter = 4.0
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         line = line.strip()
@@ -108,8 +112,8 @@ def _read_lines(text: str, name: str) -> Iterator[tuple[int, float, str, float]]
         match = _LINE.fullmatch(line)
         if match is None:
             raise InputError(
-                f"`chords`: line {number} of {name} has to begin with its time, as in '12.5 A, intro, | C:maj | G:7 |', but is"
-                f" {shorten(line)}.",
+                f"`chords`: line {number} of {name} has to start with a time, as in '12.5 A, intro, | C:maj | G:7 |',"
+                f" but is {shorten(line)}.",
                 "chords",
             )
         yield number, float(match[1]), match[2], meter
@@ -122,7 +126,7 @@ def _quarters(meter: re.Match, number: int, name: str) -> float:
 
 
 def _read_bars(content: str, meter: float, number: int, name: str) -> tuple[list[list[str]], list[float]]:
-    """The words of each bar, and its length in quarter notes."""
+    """The tokens of each bar and the length of each bar in quarter notes."""
     if "|" not in content:
         return [], []
     first, last = content.index("|"), content.rindex("|")
@@ -142,14 +146,14 @@ def _read_bars(content: str, meter: float, number: int, name: str) -> tuple[list
 
 def chords_from_jaah(content: dict[str, Any], name: str) -> Chords:
     r"""
-    Chords of an annotation of the Jazz Audio-Aligned Harmony data set: parts with the times of their beats, and chords in bars.
+    Reads an annotation of the Jazz Audio-Aligned Harmony dataset: parts with beat times and chords in bars.
 
     Args:
         content (`dict`): the content of the JSON file.
-        name (`str`): name of the file, for messages.
+        name (`str`): name of the file for error messages.
 
     Raises:
-        [`InputError`]: for parts without beats or chords.
+        [`InputError`]: if a part has no beats or no chords.
     """
     try:
         chords = list(_read_parts(content, str(content.get("metre", "4/4")), name, depth=0))
@@ -157,27 +161,27 @@ def chords_from_jaah(content: dict[str, Any], name: str) -> Chords:
         raise
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise InputError(
-            f"`chords`: {name} has a part without the times of its 'beats' and its 'chords' in bars.", "chords"
+            f"`chords`: {name} has a part without beat times ('beats') or bars of chords ('chords').", "chords"
         ) from error
     return _merge(chords)
 
 
-def _read_parts(part: dict[str, Any], metre: str, name: str, depth: int) -> Iterator[tuple[str, float]]:
-    metre = str(part.get("metre", metre))
+def _read_parts(part: dict[str, Any], meter: str, name: str, depth: int) -> Iterator[tuple[str, float]]:
+    meter = str(part.get("metre", meter))
     if depth > 20:
-        raise InputError(f"`chords`: {name} has parts of parts of parts without an end.", "chords")
+        raise InputError(f"`chords`: {name} has more than 20 levels of nested parts.", "chords")
     if "parts" in part:
         for inner in part["parts"]:
-            yield from _read_parts(inner, metre, name, depth + 1)
+            yield from _read_parts(inner, meter, name, depth + 1)
         return
     beats = [float(beat) for beat in part["beats"]]
     lines = part["chords"]
     bars = [bar for line in ([lines] if isinstance(lines, str) else lines) for bar in split_bars(line)]
-    meter = _METER.fullmatch(metre)
-    if not beats or not bars or meter is None or not int(meter[1]):
-        raise InputError(f"`chords`: {name} has a part without beats, chords or a metre such as '4/4'.", "chords")
-    per_bar = int(meter[1])
-    # The beat after the last one, which begins the next part.
+    match = _METER.fullmatch(meter)
+    if not beats or not bars or match is None or not int(match[1]):
+        raise InputError(f"`chords`: {name} has a part without beats, chords or a meter such as '4/4'.", "chords")
+    per_bar = int(match[1])
+    # Extrapolate the end of the last beat.
     beats.append(2 * beats[-1] - beats[-2] if len(beats) > 1 else beats[-1] + 0.5)
     bounds = np.interp(np.arange(len(bars) + 1) * per_bar, np.arange(len(beats)), beats)
     yield from _place([bar or ["."] for bar in bars], bounds, None, name)
@@ -197,5 +201,5 @@ def _place(bars: list[list[str]], bounds: np.ndarray, number: int | None, name: 
 
 
 def _merge(chords: Chords) -> Chords:
-    """Without chords that go on with the one before."""
-    return [chord for chord, before in zip(chords, [None, *chords]) if before is None or chord[0] != before[0]]
+    """Removes chords with the same label as the previous one."""
+    return [chord for chord, previous in zip(chords, [None, *chords]) if previous is None or chord[0] != previous[0]]

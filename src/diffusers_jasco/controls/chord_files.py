@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Files with chords: which function reads them."""
+"""Reads chord files in any supported format."""
 
 import html
 import os
@@ -34,17 +34,19 @@ TEXT_SUFFIXES = (".lab", ".chords", ".csv", ".tsv", ".txt", ".json", ".jsonl", "
 CHORD_SUFFIXES = (*TEXT_SUFFIXES, ".jams", *MIDI_SUFFIXES)
 READABLE = f"{', '.join(CHORD_SUFFIXES)} or an audio file's suffix"
 
-# Formats of scores and lead sheets.
-_LEAD_SHEETS = (".abc", ".musicxml", ".xml", ".mxl", ".cho", ".chopro", ".chordpro", ".chord", ".pro", ".crd", ".onsong", ".html",
-                ".htm", ".irealb", ".krn", ".mscx", ".mscz", ".gp", ".gp3", ".gp4", ".gp5", ".gpx", ".sgu", ".mgu", ".ls",
-                ".rntxt")  # fmt: skip
+# Score and lead sheet formats.
+_LEAD_SHEETS = (".abc", ".musicxml", ".xml", ".mxl", ".cho", ".chopro", ".chordpro", ".chord", ".pro", ".crd",
+                ".onsong", ".html", ".htm", ".irealb", ".krn", ".mscx", ".mscz", ".gp", ".gp3", ".gp4", ".gp5",
+                ".gpx", ".sgu", ".mgu", ".ls", ".rntxt")  # fmt: skip
 _LEAD_SHEET_TEXT = re.compile(
-    r"\s*(irealb(ook)?://|<\?xml|<!doctype|<score-partwise|<html|X:\s*\d+\s*$|%abc|\{(title|t|artist|key|start_of|soc|sov)\b)",
+    r"\s*(irealb(ook)?://|<\?xml|<!doctype|<score-partwise|<html|X:\s*\d+\s*$|%abc"
+    r"|\{(title|t|artist|key|start_of|soc|sov)\b)",
     re.IGNORECASE | re.MULTILINE,
 )
-# Lyrics and subtitles with times, and texts in sections such as [Verse].
+# Timed lyrics and subtitles, and texts with section headings such as [Verse].
 _LYRICS = re.compile(
-    r"\s*(WEBVTT\b|\[\d+:\d\d([.:]\d+)?\]|\[[\d:.]+ *- *[\d:.]+\]|\[[A-Za-z#][^\[\]\n,]*\]\s*$|(\d+\s+)?[\d:.,]{7,}\s*-->)",
+    r"\s*(WEBVTT\b|\[\d+:\d\d([.:]\d+)?\]|\[[\d:.]+ *-"
+    r" *[\d:.]+\]|\[[A-Za-z#][^\[\]\n,]*\]\s*$|(\d+\s+)?[\d:.,]{7,}\s*-->)",
     re.MULTILINE,
 )
 _CHORDS_IN_LYRICS = re.compile(r"^[^|\n]*\[[A-G][^\]\s,'\"]*\] ?[A-Za-z]", re.MULTILINE)
@@ -54,17 +56,20 @@ _STARTS = re.compile(r"[^\s\d]\S*:-?\d+(\.\d*)?([eE][+-]?\d+)?[,;]?")
 
 def chords_from_file(path: str | os.PathLike) -> Chords:
     r"""
-    The chords of a file: annotations with a line per chord, with bars or in JSON, Sonic Visualiser's layers, and MIDI.
+    Reads the chords of a file: annotations with one line per chord, in bars or in JSON, layers of Sonic Visualiser,
+    and MIDI.
 
     Args:
-        path (`str` or `os.PathLike`): the file; its suffix has to be known, the format of a text is told by its content.
+        path (`str` or `os.PathLike`): the file. Its suffix has to be known; the format of a text is detected from its
+            content.
 
     Returns:
         `list` of `(label, start)`.
 
     Raises:
-        `FileNotFoundError`: for an absent file.
-        [`InputError`]: for another kind of file, and for one that can't be read, with the number of the line at fault.
+        `FileNotFoundError`: if the file does not exist.
+        [`InputError`]: if the format is unknown or the file can't be read; the message contains the number of the
+            invalid line.
     """
     suffix = Path(path).suffix.lower()
     if is_midi_file(path):
@@ -73,14 +78,14 @@ def chords_from_file(path: str | os.PathLike) -> Chords:
         return chords_from_jams(path)
     if suffix in _LEAD_SHEETS:
         raise InputError(
-            f"`chords`: {os.fspath(path)} is a lead sheet or score ({suffix}), which can't be read yet. Files with chords end"
-            f" in {READABLE}; chords in bars can be given as text: chords_from_bars('C | Am | F | G', bpm=120).",
+            f"`chords`: {os.fspath(path)} is a lead sheet or score ({suffix}), which can't be read yet. Chord files"
+            f" end in {READABLE}; chords in bars can be passed as text: chords_from_bars('C | Am | F | G', bpm=120).",
             "chords",
         )
     if suffix not in TEXT_SUFFIXES and (suffix or not os.path.isfile(path)):
         raise InputError(
-            f"`chords` files have to end in {READABLE}, but this is {shorten(os.fspath(path))}. A text has chords with their"
-            " starts in seconds, such as 'C:0 Am:2.5'.",
+            f"`chords` files have to end in {READABLE}, but this is {shorten(os.fspath(path))}. Text has to contain"
+            " chords with their starts in seconds, such as 'C:0 Am:2.5'.",
             "chords",
         )
     text = read_text(path, "chords")
@@ -91,14 +96,15 @@ def chords_from_file(path: str | os.PathLike) -> Chords:
 
 def chords_from_annotation(text: str, name: str | None = None) -> Chords:
     r"""
-    The chords of a text by its content: those of files, chords with their starts (`"C:0 Am:2.5"`), or pairs.
+    Reads chords from text, whose format is detected: that of a chord file, chords with their starts (`"C:0 Am:2.5"`),
+    or pairs.
 
     Args:
         text (`str`): the text.
-        name (`str`, *optional*): name of the file that it is from, for messages.
+        name (`str`, *optional*): name of the source file for error messages.
 
     Raises:
-        [`InputError`]: for a text that can't be read.
+        [`InputError`]: if the text can't be read.
     """
     content = text.strip()
     source = name or "the text"
@@ -106,8 +112,8 @@ def chords_from_annotation(text: str, name: str | None = None) -> Chords:
         raise InputError(f"`chords`: {source} is a lead sheet or score, which can't be read yet.", "chords")
     if _LYRICS.match(content):
         raise InputError(
-            f"`chords`: {source} is a lead sheet, lyrics, subtitles or another text in sections, which can't be read. Chords with their"
-            " starts in seconds are a line each: '2.5 Am'.",
+            f"`chords`: {source} is a lead sheet, lyrics, subtitles or another text in sections, which can't be read."
+            " Write one line per chord with its start in seconds: '2.5 Am'.",
             "chords",
         )
     if content.startswith("{") or re.match(r"\[\s*(\{|\[\s*[^'\s])", content):
@@ -128,7 +134,7 @@ def chords_from_annotation(text: str, name: str | None = None) -> Chords:
 
 
 def has_times(text: str) -> bool:
-    """Whether a text has chords with their times, and not chords or numerals in bars."""
+    """Whether a text has chords with times, as opposed to chords or numerals in bars."""
     content = text.strip()
     if content.startswith(("{", "[", "(")) or is_salami(content):
         return True
@@ -143,20 +149,23 @@ def _without_comments(text: str) -> list[str]:
 
 
 def _is_text(text: str) -> bool:
-    """Whether a text has words such as `C:0`, of which at least half tell a start."""
+    """Whether at least half of the words of a text have a start, as in `C:0`."""
     words = [word for line in _without_comments(text) for word in re.split(r"[\s|]+", line) if word]
     return bool(words) and sum(_STARTS.fullmatch(word) is not None for word in words) >= len(words) / 2
 
 
 def _has_degrees(text: str) -> bool:
-    """Whether the numbers behind the colons of `"C:5 | G:7"` are degrees of Harte's notation: the starts of chords increase."""
+    """Whether the numbers after the colons of `"C:5 | G:7"` are degrees in Harte syntax; starts would increase."""
     numbers = [float(number) for number in re.findall(r":(-?[\d.]+)", text)]
     increasing = all(earlier < later for earlier, later in zip(numbers, numbers[1:]))
     return set(numbers) <= _DEGREES and ("|" in text or not increasing)
 
 
 def _from_layer(text: str, name: str) -> Chords:
-    """A layer of Sonic Visualiser: points with a frame and a label. Read without an XML parser: no entities are expanded."""
+    """
+    Reads a layer of Sonic Visualiser: points with a frame and a label. No XML parser, so that no entities are
+    expanded.
+    """
     rate = re.search(r"<model[^<>]*\bsampleRate=\"(\d+)\"", text)
     points = re.findall(r"<point\b([^<>]*)>", text)
     if rate is None or not int(rate[1]):

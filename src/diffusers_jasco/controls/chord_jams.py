@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""JSON files with chords: JAMS of any chord namespace, and lists as this package writes them."""
+"""JSON files with chords: JAMS with any chord namespace, and lists of chords."""
 
 import json
 import os
@@ -35,26 +35,28 @@ from .roman_numerals import numeral_to_chord, parse_key
 
 logger = logging.get_logger(__name__)
 
-# The tempo of annotations of scores, whose times are bars and beats.
+# Tempo of score annotations, whose times are bars and beats.
 _SCORE_BPM = 120.0
 _NO_CHORDS = "no chords"
-# Objects with a list of chords: depth of objects in objects, and fields of each.
-_MAX_DEPTH, _MAX_FIELDS = 4, 100
+# Limits of the search for a list of chords in nested objects.
+_MAX_DEPTH = 4
+_MAX_FIELDS = 100
 _ERRORS = (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 
 
 def chords_from_jams(path: str | os.PathLike) -> Chords:
     r"""
-    A chord annotation of a JAMS file, of any namespace that begins with `chord`: the first one that can be read, one with chord
-    names before one with Roman numerals. A Roman numeral's key is that of its value (`{"tonic": "Ab", "chord": "V7"}`,
-    `"Ab:V7"`) or of an annotation of the key. In annotations of scores, whose times are bars, a beat is half a second.
+    Reads the first readable chord annotation of a JAMS file, with any namespace that starts with `chord`. Annotations
+    with chord names are preferred to those with Roman numerals. The key of a Roman numeral is taken from its value
+    (`{"tonic": "Ab", "chord": "V7"}`, `"Ab:V7"`) or from a key annotation. A beat of a score annotation, whose times
+    are bars, lasts half a second.
 
     Args:
-        path (`str` or `os.PathLike`): JAMS file.
+        path (`str` or `os.PathLike`): the JAMS file.
 
     Raises:
-        `FileNotFoundError`: for an absent file.
-        [`InputError`]: for a file that is no JAMS, or one without chords.
+        `FileNotFoundError`: if the file does not exist.
+        [`InputError`]: if the file is not a JAMS file or has no chords.
     """
     name = os.fspath(path)
     return _from_jams(_load(read_text(path, "chords"), name), name)
@@ -62,15 +64,15 @@ def chords_from_jams(path: str | os.PathLike) -> Chords:
 
 def chords_from_json(text: str, name: str) -> Chords:
     r"""
-    Chords of a JSON text: JAMS, the annotations of the Jazz Audio-Aligned Harmony data set, or a list that
-    [`~controls.forms.chords_from_items`] reads, such as `<track>.chords.json` of the preparation of a training set.
+    Reads chords from JSON: a JAMS file, an annotation of the Jazz Audio-Aligned Harmony dataset, or a list that
+    [`~controls.forms.chords_from_items`] reads, such as the `<track>.chords.json` of a prepared training set.
 
     Args:
         text (`str`): the JSON.
-        name (`str`): name of the file, for messages.
+        name (`str`): name of the file for error messages.
 
     Raises:
-        [`InputError`]: for anything else.
+        [`InputError`]: if the JSON is invalid or has none of these formats.
     """
     content = _load(text, name)
     if isinstance(content, dict):
@@ -85,11 +87,11 @@ def chords_from_json(text: str, name: str) -> Chords:
         content = _find_list(content, name)
     if isinstance(content, (list, tuple)):
         return check_pairs(chords_from_items(content)[0])
-    raise InputError(f"`chords`: {name} has to hold a list of chords, but holds {shorten(content)}.", "chords")
+    raise InputError(f"`chords`: {name} has to contain a list of chords, but contains {shorten(content)}.", "chords")
 
 
 def _find_list(content: dict, name: str) -> list | tuple:
-    """The list of chords that an object of any layout holds; one with the key `chords` comes before others."""
+    """Finds the list of chords in a JSON object of any layout; the key `chords` takes precedence."""
     found: list[tuple[str, list | tuple]] = []
     values = [("", content, 0)]
     for key, value, depth in values:
@@ -104,15 +106,17 @@ def _find_list(content: dict, name: str) -> list | tuple:
     found = [item for item in found if item[0] == "chords"] or found
     if len(found) > 1:
         raise InputError(
-            f"`chords`: {name} has {len(found)} lists of chords: {list_names([repr(key) for key, _ in found])}. Give one of them.",
+            f"`chords`: {name} has {len(found)} lists of chords: {list_names([repr(key) for key, _ in found])}. Keep"
+            " one of them.",
             "chords",
         )
     if found:
         return found[0][1]
     if isinstance(content.get("chords"), list):
-        return content["chords"]  # the error names the first of its elements that is not a chord
+        return content["chords"]  # later errors name its first invalid element
     raise InputError(
-        f"`chords`: {name} has no list of chords, such as [{{'start': 0.0, 'chord': 'C'}}, ...], and is no JAMS file.",
+        f"`chords`: {name} has no list of chords, such as [{{'start': 0.0, 'chord': 'C'}}, ...], and is not a JAMS"
+        " file.",
         "chords",
     )
 
@@ -123,12 +127,12 @@ def _load(text: str, name: str) -> Any:
     except (ValueError, RecursionError) as error:
         if lines := _load_lines(text):
             return lines
-        kind = "no JAMS file" if name.lower().endswith(".jams") else "not JSON"
+        kind = "not a JAMS file" if name.lower().endswith(".jams") else "not JSON"
         raise InputError(f"`chords`: {name} is {kind} ({error}).", "chords") from None
 
 
 def _load_lines(text: str) -> list[dict]:
-    """The objects of a text with one per line, or nothing for another text."""
+    """The objects of a JSON Lines text, or an empty list for other text."""
     try:
         lines = [json.loads(line) for line in text.splitlines() if line.strip()]
     except (ValueError, RecursionError):
@@ -142,9 +146,9 @@ def _from_jams(content: Any, name: str) -> Chords:
         keys = [item for item in content["annotations"] if str(item["namespace"]).startswith("key")]
     except _ERRORS as error:
         raise InputError(
-            f"`chords`: {name} is no JAMS file: it has no list of annotations with a namespace each.", "chords"
+            f"`chords`: {name} is not a JAMS file: it has no list of annotations with namespaces.", "chords"
         ) from error
-    # Names of chords say more than their functions.
+    # Chord names contain more information than Roman numerals.
     order = sorted(annotations, key=lambda item: "roman" in str(item["namespace"]))
     reasons = []
     for annotation in order:
@@ -165,8 +169,8 @@ def _from_jams(content: Any, name: str) -> Chords:
         raise EmptyInputError(f"`chords`: {name} has no chords.", "chords")
     namespaces = dict.fromkeys(str(item["namespace"]) for item in content["annotations"])
     raise InputError(
-        f"`chords`: {name} is no JAMS file with a chord annotation that can be read"
-        f" ({'; '.join(reasons) or 'none, but ' + (list_names(list(namespaces)) or 'an empty list')}).",
+        f"`chords`: {name} is not a JAMS file with a readable chord annotation"
+        f" ({'; '.join(reasons) or 'its namespaces: ' + (list_names(list(namespaces)) or 'none')}).",
         "chords",
     )
 
@@ -185,7 +189,7 @@ def _read_annotation(annotation: dict, keys: list[dict], name: str) -> Chords:
         else:
             value = value.get("chord") if isinstance(value, dict) else value
             if not isinstance(value, str):
-                raise TypeError("a chord is not a text")
+                raise TypeError("a chord is not a string")
             label = _to_plain_label(value.strip(), namespace, key_changes)
         segments.append((start, duration, label))
     known = sum(is_label(label) for *_, label in segments)
@@ -194,7 +198,7 @@ def _read_annotation(annotation: dict, keys: list[dict], name: str) -> Chords:
         raise ValueError(f"{shorten(unknown)} is not a chord")
     if _is_score(segments):
         logger.warning(
-            f"`chords`: the times of {name} are bars and beats of a score; they are read at {_SCORE_BPM:g} beats a minute."
+            f"`chords`: the times of {name} are bars and beats of a score; they are read at {_SCORE_BPM:g} BPM."
         )
         segments = _score_to_seconds(segments)
     return join_segments(
@@ -204,22 +208,22 @@ def _read_annotation(annotation: dict, keys: list[dict], name: str) -> Chords:
 
 def _observations(annotation: dict) -> list[dict]:
     data = annotation["data"]
-    if isinstance(data, dict):  # The older of the format's two layouts.
+    if isinstance(data, dict):  # the older of the two layouts of the format
         return [dict(zip(data, values)) for values in zip(*data.values(), strict=True)]
     return list(data)
 
 
 def _key_at(time: float, changes: list[tuple[float, Any]]) -> Any:
-    """The annotated key at a time: the last one before it, or the first one of all."""
+    """The annotated key at a time: the last key change up to it, or else the first key."""
     return ([key for start, key in changes if start <= time][-1:] or [key for _, key in changes[:1]] or [None])[0]
 
 
 def _from_roman(value: Any, key: Any) -> str:
-    """The chord of a Roman numeral: `{"tonic", "chord"}`, `"Ab:V7"`, or `"V7"` in the annotated key."""
+    """Converts a Roman numeral to a chord: `{"tonic", "chord"}`, `"Ab:V7"`, or `"V7"` in the annotated key."""
     annotated = _key_text(key)
     if isinstance(value, dict):
         tonic, numeral = value.get("tonic"), str(value["chord"])
-        # The tonic is a note only; the annotated key tells its mode.
+        # The tonic has no mode, which the key annotation provides.
         if tonic and not (annotated and parse_key(annotated)[0] == parse_key(_key_text(tonic) or "")[0]):
             annotated = _key_text(tonic)
     else:
@@ -234,7 +238,7 @@ def _from_roman(value: Any, key: Any) -> str:
 
 
 def _key_text(value: Any) -> str | None:
-    """A key as [`parse_key`] reads it: `"Eb:minor"`, music21's `"E- major"`, `"a"` for A minor."""
+    """Converts a key (`"Eb:minor"`, music21's `"E- major"`, `"a"` for A minor) to a form that [`parse_key`] reads."""
     if value is None or is_no_chord(str(value)):
         return None
     text = re.sub(r"^([A-Ga-g])(-{1,2})", lambda match: match[1] + "b" * len(match[2]), str(value).strip())
@@ -243,11 +247,11 @@ def _key_text(value: Any) -> str | None:
 
 
 def _to_plain_label(label: str, namespace: str, keys: list[tuple[float, Any]]) -> str:
-    # music21 writes flats with "-"; a key such as "E- major" tells it of annotations under a plain namespace.
+    # music21 writes flats as "-". In a plain namespace, a key such as "E- major" indicates music21.
     if "m21" in namespace or any(re.match(r"[A-Ga-g]-", str(key)) for _, key in keys):
         label = re.sub(r"(^|/)([A-G])(-{1,2})", lambda match: match[1] + match[2] + "b" * len(match[3]), label)
     elif "weimar" in namespace:
-        # Further notes follow the seventh, with their accidental behind: G79b13 is G7(b9,13).
+        # Tensions follow the seventh, each with a trailing accidental: G79b13 is G7(b9,13).
         notes = re.fullmatch(r"([^/]*?7)((?:(?:9|1[0-3])[#b]?)+)(/.*)?", label)
         if notes:
             added = ",".join(f"{sign}{number}" for number, sign in re.findall(r"(9|1[0-3])([#b]?)", notes[2]))
@@ -256,7 +260,7 @@ def _to_plain_label(label: str, namespace: str, keys: list[tuple[float, Any]]) -
 
 
 def _is_score(segments: list[tuple[float, float, str]]) -> bool:
-    """Whether the times are bars, and the durations beats: then chords seem to overlap."""
+    """Whether the times are bars and the durations beats, in which case most chords seem to overlap."""
     pairs = list(zip(segments, segments[1:]))
     overlaps = sum(start + duration > following[0] + 0.05 for (start, duration, _), following in pairs)
     return len(pairs) > 1 and overlaps > 0.6 * len(pairs)
@@ -277,7 +281,7 @@ def _score_to_seconds(segments: list[tuple[float, float, str]]) -> list[tuple[fl
 
 
 def chords_to_jams(chords: Chords, path: str | os.PathLike, duration: float):
-    """Writes a JAMS file with one chord annotation; the last chord ends at `duration` seconds."""
+    """Writes a JAMS file with a single chord annotation. The last chord ends at `duration` seconds."""
     data = [
         {"time": start, "duration": end - start, "value": label, "confidence": None}
         for start, end, label in to_harte_segments(chords, duration)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Spellings of chords → labels of a vocabulary."""
+"""Maps chord spellings to the labels of a vocabulary."""
 
 import difflib
 import json
@@ -43,10 +43,12 @@ _HARTE = {
 }
 _DEGREE_NAMES = ("1", "b2", "2", "b3", "3", "4", "b5", "5", "#5", "6", "b7", "7")
 
-# How much a note matters when the nearest label is looked for, by its interval above the root: the root itself, then
-# the third, then fifth and seventh, the sixth, then the rest.
+# Importance of notes in the search for the nearest label, by the interval above the root: root, thirds, fifths and
+# sevenths, sixth, other intervals.
 _WEIGHTS = (4, 1, 1, 3, 3, 1, 2, 2, 2, 1.5, 2, 2)
-_ADDED_NOTE, _OTHER_BASS, _OTHER_ROOT = 1.5, 1.5, 4.0
+_ADDED_NOTE = 1.5
+_OTHER_BASS = 1.5
+_OTHER_ROOT = 4.0
 
 
 @lru_cache(maxsize=1)
@@ -55,7 +57,7 @@ def _load_labels() -> tuple[str, ...]:
 
 
 def default_chord_labels() -> list[str]:
-    """The original's vocabulary in the order of its ids: the 193 labels of Chordino, and `"UNK"`."""
+    """AudioCraft's chord vocabulary in the order of its ids: the 193 labels of Chordino, and `"UNK"`."""
     return list(_load_labels())
 
 
@@ -66,20 +68,22 @@ def _parse_vocabulary(labels: tuple[str, ...]) -> dict[str, Chord]:
 
 def normalize_chord(label: str, labels: Sequence[str] | None = None) -> tuple[str, str | None]:
     r"""
-    The label of a vocabulary for a chord in any spelling that [`parse_chord`] reads.
+    Finds the vocabulary label for a chord in any spelling that [`parse_chord`] reads.
 
     Args:
         label (`str`):
-            The chord; a label of the vocabulary is returned as it is. `N`, `NC`, `N.C.` is no chord, Harte's `X` an unknown
-            one.
+            The chord. Labels of the vocabulary are returned unchanged. `N`, `NC` and `N.C.` mean no chord; Harte's `X`
+            is an unknown chord.
         labels (`Sequence[str]`, *optional*):
             The vocabulary, by default [`default_chord_labels`].
 
     Returns:
-        `tuple[str, str | None]`: the label with the same notes and bass, and `None`; or the nearest one, and what differs.
+        `tuple[str, str | None]`: the label with the same notes and bass, and `None`; or the nearest label, and a
+            description
+        of the difference.
 
     Raises:
-        [`InputError`]: for a label that is not a chord, with the nearest labels.
+        [`InputError`]: if the label is not a chord. The message suggests similar labels.
     """
     labels = _load_labels() if labels is None else tuple(labels)
     if label in labels:
@@ -105,14 +109,14 @@ def _nearest(chord: Chord, labels: tuple[str, ...]) -> str:
 
 
 def suggest_chords(label: str, labels: Sequence[str]) -> str:
-    """Three labels that look like `label`."""
-    # German writers call B "H".
+    """The three labels with the most similar spelling."""
+    # German notation uses "H" for B.
     text = re.sub("^H", "B", label.strip()[:1].upper() + label.strip()[1:MAX_LENGTH])
     return ", ".join(repr(name) for name in difflib.get_close_matches(text, labels, n=3, cutoff=0.0))
 
 
 def _distance(chord: Chord, other: Chord) -> float:
-    """How much of `chord` is lost, and how much is added, when `other` is played."""
+    """The weighted number of notes that are lost and added if `other` replaces `chord`."""
     notes, others = chord.pitch_classes, other.pitch_classes
     distance = sum(_WEIGHTS[(note - chord.root) % 12] for note in notes - others)
     distance += sum(_ADDED_NOTE * _WEIGHTS[(note - chord.root) % 12] for note in others - notes)
@@ -136,12 +140,12 @@ def _difference(chord: Chord, other: Chord) -> str | None:
 
 def nearest_to_notes(notes: frozenset[int], bass: int, labels: Sequence[str] | None = None) -> str:
     r"""
-    The label that is nearest to sounding notes.
+    Finds the label that is nearest to a set of notes.
 
     Args:
         notes (`frozenset[int]`): pitch classes, at least one.
-        bass (`int`): the lowest one.
-        labels (`Sequence[str]`, *optional*): the vocabulary.
+        bass (`int`): pitch class of the lowest note.
+        labels (`Sequence[str]`, *optional*): the vocabulary, by default [`default_chord_labels`].
     """
     labels = _load_labels() if labels is None else tuple(labels)
 
@@ -156,10 +160,11 @@ def nearest_to_notes(notes: frozenset[int], bass: int, labels: Sequence[str] | N
 
 def to_harte(label: str) -> str:
     """
-    A chord in the syntax of Harte et al. (2005), which `.lab` and JAMS files use: `Am7b5/G` is `A:hdim7/b7`.
+    Converts a chord to the syntax of Harte et al. (2005), which `.lab` and JAMS files use: `Am7b5/G` becomes
+    `A:hdim7/b7`.
 
     Raises:
-        [`InputError`]: for a label that is not a chord.
+        [`InputError`]: if the label is not a chord.
     """
     if is_no_chord(label):
         return "N"

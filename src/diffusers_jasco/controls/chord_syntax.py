@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Chord labels in any common spelling → notes."""
+"""Parses chord labels in any common spelling."""
 
 import re
 import unicodedata
@@ -22,7 +22,7 @@ from functools import lru_cache
 
 NO_CHORD = "N"
 UNKNOWN_CHORD = "UNK"
-MAX_LENGTH = 40
+MAX_LENGTH = 40  # characters
 
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11)
@@ -32,12 +32,13 @@ _QUALITY_TOKEN = re.compile(r"maj|min|hdim|dim|aug|dom|sus|add|omit|no|alt|M|m|j
 _SIGNS = {"+": "#", "-": "b", "#": "#", "b": "b"}
 _NO_CHORDS = {"N", "NC", "NOCHORD", "NONE", "SILENCE", "SILENT", "&PAUSE", "PAUSE", "REST", "TACET", "END"}
 
-# Signs of one meaning. Triangles and carets are a major seventh, alone and with a number (CΔ, C^9).
+# Equivalent symbols. Triangles and carets are a major seventh, alone and with a number (CΔ, C^9).
 _SIGN_SPELLINGS = str.maketrans({
-    "♯": "#", "♭": "b", "−": "-", "–": "-", "—": "-", "Δ": "^", "△": "^", "∆": "^", "°": "dim", "˚": "dim", "ø": "hdim",
+    "♯": "#", "♭": "b", "−": "-", "–": "-", "—": "-", "Δ": "^", "△": "^", "∆": "^", "°": "dim", "˚": "dim",
+    "ø": "hdim",
     "Ø": "hdim", "∅": "hdim", "⌀": "hdim", "’": "", "'": "",
 })  # fmt: skip
-# Words and other spellings of qualities, in this order.
+# Words and other spellings of qualities, applied in this order.
 _SPELLINGS = (
     (r"\^(?=\d)", "maj"),
     (r"\^", "maj7"),
@@ -67,12 +68,12 @@ _SOLFEGE_NOTE = re.compile(r"(?:^|(?<=/))(Do|Re|Mi|Fa|Sol|La|Si)")
 @dataclass(frozen=True)
 class Chord:
     """
-    A chord's notes.
+    The notes of a chord.
 
     Args:
-        root (`int`): pitch class, 0 (C) ... 11 (B).
-        intervals (`frozenset[int]`): semitones of its notes above the root, without a bass that is added below.
-        bass (`int`): semitones of the lowest note above the root, 0 in root position.
+        root (`int`): pitch class of the root, 0 (C) ... 11 (B).
+        intervals (`frozenset[int]`): intervals of the notes above the root in semitones, without an added bass note.
+        bass (`int`): interval of the bass note above the root in semitones, 0 in root position.
     """
 
     root: int
@@ -81,7 +82,7 @@ class Chord:
 
     @property
     def pitch_classes(self) -> frozenset[int]:
-        """All notes, bass included, as pitch classes 0 ... 11."""
+        """The pitch classes 0 ... 11 of all notes, including the bass."""
         return frozenset((self.root + interval) % 12 for interval in self.intervals | {self.bass})
 
     @property
@@ -90,36 +91,37 @@ class Chord:
 
 
 def is_no_chord(label: str) -> bool:
-    """Whether `label` means that there is no chord: N, NC, N.C., "no chord", silence, end, ..."""
+    """Whether `label` means no chord: N, NC, N.C., "no chord", silence, end, ..."""
     return re.sub(r"[\s._-]", "", label).upper() in _NO_CHORDS
 
 
 @lru_cache(maxsize=4096)
 def parse_chord(label: str) -> Chord | None:
     r"""
-    Reads a chord in any common spelling.
+    Parses a chord in any common spelling.
 
-    - Lead sheets and the Real Book: `Db`, `C-7`, `CM7`, `Cmi7`, `CΔ9`, `Cø`, `Bdim7`, `C6/9`, `F#m7b5/E`, `C7(b9)`, `Gsus4`.
+    - Lead sheets and the Real Book: `Db`, `C-7`, `CM7`, `Cmi7`, `CΔ9`, `Cø`, `Bdim7`, `C6/9`, `F#m7b5/E`, `C7(b9)`,
+      `Gsus4`.
     - Harte et al. (2005): `C:maj7/3`, `A:min(9)`, `D:hdim7`.
     - iReal Pro: `Dh7`, `C^9`, `C-^7`, `G7alt`, `G7b9#5`, `F9sus`.
     - Brazilian: `C7M(9)`, `Cm7(5-)`, `D7/9`, `C4/7`, `B7(9-/13-)`, `F5+`.
 
-    Some spellings mean different things to different writers. Here `C7+` is C7#5 (in Brazil also a major seventh), `C9` has a
-    minor seventh, `C2` is an added second, and `Do` is D diminished. Behind a slash a note is the bass (`C/G`), as a degree of
-    a triad up to the seventh is (`C/3`, `C/b7`); other degrees are added (`C/9`, `D7/9`, `C7/4`); a chord is the lower one of
-    two (`D/C7`).
+    Some spellings are ambiguous. Here `C7+` is C7#5 (in Brazil also a major seventh), `C9` has a minor seventh, `C2`
+    is an added second, and `Do` is D diminished. After a slash, a note is the bass (`C/G`), and so is a degree up to
+    the seventh after a triad (`C/3`, `C/b7`); other degrees are added notes (`C/9`, `D7/9`, `C7/4`); a chord is the
+    lower part of a polychord (`D/C7`).
 
     Args:
         label (`str`): the chord.
 
     Returns:
-        [`Chord`], or `None` if it is none.
+        [`Chord`], or `None` if the label is not a chord.
     """
     if len(label) > MAX_LENGTH:
         return None
     text = re.sub(r"\s", "", unicodedata.normalize("NFKC", label.replace("º", "°").replace("´", "")))
     text = text.translate(_SIGN_SPELLINGS)
-    # A sharp is an "s" in some data sets.
+    # Some datasets write sharps as "s".
     text = re.sub(r"^([A-G])s(?!us)", r"\1#", text)
     root = _NOTE.match(text)
     if root is None:
@@ -152,13 +154,13 @@ def _plain(quality: str) -> str:
 
 
 def parse_solfege(label: str) -> Chord | None:
-    """As [`parse_chord`], of a chord whose notes are Do, Re, Mi, Fa, Sol, La and Si."""
+    """Parses a chord whose notes are named Do, Re, Mi, Fa, Sol, La and Si; see [`parse_chord`]."""
     plain = from_solfege(label)
     return None if plain is None else parse_chord(plain)
 
 
 def from_solfege(label: str) -> str | None:
-    """The label with letters for Do, Re, Mi, ..., or `None` if that is not a chord: `Solm7` is `Gm7`, `Fadd9` is not."""
+    """Replaces Do, Re, Mi, ... by letters: `Solm7` becomes `Gm7`. Returns `None` for other labels, such as `Fadd9`."""
     text = unicodedata.normalize("NFKD", label.strip())
     text = "".join(sign for sign in text if not unicodedata.combining(sign))
     if not _SOLFEGE_NOTE.match(text):
@@ -172,7 +174,7 @@ def _pitch_class(match: re.Match) -> int:
 
 
 def _is_bass(text: str, quality: str) -> bool:
-    """Whether the text behind a slash is the bass of a chord, and not an added note."""
+    """Whether the text after a slash is the bass of a chord, as opposed to an added note."""
     if _NOTE.fullmatch(text):
         return True
     degree = _DEGREE.fullmatch(text)
@@ -181,14 +183,14 @@ def _is_bass(text: str, quality: str) -> bool:
     has_number = any(sign.isdigit() for sign in quality) or "sus" in quality
     if not has_number:
         return True
-    # Of a chord with numbers, added notes and altered fifths are written so, too.
+    # After a chord with numbers, it may also be an added note or an altered fifth.
     if degree[2] == "7":
         return "7" in quality
     return degree[2] in "123" or (degree[2] == "5" and not degree[1])
 
 
 def _parse_bass(bass: str, root: int) -> int | None:
-    """Semitones above the root of a note name or a degree of the major scale."""
+    """The interval of a note name or a degree of the major scale above the root, in semitones."""
     if note := _NOTE.fullmatch(bass):
         return (_pitch_class(note) - root) % 12
     if degree := _DEGREE.fullmatch(bass):
@@ -224,24 +226,24 @@ def _tokenize(quality: str) -> list[str] | None:
 
 class _QualityParser:
     """
-    Reads the tokens of a chord's quality: first its triad, then its extension, then alterations. Each method raises a
-    `ValueError` for tokens that are not a chord.
+    Parses the tokens of a chord quality: first the triad, then the extension, then alterations. The methods raise a
+    `ValueError` if the tokens are not a chord.
     """
 
     def __init__(self, tokens: list[str], harte: bool):
-        self.tokens, self.harte = tokens[::-1], harte  # the next token is the last of the list
+        self.tokens, self.harte = tokens[::-1], harte  # reversed: the next token is at the end
         self.third: int | None = 4
         self.fifth: int | None = 7
         self.seventh: int | None = None
         self.extra: set[int] = set()
         self.removed: set[int] = set()
-        self.implied: set[int] = set()  # degrees below the number of an extension: 13 implies 9 and 11
+        self.implied: set[int] = set()  # degrees that an extension implies: 13 implies 9 and 11
 
     def peek(self, *names: str) -> bool:
         return bool(self.tokens) and self.tokens[-1] in names
 
     def take(self, *names: str) -> bool:
-        """Whether the next token is one of these, which is then done with."""
+        """Consumes the next token if it is one of `names`, and returns whether it is."""
         found = self.peek(*names)
         if found:
             self.tokens.pop()
@@ -253,13 +255,13 @@ class _QualityParser:
         return int(self.tokens.pop())
 
     def take_sign(self) -> str:
-        """The accidental behind a degree, as in C7(9-): not that of the next degree, as in C7-9."""
+        """Consumes an accidental after a degree, as in C7(9-), unless it belongs to the next degree, as in C7-9."""
         if self.peek("+", "-", "#", "b") and not (len(self.tokens) > 1 and self.tokens[-2].isdigit()):
             return _SIGNS[self.tokens.pop()]
         return ""
 
     def parse(self) -> frozenset[int]:
-        """The intervals above the root."""
+        """Returns the intervals above the root."""
         self.parse_extension(self.parse_triad())
         while self.tokens:
             self.parse_alteration()
@@ -267,9 +269,9 @@ class _QualityParser:
         return frozenset((notes | self.extra) - self.removed | {0})
 
     def parse_triad(self) -> int:
-        """Returns the seventh that an extension of this triad has."""
+        """Parses the triad and returns the seventh that extensions of it have."""
         if self.harte and self.peek("("):
-            self.third = self.fifth = None  # a list of degrees stands for itself
+            self.third = self.fifth = None  # an explicit list of degrees
         elif self.take("maj"):
             return 11
         elif self.take("min", "-"):
@@ -301,7 +303,7 @@ class _QualityParser:
         if self.peek(*added):
             number = self.tokens.pop()
             if number in ("7", "9", "11", "13"):
-                # A major seventh is also written behind: C7M.
+                # A major seventh may also be written after the number: C7M.
                 is_major = self.peek("maj") and self.tokens[-2:] != ["7", "maj"] and self.take("maj")
                 self.seventh = 11 if is_major else seventh
             self.extra = added[number]

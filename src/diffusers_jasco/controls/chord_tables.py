@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Annotations with a line per chord: `.lab`, `.csv`, `.tsv` and `.txt` files of any kind."""
+"""Annotations with one line per chord: `.lab`, `.csv`, `.tsv` and `.txt` files of any kind."""
 
 import csv
 import os
@@ -36,14 +36,13 @@ _NUMBER = re.compile(r"([+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?)(?:\s?
 _BEGINS_WITH_TIME = re.compile(r"[\"']?[+-]?[.,]?\d")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,3}):(\d{2}(?:[.,]\d+)?)")
 _ROOT = re.compile(r"[A-G](#|b|♯|♭)?")
-# Comments, and the line with the frequencies of an Audacity label.
+# Comments, and the frequency lines of Audacity label tracks ("\").
 _COMMENTS = ("#", "//", ";", "%", "\\")
 _INLINE_COMMENT = re.compile(r"\s+(#\s|#$|//|;|%\s).*")
 _MAX_LINES = 200_000
-# A day; annotations in samples, milliseconds or HTK's units of 100 ns reach further.
+# A day. Larger times are in samples, milliseconds or HTK's units of 100 ns.
 _MAX_SECONDS = 86_400
-# Times are rounded when they are written, some to hundredths of a second.
-_ROUNDING = 0.02
+_ROUNDING = 0.02  # seconds; some files round times to hundredths of a second
 
 
 @dataclass
@@ -52,15 +51,17 @@ class _Row:
     times: list[float]
     label: str
     recording: str = ""
-    further: list[str] = field(default_factory=list)  # The cells behind the chord.
+    further: list[str] = field(default_factory=list)  # the cells after the chord
 
 
 @dataclass(frozen=True)
 class Segment:
     r"""
+    A chord with its start and end.
+
     Args:
-        start (`float`): seconds.
-        end (`float` or `None`): seconds; `None` for a chord that lasts until the next one.
+        start (`float`): start in seconds.
+        end (`float` or `None`): end in seconds; `None` if the chord lasts until the next one.
         label (`str`): the chord.
     """
 
@@ -71,28 +72,29 @@ class Segment:
 
 def chords_from_lab(path: str | os.PathLike) -> Chords:
     r"""
-    An annotation with a line per chord: `start end chord` or `start chord`, in seconds (also `m:ss` or `h:mm:ss`), with
-    tabs, spaces, commas or semicolons between the columns, and decimal points or commas. Read as well: header lines before
-    the first chord, comments, quotes, columns that a header names, Audacity's label tracks and the CSV files of
-    Sonic Annotator and Sonic Visualiser, with or without durations. Gaps between two chords are no chord (`N`).
+    Reads an annotation with one line per chord: `start end chord` or `start chord`, in seconds (also `m:ss` or
+    `h:mm:ss`), with tabs, spaces, commas or semicolons between the columns, and decimal points or commas. Header lines
+    before the first chord, comments, quotes, columns that a header names, Audacity label tracks and the CSV files of
+    Sonic Annotator and Sonic Visualiser, with or without durations, are also supported. Gaps between chords become no
+    chord (`N`).
 
     Args:
         path (`str` or `os.PathLike`): a text file in UTF-8, UTF-16 or Latin-1.
 
     Raises:
-        `FileNotFoundError`: for an absent file.
-        [`InputError`]: for a line that is none of these, with its number.
+        `FileNotFoundError`: if the file does not exist.
+        [`InputError`]: if a line is invalid; the message contains its number.
     """
     return chords_from_table(read_text(path, "chords"), os.fspath(path))
 
 
 def chords_from_table(text: str, name: str) -> Chords:
     r"""
-    As [`chords_from_lab`], from the text of a file.
+    Reads the content of a file as [`chords_from_lab`] does.
 
     Args:
-        text (`str`): the lines.
-        name (`str`): name of the file, for messages.
+        text (`str`): content of the file.
+        name (`str`): name of the file for error messages.
     """
     chords = join_segments(_to_segments(list(_read_rows(text, name)), name))
     if not chords:
@@ -101,21 +103,21 @@ def chords_from_table(text: str, name: str) -> Chords:
 
 
 def chords_to_lab(chords: Chords, path: str | os.PathLike, duration: float):
-    """Writes a `.lab` file in the syntax of Harte et al.; the last chord ends at `duration` seconds."""
+    """Writes a `.lab` file in the syntax of Harte et al. The last chord ends at `duration` seconds."""
     lines = [f"{start!r}\t{end!r}\t{label}\n" for start, end, label in to_harte_segments(chords, duration)]
     Path(path).write_text("".join(lines), encoding="utf-8")
 
 
 def to_harte_segments(chords: Chords, duration: float) -> list[tuple[float, float, str]]:
-    """Start, end and label in the syntax of Harte et al. of each chord; the last one ends at `duration` seconds."""
+    """The start, the end and the label in Harte syntax of each chord. The last chord ends at `duration` seconds."""
     ends = [*(start for _, start in chords[1:]), duration]
     return [(start, end, to_harte(label)) for (label, start), end in zip(chords, ends)]
 
 
 def join_segments(segments: list[Segment]) -> Chords:
-    """Segments in any order as a progression, with no chord in gaps."""
+    """Converts segments in any order to a progression, with no chord (`N`) in gaps."""
     if any(later.start < earlier.start for earlier, later in zip(segments, segments[1:])):
-        logger.warning("`chords`: the starts are not in order; the chords were sorted by them.")
+        logger.warning("`chords`: the starts are not in order; the chords were sorted by start.")
         segments = sorted(segments, key=lambda segment: segment.start)
     chords: Chords = []
     for segment, following in zip(segments, [*segments[1:], None]):
@@ -126,7 +128,7 @@ def join_segments(segments: list[Segment]) -> Chords:
 
 
 def parse_time(text: str) -> float | None:
-    """Seconds of `2.5`, `2,5`, `2.5e0`, `1:02.5` or `0:01:02.5`, and `None` for other texts."""
+    """Parses a time in seconds: `2.5`, `2,5`, `2.5e0`, `1:02.5` or `0:01:02.5`. Returns `None` for other text."""
     if number := _NUMBER.fullmatch(text):
         return float(number[1].replace(",", "."))
     clock = _CLOCK.fullmatch(text)
@@ -136,7 +138,7 @@ def parse_time(text: str) -> float | None:
 
 
 def is_label(text: str) -> bool:
-    """Whether a text is a chord, no chord or an unknown one."""
+    """Whether a text is a chord, no chord (`N`) or an unknown chord (`X`)."""
     return is_no_chord(text) or text in ("X", UNKNOWN_CHORD) or parse_chord(text) is not None
 
 
@@ -155,7 +157,7 @@ def _read_rows(text: str, name: str) -> Iterator[_Row]:
         if not line.strip() or line.lstrip().startswith(_COMMENTS):
             continue
         if end_line is not None:
-            _refuse(end_line, name, lines[end_line - 1])
+            _reject(end_line, name, lines[end_line - 1])
         if header and _is_of_another_type(line, header):
             continue
         row = _read_named(line, header) if header else None
@@ -164,18 +166,18 @@ def _read_rows(text: str, name: str) -> Iterator[_Row]:
             started, row.line = True, number
             yield row
         elif started and parse_time(line.strip()) is not None:
-            end_line = number  # The end of the annotation, which has to be the last line.
+            end_line = number  # the end of the annotation, which has to be the last line
         elif started or _BEGINS_WITH_TIME.match(line):
             if not header and any(len(cells) == len(other_header) for cells, in_columns in _split(line) if in_columns):
-                _refuse_header(other_header, name)
-            _refuse(number, name, line)
+                _reject_header(other_header, name)
+            _reject(number, name, line)
         elif not header:
             header = _read_header(line)
             warn_of_other_labels(header.fields if header else None)
             other_header = other_header or next((cells for cells, in_columns in _split(line) if in_columns), [])
 
 
-def _refuse(number: int, name: str, line: str):
+def _reject(number: int, name: str, line: str):
     raise InputError(
         f"`chords`: line {number} of {name} has to be 'start end chord' or 'start chord' with times in seconds, but is"
         f" {shorten(line)}.",
@@ -183,16 +185,20 @@ def _refuse(number: int, name: str, line: str):
     )
 
 
-def _refuse_header(cells: list[str], name: str):
+def _reject_header(cells: list[str], name: str):
     raise InputError(
-        f"`chords`: {name} has the columns {list_names([repr(cell) for cell in cells])}. Its header has to name a column of starts in"
-        f" seconds ({list_names(NAMES['start'], 4)}) and one of chords ({list_names(NAMES['label'], 4)}).",
+        f"`chords`: {name} has the columns {list_names([repr(cell) for cell in cells])}. Its header has to name a"
+        f" column of starts in seconds (such as {list_names(NAMES['start'], 4)}) and a column of chords (such as"
+        f" {list_names(NAMES['label'], 4)}).",
         "chords",
     )
 
 
 def _split(line: str) -> Iterator[tuple[list[str], bool]]:
-    """The cells of a line by each separator that it has, the most certain one first, and whether it is more than spaces."""
+    """
+    Yields the cells of a line for each possible separator, the most reliable one first, and whether the separator is
+    unambiguous (not spaces).
+    """
     if "\t" in line:
         yield [_unquote(cell) for cell in line.split("\t")], True
     if ";" in line:
@@ -203,7 +209,7 @@ def _split(line: str) -> Iterator[tuple[list[str], bool]]:
 
 
 def _split_quoted(line: str, separator: str) -> list[str]:
-    # A comma within parentheses belongs to the chord: C:maj(9,11).
+    # Commas in parentheses belong to the chord: C:maj(9,11).
     guarded = re.sub(r"\([^()]*\)", lambda match: match[0].replace(separator, "\0"), line)
     try:
         cells = next(csv.reader([guarded], delimiter=separator, skipinitialspace=True), [])
@@ -223,7 +229,7 @@ def _read_row(line: str) -> _Row | None:
 
 
 def _to_row(cells: list[str], in_columns: bool) -> _Row | None:
-    """A row of cells: the name of a recording or nothing, up to three numbers, and the chord; or the chord first."""
+    """Parses cells: an optional name of the recording, up to three numbers, and the chord; or the chord first."""
     numeric = [parse_time(cell) for cell in cells]
     first = next((index for index, time in enumerate(numeric) if time is not None), None)
     if first is None:
@@ -236,8 +242,8 @@ def _to_row(cells: list[str], in_columns: bool) -> _Row | None:
         return None
     if not label:
         if before:
-            return _Row(0, times, before[0]) if is_label(before[0]) else None  # The chord comes first.
-        return _Row(0, times, "") if last < len(cells) else None  # A cell that is there and empty.
+            return _Row(0, times, before[0]) if is_label(before[0]) else None  # chord first
+        return _Row(0, times, "") if last < len(cells) else None  # empty chord cell
     if before and (not in_columns or is_label(before[0])):
         return None
     recording = before[0] if before else ""
@@ -245,14 +251,14 @@ def _to_row(cells: list[str], in_columns: bool) -> _Row | None:
         words = _INLINE_COMMENT.sub("", " ".join([label, *further]))
         if is_label(words) and re.fullmatch(r"[^\s]+( [A-Za-z]+)*", words):
             return _Row(0, times, words)  # C major
-        # Further numbers, such as a confidence, but no further words.
+        # Additional cells may be numbers, such as a confidence, but not words.
         if not is_label(label) or any(parse_time(cell) is None for cell in further):
             return None
     return _Row(0, times, label, recording, further)
 
 
 def is_table(text: str) -> bool:
-    """Whether a text has a line with a time and a chord, or one that begins with a time."""
+    """Whether a text has a line with a time and a chord, or a line that starts with a time."""
     lines = [line.strip(" ") for line in re.split(r"[\r\n]+", text)]
     lines = [line for line in lines if line.strip() and not line.lstrip().startswith(_COMMENTS)][:200]
     return any(_BEGINS_WITH_TIME.match(line) or _read_row(line) is not None for line in lines)
@@ -260,19 +266,19 @@ def is_table(text: str) -> bool:
 
 @dataclass(frozen=True)
 class _Header:
-    """The names of a table's columns."""
+    """The column names of a table."""
 
     cells: list[str]
     fields: Fields
 
     def read(self, cells: list[str], name: str | None) -> float | None:
-        """Seconds in a cell of a row."""
+        """The time in the column `name` of a row, in seconds."""
         time = None if name is None else parse_time(cells[self.cells.index(name)])
         return None if time is None else time / self.fields.per_second
 
 
 def _read_header(line: str) -> _Header | None:
-    """The columns that a header line names, or nothing if it does not name a start and a chord."""
+    """Parses a header line. Returns `None` if it does not name a start and a chord column."""
     for cells, _ in _split(line):
         if fields := find_fields(tuple(cells)):
             return _Header(cells, fields)
@@ -280,7 +286,7 @@ def _read_header(line: str) -> _Header | None:
 
 
 def _is_of_another_type(line: str, header: _Header) -> bool:
-    """Whether a line says in the column of its type that it is not a chord, but a key or a beat."""
+    """Whether the type column of a line says that it is not a chord, but, for example, a key or a beat."""
     column = next((index for index, cell in enumerate(header.cells) if cell.strip().lower() == "type"), None)
     cells = next((cells for cells, _ in _split(line) if len(cells) == len(header.cells)), None)
     return column is not None and cells is not None and "chord" not in cells[column].lower()
@@ -311,18 +317,20 @@ def _to_segments(rows: list[_Row], name: str) -> list[Segment]:
     recordings = sorted({row.recording for row in rows if row.recording})
     if len(recordings) > 1:
         raise InputError(
-            f"`chords`: {name} has the chords of {len(recordings)} recordings ({shorten(recordings[0])}, ...). Give a file with"
-            " those of one.",
+            f"`chords`: {name} has the chords of {len(recordings)} recordings ({shorten(recordings[0])}, ...). Use a"
+            " file with the chords of one recording.",
             "chords",
         )
-    # Labels without a chord: where lines have an end, nothing sounds; otherwise the chord before goes on.
+    # An empty label means no chord if lines have ends; otherwise the previous chord continues.
     empty = [row for row in rows if not row.label]
     if empty and not (len(empty) == 1 and empty[0] is rows[-1]):
-        logger.warning(f"`chords`: {len(empty)} line(s) of {name} have no chord, the first one line {empty[0].line}.")
+        logger.warning(
+            f"`chords`: {len(empty)} line(s) of {name} have no chord; the first one is line {empty[0].line}."
+        )
     chosen = _join_qualities(_choose_times([row for row in rows if row.label]))
     ignored = next((row.further[0] for row in chosen if row.further), None)
     if ignored is not None:
-        logger.warning(f"`chords`: columns of {name} behind the chord, such as {shorten(ignored)}, are not used.")
+        logger.warning(f"`chords`: columns of {name} after the chord, such as {shorten(ignored)}, are ignored.")
     rows = chosen
     has_durations = _has_durations(rows)
     segments = []
@@ -336,8 +344,8 @@ def _to_segments(rows: list[_Row], name: str) -> list[Segment]:
             )
         if end is not None and not start <= end:
             raise InputError(
-                f"`chords`: line {row.line} of {name}: the chord has to start before it ends, but is from {start:g} to"
-                f" {end:g} s.",
+                f"`chords`: line {row.line} of {name}: the chord has to start before it ends, but lasts from {start:g}"
+                f" to {end:g} s.",
                 "chords",
             )
         segments.append(Segment(start, None if end == start else end, row.label))
@@ -345,27 +353,30 @@ def _to_segments(rows: list[_Row], name: str) -> list[Segment]:
 
 
 def _choose_times(rows: list[_Row]) -> list[_Row]:
-    """Rows with their start and, where there is one, their end or duration, and without columns that count in whole numbers."""
+    """
+    Reduces the times of rows to the start and, if present, the end or duration, without columns that count in whole
+    numbers.
+    """
     first = [row.times[0] for row in rows]
     if len(rows) > 1 and first[0] in (0, 1) and _counts(first):
-        # The first column counts rows or bars, and the starts are in another one, before or behind the chord.
+        # The first column counts rows or bars, and the starts are in another column, before or after the chord.
         if _follow_a_count(first, [row.times[1:] for row in rows]):
             return [replace(row, times=row.times[1:]) for row in rows]
-        behind = [[time for time in map(parse_time, row.further[:2]) if time is not None] for row in rows]
-        if all(len(row.times) == 1 for row in rows) and _are_times_behind(first, behind):
-            return [replace(row, times=times, further=row.further[len(times) :]) for row, times in zip(rows, behind)]
+        after = [[time for time in map(parse_time, row.further[:2]) if time is not None] for row in rows]
+        if all(len(row.times) == 1 for row in rows) and _are_times_after(first, after):
+            return [replace(row, times=times, further=row.further[len(times) :]) for row, times in zip(rows, after)]
     if _are_bars([row.times for row in rows]):
         return [replace(row, times=row.times[:1]) for row in rows]
     return [replace(row, times=row.times[:2]) for row in rows]
 
 
 def _join_qualities(rows: list[_Row]) -> list[_Row]:
-    """Rows of which the root and the quality of the chord are in two columns, as one."""
+    """Joins the root and the quality of chords if they are in two columns."""
     roots = [row for row in rows if not is_no_chord(row.label)]
     if any(not row.further or not _ROOT.fullmatch(row.label) for row in roots):
         return rows
     if not any(parse_time(row.further[0]) is None for row in roots):
-        return rows  # confidences
+        return rows  # the other column has confidences
     labels = {row.line: f"{row.label}:{row.further[0]}" for row in roots}
     if not all(is_label(label) for label in labels.values()):
         return rows
@@ -373,15 +384,20 @@ def _join_qualities(rows: list[_Row]) -> list[_Row]:
 
 
 def _counts(values: list[float]) -> bool:
-    return all(value.is_integer() for value in values) and all(one <= other for one, other in zip(values, values[1:]))
+    return all(value.is_integer() for value in values) and all(
+        earlier <= later for earlier, later in zip(values, values[1:])
+    )
 
 
 def _follow_a_count(count: list[float], rest: list[list[float]]) -> bool:
-    """Whether the columns behind a first one that counts are the times: they do not fit as ends, or there is one more."""
+    """
+    Whether the first column is an index and the times are in the columns after it: they do not fit as ends of the
+    first column, or there are two of them.
+    """
     if not all(rest):
         return False
     starts = [times[0] for times in rest]
-    rising = all(one < other for one, other in zip(starts, starts[1:]))
+    rising = all(earlier < later for earlier, later in zip(starts, starts[1:]))
     if late := sum(start < number for start, number in zip(starts, count)):
         return _are_intervals(rest) or (rising and (_counts_rows(count) or late > len(rest) / 2))
     if not _counts_rows(count) or _are_bars([[number, *times] for number, times in zip(count, rest)]):
@@ -392,8 +408,8 @@ def _follow_a_count(count: list[float], rest: list[list[float]]) -> bool:
     return len(count) > 2 and rising and not touching
 
 
-def _are_times_behind(count: list[float], rest: list[list[float]]) -> bool:
-    """Whether the numbers behind the chord are its times, and not its confidence."""
+def _are_times_after(count: list[float], rest: list[list[float]]) -> bool:
+    """Whether the numbers after the chord are its times, as opposed to its confidence."""
     if len({len(times) for times in rest}) != 1 or not rest[0] or rest[-1][0] <= 1:
         return False
     if len(rest[0]) == 2:
@@ -402,22 +418,23 @@ def _are_times_behind(count: list[float], rest: list[list[float]]) -> bool:
 
 
 def _counts_rows(values: list[float]) -> bool:
-    return all(other - one == 1 for one, other in zip(values, values[1:]))
+    return all(later - earlier == 1 for earlier, later in zip(values, values[1:]))
 
 
 def _are_intervals(times: list[list[float]]) -> bool:
-    """Whether all rows have a start and an end in order, or a start and a duration that lasts until the next."""
+    """Whether all rows have ordered starts and ends, or starts and durations that last until the next start."""
     if any(len(row) != 2 for row in times):
         return False
     pairs = list(zip(times, times[1:]))
-    lasting = all(abs(sum(one) - other[0]) <= _ROUNDING for one, other in pairs)
+    lasting = all(abs(sum(row) - following[0]) <= _ROUNDING for row, following in pairs)
     return lasting or (
-        all(start < end for start, end in times) and all(one[1] <= other[0] + _ROUNDING for one, other in pairs)
+        all(start < end for start, end in times)
+        and all(row[1] <= following[0] + _ROUNDING for row, following in pairs)
     )
 
 
 def _are_bars(times: list[list[float]]) -> bool:
-    """Whether the columns behind the start count bars, or bars and beats, and are neither ends nor durations."""
+    """Whether the columns after the start are bar numbers, or bar and beat numbers, instead of ends or durations."""
     if len({len(row) for row in times}) != 1 or len(times) < 2 or len(times[0]) < 2:
         return False
     bars = [row[1] for row in times]
@@ -434,7 +451,7 @@ def _are_bars(times: list[list[float]]) -> bool:
 
 
 def _has_durations(rows: list[_Row]) -> bool:
-    """Whether the second column has durations and not ends: then each chord ends where the next one starts."""
+    """Whether the second column has durations instead of ends, so that chords end where the next one starts."""
     pairs = [(row.times, following.times[0]) for row, following in zip(rows, rows[1:]) if len(row.times) == 2]
     ends = sum(abs(times[1] - following) <= _ROUNDING for times, following in pairs)
     durations = sum(abs(times[0] + times[1] - following) <= _ROUNDING for times, following in pairs)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Chords with their starts in seconds as text: `"C:0 Am:2.5"`, `"(C, 0.0), (Am, 2.5)"`."""
+"""Chords with start times as text: `"C:0 Am:2.5"`, `"(C, 0.0), (Am, 2.5)"`."""
 
 import re
 
@@ -22,10 +22,10 @@ from .chord_timeline import Chords
 
 def chords_from_text(text: str) -> Chords:
     r"""
-    Chords with their starts in seconds: `"C:0 Am:2.5 F:5 | G:7.5"`. Bar lines are for the eye.
+    Reads chords with their starts in seconds: `"C:0 Am:2.5 F:5 | G:7.5"`. Bar lines are ignored.
 
     Raises:
-        [`InputError`]: for a chord without a start, with its position.
+        [`InputError`]: if a chord has no start; the message contains its position.
     """
     chords = []
     for position, word in enumerate(re.split(r"[\s|]+", text.strip(" \t\r\n|"))):
@@ -37,7 +37,8 @@ def chords_from_text(text: str) -> Chords:
         except ValueError:
             raise InputError(
                 f"`chords`: position {position}: {shorten(word)} has no start in seconds, as in 'C:0 Am:2.5'. Chords"
-                " in bars need a tempo: chords_from_bars(text, bpm=...) or chords_from_roman, on a command line --bpm.",
+                " in bars need a tempo: use chords_from_bars(text, bpm=...) or chords_from_roman, or --bpm on a"
+                " command line.",
                 "chords",
                 position,
             ) from None
@@ -45,16 +46,16 @@ def chords_from_text(text: str) -> Chords:
 
 
 def chords_to_text(chords: Chords) -> str:
-    """The text that [`chords_from_text`] reads as the same progression."""
+    """Writes a progression in the format of [`chords_from_text`]."""
     return " ".join(f"{label}:{start!r}" for label, start in chords)
 
 
 def chords_from_tuples(text: str) -> Chords:
     r"""
-    Chords as AudioCraft's demo takes them: `"(C, 0.0), (D, 2.0)"`, with or without brackets and quotes.
+    Reads chords in the format of AudioCraft's demo: `"(C, 0.0), (D, 2.0)"`, with or without brackets and quotes.
 
     Raises:
-        [`InputError`]: for anything else, with its position.
+        [`InputError`]: if the text is invalid; the message contains the position.
     """
     body = text.strip().removeprefix("[").removesuffix("]").strip().rstrip(",").rstrip()
     if body.startswith("["):
@@ -62,7 +63,9 @@ def chords_from_tuples(text: str) -> Chords:
     if not body:
         return []
     if not (body.startswith("(") and body.endswith(")")):
-        raise InputError(f"`chords`: expected '(C, 0.0), (D, 2.0)', but got {shorten(text)}.", "chords")
+        raise InputError(
+            f"`chords`: text has to have the form '(C, 0.0), (D, 2.0)', but is {shorten(text)}.", "chords"
+        )
     chords = []
     for position, item in enumerate(re.split(r"\)\s*,\s*\(", body[1:-1])):
         label, _, start = item.rpartition(",")

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A chord progression as a list of labels with their starts, and one chord id per frame."""
+"""Validation of chord progressions (labels with start times) and conversion to one chord id per frame."""
 
 import math
 from collections.abc import Sequence
@@ -32,25 +32,26 @@ logger = logging.get_logger(__name__)
 
 Chords = list[tuple[str, float]]
 
-# Chords that a repeated progression has at most: one every 0.1 s for a day.
+# Maximum length of a repeated progression: a chord every 0.1 s for a day.
 _MAX_CHORDS = 1_000_000
-_MILLISECONDS = 200.0  # Chords of a song that last so long are more likely to have times in milliseconds.
+_MILLISECONDS = 200.0  # seconds; a longer median duration suggests that the times are in milliseconds
 
 
 def is_chord(value: Any) -> bool:
-    """Whether `value` is a pair of a label and a start."""
+    """Whether `value` is a pair `(label, start)`."""
     return isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[0], str) and is_number(value[1])
 
 
 def check_chords(chords: Any, labels: Sequence[str] | None = None, duration: float | None = None) -> Chords:
     r"""
-    A progression with its chords spelled as in the vocabulary and its times in order.
+    Validates a progression: converts its labels to those of the vocabulary and sorts its chords by start. Each change
+    causes a warning:
 
-    - Chords that the vocabulary does not have become the nearest that it has, with a warning that says what is lost.
-    - Unsorted chords are sorted, with a warning.
-    - Of chords that start before 0 the last one starts at 0, unless another one does; with a warning.
-    - Chords that start after the end are not used, with a warning.
-    - Of chords that start at the same time the last one in the list is used, with a warning.
+    - A chord that is not in the vocabulary is replaced by the nearest label. The warning describes the difference.
+    - Unsorted chords are sorted.
+    - The last chord that starts before 0 is moved to 0, unless another chord starts there; earlier chords are dropped.
+    - Chords that start after the end are dropped.
+    - If several chords start at the same time, the last one in the list is used.
 
     Args:
         chords (`list` of `(label, start)`):
@@ -58,18 +59,18 @@ def check_chords(chords: Any, labels: Sequence[str] | None = None, duration: flo
         labels (`Sequence[str]`, *optional*):
             The vocabulary, by default [`~controls.chord_labels.default_chord_labels`].
         duration (`float`, *optional*):
-            Length of the music in seconds.
+            Duration of the music in seconds.
 
     Returns:
         `list` of `(label, start)`.
 
     Raises:
-        [`InputError`]: for anything else, with the position of an unknown chord or impossible time.
+        [`InputError`]: if the progression is invalid; it has the position of the unknown chord or invalid time.
     """
     labels = default_chord_labels() if labels is None else labels
     timeline, replaced = [], {}
     pairs = check_pairs(chords)
-    # "Do" alone is D diminished, beside Re or Sol it is C.
+    # "Do" is D diminished by itself, but C if the progression also contains notes such as Re or Sol.
     is_solfege = any(parse_chord(label) is None and from_solfege(label) for label, _ in pairs)
     for position, (spelling, start) in enumerate(pairs):
         try:
@@ -81,22 +82,27 @@ def check_chords(chords: Any, labels: Sequence[str] | None = None, duration: flo
         timeline.append((label, start))
 
     if replaced:
-        logger.warning(f"`chords`: not in the vocabulary, so replaced by the nearest: {'; '.join(replaced.values())}.")
+        logger.warning(
+            f"`chords`: not in the vocabulary and replaced by the nearest label: {'; '.join(replaced.values())}."
+        )
     return _order(timeline, duration)
 
 
 def check_pairs(chords: Any) -> Chords:
-    """Pairs of a text and a finite number of seconds."""
+    """Validates a list of `(label, start)` without checking the labels."""
     if not isinstance(chords, (list, tuple)):
         raise InputError(
-            f"`chords` has to be a list of (label, start in seconds), a text or a path, but is a {type(chords).__name__}.",
+            "`chords` has to be a list of (label, start in seconds), text or a path, but is a"
+            f" {type(chords).__name__}.",
             "chords",
         )
     pairs = []
     for position, item in enumerate(chords):
         if not is_chord(item):
             keys = (
-                " or have the keys 'start' and 'chord', 'end' or 'duration' as well" if isinstance(item, dict) else ""
+                " or have the keys 'start' and 'chord' (optionally 'end' or 'duration')"
+                if isinstance(item, dict)
+                else ""
             )
             raise InputError(
                 f"`chords`: position {position} has to be (label, start in seconds){keys}, but is {shorten(item)}.",
@@ -109,12 +115,12 @@ def check_pairs(chords: Any) -> Chords:
 
 def _order(timeline: Chords, duration: float | None) -> Chords:
     if any(later[1] < earlier[1] for earlier, later in zip(timeline, timeline[1:])):
-        logger.warning("`chords`: the starts are not in order; the chords were sorted by them.")
+        logger.warning("`chords`: the starts are not in order; the chords were sorted by start.")
     timeline = sorted(timeline, key=lambda chord: chord[1])
 
     early = [chord for chord in timeline if chord[1] < 0]
     if early:
-        logger.warning(f"`chords`: {len(early)} chord(s) start before 0; the last one is taken to start at 0.")
+        logger.warning(f"`chords`: {len(early)} chord(s) start before 0; the last one is moved to 0.")
         timeline = [(early[-1][0], 0.0)] + timeline[len(early) :]
         if len(timeline) > 1 and timeline[1][1] == 0:
             del timeline[0]
@@ -124,108 +130,111 @@ def _order(timeline: Chords, duration: float | None) -> Chords:
     ]
     if len(kept) < len(timeline):
         logger.warning(
-            f"`chords`: {len(timeline) - len(kept)} chord(s) start together with a later one, which is used."
+            f"`chords`: {len(timeline) - len(kept)} chord(s) start together with a later one and are ignored."
         )
 
     lengths = sorted(later[1] - earlier[1] for earlier, later in zip(kept, kept[1:]))
     if len(lengths) > 1 and lengths[len(lengths) // 2] >= _MILLISECONDS:
         logger.warning(
-            f"`chords`: a chord lasts {lengths[len(lengths) // 2]:g} s, if the times are seconds. Are they milliseconds?"
+            f"`chords`: the median chord duration is {lengths[len(lengths) // 2]:g} s if the times are in seconds. Are"
+            " they milliseconds?"
         )
 
     inside = [chord for chord in kept if duration is None or chord[1] < duration]
     if len(inside) < len(kept):
         logger.warning(
-            f"`chords`: {len(kept) - len(inside)} chord(s) start after the end ({duration:g} s) and are not used."
+            f"`chords`: {len(kept) - len(inside)} chord(s) start after the end ({duration:g} s) and are ignored."
         )
     return inside
 
 
 def repeat_chords(chords: Chords, duration: float, length: float | None = None) -> Chords:
     r"""
-    A progression played again and again until the music ends.
+    Repeats a progression until the end of the music.
 
     Args:
         chords (`list` of `(label, start)`):
-            The progression. Music before its first chord is not repeated.
+            The progression. Time before its first chord is not repeated.
         duration (`float`):
-            Length of the music in seconds. Chords that start at or after it are left out.
+            Duration of the music in seconds. Chords that start at or after it are omitted.
         length (`float`, *optional*):
-            Seconds from the first chord to its return. By default the last chord lasts until the next multiple of the longest
-            chord: in a progression of equal chords as long as the others, in bars until the end of the bar. Chords in
-            bars have their exact length: see `duration` of [`chords_from_bars`].
+            Length of the progression in seconds, from its first chord to the first repetition. By default the last
+            chord lasts until the next multiple of the longest chord: if all chords are equally long, it is as long as
+            the others; in bars, it lasts until the end of the bar. Use the `duration` argument of [`chords_from_bars`]
+            for chords in bars, whose length is exact.
 
     Returns:
-        `list` of `(label, start)`.
+        `list` of `(label, start)`. A single chord without `length` is returned unchanged.
 
     Raises:
-        [`InputError`]: for anything but a progression, an impossible duration or length, and a single chord without `length`.
+        [`InputError`]: if the progression, the duration or the length is invalid.
     """
     duration = to_float(duration, "duration", above=0, unit="seconds")
-    played = sorted(check_pairs(chords), key=lambda chord: chord[1])
-    if not played:
+    pattern = sorted(check_pairs(chords), key=lambda chord: chord[1])
+    if not pattern:
         return []
-    first, last = played[0][1], played[-1][1]
+    first, last = pattern[0][1], pattern[-1][1]
     if length is not None:
         length = to_float(length, "length", above=last - first, unit="seconds")
     elif last == first:
-        return played  # A single chord sounds until the end.
+        return pattern  # a single chord lasts until the end
     else:
-        length = _estimate_length([start - first for _, start in played])
-    rounds = max(1, math.ceil((duration - first) / length))
-    if rounds * len(played) > _MAX_CHORDS:
+        length = _estimate_length([start - first for _, start in pattern])
+    repeats = max(1, math.ceil((duration - first) / length))
+    if repeats * len(pattern) > _MAX_CHORDS:
         raise InputError(
-            f"`chords` that are repeated every {length:g} s for {duration:g} s are more than {_MAX_CHORDS} chords.",
+            f"`chords` that repeat every {length:g} s for {duration:g} s are more than {_MAX_CHORDS} chords.",
             "chords",
         )
-    repeated = [(label, start + turn * length) for turn in range(rounds) for label, start in played]
+    repeated = [(label, start + index * length) for index in range(repeats) for label, start in pattern]
     return [chord for chord in repeated if chord[1] < duration]
 
 
 def _estimate_length(starts: list[float]) -> float:
-    """Where a progression that starts at 0 ends: at the multiple of its longest chord that leaves the last chord time."""
+    """Estimates the end of a progression that starts at 0: the multiple of its longest chord after the last start."""
     lengths = [later - earlier for earlier, later in zip(starts, starts[1:]) if later > earlier]
     longest, shortest = max(lengths), min(lengths)
-    # Starts that were estimated from recordings are not exact: half of the shortest chord is room enough.
+    # Starts that were estimated from recordings are inexact, so leave half of the shortest chord as a margin.
     multiples = math.floor((starts[-1] + 0.5 * shortest) / longest) + 1
     return multiples * longest if shortest < 0.9 * longest else starts[-1] * (1 + 1 / len(lengths))
 
 
 def warn_of_held_chord(chords: Chords, duration: float):
     r"""
-    Warns if the last chord of a progression is held much longer than all others: then the progression was probably meant
-    to be repeated.
+    Warns if the last chord of a progression is held much longer than all others, which suggests that the progression
+    should repeat.
 
     Args:
-        chords (`list` of `(label, start)`): a progression in order, as [`check_chords`] returns it.
-        duration (`float`): length of the music in seconds.
+        chords (`list` of `(label, start)`): a sorted progression as returned by [`check_chords`].
+        duration (`float`): duration of the music in seconds.
     """
-    # Of one or two chords nothing can be told.
+    # One or two chords are not enough to judge.
     if len(chords) < 3 or chords[-1][0] == NO_CHORD:
         return
     label, last = chords[-1]
     held, longest = duration - last, max(later[1] - earlier[1] for earlier, later in zip(chords, chords[1:]))
     if held > 2 * longest + 0.05:
         logger.warning(
-            f"`chords`: the last chord, {label}, is held for {held:.4g} s to the end at {duration:g} s, while no other lasts"
-            f" more than {longest:.4g} s. `repeat_chords(chords, {duration:g})` repeats the progression instead."
+            f"`chords`: the last chord, {label}, is held for {held:.4g} s to the end at {duration:g} s, while no other"
+            f" chord lasts more than {longest:.4g} s. `repeat_chords(chords, {duration:g})` repeats the progression"
+            " instead."
         )
 
 
 def chords_to_frames(chords: Chords, labels: Sequence[str], num_frames: int, frame_rate: float) -> torch.Tensor:
     r"""
-    One chord id per frame: frame i carries the last chord that starts at or before i / `frame_rate` seconds, and no chord
-    (`N`) before the first one, as in the original.
+    Converts a progression to one chord id per frame. Frame i has the last chord that starts at or before i /
+    `frame_rate` seconds; frames before the first chord have no chord (`N`). AudioCraft uses the same rule.
 
     Args:
         chords (`list` of `(label, start)`):
-            A progression as [`check_chords`] returns it.
+            A progression as returned by [`check_chords`].
         labels (`Sequence[str]`):
             The vocabulary.
         num_frames (`int`):
             Number of frames.
         frame_rate (`float`):
-            Frames a second.
+            Frame rate in Hz.
 
     Returns:
         `torch.Tensor` of shape `(num_frames,)` and type int64.

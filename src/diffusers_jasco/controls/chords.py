@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Chord progressions in any form but audio → labels with their starts in seconds."""
+"""Reads chord progressions in any form except audio as labels with their starts in seconds."""
 
 import os
 
@@ -71,31 +71,31 @@ def chords_from_text_or_file(
     duration: float | None = None,
 ) -> Chords:
     r"""
-    Chords of a text or a file of any kind.
+    Reads chords from text or from a file in any supported format.
 
     Args:
         chords (`str` or `os.PathLike`):
-            A file that [`chords_from_file`] reads; a `.txt` file with one of the following texts; chords with their starts
-            (`"C:0 Am:2.5"`, `"(C, 0.0), (Am, 2.5)"`); with `bpm` or `key` also bars as in [`chords_from_bars`], with `key`
-            Roman numerals as in [`chords_from_roman`].
+            A file that [`chords_from_file`] reads; chords with their starts (`"C:0 Am:2.5"`, `"(C, 0.0), (Am, 2.5)"`);
+            chords in bars as in [`chords_from_bars`], if `bpm` is set; Roman numerals as in [`chords_from_roman`], if
+            `key` is set; or a `.txt` file with any of these texts.
         bpm (`float`, *optional*):
-            Tempo of chords in bars, by default 120 beats a minute where there is a `key`.
+            Tempo of chords in bars in beats per minute; 120 by default if `key` is set.
         beats_per_bar (`int`, defaults to `4`):
-            Their time signature.
+            Time signature of chords in bars.
         key (`str`, *optional*):
             Key of Roman numerals.
         duration (`float`, *optional*):
-            Seconds to fill: the progression is repeated until then. By default it is played once.
+            Duration to fill in seconds by repeating the progression. By default it is played once.
 
     Returns:
         `list` of `(label, start)`.
 
     Raises:
-        `FileNotFoundError`: for an absent file.
-        [`InputError`]: for another file, for a text that is none of these, and as the functions named above.
+        `FileNotFoundError`: if the file does not exist.
+        [`InputError`]: if the file or text has none of these formats or is invalid; see the functions above.
     """
     is_file = looks_like_path(chords) or is_midi_file(chords)
-    # Files of other formats than text have times of their own.
+    # Only text files may be without times.
     is_text = not is_file or os.path.splitext(chords)[1].lower() == ".txt"
     text = read_text(chords, "chords") if is_file and is_text else str(chords)
     if (bpm is not None or key is not None) and is_text and not has_times(text):
@@ -104,31 +104,32 @@ def chords_from_text_or_file(
             return chords_from_roman(bars, key, 120.0 if bpm is None else bpm, beats_per_bar, duration)
         return chords_from_bars(bars, 120.0 if bpm is None else bpm, beats_per_bar, duration)
     if bpm is not None or key is not None:
-        logger.warning(f"`chords`: {shorten(os.fspath(chords))} has times of its own; `bpm` and `key` are not used.")
+        logger.warning(f"`chords`: {shorten(os.fspath(chords))} already contains times; `bpm` and `key` are ignored.")
     timeline = chords_from_file(chords) if is_file else chords_from_annotation(text)
     return timeline if duration is None else repeat_chords(timeline, duration)
 
 
 def chords_from_bars(text: str, bpm: float = 120.0, beats_per_bar: int = 4, duration: float | None = None) -> Chords:
     r"""
-    Chords in bars: `"C | Am | F G | %"`. The chords of a bar share it equally; `.` holds the chord before for one more
-    share (`"C . . G"` changes on the fourth beat), and a bar with nothing but `%` repeats the bar before.
+    Reads chords in bars: `"C | Am | F G | %"`. The chords of a bar divide it equally. `.` holds the previous chord
+    (`"C . . G"` changes on the fourth beat), and a bar that consists of `%` repeats the previous bar.
 
     Args:
         text (`str`):
             The bars, or a `.txt` file with them.
         bpm (`float`, defaults to `120`):
-            Beats a minute.
+            Tempo in beats per minute.
         beats_per_bar (`int`, defaults to `4`):
-            The time signature: 3 for 3/4, 6 for 6/8 (then a beat is an eighth note).
+            The time signature: 3 for 3/4, 6 for 6/8 (where a beat is an eighth note).
         duration (`float`, *optional*):
-            Seconds to fill: the bars are repeated until then. By default they are played once.
+            Duration to fill in seconds by repeating the bars. By default they are played once.
 
     Returns:
-        `list` of `(label, start)`, with labels as they are written. A file with times of its own keeps them.
+        `list` of `(label, start)`, with unchanged labels. If a file already contains times, they are kept.
 
     Raises:
-        [`InputError`]: for an empty bar, a `.` or `%` with nothing before it, and an impossible tempo or time signature.
+        [`InputError`]: if a bar is empty, a `.` or `%` has nothing before it, or the tempo or time signature is
+            invalid.
     """
     if looks_like_path(text):
         return chords_from_text_or_file(text, bpm, beats_per_bar, duration=duration)
@@ -139,34 +140,37 @@ def chords_from_roman(
     text: str, key: str, bpm: float = 120.0, beats_per_bar: int = 4, duration: float | None = None
 ) -> Chords:
     r"""
-    Roman numerals in a key: `"ii7 V7 Imaj7"` in `"Bb"`. Bars as in [`chords_from_bars`]; without bar lines each chord is
-    a bar. Chords may also be joined by dashes, commas or arrows (`"I - V - vi - IV"`).
+    Reads Roman numerals in a key: `"ii7 V7 Imaj7"` in `"Bb"`. Bars are written as in [`chords_from_bars`]; without bar
+    lines, each chord lasts one bar. Chords may also be separated by dashes, commas or arrows (`"I - V - vi - IV"`).
 
-    - Capitals are major, small letters minor; `o` (`°`) is diminished, `ø` (`h`) half-diminished, `+` augmented.
-    - Figured bass: `I6`, `I64`, `V65`, `V43`, `V42` or `V2` are inversions; their sevenths are those of the scale. An added
-      sixth is `Iadd6`. `I7`, `IV7` in root position have a minor seventh, as in blues; a major one is `Imaj7`.
+    - Upper-case numerals are major, lower-case ones minor; `o` (`°`) is diminished, `ø` (`h`) half-diminished, `+`
+      augmented.
+    - Figured bass: `I6`, `I64`, `V65`, `V43`, `V42` and `V2` are inversions with diatonic sevenths. An added sixth is
+      `Iadd6`. `I7` and `IV7` in root position have a minor seventh, as in the blues; a major seventh is `Imaj7`.
     - `I/3` has its third in the bass, `V7/V` is the dominant of V, `V65/V` its first inversion.
-    - Accidentals are relative to the key's own scale; in minor `bIII`, `bVI` and `bVII` are the scale's own, too, as many
-      write them. `vii` in minor is on the leading tone (G#dim7 for `viio7` in A minor), `VII` on the scale's own note.
+    - Accidentals are relative to the scale of the key. In minor, `bIII`, `bVI` and `bVII` are the same as `III`, `VI`
+      and `VII`. In minor, `vii` is on the leading tone (`viio7` in A minor is G#dim7) and `VII` on the natural seventh
+      degree.
     - `N6` is the Neapolitan, `It6`, `Ger65` and `Fr43` are augmented sixths, `Cad64` is `I64`; `N` is no chord.
 
     Args:
         text (`str`):
             The numerals, or a `.txt` file with them.
         key (`str`):
-            `"Bb"`, `"F# minor"` or `"Am"`.
+            The key, such as `"Bb"`, `"F# minor"` or `"Am"`.
         bpm (`float`, defaults to `120`):
-            Beats a minute.
+            Tempo in beats per minute.
         beats_per_bar (`int`, defaults to `4`):
-            The time signature, as in [`chords_from_bars`].
+            The time signature; see [`chords_from_bars`].
         duration (`float`, *optional*):
-            Seconds to fill: the bars are repeated until then. By default they are played once.
+            Duration to fill in seconds by repeating the bars. By default they are played once.
 
     Returns:
         `list` of `(label, start)`.
 
     Raises:
-        [`InputError`]: for an unknown key or numeral, with its bar, and as [`chords_from_bars`].
+        [`InputError`]: if the key or a numeral is unknown (the message contains its bar); see also
+            [`chords_from_bars`].
     """
     if looks_like_path(text):
         return chords_from_text_or_file(text, bpm, beats_per_bar, key, duration)

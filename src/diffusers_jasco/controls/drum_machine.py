@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A drum machine: the steps of a bar → hits → audio, which the pipeline takes as `drums`."""
+"""A drum machine: converts step patterns to hits and renders audio for the `drums` control."""
 
 import math
 from bisect import bisect_right
@@ -31,25 +31,26 @@ from ..utils.numbers import is_number, to_float, to_integer
 
 _VELOCITIES = {".": 0.0, "o": 0.5, "x": 1.0}
 _MAX_STEPS = 256
-_CHOKE = 0.005  # seconds in which a closed hat ends an open one
+_CHOKE = 0.005  # seconds of the fade-out of an open hat when a closed hat is hit
 
 
 @dataclass(frozen=True)
 class Groove:
     r"""
-    A pattern of drum hits, which is repeated.
+    A repeating pattern of drum hits.
 
     Args:
         tracks (`dict`):
-            By drum (one of `DRUMS`) its steps, of all drums equally many: a text of `x` (loud), `o` (soft) and `.`
-            (nothing), or velocities in [0, 1].
-        bpm (`float`, defaults to `120.0`): beats a minute, from 20 to 400.
+            Maps drums (names in `DRUMS`) to their steps, the same number for all drums: a string of `x` (loud), `o`
+            (soft) and `.` (rest), or velocities in [0, 1].
+        bpm (`float`, defaults to `120.0`): tempo in beats per minute, from 20 to 400.
         swing (`float`, defaults to `0.5`):
-            Where the second of two steps stands in their time: 0.5 is straight, 0.67 a shuffle, 0.75 the most.
+            Position of every second step within a pair of steps: 0.5 is straight, 0.67 a shuffle, 0.75 the maximum.
         steps_per_beat (`int`, defaults to `4`): 4 for sixteenths, 3 for triplets; from 1 to 12.
 
     Raises:
-        [`InputError`]: for an unknown drum, other steps, and an impossible tempo, swing or division.
+        [`InputError`]: if a drum is unknown, or the steps, the tempo, the swing or the number of steps per beat are
+            invalid.
     """
 
     tracks: Mapping[str, str | Sequence[float]]
@@ -60,40 +61,47 @@ class Groove:
     def __post_init__(self):
         if not isinstance(self.tracks, Mapping) or not self.tracks:
             raise InputError(
-                "`tracks` has to give the steps of at least one drum, such as {'kick': 'x...x...'}.", "tracks"
+                "`tracks` has to contain the steps of at least one drum, such as {'kick': 'x...x...'}.", "tracks"
             )
         for drum, steps in self.tracks.items():
             if drum not in DRUMS:
-                raise InputError(f"`tracks`: there is no drum {drum!r}, but {', '.join(DRUMS)}.", "tracks")
+                raise InputError(
+                    f"`tracks`: there is no drum {drum!r}; available drums: {', '.join(DRUMS)}.", "tracks"
+                )
             _check_steps(drum, steps)
         if len({len(steps) for steps in self.tracks.values()}) > 1:
             counts = ", ".join(f"{drum} {len(steps)}" for drum, steps in self.tracks.items())
-            raise InputError(f"`tracks` have to have equally many steps, but they have: {counts}.", "tracks")
-        # The class is frozen.
+            raise InputError(f"`tracks` have to have the same number of steps, but they have: {counts}.", "tracks")
+        # The dataclass is frozen.
         set_field = partial(object.__setattr__, self)
-        set_field("bpm", to_float(self.bpm, "bpm", minimum=20, maximum=400, unit="beats a minute"))
+        set_field("bpm", to_float(self.bpm, "bpm", minimum=20, maximum=400, unit="beats per minute"))
         set_field("swing", to_float(self.swing, "swing", minimum=0.5, maximum=0.75))
         set_field("steps_per_beat", to_integer(self.steps_per_beat, "steps_per_beat", minimum=1, maximum=12))
         if self.swing != 0.5 and self.steps_per_beat % 2:
-            raise InputError(f"`swing` needs an even number of steps per beat, not {self.steps_per_beat}.", "swing")
+            raise InputError(
+                f"`swing` requires an even number of steps per beat, but `steps_per_beat` is {self.steps_per_beat}.",
+                "swing",
+            )
 
     @property
     def num_steps(self) -> int:
-        """Steps of the pattern."""
+        """The number of steps of the pattern."""
         return len(next(iter(self.tracks.values())))
 
     @property
     def seconds(self) -> float:
-        """How long the pattern takes, played once."""
+        """The duration of the pattern in seconds."""
         return self.num_steps * 60 / (self.bpm * self.steps_per_beat)
 
     def hits(self, duration: float) -> list[tuple[str, float, float]]:
         r"""
+        Lists the hits of the repeated pattern.
+
         Args:
-            duration (`float`): seconds; the pattern is repeated, and cut there.
+            duration (`float`): duration in seconds, after which the pattern is cut off.
 
         Returns:
-            `list` of `(drum, start in seconds, velocity)`, by their starts.
+            `list` of `(drum, start in seconds, velocity)`, sorted by start.
         """
         duration = to_float(duration, "duration", minimum=0, unit="seconds")
         step = 60 / (self.bpm * self.steps_per_beat)
@@ -108,18 +116,20 @@ class Groove:
         return hits
 
     def onsets(self, duration: float) -> list[float]:
-        """The times of the hits in seconds, each once."""
+        """The distinct times of the hits in seconds."""
         return sorted({start for _, start, _ in self.hits(duration)})
 
     def render(self, duration: float, sampling_rate: int) -> torch.Tensor:
         r"""
+        Renders audio of the repeated pattern. `(groove.render(10.0, rate), rate)` can be passed to the pipeline as
+        `drums`.
+
         Args:
-            duration (`float`): seconds; the pattern is repeated, and cut there.
-            sampling_rate (`int`): Hz.
+            duration (`float`): duration in seconds, after which the pattern is cut off.
+            sampling_rate (`int`): sampling rate in Hz.
 
         Returns:
-            `torch.Tensor` of shape `(1, samples)`, in ±0.89: the pipeline takes `(groove.render(10.0, rate), rate)` as
-            `drums`.
+            `torch.Tensor` of shape `(1, samples)`, in [-0.89, 0.89].
         """
         duration = to_float(duration, "duration", minimum=0, unit="seconds")
         sampling_rate = to_integer(sampling_rate, "sampling_rate", minimum=1)
@@ -131,14 +141,16 @@ def play_hits(
     hits: Sequence[tuple[str, float, float]], duration: float, sampling_rate: int, tuning: float = 1.0
 ) -> np.ndarray:
     r"""
+    Renders drum hits.
+
     Args:
-        hits (`Sequence`): `(drum, start in seconds, velocity in [0, 1])`.
-        duration (`float`): seconds.
-        sampling_rate (`int`): Hz.
-        tuning (`float`, defaults to `1.0`): 2 is an octave higher, and half as long.
+        hits (`Sequence`): tuples `(drum, start in seconds, velocity in [0, 1])`.
+        duration (`float`): duration of the audio in seconds.
+        sampling_rate (`int`): sampling rate in Hz.
+        tuning (`float`, defaults to `1.0`): playback speed of the sounds; 2 is an octave higher and half as long.
 
     Returns:
-        `np.ndarray` of shape `(samples,)`, float32; many hits at once go beyond ±1.
+        `np.ndarray` of shape `(samples,)`, float32. Simultaneous hits may exceed ±1.
     """
     hats = sorted(start for drum, start, _ in hits if drum == "hat")
     audio = np.zeros(round(duration * sampling_rate), dtype=np.float32)
@@ -161,29 +173,29 @@ def _check_steps(drum: str, steps: str | Sequence[float]):
         valid = is_list and all(is_number(value) and 0 <= value <= 1 for value in steps)
     if not valid or not 1 <= len(steps) <= _MAX_STEPS:
         raise InputError(
-            f"`tracks`: the steps of {drum!r} have to be a text of 'x', 'o' and '.', or velocities from 0 to 1, from 1 to"
-            f" {_MAX_STEPS} of them, but are {repr(steps)[:60]}.",
+            f"`tracks`: the steps of {drum!r} have to be 1 to {_MAX_STEPS} characters 'x', 'o' and '.', or velocities"
+            f" from 0 to 1, but are {repr(steps)[:60]}.",
             "tracks",
         )
 
 
-# The sounds: decaying sines, and noise in a band of frequencies.
+# Synthesis of the sounds: decaying sines and band-limited noise.
 
 
 @lru_cache(maxsize=64)
 def _synthesize(drum: str, rate: int) -> np.ndarray:
-    """One loud hit, from its beginning to where it has died away."""
+    """One loud hit with its complete decay."""
     return DRUMS[drum](rate).astype(np.float32)
 
 
 def _decay(rate: int, half_life: float, attack: float = 0.0005) -> np.ndarray:
-    """An envelope of eight half-lives in seconds, with a soft beginning and end."""
+    """An exponential envelope of eight half-lives (seconds each) with a short fade-in and fade-out."""
     time = np.arange(round(8 * half_life * rate)) / rate
     return np.minimum(time / attack, 1) * 0.5 ** (time / half_life) * np.minimum((time[-1] - time) / 0.002, 1)
 
 
 def _noise(envelope: np.ndarray, rate: int, low: float, high: float = math.inf) -> np.ndarray:
-    """Noise between two frequencies in Hz, with slopes of an octave."""
+    """Noise between two frequencies in Hz, with slopes that are an octave wide."""
     spectrum = np.fft.rfft(np.random.default_rng(0).standard_normal(len(envelope)))
     octaves = np.log2(np.maximum(np.fft.rfftfreq(len(envelope), 1 / rate), 1))
     gain = np.clip(octaves - math.log2(low) + 1, 0, 1) * np.clip(math.log2(high) + 1 - octaves, 0, 1)
@@ -192,7 +204,7 @@ def _noise(envelope: np.ndarray, rate: int, low: float, high: float = math.inf) 
 
 
 def _sine(envelope: np.ndarray, rate: int, frequency: float, bend: float = 0.0, bend_time: float = 0.03) -> np.ndarray:
-    """A sine, whose frequency in Hz begins higher by `bend`."""
+    """A sine whose frequency (Hz) starts higher by `bend` (Hz) and falls with the time constant `bend_time` (s)."""
     time = np.arange(len(envelope)) / rate
     return envelope * np.sin(2 * np.pi * (frequency * time + bend * bend_time * (1 - np.exp(-time / bend_time))))
 
@@ -210,8 +222,8 @@ def _kick(rate: int) -> np.ndarray:
 
 
 def _snare(rate: int) -> np.ndarray:
-    skin = _mix(_sine(_decay(rate, 0.025), rate, 185, bend=60), 0.5 * _sine(_decay(rate, 0.015), rate, 330))
-    return _mix(0.3 * skin, 0.45 * _noise(_decay(rate, 0.045), rate, 1800))
+    head = _mix(_sine(_decay(rate, 0.025), rate, 185, bend=60), 0.5 * _sine(_decay(rate, 0.015), rate, 330))
+    return _mix(0.3 * head, 0.45 * _noise(_decay(rate, 0.045), rate, 1800))
 
 
 def _hat(rate: int) -> np.ndarray:
@@ -278,7 +290,7 @@ _FOUR = "x...x...x...x..."
 _BACK = "....x.......x..."
 _EIGHTHS = "x.o.x.o.x.o.x.o."
 
-# Common property of drummers. One bar each.
+# Standard (public-domain) drum patterns, one bar each.
 GROOVES = {
     "four on the floor": Groove({"kick": _FOUR, "hat": "..x...x...x...x."}, 122),
     "house": Groove({"kick": _FOUR, "clap": _BACK, "hat": "oo.ooo.ooo.ooo.o", "open hat": "..x...x...x...x."}, 124),
@@ -304,14 +316,14 @@ GROOVES = {
 
 def find_groove(name: str, bpm: float | None = None) -> Groove:
     r"""
-    A groove of `GROOVES`.
+    Finds a groove of `GROOVES` by name.
 
     Args:
-        name (`str`): its name; capitals, hyphens and spaces do not matter.
-        bpm (`float`, *optional*): beats per minute instead of the groove's own.
+        name (`str`): name of the groove; case, hyphens and spaces are ignored.
+        bpm (`float`, *optional*): overrides the tempo of the groove (beats per minute).
 
     Raises:
-        [`InputError`]: for an unknown name, with the known ones, and for an impossible tempo.
+        [`InputError`]: if the name is unknown (the message lists the known names) or the tempo is invalid.
     """
     groove = GROOVES[find_name(name, GROOVES, "groove")]
     return groove if bpm is None else replace(groove, bpm=bpm)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Names of columns in tables and of keys in dictionaries → which one is the start, the end, the duration and the chord."""
+"""Finds the start, end, duration and chord fields among column names of tables or keys of dictionaries."""
 
 import re
 from collections.abc import Sequence
@@ -26,23 +26,23 @@ from ..utils.errors import list_names
 
 logger = logging.get_logger(__name__)
 
-# The best names first; case, signs between words and units do not count.
+# Best names first. Case, separators and units are ignored.
 NAMES = {
     "start": (
-        "start", "start_time", "time_start", "onset", "onset_time", "begin", "from", "time", "times", "timestamp", "tmin",
-        "starts", "start_s", "start_seconds", "seconds", "sec",
+        "start", "start_time", "time_start", "onset", "onset_time", "begin", "from", "time", "times", "timestamp",
+        "tmin", "starts", "start_s", "start_seconds", "seconds", "sec",
     ),
     "end": (
-        "end", "end_time", "time_end", "offset", "offset_time", "stop", "to", "until", "tmax", "finish", "ends", "end_s",
-        "end_seconds",
+        "end", "end_time", "time_end", "offset", "offset_time", "stop", "to", "until", "tmax", "finish", "ends",
+        "end_s", "end_seconds",
     ),
     "duration": ("duration", "dur", "length", "durations", "duration_s"),
     "label": (
-        "chord", "chord_label", "chord_name", "chord_symbol", "chords", "harte", "shorthand", "converted", "label", "labels",
-        "symbol", "value", "annotation", "text", "name",
+        "chord", "chord_label", "chord_name", "chord_symbol", "chords", "harte", "shorthand", "converted", "label",
+        "labels", "symbol", "value", "annotation", "text", "name",
     ),
 }  # fmt: skip
-# Words of longer names: "current_beat_time" is a start and "estimated_chord" a chord.
+# Words that identify longer names: "current_beat_time" is a start and "estimated_chord" a chord.
 _WORDS = {
     "start": {"time", "times", "timestamp", "onset", "start", "begin"},
     "end": {"end", "stop", "offset"},
@@ -50,7 +50,8 @@ _WORDS = {
     "label": {"chord", "chords"},
 }
 _OTHER_WORDS = set(
-    "prev previous next last created updated modified signature mc mn measure bar score quarter quarterbeats root bass quality"
+    "prev previous next last created updated modified signature mc mn measure bar score quarter quarterbeats root bass"
+    " quality"
     " type kind id index number count degree degrees notes confidence probability roman nashville".split()
 )
 _UNIT = re.compile(r"(?:in)?(?:(ms|msec|millis|milliseconds)|seconds|second|secs|sec)$")
@@ -59,11 +60,13 @@ _UNIT = re.compile(r"(?:in)?(?:(ms|msec|millis|milliseconds)|seconds|second|secs
 @dataclass(frozen=True)
 class Fields:
     r"""
+    The names of the fields of a chord.
+
     Args:
         start, label (`str`): names of the fields with the start and the chord.
-        end, duration (`str`, *optional*): of those with the end and the duration.
+        end, duration (`str`, *optional*): names of the fields with the end and the duration.
         per_second (`int`): 1000 for times in milliseconds, 1 for seconds.
-        other_labels (`tuple[str, ...]`): further fields that are called chords.
+        other_labels (`tuple[str, ...]`): other fields whose names suggest chords.
     """
 
     start: str
@@ -77,14 +80,14 @@ class Fields:
 @lru_cache(maxsize=1024)
 def find_fields(names: tuple[str, ...]) -> Fields | None:
     r"""
-    Which fields have the start, the chord, and the end or duration: known names (`NAMES`), or else longer ones with a word
-    that tells it.
+    Finds the fields with the start, the chord, and the end or duration. Known names (`NAMES`) take precedence over
+    longer names that contain a known word.
 
     Args:
         names (`tuple[str, ...]`): names of the columns or keys.
 
     Returns:
-        [`Fields`], or `None` if none is a start or a chord.
+        [`Fields`], or `None` if there is no start field or no chord field.
     """
     candidates = {kind: _candidates(kind, names) for kind in NAMES}
     if not candidates["start"] or not candidates["label"]:
@@ -100,10 +103,10 @@ def find_fields(names: tuple[str, ...]) -> Fields | None:
 
 
 def warn_of_other_labels(fields: Fields | None):
-    """Says which one of several fields that are called chords is used."""
+    """Warns if several fields may be the chord, and names the one that is used."""
     if fields is not None and fields.other_labels:
         others = list_names(list(map(repr, fields.other_labels)))
-        logger.warning(f"`chords`: {fields.label!r} is taken for the chord, and not {others}.")
+        logger.warning(f"`chords`: {fields.label!r} is used as the chord instead of {others}.")
 
 
 def _candidates(kind: str, names: Sequence[str]) -> list[str]:

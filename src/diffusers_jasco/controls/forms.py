@@ -13,9 +13,10 @@
 # limitations under the License.
 
 """
-Chords and notes in memory, as other libraries hold them → the forms of this package.
+Converts in-memory chords and notes of other libraries to the forms of this package.
 
-Only unambiguous forms are converted. Everything else is returned as it is: the parsers of each control say what is wrong with it.
+Only unambiguous forms are converted. Other values are returned unchanged, so that the parsers of each control raise
+specific errors.
 """
 
 import math
@@ -39,8 +40,10 @@ logger = logging.get_logger(__name__)
 
 _PITCH_KEYS = ("pitch", "midi", "note", "pitch_midi", "midi_note", "value")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
-_LOWEST_PITCH, _HIGHEST_PITCH = 21, 127  # MIDI numbers that are taken for pitches where a time could stand, too
-_AUDIBLE = 12  # MIDI numbers below are not audible: 16 Hz
+# MIDI numbers that may be pitches in a position that may also contain a time.
+_LOWEST_PITCH = 21
+_HIGHEST_PITCH = 127
+_AUDIBLE = 12  # MIDI number; lower notes (below 16 Hz) are inaudible
 
 
 # 1. Containers
@@ -48,14 +51,14 @@ _AUDIBLE = 12  # MIDI numbers below are not audible: 16 Hz
 
 def to_list(value: Any) -> Any:
     r"""
-    Containers of elements as a list: data frames (pandas, polars), arrays of objects or texts, structured arrays, iterators,
-    views of dictionaries, annotations (JAMS) and instruments (pretty_midi), and dictionaries of columns.
+    Converts containers to a list: data frames (pandas, polars), arrays of objects or strings, structured arrays,
+    iterators, dictionary views, annotations (JAMS), instruments (pretty_midi) and dictionaries of columns.
 
     Args:
-        value: what the user gave.
+        value: the user's value.
 
     Returns:
-        `list` of the elements, or `value` itself if it is none of these (arrays of numbers, texts, paths, ...).
+        `list` of the elements, or `value` itself for other types (arrays of numbers, text, paths, ...).
     """
     if is_encoded(value) or isinstance(value, (str, list, tuple, type, torch.Tensor, np.generic)):
         return value
@@ -71,7 +74,7 @@ def to_list(value: Any) -> Any:
         if callable(getattr(value, "to_dicts", None)):
             return value.to_dicts()
         return value.to_dict("records") if callable(getattr(value, "to_dict", None)) else value
-    for name in ("data", "notes"):  # of an annotation, of an instrument
+    for name in ("data", "notes"):  # JAMS annotations and pretty_midi instruments
         elements = getattr(value, name, None)
         if isinstance(elements, Sequence) and not isinstance(elements, (str, bytes, memoryview)):
             return list(elements)
@@ -79,8 +82,8 @@ def to_list(value: Any) -> Any:
 
 
 def _columns_to_rows(columns: Mapping) -> Any:
-    if intervals_and := _intervals_of(columns):
-        return intervals_and
+    if table := _intervals_of(columns):
+        return table
     values = [to_list(column) for column in columns.values()]
     values = [column.tolist() if isinstance(column, (np.ndarray, torch.Tensor)) else column for column in values]
     is_table = values and all(isinstance(column, (list, tuple)) for column in values)
@@ -95,14 +98,14 @@ def _columns_to_rows(columns: Mapping) -> Any:
 
 
 def _intervals_of(columns: Mapping) -> tuple | None:
-    """`{"intervals": ..., "labels": ...}` as a pair."""
+    """Converts `{"intervals": ..., "labels": ...}` to a pair."""
     intervals = _field(columns, ("intervals",))
     labels = _field(columns, ("labels", "chords", "pitches", "values"))
     return None if intervals is None or labels is None else (intervals, labels)
 
 
 def is_empty(value: Any) -> bool:
-    """Whether `value` holds nothing at all: an empty text, container, array or recording."""
+    """Whether `value` is an empty string, container, array or recording."""
     value = to_list(value)
     if isinstance(value, str):
         return not value.strip()
@@ -120,7 +123,7 @@ def is_empty(value: Any) -> bool:
 
 
 def _field(item: Any, keys: Sequence[str]) -> Any:
-    """The value of the first key that an element has and whose value is not `None`."""
+    """The value of the first of `keys` that an element has with a value other than `None`."""
     if isinstance(item, Mapping):
         known = {key.lower(): value for key, value in item.items() if isinstance(key, str)}
         return next((known[key] for key in keys if known.get(key) is not None), None)
@@ -136,7 +139,7 @@ def _has_fields(item: Any) -> bool:
 
 
 def _to_number(value: Any) -> float | None:
-    """A number of any type, also written as text (`"2.5"`, `"2,5"`), as a `float`, or `None`."""
+    """Converts a number of any type, or text such as `"2.5"` or `"2,5"`, to `float`; `None` for other values."""
     if isinstance(value, str):
         return float(value.replace(",", ".")) if _NUMBER.fullmatch(value.strip()) else None
     if not is_number(value):
@@ -157,12 +160,12 @@ def _as_sequence(item: Any) -> list | None:
 
 
 def is_chord_item(item: Any) -> bool:
-    """Whether `item` is one chord of a progression: a text and one or two numbers in any order, or named fields."""
+    """Whether `item` is a chord of a progression: a string and one or two numbers in any order, or named fields."""
     return _to_chord(item) is not None
 
 
 def _to_chord(item: Any) -> tuple[str, float, float | None] | None:
-    """Label, start and end (seconds, `None` if it is not given) of one chord, or `None` for anything else."""
+    """The label, the start and the end (in seconds; the end may be `None`) of a chord, or `None` for other values."""
     if _has_fields(item):
         label, *times = _chord_fields(item)
         start, end, duration = (_to_number(value) for value in times)
@@ -181,14 +184,14 @@ def _to_chord(item: Any) -> tuple[str, float, float | None] | None:
 
 
 def _chord_fields(item: Any) -> tuple[Any, Any, Any, Any]:
-    """Label, start, end and duration of a chord with named fields, `None` for absent ones."""
+    """The label, start, end and duration of a chord with named fields; `None` for missing fields."""
     if not isinstance(item, Mapping):
         label, start, end, duration = (_field(item, NAMES[kind]) for kind in ("label", "start", "end", "duration"))
         return label, start, end, duration
     names = [key for key, value in item.items() if isinstance(key, str) and value is not None]
     fields = find_fields(tuple(names))
     while fields is not None and not isinstance(item[fields.label], str):
-        names.remove(fields.label)  # such as the "value" of a chord that has a name
+        names.remove(fields.label)  # such as a numeric "value" beside a "name"
         fields = find_fields(tuple(names))
     if fields is None:
         return None, None, None, None
@@ -210,7 +213,7 @@ def _split_chord_table(value: Any) -> tuple[list, list[str]] | None:
     for times, labels in (columns, columns[::-1]):
         if not isinstance(labels, (list, tuple)) or not isinstance(times, (list, tuple)) or not labels:
             continue
-        # With numbers as texts the two rows could be two chords.
+        # Numbers as text would be ambiguous: the two rows could be two chords.
         if not all(isinstance(label, str) and _to_number(label) is None for label in labels):
             continue
         if len(times) == len(labels) and all(
@@ -223,30 +226,32 @@ def _split_chord_table(value: Any) -> tuple[list, list[str]] | None:
 
 def chords_from_items(chords: Any) -> tuple[Any, list[int]]:
     r"""
-    A progression in memory as `[(label, start), ...]`.
+    Converts a progression in memory to `[(label, start), ...]`.
 
     Args:
         chords:
-            Chords in a list, an array or a data frame, each one of: `("C", 0.0)`, `(0.0, "C")`, `("C", 0.0, 2.5)` or
-            `(0.0, 2.5, "C")` with its end, numbers of any type or as text, a dictionary or an object with a label (`chord`,
-            `label`, `name`, `symbol` or `value`), a start (`start`, `time`, `start_time`, ...) and, optionally, an end or a
-            `duration`; or `(intervals, labels)` as in mir_eval. A gap after an end is no chord (`N`); the last chord lasts
-            to the end of the music, as in a `.lab` file.
+            A list, an array or a data frame of chords, or `(intervals, labels)` as in mir_eval. A chord is `("C",
+            0.0)`, `(0.0, "C")`, `("C", 0.0, 2.5)` or `(0.0, 2.5, "C")` (with its end), where numbers may be of any
+            type or text; or a dictionary or an object with a label (`chord`, `label`, `name`, `symbol` or `value`), a
+            start (`start`, `time`, `start_time`, ...) and, optionally, an end or a `duration`. A gap after an end
+            becomes no chord (`N`); the last chord lasts until the end of the music, as in a `.lab` file.
 
     Returns:
-        `tuple` of the `list` of `(label, start)`, and the position in `chords` of each. Elements that are not chords stay
-        as they are, for the error message of [`~controls.chords.check_chords`], and so does a value that is not a list.
+        `tuple` of the `list` of `(label, start)`, and the position of each in `chords`. Elements that are not chords
+        are left unchanged for the error message of [`~controls.chords.check_chords`]; so are values that are not
+        lists.
 
     Raises:
-        [`InputError`]: for one chord instead of a list, and for a chord that ends before it starts, with its position.
+        [`InputError`]: if the value is a single chord instead of a list, or a chord ends before it starts (with its
+            position).
     """
     chords = to_list(chords)
     if (table := _split_chord_table(chords)) is not None:
         chords = [(label, *(time if isinstance(time, (list, tuple)) else [time])) for time, label in zip(*table)]
     if is_chord_item(chords):
         raise InputError(
-            f"`chords` has to be a list of chords, such as [('C', 0.0), ('Am', 2.5)], but is one chord: {shorten(chords)}."
-            " Put it in a list.",
+            "`chords` has to be a list of chords, such as [('C', 0.0), ('Am', 2.5)], but is a single chord:"
+            f" {shorten(chords)}. Put it in a list.",
             "chords",
         )
     if not isinstance(chords, (list, tuple)):
@@ -264,13 +269,14 @@ def chords_from_items(chords: Any) -> tuple[Any, list[int]]:
         start = chord[1]
         if end <= start:
             raise InputError(
-                f"`chords`: position {position} has to end after its start ({start:g} s), but ends at {end:g} s. Three values"
-                " are (label, start, end) in seconds; for durations give {'chord', 'start', 'duration'}.",
+                f"`chords`: position {position} has to end after its start ({start:g} s), but ends at {end:g} s. Three"
+                " values are (label, start, end) in seconds; for durations use the keys 'chord', 'start' and"
+                " 'duration'.",
                 "chords",
                 position,
             )
         following = parsed[position + 1] if position + 1 < len(parsed) else None
-        # The tolerance is for times that were rounded when they were written.
+        # Tolerance for rounded times.
         if following is not None and following[1] > end + 0.01:
             timeline.append((NO_CHORD, end))
             positions.append(position)
@@ -283,12 +289,12 @@ _RESTS = ("-", "r", "rest")
 
 
 def is_note_item(item: Any) -> bool:
-    """Whether `item` is one note of a melody: a pitch with one or two times, in any order, or named fields."""
+    """Whether `item` is a note of a melody: a pitch with one or two times in any order, or named fields."""
     return _to_note(item) is not None
 
 
 def _to_note(item: Any) -> tuple[Any, float, float | None] | None:
-    """Pitch, start and end (`None` if it is not given) of one note, or `None` for anything else."""
+    """The pitch, the start and the end (which may be `None`) of a note, or `None` for other values."""
     if _has_fields(item):
         pitch, start = _field(item, _PITCH_KEYS), _to_number(_field(item, NAMES["start"]))
         end, duration = (_to_number(_field(item, NAMES[kind])) for kind in ("end", "duration"))
@@ -299,7 +305,7 @@ def _to_note(item: Any) -> tuple[Any, float, float | None] | None:
     if values is None or len(values) not in (2, 3):
         return None
     times = [_to_number(value) for value in values]
-    # A name tells which one is the pitch.
+    # A note name identifies the pitch.
     names = [index for index, (value, time) in enumerate(zip(values, times)) if time is None]
     if len(names) > 1 or not all(values[index] is None or isinstance(values[index], str) for index in names):
         return None
@@ -315,7 +321,7 @@ def _to_pitch(pitch: Any) -> Any:
 
 
 def to_melody_matrix(value: Any) -> Any:
-    """A matrix that is written as nested lists as an array; other values as they are."""
+    """Converts a melody matrix in nested lists to an array; other values are returned unchanged."""
     if not isinstance(value, (list, tuple)) or not value or not all(isinstance(row, (list, tuple)) for row in value):
         return value
     width = len(value[0])
@@ -325,7 +331,7 @@ def to_melody_matrix(value: Any) -> Any:
 
 
 def is_note_table(value: Any) -> bool:
-    """Whether `value` is `(intervals, pitches)`, in either order, or an array with one note per row."""
+    """Whether `value` is `(intervals, pitches)` in either order, or an array with one note per row."""
     return _split_note_table(value) is not None
 
 
@@ -350,30 +356,32 @@ def _split_note_table(value: Any) -> list | None:
 
 def notes_from_items(melody: Any, duration: float) -> tuple[Any, list[int]]:
     r"""
-    A melody in memory as `[(pitch, start, end), ...]`.
+    Converts a melody in memory to `[(pitch, start, end), ...]`.
 
     Args:
         melody:
-            Notes in a list, an array or a data frame, each one of: `(pitch, start, end)`; `(pitch, start)`, which lasts until
-            the next note begins, or to the end of the music; a dictionary or an object with a pitch (`pitch`, `note`, `midi`),
-            a start (`start`, `time`, `onset`, ...) and, optionally, an end or a `duration`; or `(intervals, pitches)`. The
-            pitch may come last. Numbers may be of any type or written as text; a pitch of `None`, `"-"` or `"rest"` is silence.
-        duration (`float`): length of the music in seconds.
+            A list, an array or a data frame of notes, or `(intervals, pitches)`. A note is `(pitch, start, end)`;
+            `(pitch, start)`, which lasts until the next note or the end of the music; or a dictionary or an object
+            with a pitch (`pitch`, `note`, `midi`), a start (`start`, `time`, `onset`, ...) and, optionally, an end or
+            a `duration`. The pitch may also be the last value. Numbers may be of any type or text; a pitch of `None`,
+            `"-"` or `"rest"` is a rest.
+        duration (`float`): duration of the music in seconds.
 
     Returns:
-        `tuple` of the `list` of `(pitch, start, end)`, and the position in `melody` of each. Elements that are not notes
-        stay as they are, for the error message of [`~controls.melody.melody_from_notes`], and so does a value that is not
-        a list.
+        `tuple` of the `list` of `(pitch, start, end)`, and the position of each in `melody`. Elements that are not
+        notes are left unchanged for the error message of [`~controls.melody.melody_from_notes`]; so are values that
+        are not lists.
 
     Raises:
-        [`InputError`]: for one note instead of a list, and for notes without ends that are not in order, with the position.
+        [`InputError`]: if the value is a single note instead of a list, or notes without ends are not sorted (with the
+            position).
     """
     melody = to_list(melody)
     table = _split_note_table(melody)
     melody = melody if table is None else table
     if is_note_item(melody):
         raise InputError(
-            f"`melody` has to be a list of notes, such as [('C4', 0.0, 0.5), ('E4', 0.5, 1.0)], but is one note:"
+            f"`melody` has to be a list of notes, such as [('C4', 0.0, 0.5), ('E4', 0.5, 1.0)], but is a single note:"
             f" {shorten(melody)}. Put it in a list.",
             "melody",
         )
@@ -381,7 +389,7 @@ def notes_from_items(melody: Any, duration: float) -> tuple[Any, list[int]]:
         return melody, []
     melody = _pitches_first(melody)
     parsed = [_to_note(item) for item in melody]
-    # A list in which only some notes have ends is more likely an error than meant.
+    # A list in which only some notes have ends is probably a mistake.
     rows = {len(item) for item in melody if isinstance(item, (list, tuple)) and not _has_fields(item)}
     notes: list[Any] = []
     positions: list[int] = []
@@ -398,16 +406,16 @@ def notes_from_items(melody: Any, duration: float) -> tuple[Any, list[int]]:
 
 
 def _next_start(notes: Sequence[tuple[Any, float, float | None] | None], position: int, duration: float) -> float:
-    """Where a note without an end ends."""
+    """The end of a note that has only a start."""
     start = notes[position][1]  # type: ignore[index]
     following = notes[position + 1] if position + 1 < len(notes) else None
     if following is None:
         return duration if start < duration else start + 1
     if not following[1] > start:
         raise InputError(
-            f"`melody`: note {position + 1} has to start after the one before ({start:g} s), but starts at"
-            f" {following[1]:g} s. Two values are (pitch, start in seconds), and each note lasts until the next; with an end"
-            " a note is (pitch, start, end).",
+            f"`melody`: note {position + 1} has to start after the previous one ({start:g} s), but starts at"
+            f" {following[1]:g} s. Two values are (pitch, start in seconds), and each note lasts until the next one;"
+            " notes with an end are (pitch, start, end).",
             "melody",
             position + 1,
         )
@@ -415,7 +423,7 @@ def _next_start(notes: Sequence[tuple[Any, float, float | None] | None], positio
 
 
 def _pitches_first(melody: Sequence[Any]) -> Sequence[Any]:
-    """Rows of numbers only whose last one is the pitch, with the pitch in front."""
+    """Moves the pitch to the front if all notes are rows of numbers with the pitch in the last column."""
     rows = [_as_sequence(item) for item in melody]
     if not rows or any(row is None or not all(is_number(value) for value in row) for row in rows):
         return melody
@@ -431,8 +439,8 @@ def _pitches_first(melody: Sequence[Any]) -> Sequence[Any]:
         return melody
     if not (min(first) < _AUDIBLE or any(value % 1 for value in first)):
         return melody
-    in_order = all(one < other for one, other in zip(first, first[1:])) if len(numbers[0]) == 2 else True
+    in_order = all(earlier < later for earlier, later in zip(first, first[1:])) if len(numbers[0]) == 2 else True
     if not in_order or any(row[0] >= row[1] for row in numbers if len(row) == 3):
         return melody
-    logger.warning(f"`melody`: the last number of each note is taken for its pitch, as in {shorten(melody[0])}.")
+    logger.warning(f"`melody`: the last number of each note is used as its pitch, as in {shorten(melody[0])}.")
     return [(row[-1], *row[:-1]) for row in numbers]

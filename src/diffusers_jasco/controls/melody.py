@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Melodies: notes, files and matrices → a matrix with one semitone per frame."""
+"""Converts melodies (notes, files and matrices) to a matrix with one semitone per frame."""
 
 import math
 import os
@@ -39,7 +39,7 @@ logger = logging.get_logger(__name__)
 MELODY_BINS = 53
 LOWEST_PITCH = 43  # MIDI number of bin 0: G2
 HIGHEST_PITCH = LOWEST_PITCH + MELODY_BINS - 1  # B6
-SALIENCE_RATE = 22050 / 256  # frames a second of the original's extractor, and of ours
+SALIENCE_RATE = 22050 / 256  # Hz; frame rate of AudioCraft's extractor and of ours
 
 _NAME = re.compile(r"([A-Ga-g])([#♯b♭]*)(-?\d{1,2})")
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -47,23 +47,24 @@ _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
 def orient_matrix(matrix: torch.Tensor | np.ndarray, name: str = "The matrix of `melody`") -> torch.Tensor:
     r"""
-    A melody matrix with one row per frame. A square one is taken as it has at most one semitone per frame, or else as
-    `(53, frames)`, with a warning.
+    Transposes a melody matrix to one row per frame, if necessary. A square matrix is oriented so that frames have at
+    most one semitone; if that is ambiguous, it is treated as `(53, frames)`, with a warning.
 
     Args:
         matrix (`torch.Tensor` or `np.ndarray` of shape `(53, frames)` or `(frames, 53)`): the melody.
-        name (`str`): what it is, for messages.
+        name (`str`): description of the matrix for error messages.
 
     Returns:
         `torch.Tensor` of shape `(frames, 53)` in float32.
 
     Raises:
-        [`InputError`]: for another shape, and for values that are not finite.
+        [`InputError`]: if the shape is invalid or values are not finite.
     """
     matrix = to_real_tensor(matrix, name, "melody").float()
     if matrix.ndim != 2 or MELODY_BINS not in matrix.shape or 0 in matrix.shape:
         raise InputError(
-            f"{name} has to be ({MELODY_BINS}, frames) or (frames, {MELODY_BINS}), but has shape {tuple(matrix.shape)}.",
+            f"{name} has to be ({MELODY_BINS}, frames) or (frames, {MELODY_BINS}), but has shape"
+            f" {tuple(matrix.shape)}.",
             "melody",
         )
     if not matrix.isfinite().all():
@@ -72,26 +73,26 @@ def orient_matrix(matrix: torch.Tensor | np.ndarray, name: str = "The matrix of 
         return matrix.T if matrix.shape[0] == MELODY_BINS else matrix
     by_row, by_column = (bool(((matrix != 0).sum(dim=axis) <= 1).all()) for axis in (1, 0))
     if by_row == by_column:
-        logger.warning(f"{name} is square: it is taken as ({MELODY_BINS}, frames).")
+        logger.warning(f"{name} is square: it is treated as ({MELODY_BINS}, frames).")
     return matrix if by_row and not by_column else matrix.T
 
 
 def melody_from_matrix(matrix: torch.Tensor | np.ndarray, num_frames: int) -> torch.Tensor:
     r"""
-    A matrix at the model's frame rate, as it is. Missing frames are silent, surplus ones are cut with a warning.
+    Pads or cuts a melody matrix at the frame rate of the model. Missing frames are silent; cutting causes a warning.
 
     Args:
         matrix (`torch.Tensor` or `np.ndarray` of shape `(53, frames)` or `(frames, 53)`):
-            The melody; for a square one see [`orient_matrix`]. Models are trained on at most one 1 per frame; other values
-            are used with a warning.
+            The melody; see [`orient_matrix`] for square matrices. Models are trained on at most one 1 per frame; other
+            values cause a warning.
         num_frames (`int`):
-            Frames of the music.
+            Number of frames of the music.
 
     Returns:
         `torch.Tensor` of shape `(num_frames, 53)`.
 
     Raises:
-        [`InputError`]: for another shape, and for values that are not finite.
+        [`InputError`]: if the shape is invalid or values are not finite.
     """
     matrix = orient_matrix(matrix)
     if not ((matrix == 0) | (matrix == 1)).all() or (matrix.sum(dim=1) > 1).any():
@@ -100,23 +101,24 @@ def melody_from_matrix(matrix: torch.Tensor | np.ndarray, num_frames: int) -> to
     surplus = matrix.shape[0] - num_frames
     if surplus > 0:
         logger.warning(
-            f"`melody` has {matrix.shape[0]} frames, the music {num_frames}: the last {surplus} are not used."
+            f"`melody` has {matrix.shape[0]} frames, but the music has {num_frames}: the last {surplus} are not used."
         )
     return F.pad(matrix[:num_frames], (0, 0, 0, max(0, -surplus))).contiguous()
 
 
 def check_salience(salience: torch.Tensor | np.ndarray) -> torch.Tensor:
     r"""
-    Salience `(53, frames)` in float32, also if it is given as `(frames, 53)`; a square one is taken as `(53, frames)`.
+    Converts salience `(53, frames)` or `(frames, 53)` to float32 `(53, frames)`. A square matrix is treated as
+    `(53, frames)`.
 
     Raises:
-        [`InputError`]: for another shape and for values that are not finite.
+        [`InputError`]: if the shape is invalid or values are not finite.
     """
     salience = to_real_tensor(salience, "The salience of `melody`", "melody").float()
     if salience.ndim != 2 or MELODY_BINS not in salience.shape:
         raise InputError(
-            f"The salience of `melody` has to be ({MELODY_BINS}, frames) or (frames, {MELODY_BINS}), not"
-            f" {tuple(salience.shape)}.",
+            f"The salience of `melody` has to be ({MELODY_BINS}, frames) or (frames, {MELODY_BINS}), but has"
+            f" shape {tuple(salience.shape)}.",
             "melody",
         )
     if not salience.isfinite().all():
@@ -128,28 +130,28 @@ def melody_from_salience(
     salience: torch.Tensor | np.ndarray, num_frames: int, frame_rate: float, salience_rate: float = SALIENCE_RATE
 ) -> torch.Tensor:
     r"""
-    Salience on the extractor's frames, interpolated to the model's; of each frame the strongest semitone, or none where
-    nothing passed the extractor's threshold.
+    Interpolates salience to the frames of the model and selects the strongest semitone per frame, or none if no
+    semitone exceeds the threshold of the extractor.
 
     Args:
         salience (`torch.Tensor` or `np.ndarray` of shape `(53, frames)`):
             Salience of the semitones from G2 to B6, 0 below the threshold.
         num_frames (`int`):
-            Frames of the music. What the salience does not reach is silent.
+            Number of frames of the music. Frames after the end of the salience are silent.
         frame_rate (`float`):
-            Frames a second; frame `i` is at `i / frame_rate` seconds.
+            Frame rate in Hz; frame `i` is at `i / frame_rate` seconds.
         salience_rate (`float`, defaults to 22050 / 256):
-            Frames a second of the salience.
+            Frame rate of the salience in Hz.
 
     Returns:
         `torch.Tensor` of shape `(num_frames, 53)`.
 
     Raises:
-        [`InputError`]: for another shape, and for values that are not finite.
+        [`InputError`]: if the shape is invalid or values are not finite.
     """
     salience = check_salience(salience)
     matrix = torch.zeros(num_frames, MELODY_BINS)
-    # Part by part, as the salience of an hour is large.
+    # In chunks, since the salience of an hour is large.
     for frames in torch.arange(num_frames).split(4096):
         positions = frames.double() * (salience_rate / frame_rate)
         positions = positions[positions < salience.shape[1]]
@@ -170,32 +172,32 @@ def melody_from_npz(
     start: float = 0.0,
 ) -> torch.Tensor:
     r"""
-    A salience map of the original's extractor, or of [`~extraction.extract_salience`].
+    Reads a salience map of AudioCraft's extractor or of [`~extraction.extract_salience`].
 
     Args:
         path (`str` or `os.PathLike`):
-            `.npz` file with `salience` of shape `(53, frames)`.
+            `.npz` file with the array `salience` of shape `(53, frames)`.
         num_frames (`int`):
-            Frames of the music.
+            Number of frames of the music.
         frame_rate (`float`):
-            Frames a second.
+            Frame rate in Hz.
         place (`Callable`, defaults to [`melody_from_salience`]):
-            `(salience, num_frames, frame_rate)` → the melody.
+            Function of `(salience, num_frames, frame_rate)` that returns the melody.
         start (`float`, defaults to `0.0`):
-            Seconds into the file at which the music begins.
+            Start of the music within the file, in seconds.
 
     Returns:
-        `torch.Tensor` of shape `(num_frames, 53)`, as [`melody_from_salience`].
+        `torch.Tensor` of shape `(num_frames, 53)`; see [`melody_from_salience`].
 
     Raises:
-        `FileNotFoundError`: for an absent file.
-        [`InputError`]: for a file without such an array.
+        `FileNotFoundError`: if the file does not exist.
+        [`InputError`]: if the file has no such array.
     """
     path = _existing(path)
     try:
         with np.load(path, allow_pickle=False) as arrays:
             salience = arrays["salience"].astype(np.float32)
-    # A broken archive makes numpy and zipfile fail in many ways.
+    # NumPy and zipfile raise many types of errors for damaged archives.
     except Exception as error:
         raise InputError(
             f"`melody`: {path} can't be read as salience ({type(error).__name__}: {error}).", "melody"
@@ -213,28 +215,30 @@ def melody_from_npz(
 
 def melody_from_tensor_file(path: str | os.PathLike, num_frames: int) -> torch.Tensor:
     r"""
-    A matrix that was saved with `torch.save`, as the original's demo takes it. Only tensors are read: nothing in the file
-    is executed.
+    Reads a matrix that was saved with `torch.save`, as in AudioCraft's demo. Only tensors are loaded; no code in the
+    file is executed.
 
     Args:
         path (`str` or `os.PathLike`): `.th` or `.pt` file.
-        num_frames (`int`): frames of the music.
+        num_frames (`int`): number of frames of the music.
 
     Returns:
-        `torch.Tensor` of shape `(num_frames, 53)`, as [`melody_from_matrix`].
+        `torch.Tensor` of shape `(num_frames, 53)`; see [`melody_from_matrix`].
 
     Raises:
-        `FileNotFoundError`: for an absent file.
-        [`InputError`]: for a file that does not hold one tensor of the right shape.
+        `FileNotFoundError`: if the file does not exist.
+        [`InputError`]: if the file does not contain a single tensor of a valid shape.
     """
     path = _existing(path)
     try:
         matrix = torch.load(path, map_location="cpu", weights_only=True)
-    # A broken file makes torch and pickle fail in many ways; one that wants code to be run is refused.
+    # PyTorch and pickle raise many types of errors for damaged files, and reject files that would execute code.
     except Exception as error:
         raise InputError(f"`melody`: {path} can't be read as a tensor ({type(error).__name__}).", "melody") from error
     if not torch.is_tensor(matrix):
-        raise InputError(f"`melody`: {path} has to hold a tensor, but holds a {type(matrix).__name__}.", "melody")
+        raise InputError(
+            f"`melody`: {path} has to contain a tensor, but contains a {type(matrix).__name__}.", "melody"
+        )
     return melody_from_matrix(matrix, num_frames)
 
 
@@ -242,23 +246,23 @@ def melody_from_notes(
     notes: Sequence[tuple[str | float, float, float]], num_frames: int, frame_rate: float
 ) -> torch.Tensor:
     r"""
-    Notes `(pitch, start, end)`. A note sounds in the frames that begin within it, or else in the next one. Where several
-    sound, the highest is the melody; notes outside G2 ... B6 are moved by octaves; what is beyond the end of the music is
-    cut; each of the three with a warning.
+    Converts notes `(pitch, start, end)` to a matrix. A note occupies the frames that start within it, or the next
+    frame if there are none. If notes overlap, the highest is kept; notes outside G2 ... B6 are transposed by octaves;
+    notes are cut off at the end of the music. Each of these changes causes a warning.
 
     Args:
         notes (`list` of `(pitch, start, end)`):
             Pitch as MIDI number or name (`60`, `"C4"`, `"F#5"`, `"Bb3"`), start and end in seconds.
         num_frames (`int`):
-            Frames of the music.
+            Number of frames of the music.
         frame_rate (`float`):
-            Frames a second.
+            Frame rate in Hz.
 
     Returns:
         `torch.Tensor` of shape `(num_frames, 53)`.
 
     Raises:
-        [`InputError`]: for an unknown pitch, a negative or non-finite time, or an end that is not after the start.
+        [`InputError`]: if a pitch is unknown, a time is negative or not finite, or an end is not after its start.
     """
     parsed, folded, late, duration = [], 0, 0, num_frames / frame_rate
     after: list[float] = []  # starts of notes after the end
@@ -281,7 +285,7 @@ def melody_from_notes(
         elif pitch > HIGHEST_PITCH:
             inside -= 12 * math.ceil((pitch - HIGHEST_PITCH) / 12)
         folded += inside != pitch
-        # The tolerance is for times such as 0.58 s, which is frame 28.999999999999996.
+        # Tolerance for times such as 0.58 s, which is frame 28.999999999999996 at 50 Hz.
         first, last = (math.ceil(min(time, duration) * frame_rate - 1e-6) for time in (start, end))
         last = max(last, first + 1)
         if start >= duration:
@@ -302,17 +306,15 @@ def melody_from_notes(
         matrix[first:last] = 0
         matrix[first:last, pitch - LOWEST_PITCH] = 1
     if folded:
-        logger.warning(f"`melody`: {folded} note(s) outside G2 ... B6 were moved by octaves.")
+        logger.warning(f"`melody`: {folded} note(s) outside G2 ... B6 were transposed by octaves.")
     if overlapping:
-        logger.warning(
-            f"`melody`: {overlapping} note(s) sound together with lower ones, of which the highest is kept."
-        )
+        logger.warning(f"`melody`: {overlapping} note(s) overlap with lower notes; the highest note is kept.")
     if late:
-        logger.warning(f"`melody`: {late} note(s) last longer than the music ({duration:g} s) and were cut.")
+        logger.warning(f"`melody`: {late} note(s) last longer than the music ({duration:g} s) and were cut off.")
     if after and len(after) == len(parsed):
         logger.warning(
-            f"`melody`: all notes start after the end of the music ({duration:g} s), from {min(after):g} s on, so there is no"
-            " melody."
+            f"`melody`: all notes start after the end of the music ({duration:g} s), from {min(after):g} s on, so the"
+            " melody is empty."
         )
     elif after:
         logger.warning(
@@ -329,26 +331,26 @@ def melody_from_midi(
     start: float = 0.0,
 ) -> torch.Tensor:
     r"""
-    One track of a MIDI file. The choice is reported where there is one.
+    Reads a track of a MIDI file. If there are several tracks, the choice is logged.
 
     Args:
         path (`str` or `os.PathLike`):
-            MIDI file; `"song.mid#vocals"` or `"song.mid#3"` names a track of it.
+            The MIDI file; `"song.mid#vocals"` or `"song.mid#3"` selects a track.
         num_frames (`int`):
-            Frames of the music.
+            Number of frames of the music.
         frame_rate (`float`):
-            Frames a second.
+            Frame rate in Hz.
         track (`str` or `int`, *optional*):
             Name or index of the track; by default the melody, see [`~controls.midi_melody.choose_melody_track`].
         start (`float`, defaults to `0.0`):
-            Seconds into the file at which the music begins. A note that sounds then begins at 0.
+            Start of the music within the file, in seconds. Notes that are sounding at this time start at 0.
 
     Returns:
-        `torch.Tensor` of shape `(num_frames, 53)`, as [`melody_from_notes`].
+        `torch.Tensor` of shape `(num_frames, 53)`; see [`melody_from_notes`].
 
     Raises:
-        `FileNotFoundError`: for an absent file.
-        [`InputError`]: for a file that is not MIDI, one without notes, an unknown track, and a `start` after the end.
+        `FileNotFoundError`: if the file does not exist.
+        [`InputError`]: if the file is not MIDI or has no notes, the track is unknown, or `start` is after the end.
     """
     path, named = split_track(path)
     track = named if track is None else track
@@ -363,12 +365,13 @@ def melody_from_midi(
     inside = (chosen.ends > np.maximum(chosen.starts, start)) & (chosen.starts < end)
     if not inside.any():
         logger.warning(
-            f"`melody`: track {midi.describe(index)} of {path} has no notes from {start:g} to {end:g} s, so there is no melody:"
-            f" its notes are from {chosen.starts.min():.2f} to {chosen.ends.max():.2f} s."
+            f"`melody`: track {midi.describe(index)} of {path} has no notes from {start:g} to {end:g} s, so the melody"
+            f" is empty: its notes are from {chosen.starts.min():.2f} to {chosen.ends.max():.2f} s."
         )
     elif (last := float(chosen.ends.max())) > end + 0.5 / frame_rate:
         logger.warning(
-            f"`melody`: track {midi.describe(index)} of {path} lasts until {last:.2f} s; it is used from {start:g} to {end:g} s."
+            f"`melody`: track {midi.describe(index)} of {path} lasts until {last:.2f} s; it is used from {start:g} to"
+            f" {end:g} s."
         )
     starts = (chosen.starts[inside] - start).clip(min=0)
     ends = (chosen.ends[inside] - start).clip(max=num_frames / frame_rate)
@@ -379,25 +382,25 @@ def melody_from_midi(
 
 def melody_to_notes(matrix: torch.Tensor | np.ndarray, frame_rate: float) -> list[tuple[int, float, float]]:
     r"""
-    The notes of a melody matrix: runs of frames with the same semitone.
+    Converts a melody matrix to notes: runs of frames with the same semitone.
 
     Args:
         matrix (`torch.Tensor` or `np.ndarray` of shape `(53, frames)` or `(frames, 53)`):
-            The melody; for a square one see [`orient_matrix`].
-        frame_rate (`float`): frames a second.
+            The melody; see [`orient_matrix`] for square matrices.
+        frame_rate (`float`): frame rate in Hz.
 
     Returns:
-        `list` of `(MIDI number, start, end)`, in seconds. Repeated notes without a rest between them become one.
+        `list` of `(MIDI number, start, end)`, in seconds. Repeated notes without a rest between them are merged.
 
     Raises:
-        [`InputError`]: for another shape, and for values that are not finite.
+        [`InputError`]: if the shape is invalid or values are not finite.
     """
     frame_rate = to_float(frame_rate, "frame_rate", above=0, unit="frames per second")
     return frames_to_notes(orient_matrix(matrix), frame_rate)
 
 
 def frames_to_notes(frames: torch.Tensor, frame_rate: float) -> list[tuple[int, float, float]]:
-    """As [`melody_to_notes`], of a melody `(frames, 53)` of any length, as the functions of this module return it."""
+    """Converts a melody `(frames, 53)` to notes as [`melody_to_notes`] does, without validation."""
     bins = torch.where(frames.any(dim=1), frames.argmax(dim=1), -1).cpu()
     values, lengths = torch.unique_consecutive(bins, return_counts=True)
     ends = lengths.cumsum(0)
@@ -413,7 +416,9 @@ def _existing(path: str | os.PathLike) -> Path:
 
 
 def parse_pitch(pitch: Any, position: int) -> int:
-    """The MIDI number of a pitch by name or number; an [`InputError`] with the position of the note for anything else."""
+    """
+    Converts a pitch (name or number) to its MIDI number, or raises an [`InputError`] with the position of the note.
+    """
     number = None
     if isinstance(pitch, str):
         match = _NAME.fullmatch(pitch.strip())
@@ -424,8 +429,8 @@ def parse_pitch(pitch: Any, position: int) -> int:
         number = int(value)
     if number is None or not 0 <= number <= 127:
         raise InputError(
-            f"`melody`: the pitch of note {position} has to be a MIDI number from 0 to 127 or a name such as 'C4', 'F#5' or"
-            f" 'Bb3', but is {shorten(pitch)}.",
+            f"`melody`: the pitch of note {position} has to be a MIDI number from 0 to 127 or a name such as 'C4',"
+            f" 'F#5' or 'Bb3', but is {shorten(pitch)}.",
             "melody",
             position,
         )
@@ -436,7 +441,7 @@ def _parse_time(value: Any, position: int) -> float:
     seconds = _to_float(value)
     if not 0 <= seconds < math.inf:
         raise InputError(
-            f"`melody`: times of note {position} have to be seconds from 0 on, but one is {shorten(value)}.",
+            f"`melody`: times of note {position} have to be seconds, at least 0, but one is {shorten(value)}.",
             "melody",
             position,
         )
@@ -444,7 +449,7 @@ def _parse_time(value: Any, position: int) -> float:
 
 
 def _to_float(value: Any) -> float:
-    """NaN for anything that is not a finite number."""
+    """Converts a finite number to `float`; NaN for other values."""
     try:
         return to_float(value, "melody")
     except InputError:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The contents of MIDI files, for the chord, drum and melody controls."""
+"""The content of MIDI files, for the chord, drum and melody controls."""
 
 import os
 import re
@@ -27,21 +27,21 @@ from ..utils.numbers import is_number, to_integer
 
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi", ".smf")
-DRUM_CHANNEL = 9  # General MIDI's channel 10
+DRUM_CHANNEL = 9  # zero-based; channel 10 of General MIDI
 _FRAGMENT = re.compile(rf"(.+(?:{'|'.join(re.escape(suffix) for suffix in MIDI_SUFFIXES)}))#(.+)", re.I | re.S)
 
 
 @dataclass(frozen=True)
 class MidiTrack:
     r"""
-    The notes of one track on one channel, by their starts.
+    The notes of one track on one channel, sorted by start.
 
     Args:
-        name (`str`): the track's name, `""` if it has none or shares it with other channels.
-        channel (`int`): from 0; 9 is the drums' in General MIDI.
-        program (`int`): General MIDI program of most of its notes, from 0.
+        name (`str`): name of the track; `""` if it has no name or shares it with other channels.
+        channel (`int`): zero-based channel; 9 is the drum channel of General MIDI.
+        program (`int`): zero-based General MIDI program of most of the notes.
         pitches, velocities (`np.ndarray` of shape `(notes,)`): MIDI numbers 0 ... 127.
-        starts, ends (`np.ndarray` of shape `(notes,)`): seconds.
+        starts, ends (`np.ndarray` of shape `(notes,)`): times in seconds.
     """
 
     name: str
@@ -60,14 +60,14 @@ class MidiTrack:
 @dataclass(frozen=True)
 class Midi:
     r"""
-    The contents of a MIDI file.
+    The content of a MIDI file.
 
     Args:
-        path (`str`): the file, for messages.
-        tracks (`list[MidiTrack]`): those that have notes.
-        beats, seconds (`np.ndarray`): the tempo map, linear between these points.
-        time_signatures (`list`): `(beat, numerator, denominator)`, where a beat is a quarter note.
-        lyrics (`np.ndarray`): when syllables are sung, in seconds.
+        path (`str`): path of the file for error messages.
+        tracks (`list[MidiTrack]`): the tracks with notes.
+        beats, seconds (`np.ndarray`): the tempo map, which is linear between these points.
+        time_signatures (`list`): tuples `(beat, numerator, denominator)`, where a beat is a quarter note.
+        lyrics (`np.ndarray`): times of the syllables of the lyrics in seconds.
     """
 
     path: str
@@ -78,49 +78,53 @@ class Midi:
     lyrics: np.ndarray
 
     def to_seconds(self, beats: np.ndarray) -> np.ndarray:
-        """Times of beats (quarter notes) in seconds."""
+        """Converts positions in beats (quarter notes) to seconds."""
         return np.interp(beats, self.beats, self.seconds)
 
     def to_beats(self, seconds: np.ndarray) -> np.ndarray:
-        """Positions in beats (quarter notes) of times in seconds."""
+        """Converts times in seconds to positions in beats (quarter notes)."""
         return np.interp(seconds, self.seconds, self.beats)
 
     def describe(self, index: int) -> str:
-        """A track for messages, such as `3 'Vocals'`."""
+        """Describes a track for messages, such as `3 'Vocals'`."""
         return f"{index} {self.tracks[index].name!r}"
 
     def find_track(self, track: str | int, indices: Sequence[int], name: str) -> int:
         r"""
-        The index of a track that the user chose.
+        Finds the index of a track by name or index.
 
         Args:
-            track (`str` or `int`): its name, in any case, or a part of it, or its index, also as text.
-            indices (`Sequence[int]`): tracks to choose from.
-            name (`str`): name of the argument, for messages.
+            track (`str` or `int`): the name of the track or a part of it, ignoring case; or its index, also as text.
+            indices (`Sequence[int]`): indices of the tracks to choose from.
+            name (`str`): name of the argument for error messages.
 
         Raises:
-            [`InputError`]: for an unknown track, with those there are.
+            [`InputError`]: if the track is unknown. The message lists the available tracks.
         """
         if isinstance(track, str):
-            wanted = track.strip().casefold()
+            query = track.strip().casefold()
             for matches in (str.__eq__, str.__contains__):
                 for index in indices:
-                    if matches(self.tracks[index].name.strip().casefold(), wanted):
+                    if matches(self.tracks[index].name.strip().casefold(), query):
                         return index
-                if wanted.isdecimal():
+                if query.isdecimal():
                     break
         if (isinstance(track, str) and track.strip().isdecimal()) or is_number(track):
             index = to_integer(int(track) if isinstance(track, str) else track, "track")
             if index in indices:
                 return index
         names = list_names([self.describe(index) for index in indices]) or "none"
-        raise InputError(f"`{name}`: there is no track {track!r} with notes in {self.path}, but {names}.", name)
+        raise InputError(
+            f"`{name}`: there is no track {track!r} with notes in {self.path}; available tracks: {names}.", name
+        )
 
 
 def check_start(start: float, tracks: Sequence[MidiTrack], name: str):
     r"""
+    Checks that `start` (seconds) is before the end of the tracks.
+
     Raises:
-        [`InputError`]: for a `start` (seconds) after the last note of the tracks.
+        [`InputError`]: if it is after the last note.
     """
     end = max((float(track.ends.max()) for track in tracks), default=0.0)
     if start > 0 and start >= end:
@@ -128,14 +132,14 @@ def check_start(start: float, tracks: Sequence[MidiTrack], name: str):
 
 
 def is_midi_file(value: Any) -> bool:
-    """Whether `value` is the path of a file with a MIDI file's suffix, also with a track (`"song.mid#vocals"`)."""
+    """Whether `value` is a path with the suffix of a MIDI file, optionally with a track (`"song.mid#vocals"`)."""
     if not isinstance(value, (str, os.PathLike)):
         return False
     return os.path.splitext(split_track(value)[0])[1].lower() in MIDI_SUFFIXES
 
 
 def split_track(path: str | os.PathLike) -> tuple[str, str | None]:
-    """The path and the track of `"song.mid#vocals"` or `"song.mid#3"`; without a track, the path and `None`."""
+    """Splits `"song.mid#vocals"` or `"song.mid#3"` into path and track; the track is `None` for other paths."""
     path = os.fsdecode(path)
     match = _FRAGMENT.fullmatch(path)
     if match is None or os.path.isfile(path):

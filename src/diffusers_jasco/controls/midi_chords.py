@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Chords of MIDI files in any texture: block chords as they are written, others estimated on the beats of the tempo map."""
+"""Chords of MIDI files: block chords are read directly; other textures are estimated on the beats of the tempo map."""
 
 import os
 from collections.abc import Sequence
@@ -32,13 +32,14 @@ from .midi_parsing import load_midi
 
 logger = logging.get_logger(__name__)
 
-# Notes of a block chord that begin or end this close together, in seconds, do so at once.
-_ROLLED = 0.05
+_ROLLED = 0.05  # seconds; notes of a block chord that start or end closer together are simultaneous
 _BRIEF_REST = 0.25  # beats
-_SHARE_OF_CHORDS, _SHARE_ALIGNED, _SHARE_STACCATO = 0.8, 0.95, 0.75
+_SHARE_OF_CHORDS = 0.8  # of the steps with notes, in block chords
+_SHARE_ALIGNED = 0.95  # of the notes that span a single step, in block chords
+_SHARE_STACCATO = 0.75  # of the chords that are followed by a short rest, in staccato playing
 
 # Weights of the estimate, fitted to songs with annotated chords.
-_QUALITIES = {  # intervals above the root, and a penalty that keeps rare chords from explaining passing notes
+_QUALITIES = {  # intervals above the root, and a penalty that prevents rare chords from explaining passing notes
     "": ((0, 4, 7), 0.0),
     "m": ((0, 3, 7), 0.0),
     "7": ((0, 4, 7, 10), 0.16),
@@ -51,18 +52,24 @@ _QUALITIES = {  # intervals above the root, and a penalty that keeps rare chords
 }
 _TONE_WEIGHTS = (1.0, 1.0, 0.9, 0.8)
 _OTHER_TONE = -0.65
-_ROOT_IN_BASS, _CHORD_TONE_IN_BASS = 0.35, 0.07
-_WEAK_BEAT = 0.3
-_MELODY_WEIGHT, _BASS_WEIGHT = 0.25, 0.4
-_BASS_PITCHES = 48
-_BAR_ON_GRID = 2.0  # per bar, for bars that begin where the tempo map does
+_ROOT_IN_BASS = 0.35
+_CHORD_TONE_IN_BASS = 0.07
+_WEAK_BEAT = 0.3  # weight of the bass
+_MELODY_WEIGHT = 0.25
+_BASS_WEIGHT = 0.4
+_BASS_PITCHES = 48  # MIDI number; lower notes may be a bass line
+_BAR_ON_GRID = 2.0  # bonus per bar if bars start at the beginning of the tempo map
 _CONTEXT = 0.1
 _SCALE = 3.0
-# Costs of a change at the beginning and in the middle of a bar, on other beats and between them.
-_BAR, _HALF_BAR, _BEAT, _BETWEEN = 0.4, 1.4, 3.0, 5.0
-_SILENCE, _SOUND_AS_SILENCE = 0.3, -1.0
-_BASS_SHARE = 0.6  # of a chord's time, for an inversion
-_STEP = (0.15, 0.6)  # seconds of half a beat, which is halved or doubled otherwise
+# Costs of a chord change.
+_BAR = 0.4  # at the beginning of a bar
+_HALF_BAR = 1.4  # in the middle of a bar
+_BEAT = 3.0  # on other beats
+_BETWEEN = 5.0  # between beats
+_SILENCE = 0.3  # score of no chord in silence
+_SOUND_AS_SILENCE = -1.0  # score of no chord while notes sound
+_BASS_SHARE = 0.6  # of the duration of a chord, for an inversion
+_STEP = (0.15, 0.6)  # seconds; a step (half a beat) outside this range is doubled or halved
 _MAX_STEPS = 150_000
 _PHASES = 24
 
@@ -79,15 +86,15 @@ def chords_from_midi(
     path: str | os.PathLike, labels: Sequence[str] | None = None, track: str | int | None = None
 ) -> Chords:
     r"""
-    The chords of a MIDI file, from the notes of all tracks but drums. Block chords are read as they are, with no chord (`N`)
-    in silence. In other textures (arpeggios, strummed chords, a bass line, a melody above) they are the most probable
-    sequence of triads and seventh chords that change on beats.
+    Reads or estimates the chords of a MIDI file from the notes of all tracks except drums. Block chords are read
+    directly, with no chord (`N`) in silence. For other textures (arpeggios, strummed chords, a bass line, a melody
+    above chords), the result is the most probable sequence of triads and seventh chords that change on beats.
 
     Args:
         path (`str` or `os.PathLike`):
-            MIDI file; `"song.mid#piano"` or `"song.mid#3"` takes one track of it.
+            The MIDI file; `"song.mid#piano"` or `"song.mid#3"` selects a track.
         labels (`Sequence[str]`, *optional*):
-            The vocabulary.
+            The chord vocabulary.
         track (`str` or `int`, *optional*):
             Name or index of the only track to read.
 
@@ -95,8 +102,8 @@ def chords_from_midi(
         `list` of `(label, start)`.
 
     Raises:
-        `FileNotFoundError`: for an absent file.
-        [`InputError`]: for a file that is not MIDI, one without notes, and an unknown track.
+        `FileNotFoundError`: if the file does not exist.
+        [`InputError`]: if the file is not MIDI or has no notes, or the track is unknown.
     """
     path, named = split_track(path)
     track = named if track is None else track
@@ -117,7 +124,7 @@ def chords_from_midi(
 
 
 def _collect(midi: Midi, indices: Sequence[int]) -> _Notes:
-    """The notes of some tracks; those of a melody above the others, and of a bass line below them, count less."""
+    """Collects the notes of tracks. Notes of a melody above the other tracks and of a bass line have lower weights."""
     weights = np.ones(len(indices))
     heights = [float(midi.tracks[index].pitches.mean()) for index in indices]
     if len(indices) > 1:
@@ -150,7 +157,7 @@ def _is_one_voice(starts: np.ndarray) -> bool:
 
 
 def _read_block_chords(midi: Midi, notes: _Notes, labels: Sequence[str] | None) -> Chords | None:
-    """The chords of notes that begin and end together, or `None` for another texture."""
+    """Reads chords whose notes start and end together; `None` for other textures."""
     changes: list[float] = []
     for time in np.unique(np.concatenate([notes.starts, notes.ends])).tolist():
         if not changes or time - changes[-1] >= _ROLLED:
@@ -169,7 +176,7 @@ def _read_block_chords(midi: Midi, notes: _Notes, labels: Sequence[str] | None) 
     if np.mean(chords) < _SHARE_OF_CHORDS:
         return None
 
-    # Chords begin with their first note, also where the last one ends just before.
+    # A chord starts with its first note, even if the previous chord ends just before.
     onsets = np.append(np.unique(notes.starts), np.inf)
     following = onsets[np.searchsorted(onsets, edges)]
     changes = np.where(following - edges < _ROLLED, following, edges).tolist()
@@ -184,8 +191,8 @@ def _read_block_chords(midi: Midi, notes: _Notes, labels: Sequence[str] | None) 
 
 def _hold_over_rests(midi: Midi, chords: Chords, changes: Sequence[float]) -> Chords:
     """
-    Rests of at most a quarter of a beat do not interrupt chords, and those of at most a beat neither one that is repeated nor
-    chords that are all played short.
+    Holds chords over rests: rests of up to a quarter of a beat, and rests of up to a beat within a repeated chord or
+    in staccato playing.
     """
     beats = midi.to_beats(np.array(changes))
     short = [label == NO_CHORD and beats[i + 1] - beats[i] <= 1 for i, (label, _) in enumerate(chords)]
@@ -201,7 +208,7 @@ def _hold_over_rests(midi: Midi, chords: Chords, changes: Sequence[float]) -> Ch
 
 
 def _merge(chords: Chords) -> Chords:
-    return [chord for chord, before in zip(chords, [(None, 0.0), *chords]) if chord[0] != before[0]]
+    return [chord for chord, previous in zip(chords, [(None, 0.0), *chords]) if chord[0] != previous[0]]
 
 
 # 2. Other textures
@@ -242,8 +249,9 @@ def _estimate(midi: Midi, notes: _Notes, labels: Sequence[str] | None) -> Chords
 
 def _lay_grid(midi: Midi, notes: _Notes) -> tuple[np.ndarray, list[np.ndarray], bool]:
     """
-    Times of half beats in seconds; for each place where bars may begin the costs of a change at them; and whether the notes
-    are on the beats of the tempo map, so that its bars, which come first, are more probable.
+    Returns the times of half beats in seconds; the costs of a chord change at these times, for each possible phase of
+    the bars; and whether the notes are on the beats of the tempo map, which makes its bars (the first phase) more
+    probable.
     """
     start, end = float(notes.starts.min()), float(notes.ends.max())
     first, last = midi.to_beats(np.array([start, end]))
@@ -268,8 +276,8 @@ def _lay_grid(midi: Midi, notes: _Notes) -> tuple[np.ndarray, list[np.ndarray], 
     costs = []
     current = np.searchsorted([beat for beat, *_ in signatures], beats + 1e-6, side="right") - 1
     scale = step / 0.5
-    # Recordings of players ignore bars as they ignore beats; 1/4 and 2/4 stand for a time signature that the program did
-    # not know.
+    # Live recordings ignore the bars as well as the beats of the tempo map; 1/4 and 2/4 are placeholders of programs
+    # for an unknown time signature.
     if phase == 0 and midi.time_signatures and min(4 * top / below for _, top, below in signatures) >= 3:
         shifts = np.arange(1)
     else:
@@ -285,7 +293,7 @@ def _lay_grid(midi: Midi, notes: _Notes) -> tuple[np.ndarray, list[np.ndarray], 
 
 
 def _change_costs(beats: np.ndarray, numerator: int, denominator: int) -> np.ndarray:
-    """The costs of a change at positions in quarter notes after the beginning of a bar."""
+    """The costs of a chord change at positions in quarter notes after the beginning of a bar."""
     length = 4 * numerator / denominator
     beat, half = 1.0, length / 2
     if numerator % 3 == 0 and denominator >= 8:
@@ -303,7 +311,7 @@ def _change_costs(beats: np.ndarray, numerator: int, denominator: int) -> np.nda
 
 
 def _find_phase(positions: np.ndarray, notes: _Notes, beat: float) -> float:
-    """Where beats fall between those of the tempo map, as a share of a beat: recordings of players ignore its grid."""
+    """The offset of the actual beats from the tempo map as a fraction of a beat; live recordings ignore its grid."""
     bins = np.round(positions / beat % 1 * _PHASES).astype(int) % _PHASES
     weights = (np.minimum(notes.ends - notes.starts, 1) + 0.1) * np.where(notes.pitches < 60, 2, 1)
     histogram = np.bincount(bins, weights, _PHASES).astype(float)
@@ -314,7 +322,7 @@ def _find_phase(positions: np.ndarray, notes: _Notes, beat: float) -> float:
 
 
 def _analyze(notes: _Notes, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The share of each step's time in which each pitch class sounds, and the pitch class of its bass, or -1."""
+    """The share of each step during which each pitch class sounds, and the pitch class of its bass, or -1."""
     durations = np.diff(edges)
     chroma, bass = np.zeros((len(durations), 12)), np.full(len(durations), -1)
     for pitch in np.unique(notes.pitches):
@@ -336,7 +344,7 @@ def _time_until(edges: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 
 def _bass_weights(costs: np.ndarray) -> np.ndarray:
-    """How much the bass of each step counts: a walking bass passes through other notes on weak beats."""
+    """The weight of the bass of each step: a walking bass has passing notes on weak beats."""
     beats = np.flatnonzero(costs < _BETWEEN)
     if len(beats) == 0:
         return np.ones(len(costs))
@@ -345,7 +353,7 @@ def _bass_weights(costs: np.ndarray) -> np.ndarray:
 
 
 def _score(chroma: np.ndarray, bass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How well each chord, and silence as the last one, explains the tones and the bass of each step."""
+    """The scores of all chords and of no chord (last) for the notes and the bass of each step."""
     templates, in_bass, penalties = [], [], []
     for intervals, penalty in _QUALITIES.values():
         for root in range(12):
@@ -359,7 +367,7 @@ def _score(chroma: np.ndarray, bass: np.ndarray) -> tuple[np.ndarray, np.ndarray
     total = chroma.sum(axis=1, keepdims=True)
     certainty = np.minimum(total, 1)
     shares = chroma / np.maximum(total, 1e-9) * certainty
-    # Chords of the piece's own tones are more probable.
+    # Favor chords whose tones are frequent in the piece.
     shares = shares + _CONTEXT * chroma.sum(axis=0) / max(chroma.sum(), 1e-9) * (total > 1e-6)
     scores = shares @ np.array(templates).T - np.array(penalties) * certainty
     silence = np.where(total > 1e-6, _SOUND_AS_SILENCE, _SILENCE)
@@ -368,7 +376,9 @@ def _score(chroma: np.ndarray, bass: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _decode(scores: np.ndarray, costs: np.ndarray) -> tuple[float, np.ndarray]:
-    """The best sequence of states (Viterbi) and its score, where every change costs the same whatever it leads to."""
+    """
+    The best sequence of states (Viterbi) and its score, where the cost of a change does not depend on the states.
+    """
     num_steps, num_states = scores.shape
     best = scores[0].copy()
     origins, stays = np.zeros(num_steps, dtype=np.int64), np.ones((num_steps, num_states), dtype=bool)
@@ -385,7 +395,7 @@ def _decode(scores: np.ndarray, costs: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def _bass_of(bass: np.ndarray, root: int, tones: frozenset[int]) -> int:
-    """The pitch class of the bass of a chord: another than its root only if it begins and prevails there."""
+    """The bass of a chord: its root, unless another chord tone is the first bass note and prevails."""
     sounding = bass[bass >= 0]
     if len(sounding) and sounding[0] in tones and (sounding == sounding[0]).mean() >= _BASS_SHARE:
         return int(sounding[0])
@@ -393,7 +403,7 @@ def _bass_of(bass: np.ndarray, root: int, tones: frozenset[int]) -> int:
 
 
 def _snap(notes: _Notes, edges: np.ndarray, step: int) -> float:
-    """The first onset near a step, or else the step, in seconds."""
+    """The first onset near the start of a step, or else the start of the step, in seconds."""
     width = edges[step + 1] - edges[step]
     near = notes.starts[np.abs(notes.starts - edges[step]) < 0.3 * width]
     return float(near.min()) if len(near) else float(max(edges[step], 0.0))

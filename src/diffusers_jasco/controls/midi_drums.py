@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Drums of MIDI files, played by the drum machine."""
+"""Renders the drums of MIDI files with the drum machine."""
 
 import os
 
@@ -30,7 +30,7 @@ from .midi_parsing import load_midi
 
 logger = logging.get_logger(__name__)
 
-# General MIDI's drum keys (and Roland's and Yamaha's below 35 and above 81) → the nearest sound of the drum machine.
+# Sounds of the drum machine and their General MIDI drum keys (below 35 and above 81: Roland's and Yamaha's keys).
 _VOICES = {
     "kick": (33, 35, 36),
     "snare": (38, 40),
@@ -47,7 +47,7 @@ DRUM_VOICES = {key: voice for voice, keys in _VOICES.items() for key in keys}
 _KIT = range(35, 60)  # kick to ride
 _BEAT = frozenset((35, 36, 37, 38, 39, 40, 42, 44, 46))
 _SHARE_OF_KIT = 0.8
-_MIN_APART = 0.002  # seconds: hits of one voice that are closer are one
+_MIN_APART = 0.002  # seconds; closer hits of the same sound are merged
 
 
 def drums_from_midi(
@@ -58,26 +58,27 @@ def drums_from_midi(
     track: str | int | None = None,
 ) -> torch.Tensor:
     r"""
-    The drums of a MIDI file (channel 10), at its own tempo and with its velocities, played by the drum machine.
+    Renders the drums of a MIDI file (channel 10) with the drum machine, at the tempo and with the velocities of the
+    file.
 
     Args:
         path (`str` or `os.PathLike`):
-            MIDI file; `"song.mid#drums"` or `"song.mid#3"` takes one track of it, on any channel.
+            The MIDI file; `"song.mid#drums"` or `"song.mid#3"` selects a track on any channel.
         duration (`float`):
-            Seconds of audio.
+            Duration of the audio in seconds.
         sampling_rate (`int`):
-            Hz.
+            Sampling rate in Hz.
         start (`float`, defaults to `0.0`):
-            Seconds into the file at which the audio begins.
+            Start of the audio within the file, in seconds.
         track (`str` or `int`, *optional*):
-            Name or index of the only track to play; by default all drums.
+            Name or index of the only track to render; by default all drums.
 
     Returns:
-        `torch.Tensor` of shape `(1, samples)`, in ±0.89.
+        `torch.Tensor` of shape `(1, samples)`, in [-0.89, 0.89].
 
     Raises:
-        `FileNotFoundError`: for an absent file.
-        [`InputError`]: for a file that is not MIDI, one without drums, and a `start` after the end.
+        `FileNotFoundError`: if the file does not exist.
+        [`InputError`]: if the file is not MIDI or has no drums, the track is unknown, or `start` is after the end.
     """
     path, named = split_track(path)
     track = named if track is None else track
@@ -95,18 +96,20 @@ def drums_from_midi(
         raise InputError(f"`drums`: {midi.path} has no note of a General MIDI drum (keys 27 ... 87).", "drums")
     if not known.all():
         logger.warning(
-            f"`drums`: {int((~known).sum())} note(s) of {midi.path} are not General MIDI drums (keys 27 ... 87) and are not"
-            " played."
+            f"`drums`: {int((~known).sum())} note(s) of {midi.path} are not General MIDI drums (keys 27 ... 87) and"
+            " are ignored."
         )
     inside = known & (starts >= start) & (starts < start + duration)
     first, last = float(starts[known].min()), float(starts[known].max())
     if not inside.any():
         logger.warning(
-            f"`drums`: {midi.path} has no drums from {start:g} to {start + duration:g} s: they are from {first:.2f} to {last:.2f} s."
+            f"`drums`: {midi.path} has no drums from {start:g} to {start + duration:g} s: they are from {first:.2f} to"
+            f" {last:.2f} s."
         )
     elif last >= start + duration:
         logger.warning(
-            f"`drums`: the drums of {midi.path} last until {last:.2f} s; they are used from {start:g} to {start + duration:g} s."
+            f"`drums`: the drums of {midi.path} last until {last:.2f} s; they are used from {start:g} to"
+            f" {start + duration:g} s."
         )
     hits: dict[tuple[str, int], tuple[str, float, float]] = {}
     for key, time, velocity in zip(keys[inside].tolist(), starts[inside].tolist(), velocities[inside].tolist()):
@@ -120,7 +123,7 @@ def drums_from_midi(
 
 
 def _drum_tracks(midi: Midi) -> list[MidiTrack]:
-    """The tracks of channel 10, or else those that are drums by their name or, of a single track, by their keys."""
+    """The tracks on channel 10, or else tracks with a drum name, or a single track with the keys of drums."""
     if on_channel := [track for track in midi.tracks if track.is_drum]:
         return on_channel
     others = [track for track in midi.tracks if is_drum_name(track.name)]
@@ -131,12 +134,12 @@ def _drum_tracks(midi: Midi) -> list[MidiTrack]:
     if not others:
         names = list_names([midi.describe(index) for index in range(len(midi.tracks))]) or "none"
         raise InputError(
-            f"`drums`: {midi.path} has no drums: no notes on channel 10 and no track that is called drums. Its tracks with"
+            f"`drums`: {midi.path} has no drums: no notes on channel 10 and no track with a drum name. Tracks with"
             f" notes: {names}.",
             "drums",
         )
     names = list_names([f"{track.name!r} (channel {track.channel + 1})" for track in others])
-    logger.warning(f"`drums`: {midi.path} has no notes on channel 10; its track {names} is taken for drums.")
+    logger.warning(f"`drums`: {midi.path} has no notes on channel 10; track {names} is used as drums.")
     return others
 
 

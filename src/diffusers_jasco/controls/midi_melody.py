@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Which track of a MIDI file is the melody: by its name, or else by features that melodies have in common."""
+"""Selects the melody track of a MIDI file by its name, or else by features of its notes."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ from .midi_names import is_bass_name, is_chords_name, is_drum_name, melody_rank
 
 logger = logging.get_logger(__name__)
 
-# Weights of a softmax regression over the tracks of a song, fitted to songs whose melody track has a name.
+# Weights of a softmax regression over the tracks of a song, fitted to songs with a named melody track.
 _WEIGHTS = {
     "monophony": 5.0,
     "steps": 3.3,
@@ -47,25 +47,31 @@ _WEIGHTS = {
     "channel 4": 0.8,
     "named an accompaniment": -3.0,
 }
-_LOWEST_MEDIAN, _HIGHEST_MEDIAN = 57, 79  # MIDI numbers: most melodies are in the range of a voice
+# Range of the median pitch (MIDI numbers): most melodies are in the range of a voice.
+_LOWEST_MEDIAN = 57
+_HIGHEST_MEDIAN = 79
 _FASTEST = 3.5  # notes per second
-_REST = 2.0  # seconds: shorter rests belong to a phrase
-_MIN_NOTES, _MIN_LYRICS = 16, 16
+_REST = 2.0  # seconds; shorter rests belong to a phrase
+_MIN_NOTES = 16
+_MIN_LYRICS = 16  # syllables
 _SOLO_PROGRAMS = frozenset((*range(64, 80), 22, 40, 56, 59))
-_CLOSE = 0.75  # a track of a lower probability is a close guess
+_CLOSE = 0.75  # a selection with a lower probability is uncertain
 
 
 def choose_melody_track(midi: Midi, start: float, end: float) -> int:
     r"""
-    The index of the melody's track: that with the best name (see [`~controls.midi_names.melody_rank`]), or else the most
-    probable one. Tracks that are silent in the requested time do not compete with others. The choice is reported.
+    Selects the melody track: the track with the best name (see [`~controls.midi_names.melody_rank`]), or else the most
+    probable one. Tracks that sound in the requested time range take precedence. The selection is logged.
 
     Args:
-        midi ([`Midi`]): the file.
-        start, end (`float`): the requested time in seconds.
+        midi ([`Midi`]): the MIDI file.
+        start, end (`float`): the requested time range in seconds.
+
+    Returns:
+        `int`: the index of the track.
 
     Raises:
-        [`InputError`]: for a file without notes but drums.
+        [`InputError`]: if the file has no notes except drums.
     """
     pitched = pitched_tracks(midi)
     if not pitched:
@@ -87,19 +93,20 @@ def choose_melody_track(midi: Midi, start: float, end: float) -> int:
         reason = "by its name"
     else:
         probability = 1 / np.exp(scores - scores[position]).sum()
-        reason = "a close guess by its notes" if probability < _CLOSE else "by its notes"
+        reason = "an uncertain guess by its notes" if probability < _CLOSE else "by its notes"
         if silent := [index for index in named if index not in sounding]:
-            reason += f", as {list_names([midi.describe(index) for index in silent])} is silent in this time"
+            reason += f", as {list_names([midi.describe(index) for index in silent])} is silent in this time range"
     others = [index for index in pitched if index != chosen]
     logger.warning(
-        f"`melody`: track {midi.describe(chosen)} of {midi.path} is the melody ({reason}). To take another one, write its name"
-        f" or number after the path, as in '….mid#{others[0]}': {list_names([midi.describe(index) for index in others])}."
+        f"`melody`: track {midi.describe(chosen)} of {midi.path} is used as the melody ({reason}). To use another"
+        f" track, write its name or number after the path, as in '….mid#{others[0]}':"
+        f" {list_names([midi.describe(index) for index in others])}."
     )
     return chosen
 
 
 def melody_scores(midi: Midi, indices: Sequence[int]) -> np.ndarray:
-    """Logits of how probably each of some tracks is the melody, by its notes."""
+    """The logits of the probability that each track is the melody, by its notes."""
     features = [_features(midi, midi.tracks[index]) for index in indices]
     return np.array([sum(_WEIGHTS[name] * value for name, value in track.items()) for track in features])
 
@@ -151,7 +158,7 @@ def _features(midi: Midi, track: MidiTrack) -> dict[str, float]:
 
 
 def _covered_time(track: MidiTrack) -> float:
-    """Seconds of the track's phrases."""
+    """The total duration of the phrases of a track in seconds."""
     ends = np.maximum.accumulate(track.ends)
     breaks = np.flatnonzero(track.starts[1:] > ends[:-1] + _REST)
     first, last = np.append(0, breaks + 1), np.append(breaks, len(ends) - 1)
@@ -159,7 +166,7 @@ def _covered_time(track: MidiTrack) -> float:
 
 
 def _lyrics_agreement(starts: np.ndarray, lyrics: np.ndarray) -> float:
-    """F1 of syllables and notes that begin together, 0 for a file with few syllables."""
+    """The F1 score between syllables and note onsets, or 0 if the file has few syllables."""
     if len(lyrics) < _MIN_LYRICS or len(starts) < 2:
         return 0.0
     after = np.searchsorted(starts, lyrics).clip(1, len(starts) - 1)

@@ -12,22 +12,22 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Names of MIDI tracks: which of them are melodies, basses, chords or drums, in many languages."""
+"""Classifies names of MIDI tracks (melody, bass, chords or drums) in many languages."""
 
 import re
 import unicodedata
 
 
-# Tracks that carry the melody, the surest words first.
+# Words in names of melody tracks, most reliable first.
 _MELODY_WORDS = (
-    # The melody, and its singers.
+    # Words for the melody or the singer.
     "melody melodies melodia melodía melodie mélodie melodi melodie melodija melodija melodia melodika dallam melodiya"
     " мелодия мелодія μελωδία vocal vocals vokal vokale vocale vocali vocaux vox voxs singer singing sänger sängerin"
-    " sanger gesang gesangsstimme singstimme canto cantante cantor cantora chant chanteur chanteuse voz voces voix voce"
-    " voci sang sång laulu zang zangstem stem śpiew spiew zpěv ének şan vokál вокал голос пение спів ledvox leadvox"
-    " leadvocal leadvocals leadvoice mainvocal mainmelody melo mel メロディ メロディー メロ 主旋律 旋律 歌 歌唱 人声 人聲 唱"
+    " sanger gesang gesangsstimme singstimme canto cantante cantor cantora chant chanteur chanteuse voz voces voix"
+    " voce voci sang sång laulu zang zangstem stem śpiew spiew zpěv ének şan vokál вокал голос пение спів ledvox"
+    " leadvox leadvocal leadvocals leadvoice mainvocal mainmelody melo mel メロディ メロディー メロ 主旋律 旋律 歌 歌唱 人声 人聲 唱"
     " ボーカル ヴォーカル うた 멜로디 주선율 보컬 노래 가창",
-    # Words that can also name an instrument or one of several voices.
+    # Words that may also refer to an instrument or one of several voices.
     "lead leads tune theme thema tema thème solo soloist solist voice voice1 voices stimme stimmen lied song sologtr"
     " hauptstimme oberstimme soprano sopran sopraan cantus discant superius mezzo リード ソロ 独奏 独唱 主唱 领唱",
 )
@@ -46,12 +46,13 @@ _MELODY_PARTS = (
     "мелоди",
     "вокал",
 )
-# Beside those words: a voice that accompanies.
+# Words that mark an accompanying voice even if a melody word is present.
 _SECONDARY = frozenset(
-    "backing back backup background bkg bkgd bg bgv bgvs bgvox bvox bv bvs harmony harmonies harmonie harm harmo armonia"
-    " counter countermelody countermel pad pads choir choeur chor coro coros kor ahh ahhs aah aahs aahh ooh oohs oo chord chords"
-    " akkord accords bass basso baixo bajo basse drum drums rhythm rhythmus effect fx echo delay 2nd second seconda zweite"
-    " alto alt tenor ténor tenore bariton baritone comp accompaniment begleitung accomp hintergrund fondo choeurs"
+    "backing back backup background bkg bkgd bg bgv bgvs bgvox bvox bv bvs harmony harmonies harmonie harm harmo"
+    " armonia counter countermelody countermel pad pads choir choeur chor coro coros kor ahh ahhs aah aahs aahh ooh"
+    " oohs oo chord chords akkord accords bass basso baixo bajo basse drum drums rhythm rhythmus effect fx echo delay"
+    " 2nd second seconda zweite alto alt tenor ténor tenore bariton baritone comp accompaniment begleitung accomp"
+    " hintergrund fondo choeurs"
     " コーラス ハモリ 和声 和聲 伴唱 코러스 бэк подпевка".split()
 )
 _BASS = frozenset(
@@ -63,8 +64,9 @@ _CHORDS = frozenset(
     " コード 和弦 和音 화음 코드 аккорд аккорды".split()
 )
 _DRUMS = frozenset(
-    "drum drums drumkit drumset kit percussion perc percs percusion percusión percussao percussão percussioni beat beats"
-    " schlagzeug schlagwerk trommel trommeln drumz batterie battery batteria bateria batería trap groove slagverk slagtøj"
+    "drum drums drumkit drumset kit percussion perc percs percusion percusión percussao percussão percussioni beat"
+    " beats schlagzeug schlagwerk trommel trommeln drumz batterie battery batteria bateria batería trap groove"
+    " slagverk slagtøj"
     " trummor ドラム ドラムス パーカッション 鼓 架子鼓 爵士鼓 打击乐 打擊樂 드럼 퍼커션 타악기 барабан барабаны ударные".split()
 )
 _DRUM_PARTS = ("ドラム", "드럼", "鼓", "ударн", "барабан")
@@ -74,11 +76,12 @@ _ENCODINGS = ("cp932", "gbk", "big5", "euc_kr", "cp1251")
 
 def decode_name(data: bytes) -> str:
     r"""
-    A text of a MIDI file, which does not say its encoding: UTF-8, or else the encoding in which it has a word that names a
-    role, or else Shift-JIS or Latin-1, whichever is more probable.
+    Decodes text of a MIDI file, whose encoding is not specified. The encoding is UTF-8 if possible, or else the first
+    one in which the text contains a known word for a melody or drums, or else the more probable one of Shift-JIS and
+    Latin-1.
 
     Args:
-        data (`bytes`): as it is in the file.
+        data (`bytes`): the encoded text.
     """
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return _clean(data[:200].decode("utf-16", "replace"))
@@ -96,7 +99,7 @@ def decode_name(data: bytes) -> str:
                 continue
             if melody_rank(text) is not None or is_drum_name(text):
                 return text
-    # Shift-JIS begins most characters with bytes that Latin-1 does not use.
+    # Most characters of Shift-JIS start with bytes that are not printable in Latin-1.
     if any(0x81 <= byte <= 0x9F for byte in data):
         try:
             return _clean(data.decode("cp932"))
@@ -107,11 +110,11 @@ def decode_name(data: bytes) -> str:
 
 def melody_rank(name: str) -> int | None:
     r"""
-    How surely a track of this name is the melody: 0 (`"MELODY"`, `"Lead vocals"`, `"Gesang"`), 1 (`"Solo"`, `"Voice 1"`), more for
-    second ones (`"Melody 2"`), `None` for other names (`"Backing vocals"`, `"Bass"`).
+    Ranks track names by how likely they refer to the melody: 0 (`"MELODY"`, `"Lead vocals"`, `"Gesang"`), 1 (`"Solo"`,
+    `"Voice 1"`), larger for higher numbers (`"Melody 2"`), `None` for other names (`"Backing vocals"`, `"Bass"`).
 
     Args:
-        name (`str`): the track's name.
+        name (`str`): name of the track.
     """
     words = _split_words(name)
     if not words or any(word in _SECONDARY for word in words):
@@ -132,7 +135,7 @@ def is_bass_name(name: str) -> bool:
 
 
 def is_chords_name(name: str) -> bool:
-    """Whether a track of this name has the chords."""
+    """Whether a track with this name contains the chords."""
     return any(word in _CHORDS for word in _split_words(name))
 
 
@@ -141,13 +144,13 @@ def is_drum_name(name: str) -> bool:
 
 
 def _split_words(name: str) -> list[str]:
-    """Words and numbers in small letters: `"LeadVocal_2"` is lead, vocal and 2."""
+    """Splits a name into lower-case words and numbers: `"LeadVocal_2"` becomes lead, vocal and 2."""
     name = re.sub(r"(?<=[a-zà-ÿ])(?=[A-ZÀ-Þ])", " ", unicodedata.normalize("NFKC", name))
     return re.findall(r"[^\W\d_]+|\d+", name.casefold())
 
 
 def _clean(text: str) -> str:
-    """Without characters that would disturb a terminal."""
+    """Replaces control characters, which would corrupt terminal output, by spaces."""
     return "".join(character if character.isprintable() else " " for character in text).strip()[:100]
 
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads Standard MIDI Files, also damaged ones as far as players read them."""
+"""Parses Standard MIDI Files, including damaged files that players accept."""
 
 import os
 import struct
@@ -42,23 +42,23 @@ _NUM_DATA_BYTES = {0x8: 2, 0x9: 2, 0xA: 2, 0xB: 2, 0xC: 1, 0xD: 1, 0xE: 2}
 
 def load_midi(path: str | os.PathLike, name: str) -> Midi:
     r"""
-    Reads a MIDI file (`.mid`, `.kar`, or `.rmi`) of any format. Damaged files are read as far as possible, with one warning
-    that says what is wrong with them.
+    Reads a MIDI file (`.mid`, `.kar`, or `.rmi`) of any format. Damaged files are read as far as possible, with a
+    warning that lists the problems.
 
     Args:
-        path (`str` or `os.PathLike`): MIDI file.
-        name (`str`): name of the argument, for messages.
+        path (`str` or `os.PathLike`): the MIDI file.
+        name (`str`): name of the argument for error messages.
 
     Raises:
-        `FileNotFoundError`: for an absent file.
-        [`InputError`]: for a file that is not MIDI, and one that is too large.
+        `FileNotFoundError`: if the file does not exist.
+        [`InputError`]: if the file is not MIDI or is too large.
     """
     path = Path(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"`{name}`: there is no file {path}.")
     if (size := os.path.getsize(path)) > MAX_BYTES:
         raise InputError(
-            f"`{name}`: {path} has {size / 1e6:.0f} MB; MIDI files may have {MAX_BYTES / 1e6:.0f} MB.", name
+            f"`{name}`: {path} has to be at most {MAX_BYTES / 1e6:.0f} MB, but has {size / 1e6:.0f} MB.", name
         )
     try:
         midi, problems = _parse(path.read_bytes())
@@ -69,10 +69,10 @@ def load_midi(path: str | os.PathLike, name: str) -> Midi:
     return replace(midi, path=str(path))
 
 
-# One file often gives the chords, the melody and the drums.
+# Cached because one file often provides the chords, the melody and the drums.
 @lru_cache(maxsize=1)
 def _parse(data: bytes) -> tuple[Midi, list[str]]:
-    """The contents, without a path, and what is wrong with them."""
+    """Returns the content (without a path) and a list of problems."""
     reader = _Reader(data)
     reader.read()
     midi = reader.assemble()
@@ -98,8 +98,8 @@ class _Part:
 
 class _Reader:
     """
-    Parses the bytes of a file event by event. It never looks back, so its time is linear in the size of the file; problems
-    are counted, not raised.
+    Parses the bytes of a file in one pass, so that the time is linear in the size of the file. Problems are counted
+    instead of raised.
     """
 
     def __init__(self, data: bytes):
@@ -148,14 +148,14 @@ class _Reader:
             size = int.from_bytes(data[position + 4 : position + 8], "big")
             end = position + 8 + size
             if kind != b"MTrk":
-                # Other chunks, such as Yamaha's, are allowed.
+                # Files may contain other chunks, such as Yamaha's.
                 following = self.next_track(position)
                 position = end if self.is_chunk(position) and end < following else following
                 continue
             if found == _MAX_TRACKS:
                 self.problems[f"more than {_MAX_TRACKS} tracks"] += 1
                 break
-            # The patterns of format 2 are played one after the other.
+            # The patterns of format 2 are placed one after another.
             start_tick = last_tick if format == 2 else 0
             position, last = self.read_track(found, position + 8, end, start_tick)
             last_tick = max(last_tick, last)
@@ -163,14 +163,14 @@ class _Reader:
         if found == 0:
             raise _NotMidi("it has no track (MTrk).")
         if num_tracks is not None and num_tracks != found:
-            self.problems[f"{num_tracks} tracks announced, {found} found"] += 1
+            self.problems[f"{num_tracks} tracks declared, {found} found"] += 1
         if format == 2 and found > 1:
-            self.problems["independent patterns (format 2), taken one after the other"] += 1
+            self.problems["independent patterns (format 2), placed one after another"] += 1
 
     def read_track(self, track: int, position: int, end: int, tick: int) -> tuple[int, int]:
-        """Reads one track's events; returns where the next chunk begins, and the track's last tick."""
+        """Reads the events of a track. Returns the position of the next chunk and the last tick of the track."""
         data = self.data
-        # Sizes are often wrong: they are trusted where another chunk follows.
+        # Sizes are often wrong, so trust them only if another chunk follows.
         is_plausible = self.is_chunk(end)
         if end > len(data):
             self.problems["track cut off by the end of the file"] += 1
@@ -180,7 +180,7 @@ class _Reader:
         except _Truncated:
             has_end = False
             if end <= len(data):
-                self.problems["track that breaks off within an event"] += 1
+                self.problems["track that ends within an event"] += 1
         else:
             if not has_end and end <= len(data):
                 self.problems["track without an end"] += 1
@@ -193,14 +193,14 @@ class _Reader:
         return self.next_track(events.position), events.tick
 
     def is_chunk(self, position: int) -> bool:
-        """Whether a chunk begins there, or the file ends."""
+        """Whether a chunk starts at a position, or the file ends before it."""
         if position >= len(self.data) or self.data.startswith(b"MTrk", position):
             return True
         kind, size = self.data[position : position + 4], self.data[position + 4 : position + 8]
         return kind.isalpha() and len(size) == 4 and position + 8 + int.from_bytes(size, "big") <= len(self.data)
 
     def next_track(self, position: int) -> int:
-        """Where the first track from there on begins, or the end of the file."""
+        """The position of the first track at or after a position, or the end of the file."""
         if self.following < position:
             found = self.data.find(b"MTrk", position)
             self.following = len(self.data) if found < 0 else found
@@ -224,7 +224,7 @@ class _Reader:
             cut += int((~inside).sum())
             if not inside.any():
                 continue
-            # The name of the only track is the title of the piece, if it has several channels.
+            # In a single track with several channels, the name is the title of the piece.
             is_own = len(part.notes) == sizes[track] or (len(part.notes) >= 0.8 * sizes[track] and len(sizes) > 1)
             name = self.track_names.get(track, "") if is_own else ""
             name = part.names[-1] if part.names else name
@@ -243,17 +243,17 @@ class _Reader:
         return Midi("", tracks, ticks / per_beat, seconds, signatures, lyrics)
 
     def tempo_map(self) -> tuple[np.ndarray, np.ndarray, float]:
-        """Ticks and their seconds at each change of tempo and at the end of time, and ticks per beat."""
+        """The ticks and the seconds of tempo changes and of a point in the far future, and the ticks per beat."""
         division = self.division
         far = 1 << 40
-        if division & 0x8000:  # SMPTE: frames a second, and ticks a frame
+        if division & 0x8000:  # SMPTE: frames per second and ticks per frame
             frames = 256 - (division >> 8)
             frames = 30000 / 1001 if frames == 29 else frames
             if frames not in (24, 25, 30000 / 1001, 30):
                 self.problems[f"{frames} SMPTE frames per second"] += 1
             rate = frames * max(division & 0xFF, 1)
             return np.array([0, far]), np.array([0, far / rate]), 0.5 * rate
-        tempos = dict(sorted(self.tempos))  # the last one of a tick
+        tempos = dict(sorted(self.tempos))  # the last one at each tick counts
         ticks = np.array([*sorted({0, *tempos}), far])
         values = np.array([tempos.get(int(tick)) or _DEFAULT_TEMPO for tick in ticks[:-1]])
         steps = np.diff(ticks) * values / 1e6 / division
@@ -274,11 +274,11 @@ class _Events:
         )
         self.channel_prefix: int | None = None
         self.programs = [0] * 16
-        # Per channel: pitch → start in ticks, velocity, whether the key was struck again while it sounded.
+        # Per channel: pitch → start in ticks, velocity, whether the key was pressed again while it sounded.
         self.open: list[dict[int, tuple[int, int, bool]]] = [{} for _ in range(16)]
 
     def number(self) -> int:
-        """A variable-length quantity of at most four bytes."""
+        """Reads a variable-length quantity of at most four bytes."""
         value = 0
         for _ in range(4):
             if self.position >= self.end:
@@ -292,7 +292,7 @@ class _Events:
         return value
 
     def read(self) -> bool:
-        """Whether the track has an end; what follows it is not read."""
+        """Reads all events. Returns whether the track has an end event, after which reading stops."""
         data, end, problems, status = self.data, self.end, self.reader.problems, 0
         has_delta = False
         while self.position < end:
@@ -312,7 +312,7 @@ class _Events:
                     self.skip_sysex()
                     continue
                 if byte > 0xF0:
-                    problems[f"event 0x{byte:02X}, which files may not have"] += 1
+                    problems[f"event 0x{byte:02X}, which is invalid in files"] += 1
                     self.position += {0xF1: 1, 0xF2: 2, 0xF3: 1}.get(byte, 0)
                     continue
                 status = byte
@@ -320,7 +320,7 @@ class _Events:
                 problems["data without an event"] += 1
                 while self.position < end and data[self.position] < 0x80:
                     self.position += 1
-                has_delta = True  # It was among the data.
+                has_delta = True  # part of the skipped data
                 continue
             size = _NUM_DATA_BYTES[status >> 4]
             if self.position + size > end:
@@ -343,7 +343,7 @@ class _Events:
             if self.reader.num_notes > MAX_NOTES:
                 raise _NotMidi(f"it has more than {MAX_NOTES} notes.")
         elif kind in (8, 9):
-            # Some files end a note only after the next one on the same key has begun at that time.
+            # Some files write the end of a note after the start of the next one on the same key at the same tick.
             if first in sounding and not (sounding[first][2] and sounding[first][0] == self.tick):
                 self.close(channel, first)
         elif kind == 0xC:
@@ -353,7 +353,7 @@ class _Events:
                 self.close(channel, pitch)
 
     def close(self, channel: int, pitch: int):
-        """Ends a note: where its end comes, or where the same key is struck again."""
+        """Ends a note, because of a note-off event or because the same key is pressed again."""
         if pitch not in self.open[channel]:
             return
         start, velocity, _ = self.open[channel].pop(pitch)
@@ -368,7 +368,7 @@ class _Events:
                 self.close(channel, pitch)
 
     def read_meta(self) -> bool:
-        """Whether it is the end of the track."""
+        """Reads a meta event. Returns whether it is the end of the track."""
         if self.position >= self.end:
             raise _Truncated
         kind = self.data[self.position]
@@ -399,14 +399,14 @@ class _Events:
             if size == 3 and tempo > 0:
                 reader.tempos.append((self.tick, tempo))
             else:
-                reader.problems["tempo that can't be used"] += 1
+                reader.problems["invalid tempo"] += 1
         elif kind == 0x58:
             if size >= 2 and 1 <= value[0] <= 64 and value[1] <= 6:
                 reader.time_signatures.append((self.tick, value[0], 2 ** value[1]))
             else:
-                reader.problems["time signature that can't be used"] += 1
+                reader.problems["invalid time signature"] += 1
         elif kind == 0x59 and not (size == 2 and (value[0] <= 7 or value[0] >= 249) and value[1] <= 1):
-            reader.problems["key signature that does not exist"] += 1
+            reader.problems["invalid key signature"] += 1
         return False
 
     def skip_sysex(self):
@@ -415,8 +415,8 @@ class _Events:
         if self.position + size <= self.end:
             self.position += size
             return
-        # Some programs write no size.
-        self.reader.problems["system exclusive event of impossible size"] += 1
+        # Some programs omit the size.
+        self.reader.problems["system exclusive event of invalid size"] += 1
         closing = self.data.find(b"\xf7", start, self.end)
         if closing < 0:
             self.position = self.end

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Melodies written as text: `"C4 D4 E4 -"`."""
+"""Melodies as text: `"C4 D4 E4 -"`."""
 
 import os
 import re
@@ -32,7 +32,7 @@ _MAX_BEATS = 10_000
 
 
 def is_note_text(value: object) -> bool:
-    """Whether `value` is a text that begins like the notes of [`melody_from_text`], and not the path of a file."""
+    """Whether `value` is a string that starts like the notes of [`melody_from_text`] and is not the path of a file."""
     if not isinstance(value, str) or os.path.exists(value[:1000]):
         return False
     words = value.replace("|", " ").split(maxsplit=1)
@@ -42,36 +42,36 @@ def is_note_text(value: object) -> bool:
 
 def melody_from_text(text: str, bpm: float = 120.0) -> list[tuple[int, float, float]]:
     r"""
-    Notes as text, one beat each: `"C4 D4 E4 - | G4:2 r C5:1/2 B4:1/2"`.
+    Reads notes from text, one beat each: `"C4 D4 E4 - | G4:2 r C5:1/2 B4:1/2"`.
 
     - A note is a name with its octave (`C4` is middle C; also `F#4`, `Bb3`) or a MIDI number (`60`).
-    - `-` holds the note before it for another beat; `.` or `r` is a rest of one beat.
+    - `-` holds the previous note for another beat; `.` or `r` is a rest of one beat.
     - `:2`, `:0.5` or `:1/2` after a note, a hold or a rest sets its length in beats.
-    - Bar lines `|` only help the eye.
+    - Bar lines `|` are ignored.
 
     Args:
         text (`str`): the notes.
-        bpm (`float`, defaults to `120`): beats per minute, from 1 to 1000.
+        bpm (`float`, defaults to `120`): tempo in beats per minute, from 1 to 1000.
 
     Returns:
-        `list` of `(MIDI number, start, end)`, in seconds, as `melody=` takes it.
+        `list` of `(MIDI number, start, end)`, in seconds; a valid value for `melody`.
 
     Raises:
-        [`InputError`]: for a word that is not a note, with its position, and for an impossible tempo.
+        [`InputError`]: if a word is not a note (with its position), or the tempo is invalid.
     """
     if not isinstance(text, str):
-        raise InputError(f"`melody` has to be a text such as 'C4 D4 E4 -', but is {shorten(text)}.", "melody")
+        raise InputError(f"`melody` has to be text such as 'C4 D4 E4 -', but is {shorten(text)}.", "melody")
     seconds = 60 / to_float(bpm, "bpm", minimum=1, maximum=1000, unit="beats per minute")
     notes: list[tuple[int, float, float]] = []
     position = Fraction(0)
-    held = False  # whether a note lasts until `position`
+    held = False  # whether a note sounds until `position`
     for index, word in enumerate(text.replace("|", " ").split()):
         match = _WORD.fullmatch(word)
         beats = _parse_beats(match[2]) if match else None
         if match is None or beats is None:
             raise InputError(
-                f"`melody`: position {index}: {shorten(word)} is not a note such as 'C4', 'C4:2' (2 beats) or 'C4:1/2', a"
-                " hold '-' or a rest '.'.",
+                f"`melody`: position {index}: {shorten(word)} is not a note such as 'C4', 'C4:2' (2 beats) or"
+                " 'C4:1/2', a hold '-' or a rest '.'.",
                 "melody",
                 index,
             )
@@ -79,7 +79,7 @@ def melody_from_text(text: str, bpm: float = 120.0) -> list[tuple[int, float, fl
         if match[1] == HOLD:
             if not held:
                 raise InputError(
-                    f"`melody`: position {index}: there is no note before this '-' to hold.", "melody", index
+                    f"`melody`: position {index}: this '-' has no previous note to hold.", "melody", index
                 )
             pitch, begin, _ = notes.pop()
             notes.append((pitch, begin, float(position) * seconds))
@@ -95,7 +95,7 @@ def melody_from_text(text: str, bpm: float = 120.0) -> list[tuple[int, float, fl
 
 
 def _parse_beats(text: str | None) -> Fraction | None:
-    """A length in beats, or `None` if there is none such."""
+    """Parses a length in beats; `None` if it is invalid."""
     try:
         beats = Fraction(text or 1)
     except (ValueError, ZeroDivisionError):

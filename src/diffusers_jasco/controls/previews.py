@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Chords and melodies as plain tones: what a control says, before music is made with it."""
+"""Previews of chords and melodies as synthesized tones."""
 
 import math
 from collections.abc import Sequence
@@ -26,29 +26,37 @@ from .chords import Chords, check_chords
 from .melody import frames_to_notes, melody_from_notes
 
 
-_LOWEST_BASS, _LOWEST_NOTE = 36, 55  # MIDI numbers: C2, G3
-_BASS_LEVEL, _NOTE_LEVEL, _MELODY_LEVEL = 0.36, 0.19, 0.6  # no chord of the vocabulary exceeds ±1 with them
-_ATTACK, _RELEASE = 0.015, 0.06  # seconds
-_HARMONICS, _HARMONIC_DECAY = 5, 0.4
-_CHORD_HALF_LIFE, _MELODY_HALF_LIFE = 1.2, 4.0  # seconds
-_FRAME_RATE = 50.0  # Hz: the frames of a melody, of which each has one note
+_LOWEST_BASS = 36  # MIDI number of C2
+_LOWEST_NOTE = 55  # MIDI number of G3
+# Peak levels of tones. With them, no chord of the vocabulary exceeds ±1.
+_BASS_LEVEL = 0.36
+_NOTE_LEVEL = 0.19
+_MELODY_LEVEL = 0.6
+_ATTACK = 0.015  # seconds
+_RELEASE = 0.06  # seconds
+_HARMONICS = 5
+_HARMONIC_DECAY = 0.4  # amplitude ratio of successive harmonics
+_CHORD_HALF_LIFE = 1.2  # seconds
+_MELODY_HALF_LIFE = 4.0  # seconds
+_FRAME_RATE = 50.0  # Hz; frames of a melody, with one note each
 
 
 def preview_chords(chords: Chords, duration: float, sampling_rate: int) -> torch.Tensor:
     r"""
-    Chords as soft tones: the lowest note from C2 to B2, and all notes from G3 to F#4, so that little moves from one chord to
-    the next.
+    Renders chords as soft tones: the bass note between C2 and B2, and all notes between G3 and F#4 for smooth voice
+    leading.
 
     Args:
-        chords (`list` of `(label, start)`): labels with their starts in seconds; [`~inputs.read_chords`] reads other forms.
-        duration (`float`): seconds of the preview; the last chord ends there.
-        sampling_rate (`int`): Hz.
+        chords (`list` of `(label, start)`): labels with their starts in seconds; [`~inputs.read_chords`] reads other
+            forms.
+        duration (`float`): duration in seconds, at which the last chord ends.
+        sampling_rate (`int`): sampling rate in Hz.
 
     Returns:
-        `torch.Tensor` of shape `(1, samples)`, in ±1.
+        `torch.Tensor` of shape `(1, samples)`, in [-1, 1].
 
     Raises:
-        [`InputError`]: as [`~controls.chords.check_chords`].
+        [`InputError`]: see [`~controls.chords.check_chords`].
     """
     duration = to_float(duration, "duration", minimum=0, unit="seconds")
     sampling_rate = to_integer(sampling_rate, "sampling_rate", minimum=1)
@@ -57,7 +65,7 @@ def preview_chords(chords: Chords, duration: float, sampling_rate: int) -> torch
     ends = [start for _, start in chords[1:]] + [duration]
     for (label, start), end in zip(chords, ends):
         if (chord := parse_chord(label)) is None:
-            continue  # no chord sounds
+            continue  # no chord
         tones = [(_LOWEST_BASS + chord.bass_pitch_class, _BASS_LEVEL)]
         tones += [(_LOWEST_NOTE + (note - _LOWEST_NOTE) % 12, _NOTE_LEVEL) for note in chord.pitch_classes]
         for pitch, level in tones:
@@ -69,19 +77,20 @@ def preview_melody(
     notes: Sequence[tuple[str | float, float, float]], duration: float, sampling_rate: int
 ) -> torch.Tensor:
     r"""
-    A melody as the model is told it, one simple tone at a time.
+    Renders the monophonic melody that the model receives as simple tones.
 
     Args:
         notes (`list` of `(pitch, start, end)`):
-            As [`~controls.melody.melody_from_notes`] takes them; [`~controls.melody.melody_to_notes`] makes them of a matrix.
-        duration (`float`): seconds of the preview.
-        sampling_rate (`int`): Hz.
+            Notes for [`~controls.melody.melody_from_notes`]; [`~controls.melody.melody_to_notes`] converts a matrix to
+            notes.
+        duration (`float`): duration in seconds.
+        sampling_rate (`int`): sampling rate in Hz.
 
     Returns:
-        `torch.Tensor` of shape `(1, samples)`, in ±0.6.
+        `torch.Tensor` of shape `(1, samples)`, in [-0.6, 0.6].
 
     Raises:
-        [`InputError`]: as [`~controls.melody.melody_from_notes`].
+        [`InputError`]: see [`~controls.melody.melody_from_notes`].
     """
     duration = to_float(duration, "duration", minimum=0, unit="seconds")
     sampling_rate = to_integer(sampling_rate, "sampling_rate", minimum=1)
@@ -93,7 +102,7 @@ def preview_melody(
 
 
 def _add_tone(audio: np.ndarray, pitch: int, start: float, end: float, level: float, half_life: float, rate: int):
-    """A decaying tone with soft ends, as clicks would be drums."""
+    """Adds a decaying tone with a fade-in and a fade-out, since clicks would sound like drums."""
     first, last = round(start * rate), min(round(end * rate), len(audio))
     time = np.arange(last - first) / rate
     frequency = 440 * 2 ** ((pitch - 69) / 12)

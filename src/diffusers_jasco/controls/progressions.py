@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Chord progressions by name, in any key."""
+"""Well-known chord progressions, in any key."""
 
 import re
 from dataclasses import dataclass
@@ -29,8 +29,10 @@ _NOTE = "[A-G][#b♯♭]?"
 @dataclass(frozen=True)
 class Progression:
     r"""
+    A chord progression without a key.
+
     Args:
-        numerals (`str`): bars of Roman numerals, as [`~controls.chords.chords_from_roman`] reads them.
+        numerals (`str`): Roman numerals in bars; see [`~controls.chords.chords_from_roman`].
         mode (`str`, defaults to `"major"`): `"major"` or `"minor"`.
     """
 
@@ -66,23 +68,23 @@ def chords_from_progression(
     name: str, key: str, bpm: float = 120.0, beats_per_bar: int = 4, num_bars: int | None = None
 ) -> Chords:
     r"""
-    A progression of `PROGRESSIONS` in a key.
+    Creates chords from a named progression of `PROGRESSIONS`.
 
     Args:
-        name (`str`): its name; capitals, hyphens and spaces do not matter.
+        name (`str`): name of the progression; case, hyphens and spaces are ignored.
         key (`str`):
-            The tonic (`"Bb"`), or the key as [`~controls.chords.chords_from_roman`] reads it, whose mode then has to be that of
-            the progression.
-        bpm (`float`, defaults to `120`): beats a minute.
-        beats_per_bar (`int`, defaults to `4`): the metre.
-        num_bars (`int`, *optional*): bars to fill: it is repeated, and cut. By default it is played once.
+            The tonic (`"Bb"`), or a key as in [`~controls.chords.chords_from_roman`] with the mode of the progression.
+        bpm (`float`, defaults to `120`): tempo in beats per minute.
+        beats_per_bar (`int`, defaults to `4`): the time signature.
+        num_bars (`int`, *optional*): number of bars to fill by repeating the progression. By default it is played
+            once.
 
     Returns:
         `list` of `(label, start)`.
 
     Raises:
-        [`InputError`]: for an unknown name, with the known ones, for a key of another mode, and as
-            [`~controls.chords.chords_from_roman`].
+        [`InputError`]: if the name is unknown (the message lists the known names) or the key has another mode; see
+            also [`~controls.chords.chords_from_roman`].
     """
     name = find_name(name, PROGRESSIONS, "progression")
     progression = PROGRESSIONS[name]
@@ -90,7 +92,7 @@ def chords_from_progression(
         num_bars = to_integer(num_bars, "num_bars", minimum=1)
     mode = parse_key(key)[1]
     if mode != progression.mode:
-        # A note alone is a tonic, of any mode.
+        # A note by itself is a tonic without a mode.
         if re.fullmatch(_NOTE, str(key).strip()) is None:
             raise InputError(
                 f"`key` has to be {progression.mode} for the progression {name!r}, but is {key!r}.", "key"
@@ -99,5 +101,5 @@ def chords_from_progression(
     bars = progression.numerals.split("|")
     if num_bars is not None:
         bars = [bars[number % len(bars)] for number in range(num_bars)]
-    # The bar line at the end makes a bar of a single one.
+    # The final bar line marks even a single bar as bar notation.
     return chords_from_roman(f"{'|'.join(bars)}|", key, bpm, beats_per_bar)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Roman numerals in a key → chords."""
+"""Converts Roman numerals in a key to chords."""
 
 import re
 
@@ -28,43 +28,44 @@ _SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 _LETTERS = "CDEFGAB"
 _NATURAL = (0, 2, 4, 5, 7, 9, 11)
 _SCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉", "01234567890123456789")
-# Signs of quality in front of the figures, as labels spell them; half-diminished is also written "h", "/o" or "%".
+# Quality symbols before the figures; half-diminished may also be written "h", "/o" or "%".
 _QUALITY = re.compile(r"(?:/o(?=\d|$)|ø|Ø|%|h(?!dim)|hdim|o|°|º|dim|\+|aug|maj|M|Δ|m7b5|m(?!aj)|min|-(?=\d|$))?")
 _SPELLINGS = {"/o": "hdim", "ø": "hdim", "Ø": "hdim", "%": "hdim", "h": "hdim", "o": "dim", "°": "dim", "º": "dim",
               "+": "aug", "M": "maj", "Δ": "maj", "min": "m", "-": "m"}  # fmt: skip
-# Figured bass → which note of the chord is in the bass (0 root, 1 third, 2 fifth, 3 seventh), and whether it has a seventh.
+# Figured bass: the chord note in the bass (0 root, 1 third, 2 fifth, 3 seventh), and whether the chord has a seventh.
 _FIGURES = {
     "53": (0, False), "63": (1, False), "6": (1, False), "64": (2, False), "6/4": (2, False),
     "65": (1, True), "6/5": (1, True), "653": (1, True), "43": (2, True), "4/3": (2, True), "643": (2, True),
     "42": (3, True), "4/2": (3, True), "2": (3, True), "642": (3, True),
 }  # fmt: skip
-# Chords with names of their own: semitones of the root above the tonic, its degree, quality, and the note in the bass.
+# Chords with special names: interval of the root above the tonic in semitones, degree, quality, and the note in the
+# bass.
 _NAMED = {"N6": (1, 1, "", 1), "It6": (8, 5, "7(no5)", 0), "Ger6": (8, 5, "7", 0), "Ger65": (8, 5, "7", 0),
           "Fr6": (8, 5, "7b5", 0), "Fr43": (8, 5, "7b5", 0), "Cad64": (0, 0, "", 2)}  # fmt: skip
 
 
 def split_numerals(text: str) -> str:
-    """A text of numerals with spaces or bar lines alone between them, where it had dashes, commas or arrows."""
+    """Replaces dashes, commas and arrows between numerals by spaces."""
     return _JOINED.sub(" ", str(text))
 
 
 def parse_key(key: str) -> tuple[int, str]:
     r"""
-    A key's tonic and mode.
+    Parses a key.
 
     Args:
-        key (`str`): `"Bb"`, `"F# minor"`, `"Am"` or `"A:min"`.
+        key (`str`): the key, such as `"Bb"`, `"F# minor"`, `"Am"` or `"A:min"`.
 
     Returns:
-        `tuple[int, str]`: pitch class, 0 (C) ... 11 (B), and `"major"` or `"minor"`.
+        `tuple[int, str]`: the pitch class of the tonic, 0 (C) ... 11 (B), and the mode, `"major"` or `"minor"`.
 
     Raises:
-        [`InputError`]: for text that is not a key.
+        [`InputError`]: if the text is not a key.
     """
     text = re.sub(r"(?i)[\s:-]*(major|maj|dur)$", "", str(key).strip())
     text = re.sub(r"(?i)[\s:-]*(minor|min|moll)$", "m", text)
     if re.match(r"[a-g]([#b♯♭]*)m?$", text):
-        # A lower-case letter alone is a minor key: "a", "f#".
+        # A lower-case note by itself is a minor key: "a", "f#".
         text = text[0].upper() + text[1:] + ("" if text.endswith("m") or text != str(key).strip() else "m")
     tonic = parse_chord(text)
     if tonic is None or tonic.bass or tonic.intervals not in ({0, 4, 7}, {0, 3, 7}):
@@ -76,14 +77,14 @@ def parse_key(key: str) -> tuple[int, str]:
 
 def numeral_to_chord(numeral: str, key: str) -> str:
     r"""
-    The chord of a Roman numeral, as [`~controls.chords.chords_from_roman`] describes it.
+    Converts a Roman numeral to a chord label; see [`~controls.chords.chords_from_roman`] for the syntax.
 
     Args:
-        numeral (`str`): such as `"ii65"`; `N` and `NC` are no chord.
-        key (`str`): as [`parse_key`] reads it.
+        numeral (`str`): the numeral, such as `"ii65"`; `N` and `NC` mean no chord.
+        key (`str`): the key; see [`parse_key`].
 
     Raises:
-        `ValueError`: for a text that is not a numeral, and as [`parse_key`].
+        `ValueError`: if the text is not a numeral or the key is invalid.
     """
     tonic, mode = parse_key(key)
     word = str(numeral).strip().translate(_SCRIPTS)
@@ -117,7 +118,7 @@ def _read(word: str, tonic: int, mode: str, key: str) -> str | None:
     if _NUMERAL.fullmatch(of) or of in _NAMED:
         applied = parse_chord(_read(of, tonic, mode, key) or "")
         if applied is None:
-            raise ValueError(f"{shorten(word)} is a chord of {shorten(of)}, which is none.")
+            raise ValueError(f"{shorten(word)} is relative to {shorten(of)}, which is not a chord.")
         name = _read(of, tonic, mode, key) or ""
         word = "/".join([word[: len(word) - len(target) - 1], *bass])
         return _read(word, applied.root, "minor" if 3 in applied.intervals else "major", name[:2])
@@ -140,7 +141,9 @@ def _read(word: str, tonic: int, mode: str, key: str) -> str | None:
 
 
 def _invert(root: int, number: int, quality: str, extension: str, position: int, key: str) -> str | None:
-    """The chord on a degree of a key with its root (0), third (1), fifth (2) or seventh (3) in the bass."""
+    """
+    The label of a chord on a degree of a key, with its root (0), third (1), fifth (2) or seventh (3) in the bass.
+    """
     label = f"{_spell(root, number, key)}{quality}{extension}"
     chord = parse_chord(label)
     if chord is None or position == 0:
@@ -150,35 +153,36 @@ def _invert(root: int, number: int, quality: str, extension: str, position: int,
 
 
 def _scale_degree(number: int, degree: str, accidentals: str, quality: str, mode: str) -> int:
-    """Semitones of a numeral's root above the tonic."""
+    """The interval of the root of a numeral above the tonic, in semitones."""
     shift = sum(1 if sign in "#♯" else -1 for sign in accidentals)
     if mode == "minor":
-        # bIII, bVI and bVII are the scale's own, as many write them.
+        # bIII, bVI and bVII are common spellings of the diatonic degrees.
         if shift < 0 and number in (2, 5, 6):
             shift += 1
-        # The leading-tone chord is on the raised seventh, and diminished chords of the sixth degree on the raised sixth.
+        # Leading-tone chords are on the raised seventh degree, diminished chords on the sixth degree on the raised
+        # sixth.
         elif not shift and degree.islower() and (number == 6 or (number == 5 and quality in ("dim", "hdim"))):
             shift = 1
     return _SCALES[mode][number] + shift
 
 
 def _seventh(quality: str, number: int, degree: str, accidentals: str, mode: str) -> str:
-    """The seventh of an inverted chord without one of its own: that of the scale, or a minor one."""
+    """The seventh of an inverted chord that does not specify it: diatonic, or else minor."""
     if quality in ("hdim", "m7b5"):
         return ""
-    # In major I and IV have a major seventh, in minor III and VI.
+    # I and IV have a major seventh in major, III and VI in minor.
     is_major = degree.isupper() and not accidentals and number in ((0, 3) if mode == "major" else (2, 5))
     return "maj7" if is_major and not quality else "7"
 
 
 def _note(chord: Chord, position: int) -> int:
-    """Semitones above the root of its root, third, fifth or seventh."""
+    """The interval of the root (0), third (1), fifth (2) or seventh (3) above the root, in semitones."""
     choices = ((0,), (4, 3, 5, 2), (7, 6, 8), (10, 11, 9))[position]
     return next((interval for interval in choices if interval in chord.intervals), choices[0])
 
 
 def _spell(pitch_class: int, degree: int, key: str) -> str:
-    """The note's name by its degree in a key (G# in A minor), or our usual one where that has double accidentals."""
+    """The name of a note by its degree in a key (G# in A minor), or the default name instead of double accidentals."""
     letter = (_LETTERS.index(key[0]) + degree) % 7 if key[:1] in _LETTERS and key else None
     if letter is None:
         return NOTES[pitch_class]

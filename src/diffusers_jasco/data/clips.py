@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Clips with audio that is encoded while a model is trained."""
+"""Clips whose audio is encoded during training."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -32,20 +32,20 @@ from .synthetic.music import SyntheticMusic
 if TYPE_CHECKING:
     import datasets
 
-# Seconds before and after a part that are encoded with it, so that the codec sees nearly what it sees in the whole.
+# Audio context in seconds encoded on each side of a crop, so that its latents nearly match those of the whole clip.
 CONTEXT_SECONDS = 2.0
 
 
 class ClipReader:
     r"""
-    Reads parts of clips: audio to be encoded, and the controls of the same frames.
+    Reads random crops of clips: the audio to be encoded and the controls of the same frames.
 
     Args:
         sampling_rate (`int`): the codec's rate in Hz.
         hop_length (`int`): the codec's samples per frame.
-        num_frames (`int`): frames of a part.
-        labels (`Sequence[str]`, *optional*): the model's chord vocabulary, by default the original's.
-        seed (`int`, defaults to `0`): seed of the crops and the choice of wordings.
+        num_frames (`int`): frames per crop.
+        labels (`Sequence[str]`, *optional*): the model's chord vocabulary, by default AudioCraft's.
+        seed (`int`, defaults to `0`): seed of the crops and of the choice of captions.
     """
 
     def __init__(
@@ -64,30 +64,31 @@ class ClipReader:
         self.context = round(CONTEXT_SECONDS * sampling_rate / hop_length)
 
     def count_frames(self, recording: Recording) -> int:
-        """Frames of a recording; the last one may not be full."""
+        """Number of frames in a recording, including a last one that may be incomplete."""
         return -(-recording.length(self.sampling_rate) // self.hop_length)
 
     def read(self, row: dict[str, Any], epoch: int, item: int | str, folder: str | os.PathLike = "") -> dict[str, Any]:
         r"""
-        A part of a clip, at random: which one depends on the seed, the epoch and the item only.
+        Reads a random crop of a clip. The crop depends only on the seed, the epoch and the item.
 
         Args:
             row (`dict`):
-                A clip: its audio in `audio` (`{"bytes", "path"}`, or a waveform with its `sampling_rate`) or `file_name`, its
-                drums likewise in `drums` or `stems["drums"]`; and what is known of `chords` (`(label, start)` or `{"label",
-                "start"}`), `melody` (`(pitch, start, end)` or `{"pitch", "start", "end"}`), `captions`, `caption` or `text`.
+                A clip with its audio in `audio` (`{"bytes", "path"}`, or a waveform with its `sampling_rate`) or
+                `file_name`, its drums likewise in `drums` or `stems["drums"]`, and, where known, `chords` (`(label,
+                start)` or `{"label", "start"}`), `melody` (`(pitch, start, end)` or `{"pitch", "start", "end"}`), and
+                `captions`, `caption` or `text`.
             epoch (`int`): the epoch.
-            item (`int` or `str`): what tells this item from others.
-            folder (`str` or `os.PathLike`): what paths are relative to.
+            item (`int` or `str`): identifies the item within the dataset.
+            folder (`str` or `os.PathLike`): base folder of relative paths.
 
         Returns:
             `dict`:
-                `audio` `(1, samples)` at the codec's rate, with some of what is before and after, `stems` (`{"drums": (1,
-                samples)}` if there are drums), `first_frame` of the part within it; the controls and `caption` as
-                [`~data.features.to_training_item`] takes them.
+                `audio` `(1, samples)` at the codec's rate, with some context before and after the crop, `stems`
+                (`{"drums": (1, samples)}` if there are drums) and `first_frame`, the crop's start within `audio` in
+                frames; the controls and `caption` in the form that [`~data.features.to_training_item`] expects.
 
         Raises:
-            `ValueError`: for what can't be read, and for a clip shorter than a part.
+            `ValueError`: if the audio or a control can't be read, or the clip is shorter than a crop.
         """
         rate, hop = self.sampling_rate, self.hop_length
         audio, drums = find_audio(row, folder), find_drums(row, folder)
@@ -102,7 +103,7 @@ class ClipReader:
         stems = {}
         if drums is not None:
             stem = drums.read(*span, rate)
-            # A rest of the drums is not a clip without drums.
+            # A crop may be silent in a clip that has drums.
             if stem.abs().max() > SILENCE or drums.read(0, drums.length(rate), rate).abs().max() > SILENCE:
                 stems["drums"] = stem
         controls = self._encode_controls(row, frames, audio.name)
@@ -116,7 +117,7 @@ class ClipReader:
         }
 
     def _encode_controls(self, row: dict[str, Any], frames: int, name: str) -> dict[str, torch.Tensor]:
-        # What the vocabulary has no word for gets the id after its last one, the null chord's.
+        # N and X outside the vocabulary get ids past its end, which become the null chord below.
         labels = [*self.labels, *(label for label in (NO_CHORD, UNKNOWN_CHORD) if label not in self.labels)]
         null_chord = null_value("chords", self.labels)
         try:
@@ -149,16 +150,16 @@ def keep_encoded(
     dataset: Union["datasets.Dataset", "datasets.IterableDataset"],
 ) -> Union["datasets.Dataset", "datasets.IterableDataset"]:
     r"""
-    A data set of the datasets library that gives audio as it is stored, so that only what is needed of it is decoded.
+    Disables audio decoding in a dataset of the datasets library, so that only the audio that is used gets decoded.
 
     Raises:
-        `ValueError`: if it has no audio.
+        `ValueError`: if the dataset has no audio.
     """
     from datasets import Audio
 
     if "audio" not in (dataset.features or {}):
         raise ValueError(
-            f"The data set has to have a column `audio`, but has {', '.join(dataset.features or ['none'])}."
+            f"The dataset has to have a column `audio`, but has {', '.join(dataset.features or ['none'])}."
         )
     for name, feature in dataset.features.items():
         if isinstance(feature, Audio):
@@ -168,10 +169,10 @@ def keep_encoded(
 
 def find_audio(row: dict[str, Any], folder: str | os.PathLike = "") -> Recording:
     r"""
-    The audio of a clip, as [`ClipReader.read`] takes it.
+    The audio of a clip in the form that [`ClipReader.read`] expects.
 
     Raises:
-        `ValueError`: if it has none.
+        `ValueError`: if the clip has no audio.
     """
     value = row.get("file_name") if row.get("audio") is None else row["audio"]
     recording = _to_recording(value, row, folder)
@@ -181,7 +182,7 @@ def find_audio(row: dict[str, Any], folder: str | os.PathLike = "") -> Recording
 
 
 def find_drums(row: dict[str, Any], folder: str | os.PathLike = "") -> Recording | None:
-    """The drums of a clip, as [`ClipReader.read`] takes it, or `None`."""
+    """The drum stem of a clip in the form that [`ClipReader.read`] expects, or `None`."""
     value = (row.get("stems") or {}).get("drums") if row.get("drums") is None else row["drums"]
     return _to_recording(value, row, folder)
 
@@ -199,21 +200,21 @@ def _to_recording(value: Any, row: dict[str, Any], folder: str | os.PathLike) ->
 
 class ClipDataset(ClipItems):
     r"""
-    Clips with audio, of which only what is needed is read, as items that [`BatchEncoder`] turns into what
-    [`~data.features.FeatureDataset`] has: in number, crops and wordings they are the same.
+    Clips with audio. Only the crops that are used are read. [`BatchEncoder`] encodes its items to those of a
+    [`~data.features.FeatureDataset`] of the same clips, with the same order, crops and captions.
 
     Args:
         rows (`datasets.Dataset`, [`SyntheticMusic`] or `Sequence[dict]`):
-            The clips, as [`ClipReader.read`] takes them.
+            The clips, in the form that [`ClipReader.read`] expects.
         sampling_rate (`int`): the codec's rate in Hz.
         hop_length (`int`): the codec's samples per frame.
-        labels (`Sequence[str]`, *optional*): the model's chord vocabulary, by default the original's.
-        num_frames (`int`, *optional*): frames of an item, by default those of the shortest clip.
-        seed (`int`, defaults to `0`): seed of what is random.
-        folder (`str` or `os.PathLike`, *optional*): what the rows' paths are relative to.
+        labels (`Sequence[str]`, *optional*): the model's chord vocabulary, by default AudioCraft's.
+        num_frames (`int`, *optional*): frames per item, by default the length of the shortest clip.
+        seed (`int`, defaults to `0`): seed of the crops and of the choice of captions.
+        folder (`str` or `os.PathLike`, *optional*): base folder of relative paths in the rows.
 
     Raises:
-        `ValueError`: if there are no clips, a clip has no audio, or is shorter than `num_frames`.
+        `ValueError`: if there are no clips, a clip has no audio, or a clip is shorter than `num_frames`.
     """
 
     def __init__(
@@ -237,20 +238,20 @@ class ClipDataset(ClipItems):
         self.configure(labels, num_frames, seed)
 
     def configure(self, labels: Sequence[str] | None = None, num_frames: int | None = None, seed: int = 0):
-        """Sets all options of the items anew, without reading the files' lengths again."""
+        """Replaces all options of the items without reading the files' lengths again."""
         self._divide(self._lengths, num_frames)
         self.reader = ClipReader(self.sampling_rate, self.hop_length, self.num_frames, labels, seed)
 
     def _recordings(self) -> Iterator[Recording]:
-        """The audio of all clips, to know its length."""
+        """The audio of all clips, for their lengths."""
         if isinstance(self.rows, SyntheticMusic):
-            # All are as long; none has to be made.
+            # All clips have the same length, so none has to be rendered.
             num_samples = round(self.rows.duration * self.rows.sampling_rate)
             yield from [Recording((torch.zeros(num_samples), self.rows.sampling_rate))] * len(self.rows)
         elif hasattr(self.rows, "features"):
             import pyarrow
 
-            # Files are not copied: of those on the disk no more than the headers is read.
+            # Zero-copy: only the headers of files on disk are read.
             for table in self.rows.select_columns("audio").with_format("arrow").iter(batch_size=256):
                 for audio in table["audio"]:
                     if audio.is_valid and audio["bytes"].is_valid:
@@ -268,7 +269,7 @@ class ClipDataset(ClipItems):
         rows = self.rows
         if hasattr(rows, "column_names"):
             columns = [name for name in ("captions", "caption", "text") if name in rows.column_names]
-            # Rows without columns are no rows.
+            # Selecting no columns would also drop the rows.
             rows = rows.select_columns(columns) if columns else [{}] * len(rows)
         return (captions_of({"caption": row.get("text")} | row) for row in rows)
 

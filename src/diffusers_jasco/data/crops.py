@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Random parts of recordings: what a codec is trained on."""
+"""Random crops of recordings for codec training."""
 
 import os
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from .sources import find_sources, resolve_beside
 
 @dataclass(frozen=True)
 class Track:
-    """A recording, and its drum stem if there is one."""
+    """A recording and its drum stem, if there is one."""
 
     mix: Recording
     drums: Recording | None = None
@@ -38,21 +38,21 @@ class Track:
 
 def open_tracks(folder: str | os.PathLike) -> list[Track]:
     r"""
-    The recordings of a folder or a manifest, as [`~data.sources.find_sources`] finds them, with the drum stems that a
-    manifest names.
+    Opens the recordings that [`~data.sources.find_sources`] finds in a folder or a manifest, with the drum stems that
+    the manifest names.
 
     Args:
-        folder (`str` or `os.PathLike`): folder, or manifest.
+        folder (`str` or `os.PathLike`): a folder or a manifest.
 
     Raises:
-        `FileNotFoundError`: if there is nothing at that place.
-        `ValueError`: for files that can't be read, with their names; and for the root of a data set, whose splits have to
-            stay apart.
+        `FileNotFoundError`: if the folder or manifest does not exist.
+        `ValueError`: if files can't be read (the message names them), or if the folder is the root of a dataset with
+            splits, which must not be mixed.
     """
     splits = [path.parent.name for path in sorted(Path(folder).glob("*/metadata.jsonl"))]
     if splits and not Path(folder, "metadata.jsonl").exists():
         split = Path(folder, "train" if "train" in splits else splits[0])
-        raise ValueError(f"{folder} is a data set with splits: give one of them, such as {split}.")
+        raise ValueError(f"{folder} is a dataset with splits: pass one of them, such as {split}.")
     tracks, errors = [], []
     sources = find_sources(folder)
     for source in sources:
@@ -64,30 +64,32 @@ def open_tracks(folder: str | os.PathLike) -> list[Track]:
             errors.append(str(error))
     if errors:
         raise ValueError(
-            f"{len(errors)} of {len(sources)} recordings can't be read: {' '.join(errors[:5])}{' …' * (len(errors) > 5)}"
-            " Remove them, or use scripts/prepare_dataset.py, which leaves out and reports what can't be read."
+            f"{len(errors)} of {len(sources)} recordings can't be read: {' '.join(errors[:5])}"
+            f"{' …' * (len(errors) > 5)} Remove them, or use scripts/prepare_dataset.py, which skips and reports"
+            " unreadable files."
         )
     return tracks
 
 
 class AudioCrops(Dataset):
     r"""
-    Parts of recordings, in mono at one rate: in every epoch others. Which ones depends on the seed, the epoch and the item
-    only.
+    Random mono crops of recordings at one sampling rate, different in every epoch. They depend only on the seed, the
+    epoch and the item.
 
-    A recording of `n` times `num_samples` is `n` items (rounded down), and at least one; shorter ones end in silence.
+    A recording of `n` times `num_samples` counts as `n` items (rounded down), and as at least one. Recordings that are
+    shorter than `num_samples` are padded with silence.
 
     Args:
         tracks (`Sequence[Track]`):
-            The recordings, as [`open_tracks`] lists them.
+            The recordings that [`open_tracks`] returns.
         sampling_rate (`int`):
-            Rate of the items in Hz.
+            Sampling rate of the items in Hz.
         num_samples (`int`):
-            Samples of an item.
+            Samples per item.
         seed (`int`, defaults to `0`):
-            Seed of what is random.
+            Seed of the crops.
         drums_share (`float`, defaults to `0.0`):
-            How often an item is of the drum stem, where there is one.
+            Probability, 0…1, that an item is taken from the drum stem instead of the mix, if there is a stem.
 
     An item is a `dict` with `audio`, a `torch.Tensor` of shape `(1, num_samples)`.
     """
@@ -105,15 +107,15 @@ class AudioCrops(Dataset):
         return len(self._track_of)
 
     def set_epoch(self, epoch: int):
-        """Sets the epoch, which chooses the parts."""
+        """Sets the epoch, which determines the crops."""
         self.epoch = epoch
 
     def has_drums(self, index: int) -> bool:
-        """Whether there is a drum stem of an item."""
+        """Whether the recording of an item has a drum stem."""
         return self.tracks[self._track_of[index]].drums is not None
 
     def read(self, index: int) -> torch.Tensor:
-        """An item without the silence after a short recording: (1, samples)."""
+        """Reads an item without padding: (1, samples)."""
         recording = self.tracks[self._track_of[index]].mix
         if self.has_drums(index):
             if derive_seed("drums", self.seed, self.epoch, index) < self.drums_share * 2**63:
@@ -130,6 +132,6 @@ class AudioCrops(Dataset):
         return {"audio": F.pad(audio, (0, self.num_samples - audio.shape[-1]))}
 
     def sample(self, count: int) -> list[int]:
-        """Numbers of `count` items (or of all, if there are fewer) drawn without replacement, the same for the same seed."""
+        """Indices of `count` items (or of all, if there are fewer), drawn without replacement from a fixed seed."""
         generator = torch.Generator().manual_seed(derive_seed("sample", self.seed))
         return torch.randperm(len(self), generator=generator)[:count].tolist()

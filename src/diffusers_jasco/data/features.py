@@ -13,24 +13,25 @@
 # limitations under the License.
 
 
-"""The feature cache: what training reads of each clip, encoded once.
+"""The feature cache: clips encoded once, for training.
 
-A clip may be a whole song: training takes parts of it, at random, as many in an epoch as it has room for.
+A clip may be a whole song. Training then takes random crops of it, as many per epoch as fit into the song.
 
-A cache is a folder: `features.json` (rates, sizes, the codec's and the text encoder's hash, the chord labels, statistics of the
-latents), `captions.jsonl` (one object per clip: its number of frames and the wordings of its caption), `codebook.safetensors` (the
-codec's first codebook), and shards `features-00000.safetensors`, ..., each of which holds some clips one after the other:
+A cache is a folder with `features.json` (rates, sizes, the hashes of the codec and the text encoder, the chord labels,
+statistics of the latents), `captions.jsonl` (one object per clip: its number of frames and its caption variants),
+`codebook.safetensors` (the codec's first codebook), and shards `features-00000.safetensors`, ... Each shard
+concatenates several clips:
 
 | tensor | shape | type | |
 |---|---|---|---|
-| `latents` | (frames of all, dim) | float16 | the codec's latents, neither quantized nor normalized |
-| `drum_codes` | (frames of all,) | int16 | the drum stem's entries of the first codebook |
+| `latents` | (total frames, dim) | float16 | the codec's latents, neither quantized nor normalized |
+| `drum_codes` | (total frames,) | int16 | first-codebook indices of the drum stem |
 | `has_drums` | (clips,) | uint8 | whether a clip has drums |
-| `chords` | (frames of all,) | int16 | ids of the chord labels; -1: the chords are not known |
-| `melody` | (frames of all,) | int8 | the row of the melody matrix; -1: none |
-| `offsets` | (clips + 1,) | int64 | where each clip starts and ends |
-| `text_embeds` | (tokens of all, text dim) | float16 | the text encoder's last hidden states of all wordings, if it was given |
-| `text_offsets` | (wordings of all + 1,) | int64 | where each wording starts and ends |
+| `chords` | (total frames,) | int16 | indices into the chord labels; -1: unknown |
+| `melody` | (total frames,) | int8 | pitch index of the melody matrix; -1: none |
+| `offsets` | (clips + 1,) | int64 | first frame of each clip, and the end of the last one |
+| `text_embeds` | (total tokens, text dim) | float16 | the text encoder's last hidden states; optional |
+| `text_offsets` | (total captions + 1,) | int64 | first token of each caption, and the last one's end; optional |
 """
 
 import itertools
@@ -66,9 +67,9 @@ from .latent_statistics import LatentStatistics
 logger = logging.get_logger(__name__)
 
 FORMAT = 1
-# The tensors of a clip, and of a shard, that have a row for each frame.
+# Tensors with one row per frame, in clips and in shards.
 FRAME_TENSORS = ("latents", "drum_codes", "chords", "melody")
-# Quieter stems than this are no drums.
+# Drum stems with a lower peak amplitude than this count as silent.
 SILENCE = 1e-4
 
 
@@ -76,16 +77,16 @@ def encode_controls(
     item: dict[str, Any], num_frames: int, frame_rate: float, labels: Sequence[str] | None = None
 ) -> dict[str, torch.Tensor]:
     r"""
-    Chords and melody of a clip, as the cache has them.
+    Converts the chords and the melody of a clip to the cache's format.
 
     Args:
-        item (`dict`): what is known of `"chords"` and `"melody"`, as in [`write_features`].
-        num_frames (`int`): frames of the clip.
-        frame_rate (`float`): frames a second.
-        labels (`Sequence[str]`, *optional*): the chord labels, by default those of the original.
+        item (`dict`): a clip with, where known, `"chords"` and `"melody"`, as in [`write_features`].
+        num_frames (`int`): number of frames in the clip.
+        frame_rate (`float`): frames per second.
+        labels (`Sequence[str]`, *optional*): the chord labels, by default AudioCraft's.
 
     Raises:
-        `ValueError`: for what is no chord or no note.
+        `ValueError`: for an invalid chord or note.
     """
     labels = default_chord_labels() if labels is None else labels
     chords = torch.full((num_frames,), -1)
@@ -100,14 +101,15 @@ def encode_controls(
 
 def encode_audio(items: list[dict[str, Any]], codec: torch.nn.Module) -> list[dict[str, Any]]:
     r"""
-    The latents and drum codes of clips of the same length.
+    Encodes clips of the same length to latents and drum codes.
 
     Args:
-        items (`list[dict]`): clips as [`prepare_audio`] returns them.
+        items (`list[dict]`): clips in the form that [`prepare_audio`] returns.
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
 
     Returns:
-        `list[dict]`: of each clip `latents` `(frames, dim)` in float16, `drum_codes` `(frames,)` in int16, `has_drums`.
+        `list[dict]`: for each clip, `latents` `(frames, dim)` in float16, `drum_codes` `(frames,)` in int16, and
+            `has_drums`.
     """
     stems = [item["stems"].get("drums") for item in items]
     has_drums = [stem is not None for stem in stems]
@@ -115,7 +117,7 @@ def encode_audio(items: list[dict[str, Any]], codec: torch.nn.Module) -> list[di
 
     codes = torch.zeros(latents.shape[:2], dtype=torch.int16)
     if any(has_drums):
-        drums = torch.stack([stem for stem, given in zip(stems, has_drums) if given])
+        drums = torch.stack([stem for stem in stems if stem is not None])
         codes[torch.tensor(has_drums)] = drum_codes(codec, drums).to("cpu", torch.int16)
     return [
         {"latents": latents[i].half().contiguous(), "drum_codes": codes[i], "has_drums": has_drums[i]}
@@ -125,15 +127,15 @@ def encode_audio(items: list[dict[str, Any]], codec: torch.nn.Module) -> list[di
 
 def load_clip(item: dict[str, Any], folder: str | os.PathLike = "") -> dict[str, Any]:
     r"""
-    A clip with its audio, as [`write_features`] takes it.
+    Loads the audio of a clip for [`write_features`].
 
     Args:
-        item (`dict`): a line of a data set's `metadata.jsonl`: `file_name` (the mix), `stems` (`{"drums": file}`), ...
-        folder (`str` or `os.PathLike`): what the files' paths are relative to.
+        item (`dict`): a line of a dataset's `metadata.jsonl`: `file_name` (the mix), `stems` (`{"drums": file}`), ...
+        folder (`str` or `os.PathLike`): base folder of the files' paths.
 
     Raises:
-        `FileNotFoundError`: if a file is absent.
-        `ValueError`: if a file is no audio.
+        `FileNotFoundError`: if a file does not exist.
+        `ValueError`: if a file is not audio.
     """
     audio, sampling_rate = load_audio(Path(folder, item["file_name"]))
     stems = {}
@@ -145,10 +147,11 @@ def load_clip(item: dict[str, Any], folder: str | os.PathLike = "") -> dict[str,
 
 def prepare_audio(item: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
     r"""
-    A clip with its audio at the codec's rate, in mono, and a drum stem of the same length, unless it is silent.
+    Converts the audio of a clip to mono at the codec's rate, and pads or cuts its drum stem to the same length. A
+    silent drum stem is removed.
 
     Args:
-        item (`dict`): a clip, as [`write_features`] takes it.
+        item (`dict`): a clip in the form that [`write_features`] expects.
         sampling_rate (`int`): the codec's rate in Hz.
     """
 
@@ -168,7 +171,7 @@ def prepare_audio(item: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
 
 
 def captions_of(item: dict[str, Any]) -> list[str]:
-    """The captions of a clip: at least one, which may be empty."""
+    """The captions of a clip: at least one, possibly empty."""
     return list(item.get("captions") or []) or [item.get("caption") or ""]
 
 
@@ -189,8 +192,9 @@ def _batches(items: Iterable[dict[str, Any]], sampling_rate: int, batch_size: in
         yield batch
     if lower_rates:
         logger.warning(
-            f"Clips of a lower rate (from {min(lower_rates)} Hz on) than the codec's ({sampling_rate} Hz): {len(lower_rates)}. What is"
-            " learned from them sounds as dull as they do: give recordings at the codec's rate."
+            f"{len(lower_rates)} clips have a lower sampling rate (lowest: {min(lower_rates)} Hz) than the codec"
+            f" ({sampling_rate} Hz). They lack high frequencies, and so will the music of a model trained on them: use"
+            " recordings at the codec's rate."
         )
 
 
@@ -205,19 +209,19 @@ def write_features(
     text_encoder: torch.nn.Module | None = None,
 ) -> dict[str, Any]:
     r"""
-    Encodes clips and writes the feature cache. The folder appears when it is complete.
+    Encodes clips and writes the feature cache. The folder appears only once it is complete.
 
     Args:
         items (`Iterable[dict]`):
-            Clips: `"audio"` (float32, `(1, samples)`), `"sampling_rate"` in Hz, and what is known of `"chords"` (`[(label,
-            start in seconds), ...]`), `"melody"` (`[(MIDI number, start, end), ...]`), `"stems"` (`{"drums": (1,
-            samples)}`), `"captions"` (wordings of the same description) or `"caption"`.
+            Clips: `"audio"` (float32, `(1, samples)`), `"sampling_rate"` in Hz, and, where known, `"chords"`
+            (`[(label, start in seconds), ...]`), `"melody"` (`[(MIDI number, start, end), ...]`), `"stems"`
+            (`{"drums": (1, samples)}`), and `"captions"` (variants of the same description) or `"caption"`.
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
             The codec.
         folder (`str` or `os.PathLike`):
-            Where to write.
+            Folder to write.
         batch_size (`int`, defaults to `16`):
-            Clips of one length that are encoded together.
+            Maximum number of clips that are encoded together. Clips in a batch have the same length.
         shard_size (`int`, defaults to `1024`):
             Clips per file.
         overwrite (`bool`, defaults to `False`):
@@ -225,17 +229,18 @@ def write_features(
         tokenizer ([`~transformers.PreTrainedTokenizerBase`], *optional*):
             The text encoder's tokenizer.
         text_encoder ([`~transformers.T5EncoderModel`], *optional*):
-            A text encoder that is not going to be trained: captions are encoded with it, too.
+            A frozen text encoder. If given, the captions are encoded, too.
 
     Returns:
         `dict`: the contents of `features.json`.
 
     Raises:
-        `ValueError`: if there are no items, if an item can't be encoded (with its number), or the folder exists.
+        `ValueError`: if there are no items, an item can't be encoded (the message has its number), or the folder
+            exists.
     """
     folder = Path(folder)
     if folder.exists() and not overwrite:
-        raise ValueError(f"{folder} exists: give another folder, or overwrite it (`overwrite`).")
+        raise ValueError(f"{folder} exists: choose another folder, or overwrite it (`overwrite`).")
     frame_rate = codec.config.sampling_rate / codec.config.hop_length
 
     captions = []
@@ -272,22 +277,23 @@ def write_encoded(
     text_hash: str | None = None,
 ) -> dict[str, Any]:
     r"""
-    Writes the feature cache of clips that are encoded. The folder appears when it is complete, in the place of another one.
+    Writes the feature cache of encoded clips. The folder appears only once it is complete, and replaces an existing
+    one.
 
     Args:
         clips (`Iterable[dict]`):
-            Clips with what [`encode_audio`] and [`encode_controls`] return, and `"captions"`; with `text_hash` also
-            `"text_embeds"`, what [`encode_captions`] returns of them.
+            Clips with the values that [`encode_audio`] and [`encode_controls`] return, and `"captions"`; with
+            `text_hash` also `"text_embeds"`, the captions' encodings from [`encode_captions`].
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
-            The codec that they were encoded with.
+            The codec that encoded the clips.
         folder (`str` or `os.PathLike`):
-            Where to write.
+            Folder to write.
         labels (`Sequence[str]`):
-            The labels that the chords' ids stand for.
+            The chord labels that the chord ids index.
         shard_size (`int`, defaults to `1024`):
             Clips per file.
         text_hash (`str`, *optional*):
-            [`text_encoder_hash`] of what the captions were encoded with.
+            [`text_encoder_hash`] of the text encoder that encoded the captions.
 
     Returns:
         `dict`: the contents of `features.json`.
@@ -318,21 +324,21 @@ def write_encoded(
         if not num_clips:
             raise ValueError("There are no clips to encode.")
 
-        found = statistics.to_dict()
+        latent_statistics = statistics.to_dict()
         sampling_rate, hop_length = codec.config.sampling_rate, codec.config.hop_length
         info = {
             "format": FORMAT,
             "num_clips": num_clips,
-            "num_frames": found["num_frames"],
+            "num_frames": latent_statistics["num_frames"],
             "sampling_rate": sampling_rate,
             "hop_length": hop_length,
             "frame_rate": sampling_rate / hop_length,
-            "latent_dim": len(found["channel_mean"]),
+            "latent_dim": len(latent_statistics["channel_mean"]),
             "codec_hash": codec_hash(codec),
             "text_encoder_hash": text_hash,
             "chord_labels": list(labels),
-            "latents_mean": found["channel_mean"],
-            "latents_std": found["channel_std"],
+            "latents_mean": latent_statistics["channel_mean"],
+            "latents_std": latent_statistics["channel_std"],
             "shards": shards,
         }
         save_file({"codebook": first_codebook(codec)}, partial / "codebook.safetensors")
@@ -341,7 +347,7 @@ def write_encoded(
 
 
 def _chord_id(label: str, labels: Sequence[str]) -> int:
-    """The id of the nearest chord in a vocabulary; that of the null chord where it has none."""
+    """The id of the nearest chord in a vocabulary, or the null chord's if there is none."""
     try:
         return labels.index(normalize_chord(label, labels)[0])
     except ValueError:
@@ -350,19 +356,21 @@ def _chord_id(label: str, labels: Sequence[str]) -> int:
 
 class ClipItems(Dataset):
     r"""
-    Items of the same number of frames from clips of any length: a clip of `n` times `num_frames` is `n` items (rounded down),
-    so that a minute counts the same in a song and in a sample.
+    Fixed-length items from clips of any length. A clip of `n` times `num_frames` counts as `n` items (rounded down),
+    so that clips are sampled in proportion to their duration.
     """
 
     def __init__(self):
         self.epoch = 0
 
     def _divide(self, lengths: Sequence[int], num_frames: int | None):
-        """Sets the frames of an item, by default those of the shortest clip, and with that the items."""
-        short = min(range(len(lengths)), key=lengths.__getitem__)
-        self.num_frames = lengths[short] if num_frames is None else num_frames
-        if lengths[short] < self.num_frames:
-            raise ValueError(f"Clip {short} has {lengths[short]} frames, fewer than `num_frames` = {self.num_frames}.")
+        """Divides clips of these lengths into items of `num_frames`, by default the length of the shortest clip."""
+        shortest = min(range(len(lengths)), key=lengths.__getitem__)
+        self.num_frames = lengths[shortest] if num_frames is None else num_frames
+        if lengths[shortest] < self.num_frames:
+            raise ValueError(
+                f"Clip {shortest} has {lengths[shortest]} frames, fewer than `num_frames` = {self.num_frames}."
+            )
         counts = torch.tensor(lengths) // self.num_frames
         self._clip_of = torch.arange(len(lengths)).repeat_interleave(counts).tolist()
 
@@ -370,7 +378,7 @@ class ClipItems(Dataset):
         return len(self._clip_of)
 
     def set_epoch(self, epoch: int):
-        """Sets the epoch, which chooses the captions and the crops."""
+        """Sets the epoch, which determines the captions and the crops."""
         self.epoch = epoch
 
     def __getitem__(self, index: int) -> dict[str, Any]:
@@ -380,36 +388,37 @@ class ClipItems(Dataset):
 
     @abstractmethod
     def item(self, index: int, epoch: int) -> dict[str, Any]:
-        """An item as it is in an epoch, whatever epoch is set."""
+        """An item in a specific epoch, regardless of [`set_epoch`]."""
 
 
 class FeatureDataset(ClipItems):
     r"""
-    Clips of a feature cache, as tensors for training. The shards are memory-mapped. What is random (the wording of a
-    caption, where a long clip is cropped) depends on the seed, the epoch and the item only.
+    Clips of a feature cache, as tensors for training. The shards are memory-mapped. Random choices (which caption,
+    where a long clip is cropped) depend only on the seed, the epoch and the item.
 
     Args:
         folder (`str` or `os.PathLike`):
-            The cache that [`write_features`] wrote.
+            A cache written by [`write_features`].
         labels (`Sequence[str]`, *optional*):
             The model's chord vocabulary, by default [`~controls.chord_labels.default_chord_labels`].
         num_frames (`int`, *optional*):
-            Frames of an item, by default those of the shortest clip. Longer clips are cropped, at random.
+            Frames per item, by default the length of the shortest clip. Longer clips are cropped at random.
         drums_blur (`int`, defaults to `3`):
-            Frames over which drum latents are averaged, as the transformer's `drums_blur`.
+            Number of frames over which drum latents are averaged, as in the transformer's `drums_blur`.
         latents_mean (`float` or `Sequence[float]`, *optional*):
-            Mean of the latents, of all or of each channel, by default the cache's own. Another set than the one that a
-            model was trained on needs the model's.
+            Mean of the latents, overall or per channel, by default the cache's. For a model that was trained on
+            another dataset, pass the model's values.
         latents_std (`float` or `Sequence[float]`, *optional*):
-            Their standard deviation.
+            Standard deviation of the latents.
         seed (`int`, defaults to `0`):
-            Seed of what is random.
+            Seed of the random choices.
 
-    An item is what [`to_training_item`] returns, and, if the cache has them, `text_embeds` `(tokens, text dim)`: the caption's
-    hidden states. `info["text_encoder_hash"]` says of which text encoder ([`text_encoder_hash`]), and is `None` if there are none.
+    An item has the entries of [`to_training_item`] and, if the cache has text embeddings, `text_embeds` `(tokens, text
+    dim)`, the hidden states of the caption. `info["text_encoder_hash"]` identifies their text encoder
+    ([`text_encoder_hash`]); it is `None` if there are no text embeddings.
 
     Raises:
-        `FileNotFoundError`: if the folder holds no cache.
+        `FileNotFoundError`: if the folder is not a cache.
         `ValueError`: if a clip is shorter than `num_frames`.
     """
 
@@ -426,14 +435,14 @@ class FeatureDataset(ClipItems):
         super().__init__()
         self.folder = Path(folder)
         if not (self.folder / "features.json").is_file():
-            raise FileNotFoundError(f"{self.folder} is no feature cache: it has no features.json.")
-        # Caches that were written before there were text embeddings do not mention them.
+            raise FileNotFoundError(f"{self.folder} is not a feature cache: it has no features.json.")
+        # Old caches, written before text embeddings were supported, lack this entry.
         self.info = {"text_encoder_hash": None}
         self.info |= json.loads((self.folder / "features.json").read_text(encoding="utf-8"))
         if self.info["format"] != FORMAT:
             raise ValueError(
-                f"{self.folder} has format {self.info['format']}, this version reads {FORMAT}: encode the clips again"
-                " (scripts/encode_features.py, or scripts/prepare_dataset.py)."
+                f"{self.folder} has format {self.info['format']}, but this version reads {FORMAT}: encode the clips"
+                " again (scripts/encode_features.py, or scripts/prepare_dataset.py)."
             )
         with open(self.folder / "captions.jsonl", encoding="utf-8") as lines:
             clips = [json.loads(line) for line in lines]
@@ -442,7 +451,6 @@ class FeatureDataset(ClipItems):
         self.codebook = load_file(self.folder / "codebook.safetensors")["codebook"]
         self._shard_of = [i for i, shard in enumerate(self.info["shards"]) for _ in range(shard["clips"])]
         self._first_of = torch.tensor([0] + [shard["clips"] for shard in self.info["shards"]]).cumsum(0).tolist()
-        # Number of captions before each clip.
         self._captions_before = [0, *itertools.accumulate(map(len, self.captions))]
         self._open: dict[int, Any] = {}
         self.configure(labels, num_frames, drums_blur, latents_mean, latents_std, seed)
@@ -456,7 +464,7 @@ class FeatureDataset(ClipItems):
         latents_std: float | Sequence[float] | None = None,
         seed: int = 0,
     ):
-        """Sets all options of the items anew, without reading the cache again."""
+        """Replaces all options of the items without reading the cache again."""
         self._divide(self._lengths, num_frames)
         mean = self.info["latents_mean"] if latents_mean is None else latents_mean
         std = self.info["latents_std"] if latents_std is None else latents_std
@@ -470,7 +478,7 @@ class FeatureDataset(ClipItems):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        # Open files do not go to the loader's workers.
+        # Open files can't be pickled for data loader workers.
         return self.__dict__ | {"_open": {}}
 
     def _shard(self, number: int) -> tuple[Any, list[int], list[int]]:
@@ -487,58 +495,61 @@ class FeatureDataset(ClipItems):
         position = clip - self._first_of[number]
         start, end = offsets[position : position + 2]
         start += derive_seed("crop", self.seed, epoch, index) % (end - start - self.num_frames + 1)
-        part = {name: file.get_slice(name)[start : start + self.num_frames] for name in FRAME_TENSORS}
-        chords = part["chords"].long()
-        part["chords"] = torch.where(chords < 0, self._null_chord, self._chord_ids[chords.clamp(min=0)])
-        part["has_drums"] = has_drums[position]
+        crop = {name: file.get_slice(name)[start : start + self.num_frames] for name in FRAME_TENSORS}
+        chords = crop["chords"].long()
+        crop["chords"] = torch.where(chords < 0, self._null_chord, self._chord_ids[chords.clamp(min=0)])
+        crop["has_drums"] = has_drums[position]
         captions = self.captions[clip]
-        wording = derive_seed("caption", self.seed, epoch, index) % len(captions)
-        part["caption"] = captions[wording]
-        item = to_training_item(part, self.codebook, self.mean, self.std, self.drums_blur)
+        caption = derive_seed("caption", self.seed, epoch, index) % len(captions)
+        crop["caption"] = captions[caption]
+        item = to_training_item(crop, self.codebook, self.mean, self.std, self.drums_blur)
         if self.info["text_encoder_hash"] is not None:
             before = self._captions_before
-            wording += before[clip] - before[self._first_of[number]]
-            start, end = file.get_slice("text_offsets")[wording : wording + 2].tolist()
+            caption += before[clip] - before[self._first_of[number]]
+            start, end = file.get_slice("text_offsets")[caption : caption + 2].tolist()
             item["text_embeds"] = file.get_slice("text_embeds")[start:end].float()
         return item
 
 
 def to_training_item(
-    part: dict[str, Any], codebook: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, drums_blur: int
+    crop: dict[str, Any], codebook: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, drums_blur: int
 ) -> dict[str, Any]:
     r"""
-    A part of a clip as a model is trained on it, whether it comes from a cache or was encoded just now.
+    Converts an encoded crop, from a cache or fresh from the codec, to a training item.
 
     Args:
-        part (`dict`):
-            `latents` `(frames, dim)`, `drum_codes` `(frames,)` and `has_drums` of [`encode_audio`], `chords` `(frames,)`: ids
-            of the model's vocabulary, `melody` `(frames,)`: rows of the melody matrix or -1, and `caption`.
+        crop (`dict`):
+            `latents` `(frames, dim)`, `drum_codes` `(frames,)` and `has_drums` of [`encode_audio`], `chords`
+            `(frames,)` (ids in the model's vocabulary), `melody` `(frames,)` (pitch indices of the melody matrix, or
+            -1), and `caption`.
         codebook (`torch.Tensor` of shape `(entries, dim)`): the codec's first codebook.
-        mean, std (`torch.Tensor`): of the latents, of all or of each channel `(dim,)`.
-        drums_blur (`int`): frames over which drum latents are averaged.
+        mean, std (`torch.Tensor`): mean and standard deviation of the latents, overall or per channel `(dim,)`.
+        drums_blur (`int`): number of frames over which drum latents are averaged.
 
     Returns:
         `dict`:
-            `latents` `(frames, dim)` normalized, `chords` `(frames,)` ids, `len(labels)` where the chords are not known,
-            `drums` `(frames, dim)` (not normalized; zeros without drums), `melody` `(frames, 53)` one-hot or zero, `caption`.
+            `latents` `(frames, dim)` (normalized), `chords` `(frames,)` (ids; `len(labels)` where the chord is
+            unknown), `drums` `(frames, dim)` (not normalized; zeros without drums), `melody` `(frames, 53)` (one-hot
+            or zero), and `caption`.
     """
-    latents, pitches = (part["latents"].float() - mean) / std, part["melody"].long()
+    latents, pitches = (crop["latents"].float() - mean) / std, crop["melody"].long()
     drums = torch.zeros_like(latents)
-    if part["has_drums"]:
-        drums = blur_frames(codebook[part["drum_codes"].long()][None], drums_blur)[0]
+    if crop["has_drums"]:
+        drums = blur_frames(codebook[crop["drum_codes"].long()][None], drums_blur)[0]
     return {
         "latents": latents,
-        "chords": part["chords"],
+        "chords": crop["chords"],
         "drums": drums,
         "melody": F.one_hot(pitches.clamp(min=0), MELODY_BINS).float() * (pitches >= 0)[:, None],
-        "caption": part["caption"],
+        "caption": crop["caption"],
     }
 
 
 def collate_features(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """
-    A batch of [`FeatureDataset`]'s items: tensors with a first dimension `batch`, and a list of captions. Text embeddings are
-    padded with zeros to `(batch, tokens, text dim)`, and `text_mask` `(batch, tokens)` is 1 for tokens and 0 for padding.
+    Collates items of [`FeatureDataset`] into tensors with a first dimension `batch` and a list of captions. Text
+    embeddings are zero-padded to `(batch, tokens, text dim)`; `text_mask` `(batch, tokens)` is 1 for tokens and 0 for
+    padding.
     """
     batch = {name: [item[name] for item in items] for name in items[0]}
     if "text_embeds" in batch:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What JASCO has to know of a codec's latents, to normalize them."""
+"""Statistics of a codec's latents, for their normalization."""
 
 from typing import Any
 
@@ -21,20 +21,20 @@ from accelerate.utils import gather_object
 
 
 class LatentStatistics:
-    """Mean and standard deviation of latents, of all values and of each channel."""
+    """Running mean and standard deviation of latents, overall and per channel."""
 
     def __init__(self):
-        self.sums = torch.zeros(2, 1, dtype=torch.float64)  # of values and squares, by channel
+        self.sums = torch.zeros(2, 1, dtype=torch.float64)  # values and squares, per channel
         self.num_frames = 0
 
     def add(self, latents: torch.Tensor):
-        """Takes in latents `(..., frames, latent_dim)`."""
+        """Adds latents `(..., frames, latent_dim)`."""
         values = latents.detach().flatten(0, -2).double().cpu()
         self.sums = self.sums + torch.stack([values.sum(dim=0), values.square().sum(dim=0)])
         self.num_frames += len(values)
 
     def gather(self) -> "LatentStatistics":
-        """The statistics of what all processes took in."""
+        """The combined statistics of all processes."""
         total = LatentStatistics()
         for sums, num_frames in gather_object([(self.sums, self.num_frames)]):
             total.sums, total.num_frames = total.sums + sums, total.num_frames + num_frames
@@ -42,14 +42,14 @@ class LatentStatistics:
 
     @property
     def variance(self) -> torch.Tensor:
-        """Of each channel: (latent_dim,)."""
+        """Variance per channel: (latent_dim,)."""
         mean, square = self.sums / self.num_frames
         return (square - mean.square()).clamp(min=0)
 
     def to_dict(self) -> dict[str, Any]:
         """
-        `mean` and `std` of all values, `channel_mean` and `channel_std`, and `num_frames`. A channel that never changes has a
-        deviation of 1: normalized, it stays as it is.
+        `mean` and `std` of all values, `channel_mean`, `channel_std`, and `num_frames`. A constant channel gets a
+        standard deviation of 1, so that normalization does not amplify it.
         """
         mean, square = self.sums / self.num_frames
         std = self.variance.sqrt()

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Several data sets as one."""
+"""Weighted mixtures of datasets."""
 
 import math
 from collections.abc import Sequence
@@ -27,47 +27,47 @@ from .features import ClipItems
 
 def to_shares(weights: Sequence[float], count: int) -> list[float]:
     r"""
-    Weights of data sets, relative to each other, as shares of 1.
+    Normalizes the weights of datasets to a sum of 1.
 
     Args:
-        weights (`Sequence[float]`): the weights.
-        count (`int`): number of data sets.
+        weights (`Sequence[float]`): relative weights.
+        count (`int`): number of datasets.
 
     Raises:
-        `ValueError`: for weights that are not positive or not as many as data sets.
+        `ValueError`: if a weight is not positive, or their number is not `count`.
     """
     if not count or len(weights) != count or not all(0 < weight < math.inf for weight in weights):
-        raise ValueError(f"Each of {count} data sets needs a positive weight, but they are {list(weights)}.")
+        raise ValueError(f"Each of {count} datasets needs a positive weight, but the weights are {list(weights)}.")
     return [weight / sum(weights) for weight in weights]
 
 
 class MixedDataset(Dataset):
     r"""
-    Several data sets as one, of which each has a share in every epoch. An epoch has as many items as the data sets have
-    together. Of a set whose share is smaller than itself an epoch takes a part, and the next epoch goes on with another one; a
-    set whose share is larger is gone through several times, with other crops and wordings each time. Each time has an order of its
-    own.
+    A mixture of datasets in which each dataset has a fixed share of every epoch. An epoch has as many items as all
+    datasets together. If a share is smaller than its dataset, an epoch covers a part of the dataset, and the next
+    epoch continues where it ended. If it is larger, the dataset repeats within the epoch, with other crops and
+    captions in each pass. Every pass through a dataset has its own random order.
 
     Args:
-        datasets (`Sequence[ClipItems]`): data sets with items of the same form and length.
-        weights (`Sequence[float]`): their shares, relative to each other.
-        seed (`int`, defaults to `0`): seed of the orders.
+        datasets (`Sequence[ClipItems]`): datasets with items of the same form and length.
+        weights (`Sequence[float]`): relative weights of the datasets.
+        seed (`int`, defaults to `0`): seed of the random orders.
 
     Raises:
-        `ValueError`: for weights that are not positive or not as many as data sets, an empty data set, and for items of
-            different numbers of frames.
+        `ValueError`: if a weight is not positive, the number of weights is not that of the datasets, a dataset is
+            empty, or the items have different numbers of frames.
     """
 
     def __init__(self, datasets: Sequence[ClipItems], weights: Sequence[float], seed: int = 0):
         shares = to_shares(weights, len(datasets))
         if 0 in (lengths := [len(dataset) for dataset in datasets]):
-            raise ValueError(f"Data set {lengths.index(0)} is empty.")
+            raise ValueError(f"Dataset {lengths.index(0)} is empty.")
         if len(frames := {dataset.num_frames for dataset in datasets}) > 1:
-            raise ValueError(f"The data sets have items of {sorted(frames)} frames: give them the same `num_frames`.")
+            raise ValueError(f"The datasets have items of {sorted(frames)} frames: set the same `num_frames` for all.")
         self.datasets = list(datasets)
         self.num_frames = frames.pop()
         self.seed = seed
-        # Rounded at the borders between them, so that they sum to the whole.
+        # Rounds cumulative shares instead of the quotas, so that the quotas sum to the total.
         total, borders = sum(lengths), torch.tensor(shares, dtype=torch.float64).cumsum(0)
         borders = [0, *(borders / borders[-1] * total).round().long().tolist()]
         self.quotas = [end - start for start, end in zip(borders, borders[1:])]
@@ -77,19 +77,18 @@ class MixedDataset(Dataset):
         return sum(self.quotas)
 
     def set_epoch(self, epoch: int):
-        """Sets the epoch, which chooses the items, their crops and wordings."""
+        """Sets the epoch, which determines the items, their crops and their captions."""
         self._items = []
         for number, (dataset, quota) in enumerate(zip(self.datasets, self.quotas)):
             first, end = epoch * quota, (epoch + 1) * quota
-            for turn in range(first // len(dataset), -(-end // len(dataset))):
-                generator = torch.Generator().manual_seed(derive_seed("mixture", self.seed, number, turn))
+            for dataset_epoch in range(first // len(dataset), -(-end // len(dataset))):
+                generator = torch.Generator().manual_seed(derive_seed("mixture", self.seed, number, dataset_epoch))
                 order = torch.randperm(len(dataset), generator=generator).tolist()
-                start = turn * len(dataset)
-                self._items += [(number, turn, i) for i in order[max(first - start, 0) : max(end - start, 0)]]
+                start = dataset_epoch * len(dataset)
+                self._items += [(number, dataset_epoch, i) for i in order[max(first - start, 0) : max(end - start, 0)]]
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        number, turn, item = self._items[index]
-        # The turn is what an epoch is to the data set alone.
-        return self.datasets[number].item(item, turn)
+        number, dataset_epoch, item = self._items[index]
+        return self.datasets[number].item(item, dataset_epoch)

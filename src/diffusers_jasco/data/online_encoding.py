@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Encodes clips during training."""
+"""Encoding of clips during training."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -26,14 +26,17 @@ from .latent_statistics import LatentStatistics
 
 class BatchEncoder:
     r"""
-    Encodes items of [`ClipDataset`], and puts them together with items of [`~data.features.FeatureDataset`].
+    Encodes items of [`ClipDataset`] and collates them with items of [`~data.features.FeatureDataset`].
 
     Args:
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
             The codec; audio is encoded on its device.
-        drums_blur (`int`): frames over which drum latents are averaged, as the transformer's `drums_blur`.
-        latents_mean (`float` or `Sequence[float]`): the transformer's mean of the latents, of all or of each channel.
-        latents_std (`float` or `Sequence[float]`): their standard deviation.
+        drums_blur (`int`):
+            Number of frames over which drum latents are averaged, as in the transformer's `drums_blur`.
+        latents_mean (`float` or `Sequence[float]`):
+            The transformer's mean of the latents, overall or per channel.
+        latents_std (`float` or `Sequence[float]`):
+            The transformer's standard deviation of the latents.
     """
 
     def __init__(
@@ -50,13 +53,13 @@ class BatchEncoder:
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         r"""
-        The batch that [`~data.features.collate_features`] makes of encoded items. Text embeddings are in it if all items
-        have them.
+        Encodes items and collates them with [`~data.features.collate_features`]. The batch has text embeddings if all
+        items have them.
 
         Args:
             items (`Sequence[dict]`): items with the same number of frames.
         """
-        # Near the ends of a clip there is less around its part. Others are encoded together.
+        # Items near the ends of their clips have less context. Items with the same length share a batch.
         lengths: dict[int, list[int]] = {}
         for position, item in enumerate(items):
             if "audio" in item:
@@ -66,18 +69,19 @@ class BatchEncoder:
             clips = [items[position] for position in positions]
             for position, clip, encoded in zip(positions, clips, encode_audio(clips, self.codec)):
                 frames = slice(clip["first_frame"], clip["first_frame"] + len(clip["chords"]))
-                part = clip | encoded | {name: encoded[name][frames] for name in ("latents", "drum_codes")}
-                items[position] = to_training_item(part, self.codebook, self.mean, self.std, self.drums_blur)
+                crop = clip | encoded | {name: encoded[name][frames] for name in ("latents", "drum_codes")}
+                items[position] = to_training_item(crop, self.codebook, self.mean, self.std, self.drums_blur)
         shared = set.intersection(*(set(item) for item in items))
         return collate_features([{name: item[name] for name in item if name in shared} for item in items])
 
 
 def measure_latents(items: Iterable[dict[str, Any]], codec: torch.nn.Module) -> tuple[list[float], list[float]]:
     r"""
-    Mean and standard deviation of each channel of the latents: what a new model needs that is trained without a cache.
+    Measures the mean and the standard deviation of each latent channel, for a new model that is trained without a
+    cache.
 
     Args:
-        items (`Iterable[dict]`): items of [`ClipDataset`], as many as are to be encoded.
+        items (`Iterable[dict]`): items of [`ClipDataset`], all of which are encoded.
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
     """
     encode = BatchEncoder(codec, 1, 0.0, 1.0)

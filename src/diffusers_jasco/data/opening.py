@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Data sets by name, as training needs them."""
+"""Opens training datasets from folders, the Hub, or synthetic music."""
 
 import json
 import re
@@ -37,33 +37,34 @@ SYNTHETIC_CLIPS = 10_000
 DEFAULT_SECONDS = 10.0  # as in the paper
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _SYNTHETIC = re.compile(r"synthetic(:(\d+))?")
-POSSIBLE = (
-    "a folder written by scripts/prepare_dataset.py, a feature cache (features.json), a folder with metadata.jsonl, one of"
-    " `save_to_disk`, a data set on the Hub (`user/name` or `user/name@revision`), `synthetic` or `synthetic:<clips>`"
+ACCEPTED_SPECS = (
+    "a folder written by scripts/prepare_dataset.py, a feature cache (features.json), a folder with metadata.jsonl, a"
+    " folder written by `save_to_disk`, a dataset on the Hub (`user/name` or `user/name@revision`), `synthetic` or"
+    " `synthetic:<clips>`"
 )
 
 
 def is_synthetic(spec: str) -> bool:
-    """Whether [`open_dataset`] takes this for synthetic music."""
+    """Whether [`open_dataset`] treats a specification as synthetic music."""
     return bool(_SYNTHETIC.fullmatch(spec))
 
 
 def is_on_hub(spec: str) -> bool:
-    """Whether [`open_dataset`] takes this for a data set on the Hub, as it is nothing on this machine."""
+    """Whether [`open_dataset`] treats a specification as a Hub dataset: it is neither synthetic nor a local path."""
     return not (Path(spec).exists() or is_synthetic(spec))
 
 
 def check_spec(spec: str):
     r"""
-    Checks that something may be a data set, without opening it.
+    Checks that a specification may be a dataset, without opening it.
 
     Raises:
-        `ValueError`: for what is neither on this machine, nor synthetic, nor named like a data set on the Hub.
+        `ValueError`: if it is neither a local folder, nor synthetic music, nor the name of a dataset on the Hub.
     """
     if is_on_hub(spec) and not _HUB_NAME.fullmatch(spec):
-        raise ValueError(f"{spec!r} is no data set: there is no such folder. Possible are: {POSSIBLE}.")
+        raise ValueError(f"{spec!r} is not a dataset: there is no such folder. Valid options: {ACCEPTED_SPECS}.")
     if Path(spec).is_file():
-        raise ValueError(f"{spec!r} is no data set, but a file. Possible are: {POSSIBLE}.")
+        raise ValueError(f"{spec!r} is a file, not a dataset. Valid options: {ACCEPTED_SPECS}.")
 
 
 def open_dataset(
@@ -75,41 +76,44 @@ def open_dataset(
     renderer: str = "fluidsynth",
 ) -> FeatureDataset | ClipDataset | ClipStream:
     r"""
-    Opens a data set. Its `configure` sets the options of its items that depend on a model, and their seed.
+    Opens a dataset. Its `configure` method sets the options that depend on a model, and the seed.
 
     Args:
         spec (`str`):
             One of:
-            - `"synthetic"` or `"synthetic:200"`: [`SyntheticMusic`], of 10,000 or so many clips
-            - a feature cache, whatever its split
-            - a folder that `scripts/prepare_dataset.py` wrote: its feature cache if it has one, or else its clips with audio
+            - `"synthetic"` or `"synthetic:200"`: [`SyntheticMusic`] with 10,000 clips, or with the given number
+            - a feature cache, regardless of its split
+            - a folder written by `scripts/prepare_dataset.py`: its feature cache if it has one, otherwise its clips
+              with audio
             - a folder of `datasets.Dataset.save_to_disk` or `datasets.DatasetDict.save_to_disk`
-            - a folder with `metadata.jsonl`, as `scripts/make_synthetic_dataset.py` writes it, or with one in `<split>/`
-            - `"user/name"` or `"user/name@revision"`: a data set on the Hub, whose rows are as [`~data.clips.ClipReader.read`]
-              takes them
+            - a folder with `metadata.jsonl`, as `scripts/make_synthetic_dataset.py` writes it, or with one in
+              `<split>/`
+            - `"user/name"` or `"user/name@revision"`: a dataset on the Hub with rows in the form that
+              [`~data.clips.ClipReader.read`] expects
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
-            The codec. A feature cache has to be of the same.
+            The codec. A feature cache has to be encoded with the same codec.
         split (`str`, defaults to `"train"`):
             The split.
         num_frames (`int`, *optional*):
-            Frames of an item, by default those of the shortest clip; 10 s of synthetic music and of streams.
+            Frames per item, by default the length of the shortest clip, or 10 s for synthetic music and streams.
         streaming (`bool`, defaults to `False`):
-            Read a data set of the Hub while training, and do not download it before.
+            Stream a dataset from the Hub during training instead of downloading it first.
         renderer (`str`, defaults to `"fluidsynth"`):
-            What plays synthetic music.
+            The renderer of synthetic music.
 
     Returns:
-        [`~data.features.FeatureDataset`] (encoded), [`~data.clips.ClipDataset`] or [`~data.streams.ClipStream`] (with audio).
+        [`~data.features.FeatureDataset`] (encoded), [`~data.clips.ClipDataset`] or [`~data.streams.ClipStream`] (with
+        audio).
 
     Raises:
-        `ValueError`: if there is no such data set or split, or a feature cache is of another codec.
+        `ValueError`: if there is no such dataset or split, or a feature cache was encoded with another codec.
     """
     config = codec.config
     audio = {"sampling_rate": config.sampling_rate, "hop_length": config.hop_length}
     default_frames = round(DEFAULT_SECONDS * config.sampling_rate / config.hop_length)
     folder, synthetic = Path(spec), _SYNTHETIC.fullmatch(spec)
     if streaming and not is_on_hub(spec):
-        raise ValueError(f"`streaming` is for data sets on the Hub, but {spec} is on this machine.")
+        raise ValueError(f"`streaming` is for datasets on the Hub, but {spec} is local.")
 
     if synthetic:
         num_frames = default_frames if num_frames is None else num_frames
@@ -132,7 +136,8 @@ def open_dataset(
                 return ClipDataset(_read_metadata(clips), num_frames=num_frames, folder=clips, **audio)
         names = sorted(path.name for path in folder.iterdir())
         raise ValueError(
-            f"{folder} holds no data set with a split {split!r}, but {', '.join(names[:10]) or 'nothing'}. Possible are: {POSSIBLE}."
+            f"{folder} does not contain a dataset with a split {split!r}, but {', '.join(names[:10]) or 'nothing'}."
+            f" Valid options: {ACCEPTED_SPECS}."
         )
 
     check_spec(spec)
@@ -145,8 +150,8 @@ def open_dataset(
 def _check_codec(dataset: FeatureDataset, codec: torch.nn.Module):
     if not is_same_codec(codec, dataset.info["codec_hash"], dataset.codebook):
         raise ValueError(
-            f"The features in {dataset.folder} were made with another codec: encode them anew, or open the clips with their"
-            " audio (of a prepared folder: its folder `dataset`)."
+            f"The features in {dataset.folder} were encoded with another codec: encode the clips again, or open the"
+            " clips themselves (the subfolder `dataset` of a prepared folder)."
         )
 
 
@@ -157,7 +162,7 @@ def _read_metadata(folder: Path) -> list[dict[str, Any]]:
             try:
                 rows.append(json.loads(line))
             except ValueError as error:
-                raise ValueError(f"{folder / 'metadata.jsonl'}, line {number} is no JSON ({error}).") from error
+                raise ValueError(f"{folder / 'metadata.jsonl'}, line {number} is not valid JSON ({error}).") from error
     return rows
 
 
@@ -166,7 +171,7 @@ def _load_saved(folder: Path, split: str) -> "datasets.Dataset":
     if not isinstance(saved, dict):
         return saved
     if split not in saved:
-        raise ValueError(f"{folder} has no split {split!r}, but {', '.join(saved)}.")
+        raise ValueError(f"{folder} has no split {split!r}; its splits are {', '.join(saved)}.")
     return saved[split]
 
 
@@ -177,5 +182,5 @@ def _load_from_hub(spec: str, split: str, streaming: bool) -> Union["datasets.Da
         return datasets.load_dataset(name, split=split, revision=revision or None, streaming=streaming)
     except (FileNotFoundError, ConnectionError) as error:
         raise ValueError(
-            f"There is no folder {spec}, and no data set of that name was found on the Hub ({error})."
+            f"There is no folder {spec}, and no dataset with that name was found on the Hub ({error})."
         ) from error

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where a data set is written: a folder on this machine or elsewhere."""
+"""Output folders of datasets, local or remote."""
 
 import os
 import posixpath
@@ -28,7 +28,7 @@ from ..utils.files import atomic_folder, replace_file
 
 class OutputFolder:
     r"""
-    The folder of a data set, on this machine or wherever fsspec writes.
+    A dataset's folder: local, or on any file system that fsspec can write to.
 
     Args:
         url (`str` or `os.PathLike`): path or URL.
@@ -49,7 +49,7 @@ class OutputFolder:
         return self.fs.cat_file(self.path(name))
 
     def write(self, name: str, text: str):
-        """Writes a file, whole or not at all."""
+        """Writes a file atomically."""
         if not self.is_local:
             self.fs.pipe_file(self.path(name), text.encode("utf-8"))
             return
@@ -59,13 +59,13 @@ class OutputFolder:
             partial.write_text(text, encoding="utf-8")
 
     def remove(self, name: str):
-        """Deletes a file or a folder, if it is there."""
+        """Deletes a file or a folder, if it exists."""
         if self.exists(name):
             self.fs.rm(self.path(name), recursive=True)
 
     @contextmanager
     def folder(self, name: str, last: str) -> Iterator[Path]:
-        """A folder on this machine to write into, which becomes `name`; elsewhere, with the file `last` at last."""
+        """A local folder to write into, which then becomes `name`. On remote file systems, `last` is uploaded last."""
         if self.is_local:
             with atomic_folder(self.path(name)) as partial:
                 yield partial

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where music comes from: folders, lists, manifests (ours and AudioCraft's) and what lies beside the files."""
+"""Finds tracks in folders, lists and manifests (ours and AudioCraft's), and reads the files beside them."""
 
 import csv
 import gzip
@@ -39,28 +39,28 @@ from ..utils.errors import list_names, shorten
 
 logger = logging.get_logger(__name__)
 
-# Recordings that a folder is searched for: videos are given by name only.
+# File suffixes that a folder is searched for. Videos are read only if they are named explicitly.
 _FOUND_SUFFIXES = tuple(suffix for suffix in AUDIO_SUFFIXES if suffix not in VIDEO_SUFFIXES)
-# What a folder may hold instead of being searched: AudioCraft's manifests, and ours.
+# A folder with one of these manifests (AudioCraft's or ours) is not searched for audio.
 MANIFESTS = ("data.jsonl", "data.jsonl.gz", "metadata.jsonl")
-# AudioCraft's `MusicInfo`: what makes a caption where there is no description.
-KEYWORDS = ("genre", "moods", "keywords", "instrument")
-# Fields of a manifest that are used.
-FIELDS = ("path", "file_name", "captions", "caption", "text", "description", *KEYWORDS)
+# Fields of AudioCraft's `MusicInfo` that replace a missing description.
+TAG_FIELDS = ("genre", "moods", "keywords", "instrument")
+# Manifest fields that are used.
+FIELDS = ("path", "file_name", "captions", "caption", "text", "description", *TAG_FIELDS)
 FIELDS += (*CONTROLS, "stems", "title", "artist", "album")
-# Fields of AudioCraft's manifests about the file, which is read anyway.
+# Fields of AudioCraft's manifests that are ignored, because the audio file itself provides the information.
 FILE_FIELDS = ("duration", "sample_rate", "sampling_rate", "amplitude", "weight", "info_path")
 
 
 @dataclass(frozen=True)
 class Source:
     """
-    One track.
+    A track.
 
     Attributes:
-        url (`str`): where its audio is: a path, or any URL that fsspec reads.
-        name (`str`): its path in the folder or as the manifest has it: what tells it from the others.
-        info (`dict`): what a manifest says about it.
+        url (`str`): path of the audio, or any URL that fsspec reads.
+        name (`str`): unique name: the path within the folder, or as written in the manifest.
+        info (`dict`): the track's fields in the manifest.
     """
 
     url: str
@@ -69,25 +69,25 @@ class Source:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Single values that a manifest says besides, such as a tempo: they are kept with the clips, and not used."""
-        others = {name: value for name, value in self.info.items() if name not in (*FIELDS, *FILE_FIELDS)}
-        return {name: value for name, value in others.items() if isinstance(value, (str, int, float))}
+        """Additional scalar fields of the manifest, such as a tempo. They are stored with the clips, but not used."""
+        extra = {name: value for name, value in self.info.items() if name not in (*FIELDS, *FILE_FIELDS)}
+        return {name: value for name, value in extra.items() if isinstance(value, (str, int, float))}
 
     @property
     def track(self) -> str:
-        """Its file's name without the ending of the format: `a/b.c.wav` → `b.c`. (The original cuts at the first dot.)"""
+        """The file's name without its audio suffix: `a/b.c.wav` → `b.c`. (AudioCraft cuts at the first dot.)"""
         stem, suffix = posixpath.splitext(posixpath.basename(self.name))
         return stem if suffix.lower() in AUDIO_SUFFIXES else stem + suffix
 
     @property
     def id(self) -> str:
-        """A name for files: letters, digits and a hash of `name`."""
+        """A name for files: letters and digits of the track's name, and a hash of `name`."""
         readable = re.sub(r"[^A-Za-z0-9]+", "-", self.track)[:40].strip("-")
         return f"{readable or 'track'}-{hashlib.blake2b(self.name.encode(), digest_size=6).hexdigest()}"
 
     @contextmanager
     def local(self) -> Iterator[Path]:
-        """The audio as a file on this machine, downloaded for the time of the block where it is elsewhere."""
+        """The audio as a local file. A remote file is downloaded, and deleted at the end of the block."""
         fs, path = fsspec.core.url_to_fs(self.url)
         if not fs.isfile(path):
             raise ValueError(f"There is no file {self.name}.")
@@ -100,7 +100,7 @@ class Source:
             yield target
 
     def read_beside(self, suffix: str) -> bytes | None:
-        """A file of the same name with another ending, or `None` if there is none."""
+        """The content of the file of the same name with another suffix, or `None` if there is none."""
         fs, path = fsspec.core.url_to_fs(self.url)
         path = posixpath.splitext(path)[0] + suffix
         return fs.cat_file(path) if fs.isfile(path) else None
@@ -112,31 +112,32 @@ def _is_local(fs: fsspec.AbstractFileSystem) -> bool:
 
 def find_sources(audio: str | os.PathLike) -> list[Source]:
     r"""
-    The tracks of a folder, a list or a manifest, in the order of their names.
+    Finds the tracks of a folder, a list or a manifest, sorted by name.
 
     Args:
         audio (`str` or `os.PathLike`):
-            A folder of audio files; an audio file; a folder with a manifest; or a manifest: a file (`.jsonl`, or `.gz`) with
-            one JSON object per line, in AudioCraft's form (`path`) or in ours (`file_name`, and any of `captions`, `chords`,
-            `melody`, `stems`; `drums` for a stem of drums alone), or just with one path per line. Relative paths are relative to the manifest, or else, as
-            AudioCraft's, to the working directory. Paths may be URLs that fsspec reads.
+            A folder of audio files, an audio file, a folder with a manifest, or a manifest. A manifest (`.jsonl` or
+            `.gz`) has one JSON object per line, in AudioCraft's format (`path`) or in ours (`file_name` and any of
+            `captions`, `chords`, `melody`, `stems`, or `drums` for only a drum stem); or one path per line. Relative
+            paths refer to the manifest's folder or, as in AudioCraft, to the working directory. Paths may be URLs that
+            fsspec reads.
 
     Raises:
-        `FileNotFoundError`: if there is nothing at that place.
-        `ValueError`: if there is no audio, for a line without a path, and for a file that is named twice.
+        `FileNotFoundError`: if the folder or file does not exist.
+        `ValueError`: if there is no audio, a line has no path, or a file is named twice.
     """
     fs, root = fsspec.core.url_to_fs(os.fspath(audio))
     if fs.isdir(root):
-        found = [name for name in MANIFESTS if fs.isfile(posixpath.join(root, name))]
-        if not found:
+        manifests = [name for name in MANIFESTS if fs.isfile(posixpath.join(root, name))]
+        if not manifests:
             names = (posixpath.relpath(path, root) for path in fs.find(root))
-            # Hidden files are what systems and programs leave, such as `._song.mp3`.
+            # Skips hidden files, such as `._song.mp3` on macOS.
             names = sorted(name for name in names if not any(part.startswith(".") for part in name.split("/")))
             names = [name for name in names if posixpath.splitext(name)[1].lower() in _FOUND_SUFFIXES]
             if not names:
                 raise ValueError(f"There is no audio in {audio} (files that end in {', '.join(_FOUND_SUFFIXES)}).")
             return [Source(_url(fs, posixpath.join(root, name)), name) for name in names]
-        root = posixpath.join(root, found[0])
+        root = posixpath.join(root, manifests[0])
     if not fs.isfile(root):
         raise FileNotFoundError(f"There is no folder or manifest {audio}.")
     if posixpath.splitext(root)[1].lower() in AUDIO_SUFFIXES:
@@ -145,7 +146,7 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
     try:
         text = (gzip.decompress(content) if root.endswith(".gz") else content).decode("utf-8")
     except (UnicodeDecodeError, OSError, EOFError) as error:
-        raise ValueError(f"{audio} is no manifest, nor a text with a path per line ({error}).") from error
+        raise ValueError(f"{audio} is neither a manifest nor a text file with one path per line ({error}).") from error
     sources: dict[str, Source] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         line = line.strip()
@@ -155,12 +156,12 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
             info = json.loads(line) if line.startswith("{") else {"path": line}
             name = info.get("path") or info["file_name"]
         except (ValueError, KeyError) as error:
-            raise ValueError(f"{audio}, line {number}: there is neither `path` nor `file_name` ({error}).") from error
+            raise ValueError(f"{audio}, line {number} has neither `path` nor `file_name` ({error}).") from error
         if name in sources:
             raise ValueError(f"{audio}, line {number}: {name} is named twice.")
         drums = info.pop("drums", None)
         if drums is not None and not isinstance(drums, str):
-            raise ValueError(f"{audio}, line {number}: `drums` has to name a file, but is {shorten(drums)}.")
+            raise ValueError(f"{audio}, line {number}: `drums` has to be a file name, but got {shorten(drums)}.")
         if drums:
             info["stems"] = {**(info.get("stems") or {}), "drums": drums}
         sources[name] = Source(_resolve(name, fs, root), name, info)
@@ -183,24 +184,24 @@ def _resolve(name: str, fs: fsspec.AbstractFileSystem, manifest: str) -> str:
 
 
 def warn_of_unused_fields(sources: Iterable[Source]):
-    """Warns once of the fields of a manifest that are only kept with the clips, and of those that are left out."""
+    """Warns once about manifest fields that are only stored with the clips, and about fields that are dropped."""
     sources = list(sources)
     unused = {name for source in sources for name in source.info if name not in (*FIELDS, *FILE_FIELDS)}
     kept = {name for source in sources for name in source.metadata}
     if kept:
         logger.warning(
-            f"The manifest has fields without a meaning here: {list_names(sorted(kept))}. They are kept in metadata.jsonl, and"
-            " not used."
+            f"The manifest has unknown fields: {list_names(sorted(kept))}. They are copied to metadata.jsonl, but not"
+            " used."
         )
-    if left_out := sorted(unused - kept):
+    if dropped := sorted(unused - kept):
         logger.warning(
-            f"The manifest has fields that are left out, as they can't be divided among the clips of a song:"
-            f" {list_names(left_out)}."
+            "The manifest has fields that are dropped, because they can't be divided among the clips of a song:"
+            f" {list_names(dropped)}."
         )
 
 
 def resolve_beside(source: Source, name: str) -> str:
-    """The URL of a file that a line of a manifest names beside its audio, such as a stem."""
+    """Resolves the URL of another file in a track's manifest entry, such as a stem."""
     folder = source.url[: len(source.url) - len(source.name)] if source.url.endswith(source.name) else ""
     return name if "://" in name or name.startswith("/") else folder + name
 
@@ -211,15 +212,15 @@ def read_captions_table(path: str | os.PathLike) -> dict[str, list[str]]:
 
     Args:
         path (`str` or `os.PathLike`):
-            A CSV file with a first line of names: `file_name` (or `path`) and `caption` (or `text`). A file with several
-            lines has several wordings.
+            A CSV file whose header has the columns `file_name` (or `path`) and `caption` (or `text`). Several rows
+            with the same file name are caption variants.
 
     Returns:
         `dict`: file name → captions.
 
     Raises:
-        `FileNotFoundError`: for an absent table.
-        `ValueError`: for a table without these columns.
+        `FileNotFoundError`: if the file does not exist.
+        `ValueError`: if a column is missing.
     """
     with fsspec.open(os.fspath(path), "rb") as file:
         rows = csv.DictReader(io.StringIO(file.read().decode("utf-8-sig")))
@@ -240,20 +241,17 @@ def read_captions(
     source: Source, sidecar: dict[str, Any], tags: dict[str, str], table: dict[str, list[str]] | None = None
 ) -> list[str]:
     r"""
-    The captions of a track, from the first of these that has any: the table (by the track's name or its file's name), the
-    manifest, `<track>.txt` (one wording per line), `<track>.json`, the tags in the file.
+    The captions of a track, from the first of these sources that has any: the table (by the track's name or its file's
+    name), the manifest, `<track>.txt` (one caption per line), `<track>.json`, the file's tags.
 
     Args:
         source (`Source`): the track.
-        sidecar (`dict`): as [`read_track_info`] returns it.
-        tags (`dict[str, str]`): the tags in its file, as soundfile reads them.
-        table (`dict`, *optional*): as [`read_captions_table`] returns it.
+        sidecar (`dict`): content of `<track>.json`, from [`read_track_info`].
+        tags (`dict[str, str]`): the file's tags, as soundfile reads them.
+        table (`dict`, *optional*): the table of captions, from [`read_captions_table`].
 
     Returns:
-        `list[str]`: wordings; empty if nothing says what the track is like.
-
-    Raises:
-        `ValueError`: for a JSON file that can't be read.
+        `list[str]`: caption variants; empty if there is no description.
     """
     table = table or {}
     for name in (source.name, posixpath.basename(source.name)):
@@ -271,29 +269,35 @@ def read_captions(
 
 
 def read_track_info(source: Source) -> dict[str, Any]:
-    """`<track>.json`, as AudioCraft's `MusicInfo` or with the keys that [`captions_of`] knows; empty if there is none."""
+    r"""
+    Reads `<track>.json`, an AudioCraft `MusicInfo` or an object with the keys of [`captions_of`]; empty if there is no
+    file.
+
+    Raises:
+        `ValueError`: if the file can't be read.
+    """
     content = source.read_beside(".json")
     try:
         info = {} if content is None else json.loads(content)
     except ValueError as error:
         raise ValueError(f"the JSON file beside it can't be read ({error})") from error
     if not isinstance(info, dict):
-        raise ValueError(f"the JSON file beside it has to hold an object, but holds a {type(info).__name__}")
+        raise ValueError(f"the JSON file beside it has to contain an object, but contains a {type(info).__name__}")
     return info
 
 
 def captions_of(info: dict[str, Any]) -> list[str]:
     r"""
-    The captions in a JSON object: `captions`, or else `caption`, `text` or `description`, or else AudioCraft's keywords
-    (genre, moods, keywords, instrument).
+    The captions in a JSON object: `captions`, otherwise `caption`, `text` or `description`, otherwise AudioCraft's
+    tags (genre, moods, keywords, instrument).
     """
     if isinstance(info.get("captions"), list) and info["captions"]:
         return [str(caption) for caption in info["captions"]]
     for name in ("caption", "text", "description"):
         if isinstance(info.get(name), str) and info[name].strip():
             return [info[name].strip()]
-    words = []
-    for name in KEYWORDS:
+    tags = []
+    for name in TAG_FIELDS:
         value = info.get(name) or []
-        words += [value] if isinstance(value, str) else [str(word) for word in value]
-    return [", ".join(words)] if words else []
+        tags += [value] if isinstance(value, str) else [str(tag) for tag in value]
+    return [", ".join(tags)] if tags else []

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Clips that arrive one after the other, from a data set that is not on this machine."""
+"""Clips of streaming datasets."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
@@ -34,19 +34,19 @@ logger = logging.get_logger(__name__)
 
 @dataclass(frozen=True)
 class StreamPosition:
-    """A place in the order of a part: `given` items after the beginning of a block, which begins with this row."""
+    """Resume position of a worker shard: `num_yielded` items into the block that starts at `row`."""
 
     epoch: int = 0
-    shard: int = 0  # its number in the part's order of the epoch
+    shard: int = 0  # position in the worker shard's order of this epoch
     row: int = 0
-    given: int = 0
+    num_yielded: int = 0
 
 
 @dataclass(frozen=True)
 class StreamedRow:
-    """A row as it is stored, and how many items it has."""
+    """A row as it is stored, and its number of items."""
 
-    place: StreamPosition
+    position: StreamPosition
     key: str
     content: dict[str, Any]
     count: int
@@ -54,21 +54,21 @@ class StreamedRow:
 
 class ClipStream:
     r"""
-    Clips of a streaming data set, as items of [`ClipDataset`]'s form. The data set's shards are read in another order in each
-    epoch, and the rows that are read after each other are mixed.
+    Clips of a streaming dataset, in the form of [`ClipDataset`]'s items. Each epoch reads the shards in another order
+    and shuffles nearby rows.
 
-    A clip of `n` times `num_frames` is `n` items (rounded down). Shorter clips are left out, with a warning.
+    A clip of `n` times `num_frames` counts as `n` items (rounded down). Shorter clips are skipped with a warning.
 
     Args:
-        dataset (`datasets.IterableDataset`): rows as [`ClipReader.read`] takes them.
+        dataset (`datasets.IterableDataset`): rows in the form that [`ClipReader.read`] expects.
         sampling_rate (`int`): the codec's rate in Hz.
         hop_length (`int`): the codec's samples per frame.
-        num_frames (`int`): frames of an item.
-        labels (`Sequence[str]`, *optional*): the model's chord vocabulary, by default the original's.
-        seed (`int`, defaults to `0`): seed of what is random in the items.
+        num_frames (`int`): frames per item.
+        labels (`Sequence[str]`, *optional*): the model's chord vocabulary, by default AudioCraft's.
+        seed (`int`, defaults to `0`): seed of the crops and of the choice of captions.
 
     Raises:
-        `ValueError`: if the data set has no audio.
+        `ValueError`: if the dataset has no audio.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class ClipStream:
         self.configure(labels, num_frames, seed)
 
     def configure(self, labels: Sequence[str] | None, num_frames: int, seed: int = 0):
-        """Sets all options of the items anew; to be called before iteration begins."""
+        """Replaces all options of the items. Call before iterating."""
         self.num_frames = num_frames
         self.reader = ClipReader(self.sampling_rate, self.hop_length, num_frames, labels, seed)
 
@@ -94,93 +94,96 @@ class ClipStream:
         return self.dataset.num_shards
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Items one after the other, endlessly."""
+        """All items, repeated endlessly."""
         clips = StreamedClips(self.reader)
-        for item, _ in self.part(0, 1, self.reader.seed, 1, StreamPosition()):
+        for item, _ in self.worker_shard(0, 1, self.reader.seed, 1, StreamPosition()):
             yield clips[item]
 
-    def part(
-        self, index: int, num_parts: int, seed: int, block_size: int, place: StreamPosition
+    def worker_shard(
+        self, index: int, num_worker_shards: int, seed: int, block_size: int, start: StreamPosition
     ) -> Iterator[tuple[Any, StreamPosition]]:
         r"""
-        One of several parts of the data set, endlessly: in each epoch another part of the shards, in another order. Blocks of
-        rows are shuffled; the next block is read while one is given out.
+        Yields the items of a worker shard, endlessly. In each epoch, the dataset's shards are shuffled and divided
+        among the worker shards. Rows are shuffled in blocks; the next block is read while the items of the current one
+        are yielded.
 
         Args:
-            index (`int`), num_parts (`int`): which part.
+            index (`int`): index of the worker shard.
+            num_worker_shards (`int`): number of worker shards.
             seed (`int`): seed of the order.
-            block_size (`int`): rows that are shuffled together.
-            place (`StreamPosition`): where to begin.
+            block_size (`int`): number of rows that are shuffled together.
+            start (`StreamPosition`): position to start from.
 
         Yields:
-            `tuple[tuple[StreamedRow, str], StreamPosition]`: a row and the key of an item of it, for [`StreamedClips`], and the place
-            after it. A key tells the item's epoch, shard, row and number, whatever the number of parts.
+            `tuple[tuple[StreamedRow, str], StreamPosition]`:
+                A row and the key of one of its items, for [`StreamedClips`], and the position after it. A key
+                identifies the item's epoch, shard, row and number. It does not depend on `num_worker_shards`.
         """
-        rows = self._rows(index, num_parts, seed, place)
-        waiting = next(rows)
+        rows = self._rows(index, num_worker_shards, seed, start)
+        next_row = next(rows)
 
         def extend(block: list[StreamedRow]):
-            # A block ends with its epoch.
-            nonlocal waiting
-            if not block or block[0].place.epoch == waiting.place.epoch:
-                block.append(waiting)
-                waiting = next(rows)
+            # Blocks do not extend beyond an epoch.
+            nonlocal next_row
+            if not block or block[0].position.epoch == next_row.position.epoch:
+                block.append(next_row)
+                next_row = next(rows)
 
         block: list[StreamedRow] = []
         for _ in range(block_size):
             extend(block)
-        given = place.given
+        num_skipped = start.num_yielded
         while True:
-            start, items = block[0].place, [(row, f"{row.key}/{n}") for row in block for n in range(row.count)]
-            generator = torch.Generator().manual_seed(derive_seed("block", seed, index, *astuple(start)))
+            first, items = block[0].position, [(row, f"{row.key}/{n}") for row in block for n in range(row.count)]
+            generator = torch.Generator().manual_seed(derive_seed("block", seed, index, *astuple(first)))
             block, num_read = [], 0
-            for number, position in enumerate(torch.randperm(len(items), generator=generator).tolist(), 1):
+            for number, i in enumerate(torch.randperm(len(items), generator=generator).tolist(), 1):
                 while num_read < block_size * number // len(items):
                     extend(block)
                     num_read += 1
-                # What was given out is needed no more.
-                item, items[position] = items[position], None
-                if number > given:
-                    yield item, StreamPosition(start.epoch, start.shard, start.row, number)
-            given = 0
+                # Frees items that were yielded already.
+                item, items[i] = items[i], None
+                if number > num_skipped:
+                    yield item, StreamPosition(first.epoch, first.shard, first.row, number)
+            num_skipped = 0
 
-    def _rows(self, index: int, num_parts: int, seed: int, place: StreamPosition) -> Iterator[StreamedRow]:
-        epoch, first_shard, first_row = place.epoch, place.shard, place.row
+    def _rows(self, index: int, num_worker_shards: int, seed: int, start: StreamPosition) -> Iterator[StreamedRow]:
+        epoch, first_shard, first_row = start.epoch, start.shard, start.row
         while True:
             generator = torch.Generator().manual_seed(derive_seed("shards", seed, epoch))
-            order = torch.randperm(self.num_shards, generator=generator).tolist()[index::num_parts]
+            order = torch.randperm(self.num_shards, generator=generator).tolist()[index::num_worker_shards]
             is_empty = (first_shard, first_row) == (0, 0)
             for number in range(first_shard, len(order)):
                 shard = self.dataset.shard(self.num_shards, order[number])
-                for position, content in enumerate(shard.skip(first_row), first_row):
-                    key = f"{epoch}/{order[number]}/{position}"
-                    row = self._open(StreamPosition(epoch, number, position), key, content)
+                for i, content in enumerate(shard.skip(first_row), first_row):
+                    key = f"{epoch}/{order[number]}/{i}"
+                    row = self._open(StreamPosition(epoch, number, i), key, content)
                     if row.count:
                         is_empty = False
                         yield row
                 first_row = 0
             if is_empty:
-                raise ValueError(f"No clip of the shards {order} is as long as {self.num_frames} frames.")
+                raise ValueError(f"No clip of the shards {order} has at least {self.num_frames} frames.")
             epoch, first_shard = epoch + 1, 0
 
-    def _open(self, place: StreamPosition, key: str, content: dict[str, Any]) -> StreamedRow:
+    def _open(self, position: StreamPosition, key: str, content: dict[str, Any]) -> StreamedRow:
         audio = find_audio(content)
         downloaded = None if audio.waveform is not None else audio.file.file
         if isinstance(downloaded, bytes):
-            # What was downloaded is not downloaded again.
+            # Keeps the downloaded bytes, so that the worker does not download them again.
             content = content | {"audio": {"bytes": downloaded, "path": audio.name}}
         frames = self.reader.count_frames(audio)
         if frames < self.num_frames:
-            logger.warning(f"{audio.name} is left out: it has {frames} frames, `num_frames` is {self.num_frames}.")
-        return StreamedRow(place, key, content, frames // self.num_frames)
+            logger.warning(f"Skipped {audio.name}: it has {frames} frames, but `num_frames` is {self.num_frames}.")
+        return StreamedRow(position, key, content, frames // self.num_frames)
 
 
 class StreamedClips(torch.utils.data.Dataset):
-    """What reads the items of [`ClipStream.part`], in the loader's processes."""
+    """Reads the items of [`ClipStream.worker_shard`] in the data loader's processes."""
 
     def __init__(self, reader: ClipReader):
         self.reader = reader
 
     def __getitem__(self, item: tuple[StreamedRow, str]) -> dict[str, Any]:
         row, key = item
-        return self.reader.read(row.content, row.place.epoch, key)
+        return self.reader.read(row.content, row.position.epoch, key)

@@ -16,9 +16,9 @@
 """
 Adherence to controls: A = (score − floor) / (ceiling − floor).
 
-A raw score says little, as an estimator errs on originals too, and chance is not zero. The ceiling is what the same
-estimator finds in the originals, the floor what it finds in other clips' originals: A is 1 for music that follows its
-controls as well as the originals do, and 0 for music that does not follow them at all.
+Raw scores are hard to interpret: estimators make errors on reference clips too, and the chance level is not zero. The
+ceiling is the same estimator's score on a clip's own reference audio, the floor its score on the reference audio of
+other clips. A is 1 for music that follows its controls as well as the reference clips do, and 0 for unrelated music.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ from .metrics.sample_sizes import MIN_CLIPS, describe_shortage
 NUM_OTHERS = 8
 NUM_RESAMPLES = 2000
 CONFIDENCE = 0.95
-# Resampled ceilings that are this close to their floor (in score) make no ratio.
+# Resampled ceilings closer to their floor than this (in score) are ignored.
 MIN_RANGE = 1e-6
 
 Metric = tuple[str, str]  # an estimator's name, and one of its metrics
@@ -43,18 +43,20 @@ Metric = tuple[str, str]  # an estimator's name, and one of its metrics
 @dataclass(frozen=True)
 class Adherence:
     r"""
-    How well clips follow one control, by one metric of one estimator. Scores are means over clips.
+    How well clips follow one control, according to one metric of one estimator. Scores are means over clips.
 
     Args:
         control (`str`): `"chords"`, `"melody"`, `"drums"` or `"text"`.
         metric (`str`): the metric's name.
         estimator (`str`): the estimator's name.
-        num_clips (`int`): clips that have something to compare with.
-        score, floor, ceiling (`float`): of the music, of other clips' originals and of the originals, in [0, 1].
+        num_clips (`int`): number of clips with a reference for this metric.
+        score (`float`): score of the generated music, in [0, 1].
+        floor (`float`): score of the reference audio of other clips, in [0, 1].
+        ceiling (`float`): score of the clips' own reference audio, in [0, 1].
         value (`float`): A.
-        low, high (`float`): its 95 % interval, by bootstrap over clips.
-        min_ceiling (`float`, defaults to `0.7`): the ceiling from which on the estimator is good enough.
-        min_clips (`int`, defaults to `20`): clips that a score needs; with fewer, all six values above are NaN.
+        low, high (`float`): bounds of the 95% confidence interval of A, by bootstrap over clips.
+        min_ceiling (`float`, defaults to `0.7`): lowest ceiling at which the estimator is considered reliable.
+        min_clips (`int`, defaults to `20`): minimum number of clips; with fewer, all six values above are NaN.
     """
 
     control: str
@@ -72,7 +74,7 @@ class Adherence:
 
     @property
     def counts(self) -> bool:
-        """Whether there are enough clips, and the estimator is good enough on the originals, for A to mean anything."""
+        """Whether A is meaningful: there are enough clips, and the estimator is reliable on the reference clips."""
         return self.num_clips >= self.min_clips and self.ceiling >= self.min_ceiling and self.ceiling > self.floor
 
 
@@ -83,87 +85,88 @@ def analyze(audios: Iterable[Any], estimators: Sequence[Estimator] = ESTIMATORS)
         estimators (`Sequence[Estimator]`): the estimators.
 
     Returns:
-        `list[list]`: for each clip, what each estimator heard.
+        `list[list]`: for each clip, the estimate of each estimator.
     """
     return [[estimator.analyze(audio) for estimator in estimators] for audio in audios]
 
 
 def score(
-    estimate: Sequence[Sequence[Any]], items: Sequence[dict[str, Any]], estimators: Sequence[Estimator] = ESTIMATORS
+    estimates: Sequence[Sequence[Any]], items: Sequence[dict[str, Any]], estimators: Sequence[Estimator] = ESTIMATORS
 ) -> dict[Metric, np.ndarray]:
     r"""
     Args:
-        heard (`Sequence[Sequence]` of length `clips`): as [`analyze`] returns it.
-        items (`Sequence[dict]` of length `clips`): what was asked for, with the keys `chords`, `melody`, `drum_onsets`,
-            `duration`, and, if they are known, `beats`, `salience` (what [`~evaluation.control_estimators.builtin_salience`] hears in the
-            original), and what [`~evaluation.estimators.caption_probe.read_caption`] reads.
-        estimators (`Sequence[Estimator]`): the estimators that heard it.
+        estimates (`Sequence[Sequence]` of length `clips`): as [`analyze`] returns them.
+        items (`Sequence[dict]` of length `clips`): the requested controls, under the keys `chords`, `melody`,
+            `drum_onsets`, `duration`, and, if they are known, `beats`, `salience` (that of the reference audio, from
+            [`~evaluation.control_estimators.builtin_salience`]), and the keys that
+            [`~evaluation.estimators.caption_probe.read_caption`] reads.
+        estimators (`Sequence[Estimator]`): the estimators that made the estimates.
 
     Returns:
-        `dict`: for each estimator and metric an array of shape `(clips,)`, NaN where there is nothing to compare with.
+        `dict`: for each estimator and metric an array of shape `(clips,)`, NaN for clips without a reference.
     """
     scores = {(estimator.name, metric): [] for estimator in estimators for metric in estimator.metrics}
-    for analyses, item in zip(estimate, items, strict=True):
-        for estimator, analysis in zip(estimators, analyses, strict=True):
-            for metric, value in estimator.compare(analysis, item).items():
+    for clip_estimates, item in zip(estimates, items, strict=True):
+        for estimator, estimate in zip(estimators, clip_estimates, strict=True):
+            for metric, value in estimator.compare(estimate, item).items():
                 scores[estimator.name, metric].append(value)
     return {key: np.array(values) for key, values in scores.items()}
 
 
 def derangements(size: int, count: int, seed: int) -> np.ndarray:
     r"""
-    Permutations that leave nothing in its place, and of which no two agree anywhere.
+    Permutations without fixed points, no two of which agree at any position.
 
     Args:
         size (`int`): number of clips, at least 2.
-        count (`int`): number of permutations; at most `size - 1` exist.
-        seed (`int`): seed.
+        count (`int`): number of permutations, limited to `size - 1`.
+        seed (`int`): random seed.
 
     Returns:
         `np.ndarray` of shape `(min(count, size - 1), size)`.
     """
     if size < 2:
-        raise ValueError(f"Nothing can be exchanged among {size} clip(s): at least 2 are needed.")
+        raise ValueError(f"At least 2 clips are needed, but there are {size}.")
     rng = np.random.default_rng(seed)
     order = rng.permutation(size)
-    places = np.argsort(order)
+    positions = np.argsort(order)
     shifts = 1 + rng.permutation(size - 1)[:count]
-    return order[(places + shifts[:, None]) % size]
+    return order[(positions + shifts[:, None]) % size]
 
 
 def score_floor(
-    estimate: Sequence[Sequence[Any]],
+    estimates: Sequence[Sequence[Any]],
     items: Sequence[dict[str, Any]],
     seed: int = 0,
     num_others: int = NUM_OTHERS,
     estimators: Sequence[Estimator] = ESTIMATORS,
 ) -> dict[Metric, np.ndarray]:
     r"""
-    What chance gives: each clip's controls against the originals of other clips that have that control too, on average.
+    Chance level: mean score of each clip's controls on the reference audio of other clips that have the same control.
 
     Args:
-        heard (`Sequence[Sequence]` of length `clips`): [`analyze`] of the originals.
+        estimates (`Sequence[Sequence]` of length `clips`): [`analyze`] of the reference audio.
         items (`Sequence[dict]` of length `clips`): the clips.
-        seed (`int`, defaults to `0`): seed of the choice of the others.
-        num_others (`int`, defaults to `8`): other clips per clip.
-        estimators (`Sequence[Estimator]`): the estimators.
+        seed (`int`, defaults to `0`): random seed that selects the other clips.
+        num_others (`int`, defaults to `8`): number of other clips per clip.
+        estimators (`Sequence[Estimator]`): the estimators that made the estimates.
 
     Returns:
-        `dict`: as [`score`], in the place of a clip the mean over the others.
+        `dict`: as [`score`] returns it, with the mean over the other clips for each clip.
     """
-    ceiling = score(estimate, items, estimators)
+    ceiling = score(estimates, items, estimators)
     floors = {}
     for index, estimator in enumerate(estimators):
         for metric in estimator.metrics:
             floors[estimator.name, metric] = np.full(len(items), np.nan)
-        # A clip without drums would be a floor too low for one with drums.
+        # Clips without the control, such as clips without drums, would lower the floor.
         is_defined = ~np.isnan([ceiling[estimator.name, metric] for metric in estimator.metrics]).all(axis=0)
         clips = np.flatnonzero(is_defined)
         if len(clips) < 2:
             continue
         others = derangements(len(clips), num_others, seed)
         for position, clip in enumerate(clips):
-            compared = [estimator.compare(estimate[clips[i]][index], items[clip]) for i in others[:, position]]
+            compared = [estimator.compare(estimates[clips[i]][index], items[clip]) for i in others[:, position]]
             for metric in estimator.metrics:
                 floors[estimator.name, metric][clip] = np.mean([values[metric] for values in compared])
     return floors
@@ -171,14 +174,14 @@ def score_floor(
 
 def bootstrap(score: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, seed: int = 0) -> tuple[float, float]:
     r"""
-    The 95 % interval of A, from 2,000 draws of clips, with all three of a drawn clip.
+    The 95% confidence interval of A, from 2,000 resamples of clips. The three scores of a clip stay together.
 
     Args:
         score, floor, ceiling (`np.ndarray` of shape `(clips,)`): scores of each clip, without NaN.
-        seed (`int`, defaults to `0`): seed of the draws.
+        seed (`int`, defaults to `0`): random seed of the resampling.
 
     Returns:
-        `tuple[float, float]`: its ends.
+        `tuple[float, float]`: lower and upper bound.
     """
     draws = np.random.default_rng(seed).integers(len(score), size=(NUM_RESAMPLES, len(score)))
     means = np.stack([score, floor, ceiling])[:, draws].mean(axis=-1)
@@ -186,7 +189,7 @@ def bootstrap(score: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, seed: i
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """The ends of the middle 95 % of resampled values; those that are NaN are left out."""
+    """The 2.5th and 97.5th percentiles of resampled values, ignoring NaN."""
     values = values[~np.isnan(values)]
     if values.size == 0:
         return float("nan"), float("nan")
@@ -212,13 +215,13 @@ def measure_adherence(
     Args:
         scores (`dict`): [`score`] of the music.
         floors (`dict`): [`score_floor`] of the same controls, clip by clip.
-        ceilings (`dict`): [`score`] of the originals of the same controls, clip by clip.
+        ceilings (`dict`): [`score`] of the reference audio of the same controls, clip by clip.
         estimators (`Sequence[Estimator]`): the estimators.
-        seed (`int`, defaults to `0`): seed of the intervals.
-        min_clips (`int`, defaults to `20`): clips that a score needs.
+        seed (`int`, defaults to `0`): random seed of the bootstrap.
+        min_clips (`int`, defaults to `20`): minimum number of clips for a score.
 
     Returns:
-        `list[Adherence]`: one per metric and estimator that has at least one clip.
+        `list[Adherence]`: one per estimator and metric with at least one clip.
     """
     rows = []
     for estimator in estimators:
@@ -250,7 +253,7 @@ def measure_adherence(
 
 
 def worst(rows: Sequence[Adherence]) -> list[Adherence]:
-    """Of each control and metric the estimator with the lower A, among those that count."""
+    """For each control and metric, the row with the lowest A among those that count."""
     chosen = {}
     for row in rows:
         key = row.control, row.metric
@@ -261,14 +264,15 @@ def worst(rows: Sequence[Adherence]) -> list[Adherence]:
 
 def to_markdown(rows: Sequence[Adherence], through_codec: dict[Metric, float] | None = None) -> str:
     r"""
-    All rows as a table. Bold is what is reported: the worse estimator of those that count.
+    All rows as a table. Reported values, those of the lowest-scoring estimator that counts, are bold.
 
     Args:
         rows (`Sequence[Adherence]`): the rows.
-        through_codec (`dict`, *optional*): by estimator and metric the score of the originals through the codec, for a column.
+        through_codec (`dict`, *optional*):
+            Scores of the codec's reconstruction of the reference clips by estimator and metric, shown in a column.
     """
     through_codec = through_codec or {}
-    head = ["control", "metric", "estimator", "clips", "score", "floor", "ceiling", "codec", "A", "95 %"]
+    head = ["control", "metric", "estimator", "clips", "score", "floor", "ceiling", "codec", "A", "95%"]
     lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
     reported = worst(rows)
     for row in rows:
@@ -281,6 +285,7 @@ def to_markdown(rows: Sequence[Adherence], through_codec: dict[Metric, float] | 
             interval = f"{row.low:.2f} … {row.high:.2f}" if row.counts else ""
         lines.append(
             f"| {row.control} | {row.metric} | {row.estimator} | {row.num_clips} | {' | '.join(scores)} |"
-            f" {'' if codec is None else f'{codec:.3f}'} | {f'**{value}**' if row in reported else value} | {interval} |"
+            f" {'' if codec is None else f'{codec:.3f}'} |"
+            f" {f'**{value}**' if row in reported else value} | {interval} |"
         )
     return "\n".join(lines)

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""The estimators by control: what is heard in audio, and how it compares with what was asked for."""
+"""Estimators of each control from audio, and the comparison of their estimates with the requested controls."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,16 +39,17 @@ MIN_CEILING = 0.7
 @dataclass(frozen=True)
 class Estimator:
     r"""
-    One way to check one control. None has learned from generated music, and of each control at least one has not learned at all.
+    One way to check one control. No estimator is trained on generated music, and for each musical control at least one
+    is not trained at all.
 
     Args:
         name (`str`): name in tables.
         control (`str`): `"chords"`, `"melody"`, `"drums"` or `"text"`.
-        metrics (`tuple[str, ...]`): what `compare` returns.
-        analyze (`Callable`): audio, as [`~evaluation.estimators.spectra.load_mono`] takes it → what was heard in it.
-        compare (`Callable`): that and an item of music → `dict` of metrics, mostly in [0, 1], NaN where the item has nothing
-            to compare with.
-        min_ceiling (`float`, defaults to `0.7`): mean on originals from which on the estimator counts.
+        metrics (`tuple[str, ...]`): names of the metrics that `compare` returns.
+        analyze (`Callable`): maps audio, as [`~evaluation.estimators.spectra.load_mono`] takes it, to an estimate.
+        compare (`Callable`): maps an estimate and an item to a `dict` of metrics, mostly in [0, 1], NaN where the item
+            has no reference.
+        min_ceiling (`float`, defaults to `0.7`): lowest mean score on reference clips at which the estimator counts.
     """
 
     name: str
@@ -60,32 +61,38 @@ class Estimator:
 
 
 def builtin_chords(audio: Any) -> Chords:
-    """What the package's own chord extractor hears, in the model's labels."""
+    """Chords from the built-in extractor, in the model's labels."""
     waveform, rate = load_audio(audio)
     return extract_chords(waveform, rate, method="builtin")
 
 
 def builtin_salience(audio: Any) -> np.ndarray:
-    """What the package's own melody extractor hears, of shape (53, frames), before it chooses one note per frame."""
+    """Salience of shape (53, frames) from the built-in melody extractor, before it selects one note per frame."""
     waveform, rate = load_audio(audio)
     return extract_salience(waveform, rate, method="builtin", threshold=0.0)[0]
 
 
 def score_label_estimate(estimate: Chords, item: dict[str, Any]) -> dict[str, float]:
-    """[`~evaluation.metrics.chords.score_chords`] and [`~evaluation.metrics.chord_qualities.score_labels`] of an item."""
+    """
+    Combines the scores of [`~evaluation.metrics.chords.score_chords`] and
+    [`~evaluation.metrics.chord_qualities.score_labels`].
+    """
     requested = item["chords"], item["duration"]
     return score_chords(estimate, *requested) | chord_qualities.score_labels(estimate, *requested)
 
 
 def strongest_pitches(salience: np.ndarray, duration: float, threshold: float = THRESHOLD) -> np.ndarray:
-    """The strongest semitone of what [`builtin_salience`] returns: MIDI numbers, 50 a second, -1 where none reaches the threshold."""
+    """The strongest semitone of [`builtin_salience`]: MIDI numbers at 50 Hz, -1 where none reaches `threshold`."""
     salience = np.where(salience < threshold, 0, salience)
     matrix = melody_from_salience(salience, round(duration * FRAME_RATE), FRAME_RATE).numpy()
     return np.where(matrix.any(axis=1), LOWEST_PITCH + matrix.argmax(axis=1), UNVOICED)
 
 
 def score_salience_estimate(salience: np.ndarray, item: dict[str, Any]) -> dict[str, float]:
-    """[`~evaluation.metrics.melody.score_melody`], and [`~evaluation.metrics.melody.score_salience`] if the item has that of its original."""
+    """
+    Combines [`~evaluation.metrics.melody.score_melody`] and [`~evaluation.metrics.melody.score_salience`]; the latter
+    is NaN if the item lacks the salience of its reference audio.
+    """
     scores = score_melody(strongest_pitches(salience, item["duration"]), item["melody"])
     has_reference = item["melody"] and item.get("salience") is not None
     return scores | (score_salience(salience, item["salience"]) if has_reference else {"cosine": np.nan})
@@ -127,7 +134,7 @@ ESTIMATORS = (
         melody.melody_by_note_fit,
         lambda estimate, item: score_melody(estimate, item["melody"]),
     ),
-    # A network that has learned from another extractor, on music of the training split.
+    # A network distilled from another extractor, on music of the training split.
     Estimator(
         "melody extractor",
         "melody",
@@ -154,10 +161,10 @@ ESTIMATORS = (
         "drums",
         ("beat_f1",),
         beats.track_beats,
-        # Without drums nothing was asked for.
+        # Without drums, no beats were requested.
         lambda estimate, item: score_beats(estimate, item.get("beats", ()) if item["drum_onsets"] else ()),
     ),
-    # A network that has learned from originals, of the training split.
+    # A network trained on synthetic music of the training split.
     Estimator(
         caption_probe.NAME,
         "text",

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How well a pipeline follows its controls: it makes music under several sets of conditions, and listens to it."""
+"""Evaluates a pipeline's adherence to its controls on music that it generates under several sets of conditions."""
 
 import dataclasses
 import time
@@ -45,7 +45,7 @@ from .metrics.sound import check_sound, compare_sound, spectral_distance
 
 logger = logging.get_logger(__name__)
 
-# What is given in each; the last two generate nothing.
+# Inputs of the pipeline in each setting; the last two are baselines without generation.
 CONDITIONS = {
     "all": ("text", *CONTROLS),
     "none": (),
@@ -55,24 +55,24 @@ CONDITIONS = {
     "codec": (),
     "no_drums": (),
 }
-# What belongs to a clip's caption, and stays when controls are swapped.
+# Keys that belong to a clip's caption, which is kept when controls are swapped.
 _TEXT_KEYS = ("caption", "style", "tempo", "energy", "instruments")
 
 
 @dataclass(frozen=True)
 class References:
     r"""
-    The clips that a model is asked for, and what is heard in them and by chance. Made once, it serves any number of
-    evaluations: see [`analyze_references`].
+    Reference clips with their analysis, from [`analyze_references`]. It can be reused for any number of evaluations.
 
     Args:
         items (`list[dict]`): the clips.
-        estimators (`Sequence[Estimator]`): who listens.
-        embedding (`Embedding`): what distances of sound are measured with.
-        ceilings, floors (`dict`): as [`~evaluation.adherence.score`] and [`~evaluation.adherence.score_floor`] return them.
+        estimators (`Sequence[Estimator]`): estimators of the controls.
+        embedding (`Embedding`): embedding for distances of sound.
+        ceilings, floors (`dict`): as [`~evaluation.adherence.score`] and [`~evaluation.adherence.score_floor`] return
+            them.
         vectors (`np.ndarray` of shape `(clips, dim)`): the clips' embeddings.
-        sound (`list[dict]`): the clips' [`~evaluation.metrics.sound.SoundCheck`], with the rise at their own drums' onsets.
-        seed (`int`): of noise, swaps, floors and intervals.
+        sound (`list[dict]`): the clips' [`~evaluation.metrics.sound.SoundCheck`], measured at their own drum onsets.
+        seed (`int`): random seed of noise, swaps, floors and intervals.
     """
 
     items: list[dict[str, Any]]
@@ -96,31 +96,32 @@ def analyze_references(
     Args:
         items (`Sequence[dict]`): at least 2 clips, such as those of [`~data.SyntheticMusic`] with `stems=True`, of
             [`~evaluation.items.read_items`] or [`~evaluation.handwritten.handwritten_items`]: `audio` `(1, samples)`,
-            `sampling_rate`, `duration`, `caption`, `chords`, `melody`, `drum_onsets`, `beats`, `stems`; and `style`, `tempo`,
-            `energy`, `instruments`, if they are known.
-        estimators (`Sequence[Estimator]`): who listens.
+            `sampling_rate`, `duration`, `caption`, `chords`, `melody`, `drum_onsets`, `beats`, `stems`; and `style`,
+            `tempo`, `energy`, `instruments`, if they are known.
+        estimators (`Sequence[Estimator]`): estimators of the controls.
         embedding (`Embedding`, *optional*): by default [`~evaluation.estimators.embeddings.spectral_statistics`].
-        seed (`int`, defaults to `0`): of noise, swaps, floors and intervals.
+        seed (`int`, defaults to `0`): random seed of noise, swaps, floors and intervals.
         progress (`bool`, defaults to `False`): whether to show a progress bar.
 
     Raises:
-        `ValueError`: for less than 2 clips.
+        `ValueError`: for fewer than 2 clips.
     """
     embedding = embedding or load_embedding("spectrum")
     if len(items) < 2:
         raise ValueError(
-            f"At least 2 clips are needed, as other clips' music is the floor, but there are {len(items)}."
+            "At least 2 clips are needed, as the floor comes from the music of other clips,"
+            f" but there are {len(items)}."
         )
-    known, estimate, vectors, sound = [], [], [], []
+    references, estimates, vectors, sound = [], [], [], []
     for item in tqdm(items, desc="references", unit="clip", disable=not progress):
         audio = item["audio"], item["sampling_rate"]
-        known.append(dict(item) | {"salience": builtin_salience(audio)})
-        estimate += analyze([audio], estimators)
+        references.append(dict(item) | {"salience": builtin_salience(audio)})
+        estimates += analyze([audio], estimators)
         vectors.append(embedding(audio))
         sound.append(dataclasses.asdict(check_sound(audio, item["drum_onsets"])))
-    ceilings = score(estimate, known, estimators)
-    floors = score_floor(estimate, known, seed, estimators=estimators)
-    return References(known, estimators, embedding, ceilings, floors, np.stack(vectors), sound, seed)
+    ceilings = score(estimates, references, estimators)
+    floors = score_floor(estimates, references, seed, estimators=estimators)
+    return References(references, estimators, embedding, ceilings, floors, np.stack(vectors), sound, seed)
 
 
 def evaluate_pipeline(
@@ -134,51 +135,52 @@ def evaluate_pipeline(
     min_clips: int = MIN_CLIPS,
 ) -> dict[str, Any]:
     r"""
-    Makes music for clips and measures how well it follows what was asked for.
+    Generates music for clips and measures how well it follows their controls.
 
     Args:
         pipe ([`JascoPipeline`]): the pipeline.
-        items (`Sequence[dict]` or `References`): the clips, or what [`analyze_references`] made of them.
+        items (`Sequence[dict]` or `References`): the clips, or the result of [`analyze_references`].
         conditions (`Sequence[str]`): some of `CONDITIONS`:
 
-            - `"all"`: caption, chords, drums and melody of the clip; `"none"`: nothing; `"text"`: the caption alone
-            - `"chords"`, `"drums"`, `"melody"`: the caption and this control alone
-            - `"swapped"`: the clip's caption with the controls of another clip, and scored against these
-            - `"codec"`: no generation: the originals through the codec, the most that generation can reach
-            - `"no_drums"`: no generation: the originals without their drums. Instruments that play on the beat meet many of the
-              drums' onsets, too, so music that follows the drums has to be above this
+            - `"all"`: caption, chords, drums and melody of the clip; `"none"`: nothing; `"text"`: the caption only
+            - `"chords"`, `"drums"`, `"melody"`: the caption and this control only
+            - `"swapped"`: the clip's caption with the controls of another clip, against which the music is scored
+            - `"codec"`: no generation: the reference clips through the codec, an upper bound for generated music
+            - `"no_drums"`: no generation: the reference clips without their drums. Other instruments that play on the
+              beat coincide with many drum onsets, so only music above this baseline follows the drums
 
-            Those of a control that the checkpoint does not have are left out.
-        batch_size (`int`, defaults to `8`): clips that are generated together.
-        settings (`dict`, *optional*): `num_inference_steps`, `guidance_scale`, `text_guidance_scale` and `guidance_rescale`, where
-            they are not the checkpoint's.
-        cache (`Path`, *optional*): folder for the generated clips, `<condition>/<index>.wav`. Those that are there are not made
-            again: whoever gives it sees to it that they are from the same model, clips and settings.
+            Settings for a single control that the checkpoint lacks are skipped.
+        batch_size (`int`, defaults to `8`): number of clips generated together.
+        settings (`dict`, *optional*): `num_inference_steps`, `guidance_scale`, `text_guidance_scale` and
+            `guidance_rescale`, overriding the defaults of the checkpoint.
+        cache (`Path`, *optional*): folder for the generated clips, `<condition>/<index>.wav`. Existing clips are
+            reused; the caller ensures that they come from the same model, clips and settings.
         progress (`bool`, defaults to `False`): whether to show progress bars.
-        min_clips (`int`, defaults to `20`): scores of metrics that fewer clips have something for are NaN, and not reported.
+        min_clips (`int`, defaults to `20`): minimum number of clips; metrics with fewer are NaN and not reported.
 
     Returns:
-        `dict`, ready for JSON: `num_clips`, `min_clips`, `embedding`, `ceilings` and `floors` (by `"estimator/metric"`, clip by clip),
-        `originals` (their `sound`), and `conditions`: for each
+        `dict`, ready for JSON: `num_clips`, `min_clips`, `embedding`, `ceilings` and `floors` (scores of each clip by
+        `"estimator/metric"`), `references` (with their `sound`), and `conditions`, each with
 
-        - `adherence`: every metric by every estimator as [`~evaluation.adherence.Adherence`] has it; `reported`: of each metric
-          the worse one
-        - `scores`: clip by clip; `controls_of`: which clip's controls each had; `given`: the conditions
-        - `distance`: as [`~evaluation.metrics.distances.sound_distance`] returns it; `sound`: checks, clip by clip;
-          `against_references`: as [`~evaluation.metrics.sound.compare_sound`] returns it
-        - `captions`, if `"codec"` is among the conditions: what is heard of the captions' attributes, as
-          [`~evaluation.metrics.captions.CaptionAdherence`] has it
-        - `seconds_per_second`: seconds of making per second of music; clips that are in the cache cost next to nothing
+        - `adherence`: an [`~evaluation.adherence.Adherence`] for every metric of every estimator; `reported`: the
+          lowest one that counts for each metric
+        - `scores`: scores of each clip; `controls_of`: the clip that each clip's controls come from; `given`: inputs
+          of the pipeline
+        - `distance`: as [`~evaluation.metrics.distances.sound_distance`] returns it; `sound`: sound checks of each
+          clip; `against_references`: as [`~evaluation.metrics.sound.compare_sound`] returns it
+        - `captions`, if the conditions include `"codec"`: a [`~evaluation.metrics.captions.CaptionAdherence`] for each
+          attribute of the captions
+        - `seconds_per_second`: generation time in seconds per second of music, close to 0 for cached clips
 
     Raises:
-        `ValueError`: for another condition.
+        `ValueError`: for an unknown condition.
     """
     if unknown := sorted(set(conditions) - CONDITIONS.keys()):
-        raise ValueError(f"`conditions`: {', '.join(unknown)}: none of {', '.join(CONDITIONS)}.")
+        raise ValueError(f"`conditions` have to be some of {', '.join(CONDITIONS)}, but got {', '.join(unknown)}.")
     num_clips = len(items.items if isinstance(items, References) else items)
     if num_clips < min_clips:
         logger.warning(
-            f"Scores need at least {min_clips} clips (`min_clips`), but there are {num_clips}: none is reported."
+            f"Scores need at least {min_clips} clips (`min_clips`), but there are {num_clips}: no scores are reported."
         )
     references = items if isinstance(items, References) else analyze_references(items, progress=progress)
     result: dict[str, Any] = {
@@ -191,22 +193,22 @@ def evaluate_pipeline(
         "conditions": {},
     }
     for name in conditions:
-        given = [part for part in CONDITIONS[name] if part == "text" or part in pipe.transformer.controls]
-        # Of a control that the checkpoint does not have there is nothing to measure by itself.
-        if name in CONTROLS and name not in given:
+        inputs = [part for part in CONDITIONS[name] if part == "text" or part in pipe.transformer.controls]
+        # Skip single-control settings that the checkpoint does not support.
+        if name in CONTROLS and name not in inputs:
             continue
-        wanted = np.arange(len(references.items))
+        sources = np.arange(len(references.items))
         if name == "swapped":
-            wanted = derangements(len(wanted), 1, references.seed)[0]
+            sources = derangements(len(sources), 1, references.seed)[0]
         if name == "codec":
-            clips = _through_codec(pipe, references.items, batch_size)
+            clips = _reconstruct(pipe, references.items, batch_size)
         elif name == "no_drums":
             clips = (item["audio"] - item["stems"].get("drums", 0) for item in references.items)
         else:
-            requests = make_requests(references.items, wanted, given, settings or {}, references.seed)
+            requests = make_requests(references.items, sources, inputs, settings or {}, references.seed)
             clips = _generate(pipe, requests, batch_size, cache and cache / name)
-        result["conditions"][name] = _listen(pipe, clips, references, wanted, name, progress, min_clips) | {
-            "given": given
+        result["conditions"][name] = _evaluate_clips(pipe, clips, references, sources, name, progress, min_clips) | {
+            "given": inputs
         }
     if codec := result["conditions"].get("codec"):
         for name, condition in result["conditions"].items():
@@ -217,21 +219,21 @@ def evaluate_pipeline(
 
 def make_requests(
     items: Sequence[dict[str, Any]],
-    wanted: np.ndarray,
-    given: Sequence[str],
+    sources: np.ndarray,
+    inputs: Sequence[str],
     settings: dict[str, Any],
     seed: int,
 ) -> list[GenerationRequest]:
     r"""
     Args:
         items (`Sequence[dict]`): the clips.
-        wanted (`np.ndarray` of shape `(clips,)`): whose controls each clip has.
-        given (`Sequence[str]`): what is given, of `"text"`, `"chords"`, `"drums"`, `"melody"`.
+        sources (`np.ndarray` of shape `(clips,)`): index of the clip that each clip's controls come from.
+        inputs (`Sequence[str]`): inputs of the pipeline, of `"text"`, `"chords"`, `"drums"`, `"melody"`.
         settings (`dict`): as in [`evaluate_pipeline`].
-        seed (`int`): of the noise.
+        seed (`int`): random seed of the noise.
 
     Returns:
-        `list[GenerationRequest]`: one per clip. Its noise depends on the seed and the index only, not on what is given.
+        `list[GenerationRequest]`: one per clip. Its noise depends on the seed and the index only, not on the inputs.
     """
     select = {
         "chords": lambda item: item["chords"] or None,
@@ -241,8 +243,8 @@ def make_requests(
     return [
         GenerationRequest(
             name=f"{index:05d}",
-            prompt=item["caption"] if "text" in given else None,
-            controls={control: value(items[wanted[index]]) for control, value in select.items() if control in given},
+            prompt=item["caption"] if "text" in inputs else None,
+            controls={control: value(items[sources[index]]) for control, value in select.items() if control in inputs},
             duration=item["duration"],
             seed=1_000_000 * seed + index,
             settings=settings,
@@ -253,14 +255,14 @@ def make_requests(
 
 def flatten(result: dict[str, Any]) -> dict[str, float]:
     r"""
-    The numbers that a training's log is interested in.
+    Selects the values for the log of a training run.
 
     Args:
         result (`dict`): as [`evaluate_pipeline`] returns it.
 
     Returns:
-        `dict[str, float]`: `"<condition>/<control>/<metric>"`: A by the worse estimator; `"<condition>/captions/<attribute>"`;
-        `"<condition>/kernel_distance"`.
+        `dict[str, float]`: `"<condition>/<control>/<metric>"` (the reported A), `"<condition>/captions/<attribute>"`
+        and `"<condition>/kernel_distance"`.
     """
     values = {}
     for name, condition in result["conditions"].items():
@@ -278,7 +280,7 @@ def flatten(result: dict[str, Any]) -> dict[str, float]:
 def _generate(
     pipe: Any, requests: list[GenerationRequest], batch_size: int, folder: Path | None
 ) -> Iterator[torch.Tensor]:
-    """Waveforms (1, samples), from the folder where they are there."""
+    """Waveforms (1, samples), read from the folder if they exist there."""
 
     def path(request: GenerationRequest) -> Path:
         return folder / f"{request.name}.wav"
@@ -288,66 +290,66 @@ def _generate(
 
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    made = generate_clips(pipe, requests, batch_size, is_done)
+    generated = generate_clips(pipe, requests, batch_size, is_done)
     for request in requests:
         if not is_done(request):
-            _, audio = next(made)
+            _, audio = next(generated)
             if isinstance(audio, Exception):
                 raise audio
             audio = audio.mean(dim=0, keepdim=True)
             if folder is None:
                 yield audio
                 continue
-            # Peaks beyond full scale are a finding, so samples are kept as they are.
+            # Float samples keep peaks beyond full scale, which the evaluation measures.
             with replace_file(path(request)) as partial:
                 soundfile.write(partial, audio.T.numpy(), pipe.sampling_rate, subtype="FLOAT", format="WAV")
         yield load_audio(path(request))[0]
 
 
-def _through_codec(pipe: Any, items: Sequence[dict[str, Any]], batch_size: int) -> Iterator[torch.Tensor]:
-    """The originals, encoded and decoded: a waveform (1, samples) per clip."""
+def _reconstruct(pipe: Any, items: Sequence[dict[str, Any]], batch_size: int) -> Iterator[torch.Tensor]:
+    """The reference clips, encoded and decoded by the codec: a waveform (1, samples) per clip."""
     for first in range(0, len(items), batch_size):
         audios = [prepare_audio(item, pipe.sampling_rate)["audio"] for item in items[first : first + batch_size]]
-        # Clips of one length go together.
-        same = len({audio.shape for audio in audios}) == 1
-        for waveforms in [torch.stack(audios)] if same else [audio[None] for audio in audios]:
+        # Only clips of equal length can be batched.
+        is_even = len({audio.shape for audio in audios}) == 1
+        for waveforms in [torch.stack(audios)] if is_even else [audio[None] for audio in audios]:
             decoded = decode(pipe.codec, encode(pipe.codec, waveforms))[..., : waveforms.shape[-1]]
             yield from decoded.mean(dim=1, keepdim=True).cpu()
 
 
-def _listen(
+def _evaluate_clips(
     pipe: Any,
     clips: Iterator[torch.Tensor],
     references: References,
-    wanted: np.ndarray,
+    sources: np.ndarray,
     name: str,
     progress: bool,
     min_clips: int,
 ) -> dict[str, Any]:
-    """What [`evaluate_pipeline`] says of one set of conditions."""
+    """The entry of [`evaluate_pipeline`] for one set of conditions."""
     targets = [
-        references.items[other] | {key: item[key] for key in _TEXT_KEYS if key in item}
-        for item, other in zip(references.items, wanted)
+        references.items[source] | {key: item[key] for key in _TEXT_KEYS if key in item}
+        for item, source in zip(references.items, sources)
     ]
-    estimate, vectors, sound, distances = [], [], [], []
-    # What generates nothing has the originals' rate, but for the codec.
-    makes_sound = name != "no_drums"
+    estimates, vectors, sound, distances = [], [], [], []
+    # Without generation or codec, clips keep the sampling rate of the references.
+    has_pipe_rate = name != "no_drums"
     seconds, started = 0.0, time.perf_counter()
-    for index, clip in enumerate(tqdm(clips, desc=name, unit="clip", total=len(wanted), disable=not progress)):
+    for index, clip in enumerate(tqdm(clips, desc=name, unit="clip", total=len(sources), disable=not progress)):
         seconds += time.perf_counter() - started
         item = references.items[index]
-        audio = clip, pipe.sampling_rate if makes_sound else item["sampling_rate"]
-        estimate += analyze([audio], references.estimators)
+        audio = clip, pipe.sampling_rate if has_pipe_rate else item["sampling_rate"]
+        estimates += analyze([audio], references.estimators)
         vectors.append(references.embedding(audio))
         sound.append(dataclasses.asdict(check_sound(audio, targets[index]["drum_onsets"])))
         if name == "codec":
             distances.append(spectral_distance(audio, (item["audio"], item["sampling_rate"])))
         started = time.perf_counter()
 
-    scores = score(estimate, targets, references.estimators)
-    # Captions stay with their clips.
+    scores = score(estimates, targets, references.estimators)
+    # Captions are never swapped.
     order = {
-        estimator.name: np.arange(len(wanted)) if estimator.control == "text" else wanted
+        estimator.name: np.arange(len(sources)) if estimator.control == "text" else sources
         for estimator in references.estimators
     }
     floors, ceilings = (
@@ -359,7 +361,7 @@ def _listen(
         "adherence": [_describe(row) for row in rows],
         "reported": [_describe(row) for row in worst(rows)],
         "scores": _to_columns(scores),
-        "controls_of": wanted.tolist(),
+        "controls_of": sources.tolist(),
         "distance": sound_distance(np.stack(vectors), references.vectors, min_clips),
         "sound": sound,
         "against_references": compare_sound(sound, references.sound),
@@ -371,13 +373,13 @@ def _listen(
 def _measure_captions(
     condition: dict[str, Any], codec: dict[str, Any], references: References, min_clips: int
 ) -> list[dict[str, Any]]:
-    """Of each attribute what is heard, if the caption probe is among those who listen."""
+    """Caption adherence by attribute; empty if the caption probe is not among the estimators."""
     if caption_probe.NAME not in {estimator.name for estimator in references.estimators}:
         return []
     columns = condition["scores"], _to_columns(references.ceilings), codec["scores"]
-    scores = [{key: part[f"{caption_probe.NAME}/{key}"] for key in caption_probe.QUESTIONS} for part in columns]
-    said = [caption_probe.read_caption(item) for item in references.items]
-    return [dataclasses.asdict(row) for row in measure_captions(*scores, said, references.seed, min_clips)]
+    scores = [{key: column[f"{caption_probe.NAME}/{key}"] for key in caption_probe.QUESTIONS} for column in columns]
+    answers = [caption_probe.read_caption(item) for item in references.items]
+    return [dataclasses.asdict(row) for row in measure_captions(*scores, answers, references.seed, min_clips)]
 
 
 def _describe(row: Adherence) -> dict[str, Any]:

@@ -13,11 +13,11 @@
 # limitations under the License.
 
 """
-Controls written by hand: progressions, tunes and beats as a user would give them, with none of a recording's detail. Twelve of them
-are walks through all chords that the model knows, with tunes over its whole range and odd beats.
+Handwritten controls: progressions, melodies and beats as a user would write them, without the detail of recordings.
+Twelve of them walk through all chords of the model's vocabulary, with melodies over its whole range and unusual beats.
 
-They come with a plain rendering of their own (organ tones and simple drums), which is their "original": what the estimators
-find in it is the ceiling, and the drums of it are the drum recording that the model is given.
+Each has a plain rendering (organ tones and simple drums) that serves as its reference clip: it determines the ceiling,
+and its drums are the drum recording that the model receives.
 """
 
 import itertools
@@ -37,15 +37,16 @@ from ..data.preparation.controls import cut_chords, cut_notes
 @dataclass(frozen=True)
 class Sketch:
     r"""
-    A piece as it is written down; whatever is shorter than the clip is repeated.
+    A handwritten piece. Parts that are shorter than the clip are repeated.
 
     Args:
         caption (`str`): the prompt.
-        bpm (`float`): beats a minute.
+        bpm (`float`): tempo in BPM.
         bars (`str`): chords, as [`~controls.chords.chords_from_bars`] reads them.
-        tune (`str`): notes and their lengths in beats, such as `"C5:1 R:.5 D5:1.5"`; `R` is a rest.
-        kick, snare, hat (`str`): steps: `x` is a hit. Each is repeated for itself, whatever the others' lengths and the bar's.
-        beats_per_bar (`int`, defaults to `4`): the metre.
+        lead (`str`): notes with their lengths in beats, such as `"C5:1 R:.5 D5:1.5"`; `R` is a rest.
+        kick, snare, hat (`str`):
+            Step patterns in which `x` is a hit. Each repeats independently, so patterns may have different lengths.
+        beats_per_bar (`int`, defaults to `4`): beats per bar.
         step (`float`, defaults to `0.25`): length of a step in beats.
     """
 
@@ -60,25 +61,27 @@ class Sketch:
     step: float = 0.25
 
 
-# Round the circle of fourths through all sixteen kinds of chords, here all on C. Twelve walks, from each root, have all 192 chords.
+# One chord of each of the sixteen kinds, all on C. A walk moves around the circle of fourths meanwhile, so that twelve
+# walks, one from each root, contain all 192 chords.
 WALK = (
     *("Cm7", "C7", "Cmaj7", "C6", "Cm7b5", "C7/E", "Cm", "Cm6"),
     *("C/Bb", "Cdim", "Caug", "C", "C/E", "C/D", "C/G", "Cm7b5/Bb"),
 )
-WALKING_PACE = 0.625  # seconds per chord: one walk is 10 s
+CHORD_SECONDS = 0.625  # one walk takes 10 s
 
 
-def _walk(number: int, caption: str, bpm: float, first: int, last: int, rhythm: str, *hits: str, **metre) -> Sketch:
+def _walk(number: int, caption: str, bpm: float, first: int, last: int, rhythm: str, *hits: str, **meter) -> Sketch:
     r"""
-    A sketch with a walk for its progression, and with a tune of its chords' notes.
+    A sketch whose progression is a walk and whose melody consists of chord tones.
 
     Args:
-        number (`int`): which walk, from 0 to 11.
-        caption (`str`), bpm (`float`): of the sketch. A chord is 1, 1.5 or 2 beats long at 96, 144 or 192.
-        first (`int`), last (`int`): the tune goes from this MIDI pitch to that one.
-        rhythm (`str`): lengths of the tune's notes in beats, which is repeated; `"R:.5"` is a rest.
-        hits (`str`): kick, snare and hat.
-        metre: `beats_per_bar` and `step` of the sketch.
+        number (`int`): index of the walk, from 0 to 11.
+        caption (`str`): the prompt.
+        bpm (`float`): tempo in BPM. A chord has 1, 1.5 or 2 beats at 96, 144 or 192 BPM.
+        first (`int`), last (`int`): MIDI pitches between which the melody moves from the beginning to the end.
+        rhythm (`str`): repeated lengths of the melody's notes in beats; `"R:.5"` is a rest.
+        hits (`str`): patterns of kick, snare and hat.
+        meter: `beats_per_bar` and `step` of the sketch.
     """
     labels = {
         (chord.root, chord.intervals, chord.bass): label
@@ -86,33 +89,33 @@ def _walk(number: int, caption: str, bpm: float, first: int, last: int, rhythm: 
         if (chord := parse_chord(label))
     }
     kinds = [parse_chord(label) for label in WALK]
-    walk = [labels[(number + 5 * place) % 12, kind.intervals, kind.bass] for place, kind in enumerate(kinds)]
-    # Each begins elsewhere on its way.
+    walk = [labels[(number + 5 * index) % 12, kind.intervals, kind.bass] for index, kind in enumerate(kinds)]
+    # Rotated, so that each walk starts with another kind of chord.
     walk = walk[number:] + walk[:number]
-    beats = bpm / 60 * WALKING_PACE
-    per_bar = round(metre.get("beats_per_bar", 4) / beats)
+    beats = bpm / 60 * CHORD_SECONDS
+    per_bar = round(meter.get("beats_per_bar", 4) / beats)
     bars = [walk[start : start + per_bar] for start in range(0, len(walk), per_bar)]
-    # A last bar that is not full goes on with its last chord.
+    # The last chord fills up the last bar.
     bars[-1] += ["."] * (per_bar - len(bars[-1]))
 
     lead, time, pitch = [], 0.0, None
-    for word in itertools.cycle(rhythm.split()):
-        place = time / beats
-        if place > len(walk) - 0.01:
+    for note in itertools.cycle(rhythm.split()):
+        position = time / beats
+        if position > len(walk) - 0.01:
             break
-        length = word.removeprefix("R:")
-        if word == length:
-            tones = parse_chord(walk[int(place + 0.01)]).pitch_classes
-            pitches = [one for one in range(LOWEST_PITCH, HIGHEST_PITCH + 1) if one % 12 in tones and one != pitch]
-            wanted = first + (last - first) * place / len(walk)
-            pitch = min(pitches, key=lambda one: abs(one - wanted))
-            word = f"{NOTES[pitch % 12]}{pitch // 12 - 1}:{length}"
-        lead.append(word)
+        length = note.removeprefix("R:")
+        if note == length:
+            tones = parse_chord(walk[int(position + 0.01)]).pitch_classes
+            candidates = [p for p in range(LOWEST_PITCH, HIGHEST_PITCH + 1) if p % 12 in tones and p != pitch]
+            target = first + (last - first) * position / len(walk)
+            pitch = min(candidates, key=lambda p: abs(p - target))
+            note = f"{NOTES[pitch % 12]}{pitch // 12 - 1}:{length}"
+        lead.append(note)
         time += float(length)
-    return Sketch(caption, bpm, " | ".join(" ".join(bar) for bar in bars), " ".join(lead), *hits, **metre)
+    return Sketch(caption, bpm, " | ".join(" ".join(bar) for bar in bars), " ".join(lead), *hits, **meter)
 
 
-# The tunes are traditional, or by Beethoven, or of no more than scales and broken chords.
+# The melodies are traditional, by Beethoven, or consist of scales and broken chords.
 SKETCHES = (
     Sketch(
         "pop with piano, synth lead and drums",
@@ -199,7 +202,7 @@ SKETCHES = (
         "....................x...........",
         ".",
     ),
-    # Five beats
+    # Five beats per bar
     _walk(
         1,
         "jazz with trombone and piano, drums",
@@ -212,7 +215,7 @@ SKETCHES = (
         "x.x.x.x.x.x.x.x.x.x.",
         beats_per_bar=5,
     ),
-    # Seven steps against the bar
+    # A seven-step pattern against the bar
     _walk(
         2,
         "funk with tenor saxophone and electric piano, drums",
@@ -249,7 +252,7 @@ SKETCHES = (
         "x.xx.xx.xx.x",
         step=1 / 3,
     ),
-    # Three hits in the time of two beats
+    # Quarter-note triplets
     _walk(
         5,
         "latin with trumpet and piano, drums",
@@ -299,7 +302,7 @@ SKETCHES = (
         "x..x..",
         beats_per_bar=3,
     ),
-    # As fast as it gets
+    # Fast tempo
     _walk(
         9,
         "fast punk with synth lead and distorted guitar, drums",
@@ -324,7 +327,7 @@ SKETCHES = (
         "........x.....x.",
         ".x.x..x.",
     ),
-    # Seven beats
+    # Seven beats per bar
     _walk(
         11,
         "progressive rock with synth lead and organ, drums",
@@ -345,15 +348,15 @@ def handwritten_items(sampling_rate: int, duration: float = 10.0) -> list[dict[s
     r"""
     Args:
         sampling_rate (`int`): Hz.
-        duration (`float`, defaults to `10.0`): seconds of each.
+        duration (`float`, defaults to `10.0`): length of each clip in seconds.
 
     Returns:
         `list[dict]`: one item per sketch, as [`~evaluation.evaluate.analyze_references`] takes it.
     """
-    return [_play(sketch, sampling_rate, duration) for sketch in SKETCHES]
+    return [_render(sketch, sampling_rate, duration) for sketch in SKETCHES]
 
 
-def _play(sketch: Sketch, rate: int, duration: float) -> dict[str, Any]:
+def _render(sketch: Sketch, rate: int, duration: float) -> dict[str, Any]:
     beat = 60 / sketch.bpm
     chords = chords_from_bars(sketch.bars, sketch.bpm, sketch.beats_per_bar)
     cycle = len(sketch.bars.split("|")) * sketch.beats_per_bar * beat
@@ -373,7 +376,7 @@ def _play(sketch: Sketch, rate: int, duration: float) -> dict[str, Any]:
     for pitch, start, end in melody:
         _add(music, _tone(pitch, end - start, rate, 0.16), start, rate)
     drums = torch.zeros_like(music)
-    sounds = {name: _hit(name, rate) for name in hits}
+    sounds = {name: _drum_sound(name, rate) for name in hits}
     for name, times in hits.items():
         for time in times:
             _add(drums, sounds[name], time, rate)
@@ -394,17 +397,17 @@ def _play(sketch: Sketch, rate: int, duration: float) -> dict[str, Any]:
 
 
 def _repeat(chords: Sequence[tuple[str, float]], cycle: float, duration: float) -> list[tuple[str, float]]:
-    return [(label, start + cycle * turn) for turn in range(int(duration / cycle) + 1) for label, start in chords]
+    return [(label, start + cycle * n) for n in range(int(duration / cycle) + 1) for label, start in chords]
 
 
 def _read_melody(lead: str, beat: float, duration: float) -> list[tuple[int, float, float]]:
     notes, start = [], 0.0
     while start < duration:
-        for word in lead.split():
-            name, _, length = word.partition(":")
+        for note in lead.split():
+            name, _, length = note.partition(":")
             end = start + float(length) * beat
             if name != "R":
-                # Not quite tied, as a player would have it.
+                # A short gap separates repeated notes.
                 notes.append((_to_pitch(name), start, end - 0.05 * beat))
             start = end
     return [note for note in notes if note[1] < duration]
@@ -415,9 +418,9 @@ def _to_pitch(name: str) -> int:
     return 12 * (int(name[-1]) + 1) + parse_chord(name[:-1]).root
 
 
-def _read_steps(bar: str, step: float, duration: float) -> list[float]:
+def _read_steps(pattern: str, step: float, duration: float) -> list[float]:
     count = int(np.ceil(duration / step - 1e-9))
-    return [round(index * step, 4) for index in range(count) if bar[index % len(bar)] == "x"]
+    return [round(index * step, 4) for index in range(count) if pattern[index % len(pattern)] == "x"]
 
 
 def _add(audio: torch.Tensor, sound: torch.Tensor, start: float, rate: int):
@@ -427,7 +430,7 @@ def _add(audio: torch.Tensor, sound: torch.Tensor, start: float, rate: int):
 
 
 def _tone(pitch: int, seconds: float, rate: int, level: float) -> torch.Tensor:
-    """Six harmonics with soft ends, as clicks would be drums."""
+    """Six harmonics with fades, as clicks would be detected as drums."""
     time = torch.arange(round(seconds * rate)) / rate
     frequency = 440 * 2 ** ((pitch - 69) / 12)
     fade = torch.minimum(time, time.flip(0)).div(0.02).clamp(max=1)
@@ -435,16 +438,16 @@ def _tone(pitch: int, seconds: float, rate: int, level: float) -> torch.Tensor:
     return level * fade * sum(0.6 ** (n - 1) * torch.sin(2 * np.pi * n * frequency * time) for n in harmonics)
 
 
-def _hit(name: str, rate: int) -> torch.Tensor:
+def _drum_sound(name: str, rate: int) -> torch.Tensor:
     time = torch.arange(round(0.25 * rate)) / rate
     noise = torch.from_numpy(np.random.default_rng(0).standard_normal(len(time))).float()
     if name == "kick":
-        # From 150 Hz down to 50 Hz, with a click.
+        # A sweep from 150 Hz to 50 Hz with a click.
         phase = 2 * np.pi * (50 * time + 100 * 0.03 * (1 - torch.exp(-time / 0.03)))
         return 0.6 * torch.sin(phase) * torch.exp(-time / 0.08) + 0.1 * noise * torch.exp(-time / 0.004)
     if name == "snare":
         return 0.25 * noise * torch.exp(-time / 0.05) + 0.2 * torch.sin(2 * np.pi * 190 * time) * torch.exp(
             -time / 0.04
         )
-    # The difference of noise is bright.
+    # Differentiation makes noise bright.
     return 0.1 * torch.diff(noise, prepend=noise[:1]) * torch.exp(-time / 0.025)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Clips of a prepared data set or of synthetic music, with what is needed to judge music that is made after them."""
+"""Clips of a prepared dataset or of synthetic music, with the reference controls that an evaluation needs."""
 
 import hashlib
 import json
@@ -42,37 +42,38 @@ def read_items(
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
     r"""
-    The beginnings of clips of a data set. Chords and melody are what its preparation heard. Onsets and beats are heard here, in
-    the drum stem, unless the data set knows them, as one of synthetic music does.
+    Reads the beginnings of a dataset's clips. Chords and melody come from the dataset. Onsets and beats are estimated
+    from the drum stem, unless the dataset contains them, as synthetic music does.
 
     Args:
         dataset (`str` or `os.PathLike`):
             Folder with `metadata.jsonl`, as `scripts/prepare_dataset.py` (one of its splits) and
             `scripts/make_synthetic_dataset.py` write it.
         sampling_rate (`int`): Hz.
-        num_clips (`int`, *optional*): how many, taken evenly from the whole set; by default all.
-        duration (`float`, defaults to `10.0`): seconds of each. Shorter clips are left out, with a warning.
-        limit (`int`, *optional*): read only so many of those, the first ones.
+        num_clips (`int`, *optional*): number of clips, evenly spaced over the dataset; by default all.
+        duration (`float`, defaults to `10.0`): seconds of each clip. Shorter clips are skipped, with a warning.
+        limit (`int`, *optional*): read only the first `limit` of these clips.
 
     Returns:
         `list[dict]`: items as [`~evaluation.evaluate.analyze_references`] takes them.
 
     Raises:
-        `FileNotFoundError`: if there is no data set, or an audio file of it is absent.
+        `FileNotFoundError`: if the folder is not a dataset, or an audio file is missing.
         `ValueError`: if no clip is long enough.
     """
     folder = Path(dataset)
     if not (folder / "metadata.jsonl").is_file():
         raise FileNotFoundError(
-            f"{folder} is no data set: it has no metadata.jsonl. (Of a prepared folder give a split.)"
+            f"{folder} is not a dataset: it has no metadata.jsonl."
+            " (For a prepared dataset, pass the folder of a split.)"
         )
     lines = [json.loads(line) for line in (folder / "metadata.jsonl").read_text(encoding="utf-8").splitlines() if line]
     long_enough = [line for line in lines if line["duration"] >= duration - 1e-3]
     if not long_enough:
-        raise ValueError(f"{folder} has {len(lines)} clips, but none of {duration:g} s.")
+        raise ValueError(f"None of the {len(lines)} clips of {folder} is at least {duration:g} s long.")
     if len(long_enough) < len(lines):
         logger.warning(
-            f"{len(lines) - len(long_enough)} clips of {folder} are shorter than {duration:g} s and left out."
+            f"Skipped {len(lines) - len(long_enough)} clips of {folder} that are shorter than {duration:g} s."
         )
     count = min(num_clips or len(long_enough), len(long_enough))
     chosen = [long_enough[index * len(long_enough) // count] for index in range(count)]
@@ -86,14 +87,14 @@ def compose_items(music: SyntheticMusic, progress: bool = False) -> list[dict[st
         progress (`bool`, defaults to `False`): whether to show a progress bar.
 
     Returns:
-        `list[dict]`: its items as [`~evaluation.evaluate.analyze_references`] takes them, with drums as their only stem.
+        `list[dict]`: items as [`~evaluation.evaluate.analyze_references`] takes them, with drums as the only stem.
     """
-    items = [music[index] for index in tqdm(range(len(music)), "original music", unit="clip", disable=not progress)]
+    items = [music[index] for index in tqdm(range(len(music)), "synthetic music", unit="clip", disable=not progress)]
     return [item | {"stems": {k: stem for k, stem in item["stems"].items() if k == "drums"}} for item in items]
 
 
 def hash_items(items: Sequence[dict[str, Any]]) -> str:
-    """Tells sets of clips apart: 32 hexadecimal digits, of what is asked for in them."""
+    """Identifies a set of clips by its captions and controls: 32 hexadecimal digits."""
     requested = [[item[key] for key in ("caption", "chords", "melody", "drum_onsets")] for item in items]
     return hashlib.blake2b(json.dumps(requested).encode(), digest_size=16).hexdigest()
 
@@ -113,7 +114,7 @@ def _read_item(line: dict[str, Any], folder: Path, sampling_rate: int, duration:
         "chords": cut_chords([tuple(chord) for chord in line.get("chords") or []], 0.0, duration),
         "melody": cut_notes(line.get("melody") or [], 0.0, duration),
     }
-    for key, transcribe in (("drum_onsets", onsets_by_percussive_flux), ("beats", track_beats)):
-        times = line[key] if key in line else transcribe(drums) if drums else []
+    for key, estimate in (("drum_onsets", onsets_by_percussive_flux), ("beats", track_beats)):
+        times = line[key] if key in line else estimate(drums) if drums else []
         item[key] = [float(time) for time in times if time < duration]
     return item

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The folder that an evaluation writes, and goes on with."""
+"""Output folder of an evaluation, which can be resumed."""
 
 import json
 import math
@@ -27,36 +27,38 @@ SETTINGS_FILE = "settings.json"
 
 def open_output(folder: Path, settings: dict[str, Any]):
     r"""
-    Makes the folder, or checks that what was begun in it is the same.
+    Creates the folder, or checks that the evaluation in it has the same settings.
 
     Args:
         folder (`Path`): the folder.
-        settings (`dict`, ready for JSON): what decides the results.
+        settings (`dict`, ready for JSON): all settings that affect the results.
 
     Raises:
-        `ValueError`: if it was begun with other settings, or holds something else.
+        `ValueError`: if the folder belongs to an evaluation with other settings, or contains something else.
     """
     path = folder / SETTINGS_FILE
     if path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))
         if differing := sorted(key for key in settings if settings[key] != before.get(key)):
-            raise ValueError(f"{folder} was begun with another {', '.join(differing)}: choose another folder.")
+            raise ValueError(
+                f"{folder} contains an evaluation with another {', '.join(differing)}: choose another folder."
+            )
         remove_leftovers(folder)
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} is not an empty folder, and no evaluation was begun in it: choose another one.")
+        raise ValueError(f"{folder} is neither empty nor the folder of an evaluation: choose another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(settings, indent=1))
 
 
 def write_text(path: Path, text: str):
-    """Writes a file, whole or not at all."""
+    """Writes a file atomically."""
     with replace_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any):
-    """Writes a file, whole or not at all. NaN, which JSON does not have, becomes null."""
+    """Writes a file atomically. NaN and infinity, which JSON lacks, become null."""
     write_text(path, json.dumps(_clean(value), indent=1, ensure_ascii=False, allow_nan=False))
 
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Pictures: music over the timeline that it was asked to follow, and how well it followed it."""
+"""Figures of music with its requested and estimated controls, and of evaluation results."""
 
 import math
 import re
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Theme:
-    """Colors. Those of agreement are told apart by the color-blind, too (Okabe and Ito, 2008)."""
+    """Colors. Those of agreement are distinguishable with color blindness (Okabe and Ito, 2008)."""
 
     background: str
     lane: str
@@ -87,7 +87,7 @@ _THEMES = {
 
 @dataclass(frozen=True)
 class _Layout:
-    """Sizes in inches, those of letters in points."""
+    """Sizes in inches, except the font size in points."""
 
     width: float
     left: float
@@ -96,22 +96,24 @@ class _Layout:
     melody: float
     chord_lane: float
     drum_lane: float
-    letters: float
+    font_size: float
     dpi: float
     gap: float = 0.05  # between lanes
     margin: float = 0.12
     heading: float = 0.34
-    line: float = 0.19  # of small letters
+    line: float = 0.19  # height of a line of small text
 
 
-_WIDE = _Layout(11.0, 0.62, 0.16, spectrogram=1.9, melody=1.3, chord_lane=0.32, drum_lane=0.2, letters=9.5, dpi=120)
-_NARROW = _Layout(3.9, 0.5, 0.1, spectrogram=1.2, melody=1.0, chord_lane=0.27, drum_lane=0.18, letters=7.5, dpi=200)
+_WIDE = _Layout(11.0, 0.62, 0.16, spectrogram=1.9, melody=1.3, chord_lane=0.32, drum_lane=0.2, font_size=9.5, dpi=120)
+_NARROW = _Layout(3.9, 0.5, 0.1, spectrogram=1.2, melody=1.0, chord_lane=0.27, drum_lane=0.18, font_size=7.5, dpi=200)
 
-_MEL_BANDS, _LOWEST, _DECIBELS = 128, 40.0, 65
+_MEL_BANDS = 128
+_LOWEST_FREQUENCY = 40.0  # Hz
+_DYNAMIC_RANGE = 65  # dB
 _MAX_COLUMNS = 2000
-_MARKS = (200, 500, 1000, 2000, 4000, 8000, 16000)  # Hz
-_MIN_PITCHES = 18  # semitones that the melody's panel shows
-_LETTER_WIDTH = 0.66  # of their size, bold
+_TICKS = (200, 500, 1000, 2000, 4000, 8000, 16000)  # Hz
+_MIN_PITCHES = 18  # smallest range of the melody panel in semitones
+_CHARACTER_WIDTH = 0.66  # relative to the font size, bold
 _MAX_TITLE_LINES = 2
 
 
@@ -124,36 +126,40 @@ def plot_music(
     narrow: bool = False,
 ) -> "Figure":
     r"""
-    Draws a mel spectrogram, and below it on the same axis of time what was asked for: chords, melody, drum onsets. With
-    `heard`, each stands beside what is heard, colored where they agree and where they differ, under its score in words.
+    Plots a mel spectrogram of music with its requested chords, melody and drum onsets on the same time axis. With a
+    `transcription`, the estimated controls are shown beside the requested ones, colored by agreement, below their
+    scores.
 
     ```python
     audio = pipe(prompt, chords=chords, drums=drums).audios[0], pipe.sampling_rate
-    heard = hear(audio)
-    asked = read_requested_controls(chords, drums, duration=heard.duration, frame_rate=pipe.frame_rate)
-    plot_music(audio, asked, heard, prompt).savefig("take.png")
+    transcription = transcribe(audio)
+    requested = read_requested_controls(
+        chords, drums, duration=transcription.duration, frame_rate=pipe.frame_rate
+    )
+    plot_music(audio, requested, transcription, prompt).savefig("music.png")
     ```
 
     Args:
-        audio (`tuple`, `dict`, `str` or `os.PathLike`): the music, `(waveform, sampling_rate)` or what else
-            [`~audio.io.load_audio`] reads.
-        asked ([`~evaluation.transcription.RequestedControls`], *optional*): the controls.
-        heard ([`~evaluation.transcription.Transcription`], *optional*): what [`~evaluation.transcription.transcribe`] returns for the music.
-        title (`str`, *optional*): above the picture.
+        audio (`tuple`, `dict`, `str` or `os.PathLike`):
+            The music as `(waveform, sampling_rate)`, or another input of [`~audio.io.load_audio`].
+        requested ([`~evaluation.transcription.RequestedControls`], *optional*): the requested controls.
+        transcription ([`~evaluation.transcription.Transcription`], *optional*):
+            The transcription of the music from [`~evaluation.transcription.transcribe`].
+        title (`str`, *optional*): title of the figure.
         theme (`str`, defaults to `"light"`): `"light"` or `"dark"`.
-        narrow (`bool`, defaults to `False`): whether the picture is for a window of 390 pixels rather than a desktop's.
+        narrow (`bool`, defaults to `False`): whether to use a layout for phones (390 pixels) instead of desktops.
 
     Returns:
-        `matplotlib.figure.Figure`: of 11 or 3.9 inches width. No state of pyplot is touched, so that threads may draw at the
-            same time.
+        `matplotlib.figure.Figure`: a figure 11 or 3.9 inches wide. It does not use pyplot's global state, so threads
+            can plot concurrently.
 
     Raises:
         `ImportError`: without matplotlib or, if there is something to compare, without mir_eval:
-            `pip install ".[demo]"`.
-        `ValueError`: for another theme.
+            `pip install "diffusers-jasco[plot]"`.
+        `ValueError`: for an unknown theme.
     """
     if theme not in _THEMES:
-        raise ValueError(f"`theme` has to be 'light' or 'dark', but is {theme!r}.")
+        raise ValueError(f"`theme` has to be 'light' or 'dark', but got {theme!r}.")
     colors, layout, requested = _THEMES[theme], _NARROW if narrow else _WIDE, requested or RequestedControls()
     waveform, rate = load_audio(audio)
     samples = waveform.mean(dim=0)
@@ -174,11 +180,11 @@ def plot_music(
     sheet = _Sheet(colors, layout, duration, height + (1.25 + len(legend)) * layout.line)
 
     for line in titles:
-        sheet.heading([(line, colors.ink, "bold")])
+        sheet.add_heading([(line, colors.ink, "bold")])
     _draw_spectrogram(sheet, samples, rate)
     for control, draw in (("chords", _draw_chords), ("melody", _draw_melody), ("drums", _draw_drums)):
         if control in heights:
-            sheet.heading(_describe(control, scores.get(control), colors))
+            sheet.add_heading(_describe(control, scores.get(control), colors))
             draw(sheet, requested, transcription)
     sheet.finish(legend)
     return sheet.figure
@@ -190,53 +196,53 @@ class _Sheet:
     def __init__(self, colors: _Theme, layout: _Layout, duration: float, height: float):
         self.colors, self.layout, self.duration = colors, layout, duration
         self.height = height + 1.5 * layout.margin
-        self.figure = import_optional("matplotlib.figure", "demo").Figure(
+        self.figure = import_optional("matplotlib.figure", "plot").Figure(
             (layout.width, self.height), dpi=layout.dpi, facecolor=colors.background
         )
-        self.below = self.height - layout.margin / 2  # inches from the bottom to what was drawn last
+        self.bottom = self.height - layout.margin / 2  # bottom edge of the last element, in inches
         self.axes: list["Axes"] = []
 
-    def heading(self, parts: Sequence[tuple[str, str, str]]):
-        """A line of `(text, color, weight)`."""
-        self.below -= self.layout.heading
-        self._write(parts, self.layout.left, self.below + 0.09, self.layout.letters + 1)
+    def add_heading(self, parts: Sequence[tuple[str, str, str]]):
+        """Adds a line of `(text, color, weight)`."""
+        self.bottom -= self.layout.heading
+        self._write(parts, self.layout.left, self.bottom + 0.09, self.layout.font_size + 1)
 
-    def panel(self, height: float, label: str = "") -> "Axes":
-        """Axes over the whole width, with a label on their left."""
+    def add_panel(self, height: float, label: str = "") -> "Axes":
+        """Adds full-width axes with a label on the left."""
         layout = self.layout
         gap = layout.gap if label == "result" else 0
-        self.below -= height + gap
-        place = (layout.left, self.below, layout.width - layout.left - layout.right, height)
+        self.bottom -= height + gap
+        rect = (layout.left, self.bottom, layout.width - layout.left - layout.right, height)
         axes = self.figure.add_axes(
-            [value / size for value, size in zip(place, (layout.width, self.height) * 2)], facecolor=self.colors.lane
+            [value / size for value, size in zip(rect, (layout.width, self.height) * 2)], facecolor=self.colors.lane
         )
         axes.spines[:].set_visible(False)
         axes.set_xlim(0, self.duration)
         axes.set_ylim(0, 1)
         axes.set_yticks([0.5] if label else [], [label] if label else [])
         axes.tick_params(
-            length=0, pad=4, labelsize=layout.letters - 1, labelcolor=self.colors.muted, labelbottom=False
+            length=0, pad=4, labelsize=layout.font_size - 1, labelcolor=self.colors.muted, labelbottom=False
         )
         self.axes.append(axes)
         return axes
 
-    def inches(self, seconds: float) -> float:
+    def to_inches(self, seconds: float) -> float:
         return seconds / self.duration * (self.layout.width - self.layout.left - self.layout.right)
 
     def finish(self, legend: Sequence[Sequence[tuple[str, str, str]]]):
-        """The axis of time, and lines of a legend."""
-        ticker = import_optional("matplotlib.ticker", "demo")
+        """Adds the time axis and the lines of a legend."""
+        ticker = import_optional("matplotlib.ticker", "plot")
         axes = self.axes[-1]
         axes.tick_params(axis="x", labelbottom=True)
         axes.xaxis.set_major_locator(ticker.MaxNLocator(10, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(lambda time, _: f"{time:g}" if time else "0 s")
-        self.below -= 1.25 * self.layout.line
+        self.bottom -= 1.25 * self.layout.line
         for line in legend:
-            self.below -= self.layout.line
-            self._write(line, self.layout.left, self.below, self.layout.letters - 1)
+            self.bottom -= self.layout.line
+            self._write(line, self.layout.left, self.bottom, self.layout.font_size - 1)
 
     def _write(self, parts: Sequence[tuple[str, str, str]], x: float, y: float, size: float):
-        offsetbox = import_optional("matplotlib.offsetbox", "demo")
+        offsetbox = import_optional("matplotlib.offsetbox", "plot")
         texts = [
             offsetbox.TextArea(text, textprops={"color": color, "weight": weight, "size": size, "parse_math": False})
             for text, color, weight in parts
@@ -255,7 +261,7 @@ class _Sheet:
 
 
 def _wrap(title: str, layout: _Layout) -> list[str]:
-    size = (layout.letters + 1) * _LETTER_WIDTH / 72
+    size = (layout.font_size + 1) * _CHARACTER_WIDTH / 72
     lines = textwrap.wrap(title, int((layout.width - layout.left - layout.right) / size))
     if len(lines) > _MAX_TITLE_LINES:
         lines = [*lines[: _MAX_TITLE_LINES - 1], lines[_MAX_TITLE_LINES - 1][:-1] + "…"]
@@ -263,11 +269,11 @@ def _wrap(title: str, layout: _Layout) -> list[str]:
 
 
 def _legend(colors: _Theme, controls: Collection[str], narrow: bool) -> list[list[tuple[str, str, str]]]:
-    near = [text for control, text in (("chords", "root only"), ("melody", "another octave")) if control in controls]
-    marks = {SAME: "as requested", NEAR: " or ".join(near), OTHER: "otherwise"}
-    lines = [[("■", colors.agreement[word], text) for word, text in marks.items() if text]]
+    near = [text for control, text in (("chords", "same root"), ("melody", "another octave")) if control in controls]
+    texts = {SAME: "as requested", NEAR: " or ".join(near), OTHER: "different"}
+    lines = [[("■", colors.agreement[agreement], text) for agreement, text in texts.items() if text]]
     if "melody" in controls:
-        notes = [("▭", colors.muted, "note asked for"), ("■", colors.salience, "note heard")]
+        notes = [("▭", colors.muted, "requested note"), ("■", colors.salience, "detected note")]
         lines = [*lines, notes] if narrow else [lines[0] + notes]
     return [
         [part for mark, color, text in line for part in ((mark, color, "bold"), (f"{text} ", colors.muted, "normal"))]
@@ -281,40 +287,40 @@ def _describe(control: str, score: Score | None, colors: _Theme) -> list[tuple[s
         return parts
     if math.isnan(score.value):
         return [*parts, (score.words, colors.muted, "normal")]
-    color = colors.agreement[{"partly": NEAR, "hardly": OTHER}.get(score.words, SAME)]
+    color = colors.agreement[{"partial": NEAR, "poor": OTHER}.get(score.words, SAME)]
     return [
         *parts,
-        (f"{100 * score.value:.0f} %", color, "bold"),
+        (f"{score.value:.0%}", color, "bold"),
         (f"{score.meaning} — {score.words}", colors.muted, "normal"),
     ]
 
 
 def _draw_spectrogram(sheet: _Sheet, samples: torch.Tensor, rate: int):
-    axes = sheet.panel(sheet.layout.spectrogram)
+    axes = sheet.add_panel(sheet.layout.spectrogram)
     decibels, position = _mel_spectrogram(samples, rate)
     axes.imshow(
         decibels,
         origin="lower",
         aspect="auto",
         cmap=_colormap(sheet.colors.spectrogram),
-        vmin=-_DECIBELS,
+        vmin=-_DYNAMIC_RANGE,
         vmax=0,
         extent=(0, sheet.duration, 0, 1),
     )
-    marks = [mark for mark in _MARKS if mark < 0.49 * rate]
-    axes.set_yticks([position(mark) for mark in marks], [f"{m / 1000:g}k" if m >= 1000 else str(m) for m in marks])
+    ticks = [tick for tick in _TICKS if tick < 0.49 * rate]
+    axes.set_yticks([position(tick) for tick in ticks], [f"{t / 1000:g}k" if t >= 1000 else str(t) for t in ticks])
 
 
 def _draw_chords(sheet: _Sheet, requested: RequestedControls, transcription: Transcription | None):
-    axes = sheet.panel(sheet.layout.chord_lane, "target")
+    axes = sheet.add_panel(sheet.layout.chord_lane, "target")
     for label, start, end in _spans(requested.chords, sheet.duration):
         axes.axvspan(start, end, facecolor=sheet.colors.chip, linewidth=0)
         _write_chord(sheet, axes, label, start, end)
     if transcription is None:
         return
-    axes = sheet.panel(sheet.layout.chord_lane, "result")
-    for start, end, word in match_chords(transcription, requested):
-        axes.axvspan(start, end, facecolor=sheet.colors.agreement[word], alpha=0.3, linewidth=0)
+    axes = sheet.add_panel(sheet.layout.chord_lane, "result")
+    for start, end, agreement in match_chords(transcription, requested):
+        axes.axvspan(start, end, facecolor=sheet.colors.agreement[agreement], alpha=0.3, linewidth=0)
     for label, start, end in _spans(transcription.chords, sheet.duration):
         _write_chord(sheet, axes, label, start, end)
 
@@ -325,23 +331,23 @@ def _spans(chords: Sequence[tuple[str, float]], duration: float) -> list[tuple[s
 
 
 def _write_chord(sheet: _Sheet, axes: "Axes", label: str, start: float, end: float):
-    """A chord's name if there is room for it, and a gap before the next one."""
+    """Draws a gap before the next chord, and the chord's name if it fits."""
     axes.axvline(end, color=sheet.colors.background, linewidth=1.5)
     text = "" if label == NO_CHORD else re.sub(r"(?<=[A-G])b|b(?=\d)", "♭", label.replace("#", "♯"))
-    room = sheet.inches(end - start) * 72 - 4
-    size = min(sheet.layout.letters, room / max(0.62 * len(text), 1))
-    if size >= 0.6 * sheet.layout.letters:
+    room = sheet.to_inches(end - start) * 72 - 4
+    size = min(sheet.layout.font_size, room / max(0.62 * len(text), 1))
+    if size >= 0.6 * sheet.layout.font_size:
         axes.text((start + end) / 2, 0.47, text, ha="center", va="center", size=size, color=sheet.colors.ink)
 
 
 def _draw_melody(sheet: _Sheet, requested: RequestedControls, transcription: Transcription | None):
-    axes = sheet.panel(sheet.layout.melody)
+    axes = sheet.add_panel(sheet.layout.melody)
     pitches = [pitch for pitch, *_ in requested.melody] or [(LOWEST_PITCH + HIGHEST_PITCH) // 2]
-    spare = max(3, (_MIN_PITCHES - (max(pitches) - min(pitches))) / 2)
-    low, high = min(pitches) - spare, max(pitches) + spare
-    words = [None] * len(requested.melody)
+    margin = max(3, (_MIN_PITCHES - (max(pitches) - min(pitches))) / 2)
+    low, high = min(pitches) - margin, max(pitches) + margin
+    agreements = [None] * len(requested.melody)
     if transcription is not None:
-        words = match_notes(transcription, requested)
+        agreements = match_notes(transcription, requested)
         axes.imshow(
             transcription.salience,
             origin="lower",
@@ -351,9 +357,9 @@ def _draw_melody(sheet: _Sheet, requested: RequestedControls, transcription: Tra
             vmax=1,
             extent=(0, transcription.salience.shape[1] / SALIENCE_RATE, LOWEST_PITCH - 0.5, HIGHEST_PITCH + 0.5),
         )
-    patches = import_optional("matplotlib.patches", "demo")
-    for (pitch, start, end), word in zip(requested.melody, words):
-        color = sheet.colors.agreement[word]
+    patches = import_optional("matplotlib.patches", "plot")
+    for (pitch, start, end), agreement in zip(requested.melody, agreements):
+        color = sheet.colors.agreement[agreement]
         axes.add_patch(
             patches.Rectangle(
                 (start, pitch - 0.6), end - start, 1.2, fill=transcription is None, color=color, linewidth=1.4
@@ -370,22 +376,22 @@ def _draw_drums(sheet: _Sheet, requested: RequestedControls, transcription: Tran
     if transcription is None:
         lanes = {"target": (requested.drum_onsets, [colors.ink] * len(requested.drum_onsets))}
     else:
-        wanted, found, meant = match_onsets(transcription, requested)
-        lanes = {"target": (wanted, found), "result": (transcription.drum_onsets, meant)}
+        onsets, ref_matched, est_matched = match_onsets(transcription, requested)
+        lanes = {"target": (onsets, ref_matched), "result": (transcription.drum_onsets, est_matched)}
         lanes = {
-            label: (onsets, [colors.agreement[SAME if fits else OTHER] for fits in agree])
-            for label, (onsets, agree) in lanes.items()
+            label: (times, [colors.agreement[SAME if is_matched else OTHER] for is_matched in matched])
+            for label, (times, matched) in lanes.items()
         }
-    for label, (onsets, lines) in lanes.items():
-        sheet.panel(sheet.layout.drum_lane, label).vlines(onsets, 0.12, 0.88, color=lines, linewidth=1.6)
+    for label, (times, line_colors) in lanes.items():
+        sheet.add_panel(sheet.layout.drum_lane, label).vlines(times, 0.12, 0.88, color=line_colors, linewidth=1.6)
 
 
 def _colormap(colors: Sequence[str]):
-    return import_optional("matplotlib.colors", "demo").LinearSegmentedColormap.from_list("jasco", colors)
+    return import_optional("matplotlib.colors", "plot").LinearSegmentedColormap.from_list("jasco", colors)
 
 
 def _mel_spectrogram(samples: torch.Tensor, rate: int) -> tuple[np.ndarray, Callable[[float], float]]:
-    """dB below the loudest, `(bands, frames)`, and where in its height a frequency is, from 0 to 1."""
+    """Levels `(bands, frames)` in dB relative to the maximum, and a function from frequencies to axis positions in [0, 1]."""
     from torchaudio.functional import melscale_fbanks
 
     window = 2 ** round(math.log2(0.09 * rate))
@@ -393,7 +399,7 @@ def _mel_spectrogram(samples: torch.Tensor, rate: int) -> tuple[np.ndarray, Call
     spectrum = torch.stft(
         samples, window, hop, window=torch.hann_window(window), pad_mode="constant", return_complex=True
     )
-    low, high = _LOWEST, 0.49 * rate
+    low, high = _LOWEST_FREQUENCY, 0.49 * rate
     power = melscale_fbanks(window // 2 + 1, low, high, _MEL_BANDS, rate).T @ spectrum.abs().square()
     decibels = 10 * (power / power.max().clamp(min=1e-10)).clamp(min=1e-10).log10()
 
@@ -405,13 +411,13 @@ def _mel_spectrogram(samples: torch.Tensor, rate: int) -> tuple[np.ndarray, Call
 
 def plot_adherence(rows: dict[str, Sequence[dict[str, Any]]], title: str) -> "Figure":
     r"""
-    Draws A of one metric under several sets of conditions: a point with its 95 % interval for each estimator, between 0 (chance)
-    and 1 (the originals).
+    Plots A of one metric under several sets of conditions: a point with its 95% confidence interval for each
+    estimator, on a scale from 0 (chance) to 1 (the reference clips).
 
     Args:
-        rows (`dict`): by the conditions' name, from top to bottom, the rows of [`~evaluation.evaluate.evaluate_pipeline`], one per
-            estimator. Those that do not count are hollow.
-        title (`str`): above the picture.
+        rows (`dict`): rows of [`~evaluation.evaluate.evaluate_pipeline`] by the name of the conditions, from top to
+            bottom, one per estimator. Rows that do not count are hollow.
+        title (`str`): title of the figure.
 
     Returns:
         `matplotlib.figure.Figure`.
@@ -419,27 +425,27 @@ def plot_adherence(rows: dict[str, Sequence[dict[str, Any]]], title: str) -> "Fi
     Raises:
         `ImportError`: without matplotlib.
     """
-    figure = import_optional("matplotlib.figure", "demo").Figure(
+    figure = import_optional("matplotlib.figure", "plot").Figure(
         figsize=(8, 1.2 + 0.45 * len(rows)), layout="constrained"
     )
     axes = figure.subplots()
     names = list(dict.fromkeys(row["estimator"] for condition in rows.values() for row in condition))
     for number, name in enumerate(names):
         shift = (number - (len(names) - 1) / 2) * 0.22
-        for place, condition in enumerate(rows.values()):
+        for position, condition in enumerate(rows.values()):
             row = next((row for row in condition if row["estimator"] == name), None)
             if row is None or not np.isfinite(row["value"]):
                 continue
             color = f"C{number}"
-            axes.plot([row["low"], row["high"]], [place + shift] * 2, color=color, linewidth=1.4)
+            axes.plot([row["low"], row["high"]], [position + shift] * 2, color=color, linewidth=1.4)
             face = color if row["counts"] else "white"
-            axes.plot(row["value"], place + shift, "o", color=color, markerfacecolor=face, markersize=5)
+            axes.plot(row["value"], position + shift, "o", color=color, markerfacecolor=face, markersize=5)
         axes.plot([], [], "o-", color=f"C{number}", label=name)
-    for mark in (0, 1):
-        axes.axvline(mark, color="0.6", linewidth=0.8, zorder=0)
+    for value in (0, 1):
+        axes.axvline(value, color="0.6", linewidth=0.8, zorder=0)
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel("A: 0 is chance, 1 the originals")
+    axes.set_xlabel("A (0: chance, 1: reference clips)")
     axes.set_title(title, fontsize=10, loc="left")
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
@@ -447,13 +453,13 @@ def plot_adherence(rows: dict[str, Sequence[dict[str, Any]]], title: str) -> "Fi
 
 def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
     r"""
-    Draws what a sampler's evaluations buy: above, the mean A of the controls, with the range of the single controls; below, the
-    kernel distance to the originals with its 95 % interval. There is a column for each pair of guidance scales, and a line for each
-    scheduler.
+    Plots quality against the number of model evaluations. The upper panels show the mean A of the controls with the
+    range over single controls, the lower panels the kernel distance to the reference clips with its 95% confidence
+    interval. Each pair of guidance scales has a column, each scheduler a line.
 
     Args:
         points (`Sequence[dict]`): as [`~evaluation.sampling.evaluate_sampler`] returns them.
-        title (`str`): above the picture.
+        title (`str`): title of the figure.
 
     Returns:
         `matplotlib.figure.Figure`.
@@ -463,14 +469,14 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
     """
     scales = sorted({(point["guidance_scale"], point["text_guidance_scale"]) for point in points})
     schedulers = list(dict.fromkeys(point["scheduler"] for point in points))
-    ticker = import_optional("matplotlib.ticker", "demo")
-    figure = import_optional("matplotlib.figure", "demo").Figure(
+    ticker = import_optional("matplotlib.ticker", "plot")
+    figure = import_optional("matplotlib.figure", "plot").Figure(
         figsize=(max(6.0, 1.8 + 2.8 * len(scales)), 5.4), layout="constrained"
     )
     grid = figure.subplots(2, len(scales), squeeze=False, sharex=True, sharey="row")
     for column, pair in zip(grid.T, scales):
         for number, scheduler in enumerate(schedulers):
-            # Side by side, as many have the same number of evaluations.
+            # Offset points of schedulers with equal numbers of evaluations.
             shift = 1.03 ** (number - (len(schedulers) - 1) / 2)
             line = [
                 point
@@ -484,14 +490,14 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
                 x = shift * x
                 axes.plot(x, y, "o-", color=f"C{number}", markersize=4, linewidth=1.4, label=scheduler)
                 axes.vlines(x, low, high, color=f"C{number}", linewidth=0.8, alpha=0.6)
-        text = f", text {pair[1]:g}" if any(other for _, other in scales) else ""
+        text = f", text {pair[1]:g}" if any(text_scale for _, text_scale in scales) else ""
         column[0].set_title(f"guidance {pair[0]:g}{text}", fontsize=9)
         column[0].axhline(1, color="0.6", linewidth=0.8, zorder=0)
         column[1].axhline(0, color="0.6", linewidth=0.8, zorder=0)
         column[1].set_xscale("log", base=2)
         column[1].xaxis.set_major_formatter(ticker.ScalarFormatter())
-        column[1].set_xlabel("evaluations of the model")
-    grid[0, 0].set_ylabel("mean A: 1 is the originals")
+        column[1].set_xlabel("model evaluations")
+    grid[0, 0].set_ylabel("mean A (1: reference clips)")
     grid[1, 0].set_ylabel("kernel distance")
     curves = {line.get_label(): line for axes in grid.flat for line in axes.lines if line.get_marker() == "o"}
     figure.legend(curves.values(), curves, fontsize=8, loc="outside right upper")
@@ -500,7 +506,7 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
 
 
 def _adherence_curve(points: Sequence[dict[str, Any]]) -> list[tuple[float, float, float, float]]:
-    """Evaluations, mean A, and the lowest and the highest A of a control."""
+    """Number of evaluations, mean A, and the lowest and highest A of a control."""
     curve = []
     for point in points:
         if values := [row["value"] for row in point["adherence"].values()]:
@@ -509,7 +515,7 @@ def _adherence_curve(points: Sequence[dict[str, Any]]) -> list[tuple[float, floa
 
 
 def _distance_curve(points: Sequence[dict[str, Any]]) -> list[tuple[float, float, float, float]]:
-    """Evaluations, kernel distance and its interval."""
+    """Number of evaluations, kernel distance and its confidence interval."""
     return [
         tuple(point[key] for key in ("evaluations", "kernel_distance", "low", "high"))
         for point in points

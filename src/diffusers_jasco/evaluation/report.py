@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What an evaluation found, as Markdown."""
+"""Markdown reports of an evaluation."""
 
 import math
 from collections.abc import Sequence
@@ -27,34 +27,34 @@ from .metrics.sound import OCTAVE_BANDS
 from .sampling import METRICS
 
 
-Result = dict[str, Any]  # of [`~evaluation.evaluate.evaluate_pipeline`]
+Result = dict[str, Any]  # as `evaluate_pipeline` returns it
 Metric = tuple[str, str]  # control and metric
 
 
 def list_metrics(result: Result) -> list[Metric]:
-    """The metrics that an estimator is good enough for, in a fixed order, without those of single families of chords."""
-    found = {
+    """The reported metrics in a fixed order, except those of single chord families."""
+    metrics = {
         (row["control"], row["metric"]): None
         for condition in result["conditions"].values()
         for row in condition["reported"]
         if row["metric"] not in FAMILY_METRICS
     }
-    return list(found)
+    return list(metrics)
 
 
 def find_row(condition: dict[str, Any], metric: Metric) -> dict[str, Any] | None:
-    """What is reported of a metric under one set of conditions."""
+    """The reported row of a metric under one set of conditions."""
     return next((row for row in condition["reported"] if (row["control"], row["metric"]) == metric), None)
 
 
 def write_summary(results: dict[str, Result]) -> str:
     r"""
     Args:
-        results (`dict`): by the name of the clips, such as `"references"` and `"handwritten"`, what
-            [`~evaluation.evaluate.evaluate_pipeline`] returned.
+        results (`dict`): results of [`~evaluation.evaluate.evaluate_pipeline`] by the name of the clips, such as
+            `"references"` and `"handwritten"`.
 
     Returns:
-        `str`: A of all metrics and conditions, what is heard of captions, A of chords by family, and how it sounds.
+        `str`: tables of A by metric and condition, of caption adherence, of A by chord family, and of sound quality.
     """
     parts = []
     for name, result in results.items():
@@ -67,7 +67,7 @@ def write_summary(results: dict[str, Result]) -> str:
 
 
 def write_scores(results: dict[str, Result]) -> str:
-    """Every metric by every estimator, one table for each set of conditions."""
+    """Every metric of every estimator, one table per set of conditions."""
     parts = []
     for name, result in results.items():
         for condition, values in result["conditions"].items():
@@ -111,7 +111,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _format(form: str, *values: float | None) -> str:
-    """Nothing, unless there are all values."""
+    """An empty string if any value is missing."""
     return "" if any(value is None or math.isnan(value) for value in values) else form.format(*values)
 
 
@@ -124,15 +124,15 @@ def _interval(row: dict[str, Any] | None) -> str:
 
 
 def _find_short_row(condition: dict[str, Any], metric: Metric) -> dict[str, Any] | None:
-    """A row of a metric that too few clips have something for."""
+    """A row of a metric that has too few clips."""
     rows = [row for row in condition["adherence"] if (row["control"], row["metric"]) == metric]
     return next((row for row in rows if row["num_clips"] < row["min_clips"]), None)
 
 
 def _write_adherence(result: Result) -> str:
-    """A of every set of conditions, by the worse estimator, one metric per row."""
+    """The reported A by metric (rows) and set of conditions (columns)."""
     conditions = result["conditions"].values()
-    short = {
+    too_few_clips = {
         (row["control"], row["metric"]): None
         for condition in conditions
         for row in condition["adherence"]
@@ -140,13 +140,13 @@ def _write_adherence(result: Result) -> str:
     }
     rows = [
         [" ".join(metric), *(_interval(find_row(c, metric) or _find_short_row(c, metric)) for c in conditions)]
-        for metric in dict.fromkeys([*list_metrics(result), *short])
+        for metric in dict.fromkeys([*list_metrics(result), *too_few_clips])
     ]
     return _table(["A", *result["conditions"]], rows)
 
 
 def _write_captions(result: Result) -> str:
-    """Of every set of conditions what is heard of the captions, one attribute per row; nothing without the codec."""
+    """Caption adherence by attribute (rows) and set of conditions (columns); empty without `"codec"`."""
     by_question: dict[str, dict[str, dict[str, Any]]] = {}
     for name, condition in result["conditions"].items():
         for row in condition.get("captions", ()):
@@ -155,12 +155,12 @@ def _write_captions(result: Result) -> str:
         return ""
     conditions = [name for name, condition in result["conditions"].items() if "captions" in condition]
     rows = []
-    for question, found in by_question.items():
-        row = found[conditions[0]]
-        scores = (1 / row["num_answers"], row["original"], row["codec"])
+    for question, by_condition in by_question.items():
+        row = by_condition[conditions[0]]
+        scores = (1 / row["num_answers"], row["reference"], row["codec"])
         numbers = [str(row["num_clips"]), *(_format("{:.2f}", score) for score in scores)]
-        rows.append([question, *numbers, *(_interval(found[name]) for name in conditions)])
-    return _table(["caption says", "clips", "chance", "references", "codec", *conditions], rows)
+        rows.append([question, *numbers, *(_interval(by_condition[name]) for name in conditions)])
+    return _table(["attribute", "clips", "chance", "references", "codec", *conditions], rows)
 
 
 def _write_families(result: Result) -> str:
@@ -168,24 +168,24 @@ def _write_families(result: Result) -> str:
     for name, condition in result["conditions"].items():
         for metric in ("tones", "bass"):
             metrics = [("chords", f"{metric}: {family}") for family in FAMILIES]
-            found = [find_row(condition, metric) or _find_short_row(condition, metric) for metric in metrics]
-            if any(found):
-                rows.append([name, metric, *map(_count, found)])
+            cells = [find_row(condition, metric) or _find_short_row(condition, metric) for metric in metrics]
+            if any(cells):
+                rows.append([name, metric, *map(_value_and_count, cells)])
     return _table(["A (clips)", "", *FAMILIES], rows)
 
 
-def _count(row: dict[str, Any] | None) -> str:
+def _value_and_count(row: dict[str, Any] | None) -> str:
     if row is None or row["num_clips"] < row["min_clips"]:
         return _interval(row)
     return f"{row['value']:.2f} ({row['num_clips']})"
 
 
 def _write_sound(result: Result) -> str:
-    """Distances to the originals, and what the checks found, one measure per row."""
+    """Distances to the reference clips, and sound checks, one measure per row."""
     conditions = {"references": result["references"], **result["conditions"]}
     columns = [_describe_sound(condition, result) for condition in conditions.values()]
     rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
-    # A row that nothing stands in says nothing.
+    # Omit empty rows.
     return _table([f"{result['num_clips']} clips", *conditions], [row for row in rows if any(row[1:])])
 
 
@@ -195,8 +195,8 @@ def _describe_sound(condition: dict[str, Any], result: Result) -> dict[str, str]
     distance, bands = condition.get("distance", {}), against.get("bands", {})
 
     def mean(key: str) -> float:
-        known = [check[key] for check in checks if not math.isnan(check[key])]
-        return float(np.mean(known)) if known else math.nan
+        values = [check[key] for check in checks if not math.isnan(check[key])]
+        return float(np.mean(values)) if values else math.nan
 
     def largest(key: str) -> float:
         return max(check[key] for check in checks)
@@ -214,7 +214,7 @@ def _describe_sound(condition: dict[str, Any], result: Result) -> dict[str, str]
         "silent": _format("{:.1%}", mean("silent_share")),
         "longest silence": _format("{:.2f} s", largest("longest_silence")),
         "loudness": _format("{:.1f} LUFS", mean("loudness")),
-        "loudness within the references' 5–95 %": _format("{:.0%}", against.get("usual_loudness")),
+        "loudness within the references' 5–95%": _format("{:.0%}", against.get("usual_loudness")),
         "spread of the level": _format("{:.1f} dB", mean("loudness_spread")),
         "harmonic to noise": _format("{:.1f} dB", mean("harmonic_to_noise")),
         "rise at drum onsets": _format("{:.1f} dB", mean("rise")),
@@ -225,7 +225,7 @@ def _describe_sound(condition: dict[str, Any], result: Result) -> dict[str, str]
 
 
 def _write_scores(condition: dict[str, Any], result: Result) -> str:
-    """Every metric by every estimator, with what the codec leaves of the originals."""
+    """Every metric of every estimator, beside the score of the reference clips through the codec."""
     codec = result["conditions"].get("codec", {}).get("adherence", [])
     through_codec = {(row["estimator"], row["metric"]): row["score"] for row in codec}
     rows = [

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the sampler costs and gives: adherence and sound over schedulers, steps and guidance scales."""
+"""Cost and quality of samplers: adherence and sound by scheduler, number of steps and guidance scales."""
 
 import dataclasses
 import math
@@ -38,13 +38,13 @@ SCHEDULERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "euler": FlowMatchEulerScheduler.from_config,
     "heun": FlowMatchHeunDiscreteScheduler.from_config,
     "unipc": lambda config: UniPCMultistepScheduler.from_config(config, **_FLOW),
-    # Its timesteps are whole numbers, from which it finds its sigmas.
+    # It derives sigmas from integer timesteps, so they have to be fine-grained.
     "dpm++": lambda config: DPMSolverMultistepScheduler.from_config(config, num_train_timesteps=100_000, **_FLOW),
     ADAPTIVE: FlowMatchDopri5Scheduler.from_config,
 }
 # One metric per control.
 METRICS = {"root": ("chords", "root"), "chroma": ("melody", "chroma"), "onsets": ("drums", "onset_f1")}
-# Who hears one of them.
+# Estimators that report at least one of these metrics.
 SAMPLING_ESTIMATORS = tuple(
     estimator
     for estimator in ESTIMATORS
@@ -73,7 +73,7 @@ def list_samplers(
     r"""
     Args:
         schedulers (`Sequence[str]`): some of `SCHEDULERS`.
-        steps (`Sequence[int]`): numbers of inference steps. The adaptive scheduler has none, and is listed once.
+        steps (`Sequence[int]`): numbers of inference steps. The adaptive scheduler ignores them and is listed once.
         guidance_scales (`Sequence[tuple[float, float]]`): pairs of `guidance_scale` and `text_guidance_scale`.
 
     Returns:
@@ -83,7 +83,7 @@ def list_samplers(
         `ValueError`: for an unknown scheduler.
     """
     if unknown := sorted(set(schedulers) - SCHEDULERS.keys()):
-        raise ValueError(f"`schedulers`: {', '.join(unknown)}: none of {', '.join(SCHEDULERS)}.")
+        raise ValueError(f"`schedulers` have to be some of {', '.join(SCHEDULERS)}, but got {', '.join(unknown)}.")
     return [
         Sampler(scheduler, count, *scales)
         for scales, scheduler in product(guidance_scales, schedulers)
@@ -95,26 +95,28 @@ def evaluate_sampler(
     pipe: Any, references: References, sampler: Sampler, batch_size: int = 8, min_clips: int = MIN_CLIPS
 ) -> dict[str, Any]:
     r"""
-    Makes music for clips with one sampler, all their controls given, and measures it.
+    Generates music with all controls for clips with one sampler, and evaluates it.
 
     Args:
-        pipe ([`JascoPipeline`]): the pipeline. Its scheduler is another one meanwhile.
-        originals (`References`): what [`~evaluation.evaluate.analyze_references`] made of clips of one length; `SAMPLING_ESTIMATORS`
-            are enough.
-        sampler (`Sampler`): how to sample.
-        batch_size (`int`, defaults to `8`): clips that are generated together.
+        pipe ([`JascoPipeline`]): the pipeline. Its scheduler is replaced during the evaluation.
+        references (`References`): clips of equal length from [`~evaluation.evaluate.analyze_references`], for which
+            `SAMPLING_ESTIMATORS` are sufficient.
+        sampler (`Sampler`): the sampler.
+        batch_size (`int`, defaults to `8`): number of clips generated together.
         min_clips (`int`, defaults to `20`): as [`~evaluation.evaluate.evaluate_pipeline`] takes it.
 
     Returns:
-        `dict`, ready for JSON: what `sampler` says, and
+        `dict`, ready for JSON: the fields of `sampler`, and
 
-        - `evaluations`: of the transformer, as a mean over batches; all guidance branches are one
-        - `adherence`: A of `"root"`, `"chroma"` and `"onsets"` with its interval (`value`, `low`, `high`), by the worse estimator,
-          of those for which an estimator is good enough; `mean_adherence`: the mean of these
-        - `kernel_distance`, with `low` and `high`: to the originals; `None` for less than `min_clips` clips
-        - `worst_band` and `band_difference`: the octave band whose level is farthest from the originals', and how far, in dB
-        - `harmonic_to_noise`, `rise`: means over clips, as [`~evaluation.metrics.sound.SoundCheck`] has them
-        - `seconds_per_second`: seconds of making per second of music
+        - `evaluations`: mean number of transformer evaluations per batch; all guidance branches together are one
+        - `adherence`: the reported A of `"root"`, `"chroma"` and `"onsets"` with its interval (`value`, `low`,
+          `high`), without those that lack a reliable estimator; `mean_adherence`: their mean
+        - `kernel_distance`, with `low` and `high`: distance to the reference clips; `None` for fewer than `min_clips`
+          clips
+        - `worst_band` and `band_difference`: the octave band whose level differs most from the reference clips, and
+          the difference in dB
+        - `harmonic_to_noise`, `rise`: means of these fields of [`~evaluation.metrics.sound.SoundCheck`] over clips
+        - `seconds_per_second`: generation time in seconds per second of music
     """
     settings = {
         "num_inference_steps": sampler.steps,
@@ -124,16 +126,16 @@ def evaluate_sampler(
     calls = []
     hook = pipe.transformer.register_forward_pre_hook(lambda *_: calls.append(1))
     try:
-        with _scheduler(pipe, sampler.scheduler):
+        with _use_scheduler(pipe, sampler.scheduler):
             result = evaluate_pipeline(pipe, references, ("all",), batch_size, settings, min_clips=min_clips)
     finally:
         hook.remove()
     result = result["conditions"]["all"]
-    found = {(row["control"], row["metric"]): row for row in result["reported"]}
+    reported = {(row["control"], row["metric"]): row for row in result["reported"]}
     adherence = {
-        name: {key: found[metric][key] for key in ("value", "low", "high")}
+        name: {key: reported[metric][key] for key in ("value", "low", "high")}
         for name, metric in METRICS.items()
-        if metric in found
+        if metric in reported
     }
     against = result["against_references"]
     return dataclasses.asdict(sampler) | {
@@ -149,11 +151,11 @@ def evaluate_sampler(
 
 
 @contextmanager
-def _scheduler(pipe: Any, name: str) -> Iterator[None]:
-    """Another scheduler for the time of the block."""
-    own = pipe.scheduler
-    pipe.scheduler = SCHEDULERS[name](own.config)
+def _use_scheduler(pipe: Any, name: str) -> Iterator[None]:
+    """Temporarily replaces the pipeline's scheduler."""
+    original = pipe.scheduler
+    pipe.scheduler = SCHEDULERS[name](original.config)
     try:
         yield
     finally:
-        pipe.scheduler = own
+        pipe.scheduler = original

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What was asked of a piece of music, what is heard in it, and how far the two agree."""
+"""Transcribes music, and scores the transcription against the requested controls."""
 
 import math
 from dataclasses import dataclass
@@ -42,18 +42,20 @@ from .metrics.onsets import TOLERANCES, merge_onsets, score_onsets
 Notes = list[tuple[int, float, float]]
 SAME, NEAR, OTHER = "same", "near", "other"
 ON_TIME = TOLERANCES["onset_f1"]
-# Where a recording is cut, onsets can't be told from the cut: there is silence before it, and nothing at its end.
-_LEAD, _END = 0.1, 0.03  # seconds
+# Onsets at the edges of a recording are unreliable: leading silence makes the first one detectable, and onsets at the
+# very end are dropped.
+_LEADING_SILENCE = 0.1  # seconds
+_END = 0.03  # seconds
 _DRUMS_RATE = 32000  # Hz
-# A note that is the strongest one counts as heard, even if it is not loud.
+# Low, since the strongest note counts even if it is soft.
 _MIN_SALIENCE = 0.1
 
-# From which value on each of the words holds. Measured on music of jasco-nano: other music's controls get .04 on average and
-# rarely .4 (chords), .08 and rarely .3 (melody), .5 and rarely .7 (drums, as onsets fall on beats).
+# Lowest value for each label. Music of jasco-nano scored against unrelated controls has means of 0.04 (chords), 0.08
+# (melody) and 0.5 (drums, whose onsets mostly fall on beats), and rarely exceeds 0.4, 0.3 and 0.7.
 _BOUNDS = {
-    "chords": {"very close": 0.85, "close": 0.65, "partly": 0.4},
-    "melody": {"very close": 0.8, "close": 0.6, "partly": 0.35},
-    "drums": {"very close": 0.9, "close": 0.8, "partly": 0.65},
+    "chords": {"very close": 0.85, "close": 0.65, "partial": 0.4},
+    "melody": {"very close": 0.8, "close": 0.6, "partial": 0.35},
+    "drums": {"very close": 0.9, "close": 0.8, "partial": 0.65},
 }
 _MEANINGS = {
     "chords": "of the time as requested",
@@ -65,12 +67,12 @@ _MEANINGS = {
 @dataclass(frozen=True)
 class RequestedControls:
     r"""
-    The controls of a piece on its timeline. What is `None` was not asked for; of what is empty there is nothing to compare.
+    The requested controls of a piece on its timeline. A control is `None` if it was not requested.
 
     Args:
-        chords (`list` of `(label, start)`, *optional*): the progression, in seconds.
-        melody (`list` of `(pitch, start, end)`, *optional*): notes as MIDI numbers, with seconds.
-        drum_onsets (`list[float]`, *optional*): when drums are struck, in seconds.
+        chords (`list` of `(label, start)`, *optional*): the progression, with times in seconds.
+        melody (`list` of `(pitch, start, end)`, *optional*): notes as MIDI numbers, with times in seconds.
+        drum_onsets (`list[float]`, *optional*): drum onsets in seconds.
     """
 
     chords: Chords | None = None
@@ -81,14 +83,14 @@ class RequestedControls:
 @dataclass(frozen=True)
 class Transcription:
     r"""
-    What is heard in a finished waveform, by nothing but the waveform.
+    Chords, melody salience and drum onsets estimated from a waveform.
 
     Args:
-        duration (`float`): seconds of it.
-        chords (`list` of `(label, start)`): the progression from 0 on, "N" where there is no chord.
+        duration (`float`): length of the waveform in seconds.
+        chords (`list` of `(label, start)`): the progression, starting at 0, "N" where there is no chord.
         salience (`np.ndarray` of shape `(53, frames)`):
-            How much each semitone from G2 (row 0) to B6 stands out, in [0, 1], at 22050 / 256 frames a second.
-        drum_onsets (`np.ndarray`): when drums are struck, in seconds.
+            Salience of each semitone from G2 (row 0) to B6, in [0, 1], at a frame rate of 22050 / 256 Hz.
+        drum_onsets (`np.ndarray`): drum onsets in seconds.
     """
 
     duration: float
@@ -98,23 +100,23 @@ class Transcription:
 
     @cached_property
     def pitches(self) -> np.ndarray:
-        """The most salient semitone of each frame: MIDI numbers, 50 a second, -1 where there is none."""
+        """The most salient semitone of each frame: MIDI numbers at 50 Hz, -1 where there is none."""
         return strongest_pitches(self.salience, self.duration, _MIN_SALIENCE)
 
 
 @dataclass(frozen=True)
 class Score:
     r"""
-    How far one control was followed.
+    How closely the music follows one control.
 
     Args:
         control (`str`): `"chords"`, `"melody"` or `"drums"`.
         value (`float`):
-            In [0, 1], or NaN if there is nothing to compare. Of chords: the share of the time with the right root and mode
-            (`"majmin"` of [`~evaluation.metrics.chords.score_chords`], or `"root"` if no chord asked for is major or minor). Of the
-            melody: the share of its time with the right note in any octave (raw chroma accuracy). Of drums: the F1 of onsets
-            within 50 ms; music that has nothing to do with them gets about 0.5.
-        details (`dict[str, float]`): all metrics by the names that they have in `evaluation`.
+            In [0, 1], or NaN if there is nothing to compare. For chords, the share of the time with the right root and
+            mode (`"majmin"` of [`~evaluation.metrics.chords.score_chords`], or `"root"` if no requested chord is major
+            or minor). For the melody, the share of its time with the right note in any octave (raw chroma accuracy).
+            For drums, the F1 of onsets within 50 ms; unrelated music scores about 0.5.
+        details (`dict[str, float]`): all metrics, under their names in `evaluation`.
     """
 
     control: str
@@ -123,23 +125,23 @@ class Score:
 
     @property
     def words(self) -> str:
-        """`"very close"`, `"close"`, `"partly"` or `"hardly"`; `"nothing to compare"`."""
+        """`"very close"`, `"close"`, `"partial"` or `"poor"`, or `"nothing to compare"`."""
         if math.isnan(self.value):
             return "nothing to compare"
-        return next((words for words, bound in _BOUNDS[self.control].items() if self.value >= bound), "hardly")
+        return next((words for words, bound in _BOUNDS[self.control].items() if self.value >= bound), "poor")
 
     @property
     def meaning(self) -> str:
-        """What the value is a share of, such as `"of the time as requested"`."""
+        """Meaning of the value as a percentage, such as `"of the time as requested"`."""
         return _MEANINGS[self.control]
 
     @property
     def sentence(self) -> str:
-        """All in one line, such as `"Chords: 92 % of the time as requested — very close"`."""
+        """The score in one line, such as `"Chords: 92% of the time as requested — very close"`."""
         name = self.control.capitalize()
         if math.isnan(self.value):
             return f"{name}: {self.words}"
-        return f"{name}: {100 * self.value:.0f} % {self.meaning} — {self.words}"
+        return f"{name}: {self.value:.0%} {self.meaning} — {self.words}"
 
 
 def read_requested_controls(
@@ -153,16 +155,17 @@ def read_requested_controls(
     start: float = 0.0,
 ) -> RequestedControls:
     r"""
-    The controls of one prompt, in any form that the pipeline takes, on a timeline. Of a drum recording it is the onsets that
-    are detected in it. An empty control is no control.
+    Reads the controls of one prompt, in any form that the pipeline takes. A drum recording is represented by the
+    onsets detected in it. Empty controls count as not requested.
 
     Args:
         chords, drums, melody, separate_drums, start: as [`JascoPipeline`] takes them.
         duration (`float`): length of the music in seconds: `audio.shape[-1] / pipe.sampling_rate`.
-        frame_rate (`float`): Hz: `pipe.frame_rate`, the rate of a melody that is a matrix.
+        frame_rate (`float`): frame rate of the melody matrix in Hz: `pipe.frame_rate`.
 
     Raises:
-        `FileNotFoundError`, [`InputError`]: as [`~inputs.read_chords`], [`~inputs.read_melody`] and [`~inputs.read_drums`].
+        `FileNotFoundError`, [`InputError`]: as [`~inputs.read_chords`], [`~inputs.read_melody`] and
+        [`~inputs.read_drums`].
     """
     duration = to_float(duration, "duration", above=0, unit="seconds")
     frame_rate = to_float(frame_rate, "frame_rate", above=0, unit="Hz")
@@ -173,7 +176,7 @@ def read_requested_controls(
         matrix = read_melody(melody, math.ceil(duration * frame_rate - 1e-6), frame_rate, start)
         notes = frames_to_notes(matrix, frame_rate)
     if is_given(drums):
-        # Onsets do not depend on the level; the pipeline warns of quiet drums.
+        # The level does not affect onsets, and the pipeline warns about quiet drums.
         num_samples = round(duration * _DRUMS_RATE)
         waveform = read_drums(drums, _DRUMS_RATE, num_samples, separate_drums, DRUMS_LOUDNESS, start)
         onsets = None if waveform is None else _detect_onsets(waveform, _DRUMS_RATE).tolist()
@@ -182,13 +185,14 @@ def read_requested_controls(
 
 def transcribe(audio: Any) -> Transcription:
     r"""
-    Listens to a finished piece.
+    Estimates chords, melody and drum onsets of a piece of music.
 
     Args:
-        audio (`tuple`, `dict`, `str` or `os.PathLike`): `(waveform, sampling_rate)` or what else [`~audio.io.load_audio`] reads.
+        audio (`tuple`, `dict`, `str` or `os.PathLike`):
+            `(waveform, sampling_rate)` or another input of [`~audio.io.load_audio`].
 
     Returns:
-        [`Transcription`]: the chords by the package's own extractor, the salience by its network, and drum onsets by
+        [`Transcription`]: chords and salience from the built-in extractors, and drum onsets from
             [`~evaluation.estimators.onsets.onsets_by_noise_flux`].
     """
     waveform, rate = load_audio(audio)
@@ -199,20 +203,23 @@ def transcribe(audio: Any) -> Transcription:
 
 
 def _detect_onsets(waveform: torch.Tensor, rate: int) -> np.ndarray:
-    onsets = onsets_by_noise_flux((F.pad(waveform, (round(_LEAD * rate), 0)), rate)) - round(_LEAD * rate) / rate
+    onsets = (
+        onsets_by_noise_flux((F.pad(waveform, (round(_LEADING_SILENCE * rate), 0)), rate))
+        - round(_LEADING_SILENCE * rate) / rate
+    )
     return np.maximum(onsets[onsets < waveform.shape[1] / rate - _END], 0)
 
 
 def score_transcription(transcription: Transcription, requested: RequestedControls) -> dict[str, Score]:
     r"""
-    How far what is heard agrees with what was asked for.
+    Scores a transcription against the requested controls.
 
     Args:
-        heard ([`Transcription`]): as [`transcribe`] returns it.
-        asked ([`RequestedControls`]): the controls.
+        transcription ([`Transcription`]): as [`transcribe`] returns it.
+        requested ([`RequestedControls`]): the requested controls.
 
     Returns:
-        `dict[str, Score]`: by control, of those that were asked for: `"chords"`, `"melody"`, `"drums"`.
+        `dict[str, Score]`: scores of the requested controls by name: `"chords"`, `"melody"`, `"drums"`.
 
     Raises:
         `ImportError`: without the package mir_eval.
@@ -240,11 +247,16 @@ def score_transcription(transcription: Transcription, requested: RequestedContro
 
 def match_chords(transcription: Transcription, requested: RequestedControls) -> list[tuple[float, float, str | None]]:
     r"""
-    Where the heard chords agree with those asked for.
+    Agreement of the estimated chords with the requested chords over time.
+
+    Args:
+        transcription ([`Transcription`]): as [`transcribe`] returns it.
+        requested ([`RequestedControls`]): the requested controls.
 
     Returns:
-        `list` of `(start, end, word)`: pieces of the time from the first asked chord on, in seconds: `"same"` with the right
-        root and mode, `"near"` with the right root only, `"other"`, and `None` where no chord was asked for.
+        `list` of `(start, end, agreement)`: consecutive segments from the first requested chord on, in seconds. The
+        agreement is `"same"` with the right root and mode, `"near"` with the right root only, `"other"` for a
+        different chord, and `None` where no chord was requested.
 
     Raises:
         `ImportError`: without the package mir_eval.
@@ -253,46 +265,52 @@ def match_chords(transcription: Transcription, requested: RequestedControls) -> 
     if not chords:
         return []
     metrics = import_optional("mir_eval.chord", "eval")
-    labels, given, durations = pair_labels(chords, transcription.chords, transcription.duration)
-    roots, modes = metrics.root(labels, given), metrics.majmin(labels, given)
-    # Only the root of what is neither major nor minor is compared.
+    ref_labels, est_labels, durations = pair_labels(chords, transcription.chords, transcription.duration)
+    roots, modes = metrics.root(ref_labels, est_labels), metrics.majmin(ref_labels, est_labels)
+    # Requested chords that are neither major nor minor are compared by root only.
     modes = np.where(modes < 0, roots, modes)
     edges = chords[0][1] + np.cumsum([0, *durations])
-    words = [
+    agreements = [
         None if label in ("N", "X") else SAME if mode == 1 else NEAR if root == 1 else OTHER
-        for label, root, mode in zip(labels, roots, modes)
+        for label, root, mode in zip(ref_labels, roots, modes)
     ]
-    return [(float(start), float(end), word) for start, end, word in zip(edges, edges[1:], words)]
+    return [(float(start), float(end), agreement) for start, end, agreement in zip(edges, edges[1:], agreements)]
 
 
 def match_notes(transcription: Transcription, requested: RequestedControls) -> list[str]:
-    """Of each note asked for, what is heard for half of its time: `"same"`, `"near"` (in another octave) or `"other"`."""
-    words = []
+    """
+    Agreement of the melody with each requested note, for most of its time: `"same"`, `"near"` (in another octave) or
+    `"other"`.
+    """
+    agreements = []
     for pitch, start, end in requested.melody or ():
         first = round(start * FRAME_RATE)
         pitches = transcription.pitches[first : max(round(end * FRAME_RATE), first + 1)]
         same, near = (pitches == pitch).sum(), ((pitches % 12 == pitch % 12) & (pitches != UNVOICED)).sum()
-        words.append(SAME if 2 * same > len(pitches) else NEAR if 2 * near > len(pitches) else OTHER)
-    return words
+        agreements.append(SAME if 2 * same > len(pitches) else NEAR if 2 * near > len(pitches) else OTHER)
+    return agreements
 
 
 def match_onsets(
     transcription: Transcription, requested: RequestedControls
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     r"""
-    Which drum onsets meet within 50 ms, each with one other.
+    Matches requested and detected drum onsets one-to-one within 50 ms.
+
+    Args:
+        transcription ([`Transcription`]): as [`transcribe`] returns it.
+        requested ([`RequestedControls`]): the requested controls.
 
     Returns:
-        `tuple` of the onsets asked for in seconds, without those within 30 ms of an earlier one; whether each of them is
-        heard; and whether each heard one was asked for.
+        `tuple`: the requested onsets in seconds, merged by [`~evaluation.metrics.onsets.merge_onsets`]; whether each
+        of them is matched; and whether each detected onset is matched.
 
     Raises:
         `ImportError`: without the package mir_eval.
     """
-    wanted = merge_onsets([onset for onset in requested.drum_onsets or () if onset < transcription.duration])
-    found, meant = np.zeros(len(wanted), dtype=bool), np.zeros(len(transcription.drum_onsets), dtype=bool)
-    for one, other in import_optional("mir_eval.util", "eval").match_events(
-        wanted, transcription.drum_onsets, ON_TIME
-    ):
-        found[one] = meant[other] = True
-    return wanted, found, meant
+    reference = merge_onsets([onset for onset in requested.drum_onsets or () if onset < transcription.duration])
+    estimate = transcription.drum_onsets
+    ref_matched, est_matched = np.zeros(len(reference), dtype=bool), np.zeros(len(estimate), dtype=bool)
+    for ref_index, est_index in import_optional("mir_eval.util", "eval").match_events(reference, estimate, ON_TIME):
+        ref_matched[ref_index] = est_matched[est_index] = True
+    return reference, ref_matched, est_matched

@@ -55,7 +55,7 @@ def extract_chords(
             Sampling rate of waveforms in Hz.
         method (`str`, defaults to `"auto"`):
             `"chordino"`: the plugin used for JASCO's training data (Mauch and Dixon, 2010). Since it is under the GPL,
-            you have to install it yourself: `pip install ".[chords]"` and `pip install --no-deps
+            you have to install it yourself: `pip install "diffusers-jasco[chords]"` and `pip install --no-deps
             chord-extractor==0.1.3` (Linux on x86-64). `"builtin"`: an estimator of this package based on the same
             paper. `"auto"`: the plugin if it is installed, otherwise `"builtin"`.
         progress (`bool`, defaults to `False`):

@@ -85,7 +85,7 @@ class DeepSalience(nn.Module):
         """
         if not os.path.isfile(path):
             raise FileNotFoundError(f"`weights`: there is no file {os.fspath(path)}.")
-        h5py = import_optional("h5py", "melody")
+        h5py = import_optional("h5py", "extraction")
         model = cls().eval()
         try:
             with h5py.File(path, "r") as file:
@@ -137,7 +137,7 @@ def _copy(target: torch.Tensor, values: np.ndarray):
 @compiles_with_numba
 def _magnitudes(samples: np.ndarray, harmonic: float) -> np.ndarray:
     """Magnitudes `(bins, frames)` of a constant-Q transform that starts at a harmonic of the lowest frequency."""
-    librosa = import_optional("librosa", "melody")
+    librosa = import_optional("librosa", "extraction")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="n_fft=")
         transform = librosa.cqt(

@@ -235,7 +235,7 @@ def _track_notes(stream: AudioStream, progress: bool) -> np.ndarray:
 @compiles_with_numba
 def _track_block(samples: np.ndarray) -> np.ndarray:
     """MIDI numbers from G2 to B6, or -1 for unvoiced frames, one every `HOP` samples."""
-    librosa = import_optional("librosa", "melody")
+    librosa = import_optional("librosa", "extraction")
     level = librosa.feature.rms(y=samples, frame_length=4 * HOP, hop_length=HOP)[0]
     frequencies, voiced, _ = librosa.pyin(
         samples, fmin=_LOWEST_FREQUENCY, fmax=_HIGHEST_FREQUENCY, sr=RATE, hop_length=HOP, fill_na=None

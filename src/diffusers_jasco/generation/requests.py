@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""Manifests → what to generate."""
+"""Reads generation requests from manifests."""
 
 import gzip
 import json
@@ -51,8 +51,8 @@ SETTINGS = FIELDS[-4:]
 
 
 @dataclass(frozen=True)
-class BadLine:
-    """A line of a manifest that asks for nothing that can be made, and why."""
+class InvalidLine:
+    """An invalid line of a manifest, with its number and the error message."""
 
     line: int
     error: str
@@ -60,30 +60,33 @@ class BadLine:
 
 def read_requests(
     manifest: str | os.PathLike, defaults: GenerationRequest | None = None, seed: int = 0
-) -> list[GenerationRequest | BadLine]:
+) -> list[GenerationRequest | InvalidLine]:
     r"""
-    Reads what to generate.
+    Reads generation requests from a manifest.
 
     Args:
         manifest (`str` or `os.PathLike`):
-            A `.jsonl` or `.jsonl.gz` file with a JSON object per line, or a folder with `metadata.jsonl` or `data.jsonl`:
+            A `.jsonl` or `.jsonl.gz` file, or a folder with `metadata.jsonl` or `data.jsonl`. Each line is a JSON
+            object with:
 
-            - with any of `FIELDS`: `prompt`; `chords` (`[[label, start], ...]`, `"C:0 Am:2.5"`, or a file), `drums` (a file),
-              `melody` (`[[pitch, start, end], ...]` or a file), `separate_drums`, `normalize_drums`, `start`
-              (seconds into files), `duration` (seconds), `seed`, `name` (of the clip's file; by default the line's number),
-              and the checkpoint's settings
-            - with `file_name`: a clip of a data set, with its caption and its controls. Its length is not asked for
-            - with `path`: a line of AudioCraft's `data.jsonl`, with the caption of the `.json` or `.txt` file beside the audio
+            - any of `FIELDS`: `prompt`, `chords` (`[[label, start], ...]`, `"C:0 Am:2.5"`, or a file), `drums` (a
+              file), `melody` (`[[pitch, start, end], ...]` or a file), `separate_drums`, `normalize_drums`, `start`
+              (seconds into files), `duration` (seconds), `seed`, `name` (of the clip's file; by default the line
+              number), and the sampling settings
+            - or `file_name`: a clip of a dataset. Its caption and its controls are used, but not its duration
+            - or `path`: a line of AudioCraft's `data.jsonl`, with the caption in the `.json` or `.txt` file beside the
+              audio
 
-            Files are looked for beside the manifest, then in the working directory.
-        defaults (`GenerationRequest`, *optional*): duration and settings where a line does not say; by default the checkpoint's.
-        seed (`int`, defaults to `0`): where a line gives no seed, it is made of this one and the clip's name.
+            Files are searched for in the manifest's folder, then in the working directory.
+        defaults (`GenerationRequest`, *optional*):
+            Duration and settings of lines that do not specify them, by default the checkpoint's.
+        seed (`int`, defaults to `0`): lines without a seed get one that is derived from this seed and the clip's name.
 
     Returns:
-        `list`: for each line that is not empty a [`~generation.batches.GenerationRequest`], or a [`BadLine`].
+        `list`: a [`~generation.batches.GenerationRequest`] or an [`InvalidLine`] for each non-empty line.
 
     Raises:
-        `FileNotFoundError`: if there is no manifest.
+        `FileNotFoundError`: if the manifest does not exist.
     """
     path = Path(manifest)
     if path.is_dir():
@@ -93,7 +96,7 @@ def read_requests(
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
         lines = file.read().splitlines()
     defaults = defaults or GenerationRequest(name="")
-    entries: list[GenerationRequest | BadLine] = []
+    entries: list[GenerationRequest | InvalidLine] = []
     lines_of: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -105,33 +108,35 @@ def read_requests(
             lines_of[request.name] = number
             entries.append(request)
         except (ValueError, OSError) as error:
-            entries.append(BadLine(number, str(error)))
+            entries.append(InvalidLine(number, str(error)))
     return entries
 
 
 def _read_line(line: str, number: int, folder: Path, defaults: GenerationRequest, seed: int) -> GenerationRequest:
     info = json.loads(line)
     if not isinstance(info, dict):
-        raise ValueError(f"a line has to be a JSON object, but is a {type(info).__name__}.")
+        raise ValueError(f"a line has to be a JSON object, but got a {type(info).__name__}.")
     if "path" in info or "file_name" in info:
-        info = _from_data_set(info, folder)
+        info = _from_dataset(info, folder)
     elif unknown := sorted(set(info) - set(FIELDS)):
-        raise ValueError(f"unknown: {', '.join(unknown)}. A line may have {', '.join(FIELDS)}.")
+        raise ValueError(f"unknown fields: {', '.join(unknown)}. A line may have {', '.join(FIELDS)}.")
     info = {key: value for key, value in info.items() if value is not None}
 
     for key, value in info.items():
-        # In Python, `True` is a number.
+        # `isinstance` would accept `True` as a number.
         if type(value) not in _TYPES[key]:
             kinds = " or ".join(kind.__name__ for kind in _TYPES[key])
-            raise ValueError(f"`{key}` has to be a {kinds}, but is {value!r}.")
+            raise ValueError(f"`{key}` has to be a {kinds}, but got {value!r}.")
     name = info.get("name", f"{number:05d}")
     if not re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,199}", name):
-        raise ValueError(f"`name` has to be the name of a file, without slashes and no dot at first, but is {name!r}.")
+        raise ValueError(
+            f"`name` has to be a file name without slashes that does not start with a dot, but got {name!r}."
+        )
     controls = {}
     for key in CONTROLS:
         value = info.get(key)
         if isinstance(value, str):
-            # A progression as text is no file.
+            # Chords may also be text instead of a file.
             value = _find_file(value, folder) or value
         elif value is not None:
             value = [tuple(event) if isinstance(event, list) else event for event in value] or None
@@ -154,11 +159,11 @@ def _read_line(line: str, number: int, folder: Path, defaults: GenerationRequest
     )
 
 
-def _from_data_set(info: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """What a clip's line says, in the fields of a request."""
+def _from_dataset(info: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Converts a clip of a dataset to the fields of a request."""
     name = info.get("path") or info.get("file_name")
     if not isinstance(name, str):
-        raise ValueError(f"`path` has to be a str, but is {name!r}.")
+        raise ValueError(f"`path` has to be a str, but got {name!r}.")
     source = Source(_find_file(name, folder) or str(folder / name), name, info)
     captions = read_captions(source, read_track_info(source), {})
     return {
@@ -170,11 +175,11 @@ def _from_data_set(info: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _find_file(name: str, folder: Path) -> str | None:
-    """The path of a file that a manifest names, beside it or in the working directory."""
-    # A MIDI file may come with the name of a track.
+    """The path of a file in the manifest's folder or in the working directory, or `None`."""
+    # MIDI file names may have a track as suffix.
     name, track = split_track(name)
-    # What is too long for a name is a progression.
-    found = next((path for path in (folder / name, Path(name)) if len(name) < 1000 and os.path.isfile(path)), None)
-    if found is None:
+    # Long texts are chords, and could exceed the limit of file names.
+    file = next((path for path in (folder / name, Path(name)) if len(name) < 1000 and os.path.isfile(path)), None)
+    if file is None:
         return None
-    return str(found) if track is None else f"{found}#{track}"
+    return str(file) if track is None else f"{file}#{track}"

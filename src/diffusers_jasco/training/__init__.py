@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Objects that the training scripts share: components, data, the objective, checkpoints, logs, stages."""
+"""Building blocks of the training scripts: components, data, objective, checkpoints, logs, stages."""
 
 from .runs import Run, load_run
 

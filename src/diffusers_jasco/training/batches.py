@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""Resumable batches: after an interruption the order of the data continues where it stopped."""
+"""Resumable batches: after an interruption, the order of the data continues where it stopped."""
 
 import math
 from abc import ABC, abstractmethod
@@ -31,23 +31,23 @@ from ..data.streams import StreamedClips, StreamPosition
 from ..utils.seeding import derive_seed
 
 
-# A stream is read in at most so many parts, or as many as there are processes: each part has files open.
 logger = logging.get_logger(__name__)
 
+# Streams are read in at most this many parts (or one per process, if there are more): each part keeps files open.
 MAX_PARTS = 8
 
 
 @dataclass(eq=False)
 class _Batches(ABC):
     r"""
-    Endless batches for one of several processes, which go on where they stopped. The state is the place in the data after the
-    last batch that was given out, whatever the loader's workers had fetched ahead.
+    Endless, resumable batches for one process. The state is the position after the last batch that was yielded,
+    regardless of how far the loader's workers have prefetched.
 
     Attributes:
         prepare (`Callable`, *optional*):
-            Called with each batch that is a `dict`, in the loader's processes unless `encode` makes it; returns the batch to
-            give out, such as one with the noise of a training step.
-        key_prefix (`str`): comes before the keys of the items.
+            Called with each batch that is a `dict`, in the loader's workers unless there is an `encode`; returns the
+            batch to yield, for example with the noise of a training step added.
+        key_prefix (`str`): prefix of the items' keys.
     """
 
     dataset: Any
@@ -58,59 +58,59 @@ class _Batches(ABC):
     num_processes: int = 1
     num_workers: int = 0
     encode: Callable | None = None
-    # Not annotated, as they are no arguments.
+    # Without annotations, so that they are not fields of the dataclass.
     prepare = None
     key_prefix = ""
 
     @property
     def global_batch_size(self) -> int:
-        """Items per batch of all processes."""
+        """Items per batch over all processes."""
         return self.batch_size * self.num_processes
 
     @property
     def num_frames(self) -> int:
-        """Frames of an item."""
+        """Latent frames per item."""
         return self.dataset.num_frames
 
     @abstractmethod
     def __iter__(self) -> Iterator[Any]:
-        """Batches; a `dict` has the keys of its items, `key`."""
+        """Yields batches; if they are a `dict`, with the items' keys as `key`."""
 
     def _load(self, dataset: Dataset, plan: Iterator[tuple[list, list[str], Any]]) -> Iterator[tuple[Any, Any]]:
-        """Batches of what is planned, (what the dataset is asked for, keys, place afterwards), with their places."""
+        """Yields (batch, position after it) for a plan of (indices into `dataset`, keys, position after the batch)."""
         fetched = deque()
 
         def requests() -> Iterator[tuple[list, list[str]]]:
-            for request, keys, place in plan:
+            for indices, keys, position in plan:
                 keys = [self.key_prefix + key for key in keys]
-                fetched.append((keys, place))
-                yield request, keys
+                fetched.append((keys, position))
+                yield indices, keys
 
         loader = DataLoader(
             _BatchMaker(dataset, self.collate_fn, None if self.encode else self.prepare),
             sampler=requests(),
             batch_size=None,
-            collate_fn=_unchanged,
+            collate_fn=_identity,
             num_workers=self.num_workers,
-            # Its own, so that a new loader draws nothing from the generator of the training.
+            # A separate generator: otherwise each new loader would advance the global one.
             generator=torch.Generator(),
         )
         for batch in loader:
-            keys, place = fetched.popleft()
+            keys, position = fetched.popleft()
             if self.encode is not None:
                 batch = _finish(self.encode(batch), keys, self.prepare)
-            yield batch, place
+            yield batch, position
 
 
 class _BatchMaker(Dataset):
-    """Makes whole batches, as only then their keys are known in the loader's processes."""
+    """Dataset of whole batches, which makes their keys available in the loader's workers."""
 
     def __init__(self, dataset: Dataset, collate_fn: Callable | None, prepare: Callable | None):
         self.dataset, self.collate_fn, self.prepare = dataset, collate_fn or default_collate, prepare
 
     def __getitem__(self, request: tuple[list, list[str]]) -> Any:
-        items, keys = request
-        return _finish(self.collate_fn([self.dataset[item] for item in items]), keys, self.prepare)
+        indices, keys = request
+        return _finish(self.collate_fn([self.dataset[index] for index in indices]), keys, self.prepare)
 
 
 def _finish(batch: Any, keys: list[str], prepare: Callable | None) -> Any:
@@ -120,19 +120,22 @@ def _finish(batch: Any, keys: list[str], prepare: Callable | None) -> Any:
     return batch if prepare is None else prepare(batch)
 
 
-def _unchanged(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     return batch
 
 
 def fitting_batch_size(batch_size: int, num_items: int, num_processes: int = 1, warns: bool = True) -> int:
     r"""
-    The largest batch size that so many items fill once, at most `batch_size`; a smaller one comes with a warning.
+    Reduces the batch size, with a warning, if the dataset has too few items for one batch in each process.
 
     Args:
-        batch_size (`int`): requested items per batch of each process.
-        num_items (`int`): items of the data set.
+        batch_size (`int`): requested number of items per batch in each process.
+        num_items (`int`): number of items in the dataset.
         num_processes (`int`, defaults to `1`): number of processes.
-        warns (`bool`, defaults to `True`): whether this process warns.
+        warns (`bool`, defaults to `True`): whether this process logs the warning.
+
+    Returns:
+        `int`: the largest possible batch size up to `batch_size`.
 
     Raises:
         `ValueError`: if there are fewer items than processes, or the batch size is less than 1.
@@ -140,18 +143,18 @@ def fitting_batch_size(batch_size: int, num_items: int, num_processes: int = 1, 
     if batch_size < 1:
         raise ValueError(f"`batch_size` has to be at least 1, but is {batch_size}.")
     if num_items < num_processes:
-        raise ValueError(f"There are {num_items} clips for training, fewer than processes ({num_processes}).")
+        raise ValueError(f"There are only {num_items} clips for training, fewer than processes ({num_processes}).")
     fitting = min(batch_size, num_items // num_processes)
     if fitting < batch_size and warns:
         logger.warning(
-            f"The batch size is {fitting} instead of {batch_size}: there are {num_items} clips for training"
+            f"The batch size is {fitting} instead of {batch_size}: there are only {num_items} clips for training"
             + (f" in {num_processes} processes." if num_processes > 1 else ".")
         )
     return fitting
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """The tensors of a batch on a device, copied without waiting for it."""
+    """Moves the tensors of a batch to a device asynchronously."""
     if isinstance(batch, dict):
         return {name: to_device(value, device) for name, value in batch.items()}
     if not torch.is_tensor(batch):
@@ -164,15 +167,15 @@ def to_device(batch: Any, device: torch.device) -> Any:
 @dataclass(eq=False)
 class EpochBatches(_Batches):
     r"""
-    Endless batches of a dataset for one of several processes: in each epoch another permutation, which depends on the
-    seed and the epoch only. Together the processes take `batch_size * num_processes` items at a time; what does not fill
-    the last batch of an epoch is left out.
+    Endless batches of a dataset for one of several processes. Each epoch has its own permutation, which depends only
+    on the seed and the epoch. Together, the processes consume `batch_size * num_processes` items at a time; an
+    incomplete batch at the end of an epoch is dropped.
 
-    Its `state_dict` is the place in the data after the last batch that was given out, so that a resumed run goes on with
-    the next one, whatever the loader's workers had fetched ahead.
+    `state_dict` holds the position after the last batch that was yielded, so that a resumed run continues with the
+    next one, regardless of how far the loader's workers had prefetched.
 
-    To a batch that is a `dict` the keys of its items are added: `key`, a list of `"<epoch>/<index>"`, which depend neither on
-    the process nor on how many there are.
+    A batch that is a `dict` also gets the keys of its items: `key`, a list of `"<epoch>/<index>"`, which does not
+    depend on the number of processes.
 
     Args:
         dataset (`Dataset`):
@@ -180,21 +183,21 @@ class EpochBatches(_Batches):
         batch_size (`int`):
             Items per batch of one process.
         collate_fn (`Callable`, *optional*):
-            Makes a batch of items, in the loader's processes.
+            Collates items into a batch, in the loader's workers.
         seed (`int`, defaults to `0`):
             Seed of the order.
         process_index (`int`, defaults to `0`):
-            Which process this is.
+            Index of this process.
         num_processes (`int`, defaults to `1`):
             Number of processes.
         num_workers (`int`, defaults to `0`):
-            Processes that load data, besides this one.
+            Number of data loader workers.
         encode (`Callable`, *optional*):
-            Makes the batch of what `collate_fn` returns, in this process; such as [`~data.online_encoding.BatchEncoder`], with `list`
-            as `collate_fn`.
+            Turns the output of `collate_fn` into a batch, in this process; such as
+            [`~data.online_encoding.BatchEncoder`], with `list` as `collate_fn`.
 
     Raises:
-        `ValueError`: if the dataset does not fill one batch.
+        `ValueError`: if the dataset has fewer items than one batch.
     """
 
     def __post_init__(self):
@@ -202,16 +205,16 @@ class EpochBatches(_Batches):
         self.position = 0
         if len(self.dataset) < self.global_batch_size:
             raise ValueError(
-                f"The dataset has {len(self.dataset)} items, fewer than one batch of all processes,"
-                f" {self.global_batch_size}: give it more clips, or a smaller `batch_size`."
+                f"The dataset has {len(self.dataset)} items, fewer than one batch over all processes"
+                f" ({self.global_batch_size}): add clips or use a smaller `batch_size`."
             )
 
     def _rest_of_epoch(self) -> Iterator[tuple[list[int], list[str], int]]:
         generator = torch.Generator().manual_seed(derive_seed("order", self.seed, self.epoch))
         order = torch.randperm(len(self.dataset), generator=generator).tolist()
-        epoch, own = self.epoch, self.process_index * self.batch_size
+        epoch, offset = self.epoch, self.process_index * self.batch_size
         for start in range(self.position, len(order) - self.global_batch_size + 1, self.global_batch_size):
-            indices = order[start + own : start + own + self.batch_size]
+            indices = order[start + offset : start + offset + self.batch_size]
             yield indices, [f"{epoch}/{index}" for index in indices], start + self.global_batch_size
 
     def __iter__(self) -> Iterator[Any]:
@@ -224,35 +227,36 @@ class EpochBatches(_Batches):
             self.epoch, self.position = self.epoch + 1, 0
 
     def state_dict(self) -> dict[str, int]:
-        """The place in the data."""
+        """Returns the position in the data."""
         return {"epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state_dict: dict[str, int]):
-        """Goes to a place in the data; to be called before iteration begins."""
+        """Restores a position in the data. Call it before iterating."""
         self.epoch, self.position = state_dict["epoch"], state_dict["position"]
 
 
 @dataclass(eq=False)
 class StreamBatches(_Batches):
     r"""
-    Endless batches of a streaming data set for one of several processes.
+    Endless batches of a streaming dataset for one of several processes.
 
-    The stream is read in parts, each of them with shards of its own, and a batch of all processes has as many items from
-    each part. The number of parts divides those of shards and of items in such a batch; it does not depend on the number of
-    processes up to 8 of them, and so neither do the items. A process reads the parts that its items come from: if there
-    are as many parts as processes, or a multiple, then no process reads what another does.
+    The stream is read in parts, each with its own shards, and a global batch (over all processes) has the same number
+    of items from each part. The number of parts divides the number of shards and the global batch size. Up to 8
+    processes, it does not depend on the number of processes, and neither do the items of a global batch. A process
+    reads the parts that its items come from: if the number of parts is a multiple of the number of processes, no data
+    is read twice.
 
-    Epochs follow each other without a gap, in each part by itself. The batches, their keys and `state_dict` are like those
-    of [`EpochBatches`]; where a run goes on, at most `shuffle_buffer` rows are read again.
+    Each part proceeds to its next epoch independently of the others. Batches, keys and `state_dict` are like those of
+    [`EpochBatches`]; a resumed run reads at most `shuffle_buffer` rows again.
 
     Args:
         dataset ([`~data.streams.ClipStream`]):
             The clips.
-        batch_size (`int`), collate_fn (`Callable`, *optional*), seed (`int`), process_index (`int`), num_processes (`int`),
-        num_workers (`int`), encode (`Callable`, *optional*):
-            As for [`EpochBatches`]. Rows are read in this process, and decoded by the workers.
+        batch_size (`int`), collate_fn (`Callable`, *optional*), seed (`int`), process_index (`int`),
+        num_processes (`int`), num_workers (`int`), encode (`Callable`, *optional*):
+            As for [`EpochBatches`]. Rows are read in this process and decoded by the workers.
         shuffle_buffer (`int`, defaults to `512`):
-            Rows that are shuffled together, in all parts. They are kept in memory as they are stored.
+            Total size of the shuffle buffers of all parts, in rows. Rows are kept in memory undecoded.
     """
 
     shuffle_buffer: int = 512
@@ -262,83 +266,84 @@ class StreamBatches(_Batches):
         limit = max(MAX_PARTS, self.num_processes)
         self.num_parts = max(n for n in range(1, min(common, limit) + 1) if common % n == 0)
         self.block_size = max(self.shuffle_buffer // self.num_parts, 1)
-        # Which items of a batch of all processes are this one's, and the parts that they come from.
-        own = range(self.process_index * self.batch_size, (self.process_index + 1) * self.batch_size)
+        # For each part that this process reads: whether each of the part's items in a global batch is this process's.
+        local = range(self.process_index * self.batch_size, (self.process_index + 1) * self.batch_size)
         per_part = self.global_batch_size // self.num_parts
-        self._own = {
-            part: [part * per_part + position in own for position in range(per_part)]
-            for part in range(own[0] // per_part, own[-1] // per_part + 1)
+        self._is_local = {
+            part: [part * per_part + index in local for index in range(per_part)]
+            for part in range(local[0] // per_part, local[-1] // per_part + 1)
         }
-        self._places = {part: StreamPosition() for part in self._own}
+        self._positions = {part: StreamPosition() for part in self._is_local}
 
     @property
     def epoch(self) -> int:
-        """The epoch of the part that is the farthest behind, of those that this process reads."""
-        return min(place.epoch for place in self._places.values())
+        """The lowest epoch of the parts that this process reads."""
+        return min(position.epoch for position in self._positions.values())
 
     def _plan(self) -> Iterator[tuple[list, list[str], dict[int, StreamPosition]]]:
-        places = dict(self._places)
+        positions = dict(self._positions)
         parts = {
-            part: self.dataset.part(part, self.num_parts, self.seed, self.block_size, place)
-            for part, place in places.items()
+            part: self.dataset.worker_shard(part, self.num_parts, self.seed, self.block_size, position)
+            for part, position in positions.items()
         }
         while True:
-            request = []
-            for part, is_own in self._own.items():
-                for keep, (item, place) in zip(is_own, parts[part]):
-                    places[part] = place
+            items = []
+            for part, is_local in self._is_local.items():
+                for keep, (item, position) in zip(is_local, parts[part]):
+                    positions[part] = position
                     if keep:
-                        request.append(item)
-            yield request, [key for _, key in request], dict(places)
+                        items.append(item)
+            yield items, [key for _, key in items], dict(positions)
 
     def __iter__(self) -> Iterator[Any]:
-        for batch, places in self._load(StreamedClips(self.dataset.reader), self._plan()):
-            self._places = places
+        for batch, positions in self._load(StreamedClips(self.dataset.reader), self._plan()):
+            self._positions = positions
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """The place in the data of all processes, which have to call this together."""
-        places = [self._places]
+        """Returns the positions of all processes in the data. All processes have to call it together."""
+        positions = [self._positions]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            places = [None] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(places, self._places)
-        merged = {part: astuple(place) for own in places for part, place in own.items()}
+            positions = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(positions, self._positions)
+        merged = {part: astuple(position) for by_part in positions for part, position in by_part.items()}
         return {"num_parts": self.num_parts, "block_size": self.block_size, "places": merged}
 
     def load_state_dict(self, state_dict: dict[str, Any]):
         r"""
-        Goes to a place in the data; to be called before iteration begins.
+        Restores a position in the data. Call it before iterating.
 
         Raises:
-            `ValueError`: if the data were divided otherwise.
+            `ValueError`: if the data was divided into other parts.
         """
         for name in ("num_parts", "block_size"):
             if state_dict[name] != getattr(self, name):
                 raise ValueError(
-                    f"The stream was read with `{name}` {state_dict[name]}, now it is {getattr(self, name)}: shards, batch size,"
-                    " number of processes and shuffle buffer have to be as they were."
+                    f"The stream was read with `{name}` {state_dict[name]}, but now it is {getattr(self, name)}: the"
+                    " shards, the batch size, the number of processes and the shuffle buffer have to stay the same."
                 )
-        self._places = {part: StreamPosition(*state_dict["places"][part]) for part in self._own}
+        self._positions = {part: StreamPosition(*state_dict["places"][part]) for part in self._is_local}
 
 
 class InterleavedBatches:
     r"""
-    Endless batches of several data sets, some of which may be streams, for one of several processes: each batch is from one
-    data set, in all processes from the same; the next one is from that which is the farthest behind its share. A batch's keys
-    are those of its data set with the number of it before them. The state is the places in all of them.
+    Endless batches of several datasets, some of which may be streams, for one of several processes. Each batch comes
+    from one dataset, the same in all processes: the one furthest behind its share. Keys are prefixed with the index
+    of the dataset. The state holds the positions in all datasets.
 
     Args:
-        sources (`Sequence[EpochBatches | StreamBatches]`): batches of each data set, with the same batch size and processes.
-        weights (`Sequence[float]`): shares of the batches, relative to each other.
+        sources (`Sequence[EpochBatches | StreamBatches]`):
+            Batches of each dataset, with equal batch size and processes.
+        weights (`Sequence[float]`): relative shares of the batches.
 
     Raises:
-        `ValueError`: for weights that are not positive or not as many as data sets.
+        `ValueError`: if there is not one positive weight per dataset.
     """
 
     def __init__(self, sources: Sequence[EpochBatches | StreamBatches], weights: Sequence[float]):
         self.sources = list(sources)
         self.shares = to_shares(weights, len(sources))
-        self.given = [0] * len(sources)  # batches of each data set
+        self.num_yielded = [0] * len(sources)  # batches of each dataset
         for number, source in enumerate(self.sources):
             source.key_prefix = f"{number}/"
 
@@ -354,40 +359,40 @@ class InterleavedBatches:
 
     @property
     def global_batch_size(self) -> int:
-        """Items per batch of all processes."""
+        """Items per batch over all processes."""
         return self.sources[0].global_batch_size
 
     @property
     def num_frames(self) -> int:
-        """Frames of an item."""
+        """Latent frames per item."""
         return self.sources[0].num_frames
 
     @property
     def epoch(self) -> int:
-        """The epoch of the data set that is the farthest behind."""
+        """The lowest epoch of the datasets."""
         return min(source.epoch for source in self.sources)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         streams = [iter(source) for source in self.sources]
         while True:
-            count = sum(self.given) + 1
-            behind = [share * count - given for share, given in zip(self.shares, self.given)]
-            number = behind.index(max(behind))
+            count = sum(self.num_yielded) + 1
+            deficits = [share * count - yielded for share, yielded in zip(self.shares, self.num_yielded)]
+            number = deficits.index(max(deficits))
             batch = next(streams[number])
-            self.given[number] += 1
+            self.num_yielded[number] += 1
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """The places in the data of all processes, which have to call this together."""
-        return {"given": list(self.given), "sources": [source.state_dict() for source in self.sources]}
+        """Returns the positions of all processes in the data. All processes have to call it together."""
+        return {"given": list(self.num_yielded), "sources": [source.state_dict() for source in self.sources]}
 
     def load_state_dict(self, state_dict: dict[str, Any]):
         r"""
-        Goes to a place in the data; to be called before iteration begins.
+        Restores a position in the data. Call it before iterating.
 
         Raises:
-            `ValueError`: if the data were divided otherwise.
+            `ValueError`: if the data was divided into other parts.
         """
-        self.given = list(state_dict["given"])
+        self.num_yielded = list(state_dict["given"])
         for source, state in zip(self.sources, state_dict["sources"], strict=True):
             source.load_state_dict(state)

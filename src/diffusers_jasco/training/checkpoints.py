@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""Checkpoints: folders that are complete or absent."""
+"""Checkpoint folders, which are written atomically."""
 
 import os
 import re
@@ -29,32 +29,32 @@ _NAME = re.compile(r"step-(\d+)")
 
 
 def checkpoint_path(folder: str | os.PathLike, step: int) -> Path:
-    """The checkpoint folder of a step."""
+    """Returns the checkpoint folder of a step."""
     return Path(folder) / f"step-{step:08d}"
 
 
 def list_checkpoints(folder: str | os.PathLike) -> list[Path]:
-    """The complete checkpoints in a folder, by step."""
+    """Lists the complete checkpoints in a folder, sorted by step."""
     folder = Path(folder)
     paths = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)] if folder.is_dir() else []
     return sorted(paths, key=checkpoint_step)
 
 
 def checkpoint_step(path: str | os.PathLike) -> int:
-    """The step of a checkpoint folder."""
+    """Returns the step of a checkpoint folder."""
     return int(_NAME.fullmatch(Path(path).name)[1])
 
 
 def find_checkpoint(folder: str | os.PathLike, which: str) -> Path | None:
     r"""
-    The checkpoint to resume from.
+    Finds the checkpoint to resume from.
 
     Args:
         folder (`str` or `os.PathLike`): folder of the checkpoints.
         which (`str`): `"latest"`, the number of a step, or the path of a checkpoint.
 
     Returns:
-        `Path`, or `None` for `"latest"` where there is none.
+        `Path` of the checkpoint, or `None` for `"latest"` if there is none.
 
     Raises:
         `FileNotFoundError`: for a step or a path that does not exist.
@@ -65,50 +65,49 @@ def find_checkpoint(folder: str | os.PathLike, which: str) -> Path | None:
     path = checkpoint_path(folder, int(which)) if which.isdigit() else Path(which)
     if not path.is_dir() or not _NAME.fullmatch(path.name):
         found = ", ".join(checkpoint.name for checkpoint in list_checkpoints(folder)) or "none"
-        raise FileNotFoundError(f"There is no checkpoint {path}. In {folder} there are: {found}.")
+        raise FileNotFoundError(f"There is no checkpoint {path}. Checkpoints in {folder}: {found}.")
     return path
 
 
 def find_start(folder: str | os.PathLike, resume: str | None) -> Path | None:
     r"""
-    The checkpoint that a run begins with.
+    Finds the checkpoint that a run starts from.
 
     Args:
         folder (`str` or `os.PathLike`): folder of the run's checkpoints.
         resume (`str`, *optional*): as in [`find_checkpoint`].
 
     Returns:
-        `Path`, or `None` for a run that begins anew.
+        `Path` of the checkpoint, or `None` for a new run.
 
     Raises:
         `FileNotFoundError`: for a step or a path that does not exist.
-        `ValueError`: without `resume`, if there are checkpoints: they would be lost.
+        `ValueError`: without `resume`, if there are checkpoints, which a new run would overwrite.
     """
     if resume is not None:
         return find_checkpoint(folder, resume)
     if list_checkpoints(folder):
         raise ValueError(
-            f"{Path(folder).parent} has checkpoints: go on with --resume latest, or give another --output."
+            f"{Path(folder).parent} has checkpoints: resume with --resume latest, or choose another --output."
         )
     return None
 
 
 def prune_checkpoints(folder: str | os.PathLike, keep: int):
-    """Deletes all checkpoints but the last `keep`; 0 keeps all."""
+    """Deletes all but the last `keep` checkpoints; 0 keeps all."""
     for path in list_checkpoints(folder)[: -keep if keep else 0]:
         shutil.rmtree(path)
 
 
 def save_checkpoint(accelerator: Accelerator, folder: str | os.PathLike, step: int, keep: int):
     r"""
-    Saves all that training goes on from: Accelerate's state, with the objects that were registered for it. All processes
-    have to call it.
+    Saves a checkpoint: Accelerate's state and all objects registered for checkpointing. All processes have to call it.
 
     Args:
-        accelerator (`Accelerator`): the state.
+        accelerator (`Accelerator`): the processes and their state.
         folder (`str` or `os.PathLike`): folder of the checkpoints.
-        step (`int`): the step.
-        keep (`int`): how many checkpoints are left; 0: all.
+        step (`int`): the current step.
+        keep (`int`): number of checkpoints to keep; 0 keeps all.
     """
     path = checkpoint_path(folder, step)
     if accelerator.is_main_process:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Checks of a training's options before anything is loaded."""
+"""Checks of training options before anything is loaded."""
 
 import argparse
 import math
@@ -27,8 +27,19 @@ from ..evaluation.evaluate import CONDITIONS
 from ..utils.optional_imports import import_optional
 
 
-_COUNTS = ("batch_size", "max_steps", "gradient_accumulation_steps", "num_frames", "rank", "validation_clips")
-_COUNTS += ("generate_clips", "fit_clips", "statistics_clips", "discriminator_filters", "default_num_inference_steps")
+_COUNTS = (
+    "batch_size",
+    "max_steps",
+    "gradient_accumulation_steps",
+    "num_frames",
+    "rank",
+    "validation_clips",
+    "generate_clips",
+    "fit_clips",
+    "statistics_clips",
+    "discriminator_filters",
+    "default_num_inference_steps",
+)
 _NOT_NEGATIVE = (
     "learning_rate",
     "num_workers",
@@ -37,19 +48,27 @@ _NOT_NEGATIVE = (
     "max_minutes",
     "log_every",
     "validate_every",
+    "evaluate_every",
+    "generate_every",
+    "checkpoint_every",
+    "checkpoint_minutes",
+    "keep_checkpoints",
+    "time_weight",
+    "log_weight",
+    "complex_weight",
+    "octave_weight",
+    "commitment_weight",
+    "adversarial_weight",
+    "feature_weight",
 )
-_NOT_NEGATIVE += ("evaluate_every", "generate_every", "checkpoint_every", "checkpoint_minutes", "keep_checkpoints")
-_NOT_NEGATIVE += ("time_weight", "log_weight", "complex_weight", "octave_weight", "commitment_weight")
-_NOT_NEGATIVE += ("adversarial_weight", "feature_weight")
-_POSITIVE = ("max_grad_norm", "adam_epsilon", "time_power", "time_logit_std", "snr_gamma", "alpha")
-_POSITIVE += ("seconds",)
+_POSITIVE = ("max_grad_norm", "adam_epsilon", "time_power", "time_logit_std", "snr_gamma", "alpha", "seconds")
 _DECAYS = ("adam_beta1", "adam_beta2", "ema_decay", "lora_dropout")
 _SHARES = ("drums_share", "default_guidance_rescale")
 
 
 def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace):
     r"""
-    Ends a command with an error of its parser for options that can't be used, of those that it has. See also [`check_resources`].
+    Ends the command with a parser error if any of its options is invalid. See also [`check_resources`].
 
     Args:
         parser (`argparse.ArgumentParser`): the command's parser.
@@ -65,20 +84,20 @@ def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace):
 
 
 def _find_problem(name: str, value: object) -> str | None:
-    """The range of an option that a number is not in, or `None`."""
+    """Describes the range that an option's number violates, or returns `None`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     is_share = name in _SHARES or (name.startswith("drop_") and name != "drop_per_batch")
     ranges = [
         (name in _COUNTS, value >= 1, "at least 1"),
-        (name == "evaluation_clips", value >= 2, "at least 2, as other clips' music is the floor"),
+        (name == "evaluation_clips", value >= 2, "at least 2, as each clip is also compared with another one"),
         (name in _NOT_NEGATIVE, value >= 0, "0 or more"),
         (name in _POSITIVE, value > 0, "above 0"),
         (name in _DECAYS, 0 <= value < 1, "at least 0 and below 1"),
         (is_share, 0 <= value <= 1, "from 0 to 1"),
         (True, math.isfinite(value), "a finite number"),
     ]
-    return next((text for applies, is_right, text in ranges if applies and not is_right), None)
+    return next((text for applies, is_valid, text in ranges if applies and not is_valid), None)
 
 
 def _check_names(args: argparse.Namespace):
@@ -92,29 +111,31 @@ def _check_names(args: argparse.Namespace):
         except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(f"--lr_scheduler {args.lr_scheduler} can't be used: {error}") from error
     if unknown := sorted(set(get("evaluation_conditions") or ()) - set(CONDITIONS)):
-        raise ValueError(f"--evaluation_conditions: {', '.join(unknown)} not among {', '.join(CONDITIONS)}.")
+        raise ValueError(
+            f"--evaluation_conditions has to contain only {', '.join(CONDITIONS)}, but contains {', '.join(unknown)}."
+        )
     weights = get("dataset_weights")
     if weights is not None and (len(weights) != len(args.dataset) or not all(0 < w < math.inf for w in weights)):
         raise ValueError(
-            f"--dataset_weights: one number above 0 is needed for each of the {len(args.dataset)} data sets, but they are"
+            f"--dataset_weights has to be one number above 0 for each of the {len(args.dataset)} datasets, but is"
             f" {weights}."
         )
 
 
 def check_resources(args: argparse.Namespace):
     r"""
-    Checks that data sets and packages that a training of the transformer needs are there, without loading them.
+    Checks that the datasets and packages needed to train the transformer exist, without loading them.
 
     Args:
         args (`argparse.Namespace`): the options of `training/train_jasco.py` or `training/train_jasco_lora.py`.
 
     Raises:
-        `ValueError`, `FileNotFoundError`: for a data set or a sound font that is not there.
+        `ValueError`, `FileNotFoundError`: for a dataset or a sound font that does not exist.
         `ImportError`: for a package that is not installed.
     """
     if args.use_8bit_adam:
-        import_optional("bitsandbytes.optim", "8bit")
-    only = getattr(args, "only", None)  # LoRAs have no such option
+        import_optional("bitsandbytes.optim", "bitsandbytes")
+    only = getattr(args, "only", None)  # not an option of LoRA training
     for spec in (*([] if only else args.dataset), args.validation_dataset):
         if spec is not None:
             check_spec(spec)
@@ -123,8 +144,8 @@ def check_resources(args: argparse.Namespace):
     if args.evaluation_dataset == "synthetic":
         find_soundfonts(args.renderer)
     elif not Path(args.evaluation_dataset, "metadata.jsonl").is_file():
-        hint = " It takes as many clips as --evaluation_clips says." if is_synthetic(args.evaluation_dataset) else ""
+        hint = " Set the number of clips with --evaluation_clips." if is_synthetic(args.evaluation_dataset) else ""
         raise ValueError(
-            f"--evaluation_dataset has to be `synthetic` or a folder with metadata.jsonl (of a prepared folder, one of its"
-            f" splits), but is {args.evaluation_dataset}.{hint}"
+            "--evaluation_dataset has to be `synthetic` or a folder with metadata.jsonl (such as a split of a prepared"
+            f" folder), but is {args.evaluation_dataset}.{hint}"
         )

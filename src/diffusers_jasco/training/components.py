@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Initial data sets and pipeline components of a run: new ones, or those of another pipeline."""
+"""Datasets and initial pipeline components of a run: new ones, or those of another pipeline."""
 
 import argparse
 
@@ -34,19 +34,19 @@ from .weight_transfer import load_source, to_table, transfer_weights
 
 def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, DatasetInfo, str | None]:
     r"""
-    The pipeline that a run starts with, in float32, and its data sets.
+    Loads or creates the pipeline that a run starts with, in float32, and opens its datasets.
 
     Args:
         args (`argparse.Namespace`): the options of `training/train_jasco.py`.
 
     Returns:
-        `tuple[JascoPipeline, DatasetInfo, str | None]`: the pipeline, the data sets, and if the transformer's layers differ
-        from those of `--continue_from`, a table of what became of the weights.
+        `tuple[JascoPipeline, DatasetInfo, str | None]`: the pipeline, the datasets, and if the transformer's layers
+        differ from those of `--continue_from`, a table of the weight transfer.
 
     Raises:
         `ValueError`: for components that do not fit together, or an option that the transformer does not have.
     """
-    # AudioCraft's checkpoints only name their text encoder, so a given one is preferred.
+    # Passed to the loader, as AudioCraft's checkpoints only name their text encoder.
     text = {}
     if args.tokenizer is not None:
         text["tokenizer"] = AutoTokenizer.from_pretrained(component_folder(args.tokenizer, "tokenizer"))
@@ -63,7 +63,7 @@ def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, DatasetInf
     text_encoder = text.get("text_encoder") or _make_text_encoder(args, source, tokenizer)
     if len(tokenizer) > text_encoder.config.vocab_size:
         raise ValueError(
-            f"The tokenizer has {len(tokenizer)} tokens, the text encoder knows {text_encoder.config.vocab_size}."
+            f"The tokenizer has {len(tokenizer)} tokens, but the text encoder only {text_encoder.config.vocab_size}."
         )
     transformer, transfer = _make_transformer(args, source, data, text_encoder.config.d_model)
     pipeline = JascoPipeline(
@@ -81,7 +81,7 @@ def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, DatasetInf
 def _make_text_encoder(
     args: argparse.Namespace, source: JascoPipeline | None, tokenizer: PreTrainedTokenizerBase
 ) -> T5EncoderModel:
-    """The source's text encoder, or a new one of `--text_encoder_config`."""
+    """Returns the source's text encoder, or a new one with `--text_encoder_config`."""
     if source is not None:
         return source.text_encoder
     vocabulary = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 1, "is_encoder_decoder": False}
@@ -92,45 +92,48 @@ def _make_transformer(
     args: argparse.Namespace, source: JascoPipeline | None, data: DatasetInfo, text_dim: int
 ) -> tuple[JascoTransformerModel, str | None]:
     r"""
-    The transformer, in float32: a new one, or the source's, overridden by the options of `--transformer`.
+    Creates the transformer, in float32: a new one, or the source's with the options of `--transformer` overridden.
 
     Args:
         args (`argparse.Namespace`): the options.
         source ([`JascoPipeline`], *optional*): the pipeline that training starts from.
-        data ([`DatasetInfo`]): the data sets, and their codec.
+        data ([`DatasetInfo`]): the datasets and their codec.
         text_dim (`int`): width of the text encoder.
 
     Returns:
-        `tuple[JascoTransformerModel, str | None]`: the transformer, and if its layers differ from the source's, a table of
-        what became of the weights.
+        `tuple[JascoTransformerModel, str | None]`: the transformer, and if its layers differ from the source's, a
+        table of the weight transfer.
     """
-    found = {"in_channels", "text_dim", "latents_mean", "latents_std"}
-    if clash := sorted(found & set(args.transformer)):
-        raise ValueError(f"`transformer`: the codec, the data and the text encoder say what {', '.join(clash)} is.")
-    given = {"in_channels": first_codebook(data.codec).shape[1], "text_dim": text_dim}
-    # Weights stay with the statistics that they were trained with, not those of new data.
+    measured_names = {"in_channels", "text_dim", "latents_mean", "latents_std"}
+    if clash := sorted(measured_names & set(args.transformer)):
+        raise ValueError(
+            f"`transformer` can't set {', '.join(clash)}: the codec, the data and the text encoder determine it."
+        )
+    measured = {"in_channels": first_codebook(data.codec).shape[1], "text_dim": text_dim}
+    # Pretrained weights keep the statistics that they were trained with.
     if source is None or not is_same_codec(data.codec, codec_hash(source.codec), first_codebook(source.codec)):
-        given["latents_mean"], given["latents_std"] = data.latent_statistics()
+        measured["latents_mean"], measured["latents_std"] = data.latent_statistics()
         if args.latents_statistics == "whole":
-            mean, std = torch.tensor(given["latents_mean"]).double(), torch.tensor(given["latents_std"]).double()
-            given["latents_mean"] = mean.mean().item()
-            given["latents_std"] = (std.square() + mean.square()).mean().sub(mean.mean().square()).sqrt().item()
+            mean = torch.tensor(measured["latents_mean"]).double()
+            std = torch.tensor(measured["latents_std"]).double()
+            measured["latents_mean"] = mean.mean().item()
+            measured["latents_std"] = (std.square() + mean.square()).mean().sub(mean.mean().square()).sqrt().item()
 
     if source is None:
         if args.precondition:
-            # Channels keep their differences: noise hides the weak ones first, as it should.
-            std = torch.tensor(given["latents_std"])
-            given["latents_std"] = std.square().mean().sqrt().item()
-            given["preconditioning"] = (std / given["latents_std"]).tolist()
-        transformer = JascoTransformerModel(**{"chord_labels": default_chord_labels()} | args.transformer | given)
+            # Normalize all channels by one deviation: noise should hide the weak channels first.
+            std = torch.tensor(measured["latents_std"])
+            measured["latents_std"] = std.square().mean().sqrt().item()
+            measured["preconditioning"] = (std / measured["latents_std"]).tolist()
+        transformer = JascoTransformerModel(**{"chord_labels": default_chord_labels()} | args.transformer | measured)
         if args.init_from_notes:
             init_controls_from_notes(transformer)
         return transformer, None
 
     config = {name: value for name, value in source.transformer.config.items() if not name.startswith("_")}
     config["dropout"] = 0.0
-    wanted = config | args.transformer | given
-    transformer = JascoTransformerModel(**wanted)
+    new_config = config | args.transformer | measured
+    transformer = JascoTransformerModel(**new_config)
     rows = transfer_weights(source.transformer, transformer)
-    differs = {name for name in wanted if wanted[name] != config.get(name)} - {"dropout"}
-    return transformer, to_table(rows) if differs else None
+    changed = {name for name in new_config if new_config[name] != config.get(name)} - {"dropout"}
+    return transformer, to_table(rows) if changed else None

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""Condition dropout: how the model learns the nulls that guidance needs, and controls for a part of the time."""
+"""Condition dropout, which teaches the model the nulls that guidance needs and controls for part of the time."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -29,19 +29,20 @@ CONDITIONS = ("text", *CONTROLS)
 @dataclass(frozen=True)
 class ConditionDropout:
     r"""
-    Probabilities with which a sample loses its conditions in training.
+    Probabilities of dropping a sample's conditions in training.
 
     Args:
-        all (`float`, defaults to `0.0`): all conditions, the text too.
-        text (`float`, defaults to `0.0`): the text.
+        all (`float`, defaults to `0.0`): probability of dropping all conditions, including the text.
+        text (`float`, defaults to `0.0`): probability of dropping the text.
         controls (`float`, defaults to `0.0`):
-            All controls together. A model that has to follow the text alone needs to have met it alone.
-        single (`dict[str, float]`): a control, independently of the others, by its name; by default 0 for all.
+            Probability of dropping all controls together, which trains the model to follow text alone.
+        single (`dict[str, float]`):
+            Probability of dropping each control, by name, independently of the others; 0 if missing.
         span (`float`, defaults to `0.0`):
-            How often a control that is kept is there for a part of the clip only, between two random frames, so that
-            controls can be given for parts of the time.
+            Probability of keeping a control only between two random frames, so that controls can later be passed for
+            part of the time.
         per_batch (`bool`, defaults to `False`):
-            Whether the samples of a batch lose their conditions together, as in the original, instead of each on its own.
+            Whether all samples of a batch lose the same conditions, as in AudioCraft.
 
     Raises:
         `ValueError`: for a probability outside [0, 1].
@@ -54,24 +55,24 @@ class ConditionDropout:
     span: float = 0.0
     per_batch: bool = False
 
-    # One for all, one per condition, three per control (whether a span, and its ends), and one for the controls together.
+    # One for `all`, one per condition, three per control (`span` and its two ends), and one for `controls`.
     num_draws: ClassVar[int] = 1 + len(CONDITIONS) + 3 * len(CONTROLS) + 1
 
     def __post_init__(self):
         if unknown := sorted(set(self.single) - set(CONTROLS)):
-            raise ValueError(f"`single` has to be of {', '.join(CONTROLS)}, but has {', '.join(unknown)}.")
-        together = {"all": self.all, "text": self.text, "controls": self.controls, "span": self.span}
-        for name, probability in (together | self.single).items():
+            raise ValueError(f"`single` has to contain only {', '.join(CONTROLS)}, but has {', '.join(unknown)}.")
+        probabilities = {"all": self.all, "text": self.text, "controls": self.controls, "span": self.span}
+        for name, probability in (probabilities | self.single).items():
             if not 0 <= probability <= 1:
                 raise ValueError(f"`{name}` has to be between 0 and 1, but is {probability}.")
 
     def keep(self, draws: torch.Tensor, num_frames: int) -> dict[str, torch.Tensor]:
         r"""
-        Which samples keep which condition.
+        Decides which samples keep which conditions.
 
         Args:
             draws (`torch.Tensor` of shape `(batch, num_draws)`): random numbers, uniform in [0, 1).
-            num_frames (`int`): frames of the samples.
+            num_frames (`int`): number of latent frames.
 
         Returns:
             `dict[str, torch.Tensor]`: boolean masks, `(batch,)` for `"text"` and `(batch, frames)` for each control.

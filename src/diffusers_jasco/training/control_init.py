@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""A start for the controls' layers from what music theory knows, so that small models need not find it out."""
+"""Initialization of the control layers from music theory, which small models need not learn from data then."""
 
 import torch
 
@@ -25,12 +25,12 @@ from ..models.transformer_jasco import JascoTransformerModel
 @torch.no_grad()
 def init_controls_from_notes(transformer: JascoTransformerModel):
     r"""
-    Chords that share notes, and pitches that share a name or a height, start near to each other: the chord table with each
-    chord's pitch classes and bass, the melody's projection with each pitch's class and height. With fewer columns than
-    that these are projected at random; what columns are left start small.
+    Initializes the chord embedding from the pitch classes and bass of each chord, and the melody projection from the
+    pitch class and height of each pitch, so that similar chords and pitches start close to each other. Layers that are
+    narrower than these features get a random projection of them; additional columns start with small random values.
 
     Args:
-        transformer ([`JascoTransformerModel`]): changed in place. Controls that it does not have are passed over.
+        transformer ([`JascoTransformerModel`]): changed in place. Controls that it does not have are skipped.
     """
     controls = transformer.controls
     if "chords" in controls:
@@ -42,7 +42,7 @@ def init_controls_from_notes(transformer: JascoTransformerModel):
 
 
 def _describe_chords(labels: list[str], rows: int) -> torch.Tensor:
-    """Pitch classes and, one more time, the bass: (rows, 24). Rows without a chord (N, the null) are zero."""
+    """Pitch classes and the bass of chords: (rows, 24). Rows without a chord (N, the null) are zero."""
     table = torch.zeros(rows, 24)
     for index, label in enumerate(labels):
         chord = None if is_no_chord(label) else parse_chord(label)
@@ -53,7 +53,7 @@ def _describe_chords(labels: list[str], rows: int) -> torch.Tensor:
 
 
 def _describe_pitches(rows: int) -> torch.Tensor:
-    """Pitch class and four overlapping ranges of height: (rows, 16)."""
+    """Pitch class and four overlapping pitch ranges: (rows, 16)."""
     pitches = LOWEST_PITCH + torch.arange(rows)
     classes = torch.nn.functional.one_hot(pitches % 12, 12).float()
     centers = torch.linspace(0, rows - 1, 4)

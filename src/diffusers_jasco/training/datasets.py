@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The data of a run: data sets that are opened once, and their batches in the form that the run's model needs."""
+"""Datasets of a run, which are opened once, and their batches."""
 
 import argparse
 import json
@@ -40,19 +40,19 @@ from .batches import EpochBatches, InterleavedBatches, StreamBatches, fitting_ba
 
 logger = logging.get_logger(__name__)
 
-MEASURED_ITEMS = 64
+MEASURED_ITEMS = 64  # used to measure latent statistics
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
     r"""
-    The data sets of a run, each of them opened once, and what they tell before there is a model.
+    The open datasets of a run, and the information that is needed to create its model.
 
     Args:
-        codec (`torch.nn.Module`): the codec that they are encoded with.
-        datasets (`list[FeatureDataset | ClipDataset | ClipStream]`): the data sets of the training.
-        validation (`FeatureDataset` or `ClipDataset`, *optional*): the data set of the validation.
-        num_frames (`int`): frames of an item, which all of them have room for.
+        codec (`torch.nn.Module`): the codec that encodes them.
+        datasets (`list[FeatureDataset | ClipDataset | ClipStream]`): the datasets for training.
+        validation (`FeatureDataset` or `ClipDataset`, *optional*): the dataset for validation.
+        num_frames (`int`): latent frames per item, at most those of the shortest clip.
     """
 
     codec: torch.nn.Module
@@ -61,7 +61,7 @@ class DatasetInfo:
     num_frames: int
 
     def latent_statistics(self) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of each channel in the first data set: a feature cache's, or measured on some clips."""
+        """Mean and standard deviation of each channel of the first dataset, measured on some clips unless cached."""
         dataset = self.datasets[0]
         if isinstance(dataset, FeatureDataset):
             return dataset.info["latents_mean"], dataset.info["latents_std"]
@@ -74,29 +74,30 @@ class DatasetInfo:
 
     def captions(self) -> Iterator[str]:
         r"""
-        All captions of the training.
+        Iterates over all captions of the training data.
 
         Raises:
-            `ValueError`: for streams, whose captions are read in the course of the training.
+            `ValueError`: for streams, whose captions are only read during training.
         """
         if any(isinstance(dataset, ClipStream) for dataset in self.datasets):
             raise ValueError(
-                "`train_tokenizer` needs all captions before the training, and `streaming` reads them in its course:"
-                " make a tokenizer of some captions with training/train_tokenizer.py, and give it as `tokenizer`."
+                "`train_tokenizer` needs all captions before training starts, but `streaming` only reads them during"
+                " training: train a tokenizer on some captions with training/train_tokenizer.py, and pass it as"
+                " `tokenizer`."
             )
         return (caption for dataset in self.datasets for captions in dataset.captions for caption in captions)
 
 
 def open_datasets(args: argparse.Namespace, codec: torch.nn.Module) -> DatasetInfo:
     r"""
-    Opens the data sets of a run.
+    Opens the datasets of a run.
 
     Args:
         args (`argparse.Namespace`): the options of `training/train_jasco.py`.
         codec (`torch.nn.Module`): the codec.
 
     Raises:
-        `ValueError`: for data sets that do not exist, are of another codec, or have clips shorter than `--num_frames`.
+        `ValueError`: for datasets that do not exist, have another codec, or have clips shorter than `--num_frames`.
     """
     sets = [(spec, "train", _is_streamed(spec, args)) for spec in args.dataset]
     validation_dataset = _existing_validation(args.validation_dataset)
@@ -105,14 +106,15 @@ def open_datasets(args: argparse.Namespace, codec: torch.nn.Module) -> DatasetIn
     opened: dict[int, FeatureDataset | ClipDataset | ClipStream] = {}
     frame_rate = codec.config.sampling_rate / codec.config.hop_length
     num_frames = args.num_frames
-    # Items of synthetic music and streams are as long as those of the others.
+    # Synthetic music and streams, which are opened last, get the length of the other datasets.
     for has_length in (True, False):
         for number, (spec, split, is_streamed) in enumerate(sets):
             if has_length != (is_synthetic(spec) or is_streamed):
                 options = {"streaming": is_streamed, "renderer": args.renderer}
                 opened[number] = open_dataset(spec, codec, split, num_frames, **options)
         if num_frames is None:
-            num_frames = min([round(DEFAULT_SECONDS * frame_rate), *(one.num_frames for one in opened.values())])
+            lengths = [dataset.num_frames for dataset in opened.values()]
+            num_frames = min([round(DEFAULT_SECONDS * frame_rate), *lengths])
     datasets = [opened[number] for number in range(len(sets))]
     validation = None if validation_dataset is None else datasets.pop()
     return DatasetInfo(codec, datasets, validation, num_frames)
@@ -126,25 +128,27 @@ def make_batches(
     num_processes: int = 1,
 ) -> tuple[EpochBatches | StreamBatches | InterleavedBatches, tuple[Dataset, Callable] | None]:
     r"""
-    The data that a run is trained and validated on, in the form that its model needs.
+    Configures the datasets for the run's model and creates the batches for training and validation.
 
     Args:
         args (`argparse.Namespace`):
-            the options of `training/train_jasco.py`. Their `batch_size` is lowered if the data sets do not fill one batch.
-        data (`DatasetInfo`): the run's data sets.
+            The options of `training/train_jasco.py`. `batch_size` is lowered if a dataset has fewer items than a
+            batch.
+        data (`DatasetInfo`): the run's datasets.
         pipeline ([`JascoPipeline`]): the run's pipeline.
-        process_index (`int`), num_processes (`int`): which process this is.
+        process_index (`int`), num_processes (`int`): index of this process, and number of processes.
 
     Returns:
-        `tuple`: the batches of the training, and if there is a validation, its data set and what makes a batch of items.
+        `tuple`: the training batches, and a tuple of the validation dataset and a function that turns its items into
+        a batch, or `None` without validation.
 
     Raises:
-        `ValueError`: for data sets that can't be used together, or not with this pipeline.
+        `ValueError`: for datasets that can't be used together, or not with this pipeline.
     """
     config = pipeline.transformer.config
     latents = {name: config[name] for name in ("drums_blur", "latents_mean", "latents_std")}
     encode = BatchEncoder(pipeline.codec, **latents)
-    # Validation always has the same captions and crops, so its seed is not the run's.
+    # Fixed seed: validation uses the same captions and crops in every run.
     for dataset, seed in [*((dataset, args.seed) for dataset in data.datasets), (data.validation, 0)]:
         if dataset is not None:
             _check_text_embeds(dataset, pipeline, args)
@@ -167,7 +171,7 @@ def make_batches(
             process_index=process_index,
             num_processes=num_processes,
             num_workers=args.num_workers,
-            # Audio is encoded in this process, where the GPU is.
+            # Audio is encoded in this process, which has the GPU.
             encode=None if is_encoded else encode,
         )
 
@@ -176,7 +180,7 @@ def make_batches(
     if len(datasets) > 1 and not has_stream:
         datasets = [MixedDataset(datasets, list(map(len, datasets)) if weights is None else weights, args.seed)]
     elif len(datasets) > 1 and weights is None:
-        raise ValueError("`dataset_weights` are needed: how many clips a stream has is not known.")
+        raise ValueError("`dataset_weights` is required, as the number of clips in a stream is unknown.")
     sizes = [len(dataset) for dataset in datasets if not isinstance(dataset, ClipStream)]
     if sizes:
         args.batch_size = fitting_batch_size(args.batch_size, min(sizes), num_processes, process_index == 0)
@@ -187,44 +191,44 @@ def make_batches(
 
 
 def _existing_validation(spec: str | None) -> str | None:
-    """The data set of the validation, or `None` with a warning for a prepared folder all of whose clips are for training."""
+    """Returns the validation dataset, or `None` with a warning for a prepared folder without a validation split."""
     summary = None if spec is None else Path(spec, "summary.json")
     if summary is None or not summary.is_file() or "validation" in json.loads(summary.read_text())["clips"]:
         return spec
-    logger.warning(f"There is no validation: all clips in {spec} are for training (--shares of its preparation).")
+    logger.warning(f"There is no validation, as {spec} has no validation split (see --shares of prepare_dataset.py).")
     return None
 
 
 def _is_streamed(spec: str, args: argparse.Namespace) -> bool:
-    """Whether a data set is read while training: with `streaming`, those of the Hub; there has to be one of them."""
+    """Whether a dataset is streamed: with `streaming`, all Hub datasets; an error if there are none."""
     return args.streaming and (is_on_hub(spec) or not any(map(is_on_hub, args.dataset)))
 
 
 def _check_text_embeds(dataset: Dataset | ClipStream, pipeline: JascoPipeline, args: argparse.Namespace):
-    """Text embeddings of a cache are of no use for a text encoder that is trained, or another one."""
+    """Rejects cached text embeddings if the text encoder is trained or is another one."""
     if not isinstance(dataset, FeatureDataset) or dataset.info["text_encoder_hash"] is None:
         return
-    if getattr(args, "train_text_encoder", False):  # LoRAs have no such option
-        problem = "which would not change with a text encoder that is trained"
+    if getattr(args, "train_text_encoder", False):  # not an option of LoRA training
+        problem = "which can't be used while the text encoder is trained"
     elif getattr(args, "new_words", None):
         problem = "in which the words of --new_words are unknown"
     elif dataset.info["text_encoder_hash"] != text_encoder_hash(pipeline.tokenizer, pipeline.text_encoder):
-        problem = "which are of another text encoder or tokenizer"
+        problem = "which are from another text encoder or tokenizer"
     else:
         return
     raise ValueError(
-        f"{dataset.folder} holds text embeddings, {problem}: encode the data set without them, or with it."
+        f"{dataset.folder} contains text embeddings, {problem}: encode the dataset again without text embeddings."
     )
 
 
 def _warn_without_captions(spec: str, dataset: FeatureDataset | ClipDataset | ClipStream):
-    """Clips without captions are no error, but nothing about text is learned from them."""
+    """Warns of clips without captions, which are allowed."""
     if is_synthetic(spec) or isinstance(dataset, ClipStream):
-        return  # never without; not known before
+        return  # synthetic music always has captions; those of streams are not known yet
     captions = list(dataset.captions)
     if missing := sum(not any(clip) for clip in captions):
         logger.warning(
-            f"{spec}: {missing} of {len(captions)} clips have no caption. Nothing about text is learned from them."
+            f"{spec}: {missing} of {len(captions)} clips have no caption. The model does not learn text from them."
         )
 
 
@@ -233,7 +237,7 @@ def _warn_of_unused_words(
     datasets: list[FeatureDataset | ClipDataset | ClipStream],
     tokenizer: PreTrainedTokenizerBase,
 ):
-    """New words are learned only from captions that have them."""
+    """Warns of new words that no caption contains."""
     new_words = getattr(args, "new_words", None)
     if not new_words or any(isinstance(dataset, ClipStream) for dataset in datasets):
         return
@@ -246,15 +250,15 @@ def _warn_of_unused_words(
                 missing.pop(word, None)
             if not missing:
                 return
-    logger.warning(f"--new_words: no caption has {list_names(list(missing))}, so nothing is learned about it.")
+    logger.warning(f"--new_words: no caption contains {list_names(list(missing))}, so it can't be learned.")
 
 
 def _warn_of_unknown_words(
     spec: str, dataset: FeatureDataset | ClipDataset | ClipStream, tokenizer: PreTrainedTokenizerBase
 ):
-    """Unknown words of captions mean the same to the model, whatever they are."""
+    """Warns of captions with words that the tokenizer does not know, all of which become `<unk>`."""
     if is_synthetic(spec) or isinstance(dataset, ClipStream):
-        return  # known to the tokenizers of synthetic music; not known before
+        return  # tokenizers know the words of synthetic music; the captions of streams are not known yet
     warn_of_unknown_captions(
         spec,
         (caption for clip in dataset.captions for caption in clip),

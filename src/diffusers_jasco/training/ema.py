@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The average of the weights over the training, which is what a run's pipeline has."""
+"""Exponential moving average (EMA) of the weights, which a run's pipeline uses."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -25,23 +25,23 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 class EMA(EMAModel):
-    """Diffusers' exponential moving average, also of weights that FSDP spreads over processes: its state is whole."""
+    """Diffusers' [`EMAModel`] with support for FSDP: its state dict holds unsharded weights."""
 
     @torch.no_grad()
     def step(self, parameters: Iterable[torch.nn.Parameter]):
-        """As [`EMAModel.step`], but in place: that one makes a copy of all weights first, which takes most of its time."""
+        """As [`EMAModel.step`], but in place: copying all weights first would take most of the time."""
         self.optimization_step += 1
         self.cur_decay_value = self.get_decay(self.optimization_step)
         torch._foreach_lerp_(self.shadow_params, list(parameters), 1 - self.cur_decay_value)
 
     def state_dict(self) -> dict[str, Any]:
-        """As [`EMAModel.state_dict`]; with spread weights, all processes have to call it."""
+        """As [`EMAModel.state_dict`]. With sharded weights, all processes have to call it."""
         state = super().state_dict()
         state["shadow_params"] = [_whole(weight) for weight in self.shadow_params]
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]):
-        """As [`EMAModel.load_state_dict`]. The weights stay where they are, on their device and spread as they are."""
+        """As [`EMAModel.load_state_dict`]. The weights keep their device and sharding."""
         before = self.shadow_params
         super().load_state_dict(state_dict)
         self.shadow_params = [
@@ -53,20 +53,20 @@ class EMA(EMAModel):
 
     @contextmanager
     def applied(self, module: torch.nn.Module) -> Iterator[None]:
-        """A module, whose parameters are averaged here, with the averages in the place of its weights."""
+        """Context in which the weights of the averaged module are replaced by their averages."""
         self._exchange(module)
         try:
             yield
         finally:
             for part in module.modules():
-                # After a pass without a way back, FSDP keeps some weights whole.
+                # FSDP keeps some weights unsharded after a forward pass without a backward pass.
                 if isinstance(part, FSDPModule):
                     part.reshard()
             self._exchange(module)
 
     @torch.no_grad()
     def _exchange(self, module: torch.nn.Module):
-        # One by one and in place: without the memory for a second copy, and FSDP keeps its references.
+        # One by one and in place, to save memory and to keep FSDP's references valid.
         for weight, average in zip(module.parameters(), self.shadow_params, strict=True):
             kept = weight.detach().clone()
             weight.copy_(average)
@@ -75,11 +75,11 @@ class EMA(EMAModel):
     @torch.no_grad()
     def copy_whole_to(self, module: torch.nn.Module | None):
         r"""
-        Copies the averages into another module of the same kind. With spread weights all processes have to call it, those
-        that do not need them with `None`.
+        Copies the unsharded averages into another module of the same architecture. With sharded weights, all processes
+        have to call it, those that do not need the averages with `None`.
 
         Args:
-            module (`torch.nn.Module`, *optional*): the module.
+            module (`torch.nn.Module`, *optional*): the module to copy into.
         """
         wholes = map(_whole, self.shadow_params)
         for weight, average in zip(

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The loop in which the embedded extractors are trained."""
+"""Training loop of the built-in extractors."""
 
 import argparse
 import json
@@ -38,17 +38,17 @@ def train_extractor(
     args: argparse.Namespace,
 ):
     r"""
-    Trains with AdamW, a rate that rises, then falls to 0 as a cosine, and gradients clipped to a norm of 1. After every
-    `log_every` steps the model is validated and saved.
+    Trains with AdamW, linear warmup and cosine decay of the learning rate, and gradients clipped to a norm of 1. The
+    model is validated and saved every `log_every` steps.
 
     Args:
-        model (`ModelMixin`): the network.
-        draw_loss (`Callable`): called with the (wrapped) network at each step; draws a batch and returns its loss.
-        validate (`Callable`): called with the network in evaluation mode, without gradients; returns what to log.
-        accelerator (`Accelerator`): where it runs.
+        model (`ModelMixin`): the model.
+        draw_loss (`Callable`): called with the (wrapped) model in each step; samples a batch and returns its loss.
+        validate (`Callable`): called with the model in evaluation mode, without gradients; returns metrics to log.
+        accelerator (`Accelerator`): the processes.
         args (`argparse.Namespace`):
-            `output` (folder of the model and of `log.jsonl`), `max_steps`, `learning_rate`, `weight_decay`, `warmup_steps`,
-            `log_every`.
+            `output` (folder for the model and `log.jsonl`), `max_steps`, `learning_rate`, `weight_decay`,
+            `warmup_steps` and `log_every`.
     """
     optimizer = fused_adamw(model.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What a run tells of its course: a JSONL file, and the trackers that were asked for."""
+"""Logging of a run to a JSONL file and to trackers."""
 
 import json
 import logging
@@ -32,35 +32,35 @@ from ..utils.files import replace_file
 from .objective import SampleLosses
 
 
-TIME_BINS = 5  # equal parts of the path's time, for which the loss is logged
+TIME_BINS = 5  # equal intervals of the flow time, for each of which the loss is logged
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that prints, also before Accelerate knows; launchers number them by `RANK`."""
+    """Whether this is the main process, which the launcher's `RANK` tells even before Accelerate is set up."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def silence_libraries():
-    """For a training with a progress bar of its own: the libraries neither draw others, nor report what is in order."""
+    """Disables the progress bars of libraries and an irrelevant warning of Accelerate."""
     for library in (diffusers_logging, transformers_logging):
         library.disable_progress_bar()
-    # T5 has one table under two names, which Accelerate saves once.
-    logging.getLogger("accelerate.utils.other").addFilter(_is_news)
+    # T5 has one embedding table under two names, which Accelerate rightly saves once.
+    logging.getLogger("accelerate.utils.other").addFilter(_is_relevant)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
+def _is_relevant(record: logging.LogRecord) -> bool:
     return "Removed shared tensor" not in record.getMessage()
 
 
 class RunLog:
     r"""
-    `log.jsonl`, one object a line with its `step`, and Accelerate's trackers (`Accelerator(log_with=...)`). Only the main
-    process writes.
+    Writes `log.jsonl`, one object per line with its `step`, and logs to Accelerate's trackers
+    (`Accelerator(log_with=...)`). Only the main process writes.
 
     Args:
         folder (`Path`): the run folder.
-        accelerator (`Accelerator`): the process, and its trackers.
-        step (`int`): the step from which the run goes on. What was logged after it happens again, and is removed.
+        accelerator (`Accelerator`): the processes, with their trackers.
+        step (`int`): the step that the run resumes from. Entries of later steps, which will be repeated, are removed.
         config (`dict`): the run's options, for the trackers.
     """
 
@@ -68,7 +68,7 @@ class RunLog:
         self.path, self.accelerator = folder / "log.jsonl", accelerator
         if accelerator.is_main_process:
             lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-            # A line that a killed run left half is after its last checkpoint.
+            # A killed run may leave a truncated line, which is later than its last checkpoint.
             lines = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
             with replace_file(self.path) as partial:
                 partial.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
@@ -79,7 +79,7 @@ class RunLog:
             accelerator.init_trackers("jasco", config=flat)
 
     def write(self, step: int, **entry: Any):
-        """Logs values; trackers get the numbers among them, with those of a list as `name/0`, `name/1`, ..."""
+        """Logs values. Trackers get only the numbers, with lists split into `name/0`, `name/1`, ..."""
         if not self.accelerator.is_main_process:
             return
         with open(self.path, "a", encoding="utf-8") as file:
@@ -94,14 +94,14 @@ class RunLog:
 
     def write_clip(self, step: int, name: str, audio: torch.Tensor, sampling_rate: int, picture: Path):
         r"""
-        Shows a clip and its picture in the trackers.
+        Logs a clip and its picture to the trackers.
 
         Args:
             step (`int`): the step.
-            name (`str`): what it is called.
+            name (`str`): the name of the clip.
             audio (`torch.Tensor` of shape `(1, samples)`): the clip.
-            sampling_rate (`int`): Hz.
-            picture (`Path`): the picture, in a format that Pillow reads.
+            sampling_rate (`int`): in Hz.
+            picture (`Path`): the picture, in a format supported by Pillow.
         """
         for tracker in self.accelerator.trackers:
             if tracker.name == "tensorboard":
@@ -116,8 +116,9 @@ class RunLog:
 
 class LossMeans:
     r"""
-    Means of named values over steps and processes. They stay on their device until they are read, as reading waits for it.
-    They are a part of the checkpoint, so that a line of the log is the same if a run was interrupted before it.
+    Means of named values over steps and processes. Values stay on the device until the means are read, to avoid
+    synchronization. They are part of checkpoints, so that the log entry after an interruption is the same as without
+    it.
 
     Args:
         accelerator (`Accelerator`): the processes.
@@ -126,17 +127,17 @@ class LossMeans:
     def __init__(self, accelerator: Accelerator):
         self.accelerator = accelerator
         self.dtype = torch.float32 if accelerator.device.type == "mps" else torch.float64
-        self.totals: dict[str, torch.Tensor] = {}  # sums and counts, (2,) or (2, parts)
+        self.totals: dict[str, torch.Tensor] = {}  # sums and counts, (2,) or (2, elements)
 
     def add(self, count: int | torch.Tensor = 1, **sums: torch.Tensor):
-        """Adds sums of `count` values each: scalars, or vectors of which each part has a mean of its own."""
+        """Adds sums of `count` values each: scalars, or vectors, whose means are computed per element."""
         for name, value in sums.items():
             value = value.detach().to(self.dtype)
             total = torch.stack([value, count if torch.is_tensor(count) else torch.full_like(value, count)])
             self.totals[name] = self.totals[name] + total if name in self.totals else total
 
     def add_losses(self, losses: SampleLosses):
-        """Adds the loss of a batch, and its squared errors by time."""
+        """Adds the loss of a batch, and its squared errors by time interval."""
         bins = (losses.times * TIME_BINS).long().clamp(max=TIME_BINS - 1)
         errors = losses.errors.to(self.dtype)
         by_time = torch.zeros(2, TIME_BINS, dtype=self.dtype, device=errors.device)
@@ -149,11 +150,11 @@ class LossMeans:
         return {name: sum(part[name] for part in parts if name in part) for part in parts for name in part}
 
     def gather(self):
-        """Brings the sums of all processes into the first one. All have to call it."""
+        """Moves the sums of all processes to the main process. All processes have to call it."""
         self.load_state_dict(self._sum_of_processes())
 
     def mean_and_reset(self) -> dict[str, float | list[float | None]]:
-        """The means since the last call; `None` for a part without values. All processes have to call it."""
+        """Returns the means since the last call; `None` for elements without values. All processes have to call it."""
         totals, self.totals = self._sum_of_processes(), {}
         means = {}
         for name, (sums, counts) in totals.items():

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The loop of all training scripts."""
+"""Training loop shared by the training scripts."""
 
 import argparse
 import math
@@ -36,19 +36,19 @@ from .ema import EMA
 from .logs import LossMeans, RunLog
 
 
-# On an accelerator, processes ask each other every so many steps whether to stop: reading the answer waits for the device.
+# Steps between checks whether any process wants to stop, on an accelerator, which each check synchronizes with.
 AGREE_EVERY = 10
 
 
 def make_accelerator(args: argparse.Namespace) -> Accelerator:
-    """The processes of a run with the options of [`~training.arguments.add_training_options`]."""
+    """Creates the `Accelerator` for the options of [`~training.arguments.add_training_options`]."""
     return Accelerator(
         mixed_precision=args.mixed_precision,
         cpu=args.cpu,
         gradient_accumulation_steps=args.gradient_accumulation_steps,
         log_with=None if args.log_with == "none" else args.log_with,
         project_dir=args.output,
-        # While the first process evaluates, the others wait. One that dies closes its connections, which they notice.
+        # The other processes wait while the main process evaluates. They still notice at once if it dies.
         kwargs_handlers=[
             DistributedDataParallelKwargs(gradient_as_bucket_view=True),
             InitProcessGroupKwargs(timeout=timedelta(hours=2)),
@@ -57,7 +57,7 @@ def make_accelerator(args: argparse.Namespace) -> Accelerator:
 
 
 class LoopState:
-    """Progress of a run, as a part of its checkpoints: steps, minutes, and the best validation loss."""
+    """Progress of a run, which is part of its checkpoints: steps, minutes, and the best validation loss."""
 
     def __init__(self):
         self.step = 0
@@ -73,21 +73,23 @@ class LoopState:
 
 class TrainingLoop:
     r"""
-    Draws batches, advances schedules and EMA, logs, saves and stops, the same in all processes. A resumed run continues to the
-    bit. No step waits for the device: values are read only when a line of the log, a hook or a checkpoint is due. (Audio that is
-    encoded during the training does, as its latents pass through the CPU; a feature cache avoids it.)
+    Draws batches, updates the learning rate and the EMA, logs, saves checkpoints and stops, in sync over all
+    processes. A resumed run is bitwise identical to an uninterrupted one. Steps do not synchronize with the device:
+    values are only read when a log entry, a hook or a checkpoint is due. (The exception is audio that is encoded
+    during training, as its latents pass through the CPU; a feature cache avoids it.)
 
     Args:
         args (`argparse.Namespace`):
-            `output`, `seed`, `max_steps`, `max_minutes`, `max_grad_norm`, `log_every` (steps), `checkpoint_every` (steps),
-            `checkpoint_minutes` and `keep_checkpoints`, where 0 is never (or all), and optionally
+            `output`, `seed`, `max_steps`, `max_minutes`, `max_grad_norm`, `log_every` (steps), `checkpoint_every`
+            (steps), `checkpoint_minutes` and `keep_checkpoints`, where 0 means never (or all), and optionally
             `gradient_accumulation_steps`. There is always a checkpoint at the end.
         accelerator (`Accelerator`): the processes.
-        model (`torch.nn.Module`): the model, as Accelerate prepared it.
+        model (`torch.nn.Module`): the model, as prepared by Accelerate.
         batches ([`EpochBatches`], [`StreamBatches`] or [`InterleavedBatches`]): the data.
-        lr_schedulers (`Sequence`): learning rate schedulers, not prepared by Accelerate; the first one's rate is logged.
-        ema ([`EMA`], *optional*): average of the model's weights.
-        unit (`str`, defaults to `"clips"`): what items of a batch are called in the log.
+        lr_schedulers (`Sequence`):
+            Learning rate schedulers, not prepared by Accelerate; the first one's rate is logged.
+        ema ([`EMA`], *optional*): moving average of the model's weights.
+        unit (`str`, defaults to `"clips"`): name of a batch's items in the log.
     """
 
     def __init__(
@@ -116,17 +118,17 @@ class TrainingLoop:
         hooks: Sequence[tuple[int, Callable[[], None]]] = (),
     ):
         r"""
-        Trains to `max_steps`, unless `max_minutes`, SIGTERM or Ctrl-C stop it before, after the current step (of several
-        processes on accelerators, after at most 10 more). A second Ctrl-C interrupts.
+        Trains until `max_steps`, or until `max_minutes`, SIGTERM or Ctrl-C stop the run after the current step (with
+        several processes on accelerators, up to 10 steps later). A second Ctrl-C interrupts it immediately.
 
         Args:
             train_step (`Callable`):
-                Called with each batch, on the device; adds losses to `means`, and calls [`optimize`]. PyTorch's generator has
-                been seeded for it, by step and process.
-            save (`Callable`): called before each checkpoint; writes what the run folder holds besides.
+                Called with each batch, on the device; adds losses to `means` and calls [`optimize`]. PyTorch's global
+                generator is seeded before each call, by step and process.
+            save (`Callable`): called before each checkpoint to save the models in the run folder.
             log ([`RunLog`]): the run's log.
             hooks (`Sequence[tuple[int, Callable]]`):
-                Functions with the numbers of steps after which they are called, see [`is_due`].
+                Pairs of an interval in steps and a function that is called whenever [`is_due`].
 
         Raises:
             `FloatingPointError`: if a gradient is not finite.
@@ -180,7 +182,7 @@ class TrainingLoop:
             for hook in due:
                 hook()
             if is_saving:
-                # The weights first: the run folder is never older than its last checkpoint.
+                # Save the models first, so that the run folder is never older than its last checkpoint.
                 save()
                 self.means.gather()
                 save_checkpoint(accelerator, Path(args.output, "checkpoints"), state.step, args.keep_checkpoints)
@@ -197,12 +199,14 @@ class TrainingLoop:
         self, loss: torch.Tensor, optimizer: torch.optim.Optimizer, model: torch.nn.Module | None = None
     ) -> None:
         r"""
-        Backward pass, clipping and step of an optimizer. The last two happen after the last of accumulated batches only.
+        Backward pass, gradient clipping and optimizer step. With gradient accumulation, the last two only happen after
+        the last batch.
 
         Args:
             loss (`torch.Tensor`): a scalar.
-            optimizer (`torch.optim.Optimizer`): the optimizer, as Accelerate prepared it.
-            model (`torch.nn.Module`, *optional*): another model than the loop's; its gradient's norm is not logged.
+            optimizer (`torch.optim.Optimizer`): the optimizer, as prepared by Accelerate.
+            model (`torch.nn.Module`, *optional*):
+                The model, if it is not the loop's. Its gradient norm is not logged then.
         """
         self.accelerator.backward(loss)
         if self.accelerator.sync_gradients:
@@ -216,22 +220,22 @@ class TrainingLoop:
         optimizer.zero_grad()
 
     def is_due(self, every: int) -> bool:
-        """Whether a task is due now that is done every so many steps (0: never), and at the end of the training."""
+        """Whether a task is due that runs every `every` steps (0: never) and at the end of training."""
         return _is_multiple(self.state.step, every) or (bool(every) and self.state.step == self.args.max_steps)
 
     def _check_gradients(self):
         norms, self._norms = self._norms, []
-        # In half precision the scaler skips such steps.
+        # In fp16, the gradient scaler skips steps with infinite gradients.
         if self.accelerator.mixed_precision != "fp16" and norms:
             for (step, _), norm in zip(norms, torch.stack([norm for _, norm in norms]).tolist()):
                 if not math.isfinite(norm):
                     raise FloatingPointError(
-                        f"The gradient of step {step} is {norm}."
+                        f"The gradient norm of step {step} is {norm}."
                         " Resume from an earlier checkpoint with a lower `learning_rate`."
                     )
 
     def _agree(self, *flags: bool) -> list[bool]:
-        """Which flags any process has raised."""
+        """For each flag, whether any process has raised it."""
         if self.accelerator.num_processes == 1:
             return list(flags)
         device = self.accelerator.device
@@ -241,7 +245,7 @@ class TrainingLoop:
         return (raised > 0).tolist()
 
     def _throughput(self) -> float:
-        """Items per second of training since the last call, in all processes."""
+        """Throughput since the last call: items per second of training over all processes."""
         now, steps = time.monotonic(), self.state.step - self._throughput_step
         items = steps * self.accumulation_steps * self.batches.global_batch_size
         seconds = max(now - self._throughput_start, 1e-9)
@@ -257,15 +261,15 @@ class TrainingLoop:
 
 
 def install_signal_handlers() -> list[int]:
-    """Notes SIGTERM and the first Ctrl-C in the list that is returned; the second Ctrl-C interrupts."""
+    """Records SIGTERM and the first Ctrl-C in the returned list; a second Ctrl-C interrupts."""
     received = []
 
-    def note(number: int, frame: Any):
+    def record(number: int, frame: Any):
         received.append(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, note)
+        signal.signal(number, record)
     return received
 
 

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""The trained models as one module."""
+"""Training wrapper of the transformer and the text encoder."""
 
 from contextlib import nullcontext
 
@@ -27,16 +27,16 @@ from ..models.transformer_jasco import JascoTransformerModel
 
 class JascoTrainingModel(nn.Module):
     r"""
-    The transformer and, if it is trained too, the text encoder: one module, so that one distributed wrapper, one
-    optimizer and one average of the weights cover both.
+    The transformer and, if it is trained too, the text encoder in one module, so that one distributed wrapper, one
+    optimizer and one EMA cover both.
 
     Args:
         transformer ([`JascoTransformerModel`]): the transformer.
         text_encoder ([`~transformers.T5EncoderModel`]): the text encoder.
-        train_text_encoder (`bool`, defaults to `False`): whether it is trained.
+        train_text_encoder (`bool`, defaults to `False`): whether the text encoder is trained.
         num_new_words (`int`, defaults to `0`):
-            How many of the tokenizer's last words have embeddings that are trained while the rest of the text encoder stays.
-            They are copied into it by [`store_words`].
+            Number of words at the end of the vocabulary whose embeddings are trained while the rest of the text
+            encoder is frozen. [`store_words`] copies them into the text encoder.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class JascoTrainingModel(nn.Module):
         super().__init__()
         self.transformer = transformer
         self.text_encoder = text_encoder if train_text_encoder else None
-        # In a list, it is no part of the module's parameters.
+        # In a list, so that it is not registered as a submodule.
         self._frozen = [] if train_text_encoder else [text_encoder.requires_grad_(False).eval()]
         self.new_words = None
         if num_new_words and not train_text_encoder:
@@ -58,26 +58,26 @@ class JascoTrainingModel(nn.Module):
 
     @torch.no_grad()
     def store_words(self):
-        """Copies the trained embeddings of new words into the frozen text encoder."""
+        """Copies the trained embeddings of the new words into the frozen text encoder."""
         if self.new_words is not None:
             weight = self._frozen[0].get_input_embeddings().weight
             weight[-len(self.new_words.weight) :] = self.new_words.weight.to(weight)
 
     def _embed(self, encoder: T5EncoderModel, input_ids: torch.Tensor) -> torch.Tensor:
-        """Embeddings of tokens: of new words the trained ones, of others those of the frozen text encoder."""
+        """Token embeddings: trained ones for new words, and those of the frozen text encoder for all others."""
         known, new = encoder.get_input_embeddings(), self.new_words
         first_new = known.num_embeddings - new.num_embeddings
         is_new = (input_ids >= first_new)[..., None]
         return torch.where(is_new, new((input_ids - first_new).clamp(min=0)), known(input_ids))
 
     def encode_text(self, text: dict[str, torch.Tensor | bool]) -> torch.Tensor:
-        """Hidden states `(batch, tokens, text_dim)`, of token ids or as they are in the feature cache."""
+        """Returns hidden states `(batch, tokens, text_dim)`, encoded from token ids or from the feature cache."""
         if "hidden_states" in text:
             return text["hidden_states"]
         encoder = self.text_encoder if self.text_encoder is not None else self._frozen[0].to(text["input_ids"].device)
         attention_mask = text["attention_mask"] if text["is_padded"] else None
         if attention_mask is not None and encoder.config._attn_implementation == "sdpa":
-            # Transformers reads a mask of two dimensions, which waits for the device, and takes one of four as it is.
+            # Transformers inspects 2D masks, which synchronizes with the device, but uses 4D masks as they are.
             attention_mask = attention_mask[:, None, None].bool()
         if self.new_words is not None:
             return encoder(inputs_embeds=self._embed(encoder, text["input_ids"]), attention_mask=attention_mask)[0]
@@ -94,13 +94,15 @@ class JascoTrainingModel(nn.Module):
     ) -> torch.Tensor:
         r"""
         Args:
-            hidden_states (`torch.Tensor` of shape `(batch, frames, in_channels)`): points of the path.
+            hidden_states (`torch.Tensor` of shape `(batch, frames, in_channels)`): noisy latents.
             timestep (`torch.Tensor` of shape `(batch,)`): their times in [0, 1].
             text (`dict`):
-                The captions: `attention_mask` `(batch, tokens)`, 1 for tokens, 0 for padding; `is_padded`, whether there is
-                any; and either `input_ids` of that shape or `hidden_states` `(batch, tokens, text_dim)` of the text encoder.
-            controls (`dict[str, torch.Tensor]`): the controls, as [`JascoConditioning`] has them.
-            keep (`dict[str, torch.Tensor]`): which samples keep which condition, as [`ConditionDropout.keep`] tells.
+                The captions: `attention_mask` `(batch, tokens)`, 1 for tokens, 0 for padding; `is_padded`, whether
+                there is padding; and either `input_ids` of that shape or `hidden_states` `(batch, tokens, text_dim)`
+                of the text encoder.
+            controls (`dict[str, torch.Tensor]`): the controls, as in [`JascoConditioning`].
+            keep (`dict[str, torch.Tensor]`):
+                Masks of the samples that keep each condition, see [`ConditionDropout.keep`].
 
         Returns:
             `torch.Tensor` of the shape of `hidden_states`: the velocity.

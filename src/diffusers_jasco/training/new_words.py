@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""New words for a word tokenizer, whose embeddings are trained while the rest of the text encoder stays."""
+"""Trainable embeddings for new words of a word tokenizer, while the rest of the text encoder is frozen."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,43 +30,43 @@ from ..utils.seeding import derive_seed
 
 logger = logging.get_logger(__name__)
 
-# Share of the captions without new words in which words are masked, and of their words.
-MASKED_CAPTIONS, MASKED_WORDS = 0.5, 0.4
+MASKED_CAPTIONS = 0.5  # share of the captions without new words in which words are masked
+MASKED_WORDS = 0.4  # share of masked words in these captions
 
 
 @torch.no_grad()
 def add_new_words(pipeline: JascoPipeline, texts: Sequence[str]) -> list[str]:
     r"""
-    Makes a pipeline's tokenizer and text encoder know the words of texts, in place. New words start at random, from PyTorch's
-    generator, with the standard deviation of known ones: as different from each other and from these as words are.
+    Adds words to a pipeline's tokenizer and text encoder, in place. Their embeddings are initialized randomly, from
+    PyTorch's global generator, with the standard deviation of the known embeddings.
 
     Args:
         pipeline ([`JascoPipeline`]): the pipeline.
-        texts (`Sequence[str]`): the words, or texts of several words.
+        texts (`Sequence[str]`): words, or texts of several words.
 
     Returns:
-        `list[str]`: the words that were added. There is a warning of those that it knows already.
+        `list[str]`: the words that were added. Known words are skipped with a warning.
 
     Raises:
-        `ValueError`: for a tokenizer of pieces of words, and a text without a word.
+        `ValueError`: for a subword tokenizer, or a text without a word.
     """
     if not texts:
         return []
     if not is_word_tokenizer(pipeline.tokenizer):
         raise ValueError(
-            "--new_words is for models whose tokenizer has one token per word, as jasco-nano's. This model's reads any word:"
-            " leave the option out."
+            "--new_words is for models whose tokenizer has one token per word, such as jasco-nano. This model can read"
+            " any word: omit the option."
         )
     words: list[str] = []
     for text in texts:
         parts = split_words(text, pipeline.tokenizer)
         if not parts:
-            raise ValueError(f"--new_words: there is no word in {text!r}.")
+            raise ValueError(f"--new_words has to consist of words, but got {text!r}.")
         words += parts
     words = list(dict.fromkeys(words))
     vocabulary = pipeline.tokenizer.get_vocab()
     if known := [word for word in words if word in vocabulary]:
-        logger.warning(f"--new_words: the model knows {list_names(known)} already.")
+        logger.warning(f"--new_words: the model already knows {list_names(known)}.")
     words = [word for word in words if word not in vocabulary]
     known_weights = pipeline.text_encoder.get_input_embeddings().weight
     embeddings = {word: known_weights.std() * torch.randn(known_weights.shape[1]) for word in words}
@@ -78,15 +78,15 @@ def mask_words(
     input_ids: torch.Tensor, keys: Sequence[Any], seed: int, tokenizer: PreTrainedTokenizerBase, num_new_words: int
 ) -> torch.Tensor:
     r"""
-    Replaces words by `<unk>` in some of the captions without new words. Otherwise a caption with any unknown word would look
-    more like those with new words than like the others, and would get their style.
+    Replaces words by `<unk>` in some of the captions without new words. Otherwise, any caption with an unknown word
+    would resemble the captions with new words, and take on their style.
 
     Args:
         input_ids (`torch.Tensor` of shape `(batch, tokens)`): the captions.
         keys (`Sequence` of length `batch`): identifiers of the samples.
         seed (`int`): the run's seed.
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the tokenizer, with the new words.
-        num_new_words (`int`): how many of its last words are new.
+        num_new_words (`int`): number of new words, at the end of its vocabulary.
 
     Returns:
         `torch.Tensor` of shape `(batch, tokens)`: the captions.
@@ -104,7 +104,7 @@ def mask_words(
 
 def store_in_lora(pipeline: JascoPipeline, words: Sequence[str], embeddings: torch.Tensor, adapter: str = "default"):
     r"""
-    Makes words, which [`add_new_words`] has added, a part of an adapter, with which they are saved.
+    Stores words that [`add_new_words`] has added in a LoRA adapter, so that they are saved with it.
 
     Args:
         pipeline ([`JascoPipeline`]): the pipeline.

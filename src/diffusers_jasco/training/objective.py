@@ -33,18 +33,18 @@ def sample_noise(
     keys: Sequence[Any], seed: int, latents_shape: tuple[int, int], num_draws: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     r"""
-    Noise and uniform numbers of a step. They depend on the seed and the samples only: not on their batch, nor on how many
-    processes share it.
+    Draws noise and uniform random numbers for each sample. They only depend on the seed and the sample's key, not on
+    the batch or the number of processes.
 
     Args:
-        keys (`Sequence` of length `batch`): identifiers of the samples, such as their epochs and numbers.
+        keys (`Sequence` of length `batch`): identifiers of the samples, such as epoch and index.
         seed (`int`): the run's seed.
         latents_shape (`tuple[int, int]`): frames and channels of the latents.
-        num_draws (`int`): random numbers per sample.
+        num_draws (`int`): uniform numbers per sample.
 
     Returns:
-        `tuple[torch.Tensor, torch.Tensor]`: noise `(batch, frames, channels)`, and numbers `(batch, num_draws)` that are
-        uniform in [0, 1).
+        `tuple[torch.Tensor, torch.Tensor]`: noise `(batch, frames, channels)`, and numbers `(batch, num_draws)` that
+        are uniform in [0, 1).
     """
     noise, draws = [], []
     for key in keys:
@@ -62,19 +62,19 @@ def sample_times(
     logit_std: float = 1.0,
 ) -> torch.Tensor:
     r"""
-    Times of the path at which samples are trained: the quantiles of a distribution.
+    Maps uniform random numbers to training times by the quantile function of a distribution.
 
     Args:
         uniform (`torch.Tensor` of shape `(batch,)`):
             Random numbers, uniform in [0, 1).
         sampling (`str`, defaults to `"uniform"`):
-            `"uniform"`: as the original; `"logit_normal"`: the logistic function of a normal variable, which prefers the
-            middle ([Esser et al. 2024](https://arxiv.org/abs/2403.03206), §3.1); `"power"`: `u ** power`, with a power
-            above 1 more often near the noise, where the conditions matter most.
+            `"uniform"`: as AudioCraft; `"logit_normal"`: the logistic function of a normal variable, which favors the
+            middle ([Esser et al. 2024](https://arxiv.org/abs/2403.03206), §3.1); `"power"`: `u ** power`, which for a
+            power above 1 favors times near the noise, where the conditions matter most.
         power (`float`, defaults to `2.0`):
             The power, above 0.
         logit_mean (`float`, defaults to `0.0`):
-            Mean of the normal variable; negative: nearer to the noise.
+            Mean of the normal variable; negative values favor times near the noise.
         logit_std (`float`, defaults to `1.0`):
             Its standard deviation, above 0.
 
@@ -82,7 +82,7 @@ def sample_times(
         `torch.Tensor` of shape `(batch,)`: times in [0, 1), 0 = noise, 1 = data.
 
     Raises:
-        `ValueError`: for another sampling, or a power or deviation that is not positive.
+        `ValueError`: for an unknown sampling, or a power or deviation that is not positive.
     """
     if sampling == "uniform":
         return uniform
@@ -101,16 +101,16 @@ def interpolate(
     scheduler: FlowMatchEulerScheduler, latents: torch.Tensor, noise: torch.Tensor, times: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     r"""
-    The model's input and target: a point between noise and data, and the velocity there.
+    Returns the model's input, which interpolates between noise and data, and its target, the velocity.
 
     Args:
-        scheduler ([`FlowMatchEulerScheduler`]): owner of the path.
+        scheduler ([`FlowMatchEulerScheduler`]): the scheduler, which defines the path.
         latents (`torch.Tensor` of shape `(batch, frames, dim)`): normalized data.
         noise (`torch.Tensor` of the same shape): noise.
         times (`torch.Tensor` of shape `(batch,)`): times in [0, 1].
 
     Returns:
-        `tuple[torch.Tensor, torch.Tensor]`: the points of the path, and its velocities data − noise.
+        `tuple[torch.Tensor, torch.Tensor]`: the noisy latents, and the velocities, data − noise.
     """
     timesteps = scheduler.config.num_train_timesteps * (1 - times)
     return scheduler.scale_noise(latents, timesteps, noise), scheduler.get_velocity(latents, noise)
@@ -125,22 +125,22 @@ def flow_matching_loss(
     snr_gamma: float = 5.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     r"""
-    The loss of a batch, in float32.
+    Computes the loss of a batch, in float32.
 
     Args:
-        scheduler ([`FlowMatchEulerScheduler`]): owner of the path and of the original's weights.
-        velocity (`torch.Tensor` of shape `(batch, frames, dim)`): what the model returns.
-        target (`torch.Tensor` of the same shape): what it should return.
+        scheduler ([`FlowMatchEulerScheduler`]): the scheduler, which defines the path and AudioCraft's loss weights.
+        velocity (`torch.Tensor` of shape `(batch, frames, dim)`): the model's prediction.
+        target (`torch.Tensor` of the same shape): the true velocity.
         times (`torch.Tensor` of shape `(batch,)`): times in [0, 1].
         weighting (`str`, defaults to `"uniform"`):
-            As in [`FlowMatchEulerScheduler.get_loss_weight`], or `"min_snr"`: min(SNR, γ) for the error of the data
+            As in [`FlowMatchEulerScheduler.get_loss_weight`], or `"min_snr"`: min(SNR, γ) for the error in the data
             ([Hang et al. 2023](https://arxiv.org/abs/2303.09556)), which is (1 - t) times that of the velocity; with
             SNR = t² / (1 - t)² the velocity's weight is min(t², γ (1 - t)²).
         snr_gamma (`float`, defaults to `5.0`): γ of `"min_snr"`.
 
     Returns:
-        `tuple[torch.Tensor, torch.Tensor]`: the mean of the weighted errors, and the mean squared error of each sample,
-        unweighted and without a graph, of shape `(batch,)`.
+        `tuple[torch.Tensor, torch.Tensor]`: the mean of the weighted errors, and the mean squared error of each
+        sample, unweighted and detached, of shape `(batch,)`.
     """
     errors = (velocity.float() - target.float()).square().flatten(1).mean(dim=1)
     if weighting == "min_snr":
@@ -151,7 +151,7 @@ def flow_matching_loss(
 
 
 def prepare_text(batch: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> dict[str, torch.Tensor | bool]:
-    """The captions of a batch as [`JascoTrainingModel`] takes them: from the feature cache where it has them."""
+    """Prepares the captions of a batch for [`JascoTrainingModel`]: cached text embeddings, or token ids."""
     if "text_embeds" in batch:
         text = {"hidden_states": batch["text_embeds"].float(), "attention_mask": batch["text_mask"].long()}
     else:
@@ -164,9 +164,9 @@ def prepare_text(batch: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> d
 class SampleLosses:
     r"""
     Args:
-        loss (`torch.Tensor`): mean of the batch's weighted errors, to go back from.
-        errors (`torch.Tensor` of shape `(batch,)`): mean squared error of each sample, unweighted and without a graph.
-        times (`torch.Tensor` of shape `(batch,)`): their times.
+        loss (`torch.Tensor`): mean of the batch's weighted errors, for the backward pass.
+        errors (`torch.Tensor` of shape `(batch,)`): mean squared error of each sample, unweighted and detached.
+        times (`torch.Tensor` of shape `(batch,)`): time of each sample.
     """
 
     loss: torch.Tensor
@@ -176,12 +176,13 @@ class SampleLosses:
 
 class FlowMatchingObjective:
     r"""
-    The loss of a training step. Noise, times and kept conditions are drawn by [`prepare`], in the loader's processes.
+    Computes the loss of a training step. [`prepare`] draws noise, times and dropped conditions in the loader's
+    workers.
 
     Args:
-        args (`argparse.Namespace`): the objective's options, of [`~training.arguments.add_training_options`].
+        args (`argparse.Namespace`): the objective's options, see [`~training.arguments.add_training_options`].
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the pipeline's tokenizer.
-        num_new_words (`int`, defaults to `0`): how many of its last words are learned in this training.
+        num_new_words (`int`, defaults to `0`): number of words at the end of its vocabulary that are being learned.
     """
 
     def __init__(self, args: argparse.Namespace, tokenizer: PreTrainedTokenizerBase, num_new_words: int = 0):
@@ -197,7 +198,7 @@ class FlowMatchingObjective:
         )
 
     def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """A batch of [`~training.batches.EpochBatches`] with its noise, times, kept conditions and tokens."""
+        """Adds noise, times, masks of kept conditions and tokens to a batch of [`~training.batches.EpochBatches`]."""
         args, shape = self.args, batch["latents"].shape[1:]
         noise, draws = sample_noise(batch["key"], args.seed, shape, 1 + self.dropout.num_draws)
         text = prepare_text(batch, self.tokenizer)
@@ -216,8 +217,8 @@ class FlowMatchingObjective:
         r"""
         Args:
             model ([`JascoTrainingModel`], wrapped or not): the model.
-            controls (`Sequence[str]`): those that it has.
-            batch (`dict`): what [`prepare`] returned, on the model's device.
+            controls (`Sequence[str]`): the model's controls.
+            batch (`dict`): a batch returned by [`prepare`], on the model's device.
         """
         args, times = self.args, batch["times"]
         z, target = interpolate(self.scheduler, batch["latents"], batch["noise"], times)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The optimizer of the training scripts."""
+"""Optimizers of the training scripts."""
 
 import argparse
 from collections.abc import Iterable
@@ -21,8 +21,30 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
+from diffusers.optimization import get_scheduler
 
 from ..utils.optional_imports import import_optional
+
+
+def make_optimizer_and_scheduler(
+    model: torch.nn.Module, args: argparse.Namespace
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    r"""
+    Creates the optimizer and the learning rate scheduler of a run. The latter must not be prepared by Accelerate,
+    which would step it once per process.
+
+    Args:
+        model (`torch.nn.Module`): the model.
+        args (`argparse.Namespace`): options of [`~training.arguments.add_training_options`].
+    """
+    betas = (args.adam_beta1, args.adam_beta2)
+    optimizer = make_optimizer(
+        model, args.learning_rate, betas, args.adam_epsilon, args.weight_decay, args.use_8bit_adam
+    )
+    lr_scheduler = get_scheduler(
+        args.lr_scheduler, optimizer, num_warmup_steps=args.warmup_steps, num_training_steps=args.max_steps
+    )
+    return optimizer, lr_scheduler
 
 
 def make_optimizer(
@@ -34,37 +56,37 @@ def make_optimizer(
     use_8bit: bool = False,
 ) -> torch.optim.Optimizer:
     r"""
-    AdamW over what is trained of a model.
+    Creates an AdamW optimizer for a model's trainable parameters.
 
     Args:
         model (`torch.nn.Module`): the model.
-        learning_rate (`float`): highest learning rate.
-        betas (`tuple[float, float]`): decays of the averages of the gradient and of its square.
-        epsilon (`float`): what keeps the quotient finite.
-        weight_decay (`float`): of matrices; none of biases, norms and embeddings.
+        learning_rate (`float`): peak learning rate.
+        betas (`tuple[float, float]`): decays of the moving averages of the gradient and its square.
+        epsilon (`float`): constant in the denominator.
+        weight_decay (`float`): weight decay, except for biases, norms and embeddings.
         use_8bit (`bool`, defaults to `False`):
-            Whether the averages are kept in 8 bit, which takes a quarter of the memory (bitsandbytes).
+            Whether the moving averages are stored in 8 bits, a quarter of the memory (bitsandbytes).
 
     Raises:
-        `ImportError`: for 8 bit without bitsandbytes.
+        `ImportError`: for 8-bit AdamW without bitsandbytes.
     """
     groups = parameter_groups(model, weight_decay)
     options = {"lr": learning_rate, "betas": betas, "eps": epsilon}
     if not use_8bit:
         return fused_adamw(groups, **options)
-    return import_optional("bitsandbytes.optim", "8bit").AdamW8bit(groups, **options)
+    return import_optional("bitsandbytes.optim", "bitsandbytes").AdamW8bit(groups, **options)
 
 
 def fused_adamw(parameters: Iterable[torch.Tensor] | Iterable[dict], **options: Any) -> torch.optim.AdamW:
     r"""
-    AdamW that takes a step in one pass over the memory: on a CPU, several times faster than PyTorch's default.
+    Creates AdamW with PyTorch's fused implementation: on a CPU, several times faster than the default.
 
     Args:
-        parameters (`Iterable`): what is trained, or groups of it.
-        options: those of [`~torch.optim.AdamW`].
+        parameters (`Iterable`): parameters or parameter groups.
+        options: options of [`~torch.optim.AdamW`].
     """
     optimizer = torch.optim.AdamW(parameters, **options, fused=True)
-    # The groups of a checkpoint take the place of these; one that was written by another AdamW goes on as this one.
+    # Loading a checkpoint overrides the options; one that was written by another AdamW should still resume fused.
     optimizer.register_load_state_dict_pre_hook(_as_fused)
     return optimizer
 
@@ -75,7 +97,7 @@ def _as_fused(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> d
 
 
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
-    """Weight decay for matrices, none for biases, norms and embeddings."""
+    """Splits the trainable parameters into matrices, with weight decay, and biases, norms and embeddings, without."""
     embeddings = {id(p) for m in model.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decayed = [p for p in parameters if p.ndim >= 2 and id(p) not in embeddings]
@@ -85,12 +107,13 @@ def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
 
 def configure_deepspeed(accelerator: Accelerator, args: argparse.Namespace):
     r"""
-    Tells DeepSpeed, if it is used, the options that it does by itself, and to keep the weights in float32: those in bfloat16
-    would hardly have an average. To be called before `accelerator.prepare`.
+    Configures DeepSpeed, if it is used: it handles batches, clipping and mixed precision, and keeps the weights in
+    float32, as bfloat16 is too coarse for an EMA. Call it before `accelerator.prepare`.
 
     Args:
         accelerator (`Accelerator`): the processes.
-        args (`argparse.Namespace`): `batch_size`, `gradient_accumulation_steps`, `max_grad_norm` and `mixed_precision`.
+        args (`argparse.Namespace`):
+            `batch_size`, `gradient_accumulation_steps`, `max_grad_norm` and `mixed_precision`.
 
     Raises:
         `ValueError`: for fp16.
@@ -98,7 +121,7 @@ def configure_deepspeed(accelerator: Accelerator, args: argparse.Namespace):
     if accelerator.distributed_type != DistributedType.DEEPSPEED:
         return
     if args.mixed_precision == "fp16":
-        raise ValueError("With DeepSpeed, `mixed_precision` can be bf16 or no, not fp16.")
+        raise ValueError("With DeepSpeed, `mixed_precision` has to be bf16 or no, but is fp16.")
     accelerator.deepspeed_plugin.deepspeed_config |= {
         "train_micro_batch_size_per_gpu": args.batch_size,
         "gradient_accumulation_steps": args.gradient_accumulation_steps,

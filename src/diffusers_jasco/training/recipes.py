@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Training options that a checkpoint carries in its configuration, and that continued training takes over."""
+"""Training options that a checkpoint stores in its configuration, and that continued training inherits."""
 
 import argparse
 import os
@@ -27,7 +27,7 @@ from ..models.transformer_jasco import JascoTransformerModel
 
 logger = logging.get_logger(__name__)
 
-# Defaults of training from scratch: AudioCraft's.
+# Defaults for training from scratch, as in AudioCraft.
 OBJECTIVE = {
     "time_sampling": "uniform",
     "time_power": 2.0,
@@ -43,22 +43,21 @@ OBJECTIVE = {
     "drop_per_batch": False,
 }
 SCHEDULE = {"learning_rate": 1e-4, "max_steps": 1000, "warmup_steps": 0}
-# Continued training: a tenth of the learning rate of the training from scratch, and enough steps for some hours of music.
-FINE_TUNING_SHARE = 0.1
-FINE_TUNING = {"max_steps": 500, "warmup_steps": 20}
-# Options with a default of their own for each checkpoint are `None` until [`inherit_options`].
+FINE_TUNING_SHARE = 0.1  # learning rate of continued training, relative to that of training from scratch
+FINE_TUNING = {"max_steps": 500, "warmup_steps": 20}  # enough for some hours of music
+# Options whose defaults depend on the checkpoint. They are `None` until [`inherit_options`].
 INHERITED = (*OBJECTIVE, *SCHEDULE)
 
 
 def read_training_options(source: str | os.PathLike) -> dict[str, Any]:
     r"""
-    The options that a checkpoint was trained with, as its transformer's configuration has them.
+    Reads the options that a checkpoint was trained with from its transformer's configuration.
 
     Args:
         source (`str` or `os.PathLike`): a pipeline or run folder, or the Hub id of a pipeline.
 
     Returns:
-        `dict`: the options; empty for a checkpoint that does not tell, such as AudioCraft's.
+        `dict`: the options; empty for a checkpoint that does not store them, such as AudioCraft's.
     """
     try:
         config = JascoTransformerModel.load_config(os.fspath(source), subfolder="transformer")
@@ -71,15 +70,15 @@ def read_training_options(source: str | os.PathLike) -> dict[str, Any]:
 
 def inherit_options(args: argparse.Namespace, source: str | os.PathLike | None) -> str | None:
     r"""
-    Fills in the options of objective and schedule that were not given: for continued training those that the checkpoint was
-    trained with and a fine-tuning schedule, otherwise the defaults of training from scratch.
+    Fills in missing options of the objective and the schedule. Continued training uses the checkpoint's objective and
+    a fine-tuning schedule, training from scratch the defaults.
 
     Args:
-        args (`argparse.Namespace`): the options, changed in place; those that were not given are `None`.
-        source (`str` or `os.PathLike`, *optional*): the checkpoint that training continues.
+        args (`argparse.Namespace`): the options, changed in place; missing ones are `None`.
+        source (`str` or `os.PathLike`, *optional*): the checkpoint that training continues from.
 
     Returns:
-        `str`, or `None` for training from scratch: the options that were filled in, in words.
+        `str`: a message about the options that were filled in, or `None` for training from scratch.
     """
     missing = [name for name in INHERITED if getattr(args, name) is None]
     if not missing:
@@ -95,27 +94,27 @@ def inherit_options(args: argparse.Namespace, source: str | os.PathLike | None) 
     schedule = ", ".join(f"--{name} {getattr(args, name):g}" for name in SCHEDULE if name in missing)
     taken = {name: getattr(args, name) for name in missing if name in inherited and name in OBJECTIVE}
     listed = ", ".join(f"{name} {value}" for name, value in taken.items() if value != OBJECTIVE[name])
-    told = f"Its objective is continued: {listed or 'the default'}." if taken else "It does not tell its objective."
-    return f"Fine-tuning {source}{f' with {schedule}' if schedule else ''}. {told}"
+    objective = f"It keeps its objective: {listed or 'the default'}." if taken else "Its objective is unknown."
+    return f"Fine-tuning {source}{f' with {schedule}' if schedule else ''}. {objective}"
 
 
 def options_to_record(args: argparse.Namespace) -> dict[str, Any]:
-    """The options that a checkpoint carries: of the objective, and the learning rate of the training from scratch."""
+    """Returns the options to store in a checkpoint: the objective and the learning rate of training from scratch."""
     options = {name: getattr(args, name) for name in OBJECTIVE}
     source = getattr(args, "continue_from", None)
     before = {} if source is None else read_training_options(source)
-    # Fine-tuning of a fine-tuned model is not slower again.
+    # Fine-tuning a fine-tuned model should not reduce the learning rate again.
     return options | {"learning_rate": before.get("learning_rate", args.learning_rate)}
 
 
 def warn_of_high_learning_rate(args: argparse.Namespace):
-    """Warns of continued training with a learning rate of training from scratch, as the recipes for that have it."""
+    """Warns if continued training uses a learning rate for training from scratch."""
     if args.continue_from is None:
         return
     learning_rate = read_training_options(args.continue_from).get("learning_rate")
     if learning_rate is not None and args.learning_rate > 0.5 * learning_rate:
         logger.warning(
-            f"--learning_rate {args.learning_rate:g} is high for continued training, as {args.continue_from} was trained from"
-            f" scratch with {learning_rate:g}: it forgets what it can. Without the option it is"
+            f"--learning_rate {args.learning_rate:g} is high for continued training: {args.continue_from} was trained"
+            f" from scratch with {learning_rate:g}, and will forget much of what it has learned. The default is"
             f" {FINE_TUNING_SHARE * learning_rate:g}."
         )

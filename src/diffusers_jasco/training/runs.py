@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A run folder: what a training leaves, and how to get at it."""
+"""Run folders: the output of a training run, and how to load it."""
 
 import argparse
 import os
@@ -35,35 +35,38 @@ BEST = "best"
 
 def find_pipeline(folder: str | os.PathLike, which: Literal["last", "best"] = "last") -> Path:
     r"""
-    The folder of a run's pipeline, whose weights are averages over the training.
+    Finds the pipeline of a run, which holds EMA weights.
 
     Args:
         folder (`str` or `os.PathLike`): the run folder.
-        which (`str`, defaults to `"last"`): of the last checkpoint, or with the lowest validation loss.
+        which (`str`, defaults to `"last"`): `"last"` checkpoint, or `"best"` for the lowest validation loss.
+
+    Returns:
+        `Path`: the folder of the pipeline.
 
     Raises:
-        `FileNotFoundError`: if there is none yet.
-        `ValueError`: for another `which`.
+        `FileNotFoundError`: if there is no pipeline yet.
+        `ValueError`: for an unknown `which`.
     """
     if which not in ("last", BEST):
         raise ValueError(f"`which` has to be 'last' or 'best', but is {which!r}.")
     path = Path(folder, BEST) if which == BEST else Path(folder)
     if not (path / "model_index.json").is_file():
         needed = "first validation" if which == BEST else "first checkpoint"
-        raise FileNotFoundError(f"There is no pipeline in {path}: a run has one from its {needed} on.")
+        raise FileNotFoundError(f"There is no pipeline in {path}: a run saves it at its {needed}.")
     return path
 
 
 def read_config(folder: str | os.PathLike) -> dict[str, Any]:
     r"""
-    The options of a run.
+    Reads the options of a run.
 
     Raises:
-        `FileNotFoundError`: if the folder is no run folder.
+        `FileNotFoundError`: if the folder is not a run folder.
     """
     path = Path(folder, CONFIG_FILE)
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} is no run folder: it has no {CONFIG_FILE}.")
+        raise FileNotFoundError(f"{folder} is not a run folder: there is no {CONFIG_FILE} in it.")
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
@@ -72,12 +75,12 @@ class Run:
     r"""
     Args:
         folder (`Path`): the run folder.
-        config (`argparse.Namespace`): its options, those of `training/train_jasco.py`.
-        pipeline ([`JascoPipeline`]): the pipeline of the averaged weights.
+        config (`argparse.Namespace`): its options, which are those of `training/train_jasco.py`.
+        pipeline ([`JascoPipeline`]): the pipeline with EMA weights.
         batches ([`EpochBatches`], [`StreamBatches`] or [`InterleavedBatches`]):
             Endless batches of the training data, from the beginning.
-        validation (`Dataset`, *optional*): the data set of the validation.
-        encode ([`BatchEncoder`], *optional*): items of the validation → a batch.
+        validation (`Dataset`, *optional*): the validation dataset.
+        encode ([`BatchEncoder`], *optional*): turns a list of validation items into a batch.
     """
 
     folder: Path
@@ -90,16 +93,17 @@ class Run:
 
 def load_run(folder: str | os.PathLike, which: Literal["last", "best"] = "last", **overrides: Any) -> Run:
     r"""
-    Loads a run, finished or not: its pipeline, its options and its data (the original's `get_eval_solver_from_sig`).
+    Loads the pipeline, options and data of a finished or unfinished run (as AudioCraft's `get_eval_solver_from_sig`).
 
     Args:
         folder (`str` or `os.PathLike`): the run folder.
-        which (`str`, defaults to `"last"`): the weights of the last checkpoint, or those with the lowest validation loss.
-        overrides: options in the place of the run's, such as `dataset=["elsewhere"]`, `batch_size=8`.
+        which (`str`, defaults to `"last"`):
+            Weights of the `"last"` checkpoint, or `"best"` for the lowest validation loss.
+        overrides: options that override the run's, such as `dataset=["elsewhere"]`, `batch_size=8`.
 
     Raises:
-        `FileNotFoundError`: if it is no run folder, or has no pipeline yet.
-        `ValueError`: for an option that there is not.
+        `FileNotFoundError`: if the folder is not a run folder, or has no pipeline yet.
+        `ValueError`: for an unknown option.
 
     Example:
 
@@ -113,7 +117,7 @@ def load_run(folder: str | os.PathLike, which: Literal["last", "best"] = "last",
     """
     config = read_config(folder)
     if unknown := sorted(set(overrides) - set(config)):
-        raise ValueError(f"Runs have no option {', '.join(unknown)}, but {', '.join(config)}.")
+        raise ValueError(f"`overrides` has to contain only {', '.join(config)}, but contains {', '.join(unknown)}.")
     args = argparse.Namespace(**config | overrides)
     pipeline = JascoPipeline.from_pretrained(find_pipeline(folder, which))
     batches, validation = make_batches(args, open_datasets(args, pipeline.codec), pipeline)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What is done with a run's averaged weights: evaluation and samples, in the course of the training or alone."""
+"""Evaluation and sample generation with a run's EMA weights, during training or on their own."""
 
 import argparse
 from pathlib import Path
@@ -41,11 +41,11 @@ STAGES = ("valid", "evaluate", "generate")
 
 class Evaluator:
     r"""
-    Evaluates a pipeline on the clips of `--evaluation_dataset`. The transcriptions of the references are kept.
+    Evaluates a pipeline on the clips of `--evaluation_dataset`. The transcriptions of the reference clips are cached.
 
     Args:
         args (`argparse.Namespace`): the options of `training/train_jasco.py`.
-        progress (`bool`, defaults to `False`): whether to show progress bars of its own, beside no run's.
+        progress (`bool`, defaults to `False`): whether to show progress bars.
     """
 
     def __init__(self, args: argparse.Namespace, progress: bool = False):
@@ -54,7 +54,7 @@ class Evaluator:
         self._references: References | None = None
 
     def _read_items(self, pipeline: JascoPipeline, limit: int) -> list[dict[str, Any]]:
-        """The first clips, which need no transcription to be generated after."""
+        """Reads the first clips, without transcribing them."""
         if self._references is not None:
             return list(self._references.items[:limit])
         rate, size = pipeline.sampling_rate, self.args.evaluation_clips
@@ -72,7 +72,7 @@ class Evaluator:
         return self._references
 
     def evaluate(self, pipeline: JascoPipeline) -> dict[str, float]:
-        """How well it follows each control: [`~evaluation.evaluate.flatten`] tells the names."""
+        """Measures how well the pipeline follows each control; for the names see [`~evaluation.evaluate.flatten`]."""
         result = evaluate_pipeline(
             pipeline,
             self._analyze_references(pipeline),
@@ -85,20 +85,20 @@ class Evaluator:
 
     def generate(self, pipeline: JascoPipeline, folder: Path, step: int, log: RunLog | None = None) -> dict[str, Any]:
         r"""
-        Writes some clips with their pictures, and shows them in the trackers.
+        Generates some clips with their pictures, and logs them to the trackers.
 
         Args:
             pipeline ([`JascoPipeline`]): the pipeline.
-            folder (`Path`): the run folder; clips are written to its `samples/<step>/`.
+            folder (`Path`): the run folder; clips are written to its `samples/step-<step>/`.
             step (`int`): the step.
             log ([`RunLog`], *optional*): the run's log.
 
         Returns:
-            `dict`: the folder of the clips.
+            `dict`: the folder of the clips, as `samples`.
         """
         items = self._read_items(pipeline, self.args.generate_clips)
-        given = pipeline.transformer.controls
-        requests = make_requests(items, np.arange(len(items)), ("text", *given), {}, self.args.seed)
+        controls = pipeline.transformer.controls
+        requests = make_requests(items, np.arange(len(items)), ("text", *controls), {}, self.args.seed)
         samples = folder / "samples" / f"step-{step:08d}"
         samples.mkdir(parents=True, exist_ok=True)
         for item, (request, audio) in zip(items, generate_clips(pipeline, requests, self.args.batch_size)):
@@ -107,9 +107,9 @@ class Evaluator:
             picture = samples / f"{request.name}.png"
             export_audio(audio, picture.with_suffix(".wav"), pipeline.sampling_rate)
             requested = RequestedControls(
-                chords=(item["chords"] or None) if "chords" in given else None,
-                melody=(item["melody"] or None) if "melody" in given else None,
-                drum_onsets=(item["drum_onsets"] or None) if "drums" in given else None,
+                chords=(item["chords"] or None) if "chords" in controls else None,
+                melody=(item["melody"] or None) if "melody" in controls else None,
+                drum_onsets=(item["drum_onsets"] or None) if "drums" in controls else None,
             )
             music = audio, pipeline.sampling_rate
             plot_music(music, requested, transcribe(music), item["caption"]).savefig(picture)
@@ -120,13 +120,13 @@ class Evaluator:
 
 def run_stage(args: argparse.Namespace) -> dict[str, Any]:
     r"""
-    One stage alone, for a run that has a pipeline.
+    Runs a single stage for a run that has a pipeline.
 
     Args:
         args (`argparse.Namespace`): the options of `training/train_jasco.py`, with `only`.
 
     Returns:
-        `dict`: what the stage found.
+        `dict`: the results of the stage.
     """
     accelerator = Accelerator(cpu=args.cpu)
     pipeline = JascoPipeline.from_pretrained(find_pipeline(args.output, BEST if args.best else "last"))

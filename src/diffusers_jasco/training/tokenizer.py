@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A small tokenizer of T5's form, for a text encoder that is trained from scratch."""
+"""Small T5-style tokenizers for text encoders that are trained from scratch."""
 
 from collections.abc import Iterable
 
@@ -25,16 +25,16 @@ SPECIAL_TOKENS = ["<pad>", "</s>", "<unk>"]
 
 def train_tokenizer(captions: Iterable[str], model: str = "word", vocab_size: int = 2000) -> PreTrainedTokenizerFast:
     r"""
-    Trains a tokenizer. Texts are lower-cased; `<pad>` is 0, `</s>` 1 (appended to every text, as T5's) and `<unk>` 2.
+    Trains a tokenizer. Texts are lowercased; `<pad>` is 0, `</s>` 1 (appended to every text, as in T5) and `<unk>` 2.
 
     Args:
         captions (`Iterable[str]`):
             The texts.
         model (`str`, defaults to `"word"`):
-            `"word"`: one token per word, and unknown words are `<unk>`; `"unigram"`: pieces of words, for captions that
-            vary more.
+            `"word"`: one token per word, with `<unk>` for unknown words; `"unigram"`: subwords, for more varied
+            captions.
         vocab_size (`int`, defaults to `2000`):
-            At most so many tokens.
+            Maximum number of tokens.
 
     Returns:
         [`~transformers.PreTrainedTokenizerFast`]: the tokenizer.

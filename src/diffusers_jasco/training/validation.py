@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The loss on music that a run is not trained on."""
+"""Validation loss."""
 
 from collections.abc import Callable
 from typing import Any
@@ -41,19 +41,19 @@ def validation_loss(
     batch_size: int,
 ) -> dict[str, Any]:
     r"""
-    The unweighted loss with all conditions, on clips, noise and evenly spread times that are always the same.
+    Computes the unweighted loss with all conditions, on fixed clips, with fixed noise and evenly spread times.
 
     Args:
         model ([`JascoTrainingModel`]): the model; it is in training mode afterwards.
-        dataset (`Dataset`): clips; always in the same wordings and crops, as its epoch does not change.
-        encode (`Callable`): items of the data set → a batch.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the pipeline's.
-        accelerator (`Accelerator`): the processes share the clips.
-        num_clips (`int`): at most so many clips.
-        batch_size (`int`): clips of a batch.
+        dataset (`Dataset`): clips; captions and crops are always the same, as the epoch does not change.
+        encode (`Callable`): turns a list of items of the dataset into a batch.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the pipeline's tokenizer.
+        accelerator (`Accelerator`): the processes, which share the clips.
+        num_clips (`int`): maximum number of clips.
+        batch_size (`int`): clips per batch.
 
     Returns:
-        `dict`: `validation_loss`, and by time `validation_mse_by_time`.
+        `dict`: `validation_loss`, and `validation_mse_by_time`, a list by time interval.
     """
     model.eval()
     num_clips, device, scheduler = min(num_clips, len(dataset)), accelerator.device, FlowMatchEulerScheduler()
@@ -66,7 +66,7 @@ def validation_loss(
         batch = to_device(batch, device)
         latents, keys = batch["latents"], [f"validation/{index}" for index in indices]
         noise, draws = sample_noise(keys, 0, latents.shape[1:], ConditionDropout.num_draws)
-        # The golden ratio spreads the times evenly, whatever the number of clips.
+        # Multiples of the golden ratio (mod 1) are evenly spread for any number of clips.
         times = torch.tensor([(index + 0.5) * 0.6180339887498949 % 1 for index in indices], device=latents.device)
         z, target = interpolate(scheduler, latents, noise.to(device), times)
         keep = to_device(ConditionDropout().keep(draws, latents.shape[1]), device)

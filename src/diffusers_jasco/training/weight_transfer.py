@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Training starts from the weights of a model whose layers may differ."""
+"""Weight transfer from a model whose layers may differ."""
 
 import math
 import os
@@ -33,7 +33,7 @@ from ..pipelines.pipeline_jasco import JascoPipeline
 from ..utils.errors import list_names
 
 
-# By layer: the options that set its outputs, those that set its inputs, and others with which its weights act differently.
+# For each layer: options that determine its outputs and its inputs, and others that change the meaning of its weights.
 _LAYERS = {
     **{f"{name}_proj": ([f"{name}_dim"], [f"{name}_width"], []) for name in CONTROLS},
     "chord_embedding": (["chords_dim"], ["chord_labels"], []),
@@ -59,27 +59,28 @@ _LAYERS = {
     "proj_out": (["in_channels"], ["width"], ["preconditioning"]),
 }
 _OTHER_LAYER = (["width"], ["width"], [])
-# The layers of a block whose outputs are added to its input.
+# Layers whose outputs are added to the residual stream.
 _RESIDUALS = ("attn1.to_out.0", "attn2.to_out.0", "ff_out")
-# Sizes whose common units are kept. Those of other sizes mean something together only: all are kept, or none.
+# Sizes whose common units are kept. Units of other sizes only work together: either all of them are kept, or none.
 _RESIZABLE = (*(f"{name}_dim" for name in CONTROLS), "melody_bins", "ff_inner_dim")
 
-# Units that the source lacks: new ones, which are ignored at first, and those of another size that is not resizable.
-_ADDED, _UNRELATED = -1, -2
+# Source units for units that the source lacks.
+_ADDED = -1  # new units of a resizable size, which have no effect at first
+_UNRELATED = -2  # units of another size that is not resizable
 
 _WITHOUT_EFFECT = " (without effect at first)"
 
 
 class TransferredWeight(NamedTuple):
-    """Outcome for one weight, with its name in the target (unless dropped) and in the source (unless new)."""
+    """Transfer result of one weight, with its name in the target (unless dropped) and in the source (unless new)."""
 
     status: Literal["loaded", "partly loaded", "new", "dropped"]
     target: str | None = None
     target_shape: tuple[int, ...] | None = None
     source: str | None = None
     source_shape: tuple[int, ...] | None = None
-    note: str = ""  # what differs
-    changes_output: bool = False  # whether it makes the target's output differ from the source's
+    note: str = ""  # how source and target differ
+    changes_output: bool = False  # whether the difference changes the model's output
 
 
 def load_source(source: str | os.PathLike, **arguments: Any) -> JascoPipeline:
@@ -88,18 +89,18 @@ def load_source(source: str | os.PathLike, **arguments: Any) -> JascoPipeline:
 
     Args:
         source (`str` or `os.PathLike`):
-            A Hub id; the folder of a pipeline, or of a run (its last checkpoint's pipeline); a folder in AudioCraft's layout;
-            a `checkpoint.th` of AudioCraft's training or its folder (then it has the best weights).
-        arguments: Of [`JascoPipeline.from_pretrained`], which also says what is raised.
+            A Hub id; the folder of a pipeline, or of a run (the pipeline of its last checkpoint); a folder in
+            AudioCraft's layout; a `checkpoint.th` of AudioCraft's training, or its folder (for the best weights).
+        arguments: arguments of [`JascoPipeline.from_pretrained`], where further errors are described.
 
     Raises:
-        `FileNotFoundError`: if a folder holds none of these.
+        `FileNotFoundError`: if a folder contains none of these.
     """
     is_folder = os.path.isdir(source)
     if is_folder and not Path(source, INDEX_FILE).is_file() and find_audiocraft_checkpoint(source) is None:
         raise FileNotFoundError(
-            f"In {source} there is nothing to continue from: neither a pipeline ({INDEX_FILE}) nor a checkpoint of AudioCraft"
-            f" ({MODEL_FILE} or {TRAINING_FILE}). A run has a pipeline from its first checkpoint on."
+            f"There is nothing to continue from in {source}: neither a pipeline ({INDEX_FILE}) nor an AudioCraft"
+            f" checkpoint ({MODEL_FILE} or {TRAINING_FILE}). A run saves a pipeline at its first checkpoint."
         )
     return JascoPipeline.from_pretrained(source, dtype=torch.float32, **arguments)
 
@@ -107,23 +108,25 @@ def load_source(source: str | os.PathLike, **arguments: Any) -> JascoPipeline:
 @torch.no_grad()
 def transfer_weights(source: JascoTransformerModel, target: JascoTransformerModel) -> list[TransferredWeight]:
     r"""
-    Loads into `target`, in place, the weights of `source` that fit. New weights start without an effect wherever that is
-    possible, so that the output is still the source's: layers ignore new channels of their input, new blocks of a pre-norm
-    model and new skip connections pass on their input, and new biases are zero. Other new weights keep their initialization.
+    Loads the weights of `source` that fit into `target`, in place. Where possible, new weights start without effect,
+    so that the output stays the same: layers ignore new input channels, new blocks of a pre-norm model and new skip
+    connections are identities, and new biases are zero. Other new weights keep their initialization.
 
-    Blocks are added and left out in the middle, so that the outer ones keep their skip connections. Chords are matched by
-    their notes: one that the source lacks starts from the nearest, any other label from the unknown or the null chord.
+    Blocks are added or removed in the middle, so that the outer ones keep their skip connections. Chords are matched
+    by their notes: a chord that the source lacks is initialized from the nearest one, any other label from the unknown
+    or the null chord.
 
     Returns:
-        `list[TransferredWeight]`: each weight of the target once, then each unused one of the source.
+        `list[TransferredWeight]`: one entry for each weight of the target, then one for each unused weight of the
+        source.
     """
     old_options, new_options = (
-        {**one.config, "width": one.proj_in.out_features}
-        | {f"{name}_width": math.prod(one.control_shape(name)) for name in one.controls}
-        for one in (source, target)
+        {**model.config, "width": model.proj_in.out_features}
+        | {f"{name}_width": math.prod(model.control_shape(name)) for name in model.controls}
+        for model in (source, target)
     )
     change = {option: _compare(option, old_options.get(option), value) for option, value in new_options.items()}
-    # Blocks of another width have nothing in common.
+    # Blocks of different widths have nothing in common.
     blocks = {} if change["width"].note else _match_blocks(source.config.num_layers, target.config.num_layers)
     block_note = _join_notes([change["width"], change["num_layers"]])
     old, new = dict(source.named_parameters()), dict(target.named_parameters())
@@ -138,12 +141,12 @@ def transfer_weights(source: JascoTransformerModel, target: JascoTransformerMode
             status = _copy(layer, weight, old[old_name], outputs, inputs)
             if status != "new":
                 known = (old_name, tuple(old[old_name].shape))
-            concerned = outputs + (inputs if weight.ndim == 2 else []) + (options if kind == "weight" else [])
-            note, differs = _join_notes(concerned), any(one.changes_output for one in concerned)
+            changes = outputs + (inputs if weight.ndim == 2 else []) + (options if kind == "weight" else [])
+            note, differs = _join_notes(changes), any(one.changes_output for one in changes)
         else:
             status, note, differs = "new", "the source has none", False
             if layer == "skip_proj" and blocks:
-                # Passes on the previous block and ignores the skip.
+                # Passes the output of the previous block through and ignores the skip connection.
                 nn.init.eye_(weight) if kind == "weight" else nn.init.zeros_(weight)
             elif block is not None and block not in blocks:
                 note, differs = block_note, not (target.config.pre_norm and blocks)
@@ -167,40 +170,40 @@ def transfer_weights(source: JascoTransformerModel, target: JascoTransformerMode
         elif name in new:
             note = _join_notes(outputs + inputs)
         else:
-            note = "the target has none" if outputs[0].units else f"{outputs[0].note}: its learned null goes with it"
+            note = "the target has none" if outputs[0].units else f"{outputs[0].note}: includes its learned null"
         rows.append(TransferredWeight("dropped", None, None, name, tuple(old[name].shape), note, True))
     return rows
 
 
 def to_table(rows: Sequence[TransferredWeight]) -> str:
     """
-    A Markdown table of the transferred weights, in which weights and blocks with the same fate and shape share a line, and
-    below it whether the output is still the source's.
+    Formats transferred weights as a Markdown table, in which weights and blocks with the same result and shape share a
+    row, followed by a statement whether the output stays the same.
     """
-    # For each fate of a weight its blocks, then for each fate and range of blocks the weights.
+    # The blocks of each (result, weight), then the weights of each (result, range of blocks).
     blocks, names = {}, {}
     for row in rows:
         (number, layer, kind), (origin, *_) = _split(row.target or row.source), _split(row.source or row.target)
         shift = None if number is None else number - origin
         shapes = dict.fromkeys(str(shape) for shape in (row.source_shape, row.target_shape) if shape is not None)
-        fate = (row.status, shift, " → ".join(shapes), "changes" * row.changes_output, row.note)
-        blocks.setdefault((fate, f"{layer}.{kind}"), []).append(number)
-    for (fate, name), numbers in blocks.items():
-        names.setdefault((fate, numbers[0], numbers[-1]), []).append(name)
+        result = (row.status, shift, " → ".join(shapes), "changes" * row.changes_output, row.note)
+        blocks.setdefault((result, f"{layer}.{kind}"), []).append(number)
+    for (result, name), numbers in blocks.items():
+        names.setdefault((result, numbers[0], numbers[-1]), []).append(name)
 
     lines = ["| | weights | shape | output | note |", "| --- | --- | --- | --- | --- |"]
     order = ("loaded", "partly loaded", "new", "dropped")
-    for (fate, first, last), group in sorted(names.items(), key=lambda item: order.index(item[0][0][0])):
-        status, shift, *rest = fate
+    for (result, first, last), group in sorted(names.items(), key=lambda item: order.index(item[0][0][0])):
+        status, shift, *rest = result
         where = "" if first is None else f"blocks {first}–{last}"
         where += f" (in the source {first - shift}–{last - shift})" if shift else ""
         lines.append(f"| {' | '.join([status, where + ': ' * bool(where) + ', '.join(group), *rest])} |")
-    effect = "is not" if any(row.changes_output for row in rows) else "is"
-    return "\n".join([*lines, "", f"The output {effect} the source's at first."])
+    effect = "differs from" if any(row.changes_output for row in rows) else "equals"
+    return "\n".join([*lines, "", f"The initial output {effect} the source's."])
 
 
 class _Change(NamedTuple):
-    """An option of the two models: what differs, whether that changes the output, and the source's unit for each unit."""
+    """Difference of the models in one option: whether it changes the output, and the source unit of each unit."""
 
     note: str
     changes_output: bool
@@ -209,7 +212,7 @@ class _Change(NamedTuple):
 
 
 def _find_changes(layer: str, change: dict[str, _Change]) -> list[list[_Change]]:
-    """Those of a layer's outputs, of its inputs, and of its other options."""
+    """Returns the changes of a layer's outputs, of its inputs, and of its other options."""
     return [[change[option] for option in options] for options in _LAYERS.get(layer, _OTHER_LAYER)]
 
 
@@ -218,18 +221,18 @@ def _compare(option: str, old: Any, new: Any) -> _Change:
         return _compare_chords(old or [], new or [])
     is_same = old == new
     old_size, new_size = (value if isinstance(value, int) else 0 for value in (old, new))
-    note = f"another {option}" if list in (type(old), type(new)) else f"{option} {old} → {new}"
+    note = f"different {option}" if list in (type(old), type(new)) else f"{option} {old} → {new}"
     if option not in _RESIZABLE:
         units = [unit if is_same else _UNRELATED for unit in range(new_size)]
         return _Change("" if is_same else note, not is_same, units, old_size)
     note = "" if is_same else note + _WITHOUT_EFFECT * (new_size > old_size)
     units = [unit if unit < old_size else _ADDED for unit in range(new_size)]
-    # Fewer pitches are not a change, as the user gives them.
+    # Fewer pitches do not change the output, as they can't be requested any more.
     return _Change(note, new_size < old_size and option != "melody_bins", units, old_size)
 
 
 def _compare_chords(old: list[str], new: list[str]) -> _Change:
-    """The inputs of the chord embedding: the vocabulary and, last, the null chord."""
+    """Compares the inputs of the chord embedding: the vocabulary, followed by the null chord."""
     units, guesses = [], []
     for label in new:
         try:
@@ -248,21 +251,22 @@ def _compare_chords(old: list[str], new: list[str]) -> _Change:
 
 
 def _match_blocks(old: int, new: int) -> dict[int, int]:
-    """The source's block for each of the target's: as many as both have of the first ones and of the last ones."""
+    """Maps blocks of the target to blocks of the source, half of them counted from the start, half from the end."""
     kept = min(old, new)
     first = (kept + 1) // 2
     return {block: block for block in range(first)} | {new - back: old - back for back in range(1, kept - first + 1)}
 
 
 def _copy(layer: str, weight: torch.Tensor, old: torch.Tensor, outputs: list[_Change], inputs: list[_Change]) -> str:
-    """Copies the units in common, and returns the weight's status."""
+    """Copies the common units, and returns the weight's status."""
     if layer == "chord_embedding":  # inputs × outputs
         weight, old = weight.T, old.T
     rows, columns = _units(outputs), _units(inputs)
     if weight.ndim == 1:
         weight, old, columns = weight[:, None], old[:, None], torch.zeros(1, dtype=torch.long)
     if (len(rows), len(columns)) != weight.shape:
-        raise ValueError(f"{layer} has shape {tuple(weight.shape)}, but its options say {(len(rows), len(columns))}.")
+        shape = (len(rows), len(columns))
+        raise ValueError(f"{layer} has shape {tuple(weight.shape)}, but its options imply {shape}.")
     kept = (rows >= 0).nonzero(), (columns >= 0).nonzero().T
     weight[kept] = old[rows[kept[0]], columns[kept[1]]].to(weight)
     weight[kept[0], (columns == _ADDED).nonzero().T] = 0
@@ -273,7 +277,7 @@ def _copy(layer: str, weight: torch.Tensor, old: torch.Tensor, outputs: list[_Ch
 
 
 def _units(side: list[_Change]) -> torch.Tensor:
-    """The source's unit for each unit of a layer's outputs or inputs, which are those of several options in a row."""
+    """The source unit of each unit of a layer's outputs or inputs, which concatenate the units of several options."""
     units, start = [], 0
     for change in side:
         units += [unit + start if unit >= 0 else unit for unit in change.units]
@@ -282,7 +286,7 @@ def _units(side: list[_Change]) -> torch.Tensor:
 
 
 def _split(name: str) -> tuple[int | None, str, str]:
-    """The number of a weight's block, its layer, by its name in the block, and which of the layer's weights it is."""
+    """Splits the name of a weight into the number of its block, if any, its layer, and its name in the layer."""
     block, layer, kind = re.fullmatch(r"(?:transformer_blocks\.(\d+)\.)?(.+)\.(\w+)", name).groups()
     return block and int(block), layer, kind
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Arguments of commands, checked while they are parsed."""
+"""Types for command-line arguments that are validated during parsing."""
 
 import argparse
 import os
@@ -34,12 +34,12 @@ MAX_SEED = 2**63 - 1
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser whose errors are one line, without the usage; exit code 2."""
+    """A parser that reports errors in one line, without the usage, and exits with code 2."""
 
     def __init__(self, *args: Any, formatter_class: Any = argparse.RawDescriptionHelpFormatter, **options: Any):
         super().__init__(*args, formatter_class=formatter_class, **options)
 
-        self.context = ""  # such as the file whose values are parsed
+        self.context = ""  # prefix of error messages, such as the name of the file being parsed
 
     def error(self, message: str) -> NoReturn:
         if message.startswith("unrecognized arguments: ") and " -" not in message:
@@ -50,12 +50,12 @@ class CommandParser(argparse.ArgumentParser):
 def number(
     minimum: float = -float("inf"), maximum: float = float("inf"), above: float = -float("inf"), unit: str = ""
 ) -> Callable[[str], float]:
-    """The type of an argument that is a finite number in a range, as in [`~utils.numbers.to_float`]."""
+    """An argument type: a finite number in a range, as in [`~utils.numbers.to_float`]."""
     return lambda text: _checked(to_float, _parse(float, text), minimum, maximum, above, unit)
 
 
 def integer(minimum: int | None = None, maximum: int | None = None) -> Callable[[str], int]:
-    """The type of an argument that is a whole number in a range."""
+    """An argument type: a whole number in a range."""
     return lambda text: _checked(to_integer, _parse(int, text), minimum, maximum)
 
 
@@ -63,35 +63,35 @@ seed = integer(0, MAX_SEED)
 
 
 def existing(text: str) -> Path:
-    """The type of an argument that is a file or folder which has to exist."""
+    """An argument type: an existing file or folder."""
     if not os.path.exists(text):
         raise argparse.ArgumentTypeError(f"there is no file or folder {text}")
     return Path(text)
 
 
 def device(text: str) -> str:
-    """The type of an argument that is a device which this machine has."""
+    """An argument type: a device that this machine has."""
     try:
         found = torch.device(text)
         if found.type == "meta":
             raise RuntimeError
         torch.empty(1, device=found)
-    # A build without CUDA asserts, other backends that are absent raise one of the others.
+    # Builds without CUDA raise an AssertionError; other missing backends raise any of these.
     except (AssertionError, RuntimeError, NotImplementedError, ImportError, ValueError, TypeError):
         raise argparse.ArgumentTypeError(
-            f"there is no device {text!r} here, but {', '.join(list_devices())}"
+            f"there is no device {text!r}; available devices: {', '.join(list_devices())}"
         ) from None
     return text
 
 
 def list_devices() -> list[str]:
-    """The devices of this machine, the fastest first."""
+    """The devices of this machine, fastest first."""
     cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 
 def add_device(parser: argparse.ArgumentParser | argparse._ArgumentGroup, default: str | None = None):
-    """Adds `--device`, by default the fastest device of this machine."""
+    """Adds the option `--device`, which defaults to the fastest device of this machine."""
     parser.add_argument(
         "--device",
         type=device,
@@ -116,14 +116,14 @@ def _checked(check: Callable[..., T], value: Any, *limits: Any) -> T:
 
 def check_writable(path: str | os.PathLike, argument: str = "output"):
     r"""
-    Whether a file or folder can be written, before the work begins. Nothing is left behind.
+    Checks that a file or folder can be written, without creating anything.
 
     Args:
-        path (`str` or `os.PathLike`): the file or folder; folders above it need not exist.
-        argument (`str`, defaults to `"output"`): name of the argument, for the message.
+        path (`str` or `os.PathLike`): the file or folder; its parent folders need not exist.
+        argument (`str`, defaults to `"output"`): name of the argument for error messages.
 
     Raises:
-        [`InputError`]: if it can't.
+        [`InputError`]: if the path can't be written.
     """
     folder = Path(path).absolute()
     if not os.path.isdir(folder):
@@ -132,6 +132,6 @@ def check_writable(path: str | os.PathLike, argument: str = "output"):
         with tempfile.TemporaryFile(dir=folder):
             pass
         with suppress(FileNotFoundError):
-            os.lstat(path)  # names that are too long
+            os.lstat(path)  # fails if the name is too long
     except OSError as error:
         raise InputError(f"`{argument}`: {path} can't be written: {error.strerror or error}.", argument) from error

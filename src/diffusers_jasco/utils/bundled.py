@@ -17,28 +17,43 @@
 import os
 from pathlib import Path
 
+from diffusers.utils import logging
+
+
+logger = logging.get_logger(__name__)
 
 BUNDLED = "jasco-nano"
 
 _PACKAGE = Path(__file__).parents[1]
-# Where `setup.py` copies it to, and where it is in a clone of the repository.
-_FOLDERS = (_PACKAGE / "checkpoints" / BUNDLED, _PACKAGE.parents[1] / "pipelines" / BUNDLED)
+_IN_WHEEL = _PACKAGE / "checkpoints" / BUNDLED
+_IN_CLONE = _PACKAGE.parents[1] / "pipelines" / BUNDLED
 
 
 def resolve_checkpoint(name: str | os.PathLike) -> str | os.PathLike:
     r"""
-    The folder of `"jasco-nano"`, the model that ships with this package; any other name as it is. A folder of that name in
-    the working directory comes first.
+    Resolves `"jasco-nano"` to the folder of the model that ships with this package. Other names are returned
+    unchanged. A folder of that name in the working directory takes precedence, with a warning. Hub ids have an
+    organization (`organization/jasco-nano`), so none of them is affected.
+
+    Args:
+        name (`str` or `os.PathLike`): folder, Hub id or `"jasco-nano"`.
 
     Raises:
-        `FileNotFoundError`: if this installation does not have the model.
+        `FileNotFoundError`: if this installation does not contain the model.
     """
-    if name != BUNDLED or os.path.isdir(name):
+    if name != BUNDLED:
         return name
-    for folder in _FOLDERS:
-        if (folder / "model_index.json").is_file():
-            return folder
-    raise FileNotFoundError(
-        f"This installation has no {BUNDLED}: install the package from a clone of its repository (pip install .), or give the"
-        " folder or Hub id of another checkpoint."
-    )
+    folder = next((folder for folder in (_IN_WHEEL, _IN_CLONE) if (folder / "model_index.json").is_file()), None)
+    if os.path.isdir(name):
+        if folder is not None and not os.path.samefile(name, folder):
+            logger.warning(
+                f"The folder {os.path.abspath(name)} is loaded, and not the {BUNDLED} that ships with diffusers-jasco:"
+                f" pass './{BUNDLED}' to load the folder without this warning, or rename it to load the shipped model."
+            )
+        return name
+    if folder is None:
+        raise FileNotFoundError(
+            f"This installation of diffusers-jasco does not contain {BUNDLED}: install a wheel or a clone of the"
+            " repository (pip install .), or pass the folder or Hub id of another checkpoint."
+        )
+    return folder

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Running commands: errors in one line, exit codes, shards."""
+"""Helpers for commands: one-line errors, exit codes and sharding."""
 
 import logging
 import multiprocessing
@@ -32,17 +32,17 @@ _MAX_ERROR = 800  # characters
 
 def run_command(function: Callable[[], object], name: str, flags: Mapping[str, str] | None = None) -> int:
     r"""
-    Runs a command; bad input, and a training that went out of bounds, ends in one line that says what is wrong.
+    Runs a command. Invalid input and diverging training runs end in a one-line error message instead of a traceback.
 
     Args:
-        function (`Callable`): the command. An `int` that it returns is the exit code.
-        name (`str`): its name, which the line begins with.
+        function (`Callable`): the command. If it returns an `int`, that is the exit code.
+        name (`str`): name of the command, which error messages start with.
         flags (`Mapping[str, str]`, *optional*):
-            Options by the names of the arguments that they set, such as `{"num_inference_steps": "--steps"}`: errors name
-            the options.
+            Maps argument names to command-line options, such as `{"num_inference_steps": "--steps"}`. Error messages
+            use the options.
 
     Returns:
-        `int`: the exit code: 0, 1 if a part of the work failed, 2 for bad input, or 130 after Ctrl-C.
+        `int`: the exit code: 0, 1 if part of the work failed, 2 for invalid input, or 130 after Ctrl-C.
     """
     try:
         code = function()
@@ -51,7 +51,7 @@ def run_command(function: Callable[[], object], name: str, flags: Mapping[str, s
     except KeyboardInterrupt:
         return _fail(name, "interrupted", 130)
     except Exception as error:
-        reason = _describe_circumstance(error)
+        reason = _describe_external_error(error)
         if reason is None:
             raise
         return _fail(name, f"{reason} ({_one_line(error)}).")
@@ -63,15 +63,15 @@ def _fail(name: str, message: str, code: int = 2) -> int:
     return code
 
 
-def _describe_circumstance(error: Exception) -> str | None:
-    """The reason of an error that is not the program's fault, if it is not an `OSError`; `None` for a bug."""
+def _describe_external_error(error: Exception) -> str | None:
+    """Describes errors that the environment causes and that are not an `OSError`; `None` for bugs."""
     import torch
     from huggingface_hub.errors import HTTPError
 
     if isinstance(error, HTTPError):
-        return "the Hugging Face Hub does not answer. Is this machine offline?"
+        return "the Hugging Face Hub does not respond. Is this machine offline?"
     if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
-        return "there is too little memory"
+        return "there is not enough memory"
     return None
 
 
@@ -83,8 +83,9 @@ def _one_line(error: BaseException) -> str:
 
 def rename_arguments(message: str, flags: Mapping[str, str]) -> str:
     """
-    A message whose arguments, such as `` `chords` `` or `` `duration=10` ``, are called by the options that set them; and so
-    are functions that an option calls, such as `` `repeat_chords(chords, 10)` ``.
+    Replaces arguments in a message, such as `` `chords` `` or `` `duration=10` ``, by the command-line options that
+    set them. Function calls such as `` `repeat_chords(chords, 10)` `` are replaced, too, if an option has the
+    function's name.
     """
 
     def rename(match: re.Match) -> str:
@@ -98,13 +99,13 @@ def rename_arguments(message: str, flags: Mapping[str, str]) -> str:
 
 @contextmanager
 def warnings_name(flags: Mapping[str, str]) -> Iterator[None]:
-    """Within the block, warnings of this package name options, as errors do (see [`rename_arguments`])."""
+    """Within the block, this package's warnings use command-line option names (see [`rename_arguments`])."""
 
     class Handler(logging.StreamHandler):
         def format(self, record: logging.LogRecord) -> str:
             return rename_arguments(record.getMessage(), flags)
 
-    # A new handler of the current stream, as tests replace it.
+    # Created here because tests replace the stream.
     handler, logger = Handler(), logging.getLogger(__name__.partition(".")[0])
     logger.addHandler(handler)
     try:
@@ -114,7 +115,7 @@ def warnings_name(flags: Mapping[str, str]) -> Iterator[None]:
 
 
 def end_with_parent():
-    """For the start of a pool's process: if the parent is killed, it would wait for work for ever."""
+    """Pool initializer: makes a worker exit when its parent process dies, instead of waiting for work indefinitely."""
 
     def wait():
         multiprocessing.parent_process().join()
@@ -125,14 +126,16 @@ def end_with_parent():
 
 def select_shard(items: Sequence[T], shard: str | None) -> list[T]:
     r"""
-    The part of the work that one of several runs does.
+    Selects the items that one of several parallel runs processes.
 
     Args:
-        items (`Sequence`): all of it.
-        shard (`str`, *optional*): `"i/n"` with i from 0 to n - 1: every n-th item from the i-th on; by default all.
+        items (`Sequence`): all items.
+        shard (`str`, *optional*):
+            `"i/n"` with i from 0 to n - 1 selects every n-th item, starting with item i. By default all items are
+            selected.
 
     Raises:
-        `ValueError`: for another `shard`.
+        `ValueError`: if `shard` has a different form.
     """
     if shard is None:
         return list(items)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The error for arguments that can't be used."""
+"""Errors for invalid arguments."""
 
 import re
 from collections.abc import Sequence
@@ -21,16 +21,17 @@ from typing import Any
 
 class InputError(ValueError):
     r"""
-    An argument that can't be used. Its attributes say which one and where, so that programs need not parse the message.
+    An invalid argument. The attributes identify the argument and the position, so that programs need not parse the
+    message.
 
     Args:
-        message (`str`): what is wrong, and what would be right.
+        message (`str`): the error message, which also describes valid values.
         argument (`str`): name of the argument, such as `"chords"` or `"guidance_scale"`.
-        position (`int`, *optional*): index of the chord, note or other element at fault within the argument, from 0.
-        prompt (`int`, *optional*): index of the prompt whose control is at fault, where each prompt has its own.
+        position (`int`, *optional*): zero-based index of the invalid element (chord, note, ...) within the argument.
+        prompt (`int`, *optional*): index of the prompt with the invalid control, if each prompt has its own controls.
     """
 
-    # The defaults are for pickle, which makes the error from its message and sets the attributes afterwards.
+    # The defaults are needed by pickle, which creates the error from its message alone and then sets the attributes.
     def __init__(
         self, message: str, argument: str | None = None, position: int | None = None, prompt: int | None = None
     ):
@@ -40,30 +41,30 @@ class InputError(ValueError):
         self.prompt = prompt
 
     def for_prompt(self, index: int) -> "InputError":
-        """The same error of one of several prompts, whose message says which one."""
+        """A copy of the error whose message includes the index of the prompt."""
         return type(self)(f"For prompt {index}: {self}", self.argument, self.position, index)
 
     def renamed(self, argument: str) -> "InputError":
-        """The same error under the name that the caller knows the argument by."""
+        """A copy of the error that uses the caller's name of the argument."""
         message = str(self).replace(f"`{self.argument}`", f"`{argument}`")
         return type(self)(message, argument, self.position, self.prompt)
 
     def moved(self, position: int) -> "InputError":
-        """The same error at the position that the element at fault has in what the user gave."""
+        """A copy of the error with the position of the invalid element in the user's input."""
         message = re.sub(rf"\b(position|note) {self.position}\b", rf"\1 {position}", str(self), count=1)
         return type(self)(message, self.argument, position, self.prompt)
 
 
 class EmptyInputError(InputError):
-    """The error for an argument that holds nothing, such as a recording without samples."""
+    """An empty argument, such as a recording without samples."""
 
 
 def shorten(value: Any) -> str:
-    """The `repr` of a value for a message, in at most 60 characters."""
+    """The `repr` of a value, truncated to 60 characters for error messages."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def list_names(names: Sequence[str], limit: int = 12) -> str:
-    """Names for a message: the first ones, and how many more there are."""
+    """Joins the first names for an error message and adds the number of remaining ones."""
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

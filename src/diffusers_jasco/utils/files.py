@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""Files and folders: written whole or not at all, recognized as arguments, and read as text."""
+"""Atomic writing of files and folders, checkpoint folders, path detection and text decoding."""
 
 import hashlib
 import os
@@ -28,28 +28,29 @@ from .bundled import resolve_checkpoint
 from .errors import InputError
 
 
-# What tells that a folder is a checkpoint, in our layout or in the original's.
+# Files that identify a checkpoint folder in the Diffusers layout or in AudioCraft's.
 CHECKPOINT_FILES = ("model_index.json", "state_dict.bin")
 
 
 @contextmanager
 def replace_file(path: str | os.PathLike) -> Iterator[Path]:
     r"""
-    A temporary file beside `path`, which takes its place if the block ends without an exception, and is deleted otherwise.
+    Yields a temporary file in the folder of `path`. It replaces `path` if the block ends without an exception, and is
+    deleted otherwise.
 
     Args:
         path (`str` or `os.PathLike`): the file to write. Its folder has to exist.
     """
     path = Path(path)
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} into.")
+        raise FileNotFoundError(f"There is no folder {path.parent}: {path.name} can't be written.")
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
     os.close(handle)
     try:
         yield Path(temporary)
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are for their owner alone
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp grants access to the owner only
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
@@ -57,7 +58,7 @@ def replace_file(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def partial_path(path: str | os.PathLike) -> Path:
-    """Where a folder is written before it gets its name: beside it, so that renaming is one step."""
+    """The temporary path of a folder while it is written; in the same parent folder, so that renaming is atomic."""
     path = Path(os.path.abspath(path))
     return path.with_name(f".{path.name}.partial")
 
@@ -65,8 +66,7 @@ def partial_path(path: str | os.PathLike) -> Path:
 @contextmanager
 def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     r"""
-    A folder to write into, which gets the name `path` when all went well, and is deleted otherwise. A folder of that name
-    is replaced.
+    Yields a temporary folder. It replaces `path` if the block ends without an exception, and is deleted otherwise.
     """
     with _temporary_folder(path) as partial:
         yield partial
@@ -75,7 +75,7 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
 
 @contextmanager
 def _temporary_folder(path: str | os.PathLike) -> Iterator[Path]:
-    """`partial_path(path)`, empty, for the time of the block."""
+    """Creates the empty folder `partial_path(path)` and deletes it after the block."""
     partial = partial_path(path)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -86,7 +86,7 @@ def _temporary_folder(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def finish_folder(path: str | os.PathLike):
-    """Gives the written `partial_path(path)` its name `path`."""
+    """Renames `partial_path(path)` to `path`, replacing an existing folder."""
     path = Path(os.path.abspath(path))
     old = path.with_name(f".{path.name}.old")
     if path.exists():
@@ -98,11 +98,11 @@ def finish_folder(path: str | os.PathLike):
 
 def remove_leftovers(folder: str | os.PathLike):
     r"""
-    Deletes what killed runs left of files and folders in hand (see [`replace_file`], [`partial_path`]). Other hidden files,
-    such as a repository's, stay. No other run may be at work.
+    Deletes temporary files and folders that killed runs left behind (see [`replace_file`], [`partial_path`]). Other
+    hidden files, such as those of a Git repository, are kept. No other run may be writing into the folder.
 
     Args:
-        folder (`str` or `os.PathLike`): where to look, in the folders below it too, hidden ones excepted.
+        folder (`str` or `os.PathLike`): folder to clean, including its subfolders except hidden ones.
     """
     for root, folders, files in os.walk(folder):
         for name in filter(is_leftover, folders):
@@ -113,12 +113,12 @@ def remove_leftovers(folder: str | os.PathLike):
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a file or folder has the name of what is being written here."""
+    """Whether a name is that of a temporary file or folder of this module."""
     return re.fullmatch(r"\.(.+\.(partial|old)|partial-.+)", name) is not None
 
 
 def publish_files(source: str | os.PathLike, target: str | os.PathLike):
-    """Moves all files of a folder into another one on the same disk, one by one: each is the old or the new one."""
+    """Moves all files of a folder to another one on the same file system. Each file is replaced atomically."""
     source, target = Path(source), Path(target)
     for path in sorted(source.rglob("*")):
         if path.is_file():
@@ -128,7 +128,7 @@ def publish_files(source: str | os.PathLike, target: str | os.PathLike):
 
 
 def weights_file(path: str) -> str | None:
-    """The name that weights have, or would have, in one piece: the same for all parts and for their index."""
+    """The file name of the unsharded weights that a weight file, a shard or a shard index belongs to; else `None`."""
     index = re.fullmatch(r"(.+)\.(safetensors|bin)\.index(\.[^.]+)?\.json", path)
     if index is not None:
         return f"{index[1]}{index[3] or ''}.{index[2]}"
@@ -137,7 +137,7 @@ def weights_file(path: str) -> str | None:
 
 
 def variant_of(path: str) -> str | None:
-    """The variant of a file of weights, `""` without one, or `None` for other files."""
+    """The variant of a weight file (`""` if it has no variant), or `None` for other files."""
     weights = weights_file(path)
     if weights is None:
         return None
@@ -148,23 +148,24 @@ def variant_of(path: str) -> str | None:
 @contextmanager
 def checkpoint_folder(folder: str | os.PathLike, force: bool = False) -> Iterator[Path]:
     r"""
-    A folder to write a checkpoint into, which becomes `folder` when all went well, and is deleted otherwise. In a folder that is a
-    checkpoint already, files of the same names and other pieces of the same weights are replaced; the rest stays.
+    Yields a temporary folder for a checkpoint. It becomes `folder` if the block ends without an exception, and is
+    deleted otherwise. If `folder` already contains a checkpoint, files with the same names and other shards of the
+    same weights are replaced; other files are kept.
 
     Args:
         folder (`str` or `os.PathLike`): the folder to write.
-        force (`bool`, defaults to `False`): whether a checkpoint is replaced.
+        force (`bool`, defaults to `False`): whether to replace an existing checkpoint.
 
     Raises:
-        `ValueError`: if the folder has contents, unless it is a checkpoint and `force` is set.
+        `ValueError`: if the folder is not empty, unless it is a checkpoint and `force` is set.
     """
     folder = Path(os.path.abspath(folder))
     is_new = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not is_new:
         if not any((folder / name).is_file() for name in CHECKPOINT_FILES):
-            raise ValueError(f"{folder} exists and is no checkpoint: give another folder.")
+            raise ValueError(f"{folder} exists and is not a checkpoint: choose another folder.")
         if not force:
-            raise ValueError(f"{folder} exists. Give another folder, or --force to replace the checkpoint in it.")
+            raise ValueError(f"{folder} exists. Choose another folder, or use --force to replace its checkpoint.")
     with _temporary_folder(folder) as partial:
         yield partial
         if is_new:
@@ -174,24 +175,26 @@ def checkpoint_folder(folder: str | os.PathLike, force: bool = False) -> Iterato
             weights = {weights_file(name) for name in names} - {None}
             old = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
             publish_files(partial, folder)
-            # Old pieces would be loaded in the place of the new ones.
+            # Old shards would be loaded instead of the new weights.
             for name in old:
                 if weights_file(name) in weights and name not in names:
                     (folder / name).unlink()
 
 
 def component_folder(source: str | os.PathLike, component: str) -> str | os.PathLike:
-    """Where a component is: in the folder of a pipeline, or else in what is given, its own folder or Hub repository."""
+    """
+    The subfolder of a component if `source` is a pipeline folder, otherwise `source` itself (a folder or Hub id).
+    """
     source = resolve_checkpoint(source)
     folder = Path(source, component)
     return folder if folder.is_dir() else source
 
 
 def hash_file(path: str | os.PathLike) -> str:
-    """The SHA-256 of a file's content, in hexadecimal digits."""
+    """The SHA-256 digest of a file in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        # `hashlib.file_digest` needs Python 3.11.
+        # `hashlib.file_digest` requires Python 3.11.
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
@@ -199,11 +202,11 @@ def hash_file(path: str | os.PathLike) -> str:
 
 def looks_like_path(text: str | os.PathLike) -> bool:
     r"""
-    Whether an argument that may be a text or a file is meant as a file: any `os.PathLike`; a text that ends in a suffix such
-    as `.txt` or `.xyz`, or begins like a path (`./`, `../`, `~/`, `/`, `C:\\`); or one with a path separator or a suffix that
-    names an existing file or folder.
+    Whether an argument that may be text or a file is a file: any `os.PathLike`; a string that ends in a suffix such as
+    `.txt` or `.xyz` or starts like a path (`./`, `../`, `~/`, `/`, `C:\\`); or a string with a path separator or a
+    suffix that names an existing file or folder.
 
-    Texts of chords and notes are not paths: `"C/E:0 Am:2.5"`, `"(C, 0.0), (Am, 2.5)"`, `"C . . G"`, `"N.C."`.
+    Chords and notes as text are not paths: `"C/E:0 Am:2.5"`, `"(C, 0.0), (Am, 2.5)"`, `"C . . G"`, `"N.C."`.
 
     Args:
         text (`str` or `os.PathLike`): the argument.
@@ -212,7 +215,7 @@ def looks_like_path(text: str | os.PathLike) -> bool:
         return isinstance(text, os.PathLike)
     if len(text) > 1024 or any(sign in text for sign in "|\n\r"):
         return False
-    # Two characters at least, a letter first: neither "Am:2.5" nor "N.C" ends in a suffix.
+    # A suffix has at least two characters and starts with a letter, unlike the ends of "Am:2.5" and "N.C".
     if re.search(r"[^\s.:,;]\.[A-Za-z][A-Za-z0-9]{1,9}$", text):
         return True
     if re.match(r"(~|\.{1,2})?[/\\]|[A-Za-z]:\\", text):
@@ -223,16 +226,16 @@ def looks_like_path(text: str | os.PathLike) -> bool:
 
 def read_text(path: str | os.PathLike, argument: str, max_bytes: int = 64 * 2**20) -> str:
     r"""
-    The text of a file in UTF-8 (with or without a byte order mark), UTF-16 or Latin-1 (Windows-1252).
+    Reads a text file in UTF-8 (with or without a byte order mark), UTF-16 or Latin-1 (Windows-1252).
 
     Args:
         path (`str` or `os.PathLike`): the file.
-        argument (`str`): name of the argument that it came with, for messages.
-        max_bytes (`int`): largest size that is read.
+        argument (`str`): name of the argument for error messages.
+        max_bytes (`int`): maximum size of the file.
 
     Raises:
-        `FileNotFoundError`: for an absent file.
-        [`InputError`]: for a folder, for a larger file, and for one that is not a text.
+        `FileNotFoundError`: if the file does not exist.
+        [`InputError`]: if the path is a folder, the file is too large, or it is not a text file.
     """
     path = Path(path)
     if os.path.isdir(path):
@@ -240,11 +243,11 @@ def read_text(path: str | os.PathLike, argument: str, max_bytes: int = 64 * 2**2
     if not os.path.isfile(path):
         raise FileNotFoundError(f"`{argument}`: there is no file {path}.")
     if os.path.getsize(path) > max_bytes:
-        raise InputError(f"`{argument}`: {path} has more than {max_bytes // 2**20} MiB.", argument)
-    content = path.read_bytes().rstrip(b"\x1a")  # DOS's end of file
+        raise InputError(f"`{argument}`: {path} is larger than {max_bytes // 2**20} MiB.", argument)
+    content = path.read_bytes().rstrip(b"\x1a")  # DOS end-of-file marker
     text = _decode(content)
     if text is None or re.search(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]", text[:100_000]):
-        raise InputError(f"`{argument}`: {path} is not a text in UTF-8, UTF-16 or Latin-1.", argument)
+        raise InputError(f"`{argument}`: {path} is not a text file in UTF-8, UTF-16 or Latin-1.", argument)
     return text
 
 

@@ -12,14 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Locks."""
+"""A lock for objects that are copied or pickled."""
 
 import threading
 from typing import Any
 
 
 class Lock:
-    """A reentrant lock for a `with` block. Copies and pickles of its owner get a lock of their own."""
+    """A reentrant lock for `with` statements. Copies and pickles of its owner get a new lock."""
 
     def __init__(self):
         self._lock = threading.RLock()

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Choosing one of several things by a name that a user typed."""
+"""Lookup of names that users type."""
 
 import difflib
 import re
@@ -23,23 +23,21 @@ from .errors import InputError
 
 def find_name(name: str, names: Iterable[str], kind: str) -> str:
     r"""
-    The name out of `names` that the user means: capitals, hyphens and spaces do not matter.
+    Finds the entry of `names` that matches `name`, ignoring case, hyphens and spaces.
 
     Args:
-        name (`str`): what the user typed.
-        names (`Iterable[str]`): the names that exist.
-        kind (`str`): what they name, in the singular, for the message.
+        name (`str`): the name that the user typed.
+        names (`Iterable[str]`): the available names.
+        kind (`str`): singular noun for the named things, for the error message.
 
     Raises:
-        [`InputError`]: for an unknown name, with the most similar one and all others.
+        [`InputError`]: if the name is unknown. The message suggests the most similar name and lists all names.
     """
-    known = {_simplify(one): one for one in names}
-    wanted = _simplify(str(name))
-    if wanted in known:
-        return known[wanted]
-    similar = [one for one in known if wanted and wanted in one.split()] or difflib.get_close_matches(
-        wanted, known, n=1
-    )
+    known = {_simplify(known_name): known_name for known_name in names}
+    query = _simplify(str(name))
+    if query in known:
+        return known[query]
+    similar = [key for key in known if query and query in key.split()] or difflib.get_close_matches(query, known, n=1)
     hint = f" Did you mean {known[similar[0]]!r}?" if similar else ""
     raise InputError(f"`name`: there is no {kind} {name!r}.{hint} All {kind}s: {', '.join(known.values())}.", "name")
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Numbers of any numeric type, as users have them: Python's, NumPy's and PyTorch's."""
+"""Validation of numbers of any numeric type: Python, NumPy and PyTorch."""
 
 import math
 from decimal import Decimal
@@ -27,8 +27,9 @@ from .errors import InputError, shorten
 
 def is_number(value: Any) -> bool:
     """
-    Whether `value` is one real number of any numeric type: Python's (also `Fraction` and `Decimal`), a NumPy scalar, or an
-    array or tensor with one element, as librosa returns a tempo. Truth values, texts and complex numbers are not.
+    Whether `value` is a single real number of any numeric type: a Python number (also `Fraction` and `Decimal`), a
+    NumPy scalar, or an array or tensor with one element (librosa returns tempos this way). Booleans, strings and
+    complex numbers are not.
     """
     if isinstance(value, torch.Tensor):
         return value.numel() == 1 and value.dtype != torch.bool and not value.is_complex()
@@ -46,18 +47,18 @@ def to_float(
     unit: str = "",
 ) -> float:
     r"""
-    A finite number of any numeric type (see [`is_number`]) as a `float`.
+    Converts a finite number of any numeric type (see [`is_number`]) to `float`.
 
     Args:
-        value: what the user gave.
-        argument (`str`): name of the argument, for the message.
-        minimum (`float`, *optional*): smallest number allowed.
-        maximum (`float`, *optional*): largest number allowed.
-        above (`float`, *optional*): the number has to be larger than this.
-        unit (`str`, *optional*): unit of the number for the message, such as `"seconds"`.
+        value: the user's value.
+        argument (`str`): name of the argument for the error message.
+        minimum (`float`, *optional*): smallest allowed number.
+        maximum (`float`, *optional*): largest allowed number.
+        above (`float`, *optional*): exclusive lower bound.
+        unit (`str`, *optional*): unit of the number for the error message, such as `"seconds"`.
 
     Raises:
-        [`InputError`]: for anything else, with the range that is allowed.
+        [`InputError`]: if the value is not a finite number in the range. The message states the range.
     """
     try:
         number = float(_scalar(value)) if is_number(value) else math.nan
@@ -73,27 +74,27 @@ def to_float(
 
 def to_integer(value: Any, argument: str, minimum: int | None = None, maximum: int | None = None) -> int:
     r"""
-    A whole number of any numeric type (see [`is_number`]; also `4.0`) as an `int`.
+    Converts a whole number of any numeric type (see [`is_number`]; also `4.0`) to `int`.
 
     Args:
-        value: what the user gave.
-        argument (`str`): name of the argument, for the message.
-        minimum (`int`, *optional*): smallest number allowed.
-        maximum (`int`, *optional*): largest number allowed.
+        value: the user's value.
+        argument (`str`): name of the argument for the error message.
+        minimum (`int`, *optional*): smallest allowed number.
+        maximum (`int`, *optional*): largest allowed number.
 
     Raises:
-        [`InputError`]: for anything else, with the range that is allowed.
+        [`InputError`]: if the value is not a whole number in the range. The message states the range.
     """
-    least = -math.inf if minimum is None else minimum
-    most = math.inf if maximum is None else maximum
+    lower = -math.inf if minimum is None else minimum
+    upper = math.inf if maximum is None else maximum
     scalar = _scalar(value) if is_number(value) else None
     try:
         number = None if scalar is None else int(scalar)
-    except (OverflowError, ValueError):  # Infinity, or not a number.
+    except (OverflowError, ValueError):  # infinity or NaN
         number = None
-    if number is None or number != scalar or not least <= number <= most:
+    if number is None or number != scalar or not lower <= number <= upper:
         raise InputError(
-            f"`{argument}` has to be {_describe('a whole number', least, most)}, but is {shorten(value)}.", argument
+            f"`{argument}` has to be {_describe('a whole number', lower, upper)}, but is {shorten(value)}.", argument
         )
     return number
 
@@ -103,16 +104,16 @@ def _scalar(value: Any) -> Any:
 
 
 def _describe(kind: str, minimum: float, maximum: float, above: float = -math.inf, unit: str = "") -> str:
-    words = f"{kind} of {unit}" if unit else kind
+    text = f"{kind} of {unit}" if unit else kind
     if above > -math.inf:
-        return f"{words} above {_format(above)}" + (f" and at most {_format(maximum)}" if maximum < math.inf else "")
+        return f"{text} above {_format(above)}" + (f" and at most {_format(maximum)}" if maximum < math.inf else "")
     if minimum > -math.inf and maximum < math.inf:
-        return f"{words} from {_format(minimum)} to {_format(maximum)}"
+        return f"{text} from {_format(minimum)} to {_format(maximum)}"
     if minimum > -math.inf:
-        return f"{words}, at least {_format(minimum)}"
+        return f"{text}, at least {_format(minimum)}"
     if maximum < math.inf:
-        return f"{words}, at most {_format(maximum)}"
-    return words
+        return f"{text}, at most {_format(maximum)}"
+    return text
 
 
 def _format(number: float) -> str:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Packages that not everybody needs."""
+"""Imports of optional dependencies."""
 
 import functools
 import importlib
@@ -28,20 +28,20 @@ _Function = TypeVar("_Function", bound=Callable)
 
 
 def pip_install(extra: str) -> str:
-    """The command that installs an extra. This package is not on PyPI yet, so it runs in a clone of the repository."""
-    return f'pip install ".[{extra}]" in a clone of diffusers-jasco'
+    """The command that installs an extra. The package itself is installed already, from a clone or a wheel."""
+    return f'pip install "diffusers-jasco[{extra}]"'
 
 
 def import_optional(name: str, extra: str) -> Any:
     r"""
-    Imports a package of an extra.
+    Imports an optional dependency.
 
     Args:
-        name (`str`): the module's name.
+        name (`str`): name of the module.
         extra (`str`): the extra of this package that installs it.
 
     Raises:
-        `ImportError`: if it is not installed, with the command that does so.
+        `ImportError`: if the module is not installed. The message contains the installation command.
     """
     try:
         return importlib.import_module(name)
@@ -50,7 +50,7 @@ def import_optional(name: str, extra: str) -> Any:
 
 
 def _lock_path() -> Path:
-    # Machines that share a home often share the cache, too.
+    # A shared home directory usually means a shared cache.
     folder = Path.home() / ".cache" / "diffusers_jasco"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,12 +62,13 @@ def _lock_path() -> Path:
 
 def compiles_with_numba(function: _Function) -> _Function:
     r"""
-    A function whose first call in a process is made while no other process makes one. Librosa's code is compiled when it is first
-    called and kept in a cache on disk, which processes that fill it at the same time damage for good: all that read it end with
-    a segmentation fault (numba 0.68; four processes with an empty cache nearly always).
+    Decorates a function that compiles code with numba: its first call in a process holds a lock across processes.
+    numba compiles librosa's code on the first call and caches it on disk. Processes that fill the cache at the same
+    time corrupt it permanently, and every process that reads it crashes with a segmentation fault (numba 0.68; four
+    processes with an empty cache nearly always).
 
     Args:
-        function (`Callable`): it may not call another such function.
+        function (`Callable`): the function. It must not call another decorated function.
     """
     called = False
 

@@ -12,12 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Seeds that do not depend on the process or the order of the work."""
+"""Random seeds that do not depend on the process or the processing order."""
 
 import hashlib
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A seed in [0, 2^63) that depends on all of `parts`, the same on every machine."""
+    """A seed in [0, 2^63) derived from all `parts`; the same on every machine."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

@@ -13,16 +13,16 @@
 # limitations under the License.
 
 """
-Prepared tracks → data sets.
+Assembles prepared tracks into datasets.
 
 | | |
 |---|---|
-| `<split>/metadata.jsonl` | one line per clip, with paths relative to the file: what `scripts/encode_features.py` and `training/train_codec.py` read |
-| `dataset/` | the clips with their audio: `datasets.load_from_disk` |
-| `features/<split>/` | the feature cache that `training/train_jasco.py` reads, of encoded clips |
-| `shards/<split>-00000.tar`, ... | on request: `<clip>.flac`, `<clip>.drums.flac` and `<clip>.json`, as the WebDataset format has them |
-| `errors.jsonl` | tracks that can't be used, and why |
-| `summary.json` | how much there is of what, and a hash of it: written at last; without it all is put together anew |
+| `<split>/metadata.jsonl` | one line per clip, for `scripts/encode_features.py` and `training/train_codec.py` |
+| `dataset/` | the clips with their audio, for `datasets.load_from_disk` |
+| `features/<split>/` | the feature cache of encoded clips, for `training/train_jasco.py` |
+| `shards/<split>-00000.tar`, ... | optional WebDataset: `<clip>.flac`, `<clip>.drums.flac` and `<clip>.json` |
+| `errors.jsonl` | unusable tracks and the reasons |
+| `summary.json` | statistics and a hash of the inputs; written last, so without it everything is assembled again |
 """
 
 import hashlib
@@ -52,9 +52,9 @@ logger = logging.get_logger(__name__)
 
 SPLITS = ("train", "validation", "evaluation", "generation")
 DEFAULT_SHARES = (0.9, 0.05, 0.025, 0.025)
-# With fewer groups, three splits of one group at least would starve the training.
+# With fewer groups, the other splits (at least one group each) would take too much from the training set.
 MIN_GROUPS_TO_SPLIT = 20
-ITEM_SECONDS = 10.0  # longest part of a clip that training takes at once
+ITEM_SECONDS = 10.0  # maximum duration of a training item, in seconds
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 CLIPS_PER_SHARD = 256
 ROWS_IN_MEMORY = 16
@@ -63,13 +63,13 @@ Clip = dict[str, Any]
 
 
 def check_shares(shares: Sequence[float]):
-    """Raises a `ValueError` for shares that are not one number per split, negative, or do not sum to 1."""
+    """Raises a `ValueError` unless there is one non-negative share per split and the shares sum to 1."""
     if len(shares) != len(SPLITS) or not min(shares) >= 0 or not abs(sum(shares) - 1) <= 1e-6:
-        raise ValueError(f"The shares of {', '.join(SPLITS)} have to be four numbers that sum to 1, but are {shares}.")
+        raise ValueError(f"The shares of {', '.join(SPLITS)} have to be four numbers that sum to 1, but got {shares}.")
 
 
 def group_tracks(tracks: Sequence[dict[str, Any]], group_by: str) -> list[str]:
-    """The group of each track (contents of `track.json`), whose tracks stay in one split; see [`assign_splits`]."""
+    """The group of each track (contents of `track.json`). Groups are never split; see [`assign_splits`]."""
     if group_by == "track":
         return [track["path"] for track in tracks]
     return [
@@ -80,27 +80,27 @@ def group_tracks(tracks: Sequence[dict[str, Any]], group_by: str) -> list[str]:
 
 def assign_splits(tracks: Sequence[dict[str, Any]], group_by: str, shares: Sequence[float]) -> list[str]:
     r"""
-    Divides tracks into train, validation, evaluation and generation sets. Groups stay together, and their order depends on
-    a hash of their names only.
+    Divides tracks into train, validation, evaluation and generation sets. Groups stay together, and their order
+    depends only on a hash of their names.
 
     Args:
         tracks (`Sequence[dict]`): contents of `track.json`.
-        group_by (`str`): `"track"`; or `"album"`: by artist and album where they are known, by folder where they are not.
-        shares (`Sequence[float]`): of the groups, for each split; of a split with a share there is one group at least, as
-            far as there are groups, and the first split takes what is left.
+        group_by (`str`): `"track"`, or `"album"` to group by artist and album where known, otherwise by folder.
+        shares (`Sequence[float]`): share of the groups for each split. Each split with a positive share gets at least
+            one group, as long as there are groups; the first split takes the rest.
 
     Returns:
         `list[str]`: the split of each track.
 
     Raises:
-        `ValueError`: for shares that are negative or do not sum to 1.
+        `ValueError`: if shares are negative or do not sum to 1.
     """
     check_shares(shares)
     names = group_tracks(tracks, group_by)
     order = sorted(set(names), key=lambda name: hashlib.blake2b(name.encode()).digest())
     split_of, first = {}, 0
     for split, share in list(zip(SPLITS, shares))[1:]:
-        # The first split comes before all others.
+        # Keeps at least one group for the first split.
         count = min(max(1, round(share * len(order))) if share else 0, max(len(order) - first - bool(shares[0]), 0))
         split_of |= {name: split for name in order[first : first + count]}
         first += count
@@ -116,22 +116,23 @@ def assemble(
     webdataset: bool = False,
 ) -> dict[str, Any]:
     r"""
-    Puts prepared tracks together. What was there is replaced, if anything has changed.
+    Assembles prepared tracks into datasets, and replaces existing ones if anything has changed.
 
     Args:
         sources (`Sequence[Source]`): all tracks.
-        settings (`PreparationSettings`): as they were prepared.
-        output (`OutputFolder`): where they are.
+        settings (`PreparationSettings`): the settings of their preparation.
+        output (`OutputFolder`): the folder of the prepared tracks, which also gets the datasets.
         group_by (`str`): as in [`assign_splits`].
         shares (`Sequence[float]`, *optional*):
-            As in [`assign_splits`]; by default .9, .05, .025 and .025, or all for training if there are fewer than 20 groups.
-        webdataset (`bool`, defaults to `False`): whether to write tar shards too, if there are none yet.
+            As in [`assign_splits`], by default .9, .05, .025 and .025. With fewer than 20 groups, all tracks are for
+            training by default.
+        webdataset (`bool`, defaults to `False`): whether to also write tar shards. Existing shards are always updated.
 
     Returns:
         `dict`: the contents of `summary.json`.
 
     Raises:
-        `ValueError`: if a track is not prepared, or none can be used.
+        `ValueError`: if a track is not prepared, or no track is usable.
     """
     tracks, errors = [], []
     webdataset = webdataset or output.exists("shards")
@@ -150,12 +151,13 @@ def assemble(
         summary = json.loads(output.read("summary.json"))
         if summary.get("hash") == digest.hexdigest():
             return summary
-        # A run that is killed from now on has to be done again.
+        # Without a summary, the next run assembles everything again if this one is killed.
         output.remove("summary.json")
     output.write("errors.jsonl", "".join(_line({key: e[key] for key in ("path", "error")}) for e in errors))
     if not tracks:
         raise ValueError(
-            f"None of {len(errors)} tracks can be used: see errors.jsonl in {output.url}. The first error: {errors[0]['error']}"
+            f"None of {len(errors)} tracks can be used: see errors.jsonl in {output.url}. The first error:"
+            f" {errors[0]['error']}"
         )
 
     if shares is None:
@@ -165,7 +167,7 @@ def assemble(
         splits[split] += [_clip_of(track, index) for index in range(len(track["clips"]))]
     for split in [split for split, clips in splits.items() if not clips]:
         del splits[split]
-        # What was in it may be in another one now.
+        # Its clips may have moved to another split.
         output.remove(f"{split}/metadata.jsonl")
         output.remove(f"features/{split}")
 
@@ -209,14 +211,14 @@ def _default_shares(num_groups: int, group_by: str) -> Sequence[float]:
     if num_groups >= MIN_GROUPS_TO_SPLIT:
         return DEFAULT_SHARES
     logger.warning(
-        f"All clips are for training, as {num_groups} {group_by}{'s' * (num_groups != 1)} are too few to hold some out: train"
-        f" without --validation_dataset, or divide them by --shares, such as --shares .8 .2 0 0."
+        f"All clips are for training, because {num_groups} {group_by}{'s' * (num_groups != 1)} are too few to hold"
+        " some out: train without --validation_dataset, or set the splits with --shares, such as --shares .8 .2 0 0."
     )
     return (1.0, *(0.0,) * (len(SPLITS) - 1))
 
 
 def _count_steps(clips: Sequence[Clip]) -> dict[str, Any]:
-    """How many steps an epoch has by batch size, for the parts of clips that training takes; see [`~data.features.ClipItems`]."""
+    """Number of training items, and steps per epoch by batch size; see [`~data.features.ClipItems`]."""
     if not clips:
         return {"items": 0}
     seconds = min(ITEM_SECONDS, *(clip["duration"] for clip in clips))
@@ -230,7 +232,7 @@ def _line(value: Any) -> str:
 
 
 def _clip_of(track: dict[str, Any], index: int) -> Clip:
-    """A clip with paths relative to the output folder, and what its track says."""
+    """A clip with the metadata of its track, and paths relative to the output folder."""
     clip, folder = track["clips"][index], posixpath.join(TRACKS, track["id"])
     captions = captions_of(track)
     return (
@@ -250,11 +252,11 @@ def _clip_of(track: dict[str, Any], index: int) -> Clip:
 
 
 def _encoded(clips: Sequence[Clip], output: OutputFolder) -> Iterator[dict[str, Any]]:
-    tensors, owner = {}, None
+    tensors, track_id = {}, None
     for clip in clips:
-        if clip["track_id"] != owner:
-            owner = clip["track_id"]
-            tensors = load_tensors(output.read(posixpath.join(TRACKS, owner, "features.safetensors")))
+        if clip["track_id"] != track_id:
+            track_id = clip["track_id"]
+            tensors = load_tensors(output.read(posixpath.join(TRACKS, track_id, "features.safetensors")))
         encoded = {name: tensors[f"{clip['index']:03d}.{name}"] for name in (*FRAME_TENSORS, "has_drums")}
         captions = clip["captions"]
         embeds = [tensors[f"caption.{number}"] for number in range(len(captions)) if "caption.0" in tensors]
@@ -285,17 +287,17 @@ def _write_dataset(splits: dict[str, list[Clip]], output: OutputFolder):
             } | {
                 "audio": {"bytes": output.read(clip["file_name"]), "path": posixpath.basename(clip["file_name"])},
                 "drums": None if drums is None else {"bytes": output.read(drums), "path": posixpath.basename(drums)},
-                # Without chords and with unknown ones are not the same.
+                # Keeps the difference between `None` (unknown) and an empty list.
                 "chords": clip["chords"] and [{"label": label, "start": start} for label, start in clip["chords"]],
                 "melody": [{"pitch": key, "start": start, "end": end} for key, start, end in clip["melody"] or []],
             }
 
     with output.folder("dataset", last="dataset_dict.json") as target, TemporaryDirectory() as cache:
-        parts = {}
+        saved_splits = {}
         for split, clips in splits.items():
-            # A fingerprint of the contents: the library's own is another one in every process.
+            # The library's own fingerprint differs between processes.
             digest = hashlib.blake2b("".join(map(_line, clips)).encode(), digest_size=8).hexdigest()
-            parts[split] = datasets.Dataset.from_generator(
+            saved_splits[split] = datasets.Dataset.from_generator(
                 rows,
                 features=features,
                 gen_kwargs={"clips": clips},
@@ -304,7 +306,7 @@ def _write_dataset(splits: dict[str, list[Clip]], output: OutputFolder):
                 split=split,
                 writer_batch_size=ROWS_IN_MEMORY,
             )
-        datasets.DatasetDict(parts).save_to_disk(target)
+        datasets.DatasetDict(saved_splits).save_to_disk(target)
 
 
 def _write_shards(splits: dict[str, list[Clip]], output: OutputFolder):
@@ -314,15 +316,15 @@ def _write_shards(splits: dict[str, list[Clip]], output: OutputFolder):
                 with tarfile.open(target / f"{split}-{number:05d}.tar", "w") as shard:
                     for clip in clips[start : start + CLIPS_PER_SHARD]:
                         key = f"{clip['track_id']}-{clip['index']:03d}"
-                        about = {k: v for k, v in clip.items() if k not in ("file_name", "stems", "track_id", "index")}
+                        info = {k: v for k, v in clip.items() if k not in ("file_name", "stems", "track_id", "index")}
                         _add(shard, f"{key}.flac", output.read(clip["file_name"]))
                         for name, file in clip["stems"].items():
                             _add(shard, f"{key}.{name}.flac", output.read(file))
-                        _add(shard, f"{key}.json", _line(about).encode("utf-8"))
+                        _add(shard, f"{key}.json", _line(info).encode("utf-8"))
 
 
 def _add(shard: tarfile.TarFile, name: str, content: bytes):
-    # No time and no owner: the same clips give the same bytes.
+    # No timestamp or owner, so that the same clips give the same bytes.
     member = tarfile.TarInfo(name)
     member.size = len(content)
     shard.addfile(member, io.BytesIO(content))

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Work on one track after the other."""
+"""Commands that process tracks one by one."""
 
 import argparse
 import json
@@ -29,16 +29,16 @@ logger = logging.get_logger(__name__)
 
 
 def add_track_arguments(parser: argparse.ArgumentParser):
-    """The arguments of a command that makes a file of each track: `src_dir` or `tracks_list`, `out_dir`, `override`."""
+    """Adds the arguments of commands that write a file per track: `src_dir`, `tracks_list`, `out_dir`, `override`."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--src_dir", help="folder of audio files")
     source.add_argument("--tracks_list", help="one audio file per line: a path, or JSON with `path`")
     parser.add_argument("--out_dir", type=Path, required=True, help="folder to write")
-    parser.add_argument("--override", action="store_true", help="write files again that exist")
+    parser.add_argument("--override", action="store_true", help="overwrite existing files")
 
 
 def named_tracks(args: argparse.Namespace) -> list[Source]:
-    """The tracks that [`add_track_arguments`] name."""
+    """The tracks that the arguments of [`add_track_arguments`] name."""
     return find_sources(args.src_dir if args.src_dir is not None else args.tracks_list)
 
 
@@ -51,17 +51,18 @@ def process_tracks(
     errors: str = "errors.jsonl",
 ) -> int:
     r"""
-    Makes a file of each track in one folder. A track whose file exists is passed over; one that fails is reported and does
-    not stop the others.
+    Writes one file per track into a folder. Tracks whose file exists are skipped. A track that fails is reported, and
+    processing continues.
 
     Args:
         tracks (`Iterable[Source]`): audio files.
-        output (`Path`): the folder.
-        suffix (`str`): ending of the files, which begin with the track's name.
-        process (`Callable`): called with the track's audio and the file to write.
-        override (`bool`, defaults to `False`): whether files that exist are written again.
+        output (`Path`): output folder.
+        suffix (`str`): suffix of the files, which follows the track's name.
+        process (`Callable`): called with the path of the track's audio and the path of the file to write.
+        override (`bool`, defaults to `False`): whether to overwrite existing files.
         errors (`str`, defaults to `"errors.jsonl"`):
-            File in the folder for those that failed: one object with `path` and `error` per line. Absent if none did.
+            Name of a file in the folder that lists the failed tracks, one object with `path` and `error` per line. It
+            is deleted if no track fails.
 
     Returns:
         `int`: number of tracks that failed.
@@ -73,7 +74,7 @@ def process_tracks(
     for track in tracks:
         other = files.setdefault(track.track, track)
         if other != track:
-            raise ValueError(f"{track.name} and {other.name} have the same name, and would have the same output.")
+            raise ValueError(f"{track.name} and {other.name} have the same name, so their output files would collide.")
     output.mkdir(parents=True, exist_ok=True)
     failed = []
     for name, track in tqdm(files.items(), unit="track"):

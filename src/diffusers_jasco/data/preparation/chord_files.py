@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Chords of whole tracks in files: one file per track, or all tracks in one, in our spelling (JSON) and the original's (pickles)."""
+"""Chord files, with one track per file or all tracks in one file: our format (JSON) and AudioCraft's (pickles)."""
 
 import json
 import os
@@ -29,14 +29,14 @@ from ...utils.files import replace_file
 
 Chords = list[tuple[str, float]]
 
-# All tracks in one file: what the original's data set looks for, and what its script writes.
+# Files with all tracks: the name that AudioCraft's dataset looks for, and the one that its script writes.
 COMBINED = ("chords_per_track", "combined_chord_dict")
-# One file per track, after the track's name.
+# Files with one track: suffixes after the track's name.
 SUFFIXES = (".chords.json", ".chords", ".lab", ".jams")
 
 
 def write_json(path: str | os.PathLike, value: Any):
-    """Writes a JSON file, whole or not at all."""
+    """Writes a JSON file atomically."""
     with replace_file(path) as partial:
         Path(partial).write_text(json.dumps(value, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -47,12 +47,13 @@ def read_track_chords(path: str | os.PathLike) -> Chords:
 
     Args:
         path (`str` or `os.PathLike`):
-            `<track>.chords.json`, a list of `[label, start in seconds]`; the original's `<track>.chords`, a pickle of the same,
-            of which nothing is executed; or an annotation, `<track>.lab` or `<track>.jams`.
+            `<track>.chords.json`, a list of `[label, start in seconds]`; AudioCraft's `<track>.chords`, a pickle of
+            such a list, which is read without executing any code; or an annotation file, `<track>.lab` or
+            `<track>.jams`.
 
     Raises:
-        `FileNotFoundError`: for an absent file.
-        `ValueError`: for a file that holds something else.
+        `FileNotFoundError`: if the file does not exist.
+        `ValueError`: if the file's content is invalid.
     """
     if Path(path).suffix in (".lab", ".jams"):
         return chords_from_file(path)
@@ -65,25 +66,26 @@ def read_chords_per_track(path: str | os.PathLike) -> dict[str, Chords]:
 
     Args:
         path (`str` or `os.PathLike`):
-            A folder of files that [`read_track_chords`] reads, or with one of all tracks; or that file:
-            `chords_per_track.json`, or the original's `chords_per_track.pkl` or `combined_chord_dict.pkl`.
+            A file with all tracks (`chords_per_track.json`, or AudioCraft's `chords_per_track.pkl` or
+            `combined_chord_dict.pkl`), a folder that contains such a file, or a folder of files that
+            [`read_track_chords`] reads.
 
     Returns:
-        `dict`: track's name → chords.
+        `dict`: track name → chords.
 
     Raises:
-        `FileNotFoundError`: if there are none.
-        `ValueError`: for a file that holds something else, and for two of one track.
+        `FileNotFoundError`: if there are no chord files.
+        `ValueError`: if a file's content is invalid.
     """
     path = Path(path)
     if path.is_dir():
-        found = [path / f"{name}{suffix}" for name in COMBINED for suffix in (".json", ".pkl")]
+        candidates = [path / f"{name}{suffix}" for name in COMBINED for suffix in (".json", ".pkl")]
         files = [(file, suffix) for suffix in SUFFIXES for file in sorted(path.glob(f"*{suffix}"))]
-        combined = next((file for file in found if file.is_file()), None)
+        combined = next((file for file in candidates if file.is_file()), None)
         if files:
             tracks: dict[str, Chords] = {}
             for file, suffix in files:
-                # Of several files of one track the first suffix counts.
+                # If a track has several files, the first suffix takes precedence.
                 tracks.setdefault(file.name.removesuffix(suffix), read_track_chords(file))
             return tracks
         if combined is None:
@@ -93,13 +95,13 @@ def read_chords_per_track(path: str | os.PathLike) -> dict[str, Chords]:
         path = combined
     tracks = load_json(path) if path.suffix == ".json" else load_plain_pickle(path)
     if not isinstance(tracks, dict):
-        raise ValueError(f"{path} has to hold a dictionary of tracks, but holds a {type(tracks).__name__}.")
+        raise ValueError(f"{path} has to contain a dictionary of tracks, but contains a {type(tracks).__name__}.")
     return {str(name): _check_chords(chords, f"{path}: {name}") for name, chords in tracks.items()}
 
 
 def _check_chords(value: Any, where: str) -> Chords:
     if not isinstance(value, list):
-        raise ValueError(f"{where}: chords have to be a list of [label, start], but are a {type(value).__name__}.")
+        raise ValueError(f"{where}: chords have to be a list of [label, start], but got a {type(value).__name__}.")
     chords = []
     for position, chord in enumerate(value):
         if not (
@@ -108,15 +110,15 @@ def _check_chords(value: Any, where: str) -> Chords:
             and isinstance(chord[0], str)
             and isinstance(chord[1], (int, float))
         ):
-            raise ValueError(f"{where}: chord {position} has to be [label, start in seconds], but is {chord!r}.")
+            raise ValueError(f"{where}: chord {position} has to be [label, start in seconds], but got {chord!r}.")
         chords.append((chord[0], float(chord[1])))
     return chords
 
 
 def fit_vocabulary(chords: Chords, labels: Sequence[str]) -> tuple[Chords, Counter]:
     r"""
-    Chords in the spelling of a vocabulary (`Db` is `C#` where that is in it). Those that are not in it become "UNK", as in the
-    original, not the nearest one.
+    Respells chords with the labels of a vocabulary (`Db` becomes `C#` if the vocabulary has that). Chords that are not
+    in the vocabulary become "UNK" instead of the nearest chord, as in AudioCraft.
 
     Args:
         chords (`list` of `(label, start)`): the chords of a track.
@@ -126,7 +128,7 @@ def fit_vocabulary(chords: Chords, labels: Sequence[str]) -> tuple[Chords, Count
         `tuple`: the chords, and how often each label became "UNK" (`Counter`).
 
     Raises:
-        `ValueError`: if there are such chords, and the vocabulary has no "UNK".
+        `ValueError`: if a chord is not in the vocabulary, and neither is "UNK".
     """
     spellings = {label: _find_label(label, labels) for label in {label for label, _ in chords}}
     unknown = Counter(label for label, _ in chords if spellings[label] is None)
@@ -136,7 +138,7 @@ def fit_vocabulary(chords: Chords, labels: Sequence[str]) -> tuple[Chords, Count
 
 
 def _find_label(label: str, labels: Sequence[str]) -> str | None:
-    """The label with the same notes and bass, or `None`."""
+    """The label in the vocabulary with the same notes and bass, or `None`."""
     try:
         name, difference = normalize_chord(label, labels)
     except ValueError:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Chords, melody and drums of a track: given, read from files or extracted."""
+"""Chords, melody and drums of a track, from the manifest, from files, or extracted from the audio."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -30,7 +30,7 @@ from .chord_files import Chords, fit_vocabulary
 from .settings import METHODS, PreparationSettings, chord_table
 
 
-MELODY_FRAME_RATE = 50.0  # Hz: of the notes that are read from salience
+MELODY_FRAME_RATE = 50.0  # Hz; time resolution of melodies read from salience
 
 
 def track_chords(source: Source, path: Path, settings: PreparationSettings) -> tuple[Chords | None, dict[str, int]]:
@@ -42,10 +42,10 @@ def track_chords(source: Source, path: Path, settings: PreparationSettings) -> t
         chords = extract_chords(path, method=settings.chords)
     else:
         table, name = chord_table(settings.chords), source.track
-        # The original cuts names at the first dot.
+        # AudioCraft cuts names at the first dot.
         name = name if name in table else name.split(".")[0]
         if name not in table:
-            raise ValueError(f"{settings.chords} has no chords of the track {name!r}.")
+            raise ValueError(f"{settings.chords} has no chords for the track {name!r}.")
         chords = table[name]
     if settings.chord_map is None:
         return chords, {}
@@ -69,7 +69,7 @@ def track_melody(source: Source, path: Path, settings: PreparationSettings, dura
 
 @contextmanager
 def track_drums(source: Source, path: Path, settings: PreparationSettings) -> Iterator[Iterable[np.ndarray] | None]:
-    """Blocks of the drums at the clips' rate, for the time of the block."""
+    """Blocks of drum audio at the clips' sampling rate. They are valid inside the `with` block."""
     rate = settings.sampling_rate
     if settings.drums == "none":
         yield None
@@ -92,23 +92,24 @@ def track_drums(source: Source, path: Path, settings: PreparationSettings) -> It
 def _named_file(folder: str, source: Source, suffixes: tuple[str, ...]) -> Path:
     name = source.track
     names = [f"{stem}{suffix}" for stem in (name, name.split(".")[0]) for suffix in suffixes]
-    found = next((Path(folder, name) for name in names if Path(folder, name).is_file()), None)
-    if found is None:
-        raise ValueError(f"{folder} has no file of the track {name!r}, such as {names[0]}.")
-    return found
+    path = next((Path(folder, name) for name in names if Path(folder, name).is_file()), None)
+    if path is None:
+        raise ValueError(f"{folder} has no file for the track {name!r}, such as {names[0]}.")
+    return path
 
 
 def cut_chords(chords: Chords, start: float, duration: float) -> Chords:
-    """Those that sound between `start` and `start + duration`, from 0."""
+    """The chords between `start` and `start + duration`, with times relative to `start`."""
     sounding = [(label, 0.0) for label, time in chords if time <= start][-1:]
     later = [(label, round(time - start, 4)) for label, time in chords if start < time < start + duration]
     return sounding + later
 
 
 def cut_notes(notes: list, start: float, duration: float) -> list:
+    """The notes between `start` and `start + duration`, with times relative to `start`."""
     cut = [
-        (int(key), round(max(begin - start, 0.0), 4), round(min(end - start, duration), 4))
-        for key, begin, end in notes
+        (int(key), round(max(onset - start, 0.0), 4), round(min(end - start, duration), 4))
+        for key, onset, end in notes
     ]
     # Ignore notes that overlap the clip by less than one frame.
     return [note for note in cut if note[2] - note[1] >= 0.5 / MELODY_FRAME_RATE]

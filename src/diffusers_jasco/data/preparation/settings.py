@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Settings of the preparation of a training set."""
+"""Settings for the preparation of a training set."""
 
 import os
 from dataclasses import asdict, dataclass
@@ -35,25 +35,29 @@ METHODS = {
 @dataclass(frozen=True)
 class PreparationSettings:
     r"""
-    Settings of the preparation, the same for every track.
+    Settings of the preparation, shared by all tracks.
 
     Args:
-        chords (`str`): method of [`~extraction.extract_chords`], `"none"`, or where chords are (see
-            [`~data.preparation.chord_files.read_chords_per_track`]).
-        melody (`str`): method of [`~extraction.extract_melody`], `"none"`, or a folder of `<track>_multif0_salience.npz`.
-        drums (`str`): method of [`~extraction.separate_drums`], `"none"`, or a folder of `<track>.drums.flac` or `.wav`.
-        melody_weights (`str`, *optional*): weights of `"deep_salience"`.
-        chord_map (`str`, *optional*): a chord map; labels that it does not have become "UNK".
-        captions (`str`, *optional*): a table, see [`~data.sources.read_captions_table`].
-        codec (`str`, *optional*): folder of a codec or pipeline: clips are encoded with it.
-        text_encoder (`str`, *optional*): as [`~text_encoders.load_text_encoder`] takes it: captions are encoded with it.
-        sampling_rate (`int`): of the clips, in Hz; the codec's, if there is one.
-        clip_seconds (`float`): length of a clip. Tracks are cut into clips of even length, as near to it as possible.
-        min_seconds (`float`): shorter tracks are errors: training takes parts of one length, by default JASCO's 10 s.
+        chords (`str`): method of [`~extraction.extract_chords`], `"none"`, or a path that
+            [`~data.preparation.chord_files.read_chords_per_track`] reads.
+        melody (`str`): method of [`~extraction.extract_melody`], `"none"`, or a folder of
+            `<track>_multif0_salience.npz`.
+        drums (`str`): method of [`~extraction.separate_drums`], `"none"`, or a folder of `<track>.drums.flac` or
+            `.wav`.
+        melody_weights (`str`, *optional*): weights for `"deep_salience"`.
+        chord_map (`str`, *optional*): a chord map. Chords that are not in it become "UNK".
+        captions (`str`, *optional*): a table of captions; see [`~data.sources.read_captions_table`].
+        codec (`str`, *optional*): folder of a codec or pipeline that encodes the clips.
+        text_encoder (`str`, *optional*): a text encoder for [`~text_encoders.load_text_encoder`] that encodes the
+            captions.
+        sampling_rate (`int`): sampling rate of the clips in Hz; pass the codec's if there is one.
+        clip_seconds (`float`): target duration of clips. Each track is cut into clips of equal length close to it.
+        min_seconds (`float`): minimum duration of tracks; shorter ones are reported as errors. Training items have a
+            fixed length, by default JASCO's 10 s.
         device (`str`): device of the codec and the text encoder.
 
     Raises:
-        `ValueError`: for a value that can't be.
+        `ValueError`: if a value is invalid.
     """
 
     chords: str = "auto"
@@ -74,17 +78,17 @@ class PreparationSettings:
             value = getattr(self, name)
             if value not in methods and not os.path.exists(value):
                 raise ValueError(
-                    f"`{name}` has to be one of {', '.join(methods)} or an existing path, but is {value!r}."
+                    f"`{name}` has to be one of {', '.join(methods)} or an existing path, but got {value!r}."
                 )
         if not 0 < self.min_seconds <= self.clip_seconds:
             raise ValueError(
-                f"`min_seconds` has to be positive and at most `clip_seconds`, but they are {self.min_seconds} and"
+                f"`min_seconds` has to be positive and at most `clip_seconds`, but got {self.min_seconds} and"
                 f" {self.clip_seconds}."
             )
         if self.sampling_rate < 1:
-            raise ValueError(f"`sampling_rate` has to be at least 1 Hz, but is {self.sampling_rate}.")
+            raise ValueError(f"`sampling_rate` has to be at least 1 Hz, but got {self.sampling_rate}.")
         if self.text_encoder is not None and self.codec is None:
-            raise ValueError("`text_encoder` needs `codec`: encoded captions belong to encoded clips.")
+            raise ValueError("`text_encoder` needs `codec`: captions are encoded only together with clips.")
 
         # Validate shared inputs once, up front; clear the caches in case the files have changed.
         chord_table.cache_clear()
@@ -100,7 +104,7 @@ class PreparationSettings:
 
     @property
     def folders(self) -> dict[str, str]:
-        """Of chords, melody and drums, where those are that are not extracted."""
+        """The paths of those of chords, melody and drums that are read from files."""
         return {name: getattr(self, name) for name in METHODS if getattr(self, name) not in METHODS[name]}
 
     def to_dict(self) -> dict[str, Any]:

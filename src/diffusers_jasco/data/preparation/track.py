@@ -13,13 +13,13 @@
 # limitations under the License.
 
 """
-From music to a training set.
+Prepares single tracks for a training set.
 
-Every track becomes a folder of its own, `tracks/<id>/`, which appears when it is complete: clips of even length as FLAC
-(`000.flac`, ...), their drums (`000.drums.flac`), encoded clips (`features.safetensors`), and `track.json` with what is known of
-them; or, of a track that can't be used, `error.json` with the reason. What is there is never made again, so a run that was
-killed goes on with the track in hand, and several processes and machines can share the work. In the end the tracks are put
-together (`data/assembly.py`).
+Each track gets a folder, `tracks/<id>/`, which appears only once it is complete. It contains clips of equal length as
+FLAC (`000.flac`, ...), their drums (`000.drums.flac`), encoded clips (`features.safetensors`), and `track.json` with
+metadata; or only `error.json` with the reason if the track is unusable. Existing folders are never prepared again, so
+a killed run resumes with the track it was working on, and several processes and machines can share the work. In the
+end, the tracks are assembled (`data/preparation/assembly.py`).
 """
 
 import json
@@ -49,25 +49,25 @@ from .settings import PreparationSettings, captions_table
 
 
 TRACKS = "tracks"
-# A drum stem that is softer than the music by more than this, in dB, is what a separator leaves of music without drums.
+# Drum stems with a lower level than this, in dB relative to the mix, are separation residue of music without drums.
 DRUMLESS = -30.0
 
 
 def find_track(output: OutputFolder, source: Source) -> str | None:
-    """`"track.json"` or `"error.json"` if a track is done, or else `None`."""
+    """`"track.json"` or `"error.json"` if a track is done, otherwise `None`."""
     folder = posixpath.join(TRACKS, source.id)
     return next((name for name in ("track.json", "error.json") if output.exists(posixpath.join(folder, name))), None)
 
 
 def prepare_track(source: Source, settings: PreparationSettings, output: OutputFolder) -> bool:
     r"""
-    Makes the folder of a track, if it is not there.
+    Prepares a track and writes its folder, unless the folder exists.
 
     Returns:
-        `bool`: whether the track can be used. If not, `error.json` says why.
+        `bool`: whether the track is usable. If not, `error.json` has the reason.
 
     Raises:
-        `OSError`, `ImportError`: for what is not the track's fault, such as a full disk or an absent package.
+        `OSError`, `ImportError`: for errors that the track does not cause, such as a full disk or a missing package.
     """
     done = find_track(output, source)
     if done is not None:
@@ -80,7 +80,7 @@ def prepare_track(source: Source, settings: PreparationSettings, output: OutputF
             (target / "track.json").write_text(_to_json(track), encoding="utf-8")
         return True
     except ValueError as error:
-        # A file may be elsewhere, or downloaded, in another run.
+        # Use the track's name: the path may be temporary, or differ in another run.
         reason = str(error).replace(str(path), source.name) if "path" in locals() else str(error)
         with output.folder(folder, last="error.json") as target:
             (target / "error.json").write_text(_to_json({"path": source.name, "error": reason}), encoding="utf-8")
@@ -93,7 +93,7 @@ def _to_json(value: Any) -> str:
 
 def _prepare(source: Source, path: Path, settings: PreparationSettings, target: Path) -> dict[str, Any]:
     with soundfile.SoundFile(path) as file:
-        facts = {
+        file_info = {
             "sampling_rate": file.samplerate,
             "channels": file.channels,
             "format": f"{file.format}/{file.subtype}",
@@ -102,14 +102,14 @@ def _prepare(source: Source, path: Path, settings: PreparationSettings, target: 
     stream = AudioStream(path, None, settings.sampling_rate)
     if stream.duration < settings.min_seconds:
         raise ValueError(
-            f"{path} is too short: {stream.duration:.2f} s of at least {settings.min_seconds:g} s (`min_seconds`)."
+            f"{path} is too short: {stream.duration:.2f} s, but `min_seconds` is {settings.min_seconds:g} s."
         )
     num_clips = max(1, round(stream.duration / settings.clip_seconds))
     files = [f"{index:03d}.flac" for index in range(num_clips)]
     bounds = [round(round(stream.duration * stream.rate) * index / num_clips) for index in range(num_clips + 1)]
     lengths = [end - start for start, end in zip(bounds, bounds[1:])]
-    powers = _write_clips(stream, lengths, [target / file for file in files], stream.rate)
-    loudness = math.sqrt(sum(powers) / max(sum(lengths), 1))
+    energies = _write_clips(stream, lengths, [target / file for file in files], stream.rate)
+    rms = math.sqrt(sum(energies) / max(sum(lengths), 1))
 
     chords, unknown = track_chords(source, path, settings)
     melody = track_melody(source, path, settings, stream.duration)
@@ -117,9 +117,9 @@ def _prepare(source: Source, path: Path, settings: PreparationSettings, target: 
     with track_drums(source, path, settings) as drums:
         if drums is not None:
             stems = [f"{index:03d}.drums.flac" for index in range(num_clips)]
-            powers = _write_clips(drums, lengths, [target / stem for stem in stems], settings.sampling_rate)
-            for index, (length, power) in enumerate(zip(lengths, powers)):
-                if math.sqrt(power / max(length, 1)) <= max(loudness, 1e-6) * 10 ** (DRUMLESS / 20):
+            energies = _write_clips(drums, lengths, [target / stem for stem in stems], settings.sampling_rate)
+            for index, (length, energy) in enumerate(zip(lengths, energies)):
+                if math.sqrt(energy / max(length, 1)) <= max(rms, 1e-6) * 10 ** (DRUMLESS / 20):
                     (target / stems[index]).unlink()
                     stems[index] = None
 
@@ -141,7 +141,7 @@ def _prepare(source: Source, path: Path, settings: PreparationSettings, target: 
         start += duration
     track = {
         "path": source.name,
-        **facts,
+        **file_info,
         "duration": round(stream.duration, 6),
         "captions": read_captions(source, sidecar, tags, captions_table(settings.captions)),
         "title": track_info.get("title") or tags.get("title"),
@@ -158,7 +158,7 @@ def _prepare(source: Source, path: Path, settings: PreparationSettings, target: 
 
 @contextmanager
 def _readable(path: Path) -> Iterator[Path]:
-    """A file that soundfile reads: `path`, or what torchaudio decodes of it (M4A, ...), for the time of the block."""
+    """A file that soundfile can read: `path`, or a temporary file decoded by torchaudio (M4A, ...)."""
     try:
         soundfile.info(path)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
@@ -171,8 +171,8 @@ def _readable(path: Path) -> Iterator[Path]:
     try:
         waveform, rate = torchaudio.load(path)
     except ImportError:
-        raise ValueError(f"{reason}; torchaudio can't try without torchcodec).") from None
-    # Decoders fail in many ways.
+        raise ValueError(f"{reason}; decoding with torchaudio needs torchcodec).") from None
+    # Decoders raise many types of exceptions.
     except Exception as error:
         raise ValueError(f"{reason}; torchaudio: {type(error).__name__}).") from error
     with TemporaryDirectory() as folder:
@@ -182,24 +182,21 @@ def _readable(path: Path) -> Iterator[Path]:
 
 
 def _write_clips(blocks: Iterable[np.ndarray], lengths: list[int], files: list[Path], rate: int) -> list[float]:
-    """Writes blocks of audio as clips of these lengths; returns the power of each, summed over its samples."""
-    blocks, rest, powers = iter(blocks), np.zeros(0, dtype=np.float32), []
+    """Writes blocks of audio as clips of these lengths (in samples); returns the energy of each clip."""
+    blocks, rest, energies = iter(blocks), np.zeros(0, dtype=np.float32), []
     for file, length in zip(files, lengths):
-        power, count = 0.0, 0
+        energy, count = 0.0, 0
         with soundfile.SoundFile(file, "w", rate, 1, "PCM_16", format="FLAC") as clip:
             while count < length:
                 if not len(rest):
-                    # Resamplers and separators end some samples early.
+                    # Resamplers and separators may return slightly fewer samples.
                     rest = next(blocks, np.zeros(length - count, dtype=np.float32))
                     continue
-                part, rest = rest[: length - count], rest[length - count :]
-                clip.write(part.clip(-1, 1))
-                power, count = power + float((part.astype(np.float64) ** 2).sum()), count + len(part)
-        powers.append(power)
-    return powers
-
-
-# Controls
+                samples, rest = rest[: length - count], rest[length - count :]
+                clip.write(samples.clip(-1, 1))
+                energy, count = energy + float((samples.astype(np.float64) ** 2).sum()), count + len(samples)
+        energies.append(energy)
+    return energies
 
 
 @lru_cache(maxsize=1)
@@ -214,7 +211,7 @@ def _text_encoder(name: str, device: str) -> tuple[PreTrainedTokenizerBase, torc
 
 
 def _encode(track: dict[str, Any], settings: PreparationSettings, target: Path):
-    """Writes the encoded clips, `<clip>.<name>` each, and `caption.<number>` for each wording."""
+    """Writes encoded clips as tensors `<clip>.<name>`, and encoded captions as `caption.<number>`."""
     codec, labels = _codec(settings.codec, settings.device), settings.labels
     frame_rate = codec.config.sampling_rate / codec.config.hop_length
     tensors = {}

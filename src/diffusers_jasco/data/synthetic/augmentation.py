@@ -13,18 +13,19 @@
 # limitations under the License.
 
 
-"""Rooms, equalizers and compressors: what makes dry stems sound like a recording, without losing their sum."""
+"""Reverb, equalizers and a compressor that make dry stems sound like a recording. The stems still sum to the mix."""
 
 import numpy as np
 
 
-# Where the mix is put: RMS over the loud half of the clip, and the highest peak, of full scale.
-_TARGET_RMS, _MAX_PEAK = 0.11, 0.95
+# Level of the mix relative to full scale: RMS of the loud frames, and maximum peak.
+_TARGET_RMS = 0.11
+_MAX_PEAK = 0.95
 
 
 def balance(stems: dict[str, np.ndarray], levels: dict[str, float]) -> dict[str, np.ndarray]:
     r"""
-    Brings each stem to its loudness, whatever its instrument's.
+    Scales each stem to its target level, regardless of the instrument's loudness.
 
     Args:
         stems (`dict[str, np.ndarray]`): name → samples (samples,).
@@ -37,7 +38,7 @@ def balance(stems: dict[str, np.ndarray], levels: dict[str, float]) -> dict[str,
 
 
 def _active_rms(samples: np.ndarray, frame: int = 1600) -> float:
-    """RMS over the frames that are not much softer than the loudest."""
+    """RMS over the frames within 13 dB of the loudest one."""
     frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
     power = np.square(frames, dtype=np.float64).mean(1)
     return float(np.sqrt(power[power >= 0.05 * power.max()].mean()))
@@ -47,14 +48,14 @@ def make_room(
     stems: dict[str, np.ndarray], sampling_rate: int, rng: np.random.Generator, sends: dict[str, float]
 ) -> dict[str, np.ndarray]:
     r"""
-    Puts the stems into one room (exponentially decaying noise) and each through its equalizer (two shelves and a bell),
-    in one product of spectra per stem.
+    Applies a common room reverb (exponentially decaying noise) and one equalizer per stem (two shelves and a bell),
+    with a single multiplication in the frequency domain per stem.
 
     Args:
         stems (`dict[str, np.ndarray]`): name → samples (samples,).
         sampling_rate (`int`): Hz.
-        rng (`np.random.Generator`): room and equalizers.
-        sends (`dict[str, float]`): name → share of the room's sound, about 0 ... 1.
+        rng (`np.random.Generator`): draws the room and the equalizers.
+        sends (`dict[str, float]`): name → reverb send level, about 0 ... 1.
     """
     length = len(next(iter(stems.values())))
     seconds = rng.uniform(0.3, 1.4)
@@ -72,7 +73,7 @@ def make_room(
 
 
 def _make_impulse_response(seconds: float, sampling_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise of unit energy that loses 60 dB in `seconds`, after a short delay, darker than white."""
+    """Slightly lowpassed noise with unit energy, a short pre-delay, and a reverberation time (RT60) of `seconds`."""
     times = np.arange(int(seconds * sampling_rate), dtype=np.float32) / np.float32(sampling_rate)
     noise = rng.standard_normal(len(times), dtype=np.float32) * np.exp(np.float32(-6.9 / seconds) * times)
     noise[1:] = 0.5 * (noise[1:] + noise[:-1])
@@ -87,12 +88,12 @@ def _equalizer(frequencies: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     decibels = low / (1 + np.exp(4 * (octaves + 2.3))) + high / (1 + np.exp(-4 * (octaves - 2)))
     decibels = decibels + bell * np.exp(-((octaves - center) ** 2))
     gain = np.exp(np.float32(np.log(10) / 20) * decibels.astype(np.float32))
-    # Some fonts' samples have a constant offset.
+    # High-pass filter: samples of some sound fonts have a DC offset.
     return gain * frequencies**2 / (frequencies**2 + np.float32(15**2))
 
 
 def _fast_length(length: int) -> int:
-    """The next number with no other factors than 2 and one 3 or 5, for the Fourier transform."""
+    """The next efficient FFT size: a power of 2, or 3 or 5 times a power of 2."""
     powers = [factor << max(0, (-(-length // factor) - 1).bit_length()) for factor in (1, 3, 5)]
     return min(powers)
 
@@ -101,15 +102,16 @@ def master(
     stems: dict[str, np.ndarray], sampling_rate: int, ratio: float = 1.0
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     r"""
-    Compresses and levels the mix by a gain over time that every stem gets alike, so that the mix is the sum of its stems.
+    Compresses and normalizes the mix with a time-varying gain that is the same for all stems, so that the mix stays
+    their sum.
 
     Args:
         stems (`dict[str, np.ndarray]`): name → samples (samples,).
         sampling_rate (`int`): Hz.
-        ratio (`float`): of the compressor, 1 (none) and above.
+        ratio (`float`): compression ratio, at least 1 (no compression).
 
     Returns:
-        `tuple[np.ndarray, dict[str, np.ndarray]]`: the mix, and the stems whose sum it is, in their order.
+        `tuple[np.ndarray, dict[str, np.ndarray]]`: the mix, and the stems, which sum to the mix in this order.
     """
     mix = sum_stems(stems)
     gain = np.float32(_TARGET_RMS / max(_active_rms(mix), 1e-4))
@@ -128,7 +130,7 @@ def master(
 
 
 def sum_stems(stems: dict[str, np.ndarray]) -> np.ndarray:
-    """In the order of the dictionary: floats add up differently in another."""
+    """Sums in the dictionary's order, since float addition is not associative."""
     total = np.zeros_like(next(iter(stems.values())))
     for samples in stems.values():
         total += samples

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Words for a composed piece."""
+"""Captions of composed pieces."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from .instruments import PROGRAM_NAMES
 
 _SLOW_BELOW, _FAST_FROM = 84, 126  # beats per minute
 
-# What captions call a thing, the plainest word first. What is not listed has its own name only.
+# Caption synonyms, most common first. Names that are not listed have no synonyms.
 STYLE_WORDS = {
     "80s pop": ("80s pop", "eighties pop"),
     "rock": ("rock", "rock band"),
@@ -88,24 +88,25 @@ _PIECES = ("track", "piece", "tune", "song", "groove", "loop")
 
 
 def tempo_word(tempo: float) -> str:
-    """slow, medium or fast for beats per minute."""
+    """The tempo class for a tempo in beats per minute: `"slow"`, `"medium"` or `"fast"`."""
     return "slow" if tempo < _SLOW_BELOW else "fast" if tempo >= _FAST_FROM else "medium"
 
 
 def instrument_names(piece: Piece) -> dict[str, str]:
-    """Stem → instrument, without the drums."""
+    """Stem → instrument name, without the drums."""
     return {stem: PROGRAM_NAMES[program] for stem, program in piece.programs.items() if stem != "drums"}
 
 
 def mentions(caption: str, words: Sequence[str]) -> bool:
-    """Whether a caption has one of some words, as a whole word."""
+    """Whether a caption contains any of the words, as a whole word."""
     return any(re.search(rf"(?<![\w/-]){re.escape(word)}(?![\w/-])", caption) for word in words)
 
 
 def write_captions(piece: Piece, rng: np.random.Generator, count: int = 5) -> list[str]:
     """
-    `count` different wordings of what is heard: style, tempo, mood, energy, instruments, drums or none. Some say all of it,
-    most leave something out, and some name one thing only. What they don't say may be anything.
+    Writes `count` different captions of a piece. They cover style, tempo, mood, energy, instruments and whether there
+    are drums. Most captions omit some of these attributes, and some mention only one; omitted attributes are
+    unspecified.
     """
     captions: dict[str, None] = {}
     while len(captions) < count:
@@ -114,7 +115,7 @@ def write_captions(piece: Piece, rng: np.random.Generator, count: int = 5) -> li
 
 
 class _CaptionVariant:
-    """One choice of what to say of a piece, and of the words for it."""
+    """A random caption: chooses the attributes to mention and their synonyms."""
 
     def __init__(self, piece: Piece, rng: np.random.Generator):
         self.piece, self.rng = piece, rng
@@ -132,8 +133,8 @@ class _CaptionVariant:
         return options[int(self.rng.integers(len(options)))]
 
     def _tags(self) -> list[str]:
-        """Some of what can be said, in any order, one thing at least."""
-        tags = [
+        """Phrases for a random subset of the attributes (at least one), in random order."""
+        phrases = [
             (self._style(), 0.8),
             (self._tempo(), 0.5),
             (self._mood(), 0.4),
@@ -141,16 +142,16 @@ class _CaptionVariant:
             (self._drums(), 0.6),
             *((phrase, 0.75) for phrase in self._instruments()),
         ]
-        order = self.rng.permutation(len(tags))
-        said = [tags[i][0] for i in order if self.rng.random() < tags[i][1]]
-        return said or [tags[order[0]][0]]
+        order = self.rng.permutation(len(phrases))
+        chosen = [phrases[i][0] for i in order if self.rng.random() < phrases[i][1]]
+        return chosen or [phrases[order[0]][0]]
 
     def _sentence(self) -> str:
         instruments = " and ".join(self._instruments())
         drums = "" if self.rng.random() < 0.4 else self._drums().removeprefix("with ")
-        with_what = " and ".join(part for part in (instruments, drums) if part)
+        sounds = " and ".join(phrase for phrase in (instruments, drums) if phrase)
         if "no " in drums or "without" in drums or drums == "drumless":
-            with_what = f"{instruments}, {drums}"
+            sounds = f"{instruments}, {drums}"
         adjectives = [self._tempo(), self._mood(), self._energy()]
         self.rng.shuffle(adjectives)
         adjectives = " ".join(adjectives[: int(self.rng.integers(0, 3))])
@@ -170,7 +171,7 @@ class _CaptionVariant:
         return form.format(
             a="an" if head[0] in "aeiou8" else "a",
             head=head,
-            what=with_what,
+            what=sounds,
             piece=self._pick(_PIECES),
             mode=mode,
             bpm=round(self.piece.tempo),
@@ -194,12 +195,12 @@ class _CaptionVariant:
         return self._pick(DRUM_WORDS["yes" if "drums" in self.piece.programs else "no"])
 
     def _instruments(self) -> list[str]:
-        """The tune's and the chords' instruments, which are heard first, and now and then one of the others."""
+        """The instruments of lead and chords, which are most audible, and sometimes one of the others."""
         names = instrument_names(self.piece)
         words = {stem: self._pick(instrument_words(name)) for stem, name in names.items()}
         phrases = []
         if "lead" in words:
-            # A "synth lead" says it already.
+            # Avoids "synth lead lead".
             form = "{}" if "lead" in words["lead"] else self._pick(LEAD_FORMS)
             phrases.append(form.format(words["lead"]))
         if self.rng.random() < 0.7 or not phrases:
@@ -209,10 +210,10 @@ class _CaptionVariant:
 
 
 def style_words(style: str) -> tuple[str, ...]:
-    """What captions call a style."""
+    """Synonyms of a style in captions."""
     return STYLE_WORDS.get(style, (style,))
 
 
 def instrument_words(instrument: str) -> tuple[str, ...]:
-    """What captions call an instrument."""
+    """Synonyms of an instrument in captions."""
     return INSTRUMENT_WORDS.get(instrument, (instrument,))

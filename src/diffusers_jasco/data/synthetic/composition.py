@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""Composes pieces of music from seeds: chords, bass, accompaniment, lead and drums as notes, with their truth."""
+"""Composes random pieces of music: notes for chords, bass, accompaniment, lead and drums, with their annotations."""
 
 import hashlib
 import math
@@ -32,7 +32,7 @@ SPLITS = ("train", "validation", "test")
 SUBSETS = ("plain", "full")
 STEMS = ("drums", "bass", "comp", "pad", "lead")
 
-# Intervals of the chord forms over a root position.
+# Intervals of the chord types in root position.
 _MAJOR, _MINOR, _DIM, _AUG = (0, 4, 7), (0, 3, 7), (0, 3, 6), (0, 4, 8)
 _FORMS: dict[str, tuple[int, ...]] = {
     "": _MAJOR, "m": _MINOR, "dim": _DIM, "aug": _AUG, "7": (0, 4, 7, 10), "maj7": (0, 4, 7, 11), "m7": (0, 3, 7, 10),
@@ -40,11 +40,10 @@ _FORMS: dict[str, tuple[int, ...]] = {
 }  # fmt: skip
 _PLAIN_FORMS = ("", "m", "7", "m7", "maj7", "dim")
 
-# A chord of a progression: (semitones from the tonic to the root, form, semitones from the root to the bass).
+# A chord of a progression: (semitones from the tonic to the root, chord type, semitones from the root to the bass).
 Degree = tuple[int, str, int]
 
-# degree → (its forms as triad and with a seventh, where it may go): functional harmony, borrowed chords in lower case
-# of the comments. The numbers are weights.
+# Functional harmony: scale degree → (chord types as triad, chord types with a seventh, weights of the next degrees).
 _HARMONY: dict[str, dict[int, tuple[tuple[str, ...], tuple[str, ...], dict[int, float]]]] = {
     "major": {
         0: (("",), ("maj7", "6"), {5: 3, 7: 2, 9: 3, 2: 2, 4: 1, 10: 0.5, 8: 0.3}),
@@ -70,10 +69,10 @@ _HARMONY: dict[str, dict[int, tuple[tuple[str, ...], tuple[str, ...], dict[int, 
 }  # fmt: skip
 _SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 
-# Bass and accompaniment of one bar of sixteen (or, in 3/4 and 6/8, its first twelve) sixteenths. "x" plays and lasts
-# to the next sign, "." rests, "-" holds.
+# Bass and accompaniment rhythms of one bar in sixteenths; 3/4 and 6/8 use the first twelve. "x" starts a note, "-"
+# holds it, "." is a rest.
 _BASS: dict[str, tuple[str, str]] = {
-    # name: (rhythm, what is played: r root, f fifth, o octave, t third, n approach to the next chord)
+    # name: (rhythm, chord tones: r root, f fifth, o octave, t third, n approach to the next chord)
     "roots": ("x-------x-------", "rr"),
     "fifths": ("x-------x-------", "rf"),
     "eighths": ("x-x-x-x-x-x-x-x-", "rrrrrrrr"),
@@ -89,7 +88,7 @@ _BASS: dict[str, tuple[str, str]] = {
     "tumbao": ("......x-----x---", "fr"),
 }
 _COMP: dict[str, str] = {
-    # rhythm of whole chords; arpeggio-like names are in `_ARPEGGIOS`
+    # Rhythms of block chords; for broken chords see `_ARPEGGIOS`.
     "block": "x-------x-------",
     "eighths": "x-x-x-x-x-x-x-x-",
     "push": "x-----x---x-----",
@@ -106,7 +105,7 @@ _COMP: dict[str, str] = {
     "tremolo": "xxxxxxxxxxxxxxxx",
 }
 _ARPEGGIOS: dict[str, tuple[int, tuple[int, ...]]] = {
-    # (sixteenths per note, order of the chord's notes)
+    # name: (sixteenths per note, order of the chord's notes)
     "arpeggio": (2, (0, 1, 2, 3, 2, 1)),
     "alberti": (2, (0, 2, 1, 2)),
     "travis": (2, (0, 2, 1, 3)),
@@ -115,7 +114,7 @@ _ARPEGGIOS: dict[str, tuple[int, tuple[int, ...]]] = {
 
 @dataclass(frozen=True)
 class Note:
-    """`start` and `end` in seconds, `key` as in MIDI, `velocity` 1 ... 127."""
+    """A note: `start` and `end` in seconds, MIDI note number `key`, and `velocity` 1 ... 127."""
 
     start: float
     end: float
@@ -125,7 +124,7 @@ class Note:
 
 @dataclass
 class Piece:
-    """A piece in seconds from its beginning. `programs`: General MIDI program of each stem that plays."""
+    """A piece, with times in seconds from its beginning. `programs` maps stems to General MIDI programs."""
 
     style: Style
     subset: str
@@ -143,14 +142,14 @@ class Piece:
 
 
 def split_of(material: object) -> str:
-    """The split that owns a progression, groove or phrase: of all there are, 80 % train, 10 % validation, 10 % test."""
+    """The split that may use a progression, groove or phrase: 80% train, 10% validation, 10% test."""
     digest = hashlib.blake2b(repr(material).encode(), digest_size=4).digest()
     share = int.from_bytes(digest, "big") % 10
     return "train" if share < 8 else "validation" if share == 8 else "test"
 
 
 def _draw_for(split: str, draw: Callable[[], object]):
-    """The first of the drawn materials that the split owns."""
+    """Draws material until it belongs to the split."""
     while True:
         material = draw()
         if split_of(material) == split:
@@ -158,7 +157,7 @@ def _draw_for(split: str, draw: Callable[[], object]):
 
 
 def _choose(rng: np.random.Generator, options: Sequence, weights: Sequence[float] | None = None):
-    """`rng.choice` for options that numpy would turn into arrays."""
+    """Like `rng.choice`, for options that NumPy would convert to arrays."""
     if weights is None:
         return options[int(rng.integers(len(options)))]
     edges = np.cumsum(weights)
@@ -173,13 +172,14 @@ def _labels() -> dict[tuple[int, frozenset[int], int], str]:
 
 
 def _label(root: int, form: str, bass: int) -> str:
+    """The label of a chord, in root position if the vocabulary does not have its inversion."""
     labels, intervals = _labels(), frozenset(_FORMS[form])
     return labels.get((root % 12, intervals, bass)) or labels[root % 12, intervals, 0]
 
 
 @lru_cache(maxsize=1)
 def _inversions() -> dict[str, tuple[int, ...]]:
-    """Basses other than the root that the vocabulary has for a form."""
+    """Chord type → bass intervals (other than the root) in the vocabulary."""
     return {
         form: tuple(sorted({bass for _, intervals, bass in _labels() if bass and intervals == frozenset(tones)}))
         for form, tones in _FORMS.items()
@@ -191,11 +191,12 @@ def compose(split: str, subset: str, rng: np.random.Generator, duration: float) 
     Composes a piece of at least `duration` seconds.
 
     Args:
-        split (`str`): `"train"`, `"validation"` or `"test"`: whose progressions, grooves and phrases may be used.
-        subset (`str`): `"plain"` (six chord forms in root position, 4/4, no swing, no timing jitter, no key changes) or
-            `"full"` (everything).
-        rng (`np.random.Generator`): decides everything else.
-        duration (`float`): seconds.
+        split (`str`): `"train"`, `"validation"` or `"test"`; determines which progressions, grooves and phrases may be
+            used.
+        subset (`str`): `"plain"` (six chord types in root position, 4/4, no swing, no timing jitter, no key changes)
+            or `"full"` (no such limits).
+        rng (`np.random.Generator`): source of all random choices.
+        duration (`float`): minimum duration in seconds.
     """
     plain = subset == "plain"
     style = _choose(rng, [style for style in STYLES if not plain or "4/4" in style.time_signatures])
@@ -251,7 +252,7 @@ def compose(split: str, subset: str, rng: np.random.Generator, duration: float) 
         piece.notes["pad"] = _play_pad(chords, clock)
     if rng.random() < 0.88:
         piece.programs["lead"] = _choose(rng, style.lead_programs)
-        # Tunes may be asked for in any register, whatever the instrument.
+        # Requested melodies may be in any register, regardless of the instrument.
         lowest = int(rng.integers(43, 77) if not plain and rng.random() < 0.3 else rng.integers(55, 68))
         piece.notes["lead"] = _play_lead(split, lowest, chords, tonics, mode, num_bars, steps, beat_steps, clock, rng)
     density = sum(len(notes) for notes in piece.notes.values()) / piece.duration
@@ -260,18 +261,18 @@ def compose(split: str, subset: str, rng: np.random.Generator, duration: float) 
 
 
 class _Clock:
-    """Where a sixteenth lies in time: `time` exactly, `play` as a player places it."""
+    """Converts sixteenths to seconds: `time` is exact (with swing), `play` adds timing jitter."""
 
     def __init__(self, beat: float, beat_steps: int, swing: float, jitter: float, rng: np.random.Generator):
         self.beat, self.beat_steps, self.swing, self.jitter, self.rng = beat, beat_steps, swing, jitter, rng
 
     def time(self, step: float) -> float:
-        beats, part = divmod(step / self.beat_steps, 1.0)
-        if part < 0.5:
-            part *= 2 * self.swing
+        beats, phase = divmod(step / self.beat_steps, 1.0)
+        if phase < 0.5:
+            phase *= 2 * self.swing
         else:
-            part = self.swing + (2 * part - 1) * (1 - self.swing)
-        return (beats + part) * self.beat
+            phase = self.swing + (2 * phase - 1) * (1 - self.swing)
+        return (beats + phase) * self.beat
 
     def play(self, step: float) -> float:
         jitter = np.clip(self.rng.normal(0, self.jitter), -2 * self.jitter, 2 * self.jitter) if self.jitter else 0.0
@@ -281,7 +282,7 @@ class _Clock:
 def _compose_chords(
     split: str, plain: bool, style: Style, mode: str, num_bars: int, steps: int, rng: np.random.Generator
 ) -> list[tuple[int, int, Degree]]:
-    """[(first step, last step + 1, chord)] in phrases of four bars, laid out as A A B A or the like."""
+    """[(first step, last step + 1, chord)] in phrases of four bars, in a form such as AABA."""
     free = rng.random() < (0.5 if plain else 0.35)
     half = steps // 2 // 4 * 4
     beats = (4,) * (steps // 4)
@@ -342,7 +343,7 @@ def _invert(form: str, probability: float, rng: np.random.Generator) -> int:
 
 
 def _hits(rhythm: str) -> list[tuple[int, int]]:
-    """(step, length) of the notes in a rhythm of "x", "-" and "."."""
+    """[(step, length)] of the notes in a rhythm of "x", "-" and "."."""
     hits = []
     for step, sign in enumerate(rhythm):
         if sign == "x":
@@ -378,7 +379,7 @@ def _play_bass(chords: list, pattern: str, steps: int, clock: _Clock, rng: np.ra
             for (step, length), tone in zip(_hits(rhythm[:steps]), tones)
             if start <= bar * steps + step < end
         ]
-        # Whatever the pattern, a chord is entered on its bass note.
+        # Every chord starts on its bass note, regardless of the pattern.
         if not hits or hits[0][0] > start + (0 if pattern not in ("offbeats", "tumbao") else 2):
             hits.insert(0, (start, min(4, end - start), "r"))
         for position, (step, length, tone) in enumerate(hits):
@@ -393,7 +394,7 @@ def _play_bass(chords: list, pattern: str, steps: int, clock: _Clock, rng: np.ra
 
 
 def _voice(pitch_classes: Sequence[int], center: float) -> list[int]:
-    """Each pitch class in the octave nearest to a center that is kept from chord to chord."""
+    """Places each pitch class in the octave nearest to a center, which stays the same from chord to chord."""
     return sorted(int(round((center - pitch) / 12)) * 12 + pitch for pitch in pitch_classes)
 
 
@@ -437,7 +438,7 @@ def _play_pad(chords: list, clock: _Clock) -> list[Note]:
 
 
 def _compose_phrase(steps: int, beat_steps: int, busy: float, rng: np.random.Generator) -> tuple:
-    """Two bars of tune: ((step, length, scale steps from the note before), ...)."""
+    """A melodic phrase of two bars: ((step, length, scale steps from the previous note), ...)."""
     lengths = (1, 2, 3, 4, 6, 8)
     weights = np.array([0.3 * busy, 3 * busy, 1, 3, 1, 2 / busy])
     phrase, step = [], int(_choose(rng, (0, 0, 0, 2, beat_steps)))
@@ -478,7 +479,7 @@ def _play_lead(
             tones = {(root + interval) % 12 for interval in _FORMS[chord_form]}
             strong = step % beat_steps == 0 or length >= 4
             scale = {(tonics[step // steps] + degree) % 12 for degree in _SCALES[mode]}
-            # On free chords the scale is what the chord leaves of it.
+            # Removes scale tones a semitone below a chord tone, which would clash with chords outside the key.
             allowed = tones if strong else tones | {tone for tone in scale if (tone + 1) % 12 not in tones}
             key = _move(key, move, allowed, low, low + 19)
             begin = clock.play(step)
@@ -494,7 +495,7 @@ def _tone(note: Note) -> tuple[int, int]:
 
 
 def _move(key: int, move: int, allowed: set[int], low: int, high: int) -> int:
-    """`move` steps up or down among the allowed pitch classes, turned round at the ends of the range."""
+    """Moves by `move` steps among the allowed pitch classes; reverses direction at the limits of the range."""
     keys = [candidate for candidate in range(low, high + 1) if candidate % 12 in allowed]
     nearest = min(range(len(keys)), key=lambda index: (abs(keys[index] - key), index))
     index = nearest + move
@@ -535,7 +536,7 @@ def _hit(clock: _Clock, step: int, key: int, velocity: int) -> Note:
 
 
 def _odd_groove(steps: int, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
-    """Strokes anywhere on some drums: a beat that nobody plays, but that may be asked for."""
+    """Random hits on some drums: unusual beats that users may nevertheless request."""
     names = [
         "kick",
         *(name for name in ("snare", "hat", "clap", "tom", "rim", "ride", "cowbell") if rng.random() < 0.4),
@@ -547,7 +548,7 @@ def _odd_groove(steps: int, rng: np.random.Generator) -> tuple[tuple[str, str], 
 
 
 def _vary_groove(base: dict[str, str], steps: int, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
-    """A groove near `base`: some soft hits more, some hits less, other cymbals."""
+    """A variation of `base`: some soft hits are added, some hits removed, and cymbals replaced."""
     groove = {name: list(pattern.ljust(steps, ".")[:steps]) for name, pattern in base.items()}
     for name, pattern in groove.items():
         for step in range(steps):

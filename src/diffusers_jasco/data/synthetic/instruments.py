@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""General MIDI: programs by family, their names in captions, and the drums' keys."""
+"""General MIDI programs by family, their names in captions, and the note numbers of drums."""
 
 PIANOS = (0, 1, 2)
 ELECTRIC_PIANOS = (4, 5)
@@ -93,7 +93,7 @@ PROGRAM_NAMES = {
     110: "fiddle",
 }
 
-# What plays a tune, by how it sounds: no caption's word for an instrument stands for two families.
+# Lead instruments by timbre. No synonym in captions is ambiguous between two families.
 LEAD_FAMILIES = {
     "piano": ("piano", "electric piano"),
     "organ": ("organ",),

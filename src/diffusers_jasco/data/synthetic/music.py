@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""Endless synthetic music with exact truth: any clip by its index, the same bytes in any process."""
+"""Endless synthetic music with exact annotations. Clips are addressed by index and identical in every process."""
 
 import os
 from collections.abc import Sequence
@@ -30,46 +30,49 @@ from .composition import SPLITS, STEMS, SUBSETS, Note, Piece, compose
 from .rendering import find_soundfonts, get_renderer
 
 
-# Loudness of the stems before mastering, and how far it varies, in dB.
+# Levels of the stems before mastering, in dB.
 _LEVELS = {"drums": -3.0, "bass": -4.0, "comp": -7.0, "pad": -13.0, "lead": -3.0}
+# Reverb send levels.
 _SENDS = {"drums": 0.5, "bass": 0.1, "comp": 0.9, "pad": 1.0, "lead": 1.0}
-# Seconds that are played before a clip, so that what sounds at its beginning has begun before it.
+# Seconds rendered before the clip, so that notes that started earlier are sounding at its beginning.
 _PREROLL = 1.5
-# How many of the full clips have their beat from a drum machine, whose sounds are those of beats that are written by hand.
+# Share of "full" clips with drum-machine sounds, which the pipeline also uses for drum patterns written as text.
 _DRUM_MACHINES = 0.25
 
 
 class SyntheticMusic(torch.utils.data.Dataset):
     r"""
-    Clips of composed music: 27 styles, chords in the 193 labels, a tune, a beat, and captions. No music of others is in
-    it. A clip lies anywhere in its piece, so few start on a downbeat.
+    Clips of generated music in 27 styles, with chords (193 labels), melody, drum onsets, beats and captions. It is
+    composed from scratch and contains no existing music. Clips start at random positions of their pieces, so few of
+    them start on a downbeat.
 
-    Progressions, grooves and phrases of one split occur in no other.
+    Splits do not share chord progressions, grooves or melodic phrases.
 
     Args:
         split (`str`): `"train"`, `"validation"` or `"test"`.
-        size (`int`): number of clips. A clip does not depend on it.
-        subset (`str`): `"plain"` (major, minor, 7, m7, maj7 and dim chords in root position, 4/4, dry), `"full"`
-            (everything the generator makes; the beat of a quarter is a drum machine's) or `"both"` (clips of even and odd index).
-        duration (`float`): seconds of a clip.
+        size (`int`): number of clips. The content of a clip does not depend on it.
+        subset (`str`): `"plain"` (major, minor, 7, m7, maj7 and dim chords in root position, 4/4, dry), `"full"` (all
+            features of the generator; a quarter of the clips have drum-machine sounds), or `"both"` (plain clips at
+            even indices, full ones at odd indices).
+        duration (`float`): duration of a clip in seconds.
         sampling_rate (`int`): Hz.
-        renderer (`str`): `"fluidsynth"` (needs its library, and fonts) or `"tinysoundfont"` (needs no
-            library: `pip install --no-deps tinysoundfont`, and the font of the extra `synthetic`).
-        soundfonts (`Sequence[str | os.PathLike]`, *optional*): General MIDI fonts, of which each clip has one. Default:
-            `find_soundfonts(renderer)`.
-        stems (`bool`): whether items hold their stems.
-        seed (`int`): another seed, other music.
+        renderer (`str`): `"fluidsynth"` (needs the FluidSynth library and sound fonts) or `"tinysoundfont"` (needs no
+            system library: `pip install --no-deps tinysoundfont`, and the sound font of the extra `synthetic`).
+        soundfonts (`Sequence[str | os.PathLike]`, *optional*): General MIDI sound fonts; each clip uses a random one.
+            Default: `find_soundfonts(renderer)`.
+        stems (`bool`): whether items contain their stems.
+        seed (`int`): random seed.
 
-    Items are dictionaries, with times in seconds from the clip's beginning:
+    Items are dictionaries, with times in seconds from the beginning of the clip:
         - `audio` (`torch.Tensor` of shape `(1, samples)`): float32, the sum of the stems, peak at most 0.95
         - `sampling_rate`, `duration`
-        - `chords` (`list[tuple[str, float]]`): label and start; the first starts at 0
-        - `melody` (`list[tuple[int, float, float]]`): MIDI key, start and end of the lead's notes; one at a time
+        - `chords` (`list[tuple[str, float]]`): label and start; the first chord starts at 0
+        - `melody` (`list[tuple[int, float, float]]`): MIDI note number, start and end of the lead's notes; monophonic
         - `drum_onsets` (`list[float]`), `beats` (`list[float]`), `downbeats` (`list[float]`)
         - `tempo` (beats per minute), `time_signature`, `key`, `style`, `energy`, `instruments` (`dict[str, str]`)
-        - `captions` (`list[str]`) and one of them, `caption`
-        - `stems` (`dict[str, torch.Tensor]`, on request): `(1, samples)` each, in order of addition
-        - `split`, `subset`, `index`, `seed`, and the renderer's and the font's names, version and hash
+        - `captions` (`list[str]`) and `caption`, the first of them
+        - `stems` (`dict[str, torch.Tensor]`, optional): `(1, samples)` each, in the order in which they sum to `audio`
+        - `split`, `subset`, `index`, `seed`, and name, version and hash of the renderer and the sound font
 
     Example:
 
@@ -94,13 +97,13 @@ class SyntheticMusic(torch.utils.data.Dataset):
         seed: int = 0,
     ):
         if split not in SPLITS:
-            raise ValueError(f"`split`: {split!r} is none of {', '.join(SPLITS)}.")
+            raise ValueError(f"`split` has to be one of {', '.join(SPLITS)}, but got {split!r}.")
         if subset not in (*SUBSETS, "both"):
-            raise ValueError(f"`subset`: {subset!r} is none of {', '.join(SUBSETS)}, both.")
+            raise ValueError(f"`subset` has to be one of {', '.join(SUBSETS)}, both, but got {subset!r}.")
         if not 0.1 <= duration <= 600:
-            raise ValueError(f"`duration`: 0.1 to 600 seconds, not {duration}.")
+            raise ValueError(f"`duration` has to be between 0.1 and 600 seconds, but got {duration}.")
         if not 8000 <= sampling_rate <= 48000:
-            raise ValueError(f"`sampling_rate`: 8000 to 48000 Hz, not {sampling_rate}.")
+            raise ValueError(f"`sampling_rate` has to be between 8000 and 48000 Hz, but got {sampling_rate}.")
         self.split, self.size, self.subset, self.seed = split, size, subset, seed
         self.duration, self.sampling_rate, self.stems = duration, sampling_rate, stems
         self.renderer = renderer
@@ -116,7 +119,7 @@ class SyntheticMusic(torch.utils.data.Dataset):
         renderer = get_renderer(
             self.renderer, self.soundfonts[int(rng.integers(len(self.soundfonts)))], self.sampling_rate
         )
-        # Of numbers of its own, as the captions are.
+        # Uses a separate random stream, so changing it leaves the rest unchanged.
         kit = np.random.default_rng([self.seed, SPLITS.index(self.split), index, 2])
         tuning = kit.uniform(0.75, 1.33) if subset == "full" and kit.random() < _DRUM_MACHINES else None
         mix, stems = self._render(piece, start, renderer, rng, tuning)
@@ -145,33 +148,33 @@ class SyntheticMusic(torch.utils.data.Dataset):
         return item
 
     def captions(self, index: int) -> list[str]:
-        """The captions of a clip, which is composed for it, but not played."""
+        """The captions of a clip. The clip is composed, but not rendered."""
         return self._compose(index)[-1]
 
     def _compose(self, index: int) -> tuple[np.random.Generator, str, Piece, float, list[str]]:
         if not 0 <= index < self.size:
-            raise IndexError(f"clip {index} of {self.size}")
+            raise IndexError(f"Index {index} is out of range for {self.size} clips.")
         rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
         subset = SUBSETS[index % 2] if self.subset == "both" else self.subset
         piece = compose(self.split, subset, rng, self.duration + 8)
         start = rng.uniform(0, piece.duration - self.duration)
-        # Of their own numbers, so that the music does not depend on how it is put into words.
+        # Uses a separate random stream, so that the music does not depend on the captions.
         captions = write_captions(piece, np.random.default_rng([self.seed, SPLITS.index(self.split), index, 1]))
         return rng, subset, piece, start, captions
 
     def _render(self, piece: Piece, start: float, renderer, rng: np.random.Generator, drum_machine: float | None):
         preroll = min(_PREROLL, start)
-        begin, end = start - preroll, start + self.duration
+        first, end = start - preroll, start + self.duration
         names = [name for name in STEMS if name in piece.programs]
-        parts = {
-            name: (piece.programs[name], name == "drums", _cut_notes(piece.notes[name], begin, end)) for name in names
+        tracks = {
+            name: (piece.programs[name], name == "drums", _cut_notes(piece.notes[name], first, end)) for name in names
         }
         stems = {}
-        if drum_machine and "drums" in parts:
-            *_, notes = parts.pop("drums")
-            stems["drums"] = _play_drum_machine(notes, end - begin, self.sampling_rate, drum_machine)
-        stems |= renderer.render(parts, end - begin)
-        # A stem that rests throughout the clip would be turned up for ever.
+        if drum_machine and "drums" in tracks:
+            *_, notes = tracks.pop("drums")
+            stems["drums"] = _play_drum_machine(notes, end - first, self.sampling_rate, drum_machine)
+        stems |= renderer.render(tracks, end - first)
+        # Drops silent stems, which level balancing would amplify without limit.
         stems = {name: samples for name, samples in stems.items() if np.abs(samples).max() > 1e-4}
         levels = {name: _LEVELS[name] + rng.uniform(-2, 2) for name in STEMS}
         stems = augmentation.balance(stems, levels)
@@ -189,16 +192,16 @@ def _play_drum_machine(notes: list, duration: float, rate: int, tuning: float) -
     return play_hits(hits, duration, rate, tuning)
 
 
-def _cut_notes(notes: list[Note], begin: float, end: float) -> list[tuple[float, float, int, int]]:
+def _cut_notes(notes: list[Note], start: float, end: float) -> list[tuple[float, float, int, int]]:
     return [
-        (max(note.start - begin, 0.0), note.end - begin, note.key, note.velocity)
+        (max(note.start - start, 0.0), note.end - start, note.key, note.velocity)
         for note in notes
-        if note.end > begin and note.start < end
+        if note.end > start and note.start < end
     ]
 
 
 def _cut_annotations(piece: Piece, start: float, duration: float) -> dict[str, list]:
-    """The piece's timelines between `start` and `start + duration`, from 0."""
+    """The piece's annotations between `start` and `start + duration`, with times relative to `start`."""
 
     def cut_times(times) -> list[float]:
         return [round(time - start, 4) for time in times if start <= time < start + duration]

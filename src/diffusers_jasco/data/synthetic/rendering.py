@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Notes → sound, with a General MIDI sound font: the same notes give the same bytes in any process."""
+"""Renders notes with General MIDI sound fonts. The same notes give the same bytes in every process."""
 
 import ctypes
 import importlib.metadata
@@ -28,10 +28,10 @@ from ...utils.files import hash_file
 from ...utils.optional_imports import import_optional, pip_install
 
 
-# Events are moved to the start of the block in which they lie: 64 samples, as fluidsynth works inside.
+# Block size in samples, as in FluidSynth. Events are moved to the start of their block.
 BLOCK = 64
 
-# MIT-licensed General MIDI fonts, where Debian's `fluid-soundfont-gm` and `musescore-general-soundfont-small` put them.
+# MIT-licensed General MIDI fonts, installed by Debian's `fluid-soundfont-gm` and `musescore-general-soundfont-small`.
 _FREE_FONTS = (
     "/usr/share/sounds/sf2/FluidR3_GM.sf2",
     "/usr/share/sounds/sf3/MuseScore_General_Lite.sf3",
@@ -40,10 +40,10 @@ _FREE_FONTS = (
 
 class Renderer(ABC):
     r"""
-    Plays stems, each on an instrument of a General MIDI sound font, dry (no reverb, no chorus) and in mono.
+    Renders stems with a General MIDI sound font, one instrument each, dry (no reverb, no chorus) and in mono.
 
     Args:
-        soundfont (`str` or `os.PathLike`): an `.sf2` (or, with fluidsynth, `.sf3`) file.
+        soundfont (`str` or `os.PathLike`): an `.sf2` file (with FluidSynth, also `.sf3`).
         sampling_rate (`int`): Hz.
     """
 
@@ -52,17 +52,17 @@ class Renderer(ABC):
     @property
     @abstractmethod
     def version(self) -> str:
-        """Of what plays: another one may give other bytes."""
+        """Version of the synthesizer. Another version may give other bytes."""
 
     def __init__(self, soundfont: str | os.PathLike, sampling_rate: int):
         self.soundfont = Path(soundfont)
         self.sampling_rate = sampling_rate
         if not self.soundfont.is_file():
-            raise FileNotFoundError(f"`soundfont`: there is no file {self.soundfont}.")
+            raise FileNotFoundError(f"`soundfont` has to be an existing file, but got {self.soundfont}.")
 
     @property
     def description(self) -> dict[str, str]:
-        """What decides the bytes, with the notes: renderer, its version, font and the font's SHA-256."""
+        """Everything apart from the notes that determines the audio: renderer, version, sound font and its SHA-256."""
         return {
             "renderer": self.name,
             "renderer_version": self.version,
@@ -75,16 +75,20 @@ class Renderer(ABC):
         self, stems: dict[str, tuple[int, bool, Sequence[tuple[float, float, int, int]]]], duration: float
     ) -> dict[str, np.ndarray]:
         r"""
+        Renders stems.
+
         Args:
-            stems (`dict`): name → (program, is drum kit, notes (start s, end s, key 0 ... 127, velocity 1 ... 127)).
-            duration (`float`): seconds.
+            stems (`dict`):
+                Name → (program, is drum kit, notes). A note is (start in s, end in s, key 0 ... 127, velocity 1 ...
+                127).
+            duration (`float`): duration in seconds.
 
         Returns:
             `dict[str, np.ndarray]`: name → float32 samples (samples,).
         """
 
     def _events(self, channels: Sequence[Sequence[tuple[float, float, int, int]]], num_blocks: int):
-        """(block, [(channel, key, velocity; 0 ends the note)]) in the order of time, ends before starts."""
+        """[(block, [(channel, key, velocity)])] in temporal order, note-offs (velocity 0) before note-ons."""
         events: dict[int, list[tuple[int, int, int]]] = {}
         for channel, notes in enumerate(channels):
             for start, end, key, velocity in notes:
@@ -101,14 +105,14 @@ class Renderer(ABC):
 
 
 class FluidSynthRenderer(Renderer):
-    """Plays with the system's fluidsynth library through pyfluidsynth: all stems in one pass, each on its own output."""
+    """Renders with the system's FluidSynth library (through pyfluidsynth), all stems in one pass."""
 
     name = "fluidsynth"
 
     def __init__(self, soundfont: str | os.PathLike, sampling_rate: int):
         super().__init__(soundfont, sampling_rate)
-        self._keeper = None
-        self._kept: dict[tuple[int, bool], int] = {}
+        self._cache_synth = None
+        self._cached_programs: dict[tuple[int, bool], int] = {}
         self._library = _load_fluidsynth()
 
     @property
@@ -129,13 +133,13 @@ class FluidSynthRenderer(Renderer):
                 "synth.chorus.active": 0,
                 "synth.cpu-cores": 1,
                 "synth.polyphony": 256,
-                # Just the instruments that are played are read from the font.
+                # Loads only the instruments that are used.
                 "synth.dynamic-sample-loading": 1,
             },
         )
         font = synth.sfload(str(self.soundfont))
         if font < 0:
-            raise ValueError(f"`soundfont`: fluidsynth can't read {self.soundfont}.")
+            raise ValueError(f"FluidSynth can't read the sound font {self.soundfont}.")
         return synth, font
 
     def _select(self, synth, font: int, channel: int, program: int, is_kit: bool):
@@ -145,18 +149,19 @@ class FluidSynthRenderer(Renderer):
             synth.program_select(channel, font, 128 if is_kit else 0, 0)
 
     def render(self, stems, duration):
-        # A synth that is used again renders differently, so every call has a new one. Another one, that stays, keeps
-        # the decoded samples of all instruments in fluidsynth's cache, on a channel for each.
-        if self._keeper is None:
-            self._keeper = self._synth(1, num_channels=256)
-        keeper, keeper_font = self._keeper
+        # A reused synth renders differently, so every call creates a new one. A second, persistent synth keeps the
+        # decoded samples of all instruments in FluidSynth's cache, with one channel per instrument.
+        if self._cache_synth is None:
+            self._cache_synth = self._synth(1, num_channels=256)
+        cache_synth, cache_font = self._cache_synth
         synth, font = self._synth(len(stems))
         try:
             for channel, (program, is_kit, _) in enumerate(stems.values()):
                 self._select(synth, font, channel, program, is_kit)
-                if (program, is_kit) not in self._kept:
-                    self._kept[program, is_kit] = len(self._kept)
-                    self._select(keeper, keeper_font, self._kept[program, is_kit], program, is_kit)
+                if (program, is_kit) not in self._cached_programs:
+                    cache_channel = len(self._cached_programs)
+                    self._cached_programs[program, is_kit] = cache_channel
+                    self._select(cache_synth, cache_font, cache_channel, program, is_kit)
             num_blocks = -(-int(round(duration * self.sampling_rate)) // BLOCK)
             buffers = np.zeros((2 * len(stems), num_blocks * BLOCK), np.float32)
             position = 0
@@ -186,14 +191,14 @@ class FluidSynthRenderer(Renderer):
 
 
 class TinySoundFontRenderer(Renderer):
-    """Plays with tinysoundfont, which needs no system library. It plays `.sf3` fonts wrongly, so they are refused."""
+    """Renders with tinysoundfont, which needs no system library. It renders `.sf3` fonts incorrectly."""
 
     name = "tinysoundfont"
 
     def __init__(self, soundfont: str | os.PathLike, sampling_rate: int):
         super().__init__(soundfont, sampling_rate)
         if self.soundfont.suffix.lower() == ".sf3":
-            raise ValueError(f"`soundfont`: tinysoundfont can't play {self.soundfont.name}; give an .sf2 file.")
+            raise ValueError(f"`soundfont` has to be an .sf2 file for tinysoundfont, but got {self.soundfont.name}.")
         _import_tinysoundfont()
 
     @property
@@ -209,17 +214,17 @@ class TinySoundFontRenderer(Renderer):
         synth = _import_tinysoundfont().Synth(gain=-6.0, samplerate=self.sampling_rate)
         font = synth.sfload(str(self.soundfont))
         synth.program_select(0, font, 128 if is_kit else 0, program, is_kit)
-        parts, position = [], 0
+        segments, position = [], 0
         for block, events in self._events([notes], num_blocks) + [(num_blocks, [])]:
             if block > position:
-                parts.append(np.frombuffer(synth.generate((block - position) * BLOCK), np.float32).copy())
+                segments.append(np.frombuffer(synth.generate((block - position) * BLOCK), np.float32).copy())
                 position = block
             for _, key, velocity in events:
                 if velocity:
                     synth.noteon(0, key, velocity)
                 else:
                     synth.noteoff(0, key)
-        stereo = np.concatenate(parts).reshape(-1, 2)[:num_samples]
+        stereo = np.concatenate(segments).reshape(-1, 2)[:num_samples]
         return 0.5 * (stereo[:, 0] + stereo[:, 1])
 
 
@@ -228,31 +233,31 @@ RENDERERS = {renderer.name: renderer for renderer in (FluidSynthRenderer, TinySo
 
 def find_soundfonts(renderer: str) -> list[Path]:
     r"""
-    The fonts that a renderer plays when none is named: with fluidsynth the MIT-licensed ones of Debian and Ubuntu, with
-    tinysoundfont the small one in the pretty_midi package (GPL-2).
+    The default sound fonts of a renderer: for FluidSynth the MIT-licensed fonts of Debian and Ubuntu, for
+    tinysoundfont the small font in the pretty_midi package (GPL-2).
 
     Raises:
-        `FileNotFoundError`: when there is none; the message says how to get one.
-        `ImportError`: without pretty_midi.
+        `FileNotFoundError`: if no font is found. The message explains how to install one.
+        `ImportError`: for tinysoundfont, if pretty_midi is not installed.
     """
     if renderer == TinySoundFontRenderer.name:
         # The package contains the font.
         pretty_midi = import_optional("pretty_midi", "synthetic")
         return [Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"]
-    found = [Path(path) for path in _FREE_FONTS if os.path.isfile(path)]
-    if not found:
+    fonts = [Path(path) for path in _FREE_FONTS if os.path.isfile(path)]
+    if not fonts:
         raise FileNotFoundError(
-            "no sound font was found: apt install fluid-soundfont-gm musescore-general-soundfont-small, or give "
-            "`soundfonts=[...]`, or use `renderer='tinysoundfont'`."
+            "No sound font was found: apt install fluid-soundfont-gm musescore-general-soundfont-small, or pass"
+            " `soundfonts=[...]`, or use `renderer='tinysoundfont'`."
         )
-    return found
+    return fonts
 
 
 @lru_cache(maxsize=None)
 def get_renderer(name: str, soundfont: str, sampling_rate: int) -> Renderer:
-    """The one renderer of this process for a font: fonts are read once."""
+    """The renderer for a font. There is one per process, so fonts are loaded once."""
     if name not in RENDERERS:
-        raise ValueError(f"`renderer`: {name!r} is none of {', '.join(RENDERERS)}.")
+        raise ValueError(f"`renderer` has to be one of {', '.join(RENDERERS)}, but got {name!r}.")
     return RENDERERS[name](soundfont, sampling_rate)
 
 
@@ -270,12 +275,12 @@ def _import_tinysoundfont():
 
 
 def _load_fluidsynth():
-    # pyfluidsynth raises ImportError, too, when it finds no library.
+    # pyfluidsynth also raises ImportError if it does not find the library.
     try:
         import fluidsynth
     except ImportError as error:
         raise ImportError(
-            f"fluidsynth needs its library (apt install libfluidsynth3) and {pip_install('synthetic')}."
+            f"FluidSynth needs its library (apt install libfluidsynth3) and {pip_install('synthetic')}."
         ) from error
     library = fluidsynth._fl
     library.fluid_synth_process.restype = ctypes.c_int

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""The styles of the synthetic music: what a band that plays one of them has at hand."""
+"""Styles of the synthetic music: their tempos, grooves, patterns and instruments."""
 
 from dataclasses import dataclass
 
@@ -23,18 +23,20 @@ from . import instruments as gm
 @dataclass(frozen=True)
 class Style:
     r"""
+    A style.
+
     Args:
-        name (`str`): as captions call it.
-        moods (`tuple[str, ...]`): words that fit it.
+        name (`str`): name in captions.
+        moods (`tuple[str, ...]`): adjectives for captions.
         tempo (`tuple[int, int]`): range in beats per minute. A beat of 6/8 is a dotted quarter.
         time_signatures (`tuple[str, ...]`): "4/4", "3/4" or "6/8".
-        drums (`tuple[dict[str, str], ...]`): grooves of one bar: instrument → one character per sixteenth, "x" loud,
-            "o" soft, "." nothing.
+        drums (`tuple[dict[str, str], ...]`): grooves of one bar. A groove maps drums to patterns with one character per
+            sixteenth: "x" loud, "o" soft, "." rest.
         bass, comp (`tuple[str, ...]`): names of patterns in `composition`.
         bass_programs, comp_programs, pad_programs, lead_programs (`tuple[int, ...]`): General MIDI programs.
-        swing (`float`): where the second half of a beat falls, 0.5 (straight) to 0.67.
+        swing (`float`): position of the second half of a beat, from 0.5 (straight) to 0.67.
         minor (`float`): probability of a minor key.
-        sevenths (`float`): probability that a chord is more than a triad.
+        sevenths (`float`): probability of a seventh or sixth chord instead of a triad.
         drummed (`float`): probability of drums.
         kit (`int`): General MIDI drum kit.
     """
@@ -57,9 +59,9 @@ class Style:
     kit: int = 0
 
 
-def _groove(kick: str, snare: str = "", hat: str = "", **others: str) -> dict[str, str]:
-    parts = {"kick": kick, "snare": snare, "hat": hat, **others}
-    return {name: pattern for name, pattern in parts.items() if pattern}
+def _groove(kick: str, snare: str = "", hat: str = "", **other_drums: str) -> dict[str, str]:
+    patterns = {"kick": kick, "snare": snare, "hat": hat, **other_drums}
+    return {name: pattern for name, pattern in patterns.items() if pattern}
 
 
 _FOUR = "x...x...x...x..."

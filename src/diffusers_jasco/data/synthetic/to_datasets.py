@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""Clips with their truth, as the datasets library has them."""
+"""Conversion of synthetic music to the datasets library."""
 
 import io
 from collections.abc import Iterator
@@ -33,16 +33,17 @@ def to_datasets(
     music: SyntheticMusic, streaming: bool = True, num_shards: int = 1
 ) -> Union["Dataset", "IterableDataset"]:
     r"""
-    Synthetic music as a data set of the datasets library: audio as FLAC (24 bit), timelines as lists of dictionaries, stems
-    left out. Where torchcodec is installed, `cast_column("audio", datasets.Audio())` decodes the audio.
+    Converts synthetic music to a dataset of the datasets library, with 24-bit FLAC audio, timelines as lists of
+    dictionaries, and without stems. If torchcodec is installed, `cast_column("audio", datasets.Audio())` decodes the
+    audio.
 
     Args:
         music (`SyntheticMusic`): the clips.
-        streaming (`bool`): make clips when they are asked for, instead of all now, into the library's cache.
-        num_shards (`int`): parts over which a streaming data set can be spread, among workers or nodes.
+        streaming (`bool`): whether to generate clips on demand instead of writing all of them to the library's cache.
+        num_shards (`int`): number of shards that workers or nodes can divide among themselves.
 
     Raises:
-        `ImportError`: without the datasets library.
+        `ImportError`: if the datasets library is not installed.
     """
     datasets = import_optional("datasets", "train")
     features = datasets.Features(
@@ -74,7 +75,7 @@ def to_datasets(
         }
     )
     make = datasets.IterableDataset.from_generator if streaming else datasets.Dataset.from_generator
-    # The library spreads lists among the workers.
+    # The library divides lists among workers.
     indices = [list(range(shard, len(music), num_shards)) for shard in range(num_shards)]
     return make(_generate, features=features, gen_kwargs={"music": music, "indices": indices})
 

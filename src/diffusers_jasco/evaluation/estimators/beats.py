@@ -28,7 +28,7 @@ _HOP = 256  # 16 ms
 @compiles_with_numba
 def track_beats(audio: Any) -> np.ndarray:
     r"""
-    Beats by librosa: the most regular of the strong onsets (Ellis, 2007).
+    Tracks beats with librosa: the most regular sequence of strong onsets (Ellis, 2007).
 
     Args:
         audio: as [`~evaluation.estimators.spectra.load_mono`] takes it.

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The network of the caption probe: it hears in music what captions say of it."""
+"""The network of the caption probe, which classifies attributes of music that captions mention."""
 
 from functools import lru_cache
 
@@ -27,26 +27,27 @@ from torchaudio.functional import melscale_fbanks
 from .spectra import SAMPLING_RATE, power_spectrogram
 
 
-HOP, WINDOW = 320, 1024  # samples: 20 and 64 ms
+HOP = 320  # samples: 20 ms
+WINDOW = 1024  # samples: 64 ms
 NUM_BANDS = 48
 FLOOR = 1e-10  # power of silence
-DYNAMIC_RANGE = 50.0  # dB below a clip's mean power: what is softer is not heard
+DYNAMIC_RANGE = 50.0  # dB; levels this far below a clip's mean power are clamped
 
-# How far onsets repeat themselves, for three registers and for beats of each of these tempi, sixteen to the octave.
 _REGISTERS = 3
-_TEMPI = 20 * 2 ** (np.arange(65) / 16)  # beats a minute
+_TEMPI = 20 * 2 ** (np.arange(65) / 16)  # BPM, sixteen per octave
 
 
 @lru_cache(maxsize=1)
 def _band_weights() -> torch.Tensor:
-    """(bins, bands), of equal width on the mel scale up to 8 kHz."""
+    """Shape (bins, bands), with bands of equal width on the mel scale up to 8 kHz."""
     return melscale_fbanks(WINDOW // 2 + 1, 0.0, SAMPLING_RATE / 2, NUM_BANDS, SAMPLING_RATE)
 
 
 def band_levels(samples: np.ndarray) -> torch.Tensor:
     r"""
     Args:
-        samples (`np.ndarray` of shape `(samples,)`): audio at 16 kHz, as [`~evaluation.estimators.spectra.load_mono`] returns it.
+        samples (`np.ndarray` of shape `(samples,)`): audio at 16 kHz, as [`~evaluation.estimators.spectra.load_mono`]
+            returns it.
 
     Returns:
         `torch.Tensor` of shape `(frames, 48)`: dB; frame `i` is centered on sample `320 i`.
@@ -57,7 +58,7 @@ def band_levels(samples: np.ndarray) -> torch.Tensor:
 
 @lru_cache(maxsize=1)
 def _lag_weights() -> torch.Tensor:
-    """(lags in frames, tempi): reads between frames."""
+    """Shape (lags in frames, tempi): linear interpolation between frames."""
     lags = 60 / _TEMPI * SAMPLING_RATE / HOP
     distance = np.abs(np.arange(int(lags.max()) + 2)[:, None] - lags)
     return torch.from_numpy(np.maximum(1 - distance, 0).astype(np.float32))
@@ -69,14 +70,14 @@ def repetition(levels: torch.Tensor) -> torch.Tensor:
         levels (`torch.Tensor` of shape `(batch, frames, 48)`): levels of bands.
 
     Returns:
-        `torch.Tensor` of shape `(batch, 195)`: the autocorrelation of what rises in low, middle and high bands, at the distance
-        of one beat of each of 65 tempi from 20 to 320 beats a minute.
+        `torch.Tensor` of shape `(batch, 195)`: the autocorrelation of level rises in low, middle and high bands, at a
+        lag of one beat for each of 65 tempi from 20 to 320 BPM.
     """
     rises = levels.diff(dim=1, prepend=levels[:, :1]).clamp(min=0)
     rises = rises.unflatten(2, (_REGISTERS, -1)).mean(dim=3)
     rises = rises - rises.mean(dim=1, keepdim=True)
     weights = _lag_weights().to(rises)
-    # As many zeros as there are frames, so that the end does not meet the beginning.
+    # Zero padding prevents circular correlation.
     spectrum = torch.fft.rfft(rises, rises.shape[1] + max(rises.shape[1], len(weights)), dim=1)
     correlation = torch.fft.irfft(spectrum.abs().square(), dim=1)[:, : len(weights)]
     correlation = correlation / (correlation[:, :1] + 1e-6)
@@ -84,7 +85,7 @@ def repetition(levels: torch.Tensor) -> torch.Tensor:
 
 
 def _conv(in_channels: int, out_channels: int, kernel, stride=1, padding=0) -> nn.Sequential:
-    """Over (frames, bands)."""
+    """A convolution over (frames, bands) with normalization and activation."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False),
         nn.BatchNorm2d(out_channels),
@@ -94,14 +95,15 @@ def _conv(in_channels: int, out_channels: int, kernel, stride=1, padding=0) -> n
 
 class CaptionModel(ModelMixin, ConfigMixin):
     r"""
-    Convolutions over bands and time, their mean and deviation over all of a clip, and [`repetition`] → one answer to each of
-    some questions.
+    A multi-task classifier: convolutions over bands and time, pooled over the whole clip, and [`repetition`] predict
+    one answer per question.
 
     Parameters:
-        answers (`dict[str, list[str]]`): by question, such as "tempo", what can be answered.
-        channels (`tuple[int, ...]`, defaults to `(16, 32, 64, 88)`): widths; bands are halved from one to the next, frames twice.
-        rhythm_channels (`int`, defaults to `64`): width of what is made of [`repetition`].
-        dropout (`float`, defaults to `0.3`): before the answers.
+        answers (`dict[str, list[str]]`): possible answers by question, such as `"tempo"`.
+        channels (`tuple[int, ...]`, defaults to `(16, 32, 64, 88)`):
+            Widths of the convolutions. The first three halve the bands, the first two halve the frames.
+        rhythm_channels (`int`, defaults to `64`): width of the projection of [`repetition`].
+        dropout (`float`, defaults to `0.3`): dropout before the classification heads.
     """
 
     @register_to_config
@@ -118,21 +120,23 @@ class CaptionModel(ModelMixin, ConfigMixin):
             _conv(1, first, 5, 2, 2),
             _conv(first, second, 3, 2, 1),
             _conv(second, third, 3, (1, 2), 1),
-            # All bands at once.
+            # The kernel spans all bands.
             _conv(third, fourth, (3, NUM_BANDS // 8), padding=(1, 0)),
         )
         self.time = _conv(fourth, fourth, (5, 1), padding=(2, 0))
         self.rhythm = nn.Sequential(nn.Linear(_REGISTERS * len(_TEMPI), rhythm_channels), nn.ReLU())
         features = 3 * fourth + rhythm_channels
-        self.heads = nn.ModuleDict({question: nn.Linear(features, len(words)) for question, words in answers.items()})
+        self.heads = nn.ModuleDict(
+            {question: nn.Linear(features, len(labels)) for question, labels in answers.items()}
+        )
 
     def forward(self, levels: torch.Tensor) -> dict[str, torch.Tensor]:
         r"""
         Args:
-            levels (`torch.Tensor` of shape `(batch, frames, 48)`): of [`band_levels`].
+            levels (`torch.Tensor` of shape `(batch, frames, 48)`): as [`band_levels`] returns them.
 
         Returns:
-            `dict[str, torch.Tensor]`: by question logits of shape `(batch, answers)`.
+            `dict[str, torch.Tensor]`: logits of shape `(batch, answers)` by question.
         """
         loudness = 10 * (10 ** (levels / 10)).mean(dim=(1, 2), keepdim=True).log10()
         levels = (1 + (levels - loudness) / DYNAMIC_RANGE).clamp(min=0)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Whether music is what its caption says: what a small network hears, that has learned from originals of the synthetic music."""
+"""Checks whether music matches its caption, with a small network trained on the package's synthetic music."""
 
 import math
 import re
@@ -45,12 +45,12 @@ _FAMILY_OF = {instrument: family for family, instruments in LEAD_FAMILIES.items(
 def true_answers(item: dict[str, Any]) -> dict[str, str | None]:
     r"""
     Args:
-        item (`dict`): a clip of synthetic music, or a line of its `metadata.jsonl`. What it lacks has no answer.
+        item (`dict`): a clip of synthetic music, or a line of its `metadata.jsonl`. Missing keys give `None`.
 
     Returns:
-        `dict[str, str | None]`: its `style`; `lead`, the family of the instrument that plays the tune (one of
-        [`~data.synthetic.instruments.LEAD_FAMILIES`], or "none" without a tune); `tempo`: slow, medium or fast; `energy`: calm, medium or
-        energetic; `drums`: yes or no.
+        `dict[str, str | None]`: `style`; `lead`, the family of the lead instrument (one of
+        [`~data.synthetic.instruments.LEAD_FAMILIES`], or "none" without a lead); `tempo`: slow, medium or fast;
+        `energy`: calm, medium or energetic; `drums`: yes or no.
     """
     lead, onsets = item.get("instruments"), item.get("drum_onsets")
     if lead is not None:
@@ -67,19 +67,19 @@ def true_answers(item: dict[str, Any]) -> dict[str, str | None]:
 def read_caption(item: dict[str, Any]) -> dict[str, str | None]:
     r"""
     Args:
-        item (`dict`): `caption`, and what [`true_answers`] reads. Music may have got another clip's drums, so whether there are
-            any is read from the caption alone.
+        item (`dict`): `caption`, and the keys that [`true_answers`] reads. `drums` is read from the caption only, as
+            the item may have the drums of another clip.
 
     Returns:
-        `dict[str, str | None]`: of the true answers those that the caption gives, in one of the words of [`~data.synthetic.captions`];
-        `None` where it leaves the question open.
+        `dict[str, str | None]`: the true answers that the caption mentions in the words of
+        [`~data.synthetic.captions`], `None` for the others.
     """
     caption, answers = (item.get("caption") or "").lower(), true_answers(item)
     words = dict.fromkeys(QUESTIONS, ())
     if answers["style"] is not None:
         words["style"] = style_words(answers["style"])
     if answers["lead"] not in (None, "none"):
-        # Another part may have the same instrument.
+        # An accompanying part may have the same instrument.
         names = instrument_words(item["instruments"]["lead"])
         words["lead"] = [name if "lead" in name else form.format(name) for name in names for form in LEAD_FORMS]
     if answers["tempo"] is not None:
@@ -90,10 +90,10 @@ def read_caption(item: dict[str, Any]) -> dict[str, str | None]:
         ]
     if answers["energy"] is not None:
         words["energy"] = ENERGY_WORDS[answers["energy"]]
-    said = {question: answers[question] if mentions(caption, words[question]) else None for question in QUESTIONS}
-    # "drums" is in "no drums", too; and sentences have "with piano and a beat".
+    mentioned = {question: answers[question] if mentions(caption, words[question]) else None for question in QUESTIONS}
+    # "no" comes first, as "no drums" contains "drums". "with" may be apart: "with piano and a beat".
     drums = {answer: [word.removeprefix("with ") for word in DRUM_WORDS[answer]] for answer in ("no", "yes")}
-    return said | {"drums": next((answer for answer in drums if mentions(caption, drums[answer])), None)}
+    return mentioned | {"drums": next((answer for answer in drums if mentions(caption, drums[answer])), None)}
 
 
 @lru_cache(maxsize=1)
@@ -104,16 +104,16 @@ def _model() -> CaptionModel:
 
 @torch.inference_mode()
 def predict_answers(audio: Any) -> dict[str, str]:
-    """By question what is heard in audio of any length, as [`~evaluation.estimators.spectra.load_mono`] takes it."""
+    """Estimated answers by question, for audio as [`~evaluation.estimators.spectra.load_mono`] takes it."""
     model = _model()
     logits = model(band_levels(load_mono(audio))[None])
     return {question: model.config.answers[question][int(logits[question].argmax())] for question in QUESTIONS}
 
 
 def score_answers(estimate: dict[str, str], item: dict[str, Any]) -> dict[str, float]:
-    """By question 1 where what is heard is what the caption says, 0 where it is not, NaN where the caption leaves it open."""
-    said = read_caption(item)
+    """By question: 1 if the estimate agrees with the caption, 0 if it differs, NaN if the caption has no answer."""
+    reference = read_caption(item)
     return {
-        question: math.nan if said[question] is None else float(said[question] == estimate[question])
+        question: math.nan if reference[question] is None else float(reference[question] == estimate[question])
         for question in QUESTIONS
     }

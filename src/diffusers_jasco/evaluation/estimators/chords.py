@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""Two chord estimators, and how well requested chords fit a spectrum."""
+"""A template matcher for known chord segments, and a chord estimator."""
 
 import math
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ from .spectra import SAMPLING_RATE, SILENCE, fit_notes, load_mono, pitch_spectro
 
 
 BINS_PER_SEMITONE = 3
-_THIRD, _FIFTH = 4, 7
 # Semitones above the root.
+_THIRD, _FIFTH = 4, 7
 _MAJOR_MINOR = {"": (0, 4, 7), "m": (0, 3, 7)}
 _QUALITIES = _MAJOR_MINOR | {
     "7": (0, 4, 7, 10),
@@ -48,11 +48,11 @@ def _chord_templates(
     r"""
     Args:
         qualities (`dict[str, tuple[int, ...]]`): semitones of each quality's notes above the root.
-        bass (`Sequence[float]`): weights in the bass of the root, and of the other notes.
+        bass (`Sequence[float]`): weights of the root and of the other notes in the bass.
         overtones (`Sequence[float]`): weights of a note's fifth and major third in the treble.
 
     Returns:
-        `tuple`: labels, and arrays of shape `(labels, 12)` with rows of length 1: bass and treble.
+        `tuple`: labels, and the bass and treble templates of shape `(labels, 12)` with rows of unit length.
     """
     labels, basses, trebles = [], [], []
     for quality, intervals in qualities.items():
@@ -71,25 +71,29 @@ def _chord_templates(
 
 
 def _normalize(chroma: np.ndarray) -> np.ndarray:
-    """Rows of length 1; those that are all but silent stay short."""
+    """Normalizes rows to unit length; near-silent rows stay short."""
     lengths = np.linalg.norm(chroma, axis=1, keepdims=True)
     return chroma / (lengths + 1e-3 * lengths.max() + 1e-9)
 
 
 def _fold(pitches: np.ndarray, weights: np.ndarray, lowest: int) -> np.ndarray:
-    """(frames, pitches) → (frames, 12)."""
+    """Folds weighted pitches (frames, pitches) into pitch classes (frames, 12)."""
     membership = (lowest + np.arange(pitches.shape[1]))[:, None] % 12 == np.arange(12)
     return pitches @ (weights[:, None] * membership)
 
 
-# 1. Templates on known segments. No transcription: how well does each chord fit the mean spectrum of the time in which one
-# was asked for?
+# 1. Template matching on known segments: the chord that best fits the mean spectrum of each requested chord's time.
 
-_SEGMENT_HOP, _SEGMENT_LOWEST, _SEGMENT_PITCHES = 800, 28, 88
+_SEGMENT_HOP = 800  # samples: 50 ms
+_SEGMENT_LOWEST = 28  # MIDI number
+_SEGMENT_PITCHES = 88
 _COMPRESSION = 200.0  # of magnitudes, before the logarithm
-_BASS_CENTRE, _BASS_WIDTH, _TREBLE_CENTRE, _TREBLE_WIDTH = 42, 6, 66, 11  # MIDI numbers
+# Gaussian weights of the registers, as MIDI number and semitones.
+_BASS_CENTER, _BASS_WIDTH = 42, 6
+_TREBLE_CENTER, _TREBLE_WIDTH = 66, 11
 _BASS_WEIGHT = 0.4
-_OVERTONES = {12: 0.15, 19: 0.105, 24: 0.0735, 28: 0.0515, 31: 0.036}  # semitones: share that is taken to be overtone
+# Semitones above a note → share of its magnitude that is subtracted there as an overtone.
+_OVERTONES = {12: 0.15, 19: 0.105, 24: 0.0735, 28: 0.0515, 31: 0.036}
 
 
 def chord_spectra(audio: Any) -> np.ndarray:
@@ -98,8 +102,8 @@ def chord_spectra(audio: Any) -> np.ndarray:
         audio: as [`~evaluation.estimators.spectra.load_mono`] takes it.
 
     Returns:
-        `np.ndarray` of shape `(frames, 264)`: logarithmic magnitudes of thirds of semitones from E1, 20 frames a second; 0
-        is silence.
+        `np.ndarray` of shape `(frames, 264)`: log-compressed magnitudes at 20 Hz, in bins of a third of a semitone
+        from E1; 0 is silence.
     """
     samples = load_mono(audio)
     lowest = _SEGMENT_LOWEST - (BINS_PER_SEMITONE // 2) / BINS_PER_SEMITONE
@@ -110,8 +114,8 @@ def chord_spectra(audio: Any) -> np.ndarray:
 
 def fit_chords(spectra: np.ndarray, chords: Chords, duration: float, qualities: dict | None = None) -> Chords:
     r"""
-    The best of 12 roots and some qualities in each segment of a known progression, by the cosine with templates of bass
-    and treble (Fujishima, 1999, with overtones as in Papadopoulos and Peeters, 2007).
+    Finds the best root and quality in each segment of a known progression, by cosine similarity with bass and treble
+    templates (Fujishima, 1999, with overtones as in Papadopoulos and Peeters, 2007).
 
     Args:
         spectra (`np.ndarray` of shape `(frames, 264)`): as [`chord_spectra`] returns them.
@@ -120,10 +124,10 @@ def fit_chords(spectra: np.ndarray, chords: Chords, duration: float, qualities: 
         qualities (`dict[str, tuple[int, ...]]`, *optional*): semitones of each quality; by default nine qualities.
 
     Returns:
-        `list` of `(label, start)`: the same times with the labels that fit best, "N" where nothing sounds.
+        `list` of `(label, start)`: the same times with the best-fitting labels, "N" for silence.
     """
     edges = to_intervals(chords, duration) * SAMPLING_RATE / _SEGMENT_HOP
-    # The first and the last twentieth of a second may belong to the neighbors.
+    # Skip the first and the last frame of a segment, which overlap its neighbors.
     first = np.minimum(np.ceil(edges[:, 0]).astype(int) + 1, len(spectra) - 1)
     last = np.clip(np.floor(edges[:, 1]).astype(int), first + 1, len(spectra))
     means = np.stack([spectra[start:end].mean(axis=0) for start, end in zip(first, last)])
@@ -135,8 +139,8 @@ def fit_chords(spectra: np.ndarray, chords: Chords, duration: float, qualities: 
         notes[:, distance:] -= share * pitches[:, :-distance]
     notes = np.maximum(notes, 0)
     numbers = _SEGMENT_LOWEST + np.arange(_SEGMENT_PITCHES)
-    bass = _fold(notes, np.exp(-0.5 * ((numbers - _BASS_CENTRE) / _BASS_WIDTH) ** 2), _SEGMENT_LOWEST)
-    treble = _fold(notes, np.exp(-0.5 * ((numbers - _TREBLE_CENTRE) / _TREBLE_WIDTH) ** 2), _SEGMENT_LOWEST)
+    bass = _fold(notes, np.exp(-0.5 * ((numbers - _BASS_CENTER) / _BASS_WIDTH) ** 2), _SEGMENT_LOWEST)
+    treble = _fold(notes, np.exp(-0.5 * ((numbers - _TREBLE_CENTER) / _TREBLE_WIDTH) ** 2), _SEGMENT_LOWEST)
 
     labels, low, high = _chord_templates(qualities or _QUALITIES, (1, 0.3), (0.2, 0.08))
     fits = _normalize(treble) @ high.T + _BASS_WEIGHT**2 * _normalize(bass) @ low.T
@@ -148,8 +152,8 @@ def fit_chords(spectra: np.ndarray, chords: Chords, duration: float, qualities: 
 
 def score_chord_spectra(spectra: np.ndarray, chords: Chords, duration: float) -> dict[str, float]:
     r"""
-    How well the asked-for chords fit: [`score_chords`] of what [`fit_chords`] finds, for `"majmin"` among the 24 major and
-    minor triads.
+    How well the requested chords fit: [`score_chords`] of the chords from [`fit_chords`], which are limited to the 24
+    major and minor triads for `"majmin"`.
     """
     chords = [(label, start) for label, start in chords if start < duration]
     if not chords:
@@ -159,12 +163,13 @@ def score_chord_spectra(spectra: np.ndarray, chords: Chords, duration: float) ->
     return {"root": root, "majmin": score_chords(triads, chords, duration)["majmin"]}
 
 
-# 2. Blind estimation. Notes that explain the spectrum, their chroma in bass and treble, and the most probable sequence of
-# chords, frame by frame.
+# 2. Blind estimation: decomposition of the spectrum into notes, bass and treble chroma, and Viterbi decoding.
 
-_HOP, _LOWEST, _HIGHEST = 1024, 24, 95  # samples; MIDI numbers of the notes
+_HOP = 1024  # samples
+_LOWEST, _HIGHEST = 24, 95  # MIDI numbers of the notes
 _TOP = 117  # MIDI number above the highest bin
-_SCALE, _STAY = 8.0, 0.98
+_SCALE = 8.0  # log likelihood of a perfect fit
+_STAY = 0.98  # probability of no chord change between frames
 _NO_CHORD_WEIGHT = 0.6
 _BLIND_BASS_WEIGHT = 0.7
 
@@ -174,19 +179,20 @@ def note_spectra(
     lowest: int, highest: int, top: int, bins_per_semitone: int, decay: float, num_harmonics: int, width: float = 1.5
 ) -> np.ndarray:
     r"""
-    Notes whose harmonics decay geometrically.
+    Magnitude spectra of notes with geometrically decaying harmonics.
 
     Args:
         lowest (`int`): MIDI number of the first note, and of bin 0.
         highest (`int`): MIDI number of the last note.
         top (`int`): MIDI number above the highest bin.
         bins_per_semitone (`int`): bins per semitone.
-        decay (`float`): magnitude of a harmonic by that of the one below.
-        num_harmonics (`int`): harmonics, the first one included.
-        width (`float`, defaults to `1.5`): bins from a harmonic's center to where it has vanished.
+        decay (`float`): ratio of the magnitudes of successive harmonics.
+        num_harmonics (`int`): number of harmonics, including the fundamental.
+        width (`float`, defaults to `1.5`): half-width of a harmonic's triangular lobe in bins.
 
     Returns:
-        `np.ndarray` of shape `(highest - lowest + 1, (top - lowest) * bins_per_semitone)`: rows of length 1, in float32.
+        `np.ndarray` of shape `(highest - lowest + 1, (top - lowest) * bins_per_semitone)`: rows of unit length, in
+        float32.
     """
     harmonics = np.arange(1, num_harmonics + 1)
     pitches = np.arange(lowest, highest + 1)[:, None] + 12 * np.log2(harmonics)
@@ -199,14 +205,14 @@ def note_spectra(
 
 def estimate_chords(audio: Any) -> list[tuple[str, float]]:
     r"""
-    Chords of any audio, after Mauch and Dixon (2010): whitened spectra are explained by notes with non-negative least
-    squares, and bass and treble chroma of these by nine qualities on twelve roots, or none, in a hidden Markov model.
+    Estimates chords after Mauch and Dixon (2010): non-negative least squares decompose whitened spectra into notes,
+    and a hidden Markov model of nine qualities on twelve roots, and no chord, decodes their bass and treble chroma.
 
     Args:
         audio: as [`~evaluation.estimators.spectra.load_mono`] takes it.
 
     Returns:
-        `list` of `(label, start in seconds)`: the first one starts at 0.
+        `list` of `(label, start)`: chords with start times in seconds, the first of which is 0.
     """
     samples = load_mono(audio)
     num_bins = (_TOP - _LOWEST) * BINS_PER_SEMITONE
@@ -226,8 +232,8 @@ def estimate_chords(audio: Any) -> list[tuple[str, float]]:
     treble = _normalize(_fold(activations, _raised_cosine(numbers, 66, 32), _LOWEST))
     labels, low, high = _chord_templates(_QUALITIES, (1, 0.5), (0, 0))
     fits = _BLIND_BASS_WEIGHT**2 * bass @ low.T + treble @ high.T
-    nothing = _NO_CHORD_WEIGHT * (_BLIND_BASS_WEIGHT**2 * bass.sum(axis=1) + treble.sum(axis=1)) / math.sqrt(12)
-    fits = np.concatenate([fits, nothing[:, None]], axis=1) * _SCALE / (1 + _BLIND_BASS_WEIGHT**2)
+    no_chord = _NO_CHORD_WEIGHT * (_BLIND_BASS_WEIGHT**2 * bass.sum(axis=1) + treble.sum(axis=1)) / math.sqrt(12)
+    fits = np.concatenate([fits, no_chord[:, None]], axis=1) * _SCALE / (1 + _BLIND_BASS_WEIGHT**2)
     labels = [*labels, NO_CHORD]
     transitions = np.full((len(labels), len(labels)), math.log((1 - _STAY) / (len(labels) - 1)))
     np.fill_diagonal(transitions, math.log(_STAY))

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Audio → a vector that stands for how a clip sounds."""
+"""Embeddings of the sound of a clip."""
 
 import os
 from collections.abc import Callable
@@ -33,8 +33,9 @@ from .spectra import SAMPLING_RATE, load_mono, power_spectrogram
 class Embedding:
     r"""
     Args:
-        name (`str`): what it is, for reports.
-        embed (`Callable`): audio, as [`~evaluation.estimators.spectra.load_mono`] takes it → an array of shape `(dim,)`.
+        name (`str`): name in reports.
+        embed (`Callable`): maps audio, as [`~evaluation.estimators.spectra.load_mono`] takes it, to an array of shape
+            `(dim,)`.
     """
 
     name: str
@@ -44,16 +45,17 @@ class Embedding:
         return self.embed(audio)
 
 
-# 1. Timbre and dynamics, without anything learned
+# 1. Statistics of timbre and dynamics, without learned weights
 
-_HOP, _N_FFT, _BANDS = 320, 1024, 24
-_LOWEST = 1e-8  # power below which nothing sounds
+_HOP, _N_FFT = 320, 1024  # samples
+_BANDS = 24
+_SILENT_POWER = 1e-8
 
 
 def spectral_statistics(audio: Any) -> np.ndarray:
     r"""
-    Mean and deviation over time of the level in 24 bands of equal width on the mel scale, and of its change from frame to
-    frame: timbre, balance, dynamics and how percussive a clip is, without pitch or order.
+    Mean and standard deviation over time of the levels in 24 mel bands, and of their changes between frames. They
+    describe timbre, balance, dynamics and percussiveness, independent of pitch and order.
 
     Args:
         audio: as [`~evaluation.estimators.spectra.load_mono`] takes it.
@@ -67,24 +69,24 @@ def spectral_statistics(audio: Any) -> np.ndarray:
     bands = np.stack(
         [power[:, low : max(high, low + 1)].sum(axis=1) for low, high in zip(bins[:-1], bins[1:])], axis=1
     )
-    levels = 10 * np.log10(np.maximum(bands, _LOWEST))
+    levels = 10 * np.log10(np.maximum(bands, _SILENT_POWER))
     changes = np.diff(levels, axis=0, append=levels[-1:])
     return np.concatenate([values for part in (levels, changes) for values in (part.mean(axis=0), part.std(axis=0))])
 
 
-# 2. Networks of the transformers library
+# 2. Networks from the transformers library
 
 
 class TransformersEmbedding:
     r"""
-    A network that the transformers library knows: CLAP's audio embedding, EnCodec's latents, or of any other audio model (AST,
-    wav2vec 2, ...) the last hidden state; all as means over time.
+    A network from the transformers library: CLAP's audio embedding, EnCodec's latents, or the last hidden state of any
+    other audio model (AST, wav2vec 2, ...), averaged over time.
 
     Args:
         path (`str` or `os.PathLike`): folder or Hub id.
 
     Raises:
-        `OSError`: if there is no such model.
+        `OSError`: if the model does not exist.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -92,10 +94,10 @@ class TransformersEmbedding:
 
         self.kind = AutoConfig.from_pretrained(path).model_type
         self.model = AutoModel.from_pretrained(path).eval()
-        # EnCodec's audio needs no preparation.
+        # EnCodec takes plain audio.
         self.extractor = None if self.kind == "encodec" else AutoFeatureExtractor.from_pretrained(path)
-        owner = self.model.config if self.extractor is None else self.extractor
-        self.sampling_rate = owner.sampling_rate
+        source = self.model.config if self.extractor is None else self.extractor
+        self.sampling_rate = source.sampling_rate
 
     @torch.no_grad()
     def __call__(self, audio: Any) -> np.ndarray:
@@ -112,8 +114,8 @@ class TransformersEmbedding:
 def load_embedding(name: str) -> Embedding:
     r"""
     Args:
-        name (`str`): `"spectrum"` ([`spectral_statistics`], which needs no weights), or a folder or Hub id of a model of the
-            transformers library ([`TransformersEmbedding`]).
+        name (`str`): `"spectrum"` ([`spectral_statistics`], which needs no weights), or a folder or Hub id of a model
+            of the transformers library ([`TransformersEmbedding`]).
     """
     return (
         Embedding("spectrum", spectral_statistics)
@@ -123,7 +125,8 @@ def load_embedding(name: str) -> Embedding:
 
 
 def _embed_clap(model: torch.nn.Module, extractor: Any, samples: torch.Tensor) -> torch.Tensor:
-    """Of length 1, (dim,). Of what is longer than CLAP hears at once (10 s) the beginning: its extractor would cut at random."""
+    """A unit vector of shape (dim,)."""
+    # The extractor would take a random crop of longer audio.
     samples = samples[: extractor.nb_max_samples]
     inputs = extractor(samples.numpy(), sampling_rate=extractor.sampling_rate, return_tensors="pt")
     return torch.nn.functional.normalize(model.get_audio_features(**inputs).pooler_output[0], dim=-1)
@@ -134,16 +137,16 @@ def _embed_clap(model: torch.nn.Module, extractor: Any, samples: torch.Tensor) -
 
 def clap_estimator(path: str | os.PathLike) -> Estimator:
     r"""
-    The CLAP score: the cosine of CLAP's embeddings (Wu et al., 2023) of the music and of its caption.
+    The CLAP score: cosine similarity of CLAP's embeddings (Wu et al., 2023) of the music and of its caption.
 
     Args:
         path (`str` or `os.PathLike`): folder or Hub id of a [`~transformers.ClapModel`] with its processor.
 
     Returns:
-        `Estimator`: of the control "text", with the metric `"clap"` in [-1, 1].
+        `Estimator`: an estimator of the control `"text"` with the metric `"clap"` in [-1, 1].
 
     Raises:
-        `OSError`: if there is no such model.
+        `OSError`: if the model does not exist.
     """
     from transformers import ClapModel, ClapProcessor
 
@@ -163,5 +166,5 @@ def clap_estimator(path: str | os.PathLike) -> Estimator:
         text = torch.nn.functional.normalize(model.get_text_features(**inputs).pooler_output[0], dim=-1)
         return {"clap": float(estimate @ text)}
 
-    # Cosines of music and its own caption are far below 1.
+    # Even music and its own caption have similarities far below 1.
     return Estimator("CLAP", "text", ("clap",), analyze, compare, min_ceiling=0.0)

@@ -29,10 +29,10 @@ from .spectra import SAMPLING_RATE, SILENCE, fit_notes, load_mono, pitch_spectro
 _HOP = SAMPLING_RATE // FRAME_RATE
 _WINDOW = 0.12  # seconds
 _SMOOTHING = 5  # frames
-# The lead is mostly the highest voice: the weight of the lowest semitone is 1 − this, of the highest 1 + this.
+# The lead is mostly the highest voice, so weights rise from 1 − this (lowest semitone) to 1 + this (highest).
 _TILT = 0.5
-# Frames that are quieter than the loudest one by more than this (in salience) have no melody.
-_QUIET = 1e-3
+# Frames below this fraction of the clip's highest salience are unvoiced.
+_MIN_RELATIVE_SALIENCE = 1e-3
 
 
 def _weigh(salience: np.ndarray) -> np.ndarray:
@@ -43,26 +43,27 @@ def _weigh(salience: np.ndarray) -> np.ndarray:
 
 def _to_pitches(bins: np.ndarray, salience: np.ndarray) -> np.ndarray:
     strongest = salience.max(axis=1)
-    return np.where(strongest > _QUIET * strongest.max(), LOWEST_PITCH + bins, UNVOICED)
+    return np.where(strongest > _MIN_RELATIVE_SALIENCE * strongest.max(), LOWEST_PITCH + bins, UNVOICED)
 
 
-# 1. Harmonic sum: the semitone whose harmonics have the highest weighted sum, in each frame by itself.
+# 1. Harmonic sum: the semitone with the highest weighted sum of harmonics, independently in each frame.
 
-_SUM_LOWEST, _SUM_PITCHES = 37, 80
+_SUM_LOWEST = 37  # MIDI number
+_SUM_PITCHES = 80
 _HARMONICS = (0, 12, 19, 24, 28, 31, 34, 36, 38, 40)  # semitones above the fundamental
 _DECAY = 0.9
 
 
 def melody_by_harmonic_sum(audio: Any) -> np.ndarray:
     r"""
-    The most salient pitch from G2 to B6 in each frame, by the sum of its harmonics (Hermes, 1988; Salamon and Gómez, 2012)
-    above the mean of their surroundings.
+    Estimates the most salient pitch from G2 to B6 in each frame by harmonic summation (Hermes, 1988; Salamon and
+    Gómez, 2012) of a spectrum from which its local mean is subtracted.
 
     Args:
         audio: as [`~evaluation.estimators.spectra.load_mono`] takes it.
 
     Returns:
-        `np.ndarray` of shape `(frames,)`: MIDI numbers 43 ... 95, 50 a second, -1 where nothing sounds.
+        `np.ndarray` of shape `(frames,)`: MIDI numbers from 43 to 95 at 50 Hz, -1 for silence.
     """
     samples = load_mono(audio)
     lowest, num_bins = _SUM_LOWEST - 1 / 3, 3 * _SUM_PITCHES
@@ -79,22 +80,24 @@ def melody_by_harmonic_sum(audio: Any) -> np.ndarray:
     return _to_pitches(salience.argmax(axis=1), salience)
 
 
-# 2. Note fit: the notes that explain the whole spectrum together, and the most probable path through them.
+# 2. Note fit: decomposition of the spectrum into notes, and Viterbi decoding.
 
-_FIT_LOWEST, _FIT_HIGHEST, _FIT_TOP = 28, 99, 117
-_STAY, _SCALE = 0.95, 5.0
+_FIT_LOWEST, _FIT_HIGHEST = 28, 99  # MIDI numbers of the notes
+_FIT_TOP = 117  # MIDI number above the highest bin
+_STAY = 0.95  # probability of no pitch change between frames
+_SCALE = 5.0  # of the log likelihoods
 
 
 def melody_by_note_fit(audio: Any) -> np.ndarray:
     r"""
-    The melody from G2 to B6 as the best path through notes that explain the spectrum: non-negative least squares with
-    spectra of harmonic notes (as Smaragdis and Brown, 2003, with fixed notes), and a hidden Markov model.
+    Estimates the melody from G2 to B6: non-negative least squares decompose the spectrum into harmonic notes (as
+    Smaragdis and Brown, 2003, with fixed templates), and a hidden Markov model selects the best path through them.
 
     Args:
         audio: as [`~evaluation.estimators.spectra.load_mono`] takes it.
 
     Returns:
-        `np.ndarray` of shape `(frames,)`: MIDI numbers 43 ... 95, 50 a second, -1 where nothing sounds.
+        `np.ndarray` of shape `(frames,)`: MIDI numbers from 43 to 95 at 50 Hz, -1 for silence.
     """
     samples = load_mono(audio)
     num_bins = 2 * (_FIT_TOP - _FIT_LOWEST)
@@ -107,7 +110,7 @@ def melody_by_note_fit(audio: Any) -> np.ndarray:
     activations = fit_notes(white, dictionary)[:, LOWEST_PITCH - _FIT_LOWEST : HIGHEST_PITCH + 1 - _FIT_LOWEST]
     salience = _weigh(activations)
     strongest = salience.max(axis=1, keepdims=True)
-    # Half of the frame's own level and half of the clip's: quiet frames decide less.
+    # Normalize by the mean of the frame's and the clip's level, so that quiet frames have less influence.
     scores = 2 * _SCALE * salience / (strongest + np.median(strongest) + 1e-9)
     transitions = np.full((MELODY_BINS, MELODY_BINS), math.log((1 - _STAY) / (MELODY_BINS - 1)))
     np.fill_diagonal(transitions, math.log(_STAY))

@@ -29,10 +29,10 @@ _PEAK, _NEIGHBORHOOD = 3, 10  # frames on either side
 
 
 def _pick_peaks(novelty: np.ndarray, threshold: float) -> np.ndarray:
-    """Times in seconds of local maxima that exceed the mean of their surroundings by `threshold`."""
+    """Times in seconds of local maxima that exceed the local mean by `threshold`."""
     padded = np.pad(novelty, _PEAK, constant_values=-np.inf)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _PEAK + 1)
-    # Of equal neighbors the first is the peak.
+    # The first of several equal neighbors is the peak.
     is_peak = (novelty == windows.max(axis=1)) & (novelty > windows[:, :_PEAK].max(axis=1))
     mean = running_mean(novelty, 2 * _NEIGHBORHOOD + 1)
     return np.flatnonzero(is_peak & (novelty > mean + threshold)) * _HOP / SAMPLING_RATE
@@ -42,19 +42,20 @@ def _rise(levels: np.ndarray, lag: int) -> np.ndarray:
     return np.pad(np.maximum(levels[lag:] - levels[:-lag], 0), ((lag, 0), (0, 0)))
 
 
-# 1. Percussive flux: how fast what does not last rises, on the mel scale.
+# 1. Percussive flux: level rises of the percussive component on the mel scale.
 
-_BANDS, _N_FFT = 40, 1024
-_LASTING = 17  # frames
+_BANDS = 40
+_N_FFT = 1024  # samples
+_MEDIAN_FRAMES = 17
 _THRESHOLD = 0.1
-# Kicks are in the three lowest bands (below 180 Hz), other drums mostly in those above 2 kHz; tunes are between.
+# Kicks are in the three lowest bands (below 180 Hz), other drums mostly above 2 kHz, and melodies in between.
 _LOW_BANDS, _MIDDLE_BANDS = 3, 23
 _BAND_WEIGHTS = np.repeat([2.0, 0.3, 1.5], [_LOW_BANDS, _MIDDLE_BANDS - _LOW_BANDS, _BANDS - _MIDDLE_BANDS])
 
 
 @lru_cache(maxsize=1)
 def _mel_filters() -> np.ndarray:
-    """Triangles of shape (bins, bands) from 30 Hz to 8 kHz."""
+    """Triangular filters of shape (bins, bands) from 30 Hz to 8 kHz."""
     low, high = (2595 * math.log10(1 + frequency / 700) for frequency in (30, SAMPLING_RATE / 2))
     edges = 700 * (10 ** (np.linspace(low, high, _BANDS + 2) / 2595) - 1)
     frequencies = np.arange(_N_FFT // 2 + 1)[:, None] * SAMPLING_RATE / _N_FFT
@@ -65,8 +66,8 @@ def _mel_filters() -> np.ndarray:
 
 def onsets_by_percussive_flux(audio: Any) -> np.ndarray:
     r"""
-    Rises of the mel spectrum, without what lasts: each band is weighed by how far it exceeds its running median, as in
-    Fitzgerald's (2010) separation of harmonic and percussive sounds.
+    Estimates onsets from rises of the percussive mel spectrum. Each band is weighted by how far it exceeds its running
+    median over time, as in Fitzgerald's (2010) harmonic-percussive separation.
 
     Args:
         audio: as [`~evaluation.estimators.spectra.load_mono`] takes it.
@@ -75,28 +76,29 @@ def onsets_by_percussive_flux(audio: Any) -> np.ndarray:
         `np.ndarray`: onsets in seconds.
     """
     bands = np.sqrt(power_spectrogram(load_mono(audio), _HOP, _N_FFT) @ _mel_filters())
-    if len(bands) < _LASTING or bands.max() < SILENCE:
+    if len(bands) < _MEDIAN_FRAMES or bands.max() < SILENCE:
         return np.zeros(0)
-    lasting = running_median(bands, _LASTING, axis=0)
-    percussive = bands * bands**2 / (bands**2 + lasting**2 + 1e-12)
+    sustained = running_median(bands, _MEDIAN_FRAMES, axis=0)
+    percussive = bands * bands**2 / (bands**2 + sustained**2 + 1e-12)
     levels = np.log1p((1000 * percussive / bands.max()) ** 2)
     novelty = _rise(levels, 1) @ _BAND_WEIGHTS
     return _pick_peaks(novelty / (np.percentile(novelty, 99) + 1e-9), _THRESHOLD)
 
 
-# 2. Noise flux: how fast noise above 2 kHz rises, against the loudness of the clip. As the scale is not that of the strongest
-# rises, a clip without drums has fewer onsets. Loud plucked and struck notes still have some.
+# 2. Noise flux: rises of noise above 2 kHz, relative to the loudness of the clip rather than to its strongest rises,
+# so clips without drums have few onsets. Loud plucked or struck notes can still cause some.
 
-_NOISE_N_FFT = 512
-_NOISE_BANDS, _NOISE_LOWEST = 8, 2000  # Hz
-_NEIGHBORS = 9  # frequencies, 280 Hz
+_NOISE_N_FFT = 512  # samples
+_NOISE_BANDS = 8
+_NOISE_LOWEST = 2000  # Hz
+_NEIGHBORS = 9  # frequency bins: 280 Hz
 _NOISE_COMPRESSION, _NOISE_THRESHOLD = 1000.0, 0.15
 
 
 def onsets_by_noise_flux(audio: Any) -> np.ndarray:
     r"""
-    Rises of the running median over frequencies above 2 kHz: broadband noise stays, the harmonics of notes do not (the
-    percussive half of Fitzgerald, 2010).
+    Estimates onsets from rises of the running median over frequencies above 2 kHz, which keeps broadband noise and
+    removes the harmonics of notes (the percussive half of Fitzgerald, 2010).
 
     Args:
         audio: as [`~evaluation.estimators.spectra.load_mono`] takes it.

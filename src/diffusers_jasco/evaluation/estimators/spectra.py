@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""What the estimators hear: audio at one rate, and spectra with a linear or a musical scale of frequency."""
+"""Front end of the estimators: audio at a common sampling rate, linear and musical spectra, and decoding."""
 
 from functools import lru_cache
 from typing import Any
@@ -25,21 +25,21 @@ from ...audio.io import load_audio
 from ...audio.resampling import resample
 
 
-SAMPLING_RATE = 16000  # Hz; all music is judged by what is below 8 kHz
+SAMPLING_RATE = 16000  # Hz; estimators use frequencies below 8 kHz only
 A4_PITCH, A4_FREQUENCY = 69, 440.0
-SILENCE = 1e-5  # magnitude below which nothing sounds
-NEGLIGIBLE = 1e-3  # of a kernel's largest value
+SILENCE = 1e-5  # magnitude
+NEGLIGIBLE = 1e-3  # relative to a kernel's largest value
 BINS_PER_GROUP = 36
 
 
 def load_mono(audio: Any) -> np.ndarray:
     r"""
-    Audio as every estimator takes it.
+    Loads audio in the format of the estimators.
 
     Args:
         audio (`tuple`, `dict`, `str` or `os.PathLike`):
-            `(waveform, sampling_rate)` with a waveform of shape `(samples,)` or `(channels, samples)`, or what else
-            [`~audio.io.load_audio`] reads.
+            `(waveform, sampling_rate)` with a waveform of shape `(samples,)` or `(channels, samples)`, or another
+            input of [`~audio.io.load_audio`].
 
     Returns:
         `np.ndarray` of shape `(samples,)`: the mean of the channels at 16 kHz, in float32.
@@ -52,11 +52,11 @@ def power_spectrogram(samples: np.ndarray, hop: int, n_fft: int) -> np.ndarray:
     r"""
     Args:
         samples (`np.ndarray` of shape `(samples,)`): audio at 16 kHz.
-        hop (`int`): samples from one frame to the next. Frame `i` is centered on sample `i * hop`.
-        n_fft (`int`): samples of its Hann window.
+        hop (`int`): samples between frames. Frame `i` is centered on sample `i * hop`.
+        n_fft (`int`): length of the Hann window in samples.
 
     Returns:
-        `np.ndarray` of shape `(frames, n_fft // 2 + 1)`: the squared magnitudes; a sine of amplitude 1 has 1 at its peak.
+        `np.ndarray` of shape `(frames, n_fft // 2 + 1)`: squared magnitudes; a sine of amplitude 1 has a peak of 1.
     """
     window = torch.hann_window(n_fft)
     padded = torch.nn.functional.pad(torch.from_numpy(samples), (n_fft // 2, n_fft // 2))
@@ -97,20 +97,20 @@ def pitch_spectrogram(
     offset: int = 0,
 ) -> np.ndarray:
     r"""
-    A constant-Q transform (Brown and Puckette, 1992: kernels in the frequency domain), with windows that do not exceed
+    A constant-Q transform (Brown and Puckette, 1992: kernels in the frequency domain), with windows of at most
     `max_window`.
 
     Args:
         samples (`np.ndarray` of shape `(samples,)`): audio at 16 kHz.
-        hop (`int`): samples from one frame to the next. Frame `i` is centered on sample `i * hop + offset`.
+        hop (`int`): samples between frames. Frame `i` is centered on sample `i * hop + offset`.
         lowest (`float`): MIDI number of bin 0.
-        num_bins (`int`): bins; the highest has to be below 8 kHz.
+        num_bins (`int`): number of bins, the highest of which has to be below 8 kHz.
         bins_per_semitone (`int`, defaults to `3`): bins per semitone.
         max_window (`float`, defaults to `1.0`): longest window in seconds.
-        offset (`int`, defaults to `0`): sample that frame 0 is centered on.
+        offset (`int`, defaults to `0`): sample on which frame 0 is centered.
 
     Returns:
-        `np.ndarray` of shape `(ceil(samples / hop), num_bins)`: magnitudes; a sine of amplitude 1 has 1 at its bin.
+        `np.ndarray` of shape `(ceil(samples / hop), num_bins)`: magnitudes; a sine of amplitude 1 has a peak of 1.
     """
     n_fft, groups = _pitch_kernels(lowest, num_bins, bins_per_semitone, max_window)
     frames = -(-len(samples) // hop)
@@ -121,7 +121,7 @@ def pitch_spectrogram(
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """Means over `width` neighbors (an odd number) along the last axis, over fewer at the ends."""
+    """Centered running mean over `width` values (an odd number) along the last axis, over fewer at the ends."""
     half = width // 2
     sums = np.cumsum(np.pad(values, [(0, 0)] * (values.ndim - 1) + [(1, 0)]), axis=-1, dtype=np.float64)
     size = values.shape[-1]
@@ -130,7 +130,7 @@ def running_mean(values: np.ndarray, width: int) -> np.ndarray:
 
 
 def running_median(values: np.ndarray, width: int, axis: int) -> np.ndarray:
-    """Medians over `width` neighbors (an odd number) along an axis of an array with two, whose ends go on with their last value."""
+    """Centered running median over `width` values (an odd number) along an axis of a 2D array, with edge padding."""
     margins = [(0, 0), (0, 0)]
     margins[axis] = (width // 2, width // 2)
     padded = torch.from_numpy(np.pad(values, margins, mode="edge"))
@@ -146,7 +146,7 @@ def viterbi(scores: np.ndarray, transitions: np.ndarray) -> np.ndarray:
         transitions (`np.ndarray` of shape `(states, states)`): log probabilities, from row to column.
 
     Returns:
-        `np.ndarray` of shape `(frames,)`: states.
+        `np.ndarray` of shape `(frames,)`: indices of states.
     """
     best, origins = scores[0], np.zeros(scores.shape, dtype=np.int64)
     for frame in range(1, len(scores)):
@@ -162,16 +162,15 @@ def viterbi(scores: np.ndarray, transitions: np.ndarray) -> np.ndarray:
 
 def fit_notes(spectrum: np.ndarray, dictionary: np.ndarray, num_iterations: int = 30) -> np.ndarray:
     r"""
-    How loud notes are that together sound like a spectrum: non-negative least squares by multiplicative updates (Lee and
-    Seung, 2001).
+    Decomposes a spectrum into notes by non-negative least squares with multiplicative updates (Lee and Seung, 2001).
 
     Args:
-        spectrum (`np.ndarray` of shape `(frames, bins)`): magnitudes, none negative.
+        spectrum (`np.ndarray` of shape `(frames, bins)`): non-negative magnitudes.
         dictionary (`np.ndarray` of shape `(notes, bins)`): the spectrum of each note.
-        num_iterations (`int`, defaults to `30`): updates.
+        num_iterations (`int`, defaults to `30`): number of updates.
 
     Returns:
-        `np.ndarray` of shape `(frames, notes)`: activations, none negative.
+        `np.ndarray` of shape `(frames, notes)`: non-negative activations.
     """
     product, gram = spectrum @ dictionary.T, dictionary @ dictionary.T
     activations = np.full_like(product, product.mean() / gram.mean() / len(gram) + 1e-9)

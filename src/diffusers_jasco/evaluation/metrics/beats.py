@@ -22,25 +22,26 @@ import numpy as np
 from ...utils.optional_imports import import_optional
 
 
-TOLERANCE = 0.07  # seconds: mir_eval's
+TOLERANCE = 0.07  # seconds, the default of mir_eval
 
 
-def score_beats(estimate: Sequence[float], beats: Sequence[float]) -> dict[str, float]:
+def score_beats(estimate: Sequence[float], reference: Sequence[float]) -> dict[str, float]:
     r"""
     Args:
-        estimate (`Sequence[float]`): beats in seconds that were heard.
-        beats (`Sequence[float]`): beats that were asked for.
+        estimate (`Sequence[float]`): estimated beats in seconds.
+        reference (`Sequence[float]`): reference beats in seconds.
 
     Returns:
-        `dict[str, float]`: `"beat_f1"`, F1 of the beats that meet within 70 ms, by mir_eval (`beat.f_measure`; Dixon, 2007),
-        which here counts the first five seconds too. Half or twice the tempo costs a third. NaN with fewer than two beats.
+        `dict[str, float]`: `"beat_f1"`, F1 of beats that match within 70 ms, by mir_eval (`beat.f_measure`; Dixon,
+        2007), including the first five seconds. Half or double tempo scores about 2/3. NaN with fewer than two
+        reference beats.
 
     Raises:
         `ImportError`: without the package mir_eval.
     """
-    if len(beats) < 2:
+    if len(reference) < 2:
         return {"beat_f1": math.nan}
     if len(estimate) == 0:
         return {"beat_f1": 0.0}
     measure = import_optional("mir_eval.beat", "eval").f_measure
-    return {"beat_f1": float(measure(np.asarray(beats), np.asarray(estimate), f_measure_threshold=TOLERANCE))}
+    return {"beat_f1": float(measure(np.asarray(reference), np.asarray(estimate), f_measure_threshold=TOLERANCE))}

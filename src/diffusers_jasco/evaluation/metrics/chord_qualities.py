@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How far chord labels agree beyond root, major and minor: sevenths, inversions, and each family of chords by itself."""
+"""Agreement of chord labels beyond root, major and minor: sevenths, inversions, and scores by chord family."""
 
 import math
 
@@ -24,7 +24,7 @@ from ..estimators.chords import Chords
 from .chords import pair_labels, weigh_overlap
 
 
-# The families of the model's vocabulary, by one of their chords.
+# Chord families of the model's vocabulary, each with an example.
 _EXAMPLES = {
     "maj": "C",
     "min": "Cm",
@@ -45,18 +45,17 @@ LABEL_METRICS = ("sevenths", "exact", "iou", "tones", "bass", *FAMILY_METRICS)
 
 
 def chord_family(chord: Chord) -> str | None:
-    """One of `FAMILIES` (any chord over another bass than its root is an inversion), or `None`."""
+    """One of `FAMILIES`, or `None`. Every chord whose bass is not its root counts as an inversion."""
     return _INVERSIONS if chord.bass else _FAMILY_OF.get(chord.intervals)
 
 
-def score_labels(estimate: Chords, chords: Chords, duration: float) -> dict[str, float]:
+def score_labels(estimate: Chords, reference: Chords, duration: float) -> dict[str, float]:
     r"""
-    How far a heard progression has the labels that were asked for. Where no chord was asked for ("N", "UNK"), nothing is
-    scored.
+    Agreement of the labels of two progressions. Time without a reference chord ("N", "UNK") is ignored.
 
     Args:
-        estimate (`list` of `(label, start)`): what was heard.
-        chords (`list` of `(label, start)`): what was asked for.
+        estimate (`list` of `(label, start)`): the estimated progression.
+        reference (`list` of `(label, start)`): the reference progression.
         duration (`float`): length of the music in seconds.
 
     Returns:
@@ -64,26 +63,26 @@ def score_labels(estimate: Chords, chords: Chords, duration: float) -> dict[str,
 
         - `"sevenths"`: weighted overlap by mir_eval (MIREX's "sevenths": major and minor triads, 7, maj7 and m7 only)
         - `"exact"`: equal labels, inversions included
-        - `"iou"`: intersection over union of the two progressions, each as the set of all (label, moment): the original's model
-          card reports a "chord IOU" of (label, switch time) sequences without saying how it is made
+        - `"iou"`: intersection over union of the two progressions as sets of (label, point in time). AudioCraft's
+          model card reports a "chord IOU" of (label, switch time) sequences without a definition
         - `"tones"`: F1 of the pitch classes of both chords (bass included), as a mean over time
-        - `"bass"`: the same lowest pitch class
-        - `"tones: <family>"` and `"bass: <family>"` for each of `FAMILIES`: the same where such a chord was asked for, as
-          mir_eval's comparisons leave out aug, dim, m7b5 and every bass
+        - `"bass"`: equal bass notes
+        - `"tones: <family>"` and `"bass: <family>"` for each of `FAMILIES`: the same where the reference belongs to
+          this family, as mir_eval's comparisons ignore aug, dim, m7b5 and all bass notes
 
     Raises:
         `ImportError`: without the package mir_eval.
     """
     scores = dict.fromkeys(LABEL_METRICS, math.nan)
-    chords = [(label, start) for label, start in chords if start < duration]
-    if not any(parse_chord(label) for label, _ in chords):
+    reference = [(label, start) for label, start in reference if start < duration]
+    if not any(parse_chord(label) for label, _ in reference):
         return scores
-    requested, estimated, durations = pair_labels(chords, estimate, duration)
-    pairs = [(parse_chord(one), parse_chord(other)) for one, other in zip(requested, estimated)]
+    ref_labels, est_labels, durations = pair_labels(reference, estimate, duration)
+    pairs = [(parse_chord(ref_label), parse_chord(est_label)) for ref_label, est_label in zip(ref_labels, est_labels)]
     is_reference = np.array([chord is not None for chord, _ in pairs])
     is_estimate = np.array([chord is not None for _, chord in pairs])
-    is_known = np.array([label != "X" for label in requested])
-    is_equal = is_reference & (np.array(requested) == np.array(estimated))
+    is_known = np.array([label != "X" for label in ref_labels])
+    is_equal = is_reference & (np.array(ref_labels) == np.array(est_labels))
     tones = np.array([_tone_f1(*pair) for pair in pairs])
     bass = np.array([None not in pair and pair[0].bass_pitch_class == pair[1].bass_pitch_class for pair in pairs])
 
@@ -91,13 +90,13 @@ def score_labels(estimate: Chords, chords: Chords, duration: float) -> dict[str,
         total = durations[where].sum()
         return float((values * durations)[where].sum() / total) if total > 0 else math.nan
 
-    # mir_eval scores "N" but leaves "X" out.
-    scored = [label if is_chord else "X" for label, is_chord in zip(requested, is_reference)]
+    # mir_eval scores "N" but ignores "X".
+    scored = [label if is_chord else "X" for label, is_chord in zip(ref_labels, is_reference)]
     scores["sevenths"] = weigh_overlap(
-        import_optional("mir_eval.chord", "eval").sevenths, scored, estimated, durations
+        import_optional("mir_eval.chord", "eval").sevenths, scored, est_labels, durations
     )
     scores["exact"] = share(is_equal, is_reference)
-    # Where the labels differ, both are in the union.
+    # Where the labels differ, both count toward the union.
     union = durations[is_reference].sum() + durations[is_estimate & is_known].sum() - durations[is_equal].sum()
     scores["iou"] = float(durations[is_equal].sum() / union)
     scores["tones"], scores["bass"] = share(tones, is_reference), share(bass, is_reference)
@@ -108,8 +107,8 @@ def score_labels(estimate: Chords, chords: Chords, duration: float) -> dict[str,
     return scores
 
 
-def _tone_f1(requested: Chord | None, estimated: Chord | None) -> float:
-    if requested is None or estimated is None:
+def _tone_f1(reference: Chord | None, estimate: Chord | None) -> float:
+    if reference is None or estimate is None:
         return 0.0
-    one, other = requested.pitch_classes, estimated.pitch_classes
-    return 2 * len(one & other) / (len(one) + len(other))
+    ref_tones, est_tones = reference.pitch_classes, estimate.pitch_classes
+    return 2 * len(ref_tones & est_tones) / (len(ref_tones) + len(est_tones))

@@ -27,48 +27,52 @@ from ...utils.optional_imports import import_optional
 Chords = Sequence[tuple[str, float]]
 
 
-def score_chords(estimate: Chords, chords: Chords, duration: float) -> dict[str, float]:
+def score_chords(estimate: Chords, reference: Chords, duration: float) -> dict[str, float]:
     r"""
     Weighted overlap of two progressions, by mir_eval.
 
     Args:
-        estimate (`list` of `(label, start)`): what was heard.
-        chords (`list` of `(label, start)`): what was asked for, in any spelling that
-            [`~controls.chord_labels.to_harte`] knows. Where there is no chord, nothing is scored.
+        estimate (`list` of `(label, start)`): the estimated progression.
+        reference (`list` of `(label, start)`): the reference progression, in any spelling that
+            [`~controls.chord_labels.to_harte`] accepts. Time without a chord is ignored.
         duration (`float`): length of the music in seconds.
 
     Returns:
-        `dict[str, float]`: shares of the time in [0, 1], NaN if there is nothing to score: `"root"`, and `"majmin"`, where
-        the asked-for chord reduces to a major or minor triad.
+        `dict[str, float]`: shares of the time in [0, 1], NaN if there is nothing to score: `"root"`, and `"majmin"`
+        where the reference chord reduces to a major or minor triad.
 
     Raises:
         `ImportError`: without the package mir_eval.
     """
     chord = import_optional("mir_eval.chord", "eval")
-    # mir_eval scores "N" but leaves "X" out.
-    chords = [(UNKNOWN_CHORD if label == NO_CHORD else label, start) for label, start in chords if start < duration]
-    if not any(to_harte(label) != "X" for label, _ in chords):
+    # mir_eval scores "N" but ignores "X".
+    reference = [
+        (UNKNOWN_CHORD if label == NO_CHORD else label, start) for label, start in reference if start < duration
+    ]
+    if not any(to_harte(label) != "X" for label, _ in reference):
         return {"root": math.nan, "majmin": math.nan}
-    requested, given, durations = pair_labels(chords, estimate, duration)
+    ref_labels, est_labels, durations = pair_labels(reference, estimate, duration)
     return {
-        metric: weigh_overlap(getattr(chord, metric), requested, given, durations) for metric in ("root", "majmin")
+        metric: weigh_overlap(getattr(chord, metric), ref_labels, est_labels, durations)
+        for metric in ("root", "majmin")
     }
 
 
 def compare_chords(estimate: Chords, reference: Chords, duration: float, start: float = 0.0) -> dict[str, float]:
     r"""
-    How far two progressions agree, by mir_eval. In contrast to [`score_chords`], "N" is a label as others.
+    Agreement of two progressions, by mir_eval. In contrast to [`score_chords`], "N" is scored like any other label.
 
     Args:
-        estimate (`list` of `(label, start)`): what was heard.
-        reference (`list` of `(label, start)`): what was played, or what another heard.
+        estimate (`list` of `(label, start)`): the estimated progression.
+        reference (`list` of `(label, start)`): the reference progression, from annotations or another estimator.
         duration (`float`): length of the music in seconds.
-        start (`float`, defaults to `0.0`): seconds from which on they are compared.
+        start (`float`, defaults to `0.0`): start of the comparison in seconds.
 
     Returns:
-        `dict[str, float]`: in [0, 1], NaN if there is nothing to compare. `"root"`, `"majmin"` (only where the reference
-        reduces to a major or minor triad, or is "N"), `"sevenths"` (likewise, with three sevenths) and `"exact"` (equal
-        labels) are shares of the time; `"segmentation"` is the lower one of over- and under-segmentation (Harte, 2010).
+        `dict[str, float]`: in [0, 1], NaN if there is nothing to compare. `"root"`, `"majmin"` (only where the
+        reference reduces to a major or minor triad, or is "N"), `"sevenths"` (likewise, with three kinds of seventh
+        chords) and `"exact"` (equal labels) are shares of the time; `"segmentation"` is the lower of the over- and
+        under-segmentation scores (Harte, 2010).
 
     Raises:
         `ImportError`: without the package mir_eval.
@@ -82,15 +86,15 @@ def compare_chords(estimate: Chords, reference: Chords, duration: float, start: 
     chords = [(label, begin) for label, begin in cut[1] if begin < duration]
     if duration <= 0 or not chords:
         return dict.fromkeys(("root", "majmin", "sevenths", "exact", "segmentation"), math.nan)
-    requested, given, durations = pair_labels(chords, cut[0], duration)
+    ref_labels, est_labels, durations = pair_labels(chords, cut[0], duration)
     scores = {
-        metric: weigh_overlap(getattr(chord, metric), requested, given, durations)
+        metric: weigh_overlap(getattr(chord, metric), ref_labels, est_labels, durations)
         for metric in ("root", "majmin", "sevenths")
     }
-    scores["exact"] = float(durations[np.array(requested) == np.array(given)].sum() / durations.sum())
+    scores["exact"] = float(durations[np.array(ref_labels) == np.array(est_labels)].sum() / durations.sum())
     edges = np.cumsum([0, *durations])
-    pieces = np.stack([edges[:-1], edges[1:]], axis=1)
-    segments = [chord.merge_chord_intervals(pieces, labels) for labels in (requested, given)]
+    intervals = np.stack([edges[:-1], edges[1:]], axis=1)
+    segments = [chord.merge_chord_intervals(intervals, labels) for labels in (ref_labels, est_labels)]
     scores["segmentation"] = float(chord.seg(*segments))
     return scores
 
@@ -100,29 +104,31 @@ def _first(chords: Chords, start: float) -> int:
     return max(0, sum(begin <= start for _, begin in chords) - 1)
 
 
-def pair_labels(requested: Chords, given: Chords, duration: float) -> tuple[list[str], list[str], np.ndarray]:
-    """The time that the first progression covers, in pieces without a change: both labels (Harte's) and the seconds."""
+def pair_labels(reference: Chords, estimate: Chords, duration: float) -> tuple[list[str], list[str], np.ndarray]:
+    """Labels of both progressions (Harte notation) and durations, in segments that cover the reference progression."""
     chord, util = (import_optional(f"mir_eval.{name}", "eval") for name in ("chord", "util"))
-    intervals = to_intervals(requested, duration)
-    given = [(label, start) for label, start in given if start < duration] or [(NO_CHORD, 0.0)]
-    estimated, estimate_labels = util.adjust_intervals(
-        to_intervals(given, duration),
-        [to_harte(label) for label, _ in given],
-        intervals[0, 0],
+    ref_intervals = to_intervals(reference, duration)
+    estimate = [(label, start) for label, start in estimate if start < duration] or [(NO_CHORD, 0.0)]
+    est_intervals, est_labels = util.adjust_intervals(
+        to_intervals(estimate, duration),
+        [to_harte(label) for label, _ in estimate],
+        ref_intervals[0, 0],
         duration,
         chord.NO_CHORD,
         chord.NO_CHORD,
     )
-    labels = [to_harte(label) for label, _ in requested]
-    pieces, labels, estimate_labels = util.merge_labeled_intervals(intervals, labels, estimated, estimate_labels)
-    return labels, estimate_labels, util.intervals_to_durations(pieces)
+    ref_labels = [to_harte(label) for label, _ in reference]
+    intervals, ref_labels, est_labels = util.merge_labeled_intervals(
+        ref_intervals, ref_labels, est_intervals, est_labels
+    )
+    return ref_labels, est_labels, util.intervals_to_durations(intervals)
 
 
-def weigh_overlap(metric: Callable, requested: list[str], given: list[str], durations: np.ndarray) -> float:
-    """A metric of mir_eval on what [`pair_labels`] returns, weighted by time; NaN where it scores nothing."""
+def weigh_overlap(metric: Callable, ref_labels: list[str], est_labels: list[str], durations: np.ndarray) -> float:
+    """Time-weighted mean of a mir_eval comparison of [`pair_labels`]; NaN if nothing can be compared."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        comparison = metric(requested, given)
+        comparison = metric(ref_labels, est_labels)
         accuracy = import_optional("mir_eval.chord", "eval").weighted_accuracy(comparison, durations)
     return float(accuracy) if (comparison >= 0).any() else math.nan
 

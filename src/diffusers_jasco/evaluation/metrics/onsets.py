@@ -22,37 +22,37 @@ import numpy as np
 from ...utils.optional_imports import import_optional
 
 
-# Seconds: mir_eval's tolerance, and a wider one for music with blurred onsets.
+# Seconds: the default of mir_eval, and a wider tolerance for music with blurred onsets.
 TOLERANCES = {"onset_f1": 0.05, "onset_f1_70ms": 0.07}
-MERGED = 0.03  # seconds; closer onsets count as one
+MIN_DISTANCE = 0.03  # seconds; closer reference onsets are merged
 
 
-def score_onsets(estimate: Sequence[float], onsets: Sequence[float]) -> dict[str, float]:
+def score_onsets(estimate: Sequence[float], reference: Sequence[float]) -> dict[str, float]:
     r"""
     Args:
-        estimate (`Sequence[float]`): times in seconds that were heard.
-        onsets (`Sequence[float]`): times that were asked for. Those within 30 ms of an earlier one are one with it.
+        estimate (`Sequence[float]`): estimated onsets in seconds.
+        reference (`Sequence[float]`): reference onsets in seconds, merged as in [`merge_onsets`].
 
     Returns:
-        `dict[str, float]`: F1 of the times that meet, each with one other, by mir_eval (`onset.f_measure`, as in MIREX's onset
-        detection): `"onset_f1"` within 50 ms, `"onset_f1_70ms"` within 70 ms. NaN if there are no onsets.
+        `dict[str, float]`: F1 of onsets matched one-to-one, by mir_eval (`onset.f_measure`, as in MIREX's onset
+        detection): `"onset_f1"` within 50 ms, `"onset_f1_70ms"` within 70 ms. NaN if there are no reference onsets.
 
     Raises:
         `ImportError`: without the package mir_eval.
     """
-    if len(onsets) == 0:
+    if len(reference) == 0:
         return dict.fromkeys(TOLERANCES, math.nan)
     if len(estimate) == 0:
         return dict.fromkeys(TOLERANCES, 0.0)
     measure = import_optional("mir_eval.onset", "eval").f_measure
-    requested, estimated = merge_onsets(onsets), np.asarray(estimate)
-    return {metric: float(measure(requested, estimated, window=window)[0]) for metric, window in TOLERANCES.items()}
+    onsets, estimates = merge_onsets(reference), np.asarray(estimate)
+    return {metric: float(measure(onsets, estimates, window=window)[0]) for metric, window in TOLERANCES.items()}
 
 
 def merge_onsets(onsets: Sequence[float]) -> np.ndarray:
-    """Sorted times without those within 30 ms of the last that was kept."""
+    """Sorted onsets, without those less than 30 ms after the previous one."""
     kept = []
     for onset in sorted(onsets):
-        if not kept or onset - kept[-1] >= MERGED:
+        if not kept or onset - kept[-1] >= MIN_DISTANCE:
             kept.append(onset)
     return np.array(kept)

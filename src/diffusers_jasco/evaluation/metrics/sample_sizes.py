@@ -12,13 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How many clips a metric needs: means and intervals of fewer are not reported."""
+"""Minimum numbers of clips. Means and intervals of fewer clips are not reported."""
 
-MIN_CLIPS = 20  # for scores of adherence and captions, the kernel distance, and their intervals
-# The covariance of a few hundred dimensions can't be estimated from fewer: the Fréchet distance would be mostly bias.
+MIN_CLIPS = 20  # for adherence, caption adherence and the kernel distance
+# With fewer clips, the covariance of a few hundred dimensions makes the Fréchet distance mostly bias.
 MIN_FRECHET_CLIPS = 1000
 
 
 def describe_shortage(num_clips: int, min_clips: int = MIN_CLIPS) -> str:
-    """The entry of a table instead of a score, such as `"n/a (4 of at least 20 clips)"`."""
+    """Table entry that replaces a score, such as `"n/a (4 of at least 20 clips)"`."""
     return f"n/a ({num_clips} of at least {min_clips} clips)"

@@ -12,22 +12,22 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How well a stem was separated from a mix."""
+"""Metrics of source separation."""
 
 import torch
 
 
-FLOOR = 1e-10  # of the power; nothing is better than 100 dB
+FLOOR = 1e-10  # of the power, limiting ratios to 100 dB
 WORST = -100.0  # dB
 
 
 def sdr(estimate: torch.Tensor, reference: torch.Tensor) -> float:
     r"""
-    Signal-to-distortion ratio: whatever differs from the reference, its level included, is distortion.
+    Signal-to-distortion ratio. All differences from the reference, including its level, are distortion.
 
     Args:
-        estimate (`torch.Tensor` of shape `(..., samples)`): what was separated.
-        reference (`torch.Tensor` of the same shape): the true stem.
+        estimate (`torch.Tensor` of shape `(..., samples)`): the separated stem.
+        reference (`torch.Tensor` of the same shape): the reference stem.
 
     Returns:
         `float`: dB, at most 100; NaN if the reference is silent.
@@ -38,11 +38,12 @@ def sdr(estimate: torch.Tensor, reference: torch.Tensor) -> float:
 
 def si_sdr(estimate: torch.Tensor, reference: torch.Tensor) -> float:
     r"""
-    Scale-invariant signal-to-distortion ratio (Le Roux et al., 2019): what is not a multiple of the reference is distortion.
+    Scale-invariant signal-to-distortion ratio (Le Roux et al., 2019). Any part that is not a multiple of the reference
+    is distortion.
 
     Args:
-        estimate (`torch.Tensor` of shape `(..., samples)`): what was separated.
-        reference (`torch.Tensor` of the same shape): the true stem.
+        estimate (`torch.Tensor` of shape `(..., samples)`): the separated stem.
+        reference (`torch.Tensor` of the same shape): the reference stem.
 
     Returns:
         `float`: dB, in [-100, 100]; NaN if the reference is silent.
@@ -59,11 +60,11 @@ def si_sdr(estimate: torch.Tensor, reference: torch.Tensor) -> float:
 
 def suppression(estimate: torch.Tensor, mix: torch.Tensor) -> float:
     r"""
-    By how much a separator turned down what has nothing of its stem in it.
+    Attenuation of a mix that does not contain the stem.
 
     Args:
-        estimate (`torch.Tensor` of shape `(..., samples)`): what was separated.
-        mix (`torch.Tensor` of the same shape): what it was separated from.
+        estimate (`torch.Tensor` of shape `(..., samples)`): the separated stem.
+        mix (`torch.Tensor` of the same shape): the mix.
 
     Returns:
         `float`: dB, at most 100; NaN if the mix is silent.
@@ -71,7 +72,7 @@ def suppression(estimate: torch.Tensor, mix: torch.Tensor) -> float:
     return _ratio(mix.double().square().sum(), estimate.double().square().sum())
 
 
-def _ratio(power: torch.Tensor, other: torch.Tensor) -> float:
+def _ratio(power: torch.Tensor, distortion: torch.Tensor) -> float:
     if power == 0:
         return float("nan")
-    return float(10 * torch.log10(power / (other + FLOOR * power)))
+    return float(10 * torch.log10(power / (distortion + FLOOR * power)))

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The codebooks of a codec's residual vector quantizer, trained beside it."""
+"""Training of the codebooks of a codec's residual vector quantizer."""
 
 import torch
 import torch.nn.functional as F
@@ -22,8 +22,7 @@ from torch import nn
 from ...codecs import codebooks
 
 
-# A vector that is used less often than this share of the mean is dead.
-DEAD = 0.1
+DEAD_USAGE = 0.1  # usage, relative to the mean, below which a vector is dead
 
 
 @torch.no_grad()
@@ -31,18 +30,20 @@ def fit_codebook(
     latents: torch.Tensor, size: int, generator: torch.Generator, iterations: int = 20
 ) -> tuple[torch.Tensor, float]:
     r"""
-    k-means, begun at latents drawn at random.
+    Fits a codebook by k-means, initialized with random latents.
 
     Args:
-        latents (`torch.Tensor` of shape `(vectors, latent_dim)`).
-        size (`int`): vectors of the codebook; no more than there are latents.
+        latents (`torch.Tensor` of shape `(vectors, latent_dim)`): the latents.
+        size (`int`): number of vectors in the codebook, at most the number of latents.
+        generator (`torch.Generator`): random generator.
+        iterations (`int`, defaults to `20`): iterations of k-means.
 
     Returns:
-        `tuple[torch.Tensor, float]`: the codebook `(size, latent_dim)`, and the share of the latents' variance that it
-        loses.
+        `tuple[torch.Tensor, float]`: the codebook `(size, latent_dim)`, and the share of the latents' variance that is
+        lost by quantization.
     """
     if len(latents) < size:
-        raise ValueError(f"a codebook of {size} vectors needs at least as many latents, not {len(latents)}.")
+        raise ValueError(f"A codebook of {size} vectors needs at least {size} latents, but got {len(latents)}.")
     centers = latents[torch.randperm(len(latents), generator=generator)[:size]].clone()
     for _ in range(iterations):
         nearest = _nearest(latents, centers)
@@ -60,12 +61,12 @@ def fit_codebook(
 @torch.no_grad()
 def fit_codebooks(codec: nn.Module, latents: torch.Tensor, generator: torch.Generator):
     r"""
-    Fits the codec's codebooks by k-means, each one to what those before it leave.
+    Fits the codec's codebooks by k-means, each one to the residual of the previous ones.
 
     Args:
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
-        latents (`torch.Tensor` of shape `(vectors, latent_dim)`): latents of much music.
-        generator (`torch.Generator`): what is random.
+        latents (`torch.Tensor` of shape `(vectors, latent_dim)`): latents of a large amount of music.
+        generator (`torch.Generator`): random generator.
     """
     for codebook in codebooks(codec):
         vectors, _ = fit_codebook(latents, len(codebook.embed), generator)
@@ -76,7 +77,7 @@ def fit_codebooks(codec: nn.Module, latents: torch.Tensor, generator: torch.Gene
 @torch.no_grad()
 def quantization_errors(codec: nn.Module, latents: torch.Tensor) -> torch.Tensor:
     r"""
-    What is lost if latents are quantized with one codebook, with two, ...
+    Computes the quantization errors with the first codebook, with the first two, and so on.
 
     Args:
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
@@ -94,20 +95,20 @@ def quantization_errors(codec: nn.Module, latents: torch.Tensor) -> torch.Tensor
 
 class CodebookTrainer(nn.Module):
     r"""
-    Moves the codec's codebooks along with its latents: vectors are exponential moving averages of the latents that are
-    nearest to them (VQ-VAE, [arXiv 1711.00937](https://arxiv.org/abs/1711.00937), appendix A.1), and those that are hardly
-    used start anew at a latent of the batch (Jukebox, [arXiv 2005.00341](https://arxiv.org/abs/2005.00341)).
+    Updates the codec's codebooks during training: vectors are exponential moving averages of the latents that are
+    nearest to them (VQ-VAE, [arXiv 1711.00937](https://arxiv.org/abs/1711.00937), appendix A.1), and dead vectors are
+    reset to latents of the batch (Jukebox, [arXiv 2005.00341](https://arxiv.org/abs/2005.00341)).
 
-    Its state is what has to be saved beside the codec's to go on.
+    To resume training, save its state in addition to the codec's.
 
     Args:
-        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec, with codebooks to start from.
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec, with initialized codebooks.
         decay (`float`, defaults to `0.99`): decay of the averages.
     """
 
     def __init__(self, codec: nn.Module, decay: float = 0.99):
         super().__init__()
-        # In a list, they are the codec's parts and not this module's.
+        # In a list, so that they are not registered as submodules.
         self._codebooks = codebooks(codec)
         self.decay = decay
         embeds = torch.stack([codebook.embed for codebook in self._codebooks])
@@ -116,16 +117,17 @@ class CodebookTrainer(nn.Module):
 
     def forward(self, latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         r"""
-        One step. All processes have to call it.
+        Updates the codebooks with a batch. All processes have to call it.
 
         Args:
             latents (`torch.Tensor` of shape `(batch, frames, latent_dim)`): latents.
-            generator (`torch.Generator`): chooses where dead vectors start anew.
+            generator (`torch.Generator`): random generator that chooses new values for dead vectors.
 
         Returns:
-            `torch.Tensor`: the commitment loss, the mean squared distance of the latents to their quantized ones over all
-            depths, in units of the latents' variance: audio is decoded from latents as they are, so an encoder could
-            otherwise come nearer to the codebooks by making them small. Its gradient is the encoder's.
+            `torch.Tensor`: the commitment loss, that is the squared distance between latents and quantized latents,
+            averaged over all depths and divided by the variance of the latents. (Otherwise the encoder could reduce
+            the distance by shrinking the latents, as audio is decoded from unquantized latents.) Its gradient is for
+            the encoder.
         """
         residual = latents.flatten(0, 1)
         variance = residual.var(dim=0, unbiased=False).mean().clamp(min=1e-8)
@@ -153,13 +155,13 @@ class CodebookTrainer(nn.Module):
         cluster_size.lerp_(reduce(counts, "sum"), 1 - self.decay)
         embed_avg.lerp_(reduce(sums, "sum"), 1 - self.decay)
         mean = cluster_size.mean()
-        dead = cluster_size < DEAD * mean
-        # Drawn for all vectors: counting the dead ones would wait for the device.
+        dead = cluster_size < DEAD_USAGE * mean
+        # Drawn for all vectors, as counting the dead ones would synchronize with the device.
         chosen = torch.randint(len(vectors), (len(dead),), generator=generator).to(vectors.device)
         embed_avg.copy_(torch.where(dead[:, None], broadcast(vectors[chosen]) * mean, embed_avg))
         cluster_size.copy_(torch.where(dead, mean, cluster_size))
         codebook.embed.copy_(embed_avg / cluster_size[:, None])
-        # transformers' codebooks keep these too, for those who train on.
+        # The codebooks of Transformers have these buffers, too, for continued training.
         if hasattr(codebook, "embed_avg"):
             codebook.cluster_size.copy_(cluster_size)
             codebook.embed_avg.copy_(embed_avg)

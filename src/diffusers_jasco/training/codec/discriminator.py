@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A listener that tells decoded audio from recordings, for adversarial training of codecs."""
+"""Discriminator for adversarial codec training."""
 
 import torch
 import torch.nn.functional as F
@@ -20,17 +20,17 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 
-WINDOWS = (2048, 1024, 512, 256, 128)
-SLOPE = 0.2  # of the leaky ReLUs
+WINDOWS = (2048, 1024, 512, 256, 128)  # samples
+SLOPE = 0.2  # negative slope of the leaky ReLUs
 
 
 class STFTDiscriminator(nn.Module):
     r"""
-    Two-dimensional convolutions over a complex spectrogram, of whose values each is judged.
+    Discriminator of 2D convolutions over a complex spectrogram, which scores each position.
 
     Args:
-        window (`int`): samples of the Hann window; the hop is a quarter of it.
-        num_filters (`int`): channels.
+        window (`int`): length of the Hann window in samples; the hop is a quarter of it.
+        num_filters (`int`): number of channels.
     """
 
     def __init__(self, window: int, num_filters: int):
@@ -40,7 +40,7 @@ class STFTDiscriminator(nn.Module):
         for dilation in (1, 2, 4):
             layers.append(nn.Conv2d(num_filters, num_filters, (3, 9), (1, 2), (dilation, 4), dilation=(dilation, 1)))
         layers.append(nn.Conv2d(num_filters, num_filters, 3, padding=1))
-        # torch's own initial weights let less through from layer to layer: the last one would hear nothing for long.
+        # With PyTorch's default initialization, the signal would fade from layer to layer.
         for layer in layers:
             nn.init.kaiming_normal_(layer.weight, a=SLOPE)
             nn.init.zeros_(layer.bias)
@@ -48,12 +48,12 @@ class STFTDiscriminator(nn.Module):
         self.judge = weight_norm(nn.Conv2d(num_filters, 1, 3, padding=1))
 
     def forward(self, audio: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Waveforms `(batch, 1, samples)` → judgments `(batch, 1, frames, bins)`, and the layers' outputs."""
-        shape = torch.hann_window(self.window, device=audio.device)
+        """Waveforms `(batch, 1, samples)` → scores `(batch, 1, frames, bins)`, and the outputs of the layers."""
+        window = torch.hann_window(self.window, device=audio.device)
         spectrum = torch.stft(
-            audio[:, 0], self.window, self.window // 4, window=shape, center=False, return_complex=True
+            audio[:, 0], self.window, self.window // 4, window=window, center=False, return_complex=True
         )
-        hidden_states = torch.view_as_real(spectrum / shape.norm()).permute(0, 3, 2, 1)
+        hidden_states = torch.view_as_real(spectrum / window.norm()).permute(0, 3, 2, 1)
         features = []
         for layer in self.layers:
             hidden_states = F.leaky_relu(layer(hidden_states), SLOPE)
@@ -64,10 +64,10 @@ class STFTDiscriminator(nn.Module):
 class MultiScaleSTFTDiscriminator(nn.Module):
     r"""
     One [`STFTDiscriminator`] for each of five windows, as in EnCodec
-    ([arXiv 2210.13438](https://arxiv.org/abs/2210.13438)). It needs 2048 samples or more.
+    ([arXiv 2210.13438](https://arxiv.org/abs/2210.13438)). The audio has to have at least 2048 samples.
 
     Args:
-        num_filters (`int`, defaults to `32`): channels of each.
+        num_filters (`int`, defaults to `32`): number of channels of each.
     """
 
     def __init__(self, num_filters: int = 32):
@@ -75,29 +75,29 @@ class MultiScaleSTFTDiscriminator(nn.Module):
         self.discriminators = nn.ModuleList([STFTDiscriminator(window, num_filters) for window in WINDOWS])
 
     def forward(self, audio: torch.Tensor) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
-        """Waveforms `(batch, 1, samples)` → judgments and features of each scale."""
+        """Waveforms `(batch, 1, samples)` → scores and features of each scale."""
         return [discriminator(audio) for discriminator in self.discriminators]
 
 
-def discriminator_loss(judged: list[tuple[torch.Tensor, list[torch.Tensor]]]) -> torch.Tensor:
-    """The hinge loss of a discriminator that heard a batch whose first half is recordings, and the second decoded audio."""
+def discriminator_loss(outputs: list[tuple[torch.Tensor, list[torch.Tensor]]]) -> torch.Tensor:
+    """The hinge loss for discriminator outputs whose first half is for recordings and the second for decoded audio."""
     losses = []
-    for scores, _ in judged:
+    for scores, _ in outputs:
         real, fake = scores.chunk(2)
         losses.append(F.relu(1 - real).mean() + F.relu(1 + fake).mean())
     return sum(losses) / len(losses)
 
 
-def adversarial_losses(judged: list[tuple[torch.Tensor, list[torch.Tensor]]]) -> tuple[torch.Tensor, torch.Tensor]:
+def adversarial_losses(outputs: list[tuple[torch.Tensor, list[torch.Tensor]]]) -> tuple[torch.Tensor, torch.Tensor]:
     r"""
-    A codec's losses, of the same batch as in [`discriminator_loss`].
+    The codec's losses for discriminator outputs as in [`discriminator_loss`].
 
     Returns:
-        `tuple[torch.Tensor, torch.Tensor]`: the hinge loss of decoded audio that is taken for such, and feature matching:
-        the distance of the layers' outputs, relative to those for the recordings.
+        `tuple[torch.Tensor, torch.Tensor]`: the hinge loss of the decoded audio, and the feature matching loss: the
+        distance between the layers' outputs for decoded audio and for recordings, relative to the latter.
     """
     hinge, matching = [], []
-    for scores, features in judged:
+    for scores, features in outputs:
         hinge.append(F.relu(1 - scores.chunk(2)[1]).mean())
         for values in features:
             real, fake = values.chunk(2)

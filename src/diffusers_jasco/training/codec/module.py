@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A codec as a module for training."""
+"""Training wrapper of a codec."""
 
 import torch
 from torch import nn
@@ -20,7 +20,7 @@ from torch import nn
 
 class CodecTrainingModel(nn.Module):
     r"""
-    A codec as it is trained: JASCO's latents are those before quantization, and audio is decoded from them.
+    Encodes and decodes without quantization, as JASCO uses the latents before quantization.
 
     Args:
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
@@ -31,6 +31,6 @@ class CodecTrainingModel(nn.Module):
         self.codec = codec
 
     def forward(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Waveforms `(batch, 1, samples)` → decoded ones of the same shape, and latents `(batch, frames, dim)`."""
+        """Waveforms `(batch, 1, samples)` → reconstructions of that shape, and latents `(batch, frames, dim)`."""
         latents = self.codec.encoder(audio)
         return self.codec.decoder(latents)[..., : audio.shape[-1]], latents.transpose(1, 2)
