@@ -368,7 +368,9 @@ def test_encoding_checks_its_arguments(pipe):
 
 def test_encoded_conditions_that_a_checkpoint_does_not_have(pipe):
     conditioning = pipe.encode_conditioning("pop", melody=NOTES)
-    with pytest.raises(InputError, match="`conditioning` has melody, but the controls of this checkpoint are") as error:
+    with pytest.raises(
+        InputError, match="`conditioning` has melody, but the controls of this checkpoint are"
+    ) as error:
         load_pipeline("chords-drums")(conditioning=conditioning)
     assert error.value.argument == "conditioning"
 
