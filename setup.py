@@ -23,6 +23,8 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "src/diffusers_jasco/utils/version.py").read_text(), re.M)[1]
 
+# PyAV 19 has no `metadata_errors`, so tags that are not UTF-8 cannot be ignored.
+PYAV = "av<19"
 EXTRAS = {
     "train": ["datasets", "peft", "tensorboard"],
     "chords": ["vamphost"],
@@ -32,10 +34,10 @@ EXTRAS = {
     # tinysoundfont has to be installed with --no-deps: it requires PyAudio, which needs a compiler and is not used.
     "synthetic": ["pretty_midi", "pyfluidsynth"],
     "plot": ["matplotlib", "mir_eval"],
-    "space": ["gradio>=6", "matplotlib", "mir_eval", "av"],
+    "space": ["gradio>=6", "matplotlib", "mir_eval", PYAV],
     "bitsandbytes": ["bitsandbytes"],
     # Recordings in M4A, WebM, WMA, video and other containers.
-    "formats": ["av"],
+    "formats": [PYAV],
     "cluster": ["ray[data]", "datasets"],
 }
 EXTRAS["dev"] = [
@@ -55,7 +57,7 @@ EXTRAS["dev"] = [
     "datasets",
     "omegaconf",
     "librosa",
-    "av",
+    PYAV,
     "h5py",
     "scikit-learn",
     "tensorboard",
