@@ -347,7 +347,7 @@ def test_another_track_of_a_midi_file(open_window):
     with window.page.expect_file_chooser() as chooser:
         window.find("#melody-file").click()
     chooser.value.set_files(ROOT / "tests/fixtures/cases/named_melody.mid")
-    window.page.get_by_text("Track 0 'MELODY' of named_melody.mid is the melody").wait_for()
+    window.page.get_by_text("Track 0 'MELODY' of named_melody.mid is used as the melody").wait_for()
     expect(window.find("#roll .note").first).to_have_text("C4", use_inner_text=True)
     window.page.get_by_label("Track of a MIDI file").fill("bridge")
     window.page.get_by_label("Track of a MIDI file").press("Enter")
