@@ -119,7 +119,7 @@ def check_words(
     for word, embedding in words.items():
         if word in known:
             raise ValueError(
-                f"The LoRA has an embedding of the new word {shorten(word)}, which this model knows already: it is the LoRA"
+                f"The LoRA has an embedding of the new word {shorten(word)}, which this model already knows: it is the LoRA"
                 " of another model."
             )
         if split_words(word, tokenizer) != [word]:
