@@ -35,7 +35,7 @@ def music():
 
 def assert_close(estimate, expected, tolerance=0.25):
     assert [label for label, _ in estimate] == [label for label, _ in expected]
-    assert all(abs(one - other) < tolerance for (_, one), (_, other) in zip(estimate, expected))
+    assert all(abs(start - reference) < tolerance for (_, start), (_, reference) in zip(estimate, expected))
 
 
 def test_the_builtin_estimator_finds_a_progression(music):
@@ -45,7 +45,7 @@ def test_the_builtin_estimator_finds_a_progression(music):
 def test_estimates_do_not_depend_on_level_or_tuning(music):
     estimate = extract_chords(0.01 * music, RATE, method="builtin")
     assert_close(estimate, PROGRESSION)
-    # A quarter of a semitone sharp: played faster.
+    # Played faster, so a quarter of a semitone sharp.
     sharp = torch.nn.functional.interpolate(music[None], scale_factor=2 ** (-0.25 / 12), mode="linear")[0]
     assert_close(extract_chords(sharp, RATE, method="builtin"), PROGRESSION)
 
@@ -64,14 +64,14 @@ def test_noise_has_no_chord():
 
 
 def test_inversions_are_distinguished_from_root_position():
-    # A triad in the middle over each of its notes in the bass.
+    # A triad in the middle register, over each of its notes in the bass.
     for label, bass in (("C", 36), ("C/E", 40), ("C/G", 43)):
         triad = [(pitch, 0.0, 3.0) for pitch in (60, 64, 67)]
         audio = play_melody(triad, 3.0, RATE) + play_melody([(bass, 0.0, 3.0)], 3.0, RATE)
         assert extract_chords(audio, RATE, method="builtin") == [(label, 0.0)]
 
 
-def test_long_recordings_equal_short_ones(music):
+def test_a_repeated_recording_has_a_repeated_progression(music):
     twice = extract_chords(torch.cat([music, music], dim=1), RATE, method="builtin")
     assert_close(twice, PROGRESSION + [(label, start + 10) for label, start in PROGRESSION])
 
@@ -98,7 +98,7 @@ def test_invalid_arguments(tmp_path):
             extract_chords(torch.zeros(10), RATE, method="chordino")
 
 
-@pytest.mark.skipif(_find_plugin() is None, reason="the user's own chord-extractor and vamphost are not installed")
+@pytest.mark.skipif(_find_plugin() is None, reason="chord-extractor and vamphost are not installed")
 def test_the_plugin_finds_the_same_progression(music):
     estimate = extract_chords(music, RATE, method="chordino")
     assert_close([chord for chord in estimate if chord[0] != "N"], PROGRESSION, tolerance=0.6)

@@ -35,7 +35,7 @@ CHORDS = [("C", 0.0), ("Am", 1.5), ("F", 3.0), ("G7", 4.5)]
 
 
 def play_beat(seconds: float = SECONDS) -> torch.Tensor:
-    """Bass drum, snare drum and hi-hat, 120 beats a minute."""
+    """Bass drum, snare drum and hi-hat at 120 BPM."""
     rng = np.random.default_rng(0)
     beat = np.zeros(round(seconds * RATE))
     time = np.arange(RATE // 4) / RATE
@@ -84,7 +84,7 @@ def test_drums_are_kept_and_other_music_is_removed(beat, chords):
 
 
 def test_unseen_music():
-    """With the font that no training heard."""
+    """Rendered with the SoundFont that was not used for training."""
     pytest.importorskip("tinysoundfont")
     pytest.importorskip("pretty_midi")
     from diffusers_jasco.data import SyntheticMusic
@@ -102,7 +102,7 @@ def test_unseen_music():
 
 
 @pytest.mark.parametrize("frames", [48, 100])
-def test_blocks_make_no_difference(beat, chords, monkeypatch, frames):
+def test_block_size_does_not_affect_the_result(beat, chords, monkeypatch, frames):
     mix = beat + chords
     whole = builtin(mix)
     monkeypatch.setattr(drums_module, "_BLOCK", frames)
@@ -117,11 +117,11 @@ def test_a_mask_depends_only_on_its_context():
     frame = 2 * model.context + 1
     model(magnitudes)[0, frame].sum().backward()
     used = magnitudes.grad[0].abs().amax(dim=1).nonzero()
-    assert 0 < used.min() and used.max() < len(magnitudes[0]) - 1, "the test sees all that is used"
+    assert 0 < used.min() and used.max() < len(magnitudes[0]) - 1, "the input has to be longer than the context"
     assert frame - used.min() <= model.context and used.max() - frame <= model.context
 
 
-def test_the_level_does_not_matter(beat, chords):
+def test_the_result_scales_with_the_level(beat, chords):
     mix = beat + chords
     torch.testing.assert_close(builtin(0.001 * mix), 0.001 * builtin(mix), atol=1e-7, rtol=0)
     assert not builtin(torch.zeros(1, 1000)).any()
@@ -157,7 +157,7 @@ def test_invalid_arguments(tmp_path):
 
 @pytest.fixture
 def hub_folder(tmp_path, monkeypatch):
-    """The only folder that is searched for Demucs' weights."""
+    """The only folder searched for Demucs weights."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -187,7 +187,7 @@ def test_missing_demucs_weights_are_reported(hub_folder, beat):
         return
     with pytest.raises(FileNotFoundError, match="https://.+ to .+checkpoints"):
         separate_drums(beat, RATE, method="demucs")
-    # Pickles other than Demucs' are not opened.
+    # Other pickle files are not opened.
     hub_folder.mkdir(parents=True)
     torch.save({"klass": dict}, hub_folder / drums_module._DEMUCS_FILE)
     with pytest.raises(ValueError, match="not the file published by Demucs' authors"):

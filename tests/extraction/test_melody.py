@@ -32,16 +32,19 @@ RATE = 22050
 
 
 def play(notes, duration: float, vibrato: float = 0.0, glide: float = 0.0, tuning: float = 0.0) -> torch.Tensor:
-    """A voice with seven harmonics: notes (MIDI number, start, end), vibrato and tuning in semitones, glides in seconds."""
+    """
+    A voice with seven harmonics. `notes` are (MIDI number, start, end), `vibrato` and `tuning` are in semitones, and
+    `glide` is in seconds.
+    """
     time = np.arange(round(duration * RATE)) / RATE
     pitch, level, last = np.zeros(len(time)), np.zeros(len(time)), None
     for key, start, end in notes:
         inside = (time >= start) & (time < end)
-        own = time[inside] - start
-        pitch[inside] = key + tuning + vibrato * np.sin(2 * np.pi * 5.5 * own)
+        elapsed = time[inside] - start
+        pitch[inside] = key + tuning + vibrato * np.sin(2 * np.pi * 5.5 * elapsed)
         if glide and last is not None:
-            pitch[inside] += (last - key) * np.clip(1 - own / glide, 0, 1)
-        level[inside] = np.minimum(1, np.minimum(own / 0.01, (end - time[inside]) / 0.02)).clip(0, 1)
+            pitch[inside] += (last - key) * np.clip(1 - elapsed / glide, 0, 1)
+        level[inside] = np.minimum(1, np.minimum(elapsed / 0.01, (end - time[inside]) / 0.02)).clip(0, 1)
         last = key
     phase = 2 * np.pi * np.cumsum(440 * 2 ** ((pitch - 69) / 12)) / RATE
     voice = 0.2 * level * sum(np.sin(harmonic * phase) / harmonic for harmonic in range(1, 8))
@@ -49,11 +52,11 @@ def play(notes, duration: float, vibrato: float = 0.0, glide: float = 0.0, tunin
 
 
 def chroma_accuracy(melody: torch.Tensor, notes, frame_rate: float = 50.0) -> tuple[float, float]:
-    """Raw chroma accuracy, and how many of the frames without a note have one."""
-    truth = melody_from_notes(notes, melody.shape[1], frame_rate).T
-    voiced = truth.any(dim=0)
-    right = melody.any(dim=0) & ((melody.argmax(dim=0) - truth.argmax(dim=0)) % 12 == 0)
-    return right[voiced].float().mean().item(), melody.any(dim=0)[~voiced].float().mean().item()
+    """Raw chroma accuracy and voicing false alarm rate."""
+    reference = melody_from_notes(notes, melody.shape[1], frame_rate).T
+    voiced = reference.any(dim=0)
+    correct = melody.any(dim=0) & ((melody.argmax(dim=0) - reference.argmax(dim=0)) % 12 == 0)
+    return correct[voiced].float().mean().item(), melody.any(dim=0)[~voiced].float().mean().item()
 
 
 # Single voices
@@ -143,7 +146,7 @@ def test_the_model_depends_only_on_its_context():
     assert difference[20 + model.context - 1] > 0 and (difference[20 + model.context :] < 1e-5).all()
 
 
-# The exact extractor
+# Deep salience
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +176,7 @@ def test_published_weights_are_read(weights):
     assert salience.shape == (1, 360, 9) and 0 <= salience.min() and salience.max() <= 1
 
 
-def test_other_weights_are_refused(tmp_path, weights):
+def test_invalid_weights_are_rejected(tmp_path, weights):
     h5py = pytest.importorskip("h5py")
     with pytest.raises(FileNotFoundError, match="absent.h5"):
         extract_melody(torch.zeros(100), RATE, weights=tmp_path / "absent.h5")
@@ -211,12 +214,12 @@ def test_semitones_have_the_maximum_of_their_bins():
     folded = deep_salience.fold_semitones(salience)
     assert folded.shape == (3, 53) and folded[0].argmax() == 17 and folded[0].max() == np.float32(0.7)
     assert folded[1, 0] == np.float32(0.9) and folded[2, 52] == np.float32(0.8)
-    # AudioCraft loses the lower part of G2.
-    original = fold_semitones_above_g2(salience)
-    assert not original[1].any() and np.array_equal(original[[0, 2]], folded[[0, 2]])
+    # AudioCraft drops the lower bins of G2.
+    audiocraft = fold_semitones_above_g2(salience)
+    assert not audiocraft[1].any() and np.array_equal(audiocraft[[0, 2]], folded[[0, 2]])
 
 
-def test_the_exact_extractor_runs(weights):
+def test_deep_salience_runs(weights):
     pytest.importorskip("librosa")
     voice = play([(60, 0.0, 0.6)], 0.6)
     salience, times, _ = extract_salience(voice, RATE, threshold=0.0, weights=weights)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Random weights in the layout of the published file."""
+"""Random weights in the layout of the published deep salience file."""
 
 import math
 from pathlib import Path
