@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Calls beside and within each other, their callbacks, and the checks that come before any work."""
+"""Concurrent and nested calls, callbacks, and argument validation."""
 
 import copy
 import pickle
@@ -152,9 +152,9 @@ def test_an_error_within_a_call_ends_it(pipe):
     expected = latents(pipe)
 
     def fail(pipe, step, timestep, tensors):
-        raise RuntimeError("mine")
+        raise RuntimeError("from the callback")
 
-    with pytest.raises(RuntimeError, match="mine"):
+    with pytest.raises(RuntimeError, match="from the callback"):
         latents(pipe, callback_on_step_end=fail)
     assert run_together([lambda: torch.equal(latents(pipe), expected)]) == [True]
 
@@ -235,7 +235,8 @@ GOOD = [
     ({"num_inference_steps": torch.tensor(3)}, {}),
     ({"num_inference_steps": 3.0}, {}),
     ({"guidance_scale": np.float32(2.5)}, {"guidance_scale": 2.5}),
-    ({"guidance_scale": Decimal("2.5"), "text_guidance_scale": np.array([0.5])}, {"guidance_scale": 2.5, "text_guidance_scale": 0.5}),
+    ({"guidance_scale": Decimal("2.5"), "text_guidance_scale": np.array([0.5])},
+     {"guidance_scale": 2.5, "text_guidance_scale": 0.5}),
     ({"guidance_rescale": np.int8(1)}, {"guidance_rescale": 1.0}),
     ({"duration": np.float32(0.5)}, {"duration": 0.5}),
     ({"duration": torch.tensor([1])}, {"duration": 1.0}),
@@ -262,8 +263,8 @@ def test_unambiguous_arguments_of_other_types(pipe, index):
             arguments["num_waveforms_per_prompt"] = 2
         return arguments
 
-    given, plain = GOOD[index]
-    assert torch.equal(latents(pipe, **fresh(given)), latents(pipe, **fresh(plain)))
+    arguments, canonical = GOOD[index]
+    assert torch.equal(latents(pipe, **fresh(arguments)), latents(pipe, **fresh(canonical)))
 
 
 def test_prompt_embeds_of_other_types(pipe):
@@ -373,7 +374,7 @@ def test_invalid_arguments_are_reported_before_any_work(loaded_once, index, monk
 
 
 @pytest.mark.parametrize("arguments", [{"num_inference_steps": 10}, {"sigmas": [1.0, 0.5]}])
-def test_a_step_count_for_an_adaptive_scheduler_is_refused_before_any_work(pipe, arguments):
+def test_a_step_count_for_an_adaptive_scheduler_is_rejected_before_any_work(pipe, arguments):
     pipe.scheduler = FlowMatchDopri5Scheduler()
     with pytest.raises(InputError, match="chooses its own steps"):
         latents(pipe, **{"num_inference_steps": None} | arguments, drums="absent.wav")
@@ -389,7 +390,7 @@ def test_callbacks_can_set_only_valid_scales(pipe, value):
 
 
 @pytest.mark.parametrize("duration, warned", [(0.2, False), (0.5, False), (1.0, False), (1.2, False), (1.5, True)])
-def test_only_much_longer_pieces_than_in_training_cause_a_warning(pipe, warnings, duration, warned):
-    """The toy model was trained on 1 s."""
+def test_only_durations_far_above_the_trained_one_cause_a_warning(pipe, warnings, duration, warned):
+    """The toy model was trained on clips of 1 s."""
     latents(pipe, duration=duration)
     assert ("trained on clips of 1 s" in warnings.text) == warned

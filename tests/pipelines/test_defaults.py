@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where the defaults of a call live, and that they stay with what a pipeline is made of."""
+"""Default arguments of calls: where they are stored, and that saving, loading and swapping components keeps them."""
 
 import copy
 import json
@@ -61,7 +61,7 @@ def folder(pipe, tmp_path):
 
 @pytest.fixture
 def old_folder(folder):
-    """The same pipeline as it was saved before it had a guider."""
+    """The same pipeline in the format used before guiders were introduced."""
     old = folder.with_name("old")
     shutil.copytree(folder, old)
     shutil.rmtree(old / "guider")
@@ -90,7 +90,7 @@ def test_components_and_from_pipe_keep_the_defaults(pipe, expected):
 @pytest.mark.parametrize("loader", [JascoPipeline, DiffusionPipeline])
 @pytest.mark.parametrize("name", ["folder", "old_folder"])
 def test_folders_keep_the_defaults(request, expected, name, loader, tmp_path):
-    """Also those that were saved before there was a guider; saved again, they are like the others."""
+    """Folders in the format without a guider are converted when they are saved again."""
     loaded = loader.from_pretrained(request.getfixturevalue(name))
     assert loaded.defaults == DEFAULTS and torch.equal(latents(loaded), expected)
     assert torch.equal(latents(JascoPipeline(**loaded.components)), expected)
@@ -153,7 +153,7 @@ def test_a_scheduler_passed_to_from_pretrained_keeps_the_number_of_steps(request
     scheduler = FlowMatchHeunDiscreteScheduler()
     loaded = JascoPipeline.from_pretrained(request.getfixturevalue(name), scheduler=scheduler)
     assert loaded.defaults == DEFAULTS and type(loaded.scheduler) is FlowMatchHeunDiscreteScheduler
-    assert "num_inference_steps" not in scheduler.config, "the given one stays as it was"
+    assert "num_inference_steps" not in scheduler.config, "the scheduler that was passed is not modified"
     own = JascoPipeline.from_pretrained(
         request.getfixturevalue(name),
         scheduler=FlowMatchEulerScheduler(num_inference_steps=7),
@@ -167,7 +167,7 @@ def test_scales_of_a_call_replace_the_guiders_one_by_one(pipe):
     assert torch.equal(latents(pipe, **only), latents(pipe, **DEFAULTS | only))
     scales = {"guidance_scale": 3.0, "text_guidance_scale": 0.0, "guidance_rescale": 0.0}
     assert torch.equal(latents(pipe, guider=JascoGuidance(3.0)), latents(pipe, **scales))
-    assert pipe.defaults == DEFAULTS, "a call changes no default"
+    assert pipe.defaults == DEFAULTS, "calls do not change the defaults"
 
 
 def test_audiocraft_compatible_calls_use_the_scales_of_the_guider(pipe):
@@ -187,7 +187,7 @@ def test_a_guider_is_optional_and_can_be_added_later(pipe, tmp_path):
     assert type(loaded.guider) is AudiocraftGuidance and loaded.guider.guidance_scale == 1.5
 
 
-def test_pipelines_share_no_defaults(pipe):
+def test_pipelines_do_not_share_defaults(pipe):
     other, same = JascoPipeline.from_pipe(pipe), JascoPipeline(**pipe.components)
     other.guider.guidance_scale = 4.0
     other.scheduler.register_to_config(num_inference_steps=9)
@@ -200,7 +200,7 @@ def test_pipelines_share_no_defaults(pipe):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_from_pipe_changes_no_dtype(pipe, dtype):
+def test_from_pipe_keeps_dtypes(pipe, dtype):
     pipe.transformer.to(dtype)
     weights = next(pipe.transformer.parameters())
     other = JascoPipeline.from_pipe(pipe)

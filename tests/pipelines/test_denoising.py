@@ -38,7 +38,7 @@ SCHEDULERS = {
 }
 
 
-def prepared(name: str, steps: int = 12, sigmas=None):
+def make_scheduler(name: str, steps: int = 12, sigmas=None):
     scheduler = SCHEDULERS[name]()
     steps = None if name == "dopri5" or sigmas is not None else steps
     set_timesteps(scheduler, steps, sigmas, torch.device("cpu"), 12)
@@ -53,7 +53,7 @@ def noise(batch: int = 2) -> torch.Tensor:
 def test_a_straight_path_ends_at_the_data(name):
     start = noise()
     data = torch.linspace(-1, 1, 12).reshape(4, 3).expand(2, 4, 3)
-    result = denoise(lambda latents, time: data - start, prepared(name), start)
+    result = denoise(lambda latents, time: data - start, make_scheduler(name), start)
     torch.testing.assert_close(result, data, atol=5e-3, rtol=0)
 
 
@@ -66,7 +66,7 @@ def test_the_velocity_receives_flow_time(name):
         times.append(time)
         return torch.zeros_like(latents)
 
-    denoise(velocity, prepared(name), noise())
+    denoise(velocity, make_scheduler(name), noise())
     assert times[0] < 2e-3 and all(0 <= time < 1 for time in times)
     if name != "dopri5":
         assert times == sorted(times)
@@ -76,11 +76,11 @@ def test_the_velocity_receives_flow_time(name):
 def test_starting_below_sigma_one(name):
     start, data, sigma = noise(), torch.zeros(2, 4, 3), 0.6
     latents = (1 - sigma) * data + sigma * start
-    result = denoise(lambda latents, time: data - start, prepared(name, sigmas=[0.6, 0.3]), latents)
+    result = denoise(lambda latents, time: data - start, make_scheduler(name, sigmas=[0.6, 0.3]), latents)
     torch.testing.assert_close(result, data, atol=1e-5, rtol=0)
 
 
-def test_steps_see_and_change_the_latents():
+def test_the_step_callback_receives_and_replaces_the_latents():
     seen = []
 
     def on_step(step, timestep, latents):
@@ -88,7 +88,9 @@ def test_steps_see_and_change_the_latents():
         return latents + 1
 
     start = noise()
-    result = denoise(lambda latents, time: torch.zeros_like(latents), prepared("euler", 3), start, on_step=on_step)
+    result = denoise(
+        lambda latents, time: torch.zeros_like(latents), make_scheduler("euler", 3), start, on_step=on_step
+    )
     assert seen == [(0, pytest.approx(1000)), (1, pytest.approx(2000 / 3)), (2, pytest.approx(1000 / 3))]
     torch.testing.assert_close(result, start + 3)
 
@@ -100,17 +102,17 @@ def test_interruption_stops_before_the_next_evaluation():
         count.append(time)
         return torch.zeros_like(latents)
 
-    denoise(velocity, prepared("euler", 5), noise(), is_interrupted=lambda: len(count) == 2)
+    denoise(velocity, make_scheduler("euler", 5), noise(), is_interrupted=lambda: len(count) == 2)
     assert len(count) == 2
 
 
-def test_schedulers_that_do_not_integrate_a_flow_are_refused():
+def test_schedulers_that_do_not_integrate_a_flow_are_rejected():
     check_scheduler(UniPCMultistepScheduler(**FLOW))
     with pytest.raises(ValueError, match="UniPCMultistepScheduler.*use_flow_sigmas=True"):
         check_scheduler(UniPCMultistepScheduler())
 
 
-def test_contradictory_grids():
+def test_invalid_step_counts_and_sigmas():
     with pytest.raises(InputError, match="a whole number from 1") as error:
         set_timesteps(FlowMatchEulerScheduler(), 0, None, torch.device("cpu"), 12)
     assert error.value.argument == "num_inference_steps"

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Drums at any level: onsets of the music by the level of the drums, and what normalization changes and leaves."""
+"""Loudness normalization of drums, and how well generated onsets follow drums at different levels."""
 
 import math
 import random
@@ -39,7 +39,7 @@ RATE = 32000
 
 
 def beat(seed: int, rate: int = RATE, seconds: float = 10.0) -> tuple[torch.Tensor, list[float]]:
-    """Kick, snare and hats in a pattern of one bar at a tempo of its own, with a peak of 1; and its onsets."""
+    """A one-bar pattern of kick, snare and hi-hat at a random tempo, with a peak of 1, and its onsets in seconds."""
     rng = random.Random(seed)
     step = 15 / rng.uniform(85, 130)
     bar = {slot: rng.choice(("kick", "snare", "hat")) for slot in [0, *rng.sample(range(1, 16), 6)]}
@@ -95,8 +95,8 @@ def test_other_checkpoints_keep_the_level_of_drums(pipe, warnings):
 
 def test_audiocraft_compatible_calls_do_not_normalize_drums(pipe, loudness):
     samples, _ = beat(0)
-    as_it_is = encode(pipe, at(-20, samples), normalize_drums=False)
-    assert torch.equal(encode(pipe, at(-20, samples), audiocraft_compatible=True), as_it_is)
+    unnormalized = encode(pipe, at(-20, samples), normalize_drums=False)
+    assert torch.equal(encode(pipe, at(-20, samples), audiocraft_compatible=True), unnormalized)
 
 
 def test_the_gain_depends_on_the_whole_recording_and_not_on_the_excerpt(tmp_path):
@@ -138,7 +138,7 @@ def test_a_silent_excerpt_of_a_recording_causes_a_warning(warnings):
     assert "excerpt of `drums` that is used is silent" in warnings.text
 
 
-def test_residues_of_other_instruments_are_not_amplified(warnings):
+def test_residual_bleed_is_not_amplified(warnings):
     time = torch.arange(4 * RATE) / RATE
     chord = sum(0.1 * torch.sin(2 * math.pi * frequency * time) for frequency in (220.0, 277.2, 329.6))[None]
     chord *= (time / 0.5).clamp(max=1)
@@ -152,8 +152,8 @@ def test_residues_of_other_instruments_are_not_amplified(warnings):
 def test_a_batch_equals_single_calls(pipe, loudness):
     drums = [(at(level, beat(seed)[0]), RATE) for seed, level in enumerate((0, -30, -12))]
     batch = pipe.encode_conditioning(["pop"] * 3, drums=drums, duration=1.0).controls["drums"]
-    for index, one in enumerate(drums):
-        single = pipe.encode_conditioning("pop", drums=one, duration=1.0).controls["drums"]
+    for index, recording in enumerate(drums):
+        single = pipe.encode_conditioning("pop", drums=recording, duration=1.0).controls["drums"]
         assert torch.equal(batch[index], single[0])
 
 
@@ -166,7 +166,7 @@ def test_the_loudness_is_saved_with_the_transformer(pipe, loudness, tmp_path):
 
 
 @pytest.mark.parametrize("value", ["yes", 1, 0.5, [True]])
-def test_invalid_values_are_refused(pipe, value):
+def test_invalid_values_are_rejected(pipe, value):
     with pytest.raises(InputError, match="`normalize_drums` has to be True or False") as error:
         pipe("pop", drums=(beat(0)[0], RATE), duration=1.0, normalize_drums=value)
     assert error.value.argument == "normalize_drums"
@@ -177,7 +177,7 @@ def test_jasco_nano_has_a_drums_loudness():
 
 
 @pytest.mark.slow
-def test_onsets_are_followed_at_any_level(capsys):
+def test_generated_onsets_follow_drums_at_any_level(capsys):
     pytest.importorskip("mir_eval")
     pytest.importorskip("tinysoundfont")
     pipe = JascoPipeline.from_pretrained(NANO)

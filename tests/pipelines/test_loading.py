@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What loading and casting a pipeline prints."""
+"""Warnings and progress bars of loading and casting a pipeline."""
 
 import diffusers
 import pytest
@@ -41,14 +41,14 @@ def test_loading_half_precision_causes_no_warnings(pipe, folder, warnings):
     assert not warnings.records, warnings.text
 
 
-def test_a_scheduler_of_diffusers_with_a_number_of_steps_loads_without_warnings(folder, warnings):
+def test_a_diffusers_scheduler_with_a_number_of_steps_loads_without_warnings(folder, warnings):
     for loader in (JascoPipeline, DiffusionPipeline):
         assert loader.from_pretrained(folder).defaults["num_inference_steps"] == 3
     assert not warnings.records, warnings.text
 
 
 def test_loading_shows_one_progress_bar(folder, capsys):
-    # A training in the same process may have disabled them.
+    # Training in the same process may have disabled them.
     diffusers.utils.logging.enable_progress_bar()
     transformers.utils.logging.enable_progress_bar()
     JascoPipeline.from_pretrained(folder)
@@ -57,7 +57,7 @@ def test_loading_shows_one_progress_bar(folder, capsys):
     from transformers import T5EncoderModel
 
     T5EncoderModel.from_pretrained(folder / "text_encoder")
-    assert "Loading weights" in capsys.readouterr().err, "elsewhere Transformers' bars are as they were"
+    assert "Loading weights" in capsys.readouterr().err, "other loads still show Transformers' bars"
 
 
 def test_a_guider_passed_for_audiocrafts_layout(pipe):

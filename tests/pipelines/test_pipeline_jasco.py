@@ -51,7 +51,7 @@ FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 
 
 def beat(seed: int = 0, seconds: float = 1.0) -> tuple[np.ndarray, int]:
-    """Four decaying bursts of noise a second."""
+    """Four decaying noise bursts per second."""
     time = np.arange(int(RATE * seconds)) / RATE
     noise = np.random.default_rng(seed).standard_normal(len(time))
     return (0.3 * noise * np.exp(-20 * (time % 0.25))).astype(np.float32), RATE
@@ -143,7 +143,7 @@ def test_stochastic_schedulers_draw_from_the_generators(pipe, name):
         single = latents(pipe, PROMPTS[i], chords=CHORDS, generator=[seed(i)])
         assert relative_error(both[i : i + 1], single) < 1e-4
         assert torch.equal(latents(pipe, PROMPTS[i], chords=CHORDS, generator=seed(i)), single)
-    # The solver's noise depends on the generator, too, and not on the starting point alone.
+    # The solver's noise also depends on the generator, not only on the initial latents.
     noise = torch.randn(1, 50, 16, generator=seed())
     first, second = (latents(pipe, PROMPTS[0], latents=noise, generator=seed(i)) for i in range(2))
     assert relative_error(first, second) > 1e-3
@@ -204,7 +204,7 @@ def test_conditions_are_encoded_once(pipe):
     assert len(calls) == 2
 
 
-def test_saves_and_loads(pipe, tmp_path):
+def test_saving_and_loading_keeps_the_output(pipe, tmp_path):
     before = latents(pipe, PROMPTS[0], chords=CHORDS)
     pipe.save_pretrained(tmp_path)
     for path in tmp_path.rglob("*"):
@@ -270,7 +270,7 @@ def test_euler_equals_diffusers_euler(pipe):
 
 
 @pytest.mark.parametrize(
-    "scheduler, cure",
+    "scheduler, hint",
     [
         (UniPCMultistepScheduler(), "UniPCMultistepScheduler.from_config.*use_flow_sigmas=True.*flow_prediction"),
         (DPMSolverMultistepScheduler(use_flow_sigmas=True), "DPMSolverMultistepScheduler.from_config"),
@@ -278,16 +278,16 @@ def test_euler_equals_diffusers_euler(pipe):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_schedulers_that_do_not_integrate_a_flow_are_refused(pipe, scheduler, cure):
+def test_schedulers_that_do_not_integrate_a_flow_are_rejected(pipe, scheduler, hint):
     pipe.scheduler = scheduler
-    with pytest.raises(ValueError, match=cure):
+    with pytest.raises(ValueError, match=hint):
         latents(pipe, PROMPTS[0])
 
 
 def test_sigmas(pipe):
     uniform = latents(pipe, PROMPTS[0], num_inference_steps=4)
-    given = latents(pipe, PROMPTS[0], num_inference_steps=None, sigmas=[1.0, 0.75, 0.5, 0.25])
-    assert torch.equal(given, uniform)
+    explicit = latents(pipe, PROMPTS[0], num_inference_steps=None, sigmas=[1.0, 0.75, 0.5, 0.25])
+    assert torch.equal(explicit, uniform)
     assert not torch.equal(latents(pipe, PROMPTS[0], num_inference_steps=None, sigmas=[1.0, 0.4]), uniform)
     with pytest.raises(ValueError, match="`num_inference_steps` is 3"):
         latents(pipe, PROMPTS[0], sigmas=[1.0, 0.5])
@@ -296,7 +296,7 @@ def test_sigmas(pipe):
         latents(pipe, PROMPTS[0], num_inference_steps=None, sigmas=[1.0, 0.5])
 
 
-def test_adaptive_solver_refuses_a_number_of_steps(pipe):
+def test_adaptive_solver_rejects_a_number_of_steps(pipe):
     pipe.scheduler = FlowMatchDopri5Scheduler()
     with pytest.raises(ValueError, match="chooses its own steps"):
         latents(pipe, PROMPTS[0], num_inference_steps=10)
@@ -345,14 +345,14 @@ def test_a_guider_replaces_the_scales_and_is_not_modified(pipe):
 @pytest.mark.parametrize(
     "other", [{"separate_drums": True}, {"audiocraft_compatible": True}], ids=lambda o: next(iter(o))
 )
-def test_encoding_options_with_encoded_conditions_are_refused(pipe, other):
+def test_encoding_options_with_encoded_conditions_are_rejected(pipe, other):
     conditioning = pipe.encode_conditioning("pop", chords=CHORDS)
     with pytest.raises(InputError, match=f"either `conditioning` or `{next(iter(other))}`"):
         pipe(conditioning=conditioning, **other)
 
 
 def test_encoding_checks_its_arguments(pipe):
-    wrong = [
+    invalid = [
         ({"duration": -1.0}, "duration"),
         ({"prompt": 3}, "prompt"),
         ({"prompt": []}, "prompt"),
@@ -360,7 +360,7 @@ def test_encoding_checks_its_arguments(pipe):
         ({"num_frames": 0}, "num_frames"),
         ({"num_frames": 10, "duration": 0.2}, "num_frames"),
     ]
-    for arguments, name in wrong:
+    for arguments, name in invalid:
         with pytest.raises(InputError) as error:
             pipe.encode_conditioning(**arguments)
         assert error.value.argument == name
@@ -399,7 +399,7 @@ def test_errors_name_the_prompt_of_a_list(pipe):
     assert (error.value.argument, error.value.position, error.value.prompt) == ("chords", 0, 0)
 
 
-def test_callback_sees_and_changes_the_latents_and_the_scales(pipe):
+def test_callback_receives_and_changes_the_latents_and_the_scales(pipe):
     seen = []
 
     def callback(pipe, step, timestep, kwargs):
@@ -414,17 +414,17 @@ def test_callback_sees_and_changes_the_latents_and_the_scales(pipe):
     assert torch.equal(result, torch.zeros(1, 50, 16))
 
 
-def test_callback_with_an_adaptive_solver_sees_solutions_only(pipe):
+def test_callback_with_an_adaptive_solver_receives_only_solutions(pipe):
     pipe.scheduler = FlowMatchDopri5Scheduler(rtol=1e-3, atol=1e-3)
     untouched = latents(pipe, PROMPTS[0], num_inference_steps=None)
     evaluations, solutions = pipe.scheduler.function_evaluations, []
 
-    def look(pipe, step, timestep, kwargs):
+    def record(pipe, step, timestep, kwargs):
         solutions.append((step, kwargs["latents"]))
         return kwargs
 
-    looked = latents(pipe, PROMPTS[0], num_inference_steps=None, callback_on_step_end=look)
-    assert torch.equal(looked, untouched) and torch.equal(solutions[-1][1], untouched)
+    observed = latents(pipe, PROMPTS[0], num_inference_steps=None, callback_on_step_end=record)
+    assert torch.equal(observed, untouched) and torch.equal(solutions[-1][1], untouched)
     assert [step for step, _ in solutions] == list(range(len(solutions)))
     assert 0 < len(solutions) <= (evaluations - 2) // 6
 
@@ -464,10 +464,10 @@ def test_prompt_embeds_replace_the_prompt(pipe):
     assert mask.dtype == torch.bool and mask.sum(1).tolist() == [mask.shape[1], int(mask[1].sum())] and not mask.all()
     assert (embeds[~mask] == 0).all()
     noise = torch.randn(2, 50, 16, generator=seed())
-    given = latents(pipe, prompt_embeds=embeds, prompt_attention_mask=mask, latents=noise)
-    assert relative_error(given, latents(pipe, PROMPTS, latents=noise)) < 1e-5
-    assert not torch.equal(latents(pipe, prompt_embeds=embeds, latents=noise), given), (
-        "without the mask padding counts"
+    result = latents(pipe, prompt_embeds=embeds, prompt_attention_mask=mask, latents=noise)
+    assert relative_error(result, latents(pipe, PROMPTS, latents=noise)) < 1e-5
+    assert not torch.equal(latents(pipe, prompt_embeds=embeds, latents=noise), result), (
+        "without the mask, padding is attended to"
     )
 
 

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The original's outputs, made by its own code from the same weights, noise and controls: fixtures/README.md."""
+"""Comparison with AudioCraft's outputs for the same weights, noise and controls (see fixtures/README.md)."""
 
 import pytest
 import torch
@@ -60,7 +60,7 @@ def test_single_model_calls_equal_audiocrafts(checkpoint, index):
     pipe.transformer.register_forward_hook(record_call, with_kwargs=True)
     pipe(**case_inputs(case, tensors), audiocraft_compatible=True, output_type="latent")
 
-    # A branch of weight 0 that the original computes by mistake, the last one, has no counterpart.
+    # AudioCraft also computes a last branch of weight 0, which has no counterpart.
     rows = calls[0]["latents"].shape[0]
     names = [f"first_call.condition.{name}" for name in ("chords", "self_wav", "melody")]
     controls = torch.cat([tensors[name] for name in names if name in tensors], dim=-1)
@@ -72,7 +72,7 @@ def test_single_model_calls_equal_audiocrafts(checkpoint, index):
 
 
 def test_results_differ_only_where_audiocraft_has_defects():
-    # Ragged prompts, drums, and melody without chords: else the two modes would test the same thing.
+    # Prompts of different lengths, drums, and melody without chords: here the two modes have to differ.
     for checkpoint, index in (("chords-drums", 3), ("chords-drums", 2), ("chords-drums-melody", 3)):
         _, tensors = load_case(checkpoint, index)
         assert relative_error(tensors["fixed.latents"], tensors["latents"]) > 1e-3

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Where the music begins in its recordings and files, per prompt: a batch equals single calls."""
+"""Start positions in recordings and files, per prompt: a batch equals single calls."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ OPTIONS = {
 }
 
 
-def of_prompt(options: dict, index: int) -> dict:
+def select_prompt(options: dict, index: int) -> dict:
     return {name: value[index] if isinstance(value, list) else value for name, value in options.items()}
 
 
@@ -66,8 +66,8 @@ def of_prompt(options: dict, index: int) -> dict:
 def test_drums_of_a_batch_equal_those_of_single_calls(pipe, mixes, name):
     options = OPTIONS[name]
     batch = pipe.encode_conditioning(["pop"] * 3, drums=mixes, duration=1.0, **options).controls["drums"]
-    for index, one in enumerate(mixes):
-        single = pipe.encode_conditioning("pop", drums=one, duration=1.0, **of_prompt(options, index)).controls[
+    for index, mix in enumerate(mixes):
+        single = pipe.encode_conditioning("pop", drums=mix, duration=1.0, **select_prompt(options, index)).controls[
             "drums"
         ]
         assert torch.equal(batch[index], single[0])
@@ -81,13 +81,13 @@ def test_controls_of_a_batch_start_where_those_of_single_calls_do(pipe, mixes):
     prompts = ["pop", "80s rock with guitars", "jazz"]
     batch = pipe(prompts, **controls, start=STARTS, generator=generators, **options).audios
     for index, prompt in enumerate(prompts):
-        own = of_prompt(controls, index)
+        own = select_prompt(controls, index)
         generator = torch.Generator().manual_seed(index)
         single = pipe(prompt, **own, start=STARTS[index], generator=generator, **options).audios
         assert relative_error(batch[index], single[0]) < 1e-5
 
 
-def test_a_shared_recording_starts_where_each_prompt_says(pipe, mixes):
+def test_prompts_sharing_a_recording_have_separate_starts(pipe, mixes):
     shared = pipe.encode_conditioning(["pop"] * 3, drums=mixes[1], duration=1.0, start=STARTS).controls["drums"]
     single = pipe.encode_conditioning("pop", drums=mixes[1], duration=1.0, start=STARTS[2]).controls["drums"]
     assert torch.equal(shared[2], single[0]) and not torch.equal(shared[0], shared[1])
