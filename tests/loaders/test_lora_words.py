@@ -167,7 +167,7 @@ def test_fused_words_stay_and_are_saved_with_the_pipeline(nano, baroque, opera, 
     saved = JascoPipeline.from_pretrained(tmp_path)
     assert saved.known_words() == nano.known_words()
     assert relative_error(latents(saved, "slow baroque"), expected) < 1e-5
-    with pytest.raises(ValueError, match="'baroque', which this model knows already"):
+    with pytest.raises(ValueError, match="'baroque', which this model already knows"):
         saved.load_lora_weights(opera)
     assert "opera" not in saved.known_words() and not getattr(saved.transformer, "peft_config", {})
 
@@ -192,7 +192,7 @@ def test_a_lora_without_words_leaves_the_text_encoder_alone(nano, baroque, tmp_p
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({f"{WORD}jazz": torch.zeros(128)}, "'jazz', which this model knows already"),
+        ({f"{WORD}jazz": torch.zeros(128)}, "'jazz', which this model already knows"),
         ({f"{WORD}<unk>": torch.zeros(128)}, "'<unk>'"),
         ({f"{WORD}Opera": torch.zeros(128)}, "'Opera', which the tokenizer does not read as one word"),
         ({f"{WORD}two words": torch.zeros(128)}, "'two words'"),
