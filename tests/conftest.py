@@ -35,7 +35,7 @@ CASES = [
 
 
 def load_case(checkpoint: str, index: int) -> tuple[dict, dict[str, torch.Tensor]]:
-    """The arguments of one call of the original, and what it saw and returned (see fixtures/README.md)."""
+    """Arguments, intermediate values and results of one call of AudioCraft (see fixtures/README.md)."""
     case = json.loads((FIXTURES / checkpoint / "cases.json").read_text())[index]
     return case, load_file(FIXTURES / checkpoint / case["file"])
 
@@ -58,7 +58,7 @@ def case_inputs(case: dict, tensors: dict[str, torch.Tensor]) -> dict:
 
 
 def load_pipeline(checkpoint: str, **components):
-    """A pipeline with the original's small random weights: 1 s of music at 50 frames a second."""
+    """A pipeline with the fixtures' small random weights: 1 s of music at 50 frames per second."""
     from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
 
     from diffusers_jasco import FlowMatchEulerScheduler, JascoPipeline
@@ -94,7 +94,7 @@ def loaded_once():
 
 @pytest.fixture
 def pipe(loaded_once):
-    """All three controls, Euler."""
+    """A pipeline with all three controls and the Euler scheduler."""
     return copy.deepcopy(loaded_once)
 
 
@@ -110,13 +110,13 @@ def nano_in_two_steps(tmp_path_factory):
     (target / "scheduler").unlink()
     (target / "scheduler").mkdir()
     (target / "scheduler/scheduler_config.json").write_text(json.dumps(config))
-    (folder / "jasco-nano").symlink_to(target)  # comes before the one in the package
+    (folder / "jasco-nano").symlink_to(target)  # takes precedence over the one in the package
     return folder
 
 
 @pytest.fixture
 def warnings(caplog):
-    """The library's warnings, which Diffusers' logger does not pass on by default."""
+    """Warnings of this package, which Diffusers' logger does not propagate by default."""
     from diffusers.utils import logging
 
     logging.enable_propagation()
@@ -127,7 +127,7 @@ def warnings(caplog):
 
 @pytest.fixture(scope="module")
 def hub():
-    """A Hub on localhost; its clients run in processes of their own, as this one is offline (see test_hub.py)."""
+    """A Hub on localhost; its clients run in separate processes, since this one is offline (see test_hub.py)."""
     from .hub_server import Hub
 
     server = Hub()

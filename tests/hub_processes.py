@@ -58,7 +58,7 @@ def error_of(function, *args, **kwargs) -> str:
 
 
 class Warnings(logging.Handler):
-    """The library's warnings, one list for each step."""
+    """Warnings of this package, one list per step."""
 
     def __init__(self):
         super().__init__(logging.WARNING)
@@ -90,7 +90,7 @@ def publish(folder: Path) -> tuple[dict, dict]:
     pipe = load_pipeline("chords-drums-melody")
     original = pipe.config.audiocraft
     pipe.register_to_config(audiocraft=None)
-    # An order of its own, so that chords sound right with these very labels alone.
+    # A custom order, so that chords are right only with these labels.
     pipe.transformer.register_to_config(chord_labels=pipe.transformer.config.chord_labels[::-1])
     pipe.set_defaults(num_inference_steps=4, guidance_scale=2.0)
     audios = {"pipeline": play(pipe)}
@@ -140,7 +140,7 @@ def publish(folder: Path) -> tuple[dict, dict]:
         "token": error_of(pipe.push_to_hub, "org/x", token="hf_stranger", license="mit"),
     }
 
-    # The command: its checkpoint has a card of its own.
+    # The command; its checkpoint already has a card.
     (folder / "private" / "README.md").write_text("---\nlicense: mit\n---\n# By hand\n")
     script = load_script("push_to_hub")
     arguments = {"checkpoint": folder / "private", "repo_id": "org/script", "variant": "fp16", "dtype": "float16"}
@@ -153,14 +153,14 @@ def publish(folder: Path) -> tuple[dict, dict]:
     pipe.push_to_hub("org/pipeline", license="mit", variant="fp16")
     pipe.push_to_hub("org/half", license="mit", variant="fp16")
     audios["half"] = play(pipe.to(torch.float32))
-    # Downloads go on from where they broke in steps of 10 MB.
+    # Interrupted downloads resume in steps of 10 MB.
     pipe.text_encoder.resize_token_embeddings(120_000, mean_resizing=False)
     pipe.push_to_hub("org/large", license="mit")
     return seen, audios
 
 
 def publish_original(folder: Path):
-    """A checkpoint in the original's layout, as Meta's are: its text encoder is named, and its codec is inside."""
+    """A checkpoint in AudioCraft's layout, like Meta's: it names its text encoder and contains its codec."""
     import torch
     from huggingface_hub import HfApi
 
@@ -192,7 +192,7 @@ def load(folder: Path) -> tuple[dict, dict]:
     from diffusers_jasco.training.weight_transfer import load_source
 
     seen, audios = {}, {}
-    # The connection breaks once.
+    # The connection fails once.
     audios["large"] = play(JascoPipeline.from_pretrained("org/large"))
     pipe = JascoPipeline.from_pretrained("org/pipeline", revision="v1")
     audios["v1"], seen["labels"] = play(pipe), pipe.transformer.config.chord_labels
@@ -220,7 +220,7 @@ def load(folder: Path) -> tuple[dict, dict]:
     seen["auto"] = type(AutoModel.from_pretrained("org/pipeline", subfolder="transformer")).__name__
 
     audios["private"] = play(JascoPipeline.from_pretrained("org/private"))
-    # The original's layout, by id and by the command.
+    # AudioCraft's layout, by id and by the command.
     audios["original"] = play(JascoPipeline.from_pretrained("org/original", scheduler=pipe.scheduler))
     load_script("convert_jasco_to_diffusers").main(
         [
@@ -232,7 +232,7 @@ def load(folder: Path) -> tuple[dict, dict]:
     audios["converted"] = play(JascoPipeline.from_pretrained("org/converted", scheduler=pipe.scheduler))
     load_script("convert_diffusers_to_jasco").main(["--checkpoint=org/converted", f"--output={folder / 'back'}"])
 
-    # A folder does not forget that it came from Meta's weights.
+    # A folder remembers that it was derived from Meta's weights.
     push = load_script("push_to_hub").main
     arguments = [f"--checkpoint={folder / 'converted'}", "--repo_id=org/converted-too"]
     push(arguments)
@@ -262,7 +262,7 @@ def load_standalone(folder: Path) -> tuple[dict, dict]:
     seen["imported"] = [name for name in sys.modules if name.startswith("diffusers_jasco")]
     pipe = DiffusionPipeline.from_pretrained("org/standalone", trust_remote_code=True)
     audios = {"standalone": play(pipe)}
-    # What was loaded so is like any other pipeline.
+    # A pipeline loaded this way is like any other.
     pipe.save_pretrained(folder / "saved")
     seen["index"] = json.loads((folder / "saved" / "model_index.json").read_text())
 

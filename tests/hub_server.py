@@ -86,7 +86,7 @@ class Hub:
         self._server.server_close()
 
     def cut_next(self, ending: str):
-        """Breaks the connection in the middle of the next download of a file whose path ends so, once."""
+        """Closes the connection once, in the middle of the next download of a file with this path suffix."""
         self._cut = ending
 
     def take_cut(self, path: str) -> bool:
@@ -104,7 +104,7 @@ class Hub:
 class _Handler(BaseHTTPRequestHandler):
     hub: Hub
     protocol_version = "HTTP/1.1"
-    # Or else each answer waits 40 ms for the acknowledgement of its own headers.
+    # Otherwise, each response waits 40 ms for the acknowledgment of its headers.
     disable_nagle_algorithm = True
 
     def log_message(self, *args: Any):
@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
             for method, pattern, function in ROUTES:
                 match = re.fullmatch(pattern, url.path)
                 if match and self.command in method.split():
-                    # The parts of a path are quoted one by one: a branch may have a slash in its name.
+                    # Path components are quoted separately, since a branch name may contain a slash.
                     function(
                         self, **{name: unquote(value) for name, value in match.groupdict(default="").items() if value}
                     )
@@ -169,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
     def stop(self):
         self.send({})
         self.close_connection = True
-        # The server waits for nobody but this thread's end.
+        # Closing the server only waits for this thread.
         threading.Thread(target=self.hub.stop).start()
 
     def who_am_i(self):
@@ -317,7 +317,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 _API = r"/api/(?:models|datasets)/(?P<repo_id>[^/]+/[^/]+)"
 ROUTES = [
-    # Not of the Hub: for a process that wants to see what happens without it.
+    # Not part of the Hub's API: for processes that test behavior without the Hub.
     ("POST", r"/stop", _Handler.stop),
     ("GET", r"/api/whoami-v2", _Handler.who_am_i),
     ("POST", r"/api/repos/create", _Handler.create),

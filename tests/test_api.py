@@ -53,7 +53,7 @@ def public_modules() -> Iterator[ModuleType]:
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """`__all__`, or else what a module defines itself: functions, classes and constants."""
+    """`__all__`, or else the functions, classes and constants that a module defines."""
     names = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
     for node in ast.parse(inspect.getsource(module)).body:
         targets = node.targets if isinstance(node, ast.Assign) else []
@@ -62,7 +62,7 @@ def public_names(module: ModuleType) -> list[str]:
 
 
 def signature(function) -> str:
-    """Parameters with defaults, without types; values without a stable text are `...`."""
+    """Parameters with defaults and without types; values without a stable representation are `...`."""
     parameters = []
     for parameter in inspect.signature(function).parameters.values():
         parameter = parameter.replace(annotation=inspect.Parameter.empty)
@@ -73,7 +73,7 @@ def signature(function) -> str:
 
 
 def members(cls: type) -> Iterator[str]:
-    """Public methods and properties that a class has from this package."""
+    """Public methods and properties of a class that are defined in this package."""
     found = {}
     for base in reversed(cls.__mro__):
         if base.__module__.startswith("diffusers_jasco"):
@@ -103,7 +103,7 @@ def describe() -> str:
     return "\n".join(lines) + "\n"
 
 
-def test_the_public_api_is_the_recorded_one():
+def test_the_public_api_equals_the_recorded_one():
     recorded, present = SNAPSHOT.read_text(encoding="utf-8"), describe()
     changes = difflib.unified_diff(
         recorded.splitlines(), present.splitlines(), "tests/api.txt", "now", lineterm="", n=0

@@ -72,7 +72,7 @@ def test_imports_point_downwards():
         ("data/features.py", "from ..training.objective import FlowMatchingObjective"),
     ],
 )
-def test_an_import_that_points_upwards_is_found(tmp_path, importer, statement):
+def test_an_upward_import_is_found(tmp_path, importer, statement):
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     copy = tmp_path / "src/diffusers_jasco"
     shutil.copytree(PACKAGE, copy, ignore=lambda folder, names: {n for n in names if n in ("__pycache__", "weights")})
@@ -84,7 +84,7 @@ def test_an_import_that_points_upwards_is_found(tmp_path, importer, statement):
 
 
 def find_enumerations(tree: ast.AST, name: str = "") -> Iterator[tuple[str, int]]:
-    """The innermost function or variable, and the line, of each literal that lists or is keyed by controls."""
+    """Yields the innermost function or variable and the line of each literal that lists controls or has them as keys."""
     for node in ast.iter_child_nodes(tree):
         inner = name
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -97,15 +97,15 @@ def find_enumerations(tree: ast.AST, name: str = "") -> Iterator[tuple[str, int]
             if len(values & set(CONTROLS)) >= 2:
                 yield inner, node.lineno
         elif isinstance(node, ast.Dict):
-            # With other keys, it is a row of a data set or the arguments of a call; with fewer, what some controls need.
+            # With other keys, it is a row of a dataset or the arguments of a call; with fewer, it concerns specific controls.
             keys = {key.value if isinstance(key, ast.Constant) else None for key in node.keys}
             if keys == set(CONTROLS):
                 yield inner, node.lineno
         yield from find_enumerations(node, inner)
 
 
-def test_the_controls_are_listed_in_one_place():
-    """A literal elsewhere is a place to forget when a control is added."""
+def test_controls_are_listed_in_one_place():
+    """Other literals would be forgotten when a control is added."""
     found = {
         f"{path.relative_to(ROOT).as_posix()}: {name}": f"{path.relative_to(ROOT).as_posix()}:{line}"
         for folder in CODE
@@ -117,8 +117,8 @@ def test_the_controls_are_listed_in_one_place():
     assert not others, f"Use `diffusers_jasco.controls.CONTROLS`: {', '.join(others)}"
 
 
-def test_controls_need_nothing_but_torch_and_numpy():
-    """At import; what only some forms of controls need is imported where they are read."""
+def test_controls_need_only_torch_and_numpy():
+    """Checks imports at module level; parsers import optional packages lazily."""
     allowed = {*sys.stdlib_module_names, "torch", "numpy", "diffusers.utils"}
     for path in (PACKAGE / "controls").glob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:

@@ -85,7 +85,7 @@ def noise(codec, samples, batch=2):
 
 @torch.no_grad()
 @pytest.mark.parametrize("samples", [1, 41, 7999, 8000, 8001, 8160, 24039])
-def test_chunks_make_no_difference(codec, samples):
+def test_chunked_equals_one_shot(codec, samples):
     waveform = noise(codec, samples)
     whole = codec.encoder(waveform)
     latents = encode(codec, waveform)
@@ -103,7 +103,7 @@ def test_chunks_make_no_difference(codec, samples):
 
 @torch.no_grad()
 def test_oscillators_and_noise_continue_for_twenty_minutes():
-    # A million samples: the noise is drawn from several states of its generator.
+    # A million samples, so that noise is drawn from several generator states.
     codec = make_spectral()
     latents = torch.randn(1, 20 * 60 * 20, 8, generator=torch.Generator().manual_seed(0))
     decoded = decode(codec, latents)
@@ -112,7 +112,7 @@ def test_oscillators_and_noise_continue_for_twenty_minutes():
 
 
 @pytest.mark.parametrize("make", [make_encodec, make_spectral])
-def test_no_layer_sees_more_than_a_chunk_with_its_context(make):
+def test_layers_only_process_a_chunk_with_its_context(make):
     codec, sizes = make(), []
     for module in codec.modules():
         if not list(module.children()):
@@ -126,7 +126,7 @@ def test_no_layer_sees_more_than_a_chunk_with_its_context(make):
     assert largest(10) < largest(120) < 1.5 * largest(10)
 
 
-def test_one_channel_fills_a_stereo_codec():
+def test_mono_audio_fills_both_channels_of_a_stereo_codec():
     codec = make_encodec(audio_channels=2)
     waveform = noise(codec, 900)[:, :1]
     assert torch.equal(encode(codec, waveform), encode(codec, waveform.repeat(1, 2, 1)))
@@ -138,7 +138,7 @@ def test_a_codec_in_half_precision(make):
     waveform = noise(codec, 9000)
     latents, drums = encode(codec, waveform), encode_drums(codec, waveform, blur=3)
     decoded = decode(codec, latents)
-    # The tables of the spectral codec are in use already: they stay as they are.
+    # The cached tables of the spectral codec stay unchanged.
     codec.to(torch.bfloat16)
     assert relative_error(encode(codec, waveform), latents) < 0.05
     assert relative_error(decode(codec, latents), decoded) < 0.2
@@ -147,7 +147,7 @@ def test_a_codec_in_half_precision(make):
     assert encode_drums(codec, waveform, blur=3).shape == drums.shape
 
 
-def test_the_tables_are_where_the_audio_is_and_not_among_the_weights():
+def test_tables_follow_the_device_and_are_not_weights():
     codec = make_spectral()
     waveform = noise(codec, 900)
     latents, weights = encode(codec, waveform), set(codec.state_dict())
@@ -197,7 +197,7 @@ def test_a_stereo_codec_in_a_pipeline():
 
 
 @pytest.mark.parametrize("checkpoint, index", WITH_DRUMS)
-def test_drum_latents_are_the_originals(checkpoint, index):
+def test_drum_latents_equal_audiocrafts(checkpoint, index):
     case, tensors = load_case(checkpoint, index)
     pipe = load_pipeline(checkpoint)
     waveform = read_drums((tensors["drums"], 32000), 32000, 32000)
@@ -210,7 +210,7 @@ def test_drum_latents_are_the_originals(checkpoint, index):
 
 
 @pytest.mark.parametrize("blur", [1, 3, 4, 7])
-def test_blur_is_the_mean_of_groups_reflected_at_the_end(blur):
+def test_blur_is_the_mean_of_groups_with_reflection_at_the_end(blur):
     sharp = torch.randn(50, 16, generator=torch.Generator().manual_seed(0))
     blurred = blur_frames(sharp[None], blur)[0]
     assert blurred.shape == (50, 16)
@@ -221,7 +221,7 @@ def test_blur_is_the_mean_of_groups_reflected_at_the_end(blur):
     assert relative_error(blur_frames(sharp[None, :1], blur), sharp[None, :1]) < 1e-6, "one frame is repeated"
 
 
-def test_loading_names_what_is_wrong(tmp_path):
+def test_loading_errors(tmp_path):
     with pytest.raises(FileNotFoundError, match="config.json is missing"):
         load_codec(tmp_path)
     (tmp_path / "config.json").write_text('{"_class_name": "JascoTransformerModel"}')
@@ -229,7 +229,7 @@ def test_loading_names_what_is_wrong(tmp_path):
         load_codec(tmp_path)
 
 
-def test_shapes_that_are_no_audio():
+def test_invalid_shapes():
     codec = SpectralCodecModel(latent_dim=2, codebook_size=4, hidden_dim=8, num_layers=1)
     for shape in ((1, 2, 6400), (1, 1, 0), (6400,)):
         with pytest.raises(ValueError, match="1 or 1 channels"):

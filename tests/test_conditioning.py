@@ -49,7 +49,7 @@ def test_a_branch_keeps_its_conditions_and_nulls_the_others():
     null = conditioning.keep(())
     assert not null.sections[0].mask.any() and (null.controls["drums"] == 0).all()
     assert torch.equal(null.context, conditioning.context), "the context stays in every branch"
-    assert (conditioning.controls["chords"] < NULL_CHORD).all(), "the original is as it was"
+    assert (conditioning.controls["chords"] < NULL_CHORD).all(), "the source is unchanged"
 
 
 def test_masks_of_samples_and_frames():
@@ -65,7 +65,7 @@ def test_masks_of_samples_and_frames():
     assert masked.mask({}).controls["chords"] is masked.controls["chords"], "without an entry a condition is kept"
 
 
-def test_a_row_of_zeros_is_a_given_control():
+def test_a_row_of_zeros_is_not_a_missing_control():
     conditioning = make()
     conditioning.controls["drums"][0] = 0
     assert conditioning.presence["drums"].tolist() == [True, True]
@@ -73,7 +73,7 @@ def test_a_row_of_zeros_is_a_given_control():
     assert partly.presence["drums"].tolist() == [True, False] and partly.presence["chords"].all()
 
 
-def test_slices_are_timelines_of_their_own():
+def test_slices_are_independent_timelines():
     conditioning = make(sections=3, context=torch.arange(12.0).reshape(2, 6, 1), duration=5.5)
     part = conditioning.slice(3, 5)
     assert part.num_frames == 2 and part.duration is None
@@ -87,7 +87,7 @@ def test_slices_are_timelines_of_their_own():
         conditioning.slice(4, 7)
 
 
-def test_nulls_that_are_tensors_follow_slices_repeats_and_batches():
+def test_tensor_nulls_follow_slices_repeats_and_batches():
     silence = torch.arange(2.0)[:, None, None].expand(2, 6, 5)
     conditioning = make()
     conditioning.nulls["drums"] = silence
@@ -117,7 +117,7 @@ def test_branches_as_one_batch():
     assert mixed.tolist() == [[True] * 4] * 2
 
 
-def test_frames_and_batch_have_to_agree():
+def test_frames_and_batch_sizes_have_to_match():
     section = make().sections[0]
     with pytest.raises(
         ValueError, match=r"`drums` has to have batch size and frames \(2, 6\), but has shape \(2, 5, 3\)"
@@ -128,7 +128,7 @@ def test_frames_and_batch_have_to_agree():
     assert JascoConditioning((section,), num_frames=9).slice(2, 5).num_frames == 3
 
 
-def test_batches_of_parts_that_differ():
+def test_batches_of_different_parts():
     partly, given = make(given={"drums": torch.tensor([True, False])}), make()
     both = JascoConditioning.cat([given, partly])
     assert both.presence["drums"].tolist() == [True, True, True, False]
@@ -142,7 +142,7 @@ def test_batches_of_parts_that_differ():
         JascoConditioning.cat([given, make(context=torch.zeros(2, 6, 1))])
 
 
-def test_conditions_that_do_not_exist():
+def test_unknown_conditions():
     for derive in (lambda: make().keep({"txt"}), lambda: make().mask({"drum": False})):
         with pytest.raises(ValueError, match="Conditions have to be of text, chords, .*, but got (txt|drum)"):
             derive()

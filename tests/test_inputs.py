@@ -111,7 +111,7 @@ def test_drums(drums):
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".mp3", ".lab", ".jams", ".mid"])
-def test_broken_files(tmp_path, suffix):
+def test_damaged_files(tmp_path, suffix):
     path = tmp_path / f"broken{suffix}"
     path.write_bytes(b"RIFF\xff\xfe\x00nonsense")
     if suffix == ".mid":
@@ -121,7 +121,7 @@ def test_broken_files(tmp_path, suffix):
     assert failure(read_drums, path, RATE, RATE).argument == "drums"
 
 
-def test_extractors_call_a_recording_audio(tmp_path):
+def test_extractors_name_the_argument_audio(tmp_path):
     path = tmp_path / "broken.wav"
     path.write_bytes(b"RIFF nonsense")
     for extractor in (extract_chords, extract_melody, separate_drums):
@@ -133,7 +133,7 @@ def test_extractors_call_a_recording_audio(tmp_path):
     assert "`chords`" in str(error) and "`audio`" not in str(error)
 
 
-def test_arguments_besides_the_controls_are_named():
+def test_errors_name_other_arguments():
     assert failure(chords_from_bars, "C | G", bpm=0).argument == "bpm"
     assert failure(chords_from_bars, "C | G", beats_per_bar=0).argument == "beats_per_bar"
     assert failure(chords_from_bars, "C | | G").argument == "chords"
@@ -164,7 +164,7 @@ def test_one_of_several_prompts(name, control, position):
     )
 
 
-def test_errors_survive_their_way_between_processes():
+def test_errors_survive_pickling():
     error = failure(read_chords, [("C", 0.0), ("H", 1.0)]).for_prompt(2)
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is InputError and (str(copy), vars(copy)) == (str(error), vars(error))

@@ -128,12 +128,12 @@ def test_handwritten_controls_are_followed_together_swapped_and_alone(adherence,
 
 
 @pytest.mark.parametrize("control, other", [("chords", "drums"), ("melody", "drums"), ("drums", "melody")])
-def test_controls_that_are_not_given_are_met_by_chance(adherence, control, other):
+def test_missing_controls_are_matched_by_chance_only(adherence, control, other):
     value = adherence[f"{other}/{control}/{METRICS[control]}"]
     assert value < 0.35 and value < adherence[f"all/{control}/{METRICS[control]}"] - 0.3
 
 
-def test_rare_chords_have_their_notes(pipe):
+def test_rare_chords_contain_their_notes(pipe):
     requested = chords_from_bars("Cm7b5/Bb | Ebaug | F#dim | Abm6 | D7/F# | Bb/C", bpm=144)
     others = chords_from_bars("F#m7b5/E | Aaug | Cdim | Dm6 | Ab7/C | E/F#", bpm=144)
     estimate = estimate_chords((generate(pipe, chords=requested), pipe.sampling_rate))
@@ -141,7 +141,7 @@ def test_rare_chords_have_their_notes(pipe):
     assert tones > 0.6 and tones > by_chance + 0.2
 
 
-def test_text_alone_says_whether_there_are_drums(pipe):
+def test_text_alone_controls_the_presence_of_drums(pipe):
     styles = ("rock with electric guitar", "pop with piano", "funk with electric bass", "jazz with piano")
     prompts = [f"{style}, {word}" for word in ("drums", "no drums") for style in styles]
     generators = [torch.Generator().manual_seed(seed) for seed in (0, 1, 2, 3)] * 2
@@ -155,7 +155,7 @@ def test_the_same_seed_gives_the_same_audio(pipe):
     assert torch.equal(first, again) and not torch.allclose(first, other, atol=1e-3)
 
 
-def test_it_sounds_clean(pipe):
+def test_audio_is_clean(pipe):
     audio = generate(pipe, "energetic funk with clean electric guitar, drums", chords="C:0 F:2.5 G:5 C:7.5")
     assert audio.shape == (1, 10 * pipe.sampling_rate)
     sound = check_sound((audio, pipe.sampling_rate))
@@ -167,7 +167,7 @@ def test_other_durations(pipe):
     assert audio.shape == (1, 1, 4 * pipe.sampling_rate)
 
 
-def test_the_folder_is_small_and_holds_data_only():
+def test_the_folder_is_small_and_contains_only_data():
     files = [file for file in NANO.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) <= 16e6
     assert {file.suffix for file in files} <= {".safetensors", ".json", ".md", ".png"}

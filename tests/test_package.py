@@ -51,17 +51,17 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
 
-def test_importing_takes_no_optional_dependency():
+def test_importing_needs_no_optional_dependency():
     output = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True).stdout
     loaded = set(json.loads(output.splitlines()[-1]))
     assert "diffusers_jasco.pipelines.pipeline_jasco" in loaded and not loaded & OPTIONAL
 
 
-def test_controls_are_read_without_the_extractors():
+def test_controls_are_parsed_without_the_extractors():
     """Parsers and rasterizers are below the extractors, which read audio with models."""
     folder = Path(diffusers_jasco.__file__).parent
     modules = sorted(f"diffusers_jasco.controls.{path.stem}" for path in folder.glob("controls/[!_]*.py"))
-    # The package itself imports the pipeline, and with it everything.
+    # Importing the package imports the pipeline and all of its dependencies.
     code = f"""
 import json, sys, types
 sys.modules["diffusers_jasco"] = package = types.ModuleType("diffusers_jasco")
@@ -76,14 +76,14 @@ print(json.dumps(sorted(sys.modules)))
     assert not [name for name in loaded if name.startswith(above)]
 
 
-def test_the_small_model_is_found_from_anywhere(tmp_path, monkeypatch, warnings):
+def test_the_shipped_model_is_found_from_any_folder(tmp_path, monkeypatch, warnings):
     monkeypatch.chdir(tmp_path)
     pipe = JascoPipeline.from_pretrained("jasco-nano")
     assert pipe.sampling_rate == 24000 and load_codec("jasco-nano").config.sampling_rate == 24000
     assert not warnings.text
 
 
-def test_a_folder_with_the_name_of_the_small_model_takes_precedence_with_a_warning(tmp_path, monkeypatch, warnings):
+def test_a_folder_named_jasco_nano_takes_precedence_with_a_warning(tmp_path, monkeypatch, warnings):
     (tmp_path / "jasco-nano").mkdir()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OSError):
@@ -98,7 +98,7 @@ def test_a_folder_with_the_name_of_the_small_model_takes_precedence_with_a_warni
     assert resolve_checkpoint("jasco-nano") == "jasco-nano" and not warnings.text
 
 
-def test_an_installation_without_the_small_model_says_so(tmp_path, monkeypatch):
+def test_an_installation_without_the_shipped_model_causes_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(bundled, "_IN_WHEEL", tmp_path / "wheel")
     monkeypatch.setattr(bundled, "_IN_CLONE", tmp_path / "clone")
     with pytest.raises(FileNotFoundError, match="does not contain jasco-nano: install"):

@@ -67,7 +67,7 @@ def test_midi_files(tmp_path):
     assert read_chords(path, duration=10.0, start=40.5)[0][1] == 0.0
 
 
-def test_chords_of_recordings_equal_those_of_the_whole(song):
+def test_chords_of_an_excerpt_equal_those_of_the_recording(song):
     for start in (15.0, 45.5):
         chords = read_chords(song, duration=20.0, start=start)
         sounding = [label for label, begin in CHORDS if begin <= start][-1]
@@ -78,7 +78,7 @@ def test_chords_of_recordings_equal_those_of_the_whole(song):
     assert read_chords((waveform, rate), duration=20.0, start=15.0) == read_chords(song, duration=20.0, start=15.0)
 
 
-def test_melodies_of_recordings_equal_those_of_the_whole():
+def test_melodies_of_an_excerpt_equal_those_of_the_recording():
     recording = preview_melody(MELODY, DURATION, RATE), RATE
     whole = extract_melody(*recording, frame_rate=25.0).T
     for start in (8.0, 41.52):
@@ -88,17 +88,17 @@ def test_melodies_of_recordings_equal_those_of_the_whole():
 
 
 @pytest.mark.parametrize("rate", [RATE, 44100])
-def test_drums_equal_the_part_of_the_whole(rate):
+def test_drums_of_an_excerpt_equal_those_of_the_recording(rate):
     recording = torch.randn(2, 20 * rate, generator=torch.Generator().manual_seed(0)) / 10
     whole = resample(recording, rate, RATE).mean(dim=0, keepdim=True)
     part = read_drums((recording, rate), RATE, RATE, start=12.5)
     torch.testing.assert_close(part, whole[:, round(12.5 * RATE) :][:, :RATE], atol=1e-5, rtol=0)
-    # After the end there is silence.
+    # Silence follows the end.
     end = read_drums((recording, rate), RATE, RATE, start=19.75)
     assert end[:, : RATE // 5].any() and not end[:, RATE // 4 + 1 :].any()
 
 
-def test_drums_of_a_part_are_separated(song):
+def test_drums_of_an_excerpt_are_separated(song):
     drums = GROOVES["rock backbeat"].render(DURATION, RATE)
     mix = drums + 0.3 * preview_chords(STRUCK, DURATION, RATE)
     separated = read_drums((mix, RATE), RATE, 4 * RATE, separate=True, start=50.25)
@@ -107,7 +107,7 @@ def test_drums_of_a_part_are_separated(song):
 
 
 @pytest.mark.parametrize("name, subtype, scanned", [("long.flac", "PCM_16", 0), ("long.wav", "FLOAT", 1800)])
-def test_only_the_part_is_decoded(name, subtype, scanned, tmp_path, monkeypatch):
+def test_only_the_excerpt_is_decoded(name, subtype, scanned, tmp_path, monkeypatch):
     path = tmp_path / name
     soundfile.write(path, np.zeros(1800 * 8000, dtype=np.float32), 8000, subtype=subtype)
     read = []
@@ -124,7 +124,7 @@ def test_only_the_part_is_decoded(name, subtype, scanned, tmp_path, monkeypatch)
     ):
         read.clear()
         extract()
-        # The range of float samples is read once for each control.
+        # The range of float samples is read once per control.
         assert 0 < sum(read) <= (seconds + scanned) * 8000
 
 
@@ -148,7 +148,7 @@ def test_a_start_after_the_end_is_an_error(song, tmp_path):
         assert error.value.argument == "start"
 
 
-def test_a_pipeline_starts_where_each_prompt_says(tmp_path):
+def test_each_prompt_has_its_own_start(tmp_path):
     pipe = load_pipeline("chords-drums-melody")
     chords_to_lab(CHORDS, tmp_path / "song.lab", DURATION)
     write_midi(tmp_path / "song.mid", [("lead", False, MELODY)])

@@ -50,28 +50,28 @@ def test_unknown_words_are_found(nano, prompt, expected):
     assert unknown_words(prompt, nano.tokenizer) == expected
 
 
-def test_similar_words_are_known_ones_of_that_spelling_or_number(nano):
+def test_similar_words_have_a_similar_spelling_or_number(nano):
     assert similar_words("saxofone", nano.tokenizer)[0] == "saxophone"
     assert similar_words("Guitars", nano.tokenizer)[0] == "guitar"
     assert similar_words("190", nano.tokenizer) == ["176"]
     assert similar_words("zzz", nano.tokenizer) == []
 
 
-def test_known_words_are_those_that_are_not_unknown(nano):
+def test_known_words_are_not_reported_as_unknown(nano):
     words = nano.known_words()
     assert words == sorted(words) and {"jazz", "piano", "120"} <= set(words)
     assert not {"<unk>", "</s>", "<pad>", ",", ";"} & set(words)
     assert unknown_words(" ".join(words), nano.tokenizer) == []
 
 
-def test_a_tokenizer_of_pieces_knows_all_words_that_it_can_spell():
+def test_a_subword_tokenizer_knows_all_words_that_it_can_spell():
     tokenizer = AutoTokenizer.from_pretrained(FIXTURES / "t5")
     assert known_words(tokenizer) is None
     assert unknown_words("klezmer opera", tokenizer) == []
     assert unknown_words("rock 🎸", tokenizer) == ["🎸"]
 
 
-def test_a_call_warns_once_per_prompt_and_names_words(nano, warnings):
+def test_a_call_warns_once_per_prompt_with_the_words(nano, warnings):
     prompts = ["klezmer opera", "saxofone solo", "klezmer opera", "soft jazz"]
     nano(prompts, num_inference_steps=1, output_type="latent", duration=1.0)
     warned = [record.message for record in warnings.records if "does not know" in record.message]

@@ -90,8 +90,8 @@ def _ungated(function):
 def lift(mixin, only):
     """Copy of a tester mixin without its accelerator gates, keeping just the tests named in `only`.
 
-    The copy is flat (no inheritance from `mixin`), because pytest reads class marks off the whole MRO. Everything in
-    `only` was checked to be meaningful on the CPU; the rest stays with the original, gated class.
+    The copy is flat (no inheritance from `mixin`), because pytest reads class marks from the whole MRO. The tests in
+    `only` are meaningful on a CPU; all others stay in the gated class.
     """
     namespace = {}
     for klass in reversed(mixin.__mro__[:-1]):

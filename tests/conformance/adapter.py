@@ -95,7 +95,7 @@ def scheduler_class():
 
 
 def scheduler_config():
-    # One argument is left to its default: `test_from_pretrained` looks for it.
+    # One argument keeps its default, since `test_from_pretrained` looks for it.
     return {"num_train_timesteps": 1000}
 
 

@@ -80,7 +80,7 @@ class TestModel(Config, utils.ModelTesterMixin):
         torch._dynamo.reset()
         model = S.model_class()(**S.model_config()).eval().to(torch_device)
         model.compile_repeated_blocks(fullgraph=True, backend="eager")
-        # A block called in two ways (with and without a U-Net skip input, say) compiles twice: MODEL_RECOMPILE_LIMIT.
+        # A block that is called with and without a skip input compiles twice: MODEL_RECOMPILE_LIMIT.
         with torch.no_grad(), torch._dynamo.config.patch(recompile_limit=S.MODEL_RECOMPILE_LIMIT):
             model(**S.model_inputs(torch_device))
             model(**S.model_inputs(torch_device))

@@ -108,7 +108,7 @@ class TestPipeline(Config, utils.PipelineTesterMixin):
         self.run_pipe(pipe, callback_on_step_end=stop, num_inference_steps=3)
         assert seen == [0]
 
-    def test_components_are_left_as_they_were(self):
+    def test_components_are_unchanged(self):
         # pipelines.md gotcha 7: no per-call mutation of a registered component.
         pipe = self.get_pipeline().to(torch_device)
         modules = {n: m for n, m in pipe.components.items() if isinstance(m, torch.nn.Module)}

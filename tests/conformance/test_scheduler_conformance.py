@@ -131,7 +131,7 @@ class TestFlowMatchContract:
         scheduler.set_timesteps(4)
         assert scheduler.step_index is None
 
-    def test_integer_index_is_refused(self):
+    def test_integer_indices_are_refused(self):
         scheduler = make()
         scheduler.set_timesteps(4)
         with pytest.raises(ValueError):

@@ -38,11 +38,11 @@ def assert_close(estimate, expected, tolerance=0.25):
     assert all(abs(one - other) < tolerance for (_, one), (_, other) in zip(estimate, expected))
 
 
-def test_the_built_in_estimator_hears_a_progression(music):
+def test_the_builtin_estimator_finds_a_progression(music):
     assert_close(extract_chords(music, RATE, method="builtin"), PROGRESSION)
 
 
-def test_it_does_not_depend_on_the_level_or_the_tuning(music):
+def test_estimates_do_not_depend_on_level_or_tuning(music):
     estimate = extract_chords(0.01 * music, RATE, method="builtin")
     assert_close(estimate, PROGRESSION)
     # A quarter of a semitone sharp: played faster.
@@ -50,7 +50,7 @@ def test_it_does_not_depend_on_the_level_or_the_tuning(music):
     assert_close(extract_chords(sharp, RATE, method="builtin"), PROGRESSION)
 
 
-def test_silence_has_no_chord_and_rests_are_heard(music):
+def test_silence_and_rests_have_no_chord(music):
     assert extract_chords(torch.zeros(1, RATE), RATE, method="builtin") == [("N", 0.0)]
     music = music.clone()
     music[:, 4 * RATE : 6 * RATE] = 0
@@ -63,7 +63,7 @@ def test_noise_has_no_chord():
     assert extract_chords(0.1 * noise, RATE, method="builtin") == [("N", 0.0)]
 
 
-def test_inversions_are_told_from_root_position():
+def test_inversions_are_distinguished_from_root_position():
     # A triad in the middle over each of its notes in the bass.
     for label, bass in (("C", 36), ("C/E", 40), ("C/G", 43)):
         triad = [(pitch, 0.0, 3.0) for pitch in (60, 64, 67)]
@@ -71,7 +71,7 @@ def test_inversions_are_told_from_root_position():
         assert extract_chords(audio, RATE, method="builtin") == [(label, 0.0)]
 
 
-def test_long_recordings_are_heard_as_short_ones(music):
+def test_long_recordings_equal_short_ones(music):
     twice = extract_chords(torch.cat([music, music], dim=1), RATE, method="builtin")
     assert_close(twice, PROGRESSION + [(label, start + 10) for label, start in PROGRESSION])
 
@@ -81,14 +81,14 @@ def test_several_recordings(music):
     assert both == [extract_chords(music, RATE, method="builtin"), both[1]] and len(both[1]) == 2
 
 
-def test_a_recording_is_a_progression_for_the_pipeline(music, tmp_path):
+def test_the_pipeline_accepts_recordings_as_chords(music, tmp_path):
     soundfile.write(tmp_path / "song.wav", music[0].numpy(), RATE)
     chords = read_chords(tmp_path / "song.wav", duration=5.0)
     assert chords == read_chords(str(tmp_path / "song.wav"), duration=5.0)
     assert [label for label, _ in chords if label != "N"] == ["C", "Am", "F"]
 
 
-def test_bad_arguments(tmp_path):
+def test_invalid_arguments(tmp_path):
     with pytest.raises(ValueError, match="'auto', 'chordino' or 'builtin'"):
         extract_chords(torch.zeros(10), RATE, method="ear")
     with pytest.raises(FileNotFoundError):
@@ -99,7 +99,7 @@ def test_bad_arguments(tmp_path):
 
 
 @pytest.mark.skipif(_find_plugin() is None, reason="the user's own chord-extractor and vamphost are not installed")
-def test_the_plugin_hears_the_same_progression(music):
+def test_the_plugin_finds_the_same_progression(music):
     estimate = extract_chords(music, RATE, method="chordino")
     assert_close([chord for chord in estimate if chord[0] != "N"], PROGRESSION, tolerance=0.6)
     assert np.isfinite([start for _, start in estimate]).all()

@@ -68,22 +68,22 @@ def builtin(audio, rate=RATE):
     return drums
 
 
-# The embedded network
+# The built-in network
 
 
-def test_drums_are_taken_out_of_a_mix(beat, chords):
+def test_drums_are_separated_from_a_mix(beat, chords):
     mix = beat + chords
     drums = builtin(mix)
     assert drums.shape == mix.shape
     assert si_sdr(drums, beat) > si_sdr(mix, beat) + 6
 
 
-def test_drums_alone_are_kept_and_music_without_drums_is_not(beat, chords):
+def test_drums_are_kept_and_other_music_is_removed(beat, chords):
     assert sdr(builtin(beat), beat) >= 12
     assert suppression(builtin(chords), chords) >= 20
 
 
-def test_on_music_that_nobody_trained_on():
+def test_unseen_music():
     """With the font that no training heard."""
     pytest.importorskip("tinysoundfont")
     pytest.importorskip("pretty_midi")
@@ -102,7 +102,7 @@ def test_on_music_that_nobody_trained_on():
 
 
 @pytest.mark.parametrize("frames", [48, 100])
-def test_blocks_leave_no_trace(beat, chords, monkeypatch, frames):
+def test_blocks_make_no_difference(beat, chords, monkeypatch, frames):
     mix = beat + chords
     whole = builtin(mix)
     monkeypatch.setattr(drums_module, "_BLOCK", frames)
@@ -110,7 +110,7 @@ def test_blocks_leave_no_trace(beat, chords, monkeypatch, frames):
     torch.testing.assert_close(builtin(mix), whole, atol=1e-5, rtol=0)
 
 
-def test_a_mask_depends_on_no_more_than_its_context():
+def test_a_mask_depends_only_on_its_context():
     torch.manual_seed(0)
     model = DrumMaskModel(num_bands=32, channels=(2, 3, 4, 5)).eval()
     magnitudes = torch.rand(1, 4 * model.context, NUM_BINS, requires_grad=True)
@@ -121,14 +121,14 @@ def test_a_mask_depends_on_no_more_than_its_context():
     assert frame - used.min() <= model.context and used.max() - frame <= model.context
 
 
-def test_levels_do_not_matter(beat, chords):
+def test_the_level_does_not_matter(beat, chords):
     mix = beat + chords
     torch.testing.assert_close(builtin(0.001 * mix), 0.001 * builtin(mix), atol=1e-7, rtol=0)
     assert not builtin(torch.zeros(1, 1000)).any()
 
 
 @pytest.mark.parametrize("num_samples", [1, 511, 513, 40001])
-def test_there_are_as_many_samples_as_before(beat, num_samples):
+def test_the_number_of_samples_is_kept(beat, num_samples):
     assert builtin(beat[:, :num_samples]).shape == (1, num_samples)
 
 
@@ -143,7 +143,7 @@ def test_files_rates_and_channels(beat, chords, tmp_path):
     assert separate_drums([]) == []
 
 
-def test_bad_arguments(tmp_path):
+def test_invalid_arguments(tmp_path):
     with pytest.raises(ValueError, match="auto, demucs, builtin"):
         separate_drums(torch.zeros(10), RATE, method="ear")
     with pytest.raises(FileNotFoundError):
@@ -157,7 +157,7 @@ def test_bad_arguments(tmp_path):
 
 @pytest.fixture
 def hub_folder(tmp_path, monkeypatch):
-    """Where Demucs' weights are looked for: nowhere else."""
+    """The only folder that is searched for Demucs' weights."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -166,7 +166,7 @@ def hub_folder(tmp_path, monkeypatch):
     drums_module._demucs_model.cache_clear()
 
 
-def test_without_demucs_the_network_does_it_and_says_so(hub_folder, beat, caplog):
+def test_without_demucs_the_builtin_network_is_used_and_logged(hub_folder, beat, caplog):
     diffusers_logging.enable_propagation()
     level = diffusers_logging.get_verbosity()
     diffusers_logging.set_verbosity_info()
@@ -180,14 +180,14 @@ def test_without_demucs_the_network_does_it_and_says_so(hub_folder, beat, caplog
     assert rate == RATE and torch.equal(drums, builtin(beat))
 
 
-def test_demucs_says_what_it_misses(hub_folder, beat):
+def test_missing_demucs_weights_are_reported(hub_folder, beat):
     if drums_module._demucs_package() is None:
         with pytest.raises(ImportError, match=r'pip install "diffusers-jasco\[drums\]"'):
             separate_drums(beat, RATE, method="demucs")
         return
     with pytest.raises(FileNotFoundError, match="https://.+ to .+checkpoints"):
         separate_drums(beat, RATE, method="demucs")
-    # A pickle that is not Demucs' own is not opened.
+    # Pickles other than Demucs' are not opened.
     hub_folder.mkdir(parents=True)
     torch.save({"klass": dict}, hub_folder / drums_module._DEMUCS_FILE)
     with pytest.raises(ValueError, match="not the file published by Demucs' authors"):
@@ -195,7 +195,7 @@ def test_demucs_says_what_it_misses(hub_folder, beat):
 
 
 def test_demucs_in_blocks(hub_folder, monkeypatch):
-    """With random weights: what comes out is what Demucs makes of the whole."""
+    """With random weights, the result equals Demucs on the whole recording."""
     if drums_module._demucs_package() is None:
         pytest.skip("Demucs is not installed")
     demucs = pytest.importorskip(f"{drums_module._demucs_package()}.htdemucs")
@@ -218,5 +218,5 @@ def test_demucs_in_blocks(hub_folder, monkeypatch):
         whole *= loudness
     assert rate == 44100 and whole.abs().max() > 0
     torch.testing.assert_close(drums, whole, atol=1e-4 * float(whole.abs().max()), rtol=0)
-    # It is the method of choice where it is.
+    # Demucs is preferred if it is installed.
     assert separate_drums(audio[:, :44100], 44100)[1] == 44100

@@ -78,7 +78,7 @@ def test_single_voices_become_notes(octaves):
     assert melody.shape == (53, 250) and ((melody == 0) | (melody == 1)).all() and (melody.sum(dim=0) <= 1).all()
     accuracy, false_alarms = chroma_accuracy(melody, MELODY)
     assert accuracy >= 0.9 and false_alarms <= 0.15
-    # Vibrato makes no notes of its own, and glides hardly any.
+    # Vibrato adds no notes, and glides add few.
     estimate = torch.unique_consecutive(melody[:, melody.any(dim=0)].argmax(dim=0))
     assert len(estimate) <= len(MELODY)
 
@@ -93,10 +93,10 @@ def test_single_voices_in_blocks(monkeypatch):
     assert (whole == parts).all(dim=0).float().mean() > 0.98
 
 
-# The embedded network
+# The built-in network
 
 
-def test_levels_are_those_of_the_semitones():
+def test_salience_equals_the_levels_of_semitones():
     for key in (43, 60, 95, 119):
         tone = torch.sin(2 * math.pi * 440 * 2 ** ((key - 69) / 12) * torch.arange(2 * CONTEXT + 20 * HOP) / RATE)
         levels = log_frequency_levels(tone[None])
@@ -106,7 +106,7 @@ def test_levels_are_those_of_the_semitones():
         assert torch.allclose(log_frequency_levels(tone[None], stride=4), levels[:, ::4], atol=1e-3)
 
 
-def test_embedded_network_hears_a_tune():
+def test_the_builtin_network_finds_a_melody():
     melody = extract_melody(play(MELODY, 5.0), RATE, method="builtin")
     accuracy, false_alarms = chroma_accuracy(melody, MELODY)
     assert accuracy >= 0.9 and false_alarms <= 0.2
@@ -115,7 +115,7 @@ def test_embedded_network_hears_a_tune():
     assert torch.equal(melody, again) and (melody == quiet).all(dim=0).float().mean() > 0.97
 
 
-def test_embedded_network_in_blocks(monkeypatch):
+def test_the_builtin_network_in_blocks(monkeypatch):
     voice = play(MELODY, 5.0)
     whole, times, frequencies = extract_salience(voice, RATE, method="builtin", threshold=0.0)
     assert whole.shape == (53, 1 + 5 * RATE // 256) and whole.min() >= 0 and whole.max() <= 1
@@ -125,7 +125,7 @@ def test_embedded_network_in_blocks(monkeypatch):
     assert np.abs(whole - parts).max() < 1e-3
 
 
-def test_nothing_is_heard_in_silence():
+def test_silence_has_no_melody():
     for method in ("builtin", "monophonic"):
         if method == "monophonic":
             pytest.importorskip("librosa")
@@ -133,7 +133,7 @@ def test_nothing_is_heard_in_silence():
     assert extract_melody(torch.zeros(1, 1), RATE).shape == (53, 1)
 
 
-def test_model_depends_on_its_context_only():
+def test_the_model_depends_only_on_its_context():
     model = SalienceModel().eval()
     levels = -80 * torch.rand(1, 80, 288)
     changed = levels.clone()
@@ -158,7 +158,7 @@ def test_published_weights_are_read(weights):
     harmonics = torch.rand(1, 6, 360, 9, generator=torch.Generator().manual_seed(0))
     with h5py.File(weights) as file, torch.no_grad():
         salience = model(harmonics)
-        # The first layer by hand, at one place: (frequency, time, in, out) over what the normalization leaves.
+        # The first layer computed by hand at one position, on normalized input: (frequency, time, in, out).
         norm = {
             name: torch.from_numpy(values[:])
             for name, values in file["batch_normalization_79/batch_normalization_79_14"].items()
@@ -188,7 +188,7 @@ def test_other_weights_are_refused(tmp_path, weights):
         extract_melody(torch.zeros(100), RATE, weights=tmp_path / "other.h5")
 
 
-def test_transforms_in_chunks_are_those_of_the_whole(monkeypatch):
+def test_chunked_transforms_equal_one_shot(monkeypatch):
     librosa = pytest.importorskip("librosa")
     audio = play([(50, 0.0, 9.0), (72, 9.0, 20.0)], 20.0)
     monkeypatch.setattr(deep_salience, "CHUNK", 640)
@@ -202,12 +202,12 @@ def test_transforms_in_chunks_are_those_of_the_whole(monkeypatch):
         assert error < 2e-3 * whole.max()
 
 
-def test_semitones_are_the_strongest_of_their_fifths():
+def test_semitones_have_the_maximum_of_their_bins():
     salience = np.zeros((3, 360), dtype=np.float32)
-    # MIDI 60 is 27.0 semitones above 43, whose middle row is 95.
+    # MIDI 60 is 17 semitones above 43, whose center row is 95.
     salience[0, [95 + 5 * 17 - 2, 95 + 5 * 17 + 2]] = 0.3, 0.7
-    salience[1, 95] = 0.9  # G2's own row
-    salience[2, 357] = 0.8  # the highest row that counts
+    salience[1, 95] = 0.9  # G2's row
+    salience[2, 357] = 0.8  # the highest row that is used
     folded = deep_salience.fold_semitones(salience)
     assert folded.shape == (3, 53) and folded[0].argmax() == 17 and folded[0].max() == np.float32(0.7)
     assert folded[1, 0] == np.float32(0.9) and folded[2, 52] == np.float32(0.8)
@@ -216,7 +216,7 @@ def test_semitones_are_the_strongest_of_their_fifths():
     assert not original[1].any() and np.array_equal(original[[0, 2]], folded[[0, 2]])
 
 
-def test_exact_extractor_runs(weights):
+def test_the_exact_extractor_runs(weights):
     pytest.importorskip("librosa")
     voice = play([(60, 0.0, 0.6)], 0.6)
     salience, times, _ = extract_salience(voice, RATE, threshold=0.0, weights=weights)
@@ -227,7 +227,7 @@ def test_exact_extractor_runs(weights):
     assert melody.shape == (53, 15)
 
 
-def test_bad_arguments_say_what_is_wrong():
+def test_invalid_arguments_are_reported():
     audio = torch.zeros(100)
     for arguments, message in (
         ({"method": "crepe"}, "`method` has to be one of auto, builtin, deep_salience, monophonic"),

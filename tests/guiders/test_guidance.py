@@ -36,18 +36,18 @@ def velocities(*branches, seed: int = 0) -> dict:
         ((0.0, 0.0), {NULL: 1.0}),
     ],
 )
-def test_branches_of_no_weight_are_not_computed(scales, expected):
+def test_branches_without_weight_are_not_computed(scales, expected):
     branches = JascoGuidance(*scales).branches(0.5)
     assert branches == expected and list(branches) == list(expected)
 
 
-def test_the_velocities_are_summed_by_weight():
+def test_velocities_are_combined_by_weight():
     parts = velocities(ALL, TEXT, NULL)
     guided = JascoGuidance(1.75, 3.5).combine(parts, 0.5)
     torch.testing.assert_close(guided, 1.75 * parts[ALL] + 3.5 * parts[TEXT] - 4.25 * parts[NULL])
 
 
-def test_rescaling_brings_each_sample_to_the_deviation_of_the_unguided_one():
+def test_rescaling_matches_the_standard_deviation_of_each_unguided_sample():
     parts = velocities(ALL, NULL)
     plain = JascoGuidance(5.0).combine(parts, 0.5)
     full = JascoGuidance(5.0, guidance_rescale=1.0).combine(parts, 0.5)
@@ -60,7 +60,7 @@ def test_rescaling_brings_each_sample_to_the_deviation_of_the_unguided_one():
         JascoGuidance(guidance_rescale=1.5)
 
 
-def test_a_saved_guider_is_loaded_as_it_was(tmp_path):
+def test_a_guider_survives_saving_and_loading(tmp_path):
     JascoGuidance(2.5, 0.5, 0.7).save_pretrained(tmp_path)
     loaded = JascoGuidance.from_pretrained(tmp_path)
     assert (loaded.guidance_scale, loaded.text_guidance_scale, loaded.guidance_rescale) == (2.5, 0.5, 0.7)

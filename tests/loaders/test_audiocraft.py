@@ -53,12 +53,12 @@ def edit(tmp_path):
     return apply
 
 
-def test_the_layout_is_recognised(tmp_path):
+def test_the_layout_is_recognized(tmp_path):
     assert find_audiocraft_checkpoint(CHECKPOINT) == find_audiocraft_checkpoint(str(CHECKPOINT)) == CHECKPOINT
     assert find_audiocraft_checkpoint(tmp_path) is None
 
 
-def test_the_originals_solver_and_scales_are_the_defaults():
+def test_audiocrafts_solver_and_scales_are_the_defaults():
     given = ("tokenizer", "text_encoder", "codec")
     components = {name: load_pipeline("chords-drums").components[name] for name in given}
     pipe = JascoPipeline.from_pretrained(CHECKPOINT, **components)
@@ -69,7 +69,7 @@ def test_the_originals_solver_and_scales_are_the_defaults():
     assert half.transformer.dtype == torch.bfloat16
 
 
-def test_the_weights_win_over_the_configuration(edit):
+def test_weights_override_the_configuration(edit):
     def change(weights, config):
         config["transformer_lm"]["skip_connections"] = False
 
@@ -129,12 +129,12 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("change, message", BROKEN)
-def test_what_is_no_jasco_says_why(edit, change, message):
+def test_other_checkpoints_are_refused_with_reasons(edit, change, message):
     with pytest.raises(ValueError, match=message):
         load_transformer(edit(change))
 
 
-def test_broken_files_say_so(tmp_path):
+def test_damaged_files_are_reported(tmp_path):
     content = (CHECKPOINT / "state_dict.bin").read_bytes()
     for broken in (b"", b"text", content[: len(content) // 2]):
         (tmp_path / "state_dict.bin").write_bytes(broken)
@@ -170,7 +170,7 @@ def test_a_malicious_checkpoint_is_not_executed(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-def test_the_tokenizer_comes_with_a_text_encoder_that_is_given(tmp_path):
+def test_a_text_encoder_requires_its_tokenizer(tmp_path):
     text_encoder = T5EncoderModel.from_pretrained(FIXTURES / "t5")
     pipe = JascoPipeline.from_pretrained(CHECKPOINT, text_encoder=text_encoder)
     assert pipe.tokenizer("80s pop").input_ids == AutoTokenizer.from_pretrained(FIXTURES / "t5")("80s pop").input_ids

@@ -55,7 +55,7 @@ def load(path: Path) -> dict:
 
 
 def copy_checkpoint(folder: Path, change, name: str = "chords-drums") -> Path:
-    """A copy of a checkpoint, whose weights and configuration a function changed."""
+    """Copies a checkpoint, and applies a function to its weights and configuration."""
     folder.mkdir(parents=True, exist_ok=True)
     content = load(FIXTURES / name / "state_dict.bin")
     config = yaml.safe_load(content["xp.cfg"])
@@ -67,7 +67,7 @@ def copy_checkpoint(folder: Path, change, name: str = "chords-drums") -> Path:
 
 
 def there_and_back(checkpoint: Path, folder: Path, *arguments: str) -> Path:
-    """Both commands, one after the other; returns the checkpoint in AudioCraft's layout."""
+    """Runs both conversion commands, and returns the checkpoint in AudioCraft's layout."""
     ours = ["--checkpoint", str(checkpoint), "--output", str(folder / "ours"), "--text_encoder", TEXT_ENCODER]
     if "drums" not in load_audiocraft_transformer(read_audiocraft_checkpoint(checkpoint)).controls:
         ours += ["--codec", str(FIXTURES / "chords-drums/encodec")]
@@ -91,7 +91,7 @@ def assert_same_files(folder: Path, other: Path):
 
 
 def keep_controls(*names: str):
-    """Leaves a checkpoint just these of its controls."""
+    """Removes all other controls from a checkpoint."""
     theirs = {"chords": ("chords", 16), "drums": ("self_wav", 2), "melody": ("melody", 16)}
 
     def change(weights: dict, config: dict):
@@ -160,7 +160,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
-def test_the_references_come_back_bit_for_bit_and_sound_the_same(name, tmp_path):
+def test_reference_checkpoints_survive_a_round_trip_bit_for_bit(name, tmp_path):
     back = there_and_back(FIXTURES / name, tmp_path)
     assert_same_files(FIXTURES / name, back)
     assert read_chord_labels(back / "chord_to_index_mapping.pkl") == default_chord_labels()
@@ -179,13 +179,13 @@ def test_the_references_come_back_bit_for_bit_and_sound_the_same(name, tmp_path)
 
 
 @pytest.mark.parametrize("case", CHANGES)
-def test_every_option_comes_back_bit_for_bit(case, tmp_path):
+def test_every_option_survives_a_round_trip_bit_for_bit(case, tmp_path):
     name, change = CHANGES[case]
     checkpoint = copy_checkpoint(tmp_path / "original", change, name)
     assert_same_files(checkpoint, there_and_back(checkpoint, tmp_path))
 
 
-def test_the_codec_inside_is_the_one_that_the_pointer_names():
+def test_an_included_codec_equals_the_named_one():
     weights = load(FIXTURES / "chords-drums/state_dict.bin")["best_state"]
     weights = {k.removeprefix(EMBEDDED_CODEC): v for k, v in weights.items() if k.startswith(EMBEDDED_CODEC)}
     expected = EncodecModel.from_pretrained(FIXTURES / "chords-drums/encodec")
@@ -202,7 +202,7 @@ def test_the_codec_inside_is_the_one_that_the_pointer_names():
         build_codec({name: weight for name, weight in weights.items() if "lstm" not in name}, 32000)
 
 
-def test_a_codec_like_the_released_ones_is_recognised():
+def test_a_codec_like_the_released_ones_is_recognized():
     config = {
         "sampling_rate": 32000, "num_filters": 8, "hidden_size": 16, "codebook_size": 2048, "codebook_dim": 16,
         "upsampling_ratios": [8, 5, 4, 4], "target_bandwidths": [2.2], "use_causal_conv": False, "use_conv_shortcut": False,
@@ -213,7 +213,7 @@ def test_a_codec_like_the_released_ones_is_recognised():
     assert found.num_quantizers == 4 and found.hop_length == 640
 
 
-# What a training run writes: the configuration as a pickled object, the weights in several places.
+# A training run stores its configuration as a pickled object, and its weights in several places.
 
 
 def make_training_run(folder: Path, prefix: str = "", fsdp: bool = False) -> dict[str, dict]:
@@ -256,7 +256,7 @@ def test_training_runs(prefix, fsdp, tmp_path):
         read_audiocraft_checkpoint(tmp_path / "run", "worst")
 
 
-def test_a_training_run_becomes_what_audiocraft_would_export(tmp_path):
+def test_a_training_run_is_exported_as_by_audiocraft(tmp_path):
     states = make_training_run(tmp_path / "run")
     back = there_and_back(tmp_path / "run" / "checkpoint.th", tmp_path, "--weights", "ema", "--codec", str(FIXTURES / "chords-drums/encodec"))  # fmt: skip
     exported = load(back / "state_dict.bin")
@@ -272,7 +272,7 @@ def test_an_exported_checkpoint_has_the_best_weights_only():
         read_audiocraft_checkpoint(FIXTURES / "chords-drums", "ema")
 
 
-def test_interpolations_are_resolved_and_circles_end(tmp_path):
+def test_interpolations_are_resolved_and_cycles_are_detected(tmp_path):
     def change(weights, config):
         config["seconds"], config["a"], config["b"] = 1, "${b}", "${a}"
         config["dataset"]["segment_duration"] = "${seconds}"
@@ -282,7 +282,7 @@ def test_interpolations_are_resolved_and_circles_end(tmp_path):
     assert load_audiocraft_transformer(checkpoint).config.sample_size == 50
 
 
-# The way to AudioCraft for a model that did not come from there
+# Export of models that were not converted from AudioCraft
 
 
 def make_pipeline(**options) -> JascoPipeline:
@@ -297,7 +297,7 @@ def make_pipeline(**options) -> JascoPipeline:
     return JascoPipeline(pipe.tokenizer, T5EncoderModel(t5).eval(), pipe.codec, model, pipe.scheduler, 20, 3.0, 0.5)
 
 
-def test_own_models_get_a_configuration_that_describes_them(tmp_path):
+def test_new_models_get_a_matching_configuration(tmp_path):
     pipe = make_pipeline(
         chord_labels=default_chord_labels()[::-1], attention_bias=True, latents_mean=0.5, drums_blur=5
     )
@@ -336,13 +336,13 @@ def test_another_transformer_in_a_pipeline_from_audiocraft_gets_a_new_configurat
         ({"chord_labels": ["N", "C", "Am"]}, "has 3 chords instead of 194"),
     ],
 )
-def test_what_audiocraft_cannot_represent_is_refused(options, message, tmp_path):
+def test_models_that_audiocraft_cannot_represent_are_refused(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         save_audiocraft_checkpoint(make_pipeline(**options), tmp_path / "x", "t5-small", "someone/codec")
     assert not (tmp_path / "x").exists()
 
 
-def test_names_that_audiocraft_needs(tmp_path):
+def test_names_required_by_audiocraft(tmp_path):
     pipe = make_pipeline()
     with pytest.raises(ValueError, match="not one of its text encoders of width 512.*t5-small, google/flan-t5-small"):
         save_audiocraft_checkpoint(pipe, tmp_path / "x", "t5-base", "someone/codec")
@@ -351,7 +351,7 @@ def test_names_that_audiocraft_needs(tmp_path):
         save_audiocraft_checkpoint(pipe, tmp_path / "x", "t5-small")
 
 
-# Files from strangers
+# Malicious and damaged files
 
 
 def test_the_shipped_model_is_refused_with_reasons(tmp_path):
@@ -361,7 +361,7 @@ def test_the_shipped_model_is_refused_with_reasons(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_is_overwritten_unasked(tmp_path):
+def test_existing_output_is_not_overwritten_without_force(tmp_path):
     there = ["--checkpoint", str(FIXTURES / "chords-drums"), "--text_encoder", TEXT_ENCODER, "--output"]
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("precious")
@@ -390,7 +390,7 @@ def test_variants_and_shards(tmp_path):
     assert all(torch.equal(weight, original[name].half()) for name, weight in weights.items())
 
 
-def test_forced_output_replaces_the_checkpoint_and_nothing_else(tmp_path):
+def test_forced_output_replaces_only_the_checkpoint(tmp_path):
     there = ["--checkpoint", str(FIXTURES / "chords-drums"), "--text_encoder", TEXT_ENCODER]
     there += ["--output", str(tmp_path / "x")]
     convert_jasco_to_diffusers.main([*there, "--max_shard_size", "200KB"])
@@ -402,14 +402,14 @@ def test_forced_output_replaces_the_checkpoint_and_nothing_else(tmp_path):
     assert not list((tmp_path / "x" / "transformer").glob("*.index.json"))
 
 
-def test_saving_for_audiocraft_spares_other_folders(tmp_path):
+def test_saving_for_audiocraft_keeps_other_folders(tmp_path):
     (tmp_path / "diary.txt").write_text("precious")
     with pytest.raises(ValueError, match="is not a checkpoint"):
         save_audiocraft_checkpoint(make_pipeline(), tmp_path, "t5-small", "someone/codec", force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
 
 
-def test_a_lora_has_no_place_in_audiocraft(tmp_path):
+def test_a_pipeline_with_a_lora_is_not_exported(tmp_path):
     peft = pytest.importorskip("peft")
     pipe = make_pipeline()
     pipe.transformer.add_adapter(peft.LoraConfig(r=2, target_modules=["to_q", "to_v"]))
@@ -418,7 +418,7 @@ def test_a_lora_has_no_place_in_audiocraft(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_types_of_a_variant_are_not_those_of_another(tmp_path):
+def test_variants_keep_their_own_dtypes(tmp_path):
     pipe = load_pipeline("chords-drums")
     pipe.save_pretrained(tmp_path)
     pipe.to(torch.float16).save_pretrained(tmp_path, variant="half")
@@ -450,7 +450,7 @@ def test_a_malicious_chord_vocabulary_is_not_executed(tmp_path):
             read_chord_labels(tmp_path / "map.pkl")
 
 
-def test_a_training_run_may_hold_nothing_but_data(tmp_path):
+def test_a_training_run_may_contain_only_data(tmp_path):
     content = {"xp.cfg": Malicious(tmp_path / "executed"), "model": {}, "best_state": {"model": {}}}
     torch.save(content, tmp_path / "checkpoint.th")
     with pytest.raises(ValueError, match="can't be read"):
@@ -459,11 +459,11 @@ def test_a_training_run_may_hold_nothing_but_data(tmp_path):
 
 
 def damage(content: bytes, rng: random.Random, folder: Path) -> bytes:
-    """A checkpoint that was cut short, whose archive or structure is broken, or that holds other things."""
+    """A checkpoint that is truncated, whose archive or structure is damaged, or that has other content."""
     kind = rng.randrange(7)
     if kind == 0:
         return content[: rng.randrange(len(content))]
-    if kind == 1:  # the list of an archive's contents is at its end
+    if kind == 1:  # the directory of an archive is at its end
         return content[: -rng.randrange(1, 3000)] + rng.randbytes(rng.randrange(3000))
     if kind == 2:  # the header and the pickle
         position = rng.randrange(2000)
@@ -503,11 +503,11 @@ def test_damaged_checkpoints_give_clear_errors(count, tmp_path):
         except ValueError as error:
             assert str(error).strip(), seed
             refused += 1
-    # Some of the bytes that were changed stand for nothing.
+    # Some of the changed bytes have no meaning.
     assert refused > 0.85 * count
 
 
-def test_a_vocabulary_of_its_own_comes_from_the_folder_or_the_argument(tmp_path):
+def test_a_custom_vocabulary_comes_from_the_folder_or_the_argument(tmp_path):
     labels = default_chord_labels()[::-1]
     copy_checkpoint(tmp_path / "checkpoint", lambda weights, config: None)
     (tmp_path / "map.pkl").write_bytes(pickle.dumps({label: number for number, label in enumerate(labels)}))

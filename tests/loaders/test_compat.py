@@ -31,7 +31,7 @@ NOTES = [("C4", 0.0, 0.5), (64, 0.5, 1.0), ("Bb5", 1.5, 2.0)]
 
 
 def original_melody(salience, duration, frame_rate):
-    """What the original's loader does with the map of a whole track, at offset 0, step by step."""
+    """AudioCraft's loader for the salience map of a track at offset 0, step by step."""
     salience = torch.tensor(salience[:, : int(duration * 86)]).float()
     frames = int(duration * frame_rate)
     resampled = torch.nn.functional.interpolate(salience[None], scale_factor=frame_rate / 86, mode="linear")[0]
@@ -44,7 +44,7 @@ def original_melody(salience, duration, frame_rate):
 
 
 @pytest.mark.parametrize("frames_in", [860, 1000, 430, 3])
-def test_salience_maps_are_read_as_the_original_does(tmp_path, frames_in):
+def test_salience_maps_are_read_as_by_audiocraft(tmp_path, frames_in):
     generator = np.random.default_rng(0)
     salience = generator.random((53, frames_in)).astype(np.float16)
     salience[salience < 0.97] = 0
@@ -55,13 +55,13 @@ def test_salience_maps_are_read_as_the_original_does(tmp_path, frames_in):
     assert torch.equal(melody, original_melody(salience, 10.0, 50.0))
 
 
-def test_a_step_comes_late_by_the_ratio_of_the_two_rates():
+def test_times_are_scaled_by_the_ratio_of_the_two_rates():
     salience = np.zeros((53, 20000), dtype=np.float32)
     salience[10, round(200 * 22050 / 256) :] = 1
     assert late_melody_from_salience(salience, 11000, 50.0)[:, 10].nonzero()[0] == 10015
 
 
-def test_recordings_are_read_late(tmp_path):
+def test_recordings_are_read_late_as_by_audiocraft(tmp_path):
     rate, duration = 22050, 3.3
     audio = preview_melody(NOTES, duration, rate)
     soundfile.write(tmp_path / "melody.wav", audio[0].numpy(), rate, subtype="FLOAT")
@@ -80,7 +80,7 @@ def test_other_melodies_are_read_in_time(tmp_path):
         assert torch.equal(read_melody_late(melody, 25, 10.0), matrix)
 
 
-def test_errors_are_those_of_melodies(tmp_path):
+def test_errors_equal_those_of_read_melody(tmp_path):
     np.savez(tmp_path / "map.npz", salience=np.zeros((7, 9)))
     (tmp_path / "melody.wav").write_text("no audio")
     for melody in (3, [("H", 0, 1)], tmp_path / "map.npz", tmp_path / "melody.wav", "song.xyz"):

@@ -83,7 +83,7 @@ def other_folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_lora_of_peft_and_of_diffusers_sounds_as_it_was_trained(pipe, tmp_path, name, warnings):
+def test_loras_of_peft_and_diffusers_reproduce_the_trained_output(pipe, tmp_path, name, warnings):
     model, trained = with_peft(**CONFIGS[name])
     base, expected = latents(pipe), latents(trained)
     assert relative_error(expected, base) > 1e-3
@@ -98,7 +98,7 @@ def test_a_lora_of_peft_and_of_diffusers_sounds_as_it_was_trained(pipe, tmp_path
     assert "alpha" not in warnings.text
 
 
-def test_tensors_saved_without_their_alpha_are_warned_of(tmp_path, warnings):
+def test_tensors_saved_without_alpha_cause_a_warning(tmp_path, warnings):
     model, trained = with_peft(**LORA)
     layers = peft.get_peft_model_state_dict(model)
     options = trained.transformer.peft_config["default"].to_dict()
@@ -109,7 +109,7 @@ def test_tensors_saved_without_their_alpha_are_warned_of(tmp_path, warnings):
     assert "`transformer_lora_adapter_metadata=" in warnings.text and "alpha" in warnings.text
 
 
-def test_scale_runs_from_the_base_to_the_whole_lora(pipe, folder):
+def test_scale_interpolates_between_the_base_and_the_lora(pipe, folder):
     base = latents(pipe)
     pipe.load_lora_weights(folder[0])
     assert relative_error(latents(pipe, attention_kwargs={"scale": 0.0}), base) < 1e-6
@@ -123,7 +123,7 @@ def test_scale_runs_from_the_base_to_the_whole_lora(pipe, folder):
     assert pipe(None, num_inference_steps=1).audios.isfinite().all()
 
 
-def test_saves_what_it_loaded_bit_for_bit(pipe, folder, tmp_path):
+def test_a_loaded_lora_is_saved_bit_for_bit(pipe, folder, tmp_path):
     pipe.load_lora_weights(folder[0])
     pipe.save_lora_weights(tmp_path, pipe.transformer)
     file = tmp_path / "pytorch_lora_weights.safetensors"
@@ -168,7 +168,7 @@ def test_several_adapters_with_weights(pipe, folder, other_folder):
             method("b")
 
 
-def test_names_of_deleted_adapters_do_not_replace_others(pipe, folder, other_folder):
+def test_names_of_deleted_adapters_can_be_reused(pipe, folder, other_folder):
     pipe.load_lora_weights(other_folder)
     pipe.load_lora_weights(folder[0])
     pipe.delete_adapters("default_0")
@@ -194,7 +194,7 @@ def test_fused_equals_unfused(pipe, folder, other_folder):
     pipe.unfuse_lora()
     assert relative_error(latents(pipe), loaded) < 1e-4
 
-    # An adapter that is not active, of weight 0.5, at half of it; afterwards all is as before.
+    # An inactive adapter of weight 0.5 at half strength; afterwards, everything is unchanged.
     pipe.set_adapters("a", 0.3)
     before = latents(pipe)
     pipe.fuse_lora(lora_scale=0.5, adapter_names=["b"])
@@ -209,7 +209,7 @@ def test_fused_equals_unfused(pipe, folder, other_folder):
     assert relative_error(latents(pipe), base) < 1e-4
 
 
-def test_a_lora_that_can_not_be_fused_changes_nothing(pipe, folder, tmp_path):
+def test_a_failed_fusion_changes_nothing(pipe, folder, tmp_path):
     pipe.load_lora_weights(folder[0], adapter_name="a")
     layers = weights_of(folder)
     last = [key for key in layers if key.endswith("lora_B.weight")][-1]
@@ -270,7 +270,7 @@ def test_files_folders_and_names(pipe, folder, other_folder, tmp_path):
     assert torch.equal(latents(pipe), expected)
 
 
-def test_absent_files(pipe, tmp_path):
+def test_missing_files(pipe, tmp_path):
     (tmp_path / "empty").mkdir()
     for source, options in [
         (tmp_path / "empty", {}),
@@ -283,7 +283,7 @@ def test_absent_files(pipe, tmp_path):
             pipe.load_lora_weights(source, **options)
 
 
-def test_without_a_configuration_alpha_is_the_rank_and_a_warning_says_so(pipe, folder, tmp_path, warnings):
+def test_without_a_configuration_alpha_is_the_rank_with_a_warning(pipe, folder, tmp_path, warnings):
     shutil.copy(folder[0] / "adapter_model.safetensors", tmp_path)
     pipe.load_lora_weights(tmp_path)
     assert "alpha" in warnings.text
@@ -312,7 +312,7 @@ def assert_refused(pipe, source, message: str, **options) -> str:
     return str(error.value)
 
 
-def test_a_lora_of_another_model_is_refused_with_its_keys(pipe):
+def test_a_lora_of_another_model_is_refused_with_a_list_of_keys(pipe):
     flux = {
         f"transformer.single_transformer_blocks.{i}.attn.to_q.lora_{part}.weight": torch.zeros(2, 2)
         for i in range(30)
@@ -336,12 +336,12 @@ def test_a_lora_of_another_model_is_refused_with_its_keys(pipe):
         "proj_out.bias",
     ],
 )
-def test_a_lora_that_fits_in_part_is_refused(pipe, folder, key):
+def test_a_lora_that_matches_partially_is_refused(pipe, folder, key):
     message = assert_refused(pipe, weights_of(folder) | {key: torch.zeros(2, 2)}, "1 of the LoRA's")
     assert key.removeprefix("base_model.model.") in message
 
 
-def test_wrong_shapes_and_half_layers_are_refused(pipe, folder, tmp_path):
+def test_wrong_shapes_and_incomplete_layers_are_refused(pipe, folder, tmp_path):
     key = f"base_model.model.{LAYER}.lora_A.weight"
     wide = {**weights_of(folder), key: torch.zeros(2, 999)}
     assert "(2, 999)" in assert_refused(pipe, wide, re.escape(f"{LAYER}.lora_A.weight is"))
@@ -351,7 +351,7 @@ def test_wrong_shapes_and_half_layers_are_refused(pipe, folder, tmp_path):
     both = weights_of(folder) | {key.replace("base_model.model.", "transformer."): torch.zeros(2, 2)}
     assert_refused(pipe, both, "Diffusers' and PEFT's keys")
     assert_refused(pipe, {}, "empty")
-    # The file's rank against the one that its configuration says.
+    # The rank of the file contradicts its configuration.
     shutil.copytree(folder[0], tmp_path / "rank")
     edit_config(tmp_path / "rank", r=3)
     assert_refused(pipe, tmp_path / "rank", r"is \(2, \d+\), but has to be \(3, \d+\)")
@@ -379,7 +379,7 @@ def edit_config(path, **changes):
         ({"use_dora": True}, "lora_magnitude_vector is absent"),
     ],
 )
-def test_configurations_that_would_change_the_sound_are_refused(pipe, folder, tmp_path, changes, message):
+def test_unsupported_configurations_are_refused(pipe, folder, tmp_path, changes, message):
     shutil.copytree(folder[0], tmp_path, dirs_exist_ok=True)
     edit_config(tmp_path, **changes)
     assert_refused(pipe, tmp_path, message)
@@ -430,7 +430,7 @@ def test_pickled_weights_load_by_name_and_code_is_refused(pipe, folder, tmp_path
     assert_refused(pipe, file, "1 of the LoRA's 1 keys fit no layer")
 
 
-def test_bad_arguments(pipe, folder, tmp_path):
+def test_invalid_arguments(pipe, folder, tmp_path):
     with pytest.raises(TypeError, match="weight_nam"):
         pipe.load_lora_weights(folder[0], weight_nam="x")
     with pytest.raises(ValueError, match="weight_name"):
@@ -453,7 +453,7 @@ def test_bad_arguments(pipe, folder, tmp_path):
         pipe.save_lora_weights(tmp_path / "file", pipe.transformer)
 
 
-def test_without_peft_the_error_names_the_command_that_installs_it(pipe, folder, monkeypatch):
+def test_without_peft_the_error_names_the_install_command(pipe, folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     calls = [
         lambda: pipe.load_lora_weights(folder[0]),
@@ -469,7 +469,7 @@ def test_without_peft_the_error_names_the_command_that_installs_it(pipe, folder,
 
 
 @pytest.mark.parametrize("name", ["plain", "bias"])
-def test_peft_warns_of_nothing_in_a_correct_use(pipe, tmp_path, name):
+def test_correct_use_causes_no_peft_warnings(pipe, tmp_path, name):
     model, _ = with_peft(**CONFIGS[name])
     JascoPipeline.save_lora_weights(tmp_path / "first", model)
     with python_warnings.catch_warnings():
@@ -482,7 +482,7 @@ def test_peft_warns_of_nothing_in_a_correct_use(pipe, tmp_path, name):
         pipe.unload_lora_weights()
 
 
-# Runs in a process of its own: this one is offline.
+# Runs in a separate process, since this one is offline.
 HUB_SCRIPT = """
 import re
 import sys
@@ -521,13 +521,13 @@ save_file(audios, sys.argv[1])
 @pytest.mark.parametrize(
     "source", ["absent", "absent.safetensors", "runs/absent.safetensors", "runs/a/absent", Path("runs")]
 )
-def test_absent_files_are_named_without_asking_the_hub(source, monkeypatch):
-    monkeypatch.setattr(lora_files, "list_repo_files", lambda *args, **options: pytest.fail("the Hub was asked"))
+def test_missing_files_are_reported_without_a_request_to_the_hub(source, monkeypatch):
+    monkeypatch.setattr(lora_files, "list_repo_files", lambda *args, **options: pytest.fail("request to the Hub"))
     with pytest.raises(FileNotFoundError, match=f"'{source}' is neither a file or folder nor a Hub repository"):
         load_pipeline("chords-drums-melody").load_lora_weights(source)
 
 
-def test_loras_and_pipelines_that_are_taken_for_each_other(tmp_path):
+def test_loras_and_pipelines_are_not_confused(tmp_path):
     (tmp_path / "lora").mkdir()
     with pytest.raises(FileNotFoundError, match="lora is not a JASCO checkpoint"):
         JascoPipeline.from_pretrained(tmp_path / "lora")

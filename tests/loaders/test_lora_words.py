@@ -77,7 +77,7 @@ def opera(tmp_path_factory):
     return make_lora(tmp_path_factory.mktemp("opera"), "opera", "baroque", seed=1)
 
 
-def test_words_come_and_go_with_their_lora(nano, baroque, warnings):
+def test_words_are_added_and_removed_with_their_lora(nano, baroque, warnings):
     base_hash, base = text_encoder_hash(nano.tokenizer, nano.text_encoder), latents(nano, "slow baroque")
     assert "'baroque'" in warnings.text
     warnings.clear()
@@ -94,7 +94,7 @@ def test_words_come_and_go_with_their_lora(nano, baroque, warnings):
     assert torch.equal(latents(nano, "slow baroque"), base)
 
 
-def test_they_are_saved_as_they_were_loaded(nano, baroque, tmp_path):
+def test_words_are_saved_unchanged(nano, baroque, tmp_path):
     nano.load_lora_weights(baroque, adapter_name="style")
     nano.save_lora_weights(tmp_path, nano.transformer)
     ours, original = load_file(tmp_path / FILE), load_file(baroque / FILE)
@@ -110,7 +110,7 @@ def test_they_are_saved_as_they_were_loaded(nano, baroque, tmp_path):
         nano.transformer.save_lora_adapter(tmp_path, "style")
 
 
-def test_the_active_adapters_words_are_known(nano, baroque, opera, tmp_path, warnings):
+def test_words_of_active_adapters_are_known(nano, baroque, opera, tmp_path, warnings):
     nano.load_lora_weights(baroque, adapter_name="a")
     alone = latents(nano, "slow baroque")
     nano.load_lora_weights(opera, adapter_name="b")
@@ -224,7 +224,7 @@ def test_a_model_with_another_tokenizer_is_refused(nano, baroque):
         nano.load_lora_weights(baroque)
 
 
-def test_pefts_warnings_are_about_mistakes_only(nano, baroque, opera, recwarn):
+def test_peft_warns_only_about_mistakes(nano, baroque, opera, recwarn):
     nano.load_lora_weights(baroque, adapter_name="a")
     nano.load_lora_weights(opera, adapter_name="b")
     nano.set_adapters(["a", "b"])

@@ -48,7 +48,7 @@ def codec():
 
 
 @torch.no_grad()
-def test_shapes_are_those_of_encodec(codec):
+def test_shapes_equal_those_of_encodec(codec):
     latents = codec.encoder(make_music(3))
     assert latents.shape == (3, 32, 50)
     assert codec.decoder(latents).shape == (3, 1, 2 * RATE)
@@ -60,7 +60,7 @@ def test_shapes_are_those_of_encodec(codec):
 
 
 @torch.no_grad()
-def test_the_closed_form_already_keeps_pitches(codec):
+def test_the_closed_form_preserves_pitches(codec):
     time = torch.arange(2 * RATE) / RATE
     tone = 0.2 * torch.sin(2 * math.pi * 440 * time)[None, None]
     decoded = codec(tone)[0, 0, RATE // 2 : RATE // 2 * 3]
@@ -69,7 +69,7 @@ def test_the_closed_form_already_keeps_pitches(codec):
 
 
 @torch.no_grad()
-def test_decoding_is_better_than_silence_and_than_another_clip(codec):
+def test_decoded_audio_is_closer_than_silence_and_other_clips(codec):
     music = make_music(seed=1)
     decoded = codec(music)
     loss = spectral_loss(decoded, music)
@@ -78,22 +78,22 @@ def test_decoding_is_better_than_silence_and_than_another_clip(codec):
 
 
 @torch.no_grad()
-def test_silence_stays_silent_and_decoding_is_a_function(codec):
+def test_silence_stays_silent_and_decoding_is_deterministic(codec):
     assert codec(torch.zeros(1, 1, RATE)).std() < 0.005
     music = make_music(2)
     assert torch.equal(codec(music), codec(music))
 
 
 @torch.no_grad()
-def test_it_never_exceeds_full_scale(codec):
+def test_output_never_exceeds_full_scale(codec):
     latents = codec.encoder(make_music(2))
     decoded = codec.decoder(2 * latents)
     assert 0.8 < decoded.abs().max() < 0.9
-    # What is louder elsewhere changes nothing, in another clip of the batch least of all.
+    # Louder passages elsewhere change nothing, especially in other clips of the batch.
     assert torch.equal(codec.decoder(torch.cat([2 * latents[:1], latents[1:]]))[1], codec.decoder(latents)[1])
 
 
-def test_latents_are_centred_decorrelated_and_ordered(codec):
+def test_latents_are_centered_decorrelated_and_ordered(codec):
     with torch.no_grad():
         latents = codec.encoder(make_music(clips=40)).transpose(1, 2).flatten(0, 1).double()
     covariance = latents.T @ latents / len(latents)
@@ -103,7 +103,7 @@ def test_latents_are_centred_decorrelated_and_ordered(codec):
     assert (variance.diff() <= 1e-3).all() and abs(variance.mean() - 1) < 1e-3
 
 
-def test_training_improves_it_and_the_encoder_stays(codec):
+def test_training_improves_the_decoder_and_keeps_the_encoder(codec):
     codec = SpectralCodecModel.from_config(codec.config)
     music = make_music(16)
     codec.fit(music)
@@ -121,7 +121,7 @@ def test_training_improves_it_and_the_encoder_stays(codec):
 
 
 @torch.no_grad()
-def test_saving_keeps_it_also_in_half_precision(codec, tmp_path):
+def test_saving_and_loading_also_in_half_precision(codec, tmp_path):
     music = make_music(2)
     codec.save_pretrained(tmp_path / "full")
     assert torch.equal(SpectralCodecModel.from_pretrained(tmp_path / "full")(music), codec(music))
@@ -134,7 +134,7 @@ def test_saving_keeps_it_also_in_half_precision(codec, tmp_path):
 
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_it_runs_in_half_precision(codec, dtype):
+def test_half_precision_inference(codec, dtype):
     half = SpectralCodecModel.from_config(codec.config)
     half.load_state_dict(codec.state_dict())
     music = make_music(2)
@@ -143,12 +143,12 @@ def test_it_runs_in_half_precision(codec, dtype):
     assert spectral_loss(decoded.float(), codec(music)) < 0.3 * spectral_loss(torch.zeros_like(music), codec(music))
 
 
-def test_bad_hop_length():
+def test_invalid_hop_length():
     with pytest.raises(ValueError, match="multiple of 8"):
         SpectralCodecModel(hop_length=10)
 
 
-def test_the_spectral_loss_is_zero_for_the_same_and_grows_with_noise():
+def test_the_spectral_loss_is_zero_for_equal_audio_and_grows_with_noise():
     music = make_music(2)
     noise = torch.randn_like(music)
     losses = [spectral_loss(music + amount * noise, music, complex_weight=1.0).item() for amount in (0, 0.01, 0.1)]

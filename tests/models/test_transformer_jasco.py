@@ -100,7 +100,7 @@ def test_any_subset_of_controls(controls):
             run(model, **make_inputs(controls=(name,)))
 
 
-def test_a_control_that_is_none_is_the_learnt_null():
+def test_a_missing_control_is_the_learned_null():
     model, inputs = make_model(), make_inputs()
     assert model.null_controls == {"chords": 194, "drums": 0, "melody": 0}
     nulls = {
@@ -130,7 +130,7 @@ def test_masked_tokens_have_no_effect():
         torch.testing.assert_close(run(model, **single)[0], velocity[row], atol=1e-5, rtol=1e-5)
 
 
-def test_null_text_has_one_meaning():
+def test_all_forms_of_null_text_are_equal():
     # Null tokens of any number and states, and a row in which no token counts, are the same null text.
     model, inputs = make_model(), make_inputs()
     null = run(model, **inputs | {"text_mask": torch.zeros(2, TOKENS)})
@@ -148,8 +148,8 @@ def test_a_state_of_zeros_is_text():
     assert not torch.allclose(run(model, **zeros), run(model, **zeros, text_mask=torch.zeros(2, TOKENS)), atol=1e-3)
 
 
-def test_post_norm_block_is_the_originals():
-    # The original's post-norm layer, in torch's own modules: the cross-attention's query is the layer's input.
+def test_the_post_norm_block_equals_audiocrafts():
+    # AudioCraft's post-norm layer in torch's modules; the query of the cross-attention is the layer's input.
     model = make_model(pre_norm=False, attention_bias=True)
     block = model.transformer_blocks[0]
     hidden_states, text = torch.randn(2, FRAMES, 16), torch.randn(2, TOKENS, 16)
@@ -182,7 +182,7 @@ def test_impossible_sizes_are_refused(options, message):
 
 
 @pytest.mark.parametrize("bias", [False, True])
-def test_fused_projections_give_the_same(bias):
+def test_fused_projections_give_the_same_output(bias):
     model, inputs = make_model(attention_bias=bias), make_inputs()
     velocity = run(model, **inputs)
     model.fuse_qkv_projections()
@@ -217,7 +217,7 @@ def test_compiles_as_one_graph(skip_connections):
 
 
 @pytest.mark.parametrize("skip_connections", [False, True])
-def test_first_block_cache_hits_and_gives_the_same(skip_connections):
+def test_first_block_cache_hits_and_gives_the_same_output(skip_connections):
     model, inputs = make_model(skip_connections=skip_connections), make_inputs()
     velocity = run(model, **inputs)
     model.enable_cache(FirstBlockCacheConfig(threshold=0.01))
@@ -261,7 +261,7 @@ def test_lora_scale():
 
 
 def test_device_map_moves_whole_blocks(tmp_path):
-    # Blocks on disk are loaded when they are called: with skips too, each has all that it needs within.
+    # Offloaded blocks are loaded when they are called, so each block has to contain all of its weights, skips included.
     model, inputs = make_model(skip_connections=True), make_inputs()
     velocity = run(model, **inputs)
     model.save_pretrained(tmp_path / "model")
@@ -289,7 +289,7 @@ def test_preconditioning_adds_the_linear_prediction():
     torch.testing.assert_close(run(model, **inputs), factors * inputs["hidden_states"])
 
 
-def test_preconditioning_changes_the_output_and_nothing_else():
+def test_preconditioning_changes_only_the_output():
     inputs = make_inputs()
     plain, model = make_model(), make_model(preconditioning=1.0)
     difference = run(model, **inputs) - run(plain, **inputs)
@@ -297,7 +297,7 @@ def test_preconditioning_changes_the_output_and_nothing_else():
 
 
 def test_the_linear_factor_is_the_regression_of_the_velocity():
-    # Of noise and of data of a channel's variance, by their covariance with z_t: no other multiple of z_t is nearer.
+    # Least-squares factor of the velocity on z_t, from the variances of noise and data.
     generator = torch.Generator().manual_seed(0)
     deviations = [0.5, 1.0, 2.0, *[1.0] * 5]
     model = make_model(preconditioning=deviations)

@@ -62,14 +62,14 @@ def run_together(calls: list) -> list:
         return [future.result(60) for future in [pool.submit(call) for call in calls]]
 
 
-def test_threads_on_one_pipeline_get_what_they_get_alone(pipe):
+def test_threads_sharing_a_pipeline_get_the_same_results_as_alone(pipe):
     alone = [latents(pipe, **make_request(index)) for index in range(8)]
     together = run_together([lambda index=index: latents(pipe, **make_request(index)) for index in range(8)])
     assert all(torch.equal(*pair) for pair in zip(alone, together, strict=True))
 
 
 @pytest.mark.parametrize("shared", ["components", "from_pipe"])
-def test_threads_on_pipelines_with_the_same_weights(pipe, shared):
+def test_threads_with_pipelines_of_the_same_weights(pipe, shared):
     schedulers = [
         FlowMatchEulerScheduler(),
         FlowMatchHeunDiscreteScheduler(),
@@ -91,7 +91,7 @@ def test_threads_on_pipelines_with_the_same_weights(pipe, shared):
         assert all(torch.equal(*pair) for pair in zip(alone, together, strict=True))
 
 
-def test_callbacks_act_on_the_call_they_run_in(pipe):
+def test_callbacks_affect_only_their_own_call(pipe):
     def call(index: int) -> tuple[torch.Tensor, list]:
         seen = []
 
@@ -141,7 +141,7 @@ def test_a_call_within_a_callback(pipe):
     assert seen == [(5.0, 3, False)] * 3
 
 
-def test_a_call_leaves_shared_schedulers_as_they_are(pipe):
+def test_a_call_does_not_change_shared_schedulers(pipe):
     scheduler = FlowMatchDopri5Scheduler(rtol=1e-2, atol=1e-2)
     pipe.scheduler = scheduler
     latents(pipe, num_inference_steps=None)
@@ -159,7 +159,7 @@ def test_an_error_within_a_call_ends_it(pipe):
     assert run_together([lambda: torch.equal(latents(pipe), expected)]) == [True]
 
 
-def test_copies_of_a_lock_are_other_locks():
+def test_copies_of_a_lock_are_independent():
     lock = Lock()
     with lock, lock:
         for other in (copy.deepcopy(lock), pickle.loads(pickle.dumps(lock))):
@@ -167,7 +167,7 @@ def test_copies_of_a_lock_are_other_locks():
                 pool.submit(other.__enter__).result(5)
 
 
-def test_a_copy_of_a_running_adaptive_scheduler_begins_anew():
+def test_a_copy_of_a_running_adaptive_scheduler_starts_from_the_beginning():
     scheduler = FlowMatchDopri5Scheduler()
     scheduler.step(torch.ones(1, 2), 1000.0, torch.ones(1, 2))
     copied = copy.deepcopy(scheduler)
@@ -184,7 +184,7 @@ def test_a_callback_that_returns_nothing_changes_nothing(pipe):
     assert steps == [0, 1, 2] and torch.equal(result, latents(pipe))
 
 
-def test_audiocrafts_callback_is_called_through_an_adapter(pipe):
+def test_audiocrafts_callback_works_with_an_adapter(pipe):
     seen = []
 
     def progress(done, total):
@@ -197,7 +197,7 @@ def test_audiocrafts_callback_is_called_through_an_adapter(pipe):
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_diffusers_callbacks_bring_their_tensors(pipe):
+def test_diffusers_callbacks_receive_their_tensors(pipe):
     class Silence(PipelineCallback):
         tensor_inputs = ["latents"]
 
@@ -217,13 +217,13 @@ def test_diffusers_callbacks_bring_their_tensors(pipe):
         ({"latents": None}, "latents of shape"),
     ],
 )
-def test_what_a_callback_may_return(pipe, returned, message):
+def test_return_values_of_callbacks(pipe, returned, message):
     with pytest.raises(InputError, match=message) as error:
         latents(pipe, callback_on_step_end=lambda *args: returned)
     assert error.value.argument == "callback_on_step_end"
 
 
-def test_a_callback_may_return_another_type(pipe):
+def test_a_callback_may_return_another_dtype(pipe):
     result = latents(pipe, callback_on_step_end=lambda *args: {"latents": torch.ones(1, 50, 16, dtype=torch.float64)})
     assert result.dtype == torch.float32 and (result == 1).all()
 
@@ -254,7 +254,7 @@ GOOD = [
 
 
 @pytest.mark.parametrize("index", range(len(GOOD)))
-def test_arguments_of_other_types_that_are_clear(pipe, index):
+def test_unambiguous_arguments_of_other_types(pipe, index):
     def fresh(arguments: dict) -> dict:
         arguments = dict(arguments)
         if "generator" in arguments:
@@ -266,7 +266,7 @@ def test_arguments_of_other_types_that_are_clear(pipe, index):
     assert torch.equal(latents(pipe, **fresh(given)), latents(pipe, **fresh(plain)))
 
 
-def test_embedded_prompts_of_other_types(pipe):
+def test_prompt_embeds_of_other_types(pipe):
     embeds, mask = pipe.encode_prompt("80s pop")
     expected = latents(pipe, None, prompt_embeds=embeds)
     for other in (embeds.double(), embeds.numpy(), embeds.double().numpy()):
@@ -363,7 +363,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("index", range(len(BAD)))
-def test_bad_arguments_are_named_before_any_work(loaded_once, index, monkeypatch):
+def test_invalid_arguments_are_reported_before_any_work(loaded_once, index, monkeypatch):
     monkeypatch.setattr(loaded_once, "encode_conditioning", lambda *args: pytest.fail("work before the checks"))
     arguments, name, message = BAD[index]
     others = {"prompt": "pop", "num_inference_steps": None if "sigmas" in arguments else 3}
@@ -373,14 +373,14 @@ def test_bad_arguments_are_named_before_any_work(loaded_once, index, monkeypatch
 
 
 @pytest.mark.parametrize("arguments", [{"num_inference_steps": 10}, {"sigmas": [1.0, 0.5]}])
-def test_an_adaptive_scheduler_says_so_before_any_work(pipe, arguments):
+def test_a_step_count_for_an_adaptive_scheduler_is_refused_before_any_work(pipe, arguments):
     pipe.scheduler = FlowMatchDopri5Scheduler()
     with pytest.raises(InputError, match="chooses its own steps"):
         latents(pipe, **{"num_inference_steps": None} | arguments, drums="absent.wav")
 
 
 @pytest.mark.parametrize("value", [-1, float("nan"), "3", None])
-def test_a_callback_can_set_no_scale_that_a_call_refuses(pipe, value):
+def test_callbacks_can_set_only_valid_scales(pipe, value):
     def change(pipe, step, timestep, tensors):
         pipe.guidance_scale = value
 
@@ -389,7 +389,7 @@ def test_a_callback_can_set_no_scale_that_a_call_refuses(pipe, value):
 
 
 @pytest.mark.parametrize("duration, warned", [(0.2, False), (0.5, False), (1.0, False), (1.2, False), (1.5, True)])
-def test_only_pieces_that_are_much_longer_than_in_training_get_a_warning(pipe, warnings, duration, warned):
+def test_only_much_longer_pieces_than_in_training_cause_a_warning(pipe, warnings, duration, warned):
     """The toy model was trained on 1 s."""
     latents(pipe, duration=duration)
     assert ("trained on clips of 1 s" in warnings.text) == warned

@@ -103,7 +103,7 @@ def test_folders_keep_the_defaults(request, expected, name, loader, tmp_path):
     assert again.defaults == DEFAULTS and torch.equal(latents(again), expected)
 
 
-def test_a_folder_without_defaults_has_those_of_the_classes(old_folder):
+def test_a_folder_without_defaults_uses_those_of_the_classes(old_folder):
     index = json.loads((old_folder / "model_index.json").read_text())
     index = {key: value for key, value in index.items() if not key.startswith("default_")}
     (old_folder / "model_index.json").write_text(json.dumps(index))
@@ -149,7 +149,7 @@ def test_the_number_of_steps_survives_an_adaptive_scheduler(pipe, expected):
 
 
 @pytest.mark.parametrize("name", ["folder", "old_folder"])
-def test_a_scheduler_given_at_loading_keeps_the_number_of_steps(request, name):
+def test_a_scheduler_passed_to_from_pretrained_keeps_the_number_of_steps(request, name):
     scheduler = FlowMatchHeunDiscreteScheduler()
     loaded = JascoPipeline.from_pretrained(request.getfixturevalue(name), scheduler=scheduler)
     assert loaded.defaults == DEFAULTS and type(loaded.scheduler) is FlowMatchHeunDiscreteScheduler
@@ -170,12 +170,12 @@ def test_scales_of_a_call_replace_the_guiders_one_by_one(pipe):
     assert pipe.defaults == DEFAULTS, "a call changes no default"
 
 
-def test_audiocrafts_guidance_has_the_scales_of_the_guider(pipe):
+def test_audiocraft_compatible_calls_use_the_scales_of_the_guider(pipe):
     direct = latents(pipe, guider=AudiocraftGuidance(2.0, 0.5, 0.7), audiocraft_compatible=True)
     assert torch.equal(latents(pipe, audiocraft_compatible=True), direct)
 
 
-def test_a_guider_may_be_absent_and_come_later(pipe, tmp_path):
+def test_a_guider_is_optional_and_can_be_added_later(pipe, tmp_path):
     pipe.guider = None
     assert pipe.defaults["guidance_scale"] == 5.0
     assert torch.equal(latents(pipe), latents(pipe, guider=JascoGuidance()))
@@ -200,7 +200,7 @@ def test_pipelines_share_no_defaults(pipe):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_from_pipe_changes_no_type(pipe, dtype):
+def test_from_pipe_changes_no_dtype(pipe, dtype):
     pipe.transformer.to(dtype)
     weights = next(pipe.transformer.parameters())
     other = JascoPipeline.from_pipe(pipe)
@@ -209,7 +209,7 @@ def test_from_pipe_changes_no_type(pipe, dtype):
     assert other.config.audiocraft == pipe.config.audiocraft
 
 
-def test_old_arguments_beside_what_replaces_them_come_with_a_warning(pipe, warnings):
+def test_deprecated_arguments_next_to_their_replacements_cause_a_warning(pipe, warnings):
     JascoPipeline(**pipe.components)
     assert not warnings.records
     other = JascoPipeline(**pipe.components, default_guidance_scale=4.0, default_num_inference_steps=9)
@@ -218,7 +218,7 @@ def test_old_arguments_beside_what_replaces_them_come_with_a_warning(pipe, warni
     assert "precedence over `default_num_inference_steps`" in warnings.text
 
 
-def test_from_pipe_takes_components_and_a_type(pipe):
+def test_from_pipe_accepts_components_and_a_dtype(pipe):
     scheduler = FlowMatchEulerScheduler(num_inference_steps=7)
     other = JascoPipeline.from_pipe(pipe, scheduler=scheduler, dtype=torch.bfloat16)
     assert other.scheduler is scheduler and other.transformer.dtype == torch.bfloat16

@@ -58,7 +58,7 @@ def test_a_straight_path_ends_at_the_data(name):
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-def test_the_velocity_gets_the_flows_time(name):
+def test_the_velocity_receives_flow_time(name):
     times = []
 
     def velocity(latents, time):
@@ -110,7 +110,7 @@ def test_schedulers_that_do_not_integrate_a_flow_are_refused():
         check_scheduler(UniPCMultistepScheduler())
 
 
-def test_grids_that_contradict_each_other():
+def test_contradictory_grids():
     with pytest.raises(InputError, match="a whole number from 1") as error:
         set_timesteps(FlowMatchEulerScheduler(), 0, None, torch.device("cpu"), 12)
     assert error.value.argument == "num_inference_steps"
@@ -136,7 +136,7 @@ def guided(transformer, scales, batch: int = 2) -> GuidedVelocity:
 
 
 @torch.no_grad()
-def test_all_branches_are_one_forward(transformer):
+def test_all_branches_share_one_forward_pass(transformer):
     calls = []
     transformer.register_forward_hook(lambda module, args, kwargs, output: calls.append(kwargs), with_kwargs=True)
     velocity = guided(transformer, (2.0, 0.5))
@@ -152,7 +152,7 @@ def test_all_branches_are_one_forward(transformer):
 
 
 @torch.no_grad()
-def test_scales_act_from_the_next_evaluation_and_conditions_are_gathered_once(transformer):
+def test_scales_take_effect_at_the_next_evaluation_and_conditions_are_batched_once(transformer):
     calls = []
     transformer.register_forward_hook(lambda module, args, kwargs, output: calls.append(kwargs), with_kwargs=True)
     velocity = guided(transformer, (2.0, 0.0))

@@ -73,7 +73,7 @@ def encode(pipe, samples, **options) -> torch.Tensor:
     return conditioning.controls["drums"]
 
 
-def test_drums_of_any_level_are_encoded_alike_where_the_checkpoint_says_so(pipe, loudness):
+def test_drums_of_any_level_are_encoded_equally_if_the_checkpoint_normalizes(pipe, loudness):
     samples, _ = beat(0)
     expected = encode(pipe, samples)
     for decibels in (-20, -40):
@@ -82,7 +82,7 @@ def test_drums_of_any_level_are_encoded_alike_where_the_checkpoint_says_so(pipe,
     assert torch.equal(encode(pipe, samples, normalize_drums=True), expected)
 
 
-def test_other_checkpoints_take_drums_as_they_are(pipe, warnings):
+def test_other_checkpoints_keep_the_level_of_drums(pipe, warnings):
     samples, _ = beat(0)
     assert torch.equal(encode(pipe, samples), encode(pipe, samples, normalize_drums=False))
     assert not [record for record in warnings.records if "quiet" in record.getMessage()]
@@ -93,13 +93,13 @@ def test_other_checkpoints_take_drums_as_they_are(pipe, warnings):
     assert (normalized == encode(pipe, samples * 10 ** (level / 20))).float().mean() > 0.99
 
 
-def test_comparisons_with_audiocraft_are_not_normalized(pipe, loudness):
+def test_audiocraft_compatible_calls_do_not_normalize_drums(pipe, loudness):
     samples, _ = beat(0)
     as_it_is = encode(pipe, at(-20, samples), normalize_drums=False)
     assert torch.equal(encode(pipe, at(-20, samples), audiocraft_compatible=True), as_it_is)
 
 
-def test_the_gain_is_that_of_the_whole_recording_whatever_part_is_used(tmp_path):
+def test_the_gain_depends_on_the_whole_recording_and_not_on_the_excerpt(tmp_path):
     samples, _ = beat(1, seconds=30.0)
     samples[:, : 10 * RATE] *= 0.1
     gain = 10 ** ((-22 - measure_loudness(samples, RATE)) / 20)
@@ -110,7 +110,7 @@ def test_the_gain_is_that_of_the_whole_recording_whatever_part_is_used(tmp_path)
             torch.testing.assert_close(scaled, gain * samples[:, : seconds * RATE], atol=1e-3, rtol=1e-3)
 
 
-def test_silence_around_drums_hardly_changes_the_gain():
+def test_silence_around_drums_barely_changes_the_gain():
     samples, _ = beat(2)
     padded = torch.cat([samples, torch.zeros(1, 60 * RATE)], dim=1)
     alone, with_silence = (read_drums((drums, RATE), RATE, RATE, loudness=-22.0) for drums in (samples, padded))
@@ -132,13 +132,13 @@ def test_silent_drums_stay_silent_with_a_warning(samples, message, warnings):
     assert torch.equal(drums, read_drums((samples, RATE), RATE, RATE))
 
 
-def test_a_silent_part_of_a_recording_is_warned_of(warnings):
+def test_a_silent_excerpt_of_a_recording_causes_a_warning(warnings):
     samples = torch.cat([torch.zeros(1, 5 * RATE), beat(0)[0]], dim=1)
     assert not read_drums((samples, RATE), RATE, 2 * RATE, loudness=-22.0).any()
     assert "excerpt of `drums` that is used is silent" in warnings.text
 
 
-def test_remains_of_other_instruments_are_not_amplified(warnings):
+def test_residues_of_other_instruments_are_not_amplified(warnings):
     time = torch.arange(4 * RATE) / RATE
     chord = sum(0.1 * torch.sin(2 * math.pi * frequency * time) for frequency in (220.0, 277.2, 329.6))[None]
     chord *= (time / 0.5).clamp(max=1)
@@ -157,7 +157,7 @@ def test_a_batch_equals_single_calls(pipe, loudness):
         assert torch.equal(batch[index], single[0])
 
 
-def test_the_loudness_travels_with_the_transformer(pipe, loudness, tmp_path):
+def test_the_loudness_is_saved_with_the_transformer(pipe, loudness, tmp_path):
     pipe.transformer.save_pretrained(tmp_path)
     assert JascoTransformerModel.from_pretrained(tmp_path).config.drums_loudness == -22.0
     again = JascoPipeline(**pipe.components)
@@ -166,13 +166,13 @@ def test_the_loudness_travels_with_the_transformer(pipe, loudness, tmp_path):
 
 
 @pytest.mark.parametrize("value", ["yes", 1, 0.5, [True]])
-def test_other_values_are_refused(pipe, value):
+def test_invalid_values_are_refused(pipe, value):
     with pytest.raises(InputError, match="`normalize_drums` has to be True or False") as error:
         pipe("pop", drums=(beat(0)[0], RATE), duration=1.0, normalize_drums=value)
     assert error.value.argument == "normalize_drums"
 
 
-def test_jasco_nano_says_how_loud_its_drums_are():
+def test_jasco_nano_has_a_drums_loudness():
     assert JascoTransformerModel.load_config(NANO / "transformer")["drums_loudness"] == -22.0 > QUIET_DRUMS
 
 

@@ -33,7 +33,7 @@ def folder(pipe, tmp_path):
     return tmp_path
 
 
-def test_half_precision_comes_without_warnings(pipe, folder, warnings):
+def test_loading_half_precision_causes_no_warnings(pipe, folder, warnings):
     pipe.to(torch.float16).to(torch.bfloat16)
     JascoPipeline.from_pretrained(folder, dtype=torch.float16)
     components = {name: pipe.components[name] for name in ("tokenizer", "text_encoder", "codec")}
@@ -60,5 +60,5 @@ def test_loading_shows_one_progress_bar(folder, capsys):
     assert "Loading weights" in capsys.readouterr().err, "elsewhere Transformers' bars are as they were"
 
 
-def test_a_guider_given_for_audiocrafts_layout(pipe):
+def test_a_guider_passed_for_audiocrafts_layout(pipe):
     assert load_pipeline("chords-drums", guider=pipe.guider).guider is pipe.guider

@@ -75,7 +75,7 @@ def test_output_types_and_shapes(pipe):
 
 
 @pytest.mark.parametrize("batch", ["shared", "different"])
-def test_a_batch_equals_the_single_runs(pipe, batch):
+def test_a_batch_equals_single_runs(pipe, batch):
     controls = [{"chords": CHORDS, "drums": beat(0), "melody": NOTES}, {"chords": "F:0 G:0.3", "drums": beat(1)}]
     if batch == "shared":
         controls = [controls[0], controls[0]]
@@ -90,7 +90,7 @@ def test_a_batch_equals_the_single_runs(pipe, batch):
         assert relative_error(both[i : i + 1], single) < 1e-4
 
 
-def test_waveforms_of_a_prompt_get_its_controls(pipe):
+def test_all_waveforms_of_a_prompt_follow_its_controls(pipe):
     chords, drums, melody = [CHORDS, None], [None, beat()], [None, NOTES]
     noise = torch.randn(4, 50, 16, generator=seed())
     four = latents(pipe, PROMPTS, chords=chords, drums=drums, melody=melody, num_waveforms_per_prompt=2, latents=noise)
@@ -103,13 +103,13 @@ def test_waveforms_of_a_prompt_get_its_controls(pipe):
 @pytest.mark.parametrize(
     "control", [{"chords": CHORDS}, {"drums": beat()}, {"melody": NOTES}], ids=lambda c: next(iter(c))
 )
-def test_every_control_and_the_text_matter(pipe, control):
+def test_every_control_and_the_text_affect_the_output(pipe, control):
     plain = latents(pipe, PROMPTS[0])
     assert relative_error(latents(pipe, PROMPTS[0], **control), plain) > 1e-3
     assert relative_error(latents(pipe, PROMPTS[1]), plain) > 1e-3
 
 
-def test_no_text_is_none_or_empty(pipe):
+def test_none_and_empty_prompts_are_equal(pipe):
     silent = latents(pipe, None, chords=CHORDS)
     assert torch.equal(latents(pipe, "", chords=CHORDS), silent)
     both = latents(pipe, [None, ""], chords=CHORDS, latents=torch.randn(1, 50, 16, generator=seed()).repeat(2, 1, 1))
@@ -160,7 +160,7 @@ def count_rows(pipe) -> list[int]:
 @pytest.mark.parametrize(
     "scales, branches", [((1.0, 0.0), 1), ((5.0, 0.0), 2), ((0.0, 1.0), 1), ((1.75, 3.5), 3), ((0.0, 0.0), 1)]
 )
-def test_branches_of_no_weight_are_not_computed(pipe, scales, branches):
+def test_branches_without_weight_are_not_computed(pipe, scales, branches):
     rows = count_rows(pipe)
     latents(pipe, PROMPTS, chords=CHORDS, guidance_scale=scales[0], text_guidance_scale=scales[1])
     assert rows == 3 * [2 * branches]
@@ -177,7 +177,7 @@ def test_guidance_combines_the_branches(pipe):
     assert relative_error(step(1.75, 3.5), combined) < 1e-5
 
 
-def test_guided_velocities_keep_the_size_of_unguided_ones(pipe):
+def test_rescaled_velocities_keep_the_standard_deviation_of_unguided_ones(pipe):
     noise = torch.randn(2, 50, pipe.transformer.config.in_channels, generator=torch.Generator().manual_seed(0))
 
     # One step from noise, so the difference is the velocity.
@@ -190,7 +190,7 @@ def test_guided_velocities_keep_the_size_of_unguided_ones(pipe):
     ratios = plain.std(dim=(1, 2), keepdim=True) / guided.std(dim=(1, 2), keepdim=True)
     assert relative_error(whole, guided * ratios) < 1e-5
     assert relative_error(half, (guided + whole) / 2) < 1e-5
-    # Each for itself, not those of a batch together.
+    # Separately for each sample of the batch.
     assert not torch.allclose(ratios[0], ratios[1], rtol=1e-3)
     with pytest.raises(ValueError, match="between 0 and 1"):
         latents(pipe, PROMPTS, guidance_rescale=1.5)
@@ -227,7 +227,7 @@ def test_half_precision_variant_in_shards(pipe, tmp_path):
 
 
 def test_components_are_recorded_under_the_package(pipe, tmp_path):
-    # What makes a repository loadable by its Hub id.
+    # Required to load a repository by its Hub id.
     pipe.save_config(tmp_path)
     index = pipe.load_config(tmp_path)
     assert index["transformer"] == ["diffusers_jasco", "JascoTransformerModel"]
@@ -245,20 +245,20 @@ SWAPS = {
 
 @pytest.fixture(scope="module")
 def exact():
-    """A pipeline and what it makes with a solver of much smaller error."""
+    """A pipeline and its output with a much more accurate solver."""
     pipe = load_pipeline("chords-drums-melody", scheduler=FlowMatchDopri5Scheduler(rtol=1e-6, atol=1e-6))
     return pipe, latents(pipe, PROMPTS[0], chords=CHORDS, num_inference_steps=None)
 
 
 @pytest.mark.parametrize("name", SWAPS)
-def test_other_schedulers_converge_to_the_same_with_their_order(exact, name):
+def test_other_schedulers_converge_with_their_order(exact, name):
     pipe, reference = exact
     make, order = SWAPS[name]
     pipe.scheduler = make(FlowMatchEulerScheduler().config)
     errors = [
         relative_error(latents(pipe, PROMPTS[0], chords=CHORDS, num_inference_steps=n), reference) for n in (16, 64)
     ]
-    # Four times the steps: 4 ** order times the accuracy, or the end of float32's.
+    # Four times the steps reduce the error by 4 ** order, down to float32 precision.
     assert errors[1] < 2e-4 or math.log(errors[0] / errors[1], 4) > 0.75 * order, errors
     assert errors[1] < (0.05 if order == 1 else 0.005), errors
 
@@ -302,7 +302,7 @@ def test_adaptive_solver_refuses_a_number_of_steps(pipe):
         latents(pipe, PROMPTS[0], num_inference_steps=10)
 
 
-def test_conditions_encoded_once_serve_several_calls(pipe):
+def test_encoded_conditions_can_be_reused(pipe):
     controls = {"chords": [CHORDS, None], "drums": beat(), "melody": NOTES}
     conditioning = pipe.encode_conditioning(PROMPTS, **controls, duration=0.913)
     for value in range(2):
@@ -318,14 +318,14 @@ def test_conditions_encoded_once_serve_several_calls(pipe):
 @pytest.mark.parametrize(
     "other", [{"prompt": "pop"}, {"chords": CHORDS}, {"melody": NOTES}, {"duration": 0.5}], ids=lambda o: next(iter(o))
 )
-def test_encoded_conditions_replace_the_arguments_they_hold(pipe, other):
+def test_encoded_conditions_exclude_the_arguments_they_contain(pipe, other):
     conditioning = pipe.encode_conditioning("pop", chords=CHORDS)
     with pytest.raises(InputError, match=f"either `conditioning` or `{next(iter(other))}`") as error:
         pipe(conditioning=conditioning, **other)
     assert error.value.argument == "conditioning"
 
 
-def test_a_guider_replaces_the_scales_and_stays_as_it_was(pipe):
+def test_a_guider_replaces_the_scales_and_is_not_modified(pipe):
     guider = JascoGuidance(2.0, 0.5, 0.7)
     scales = {"guidance_scale": 2.0, "text_guidance_scale": 0.5, "guidance_rescale": 0.7}
     assert torch.equal(latents(pipe, "", chords=CHORDS, guider=guider), latents(pipe, "", chords=CHORDS, **scales))
@@ -345,7 +345,7 @@ def test_a_guider_replaces_the_scales_and_stays_as_it_was(pipe):
 @pytest.mark.parametrize(
     "other", [{"separate_drums": True}, {"audiocraft_compatible": True}], ids=lambda o: next(iter(o))
 )
-def test_options_of_the_encoding_do_nothing_for_encoded_conditions(pipe, other):
+def test_encoding_options_with_encoded_conditions_are_refused(pipe, other):
     conditioning = pipe.encode_conditioning("pop", chords=CHORDS)
     with pytest.raises(InputError, match=f"either `conditioning` or `{next(iter(other))}`"):
         pipe(conditioning=conditioning, **other)
@@ -375,7 +375,7 @@ def test_encoded_conditions_that_a_checkpoint_does_not_have(pipe):
     assert error.value.argument == "conditioning"
 
 
-def test_audiocrafts_defects_with_encoded_conditions(pipe):
+def test_audiocraft_compatible_calls_with_encoded_conditions(pipe):
     arguments = {"prompt": PROMPTS, "drums": beat(), "melody": NOTES}
     noise = torch.randn(2, 50, 16, generator=seed())
     direct = latents(pipe, **arguments, latents=noise, audiocraft_compatible=True)
@@ -459,7 +459,7 @@ def test_progress_bar_ends_full(pipe, capsys):
         assert f"{count}/{count}" in capsys.readouterr().err
 
 
-def test_prompt_embeds_take_the_place_of_the_prompt(pipe):
+def test_prompt_embeds_replace_the_prompt(pipe):
     embeds, mask = pipe.encode_prompt(PROMPTS)
     assert mask.dtype == torch.bool and mask.sum(1).tolist() == [mask.shape[1], int(mask[1].sum())] and not mask.all()
     assert (embeds[~mask] == 0).all()
@@ -478,7 +478,7 @@ def test_long_prompts_are_not_truncated(pipe, warnings):
     assert "T5 was trained on at most 512" in warnings.text
 
 
-def test_drums_out_of_mixes(pipe, tmp_path):
+def test_drums_are_separated_from_mixes(pipe, tmp_path):
     time = np.arange(RATE) / RATE
     mixes = [beat(0)[0] + 0.1 * np.sin(2 * np.pi * 330 * time).astype(np.float32), 0.5 * beat(1, seconds=0.7)[0]]
     stems = [separate_drums(mix, RATE) for mix in mixes]
@@ -497,7 +497,7 @@ def test_drums_are_separated_once_for_all_waveforms(pipe, monkeypatch):
     monkeypatch.setattr(
         "diffusers_jasco.inputs.separate_drums", lambda *args: calls.append(args) or separate_drums(*args)
     )
-    # What lies beyond the music is not separated at all.
+    # Audio after the end of the music is not separated.
     latents(pipe, PROMPTS, drums=beat(seconds=20), separate_drums=True, num_waveforms_per_prompt=2)
     assert len(calls) == 1 and calls[0][0][0].shape[-1] < 4 * RATE
 
@@ -544,12 +544,12 @@ BAD_INPUTS = [
 
 
 @pytest.mark.parametrize("inputs, message", BAD_INPUTS)
-def test_bad_input_says_what_is_wrong(pipe, inputs, message):
+def test_invalid_input_is_reported(pipe, inputs, message):
     with pytest.raises(ValueError, match=message):
         latents(pipe, **inputs)
 
 
-def test_absent_files_and_absent_controls(pipe):
+def test_missing_files_and_missing_controls(pipe):
     for control in ({"drums": "absent.wav"}, {"melody": "absent.mid"}, {"chords": "absent.lab"}):
         with pytest.raises(FileNotFoundError, match="absent"):
             latents(pipe, "", **control)
@@ -560,7 +560,7 @@ def test_absent_files_and_absent_controls(pipe):
         latents(load_pipeline("chords-drums"), "", melody=NOTES)
 
 
-def test_bfloat16_gives_nearly_the_same(pipe):
+def test_bfloat16_output_is_close(pipe):
     full = latents(pipe, PROMPTS[0], chords=CHORDS, guidance_scale=2.0)
     pipe.to(torch.bfloat16)
     half = latents(pipe, PROMPTS[0], chords=CHORDS, guidance_scale=2.0)
@@ -569,7 +569,7 @@ def test_bfloat16_gives_nearly_the_same(pipe):
     assert pipe(PROMPTS[0], drums=beat(), num_inference_steps=1).audios.isfinite().all()
 
 
-def test_one_type_per_component(pipe, tmp_path):
+def test_one_dtype_per_component(pipe, tmp_path):
     pipe.save_pretrained(tmp_path)
     loaded = JascoPipeline.from_pretrained(tmp_path, dtype={"transformer": torch.bfloat16, "default": torch.float32})
     assert (loaded.transformer.dtype, loaded.codec.dtype) == (torch.bfloat16, torch.float32)
@@ -595,7 +595,7 @@ def test_sequential_offload_leaves_the_codec_out(pipe):
     pipe.enable_sequential_cpu_offload(device="cpu")
     for component in (pipe.text_encoder, pipe.transformer):
         for hook in (module._hf_hook for module in component.modules() if hasattr(module, "_hf_hook")):
-            # Diffusers sets "cpu:0", which accelerate takes for another device than the weights' "cpu".
+            # Diffusers sets "cpu:0", which Accelerate does not consider equal to the weights' "cpu".
             getattr(hook, "hooks", [hook])[-1].execution_device = "cpu"
     assert pipe.transformer.proj_in.weight.device.type == "meta"
     assert not any(hasattr(module, "_hf_hook") for module in pipe.codec.modules())
@@ -635,7 +635,7 @@ def test_lora_weights_load_scale_and_unload(pipe, tmp_path):
     assert torch.equal(latents(fresh, PROMPTS[0]), before)
 
 
-def test_original_layout_takes_its_defaults_from_the_file():
+def test_audiocrafts_layout_provides_the_defaults():
     pipe = load_pipeline("chords-drums")
     assert pipe.transformer.controls == ("chords", "drums")
     assert pipe.transformer.config.skip_connections is True

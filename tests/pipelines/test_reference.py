@@ -24,7 +24,7 @@ from ..conftest import CASES, case_inputs, load_case, load_pipeline, relative_er
 
 @pytest.mark.parametrize("compatible", [True, False], ids=["defects", "fixed"])
 @pytest.mark.parametrize("checkpoint, index", CASES)
-def test_results_equal_the_originals(checkpoint, index, compatible):
+def test_results_equal_audiocrafts(checkpoint, index, compatible):
     case, tensors = load_case(checkpoint, index)
     scheduler = FlowMatchDopri5Scheduler() if case["solver"] == "dopri5" else FlowMatchEulerScheduler()
     pipe = load_pipeline(checkpoint, scheduler=scheduler)
@@ -43,7 +43,7 @@ def test_results_equal_the_originals(checkpoint, index, compatible):
 
 
 @pytest.mark.parametrize("checkpoint, index", CASES)
-def test_single_calls_equal_the_originals(checkpoint, index):
+def test_single_model_calls_equal_audiocrafts(checkpoint, index):
     case, tensors = load_case(checkpoint, index)
     scheduler = FlowMatchDopri5Scheduler() if case["solver"] == "dopri5" else FlowMatchEulerScheduler()
     pipe = load_pipeline(checkpoint, scheduler=scheduler)
@@ -71,7 +71,7 @@ def test_single_calls_equal_the_originals(checkpoint, index):
         assert float(call["time"][0]) == pytest.approx(float(tensors[f"{name}.time"]), abs=1e-6)
 
 
-def test_the_fixed_results_differ_where_the_original_has_defects():
+def test_results_differ_only_where_audiocraft_has_defects():
     # Ragged prompts, drums, and melody without chords: else the two modes would test the same thing.
     for checkpoint, index in (("chords-drums", 3), ("chords-drums", 2), ("chords-drums-melody", 3)):
         _, tensors = load_case(checkpoint, index)

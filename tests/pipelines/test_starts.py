@@ -63,7 +63,7 @@ def of_prompt(options: dict, index: int) -> dict:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_the_drums_of_a_batch_are_those_of_single_calls(pipe, mixes, name):
+def test_drums_of_a_batch_equal_those_of_single_calls(pipe, mixes, name):
     options = OPTIONS[name]
     batch = pipe.encode_conditioning(["pop"] * 3, drums=mixes, duration=1.0, **options).controls["drums"]
     for index, one in enumerate(mixes):
@@ -74,7 +74,7 @@ def test_the_drums_of_a_batch_are_those_of_single_calls(pipe, mixes, name):
     assert not torch.equal(batch[0], batch[1])
 
 
-def test_all_controls_of_a_batch_begin_where_those_of_single_calls_do(pipe, mixes):
+def test_controls_of_a_batch_start_where_those_of_single_calls_do(pipe, mixes):
     controls = {"drums": mixes, "melody": [mixes[1], None, mixes[0]], "chords": [mixes[0], "C:0 Am:.5", mixes[2]]}
     generators = [torch.Generator().manual_seed(seed) for seed in range(3)]
     options = {"duration": 1.0, "num_inference_steps": 2, "output_type": "latent", "normalize_drums": True}
@@ -87,13 +87,13 @@ def test_all_controls_of_a_batch_begin_where_those_of_single_calls_do(pipe, mixe
         assert relative_error(batch[index], single[0]) < 1e-5
 
 
-def test_one_recording_for_all_prompts_begins_where_each_says(pipe, mixes):
+def test_a_shared_recording_starts_where_each_prompt_says(pipe, mixes):
     shared = pipe.encode_conditioning(["pop"] * 3, drums=mixes[1], duration=1.0, start=STARTS).controls["drums"]
     single = pipe.encode_conditioning("pop", drums=mixes[1], duration=1.0, start=STARTS[2]).controls["drums"]
     assert torch.equal(shared[2], single[0]) and not torch.equal(shared[0], shared[1])
 
 
-def test_starts_of_other_numbers_and_beyond_the_end_name_their_prompt(pipe, mixes):
+def test_errors_of_starts_name_the_prompt(pipe, mixes):
     with pytest.raises(InputError, match="`start` has 2 elements for 3 prompt"):
         pipe(["pop"] * 3, drums=mixes, duration=1.0, start=[0.0, 1.0])
     with pytest.raises(InputError, match="For prompt 1: `start`") as error:

@@ -27,7 +27,7 @@ from diffusers import (
 from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler
 
 
-def test_grid_is_the_originals():
+def test_the_grid_equals_audiocrafts():
     scheduler = FlowMatchEulerScheduler()
     scheduler.set_timesteps(4)
     assert scheduler.sigmas.tolist() == [1.0, 0.75, 0.5, 0.25, 0.0]
@@ -36,7 +36,7 @@ def test_grid_is_the_originals():
     assert scheduler.sigmas.tolist() == pytest.approx([1.0, 0.5, 0.1, 0.0])
 
 
-def test_euler_loop_equals_the_originals():
+def test_the_euler_loop_equals_audiocrafts():
     generator = torch.Generator().manual_seed(0)
     matrix, noise = torch.randn(3, 3, generator=generator), torch.randn(2, 3, generator=generator)
     expected, time = noise, 0.0
@@ -70,7 +70,7 @@ def test_a_run_starts_below_sigma_1(kind):
     torch.testing.assert_close(curved, start * (1 + 0.3 * 0.4) * (1 + 0.3 * 0.7))
 
 
-def test_path_and_velocity_are_the_papers():
+def test_path_and_velocity_follow_the_paper():
     scheduler = FlowMatchEulerScheduler(sigma_min=0.1)
     data, noise = torch.tensor([[2.0], [4.0]]), torch.tensor([[1.0], [-1.0]])
     time = torch.tensor([0.0, 0.75])
@@ -93,7 +93,7 @@ def test_loss_weights(weighting, expected):
     torch.testing.assert_close(weights, torch.tensor(expected))
 
 
-def test_euler_refuses_what_it_cannot_do():
+def test_euler_refuses_unsupported_arguments():
     scheduler = FlowMatchEulerScheduler()
     for arguments in ({}, {"num_inference_steps": 0}, {"sigmas": [0.5, 1.0]}, {"sigmas": [1.0, 0.0]}, {"sigmas": []}):
         with pytest.raises(ValueError):
@@ -125,7 +125,7 @@ def test_configs_are_interchangeable(tmp_path):
 
 
 def integrate(scheduler, velocity, sample):
-    """The pipeline's loop: the schedule may grow."""
+    """Runs the pipeline's loop, in which the schedule may grow."""
     i = 0
     while i < len(scheduler.timesteps):
         time = 1 - float(scheduler.sigmas[i])
@@ -144,7 +144,7 @@ def test_dopri5_solves_to_its_tolerance(tolerance):
     scheduler = FlowMatchDopri5Scheduler(rtol=tolerance, atol=tolerance)
     result = integrate(scheduler, lambda time, z: -3 * z + math.sin(5 * time), start)
     assert (result - exact(1 - 1e-5, start)).abs().max() < 10 * tolerance
-    # Two evaluations to begin with, six for each step, accepted or not.
+    # Two initial evaluations, and six for each accepted or rejected step.
     assert scheduler.function_evaluations == len(scheduler.timesteps) and (scheduler.function_evaluations - 2) % 6 == 0
     assert len(scheduler.sigmas) == len(scheduler.timesteps) + 1
     assert float(scheduler.sigmas[-1]) == pytest.approx(1e-5)
@@ -152,7 +152,7 @@ def test_dopri5_solves_to_its_tolerance(tolerance):
 
 
 def test_dopri5_rejects_steps_that_are_too_long():
-    # Nearly constant, so that the steps grow, and then the sign changes within a hundredth.
+    # Nearly constant, so that steps grow; then the sign changes within 0.01.
     def velocity(time, z):
         return 10 * math.tanh(100 * (time - 0.4)) + 0 * z
 
@@ -173,7 +173,7 @@ def test_dopri5_runs_again_after_set_timesteps():
     assert torch.equal(integrate(scheduler, lambda time, z: -z, torch.ones(1, 2)), first)
 
 
-def test_dopri5_restart_goes_on_from_the_new_solution():
+def test_dopri5_restart_continues_from_the_new_solution():
     # z' = -z, and at the first completed step z is set to 2: exact from there.
     scheduler = FlowMatchDopri5Scheduler()
     sample, i, replaced = torch.ones(1, 1), 0, None
@@ -191,7 +191,7 @@ def test_dopri5_restart_goes_on_from_the_new_solution():
     assert len(scheduler.sigmas) == len(scheduler.timesteps) + 1
 
 
-def test_dopri5_refuses_what_it_cannot_do():
+def test_dopri5_refuses_unsupported_arguments():
     scheduler = FlowMatchDopri5Scheduler()
     with pytest.raises(ValueError, match="chooses its own steps"):
         scheduler.set_timesteps(10)

@@ -142,15 +142,21 @@ def _run_chordino(stream: AudioStream, progress: bool) -> Chords:
 
 _WINDOW = 16384  # samples: half a second
 _BINS = 3  # per semitone
-_LOWEST, _NUM_PITCHES = 21, 84  # MIDI numbers: A0 to G#7
+_LOWEST = 21  # MIDI number of A0
+_NUM_PITCHES = 84  # A0 to G#7
 _WHITENING_BINS = 19  # half an octave
-_HARMONICS, _HARMONIC_DECAY = 20, 0.7
-_UPDATES = 20
+_HARMONICS = 20
+_HARMONIC_DECAY = 0.7  # amplitude ratio of successive harmonics
+_UPDATES = 20  # multiplicative updates of the notes' amplitudes
 _COMPRESSION = 0.9  # exponent of the notes
-_BASS, _TREBLE = (39.5, 18), (62.5, 42)  # center and half width, MIDI numbers: A0 to A3, and all
-_BASS_NOTE, _BASS_TONES = 0.7, 0.35  # weights in the templates' bass, of the lowest note and of the chord's others
+_BASS = (39.5, 18)  # MIDI numbers: center and half width of the bass range, A0 to A3
+_TREBLE = (62.5, 42)  # MIDI numbers: center and half width of the treble range, all pitches
+_BASS_NOTE = 0.7  # weight of the bass note in the bass template
+_BASS_TONES = 0.35  # weight of the other chord tones in the bass template
 # Priors: lower-weighted chord types need a better fit. Sixth chords are all inversions of seventh chords.
-_INVERSION_WEIGHT, _SIXTH_WEIGHT, _NO_CHORD_WEIGHT = 0.98, 0.99, 0.9
+_INVERSION_WEIGHT = 0.98
+_SIXTH_WEIGHT = 0.99
+_NO_CHORD_WEIGHT = 0.9
 _SHARPNESS = 8.0
 _STAY = 0.995  # probability that a chord lasts another 64 ms
 

@@ -105,8 +105,8 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
                 path = find_lora_file(state_dict, weight_name, subfolder, use_safetensors, **hub)
             except (HFValidationError, RepositoryNotFoundError) as error:
                 raise FileNotFoundError(
-                    f"{str(state_dict)!r} is neither a file or folder nor a Hub repository that you have access to. For"
-                    " a private or gated repository, log in with `hf auth login`, or pass `token=`."
+                    f"{str(state_dict)!r} is neither a file or folder nor a Hub repository that you have access to."
+                    " For a private or gated repository, log in with `hf auth login`, or pass `token=`."
                 ) from error
             state_dict, metadata = read_lora_file(path)
         layers, words = split_off_words(state_dict)
@@ -401,7 +401,8 @@ def _check_layers(transformer: nn.Module, weights: dict[str, torch.Tensor], opti
             f"{len(unfit)} of the LoRA's {len(weights)} keys fit no layer of the transformer: {list_names(unfit)}."
             " Keys have to be like `transformer.transformer_blocks.0.attn1.to_q.lora_A.weight` (or PEFT's, with"
             " `base_model.model.` instead of `transformer.`), for linear layers and embeddings of this"
-            " transformer, with lora_A and lora_B. The LoRA may belong to another model, or to one with more blocks or controls."
+            " transformer, with lora_A and lora_B. The LoRA may belong to another model, or to one with more blocks"
+            " or controls."
         )
     found = {key: tuple(weights[key].shape) if key in weights else "absent" for key in shapes}
     wrong = [
