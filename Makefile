@@ -47,7 +47,7 @@ api: $(INSTALLED)
 	$(BIN)/python -m tests.test_api
 
 docs: $(INSTALLED)
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # DIFFUSERS_SRC: a clone of https://github.com/huggingface/diffusers, whose tests are in no release.
 conformance: $(INSTALLED)

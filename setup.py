@@ -69,6 +69,7 @@ EXTRAS["dev"] = [
     "build",
     "twine",
     "setuptools>=77",
+    "mkdocs<2",
     "mkdocs-material",
     "mkdocstrings[python]",
 ]

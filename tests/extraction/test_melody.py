@@ -207,7 +207,7 @@ def test_chunked_transforms_equal_one_shot(monkeypatch):
 
 def test_semitones_have_the_maximum_of_their_bins():
     salience = np.zeros((3, 360), dtype=np.float32)
-    # MIDI 60 is 27.0 semitones above 43, whose middle row is 95.
+    # MIDI 60 is 17 semitones above 43, whose center row is 95.
     salience[0, [95 + 5 * 17 - 2, 95 + 5 * 17 + 2]] = 0.3, 0.7
     salience[1, 95] = 0.9  # G2's row
     salience[2, 357] = 0.8  # the highest row that is used

@@ -137,27 +137,27 @@ def _run_chordino(stream: AudioStream, progress: bool) -> Chords:
     return _merge(((item["label"], float(item["timestamp"])) for item in found), stream.duration)
 
 
-# 2. Built-in: note fit by nonnegative least squares, bass and treble chroma, templates, Viterbi decoding (Mauch and
+# 2. Built-in: notes by nonnegative least squares, bass and treble chroma, templates, Viterbi decoding (Mauch and
 # Dixon, "Approximate note transcription for the improved identification of difficult chords", 2010)
 
 _WINDOW = 16384  # samples: half a second
 _BINS = 3  # per semitone
-_LOWEST = 21  # MIDI number: A0
-_NUM_PITCHES = 84  # semitones: A0 to G#7
+_LOWEST = 21  # MIDI number of A0
+_NUM_PITCHES = 84  # A0 to G#7
 _WHITENING_BINS = 19  # half an octave
-_HARMONICS = 20  # per note
+_HARMONICS = 20
 _HARMONIC_DECAY = 0.7  # amplitude ratio of successive harmonics
-_UPDATES = 20  # iterations of the nonnegative least squares
-_COMPRESSION = 0.9  # exponent of the note magnitudes
-_BASS = (39.5, 18)  # center and half width in MIDI numbers: A0 to A3
-_TREBLE = (62.5, 42)  # center and half width in MIDI numbers: all pitches
-_BASS_NOTE = 0.7  # weight of the lowest note in the bass templates
-_BASS_TONES = 0.35  # weight of the other chord tones in the bass templates
+_UPDATES = 20  # multiplicative updates of the notes' amplitudes
+_COMPRESSION = 0.9  # exponent of the notes
+_BASS = (39.5, 18)  # MIDI numbers: center and half width of the bass range, A0 to A3
+_TREBLE = (62.5, 42)  # MIDI numbers: center and half width of the treble range, all pitches
+_BASS_NOTE = 0.7  # weight of the bass note in the bass template
+_BASS_TONES = 0.35  # weight of the other chord tones in the bass template
 # Priors: lower-weighted chord types need a better fit. Sixth chords are all inversions of seventh chords.
 _INVERSION_WEIGHT = 0.98
 _SIXTH_WEIGHT = 0.99
 _NO_CHORD_WEIGHT = 0.9
-_SHARPNESS = 8.0  # factor from template similarity to log score
+_SHARPNESS = 8.0
 _STAY = 0.995  # probability that a chord lasts another 64 ms
 
 
@@ -207,7 +207,7 @@ def _log_frequency_bank() -> np.ndarray:
 
 
 def _raised_cosine(distance: np.ndarray) -> np.ndarray:
-    """A raised cosine: 1 at 0, and 0 at a distance of 1 or more."""
+    """A raised cosine: 1 at 0, and 0 from ±1 on."""
     return 0.5 + 0.5 * np.cos(np.pi * np.clip(distance, -1, 1))
 
 
