@@ -214,7 +214,7 @@ def test_semitones_have_the_maximum_of_their_bins():
     folded = deep_salience.fold_semitones(salience)
     assert folded.shape == (3, 53) and folded[0].argmax() == 17 and folded[0].max() == np.float32(0.7)
     assert folded[1, 0] == np.float32(0.9) and folded[2, 52] == np.float32(0.8)
-    # AudioCraft drops the lower bins of G2.
+    # AudioCraft ignores the center bin of G2 and all lower bins.
     audiocraft = fold_semitones_above_g2(salience)
     assert not audiocraft[1].any() and np.array_equal(audiocraft[[0, 2]], folded[[0, 2]])
 
