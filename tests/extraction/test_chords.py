@@ -35,7 +35,7 @@ def music():
 
 def assert_close(estimate, expected, tolerance=0.25):
     assert [label for label, _ in estimate] == [label for label, _ in expected]
-    assert all(abs(one - other) < tolerance for (_, one), (_, other) in zip(estimate, expected))
+    assert all(abs(start - reference) < tolerance for (_, start), (_, reference) in zip(estimate, expected))
 
 
 def test_the_builtin_estimator_finds_a_progression(music):
@@ -98,7 +98,7 @@ def test_invalid_arguments(tmp_path):
             extract_chords(torch.zeros(10), RATE, method="chordino")
 
 
-@pytest.mark.skipif(_find_plugin() is None, reason="the user's own chord-extractor and vamphost are not installed")
+@pytest.mark.skipif(_find_plugin() is None, reason="needs chord-extractor and vamphost")
 def test_the_plugin_finds_the_same_progression(music):
     estimate = extract_chords(music, RATE, method="chordino")
     assert_close([chord for chord in estimate if chord[0] != "N"], PROGRESSION, tolerance=0.6)

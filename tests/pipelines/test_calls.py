@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Calls beside and within each other, their callbacks, and the checks that come before any work."""
+"""Parallel and nested calls, callbacks, and the checks of arguments before any work."""
 
 import copy
 import pickle
@@ -262,8 +262,8 @@ def test_unambiguous_arguments_of_other_types(pipe, index):
             arguments["num_waveforms_per_prompt"] = 2
         return arguments
 
-    given, plain = GOOD[index]
-    assert torch.equal(latents(pipe, **fresh(given)), latents(pipe, **fresh(plain)))
+    converted, plain = GOOD[index]
+    assert torch.equal(latents(pipe, **fresh(converted)), latents(pipe, **fresh(plain)))
 
 
 def test_prompt_embeds_of_other_types(pipe):
@@ -390,6 +390,6 @@ def test_callbacks_can_set_only_valid_scales(pipe, value):
 
 @pytest.mark.parametrize("duration, warned", [(0.2, False), (0.5, False), (1.0, False), (1.2, False), (1.5, True)])
 def test_only_much_longer_pieces_than_in_training_cause_a_warning(pipe, warnings, duration, warned):
-    """The toy model was trained on 1 s."""
+    """The toy model was trained on clips of 1 s."""
     latents(pipe, duration=duration)
     assert ("trained on clips of 1 s" in warnings.text) == warned
