@@ -139,7 +139,7 @@ def test_hub_datasets_are_downloaded_or_streamed(hub, tmp_path):
         files[f"data/train-{number:05d}-of-00002.parquet"] = file.getvalue()
     hub.repositories["org/music"] = Repository()
     hub.repositories["org/music"].commit("main", files, "Music")
-    seen = run(tmp_path, "home", hub.endpoint, "read_data_set")[0].seen
+    seen = run(tmp_path, "home", hub.endpoint, "read_data_set")[0].observations
 
     captions = [f"clip {number}.{i}" for number in range(2) for i, count in enumerate((6, 2, 3)) for _ in range(count)]
     assert seen["captions"] == captions

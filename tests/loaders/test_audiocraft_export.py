@@ -35,7 +35,7 @@ from diffusers_jasco.loaders.audiocraft import (
     read_audiocraft_checkpoint,
     save_audiocraft_checkpoint,
 )
-from diffusers_jasco.loaders.audiocraft.codec import build_codec, spell_weight_norm
+from diffusers_jasco.loaders.audiocraft.codec import build_codec, rename_weight_norm
 from diffusers_jasco.loaders.audiocraft.files import read_chord_labels
 from diffusers_jasco.loaders.audiocraft.weights import EMBEDDED_CODEC
 
@@ -139,7 +139,7 @@ def drop_skips(weights: dict, config: dict):
 
 
 def use_old_weight_norm(weights: dict, config: dict):
-    return spell_weight_norm(weights, "weight_g")
+    return rename_weight_norm(weights, "weight_g")
 
 
 def cast(dtype: torch.dtype):
@@ -190,7 +190,7 @@ def test_an_included_codec_equals_the_named_one():
     weights = {k.removeprefix(EMBEDDED_CODEC): v for k, v in weights.items() if k.startswith(EMBEDDED_CODEC)}
     expected = EncodecModel.from_pretrained(FIXTURES / "chords-drums/encodec")
     for spelling in ("weight_g", "parametrizations"):
-        codec = build_codec(spell_weight_norm(weights, spelling), 32000)
+        codec = build_codec(rename_weight_norm(weights, spelling), 32000)
         found, wanted = codec.config.to_dict(), expected.config.to_dict()
         ignored = {"_name_or_path", "architectures", "dtype", "transformers_version"}
         assert {k: v for k, v in found.items() if k not in ignored} == {

@@ -50,21 +50,20 @@ if is_peft_available():
 
 logger = logging.get_logger(__name__)
 
-# Other initializations modify the base weights, which are not in the LoRA's file.
+# Other initializations also modify the base weights, which a LoRA file does not contain.
 _INITIALIZATIONS = (True, False, "gaussian", "orthogonal", "eva")
 
 
 class JascoLoraLoaderMixin(LoraBaseMixin):
     """
-    Loads, saves, fuses and unloads LoRA layers of [`JascoTransformerModel`], like Diffusers' own pipelines, in
-    Diffusers' and PEFT's formats. There are two differences: a LoRA that only partially fits the transformer is an
-    error, and a LoRA may contain new words for a word tokenizer, which the tokenizer knows while the LoRA is active or
-    fused.
+    Loads, saves, fuses and unloads LoRA layers of [`JascoTransformerModel`] in Diffusers' and PEFT's formats, with the
+    same methods as Diffusers' pipelines. There are two differences: a LoRA that only partially fits the transformer
+    raises an error, and a LoRA may add words to a word tokenizer, which knows them while the LoRA is active or fused.
     """
 
     _lora_loadable_modules = ["transformer"]
     transformer_name = "transformer"
-    # Pairs of a layer and its scalings by adapter.
+    # Pairs of a LoRA layer and its scaling factors by adapter.
     _scalings_before_fusing = ()
 
     @classmethod
@@ -106,8 +105,8 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
                 path = find_lora_file(state_dict, weight_name, subfolder, use_safetensors, **hub)
             except (HFValidationError, RepositoryNotFoundError) as error:
                 raise FileNotFoundError(
-                    f"{str(state_dict)!r} is neither a file or folder nor a Hub repository that you have access to. For a"
-                    " private or gated repository, log in with `hf auth login`, or pass `token=`."
+                    f"{str(state_dict)!r} is neither a file or folder nor a Hub repository that you have access to."
+                    " For a private or gated repository, log in with `hf auth login`, or pass `token=`."
                 ) from error
             state_dict, metadata = read_lora_file(path)
         layers, words = split_off_words(state_dict)
@@ -131,8 +130,7 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
 
         Raises:
             `ValueError`: if the LoRA does not fit the transformer (the message lists the keys), or its new words do
-            not fit
-                the text encoder.
+                not fit the text encoder.
             `OSError`: if the file does not exist or can't be read.
             `ImportError`: if PEFT is not installed.
         """
@@ -140,7 +138,7 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         kwargs["return_lora_metadata"] = True
         weights, options = self.lora_state_dict(pretrained_model_name_or_path_or_dict, **kwargs)
         if adapter_name is None:
-            # Diffusers counts the adapters, so after a deletion it could overwrite an existing one.
+            # Diffusers numbers by the adapter count, which could reuse an existing name after a deletion.
             loaded = getattr(self.transformer, "peft_config", {})
             adapter_name = next(name for i in itertools.count() if (name := f"default_{i}") not in loaded)
         if not adapter_name or "." in adapter_name:
@@ -149,12 +147,12 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         weights = _strip_prefixes(layers)
         vocabulary = None if options is None else options.pop(VOCABULARY, None)
         options = _infer_options(weights) if options is None else _check_options(_strip_prefixes(options))
-        with _without_peft_advice(options):
+        with _ignore_peft_warnings(options):
             _check_layers(self.transformer, weights, options)
         state = words_of(self.transformer)
         num_installed = 0 if state is None else state.num_installed
         check_words(words, vocabulary, self.tokenizer, self.text_encoder, num_installed)
-        with _without_peft_advice(options):
+        with _ignore_peft_warnings(options):
             self.transformer.load_lora_adapter(
                 weights,
                 prefix=None,
@@ -180,7 +178,7 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         **kwargs: Any,
     ):
         r"""
-        Saves a LoRA as `pytorch_lora_weights.safetensors`, with its configuration and its new words in the file.
+        Saves a LoRA, including its configuration and its new words, as `pytorch_lora_weights.safetensors`.
 
         Args:
             save_directory (`str` or `os.PathLike`): Folder, which is created if it does not exist.
@@ -188,12 +186,13 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
                 The transformer, or a state dict as returned by [`peft.get_peft_model_state_dict`].
             transformer_lora_adapter_metadata (`dict`, *optional*):
                 `transformer.peft_config[adapter_name].to_dict()`, for a state dict. Without it, the file does not
-                contain alpha, which then defaults to the rank at loading.
+                contain alpha, which then defaults to the rank when the LoRA is loaded.
             adapter_name (`str`, *optional*): Adapter to save, if the transformer has several.
             kwargs: `weight_name`, `safe_serialization`, `save_function` and `is_main_process` of Diffusers' loaders.
 
         Raises:
-            `ValueError`: without LoRA layers, for several adapters without `adapter_name`, or if the folder is a file.
+            `ValueError`: if there are no LoRA layers, if there are several adapters and no `adapter_name`, or if
+                `save_directory` is a file.
         """
         _require_peft()
         if os.path.isfile(save_directory):
@@ -204,7 +203,7 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         state, words = words_of(layers), {}
         if name in adapters:
             metadata = adapters[name].to_dict()
-            with _without_peft_advice(metadata):
+            with _ignore_peft_warnings(metadata):
                 layers = get_peft_model_state_dict(layers, adapter_name=name)
             words = {} if state is None else add_prefix(state.adapters.get(name, {}))
         if not isinstance(layers, dict) or not layers:
@@ -214,21 +213,21 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
             )
         if metadata is None and not any(key.endswith(".alpha") for key in layers):
             logger.warning(
-                "The file will not contain the alpha of the LoRA, which defaults to the rank at loading: if they differ, the"
-                " LoRA will sound different. Pass the transformer instead of a state dict, or"
+                "The file will not contain the alpha of the LoRA, which defaults to the rank at loading: if they"
+                " differ, the LoRA will sound different. Pass the transformer instead of a state dict, or"
                 " `transformer_lora_adapter_metadata=transformer.peft_config[adapter_name].to_dict()`."
             )
         packed = {cls.transformer_name: _strip_prefixes(layers)}
-        described = {cls.transformer_name: metadata}
+        packed_metadata = {cls.transformer_name: metadata}
         if words:
             prefix, _, key = VOCABULARY.partition(".")
             packed[prefix] = {name.removeprefix(f"{prefix}."): value for name, value in words.items()}
-            described[prefix] = {key: state.vocabulary}
-        cls._save_lora_weights(save_directory, packed, described, **kwargs)
+            packed_metadata[prefix] = {key: state.vocabulary}
+        cls._save_lora_weights(save_directory, packed, packed_metadata, **kwargs)
 
     def set_adapters(self, adapter_names: list[str] | str, adapter_weights: Any = None):
         """
-        Like Diffusers' method, but raises a `ValueError` while a LoRA is fused, since it could no longer be unfused.
+        Like Diffusers' method, but raises a `ValueError` while a LoRA is fused, which could not be unfused afterwards.
         """
         _require_peft()
         self._check_not_fused(self.fused_loras)
@@ -272,8 +271,8 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         no effect on fused adapters.
 
         Raises:
-            `ValueError`: if an adapter is not loaded or already fused. If PEFT can't fuse an adapter (NaN with
-            `safe_fusing`, a LoRA with biases), none is fused.
+            `ValueError`: if an adapter is not loaded, is already fused, or can't be fused by PEFT (NaN with
+                `safe_fusing`, a LoRA with biases). In that case no adapter is fused.
         """
         _require_peft()
         names = self.get_active_adapters() if adapter_names is None else adapter_names
@@ -282,7 +281,7 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         layers = [layer for layer in self.transformer.modules() if isinstance(layer, BaseTunerLayer)]
         if not self.fused_loras:
             self._scalings_before_fusing = [(layer, dict(layer.scaling)) for layer in layers]
-        # Diffusers would scale the active adapters instead of the fused ones, and not restore the scale.
+        # Diffusers would scale the active adapters instead of those to fuse, and would not restore the scale.
         for layer in layers:
             layer.scaling.update({name: layer.scaling[name] * lora_scale for name in names if name in layer.scaling})
         try:
@@ -293,7 +292,7 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
         self._install_words()
 
     def unfuse_lora(self, components: list[str] = ["transformer"]):
-        """Removes fused adapters from the weights of the transformer (the one component that has LoRA layers)."""
+        """Removes fused adapters from the weights of the transformer (the only component with LoRA layers)."""
         super().unfuse_lora(components)
         for layer, scaling in self._scalings_before_fusing:
             layer.scaling.update(scaling)
@@ -302,8 +301,8 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
 
     def unload_lora_weights(self):
         """
-        Removes all adapters and their words. Fused adapters stay in the weights, and their words stay known, unless
-        `unfuse_lora` is called first.
+        Removes all adapters and their words. Fused adapters stay in the weights, and their words in the vocabulary,
+        unless `unfuse_lora` is called first.
         """
         _require_peft()
         super().unload_lora_weights()
@@ -335,8 +334,8 @@ def _require_peft():
 
 
 @contextmanager
-def _without_peft_advice(options: dict[str, Any]) -> Iterator[None]:
-    """Suppresses PEFT's warnings about intended configurations: a second adapter, and biases in LoRA layers."""
+def _ignore_peft_warnings(options: dict[str, Any]) -> Iterator[None]:
+    """Suppresses PEFT's warnings about supported configurations: a second adapter, and biases in LoRA layers."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Already found a `peft_config` attribute")
         if options.get("lora_bias"):
@@ -350,7 +349,7 @@ def _strip_prefixes(values: dict[str, Any]) -> dict[str, Any]:
     """Removes Diffusers' and PEFT's prefixes from the keys of tensors or options."""
     stripped = {key.removeprefix("transformer.").removeprefix(PEFT_PREFIX): value for key, value in values.items()}
     if len(stripped) < len(values):
-        raise ValueError("The LoRA has the same layers with Diffusers' and PEFT's keys: remove one of the two.")
+        raise ValueError("The LoRA has the same layers under Diffusers' and PEFT's keys: remove one of the two.")
     return stripped
 
 
@@ -358,9 +357,9 @@ def _check_options(options: dict[str, Any]) -> dict[str, Any]:
     """Returns the arguments of `LoraConfig`; raises a `ValueError` for options that would change the LoRA's effect."""
     if options.get("init_lora_weights", True) not in _INITIALIZATIONS:
         raise ValueError(
-            f"The LoRA was initialized with `init_lora_weights={options['init_lora_weights']!r}`, which modifies base weights"
-            " that are not in its file. Convert it to a standard LoRA with `path_initial_model_for_weight_conversion` of"
-            " PEFT's `save_pretrained`."
+            f"The LoRA was initialized with `init_lora_weights={options['init_lora_weights']!r}`, which modifies base"
+            " weights that are not in its file. Convert it to a standard LoRA with"
+            " `path_initial_model_for_weight_conversion` of PEFT's `save_pretrained`."
         )
     known = {field.name for field in dataclasses.fields(LoraConfig)}
     if unknown := sorted(name for name, value in options.items() if name not in known and value):
@@ -383,8 +382,8 @@ def _check_layers(transformer: nn.Module, weights: dict[str, torch.Tensor], opti
     """Raises a `ValueError` unless the tensors are exactly those that PEFT creates for these layers."""
     if any(getattr(module, "fused_projections", False) for module in transformer.modules()):
         raise ValueError(
-            "The transformer's attention projections are fused, so LoRA layers of the separate projections would have no"
-            " effect: call `pipe.transformer.unfuse_qkv_projections()` first."
+            "The transformer's attention projections are fused, so LoRA layers of the separate projections would have"
+            " no effect: call `pipe.transformer.unfuse_qkv_projections()` first."
         )
     if not weights:
         raise ValueError("The LoRA is empty.")
@@ -394,15 +393,16 @@ def _check_layers(transformer: nn.Module, weights: dict[str, torch.Tensor], opti
         fitting = {key: weight for key, weight in weights.items() if key.rpartition(".lora_")[0] in layers}
         if fitting:
             inject_adapter_in_model(LoraConfig(**options), model, state_dict=fitting)
-    # Excludes weights of the model itself (`modules_to_save`, `bias`), which would stay when the LoRA is unloaded.
+    # Excludes the model's own weights (`modules_to_save`, `bias`), which would remain after the LoRA is unloaded.
     shapes = get_peft_model_state_dict(model, adapter_name="default") if fitting else {}
     shapes = {key: tuple(weight.shape) for key, weight in shapes.items() if ".lora_" in key}
     if unfit := [f"transformer.{key}" for key in weights if key not in shapes]:
         raise ValueError(
-            f"{len(unfit)} of the LoRA's {len(weights)} keys fit no layer of the transformer: {list_names(unfit)}. Keys have to"
-            " be like `transformer.transformer_blocks.0.attn1.to_q.lora_A.weight` (or PEFT's, with `base_model.model.`"
-            " instead of `transformer.`), for linear layers and embeddings of this transformer, with lora_A and lora_B. The"
-            " LoRA may belong to another model, or to one with more blocks or controls."
+            f"{len(unfit)} of the LoRA's {len(weights)} keys fit no layer of the transformer: {list_names(unfit)}."
+            " Keys have to be like `transformer.transformer_blocks.0.attn1.to_q.lora_A.weight` (or PEFT's, with"
+            " `base_model.model.` instead of `transformer.`), for linear layers and embeddings of this"
+            " transformer, with lora_A and lora_B. The LoRA may belong to another model, or to one with more blocks"
+            " or controls."
         )
     found = {key: tuple(weights[key].shape) if key in weights else "absent" for key in shapes}
     wrong = [

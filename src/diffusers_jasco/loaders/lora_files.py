@@ -48,12 +48,12 @@ def find_lora_file(
     force_download: bool = False,
     local_files_only: bool = False,
 ) -> Path:
-    """Returns the path of a LoRA file. Files on the Hub are downloaded, with PEFT's configuration."""
+    """Returns the path of a LoRA file. Downloads files from the Hub, along with PEFT's configuration."""
     is_local, folder, subfolder = os.path.exists(source), str(source), Path(subfolder or "")
     if os.path.isfile(source):
         folder, subfolder = os.path.dirname(source), Path()
         if weight_name not in (None, os.path.basename(source)):
-            raise ValueError(f"`weight_name` is {weight_name!r}, but {source} is a file with another name.")
+            raise ValueError(f"`weight_name` is {weight_name!r}, but {source} is a file with a different name.")
         weight_name = os.path.basename(source)
     elif not is_local and (isinstance(source, os.PathLike) or re.fullmatch(_HUB_ID, folder) is None):
         raise HFValidationError(f"{folder!r} is not a Hub id (organization/name)")
@@ -97,7 +97,7 @@ def _choose(names: list[str], suffix: str, folder: Path) -> str:
 
 
 def read_lora_file(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any] | None]:
-    """Reads the tensors and the configuration, which is in the file or, for PEFT's format, next to it."""
+    """Reads the tensors and the configuration, which is in the file itself or, in PEFT's format, next to it."""
     state_dict, metadata = load_state_dict(str(path)), None
     config = path.with_name(PEFT_CONFIG_NAME)
     try:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""New words of LoRAs: storage per adapter, and installation in the tokenizer and the text encoder."""
+"""New words of LoRAs: storage by adapter, and installation in the tokenizer and the text encoder."""
 
 import hashlib
 import json
@@ -30,9 +30,9 @@ from ..utils.errors import list_names, shorten
 
 logger = logging.get_logger(__name__)
 
-# In a LoRA's file, the embedding of a word is the tensor `text_encoder.words.<word>`.
+# A LoRA file stores the embedding of a word as the tensor `text_encoder.words.<word>`.
 PREFIX = "text_encoder.words."
-# In its configuration, the size and fingerprint of the base vocabulary.
+# Key of the base vocabulary's size and fingerprint in the configuration of a LoRA file.
 VOCABULARY = "text_encoder.vocabulary"
 
 Words = dict[str, torch.Tensor]
@@ -44,9 +44,9 @@ class LoraWords:
     The words of a transformer's adapters, kept as `transformer.lora_words`.
 
     Attributes:
-        adapters (`dict[str, dict[str, torch.Tensor]]`): by adapter, its words with their embeddings `(dim,)`.
+        adapters (`dict[str, dict[str, torch.Tensor]]`): embeddings of shape `(dim,)` by adapter and word.
         num_installed (`int`): number of words from adapters at the end of the tokenizer's vocabulary.
-        vocabulary (`str`): fingerprint of the base vocabulary, for files.
+        vocabulary (`str`): fingerprint of the base vocabulary, stored in LoRA files.
     """
 
     adapters: dict[str, Words] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class LoraWords:
 
 
 def words_of(transformer: torch.nn.Module) -> LoraWords | None:
-    """The words of a transformer's adapters, or `None` if no adapter had any."""
+    """The words of a transformer's adapters, or `None` if no adapter has had any."""
     return getattr(transformer, "lora_words", None)
 
 
@@ -66,12 +66,12 @@ def split_off_words(state_dict: dict[str, Any]) -> tuple[dict[str, Any], Words]:
 
 
 def add_prefix(words: Words) -> Words:
-    """Returns the embeddings of words with their keys in a file."""
+    """Returns the embeddings with the keys that they have in a LoRA file."""
     return {PREFIX + word: embedding.detach().cpu().contiguous() for word, embedding in words.items()}
 
 
 def fingerprint(tokenizer: PreTrainedTokenizerBase, size: int | None = None) -> str:
-    """The number and a hash of the first `size` tokens of a tokenizer (by default all)."""
+    """The number and a hash of the first `size` tokens of a tokenizer (all by default)."""
     size = len(tokenizer) if size is None else size
     tokens = sorted((token, word) for word, token in tokenizer.get_vocab().items() if token < size)
     return f"{size}:{hashlib.sha256(json.dumps(tokens).encode()).hexdigest()[:16]}"
@@ -88,10 +88,10 @@ def check_words(
     Checks the words of a LoRA before anything is modified.
 
     Args:
-        words (`dict[str, torch.Tensor]`): the words.
-        vocabulary (`str`, *optional*): the fingerprint in the file.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]), text_encoder ([`~transformers.PreTrainedModel`]): the
-        pipeline's.
+        words (`dict[str, torch.Tensor]`): embeddings by word.
+        vocabulary (`str`, *optional*): fingerprint of the base vocabulary in the LoRA file.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the pipeline's tokenizer.
+        text_encoder ([`~transformers.PreTrainedModel`]): the pipeline's text encoder.
         num_installed (`int`): number of words from other LoRAs at the end of the tokenizer's vocabulary.
 
     Raises:
@@ -102,8 +102,8 @@ def check_words(
     named = list_names([shorten(word) for word in words])
     if not is_word_tokenizer(tokenizer):
         raise ValueError(
-            f"The LoRA has embeddings of new words ({named}) for a tokenizer with one token per word, but this model has a"
-            " subword tokenizer: it is the LoRA of another model."
+            f"The LoRA has embeddings of new words ({named}) for a tokenizer with one token per word, but this model"
+            " has a subword tokenizer: it is the LoRA of another model."
         )
     base_size = len(tokenizer) - num_installed
     size = str(vocabulary).partition(":")[0]
@@ -111,16 +111,16 @@ def check_words(
         size.isdecimal() and int(size) <= base_size and fingerprint(tokenizer, int(size)) == vocabulary
     ):
         raise ValueError(
-            f"The LoRA has embeddings of new words ({named}) for a tokenizer with a different base vocabulary than this"
-            " model's: it is the LoRA of another model."
+            f"The LoRA has embeddings of new words ({named}) for a tokenizer with a different base vocabulary than"
+            " this model's: it is the LoRA of another model."
         )
     known = {word for word, token in tokenizer.get_vocab().items() if token < base_size}
     dim = text_encoder.config.d_model
     for word, embedding in words.items():
         if word in known:
             raise ValueError(
-                f"The LoRA has an embedding of the new word {shorten(word)}, which this model already knows: it is the LoRA"
-                " of another model."
+                f"The LoRA has an embedding of the new word {shorten(word)}, which this model already knows: it is the"
+                " LoRA of another model."
             )
         if split_words(word, tokenizer) != [word]:
             raise ValueError(
@@ -135,8 +135,8 @@ def check_words(
             raise ValueError(f"The LoRA's embedding of the word {shorten(word)} is not finite.")
     if text_encoder.get_input_embeddings().weight.is_meta or _is_group_offloaded(text_encoder):
         raise ValueError(
-            f"The LoRA has new words ({named}), which can't be added to a text encoder that is offloaded in pieces: load the"
-            " LoRA before `enable_sequential_cpu_offload` or `enable_group_offload`."
+            f"The LoRA has new words ({named}), which can't be added to a text encoder that is offloaded in pieces:"
+            " load the LoRA before `enable_sequential_cpu_offload` or `enable_group_offload`."
         )
 
 
@@ -153,13 +153,13 @@ def install_words(
     active: Iterable[str],
 ):
     r"""
-    Makes the tokenizer and the text encoder know the words of the active adapters and no others, in place. A word of
-    several of them has the mean of their embeddings, with a warning.
+    Updates the tokenizer and the text encoder in place, so that they know exactly the words of the active adapters. A
+    word that several of them define gets the mean of their embeddings, with a warning.
 
     Args:
-        transformer ([`JascoTransformerModel`]): owner of the adapters.
-        tokenizer ([`~transformers.PreTrainedTokenizerBase`]), text_encoder ([`~transformers.PreTrainedModel`]): the
-        pipeline's.
+        transformer ([`JascoTransformerModel`]): the transformer with the adapters.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the pipeline's tokenizer.
+        text_encoder ([`~transformers.PreTrainedModel`]): the pipeline's text encoder.
         active (`Iterable[str]`): names of the adapters that are active or fused.
     """
     state = words_of(transformer)
@@ -173,7 +173,7 @@ def install_words(
             owners.setdefault(word, []).append(name)
     if shared := [word for word, names in owners.items() if len(names) > 1]:
         logger.warning(
-            f"Several of the active LoRAs ({list_names(active)}) have their own {list_names(list(map(repr, shared)))}: the"
+            f"Several of the active LoRAs ({list_names(active)}) define {list_names(list(map(repr, shared)))}: the"
             " mean of their embeddings is used."
         )
     words = {

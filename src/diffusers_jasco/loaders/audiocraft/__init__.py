@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reading and writing of AudioCraft checkpoints."""
+"""Reads and writes AudioCraft checkpoints."""
 
 from .exporting import save_audiocraft_checkpoint
 from .files import HUB_ARGUMENTS, AudiocraftCheckpoint, find_audiocraft_checkpoint, read_audiocraft_checkpoint

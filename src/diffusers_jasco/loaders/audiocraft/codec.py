@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The codec inside an AudioCraft checkpoint: EnCodec's weights, without a configuration."""
+"""Builds the codec inside an AudioCraft checkpoint, which contains EnCodec's weights but no configuration."""
 
 import math
 import re
@@ -22,23 +22,23 @@ import torch
 from transformers import EncodecConfig, EncodecModel
 
 
-# Names of magnitude and direction under weight norm, in old and new versions of torch.
-_SPELLINGS = {
+# Parameter names of weight norm's magnitude and direction, in old and new versions of torch.
+_WEIGHT_NORM_NAMES = {
     "weight_g": ("weight_g", "weight_v"),
     "parametrizations": ("parametrizations.weight.original0", "parametrizations.weight.original1"),
 }
 WeightNorm = Literal["weight_g", "parametrizations"]
 
 
-def weight_norm_spelling(weights: dict[str, torch.Tensor]) -> WeightNorm:
-    """The naming of weight norm in these weights."""
+def weight_norm_naming(weights: dict[str, torch.Tensor]) -> WeightNorm:
+    """Returns the naming of weight norm that these weights use."""
     return "weight_g" if any(key.endswith(".weight_g") for key in weights) else "parametrizations"
 
 
-def spell_weight_norm(weights: dict[str, torch.Tensor], spelling: WeightNorm) -> dict[str, torch.Tensor]:
+def rename_weight_norm(weights: dict[str, torch.Tensor], naming: WeightNorm) -> dict[str, torch.Tensor]:
     """Renames the weights to the given naming of weight norm."""
-    other = next(names for name, names in _SPELLINGS.items() if name != spelling)
-    names = {f".{old}": f".{new}" for old, new in zip(other, _SPELLINGS[spelling])}
+    other = next(names for name, names in _WEIGHT_NORM_NAMES.items() if name != naming)
+    names = {f".{old}": f".{new}" for old, new in zip(other, _WEIGHT_NORM_NAMES[naming])}
     renamed = {}
     for key, weight in weights.items():
         ending = next((ending for ending in names if key.endswith(ending)), None)
@@ -48,9 +48,9 @@ def spell_weight_norm(weights: dict[str, torch.Tensor], spelling: WeightNorm) ->
 
 def build_codec(weights: dict[str, torch.Tensor], sampling_rate: int) -> EncodecModel:
     r"""
-    Builds an EnCodec from its weights. Sizes are inferred from them; options that weights do not reveal (no causal
-    convolutions, no normalization, no chunks) are those of `facebook/encodec_32khz`, which all released JASCO models
-    use.
+    Builds an EnCodec model from its weights. Sizes are inferred from the weights; options that can't be inferred (no
+    causal convolutions, no normalization, no chunks) are those of `facebook/encodec_32khz`, which all released JASCO
+    models use.
 
     Args:
         weights (`dict[str, torch.Tensor]`): weights with Transformers' names and either naming of weight norm.
@@ -60,9 +60,9 @@ def build_codec(weights: dict[str, torch.Tensor], sampling_rate: int) -> Encodec
         [`~transformers.EncodecModel`]: the codec, in the dtype of its weights.
 
     Raises:
-        `ValueError`: if these are not the weights of an EnCodec.
+        `ValueError`: if the weights are not those of an EnCodec model.
     """
-    weights = spell_weight_norm(weights, "parametrizations")
+    weights = rename_weight_norm(weights, "parametrizations")
     try:
         config = _read_config(weights, sampling_rate)
         codec = EncodecModel(config).to(weights["quantizer.layers.0.codebook.embed"].dtype)

@@ -36,7 +36,7 @@ from ...inputs import as_recording, estimate_melody, read_melody
 from ...utils.errors import EmptyInputError
 
 
-# Frames per second that AudioCraft assumes instead of 22050 / 256, which is an error of 0.15 s after 100 s.
+# Salience frames per second that AudioCraft assumes instead of 22050 / 256: an error of 0.15 s after 100 s.
 AUDIOCRAFT_SALIENCE_RATE = 86
 
 
@@ -45,13 +45,13 @@ def read_melody_late(melody: Any, num_frames: int, frame_rate: float, start: flo
     Like [`~inputs.read_melody`], but the melodies of recordings and salience maps are 0.15% late, as in AudioCraft.
 
     Args:
-        melody, num_frames, frame_rate, start: as [`~inputs.read_melody`].
+        melody, num_frames, frame_rate, start: see [`~inputs.read_melody`].
 
     Returns:
         `torch.Tensor` of shape `(num_frames, 53)`.
 
     Raises:
-        [`InputError`], `FileNotFoundError`: as [`~inputs.read_melody`].
+        [`InputError`], `FileNotFoundError`: see [`~inputs.read_melody`].
     """
     try:
         recording = as_recording(melody, "melody")

@@ -28,7 +28,7 @@ from transformers import EncodecModel
 
 from ...models.transformer_jasco import JascoTransformerModel
 from ...utils.files import checkpoint_folder
-from .codec import spell_weight_norm
+from .codec import rename_weight_norm
 from .files import AUDIOCRAFT_VERSION, CHORDS_FILE, CODEC_FILE, MODEL_FILE, parse_config
 from .importing import load_audiocraft_pipeline, read_transformer_config
 from .weights import EMBEDDED_CODEC, check_same_weights, to_audiocraft
@@ -63,7 +63,7 @@ def save_audiocraft_checkpoint(
     r"""
     Saves a checkpoint for AudioCraft's `JASCO.get_pretrained(folder,
     chords_mapping_path=folder/chord_to_index_mapping.pkl)`: `state_dict.bin`, `compression_state_dict.bin` and the
-    chord vocabulary. A checkpoint that was converted from AudioCraft is restored exactly, with its configuration. The
+    chord vocabulary. A model that was converted from AudioCraft is restored exactly, including its configuration. The
     files are read back and compared before the folder gets its final name.
 
     Args:
@@ -72,39 +72,42 @@ def save_audiocraft_checkpoint(
         folder (`str` or `os.PathLike`):
             Folder to write to. It appears only when it is complete.
         text_encoder (`str`, *optional*):
-            Name with which AudioCraft loads the text encoder, such as `"t5-base"`. By default the name in AudioCraft's
+            Name by which AudioCraft loads the text encoder, such as `"t5-base"`. By default the name in AudioCraft's
             configuration, or the name from which this text encoder was loaded.
         codec (`str`, *optional*):
-            Hub id from which AudioCraft loads the codec. By default that in AudioCraft's configuration, or the name
-            from which this codec was loaded. Publish your own codec first.
+            Hub id from which AudioCraft loads the codec. By default the id in AudioCraft's configuration, or the
+            name from which this codec was loaded. Publish your own codec first.
         force (`bool`, defaults to `False`):
-            Whether to replace a checkpoint in that folder.
+            Whether to replace an existing checkpoint in that folder.
 
     Raises:
-        `ValueError`: for a model that AudioCraft can't represent (preconditioning, a time scale, statistics per
-        channel, a
-            codec other than EnCodec, a duration that is not in whole seconds, LoRA layers), if a name is unknown, or
-            if the folder is not empty.
+        `ValueError`: for a model that AudioCraft can't represent (preconditioning, a time scale,
+            statistics per channel, a codec other than EnCodec, a duration that is not in whole seconds, LoRA layers),
+            if a name is unknown, or if the folder is not empty.
     """
     _check_representable(pipeline)
-    model, original = pipeline.transformer, pipeline.config.get("audiocraft")
-    original = original or {}
+    model = pipeline.transformer
+    imported = pipeline.config.get("audiocraft") or {}
 
     weights = to_audiocraft(model.state_dict(), model.config.num_layers)
     if "drums" in model.controls:
-        codec_weights = spell_weight_norm(pipeline.codec.state_dict(), original.get("weight_norm", "parametrizations"))
+        codec_weights = rename_weight_norm(
+            pipeline.codec.state_dict(), imported.get("weight_norm", "parametrizations")
+        )
         weights |= {f"{EMBEDDED_CODEC}{name}": weight for name, weight in codec_weights.items()}
-    config_text = original.get("xp.cfg")
+    config_text = imported.get("xp.cfg")
     if config_text is not None and not _describes(config_text, model, weights):
-        logger.warning("The transformer is not the one converted from AudioCraft: its configuration is recreated.")
+        logger.warning(
+            "The transformer is not the one that was converted from AudioCraft: its configuration is recreated."
+        )
         config_text = None
-    compression = original.get("compression")
+    compression = imported.get("compression")
     if compression is None or codec is not None:
         compression = {"pretrained": _codec_name(pipeline, codec), "exported": True, "version": AUDIOCRAFT_VERSION}
     if config_text is None or text_encoder is not None:
         name = _text_encoder_name(pipeline, text_encoder)
         config_text = yaml.safe_dump(_make_config(pipeline, name, compression.get("pretrained")), sort_keys=False)
-    extras = original.get("extras", {"version": AUDIOCRAFT_VERSION, "exported": True})
+    extras = imported.get("extras", {"version": AUDIOCRAFT_VERSION, "exported": True})
 
     with checkpoint_folder(folder, force) as partial:
         # Contiguous copies, since views would be saved with their whole storage.
@@ -119,10 +122,10 @@ def save_audiocraft_checkpoint(
 
 def _check_written(pipeline: DiffusionPipeline, folder: Path):
     """Reads a checkpoint back, and raises a `RuntimeError` if it differs from the pipeline."""
-    given = {name: pipeline.components[name] for name in ("tokenizer", "text_encoder")}
+    components = {name: pipeline.components[name] for name in ("tokenizer", "text_encoder")}
     if "drums" not in pipeline.transformer.controls:
-        given["codec"] = pipeline.codec  # only its name was written
-    written, _ = load_audiocraft_pipeline(folder, **given)
+        components["codec"] = pipeline.codec  # only its name was written
+    written, _ = load_audiocraft_pipeline(folder, **components)
     for name in ("transformer", "codec"):
         check_same_weights(pipeline.components[name].state_dict(), written[name].state_dict(), name)
 
@@ -130,8 +133,8 @@ def _check_written(pipeline: DiffusionPipeline, folder: Path):
 def _describes(config_text: str, model: JascoTransformerModel, weights: dict[str, torch.Tensor]) -> bool:
     """Whether an AudioCraft configuration describes this model."""
     labels = model.config.chord_labels if "chords" in model.controls else None
-    described = read_transformer_config(weights, parse_config(config_text), labels)
-    return all(model.config[name] == value for name, value in described.items() if name != "dropout")
+    expected = read_transformer_config(weights, parse_config(config_text), labels)
+    return all(model.config[name] == value for name, value in expected.items() if name != "dropout")
 
 
 def _check_representable(pipeline: DiffusionPipeline):
@@ -147,7 +150,8 @@ def _check_representable(pipeline: DiffusionPipeline):
     if pipeline.frame_rate != round(pipeline.frame_rate) or config.sample_size % round(pipeline.frame_rate):
         seconds = config.sample_size / pipeline.frame_rate
         reasons.append(
-            f"it was trained on {seconds:g} s at {pipeline.frame_rate:g} frames per second, which are not whole numbers"
+            f"it was trained on {seconds:g} s at {pipeline.frame_rate:g} frames per second, which are not whole"
+            " numbers"
         )
     # AudioCraft hard-codes the id of its null chord.
     if "chords" in pipeline.transformer.controls and len(config.chord_labels) != AUDIOCRAFT_CHORDS:
@@ -162,8 +166,9 @@ def _text_encoder_name(pipeline: DiffusionPipeline, name: str | None) -> str:
     if TEXT_ENCODERS.get(name) != width:
         fitting = ", ".join(known for known, size in TEXT_ENCODERS.items() if size == width)
         raise ValueError(
-            f"AudioCraft loads its text encoder by name, and {name!r} is not one of its text encoders of width {width}"
-            f" ({fitting or 'there are none'}). Pass `text_encoder` if this one has the weights of one of these."
+            f"AudioCraft loads its text encoder by name, and {name!r} is not one of its text encoders of width"
+            f" {width} ({fitting or 'there are none'}). Pass `text_encoder` if this one has the weights of one of"
+            " these."
         )
     return name
 
@@ -185,7 +190,7 @@ def _make_config(pipeline: DiffusionPipeline, text_encoder: str, codec: str) -> 
     seconds = config.sample_size // frame_rate
     dim = config.num_attention_heads * config.attention_head_dim
     controls = {"chords": "chords", "drums": "self_wav", "melody": "melody"}
-    given = [theirs for ours, theirs in controls.items() if ours in pipeline.transformer.controls]
+    names = [theirs for ours, theirs in controls.items() if ours in pipeline.transformer.controls]
     return {
         "lm_model": "flow_matching",
         "solver": "jasco",
@@ -202,8 +207,8 @@ def _make_config(pipeline: DiffusionPipeline, text_encoder: str, codec: str) -> 
         # AudioCraft's text branch drops the conditions named here.
         "attribute_dropout": {
             "text": {},
-            "symbolic": {name: 0.5 for name in given if name != "self_wav"},
-            "wav": {name: 0.5 for name in given if name == "self_wav"},
+            "symbolic": {name: 0.5 for name in names if name != "self_wav"},
+            "wav": {name: 0.5 for name in names if name == "self_wav"},
         },
         "fuser": {
             "cross_attention_pos_emb": False,
@@ -211,7 +216,7 @@ def _make_config(pipeline: DiffusionPipeline, text_encoder: str, codec: str) -> 
             "sum": [],
             "prepend": [],
             "cross": ["description"],
-            "ignore": given,
+            "ignore": names,
             "input_interpolate": [],
         },
         "conditioners": _make_conditioners(pipeline, text_encoder, frame_rate, seconds),

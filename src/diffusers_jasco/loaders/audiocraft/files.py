@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Locating and reading AudioCraft's files. They are treated as data: nothing in them is executed."""
+"""Locates and reads AudioCraft's files. They are treated as data: no code in them is executed."""
 
 import json
 import os
@@ -42,7 +42,7 @@ CODEC_FILE = "compression_state_dict.bin"
 CHORDS_FILE = "chord_to_index_mapping.pkl"
 TRAINING_FILE = "checkpoint.th"
 
-# The version of AudioCraft with this layout.
+# The AudioCraft version that writes this layout.
 AUDIOCRAFT_VERSION = "1.4.0a2"
 
 # Arguments of `from_pretrained` for downloads from the Hub.
@@ -72,7 +72,7 @@ class AudiocraftCheckpoint:
 
 def find_audiocraft_checkpoint(source: str | os.PathLike, **hub: Any) -> Path | None:
     r"""
-    Finds a checkpoint in AudioCraft's layout; files on the Hub are downloaded.
+    Finds a checkpoint in AudioCraft's layout. Files on the Hub are downloaded.
 
     Args:
         source (`str` or `os.PathLike`):
@@ -88,7 +88,7 @@ def find_audiocraft_checkpoint(source: str | os.PathLike, **hub: Any) -> Path | 
     Raises:
         `PermissionError`: for a gated repository without access.
         `FileNotFoundError`: if the folder, repository or revision does not exist, or the repository has neither
-        layout.
+            layout.
     """
     if os.path.isdir(source):
         is_ours = os.path.isfile(Path(source, INDEX_FILE))
@@ -103,7 +103,7 @@ def find_audiocraft_checkpoint(source: str | os.PathLike, **hub: Any) -> Path | 
             hf_hub_download(name, INDEX_FILE, **hub)
             return None
         except LocalEntryNotFoundError:
-            # Offline, the cache decides.
+            # Offline, use the checkpoint if it is in the cache.
             where = {key: hub[key] for key in ("cache_dir", "revision") if hub.get(key) is not None}
             if not isinstance(try_to_load_from_cache(name, MODEL_FILE, **where), str):
                 raise
@@ -122,13 +122,13 @@ def find_audiocraft_checkpoint(source: str | os.PathLike, **hub: Any) -> Path | 
         ) from error
     except GatedRepoError as error:
         raise PermissionError(
-            f"{name} is gated: request access at https://huggingface.co/{name} (Meta's JASCO weights are under CC-BY-NC 4.0:"
-            " not for commercial use), then log in with `hf auth login` or pass `token=`."
+            f"{name} is gated: request access at https://huggingface.co/{name} (Meta's JASCO weights are under"
+            " CC-BY-NC 4.0: not for commercial use), then log in with `hf auth login` or pass `token=`."
         ) from error
     except RepositoryNotFoundError as error:
         raise FileNotFoundError(
-            f"There is no folder or Hub repository {name!r}. If the repository is private, log in with `hf auth login` or"
-            " pass `token=`."
+            f"There is no folder or Hub repository {name!r}. If the repository is private, log in with `hf auth login`"
+            " or pass `token=`."
         ) from error
     except RevisionNotFoundError as error:
         raise FileNotFoundError(f"{name} has no revision {hub.get('revision')!r}.") from error
@@ -145,15 +145,15 @@ def read_audiocraft_checkpoint(
     path: str | os.PathLike, weights: Literal["best", "ema", "last"] = "best"
 ) -> AudiocraftCheckpoint:
     r"""
-    Reads an exported checkpoint (`state_dict.bin`) or that of a training run (`checkpoint.th`). Nothing in it is
+    Reads an exported checkpoint (`state_dict.bin`) or one of a training run (`checkpoint.th`). No code in it is
     executed.
 
     Args:
         path (`str` or `os.PathLike`):
-            The file, or a folder with one of the two.
+            The file, or a folder that contains one of the two.
         weights (`str`, defaults to `"best"`):
-            Which weights of a training run to read: `"best"` in validation, `"ema"` of the last epoch, or `"last"`. An
-            exported checkpoint has only the best ones.
+            Weights of a training run to read: `"best"` in validation, `"ema"` (the moving average after the last
+            epoch) or `"last"`. An exported checkpoint contains only the best ones.
 
     Raises:
         `FileNotFoundError`: if the file does not exist.
@@ -217,7 +217,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
     loaded as plain records.
 
     Raises:
-        `ValueError`: for a corrupt file, or one that refers to any other class or function.
+        `ValueError`: if the file is corrupt or refers to any other class or function.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
@@ -327,14 +327,14 @@ def _resolve(value: Any, root: dict[str, Any], depth: int = 0) -> Any:
     return _resolve(target, root, depth + 1)
 
 
-class _NothingButData(pickle.Unpickler):
+class _DataUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it refers to {module}.{name}")
 
 
 def load_plain_pickle(path: str | os.PathLike) -> Any:
     r"""
-    Reads a pickle of dictionaries, lists, tuples, strings and numbers. Nothing in it is executed.
+    Reads a pickle of dictionaries, lists, tuples, strings and numbers. No code in it is executed.
 
     Raises:
         `FileNotFoundError`: if the file does not exist.
@@ -345,7 +345,7 @@ def load_plain_pickle(path: str | os.PathLike) -> Any:
         raise FileNotFoundError(f"There is no file {path}.")
     try:
         with open(path, "rb") as file:
-            return _NothingButData(file).load()
+            return _DataUnpickler(file).load()
     # Corrupt pickles fail in many ways.
     except Exception as error:
         raise ValueError(f"{path} can't be read as plain data ({error}).") from error
@@ -369,8 +369,8 @@ def load_json(path: str | os.PathLike) -> Any:
 
 def read_chord_labels(path: str | os.PathLike) -> list[str]:
     r"""
-    Reads a chord vocabulary, a dictionary from labels to ids: AudioCraft's pickle (`chord_to_index_mapping.pkl`), in
-    which nothing is executed, or JSON (`chord_to_index_mapping.json`).
+    Reads a chord vocabulary, a dictionary from labels to ids: AudioCraft's pickle (`chord_to_index_mapping.pkl`, in
+    which no code is executed) or JSON (`chord_to_index_mapping.json`).
 
     Returns:
         `list[str]`: the labels in the order of their ids.

@@ -28,7 +28,7 @@ from ...guiders import JascoGuidance
 from ...models.transformer_jasco import JascoTransformerModel
 from ...schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
 from ...text_encoders import load_tokenizer
-from .codec import build_codec, weight_norm_spelling
+from .codec import build_codec, weight_norm_naming
 from .files import (
     AUDIOCRAFT_VERSION,
     CHORDS_FILE,
@@ -45,7 +45,7 @@ logger = logging.get_logger(__name__)
 
 _PRETRAINED = "//pretrained/"
 
-# Options of AudioCraft's transformer that no known JASCO checkpoint uses, with the values that disable them.
+# Options of AudioCraft's transformer that JASCO checkpoints are not known to use, with their disabling values.
 _UNSUPPORTED = {
     "causal": False,
     "layer_scale": None,
@@ -66,7 +66,7 @@ def load_audiocraft_transformer(
         checkpoint ([`AudiocraftCheckpoint`]):
             The result of [`read_audiocraft_checkpoint`].
         chord_labels (`list[str]`, *optional*):
-            The chord vocabulary, by default Chordino's 193 labels and UNK.
+            The chord vocabulary. By default Chordino's 193 labels and UNK.
 
     Returns:
         [`JascoTransformerModel`]: the model, in evaluation mode.
@@ -99,8 +99,8 @@ def load_audiocraft_pipeline(
     **components: Any,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     r"""
-    Loads the components of a [`JascoPipeline`] from an AudioCraft checkpoint, which contains only the name of the text
-    encoder, and the codec (or for models without drums, only its name).
+    Loads the components of a [`JascoPipeline`] from an AudioCraft checkpoint, which contains the codec (for models
+    without drums, only its name) and the name of the text encoder.
 
     Args:
         path (`str` or `os.PathLike`):
@@ -109,13 +109,13 @@ def load_audiocraft_pipeline(
         weights (`str`, defaults to `"best"`):
             Which weights of a training run: `"best"`, `"ema"` or `"last"`.
         chord_mapping (`str` or `os.PathLike`, *optional*):
-            AudioCraft's `chord_to_index_mapping.pkl`; by default that in the folder, if any, otherwise the default
-            vocabulary.
+            AudioCraft's `chord_to_index_mapping.pkl`. By default the one in the folder if there is one, otherwise the
+            default vocabulary.
         hub (`dict`, *optional*):
             Arguments of `from_pretrained` (`cache_dir`, `token`, …) for a text encoder and codec that are loaded by
             name.
         components:
-            `tokenizer`, `text_encoder`, `codec`, `transformer`, `scheduler`, `guider` that replace those of the
+            `tokenizer`, `text_encoder`, `codec`, `transformer`, `scheduler` and `guider` that replace those of the
             checkpoint. The default scheduler is [`FlowMatchDopri5Scheduler`], as in AudioCraft.
 
     Returns:
@@ -123,7 +123,7 @@ def load_audiocraft_pipeline(
 
     Raises:
         `FileNotFoundError`: if a file is missing.
-        `ValueError`: as [`read_audiocraft_checkpoint`] and [`load_audiocraft_transformer`].
+        `ValueError`: see [`read_audiocraft_checkpoint`] and [`load_audiocraft_transformer`].
     """
     hub = {key: value for key, value in (hub or {}).items() if key != "revision"}
     checkpoint = read_audiocraft_checkpoint(path, weights)
@@ -144,8 +144,8 @@ def load_audiocraft_pipeline(
             return load(name, **hub)
         except OSError as error:
             raise OSError(
-                f"The text encoder {name!r} of the checkpoint can't be loaded. Pass another one as `text_encoder` (in Python,"
-                f" with its `tokenizer`). {error}"
+                f"The text encoder {name!r} of the checkpoint can't be loaded. Pass another one as `text_encoder` (in"
+                f" Python, with its `tokenizer`). {error}"
             ) from error
         except (KeyError, TypeError) as error:
             raise ValueError(
@@ -170,7 +170,8 @@ def load_audiocraft_pipeline(
             return build_codec(embedded, int(checkpoint.config.get("sample_rate", 32000)))
         if compression is None or not isinstance(compression.get("pretrained"), str):
             raise ValueError(
-                f"{folder} does not name a codec on the Hub, and AudioCraft's own codecs are not supported. Pass `codec`."
+                f"{folder} does not name a codec on the Hub, and AudioCraft's own codecs are not supported. Pass"
+                " `codec`."
             )
         return EncodecModel.from_pretrained(compression["pretrained"], **hub)
 
@@ -188,15 +189,15 @@ def load_audiocraft_pipeline(
             "xp.cfg": checkpoint.config_text,
             "extras": _keep_plain(checkpoint.extras),
             "compression": None if compression is None else _keep_plain(compression),
-            "weight_norm": weight_norm_spelling(embedded),
+            "weight_norm": weight_norm_naming(embedded),
         },
     }
     return components, arguments
 
 
-def read_guidance(original: dict[str, Any]) -> JascoGuidance:
-    """The guidance in AudioCraft's configuration."""
-    generate = original.get("generate")
+def read_guidance(config: dict[str, Any]) -> JascoGuidance:
+    """Returns the guidance that AudioCraft's configuration describes."""
+    generate = config.get("generate")
     scales = (generate.get("lm") if isinstance(generate, dict) else None) or {}
     return JascoGuidance(float(scales.get("cfg_coef_all", 5.0)), float(scales.get("cfg_coef_txt", 0.0)))
 
@@ -213,7 +214,7 @@ def _keep_plain(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_codec_pointer(folder: Path, config: dict[str, Any]) -> dict[str, Any] | None:
-    """The content of `compression_state_dict.bin`; for a training run, the content that AudioCraft would export."""
+    """The content of `compression_state_dict.bin`; for a training run, what AudioCraft would export."""
     if (folder / CODEC_FILE).is_file():
         return load_tensors(folder / CODEC_FILE)
     name = config.get("compression_model_checkpoint")
@@ -223,16 +224,17 @@ def _read_codec_pointer(folder: Path, config: dict[str, Any]) -> dict[str, Any] 
 
 
 def read_transformer_config(
-    weights: dict[str, torch.Tensor], original: dict[str, Any], chord_labels: list[str] | None = None
+    weights: dict[str, torch.Tensor], audiocraft_config: dict[str, Any], chord_labels: list[str] | None = None
 ) -> dict[str, Any]:
     """
-    The arguments of [`JascoTransformerModel`]: sizes and options from the weights, the rest from the configuration.
+    Returns the arguments of [`JascoTransformerModel`]: sizes and options are read from the weights where possible,
+    and the rest from the configuration.
     """
-    options = original["transformer_lm"]
+    options = audiocraft_config["transformer_lm"]
     for option, off in _UNSUPPORTED.items():
         if options.get(option, off) != off:
             raise ValueError(f"`transformer_lm.{option}: {options[option]}` of this checkpoint is not supported.")
-    if original["fuser"].get("cross_attention_pos_emb"):
+    if audiocraft_config["fuser"].get("cross_attention_pos_emb"):
         raise ValueError("`fuser.cross_attention_pos_emb: true` of this checkpoint is not supported.")
 
     def width(module: str, dim: int = 0) -> int | None:
@@ -258,9 +260,11 @@ def read_transformer_config(
         "out_bias": "linear.bias" in weights,
         "activation_fn": options.get("activation", "gelu"),
         "dropout": options.get("dropout", 0.0),
-        "sample_size": round(original["dataset"]["segment_duration"] * original["compression_model_framerate"]),
-        "latents_mean": original["compression_model_latent_mean"],
-        "latents_std": original["compression_model_latent_std"],
+        "sample_size": round(
+            audiocraft_config["dataset"]["segment_duration"] * audiocraft_config["compression_model_framerate"]
+        ),
+        "latents_mean": audiocraft_config["compression_model_latent_mean"],
+        "latents_std": audiocraft_config["compression_model_latent_std"],
     }
     if config["chords_dim"] is not None:
         labels, ids = chord_labels or default_chord_labels(), width(f"{CONDITIONERS}.chords.emb") - 1
@@ -272,7 +276,7 @@ def read_transformer_config(
             )
         config["chord_labels"] = labels
     if config["drums_dim"] is not None:
-        config["drums_blur"] = original["conditioners"]["self_wav"]["drum_latents"].get("blurring_factor", 3)
+        config["drums_blur"] = audiocraft_config["conditioners"]["self_wav"]["drum_latents"].get("blurring_factor", 3)
     if config["melody_dim"] is not None:
         config["melody_bins"] = width(f"{CONDITIONERS}.melody.output_proj", 1)
     _log_differences(config, options)

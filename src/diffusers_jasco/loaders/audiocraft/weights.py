@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Conversion between AudioCraft's and our names of weights."""
+"""Conversion between AudioCraft's weight names and ours."""
 
 import re
 
@@ -106,7 +106,8 @@ def to_audiocraft(weights: dict[str, torch.Tensor], num_layers: int) -> dict[str
             converted[f"transformer.layers.{layer}.{attentions[attention]}.in_proj_{kind}"] = torch.cat(parts)
         elif projection not in _PROJECTIONS:
             raise ValueError(
-                f"AudioCraft does not support {key}. For LoRA layers, call `fuse_lora()` and `unload_lora_weights()` first."
+                f"AudioCraft does not support {key}. For LoRA layers, call `fuse_lora()` and `unload_lora_weights()`"
+                " first."
             )
     return converted
 
@@ -114,7 +115,7 @@ def to_audiocraft(weights: dict[str, torch.Tensor], num_layers: int) -> dict[str
 def check_same_weights(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor], name: str):
     r"""
     Raises:
-        `RuntimeError`: if two sets of weights differ in a name or a value, or the second one is less precise.
+        `RuntimeError`: if the two sets of weights differ in a name or a value, or the second set is less precise.
             (Transformers keeps some of T5's weights in float32, regardless of the other dtypes.)
     """
     different = sorted(expected.keys() ^ found.keys())
