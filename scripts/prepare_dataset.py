@@ -13,7 +13,8 @@
 # limitations under the License.
 
 r"""
-Prepares music for training: cuts it into clips, extracts chords, melody and drums, collects captions, and encodes it.
+Prepares music for training: cuts it into clips, extracts chords, melody and drums, collects captions, and encodes the
+clips.
 
     python scripts/prepare_dataset.py --audio my_music --output data --encode pipelines/jasco-nano --num_proc 2
     python training/train_jasco.py --dataset data/features/train ...

@@ -19,7 +19,7 @@ channels may vary:
     python training/train_codec.py --config training/configs/codec_encodec.yaml --dataset my_music --output runs/codec
 
 The dataset can also be a split of a folder written by `scripts/make_synthetic_dataset.py` or
-`scripts/prepare_dataset.py`. If it has drum stems, the first codebook, which JASCO quantizes drums with, is trained on
+`scripts/prepare_dataset.py`. If it has drum stems, the first codebook, with which JASCO quantizes drums, is trained on
 them, too.
 
 The configuration names the codec's class: `SpectralCodecModel` (its closed-form parts are fitted before training), or
@@ -80,7 +80,7 @@ from diffusers_jasco.utils.files import atomic_folder
 from diffusers_jasco.utils.seeding import derive_seed
 
 
-LONG_SECONDS = 10  # length of clips for validation, closed-form fits and statistics, which is that of JASCO's music
+LONG_SECONDS = 10  # length of the clips for validation, closed-form fits and statistics, as in JASCO
 FIT_VECTORS = 100_000  # latents that the codebooks are initialized from
 
 
@@ -111,7 +111,12 @@ def make_parser() -> argparse.ArgumentParser:
     add("--time_weight", type=float, default=0.0, help="Weight of the L1 distance of waveforms.")
     add("--log_weight", type=float, default=1.0, help="Weight of the distance of log magnitudes.")
     add("--complex_weight", type=float, default=0.0, help="Weight of the distance of complex spectra.")
-    add("--octave_weight", type=float, default=0.0, help="Weight of the octave loss, which improves bass notes.")
+    add(
+        "--octave_weight",
+        type=float,
+        default=0.0,
+        help="Weight of the octave loss, in which all octaves count equally.",
+    )
     add("--commitment_weight", type=float, default=0.0, help="Weight of the commitment loss.")
     add("--adversarial", **switch, help="Also train against a discriminator.")
     add(
@@ -218,7 +223,7 @@ def load_initial_codec(args: argparse.Namespace) -> nn.Module:
         return codec
     loaded = load_codec(args.init_from)
     if codec is not None and codec_hash(codec) != codec_hash(loaded):
-        raise ValueError(f"The codec in {args.init_from} has other options than `codec`: omit `codec`.")
+        raise ValueError(f"The codec in {args.init_from} differs from `codec`: omit `codec`.")
     return loaded
 
 

@@ -146,7 +146,7 @@ def read_settings(path: str | Path, folder: Path) -> tuple[Settings, Path | None
         `tuple` of the settings, the drum recording (or `None`), and the checkpoint that they were made with (or `None`).
 
     Raises:
-        [`FieldError`]: for anything else.
+        [`FieldError`]: if the file does not contain readable settings.
     """
     recording, path = None, Path(path)
     if path.suffix.lower() == ".zip":

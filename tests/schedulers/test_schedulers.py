@@ -54,7 +54,7 @@ def test_the_euler_loop_equals_audiocrafts():
 
 @pytest.mark.parametrize("kind", [FlowMatchEulerScheduler, FlowMatchEulerDiscreteScheduler])
 def test_a_run_starts_below_sigma_1(kind):
-    """As for variations of a recording: from its mixture with noise."""
+    """Variations of a recording start from its mixture with noise."""
     data, noise = torch.tensor([[2.0, -1.0]]), torch.tensor([[0.5, 1.0]])
     scheduler = kind()
     scheduler.set_timesteps(sigmas=np.array([0.6, 0.3]))
@@ -62,7 +62,7 @@ def test_a_run_starts_below_sigma_1(kind):
     torch.testing.assert_close(scheduler.sigmas, torch.tensor([0.6, 0.3, 0.0]))
     start = scheduler.scale_noise(data, scheduler.timesteps[:1], noise)
     torch.testing.assert_close(start, 0.4 * data + 0.6 * noise, atol=1e-4, rtol=0)
-    # The model's velocity of a straight path leads back to the data, and that of another field to where two steps of 0.3 lead.
+    # The velocity of a straight path leads back to the data. A curved field is integrated in two Euler steps of 0.3.
     straight = integrate(scheduler, lambda time, z: data - noise, start)
     torch.testing.assert_close(straight, data, atol=1e-4, rtol=0)
     scheduler.set_timesteps(sigmas=np.array([0.6, 0.3]))
@@ -160,7 +160,7 @@ def test_dopri5_rejects_steps_that_are_too_long():
     result = integrate(scheduler, velocity, torch.zeros(1, 2))
     assert result[0, 0] == pytest.approx(10 * (0.6 - 1e-5 - 0.4), rel=5e-4)
     steps = np.diff(scheduler.sigmas.numpy())
-    assert (steps > 0).any(), "after a rejected step the evaluations go back"
+    assert (steps > 0).any(), "evaluations have to go back in time after a rejected step"
 
 
 def test_dopri5_runs_again_after_set_timesteps():
@@ -174,7 +174,7 @@ def test_dopri5_runs_again_after_set_timesteps():
 
 
 def test_dopri5_restart_continues_from_the_new_solution():
-    # z' = -z, and at the first completed step z is set to 2: exact from there.
+    # z' = -z, and z is set to 2 at the first completed step, from which the solution is exact.
     scheduler = FlowMatchDopri5Scheduler()
     sample, i, replaced = torch.ones(1, 1), 0, None
     while i < len(scheduler.timesteps):

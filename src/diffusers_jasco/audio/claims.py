@@ -68,8 +68,7 @@ def find_missing_audio(kind: str, log: str, frames: int, file: BinaryIO) -> str 
 
     Returns:
         `str`: a description of the missing part for an error message; `None` if the file is complete or its header
-            does not
-        state the length.
+            does not state the length.
     """
     claim = _BYTES.get(kind, _DATA_BYTES).search(log)
     pipe = _PIPE_CLAIM_64 if kind in ("W64", "RF64") else _PIPE_CLAIM

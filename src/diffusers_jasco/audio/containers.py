@@ -74,8 +74,7 @@ def find_demuxer(head: bytes) -> tuple[str, str] | None:
 
     Returns:
         `tuple[str, str]`: the name of FFmpeg's demuxer and the name of the format with its article; `None` if the
-            format is
-        unknown.
+            format is unknown.
     """
     for signature, demuxer, name in _SIGNATURES:
         if head.startswith(signature):

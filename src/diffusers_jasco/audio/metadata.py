@@ -99,8 +99,7 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any] | None:
 
     Returns:
         `dict`: the metadata, with the version of this package as `"diffusers-jasco"`; or `None` if the file has no
-            metadata
-        of this package.
+            metadata of this package.
 
     Raises:
         `FileNotFoundError`: if the file does not exist.

@@ -100,8 +100,7 @@ def measure_mp3(file: BinaryIO, size: int) -> tuple[int | None, int | None]:
 
     Returns:
         `tuple[int | None, int | None]`: the counted samples per channel, or `None` if the header matches the size; and
-            the
-        samples per channel that the header claims, or `None` if it does not state them.
+            the samples per channel that the header claims, or `None` if it does not state them.
     """
     start = skip_id3(file)
     start = find_mp3_frames(file, start) or start

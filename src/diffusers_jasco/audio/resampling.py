@@ -70,8 +70,7 @@ def resampled_span(start: int, end: int, from_rate: int, to_rate: int) -> tuple[
 
     Returns:
         `tuple[int, int, int]`: the first input sample, the end of the input (which may exceed the recording), and the
-            number
-        of resampled samples that precede the part.
+            number of resampled samples that precede the part.
     """
     if from_rate == to_rate:
         return start, end, 0

@@ -38,8 +38,8 @@ def lay_out_bars(bars: list[list[str]], bpm: float, beats_per_bar: int, duration
 
 def place_bars(bars: list[list[str]], to_seconds: Callable[[float], float]) -> Chords:
     r"""
-    Converts bars to chords with start times. The tokens of a bar divide it equally: a chord, or `.` to hold the
-    previous chord. A bar that consists of `%` repeats the previous bar.
+    Converts bars to chords with start times. The tokens of a bar, each a chord or `.` to hold the previous chord,
+    divide it equally. A bar that consists of `%` repeats the previous bar.
 
     Args:
         bars (`list[list[str]]`): the tokens of each bar.

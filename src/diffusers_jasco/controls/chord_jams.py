@@ -72,7 +72,7 @@ def chords_from_json(text: str, name: str) -> Chords:
         name (`str`): name of the file for error messages.
 
     Raises:
-        [`InputError`]: if the JSON is invalid or has none of these formats.
+        [`InputError`]: if the JSON is invalid or is not in one of these formats.
     """
     content = _load(text, name)
     if isinstance(content, dict):

@@ -79,8 +79,7 @@ def normalize_chord(label: str, labels: Sequence[str] | None = None) -> tuple[st
 
     Returns:
         `tuple[str, str | None]`: the label with the same notes and bass, and `None`; or the nearest label, and a
-            description
-        of the difference.
+            description of the difference.
 
     Raises:
         [`InputError`]: if the label is not a chord. The message suggests similar labels.

@@ -55,7 +55,7 @@ _REST = 2.0  # seconds; shorter rests belong to a phrase
 _MIN_NOTES = 16
 _MIN_LYRICS = 16  # syllables
 _SOLO_PROGRAMS = frozenset((*range(64, 80), 22, 40, 56, 59))
-_CLOSE = 0.75  # a selection with a lower probability is uncertain
+_CERTAIN = 0.75  # selections with a lower probability are reported as uncertain
 
 
 def choose_melody_track(midi: Midi, start: float, end: float) -> int:
@@ -93,7 +93,7 @@ def choose_melody_track(midi: Midi, start: float, end: float) -> int:
         reason = "by its name"
     else:
         probability = 1 / np.exp(scores - scores[position]).sum()
-        reason = "an uncertain guess by its notes" if probability < _CLOSE else "by its notes"
+        reason = "an uncertain guess by its notes" if probability < _CERTAIN else "by its notes"
         if silent := [index for index in named if index not in sounding]:
             reason += f", as {list_names([midi.describe(index) for index in silent])} is silent in this time range"
     others = [index for index in pitched if index != chosen]
@@ -106,7 +106,7 @@ def choose_melody_track(midi: Midi, start: float, end: float) -> int:
 
 
 def melody_scores(midi: Midi, indices: Sequence[int]) -> np.ndarray:
-    """The logits of the probability that each track is the melody, by its notes."""
+    """The logit of each track to be the melody, computed from its notes."""
     features = [_features(midi, midi.tracks[index]) for index in indices]
     return np.array([sum(_WEIGHTS[name] * value for name, value in track.items()) for track in features])
 

@@ -36,7 +36,7 @@ TIME_BINS = 5  # equal intervals of the flow time, for each of which the loss is
 
 
 def is_first_process() -> bool:
-    """Whether this is the main process, which the launcher's `RANK` tells even before Accelerate is set up."""
+    """Whether this is the main process, according to the launcher's `RANK`, which is set before Accelerate."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -44,7 +44,7 @@ def silence_libraries():
     """Disables the progress bars of libraries and an irrelevant warning of Accelerate."""
     for library in (diffusers_logging, transformers_logging):
         library.disable_progress_bar()
-    # T5 has one embedding table under two names, which Accelerate rightly saves once.
+    # T5 has one embedding table under two names, which Accelerate correctly saves once.
     logging.getLogger("accelerate.utils.other").addFilter(_is_relevant)
 
 
@@ -68,7 +68,7 @@ class RunLog:
         self.path, self.accelerator = folder / "log.jsonl", accelerator
         if accelerator.is_main_process:
             lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-            # A killed run may leave a truncated line, which is later than its last checkpoint.
+            # A killed run may leave a truncated last line, which belongs to a step after its last checkpoint.
             lines = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
             with replace_file(self.path) as partial:
                 partial.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
