@@ -91,8 +91,6 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--shard", metavar="i/n", help="prepare only shard i of n of the tracks, starting at 0")
     add("--resume", action="store_true", help="resume the run in the output folder")
     args = parser.parse_args(args)
-    if args.num_proc < 1:
-        parser.error(f"--num_proc has to be at least 1, but got {args.num_proc}.")
     return args
 
 

@@ -54,7 +54,7 @@ def add_endpoints(page: Page):
         trigger.click(run, inputs, outputs, api_name=name, **options)
 
     generation = {"concurrency_id": "generate", "concurrency_limit": CONCURRENCY}
-    analysis = {"concurrency_id": "listen", "concurrency_limit": CONCURRENCY}
+    analysis = {"concurrency_id": "analysis", "concurrency_limit": CONCURRENCY}
     timing = [page.beats_per_bar, page.duration, page.tempo]
     endpoint("generate", generate, [*page.fields.values(), page.recording], [wavs, zips, report], **generation)
     endpoint("stop", stop, [], [runs], queue=False)

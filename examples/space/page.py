@@ -70,7 +70,7 @@ ON_LOAD = """() => {
 
 PRIVATE_EVENT = {"api_visibility": "private", "show_progress": "hidden"}
 UNQUEUED_EVENT = {**PRIVATE_EVENT, "queue": False}
-ANALYSIS_EVENT = {"concurrency_id": "listen", "concurrency_limit": CONCURRENCY}
+ANALYSIS_EVENT = {"concurrency_id": "analysis", "concurrency_limit": CONCURRENCY}
 
 
 class Page(Layout):

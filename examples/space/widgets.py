@@ -96,7 +96,7 @@ def format_scores(take: Take) -> str:
     for score in take.scores.values():
         finding, _, words = score.sentence.partition(" — ")
         kind = score.words.replace(" ", "-")
-        items.append(f'<li class="{kind}">{html.escape(finding)} <em>{html.escape(words)}</em></li>')
+        items.append(f'<li class="{kind}">{html.escape(finding)} — <em>{html.escape(words)}</em></li>')
     return f'<ul class="scores">{"".join(items)}</ul>'
 
 
