@@ -90,8 +90,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--num_proc", type=integer(1), default=1, help="number of processes")
     add("--shard", metavar="i/n", help="prepare only shard i of n of the tracks, starting at 0")
     add("--resume", action="store_true", help="resume the run in the output folder")
-    args = parser.parse_args(args)
-    return args
+    return parser.parse_args(args)
 
 
 def check_sources(sources: Sequence[Source], settings: PreparationSettings, args: argparse.Namespace):
