@@ -28,9 +28,9 @@ and `runs/nano/best` is a pipeline with the EMA weights of the lowest validation
 same number of processes, the result is bitwise identical to an uninterrupted run. SIGTERM, Ctrl-C and `--max_minutes`
 stop the run after the current step, with a checkpoint.
 
-On several GPUs: `accelerate launch training/train_jasco.py ...`; for clusters, see `docs/guides/training/multi_gpu.md`. On a CPU with
-two cores, two processes with one thread each are faster than one process with two threads. Accelerate starts them with
-`--multi_gpu` (its own `--cpu` would need MPI):
+On several GPUs: `accelerate launch training/train_jasco.py ...`; for clusters, see `docs/guides/training/multi_gpu.md`. On
+a CPU with two cores, two processes with one thread each are faster than one process with two threads. Accelerate starts
+them with `--multi_gpu` (its own `--cpu` would need MPI):
 
     OMP_NUM_THREADS=1 accelerate launch --multi_gpu --num_processes 2 training/train_jasco.py --cpu --config ...
 """

@@ -391,7 +391,7 @@ def _colormap(colors: Sequence[str]):
 
 
 def _mel_spectrogram(samples: torch.Tensor, rate: int) -> tuple[np.ndarray, Callable[[float], float]]:
-    """Levels `(bands, frames)` in dB relative to the maximum, and a function from frequencies to axis positions in [0, 1]."""
+    """Levels `(bands, frames)` in dB below the maximum, and a function from frequencies to axis positions in [0, 1]."""
     from torchaudio.functional import melscale_fbanks
 
     window = 2 ** round(math.log2(0.09 * rate))

@@ -54,8 +54,9 @@ def separate_drums(
         sampling_rate (`int`, *optional*):
             Sampling rate of waveforms in Hz.
         method (`str`, defaults to `"auto"`):
-            - `"demucs"`: htdemucs (Rouard et al., 2023), as in AudioCraft. Requires `pip install "diffusers-jasco[drums]"` and its
-              weights, which are not downloaded automatically (the error message contains their URL and destination).
+            - `"demucs"`: htdemucs (Rouard et al., 2023), as in AudioCraft. Requires `pip install
+              "diffusers-jasco[drums]"` and its weights, which are not downloaded automatically (the error message
+              contains their URL and destination).
             - `"builtin"`: a small network that ships with this package.
             - `"auto"`: `"demucs"` if its package and weights are installed, otherwise `"builtin"`; the choice is
               logged.
