@@ -57,7 +57,13 @@ from diffusers_jasco import SpectralCodecModel
 from diffusers_jasco.codecs import codebooks, codec_hash, decode, encode, load_codec
 from diffusers_jasco.data.crops import AudioCrops, open_tracks
 from diffusers_jasco.data.latent_statistics import LatentStatistics
-from diffusers_jasco.training.arguments import mapping, parse_with_config, write_config
+from diffusers_jasco.training.arguments import (
+    add_checkpoint_options,
+    add_folder_options,
+    mapping,
+    parse_with_config,
+    write_config,
+)
 from diffusers_jasco.training.batches import EpochBatches, fitting_batch_size
 from diffusers_jasco.training.checkpoints import find_start
 from diffusers_jasco.training.checks import check_options
@@ -90,14 +96,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     group = parser.add_argument_group("input and output")
     add = group.add_argument
-    add("--config", help="YAML file with any of these options.")
+    add_folder_options(add)
     add("--dataset", help="Folder of recordings, folder with a manifest, or manifest.")
     add("--validation_dataset", help="The same for validation; default: no validation.")
-    add("--output", help="The run folder.")
-    add(
-        "--resume",
-        help='"latest", a step or a checkpoint folder to resume from; "latest" starts a new run if there is none.',
-    )
     add("--init_from", help="Folder of a codec, a run or a pipeline with the codec to start from.")
 
     group = parser.add_argument_group("codec")
@@ -146,7 +147,6 @@ def make_parser() -> argparse.ArgumentParser:
 
     group = parser.add_argument_group("logging, validation and checkpoints")
     add = group.add_argument
-    add("--max_minutes", type=float, help="Stop after this many minutes.")
     add("--log_every", type=int, default=50, help="Steps between log entries.")
     add(
         "--validate_every",
@@ -156,14 +156,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add("--validation_clips", type=int, default=32, help="Maximum number of 10 s clips for validation.")
     add("--statistics_clips", type=int, default=128, help="Number of 10 s clips for the latent statistics.")
-    add("--checkpoint_every", type=int, default=0, help="Steps between checkpoints; 0: never.")
-    add(
-        "--checkpoint_minutes",
-        type=float,
-        default=10.0,
-        help="Minutes between checkpoints; 0: never. A run also saves one when it stops.",
-    )
-    add("--keep_checkpoints", type=int, default=2, help="Number of checkpoints to keep; 0 keeps all.")
+    add_checkpoint_options(add)
     return parser
 
 

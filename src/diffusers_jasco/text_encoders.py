@@ -304,7 +304,7 @@ def encode_prompts(
     if num_tokens > MAX_TRAINED_TOKENS:
         logger.warning(
             f"The longest prompt has {num_tokens} tokens, but T5 was trained on at most {MAX_TRAINED_TOKENS}: it is not"
-            " truncated, but its end may be ignored."
+            " truncated, but its end may be ignored. Shorten the prompt to avoid it."
         )
     is_text = (attention_mask.bool() & torch.tensor([[text != ""] for text in texts])).to(device)
     states = text_encoder(input_ids.to(device), attention_mask=attention_mask.to(device))[0]

@@ -200,7 +200,10 @@ class AudioFile:
             raise rejection from failure
         if self._is_short(decoded, self.frames):
             raise rejection from failure
-        logger.warning(f"`{self.argument}`: {self.name} is damaged after {position / self.samplerate:.2f} s.")
+        logger.warning(
+            f"`{self.argument}`: {self.name} is damaged after {position / self.samplerate:.2f} s:"
+            " if it does not sound right, export it again."
+        )
         self._container = container
         yield from self._read_container(position, stop, size)
 

@@ -125,9 +125,12 @@ def warn_of_silence(levels: Levels, argument: str) -> None:
             " silent. Pass a single channel, or invert the polarity of one channel."
         )
     elif levels.is_constant:
-        logger.warning(f"`{argument}` is silent: its samples have a constant value of {levels.constant:.3f} (DC).")
+        logger.warning(
+            f"`{argument}` is silent: its samples have a constant value of {levels.constant:.3f} (DC)."
+            " Check the recording."
+        )
     elif levels.is_silent:
-        logger.warning(f"`{argument}` is silent (below {SILENCE_LUFS:g} LUFS).")
+        logger.warning(f"`{argument}` is silent (below {SILENCE_LUFS:g} LUFS): check the recording.")
 
 
 def bring_drums_to_loudness(waveform: torch.Tensor, levels: Levels, loudness: float | None) -> torch.Tensor:
@@ -143,7 +146,10 @@ def bring_drums_to_loudness(waveform: torch.Tensor, levels: Levels, loudness: fl
     if levels.is_silent:
         return waveform
     if not waveform.abs().max() > SILENT_PEAK:
-        logger.warning("The excerpt of `drums` that is used is silent, but other parts of the recording are not.")
+        logger.warning(
+            "The excerpt of `drums` that is used is silent, but other parts of the recording are not: select another one"
+            " with `start`."
+        )
     if loudness is not None:
         return waveform * 10 ** ((loudness - levels.loudness) / 20)
     if levels.loudness < QUIET_DRUMS:
@@ -167,5 +173,7 @@ def measure_separated_drums(waveform: torch.Tensor, rate: int, mix: Levels) -> L
     levels = measure_levels(Waveform((waveform, rate), "drums"), "drums")
     if mix.is_silent or levels.loudness >= mix.loudness + NO_DRUMS:
         return levels
-    logger.warning("No drums were found in the excerpt of `drums` that is used.")
+    logger.warning(
+        "No drums were found in the excerpt of `drums` that is used: select another one with `start`, or omit `drums`."
+    )
     return replace(levels, loudness=math.nan)

@@ -73,7 +73,10 @@ def orient_matrix(matrix: torch.Tensor | np.ndarray, name: str = "The matrix of 
         return matrix.T if matrix.shape[0] == MELODY_BINS else matrix
     by_row, by_column = (bool(((matrix != 0).sum(dim=axis) <= 1).all()) for axis in (1, 0))
     if by_row == by_column:
-        logger.warning(f"{name} is square: it is treated as ({MELODY_BINS}, frames).")
+        logger.warning(
+            f"{name} is square: it is treated as ({MELODY_BINS}, frames). Transpose it if it is"
+            f" (frames, {MELODY_BINS})."
+        )
     return matrix if by_row and not by_column else matrix.T
 
 
@@ -96,7 +99,9 @@ def melody_from_matrix(matrix: torch.Tensor | np.ndarray, num_frames: int) -> to
     """
     matrix = orient_matrix(matrix)
     if not ((matrix == 0) | (matrix == 1)).all() or (matrix.sum(dim=1) > 1).any():
-        logger.warning("The matrix of `melody` is not one-hot: models are trained on at most one 1 per frame.")
+        logger.warning(
+            "The matrix of `melody` is not one-hot: models are trained on at most one 1 per frame, so round or threshold it."
+        )
 
     surplus = matrix.shape[0] - num_frames
     if surplus > 0:

@@ -157,12 +157,12 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         given = {name: scale for name, scale in scales if scale is not None}
         if guider is not None and given:
             ignored = ", ".join(f"`default_{name}`" for name in given)
-            logger.warning(f"`guider` takes precedence over {ignored}.")
+            logger.warning(f"`guider` takes precedence over {ignored}: pass only one of them.")
         elif given:
             guider = JascoGuidance(**given)
         if default_num_inference_steps not in (None, stored_steps(scheduler) or default_num_inference_steps):
             logger.warning(
-                "`scheduler.config.num_inference_steps` takes precedence over `default_num_inference_steps`."
+                "`scheduler.config.num_inference_steps` takes precedence over `default_num_inference_steps`: pass only one of them."
             )
         self.register_modules(
             tokenizer=tokenizer,
@@ -377,7 +377,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         if num_frames > MAX_STRETCH * sample_size:
             logger.warning(
                 f"The requested duration is {num_frames / self.frame_rate:g} s, but this checkpoint was trained on clips"
-                f" of {sample_size / self.frame_rate:g} s: structure and quality may degrade."
+                f" of {sample_size / self.frame_rate:g} s: structure and quality may degrade; a shorter `duration` avoids it."
             )
         num_prompts = count_pieces(prompt, prompt_embeds, None)
         starts = check_starts(start, num_prompts, (chords, drums, melody))

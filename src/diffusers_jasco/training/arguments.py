@@ -43,18 +43,35 @@ def mapping(value: str | dict) -> dict:
 
 def add_training_options(parser: argparse.ArgumentParser):
     """Adds the options shared by all scripts that train the transformer: files, data, objective, optimization, run."""
-    add = parser.add_argument_group("input and output").add_argument
+    add_folder_options(parser.add_argument_group("input and output").add_argument)
+    _add_data_options(parser.add_argument_group("data").add_argument)
+    about = "Continued training keeps the objective of the checkpoint, except that LoRAs have their own dropout."
+    _add_objective_options(parser.add_argument_group("objective", about).add_argument)
+    _add_optimization_options(parser.add_argument_group("optimization").add_argument)
+    _add_run_options(parser.add_argument_group("logging, validation and checkpoints").add_argument)
+
+
+def add_folder_options(add: Callable):
+    """Adds the options of all training runs about their configuration and their folder."""
     add("--config", help="YAML file with any of these options.")
     add("--output", help="The run folder.")
     add(
         "--resume",
         help='"latest", a step or a checkpoint folder to resume from; "latest" starts a new run if there is none.',
     )
-    _add_data_options(parser.add_argument_group("data").add_argument)
-    about = "Continued training keeps the objective of the checkpoint, except that LoRAs have their own dropout."
-    _add_objective_options(parser.add_argument_group("objective", about).add_argument)
-    _add_optimization_options(parser.add_argument_group("optimization").add_argument)
-    _add_run_options(parser.add_argument_group("logging, validation and checkpoints").add_argument)
+
+
+def add_checkpoint_options(add: Callable):
+    """Adds the options of all training runs about their checkpoints and their time limit."""
+    add("--max_minutes", type=float, help="Stop after this many minutes.")
+    add("--checkpoint_every", type=int, default=0, help="Steps between checkpoints; 0: never.")
+    add(
+        "--checkpoint_minutes",
+        type=float,
+        default=10.0,
+        help="Minutes between checkpoints; 0: never. A run also saves one when it stops.",
+    )
+    add("--keep_checkpoints", type=int, default=2, help="Number of checkpoints to keep; 0 keeps all.")
 
 
 def _add_data_options(add: Callable):
@@ -119,7 +136,6 @@ def _add_optimization_options(add: Callable):
 
 
 def _add_run_options(add: Callable):
-    add("--max_minutes", type=float, help="Stop after this many minutes.")
     add("--log_every", type=int, default=20, help="Steps between log entries.")
     add(
         "--log_with",
@@ -145,14 +161,7 @@ def _add_run_options(add: Callable):
     )
     add("--generate_every", type=int, default=0, help="Steps between samples; 0: never.")
     add("--generate_clips", type=int, default=4, help="Number of evaluation clips to generate samples for.")
-    add("--checkpoint_every", type=int, default=0, help="Steps between checkpoints; 0: never.")
-    add(
-        "--checkpoint_minutes",
-        type=float,
-        default=10.0,
-        help="Minutes between checkpoints; 0: never. A run also saves one when it stops.",
-    )
-    add("--keep_checkpoints", type=int, default=2, help="Number of checkpoints to keep; 0 keeps all.")
+    add_checkpoint_options(add)
 
 
 def parse_with_config(parser: argparse.ArgumentParser, args: list[str] | None = None) -> argparse.Namespace:

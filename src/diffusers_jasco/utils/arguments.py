@@ -77,7 +77,7 @@ def device(text: str) -> str:
             raise RuntimeError
         torch.empty(1, device=found)
     # Builds without CUDA raise an AssertionError; other missing backends raise any of these.
-    except (AssertionError, RuntimeError, NotImplementedError, ImportError, ValueError, TypeError):
+    except (AssertionError, RuntimeError, ImportError, ValueError, TypeError):
         raise argparse.ArgumentTypeError(
             f"there is no device {text!r}; available devices: {', '.join(list_devices())}"
         ) from None
