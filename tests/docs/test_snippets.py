@@ -36,7 +36,7 @@ PAGES = [
     ROOT / "training/README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-SNIPPETS = {page.relative_to(ROOT).as_posix(): read_snippets(page) for page in PAGES if page.exists()}
+SNIPPETS = {page.relative_to(ROOT).as_posix(): read_snippets(page) for page in PAGES}
 QUICK = [name for name, snippets in SNIPPETS.items() if any(snippet.kind is None for snippet in snippets)]
 SLOW = [name for name, snippets in SNIPPETS.items() if any(snippet.kind == "slow" for snippet in snippets)]
 
