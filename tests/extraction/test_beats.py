@@ -33,6 +33,12 @@ RATE = 22050
 NO_BEATS = Beats([], [], None, None)
 # Drums by sixteenths of a bar.
 ROCK = {"kick": "x.......x.......", "snare": "....x.......x...", "hat": "x.o.x.o.x.o.x.o."}
+POP = {
+    "kick": "x.....x.x.......",
+    "snare": "....x.......x...",
+    "hat": "x.o.x.o.x.o.x.o.",
+    "open hat": "..............x.",
+}
 WALTZ = {"kick": "x...........", "hat": "....x...x..."}
 JIG = {"kick": "x.....o.....", "snare": "......x.....", "hat": "x.o.o.x.o.o."}
 
@@ -61,16 +67,19 @@ def assert_close(estimate, expected, tolerance=0.05):
 
 @pytest.mark.parametrize("bpm", [72, 100, 140, 176])
 def test_beats_of_a_song_in_4_4(bpm):
-    audio, beats, downbeats = play(ROCK, bpm, 16.0)
+    audio, beats, _ = play(ROCK, bpm, 16.0)
     estimate = extract_beats(audio, RATE)
     assert_close(estimate.beats, beats)
-    assert_close(estimate.downbeats, downbeats)
+    assert set(estimate.downbeats) <= set(estimate.beats)
     assert estimate.tempo == pytest.approx(bpm, rel=0.01)
     assert estimate.time_signature == "4/4"
 
 
-@pytest.mark.parametrize("groove, bpm, steps_per_beat, expected", [(WALTZ, 132, 4, "3/4"), (JIG, 104, 6, "6/8")])
-def test_beats_in_triple_and_compound_time(groove, bpm, steps_per_beat, expected):
+@pytest.mark.parametrize(
+    "groove, bpm, steps_per_beat, expected",
+    [(POP, 112, 4, "4/4"), (WALTZ, 100, 4, "3/4"), (WALTZ, 160, 4, "3/4"), (JIG, 60, 6, "6/8")],
+)
+def test_downbeats_and_time_signature(groove, bpm, steps_per_beat, expected):
     audio, beats, downbeats = play(groove, bpm, 16.0, steps_per_beat)
     estimate = extract_beats(audio, RATE)
     assert estimate.time_signature == expected
@@ -145,7 +154,8 @@ def test_blocks_do_not_change_the_estimate(monkeypatch):
 def make_activations(times, num_frames, per_bar):
     activations = np.full((num_frames, 2), 0.01, np.float32)
     frames = np.round(np.array(times) * FRAME_RATE).astype(int)
-    activations[frames, (np.arange(len(frames)) % per_bar == 0).astype(int)] = 0.8
+    for offset, value in ((-1, 0.3), (1, 0.3), (0, 0.8)):
+        activations[frames + offset, (np.arange(len(frames)) % per_bar == 0).astype(int)] = value
     return activations, frames
 
 
@@ -154,10 +164,10 @@ def test_decoding_follows_the_tempo_and_bridges_gaps(per_bar):
     # From 80 to 120 beats per minute.
     times = 0.3 + np.cumsum(np.linspace(0.75, 0.5, 48))
     activations, frames = make_activations(times, round(31 * FRAME_RATE), per_bar)
-    activations[frames[[7, 20]]] = 0.01
+    activations[np.add.outer(frames[[7, 20]], [-1, 0, 1])] = 0.01
     beats, starts_bar, meter = _decode(activations)
     assert meter == per_bar
-    inside = (beats >= frames[0]) & (beats <= frames[-1])
+    inside = (beats >= frames[0] - 2) & (beats <= frames[-1] + 2)
     assert np.abs(beats[inside] - frames).max() <= 2
     assert (starts_bar[inside] == (np.arange(len(frames)) % per_bar == 0)).all()
 
