@@ -16,12 +16,11 @@
 """Two drum-onset estimators for mixes."""
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from .spectra import SAMPLING_RATE, SILENCE, load_mono, power_spectrogram, running_mean, running_median
+from .spectra import SAMPLING_RATE, SILENCE, load_mono, mel_filters, power_spectrogram, running_mean, running_median
 
 
 _HOP = 160  # 10 ms
@@ -53,17 +52,6 @@ _LOW_BANDS, _MIDDLE_BANDS = 3, 23
 _BAND_WEIGHTS = np.repeat([2.0, 0.3, 1.5], [_LOW_BANDS, _MIDDLE_BANDS - _LOW_BANDS, _BANDS - _MIDDLE_BANDS])
 
 
-@lru_cache(maxsize=1)
-def _mel_filters() -> np.ndarray:
-    """Triangular filters of shape (bins, bands) from 30 Hz to 8 kHz."""
-    low, high = (2595 * math.log10(1 + frequency / 700) for frequency in (30, SAMPLING_RATE / 2))
-    edges = 700 * (10 ** (np.linspace(low, high, _BANDS + 2) / 2595) - 1)
-    frequencies = np.arange(_N_FFT // 2 + 1)[:, None] * SAMPLING_RATE / _N_FFT
-    rising = (frequencies - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - frequencies) / (edges[2:] - edges[1:-1])
-    return np.clip(np.minimum(rising, falling), 0, None).astype(np.float32)
-
-
 def onsets_by_percussive_flux(audio: Any) -> np.ndarray:
     r"""
     Estimates onsets from rises of the percussive mel spectrum. Each band is weighted by how far it exceeds its running
@@ -75,7 +63,7 @@ def onsets_by_percussive_flux(audio: Any) -> np.ndarray:
     Returns:
         `np.ndarray`: onsets in seconds.
     """
-    bands = np.sqrt(power_spectrogram(load_mono(audio), _HOP, _N_FFT) @ _mel_filters())
+    bands = np.sqrt(power_spectrogram(load_mono(audio), _HOP, _N_FFT) @ mel_filters(_N_FFT, _BANDS))
     if len(bands) < _MEDIAN_FRAMES or bands.max() < SILENCE:
         return np.zeros(0)
     sustained = running_median(bands, _MEDIAN_FRAMES, axis=0)
