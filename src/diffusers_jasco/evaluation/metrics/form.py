@@ -1,0 +1,196 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Form of clips generated from words alone: beat and harmony, which have no reference to be compared with."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..adherence import NUM_RESAMPLES, interval, to_ratio
+from ..estimators.spectra import SAMPLING_RATE, load_mono, running_mean
+from .beat_strength import estimate_beat
+from .harmony import measure_harmony
+from .sample_sizes import MIN_CLIPS
+
+
+LOW_PERCENTILE, HIGH_PERCENTILE = 10, 90
+_SMOOTHING_BINS = 201  # of the power spectrum
+
+
+@dataclass(frozen=True)
+class Form:
+    r"""
+    The form of a clip, from [`measure_form`]. Values that cannot be measured are NaN.
+
+    Args:
+        beat_strength (`float`): P of [`~evaluation.metrics.beat_strength.estimate_beat`], in [-1, 1].
+        rise (`float`): level rise at predicted beats in dB, from the same function.
+        tempo (`float`): beats per minute, from the same function.
+        harmony (`float`): mean cosine of beats with their best triads, in [0, 1], from
+            [`~evaluation.metrics.harmony.measure_harmony`].
+        distinct_triads (`float`): different triads in 10 s, from the same function.
+        chord_changes (`float`): number of chord changes, from the same function.
+        changes_on_beats (`float`): share of chord changes within 70 ms of a beat, in [0, 1], from the same function.
+        chance_on_beats (`float`): its chance level, in [0, 1].
+    """
+
+    beat_strength: float
+    rise: float
+    tempo: float
+    harmony: float
+    distinct_triads: float
+    chord_changes: float
+    changes_on_beats: float
+    chance_on_beats: float
+
+
+def measure_form(audio: Any) -> Form:
+    r"""
+    Args:
+        audio: as [`~evaluation.estimators.spectra.load_mono`] takes it.
+
+    Returns:
+        [`Form`]: beat and harmony of the clip.
+    """
+    samples = torch.from_numpy(load_mono(audio)), SAMPLING_RATE
+    beat = estimate_beat(samples)
+    harmony = measure_harmony(samples, beat.beats)
+    return Form(
+        beat.strength,
+        beat.rise,
+        beat.tempo,
+        harmony.harmony,
+        harmony.distinct_triads,
+        harmony.chord_changes,
+        harmony.changes_on_beats,
+        harmony.chance_on_beats,
+    )
+
+
+def form_floor(audio: Any, seed: int = 0) -> Form:
+    r"""
+    The chance level of [`measure_form`] for a clip: the beat of noise with the clip's mean spectrum, and the harmony of
+    the clip's chroma averaged over time.
+
+    Args:
+        audio: the clip, as [`~evaluation.estimators.spectra.load_mono`] takes it.
+        seed (`int`, defaults to `0`): random seed of the noise.
+
+    Returns:
+        [`Form`]: with one distinct triad and no chord changes; NaN as for [`measure_form`].
+    """
+    samples = load_mono(audio)
+    power = running_mean(np.abs(np.fft.rfft(samples)) ** 2, _SMOOTHING_BINS)
+    noise = np.random.default_rng(seed).standard_normal(len(samples))
+    shaped = np.fft.irfft(np.fft.rfft(noise) * np.sqrt(power / len(samples)), len(samples)).astype(np.float32)
+    beat = estimate_beat((torch.from_numpy(shaped), SAMPLING_RATE))
+    averaged = measure_harmony((torch.from_numpy(samples), SAMPLING_RATE)).averaged
+    return Form(
+        beat_strength=beat.strength,
+        rise=beat.rise,
+        tempo=beat.tempo,
+        harmony=averaged,
+        distinct_triads=math.nan if math.isnan(averaged) else 1.0,
+        chord_changes=math.nan if math.isnan(averaged) else 0.0,
+        changes_on_beats=math.nan,
+        chance_on_beats=math.nan,
+    )
+
+
+def compare_form(
+    forms: Sequence[Form],
+    references: Sequence[Form],
+    floors: Sequence[Form],
+    seed: int = 0,
+    min_clips: int = MIN_CLIPS,
+) -> dict[str, dict[str, float]]:
+    r"""
+    Compares the form of clips with that of reference clips. A = (score − floor) / (ceiling − floor), as in
+    [`~evaluation.adherence`]; the ceiling is the mean over the reference clips. Clips without a value are ignored.
+
+    Args:
+        forms (`Sequence[Form]` of length `clips`): [`measure_form`] of the clips.
+        references (`Sequence[Form]` of length `clips`): [`measure_form`] of the reference clips.
+        floors (`Sequence[Form]` of length `clips`): [`form_floor`] of the reference clips.
+        seed (`int`, defaults to `0`): random seed of the bootstrap.
+        min_clips (`int`, defaults to `20`): minimum number of clips for a score.
+
+    Returns:
+        `dict[str, dict[str, float]]`, ready for JSON. Each measure has `num_clips`, `score`, `floor` and `ceiling`
+        (means over clips), `value`, and `low` and `high` (bounds of its 95% confidence interval, by bootstrap over
+        clips); with fewer than `min_clips` clips all but `num_clips` are NaN. The measures and their values:
+
+        - `beat_strength`: A of the beat strength, times the mean rise ÷ that of the reference clips, limited to
+          [0, 1], which rejects soft periodic changes such as swells. Adds `rise` and `reference_rise` in dB
+        - `above_p10`: share of clips whose beat strength reaches the 10th percentile of the reference clips; 0.9 for
+          the reference clips themselves
+        - `harmony`: A of the harmony. It has to be read together with the next two: a held chord has a high value
+        - `distinct_triads`: mean number of distinct triads in 10 s
+        - `triads_in_range`: share of clips whose number of distinct triads is between the 10th and the 90th percentile
+          of the reference clips
+        - `changes_on_beats`: A of the share of chord changes within 70 ms of a beat, whose floor is the share of time
+          within 70 ms of a beat
+    """
+
+    def columns(name: str) -> list[np.ndarray]:
+        return [np.array([getattr(form, name) for form in group]) for group in (forms, floors, references)]
+
+    def is_within(name: str, low: float, high: float) -> list[np.ndarray]:
+        return [np.where(np.isnan(values), np.nan, (values >= low) & (values <= high)) for values in columns(name)]
+
+    def summarize(values: list[np.ndarray], statistic: Callable[..., np.ndarray]) -> dict[str, float]:
+        kept = np.stack(values)
+        kept = kept[:, ~np.isnan(kept).any(axis=0)]
+        size = kept.shape[1]
+        if size < max(1, min_clips):
+            return {"num_clips": size} | dict.fromkeys(("score", "floor", "ceiling", "value", "low", "high"), math.nan)
+        draws = np.random.default_rng(seed).integers(size, size=(NUM_RESAMPLES, size))
+        means = kept.mean(axis=1)
+        low, high = interval(statistic(*kept[:, draws].mean(axis=2)))
+        score, floor, ceiling = map(float, means[:3])
+        value = float(statistic(*means))
+        return {"num_clips": size, "score": score, "floor": floor, "ceiling": ceiling} | {
+            "value": value,
+            "low": low,
+            "high": high,
+        }
+
+    lowest_strength = np.nanpercentile(columns("beat_strength")[2], LOW_PERCENTILE)
+    usual_triads = np.nanpercentile(columns("distinct_triads")[2], (LOW_PERCENTILE, HIGH_PERCENTILE))
+    rises = columns("rise")
+    shares = columns("changes_on_beats")
+    return {
+        "beat_strength": summarize([*columns("beat_strength"), rises[0], rises[2]], _scale_by_rise)
+        | {"rise": float(np.nanmean(rises[0])), "reference_rise": float(np.nanmean(rises[2]))},
+        "above_p10": summarize(is_within("beat_strength", lowest_strength, math.inf), _first),
+        "harmony": summarize(columns("harmony"), to_ratio),
+        "distinct_triads": summarize(columns("distinct_triads"), _first),
+        "triads_in_range": summarize(is_within("distinct_triads", *usual_triads), _first),
+        "changes_on_beats": summarize([shares[0], columns("chance_on_beats")[0], shares[2]], to_ratio),
+    }
+
+
+def _first(score: np.ndarray, *_: np.ndarray) -> np.ndarray:
+    return score
+
+
+def _scale_by_rise(
+    score: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, rise: np.ndarray, reference: np.ndarray
+) -> np.ndarray:
+    return to_ratio(score, floor, ceiling) * np.clip(to_ratio(rise, np.zeros_like(rise), reference), 0, 1)
