@@ -29,7 +29,7 @@ from .harmony import measure_harmony
 from .sample_sizes import MIN_CLIPS
 
 
-LOW_PERCENTILE, HIGH_PERCENTILE = 10, 90
+USUAL_RANGE = (10, 90)  # percentiles of the reference clips
 _SMOOTHING_BINS = 201  # of the power spectrum
 
 
@@ -137,7 +137,8 @@ def compare_form(
         clips); with fewer than `min_clips` clips all but `num_clips` are NaN. The measures and their values:
 
         - `beat_strength`: A of the beat strength, times the mean rise ÷ that of the reference clips, limited to
-          [0, 1], which rejects soft periodic changes such as swells. Adds `rise` and `reference_rise` in dB
+          [0, 1], which rejects soft periodic changes such as swells
+        - `rise`: mean rise at predicted beats in dB
         - `above_p10`: share of clips whose beat strength reaches the 10th percentile of the reference clips; 0.9 for
           the reference clips themselves
         - `harmony`: A of the harmony. It has to be read together with the next two: a held chord has a high value
@@ -152,36 +153,33 @@ def compare_form(
         return [np.array([getattr(form, name) for form in group]) for group in (forms, floors, references)]
 
     def is_within(name: str, low: float, high: float) -> list[np.ndarray]:
-        return [np.where(np.isnan(values), np.nan, (values >= low) & (values <= high)) for values in columns(name)]
+        return [np.where(np.isnan(column), np.nan, (column >= low) & (column <= high)) for column in columns(name)]
+
+    def usual_range(name: str) -> tuple[float, float]:
+        values = columns(name)[2]
+        known = values[~np.isnan(values)]
+        return tuple(np.percentile(known, USUAL_RANGE)) if known.size else (math.nan, math.nan)
 
     def summarize(values: list[np.ndarray], statistic: Callable[..., np.ndarray]) -> dict[str, float]:
-        kept = np.stack(values)
-        kept = kept[:, ~np.isnan(kept).any(axis=0)]
-        size = kept.shape[1]
-        if size < max(1, min_clips):
-            return {"num_clips": size} | dict.fromkeys(("score", "floor", "ceiling", "value", "low", "high"), math.nan)
-        draws = np.random.default_rng(seed).integers(size, size=(NUM_RESAMPLES, size))
-        means = kept.mean(axis=1)
-        low, high = interval(statistic(*kept[:, draws].mean(axis=2)))
-        score, floor, ceiling = map(float, means[:3])
-        value = float(statistic(*means))
-        return {"num_clips": size, "score": score, "floor": floor, "ceiling": ceiling} | {
-            "value": value,
-            "low": low,
-            "high": high,
-        }
+        clips = np.stack(values)
+        clips = clips[:, ~np.isnan(clips).any(axis=0)]
+        size = clips.shape[1]
+        row = dict.fromkeys(("score", "floor", "ceiling", "value", "low", "high"), math.nan)
+        if size >= max(1, min_clips):
+            means = clips.mean(axis=1)
+            draws = np.random.default_rng(seed).integers(size, size=(NUM_RESAMPLES, size))
+            bounds = interval(statistic(*clips[:, draws].mean(axis=2)))
+            row = dict(zip(row, (*map(float, means[:3]), float(statistic(*means)), *bounds)))
+        return {"num_clips": size} | row
 
-    lowest_strength = np.nanpercentile(columns("beat_strength")[2], LOW_PERCENTILE)
-    usual_triads = np.nanpercentile(columns("distinct_triads")[2], (LOW_PERCENTILE, HIGH_PERCENTILE))
-    rises = columns("rise")
-    shares = columns("changes_on_beats")
+    rises, shares = columns("rise"), columns("changes_on_beats")
     return {
-        "beat_strength": summarize([*columns("beat_strength"), rises[0], rises[2]], _scale_by_rise)
-        | {"rise": float(np.nanmean(rises[0])), "reference_rise": float(np.nanmean(rises[2]))},
-        "above_p10": summarize(is_within("beat_strength", lowest_strength, math.inf), _first),
+        "beat_strength": summarize([*columns("beat_strength"), rises[0], rises[2]], _scale_by_rise),
+        "rise": summarize(rises, _first),
+        "above_p10": summarize(is_within("beat_strength", usual_range("beat_strength")[0], math.inf), _first),
         "harmony": summarize(columns("harmony"), to_ratio),
         "distinct_triads": summarize(columns("distinct_triads"), _first),
-        "triads_in_range": summarize(is_within("distinct_triads", *usual_triads), _first),
+        "triads_in_range": summarize(is_within("distinct_triads", *usual_range("distinct_triads")), _first),
         "changes_on_beats": summarize([shares[0], columns("chance_on_beats")[0], shares[2]], to_ratio),
     }
 
