@@ -71,7 +71,7 @@ def test_references_score_one_and_floors_zero(references, floors):
     same = compare_form(references, references, floors, min_clips=4)
     for name in ("beat_strength", "harmony", "changes_on_beats"):
         assert [same[name][key] for key in ("value", "low", "high")] == pytest.approx([1, 1, 1])
-    assert same["above_p10"]["value"] == same["above_p10"]["ceiling"] == 7 / 8
+    assert same["above_p10"]["value"] == same["above_p10"]["ceiling"] >= 6 / 8
     assert same["triads_in_range"]["value"] >= 0.75 and same["distinct_triads"]["num_clips"] == 8
     other = [form_floor((play_music(seed), RATE), seed + 100) for seed in range(8)]
     chance = compare_form(other, references, floors, min_clips=4)
@@ -91,7 +91,8 @@ def test_chords_without_drums_and_swells(references, floors):
     swells = [play_music(0, drums=False) * (0.5 - 0.5 * torch.cos(2 * math.pi * time + seed)) for seed in range(8)]
     result = compare_form(measure(swells), references, floors, min_clips=4)
     assert result["beat_strength"]["score"] > 0.5  # periodic, but without onsets
-    assert result["beat_strength"]["value"] < 0.1 and result["harmony"]["value"] > 0.8
+    assert result["beat_strength"]["value"] < 0.1 and result["above_p10"]["value"] == 0
+    assert result["harmony"]["value"] > 0.8
 
 
 def test_intervals_are_reproducible_and_contain_the_value(references, floors):

@@ -85,8 +85,8 @@ def estimate_beat(audio: Any) -> BeatEstimate:
       30 ms earlier and 30 ms later. It is high for onsets, and close to 0 for swells, whose levels rise steadily.
       A tenth of the clip's mean power is added to all powers, so rises of quiet parts are ignored.
 
-    Steady pulses with sharp onsets have a beat, so a bare metronome and a tremolo of 4 to 10 Hz have a high strength
-    and a high rise. Compare [`~evaluation.metrics.harmony.measure_harmony`] to tell them from music.
+    Steady pulses with sharp onsets are a beat: a bare metronome, or noise with a tremolo of 8 Hz, has a high strength
+    and a high rise. [`~evaluation.metrics.harmony.measure_harmony`] tells them from music.
 
     Args:
         audio: as [`~evaluation.estimators.spectra.load_mono`] takes it. Clips of at least 15 s are divided into equal
@@ -161,7 +161,7 @@ def find_beat(envelope: np.ndarray, period: float) -> tuple[float, float]:
     best, interval = -math.inf, period
     for candidate in sorted({period * multiple / divisor for multiple in (1, 2) for divisor in range(1, 17)}):
         tempo = 60 * _FRAME_RATE / candidate
-        if not TEMPO_RANGE[0] <= tempo <= TEMPO_RANGE[1] or candidate >= _LONGEST_LAG * size:
+        if not TEMPO_RANGE[0] <= tempo <= TEMPO_RANGE[1]:
             continue
         lags = candidate * np.arange(1, max(1, int(size / 2 / candidate)) + 1)
         preference = math.exp(-0.5 * (math.log2(tempo / _USUAL_TEMPO) / _TEMPO_OCTAVES) ** 2)

@@ -139,8 +139,8 @@ def compare_form(
         - `beat_strength`: A of the beat strength, times the mean rise ÷ that of the reference clips, limited to
           [0, 1], which rejects soft periodic changes such as swells
         - `rise`: mean rise at predicted beats in dB
-        - `above_p10`: share of clips whose beat strength reaches the 10th percentile of the reference clips; 0.9 for
-          the reference clips themselves
+        - `above_p10`: share of clips whose beat strength and rise both reach the 10th percentile of the reference
+          clips; `ceiling` is the share of the reference clips themselves
         - `harmony`: A of the harmony. It has to be read together with the next two: a held chord has a high value
         - `distinct_triads`: mean number of distinct triads in 10 s
         - `triads_in_range`: share of clips whose number of distinct triads is between the 10th and the 90th percentile
@@ -160,6 +160,9 @@ def compare_form(
         known = values[~np.isnan(values)]
         return tuple(np.percentile(known, USUAL_RANGE)) if known.size else (math.nan, math.nan)
 
+    def reach(name: str) -> list[np.ndarray]:
+        return is_within(name, usual_range(name)[0], math.inf)
+
     def summarize(values: list[np.ndarray], statistic: Callable[..., np.ndarray]) -> dict[str, float]:
         clips = np.stack(values)
         clips = clips[:, ~np.isnan(clips).any(axis=0)]
@@ -176,7 +179,9 @@ def compare_form(
     return {
         "beat_strength": summarize([*columns("beat_strength"), rises[0], rises[2]], _scale_by_rise),
         "rise": summarize(rises, _first),
-        "above_p10": summarize(is_within("beat_strength", usual_range("beat_strength")[0], math.inf), _first),
+        "above_p10": summarize(
+            [strong * sharp for strong, sharp in zip(reach("beat_strength"), reach("rise"))], _first
+        ),
         "harmony": summarize(columns("harmony"), to_ratio),
         "distinct_triads": summarize(columns("distinct_triads"), _first),
         "triads_in_range": summarize(is_within("distinct_triads", *usual_range("distinct_triads")), _first),

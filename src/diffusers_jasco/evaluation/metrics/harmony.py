@@ -27,7 +27,7 @@ from .beats import TOLERANCE
 
 
 _HOP = 1024  # samples
-_BINS_PER_SEMITONE = 3
+_BINS_PER_SEMITONE = 5
 _LOWEST, _NUM_PITCHES = 24, 72  # MIDI number, semitones
 _CENTER, _HALF_WIDTH = 66, 32  # register of the treble: MIDI number and semitones
 _MAX_WINDOW = 0.5  # seconds
@@ -43,8 +43,8 @@ class HarmonyEstimate:
     The harmony of a clip, from [`measure_harmony`].
 
     Args:
-        harmony (`float`): mean cosine of the chroma of each beat with its best triad, in [0, 1]. White noise has 0.5,
-            a triad without overtones 1.
+        harmony (`float`): mean cosine of the chroma of each beat with its best triad, in [0, 1]: 1 for a triad
+            without overtones, 0.5 for equal pitch classes.
         averaged (`float`): the same for the chroma averaged over the clip: the chance level, as a blend of all its
             chords would have it.
         distinct_triads (`float`): number of different best triads in 10 s.
@@ -120,7 +120,7 @@ def treble_chroma(samples: np.ndarray) -> np.ndarray:
         `np.ndarray` of shape `(frames, 12)`: magnitudes of the pitch classes from C, every 64 ms.
     """
     num_bins = _NUM_PITCHES * _BINS_PER_SEMITONE
-    # Bins of a third of a semitone around each pitch, so that slightly mistuned notes are found.
+    # The pitches are in the middle of their bins, so mistuned notes count for the nearest semitone.
     lowest = _LOWEST - (_BINS_PER_SEMITONE // 2) / _BINS_PER_SEMITONE
     spectrum = pitch_spectrogram(
         samples, _HOP, lowest, num_bins, _BINS_PER_SEMITONE, max_window=_MAX_WINDOW, offset=_HOP // 2
