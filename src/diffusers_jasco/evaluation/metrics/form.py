@@ -90,7 +90,7 @@ def form_floor(audio: Any, seed: int = 0) -> Form:
 
     Args:
         audio: the clip, as [`~evaluation.estimators.spectra.load_mono`] takes it.
-        seed (`int`, defaults to `0`): random seed of the noise.
+        seed (`int`, defaults to `0`): random seed of the noise. Use another one for each clip.
 
     Returns:
         [`Form`]: with one distinct triad and no chord changes; NaN as for [`measure_form`].
@@ -141,7 +141,7 @@ def compare_form(
         - `rise`: mean rise at predicted beats in dB
         - `above_p10`: share of clips whose beat strength and rise both reach the 10th percentile of the reference
           clips; `ceiling` is the share of the reference clips themselves
-        - `harmony`: A of the harmony. It has to be read together with the next two: a held chord has a high value
+        - `harmony`: A of the harmony. Read it together with the next two: a held chord has a high value
         - `distinct_triads`: mean number of distinct triads in 10 s
         - `triads_in_range`: share of clips whose number of distinct triads is between the 10th and the 90th percentile
           of the reference clips
