@@ -332,7 +332,9 @@ def _label(
 
     positive = to_frames(borders)
     others = np.arange(frames) if candidates is None else to_frames(candidates)
-    is_far = (np.abs(others[:, None] - positive) >= MARGIN).all(axis=1) if len(positive) else np.ones(len(others), bool)
+    is_far = (
+        (np.abs(others[:, None] - positive) >= MARGIN).all(axis=1) if len(positive) else np.ones(len(others), bool)
+    )
     return positive, others[is_far & (others >= edge) & (others < frames - edge)]
 
 
