@@ -46,6 +46,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--target_output_dir", type=Path, required=True, help="folder to write")
     add("--path_to_pre_defined_map", type=Path, help="chord map (.json, .pkl); other labels become UNK")
     add("--method", choices=("auto", "chordino", "builtin"), default="auto", help="method of `extract_chords`")
+    add("--snap_to_beats", action="store_true", help="move chord changes to estimated beats")
     add("--override", action="store_true", help="overwrite existing files")
     return parser.parse_args(args)
 
@@ -57,7 +58,7 @@ def main(args: list[str] | None = None) -> int:
     unknown = Counter()
 
     def process(track: Path, file: Path):
-        chords = extract_chords(track, method=args.method)
+        chords = extract_chords(track, method=args.method, snap_to_beats=args.snap_to_beats)
         if labels:
             chords, replaced = fit_vocabulary(chords, labels)
             unknown.update(replaced)

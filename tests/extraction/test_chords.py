@@ -18,8 +18,9 @@ import soundfile
 import torch
 
 from diffusers_jasco.extraction import extract_chords
-from diffusers_jasco.extraction.chords import _find_plugin
+from diffusers_jasco.extraction.chords import _find_plugin, _snap
 from diffusers_jasco.inputs import read_chords
+from diffusers_jasco.utils.errors import InputError
 
 from ..evaluation.clips import play_chords, play_melody
 
@@ -86,6 +87,72 @@ def test_the_pipeline_accepts_recordings_as_chords(music, tmp_path):
     chords = read_chords(tmp_path / "song.wav", duration=5.0)
     assert chords == read_chords(str(tmp_path / "song.wav"), duration=5.0)
     assert [label for label, _ in chords if label != "N"] == ["C", "Am", "F"]
+
+
+def test_changes_snap_to_the_nearest_beat(music):
+    beats = np.arange(0.1, 10, 0.5)
+    chords = extract_chords(music, RATE, method="builtin", snap_to_beats=beats)
+    assert [label for label, _ in chords] == [label for label, _ in PROGRESSION]
+    assert [start for _, start in chords] == pytest.approx([0.0, 2.1, 4.1, 6.1, 8.1])
+    # Beats continue beyond those that are given.
+    assert chords == extract_chords(music, RATE, method="builtin", snap_to_beats=torch.from_numpy(beats[6:9]))
+
+
+@pytest.mark.parametrize(
+    ("chords", "snapped"),
+    [
+        # Between two beats, before the first one, and after the last one.
+        ([("C", 0.0), ("F", 1.6), ("G", 3.4)], [("C", 0.0), ("F", 2.0), ("G", 3.0)]),
+        ([("N", 0.0), ("C", 0.1)], [("C", 0.0)]),
+        ([("N", 0.0), ("C", 0.3)], [("N", 0.0), ("C", 0.5)]),
+        ([("C", 0.0), ("F", 3.9)], [("C", 0.0), ("F", 4.0)]),
+        # A beat has the chord that sounds longest in it, in one piece or several.
+        ([("C", 0.0), ("F", 1.2), ("G", 1.5), ("Am", 1.9)], [("C", 0.0), ("G", 1.0), ("Am", 2.0)]),
+        ([("C", 0.0), ("F", 1.3), ("C", 1.75)], [("C", 0.0)]),
+        # Repeated labels are merged.
+        ([("C", 0.0), ("F", 1.9), ("C", 2.1)], [("C", 0.0)]),
+    ],
+)
+def test_each_beat_has_the_chord_that_sounds_longest(chords, snapped):
+    if chords[1][1] < 1:
+        assert _snap(chords, np.array([0.5, 1.5, 2.5, 3.5]), 5.0) == snapped
+    else:
+        assert _snap(chords, np.array([1.0, 2.0, 3.0]), 5.0) == snapped
+
+
+def test_snapping_loses_no_time_and_no_long_chord():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        starts = np.cumsum(rng.uniform(0.6, 3.0, 20)) - 0.6
+        chords = [(f"{note}m", float(start)) for note, start in zip("ABCDEFG" * 3, starts - starts[0])]
+        beats = np.arange(rng.uniform(0, 1), 60, 0.5)
+        snapped = _snap(chords, beats, chords[-1][1] + 1)
+        assert [label for label, _ in snapped] == [label for label, _ in chords] and snapped[0][1] == 0
+        assert max(abs(a - b) for (_, a), (_, b) in zip(chords, snapped)) <= 0.25 + 1e-4
+
+
+@pytest.mark.parametrize("beats", [[], [1.0], np.zeros(0)])
+def test_chords_without_beats_are_not_snapped(music, beats, caplog):
+    chords = extract_chords(music, RATE, method="builtin", snap_to_beats=beats)
+    assert chords == extract_chords(music, RATE, method="builtin")
+    assert "not snapped" in caplog.text
+
+
+def test_recordings_have_beats_of_their_own(music):
+    beats = [[0.0, 1.1], [0.0, 1.3]]
+    both = extract_chords([music, music], RATE, method="builtin", snap_to_beats=beats)
+    assert both == [extract_chords(music, RATE, method="builtin", snap_to_beats=times) for times in beats]
+    assert both[0] != both[1]
+    with pytest.raises(InputError, match="beats of each of 2 recordings"):
+        extract_chords([music, music], RATE, snap_to_beats=[[0.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    "beats", [None, 0.5, "song", ["a"], [2.0, 1.0], [0.0, 0.0], [-1.0, 1.0], [0.0, np.nan], [[1.0]]]
+)
+def test_invalid_beats(beats):
+    with pytest.raises(InputError, match="`snap_to_beats` has to be"):
+        extract_chords(torch.zeros(10), RATE, method="builtin", snap_to_beats=beats)
 
 
 def test_invalid_arguments(tmp_path):

@@ -12,11 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Extraction of chords, melody and drums from audio."""
+"""Extraction of chords, key, melody and drums from audio."""
 
 from .chords import extract_chords
 from .drums import separate_drums
+from .key import extract_key
 from .melody import extract_melody, extract_salience
 
 
-__all__ = ["extract_chords", "extract_melody", "extract_salience", "separate_drums"]
+__all__ = ["extract_chords", "extract_key", "extract_melody", "extract_salience", "separate_drums"]

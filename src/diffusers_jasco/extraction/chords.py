@@ -15,7 +15,8 @@
 """Chord estimation."""
 
 import os
-from collections.abc import Iterable
+import reprlib
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,6 +45,7 @@ def extract_chords(
     sampling_rate: int | None = None,
     method: Literal["auto", "chordino", "builtin"] = "auto",
     progress: bool = False,
+    snap_to_beats: bool | Sequence[float] | Sequence[Sequence[float]] = False,
 ) -> Chords | list[Chords]:
     r"""
     Estimates the chords of a recording, as Chordino's 193 labels.
@@ -60,6 +62,10 @@ def extract_chords(
             paper. `"auto"`: the plugin if it is installed, otherwise `"builtin"`.
         progress (`bool`, defaults to `False`):
             Whether to show a progress bar.
+        snap_to_beats (`bool` or `Sequence[float]`, defaults to `False`):
+            Beats in seconds, or `True` for those of [`extract_beats`]: chords then change on beats only, and each beat
+            has the chord that sounds longest in it. Beats are continued at both ends with the tempo there. Fewer than
+            two beats have no effect except a warning. For a list of recordings, a list with the beats of each.
 
     Returns:
         `list` of `(label, start in seconds)`: the progression, starting at 0, with "N" where no chord is detected. For
@@ -68,17 +74,31 @@ def extract_chords(
     Raises:
         `FileNotFoundError`: if a file does not exist.
         `ImportError`: if the method's package is not installed.
-        [`InputError`]: for input that is not audio, or an unknown method.
+        [`InputError`]: for input that is not audio, an unknown method, and beats that are not ascending times.
     """
     if method not in ("auto", "chordino", "builtin"):
         raise InputError(f"`method` has to be 'auto', 'chordino' or 'builtin', but is {method!r}.", "method")
     if isinstance(audio, list):
-        return [extract_chords(item, sampling_rate, method, progress) for item in audio]
+        beats = [snap_to_beats] * len(audio) if isinstance(snap_to_beats, bool) else snap_to_beats
+        if len(beats) != len(audio):
+            raise InputError(
+                f"`snap_to_beats` has to be a bool or have the beats of each of {len(audio)} recordings, but got"
+                f" {len(beats)}.",
+                "snap_to_beats",
+            )
+        return [extract_chords(item, sampling_rate, method, progress, snap) for item, snap in zip(audio, beats)]
     if method == "auto":
         method = "chordino" if _find_plugin() is not None else "builtin"
         logger.info(f"Estimating chords with method={method!r}.")
+    # Checked first: extraction takes longer.
+    beats = None if isinstance(snap_to_beats, bool) else _check_beats(snap_to_beats)
     stream = AudioStream(audio, sampling_rate, RATE)
-    return (_run_chordino if method == "chordino" else _estimate_chords)(stream, progress)
+    chords = (_run_chordino if method == "chordino" else _estimate_chords)(stream, progress)
+    if snap_to_beats is True:
+        from .beats import extract_beats
+
+        beats = np.asarray(extract_beats(audio, sampling_rate).beats)
+    return chords if beats is None else _snap(chords, beats, stream.duration)
 
 
 def _merge(chords: Iterable[tuple[str, float]], duration: float) -> Chords:
@@ -89,6 +109,40 @@ def _merge(chords: Iterable[tuple[str, float]], duration: float) -> Chords:
         if start < duration and (not merged or merged[-1][0] != label):
             merged.append((label, round(float(start), 4)))
     return merged or [(NO_CHORD, 0.0)]
+
+
+def _check_beats(beats: Any) -> np.ndarray:
+    try:
+        times = np.asarray(beats, dtype=float)
+    except (TypeError, ValueError):
+        times = np.zeros((0, 0))
+    if times.ndim != 1 or not np.isfinite(times).all() or (times < 0).any() or (np.diff(times) <= 0).any():
+        raise InputError(
+            "`snap_to_beats` has to be a bool or ascending times in seconds from 0 on, but got"
+            f" {reprlib.repr(beats)}.",
+            "snap_to_beats",
+        )
+    return times
+
+
+def _snap(chords: Chords, beats: np.ndarray, duration: float) -> Chords:
+    """Gives each beat the chord that sounds longest in it, so a change moves to the nearest beat."""
+    if len(beats) < 2:
+        logger.warning(f"Chords are not snapped to beats: {len(beats)} beats were found, and at least two are needed.")
+        return chords
+    first, last = beats[1] - beats[0], beats[-1] - beats[-2]
+    before = np.arange(beats[0] - first, 1e-3, -first)[::-1]
+    after = np.arange(beats[-1] + last, duration, last)
+    edges = np.concatenate([[0.0], before, beats[(beats > 0) & (beats < duration)], after])
+    labels, numbers = np.unique([label for label, _ in chords], return_inverse=True)
+    starts = np.array([start for _, start in chords])
+    # Pieces within which neither the beat nor the chord changes.
+    cuts = np.union1d(edges, starts)
+    lengths = np.diff(cuts, append=duration)
+    sounding = np.zeros((len(edges), len(labels)))
+    position = np.searchsorted(edges, cuts, side="right") - 1, numbers[np.searchsorted(starts, cuts, side="right") - 1]
+    np.add.at(sounding, position, lengths)
+    return _merge(zip(labels[sounding.argmax(axis=1)].tolist(), edges), duration)
 
 
 # 1. Chordino

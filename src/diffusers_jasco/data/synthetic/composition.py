@@ -39,6 +39,7 @@ _FORMS: dict[str, tuple[int, ...]] = {
     "6": (0, 4, 7, 9), "m6": (0, 3, 7, 9), "m7b5": (0, 3, 6, 10),
 }  # fmt: skip
 _PLAIN_FORMS = ("", "m", "7", "m7", "maj7", "dim")
+_PLAIN_SUBSTITUTES = {"6": "maj7", "m6": "m7", "m7b5": "dim", "aug": ""}
 
 # A chord of a progression: (semitones from the tonic to the root, chord type, semitones from the root to the bass).
 Degree = tuple[int, str, int]
@@ -332,9 +333,28 @@ def _functional_chord(
     triads, sevenths, following = harmony[degree]
     form = _choose(rng, sevenths if rng.random() < style.sevenths else triads)
     if plain and form not in _PLAIN_FORMS:
-        form = {"6": "maj7", "m6": "m7", "m7b5": "dim", "aug": ""}[form]
+        form = _PLAIN_SUBSTITUTES[form]
     bass = 0 if plain else _invert(form, 0.15, rng)
     return (degree, form, bass), _choose(rng, tuple(following), tuple(following.values()))
+
+
+def follows_key(chords: Sequence[tuple[str, float]], key: str) -> bool:
+    """
+    Whether all chords belong to the functional harmony of a key. Many pieces have free chords instead, to which their
+    `key` does not apply, and a few change the key.
+    """
+    tonic, mode = key.split()
+    for label, _ in chords:
+        chord = parse_chord(label)
+        degree = chord and (chord.root - NOTES.index(tonic)) % 12
+        if degree not in _HARMONY[mode]:
+            return False
+        triads, sevenths, _ = _HARMONY[mode][degree]
+        forms = {*triads, *sevenths}
+        forms |= {_PLAIN_SUBSTITUTES[form] for form in forms if form not in _PLAIN_FORMS}
+        if chord.intervals not in {frozenset(_FORMS[form]) for form in forms}:
+            return False
+    return True
 
 
 def _invert(form: str, probability: float, rng: np.random.Generator) -> int:

@@ -1,0 +1,83 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from diffusers_jasco.controls.chord_labels import NOTES
+from diffusers_jasco.controls.progressions import chords_from_progression
+from diffusers_jasco.extraction import extract_key
+from diffusers_jasco.extraction.key import chord_features
+from diffusers_jasco.utils.errors import InputError
+
+from ..evaluation.clips import RATE, play_chords
+
+
+def play(progression, key):
+    chords = chords_from_progression(progression, key, bpm=240)
+    return play_chords(chords, chords[-1][1] + 1.0)
+
+
+@pytest.mark.parametrize(
+    ("progression", "mode"),
+    [("axis", "major"), ("three chords", "major"), ("ii-V-I", "major"), ("minor axis", "minor"), ("folia", "minor")],
+)
+def test_the_keys_of_well_known_progressions(progression, mode):
+    for tonic in ("C", "Eb", "F#"):
+        assert extract_key(play(progression, f"{tonic} {mode}"), RATE) == f"{tonic} {mode}"
+
+
+def test_transposed_music_has_a_transposed_key():
+    keys = [extract_key(play("doo-wop", note), RATE) for note in NOTES]
+    assert keys == [f"{note} major" for note in NOTES]
+
+
+def test_repetition_does_not_change_the_key():
+    loop = play("axis", "G")
+    assert extract_key(loop.repeat(1, 6), RATE) == extract_key(loop, RATE) == "G major"
+
+
+def test_detuned_music_has_the_same_key():
+    audio = play("axis", "D")
+    sharp = torch.nn.functional.interpolate(audio[None], scale_factor=2 ** (-0.3 / 12), mode="linear")[0]
+    assert extract_key(sharp, RATE) == "D major"
+
+
+def test_music_without_chords_has_no_key():
+    assert extract_key(torch.zeros(1, RATE), RATE) is None
+    noise = torch.randn(1, 3 * RATE, generator=torch.Generator().manual_seed(0))
+    assert extract_key(0.1 * noise, RATE) is None
+
+
+def test_files_and_lists(tmp_path):
+    audio = play("axis", "D")
+    soundfile.write(tmp_path / "song.wav", audio[0].numpy(), RATE)
+    assert extract_key([tmp_path / "song.wav", str(tmp_path / "song.wav")]) == ["D major", "D major"]
+    assert extract_key(audio[0].numpy(), RATE) == "D major"
+    with pytest.raises(FileNotFoundError):
+        extract_key(tmp_path / "absent.wav")
+    with pytest.raises(InputError, match="sampling_rate"):
+        extract_key(audio)
+
+
+def test_features_follow_transposition():
+    degrees, first = chord_features([("C", 0.0), ("G7", 2.0), ("N", 3.0)], 4.0)
+    transposed, second = chord_features([("D", 0.0), ("A7", 2.0), ("N", 3.0)], 4.0)
+    np.testing.assert_array_equal(np.roll(degrees, 2, axis=0), transposed)
+    np.testing.assert_array_equal(np.roll(first, 2, axis=1), second)
+    # In C major, "C" is the major triad on degree 0 and "G7" the seventh chord on degree 7.
+    assert np.argwhere(degrees[0]).tolist() == [[0, 0], [7, 2]] and first[0, 0] > 0 == first.sum() - first[0, 0]
