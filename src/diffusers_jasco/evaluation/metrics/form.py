@@ -125,16 +125,16 @@ def compare_form(
     [`~evaluation.adherence`]; the ceiling is the mean over the reference clips. Clips without a value are ignored.
 
     Args:
-        forms (`Sequence[Form]` of length `clips`): [`measure_form`] of the clips.
-        references (`Sequence[Form]` of length `clips`): [`measure_form`] of the reference clips.
-        floors (`Sequence[Form]` of length `clips`): [`form_floor`] of the reference clips.
+        forms (`Sequence[Form]`): [`measure_form`] of the clips.
+        references (`Sequence[Form]`): [`measure_form`] of the reference clips, of any number.
+        floors (`Sequence[Form]`): [`form_floor`] of the reference clips.
         seed (`int`, defaults to `0`): random seed of the bootstrap.
         min_clips (`int`, defaults to `20`): minimum number of clips for a score.
 
     Returns:
-        `dict[str, dict[str, float]]`, ready for JSON. Each measure has `num_clips`, `score`, `floor` and `ceiling`
+        `dict[str, dict[str, float]]`, ready for JSON. Each measure has `num_clips`, `min_clips`, `score`, `floor` and `ceiling`
         (means over clips), `value`, and `low` and `high` (bounds of its 95% confidence interval, by bootstrap over
-        clips); with fewer than `min_clips` clips all but `num_clips` are NaN. The measures and their values:
+        clips and over reference clips); with fewer than `min_clips` clips all but `num_clips` are NaN. The measures and their values:
 
         - `beat_strength`: A of the beat strength, times the mean rise ÷ that of the reference clips, limited to
           [0, 1], which rejects soft periodic changes such as swells
@@ -149,51 +149,80 @@ def compare_form(
           within 70 ms of a beat
     """
 
-    def columns(name: str) -> list[np.ndarray]:
-        return [np.array([getattr(form, name) for form in group]) for group in (forms, floors, references)]
+    def column(name: str, group: Sequence[Form]) -> np.ndarray:
+        return np.array([getattr(form, name) for form in group], dtype=float)
 
-    def is_within(name: str, low: float, high: float) -> list[np.ndarray]:
-        return [np.where(np.isnan(column), np.nan, (column >= low) & (column <= high)) for column in columns(name)]
+    def bounds(name: str) -> list[np.ndarray]:
+        return [column(name, floors), column(name, references)]
 
     def usual_range(name: str) -> tuple[float, float]:
-        values = columns(name)[2]
+        values = column(name, references)
         known = values[~np.isnan(values)]
         return tuple(np.percentile(known, USUAL_RANGE)) if known.size else (math.nan, math.nan)
 
-    def reach(name: str) -> list[np.ndarray]:
-        return is_within(name, usual_range(name)[0], math.inf)
+    def shares(is_usual: Callable[[Sequence[Form]], np.ndarray]) -> dict[str, float]:
+        return summarize([is_usual(forms)], [is_usual(floors), is_usual(references)], _first)
 
-    def summarize(values: list[np.ndarray], statistic: Callable[..., np.ndarray]) -> dict[str, float]:
-        clips = np.stack(values)
-        clips = clips[:, ~np.isnan(clips).any(axis=0)]
-        size = clips.shape[1]
+    def reaches_p10(group: Sequence[Form]) -> np.ndarray:
+        limits = {name: usual_range(name)[0] for name in ("beat_strength", "rise")}
+        return np.prod([_is_within(column(name, group), low, math.inf) for name, low in limits.items()], axis=0)
+
+    def has_usual_triads(group: Sequence[Form]) -> np.ndarray:
+        return _is_within(column("distinct_triads", group), *usual_range("distinct_triads"))
+
+    def summarize(
+        own: list[np.ndarray], reference: list[np.ndarray], statistic: Callable[..., tuple[np.ndarray, ...]]
+    ) -> dict[str, float]:
+        """`statistic` maps the means of all arrays to score, floor, ceiling and value."""
+        groups = [np.stack(values) for values in (own, reference)]
+        groups = [values[:, ~np.isnan(values).any(axis=0)] for values in groups]
+        size, num_references = (values.shape[1] for values in groups)
         row = dict.fromkeys(("score", "floor", "ceiling", "value", "low", "high"), math.nan)
-        if size >= max(1, min_clips):
-            means = clips.mean(axis=1)
-            draws = np.random.default_rng(seed).integers(size, size=(NUM_RESAMPLES, size))
-            bounds = interval(statistic(*clips[:, draws].mean(axis=2)))
-            row = dict(zip(row, (*map(float, means[:3]), float(statistic(*means)), *bounds)))
-        return {"num_clips": size} | row
+        if size >= max(1, min_clips) and num_references:
+            # Sets of the same number of clips are resampled in the same way: a clip stays with its reference clip.
+            draws = [
+                np.random.default_rng(seed).integers(count, size=(NUM_RESAMPLES, count))
+                for count in (size, num_references)
+            ]
+            *_, resampled = statistic(*(mean for v, draw in zip(groups, draws) for mean in v[:, draw].mean(axis=2)))
+            means = statistic(*(mean for values in groups for mean in values.mean(axis=1)))
+            row = dict(zip(row, (*map(float, means), *interval(resampled))))
+        return {"num_clips": size, "min_clips": min_clips} | row
 
-    rises, shares = columns("rise"), columns("changes_on_beats")
     return {
-        "beat_strength": summarize([*columns("beat_strength"), rises[0], rises[2]], _scale_by_rise),
-        "rise": summarize(rises, _first),
-        "above_p10": summarize(
-            [strong * sharp for strong, sharp in zip(reach("beat_strength"), reach("rise"))], _first
+        "beat_strength": summarize(
+            [column("beat_strength", forms), column("rise", forms)],
+            [*bounds("beat_strength"), column("rise", references)],
+            _scale_by_rise,
         ),
-        "harmony": summarize(columns("harmony"), to_ratio),
-        "distinct_triads": summarize(columns("distinct_triads"), _first),
-        "triads_in_range": summarize(is_within("distinct_triads", *usual_range("distinct_triads")), _first),
-        "changes_on_beats": summarize([shares[0], columns("chance_on_beats")[0], shares[2]], to_ratio),
+        "rise": summarize([column("rise", forms)], bounds("rise"), _first),
+        "above_p10": shares(reaches_p10),
+        "harmony": summarize([column("harmony", forms)], bounds("harmony"), _ratio),
+        "distinct_triads": summarize([column("distinct_triads", forms)], bounds("distinct_triads"), _first),
+        "triads_in_range": shares(has_usual_triads),
+        "changes_on_beats": summarize(
+            [column(name, forms) for name in ("changes_on_beats", "chance_on_beats")],
+            [column("changes_on_beats", references)],
+            _ratio,
+        ),
     }
 
 
-def _first(score: np.ndarray, *_: np.ndarray) -> np.ndarray:
-    return score
+def _is_within(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """1 or 0, NaN for missing values."""
+    return np.where(np.isnan(values), np.nan, (values >= low) & (values <= high))
+
+
+def _first(score: np.ndarray, floor: np.ndarray, ceiling: np.ndarray) -> tuple[np.ndarray, ...]:
+    return score, floor, ceiling, score
+
+
+def _ratio(score: np.ndarray, floor: np.ndarray, ceiling: np.ndarray) -> tuple[np.ndarray, ...]:
+    return score, floor, ceiling, to_ratio(score, floor, ceiling)
 
 
 def _scale_by_rise(
-    score: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, rise: np.ndarray, reference: np.ndarray
-) -> np.ndarray:
-    return to_ratio(score, floor, ceiling) * np.clip(to_ratio(rise, np.zeros_like(rise), reference), 0, 1)
+    score: np.ndarray, rise: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, reference_rise: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    scale = np.clip(to_ratio(rise, np.zeros_like(rise), reference_rise), 0, 1)
+    return score, floor, ceiling, to_ratio(score, floor, ceiling) * scale
