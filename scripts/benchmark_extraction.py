@@ -38,7 +38,7 @@ from diffusers_jasco.utils.arguments import CommandParser
 from diffusers_jasco.utils.cli import run_command
 
 
-PARTS = ("extract_chords", "extract_melody", "separate_drums", "prepare_dataset")
+PARTS = ("extract_chords", "extract_melody", "separate_drums", "extract_beats", "prepare_dataset")
 
 
 def memory() -> float:
@@ -66,6 +66,8 @@ def measure(part: str, audio: Path, codec: Path) -> tuple[float, float, float]:
             arguments = ["--audio", f"{folder}/music", "--output", f"{folder}/data", "--encode", str(codec)]
             methods = ["--chords", "builtin", "--melody", "builtin", "--drums", "builtin"]
             script.main([*arguments, *methods])
+    elif part == "extract_beats":
+        extraction.extract_beats(audio)
     else:
         getattr(extraction, part)(audio, method="builtin")
     return time.process_time() - start, base, memory()

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 r"""
-Evaluates the accuracy and the speed of all available extractors of chords, melody and drums:
+Evaluates the accuracy and the speed of all available extractors of chords, key, melody, drums and beats:
 
     OMP_NUM_THREADS=1 python scripts/evaluate_extraction.py --output results \
         --melody_weights multif0.h5 --recordings music/
@@ -24,14 +24,19 @@ with --melody_weights). Writes means over clips with 95% bootstrap confidence in
 as JSON (extraction.json).
 
 The metrics are those of mir_eval. Chords: shares of the time with the right root, major or minor triad, and seventh
-chord (where the reference has one), share of exactly equal labels, and segmentation. Melody: raw pitch and raw chroma
+chord (where the reference has one), share of exactly equal labels, and segmentation; "builtin, snapped" moves changes
+to estimated beats, "builtin, annotated beats" to annotated ones. Key: weighted score and share of equal keys, for all
+clips and for those whose chords follow the functional harmony of the annotated key. Melody: raw pitch and raw chroma
 accuracy, voicing recall, voicing false alarm, and share of equal frames. Drums: SI-SDR of the separated stem and F1 of
-its onsets, the suppression of drumless music, and SDR of separated solo drums ("kept"). × real time is seconds of
+its onsets, the suppression of drumless music, and SDR of separated solo drums ("kept"). Beats: F1 of beats and
+downbeats (within 70 ms), continuity (CMLt, AMLt), share of recordings with the right tempo (Acc1; Acc2 also accepts
+other metrical levels), and with the right time signature. × real time is seconds of
 audio per CPU second.
 """
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -49,28 +54,43 @@ from diffusers_jasco.audio.resampling import resample
 from diffusers_jasco.controls.melody import melody_from_notes
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.sources import find_sources
+from diffusers_jasco.data.synthetic.composition import follows_key
 from diffusers_jasco.data.synthetic.rendering import RENDERERS
 from diffusers_jasco.evaluation.adherence import bootstrap
+from diffusers_jasco.evaluation.estimators.beats import track_beats
 from diffusers_jasco.evaluation.estimators.melody import FRAME_RATE
 from diffusers_jasco.evaluation.estimators.onsets import onsets_by_percussive_flux
+from diffusers_jasco.evaluation.metrics.beats import score_beats, score_continuity
 from diffusers_jasco.evaluation.metrics.chords import compare_chords
+from diffusers_jasco.evaluation.metrics.key import score_key
 from diffusers_jasco.evaluation.metrics.melody import compare_melodies
 from diffusers_jasco.evaluation.metrics.onsets import score_onsets
 from diffusers_jasco.evaluation.metrics.separation import sdr, si_sdr, suppression
-from diffusers_jasco.extraction import extract_chords, extract_melody, separate_drums
+from diffusers_jasco.evaluation.metrics.tempo import score_tempo
+from diffusers_jasco.extraction import (
+    Beats,
+    extract_beats,
+    extract_chords,
+    extract_key,
+    extract_melody,
+    separate_drums,
+)
 from diffusers_jasco.inputs import read_melody
-from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, seed
+from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number, seed
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import replace_file
 
 
 RATE = 32000  # Hz, of synthetic music
+LOOPED = 16.0  # seconds: minimum duration of a repeated loop
 EXCERPT = 30.0  # seconds, from the middle of a recording
 MELODY_SUFFIXES = (".th", ".npz", ".mid")
 METRICS = {
     "chords": ("root", "majmin", "sevenths", "exact", "segmentation"),
+    "key": ("key", "equal"),
     "melody": ("rpa", "rca", "vr", "vfa", "equal"),
     "drums": ("si_sdr", "onset_f1", "suppression", "kept"),
+    "beats": ("beat_f1", "downbeat_f1", "cmlt", "amlt", "acc1", "acc2", "time_signature"),
 }
 DECIBELS = ("si_sdr", "suppression", "kept")
 
@@ -83,9 +103,11 @@ class Clip:
     audio: torch.Tensor
     rate: int
     chords: list | None = None
+    key: str | None = None
     melody: torch.Tensor | None = None
     drums: torch.Tensor | None = None
     drum_onsets: list | None = None
+    beats: Beats | None = None
     reference: str = "annotations"
     is_single_voice: bool = False
 
@@ -163,6 +185,7 @@ def synthetic_clips(args: argparse.Namespace, font: Path | None) -> Iterator[Cli
         "test",
         args.num_clips,
         "both",
+        args.duration,
         sampling_rate=RATE,
         renderer=args.renderer,
         soundfonts=font and [font],
@@ -175,7 +198,18 @@ def synthetic_clips(args: argparse.Namespace, font: Path | None) -> Iterator[Cli
         melody = melody_from_notes(item["melody"], num_frames, FRAME_RATE).T
         stems = item["stems"]
         drums = stems.get("drums", torch.zeros_like(item["audio"]))
-        yield Clip(material, item["audio"], RATE, item["chords"], melody, drums, item["drum_onsets"])
+        beats = Beats(item["beats"], item["downbeats"], item["tempo"], item["time_signature"])
+        yield Clip(
+            material,
+            item["audio"],
+            RATE,
+            chords=item["chords"],
+            key=item["key"],
+            melody=melody,
+            drums=drums,
+            drum_onsets=item["drum_onsets"],
+            beats=beats,
+        )
         if "melody" in args.parts and "lead" in stems:
             yield Clip(f"{material}, lead only", stems["lead"], RATE, melody=melody, is_single_voice=True)
 
@@ -208,6 +242,15 @@ def read_reference(path: Path) -> Clip:
     )
 
 
+def read_loop(path: Path, num_beats: int) -> Clip:
+    """A loop, repeated without a gap until it is long enough. Its length gives the tempo."""
+    audio, rate = load_audio(path)
+    repeats = math.ceil(LOOPED * rate / audio.shape[-1])
+    tempo = 60 * num_beats * rate / audio.shape[-1]
+    audio = audio.mean(dim=0, keepdim=True).repeat(1, repeats)
+    return Clip("loops", audio, rate, beats=Beats([], [], tempo, None), reference="length")
+
+
 # Scores
 
 
@@ -215,6 +258,10 @@ def evaluate_chords(clip: Clip, extractors: list[Extractor], table: Table):
     if clip.is_single_voice:
         return
     estimates = {extractor.method: extractor(clip.audio, clip.rate) for extractor in extractors}
+    if clip.chords is not None and clip.beats is not None:
+        estimates["builtin, annotated beats"] = extract_chords(
+            clip.audio, clip.rate, method="builtin", snap_to_beats=clip.beats.beats
+        )
     references = [] if clip.chords is None else [(clip.reference, clip.chords, 0.0)]
     if "chordino" in estimates:
         chordino = estimates["chordino"]
@@ -226,6 +273,17 @@ def evaluate_chords(clip: Clip, extractors: list[Extractor], table: Table):
             if reference == clip.reference or method != "chordino":
                 scores = compare_chords(estimate, chords, clip.duration, start)
                 table.add("chords", clip.material, reference, method, scores)
+
+
+def evaluate_key(clip: Clip, extractors: list[Extractor], table: Table):
+    if clip.key is None:
+        return
+    for extractor in extractors:
+        estimate = extractor(clip.audio, clip.rate)
+        scores = score_key(estimate, clip.key) | {"equal": float(estimate == clip.key)}
+        table.add("key", clip.material, clip.reference, extractor.method, scores)
+        if follows_key(clip.chords, clip.key):
+            table.add("key", f"{clip.material}, functional harmony", clip.reference, extractor.method, scores)
 
 
 def evaluate_melody(clip: Clip, extractors: list[Extractor], table: Table):
@@ -274,7 +332,33 @@ def evaluate_drums(clip: Clip, extractors: list[Extractor], table: Table):
             table.add("drums", clip.material, clip.reference, method, scores)
 
 
-EVALUATE = {"chords": evaluate_chords, "melody": evaluate_melody, "drums": evaluate_drums}
+def evaluate_beats(clip: Clip, extractors: list[Extractor], table: Table):
+    if clip.beats is None:
+        return
+    for extractor in extractors:
+        estimate, reference = extractor(clip.audio, clip.rate), clip.beats
+        scores = score_beats(estimate.beats, reference.beats) | score_continuity(estimate.beats, reference.beats)
+        scores |= score_tempo(estimate.tempo, reference.tempo)
+        if extractor.method == "builtin":
+            scores["downbeat_f1"] = score_beats(estimate.downbeats, reference.downbeats)["beat_f1"]
+            if reference.time_signature is not None:
+                scores["time_signature"] = float(estimate.time_signature == reference.time_signature)
+        table.add("beats", clip.material, clip.reference, extractor.method, scores)
+
+
+def run_librosa(audio: torch.Tensor, rate: int) -> Beats:
+    """Beats and tempo by librosa, which does not estimate downbeats."""
+    beats = track_beats((audio, rate))
+    return Beats(list(beats), [], float(60 / np.median(np.diff(beats))) if len(beats) > 1 else None, None)
+
+
+EVALUATE = {
+    "chords": evaluate_chords,
+    "key": evaluate_key,
+    "melody": evaluate_melody,
+    "drums": evaluate_drums,
+    "beats": evaluate_beats,
+}
 
 
 def to_markdown(part: str, rows: list[dict[str, Any]], extractors: list[Extractor]) -> str:
@@ -304,13 +388,19 @@ def to_markdown(part: str, rows: list[dict[str, Any]], extractors: list[Extracto
     return "\n".join(lines) + "\n"
 
 
+def parse_loop(text: str) -> tuple[Path, int]:
+    path, _, num_beats = text.rpartition("=")
+    return Path(path), integer(1)(num_beats)
+
+
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder for extraction.md and extraction.json")
     parser.add_argument("--parts", nargs="+", choices=tuple(METRICS), default=list(METRICS))
     parser.add_argument(
-        "--num_clips", type=integer(0), default=64, help="number of 10 s synthetic clips for each font; 0 for none"
+        "--num_clips", type=integer(0), default=64, help="number of synthetic clips for each font; 0 for none"
     )
+    parser.add_argument("--duration", type=number(above=0), default=10.0, help="seconds per synthetic clip")
     parser.add_argument("--seed", type=seed, default=0, help="random seed of the synthetic clips")
     parser.add_argument("--renderer", choices=tuple(RENDERERS), default="fluidsynth")
     parser.add_argument(
@@ -329,6 +419,14 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--recordings", type=Path, nargs="*", default=[], help="music: files and folders")
     parser.add_argument("--drum_recordings", type=Path, nargs="*", default=[], help="solo drums: files and folders")
+    parser.add_argument(
+        "--loops",
+        type=parse_loop,
+        nargs="*",
+        default=[],
+        metavar="FILE=BEATS",
+        help="loops with their numbers of beats, which give the tempo",
+    )
     parser.add_argument("--melody_weights", type=Path, help="multif0.h5, the weights of DeepSalience")
     return parser.parse_args(args)
 
@@ -338,13 +436,19 @@ def main(args: list[str] | None = None):
     check_writable(args.output)
     recordings, drum_recordings = find_files(args.recordings), find_files(args.drum_recordings)
     references = [read_reference(path) for path in args.reference]
+    loops = [read_loop(path, num_beats) for path, num_beats in args.loops]
     methods = {
-        "chords": {name: partial(extract_chords, method=name) for name in ("chordino", "builtin")},
+        "chords": {
+            **{name: partial(extract_chords, method=name) for name in ("chordino", "builtin")},
+            "builtin, snapped": partial(extract_chords, method="builtin", snap_to_beats=True),
+        },
+        "key": {"builtin": extract_key},
         "melody": {
             "deep_salience": partial(extract_melody, method="deep_salience", weights=args.melody_weights),
             **{name: partial(extract_melody, method=name) for name in ("builtin", "monophonic")},
         },
         "drums": {name: partial(separate_drums, method=name) for name in ("demucs", "builtin")},
+        "beats": {"librosa": run_librosa, "builtin": extract_beats},
     }
     if args.melody_weights is None:
         methods["melody"]["deep_salience"] = _raise_missing_weights
@@ -360,6 +464,7 @@ def main(args: list[str] | None = None):
                 yield from synthetic_clips(args, font)
         yield from references
         yield from (read_excerpt(path, "recordings") for path in recordings)
+        yield from loops
         for path in drum_recordings:
             clip = read_excerpt(path, "drum recordings")
             clip.drums = clip.audio

@@ -21,6 +21,7 @@ import torch
 
 from diffusers_jasco.evaluation.estimators.caption_model import CaptionModel
 from diffusers_jasco.extraction import extract_melody, separate_drums
+from diffusers_jasco.extraction.beat_model import BeatModel
 from diffusers_jasco.extraction.drum_mask import DrumMaskModel
 from diffusers_jasco.extraction.salience_model import SalienceModel
 
@@ -90,6 +91,30 @@ def test_melody_extractor_learns_from_its_teacher(tmp_path):
 
     with pytest.raises(ValueError, match="no FLAC files"):
         run_script("train_melody_extractor", "--dataset", tmp_path, "--weights", teacher, "--output", tmp_path / "x")
+
+
+def test_beat_tracker_learns(tmp_path):
+    for split in ("train", "validation"):
+        (tmp_path / "data" / split).mkdir(parents=True)
+        lines = []
+        for index, interval in enumerate((0.4, 0.5)):
+            beats = list(np.arange(0.1, 5.9, interval))
+            soundfile.write(
+                tmp_path / "data" / split / f"{index}.flac", play_drums(beats, 6.0, 22050)[0].numpy(), 22050
+            )
+            lines.append(json.dumps({"file_name": f"{index}.flac", "beats": beats, "downbeats": beats[::4]}) + "\n")
+        (tmp_path / "data" / split / "metadata.jsonl").write_text("".join(lines))
+    options = ("--dataset", tmp_path / "data", "--batch_size", 2, "--num_frames", 200, "--warmup_steps", 2)
+    run_script("train_beat_tracker", *options, "--output", tmp_path / "a", "--max_steps", 30, "--log_every", 15)
+    first, last = read_log(tmp_path / "a")
+    assert last["step"] == 30 and last["loss"] < first["loss"] and last["validation"] < first["validation"]
+    BeatModel.from_pretrained(tmp_path / "a")
+
+    # The same seed gives the same weights.
+    for name in ("b", "c"):
+        run_script("train_beat_tracker", *options, "--output", tmp_path / name, "--max_steps", 3)
+    weights = [(tmp_path / name / "diffusion_pytorch_model.safetensors").read_bytes() for name in ("b", "c")]
+    assert weights[0] == weights[1]
 
 
 def test_caption_probe_learns(tmp_path):

@@ -12,12 +12,22 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Extraction of chords, key, melody and drums from audio."""
 
+"""Extraction of beats, chords, key, melody and drums from audio."""
+
+from .beats import Beats, extract_beats
 from .chords import extract_chords
 from .drums import separate_drums
 from .key import extract_key
 from .melody import extract_melody, extract_salience
 
 
-__all__ = ["extract_chords", "extract_key", "extract_melody", "extract_salience", "separate_drums"]
+__all__ = [
+    "Beats",
+    "extract_beats",
+    "extract_chords",
+    "extract_key",
+    "extract_melody",
+    "extract_salience",
+    "separate_drums",
+]

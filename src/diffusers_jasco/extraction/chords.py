@@ -30,6 +30,7 @@ from ..audio.stream import AudioStream
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, parse_chord
 from ..utils.errors import InputError
 from ..utils.optional_imports import import_optional, pip_install
+from .beats import extract_beats
 
 
 logger = logging.get_logger(__name__)
@@ -95,8 +96,6 @@ def extract_chords(
     stream = AudioStream(audio, sampling_rate, RATE)
     chords = (_run_chordino if method == "chordino" else _estimate_chords)(stream, progress)
     if snap_to_beats is True:
-        from .beats import extract_beats
-
         beats = np.asarray(extract_beats(audio, sampling_rate).beats)
     return chords if beats is None else _snap(chords, beats, stream.duration)
 

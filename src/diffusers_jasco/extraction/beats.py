@@ -1,0 +1,227 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""Beat tracking."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..audio.stream import AudioStream
+from .beat_model import FRAME_RATE, HOP, LOUDEST, RATE, WINDOW, BeatModel, band_magnitudes
+
+
+class Beats(NamedTuple):
+    r"""
+    The beats of a recording.
+
+    Attributes:
+        beats (`list[float]`): times in seconds, ascending.
+        downbeats (`list[float]`): the beats that start a bar.
+        tempo (`float`, *optional*): beats per minute, or `None` without beats. Where the tempo varies, the median.
+        time_signature (`str`, *optional*): "3/4", "4/4" or "6/8", or `None` without beats. A beat of 6/8 is a dotted
+            quarter.
+    """
+
+    beats: list[float]
+    downbeats: list[float]
+    tempo: float | None
+    time_signature: str | None
+
+
+def extract_beats(
+    audio: Any,
+    sampling_rate: int | None = None,
+    progress: bool = False,
+) -> Beats | list[Beats]:
+    r"""
+    Estimates the beats, the downbeats, the tempo and the time signature of a recording: a network ([`BeatModel`])
+    estimates the probability of beats, and a hidden Markov model finds the most probable sequence at 45 to 220 beats
+    per minute (Krebs, Böck and Widmer, "An efficient state-space model for joint tempo and meter tracking", 2015).
+
+    Args:
+        audio (`str`, `os.PathLike`, `torch.Tensor` or `np.ndarray`, or a `list` of them):
+            A file, or a waveform `(samples,)` or `(channels, samples)`. It is read in blocks, in bounded memory.
+        sampling_rate (`int`, *optional*):
+            Sampling rate of waveforms in Hz.
+        progress (`bool`, defaults to `False`):
+            Whether to show a progress bar.
+
+    Returns:
+        [`Beats`]: with empty lists and `None` for silence and for audio without a beat. For a list of recordings, a
+        list of `Beats`.
+
+    Raises:
+        `FileNotFoundError`: if a file does not exist.
+        [`InputError`]: for input that is not audio.
+    """
+    if isinstance(audio, list):
+        return [extract_beats(item, sampling_rate, progress) for item in audio]
+    stream = AudioStream(audio, sampling_rate, RATE)
+    magnitudes = _read_magnitudes(stream, progress)
+    activations = _run_model(magnitudes)
+    frames, starts_bar, meter = _decode(activations)
+    sounding = np.flatnonzero(magnitudes.max(axis=1, initial=0) > _QUIET * magnitudes.max(initial=0))
+    # The model continues through silence before and after the music.
+    kept = (frames >= sounding[0] - 1) & (frames <= sounding[-1] + 1) if len(sounding) else np.zeros(len(frames), bool)
+    frames, starts_bar = frames[kept], starts_bar[kept]
+    if len(frames) < 2:
+        return Beats([], [], None, None)
+    times = np.clip(_refine(frames, activations) / FRAME_RATE, 0, stream.duration)
+    # Differences over half of the beats are more precise than single intervals.
+    span = len(times) // 2
+    tempo = 60 * span / np.median(times[span:] - times[:-span])
+    beats = [round(float(time), 4) for time in times]
+    return Beats(
+        beats,
+        [beat for beat, starts in zip(beats, starts_bar) if starts],
+        round(float(tempo), 2),
+        _TIME_SIGNATURES[meter],
+    )
+
+
+# 1. Probabilities of beats
+
+_QUIET = 1e-3  # relative magnitude: -60 dB
+_BLOCK = 8192  # frames per forward pass: 164 s
+
+
+def _read_magnitudes(stream: AudioStream, progress: bool) -> np.ndarray:
+    """Magnitudes (frames, bands)."""
+    parts = []
+    with tqdm(total=round(stream.duration, 1), desc="beats", unit="s", disable=not progress) as bar:
+        for frames in stream.frames(WINDOW, HOP):
+            # Half precision, as spectra are kept as a whole; their maximum is 320.
+            parts.append(band_magnitudes(frames).astype(np.float16))
+            bar.update(len(frames) / FRAME_RATE)
+    return np.concatenate(parts) if parts else np.zeros((0, 1), np.float16)
+
+
+@lru_cache(maxsize=1)
+def _model() -> BeatModel:
+    return BeatModel.from_pretrained(Path(__file__).parent / "weights" / "beats").eval()
+
+
+@torch.inference_mode()
+def _run_model(magnitudes: np.ndarray) -> np.ndarray:
+    """Magnitudes (frames, bands) → probabilities (frames, 2) of beats that do not start a bar, and of downbeats."""
+    model, activations = _model(), np.zeros((len(magnitudes), 2), np.float32)
+    scale = LOUDEST / max(float(magnitudes.max(initial=0)), 1e-6)
+    for start in range(0, len(magnitudes), _BLOCK):
+        first, end = max(start - model.context, 0), start + _BLOCK
+        block = torch.from_numpy(magnitudes[first : end + model.context].astype(np.float32) * scale)
+        activations[start:end] = model(block[None])[0].softmax(dim=-1)[start - first :][:_BLOCK, :2].numpy()
+    return activations
+
+
+# 2. Decoding. The tempo of the hidden Markov model changes at beats only. So a path is a sequence of beats, and the
+# model is evaluated from beat to beat instead of from frame to frame, for all beats within the shortest interval at
+# once.
+
+_TIME_SIGNATURES = {2: "6/8", 3: "3/4", 4: "4/4"}  # by the number of beats per bar
+_SLOWEST = 45  # beats per minute
+_FASTEST = 220  # beats per minute
+_BEAT_LENGTH = 1 / 16  # of the time from beat to beat
+_STEADINESS = 50.0  # a relative change of the interval by x has a probability proportional to exp(-50 |x|)
+_LARGEST_CHANGE = 6  # frames, from one interval to the next
+_FLOOR = 1e-3  # lowest probability
+
+
+def _decode(activations: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Probabilities (frames, 2) → frames of the beats, whether they start a bar, and the number of beats per bar."""
+    num_frames = len(activations)
+    intervals = np.arange(round(60 * FRAME_RATE / _FASTEST), round(60 * FRAME_RATE / _SLOWEST) + 1)
+    shortest, longest = intervals[0], intervals[-1]
+    # The state at a beat: the interval to the next beat, and the meter with the position in the bar.
+    meters = np.concatenate([np.full(meter, meter) for meter in _TIME_SIGNATURES])
+    positions = np.concatenate([np.arange(meter) for meter in _TIME_SIGNATURES])
+    previous = np.arange(len(meters)) - 1 + meters * (positions == 0)
+    log_changes = _log_changes(intervals)
+
+    # Sums of the log probabilities of a beat, a downbeat and neither before each frame; 0 outside the recording.
+    neither = (1 - activations.sum(axis=1)).clip(_FLOOR) * _BEAT_LENGTH / (1 - _BEAT_LENGTH)
+    logs = np.log([*activations.T.clip(_FLOOR), neither], dtype=np.float64)
+    sums = np.pad(logs, ((0, 0), (longest + 1, longest + shortest))).cumsum(axis=1)
+
+    # Scores of beats in the frames before the block, whose first beat has index `longest`.
+    scores = np.tile(-np.log(meters).astype(np.float32), (longest, len(intervals), 1))
+    ends = longest + np.arange(shortest)[:, None]
+    starts = ends - intervals
+    beat_ends = np.minimum(starts + np.ceil(intervals * _BEAT_LENGTH).astype(int), ends)
+    origins = np.zeros((num_frames, len(intervals), len(meters)), dtype=np.uint8)
+    # Padded by intervals that do not exist.
+    padded = np.full((shortest, len(intervals) + 2 * _LARGEST_CHANGE, len(meters)), -np.inf, dtype=np.float32)
+    arriving = padded[:, _LARGEST_CHANGE:-_LARGEST_CHANGE]
+    total, best, last = 0.0, -np.inf, None
+    for block in range(0, num_frames + longest, shortest):
+        in_beat = sums[:2, block + beat_ends] - sums[:2, block + starts]
+        observed = (in_beat + sums[2, block + ends] - sums[2, block + beat_ends]).astype(np.float32)
+        arriving[:] = scores[starts, np.arange(len(intervals))][..., previous]
+        arriving += np.where(positions[previous] == 0, observed[1, ..., None], observed[0, ..., None])
+        if block + shortest > num_frames:
+            # A path ends with the first beat after the recording.
+            is_last = (block + ends >= longest + num_frames) & (block + starts < longest + num_frames)
+            final = np.where(is_last[..., None], arriving, -np.inf)
+            if total + final.max() > best:
+                best = total + final.max()
+                frame, interval, state = np.unravel_index(final.argmax(), final.shape)
+                last = block + frame, interval, state
+        highest, origin = np.full_like(arriving, -np.inf), np.zeros(arriving.shape, np.uint8)
+        for change, log_change in enumerate(log_changes):
+            candidates = padded[:, change : change + len(intervals)] + log_change[:, None]
+            origin[candidates > highest] = change
+            np.maximum(highest, candidates, out=highest)
+        origins[block : block + shortest] = origin[: max(num_frames - block, 0)]
+        # Kept relative to the highest, as they fall with every frame.
+        top = highest.max()
+        total += top
+        scores = np.concatenate([scores[shortest:], highest]) - top
+
+    frames, starts_bar = [], []
+    if best > sums[2, -1]:  # otherwise no beat at all is more probable
+        frame, interval, state = last
+        frame, state = frame - intervals[interval], previous[state]
+        while frame >= 0:
+            frames.append(frame)
+            starts_bar.append(positions[state] == 0)
+            interval += int(origins[frame, interval, state]) - _LARGEST_CHANGE
+            frame, state = frame - intervals[interval], previous[state]
+    return np.array(frames[::-1], dtype=int), np.array(starts_bar[::-1], dtype=bool), int(meters[last[2]])
+
+
+def _log_changes(intervals: np.ndarray) -> np.ndarray:
+    """Log probabilities (changes, intervals) of an interval after that `changes - _LARGEST_CHANGE` positions above."""
+    index = np.arange(len(intervals))
+    distance = index[:, None] - index
+    changes = np.exp(-_STEADINESS * np.abs(intervals / intervals[:, None] - 1))  # (from, to)
+    changes[np.abs(distance) > _LARGEST_CHANGE] = 0
+    changes /= changes.sum(axis=1, keepdims=True)
+    origins = index + np.arange(-_LARGEST_CHANGE, _LARGEST_CHANGE + 1)[:, None]
+    exists = (origins >= 0) & (origins < len(intervals))
+    values = changes[origins.clip(0, len(intervals) - 1), index]
+    return np.log(np.where(exists, values, 1e-30)).astype(np.float32)
+
+
+def _refine(frames: np.ndarray, activations: np.ndarray) -> np.ndarray:
+    """Moves each beat to the center of the activations around it: fractional frames."""
+    offsets = np.arange(-2, 4)
+    nearby = frames[:, None] + offsets
+    inside = (nearby >= 0) & (nearby < len(activations))
+    weights = np.where(inside, activations.sum(axis=1)[nearby.clip(0, len(activations) - 1)], 0) ** 2 + 1e-9
+    return frames + (weights * offsets).sum(axis=1) / weights.sum(axis=1)
