@@ -107,7 +107,7 @@ def seam_ratio(
         latents (`np.ndarray` or `torch.Tensor` of shape `(frames, dim)`):
             Latents of the final audio, from [`~codecs.encode`].
         overlaps (`Sequence[tuple[float, float]]`):
-            Start and end of each overlap in seconds. For a hard cut, pass one frame on either side.
+            Start and end of each overlap in seconds. At a hard cut, both are equal.
         frame_rate (`float`):
             Frames per second.
         downbeats (`Sequence[float]`, *optional*):
@@ -126,21 +126,22 @@ def seam_ratio(
     times = (np.arange(len(change)) + 0.5) / frame_rate
     if len(downbeats) == 1:
         raise ValueError("`downbeats` have to be at least two, but got one.")
-    bars = _bar_positions(times, downbeats) if len(downbeats) else None
+    bars = _to_bars(times, downbeats) if len(downbeats) else times
     inside, near, comparable = (np.zeros(len(times), dtype=bool) for _ in range(3))
     for start, end in overlaps:
-        if not 0 <= start < end <= len(times) / frame_rate + 1e-6:
+        if not 0 <= start <= end <= len(times) / frame_rate + 1e-6:
             raise ValueError(
                 f"`overlaps` have to be within the {len(times) / frame_rate:g} s of the latents, but got"
                 f" {start:g} s to {end:g} s."
             )
-        within = (times > start - 0.5 / frame_rate) & (times < end + 0.5 / frame_rate)
-        inside |= within
-        near |= (times > start - (MARGIN + 0.5) / frame_rate) & (times < end + (MARGIN + 0.5) / frame_rate)
-        if bars is not None:
-            first, last = bars[within][[0, -1]]
-            comparable |= (bars - first + 1e-6) % 1 <= last - first + 2e-6
-    elsewhere = ~near if bars is None else ~near & comparable
+        # Frames that have a part in the overlap.
+        start, end = start - 0.5 / frame_rate, end + 0.5 / frame_rate
+        inside |= (times > start) & (times < end)
+        near |= (times > start - MARGIN / frame_rate) & (times < end + MARGIN / frame_rate)
+        if len(downbeats):
+            first, last = _to_bars(np.array([start, end]), downbeats)
+            comparable |= (bars - first) % 1 < last - first
+    elsewhere = ~near & comparable if len(downbeats) else ~near
     if not inside.any() or not elsewhere.any():
         return {"V": math.nan, "W": math.nan}
     return {
@@ -149,7 +150,7 @@ def seam_ratio(
     }
 
 
-def _bar_positions(times: np.ndarray, downbeats: Sequence[float]) -> np.ndarray:
+def _to_bars(times: np.ndarray, downbeats: Sequence[float]) -> np.ndarray:
     """Times in bars. The first and last bar are extrapolated."""
     beats = np.sort(np.asarray(downbeats, dtype=float))
     index = np.clip(np.searchsorted(beats, times, side="right") - 1, 0, len(beats) - 2)
@@ -263,7 +264,7 @@ def detect_seams(
     features: Sequence[np.ndarray],
     borders: Sequence[Sequence[float]],
     frame_rate: float,
-    candidates: Sequence[Sequence[float]] | None = None,
+    candidates: Sequence[Sequence[float] | None] | None = None,
     seed: int = 0,
 ) -> SeamDetection:
     r"""
@@ -280,9 +281,9 @@ def detect_seams(
             The borders of each piece in seconds.
         frame_rate (`float`):
             Frames per second.
-        candidates (`Sequence[Sequence[float]]`, *optional*):
-            Times in seconds with which borders are compared, such as all beats of a piece if borders are at beats;
-            otherwise beats would be found instead of borders. By default all frames.
+        candidates (`Sequence[Sequence[float] | None]`, *optional*):
+            For each piece, the times in seconds with which borders are compared, or `None` for all frames. If borders
+            are at beats, pass all beats; otherwise beats would be found instead of borders.
         seed (`int`, defaults to `0`):
             Random seed of the bootstrap.
 
@@ -296,13 +297,13 @@ def detect_seams(
         `ImportError`: without the package scikit-learn, which librosa installs.
         `ValueError`: if the numbers of pieces differ, or fewer than 2 pieces have borders.
     """
-    times = [borders] if candidates is None else [borders, candidates]
-    if any(len(part) != len(features) for part in times):
+    candidates = [None] * len(features) if candidates is None else candidates
+    if not len(features) == len(borders) == len(candidates):
         raise ValueError(f"Borders and candidates have to be given for each of the {len(features)} pieces.")
     regression = import_optional("sklearn.linear_model", "eval").LogisticRegression
     pieces = []
     for index, piece in enumerate(features):
-        positive, negative = _label(len(piece), borders[index], candidates and candidates[index], frame_rate)
+        positive, negative = _label(len(piece), borders[index], candidates[index], frame_rate)
         standardized = (piece - piece.mean(axis=0)) / (piece.std(axis=0) + 1e-9)
         pieces.append((standardized[positive], standardized[negative]))
     usable = [index for index, piece in enumerate(pieces) if len(piece[0]) and len(piece[1])]
