@@ -13,11 +13,11 @@
 # limitations under the License.
 
 r"""
-Fits the weights of `extract_key`: how chords and their transitions speak for major and minor keys.
+Fits the weights of `extract_key`: how chords, their transitions and chroma speak for major and minor keys.
 
     python training/train_key_estimator.py --output src/diffusers_jasco/extraction/weights/key
 
-Logistic regression on the estimated chords of synthetic music. Clips whose annotated chords do not follow the functional
+Logistic regression on synthetic music. Clips whose annotated chords do not follow the functional
 harmony of the annotated key are left out. Well-known progressions are added several times, so that the key of a song
 with four chords is the one that musicians name. Prints the weighted score (mir_eval) on training and validation clips
 and on the progressions, and writes `weights.json`.
@@ -33,15 +33,16 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from diffusers_jasco.audio.stream import AudioStream
 from diffusers_jasco.controls.chord_labels import NOTES
+from diffusers_jasco.controls.previews import preview_chords
 from diffusers_jasco.controls.progressions import PROGRESSIONS, chords_from_progression
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.synthetic.composition import follows_key
 from diffusers_jasco.data.synthetic.rendering import RENDERERS
 from diffusers_jasco.evaluation.metrics.key import score_key
-from diffusers_jasco.extraction import extract_chords
 from diffusers_jasco.extraction.chords import RATE
-from diffusers_jasco.extraction.key import CHORD_TYPES, MODES, chord_features
+from diffusers_jasco.extraction.key import MODES, key_features
 from diffusers_jasco.utils.arguments import CommandParser, integer
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.files import replace_file
@@ -60,7 +61,7 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--num_validation_clips", type=integer(1), default=500)
     parser.add_argument("--renderer", choices=tuple(RENDERERS), default="fluidsynth")
     parser.add_argument("--l2", type=float, default=0.03, help="regularization of the weights")
-    parser.add_argument("--repetitions", type=integer(1), default=6, help="of each well-known progression")
+    parser.add_argument("--repetitions", type=integer(1), default=3, help="of each well-known progression")
     return parser.parse_args(args)
 
 
@@ -68,8 +69,8 @@ def read_clips(split: str, num_clips: int, renderer: str) -> Features:
     rows = []
     for clip in tqdm(SyntheticMusic(split, num_clips, "both", sampling_rate=RATE, renderer=renderer), desc=split):
         if follows_key(clip["chords"], clip["key"]):
-            chords = extract_chords(clip["audio"], RATE, method="builtin")
-            rows.append((*chord_features(chords, clip["duration"]), KEYS.index(clip["key"])))
+            features = key_features(AudioStream(clip["audio"], RATE, RATE))
+            rows.append((*features, KEYS.index(clip["key"])))
     return collate(rows)
 
 
@@ -78,9 +79,10 @@ def read_progressions(repetitions: int) -> Features:
     rows = []
     for name, progression in PROGRESSIONS.items():
         for num_bars in (1, 4) * np.array(len(progression.numerals.split("|"))):
-            # At 120 BPM, a bar has 2 s.
             chords = chords_from_progression(name, "C", bpm=120, num_bars=int(num_bars))
-            rows.append((*chord_features(chords, 2.0 * num_bars), KEYS.index(f"C {progression.mode}")))
+            # At 120 BPM, a bar has 2 s.
+            audio = preview_chords(chords, 2.0 * num_bars, RATE)
+            rows.append((*key_features(AudioStream(audio, RATE, RATE)), KEYS.index(f"C {progression.mode}")))
     return collate(rows * repetitions)
 
 
@@ -129,12 +131,15 @@ def main(args=None):
 
 
 def to_json(weights: torch.Tensor) -> str:
-    """Both tables of each mode, with one degree per line."""
-    size = 12 * len(CHORD_TYPES)
-    tables = {
-        mode: {"chords": row[:size].view(12, -1).tolist(), "transitions": row[size:].view(12, 12).tolist()}
-        for mode, row in zip(MODES, weights)
-    }
+    """Three tables for each mode, with one degree of the chords and transitions per line."""
+    tables = {}
+    for mode, row in zip(MODES, weights):
+        chords, transitions, chroma = row.split([120, 144, 24])
+        tables[mode] = {
+            "chords": chords.view(12, 10).tolist(),
+            "transitions": transitions.view(12, 12).tolist(),
+            "chroma": chroma.view(2, 12).tolist(),
+        }
     return json.dumps(tables).replace("]], ", "]],\n").replace("], [", "],\n[") + "\n"
 
 

@@ -215,6 +215,12 @@ _STAY = 0.995  # probability that a chord lasts another 64 ms
 
 
 def _estimate_chords(stream: AudioStream, progress: bool) -> Chords:
+    chroma, loudness = estimate_chroma(stream, progress)
+    return decode_chords(chroma, loudness, stream.duration)
+
+
+def estimate_chroma(stream: AudioStream, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Bass and treble chroma `(frames, 24)` of the notes, and loudness `(frames,)`, one frame every 64 ms."""
     bank = _log_frequency_bank()
     window = np.hanning(_WINDOW).astype(np.float32)
     spectra = []
@@ -224,27 +230,38 @@ def _estimate_chords(stream: AudioStream, progress: bool) -> Chords:
                 spectra.append(np.abs(np.fft.rfft(part * window)).astype(np.float32) @ bank)
             bar.update(len(frames) * HOP / RATE)
     if not spectra:
-        return [(NO_CHORD, 0.0)]
+        return np.zeros((0, 24), dtype=np.float32), np.zeros(0, dtype=np.float32)
     spectra = np.concatenate(spectra)
 
-    labels, templates = _templates()
     shift = _find_tuning(spectra.mean(axis=0))
-    fits, loudness = np.empty((len(spectra), len(labels)), dtype=np.float32), np.empty(len(spectra), dtype=np.float32)
+    chroma, loudness = np.empty((len(spectra), 24), dtype=np.float32), np.empty(len(spectra), dtype=np.float32)
     # Processed in parts, to bound the memory of long recordings.
     starts = np.array_split(np.arange(len(spectra)), -(-len(spectra) // 2048))
     for part in (slice(frames[0], frames[-1] + 1) for frames in starts):
         tuned = _tune(spectra[part], shift)
         loudness[part] = tuned.max(axis=1)
         notes = _fit_notes(_whiten(tuned)) ** _COMPRESSION
-        chroma = np.concatenate([_fold(notes, *_BASS), _fold(notes, *_TREBLE)], axis=1)
-        chroma /= np.linalg.norm(chroma, axis=1, keepdims=True) + 1e-9
-        fits[part] = chroma @ templates.T
+        chroma[part] = np.concatenate([_fold(notes, *_BASS), _fold(notes, *_TREBLE)], axis=1)
+    return chroma, loudness
+
+
+def is_quiet(loudness: np.ndarray) -> np.ndarray:
+    """Frames that are almost silent in comparison with the loudest one."""
+    return loudness < 1e-3 * loudness.max(initial=0)
+
+
+def decode_chords(chroma: np.ndarray, loudness: np.ndarray, duration: float) -> Chords:
+    """Chords of the output of [`estimate_chroma`]."""
+    if not len(chroma):
+        return [(NO_CHORD, 0.0)]
+    labels, templates = _templates()
+    fits = (chroma / (np.linalg.norm(chroma, axis=1, keepdims=True) + 1e-9)) @ templates.T
     # Near-silent frames are labeled N.
-    fits[loudness < 1e-3 * loudness.max()] = np.eye(len(labels))[labels.index(NO_CHORD)]
+    fits[is_quiet(loudness)] = np.eye(len(labels))[labels.index(NO_CHORD)]
     fits *= _SHARPNESS
     path = _decode(fits, _STAY)
     changes = np.flatnonzero(np.diff(path, prepend=-1))
-    return _merge(((labels[path[frame]], frame * HOP / RATE) for frame in changes), stream.duration)
+    return _merge(((labels[path[frame]], frame * HOP / RATE) for frame in changes), duration)
 
 
 @lru_cache(maxsize=1)

@@ -23,19 +23,21 @@ import numpy as np
 
 from ..audio.stream import AudioStream
 from ..controls.chord_labels import NOTES, parse_chord
-from .chords import RATE, Chords, extract_chords
+from .chords import RATE, Chords, decode_chords, estimate_chroma, is_quiet
 
 
 MODES = ("major", "minor")
 CHORD_TYPES = ("", "m", "7", "maj7", "m7", "6", "m6", "dim", "m7b5", "aug")
 # Log-odds of the key whose tonic chord comes first. Excerpts start anywhere, but pieces often start on their tonic.
 _FIRST_CHORD = 1.5
+_NUM_CHORDS = 12 * len(CHORD_TYPES)
 
 
 def extract_key(audio: Any, sampling_rate: int | None = None, progress: bool = False) -> str | None | list[str | None]:
     r"""
-    Estimates the key of a recording from its chords: which degrees of a key they are, how long they sound, how they
-    follow each other, and which one comes first (a log-linear model, fitted by `training/train_key_estimator.py`).
+    Estimates the key of a recording from its chords (which degrees of a key they are, how long they sound, how they
+    follow each other, which one comes first) and its mean chroma, by a log-linear model, which
+    `training/train_key_estimator.py` fits.
 
     One key is estimated for the whole recording. Relative keys are confused most often, above all where a recording
     is short or avoids the tonic; music without functional harmony also gets the key that fits best.
@@ -58,37 +60,46 @@ def extract_key(audio: Any, sampling_rate: int | None = None, progress: bool = F
     """
     if isinstance(audio, list):
         return [extract_key(item, sampling_rate, progress) for item in audio]
-    duration = AudioStream(audio, sampling_rate, RATE).duration
-    # The same method everywhere, as the model was fitted to its chords.
-    chords = extract_chords(audio, sampling_rate, method="builtin", progress=progress)
-    features, first = chord_features(chords, duration)
-    if not features.any():
+    features, first = key_features(AudioStream(audio, sampling_rate, RATE), progress)
+    if not first.any() and not features[:, :_NUM_CHORDS].any():
         return None
-    scores = _load_weights() @ features.T + first
-    mode, tonic = np.unravel_index(scores.argmax(), scores.shape)
+    mode, tonic = np.unravel_index((_load_weights() @ features.T + first).argmax(), first.shape)
     return f"{NOTES[tonic]} {MODES[mode]}"
 
 
 @lru_cache(maxsize=1)
 def _load_weights() -> np.ndarray:
-    """Weights of the features (2 modes, 264)."""
+    """Weights of the features (2 modes, 288)."""
     weights = json.loads(files(__package__).joinpath("weights/key/weights.json").read_text(encoding="utf-8"))
     return np.array([np.concatenate([np.ravel(rows) for rows in weights[mode].values()]) for mode in MODES])
 
 
-def chord_features(chords: Chords, duration: float) -> tuple[np.ndarray, np.ndarray]:
+def key_features(stream: AudioStream, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
     r"""
-    Features of a progression for each tonic. Repetition hardly changes them.
+    Features of a recording for each tonic. Repetition hardly changes them.
 
     Args:
-        chords (`list` of `(label, start)`): labels of Chordino.
-        duration (`float`): duration of the music in seconds.
+        stream (`AudioStream`): the recording at 32 kHz.
+        progress (`bool`, defaults to `False`): whether to show a progress bar.
 
     Returns:
-        `features` `(12 tonics, 264)`: square roots of the shares of each chord (12 degrees × 10 chord types; the mean
-        of its shares of the chord changes and of the time) and of each transition between two roots (12 × 12 degrees).
+        `features` `(12 tonics, 288)`: square roots of the shares of each chord (12 degrees × 10 chord types; the mean
+        of its shares of the chord changes and of the time) and of each transition between two roots (12 × 12 degrees),
+        and mean bass and treble chroma (2 × 12 degrees), each of unit norm per frame.
         `first` `(2 modes, 12 tonics)`: the score of the key whose tonic chord comes first.
     """
+    chroma, loudness = estimate_chroma(stream, progress)
+    chords = decode_chords(chroma, loudness, stream.duration)
+    return _combine(chords, _mean_chroma(chroma[~is_quiet(loudness)]), stream.duration)
+
+
+def _mean_chroma(chroma: np.ndarray) -> np.ndarray:
+    parts = chroma.reshape(-1, 2, 12)
+    return (parts / (np.linalg.norm(parts, axis=2, keepdims=True) + 1e-9)).sum(axis=0) / max(len(parts), 1)
+
+
+def _combine(chords: Chords, chroma: np.ndarray, duration: float) -> tuple[np.ndarray, np.ndarray]:
+    """[`key_features`] of a progression and a mean chroma (2, 12)."""
     parsed = [(parse_chord(label), start) for label, start in [*chords, ("N", duration)]]
     sounding = [(chord, end - start) for (chord, start), (_, end) in zip(parsed, parsed[1:]) if chord is not None]
     changes, times = np.zeros((2, 12, len(CHORD_TYPES)))
@@ -102,11 +113,9 @@ def chord_features(chords: Chords, duration: float) -> tuple[np.ndarray, np.ndar
         elif 7 in chord.intervals:
             first[int(3 in chord.intervals), chord.root] = _FIRST_CHORD
     changes, times, transitions = (counts / max(counts.sum(), 1e-9) for counts in (changes, times, transitions))
-    parts = np.sqrt((changes + times) / 2), np.sqrt(transitions)
+    parts = [(np.sqrt((changes + times) / 2), 0), (np.sqrt(transitions), (0, 1)), (chroma, 1)]
     features = [
-        np.concatenate(
-            [np.roll(parts[0], -tonic, axis=0).ravel(), np.roll(parts[1], (-tonic, -tonic), (0, 1)).ravel()]
-        )
+        np.concatenate([np.roll(part, np.full(np.shape(axes), -tonic), axes).ravel() for part, axes in parts])
         for tonic in range(12)
     ]
     return np.array(features), first
