@@ -165,12 +165,12 @@ def seam_features(audio: Any, codec: Codec) -> np.ndarray:
       whitened latents, from 2 frames before to 2 frames after a frame. A blur lowers V and W more than the latter.
     - Levels above 4 kHz and below 250 Hz in dB, and absolute steps of loudness and of chroma, in 3 frames.
     - Errors of linear prediction (Makhoul, 1975), forward from the preceding 20 ms and backward from the following
-      20 ms: the largest mean over 0.5 ms in a block of 5 ms ÷ the error in those 20 ms, and the smaller of both; the
-      maximum of each frame, in 3 frames. At a cut the waveform is not continued from either side. At an onset it is,
+      20 ms: the largest mean over 0.5 ms in an eighth of a frame ÷ the error in those 20 ms, and the smaller of
+      both; the maximum of each frame, in 3 frames. At a cut the waveform is not continued from either side. At an onset it is,
       backward, as sounds decay.
 
     Args:
-        audio: the piece, as [`~audio.io.load_audio`] takes it, at least 0.2 s. Stereo is averaged.
+        audio: the piece, as [`~audio.io.load_audio`] takes it, at least 2 frames long. Stereo is averaged.
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec that encodes it.
 
     Returns:
@@ -226,18 +226,17 @@ def _levels_and_steps(samples: torch.Tensor, rate: int, hop: int) -> np.ndarray:
 
 
 def _prediction_errors(samples: torch.Tensor, rate: int, hop: int) -> np.ndarray:
-    """Log errors of forward and backward prediction, and the smaller of them: shape (frames, 3)."""
-    block, window = hop // _BLOCKS_PER_FRAME, round(_PREDICTION_SECONDS * rate)
-    num_blocks = len(samples) // block
+    """Log errors of forward and backward prediction, and the smaller of both, of whole frames: shape (frames, 3)."""
+    blocks_per_frame = math.gcd(_BLOCKS_PER_FRAME, hop)
+    block, window = hop // blocks_per_frame, round(_PREDICTION_SECONDS * rate)
+    peak = min(block, max(1, round(_PEAK_SECONDS * rate)))
     padded = F.pad(samples, (window + _ORDER, window + _ORDER))
     forward, backward = (
-        _block_errors(part, block, window, round(_PEAK_SECONDS * rate), num_blocks)
-        for part in (padded, padded.flip(0)[len(samples) - num_blocks * block :])
+        _block_errors(part, block, window, peak, len(samples) // block) for part in (padded, padded.flip(0))
     )
     errors = torch.stack([forward, backward.flip(0)], dim=1)
     errors = torch.cat([errors, errors.amin(dim=1, keepdim=True)], dim=1)
-    frames = len(samples) // hop
-    return errors[: frames * _BLOCKS_PER_FRAME].unflatten(0, (frames, _BLOCKS_PER_FRAME)).amax(dim=1).numpy()
+    return errors.unflatten(0, (-1, blocks_per_frame)).amax(dim=1).numpy()
 
 
 def _block_errors(padded: torch.Tensor, block: int, window: int, peak: int, num_blocks: int) -> torch.Tensor:
@@ -271,8 +270,9 @@ def detect_seams(
     Tries to find borders blindly: a logistic regression is trained on all pieces but one to tell frames with a border
     from others, and applied to the remaining piece. Features are standardized in each piece. The measure is ours.
 
-    Areas are computed for each piece and averaged. If scores of all pieces were pooled, they would depend on the
-    pieces' numbers of borders, and random borders would get areas far from 0.5.
+    Areas are computed for each piece and averaged: scores of different regressions are not comparable, and an area
+    over all of them would not be 0.5 for random borders. Frames less than 5 frames away from a border, and the first
+    and last 0.5 s of a piece, do not count as frames without a border.
 
     Args:
         features (`Sequence[np.ndarray]`, each of shape `(frames, features)`):
@@ -286,9 +286,6 @@ def detect_seams(
             are at beats, pass all beats; otherwise beats would be found instead of borders.
         seed (`int`, defaults to `0`):
             Random seed of the bootstrap.
-
-    Frames less than 5 frames away from a border, and the first and last 0.5 s of a piece, are neither trained nor
-    tested as frames without a border.
 
     Returns:
         [`SeamDetection`]
