@@ -25,6 +25,8 @@ from diffusers_jasco.evaluation import analyze_references
 from diffusers_jasco.evaluation.handwritten import handwritten_items
 from diffusers_jasco.evaluation.report import write_summary
 from diffusers_jasco.evaluation.words_alone import evaluate_words, score_tempos
+from diffusers_jasco.models.codec_spectral import SpectralCodecModel
+from diffusers_jasco.utils.bundled import resolve_checkpoint
 
 from .clips import RATE
 from .test_evaluate import QUICK, ReferencePipeline
@@ -64,7 +66,7 @@ def test_music_with_the_requested_tempo_scores_better_than_chance():
             return type("Output", (), {"audios": torch.stack(grooves)})
 
     pipe = GroovePipeline(references.items)
-    pipe.codec = SpectralCodecModel.from_pretrained(find_bundled("jasco-nano"), subfolder="codec")
+    pipe.codec = SpectralCodecModel.from_pretrained(resolve_checkpoint("jasco-nano"), subfolder="codec")
     pipe.sampling_rate = pipe.codec.config.sampling_rate
     result = evaluate_words(pipe, rows, references, batch_size=2, min_clips=2)
     assert pipe.calls == [["rock at 100 bpm", "blues, 150 bpm"], ["drums"]] and result["num_clips"] == 3
