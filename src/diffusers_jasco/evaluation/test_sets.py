@@ -38,7 +38,6 @@ MUSIC_FILE = "music.json.xz"
 CAPTIONS_FILE = "captions.jsonl"
 
 _FORMAT = 1
-_LEVEL_SECONDS = 0.5
 # Keys of items that determine the audio of a score.
 _RENDERING = ("renderer", "renderer_version", "soundfont", "soundfont_sha256", "sampling_rate")
 
@@ -114,7 +113,7 @@ def verify_clips(name: str, subset: str, items: Iterable[dict[str, Any]]) -> lis
     """
     records = _read(name, subset)
     without_record: dict[str, None] = {}
-    other_annotations, other_audio, reasons, deviation = [], [], {}, 0.0
+    other_annotations, other_audio, reasons = [], [], {}
     for item in items:
         record, index = records[item["index"]], str(item["index"])
         if hash_annotations(item) != record["annotations"]:
@@ -127,7 +126,6 @@ def verify_clips(name: str, subset: str, items: Iterable[dict[str, Any]]) -> lis
             without_record[f"There is no record of {made_with[0]} at {made_with[1]} Hz to compare audio with."] = None
         elif rendering["audio"] != expected["audio"]:
             other_audio.append(index)
-            deviation = max(deviation, *np.abs(np.subtract(rendering["levels"], expected["levels"])))
             for key in ("renderer_version", "soundfont", "soundfont_sha256", "numpy_version"):
                 if rendering[key] != expected[key]:
                     reasons[f"{key} {rendering[key][:16]} instead of {expected[key][:16]}"] = None
@@ -138,8 +136,8 @@ def verify_clips(name: str, subset: str, items: Iterable[dict[str, Any]]) -> lis
         )
     if other_audio:
         differences.append(
-            f"Other audio than in {name} in {len(other_audio)} clips, with levels that differ by up to"
-            f" {deviation:.2f} dB: {list_names(other_audio)}. Versions: {', '.join(reasons) or 'the same'}."
+            f"Other audio than in {name} in {len(other_audio)} clips: {list_names(other_audio)}. Versions:"
+            f" {', '.join(reasons) or 'the same'}."
         )
     return differences
 
@@ -186,19 +184,14 @@ def describe_rendering(item: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         `dict`: everything but the score that determines the audio (renderer, sound font, sampling rate, and the
-        versions), `audio`, a hash of the samples of mix and drums, and `levels`, those of the mix in dB relative to
-        full scale, per half second.
+        versions), and `audio`, a hash of the samples of mix and drums.
     """
     waveforms = [item["audio"], *(stem for name, stem in item["stems"].items() if name == "drums")]
     samples = [waveform[0].numpy().astype("<f4") for waveform in waveforms]
-    length = round(_LEVEL_SECONDS * item["sampling_rate"])
-    frames = samples[0][: len(samples[0]) // length * length].reshape(-1, length)
-    power = np.maximum(np.square(frames, dtype=np.float64).mean(1), 1e-10)
     return {
         **{key: item[key] for key in _RENDERING},
         "numpy_version": np.__version__,
         "audio": _hash(b"".join(waveform.tobytes() for waveform in samples)),
-        "levels": np.round(10 * np.log10(power), 2).tolist(),
     }
 
 

@@ -17,13 +17,13 @@
 
 import os
 from collections.abc import Sequence
-from itertools import accumulate
+from dataclasses import fields
 from typing import Any
 
 from .scores import RenderedMusic, Score
 
 
-_TICKS = 1_000_000_000  # per second
+_COLUMNS = ("starts", "ends", "keys", "velocities")  # of notes
 
 
 class FrozenMusic(RenderedMusic):
@@ -60,15 +60,10 @@ class FrozenMusic(RenderedMusic):
 
 
 def score_to_json(score: Score) -> dict[str, Any]:
-    """A score as JSON values, with times as integers of 1e-9 s. Onsets are stored as differences, for compression."""
+    """A score as JSON values. Times are stored exactly, as rounding could move notes to another block of samples."""
     return {
-        "annotations": score.annotations,
-        "duration": score.duration,
-        "preroll": round(score.preroll * _TICKS),
-        "programs": score.programs,
-        "notes": {name: _notes_to_json(notes) for name, notes in score.notes.items()},
-        "drum_machine": score.drum_machine,
-        "random_state": score.random_state,
+        **{field.name: getattr(score, field.name) for field in fields(score)},
+        "notes": {name: dict(zip(_COLUMNS, zip(*notes))) for name, notes in score.notes.items()},
     }
 
 
@@ -78,31 +73,8 @@ def score_from_json(values: dict[str, Any]) -> Score:
         key: [tuple(element) for element in value] if key in ("chords", "melody") else value
         for key, value in values["annotations"].items()
     }
-    return Score(
-        annotations=annotations,
-        duration=values["duration"],
-        preroll=values["preroll"] / _TICKS,
-        programs=values["programs"],
-        notes={name: _notes_from_json(notes) for name, notes in values["notes"].items()},
-        drum_machine=values["drum_machine"],
-        random_state=values["random_state"],
-    )
-
-
-def _notes_to_json(notes) -> dict[str, list[int]]:
-    starts = [round(start * _TICKS) for start, *_ in notes]
-    return {
-        "onsets": [start - previous for start, previous in zip(starts, [0, *starts])],
-        "lengths": [round(end * _TICKS) - start for (_, end, *_), start in zip(notes, starts)],
-        "keys": [key for *_, key, _ in notes],
-        "velocities": [velocity for *_, velocity in notes],
+    notes = {
+        name: list(zip(*(columns[column] for column in _COLUMNS), strict=True)) if columns else []
+        for name, columns in values["notes"].items()
     }
-
-
-def _notes_from_json(columns: dict[str, list[int]]):
-    starts = list(accumulate(columns["onsets"]))
-    ends = [start + length for start, length in zip(starts, columns["lengths"])]
-    return [
-        (start / _TICKS, end / _TICKS, key, velocity)
-        for start, end, key, velocity in zip(starts, ends, columns["keys"], columns["velocities"], strict=True)
-    ]
+    return Score(**values | {"annotations": annotations, "notes": notes})
