@@ -82,8 +82,8 @@ def _track(magnitudes: np.ndarray, activations: np.ndarray, duration: float) -> 
     frames, starts_bar, meter = _decode(activations)
     # The hidden Markov model also continues through silence before and after the music.
     sounding = np.flatnonzero(magnitudes.max(axis=1, initial=0) > _QUIET * magnitudes.max(initial=0))
-    first, last = (sounding[0], sounding[-1]) if len(sounding) else (0, -1)
-    kept = (frames >= first - 1) & (frames <= last + 1)
+    first, last = (sounding[0], sounding[-1]) if len(sounding) else (0, 0)
+    kept = (frames >= first) & (frames < last)
     frames, starts_bar = frames[kept], starts_bar[kept]
     if len(frames) < 2:
         return Beats([], [], None, None)
@@ -102,6 +102,7 @@ def _track(magnitudes: np.ndarray, activations: np.ndarray, duration: float) -> 
 # 1. Probabilities of beats
 
 _QUIET = 1e-3  # relative magnitude: -60 dB
+_LARGEST = 6e4  # magnitude
 _BLOCK = 8192  # frames per forward pass: 164 s
 
 
@@ -110,8 +111,8 @@ def _read_magnitudes(stream: AudioStream, progress: bool) -> np.ndarray:
     parts = []
     with tqdm(total=round(stream.duration, 1), desc="beats", unit="s", disable=not progress) as bar:
         for frames in stream.frames(WINDOW, HOP):
-            # Half precision, as spectra are kept as a whole; their maximum is 320.
-            parts.append(band_magnitudes(frames).astype(np.float16))
+            # Half precision, as spectra are kept as a whole. Waveforms within ±1 have magnitudes up to 320.
+            parts.append(band_magnitudes(frames).clip(max=_LARGEST).astype(np.float16))
             bar.update(len(frames) / FRAME_RATE)
     return np.concatenate(parts) if parts else np.zeros((0, 1), np.float16)
 
@@ -148,6 +149,8 @@ _FLOOR = 1e-3  # lowest probability
 
 def _decode(activations: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """Probabilities (frames, 2) → frames of the beats, whether they start a bar, and the number of beats per bar."""
+    # A frame before the recording, for a beat at its beginning.
+    activations = np.pad(activations, ((1, 0), (0, 0)))
     num_frames = len(activations)
     intervals = np.arange(round(60 * FRAME_RATE / _FASTEST), round(60 * FRAME_RATE / _SLOWEST) + 1)
     shortest, longest = intervals[0], intervals[-1]
@@ -205,7 +208,7 @@ def _decode(activations: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
             starts_bar.append(positions[state] == 0)
             interval += int(origins[frame, interval, state]) - _LARGEST_CHANGE
             frame, state = frame - intervals[interval], previous[state]
-    return np.array(frames[::-1], dtype=int), np.array(starts_bar[::-1], dtype=bool), int(meters[last[2]])
+    return np.array(frames[::-1], dtype=int) - 1, np.array(starts_bar[::-1], dtype=bool), int(meters[last[2]])
 
 
 def _log_changes(intervals: np.ndarray) -> np.ndarray:
@@ -224,21 +227,22 @@ def _log_changes(intervals: np.ndarray) -> np.ndarray:
 def _refine(frames: np.ndarray, activations: np.ndarray) -> np.ndarray:
     """Moves each beat to the center of the activations around it: fractional frames."""
     offsets = np.arange(-2, 4)
-    nearby = frames[:, None] + offsets
-    inside = (nearby >= 0) & (nearby < len(activations))
-    weights = np.where(inside, activations.sum(axis=1)[nearby.clip(0, len(activations) - 1)], 0) ** 2 + 1e-9
+    padded = np.pad(activations.sum(axis=1), (2, 3))
+    weights = padded[frames[:, None] + offsets + 2] ** 2 + 1e-9
     return frames + (weights * offsets).sum(axis=1) / weights.sum(axis=1)
 
 
 def _is_compound(beats: np.ndarray, magnitudes: np.ndarray) -> bool:
-    """Whether there are more onsets at thirds of the beats (fractional frames) than at halves."""
-    levels = np.log10(1 + magnitudes.astype(np.float32) * (LOUDEST / max(float(magnitudes.max()), 1e-6)))
-    onsets = np.diff(levels, axis=0, prepend=levels[:1]).clip(0).sum(axis=1)
-    lengths = np.diff(beats)[:, None]
+    """Whether onsets at thirds of the beats (fractional frames) are stronger than those at halves."""
+    scale = LOUDEST / max(float(magnitudes.max()), 1e-6)
+
+    def levels(frames: np.ndarray) -> np.ndarray:
+        return np.log10(1 + scale * magnitudes[frames].astype(np.float32))
 
     def strength(*shares: float) -> float:
-        frames = np.round(beats[:-1, None] + lengths * shares).astype(int)
-        nearby = frames[..., None] + np.arange(-1, 2)
-        return float(onsets[nearby.clip(0, len(onsets) - 1)].max(axis=-1).mean())
+        frames = np.round(beats[:-1, None] + np.diff(beats)[:, None] * shares).astype(int)
+        nearby = (frames[..., None] + np.arange(-1, 2)).clip(1, len(magnitudes) - 1)
+        rises = (levels(nearby) - levels(nearby - 1)).clip(0).sum(axis=-1)
+        return float(rises.max(axis=-1).mean())
 
     return strength(1 / 3, 2 / 3) > strength(1 / 2)
