@@ -22,7 +22,7 @@ Trains the network of the beat tracker on synthetic music:
         --subset both --duration 20 --sampling_rate 22050 --stems
     accelerate launch --cpu training/train_beat_tracker.py --dataset data/beats --output runs/beats
 
-Examples are excerpts at varying tempo and pitch, with random equalization and noise.
+Examples are excerpts at varying tempo and pitch, with random equalization and noise, and sounds without beats.
 """
 
 import argparse
@@ -48,6 +48,7 @@ from diffusers_jasco.utils.cli import run_command
 
 TEMPO_RANGE = 0.3  # octaves by which examples are played faster or slower
 TRANSPOSITION = 5  # bands by which examples are transposed
+BEATLESS = 0.06  # share of examples without beats
 NOISY = 0.3  # share of examples with noise
 NEIGHBOR = 0.4  # target of the frames beside a beat
 BEAT_WEIGHT = 5.0  # weight of the frames of beats, which are rare
@@ -57,7 +58,7 @@ def parse_args(args=None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, required=True, help="folder with `train` and `validation`")
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--max_steps", type=int, default=6000)
+    parser.add_argument("--max_steps", type=int, default=5000)
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--num_frames", type=int, default=600, help="frames (20 ms) per example")
     parser.add_argument("--learning_rate", type=float, default=3e-3)
@@ -92,6 +93,9 @@ class Clips(torch.utils.data.Dataset):
 
     def _draw(self, num_frames: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         magnitudes, beats, downbeats = self.clips[rng.integers(len(self.clips))]
+        if rng.random() < BEATLESS:
+            sound = _make_beatless(magnitudes[rng.integers(len(magnitudes))], num_frames, rng)
+            return _augment(sound, rng), make_targets(np.zeros(0), np.zeros(0), num_frames)
         speed = 2 ** rng.uniform(-TEMPO_RANGE, TEMPO_RANGE)
         start = rng.integers(max(len(magnitudes) - math.ceil(num_frames * speed), 1))
         positions = start + np.arange(num_frames) * speed
@@ -103,6 +107,19 @@ class Clips(torch.utils.data.Dataset):
         excerpt = np.pad(excerpt, ((0, num_frames - len(excerpt)), (0, 0)))
         beats, downbeats = ((times * FRAME_RATE - start) / speed for times in (beats, downbeats))
         return excerpt, make_targets(beats, downbeats, num_frames)
+
+
+def _make_beatless(spectrum: np.ndarray, num_frames: int, rng: np.random.Generator) -> np.ndarray:
+    """A drone or noise with the given spectrum, at a slowly changing level, sometimes with irregular hits."""
+    drone = np.repeat(spectrum[None].astype(np.float32), num_frames, axis=0)
+    drone *= 1 + rng.choice([0, 0.1, 0.5]) * rng.standard_normal(drone.shape, dtype=np.float32).clip(-1.9, 1.9)
+    knots = rng.uniform(-1, 0, 2 + num_frames // 100)
+    level = 10 ** np.interp(np.arange(num_frames), np.linspace(0, num_frames, len(knots)), knots)
+    if rng.random() < 0.5:
+        hits = rng.random(num_frames) < rng.uniform(0.01, 0.06)
+        since = np.arange(num_frames) - np.maximum.accumulate(np.where(hits, np.arange(num_frames), -1000))
+        level += 10 * np.exp(-since / rng.uniform(2, 20))
+    return (drone * level[:, None].astype(np.float32)).clip(0)
 
 
 def _augment(magnitudes: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -49,8 +49,8 @@ def play(groove, bpm, seconds, steps_per_beat=4, start=0.0):
     ]
     bars = np.arange(start, seconds, size * step)
     chords = [("N", 0.0)] * (start > 0) + [("C F G Am".split()[bar % 4], time) for bar, time in enumerate(bars)]
-    audio = play_chords(chords, seconds, RATE)
-    audio = audio[:, : round(seconds * RATE)] + torch.from_numpy(play_hits(hits, audio.shape[1] / RATE, RATE))
+    drums = torch.from_numpy(play_hits(hits, seconds, RATE))
+    audio = play_chords(chords, seconds + 0.1, RATE)[:, : len(drums)] + drums
     return audio, np.arange(start, seconds, steps_per_beat * step), bars
 
 
@@ -122,7 +122,7 @@ def test_beats_are_consistent():
 def test_audio_without_a_beat():
     noise = 0.1 * torch.randn(1, 10 * RATE, generator=torch.Generator().manual_seed(0))
     drone = play_chords([("C", 0.0)], 10.0, RATE)
-    for audio in (torch.zeros(1, 5 * RATE), torch.zeros(1, 0), noise, drone):
+    for audio in (torch.zeros(1, 5 * RATE), noise, drone):
         assert extract_beats(audio, RATE) == NO_BEATS
 
 

@@ -35,8 +35,8 @@ class Beats(NamedTuple):
         beats (`list[float]`): times in seconds, ascending.
         downbeats (`list[float]`): the beats that start a bar.
         tempo (`float`, *optional*): beats per minute, or `None` without beats. Where the tempo varies, the median.
-        time_signature (`str`, *optional*): "3/4", "4/4" or "6/8", or `None` without beats. A beat of 6/8 is a dotted
-            quarter.
+        time_signature (`str`, *optional*): "2/4", "3/4", "4/4" or "6/8", or `None` without beats. A beat of 6/8 is a
+            dotted quarter.
     """
 
     beats: list[float]
@@ -75,30 +75,34 @@ def extract_beats(
         return [extract_beats(item, sampling_rate, progress) for item in audio]
     stream = AudioStream(audio, sampling_rate, RATE)
     magnitudes = _read_magnitudes(stream, progress)
-    activations = _run_model(magnitudes)
+    return _track(magnitudes, _run_model(magnitudes), stream.duration)
+
+
+def _track(magnitudes: np.ndarray, activations: np.ndarray, duration: float) -> Beats:
     frames, starts_bar, meter = _decode(activations)
+    # The hidden Markov model also continues through silence before and after the music.
     sounding = np.flatnonzero(magnitudes.max(axis=1, initial=0) > _QUIET * magnitudes.max(initial=0))
-    # The model continues through silence before and after the music.
-    kept = (frames >= sounding[0] - 1) & (frames <= sounding[-1] + 1) if len(sounding) else np.zeros(len(frames), bool)
+    first, last = (sounding[0], sounding[-1]) if len(sounding) else (0, 0)
+    kept = (frames >= first) & (frames < last)
     frames, starts_bar = frames[kept], starts_bar[kept]
     if len(frames) < 2:
         return Beats([], [], None, None)
-    times = np.clip(_refine(frames, activations) / FRAME_RATE, 0, stream.duration)
+    times = np.clip(_refine(frames, activations) / FRAME_RATE, 0, duration)
     # Differences over half of the beats are more precise than single intervals.
     span = len(times) // 2
     tempo = 60 * span / np.median(times[span:] - times[:-span])
     beats = [round(float(time), 4) for time in times]
-    return Beats(
-        beats,
-        [beat for beat, starts in zip(beats, starts_bar) if starts],
-        round(float(tempo), 2),
-        _TIME_SIGNATURES[meter],
-    )
+    time_signature = f"{meter}/4"
+    if meter == 2 and _is_compound(times * FRAME_RATE, magnitudes):
+        time_signature = "6/8"
+    downbeats = [beat for beat, starts in zip(beats, starts_bar) if starts]
+    return Beats(beats, downbeats, round(float(tempo), 2), time_signature)
 
 
 # 1. Probabilities of beats
 
 _QUIET = 1e-3  # relative magnitude: -60 dB
+_LARGEST = 6e4  # magnitude
 _BLOCK = 8192  # frames per forward pass: 164 s
 
 
@@ -107,8 +111,8 @@ def _read_magnitudes(stream: AudioStream, progress: bool) -> np.ndarray:
     parts = []
     with tqdm(total=round(stream.duration, 1), desc="beats", unit="s", disable=not progress) as bar:
         for frames in stream.frames(WINDOW, HOP):
-            # Half precision, as spectra are kept as a whole; their maximum is 320.
-            parts.append(band_magnitudes(frames).astype(np.float16))
+            # Half precision, as spectra are kept as a whole. Waveforms within ±1 have magnitudes up to 320.
+            parts.append(band_magnitudes(frames).clip(max=_LARGEST).astype(np.float16))
             bar.update(len(frames) / FRAME_RATE)
     return np.concatenate(parts) if parts else np.zeros((0, 1), np.float16)
 
@@ -134,23 +138,25 @@ def _run_model(magnitudes: np.ndarray) -> np.ndarray:
 # model is evaluated from beat to beat instead of from frame to frame, for all beats within the shortest interval at
 # once.
 
-_TIME_SIGNATURES = {2: "6/8", 3: "3/4", 4: "4/4"}  # by the number of beats per bar
+_METERS = (2, 3, 4)  # beats per bar
 _SLOWEST = 45  # beats per minute
 _FASTEST = 220  # beats per minute
 _BEAT_LENGTH = 1 / 16  # of the time from beat to beat
-_STEADINESS = 50.0  # a relative change of the interval by x has a probability proportional to exp(-50 |x|)
+_STEADINESS = 100.0  # a relative change of the interval by x has a probability proportional to exp(-100 |x|)
 _LARGEST_CHANGE = 6  # frames, from one interval to the next
 _FLOOR = 1e-3  # lowest probability
 
 
 def _decode(activations: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """Probabilities (frames, 2) → frames of the beats, whether they start a bar, and the number of beats per bar."""
+    # A frame before the recording, for a beat at its beginning.
+    activations = np.pad(activations, ((1, 0), (0, 0)))
     num_frames = len(activations)
     intervals = np.arange(round(60 * FRAME_RATE / _FASTEST), round(60 * FRAME_RATE / _SLOWEST) + 1)
     shortest, longest = intervals[0], intervals[-1]
     # The state at a beat: the interval to the next beat, and the meter with the position in the bar.
-    meters = np.concatenate([np.full(meter, meter) for meter in _TIME_SIGNATURES])
-    positions = np.concatenate([np.arange(meter) for meter in _TIME_SIGNATURES])
+    meters = np.concatenate([np.full(meter, meter) for meter in _METERS])
+    positions = np.concatenate([np.arange(meter) for meter in _METERS])
     previous = np.arange(len(meters)) - 1 + meters * (positions == 0)
     log_changes = _log_changes(intervals)
 
@@ -202,7 +208,7 @@ def _decode(activations: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
             starts_bar.append(positions[state] == 0)
             interval += int(origins[frame, interval, state]) - _LARGEST_CHANGE
             frame, state = frame - intervals[interval], previous[state]
-    return np.array(frames[::-1], dtype=int), np.array(starts_bar[::-1], dtype=bool), int(meters[last[2]])
+    return np.array(frames[::-1], dtype=int) - 1, np.array(starts_bar[::-1], dtype=bool), int(meters[last[2]])
 
 
 def _log_changes(intervals: np.ndarray) -> np.ndarray:
@@ -221,7 +227,22 @@ def _log_changes(intervals: np.ndarray) -> np.ndarray:
 def _refine(frames: np.ndarray, activations: np.ndarray) -> np.ndarray:
     """Moves each beat to the center of the activations around it: fractional frames."""
     offsets = np.arange(-2, 4)
-    nearby = frames[:, None] + offsets
-    inside = (nearby >= 0) & (nearby < len(activations))
-    weights = np.where(inside, activations.sum(axis=1)[nearby.clip(0, len(activations) - 1)], 0) ** 2 + 1e-9
+    padded = np.pad(activations.sum(axis=1), (2, 3))
+    weights = padded[frames[:, None] + offsets + 2] ** 2 + 1e-9
     return frames + (weights * offsets).sum(axis=1) / weights.sum(axis=1)
+
+
+def _is_compound(beats: np.ndarray, magnitudes: np.ndarray) -> bool:
+    """Whether onsets at thirds of the beats (fractional frames) are stronger than those at halves."""
+    scale = LOUDEST / max(float(magnitudes.max()), 1e-6)
+
+    def levels(frames: np.ndarray) -> np.ndarray:
+        return np.log10(1 + scale * magnitudes[frames].astype(np.float32))
+
+    def strength(*shares: float) -> float:
+        frames = np.round(beats[:-1, None] + np.diff(beats)[:, None] * shares).astype(int)
+        nearby = (frames[..., None] + np.arange(-1, 2)).clip(1, len(magnitudes) - 1)
+        rises = (levels(nearby) - levels(nearby - 1)).clip(0).sum(axis=-1)
+        return float(rises.max(axis=-1).mean())
+
+    return strength(1 / 3, 2 / 3) > strength(1 / 2)
