@@ -18,7 +18,7 @@ Fits the weights of `extract_key`: how chords, their transitions and chroma spea
     python training/train_key_estimator.py --output src/diffusers_jasco/extraction/weights/key
 
 Logistic regression on synthetic music. Clips whose annotated chords do not follow the functional
-harmony of the annotated key are left out. Well-known progressions are added several times, so that the key of a song
+harmony of the annotated key are left out. Well-known progressions in several keys are added, so that the key of a song
 with four chords is the one that musicians name. Prints the weighted score (mir_eval) on training and validation clips
 and on the progressions, and writes `weights.json`.
 """
@@ -61,7 +61,7 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--num_validation_clips", type=integer(1), default=500)
     parser.add_argument("--renderer", choices=tuple(RENDERERS), default="fluidsynth")
     parser.add_argument("--l2", type=float, default=0.03, help="regularization of the weights")
-    parser.add_argument("--repetitions", type=integer(1), default=3, help="of each well-known progression")
+    parser.add_argument("--num_keys", type=int, choices=(1, 2, 3, 4, 6, 12), default=6, help="keys of progressions")
     return parser.parse_args(args)
 
 
@@ -74,16 +74,17 @@ def read_clips(split: str, num_clips: int, renderer: str) -> Features:
     return collate(rows)
 
 
-def read_progressions(repetitions: int) -> Features:
-    """Well-known progressions, played once and as loops."""
+def read_progressions(num_keys: int) -> Features:
+    """Well-known progressions in some keys, played once and twice."""
     rows = []
     for name, progression in PROGRESSIONS.items():
-        for num_bars in (1, 4) * np.array(len(progression.numerals.split("|"))):
-            chords = chords_from_progression(name, "C", bpm=120, num_bars=int(num_bars))
-            # At 120 BPM, a bar has 2 s.
-            audio = preview_chords(chords, 2.0 * num_bars, RATE)
-            rows.append((*key_features(AudioStream(audio, RATE, RATE)), KEYS.index(f"C {progression.mode}")))
-    return collate(rows * repetitions)
+        for tonic in NOTES[:: 12 // num_keys]:
+            for num_bars in (1, 2) * np.array(len(progression.numerals.split("|"))):
+                chords = chords_from_progression(name, tonic, bpm=240, num_bars=int(num_bars))
+                # At 240 BPM, a bar has 1 s.
+                features = key_features(AudioStream(preview_chords(chords, float(num_bars), RATE), RATE, RATE))
+                rows.append((*features, KEYS.index(f"{tonic} {progression.mode}")))
+    return collate(rows)
 
 
 def collate(rows: list) -> Features:
@@ -119,11 +120,11 @@ def report(name: str, weights: torch.Tensor, clips: Features):
 
 def main(args=None):
     args = parse_args(args)
-    train, known = read_clips("train", args.num_clips, args.renderer), read_progressions(args.repetitions)
+    train, known = read_clips("train", args.num_clips, args.renderer), read_progressions(args.num_keys)
     weights = fit(tuple(torch.cat(parts) for parts in zip(train, known)), args.l2)
     weights = (weights * 10).round() / 10
     report("training clips", weights, train)
-    report("well-known progressions", weights, read_progressions(1))
+    report("well-known progressions", weights, known)
     report("validation clips", weights, read_clips("validation", args.num_validation_clips, args.renderer))
     args.output.mkdir(parents=True, exist_ok=True)
     with replace_file(args.output / "weights.json") as path:

@@ -93,7 +93,7 @@ def test_features_are_relative_to_the_tonic():
 def test_the_estimator_is_trained_on_synthetic_music(tmp_path):
     pytest.importorskip("tinysoundfont")
     pytest.importorskip("mir_eval")
-    options = ("--num_clips", 4, "--num_validation_clips", 4, "--renderer", "tinysoundfont")
+    options = ("--num_clips", 4, "--num_validation_clips", 4, "--num_keys", 1, "--renderer", "tinysoundfont")
     run_script("train_key_estimator", *options, "--output", tmp_path)
     weights = json.loads((tmp_path / "weights.json").read_text())
     assert list(weights) == ["major", "minor"] and np.shape(weights["minor"]["chords"]) == (12, 10)
