@@ -30,6 +30,7 @@ By default the clips are synthetic music; `--dataset` selects a prepared dataset
     codec       no generation: the reference clips through the codec, an upper bound for generated music
     no_drums    no generation: the reference clips without their drums. Other instruments that play on the beat
                 coincide with many drum onsets, so only music above this baseline follows the drums
+    captions    the captions of a frozen list, without any control: form, tempo, and agreement with the caption
     handwritten handwritten chord progressions, melodies and beats: all together, each alone, none
 
 The output folder contains `report.md`, `report.json`, a figure per metric in `pictures/`, and the generated clips in
@@ -41,7 +42,6 @@ once per version of a model.
 import argparse
 import platform
 import sys
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,8 @@ from typing import Any
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.data import SyntheticMusic
-from diffusers_jasco.evaluation.control_estimators import ESTIMATORS, Estimator
-from diffusers_jasco.evaluation.estimators.embeddings import Embedding, clap_estimator, load_embedding
+from diffusers_jasco.evaluation.control_estimators import ESTIMATORS
+from diffusers_jasco.evaluation.estimators.embeddings import clap_estimator, load_embedding
 from diffusers_jasco.evaluation.evaluate import CONDITIONS, analyze_references, evaluate_pipeline
 from diffusers_jasco.evaluation.handwritten import handwritten_items
 from diffusers_jasco.evaluation.items import compose_items, hash_items, read_items
@@ -58,14 +58,17 @@ from diffusers_jasco.evaluation.metrics.sample_sizes import MIN_CLIPS
 from diffusers_jasco.evaluation.output import open_output, write_json, write_text
 from diffusers_jasco.evaluation.plotting import plot_adherence
 from diffusers_jasco.evaluation.report import list_metrics, write_scores, write_summary
+from diffusers_jasco.evaluation.test_sets import load_captions
+from diffusers_jasco.evaluation.words_alone import evaluate_words
 from diffusers_jasco.generation.batches import hash_pipeline
 from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer, number, seed
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.optional_imports import import_optional
 
 
-HANDWRITTEN = "handwritten"
+HANDWRITTEN, CAPTIONS = "handwritten", "captions"
 HANDWRITTEN_CONDITIONS = ("all", "none", *CONTROLS, "codec")
+ALL_CONDITIONS = (*CONDITIONS, CAPTIONS, HANDWRITTEN)
 GUIDANCE = ("num_inference_steps", "guidance_scale", "text_guidance_scale", "guidance_rescale")
 # Options that affect the results.
 FINGERPRINT_OPTIONS = (
@@ -78,8 +81,10 @@ FINGERPRINT_OPTIONS = (
     *GUIDANCE,
     "renderer",
     "soundfonts",
+    "num_captions",
     "seed",
 )
+TEST_SET = "v1"
 PACKAGES = ("diffusers-jasco", "diffusers", "transformers", "torch", "numpy", "mir_eval", "librosa")
 
 
@@ -94,7 +99,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--num_clips", type=integer(1), default=64)
     add("--min_clips", type=integer(1), default=MIN_CLIPS, help="minimum number of clips for a score to be reported")
     add("--duration", type=number(above=0, unit="seconds"), default=10.0, help="length of a clip in seconds")
-    add("--conditions", default=",".join([*CONDITIONS, HANDWRITTEN]), help="comma-separated (default: all)")
+    add("--conditions", default=",".join(ALL_CONDITIONS), help="comma-separated (default: all)")
+    add("--num_captions", type=integer(1), default=512, help="number of captions of the condition `captions`")
     add("--batch_size", type=integer(1), default=8)
     add("--num_inference_steps", type=integer(1), help="default: the checkpoint's")
     add("--guidance_scale", type=number(), help="default: the checkpoint's")
@@ -108,10 +114,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--seed", type=seed, default=0, help="random seed of noise, swaps, floors and intervals, but not of the clips")
     args = parser.parse_args(args)
     args.conditions = [name.strip() for name in args.conditions.split(",")]
-    if unknown := sorted(set(args.conditions) - {*CONDITIONS, HANDWRITTEN}):
-        parser.error(
-            f"--conditions has to consist of {', '.join([*CONDITIONS, HANDWRITTEN])}, but got {', '.join(unknown)}."
-        )
+    if unknown := sorted(set(args.conditions) - set(ALL_CONDITIONS)):
+        parser.error(f"--conditions has to consist of {', '.join(ALL_CONDITIONS)}, but got {', '.join(unknown)}.")
     if args.num_clips < 2:
         parser.error("--num_clips has to be at least 2, as the floor comes from the music of other clips.")
     return args
@@ -141,11 +145,24 @@ def main(args: list[str] | None = None):
 
     # 3. Generate and evaluate
     results = {}
+    run = {
+        "batch_size": args.batch_size,
+        "settings": {key: getattr(args, key) for key in GUIDANCE if getattr(args, key) is not None},
+        "progress": True,
+        "min_clips": args.min_clips,
+    }
+    audio = args.output / "audio"
     if conditions := [name for name in args.conditions if name != HANDWRITTEN]:
-        results["references"] = evaluate(pipe, items, estimators, conditions, args, "references", embedding)
+        references = analyze_references(items, estimators, embedding, args.seed, progress=True)
+        if own := [name for name in conditions if name != CAPTIONS]:
+            results["references"] = evaluate_pipeline(pipe, references, own, cache=audio / "references", **run)
+        if CAPTIONS in conditions:
+            captions = load_captions(TEST_SET)[: args.num_captions]
+            results[CAPTIONS] = evaluate_words(pipe, captions, references, cache=audio / CAPTIONS, **run)
     if HANDWRITTEN in args.conditions:
-        results[HANDWRITTEN] = evaluate(
-            pipe, handwritten, ESTIMATORS, HANDWRITTEN_CONDITIONS, args, HANDWRITTEN, embedding
+        references = analyze_references(handwritten, ESTIMATORS, embedding, args.seed, progress=True)
+        results[HANDWRITTEN] = evaluate_pipeline(
+            pipe, references, HANDWRITTEN_CONDITIONS, cache=audio / HANDWRITTEN, **run
         )
 
     # 4. Write the reports
@@ -171,21 +188,6 @@ def load_items(args: argparse.Namespace, rate: int) -> list[dict[str, Any]]:
     fonts = {"renderer": args.renderer, "soundfonts": args.soundfonts}
     music = SyntheticMusic(args.split, args.num_clips, args.subset, args.duration, rate, **fonts, stems=True)
     return compose_items(music, progress=True)
-
-
-def evaluate(
-    pipe: JascoPipeline,
-    items: list[dict[str, Any]],
-    estimators: Sequence[Estimator],
-    conditions: Sequence[str],
-    args: argparse.Namespace,
-    name: str,
-    embedding: Embedding,
-) -> dict[str, Any]:
-    settings = {key: getattr(args, key) for key in GUIDANCE if getattr(args, key) is not None}
-    references = analyze_references(items, estimators, embedding, args.seed, progress=True)
-    cache = args.output / "audio" / name
-    return evaluate_pipeline(pipe, references, conditions, args.batch_size, settings, cache, True, args.min_clips)
 
 
 def describe(item: dict[str, Any]) -> dict[str, Any]:
