@@ -62,7 +62,10 @@ def test_music_with_the_requested_tempo_scores_better_than_chance():
         def __call__(self, prompt, **arguments):
             self.calls.append(prompt)
             bpm = {row["caption"]: row["bpm"] for row in rows}
-            grooves = [replace(GROOVES["rock backbeat"], bpm=bpm[text] or 120).render(10.0, self.sampling_rate) for text in prompt]
+            grooves = [
+                replace(GROOVES["rock backbeat"], bpm=bpm[text] or 120).render(10.0, self.sampling_rate)
+                for text in prompt
+            ]
             return type("Output", (), {"audios": torch.stack(grooves)})
 
     pipe = GroovePipeline(references.items)
