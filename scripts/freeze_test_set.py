@@ -44,13 +44,12 @@ from diffusers_jasco.data.synthetic.instruments import LEAD_FAMILIES
 from diffusers_jasco.data.synthetic.music import GENERATOR_VERSION
 from diffusers_jasco.data.synthetic.styles import STYLES
 from diffusers_jasco.evaluation.estimators.caption_probe import read_caption
-from diffusers_jasco.evaluation.test_sets import CAPTIONS_FILE, MUSIC_FILE, write_clips
+from diffusers_jasco.evaluation.test_sets import CAPTIONS_FILE, DURATION, MUSIC_FILE, NUM_CLIPS, write_clips
 from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer
 from diffusers_jasco.utils.cli import run_command
 
 
 SPLIT = "test"
-DURATION = 10.0  # seconds
 CLIP_SEED = 0
 CAPTION_SEED = 1
 # Pieces per caption to choose from.
@@ -72,7 +71,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = CommandParser(description=__doc__)
     add = parser.add_argument
     add("--output", type=Path, required=True, help="folder to write, with the name of the test set")
-    add("--num_clips", type=integer(1), default=128, help="clips per subset")
+    add("--num_clips", type=integer(1), default=NUM_CLIPS, help="clips per subset")
     add("--num_captions", type=integer(1), default=512)
     add("--sampling_rate", type=integer(8000, 48000), default=24000, help="Hz, of the audio that is hashed")
     add(

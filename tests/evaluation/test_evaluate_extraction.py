@@ -95,6 +95,19 @@ def test_recordings_and_files_with_reference_melodies(tmp_path, folder):
     assert (("chords", "recordings", "Chordino", "builtin") in rows) == has_chordino
 
 
+def test_tempo_of_loops_follows_from_their_length(tmp_path):
+    pytest.importorskip("librosa")
+    soundfile.write(tmp_path / "loop.wav", play_drums([0.0, 0.5, 1.0, 1.5], 2.0)[0].numpy(), RATE)
+    arguments = "--output", tmp_path, "--parts", "beats", "--num_clips", 0, "--loops"
+    run_script("evaluate_extraction", *arguments, f"{tmp_path}/loop.wav=4")
+    rows, _ = read(tmp_path)
+    for method in ("builtin", "librosa"):
+        assert rows["beats", "loops", "length", method]["acc2"]["mean"] == 1
+    # The same loop would be too slow with five beats.
+    run_script("evaluate_extraction", *arguments, f"{tmp_path}/loop.wav=5")
+    assert read(tmp_path)[0]["beats", "loops", "length", "builtin"]["acc2"]["mean"] == 0
+
+
 def test_missing_files_raise_errors(tmp_path, folder):
     with pytest.raises(ValueError, match="no melody beside it"):
         run_script("evaluate_extraction", "--output", tmp_path, "--num_clips", 0, "--reference", folder / "drums.wav")

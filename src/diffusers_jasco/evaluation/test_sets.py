@@ -34,6 +34,8 @@ from ..utils.errors import list_names
 
 FOLDER = Path(__file__).parent / "test_set_data"
 TEST_SETS = ("v1",)
+DURATION = 10.0  # seconds of a clip
+NUM_CLIPS = 128  # of a subset
 MUSIC_FILE = "music.json.xz"
 CAPTIONS_FILE = "captions.jsonl"
 
