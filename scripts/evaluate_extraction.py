@@ -30,8 +30,8 @@ clips and for those whose chords follow the functional harmony of the annotated 
 accuracy, voicing recall, voicing false alarm, and share of equal frames. Drums: SI-SDR of the separated stem and F1 of
 its onsets, the suppression of drumless music, and SDR of separated solo drums ("kept"). Beats: F1 of beats and
 downbeats (within 70 ms), continuity (CMLt, AMLt), share of recordings with the right tempo (Acc1; Acc2 also accepts
-other metrical levels), and with the right time signature. × real time is seconds of
-audio per CPU second.
+other metrical levels), and with the right time signature. × real time is seconds of audio per CPU
+second.
 """
 
 import argparse

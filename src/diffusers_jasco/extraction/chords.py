@@ -81,10 +81,10 @@ def extract_chords(
         raise InputError(f"`method` has to be 'auto', 'chordino' or 'builtin', but is {method!r}.", "method")
     if isinstance(audio, list):
         beats = [snap_to_beats] * len(audio) if isinstance(snap_to_beats, bool) else snap_to_beats
-        if len(beats) != len(audio):
+        if not hasattr(beats, "__len__") or len(beats) != len(audio):
             raise InputError(
                 f"`snap_to_beats` has to be a bool or have the beats of each of {len(audio)} recordings, but got"
-                f" {len(beats)}.",
+                f" {reprlib.repr(beats)}.",
                 "snap_to_beats",
             )
         return [extract_chords(item, sampling_rate, method, progress, snap) for item, snap in zip(audio, beats)]

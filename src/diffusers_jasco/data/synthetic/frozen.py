@@ -69,8 +69,11 @@ def score_to_json(score: Score) -> dict[str, Any]:
 
 def score_from_json(values: dict[str, Any]) -> Score:
     """The score that [`score_to_json`] stored. Raises `KeyError`, `TypeError` or `ValueError` for other values."""
+    # JSON has no tuples, which chords and notes are.
     annotations = {
-        key: [tuple(element) for element in value] if key in ("chords", "melody") else value
+        key: [tuple(element) if isinstance(element, list) else element for element in value]
+        if isinstance(value, list)
+        else value
         for key, value in values["annotations"].items()
     }
     notes = {
