@@ -52,6 +52,8 @@ from diffusers_jasco.utils.cli import run_command
 SPLIT = "test"
 CLIP_SEED = 0
 CAPTION_SEED = 1
+# Numbers of answers that captions name, in turn.
+NUM_NAMED = (2, 3, 4, 5)
 # Pieces per caption to choose from.
 CANDIDATES = 8
 # Numbers of beats per minute are balanced over these intervals.
@@ -130,7 +132,7 @@ def list_candidates(music: SyntheticMusic) -> list[tuple[int, dict[str, Any]]]:
 
 
 def choose(candidates: list[tuple[int, dict[str, Any]]], count: int) -> list[int]:
-    """Chooses candidates one by one: always the one that names the answers that are most underrepresented so far."""
+    """Chooses candidates one by one: always the one with the answers that are most underrepresented."""
     names = [
         [
             (
@@ -149,11 +151,15 @@ def choose(candidates: list[tuple[int, dict[str, Any]]], count: int) -> list[int
     for row, answers_of_caption in zip(named, names):
         row[[answers.index(answer) for answer in answers_of_caption]] = 1
     pieces = np.array([piece for piece, _ in candidates])
+    num_named = named.sum(1)
     available = np.ones(len(candidates), bool)
     chosen, captions = [], set()
-    while len(chosen) < count and available.any():
+    while len(chosen) < count:
+        eligible = available & (num_named == NUM_NAMED[len(chosen) % len(NUM_NAMED)])
         need = 1 - named[chosen].sum(0) / targets
-        best = int(np.argmax(np.where(available, named @ need, -np.inf)))
+        if not eligible.any():
+            raise ValueError(f"There are only {len(chosen)} different captions that name {NUM_NAMED} answers in turn.")
+        best = int(np.argmax(np.where(eligible, named @ need, -np.inf)))
         available[best] = False
         line = candidates[best][1]
         if line["caption"] not in captions and is_unambiguous(line):
