@@ -22,6 +22,7 @@ import torch
 
 from diffusers_jasco.evaluation.metrics.form import Form, compare_form, form_floor, measure_form
 
+from ..conftest import run_script
 from .clips import RATE, play_chords, play_drums
 
 
@@ -118,3 +119,14 @@ def test_values_that_cannot_be_measured(references, floors):
     assert few["harmony"]["num_clips"] == 8 and math.isnan(few["harmony"]["value"])
     none = compare_form([short] * 8, [short] * 8, [short] * 8, min_clips=1)
     assert none["beat_strength"]["num_clips"] == 0 and math.isnan(none["above_p10"]["value"])
+
+
+def test_the_script_rejects_signals_without_a_beat(capsys):
+    pytest.importorskip("tinysoundfont")
+    pytest.importorskip("pretty_midi")
+    run_script("evaluate_form", "--renderer", "tinysoundfont", "--num_clips", 3, "--num_signals", 2)
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    strengths = {name: float(cells[2].split()[0]) for name, *cells in rows}
+    assert strengths["music"] == 1 and strengths["bare metronome"] > 0.8
+    for name in ("white noise", "swell of 1 Hz, noise", "ripple of 12.5 Hz, noise", "blur of 1 s", "held chord"):
+        assert abs(strengths[name]) < 0.2, name
