@@ -67,5 +67,5 @@ nano: $(INSTALLED)
 evaluate-nano: $(INSTALLED)
 	for subset in plain full; do \
 		OMP_NUM_THREADS=1 $(BIN)/python scripts/evaluate_jasco.py --checkpoint pipelines/jasco-nano --subset $$subset \
-			--split test --num_clips 128 --output outputs/nano-$$subset || exit 1; \
+			--test_set v1 --output outputs/nano-$$subset || exit 1; \
 	done

@@ -122,6 +122,7 @@ setup(
             "controls/*.json",
             "extraction/weights/*/*",
             "evaluation/estimators/weights/*/*",
+            "evaluation/test_set_data/*/*",
         ]
     },
     python_requires=">=3.11",

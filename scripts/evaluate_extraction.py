@@ -13,7 +13,7 @@
 # limitations under the License.
 
 r"""
-Evaluates the accuracy and the speed of all available extractors of chords, melody, drums and beats:
+Evaluates the accuracy and the speed of all available extractors of chords, key, melody, drums and beats:
 
     OMP_NUM_THREADS=1 python scripts/evaluate_extraction.py --output results \
         --melody_weights multif0.h5 --recordings music/
@@ -24,12 +24,14 @@ with --melody_weights). Writes means over clips with 95% bootstrap confidence in
 as JSON (extraction.json).
 
 The metrics are those of mir_eval. Chords: shares of the time with the right root, major or minor triad, and seventh
-chord (where the reference has one), share of exactly equal labels, and segmentation. Melody: raw pitch and raw chroma
+chord (where the reference has one), share of exactly equal labels, and segmentation; "builtin, snapped" moves changes
+to estimated beats, "builtin, annotated beats" to annotated ones. Key: weighted score and share of equal keys, for all
+clips and for those whose chords follow the functional harmony of the annotated key. Melody: raw pitch and raw chroma
 accuracy, voicing recall, voicing false alarm, and share of equal frames. Drums: SI-SDR of the separated stem and F1 of
 its onsets, the suppression of drumless music, and SDR of separated solo drums ("kept"). Beats: F1 of beats and
 downbeats (within 70 ms), continuity (CMLt, AMLt), share of recordings with the right tempo (Acc1; Acc2 also accepts
-other metrical levels), and with the right time signature. × real time is seconds of
-audio per CPU second.
+other metrical levels), and with the right time signature. × real time is seconds of audio per CPU
+second.
 """
 
 import argparse
@@ -52,6 +54,7 @@ from diffusers_jasco.audio.resampling import resample
 from diffusers_jasco.controls.melody import melody_from_notes
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.sources import find_sources
+from diffusers_jasco.data.synthetic.composition import follows_key
 from diffusers_jasco.data.synthetic.rendering import RENDERERS
 from diffusers_jasco.evaluation.adherence import bootstrap
 from diffusers_jasco.evaluation.estimators.beats import track_beats
@@ -59,11 +62,19 @@ from diffusers_jasco.evaluation.estimators.melody import FRAME_RATE
 from diffusers_jasco.evaluation.estimators.onsets import onsets_by_percussive_flux
 from diffusers_jasco.evaluation.metrics.beats import score_beats, score_continuity
 from diffusers_jasco.evaluation.metrics.chords import compare_chords
+from diffusers_jasco.evaluation.metrics.key import score_key
 from diffusers_jasco.evaluation.metrics.melody import compare_melodies
 from diffusers_jasco.evaluation.metrics.onsets import score_onsets
 from diffusers_jasco.evaluation.metrics.separation import sdr, si_sdr, suppression
 from diffusers_jasco.evaluation.metrics.tempo import score_tempo
-from diffusers_jasco.extraction import Beats, extract_beats, extract_chords, extract_melody, separate_drums
+from diffusers_jasco.extraction import (
+    Beats,
+    extract_beats,
+    extract_chords,
+    extract_key,
+    extract_melody,
+    separate_drums,
+)
 from diffusers_jasco.inputs import read_melody
 from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number, seed
 from diffusers_jasco.utils.cli import run_command
@@ -76,6 +87,7 @@ EXCERPT = 30.0  # seconds, from the middle of a recording
 MELODY_SUFFIXES = (".th", ".npz", ".mid")
 METRICS = {
     "chords": ("root", "majmin", "sevenths", "exact", "segmentation"),
+    "key": ("key", "equal"),
     "melody": ("rpa", "rca", "vr", "vfa", "equal"),
     "drums": ("si_sdr", "onset_f1", "suppression", "kept"),
     "beats": ("beat_f1", "downbeat_f1", "cmlt", "amlt", "acc1", "acc2", "time_signature"),
@@ -91,6 +103,7 @@ class Clip:
     audio: torch.Tensor
     rate: int
     chords: list | None = None
+    key: str | None = None
     melody: torch.Tensor | None = None
     drums: torch.Tensor | None = None
     drum_onsets: list | None = None
@@ -186,7 +199,17 @@ def synthetic_clips(args: argparse.Namespace, font: Path | None) -> Iterator[Cli
         stems = item["stems"]
         drums = stems.get("drums", torch.zeros_like(item["audio"]))
         beats = Beats(item["beats"], item["downbeats"], item["tempo"], item["time_signature"])
-        yield Clip(material, item["audio"], RATE, item["chords"], melody, drums, item["drum_onsets"], beats)
+        yield Clip(
+            material,
+            item["audio"],
+            RATE,
+            chords=item["chords"],
+            key=item["key"],
+            melody=melody,
+            drums=drums,
+            drum_onsets=item["drum_onsets"],
+            beats=beats,
+        )
         if "melody" in args.parts and "lead" in stems:
             yield Clip(f"{material}, lead only", stems["lead"], RATE, melody=melody, is_single_voice=True)
 
@@ -235,6 +258,10 @@ def evaluate_chords(clip: Clip, extractors: list[Extractor], table: Table):
     if clip.is_single_voice:
         return
     estimates = {extractor.method: extractor(clip.audio, clip.rate) for extractor in extractors}
+    if clip.chords is not None and clip.beats is not None:
+        estimates["builtin, annotated beats"] = extract_chords(
+            clip.audio, clip.rate, method="builtin", snap_to_beats=clip.beats.beats
+        )
     references = [] if clip.chords is None else [(clip.reference, clip.chords, 0.0)]
     if "chordino" in estimates:
         chordino = estimates["chordino"]
@@ -246,6 +273,17 @@ def evaluate_chords(clip: Clip, extractors: list[Extractor], table: Table):
             if reference == clip.reference or method != "chordino":
                 scores = compare_chords(estimate, chords, clip.duration, start)
                 table.add("chords", clip.material, reference, method, scores)
+
+
+def evaluate_key(clip: Clip, extractors: list[Extractor], table: Table):
+    if clip.key is None:
+        return
+    for extractor in extractors:
+        estimate = extractor(clip.audio, clip.rate)
+        scores = score_key(estimate, clip.key) | {"equal": float(estimate == clip.key)}
+        table.add("key", clip.material, clip.reference, extractor.method, scores)
+        if follows_key(clip.chords, clip.key):
+            table.add("key", f"{clip.material}, functional harmony", clip.reference, extractor.method, scores)
 
 
 def evaluate_melody(clip: Clip, extractors: list[Extractor], table: Table):
@@ -314,7 +352,13 @@ def run_librosa(audio: torch.Tensor, rate: int) -> Beats:
     return Beats(list(beats), [], float(60 / np.median(np.diff(beats))) if len(beats) > 1 else None, None)
 
 
-EVALUATE = {"chords": evaluate_chords, "melody": evaluate_melody, "drums": evaluate_drums, "beats": evaluate_beats}
+EVALUATE = {
+    "chords": evaluate_chords,
+    "key": evaluate_key,
+    "melody": evaluate_melody,
+    "drums": evaluate_drums,
+    "beats": evaluate_beats,
+}
 
 
 def to_markdown(part: str, rows: list[dict[str, Any]], extractors: list[Extractor]) -> str:
@@ -394,7 +438,11 @@ def main(args: list[str] | None = None):
     references = [read_reference(path) for path in args.reference]
     loops = [read_loop(path, num_beats) for path, num_beats in args.loops]
     methods = {
-        "chords": {name: partial(extract_chords, method=name) for name in ("chordino", "builtin")},
+        "chords": {
+            **{name: partial(extract_chords, method=name) for name in ("chordino", "builtin")},
+            "builtin, snapped": partial(extract_chords, method="builtin", snap_to_beats=True),
+        },
+        "key": {"builtin": extract_key},
         "melody": {
             "deep_salience": partial(extract_melody, method="deep_salience", weights=args.melody_weights),
             **{name: partial(extract_melody, method=name) for name in ("builtin", "monophonic")},

@@ -20,7 +20,8 @@ and estimates the controls from the waveforms.
     python scripts/evaluate_jasco.py --checkpoint pipelines/jasco-nano --subset plain --split validation \
         --num_clips 64 --output results
 
-By default the clips are synthetic music; `--dataset` selects a prepared dataset instead. Conditions:
+By default the clips are synthetic music; `--test_set` selects a frozen test set, on which results of different versions
+are comparable, and `--dataset` a prepared dataset. Conditions:
 
     all         caption, chords, drums and melody of the clip
     none        nothing
@@ -30,27 +31,31 @@ By default the clips are synthetic music; `--dataset` selects a prepared dataset
     codec       no generation: the reference clips through the codec, an upper bound for generated music
     no_drums    no generation: the reference clips without their drums. Other instruments that play on the beat
                 coincide with many drum onsets, so only music above this baseline follows the drums
+    captions    the captions of a frozen list, without any control: form, tempo, and agreement with the caption
     handwritten handwritten chord progressions, melodies and beats: all together, each alone, none
 
 The output folder contains `report.md`, `report.json`, a figure per metric in `pictures/`, and the generated clips in
 `audio/`. To resume an interrupted run, run the same command again: existing clips are reused.
-docs/guides/evaluation/metrics.md explains the scores. Use the validation split for every choice, and the test split
+docs/guides/evaluation/metrics.md explains the scores. Use the validation split for every choice, and the test set
 once per version of a model.
 """
 
 import argparse
 import platform
 import sys
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from diffusers.utils import logging
+from torch.utils.data import Subset
+
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.data import SyntheticMusic
-from diffusers_jasco.evaluation.control_estimators import ESTIMATORS, Estimator
-from diffusers_jasco.evaluation.estimators.embeddings import Embedding, clap_estimator, load_embedding
+from diffusers_jasco.data.synthetic.music import GENERATOR_VERSION
+from diffusers_jasco.evaluation.control_estimators import ESTIMATORS
+from diffusers_jasco.evaluation.estimators.embeddings import clap_estimator, load_embedding
 from diffusers_jasco.evaluation.evaluate import CONDITIONS, analyze_references, evaluate_pipeline
 from diffusers_jasco.evaluation.handwritten import handwritten_items
 from diffusers_jasco.evaluation.items import compose_items, hash_items, read_items
@@ -58,18 +63,31 @@ from diffusers_jasco.evaluation.metrics.sample_sizes import MIN_CLIPS
 from diffusers_jasco.evaluation.output import open_output, write_json, write_text
 from diffusers_jasco.evaluation.plotting import plot_adherence
 from diffusers_jasco.evaluation.report import list_metrics, write_scores, write_summary
+from diffusers_jasco.evaluation.test_sets import (
+    DURATION,
+    NUM_CLIPS,
+    TEST_SETS,
+    load_captions,
+    load_test_set,
+    verify_clips,
+)
+from diffusers_jasco.evaluation.words_alone import evaluate_words
 from diffusers_jasco.generation.batches import hash_pipeline
 from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer, number, seed
 from diffusers_jasco.utils.cli import run_command
 from diffusers_jasco.utils.optional_imports import import_optional
 
 
-HANDWRITTEN = "handwritten"
+logger = logging.get_logger(__name__)
+
+HANDWRITTEN, CAPTIONS = "handwritten", "captions"
 HANDWRITTEN_CONDITIONS = ("all", "none", *CONTROLS, "codec")
+ALL_CONDITIONS = (*CONDITIONS, CAPTIONS, HANDWRITTEN)
 GUIDANCE = ("num_inference_steps", "guidance_scale", "text_guidance_scale", "guidance_rescale")
 # Options that affect the results.
 FINGERPRINT_OPTIONS = (
     "dataset",
+    "test_set",
     "subset",
     "split",
     "num_clips",
@@ -78,6 +96,7 @@ FINGERPRINT_OPTIONS = (
     *GUIDANCE,
     "renderer",
     "soundfonts",
+    "num_captions",
     "seed",
 )
 PACKAGES = ("diffusers-jasco", "diffusers", "transformers", "torch", "numpy", "mir_eval", "librosa")
@@ -88,13 +107,18 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--checkpoint", required=True, help="folder or Hub id of a pipeline")
     add("--output", type=Path, required=True, help="output folder, new or of an interrupted run")
-    add("--dataset", type=Path, help="folder with metadata.jsonl, such as a split of a prepared dataset")
+    music = parser.add_mutually_exclusive_group()
+    music.add_argument(
+        "--dataset", type=Path, help="folder with metadata.jsonl, such as a split of a prepared dataset"
+    )
+    music.add_argument("--test_set", choices=TEST_SETS, help="frozen test set of synthetic music")
     add("--subset", choices=("plain", "full"), default="plain", help="subset of the synthetic music")
-    add("--split", choices=("validation", "test"), default="validation", help="split of the synthetic music")
-    add("--num_clips", type=integer(1), default=64)
+    add("--split", choices=("validation", "test"), default="validation", help="split of today's synthetic music")
+    add("--num_clips", type=integer(1), help="default: 64, or all clips of the test set")
     add("--min_clips", type=integer(1), default=MIN_CLIPS, help="minimum number of clips for a score to be reported")
     add("--duration", type=number(above=0, unit="seconds"), default=10.0, help="length of a clip in seconds")
-    add("--conditions", default=",".join([*CONDITIONS, HANDWRITTEN]), help="comma-separated (default: all)")
+    add("--conditions", default=",".join(ALL_CONDITIONS), help="comma-separated (default: all)")
+    add("--num_captions", type=integer(1), default=512, help="number of frozen captions of the condition `captions`")
     add("--batch_size", type=integer(1), default=8)
     add("--num_inference_steps", type=integer(1), help="default: the checkpoint's")
     add("--guidance_scale", type=number(), help="default: the checkpoint's")
@@ -108,10 +132,12 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--seed", type=seed, default=0, help="random seed of noise, swaps, floors and intervals, but not of the clips")
     args = parser.parse_args(args)
     args.conditions = [name.strip() for name in args.conditions.split(",")]
-    if unknown := sorted(set(args.conditions) - {*CONDITIONS, HANDWRITTEN}):
-        parser.error(
-            f"--conditions has to consist of {', '.join([*CONDITIONS, HANDWRITTEN])}, but got {', '.join(unknown)}."
-        )
+    if unknown := sorted(set(args.conditions) - set(ALL_CONDITIONS)):
+        parser.error(f"--conditions has to consist of {', '.join(ALL_CONDITIONS)}, but got {', '.join(unknown)}.")
+    if args.test_set is not None and args.duration != DURATION:
+        parser.error(f"--duration has to be {DURATION:g} with --test_set, but got {args.duration:g}.")
+    if args.num_clips is None:
+        args.num_clips = 64 if args.test_set is None else NUM_CLIPS
     if args.num_clips < 2:
         parser.error("--num_clips has to be at least 2, as the floor comes from the music of other clips.")
     return args
@@ -141,15 +167,32 @@ def main(args: list[str] | None = None):
 
     # 3. Generate and evaluate
     results = {}
+    run = {
+        "batch_size": args.batch_size,
+        "settings": {key: getattr(args, key) for key in GUIDANCE if getattr(args, key) is not None},
+        "progress": True,
+        "min_clips": args.min_clips,
+    }
+    audio = args.output / "audio"
     if conditions := [name for name in args.conditions if name != HANDWRITTEN]:
-        results["references"] = evaluate(pipe, items, estimators, conditions, args, "references", embedding)
+        references = analyze_references(items, estimators, embedding, args.seed, progress=True)
+        if own := [name for name in conditions if name != CAPTIONS]:
+            results["references"] = evaluate_pipeline(pipe, references, own, cache=audio / "references", **run)
+        if CAPTIONS in conditions:
+            captions = load_captions(args.test_set or TEST_SETS[-1])[: args.num_captions]
+            results[CAPTIONS] = evaluate_words(pipe, captions, references, cache=audio / CAPTIONS, **run)
     if HANDWRITTEN in args.conditions:
-        results[HANDWRITTEN] = evaluate(
-            pipe, handwritten, ESTIMATORS, HANDWRITTEN_CONDITIONS, args, HANDWRITTEN, embedding
+        references = analyze_references(handwritten, ESTIMATORS, embedding, args.seed, progress=True)
+        results[HANDWRITTEN] = evaluate_pipeline(
+            pipe, references, HANDWRITTEN_CONDITIONS, cache=audio / HANDWRITTEN, **run
         )
 
     # 4. Write the reports
-    music = str(args.dataset) if args.dataset is not None else f"synthetic music, {args.subset}, {args.split}"
+    music = f"synthetic music (generator {GENERATOR_VERSION}), {args.subset}, {args.split}"
+    if args.test_set is not None:
+        music = f"test set {args.test_set}, {args.subset}"
+    elif args.dataset is not None:
+        music = str(args.dataset)
     summary = f"# {args.checkpoint}: {music}, clips of {args.duration:g} s\n\n{write_summary(results)}"
     print(f"\n{summary}")
     report = {
@@ -169,23 +212,14 @@ def load_items(args: argparse.Namespace, rate: int) -> list[dict[str, Any]]:
     if args.dataset is not None:
         return read_items(args.dataset, rate, args.num_clips, args.duration)
     fonts = {"renderer": args.renderer, "soundfonts": args.soundfonts}
+    if args.test_set is not None:
+        clips = load_test_set(args.test_set, args.subset, rate, **fonts)
+        items = compose_items(Subset(clips, range(min(args.num_clips, len(clips)))), progress=True)
+        for difference in verify_clips(args.test_set, args.subset, items):
+            logger.warning(difference)
+        return items
     music = SyntheticMusic(args.split, args.num_clips, args.subset, args.duration, rate, **fonts, stems=True)
     return compose_items(music, progress=True)
-
-
-def evaluate(
-    pipe: JascoPipeline,
-    items: list[dict[str, Any]],
-    estimators: Sequence[Estimator],
-    conditions: Sequence[str],
-    args: argparse.Namespace,
-    name: str,
-    embedding: Embedding,
-) -> dict[str, Any]:
-    settings = {key: getattr(args, key) for key in GUIDANCE if getattr(args, key) is not None}
-    references = analyze_references(items, estimators, embedding, args.seed, progress=True)
-    cache = args.output / "audio" / name
-    return evaluate_pipeline(pipe, references, conditions, args.batch_size, settings, cache, True, args.min_clips)
 
 
 def describe(item: dict[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,8 @@
 
 
 r"""
-Compares schedulers, numbers of steps and guidance scales: generates music with all controls for every combination, and
-evaluates control adherence and sound.
+Compares schedulers, numbers of steps, time grids and guidance scales: generates music with all controls, or from the
+captions only, for every combination, and evaluates control adherence, form and sound.
 
     python scripts/evaluate_sampling.py --checkpoint pipelines/jasco-nano --num_clips 32 --output outputs/sampling \
         --schedulers euler,heun,unipc,dpm++,dopri5 --steps 4,8,12,16,24 \
@@ -64,6 +64,7 @@ FINGERPRINT_OPTIONS = (
     "renderer",
     "soundfonts",
     "embedding",
+    "condition",
     "seed",
 )
 
@@ -75,6 +76,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--output", type=Path, required=True, help="output folder, new or of an earlier run")
     add("--schedulers", type=list_of(str), default=list(SCHEDULERS), help="comma-separated (default: all)")
     add("--steps", type=list_of(int), default=[4, 8, 12, 16, 24], help="comma-separated; dopri5 ignores them")
+    add("--powers", type=list_of(float), default=[1.0], help="powers p of the time grid (i/n)^p; dopri5 ignores them")
+    add("--condition", choices=("all", "text"), default="all", help="all controls, or the captions only")
     add("--guidance_scales", type=list_of(float), help="comma-separated (default: the checkpoint's)")
     add("--text_guidance_scales", type=list_of(float), help="comma-separated (default: the checkpoint's)")
     add("--dataset", type=Path, help="folder with metadata.jsonl, such as a split of a prepared dataset")
@@ -115,7 +118,7 @@ def main(args: list[str] | None = None):
     guidance, text = (
         getattr(args, f"{name}s") or [pipe.defaults[name]] for name in ("guidance_scale", "text_guidance_scale")
     )
-    samplers = list_samplers(args.schedulers, args.steps, list(product(guidance, text)))
+    samplers = list_samplers(args.schedulers, args.steps, list(product(guidance, text)), args.powers)
     if args.dataset is not None:
         items = read_items(args.dataset, pipe.sampling_rate, args.num_clips, args.duration)
     else:
@@ -132,7 +135,7 @@ def main(args: list[str] | None = None):
     open_output(args.output, fingerprint | {"model": hash_pipeline(pipe), "clips": hash_items(items)})
     path = args.output / "sampling.json"
     points = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    done = {Sampler(*(point[field] for field in Sampler.__dataclass_fields__)) for point in points}
+    done = {Sampler(**{field: point[field] for field in Sampler.__dataclass_fields__}) for point in points}
 
     # 3. Generate, evaluate and report
     missing = [sampler for sampler in samplers if sampler not in done]
@@ -140,11 +143,12 @@ def main(args: list[str] | None = None):
     for number, sampler in enumerate(missing, start=1):
         references = references or analyze_references(items, SAMPLING_ESTIMATORS, embedding, args.seed, progress=True)
         print(f"{number}/{len(missing)}: {sampler}", flush=True)
-        points.append(evaluate_sampler(pipe, references, sampler, args.batch_size, args.min_clips))
+        points.append(evaluate_sampler(pipe, references, sampler, args.batch_size, args.min_clips, args.condition))
         write_json(path, points)
     table = write_samplers(points)
     music = str(args.dataset) if args.dataset is not None else f"synthetic music, {args.subset}, {args.split}"
-    title = f"{args.checkpoint}: {music}, {len(items)} clips of {args.duration:g} s, all controls"
+    inputs = "all controls" if args.condition == "all" else "captions only"
+    title = f"{args.checkpoint}: {music}, {len(items)} clips of {args.duration:g} s, {inputs}"
     print(f"\n{table}")
     write_text(args.output / "sampling.md", f"# {title}\n\n{table}")
     plot_samplers(points, title).savefig(args.output / "sampling.png", dpi=110)

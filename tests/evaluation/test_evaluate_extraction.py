@@ -56,6 +56,7 @@ def test_synthetic_music_is_compared_with_annotations(tmp_path):
         tmp_path,
         "--parts",
         "chords",
+        "key",
         "drums",
         "--num_clips",
         2,
@@ -68,6 +69,9 @@ def test_synthetic_music_is_compared_with_annotations(tmp_path):
     assert methods["chords", "builtin"]["times_real_time"] > 5
     has_chordino = methods["chords", "chordino"]["absent"] is None
     assert (("chords", "synthetic", "Chordino", "builtin") in rows) == has_chordino
+    assert rows["chords", "synthetic", "annotations", "builtin, annotated beats"]["segmentation"]["mean"] > 0.5
+    key = rows["key", "synthetic", "annotations", "builtin"]
+    assert key["num_clips"] == 2 and 0 <= key["equal"]["mean"] <= key["key"]["mean"] <= 1
     mix, separated = (rows["drums", "synthetic", "annotations", method] for method in ("none", "builtin"))
     assert separated["si_sdr"]["mean"] > mix["si_sdr"]["mean"] and separated["suppression"]["mean"] > 10
     table = (tmp_path / "extraction.md").read_text()

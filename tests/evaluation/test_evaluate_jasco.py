@@ -75,18 +75,38 @@ def test_all_conditions_are_reported(runs):
     assert report["settings"]["seed"] == 0 and report["versions"]["torch"]
     assert "spectral_distance" in conditions["codec"]
     assert "### references: captions" in (folder / "a" / "report.md").read_text()
-    assert "## references: A, 3 clips" in (folder / "a" / "report.md").read_text()
+    assert "## references: 3 clips" in (folder / "a" / "report.md").read_text()
     assert any((folder / "a" / "pictures").glob("references-melody-*.png"))
 
 
 @pytest.mark.slow
-def test_handwritten_clips_are_evaluated_by_default(runs, tmp_path):
+def test_everything_is_evaluated_by_default(runs, tmp_path):
     folder, (*arguments, _) = runs
-    run_script("evaluate_jasco", *arguments, tmp_path / "all")
+    run_script("evaluate_jasco", *arguments, tmp_path / "all", "--num_captions", 3)
     results = read(tmp_path, "all")["results"]
+    assert list(results) == ["references", "captions", "handwritten"]
     assert list(results["references"]["conditions"]) == NAMES
     assert list(results["handwritten"]["conditions"]) == ["all", "none", "chords", "drums", "melody", "codec"]
     assert any((tmp_path / "all" / "pictures").glob("handwritten-melody-*.png"))
+
+
+def test_captions_are_evaluated_without_controls(runs):
+    folder, (*arguments, _) = runs
+    run_script("evaluate_jasco", *arguments, folder / "words", "--conditions", "captions", "--num_captions", 4)
+    result = read(folder, "words")["results"]["captions"]
+    assert result["num_clips"] == 4 and list(result["conditions"]) == ["text"]
+    assert len(result["conditions"]["text"]["form"]) == 4
+    assert "### captions: form" in (folder / "words" / "report.md").read_text()
+
+
+def test_the_frozen_test_set_is_evaluated(runs, capsys):
+    folder, _ = runs
+    arguments = ["--checkpoint", folder / "checkpoint", "--renderer", "tinysoundfont", "--device", "cpu"]
+    arguments += ["--test_set", "v1", "--num_clips", 2, "--min_clips", 2, "--conditions", "no_drums"]
+    run_script("evaluate_jasco", *arguments, "--output", folder / "v1")
+    assert "test set v1, plain" in capsys.readouterr().out and len(read(folder, "v1")["clips"]) == 2
+    with pytest.raises(SystemExit):
+        run_script("evaluate_jasco", *arguments, "--duration", 1.0, "--output", folder / "other")
 
 
 def test_controls_are_swapped_between_clips(runs):

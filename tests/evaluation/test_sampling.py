@@ -88,6 +88,9 @@ def make_point(scheduler, steps, evaluations, guidance, value, distance=0.1):
         "steps": steps,
         "guidance_scale": guidance,
         "text_guidance_scale": 0.0,
+        "power": 1.0,
+        "condition": "all",
+        "form": {name: {"value": 0.5, "low": 0.4, "high": 0.6} for name in ("beat_strength", "harmony")},
         "evaluations": evaluations,
         "adherence": {} if value is None else {"root": {"value": value, "low": value - 0.1, "high": value + 0.1}},
         "mean_adherence": value,
@@ -114,8 +117,11 @@ POINTS = [
 def test_the_table_has_a_row_per_sampler():
     table = write_samplers(POINTS)
     assert len(table.splitlines()) == 2 + len(POINTS)
-    assert "| heun | 4 | 7 | 1.5 | 0 | 0.90 (0.80 … 1.00) |  |  | 0.900 | 0.100 (0.050 … 0.150) |" in table
-    assert "| dopri5 | adaptive | 62 | 2 |" in table and "| -4.2 dB (8 kHz) | 12.0 dB |  | 0.25 |" in table
+    assert (
+        "| heun | 4 | 1 | 7 | 1.5 | 0 | 0.90 (0.80 … 1.00) |  |  | 0.900 | 0.50 (0.40 … 0.60) | 0.50 (0.40 … 0.60) |"
+        in table
+    )
+    assert "| dopri5 | adaptive |  | 62 | 2 |" in table and "| -4.2 dB (8 kHz) | 12.0 dB |  | 0.25 |" in table
 
 
 def test_the_figure_has_a_line_per_scheduler_and_a_column_per_guidance():

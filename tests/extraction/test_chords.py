@@ -17,12 +17,12 @@ import pytest
 import soundfile
 import torch
 
-from diffusers_jasco.extraction import extract_chords
+from diffusers_jasco.extraction import extract_beats, extract_chords
 from diffusers_jasco.extraction.chords import _find_plugin, _snap
 from diffusers_jasco.inputs import read_chords
 from diffusers_jasco.utils.errors import InputError
 
-from ..evaluation.clips import play_chords, play_melody
+from ..evaluation.clips import play_chords, play_drums, play_melody
 
 
 RATE = 32000
@@ -143,8 +143,20 @@ def test_recordings_have_beats_of_their_own(music):
     both = extract_chords([music, music], RATE, method="builtin", snap_to_beats=beats)
     assert both == [extract_chords(music, RATE, method="builtin", snap_to_beats=times) for times in beats]
     assert both[0] != both[1]
-    with pytest.raises(InputError, match="beats of each of 2 recordings"):
-        extract_chords([music, music], RATE, snap_to_beats=[[0.0, 1.0]])
+    for invalid in ([[0.0, 1.0]], None, 0.5):
+        with pytest.raises(InputError, match="beats of each of 2 recordings"):
+            extract_chords([music, music], RATE, snap_to_beats=invalid)
+
+
+def test_chords_snap_to_estimated_beats():
+    # Chords that are played 60 ms after the hits of a clear beat at 120 BPM.
+    hits = np.arange(0.25, 10, 0.5)
+    chords = [("N", 0.0), *((label, start + 0.31) for label, start in PROGRESSION)]
+    audio = play_chords(chords, 10.0, RATE) + 2 * play_drums(hits, 10.0, RATE)
+    snapped = extract_chords(audio, RATE, method="builtin", snap_to_beats=True)
+    assert snapped == extract_chords(audio, RATE, method="builtin", snap_to_beats=extract_beats(audio, RATE).beats)
+    starts = [start for label, start in snapped[1:] if label in ("Am", "F", "G7", "Em")]
+    assert len(starts) == 4 and all(np.abs(hits - start).min() < 0.05 for start in starts)
 
 
 @pytest.mark.parametrize(

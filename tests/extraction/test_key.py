@@ -13,6 +13,8 @@
 # limitations under the License.
 
 
+import json
+
 import numpy as np
 import pytest
 import soundfile
@@ -21,9 +23,10 @@ import torch
 from diffusers_jasco.controls.chord_labels import NOTES
 from diffusers_jasco.controls.progressions import chords_from_progression
 from diffusers_jasco.extraction import extract_key
-from diffusers_jasco.extraction.key import chord_features
+from diffusers_jasco.extraction.key import _combine
 from diffusers_jasco.utils.errors import InputError
 
+from ..conftest import run_script
 from ..evaluation.clips import RATE, play_chords
 
 
@@ -74,10 +77,26 @@ def test_files_and_lists(tmp_path):
         extract_key(audio)
 
 
-def test_features_follow_transposition():
-    degrees, first = chord_features([("C", 0.0), ("G7", 2.0), ("N", 3.0)], 4.0)
-    transposed, second = chord_features([("D", 0.0), ("A7", 2.0), ("N", 3.0)], 4.0)
-    np.testing.assert_array_equal(np.roll(degrees, 2, axis=0), transposed)
+def test_features_are_relative_to_the_tonic():
+    chroma = np.eye(2, 12)
+    features, first = _combine([("C", 0.0), ("G7", 2.0), ("N", 3.0)], chroma, 4.0)
+    transposed, second = _combine([("D", 0.0), ("A7", 2.0), ("N", 3.0)], np.roll(chroma, 2, axis=1), 4.0)
+    np.testing.assert_array_equal(np.roll(features, 2, axis=0), transposed)
     np.testing.assert_array_equal(np.roll(first, 2, axis=1), second)
-    # In C major, "C" is the major triad on degree 0 and "G7" the seventh chord on degree 7.
-    assert np.argwhere(degrees[0]).tolist() == [[0, 0], [7, 2]] and first[0, 0] > 0 == first.sum() - first[0, 0]
+    # In C major, "C" is the triad on degree 0, "G7" the seventh chord on degree 7, and "C" comes first.
+    chords, transitions, degrees = np.split(features[0], [120, 264])
+    assert np.argwhere(chords.reshape(12, 10)).tolist() == [[0, 0], [7, 2]]
+    assert np.argwhere(transitions.reshape(12, 12)).tolist() == [[0, 7]]
+    assert np.array_equal(degrees.reshape(2, 12), chroma) and np.argwhere(first).tolist() == [[0, 0]]
+
+
+def test_the_estimator_is_trained_on_synthetic_music(tmp_path):
+    pytest.importorskip("tinysoundfont")
+    pytest.importorskip("mir_eval")
+    options = ("--num_clips", 4, "--num_validation_clips", 4, "--num_keys", 1, "--renderer", "tinysoundfont")
+    run_script("train_key_estimator", *options, "--output", tmp_path)
+    weights = json.loads((tmp_path / "weights.json").read_text())
+    assert list(weights) == ["major", "minor"] and np.shape(weights["minor"]["chords"]) == (12, 10)
+    # The tonic chord speaks for its key, and the dominant leads to it.
+    chords, transitions = (np.array(weights["major"][name]) for name in ("chords", "transitions"))
+    assert chords[0, 0] > 0 > chords[1, 0] and transitions[7, 0] > 0

@@ -58,19 +58,18 @@ PROBE = "style probe/probability"
 class Baroque(SyntheticMusic):
     """Synthetic music played on a harpsichord, with captions that mention it."""
 
-    def _compose(self, index):
-        *composed, piece, start, _ = super()._compose(index)
-        tempo, drums = tempo_word(piece.tempo), "drums" if "drums" in piece.programs else "no drums"
+    def score(self, index):
+        score = super().score(index)
+        bpm = score.annotations["tempo"]
+        tempo, drums = tempo_word(bpm), "drums" if "drums" in score.programs else "no drums"
         captions = [
             f"{tempo} baroque with harpsichord, {drums}",
-            f"harpsichord: baroque, {drums}, {piece.tempo:.0f} bpm",
+            f"harpsichord: baroque, {drums}, {bpm:.0f} bpm",
             f"baroque, {tempo}",
         ]
-        return *composed, piece, start, captions
-
-    def _render(self, piece, *args):
-        programs = {name: piece.programs[name] if name == "drums" else HARPSICHORD for name in piece.programs}
-        return super()._render(replace(piece, programs=programs), *args)
+        programs = {name: score.programs[name] if name == "drums" else HARPSICHORD for name in score.programs}
+        annotations = score.annotations | {"captions": captions, "caption": captions[0]}
+        return replace(score, programs=programs, annotations=annotations)
 
 
 def make_clips(kind: type[SyntheticMusic], split: str, first: int, count: int) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@
 
 """Estimators of each control from audio, and the comparison of their estimates with the requested controls."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,14 +24,17 @@ import numpy as np
 
 from ..audio.io import load_audio
 from ..controls.melody import LOWEST_PITCH, melody_from_salience
-from ..extraction import extract_chords, extract_salience
+from ..extraction import extract_beats, extract_chords, extract_key, extract_salience
+from ..extraction.beats import Beats
 from ..extraction.melody import THRESHOLD
 from .estimators import beats, caption_probe, chords, melody, onsets
 from .metrics import chord_qualities
 from .metrics.beats import score_beats
 from .metrics.chords import Chords, score_chords
+from .metrics.key import score_key
 from .metrics.melody import FRAME_RATE, UNVOICED, score_melody, score_salience
 from .metrics.onsets import TOLERANCES, score_onsets
+from .metrics.tempo import score_tempo
 
 
 MIN_CEILING = 0.7
@@ -70,6 +74,34 @@ def builtin_salience(audio: Any) -> np.ndarray:
     """Salience of shape (53, frames) from the built-in melody extractor, before it selects one note per frame."""
     waveform, rate = load_audio(audio)
     return extract_salience(waveform, rate, method="builtin", threshold=0.0)[0]
+
+
+def builtin_beats(audio: Any) -> Beats:
+    """Beats, downbeats, tempo and time signature from the beat extractor."""
+    waveform, rate = load_audio(audio)
+    return extract_beats(waveform, rate)
+
+
+def builtin_key(audio: Any) -> str | None:
+    """The key from the key extractor, such as `"A minor"`."""
+    waveform, rate = load_audio(audio)
+    return extract_key(waveform, rate)
+
+
+def score_beat_estimate(beats: Sequence[float], tempo: float | None, item: dict[str, Any]) -> dict[str, float]:
+    """
+    Combines [`~evaluation.metrics.beats.score_beats`] and [`~evaluation.metrics.tempo.score_tempo`], with the tempo of
+    the item's beats as the reference.
+    """
+    reference = item.get("beats", ())
+    if len(reference) < 2:
+        return {"beat_f1": math.nan, "acc1": math.nan, "acc2": math.nan}
+    return score_beats(beats, reference) | score_tempo(tempo, median_tempo(reference))
+
+
+def median_tempo(beats: Sequence[float]) -> float | None:
+    """The tempo of beats in BPM, from the median of their intervals; `None` for fewer than two."""
+    return 60 / float(np.median(np.diff(beats))) if len(beats) > 1 else None
 
 
 def score_label_estimate(estimate: Chords, item: dict[str, Any]) -> dict[str, float]:
@@ -158,11 +190,24 @@ ESTIMATORS = (
     ),
     Estimator(
         "beat tracker",
-        "drums",
-        ("beat_f1",),
+        "beats",
+        ("beat_f1", "acc1", "acc2"),
         beats.track_beats,
-        # Without drums, no beats were requested.
-        lambda estimate, item: score_beats(estimate, item.get("beats", ()) if item["drum_onsets"] else ()),
+        lambda estimate, item: score_beat_estimate(estimate, median_tempo(estimate), item),
+    ),
+    Estimator(
+        "beat extractor",
+        "beats",
+        ("beat_f1", "acc1", "acc2"),
+        builtin_beats,
+        lambda estimate, item: score_beat_estimate(estimate.beats, estimate.tempo, item),
+    ),
+    Estimator(
+        "key extractor",
+        "chords",
+        ("key",),
+        builtin_key,
+        lambda estimate, item: score_key(estimate, item.get("key")),
     ),
     # A network trained on synthetic music of the training split.
     Estimator(

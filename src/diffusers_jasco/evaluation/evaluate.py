@@ -16,7 +16,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from .estimators import caption_probe
 from .estimators.embeddings import Embedding, load_embedding
 from .metrics.captions import measure_captions
 from .metrics.distances import sound_distance
+from .metrics.form import Form, compare_form, form_floor, measure_form
 from .metrics.sample_sizes import MIN_CLIPS
 from .metrics.sound import check_sound, compare_sound, spectral_distance
 
@@ -55,6 +56,7 @@ CONDITIONS = {
     "codec": (),
     "no_drums": (),
 }
+Audio = tuple[torch.Tensor, int]  # waveform and sampling rate in Hz
 # Keys that belong to a clip's caption, which is kept when controls are swapped.
 _TEXT_KEYS = ("caption", "style", "tempo", "energy", "instruments")
 
@@ -72,6 +74,7 @@ class References:
             them.
         vectors (`np.ndarray` of shape `(clips, dim)`): the clips' embeddings.
         sound (`list[dict]`): the clips' [`~evaluation.metrics.sound.SoundCheck`], measured at their own drum onsets.
+        forms, form_floors (`list[Form]`): form of the clips, and of clips without form that are made from them.
         seed (`int`): random seed of noise, swaps, floors and intervals.
     """
 
@@ -82,6 +85,8 @@ class References:
     floors: dict[Metric, np.ndarray]
     vectors: np.ndarray
     sound: list[dict[str, Any]]
+    forms: list[Form]
+    form_floors: list[Form]
     seed: int
 
 
@@ -112,16 +117,20 @@ def analyze_references(
             "At least 2 clips are needed, as the floor comes from the music of other clips,"
             f" but there are {len(items)}."
         )
-    references, estimates, vectors, sound = [], [], [], []
-    for item in tqdm(items, desc="references", unit="clip", disable=not progress):
+    references, estimates, vectors, sound, forms, form_floors = [], [], [], [], [], []
+    for index, item in enumerate(tqdm(items, desc="references", unit="clip", disable=not progress)):
         audio = item["audio"], item["sampling_rate"]
         references.append(dict(item) | {"salience": builtin_salience(audio)})
         estimates += analyze([audio], estimators)
         vectors.append(embedding(audio))
         sound.append(dataclasses.asdict(check_sound(audio, item["drum_onsets"])))
+        forms.append(measure_form(audio))
+        form_floors.append(form_floor(audio, seed + index))
     ceilings = score(estimates, references, estimators)
     floors = score_floor(estimates, references, seed, estimators=estimators)
-    return References(references, estimators, embedding, ceilings, floors, np.stack(vectors), sound, seed)
+    return References(
+        references, estimators, embedding, ceilings, floors, np.stack(vectors), sound, forms, form_floors, seed
+    )
 
 
 def evaluate_pipeline(
@@ -160,7 +169,7 @@ def evaluate_pipeline(
 
     Returns:
         `dict`, ready for JSON: `num_clips`, `min_clips`, `embedding`, `ceilings` and `floors` (scores of each clip by
-        `"estimator/metric"`), `references` (with their `sound`), and `conditions`, each with
+        `"estimator/metric"`), `references` (with their `sound` and `form`), and `conditions`, each with
 
         - `adherence`: an [`~evaluation.adherence.Adherence`] for every metric of every estimator; `reported`: the
           lowest one that counts for each metric
@@ -168,6 +177,8 @@ def evaluate_pipeline(
           of the pipeline
         - `distance`: as [`~evaluation.metrics.distances.sound_distance`] returns it; `sound`: sound checks of each
           clip; `against_references`: as [`~evaluation.metrics.sound.compare_sound`] returns it
+        - `form`: a [`~evaluation.metrics.form.Form`] for each clip; `form_adherence`: as
+          [`~evaluation.metrics.form.compare_form`] returns it
         - `captions`, if the conditions include `"codec"`: a [`~evaluation.metrics.captions.CaptionAdherence`] for each
           attribute of the captions
         - `seconds_per_second`: generation time in seconds per second of music, close to 0 for cached clips
@@ -183,15 +194,7 @@ def evaluate_pipeline(
             f"Scores need at least {min_clips} clips (`min_clips`), but there are {num_clips}: no scores are reported."
         )
     references = items if isinstance(items, References) else analyze_references(items, progress=progress)
-    result: dict[str, Any] = {
-        "num_clips": len(references.items),
-        "min_clips": min_clips,
-        "embedding": references.embedding.name,
-        "ceilings": _to_columns(references.ceilings),
-        "floors": _to_columns(references.floors),
-        "references": {"sound": references.sound},
-        "conditions": {},
-    }
+    result = describe_references(references, min_clips)
     for name in conditions:
         inputs = [part for part in CONDITIONS[name] if part == "text" or part in pipe.transformer.controls]
         # Skip single-control settings that the checkpoint does not support.
@@ -201,20 +204,41 @@ def evaluate_pipeline(
         if name == "swapped":
             sources = derangements(len(sources), 1, references.seed)[0]
         if name == "codec":
-            clips = _reconstruct(pipe, references.items, batch_size)
+            clips = reconstruct(pipe, references.items, batch_size)
         elif name == "no_drums":
             clips = (item["audio"] - item["stems"].get("drums", 0) for item in references.items)
         else:
             requests = make_requests(references.items, sources, inputs, settings or {}, references.seed)
-            clips = _generate(pipe, requests, batch_size, cache and cache / name)
-        result["conditions"][name] = _evaluate_clips(pipe, clips, references, sources, name, progress, min_clips) | {
-            "given": inputs
-        }
+            clips = generate(pipe, requests, batch_size, cache and cache / name)
+        # Without generation or codec, clips keep the sampling rate of the references.
+        rates = [item["sampling_rate"] if name == "no_drums" else pipe.sampling_rate for item in references.items]
+        condition = evaluate_clips(
+            zip(clips, rates), references, sources, name, progress, min_clips, compare_spectra=name == "codec"
+        )
+        result["conditions"][name] = condition | {"given": inputs}
+    add_captions(result, references)
+    return result
+
+
+def describe_references(references: References, min_clips: int) -> dict[str, Any]:
+    """The entries of [`evaluate_pipeline`]'s result that describe the reference clips, and no conditions yet."""
+    return {
+        "num_clips": len(references.items),
+        "min_clips": min_clips,
+        "embedding": references.embedding.name,
+        "ceilings": _to_columns(references.ceilings),
+        "floors": _to_columns(references.floors),
+        "references": {"sound": references.sound, "form": [dataclasses.asdict(form) for form in references.forms]},
+        "conditions": {},
+    }
+
+
+def add_captions(result: dict[str, Any], references: References):
+    """Adds `captions` to the conditions of a result, if they include `"codec"`."""
     if codec := result["conditions"].get("codec"):
         for name, condition in result["conditions"].items():
             if name != "codec":
-                condition["captions"] = _measure_captions(condition, codec, references, min_clips)
-    return result
+                condition["captions"] = _measure_captions(condition, codec, references, result["min_clips"])
 
 
 def make_requests(
@@ -277,7 +301,7 @@ def flatten(result: dict[str, Any]) -> dict[str, float]:
     return values
 
 
-def _generate(
+def generate(
     pipe: Any, requests: list[GenerationRequest], batch_size: int, folder: Path | None
 ) -> Iterator[torch.Tensor]:
     """Waveforms (1, samples), read from the folder if they exist there."""
@@ -306,8 +330,8 @@ def _generate(
         yield load_audio(path(request))[0]
 
 
-def _reconstruct(pipe: Any, items: Sequence[dict[str, Any]], batch_size: int) -> Iterator[torch.Tensor]:
-    """The reference clips, encoded and decoded by the codec: a waveform (1, samples) per clip."""
+def reconstruct(pipe: Any, items: Sequence[dict[str, Any]], batch_size: int) -> Iterator[torch.Tensor]:
+    """Reference clips, encoded and decoded by the pipeline's codec: a waveform (1, samples) per clip."""
     for first in range(0, len(items), batch_size):
         audios = [prepare_audio(item, pipe.sampling_rate)["audio"] for item in items[first : first + batch_size]]
         # Only clips of equal length can be batched.
@@ -317,34 +341,48 @@ def _reconstruct(pipe: Any, items: Sequence[dict[str, Any]], batch_size: int) ->
             yield from decoded.mean(dim=1, keepdim=True).cpu()
 
 
-def _evaluate_clips(
-    pipe: Any,
-    clips: Iterator[torch.Tensor],
+def evaluate_clips(
+    audios: Iterable[Audio],
     references: References,
-    sources: np.ndarray,
-    name: str,
-    progress: bool,
-    min_clips: int,
+    sources: np.ndarray | None = None,
+    name: str = "clips",
+    progress: bool = False,
+    min_clips: int = MIN_CLIPS,
+    compare_spectra: bool = False,
 ) -> dict[str, Any]:
-    """The entry of [`evaluate_pipeline`] for one set of conditions."""
+    r"""
+    Evaluates waveforms against the reference clips.
+
+    Args:
+        audios (`Iterable` of `(waveform, sampling_rate)`): one per reference clip, with a waveform `(1, samples)`.
+        references (`References`): the reference clips.
+        sources (`np.ndarray` of shape `(clips,)`, *optional*): index of the clip that each clip's controls come from;
+            by default its own.
+        name (`str`, defaults to `"clips"`), progress (`bool`, defaults to `False`), min_clips (`int`, defaults to
+            `20`): as [`measure_music`] takes them.
+        compare_spectra (`bool`, defaults to `False`): whether to add `spectral_distance`, the distance of each clip to
+            its reference clip in dB.
+
+    Returns:
+        `dict`: the values of [`evaluate_pipeline`] for one set of conditions, except `captions` and `given`.
+    """
+    sources = np.arange(len(references.items)) if sources is None else sources
     targets = [
         references.items[source] | {key: item[key] for key in _TEXT_KEYS if key in item}
         for item, source in zip(references.items, sources)
     ]
-    estimates, vectors, sound, distances = [], [], [], []
-    # Without generation or codec, clips keep the sampling rate of the references.
-    has_pipe_rate = name != "no_drums"
-    seconds, started = 0.0, time.perf_counter()
-    for index, clip in enumerate(tqdm(clips, desc=name, unit="clip", total=len(sources), disable=not progress)):
-        seconds += time.perf_counter() - started
-        item = references.items[index]
-        audio = clip, pipe.sampling_rate if has_pipe_rate else item["sampling_rate"]
-        estimates += analyze([audio], references.estimators)
+    estimates: list[list[Any]] = []
+    vectors, distances = [], []
+
+    def analyze_clip(audio: Audio):
+        item = references.items[len(estimates)]
+        estimates.extend(analyze([audio], references.estimators))
         vectors.append(references.embedding(audio))
-        sound.append(dataclasses.asdict(check_sound(audio, targets[index]["drum_onsets"])))
-        if name == "codec":
+        if compare_spectra:
             distances.append(spectral_distance(audio, (item["audio"], item["sampling_rate"])))
-        started = time.perf_counter()
+
+    onsets = [target["drum_onsets"] for target in targets]
+    music = measure_music(audios, references, onsets, name, progress, min_clips, analyze_clip)
 
     scores = score(estimates, targets, references.estimators)
     # Captions are never swapped.
@@ -357,17 +395,61 @@ def _evaluate_clips(
         for bounds in (references.floors, references.ceilings)
     )
     rows = measure_adherence(scores, floors, ceilings, references.estimators, references.seed, min_clips)
-    result = {
+    result = music | {
         "adherence": [_describe(row) for row in rows],
         "reported": [_describe(row) for row in worst(rows)],
         "scores": _to_columns(scores),
         "controls_of": sources.tolist(),
         "distance": sound_distance(np.stack(vectors), references.vectors, min_clips),
+    }
+    return result | ({"spectral_distance": distances} if compare_spectra else {})
+
+
+def measure_music(
+    audios: Iterable[Audio],
+    references: References,
+    onsets: Sequence[Sequence[float]],
+    name: str = "clips",
+    progress: bool = False,
+    min_clips: int = MIN_CLIPS,
+    analyze_clip: Callable[[Audio], None] | None = None,
+) -> dict[str, Any]:
+    r"""
+    Measures sound and form of waveforms, and compares them with the reference clips. There can be more or fewer
+    waveforms than reference clips.
+
+    Args:
+        audios (`Iterable` of `(waveform, sampling_rate)`): waveforms `(1, samples)`. The time that it takes to produce
+            them is measured.
+        references (`References`): the reference clips.
+        onsets (`Sequence` of length `clips`): drum onsets of each waveform in seconds, empty if unknown.
+        name (`str`, defaults to `"clips"`): label of the progress bar.
+        progress (`bool`, defaults to `False`): whether to show a progress bar.
+        min_clips (`int`, defaults to `20`): minimum number of clips; with fewer, scores are NaN.
+        analyze_clip (`Callable`, *optional*): is called with each waveform for further measurements.
+
+    Returns:
+        `dict`: `sound`, `against_references`, `form`, `form_adherence` and `seconds_per_second` of
+        [`evaluate_pipeline`].
+    """
+    sound, forms = [], []
+    seconds, duration, started = 0.0, 0.0, time.perf_counter()
+    bar = tqdm(audios, desc=name, unit="clip", total=len(onsets), disable=not progress)
+    for audio, clip_onsets in zip(bar, onsets):
+        seconds += time.perf_counter() - started
+        duration += audio[0].shape[-1] / audio[1]
+        sound.append(dataclasses.asdict(check_sound(audio, clip_onsets)))
+        forms.append(measure_form(audio))
+        if analyze_clip is not None:
+            analyze_clip(audio)
+        started = time.perf_counter()
+    return {
         "sound": sound,
         "against_references": compare_sound(sound, references.sound),
-        "seconds_per_second": seconds / sum(item["duration"] for item in references.items),
+        "form": [dataclasses.asdict(form) for form in forms],
+        "form_adherence": compare_form(forms, references.forms, references.form_floors, references.seed, min_clips),
+        "seconds_per_second": seconds / duration,
     }
-    return result | ({"spectral_distance": distances} if name == "codec" else {})
 
 
 def _measure_captions(

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from diffusers.utils import logging
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ..data import SyntheticMusic
 from ..data.features import captions_of, load_clip, prepare_audio
 from ..data.preparation.controls import cut_chords, cut_notes
 from .estimators.beats import track_beats
@@ -80,10 +80,11 @@ def read_items(
     return [_read_item(line, folder, sampling_rate, duration) for line in chosen[:limit]]
 
 
-def compose_items(music: SyntheticMusic, progress: bool = False) -> list[dict[str, Any]]:
+def compose_items(music: Dataset, progress: bool = False) -> list[dict[str, Any]]:
     r"""
     Args:
-        music ([`~data.SyntheticMusic`]): clips with stems.
+        music (`torch.utils.data.Dataset`):
+            Clips with stems: [`~data.SyntheticMusic`], or those of [`~evaluation.test_sets.load_test_set`].
         progress (`bool`, defaults to `False`): whether to show a progress bar.
 
     Returns:

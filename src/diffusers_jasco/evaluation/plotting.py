@@ -454,8 +454,8 @@ def plot_adherence(rows: dict[str, Sequence[dict[str, Any]]], title: str) -> "Fi
 def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
     r"""
     Plots quality against the number of model evaluations. The upper panels show the mean A of the controls with the
-    range over single controls, the lower panels the kernel distance to the reference clips with its 95% confidence
-    interval. Each pair of guidance scales has a column, each scheduler a line.
+    range over single controls, or, for music from captions only, the beat strength with its 95% confidence interval;
+    the lower panels the kernel distance to the reference clips with its interval. Each pair of guidance scales has a column, each scheduler a line.
 
     Args:
         points (`Sequence[dict]`): as [`~evaluation.sampling.evaluate_sampler`] returns them.
@@ -468,27 +468,30 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
         `ImportError`: without matplotlib.
     """
     scales = sorted({(point["guidance_scale"], point["text_guidance_scale"]) for point in points})
-    schedulers = list(dict.fromkeys(point["scheduler"] for point in points))
+    lines = list(dict.fromkeys((point["scheduler"], point["power"]) for point in points))
+    has_powers = any(power != 1 for _, power in lines)
     ticker = import_optional("matplotlib.ticker", "plot")
     figure = import_optional("matplotlib.figure", "plot").Figure(
         figsize=(max(6.0, 1.8 + 2.8 * len(scales)), 5.4), layout="constrained"
     )
     grid = figure.subplots(2, len(scales), squeeze=False, sharex=True, sharey="row")
     for column, pair in zip(grid.T, scales):
-        for number, scheduler in enumerate(schedulers):
+        for number, (scheduler, power) in enumerate(lines):
             # Offset points of schedulers with equal numbers of evaluations.
-            shift = 1.03 ** (number - (len(schedulers) - 1) / 2)
+            shift = 1.03 ** (number - (len(lines) - 1) / 2)
+            label = f"{scheduler}, power {power:g}" if has_powers else scheduler
             line = [
                 point
                 for point in points
-                if (point["guidance_scale"], point["text_guidance_scale"]) == pair and point["scheduler"] == scheduler
+                if (point["guidance_scale"], point["text_guidance_scale"]) == pair
+                and (point["scheduler"], point["power"]) == (scheduler, power)
             ]
             for axes, curve in zip(column, (_adherence_curve(line), _distance_curve(line))):
                 if not curve:
                     continue
                 x, y, low, high = np.array(sorted(curve)).T
                 x = shift * x
-                axes.plot(x, y, "o-", color=f"C{number}", markersize=4, linewidth=1.4, label=scheduler)
+                axes.plot(x, y, "o-", color=f"C{number}", markersize=4, linewidth=1.4, label=label)
                 axes.vlines(x, low, high, color=f"C{number}", linewidth=0.8, alpha=0.6)
         text = f", text {pair[1]:g}" if any(text_scale for _, text_scale in scales) else ""
         column[0].set_title(f"guidance {pair[0]:g}{text}", fontsize=9)
@@ -497,7 +500,8 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
         column[1].set_xscale("log", base=2)
         column[1].xaxis.set_major_formatter(ticker.ScalarFormatter())
         column[1].set_xlabel("model evaluations")
-    grid[0, 0].set_ylabel("mean A (1: reference clips)")
+    is_text = any(point["condition"] == "text" for point in points)
+    grid[0, 0].set_ylabel(f"{'beat strength' if is_text else 'mean A'} (1: reference clips)")
     grid[1, 0].set_ylabel("kernel distance")
     curves = {line.get_label(): line for axes in grid.flat for line in axes.lines if line.get_marker() == "o"}
     figure.legend(curves.values(), curves, fontsize=8, loc="outside right upper")
@@ -506,10 +510,17 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
 
 
 def _adherence_curve(points: Sequence[dict[str, Any]]) -> list[tuple[float, float, float, float]]:
-    """Number of evaluations, mean A, and the lowest and highest A of a control."""
+    """
+    Number of evaluations, mean A, and the lowest and highest A of a control; from captions only, beat strength with
+    its confidence interval.
+    """
     curve = []
     for point in points:
-        if values := [row["value"] for row in point["adherence"].values()]:
+        if point["condition"] == "text":
+            curve.append(
+                (point["evaluations"], *(point["form"]["beat_strength"][k] for k in ("value", "low", "high")))
+            )
+        elif values := [row["value"] for row in point["adherence"].values()]:
             curve.append((point["evaluations"], point["mean_adherence"], min(values), max(values)))
     return curve
 
@@ -521,3 +532,36 @@ def _distance_curve(points: Sequence[dict[str, Any]]) -> list[tuple[float, float
         for point in points
         if point["kernel_distance"] is not None
     ]
+
+
+def plot_uturns(curves: dict[str, Sequence[tuple[float, float, float, float]]], title: str) -> "Figure":
+    r"""
+    Plots what survives of reference clips that are noised to a flow time and denoised with their captions only.
+
+    Args:
+        curves (`dict`): as [`~evaluation.uturn.survival`] returns them.
+        title (`str`): title of the figure.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        `ImportError`: without matplotlib.
+    """
+    figure = import_optional("matplotlib.figure", "plot").Figure(figsize=(8.0, 4.2), layout="constrained")
+    axes = figure.subplots()
+    times = sorted({time for curve in curves.values() for time, *_ in curve})
+    for number, (label, curve) in enumerate(curves.items()):
+        time, value, low, high = np.array(sorted(curve)).T
+        # Equal distances between times, as they are denser near noise.
+        x = np.array([times.index(t) for t in time]) + 0.04 * (number - (len(curves) - 1) / 2)
+        axes.plot(x, value, "o-", color=f"C{number}", markersize=4, linewidth=1.4, label=label)
+        axes.vlines(x, low, high, color=f"C{number}", linewidth=0.8, alpha=0.5)
+    axes.axhline(0, color="0.6", linewidth=0.8, zorder=0)
+    axes.axhline(1, color="0.6", linewidth=0.8, zorder=0)
+    axes.set_xticks(range(len(times)), [f"{time:g}" for time in times])
+    axes.set_xlabel("flow time (0: noise, 1: data)")
+    axes.set_ylabel("A (1: reference clips)")
+    figure.legend(fontsize=8, loc="outside right upper")
+    axes.set_title(title, fontsize=9, loc="left")
+    return figure

@@ -30,6 +30,22 @@ from .sampling import METRICS
 Result = dict[str, Any]  # as `evaluate_pipeline` returns it
 Metric = tuple[str, str]  # control and metric
 
+# Scores of `compare_form`, and means over clips with their formats.
+FORM_SCORES = {
+    "beat_strength": "beat strength: A",
+    "above_p10": "beat strength above the references' 10th percentile",
+    "harmony": "harmony: A",
+    "triads_in_range": "distinct triads within the references' 10–90%",
+    "changes_on_beats": "chord changes on beats: A",
+}
+FORM_MEANS = {
+    "beat_strength": ("beat strength", "{:.2f}"),
+    "rise": ("level rise at beats", "{:.1f} dB"),
+    "harmony": ("harmony", "{:.3f}"),
+    "distinct_triads": ("distinct triads in 10 s", "{:.1f}"),
+    "chord_changes": ("chord changes", "{:.1f}"),
+}
+
 
 def list_metrics(result: Result) -> list[Metric]:
     """The reported metrics in a fixed order, except those of single chord families."""
@@ -58,10 +74,16 @@ def write_summary(results: dict[str, Result]) -> str:
     """
     parts = []
     for name, result in results.items():
-        parts += [f"## {name}: A, {result['num_clips']} clips", _write_adherence(result)]
+        parts += [f"## {name}: {result['num_clips']} clips"]
+        if adherence := _write_adherence(result):
+            parts += [f"### {name}: A", adherence]
         if captions := _write_captions(result):
             parts += [f"### {name}: captions", captions]
-        parts += [f"### {name}: chords by family", _write_families(result)]
+        parts += [f"### {name}: form", _write_form(result)]
+        if tempo := _write_tempo(result):
+            parts += [f"### {name}: tempo in captions", tempo]
+        if families := _write_families(result):
+            parts += [f"### {name}: chords by family", families]
         parts += [f"### {name}: sound", _write_sound(result)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -71,6 +93,8 @@ def write_scores(results: dict[str, Result]) -> str:
     parts = []
     for name, result in results.items():
         for condition, values in result["conditions"].items():
+            if not values["adherence"]:
+                continue
             parts += [f"## {name}: {condition}", _write_scores(values, result)]
     return "\n\n".join(parts) + "\n"
 
@@ -83,17 +107,29 @@ def write_samplers(points: Sequence[dict[str, Any]]) -> str:
     Returns:
         `str`: a table, one sampler per row.
     """
-    head = ["scheduler", "steps", "evaluations", "guidance", "text guidance", *(f"A: {name}" for name in METRICS)]
-    head += ["mean A", "kernel distance", "worst octave band", "harmonic to noise", "rise", "s per s"]
+    head = ["scheduler", "steps", "power", "evaluations", "guidance", "text guidance"]
+    head += [
+        *(f"A: {name}" for name in METRICS),
+        "mean A",
+        "A: beat strength",
+        "A: harmony",
+        "kernel distance",
+        "worst octave band",
+        "harmonic to noise",
+        "rise",
+        "s per s",
+    ]
     rows = [
         [
             point["scheduler"],
             str(point["steps"] or "adaptive"),
+            f"{point['power']:g}" if point["steps"] else "",
             f"{point['evaluations']:g}",
             f"{point['guidance_scale']:g}",
             f"{point['text_guidance_scale']:g}",
             *(_interval(point["adherence"].get(name)) for name in METRICS),
             _format("{:.3f}", point["mean_adherence"]),
+            *(_interval(point["form"][name]) for name in ("beat_strength", "harmony")),
             _format("{:.3f} ({:.3f} … {:.3f})", *(point[key] for key in ("kernel_distance", "low", "high"))),
             _format("{:+.1f} dB", point["band_difference"]) + f" ({point['worst_band']})",
             _format("{:.1f} dB", point["harmonic_to_noise"]),
@@ -120,7 +156,7 @@ def _interval(row: dict[str, Any] | None) -> str:
         return ""
     if "min_clips" in row and row["num_clips"] < row["min_clips"]:
         return describe_shortage(row["num_clips"], row["min_clips"])
-    return f"{row['value']:.2f} ({row['low']:.2f} … {row['high']:.2f})"
+    return _format("{:.2f} ({:.2f} … {:.2f})", row["value"], row["low"], row["high"])
 
 
 def _find_short_row(condition: dict[str, Any], metric: Metric) -> dict[str, Any] | None:
@@ -142,7 +178,7 @@ def _write_adherence(result: Result) -> str:
         [" ".join(metric), *(_interval(find_row(c, metric) or _find_short_row(c, metric)) for c in conditions)]
         for metric in dict.fromkeys([*list_metrics(result), *too_few_clips])
     ]
-    return _table(["A", *result["conditions"]], rows)
+    return _table(["A", *result["conditions"]], rows) if rows else ""
 
 
 def _write_captions(result: Result) -> str:
@@ -171,13 +207,47 @@ def _write_families(result: Result) -> str:
             cells = [find_row(condition, metric) or _find_short_row(condition, metric) for metric in metrics]
             if any(cells):
                 rows.append([name, metric, *map(_value_and_count, cells)])
-    return _table(["A (clips)", "", *FAMILIES], rows)
+    return _table(["A (clips)", "", *FAMILIES], rows) if rows else ""
 
 
 def _value_and_count(row: dict[str, Any] | None) -> str:
     if row is None or row["num_clips"] < row["min_clips"]:
         return _interval(row)
     return f"{row['value']:.2f} ({row['num_clips']})"
+
+
+def _write_form(result: Result) -> str:
+    """Form of the reference clips and under each set of conditions: A of [`compare_form`], and means over clips."""
+    conditions = result["conditions"].values()
+    rows = [
+        [label, "", *(_interval(condition["form_adherence"][name]) for condition in conditions)]
+        for name, label in FORM_SCORES.items()
+    ]
+    for name, (label, form) in FORM_MEANS.items():
+        columns = [[clip[name] for clip in part["form"]] for part in (result["references"], *conditions)]
+        rows.append([label, *(_format(form, _mean(values)) for values in columns)])
+    return _table(["form", "references", *result["conditions"]], rows)
+
+
+def _write_tempo(result: Result) -> str:
+    """Agreement with the tempo that captions request in BPM; empty unless it was measured."""
+    rows = [
+        [
+            estimator,
+            str(row["num_clips"]),
+            _format("{:.2f} ({:.2f} … {:.2f})", row["acc1"], row["low"], row["high"]),
+            *(_format("{:.2f}", row[key]) for key in ("chance_acc1", "acc2", "chance_acc2")),
+        ]
+        for condition in result["conditions"].values()
+        for estimator, row in condition.get("tempo", {}).items()
+    ]
+    return _table(["estimator", "clips", "Acc1", "chance", "Acc2", "chance"], rows) if rows else ""
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean of the values that are not NaN."""
+    values = [value for value in values if not math.isnan(value)]
+    return float(np.mean(values)) if values else math.nan
 
 
 def _write_sound(result: Result) -> str:
@@ -195,8 +265,7 @@ def _describe_sound(condition: dict[str, Any], result: Result) -> dict[str, str]
     distance, bands = condition.get("distance", {}), against.get("bands", {})
 
     def mean(key: str) -> float:
-        values = [check[key] for check in checks if not math.isnan(check[key])]
-        return float(np.mean(values)) if values else math.nan
+        return _mean([check[key] for check in checks])
 
     def largest(key: str) -> float:
         return max(check[key] for check in checks)

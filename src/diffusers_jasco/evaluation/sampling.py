@@ -59,22 +59,37 @@ class Sampler:
         scheduler (`str`): one of `SCHEDULERS`.
         steps (`int`, *optional*): number of inference steps; `None` for the adaptive `"dopri5"`.
         guidance_scale (`float`), text_guidance_scale (`float`): as [`JascoPipeline`] takes them.
+        power (`float`, defaults to `1.0`): step `i` of `n` starts at the flow time `(i / n) ** power`; above 1, steps
+            are shorter near noise.
     """
 
     scheduler: str
     steps: int | None
     guidance_scale: float
     text_guidance_scale: float
+    power: float = 1.0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments of [`JascoPipeline`]."""
+        settings = {"guidance_scale": self.guidance_scale, "text_guidance_scale": self.text_guidance_scale}
+        if self.power == 1 or self.steps is None:
+            return settings | {"num_inference_steps": self.steps}
+        return settings | {"sigmas": tuple(1 - (np.arange(self.steps) / self.steps) ** self.power)}
 
 
 def list_samplers(
-    schedulers: Sequence[str], steps: Sequence[int], guidance_scales: Sequence[tuple[float, float]]
+    schedulers: Sequence[str],
+    steps: Sequence[int],
+    guidance_scales: Sequence[tuple[float, float]],
+    powers: Sequence[float] = (1.0,),
 ) -> list[Sampler]:
     r"""
     Args:
         schedulers (`Sequence[str]`): some of `SCHEDULERS`.
         steps (`Sequence[int]`): numbers of inference steps. The adaptive scheduler ignores them and is listed once.
         guidance_scales (`Sequence[tuple[float, float]]`): pairs of `guidance_scale` and `text_guidance_scale`.
+        powers (`Sequence[float]`, defaults to `(1.0,)`): powers of the time grid, which the adaptive scheduler ignores.
 
     Returns:
         `list[Sampler]`: all combinations.
@@ -85,17 +100,22 @@ def list_samplers(
     if unknown := sorted(set(schedulers) - SCHEDULERS.keys()):
         raise ValueError(f"`schedulers` have to be some of {', '.join(SCHEDULERS)}, but got {', '.join(unknown)}.")
     return [
-        Sampler(scheduler, count, *scales)
+        Sampler(scheduler, count, *scales, power)
         for scales, scheduler in product(guidance_scales, schedulers)
-        for count in ([None] if scheduler == ADAPTIVE else steps)
+        for power, count in ([(1.0, None)] if scheduler == ADAPTIVE else product(powers, steps))
     ]
 
 
 def evaluate_sampler(
-    pipe: Any, references: References, sampler: Sampler, batch_size: int = 8, min_clips: int = MIN_CLIPS
+    pipe: Any,
+    references: References,
+    sampler: Sampler,
+    batch_size: int = 8,
+    min_clips: int = MIN_CLIPS,
+    condition: str = "all",
 ) -> dict[str, Any]:
     r"""
-    Generates music with all controls for clips with one sampler, and evaluates it.
+    Generates music for clips with one sampler, and evaluates it.
 
     Args:
         pipe ([`JascoPipeline`]): the pipeline. Its scheduler is replaced during the evaluation.
@@ -104,6 +124,8 @@ def evaluate_sampler(
         sampler (`Sampler`): the sampler.
         batch_size (`int`, defaults to `8`): number of clips generated together.
         min_clips (`int`, defaults to `20`): as [`~evaluation.evaluate.evaluate_pipeline`] takes it.
+        condition (`str`, defaults to `"all"`): inputs of the pipeline, one of [`~evaluation.evaluate.CONDITIONS`], such
+            as all controls or, with `"text"`, the captions only.
 
     Returns:
         `dict`, ready for JSON: the fields of `sampler`, and
@@ -118,19 +140,16 @@ def evaluate_sampler(
         - `harmonic_to_noise`, `rise`: means of these fields of [`~evaluation.metrics.sound.SoundCheck`] over clips
         - `seconds_per_second`: generation time in seconds per second of music
     """
-    settings = {
-        "num_inference_steps": sampler.steps,
-        "guidance_scale": sampler.guidance_scale,
-        "text_guidance_scale": sampler.text_guidance_scale,
-    }
     calls = []
     hook = pipe.transformer.register_forward_pre_hook(lambda *_: calls.append(1))
     try:
         with _use_scheduler(pipe, sampler.scheduler):
-            result = evaluate_pipeline(pipe, references, ("all",), batch_size, settings, min_clips=min_clips)
+            result = evaluate_pipeline(
+                pipe, references, (condition,), batch_size, sampler.settings, min_clips=min_clips
+            )
     finally:
         hook.remove()
-    result = result["conditions"]["all"]
+    result = result["conditions"][condition]
     reported = {(row["control"], row["metric"]): row for row in result["reported"]}
     adherence = {
         name: {key: reported[metric][key] for key in ("value", "low", "high")}
@@ -141,6 +160,8 @@ def evaluate_sampler(
     return dataclasses.asdict(sampler) | {
         "evaluations": len(calls) / math.ceil(len(references.items) / batch_size),
         "adherence": adherence,
+        "condition": condition,
+        "form": {name: _select_interval(result["form_adherence"][name]) for name in ("beat_strength", "harmony")},
         "mean_adherence": float(np.mean([row["value"] for row in adherence.values()])) if adherence else None,
         **{key: result["distance"][key] for key in ("kernel_distance", "low", "high")},
         "worst_band": against["worst_band"],
@@ -148,6 +169,10 @@ def evaluate_sampler(
         **{key: float(np.nanmean([check[key] for check in result["sound"]])) for key in ("harmonic_to_noise", "rise")},
         "seconds_per_second": result["seconds_per_second"],
     }
+
+
+def _select_interval(row: dict[str, float]) -> dict[str, float | None]:
+    return {key: None if math.isnan(row[key]) else row[key] for key in ("value", "low", "high")}
 
 
 @contextmanager

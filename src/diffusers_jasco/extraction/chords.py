@@ -30,6 +30,7 @@ from ..audio.stream import AudioStream
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, parse_chord
 from ..utils.errors import InputError
 from ..utils.optional_imports import import_optional, pip_install
+from .beats import extract_beats
 
 
 logger = logging.get_logger(__name__)
@@ -80,10 +81,10 @@ def extract_chords(
         raise InputError(f"`method` has to be 'auto', 'chordino' or 'builtin', but is {method!r}.", "method")
     if isinstance(audio, list):
         beats = [snap_to_beats] * len(audio) if isinstance(snap_to_beats, bool) else snap_to_beats
-        if len(beats) != len(audio):
+        if not hasattr(beats, "__len__") or len(beats) != len(audio):
             raise InputError(
                 f"`snap_to_beats` has to be a bool or have the beats of each of {len(audio)} recordings, but got"
-                f" {len(beats)}.",
+                f" {reprlib.repr(beats)}.",
                 "snap_to_beats",
             )
         return [extract_chords(item, sampling_rate, method, progress, snap) for item, snap in zip(audio, beats)]
@@ -95,8 +96,6 @@ def extract_chords(
     stream = AudioStream(audio, sampling_rate, RATE)
     chords = (_run_chordino if method == "chordino" else _estimate_chords)(stream, progress)
     if snap_to_beats is True:
-        from .beats import extract_beats
-
         beats = np.asarray(extract_beats(audio, sampling_rate).beats)
     return chords if beats is None else _snap(chords, beats, stream.duration)
 
@@ -216,6 +215,12 @@ _STAY = 0.995  # probability that a chord lasts another 64 ms
 
 
 def _estimate_chords(stream: AudioStream, progress: bool) -> Chords:
+    chroma, loudness = estimate_chroma(stream, progress)
+    return decode_chords(chroma, loudness, stream.duration)
+
+
+def estimate_chroma(stream: AudioStream, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Bass and treble chroma `(frames, 24)` of the notes, and loudness `(frames,)`, one frame every 64 ms."""
     bank = _log_frequency_bank()
     window = np.hanning(_WINDOW).astype(np.float32)
     spectra = []
@@ -225,27 +230,38 @@ def _estimate_chords(stream: AudioStream, progress: bool) -> Chords:
                 spectra.append(np.abs(np.fft.rfft(part * window)).astype(np.float32) @ bank)
             bar.update(len(frames) * HOP / RATE)
     if not spectra:
-        return [(NO_CHORD, 0.0)]
+        return np.zeros((0, 24), dtype=np.float32), np.zeros(0, dtype=np.float32)
     spectra = np.concatenate(spectra)
 
-    labels, templates = _templates()
     shift = _find_tuning(spectra.mean(axis=0))
-    fits, loudness = np.empty((len(spectra), len(labels)), dtype=np.float32), np.empty(len(spectra), dtype=np.float32)
+    chroma, loudness = np.empty((len(spectra), 24), dtype=np.float32), np.empty(len(spectra), dtype=np.float32)
     # Processed in parts, to bound the memory of long recordings.
     starts = np.array_split(np.arange(len(spectra)), -(-len(spectra) // 2048))
     for part in (slice(frames[0], frames[-1] + 1) for frames in starts):
         tuned = _tune(spectra[part], shift)
         loudness[part] = tuned.max(axis=1)
         notes = _fit_notes(_whiten(tuned)) ** _COMPRESSION
-        chroma = np.concatenate([_fold(notes, *_BASS), _fold(notes, *_TREBLE)], axis=1)
-        chroma /= np.linalg.norm(chroma, axis=1, keepdims=True) + 1e-9
-        fits[part] = chroma @ templates.T
+        chroma[part] = np.concatenate([_fold(notes, *_BASS), _fold(notes, *_TREBLE)], axis=1)
+    return chroma, loudness
+
+
+def is_quiet(loudness: np.ndarray) -> np.ndarray:
+    """Frames that are almost silent in comparison with the loudest one."""
+    return loudness < 1e-3 * loudness.max(initial=0)
+
+
+def decode_chords(chroma: np.ndarray, loudness: np.ndarray, duration: float) -> Chords:
+    """Chords of the output of [`estimate_chroma`]."""
+    if not len(chroma):
+        return [(NO_CHORD, 0.0)]
+    labels, templates = _templates()
+    fits = (chroma / (np.linalg.norm(chroma, axis=1, keepdims=True) + 1e-9)) @ templates.T
     # Near-silent frames are labeled N.
-    fits[loudness < 1e-3 * loudness.max()] = np.eye(len(labels))[labels.index(NO_CHORD)]
+    fits[is_quiet(loudness)] = np.eye(len(labels))[labels.index(NO_CHORD)]
     fits *= _SHARPNESS
     path = _decode(fits, _STAY)
     changes = np.flatnonzero(np.diff(path, prepend=-1))
-    return _merge(((labels[path[frame]], frame * HOP / RATE) for frame in changes), stream.duration)
+    return _merge(((labels[path[frame]], frame * HOP / RATE) for frame in changes), duration)
 
 
 @lru_cache(maxsize=1)

@@ -23,19 +23,21 @@ import numpy as np
 
 from ..audio.stream import AudioStream
 from ..controls.chord_labels import NOTES, parse_chord
-from .chords import RATE, Chords, extract_chords
+from .chords import RATE, Chords, decode_chords, estimate_chroma, is_quiet
 
 
 MODES = ("major", "minor")
 CHORD_TYPES = ("", "m", "7", "maj7", "m7", "6", "m6", "dim", "m7b5", "aug")
 # Log-odds of the key whose tonic chord comes first. Excerpts start anywhere, but pieces often start on their tonic.
 _FIRST_CHORD = 1.5
+_NUM_CHORDS = 12 * len(CHORD_TYPES)
 
 
 def extract_key(audio: Any, sampling_rate: int | None = None, progress: bool = False) -> str | None | list[str | None]:
     r"""
-    Estimates the key of a recording from its chords: how often and how long each chord sounds, as a degree of each
-    key, and which one comes first (a log-linear model, fitted by `training/train_key_estimator.py`).
+    Estimates the key of a recording from its chords (which degrees of a key they are, how long they sound, how they
+    follow each other, which one comes first) and its mean chroma, by a log-linear model, which
+    `training/train_key_estimator.py` fits.
 
     One key is estimated for the whole recording. Relative keys are confused most often, above all where a recording
     is short or avoids the tonic; music without functional harmony also gets the key that fits best.
@@ -58,51 +60,65 @@ def extract_key(audio: Any, sampling_rate: int | None = None, progress: bool = F
     """
     if isinstance(audio, list):
         return [extract_key(item, sampling_rate, progress) for item in audio]
-    duration = AudioStream(audio, sampling_rate, RATE).duration
-    # The same method everywhere, as the model was fitted to its chords.
-    chords = extract_chords(audio, sampling_rate, method="builtin", progress=progress)
-    degrees, first = chord_features(chords, duration)
-    if not degrees.any():
+    features, first = key_features(AudioStream(audio, sampling_rate, RATE), progress)
+    if not first.any() and not features[:, :_NUM_CHORDS].any():
         return None
-    scores = np.einsum("kdt,mdt->mk", degrees, _load_weights()) + first
-    mode, tonic = np.unravel_index(scores.argmax(), scores.shape)
+    mode, tonic = np.unravel_index((_load_weights() @ features.T + first).argmax(), first.shape)
     return f"{NOTES[tonic]} {MODES[mode]}"
 
 
 @lru_cache(maxsize=1)
 def _load_weights() -> np.ndarray:
-    """Log-odds of chords (modes, degrees, chord types) in a key."""
-    text = files(__package__).joinpath("weights/key/weights.json").read_text(encoding="utf-8")
-    return np.array([json.loads(text)[mode] for mode in MODES])
+    """Weights of the features (2 modes, 288)."""
+    weights = json.loads(files(__package__).joinpath("weights/key/weights.json").read_text(encoding="utf-8"))
+    return np.array([np.concatenate([np.ravel(rows) for rows in weights[mode].values()]) for mode in MODES])
 
 
-def chord_features(chords: Chords, duration: float) -> tuple[np.ndarray, np.ndarray]:
+def key_features(stream: AudioStream, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
     r"""
-    Features of a progression for each key.
+    Features of a recording for each tonic. Repetition hardly changes them.
 
     Args:
-        chords (`list` of `(label, start)`): labels of Chordino.
-        duration (`float`): duration of the music in seconds.
+        stream (`AudioStream`): the recording at 32 kHz.
+        progress (`bool`, defaults to `False`): whether to show a progress bar.
 
     Returns:
-        `degrees` `(12 tonics, 12 degrees, 10 chord types)`, the square roots of the shares of each chord (mean of its
-        shares of the changes and of the time), and `first` `(2 modes, 12 tonics)`, the score of the first chord.
-        Repetition changes neither.
+        `features` `(12 tonics, 288)`: square roots of the shares of each chord (12 degrees × 10 chord types; the mean
+        of its shares of the chord changes and of the time) and of each transition between two roots (12 × 12 degrees),
+        and mean bass and treble chroma (2 × 12 degrees), each of unit norm per frame.
+        `first` `(2 modes, 12 tonics)`: the score of the key whose tonic chord comes first.
     """
-    occurrences, durations = np.zeros((2, 12, len(CHORD_TYPES)))
-    first = np.zeros((len(MODES), 12))
-    for (label, start), (_, end) in zip(chords, [*chords[1:], ("", duration)]):
-        chord = parse_chord(label)
-        if chord is None:
-            continue
-        if not occurrences.any() and 7 in chord.intervals:
-            first[int(3 in chord.intervals), chord.root] = _FIRST_CHORD
+    chroma, loudness = estimate_chroma(stream, progress)
+    chords = decode_chords(chroma, loudness, stream.duration)
+    return _combine(chords, _mean_chroma(chroma[~is_quiet(loudness)]), stream.duration)
+
+
+def _mean_chroma(chroma: np.ndarray) -> np.ndarray:
+    parts = chroma.reshape(-1, 2, 12)
+    return (parts / (np.linalg.norm(parts, axis=2, keepdims=True) + 1e-9)).sum(axis=0) / max(len(parts), 1)
+
+
+def _combine(chords: Chords, chroma: np.ndarray, duration: float) -> tuple[np.ndarray, np.ndarray]:
+    """[`key_features`] of a progression and a mean chroma (2, 12)."""
+    parsed = [(parse_chord(label), start) for label, start in [*chords, ("N", duration)]]
+    sounding = [(chord, end - start) for (chord, start), (_, end) in zip(parsed, parsed[1:]) if chord is not None]
+    changes, times = np.zeros((2, 12, len(CHORD_TYPES)))
+    transitions, first = np.zeros((12, 12)), np.zeros((len(MODES), 12))
+    for index, (chord, length) in enumerate(sounding):
         place = chord.root, _chord_types()[chord.intervals]
-        occurrences[place] += 1
-        durations[place] += end - start
-    counts = np.maximum([occurrences.sum(), durations.sum()], 1e-9)
-    amounts = np.sqrt((occurrences / counts[0] + durations / counts[1]) / 2)
-    return np.stack([np.roll(amounts, -tonic, axis=0) for tonic in range(12)]), first
+        changes[place] += 1
+        times[place] += length
+        if index > 0:
+            transitions[sounding[index - 1][0].root, chord.root] += 1
+        elif 7 in chord.intervals:
+            first[int(3 in chord.intervals), chord.root] = _FIRST_CHORD
+    changes, times, transitions = (counts / max(counts.sum(), 1e-9) for counts in (changes, times, transitions))
+    parts = [(np.sqrt((changes + times) / 2), 0), (np.sqrt(transitions), (0, 1)), (chroma, 1)]
+    features = [
+        np.concatenate([np.roll(part, np.full(np.shape(axes), -tonic), axes).ravel() for part, axes in parts])
+        for tonic in range(12)
+    ]
+    return np.array(features), first
 
 
 @lru_cache(maxsize=1)

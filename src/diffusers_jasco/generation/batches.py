@@ -49,8 +49,8 @@ class GenerationRequest:
         separate_drums (`bool`, defaults to `False`): whether `drums` is a full mix.
         duration (`float`, *optional*): duration in seconds, by default the one that the model was trained on.
         seed (`int`, defaults to `0`): seed of the noise.
-        settings (`dict`): `num_inference_steps`, `guidance_scale`, `text_guidance_scale` and `guidance_rescale`, where
-            they differ from the checkpoint's defaults.
+        settings (`dict`): `num_inference_steps`, `sigmas` (a `tuple`), `guidance_scale`, `text_guidance_scale` and
+            `guidance_rescale`, where they differ from the checkpoint's defaults.
         start (`float`, defaults to `0.0`): position in control files and recordings, in seconds, at which the clip
             begins.
         normalize_drums (`bool`, *optional*):

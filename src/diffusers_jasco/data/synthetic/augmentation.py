@@ -18,9 +18,40 @@
 import numpy as np
 
 
+# Levels of the stems before mastering, in dB.
+_LEVELS = {"drums": -3.0, "bass": -4.0, "comp": -7.0, "pad": -13.0, "lead": -3.0}
+# Reverb send levels.
+_SENDS = {"drums": 0.5, "bass": 0.1, "comp": 0.9, "pad": 1.0, "lead": 1.0}
 # Level of the mix relative to full scale: RMS of the loud frames, and maximum peak.
 _TARGET_RMS = 0.11
 _MAX_PEAK = 0.95
+
+
+def mix(
+    stems: dict[str, np.ndarray], num_samples: int, sampling_rate: int, rng: np.random.Generator, dry: bool
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    r"""
+    Mixes dry stems to a clip. Frozen test sets depend on this function: other sounds need another function.
+
+    Args:
+        stems (`dict[str, np.ndarray]`): name → samples (samples,). Silent stems are dropped.
+        num_samples (`int`): length of the clip, which is the end of the stems.
+        sampling_rate (`int`): Hz.
+        rng (`np.random.Generator`): draws levels, room, equalizers and compression ratio.
+        dry (`bool`): only balances and normalizes, without room, equalizers and compression.
+
+    Returns:
+        `tuple[np.ndarray, dict[str, np.ndarray]]`: the mix, and the stems, which sum to the mix in this order.
+    """
+    # Level balancing would amplify silent stems without limit.
+    stems = {name: samples for name, samples in stems.items() if np.abs(samples).max() > 1e-4}
+    stems = balance(stems, {name: level + rng.uniform(-2, 2) for name, level in _LEVELS.items()})
+    ratio = 1.0
+    if not dry:
+        stems = make_room(stems, sampling_rate, rng, _SENDS)
+        ratio = float(rng.uniform(1, 4))
+    stems = {name: samples[len(samples) - num_samples :] for name, samples in stems.items()}
+    return master(stems, sampling_rate, ratio)
 
 
 def balance(stems: dict[str, np.ndarray], levels: dict[str, float]) -> dict[str, np.ndarray]:

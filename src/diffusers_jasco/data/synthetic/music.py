@@ -17,30 +17,24 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import torch
 
-from ...controls.drum_machine import play_hits
-from ...controls.midi_drums import DRUM_VOICES
-from . import augmentation
 from .captions import instrument_names, write_captions
-from .composition import SPLITS, STEMS, SUBSETS, Note, Piece, compose
-from .rendering import find_soundfonts, get_renderer
+from .composition import SPLITS, SUBSETS, Note, Piece, compose
+from .scores import RenderedMusic, Score, ScoreNote
 
 
-# Levels of the stems before mastering, in dB.
-_LEVELS = {"drums": -3.0, "bass": -4.0, "comp": -7.0, "pad": -13.0, "lead": -3.0}
-# Reverb send levels.
-_SENDS = {"drums": 0.5, "bass": 0.1, "comp": 0.9, "pad": 1.0, "lead": 1.0}
-# Seconds rendered before the clip, so that notes that started earlier are sounding at its beginning.
+# Version of the generated clips. Increase it when the same seeds give other music, captions or sounds.
+GENERATOR_VERSION = 1
+
+# Seconds rendered before the clip.
 _PREROLL = 1.5
 # Share of "full" clips with drum-machine sounds, which the pipeline also uses for drum patterns written as text.
 _DRUM_MACHINES = 0.25
 
 
-class SyntheticMusic(torch.utils.data.Dataset):
+class SyntheticMusic(RenderedMusic):
     r"""
     Clips of generated music in 27 styles, with chords (193 labels), melody, drum onsets, beats and captions. It is
     composed from scratch and contains no existing music. Clips start at random positions of their pieces, so few of
@@ -102,97 +96,53 @@ class SyntheticMusic(torch.utils.data.Dataset):
             raise ValueError(f"`subset` has to be one of {', '.join(SUBSETS)}, both, but got {subset!r}.")
         if not 0.1 <= duration <= 600:
             raise ValueError(f"`duration` has to be between 0.1 and 600 seconds, but got {duration}.")
-        if not 8000 <= sampling_rate <= 48000:
-            raise ValueError(f"`sampling_rate` has to be between 8000 and 48000 Hz, but got {sampling_rate}.")
+        super().__init__(duration, sampling_rate, renderer, soundfonts, stems)
         self.split, self.size, self.subset, self.seed = split, size, subset, seed
-        self.duration, self.sampling_rate, self.stems = duration, sampling_rate, stems
-        self.renderer = renderer
-        self.soundfonts = [str(font) for font in (soundfonts or find_soundfonts(renderer))]
-        for font in self.soundfonts:
-            get_renderer(renderer, font, sampling_rate)
 
     def __len__(self) -> int:
         return self.size
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        rng, subset, piece, start, captions = self._compose(index)
-        renderer = get_renderer(
-            self.renderer, self.soundfonts[int(rng.integers(len(self.soundfonts)))], self.sampling_rate
-        )
-        # Uses a separate random stream, so changing it leaves the rest unchanged.
-        kit = np.random.default_rng([self.seed, SPLITS.index(self.split), index, 2])
-        tuning = kit.uniform(0.75, 1.33) if subset == "full" and kit.random() < _DRUM_MACHINES else None
-        mix, stems = self._render(piece, start, renderer, rng, tuning)
-
-        item = {
-            "audio": torch.from_numpy(mix)[None],
-            "sampling_rate": self.sampling_rate,
-            "duration": self.duration,
-            **_cut_annotations(piece, start, self.duration),
-            "tempo": piece.tempo,
-            "time_signature": piece.time_signature,
-            "key": piece.key,
-            "style": piece.style.name,
-            "energy": piece.energy,
-            "instruments": instrument_names(piece),
-            "captions": captions,
-            "caption": captions[0],
-            "split": self.split,
-            "subset": subset,
-            "index": index,
-            "seed": self.seed,
-            **renderer.description,
-        }
-        if self.stems:
-            item["stems"] = {name: torch.from_numpy(samples)[None] for name, samples in stems.items()}
-        return item
-
-    def captions(self, index: int) -> list[str]:
-        """The captions of a clip. The clip is composed, but not rendered."""
-        return self._compose(index)[-1]
-
-    def _compose(self, index: int) -> tuple[np.random.Generator, str, Piece, float, list[str]]:
+    def score(self, index: int) -> Score:
+        """Composes a clip, and writes its captions. Nothing is rendered."""
         if not 0 <= index < self.size:
             raise IndexError(f"Index {index} is out of range for {self.size} clips.")
-        rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
+        seeds = [self.seed, SPLITS.index(self.split), index]
+        rng = np.random.default_rng(seeds)
         subset = SUBSETS[index % 2] if self.subset == "both" else self.subset
         piece = compose(self.split, subset, rng, self.duration + 8)
         start = rng.uniform(0, piece.duration - self.duration)
-        # Uses a separate random stream, so that the music does not depend on the captions.
-        captions = write_captions(piece, np.random.default_rng([self.seed, SPLITS.index(self.split), index, 1]))
-        return rng, subset, piece, start, captions
-
-    def _render(self, piece: Piece, start: float, renderer, rng: np.random.Generator, drum_machine: float | None):
+        # Captions and drum machine use separate random streams, so changing them leaves the rest unchanged.
+        captions = write_captions(piece, np.random.default_rng([*seeds, 1]))
+        kit = np.random.default_rng([*seeds, 2])
+        tuning = kit.uniform(0.75, 1.33) if subset == "full" and kit.random() < _DRUM_MACHINES else None
         preroll = min(_PREROLL, start)
         first, end = start - preroll, start + self.duration
-        names = [name for name in STEMS if name in piece.programs]
-        tracks = {
-            name: (piece.programs[name], name == "drums", _cut_notes(piece.notes[name], first, end)) for name in names
-        }
-        stems = {}
-        if drum_machine and "drums" in tracks:
-            *_, notes = tracks.pop("drums")
-            stems["drums"] = _play_drum_machine(notes, end - first, self.sampling_rate, drum_machine)
-        stems |= renderer.render(tracks, end - first)
-        # Drops silent stems, which level balancing would amplify without limit.
-        stems = {name: samples for name, samples in stems.items() if np.abs(samples).max() > 1e-4}
-        levels = {name: _LEVELS[name] + rng.uniform(-2, 2) for name in STEMS}
-        stems = augmentation.balance(stems, levels)
-        ratio = 1.0
-        if piece.subset == "full":
-            stems = augmentation.make_room(stems, self.sampling_rate, rng, _SENDS)
-            ratio = float(rng.uniform(1, 4))
-        num_samples = int(round(self.duration * self.sampling_rate))
-        stems = {name: samples[len(samples) - num_samples :] for name, samples in stems.items()}
-        return augmentation.master(stems, self.sampling_rate, ratio)
+        return Score(
+            annotations={
+                **_cut_annotations(piece, start, self.duration),
+                "tempo": piece.tempo,
+                "time_signature": piece.time_signature,
+                "key": piece.key,
+                "style": piece.style.name,
+                "energy": piece.energy,
+                "instruments": instrument_names(piece),
+                "captions": captions,
+                "caption": captions[0],
+                "split": self.split,
+                "subset": subset,
+                "index": index,
+                "seed": self.seed,
+            },
+            duration=self.duration,
+            preroll=preroll,
+            programs=piece.programs,
+            notes={name: _cut_notes(piece.notes[name], first, end) for name in piece.programs},
+            drum_machine=tuning,
+            random_state=rng.bit_generator.state,
+        )
 
 
-def _play_drum_machine(notes: list, duration: float, rate: int, tuning: float) -> np.ndarray:
-    hits = [(DRUM_VOICES[key], start, velocity / 127) for start, _, key, velocity in notes]
-    return play_hits(hits, duration, rate, tuning)
-
-
-def _cut_notes(notes: list[Note], start: float, end: float) -> list[tuple[float, float, int, int]]:
+def _cut_notes(notes: list[Note], start: float, end: float) -> list[ScoreNote]:
     return [
         (max(note.start - start, 0.0), note.end - start, note.key, note.velocity)
         for note in notes

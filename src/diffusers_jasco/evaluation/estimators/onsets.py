@@ -16,12 +16,11 @@
 """Two drum-onset estimators for mixes."""
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from .spectra import SAMPLING_RATE, SILENCE, load_mono, power_spectrogram, running_mean, running_median
+from .spectra import SAMPLING_RATE, SILENCE, load_mono, mel_filters, power_spectrogram, running_mean, running_median
 
 
 _HOP = 160  # 10 ms
@@ -53,21 +52,30 @@ _LOW_BANDS, _MIDDLE_BANDS = 3, 23
 _BAND_WEIGHTS = np.repeat([2.0, 0.3, 1.5], [_LOW_BANDS, _MIDDLE_BANDS - _LOW_BANDS, _BANDS - _MIDDLE_BANDS])
 
 
-@lru_cache(maxsize=1)
-def _mel_filters() -> np.ndarray:
-    """Triangular filters of shape (bins, bands) from 30 Hz to 8 kHz."""
-    low, high = (2595 * math.log10(1 + frequency / 700) for frequency in (30, SAMPLING_RATE / 2))
-    edges = 700 * (10 ** (np.linspace(low, high, _BANDS + 2) / 2595) - 1)
-    frequencies = np.arange(_N_FFT // 2 + 1)[:, None] * SAMPLING_RATE / _N_FFT
-    rising = (frequencies - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - frequencies) / (edges[2:] - edges[1:-1])
-    return np.clip(np.minimum(rising, falling), 0, None).astype(np.float32)
+def percussive_flux(audio: Any) -> np.ndarray:
+    r"""
+    An onset envelope: rises of the percussive mel spectrum. Each band is weighted by how far it exceeds its running
+    median over time, as in Fitzgerald's (2010) harmonic-percussive separation.
+
+    Args:
+        audio: as [`~evaluation.estimators.spectra.load_mono`] takes it.
+
+    Returns:
+        `np.ndarray` of shape `(frames,)`: nonnegative values at 100 Hz, starting at 0 s. All are 0 for silence and for
+        audio shorter than 0.17 s.
+    """
+    bands = np.sqrt(power_spectrogram(load_mono(audio), _HOP, _N_FFT) @ mel_filters(_N_FFT, _BANDS))
+    if len(bands) < _MEDIAN_FRAMES or bands.max() < SILENCE:
+        return np.zeros(len(bands))
+    sustained = running_median(bands, _MEDIAN_FRAMES, axis=0)
+    percussive = bands * bands**2 / (bands**2 + sustained**2 + 1e-12)
+    levels = np.log1p((1000 * percussive / bands.max()) ** 2)
+    return _rise(levels, 1) @ _BAND_WEIGHTS
 
 
 def onsets_by_percussive_flux(audio: Any) -> np.ndarray:
     r"""
-    Estimates onsets from rises of the percussive mel spectrum. Each band is weighted by how far it exceeds its running
-    median over time, as in Fitzgerald's (2010) harmonic-percussive separation.
+    Estimates onsets from peaks of [`percussive_flux`].
 
     Args:
         audio: as [`~evaluation.estimators.spectra.load_mono`] takes it.
@@ -75,13 +83,7 @@ def onsets_by_percussive_flux(audio: Any) -> np.ndarray:
     Returns:
         `np.ndarray`: onsets in seconds.
     """
-    bands = np.sqrt(power_spectrogram(load_mono(audio), _HOP, _N_FFT) @ _mel_filters())
-    if len(bands) < _MEDIAN_FRAMES or bands.max() < SILENCE:
-        return np.zeros(0)
-    sustained = running_median(bands, _MEDIAN_FRAMES, axis=0)
-    percussive = bands * bands**2 / (bands**2 + sustained**2 + 1e-12)
-    levels = np.log1p((1000 * percussive / bands.max()) ** 2)
-    novelty = _rise(levels, 1) @ _BAND_WEIGHTS
+    novelty = percussive_flux(audio)
     return _pick_peaks(novelty / (np.percentile(novelty, 99) + 1e-9), _THRESHOLD)
 
 

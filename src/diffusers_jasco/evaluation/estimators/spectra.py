@@ -15,6 +15,7 @@
 
 """Front end of the estimators: audio at a common sampling rate, linear and musical spectra, and decoding."""
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -62,6 +63,17 @@ def power_spectrogram(samples: np.ndarray, hop: int, n_fft: int) -> np.ndarray:
     padded = torch.nn.functional.pad(torch.from_numpy(samples), (n_fft // 2, n_fft // 2))
     spectrum = torch.stft(padded, n_fft, hop, window=window, center=False, return_complex=True)
     return (spectrum.abs() * (2 / window.sum())).square().T.contiguous().numpy()
+
+
+@lru_cache(maxsize=4)
+def mel_filters(n_fft: int, num_bands: int) -> np.ndarray:
+    """Triangular filters of shape (n_fft // 2 + 1, num_bands) from 30 Hz to 8 kHz, equally wide on the mel scale."""
+    low, high = (2595 * math.log10(1 + frequency / 700) for frequency in (30, SAMPLING_RATE / 2))
+    edges = 700 * (10 ** (np.linspace(low, high, num_bands + 2) / 2595) - 1)
+    frequencies = np.arange(n_fft // 2 + 1)[:, None] * SAMPLING_RATE / n_fft
+    rising = (frequencies - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - frequencies) / (edges[2:] - edges[1:-1])
+    return np.clip(np.minimum(rising, falling), 0, None).astype(np.float32)
 
 
 @lru_cache(maxsize=8)

@@ -24,6 +24,9 @@ from ..estimators.caption_probe import QUESTIONS
 from .sample_sizes import MIN_CLIPS
 
 
+Answers = Mapping[str, str | None]  # correct answers by question, `None` where the caption has none
+
+
 @dataclass(frozen=True)
 class CaptionAdherence:
     r"""
@@ -80,9 +83,10 @@ def measure_captions(
     scores: Mapping[str, Sequence[float]],
     references: Mapping[str, Sequence[float]],
     codec: Mapping[str, Sequence[float]],
-    captions: Sequence[Mapping[str, str | None]],
+    captions: Sequence[Answers],
     seed: int = 0,
     min_clips: int = MIN_CLIPS,
+    reference_captions: Sequence[Answers] | None = None,
 ) -> list[CaptionAdherence]:
     r"""
     Args:
@@ -93,30 +97,49 @@ def measure_captions(
             clips.
         seed (`int`, defaults to `0`): random seed of the bootstrap.
         min_clips (`int`, defaults to `20`): minimum number of clips for a score.
+        reference_captions (`Sequence[Mapping]`, *optional*): the correct answers for the reference clips, if the music
+            was generated from other captions.
 
     Returns:
         `list[CaptionAdherence]`: one per question that the captions answer in at least two ways.
     """
+    reference_captions = captions if reference_captions is None else reference_captions
     rows = []
     for question in QUESTIONS:
+        music = _Accuracy(scores[question], captions, question, seed)
+        if music.num_answers < 2:
+            continue
+        if music.num_clips < min_clips:
+            values = [np.nan] * 6
+        else:
+            reference, through_codec = (
+                _Accuracy(part[question], reference_captions, question, seed) for part in (references, codec)
+            )
+            value = float(to_ratio(music.above_chance, 0, through_codec.above_chance))
+            # Equal sets of clips are resampled in the same way.
+            low, high = interval(to_ratio(music.resampled, 0, through_codec.resampled))
+            values = [music.score, reference.score, through_codec.score, value, low, high]
+        rows.append(CaptionAdherence(question, music.num_clips, music.num_answers, *values, min_clips=min_clips))
+    return rows
+
+
+class _Accuracy:
+    """
+    Balanced accuracy of the clips whose captions answer a question: `score`, `above_chance`, and `resampled`, the
+    excess over chance in each bootstrap resample. NaN with fewer than two different answers.
+    """
+
+    def __init__(self, scores: Sequence[float], captions: Sequence[Answers], question: str, seed: int):
         clips = [index for index, answers in enumerate(captions) if answers[question] is not None]
         answers = [captions[index][question] for index in clips]
-        if len(set(answers)) < 2:
-            continue
+        self.num_clips, self.num_answers = len(clips), len(set(answers))
+        self.score, self.above_chance, self.resampled = np.nan, np.nan, np.full(NUM_RESAMPLES, np.nan)
+        if self.num_answers < 2:
+            return
+        is_correct = np.asarray(scores, dtype=float)[clips]
+        self.score = float(balanced_accuracy(is_correct, answers))
+        self.above_chance = self.score - 1 / self.num_answers
         size = len(clips)
-        if size < min_clips:
-            rows.append(CaptionAdherence(question, size, len(set(answers)), *[np.nan] * 6, min_clips=min_clips))
-            continue
         draws = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), NUM_RESAMPLES)
-        is_correct = [np.asarray(part[question], dtype=float)[clips] for part in (scores, references, codec)]
-        score, reference, through_codec = (float(balanced_accuracy(part, answers)) for part in is_correct)
-        resampled = [balanced_accuracy(part, answers, draws) for part in is_correct]
         in_draw = draws @ (np.asarray(answers)[:, None] == np.unique(answers)) > 0
-        low, high = interval(to_ratio(resampled[0], 1 / in_draw.sum(axis=1), resampled[2]))
-        value = float(to_ratio(score, 1 / len(set(answers)), through_codec))
-        rows.append(
-            CaptionAdherence(
-                question, size, len(set(answers)), score, reference, through_codec, value, low, high, min_clips
-            )
-        )
-    return rows
+        self.resampled = balanced_accuracy(is_correct, answers, draws) - 1 / in_draw.sum(axis=1)
