@@ -349,7 +349,9 @@ def evaluate_beats(clip: Clip, extractors: list[Extractor], table: Table):
 def run_librosa(audio: torch.Tensor, rate: int) -> Beats:
     """Beats and tempo by librosa, which does not estimate downbeats."""
     beats = track_beats((audio, rate))
-    return Beats(list(beats), [], float(60 / np.median(np.diff(beats))) if len(beats) > 1 else None, None)
+    span = len(beats) // 2
+    tempo = float(60 * span / np.median(beats[span:] - beats[:-span])) if span else None
+    return Beats(list(beats), [], tempo, None)
 
 
 EVALUATE = {

@@ -141,7 +141,7 @@ def _run_model(magnitudes: np.ndarray) -> np.ndarray:
 
 # Beats per bar, and the weight of a bar: otherwise, 4/4 with a strong third beat is often taken for 2/4, and 3/4, which
 # is rare in the training data, for 4/4.
-_METERS = {2: 0.3, 3: 2.0, 4: 1.0}
+_METERS = {2: 0.3, 3: 1.5, 4: 1.0}
 _SLOWEST = 45  # beats per minute
 _FASTEST = 220  # beats per minute
 _BEAT_LENGTH = 1 / 16  # of the time from beat to beat
