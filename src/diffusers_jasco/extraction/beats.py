@@ -148,7 +148,7 @@ _BEAT_LENGTH = 1 / 16  # of the time from beat to beat
 _STEADINESS = 100.0  # a relative change of the interval by x has a probability proportional to exp(-100 |x|)
 _LARGEST_CHANGE = 6  # frames, from one interval to the next
 _FLOOR = 1e-3  # lowest probability
-_EVIDENCE = 3.0  # nats per second by which beats have to be more probable than none; noise reaches 2.7, music 8.5
+_EVIDENCE = 3.0  # nats per second by which beats have to be more probable than none, so that noise has no beats
 
 
 def _decode(activations: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
