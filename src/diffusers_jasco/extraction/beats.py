@@ -139,8 +139,8 @@ def _run_model(magnitudes: np.ndarray) -> np.ndarray:
 # model is evaluated from beat to beat instead of from frame to frame, for all beats within the shortest interval at
 # once.
 
-# Beats per bar, and the weight of a bar: otherwise, 4/4 with a strong third beat is often taken for 2/4, and 3/4, which
-# is rare in the training data, for 4/4.
+# Beats per bar, and the weight of a bar. With equal weights, 4/4 with a strong third beat is often taken for 2/4, and
+# 3/4, which is rare in the training data, for 4/4.
 _METERS = {2: 0.3, 3: 1.5, 4: 1.0}
 _SLOWEST = 45  # beats per minute
 _FASTEST = 220  # beats per minute
@@ -148,7 +148,7 @@ _BEAT_LENGTH = 1 / 16  # of the time from beat to beat
 _STEADINESS = 100.0  # a relative change of the interval by x has a probability proportional to exp(-100 |x|)
 _LARGEST_CHANGE = 6  # frames, from one interval to the next
 _FLOOR = 1e-3  # lowest probability
-_EVIDENCE = 3.0  # nats per second by which beats have to be more probable than none; noise reaches 2.7, music 8.5
+_EVIDENCE = 3.0  # nats per second by which beats have to be more probable than none, so that noise has no beats
 
 
 def _decode(activations: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
