@@ -28,12 +28,12 @@ from ..control_estimators import ESTIMATORS, Estimator
 from ..estimators.onsets import percussive_flux
 from ..estimators.spectra import SAMPLING_RATE, load_mono
 from .sample_sizes import MIN_CLIPS
+from .sound import SILENT_LEVEL
 
 
 WINDOW_SECONDS = 10.0
 MAX_LAG = 0.25  # seconds
 MIN_CORRELATION = 0.35
-SILENT_LEVEL = -60.0  # dBFS
 _FRAME_RATE = 100  # Hz, that of `percussive_flux`
 _SMOOTHING = 0.03  # seconds: standard deviation of a Gaussian
 _BURST_SECONDS = 0.1
@@ -156,8 +156,8 @@ def loudness_deviation(audio: Any, reference: Any = None) -> float:
             the same controls. Its own largest deviation is subtracted.
 
     Returns:
-        `float`: dB; 0 if the level does not deviate more than that of the reference. Levels below −60 dBFS count as
-        −60 dBFS. An incomplete last window is ignored, unless it is the only one.
+        `float`: dB; 0 if the level does not deviate more than that of the reference, and for silence. Levels below −60 dBFS
+        count as −60 dBFS. An incomplete last window is ignored, unless it is the only one.
     """
     deviation = _level_deviation(audio)
     return deviation if reference is None else max(0.0, deviation - _level_deviation(reference))

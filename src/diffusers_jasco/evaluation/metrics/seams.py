@@ -61,8 +61,8 @@ class SeamDetection:
     How well the borders in pieces are found without knowing where they are, from [`detect_seams`].
 
     Args:
-        auc (`float`): area under the ROC curve, the mean over pieces: the probability that a frame with a border gets a
-            higher score than another frame. 0.5 if borders are not found, 1 if all are found.
+        auc (`float`): area under the ROC curve, the mean over pieces: the probability that a frame with a border gets
+            a higher score than another frame. 0.5 if borders are not found, 1 if all are found.
         low, high (`float`): bounds of the 95% confidence interval, by bootstrap over pieces.
         aucs (`np.ndarray` of shape `(pieces,)`): the area of each piece; NaN for pieces without borders.
     """
@@ -134,13 +134,13 @@ def seam_ratio(
                 f"`overlaps` have to be within the {len(times) / frame_rate:g} s of the latents, but got"
                 f" {start:g} s to {end:g} s."
             )
-        # Frames that have a part in the overlap.
-        start, end = start - 0.5 / frame_rate, end + 0.5 / frame_rate
+        # Frames that have a part in the overlap, and the frame that starts at its end. The margin is for rounding.
+        start, end = start - 0.5 / frame_rate + 1e-6, end + 0.5 / frame_rate + 1e-6
         inside |= (times > start) & (times < end)
         near |= (times > start - MARGIN / frame_rate) & (times < end + MARGIN / frame_rate)
         if len(downbeats):
             first, last = _to_bars(np.array([start, end]), downbeats)
-            comparable |= (bars - first) % 1 < last - first
+            comparable |= (last - bars) % 1 < last - first
     elsewhere = ~near & comparable if len(downbeats) else ~near
     if not inside.any() or not elsewhere.any():
         return {"V": math.nan, "W": math.nan}
@@ -166,8 +166,8 @@ def seam_features(audio: Any, codec: Codec) -> np.ndarray:
     - Levels above 4 kHz and below 250 Hz in dB, and absolute steps of loudness and of chroma, in 3 frames.
     - Errors of linear prediction (Makhoul, 1975), forward from the preceding 20 ms and backward from the following
       20 ms: the largest mean over 0.5 ms in an eighth of a frame ÷ the error in those 20 ms, and the smaller of
-      both; the maximum of each frame, in 3 frames. At a cut the waveform is not continued from either side. At an onset it is,
-      backward, as sounds decay.
+      both; the maximum of each frame, in 3 frames. At a cut the waveform is not continued from either side. At an
+      onset it is, backward, as sounds decay.
 
     Args:
         audio: the piece, as [`~audio.io.load_audio`] takes it, at least 2 frames long. Stereo is averaged.
@@ -296,7 +296,10 @@ def detect_seams(
     """
     candidates = [None] * len(features) if candidates is None else candidates
     if not len(features) == len(borders) == len(candidates):
-        raise ValueError(f"Borders and candidates have to be given for each of the {len(features)} pieces.")
+        raise ValueError(
+            f"`borders` and `candidates` have to have an entry for each of the {len(features)} pieces, but have"
+            f" {len(borders)} and {len(candidates)}."
+        )
     regression = import_optional("sklearn.linear_model", "eval").LogisticRegression
     pieces = []
     for index, piece in enumerate(features):
@@ -305,7 +308,7 @@ def detect_seams(
         pieces.append((standardized[positive], standardized[negative]))
     usable = [index for index, piece in enumerate(pieces) if len(piece[0]) and len(piece[1])]
     if len(usable) < 2:
-        raise ValueError(f"At least 2 pieces have to have borders, but got {len(usable)}.")
+        raise ValueError(f"`borders` have to be in at least 2 pieces, but are in {len(usable)}.")
     aucs = np.full(len(pieces), np.nan)
     for index in usable:
         others = [pieces[other] for other in usable if other != index]
