@@ -34,6 +34,7 @@ from .metrics.sample_sizes import MIN_CLIPS
 
 _FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 ADAPTIVE = "dopri5"  # chooses its own steps
+WITHOUT_GRIDS = ("heun", "dpm++")  # do not take sigmas
 SCHEDULERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "euler": FlowMatchEulerScheduler.from_config,
     "heun": FlowMatchHeunDiscreteScheduler.from_config,
@@ -89,7 +90,8 @@ def list_samplers(
         schedulers (`Sequence[str]`): some of `SCHEDULERS`.
         steps (`Sequence[int]`): numbers of inference steps. The adaptive scheduler ignores them and is listed once.
         guidance_scales (`Sequence[tuple[float, float]]`): pairs of `guidance_scale` and `text_guidance_scale`.
-        powers (`Sequence[float]`, defaults to `(1.0,)`): powers of the time grid. The adaptive scheduler ignores them.
+        powers (`Sequence[float]`, defaults to `(1.0,)`): powers of the time grid. Only `"euler"` and `"unipc"` have
+            time grids; others ignore them.
 
     Returns:
         `list[Sampler]`: all combinations.
@@ -102,7 +104,9 @@ def list_samplers(
     return [
         Sampler(scheduler, count, *scales, power)
         for scales, scheduler in product(guidance_scales, schedulers)
-        for power, count in ([(1.0, None)] if scheduler == ADAPTIVE else product(powers, steps))
+        for power, count in (
+            [(1.0, None)] if scheduler == ADAPTIVE else product([1.0] if scheduler in WITHOUT_GRIDS else powers, steps)
+        )
     ]
 
 
