@@ -121,6 +121,17 @@ def test_areas_without_seams_are_not_biased():
     assert np.mean(aucs) == pytest.approx(0.5, abs=0.04)
 
 
+def test_borders_near_the_ends_do_not_count():
+    pytest.importorskip("sklearn")
+    borders = [[0.1, 3.0 + seed, 19.9] for seed in range(6)]
+    features = [noisy_features(seed) for seed in range(6)]
+    for piece in features:
+        piece[:10] += 10
+        piece[-10:] += 10
+    inner = detect_seams(features, [[time] for _, time, _ in borders], FRAME_RATE)
+    np.testing.assert_array_equal(detect_seams(features, borders, FRAME_RATE).aucs, inner.aucs)
+
+
 def test_borders_at_beats_are_compared_with_beats():
     pytest.importorskip("sklearn")
     beats = np.arange(1.0, 19.0, 0.6)

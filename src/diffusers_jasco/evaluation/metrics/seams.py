@@ -271,8 +271,8 @@ def detect_seams(
     from others, and applied to the remaining piece. Features are standardized in each piece. The measure is ours.
 
     Areas are computed for each piece and averaged: scores of different regressions are not comparable, and an area
-    over all of them would not be 0.5 for random borders. Frames less than 5 frames away from a border, and the first
-    and last 0.5 s of a piece, do not count as frames without a border.
+    over all of them would not be 0.5 for random borders. Frames less than 5 frames away from a border do not count as
+    frames without a border. The first and last 0.5 s of a piece, and borders there, are ignored.
 
     Args:
         features (`Sequence[np.ndarray]`, each of shape `(frames, features)`):
@@ -336,7 +336,11 @@ def _label(
     is_far = (
         (np.abs(others[:, None] - positive) >= MARGIN).all(axis=1) if len(positive) else np.ones(len(others), bool)
     )
-    return positive, others[is_far & (others >= edge) & (others < frames - edge)]
+
+    def drop_ends(indices: np.ndarray) -> np.ndarray:
+        return indices[(indices >= edge) & (indices < frames - edge)]
+
+    return drop_ends(positive), drop_ends(others[is_far])
 
 
 def _area(positive: np.ndarray, negative: np.ndarray) -> float:
