@@ -455,7 +455,8 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
     r"""
     Plots quality against the number of model evaluations. The upper panels show the mean A of the controls with the
     range over single controls, or, for music from captions only, the beat strength with its 95% confidence interval;
-    the lower panels the kernel distance to the reference clips with its interval. Each pair of guidance scales has a column, each scheduler a line.
+    the lower panels the kernel distance to the reference clips with its interval. Each pair of guidance scales has a
+    column, each scheduler and power of the time grid a line.
 
     Args:
         points (`Sequence[dict]`): as [`~evaluation.sampling.evaluate_sampler`] returns them.

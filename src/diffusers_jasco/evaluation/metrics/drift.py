@@ -191,8 +191,8 @@ def cut_item(item: dict[str, Any], start: float, duration: float) -> dict[str, A
     """
     if not 0 <= start <= start + duration <= item["duration"] + 1e-3:
         raise ValueError(
-            f"A section has to be within the {item['duration']:g} s of the piece, but got {start:g} s to"
-            f" {start + duration:g} s."
+            f"`start` and `duration` have to be within the {item['duration']:g} s of the piece, but got {start:g} s and"
+            f" {duration:g} s."
         )
     rate = item["sampling_rate"]
     first = round(start * rate)
@@ -242,7 +242,7 @@ def first_against_last(
     for item in items:
         if item["duration"] < 2 * WINDOW_SECONDS:
             raise ValueError(
-                f"Pieces have to last at least {2 * WINDOW_SECONDS:g} s, but one lasts {item['duration']:g} s."
+                f"`items` have to last at least {2 * WINDOW_SECONDS:g} s, but one lasts {item['duration']:g} s."
             )
     pieces = [item | {"audio": audio, "sampling_rate": rate} for (audio, rate), item in zip(audios, items)]
     rows = {}
