@@ -162,6 +162,15 @@ def test_the_figure_has_a_line_per_scheduler_and_a_column_per_guidance():
     assert {text.get_text() for text in figure.legends[0].get_texts()} == {"heun", "euler", "dopri5"}
 
 
+def test_the_figure_of_music_from_captions_shows_the_beat_strength_of_each_time_grid():
+    points = [make_point("euler", 4, 4, 1.5, None) | {"condition": "text", "power": power} for power in (1.0, 2.0)]
+    few_clips = {name: dict.fromkeys(("value", "low", "high")) for name in ("beat_strength", "harmony")}
+    upper, _ = plot_samplers([*points, points[0] | {"evaluations": 8, "form": few_clips}], "nano").axes
+    assert "beat strength" in upper.get_ylabel()
+    lines = {line.get_label(): line.get_ydata().tolist() for line in upper.lines if line.get_marker() == "o"}
+    assert lines == {"euler, power 1": [0.5], "euler, power 2": [0.5]}
+
+
 def test_existing_points_are_kept_and_new_ones_added(tmp_path, capsys):
     pytest.importorskip("librosa")
     load_pipeline("chords-drums-melody").save_pretrained(tmp_path / "checkpoint")

@@ -518,9 +518,9 @@ def _adherence_curve(points: Sequence[dict[str, Any]]) -> list[tuple[float, floa
     curve = []
     for point in points:
         if point["condition"] == "text":
-            curve.append(
-                (point["evaluations"], *(point["form"]["beat_strength"][k] for k in ("value", "low", "high")))
-            )
+            strength = point["form"]["beat_strength"]
+            if strength["value"] is not None:
+                curve.append((point["evaluations"], strength["value"], strength["low"], strength["high"]))
         elif values := [row["value"] for row in point["adherence"].values()]:
             curve.append((point["evaluations"], point["mean_adherence"], min(values), max(values)))
     return curve
