@@ -27,12 +27,11 @@ from ...audio.io import load_audio
 from ...audio.resampling import resample
 from ...codecs import Codec, encode
 from ...utils.optional_imports import import_optional
+from ..adherence import NUM_RESAMPLES, interval
 
 
 # Windows of codecs spread a seam over some frames.
 MARGIN = 5  # frames
-CONFIDENCE = 0.95
-NUM_RESAMPLES = 2000
 EDGE_SECONDS = 0.5
 
 # 1. Features of latents and levels
@@ -317,8 +316,7 @@ def detect_seams(
         model = regression(C=_REGULARIZATION, class_weight="balanced", max_iter=1000).fit(inputs, labels)
         aucs[index] = _area(*(part @ model.coef_[0] for part in pieces[index]))
     draws = np.random.default_rng(seed).choice(aucs[usable], (NUM_RESAMPLES, len(usable))).mean(axis=1)
-    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return SeamDetection(float(aucs[usable].mean()), float(low), float(high), aucs)
+    return SeamDetection(float(aucs[usable].mean()), *interval(draws), aucs)
 
 
 def _label(
