@@ -39,6 +39,7 @@ Chords = list[tuple[str, float]]
 
 RATE = 32000  # Hz: the rate of JASCO's training data; at other rates Chordino estimates different chords
 HOP = 2048  # samples: 64 ms
+_SHORTEST_BEAT = 0.05  # seconds
 
 
 def extract_chords(
@@ -115,10 +116,11 @@ def _check_beats(beats: Any) -> np.ndarray:
         times = np.asarray(beats, dtype=float)
     except (TypeError, ValueError):
         times = np.zeros((0, 0))
-    if times.ndim != 1 or not np.isfinite(times).all() or (times < 0).any() or (np.diff(times) <= 0).any():
+    is_valid = times.ndim == 1 and np.isfinite(times).all() and (times >= 0).all()
+    if not is_valid or (np.diff(times) < _SHORTEST_BEAT).any():
         raise InputError(
-            "`snap_to_beats` has to be a bool or ascending times in seconds from 0 on, but got"
-            f" {reprlib.repr(beats)}.",
+            f"`snap_to_beats` has to be a bool or ascending times in seconds from 0 on, at least {_SHORTEST_BEAT} s"
+            f" apart, but got {reprlib.repr(beats)}.",
             "snap_to_beats",
         )
     return times
