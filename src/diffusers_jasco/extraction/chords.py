@@ -24,13 +24,13 @@ from typing import Any, Literal
 
 import numpy as np
 from diffusers.utils import logging
-from tqdm import tqdm
 
 from ..audio.stream import AudioStream
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, parse_chord
 from ..utils.errors import InputError
 from ..utils.optional_imports import import_optional, pip_install
 from .beats import extract_beats
+from .progress import SecondsBar
 
 
 logger = logging.get_logger(__name__)
@@ -176,7 +176,7 @@ def _run_chordino(stream: AudioStream, progress: bool) -> Chords:
     step, block = plugin.get_preferred_step_size(), plugin.get_preferred_block_size()
     plugin.initialise(1, step, block)
     try:
-        with tqdm(total=round(stream.duration, 1), desc="chords", unit="s", disable=not progress) as bar:
+        with SecondsBar("chords", stream.duration, progress) as bar:
             index = 0
             for frames in stream.frames(block, step, before=0):
                 for frame in frames:
@@ -224,7 +224,7 @@ def estimate_chroma(stream: AudioStream, progress: bool = False) -> tuple[np.nda
     bank = _log_frequency_bank()
     window = np.hanning(_WINDOW).astype(np.float32)
     spectra = []
-    with tqdm(total=round(stream.duration, 1), desc="chords", unit="s", disable=not progress) as bar:
+    with SecondsBar("chords", stream.duration, progress) as bar:
         for frames in stream.frames(_WINDOW, HOP):
             for part in np.array_split(frames, -(-len(frames) // 128)):
                 spectra.append(np.abs(np.fft.rfft(part * window)).astype(np.float32) @ bank)
