@@ -39,6 +39,7 @@ Chords = list[tuple[str, float]]
 
 RATE = 32000  # Hz: the rate of JASCO's training data; at other rates Chordino estimates different chords
 HOP = 2048  # samples: 64 ms
+_SHORTEST_BEAT = 0.05  # seconds
 
 
 def extract_chords(
@@ -75,7 +76,8 @@ def extract_chords(
     Raises:
         `FileNotFoundError`: if a file does not exist.
         `ImportError`: if the method's package is not installed.
-        [`InputError`]: for input that is not audio, an unknown method, and beats that are not ascending times.
+        [`InputError`]: for input that is not audio, an unknown method, and beats that are not ascending times at least
+            0.05 s apart.
     """
     if method not in ("auto", "chordino", "builtin"):
         raise InputError(f"`method` has to be 'auto', 'chordino' or 'builtin', but is {method!r}.", "method")
@@ -115,10 +117,10 @@ def _check_beats(beats: Any) -> np.ndarray:
         times = np.asarray(beats, dtype=float)
     except (TypeError, ValueError):
         times = np.zeros((0, 0))
-    if times.ndim != 1 or not np.isfinite(times).all() or (times < 0).any() or (np.diff(times) <= 0).any():
+    if times.ndim != 1 or not np.isfinite(times).all() or (times < 0).any() or (np.diff(times) < _SHORTEST_BEAT).any():
         raise InputError(
-            "`snap_to_beats` has to be a bool or ascending times in seconds from 0 on, but got"
-            f" {reprlib.repr(beats)}.",
+            "`snap_to_beats` has to be a bool or ascending times in seconds from 0 on, at least"
+            f" {_SHORTEST_BEAT} s apart, but got {reprlib.repr(beats)}.",
             "snap_to_beats",
         )
     return times
@@ -127,7 +129,7 @@ def _check_beats(beats: Any) -> np.ndarray:
 def _snap(chords: Chords, beats: np.ndarray, duration: float) -> Chords:
     """Gives each beat the chord that sounds longest in it, so a change moves to the nearest beat."""
     if len(beats) < 2:
-        logger.warning(f"Chords are not snapped to beats: {len(beats)} beats were found, and at least two are needed.")
+        logger.warning(f"Chords are not snapped to beats: at least two beats are needed, but there are {len(beats)}.")
         return chords
     first, last = beats[1] - beats[0], beats[-1] - beats[-2]
     before = np.arange(beats[0] - first, 1e-3, -first)[::-1]
