@@ -20,8 +20,8 @@ and estimates the controls from the waveforms.
     python scripts/evaluate_jasco.py --checkpoint pipelines/jasco-nano --subset plain --split validation \
         --num_clips 64 --output results
 
-By default the clips are synthetic music; `--test_set` selects a frozen test set, on which results of different versions
-are comparable, and `--dataset` a prepared dataset. Conditions:
+By default the clips are synthetic music; `--test_set` selects a frozen test set, on which results of different
+versions are comparable, and `--dataset` a prepared dataset. Conditions:
 
     all         caption, chords, drums and melody of the clip
     none        nothing

@@ -76,7 +76,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--output", type=Path, required=True, help="output folder, new or of an earlier run")
     add("--schedulers", type=list_of(str), default=list(SCHEDULERS), help="comma-separated (default: all)")
     add("--steps", type=list_of(int), default=[4, 8, 12, 16, 24], help="comma-separated; dopri5 ignores them")
-    add("--powers", type=list_of(float), default=[1.0], help="powers p of the time grid (i/n)^p; dopri5 ignores them")
+    add("--powers", type=list_of(float), default=[1.0], help="powers p of the time grid (i/n)^p of euler and unipc")
     add("--condition", choices=("all", "text"), default="all", help="all controls, or the captions only")
     add("--guidance_scales", type=list_of(float), help="comma-separated (default: the checkpoint's)")
     add("--text_guidance_scales", type=list_of(float), help="comma-separated (default: the checkpoint's)")

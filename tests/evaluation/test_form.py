@@ -111,14 +111,27 @@ def test_values_that_cannot_be_measured(references, floors):
     short = measure_form((play_music(0)[:, : 3 * RATE], RATE))
     assert math.isnan(short.beat_strength) and math.isnan(short.tempo) and short.harmony > 0.7
     silence = measure_form((torch.zeros(1, 10 * RATE), RATE))
-    assert silence.beat_strength == silence.rise == 0 and math.isnan(silence.harmony)
-    assert math.isnan(form_floor((torch.zeros(1, 10 * RATE), RATE)).harmony)
+    assert silence.beat_strength == silence.rise == 0 and math.isnan(silence.changes_on_beats)
     result = compare_form([short, silence, *references[2:]], references, floors, min_clips=7)
-    assert result["beat_strength"]["num_clips"] == result["harmony"]["num_clips"] == 7
+    assert result["beat_strength"]["num_clips"] == 7 and result["harmony"]["num_clips"] == 8
     few = compare_form(references, references, floors)
     assert few["harmony"]["num_clips"] == 8 and math.isnan(few["harmony"]["value"])
     none = compare_form([short] * 8, [short] * 8, [short] * 8, min_clips=1)
     assert none["beat_strength"]["num_clips"] == 0 and math.isnan(none["above_p10"]["value"])
+
+
+def test_silent_clips_lower_all_scores_and_silent_references_do_not_count(references, floors):
+    silence = (torch.zeros(1, 10 * RATE), RATE)
+    forms = [*references[:4], *[measure_form(silence)] * 4]
+    result = compare_form(forms, references, floors, min_clips=8)
+    for name in ("beat_strength", "rise", "above_p10", "harmony", "distinct_triads", "triads_in_range"):
+        assert result[name]["num_clips"] == 8 and result[name]["value"] <= 0.55 * result[name]["ceiling"], name
+    with_silence = [*references, measure_form(silence)], [*floors, form_floor(silence)]
+    for name in ("beat_strength", "harmony", "distinct_triads"):
+        row, same = (
+            compare_form(references, *bounds, min_clips=8)[name] for bounds in (with_silence, (references, floors))
+        )
+        assert row == same, name
 
 
 def test_the_script_rejects_signals_without_a_beat(capsys):

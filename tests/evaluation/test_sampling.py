@@ -43,6 +43,11 @@ def test_all_combinations_are_listed_and_an_adaptive_scheduler_once():
     samplers = list_samplers(["euler", "dopri5"], [4, 8], [(1.5, 0.0), (2.0, 0.5)])
     assert samplers[:3] == [Sampler(*rest, 1.5, 0.0) for rest in (("euler", 4), ("euler", 8), ("dopri5", None))]
     assert len(samplers) == 6 and samplers[3:] == [Sampler(s.scheduler, s.steps, 2.0, 0.5) for s in samplers[:3]]
+    # The others have no time grids.
+    powers = list_samplers(["euler", "heun", "unipc", "dpm++", "dopri5"], [4], [(1.5, 0.0)], [1.0, 2.0])
+    assert [(sampler.scheduler, sampler.power) for sampler in powers] == [
+        ("euler", 1), ("euler", 2), ("heun", 1), ("unipc", 1), ("unipc", 2), ("dpm++", 1), ("dopri5", 1),
+    ]  # fmt: skip
     with pytest.raises(ValueError, match=r"some of euler, heun, unipc, dpm.*but got ddim"):
         list_samplers(["euler", "ddim"], [4], [(1.5, 0.0)])
 
@@ -56,6 +61,19 @@ def test_evaluations_are_counted_and_the_scheduler_is_restored(checkpoint, refer
     assert point["scheduler"] == name and point["evaluations"] == evaluations
     assert checkpoint.scheduler is scheduler
     assert json.loads(json.dumps(point)) == point
+
+
+@pytest.mark.parametrize("name", ["euler", "unipc"])
+def test_steps_of_a_higher_power_are_shorter_near_noise(checkpoint, references, name):
+    sampler = Sampler(name, 4, 1.5, 0.0, power=2.0)
+    assert sampler.settings["sigmas"] == pytest.approx([1, 15 / 16, 3 / 4, 7 / 16])
+    points = [
+        evaluate_sampler(checkpoint, references, Sampler(name, 4, 1.5, 0.0, power), 3, 2, "text")
+        for power in (1.0, 2.0)
+    ]
+    assert [point["evaluations"] for point in points] == [4, 4]
+    assert points[0]["kernel_distance"] != points[1]["kernel_distance"]
+    assert all(point["condition"] == "text" and set(point["form"]) == {"beat_strength", "harmony"} for point in points)
 
 
 def test_an_adaptive_scheduler_chooses_its_steps(checkpoint, references):
@@ -142,6 +160,15 @@ def test_the_figure_has_a_line_per_scheduler_and_a_column_per_guidance():
     # Missing values are not plotted.
     assert curves(adherence[1]) == {"dopri5": [(64, 0.95)]} and curves(distance[1]) == {"dopri5": [(64, 0.1)]}
     assert {text.get_text() for text in figure.legends[0].get_texts()} == {"heun", "euler", "dopri5"}
+
+
+def test_the_figure_of_music_from_captions_shows_the_beat_strength_of_each_time_grid():
+    points = [make_point("euler", 4, 4, 1.5, None) | {"condition": "text", "power": power} for power in (1.0, 2.0)]
+    few_clips = {name: dict.fromkeys(("value", "low", "high")) for name in ("beat_strength", "harmony")}
+    upper, _ = plot_samplers([*points, points[0] | {"evaluations": 8, "form": few_clips}], "nano").axes
+    assert "beat strength" in upper.get_ylabel()
+    lines = {line.get_label(): line.get_ydata().tolist() for line in upper.lines if line.get_marker() == "o"}
+    assert lines == {"euler, power 1": [0.5], "euler, power 2": [0.5]}
 
 
 def test_existing_points_are_kept_and_new_ones_added(tmp_path, capsys):

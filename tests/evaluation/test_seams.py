@@ -70,8 +70,8 @@ def test_jumps_raise_the_ratio_and_blurs_lower_it():
         frame = round(time * FRAME_RATE)
         jumping[frame:] += 20
         blurred[frame] = (blurred[frame - 1] + blurred[frame + 1]) / 2
-    # Each seam is at the border of two frames, and the jump is in the second.
-    jumps = seam_ratio(jumping, [(start + 0.02, end + 0.02) for start, end in overlaps], FRAME_RATE)
+    # Each cut is at the border of two frames, and the jump is in the second.
+    jumps = seam_ratio(jumping, overlaps, FRAME_RATE)
     assert jumps["V"] > 10 and jumps["W"] > 5
     blurs = seam_ratio(blurred, [(start + 0.02, end + 0.02) for start, end in overlaps], FRAME_RATE)
     assert blurs["V"] < 0.9 and blurs["W"] < 1e-6
@@ -82,7 +82,7 @@ def test_overlaps_are_compared_at_the_same_metrical_position():
     latents = 0.1 * random_walk()
     for frame in range(0, 400, 50):
         latents[frame:] += 10 * (-1) ** (frame // 50)
-    overlaps = [(6.02, 6.02), (10.02, 10.02)]
+    overlaps = [(6.0, 6.0), (10.0, 10.0)]
     assert seam_ratio(latents, overlaps, FRAME_RATE)["V"] > 20
     assert seam_ratio(latents, overlaps, FRAME_RATE, np.arange(0, 16, 2.0))["V"] == pytest.approx(1, abs=0.1)
     # Downbeats are extrapolated.
@@ -121,6 +121,17 @@ def test_areas_without_seams_are_not_biased():
     assert np.mean(aucs) == pytest.approx(0.5, abs=0.04)
 
 
+def test_borders_near_the_ends_do_not_count():
+    pytest.importorskip("sklearn")
+    borders = [[0.1, 3.0 + seed, 19.9] for seed in range(6)]
+    features = [noisy_features(seed) for seed in range(6)]
+    for piece in features:
+        piece[:10] += 10
+        piece[-10:] += 10
+    inner = detect_seams(features, [[time] for _, time, _ in borders], FRAME_RATE)
+    np.testing.assert_array_equal(detect_seams(features, borders, FRAME_RATE).aucs, inner.aucs)
+
+
 def test_borders_at_beats_are_compared_with_beats():
     pytest.importorskip("sklearn")
     beats = np.arange(1.0, 19.0, 0.6)
@@ -136,7 +147,7 @@ def test_pieces_without_borders_are_ignored():
     features = [noisy_features(i, borders=times, strength=6) for i, times in enumerate(borders)]
     found = detect_seams(features, borders, FRAME_RATE)
     assert np.isnan(found.aucs).tolist() == [False, False, True] and found.auc > 0.9
-    with pytest.raises(ValueError, match="At least 2 pieces"):
+    with pytest.raises(ValueError, match="in at least 2 pieces"):
         detect_seams(features, [[4.0], [], []], FRAME_RATE)
     with pytest.raises(ValueError, match="each of the 3 pieces"):
         detect_seams(features, borders[:2], FRAME_RATE)

@@ -64,6 +64,13 @@ def test_version_1_of_the_generator_gives_the_same_items(load, subset):
         assert all(torch.equal(first["stems"][name], second["stems"][name]) for name in first["stems"])
 
 
+def test_changed_items_do_not_change_the_test_set(load):
+    load("plain").score(0).annotations["chords"].clear()
+    load("plain").score(0).notes["drums"] = []
+    score = load("plain").score(0)
+    assert score.annotations["chords"] and score.notes["drums"]
+
+
 def test_differences_are_described(load):
     item = load("plain")[3]
     quieter = item | {"audio": 0.5 * item["audio"], "renderer_version": "0.0.1"}

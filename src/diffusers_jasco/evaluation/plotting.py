@@ -455,7 +455,8 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
     r"""
     Plots quality against the number of model evaluations. The upper panels show the mean A of the controls with the
     range over single controls, or, for music from captions only, the beat strength with its 95% confidence interval;
-    the lower panels the kernel distance to the reference clips with its interval. Each pair of guidance scales has a column, each scheduler a line.
+    the lower panels the kernel distance to the reference clips with its interval. Each pair of guidance scales has a
+    column, each scheduler and power of the time grid a line.
 
     Args:
         points (`Sequence[dict]`): as [`~evaluation.sampling.evaluate_sampler`] returns them.
@@ -517,9 +518,9 @@ def _adherence_curve(points: Sequence[dict[str, Any]]) -> list[tuple[float, floa
     curve = []
     for point in points:
         if point["condition"] == "text":
-            curve.append(
-                (point["evaluations"], *(point["form"]["beat_strength"][k] for k in ("value", "low", "high")))
-            )
+            strength = point["form"]["beat_strength"]
+            if strength["value"] is not None:
+                curve.append((point["evaluations"], strength["value"], strength["low"], strength["high"]))
         elif values := [row["value"] for row in point["adherence"].values()]:
             curve.append((point["evaluations"], point["mean_adherence"], min(values), max(values)))
     return curve

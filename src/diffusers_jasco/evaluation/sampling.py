@@ -34,6 +34,7 @@ from .metrics.sample_sizes import MIN_CLIPS
 
 _FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 ADAPTIVE = "dopri5"  # chooses its own steps
+WITHOUT_GRIDS = ("heun", "dpm++")  # do not take sigmas
 SCHEDULERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "euler": FlowMatchEulerScheduler.from_config,
     "heun": FlowMatchHeunDiscreteScheduler.from_config,
@@ -89,7 +90,8 @@ def list_samplers(
         schedulers (`Sequence[str]`): some of `SCHEDULERS`.
         steps (`Sequence[int]`): numbers of inference steps. The adaptive scheduler ignores them and is listed once.
         guidance_scales (`Sequence[tuple[float, float]]`): pairs of `guidance_scale` and `text_guidance_scale`.
-        powers (`Sequence[float]`, defaults to `(1.0,)`): powers of the time grid, which the adaptive scheduler ignores.
+        powers (`Sequence[float]`, defaults to `(1.0,)`): powers of the time grid. Only `"euler"` and `"unipc"` have
+            time grids; others ignore them.
 
     Returns:
         `list[Sampler]`: all combinations.
@@ -102,7 +104,9 @@ def list_samplers(
     return [
         Sampler(scheduler, count, *scales, power)
         for scales, scheduler in product(guidance_scales, schedulers)
-        for power, count in ([(1.0, None)] if scheduler == ADAPTIVE else product(powers, steps))
+        for power, count in (
+            [(1.0, None)] if scheduler == ADAPTIVE else product([1.0] if scheduler in WITHOUT_GRIDS else powers, steps)
+        )
     ]
 
 
@@ -124,15 +128,17 @@ def evaluate_sampler(
         sampler (`Sampler`): the sampler.
         batch_size (`int`, defaults to `8`): number of clips generated together.
         min_clips (`int`, defaults to `20`): as [`~evaluation.evaluate.evaluate_pipeline`] takes it.
-        condition (`str`, defaults to `"all"`): inputs of the pipeline, one of [`~evaluation.evaluate.CONDITIONS`], such
-            as all controls or, with `"text"`, the captions only.
+        condition (`str`, defaults to `"all"`): inputs of the pipeline, one of [`~evaluation.evaluate.CONDITIONS`],
+            such as all controls or, with `"text"`, the captions only.
 
     Returns:
-        `dict`, ready for JSON: the fields of `sampler`, and
+        `dict`, ready for JSON: the fields of `sampler`, `condition`, and
 
         - `evaluations`: mean number of transformer evaluations per batch; all guidance branches together are one
         - `adherence`: the reported A of `"root"`, `"chroma"` and `"onsets"` with its interval (`value`, `low`,
-          `high`), without those that lack a reliable estimator; `mean_adherence`: their mean
+          `high`), without those that lack a reliable estimator; `mean_adherence`: their mean, `None` without any
+        - `form`: A of `"beat_strength"` and `"harmony"` in the same form, as
+          [`~evaluation.metrics.form.compare_form`] defines them; `None` for fewer than `min_clips` clips
         - `kernel_distance`, with `low` and `high`: distance to the reference clips; `None` for fewer than `min_clips`
           clips
         - `worst_band` and `band_difference`: the octave band whose level differs most from the reference clips, and

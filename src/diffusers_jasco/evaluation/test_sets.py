@@ -61,7 +61,8 @@ def load_test_set(
         sampling_rate (`int`, defaults to `16000`): Hz.
         renderer (`str`, defaults to `"fluidsynth"`): `"fluidsynth"` or `"tinysoundfont"`.
         soundfonts (`Sequence[str | os.PathLike]`, *optional*):
-            General MIDI sound fonts. The order matters. Default: `find_soundfonts(renderer)`, as for published numbers.
+            General MIDI sound fonts. The order matters. Default: `find_soundfonts(renderer)`, as for published
+            numbers.
 
     Returns:
         `FrozenMusic`: a dataset of the same items as [`~data.SyntheticMusic`] with `stems=True`, of 10 s each.

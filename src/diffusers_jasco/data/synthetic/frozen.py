@@ -15,6 +15,7 @@
 
 """Clips whose scores are stored, so that they do not depend on the generator."""
 
+import copy
 import os
 from collections.abc import Sequence
 from dataclasses import fields
@@ -56,7 +57,8 @@ class FrozenMusic(RenderedMusic):
     def score(self, index: int) -> Score:
         if not 0 <= index < len(self):
             raise IndexError(f"Index {index} is out of range for {len(self)} clips.")
-        return self.scores[index]
+        # Scores can be shared, and items contain their annotations.
+        return copy.deepcopy(self.scores[index])
 
 
 def score_to_json(score: Score) -> dict[str, Any]:

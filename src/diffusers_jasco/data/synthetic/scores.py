@@ -50,7 +50,8 @@ class Score:
         notes (`dict[str, list[tuple[float, float, int, int]]]`):
             Stem → notes: start and end in seconds from the beginning of the pre-roll, MIDI note number, and velocity
             1 ... 127.
-        drum_machine (`float`, *optional*): tuning of the drum machine, if it plays the drums instead of the sound font.
+        drum_machine (`float`, *optional*):
+            Tuning of the drum machine, if it plays the drums instead of the sound font.
         random_state (`dict`):
             State of the NumPy bit generator from which the sound font and the mix are drawn: levels, room, equalizers
             and compression.

@@ -28,12 +28,12 @@ from ..control_estimators import ESTIMATORS, Estimator
 from ..estimators.onsets import percussive_flux
 from ..estimators.spectra import SAMPLING_RATE, load_mono
 from .sample_sizes import MIN_CLIPS
+from .sound import SILENT_LEVEL
 
 
 WINDOW_SECONDS = 10.0
 MAX_LAG = 0.25  # seconds
 MIN_CORRELATION = 0.35
-SILENT_LEVEL = -60.0  # dBFS
 _FRAME_RATE = 100  # Hz, that of `percussive_flux`
 _SMOOTHING = 0.03  # seconds: standard deviation of a Gaussian
 _BURST_SECONDS = 0.1
@@ -156,8 +156,8 @@ def loudness_deviation(audio: Any, reference: Any = None) -> float:
             the same controls. Its own largest deviation is subtracted.
 
     Returns:
-        `float`: dB; 0 if the level does not deviate more than that of the reference. Levels below −60 dBFS count as
-        −60 dBFS. An incomplete last window is ignored, unless it is the only one.
+        `float`: dB; 0 if the level does not deviate more than that of the reference, and for silence. Levels below −60 dBFS
+        count as −60 dBFS. An incomplete last window is ignored, unless it is the only one.
     """
     deviation = _level_deviation(audio)
     return deviation if reference is None else max(0.0, deviation - _level_deviation(reference))
@@ -191,8 +191,8 @@ def cut_item(item: dict[str, Any], start: float, duration: float) -> dict[str, A
     """
     if not 0 <= start <= start + duration <= item["duration"] + 1e-3:
         raise ValueError(
-            f"A section has to be within the {item['duration']:g} s of the piece, but got {start:g} s to"
-            f" {start + duration:g} s."
+            f"`start` and `duration` have to be within the {item['duration']:g} s of the piece, but got {start:g} s and"
+            f" {duration:g} s."
         )
     rate = item["sampling_rate"]
     first = round(start * rate)
@@ -242,7 +242,7 @@ def first_against_last(
     for item in items:
         if item["duration"] < 2 * WINDOW_SECONDS:
             raise ValueError(
-                f"Pieces have to last at least {2 * WINDOW_SECONDS:g} s, but one lasts {item['duration']:g} s."
+                f"`items` have to last at least {2 * WINDOW_SECONDS:g} s, but one lasts {item['duration']:g} s."
             )
     pieces = [item | {"audio": audio, "sampling_rate": rate} for (audio, rate), item in zip(audios, items)]
     rows = {}

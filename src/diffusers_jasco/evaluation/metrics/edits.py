@@ -26,7 +26,7 @@ from ..control_estimators import ESTIMATORS, Estimator
 from ..estimators.onsets import percussive_flux
 from ..estimators.spectra import SAMPLING_RATE, load_mono, mel_filters, pitch_spectrogram, power_spectrogram
 from .sample_sizes import MIN_CLIPS
-from .sound import OCTAVE_BANDS, SILENT_LEVEL, octave_levels
+from .sound import OCTAVE_BANDS, SILENT_LEVEL, SILENT_MAGNITUDE, octave_levels
 
 
 Regions = Sequence[tuple[float, float]]
@@ -34,7 +34,6 @@ Regions = Sequence[tuple[float, float]]
 _HOP = 160  # samples: 10 ms
 _N_FFT = 1024  # samples
 _MEL_BANDS = 64
-_SILENT_MAGNITUDE = 1e-4  # relative to a full-scale sine
 _CHROMA_HOP = 1600  # samples: 0.1 s
 _LOWEST_PITCH = 36
 _NUM_OCTAVES = 5
@@ -153,8 +152,8 @@ def measure_variation(variation: Any, recording: Any) -> dict[str, float]:
 
         - `log_mel`: mean absolute difference of the levels in 64 mel bands in dB, in windows of 64 ms; 0 for equal
           audio. Levels below −80 dB count as silence
-        - `chroma`: correlation of the chroma vectors of all frames (0.1 s), minus their mean over pitch classes: 1 for equal
-          harmony, about 0 for unrelated or atonal music
+        - `chroma`: correlation of the chroma vectors of all frames (0.1 s), minus their mean over pitch classes: 1 for
+          equal harmony, about 0 for unrelated or atonal music
         - `onsets`: correlation of the onset envelopes
           ([`~evaluation.estimators.onsets.percussive_flux`]); 1 for equal rhythm, about 0 for unrelated rhythm
 
@@ -217,7 +216,7 @@ def aspect_adherence(
 def _mel_levels(samples: np.ndarray) -> np.ndarray:
     filters = mel_filters(_N_FFT, _MEL_BANDS)
     power = power_spectrogram(samples, _HOP, _N_FFT) @ (filters / filters.sum(axis=0))
-    return 10 * np.log10(np.maximum(power, _SILENT_MAGNITUDE**2))
+    return 10 * np.log10(np.maximum(power, SILENT_MAGNITUDE**2))
 
 
 def _chroma(samples: np.ndarray) -> np.ndarray:

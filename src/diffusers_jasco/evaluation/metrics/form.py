@@ -85,29 +85,32 @@ def measure_form(audio: Any) -> Form:
 
 def form_floor(audio: Any, seed: int = 0) -> Form:
     r"""
-    The chance level of [`measure_form`] for a clip: the beat of noise with the clip's mean spectrum, and the harmony of
-    the clip's chroma averaged over time.
+    The chance level of [`measure_form`] for a clip: the beat of noise with the clip's mean spectrum, and the harmony
+    of the clip's chroma averaged over time.
 
     Args:
         audio: the clip, as [`~evaluation.estimators.spectra.load_mono`] takes it.
         seed (`int`, defaults to `0`): random seed of the noise. Use another one for each clip.
 
     Returns:
-        [`Form`]: with one distinct triad and no chord changes; NaN as for [`measure_form`].
+        [`Form`]: with one distinct triad and no chord changes; NaN throughout for silence, so that
+        [`compare_form`] ignores silent reference clips.
     """
     samples = load_mono(audio)
+    averaged = measure_harmony((torch.from_numpy(samples), SAMPLING_RATE)).averaged
+    if math.isnan(averaged):
+        return Form(*[math.nan] * 8)
     power = running_mean(np.abs(np.fft.rfft(samples)) ** 2, _SMOOTHING_BINS)
     noise = np.random.default_rng(seed).standard_normal(len(samples))
     shaped = np.fft.irfft(np.fft.rfft(noise) * np.sqrt(power / len(samples)), len(samples)).astype(np.float32)
     beat = estimate_beat((torch.from_numpy(shaped), SAMPLING_RATE))
-    averaged = measure_harmony((torch.from_numpy(samples), SAMPLING_RATE)).averaged
     return Form(
         beat_strength=beat.strength,
         rise=beat.rise,
         tempo=beat.tempo,
         harmony=averaged,
-        distinct_triads=math.nan if math.isnan(averaged) else 1.0,
-        chord_changes=math.nan if math.isnan(averaged) else 0.0,
+        distinct_triads=1.0,
+        chord_changes=0.0,
         changes_on_beats=math.nan,
         chance_on_beats=math.nan,
     )
@@ -122,19 +125,21 @@ def compare_form(
 ) -> dict[str, dict[str, float]]:
     r"""
     Compares the form of clips with that of reference clips. A = (score − floor) / (ceiling − floor), as in
-    [`~evaluation.adherence`]; the ceiling is the mean over the reference clips. Clips without a value are ignored.
+    [`~evaluation.adherence`]; the ceiling is the mean over the reference clips. Silent clips count as clips without
+    form. Clips without a value (shorter than 4 s, or for `changes_on_beats` without chord changes) are ignored.
 
     Args:
         forms (`Sequence[Form]`): [`measure_form`] of the clips.
         references (`Sequence[Form]`): [`measure_form`] of the reference clips, of any number.
-        floors (`Sequence[Form]`): [`form_floor`] of the reference clips.
+        floors (`Sequence[Form]`): [`form_floor`] of each reference clip.
         seed (`int`, defaults to `0`): random seed of the bootstrap.
         min_clips (`int`, defaults to `20`): minimum number of clips for a score.
 
     Returns:
-        `dict[str, dict[str, float]]`, ready for JSON. Each measure has `num_clips`, `min_clips`, `score`, `floor` and `ceiling`
-        (means over clips), `value`, and `low` and `high` (bounds of its 95% confidence interval, by bootstrap over
-        clips and over reference clips); with fewer than `min_clips` clips all but `num_clips` are NaN. The measures and their values:
+        `dict[str, dict[str, float]]`. Each measure has `num_clips`, `min_clips`, `score`, `floor` and `ceiling` (means
+        over clips), `value`, and `low` and `high` (bounds of its 95% confidence interval, by bootstrap over clips and
+        over reference clips); with fewer than `min_clips` clips all but the first two are NaN. The measures and their
+        values:
 
         - `beat_strength`: A of the beat strength, times the mean rise ÷ that of the reference clips, limited to
           [0, 1], which rejects soft periodic changes such as swells
@@ -157,7 +162,7 @@ def compare_form(
 
     def usual_range(name: str) -> tuple[float, float]:
         values = column(name, references)
-        known = values[~np.isnan(values)]
+        known = values[~np.isnan(values + column(name, floors))]
         return tuple(np.percentile(known, USUAL_RANGE)) if known.size else (math.nan, math.nan)
 
     def shares(is_usual: Callable[[Sequence[Form]], np.ndarray]) -> dict[str, float]:

@@ -35,6 +35,7 @@ _SEGMENT_SECONDS = 0.5  # of clips without beats
 _MIN_FRAMES = 3  # of a segment
 _SILENT_SHARE = 1e-3  # of the loudest segment's chroma
 _WINDOW_SECONDS = 10.0
+_EQUAL_CLASSES = 0.5  # cosine of 12 equal pitch classes with a triad
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class HarmonyEstimate:
         harmony (`float`): mean cosine of the chroma of each beat with its best triad, in [0, 1]: 1 for a triad
             without overtones, 0.5 for equal pitch classes.
         averaged (`float`): the same for the chroma averaged over the clip: the chance level, as a blend of all its
-            chords would have it.
+            chords would have it; NaN for silence.
         distinct_triads (`float`): number of different best triads in 10 s.
         chord_changes (`float`): number of chord changes.
         changes_on_beats (`float`): share of the chord changes within 70 ms of a beat, in [0, 1]; NaN without beats or
@@ -79,13 +80,16 @@ def measure_harmony(audio: Any, beats: Sequence[float] = ()) -> HarmonyEstimate:
             [`~evaluation.metrics.beat_strength.estimate_beat`]. Without beats, segments of 0.5 s are used.
 
     Returns:
-        [`HarmonyEstimate`]: NaN throughout for silence. `distinct_triads` is the mean over equal windows of about
-        10 s; it is lower for shorter clips, so compare clips of equal duration.
+        [`HarmonyEstimate`]: for silence, `harmony` is 0.5, as for equal pitch classes, without triads and chord
+        changes; for clips shorter than 0.2 s all values are NaN. `distinct_triads` is the mean over equal windows of
+        about 10 s; it is lower for shorter clips, so compare clips of equal duration.
     """
     samples = load_mono(audio)
     duration = len(samples) / SAMPLING_RATE
-    if len(samples) < _MIN_FRAMES * _HOP or np.abs(samples).max() < SILENCE:
+    if len(samples) < _MIN_FRAMES * _HOP:
         return HarmonyEstimate(*[math.nan] * 6)
+    if np.abs(samples).max() < SILENCE:
+        return HarmonyEstimate(_EQUAL_CLASSES, math.nan, 0.0, 0.0, math.nan, math.nan)
     chroma = treble_chroma(samples)
     beats = np.asarray(beats, dtype=float)
     grid = beats if len(beats) else np.arange(_SEGMENT_SECONDS, duration, _SEGMENT_SECONDS)

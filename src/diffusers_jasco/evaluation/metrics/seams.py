@@ -27,12 +27,11 @@ from ...audio.io import load_audio
 from ...audio.resampling import resample
 from ...codecs import Codec, encode
 from ...utils.optional_imports import import_optional
+from ..adherence import NUM_RESAMPLES, interval
 
 
 # Windows of codecs spread a seam over some frames.
 MARGIN = 5  # frames
-CONFIDENCE = 0.95
-NUM_RESAMPLES = 2000
 EDGE_SECONDS = 0.5
 
 # 1. Features of latents and levels
@@ -61,8 +60,8 @@ class SeamDetection:
     How well the borders in pieces are found without knowing where they are, from [`detect_seams`].
 
     Args:
-        auc (`float`): area under the ROC curve, the mean over pieces: the probability that a frame with a border gets a
-            higher score than another frame. 0.5 if borders are not found, 1 if all are found.
+        auc (`float`): area under the ROC curve, the mean over pieces: the probability that a frame with a border gets
+            a higher score than another frame. 0.5 if borders are not found, 1 if all are found.
         low, high (`float`): bounds of the 95% confidence interval, by bootstrap over pieces.
         aucs (`np.ndarray` of shape `(pieces,)`): the area of each piece; NaN for pieces without borders.
     """
@@ -134,13 +133,13 @@ def seam_ratio(
                 f"`overlaps` have to be within the {len(times) / frame_rate:g} s of the latents, but got"
                 f" {start:g} s to {end:g} s."
             )
-        # Frames that have a part in the overlap.
-        start, end = start - 0.5 / frame_rate, end + 0.5 / frame_rate
+        # Frames that have a part in the overlap, and the frame that starts at its end. The margin is for rounding.
+        start, end = start - 0.5 / frame_rate + 1e-6, end + 0.5 / frame_rate + 1e-6
         inside |= (times > start) & (times < end)
         near |= (times > start - MARGIN / frame_rate) & (times < end + MARGIN / frame_rate)
         if len(downbeats):
             first, last = _to_bars(np.array([start, end]), downbeats)
-            comparable |= (bars - first) % 1 < last - first
+            comparable |= (last - bars) % 1 < last - first
     elsewhere = ~near & comparable if len(downbeats) else ~near
     if not inside.any() or not elsewhere.any():
         return {"V": math.nan, "W": math.nan}
@@ -166,8 +165,8 @@ def seam_features(audio: Any, codec: Codec) -> np.ndarray:
     - Levels above 4 kHz and below 250 Hz in dB, and absolute steps of loudness and of chroma, in 3 frames.
     - Errors of linear prediction (Makhoul, 1975), forward from the preceding 20 ms and backward from the following
       20 ms: the largest mean over 0.5 ms in an eighth of a frame ÷ the error in those 20 ms, and the smaller of
-      both; the maximum of each frame, in 3 frames. At a cut the waveform is not continued from either side. At an onset it is,
-      backward, as sounds decay.
+      both; the maximum of each frame, in 3 frames. At a cut the waveform is not continued from either side. At an
+      onset it is, backward, as sounds decay.
 
     Args:
         audio: the piece, as [`~audio.io.load_audio`] takes it, at least 2 frames long. Stereo is averaged.
@@ -271,8 +270,8 @@ def detect_seams(
     from others, and applied to the remaining piece. Features are standardized in each piece. The measure is ours.
 
     Areas are computed for each piece and averaged: scores of different regressions are not comparable, and an area
-    over all of them would not be 0.5 for random borders. Frames less than 5 frames away from a border, and the first
-    and last 0.5 s of a piece, do not count as frames without a border.
+    over all of them would not be 0.5 for random borders. Frames less than 5 frames away from a border do not count as
+    frames without a border. The first and last 0.5 s of a piece, and borders there, are ignored.
 
     Args:
         features (`Sequence[np.ndarray]`, each of shape `(frames, features)`):
@@ -296,7 +295,10 @@ def detect_seams(
     """
     candidates = [None] * len(features) if candidates is None else candidates
     if not len(features) == len(borders) == len(candidates):
-        raise ValueError(f"Borders and candidates have to be given for each of the {len(features)} pieces.")
+        raise ValueError(
+            f"`borders` and `candidates` have to have an entry for each of the {len(features)} pieces, but have"
+            f" {len(borders)} and {len(candidates)}."
+        )
     regression = import_optional("sklearn.linear_model", "eval").LogisticRegression
     pieces = []
     for index, piece in enumerate(features):
@@ -305,7 +307,7 @@ def detect_seams(
         pieces.append((standardized[positive], standardized[negative]))
     usable = [index for index, piece in enumerate(pieces) if len(piece[0]) and len(piece[1])]
     if len(usable) < 2:
-        raise ValueError(f"At least 2 pieces have to have borders, but got {len(usable)}.")
+        raise ValueError(f"`borders` have to be in at least 2 pieces, but are in {len(usable)}.")
     aucs = np.full(len(pieces), np.nan)
     for index in usable:
         others = [pieces[other] for other in usable if other != index]
@@ -314,8 +316,7 @@ def detect_seams(
         model = regression(C=_REGULARIZATION, class_weight="balanced", max_iter=1000).fit(inputs, labels)
         aucs[index] = _area(*(part @ model.coef_[0] for part in pieces[index]))
     draws = np.random.default_rng(seed).choice(aucs[usable], (NUM_RESAMPLES, len(usable))).mean(axis=1)
-    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return SeamDetection(float(aucs[usable].mean()), float(low), float(high), aucs)
+    return SeamDetection(float(aucs[usable].mean()), *interval(draws), aucs)
 
 
 def _label(
@@ -333,7 +334,11 @@ def _label(
     is_far = (
         (np.abs(others[:, None] - positive) >= MARGIN).all(axis=1) if len(positive) else np.ones(len(others), bool)
     )
-    return positive, others[is_far & (others >= edge) & (others < frames - edge)]
+
+    def drop_ends(indices: np.ndarray) -> np.ndarray:
+        return indices[(indices >= edge) & (indices < frames - edge)]
+
+    return drop_ends(positive), drop_ends(others[is_far])
 
 
 def _area(positive: np.ndarray, negative: np.ndarray) -> float:
