@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ..audio.stream import AudioStream
 from .beat_model import FRAME_RATE, HOP, LOUDEST, RATE, WINDOW, BeatModel, band_magnitudes
+from .progress import SecondsBar
 
 
 class Beats(NamedTuple):
@@ -110,7 +110,7 @@ _BLOCK = 8192  # frames per forward pass: 164 s
 def _read_magnitudes(stream: AudioStream, progress: bool) -> np.ndarray:
     """Magnitudes (frames, bands)."""
     parts = []
-    with tqdm(total=round(stream.duration, 1), desc="beats", unit="s", disable=not progress) as bar:
+    with SecondsBar("beats", stream.duration, progress) as bar:
         for frames in stream.frames(WINDOW, HOP):
             # Half precision, as spectra are kept as a whole. Waveforms within ±1 have magnitudes up to 320.
             parts.append(band_magnitudes(frames).clip(max=_LARGEST).astype(np.float16))

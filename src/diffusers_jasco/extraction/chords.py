@@ -24,13 +24,13 @@ from typing import Any, Literal
 
 import numpy as np
 from diffusers.utils import logging
-from tqdm import tqdm
 
 from ..audio.stream import AudioStream
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, parse_chord
 from ..utils.errors import InputError
 from ..utils.optional_imports import import_optional, pip_install
 from .beats import extract_beats
+from .progress import SecondsBar
 
 
 logger = logging.get_logger(__name__)
@@ -76,7 +76,8 @@ def extract_chords(
     Raises:
         `FileNotFoundError`: if a file does not exist.
         `ImportError`: if the method's package is not installed.
-        [`InputError`]: for input that is not audio, an unknown method, and beats that are not ascending times.
+        [`InputError`]: for input that is not audio, an unknown method, and beats that are not ascending times at least
+            0.05 s apart.
     """
     if method not in ("auto", "chordino", "builtin"):
         raise InputError(f"`method` has to be 'auto', 'chordino' or 'builtin', but is {method!r}.", "method")
@@ -129,7 +130,7 @@ def _check_beats(beats: Any) -> np.ndarray:
 def _snap(chords: Chords, beats: np.ndarray, duration: float) -> Chords:
     """Gives each beat the chord that sounds longest in it, so a change moves to the nearest beat."""
     if len(beats) < 2:
-        logger.warning(f"Chords are not snapped to beats: {len(beats)} beats were found, and at least two are needed.")
+        logger.warning(f"Chords are not snapped to beats: at least two beats are needed, but there are {len(beats)}.")
         return chords
     first, last = beats[1] - beats[0], beats[-1] - beats[-2]
     before = np.arange(beats[0] - first, 1e-3, -first)[::-1]
@@ -178,7 +179,7 @@ def _run_chordino(stream: AudioStream, progress: bool) -> Chords:
     step, block = plugin.get_preferred_step_size(), plugin.get_preferred_block_size()
     plugin.initialise(1, step, block)
     try:
-        with tqdm(total=round(stream.duration, 1), desc="chords", unit="s", disable=not progress) as bar:
+        with SecondsBar("chords", stream.duration, progress) as bar:
             index = 0
             for frames in stream.frames(block, step, before=0):
                 for frame in frames:
@@ -226,7 +227,7 @@ def estimate_chroma(stream: AudioStream, progress: bool = False) -> tuple[np.nda
     bank = _log_frequency_bank()
     window = np.hanning(_WINDOW).astype(np.float32)
     spectra = []
-    with tqdm(total=round(stream.duration, 1), desc="chords", unit="s", disable=not progress) as bar:
+    with SecondsBar("chords", stream.duration, progress) as bar:
         for frames in stream.frames(_WINDOW, HOP):
             for part in np.array_split(frames, -(-len(frames) // 128)):
                 spectra.append(np.abs(np.fft.rfft(part * window)).astype(np.float32) @ bank)

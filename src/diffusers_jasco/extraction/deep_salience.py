@@ -25,11 +25,11 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from ..audio.stream import AudioStream
 from ..utils.errors import InputError
 from ..utils.optional_imports import compiles_with_numba, import_optional
+from .progress import SecondsBar
 
 
 RATE = 22050  # Hz
@@ -186,7 +186,7 @@ def deep_salience(stream: AudioStream, weights: str | os.PathLike, progress: boo
     num_frames = 1 + int(stream.duration * RATE) // HOP
     peak = max((float(part.max()) for part in _harmonic_transforms(stream, num_frames)), default=0.0)
     salience = [np.zeros((0, NUM_BINS), dtype=np.float32)]
-    with tqdm(total=round(stream.duration, 1), desc="melody", unit="s", disable=not progress) as bar:
+    with SecondsBar("melody", stream.duration, progress) as bar:
         for magnitudes in _harmonic_transforms(stream, num_frames):
             floor = max(1e-5, peak * 10 ** (-DYNAMIC_RANGE / 20))
             levels = 1 + 20 * np.log10(np.maximum(magnitudes, floor) / max(peak, 1e-5)) / DYNAMIC_RANGE

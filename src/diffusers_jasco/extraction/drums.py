@@ -24,13 +24,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from diffusers.utils import logging
-from tqdm import tqdm
 
 from ..audio.stream import AudioStream
 from ..utils.errors import InputError
 from ..utils.files import hash_file
 from ..utils.optional_imports import import_optional
 from . import drum_mask
+from .progress import SecondsBar
 
 
 logger = logging.get_logger(__name__)
@@ -107,8 +107,8 @@ class DrumStream:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Blocks `(samples,)` in float32 at `rate`."""
-        separator, total = self._separator, round(self._stream.duration, 1)
-        with tqdm(total=total, desc="drums", unit="s", disable=not self._progress) as bar:
+        separator = self._separator
+        with SecondsBar("drums", self._stream.duration, self._progress) as bar:
             for samples, inside in _blocks(self._stream, self.num_samples, separator.size, separator.context):
                 with torch.inference_mode():
                     block = separator.separate(samples / self._loudness)[inside] * self._loudness

@@ -23,7 +23,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from diffusers.utils import logging
-from tqdm import tqdm
 
 from ..audio.stream import AudioStream
 from ..controls.melody import HIGHEST_PITCH, LOWEST_PITCH, MELODY_BINS, SALIENCE_RATE, melody_from_salience
@@ -31,6 +30,7 @@ from ..utils.errors import InputError
 from ..utils.numbers import to_float
 from ..utils.optional_imports import compiles_with_numba, import_optional
 from . import deep_salience
+from .progress import SecondsBar
 from .salience_model import CONTEXT, HOP, RATE, SalienceModel, log_frequency_levels
 
 
@@ -187,7 +187,7 @@ def _run_builtin(stream: AudioStream, progress: bool) -> np.ndarray:
     before = model.context
     size = (_BLOCK + 2 * before) * HOP + 2 * CONTEXT
     start = 0
-    with tqdm(total=round(stream.duration, 1), desc="melody", unit="s", disable=not progress) as bar:
+    with SecondsBar("melody", stream.duration, progress) as bar:
         for blocks in stream.frames(size, _BLOCK * HOP, before=CONTEXT + before * HOP):
             for block in blocks:
                 levels = log_frequency_levels(torch.tensor(block)[None]) - loudest
@@ -217,7 +217,7 @@ def _track_notes(stream: AudioStream, progress: bool) -> np.ndarray:
     num_frames, before = _num_frames(stream), _TRACKED_CONTEXT
     size = (_TRACKED_BLOCK + 2 * before) * HOP
     parts = []
-    with tqdm(total=round(stream.duration, 1), desc="melody", unit="s", disable=not progress) as bar:
+    with SecondsBar("melody", stream.duration, progress) as bar:
         for blocks in stream.frames(size, _TRACKED_BLOCK * HOP, before=before * HOP):
             for block in blocks:
                 start = _TRACKED_BLOCK * len(parts)
