@@ -81,11 +81,11 @@ def test_all_times_and_the_codec_are_evaluated(pipe, items):
 def test_the_figure_has_a_line_per_measure():
     curves = {
         "beats": [(0.0, 0.1, 0.0, 0.2), (0.05, 0.5, 0.4, 0.6), (0.3, 0.9, 0.8, 1.0)],
-        "style": [(0.05, 0.7, 0.5, 0.8)],
+        "caption: style": [(0.05, 0.7, 0.5, 0.8)],
     }
     (axes,) = plot_uturns(curves, "nano").axes
     lines = {line.get_label(): line.get_xydata().round().tolist() for line in axes.lines if line.get_marker() == "o"}
-    assert lines == {"beats": [[0, 0], [1, 0], [2, 1]], "style": [[1, 1]]}
+    assert lines == {"beats": [[0, 0], [1, 0], [2, 1]], "caption: style": [[1, 1]]}
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "0.05", "0.3"]
 
 

@@ -535,6 +535,9 @@ def _distance_curve(points: Sequence[dict[str, Any]]) -> list[tuple[float, float
     ]
 
 
+_USUAL_A = (-0.3, 1.5)
+
+
 def plot_uturns(curves: dict[str, Sequence[tuple[float, float, float, float]]], title: str) -> "Figure":
     r"""
     Plots what survives of reference clips that are noised to a flow time and denoised with their captions only.
@@ -561,6 +564,8 @@ def plot_uturns(curves: dict[str, Sequence[tuple[float, float, float, float]]], 
     axes.axhline(0, color="0.6", linewidth=0.8, zorder=0)
     axes.axhline(1, color="0.6", linewidth=0.8, zorder=0)
     axes.set_xticks(range(len(times)), [f"{time:g}" for time in times])
+    # Intervals of attributes that few captions name are wide.
+    axes.set_ylim(*_USUAL_A)
     axes.set_xlabel("flow time (0: noise, 1: data)")
     axes.set_ylabel("A (1: reference clips)")
     figure.legend(fontsize=8, loc="outside right upper")

@@ -135,8 +135,8 @@ def survival(result: dict[str, Any]) -> dict[str, list[tuple[float, float, float
         result (`dict`): as [`evaluate_uturns`] returns it.
 
     Returns:
-        `dict`: for `"beat strength"`, `"tempo"`, `"beats"`, `"chords"` and each attribute of the captions, a list of
-        `(time, value, low, high)` with the 95% confidence interval. The value is A, or the caption adherence. Measures
+        `dict`: for `"beat strength"`, `"tempo"`, `"beats"`, `"chords"` and each attribute of the captions, such as
+        `"caption: style"`, a list of `(time, value, low, high)` with the 95% confidence interval. The value is A, or the caption adherence. Measures
         without a reliable estimator or with too few clips are omitted.
     """
     curves: dict[str, list[tuple[float, float, float, float]]] = {}
@@ -144,7 +144,8 @@ def survival(result: dict[str, Any]) -> dict[str, list[tuple[float, float, float
         condition = result["conditions"][name]
         rows = {"beat strength": condition["form_adherence"]["beat_strength"]}
         rows |= {label: find_row(condition, metric) for label, metric in METRICS.items()}
-        rows |= {row["question"]: row for row in condition["captions"] if row["num_clips"] >= row["min_clips"]}
+        captions = [row for row in condition["captions"] if row["num_clips"] >= row["min_clips"]]
+        rows |= {f"caption: {row['question']}": row for row in captions}
         for label, row in rows.items():
             if row is not None and not math.isnan(row["value"]):
                 curves.setdefault(label, []).append((time, row["value"], row["low"], row["high"]))
