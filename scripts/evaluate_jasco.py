@@ -117,7 +117,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--num_clips", type=integer(1), help="default: 64, or all clips of the test set")
     add("--min_clips", type=integer(1), default=MIN_CLIPS, help="minimum number of clips for a score to be reported")
     add("--duration", type=number(above=0, unit="seconds"), default=10.0, help="length of a clip in seconds")
-    add("--conditions", default=",".join(ALL_CONDITIONS), help="comma-separated (default: all)")
+    add("--conditions", help=f"comma-separated (default: all; `{CAPTIONS}` only with --test_set)")
     add("--num_captions", type=integer(1), default=512, help="number of frozen captions of the condition `captions`")
     add("--batch_size", type=integer(1), default=8)
     add("--num_inference_steps", type=integer(1), help="default: the checkpoint's")
@@ -131,7 +131,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add_device(parser)
     add("--seed", type=seed, default=0, help="random seed of noise, swaps, floors and intervals, but not of the clips")
     args = parser.parse_args(args)
-    args.conditions = [name.strip() for name in args.conditions.split(",")]
+    defaults = [name for name in ALL_CONDITIONS if name != CAPTIONS or args.test_set is not None]
+    args.conditions = defaults if args.conditions is None else [name.strip() for name in args.conditions.split(",")]
     if unknown := sorted(set(args.conditions) - set(ALL_CONDITIONS)):
         parser.error(f"--conditions has to consist of {', '.join(ALL_CONDITIONS)}, but got {', '.join(unknown)}.")
     if args.test_set is not None and args.duration != DURATION:

@@ -82,9 +82,9 @@ def test_all_conditions_are_reported(runs):
 @pytest.mark.slow
 def test_everything_is_evaluated_by_default(runs, tmp_path):
     folder, (*arguments, _) = runs
-    run_script("evaluate_jasco", *arguments, tmp_path / "all", "--num_captions", 3)
+    run_script("evaluate_jasco", *arguments, tmp_path / "all")
     results = read(tmp_path, "all")["results"]
-    assert list(results) == ["references", "captions", "handwritten"]
+    assert list(results) == ["references", "handwritten"]
     assert list(results["references"]["conditions"]) == NAMES
     assert list(results["handwritten"]["conditions"]) == ["all", "none", "chords", "drums", "melody", "codec"]
     assert any((tmp_path / "all" / "pictures").glob("handwritten-melody-*.png"))

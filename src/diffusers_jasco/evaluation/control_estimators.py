@@ -24,6 +24,7 @@ import numpy as np
 
 from ..audio.io import load_audio
 from ..controls.melody import LOWEST_PITCH, melody_from_salience
+from ..data.synthetic.composition import follows_key
 from ..extraction import extract_beats, extract_chords, extract_key, extract_salience
 from ..extraction.beats import Beats
 from ..extraction.melody import THRESHOLD
@@ -97,6 +98,12 @@ def score_beat_estimate(beats: Sequence[float], tempo: float | None, item: dict[
     if len(reference) < 2:
         return {"beat_f1": math.nan, "acc1": math.nan, "acc2": math.nan}
     return score_beats(beats, reference) | score_tempo(tempo, median_tempo(reference))
+
+
+def score_key_estimate(estimate: str | None, item: dict[str, Any]) -> dict[str, float]:
+    """[`~evaluation.metrics.key.score_key`], NaN for items without a key and for chords that do not follow it."""
+    key = item.get("key")
+    return score_key(estimate, key if key and follows_key(item["chords"], key) else None)
 
 
 def median_tempo(beats: Sequence[float]) -> float | None:
@@ -207,7 +214,7 @@ ESTIMATORS = (
         "chords",
         ("key",),
         builtin_key,
-        lambda estimate, item: score_key(estimate, item.get("key")),
+        score_key_estimate,
     ),
     # A network trained on synthetic music of the training split.
     Estimator(

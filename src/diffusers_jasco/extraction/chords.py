@@ -117,10 +117,11 @@ def _check_beats(beats: Any) -> np.ndarray:
         times = np.asarray(beats, dtype=float)
     except (TypeError, ValueError):
         times = np.zeros((0, 0))
-    if times.ndim != 1 or not np.isfinite(times).all() or (times < 0).any() or (np.diff(times) < _SHORTEST_BEAT).any():
+    is_valid = times.ndim == 1 and np.isfinite(times).all() and (times >= 0).all()
+    if not is_valid or (np.diff(times) < _SHORTEST_BEAT).any():
         raise InputError(
-            "`snap_to_beats` has to be a bool or ascending times in seconds from 0 on, at least"
-            f" {_SHORTEST_BEAT} s apart, but got {reprlib.repr(beats)}.",
+            f"`snap_to_beats` has to be a bool or ascending times in seconds from 0 on, at least {_SHORTEST_BEAT} s"
+            f" apart, but got {reprlib.repr(beats)}.",
             "snap_to_beats",
         )
     return times

@@ -80,7 +80,7 @@ def measure_drift(audio: Any, requested: Any) -> Drift:
 
     Returns:
         [`Drift`]: windows in which the largest correlation is below 0.35 have no lag. An incomplete last window is
-        ignored, unless it is the only one.
+        ignored, unless it is the only one, and so are requested onsets after the end of the piece.
     """
     samples = load_mono(audio)
     is_onsets = isinstance(requested, (list, np.ndarray)) and np.ndim(requested) == 1
