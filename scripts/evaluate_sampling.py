@@ -29,8 +29,10 @@ docs/guides/evaluation/metrics.md explains the scores. Use the validation split 
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.data import SyntheticMusic
@@ -75,11 +77,16 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--checkpoint", required=True, help="folder or Hub id of a pipeline")
     add("--output", type=Path, required=True, help="output folder, new or of an earlier run")
     add("--schedulers", type=list_of(str), default=list(SCHEDULERS), help="comma-separated (default: all)")
-    add("--steps", type=list_of(int), default=[4, 8, 12, 16, 24], help="comma-separated; dopri5 ignores them")
-    add("--powers", type=list_of(float), default=[1.0], help="powers p of the time grid (i/n)^p of euler and unipc")
+    add("--steps", type=list_of(integer(1)), default=[4, 8, 12, 16, 24], help="comma-separated; dopri5 ignores them")
+    add(
+        "--powers",
+        type=list_of(number(above=0)),
+        default=[1.0],
+        help="powers p of the time grid (i/n)^p of euler and unipc",
+    )
     add("--condition", choices=("all", "text"), default="all", help="all controls, or the captions only")
-    add("--guidance_scales", type=list_of(float), help="comma-separated (default: the checkpoint's)")
-    add("--text_guidance_scales", type=list_of(float), help="comma-separated (default: the checkpoint's)")
+    add("--guidance_scales", type=list_of(number()), help="comma-separated (default: the checkpoint's)")
+    add("--text_guidance_scales", type=list_of(number()), help="comma-separated (default: the checkpoint's)")
     add("--dataset", type=Path, help="folder with metadata.jsonl, such as a split of a prepared dataset")
     add("--subset", choices=("plain", "full"), default="full", help="subset of the synthetic music")
     add("--split", choices=("validation", "test"), default="validation", help="split of the synthetic music")
@@ -98,11 +105,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def list_of(kind: type):
-    def read(text: str) -> list:
-        return [kind(word) for word in text.split(",")]
-
-    return read
+def list_of(kind: Callable[[str], Any]) -> Callable[[str], list]:
+    return lambda text: [kind(word) for word in text.split(",")]
 
 
 def main(args: list[str] | None = None):

@@ -195,3 +195,10 @@ def test_existing_points_are_kept_and_new_ones_added(tmp_path, capsys):
         run_script("evaluate_sampling", *arguments, "--seed", 1)
     with pytest.raises(ValueError, match="but got ddim"):
         run_script("evaluate_sampling", *arguments, "--schedulers", "ddim")
+
+
+@pytest.mark.parametrize("option", [("--powers", "0"), ("--powers", "1,x"), ("--steps", "4,0")])
+def test_invalid_lists_are_rejected_before_anything_is_rendered(option, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run_script("evaluate_sampling", "--checkpoint", "absent", "--output", tmp_path, *option)
+    assert f"{option[0]}: has to be a " in capsys.readouterr().err
