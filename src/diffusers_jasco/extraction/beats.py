@@ -64,8 +64,8 @@ def extract_beats(
             Whether to show a progress bar.
 
     Returns:
-        [`Beats`]: with empty lists and `None` for silence and for audio without a beat. For a list of recordings, a
-        list of `Beats`.
+        [`Beats`]: with empty lists and `None` for silence and for audio without a beat, if it lasts at least 10 s: in
+        less, a beat is found even in noise. For a list of recordings, a list of `Beats`.
 
     Raises:
         `FileNotFoundError`: if a file does not exist.
