@@ -77,6 +77,8 @@ def test_adherence_is_1_for_the_requested_music_and_below_chance_for_silence(ref
     assert values["none/chords/root"] < 0 and values["none/drums/onset_f1"] < 0
     assert result["conditions"]["swapped"]["controls_of"] != [0, 1, 2, 3]
     assert values["all/kernel_distance"] < values["none/kernel_distance"]
+    assert values["all/form/harmony"] == pytest.approx(1) and values["all/form/distinct_triads"] > 1
+    assert values["none/form/harmony"] < 0 and values["none/form/distinct_triads"] == 0
     assert result["num_clips"] == 4 and result["embedding"] == "spectrum"
     assert json.loads(json.dumps(result)).keys() == result.keys()
 

@@ -15,6 +15,7 @@
 """Evaluates a pipeline's adherence to its controls on music that it generates under several sets of conditions."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -285,8 +286,8 @@ def flatten(result: dict[str, Any]) -> dict[str, float]:
         result (`dict`): as [`evaluate_pipeline`] returns it.
 
     Returns:
-        `dict[str, float]`: `"<condition>/<control>/<metric>"` (the reported A), `"<condition>/captions/<attribute>"`
-        and `"<condition>/kernel_distance"`.
+        `dict[str, float]`: `"<condition>/<control>/<metric>"` (the reported A), `"<condition>/captions/<attribute>"`,
+        `"<condition>/form/<measure>"` and `"<condition>/kernel_distance"`.
     """
     values = {}
     for name, condition in result["conditions"].items():
@@ -296,6 +297,9 @@ def flatten(result: dict[str, Any]) -> dict[str, float]:
             if row["num_clips"] < row["min_clips"]:
                 continue
             values[f"{name}/captions/{row['question']}"] = row["value"]
+        for measure, row in condition["form_adherence"].items():
+            if not math.isnan(row["value"]):
+                values[f"{name}/form/{measure}"] = row["value"]
         if condition["distance"]["kernel_distance"] is not None:
             values[f"{name}/kernel_distance"] = condition["distance"]["kernel_distance"]
     return values
