@@ -113,7 +113,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     )
     music.add_argument("--test_set", choices=TEST_SETS, help="frozen test set of synthetic music")
     add("--subset", choices=("plain", "full"), default="plain", help="subset of the synthetic music")
-    add("--split", choices=("validation", "test"), default="validation", help="split of today's synthetic music")
+    add("--split", choices=("validation", "test"), help="split of today's synthetic music (default: validation)")
     add("--num_clips", type=integer(1), help="default: 64, or all clips of the test set")
     add("--min_clips", type=integer(1), default=MIN_CLIPS, help="minimum number of clips for a score to be reported")
     add("--duration", type=number(above=0, unit="seconds"), default=10.0, help="length of a clip in seconds")
@@ -137,8 +137,13 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--conditions has to consist of {', '.join(ALL_CONDITIONS)}, but got {', '.join(unknown)}.")
     if args.test_set is not None and args.duration != DURATION:
         parser.error(f"--duration has to be {DURATION:g} with --test_set, but got {args.duration:g}.")
+    if args.test_set is not None and args.split is not None:
+        parser.error("--split has no effect on a --test_set: give one of them.")
+    args.split = args.split or ("validation" if args.test_set is None else None)
     if args.num_clips is None:
         args.num_clips = 64 if args.test_set is None else NUM_CLIPS
+    if args.test_set is not None and args.num_clips > NUM_CLIPS:
+        parser.error(f"--num_clips has to be at most {NUM_CLIPS} with --test_set, but got {args.num_clips}.")
     if args.num_clips < 2:
         parser.error("--num_clips has to be at least 2, as the floor comes from the music of other clips.")
     return args

@@ -161,3 +161,14 @@ def test_the_end_is_compared_with_the_beginning():
         first_against_last([(items[0]["audio"], RATE)], [items[0] | {"duration": 19.0}], estimators)
     with pytest.raises(ValueError, match="4 items"):
         first_against_last(forgetful[:1], items, estimators)
+
+
+def test_onsets_can_be_a_tensor_and_have_to_be_times():
+    onsets = [0.5 * index for index in range(20)]
+    audio = play_drums(onsets, 10.0), RATE
+    assert measure_drift(audio, torch.tensor(onsets)).lags == pytest.approx(measure_drift(audio, onsets).lags)
+    for invalid in ([math.nan], [-1.0]):
+        with pytest.raises(ValueError, match="`requested` has to consist of times"):
+            measure_drift(audio, invalid)
+    with pytest.raises(FileNotFoundError):
+        measure_drift(audio, "missing.wav")

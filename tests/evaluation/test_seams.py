@@ -210,3 +210,13 @@ def test_the_table_of_the_script(capsys):
     with pytest.raises(SystemExit):
         run_script("evaluate_seams", "--codec", NANO, "--duration", 5)
     assert "at least 10 s for 8 borders" in capsys.readouterr().err
+
+
+def test_latents_of_any_type_and_invalid_overlaps():
+    latents = torch.randn(100, 8, generator=torch.Generator().manual_seed(0))
+    ratio = seam_ratio(latents.bfloat16().requires_grad_(), [(2.0, 2.0)], 25)
+    assert ratio == pytest.approx(seam_ratio(latents, [(2.0, 2.0)], 25), rel=0.02)
+    with pytest.raises(ValueError, match="`overlaps` have to be pairs"):
+        seam_ratio(latents, [2.0], 25)
+    with pytest.raises(ValueError, match="`frame_rate` has to be above 0"):
+        seam_ratio(latents, [(2.0, 2.0)], 0)

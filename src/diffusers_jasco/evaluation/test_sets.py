@@ -69,6 +69,7 @@ def load_test_set(
 
     Raises:
         `ValueError`: if there is no such test set or subset, or the file is damaged.
+        `ImportError`, `FileNotFoundError`: if the renderer or its sound fonts are not installed.
     """
     scores = [clip["score"] for clip in _read(name, subset)]
     return FrozenMusic(scores, sampling_rate, renderer, soundfonts, stems=True)
@@ -114,6 +115,8 @@ def verify_clips(name: str, subset: str, items: Iterable[dict[str, Any]]) -> lis
     Raises:
         `ValueError`: if there is no such test set or subset, or the file is damaged.
     """
+    if isinstance(items, dict):
+        raise ValueError("`items` has to be a list of clips, but got a single clip.")
     records = _read(name, subset)
     without_record: dict[str, None] = {}
     other_annotations, other_audio, reasons = [], [], {}

@@ -29,7 +29,7 @@ from ..audio.stream import AudioStream
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, parse_chord
 from ..utils.errors import InputError
 from ..utils.optional_imports import import_optional, pip_install
-from .beats import extract_beats
+from .beats import Beats, extract_beats
 from .progress import SecondsBar
 
 
@@ -64,9 +64,9 @@ def extract_chords(
             paper. `"auto"`: the plugin if it is installed, otherwise `"builtin"`.
         progress (`bool`, defaults to `False`):
             Whether to show a progress bar.
-        snap_to_beats (`bool` or `Sequence[float]`, defaults to `False`):
-            Beats in seconds, or `True` for those of [`extract_beats`]: chords then change on beats only, and each beat
-            has the chord that sounds longest in it. Beats are continued at both ends with the tempo there. Fewer than
+        snap_to_beats (`bool`, `Sequence[float]` or `Beats`, defaults to `False`):
+            Beats in seconds, a result of [`extract_beats`], or `True` to extract them: chords then change on beats
+            only, and each beat has the chord that sounds longest in it. Beats are continued at both ends with the tempo there. Fewer than
             two beats have no effect except a warning. For a list of recordings, a list with the beats of each.
 
     Returns:
@@ -81,6 +81,8 @@ def extract_chords(
     """
     if method not in ("auto", "chordino", "builtin"):
         raise InputError(f"`method` has to be 'auto', 'chordino' or 'builtin', but is {method!r}.", "method")
+    if isinstance(snap_to_beats, Beats):
+        snap_to_beats = snap_to_beats.beats
     if isinstance(audio, list):
         beats = [snap_to_beats] * len(audio) if isinstance(snap_to_beats, bool) else snap_to_beats
         if not hasattr(beats, "__len__") or len(beats) != len(audio):

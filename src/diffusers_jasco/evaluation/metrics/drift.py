@@ -15,11 +15,13 @@
 """Drift over a long piece: of the time, of the level, and of the adherence to controls."""
 
 import math
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from ...audio.io import load_audio
 from ...data.preparation.controls import cut_chords, cut_notes
@@ -83,8 +85,8 @@ def measure_drift(audio: Any, requested: Any) -> Drift:
         ignored, unless it is the only one, and so are requested onsets after the end of the piece.
     """
     samples = load_mono(audio)
-    is_onsets = isinstance(requested, (list, np.ndarray)) and np.ndim(requested) == 1
-    reference = _play_bursts(requested, len(samples)) if is_onsets else load_mono(requested)
+    is_onsets = isinstance(requested, (list, np.ndarray, torch.Tensor)) and np.ndim(requested) == 1
+    reference = _play_bursts(requested, len(samples)) if is_onsets else load_mono(load_audio(requested, "requested"))
     estimate, target = (_smooth(percussive_flux((part, SAMPLING_RATE))) for part in (samples, reference))
     frames = min(len(estimate), len(target))
     size = min(round(WINDOW_SECONDS * _FRAME_RATE), frames)
@@ -109,6 +111,9 @@ def measure_drift(audio: Any, requested: Any) -> Drift:
 def _play_bursts(onsets: Sequence[float], num_samples: int) -> np.ndarray:
     """Bursts of noise that decay within some 20 ms, at 16 kHz."""
     size = round(_BURST_SECONDS * SAMPLING_RATE)
+    onsets = np.asarray(onsets, dtype=float)
+    if not (np.isfinite(onsets).all() and (onsets >= 0).all()):
+        raise ValueError(f"`requested` has to consist of times in seconds from 0 on, but got {reprlib.repr(onsets)}.")
     burst = 0.1 * np.random.default_rng(0).standard_normal(size) * np.exp(-np.arange(size) / (_DECAY * SAMPLING_RATE))
     samples = np.zeros(num_samples + size)
     for onset in onsets:

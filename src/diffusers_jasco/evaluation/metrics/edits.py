@@ -124,6 +124,8 @@ def _band_differences(audio: Any, regions: Regions) -> np.ndarray:
 
 def _to_spans(regions: Regions, num_samples: int, rate: int) -> list[tuple[int, int]]:
     """First and last sample of each region, in order."""
+    if len(regions) and np.ndim(regions) != 2:
+        raise ValueError(f"`regions` have to be pairs of start and end in seconds, but got {regions}.")
     spans = sorted((round(start * rate), round(end * rate)) for start, end in regions)
     limits = [0, *(limit for span in spans for limit in span), num_samples]
     if any(first >= last for first, last in spans) or limits != sorted(limits):

@@ -84,7 +84,7 @@ def latent_changes(latents: np.ndarray | torch.Tensor) -> tuple[np.ndarray, np.n
         `tuple[np.ndarray, np.ndarray]`, each of shape `(frames,)`: V_i = ‖z_i − z_(i−1)‖ and
         W_i = ‖z_i − (z_(i−1) + z_(i+1)) / 2‖. V_0 repeats V_1, and at the ends W repeats its neighbor.
     """
-    z = np.asarray(latents, dtype=np.float64)
+    z = torch.as_tensor(latents).detach().double().cpu().numpy()
     if z.ndim != 2 or len(z) < 2:
         raise ValueError(f"`latents` have to have shape (frames, dim) with at least 2 frames, but have {z.shape}.")
     steps = np.diff(z, axis=0)
@@ -119,9 +119,13 @@ def seam_ratio(
         than 5 frames away from an overlap are not compared. NaN if there are no frames to compare.
 
     Raises:
-        `ValueError`: if an overlap is outside the latents, or there is only one downbeat.
+        `ValueError`: if an overlap is not a pair or outside the latents, or there is only one downbeat.
     """
     change, bend = latent_changes(latents)
+    if frame_rate <= 0:
+        raise ValueError(f"`frame_rate` has to be above 0, but got {frame_rate}.")
+    if len(overlaps) and np.ndim(overlaps) != 2:
+        raise ValueError(f"`overlaps` have to be pairs of start and end in seconds, but got {overlaps}.")
     times = (np.arange(len(change)) + 0.5) / frame_rate
     if len(downbeats) == 1:
         raise ValueError("`downbeats` have to be at least two, but got one.")
