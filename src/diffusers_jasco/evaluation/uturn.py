@@ -136,8 +136,8 @@ def survival(result: dict[str, Any]) -> dict[str, list[tuple[float, float, float
 
     Returns:
         `dict`: for `"beat strength"`, `"tempo"`, `"beats"`, `"chords"` and each attribute of the captions, such as
-        `"caption: style"`, a list of `(time, value, low, high)` with the 95% confidence interval. The value is A, or the caption adherence. Measures
-        without a reliable estimator or with too few clips are omitted.
+        `"caption: style"`, a list of `(time, value, low, high)` with the 95% confidence interval. The value is A, or the
+        caption adherence. Measures without a reliable estimator or with too few clips are omitted.
     """
     curves: dict[str, list[tuple[float, float, float, float]]] = {}
     for name, time in result["times"].items():

@@ -66,8 +66,9 @@ def extract_chords(
             Whether to show a progress bar.
         snap_to_beats (`bool`, `Sequence[float]` or `Beats`, defaults to `False`):
             Beats in seconds, a result of [`extract_beats`], or `True` to extract them: chords then change on beats
-            only, and each beat has the chord that sounds longest in it. Beats are continued at both ends with the tempo there. Fewer than
-            two beats have no effect except a warning. For a list of recordings, a list with the beats of each.
+            only, and each beat has the chord that sounds longest in it. Beats are continued at both ends with the
+            tempo there. Fewer than two beats have no effect except a warning. For a list of recordings, a list with
+            the beats of each.
 
     Returns:
         `list` of `(label, start in seconds)`: the progression, starting at 0, with "N" where no chord is detected. For

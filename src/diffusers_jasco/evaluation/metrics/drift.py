@@ -161,8 +161,8 @@ def loudness_deviation(audio: Any, reference: Any = None) -> float:
             the same controls. Its own largest deviation is subtracted.
 
     Returns:
-        `float`: dB; 0 if the level does not deviate more than that of the reference, and for silence. Levels below −60 dBFS
-        count as −60 dBFS. An incomplete last window is ignored, unless it is the only one.
+        `float`: dB; 0 if the level does not deviate more than that of the reference, and for silence. Levels below
+        −60 dBFS count as −60 dBFS. An incomplete last window is ignored, unless it is the only one.
     """
     deviation = _level_deviation(audio)
     return deviation if reference is None else max(0.0, deviation - _level_deviation(reference))
@@ -196,8 +196,8 @@ def cut_item(item: dict[str, Any], start: float, duration: float) -> dict[str, A
     """
     if not 0 <= start <= start + duration <= item["duration"] + 1e-3:
         raise ValueError(
-            f"`start` and `duration` have to be within the {item['duration']:g} s of the piece, but got {start:g} s and"
-            f" {duration:g} s."
+            f"`start` and `duration` have to be within the {item['duration']:g} s of the piece, but got {start:g} s"
+            f" and {duration:g} s."
         )
     rate = item["sampling_rate"]
     first = round(start * rate)
