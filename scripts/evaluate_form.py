@@ -167,7 +167,7 @@ def main(args: list[str] | None = None):
         beat, rise, harmony, triads, usual = (
             scores[key] for key in ("beat_strength", "rise", "harmony", "distinct_triads", "triads_in_range")
         )
-        cells = [f"{beat['score']:.2f}", f"{rise['score']:.1f} dB", describe(beat), f"{harmony['score']:.3f}"]
+        cells = [f"{beat['score']:z.2f}", f"{rise['score']:z.1f} dB", describe(beat), f"{harmony['score']:.3f}"]
         cells += [describe(harmony), f"{triads['score']:.1f}", f"{usual['score']:.0%}"]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
@@ -201,7 +201,7 @@ def measure(samples: np.ndarray) -> Form:
 
 
 def describe(row: dict[str, float]) -> str:
-    return f"{row['value']:.2f} ({row['low']:.2f} … {row['high']:.2f})"
+    return f"{row['value']:z.2f} ({row['low']:z.2f} … {row['high']:z.2f})"
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ FORM_SCORES = {
     "changes_on_beats": "chord changes on beats: A",
 }
 FORM_MEANS = {
-    "beat_strength": ("beat strength", "{:.2f}"),
-    "rise": ("level rise at beats", "{:.1f} dB"),
+    "beat_strength": ("beat strength", "{:z.2f}"),
+    "rise": ("level rise at beats", "{:z.1f} dB"),
     "harmony": ("harmony", "{:.3f}"),
     "distinct_triads": ("distinct triads in 10 s", "{:.1f}"),
     "chord_changes": ("chord changes", "{:.1f}"),
@@ -156,7 +156,7 @@ def _interval(row: dict[str, Any] | None) -> str:
         return ""
     if "min_clips" in row and row["num_clips"] < row["min_clips"]:
         return describe_shortage(row["num_clips"], row["min_clips"])
-    return _format("{:.2f} ({:.2f} … {:.2f})", row["value"], row["low"], row["high"])
+    return _format("{:z.2f} ({:z.2f} … {:z.2f})", row["value"], row["low"], row["high"])
 
 
 def _find_short_row(condition: dict[str, Any], metric: Metric) -> dict[str, Any] | None:
