@@ -151,7 +151,7 @@ def test_kept_aspects_are_relative_to_the_round_trip(clips):
     assert set(kept.values()) == {1.0} and ("noise flux", "onset_f1") in kept
     kept = aspect_adherence(varied, same, clips, estimators, min_clips=2)
     assert kept["segment templates", "root"] > 0.9 and kept["noise flux", "onset_f1"] < 0.4
-    # What the round trip loses is not expected of a variation.
+    # A variation cannot keep properties that the codec loses.
     assert aspect_adherence(varied, varied, clips, estimators, min_clips=2)["segment templates", "root"] == 1
     # There are too few clips for the default.
     assert aspect_adherence(same, same, clips, estimators) == {}

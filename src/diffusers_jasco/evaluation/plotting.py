@@ -540,7 +540,8 @@ _USUAL_A = (-0.3, 1.5)
 
 def plot_uturns(curves: dict[str, Sequence[tuple[float, float, float, float]]], title: str) -> "Figure":
     r"""
-    Plots what survives of reference clips that are noised to a flow time and denoised with their captions only.
+    Plots how well properties of reference clips survive if the clips are noised to a flow time and denoised with their
+    captions only.
 
     Args:
         curves (`dict`): as [`~evaluation.uturn.survival`] returns them.

@@ -129,7 +129,7 @@ def evaluate_uturns(
 
 def survival(result: dict[str, Any]) -> dict[str, list[tuple[float, float, float, float]]]:
     r"""
-    What survives of the reference clips by flow time.
+    Shares of the reference clips' properties that survive, by flow time.
 
     Args:
         result (`dict`): as [`evaluate_uturns`] returns it.

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Evaluates music from captions alone: its form, and how well it matches what the captions say."""
+"""Evaluates the form of music from captions alone, and its agreement with the captions."""
 
 import dataclasses
 import math
@@ -55,8 +55,8 @@ def evaluate_words(
     Args:
         pipe ([`JascoPipeline`]): the pipeline.
         captions (`Sequence[Mapping]`): as [`~evaluation.test_sets.load_captions`] returns them: `caption`; its answers
-            to the questions of the caption probe (`style`, `lead`, `tempo`, `energy`, `drums`), `None` for what it
-            does not mention; and `bpm`, the number of its "N bpm", or `None`.
+            to the questions of the caption probe (`style`, `lead`, `tempo`, `energy`, `drums`), `None` for attributes
+            that it does not mention; and `bpm`, the number of its "N bpm", or `None`.
         references (`References`): reference clips of the same kind of music, as
             [`~evaluation.evaluate.analyze_references`] returns them, but not necessarily of these captions.
         batch_size (`int`, defaults to `8`): number of clips generated together.
