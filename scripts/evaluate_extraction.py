@@ -30,8 +30,7 @@ clips and for those whose chords follow the functional harmony of the annotated 
 accuracy, voicing recall, voicing false alarm, and share of equal frames. Drums: SI-SDR of the separated stem and F1 of
 its onsets, the suppression of drumless music, and SDR of separated solo drums ("kept"). Beats: F1 of beats and
 downbeats (within 70 ms), continuity (CMLt, AMLt), share of recordings with the right tempo (Acc1; Acc2 also accepts
-other metrical levels), and with the right time signature. × real time is seconds of audio per CPU
-second.
+other metrical levels), and with the right time signature. × real time is seconds of audio per CPU second.
 """
 
 import argparse
@@ -75,6 +74,7 @@ from diffusers_jasco.extraction import (
     extract_melody,
     separate_drums,
 )
+from diffusers_jasco.extraction.beats import tempo_of_beats
 from diffusers_jasco.inputs import read_melody
 from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number, seed
 from diffusers_jasco.utils.cli import run_command
@@ -349,9 +349,7 @@ def evaluate_beats(clip: Clip, extractors: list[Extractor], table: Table):
 def run_librosa(audio: torch.Tensor, rate: int) -> Beats:
     """Beats and tempo by librosa, which does not estimate downbeats."""
     beats = track_beats((audio, rate))
-    span = len(beats) // 2
-    tempo = float(60 * span / np.median(beats[span:] - beats[:-span])) if span else None
-    return Beats(list(beats), [], tempo, None)
+    return Beats(list(beats), [], tempo_of_beats(beats), None)
 
 
 EVALUATE = {
@@ -391,7 +389,9 @@ def to_markdown(part: str, rows: list[dict[str, Any]], extractors: list[Extracto
 
 
 def parse_loop(text: str) -> tuple[Path, int]:
-    path, _, num_beats = text.rpartition("=")
+    path, separator, num_beats = text.rpartition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"has to be FILE=BEATS, such as loop.flac=4, but is {text!r}")
     return Path(path), integer(1)(num_beats)
 
 

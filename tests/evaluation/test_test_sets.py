@@ -84,7 +84,7 @@ def test_differences_are_described(load):
     (difference,) = verify_clips("v1", "plain", [item | {"caption": "other"}])
     assert "Other annotations" in difference and difference.endswith("3.")
     (difference,) = verify_clips("v1", "plain", [item | {"sampling_rate": 16000}])
-    assert "no record of tinysoundfont at 16000 Hz" in difference
+    assert "no hashes for tinysoundfont at 16000 Hz" in difference
 
 
 def test_captions_are_balanced():

@@ -26,7 +26,7 @@ from ..audio.io import load_audio
 from ..controls.melody import LOWEST_PITCH, melody_from_salience
 from ..data.synthetic.composition import follows_key
 from ..extraction import extract_beats, extract_chords, extract_key, extract_salience
-from ..extraction.beats import Beats
+from ..extraction.beats import Beats, tempo_of_beats
 from ..extraction.melody import THRESHOLD
 from .estimators import beats, caption_probe, chords, melody, onsets
 from .metrics import chord_qualities
@@ -97,18 +97,13 @@ def score_beat_estimate(beats: Sequence[float], tempo: float | None, item: dict[
     reference = item.get("beats", ())
     if len(reference) < 2:
         return {"beat_f1": math.nan, "acc1": math.nan, "acc2": math.nan}
-    return score_beats(beats, reference) | score_tempo(tempo, median_tempo(reference))
+    return score_beats(beats, reference) | score_tempo(tempo, tempo_of_beats(reference))
 
 
 def score_key_estimate(estimate: str | None, item: dict[str, Any]) -> dict[str, float]:
     """[`~evaluation.metrics.key.score_key`], NaN for items without a key and for chords that do not follow it."""
     key = item.get("key")
     return score_key(estimate, key if key and follows_key(item["chords"], key) else None)
-
-
-def median_tempo(beats: Sequence[float]) -> float | None:
-    """The tempo of beats in BPM, from the median of their intervals; `None` for fewer than two."""
-    return 60 / float(np.median(np.diff(beats))) if len(beats) > 1 else None
 
 
 def score_label_estimate(estimate: Chords, item: dict[str, Any]) -> dict[str, float]:
@@ -200,7 +195,7 @@ ESTIMATORS = (
         "beats",
         ("beat_f1", "acc1", "acc2"),
         beats.track_beats,
-        lambda estimate, item: score_beat_estimate(estimate, median_tempo(estimate), item),
+        lambda estimate, item: score_beat_estimate(estimate, tempo_of_beats(estimate), item),
     ),
     Estimator(
         "beat extractor",

@@ -68,7 +68,7 @@ def load_test_set(
         `FrozenMusic`: a dataset of the same items as [`~data.SyntheticMusic`] with `stems=True`, of 10 s each.
 
     Raises:
-        `ValueError`: if there is no such test set or subset, or the file is damaged.
+        `ValueError`: if the test set or the subset is unknown, or the file is damaged.
         `ImportError`, `FileNotFoundError`: if the renderer or its sound fonts are not installed.
     """
     scores = [clip["score"] for clip in _read(name, subset)]
@@ -90,7 +90,7 @@ def load_captions(name: str) -> list[dict[str, Any]]:
             - `bpm` (`int`): the tempo in beats per minute, if the caption names a number, or `None`
 
     Raises:
-        `ValueError`: if there is no such test set, or the file is damaged.
+        `ValueError`: if the test set is unknown, or the file is damaged.
     """
     path = _find(name, CAPTIONS_FILE)
     try:
@@ -113,7 +113,7 @@ def verify_clips(name: str, subset: str, items: Iterable[dict[str, Any]]) -> lis
         `list[str]`: a sentence for each difference. It is empty if all clips are identical.
 
     Raises:
-        `ValueError`: if there is no such test set or subset, or the file is damaged.
+        `ValueError`: if the test set or the subset is unknown, or the file is damaged.
     """
     if isinstance(items, dict):
         raise ValueError("`items` has to be a list of clips, but got a single clip.")
@@ -129,7 +129,9 @@ def verify_clips(name: str, subset: str, items: Iterable[dict[str, Any]]) -> lis
             (it for it in record["renderings"] if (it["renderer"], it["sampling_rate"]) == made_with), None
         )
         if expected is None:
-            without_record[f"There is no record of {made_with[0]} at {made_with[1]} Hz to compare audio with."] = None
+            without_record[f"Audio is not compared: {name} has no hashes for {made_with[0]} at {made_with[1]} Hz."] = (
+                None
+            )
         elif rendering["audio"] != expected["audio"]:
             other_audio.append(index)
             for key in ("renderer_version", "soundfont", "soundfont_sha256", "numpy_version"):

@@ -27,16 +27,9 @@ from .adherence import bootstrap, derangements
 from .control_estimators import builtin_beats
 from .estimators.caption_probe import QUESTIONS, predict_answers, true_answers
 from .evaluate import References, describe_references, generate, measure_music, reconstruct
-from .metrics.beat_strength import estimate_beat
 from .metrics.captions import measure_captions
 from .metrics.sample_sizes import MIN_CLIPS
 from .metrics.tempo import score_tempo
-
-
-TEMPO_ESTIMATORS = {
-    "beat strength": lambda audio: estimate_beat(audio).tempo,
-    "beat extractor": lambda audio: builtin_beats(audio).tempo,
-}
 
 
 def evaluate_words(
@@ -84,13 +77,11 @@ def evaluate_words(
         )
         for index, row in enumerate(captions)
     ]
-    tempos: dict[str, list[float | None]] = {name: [] for name in TEMPO_ESTIMATORS}
-    answers = []
+    answers, tempos = [], []
 
     def analyze(audio: Any):
         answers.append(predict_answers(audio))
-        for name, estimate in TEMPO_ESTIMATORS.items():
-            tempos[name].append(estimate(audio))
+        tempos.append(builtin_beats(audio).tempo)
 
     audios = ((clip, pipe.sampling_rate) for clip in generate(pipe, requests, batch_size, cache))
     onsets: list[Sequence[float]] = [()] * len(captions)
@@ -98,7 +89,10 @@ def evaluate_words(
     condition["captions"] = _measure_captions(pipe, answers, captions, references, batch_size, min_clips)
     condition["tempo"] = {
         name: score_tempos(estimates, [row["bpm"] for row in captions], references.seed, min_clips)
-        for name, estimates in tempos.items()
+        for name, estimates in (
+            ("beat strength", [form["tempo"] for form in condition["form"]]),
+            ("beat extractor", tempos),
+        )
     }
     result = describe_references(references, min_clips) | {"num_clips": len(captions)}
     # No control was requested.
@@ -111,7 +105,8 @@ def score_tempos(
 ) -> dict[str, float]:
     r"""
     Args:
-        estimates (`Sequence[float]` of length `clips`): estimated tempi in BPM, `None` where there is no beat.
+        estimates (`Sequence[float]` of length `clips`): estimated tempi in BPM, `None` or NaN without a
+            detected beat.
         references (`Sequence[float]` of length `clips`): requested tempi in BPM, `None` for clips without one.
         seed (`int`, defaults to `0`): random seed of the bootstrap and of chance.
         min_clips (`int`, defaults to `20`): minimum number of clips for a score.

@@ -15,6 +15,7 @@
 
 """Beat tracking."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,6 +79,22 @@ def extract_beats(
     return _track(magnitudes, _run_model(magnitudes), stream.duration)
 
 
+def tempo_of_beats(beats: Sequence[float]) -> float | None:
+    r"""
+    The tempo of a sequence of beats: the median over half of the sequence, which is more precise than single intervals.
+
+    Args:
+        beats (`Sequence[float]`): ascending times in seconds.
+
+    Returns:
+        `float` or `None`: beats per minute; `None` for fewer than two beats.
+    """
+    if len(beats) < 2:
+        return None
+    times, span = np.asarray(beats, dtype=float), len(beats) // 2
+    return float(60 * span / np.median(times[span:] - times[:-span]))
+
+
 def _track(magnitudes: np.ndarray, activations: np.ndarray, duration: float) -> Beats:
     frames, is_downbeat, meter = _decode(activations)
     # The hidden Markov model also continues through silence before and after the music. The last windows with sound
@@ -89,15 +106,12 @@ def _track(magnitudes: np.ndarray, activations: np.ndarray, duration: float) -> 
     if len(frames) < 2:
         return Beats([], [], None, None)
     times = np.clip(_refine(frames, activations) / FRAME_RATE, 0, duration)
-    # Differences over half of the beats are more precise than single intervals.
-    span = len(times) // 2
-    tempo = 60 * span / np.median(times[span:] - times[:-span])
     beats = [round(float(time), 4) for time in times]
     time_signature = f"{meter}/4"
     if meter == 2 and _is_compound(times * FRAME_RATE, magnitudes):
         time_signature = "6/8"
     downbeats = [beat for beat, is_first in zip(beats, is_downbeat) if is_first]
-    return Beats(beats, downbeats, round(float(tempo), 2), time_signature)
+    return Beats(beats, downbeats, round(tempo_of_beats(times), 2), time_signature)
 
 
 # 1. Probabilities of beats
