@@ -1,0 +1,118 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The beat grid: beats and downbeats as phases per frame."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ..utils.errors import InputError
+from ..utils.numbers import to_float, to_integer
+
+
+NUM_BEAT_CHANNELS = 5
+
+
+def regular_beats(
+    bpm: float, beats_per_bar: int, duration: float, start: float = 0.0
+) -> tuple[list[float], list[float]]:
+    r"""
+    Returns the beats and downbeats of a constant tempo.
+
+    Args:
+        bpm (`float`): tempo in beats per minute, from 20 to 400.
+        beats_per_bar (`int`): beats per bar, from 1 to 64.
+        duration (`float`): end of the piece in seconds.
+        start (`float`, defaults to `0.0`): time of the first downbeat in seconds.
+
+    Returns:
+        `tuple[list[float], list[float]]`: times of beats and downbeats in seconds, up to the first downbeat at or after
+        `duration`.
+
+    Raises:
+        [`InputError`]: if `bpm` or `beats_per_bar` is out of range.
+    """
+    bpm = to_float(bpm, "bpm", minimum=20, maximum=400, unit="beats per minute")
+    beats_per_bar = to_integer(beats_per_bar, "beats_per_bar", minimum=1, maximum=64)
+    seconds_per_bar = beats_per_bar * 60 / bpm
+    num_bars = max(math.ceil((duration - start) / seconds_per_bar - 1e-9), 1)
+    beats = (start + np.arange(num_bars * beats_per_bar + 1) * 60 / bpm).tolist()
+    return beats, beats[::beats_per_bar]
+
+
+def beat_phases(
+    beats: Sequence[float], downbeats: Sequence[float], num_frames: int, frame_rate: float
+) -> torch.Tensor:
+    r"""
+    Returns the positions of frames between beats and between downbeats. Between two of them, the phase increases
+    linearly; outside, it continues at the rate of the nearest interval.
+
+    Args:
+        beats (`Sequence[float]`): increasing times of at least two beats in seconds.
+        downbeats (`Sequence[float]`): increasing times of at least two downbeats in seconds.
+        num_frames (`int`): number of frames.
+        frame_rate (`float`): frames per second; frame i is at the time i / `frame_rate`.
+
+    Returns:
+        `torch.Tensor` of shape `(num_frames, 2)`: the beat's and the bar's phase in [0, 1).
+
+    Raises:
+        [`InputError`]: for fewer than two times, or times that are not finite and increasing.
+    """
+    times = np.arange(num_frames) / frame_rate
+    columns = [
+        _phase(np.asarray(given, float), times, kind) for kind, given in (("beats", beats), ("downbeats", downbeats))
+    ]
+    return torch.from_numpy(np.stack(columns, axis=1)).float()
+
+
+def _phase(marks: np.ndarray, times: np.ndarray, kind: str) -> np.ndarray:
+    if marks.ndim != 1 or len(marks) < 2 or not np.isfinite(marks).all() or (np.diff(marks) <= 0).any():
+        raise InputError(
+            f"`beats` has to have at least two increasing times of {kind} in seconds, but got {marks}.", "beats"
+        )
+    index = np.clip(np.searchsorted(marks, times + 1e-9, side="right") - 1, 0, len(marks) - 2)
+    position = (times - marks[index]) / (marks[index + 1] - marks[index])
+    # A frame that is on a mark but for rounding has the phase 0.
+    phase = np.where(np.abs(position - np.round(position)) < 1e-6, np.round(position), position) % 1.0
+    return phase
+
+
+def phases_to_frames(phases: torch.Tensor) -> torch.Tensor:
+    r"""
+    Encodes phases as the control that the transformer accepts.
+
+    Args:
+        phases (`torch.Tensor` of shape `(..., frames, 2)`):
+            The beat's and the bar's phase in [0, 1), as [`beat_phases`] returns them; -1 where they are unknown.
+
+    Returns:
+        `torch.Tensor` of shape `(..., frames, 5)`: sine and cosine of the beat's phase, sine and cosine of the bar's
+        phase, and 1; or zeros where the phases are unknown.
+    """
+    known = (phases >= 0).all(dim=-1, keepdim=True)
+    angles = 2 * math.pi * phases.float()
+    beat, bar = angles[..., :1], angles[..., 1:]
+    channels = torch.cat([beat.sin(), beat.cos(), bar.sin(), bar.cos(), torch.ones_like(beat)], dim=-1)
+    return channels * known
+
+
+def beats_to_frames(
+    beats: Sequence[float], downbeats: Sequence[float], num_frames: int, frame_rate: float
+) -> torch.Tensor:
+    """Encodes beats and downbeats as frames `(num_frames, 5)`; see [`beat_phases`] and [`phases_to_frames`]."""
+    return phases_to_frames(beat_phases(beats, downbeats, num_frames, frame_rate))
