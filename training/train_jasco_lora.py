@@ -42,7 +42,7 @@ from diffusers_jasco.training.loop import TrainingLoop, make_accelerator
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.new_words import add_new_words, store_in_lora
 from diffusers_jasco.training.objective import FlowMatchingObjective
-from diffusers_jasco.training.optimization import make_optimizer_and_scheduler
+from diffusers_jasco.training.optimization import check_sharding, make_optimizers_and_schedulers
 from diffusers_jasco.training.recipes import inherit_options
 from diffusers_jasco.training.stages import Evaluator
 from diffusers_jasco.training.validation import validation_loss
@@ -122,10 +122,11 @@ def main(args: list[str] | None = None):
     evaluator = Evaluator(args)
 
     # 2. Optimization
-    optimizer, lr_scheduler = make_optimizer_and_scheduler(model, args)
-    model, optimizer = accelerator.prepare(model, optimizer)
+    optimizers, lr_schedulers = make_optimizers_and_schedulers(model, args)
+    check_sharding(accelerator, args)
+    model, *optimizers = accelerator.prepare(model, *optimizers)
     module = accelerator.unwrap_model(model)
-    loop = TrainingLoop(args, accelerator, model, batches, [lr_scheduler])
+    loop = TrainingLoop(args, accelerator, model, batches, lr_schedulers)
     state = loop.state
 
     # Checkpoints only contain the LoRA, not the base model.
@@ -161,7 +162,7 @@ def main(args: list[str] | None = None):
     def train_step(batch: dict[str, Any]):
         losses = objective(model, transformer.controls, batch)
         loop.means.add_losses(losses)
-        loop.optimize(losses.loss, optimizer)
+        loop.optimize(losses.loss, *optimizers)
 
     def save_weights():
         if is_main:

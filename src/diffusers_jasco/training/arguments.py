@@ -25,6 +25,7 @@ import yaml
 from ..controls import CONTROLS
 from ..evaluation.metrics.sample_sizes import MIN_CLIPS
 from ..utils.files import replace_file
+from .optimization import OPTIMIZERS
 from .recipes import OBJECTIVE
 
 
@@ -121,8 +122,18 @@ def _add_objective_options(add: Callable):
 def _add_optimization_options(add: Callable):
     # None: the default depends on whether training starts from scratch, see `training/recipes.py`.
     add("--max_steps", type=int, help="Total steps; the learning rate decays to 0 by then. From scratch: 1000.")
+    add("--total_minutes", type=float, help="With `wsd`: end the run after about this many minutes over all its legs.")
+    add("--optimizer", choices=OPTIMIZERS, default="adamw", help="muon: Muon for the matrices of the blocks.")
     add("--learning_rate", type=float, help="Peak learning rate. From scratch: 1e-4.")
-    add("--lr_scheduler", default="cosine", help="cosine, linear, constant_with_warmup or another of Diffusers'.")
+    add("--muon_learning_rate", type=float, help="Peak learning rate of Muon; default: `--learning_rate`.")
+    add(
+        "--lr_scheduler",
+        default="cosine",
+        help="cosine, linear, constant_with_warmup or another of Diffusers', or wsd: warmup, constant, linear decay.",
+    )
+    add(
+        "--decay_share", type=float, default=0.25, help="With `wsd`: share of the run that the decay at its end takes."
+    )
     add("--warmup_steps", type=int, help="Warmup steps of the learning rate. From scratch: 0.")
     add("--adam_beta1", type=float, default=0.9, help="β1 of AdamW.")
     add("--adam_beta2", type=float, default=0.95, help="β2 of AdamW.")
