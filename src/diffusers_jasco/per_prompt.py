@@ -34,7 +34,7 @@ logger = logging.get_logger(__name__)
 
 T = TypeVar("T")
 
-_IS_SINGLE = dict(zip(CONTROLS, (is_chord_progression, is_drums, is_melody), strict=True))
+_IS_SINGLE = dict(zip(CONTROLS, (is_chord_progression, is_drums, is_melody)))
 _IS_ELEMENT = {"chords": is_chord_item, "melody": is_note_item}
 _FORMS = dict(
     zip(
@@ -46,7 +46,6 @@ _FORMS = dict(
             "a list of notes, [('C4', 0.0, 0.5)] (each with its start and end in seconds), a matrix (53, frames), a recording"
             " (waveform, sampling_rate), or a file",
         ),
-        strict=True,
     )
 )
 

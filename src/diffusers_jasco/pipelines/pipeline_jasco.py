@@ -393,7 +393,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             partial(self.encode_drums, separate_drums=separate_drums, normalize_drums=normalize_drums),
             partial(self.encode_melody, audiocraft_compatible=audiocraft_compatible),
         )
-        for name, control, encode in zip(CONTROLS, (chords, drums, melody), encoders, strict=True):
+        for name, control, encode in zip(CONTROLS, (chords, drums, melody), encoders):
             if name not in nulls and is_given(control):
                 available = ", ".join(nulls) or "none"
                 raise InputError(
@@ -606,7 +606,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         """
         # 1. Check inputs, before any work
         others: dict[str, Any] = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration}
-        others |= dict(zip(CONTROLS, (chords, drums, melody), strict=True))
+        others |= dict(zip(CONTROLS, (chords, drums, melody)))
         switches = {"separate_drums": separate_drums, "normalize_drums": normalize_drums}
         switches |= {"audiocraft_compatible": audiocraft_compatible}
         check_switches(**switches)
