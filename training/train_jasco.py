@@ -200,7 +200,7 @@ def main(args: list[str] | None = None):
         transformer.compile_repeated_blocks()
     model = JascoTrainingModel(transformer, pipeline.text_encoder, args.train_text_encoder, len(new_words))
     evaluator = Evaluator(args)
-    objective = FlowMatchingObjective(args, pipeline.tokenizer, len(new_words))
+    objective = FlowMatchingObjective(args, transformer.controls, pipeline.tokenizer, len(new_words))
     batches.prepare = objective.prepare
 
     # 2. Optimization
@@ -229,7 +229,7 @@ def main(args: list[str] | None = None):
 
     # 4. Training
     def train_step(batch: dict[str, Any]):
-        losses = objective(model, transformer.controls, batch)
+        losses = objective(model, batch)
         loop.means.add_losses(losses)
         loop.optimize(losses.loss, *optimizers)
 

@@ -75,7 +75,9 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--lora_projections", **switch, help="Also adapt text, time and control projections and feed-forward layers.")
     add("--gradient_checkpointing", **switch, help="Reduce memory at the cost of speed.")
     # The model already knows its nulls, and only needs enough dropout not to forget them.
-    parser.set_defaults(drop_all=0.1, drop_text=0.0, drop_controls=0.0, drop_span=0.0, drop_per_batch=False)
+    parser.set_defaults(
+        drop_all=0.1, drop_text=0.0, drop_controls=0.0, only_beats=0.0, drop_span=0.0, drop_per_batch=False
+    )
     parser.set_defaults(weight_decay=0.0, **{f"drop_{name}": 0.25 for name in CONTROLS})
     # Tuned for some minutes of music with jasco-nano.
     parser.set_defaults(learning_rate=2e-3, warmup_steps=10, max_steps=300, adam_beta2=0.99)
@@ -117,7 +119,7 @@ def main(args: list[str] | None = None):
     model = JascoTrainingModel(transformer, pipeline.text_encoder, num_new_words=len(new_words))
     data = open_datasets(args, pipeline.codec)
     batches, validation = make_batches(args, data, pipeline, accelerator.process_index, accelerator.num_processes)
-    objective = FlowMatchingObjective(args, pipeline.tokenizer, len(new_words))
+    objective = FlowMatchingObjective(args, transformer.controls, pipeline.tokenizer, len(new_words))
     batches.prepare = objective.prepare
     evaluator = Evaluator(args)
 
@@ -160,7 +162,7 @@ def main(args: list[str] | None = None):
 
     # 4. Training
     def train_step(batch: dict[str, Any]):
-        losses = objective(model, transformer.controls, batch)
+        losses = objective(model, batch)
         loop.means.add_losses(losses)
         loop.optimize(losses.loss, *optimizers)
 

@@ -63,9 +63,18 @@ _NOT_NEGATIVE = (
     "adversarial_weight",
     "feature_weight",
 )
-_POSITIVE = ("max_grad_norm", "adam_epsilon", "time_power", "time_logit_std", "snr_gamma", "alpha", "seconds")
+_POSITIVE = (
+    "max_grad_norm",
+    "adam_epsilon",
+    "time_power",
+    "time_logit_std",
+    "words_time_logit_std",
+    "snr_gamma",
+    "alpha",
+    "seconds",
+)
 _BELOW_ONE = ("adam_beta1", "adam_beta2", "ema_decay", "lora_dropout", "decay_share")
-_SHARES = ("drums_share", "default_guidance_rescale")
+_SHARES = ("drums_share", "only_beats", "default_guidance_rescale")
 
 
 def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace):
