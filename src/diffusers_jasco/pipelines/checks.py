@@ -25,8 +25,9 @@ import numpy as np
 import torch
 
 from ..conditioning import JascoConditioning
+from ..per_prompt import check_per_prompt
 from ..utils.errors import InputError, list_names, shorten
-from ..utils.numbers import is_number, to_float
+from ..utils.numbers import is_number, to_float, to_integer
 
 
 MIN_DURATION = 0.001  # seconds
@@ -153,6 +154,40 @@ def check_duration(duration: Any) -> float | None:
             f" {shorten(duration)}.",
             "duration",
         ) from None
+
+
+def check_tempos(bpm: Any, beats_per_bar: Any, num_prompts: int) -> tuple[list[float | bool | None], list[int | None]]:
+    r"""
+    Args:
+        bpm (`float`, `False` or a list, *optional*): beats per minute, or `False` for no tempo; a list has one per
+            prompt.
+        beats_per_bar (`int` or `list[int]`, *optional*): beats per bar, or a list with one per prompt.
+        num_prompts (`int`): number of prompts.
+
+    Returns:
+        `tuple`: both for each prompt.
+
+    Raises:
+        [`~inputs.InputError`]: for other values, and for a list of the wrong length.
+    """
+
+    def check_bpm(value: Any) -> float | bool | None:
+        if value is None or value is False:
+            return value
+        try:
+            return to_float(value, "bpm", minimum=1, maximum=1000)
+        except InputError:
+            raise InputError(
+                f"`bpm` has to be a number of beats per minute, `None` or `False`, but is {shorten(value)}.", "bpm"
+            ) from None
+
+    def check_beats_per_bar(value: Any) -> int | None:
+        return None if value is None else to_integer(value, "beats_per_bar", minimum=1, maximum=64)
+
+    return (
+        check_per_prompt("bpm", bpm, num_prompts, check_bpm),
+        check_per_prompt("beats_per_bar", beats_per_bar, num_prompts, check_beats_per_bar),
+    )
 
 
 def check_latents(

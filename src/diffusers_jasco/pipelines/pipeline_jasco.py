@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.pipelines.pipeline_utils import AudioPipelineOutput, DiffusionPipeline
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from diffusers.utils import logging, replace_example_docstring
 from diffusers.utils.torch_utils import randn_tensor
@@ -31,16 +31,21 @@ from ..audio.levels import DRUMS_LOUDNESS
 from ..codecs import decode, encode_drums
 from ..conditioning import JascoConditioning, TextSection
 from ..controls import CONTROLS
-from ..controls.chords import chords_to_frames
+from ..controls.beats import beats_to_frames, regular_beats
+from ..controls.chords import Chords, chords_to_frames, is_in_bars
+from ..controls.drum_machine import Groove
+from ..controls.forms import is_empty
 from ..guiders import AudiocraftGuidance, JascoGuidance
 from ..guiders.jasco_guidance import SCALES
-from ..inputs import read_chords, read_drums, read_melody
+from ..inputs import read_beats, read_chords, read_drums, read_melody
 from ..loaders.audiocraft.compat import read_melody_late
 from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
+from ..models.tempo_model import JascoTempoModel
 from ..models.transformer_jasco import JascoTransformerModel
-from ..per_prompt import check_starts, encode_per_prompt, is_given
+from ..per_prompt import check_starts, encode_per_prompt, is_given, split_per_prompt
 from ..schedulers.steps import default_steps, stored_steps, with_default_steps
+from ..tempo import Timing, choose_timing, draw_seeds, estimate_tempos, tempo_of_grid
 from ..text_encoders import attended_tokens, encode_prompts, known_words
 from ..utils.errors import InputError
 from ..utils.locks import Lock
@@ -56,12 +61,14 @@ from .checks import (
     check_output_type,
     check_prompt,
     check_switches,
+    check_tempos,
     check_text,
     count_pieces,
 )
 from .denoising import GuidedVelocity, check_scheduler, check_timesteps, denoise, set_timesteps
 from .hub_mixin import JascoPipelineHubMixin
 from .loading import JascoPipelineLoadingMixin
+from .pipeline_output import JascoPipelineOutput
 
 
 logger = logging.get_logger(__name__)
@@ -130,13 +137,15 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             weights, so that the conversion can be reversed. See [`~loaders.audiocraft.save_audiocraft_checkpoint`].
         guider ([`JascoGuidance`], *optional*):
             Default guidance of this checkpoint.
+        tempo_model ([`JascoTempoModel`], *optional*):
+            Chooses tempos that fit the prompts.
     """
 
-    model_cpu_offload_seq = "text_encoder->transformer->codec"
+    model_cpu_offload_seq = "text_encoder->tempo_model->transformer->codec"
     # EnCodec's LSTM and weight norm do not work with sequential offload.
     _exclude_from_cpu_offload = ["codec"]
     _callback_tensor_inputs = ["latents"]
-    _optional_components = ["guider"]
+    _optional_components = ["guider", "tempo_model"]
 
     def __init__(
         self,
@@ -151,6 +160,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         default_guidance_rescale: float | None = None,
         audiocraft: dict[str, Any] | None = None,
         guider: JascoGuidance | None = None,
+        tempo_model: JascoTempoModel | None = None,
     ):
         super().__init__()
         scales = zip(SCALES, (default_guidance_scale, default_text_guidance_scale, default_guidance_rescale))
@@ -171,6 +181,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             transformer=transformer,
             scheduler=with_default_steps(scheduler, default_num_inference_steps),
             guider=guider,
+            tempo_model=tempo_model,
         )
         self.register_to_config(audiocraft=audiocraft)
         rules = getattr(tokenizer, "backend_tokenizer", None)
@@ -276,10 +287,20 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         prompt_attention_mask = prompt_attention_mask.repeat_interleave(num_waveforms_per_prompt, dim=0)
         return prompt_embeds, prompt_attention_mask
 
-    def encode_chords(self, chords: Any, num_frames: int, start: float = 0.0) -> torch.Tensor | None:
-        """Encodes one chord progression, in any form, as ids of shape `(num_frames,)`; `None` if it is empty."""
+    def encode_chords(
+        self,
+        chords: Any,
+        num_frames: int,
+        start: float = 0.0,
+        bpm: float | None = None,
+        beats_per_bar: int = 4,
+    ) -> torch.Tensor | None:
+        """
+        Encodes one chord progression, in any form, as ids of shape `(num_frames,)`; `None` if it is empty. `bpm` and
+        `beats_per_bar` apply to chords in bars.
+        """
         labels = self.transformer.config.chord_labels
-        timeline = read_chords(chords, labels, duration=num_frames / self.frame_rate, start=start)
+        timeline = read_chords(chords, labels, num_frames / self.frame_rate, start, bpm, beats_per_bar)
         return chords_to_frames(timeline, labels, num_frames, self.frame_rate) if timeline else None
 
     def encode_drums(
@@ -289,15 +310,15 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         separate_drums: bool = False,
         normalize_drums: bool | None = None,
         start: float = 0.0,
+        bpm: float | None = None,
     ) -> torch.Tensor | None:
         """
         Encodes one drum recording, in any form, as latents of shape `(num_frames, latent_dim)`; `None` if it is empty.
-        See
-        `separate_drums` and `normalize_drums` in [`__call__`].
+        `bpm` is the tempo of a groove. See `separate_drums` and `normalize_drums` in [`__call__`].
         """
         loudness = self._drums_loudness(normalize_drums)
         num_samples = num_frames * self._hop_length
-        waveform = read_drums(drums, self.sampling_rate, num_samples, separate_drums, loudness, start)
+        waveform = read_drums(drums, self.sampling_rate, num_samples, separate_drums, loudness, start, bpm)
         if waveform is None:
             return None
         return encode_drums(self.codec, waveform[None], self.transformer.config.drums_blur)[0]
@@ -311,15 +332,31 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         return (DRUMS_LOUDNESS if loudness is None else loudness) if normalize_drums else None
 
     def encode_melody(
-        self, melody: Any, num_frames: int, audiocraft_compatible: bool = False, start: float = 0.0
+        self,
+        melody: Any,
+        num_frames: int,
+        audiocraft_compatible: bool = False,
+        start: float = 0.0,
+        bpm: float | None = None,
     ) -> torch.Tensor | None:
         """
-        Encodes one melody, in any form, as a matrix of shape `(num_frames, melody_bins)`; `None` if it is empty. With
-        `audiocraft_compatible`, melodies of recordings are 0.15% late, as in AudioCraft.
+        Encodes one melody, in any form, as a matrix of shape `(num_frames, melody_bins)`; `None` if it is empty. `bpm`
+        is the tempo of notes as text. With `audiocraft_compatible`, melodies of recordings are 0.15% late, as in
+        AudioCraft.
         """
         read = read_melody_late if audiocraft_compatible else read_melody
-        matrix = read(melody, num_frames, self.frame_rate, start)
+        matrix = read(melody, num_frames, self.frame_rate, start, bpm)
         return matrix if matrix.any() else None
+
+    def encode_beats(
+        self, beats: Any, num_frames: int, start: float = 0.0, beats_per_bar: int | None = None
+    ) -> torch.Tensor | None:
+        """
+        Encodes one beat grid, in any form, as phases of shape `(num_frames, 5)` (see
+        [`~controls.beats.phases_to_frames`]); `None` if there are no beats.
+        """
+        grid = read_beats(beats, num_frames / self.frame_rate, start, beats_per_bar)
+        return beats_to_frames(*grid, num_frames, self.frame_rate) if grid[0] else None
 
     @torch.no_grad()
     def encode_conditioning(
