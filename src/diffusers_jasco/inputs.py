@@ -158,8 +158,8 @@ def read_chords(
             chords = _estimate_chords(recording, duration, start)
         elif isinstance(chords, (str, os.PathLike)):
             skips = start > 0 and is_file(chords)
-            bars = {} if bpm is None or not is_in_bars(chords) else {"bpm": bpm, "beats_per_bar": beats_per_bar}
-            chords, positions = chords_from_items(chords_from_text_or_file(chords, **bars))
+            tempo = bpm if is_in_bars(chords) else None
+            chords, positions = chords_from_items(chords_from_text_or_file(chords, tempo, beats_per_bar))
             if skips and chords:
                 chords, positions = _skip_chords(check_chords(chords, labels), start), []
         else:

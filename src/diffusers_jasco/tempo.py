@@ -15,6 +15,7 @@
 """Chooses a tempo and a time signature that fit the words and the chords."""
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,15 +23,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from diffusers.utils import logging
 
 from .controls.beats import FASTEST, SLOWEST
 from .controls.chord_labels import NO_CHORD
+from .controls.chords import Chords, is_in_bars
 from .controls.drum_machine import Groove
 from .controls.note_text import is_note_text
 from .extraction.beats import tempo_of_beats
+from .inputs import read_chords
 from .models.tempo_model import JascoTempoModel
+from .utils.errors import InputError
 from .utils.seeding import derive_seed
 
+
+logger = logging.get_logger(__name__)
 
 # "96 bpm", "96-BPM", "96.5 beats per minute", "bpm: 96".
 _IN_WORDS = re.compile(
@@ -92,10 +99,21 @@ def tempo_in_words(prompt: str | None) -> float | None:
     return next((number for number in numbers if SLOWEST <= number <= FASTEST), None)
 
 
-def tempo_of_grid(beats: Sequence[float], downbeats: Sequence[float]) -> Tempo:
-    """The median tempo of beats and downbeats, at least two of each, in seconds."""
-    bpm = tempo_of_beats(beats) or math.nan
-    return Tempo(round(bpm, 2), max(round(float(np.median(np.diff(downbeats))) * bpm / 60), 1))
+def report_tempo(timing: Timing | None, grid: tuple[list[float], list[float]] | None) -> Tempo | None:
+    r"""
+    Returns the tempo of a piece, and logs it.
+
+    Args:
+        timing ([`Timing`], *optional*): the chosen tempo.
+        grid (`tuple`, *optional*): beats and downbeats in seconds, whose median tempo is returned without a chosen one.
+    """
+    tempo = None if timing is None else timing.tempo
+    if tempo is None and grid and grid[0]:
+        bpm = tempo_of_beats(grid[0]) or math.nan
+        tempo = Tempo(round(bpm, 2), max(round(float(np.median(np.diff(grid[1]))) * bpm / 60), 1))
+    if tempo is not None:
+        logger.info(f"Tempo: {tempo}.")
+    return tempo
 
 
 def draw_seeds(generator: torch.Generator | Sequence[torch.Generator] | None, count: int) -> list[int]:
@@ -241,47 +259,108 @@ def estimate_tempos(
     return [TempoDistribution(tempos, meters, single) for single in probabilities]
 
 
-def choose_timing(
-    bpm: float | bool | None,
-    beats_per_bar: int | None,
-    chords: Any,
-    drums: Any,
-    melody: Any,
-    prompt: str | None,
-    distribution: TempoDistribution | None,
-    seed: int,
-) -> Timing | None:
+@dataclass(frozen=True)
+class Piece:
     r"""
-    Chooses the tempo of a piece: `bpm`, that of a groove, or one that fits the words and the chords.
+    What is known of a piece before its tempo is chosen.
 
     Args:
-        bpm (`float` or `False`, *optional*): the tempo in beats per minute, or `False` for none.
-        beats_per_bar (`int`, *optional*): beats per bar.
-        chords (`list` or `str`, *optional*): chords with starts in seconds, or text with chords in bars.
-        drums, melody (*optional*): the controls in any form. A recording or a melody in seconds has a tempo of its
-            own, so none is chosen.
         prompt (`str`, *optional*): the prompt; a tempo that it states is used.
-        distribution ([`TempoDistribution`], *optional*): tempos that fit the words. By default, none is chosen.
+        bpm (`float` or `False`, *optional*): the requested tempo in beats per minute, or `False` for none.
+        beats_per_bar (`int`, *optional*): the requested beats per bar.
+        chords (`list` or `str`, *optional*): the result of [`read_chords_or_bars`].
+        drums, melody (*optional*): the controls in any form.
+        beats (`tuple`, *optional*): requested beats and downbeats in seconds.
+        start (`float`): offset in seconds into files and recordings at which the piece begins.
+    """
+
+    prompt: str | None
+    bpm: float | bool | None
+    beats_per_bar: int | None
+    chords: Any
+    drums: Any
+    melody: Any
+    beats: tuple[list[float], list[float]] | None
+    start: float
+
+    @property
+    def is_in_beats(self) -> bool:
+        """Whether a control is given in bars or beats instead of seconds."""
+        return isinstance(self.chords, str) or isinstance(self.drums, Groove) or is_note_text(self.melody)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether any tempo that fits the words and the chords is possible; recordings have one of their own."""
+        has_melody = self.melody is not None and not is_note_text(self.melody)
+        return self.bpm is None and self.beats is None and self.drums is None and not has_melody
+
+    @property
+    def changes(self) -> list[float]:
+        """The starts of the chords in seconds."""
+        if self.chords is None or isinstance(self.chords, str):
+            return []
+        # A chord that sounds where the piece begins may have started earlier.
+        return [time for label, time in self.chords if label != NO_CHORD and (time > 0 or not self.start)]
+
+
+def choose_timing(piece: Piece, distribution: TempoDistribution | None, seed: int) -> Timing | None:
+    r"""
+    Chooses the tempo of a piece: the requested one, that of its groove, or one that fits its words and chords.
+
+    Args:
+        piece ([`Piece`]): the piece.
+        distribution ([`TempoDistribution`], *optional*): tempos that fit the words; by default, none is chosen.
         seed (`int`): random seed.
 
     Returns:
         [`Timing`], or `None` without a tempo.
     """
-    if bpm is False:
+    if piece.bpm is False or piece.beats is not None:
         return None
-    groove = drums if isinstance(drums, Groove) else None
-    if groove is not None:
-        bpm = groove.bpm if bpm is None else bpm
-        beats_per_bar = beats_per_bar or groove.beats_per_bar
+    groove = piece.drums if isinstance(piece.drums, Groove) else None
+    beats_per_bar = piece.beats_per_bar or (groove.beats_per_bar if groove else None)
+    bpm = groove.bpm if groove and piece.bpm is None else piece.bpm
     if bpm is not None:
         return Timing(Tempo(float(bpm), beats_per_bar or 4))
-    if distribution is None or drums is not None or not (melody is None or is_note_text(melody)):
+    if distribution is None or not piece.is_free:
         return None
-    distribution = distribution.given(beats_per_bar)
-    stated = tempo_in_words(prompt)
-    starts = [] if chords is None or isinstance(chords, str) else [t for label, t in chords if label != NO_CHORD]
-    if len(starts) < 2:
-        return Timing(distribution.sample(seed, stated), starts[0] if starts else 0.0)
-    # Chord changes are exact, so they overrule a tempo in the prompt that does not fit.
-    tempo = (distribution.fit(starts, stated) if stated else None) or distribution.fit(starts)
-    return None if tempo is None else Timing(tempo, starts[0])
+    distribution, stated, changes = distribution.given(beats_per_bar), tempo_in_words(piece.prompt), piece.changes
+    if len(changes) < 2:
+        return Timing(distribution.sample(seed, stated), *changes)
+    # Chords have exact times, so they overrule a tempo in the prompt that does not fit them.
+    tempo = (distribution.fit(changes, stated) if stated else None) or distribution.fit(changes)
+    return None if tempo is None else Timing(tempo, changes[0])
+
+
+def read_chords_or_bars(chords: Any, labels: Sequence[str], duration: float, start: float = 0.0) -> Chords | str:
+    """Reads chords with [`~inputs.read_chords`], except that chords in bars are returned as text or the name of a file."""
+    return os.fspath(chords) if is_in_bars(chords) else read_chords(chords, labels, duration, start)
+
+
+def place_chords(
+    chords: Sequence[Chords | str | None], timings: Sequence[Timing | None], labels: Sequence[str], duration: float
+) -> list[Chords | None]:
+    r"""
+    Places chords in bars on the timeline of each piece.
+
+    Args:
+        chords (`Sequence`): for each piece, the result of [`read_chords_or_bars`] or `None`.
+        timings (`Sequence[Timing | None]`): the tempo of each piece.
+        labels (`Sequence[str]`), duration (`float`): as in [`~inputs.read_chords`].
+
+    Returns:
+        `list`: for each piece, `(label, start in seconds)`, or `None`.
+
+    Raises:
+        [`~inputs.InputError`]: for invalid chords, and for chords in bars without a tempo.
+    """
+    placed: list[Chords | None] = []
+    for index, (single, timing) in enumerate(zip(chords, timings)):
+        if isinstance(single, str):
+            tempo = {} if timing is None else timing.tempo._asdict()
+            try:
+                single = read_chords(single, labels, duration, **tempo)
+            except InputError as error:
+                raise error.for_prompt(index) if len(chords) > 1 else error
+        placed.append(single)
+    return placed

@@ -25,6 +25,10 @@ from ..controls import CONTROLS
 
 CONDITIONS = ("text", *CONTROLS)
 
+# Columns of the random numbers that decide whether a condition is dropped, and which part of a control is kept.
+_DROP_DRAWS = {"text": 1, "chords": 2, "drums": 3, "melody": 4, "beats": 15}
+_SPAN_DRAWS = {"chords": 5, "drums": 8, "melody": 11, "beats": 16}
+
 
 @dataclass(frozen=True)
 class ConditionDropout:
@@ -57,6 +61,8 @@ class ConditionDropout:
 
     # One for `all`, one per condition, three per control (`span` and its two ends), and one for `controls`.
     num_draws: ClassVar[int] = 1 + len(CONDITIONS) + 3 * len(CONTROLS) + 1
+    # Those of the beats, which older runs did not have, come last: see `sample_noise`.
+    num_late_draws: ClassVar[int] = 4
 
     def __post_init__(self):
         if unknown := sorted(set(self.single) - set(CONTROLS)):
@@ -81,13 +87,11 @@ class ConditionDropout:
             draws = draws[:1].expand_as(draws)
         keeps_any = draws[:, 0] >= self.all
         probabilities = {"text": self.text} | {name: self.single.get(name, 0.0) for name in CONTROLS}
-        keep = {
-            name: keeps_any & (draws[:, 1 + index] >= probabilities[name]) for index, name in enumerate(CONDITIONS)
-        }
-        keeps_controls = draws[:, -1] >= self.controls
+        keep = {name: keeps_any & (draws[:, _DROP_DRAWS[name]] >= probabilities[name]) for name in CONDITIONS}
+        keeps_controls = draws[:, 14] >= self.controls
         frames = torch.arange(num_frames, device=draws.device)
-        for index, name in enumerate(CONTROLS):
-            is_span, *ends = draws[:, 1 + len(CONDITIONS) + 3 * index :][:, :3].T
+        for name in CONTROLS:
+            is_span, *ends = draws[:, _SPAN_DRAWS[name] :][:, :3].T
             first, last = (torch.stack(ends) * num_frames).long().sort(dim=0).values[..., None]
             inside = (frames >= first) & (frames <= last)
             keep[name] = (keep[name] & keeps_controls)[:, None] & (inside | (is_span >= self.span)[:, None])

@@ -30,7 +30,7 @@ from .new_words import mask_words
 
 
 def sample_noise(
-    keys: Sequence[Any], seed: int, latents_shape: tuple[int, int], num_draws: int
+    keys: Sequence[Any], seed: int, latents_shape: tuple[int, int], num_draws: int, num_late_draws: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     r"""
     Draws noise and uniform random numbers for each sample. They only depend on the seed and the sample's key, not on
@@ -41,6 +41,8 @@ def sample_noise(
         seed (`int`): the run's seed.
         latents_shape (`tuple[int, int]`): frames and channels of the latents.
         num_draws (`int`): uniform numbers per sample.
+        num_late_draws (`int`, defaults to `0`):
+            How many of them are drawn after the noise, which therefore does not depend on their number.
 
     Returns:
         `tuple[torch.Tensor, torch.Tensor]`: noise `(batch, frames, channels)`, and numbers `(batch, num_draws)` that
@@ -49,8 +51,9 @@ def sample_noise(
     noise, draws = [], []
     for key in keys:
         generator = torch.Generator().manual_seed(derive_seed("sample", seed, key))
-        draws.append(torch.rand(num_draws, generator=generator))
+        early = torch.rand(num_draws - num_late_draws, generator=generator)
         noise.append(torch.randn(latents_shape, generator=generator))
+        draws.append(torch.cat([early, torch.rand(num_late_draws, generator=generator)]))
     return torch.stack(noise), torch.stack(draws)
 
 
@@ -200,7 +203,9 @@ class FlowMatchingObjective:
     def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Adds noise, times, masks of kept conditions and tokens to a batch of [`~training.batches.EpochBatches`]."""
         args, shape = self.args, batch["latents"].shape[1:]
-        noise, draws = sample_noise(batch["key"], args.seed, shape, 1 + self.dropout.num_draws)
+        noise, draws = sample_noise(
+            batch["key"], args.seed, shape, 1 + self.dropout.num_draws, self.dropout.num_late_draws
+        )
         text = prepare_text(batch, self.tokenizer)
         if self.num_new_words:
             words = batch["key"], args.seed, self.tokenizer, self.num_new_words

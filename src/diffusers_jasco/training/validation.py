@@ -65,7 +65,9 @@ def validation_loss(
         text = to_device(prepare_text(batch, tokenizer), device)
         batch = to_device(batch, device)
         latents, keys = batch["latents"], [f"validation/{index}" for index in indices]
-        noise, draws = sample_noise(keys, 0, latents.shape[1:], ConditionDropout.num_draws)
+        noise, draws = sample_noise(
+            keys, 0, latents.shape[1:], ConditionDropout.num_draws, ConditionDropout.num_late_draws
+        )
         # Multiples of the golden ratio (mod 1) are evenly spread for any number of clips.
         times = torch.tensor([(index + 0.5) * 0.6180339887498949 % 1 for index in indices], device=latents.device)
         z, target = interpolate(scheduler, latents, noise.to(device), times)
