@@ -28,6 +28,7 @@ from .condition_dropout import ConditionDropout
 from .logs import LossMeans
 from .modules import JascoTrainingModel
 from .objective import SampleLosses, flow_matching_loss, interpolate, prepare_text, sample_noise
+from .tempo_objective import is_tempo_correct, tempo_cells, tempo_errors
 
 
 @torch.no_grad()
@@ -53,16 +54,21 @@ def validation_loss(
         batch_size (`int`): clips per batch.
 
     Returns:
-        `dict`: `validation_loss`, and `validation_mse_by_time`, a list by time interval.
+        `dict`: `validation_loss`, and `validation_mse_by_time`, a list by time interval. With a tempo model also
+        `validation_tempo_loss`, and `validation_tempo_accuracy`, the share of clips whose most likely tempo is within
+        4%.
     """
     model.eval()
     num_clips, device, scheduler = min(num_clips, len(dataset)), accelerator.device, FlowMatchEulerScheduler()
     means = LossMeans(accelerator)
+    tempo_config = None if model.tempo_model is None else model.tempo_model.config
     starts = range(0, num_clips, batch_size)
     for start in starts[accelerator.process_index :: accelerator.num_processes]:
         indices = range(start, min(start + batch_size, num_clips))
         batch = encode([dataset[index] for index in indices])
         text = to_device(prepare_text(batch, tokenizer), device)
+        if tempo_config is not None:
+            batch["tempo_cells"] = tempo_cells(batch["tempo"], batch["beats_per_bar"], tempo_config)
         batch = to_device(batch, device)
         latents, keys = batch["latents"], [f"validation/{index}" for index in indices]
         noise, draws = sample_noise(
@@ -73,7 +79,13 @@ def validation_loss(
         z, target = interpolate(scheduler, latents, noise.to(device), times)
         keep = to_device(ConditionDropout().keep(draws, latents.shape[1]), device)
         controls = {name: batch[name] for name in model.transformer.controls}
-        velocity = model(z, times, text, controls, keep)
+        velocity, tempo_logits = model(z, times, text, controls, keep)
         means.add_losses(SampleLosses(*flow_matching_loss(scheduler, velocity, target, times), times))
+        if tempo_config is not None:
+            cells, has_tempo = batch["tempo_cells"], batch["tempo"] > 0
+            is_known = ~cells.flatten(1).all(dim=1)
+            means.add(is_known.sum().to(means.dtype), tempo_loss=tempo_errors(tempo_logits, cells).sum())
+            is_correct = has_tempo & is_tempo_correct(tempo_logits, batch["tempo"], tempo_config)
+            means.add(has_tempo.sum().to(means.dtype), tempo_accuracy=is_correct.sum())
     model.train()
     return {f"validation_{name}": value for name, value in means.mean_and_reset().items()}
