@@ -86,6 +86,8 @@ def _add_data_options(add: Callable):
     add("--validation_dataset", help="Dataset for validation; default: no validation.")
     add("--streaming", **_SWITCH, help="Stream datasets from the Hub instead of downloading them first.")
     add("--num_frames", type=int, help="Latent frames per sample; default: the shortest clip's, at most 10 s.")
+    add("--remix", type=float, default=0.0, help="Probability of remixing the stems of a clip; needs audio.")
+    add("--vary_drums", type=float, default=0.0, help="Probability of drum controls that are quiet or have bleed.")
     add("--batch_size", type=int, default=4, help="Samples per batch in each process.")
     add("--num_workers", type=int, default=0, help="Number of data loader workers.")
     add(
