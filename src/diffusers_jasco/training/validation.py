@@ -31,6 +31,15 @@ from .objective import SampleLosses, flow_matching_loss, interpolate, prepare_te
 from .tempo_objective import is_tempo_correct, tempo_cells, tempo_errors
 
 
+# Suffix of the result → conditions; no suffix: all of them.
+_SETS = {
+    "": (),
+    "_text": ("text",),
+    "_beats": ("text", "beats"),
+    "_beats_chords": ("text", "beats", "chords"),
+}
+
+
 @torch.no_grad()
 def validation_loss(
     model: JascoTrainingModel,
@@ -42,7 +51,9 @@ def validation_loss(
     batch_size: int,
 ) -> dict[str, Any]:
     r"""
-    Computes the unweighted loss with all conditions, on fixed clips, with fixed noise and evenly spread times.
+    Computes the unweighted loss on fixed clips, with fixed noise and evenly spread times: with all conditions, and
+    with fewer. The loss with text alone minus that with beats and chords says how much of the form, which text leaves
+    open, the model decides by itself.
 
     Args:
         model ([`JascoTrainingModel`]): the model; it is in training mode afterwards.
@@ -54,9 +65,10 @@ def validation_loss(
         batch_size (`int`): clips per batch.
 
     Returns:
-        `dict`: `validation_loss`, and `validation_mse_by_time`, a list by time interval. With a tempo model also
-        `validation_tempo_loss`, and `validation_tempo_accuracy`, the share of clips whose most likely tempo is within
-        4%.
+        `dict`: `validation_loss`, and `validation_mse_by_time`, a list by time interval; and both with the suffixes
+            `_text`, `_beats` (text and beats) and `_beats_chords` (text, beats and chords), as far as the model has
+            these controls. With a tempo model also `validation_tempo_loss`, and `validation_tempo_accuracy`, the share
+            of clips whose most likely tempo is within 4%.
     """
     model.eval()
     num_clips, device, scheduler = min(num_clips, len(dataset)), accelerator.device, FlowMatchEulerScheduler()
@@ -78,10 +90,16 @@ def validation_loss(
         times = torch.tensor([(index + 0.5) * 0.6180339887498949 % 1 for index in indices], device=latents.device)
         z, target = interpolate(scheduler, latents, noise.to(device), times)
         keep = to_device(ConditionDropout().keep(draws, latents.shape[1]), device)
+        keep["text"] &= batch["has_text"]
         controls = {name: batch[name] for name in model.transformer.controls}
-        velocity, tempo_logits = model(z, times, text, controls, keep)
-        means.add_losses(SampleLosses(*flow_matching_loss(scheduler, velocity, target, times), times))
-        if tempo_config is not None:
+        for suffix, names in _SETS.items():
+            if suffix and not (controls and set(names) <= {"text", *controls}):
+                continue
+            kept = {name: mask & (name in names) for name, mask in keep.items()} if suffix else keep
+            velocity, tempo_logits = model(z, times, text, controls, kept)
+            means.add_losses(SampleLosses(*flow_matching_loss(scheduler, velocity, target, times), times), suffix)
+            if suffix or tempo_config is None:
+                continue
             cells, has_tempo = batch["tempo_cells"], batch["tempo"] > 0
             is_known = ~cells.flatten(1).all(dim=1)
             means.add(is_known.sum().to(means.dtype), tempo_loss=tempo_errors(tempo_logits, cells).sum())
