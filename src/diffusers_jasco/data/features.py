@@ -194,13 +194,16 @@ def encode_audio(items: list[dict[str, Any]], codec: torch.nn.Module) -> list[di
     ]
 
 
-def load_clip(item: dict[str, Any], folder: str | os.PathLike = "") -> dict[str, Any]:
+def load_clip(
+    item: dict[str, Any], folder: str | os.PathLike = "", names: Sequence[str] | None = ("drums",)
+) -> dict[str, Any]:
     r"""
     Loads the audio of a clip for [`write_features`].
 
     Args:
         item (`dict`): a line of a dataset's `metadata.jsonl`: `file_name` (the mix), `stems` (`{"drums": file}`), ...
         folder (`str` or `os.PathLike`): base folder of the files' paths.
+        names (`Sequence[str]`, *optional*): the stems to load; `None` for all of them.
 
     Raises:
         `FileNotFoundError`: if a file does not exist.
@@ -208,20 +211,24 @@ def load_clip(item: dict[str, Any], folder: str | os.PathLike = "") -> dict[str,
     """
     audio, sampling_rate = load_audio(Path(folder, item["file_name"]))
     stems = {}
-    if (item.get("stems") or {}).get("drums"):
-        drums, rate = load_audio(Path(folder, item["stems"]["drums"]), name="drums")
-        stems["drums"] = resample(drums, rate, sampling_rate)
+    for name, file in (item.get("stems") or {}).items():
+        if file and (names is None or name in names):
+            stem, rate = load_audio(Path(folder, file), name=name)
+            stems[name] = resample(stem, rate, sampling_rate)
     return item | {"audio": audio, "sampling_rate": sampling_rate, "stems": stems}
 
 
-def prepare_audio(item: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
+def prepare_audio(
+    item: dict[str, Any], sampling_rate: int, names: Sequence[str] | None = ("drums",)
+) -> dict[str, Any]:
     r"""
-    Converts the audio of a clip to mono at the codec's rate, and pads or cuts its drum stem to the same length. A
-    silent drum stem is removed.
+    Converts the audio of a clip to mono at the codec's rate, and pads or cuts its stems to the same length. Silent
+    stems are removed.
 
     Args:
         item (`dict`): a clip in the form that [`write_features`] expects.
         sampling_rate (`int`): the codec's rate in Hz.
+        names (`Sequence[str]`, *optional*): the stems to convert, the others are removed; `None` for all of them.
     """
 
     def convert(waveform: Any) -> torch.Tensor:
@@ -231,12 +238,13 @@ def prepare_audio(item: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
 
     audio = convert(item["audio"])
     stems = {}
-    drums = (item.get("stems") or {}).get("drums")
-    if drums is not None:
-        drums = convert(drums)[:, : audio.shape[-1]]
-        if drums.abs().max() > SILENCE:
-            stems["drums"] = F.pad(drums, (0, audio.shape[-1] - drums.shape[-1]))
-    return item | {"audio": audio, "stems": stems}
+    for name, stem in (item.get("stems") or {}).items():
+        if stem is None or (names is not None and name not in names):
+            continue
+        stem = convert(stem)[:, : audio.shape[-1]]
+        if stem.abs().max() > SILENCE:
+            stems[name] = F.pad(stem, (0, audio.shape[-1] - stem.shape[-1]))
+    return item | {"audio": audio, "sampling_rate": sampling_rate, "stems": stems}
 
 
 def captions_of(item: dict[str, Any]) -> list[str]:
@@ -286,7 +294,7 @@ def write_features(
             (`[(label, start in seconds), ...]`), `"melody"` (`[(MIDI number, start, end), ...]`; an empty list if
             there is none), `"beats"` and `"downbeats"` (seconds), `"tempo"` (beats per minute), `"time_signature"`
             (such as `"3/4"`) or `"beats_per_bar"`, `"stems"` (`{"drums": (1, samples)}`), and `"captions"` (variants
-            of the same description) or `"caption"`.
+            of the same description) or `"caption"`, and `"has_text"`, `False` if they are not true.
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
             The codec.
         folder (`str` or `os.PathLike`):
@@ -323,6 +331,7 @@ def write_features(
                 for item, audio in zip(batch, encode_audio(batch, codec)):
                     controls = encode_controls(item, len(audio["latents"]), frame_rate)
                     clip = audio | controls | encode_tempo(item) | {"captions": captions_of(item)}
+                    clip["has_text"] = item.get("has_text", True)
                     if text_encoder is not None:
                         captions.extend(clip["captions"])
                         clip["text_embeds"] = encode_captions(clip["captions"], tokenizer, text_encoder)
