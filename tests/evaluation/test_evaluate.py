@@ -20,8 +20,10 @@ import numpy as np
 import pytest
 import torch
 
+from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.evaluation import analyze_references, evaluate_pipeline, flatten
 from diffusers_jasco.evaluation.control_estimators import ESTIMATORS, Estimator
+from diffusers_jasco.evaluation.evaluate import make_requests
 from diffusers_jasco.evaluation.handwritten import handwritten_items
 from diffusers_jasco.evaluation.output import write_json
 from diffusers_jasco.evaluation.report import write_scores, write_summary
@@ -114,9 +116,26 @@ def test_conditions_determine_the_inputs(references):
     assert all(swapped != own for swapped, own in zip(calls["swapped"]["chords"], calls["all"]["chords"]))
 
 
+def test_beats_are_passed_to_checkpoints_with_this_control(references):
+    pipe = ReferencePipeline(references.items, controls=CONTROLS)
+    conditions = ("all", "text", "chords", "beats")
+    result = evaluate_pipeline(pipe, references, conditions, batch_size=4, min_clips=2)
+    calls = dict(zip(conditions, pipe.calls))
+    grids = [(item["beats"], item["downbeats"]) for item in references.items]
+    assert calls["all"]["beats"] == calls["beats"]["beats"] == grids
+    assert not {"drums", "melody"} & calls["beats"].keys() and calls["beats"]["chords"] is None
+    # The pipeline chooses a tempo where none is given.
+    assert "beats" not in calls["text"] and "beats" not in calls["chords"] and "bpm" not in calls["text"]
+    assert result["conditions"]["beats"]["given"] == ["text", "beats"]
+    # Clips whose downbeats are unknown have no grid.
+    items = [item | {"downbeats": []} for item in references.items]
+    (request, *_) = make_requests(items, np.arange(4), ("beats",), {}, 0)
+    assert request.controls == {"beats": None} and request.prompt is None
+
+
 def test_controls_that_the_checkpoint_lacks_are_not_passed(references):
     pipe = ReferencePipeline(references.items, controls=("chords",))
-    result = evaluate_pipeline(pipe, references, ("all", "melody", "chords"), min_clips=2)
+    result = evaluate_pipeline(pipe, references, ("all", "melody", "chords", "beats"), min_clips=2)
     assert list(result["conditions"]) == ["all", "chords"]
     assert result["conditions"]["all"]["given"] == ["text", "chords"]
     assert not {"drums", "melody"} & pipe.calls[0].keys()
