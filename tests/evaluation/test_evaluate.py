@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 
+from diffusers_jasco import JascoPipeline, JascoTransformerModel
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.evaluation import analyze_references, evaluate_pipeline, flatten
 from diffusers_jasco.evaluation.control_estimators import ESTIMATORS, Estimator
@@ -27,6 +28,7 @@ from diffusers_jasco.evaluation.evaluate import make_requests
 from diffusers_jasco.evaluation.handwritten import handwritten_items
 from diffusers_jasco.evaluation.output import write_json
 from diffusers_jasco.evaluation.report import write_scores, write_summary
+from diffusers_jasco.models.tempo_model import JascoTempoModel
 
 from ..conftest import load_pipeline
 from .clips import RATE, make_item, play_drums
@@ -195,6 +197,23 @@ def test_a_pipeline_is_evaluated_without_a_cache():
         del result["conditions"]["all"]["seconds_per_second"], result["conditions"]["codec"]["seconds_per_second"]
     assert str(results[0]) == str(results[1])
     assert np.isfinite(results[0]["conditions"]["codec"]["spectral_distance"]).all()
+
+
+def test_a_pipeline_with_beats_plays_those_of_the_clip():
+    pipe = load_pipeline("chords-drums-melody")
+    torch.manual_seed(0)
+    transformer = JascoTransformerModel(**{**pipe.transformer.config, "beats": True})
+    transformer.load_state_dict(pipe.transformer.state_dict(), strict=False)
+    torch.nn.init.normal_(transformer.beats_proj.weight)
+    pipe = JascoPipeline(
+        **pipe.components
+        | {"transformer": transformer, "tempo_model": JascoTempoModel(pipe.transformer.config.text_dim)}
+    )
+    references = analyze_references(handwritten_items(RATE, 1.0)[:2], QUICK)
+    options = {"settings": {"num_inference_steps": 1}, "min_clips": 2}
+    result = evaluate_pipeline(pipe, references, ("text", "beats"), **options)["conditions"]
+    assert result["beats"]["given"] == ["text", "beats"] and result["text"]["given"] == ["text"]
+    assert result["beats"]["scores"] != result["text"]["scores"]
 
 
 def test_invalid_arguments_raise_errors(references):
