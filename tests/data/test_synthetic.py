@@ -92,7 +92,8 @@ def test_audio_has_valid_levels(items):
 
 def test_clips_can_start_on_a_downbeat():
     scores = {
-        start: [make_music(start=start).score(i) for i in range(40)] for start in ("random", "mixed", "downbeat")
+        start: [make_music(start=start, duration=10.0).score(i) for i in range(40)]
+        for start in ("random", "mixed", "downbeat")
     }
     on_downbeat = {
         start: sum(score.annotations["downbeats"][0] == 0.0 for score in group) for start, group in scores.items()
