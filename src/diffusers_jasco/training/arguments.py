@@ -112,6 +112,7 @@ def _add_objective_options(add: Callable):
         "words_time_logit_std": ({"type": float}, "With `--words_time_logit_mean`."),
         "loss_weighting": ({"choices": weightings}, "Weight at time t: 1, 1 + t, 2 - t or min(t², γ (1 - t)²)."),
         "snr_gamma": ({"type": float}, "γ of `--loss_weighting min_snr`."),
+        "tempo_weight": ({"type": float}, "Weight of the tempo model's loss; above 0, it is trained, too."),
         "drop_all": ({"type": float}, "Probability of dropping all conditions."),
         "drop_controls": ({"type": float}, "Probability of dropping all controls, which leaves the text only."),
         "only_beats": ({"type": float}, "Probability of dropping all controls but the beats, which are kept."),

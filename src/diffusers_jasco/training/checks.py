@@ -55,6 +55,7 @@ _NOT_NEGATIVE = (
     "checkpoint_every",
     "checkpoint_minutes",
     "keep_checkpoints",
+    "tempo_weight",
     "time_weight",
     "log_weight",
     "complex_weight",
