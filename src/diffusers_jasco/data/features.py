@@ -121,7 +121,7 @@ def encode_controls(
     if item.get("melody") is not None:
         matrix = melody_from_notes([tuple(note) for note in item["melody"]], num_frames, frame_rate)
         melody = torch.where(matrix.any(dim=1), matrix.argmax(dim=1), REST)
-    grid = _beat_grid(item)
+    grid = beat_grid(item)
     phases = torch.full((num_frames, 2), -1.0) if grid is None else beat_phases(*grid, num_frames, frame_rate)
     return {"chords": chords.to(torch.int16), "melody": melody.to(torch.int8), "beat_phases": phases.half()}
 
@@ -137,7 +137,7 @@ def encode_tempo(item: dict[str, Any]) -> dict[str, float | int]:
     Returns:
         `dict`: `tempo` in beats per minute and `beats_per_bar`; 0 where they are unknown.
     """
-    grid, tempo = _beat_grid(item), item.get("tempo")
+    grid, tempo = beat_grid(item), item.get("tempo")
     if grid is not None:
         seconds_per_bar = 60 / (tempo_of_beats(grid[1]) or math.inf)
         tempo = tempo_of_beats(grid[0]) or 0.0
@@ -158,8 +158,16 @@ def _meter(item: dict[str, Any]) -> int:
     return int(upper) // 3 if is_compound else int(upper)
 
 
-def _beat_grid(item: dict[str, Any]) -> tuple[list[float], list[float]] | None:
-    """The beats and downbeats of a clip, at least two of each, or `None`."""
+def beat_grid(item: dict[str, Any]) -> tuple[list[float], list[float]] | None:
+    r"""
+    Returns the beats and downbeats of a clip.
+
+    Args:
+        item (`dict`): a clip, as in [`write_features`].
+
+    Returns:
+        `tuple[list[float], list[float]]`: at least two times of each in seconds, or `None` if they are unknown.
+    """
     beats, downbeats = (list(item.get(name) or []) for name in ("beats", "downbeats"))
     tempo, beats_per_bar = tempo_of_beats(beats), _meter(item)
     if len(downbeats) == 1 and tempo and beats_per_bar:

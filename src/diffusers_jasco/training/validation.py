@@ -98,8 +98,8 @@ def validation_loss(
             kept = {name: mask & (name in names) for name, mask in keep.items()} if suffix else keep
             velocity, tempo_logits = model(z, times, text, controls, kept)
             means.add_losses(SampleLosses(*flow_matching_loss(scheduler, velocity, target, times), times), suffix)
-            if suffix or tempo_config is None:
-                continue
+        if tempo_config is not None:
+            # All sets of conditions have the same text.
             cells, has_tempo = batch["tempo_cells"], batch["tempo"] > 0
             is_known = ~cells.flatten(1).all(dim=1)
             means.add(is_known.sum().to(means.dtype), tempo_loss=tempo_errors(tempo_logits, cells).sum())
