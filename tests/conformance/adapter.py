@@ -65,14 +65,23 @@ def make_transformer(**overrides):
     return JascoTransformerModel(**{**model_config(), **overrides}).eval()
 
 
-def model_inputs(device):
+MODEL_OPTIONS = {
+    "position_embedding": "rotary",
+    "norm_type": "ada_norm_single",
+    "qk_norm": "rms_norm",
+    "presence_bits": True,
+    "beats": True,
+}
+
+
+def model_inputs(device, all_controls=False):
     # Deterministic: the mixins call this once per forward.
     generator = torch.Generator("cpu").manual_seed(0)
 
     def randn(*shape):
         return torch.randn(*shape, generator=generator).to(device)
 
-    return {
+    inputs = {
         "hidden_states": randn(2, FRAMES, LATENT_DIM),
         "timestep": torch.tensor([0.25, 0.75], device=device),
         "encoder_hidden_states": randn(2, 5, TEXT_DIM),
@@ -82,6 +91,7 @@ def model_inputs(device):
         "drums": randn(2, FRAMES, LATENT_DIM),
         "melody": randn(2, FRAMES, MELODY_BINS),
     }
+    return inputs | {"beats": randn(2, FRAMES, 5)} if all_controls else inputs
 
 
 MODEL_MAIN_INPUT = "hidden_states"
