@@ -16,13 +16,13 @@ r"""
 Trains several variants of a model with the same data, seed and number of steps, and compares their validation losses:
 
     python scripts/run_ablations.py --arms training/configs/ablations.yaml --output runs/ablations --max_steps 600 \
-        -- --config training/configs/nano.yaml --dataset features/train --validation_dataset features/validation \
-        --codec codec --tokenizer tokenizer
+        -- --dataset features/train --validation_dataset features/validation --codec codec --tokenizer tokenizer
 
-The arms are a YAML file, {name: {option of training/train_jasco.py: value}}; the options after `--` are common to all
-arms. Finished arms are skipped, and interrupted ones resume. The table, which is printed after each arm and written to
-`ablations.md`, contains the loss with text alone by flow time, the loss with beats and chords given, and the
-difference, which says how much of the form the model decides by itself.
+The arms are a YAML file with options of training/train_jasco.py: `common` ones, and those of each of the `arms`; the
+options after `--` are common to all arms, too. Finished arms are skipped, and interrupted ones resume. The table, which
+is printed after each arm and written to `ablations.md`, contains the validation losses with text alone, with beats, and
+with beats and chords, over all flow times and near the noise. The difference between the first and the last says how
+much of the form the model decides by itself.
 """
 
 import argparse
@@ -42,7 +42,7 @@ from diffusers_jasco.utils.cli import run_command
 
 
 TRAINING = Path(__file__).parents[1] / "training" / "train_jasco.py"
-EARLY = 1  # number of time intervals near the noise
+SUFFIXES = ("_text", "_beats", "_beats_chords")
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
@@ -55,9 +55,16 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--processes", type=integer(1), default=2, help="training processes, one thread each")
     add("common", nargs="*", metavar="-- options", help="options of training/train_jasco.py for all arms")
     parsed = parser.parse_args(args)
-    parsed.arms = yaml.safe_load(parsed.arms.read_text(encoding="utf-8"))
-    if not isinstance(parsed.arms, dict) or not all(isinstance(arm or {}, dict) for arm in parsed.arms.values()):
-        parser.error("--arms has to contain {name: {option: value}}.")
+    file = yaml.safe_load(parsed.arms.read_text(encoding="utf-8"))
+    if not isinstance(file, dict) or set(file) - {"common", "arms"} or not isinstance(file.get("arms"), dict):
+        parser.error("--arms has to contain `arms: {name: {option: value}}` and optionally `common: {option: value}`.")
+    common = file.get("common") or {}
+    # The step count of an arm overrides that of the command line.
+    parsed.arms = {
+        name: {**common, "max_steps": parsed.max_steps, **(arm or {})}
+        | {"transformer": {**common.get("transformer", {}), **(arm or {}).get("transformer", {})}}
+        for name, arm in file["arms"].items()
+    }
     if unknown := sorted(set(parsed.only or ()) - set(parsed.arms)):
         parser.error(
             f"--only has to contain names of arms ({', '.join(parsed.arms)}), but contains {', '.join(unknown)}."
@@ -97,23 +104,22 @@ def describe(name: str, folder: Path) -> list[str] | None:
     last = next((entry for entry in reversed(log) if "validation_loss" in entry), None)
     if last is None:
         return None
-    by_text, given = last["validation_mse_by_time_text"], last.get("validation_mse_by_time_beats_chords")
-    losses = [last["validation_loss_text"], *by_text]
-    differences = [None, None]
-    if given is not None:
-        differences = [last["validation_loss_beats_chords"], *given]
-        early = [a - b for a, b in zip(by_text[:EARLY], given[:EARLY]) if a is not None and b is not None]
-        differences = [differences[0], sum(early) / len(early) if early else None]
+    losses = []
+    for suffix in SUFFIXES:
+        losses += [last.get(f"validation_loss{suffix}"), last.get(f"validation_mse_by_time{suffix}", [None])[0]]
+    text, given = losses[1], losses[-1]
+    numbers = [last["validation_loss"], *losses, None if text is None or given is None else text - given]
     minutes = next((entry["minutes"] for entry in reversed(log) if "minutes" in entry), None)
-    numbers = [last["validation_loss"], *losses, *differences]
     cells = ["" if number is None else f"{number:.3f}" for number in numbers]
     return [name, str(last["step"]), "" if minutes is None else f"{minutes:.0f}", *cells]
 
 
 def write_table(arms: list[str], output: Path) -> str:
-    edges = [f"{index / TIME_BINS:.1f}–{(index + 1) / TIME_BINS:.1f}" for index in range(TIME_BINS)]
-    head = ["arm", "steps", "minutes", "all conditions", "text", *(f"text, t {edge}" for edge in edges)]
-    head += ["text, beats, chords", f"text minus that, t {edges[0]}"]
+    near = f"t < {1 / TIME_BINS:g}"
+    head = ["arm", "steps", "minutes", "all conditions"]
+    for names in ("text", "text, beats", "text, beats, chords"):
+        head += [names, f"… {near}"]
+    head += [f"first minus last, {near}"]
     rows = [row for row in (describe(name, output / name) for name in arms) if row is not None]
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -123,10 +129,8 @@ def main():
     args = parse_args()
     for name in args.only or args.arms:
         folder = args.output / name
-        if all(entry["step"] < args.max_steps for entry in read_log(folder)):
-            # The flags of the arm come last, so that they override the common ones.
-            flags = [*args.common, *to_flags(args.arms[name] or {}), "--max_steps", str(args.max_steps)]
-            train(folder, flags, args.processes)
+        if all(entry["step"] < args.arms[name]["max_steps"] for entry in read_log(folder)):
+            train(folder, [*to_flags(args.arms[name]), *args.common], args.processes)
         table = write_table(list(args.arms), args.output)
         write_text(args.output / "ablations.md", table)
         print(table)
