@@ -93,8 +93,7 @@ class JascoConditioning:
             The tempo of each sample, for information; by default unknown (`None`).
 
     Raises:
-        `ValueError`: if the batch size or the number of frames differs between tensors, or the number of frames is
-        unknown.
+        `ValueError`: if the batch size or the number of frames differs, or the number of frames is unknown.
     """
 
     sections: tuple[TextSection, ...]
@@ -109,6 +108,8 @@ class JascoConditioning:
     def __post_init__(self):
         if not self.tempos:
             object.__setattr__(self, "tempos", (None,) * self.batch_size)
+        if len(self.tempos) != self.batch_size:
+            raise ValueError(f"`tempos` has {len(self.tempos)} elements for batch size {self.batch_size}.")
         frames = self.controls if self.context is None else self.controls | {"context": self.context}
         if not self.num_frames:
             if not frames:

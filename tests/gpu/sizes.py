@@ -46,7 +46,6 @@ OPTIONS = {
     "AudioCraft": {},
     # The options that AudioCraft's models do not have or use.
     "all options": {
-        "skip_connections": False,
         "attention_bias": True,
         "position_embedding": "rotary",
         "norm_type": "ada_norm_single",

@@ -56,7 +56,8 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["compiled", pytest.param("not compiled", marks=pytest.mark.slow)])
 def test_fifty_steps_in_bfloat16_with_a_resume(gpu, data, folder, kind, measured):  # noqa: F811
-    check_training(gpu, data, folder / kind, 50, ("--compile",) if kind == "compiled" else (), measured)
+    losses = check_training(gpu, data, folder / kind, 50, ("--compile",) if kind == "compiled" else (), measured)
+    assert sum(losses[-12:]) < 0.9 * sum(losses[:12])
 
 
 @pytest.mark.slow
@@ -64,17 +65,16 @@ def test_training_on_the_cpu_in_bfloat16_with_a_resume(data, tmp_path, measured)
     check_training("cpu", data, tmp_path / "run", 6, ("--compile",), measured)
 
 
-def check_training(device, data, output, steps, options, measured):  # noqa: F811
+def check_training(device, data, output, steps, options, measured) -> list[float]:  # noqa: F811
     common = ("--mixed_precision", "bf16", "--gradient_checkpointing", *options_for(device), *options)
-    common += ("--log_every", 1, "--validate_every", steps // 2, "--learning_rate", "1e-3")
+    common += ("--log_every", 1, "--validate_every", steps // 2, "--learning_rate", "3e-4")
     train(measured, *arguments(data, output, *common, "--max_steps", steps, "--max_minutes", 0))
     assert len(read_steps(output)) == 1
     train(measured, "--output", output, "--resume", "latest", "--max_minutes", 9)
     losses = [entry["loss"] for entry in read_steps(output)]
     assert len(losses) == steps and torch.tensor(losses).isfinite().all()
-    quarter = max(1, steps // 4)
-    assert sum(losses[-quarter:]) < sum(losses[:quarter])
     assert all(weight.isfinite().all() for weight in load_file(output / WEIGHTS[0]).values())
+    return losses
 
 
 def test_a_lora_is_trained(gpu, data, tmp_path, measured):  # noqa: F811
