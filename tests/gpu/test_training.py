@@ -110,7 +110,7 @@ def test_batches_of_captions_do_not_recompile(device):
         controls = {name: inputs[name] for name in transformer.controls}
         batch = inputs["hidden_states"], inputs["timestep"], text, controls, keep
         model.train()
-        model(*batch).square().mean().backward()
+        model(*batch)[0].square().mean().backward()
         model.eval()
         with torch.no_grad():
             model(*batch)

@@ -114,16 +114,11 @@ class JascoTrainingModel(nn.Module):
             `tuple[torch.Tensor, torch.Tensor | None]`: the velocity, of the shape of `hidden_states`, and the output of
             the tempo model, if there is one. It gets the null text where the text is dropped.
         """
-<<<<<<< HEAD
-        mask = text["attention_mask"].bool()
-        section = TextSection(0, self.encode_text(text), mask, mask if text["is_padded"] else None)
+        mask, states = text["attention_mask"].bool(), self.encode_text(text)
+        section = TextSection(0, states, mask, mask if text["is_padded"] else None)
         if self._is_compiled:
             # One graph for all batches: PyTorch stops compiling after eight.
             section = section.pad()
-=======
-        mask, states = text["attention_mask"].bool(), self.encode_text(text)
-        section = TextSection(0, states, mask, mask if text["is_padded"] else None)
->>>>>>> main
         conditioning = JascoConditioning(
             (section,), controls, self.transformer.null_controls, num_frames=hidden_states.shape[1]
         )
