@@ -25,6 +25,7 @@ resumes if it is started again; `--num_clips` may then be larger.
 """
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import sys
@@ -37,7 +38,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from diffusers_jasco.codecs import codec_hash, load_codec
+from diffusers_jasco.codecs import codec_hash, first_codebook, load_codec
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.features import write_features
 from diffusers_jasco.data.growing import PARTS_FILE, part_path
@@ -117,7 +118,8 @@ def main(args: list[str] | None = None):
     writer = PartWriter(args, num_parts, codec.config.sampling_rate)
     options = ("output", "codec", "num_clips", "max_minutes", "processes")
     settings = {name: value for name, value in vars(args).items() if name not in options}
-    _write_settings(args.output, settings | {"codec_hash": codec_hash(codec)})
+    codebook = hashlib.sha256(first_codebook(codec).cpu().numpy().tobytes()).hexdigest()
+    _write_settings(args.output, settings | {"codec_hash": codec_hash(codec), "codebook_sha256": codebook})
 
     missing = deque(index for index in range(num_parts) if not part_path(args.output, index).is_dir())
     end = None if args.max_minutes is None else time.monotonic() + 60 * args.max_minutes

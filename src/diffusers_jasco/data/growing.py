@@ -125,9 +125,10 @@ class GrowingFeatures(ClipItems):
             path = part_path(self.folder, number)
             if not path.is_dir():
                 raise ValueError(f"{path} is missing: a resumed run needs the {num_parts} parts that it has used.")
-            self._parts.append(FeatureDataset(path))
-            if self._parts[number].info["codec_hash"] != self.info["codec_hash"]:
+            part = FeatureDataset(path)
+            if part.info["codec_hash"] != self.info["codec_hash"] or not part.codebook.equal(self.codebook):
                 raise ValueError(f"{path} was encoded with another codec than the first part.")
+            self._parts.append(part)
             self._configure_part(number)
         self.num_parts = num_parts
         self._ends = list(itertools.accumulate(map(len, self._parts[:num_parts])))
