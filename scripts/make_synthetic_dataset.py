@@ -42,6 +42,7 @@ from tqdm import tqdm
 
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.synthetic.composition import SPLITS, STEMS, SUBSETS
+from diffusers_jasco.data.synthetic.music import STARTS
 from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number, seed
 from diffusers_jasco.utils.cli import end_with_parent, run_command
 
@@ -56,6 +57,7 @@ def parse_args(args=None) -> argparse.Namespace:
     parser.add_argument("--num_clips", type=integer(1), required=True)
     parser.add_argument("--first_clip", type=integer(0), default=0, help="index of the first clip")
     parser.add_argument("--subset", choices=(*SUBSETS, "both"), default="full")
+    parser.add_argument("--start", choices=STARTS, default="random", help="where clips start in their pieces")
     parser.add_argument("--duration", type=number(above=0, unit="seconds"), default=10.0, help="seconds per clip")
     parser.add_argument("--sampling_rate", type=integer(1000, 655_350), default=16000, help="Hz")
     parser.add_argument("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")
@@ -105,6 +107,7 @@ def main(args=None):
         args.soundfonts,
         stems=bool(args.stems),
         seed=args.seed,
+        start=args.start,
     )
     settings = {key: str(value) for key, value in vars(args).items() if key not in ("output", "num_workers")}
     for folder in ("audio", *(f"stems/{name}" for name in args.stems)):

@@ -13,16 +13,16 @@
 # limitations under the License.
 
 r"""
-Prepares music for training: cuts it into clips, extracts chords, melody and drums, collects captions, and encodes the
-clips.
+Prepares music for training: cuts it into clips, extracts chords, melody, drums and beats, collects captions, and
+encodes the clips.
 
     python scripts/prepare_dataset.py --audio my_music --output data --encode pipelines/jasco-nano --num_proc 2
     python training/train_jasco.py --dataset data/features/train ...
 
 `--audio` is a folder, or a manifest with one path or JSON object per line (`path` as in AudioCraft's `data.jsonl`, or
-`file_name`, and any of `captions`, `chords`, `melody`, `stems`). `--audio`, `--output` and `--captions` may be URLs
-that fsspec supports (`s3://`, `hf://`, ...). The output is described in
-`diffusers_jasco/data/preparation/assembly.py`.
+`file_name`, and any of `captions`, `chords`, `melody`, `stems`, `beats`, `downbeats`, `tempo`, `time_signature`).
+`--audio`, `--output` and `--captions` may be URLs that fsspec supports (`s3://`, `hf://`, ...). The output is described
+in `diffusers_jasco/data/preparation/assembly.py`.
 
 `--resume` continues a killed run, with the same result. Unusable tracks are reported in `errors.jsonl`. With `--shard
 i/n`, n runs on different machines share the work; a final run without `--shard` assembles the tracks.
@@ -64,6 +64,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         help="auto, builtin, deep_salience, monophonic, none; or a folder of salience files",
     )
     add("--drums", default="auto", help="auto, demucs, builtin, none; or a folder of <track>.drums.flac")
+    add("--beats", choices=("auto", "none"), default="auto", help="whether to extract beats and downbeats")
     add("--melody_weights", help="multif0.h5, for --melody deep_salience")
     add("--chord_map", help="chord map (.json, .pkl); other labels become UNK and are counted")
     add("--captions", help="CSV with file_name and caption (default: <track>.txt, <track>.json or tags)")
@@ -118,7 +119,8 @@ def check_output(output: OutputFolder, settings: PreparationSettings, args: argp
     names = [path.rstrip("/").rpartition("/")[2] for path in paths]
     # Checked after the listing, because other shards may start at the same time.
     if output.exists("settings.json"):
-        previous = json.loads(output.read("settings.json"))
+        # Older versions did not extract beats.
+        previous = {"beats": "none"} | json.loads(output.read("settings.json"))
         if differing := sorted(key for key in current if current[key] != previous.get(key)):
             raise ValueError(
                 f"{args.output} was started with other settings ({', '.join(differing)}): choose another folder."

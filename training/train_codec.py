@@ -413,7 +413,7 @@ def main(args: list[str] | None = None):
         if args.adversarial and state.step % 3 != 2:
             loss = discriminator_loss(wrapped_discriminator(torch.cat([audio, decoded.detach()])))
             means.add(discriminator_loss=loss)
-            loop.optimize(loss, discriminator_optimizer, wrapped_discriminator)
+            loop.optimize(loss, discriminator_optimizer, model=wrapped_discriminator)
 
     if checkpoint is None:
         log_validation()

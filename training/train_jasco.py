@@ -60,7 +60,7 @@ from diffusers_jasco.training.loop import TrainingLoop, make_accelerator
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.new_words import add_new_words
 from diffusers_jasco.training.objective import FlowMatchingObjective
-from diffusers_jasco.training.optimization import configure_deepspeed, make_optimizer_and_scheduler
+from diffusers_jasco.training.optimization import check_sharding, configure_deepspeed, make_optimizers_and_schedulers
 from diffusers_jasco.training.recipes import inherit_options, options_to_record, warn_of_high_learning_rate
 from diffusers_jasco.training.runs import BEST
 from diffusers_jasco.training.stages import STAGES, Evaluator, run_stage
@@ -200,16 +200,17 @@ def main(args: list[str] | None = None):
         transformer.compile_repeated_blocks()
     model = JascoTrainingModel(transformer, pipeline.text_encoder, args.train_text_encoder, len(new_words))
     evaluator = Evaluator(args)
-    objective = FlowMatchingObjective(args, pipeline.tokenizer, len(new_words))
+    objective = FlowMatchingObjective(args, transformer.controls, pipeline.tokenizer, len(new_words))
     batches.prepare = objective.prepare
 
     # 2. Optimization
-    optimizer, lr_scheduler = make_optimizer_and_scheduler(model, args)
+    optimizers, lr_schedulers = make_optimizers_and_schedulers(model, args)
+    check_sharding(accelerator, args)
     configure_deepspeed(accelerator, args)
-    model, optimizer = accelerator.prepare(model, optimizer)
+    model, *optimizers = accelerator.prepare(model, *optimizers)
     module = accelerator.unwrap_model(model)
     ema = EMA(module.parameters(), decay=args.ema_decay)
-    loop = TrainingLoop(args, accelerator, model, batches, [lr_scheduler], ema)
+    loop = TrainingLoop(args, accelerator, model, batches, lr_schedulers, ema)
     state = loop.state
     if checkpoint is not None:
         accelerator.load_state(str(checkpoint))
@@ -228,9 +229,9 @@ def main(args: list[str] | None = None):
 
     # 4. Training
     def train_step(batch: dict[str, Any]):
-        losses = objective(model, transformer.controls, batch)
+        losses = objective(model, batch)
         loop.means.add_losses(losses)
-        loop.optimize(losses.loss, optimizer)
+        loop.optimize(losses.loss, *optimizers)
 
     def save_pipeline(folder: Path = output):
         ema.copy_whole_to(averaged if is_main else None)

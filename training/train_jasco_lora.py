@@ -42,7 +42,7 @@ from diffusers_jasco.training.loop import TrainingLoop, make_accelerator
 from diffusers_jasco.training.modules import JascoTrainingModel
 from diffusers_jasco.training.new_words import add_new_words, store_in_lora
 from diffusers_jasco.training.objective import FlowMatchingObjective
-from diffusers_jasco.training.optimization import make_optimizer_and_scheduler
+from diffusers_jasco.training.optimization import check_sharding, make_optimizers_and_schedulers
 from diffusers_jasco.training.recipes import inherit_options
 from diffusers_jasco.training.stages import Evaluator
 from diffusers_jasco.training.validation import validation_loss
@@ -75,7 +75,9 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--lora_projections", **switch, help="Also adapt text, time and control projections and feed-forward layers.")
     add("--gradient_checkpointing", **switch, help="Reduce memory at the cost of speed.")
     # The model already knows its nulls, and only needs enough dropout not to forget them.
-    parser.set_defaults(drop_all=0.1, drop_text=0.0, drop_controls=0.0, drop_span=0.0, drop_per_batch=False)
+    parser.set_defaults(
+        drop_all=0.1, drop_text=0.0, drop_controls=0.0, only_beats=0.0, drop_span=0.0, drop_per_batch=False
+    )
     parser.set_defaults(weight_decay=0.0, **{f"drop_{name}": 0.25 for name in CONTROLS})
     # Tuned for some minutes of music with jasco-nano.
     parser.set_defaults(learning_rate=2e-3, warmup_steps=10, max_steps=300, adam_beta2=0.99)
@@ -117,15 +119,16 @@ def main(args: list[str] | None = None):
     model = JascoTrainingModel(transformer, pipeline.text_encoder, num_new_words=len(new_words))
     data = open_datasets(args, pipeline.codec)
     batches, validation = make_batches(args, data, pipeline, accelerator.process_index, accelerator.num_processes)
-    objective = FlowMatchingObjective(args, pipeline.tokenizer, len(new_words))
+    objective = FlowMatchingObjective(args, transformer.controls, pipeline.tokenizer, len(new_words))
     batches.prepare = objective.prepare
     evaluator = Evaluator(args)
 
     # 2. Optimization
-    optimizer, lr_scheduler = make_optimizer_and_scheduler(model, args)
-    model, optimizer = accelerator.prepare(model, optimizer)
+    optimizers, lr_schedulers = make_optimizers_and_schedulers(model, args)
+    check_sharding(accelerator, args)
+    model, *optimizers = accelerator.prepare(model, *optimizers)
     module = accelerator.unwrap_model(model)
-    loop = TrainingLoop(args, accelerator, model, batches, [lr_scheduler])
+    loop = TrainingLoop(args, accelerator, model, batches, lr_schedulers)
     state = loop.state
 
     # Checkpoints only contain the LoRA, not the base model.
@@ -159,9 +162,9 @@ def main(args: list[str] | None = None):
 
     # 4. Training
     def train_step(batch: dict[str, Any]):
-        losses = objective(model, transformer.controls, batch)
+        losses = objective(model, batch)
         loop.means.add_losses(losses)
-        loop.optimize(losses.loss, optimizer)
+        loop.optimize(losses.loss, *optimizers)
 
     def save_weights():
         if is_main:

@@ -22,6 +22,7 @@ from .audio import export_audio, load_audio
 from .conditioning import JascoConditioning
 from .guiders import AudiocraftGuidance, JascoGuidance
 from .models.codec_spectral import SpectralCodecModel
+from .models.tempo_model import JascoTempoModel
 from .models.transformer_jasco import JascoTransformerModel
 from .pipelines.pipeline_jasco import JascoPipeline
 from .schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
@@ -36,6 +37,7 @@ __all__ = [
     "JascoConditioning",
     "JascoGuidance",
     "JascoPipeline",
+    "JascoTempoModel",
     "JascoTransformerModel",
     "SpectralCodecModel",
     "__version__",
@@ -54,6 +56,7 @@ ALL_IMPORTABLE_CLASSES.setdefault(JascoGuidance.__name__, _METHODS)
 for _class in (
     JascoPipeline,
     JascoTransformerModel,
+    JascoTempoModel,
     SpectralCodecModel,
     FlowMatchEulerScheduler,
     FlowMatchDopri5Scheduler,

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import torch
 
 from .controls import CONTROLS, FRAME_CONDITIONS
+from .tempo import Tempo
 
 
 class TextSection(NamedTuple):
@@ -71,6 +72,8 @@ class JascoConditioning:
             For each control in `controls`, a mask `(batch,)` of the samples that use it; by default all of them.
         duration (`float`, *optional*):
             Duration of the audio in seconds, if it ends within the last frame.
+        tempos (`tuple[Tempo | None, ...]`):
+            The tempo of each sample, for information; by default unknown (`None`).
 
     Raises:
         `ValueError`: if the batch size or the number of frames differs between tensors, or the number of frames is
@@ -84,8 +87,11 @@ class JascoConditioning:
     num_frames: int = 0
     given: dict[str, torch.Tensor] = field(default_factory=dict)
     duration: float | None = None
+    tempos: tuple[Tempo | None, ...] = ()
 
     def __post_init__(self):
+        if not self.tempos:
+            object.__setattr__(self, "tempos", (None,) * self.batch_size)
         frames = self.controls if self.context is None else self.controls | {"context": self.context}
         if not self.num_frames:
             if not frames:
@@ -165,7 +171,8 @@ class JascoConditioning:
 
         sections = tuple(section.map(repeat) for section in self.sections)
         given = {name: repeat(mask) for name, mask in self.given.items()}
-        return replace(self, sections=sections, given=given, **self._map_frames(repeat))
+        tempos = tuple(tempo for tempo in self.tempos for _ in range(count))
+        return replace(self, sections=sections, given=given, tempos=tempos, **self._map_frames(repeat))
 
     @staticmethod
     def cat(parts: Sequence["JascoConditioning"]) -> "JascoConditioning":
@@ -205,6 +212,7 @@ class JascoConditioning:
             num_frames=first.num_frames,
             given={name: torch.cat([part.presence[name] for part in parts]) for name in first.controls},
             duration=first.duration,
+            tempos=tuple(tempo for part in parts for tempo in part.tempos),
         )
 
     def to(self, device: torch.device | str) -> "JascoConditioning":

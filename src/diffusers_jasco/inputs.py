@@ -12,11 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads chords, melodies and drums in any supported form: timelines, frames and waveforms."""
+"""Reads chords, melodies, drums and beats in any supported form: timelines, frames and waveforms."""
 
 import math
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,10 @@ from .audio.levels import (
 )
 from .audio.resampling import resample
 from .audio.waveforms import Waveform, is_waveform
+from .controls.beats import check_beats, complete_downbeats
 from .controls.chord_labels import NO_CHORD
-from .controls.chords import Chords, check_chords, chords_from_text_or_file, warn_of_held_chord
+from .controls.chords import Chords, check_chords, chords_from_text_or_file, is_in_bars, warn_of_held_chord
+from .controls.drum_machine import Groove
 from .controls.forms import (
     chords_from_items,
     is_chord_item,
@@ -60,9 +63,10 @@ from .controls.melody import (
 )
 from .controls.midi import is_midi_file, split_track
 from .controls.midi_drums import drums_from_midi
-from .extraction import extract_chords, extract_melody, separate_drums
+from .controls.note_text import is_note_text, melody_from_text
+from .extraction import Beats, extract_beats, extract_chords, extract_melody, separate_drums
 from .utils.errors import EmptyInputError, InputError, shorten
-from .utils.numbers import to_float
+from .utils.numbers import is_number, to_float
 
 
 __all__ = [
@@ -70,9 +74,11 @@ __all__ = [
     "as_recording",
     "estimate_melody",
     "extract",
+    "is_beats",
     "is_chord_progression",
     "is_drums",
     "is_melody",
+    "read_beats",
     "read_chords",
     "read_drums",
     "read_melody",
@@ -83,6 +89,7 @@ logger = logging.get_logger(__name__)
 ENCODER_PADDING = 0.05  # seconds that encoders of MP3, AAC and Opus add at the end
 
 _LEVEL_SECONDS = 300.0
+_TIMES = (list, tuple, np.ndarray, torch.Tensor)
 _MELODY_FILES = ".mid, .midi, .kar, .npz, .th, .pt, or be a recording (.wav, .mp3, .flac, ...)"
 
 
@@ -99,7 +106,12 @@ def is_chord_progression(value: Any) -> bool:
 
 
 def read_chords(
-    chords: Any, labels: Sequence[str] | None = None, duration: float | None = None, start: float = 0.0
+    chords: Any,
+    labels: Sequence[str] | None = None,
+    duration: float | None = None,
+    start: float = 0.0,
+    bpm: float | None = None,
+    beats_per_bar: int = 4,
 ) -> Chords:
     r"""
     Reads a chord progression in any form. Chords are spelled as in the vocabulary and sorted by time (see
@@ -108,8 +120,8 @@ def read_chords(
     Args:
         chords (`list`, `str`, `os.PathLike`, `tuple` or `dict`):
             Labels with their starts in seconds, `[("C", 0.0), ("Am", 2.5)]`, or another list, array or data frame that
-            [`~controls.forms.chords_from_items`] reads; a string such as `"C:0 Am:2.5"` or `"(C, 0.0), (Am, 2.5)"`; a
-            file that [`~controls.chord_files.chords_from_file`] reads (`.lab`, `.csv`, `.jams`, `.mid`, …); or a
+            [`~controls.forms.chords_from_items`] reads; a string such as `"C:0 Am:2.5"` or `"(C, 0.0), (Am, 2.5)"`;
+            with `bpm`, chords in bars (`"C | Am | F G"`, see [`~controls.chords.chords_from_bars`]); a file that [`~controls.chord_files.chords_from_file`] reads (`.lab`, `.csv`, `.jams`, `.mid`, …); or a
             recording (a file, `(waveform, sampling_rate)` or `{"array", "sampling_rate"}`), whose chords are estimated
             with [`~extraction.extract_chords`]. An empty list, string or file means no progression, with a warning.
         labels (`Sequence[str]`, *optional*):
@@ -120,6 +132,10 @@ def read_chords(
             Offset in seconds into a file or recording at which the music begins; the chord that sounds there starts at
             0. Lists and strings are not affected. Only the needed part of a recording and 10 s before and after it are
             analyzed, so chords may differ slightly from those of the whole recording.
+        bpm (`float`, *optional*):
+            Tempo of chords in bars in beats per minute. Chords with times are not affected.
+        beats_per_bar (`int`, defaults to `4`):
+            Time signature of chords in bars.
 
     Returns:
         `list` of `(label, start)`.
@@ -142,7 +158,8 @@ def read_chords(
             chords = _estimate_chords(recording, duration, start)
         elif isinstance(chords, (str, os.PathLike)):
             skips = start > 0 and is_file(chords)
-            chords, positions = chords_from_items(chords_from_text_or_file(chords))
+            tempo = bpm if is_in_bars(chords) else None
+            chords, positions = chords_from_items(chords_from_text_or_file(chords, tempo, beats_per_bar))
             if skips and chords:
                 chords, positions = _skip_chords(check_chords(chords, labels), start), []
         else:
@@ -202,14 +219,17 @@ def is_melody(value: Any) -> bool:
     return is_note_table(value) or isinstance(to_melody_matrix(value), np.ndarray) or any(map(is_note_item, value))
 
 
-def read_melody(melody: Any, num_frames: int, frame_rate: float, start: float = 0.0) -> torch.Tensor:
+def read_melody(
+    melody: Any, num_frames: int, frame_rate: float, start: float = 0.0, bpm: float | None = None
+) -> torch.Tensor:
     r"""
     Reads a melody in any form: a file, a recording, a matrix, or a list of notes.
 
     Args:
         melody (`str`, `os.PathLike`, `tuple`, `dict`, `torch.Tensor`, `np.ndarray` or `list`):
             A matrix or file that the functions of [`~controls.melody`] read; notes in any form that
-            [`~controls.forms.notes_from_items`] reads; or a recording (a file, `(waveform, sampling_rate)` or
+            [`~controls.forms.notes_from_items`] reads; with `bpm`, notes as text (`"C4 D4 E4 -"`, see
+            [`~controls.note_text.melody_from_text`]); or a recording (a file, `(waveform, sampling_rate)` or
             `{"array", "sampling_rate"}`), whose melody is estimated with [`~extraction.extract_melody`].
         num_frames (`int`):
             Number of frames of the music.
@@ -219,6 +239,8 @@ def read_melody(melody: Any, num_frames: int, frame_rate: float, start: float = 
             Offset in seconds into a file or recording at which the music begins; a note that sounds there begins at 0.
             Notes and matrices in memory are not affected. Only the needed part of a recording and 10 s before and
             after it are analyzed, so notes may differ slightly from those of the whole recording.
+        bpm (`float`, *optional*):
+            Tempo of notes as text in beats per minute. Other melodies are not affected.
 
     Returns:
         `torch.Tensor` of shape `(num_frames, 53)`: 1 where a semitone from G2 (bin 0, MIDI 43) to B6 sounds, at most
@@ -230,6 +252,8 @@ def read_melody(melody: Any, num_frames: int, frame_rate: float, start: float = 
     """
     start = to_float(start, "start", minimum=0, unit="seconds")
     reason: InputError | None = None
+    if bpm is not None and is_note_text(melody):
+        melody = melody_from_text(melody, bpm)
     try:
         matrix = _read_melody(melody, num_frames, frame_rate, start)
     except EmptyInputError as error:
@@ -256,8 +280,8 @@ def _read_melody(melody: Any, num_frames: int, frame_rate: float, start: float) 
         if not melody.strip():
             raise EmptyInputError("`melody` is an empty text.", "melody")
         raise InputError(
-            f"`melody` files have to end in {_MELODY_FILES}, and notes need their octaves, such as 'C4 D4 E4 -' (in Python:"
-            f" `melody_from_text(notes, bpm=120)`), but this is {shorten(melody)}.",
+            f"`melody` files have to end in {_MELODY_FILES}, and notes need their octaves, such as 'C4 D4 E4 -', and a tempo"
+            f" (`bpm`), but this is {shorten(melody)}.",
             "melody",
         )
     if is_empty(melody):
@@ -325,10 +349,10 @@ def _warn_of_other_length(matrix: torch.Tensor | np.ndarray, num_frames: int, fr
 
 def is_drums(value: Any) -> bool:
     """
-    Whether `value` is a single drum recording (a path, `(waveform, sampling_rate)`, or a dictionary with `"array"`)
-    instead of a list with one (or `None`) per prompt.
+    Whether `value` is a single drum recording (a path, `(waveform, sampling_rate)`, or a dictionary with `"array"`) or
+    groove instead of a list with one (or `None`) per prompt.
     """
-    return isinstance(value, (str, os.PathLike, dict)) or is_waveform(value)
+    return isinstance(value, (str, os.PathLike, dict, Groove)) or is_waveform(value)
 
 
 def read_drums(
@@ -338,6 +362,7 @@ def read_drums(
     separate: bool = False,
     loudness: float | None = None,
     start: float = 0.0,
+    bpm: float | None = None,
 ) -> torch.Tensor | None:
     r"""
     Reads a drum recording in the form that the codec expects: resampled, mixed to mono, and cut or padded with silence
@@ -345,8 +370,8 @@ def read_drums(
 
     Args:
         drums (`str`, `os.PathLike`, `tuple` or `dict`):
-            Any recording that [`~audio.io.load_audio`] reads, or a MIDI file (see
-            [`~controls.midi_drums.drums_from_midi`]).
+            Any recording that [`~audio.io.load_audio`] reads, a MIDI file (see
+            [`~controls.midi_drums.drums_from_midi`]), or a [`~controls.drum_machine.Groove`].
         sampling_rate (`int`):
             The codec's sampling rate in Hz.
         num_samples (`int`):
@@ -359,7 +384,9 @@ def read_drums(
             for a MIDI file, it is derived from the drums of this part. By default, the loudness is kept, with a
             warning if it is very low. Silence (below -70 LUFS) stays silence, with a warning.
         start (`float`, defaults to `0.0`):
-            Offset in seconds into the recording at which the music begins.
+            Offset in seconds into the recording at which the music begins. Grooves are not affected.
+        bpm (`float`, *optional*):
+            Tempo of a groove in beats per minute, by default its own.
 
     Returns:
         `torch.Tensor` of shape `(1, num_samples)`: the waveform, or `None`, with a warning, for an empty recording.
@@ -372,7 +399,11 @@ def read_drums(
         warn_empty("drums")
         return None
     try:
-        if is_midi_file(drums):
+        if isinstance(drums, Groove):
+            groove = drums if bpm is None else replace(drums, bpm=bpm)
+            drums = groove.render(num_samples / sampling_rate, sampling_rate), sampling_rate
+            start, separate = 0.0, False
+        elif is_midi_file(drums):
             drums = drums_from_midi(drums, num_samples / sampling_rate, sampling_rate, start), sampling_rate
             start, separate = 0.0, False
         recording = check_file(drums, "drums") if isinstance(drums, (str, os.PathLike)) else load_audio(drums, "drums")
@@ -425,7 +456,88 @@ def _read_drums_from(
     return F.pad(waveform, (0, num_samples - waveform.shape[-1]))
 
 
-# 4. Recordings
+# 4. Beats
+
+
+def is_beats(value: Any) -> bool:
+    """
+    Whether `value` is a single beat grid (a path, a recording, times, or the tuple `(beats, downbeats)`) instead of a
+    list with one (or `None`) per prompt.
+    """
+    if isinstance(value, (str, os.PathLike, dict, np.ndarray, torch.Tensor, Beats)) or is_waveform(value):
+        return True
+    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(part, _TIMES) for part in value):
+        return True
+    return isinstance(value, (list, tuple)) and any(map(is_number, value))
+
+
+def read_beats(
+    beats: Any, duration: float | None = None, start: float = 0.0, beats_per_bar: int | None = None
+) -> tuple[list[float], list[float]]:
+    r"""
+    Reads beats in any form.
+
+    Args:
+        beats (`list`, `tuple`, `np.ndarray`, `str`, `os.PathLike` or `dict`):
+            Increasing times in seconds, `[0.0, 0.5, 1.0, ...]`, of which the first is a downbeat; the tuple `(beats,
+            downbeats)` of such times, or [`~extraction.Beats`]; or a recording (a file, `(waveform, sampling_rate)` or
+            `{"array", "sampling_rate"}`), whose beats are estimated with [`~extraction.extract_beats`]. At least two
+            beats are required; downbeats that are missing follow from `beats_per_bar`.
+        duration (`float`, *optional*):
+            Duration of the music in seconds.
+        start (`float`, defaults to `0.0`):
+            Offset in seconds into a recording at which the music begins. Times are not affected. Only the needed part
+            of a recording and 10 s before and after it are analyzed.
+        beats_per_bar (`int`, *optional*):
+            Beats per bar, by default those of the recording, or 4.
+
+    Returns:
+        `tuple[list[float], list[float]]`: beats and downbeats in seconds; a valid value for `beats`. Both are empty,
+        with a warning, if `beats` is empty or the recording has no beat.
+
+    Raises:
+        [`InputError`]: for invalid input, with the position of an invalid time, and for a `start` after the end.
+        `FileNotFoundError`: if a file does not exist.
+    """
+    start = to_float(start, "start", minimum=0, unit="seconds")
+    found: Any = beats
+    try:
+        if is_empty(beats):
+            raise EmptyInputError("`beats` is empty.", "beats")
+        recording = as_recording(beats, "beats")
+        if recording is not None:
+            found = _estimate_beats(recording, duration, start)
+        elif isinstance(beats, (str, os.PathLike)):
+            raise InputError(
+                "`beats` has to be times in seconds, (beats, downbeats) or a recording (.wav, .mp3, .flac, ...), but is"
+                f" {shorten(os.fspath(beats))}.",
+                "beats",
+            )
+        if isinstance(found, Beats) and not found.beats:
+            raise EmptyInputError("`beats`: no beat was found in the recording.", "beats")
+    except EmptyInputError as error:
+        warn_empty("beats", error)
+        return [], []
+    if isinstance(found, Beats) and found.time_signature and beats_per_bar is None:
+        beats_per_bar = 2 if found.time_signature == "6/8" else int(found.time_signature[0])
+    is_pair = isinstance(found, tuple) and isinstance(found[0], _TIMES)
+    times, downbeats = check_beats(*found[:2]) if is_pair else check_beats(found)
+    return times, complete_downbeats(times, downbeats, 4 if beats_per_bar is None else beats_per_bar)
+
+
+def _estimate_beats(recording: Path | tuple[torch.Tensor, int], duration: float | None, start: float) -> Beats:
+    source = open_from(recording, "beats", start)
+    if not start:
+        _check_levels(source, "beats")
+        return extract(extract_beats, recording, "beats")
+    _check_levels(source, "beats", start, duration)
+    excerpt, lead = read_excerpt(source, start, duration)
+    found = extract(extract_beats, excerpt, "beats")
+    beats, downbeats = ([time - lead for time in times] for times in found[:2])
+    return found._replace(beats=beats, downbeats=downbeats)
+
+
+# 5. Recordings
 
 
 def is_audio_file(value: Any) -> bool:

@@ -25,7 +25,7 @@ from diffusers.utils import logging
 from .audio.waveforms import is_waveform
 from .controls import CONTROLS
 from .controls.forms import is_chord_item, is_empty, is_note_item, to_list
-from .inputs import is_chord_progression, is_drums, is_file, is_melody, warn_empty
+from .inputs import is_beats, is_chord_progression, is_drums, is_file, is_melody, warn_empty
 from .utils.errors import InputError, shorten
 from .utils.numbers import is_number, to_float
 
@@ -34,7 +34,7 @@ logger = logging.get_logger(__name__)
 
 T = TypeVar("T")
 
-_IS_SINGLE = dict(zip(CONTROLS, (is_chord_progression, is_drums, is_melody), strict=True))
+_IS_SINGLE = dict(zip(CONTROLS, (is_chord_progression, is_drums, is_melody, is_beats), strict=True))
 _IS_ELEMENT = {"chords": is_chord_item, "melody": is_note_item}
 _FORMS = dict(
     zip(
@@ -45,6 +45,8 @@ _FORMS = dict(
             "a file, or a waveform with its rate, (waveform, sampling_rate)",
             "a list of notes, [('C4', 0.0, 0.5)] (each with its start and end in seconds), a matrix (53, frames), a recording"
             " (waveform, sampling_rate), or a file",
+            "a list of times in seconds, [0.0, 0.5, 1.0], the tuple (beats, downbeats), a recording (waveform, sampling_rate),"
+            " or a file",
         ),
         strict=True,
     )
@@ -74,16 +76,9 @@ def check_starts(start: Any, num_prompts: int, controls: Sequence[Any] = ()) -> 
     Raises:
         [`InputError`]: for negative and other invalid values, and for a list of the wrong length.
     """
-    if isinstance(start, (list, tuple, np.ndarray, torch.Tensor)) and not is_number(start):
-        starts = [to_float(value, "start", minimum=0, unit="seconds") for value in start]
-        if len(starts) != num_prompts:
-            raise InputError(
-                f"`start` has {len(starts)} elements for {num_prompts} prompt(s). Give one number for all prompts, or a list"
-                " with one per prompt.",
-                "start",
-            )
-    else:
-        starts = [to_float(start, "start", minimum=0, unit="seconds")] * num_prompts
+    starts = check_per_prompt(
+        "start", start, num_prompts, lambda value: to_float(value, "start", minimum=0, unit="seconds")
+    )
     if any(starts) and not any(_comes_from_file(control) for control in controls if is_given(control)):
         logger.warning(
             "`start` has no effect: it applies only to files and recordings, but no control is one of these."
@@ -97,8 +92,64 @@ def _comes_from_file(control: Any) -> bool:
     return isinstance(control, (list, tuple)) and any(_comes_from_file(item) for item in control if item is not None)
 
 
+def check_per_prompt(name: str, value: Any, num_prompts: int, check: Callable[[Any], T]) -> list[T]:
+    r"""
+    Checks a setting that may differ between prompts.
+
+    Args:
+        name (`str`): name of the argument.
+        value: one for all prompts, or a list with one per prompt.
+        num_prompts (`int`): number of prompts.
+        check (`Callable`): returns the value for one prompt; raises an [`InputError`] if it is invalid.
+
+    Returns:
+        `list` of length `num_prompts`.
+
+    Raises:
+        [`InputError`]: for a list of the wrong length, and from `check`.
+    """
+    if not isinstance(value, (list, tuple, np.ndarray, torch.Tensor)) or is_number(value):
+        return [check(value)] * num_prompts
+    if len(value) != num_prompts:
+        raise InputError(
+            f"`{name}` has {len(value)} elements for {num_prompts} prompt(s). Give one value for all prompts, or a list"
+            " with one per prompt.",
+            name,
+        )
+    return [check(single) for single in value]
+
+
+def split_per_prompt(name: str, control: Any, num_prompts: int) -> list[Any]:
+    r"""
+    Returns the control of each prompt in the form in which it is given.
+
+    Args:
+        name (`str`): the control, one of [`~controls.CONTROLS`].
+        control: one for all prompts, or a list with one (or `None`) per prompt.
+        num_prompts (`int`): number of prompts.
+
+    Returns:
+        `list` of length `num_prompts`, with `None` for prompts without the control.
+
+    Raises:
+        [`InputError`]: for a list of the wrong length.
+    """
+    control = to_list(control)
+    if control is None or is_empty(control):
+        return [None] * num_prompts
+    if not isinstance(control, (list, tuple)) or _IS_SINGLE[name](control):
+        return [control] * num_prompts
+    _check_elements(name, control, num_prompts)
+    return [None if value is None or is_empty(value) else value for value in control]
+
+
 def encode_per_prompt(
-    name: str, control: Any, num_prompts: int, encode: Callable[..., T | None], starts: Sequence[float]
+    name: str,
+    control: Any,
+    num_prompts: int,
+    encode: Callable[..., T | None],
+    starts: Sequence[float],
+    **options: Sequence[Any],
 ) -> list[T | None]:
     r"""
     Encodes the control of each prompt, but only once if all prompts share it.
@@ -107,8 +158,9 @@ def encode_per_prompt(
         name (`str`): the control, one of [`~controls.CONTROLS`].
         control: one for all prompts, or a list with one (or `None`) per prompt.
         num_prompts (`int`): number of prompts.
-        encode (`Callable`): encodes one control, called as `encode(control, start=)`.
+        encode (`Callable`): encodes one control, called as `encode(control, start=, **options)`.
         starts (`Sequence[float]`): the result of [`check_starts`].
+        options: further arguments of `encode`, each a sequence with one hashable value per prompt.
 
     Returns:
         `list` of length `num_prompts`: the encoded controls, or `None` for prompts without the control.
@@ -122,23 +174,26 @@ def encode_per_prompt(
     if is_empty(control):
         warn_empty(name)
         return [None] * num_prompts
+    # The arguments of `encode` for each prompt.
+    columns = {"start": starts, **options}
+    settings = [tuple(zip(columns, row)) for row in zip(*columns.values())]
     # Anything else is passed on to the encoder, whose error message is more specific.
     if not isinstance(control, (list, tuple)) or _IS_SINGLE[name](control):
-        encoded_at = {start: encode(control, start=start) for start in dict.fromkeys(starts)}
-        return [encoded_at[start] for start in starts]
+        encoded_with = {key: encode(control, **dict(key)) for key in dict.fromkeys(settings)}
+        return [encoded_with[key] for key in settings]
     _check_elements(name, control, num_prompts)
     encoded: list[T | None] = []
     # A file that several prompts share is read, and warned about, only once.
-    files: dict[tuple[str | bytes, float], T | None] = {}
-    for index, (value, start) in enumerate(zip(control, starts)):
+    files: dict[tuple[str | bytes, tuple], T | None] = {}
+    for index, (value, setting) in enumerate(zip(control, settings)):
         try:
             if isinstance(value, (str, os.PathLike)):
-                key = os.fspath(value), start
+                key = os.fspath(value), setting
                 if key not in files:
-                    files[key] = encode(value, start=start)
+                    files[key] = encode(value, **dict(setting))
                 encoded.append(files[key])
             else:
-                encoded.append(None if value is None else encode(value, start=start))
+                encoded.append(None if value is None else encode(value, **dict(setting)))
         except InputError as error:
             raise error.for_prompt(index) from error
     return encoded

@@ -25,9 +25,11 @@ import pytest
 import soundfile
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from transformers import EncodecModel
 
 from diffusers_jasco.codecs import codec_hash, encode_drums
+from diffusers_jasco.controls.beats import beats_to_frames
 from diffusers_jasco.controls.chord_labels import default_chord_labels
 from diffusers_jasco.controls.chords import chords_to_frames
 from diffusers_jasco.controls.melody import melody_from_notes
@@ -36,6 +38,7 @@ from diffusers_jasco.data.features import (
     collate_features,
     encode_audio,
     encode_controls,
+    encode_tempo,
     prepare_audio,
     write_encoded,
     write_features,
@@ -315,3 +318,71 @@ def test_the_script_encodes_a_folder(tmp_path, monkeypatch, capsys):
     features = FeatureDataset(tmp_path / "features")
     assert len(features) == 2 and features[1]["drums"].any() and features[1]["caption"].startswith("clip 1")
     assert features[1]["text_embeds"].shape[1] == 48
+
+
+def make_beat_items() -> list[dict]:
+    """Four clips: a beat grid, a single downbeat, only a stated tempo, nothing, and melodies: notes, rests, unknown."""
+    items = make_items(count=4)
+    items[0] |= {"beats": [0.1, 0.35, 0.6, 0.85], "downbeats": [0.1, 0.6], "time_signature": "2/4"}
+    items[1] |= {"beats": [0.2, 0.5, 0.8], "downbeats": [0.5], "time_signature": "6/8", "tempo": 50, "melody": []}
+    items[2] |= {"tempo": 90.5, "time_signature": "3/4", "melody": None}
+    return items
+
+
+def test_beats_reach_the_items(codec, tmp_path):
+    write_features(make_beat_items(), codec, tmp_path / "cache")
+    dataset = FeatureDataset(tmp_path / "cache")
+    batch = collate_features([dataset[i] for i in range(4)])
+    assert batch["tempo"].tolist() == pytest.approx([240, 200, 90.5, 0])
+    assert batch["beats_per_bar"].tolist() == [2, 2, 3, 0]
+    expected = beats_to_frames([0.1, 0.35, 0.6, 0.85], [0.1, 0.6], FRAMES, 50.0)
+    torch.testing.assert_close(batch["beats"][0], expected, atol=4e-3, rtol=0)
+    # The next downbeat would be at 1.1 s.
+    expected = beats_to_frames([0.2, 0.5, 0.8], [0.5, 1.1], FRAMES, 50.0)
+    torch.testing.assert_close(batch["beats"][1], expected, atol=4e-3, rtol=0)
+    assert batch["beats"].shape == (4, FRAMES, 5) and not batch["beats"][2:].any()
+
+
+def test_crops_keep_their_place_in_the_bar(codec, tmp_path):
+    write_features(make_beat_items()[:1], codec, tmp_path / "cache")
+    dataset, whole = FeatureDataset(tmp_path / "cache", num_frames=20), FeatureDataset(tmp_path / "cache")[0]
+    for epoch in range(4):
+        dataset.set_epoch(epoch)
+        crop = dataset[0]
+        start = next(s for s in range(31) if torch.equal(whole["latents"][s : s + 20], crop["latents"]))
+        assert torch.equal(crop["beats"], whole["beats"][start : start + 20])
+
+
+def test_rests_differ_from_unknown_melodies(codec, tmp_path):
+    write_features(make_beat_items(), codec, tmp_path / "cache")
+    known, rests, unknown = (FeatureDataset(tmp_path / "cache", null_melody=-1)[i]["melody"] for i in range(3))
+    assert torch.equal(known, melody_from_notes(NOTES, FRAMES, 50.0)) and not rests.any() and (unknown == -1).all()
+    assert not FeatureDataset(tmp_path / "cache")[2]["melody"].any(), "without presence bits, both are zero"
+
+
+def test_caches_of_format_1_have_no_beats(codec, tmp_path):
+    write_features(make_beat_items(), codec, tmp_path / "new", shard_size=2)
+    shutil.copytree(tmp_path / "new", tmp_path / "old")
+    info = json.loads((tmp_path / "old" / "features.json").read_text())
+    (tmp_path / "old" / "features.json").write_text(json.dumps(info | {"format": 1}))
+    for file in (tmp_path / "old").glob("features-*.safetensors"):
+        tensors = load_file(file)
+        tensors = {k: v for k, v in tensors.items() if k not in ("beat_phases", "tempo", "beats_per_bar", "has_text")}
+        save_file(tensors, file)
+    new, old = FeatureDataset(tmp_path / "new"), FeatureDataset(tmp_path / "old")
+    for i in range(4):
+        assert all(torch.equal(new[i][name], old[i][name]) for name in ("latents", "chords", "drums", "melody"))
+        assert not old[i]["beats"].any() and old[i]["tempo"] == 0 and old[i]["beats_per_bar"] == 0
+        assert old[i]["has_text"]
+    (tmp_path / "old" / "features.json").write_text(json.dumps(info | {"format": 99}))
+    with pytest.raises(ValueError, match="format 99"):
+        FeatureDataset(tmp_path / "old")
+
+
+def test_meters_of_clips():
+    for meter, expected in (("4/4", 4), ("3/4", 3), ("6/8", 2), ("12/8", 4), ("3/8", 3), ("waltz", 0), (None, 0)):
+        assert encode_tempo({"time_signature": meter}) == {"tempo": 0.0, "beats_per_bar": expected}, meter
+    assert encode_tempo({"beats_per_bar": 5, "tempo": "fast"}) == {"tempo": 0.0, "beats_per_bar": 5}
+    # The beats are more reliable than the stated values.
+    grid = {"beats": [0.0, 0.5, 1.0, 1.5, 2.0], "downbeats": [0.0, 1.5]}
+    assert encode_tempo(grid | {"tempo": 60, "time_signature": "4/4"}) == {"tempo": 120.0, "beats_per_bar": 3}

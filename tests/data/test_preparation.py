@@ -46,7 +46,7 @@ RATE = 16000
 
 def prepare(audio, output, *options) -> None:
     arguments = ["--audio", audio, "--output", output, "--min_seconds", 1, "--clip_seconds", 3]
-    arguments += ["--chords", "none", "--melody", "none", "--drums", "none", *options]
+    arguments += ["--chords", "none", "--melody", "none", "--drums", "none", "--beats", "none", *options]
     runpy.run_path(str(SCRIPT))["main"]([str(argument) for argument in arguments])
 
 
@@ -410,7 +410,7 @@ def test_extra_fields_of_a_manifest_are_kept_or_reported(tmp_path, warnings):
     write_noise(tmp_path / "music" / "a.wav")
     write_noise(tmp_path / "music" / "drums.wav")
     line = {"file_name": "a.wav", "caption": "slow", "bpm": 120, "mood": "calm", "duration": 99.0, "start": 7}
-    line |= {"beats": [0.0, 0.5], "drums": "drums.wav"}
+    line |= {"sections": [0.0, 0.5], "drums": "drums.wav"}
     (tmp_path / "music" / "metadata.jsonl").write_text(json.dumps(line) + "\n")
     prepare(tmp_path / "music", tmp_path / "data", "--drums", "auto")
     (clip,) = read_lines(tmp_path / "data" / "train" / "metadata.jsonl")
@@ -418,4 +418,4 @@ def test_extra_fields_of_a_manifest_are_kept_or_reported(tmp_path, warnings):
     assert (clip["start"], clip["duration"]) == (0.0, 2.0), "values of the clip take precedence"
     assert clip["stems"].keys() == {"drums"}
     kept, dropped = (record.message for record in warnings.records if "The manifest" in record.message)
-    assert "bpm, mood, start" in kept and "beats" in dropped and "duration" not in kept + dropped
+    assert "bpm, mood, start" in kept and "sections" in dropped and "duration" not in kept + dropped

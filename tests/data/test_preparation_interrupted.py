@@ -74,7 +74,7 @@ def write_music(folder: Path, count: int, seconds: float):
 
 def arguments(music: Path, output: Path, *options: str) -> list[str]:
     arguments = ["--audio", music, "--output", output, "--resume", "--min_seconds", 1]
-    arguments += ["--chords", "builtin", "--melody", "none", "--drums", "none", "--encode", CODEC]
+    arguments += ["--chords", "builtin", "--melody", "none", "--drums", "none", "--beats", "none", "--encode", CODEC]
     arguments += ["--text_encoder", TEXT_ENCODER, *options]
     return [str(argument) for argument in arguments]
 

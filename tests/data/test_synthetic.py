@@ -90,6 +90,21 @@ def test_audio_has_valid_levels(items):
         assert 0.02 < audio.std() < 0.3
 
 
+def test_clips_can_start_on_a_downbeat():
+    scores = {
+        start: [make_music(start=start, duration=10.0).score(i) for i in range(40)]
+        for start in ("random", "mixed", "downbeat")
+    }
+    on_downbeat = {
+        start: sum(score.annotations["downbeats"][0] == 0.0 for score in group) for start, group in scores.items()
+    }
+    assert on_downbeat["random"] < 5 and on_downbeat["downbeat"] == 40 and 20 <= on_downbeat["mixed"] <= 34
+    # The start is moved within the same piece, by less than a bar.
+    for moved, score in zip(scores["downbeat"], scores["random"]):
+        assert moved.annotations["tempo"] == score.annotations["tempo"]
+        assert moved.annotations["downbeats"][1] - 1e-3 >= score.annotations["downbeats"][0]
+
+
 def test_annotations_lie_within_the_clip(items):
     labels = default_chord_labels()
     for item in items:

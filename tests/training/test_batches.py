@@ -351,6 +351,7 @@ def test_encoded_batches_are_the_same_after_an_interruption(codec, rows, num_wor
         second = make(kind)
         second.load_state_dict(first.state_dict())
         for batch, reference in zip(islice(iter(second), 4), straight[2:]):
-            assert batch.keys() == reference.keys() == {"latents", *CONTROLS, "caption", "key"}
+            names = {"latents", *CONTROLS, "tempo", "beats_per_bar", "has_text", "caption", "key"}
+            assert batch.keys() == reference.keys() == names
             for name, value in reference.items():
                 assert torch.equal(batch[name], value) if torch.is_tensor(value) else batch[name] == value

@@ -12,13 +12,21 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import argparse
 
 import pytest
 import torch
 
 from diffusers_jasco import FlowMatchEulerScheduler
 from diffusers_jasco.training.condition_dropout import ConditionDropout
-from diffusers_jasco.training.objective import flow_matching_loss, interpolate, sample_noise, sample_times
+from diffusers_jasco.training.objective import (
+    FlowMatchingObjective,
+    flow_matching_loss,
+    interpolate,
+    sample_noise,
+    sample_times,
+)
+from diffusers_jasco.training.recipes import OBJECTIVE
 
 
 UNIFORM = torch.rand(100_000, generator=torch.Generator().manual_seed(0))
@@ -160,3 +168,45 @@ def test_dropout_with_probability_0_and_1():
     assert not any(mask.any() for mask in draw_masks(1000, all=1.0).values())
     with pytest.raises(ValueError, match="`drums`.*1.5"):
         ConditionDropout(single={"drums": 1.5})
+
+
+def test_beats_are_the_only_control_of_a_part_of_the_samples():
+    keep = draw_masks(50_000, all=0.1, controls=0.4, only_beats=0.3, single={"beats": 0.5, "chords": 0.2})
+    keep = {name: mask.flatten() for name, mask in keep.items()}
+    alone = keep["beats"] & ~(keep["chords"] | keep["drums"] | keep["melody"])
+    # Either by `only_beats`, or all others are dropped one by one, which only happens to chords here.
+    assert abs(alone.float().mean().item() - 0.9 * 0.3) < 0.01
+    assert keep["text"][alone].all()
+    assert abs(keep["beats"].float().mean().item() - 0.9 * (0.3 + 0.7 * 0.6 * 0.5)) < 0.01
+    assert abs(keep["chords"].float().mean().item() - 0.9 * 0.7 * 0.6 * 0.8) < 0.01
+
+
+def prepare_batch(count: int = 4000, controls=("chords", "beats"), has_text=True, **options) -> dict:
+    """A batch of small clips with noise, times and masks."""
+    options = OBJECTIVE | {"seed": 0, "time_sampling": "power", "time_power": 2.0} | options
+    objective = FlowMatchingObjective(argparse.Namespace(**options), controls, tokenizer=None)
+    latents, mask = torch.zeros(count, 2, 3), torch.ones(count, 1)
+    batch = {"latents": latents, "key": list(range(count)), "has_text": torch.full((count,), has_text)}
+    return objective.prepare(batch | {"text_embeds": torch.zeros(count, 1, 4), "text_mask": mask})
+
+
+def test_samples_with_words_alone_have_times_of_their_own():
+    options = {"drop_all": 0.1, "drop_controls": 0.3, "drop_drums": 0.0, "drop_melody": 0.0}
+    default = prepare_batch(**options)
+    batch = prepare_batch(words_time_logit_mean=4.0, words_time_logit_std=0.1, **options)
+    keep = batch["keep"]
+    # The model has neither drums nor melody.
+    alone = keep["text"] & ~keep["chords"][:, 0] & ~keep["beats"][:, 0]
+    assert 0.4 < alone.float().mean() < 0.6
+    assert (batch["times"][alone] > 0.95).all()
+    assert torch.equal(batch["times"][~alone], default["times"][~alone]) and (default["times"] < 0.5).any()
+
+
+def test_text_that_is_not_true_is_dropped():
+    assert prepare_batch(drop_all=0.0)["keep"]["text"].all()
+    assert not prepare_batch(drop_all=0.0, has_text=False)["keep"]["text"].any()
+
+
+def test_a_model_without_controls_has_only_words():
+    batch = prepare_batch(controls=(), drop_all=0.0, words_time_logit_mean=4.0, words_time_logit_std=0.1)
+    assert (batch["times"] > 0.95).all()

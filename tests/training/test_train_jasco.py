@@ -268,3 +268,23 @@ def test_the_tokenizer_is_like_that_of_t5(tmp_path, scripts, model):
     assert batch.attention_mask.sum(dim=1).tolist() == [
         len(tokenizer(t).input_ids) for t in ("slow", "slow rock with piano")
     ]
+
+
+NEW_OPTIONS = ("--transformer", "{beats: true, presence_bits: true, position_embedding: rotary}", "--drop_beats", 0.3)
+NEW_OPTIONS += ("--only_beats", 0.3, "--words_time_logit_mean", -1, "--optimizer", "muon", "--lr_scheduler", "wsd")
+
+
+def test_a_run_with_beats_resumes_exactly(tmp_path, data, scripts):
+    codec = EncodecModel.from_pretrained(CODEC).eval()
+    grid = {"beats": [0.1, 0.35, 0.6, 0.85], "downbeats": [0.1, 0.6], "time_signature": "2/4"}
+    write_features([item | grid for item in make_items(count=12)], codec, tmp_path / "train")
+    options = (*NEW_OPTIONS, "--dataset", tmp_path / "train", "--max_steps", 6)
+    scripts[0].main(arguments(data, tmp_path / "straight", *options))
+    scripts[0].main(arguments(data, tmp_path / "parts", *options, "--max_minutes", 0))
+    scripts[0].main(arguments(data, tmp_path / "parts", *options, "--resume", "latest"))
+    assert_same_weights(tmp_path / "straight", tmp_path / "parts", 6)
+    assert without_times(read_log(tmp_path / "straight")) == without_times(read_log(tmp_path / "parts"))
+    pipe = JascoPipeline.from_pretrained(tmp_path / "straight")
+    assert pipe.transformer.controls == ("chords", "drums", "melody", "beats")
+    assert pipe.transformer.beats_proj.weight.any(), "the layer of the beats is trained"
+    assert pipe.transformer.config.training_options["only_beats"] == 0.3

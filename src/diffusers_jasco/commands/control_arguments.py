@@ -17,7 +17,6 @@
 import argparse
 import logging
 import math
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,15 +25,14 @@ from diffusers.utils.logging import get_logger
 from torch.nn import functional as F
 
 from ..audio.io import AUDIO_SUFFIXES, load_audio
-from ..controls.chord_files import has_times
-from ..controls.chords import chords_from_bars, chords_from_roman, repeat_chords
+from ..controls.chords import chords_from_bars, chords_from_roman, is_in_bars, repeat_chords
 from ..controls.drum_machine import GROOVES, find_groove
 from ..controls.note_text import is_note_text, melody_from_text
 from ..controls.progressions import PROGRESSIONS, chords_from_progression
 from ..inputs import InputError, read_chords, read_drums, read_melody
 from ..utils.arguments import integer, number
 from ..utils.errors import shorten
-from ..utils.files import looks_like_path, read_text
+from ..utils.files import looks_like_path
 
 
 logger = get_logger(__name__)
@@ -151,7 +149,7 @@ class Controls:
                 )
         if chords is None:
             return None
-        if _is_in_bars(chords):
+        if is_in_bars(chords):
             if args.key is not None:
                 return chords_from_roman(chords, args.key, self.bpm, args.beats_per_bar, repeat_until)
             if args.bpm is not None or self.groove is not None:
@@ -202,7 +200,7 @@ def _check_combination(args: argparse.Namespace):
         unset = (None, "") if name == "normalize_drums" else (None, "", False)
         if getattr(args, name) not in unset and not any(getattr(args, option) for option in options):
             raise InputError(f"`{name}` requires {' or '.join(f'`{option}`' for option in options)}.", name)
-    in_bars = _is_in_bars(args.chords)
+    in_bars = is_in_bars(args.chords)
     if args.key is not None and args.chords and not in_bars:
         raise InputError("`key` requires Roman numerals, but `chords` has labels with times.", "key")
     if args.bpm is not None and not (in_bars or args.progression or args.groove or is_note_text(args.melody)):
@@ -212,15 +210,6 @@ def _check_combination(args: argparse.Namespace):
         )
     if args.beats_per_bar != DEFAULT_BEATS_PER_BAR and not (in_bars or args.progression):
         logger.warning("`beats_per_bar` has no effect: it applies only to `chords` in bars and to `progression`.")
-
-
-def _is_in_bars(chords: Any) -> bool:
-    """Whether chords are a text, or a text file, without times: chords in bars, or Roman numerals."""
-    if not isinstance(chords, str) or not chords:
-        return False
-    if not looks_like_path(chords):
-        return not has_times(chords)
-    return chords.lower().endswith(".txt") and os.path.isfile(chords) and not has_times(read_text(chords, "chords"))
 
 
 def _check_times(chords: str):

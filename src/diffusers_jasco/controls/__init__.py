@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 
 # All controls, in the order of the channels after the latents. A checkpoint supports some of them.
-CONTROLS = ("chords", "drums", "melody")
+CONTROLS = ("chords", "drums", "melody", "beats")
 # Conditions with one value per frame: the controls, and latents that are already known.
 FRAME_CONDITIONS = (*CONTROLS, "context")
 

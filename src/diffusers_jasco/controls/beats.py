@@ -16,15 +16,18 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
-from ..utils.errors import InputError
+from ..utils.errors import InputError, shorten
 from ..utils.numbers import to_float, to_integer
 
 
 NUM_BEAT_CHANNELS = 5
+SLOWEST = 20.0  # beats per minute
+FASTEST = 400.0  # beats per minute
 
 
 def regular_beats(
@@ -46,12 +49,84 @@ def regular_beats(
     Raises:
         [`InputError`]: if `bpm` or `beats_per_bar` is out of range.
     """
-    bpm = to_float(bpm, "bpm", minimum=20, maximum=400, unit="beats per minute")
+    bpm = to_float(bpm, "bpm", minimum=SLOWEST, maximum=FASTEST, unit="beats per minute")
     beats_per_bar = to_integer(beats_per_bar, "beats_per_bar", minimum=1, maximum=64)
     seconds_per_bar = beats_per_bar * 60 / bpm
     num_bars = max(math.ceil((duration - start) / seconds_per_bar - 1e-9), 1)
     beats = (start + np.arange(num_bars * beats_per_bar + 1) * 60 / bpm).tolist()
     return beats, beats[::beats_per_bar]
+
+
+def check_beats(beats: Any, downbeats: Any = ()) -> tuple[list[float], list[float]]:
+    r"""
+    Checks the times of beats and downbeats.
+
+    Args:
+        beats (`list`, `np.ndarray` or `torch.Tensor`): times in seconds.
+        downbeats (`list`, `np.ndarray` or `torch.Tensor`, *optional*): times in seconds.
+
+    Returns:
+        `tuple[list[float], list[float]]`: both as lists of `float`.
+
+    Raises:
+        [`InputError`]: unless there are at least two beats, all times are finite and increasing, and the median tempo
+        is from 20 to 400 beats per minute.
+    """
+    times = _check_times(beats, "beats")
+    if len(times) < 2:
+        raise InputError(f"`beats` has to have at least two beats, but is {shorten(beats)}.", "beats")
+    bpm = 60 / float(np.median(np.diff(times)))
+    if not SLOWEST <= bpm <= FASTEST:
+        raise InputError(
+            f"`beats` has to have {SLOWEST:g} to {FASTEST:g} beats per minute, but has {bpm:.4g}. Are the times in"
+            " seconds?",
+            "beats",
+        )
+    return times, _check_times(downbeats, "downbeats")
+
+
+def _check_times(times: Any, kind: str) -> list[float]:
+    values = times.tolist() if isinstance(times, (np.ndarray, torch.Tensor)) else times
+    if not isinstance(values, (list, tuple)):
+        raise InputError(f"`beats` has to have the times of {kind} in seconds, but has {shorten(times)}.", "beats")
+    checked: list[float] = []
+    for position, value in enumerate(values):
+        try:
+            checked.append(to_float(value, "beats", above=checked[-1] if checked else -math.inf))
+        except InputError:
+            raise InputError(
+                f"`beats`: position {position}: the times of {kind} have to be finite, increasing numbers of seconds,"
+                f" but this one is {shorten(value)}.",
+                "beats",
+                position,
+            ) from None
+    return checked
+
+
+def complete_downbeats(beats: Sequence[float], downbeats: Sequence[float], beats_per_bar: int) -> list[float]:
+    r"""
+    Finds the downbeats of beats of which fewer than two are known.
+
+    Args:
+        beats (`Sequence[float]`): increasing times of at least two beats in seconds.
+        downbeats (`Sequence[float]`): increasing times of known downbeats. By default, the first beat is one.
+        beats_per_bar (`int`): beats per bar, from 1 to 64.
+
+    Returns:
+        `list[float]`: at least two downbeats in seconds; the second may follow the last beat.
+
+    Raises:
+        [`InputError`]: if `beats_per_bar` is out of range.
+    """
+    beats_per_bar = to_integer(beats_per_bar, "beats_per_bar", minimum=1, maximum=64)
+    if len(downbeats) > 1:
+        return list(downbeats)
+    first = int(np.abs(np.asarray(beats) - downbeats[0]).argmin()) if len(downbeats) else 0
+    found = list(beats[first % beats_per_bar :: beats_per_bar])
+    while len(found) < 2:
+        index = first % beats_per_bar + len(found) * beats_per_bar
+        found.append(beats[-1] + (index - len(beats) + 1) * (beats[-1] - beats[-2]))
+    return found
 
 
 def beat_phases(

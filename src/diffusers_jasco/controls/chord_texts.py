@@ -37,8 +37,7 @@ def chords_from_text(text: str) -> Chords:
         except ValueError:
             raise InputError(
                 f"`chords`: position {position}: {shorten(word)} has no start in seconds, as in 'C:0 Am:2.5'. Chords"
-                " in bars need a tempo: use chords_from_bars(text, bpm=...) or chords_from_roman, or --bpm on a"
-                " command line.",
+                " in bars need a tempo: set `bpm`; for Roman numerals, use chords_from_roman.",
                 "chords",
                 position,
             ) from None

@@ -54,6 +54,7 @@ __all__ = [
     "chords_to_lab",
     "chords_to_text",
     "is_chord",
+    "is_in_bars",
     "parse_key",
     "repeat_chords",
     "warn_of_held_chord",
@@ -61,6 +62,16 @@ __all__ = [
 
 
 logger = logging.get_logger(__name__)
+
+
+def is_in_bars(chords: object) -> bool:
+    """Whether chords are a text, or a text file, without times: chords in bars, or Roman numerals."""
+    if not isinstance(chords, (str, os.PathLike)) or not os.fspath(chords):
+        return False
+    if not (looks_like_path(chords) or is_midi_file(chords)):
+        return not has_times(str(chords))
+    is_text = os.path.splitext(chords)[1].lower() == ".txt" and os.path.isfile(chords)
+    return is_text and not has_times(read_text(chords, "chords"))
 
 
 def chords_from_text_or_file(

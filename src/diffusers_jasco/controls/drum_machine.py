@@ -93,6 +93,11 @@ class Groove:
         """The duration of the pattern in seconds."""
         return self.num_steps * 60 / (self.bpm * self.steps_per_beat)
 
+    @property
+    def beats_per_bar(self) -> int:
+        """Beats per bar: 4, 3 or 2 if the pattern is one or more such bars, otherwise 4."""
+        return next((beats for beats in (4, 3, 2) if self.num_steps % (beats * self.steps_per_beat) == 0), 4)
+
     def hits(self, duration: float) -> list[tuple[str, float, float]]:
         r"""
         Lists the hits of the repeated pattern.

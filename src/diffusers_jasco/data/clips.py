@@ -25,7 +25,7 @@ from ..audio.recordings import Recording
 from ..controls import null_value
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, normalize_chord
 from ..utils.seeding import derive_seed
-from .features import SILENCE, ClipItems, captions_of, encode_controls
+from .features import SILENCE, ClipItems, captions_of, encode_controls, encode_tempo
 from .synthetic.music import SyntheticMusic
 
 
@@ -75,8 +75,8 @@ class ClipReader:
             row (`dict`):
                 A clip with its audio in `audio` (`{"bytes", "path"}`, or a waveform with its `sampling_rate`) or
                 `file_name`, its drums likewise in `drums` or `stems["drums"]`, and, where known, `chords` (`(label,
-                start)` or `{"label", "start"}`), `melody` (`(pitch, start, end)` or `{"pitch", "start", "end"}`), and
-                `captions`, `caption` or `text`.
+                start)` or `{"label", "start"}`), `melody` (`(pitch, start, end)` or `{"pitch", "start", "end"}`), `beats`,
+                `downbeats`, `tempo`, `time_signature` or `beats_per_bar`, and `captions`, `caption` or `text`.
             epoch (`int`): the epoch.
             item (`int` or `str`): identifies the item within the dataset.
             folder (`str` or `os.PathLike`): base folder of relative paths.
@@ -113,6 +113,7 @@ class ClipReader:
             "stems": stems,
             "first_frame": start - first,
             **{name: values[start:end] for name, values in controls.items()},
+            **encode_tempo(row),
             "caption": captions[derive_seed("caption", self.seed, epoch, item) % len(captions)],
         }
 

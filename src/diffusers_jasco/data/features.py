@@ -28,14 +28,21 @@ concatenates several clips:
 | `drum_codes` | (total frames,) | int16 | first-codebook indices of the drum stem |
 | `has_drums` | (clips,) | uint8 | whether a clip has drums |
 | `chords` | (total frames,) | int16 | indices into the chord labels; -1: unknown |
-| `melody` | (total frames,) | int8 | pitch index of the melody matrix; -1: none |
+| `melody` | (total frames,) | int8 | pitch index of the melody matrix; -1: rest; -2: unknown |
+| `beat_phases` | (total frames, 2) | float16 | phases of the beat and of the bar in [0, 1]; -1: unknown |
+| `tempo` | (clips,) | float32 | beats per minute; 0: unknown |
+| `beats_per_bar` | (clips,) | int8 | beats per bar; 0: unknown |
+| `has_text` | (clips,) | uint8 | whether the captions are true; the text of other clips is dropped in training |
 | `offsets` | (clips + 1,) | int64 | first frame of each clip, and the end of the last one |
 | `text_embeds` | (total tokens, text dim) | float16 | the text encoder's last hidden states; optional |
 | `text_offsets` | (total captions + 1,) | int64 | first token of each caption, and the last one's end; optional |
+
+Caches of format 1 have no beats, tempo or `has_text`, and rests where the melody is unknown. They can still be read.
 """
 
 import itertools
 import json
+import math
 import os
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -55,9 +62,11 @@ from ..audio.io import load_audio
 from ..audio.resampling import resample
 from ..codecs import blur_frames, codec_hash, drum_codes, encode, first_codebook
 from ..controls import null_value
+from ..controls.beats import beat_phases, phases_to_frames
 from ..controls.chord_labels import default_chord_labels, normalize_chord
 from ..controls.chords import check_chords, chords_to_frames
 from ..controls.melody import MELODY_BINS, melody_from_notes
+from ..extraction.beats import tempo_of_beats
 from ..text_encoders import encode_captions, text_encoder_hash, warn_of_unknown_captions
 from ..utils.files import atomic_folder
 from ..utils.seeding import derive_seed
@@ -66,9 +75,20 @@ from .latent_statistics import LatentStatistics
 
 logger = logging.get_logger(__name__)
 
-FORMAT = 1
+FORMAT = 2
+READABLE_FORMATS = (1, 2)
 # Tensors with one row per frame, in clips and in shards.
-FRAME_TENSORS = ("latents", "drum_codes", "chords", "melody")
+FRAME_TENSORS = ("latents", "drum_codes", "chords", "melody", "beat_phases")
+# Values with one entry per clip in shards, their types, and the values of clips without them.
+CLIP_VALUES = {
+    "has_drums": (torch.uint8, 0),
+    "tempo": (torch.float32, 0.0),
+    "beats_per_bar": (torch.int8, 0),
+    "has_text": (torch.uint8, 1),
+}
+# Values of `melody` without a note.
+REST = -1
+UNKNOWN_MELODY = -2
 # Drum stems with a lower peak amplitude than this count as silent.
 SILENCE = 1e-4
 
@@ -77,26 +97,75 @@ def encode_controls(
     item: dict[str, Any], num_frames: int, frame_rate: float, labels: Sequence[str] | None = None
 ) -> dict[str, torch.Tensor]:
     r"""
-    Converts the chords and the melody of a clip to the cache's format.
+    Converts the chords, the melody and the beats of a clip to the cache's format.
 
     Args:
-        item (`dict`): a clip with, where known, `"chords"` and `"melody"`, as in [`write_features`].
+        item (`dict`): a clip with, where known, `"chords"`, `"melody"`, `"beats"` and `"downbeats"`, as in
+            [`write_features`].
         num_frames (`int`): number of frames in the clip.
         frame_rate (`float`): frames per second.
         labels (`Sequence[str]`, *optional*): the chord labels, by default AudioCraft's.
 
+    Returns:
+        `dict[str, torch.Tensor]`: `chords` `(frames,)`, `melody` `(frames,)` and `beat_phases` `(frames, 2)`.
+
     Raises:
-        `ValueError`: for an invalid chord or note.
+        `ValueError`: for an invalid chord or note, or beats that do not increase.
     """
     labels = default_chord_labels() if labels is None else labels
     chords = torch.full((num_frames,), -1)
     if item.get("chords") is not None:
         timeline = check_chords([tuple(chord) for chord in item["chords"]], labels, duration=num_frames / frame_rate)
         chords = chords_to_frames(timeline, labels, num_frames, frame_rate)
-    notes = [tuple(note) for note in item.get("melody") or []]
-    matrix = melody_from_notes(notes, num_frames, frame_rate)
-    melody = torch.where(matrix.any(dim=1), matrix.argmax(dim=1), -1)
-    return {"chords": chords.to(torch.int16), "melody": melody.to(torch.int8)}
+    melody = torch.full((num_frames,), UNKNOWN_MELODY)
+    if item.get("melody") is not None:
+        matrix = melody_from_notes([tuple(note) for note in item["melody"]], num_frames, frame_rate)
+        melody = torch.where(matrix.any(dim=1), matrix.argmax(dim=1), REST)
+    grid = _beat_grid(item)
+    phases = torch.full((num_frames, 2), -1.0) if grid is None else beat_phases(*grid, num_frames, frame_rate)
+    return {"chords": chords.to(torch.int16), "melody": melody.to(torch.int8), "beat_phases": phases.half()}
+
+
+def encode_tempo(item: dict[str, Any]) -> dict[str, float | int]:
+    r"""
+    Returns the tempo and the beats per bar of a clip: those of its beats, or of its `"tempo"` and its
+    `"beats_per_bar"` or `"time_signature"`. Compound meters have dotted beats: 6/8 has two per bar.
+
+    Args:
+        item (`dict`): a clip, as in [`write_features`].
+
+    Returns:
+        `dict`: `tempo` in beats per minute and `beats_per_bar`; 0 where they are unknown.
+    """
+    grid, tempo = _beat_grid(item), item.get("tempo")
+    if grid is not None:
+        seconds_per_bar = 60 / (tempo_of_beats(grid[1]) or math.inf)
+        tempo = tempo_of_beats(grid[0]) or 0.0
+        return {"tempo": tempo, "beats_per_bar": min(round(seconds_per_bar * tempo / 60), 127)}
+    is_number = isinstance(tempo, (int, float)) and 0 < tempo < math.inf
+    return {"tempo": float(tempo) if is_number else 0.0, "beats_per_bar": _meter(item)}
+
+
+def _meter(item: dict[str, Any]) -> int:
+    """The beats per bar that a clip states, or 0."""
+    stated = item.get("beats_per_bar")
+    if isinstance(stated, int) and 0 < stated < 128:
+        return stated
+    upper, _, lower = str(item.get("time_signature") or "").partition("/")
+    if not upper.isdigit() or not lower.isdigit() or int(upper) > 127:
+        return 0
+    is_compound = int(lower) >= 8 and int(upper) > 3 and int(upper) % 3 == 0
+    return int(upper) // 3 if is_compound else int(upper)
+
+
+def _beat_grid(item: dict[str, Any]) -> tuple[list[float], list[float]] | None:
+    """The beats and downbeats of a clip, at least two of each, or `None`."""
+    beats, downbeats = (list(item.get(name) or []) for name in ("beats", "downbeats"))
+    tempo, beats_per_bar = tempo_of_beats(beats), _meter(item)
+    if len(downbeats) == 1 and tempo and beats_per_bar:
+        # A short clip: the next downbeat would be a bar later.
+        downbeats.append(downbeats[0] + beats_per_bar * 60 / tempo)
+    return (beats, downbeats) if tempo and len(downbeats) >= 2 else None
 
 
 def encode_audio(items: list[dict[str, Any]], codec: torch.nn.Module) -> list[dict[str, Any]]:
@@ -214,8 +283,10 @@ def write_features(
     Args:
         items (`Iterable[dict]`):
             Clips: `"audio"` (float32, `(1, samples)`), `"sampling_rate"` in Hz, and, where known, `"chords"`
-            (`[(label, start in seconds), ...]`), `"melody"` (`[(MIDI number, start, end), ...]`), `"stems"`
-            (`{"drums": (1, samples)}`), and `"captions"` (variants of the same description) or `"caption"`.
+            (`[(label, start in seconds), ...]`), `"melody"` (`[(MIDI number, start, end), ...]`; an empty list if
+            there is none), `"beats"` and `"downbeats"` (seconds), `"tempo"` (beats per minute), `"time_signature"`
+            (such as `"3/4"`) or `"beats_per_bar"`, `"stems"` (`{"drums": (1, samples)}`), and `"captions"` (variants
+            of the same description) or `"caption"`.
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
             The codec.
         folder (`str` or `os.PathLike`):
@@ -251,7 +322,7 @@ def write_features(
             try:
                 for item, audio in zip(batch, encode_audio(batch, codec)):
                     controls = encode_controls(item, len(audio["latents"]), frame_rate)
-                    clip = audio | controls | {"captions": captions_of(item)}
+                    clip = audio | controls | encode_tempo(item) | {"captions": captions_of(item)}
                     if text_encoder is not None:
                         captions.extend(clip["captions"])
                         clip["text_embeds"] = encode_captions(clip["captions"], tokenizer, text_encoder)
@@ -282,8 +353,8 @@ def write_encoded(
 
     Args:
         clips (`Iterable[dict]`):
-            Clips with the values that [`encode_audio`] and [`encode_controls`] return, and `"captions"`; with
-            `text_hash` also `"text_embeds"`, the captions' encodings from [`encode_captions`].
+            Clips with the values that [`encode_audio`], [`encode_controls`] and [`encode_tempo`] return, and
+            `"captions"`; with `text_hash` also `"text_embeds"`, the captions' encodings from [`encode_captions`].
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
             The codec that encoded the clips.
         folder (`str` or `os.PathLike`):
@@ -311,7 +382,8 @@ def write_encoded(
                     line = {"frames": len(clip["latents"]), "captions": clip["captions"]}
                     captions.write(json.dumps(line, ensure_ascii=False) + "\n")
                 tensors = {name: torch.cat([clip[name] for clip in shard]).contiguous() for name in FRAME_TENSORS}
-                tensors["has_drums"] = torch.tensor([clip["has_drums"] for clip in shard], dtype=torch.uint8)
+                for name, (dtype, default) in CLIP_VALUES.items():
+                    tensors[name] = torch.tensor([clip.get(name, default) for clip in shard], dtype=dtype)
                 tensors["offsets"] = torch.tensor([0] + [len(clip["latents"]) for clip in shard]).cumsum(0)
                 if text_hash is not None:
                     embeds = [states for clip in shard for states in clip["text_embeds"]]
@@ -410,6 +482,8 @@ class FeatureDataset(ClipItems):
             another dataset, pass the model's values.
         latents_std (`float` or `Sequence[float]`, *optional*):
             Standard deviation of the latents.
+        null_melody (`int`, defaults to `0`):
+            Value of frames whose melody is unknown, as in the transformer's `null_controls`.
         seed (`int`, defaults to `0`):
             Seed of the random choices.
 
@@ -430,6 +504,7 @@ class FeatureDataset(ClipItems):
         drums_blur: int = 3,
         latents_mean: float | Sequence[float] | None = None,
         latents_std: float | Sequence[float] | None = None,
+        null_melody: int = 0,
         seed: int = 0,
     ):
         super().__init__()
@@ -439,10 +514,10 @@ class FeatureDataset(ClipItems):
         # Old caches, written before text embeddings were supported, lack this entry.
         self.info = {"text_encoder_hash": None}
         self.info |= json.loads((self.folder / "features.json").read_text(encoding="utf-8"))
-        if self.info["format"] != FORMAT:
+        if self.info["format"] not in READABLE_FORMATS:
             raise ValueError(
-                f"{self.folder} has format {self.info['format']}, but this version reads {FORMAT}: encode the clips"
-                " again (scripts/encode_features.py, or scripts/prepare_dataset.py)."
+                f"{self.folder} has format {self.info['format']}, but this version reads {READABLE_FORMATS}: encode the"
+                " clips again (scripts/encode_features.py, or scripts/prepare_dataset.py)."
             )
         with open(self.folder / "captions.jsonl", encoding="utf-8") as lines:
             clips = [json.loads(line) for line in lines]
@@ -453,7 +528,7 @@ class FeatureDataset(ClipItems):
         self._first_of = torch.tensor([0] + [shard["clips"] for shard in self.info["shards"]]).cumsum(0).tolist()
         self._captions_before = [0, *itertools.accumulate(map(len, self.captions))]
         self._open: dict[int, Any] = {}
-        self.configure(labels, num_frames, drums_blur, latents_mean, latents_std, seed)
+        self.configure(labels, num_frames, drums_blur, latents_mean, latents_std, null_melody, seed)
 
     def configure(
         self,
@@ -462,6 +537,7 @@ class FeatureDataset(ClipItems):
         drums_blur: int = 3,
         latents_mean: float | Sequence[float] | None = None,
         latents_std: float | Sequence[float] | None = None,
+        null_melody: int = 0,
         seed: int = 0,
     ):
         """Replaces all options of the items without reading the cache again."""
@@ -469,7 +545,7 @@ class FeatureDataset(ClipItems):
         mean = self.info["latents_mean"] if latents_mean is None else latents_mean
         std = self.info["latents_std"] if latents_std is None else latents_std
         self.mean, self.std = torch.tensor(mean), torch.tensor(std)
-        self.drums_blur = drums_blur
+        self.drums_blur, self.null_melody = drums_blur, null_melody
         self.seed = seed
         labels = default_chord_labels() if labels is None else list(labels)
         self._null_chord = null_value("chords", labels)
@@ -481,28 +557,35 @@ class FeatureDataset(ClipItems):
         # Open files can't be pickled for data loader workers.
         return self.__dict__ | {"_open": {}}
 
-    def _shard(self, number: int) -> tuple[Any, list[int], list[int]]:
+    def _shard(self, number: int) -> tuple[Any, list[int], dict[str, list]]:
+        """The open file of a shard, the offsets of its clips, and their values."""
         if number not in self._open:
             file = safe_open(self.folder / self.info["shards"][number]["file"], framework="pt")
-            offsets, has_drums = (file.get_tensor(name).tolist() for name in ("offsets", "has_drums"))
-            self._open[number] = file, offsets, has_drums
+            names, num_clips = file.keys(), self.info["shards"][number]["clips"]
+            values = {
+                name: file.get_tensor(name).tolist() if name in names else [default] * num_clips
+                for name, (_, default) in CLIP_VALUES.items()
+            }
+            self._open[number] = file, file.get_tensor("offsets").tolist(), values
         return self._open[number]
 
     def item(self, index: int, epoch: int) -> dict[str, Any]:
         clip = self._clip_of[index]
         number = self._shard_of[clip]
-        file, offsets, has_drums = self._shard(number)
+        file, offsets, values = self._shard(number)
         position = clip - self._first_of[number]
         start, end = offsets[position : position + 2]
         start += derive_seed("crop", self.seed, epoch, index) % (end - start - self.num_frames + 1)
-        crop = {name: file.get_slice(name)[start : start + self.num_frames] for name in FRAME_TENSORS}
+        crop: dict[str, Any] = {"beat_phases": torch.full((self.num_frames, 2), -1.0)}
+        names = [name for name in FRAME_TENSORS if name in file.keys()]  # noqa: SIM118 (not a dictionary)
+        crop |= {name: file.get_slice(name)[start : start + self.num_frames] for name in names}
         chords = crop["chords"].long()
         crop["chords"] = torch.where(chords < 0, self._null_chord, self._chord_ids[chords.clamp(min=0)])
-        crop["has_drums"] = has_drums[position]
+        crop |= {name: by_clip[position] for name, by_clip in values.items()}
         captions = self.captions[clip]
         caption = derive_seed("caption", self.seed, epoch, index) % len(captions)
         crop["caption"] = captions[caption]
-        item = to_training_item(crop, self.codebook, self.mean, self.std, self.drums_blur)
+        item = to_training_item(crop, self.codebook, self.mean, self.std, self.drums_blur, self.null_melody)
         if self.info["text_encoder_hash"] is not None:
             before = self._captions_before
             caption += before[clip] - before[self._first_of[number]]
@@ -512,7 +595,12 @@ class FeatureDataset(ClipItems):
 
 
 def to_training_item(
-    crop: dict[str, Any], codebook: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, drums_blur: int
+    crop: dict[str, Any],
+    codebook: torch.Tensor,
+    mean: torch.Tensor,
+    std: torch.Tensor,
+    drums_blur: int,
+    null_melody: int = 0,
 ) -> dict[str, Any]:
     r"""
     Converts an encoded crop, from a cache or fresh from the codec, to a training item.
@@ -520,19 +608,23 @@ def to_training_item(
     Args:
         crop (`dict`):
             `latents` `(frames, dim)`, `drum_codes` `(frames,)` and `has_drums` of [`encode_audio`], `chords`
-            `(frames,)` (ids in the model's vocabulary), `melody` `(frames,)` (pitch indices of the melody matrix, or
-            -1), and `caption`.
+            `(frames,)` (ids in the model's vocabulary), `melody` `(frames,)` (pitch indices of the melody matrix, -1
+            for rests, -2 where it is unknown), `beat_phases` `(frames, 2)`, `tempo` and `beats_per_bar` of
+            [`encode_tempo`], `has_text` (whether the caption is true, by default it is), and `caption`.
         codebook (`torch.Tensor` of shape `(entries, dim)`): the codec's first codebook.
         mean, std (`torch.Tensor`): mean and standard deviation of the latents, overall or per channel `(dim,)`.
         drums_blur (`int`): number of frames over which drum latents are averaged.
+        null_melody (`int`, defaults to `0`): value of frames whose melody is unknown.
 
     Returns:
         `dict`:
             `latents` `(frames, dim)` (normalized), `chords` `(frames,)` (ids; `len(labels)` where the chord is
-            unknown), `drums` `(frames, dim)` (not normalized; zeros without drums), `melody` `(frames, 53)` (one-hot
-            or zero), and `caption`.
+            unknown), `drums` `(frames, dim)` (not normalized; zeros without drums), `melody` `(frames, 53)` (one-hot;
+            zeros for rests; `null_melody` where it is unknown), `beats` `(frames, 5)` (see
+            [`~controls.beats.phases_to_frames`]), the scalars `tempo`, `beats_per_bar` and `has_text`, and `caption`.
     """
     latents, pitches = (crop["latents"].float() - mean) / std, crop["melody"].long()
+    melody = F.one_hot(pitches.clamp(min=0), MELODY_BINS).float() * (pitches >= 0)[:, None]
     drums = torch.zeros_like(latents)
     if crop["has_drums"]:
         drums = blur_frames(codebook[crop["drum_codes"].long()][None], drums_blur)[0]
@@ -540,7 +632,11 @@ def to_training_item(
         "latents": latents,
         "chords": crop["chords"],
         "drums": drums,
-        "melody": F.one_hot(pitches.clamp(min=0), MELODY_BINS).float() * (pitches >= 0)[:, None],
+        "melody": melody.masked_fill((pitches == UNKNOWN_MELODY)[:, None], null_melody),
+        "beats": phases_to_frames(crop["beat_phases"]),
+        "tempo": torch.tensor(float(crop["tempo"])),
+        "beats_per_bar": torch.tensor(int(crop["beats_per_bar"])),
+        "has_text": torch.tensor(bool(crop.get("has_text", True))),
         "caption": crop["caption"],
     }
 

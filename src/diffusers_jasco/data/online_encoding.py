@@ -37,6 +37,8 @@ class BatchEncoder:
             The transformer's mean of the latents, overall or per channel.
         latents_std (`float` or `Sequence[float]`):
             The transformer's standard deviation of the latents.
+        null_melody (`int`, defaults to `0`):
+            Value of frames whose melody is unknown, as in the transformer's `null_controls`.
     """
 
     def __init__(
@@ -45,9 +47,10 @@ class BatchEncoder:
         drums_blur: int,
         latents_mean: float | Sequence[float],
         latents_std: float | Sequence[float],
+        null_melody: int = 0,
     ):
         self.codec = codec
-        self.drums_blur = drums_blur
+        self.drums_blur, self.null_melody = drums_blur, null_melody
         self.mean, self.std = torch.tensor(latents_mean), torch.tensor(latents_std)
         self.codebook = first_codebook(codec)
 
@@ -70,7 +73,8 @@ class BatchEncoder:
             for position, clip, encoded in zip(positions, clips, encode_audio(clips, self.codec)):
                 frames = slice(clip["first_frame"], clip["first_frame"] + len(clip["chords"]))
                 crop = clip | encoded | {name: encoded[name][frames] for name in ("latents", "drum_codes")}
-                items[position] = to_training_item(crop, self.codebook, self.mean, self.std, self.drums_blur)
+                statistics = self.mean, self.std
+                items[position] = to_training_item(crop, self.codebook, *statistics, self.drums_blur, self.null_melody)
         shared = set.intersection(*(set(item) for item in items))
         return collate_features([{name: item[name] for name in item if name in shared} for item in items])
 

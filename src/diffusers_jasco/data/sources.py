@@ -48,6 +48,9 @@ TAG_FIELDS = ("genre", "moods", "keywords", "instrument")
 # Manifest fields that are used.
 FIELDS = ("path", "file_name", "captions", "caption", "text", "description", *TAG_FIELDS)
 FIELDS += (*CONTROLS, "stems", "title", "artist", "album")
+# Fields about the beats of a track; times in seconds, the tempo in beats per minute.
+BEAT_FIELDS = ("beats", "downbeats", "tempo", "time_signature", "beats_per_bar")
+FIELDS += BEAT_FIELDS
 # Fields of AudioCraft's manifests that are ignored, because the audio file itself provides the information.
 FILE_FIELDS = ("duration", "sample_rate", "sampling_rate", "amplitude", "weight", "info_path")
 
@@ -69,7 +72,7 @@ class Source:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Additional scalar fields of the manifest, such as a tempo. They are stored with the clips, but not used."""
+        """Additional scalar fields of the manifest, such as a key. They are stored with the clips, but not used."""
         extra = {name: value for name, value in self.info.items() if name not in (*FIELDS, *FILE_FIELDS)}
         return {name: value for name, value in extra.items() if isinstance(value, (str, int, float))}
 
@@ -118,9 +121,9 @@ def find_sources(audio: str | os.PathLike) -> list[Source]:
         audio (`str` or `os.PathLike`):
             A folder of audio files, an audio file, a folder with a manifest, or a manifest. A manifest (`.jsonl` or
             `.gz`) has one JSON object per line, in AudioCraft's format (`path`) or in ours (`file_name` and any of
-            `captions`, `chords`, `melody`, `stems`, or `drums` for only a drum stem); or one path per line. Relative
-            paths refer to the manifest's folder or, as in AudioCraft, to the working directory. Paths may be URLs that
-            fsspec reads.
+            `captions`, `chords`, `melody`, `beats`, `downbeats`, `tempo`, `time_signature`, `stems`, or `drums` for
+            only a drum stem); or one path per line. Relative paths refer to the manifest's folder or, as in
+            AudioCraft, to the working directory. Paths may be URLs that fsspec reads.
 
     Raises:
         `FileNotFoundError`: if the folder or file does not exist.

@@ -258,8 +258,9 @@ def hash_pipeline(pipe: "JascoPipeline") -> str:
     scheduler = {key: value for key, value in pipe.scheduler.config.items() if not key.startswith("_")}
     description = [pipe.defaults, type(pipe.guider).__name__, type(pipe.scheduler).__name__, scheduler]
     digest.update(json.dumps(description, sort_keys=True, default=str).encode())
-    for name in ("text_encoder", "codec", "transformer"):
-        for key, tensor in getattr(pipe, name).state_dict().items():
+    for name in ("text_encoder", "codec", "transformer", "tempo_model"):
+        model = getattr(pipe, name)
+        for key, tensor in () if model is None else model.state_dict().items():
             digest.update(f"{name}.{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -13,6 +13,7 @@
 # limitations under the License.
 
 import functools
+import math
 from typing import Any
 
 import torch
@@ -23,13 +24,19 @@ from diffusers.models.activations import get_activation
 from diffusers.models.attention import AttentionMixin, AttentionModuleMixin
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.cache_utils import CacheMixin
-from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from diffusers.models.embeddings import (
+    TimestepEmbedding,
+    Timesteps,
+    apply_rotary_emb,
+    get_1d_rotary_pos_embed,
+)
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils.peft_utils import apply_lora_scale
 from torch import nn
 
 from ..controls import CONTROLS, null_value
+from ..controls.beats import NUM_BEAT_CHANNELS
 from ..controls.chord_labels import default_chord_labels
 from ..controls.melody import MELODY_BINS
 
@@ -44,6 +51,7 @@ class JascoAttnProcessor:
         hidden_states: torch.Tensor,
         encoder_hidden_states: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
+        rotary_emb: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> torch.Tensor:
         source = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         if attn.fused_projections and attn.is_cross_attention:
@@ -54,6 +62,12 @@ class JascoAttnProcessor:
             query, key, value = attn.to_q(hidden_states), attn.to_k(source), attn.to_v(source)
 
         query, key, value = (states.unflatten(-1, (attn.heads, attn.head_dim)) for states in (query, key, value))
+        if attn.norm_q is not None and attn.norm_k is not None:
+            query, key = attn.norm_q(query).to(value.dtype), attn.norm_k(key).to(value.dtype)
+        if rotary_emb is not None:
+            query, key = (
+                apply_rotary_emb(states, rotary_emb, use_real_unbind_dim=-2, sequence_dim=1) for states in (query, key)
+            )
         hidden_states = dispatch_attention_fn(
             query,
             key,
@@ -82,6 +96,7 @@ class JascoAttention(nn.Module, AttentionModuleMixin):
         bias: bool = False,
         dropout: float = 0.0,
         is_cross_attention: bool = False,
+        qk_norm: str | None = None,
         processor: JascoAttnProcessor | None = None,
     ):
         super().__init__()
@@ -94,6 +109,8 @@ class JascoAttention(nn.Module, AttentionModuleMixin):
         self.to_q = nn.Linear(dim, inner_dim, bias=bias)
         self.to_k = nn.Linear(dim, inner_dim, bias=bias)
         self.to_v = nn.Linear(dim, inner_dim, bias=bias)
+        self.norm_q = nn.RMSNorm(head_dim, eps=1e-6) if qk_norm is not None else None
+        self.norm_k = nn.RMSNorm(head_dim, eps=1e-6) if qk_norm is not None else None
         self.to_out = nn.ModuleList([nn.Linear(inner_dim, dim, bias=bias), nn.Dropout(dropout)])
         self.set_processor(processor if processor is not None else self._default_processor_cls())  # type: ignore[operator]
 
@@ -102,8 +119,9 @@ class JascoAttention(nn.Module, AttentionModuleMixin):
         hidden_states: torch.Tensor,
         encoder_hidden_states: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
+        rotary_emb: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        return self.processor(self, hidden_states, encoder_hidden_states, attention_mask)
+        return self.processor(self, hidden_states, encoder_hidden_states, attention_mask, rotary_emb)
 
 
 class JascoTransformerBlock(nn.Module):
@@ -112,6 +130,8 @@ class JascoTransformerBlock(nn.Module):
 
     A block in the second half of a U-Net transformer (`skip_connection=True`) first merges the output of its mirror
     block. The merge is part of the block, so that block caches skip it and a device map keeps it on one device.
+
+    With `norm_type="ada_norm_single"`, the outputs of the layer norms are scaled and shifted depending on the time.
     """
 
     def __init__(
@@ -126,16 +146,20 @@ class JascoTransformerBlock(nn.Module):
         ff_bias: bool = False,
         pre_norm: bool = True,
         skip_connection: bool = False,
+        norm_type: str = "layer_norm",
+        qk_norm: str | None = None,
     ):
         super().__init__()
         self.pre_norm = pre_norm
         self.skip_proj = nn.Linear(2 * dim, dim) if skip_connection else None
+        self.scale_shift_table = nn.Parameter(torch.zeros(6, dim)) if norm_type == "ada_norm_single" else None
 
         heads = (num_attention_heads, attention_head_dim)
+        options: dict[str, Any] = {"bias": attention_bias, "dropout": dropout, "qk_norm": qk_norm}
         self.norm1 = nn.LayerNorm(dim)
-        self.attn1 = JascoAttention(dim, *heads, bias=attention_bias, dropout=dropout)
+        self.attn1 = JascoAttention(dim, *heads, **options)
         self.norm2 = nn.LayerNorm(dim)
-        self.attn2 = JascoAttention(dim, *heads, bias=attention_bias, dropout=dropout, is_cross_attention=True)
+        self.attn2 = JascoAttention(dim, *heads, **options, is_cross_attention=True)
         self.norm3 = nn.LayerNorm(dim)
         self.ff_in = nn.Linear(dim, ff_inner_dim, bias=ff_bias)
         self.ff_out = nn.Linear(ff_inner_dim, dim, bias=ff_bias)
@@ -151,33 +175,50 @@ class JascoTransformerBlock(nn.Module):
         encoder_hidden_states: torch.Tensor,
         encoder_attention_mask: torch.Tensor | None = None,
         skip: torch.Tensor | None = None,
+        rotary_emb: tuple[torch.Tensor, torch.Tensor] | None = None,
+        modulation: torch.Tensor | None = None,
     ) -> torch.Tensor:
         if self.skip_proj is not None:
             hidden_states = self.skip_proj(torch.cat([hidden_states, skip], dim=-1))  # type: ignore[list-item]
 
         if self.pre_norm:
-            hidden_states = hidden_states + self.attn1(self.norm1(hidden_states))
-            hidden_states = hidden_states + self.attn2(
-                self.norm2(hidden_states), encoder_hidden_states, encoder_attention_mask
-            )
-            return hidden_states + self.feed_forward(self.norm3(hidden_states))
+            changes: list[torch.Tensor | None] = [None] * 6
+            if self.scale_shift_table is not None and modulation is not None:
+                changes = list((self.scale_shift_table + modulation).to(hidden_states.dtype)[:, :, None].unbind(1))
+            scales, shifts = changes[::2], changes[1::2]
+            states = _modulate(self.norm1(hidden_states), scales[0], shifts[0])
+            hidden_states = hidden_states + self.attn1(states, rotary_emb=rotary_emb)
+            states = _modulate(self.norm2(hidden_states), scales[1], shifts[1])
+            hidden_states = hidden_states + self.attn2(states, encoder_hidden_states, encoder_attention_mask)
+            return hidden_states + self.feed_forward(_modulate(self.norm3(hidden_states), scales[2], shifts[2]))
 
         # As in AudioCraft, the cross-attention's query is the layer's input, not the output of the self-attention.
         query = hidden_states
-        hidden_states = self.norm1(hidden_states + self.attn1(hidden_states))
+        hidden_states = self.norm1(hidden_states + self.attn1(hidden_states, rotary_emb=rotary_emb))
         hidden_states = self.norm2(hidden_states + self.attn2(query, encoder_hidden_states, encoder_attention_mask))
         return self.norm3(hidden_states + self.feed_forward(hidden_states))
+
+
+def _modulate(states: torch.Tensor, scale: torch.Tensor | None, shift: torch.Tensor | None) -> torch.Tensor:
+    return states if scale is None or shift is None else states * (1 + scale) + shift
 
 
 # Block metadata for First Block Cache and similar hooks.
 TransformerBlockRegistry.register(JascoTransformerBlock, TransformerBlockMetadata(return_hidden_states_index=0))
 
 
+def _zero_initialized(layer: nn.Linear) -> nn.Linear:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
 class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapterMixin, CacheMixin):
     r"""
     The flow-matching transformer of JASCO ([arXiv 2406.10970](https://arxiv.org/abs/2406.10970), §3): predicts the
     velocity of normalized audio latents from text (cross-attention) and from chords, drums and melody, which are
-    concatenated to the latents frame by frame, in this order.
+    concatenated to the latents frame by frame, in this order. The options from `position_embedding` on are not part of
+    AudioCraft's JASCO, and off by default.
 
     This model inherits from [`ModelMixin`]. The defaults are those of Meta's 400M models with chords, drums and
     melody. A control whose dimension is `None` is not supported by the checkpoint.
@@ -243,6 +284,24 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         drums_loudness (`float`, *optional*):
             Loudness in LUFS to which drum recordings are normalized before encoding, close to that of the training
             data. By default, they are not normalized. It does not affect the network.
+        position_embedding (`str`, defaults to `"sinusoidal"`):
+            `"sinusoidal"`: absolute positions, added to the input, as in AudioCraft; `"rotary"`: relative positions in
+            the self-attentions ([arXiv 2104.09864](https://arxiv.org/abs/2104.09864)), so that what repeats can be
+            copied by its distance. The periods are between 2π frames and four times `sample_size`.
+        norm_type (`str`, defaults to `"layer_norm"`):
+            With `"ada_norm_single"`, the time also scales and shifts the outputs of the blocks' layer norms, by one
+            layer for all blocks and a table per block, both initialized with zeros (PixArt-α,
+            [arXiv 2310.00426](https://arxiv.org/abs/2310.00426), §2.3). Requires `pre_norm`.
+        qk_norm (`str`, *optional*):
+            `"rms_norm"` normalizes the queries and keys of each head.
+        presence_bits (`bool`, defaults to `False`):
+            Whether the model knows for each frame which of chords, drums and melody are given (a layer that is
+            initialized with zeros). A rest in the melody then differs from a frame whose melody is free; the latter is
+            -1 in all bins (see `null_controls`).
+        beats (`bool`, defaults to `False`):
+            Whether the model supports the control `beats`: the position in the beat and in the bar, see
+            [`~controls.beats.phases_to_frames`]. Its layer is initialized with zeros, and its output is added to that
+            of the input projection.
         training_options (`dict`, *optional*):
             Training options of the checkpoint, which continued training inherits; unused at inference.
     """
@@ -250,7 +309,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
     _supports_gradient_checkpointing = True
     _no_split_modules = ["JascoTransformerBlock"]
     _repeated_blocks = ["JascoTransformerBlock"]
-    _skip_layerwise_casting_patterns = ["time_embed", "chord_embedding", "norm"]
+    _skip_layerwise_casting_patterns = ["time_embed", "time_modulation", "chord_embedding", "norm"]
 
     @register_to_config
     def __init__(
@@ -281,9 +340,27 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         preconditioning: float | list[float] | None = None,
         time_scale: float = 1.0,
         drums_loudness: float | None = None,
+        position_embedding: str = "sinusoidal",
+        norm_type: str = "layer_norm",
+        qk_norm: str | None = None,
+        presence_bits: bool = False,
+        beats: bool = False,
         training_options: dict[str, Any] | None = None,
     ):
         super().__init__()
+        for option, value, values in (
+            ("position_embedding", position_embedding, ("sinusoidal", "rotary")),
+            ("norm_type", norm_type, ("layer_norm", "ada_norm_single")),
+            ("qk_norm", qk_norm, (None, "rms_norm")),
+        ):
+            if value not in values:
+                raise ValueError(f"`{option}` has to be {' or '.join(map(repr, values))}, but is {value!r}.")
+        if norm_type == "ada_norm_single" and not pre_norm:
+            raise ValueError('`norm_type="ada_norm_single"` requires `pre_norm`.')
+        if position_embedding == "rotary" and attention_head_dim % 2:
+            raise ValueError(
+                f"`attention_head_dim` has to be even with rotary positions, but is {attention_head_dim}."
+            )
         if skip_connections and num_layers % 2:
             raise ValueError(f"`num_layers` has to be even with `skip_connections`, but is {num_layers}.")
         dim = num_attention_heads * attention_head_dim
@@ -299,17 +376,22 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         )
         self.drums_proj = nn.Linear(in_channels, drums_dim) if drums_dim is not None else None
         self.melody_proj = nn.Linear(melody_bins, melody_dim) if melody_dim is not None else None
-        control_channels = sum(width or 0 for width in (chords_dim, drums_dim, melody_dim))
+        widths = [width for width in (chords_dim, drums_dim, melody_dim) if width is not None]
 
         # 2. Text and time: the time is added to every position of the text
         self.text_proj = nn.Linear(text_dim, dim)
         self.time_proj = Timesteps(time_embed_dim, flip_sin_to_cos=False, downscale_freq_shift=1)
         self.time_embed = TimestepEmbedding(time_embed_dim, 4 * time_embed_dim)
         self.time_embed_proj = nn.Linear(4 * time_embed_dim, dim)
+        self.time_modulation = (
+            _zero_initialized(nn.Linear(4 * time_embed_dim, 6 * dim)) if norm_type == "ada_norm_single" else None
+        )
 
         # 3. Transformer
         self.pos_embed = Timesteps(dim, flip_sin_to_cos=True, downscale_freq_shift=1)
-        self.proj_in = nn.Linear(in_channels + control_channels, dim, bias=False)
+        self.proj_in = nn.Linear(in_channels + sum(widths), dim, bias=False)
+        self.presence_proj = _zero_initialized(nn.Linear(len(widths), dim, bias=False)) if presence_bits else None
+        self.beats_proj = _zero_initialized(nn.Linear(NUM_BEAT_CHANNELS, dim, bias=False)) if beats else None
         self.transformer_blocks = nn.ModuleList(
             [
                 JascoTransformerBlock(
@@ -323,6 +405,8 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
                     ff_bias=ff_bias,
                     pre_norm=pre_norm,
                     skip_connection=skip_connections and layer >= num_layers // 2,
+                    norm_type=norm_type,
+                    qk_norm=qk_norm,
                 )
                 for layer in range(num_layers)
             ]
@@ -338,12 +422,13 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
     @property
     def controls(self) -> tuple[str, ...]:
         """The controls of this checkpoint, in the order of [`~controls.CONTROLS`]."""
-        return tuple(name for name in CONTROLS if self.config[f"{name}_dim"] is not None)
+        return tuple(name for name in CONTROLS if self._control_layer(name) is not None)
 
     @property
     def null_controls(self) -> dict[str, int]:
         """For each control of this checkpoint, the value of a frame without the control."""
-        return {name: null_value(name, self.config.chord_labels) for name in self.controls}
+        nulls = {name: null_value(name, self.config.chord_labels) for name in self.controls}
+        return nulls | {"melody": -1} if self.presence_proj is not None and "melody" in nulls else nulls
 
     def control_shape(self, name: str) -> tuple[int, ...]:
         """The shape of one frame of a control: `()` for chord ids, otherwise `(channels,)`."""
@@ -393,6 +478,13 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
     def _has_lora_layers(self) -> bool:
         return any(".base_layer." in name for name, _ in self.named_parameters())
 
+    def rotary_embedding(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosines and sines of the rotary positions of frames, each of shape `(frames, attention_head_dim)`."""
+        dim = self.config.attention_head_dim
+        # The slowest of the dim / 2 rotations has the angular frequency theta^(2 / dim - 1).
+        theta = (4 * self.config.sample_size / (2 * math.pi)) ** (dim / max(dim - 2, 1))
+        return get_1d_rotary_pos_embed(dim, positions, theta, use_real=True, repeat_interleave_real=False)
+
     def linear_factor(self, timestep: torch.Tensor) -> torch.Tensor:
         """
         Returns `c(t)` of `preconditioning`, of shape `(batch, 1, 1)` or `(batch, 1, in_channels)`: the factor for
@@ -406,10 +498,9 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         variance = self._variance
         return (time * variance - (1 - time)) / (time**2 * variance + (1 - time) ** 2)
 
-    def embed_controls(self, hidden_states: torch.Tensor, controls: dict[str, torch.Tensor | None]) -> torch.Tensor:
-        """Appends the embedded controls, or their learned nulls, to the channels of the latents."""
-        channels = [hidden_states]
-        shape = hidden_states.shape[:2]
+    def embed_frames(self, hidden_states: torch.Tensor, controls: dict[str, torch.Tensor | None]) -> torch.Tensor:
+        """Projects the latents and the controls, or their nulls, to the width of the blocks."""
+        shape, dtype = hidden_states.shape[:2], hidden_states.dtype
         for name, control in controls.items():
             if control is None:
                 continue
@@ -423,14 +514,27 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
                     f" `hidden_states`, but has {tuple(control.shape)}."
                 )
 
-        for name, null in self.null_controls.items():
+        nulls = self.null_controls
+        beats = controls.get("beats")
+        channels, presence = [hidden_states], []
+        for name in (name for name in nulls if name != "beats"):
             control, frame_shape = controls.get(name), self.control_shape(name)
             if control is None:
-                control = torch.full((*shape, *frame_shape), null, device=hidden_states.device)
+                control = torch.full((*shape, *frame_shape), nulls[name], device=hidden_states.device)
+            if self.presence_proj is not None:
+                is_given = control != nulls[name]
+                presence.append(is_given.any(dim=-1) if frame_shape else is_given)
+                if name == "melody":
+                    control = control.clamp(min=0)
             # Chord ids stay integers.
-            control = control.to(hidden_states.dtype) if frame_shape else control
-            channels.append(self._control_layer(name)(control))
-        return torch.cat([states.to(hidden_states.dtype) for states in channels], dim=-1)
+            control = control.to(dtype) if frame_shape else control
+            channels.append(self._control_layer(name)(control).to(dtype))
+        hidden_states = self.proj_in(torch.cat(channels, dim=-1))
+        if self.presence_proj is not None and presence:
+            hidden_states = hidden_states + self.presence_proj(torch.stack(presence, dim=-1).to(dtype))
+        if self.beats_proj is not None and beats is not None:
+            hidden_states = hidden_states + self.beats_proj(beats.to(dtype))
+        return hidden_states
 
     @apply_lora_scale("attention_kwargs")
     def forward(
@@ -442,6 +546,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         chords: torch.Tensor | None = None,
         drums: torch.Tensor | None = None,
         melody: torch.Tensor | None = None,
+        beats: torch.Tensor | None = None,
         text_mask: torch.Tensor | None = None,
         attention_kwargs: dict | None = None,
         return_dict: bool = True,
@@ -463,7 +568,10 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             drums (`torch.Tensor` of shape `(batch, frames, in_channels)`, *optional*):
                 Drum latents; zeros or `None` are the null condition.
             melody (`torch.Tensor` of shape `(batch, frames, melody_bins)`, *optional*):
-                Melody matrix; zeros or `None` are the null condition.
+                Melody matrix; `null_controls["melody"]` (0, which is also a rest, or -1 with `presence_bits`) in all
+                bins or `None` is the null condition.
+            beats (`torch.Tensor` of shape `(batch, frames, 5)`, *optional*):
+                Beat grid, as from [`~controls.beats.phases_to_frames`]; zeros or `None` are the null condition.
             text_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*):
                 `True` (or 1) where a token is text. Other tokens are null tokens: since they are masked after the
                 projection, as in AudioCraft, the blocks get zero vectors plus the time embedding. A row of null tokens
@@ -492,20 +600,27 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             mask = mask | ~mask.any(dim=-1, keepdim=True)
             encoder_attention_mask = mask[:, None, None, :]
 
-        temb = self.time_proj(timestep.float() * self.config.time_scale).to(dtype)
-        encoder_hidden_states = encoder_hidden_states + self.time_embed_proj(self.time_embed(temb))[:, None]
+        temb = self.time_embed(self.time_proj(timestep.float() * self.config.time_scale).to(dtype))
+        encoder_hidden_states = encoder_hidden_states + self.time_embed_proj(temb)[:, None]
+        modulation = None
+        if self.time_modulation is not None:
+            modulation = self.time_modulation(nn.functional.silu(temb)).unflatten(-1, (6, -1))
 
         latents = hidden_states
-        controls = dict(zip(CONTROLS, (chords, drums, melody), strict=True))
-        hidden_states = self.proj_in(self.embed_controls(hidden_states, controls))
+        controls = dict(zip(CONTROLS, (chords, drums, melody, beats), strict=True))
+        hidden_states = self.embed_frames(hidden_states, controls)
         positions = torch.arange(hidden_states.shape[1], device=hidden_states.device)
-        hidden_states = hidden_states + self.pos_embed(positions).to(dtype)
+        rotary_emb = None
+        if self.config.position_embedding == "rotary":
+            rotary_emb = self.rotary_embedding(positions)
+        else:
+            hidden_states = hidden_states + self.pos_embed(positions).to(dtype)
 
         skips: list[torch.Tensor] = []
         for block in self.transformer_blocks:
             # A view, since the middle block's skip is its own input, for which `torch.compile` would specialize.
             skip = skips.pop().view_as(hidden_states) if block.skip_proj is not None else None
-            inputs = (hidden_states, encoder_hidden_states, encoder_attention_mask, skip)
+            inputs = (hidden_states, encoder_hidden_states, encoder_attention_mask, skip, rotary_emb, modulation)
             if torch.is_grad_enabled() and self.gradient_checkpointing:
                 hidden_states = self._gradient_checkpointing_func(block, *inputs)
             else:

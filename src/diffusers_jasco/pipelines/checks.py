@@ -25,8 +25,10 @@ import numpy as np
 import torch
 
 from ..conditioning import JascoConditioning
+from ..controls.forms import is_empty
+from ..per_prompt import check_per_prompt, split_per_prompt
 from ..utils.errors import InputError, list_names, shorten
-from ..utils.numbers import is_number, to_float
+from ..utils.numbers import is_number, to_float, to_integer
 
 
 MIN_DURATION = 0.001  # seconds
@@ -153,6 +155,47 @@ def check_duration(duration: Any) -> float | None:
             f" {shorten(duration)}.",
             "duration",
         ) from None
+
+
+def check_tempos(
+    bpm: Any, beats_per_bar: Any, beats: Any, num_prompts: int
+) -> tuple[list[float | bool | None], list[int | None]]:
+    r"""
+    Args:
+        bpm (`float`, `False` or a list, *optional*): beats per minute, or `False` for no tempo; a list has one per
+            prompt.
+        beats_per_bar (`int` or `list[int]`, *optional*): beats per bar, or a list with one per prompt.
+        beats (*optional*): the control `beats` in any form.
+        num_prompts (`int`): number of prompts.
+
+    Returns:
+        `tuple`: `bpm` and `beats_per_bar` for each prompt. If `beats` is empty, there is no tempo.
+
+    Raises:
+        [`~inputs.InputError`]: for other values, for a list of the wrong length, and for both a tempo and beats.
+    """
+
+    def check_bpm(value: Any) -> float | bool | None:
+        if value is None or value is False:
+            return value
+        try:
+            return to_float(value, "bpm", minimum=1, maximum=1000)
+        except InputError:
+            raise InputError(
+                f"`bpm` has to be a number of beats per minute, `None` or `False`, but is {shorten(value)}.", "bpm"
+            ) from None
+
+    def check_beats_per_bar(value: Any) -> int | None:
+        return None if value is None else to_integer(value, "beats_per_bar", minimum=1, maximum=64)
+
+    bpms = check_per_prompt("bpm", bpm, num_prompts, check_bpm)
+    meters = check_per_prompt("beats_per_bar", beats_per_bar, num_prompts, check_beats_per_bar)
+    grids = split_per_prompt("beats", beats, num_prompts)
+    if any(single and grid is not None for single, grid in zip(bpms, grids)):
+        raise InputError("Give either `bpm` or `beats`, not both.", "bpm")
+    if beats is not None and is_empty(beats):
+        bpms = [False] * num_prompts
+    return bpms, meters
 
 
 def check_latents(

@@ -83,10 +83,10 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
         if name == "scheduler":
             # A scheduler without a number of steps inherits that of its predecessor.
             value = with_default_steps(value, stored_steps(self.__dict__.get("scheduler")))
-        if name == "guider" and value is not None and self.__dict__.get("guider", value) is None:
-            # Diffusers would still record the guider as missing and not save it.
-            self.__dict__["guider"] = value
-            return self.register_modules(guider=value)
+        if name in self._optional_components and value is not None and self.__dict__.get(name, value) is None:
+            # Diffusers would still record the component as missing and not save it.
+            self.__dict__[name] = value
+            return self.register_modules(**{name: value})
         super().__setattr__(name, value)
 
     @classmethod

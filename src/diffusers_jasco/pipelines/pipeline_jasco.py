@@ -13,7 +13,7 @@
 # limitations under the License.
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from functools import partial
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.pipelines.pipeline_utils import AudioPipelineOutput, DiffusionPipeline
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from diffusers.utils import logging, replace_example_docstring
 from diffusers.utils.torch_utils import randn_tensor
@@ -31,16 +31,29 @@ from ..audio.levels import DRUMS_LOUDNESS
 from ..codecs import decode, encode_drums
 from ..conditioning import JascoConditioning, TextSection
 from ..controls import CONTROLS
+from ..controls.beats import beats_to_frames, regular_beats
 from ..controls.chords import chords_to_frames
 from ..guiders import AudiocraftGuidance, JascoGuidance
 from ..guiders.jasco_guidance import SCALES
-from ..inputs import read_chords, read_drums, read_melody
+from ..inputs import read_beats, read_chords, read_drums, read_melody
 from ..loaders.audiocraft.compat import read_melody_late
 from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
+from ..models.tempo_model import JascoTempoModel
 from ..models.transformer_jasco import JascoTransformerModel
-from ..per_prompt import check_starts, encode_per_prompt, is_given
+from ..per_prompt import check_starts, encode_per_prompt, is_given, split_per_prompt
 from ..schedulers.steps import default_steps, stored_steps, with_default_steps
+from ..tempo import (
+    Piece,
+    TempoDistribution,
+    Timing,
+    choose_timing,
+    draw_seeds,
+    estimate_tempos,
+    place_chords,
+    read_chords_or_bars,
+    report_tempo,
+)
 from ..text_encoders import attended_tokens, encode_prompts, known_words
 from ..utils.errors import InputError
 from ..utils.locks import Lock
@@ -56,12 +69,14 @@ from .checks import (
     check_output_type,
     check_prompt,
     check_switches,
+    check_tempos,
     check_text,
     count_pieces,
 )
 from .denoising import GuidedVelocity, check_scheduler, check_timesteps, denoise, set_timesteps
 from .hub_mixin import JascoPipelineHubMixin
 from .loading import JascoPipelineLoadingMixin
+from .pipeline_output import JascoPipelineOutput
 
 
 logger = logging.get_logger(__name__)
@@ -130,13 +145,15 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             weights, so that the conversion can be reversed. See [`~loaders.audiocraft.save_audiocraft_checkpoint`].
         guider ([`JascoGuidance`], *optional*):
             Default guidance of this checkpoint.
+        tempo_model ([`JascoTempoModel`], *optional*):
+            Chooses tempos that fit the prompts.
     """
 
-    model_cpu_offload_seq = "text_encoder->transformer->codec"
+    model_cpu_offload_seq = "text_encoder->tempo_model->transformer->codec"
     # EnCodec's LSTM and weight norm do not work with sequential offload.
     _exclude_from_cpu_offload = ["codec"]
     _callback_tensor_inputs = ["latents"]
-    _optional_components = ["guider"]
+    _optional_components = ["guider", "tempo_model"]
 
     def __init__(
         self,
@@ -151,6 +168,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         default_guidance_rescale: float | None = None,
         audiocraft: dict[str, Any] | None = None,
         guider: JascoGuidance | None = None,
+        tempo_model: JascoTempoModel | None = None,
     ):
         super().__init__()
         scales = zip(SCALES, (default_guidance_scale, default_text_guidance_scale, default_guidance_rescale))
@@ -171,6 +189,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             transformer=transformer,
             scheduler=with_default_steps(scheduler, default_num_inference_steps),
             guider=guider,
+            tempo_model=tempo_model,
         )
         self.register_to_config(audiocraft=audiocraft)
         rules = getattr(tokenizer, "backend_tokenizer", None)
@@ -289,15 +308,15 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         separate_drums: bool = False,
         normalize_drums: bool | None = None,
         start: float = 0.0,
+        bpm: float | None = None,
     ) -> torch.Tensor | None:
         """
         Encodes one drum recording, in any form, as latents of shape `(num_frames, latent_dim)`; `None` if it is empty.
-        See
-        `separate_drums` and `normalize_drums` in [`__call__`].
+        `bpm` is the tempo of a groove. See `separate_drums` and `normalize_drums` in [`__call__`].
         """
         loudness = self._drums_loudness(normalize_drums)
         num_samples = num_frames * self._hop_length
-        waveform = read_drums(drums, self.sampling_rate, num_samples, separate_drums, loudness, start)
+        waveform = read_drums(drums, self.sampling_rate, num_samples, separate_drums, loudness, start, bpm)
         if waveform is None:
             return None
         return encode_drums(self.codec, waveform[None], self.transformer.config.drums_blur)[0]
@@ -311,14 +330,20 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         return (DRUMS_LOUDNESS if loudness is None else loudness) if normalize_drums else None
 
     def encode_melody(
-        self, melody: Any, num_frames: int, audiocraft_compatible: bool = False, start: float = 0.0
+        self,
+        melody: Any,
+        num_frames: int,
+        audiocraft_compatible: bool = False,
+        start: float = 0.0,
+        bpm: float | None = None,
     ) -> torch.Tensor | None:
         """
-        Encodes one melody, in any form, as a matrix of shape `(num_frames, melody_bins)`; `None` if it is empty. With
-        `audiocraft_compatible`, melodies of recordings are 0.15% late, as in AudioCraft.
+        Encodes one melody, in any form, as a matrix of shape `(num_frames, melody_bins)`; `None` if it is empty. `bpm`
+        is the tempo of notes as text. With `audiocraft_compatible`, melodies of recordings are 0.15% late, as in
+        AudioCraft.
         """
         read = read_melody_late if audiocraft_compatible else read_melody
-        matrix = read(melody, num_frames, self.frame_rate, start)
+        matrix = read(melody, num_frames, self.frame_rate, start, bpm)
         return matrix if matrix.any() else None
 
     @torch.no_grad()
@@ -332,23 +357,29 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         melody: Any = None,
         start: float | list[float] = 0.0,
         duration: float | None = None,
+        bpm: float | bool | list[float | bool | None] | None = None,
+        beats_per_bar: int | list[int | None] | None = None,
+        beats: Any = None,
         prompt_embeds: torch.Tensor | None = None,
         prompt_attention_mask: torch.Tensor | None = None,
         audiocraft_compatible: bool = False,
         num_frames: int | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
     ) -> JascoConditioning:
         r"""
         Encodes text and controls, for reuse in any number of calls with `conditioning=`.
 
         Args:
-            prompt, chords, drums, separate_drums, normalize_drums, melody, start, prompt_embeds,
-            prompt_attention_mask:
+            prompt, chords, drums, separate_drums, normalize_drums, melody, start, bpm, beats_per_bar, beats,
+            prompt_embeds, prompt_attention_mask:
                 As in [`__call__`].
             audiocraft_compatible (`bool`, defaults to `False`): as in [`__call__`].
             duration (`float`, *optional*):
                 Duration in seconds; by default that of the training clips.
             num_frames (`int`, *optional*):
                 Number of latent frames, instead of `duration`.
+            generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
+                Random generator for tempos, or a list with one per prompt; its state does not change.
 
         Returns:
             [`JascoConditioning`]: the conditions of one waveform per prompt.
@@ -380,26 +411,53 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 f" of {sample_size / self.frame_rate:g} s: structure and quality may degrade; a shorter `duration` avoids it."
             )
         num_prompts = count_pieces(prompt, prompt_embeds, None)
-        starts = check_starts(start, num_prompts, (chords, drums, melody))
-        device = self._execution_device
-        states, text_mask = self.encode_prompt(prompt, device, 1, prompt_embeds, prompt_attention_mask)
-        section = TextSection(0, states, text_mask, attended_tokens(text_mask, audiocraft_compatible))
-
-        controls: dict[str, torch.Tensor] = {}
-        given: dict[str, torch.Tensor] = {}
+        bpms, meters = check_tempos(bpm, beats_per_bar, beats, num_prompts)
         nulls = self.transformer.null_controls
-        encoders: tuple[Callable[..., torch.Tensor | None], ...] = (
-            self.encode_chords,
-            partial(self.encode_drums, separate_drums=separate_drums, normalize_drums=normalize_drums),
-            partial(self.encode_melody, audiocraft_compatible=audiocraft_compatible),
-        )
-        for name, control, encode in zip(CONTROLS, (chords, drums, melody), encoders, strict=True):
+        for name, control in zip(CONTROLS, (chords, drums, melody, beats), strict=True):
             if name not in nulls and is_given(control):
                 available = ", ".join(nulls) or "none"
                 raise InputError(
                     f"`{name}` was given, but this checkpoint has no {name} control. It has: {available}.", name
                 )
-            frames = encode_per_prompt(name, control, num_prompts, partial(encode, num_frames=num_frames), starts)
+        starts = check_starts(start, num_prompts, (chords, drums, melody, beats))
+        device = self._execution_device
+        generator = check_generator(generator, num_prompts, device)
+        states, text_mask = self.encode_prompt(prompt, device, 1, prompt_embeds, prompt_attention_mask)
+        section = TextSection(0, states, text_mask, attended_tokens(text_mask, audiocraft_compatible))
+
+        # 1. Choose a tempo, which has to fit chords and beats in seconds
+        rate, labels = self.frame_rate, self.transformer.config.chord_labels
+        read: Callable[..., Any] = partial(read_chords_or_bars, labels=labels, duration=num_frames / rate)
+        timelines = encode_per_prompt("chords", chords, num_prompts, read, starts)
+        read = partial(read_beats, duration=num_frames / rate)
+        grids = encode_per_prompt("beats", beats, num_prompts, read, starts, beats_per_bar=meters)
+        sounds = (split_per_prompt(*control, num_prompts) for control in (("drums", drums), ("melody", melody)))
+        prompts = prompt if isinstance(prompt, list) else [prompt] * num_prompts
+        pieces = [Piece(*row) for row in zip(prompts, bpms, meters, timelines, *sounds, grids, starts, strict=True)]
+        timings = self._choose_timings(pieces, section, generator)
+        timelines = place_chords(timelines, timings, labels, num_frames / rate)
+        if "beats" in nulls:
+            grids = [
+                regular_beats(*timing.tempo, num_frames / rate, timing.first_downbeat) if timing else grid
+                for grid, timing in zip(grids, timings)
+            ]
+        bpms = [None if timing is None else timing.tempo.bpm for timing in timings]
+
+        # 2. Convert the controls to frames
+        read = partial(self.encode_drums, separate_drums=separate_drums, normalize_drums=normalize_drums)
+        read = partial(read, num_frames=num_frames)
+        drum_latents = encode_per_prompt("drums", drums, num_prompts, read, starts, bpm=bpms)
+        read = partial(self.encode_melody, num_frames=num_frames, audiocraft_compatible=audiocraft_compatible)
+        melodies = encode_per_prompt("melody", melody, num_prompts, read, starts, bpm=bpms)
+        frames_of: tuple[Sequence[torch.Tensor | None], ...] = (
+            [chords_to_frames(timeline, labels, num_frames, rate) if timeline else None for timeline in timelines],
+            drum_latents,
+            melodies,
+            [beats_to_frames(*grid, num_frames, rate) if grid and grid[0] else None for grid in grids],
+        )
+        controls: dict[str, torch.Tensor] = {}
+        given: dict[str, torch.Tensor] = {}
+        for name, frames in zip(CONTROLS, frames_of, strict=True):
             encoded = next((single for single in frames if single is not None), None)
             if encoded is None:
                 continue
@@ -407,7 +465,31 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             controls[name] = torch.stack([null if single is None else single for single in frames]).to(device)
             given[name] = torch.tensor([single is not None for single in frames], device=device)
         nulls = {name: nulls[name] for name in controls}
-        return JascoConditioning((section,), controls, nulls, num_frames=num_frames, given=given, duration=duration)
+        tempos = tuple(map(report_tempo, timings, grids))
+        return JascoConditioning((section,), controls, nulls, None, num_frames, given, duration, tempos)
+
+    def _choose_timings(
+        self, pieces: list[Piece], section: TextSection, generator: torch.Generator | list[torch.Generator] | None
+    ) -> list[Timing | None]:
+        """The tempo of each piece; `None` for pieces that have or need none."""
+        uses_tempo = ["beats" in self.transformer.controls or piece.is_in_beats for piece in pieces]
+        distributions: list[TempoDistribution | None] = [None] * len(pieces)
+        seeds = [0] * len(pieces)
+        if self.tempo_model is not None and any(used and piece.is_free for used, piece in zip(uses_tempo, pieces)):
+            distributions = [*estimate_tempos(self.tempo_model, section.states, section.mask)]
+            seeds = draw_seeds(generator, len(pieces))
+        for name in ("bpm", "beats_per_bar"):
+            given = [used for used, piece in zip(uses_tempo, pieces) if getattr(piece, name)]
+            if given and not any(given):
+                logger.warning(
+                    f"`{name}` has no effect: this checkpoint has no beats control, and no control is given in bars or"
+                    " beats."
+                )
+                break
+        return [
+            choose_timing(piece, distribution, seed) if used else None
+            for piece, used, distribution, seed in zip(pieces, uses_tempo, distributions, seeds)
+        ]
 
     def prepare_latents(
         self,
@@ -489,6 +571,9 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         melody: Any = None,
         start: float | list[float] = 0.0,
         duration: float | None = None,
+        bpm: float | bool | list[float | bool | None] | None = None,
+        beats_per_bar: int | list[int | None] | None = None,
+        beats: Any = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         text_guidance_scale: float | None = None,
@@ -507,7 +592,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         callback_on_step_end: Callable[["JascoPipeline", int, Any, dict], dict] | None = None,
         callback_on_step_end_tensor_inputs: list[str] = ["latents"],
         audiocraft_compatible: bool = False,
-    ) -> AudioPipelineOutput | tuple:
+    ) -> JascoPipelineOutput | tuple:
         r"""
         Generates music. Calls from several threads run one after another, each on its own copy of the scheduler.
 
@@ -520,11 +605,12 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 Description of the music, never truncated; `None` or an empty string for no text condition.
             chords (*optional*):
                 A chord progression for all prompts, or a list with one (or `None`) per prompt: `[(label, start in
-                seconds), ...]`, a string such as `"C:0 Am:2.5"`, a `.lab`, `.jams` or `.mid` file, or a recording; see
-                [`~inputs.read_chords`].
+                seconds), ...]`, a string such as `"C:0 Am:2.5"`, chords in bars (`"C | Am | F G"`), a `.lab`, `.jams`
+                or `.mid` file, or a recording; see [`~inputs.read_chords`].
             drums (*optional*):
                 A drum recording for all prompts, or a list with one (or `None`) per prompt: a path, `(waveform,
-                sampling_rate)` or `{"array", "sampling_rate"}`, at any sampling rate; see [`~inputs.read_drums`].
+                sampling_rate)` or `{"array", "sampling_rate"}`, at any sampling rate, or a
+                [`~controls.drum_machine.Groove`]; see [`~inputs.read_drums`].
             separate_drums (`bool`, defaults to `False`):
                 Whether to separate the drums from `drums` first, if that is a full mix: with Demucs if it and its
                 weights are installed, otherwise with a small network; see [`~extraction.drums.separate_drums`].
@@ -535,8 +621,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 `audiocraft_compatible`.
             melody (*optional*):
                 A melody for all prompts, or a list with one (or `None`) per prompt: a matrix `(53, frames)`, notes
-                `[(pitch, start, end), ...]`, a `.npz`, `.th`, `.pt` or `.mid` file, or a recording; see
-                [`~inputs.read_melody`].
+                `[(pitch, start, end), ...]`, notes as text (`"C4 D4 E4 -"`), a `.npz`, `.th`, `.pt` or `.mid` file, or
+                a recording; see [`~inputs.read_melody`].
             start (`float` or `list[float]`, defaults to `0.0`):
                 Offset in seconds into files and recordings (also in memory) at which the music begins, for all prompts
                 or one per prompt: the chord and the note that sound there begin at 0. Controls given as lists, strings
@@ -544,6 +630,19 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             duration (`float`, *optional*):
                 Duration in seconds, at most 3600; by default that of the training clips. Durations above 1.25 times
                 the default cause a warning.
+            bpm (`float`, `False` or a list, *optional*):
+                Tempo in beats per minute for all prompts, or a list with one per prompt: of chords in bars, grooves
+                and notes as text, and, if the checkpoint has the control `beats`, of the music; the first downbeat is
+                at 0. By default, the tempo of a groove; otherwise, if the checkpoint has a `tempo_model`, one that
+                fits the prompt: the number in "at 96 bpm", or else a random one. If chords have starts in seconds, it
+                is the most probable tempo on whose beats they start, and there is none if there is no such tempo, or
+                if there is a recording of drums or a melody in seconds. `False` for none.
+            beats_per_bar (`int` or `list[int]`, *optional*):
+                Beats per bar for all prompts, or a list with one per prompt; a bar of 6/8 has two. By default those of
+                a groove, or 4 if `bpm` is given, or those that fit the prompt.
+            beats (*optional*):
+                Beats that the music follows, instead of `bpm`, for all prompts, or a list with one (or `None`) per
+                prompt: times in seconds, the tuple `(beats, downbeats)`, or a recording; see [`~inputs.read_beats`].
             num_inference_steps (`int`, *optional*):
                 Number of solver steps, by default that of the scheduler's configuration. Not supported by
                 [`FlowMatchDopri5Scheduler`].
@@ -560,13 +659,13 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             guider ([`JascoGuidance`], *optional*):
                 The guidance, instead of the three scales above.
             conditioning ([`JascoConditioning`], *optional*):
-                The result of [`encode_conditioning`], instead of the prompt, the controls and the duration. It can be
-                reused in any number of calls.
+                The result of [`encode_conditioning`], instead of the prompt, the controls, the tempo and the duration.
+                It can be reused in any number of calls.
             num_waveforms_per_prompt (`int`, defaults to `1`):
                 Number of waveforms per prompt.
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
                 Random generator for reproducible results, or a list with one per waveform; on the CPU or on the
-                pipeline's device.
+                pipeline's device. The noise does not depend on whether a tempo is chosen.
             latents (`torch.Tensor` of shape `(waveforms, frames, latent_dim)`, *optional*):
                 The initial noise.
             sigmas (`list[float]`, *optional*):
@@ -581,7 +680,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             output_type (`str`, defaults to `"pt"`):
                 `"pt"` for a tensor, `"np"` for an array, or `"latent"` for the model's normalized latents.
             return_dict (`bool`, defaults to `True`):
-                Whether to return an [`~pipelines.AudioPipelineOutput`] instead of a plain tuple.
+                Whether to return a [`~pipelines.pipeline_output.JascoPipelineOutput`] instead of a plain tuple with the
+                audio.
             callback_on_step_end (`Callable`, *optional*):
                 Called with `(pipeline, step, timestep, callback_kwargs)` after each step; returns a dictionary with
                 the tensors to continue with, or `None` to change nothing. With [`FlowMatchDopri5Scheduler`], it is
@@ -596,8 +696,9 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         Examples:
 
         Returns:
-            [`~pipelines.AudioPipelineOutput`] or `tuple`: `audios` of shape `(waveforms, channels, samples)`, in
-            float32 and the codec's range, which may exceed ±1; or latents of shape `(waveforms, frames, latent_dim)`.
+            [`~pipelines.pipeline_output.JascoPipelineOutput`] or `tuple`: `audios` of shape `(waveforms, channels,
+            samples)`, in float32 and the codec's range, which may exceed ±1; or latents of shape `(waveforms, frames,
+            latent_dim)`; and the `tempos`.
 
         Raises:
             [`~inputs.InputError`] (a `ValueError`): for invalid input; the message names the argument and the accepted
@@ -605,12 +706,12 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             `FileNotFoundError`: if a file does not exist.
         """
         # 1. Check inputs, before any work
-        others: dict[str, Any] = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration}
-        others |= dict(zip(CONTROLS, (chords, drums, melody), strict=True))
         switches = {"separate_drums": separate_drums, "normalize_drums": normalize_drums}
         switches |= {"audiocraft_compatible": audiocraft_compatible}
         check_switches(**switches)
-        others |= switches
+        inputs: dict[str, Any] = dict(zip(CONTROLS, (chords, drums, melody, beats), strict=True)) | switches
+        inputs |= {"bpm": bpm, "beats_per_bar": beats_per_bar}
+        others = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration, **inputs}
         others |= {} if is_number(start) and start == 0 else {"start": start}
         check_conditioning(conditioning, self.transformer.controls, others)
         config = self.transformer.config
@@ -619,8 +720,9 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         )
         duration = check_duration(duration)
         device = self._execution_device
-        batch_size = to_integer(num_waveforms_per_prompt, "num_waveforms_per_prompt", minimum=1)
-        batch_size *= count_pieces(prompt, prompt_embeds, conditioning)
+        num_prompts = count_pieces(prompt, prompt_embeds, conditioning)
+        check_tempos(bpm, beats_per_bar, beats, num_prompts)
+        batch_size = num_prompts * to_integer(num_waveforms_per_prompt, "num_waveforms_per_prompt", minimum=1)
         num_frames = None if duration is None else self._num_frames(duration)
         num_frames = num_frames if conditioning is None else conditioning.num_frames
         latents = check_latents(latents, batch_size, num_frames, config.in_channels, duration)
@@ -642,17 +744,13 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             if conditioning is None:
                 conditioning = self.encode_conditioning(
                     prompt,
-                    chords,
-                    drums,
-                    separate_drums,
-                    normalize_drums,
-                    melody,
-                    start,
-                    duration,
-                    prompt_embeds,
-                    prompt_attention_mask,
-                    audiocraft_compatible,
-                    latents.shape[1] if duration is None and latents is not None else None,
+                    start=start,
+                    duration=duration,
+                    prompt_embeds=prompt_embeds,
+                    prompt_attention_mask=prompt_attention_mask,
+                    num_frames=latents.shape[1] if duration is None and latents is not None else None,
+                    generator=generator[:: batch_size // num_prompts] if isinstance(generator, list) else generator,
+                    **inputs,
                 )
             conditioning = conditioning.to(device).repeat(batch_size // conditioning.batch_size)
             num_frames = conditioning.num_frames
@@ -684,4 +782,4 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
 
         if not return_dict:
             return (audio,)
-        return AudioPipelineOutput(audios=audio)
+        return JascoPipelineOutput(audios=audio, tempos=list(conditioning.tempos))

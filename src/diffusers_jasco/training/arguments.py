@@ -25,6 +25,7 @@ import yaml
 from ..controls import CONTROLS
 from ..evaluation.metrics.sample_sizes import MIN_CLIPS
 from ..utils.files import replace_file
+from .optimization import OPTIMIZERS
 from .recipes import OBJECTIVE
 
 
@@ -104,10 +105,16 @@ def _add_objective_options(add: Callable):
         "time_power": ({"type": float}, "t = u^power with `--time_sampling power`."),
         "time_logit_mean": ({"type": float}, "With `--time_sampling logit_normal`."),
         "time_logit_std": ({"type": float}, "With `--time_sampling logit_normal`."),
+        "words_time_logit_mean": (
+            {"type": float},
+            "Mean of a logit-normal distribution of times for samples that only keep their text; default: as others.",
+        ),
+        "words_time_logit_std": ({"type": float}, "With `--words_time_logit_mean`."),
         "loss_weighting": ({"choices": weightings}, "Weight at time t: 1, 1 + t, 2 - t or min(t², γ (1 - t)²)."),
         "snr_gamma": ({"type": float}, "γ of `--loss_weighting min_snr`."),
         "drop_all": ({"type": float}, "Probability of dropping all conditions."),
         "drop_controls": ({"type": float}, "Probability of dropping all controls, which leaves the text only."),
+        "only_beats": ({"type": float}, "Probability of dropping all controls but the beats, which are kept."),
         "drop_text": ({"type": float}, "Probability of dropping the text."),
         **{f"drop_{name}": ({"type": float}, f"Probability of dropping {name}.") for name in CONTROLS},
         "drop_span": ({"type": float}, "Probability of keeping a control for only part of the clip."),
@@ -121,8 +128,18 @@ def _add_objective_options(add: Callable):
 def _add_optimization_options(add: Callable):
     # None: the default depends on whether training starts from scratch, see `training/recipes.py`.
     add("--max_steps", type=int, help="Total steps; the learning rate decays to 0 by then. From scratch: 1000.")
+    add("--total_minutes", type=float, help="With `wsd`: end the run after about this many minutes over all its legs.")
+    add("--optimizer", choices=OPTIMIZERS, default="adamw", help="muon: Muon for the matrices of the blocks.")
     add("--learning_rate", type=float, help="Peak learning rate. From scratch: 1e-4.")
-    add("--lr_scheduler", default="cosine", help="cosine, linear, constant_with_warmup or another of Diffusers'.")
+    add("--muon_learning_rate", type=float, help="Peak learning rate of Muon; default: `--learning_rate`.")
+    add(
+        "--lr_scheduler",
+        default="cosine",
+        help="cosine, linear, constant_with_warmup or another of Diffusers', or wsd: warmup, constant, linear decay.",
+    )
+    add(
+        "--decay_share", type=float, default=0.25, help="With `wsd`: share of the run that the decay at its end takes."
+    )
     add("--warmup_steps", type=int, help="Warmup steps of the learning rate. From scratch: 0.")
     add("--adam_beta1", type=float, default=0.9, help="β1 of AdamW.")
     add("--adam_beta2", type=float, default=0.95, help="β2 of AdamW.")

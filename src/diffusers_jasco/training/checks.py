@@ -42,10 +42,12 @@ _COUNTS = (
 )
 _NOT_NEGATIVE = (
     "learning_rate",
+    "muon_learning_rate",
     "num_workers",
     "warmup_steps",
     "weight_decay",
     "max_minutes",
+    "total_minutes",
     "log_every",
     "validate_every",
     "evaluate_every",
@@ -61,9 +63,18 @@ _NOT_NEGATIVE = (
     "adversarial_weight",
     "feature_weight",
 )
-_POSITIVE = ("max_grad_norm", "adam_epsilon", "time_power", "time_logit_std", "snr_gamma", "alpha", "seconds")
-_DECAYS = ("adam_beta1", "adam_beta2", "ema_decay", "lora_dropout")
-_SHARES = ("drums_share", "default_guidance_rescale")
+_POSITIVE = (
+    "max_grad_norm",
+    "adam_epsilon",
+    "time_power",
+    "time_logit_std",
+    "words_time_logit_std",
+    "snr_gamma",
+    "alpha",
+    "seconds",
+)
+_BELOW_ONE = ("adam_beta1", "adam_beta2", "ema_decay", "lora_dropout", "decay_share")
+_SHARES = ("drums_share", "only_beats", "default_guidance_rescale")
 
 
 def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace):
@@ -93,7 +104,7 @@ def _find_problem(name: str, value: object) -> str | None:
         (name == "evaluation_clips", value >= 2, "at least 2, as each clip is also compared with another one"),
         (name in _NOT_NEGATIVE, value >= 0, "0 or more"),
         (name in _POSITIVE, value > 0, "above 0"),
-        (name in _DECAYS, 0 <= value < 1, "at least 0 and below 1"),
+        (name in _BELOW_ONE, 0 <= value < 1, "at least 0 and below 1"),
         (is_share, 0 <= value <= 1, "from 0 to 1"),
         (True, math.isfinite(value), "a finite number"),
     ]
@@ -104,7 +115,14 @@ def _check_names(args: argparse.Namespace):
     def get(name: str):
         return getattr(args, name, None)
 
-    if get("lr_scheduler") is not None:
+    if get("optimizer") == "muon":
+        if get("use_8bit_adam"):
+            raise ValueError("--use_8bit_adam can't be used with --optimizer muon.")
+        if get("mixed_precision") == "fp16":
+            raise ValueError("--mixed_precision has to be bf16 or no with --optimizer muon, but is fp16.")
+    if get("total_minutes") is not None and get("lr_scheduler") != "wsd":
+        raise ValueError(f"--total_minutes needs --lr_scheduler wsd, but it is {get('lr_scheduler')}.")
+    if get("lr_scheduler") not in (None, "wsd"):
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
         try:
             get_scheduler(args.lr_scheduler, optimizer, num_warmup_steps=0, num_training_steps=1)

@@ -148,13 +148,14 @@ def make_batches(
         `ValueError`: for datasets that can't be used together, or not with this pipeline.
     """
     config = pipeline.transformer.config
-    latents = {name: config[name] for name in ("drums_blur", "latents_mean", "latents_std")}
-    encode = BatchEncoder(pipeline.codec, **latents)
+    encoding = {name: config[name] for name in ("drums_blur", "latents_mean", "latents_std")}
+    encoding["null_melody"] = pipeline.transformer.null_controls.get("melody", 0)
+    encode = BatchEncoder(pipeline.codec, **encoding)
     # Fixed seed: validation uses the same captions and crops in every run.
     for dataset, seed in [*((dataset, args.seed) for dataset in data.datasets), (data.validation, 0)]:
         if dataset is not None:
             _check_text_embeds(dataset, pipeline, args)
-            options = latents if isinstance(dataset, EncodedDataset) else {}
+            options = encoding if isinstance(dataset, EncodedDataset) else {}
             dataset.configure(labels=config.chord_labels, num_frames=data.num_frames, seed=seed, **options)
     if process_index == 0 and args.drop_text < 1:
         for spec, dataset in zip(args.dataset, data.datasets):

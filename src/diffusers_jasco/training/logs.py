@@ -136,14 +136,14 @@ class LossMeans:
             total = torch.stack([value, count if torch.is_tensor(count) else torch.full_like(value, count)])
             self.totals[name] = self.totals[name] + total if name in self.totals else total
 
-    def add_losses(self, losses: SampleLosses):
-        """Adds the loss of a batch, and its squared errors by time interval."""
+    def add_losses(self, losses: SampleLosses, suffix: str = ""):
+        """Adds the loss of a batch, and its squared errors by time interval, with a suffix to their names."""
         bins = (losses.times * TIME_BINS).long().clamp(max=TIME_BINS - 1)
         errors = losses.errors.to(self.dtype)
         by_time = torch.zeros(2, TIME_BINS, dtype=self.dtype, device=errors.device)
         by_time.index_add_(1, bins, torch.stack([errors, torch.ones_like(errors)]))
-        self.add(len(errors), loss=losses.loss * len(errors))
-        self.add(by_time[1], mse_by_time=by_time[0])
+        self.add(len(errors), **{f"loss{suffix}": losses.loss * len(errors)})
+        self.add(by_time[1], **{f"mse_by_time{suffix}": by_time[0]})
 
     def _sum_of_processes(self) -> dict[str, torch.Tensor]:
         parts = gather_object([{name: total.cpu() for name, total in self.totals.items()}])

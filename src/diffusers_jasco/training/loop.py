@@ -34,6 +34,7 @@ from .batches import EpochBatches, InterleavedBatches, StreamBatches, to_device
 from .checkpoints import save_checkpoint
 from .ema import EMA
 from .logs import LossMeans, RunLog
+from .warmup_stable_decay import WarmupStableDecay
 
 
 # Steps between checks whether any process wants to stop, on an accelerator, which each check synchronizes with.
@@ -82,7 +83,8 @@ class TrainingLoop:
         args (`argparse.Namespace`):
             `output`, `seed`, `max_steps`, `max_minutes`, `max_grad_norm`, `log_every` (steps), `checkpoint_every`
             (steps), `checkpoint_minutes` and `keep_checkpoints`, where 0 means never (or all), and optionally
-            `gradient_accumulation_steps`. There is always a checkpoint at the end.
+            `gradient_accumulation_steps` and, for [`WarmupStableDecay`], `total_minutes`. There is always a checkpoint
+            at the end.
         accelerator (`Accelerator`): the processes.
         model (`torch.nn.Module`): the model, as prepared by Accelerate.
         batches ([`EpochBatches`], [`StreamBatches`] or [`InterleavedBatches`]): the data.
@@ -105,10 +107,20 @@ class TrainingLoop:
         self.args, self.accelerator, self.model = args, accelerator, model
         self.batches, self.lr_schedulers, self.ema, self.unit = batches, lr_schedulers, ema, unit
         self.accumulation_steps = getattr(args, "gradient_accumulation_steps", 1)
+        # Minutes of training, over all legs, until the learning rate decays.
+        self.stable_minutes = math.inf
+        if getattr(args, "total_minutes", None) is not None:
+            self.stable_minutes = (1 - args.decay_share) * args.total_minutes
         self.state, self.means = LoopState(), LossMeans(accelerator)
         self._norms: list[tuple[int, torch.Tensor]] = []
         averages = [] if ema is None else [ema]
         accelerator.register_for_checkpointing(*lr_schedulers, *averages, batches, self.state, self.means)
+
+    @property
+    def max_steps(self) -> int:
+        """The step at which the run ends."""
+        schedule = self.lr_schedulers[0]
+        return schedule.max_steps if isinstance(schedule, WarmupStableDecay) else self.args.max_steps
 
     def run(
         self,
@@ -118,7 +130,7 @@ class TrainingLoop:
         hooks: Sequence[tuple[int, Callable[[], None]]] = (),
     ):
         r"""
-        Trains until `max_steps`, or until `max_minutes`, SIGTERM or Ctrl-C stop the run after the current step (with
+        Trains until [`max_steps`], or until `max_minutes`, SIGTERM or Ctrl-C stop the run after the current step (with
         several processes on accelerators, up to 10 steps later). A second Ctrl-C interrupts it immediately.
 
         Args:
@@ -138,10 +150,10 @@ class TrainingLoop:
         start = last_save = self._throughput_start = time.monotonic()
         minutes_before, self._throughput_step = state.minutes, state.step
         progress_bar = tqdm(
-            initial=state.step, total=args.max_steps, desc="steps", disable=not accelerator.is_main_process
+            initial=state.step, total=self.max_steps, desc="steps", disable=not accelerator.is_main_process
         )
         stream = iter(self.batches)
-        is_stopped = state.step >= args.max_steps
+        is_stopped = state.step >= self.max_steps
         self.model.train()
 
         while not is_stopped:
@@ -162,8 +174,13 @@ class TrainingLoop:
             state.minutes = minutes_before + (now - start) / 60
             is_late = args.max_minutes is not None and now - start >= args.max_minutes * 60
             is_save_due = 0 < args.checkpoint_minutes * 60 <= now - last_save
-            is_stopped, is_saving = self._agree(bool(received) or is_late, is_save_due)
-            is_stopped = is_stopped or state.step == args.max_steps
+            decays = state.minutes >= self.stable_minutes
+            is_stopped, is_saving, decays = self._agree(bool(received) or is_late, is_save_due, decays)
+            if decays:
+                for lr_scheduler in self.lr_schedulers:
+                    lr_scheduler.start_decay()
+                progress_bar.total = self.max_steps
+            is_stopped = is_stopped or state.step >= self.max_steps
             is_saving = is_saving or is_stopped or _is_multiple(state.step, args.checkpoint_every)
 
             due = [hook for every, hook in hooks if self.is_due(every)]
@@ -196,15 +213,15 @@ class TrainingLoop:
         accelerator.end_training()
 
     def optimize(
-        self, loss: torch.Tensor, optimizer: torch.optim.Optimizer, model: torch.nn.Module | None = None
+        self, loss: torch.Tensor, *optimizers: torch.optim.Optimizer, model: torch.nn.Module | None = None
     ) -> None:
         r"""
-        Backward pass, gradient clipping and optimizer step. With gradient accumulation, the last two only happen after
+        Backward pass, gradient clipping and steps of the optimizers. With gradient accumulation, the last two only happen after
         the last batch.
 
         Args:
             loss (`torch.Tensor`): a scalar.
-            optimizer (`torch.optim.Optimizer`): the optimizer, as prepared by Accelerate.
+            optimizers (`torch.optim.Optimizer`): the optimizers of the model, as prepared by Accelerate.
             model (`torch.nn.Module`, *optional*):
                 The model, if it is not the loop's. Its gradient norm is not logged then.
         """
@@ -216,12 +233,13 @@ class TrainingLoop:
             self._norms.append((self.state.step, norm))
             if model is None:
                 self.means.add(grad_norm=norm)
-        optimizer.step()
-        optimizer.zero_grad()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
 
     def is_due(self, every: int) -> bool:
         """Whether a task is due that runs every `every` steps (0: never) and at the end of training."""
-        return _is_multiple(self.state.step, every) or (bool(every) and self.state.step == self.args.max_steps)
+        return _is_multiple(self.state.step, every) or (bool(every) and self.state.step >= self.max_steps)
 
     def _check_gradients(self):
         norms, self._norms = self._norms, []
@@ -253,9 +271,9 @@ class TrainingLoop:
         return round(items / seconds, 2)
 
     def _print_resume_hint(self):
-        if self.accelerator.is_main_process and self.state.step < self.args.max_steps:
+        if self.accelerator.is_main_process and self.state.step < self.max_steps:
             print(
-                f"Stopped after step {self.state.step} of {self.args.max_steps}, with a checkpoint."
+                f"Stopped after step {self.state.step} of {self.max_steps}, with a checkpoint."
                 f" To resume: --output {self.args.output} --resume latest"
             )
 

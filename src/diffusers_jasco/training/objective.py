@@ -30,7 +30,7 @@ from .new_words import mask_words
 
 
 def sample_noise(
-    keys: Sequence[Any], seed: int, latents_shape: tuple[int, int], num_draws: int
+    keys: Sequence[Any], seed: int, latents_shape: tuple[int, int], num_draws: int, num_late_draws: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     r"""
     Draws noise and uniform random numbers for each sample. They only depend on the seed and the sample's key, not on
@@ -41,6 +41,8 @@ def sample_noise(
         seed (`int`): the run's seed.
         latents_shape (`tuple[int, int]`): frames and channels of the latents.
         num_draws (`int`): uniform numbers per sample.
+        num_late_draws (`int`, defaults to `0`):
+            How many of them are drawn after the noise, which therefore does not depend on their number.
 
     Returns:
         `tuple[torch.Tensor, torch.Tensor]`: noise `(batch, frames, channels)`, and numbers `(batch, num_draws)` that
@@ -49,8 +51,9 @@ def sample_noise(
     noise, draws = [], []
     for key in keys:
         generator = torch.Generator().manual_seed(derive_seed("sample", seed, key))
-        draws.append(torch.rand(num_draws, generator=generator))
+        early = torch.rand(num_draws - num_late_draws, generator=generator)
         noise.append(torch.randn(latents_shape, generator=generator))
+        draws.append(torch.cat([early, torch.rand(num_late_draws, generator=generator)]))
     return torch.stack(noise), torch.stack(draws)
 
 
@@ -181,17 +184,25 @@ class FlowMatchingObjective:
 
     Args:
         args (`argparse.Namespace`): the objective's options, see [`~training.arguments.add_training_options`].
+        controls (`Sequence[str]`): the model's controls.
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the pipeline's tokenizer.
         num_new_words (`int`, defaults to `0`): number of words at the end of its vocabulary that are being learned.
     """
 
-    def __init__(self, args: argparse.Namespace, tokenizer: PreTrainedTokenizerBase, num_new_words: int = 0):
-        self.args, self.tokenizer, self.num_new_words = args, tokenizer, num_new_words
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        controls: Sequence[str],
+        tokenizer: PreTrainedTokenizerBase,
+        num_new_words: int = 0,
+    ):
+        self.args, self.controls, self.tokenizer, self.num_new_words = args, controls, tokenizer, num_new_words
         self.scheduler = FlowMatchEulerScheduler()
         self.dropout = ConditionDropout(
             args.drop_all,
             args.drop_text,
             args.drop_controls,
+            args.only_beats,
             {name: getattr(args, f"drop_{name}") for name in CONTROLS},
             args.drop_span,
             args.drop_per_batch,
@@ -200,28 +211,37 @@ class FlowMatchingObjective:
     def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Adds noise, times, masks of kept conditions and tokens to a batch of [`~training.batches.EpochBatches`]."""
         args, shape = self.args, batch["latents"].shape[1:]
-        noise, draws = sample_noise(batch["key"], args.seed, shape, 1 + self.dropout.num_draws)
+        noise, draws = sample_noise(
+            batch["key"], args.seed, shape, 1 + self.dropout.num_draws, self.dropout.num_late_draws
+        )
         text = prepare_text(batch, self.tokenizer)
         if self.num_new_words:
             words = batch["key"], args.seed, self.tokenizer, self.num_new_words
             text["input_ids"] = mask_words(text["input_ids"], *words)
-        times = draws[:, 0], args.time_sampling, args.time_power, args.time_logit_mean, args.time_logit_std
-        return batch | {
-            "noise": noise,
-            "times": sample_times(*times),
-            "keep": self.dropout.keep(draws[:, 1:], shape[0]),
-            "text": text,
-        }
+        keep = self.dropout.keep(draws[:, 1:], shape[0])
+        keep["text"] &= batch["has_text"]
+        return batch | {"noise": noise, "times": self._sample_times(draws[:, 0], keep), "keep": keep, "text": text}
 
-    def __call__(self, model: torch.nn.Module, controls: Sequence[str], batch: dict[str, Any]) -> SampleLosses:
+    def _sample_times(self, uniform: torch.Tensor, keep: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Samples times; for samples that only keep their text, from a distribution of their own if there is one."""
+        args = self.args
+        times = sample_times(uniform, args.time_sampling, args.time_power, args.time_logit_mean, args.time_logit_std)
+        if args.words_time_logit_mean is None:
+            return times
+        has_control = torch.zeros_like(keep["text"])
+        for name in self.controls:
+            has_control |= keep[name].any(dim=1)
+        logit = {"logit_mean": args.words_time_logit_mean, "logit_std": args.words_time_logit_std}
+        return torch.where(keep["text"] & ~has_control, sample_times(uniform, "logit_normal", **logit), times)
+
+    def __call__(self, model: torch.nn.Module, batch: dict[str, Any]) -> SampleLosses:
         r"""
         Args:
             model ([`JascoTrainingModel`], wrapped or not): the model.
-            controls (`Sequence[str]`): the model's controls.
             batch (`dict`): a batch returned by [`prepare`], on the model's device.
         """
         args, times = self.args, batch["times"]
         z, target = interpolate(self.scheduler, batch["latents"], batch["noise"], times)
-        velocity = model(z, times, batch["text"], {name: batch[name] for name in controls}, batch["keep"])
+        velocity = model(z, times, batch["text"], {name: batch[name] for name in self.controls}, batch["keep"])
         loss, errors = flow_matching_loss(self.scheduler, velocity, target, times, args.loss_weighting, args.snr_gamma)
         return SampleLosses(loss, errors, times)

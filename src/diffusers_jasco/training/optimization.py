@@ -15,7 +15,7 @@
 """Optimizers of the training scripts."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -24,27 +24,66 @@ from accelerate.utils import DistributedType
 from diffusers.optimization import get_scheduler
 
 from ..utils.optional_imports import import_optional
+from .warmup_stable_decay import WarmupStableDecay
 
 
-def make_optimizer_and_scheduler(
+OPTIMIZERS = ("adamw", "muon")
+
+
+def make_optimizers_and_schedulers(
     model: torch.nn.Module, args: argparse.Namespace
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+) -> tuple[list[torch.optim.Optimizer], list[torch.optim.lr_scheduler.LRScheduler]]:
     r"""
-    Creates the optimizer and the learning rate scheduler of a run. The latter must not be prepared by Accelerate,
-    which would step it once per process.
+    Creates the optimizers of a run and a learning rate scheduler for each of them: AdamW, and, with `--optimizer
+    muon`, Muon for the matrices of the transformer's blocks. The schedulers must not be prepared by Accelerate, which
+    would step them once per process.
 
     Args:
         model (`torch.nn.Module`): the model.
         args (`argparse.Namespace`): options of [`~training.arguments.add_training_options`].
     """
-    betas = (args.adam_beta1, args.adam_beta2)
-    optimizer = make_optimizer(
-        model, args.learning_rate, betas, args.adam_epsilon, args.weight_decay, args.use_8bit_adam
-    )
-    lr_scheduler = get_scheduler(
-        args.lr_scheduler, optimizer, num_warmup_steps=args.warmup_steps, num_training_steps=args.max_steps
-    )
-    return optimizer, lr_scheduler
+    adam = {"betas": (args.adam_beta1, args.adam_beta2), "epsilon": args.adam_epsilon, "use_8bit": args.use_8bit_adam}
+    matrices = block_matrices(model) if args.optimizer == "muon" else []
+    optimizers: list[torch.optim.Optimizer] = [
+        make_optimizer(model, args.learning_rate, weight_decay=args.weight_decay, excluded=matrices, **adam)
+    ]
+    if matrices:
+        rate = args.learning_rate if args.muon_learning_rate is None else args.muon_learning_rate
+        optimizers.append(make_muon(matrices, rate, args.weight_decay))
+    if args.lr_scheduler == "wsd":
+        length = args.warmup_steps, args.max_steps, args.decay_share
+        return optimizers, [WarmupStableDecay(optimizer, *length) for optimizer in optimizers]
+    steps = {"num_warmup_steps": args.warmup_steps, "num_training_steps": args.max_steps}
+    return optimizers, [get_scheduler(args.lr_scheduler, optimizer, **steps) for optimizer in optimizers]
+
+
+def block_matrices(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """The trainable weights of the linear layers in the transformer's blocks."""
+    return [
+        module.weight
+        for name, module in model.named_modules()
+        if "transformer_blocks." in name and isinstance(module, torch.nn.Linear) and module.weight.requires_grad
+    ]
+
+
+def make_muon(matrices: Sequence[torch.nn.Parameter], learning_rate: float, weight_decay: float) -> "torch.optim.Muon":
+    r"""
+    Creates a Muon optimizer, which orthogonalizes the updates of matrices (Jordan et al., 2024). Its updates are
+    scaled to the size of AdamW's, so that both can have the same learning rate (Liu et al., 2025,
+    [arXiv 2502.16982](https://arxiv.org/abs/2502.16982), §2.2).
+
+    Args:
+        matrices (`Sequence[torch.nn.Parameter]`): 2D parameters.
+        learning_rate (`float`): peak learning rate.
+        weight_decay (`float`): weight decay.
+
+    Raises:
+        `ImportError`: before PyTorch 2.9.
+    """
+    if not hasattr(torch.optim, "Muon"):
+        raise ImportError(f'Muon needs PyTorch 2.9, but this is {torch.__version__}: pip install "torch>=2.9"')
+    options = {"lr": learning_rate, "weight_decay": weight_decay, "adjust_lr_fn": "match_rms_adamw"}
+    return torch.optim.Muon(matrices, **options)
 
 
 def make_optimizer(
@@ -54,6 +93,7 @@ def make_optimizer(
     epsilon: float,
     weight_decay: float,
     use_8bit: bool = False,
+    excluded: Iterable[torch.nn.Parameter] = (),
 ) -> torch.optim.Optimizer:
     r"""
     Creates an AdamW optimizer for a model's trainable parameters.
@@ -66,11 +106,17 @@ def make_optimizer(
         weight_decay (`float`): weight decay, except for biases, norms and embeddings.
         use_8bit (`bool`, defaults to `False`):
             Whether the moving averages are stored in 8 bits, a quarter of the memory (bitsandbytes).
+        excluded (`Iterable[torch.nn.Parameter]`, *optional*):
+            Parameters that another optimizer updates.
 
     Raises:
         `ImportError`: for 8-bit AdamW without bitsandbytes.
     """
-    groups = parameter_groups(model, weight_decay)
+    others = {id(parameter) for parameter in excluded}
+    groups = [
+        group | {"params": [parameter for parameter in group["params"] if id(parameter) not in others]}
+        for group in parameter_groups(model, weight_decay)
+    ]
     options = {"lr": learning_rate, "betas": betas, "eps": epsilon}
     if not use_8bit:
         return fused_adamw(groups, **options)
@@ -103,6 +149,19 @@ def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
     decayed = [p for p in parameters if p.ndim >= 2 and id(p) not in embeddings]
     others = [p for p in parameters if p.ndim < 2 or id(p) in embeddings]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def check_sharding(accelerator: Accelerator, args: argparse.Namespace):
+    r"""
+    Raises a `ValueError` if the optimizer can't be used with sharded weights: Muon needs whole matrices.
+
+    Args:
+        accelerator (`Accelerator`): the processes.
+        args (`argparse.Namespace`): `optimizer`.
+    """
+    kind = accelerator.distributed_type
+    if args.optimizer == "muon" and kind in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+        raise ValueError(f"--optimizer muon can't be used with {kind.value}, which shards the weights: use adamw.")
 
 
 def configure_deepspeed(accelerator: Accelerator, args: argparse.Namespace):

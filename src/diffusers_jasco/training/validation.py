@@ -30,6 +30,15 @@ from .modules import JascoTrainingModel
 from .objective import SampleLosses, flow_matching_loss, interpolate, prepare_text, sample_noise
 
 
+# Suffix of the result → conditions; no suffix: all of them.
+_SETS = {
+    "": (),
+    "_text": ("text",),
+    "_beats": ("text", "beats"),
+    "_beats_chords": ("text", "beats", "chords"),
+}
+
+
 @torch.no_grad()
 def validation_loss(
     model: JascoTrainingModel,
@@ -41,7 +50,9 @@ def validation_loss(
     batch_size: int,
 ) -> dict[str, Any]:
     r"""
-    Computes the unweighted loss with all conditions, on fixed clips, with fixed noise and evenly spread times.
+    Computes the unweighted loss on fixed clips, with fixed noise and evenly spread times: with all conditions, and
+    with fewer. The loss with text alone minus that with beats and chords says how much of the form, which text leaves
+    open, the model decides by itself.
 
     Args:
         model ([`JascoTrainingModel`]): the model; it is in training mode afterwards.
@@ -53,7 +64,9 @@ def validation_loss(
         batch_size (`int`): clips per batch.
 
     Returns:
-        `dict`: `validation_loss`, and `validation_mse_by_time`, a list by time interval.
+        `dict`: `validation_loss`, and `validation_mse_by_time`, a list by time interval; and both with the suffixes
+            `_text`, `_beats` (text and beats) and `_beats_chords` (text, beats and chords), as far as the model has
+            these controls.
     """
     model.eval()
     num_clips, device, scheduler = min(num_clips, len(dataset)), accelerator.device, FlowMatchEulerScheduler()
@@ -65,13 +78,19 @@ def validation_loss(
         text = to_device(prepare_text(batch, tokenizer), device)
         batch = to_device(batch, device)
         latents, keys = batch["latents"], [f"validation/{index}" for index in indices]
-        noise, draws = sample_noise(keys, 0, latents.shape[1:], ConditionDropout.num_draws)
+        noise, draws = sample_noise(
+            keys, 0, latents.shape[1:], ConditionDropout.num_draws, ConditionDropout.num_late_draws
+        )
         # Multiples of the golden ratio (mod 1) are evenly spread for any number of clips.
         times = torch.tensor([(index + 0.5) * 0.6180339887498949 % 1 for index in indices], device=latents.device)
         z, target = interpolate(scheduler, latents, noise.to(device), times)
         keep = to_device(ConditionDropout().keep(draws, latents.shape[1]), device)
         controls = {name: batch[name] for name in model.transformer.controls}
-        velocity = model(z, times, text, controls, keep)
-        means.add_losses(SampleLosses(*flow_matching_loss(scheduler, velocity, target, times), times))
+        for suffix, names in _SETS.items():
+            if suffix and not (controls and set(names) <= {"text", *controls}):
+                continue
+            kept = {name: mask & (name in names) for name, mask in keep.items()} if suffix else keep
+            velocity = model(z, times, text, controls, kept)
+            means.add_losses(SampleLosses(*flow_matching_loss(scheduler, velocity, target, times), times), suffix)
     model.train()
     return {f"validation_{name}": value for name, value in means.mean_and_reset().items()}

@@ -33,9 +33,12 @@ from ..pipelines.pipeline_jasco import JascoPipeline
 from ..utils.errors import list_names
 
 
+# Controls whose channels are concatenated to the latents.
+CONCATENATED = tuple(name for name in CONTROLS if name != "beats")
+
 # For each layer: options that determine its outputs and its inputs, and others that change the meaning of its weights.
 _LAYERS = {
-    **{f"{name}_proj": ([f"{name}_dim"], [f"{name}_width"], []) for name in CONTROLS},
+    **{f"{name}_proj": ([f"{name}_dim"], [f"{name}_width"], []) for name in CONCATENATED},
     "chord_embedding": (["chords_dim"], ["chord_labels"], []),
     "drums_proj": (["drums_dim"], ["in_channels"], ["drums_blur"]),
     "melody_proj": (["melody_dim"], ["melody_bins"], []),
@@ -45,15 +48,20 @@ _LAYERS = {
     "time_embed_proj": (["width"], ["time_embed_dim"] * 4, []),
     "proj_in": (
         ["width"],
-        ["in_channels", *(f"{name}_dim" for name in CONTROLS)],
+        ["in_channels", *(f"{name}_dim" for name in CONCATENATED)],
         ["latents_mean", "latents_std"],
     ),
+    "beats_proj": (["width"], ["beats_width"], []),
+    "presence_proj": (["width"], [f"has_{name}" for name in CONCATENATED], []),
+    "time_modulation": (["width"] * 6, ["time_embed_dim"] * 4, []),
+    "scale_shift_table": (["modulation"], ["width"], []),
     "skip_proj": (["width"], ["width", "width"], []),
     "norm1": (["width"], [], ["pre_norm"]),
     "norm2": (["width"], [], ["pre_norm"]),
     "norm3": (["width"], [], ["pre_norm"]),
-    "attn1.to_q": (["width"], ["width"], ["num_attention_heads"]),
-    "attn2.to_q": (["width"], ["width"], ["num_attention_heads"]),
+    "attn1.to_q": (["width"], ["width"], ["num_attention_heads", "position_embedding", "qk_norm"]),
+    "attn2.to_q": (["width"], ["width"], ["num_attention_heads", "qk_norm"]),
+    **{f"{name}.norm_{kind}": (["attention_head_dim"], [], []) for name in ("attn1", "attn2") for kind in "qk"},
     "ff_in": (["ff_inner_dim"], ["width"], ["activation_fn"]),
     "ff_out": (["width"], ["ff_inner_dim"], []),
     "proj_out": (["in_channels"], ["width"], ["preconditioning"]),
@@ -62,7 +70,14 @@ _OTHER_LAYER = (["width"], ["width"], [])
 # Layers whose outputs are added to the residual stream.
 _RESIDUALS = ("attn1.to_out.0", "attn2.to_out.0", "ff_out")
 # Sizes whose common units are kept. Units of other sizes only work together: either all of them are kept, or none.
-_RESIZABLE = (*(f"{name}_dim" for name in CONTROLS), "melody_bins", "ff_inner_dim")
+_RESIZABLE = (
+    *(f"{name}_dim" for name in CONCATENATED),
+    *(f"has_{name}" for name in CONCATENATED),
+    "melody_bins",
+    "ff_inner_dim",
+)
+# Layers that the model itself initializes with zeros.
+_ADDITIONS = ("beats_proj", "presence_proj", "time_modulation", "scale_shift_table")
 
 # Source units for units that the source lacks.
 _ADDED = -1  # new units of a resizable size, which have no effect at first
@@ -123,6 +138,8 @@ def transfer_weights(source: JascoTransformerModel, target: JascoTransformerMode
     old_options, new_options = (
         {**model.config, "width": model.proj_in.out_features}
         | {f"{name}_width": math.prod(model.control_shape(name)) for name in model.controls}
+        | {f"has_{name}": int(name in model.controls) for name in CONCATENATED}
+        | {"modulation": 6}
         for model in (source, target)
     )
     change = {option: _compare(option, old_options.get(option), value) for option, value in new_options.items()}
@@ -135,8 +152,9 @@ def transfer_weights(source: JascoTransformerModel, target: JascoTransformerMode
     for name, weight in new.items():
         block, layer, kind = _split(name)
         outputs, inputs, options = _find_changes(layer, change)
-        origin = layer if block is None else f"transformer_blocks.{blocks.get(block)}.{layer}"
-        old_name, known = f"{origin}.{kind}", ()
+        origin = "" if block is None else f"transformer_blocks.{blocks.get(block)}."
+        origin += "" if layer == kind else f"{layer}."
+        old_name, known = f"{origin}{kind}", ()
         if old_name in old:
             status = _copy(layer, weight, old[old_name], outputs, inputs)
             if status != "new":
@@ -152,9 +170,11 @@ def transfer_weights(source: JascoTransformerModel, target: JascoTransformerMode
                 note, differs = block_note, not (target.config.pre_norm and blocks)
                 if not differs and layer in _RESIDUALS:
                     nn.init.zeros_(weight)
+            elif layer in _ADDITIONS:
+                nn.init.zeros_(weight)
             elif outputs[0].old_size == 0:  # of a control that the source lacks
                 note = outputs[0].note
-            elif f"{origin}.weight" in old:
+            elif f"{origin}weight" in old:
                 nn.init.zeros_(weight)
             else:
                 differs = True
@@ -286,9 +306,12 @@ def _units(side: list[_Change]) -> torch.Tensor:
 
 
 def _split(name: str) -> tuple[int | None, str, str]:
-    """Splits the name of a weight into the number of its block, if any, its layer, and its name in the layer."""
-    block, layer, kind = re.fullmatch(r"(?:transformer_blocks\.(\d+)\.)?(.+)\.(\w+)", name).groups()
-    return block and int(block), layer, kind
+    """
+    Splits the name of a weight into the number of its block, if any, its layer, and its name in the layer. A weight of
+    the block itself is its own layer.
+    """
+    block, layer, kind = re.fullmatch(r"(?:transformer_blocks\.(\d+)\.)?(?:(.+)\.)?(\w+)", name).groups()
+    return block and int(block), layer or kind, kind
 
 
 def _join_notes(changes: Iterable[_Change]) -> str:

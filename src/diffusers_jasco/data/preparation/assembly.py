@@ -35,13 +35,14 @@ from collections.abc import Iterator, Sequence
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from diffusers.utils import logging
 from safetensors.torch import load as load_tensors
 
 from ...codecs import load_codec
 from ...text_encoders import load_text_encoder, text_encoder_hash, warn_of_unknown_captions
 from ...utils.optional_imports import import_optional
-from ..features import FORMAT, FRAME_TENSORS, captions_of, write_encoded
+from ..features import CLIP_VALUES, FORMAT, FRAME_TENSORS, captions_of, encode_tempo, write_encoded
 from ..output import OutputFolder
 from ..sources import Source
 from .settings import PreparationSettings
@@ -257,10 +258,14 @@ def _encoded(clips: Sequence[Clip], output: OutputFolder) -> Iterator[dict[str, 
         if clip["track_id"] != track_id:
             track_id = clip["track_id"]
             tensors = load_tensors(output.read(posixpath.join(TRACKS, track_id, "features.safetensors")))
-        encoded = {name: tensors[f"{clip['index']:03d}.{name}"] for name in (*FRAME_TENSORS, "has_drums")}
+        prefix = f"{clip['index']:03d}."
+        encoded: dict[str, Any] = {name: tensors[prefix + name] for name in FRAME_TENSORS if prefix + name in tensors}
+        # Tracks that an older version prepared have no beats.
+        encoded.setdefault("beat_phases", torch.full((len(encoded["latents"]), 2), -1.0, dtype=torch.float16))
+        values = {name: tensors[prefix + name].item() for name in CLIP_VALUES if prefix + name in tensors}
         captions = clip["captions"]
         embeds = [tensors[f"caption.{number}"] for number in range(len(captions)) if "caption.0" in tensors]
-        yield encoded | {"has_drums": bool(encoded["has_drums"]), "captions": captions, "text_embeds": embeds}
+        yield encoded | values | {"captions": captions, "text_embeds": embeds}
 
 
 def _write_dataset(splits: dict[str, list[Clip]], output: OutputFolder):
@@ -274,6 +279,9 @@ def _write_dataset(splits: dict[str, list[Clip]], output: OutputFolder):
             "captions": datasets.List(text),
             "chords": datasets.List({"label": text, "start": number}),
             "melody": datasets.List({"pitch": datasets.Value("int32"), "start": number, "end": number}),
+            **{name: datasets.List(number) for name in ("beats", "downbeats")},
+            "tempo": number,
+            "beats_per_bar": datasets.Value("int32"),
             **{name: number for name in ("start", "duration")},
             **{name: text for name in ("track", "title", "artist", "album")},
         }
@@ -289,7 +297,11 @@ def _write_dataset(splits: dict[str, list[Clip]], output: OutputFolder):
                 "drums": None if drums is None else {"bytes": output.read(drums), "path": posixpath.basename(drums)},
                 # Keeps the difference between `None` (unknown) and an empty list.
                 "chords": clip["chords"] and [{"label": label, "start": start} for label, start in clip["chords"]],
-                "melody": [{"pitch": key, "start": start, "end": end} for key, start, end in clip["melody"] or []],
+                "melody": clip["melody"]
+                and [{"pitch": key, "start": start, "end": end} for key, start, end in clip["melody"]],
+                **{name: clip.get(name) for name in ("beats", "downbeats")},
+                # 0 where they are unknown.
+                **{name: value or None for name, value in encode_tempo(clip).items()},
             }
 
     with output.folder("dataset", last="dataset_dict.json") as target, TemporaryDirectory() as cache:

@@ -12,20 +12,21 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Chords, melody and drums of a track, from the manifest, from files, or extracted from the audio."""
+"""Chords, melody, drums and beats of a track, from the manifest, from files, or extracted from the audio."""
 
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...audio.stream import AudioStream, resample_blocks
 from ...controls.melody import frames_to_notes, melody_from_npz
-from ...extraction import extract_chords, extract_melody
+from ...extraction import extract_beats, extract_chords, extract_melody
 from ...extraction.drums import DrumStream
-from ..sources import Source, resolve_beside
+from ..sources import BEAT_FIELDS, Source, resolve_beside
 from .chord_files import Chords, fit_vocabulary
 from .settings import METHODS, PreparationSettings, chord_table
 
@@ -67,6 +68,17 @@ def track_melody(source: Source, path: Path, settings: PreparationSettings, dura
     return frames_to_notes(matrix, MELODY_FRAME_RATE)
 
 
+def track_beats(source: Source, path: Path, settings: PreparationSettings) -> dict[str, Any]:
+    """Those of `beats`, `downbeats`, `tempo`, `time_signature` and `beats_per_bar` of a track that are known."""
+    if settings.beats == "none":
+        return {}
+    stated = {name: source.info[name] for name in BEAT_FIELDS if source.info.get(name) is not None}
+    if "beats" in stated:
+        return stated
+    estimate = extract_beats(path)
+    return estimate._asdict() if estimate.beats else stated
+
+
 @contextmanager
 def track_drums(source: Source, path: Path, settings: PreparationSettings) -> Iterator[Iterable[np.ndarray] | None]:
     """Blocks of drum audio at the clips' sampling rate. They are valid inside the `with` block."""
@@ -103,6 +115,16 @@ def cut_chords(chords: Chords, start: float, duration: float) -> Chords:
     sounding = [(label, 0.0) for label, time in chords if time <= start][-1:]
     later = [(label, round(time - start, 4)) for label, time in chords if start < time < start + duration]
     return sounding + later
+
+
+def cut_beats(beats: dict[str, Any], start: float, duration: float) -> dict[str, Any]:
+    """What is known about the beats between `start` and `start + duration`, with times relative to `start`."""
+    cut = {
+        name: [round(time - start, 4) for time in beats[name] if start <= time < start + duration]
+        for name in ("beats", "downbeats")
+        if name in beats
+    }
+    return {"beats": None, "downbeats": None} | beats | cut
 
 
 def cut_notes(notes: list, start: float, duration: float) -> list:

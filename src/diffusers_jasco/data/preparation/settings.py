@@ -29,6 +29,7 @@ METHODS = {
     "chords": ("auto", "chordino", "builtin", "none"),
     "melody": ("auto", "builtin", "deep_salience", "monophonic", "none"),
     "drums": ("auto", "demucs", "builtin", "none"),
+    "beats": ("auto", "none"),
 }
 
 
@@ -44,6 +45,7 @@ class PreparationSettings:
             `<track>_multif0_salience.npz`.
         drums (`str`): method of [`~extraction.separate_drums`], `"none"`, or a folder of `<track>.drums.flac` or
             `.wav`.
+        beats (`str`): `"auto"` for [`~extraction.extract_beats`], or `"none"`.
         melody_weights (`str`, *optional*): weights for `"deep_salience"`.
         chord_map (`str`, *optional*): a chord map. Chords that are not in it become "UNK".
         captions (`str`, *optional*): a table of captions; see [`~data.sources.read_captions_table`].
@@ -63,6 +65,7 @@ class PreparationSettings:
     chords: str = "auto"
     melody: str = "auto"
     drums: str = "auto"
+    beats: str = "auto"
     melody_weights: str | None = None
     chord_map: str | None = None
     captions: str | None = None
@@ -76,9 +79,10 @@ class PreparationSettings:
     def __post_init__(self):
         for name, methods in METHODS.items():
             value = getattr(self, name)
-            if value not in methods and not os.path.exists(value):
+            if value not in methods and (name == "beats" or not os.path.exists(value)):
                 raise ValueError(
-                    f"`{name}` has to be one of {', '.join(methods)} or an existing path, but got {value!r}."
+                    f"`{name}` has to be one of {', '.join(methods)}{' or an existing path' * (name != 'beats')}, but"
+                    f" got {value!r}."
                 )
         if not 0 < self.min_seconds <= self.clip_seconds:
             raise ValueError(

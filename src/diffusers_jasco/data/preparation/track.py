@@ -41,10 +41,10 @@ from transformers import PreTrainedTokenizerBase
 from ...audio.stream import AudioStream
 from ...codecs import load_codec
 from ...text_encoders import encode_captions, load_text_encoder
-from ..features import captions_of, encode_audio, encode_controls, load_clip, prepare_audio
+from ..features import CLIP_VALUES, captions_of, encode_audio, encode_controls, encode_tempo, load_clip, prepare_audio
 from ..output import OutputFolder
 from ..sources import Source, read_captions, read_track_info
-from .controls import cut_chords, cut_notes, track_chords, track_drums, track_melody
+from .controls import cut_beats, cut_chords, cut_notes, track_beats, track_chords, track_drums, track_melody
 from .settings import PreparationSettings, captions_table
 
 
@@ -113,6 +113,7 @@ def _prepare(source: Source, path: Path, settings: PreparationSettings, target: 
 
     chords, unknown = track_chords(source, path, settings)
     melody = track_melody(source, path, settings, stream.duration)
+    beats = track_beats(source, path, settings)
     stems: list[str | None] = [None] * num_clips
     with track_drums(source, path, settings) as drums:
         if drums is not None:
@@ -136,6 +137,7 @@ def _prepare(source: Source, path: Path, settings: PreparationSettings, target: 
                 "duration": round(duration, 6),
                 "chords": None if chords is None else cut_chords(chords, start, duration),
                 "melody": None if melody is None else cut_notes(melody, start, duration),
+                **cut_beats(beats, start, duration),
             }
         )
         start += duration
@@ -218,8 +220,9 @@ def _encode(track: dict[str, Any], settings: PreparationSettings, target: Path):
     for index, clip in enumerate(track["clips"]):
         item = prepare_audio(load_clip(clip, target), codec.config.sampling_rate)
         encoded = encode_audio([item], codec)[0]
-        encoded |= encode_controls(item, len(encoded["latents"]), frame_rate, labels)
-        encoded["has_drums"] = torch.tensor(encoded["has_drums"], dtype=torch.uint8)
+        encoded |= encode_controls(item, len(encoded["latents"]), frame_rate, labels) | encode_tempo(item)
+        for name, (dtype, default) in CLIP_VALUES.items():
+            encoded[name] = torch.tensor(encoded.get(name, default), dtype=dtype)
         tensors |= {f"{index:03d}.{name}": values.contiguous() for name, values in encoded.items()}
     if settings.text_encoder is not None:
         embeds = encode_captions(captions_of(track), *_text_encoder(settings.text_encoder, settings.device))

@@ -29,6 +29,9 @@ from .scores import RenderedMusic, Score, ScoreNote
 GENERATOR_VERSION = 1
 
 # Seconds rendered before the clip.
+STARTS = ("random", "downbeat", "mixed")
+
+_DOWNBEAT_SHARE = 2 / 3
 _PREROLL = 1.5
 # Share of "full" clips with drum-machine sounds, which the pipeline also uses for drum patterns written as text.
 _DRUM_MACHINES = 0.25
@@ -37,8 +40,7 @@ _DRUM_MACHINES = 0.25
 class SyntheticMusic(RenderedMusic):
     r"""
     Clips of generated music in 27 styles, with chords (193 labels), melody, drum onsets, beats and captions. It is
-    composed from scratch and contains no existing music. Clips start at random positions of their pieces, so few of
-    them start on a downbeat.
+    composed from scratch and contains no existing music.
 
     Splits do not share chord progressions, grooves or melodic phrases.
 
@@ -55,6 +57,8 @@ class SyntheticMusic(RenderedMusic):
         soundfonts (`Sequence[str | os.PathLike]`, *optional*): General MIDI sound fonts; each clip uses a random one.
             Default: `find_soundfonts(renderer)`.
         stems (`bool`): whether items contain their stems.
+        start (`str`): where clips start in their pieces: at a `"random"` position, on a `"downbeat"`, or `"mixed"`, in
+            which two thirds of the clips start on a downbeat.
         seed (`int`): random seed.
 
     Items are dictionaries, with times in seconds from the beginning of the clip:
@@ -89,15 +93,18 @@ class SyntheticMusic(RenderedMusic):
         soundfonts: Sequence[str | os.PathLike] | None = None,
         stems: bool = False,
         seed: int = 0,
+        start: str = "random",
     ):
         if split not in SPLITS:
             raise ValueError(f"`split` has to be one of {', '.join(SPLITS)}, but got {split!r}.")
         if subset not in (*SUBSETS, "both"):
             raise ValueError(f"`subset` has to be one of {', '.join(SUBSETS)}, both, but got {subset!r}.")
+        if start not in STARTS:
+            raise ValueError(f"`start` has to be one of {', '.join(STARTS)}, but got {start!r}.")
         if not 0.1 <= duration <= 600:
             raise ValueError(f"`duration` has to be between 0.1 and 600 seconds, but got {duration}.")
         super().__init__(duration, sampling_rate, renderer, soundfonts, stems)
-        self.split, self.size, self.subset, self.seed = split, size, subset, seed
+        self.split, self.size, self.subset, self.seed, self.start = split, size, subset, seed, start
 
     def __len__(self) -> int:
         return self.size
@@ -111,6 +118,9 @@ class SyntheticMusic(RenderedMusic):
         subset = SUBSETS[index % 2] if self.subset == "both" else self.subset
         piece = compose(self.split, subset, rng, self.duration + 8)
         start = rng.uniform(0, piece.duration - self.duration)
+        shares = {"random": 0.0, "mixed": _DOWNBEAT_SHARE, "downbeat": 1.0}
+        if np.random.default_rng([*seeds, 3]).random() < shares[self.start]:
+            start = max(time for time in piece.downbeats if time <= start)
         # Captions and drum machine use separate random streams, so changing them leaves the rest unchanged.
         captions = write_captions(piece, np.random.default_rng([*seeds, 1]))
         kit = np.random.default_rng([*seeds, 2])

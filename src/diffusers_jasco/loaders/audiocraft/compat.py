@@ -40,12 +40,14 @@ from ...utils.errors import EmptyInputError
 AUDIOCRAFT_SALIENCE_RATE = 86
 
 
-def read_melody_late(melody: Any, num_frames: int, frame_rate: float, start: float = 0.0) -> torch.Tensor:
+def read_melody_late(
+    melody: Any, num_frames: int, frame_rate: float, start: float = 0.0, bpm: float | None = None
+) -> torch.Tensor:
     r"""
     Like [`~inputs.read_melody`], but the melodies of recordings and salience maps are 0.15% late, as in AudioCraft.
 
     Args:
-        melody, num_frames, frame_rate, start: see [`~inputs.read_melody`].
+        melody, num_frames, frame_rate, start, bpm: see [`~inputs.read_melody`].
 
     Returns:
         `torch.Tensor` of shape `(num_frames, 53)`.
@@ -61,7 +63,7 @@ def read_melody_late(melody: Any, num_frames: int, frame_rate: float, start: flo
         return read_melody(melody, num_frames, frame_rate, start)
     if isinstance(melody, (str, os.PathLike)) and Path(os.fsdecode(melody)).suffix.lower() == ".npz":
         return melody_from_npz(os.fsdecode(melody), num_frames, frame_rate, late_melody_from_salience, start)
-    return read_melody(melody, num_frames, frame_rate, start)
+    return read_melody(melody, num_frames, frame_rate, start, bpm)
 
 
 def _extract_melody_late(audio: Any, frame_rate: float) -> torch.Tensor:

@@ -115,7 +115,7 @@ def load_audiocraft_pipeline(
             Arguments of `from_pretrained` (`cache_dir`, `token`, …) for a text encoder and codec that are loaded by
             name.
         components:
-            `tokenizer`, `text_encoder`, `codec`, `transformer`, `scheduler` and `guider` that replace those of the
+            Components of [`JascoPipeline`] that replace those of the
             checkpoint. The default scheduler is [`FlowMatchDopri5Scheduler`], as in AudioCraft.
 
     Returns:
@@ -183,7 +183,7 @@ def load_audiocraft_pipeline(
         "scheduler": FlowMatchDopri5Scheduler,
         "guider": lambda: read_guidance(checkpoint.config),
     }
-    components = {name: components[name] if name in components else create() for name, create in load.items()}
+    components |= {name: create() for name, create in load.items() if name not in components}
     arguments = {
         "audiocraft": {
             "xp.cfg": checkpoint.config_text,
