@@ -43,6 +43,7 @@ from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.features import write_features
 from diffusers_jasco.data.growing import PARTS_FILE, part_path
 from diffusers_jasco.data.synthetic.composition import SPLITS, SUBSETS
+from diffusers_jasco.data.synthetic.music import STARTS
 from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number, seed
 from diffusers_jasco.utils.cli import end_with_parent, run_command
 from diffusers_jasco.utils.files import replace_file
@@ -58,6 +59,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--processes", type=integer(1), default=1)
     parser.add_argument("--split", choices=SPLITS, default="train")
     parser.add_argument("--subset", choices=(*SUBSETS, "both"), default="both")
+    parser.add_argument("--start", choices=STARTS, default="random", help="where clips start in their pieces")
     parser.add_argument("--duration", type=number(above=0, unit="seconds"), default=10.0, help="seconds per clip")
     parser.add_argument("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")
     parser.add_argument("--soundfonts", nargs="+", help="General MIDI sound fonts (default: the installed ones)")
@@ -80,6 +82,7 @@ class PartWriter:
             args.soundfonts,
             stems=True,
             seed=args.seed,
+            start=args.start,
         )
         self._codec: torch.nn.Module | None = None
 
