@@ -14,7 +14,6 @@
 
 import pytest
 import torch
-from diffusers import FirstBlockCacheConfig
 from torch import nn
 
 from diffusers_jasco import JascoConditioning, JascoTransformerModel
@@ -220,17 +219,6 @@ def test_impossible_options_are_refused(options, message):
         make_model(**options)
 
 
-@pytest.mark.parametrize("options", [{}, {"attention_bias": True}, ALL_OPTIONS], ids=["", "bias", "all options"])
-def test_fused_projections_give_the_same_output(options):
-    model, inputs = make_random_model(**options), make_inputs()
-    velocity = run(model, **inputs)
-    model.fuse_qkv_projections()
-    assert model.transformer_blocks[0].attn1.to_qkv is not None and model.transformer_blocks[0].attn2.to_kv is not None
-    torch.testing.assert_close(run(model, **inputs), velocity, atol=1e-5, rtol=1e-5)
-    model.unfuse_qkv_projections()
-    assert torch.equal(run(model, **inputs), velocity)
-
-
 @pytest.mark.parametrize("options", [{}, {"skip_connections": True} | ALL_OPTIONS], ids=["", "all options"])
 def test_gradient_checkpointing_gives_the_same_gradients(options):
     gradients = []
@@ -242,64 +230,6 @@ def test_gradient_checkpointing_gives_the_same_gradients(options):
         gradients.append([parameter.grad for parameter in model.parameters()])
     for plain, checkpointed in zip(*gradients):
         torch.testing.assert_close(checkpointed, plain)
-
-
-@pytest.mark.parametrize("options", [{}, {"skip_connections": True} | ALL_OPTIONS], ids=["", "all options"])
-def test_compiles_as_one_graph(options):
-    torch._dynamo.reset()
-    model = make_random_model(**options)
-    inputs = make_inputs(controls=model.controls) | {"encoder_attention_mask": torch.ones(2, TOKENS, dtype=torch.bool)}
-    velocity = run(model, **inputs)
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(run(compiled, **inputs), velocity, atol=1e-5, rtol=1e-5)
-    torch._dynamo.reset()
-
-
-@pytest.mark.parametrize("options", [{}, {"skip_connections": True} | ALL_OPTIONS], ids=["", "all options"])
-def test_first_block_cache_hits_and_gives_the_same_output(options):
-    model, inputs = make_random_model(**options), make_inputs()
-    velocity = run(model, **inputs)
-    model.enable_cache(FirstBlockCacheConfig(threshold=0.01))
-    evaluations = []
-    model.transformer_blocks[1].ff_out.register_forward_hook(lambda *_: evaluations.append(1))
-    with model.cache_context("test"):
-        first, second = run(model, **inputs), run(model, **inputs)
-    assert len(evaluations) == 1, "the second of two identical calls has to skip the blocks after the first"
-    torch.testing.assert_close(first, velocity)
-    torch.testing.assert_close(second, velocity, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("options", [{"skip_connections": True}, ALL_OPTIONS], ids=["", "all options"])
-def test_bfloat16_stays_bfloat16_and_close(options):
-    model = make_model(**options)
-    inputs = make_inputs(controls=model.controls)
-    velocity = run(model, **inputs)
-    half = {
-        key: value.bfloat16() if key in ("hidden_states", "encoder_hidden_states") else value
-        for key, value in inputs.items()
-    }
-    half = run(model.bfloat16(), **half)
-    assert half.dtype == torch.bfloat16
-    assert (half.float() - velocity).norm() < 0.03 * velocity.norm()
-
-
-@pytest.mark.parametrize("options", [{}, ALL_OPTIONS], ids=["", "all options"])
-def test_layerwise_casting_keeps_the_result_close(options):
-    model, inputs = make_model(**options), make_inputs()
-    velocity = run(model, **inputs)
-    model.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.float32)
-    assert model.transformer_blocks[0].attn1.to_q.weight.dtype == torch.float8_e4m3fn
-    assert (run(model, **inputs) - velocity).norm() < 0.2 * velocity.norm()
-
-
-def test_lora_scale():
-    peft = pytest.importorskip("peft")
-    model, inputs = make_model(), make_inputs()
-    velocity = run(model, **inputs)
-    model.add_adapter(peft.LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
-    assert not torch.allclose(run(model, **inputs), velocity, atol=1e-4)
-    without = run(model, **inputs, attention_kwargs={"scale": 0.0})
-    torch.testing.assert_close(without, velocity, atol=1e-6, rtol=1e-6)
 
 
 def test_device_map_moves_whole_blocks(tmp_path):

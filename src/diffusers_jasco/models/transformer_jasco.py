@@ -22,7 +22,7 @@ from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockR
 from diffusers.loaders import PeftAdapterMixin
 from diffusers.models.activations import get_activation
 from diffusers.models.attention import AttentionMixin, AttentionModuleMixin
-from diffusers.models.attention_dispatch import dispatch_attention_fn
+from diffusers.models.attention_dispatch import AttentionBackendName, dispatch_attention_fn
 from diffusers.models.cache_utils import CacheMixin
 from diffusers.models.embeddings import (
     TimestepEmbedding,
@@ -77,7 +77,8 @@ class JascoAttnProcessor:
             key,
             value,
             attn_mask=attention_mask,
-            backend=self._attention_backend,
+            # Flash and Sage attention do not support masks.
+            backend=self._attention_backend if attention_mask is None else AttentionBackendName.NATIVE,
             parallel_config=self._parallel_config,
         )
         hidden_states = hidden_states.flatten(2, 3).to(query.dtype)

@@ -24,6 +24,7 @@ from transformers import T5EncoderModel
 from ..conditioning import JascoConditioning, TextSection
 from ..models.tempo_model import JascoTempoModel
 from ..models.transformer_jasco import JascoTransformerModel
+from ..utils.compilation import is_compiled
 
 
 class JascoTrainingModel(nn.Module):
@@ -51,6 +52,7 @@ class JascoTrainingModel(nn.Module):
     ):
         super().__init__()
         self.transformer = transformer
+        self._is_compiled = is_compiled(transformer)
         self.text_encoder = text_encoder if train_text_encoder else None
         # In a list, so that it is not registered as a submodule.
         self._frozen = [] if train_text_encoder else [text_encoder.requires_grad_(False).eval()]
@@ -114,6 +116,9 @@ class JascoTrainingModel(nn.Module):
         """
         mask, states = text["attention_mask"].bool(), self.encode_text(text)
         section = TextSection(0, states, mask, mask if text["is_padded"] else None)
+        if self._is_compiled:
+            # One graph for all batches: PyTorch stops compiling after eight.
+            section = section.pad()
         conditioning = JascoConditioning(
             (section,), controls, self.transformer.null_controls, num_frames=hidden_states.shape[1]
         )
