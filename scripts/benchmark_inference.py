@@ -77,7 +77,7 @@ def measure_pairs(
     def seconds(function: Callable[[], None]) -> float:
         start = time.perf_counter()
         function()
-        if device == "cuda":
+        if device.startswith("cuda"):
             torch.cuda.synchronize()
         return time.perf_counter() - start
 
@@ -89,7 +89,7 @@ def measure_pairs(
 
 def peak_memory(device: str) -> float:
     """Peak memory of the GPU, or else of the process, in GB."""
-    if device == "cuda":
+    if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated() / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 

@@ -59,7 +59,15 @@ def load_transformer(name: str) -> JascoTransformerModel:
     return JascoTransformerModel(**MODELS[name][0]).train()
 
 
-def make_step(model: JascoTransformerModel, batch: int, tokens: int, device: str, checkpointing: bool, compiled: bool):
+def make_step(
+    model: JascoTransformerModel,
+    batch: int,
+    tokens: int,
+    device: str,
+    checkpointing: bool,
+    compiled: bool,
+    dtype: torch.dtype = torch.float32,
+):
     """A training step as in `training/train_jasco.py`, as a function without arguments."""
     config = model.to(device).config
     frames = config.sample_size
@@ -80,7 +88,9 @@ def make_step(model: JascoTransformerModel, batch: int, tokens: int, device: str
         model.compile_repeated_blocks()
 
     def step():
-        (model(**inputs, return_dict=False)[0] - target).square().mean().backward()
+        with torch.autocast(torch.device(device).type, dtype, enabled=dtype != torch.float32):
+            velocity = model(**inputs, return_dict=False)[0]
+        (velocity.float() - target).square().mean().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

@@ -19,8 +19,11 @@ Encodes a dataset with a codec for training, and, with `--text_encoder`, its cap
     python scripts/encode_features.py --dataset data/train --codec codec --output features/train
 
 The dataset is a folder with `metadata.jsonl`, one JSON object per clip: `file_name` (the mix), `stems` (`{"drums":
-file}`), `chords` (`[[label, start], ...]`), `melody` (`[[MIDI number, start, end], ...]`) and `captions`, as
-`scripts/make_synthetic_dataset.py` and `scripts/prepare_dataset.py` write it. Paths are relative to the folder.
+file}`), `chords` (`[[label, start], ...]`), `melody` (`[[MIDI number, start, end], ...]`), `beats`, `downbeats`,
+`tempo`, `time_signature` and `captions`, as `scripts/make_synthetic_dataset.py` and `scripts/prepare_dataset.py` write
+it. Paths are relative to the folder. With `--remixes`, the clips are also encoded with other levels of their stems, and
+with quieter drums or background in the drum stem; all stems have to be in the folder then (`--stems` of
+`make_synthetic_dataset.py`).
 """
 
 import json
@@ -31,18 +34,23 @@ from pathlib import Path
 from tqdm import tqdm
 
 from diffusers_jasco.codecs import load_codec
-from diffusers_jasco.data.features import load_clip, write_features
+from diffusers_jasco.data.features import load_clip, prepare_audio, write_features
+from diffusers_jasco.data.remixing import remix_item
 from diffusers_jasco.text_encoders import load_text_encoder
 from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer
 from diffusers_jasco.utils.cli import run_command
 
 
-def read_items(dataset: Path, limit: int | None = None) -> Iterator[dict]:
-    """The clips of a dataset with their audio."""
+def read_items(dataset: Path, sampling_rate: int, limit: int | None = None, remixes: int = 0) -> Iterator[dict]:
+    """The clips of a dataset with their audio, and after each clip its remixes."""
     with open(dataset / "metadata.jsonl", encoding="utf-8") as lines:
         items = [json.loads(line) for line in lines][:limit]
-    for item in tqdm(items, desc="clips"):
+    for index, item in enumerate(tqdm(items, desc="clips")):
         yield load_clip(item, dataset)
+        if remixes:
+            with_stems = prepare_audio(load_clip(item, dataset, None), sampling_rate, None)
+            for number in range(remixes):
+                yield remix_item(with_stems, (index, number), remix=1.0, vary_drums=0.5)
 
 
 def main(args: list[str] | None = None):
@@ -54,6 +62,7 @@ def main(args: list[str] | None = None):
     parser.add_argument("--batch_size", type=integer(1), default=16, help="maximum number of clips per batch")
     parser.add_argument("--shard_size", type=integer(1), default=1024, help="clips per file")
     parser.add_argument("--limit", type=integer(1), help="encode only the first clips, up to this number")
+    parser.add_argument("--remixes", type=integer(0), default=0, help="remixes of each clip to add")
     add_device(parser, "cpu")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing output folder")
     args = parser.parse_args(args)
@@ -64,7 +73,7 @@ def main(args: list[str] | None = None):
     if args.text_encoder is not None:
         tokenizer, text_encoder = load_text_encoder(args.text_encoder)
         text_encoder.to(args.device)
-    items = read_items(args.dataset, args.limit)
+    items = read_items(args.dataset, codec.config.sampling_rate, args.limit, args.remixes)
     info = write_features(
         items, codec, args.output, args.batch_size, args.shard_size, args.overwrite, tokenizer, text_encoder
     )

@@ -23,10 +23,10 @@ and estimates the controls from the waveforms.
 By default the clips are synthetic music; `--test_set` selects a frozen test set, on which results of different
 versions are comparable, and `--dataset` a prepared dataset. Conditions:
 
-    all         caption, chords, drums and melody of the clip
+    all         caption, chords, drums, melody and beats of the clip
     none        nothing
     text        the caption only
-    chords      the caption and this control only; likewise `drums` and `melody`
+    chords      the caption and this control only; likewise `drums`, `melody` and `beats`
     swapped     the clip's caption with the controls of another clip, against which the music is scored
     codec       no generation: the reference clips through the codec, an upper bound for generated music
     no_drums    no generation: the reference clips without their drums. Other instruments that play on the beat

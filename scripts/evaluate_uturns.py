@@ -15,7 +15,8 @@
 
 r"""
 Finds the flow time at which a model decides beat, tempo, chords, and the attributes of the caption: reference clips
-are noised to several flow times and denoised with their captions only.
+are noised to several flow times and denoised with their captions, or with some of their controls as well
+(`--controls beats`).
 
     python scripts/evaluate_uturns.py --checkpoint pipelines/jasco-nano --num_clips 64 --output outputs/uturns
 
@@ -29,6 +30,7 @@ import sys
 from pathlib import Path
 
 from diffusers_jasco import JascoPipeline
+from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.evaluation.evaluate import analyze_references
 from diffusers_jasco.evaluation.items import compose_items
@@ -50,6 +52,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--checkpoint", required=True, help="folder or Hub id of a pipeline")
     add("--output", type=Path, required=True, help="output folder")
+    add("--controls", choices=CONTROLS, nargs="+", default=[], help="controls that are given besides the caption")
     add("--times", type=number(0, 0.99), nargs="+", default=list(TIMES), help="flow times from 0 to 0.99")
     add("--subset", choices=("plain", "full", "both"), default="both", help="subset of the synthetic music")
     add("--split", choices=("validation", "test"), default="validation", help="split of the synthetic music")
@@ -82,7 +85,8 @@ def main(args: list[str] | None = None):
     )
     references = analyze_references(compose_items(music, progress=True), seed=args.seed, progress=True)
     settings = {key: getattr(args, key) for key in GUIDANCE if getattr(args, key) is not None}
-    result = evaluate_uturns(pipe, references, args.times, args.batch_size, settings, True, args.min_clips)
+    inputs = ("text", *args.controls)
+    result = evaluate_uturns(pipe, references, args.times, args.batch_size, settings, True, args.min_clips, inputs)
 
     curves = survival(result)
     title = f"{args.checkpoint}: synthetic music, {args.subset}, {args.split}, {args.num_clips} clips"
@@ -91,7 +95,8 @@ def main(args: list[str] | None = None):
     args.output.mkdir(parents=True, exist_ok=True)
     write_text(args.output / "uturns.md", summary)
     write_json(args.output / "uturns.json", result)
-    plot_uturns(curves, f"{title}, captions only").savefig(args.output / "uturns.png", dpi=110)
+    given = f"captions and {' and '.join(args.controls)}" if args.controls else "captions only"
+    plot_uturns(curves, f"{title}, {given}").savefig(args.output / "uturns.png", dpi=110)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ Generates a clip for every line of a manifest.
 
     python scripts/generate_jasco.py --checkpoint pipelines/jasco-nano --manifest songs.jsonl --output outputs/songs
 
-A line is a JSON object with any of `prompt`, `chords`, `drums`, `melody`, `separate_drums`, `normalize_drums`,
-`duration`, `seed`, `name`, `num_inference_steps`, `guidance_scale`, `text_guidance_scale` and `guidance_rescale`:
+A line is a JSON object with any of `prompt`, `chords`, `drums`, `melody`, `beats`, `separate_drums`,
+`normalize_drums`, `duration`, `bpm`, `beats_per_bar`, `seed`, `name`, `num_inference_steps`, `guidance_scale`,
+`text_guidance_scale` and `guidance_rescale`:
 
     {"name": "verse", "prompt": "80s pop", "chords": "C:0 Am:2.5 F:5 G:7.5", "drums": "beat.wav", "seed": 7}
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from diffusers_jasco.conditioning import JascoConditioning, TextSection
+from diffusers_jasco.tempo import Tempo
 
 
 LABELS = 7
@@ -85,6 +86,16 @@ def test_slices_are_independent_timelines():
     assert len(conditioning.slice(0, 2).sections) == 1
     with pytest.raises(ValueError, match="Frames 4 to 7"):
         conditioning.slice(4, 7)
+
+
+def test_tempos_follow_slices_repeats_and_batches():
+    tempos = (Tempo(96.0, 4), None)
+    conditioning = make(tempos=tempos)
+    assert conditioning.repeat(2).tempos == (tempos[0], tempos[0], None, None)
+    assert conditioning.slice(0, 2).tempos == conditioning.keep(()).tempos == tempos
+    assert JascoConditioning.cat([conditioning, make()]).tempos == (*tempos, None, None)
+    with pytest.raises(ValueError, match="`tempos` has 1 element"):
+        make(tempos=(None,))
 
 
 def test_tensor_nulls_follow_slices_repeats_and_batches():

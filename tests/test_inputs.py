@@ -22,11 +22,13 @@ import numpy as np
 import pytest
 import torch
 
+from diffusers_jasco import export_audio
 from diffusers_jasco.controls.chords import chords_from_bars, chords_from_roman
-from diffusers_jasco.controls.drum_machine import Groove
+from diffusers_jasco.controls.drum_machine import GROOVES, Groove
+from diffusers_jasco.controls.note_text import melody_from_text
 from diffusers_jasco.controls.progressions import chords_from_progression
-from diffusers_jasco.extraction import extract_chords, extract_melody, separate_drums
-from diffusers_jasco.inputs import InputError, read_chords, read_drums, read_melody
+from diffusers_jasco.extraction import Beats, extract_beats, extract_chords, extract_melody, separate_drums
+from diffusers_jasco.inputs import InputError, is_beats, read_beats, read_chords, read_drums, read_melody
 
 from .conftest import load_pipeline
 
@@ -108,6 +110,73 @@ def test_melodies(melody, position):
 def test_drums(drums):
     error = failure(read_drums, drums, RATE, RATE)
     assert (error.argument, error.position) == ("drums", None) and "`drums`" in str(error)
+
+
+@pytest.mark.parametrize(
+    "beats, position",
+    [
+        ([0.0, 0.5, math.nan], 2),
+        ([0.0, 0.5, 0.4], 2),
+        ([0.0], None),
+        (([0.0, 0.5], [0.0, "x"]), 1),
+        ([[0.0, 0.5], [0.0, 0.5]], 0),
+        (3, None),
+        (None, None),
+        ("C | Am", None),
+        (Path("beats.txt"), None),
+        (np.zeros((2, 2, 2)), 0),
+        ({"a": 1}, None),
+    ],
+    ids=str,
+)
+def test_beats(beats, position):
+    error = failure(read_beats, beats)
+    assert (error.argument, error.position) == ("beats", position)
+    assert "`beats`" in str(error) and (position is None or f"position {position}" in str(error))
+
+
+def test_forms_of_beats(warnings):
+    beats, downbeats = [0.0, 0.5, 1.0, 1.5, 2.0], [0.0, 2.0]
+    for form in (beats, tuple(beats), np.array(beats), torch.tensor(beats), (beats, downbeats), (np.array(beats), [])):
+        assert is_beats(form) and read_beats(form) == (beats, downbeats)
+    assert (
+        is_beats("a.wav") and is_beats((np.zeros(9), RATE)) and is_beats({"array": np.zeros(9), "sampling_rate": RATE})
+    )
+    assert not is_beats([beats, beats]) and not is_beats([None, beats]) and not is_beats([(beats, downbeats)])
+    assert read_beats(beats, beats_per_bar=3) == (beats, [0.0, 1.5])
+    assert read_beats(Beats(beats, [0.5], 120.0, "6/8"))[1] == [0.5, 1.5] and not warnings.text
+    assert read_beats(Beats([], [], None, None)) == read_beats([]) == ([], [])
+    assert warnings.text.count("`beats` is empty: the music is generated without it") == 2
+    assert "no beat was found" in warnings.text
+
+
+def test_beats_of_recordings(tmp_path):
+    groove = Groove({"kick": "x...x...x...x...", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."}, 110)
+    recording = groove.render(20.0, RATE)
+    export_audio(recording, tmp_path / "beat.wav", RATE)
+    beats, downbeats = read_beats((recording, RATE))
+    found = extract_beats(recording, RATE)
+    assert (beats, downbeats) == (found.beats, found.downbeats) and np.diff(beats).mean() == pytest.approx(
+        60 / 110, 0.01
+    )
+    later, _ = read_beats(tmp_path / "beat.wav", 5.0, start=7.2)
+    for time in (time for time in later if 0 <= time < 5):
+        assert np.abs(np.array(beats) - 7.2 - time).min() < 0.03
+    assert failure(read_beats, (recording, RATE), start=30.0).argument == "start"
+
+
+def test_chords_notes_and_grooves_in_beats():
+    assert read_chords("C | Am", bpm=60, beats_per_bar=3) == [("C", 0.0), ("Am", 3.0)]
+    assert read_chords("C:0 Am:2.5", bpm=60) == [("C", 0.0), ("Am", 2.5)]
+    assert failure(read_chords, "C | Am").argument == "chords" and "`bpm`" in str(failure(read_chords, "C | Am"))
+    notes = read_melody("C4 D4", 20, 10.0, bpm=60)
+    assert torch.equal(notes, read_melody(melody_from_text("C4 D4", 60), 20, 10.0))
+    assert "`bpm`" in str(failure(read_melody, "C4 D4", 20, 10.0))
+    groove = GROOVES["house"]
+    for bpm in (groove.bpm, 90):
+        expected = read_drums((Groove(groove.tracks, bpm).render(2.0, RATE), RATE), RATE, 2 * RATE, loudness=-20.0)
+        given = None if bpm == groove.bpm else bpm
+        assert torch.equal(read_drums(groove, RATE, 2 * RATE, True, -20.0, start=1.0, bpm=given), expected)
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".mp3", ".lab", ".jams", ".mid"])

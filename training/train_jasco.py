@@ -160,13 +160,18 @@ def make_averaged_model(
     pipeline: JascoPipeline, args: argparse.Namespace, num_new_words: int
 ) -> tuple[JascoPipeline, JascoTrainingModel]:
     """Creates the pipeline that is saved, with the unsharded EMA weights on the CPU, and its models in one module."""
-    trained = ("transformer", "text_encoder") if args.train_text_encoder else ("transformer",)
+    is_trained = {"transformer": True, "text_encoder": args.train_text_encoder, "tempo_model": args.tempo_weight > 0}
+    trained = [name for name, value in is_trained.items() if value]
     averaged_pipeline = JascoPipeline(
         **pipeline.components | {name: copy.deepcopy(getattr(pipeline, name)) for name in trained}
     )
     averaged_pipeline.set_progress_bar_config(disable=True)
     averaged = JascoTrainingModel(
-        averaged_pipeline.transformer, averaged_pipeline.text_encoder, args.train_text_encoder, num_new_words
+        averaged_pipeline.transformer,
+        averaged_pipeline.text_encoder,
+        args.train_text_encoder,
+        num_new_words,
+        averaged_pipeline.tempo_model if args.tempo_weight else None,
     )
     return averaged_pipeline, averaged.eval()
 
@@ -190,6 +195,9 @@ def main(args: list[str] | None = None):
     transformer.register_to_config(training_options=options_to_record(args))
     new_words = add_new_words(pipeline, args.new_words or [])
     pipeline.codec.to(device)
+    if pipeline.tempo_model is not None:
+        pipeline.tempo_model.to(device)
+    tempo_model = pipeline.tempo_model if args.tempo_weight else None
     batches, validation = make_batches(args, data, pipeline, accelerator.process_index, accelerator.num_processes)
     if args.continue_from is None:
         transformer.register_to_config(sample_size=batches.num_frames)
@@ -198,9 +206,17 @@ def main(args: list[str] | None = None):
         transformer.enable_gradient_checkpointing()
     if args.compile:
         transformer.compile_repeated_blocks()
-    model = JascoTrainingModel(transformer, pipeline.text_encoder, args.train_text_encoder, len(new_words))
+    model = JascoTrainingModel(
+        transformer, pipeline.text_encoder, args.train_text_encoder, len(new_words), tempo_model
+    )
     evaluator = Evaluator(args)
-    objective = FlowMatchingObjective(args, transformer.controls, pipeline.tokenizer, len(new_words))
+    objective = FlowMatchingObjective(
+        args,
+        transformer.controls,
+        pipeline.tokenizer,
+        len(new_words),
+        None if tempo_model is None else tempo_model.config,
+    )
     batches.prepare = objective.prepare
 
     # 2. Optimization
@@ -231,7 +247,7 @@ def main(args: list[str] | None = None):
     def train_step(batch: dict[str, Any]):
         losses = objective(model, batch)
         loop.means.add_losses(losses)
-        loop.optimize(losses.loss, *optimizers)
+        loop.optimize(losses.total(args.tempo_weight), *optimizers)
 
     def save_pipeline(folder: Path = output):
         ema.copy_whole_to(averaged if is_main else None)

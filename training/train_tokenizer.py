@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from diffusers_jasco.data import SyntheticMusic
+from diffusers_jasco.text_encoders import word_counts
 from diffusers_jasco.training.tokenizer import train_tokenizer
 from diffusers_jasco.utils.arguments import CommandParser, integer
 from diffusers_jasco.utils.cli import run_command
@@ -67,6 +68,9 @@ def main(args: list[str] | None = None):
     tokenizer = train_tokenizer(captions, args.model, args.vocab_size)
     tokenizer.save_pretrained(args.output)
     print(f"{len(tokenizer)} tokens in {args.output}")
+    if counts := word_counts(tokenizer):
+        rarest = list(counts.items())[-10:]
+        print(f"{len(counts)} words; the rarest: {', '.join(f'{word} ({count})' for word, count in rarest)}")
 
 
 if __name__ == "__main__":

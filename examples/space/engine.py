@@ -160,10 +160,14 @@ class Engine:
 
         if is_stopped():
             raise Stopped
-        settings = request.settings
+        settings, tempo = request.settings, {}
+        # Recorded drums have a tempo of their own.
+        if "beats" in self.controls and settings.drums != "recording":
+            tempo = {"bpm": settings.tempo, "beats_per_bar": settings.chords["beats_per_bar"]}
         return self.make_pipeline()(
             settings.prompt,
             **request.controls,
+            **tempo,
             duration=settings.duration,
             num_inference_steps=settings.steps,
             guidance_scale=settings.guidance_scale,

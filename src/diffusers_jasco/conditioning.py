@@ -19,9 +19,14 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
+from torch.nn import functional as F
 
 from .controls import CONTROLS, FRAME_CONDITIONS
 from .tempo import Tempo
+
+
+# Compiled transformers get texts whose length is a multiple of this number of tokens.
+COMPILED_TOKENS = 32
 
 
 class TextSection(NamedTuple):
@@ -46,6 +51,18 @@ class TextSection(NamedTuple):
         """Applies a function to each tensor of the section."""
         mask = None if self.attention_mask is None else function(self.attention_mask)
         return self._replace(states=function(self.states), mask=function(self.mask), attention_mask=mask)
+
+    def pad(self, multiple: int = COMPILED_TOKENS) -> "TextSection":
+        r"""
+        Appends tokens that are not attended to, up to a multiple of `multiple` tokens. The result always has an
+        `attention_mask`, so a compiled transformer needs one graph for prompts of any length.
+        """
+        attended = torch.ones_like(self.mask) if self.attention_mask is None else self.attention_mask
+        missing = -self.states.shape[1] % multiple
+        states = F.pad(self.states, (0, 0, 0, missing))
+        return self._replace(
+            states=states, mask=F.pad(self.mask, (0, missing)), attention_mask=F.pad(attended, (0, missing))
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +93,7 @@ class JascoConditioning:
             The tempo of each sample, for information; by default unknown (`None`).
 
     Raises:
-        `ValueError`: if the batch size or the number of frames differs between tensors, or the number of frames is
-        unknown.
+        `ValueError`: if the batch size or the number of frames differs, or the number of frames is unknown.
     """
 
     sections: tuple[TextSection, ...]
@@ -92,6 +108,8 @@ class JascoConditioning:
     def __post_init__(self):
         if not self.tempos:
             object.__setattr__(self, "tempos", (None,) * self.batch_size)
+        if len(self.tempos) != self.batch_size:
+            raise ValueError(f"`tempos` has {len(self.tempos)} elements for batch size {self.batch_size}.")
         frames = self.controls if self.context is None else self.controls | {"context": self.context}
         if not self.num_frames:
             if not frames:

@@ -51,7 +51,8 @@ _ON_MIDDLE = 0.2
 _ON_OTHER = 0.02
 _JITTER = 0.03  # seconds; standard deviation of chord starts, which may be rounded or estimated
 _OFF_BEAT = 0.02  # probability of a chord start that is not on a beat
-_UNKNOWN = 0.01  # probability of a tempo that has nothing to do with the words
+_OTHER = 0.05  # probability that chords have another tempo than the words suggest
+_OTHER_SPREAD = 0.35  # standard deviation of the logarithm of these tempos
 _MAX_STARTS = 200  # chord starts that a tempo is fitted to
 _EXACT = 0.01  # seconds by which chords may be off the beats of a whole number of beats per minute
 
@@ -234,9 +235,12 @@ class TempoDistribution:
         return Tempo(bpm, meter)
 
     def _log_probabilities(self, bpm: np.ndarray) -> np.ndarray:
-        """Logarithms of interpolated probabilities `(len(beats_per_bar), len(bpm))`."""
-        smooth = (1 - _UNKNOWN) * self.probabilities + _UNKNOWN / self.probabilities.size
+        """Logarithms of smoothed and interpolated probabilities `(len(beats_per_bar), len(bpm))`."""
         scale = np.log(self.tempos)
+        center = (self.probabilities.sum(axis=0) * scale).sum()
+        others = np.exp(-0.5 * ((scale - center) / _OTHER_SPREAD) ** 2)
+        meters = self.probabilities.sum(axis=1, keepdims=True)
+        smooth = (1 - _OTHER) * self.probabilities + _OTHER * meters * others / others.sum()
         return np.stack([np.interp(np.log(bpm), scale, np.log(row)) for row in smooth])
 
 

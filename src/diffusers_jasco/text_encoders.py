@@ -102,6 +102,21 @@ def known_words(tokenizer: PreTrainedTokenizerBase) -> list[str] | None:
     return sorted(word for word in words if not _is_punctuation(word))
 
 
+def word_counts(tokenizer: PreTrainedTokenizerBase) -> dict[str, int] | None:
+    r"""
+    How often each known word occurred in the captions that a word tokenizer was trained on, most frequent first: what
+    a prompt says with rare words has little effect.
+
+    Args:
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the tokenizer of a pipeline.
+
+    Returns:
+        `dict[str, int]`, or `None` if the tokenizer does not store counts.
+    """
+    counts = tokenizer.init_kwargs.get("word_counts")
+    return None if counts is None else {word: n for word, n in counts.items() if not _is_punctuation(word)}
+
+
 def list_words(words: Sequence[str]) -> str:
     """Formats words for display: numbers first, as ranges."""
     numbers = sorted(int(word) for word in words if word.isdecimal())

@@ -16,7 +16,13 @@
 
 import torch
 
-from diffusers_jasco import FlowMatchEulerScheduler, JascoGuidance, JascoPipeline, JascoTransformerModel
+from diffusers_jasco import (
+    FlowMatchEulerScheduler,
+    JascoGuidance,
+    JascoPipeline,
+    JascoTempoModel,
+    JascoTransformerModel,
+)
 
 from . import tiny
 
@@ -59,14 +65,23 @@ def make_transformer(**overrides):
     return JascoTransformerModel(**{**model_config(), **overrides}).eval()
 
 
-def model_inputs(device):
+MODEL_OPTIONS = {
+    "position_embedding": "rotary",
+    "norm_type": "ada_norm_single",
+    "qk_norm": "rms_norm",
+    "presence_bits": True,
+    "beats": True,
+}
+
+
+def model_inputs(device, all_controls=False):
     # Deterministic: the mixins call this once per forward.
     generator = torch.Generator("cpu").manual_seed(0)
 
     def randn(*shape):
         return torch.randn(*shape, generator=generator).to(device)
 
-    return {
+    inputs = {
         "hidden_states": randn(2, FRAMES, LATENT_DIM),
         "timestep": torch.tensor([0.25, 0.75], device=device),
         "encoder_hidden_states": randn(2, 5, TEXT_DIM),
@@ -76,6 +91,7 @@ def model_inputs(device):
         "drums": randn(2, FRAMES, LATENT_DIM),
         "melody": randn(2, FRAMES, MELODY_BINS),
     }
+    return inputs | {"beats": randn(2, FRAMES, 5)} if all_controls else inputs
 
 
 MODEL_MAIN_INPUT = "hidden_states"
@@ -119,10 +135,16 @@ def pipeline_components(**transformer_overrides):
         "tokenizer": tokenizer,
         "text_encoder": tiny.t5_encoder(len(tokenizer), TEXT_DIM),
         "codec": tiny.encodec(LATENT_DIM, SAMPLING_RATE),
-        "transformer": make_transformer(**transformer_overrides),
+        "transformer": make_transformer(**{"beats": True, **transformer_overrides}),
         "scheduler": make_scheduler(),
         "guider": JascoGuidance(),
+        "tempo_model": make_tempo_model(),
     }
+
+
+def make_tempo_model():
+    torch.manual_seed(0)
+    return JascoTempoModel(text_dim=TEXT_DIM, hidden_dim=8).eval()
 
 
 def pipeline_inputs(generator):
@@ -134,6 +156,7 @@ def pipeline_inputs(generator):
         "chords": [("C", 0.0), ("Am", 0.5), ("F", 1.0), ("G", 1.5)],
         "drums": (torch.randn(1, 2 * SAMPLING_RATE, generator=noise) * 0.3, SAMPLING_RATE),
         "melody": melody,
+        "bpm": 120,
         "duration": 2.0,
         "num_inference_steps": 2,
         "guidance_scale": 3.0,
@@ -150,6 +173,9 @@ PIPELINE_PARAMS = frozenset(
         "drums",
         "melody",
         "duration",
+        "bpm",
+        "beats_per_bar",
+        "beats",
         "guidance_scale",
         "text_guidance_scale",
         "prompt_embeds",

@@ -50,17 +50,17 @@ class TestModel(Config, utils.ModelTesterMixin):
     def test_class_attributes(self):
         # What .ai/references/models.md asks of every new transformer, beyond what the mixins look at.
         cls = S.model_class()
-        names = {type(m).__name__ for m in cls(**S.model_config()).modules()}
+        names = {type(m).__name__ for m in cls(**self.get_init_dict()).modules()}
         assert cls._supports_gradient_checkpointing is True
         assert cls._no_split_modules and set(cls._no_split_modules) <= names
         assert cls._repeated_blocks and set(cls._repeated_blocks) <= names
 
     def test_no_float64_and_no_nan_in_half_precision(self):
         torch.manual_seed(0)
-        model = S.model_class()(**S.model_config()).eval().to(torch_device, torch.bfloat16)
+        model = S.model_class()(**self.get_init_dict()).eval().to(torch_device, torch.bfloat16)
         inputs = {
             k: v.to(torch.bfloat16) if torch.is_tensor(v) and v.is_floating_point() else v
-            for k, v in S.model_inputs(torch_device).items()
+            for k, v in self.get_dummy_inputs().items()
         }
         with torch.no_grad():
             out = model(**inputs, return_dict=False)[0]
@@ -69,21 +69,21 @@ class TestModel(Config, utils.ModelTesterMixin):
     def test_fullgraph_no_graph_break(self):
         # Dynamo only (backend="eager"): the graph-break half of TorchCompileTesterMixin in seconds, with no compiler.
         torch._dynamo.reset()
-        model = S.model_class()(**S.model_config()).eval().to(torch_device)
+        model = S.model_class()(**self.get_init_dict()).eval().to(torch_device)
         compiled = torch.compile(model, fullgraph=True, backend="eager")
         with torch.no_grad(), torch._dynamo.config.patch(error_on_recompile=True):
-            compiled(**S.model_inputs(torch_device))
-            compiled(**S.model_inputs(torch_device))
+            compiled(**self.get_dummy_inputs())
+            compiled(**self.get_dummy_inputs())
         torch._dynamo.reset()
 
     def test_compile_repeated_blocks_without_recompilation(self):
         torch._dynamo.reset()
-        model = S.model_class()(**S.model_config()).eval().to(torch_device)
+        model = S.model_class()(**self.get_init_dict()).eval().to(torch_device)
         model.compile_repeated_blocks(fullgraph=True, backend="eager")
         # A block that is called with and without a skip input compiles twice: MODEL_RECOMPILE_LIMIT.
         with torch.no_grad(), torch._dynamo.config.patch(recompile_limit=S.MODEL_RECOMPILE_LIMIT):
-            model(**S.model_inputs(torch_device))
-            model(**S.model_inputs(torch_device))
+            model(**self.get_dummy_inputs())
+            model(**self.get_dummy_inputs())
         torch._dynamo.reset()
 
 
@@ -106,12 +106,12 @@ class TestModelTraining(Config, utils.TrainingTesterMixin):
     def test_gradient_checkpointing_function_is_called(self):
         # models.md gotcha 3: the flag without the branch in `forward` silently trains with no checkpointing, and
         # `test_gradient_checkpointing_equivalence` cannot see it.
-        model = S.model_class()(**S.model_config()).train().to(torch_device)
+        model = S.model_class()(**self.get_init_dict()).train().to(torch_device)
         seen = []
         model.enable_gradient_checkpointing(
             lambda module, *args: (seen.append(type(module).__name__), module(*args))[1]
         )
-        model(**S.model_inputs(torch_device), return_dict=False)[0].mean().backward()
+        model(**self.get_dummy_inputs(), return_dict=False)[0].mean().backward()
         repeated = [m for m in model.modules() if type(m).__name__ in (model._repeated_blocks or seen)]
         assert seen and len(seen) == len(repeated), f"{len(seen)} checkpointed calls for {len(repeated)} blocks"
 
@@ -156,3 +156,18 @@ for _name in S.MODEL_CACHE_MIXINS:
     globals()[f"TestModel{_name.removesuffix('TesterMixin')}"] = type(
         f"TestModel{_name.removesuffix('TesterMixin')}", (Config, getattr(utils, _name)), {}
     )
+
+
+class AllOptions(Config):
+    """A model with all options that are off by default."""
+
+    def get_init_dict(self):
+        return S.model_config() | S.MODEL_OPTIONS
+
+    def get_dummy_inputs(self):
+        return S.model_inputs(torch_device, all_controls=True)
+
+
+for _name, _class in list(globals().items()):
+    if _name.startswith("TestModel"):
+        globals()[f"{_name}WithAllOptions"] = type(f"{_name}WithAllOptions", (AllOptions, _class), {})

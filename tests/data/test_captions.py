@@ -13,14 +13,20 @@
 # limitations under the License.
 
 import itertools
+import re
 
 import numpy as np
+import pytest
+from transformers import AutoTokenizer
 
+from diffusers_jasco.data.synthetic import words
 from diffusers_jasco.data.synthetic.captions import instrument_words, mentions, write_captions
-from diffusers_jasco.data.synthetic.composition import compose
+from diffusers_jasco.data.synthetic.composition import compose, follows_key
 from diffusers_jasco.data.synthetic.instruments import LEAD_FAMILIES, PROGRAM_NAMES
 from diffusers_jasco.data.synthetic.styles import STYLES
 from diffusers_jasco.evaluation.estimators.caption_probe import QUESTIONS, read_caption
+from diffusers_jasco.text_encoders import word_counts
+from diffusers_jasco.training.tokenizer import train_tokenizer
 
 
 def test_only_whole_words_are_mentioned():
@@ -52,3 +58,44 @@ def test_captions_mention_every_attribute_but_not_always():
         for question in QUESTIONS:
             counts[question] += answers[question] is not None
     assert all(15 <= count <= 95 for count in counts.values()), counts
+
+
+@pytest.fixture(scope="module")
+def captioned():
+    """Pieces with many captions of each."""
+    pieces = [compose("train", ("plain", "full")[seed % 2], np.random.default_rng(seed), 12.0) for seed in range(400)]
+    return [(piece, write_captions(piece, np.random.default_rng(1), 12)) for piece in pieces]
+
+
+def test_captions_have_a_thousand_words(captioned):
+    words = {word for _, captions in captioned for caption in captions for word in re.findall(r"[^\W\d]+", caption)}
+    assert len(words) >= 1000, len(words)
+    assert all(caption == caption.lower() and "{" not in caption for _, captions in captioned for caption in captions)
+
+
+def test_captions_are_true_of_their_pieces(captioned):
+    checked = dict.fromkeys(("bpm", "key", "time_signature", "drums"), 0)
+    drum_sounds = [phrase for phrases in words.DRUM_SOUNDS.values() for phrase in phrases]
+    for piece, captions in captioned:
+        tonic, mode = piece.key.split()
+        others = [phrases for name, phrases in words.TIME_SIGNATURES.items() if name != piece.time_signature]
+        for caption in captions:
+            for number in re.findall(r"(\d+) (?:bpm|beats per minute)|tempo (\d+)\b", caption):
+                assert int(number[0] or number[1]) == round(piece.tempo)
+                checked["bpm"] += 1
+            for name, found in re.findall(r"(?:in|key of) ([a-g](?: sharp| flat)?) (major|minor)", caption):
+                assert name in words.KEY_NAMES[tonic] and found == mode and follows_key(piece.chords, piece.key)
+                checked["key"] += 1
+            assert not any(mentions(caption, phrases) for phrases in others), caption
+            checked["time_signature"] += mentions(caption, words.TIME_SIGNATURES[piece.time_signature])
+            if mentions(caption, drum_sounds):
+                assert "drums" in piece.programs
+                checked["drums"] += 1
+    assert all(count > 20 for count in checked.values()), checked
+
+
+def test_word_counts_are_saved_with_the_tokenizer(tmp_path):
+    tokenizer = train_tokenizer(["Slow rock, slow drums", "rock"])
+    tokenizer.save_pretrained(tmp_path)
+    assert word_counts(AutoTokenizer.from_pretrained(tmp_path)) == {"slow": 2, "rock": 2, "drums": 1}
+    assert word_counts(train_tokenizer(["slow rock"], "unigram", 30)) is None

@@ -88,6 +88,8 @@ def make_item(seed, duration=6.0):
         "chords": chords,
         "melody": melody,
         "drum_onsets": onsets,
+        "beats": np.arange(0, duration, 0.5).tolist(),
+        "downbeats": np.arange(0, duration, 2.0).tolist(),
     }
 
 

@@ -20,11 +20,15 @@ import numpy as np
 import pytest
 import torch
 
+from diffusers_jasco import JascoPipeline, JascoTransformerModel
+from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.evaluation import analyze_references, evaluate_pipeline, flatten
 from diffusers_jasco.evaluation.control_estimators import ESTIMATORS, Estimator
+from diffusers_jasco.evaluation.evaluate import make_requests
 from diffusers_jasco.evaluation.handwritten import handwritten_items
 from diffusers_jasco.evaluation.output import write_json
 from diffusers_jasco.evaluation.report import write_scores, write_summary
+from diffusers_jasco.models.tempo_model import JascoTempoModel
 
 from ..conftest import load_pipeline
 from .clips import RATE, make_item, play_drums
@@ -114,9 +118,26 @@ def test_conditions_determine_the_inputs(references):
     assert all(swapped != own for swapped, own in zip(calls["swapped"]["chords"], calls["all"]["chords"]))
 
 
+def test_beats_are_passed_to_checkpoints_with_this_control(references):
+    pipe = ReferencePipeline(references.items, controls=CONTROLS)
+    conditions = ("all", "text", "chords", "beats")
+    result = evaluate_pipeline(pipe, references, conditions, batch_size=4, min_clips=2)
+    calls = dict(zip(conditions, pipe.calls))
+    grids = [(item["beats"], item["downbeats"]) for item in references.items]
+    assert calls["all"]["beats"] == calls["beats"]["beats"] == grids
+    assert not {"drums", "melody"} & calls["beats"].keys() and calls["beats"]["chords"] is None
+    # The pipeline chooses a tempo where none is given.
+    assert "beats" not in calls["text"] and "beats" not in calls["chords"] and "bpm" not in calls["text"]
+    assert result["conditions"]["beats"]["given"] == ["text", "beats"]
+    # Clips whose downbeats are unknown have no grid.
+    items = [item | {"downbeats": []} for item in references.items]
+    (request, *_) = make_requests(items, np.arange(4), ("beats",), {}, 0)
+    assert request.controls == {"beats": None} and request.prompt is None
+
+
 def test_controls_that_the_checkpoint_lacks_are_not_passed(references):
     pipe = ReferencePipeline(references.items, controls=("chords",))
-    result = evaluate_pipeline(pipe, references, ("all", "melody", "chords"), min_clips=2)
+    result = evaluate_pipeline(pipe, references, ("all", "melody", "chords", "beats"), min_clips=2)
     assert list(result["conditions"]) == ["all", "chords"]
     assert result["conditions"]["all"]["given"] == ["text", "chords"]
     assert not {"drums", "melody"} & pipe.calls[0].keys()
@@ -176,6 +197,23 @@ def test_a_pipeline_is_evaluated_without_a_cache():
         del result["conditions"]["all"]["seconds_per_second"], result["conditions"]["codec"]["seconds_per_second"]
     assert str(results[0]) == str(results[1])
     assert np.isfinite(results[0]["conditions"]["codec"]["spectral_distance"]).all()
+
+
+def test_a_pipeline_with_beats_plays_those_of_the_clip():
+    pipe = load_pipeline("chords-drums-melody")
+    torch.manual_seed(0)
+    transformer = JascoTransformerModel(**{**pipe.transformer.config, "beats": True})
+    transformer.load_state_dict(pipe.transformer.state_dict(), strict=False)
+    torch.nn.init.normal_(transformer.beats_proj.weight)
+    pipe = JascoPipeline(
+        **pipe.components
+        | {"transformer": transformer, "tempo_model": JascoTempoModel(pipe.transformer.config.text_dim)}
+    )
+    references = analyze_references(handwritten_items(RATE, 1.0)[:2], QUICK)
+    options = {"settings": {"num_inference_steps": 1}, "min_clips": 2}
+    result = evaluate_pipeline(pipe, references, ("text", "beats"), **options)["conditions"]
+    assert result["beats"]["given"] == ["text", "beats"] and result["text"]["given"] == ["text"]
+    assert result["beats"]["scores"] != result["text"]["scores"]
 
 
 def test_invalid_arguments_raise_errors(references):

@@ -40,9 +40,17 @@ def test_clips_of_a_dataset_are_cut_and_their_onsets_are_estimated(tmp_path):
 
 
 def test_onsets_and_beats_of_a_dataset_are_used(tmp_path):
-    write_dataset(tmp_path, [make_item(0)], drum_onsets=[1.0, 2.0, 5.0], beats=[1.0, 1.5, 2.0])
+    grid = {"beats": [1.0, 1.5, 2.0, 2.5, 4.5], "downbeats": [1.0, 2.5, 4.5]}
+    write_dataset(tmp_path, [make_item(0)], drum_onsets=[1.0, 2.0, 5.0], **grid)
     (item,) = read_items(tmp_path, RATE, duration=4.0)
-    assert item["drum_onsets"] == [1.0, 2.0] and item["beats"] == [1.0, 1.5, 2.0]
+    assert item["drum_onsets"] == [1.0, 2.0]
+    assert item["beats"] == [1.0, 1.5, 2.0, 2.5] and item["downbeats"] == [1.0, 2.5]
+
+
+def test_unknown_beats_of_a_dataset_are_estimated_but_not_its_downbeats(tmp_path):
+    write_dataset(tmp_path, [make_item(0)], beats=None, downbeats=None)
+    (item,) = read_items(tmp_path, RATE, duration=4.0)
+    assert item["beats"] and item["downbeats"] == []
 
 
 def test_chords_and_melody_of_a_dataset_are_optional(tmp_path):
@@ -72,6 +80,7 @@ def test_handwritten_controls_are_in_the_range_of_the_model():
         assert starts[0] == 0 and starts == sorted(starts) and starts[-1] < 10 and len(set(starts)) == len(starts)
         # The melody is as long as the chords.
         assert item["melody"][-1][2] > 9 and len(item["beats"]) == pytest.approx(item["tempo"] / 6, abs=1)
+        assert item["downbeats"] == pytest.approx(item["beats"][:: item["beats_per_bar"]])
 
 
 def test_handwritten_controls_have_all_chords_the_whole_range_and_odd_beats():

@@ -64,6 +64,26 @@ def test_the_batch_size_does_not_matter(pipe, items):
     torch.testing.assert_close(single, batched, atol=1e-4, rtol=1e-3)
 
 
+def test_controls_of_the_clip_can_be_given(pipe, items):
+    """With beats, the pipeline gets the grid of the clip, and otherwise none, instead of a tempo of its own."""
+    calls = []
+
+    class Recorder:
+        def __getattr__(self, name):
+            return getattr(pipe, name)
+
+        def __call__(self, prompt, **arguments):
+            calls.append(arguments)
+            return pipe(prompt, **{key: value for key, value in arguments.items() if key != "beats"})
+
+    clips = [item | {"downbeats": [0.0, 0.9]} for item in items]
+    for inputs in (("text",), ("text", "chords", "beats")):
+        next(make_uturns(Recorder(), clips, 0.3, 3, {"num_inference_steps": 1}, inputs=inputs))
+    assert all(call["bpm"] is False for call in calls) and not {"beats", "chords"} & calls[0].keys()
+    assert calls[1]["chords"] == [item["chords"] for item in items]
+    assert calls[1]["beats"] == [(item["beats"], [0.0, 0.9]) for item in items]
+
+
 def test_all_times_and_the_codec_are_evaluated(pipe, items):
     quick = [estimator for estimator in ESTIMATORS if estimator.name in ("blind estimate", "percussive flux")]
     references = analyze_references(items, quick)

@@ -14,10 +14,11 @@
 
 import pytest
 import torch
-from diffusers import FirstBlockCacheConfig
 from torch import nn
 
-from diffusers_jasco import JascoTransformerModel
+from diffusers_jasco import JascoConditioning, JascoTransformerModel
+from diffusers_jasco.conditioning import TextSection
+from diffusers_jasco.controls.beats import phases_to_frames
 
 
 SIZES = {
@@ -40,6 +41,15 @@ def make_model(**options) -> JascoTransformerModel:
     return JascoTransformerModel(**SIZES | options).eval()
 
 
+def make_random_model(**options) -> JascoTransformerModel:
+    """A model whose layers that are initialized with zeros are random."""
+    model = make_model(**options)
+    for weight in model.parameters():
+        if not weight.any():
+            nn.init.normal_(weight, std=0.3)
+    return model
+
+
 def make_inputs(batch_size: int = 2, controls: tuple[str, ...] = ("chords", "drums", "melody")) -> dict:
     generator = torch.Generator().manual_seed(1)
 
@@ -55,6 +65,7 @@ def make_inputs(batch_size: int = 2, controls: tuple[str, ...] = ("chords", "dru
         "chords": torch.randint(0, 195, (batch_size, FRAMES), generator=generator),
         "drums": randn(FRAMES, 8),
         "melody": randn(FRAMES, 53).relu(),
+        "beats": phases_to_frames(torch.rand(batch_size, FRAMES, 2, generator=generator)),
     }
     return inputs | {name: given[name] for name in controls}
 
@@ -64,6 +75,17 @@ def run(model: JascoTransformerModel, **inputs) -> torch.Tensor:
     return model(**inputs).sample
 
 
+# All options that are not part of AudioCraft's JASCO.
+ALL_OPTIONS = {
+    "position_embedding": "rotary",
+    "norm_type": "ada_norm_single",
+    "qk_norm": "rms_norm",
+    "presence_bits": True,
+    "beats": True,
+}
+# Those that do not change the output of a new model.
+ZERO_INITIALIZED = {"norm_type": "ada_norm_single", "presence_bits": True, "beats": True}
+
 OPTIONS = [
     {},
     {"skip_connections": True},
@@ -72,6 +94,10 @@ OPTIONS = [
     {"attention_bias": True, "ff_bias": True, "out_bias": True},
     {"activation_fn": "relu"},
     {"num_layers": 3},
+    {"position_embedding": "rotary"},
+    {"norm_type": "ada_norm_single", "skip_connections": True},
+    {"qk_norm": "rms_norm", "pre_norm": False},
+    ALL_OPTIONS,
 ]
 
 
@@ -174,90 +200,36 @@ def test_the_post_norm_block_equals_audiocrafts():
     [
         ({"num_layers": 3, "skip_connections": True}, "even"),
         ({"num_attention_heads": 1, "attention_head_dim": 7}, "even"),
+        ({"position_embedding": "rotary", "attention_head_dim": 7}, "`attention_head_dim` has to be even"),
+        (
+            {"position_embedding": "learned"},
+            "`position_embedding` has to be 'sinusoidal' or 'rotary', but is 'learned'",
+        ),
+        ({"norm_type": "rms_norm"}, "`norm_type` has to be"),
+        ({"norm_type": "ada_norm_single", "pre_norm": False}, "requires `pre_norm`"),
+        ({"qk_norm": "layer_norm"}, "`qk_norm` has to be"),
+        (
+            {"presence_bits": True, "chords_dim": None, "drums_dim": None, "melody_dim": None},
+            "`presence_bits` requires",
+        ),
     ],
 )
-def test_impossible_sizes_are_refused(options, message):
+def test_impossible_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         make_model(**options)
 
 
-@pytest.mark.parametrize("bias", [False, True])
-def test_fused_projections_give_the_same_output(bias):
-    model, inputs = make_model(attention_bias=bias), make_inputs()
-    velocity = run(model, **inputs)
-    model.fuse_qkv_projections()
-    assert model.transformer_blocks[0].attn1.to_qkv is not None and model.transformer_blocks[0].attn2.to_kv is not None
-    torch.testing.assert_close(run(model, **inputs), velocity, atol=1e-5, rtol=1e-5)
-    model.unfuse_qkv_projections()
-    assert torch.equal(run(model, **inputs), velocity)
-
-
-@pytest.mark.parametrize("skip_connections", [False, True])
-def test_gradient_checkpointing_gives_the_same_gradients(skip_connections):
+@pytest.mark.parametrize("options", [{}, {"skip_connections": True} | ALL_OPTIONS], ids=["", "all options"])
+def test_gradient_checkpointing_gives_the_same_gradients(options):
     gradients = []
     for checkpointing in (False, True):
-        model = make_model(skip_connections=skip_connections).train()
+        model = make_random_model(**options).train()
         if checkpointing:
             model.enable_gradient_checkpointing()
-        model(**make_inputs()).sample.square().mean().backward()
+        model(**make_inputs(controls=model.controls)).sample.square().mean().backward()
         gradients.append([parameter.grad for parameter in model.parameters()])
     for plain, checkpointed in zip(*gradients):
         torch.testing.assert_close(checkpointed, plain)
-
-
-@pytest.mark.parametrize("skip_connections", [False, True])
-def test_compiles_as_one_graph(skip_connections):
-    torch._dynamo.reset()
-    model = make_model(skip_connections=skip_connections)
-    inputs = make_inputs() | {"encoder_attention_mask": torch.ones(2, TOKENS, dtype=torch.bool)}
-    velocity = run(model, **inputs)
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(run(compiled, **inputs), velocity, atol=1e-5, rtol=1e-5)
-    torch._dynamo.reset()
-
-
-@pytest.mark.parametrize("skip_connections", [False, True])
-def test_first_block_cache_hits_and_gives_the_same_output(skip_connections):
-    model, inputs = make_model(skip_connections=skip_connections), make_inputs()
-    velocity = run(model, **inputs)
-    model.enable_cache(FirstBlockCacheConfig(threshold=0.01))
-    evaluations = []
-    model.transformer_blocks[1].ff_out.register_forward_hook(lambda *_: evaluations.append(1))
-    with model.cache_context("test"):
-        first, second = run(model, **inputs), run(model, **inputs)
-    assert len(evaluations) == 1, "the second of two identical calls has to skip the blocks after the first"
-    torch.testing.assert_close(first, velocity)
-    torch.testing.assert_close(second, velocity, atol=1e-5, rtol=1e-5)
-
-
-def test_bfloat16_stays_bfloat16_and_close():
-    model, inputs = make_model(skip_connections=True), make_inputs()
-    velocity = run(model, **inputs)
-    half = {
-        key: value.bfloat16() if key in ("hidden_states", "encoder_hidden_states") else value
-        for key, value in inputs.items()
-    }
-    half = run(model.bfloat16(), **half)
-    assert half.dtype == torch.bfloat16
-    assert (half.float() - velocity).norm() < 0.03 * velocity.norm()
-
-
-def test_layerwise_casting_keeps_the_result_close():
-    model, inputs = make_model(), make_inputs()
-    velocity = run(model, **inputs)
-    model.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.float32)
-    assert model.transformer_blocks[0].attn1.to_q.weight.dtype == torch.float8_e4m3fn
-    assert (run(model, **inputs) - velocity).norm() < 0.2 * velocity.norm()
-
-
-def test_lora_scale():
-    peft = pytest.importorskip("peft")
-    model, inputs = make_model(), make_inputs()
-    velocity = run(model, **inputs)
-    model.add_adapter(peft.LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
-    assert not torch.allclose(run(model, **inputs), velocity, atol=1e-4)
-    without = run(model, **inputs, attention_kwargs={"scale": 0.0})
-    torch.testing.assert_close(without, velocity, atol=1e-6, rtol=1e-6)
 
 
 def test_device_map_moves_whole_blocks(tmp_path):
@@ -322,3 +294,184 @@ def test_statistics_by_channel_are_saved(tmp_path):
     make_model(latents_mean=means, latents_std=deviations).save_pretrained(tmp_path)
     config = JascoTransformerModel.from_pretrained(tmp_path).config
     assert (config.latents_mean, config.latents_std) == (means, deviations)
+
+
+# Options that are not part of AudioCraft's JASCO
+
+
+def test_options_are_off_by_default():
+    defaults = {"position_embedding": "sinusoidal", "norm_type": "layer_norm", "qk_norm": None}
+    defaults |= {"presence_bits": False, "beats": False}
+    model, inputs = make_model(), make_inputs()
+    assert {name: model.config[name] for name in ALL_OPTIONS} == defaults
+    # The weights are those of checkpoints from before these options.
+    assert model.controls == ("chords", "drums", "melody")
+    checkpoint = make_model(**ZERO_INITIALIZED).state_dict()
+    added = checkpoint.keys() - model.state_dict().keys()
+    layers = {"beats_proj", "presence_proj", "time_modulation", "scale_shift_table"}
+    assert {name.split(".")[2 if name.startswith("transformer_blocks") else 0] for name in added} == layers
+    model.load_state_dict({name: weight for name, weight in checkpoint.items() if name not in added})
+    run(model, **inputs)
+
+
+def copy_weights(source: JascoTransformerModel, target: JascoTransformerModel):
+    missing, unexpected = target.load_state_dict(source.state_dict(), strict=False)
+    assert missing and not unexpected
+
+
+@pytest.mark.parametrize("name", ZERO_INITIALIZED)
+def test_zero_initialized_options_keep_the_output_and_learn(name):
+    model, inputs = make_model(), make_inputs()
+    extended = make_model(**{name: ZERO_INITIALIZED[name]})
+    copy_weights(model, extended)
+    inputs |= make_inputs(controls=extended.controls)
+    others = {key: value for key, value in inputs.items() if key != "beats"}
+    assert torch.equal(run(extended, **inputs), run(model, **others))
+    nulls = {key: value for key, value in others.items() if key not in model.controls}
+    assert torch.equal(run(extended, **nulls), run(model, **nulls))
+    extended(**inputs).sample.square().mean().backward()
+    added = extended.state_dict().keys() - model.state_dict().keys()
+    gradients = dict(extended.named_parameters())
+    assert all(gradients[weight].grad.abs().max() > 0 for weight in added)
+
+
+def test_rotary_attention_depends_on_distances_only():
+    model = make_model(position_embedding="rotary", in_channels=16, chords_dim=None, drums_dim=None, melody_dim=None)
+    attention = model.transformer_blocks[0].attn1
+    states = torch.randn(1, 12, 16, generator=torch.Generator().manual_seed(0))
+
+    def attend(order: torch.Tensor, first: int = 0) -> torch.Tensor:
+        with torch.no_grad():
+            return attention(states[:, order], rotary_emb=model.rotary_embedding(first + torch.arange(len(order))))
+
+    order = torch.arange(12)
+    torch.testing.assert_close(attend(order, 1000), attend(order), atol=1e-4, rtol=1e-4)
+    # Without positions, attention would not depend on the order.
+    assert (attend(order.flip(0)).flip(1) - attend(order)).abs().max() > 1e-3
+
+
+def test_rotary_periods_fit_the_window():
+    model = make_model(position_embedding="rotary", attention_head_dim=16, sample_size=250)
+    # After one period, the rotations of each pair of channels repeat.
+    angles = torch.atan2(*(part[:, :8] for part in reversed(model.rotary_embedding(torch.tensor([1])))))[0]
+    periods = 2 * torch.pi / angles
+    assert periods[0].item() == pytest.approx(2 * torch.pi, rel=1e-4)
+    assert periods[-1].item() == pytest.approx(1000, rel=1e-4)
+    ratios = periods[1:] / periods[:-1]
+    torch.testing.assert_close(ratios, ratios[:1].expand(7), atol=1e-3, rtol=1e-3)
+
+
+def test_rotary_positions_replace_absolute_ones_for_any_length():
+    model = make_model(position_embedding="rotary", chords_dim=None, drums_dim=None, melody_dim=None)
+    inputs = make_inputs(controls=())
+    longer = inputs | {"hidden_states": torch.randn(2, 7 * FRAMES, 8, generator=torch.Generator().manual_seed(2))}
+    assert run(model, **longer).isfinite().all()
+    # Absolute positions would distinguish frames with equal latents.
+    constant = run(model, **inputs | {"hidden_states": torch.ones(2, FRAMES, 8)})
+    torch.testing.assert_close(constant, constant[:, :1].expand_as(constant), atol=1e-5, rtol=1e-5)
+
+
+def test_rotary_angles_are_precise_in_half_precision():
+    model, positions = make_model(position_embedding="rotary"), torch.arange(2000)
+    expected = model.rotary_embedding(positions)
+    with torch.autocast("cpu", torch.bfloat16):
+        angles = model.bfloat16().rotary_embedding(positions)
+    assert all(torch.equal(part, other) for part, other in zip(angles, expected))
+    assert expected[0].dtype == torch.float32
+
+
+def test_qk_norm_bounds_attention_scores():
+    plain, model = make_model(), make_model(qk_norm="rms_norm")
+    copy_weights(plain, model)
+    inputs = make_inputs()
+    for block in model.transformer_blocks:
+        for attention in (block.attn1, block.attn2):
+            # Scores do not depend on the size of the projections.
+            attention.to_q.weight.data *= 100
+    scaled = run(model, **inputs)
+    copy_weights(plain, model)
+    torch.testing.assert_close(scaled, run(model, **inputs), atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(scaled, run(plain, **inputs), atol=1e-3)
+
+
+def test_time_modulation_acts_without_text_tokens_changing():
+    model, inputs = make_random_model(norm_type="ada_norm_single"), make_inputs()
+    # The time reaches the blocks through the text as well, which this switches off.
+    nn.init.zeros_(model.time_embed_proj.weight)
+    early, late = (run(model, **inputs | {"timestep": torch.full((2,), time)}) for time in (0.1, 0.9))
+    assert (early - late).abs().max() > 1e-3
+    # Each sample has its own time.
+    mixed = run(model, **inputs | {"timestep": torch.tensor([0.1, 0.9])})
+    torch.testing.assert_close(mixed, torch.stack([early[0], late[1]]), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("control", ["chords", "drums", "melody"])
+def test_presence_bits_tell_a_given_control_from_none(control):
+    model, inputs = make_random_model(presence_bits=True), make_inputs(controls=())
+    assert model.null_controls == {"chords": 194, "drums": 0, "melody": -1}
+    # Frames 10 to 19 are given. The null of the chords has its own embedding, which would also make a difference.
+    shape = {"chords": (2, FRAMES), "drums": (2, FRAMES, 8), "melody": (2, FRAMES, 53)}[control]
+    free = torch.full(shape, model.null_controls[control])
+    given = free.clone()
+    given[:, 10:] = {"chords": 3, "drums": 1, "melody": 0}[control]
+    assert torch.equal(run(model, **inputs, **{control: free}), run(model, **inputs))
+    bits = []
+    model.presence_proj.register_forward_hook(lambda _, arguments, output: bits.append(arguments[0]))
+    run(model, **inputs, **{control: given})
+    index = model.controls.index(control)
+    assert (bits[0][:, :10] == 0).all() and (bits[0][:, 10:, index] == 1).all() and bits[0].sum() == 2 * 10
+
+
+def test_a_rest_differs_from_a_free_melody():
+    rest = torch.zeros(2, FRAMES, 53)
+    for presence_bits in (False, True):
+        model, inputs = make_random_model(presence_bits=presence_bits), make_inputs(controls=())
+        difference = (run(model, **inputs, melody=rest) - run(model, **inputs)).abs().max()
+        assert (difference > 1e-3) == presence_bits
+
+
+def test_masked_controls_are_free_with_presence_bits():
+    model, inputs = make_random_model(presence_bits=True, beats=True), make_inputs(controls=())
+    controls = {name: value for name, value in make_inputs(controls=model.controls).items() if name not in inputs}
+    text, time = inputs["encoder_hidden_states"], {key: inputs[key] for key in ("hidden_states", "timestep")}
+    section = TextSection(0, text, torch.ones(2, TOKENS, dtype=torch.bool), None)
+    conditioning = JascoConditioning((section,), controls, model.null_controls, num_frames=FRAMES)
+
+    def predict(conditioning: JascoConditioning) -> torch.Tensor:
+        return run(model, **time, **conditioning.model_kwargs())
+
+    torch.testing.assert_close(predict(conditioning), run(model, **inputs, **controls))
+    torch.testing.assert_close(predict(conditioning.keep(("text",))), run(model, **inputs))
+    # The first half of the first sample's melody, and the second sample's beats, are dropped.
+    masks = {name: torch.ones(2, FRAMES, dtype=torch.bool) for name in controls}
+    masks["melody"][0, :10] = masks["beats"][1] = False
+    expected = {name: value.clone() for name, value in controls.items()}
+    expected["melody"][0, :10], expected["beats"][1] = -1, 0
+    torch.testing.assert_close(predict(conditioning.mask(masks)), run(model, **inputs, **expected))
+
+
+def test_beats_are_a_control_of_their_own():
+    model, inputs = make_random_model(beats=True), make_inputs(controls=("chords",))
+    assert model.controls == ("chords", "drums", "melody", "beats") and model.null_controls["beats"] == 0
+    assert model.control_shape("beats") == (5,) and model.proj_in.in_features == make_model().proj_in.in_features
+    beats = make_inputs(controls=("beats",))["beats"]
+    assert torch.equal(run(model, **inputs, beats=torch.zeros_like(beats)), run(model, **inputs))
+    assert (run(model, **inputs, beats=beats) - run(model, **inputs)).abs().max() > 1e-3
+    with pytest.raises(ValueError, match=r"`beats`.*\(2, 20, 5\).*\(2, 20, 4\)"):
+        run(model, **inputs, beats=beats[..., :4])
+    with pytest.raises(ValueError, match="`beats` was given, but this checkpoint does not support it"):
+        run(make_model(), **inputs, beats=beats)
+
+
+def test_half_precision_with_all_options_trains():
+    model = make_model(**ALL_OPTIONS).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = model(**make_inputs(controls=model.controls)).sample.float().square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert loss.isfinite() and all(weight.isfinite().all() for weight in model.parameters())
+    zeros = [name for name, weight in model.named_parameters() if not weight.any()]
+    assert not zeros

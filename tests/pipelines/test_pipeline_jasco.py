@@ -590,32 +590,6 @@ def test_model_offload_runs_the_codecs_hook_before_encoder_and_decoder(pipe):
     assert torch.equal(after, before)
 
 
-def test_sequential_offload_leaves_the_codec_out(pipe):
-    before = pipe(PROMPTS[0], drums=beat(), num_inference_steps=2, generator=seed()).audios
-    pipe.enable_sequential_cpu_offload(device="cpu")
-    for component in (pipe.text_encoder, pipe.transformer):
-        for hook in (module._hf_hook for module in component.modules() if hasattr(module, "_hf_hook")):
-            # Diffusers sets "cpu:0", which Accelerate does not consider equal to the weights' "cpu".
-            getattr(hook, "hooks", [hook])[-1].execution_device = "cpu"
-    assert pipe.transformer.proj_in.weight.device.type == "meta"
-    assert not any(hasattr(module, "_hf_hook") for module in pipe.codec.modules())
-    assert hasattr(pipe.transformer.proj_in, "_hf_hook")
-    after = pipe(PROMPTS[0], drums=beat(), num_inference_steps=2, generator=seed()).audios
-    assert torch.equal(after, before)
-
-
-@pytest.mark.parametrize(
-    "level", [{"offload_type": "leaf_level"}, {"offload_type": "block_level", "num_blocks_per_group": 1}]
-)
-def test_group_offload_leaves_the_codec_out(pipe, level):
-    before = pipe(PROMPTS[0], drums=beat(), num_inference_steps=2, generator=seed()).audios
-    pipe.enable_group_offload(torch.device("cpu"), **level)
-    assert any(hasattr(module, "_diffusers_hook") for module in pipe.transformer.modules())
-    assert not any(hasattr(module, "_diffusers_hook") for module in pipe.codec.modules())
-    after = pipe(PROMPTS[0], drums=beat(), num_inference_steps=2, generator=seed()).audios
-    assert torch.equal(after, before)
-
-
 def test_lora_weights_load_scale_and_unload(pipe, tmp_path):
     peft = pytest.importorskip("peft")
     before = latents(pipe, PROMPTS[0])

@@ -18,6 +18,7 @@
 import json
 import zipfile
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -61,6 +62,22 @@ def request_(engine, settings):
 @pytest.fixture(scope="module")
 def take(engine, request_, tmp_path_factory):
     return finish_take(engine.play(request_, 7), request_, 7, engine, tmp_path_factory.mktemp("take"))
+
+
+def test_checkpoints_with_beats_follow_the_tempo_of_the_page(engine, settings, monkeypatch):
+    calls = []
+
+    def pipeline(prompt, **arguments):
+        calls.append(arguments)
+        return SimpleNamespace(audios=[torch.zeros(1, 9)])
+
+    monkeypatch.setattr(engine, "make_pipeline", lambda: pipeline)
+    engine.play(engine.make_request(settings), 0)
+    monkeypatch.setattr(engine, "controls", (*engine.controls, "beats"))
+    engine.play(engine.make_request(settings), 0)
+    engine.play(engine.make_request(replace(settings, drums="recording"), (torch.zeros(1, 9), 9)), 0)
+    assert [call.get("bpm") for call in calls] == [None, settings.tempo, None]
+    assert calls[1]["beats_per_bar"] == settings.chords["beats_per_bar"] == 4
 
 
 def test_every_run_has_its_own_pipeline_with_shared_weights(engine):

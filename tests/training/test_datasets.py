@@ -76,3 +76,8 @@ def test_every_file_is_opened_once_at_the_start(data, clips, scripts, monkeypatc
     held_out = encode([validation[0]])
     assert held_out["caption"] == ["clip 0"] and held_out["latents"].shape == (1, 40, 16)
     assert torch.equal(held_out["chords"], torch.full((1, 40), len(pipeline.transformer.config.chord_labels)))
+
+
+def test_remixes_need_audio(data, tmp_path, scripts):
+    with pytest.raises(ValueError, match="--vary_drums needs audio, but .*train is a feature cache"):
+        scripts[0].main(arguments(data, tmp_path, "--vary_drums", 0.5))

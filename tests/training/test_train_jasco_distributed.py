@@ -25,10 +25,14 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from transformers import EncodecModel
 
 from diffusers_jasco import JascoPipeline
+from diffusers_jasco.data.features import write_features
 
+from ..data.test_features import make_items
 from .run_tools import (
+    CODEC,
     ROOT,
     WEIGHTS,
     arguments,
@@ -93,6 +97,36 @@ def test_two_processes_resume_exactly(tmp_path, data):
     train(tmp_path / "parts", "--resume", "latest")
     assert_same_weights(tmp_path / "straight", tmp_path / "parts", 6)
     assert without_times(read_log(tmp_path / "straight")) == without_times(read_log(tmp_path / "parts"))
+
+
+def test_two_processes_resume_exactly_with_muon_and_a_tempo_model(tmp_path, data):
+    codec = EncodecModel.from_pretrained(CODEC).eval()
+    grid = {"beats": [0.1, 0.5, 0.9], "downbeats": [0.1, 0.9]}
+    write_features([item | grid for item in make_items(count=12)], codec, tmp_path / "clips")
+    options = ("--dataset", tmp_path / "clips", "--transformer", "{beats: true, qk_norm: rms_norm}", *NO_DROPOUT)
+    options += ("--tempo_weight", 0.1, "--optimizer", "muon", "--lr_scheduler", "wsd", "--max_steps", 6)
+
+    def train(output, *extra, processes=2):
+        finish(launch(*arguments(data, output, *options, *extra), processes=processes))
+
+    train(tmp_path / "straight")
+    train(tmp_path / "parts", "--max_minutes", 0)
+    train(tmp_path / "parts", "--resume", "latest")
+    assert_same_weights(tmp_path / "straight", tmp_path / "parts", 6)
+    train(tmp_path / "one", "--batch_size", 4, processes=1)
+    one, two = (read_log(tmp_path / name) for name in ("one", "straight"))
+    for name in ("loss", "tempo_loss", "validation_loss"):
+        values, expected = ([entry[name] for entry in log if name in entry] for log in (two, one))
+        assert len(values) >= 3 and values == pytest.approx(expected, abs=1e-3)
+
+
+def test_all_processes_start_the_decay_after_the_same_step(tmp_path, data):
+    options = ("--max_steps", 100_000, "--lr_scheduler", "wsd", "--total_minutes", 0.02, "--validate_every", 0)
+    finish(launch(*arguments(data, tmp_path, *options), processes=2))
+    steps = read_steps(tmp_path)
+    peak = max(entry["learning_rate"] for entry in steps)
+    start = max(entry["step"] for entry in steps if entry["learning_rate"] == peak)
+    assert steps[-1]["step"] == pytest.approx(start * 4 / 3, abs=2) and steps[-1]["learning_rate"] < 0.5 * peak
 
 
 def test_two_processes_learn_the_same_as_one_with_twice_the_batch_size(tmp_path, data):

@@ -17,6 +17,7 @@ import torch
 from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
 
 from diffusers_jasco import JascoPipeline, JascoTransformerModel
+from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.loaders.audiocraft import load_audiocraft_transformer, read_audiocraft_checkpoint
 from diffusers_jasco.training.weight_transfer import load_source, to_table, transfer_weights
 
@@ -25,8 +26,7 @@ from ..loaders.test_audiocraft_export import make_training_run
 
 
 FRAMES, TOKENS = 10, 3
-CONTROLS = ("chords", "drums", "melody")
-NO_CONTROLS = {f"{name}_dim": None for name in CONTROLS}
+NO_CONTROLS = {f"{name}_dim": None for name in ("chords", "drums", "melody")}
 SIZES = {
     "in_channels": 6,
     "num_layers": 4,
@@ -65,6 +65,7 @@ def make_inputs(config, seed: int = 0) -> dict:
         "chords": torch.randint(0, len(config.chord_labels or []) + 1, (2, FRAMES), generator=generator),
         "drums": randn(FRAMES, config.in_channels),
         "melody": randn(FRAMES, config.melody_bins).relu(),
+        "beats": randn(FRAMES, 5),
     }
 
 
@@ -107,6 +108,14 @@ def assert_accounted_for(rows, source: JascoTransformerModel, target: JascoTrans
             assert is_copied.any() and (row.target_shape != row.source_shape or not is_copied.all())
 
 
+OWN_OPTIONS = {
+    "position_embedding": "rotary",
+    "norm_type": "ada_norm_single",
+    "qk_norm": "rms_norm",
+    "presence_bits": True,
+    "beats": True,
+}
+
 # Options of the source, and those that differ in the target, for transfers that do not change the initial output.
 SAME = {
     "nothing": ({}, {}),
@@ -124,12 +133,19 @@ SAME = {
     "skips": ({}, {"skip_connections": True}),
     "skips without pre-norm": ({"pre_norm": False}, {"skip_connections": True}),
     "skips and more than three layers": ({"num_layers": 3}, {"num_layers": 6, "skip_connections": True}),
+    "beats": ({}, {"beats": True}),
+    "presence bits": ({}, {"presence_bits": True}),
+    "a control with presence bits": ({"presence_bits": True, "drums_dim": None}, {"drums_dim": 2}),
+    "time modulation": ({}, {"norm_type": "ada_norm_single"}),
+    "more layers with all options": (OWN_OPTIONS, {"num_layers": 6, "skip_connections": True}),
+    "a longer window": ({}, {"sample_size": 20}),
     "biases": ({}, {"attention_bias": True, "ff_bias": True, "out_bias": True}),
     "all at once": (
         {"melody_dim": None, "preconditioning": 0.5},
         {
             "melody_dim": 3, "chords_dim": 6, "num_layers": 6, "skip_connections": True, "ff_inner_dim": 24,
-            "attention_bias": True, "ff_bias": True, "out_bias": True,
+            "attention_bias": True, "ff_bias": True, "out_bias": True, "beats": True, "presence_bits": True,
+            "norm_type": "ada_norm_single",
         },
     ),
 }  # fmt: skip
@@ -146,6 +162,14 @@ DIFFERENT = {
     "fewer layers with skips": ({"skip_connections": True, "num_layers": 6}, {"num_layers": 4}),
     "more layers without pre-norm": ({"pre_norm": False}, {"num_layers": 6}),
     "no skips": ({"skip_connections": True}, {"skip_connections": False}),
+    "no beats": ({"beats": True}, {"beats": False}),
+    "no presence bits": ({"presence_bits": True}, {"presence_bits": False}),
+    "drums removed with presence bits": ({"presence_bits": True}, {"drums_dim": None}),
+    "no time modulation": ({"norm_type": "ada_norm_single"}, {"norm_type": "layer_norm"}),
+    "rotary positions": ({}, {"position_embedding": "rotary"}),
+    "a longer window with rotary positions": ({"position_embedding": "rotary"}, {"sample_size": 20}),
+    "QK norm": ({}, {"qk_norm": "rms_norm"}),
+    "no QK norm": ({"qk_norm": "rms_norm"}, {"qk_norm": None}),
     "no biases": ({"ff_bias": True}, {"ff_bias": False}),
     "pre-norm": ({"pre_norm": False}, {"pre_norm": True}),
     "post-norm": ({"pre_norm": True}, {"pre_norm": False}),
@@ -244,7 +268,8 @@ def test_new_weights_learn(case):
     optimizer = torch.optim.SGD(target.parameters(), lr=0.1)
     for seed in range(4):  # some weights only get gradients once the zeros behind them have changed
         inputs = make_inputs(target.config, seed)
-        target(**inputs).sample.square().mean().backward()
+        given = {name: value for name, value in inputs.items() if name not in CONTROLS or name in target.controls}
+        target(**given).sample.square().mean().backward()
         optimizer.step()
         optimizer.zero_grad()
     # Biases of keys have no gradient, as they shift all scores of a query equally.
@@ -279,6 +304,16 @@ def test_reordered_and_smaller_vocabularies():
     smaller = make_model(2, {"chord_labels": ["Am", "nothing"]})
     row = find(transfer_weights(make_model(1, {"chord_labels": ["Am", "C"]}), smaller), "chord_embedding.weight")
     assert row.note == "chord_labels: 1 are known, 1 are new (nothing from the null chord), 1 are dropped (C)"
+
+
+def test_the_table_names_the_options():
+    table = to_table(transfer(DIFFERENT["rotary positions"])[2])
+    assert "position_embedding sinusoidal → rotary" in table
+    assert "qk_norm None → rms_norm" in to_table(transfer(DIFFERENT["QK norm"])[2])
+    lines = to_table(transfer(SAME["time modulation"])[2]).splitlines()
+    assert (
+        "| new | blocks 0–3: scale_shift_table | (6, 12) |  | the source has none (without effect at first) |" in lines
+    )
 
 
 def test_the_table_groups_similar_blocks():

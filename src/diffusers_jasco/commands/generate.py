@@ -33,7 +33,7 @@ from ..utils.arguments import CommandParser, add_device, check_writable, integer
 from ..utils.bundled import BUNDLED
 from ..utils.cli import run_command, warnings_name
 from ..utils.errors import InputError
-from .control_arguments import Controls, add_control_arguments
+from .control_arguments import Controls, TempoSupport, add_control_arguments
 from .recipe import describe, parse_with_source, warn_of_differences
 
 
@@ -192,9 +192,10 @@ def generate(args: argparse.Namespace) -> list[Path]:
 
     # 3. Generate
     window = pipe.transformer.config.sample_size if latents is None or latents.ndim < 2 else latents.shape[1]
-    audios = pipe(
+    support = TempoSupport("beats" in pipe.transformer.controls, pipe.tempo_model is not None)
+    result = pipe(
         args.prompt,
-        **controls.for_pipeline(args.duration or window / pipe.frame_rate, pipe.sampling_rate),
+        **controls.for_pipeline(args.duration or window / pipe.frame_rate, pipe.sampling_rate, support),
         duration=args.duration,
         num_inference_steps=args.num_inference_steps,
         guidance_scale=args.guidance_scale,
@@ -204,12 +205,15 @@ def generate(args: argparse.Namespace) -> list[Path]:
         num_waveforms_per_prompt=args.num_waveforms,
         generator=torch.Generator().manual_seed(args.seed),
         latents=latents,
-    ).audios
+    )
+    audios, tempo = result.audios, result.tempos[0]
+    if tempo is not None:
+        print(f"Tempo: {tempo}", file=sys.stderr)
 
     # 4. Write
     output = Path(args.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    metadata = None if args.no_metadata else fit_metadata(describe(args, model))
+    metadata = None if args.no_metadata else fit_metadata(describe(args, model, tempo))
     numbers = range(1, len(audios) + 1) if args.waveform is None else args.waveform[:1]
     paths = []
     for i in numbers:

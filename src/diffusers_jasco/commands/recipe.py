@@ -26,6 +26,7 @@ from diffusers.utils import logging
 from ..audio.metadata import read_metadata
 from ..controls import CONTROLS
 from ..controls.midi import split_track
+from ..tempo import Tempo
 from ..utils.arguments import CommandParser
 from ..utils.errors import InputError, list_names, shorten
 from ..utils.files import hash_file
@@ -37,28 +38,31 @@ logger = logging.get_logger(__name__)
 NOT_RECORDED = {"help", "output", "device", "source", "no_metadata"}
 # Options with files whose content is compared when music is regenerated.
 FILES = (*CONTROLS, "latents")
-# Metadata entries that are not options: package version, model hash, waveform index, file hashes, and the clip name
-# that `scripts/generate_jasco.py` adds.
-_NOT_OPTIONS = {"diffusers-jasco", "model", "waveform", "files", "name"}
+# Metadata entries that are not options: package version, model hash, waveform index, file hashes, the chosen tempo, and
+# the clip name that `scripts/generate_jasco.py` adds.
+_NOT_OPTIONS = {"diffusers-jasco", "model", "waveform", "files", "tempo", "name"}
 # Option on the command line → other recorded options that it overrides.
 _OVERRIDES = {
     "chords": {"progression", "key", "repeat_chords"},
     "progression": {"chords", "key", "repeat_chords"},
     "drums": {"groove", "separate_drums"},
     "groove": {"drums", "separate_drums"},
+    "bpm": {"beats"},
+    "beats": {"bpm"},
     "seed": {"latents"},
     "checkpoint": {"text_encoder", "codec", "lora", "variant"},
     "num_waveforms": {"waveform"},
 }
 
 
-def describe(args: argparse.Namespace, model: str) -> dict[str, Any]:
+def describe(args: argparse.Namespace, model: str, tempo: Tempo | None = None) -> dict[str, Any]:
     r"""
     Describes how music is generated.
 
     Args:
         args (`argparse.Namespace`): the options.
         model (`str`): hash of the model.
+        tempo ([`~tempo.Tempo`], *optional*): the tempo of the music.
 
     Returns:
         `dict`: metadata with everything that is needed to regenerate the music.
@@ -68,7 +72,8 @@ def describe(args: argparse.Namespace, model: str) -> dict[str, Any]:
     }
     options = {name: value for name, value in options.items() if value is not None}
     files = {name: hash_file(path) for name in FILES if (path := _find_file(options.get(name)))}
-    return options | {"model": model} | ({"files": files} if files else {})
+    extra = {"files": files} if files else {}
+    return options | {"model": model} | extra | ({} if tempo is None else {"tempo": tempo._asdict()})
 
 
 def _find_file(value: Any) -> str | None:

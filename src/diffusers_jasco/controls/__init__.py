@@ -17,7 +17,8 @@
 from collections.abc import Sequence
 
 
-# All controls, in the order of the channels after the latents. A checkpoint supports some of them.
+# All controls, of which a checkpoint supports some. Chords, drums and melody are the channels after the latents, in
+# this order.
 CONTROLS = ("chords", "drums", "melody", "beats")
 # Conditions with one value per frame: the controls, and latents that are already known.
 FRAME_CONDITIONS = (*CONTROLS, "context")

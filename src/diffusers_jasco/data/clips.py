@@ -26,6 +26,7 @@ from ..controls import null_value
 from ..controls.chord_labels import NO_CHORD, UNKNOWN_CHORD, default_chord_labels, normalize_chord
 from ..utils.seeding import derive_seed
 from .features import SILENCE, ClipItems, captions_of, encode_controls, encode_tempo
+from .remixing import remix_item
 from .synthetic.music import SyntheticMusic
 
 
@@ -46,6 +47,8 @@ class ClipReader:
         num_frames (`int`): frames per crop.
         labels (`Sequence[str]`, *optional*): the model's chord vocabulary, by default AudioCraft's.
         seed (`int`, defaults to `0`): seed of the crops and of the choice of captions.
+        remix (`float`, defaults to `0.0`): probability that the stems are remixed, see [`~data.remixing.remix_item`].
+        vary_drums (`float`, defaults to `0.0`): probability that the drum control is varied.
     """
 
     def __init__(
@@ -55,12 +58,15 @@ class ClipReader:
         num_frames: int,
         labels: Sequence[str] | None = None,
         seed: int = 0,
+        remix: float = 0.0,
+        vary_drums: float = 0.0,
     ):
         self.sampling_rate = sampling_rate
         self.hop_length = hop_length
         self.num_frames = num_frames
         self.labels = default_chord_labels() if labels is None else list(labels)
         self.seed = seed
+        self.remix, self.vary_drums = remix, vary_drums
         self.context = round(CONTEXT_SECONDS * sampling_rate / hop_length)
 
     def count_frames(self, recording: Recording) -> int:
@@ -74,7 +80,8 @@ class ClipReader:
         Args:
             row (`dict`):
                 A clip with its audio in `audio` (`{"bytes", "path"}`, or a waveform with its `sampling_rate`) or
-                `file_name`, its drums likewise in `drums` or `stems["drums"]`, and, where known, `chords` (`(label,
+                `file_name`, its drums likewise in `drums` or `stems["drums"]`, other stems in `stems` (for remixes,
+                which assume that the stems add up to the audio), and, where known, `chords` (`(label,
                 start)` or `{"label", "start"}`), `melody` (`(pitch, start, end)` or `{"pitch", "start", "end"}`), `beats`,
                 `downbeats`, `tempo`, `time_signature` or `beats_per_bar`, and `captions`, `caption` or `text`.
             epoch (`int`): the epoch.
@@ -91,7 +98,8 @@ class ClipReader:
             `ValueError`: if the audio or a control can't be read, or the clip is shorter than a crop.
         """
         rate, hop = self.sampling_rate, self.hop_length
-        audio, drums = find_audio(row, folder), find_drums(row, folder)
+        audio, recordings = find_audio(row, folder), find_stems(row, folder)
+        drums = recordings.get("drums")
         frames = self.count_frames(audio)
         if frames < self.num_frames:
             raise ValueError(f"{audio.name} has {frames} frames, fewer than `num_frames` = {self.num_frames}.")
@@ -106,11 +114,17 @@ class ClipReader:
             # A crop may be silent in a clip that has drums.
             if stem.abs().max() > SILENCE or drums.read(0, drums.length(rate), rate).abs().max() > SILENCE:
                 stems["drums"] = stem
-        controls = self._encode_controls(row, frames, audio.name)
+        crop = row | {"audio": audio.read(*span, rate), "sampling_rate": rate, "stems": stems}
+        if self.remix or self.vary_drums:
+            others = {name: recordings[name].read(*span, rate) for name in recordings if name != "drums"}
+            key, probabilities = (self.seed, epoch, item), (self.remix, self.vary_drums)
+            crop = remix_item(crop | {"stems": others | stems}, key, *probabilities)
+        controls = self._encode_controls(crop, frames, audio.name)
         captions = captions_of({"caption": row.get("text")} | row)
         return {
-            "audio": audio.read(*span, rate),
-            "stems": stems,
+            "audio": crop["audio"],
+            "stems": crop["stems"],
+            "has_text": crop.get("has_text", True),
             "first_frame": start - first,
             **{name: values[start:end] for name, values in controls.items()},
             **encode_tempo(row),
@@ -182,10 +196,13 @@ def find_audio(row: dict[str, Any], folder: str | os.PathLike = "") -> Recording
     return recording
 
 
-def find_drums(row: dict[str, Any], folder: str | os.PathLike = "") -> Recording | None:
-    """The drum stem of a clip in the form that [`ClipReader.read`] expects, or `None`."""
-    value = (row.get("stems") or {}).get("drums") if row.get("drums") is None else row["drums"]
-    return _to_recording(value, row, folder)
+def find_stems(row: dict[str, Any], folder: str | os.PathLike = "") -> dict[str, Recording]:
+    """The stems of a clip in the form that [`ClipReader.read`] expects, by name."""
+    values = row.get("stems") or {}
+    if row.get("drums") is not None:
+        values = values | {"drums": row["drums"]}
+    recordings = {name: _to_recording(value, row, folder) for name, value in values.items()}
+    return {name: recording for name, recording in recordings.items() if recording is not None}
 
 
 def _to_recording(value: Any, row: dict[str, Any], folder: str | os.PathLike) -> Recording | None:
@@ -238,10 +255,18 @@ class ClipDataset(ClipItems):
             raise ValueError("There are no clips.")
         self.configure(labels, num_frames, seed)
 
-    def configure(self, labels: Sequence[str] | None = None, num_frames: int | None = None, seed: int = 0):
+    def configure(
+        self,
+        labels: Sequence[str] | None = None,
+        num_frames: int | None = None,
+        seed: int = 0,
+        remix: float = 0.0,
+        vary_drums: float = 0.0,
+    ):
         """Replaces all options of the items without reading the files' lengths again."""
         self._divide(self._lengths, num_frames)
-        self.reader = ClipReader(self.sampling_rate, self.hop_length, self.num_frames, labels, seed)
+        options = labels, seed, remix, vary_drums
+        self.reader = ClipReader(self.sampling_rate, self.hop_length, self.num_frames, *options)
 
     def _recordings(self) -> Iterator[Recording]:
         """The audio of all clips, for their lengths."""

@@ -121,7 +121,7 @@ def encode_controls(
     if item.get("melody") is not None:
         matrix = melody_from_notes([tuple(note) for note in item["melody"]], num_frames, frame_rate)
         melody = torch.where(matrix.any(dim=1), matrix.argmax(dim=1), REST)
-    grid = _beat_grid(item)
+    grid = beat_grid(item)
     phases = torch.full((num_frames, 2), -1.0) if grid is None else beat_phases(*grid, num_frames, frame_rate)
     return {"chords": chords.to(torch.int16), "melody": melody.to(torch.int8), "beat_phases": phases.half()}
 
@@ -137,7 +137,7 @@ def encode_tempo(item: dict[str, Any]) -> dict[str, float | int]:
     Returns:
         `dict`: `tempo` in beats per minute and `beats_per_bar`; 0 where they are unknown.
     """
-    grid, tempo = _beat_grid(item), item.get("tempo")
+    grid, tempo = beat_grid(item), item.get("tempo")
     if grid is not None:
         seconds_per_bar = 60 / (tempo_of_beats(grid[1]) or math.inf)
         tempo = tempo_of_beats(grid[0]) or 0.0
@@ -158,8 +158,16 @@ def _meter(item: dict[str, Any]) -> int:
     return int(upper) // 3 if is_compound else int(upper)
 
 
-def _beat_grid(item: dict[str, Any]) -> tuple[list[float], list[float]] | None:
-    """The beats and downbeats of a clip, at least two of each, or `None`."""
+def beat_grid(item: dict[str, Any]) -> tuple[list[float], list[float]] | None:
+    r"""
+    Returns the beats and downbeats of a clip.
+
+    Args:
+        item (`dict`): a clip, as in [`write_features`].
+
+    Returns:
+        `tuple[list[float], list[float]]`: at least two times of each in seconds, or `None` if they are unknown.
+    """
     beats, downbeats = (list(item.get(name) or []) for name in ("beats", "downbeats"))
     tempo, beats_per_bar = tempo_of_beats(beats), _meter(item)
     if len(downbeats) == 1 and tempo and beats_per_bar:
@@ -194,13 +202,16 @@ def encode_audio(items: list[dict[str, Any]], codec: torch.nn.Module) -> list[di
     ]
 
 
-def load_clip(item: dict[str, Any], folder: str | os.PathLike = "") -> dict[str, Any]:
+def load_clip(
+    item: dict[str, Any], folder: str | os.PathLike = "", names: Sequence[str] | None = ("drums",)
+) -> dict[str, Any]:
     r"""
     Loads the audio of a clip for [`write_features`].
 
     Args:
         item (`dict`): a line of a dataset's `metadata.jsonl`: `file_name` (the mix), `stems` (`{"drums": file}`), ...
         folder (`str` or `os.PathLike`): base folder of the files' paths.
+        names (`Sequence[str]`, *optional*): the stems to load; `None` for all of them.
 
     Raises:
         `FileNotFoundError`: if a file does not exist.
@@ -208,20 +219,24 @@ def load_clip(item: dict[str, Any], folder: str | os.PathLike = "") -> dict[str,
     """
     audio, sampling_rate = load_audio(Path(folder, item["file_name"]))
     stems = {}
-    if (item.get("stems") or {}).get("drums"):
-        drums, rate = load_audio(Path(folder, item["stems"]["drums"]), name="drums")
-        stems["drums"] = resample(drums, rate, sampling_rate)
+    for name, file in (item.get("stems") or {}).items():
+        if file and (names is None or name in names):
+            stem, rate = load_audio(Path(folder, file), name=name)
+            stems[name] = resample(stem, rate, sampling_rate)
     return item | {"audio": audio, "sampling_rate": sampling_rate, "stems": stems}
 
 
-def prepare_audio(item: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
+def prepare_audio(
+    item: dict[str, Any], sampling_rate: int, names: Sequence[str] | None = ("drums",)
+) -> dict[str, Any]:
     r"""
-    Converts the audio of a clip to mono at the codec's rate, and pads or cuts its drum stem to the same length. A
-    silent drum stem is removed.
+    Converts the audio of a clip to mono at the codec's rate, and pads or cuts its stems to the same length. Silent
+    stems are removed.
 
     Args:
         item (`dict`): a clip in the form that [`write_features`] expects.
         sampling_rate (`int`): the codec's rate in Hz.
+        names (`Sequence[str]`, *optional*): the stems to convert, the others are removed; `None` for all of them.
     """
 
     def convert(waveform: Any) -> torch.Tensor:
@@ -231,12 +246,13 @@ def prepare_audio(item: dict[str, Any], sampling_rate: int) -> dict[str, Any]:
 
     audio = convert(item["audio"])
     stems = {}
-    drums = (item.get("stems") or {}).get("drums")
-    if drums is not None:
-        drums = convert(drums)[:, : audio.shape[-1]]
-        if drums.abs().max() > SILENCE:
-            stems["drums"] = F.pad(drums, (0, audio.shape[-1] - drums.shape[-1]))
-    return item | {"audio": audio, "stems": stems}
+    for name, stem in (item.get("stems") or {}).items():
+        if stem is None or (names is not None and name not in names):
+            continue
+        stem = convert(stem)[:, : audio.shape[-1]]
+        if stem.abs().max() > SILENCE:
+            stems[name] = F.pad(stem, (0, audio.shape[-1] - stem.shape[-1]))
+    return item | {"audio": audio, "sampling_rate": sampling_rate, "stems": stems}
 
 
 def captions_of(item: dict[str, Any]) -> list[str]:
@@ -286,7 +302,7 @@ def write_features(
             (`[(label, start in seconds), ...]`), `"melody"` (`[(MIDI number, start, end), ...]`; an empty list if
             there is none), `"beats"` and `"downbeats"` (seconds), `"tempo"` (beats per minute), `"time_signature"`
             (such as `"3/4"`) or `"beats_per_bar"`, `"stems"` (`{"drums": (1, samples)}`), and `"captions"` (variants
-            of the same description) or `"caption"`.
+            of the same description) or `"caption"`, and `"has_text"`, `False` if they are not true.
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]):
             The codec.
         folder (`str` or `os.PathLike`):
@@ -323,6 +339,7 @@ def write_features(
                 for item, audio in zip(batch, encode_audio(batch, codec)):
                     controls = encode_controls(item, len(audio["latents"]), frame_rate)
                     clip = audio | controls | encode_tempo(item) | {"captions": captions_of(item)}
+                    clip["has_text"] = item.get("has_text", True)
                     if text_encoder is not None:
                         captions.extend(clip["captions"])
                         clip["text_embeds"] = encode_captions(clip["captions"], tokenizer, text_encoder)

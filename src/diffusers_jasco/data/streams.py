@@ -84,10 +84,18 @@ class ClipStream:
         self.sampling_rate, self.hop_length = sampling_rate, hop_length
         self.configure(labels, num_frames, seed)
 
-    def configure(self, labels: Sequence[str] | None, num_frames: int, seed: int = 0):
+    def configure(
+        self,
+        labels: Sequence[str] | None,
+        num_frames: int,
+        seed: int = 0,
+        remix: float = 0.0,
+        vary_drums: float = 0.0,
+    ):
         """Replaces all options of the items. Call before iterating."""
         self.num_frames = num_frames
-        self.reader = ClipReader(self.sampling_rate, self.hop_length, num_frames, labels, seed)
+        options = labels, seed, remix, vary_drums
+        self.reader = ClipReader(self.sampling_rate, self.hop_length, num_frames, *options)
 
     @property
     def num_shards(self) -> int:

@@ -31,7 +31,7 @@ from tqdm import tqdm
 from ..audio.io import load_audio
 from ..codecs import decode, encode
 from ..controls import CONTROLS
-from ..data.features import prepare_audio
+from ..data.features import beat_grid, prepare_audio
 from ..generation.batches import GenerationRequest, generate_clips
 from ..utils.files import replace_file
 from .adherence import Adherence, Metric, analyze, derangements, measure_adherence, score, score_floor, worst
@@ -102,8 +102,8 @@ def analyze_references(
     Args:
         items (`Sequence[dict]`): at least 2 clips, such as those of [`~data.SyntheticMusic`] with `stems=True`, of
             [`~evaluation.items.read_items`] or [`~evaluation.handwritten.handwritten_items`]: `audio` `(1, samples)`,
-            `sampling_rate`, `duration`, `caption`, `chords`, `melody`, `drum_onsets`, `beats`, `stems`; and `style`,
-            `tempo`, `energy`, `instruments`, if they are known.
+            `sampling_rate`, `duration`, `caption`, `chords`, `melody`, `drum_onsets`, `beats`, `downbeats`, `stems`;
+            and `style`, `tempo`, `energy`, `instruments`, if they are known.
         estimators (`Sequence[Estimator]`): estimators of the controls.
         embedding (`Embedding`, *optional*): by default [`~evaluation.estimators.embeddings.spectral_statistics`].
         seed (`int`, defaults to `0`): random seed of noise, swaps, floors and intervals.
@@ -152,14 +152,16 @@ def evaluate_pipeline(
         items (`Sequence[dict]` or `References`): the clips, or the result of [`analyze_references`].
         conditions (`Sequence[str]`): some of `CONDITIONS`:
 
-            - `"all"`: caption, chords, drums and melody of the clip; `"none"`: nothing; `"text"`: the caption only
-            - `"chords"`, `"drums"`, `"melody"`: the caption and this control only
+            - `"all"`: caption, chords, drums, melody and beats of the clip; `"none"`: nothing; `"text"`: the caption
+              only
+            - `"chords"`, `"drums"`, `"melody"`, `"beats"`: the caption and this control only
             - `"swapped"`: the clip's caption with the controls of another clip, against which the music is scored
             - `"codec"`: no generation: the reference clips through the codec, an upper bound for generated music
             - `"no_drums"`: no generation: the reference clips without their drums. Other instruments that play on the
               beat coincide with many drum onsets, so only music above this baseline follows the drums
 
-            Settings for a single control that the checkpoint lacks are skipped.
+            Settings for a single control that the checkpoint lacks are skipped. Where beats are not passed, the
+            pipeline chooses a tempo by itself, if the checkpoint supports that.
         batch_size (`int`, defaults to `8`): number of clips generated together.
         settings (`dict`, *optional*): `num_inference_steps`, `guidance_scale`, `text_guidance_scale` and
             `guidance_rescale`, overriding the defaults of the checkpoint.
@@ -253,7 +255,7 @@ def make_requests(
     Args:
         items (`Sequence[dict]`): the clips.
         sources (`np.ndarray` of shape `(clips,)`): index of the clip that each clip's controls come from.
-        inputs (`Sequence[str]`): inputs of the pipeline, of `"text"`, `"chords"`, `"drums"`, `"melody"`.
+        inputs (`Sequence[str]`): inputs of the pipeline, of `"text"` and [`~controls.CONTROLS`].
         settings (`dict`): as in [`evaluate_pipeline`].
         seed (`int`): random seed of the noise.
 
@@ -264,6 +266,7 @@ def make_requests(
         "chords": lambda item: item["chords"] or None,
         "drums": lambda item: (item["stems"]["drums"], item["sampling_rate"]) if "drums" in item["stems"] else None,
         "melody": lambda item: item["melody"] or None,
+        "beats": beat_grid,
     }
     return [
         GenerationRequest(

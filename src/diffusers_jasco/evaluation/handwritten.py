@@ -391,7 +391,9 @@ def _render(sketch: Sketch, rate: int, duration: float) -> dict[str, Any]:
         "chords": chords,
         "melody": melody,
         "drum_onsets": sorted({time for times in hits.values() for time in times}),
-        "beats": [float(time) for time in np.arange(0, duration, beat)],
+        "beats": np.arange(0, duration, beat).tolist(),
+        "downbeats": np.arange(0, duration, sketch.beats_per_bar * beat).tolist(),
+        "beats_per_bar": sketch.beats_per_bar,
         "tempo": sketch.bpm,
     }
 

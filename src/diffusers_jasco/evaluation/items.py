@@ -17,7 +17,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,8 @@ def read_items(
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
     r"""
-    Reads the beginnings of a dataset's clips. Chords and melody come from the dataset. Onsets and beats are estimated
-    from the drum stem, unless the dataset contains them, as synthetic music does.
+    Reads the beginnings of a dataset's clips. Chords, melody and downbeats come from the dataset. Onsets and beats are
+    estimated from the drum stem, unless the dataset contains them, as synthetic music does.
 
     Args:
         dataset (`str` or `os.PathLike`):
@@ -115,7 +115,10 @@ def _read_item(line: dict[str, Any], folder: Path, sampling_rate: int, duration:
         "chords": cut_chords([tuple(chord) for chord in line.get("chords") or []], 0.0, duration),
         "melody": cut_notes(line.get("melody") or [], 0.0, duration),
     }
-    for key, estimate in (("drum_onsets", onsets_by_percussive_flux), ("beats", track_beats)):
-        times = line[key] if key in line else estimate(drums) if drums else []
+    estimators: dict[str, Callable] = {"drum_onsets": onsets_by_percussive_flux, "beats": track_beats}
+    for key in (*estimators, "downbeats"):
+        times = line.get(key)
+        if times is None:
+            times = estimators[key](drums) if key in estimators and drums else []
         item[key] = [float(time) for time in times if time < duration]
     return item

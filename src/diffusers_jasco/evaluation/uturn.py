@@ -13,8 +13,9 @@
 # limitations under the License.
 
 """
-U-turns: reference clips are noised to a flow time and denoised with their captions only. Properties that survive are
-determined by the latents of that time, so that the model decides them before it.
+U-turns: reference clips are noised to a flow time and denoised with their captions, or with some of their controls as
+well. Other properties that survive are determined by the latents of that time, so that the model decides them before
+it.
 """
 
 import math
@@ -26,7 +27,7 @@ import torch
 
 from ..codecs import encode
 from ..data.features import prepare_audio
-from .evaluate import References, add_captions, describe_references, evaluate_clips, reconstruct
+from .evaluate import References, add_captions, describe_references, evaluate_clips, make_requests, reconstruct
 from .metrics.sample_sizes import MIN_CLIPS
 from .report import find_row
 
@@ -44,20 +45,23 @@ def make_uturns(
     batch_size: int = 8,
     settings: dict[str, Any] | None = None,
     seed: int = 0,
+    inputs: Sequence[str] = ("text",),
 ) -> Iterator[torch.Tensor]:
     r"""
-    Noises reference clips to a flow time and denoises them with their captions only (Sclocchi et al., 2024, "A Phase
-    Transition in Diffusion Models Reveals the Hierarchical Nature of Data").
+    Noises reference clips to a flow time and denoises them (Sclocchi et al., 2024, "A Phase Transition in Diffusion
+    Models Reveals the Hierarchical Nature of Data").
 
     Args:
         pipe ([`JascoPipeline`]): the pipeline.
-        items (`Sequence[dict]`): clips of equal length with `audio`, `sampling_rate`, `caption`.
+        items (`Sequence[dict]`): clips of equal length, as [`~evaluation.evaluate.analyze_references`] takes them.
         time (`float`): flow time in [0, 1), from 0 (noise: music from the captions alone) to 1 (data).
         batch_size (`int`, defaults to `8`): number of clips generated together.
         settings (`dict`, *optional*): as [`~evaluation.evaluate.evaluate_pipeline`] takes it. The remaining interval
             from `time` to 1 is divided into `num_inference_steps` equal steps.
         seed (`int`, defaults to `0`): random seed of the noise, which is that of
             [`~evaluation.evaluate.make_requests`] and the same for all times.
+        inputs (`Sequence[str]`, defaults to `("text",)`): inputs of the pipeline, as
+            [`~evaluation.evaluate.make_requests`] takes them. The pipeline does not choose a tempo by itself.
 
     Yields:
         `torch.Tensor` of shape `(1, samples)`: waveforms at the pipeline's sampling rate.
@@ -72,18 +76,21 @@ def make_uturns(
     sigmas = (1 - time) * np.linspace(1, 1 / num_steps, num_steps)
     config = pipe.transformer.config
     mean, std = (torch.tensor(value) for value in (config.latents_mean, config.latents_std))
+    requests = make_requests(items, np.arange(len(items)), inputs, {}, seed)
     for first in range(0, len(items), batch_size):
-        batch = items[first : first + batch_size]
-        audios = torch.stack([prepare_audio(item, pipe.sampling_rate)["audio"] for item in batch])
+        batch = requests[first : first + batch_size]
+        clips = (prepare_audio(item, pipe.sampling_rate)["audio"] for item in items[first : first + batch_size])
+        audios = torch.stack(list(clips))
         data = (encode(pipe.codec, audios).float().cpu() - mean) / std
         noise = torch.stack(
-            [
-                torch.randn(data.shape[1:], generator=torch.Generator().manual_seed(1_000_000 * seed + first + index))
-                for index in range(len(batch))
-            ]
+            [torch.randn(data.shape[1:], generator=torch.Generator().manual_seed(it.seed)) for it in batch]
         )
+        controls = {name: [request.controls[name] for request in batch] for name in batch[0].controls}
+        controls = {name: values for name, values in controls.items() if any(value is not None for value in values)}
         waveforms = pipe(
-            [item["caption"] for item in batch],
+            [request.prompt for request in batch],
+            **controls,
+            bpm=False,
             latents=time * data + (1 - time) * noise,
             sigmas=sigmas,
             **settings,
@@ -99,6 +106,7 @@ def evaluate_uturns(
     settings: dict[str, Any] | None = None,
     progress: bool = False,
     min_clips: int = MIN_CLIPS,
+    inputs: Sequence[str] = ("text",),
 ) -> dict[str, Any]:
     r"""
     Evaluates U-turns at several flow times against the reference clips.
@@ -110,6 +118,7 @@ def evaluate_uturns(
         batch_size (`int`, defaults to `8`), settings (`dict`, *optional*): as [`make_uturns`] takes them.
         progress (`bool`, defaults to `False`): whether to show progress bars.
         min_clips (`int`, defaults to `20`): as [`~evaluation.evaluate.evaluate_pipeline`] takes it.
+        inputs (`Sequence[str]`, defaults to `("text",)`): as [`make_uturns`] takes them.
 
     Returns:
         `dict`, ready for JSON: as [`~evaluation.evaluate.evaluate_pipeline`] returns it, with conditions named after
@@ -118,7 +127,7 @@ def evaluate_uturns(
     result = describe_references(references, min_clips)
     names = {f"t = {time:g}": float(time) for time in times}
     for name, time in names.items():
-        clips = make_uturns(pipe, references.items, time, batch_size, settings, references.seed)
+        clips = make_uturns(pipe, references.items, time, batch_size, settings, references.seed, inputs)
         audios = ((clip, pipe.sampling_rate) for clip in clips)
         result["conditions"][name] = evaluate_clips(audios, references, None, name, progress, min_clips)
     audios = ((clip, pipe.sampling_rate) for clip in reconstruct(pipe, references.items, batch_size))

@@ -43,7 +43,8 @@ def evaluate_words(
     min_clips: int = MIN_CLIPS,
 ) -> dict[str, Any]:
     r"""
-    Generates music for captions without any control, and measures its form and its agreement with the captions.
+    Generates music for captions without any control, and measures its form and its agreement with the captions. If the
+    checkpoint supports it, the pipeline chooses a tempo by itself.
 
     Args:
         pipe ([`JascoPipeline`]): the pipeline.

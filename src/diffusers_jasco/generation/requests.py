@@ -40,6 +40,8 @@ _TYPES = {
     "normalize_drums": (bool,),
     "start": _NUMBER,
     "duration": _NUMBER,
+    "bpm": (*_NUMBER, bool),
+    "beats_per_bar": (int,),
     "seed": (int,),
     "num_inference_steps": (int,),
     "guidance_scale": _NUMBER,
@@ -70,10 +72,12 @@ def read_requests(
             object with:
 
             - any of `FIELDS`: `prompt`, `chords` (`[[label, start], ...]`, `"C:0 Am:2.5"`, or a file), `drums` (a
-              file), `melody` (`[[pitch, start, end], ...]` or a file), `separate_drums`, `normalize_drums`, `start`
-              (seconds into files), `duration` (seconds), `seed`, `name` (of the clip's file; by default the line
-              number), and the sampling settings
-            - or `file_name`: a clip of a dataset. Its caption and its controls are used, but not its duration
+              file), `melody` (`[[pitch, start, end], ...]` or a file), `beats` (`[seconds, ...]`, `[beats, downbeats]`
+              or a file), `separate_drums`, `normalize_drums`, `start` (seconds into files), `duration` (seconds),
+              `bpm` (or `false`), `beats_per_bar`, `seed`, `name` (of the clip's file; by default the line number), and
+              the sampling settings
+            - or `file_name`: a clip of a dataset. Its caption, chords, drums and melody are used, but not its duration
+              and beats
             - or `path`: a line of AudioCraft's `data.jsonl`, with the caption in the `.json` or `.txt` file beside the
               audio
 
@@ -140,6 +144,8 @@ def _read_line(line: str, number: int, folder: Path, defaults: GenerationRequest
             value = _find_file(value, folder) or value
         elif value is not None:
             value = [tuple(event) if isinstance(event, list) else event for event in value] or None
+            if key == "beats" and value and isinstance(value[0], tuple):
+                value = tuple(value)  # beats and downbeats
         if value is not None:
             controls[key] = value
     return replace(
@@ -151,6 +157,8 @@ def _read_line(line: str, number: int, folder: Path, defaults: GenerationRequest
         normalize_drums=info.get("normalize_drums", defaults.normalize_drums),
         start=info.get("start", defaults.start),
         duration=info.get("duration", defaults.duration),
+        bpm=info.get("bpm", defaults.bpm),
+        beats_per_bar=info.get("beats_per_bar", defaults.beats_per_bar),
         # The range of PyTorch's generators.
         seed=to_integer(info["seed"], "seed", -(2**63), 2**64 - 1)
         if "seed" in info
@@ -169,7 +177,7 @@ def _from_dataset(info: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {
         "name": source.id,
         "prompt": captions[0] if captions else None,
-        **{key: info.get(key) for key in CONTROLS},
+        **{key: info.get(key) for key in CONTROLS if key != "beats"},
         "drums": (info.get("stems") or {}).get("drums"),
     }
 

@@ -22,7 +22,7 @@ from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockR
 from diffusers.loaders import PeftAdapterMixin
 from diffusers.models.activations import get_activation
 from diffusers.models.attention import AttentionMixin, AttentionModuleMixin
-from diffusers.models.attention_dispatch import dispatch_attention_fn
+from diffusers.models.attention_dispatch import AttentionBackendName, dispatch_attention_fn
 from diffusers.models.cache_utils import CacheMixin
 from diffusers.models.embeddings import (
     TimestepEmbedding,
@@ -63,7 +63,11 @@ class JascoAttnProcessor:
 
         query, key, value = (states.unflatten(-1, (attn.heads, attn.head_dim)) for states in (query, key, value))
         if attn.norm_q is not None and attn.norm_k is not None:
-            query, key = attn.norm_q(query).to(value.dtype), attn.norm_k(key).to(value.dtype)
+            # Under autocast, the norms' weights are float32.
+            query, key = (
+                norm(states.to(norm.weight.dtype)).to(value.dtype)
+                for norm, states in ((attn.norm_q, query), (attn.norm_k, key))
+            )
         if rotary_emb is not None:
             query, key = (
                 apply_rotary_emb(states, rotary_emb, use_real_unbind_dim=-2, sequence_dim=1) for states in (query, key)
@@ -73,7 +77,8 @@ class JascoAttnProcessor:
             key,
             value,
             attn_mask=attention_mask,
-            backend=self._attention_backend,
+            # Flash and Sage attention do not support masks.
+            backend=self._attention_backend if attention_mask is None else AttentionBackendName.NATIVE,
             parallel_config=self._parallel_config,
         )
         hidden_states = hidden_states.flatten(2, 3).to(query.dtype)
@@ -361,6 +366,8 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             raise ValueError(
                 f"`attention_head_dim` has to be even with rotary positions, but is {attention_head_dim}."
             )
+        if presence_bits and chords_dim is None and drums_dim is None and melody_dim is None:
+            raise ValueError("`presence_bits` requires chords, drums or melody.")
         if skip_connections and num_layers % 2:
             raise ValueError(f"`num_layers` has to be even with `skip_connections`, but is {num_layers}.")
         dim = num_attention_heads * attention_head_dim

@@ -30,6 +30,7 @@ from ..conditioning import JascoConditioning
 from ..guiders import JascoGuidance
 from ..models.transformer_jasco import JascoTransformerModel
 from ..schedulers.steps import DEFAULT_STEPS, check_sigmas, check_steps, is_adaptive
+from ..utils.compilation import is_compiled
 from ..utils.errors import InputError
 
 
@@ -55,7 +56,11 @@ class GuidedVelocity:
         self.transformer = transformer
         self.guider = guider
         nulls = guider.nulls(conditioning.nulls, conditioning.controls, conditioning.presence)
-        self.conditioning = replace(conditioning, nulls=nulls)
+        sections = conditioning.sections
+        if is_compiled(transformer):
+            # Otherwise each number of tokens, and each batch with prompts of different lengths, would recompile it.
+            sections = tuple(section.pad() for section in sections)
+        self.conditioning = replace(conditioning, nulls=nulls, sections=sections)
         self.attention_kwargs = attention_kwargs
         self._branches: tuple[frozenset[str], ...] = ()
         self._model_kwargs: dict[str, torch.Tensor | None] = {}

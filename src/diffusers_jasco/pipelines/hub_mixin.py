@@ -17,6 +17,7 @@
 import functools
 import hashlib
 import json
+import math
 import os
 import re
 import tempfile
@@ -364,8 +365,12 @@ def _describe_control(pipeline: Any, name: str, duration: float) -> tuple[str, s
             "a recording of drums only: a file or `(waveform, sampling_rate)`. The music follows its rhythm, not its sound",
             f"((torch.arange({samples}) % {rate // 2} < {rate // 100}).float(), {rate})",
         )
-    if name != "melody":
-        return "see the documentation of the pipeline", "None"
+    if name == "beats":
+        return (
+            "beats that the music follows: `[seconds, ...]`, the tuple `(beats, downbeats)`, or a recording. `bpm` and"
+            " `beats_per_bar` set a constant tempo instead",
+            f"[0.5 * beat for beat in range({math.ceil(2 * duration) + 1})]",
+        )
     notes = zip(("E4", "C4", "A4", "G4"), starts, starts[1:])
     return (
         'a monophonic melody from G2 to B6: `[("C4", start, end), ...]`, a `.mid` file, or a matrix of'

@@ -101,8 +101,8 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
                 Folder, Hub id or `checkpoint.th`; or `"jasco-nano"`, the model that ships with this package.
             kwargs:
                 Arguments of [`DiffusionPipeline.from_pretrained`]. For AudioCraft's layout: components (`codec`,
-                `text_encoder`, `tokenizer`, `scheduler`, `guider`) that replace those of the checkpoint, `dtype`
-                (default: float32), `cache_dir`, `revision`, `token`, `local_files_only` and `force_download`.
+                `text_encoder`, `tokenizer`, `scheduler`, `guider`, `tempo_model`) that replace those of the checkpoint,
+                `dtype` (default: float32), `cache_dir`, `revision`, `token`, `local_files_only` and `force_download`.
 
         Raises:
             `FileNotFoundError`: if the folder or repository does not exist.

@@ -86,6 +86,8 @@ def _add_data_options(add: Callable):
     add("--validation_dataset", help="Dataset for validation; default: no validation.")
     add("--streaming", **_SWITCH, help="Stream datasets from the Hub instead of downloading them first.")
     add("--num_frames", type=int, help="Latent frames per sample; default: the shortest clip's, at most 10 s.")
+    add("--remix", type=float, default=0.0, help="Probability of remixing the stems of a clip; needs audio.")
+    add("--vary_drums", type=float, default=0.0, help="Probability of drum controls that are quiet or have bleed.")
     add("--batch_size", type=int, default=4, help="Samples per batch in each process.")
     add("--num_workers", type=int, default=0, help="Number of data loader workers.")
     add(
@@ -112,6 +114,7 @@ def _add_objective_options(add: Callable):
         "words_time_logit_std": ({"type": float}, "With `--words_time_logit_mean`."),
         "loss_weighting": ({"choices": weightings}, "Weight at time t: 1, 1 + t, 2 - t or min(t², γ (1 - t)²)."),
         "snr_gamma": ({"type": float}, "γ of `--loss_weighting min_snr`."),
+        "tempo_weight": ({"type": float}, "Weight of the tempo model's loss; above 0, it is trained, too."),
         "drop_all": ({"type": float}, "Probability of dropping all conditions."),
         "drop_controls": ({"type": float}, "Probability of dropping all controls, which leaves the text only."),
         "only_beats": ({"type": float}, "Probability of dropping all controls but the beats, which are kept."),

@@ -55,6 +55,7 @@ _NOT_NEGATIVE = (
     "checkpoint_every",
     "checkpoint_minutes",
     "keep_checkpoints",
+    "tempo_weight",
     "time_weight",
     "log_weight",
     "complex_weight",
@@ -74,7 +75,7 @@ _POSITIVE = (
     "seconds",
 )
 _BELOW_ONE = ("adam_beta1", "adam_beta2", "ema_decay", "lora_dropout", "decay_share")
-_SHARES = ("drums_share", "only_beats", "default_guidance_rescale")
+_SHARES = ("drums_share", "remix", "vary_drums", "only_beats", "default_guidance_rescale")
 
 
 def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace):

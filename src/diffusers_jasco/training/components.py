@@ -22,6 +22,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5Config, T5Enc
 from ..codecs import codec_hash, first_codebook, is_same_codec, load_codec
 from ..controls.chord_labels import default_chord_labels
 from ..guiders import JascoGuidance
+from ..models.tempo_model import JascoTempoModel
 from ..models.transformer_jasco import JascoTransformerModel
 from ..pipelines.pipeline_jasco import JascoPipeline
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
@@ -66,6 +67,11 @@ def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, DatasetInf
             f"The tokenizer has {len(tokenizer)} tokens, but the text encoder only {text_encoder.config.vocab_size}."
         )
     transformer, transfer = _make_transformer(args, source, data, text_encoder.config.d_model)
+    tempo_model = None if source is None else source.tempo_model
+    if args.tempo_weight and (tempo_model is None or tempo_model.config.text_dim != text_encoder.config.d_model):
+        tempo_model = JascoTempoModel(text_encoder.config.d_model)
+    if args.tempo_weight and "beats" not in transformer.controls:
+        raise ValueError("--tempo_weight needs a transformer with the option `beats`, which the tempo determines.")
     pipeline = JascoPipeline(
         tokenizer=tokenizer,
         text_encoder=text_encoder,
@@ -73,6 +79,7 @@ def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, DatasetInf
         transformer=transformer,
         scheduler=FlowMatchEulerScheduler(num_inference_steps=50) if source is None else source.scheduler,
         guider=JascoGuidance(1.5) if source is None else source.guider,
+        tempo_model=tempo_model,
     )
     pipeline.set_defaults(**{name: getattr(args, f"default_{name}") for name in pipeline.defaults})
     return pipeline, data, transfer

@@ -156,6 +156,8 @@ def make_batches(
         if dataset is not None:
             _check_text_embeds(dataset, pipeline, args)
             options = encoding if isinstance(dataset, EncodedDataset) else {}
+            if dataset is not data.validation:
+                options = options | _remix_options(dataset, args)
             dataset.configure(labels=config.chord_labels, num_frames=data.num_frames, seed=seed, **options)
     if process_index == 0 and args.drop_text < 1:
         for spec, dataset in zip(args.dataset, data.datasets):
@@ -207,6 +209,18 @@ def _existing_validation(spec: str | None) -> str | None:
 def _is_streamed(spec: str, args: argparse.Namespace) -> bool:
     """Whether a dataset is streamed: with `streaming`, all Hub datasets; an error if there are none."""
     return args.streaming and (is_on_hub(spec) or not any(map(is_on_hub, args.dataset)))
+
+
+def _remix_options(dataset: Dataset | ClipStream, args: argparse.Namespace) -> dict[str, float]:
+    """The options of remixes that are not 0; an error for a feature cache, which has no audio."""
+    options = {name: getattr(args, name) for name in ("remix", "vary_drums") if getattr(args, name)}
+    if options and isinstance(dataset, EncodedDataset):
+        raise ValueError(
+            f"--{next(iter(options))} needs audio, but {dataset.folder} is a feature cache: pass the clips instead"
+            " (`synthetic`, or the subfolder `dataset` or `train` of a prepared folder), or add remixes to the cache"
+            " (--remixes of scripts/encode_features.py)."
+        )
+    return options
 
 
 def _check_text_embeds(dataset: Dataset | ClipStream, pipeline: JascoPipeline, args: argparse.Namespace):

@@ -144,6 +144,8 @@ class LossMeans:
         by_time.index_add_(1, bins, torch.stack([errors, torch.ones_like(errors)]))
         self.add(len(errors), **{f"loss{suffix}": losses.loss * len(errors)})
         self.add(by_time[1], **{f"mse_by_time{suffix}": by_time[0]})
+        if losses.tempo_errors is not None and losses.has_tempo is not None:
+            self.add(losses.has_tempo.sum().to(self.dtype), tempo_loss=losses.tempo_errors.sum())
 
     def _sum_of_processes(self) -> dict[str, torch.Tensor]:
         parts = gather_object([{name: total.cpu() for name, total in self.totals.items()}])

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 
-"""Training wrapper of the transformer and the text encoder."""
+"""Training wrapper of the transformer, the text encoder and the tempo model."""
 
 from contextlib import nullcontext
 
@@ -22,13 +22,15 @@ from torch import nn
 from transformers import T5EncoderModel
 
 from ..conditioning import JascoConditioning, TextSection
+from ..models.tempo_model import JascoTempoModel
 from ..models.transformer_jasco import JascoTransformerModel
+from ..utils.compilation import is_compiled
 
 
 class JascoTrainingModel(nn.Module):
     r"""
-    The transformer and, if it is trained too, the text encoder in one module, so that one distributed wrapper, one
-    optimizer and one EMA cover both.
+    The transformer and, if they are trained too, the text encoder and the tempo model in one module, so that one
+    distributed wrapper and one EMA cover all of them.
 
     Args:
         transformer ([`JascoTransformerModel`]): the transformer.
@@ -37,6 +39,7 @@ class JascoTrainingModel(nn.Module):
         num_new_words (`int`, defaults to `0`):
             Number of words at the end of the vocabulary whose embeddings are trained while the rest of the text
             encoder is frozen. [`store_words`] copies them into the text encoder.
+        tempo_model ([`JascoTempoModel`], *optional*): the tempo model.
     """
 
     def __init__(
@@ -45,9 +48,11 @@ class JascoTrainingModel(nn.Module):
         text_encoder: T5EncoderModel,
         train_text_encoder: bool = False,
         num_new_words: int = 0,
+        tempo_model: JascoTempoModel | None = None,
     ):
         super().__init__()
         self.transformer = transformer
+        self._is_compiled = is_compiled(transformer)
         self.text_encoder = text_encoder if train_text_encoder else None
         # In a list, so that it is not registered as a submodule.
         self._frozen = [] if train_text_encoder else [text_encoder.requires_grad_(False).eval()]
@@ -55,6 +60,7 @@ class JascoTrainingModel(nn.Module):
         if num_new_words and not train_text_encoder:
             weight = text_encoder.get_input_embeddings().weight[-num_new_words:]
             self.new_words = nn.Embedding.from_pretrained(weight.clone(), freeze=False)
+        self.tempo_model = tempo_model
 
     @torch.no_grad()
     def store_words(self):
@@ -91,7 +97,7 @@ class JascoTrainingModel(nn.Module):
         text: dict[str, torch.Tensor | bool],
         controls: dict[str, torch.Tensor],
         keep: dict[str, torch.Tensor],
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         r"""
         Args:
             hidden_states (`torch.Tensor` of shape `(batch, frames, in_channels)`): noisy latents.
@@ -105,16 +111,22 @@ class JascoTrainingModel(nn.Module):
                 Masks of the samples that keep each condition, see [`ConditionDropout.keep`].
 
         Returns:
-            `torch.Tensor` of the shape of `hidden_states`: the velocity.
+            `tuple[torch.Tensor, torch.Tensor | None]`: the velocity, of the shape of `hidden_states`, and the output of
+            the tempo model, if there is one. It gets the null text where the text is dropped.
         """
-        mask = text["attention_mask"].bool()
-        section = TextSection(0, self.encode_text(text), mask, mask if text["is_padded"] else None)
+        mask, states = text["attention_mask"].bool(), self.encode_text(text)
+        section = TextSection(0, states, mask, mask if text["is_padded"] else None)
+        if self._is_compiled:
+            # One graph for all batches: PyTorch stops compiling after eight.
+            section = section.pad()
         conditioning = JascoConditioning(
             (section,), controls, self.transformer.null_controls, num_frames=hidden_states.shape[1]
         )
-        return self.transformer(
+        velocity = self.transformer(
             hidden_states=hidden_states,
             timestep=timestep,
             **conditioning.mask(keep).model_kwargs(),
             return_dict=False,
         )[0]
+        tempo_model = self.tempo_model
+        return velocity, None if tempo_model is None else tempo_model(states, mask & keep["text"][:, None])

@@ -15,7 +15,7 @@
 """The flow-matching objective."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
 from ..utils.seeding import derive_seed
 from .condition_dropout import ConditionDropout
 from .new_words import mask_words
+from .tempo_objective import tempo_cells, tempo_errors
 
 
 def sample_noise(
@@ -167,14 +168,22 @@ def prepare_text(batch: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> d
 class SampleLosses:
     r"""
     Args:
-        loss (`torch.Tensor`): mean of the batch's weighted errors, for the backward pass.
+        loss (`torch.Tensor`): mean of the batch's weighted errors.
         errors (`torch.Tensor` of shape `(batch,)`): mean squared error of each sample, unweighted and detached.
         times (`torch.Tensor` of shape `(batch,)`): time of each sample.
+        tempo_errors (`torch.Tensor` of shape `(batch,)`, *optional*): errors of the tempo model.
+        has_tempo (`torch.Tensor` of shape `(batch,)`, *optional*): for which samples they are not 0 by definition.
     """
 
     loss: torch.Tensor
     errors: torch.Tensor
     times: torch.Tensor
+    tempo_errors: torch.Tensor | None = None
+    has_tempo: torch.Tensor | None = None
+
+    def total(self, tempo_weight: float) -> torch.Tensor:
+        """The loss including that of the tempo model, for the backward pass."""
+        return self.loss if self.tempo_errors is None else self.loss + tempo_weight * self.tempo_errors.mean()
 
 
 class FlowMatchingObjective:
@@ -187,6 +196,7 @@ class FlowMatchingObjective:
         controls (`Sequence[str]`): the model's controls.
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the pipeline's tokenizer.
         num_new_words (`int`, defaults to `0`): number of words at the end of its vocabulary that are being learned.
+        tempo_config (`Mapping`, *optional*): configuration of the tempo model, if it is trained.
     """
 
     def __init__(
@@ -195,7 +205,9 @@ class FlowMatchingObjective:
         controls: Sequence[str],
         tokenizer: PreTrainedTokenizerBase,
         num_new_words: int = 0,
+        tempo_config: Mapping[str, Any] | None = None,
     ):
+        self.tempo_config = tempo_config
         self.args, self.controls, self.tokenizer, self.num_new_words = args, controls, tokenizer, num_new_words
         self.scheduler = FlowMatchEulerScheduler()
         self.dropout = ConditionDropout(
@@ -220,6 +232,8 @@ class FlowMatchingObjective:
             text["input_ids"] = mask_words(text["input_ids"], *words)
         keep = self.dropout.keep(draws[:, 1:], shape[0])
         keep["text"] &= batch["has_text"]
+        if self.tempo_config is not None:
+            batch = batch | {"tempo_cells": tempo_cells(batch["tempo"], batch["beats_per_bar"], self.tempo_config)}
         return batch | {"noise": noise, "times": self._sample_times(draws[:, 0], keep), "keep": keep, "text": text}
 
     def _sample_times(self, uniform: torch.Tensor, keep: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -242,6 +256,11 @@ class FlowMatchingObjective:
         """
         args, times = self.args, batch["times"]
         z, target = interpolate(self.scheduler, batch["latents"], batch["noise"], times)
-        velocity = model(z, times, batch["text"], {name: batch[name] for name in self.controls}, batch["keep"])
+        velocity, tempo_logits = model(
+            z, times, batch["text"], {name: batch[name] for name in self.controls}, batch["keep"]
+        )
         loss, errors = flow_matching_loss(self.scheduler, velocity, target, times, args.loss_weighting, args.snr_gamma)
-        return SampleLosses(loss, errors, times)
+        if tempo_logits is None:
+            return SampleLosses(loss, errors, times)
+        has_tempo = ~batch["tempo_cells"].flatten(1).all(dim=1)
+        return SampleLosses(loss, errors, times, tempo_errors(tempo_logits, batch["tempo_cells"]), has_tempo)

@@ -37,6 +37,7 @@ OBJECTIVE = {
     "words_time_logit_std": 1.0,
     "loss_weighting": "increasing",
     "snr_gamma": 5.0,
+    "tempo_weight": 0.0,
     "drop_all": 0.2,
     "drop_controls": 0.0,
     "only_beats": 0.0,

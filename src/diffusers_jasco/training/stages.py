@@ -139,7 +139,7 @@ def run_stage(args: argparse.Namespace) -> dict[str, Any]:
     validation = make_batches(args, open_datasets(args, pipeline.codec), pipeline)[1]
     if validation is None:
         raise ValueError(f"{args.validation_dataset} has no clips for validation.")
-    model = JascoTrainingModel(pipeline.transformer, pipeline.text_encoder)
+    model = JascoTrainingModel(pipeline.transformer, pipeline.text_encoder, tempo_model=pipeline.tempo_model)
     dataset, encode = validation
     return validation_loss(
         model,

@@ -14,7 +14,9 @@
 
 """Small T5-style tokenizers for text encoders that are trained from scratch."""
 
+from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -37,8 +39,10 @@ def train_tokenizer(captions: Iterable[str], model: str = "word", vocab_size: in
             Maximum number of tokens.
 
     Returns:
-        [`~transformers.PreTrainedTokenizerFast`]: the tokenizer.
+        [`~transformers.PreTrainedTokenizerFast`]: the tokenizer; a word tokenizer stores how often each of its words
+        occurs in `captions`, see [`~text_encoders.word_counts`].
     """
+    captions = list(captions)
     steps = [normalizers.NFKC(), normalizers.Lowercase(), normalizers.StripAccents()]
     if model == "word":
         tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
@@ -58,10 +62,21 @@ def train_tokenizer(captions: Iterable[str], model: str = "word", vocab_size: in
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
     )
+    counts: dict[str, Any] = {}
+    if model == "word":
+        pieces = Counter(word for text in captions for word in _split(tokenizer, text))
+        known = tokenizer.get_vocab()
+        counts["word_counts"] = {word: count for word, count in pieces.most_common() if word in known}
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<pad>",
         eos_token="</s>",
         unk_token="<unk>",
         model_input_names=["input_ids", "attention_mask"],
+        **counts,
     )
+
+
+def _split(tokenizer: Tokenizer, text: str) -> list[str]:
+    normalized = tokenizer.normalizer.normalize_str(text)
+    return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalized)]

@@ -28,6 +28,7 @@ from .condition_dropout import ConditionDropout
 from .logs import LossMeans
 from .modules import JascoTrainingModel
 from .objective import SampleLosses, flow_matching_loss, interpolate, prepare_text, sample_noise
+from .tempo_objective import is_tempo_correct, tempo_cells, tempo_errors
 
 
 # Suffix of the result → conditions; no suffix: all of them.
@@ -66,16 +67,20 @@ def validation_loss(
     Returns:
         `dict`: `validation_loss`, and `validation_mse_by_time`, a list by time interval; and both with the suffixes
             `_text`, `_beats` (text and beats) and `_beats_chords` (text, beats and chords), as far as the model has
-            these controls.
+            these controls. With a tempo model also `validation_tempo_loss`, and `validation_tempo_accuracy`, the share
+            of clips whose most likely tempo is within 4%.
     """
     model.eval()
     num_clips, device, scheduler = min(num_clips, len(dataset)), accelerator.device, FlowMatchEulerScheduler()
     means = LossMeans(accelerator)
+    tempo_config = None if model.tempo_model is None else model.tempo_model.config
     starts = range(0, num_clips, batch_size)
     for start in starts[accelerator.process_index :: accelerator.num_processes]:
         indices = range(start, min(start + batch_size, num_clips))
         batch = encode([dataset[index] for index in indices])
         text = to_device(prepare_text(batch, tokenizer), device)
+        if tempo_config is not None:
+            batch["tempo_cells"] = tempo_cells(batch["tempo"], batch["beats_per_bar"], tempo_config)
         batch = to_device(batch, device)
         latents, keys = batch["latents"], [f"validation/{index}" for index in indices]
         noise, draws = sample_noise(
@@ -85,12 +90,20 @@ def validation_loss(
         times = torch.tensor([(index + 0.5) * 0.6180339887498949 % 1 for index in indices], device=latents.device)
         z, target = interpolate(scheduler, latents, noise.to(device), times)
         keep = to_device(ConditionDropout().keep(draws, latents.shape[1]), device)
+        keep["text"] &= batch["has_text"]
         controls = {name: batch[name] for name in model.transformer.controls}
         for suffix, names in _SETS.items():
             if suffix and not (controls and set(names) <= {"text", *controls}):
                 continue
             kept = {name: mask & (name in names) for name, mask in keep.items()} if suffix else keep
-            velocity = model(z, times, text, controls, kept)
+            velocity, tempo_logits = model(z, times, text, controls, kept)
             means.add_losses(SampleLosses(*flow_matching_loss(scheduler, velocity, target, times), times), suffix)
+        if tempo_config is not None:
+            # All sets of conditions have the same text.
+            cells, has_tempo = batch["tempo_cells"], batch["tempo"] > 0
+            is_known = ~cells.flatten(1).all(dim=1)
+            means.add(is_known.sum().to(means.dtype), tempo_loss=tempo_errors(tempo_logits, cells).sum())
+            is_correct = has_tempo & is_tempo_correct(tempo_logits, batch["tempo"], tempo_config)
+            means.add(has_tempo.sum().to(means.dtype), tempo_accuracy=is_correct.sum())
     model.train()
     return {f"validation_{name}": value for name, value in means.mean_and_reset().items()}

@@ -14,7 +14,6 @@
 
 """Weight transfer from a model whose layers may differ."""
 
-import math
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -25,6 +24,7 @@ import torch
 from torch import nn
 
 from ..controls import CONTROLS
+from ..controls.beats import NUM_BEAT_CHANNELS
 from ..controls.chord_labels import UNKNOWN_CHORD, normalize_chord
 from ..loaders.audiocraft import find_audiocraft_checkpoint
 from ..loaders.audiocraft.files import INDEX_FILE, MODEL_FILE, TRAINING_FILE
@@ -38,7 +38,6 @@ CONCATENATED = tuple(name for name in CONTROLS if name != "beats")
 
 # For each layer: options that determine its outputs and its inputs, and others that change the meaning of its weights.
 _LAYERS = {
-    **{f"{name}_proj": ([f"{name}_dim"], [f"{name}_width"], []) for name in CONCATENATED},
     "chord_embedding": (["chords_dim"], ["chord_labels"], []),
     "drums_proj": (["drums_dim"], ["in_channels"], ["drums_blur"]),
     "melody_proj": (["melody_dim"], ["melody_bins"], []),
@@ -51,7 +50,7 @@ _LAYERS = {
         ["in_channels", *(f"{name}_dim" for name in CONCATENATED)],
         ["latents_mean", "latents_std"],
     ),
-    "beats_proj": (["width"], ["beats_width"], []),
+    "beats_proj": (["width"], ["beat_channels"], []),
     "presence_proj": (["width"], [f"has_{name}" for name in CONCATENATED], []),
     "time_modulation": (["width"] * 6, ["time_embed_dim"] * 4, []),
     "scale_shift_table": (["modulation"], ["width"], []),
@@ -59,7 +58,7 @@ _LAYERS = {
     "norm1": (["width"], [], ["pre_norm"]),
     "norm2": (["width"], [], ["pre_norm"]),
     "norm3": (["width"], [], ["pre_norm"]),
-    "attn1.to_q": (["width"], ["width"], ["num_attention_heads", "position_embedding", "qk_norm"]),
+    "attn1.to_q": (["width"], ["width"], ["num_attention_heads", "position_embedding", "rotary_window", "qk_norm"]),
     "attn2.to_q": (["width"], ["width"], ["num_attention_heads", "qk_norm"]),
     **{f"{name}.norm_{kind}": (["attention_head_dim"], [], []) for name in ("attn1", "attn2") for kind in "qk"},
     "ff_in": (["ff_inner_dim"], ["width"], ["activation_fn"]),
@@ -137,9 +136,10 @@ def transfer_weights(source: JascoTransformerModel, target: JascoTransformerMode
     """
     old_options, new_options = (
         {**model.config, "width": model.proj_in.out_features}
-        | {f"{name}_width": math.prod(model.control_shape(name)) for name in model.controls}
         | {f"has_{name}": int(name in model.controls) for name in CONCATENATED}
-        | {"modulation": 6}
+        | {"beat_channels": NUM_BEAT_CHANNELS, "modulation": 6}
+        # The angles of rotary positions depend on the window.
+        | {"rotary_window": model.config.sample_size if model.config.position_embedding == "rotary" else None}
         for model in (source, target)
     )
     change = {option: _compare(option, old_options.get(option), value) for option, value in new_options.items()}
@@ -207,7 +207,7 @@ def to_table(rows: Sequence[TransferredWeight]) -> str:
         shift = None if number is None else number - origin
         shapes = dict.fromkeys(str(shape) for shape in (row.source_shape, row.target_shape) if shape is not None)
         result = (row.status, shift, " → ".join(shapes), "changes" * row.changes_output, row.note)
-        blocks.setdefault((result, f"{layer}.{kind}"), []).append(number)
+        blocks.setdefault((result, kind if layer == kind else f"{layer}.{kind}"), []).append(number)
     for (result, name), numbers in blocks.items():
         names.setdefault((result, numbers[0], numbers[-1]), []).append(name)
 

@@ -19,8 +19,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .composition import Piece
-from .instruments import PROGRAM_NAMES
+from . import words
+from .composition import Piece, follows_key
+from .instruments import DRUM_KEYS, PROGRAM_NAMES
 
 
 _SLOW_BELOW, _FAST_FROM = 84, 126  # beats per minute
@@ -74,9 +75,9 @@ TEMPO_WORDS = {
     "fast": ("fast", "up-tempo", "quick", "fast-paced", "fast tempo"),
 }
 ENERGY_WORDS = {
-    "calm": ("calm", "gentle", "soft", "quiet"),
-    "medium": ("steady", "flowing", "balanced"),
-    "energetic": ("energetic", "busy", "powerful", "lively"),
+    "calm": ("calm", "gentle", "soft", "quiet", "subdued", "hushed"),
+    "medium": ("steady", "flowing", "balanced", "even"),
+    "energetic": ("energetic", "busy", "powerful", "lively", "vigorous", "high energy"),
 }
 DRUM_WORDS = {
     "yes": ("drums", "with drums", "with a beat", "drum beat", "drums and percussion"),
@@ -84,6 +85,8 @@ DRUM_WORDS = {
 }
 LEAD_FORMS = ("{} melody", "{} lead", "{} solo", "melody on {}", "{} playing the tune", "featuring {}")
 _COMP_FORMS = ("{} chords", "{} accompaniment", "{}")
+_BPM_FORMS = ("{} bpm", "{} bpm", "at {} bpm", "tempo {}", "{} beats per minute")
+_SCENE_FORMS = ("for {}", "music for {}", "perfect for {}", "reminds me of {}", "sounds like {}", "fit for {}")
 _PIECES = ("track", "piece", "tune", "song", "groove", "loop")
 
 
@@ -97,16 +100,16 @@ def instrument_names(piece: Piece) -> dict[str, str]:
     return {stem: PROGRAM_NAMES[program] for stem, program in piece.programs.items() if stem != "drums"}
 
 
-def mentions(caption: str, words: Sequence[str]) -> bool:
-    """Whether a caption contains any of the words, as a whole word."""
-    return any(re.search(rf"(?<![\w/-]){re.escape(word)}(?![\w/-])", caption) for word in words)
+def mentions(caption: str, phrases: Sequence[str]) -> bool:
+    """Whether a caption contains any of the phrases, as whole words."""
+    return any(re.search(rf"(?<![\w/-]){re.escape(phrase)}(?![\w/-])", caption) for phrase in phrases)
 
 
 def write_captions(piece: Piece, rng: np.random.Generator, count: int = 5) -> list[str]:
     """
     Writes `count` different captions of a piece. They cover style, tempo, mood, energy, instruments and whether there
-    are drums. Most captions omit some of these attributes, and some mention only one; omitted attributes are
-    unspecified.
+    are drums, and details such as key, form, texture, patterns, and where such music is played. Most captions omit
+    most of these attributes, and some mention only one; omitted attributes are unspecified.
     """
     captions: dict[str, None] = {}
     while len(captions) < count:
@@ -119,6 +122,8 @@ class _CaptionVariant:
 
     def __init__(self, piece: Piece, rng: np.random.Generator):
         self.piece, self.rng = piece, rng
+        # Pieces with free chords have no key that could be heard.
+        self.has_key = follows_key(piece.chords, piece.key)
 
     def write(self) -> str:
         kind = self.rng.random()
@@ -127,6 +132,8 @@ class _CaptionVariant:
         tags = self._tags()
         if kind < 0.5:
             return tags[0]
+        details = self._details()
+        tags = [(tags + details)[i] for i in self.rng.permutation(len(tags) + len(details))]
         return self._pick((", ", ", ", "; ", " ", " - ")).join(tags)
 
     def _pick(self, options: Sequence[str]) -> str:
@@ -152,7 +159,7 @@ class _CaptionVariant:
         sounds = " and ".join(phrase for phrase in (instruments, drums) if phrase)
         if "no " in drums or "without" in drums or drums == "drumless":
             sounds = f"{instruments}, {drums}"
-        adjectives = [self._tempo(), self._mood(), self._energy()]
+        adjectives = [self._tempo_class(), self._mood(), self._energy()]
         self.rng.shuffle(adjectives)
         adjectives = " ".join(adjectives[: int(self.rng.integers(0, 3))])
         head = f"{adjectives} {self._style()}".strip()
@@ -165,28 +172,95 @@ class _CaptionVariant:
                 "{head} in {mode}, {what}",
                 "{what} in {a} {head} {piece}",
                 "{head} at {bpm} bpm with {what}",
+                "{head} {piece} {link} {what}",
+                "{a} {head} {piece} {link} {what}",
             )
         )
         mode = self.piece.key.split()[1]
-        return form.format(
+        if not self.has_key:
+            form = form.replace(" in {mode}", "")
+        sentence = form.format(
             a="an" if head[0] in "aeiou8" else "a",
             head=head,
             what=sounds,
             piece=self._pick(_PIECES),
             mode=mode,
             bpm=round(self.piece.tempo),
+            link=self._pick(words.LINKS),
         )
+        if self.rng.random() < 0.25:
+            sentence = self._pick(words.REQUESTS).format(sentence)
+        return ", ".join([sentence, *self._details()])
 
     def _style(self) -> str:
         return self._pick(style_words(self.piece.style.name))
 
     def _tempo(self) -> str:
-        if self.rng.random() < 0.25:
-            return f"{round(self.piece.tempo)} bpm"
+        if self.rng.random() < 0.4:
+            return self._pick(_BPM_FORMS).format(round(self.piece.tempo))
+        return self._tempo_class()
+
+    def _tempo_class(self) -> str:
         return self._pick(TEMPO_WORDS[tempo_word(self.piece.tempo)])
 
     def _mood(self) -> str:
-        return self._pick(self.piece.style.moods)
+        moods = self.piece.style.moods
+        if self.has_key and self.rng.random() < 0.5:
+            moods = words.MOODS[self.piece.key.split()[1], self.piece.energy]
+        return self._pick(moods)
+
+    def _details(self) -> list[str]:
+        """Phrases for a random subset of the details, in random order."""
+        details = self._describe_style() + self._describe_playing()
+        order = self.rng.permutation(len(details))
+        return [self._pick(details[i][0]) for i in order if self.rng.random() < details[i][1]]
+
+    def _describe_style(self) -> list[tuple[Sequence[str], float]]:
+        """Phrases about what is typical of the style, with their probabilities."""
+        style = self.piece.style.name
+        scenes = [self._pick(_SCENE_FORMS).format(scene) for scene in words.SCENES[style]]
+        return [
+            (words.GENRES[style], 0.36),
+            (scenes, 0.42),
+            (words.ERAS[style], 0.25),
+            *([(words.PLACES[style], 0.25)] if style in words.PLACES else []),
+            (words.SOUNDS[style], 0.36),
+        ]
+
+    def _describe_playing(self) -> list[tuple[Sequence[str], float]]:
+        """Phrases about what is heard in this piece, with their probabilities."""
+        piece = self.piece
+        details: list[tuple[Sequence[str], float]] = [
+            (words.TIME_SIGNATURES[piece.time_signature], 0.06 if piece.time_signature == "4/4" else 0.2),
+            (words.FEELS["straight" if piece.swing == 0.5 else "swing"], 0.04 if piece.swing == 0.5 else 0.15),
+            (words.COMP_PATTERNS[piece.patterns["comp"]], 0.25),
+            (words.BASS_PATTERNS[piece.patterns["bass"]], 0.2),
+            (words.TEXTURES[_texture(piece)], 0.12),
+            (words.HARMONIES[_harmony(piece)], 0.12),
+        ]
+        if piece.time_signature != "6/8":
+            terms = [terms for low, high, terms in words.TEMPO_TERMS if low <= piece.tempo < high]
+            details.append((self.rng.permutation(np.concatenate(terms)).tolist(), 0.2))
+        if self.has_key:
+            tonic, mode = piece.key.split()
+            forms = [f"in {name} {mode}" for name in words.KEY_NAMES[tonic]]
+            details.append((forms + [f"key of {name} {mode}" for name in words.KEY_NAMES[tonic]], 0.25))
+            details.append((words.MOODS[mode, piece.energy], 0.3))
+        if piece.form is not None:
+            details.append((words.FORMS[piece.form], 0.1 if piece.form == "steady" else 0.4))
+        if drums := piece.notes.get("drums"):
+            keys = {note.key for note in drums}
+            present = [phrases for drum, phrases in words.DRUM_SOUNDS.items() if DRUM_KEYS[drum] in keys]
+            details.append(([self._pick(phrases) for phrases in present] or ("beat",), 0.3))
+        if lead := piece.notes.get("lead"):
+            pitch = float(np.mean([note.key for note in lead]))
+            register = "low" if pitch < 60 else "high" if pitch >= 76 else "middle"
+            details.append(([f"{word} melody" for word in words.LEAD_REGISTERS[register]], 0.1))
+            length = float(np.mean([note.end - note.start for note in lead]))
+            details.append(
+                (words.LEAD_RHYTHMS["long" if length >= 0.6 else "short" if length < 0.25 else "mixed"], 0.08)
+            )
+        return details
 
     def _energy(self) -> str:
         return self._pick(ENERGY_WORDS[self.piece.energy])
@@ -197,16 +271,32 @@ class _CaptionVariant:
     def _instruments(self) -> list[str]:
         """The instruments of lead and chords, which are most audible, and sometimes one of the others."""
         names = instrument_names(self.piece)
-        words = {stem: self._pick(instrument_words(name)) for stem, name in names.items()}
+        named = {stem: self._pick(instrument_words(name)) for stem, name in names.items()}
         phrases = []
-        if "lead" in words:
+        if "lead" in named:
             # Avoids "synth lead lead".
-            form = "{}" if "lead" in words["lead"] else self._pick(LEAD_FORMS)
-            phrases.append(form.format(words["lead"]))
+            form = "{}" if "lead" in named["lead"] else self._pick(LEAD_FORMS)
+            phrases.append(form.format(named["lead"]))
         if self.rng.random() < 0.7 or not phrases:
-            phrases.append(self._pick(_COMP_FORMS).format(words["comp"]))
-        phrases += [words[stem] for stem in ("bass", "pad") if stem in words and self.rng.random() < 0.3]
+            phrases.append(self._pick(_COMP_FORMS).format(named["comp"]))
+        phrases += [named[stem] for stem in ("bass", "pad") if stem in named and self.rng.random() < 0.3]
         return phrases
+
+
+def _texture(piece: Piece) -> str:
+    density = sum(len(notes) for notes in piece.notes.values()) / piece.duration
+    stems = len(piece.notes)
+    return "sparse" if stems <= 3 and density < 9 else "dense" if stems >= 5 or density > 22 else "medium"
+
+
+def _harmony(piece: Piece) -> str:
+    rate = len(piece.chords) / piece.duration
+    sevenths = sum(any(mark in label for mark in "67") for label, _ in piece.chords) / len(piece.chords)
+    if sevenths > 0.6:
+        return "sevenths"
+    if sevenths < 0.15 and rate < 0.8:
+        return "triads"
+    return "moving" if rate > 0.5 else "still"
 
 
 def style_words(style: str) -> tuple[str, ...]:

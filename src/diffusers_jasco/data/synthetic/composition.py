@@ -125,7 +125,10 @@ class Note:
 
 @dataclass
 class Piece:
-    """A piece, with times in seconds from its beginning. `programs` maps stems to General MIDI programs."""
+    """
+    A piece, with times in seconds from its beginning. `programs` maps stems to General MIDI programs, `patterns` bass
+    and comp to the names of their patterns; `form` is one of those in [`~data.synthetic.words`], if it is known.
+    """
 
     style: Style
     subset: str
@@ -140,6 +143,8 @@ class Piece:
     programs: dict[str, int]
     notes: dict[str, list[Note]] = field(default_factory=dict)
     energy: str = "medium"
+    patterns: dict[str, str] = field(default_factory=dict)
+    form: str | None = None
 
 
 def split_of(material: object) -> str:
@@ -245,9 +250,11 @@ def compose(split: str, subset: str, rng: np.random.Generator, duration: float) 
         odd = not plain and rng.random() < 0.15
         piece.notes["drums"] = _play_drums(split, style, odd, num_bars, steps, clock, rng)
     piece.programs["bass"] = _choose(rng, style.bass_programs)
-    piece.notes["bass"] = _play_bass(chords, _choose(rng, style.bass), steps, clock, rng)
+    piece.patterns["bass"] = _choose(rng, style.bass)
+    piece.notes["bass"] = _play_bass(chords, piece.patterns["bass"], steps, clock, rng)
     piece.programs["comp"] = _choose(rng, style.comp_programs)
-    piece.notes["comp"] = _play_comp(chords, _choose(rng, style.comp), steps, clock, rng)
+    piece.patterns["comp"] = _choose(rng, style.comp)
+    piece.notes["comp"] = _play_comp(chords, piece.patterns["comp"], steps, clock, rng)
     if rng.random() < 0.4:
         piece.programs["pad"] = _choose(rng, style.pad_programs)
         piece.notes["pad"] = _play_pad(chords, clock)

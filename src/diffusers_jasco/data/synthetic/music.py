@@ -26,7 +26,7 @@ from .scores import RenderedMusic, Score, ScoreNote
 
 
 # Version of the generated clips. Increase it when the same seeds give other music, captions or sounds.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 
 # Seconds rendered before the clip.
 STARTS = ("random", "downbeat", "mixed")

@@ -38,6 +38,15 @@ logger = logging.get_logger(__name__)
 
 AUDIOCRAFT_CHORDS = 194
 
+# Options of the transformer that AudioCraft lacks, with the values for which it is AudioCraft's.
+_OWN_OPTIONS = {
+    "position_embedding": "sinusoidal",
+    "norm_type": "layer_norm",
+    "qk_norm": None,
+    "presence_bits": False,
+    "beats": False,
+}
+
 # Text encoders that AudioCraft loads by name, with their widths.
 TEXT_ENCODERS = {
     "t5-small": 512,
@@ -81,9 +90,9 @@ def save_audiocraft_checkpoint(
             Whether to replace an existing checkpoint in that folder.
 
     Raises:
-        `ValueError`: for a model that AudioCraft can't represent (preconditioning, a time scale,
-            statistics per channel, a codec other than EnCodec, a duration that is not in whole seconds, LoRA layers),
-            if a name is unknown, or if the folder is not empty.
+        `ValueError`: for a model that AudioCraft can't represent (preconditioning, a time scale, options of the
+            transformer that AudioCraft lacks, statistics per channel, a codec other than EnCodec, a duration that is
+            not in whole seconds, LoRA layers), if a name is unknown, or if the folder is not empty.
     """
     _check_representable(pipeline)
     model = pipeline.transformer
@@ -143,6 +152,9 @@ def _check_representable(pipeline: DiffusionPipeline):
     reasons = []
     if config.preconditioning is not None or config.time_scale != 1:
         reasons.append("its transformer is preconditioned or scales the time")
+    for name, default in _OWN_OPTIONS.items():
+        if config[name] != default:
+            reasons.append(f"its transformer has {name}={config[name]!r}")
     if not all(isinstance(value, (int, float)) for value in (config.latents_mean, config.latents_std)):
         reasons.append("its latents are normalized per channel")
     if not isinstance(pipeline.codec, EncodecModel):

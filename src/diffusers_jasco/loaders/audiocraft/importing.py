@@ -115,8 +115,8 @@ def load_audiocraft_pipeline(
             Arguments of `from_pretrained` (`cache_dir`, `token`, …) for a text encoder and codec that are loaded by
             name.
         components:
-            Components of [`JascoPipeline`] that replace those of the
-            checkpoint. The default scheduler is [`FlowMatchDopri5Scheduler`], as in AudioCraft.
+            Components of [`JascoPipeline`], such as `codec`, that replace those of the checkpoint. The default
+            scheduler is [`FlowMatchDopri5Scheduler`], as in AudioCraft.
 
     Returns:
         `tuple`: the components by name, and the other arguments of [`JascoPipeline`].

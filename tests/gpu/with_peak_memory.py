@@ -1,0 +1,30 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+"""Runs a script and prints the peak memory of the GPU in GB at the end: `with_peak_memory.py script.py ...`."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import torch
+
+
+if __name__ == "__main__":
+    script = sys.argv[1]
+    sys.path.insert(0, str(Path(script).parent))
+    runpy.run_path(script)["main"](sys.argv[2:])
+    if torch.cuda.is_available():
+        print(torch.cuda.max_memory_allocated() / 1e9)
