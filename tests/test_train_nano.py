@@ -45,17 +45,20 @@ def find_renderer() -> str:
     pytest.skip("; ".join(reasons))
 
 
-def train(work: Path):
+def train(work: Path, **settings: str) -> str:
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT / "src"),
         "WORK": str(work),
         "OUTPUT": str(work / "pipeline"),
         "RENDERER": find_renderer(),
-        **{"CLIPS": "24", "VALIDATION_CLIPS": "8", "CODEC_STEPS": "4", "STEPS": "4"},
+        **{"CLIPS": "24", "VALIDATION_CLIPS": "8", "CODEC_CLIPS": "24", "CODEC_STEPS": "4", "STEPS": "4"},
+        "TOKENIZER_CLIPS": "50",
+        **settings,
     }
     process = subprocess.run([ROOT / "scripts/train_nano.sh"], env=environment, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr[-3000:]
+    return process.stdout
 
 
 def read_weights(work: Path) -> dict[Path, bytes]:
@@ -82,3 +85,22 @@ def test_the_script_trains_a_pipeline_and_resumes(tmp_path):
     train(tmp_path)
     assert read_weights(tmp_path) == before
     assert (tmp_path / "music/train/metadata.jsonl").stat().st_mtime_ns == music
+
+
+def test_the_script_trains_in_legs_while_music_is_rendered(tmp_path):
+    settings = {"CODEC": "pipelines/jasco-nano", "BESIDE": "1", "RESULTS": str(tmp_path / "results")}
+    assert "The same command continues the run." in train(tmp_path, MAX_MINUTES="0", **settings)
+    assert not (tmp_path / "pipeline").exists()
+    train(tmp_path, **settings)
+    assert not (tmp_path / "codec").exists() and (tmp_path / "features/train/part-00000").is_dir()
+
+    # The packed files are the pipeline and its log.
+    results = tmp_path / "results"
+    subprocess.run(["sha256sum", "--check", "--quiet", "nano.sha256"], cwd=results, check=True)
+    assert max(path.stat().st_size for path in results.iterdir()) < 16e6
+    (tmp_path / "unpacked").mkdir()
+    subprocess.run("cat results/nano.tar.* | tar -x -C unpacked", shell=True, cwd=tmp_path, check=True)
+    pipe = JascoPipeline.from_pretrained(tmp_path / "unpacked")
+    assert len(pipe.tokenizer) > 100 and (tmp_path / "unpacked/log.jsonl").read_text().count("\n") >= 1
+    for name in read_weights(tmp_path):
+        assert (tmp_path / "unpacked" / name.relative_to("pipeline")).read_bytes() == (tmp_path / name).read_bytes()

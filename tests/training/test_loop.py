@@ -83,6 +83,7 @@ STEPS = ("--max_steps", 4, "--log_every", 4, "--validate_every", 0, "--checkpoin
 def test_a_step_does_not_synchronize_with_the_device(tmp_path, data, run, scripts, reads, script, batches_per_step):
     options = (*STEPS, "--gradient_accumulation_steps", batches_per_step)
     if script == "train_jasco":
+        options += ("--transformer", "{beats: true}", "--tempo_weight", 0.1, "--optimizer", "muon")
         scripts[0].main(arguments(data, tmp_path, *options))
     else:
         paths = ("--dataset", data / "train", "--base", run, "--output", tmp_path, "--batch_size", 2, "--cpu")

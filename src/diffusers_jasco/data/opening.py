@@ -25,6 +25,7 @@ from ..codecs import is_same_codec
 from ..utils.optional_imports import import_optional
 from .clips import ClipDataset
 from .features import FeatureDataset
+from .growing import GrowingFeatures, is_growing
 from .streams import ClipStream
 from .synthetic.music import SyntheticMusic
 
@@ -38,8 +39,8 @@ DEFAULT_SECONDS = 10.0  # as in the paper
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _SYNTHETIC = re.compile(r"synthetic(:(\d+))?")
 ACCEPTED_SPECS = (
-    "a folder written by scripts/prepare_dataset.py, a feature cache (features.json), a folder with metadata.jsonl, a"
-    " folder written by `save_to_disk`, a dataset on the Hub (`user/name` or `user/name@revision`), `synthetic` or"
+    "a folder written by scripts/prepare_dataset.py, a feature cache (features.json), a growing feature cache"
+    " (parts.json), a folder with metadata.jsonl, a folder written by `save_to_disk`, a dataset on the Hub (`user/name` or `user/name@revision`), `synthetic` or"
     " `synthetic:<clips>`"
 )
 
@@ -74,7 +75,7 @@ def open_dataset(
     num_frames: int | None = None,
     streaming: bool = False,
     renderer: str = "fluidsynth",
-) -> FeatureDataset | ClipDataset | ClipStream:
+) -> FeatureDataset | GrowingFeatures | ClipDataset | ClipStream:
     r"""
     Opens a dataset. Its `configure` method sets the options that depend on a model, and the seed.
 
@@ -83,6 +84,7 @@ def open_dataset(
             One of:
             - `"synthetic"` or `"synthetic:200"`: [`SyntheticMusic`] with 10,000 clips, or with the given number
             - a feature cache, regardless of its split
+            - a growing feature cache, written by `scripts/render_features.py`
             - a folder written by `scripts/prepare_dataset.py`: its feature cache if it has one, otherwise its clips
               with audio
             - a folder of `datasets.Dataset.save_to_disk` or `datasets.DatasetDict.save_to_disk`
@@ -102,8 +104,8 @@ def open_dataset(
             The renderer of synthetic music.
 
     Returns:
-        [`~data.features.FeatureDataset`] (encoded), [`~data.clips.ClipDataset`] or [`~data.streams.ClipStream`] (with
-        audio).
+        [`~data.features.FeatureDataset`] or [`~data.growing.GrowingFeatures`] (encoded), [`~data.clips.ClipDataset`]
+        or [`~data.streams.ClipStream`] (with audio).
 
     Raises:
         `ValueError`: if there is no such dataset or split, or a feature cache was encoded with another codec.
@@ -123,6 +125,10 @@ def open_dataset(
         return ClipDataset(SyntheticMusic(split, size, **options), num_frames=num_frames, **audio)
 
     if folder.is_dir():
+        if is_growing(folder):
+            dataset = GrowingFeatures(folder, num_frames)
+            _check_codec(dataset, codec)
+            return dataset
         for cache in (folder, folder / "features" / split, folder / split):
             if (cache / "features.json").is_file():
                 dataset = FeatureDataset(cache, num_frames=num_frames)
@@ -147,7 +153,7 @@ def open_dataset(
     return ClipDataset(rows, num_frames=num_frames, **audio)
 
 
-def _check_codec(dataset: FeatureDataset, codec: torch.nn.Module):
+def _check_codec(dataset: FeatureDataset | GrowingFeatures, codec: torch.nn.Module):
     if not is_same_codec(codec, dataset.info["codec_hash"], dataset.codebook):
         raise ValueError(
             f"The features in {dataset.folder} were encoded with another codec: encode the clips again, or open the"

@@ -26,6 +26,7 @@ import torch
 from diffusers.utils import logging
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from ..data.growing import GrowingFeatures
 from ..data.mixing import to_shares
 from ..data.streams import StreamedClips, StreamPosition
 from ..utils.seeding import derive_seed
@@ -124,6 +125,15 @@ def _identity(batch: Any) -> Any:
     return batch
 
 
+def _gather(value: Any) -> list[Any]:
+    """The values of all processes, which have to call it together."""
+    values = [value]
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        values = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(values, value)
+    return values
+
+
 def fitting_batch_size(batch_size: int, num_items: int, num_processes: int = 1, warns: bool = True) -> int:
     r"""
     Reduces the batch size, with a warning, if the dataset has too few items for one batch in each process.
@@ -177,6 +187,9 @@ class EpochBatches(_Batches):
     A batch that is a `dict` also gets the keys of its items: `key`, a list of `"<epoch>/<index>"`, which does not
     depend on the number of processes.
 
+    At the beginning of each epoch, [`~data.growing.GrowingFeatures`] gets the parts that are complete by then. Their
+    number is part of the state.
+
     Args:
         dataset (`Dataset`):
             The dataset; its `set_epoch`, if it has one, is called before each epoch.
@@ -203,6 +216,7 @@ class EpochBatches(_Batches):
     def __post_init__(self):
         self.epoch = 0
         self.position = 0
+        self.num_parts: int | None = None  # of a growing dataset, in this epoch
         if len(self.dataset) < self.global_batch_size:
             raise ValueError(
                 f"The dataset has {len(self.dataset)} items, fewer than one batch over all processes"
@@ -219,20 +233,25 @@ class EpochBatches(_Batches):
 
     def __iter__(self) -> Iterator[Any]:
         while True:
+            if isinstance(self.dataset, GrowingFeatures):
+                if self.num_parts is None:
+                    self.num_parts = min(_gather(self.dataset.count_parts()))
+                self.dataset.use_parts(self.num_parts)
             if hasattr(self.dataset, "set_epoch"):
                 self.dataset.set_epoch(self.epoch)
             for batch, position in self._load(self.dataset, self._rest_of_epoch()):
                 self.position = position
                 yield batch
-            self.epoch, self.position = self.epoch + 1, 0
+            self.epoch, self.position, self.num_parts = self.epoch + 1, 0, None
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, int | None]:
         """Returns the position in the data."""
-        return {"epoch": self.epoch, "position": self.position}
+        return {"epoch": self.epoch, "position": self.position, "num_parts": self.num_parts}
 
-    def load_state_dict(self, state_dict: dict[str, int]):
+    def load_state_dict(self, state_dict: dict[str, int | None]):
         """Restores a position in the data. Call it before iterating."""
         self.epoch, self.position = state_dict["epoch"], state_dict["position"]
+        self.num_parts = state_dict.get("num_parts")
 
 
 @dataclass(eq=False)
@@ -302,11 +321,9 @@ class StreamBatches(_Batches):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the positions of all processes in the data. All processes have to call it together."""
-        positions = [self._positions]
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            positions = [None] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(positions, self._positions)
-        merged = {part: astuple(position) for by_part in positions for part, position in by_part.items()}
+        merged = {
+            part: astuple(position) for by_part in _gather(self._positions) for part, position in by_part.items()
+        }
         return {"num_parts": self.num_parts, "block_size": self.block_size, "places": merged}
 
     def load_state_dict(self, state_dict: dict[str, Any]):

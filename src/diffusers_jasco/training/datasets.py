@@ -28,6 +28,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..data.clips import ClipDataset
 from ..data.features import FeatureDataset, collate_features
+from ..data.growing import GrowingFeatures
 from ..data.mixing import MixedDataset
 from ..data.online_encoding import BatchEncoder, measure_latents
 from ..data.opening import DEFAULT_SECONDS, is_on_hub, is_synthetic, open_dataset
@@ -41,6 +42,7 @@ from .batches import EpochBatches, InterleavedBatches, StreamBatches, fitting_ba
 logger = logging.get_logger(__name__)
 
 MEASURED_ITEMS = 64  # used to measure latent statistics
+EncodedDataset = FeatureDataset | GrowingFeatures
 
 
 @dataclass(frozen=True)
@@ -50,20 +52,20 @@ class DatasetInfo:
 
     Args:
         codec (`torch.nn.Module`): the codec that encodes them.
-        datasets (`list[FeatureDataset | ClipDataset | ClipStream]`): the datasets for training.
-        validation (`FeatureDataset` or `ClipDataset`, *optional*): the dataset for validation.
+        datasets (`list[FeatureDataset | GrowingFeatures | ClipDataset | ClipStream]`): the datasets for training.
+        validation (`FeatureDataset`, `GrowingFeatures` or `ClipDataset`, *optional*): the dataset for validation.
         num_frames (`int`): latent frames per item, at most those of the shortest clip.
     """
 
     codec: torch.nn.Module
-    datasets: list[FeatureDataset | ClipDataset | ClipStream]
-    validation: FeatureDataset | ClipDataset | None
+    datasets: list[EncodedDataset | ClipDataset | ClipStream]
+    validation: EncodedDataset | ClipDataset | None
     num_frames: int
 
     def latent_statistics(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each channel of the first dataset, measured on some clips unless cached."""
         dataset = self.datasets[0]
-        if isinstance(dataset, FeatureDataset):
+        if isinstance(dataset, EncodedDataset):
             return dataset.info["latents_mean"], dataset.info["latents_std"]
         if isinstance(dataset, ClipStream):
             items = islice(dataset, MEASURED_ITEMS)
@@ -103,7 +105,7 @@ def open_datasets(args: argparse.Namespace, codec: torch.nn.Module) -> DatasetIn
     validation_dataset = _existing_validation(args.validation_dataset)
     if validation_dataset is not None:
         sets.append((validation_dataset, "validation", False))
-    opened: dict[int, FeatureDataset | ClipDataset | ClipStream] = {}
+    opened: dict[int, EncodedDataset | ClipDataset | ClipStream] = {}
     frame_rate = codec.config.sampling_rate / codec.config.hop_length
     num_frames = args.num_frames
     # Synthetic music and streams, which are opened last, get the length of the other datasets.
@@ -153,7 +155,7 @@ def make_batches(
     for dataset, seed in [*((dataset, args.seed) for dataset in data.datasets), (data.validation, 0)]:
         if dataset is not None:
             _check_text_embeds(dataset, pipeline, args)
-            options = encoding if isinstance(dataset, FeatureDataset) else {}
+            options = encoding if isinstance(dataset, EncodedDataset) else {}
             if dataset is not data.validation:
                 options = options | _remix_options(dataset, args)
             dataset.configure(labels=config.chord_labels, num_frames=data.num_frames, seed=seed, **options)
@@ -164,7 +166,7 @@ def make_batches(
         _warn_of_unused_words(args, data.datasets, pipeline.tokenizer)
 
     def batches_of(dataset: Dataset) -> EpochBatches | StreamBatches:
-        is_encoded = all(isinstance(part, FeatureDataset) for part in getattr(dataset, "datasets", [dataset]))
+        is_encoded = all(isinstance(part, EncodedDataset) for part in getattr(dataset, "datasets", [dataset]))
         batches_class = StreamBatches if isinstance(dataset, ClipStream) else EpochBatches
         return batches_class(
             dataset,
@@ -179,11 +181,13 @@ def make_batches(
         )
 
     datasets, weights = data.datasets, args.dataset_weights
-    has_stream = any(isinstance(dataset, ClipStream) for dataset in datasets)
-    if len(datasets) > 1 and not has_stream:
+    has_open_end = any(isinstance(dataset, (ClipStream, GrowingFeatures)) for dataset in datasets)
+    if len(datasets) > 1 and not has_open_end:
         datasets = [MixedDataset(datasets, list(map(len, datasets)) if weights is None else weights, args.seed)]
     elif len(datasets) > 1 and weights is None:
-        raise ValueError("`dataset_weights` is required, as the number of clips in a stream is unknown.")
+        raise ValueError(
+            "`dataset_weights` is required, as the number of clips in a stream or a growing cache is unknown."
+        )
     sizes = [len(dataset) for dataset in datasets if not isinstance(dataset, ClipStream)]
     if sizes:
         args.batch_size = fitting_batch_size(args.batch_size, min(sizes), num_processes, process_index == 0)
@@ -210,7 +214,7 @@ def _is_streamed(spec: str, args: argparse.Namespace) -> bool:
 def _remix_options(dataset: Dataset | ClipStream, args: argparse.Namespace) -> dict[str, float]:
     """The options of remixes that are not 0; an error for a feature cache, which has no audio."""
     options = {name: getattr(args, name) for name in ("remix", "vary_drums") if getattr(args, name)}
-    if options and isinstance(dataset, FeatureDataset):
+    if options and isinstance(dataset, EncodedDataset):
         raise ValueError(
             f"--{next(iter(options))} needs audio, but {dataset.folder} is a feature cache: pass the clips instead"
             " (`synthetic`, or the subfolder `dataset` or `train` of a prepared folder), or add remixes to the cache"
@@ -221,7 +225,7 @@ def _remix_options(dataset: Dataset | ClipStream, args: argparse.Namespace) -> d
 
 def _check_text_embeds(dataset: Dataset | ClipStream, pipeline: JascoPipeline, args: argparse.Namespace):
     """Rejects cached text embeddings if the text encoder is trained or is another one."""
-    if not isinstance(dataset, FeatureDataset) or dataset.info["text_encoder_hash"] is None:
+    if not isinstance(dataset, EncodedDataset) or dataset.info["text_encoder_hash"] is None:
         return
     if getattr(args, "train_text_encoder", False):  # not an option of LoRA training
         problem = "which can't be used while the text encoder is trained"
@@ -236,7 +240,7 @@ def _check_text_embeds(dataset: Dataset | ClipStream, pipeline: JascoPipeline, a
     )
 
 
-def _warn_without_captions(spec: str, dataset: FeatureDataset | ClipDataset | ClipStream):
+def _warn_without_captions(spec: str, dataset: EncodedDataset | ClipDataset | ClipStream):
     """Warns of clips without captions, which are allowed."""
     if is_synthetic(spec) or isinstance(dataset, ClipStream):
         return  # synthetic music always has captions; those of streams are not known yet
@@ -249,7 +253,7 @@ def _warn_without_captions(spec: str, dataset: FeatureDataset | ClipDataset | Cl
 
 def _warn_of_unused_words(
     args: argparse.Namespace,
-    datasets: list[FeatureDataset | ClipDataset | ClipStream],
+    datasets: list[EncodedDataset | ClipDataset | ClipStream],
     tokenizer: PreTrainedTokenizerBase,
 ):
     """Warns of new words that no caption contains."""
@@ -269,7 +273,7 @@ def _warn_of_unused_words(
 
 
 def _warn_of_unknown_words(
-    spec: str, dataset: FeatureDataset | ClipDataset | ClipStream, tokenizer: PreTrainedTokenizerBase
+    spec: str, dataset: EncodedDataset | ClipDataset | ClipStream, tokenizer: PreTrainedTokenizerBase
 ):
     """Warns of captions with words that the tokenizer does not know, all of which become `<unk>`."""
     if is_synthetic(spec) or isinstance(dataset, ClipStream):

@@ -52,8 +52,9 @@ class SyntheticMusic(RenderedMusic):
             even indices, full ones at odd indices).
         duration (`float`): duration of a clip in seconds.
         sampling_rate (`int`): Hz.
-        renderer (`str`): `"fluidsynth"` (needs the FluidSynth library and sound fonts) or `"tinysoundfont"` (needs no
-            system library: `pip install --no-deps tinysoundfont`, and the sound font of the extra `synthetic`).
+        renderer (`str`, *optional*): `"fluidsynth"` (needs the FluidSynth library and sound fonts) or
+            `"tinysoundfont"` (needs no system library: `pip install --no-deps tinysoundfont`, and the sound font of
+            the extra `synthetic`). With `None`, there are only scores and captions.
         soundfonts (`Sequence[str | os.PathLike]`, *optional*): General MIDI sound fonts; each clip uses a random one.
             Default: `find_soundfonts(renderer)`.
         stems (`bool`): whether items contain their stems.
@@ -89,7 +90,7 @@ class SyntheticMusic(RenderedMusic):
         subset: str = "full",
         duration: float = 10.0,
         sampling_rate: int = 16000,
-        renderer: str = "fluidsynth",
+        renderer: str | None = "fluidsynth",
         soundfonts: Sequence[str | os.PathLike] | None = None,
         stems: bool = False,
         seed: int = 0,

@@ -26,6 +26,7 @@ import numpy as np
 
 from ...utils.files import hash_file
 from ...utils.optional_imports import import_optional, pip_install
+from .soundfonts import KIT_BANK, SoundFont, read_soundfont, select_presets, to_file
 
 
 # Block size in samples, as in FluidSynth. Events are moved to the start of their block.
@@ -43,7 +44,7 @@ class Renderer(ABC):
     Renders stems with a General MIDI sound font, one instrument each, dry (no reverb, no chorus) and in mono.
 
     Args:
-        soundfont (`str` or `os.PathLike`): an `.sf2` file (with FluidSynth, also `.sf3`).
+        soundfont (`str` or `os.PathLike`): an `.sf2` or `.sf3` file.
         sampling_rate (`int`): Hz.
     """
 
@@ -191,15 +192,25 @@ class FluidSynthRenderer(Renderer):
 
 
 class TinySoundFontRenderer(Renderer):
-    """Renders with tinysoundfont, which needs no system library. It renders `.sf3` fonts incorrectly."""
+    """Renders with tinysoundfont, which needs no system library."""
 
     name = "tinysoundfont"
 
     def __init__(self, soundfont: str | os.PathLike, sampling_rate: int):
         super().__init__(soundfont, sampling_rate)
-        if self.soundfont.suffix.lower() == ".sf3":
-            raise ValueError(f"`soundfont` has to be an .sf2 file for tinysoundfont, but got {self.soundfont.name}.")
         _import_tinysoundfont()
+        self._font: SoundFont | None = None
+        self._presets: dict[tuple[int, int], bytes] = {}
+
+    def _source(self, bank: int, program: int) -> str | bytes:
+        """The font to load. tinysoundfont plays `.sf3` incorrectly, so their presets are converted one by one."""
+        if self.soundfont.suffix.lower() != ".sf3":
+            return str(self.soundfont)
+        if self._font is None:
+            self._font = read_soundfont(self.soundfont)
+        if (bank, program) not in self._presets:
+            self._presets[bank, program] = to_file(select_presets(self._font, [(bank, program)]))
+        return self._presets[bank, program]
 
     @property
     def version(self) -> str:
@@ -212,8 +223,9 @@ class TinySoundFontRenderer(Renderer):
         num_samples = int(round(duration * self.sampling_rate))
         num_blocks = -(-num_samples // BLOCK)
         synth = _import_tinysoundfont().Synth(gain=-6.0, samplerate=self.sampling_rate)
-        font = synth.sfload(str(self.soundfont))
-        synth.program_select(0, font, 128 if is_kit else 0, program, is_kit)
+        bank = KIT_BANK if is_kit else 0
+        font = synth.sfload(self._source(bank, program))
+        synth.program_select(0, font, bank, program, is_kit)
         segments, position = [], 0
         for block, events in self._events([notes], num_blocks) + [(num_blocks, [])]:
             if block > position:

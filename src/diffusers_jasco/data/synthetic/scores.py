@@ -73,7 +73,7 @@ class RenderedMusic(torch.utils.data.Dataset, ABC):
     Args:
         duration (`float`): duration of a clip in seconds.
         sampling_rate (`int`): Hz.
-        renderer (`str`): `"fluidsynth"` or `"tinysoundfont"`.
+        renderer (`str`, *optional*): `"fluidsynth"` or `"tinysoundfont"`; `None`: clips can't be rendered.
         soundfonts (`Sequence[str | os.PathLike]`, *optional*): General MIDI sound fonts; each clip uses a random one.
             Default: `find_soundfonts(renderer)`.
         stems (`bool`): whether items contain their stems.
@@ -83,7 +83,7 @@ class RenderedMusic(torch.utils.data.Dataset, ABC):
         self,
         duration: float,
         sampling_rate: int,
-        renderer: str,
+        renderer: str | None,
         soundfonts: Sequence[str | os.PathLike] | None,
         stems: bool,
     ):
@@ -91,7 +91,7 @@ class RenderedMusic(torch.utils.data.Dataset, ABC):
             raise ValueError(f"`sampling_rate` has to be between 8000 and 48000 Hz, but got {sampling_rate}.")
         self.duration, self.sampling_rate, self.stems = duration, sampling_rate, stems
         self.renderer = renderer
-        self.soundfonts = [str(font) for font in (soundfonts or find_soundfonts(renderer))]
+        self.soundfonts = [] if renderer is None else [str(font) for font in (soundfonts or find_soundfonts(renderer))]
         for font in self.soundfonts:
             get_renderer(renderer, font, sampling_rate)
 
