@@ -202,8 +202,8 @@ def codec_hash(codec: Codec) -> str:
     A hash of the codec's configuration, without entries that do not affect the latents (versions, paths, dtypes).
     """
     config = codec.config.to_dict() if hasattr(codec.config, "to_dict") else dict(codec.config)
-    ignored = ("transformers_version", "torch_dtype", "dtype", "architectures", "model_type", "num_parameters")
-    ignored = (*ignored, "look_ahead")  # of the decoder only
+    ignored = {"transformers_version", "torch_dtype", "dtype", "architectures", "model_type", "num_parameters"}
+    ignored |= {"look_ahead"}  # of the decoder only
     config = {key: value for key, value in config.items() if key not in ignored and not key.startswith("_")}
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -309,8 +309,8 @@ def _convolve(layers: Iterable[nn.Module], chunks: Iterable[torch.Tensor]) -> It
             rate *= layer.stride[0]
             context += layer.kernel_size[0] / rate
     hop = rate.denominator
-    context = hop * math.ceil(context / hop)
-    return _slide(lambda window, _: network(window), chunks, (context, context), rate)
+    items = hop * math.ceil(context / hop)
+    return _slide(lambda window, _: network(window), chunks, (items, items), rate)
 
 
 def _slide(

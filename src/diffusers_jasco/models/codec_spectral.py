@@ -157,9 +157,8 @@ class LookAheadConv1d(nn.Conv1d):
     """A convolution over half of `kernel_size` of the frames before, the current one, and `look_ahead` after it."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, look_ahead: int, groups: int = 1):
-        self.before, self.after = kernel_size // 2, look_ahead
-        size = self.before + 1 + self.after
-        super().__init__(in_channels, out_channels, size, padding=self.before, groups=groups)
+        before = kernel_size // 2
+        super().__init__(in_channels, out_channels, before + 1 + look_ahead, padding=before, groups=groups)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         # Padded alike on both sides: the surplus at the end is cut.
@@ -214,10 +213,11 @@ class SpectralDecoder(nn.Module):
         self.num_noise_bands = num_noise_bands
         self.num_tone_outputs = _TONE_STEPS * len(self.pitches)
         num_outputs = self.num_tone_outputs + _NOISE_STEPS * num_noise_bands
-        remaining = 1 + 3 * num_layers if look_ahead is None else look_ahead
-        ahead = [min(1, remaining)]
-        for _ in range(num_layers):
-            ahead.append(min(3, remaining - sum(ahead)))
+        # The first layers look ahead as far as they can.
+        before = 1 + 3 * num_layers
+        after = before if look_ahead is None else look_ahead
+        self.network_context = before, after
+        ahead = [min(1, after), *(min(max(after - 1 - 3 * layer, 0), 3) for layer in range(num_layers))]
         self.linear = LookAheadConv1d(latent_dim, num_outputs, 3, ahead[0])
         self.conv_in = LookAheadConv1d(latent_dim, hidden_dim, 3, ahead[0])
         self.blocks = nn.ModuleList([ConvNeXtBlock(hidden_dim, frames) for frames in ahead[1:]])
@@ -229,13 +229,10 @@ class SpectralDecoder(nn.Module):
     @property
     def context(self) -> tuple[int, int]:
         """Frames before and after a frame on which its waveform depends."""
-        # The linear part is parallel to the network, and its kernel is that of `conv_in`.
-        layers = [self.conv_in, *(block.depthwise for block in self.blocks)]
-        before, after = sum(layer.before for layer in layers), sum(layer.after for layer in layers)
         # One frame for the interpolation of loudness; the limiter depends on twice its own length.
         hop_length = _TONE_STEPS * self.tone_hop
         playing = 1 + math.ceil((2 * LIMITER_SECONDS * self.sampling_rate + 1) / hop_length)
-        return before + playing, after + playing
+        return self.network_context[0] + playing, self.network_context[1] + playing
 
     @cached_property
     def frequencies(self) -> torch.Tensor:
@@ -335,14 +332,14 @@ class SpectralDecoder(nn.Module):
             latents (`torch.Tensor` of shape `(clips, frames, latent_dim)`): latents of a training set.
             loudness (`torch.Tensor` of shape `(clips, frames, outputs)`): target log magnitudes.
         """
-        context = torch.stack(
-            [F.pad(latents, (0, 0, 1, 1))[:, shift : shift + latents.shape[1]] for shift in range(3)]
-        )
-        inputs = context.permute(1, 2, 3, 0).flatten(2).flatten(0, 1).double()  # (…, latent_dim · 3)
+        taps = self.linear.kernel_size[0]
+        padded = F.pad(latents, (0, 0, 1, taps - 2))
+        context = torch.stack([padded[:, shift : shift + latents.shape[1]] for shift in range(taps)])
+        inputs = context.permute(1, 2, 3, 0).flatten(2).flatten(0, 1).double()  # (…, latent_dim · taps)
         inputs = torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1)
         gram = inputs.T @ inputs + ridge * len(inputs) * torch.eye(inputs.shape[1], dtype=torch.float64)
         solution = torch.linalg.solve(gram, inputs.T @ loudness.flatten(0, 1).double()).T
-        self.linear.weight.copy_(solution[:, :-1].unflatten(1, (-1, 3)))
+        self.linear.weight.copy_(solution[:, :-1].unflatten(1, (-1, taps)))
         self.linear.get_parameter("bias").copy_(solution[:, -1])
 
 
