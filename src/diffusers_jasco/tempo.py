@@ -241,7 +241,7 @@ class TempoDistribution:
         others = np.exp(-0.5 * ((scale - center) / _OTHER_SPREAD) ** 2)
         meters = self.probabilities.sum(axis=1, keepdims=True)
         smooth = (1 - _OTHER) * self.probabilities + _OTHER * meters * others / others.sum()
-        return np.stack([np.interp(np.log(bpm), scale, np.log(row)) for row in smooth])
+        return np.stack([np.interp(np.log(bpm), scale, np.log(row.clip(1e-30))) for row in smooth])
 
 
 def _beat_weights(beats_per_bar: int) -> np.ndarray:
