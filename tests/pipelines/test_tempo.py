@@ -23,13 +23,13 @@ import torch
 from diffusers_jasco import JascoPipeline, JascoTempoModel, export_audio
 from diffusers_jasco.audio.metadata import read_metadata
 from diffusers_jasco.commands.generate import main
-from diffusers_jasco.controls.beats import beats_to_frames, regular_beats
+from diffusers_jasco.controls.beats import Tempo, beats_to_frames, regular_beats
 from diffusers_jasco.controls.chords import chords_from_bars, chords_to_frames
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.note_text import melody_from_text
 from diffusers_jasco.generation.batches import GenerationRequest, generate_batch
 from diffusers_jasco.inputs import InputError, read_melody
-from diffusers_jasco.tempo import Tempo, TempoDistribution, draw_seeds, tempo_in_words
+from diffusers_jasco.tempo import TempoDistribution, draw_seeds, tempo_in_words
 
 from ..conformance import adapter
 

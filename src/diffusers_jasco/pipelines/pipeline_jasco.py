@@ -667,7 +667,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 Number of waveforms per prompt.
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
                 Random generator for reproducible results, or a list with one per waveform; on the CPU or on the
-                pipeline's device. The noise does not depend on whether a tempo is chosen.
+                pipeline's device. Their noise does not depend on whether a tempo is chosen.
             latents (`torch.Tensor` of shape `(waveforms, frames, latent_dim)`, *optional*):
                 The initial noise.
             sigmas (`list[float]`, *optional*):
