@@ -6,7 +6,7 @@ SOURCES := src tests training scripts examples setup.py
 # For small models, two processes of one thread are faster than one of two threads. Tests of a file share fixtures.
 RUN_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-.PHONY: demo space test test-quick test-slow quality style api docs conformance benchmark nano evaluate-nano
+.PHONY: demo space test test-quick test-slow test-gpu quality style api docs conformance benchmark nano evaluate-nano
 
 $(INSTALLED): setup.py
 	@echo "Installing PyTorch and other packages into .venv. This takes several minutes."
@@ -31,6 +31,10 @@ test-quick: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(RUN_TESTS) -m slow
+
+# Needs a CUDA GPU; takes at most 5 minutes there. GPU_REPORT: a JSON file for times and peak memory.
+test-gpu: $(INSTALLED)
+	$(BIN)/python -m pytest -q -rs -m gpu tests/gpu
 
 quality: $(INSTALLED)
 	$(BIN)/ruff check $(SOURCES)
