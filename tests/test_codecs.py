@@ -21,7 +21,16 @@ from accelerate.hooks import ModelHook, add_hook_to_module
 from transformers import EncodecConfig, EncodecModel
 
 from diffusers_jasco import SpectralCodecModel
-from diffusers_jasco.codecs import blur_frames, decode, drum_codes, encode, encode_drums, first_codebook, load_codec
+from diffusers_jasco.codecs import (
+    blur_frames,
+    codec_hash,
+    decode,
+    drum_codes,
+    encode,
+    encode_drums,
+    first_codebook,
+    load_codec,
+)
 from diffusers_jasco.inputs import read_drums
 
 from .conftest import CASES, FIXTURES, load_case, load_pipeline, relative_error
@@ -32,6 +41,9 @@ WITH_DRUMS = [case for case in CASES if "drums" in load_case(*case)[0]]
 # Toys: 800 Hz, so that chunks of ten seconds are 8000 samples.
 ENCODEC = {"sampling_rate": 800, "upsampling_ratios": [5, 4, 2], "num_filters": 4, "hidden_size": 8}
 ENCODEC |= {"codebook_size": 16, "target_bandwidths": [1.0]}
+SPECTRAL = {"sampling_rate": 800, "hop_length": 40, "latent_dim": 8, "num_pitches": 50, "num_mels": 8}
+SPECTRAL |= {"hidden_dim": 16, "num_layers": 2, "num_noise_bands": 8, "codebook_size": 16}
+SPECTRAL |= {"lowest_pitch": 25.0, "half_semitones_from": 40.0}
 CODECS = {
     "causal": {},
     "not causal": {"use_causal_conv": False},
@@ -62,10 +74,7 @@ def make_encodec(**options):
 
 def make_spectral(**options):
     torch.manual_seed(0)
-    codec = SpectralCodecModel(
-        sampling_rate=800, hop_length=40, latent_dim=8, num_pitches=50, num_mels=8, hidden_dim=16, num_layers=2,
-        lowest_pitch=25.0, half_semitones_from=40.0, num_noise_bands=8, codebook_size=16,
-    ).eval()  # fmt: skip
+    codec = SpectralCodecModel(**SPECTRAL | options).eval()
     codec.encoder.projection.normal_(std=0.02)
     codec.quantizer.layers[0].embed.normal_()
     for parameter in codec.decoder.parameters():
@@ -99,6 +108,28 @@ def test_chunked_equals_one_shot(codec, samples):
     assert torch.equal(codes, codec.quantizer.layers[0].encode(whole))
     expected = blur_frames(first_codebook(codec)[codes], 3)
     torch.testing.assert_close(encode_drums(codec, waveform, blur=3), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("look_ahead, after", [(None, 9), (7, 9), (4, 6), (2, 4), (0, 2)])
+def test_the_look_ahead_of_the_decoder(look_ahead, after):
+    codec = make_spectral(look_ahead=look_ahead)
+    latents = torch.randn(1, 8, 500, generator=torch.Generator().manual_seed(0))
+    changed = latents.clone()
+    changed[..., 250:] += 1
+    difference = (codec.decoder(changed) - codec.decoder(latents)).abs().unflatten(-1, (500, 40)).amax(dim=(0, 1, 3))
+    assert codec.decoder.context == (9, after)
+    assert (difference[: 250 - after] == 0).all() and (difference[252 - after : 250] > 0).all()
+    decoded = decode(codec, latents.transpose(1, 2))
+    torch.testing.assert_close(decoded, codec.decoder(latents), atol=1e-5, rtol=0)
+
+
+def test_the_look_ahead_changes_neither_old_codecs_nor_the_identity_of_latents():
+    codec, same, short = make_spectral(), make_spectral(look_ahead=7), make_spectral(look_ahead=2)
+    latents = torch.randn(1, 8, 50, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(codec.decoder(latents), same.decoder(latents))
+    assert codec_hash(codec) == codec_hash(short)
+    assert codec_hash(codec) != codec_hash(make_spectral(num_mels=9))
 
 
 @torch.no_grad()

@@ -118,6 +118,12 @@ def make_parser() -> argparse.ArgumentParser:
         default=0.0,
         help="Weight of the octave loss, in which all octaves count equally.",
     )
+    add(
+        "--bass_weight",
+        type=float,
+        default=0.0,
+        help="Weight of the loss of bass notes, for SpectralCodecModel.",
+    )
     add("--commitment_weight", type=float, default=0.0, help="Weight of the commitment loss.")
     add("--adversarial", **switch, help="Also train against a discriminator.")
     add(
@@ -215,9 +221,17 @@ def load_initial_codec(args: argparse.Namespace) -> nn.Module:
     if args.init_from is None:
         return codec
     loaded = load_codec(args.init_from)
-    if codec is not None and codec_hash(codec) != codec_hash(loaded):
+    if codec is None:
+        return loaded
+    if codec_hash(codec) != codec_hash(loaded):
         raise ValueError(f"The codec in {args.init_from} differs from `codec`: omit `codec`.")
-    return loaded
+    # With another look-ahead, kernels keep their common frames.
+    weights = loaded.state_dict()
+    for name, own in codec.state_dict().items():
+        if own.shape != weights[name].shape:
+            weights[name] = nn.functional.pad(weights[name], (0, own.shape[-1] - weights[name].shape[-1]))
+    codec.load_state_dict(weights)
+    return codec
 
 
 @torch.no_grad()
@@ -338,6 +352,8 @@ def main(args: list[str] | None = None):
     # 1. Models, with the same initial weights in all processes
     torch.manual_seed(derive_seed("weights", args.seed))
     codec = load_initial_codec(args)
+    if args.bass_weight and not isinstance(codec, SpectralCodecModel):
+        raise ValueError(f"`bass_weight` has to be 0 for {type(codec).__name__}, but is {args.bass_weight:g}.")
     if args.freeze_encoder:
         codec.encoder.requires_grad_(False)
     discriminator = MultiScaleSTFTDiscriminator(args.discriminator_filters) if args.adversarial else None
@@ -360,7 +376,7 @@ def main(args: list[str] | None = None):
         return accelerator.prepare(model, optimizer)
 
     lr_schedulers = []
-    model, optimizer = prepare(CodecTrainingModel(codec), (0.9, 0.99))
+    model, optimizer = prepare(CodecTrainingModel(codec, bool(args.bass_weight)), (0.9, 0.99))
     if args.adversarial:
         # `discriminator` stays unwrapped for the codec's losses, which do not train it.
         wrapped_discriminator, discriminator_optimizer = prepare(discriminator, (0.5, 0.9))
@@ -388,7 +404,7 @@ def main(args: list[str] | None = None):
     # 5. Training
     def train_step(batch: dict[str, Any]):
         audio = batch["audio"]
-        decoded, latents = model(audio)
+        decoded, latents, bass = model(audio)
         time_loss = (decoded - audio).abs().mean()
         spectra = spectral_loss(decoded, audio, args.log_weight, args.complex_weight)
         loss = spectra + args.time_weight * time_loss
@@ -396,6 +412,9 @@ def main(args: list[str] | None = None):
             octaves = octave_loss(decoded, audio)
             means.add(octave_loss=octaves)
             loss = loss + args.octave_weight * octaves
+        if args.bass_weight:
+            means.add(bass_loss=bass)
+            loss = loss + args.bass_weight * bass
         means.add(loss=loss, time_loss=time_loss)
         if args.adversarial:
             hinge, matching = adversarial_losses(discriminator(torch.cat([audio, decoded])))

@@ -202,7 +202,8 @@ def codec_hash(codec: Codec) -> str:
     A hash of the codec's configuration, without entries that do not affect the latents (versions, paths, dtypes).
     """
     config = codec.config.to_dict() if hasattr(codec.config, "to_dict") else dict(codec.config)
-    ignored = ("transformers_version", "torch_dtype", "dtype", "architectures", "model_type", "num_parameters")
+    ignored = {"transformers_version", "torch_dtype", "dtype", "architectures", "model_type", "num_parameters"}
+    ignored |= {"look_ahead"}  # of the decoder only
     config = {key: value for key, value in config.items() if key not in ignored and not key.startswith("_")}
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -308,13 +309,14 @@ def _convolve(layers: Iterable[nn.Module], chunks: Iterable[torch.Tensor]) -> It
             rate *= layer.stride[0]
             context += layer.kernel_size[0] / rate
     hop = rate.denominator
-    return _slide(lambda window, _: network(window), chunks, hop * math.ceil(context / hop), rate)
+    items = hop * math.ceil(context / hop)
+    return _slide(lambda window, _: network(window), chunks, (items, items), rate)
 
 
 def _slide(
     function: Callable[[torch.Tensor, int], torch.Tensor],
     chunks: Iterable[torch.Tensor],
-    context: int,
+    context: tuple[int, int],
     rate: Fraction,
 ) -> Iterator[torch.Tensor]:
     r"""
@@ -325,21 +327,22 @@ def _slide(
         function (`Callable`): called with a window `(batch, channels, items)` and the position of its first item.
         chunks (`Iterable[torch.Tensor]`): chunks `(batch, channels, items)`; the length of all but the last is a
             multiple of `1 / rate`.
-        context (`int`): items on either side on which an output depends, a multiple of `1 / rate`.
+        context (`tuple[int, int]`): items before and after on which an output depends, multiples of `1 / rate`.
         rate (`Fraction`): outputs per item; an incomplete last output counts as one.
     """
     chunks = iter(chunks)
     window = next(chunks)
+    before, after = context
     # The window begins at item `first` of the sequence; the outputs of its first `done` items were already yielded.
     first, done, is_last = 0, 0, False
     while not is_last:
         following = next(chunks, None)
         is_last = following is None
-        ready = window.shape[-1] - (0 if is_last else context)
+        ready = window.shape[-1] - (0 if is_last else after)
         if ready > done:
             end = None if is_last else int(ready * rate)
             yield function(window, first)[..., int(done * rate) : end]
-            surplus = max(ready - context, 0)
+            surplus = max(ready - before, 0)
             window, first, done = window[..., surplus:], first + surplus, ready - surplus
         if following is not None:
             window = torch.cat([window, following], dim=-1)

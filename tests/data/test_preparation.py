@@ -28,6 +28,8 @@ import pytest
 import soundfile
 import torch
 
+from diffusers_jasco.controls.beats import phases_to_frames
+from diffusers_jasco.data.clips import ClipDataset
 from diffusers_jasco.data.features import FeatureDataset
 from diffusers_jasco.data.output import OutputFolder
 from diffusers_jasco.data.preparation.assembly import assemble, assign_splits
@@ -156,8 +158,43 @@ def test_synthetic_music_keeps_its_annotations(tmp_path):
     prepared = FeatureDataset(tmp_path / "data" / "features" / "train")
     assert len(prepared) == len(expected) == 3 and prepared.captions == expected.captions
     for item, reference in zip(prepared, expected):
-        for name in ("latents", "chords", "melody", "drums"):
+        for name in ("latents", "chords", "melody", "drums", "beats", "tempo", "beats_per_bar"):
             assert torch.equal(item[name], reference[name])
+        assert item["beats"].any() and item["tempo"] > 0
+
+
+def test_beats_of_a_manifest_are_cut_and_others_are_estimated(tmp_path):
+    beats = [0.5 * index for index in range(12)]
+    write_noise(tmp_path / "music" / "stated.wav", 6.0)
+    write_noise(tmp_path / "music" / "tempo.wav", 2.0)
+    clicks = np.zeros(12 * RATE, dtype=np.float32)
+    for index in range(24):
+        clicks[index * RATE // 2 :][:400] = (0.9 if index % 4 == 0 else 0.4) * np.sin(np.arange(400))
+    soundfile.write(tmp_path / "music" / "clicks.wav", clicks, RATE)
+    lines = [
+        {"file_name": "stated.wav", "beats": beats, "downbeats": beats[::3], "melody": []},
+        # No beat is detected in noise that is longer than 10 s; this is shorter, so it states its own.
+        {"file_name": "tempo.wav", "beats": [], "tempo": 99, "time_signature": "6/8"},
+        {"file_name": "clicks.wav"},
+    ]
+    (tmp_path / "music" / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = ("--beats", "auto", "--melody", "auto", "--encode", CODEC, "--shares", 1, 0, 0, 0)
+    prepare(tmp_path / "music", tmp_path / "data", *options)
+    lines = {line["file_name"]: line for line in read_lines(tmp_path / "data" / "train" / "metadata.jsonl")}
+    stated = [line for line in lines.values() if line["track"] == "stated.wav"]
+    assert [line["beats"] for line in stated] == [beats[:6]] * 2 and stated[1]["downbeats"] == [0.0, 1.5]
+    rows = datasets.load_from_disk(str(tmp_path / "data" / "dataset"))["train"]
+    by_track = {row["track"]: row for row in rows}
+    assert by_track["stated.wav"]["tempo"] == 120 and by_track["stated.wav"]["beats_per_bar"] == 3
+    assert by_track["tempo.wav"]["tempo"] == 99 and by_track["tempo.wav"]["beats_per_bar"] == 2
+    assert by_track["clicks.wav"]["tempo"] == pytest.approx(120, rel=0.02)
+    assert by_track["stated.wav"]["melody"] == [] and by_track["stated.wav"]["beats"] == beats[:6]
+    # The cache and the clips themselves give the same items.
+    cache = FeatureDataset(tmp_path / "data" / "features" / "train", num_frames=100)
+    clips = ClipDataset(rows, 32000, 640, num_frames=100)
+    for item, clip in zip(cache, clips, strict=True):
+        torch.testing.assert_close(phases_to_frames(clip["beat_phases"]), item["beats"])
+        assert (item["tempo"].item(), item["beats_per_bar"]) == (pytest.approx(clip["tempo"]), clip["beats_per_bar"])
 
 
 def test_drums_are_separated_and_cut(tmp_path):

@@ -69,6 +69,17 @@ def test_the_closed_form_preserves_pitches(codec):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("look_ahead", [0, 1])
+def test_the_closed_form_with_less_look_ahead(codec, look_ahead):
+    options = dict(codec.config) | {"look_ahead": look_ahead}
+    short = SpectralCodecModel.from_config(options)
+    short.fit(make_music(clips=40))
+    music = make_music(4, seed=1)
+    silence = spectral_loss(torch.zeros_like(music), music)
+    assert spectral_loss(short(music), music) < 0.8 * silence
+
+
+@torch.no_grad()
 def test_decoded_audio_is_closer_than_silence_and_other_clips(codec):
     music = make_music(seed=1)
     decoded = codec(music)
@@ -101,6 +112,36 @@ def test_latents_are_centered_decorrelated_and_ordered(codec):
     assert latents.mean(0).abs().max() < 1e-2
     assert (covariance - variance.diag()).abs().max() < 1e-2 * variance.max()
     assert (variance.diff() <= 1e-3).all() and abs(variance.mean() - 1) < 1e-3
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pitch", [33, 40, 47])
+def test_the_measured_bass_is_the_note_that_sounds(codec, pitch):
+    """Also if chords sound above it, and not before it starts."""
+    time = torch.arange(2 * RATE) / RATE
+    bass, *chord = (torch.sin(2 * math.pi * 440 * 2 ** ((note - 69) / 12) * time) for note in (pitch, 60, 64, 67))
+    measured = codec.measure_bass((0.2 * bass * (time >= 1) + 0.1 * sum(chord))[None, None])[0]
+    assert measured.shape == (200, 25)
+    assert measured[:90].max() < 0.01
+    sounding = measured[110:190]
+    assert (sounding.argmax(-1) == pitch - 23).all()
+    assert (sounding.amax(-1) - 0.2).abs().max() < 0.04
+    others = sounding.sum(-1) - sounding.amax(-1)
+    assert others.max() < 0.13
+
+
+@torch.no_grad()
+def test_a_chord_in_the_bass_keeps_its_tones(codec):
+    time = torch.arange(2 * RATE) / RATE
+    tones = (torch.sin(2 * math.pi * 440 * 2 ** ((note - 69) / 12) * time) for note in (36, 40))
+    measured = codec.measure_bass(0.1 * sum(tones)[None, None])[0, 50:150]
+    assert (measured[:, [36 - 23, 40 - 23]] - 0.1).abs().mean() < 0.03
+
+
+@pytest.mark.parametrize("look_ahead", [-1, 5])
+def test_invalid_look_ahead(look_ahead):
+    with pytest.raises(ValueError, match="`look_ahead` has to be between 0 and 4 frames"):
+        SpectralCodecModel(num_layers=1, look_ahead=look_ahead)
 
 
 def test_training_improves_the_decoder_and_keeps_the_encoder(codec):

@@ -97,6 +97,8 @@ def test_missing_data_is_named_before_loading(data, run, tmp_path, script, optio
         (("--only", "valid"), "--only valid needs --validation_dataset"),
         (("--best",), "--best needs --only"),
         (("--new_words", "opera"), "--new_words needs --continue_from"),
+        (("--optimizer", "muon", "--use_8bit_adam"), "--use_8bit_adam can't be used with --optimizer muon"),
+        (("--optimizer", "muon", "--mixed_precision", "fp16"), "--mixed_precision has to be bf16 or no"),
     ],
     ids=str,
 )

@@ -23,7 +23,7 @@ from diffusers_jasco.training.codec.discriminator import (
     adversarial_losses,
     discriminator_loss,
 )
-from diffusers_jasco.training.codec.objective import balance_losses, octave_loss, spectral_loss
+from diffusers_jasco.training.codec.objective import balance_losses, bass_loss, octave_loss, spectral_loss
 
 
 def test_weights_are_shares_of_the_gradient():
@@ -118,3 +118,14 @@ def test_the_octave_loss_weights_bass_and_melody_equally():
     # A hiss that is too soft and one that is too loud cost about the same.
     softer, louder = (octave_loss(play(36, 72, hiss), music).item() for hiss in (0.01, 0.04))
     assert softer > 0.1 and softer == pytest.approx(louder, rel=0.3)
+
+
+def test_the_bass_loss_compares_notes_regardless_of_their_loudness():
+    bass = torch.zeros(1, 4, 6)
+    bass[..., 2] = 0.5
+    assert bass_loss(bass, bass) == 0
+    wrong, soft = bass.roll(1, dims=-1), 0.1 * bass
+    assert bass_loss(wrong, bass) > 1.9 and bass_loss(soft.roll(1, dims=-1), soft) > 1.6
+    assert bass_loss(0.9 * bass, bass) < 0.1
+    # Silence is not divided by zero.
+    assert bass_loss(torch.zeros_like(bass), torch.zeros_like(bass)) == 0

@@ -22,6 +22,7 @@ from transformers import EncodecModel
 
 from diffusers_jasco import JascoPipeline, JascoTempoModel
 from diffusers_jasco.data.features import write_features
+from diffusers_jasco.text_encoders import load_text_encoder
 from diffusers_jasco.training.tempo_objective import is_tempo_correct, tempo_cells, tempo_errors
 
 from ..data.test_features import make_items
@@ -118,6 +119,28 @@ def test_continued_training_keeps_the_tempo_model(tmp_path, data, clips, scripts
     scripts[0].main([str(option) for option in (*options, "--tempo_weight", 0)])
     first, second = (JascoPipeline.from_pretrained(tmp_path / name).tempo_model for name in ("first", "second"))
     assert all(map(torch.equal, first.state_dict().values(), second.state_dict().values()))
+
+
+def test_a_frozen_text_encoder_or_encoded_captions(tmp_path, data, scripts):
+    scripts[0].main(arguments(data, tmp_path / "first", "--max_steps", 1))
+    tokenizer, text_encoder = load_text_encoder(tmp_path / "first")
+    items = [item | {"tempo": 100, "time_signature": "3/4"} for item in make_items()]
+    codec = EncodecModel.from_pretrained(CODEC).eval()
+    write_features(items, codec, tmp_path / "clips")
+    write_features(items, codec, tmp_path / "encoded", tokenizer=tokenizer, text_encoder=text_encoder)
+    common = ("--max_steps", 3, "--warmup_steps", 0, "--learning_rate", 0.02, "--log_every", 1, "--batch_size", 4)
+    for name in ("clips", "encoded"):
+        paths = (
+            "--continue_from",
+            tmp_path / "first",
+            "--dataset",
+            tmp_path / name,
+            "--output",
+            tmp_path / f"{name}-run",
+        )
+        scripts[0].main([str(option) for option in (*paths, *OPTIONS, *common, "--log_with", "none", "--cpu")])
+        losses = [entry["tempo_loss"] for entry in read_log(tmp_path / f"{name}-run") if "tempo_loss" in entry]
+        assert losses[-1] < losses[0] == pytest.approx(math.log(135), abs=1e-4)
 
 
 def test_the_tempo_needs_beats(tmp_path, data, scripts):

@@ -267,6 +267,27 @@ def test_a_frozen_encoder_keeps_latents_and_codebooks(tmp_path, music, codec):
     assert any(not torch.equal(first[name], frozen[name]) for name in first if name not in kept)
 
 
+def test_the_bass_loss_trains_the_decoder(tmp_path, music):
+    options = {"max_steps": 8, "fit_clips": 5, "log_every": 4, "learning_rate": 1e-2}
+    train(music, tmp_path, SPECTRAL, **options, bass_weight=3.0)
+    first, last = (entry["bass_loss"] for entry in read_log(tmp_path) if "bass_loss" in entry)
+    assert last < first
+    with pytest.raises(ValueError, match="`bass_weight` has to be 0 for EncodecModel, but is 2"):
+        train(music, tmp_path / "encodec", bass_weight=2.0)
+
+
+def test_a_decoder_is_trained_for_another_look_ahead(tmp_path, music):
+    train(music, tmp_path / "first", SPECTRAL, fit_clips=5, max_steps=1)
+    short = SPECTRAL | {"look_ahead": 1}
+    train(music, tmp_path / "short", short, init_from=tmp_path / "first", max_steps=1, learning_rate=1e-9)
+    first, codec = (load_codec(tmp_path / name) for name in ("first", "short"))
+    assert codec.config.look_ahead == 1 and codec.decoder.context == (6, 3)
+    # The kernels keep the frames before, and those within the look-ahead.
+    weights = [model.decoder.blocks[0].depthwise.weight for model in (first, codec)]
+    torch.testing.assert_close(weights[1], weights[0][..., :4])
+    assert torch.equal(codec.encoder.projection, first.encoder.projection)
+
+
 def test_drums_train_the_first_codebook(tmp_path, drums):
     for name, share in (("mixes", 0.0), ("drums", 0.9)):
         train(drums, tmp_path / name, SPECTRAL, max_steps=1, drums_share=share, validation_dataset=drums)

@@ -536,6 +536,8 @@ class FeatureDataset(ClipItems):
                 f"{self.folder} has format {self.info['format']}, but this version reads {READABLE_FORMATS}: encode the"
                 " clips again (scripts/encode_features.py, or scripts/prepare_dataset.py)."
             )
+        has_beats = self.info["format"] > 1
+        self._frame_tensors = [name for name in FRAME_TENSORS if has_beats or name != "beat_phases"]
         with open(self.folder / "captions.jsonl", encoding="utf-8") as lines:
             clips = [json.loads(line) for line in lines]
         self.captions = [clip["captions"] for clip in clips]
@@ -594,8 +596,7 @@ class FeatureDataset(ClipItems):
         start, end = offsets[position : position + 2]
         start += derive_seed("crop", self.seed, epoch, index) % (end - start - self.num_frames + 1)
         crop: dict[str, Any] = {"beat_phases": torch.full((self.num_frames, 2), -1.0)}
-        names = [name for name in FRAME_TENSORS if name in file.keys()]  # noqa: SIM118 (not a dictionary)
-        crop |= {name: file.get_slice(name)[start : start + self.num_frames] for name in names}
+        crop |= {name: file.get_slice(name)[start : start + self.num_frames] for name in self._frame_tensors}
         chords = crop["chords"].long()
         crop["chords"] = torch.where(chords < 0, self._null_chord, self._chord_ids[chords.clamp(min=0)])
         crop |= {name: by_clip[position] for name, by_clip in values.items()}

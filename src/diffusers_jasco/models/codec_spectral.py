@@ -32,6 +32,9 @@ _FLOOR = 1e-3
 _TONE_STEPS, _NOISE_STEPS = 4, 8
 # Window lengths in seconds, and the MIDI pitch up to which each is used: low pitches are closer together in frequency.
 _PITCH_WINDOWS = ((0.256, 60.0), (0.17, math.inf))
+# Window lengths in seconds for the loudness and the selection of bass notes. A note is softened where another one within
+# two semitones is louder, so the bass ends below the pitches of chords.
+_BASS_WINDOWS, _BASS_NEIGHBORS, _BASS_END = (0.128, 0.5), 2, 48.0
 # Samples between cached states of the noise generator; a multiple of 16, since torch draws normal numbers in blocks of
 # 16.
 _NOISE_BLOCK = 2**18
@@ -113,10 +116,11 @@ class SpectralEncoder(nn.Module):
         self.register_buffer("projection", torch.zeros(latent_dim, analysis.num_features))
 
     @property
-    def context(self) -> int:
-        """Samples on either side of a frame on which its latents depend, rounded up to whole frames."""
+    def context(self) -> tuple[int, int]:
+        """Samples before and after a frame on which its latents depend, rounded up to whole frames."""
         hop = self.analysis.hop_length
-        return hop * math.ceil(max(*self.analysis.pitch_windows, self.analysis.short_window) / hop)
+        samples = hop * math.ceil(max(*self.analysis.pitch_windows, self.analysis.short_window) / hop)
+        return samples, samples
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         features = self.analysis(waveform) - self.mean.float()
@@ -149,10 +153,22 @@ class SpectralEncoder(nn.Module):
         self.projection.copy_(scale[:, None] * components.T * weight)
 
 
+class LookAheadConv1d(nn.Conv1d):
+    """A convolution over half of `kernel_size` of the frames before, the current one, and `look_ahead` after it."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, look_ahead: int, groups: int = 1):
+        before = kernel_size // 2
+        super().__init__(in_channels, out_channels, before + 1 + look_ahead, padding=before, groups=groups)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        # Padded alike on both sides: the surplus at the end is cut.
+        return super().forward(hidden_states)[..., : hidden_states.shape[-1]]
+
+
 class ConvNeXtBlock(nn.Module):
-    def __init__(self, dim: int, expansion: int = 3):
+    def __init__(self, dim: int, look_ahead: int = 3, expansion: int = 3):
         super().__init__()
-        self.depthwise = nn.Conv1d(dim, dim, 7, padding=3, groups=dim)
+        self.depthwise = LookAheadConv1d(dim, dim, 7, look_ahead, groups=dim)
         self.norm = nn.LayerNorm(dim)
         self.linear_in = nn.Linear(dim, expansion * dim)
         self.linear_out = nn.Linear(expansion * dim, dim)
@@ -184,6 +200,7 @@ class SpectralDecoder(nn.Module):
         lowest_pitch: float,
         half_semitones_from: float,
         num_noise_bands: int,
+        look_ahead: int | None = None,
     ):
         super().__init__()
         self.sampling_rate = sampling_rate
@@ -196,21 +213,26 @@ class SpectralDecoder(nn.Module):
         self.num_noise_bands = num_noise_bands
         self.num_tone_outputs = _TONE_STEPS * len(self.pitches)
         num_outputs = self.num_tone_outputs + _NOISE_STEPS * num_noise_bands
-        self.linear = nn.Conv1d(latent_dim, num_outputs, 3, padding=1)
-        self.conv_in = nn.Conv1d(latent_dim, hidden_dim, 3, padding=1)
-        self.blocks = nn.ModuleList([ConvNeXtBlock(hidden_dim) for _ in range(num_layers)])
+        # The first layers look ahead as far as they can.
+        before = 1 + 3 * num_layers
+        after = before if look_ahead is None else look_ahead
+        self.network_context = before, after
+        ahead = [min(1, after), *(min(max(after - 1 - 3 * layer, 0), 3) for layer in range(num_layers))]
+        self.linear = LookAheadConv1d(latent_dim, num_outputs, 3, ahead[0])
+        self.conv_in = LookAheadConv1d(latent_dim, hidden_dim, 3, ahead[0])
+        self.blocks = nn.ModuleList([ConvNeXtBlock(hidden_dim, frames) for frames in ahead[1:]])
         self.norm = nn.LayerNorm(hidden_dim)
         self.linear_out = nn.Linear(hidden_dim, num_outputs)
         nn.init.zeros_(self.linear_out.weight)
         nn.init.zeros_(self.linear_out.bias)
 
     @property
-    def context(self) -> int:
-        """Frames on either side of a frame on which its waveform depends."""
-        network = sum(layer.kernel_size[0] // 2 for layer in self.modules() if isinstance(layer, nn.Conv1d))
+    def context(self) -> tuple[int, int]:
+        """Frames before and after a frame on which its waveform depends."""
         # One frame for the interpolation of loudness; the limiter depends on twice its own length.
         hop_length = _TONE_STEPS * self.tone_hop
-        return network + 1 + math.ceil((2 * LIMITER_SECONDS * self.sampling_rate + 1) / hop_length)
+        playing = 1 + math.ceil((2 * LIMITER_SECONDS * self.sampling_rate + 1) / hop_length)
+        return self.network_context[0] + playing, self.network_context[1] + playing
 
     @cached_property
     def frequencies(self) -> torch.Tensor:
@@ -245,10 +267,7 @@ class SpectralDecoder(nn.Module):
         Returns:
             `torch.Tensor` of shape `(batch, 1, samples)`: waveforms.
         """
-        oscillators, noise = self.predict(latents)
-        waveform = self._play_oscillators(oscillators, first_frame) + self._play_noise(noise, first_frame)
-        # Guidance inflates loudness, so limit it.
-        return limit_peaks(waveform[:, None], self.sampling_rate).to(latents.dtype)
+        return self.play(*self.predict(latents), first_frame).to(latents.dtype)
 
     def predict(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Nonnegative loudness of oscillators (batch, 4 · frames, …) and noise bands (batch, 8 · frames, …)."""
@@ -262,6 +281,12 @@ class SpectralDecoder(nn.Module):
         return tones.unflatten(2, (_TONE_STEPS, -1)).flatten(1, 2), noise.unflatten(2, (_NOISE_STEPS, -1)).flatten(
             1, 2
         )
+
+    def play(self, oscillators: torch.Tensor, noise: torch.Tensor, first_frame: int = 0) -> torch.Tensor:
+        """Waveforms (batch, 1, samples) of the loudness of oscillators and noise bands."""
+        waveform = self._play_oscillators(oscillators, first_frame) + self._play_noise(noise, first_frame)
+        # Guidance inflates loudness, so limit it.
+        return limit_peaks(waveform[:, None], self.sampling_rate)
 
     def _play_oscillators(self, loudness: torch.Tensor, first_frame: int) -> torch.Tensor:
         hops = first_frame * _TONE_STEPS + torch.arange(loudness.shape[1])
@@ -307,14 +332,14 @@ class SpectralDecoder(nn.Module):
             latents (`torch.Tensor` of shape `(clips, frames, latent_dim)`): latents of a training set.
             loudness (`torch.Tensor` of shape `(clips, frames, outputs)`): target log magnitudes.
         """
-        context = torch.stack(
-            [F.pad(latents, (0, 0, 1, 1))[:, shift : shift + latents.shape[1]] for shift in range(3)]
-        )
-        inputs = context.permute(1, 2, 3, 0).flatten(2).flatten(0, 1).double()  # (…, latent_dim · 3)
+        taps = self.linear.kernel_size[0]
+        padded = F.pad(latents, (0, 0, 1, taps - 2))
+        context = torch.stack([padded[:, shift : shift + latents.shape[1]] for shift in range(taps)])
+        inputs = context.permute(1, 2, 3, 0).flatten(2).flatten(0, 1).double()  # (…, latent_dim · taps)
         inputs = torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1)
         gram = inputs.T @ inputs + ridge * len(inputs) * torch.eye(inputs.shape[1], dtype=torch.float64)
         solution = torch.linalg.solve(gram, inputs.T @ loudness.flatten(0, 1).double()).T
-        self.linear.weight.copy_(solution[:, :-1].unflatten(1, (-1, 3)))
+        self.linear.weight.copy_(solution[:, :-1].unflatten(1, (-1, taps)))
         self.linear.get_parameter("bias").copy_(solution[:, -1])
 
 
@@ -363,6 +388,8 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
             semitone.
         num_noise_bands (`int`, defaults to `48`): bands of the noise.
         codebook_size (`int`, defaults to `1024`): number of vectors of the codebook, which quantizes drums.
+        look_ahead (`int`, *optional*): frames after a frame that the decoder's network looks at; by default as many as
+            before it. The waveform depends on two more frames.
     """
 
     _supports_gradient_checkpointing = False
@@ -381,8 +408,11 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
         half_semitones_from: float = 64.0,
         num_noise_bands: int = 48,
         codebook_size: int = 1024,
+        look_ahead: int | None = None,
     ):
         super().__init__()
+        if look_ahead is not None and not 0 <= look_ahead <= 1 + 3 * num_layers:
+            raise ValueError(f"`look_ahead` has to be between 0 and {1 + 3 * num_layers} frames, but is {look_ahead}.")
         if hop_length % _NOISE_STEPS:
             raise ValueError(f"`hop_length` has to be a multiple of {_NOISE_STEPS}, but is {hop_length}.")
         analysis = SpectralAnalysis(sampling_rate, hop_length, num_pitches, lowest_pitch, num_mels)
@@ -397,6 +427,7 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
             lowest_pitch,
             half_semitones_from,
             num_noise_bands,
+            look_ahead,
         )
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
@@ -416,6 +447,28 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
         self.encoder.fit(features.flatten(0, 1))
         latents = torch.cat([self.encoder(batch) for batch in batches]).transpose(1, 2)
         self.decoder.fit(latents, torch.cat([self._measure_loudness(batch) for batch in batches]))
+
+    def measure_bass(self, waveform: torch.Tensor) -> torch.Tensor:
+        r"""
+        Measures how loud the lowest oscillators have to be to play the bass notes of a waveform. Windows that are long
+        enough to tell semitones apart select the notes, and shorter ones measure their loudness, which would otherwise
+        change too slowly.
+
+        Args:
+            waveform (`torch.Tensor` of shape `(batch, 1, samples)`): audio, in whole frames.
+
+        Returns:
+            `torch.Tensor` of shape `(batch, 4 · frames, bass oscillators)`: loudness, about 1 for a full-scale sine.
+        """
+        rate, waveform = self.decoder.sampling_rate, waveform[:, 0].float()
+        pitches = torch.tensor([pitch for pitch in self.decoder.pitches if pitch < _BASS_END])
+        short, long = (_fast_length(seconds * rate) for seconds in _BASS_WINDOWS)
+        bank = _pitch_bank(pitches, short, rate)
+        loudness = log_magnitudes(waveform, bank, short, self.decoder.tone_hop).exp() - _FLOOR
+        bank = _pitch_bank(pitches, long, rate)
+        selected = log_magnitudes(waveform, bank, long, _TONE_STEPS * self.decoder.tone_hop).exp()
+        loudest = F.max_pool1d(selected, 2 * _BASS_NEIGHBORS + 1, stride=1, padding=_BASS_NEIGHBORS)
+        return loudness * (selected / loudest).square().repeat_interleave(_TONE_STEPS, dim=1)
 
     def _measure_loudness(self, waveform: torch.Tensor) -> torch.Tensor:
         """Target loudness of the oscillators and the noise bands: (batch, frames, outputs)."""

@@ -213,7 +213,9 @@ def _is_streamed(spec: str, args: argparse.Namespace) -> bool:
 
 def _remix_options(dataset: Dataset | ClipStream, args: argparse.Namespace) -> dict[str, float]:
     """The options of remixes that are not 0; an error for a feature cache, which has no audio."""
-    options = {name: getattr(args, name) for name in ("remix", "vary_drums") if getattr(args, name)}
+    # Runs of older versions lack these options.
+    options = {name: getattr(args, name, 0.0) for name in ("remix", "vary_drums")}
+    options = {name: probability for name, probability in options.items() if probability}
     if options and isinstance(dataset, EncodedDataset):
         raise ValueError(
             f"--{next(iter(options))} needs audio, but {dataset.folder} is a feature cache: pass the clips instead"

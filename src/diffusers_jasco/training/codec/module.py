@@ -17,6 +17,8 @@
 import torch
 from torch import nn
 
+from .objective import bass_loss
+
 
 class CodecTrainingModel(nn.Module):
     r"""
@@ -24,13 +26,24 @@ class CodecTrainingModel(nn.Module):
 
     Args:
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
+        measures_bass (`bool`, defaults to `False`): whether to compute the bass loss of a [`SpectralCodecModel`].
     """
 
-    def __init__(self, codec: nn.Module):
+    def __init__(self, codec: nn.Module, measures_bass: bool = False):
         super().__init__()
-        self.codec = codec
+        self.codec, self.measures_bass = codec, measures_bass
 
-    def forward(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Waveforms `(batch, 1, samples)` → reconstructions of that shape, and latents `(batch, frames, dim)`."""
-        latents = self.codec.encoder(audio)
-        return self.codec.decoder(latents)[..., : audio.shape[-1]], latents.transpose(1, 2)
+    def forward(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """
+        Waveforms `(batch, 1, samples)` → reconstructions of that shape, latents `(batch, frames, dim)`, and the bass
+        loss.
+        """
+        latents, bass = self.codec.encoder(audio), None
+        if self.measures_bass:
+            oscillators, noise = self.codec.decoder.predict(latents)
+            decoded = self.codec.decoder.play(oscillators, noise)
+            target = self.codec.measure_bass(audio)
+            bass = bass_loss(oscillators[..., : target.shape[-1]], target)
+        else:
+            decoded = self.codec.decoder(latents)
+        return decoded[..., : audio.shape[-1]], latents.transpose(1, 2), bass

@@ -25,6 +25,7 @@ _OCTAVES = [4 << octave for octave in range(10)]  # first bin of each octave
 # Added to magnitudes before the logarithm. It is lower for octaves: soft errors between bass notes sound like notes.
 _OCTAVE_FLOOR = 5e-4
 _FLOOR = 3e-3
+_BASS_FLOOR = 1e-2  # added to the loudness of all oscillators; softer basses count less
 
 
 def spectral_loss(
@@ -70,6 +71,19 @@ def octave_loss(decoded: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     bins = [_log_distance(*octave, _OCTAVE_FLOOR).mean() for octave in octaves]
     levels = [_log_distance(first.norm(dim=1), second.norm(dim=1)).mean() for first, second in octaves]
     return torch.stack(bins + levels).sum() / len(octaves)
+
+
+def bass_loss(estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    r"""
+    Distance of the loudness of bass oscillators, relative to the loudness of all of them. Spectra can't replace it:
+    windows that tell the semitones of a bass apart contain several of its notes, and neighboring oscillators that
+    sound together cancel each other in a part of the windows.
+
+    Args:
+        estimate, target (`torch.Tensor` of shape `(batch, hops, oscillators)`):
+            Loudness from [`SpectralDecoder.predict`] and [`SpectralCodecModel.measure_bass`].
+    """
+    return ((estimate - target).abs().sum(-1) / (target.sum(-1) + _BASS_FLOOR)).mean()
 
 
 def _spectrum(audio: torch.Tensor, size: int) -> torch.Tensor:
