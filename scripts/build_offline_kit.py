@@ -70,7 +70,10 @@ MAX_RATE = 24000
 
 def find_packages(python_version: str, present: list[str]) -> dict[str, str]:
     """The packages that a machine lacks: name → version in this environment."""
-    environment = default_environment() | {"python_version": python_version, "python_full_version": f"{python_version}.0"}
+    environment = default_environment() | {
+        "python_version": python_version,
+        "python_full_version": f"{python_version}.0",
+    }
     skipped = {canonicalize_name(name) for name in (*present, *OMITTED)}
     versions, waiting = {}, list(ROOTS)
     while waiting:

@@ -179,6 +179,8 @@ def blur_frames(latents: torch.Tensor, blur: int) -> torch.Tensor:
     Returns:
         `torch.Tensor` of shape `(batch, frames, dim)`.
     """
+    if blur == 1:
+        return latents
     frames = latents.shape[1]
     if missing := -frames % blur:
         mode = "reflect" if missing < frames else "replicate"

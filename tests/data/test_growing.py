@@ -24,7 +24,7 @@ import torch
 from transformers import EncodecModel
 
 from diffusers_jasco.data import growing
-from diffusers_jasco.data.features import FeatureDataset, write_features
+from diffusers_jasco.data.features import FeatureDataset, collate_features, write_features
 from diffusers_jasco.data.growing import GrowingFeatures, part_path
 from diffusers_jasco.data.opening import open_dataset
 
@@ -98,6 +98,21 @@ def test_a_small_cache_is_repeated_with_other_crops_and_captions(tmp_path, grow,
     assert len({item["latents"][0, 0].item() for item in repeats}) > 1
     captions = {item["caption"] for item in repeats}
     assert captions <= {f"clip 0 {word}" for word in ("slow", "calm", "quiet")} and len(captions) > 1
+
+
+@pytest.mark.parametrize("drums_blur", [1, 3])
+def test_batches_are_bitwise_equal_to_collated_items(tmp_path, grow, drums_blur):
+    grow(0)
+    grow(1)
+    dataset = GrowingFeatures(tmp_path)
+    dataset.configure(num_frames=40, drums_blur=drums_blur, null_melody=-1)
+    dataset.set_epoch(2)
+    # Clips 2 and 3 have no drums, and the last batch has none at all.
+    for indices in ([5, 0, 2, 3, 7], [2, 3]):
+        batch, expected = dataset.batch(indices), collate_features([dataset[index] for index in indices])
+        assert batch.keys() == expected.keys() and batch["caption"] == expected["caption"]
+        for name in batch.keys() - {"caption"}:
+            assert torch.equal(batch[name], expected[name]) and batch[name].dtype == expected[name].dtype, name
 
 
 def test_it_waits_for_the_first_part(tmp_path, grow, warnings):

@@ -576,40 +576,58 @@ class FeatureDataset(ClipItems):
         # Open files can't be pickled for data loader workers.
         return self.__dict__ | {"_open": {}}
 
-    def _shard(self, number: int) -> tuple[Any, list[int], dict[str, list]]:
-        """The open file of a shard, the offsets of its clips, and their values."""
+    def _shard(self, number: int) -> tuple[dict[str, torch.Tensor], list[int], dict[str, list]]:
+        """The memory-mapped tensors of a shard, the offsets of its clips, and their values."""
         if number not in self._open:
-            file = safe_open(self.folder / self.info["shards"][number]["file"], framework="pt")
-            names, num_clips = file.keys(), self.info["shards"][number]["clips"]
+            num_clips = self.info["shards"][number]["clips"]
+            with safe_open(self.folder / self.info["shards"][number]["file"], framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
             values = {
-                name: file.get_tensor(name).tolist() if name in names else [default] * num_clips
+                name: tensors[name].tolist() if name in tensors else [default] * num_clips
                 for name, (_, default) in CLIP_VALUES.items()
             }
-            self._open[number] = file, file.get_tensor("offsets").tolist(), values
+            self._open[number] = tensors, tensors["offsets"].tolist(), values
         return self._open[number]
 
-    def item(self, index: int, epoch: int) -> dict[str, Any]:
+    def crop(self, index: int, epoch: int) -> dict[str, Any]:
+        """An item in a specific epoch as it is stored, in the form that [`to_training_item`] expects."""
         clip = self._clip_of[index]
         number = self._shard_of[clip]
-        file, offsets, values = self._shard(number)
+        tensors, offsets, values = self._shard(number)
         position = clip - self._first_of[number]
         start, end = offsets[position : position + 2]
         start += derive_seed("crop", self.seed, epoch, index) % (end - start - self.num_frames + 1)
-        crop: dict[str, Any] = {"beat_phases": torch.full((self.num_frames, 2), -1.0)}
-        crop |= {name: file.get_slice(name)[start : start + self.num_frames] for name in self._frame_tensors}
+        crop: dict[str, Any] = {
+            name: tensors[name][start : start + self.num_frames] for name in FRAME_TENSORS if name in tensors
+        }
+        if "beat_phases" not in crop:
+            crop["beat_phases"] = torch.full((self.num_frames, 2), -1.0)
         chords = crop["chords"].long()
         crop["chords"] = torch.where(chords < 0, self._null_chord, self._chord_ids[chords.clamp(min=0)])
         crop |= {name: by_clip[position] for name, by_clip in values.items()}
         captions = self.captions[clip]
         caption = derive_seed("caption", self.seed, epoch, index) % len(captions)
         crop["caption"] = captions[caption]
-        item = to_training_item(crop, self.codebook, self.mean, self.std, self.drums_blur, self.null_melody)
         if self.info["text_encoder_hash"] is not None:
             before = self._captions_before
             caption += before[clip] - before[self._first_of[number]]
-            start, end = file.get_slice("text_offsets")[caption : caption + 2].tolist()
-            item["text_embeds"] = file.get_slice("text_embeds")[start:end].float()
-        return item
+            start, end = tensors["text_offsets"][caption : caption + 2].tolist()
+            crop["text_embeds"] = tensors["text_embeds"][start:end].float()
+        return crop
+
+    def _convert(self, crop: dict[str, Any]) -> dict[str, Any]:
+        return to_training_item(crop, self.codebook, self.mean, self.std, self.drums_blur, self.null_melody)
+
+    def item(self, index: int, epoch: int) -> dict[str, Any]:
+        return self._convert(self.crop(index, epoch))
+
+    def batch(self, indices: Sequence[int]) -> dict[str, Any]:
+        """Returns items collated by [`collate_features`], which it converts all at once, several times as fast."""
+        return self.convert_batch([self.crop(index, self.epoch) for index in indices])
+
+    def convert_batch(self, crops: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Collates crops and converts them to training items."""
+        return self._convert(collate_features(crops))
 
 
 def to_training_item(
@@ -621,14 +639,16 @@ def to_training_item(
     null_melody: int = 0,
 ) -> dict[str, Any]:
     r"""
-    Converts an encoded crop, from a cache or fresh from the codec, to a training item.
+    Converts an encoded crop, from a cache or fresh from the codec, to a training item, or a batch of crops to a batch
+    of items.
 
     Args:
         crop (`dict`):
             `latents` `(frames, dim)`, `drum_codes` `(frames,)` and `has_drums` of [`encode_audio`], `chords`
             `(frames,)` (ids in the model's vocabulary), `melody` `(frames,)` (pitch indices of the melody matrix, -1
             for rests, -2 where it is unknown), `beat_phases` `(frames, 2)`, `tempo` and `beats_per_bar` of
-            [`encode_tempo`], `has_text` (whether the caption is true, by default it is), and `caption`.
+            [`encode_tempo`], `has_text` (whether the caption is true, by default it is), `caption`, and optionally
+            `text_embeds`. The tensors of a batch have a first dimension `batch`.
         codebook (`torch.Tensor` of shape `(entries, dim)`): the codec's first codebook.
         mean, std (`torch.Tensor`): mean and standard deviation of the latents, overall or per channel `(dim,)`.
         drums_blur (`int`): number of frames over which drum latents are averaged.
@@ -641,27 +661,35 @@ def to_training_item(
             zeros for rests; `null_melody` where it is unknown), `beats` `(frames, 5)` (see
             [`~controls.beats.phases_to_frames`]), the scalars `tempo`, `beats_per_bar` and `has_text`, and `caption`.
     """
-    latents, pitches = (crop["latents"].float() - mean) / std, crop["melody"].long()
-    melody = F.one_hot(pitches.clamp(min=0), MELODY_BINS).float() * (pitches >= 0)[:, None]
+    # In place where possible: most of the time would be spent on allocating memory.
+    latents = crop["latents"].to(torch.float32, copy=True).sub_(mean).div_(std)
+    pitches = crop["melody"].long()
+    melody = F.one_hot(pitches.clamp(min=0), MELODY_BINS).float().mul_((pitches >= 0)[..., None])
+    if (is_unknown := pitches == UNKNOWN_MELODY).any():
+        melody.masked_fill_(is_unknown[..., None], null_melody)
+    has_drums = torch.as_tensor(crop["has_drums"], dtype=torch.bool).reshape(-1)
     drums = torch.zeros_like(latents)
-    if crop["has_drums"]:
-        drums = blur_frames(codebook[crop["drum_codes"].long()][None], drums_blur)[0]
-    return {
+    if has_drums.any():
+        codes = crop["drum_codes"].long().reshape(-1, latents.shape[-2])
+        by_clip = drums.view(codes.shape + drums.shape[-1:])
+        by_clip[has_drums] = blur_frames(F.embedding(codes[has_drums], codebook), drums_blur)
+    item = {
         "latents": latents,
         "chords": crop["chords"],
         "drums": drums,
-        "melody": melody.masked_fill((pitches == UNKNOWN_MELODY)[:, None], null_melody),
+        "melody": melody,
         "beats": phases_to_frames(crop["beat_phases"]),
-        "tempo": torch.tensor(float(crop["tempo"])),
-        "beats_per_bar": torch.tensor(int(crop["beats_per_bar"])),
-        "has_text": torch.tensor(bool(crop.get("has_text", True))),
+        "tempo": torch.as_tensor(crop["tempo"], dtype=torch.float32),
+        "beats_per_bar": torch.as_tensor(crop["beats_per_bar"], dtype=torch.long),
+        "has_text": torch.as_tensor(crop.get("has_text", True), dtype=torch.bool),
         "caption": crop["caption"],
     }
+    return item | {name: crop[name] for name in ("text_embeds", "text_mask") if name in crop}
 
 
 def collate_features(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """
-    Collates items of [`FeatureDataset`] into tensors with a first dimension `batch` and a list of captions. Text
+    Collates items or crops of [`FeatureDataset`] into tensors with a first dimension `batch` and a list of captions. Text
     embeddings are zero-padded to `(batch, tokens, text dim)`; `text_mask` `(batch, tokens)` is 1 for tokens and 0 for
     padding.
     """
@@ -672,5 +700,5 @@ def collate_features(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if name in ("text_embeds", "text_mask"):
             batch[name] = pad_sequence(values, batch_first=True)
         elif name != "caption":
-            batch[name] = torch.stack(values)
+            batch[name] = torch.stack(values) if torch.is_tensor(values[0]) else torch.tensor(values)
     return batch

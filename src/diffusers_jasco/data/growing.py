@@ -22,7 +22,7 @@ import bisect
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +142,18 @@ class GrowingFeatures(ClipItems):
     def __len__(self) -> int:
         return self._ends[-1] * self._num_repeats
 
-    def item(self, index: int, epoch: int) -> dict[str, Any]:
+    def _find(self, index: int, epoch: int) -> tuple[FeatureDataset, int, int]:
+        """The part of an item, its index in the part, and the part's epoch."""
         repeat, clip = divmod(index, self._ends[-1])
         number = bisect.bisect_right(self._ends, clip)
         first = self._ends[number - 1] if number else 0
-        return self._parts[number].item(clip - first, epoch * self._num_repeats + repeat)
+        return self._parts[number], clip - first, epoch * self._num_repeats + repeat
+
+    def item(self, index: int, epoch: int) -> dict[str, Any]:
+        part, *position = self._find(index, epoch)
+        return part.item(*position)
+
+    def batch(self, indices: Sequence[int]) -> dict[str, Any]:
+        """Returns items collated by [`~data.features.collate_features`], as [`FeatureDataset.batch`]."""
+        found = [self._find(index, self.epoch) for index in indices]
+        return self._parts[0].convert_batch([part.crop(*position) for part, *position in found])

@@ -26,6 +26,7 @@ import torch
 from diffusers.utils import logging
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from ..data.features import collate_features
 from ..data.growing import GrowingFeatures
 from ..data.mixing import to_shares
 from ..data.streams import StreamedClips, StreamPosition
@@ -111,7 +112,11 @@ class _BatchMaker(Dataset):
 
     def __getitem__(self, request: tuple[list, list[str]]) -> Any:
         indices, keys = request
-        return _finish(self.collate_fn([self.dataset[index] for index in indices]), keys, self.prepare)
+        if self.collate_fn is collate_features and hasattr(self.dataset, "batch"):
+            batch = self.dataset.batch(indices)
+        else:
+            batch = self.collate_fn([self.dataset[index] for index in indices])
+        return _finish(batch, keys, self.prepare)
 
 
 def _finish(batch: Any, keys: list[str], prepare: Callable | None) -> Any:

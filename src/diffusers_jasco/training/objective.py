@@ -49,13 +49,13 @@ def sample_noise(
         `tuple[torch.Tensor, torch.Tensor]`: noise `(batch, frames, channels)`, and numbers `(batch, num_draws)` that
         are uniform in [0, 1).
     """
-    noise, draws = [], []
-    for key in keys:
+    noise, draws = torch.empty(len(keys), *latents_shape), []
+    for number, key in enumerate(keys):
         generator = torch.Generator().manual_seed(derive_seed("sample", seed, key))
         early = torch.rand(num_draws - num_late_draws, generator=generator)
-        noise.append(torch.randn(latents_shape, generator=generator))
+        torch.randn(latents_shape, generator=generator, out=noise[number])
         draws.append(torch.cat([early, torch.rand(num_late_draws, generator=generator)]))
-    return torch.stack(noise), torch.stack(draws)
+    return noise, torch.stack(draws)
 
 
 def sample_times(
