@@ -39,6 +39,7 @@ class Style:
         sevenths (`float`): probability of a seventh or sixth chord instead of a triad.
         drummed (`float`): probability of drums.
         kit (`int`): General MIDI drum kit.
+        blues (`float`): probability of a twelve-bar blues.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Style:
     sevenths: float = 0.2
     drummed: float = 0.9
     kit: int = 0
+    blues: float = 0.0
 
 
 def _groove(kick: str, snare: str = "", hat: str = "", **other_drums: str) -> dict[str, str]:
@@ -88,7 +90,7 @@ STYLES: tuple[Style, ...] = (
         "rock", ("driving", "energetic", "raw"), (104, 152),
         (_groove("x.....x.x.x.....", _BACK, _EIGHTHS), _groove("x.x.....x.x...x.", _BACK, _EIGHTHS), _groove("x.......xx......", _BACK, "", ride=_EIGHTHS)),
         ("eighths", "roots"), ("eighths", "block", "push"),
-        gm.ELECTRIC_BASSES, gm.DRIVEN_GUITARS + gm.CLEAN_GUITARS + gm.ORGANS, gm.DRIVEN_GUITARS + gm.ORGANS, gm.ORGANS, sevenths=0.1,
+        gm.ELECTRIC_BASSES, gm.DRIVEN_GUITARS + gm.CLEAN_GUITARS + gm.ORGANS, gm.DRIVEN_GUITARS + gm.ORGANS, gm.ORGANS, sevenths=0.1, blues=0.1,
     ),
     Style(
         "metal", ("heavy", "aggressive", "dark"), (120, 170),
@@ -118,13 +120,13 @@ STYLES: tuple[Style, ...] = (
         "blues", ("gritty", "soulful", "laid-back"), (70, 112),
         (_groove("x.....x.x.......", _BACK, _EIGHTHS), _groove("x.......x.......", _BACK, "", ride=_EIGHTHS)),
         ("walking", "eighths"), ("boom-chick", "push", "block"),
-        gm.ELECTRIC_BASSES, gm.PIANOS + gm.CLEAN_GUITARS + gm.ORGANS, gm.DRIVEN_GUITARS + gm.HARMONICAS + gm.SAXES, gm.ORGANS, swing=0.65, sevenths=0.7,
+        gm.ELECTRIC_BASSES, gm.PIANOS + gm.CLEAN_GUITARS + gm.ORGANS, gm.DRIVEN_GUITARS + gm.HARMONICAS + gm.SAXES, gm.ORGANS, swing=0.65, sevenths=0.7, blues=0.7,
     ),
     Style(
         "swing jazz", ("smoky", "lively", "sophisticated"), (110, 176),
         (_groove("x.......o.......", "......o.......o.", "....x.......x...", ride="x...x.x.x...x.x."), _groove("", "..........o.....", "....x.......x...", ride="x...x.x.x...x.x.")),
         ("walking",), ("charleston", "stabs"),
-        gm.UPRIGHT_BASSES, gm.PIANOS + gm.JAZZ_GUITARS, gm.SAXES + gm.TRUMPETS + gm.VIBES, swing=0.66, sevenths=0.9,
+        gm.UPRIGHT_BASSES, gm.PIANOS + gm.JAZZ_GUITARS, gm.SAXES + gm.TRUMPETS + gm.VIBES, swing=0.66, sevenths=0.9, blues=0.15,
     ),
     Style(
         "bossa nova", ("relaxed", "sunny", "intimate"), (110, 148),
