@@ -153,14 +153,12 @@ def compose(split: str, subset: str, rng: np.random.Generator, duration: float, 
     _play(piece, stems, setting, plan)
     density = sum(len(notes) for notes in piece.notes.values()) / piece.duration
     piece.energy = "calm" if density < 9 else "energetic" if density > 22 else "medium"
-    piece.notes = {
-        stem: _arrange(notes, plan, stem, seconds_per_bar) for stem, notes in piece.notes.items()
-    }
+    piece.notes = {stem: _arrange(notes, plan, stem, seconds_per_bar) for stem, notes in piece.notes.items()}
     return piece
 
 
 def _make_plan(form: str, duration: float, bar: float, stems: Sequence[str], rng: np.random.Generator) -> _Plan:
-    """The course of a piece with bars of `bar` seconds, for a clip of `duration` seconds in which the form is heard."""
+    """The course of a piece with bars of `bar` seconds, so that a clip of `duration` seconds has the form."""
     clip = duration / bar
     # Chords are heard from the beginning. Drums and lead enter last.
     early = [stem for stem in ("bass", "pad") if stem in stems]

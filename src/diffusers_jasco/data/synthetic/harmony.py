@@ -174,9 +174,7 @@ def final_chord(plain: bool, style: Style, mode: str, rng: np.random.Generator) 
 class _Composer:
     """Draws phrases of four bars."""
 
-    def __init__(
-        self, plain: bool, style: Style, mode: str, steps: int, beat_steps: int, rng: np.random.Generator
-    ):
+    def __init__(self, plain: bool, style: Style, mode: str, steps: int, beat_steps: int, rng: np.random.Generator):
         self.plain, self.style, self.mode, self.steps, self.rng = plain, style, mode, steps, rng
         # Chords change on beats.
         self.half = {16: 8, 12: 6 if beat_steps == 6 else 8}[steps]
@@ -287,10 +285,11 @@ class _Composer:
 def _is_step(interval: int) -> bool:
     return interval % 12 in (1, 2, 10, 11)
 
+
 def follows_key(chords: Sequence[tuple[str, float]], key: str) -> bool:
     """
-    Whether all chords (apart from silence) belong to the functional harmony of a key. Many pieces have free chords instead, to which their
-    `key` does not apply, and a few change the key.
+    Whether all chords, apart from silence, belong to the functional harmony of a key. Many pieces have free
+    chords or a blues instead, to which their `key` does not apply, and a few change the key.
     """
     tonic, mode = key.split()
     for label, _ in chords:

@@ -67,8 +67,8 @@ class SyntheticMusic(RenderedMusic):
     Items are dictionaries, with times in seconds from the beginning of the clip:
         - `audio` (`torch.Tensor` of shape `(1, samples)`): float32, the sum of the stems, peak at most 0.95
         - `sampling_rate`, `duration`
-        - `chords` (`list[tuple[str, float]]`): label and start; the first chord starts at 0; `"N"` is the silence after an
-          ending
+        - `chords` (`list[tuple[str, float]]`): label and start; the first chord starts at 0; `"N"` is the silence after
+          an ending
         - `melody` (`list[tuple[int, float, float]]`): MIDI note number, start and end of the lead's notes; monophonic
         - `drum_onsets` (`list[float]`), `beats` (`list[float]`), `downbeats` (`list[float]`)
         - `tempo` (beats per minute), `time_signature`, `key`, `style`, `energy`, `instruments` (`dict[str, str]`)
@@ -174,7 +174,9 @@ def _remove_silent_stems(piece: Piece, start: float, end: float):
     """Removes the stems that are not heard in the clip, so that captions do not mention them."""
     for stem, notes in list(piece.notes.items()):
         # Drums count if they are struck, other instruments also if they continue.
-        if not any((note.start if stem == "drums" else note.end - 0.05) >= start and note.start < end for note in notes):
+        if not any(
+            (note.start if stem == "drums" else note.end - 0.05) >= start and note.start < end for note in notes
+        ):
             del piece.notes[stem], piece.programs[stem]
 
 

@@ -240,7 +240,9 @@ def _walk(setting: Setting) -> list[Note]:
         for position in range(size):
             step = chord.start + position * beat
             if position == size - 1 and position:
-                approaches = [target + move for move in (-1, 1, -2, 2) if abs(move) == 1 or (target + move) % 12 in scale]
+                approaches = [
+                    target + move for move in (-1, 1, -2, 2) if abs(move) == 1 or (target + move) % 12 in scale
+                ]
                 key = choose(rng, [approach for approach in approaches if approach != key])
             elif position:
                 # Chord tones are preferred, on the third beat more than on the second.
@@ -264,7 +266,9 @@ def _bass_note(setting: Setting, step: int, length: int, key: int) -> Note:
 
 def _nearest(pitch: int, key: int, low: int, high: int) -> int:
     """The key of a pitch class between `low` and `high` that is nearest to `key`."""
-    return min((option for option in range(low, high + 1) if option % 12 == pitch), key=lambda option: abs(option - key))
+    return min(
+        (option for option in range(low, high + 1) if option % 12 == pitch), key=lambda option: abs(option - key)
+    )
 
 
 def _voice(chords: Sequence[Chord], voicing: str, center: float) -> list[list[int]]:
@@ -470,7 +474,7 @@ def _odd_groove(steps: int, rng: np.random.Generator) -> tuple[tuple[str, str], 
 
 
 def _vary_groove(base: dict[str, str], steps: int, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
-    """A variation of `base`: some soft hits are added, some hits removed, and cymbals replaced."""
+    """A variation of `base`: some soft hits and ghost notes are added, some hits removed, and cymbals replaced."""
     groove = {name: list(pattern.ljust(steps, ".")[:steps]) for name, pattern in base.items()}
     for name, pattern in groove.items():
         for step in range(steps):
@@ -478,6 +482,11 @@ def _vary_groove(base: dict[str, str], steps: int, rng: np.random.Generator) -> 
                 pattern[step] = "o" if name != "kick" else "x"
             elif pattern[step] != "." and step % (steps // 2) and rng.random() < 0.05:
                 pattern[step] = "."
+    if "snare" in groove and rng.random() < 0.25:
+        snare = groove["snare"]
+        for step in range(1, steps, 2):
+            if snare[step] == "." and rng.random() < 0.2:
+                snare[step] = "g"
     if "hat" in groove and rng.random() < 0.25:
         groove["ride"] = groove.pop("hat")
     elif "hat" in groove and rng.random() < 0.3:
