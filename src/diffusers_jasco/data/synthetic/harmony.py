@@ -273,6 +273,8 @@ class _Composer:
                 weights = [1 + 3 * (_is_step(root + option - before) + _is_step(root + option - following))
                            for option in options]  # fmt: skip
                 bass = choose(self.rng, options, weights)
+            if root == following:
+                options = ()
             passing = [option for option in options if option != bass and _is_step(root + option - following)]
             if passing and length > self.beat_steps and self.rng.random() < 0.3:
                 last = self.beat_steps if length < self.steps or self.rng.random() < 0.4 else length - self.half

@@ -246,7 +246,7 @@ def _walk(setting: Setting) -> list[Note]:
                 key = choose(rng, [approach for approach in approaches if approach != key])
             elif position:
                 # Chord tones are preferred, on the third beat more than on the second.
-                goal = key + (target - key) / (size - position) + rng.choice((-4, 4))
+                goal = key + (target - key) / (size - position) + rng.choice((-4, -2, 2, 4))
                 options = [option for option in range(max(low, key - 5), min(high, key + 5) + 1)
                            if option % 12 in scale and option != key]  # fmt: skip
                 costs = [abs(option - goal) + (0 if option % 12 in tones else 1 + position % 2) for option in options]
