@@ -149,9 +149,9 @@ def test_text():
     assert chords_from_text("C:0 Am:2.5 F:5 | G:7.5") == [("C", 0), ("Am", 2.5), ("F", 5), ("G", 7.5)]
     assert chords_from_text("C:maj7/3:0, | N:1e1") == [("C:maj7/3", 0), ("N", 10)]
     assert read_chords("") == read_chords("  ") == []
-    with pytest.raises(ValueError, match="position 1: 'Am' has no start.*chords_from_bars"):
+    with pytest.raises(ValueError, match="position 1: 'Am' has no start.*set `bpm`"):
         read_chords("C:0 Am")
-    with pytest.raises(ValueError, match="chords_from_bars"):
+    with pytest.raises(ValueError, match="set `bpm`"):
         read_chords("C | Am | F | G")
 
 

@@ -109,7 +109,7 @@ def _add_objective_options(add: Callable):
         "time_logit_std": ({"type": float}, "With `--time_sampling logit_normal`."),
         "words_time_logit_mean": (
             {"type": float},
-            "Mean of a logit-normal distribution of times for samples that only keep their text; default: as others.",
+            "Mean of a logit-normal distribution of times for samples with text and at most beats; default: as others.",
         ),
         "words_time_logit_std": ({"type": float}, "With `--words_time_logit_mean`."),
         "loss_weighting": ({"choices": weightings}, "Weight at time t: 1, 1 + t, 2 - t or min(t², γ (1 - t)²)."),

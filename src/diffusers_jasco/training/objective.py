@@ -237,13 +237,16 @@ class FlowMatchingObjective:
         return batch | {"noise": noise, "times": self._sample_times(draws[:, 0], keep), "keep": keep, "text": text}
 
     def _sample_times(self, uniform: torch.Tensor, keep: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Samples times; for samples that only keep their text, from a distribution of their own if there is one."""
+        """
+        Samples times; for samples with words alone (that keep their text, and no control but the beats), from a
+        distribution of their own if there is one.
+        """
         args = self.args
         times = sample_times(uniform, args.time_sampling, args.time_power, args.time_logit_mean, args.time_logit_std)
         if args.words_time_logit_mean is None:
             return times
         has_control = torch.zeros_like(keep["text"])
-        for name in self.controls:
+        for name in set(self.controls) - {"beats"}:
             has_control |= keep[name].any(dim=1)
         logit = {"logit_mean": args.words_time_logit_mean, "logit_std": args.words_time_logit_std}
         return torch.where(keep["text"] & ~has_control, sample_times(uniform, "logit_normal", **logit), times)

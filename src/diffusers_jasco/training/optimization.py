@@ -143,8 +143,12 @@ def _as_fused(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> d
 
 
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
-    """Splits the trainable parameters into matrices, with weight decay, and biases, norms and embeddings, without."""
+    """
+    Splits the trainable parameters into matrices, with weight decay, and biases, norms, embeddings and the modulations
+    of norms, without.
+    """
     embeddings = {id(p) for m in model.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
+    embeddings |= {id(p) for name, p in model.named_parameters() if name.endswith("scale_shift_table")}
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decayed = [p for p in parameters if p.ndim >= 2 and id(p) not in embeddings]
     others = [p for p in parameters if p.ndim < 2 or id(p) in embeddings]
