@@ -67,6 +67,7 @@ MODES: dict[str, Callable[[JascoTransformerModel, dict], None]] = {
     "CUDA graphs": lambda model, options: model.compile(
         fullgraph=True, **({"mode": "reduce-overhead"} if not options else options)
     ),
+    "compiled, dynamic": lambda model, options: model.compile_repeated_blocks(fullgraph=True, dynamic=True, **options),
 }
 TOKENS = 32
 STEPS = 4  # steps in a measurement, which are launched without waiting for the previous one

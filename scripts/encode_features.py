@@ -35,7 +35,7 @@ from tqdm import tqdm
 
 from diffusers_jasco.codecs import load_codec
 from diffusers_jasco.data.features import load_clip, prepare_audio, write_features
-from diffusers_jasco.data.remixing import remix_item
+from diffusers_jasco.data.remixing import add_remixes
 from diffusers_jasco.text_encoders import load_text_encoder
 from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer
 from diffusers_jasco.utils.cli import run_command
@@ -46,11 +46,12 @@ def read_items(dataset: Path, sampling_rate: int, limit: int | None = None, remi
     with open(dataset / "metadata.jsonl", encoding="utf-8") as lines:
         items = [json.loads(line) for line in lines][:limit]
     for index, item in enumerate(tqdm(items, desc="clips")):
-        yield load_clip(item, dataset)
         if remixes:
-            with_stems = prepare_audio(load_clip(item, dataset, None), sampling_rate, None)
-            for number in range(remixes):
-                yield remix_item(with_stems, (index, number), remix=1.0, vary_drums=0.5)
+            yield from add_remixes(
+                prepare_audio(load_clip(item, dataset, None), sampling_rate, None), (index,), remixes
+            )
+        else:
+            yield load_clip(item, dataset)
 
 
 def main(args: list[str] | None = None):

@@ -53,7 +53,7 @@ from diffusers_jasco.audio.resampling import resample
 from diffusers_jasco.controls.melody import melody_from_notes
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.sources import find_sources
-from diffusers_jasco.data.synthetic.composition import follows_key
+from diffusers_jasco.data.synthetic.harmony import follows_key
 from diffusers_jasco.data.synthetic.rendering import RENDERERS
 from diffusers_jasco.evaluation.adherence import bootstrap
 from diffusers_jasco.evaluation.estimators.beats import track_beats

@@ -42,6 +42,7 @@ from diffusers_jasco.codecs import codec_hash, first_codebook, load_codec
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.data.features import write_features
 from diffusers_jasco.data.growing import PARTS_FILE, part_path
+from diffusers_jasco.data.remixing import add_remixes
 from diffusers_jasco.data.synthetic.composition import SPLITS, SUBSETS
 from diffusers_jasco.data.synthetic.music import STARTS
 from diffusers_jasco.utils.arguments import CommandParser, check_writable, integer, number, seed
@@ -60,6 +61,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--split", choices=SPLITS, default="train")
     parser.add_argument("--subset", choices=(*SUBSETS, "both"), default="both")
     parser.add_argument("--start", choices=STARTS, default="random", help="where clips start in their pieces")
+    parser.add_argument("--remixes", type=integer(0), default=0, help="remixes of each clip to add to its part")
     parser.add_argument("--duration", type=number(above=0, unit="seconds"), default=10.0, help="seconds per clip")
     parser.add_argument("--renderer", choices=("fluidsynth", "tinysoundfont"), default="fluidsynth")
     parser.add_argument("--soundfonts", nargs="+", help="General MIDI sound fonts (default: the installed ones)")
@@ -72,6 +74,7 @@ class PartWriter:
 
     def __init__(self, args: argparse.Namespace, num_parts: int, sampling_rate: int):
         self.output, self.codec_folder, self.clips_per_part = args.output, args.codec, args.clips_per_part
+        self.remixes = args.remixes
         self.music = SyntheticMusic(
             args.split,
             num_parts * args.clips_per_part,
@@ -93,7 +96,8 @@ class PartWriter:
         if self._codec is None:
             self._codec = load_codec(self.codec_folder)
         first = index * self.clips_per_part
-        clips = (self.music[clip] for clip in range(first, first + self.clips_per_part))
+        indices = range(first, first + self.clips_per_part)
+        clips = (item for clip in indices for item in add_remixes(self.music[clip], (clip,), self.remixes))
         # Replaces a part that another run has finished in the meantime: they are the same.
         write_features(clips, self._codec, part_path(self.output, index), overwrite=True)
 
@@ -159,7 +163,8 @@ def _write_settings(folder: Path, settings: dict):
         with replace_file(path) as partial:
             partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         return
-    written = json.loads(path.read_text(encoding="utf-8"))
+    # Older caches have no remixes.
+    written = {"remixes": 0} | json.loads(path.read_text(encoding="utf-8"))
     if differing := sorted(name for name in settings if settings[name] != written.get(name)):
         raise ValueError(f"{folder} was started with other settings ({', '.join(differing)}): choose another folder.")
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from diffusers_jasco.conditioning import JascoConditioning, TextSection
-from diffusers_jasco.tempo import Tempo
+from diffusers_jasco.controls.beats import Tempo
 
 
 LABELS = 7

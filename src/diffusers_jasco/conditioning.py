@@ -22,7 +22,7 @@ import torch
 from torch.nn import functional as F
 
 from .controls import CONTROLS, FRAME_CONDITIONS
-from .tempo import Tempo
+from .controls.beats import Tempo
 
 
 # Compiled transformers get texts whose length is a multiple of this number of tokens.

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from diffusers.utils import logging
 
-from .controls.beats import FASTEST, SLOWEST
+from .controls.beats import FASTEST, SLOWEST, Tempo
 from .controls.chord_labels import NO_CHORD
 from .controls.chords import Chords, is_in_bars
 from .controls.drum_machine import Groove
@@ -55,22 +55,6 @@ _OTHER = 0.05  # probability that chords have another tempo than the words sugge
 _OTHER_SPREAD = 0.35  # standard deviation of the logarithm of these tempos
 _MAX_STARTS = 200  # chord starts that a tempo is fitted to
 _EXACT = 0.01  # seconds by which chords may be off the beats of a whole number of beats per minute
-
-
-class Tempo(NamedTuple):
-    r"""
-    A constant tempo.
-
-    Args:
-        bpm (`float`): beats per minute. A beat of 6/8 is a dotted quarter.
-        beats_per_bar (`int`): beats per bar.
-    """
-
-    bpm: float
-    beats_per_bar: int
-
-    def __str__(self) -> str:
-        return f"{self.bpm:g} BPM, {self.beats_per_bar} beats per bar"
 
 
 class Timing(NamedTuple):
@@ -241,7 +225,7 @@ class TempoDistribution:
         others = np.exp(-0.5 * ((scale - center) / _OTHER_SPREAD) ** 2)
         meters = self.probabilities.sum(axis=1, keepdims=True)
         smooth = (1 - _OTHER) * self.probabilities + _OTHER * meters * others / others.sum()
-        return np.stack([np.interp(np.log(bpm), scale, np.log(row)) for row in smooth])
+        return np.stack([np.interp(np.log(bpm), scale, np.log(row.clip(1e-30))) for row in smooth])
 
 
 def _beat_weights(beats_per_bar: int) -> np.ndarray:

@@ -21,7 +21,8 @@ from transformers import AutoTokenizer
 
 from diffusers_jasco.data.synthetic import words
 from diffusers_jasco.data.synthetic.captions import instrument_words, mentions, write_captions
-from diffusers_jasco.data.synthetic.composition import compose, follows_key
+from diffusers_jasco.data.synthetic.composition import compose
+from diffusers_jasco.data.synthetic.harmony import follows_key
 from diffusers_jasco.data.synthetic.instruments import LEAD_FAMILIES, PROGRAM_NAMES
 from diffusers_jasco.data.synthetic.styles import STYLES
 from diffusers_jasco.evaluation.estimators.caption_probe import QUESTIONS, read_caption

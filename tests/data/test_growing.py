@@ -164,5 +164,7 @@ def test_parts_do_not_depend_on_processes_and_interruptions(tmp_path):
     assert render("resumed", 6, 2)[0] == expected
     files, output = render("resumed", 8, 1, seed=1)
     assert files == expected and "other settings (seed)" in output
+    render("remixed", 2, 1, remixes=2)
+    assert len(list(FeatureDataset(tmp_path / "remixed" / "part-00000").captions)) == 2 * 3
     files, output = render("late", 6, 1, max_minutes=1e-9)
     assert list(map(str, files)) == ["parts.json"] and "0 of 3 parts" in output

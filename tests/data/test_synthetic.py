@@ -30,8 +30,11 @@ import torch
 
 from diffusers_jasco.controls.chord_labels import default_chord_labels, parse_chord
 from diffusers_jasco.data import SyntheticMusic, to_datasets
+from diffusers_jasco.data.synthetic import harmony, parts
 from diffusers_jasco.data.synthetic import music as synthetic
-from diffusers_jasco.data.synthetic.composition import SPLITS, compose, split_of
+from diffusers_jasco.data.synthetic.composition import FORMS, SPLITS, compose
+from diffusers_jasco.data.synthetic.instruments import DRUM_KEYS
+from diffusers_jasco.data.synthetic.material import split_of
 from diffusers_jasco.data.synthetic.styles import STYLES
 
 
@@ -54,8 +57,23 @@ def items():
     return [music[index] for index in range(12)]
 
 
-def compose_many(split="train", subset="full", count=150):
-    return [compose(split, subset, np.random.default_rng(seed), 20) for seed in range(count)]
+def compose_many(split="train", subset="full", count=150, form="steady"):
+    return [compose(split, subset, np.random.default_rng(seed), 12, form) for seed in range(count)]
+
+
+def make_scores(count=150, **options):
+    """Scores of ten seconds, as (annotations, stem → notes with times from the beginning of the clip)."""
+    music = SyntheticMusic("train", count, duration=10.0, renderer=None, **options)
+    for score in map(music.score, range(count)):
+        yield (
+            score.annotations,
+            {
+                stem: [
+                    (start - score.preroll, end - score.preroll, key, velocity) for start, end, key, velocity in notes
+                ]
+                for stem, notes in score.notes.items()
+            },
+        )
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +116,8 @@ def test_clips_can_start_on_a_downbeat():
     on_downbeat = {
         start: sum(score.annotations["downbeats"][0] == 0.0 for score in group) for start, group in scores.items()
     }
-    assert on_downbeat["random"] < 5 and on_downbeat["downbeat"] == 40 and 20 <= on_downbeat["mixed"] <= 34
+    # Intros always start on one.
+    assert on_downbeat["random"] < 10 and on_downbeat["downbeat"] == 40 and 20 <= on_downbeat["mixed"] <= 34
     # The start is moved within the same piece, by less than a bar.
     for moved, score in zip(scores["downbeat"], scores["random"]):
         assert moved.annotations["tempo"] == score.annotations["tempo"]
@@ -177,6 +196,146 @@ def test_splits_do_not_share_progressions():
 
     test, train = progressions("test"), progressions("train")
     assert len(test & train) < 0.1 * len(test)
+
+
+@pytest.mark.parametrize("start", ["random", "downbeat"])
+def test_forms_are_true_of_their_clips(start):
+    counts = dict.fromkeys(FORMS, 0)
+    for clip, notes in make_scores(160, start=start):
+        form = clip["form"]
+        counts[form] += 1
+        bar = clip["downbeats"][1] - clip["downbeats"][0]
+        first_bar = {stem for stem, played in notes.items() if any(note[0] < 0.9 * bar - 0.03 for note in played)}
+        if form == "ending":
+            label, time = [chord for chord in clip["chords"] if chord[0] != "N"][-1]
+            assert min(abs(time - downbeat) for downbeat in clip["downbeats"]) < 1e-3
+            assert bar - 1e-3 <= time <= 10 - bar + 1e-3
+            # The chord is held for at least a bar, and nothing follows.
+            for stem in ("bass", "comp"):
+                held = [note for note in notes[stem] if note[0] > time - 0.03]
+                assert held and all(note[0] < time + 0.05 and note[1] > time + 0.9 * bar for note in held)
+            assert all(onset < time + 0.03 for onset in clip["drum_onsets"])
+            assert all(note[0] < time + 0.03 for note in notes.get("lead", ()))
+        if form in ("intro", "build"):
+            assert clip["beats"][0] < bar and len(first_bar) < len(notes) and "comp" in first_bar
+        if form == "intro":
+            assert clip["downbeats"][0] == 0 and not {"drums", "lead"} & first_bar or len(notes) == 2
+        if form in ("build", "quiet to loud"):
+            bass = [note for played in notes.values() for note in played]
+            early, late = (np.mean([note[3] for note in bass if low <= note[0] < low + 2.4]) for low in (0, 7.6))
+            assert late > 1.15 * early
+        if form != "ending":
+            assert "N" not in dict(clip["chords"])
+    assert 0.5 < counts["steady"] / 160 < 0.7
+    assert all(8 <= count for count in counts.values())
+
+
+def test_clips_that_are_too_short_for_a_form_are_steady():
+    assert compose("train", "full", np.random.default_rng(0), 1.0, "ending").form == "steady"
+
+
+def test_silent_stems_are_not_mentioned():
+    for clip, notes in make_scores(100):
+        assert all(any(note[1] > 0 and note[0] < 10 for note in played) for played in notes.values())
+        assert clip["instruments"].keys() == notes.keys() - {"drums"} and bool(clip["drum_onsets"]) == (
+            "drums" in notes
+        )
+
+
+def test_fills_are_at_the_ends_of_phrases():
+    fills = {4: [], 8: []}
+    for piece in compose_many(subset="plain", count=80):
+        if "drums" not in piece.notes:
+            continue
+        sixteenth = 15 / piece.tempo
+        bars = [set() for _ in piece.downbeats]
+        for note in piece.notes["drums"]:
+            bar, step = divmod(round(note.start / sixteenth), 16)
+            if note.key != DRUM_KEYS["crash"]:
+                bars[bar].add((step, note.key))
+        groove = bars[0]
+        for index, bar in enumerate(bars):
+            if index % 4 != 3:
+                assert bar == groove
+            else:
+                fills[8 if index % 8 == 7 else 4].append(bar != groove)
+    assert 0.3 < np.mean(fills[4]) < 0.7 < np.mean(fills[8]) < 1
+
+
+@pytest.mark.parametrize("form", ["steady", "ending"])
+def test_chords_start_on_their_bass(form):
+    for piece in compose_many(form=form):
+        sixteenth = piece.downbeats[1] / (16 if piece.time_signature == "4/4" else 12)
+        for label, time in piece.chords:
+            if label == "N":
+                continue
+            chord = parse_chord(label)
+            note = next(note for note in piece.notes["bass"] if note.start > time - 0.03)
+            assert note.key % 12 == (chord.root + chord.bass) % 12
+            assert note.start < time + 3 * sixteenth
+
+
+def test_walking_basses_walk():
+    walking = [piece for piece in compose_many(count=160) if piece.patterns["bass"] == "walking"]
+    assert len(walking) >= 8
+    moves = []
+    for piece in walking:
+        beats = np.array(piece.beats)
+        notes = [note for note in piece.notes["bass"] if np.abs(beats - note.start).min() < 0.03]
+        assert len(notes) == len(beats)
+        moves += [abs(second.key - first.key) for first, second in zip(notes, notes[1:])]
+    # Mostly by step, seldom repeated.
+    assert np.mean([move in (1, 2) for move in moves]) > 0.5 and np.mean([move == 0 for move in moves]) < 0.1
+
+
+def test_inversions():
+    shares = []
+    for piece in compose_many():
+        ends = [time for _, time in piece.chords[1:]] + [piece.duration]
+        lengths = [end - start for end, (_, start) in zip(ends, piece.chords)]
+        shares.append(np.average([parse_chord(label).bass != 0 for label, _ in piece.chords], weights=lengths))
+    assert 0.14 < np.mean(shares) < 0.26
+
+
+@pytest.mark.parametrize("voicing", parts.VOICINGS)
+def test_voicings_contain_the_tones_and_move_little(voicing):
+    rng = np.random.default_rng(0)
+    forms = list(harmony.CHORD_TYPES)
+    chords = [
+        parts.Chord(step, step + 1, int(rng.integers(12)), forms[rng.integers(len(forms))], 0) for step in range(100)
+    ]
+    voiced = parts._voice(chords, voicing, 62)
+    for chord, keys in zip(chords, voiced):
+        expected = chord.tones[1:] if voicing == "rootless" and len(chord.tones) == 4 else chord.tones
+        assert {key % 12 for key in keys} == set(expected) and keys == sorted(set(keys))
+        assert abs(np.mean(keys) - 62) < 7
+    assert np.mean([abs(second[-1] - first[-1]) for first, second in zip(voiced, voiced[1:])]) < 4
+
+
+def test_beats_divide_the_whole_piece():
+    beats_per_bar = {"4/4": 4, "3/4": 3, "6/8": 2}
+    for form in FORMS:
+        for piece in compose_many(count=20, form=form):
+            assert piece.beats[:: beats_per_bar[piece.time_signature]] == pytest.approx(piece.downbeats)
+            assert np.diff([*piece.beats, piece.duration]) == pytest.approx(60 / piece.tempo)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_pieces_use_the_material_of_their_split(split, monkeypatch):
+    drawn = []
+
+    def record(*args, draw_for=harmony.draw_for):
+        drawn.append(draw_for(*args))
+        return drawn[-1]
+
+    monkeypatch.setattr(harmony, "draw_for", record)
+    monkeypatch.setattr(parts, "draw_for", record)
+    for form in FORMS:
+        for seed in range(4):
+            drawn.clear()
+            piece = compose(split, "full", np.random.default_rng(seed), 10, form)
+            assert len(drawn) >= 2 + ("drums" in piece.notes) + ("lead" in piece.notes)
+            assert {split_of(material) for material in drawn} == {split}
 
 
 @pytest.mark.parametrize("streaming", [True, False])

@@ -52,8 +52,8 @@ def gpu(request) -> str:
 @pytest.fixture(autouse=True)
 def measured(request):
     """
-    A dictionary for further results of a test on a GPU: seconds and peak memory are added. Products in float32 are
-    exact, as on the CPU.
+    A dictionary for the relative error of a test (`"error"`); on a GPU, seconds and peak memory are added, and
+    convolutions use full float32 precision, as on the CPU.
     """
     results = {"test": request.node.name}
     if "cuda" not in request.node.name or not torch.cuda.is_available():
@@ -68,7 +68,17 @@ def measured(request):
     torch.cuda.synchronize()
     results["seconds"] = round(time.monotonic() - start, 1)
     results.setdefault("peak_memory_gb", round(torch.cuda.max_memory_allocated() / 1e9, 2))
-    RESULTS.append(results)
+    results["outcome"] = getattr(request.node, "outcome", "failed")
+    if results["outcome"] != "skipped":
+        RESULTS.append(results)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.when == "call":
+        item.outcome = report.outcome
+    return report
 
 
 @pytest.fixture(autouse=True)
@@ -83,13 +93,12 @@ def pytest_terminal_summary(terminalreporter):
     if not RESULTS:
         return
     terminalreporter.section(f"GPU tests on {torch.cuda.get_device_name()}")
-    terminalreporter.write_line("| test | seconds | peak memory, GB | |")
-    terminalreporter.write_line("| --- | --- | --- | --- |")
+    terminalreporter.write_line("| test | outcome | seconds | peak memory, GB | relative error |")
+    terminalreporter.write_line("| --- | --- | --- | --- | --- |")
     for result in RESULTS:
-        others = [f"{name} {value:.2g}" for name, value in result.items() if isinstance(value, float)][:-2]
-        terminalreporter.write_line(
-            f"| {result['test']} | {result['seconds']} | {result['peak_memory_gb']} | {', '.join(others)} |"
-        )
+        error = f"{result['error']:.2g}" if "error" in result else ""
+        values = (result["test"], result["outcome"], result["seconds"], result["peak_memory_gb"], error)
+        terminalreporter.write_line(f"| {' | '.join(map(str, values))} |")
     if path := os.environ.get("GPU_REPORT"):
         report = {"device": torch.cuda.get_device_name(), "torch": torch.__version__, "tests": RESULTS}
         Path(path).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

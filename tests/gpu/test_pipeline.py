@@ -100,8 +100,9 @@ def test_a_batch_of_eight_equals_single_runs(device, measured):
     assert measured["error"] < 1e-4
 
 
-@pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("part", ["blocks", "whole"])
+@pytest.mark.parametrize(
+    "options, part", [("AudioCraft", "whole"), ("all options", "blocks"), ("all options", "whole")]
+)
 def test_two_calls_compile_all_graphs(device, options, part):
     pipe = make_pipeline(device, compiled_layers(device), options).to(device)
     controls = CONTROLS | ({"bpm": 96.0} if "beats" in pipe.transformer.controls else {})

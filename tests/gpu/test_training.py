@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 
 from diffusers_jasco.training.modules import JascoTrainingModel
 
+from ..conftest import load_pipeline
 from ..training.conftest import data, scripts  # noqa: F401
 from ..training.run_tools import ROOT, WEIGHTS, arguments, read_steps
 from .sizes import compiled_layers, is_gpu, make_inputs, make_transformer
@@ -79,7 +80,7 @@ def check_training(device, data, output, steps, options, measured) -> list[float
 
 def test_a_lora_is_trained(gpu, data, tmp_path, measured):  # noqa: F811
     base, output = tmp_path / "base", tmp_path / "lora"
-    train(measured, *arguments(data, base, *options_for(gpu), "--max_steps", 1))
+    load_pipeline("chords-drums-melody").save_pretrained(base)
     paths = ("--base", base, "--dataset", data / "train", "--output", output, "--log_with", "none")
     train(measured, *paths, "--max_steps", 10, "--mixed_precision", "bf16", script="train_jasco_lora")
     assert (output / "pytorch_lora_weights.safetensors").is_file()

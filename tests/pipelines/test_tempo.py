@@ -20,16 +20,16 @@ import numpy as np
 import pytest
 import torch
 
-from diffusers_jasco import JascoPipeline, JascoTempoModel
+from diffusers_jasco import JascoPipeline, JascoTempoModel, export_audio
 from diffusers_jasco.audio.metadata import read_metadata
 from diffusers_jasco.commands.generate import main
-from diffusers_jasco.controls.beats import beats_to_frames, regular_beats
+from diffusers_jasco.controls.beats import Tempo, beats_to_frames, regular_beats
 from diffusers_jasco.controls.chords import chords_from_bars, chords_to_frames
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.note_text import melody_from_text
 from diffusers_jasco.generation.batches import GenerationRequest, generate_batch
 from diffusers_jasco.inputs import InputError, read_melody
-from diffusers_jasco.tempo import Tempo, TempoDistribution, draw_seeds, tempo_in_words
+from diffusers_jasco.tempo import TempoDistribution, draw_seeds, tempo_in_words
 
 from ..conformance import adapter
 
@@ -248,11 +248,20 @@ def test_given_beats(pipe):
     assert pipe.encode_conditioning("a", beats=beats, beats_per_bar=3).tempos == ((100, 3),)
 
 
+def test_iterators_are_read_once(pipe):
+    given = {"melody": [("C4", 0.0, 0.5)], "chords": [("C", 0.0), ("F", 1.0)], "beats": [0.0, 0.5, 1.0]}
+    expected = pipe.encode_conditioning("pop", **given)
+    conditioning = pipe.encode_conditioning("pop", **{name: iter(value) for name, value in given.items()})
+    assert all(torch.equal(conditioning.controls[name], expected.controls[name]) for name in given)
+    assert run(pipe, **{name: iter(value) for name, value in given.items()}).tempos == [(120, 4)]
+
+
 def test_tempos_per_prompt(pipe):
-    assert run(pipe, ["a", "b", "c"], bpm=[90, False, 70], beats_per_bar=[3, 3, None]).tempos == [
+    expected = [(90, 3), None, (70, 4)]
+    assert run(pipe, ["a", "b", "c"], bpm=[90, False, 70], beats_per_bar=[3, 3, None]).tempos == expected
+    assert run(pipe, ["a", "b"], bpm=np.array([90.0, 70.0]), beats_per_bar=torch.tensor(3)).tempos == [
         (90, 3),
-        None,
-        (70, 4),
+        (70, 3),
     ]
 
 
@@ -373,3 +382,9 @@ def test_the_command_reports_and_repeats_the_tempo(pipe, tmp_path, capsys):
     assert generate("f.wav", "pop", *model, "--bpm", "90", "--beats_per_bar", "3")[0]["tempo"]["beats_per_bar"] == 3
     assert "tempo" not in generate("g.wav", "pop", *model, "--bpm", "none")[0]
     assert "tempo" not in generate("h.wav", "--from", str(tmp_path / "g.wav"))[0]
+    export_audio(GROOVES["house"].render(12.0, 16000), tmp_path / "beat.wav", 16000)
+    beats = ["--beats", str(tmp_path / "beat.wav")]
+    assert generate("i.wav", "pop", *model, *beats)[0]["tempo"]["bpm"] == pytest.approx(124, rel=0.01)
+    assert generate("j.wav", "--from", str(tmp_path / "i.wav"), "--bpm", "90")[0]["tempo"]["bpm"] == 90
+    assert main(["pop", *beats, "--output", str(tmp_path / "k.wav")]) == 2
+    assert "--beats was given, but this checkpoint has no beats control" in capsys.readouterr().err

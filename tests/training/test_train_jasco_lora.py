@@ -100,3 +100,9 @@ def test_mistakes_are_named(tmp_path, data, run, lora, capsys):
     assert "at least 1" in capsys.readouterr().err
     with pytest.raises(ValueError, match="--resume latest"):
         train(data, run, lora)
+
+
+def test_muon_trains_the_matrices_of_a_lora(tmp_path, data, run):
+    train(data, run, tmp_path, "--max_steps", 2, "--warmup_steps", 0, "--optimizer", "muon", "--lr_scheduler", "wsd")
+    names = {name: weight for name, weight in load_file(tmp_path / FILE).items() if "lora_B" in name}
+    assert names and all(weight.any() for weight in names.values())

@@ -25,8 +25,8 @@ from diffusers.utils import logging
 
 from ..audio.metadata import read_metadata
 from ..controls import CONTROLS
+from ..controls.beats import Tempo
 from ..controls.midi import split_track
-from ..tempo import Tempo
 from ..utils.arguments import CommandParser
 from ..utils.errors import InputError, list_names, shorten
 from ..utils.files import hash_file
@@ -62,7 +62,7 @@ def describe(args: argparse.Namespace, model: str, tempo: Tempo | None = None) -
     Args:
         args (`argparse.Namespace`): the options.
         model (`str`): hash of the model.
-        tempo ([`~tempo.Tempo`], *optional*): the tempo of the music.
+        tempo ([`~controls.beats.Tempo`], *optional*): the tempo of the music.
 
     Returns:
         `dict`: metadata with everything that is needed to regenerate the music.

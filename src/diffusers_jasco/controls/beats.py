@@ -12,11 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The beat grid: beats and downbeats as phases per frame."""
+"""Tempo and the beat grid: beats and downbeats as phases per frame."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +28,22 @@ from ..utils.numbers import to_float, to_integer
 NUM_BEAT_CHANNELS = 5
 SLOWEST = 20.0  # beats per minute
 FASTEST = 400.0  # beats per minute
+
+
+class Tempo(NamedTuple):
+    r"""
+    A constant tempo.
+
+    Args:
+        bpm (`float`): beats per minute. A beat of 6/8 is a dotted quarter.
+        beats_per_bar (`int`): beats per bar.
+    """
+
+    bpm: float
+    beats_per_bar: int
+
+    def __str__(self) -> str:
+        return f"{self.bpm:g} BPM, {self.beats_per_bar} beats per bar"
 
 
 def regular_beats(

@@ -16,6 +16,7 @@
 Random mixes of a clip's stems, and drum stems as users have them: quiet, or with other instruments in the background.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -71,6 +72,20 @@ def remix_item(
         others = {name: part for name, part in parts.items() if name != DRUMS}
         drums = _vary_drums(drums, others, background, torch.rand(1, generator=generator))
     return item | {"stems": {} if drums is None else {DRUMS: drums}}
+
+
+def add_remixes(item: dict[str, Any], key: tuple[Any, ...], count: int) -> Iterator[dict[str, Any]]:
+    r"""
+    Yields a clip, and then remixes of it, in half of which the drums are varied, too; see [`remix_item`].
+
+    Args:
+        item (`dict`): a clip with `audio` and `stems`, all of shape `(1, samples)`, and its annotations.
+        key (`tuple`): identifies the random numbers.
+        count (`int`): number of remixes.
+    """
+    yield item
+    for number in range(count):
+        yield remix_item(item, (*key, number), remix=1.0, vary_drums=0.5)
 
 
 def _parts(item: dict[str, Any]) -> dict[str, torch.Tensor]:

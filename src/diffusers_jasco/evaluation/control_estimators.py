@@ -24,7 +24,7 @@ import numpy as np
 
 from ..audio.io import load_audio
 from ..controls.melody import LOWEST_PITCH, melody_from_salience
-from ..data.synthetic.composition import follows_key
+from ..data.synthetic.harmony import follows_key
 from ..extraction import extract_beats, extract_chords, extract_key, extract_salience
 from ..extraction.beats import Beats, tempo_of_beats
 from ..extraction.melody import THRESHOLD

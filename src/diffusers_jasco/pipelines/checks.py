@@ -176,8 +176,8 @@ def check_tempos(
     """
 
     def check_bpm(value: Any) -> float | bool | None:
-        if value is None or value is False:
-            return value
+        if value is None or (isinstance(value, (bool, np.bool_)) and not value):
+            return None if value is None else False
         try:
             return to_float(value, "bpm", minimum=1, maximum=1000)
         except InputError:

@@ -33,6 +33,7 @@ from ..conditioning import JascoConditioning, TextSection
 from ..controls import CONTROLS
 from ..controls.beats import beats_to_frames, regular_beats
 from ..controls.chords import chords_to_frames
+from ..controls.forms import to_list
 from ..guiders import AudiocraftGuidance, JascoGuidance
 from ..guiders.jasco_guidance import SCALES
 from ..inputs import read_beats, read_chords, read_drums, read_melody
@@ -411,6 +412,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 f" of {sample_size / self.frame_rate:g} s: structure and quality may degrade; a shorter `duration` avoids it."
             )
         num_prompts = count_pieces(prompt, prompt_embeds, None)
+        chords, drums, melody, beats = map(to_list, (chords, drums, melody, beats))
         bpms, meters = check_tempos(bpm, beats_per_bar, beats, num_prompts)
         nulls = self.transformer.null_controls
         for name, control in zip(CONTROLS, (chords, drums, melody, beats), strict=True):
@@ -665,7 +667,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 Number of waveforms per prompt.
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
                 Random generator for reproducible results, or a list with one per waveform; on the CPU or on the
-                pipeline's device. The noise does not depend on whether a tempo is chosen.
+                pipeline's device. Their noise does not depend on whether a tempo is chosen.
             latents (`torch.Tensor` of shape `(waveforms, frames, latent_dim)`, *optional*):
                 The initial noise.
             sigmas (`list[float]`, *optional*):
@@ -709,8 +711,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         switches = {"separate_drums": separate_drums, "normalize_drums": normalize_drums}
         switches |= {"audiocraft_compatible": audiocraft_compatible}
         check_switches(**switches)
-        inputs: dict[str, Any] = dict(zip(CONTROLS, (chords, drums, melody, beats), strict=True)) | switches
-        inputs |= {"bpm": bpm, "beats_per_bar": beats_per_bar}
+        inputs: dict[str, Any] = dict(zip(CONTROLS, map(to_list, (chords, drums, melody, beats)), strict=True))
+        inputs |= switches | {"bpm": bpm, "beats_per_bar": beats_per_bar}
         others = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration, **inputs}
         others |= {} if is_number(start) and start == 0 else {"start": start}
         check_conditioning(conditioning, self.transformer.controls, others)
@@ -721,7 +723,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         duration = check_duration(duration)
         device = self._execution_device
         num_prompts = count_pieces(prompt, prompt_embeds, conditioning)
-        check_tempos(bpm, beats_per_bar, beats, num_prompts)
+        check_tempos(bpm, beats_per_bar, inputs["beats"], num_prompts)
         batch_size = num_prompts * to_integer(num_waveforms_per_prompt, "num_waveforms_per_prompt", minimum=1)
         num_frames = None if duration is None else self._num_frames(duration)
         num_frames = num_frames if conditioning is None else conditioning.num_frames

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from diffusers.pipelines.pipeline_utils import AudioPipelineOutput
 
-from ..tempo import Tempo
+from ..controls.beats import Tempo
 
 
 @dataclass
@@ -28,7 +28,7 @@ class JascoPipelineOutput(AudioPipelineOutput):
         audios (`torch.Tensor` or `np.ndarray`):
             Audio of shape `(waveforms, channels, samples)`, or latents of shape `(waveforms, frames, latent_dim)`.
         tempos (`list[Tempo | None]`):
-            The [`~tempo.Tempo`] of each waveform: that of its beat grid, or of controls given in bars. `None` for
+            The [`~controls.beats.Tempo`] of each waveform: that of its beat grid, or of controls given in bars. `None` for
             waveforms without either.
     """
 

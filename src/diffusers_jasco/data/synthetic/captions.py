@@ -20,7 +20,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from . import words
-from .composition import Piece, follows_key
+from .composition import Piece
+from .harmony import follows_key
 from .instruments import DRUM_KEYS, PROGRAM_NAMES
 
 

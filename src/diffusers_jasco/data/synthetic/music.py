@@ -21,7 +21,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from .captions import instrument_names, write_captions
-from .composition import SPLITS, SUBSETS, Note, Piece, compose
+from .composition import FORMS, SPLITS, SUBSETS, Piece, compose
+from .material import choose
+from .parts import Note
 from .scores import RenderedMusic, Score, ScoreNote
 
 
@@ -65,10 +67,14 @@ class SyntheticMusic(RenderedMusic):
     Items are dictionaries, with times in seconds from the beginning of the clip:
         - `audio` (`torch.Tensor` of shape `(1, samples)`): float32, the sum of the stems, peak at most 0.95
         - `sampling_rate`, `duration`
-        - `chords` (`list[tuple[str, float]]`): label and start; the first chord starts at 0
+        - `chords` (`list[tuple[str, float]]`): label and start; the first chord starts at 0; `"N"` is the silence after
+          an ending
         - `melody` (`list[tuple[int, float, float]]`): MIDI note number, start and end of the lead's notes; monophonic
         - `drum_onsets` (`list[float]`), `beats` (`list[float]`), `downbeats` (`list[float]`)
         - `tempo` (beats per minute), `time_signature`, `key`, `style`, `energy`, `instruments` (`dict[str, str]`)
+        - `form`: `"steady"` (60%), or what happens within the clip (10% each): `"intro"` (instruments enter one by one),
+          `"ending"` (a final chord rings, without drums), `"build"` (instruments join, and all get louder), `"quiet to
+          loud"`
         - `captions` (`list[str]`) and `caption`, the first of them
         - `stems` (`dict[str, torch.Tensor]`, optional): `(1, samples)` each, in the order in which they sum to `audio`
         - `split`, `subset`, `index`, `seed`, and name, version and hash of the renderer and the sound font
@@ -117,11 +123,13 @@ class SyntheticMusic(RenderedMusic):
         seeds = [self.seed, SPLITS.index(self.split), index]
         rng = np.random.default_rng(seeds)
         subset = SUBSETS[index % 2] if self.subset == "both" else self.subset
-        piece = compose(self.split, subset, rng, self.duration + 8)
-        start = rng.uniform(0, piece.duration - self.duration)
+        form = choose(rng, tuple(FORMS), tuple(FORMS.values()))
+        piece = compose(self.split, subset, rng, self.duration, form)
+        start = rng.uniform(*piece.starts)
         shares = {"random": 0.0, "mixed": _DOWNBEAT_SHARE, "downbeat": 1.0}
         if np.random.default_rng([*seeds, 3]).random() < shares[self.start]:
-            start = max(time for time in piece.downbeats if time <= start)
+            start = _move_to_downbeat(start, piece)
+        _remove_silent_stems(piece, start, start + self.duration)
         # Captions and drum machine use separate random streams, so changing them leaves the rest unchanged.
         captions = write_captions(piece, np.random.default_rng([*seeds, 1]))
         kit = np.random.default_rng([*seeds, 2])
@@ -136,6 +144,7 @@ class SyntheticMusic(RenderedMusic):
                 "key": piece.key,
                 "style": piece.style.name,
                 "energy": piece.energy,
+                "form": piece.form,
                 "instruments": instrument_names(piece),
                 "captions": captions,
                 "caption": captions[0],
@@ -151,6 +160,24 @@ class SyntheticMusic(RenderedMusic):
             drum_machine=tuning,
             random_state=rng.bit_generator.state,
         )
+
+
+def _move_to_downbeat(start: float, piece: Piece) -> float:
+    """The previous downbeat, or the next one if the form would not be heard; unchanged if there is none."""
+    first, last = piece.starts
+    downbeats = [time for time in piece.downbeats if first - 1e-6 <= time <= last + 1e-6]
+    previous = [time for time in downbeats if time <= start]
+    return previous[-1] if previous else downbeats[0] if downbeats else start
+
+
+def _remove_silent_stems(piece: Piece, start: float, end: float):
+    """Removes the stems that are not heard in the clip, so that captions do not mention them."""
+    for stem, notes in list(piece.notes.items()):
+        # Drums count if they are struck, other instruments also if they continue.
+        if not any(
+            (note.start if stem == "drums" else note.end - 0.05) >= start and note.start < end for note in notes
+        ):
+            del piece.notes[stem], piece.programs[stem]
 
 
 def _cut_notes(notes: list[Note], start: float, end: float) -> list[ScoreNote]:

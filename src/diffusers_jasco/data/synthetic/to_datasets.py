@@ -62,7 +62,7 @@ def to_datasets(
             "tempo": datasets.Value("float64"),
             **{
                 name: datasets.Value("string")
-                for name in ("time_signature", "key", "style", "energy", "caption", "split", "subset")
+                for name in ("time_signature", "key", "style", "energy", "form", "caption", "split", "subset")
             },
             "captions": datasets.List(datasets.Value("string")),
             "instruments": datasets.List({"stem": datasets.Value("string"), "name": datasets.Value("string")}),
