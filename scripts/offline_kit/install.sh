@@ -21,8 +21,9 @@ wheels=$(mktemp -d)
 trap 'rm -rf "$wheels"' EXIT
 
 (cd "$kit" && sha256sum --check --quiet SHA256SUMS)
-python3 -m tarfile -e "$kit/packages.tar.xz" "$wheels"
+python3 -m tarfile --filter data -e "$kit/packages.tar.xz" "$wheels"
 python3 -m pip install --quiet --no-index --no-deps --no-compile --no-cache-dir --upgrade --target "$target" "$wheels"/*.whl
 # The scripts of the repository call `python`, which some machines only have as `python3`.
+mkdir -p "$target/bin"
 printf '#!/bin/sh\nexec "%s" "$@"\n' "$(command -v python3)" >"$target/bin/python"
 chmod +x "$target/bin/python"

@@ -20,6 +20,7 @@ import pytest
 
 from diffusers_jasco.generation.batches import GenerationRequest
 from diffusers_jasco.generation.requests import InvalidLine, read_requests
+from diffusers_jasco.inputs import is_beats, read_beats
 
 
 def read(tmp_path, *lines, **arguments):
@@ -68,6 +69,17 @@ def test_normalize_drums(tmp_path):
     assert [request.normalize_drums for request in read(tmp_path, *lines)] == [True, False, None]
     assert [request.normalize_drums for request in read(tmp_path, *lines, defaults=defaults)] == [True, False, False]
     assert "normalize_drums" not in GenerationRequest("a").describe(), "clips of earlier versions count as done"
+
+
+def test_tempo_and_beats(tmp_path):
+    lines = [{"bpm": 96, "beats_per_bar": 3}, {"bpm": False}, {"beats": [0, 0.5]}, {"beats": [[0, 0.5, 1], [0.5, 1]]}]
+    first, second, third, fourth = read(tmp_path, *lines)
+    assert (first.bpm, first.beats_per_bar, second.bpm, third.bpm) == (96, 3, False, None)
+    assert is_beats(third.controls["beats"]) and third.controls["beats"] == [0, 0.5]
+    assert is_beats(fourth.controls["beats"]) and read_beats(fourth.controls["beats"]) == ([0, 0.5, 1], [0.5, 1])
+    assert not {"bpm", "beats_per_bar"} & GenerationRequest("a").describe().keys(), (
+        "clips of earlier versions are done"
+    )
 
 
 def test_defaults_of_lines(tmp_path):

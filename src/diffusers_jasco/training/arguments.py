@@ -81,7 +81,8 @@ def _add_data_options(add: Callable):
         "--dataset_weights",
         type=float,
         nargs="+",
-        help="Relative sampling weights of the datasets; default: their sizes, which are unknown for streams.",
+        help="Relative sampling weights of the datasets; default: their sizes, which are unknown for streams and growing"
+        " caches.",
     )
     add("--validation_dataset", help="Dataset for validation; default: no validation.")
     add("--streaming", **_SWITCH, help="Stream datasets from the Hub instead of downloading them first.")
