@@ -44,8 +44,8 @@ _MIN_BARS = 2.25
 class Piece:
     """
     A piece, with times in seconds from its beginning. `programs` maps stems to General MIDI programs, `patterns` bass
-    and comp to the names of their patterns; `form` is one of those in [`~data.synthetic.words`], if it is known. It is
-    heard in clips that start between the two times `starts`.
+    and comp to the names of their patterns; `form` is one of those in [`~data.synthetic.words`], if it is known. Clips
+    that start between the two times `starts` have this form.
     """
 
     style: Style
@@ -160,7 +160,7 @@ def compose(split: str, subset: str, rng: np.random.Generator, duration: float, 
 def _make_plan(form: str, duration: float, bar: float, stems: Sequence[str], rng: np.random.Generator) -> _Plan:
     """The course of a piece with bars of `bar` seconds, so that a clip of `duration` seconds has the form."""
     clip = duration / bar
-    # Chords are heard from the beginning. Drums and lead enter last.
+    # The comp plays from the beginning. Drums and lead enter last.
     early = [stem for stem in ("bass", "pad") if stem in stems]
     late = [stem for stem in ("drums", "lead") if stem in stems]
     rng.shuffle(early)
@@ -214,7 +214,7 @@ def _play(piece: Piece, stems: Sequence[str], setting: Setting, plan: _Plan):
     }
     piece.programs = {stem: choose(rng, programs[stem]) for stem in stems}
     piece.patterns = {"bass": choose(rng, style.bass), "comp": choose(rng, style.comp)}
-    # A second, softer melody is below or beside the chords.
+    # A softer melody below the lead, in addition to the chords or, in half of the pads, instead of them.
     counter = "pad" if "pad" in stems and rng.random() < 0.4 else "comp" if rng.random() < 0.06 else None
 
     def play_counter() -> list[Note]:

@@ -301,7 +301,7 @@ def _spread(tones: list[int], rotation: int, voicing: str, center: float) -> lis
 def _voicing_cost(keys: list[int], previous: list[int] | None, center: float) -> float:
     cost = 0.7 * abs(sum(keys) / len(keys) - center)
     if previous is not None:
-        # Voices are counted from the top, which is heard most.
+        # Counted from the top, because the top voice is the most prominent.
         moves = [abs(key - other) for key, other in zip(reversed(keys), reversed(previous))]
         cost += sum(moves) / len(moves)
     return cost
