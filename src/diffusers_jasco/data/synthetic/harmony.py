@@ -268,7 +268,7 @@ class _Composer:
             options = () if self.plain else _inversions()[form]
             following = chords[(index + 1) % len(chords)][0]
             bass = 0
-            if options and self.rng.random() < (0.3 if phrase else 0.12):
+            if options and self.rng.random() < (0.42 if phrase else 0.2):
                 before = sum(phrase[-1][1][::2]) if phrase else following
                 weights = [1 + 3 * (_is_step(root + option - before) + _is_step(root + option - following))
                            for option in options]  # fmt: skip
@@ -276,8 +276,8 @@ class _Composer:
             if root == following:
                 options = ()
             passing = [option for option in options if option != bass and _is_step(root + option - following)]
-            if passing and length > self.beat_steps and self.rng.random() < 0.3:
-                last = self.beat_steps if length < self.steps or self.rng.random() < 0.4 else length - self.half
+            if passing and length >= self.steps and self.rng.random() < 0.15:
+                last = self.steps - self.half
                 phrase.append((length - last, (root, form, bass)))
                 length, bass = last, choose(self.rng, passing)
             phrase.append((length, (root, form, bass)))

@@ -71,7 +71,7 @@ ARPEGGIOS: dict[str, tuple[int, tuple[int, ...]]] = {
 VOICINGS = ("close", "open", "drop-2", "rootless")
 
 # Loud, soft and ghost notes of grooves.
-_DRUM_VELOCITIES = {"x": 104, "o": 66, "g": 46}
+_DRUM_VELOCITIES = {"x": 104, "o": 66, "g": 52}
 _FILLS = (
     ("snare",),
     ("high tom", "tom", "low tom"),
@@ -310,7 +310,8 @@ def _voicing_cost(keys: list[int], previous: list[int] | None, center: float) ->
 def play_comp(setting: Setting, pattern: str, voicing: str) -> list[Note]:
     """Block or broken chords."""
     clock, rng = setting.clock, setting.rng
-    center = rng.uniform(57, 66)
+    # Wide voicings are lower, so that their top voice stays below the lead.
+    center = rng.uniform(57, 66) - {"open": 4, "drop-2": 3}.get(voicing, 0)
     spread = 0.012 if pattern in ("strum", "boom-chick") and clock.jitter else 0.0
     notes = []
     for chord, keys in zip(setting.chords, _voice(setting.chords, voicing, center)):
@@ -482,10 +483,10 @@ def _vary_groove(base: dict[str, str], steps: int, rng: np.random.Generator) -> 
                 pattern[step] = "o" if name != "kick" else "x"
             elif pattern[step] != "." and step % (steps // 2) and rng.random() < 0.05:
                 pattern[step] = "."
-    if "snare" in groove and rng.random() < 0.25:
+    if "snare" in groove and rng.random() < 0.2:
         snare = groove["snare"]
         for step in range(1, steps, 2):
-            if snare[step] == "." and rng.random() < 0.2:
+            if snare[step] == "." and rng.random() < 0.15:
                 snare[step] = "g"
     if "hat" in groove and rng.random() < 0.25:
         groove["ride"] = groove.pop("hat")
