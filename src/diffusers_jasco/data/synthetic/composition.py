@@ -204,9 +204,8 @@ def _play(piece: Piece, stems: Sequence[str], setting: Setting, plan: _Plan):
     """Chooses instruments, and plays the parts."""
     rng, style = setting.rng, setting.style
     plain = piece.subset == "plain"
-    # Without a bass, chords need their roots.
-    is_rootless = style.sevenths >= 0.5 and plan.entries.get("bass", 0) == 0
-    voicing = choose(rng, VOICINGS, (5, 2, 2, 1 if is_rootless else 0))
+    bass_bar = plan.entries.get("bass", 0)
+    voicing = choose(rng, VOICINGS, (5, 2, 2, 1 if style.sevenths >= 0.5 and bass_bar == 0 else 0))
     programs = {
         "drums": (style.kit,),
         "bass": style.bass_programs,
@@ -225,7 +224,7 @@ def _play(piece: Piece, stems: Sequence[str], setting: Setting, plan: _Plan):
     parts: dict[str, Callable[[], list[Note]]] = {
         "drums": lambda: play_drums(setting, odd=not plain and rng.random() < 0.15),
         "bass": lambda: play_bass(setting, piece.patterns["bass"]),
-        "comp": lambda: play_comp(setting, piece.patterns["comp"], voicing),
+        "comp": lambda: play_comp(setting, piece.patterns["comp"], voicing, bass_bar),
         "pad": lambda: play_pad(setting, choose(rng, ("close", "close", "open"))),
         # Requested melodies may be in any register, regardless of the instrument.
         "lead": lambda: play_line(
@@ -255,7 +254,7 @@ def _arrange(notes: list[Note], plan: _Plan, stem: str, bar: float) -> list[Note
         factors = np.interp([note.start / bar + 0.01 for note in notes], bars, levels)
         if stem == "drums":
             # Soft hits would hardly be audible.
-            factors = np.sqrt(factors)
+            factors = factors**0.35
         notes = [
             replace(note, velocity=int(np.clip(note.velocity * factor, 20, 127)))
             for note, factor in zip(notes, factors)

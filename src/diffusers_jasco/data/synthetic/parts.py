@@ -307,14 +307,16 @@ def _voicing_cost(keys: list[int], previous: list[int] | None, center: float) ->
     return cost
 
 
-def play_comp(setting: Setting, pattern: str, voicing: str) -> list[Note]:
-    """Block or broken chords."""
+def play_comp(setting: Setting, pattern: str, voicing: str, bass_bar: int) -> list[Note]:
+    """Block or broken chords, with the bass notes of the chords before the bass enters in bar `bass_bar`."""
     clock, rng = setting.clock, setting.rng
     # Wide voicings are lower, so that their top voice stays below the lead.
     center = rng.uniform(57, 66) - {"open": 4, "drop-2": 3}.get(voicing, 0)
     spread = 0.012 if pattern in ("strum", "boom-chick") and clock.jitter else 0.0
     notes = []
     for chord, keys in zip(setting.chords, _voice(setting.chords, voicing, center)):
+        if chord.start < bass_bar * setting.steps:
+            keys = [_nearest(chord.lowest, keys[0] - 7, keys[0] - 13, keys[0] - 1), *keys]
         if pattern in ARPEGGIOS and not setting.is_held(chord):
             every, order = ARPEGGIOS[pattern]
             keys = [*keys, min(keys[0] + 12 * (1 + (keys[-1] - keys[0]) // 12), 84)]
