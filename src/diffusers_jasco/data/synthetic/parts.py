@@ -383,13 +383,13 @@ def play_line(setting: Setting, low: int, busy: float, mean_velocity: int, first
     end = setting.num_bars * steps
     key = low + 9
 
-    def play(step: int, length: int, move: int, allowed: set[int]) -> int:
+    def play(step: int, length: float, move: int, allowed: set[int]) -> int:
         new = _move(key, move, allowed, low, low + 19)
         begin = clock.play(step)
         if notes and notes[-1].end > begin - 0.005:
             last = notes[-1]
             notes[-1] = Note(last.start, max(begin - 0.005, last.start + 0.03), last.key, last.velocity)
-        finish = max(clock.time(step + legato * length), begin + 0.06)
+        finish = max(clock.time(step + length), begin + 0.06)
         notes.append(Note(begin, finish, new, setting.velocity(step, mean_velocity)))
         return new
 
@@ -402,7 +402,7 @@ def play_line(setting: Setting, low: int, busy: float, mean_velocity: int, first
             length = min(length, end - step)
             tones = set(setting.chord_at(step).tones)
             is_strong = step % setting.beat_steps == 0 or length >= 4
-            key = play(step, length, move, tones if is_strong else setting.scale(step, tones))
+            key = play(step, legato * length, move, tones if is_strong else setting.scale(step, tones))
     for chord in setting.chords:
         if setting.is_held(chord):
             key = play(chord.start, chord.end - chord.start, 0, set(chord.tones))
