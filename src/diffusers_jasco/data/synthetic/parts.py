@@ -71,7 +71,7 @@ ARPEGGIOS: dict[str, tuple[int, tuple[int, ...]]] = {
 VOICINGS = ("close", "open", "drop-2", "rootless")
 
 # Loud, soft and ghost notes of grooves.
-_DRUM_VELOCITIES = {"x": 104, "o": 66, "g": 52}
+_DRUM_VELOCITIES = {"x": 104, "o": 66, "g": 56}
 _FILLS = (
     ("snare",),
     ("high tom", "tom", "low tom"),
@@ -249,7 +249,7 @@ def _walk(setting: Setting) -> list[Note]:
                 goal = key + (target - key) / (size - position) + rng.choice((-4, -2, 2, 4))
                 options = [option for option in range(max(low, key - 5), min(high, key + 5) + 1)
                            if option % 12 in scale and option != key]  # fmt: skip
-                costs = [abs(option - goal) + (0 if option % 12 in tones else 1 + position % 2) for option in options]
+                costs = [abs(option - goal) + (0 if option % 12 in tones else 3 - position % 2) for option in options]
                 key = options[int(np.argmin(costs))]
             notes.append(_bass_note(setting, step, min(beat, chord.end - step), key))
             if beat == 4 and rng.random() < 0.06:
@@ -292,7 +292,6 @@ def _spread(tones: list[int], rotation: int, voicing: str, center: float) -> lis
     if voicing == "open":
         keys[1::2] = [key + 12 for key in keys[1::2]]
     elif voicing == "drop-2":
-        keys = keys if len(keys) == 4 else [*keys, keys[0] + 12]
         keys[-2] -= 12
     octave = round((center - sum(keys) / len(keys)) / 12)
     return [sorted(key + 12 * (octave + shift) for key in keys) for shift in (-1, 0, 1)]
@@ -485,7 +484,7 @@ def _vary_groove(base: dict[str, str], steps: int, rng: np.random.Generator) -> 
                 pattern[step] = "o" if name != "kick" else "x"
             elif pattern[step] != "." and step % (steps // 2) and rng.random() < 0.05:
                 pattern[step] = "."
-    if "snare" in groove and rng.random() < 0.2:
+    if "snare" in groove and rng.random() < 0.15:
         snare = groove["snare"]
         for step in range(1, steps, 2):
             if snare[step] == "." and rng.random() < 0.15:
