@@ -201,7 +201,7 @@ def test_splits_do_not_share_progressions():
 @pytest.mark.parametrize("start", ["random", "downbeat"])
 def test_forms_are_true_of_their_clips(start):
     counts = dict.fromkeys(FORMS, 0)
-    for clip, notes in make_scores(160, start=start):
+    for clip, notes in make_scores(120, start=start):
         form = clip["form"]
         counts[form] += 1
         bar = clip["downbeats"][1] - clip["downbeats"][0]
@@ -217,17 +217,20 @@ def test_forms_are_true_of_their_clips(start):
             assert all(onset < time + 0.03 for onset in clip["drum_onsets"])
             assert all(note[0] < time + 0.03 for note in notes.get("lead", ()))
         if form in ("intro", "build"):
-            assert clip["beats"][0] < bar and len(first_bar) < len(notes) and "comp" in first_bar
+            assert len(first_bar) < len(notes) and "comp" in first_bar
         if form == "intro":
             assert clip["downbeats"][0] == 0 and not {"drums", "lead"} & first_bar or len(notes) == 2
         if form in ("build", "quiet to loud"):
-            bass = [note for played in notes.values() for note in played]
-            early, late = (np.mean([note[3] for note in bass if low <= note[0] < low + 2.4]) for low in (0, 7.6))
+            velocities = [
+                np.mean([note[3] for played in notes.values() for note in played if low <= note[0] < low + 2.4])
+                for low in (0, 7.6)
+            ]
+            early, late = velocities
             assert late > 1.15 * early
         if form != "ending":
             assert "N" not in dict(clip["chords"])
-    assert 0.5 < counts["steady"] / 160 < 0.7
-    assert all(8 <= count for count in counts.values())
+    assert 0.5 < counts["steady"] / 120 < 0.7
+    assert all(5 <= count for count in counts.values())
 
 
 def test_clips_that_are_too_short_for_a_form_are_steady():
@@ -273,6 +276,19 @@ def test_chords_start_on_their_bass(form):
             note = next(note for note in piece.notes["bass"] if note.start > time - 0.03)
             assert note.key % 12 == (chord.root + chord.bass) % 12
             assert note.start < time + 3 * sixteenth
+
+
+def test_slash_chords_have_their_bass_before_the_bass_enters():
+    for form in ("intro", "build"):
+        for piece in compose_many(count=80, form=form):
+            first = min(note.start for note in piece.notes["bass"])
+            entry = max(downbeat for downbeat in piece.downbeats if downbeat < first + 0.03)
+            for label, time in piece.chords:
+                if time < entry - 0.1:
+                    chord = parse_chord(label)
+                    end = min([entry] + [start for _, start in piece.chords if start > time])
+                    keys = [note.key for note in piece.notes["comp"] if time - 0.03 <= note.start < end - 0.03]
+                    assert not keys or min(keys) % 12 == (chord.root + chord.bass) % 12
 
 
 def test_walking_basses_walk():

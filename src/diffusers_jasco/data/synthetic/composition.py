@@ -44,8 +44,8 @@ _MIN_BARS = 2.25
 class Piece:
     """
     A piece, with times in seconds from its beginning. `programs` maps stems to General MIDI programs, `patterns` bass
-    and comp to the names of their patterns; `form` is one of those in [`~data.synthetic.words`], if it is known. It is
-    heard in clips that start between the two times `starts`.
+    and comp to the names of their patterns; `form` is one of those in [`~data.synthetic.words`], if it is known. Clips
+    that start between the two times `starts` have this form.
     """
 
     style: Style
@@ -160,7 +160,7 @@ def compose(split: str, subset: str, rng: np.random.Generator, duration: float, 
 def _make_plan(form: str, duration: float, bar: float, stems: Sequence[str], rng: np.random.Generator) -> _Plan:
     """The course of a piece with bars of `bar` seconds, so that a clip of `duration` seconds has the form."""
     clip = duration / bar
-    # Chords are heard from the beginning. Drums and lead enter last.
+    # The comp plays from the beginning. Drums and lead enter last.
     early = [stem for stem in ("bass", "pad") if stem in stems]
     late = [stem for stem in ("drums", "lead") if stem in stems]
     rng.shuffle(early)
@@ -177,7 +177,7 @@ def _make_plan(form: str, duration: float, bar: float, stems: Sequence[str], rng
     if clip < _MIN_BARS:
         form = "steady"
     if form == "intro":
-        entries = enter_until(next(bars for bars in (4, 2, 1) if bars <= 0.6 * clip))
+        entries = enter_until(next(bars for bars in (4, 2, 1) if bars <= 0.45 * clip))
         if len(order) > 1 and entries[order[0]] == entries[order[-1]]:
             entries[order[0]] = 0
         return _Plan(form, num_bars, 0, (0, 0), entries)
@@ -186,15 +186,17 @@ def _make_plan(form: str, duration: float, bar: float, stems: Sequence[str], rng
         # At least one bar before the last chord, and one bar of it.
         return _Plan(form, num_bars, 2, (num_bars + 1 - clip, min(num_bars + 2 - clip, num_bars - 1)))
     if form == "build":
+        # Drums enter early, as they carry the beat.
+        order.sort(key=lambda stem: stem != "drums")
         last = math.ceil(clip) + 1
-        return _Plan(form, num_bars, 0, (0, 1), enter_until(0.6 * last), [(0, 0.5), (last, 1.1)])
+        return _Plan(form, num_bars, 0, (0, 1), enter_until(0.5 * last), [(0, 0.6), (last, 1.1)])
     if form == "quiet to loud":
         change = whole_phrases(0.25 * clip)
         options = [stem for stem in ("pad", *late) if stem in stems] or ["bass"]
         absent = [stem for stem in options if rng.random() < 0.6] or [choose(rng, options)]
         num_bars = whole_phrases(change + 0.75 * clip)
         starts = max(0.0, change - 0.75 * clip), change - 0.25 * clip
-        return _Plan(form, num_bars, 0, starts, dict.fromkeys(absent, change), [(change - 0.1, 0.55), (change, 1.05)])
+        return _Plan(form, num_bars, 0, starts, dict.fromkeys(absent, change), [(change - 0.1, 0.6), (change, 1.05)])
     return _Plan(form, num_bars, 0, (0, num_bars - clip))
 
 
@@ -202,9 +204,8 @@ def _play(piece: Piece, stems: Sequence[str], setting: Setting, plan: _Plan):
     """Chooses instruments, and plays the parts."""
     rng, style = setting.rng, setting.style
     plain = piece.subset == "plain"
-    # Without a bass, chords need their roots.
-    is_rootless = style.sevenths >= 0.5 and plan.entries.get("bass", 0) == 0
-    voicing = choose(rng, VOICINGS, (5, 2, 2, 1.5 if is_rootless else 0))
+    bass_bar = plan.entries.get("bass", 0)
+    voicing = choose(rng, VOICINGS, (5, 2, 2, 1 if style.sevenths >= 0.5 and bass_bar == 0 else 0))
     programs = {
         "drums": (style.kit,),
         "bass": style.bass_programs,
@@ -214,16 +215,16 @@ def _play(piece: Piece, stems: Sequence[str], setting: Setting, plan: _Plan):
     }
     piece.programs = {stem: choose(rng, programs[stem]) for stem in stems}
     piece.patterns = {"bass": choose(rng, style.bass), "comp": choose(rng, style.comp)}
-    # A second, softer melody is below or beside the chords.
+    # A softer melody below the lead, in addition to the chords or, in half of the pads, instead of them.
     counter = "pad" if "pad" in stems and rng.random() < 0.4 else "comp" if rng.random() < 0.06 else None
 
     def play_counter() -> list[Note]:
-        return play_line(setting, int(rng.integers(48, 56)), 0.35, 80)
+        return play_line(setting, int(rng.integers(45, 52)), 0.35, 74)
 
     parts: dict[str, Callable[[], list[Note]]] = {
         "drums": lambda: play_drums(setting, odd=not plain and rng.random() < 0.15),
         "bass": lambda: play_bass(setting, piece.patterns["bass"]),
-        "comp": lambda: play_comp(setting, piece.patterns["comp"], voicing),
+        "comp": lambda: play_comp(setting, piece.patterns["comp"], voicing, bass_bar),
         "pad": lambda: play_pad(setting, choose(rng, ("close", "close", "open"))),
         # Requested melodies may be in any register, regardless of the instrument.
         "lead": lambda: play_line(
@@ -251,6 +252,9 @@ def _arrange(notes: list[Note], plan: _Plan, stem: str, bar: float) -> list[Note
     if plan.levels:
         bars, levels = zip(*plan.levels)
         factors = np.interp([note.start / bar + 0.01 for note in notes], bars, levels)
+        if stem == "drums":
+            # Soft hits would hardly be audible.
+            factors = factors**0.35
         notes = [
             replace(note, velocity=int(np.clip(note.velocity * factor, 20, 127)))
             for note, factor in zip(notes, factors)

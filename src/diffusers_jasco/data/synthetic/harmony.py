@@ -91,6 +91,8 @@ _BLUES = (
     ((5, 5, 0, 0),),
     ((7, 5, 0, 7), (2, 7, 0, 7), (7, 5, 0, 0), (7, 7, 0, 0)),
 )
+# Bass notes in semitones from the root → weight.
+_BASS_WEIGHTS = {2: 0.5, 4: 1, 7: 1, 10: 0.5}
 _BLUES_TYPES = {"major": ("7", "7", "7", "", "6"), "minor": ("m7", "m7", "m", "m6")}
 
 
@@ -188,7 +190,7 @@ class _Composer:
                 chord = int(self.rng.integers(12)), choose(self.rng, _PLAIN_TYPES), 0
             else:
                 form = choose(self.rng, tuple(CHORD_TYPES), (4, 3, 1, 1, 2.5, 2, 2, 1, 1, 1))
-                chord = int(self.rng.integers(12)), form, self._invert(form, 0.6)
+                chord = int(self.rng.integers(12)), form, self._invert(form, 0.55)
             if phrase and phrase[-1][1] == chord:
                 chord = ((chord[0] + int(self.rng.integers(1, 12))) % 12, *chord[1:])
             phrase.append((length, chord))
@@ -259,25 +261,31 @@ class _Composer:
 
     def _invert(self, form: str, probability: float) -> int:
         options = _inversions()[form]
-        return choose(self.rng, options) if options and self.rng.random() < probability else 0
+        if not options or self.rng.random() >= probability:
+            return 0
+        return choose(self.rng, options, [_BASS_WEIGHTS[option] for option in options])
 
     def _add_basses(self, lengths: Sequence[int], chords: Sequence[tuple[int, str]]) -> Phrase:
         """Inverts chords, preferably where the bass then moves by step, and adds passing basses."""
         phrase: list[tuple[int, Degree]] = []
         for index, (length, (root, form)) in enumerate(zip(lengths, chords)):
-            options = () if self.plain else _inversions()[form]
+            # Shorter inversions would be hard to recognize.
+            options = () if self.plain or length < self.steps // 2 else _inversions()[form]
             following = chords[(index + 1) % len(chords)][0]
             bass = 0
-            if options and self.rng.random() < (0.3 if phrase else 0.12):
+            if options and self.rng.random() < (0.4 if phrase else 0.2):
                 before = sum(phrase[-1][1][::2]) if phrase else following
-                weights = [1 + 3 * (_is_step(root + option - before) + _is_step(root + option - following))
-                           for option in options]  # fmt: skip
+                weights = [
+                    _BASS_WEIGHTS[option] * (3 if _is_step(root + option - before) else 1)
+                    * (3 if _is_step(root + option - following) else 1)
+                    for option in options
+                ]  # fmt: skip
                 bass = choose(self.rng, options, weights)
             if root == following:
                 options = ()
             passing = [option for option in options if option != bass and _is_step(root + option - following)]
-            if passing and length > self.beat_steps and self.rng.random() < 0.3:
-                last = self.beat_steps if length < self.steps or self.rng.random() < 0.4 else length - self.half
+            if passing and length >= self.steps and self.rng.random() < 0.15:
+                last = self.steps - self.half
                 phrase.append((length - last, (root, form, bass)))
                 length, bass = last, choose(self.rng, passing)
             phrase.append((length, (root, form, bass)))

@@ -42,7 +42,7 @@ _DRUM_MACHINES = 0.25
 class SyntheticMusic(RenderedMusic):
     r"""
     Clips of generated music in 27 styles, with chords (193 labels), melody, drum onsets, beats and captions. It is
-    composed from scratch and contains no existing music.
+    composed from scratch and contains no existing music. The tempo is constant.
 
     Splits do not share chord progressions, grooves or melodic phrases.
 
@@ -61,7 +61,8 @@ class SyntheticMusic(RenderedMusic):
             Default: `find_soundfonts(renderer)`.
         stems (`bool`): whether items contain their stems.
         start (`str`): where clips start in their pieces: at a `"random"` position, on a `"downbeat"`, or `"mixed"`, in
-            which two thirds of the clips start on a downbeat.
+            which two thirds of the clips start on a downbeat. Clips with a form other than `"steady"` start where it
+            is complete, intros always on a downbeat.
         seed (`int`): random seed.
 
     Items are dictionaries, with times in seconds from the beginning of the clip:
@@ -163,7 +164,7 @@ class SyntheticMusic(RenderedMusic):
 
 
 def _move_to_downbeat(start: float, piece: Piece) -> float:
-    """The previous downbeat, or the next one if the form would not be heard; unchanged if there is none."""
+    """The previous downbeat, or the next one if the clip would lose its form; `start` if there is neither."""
     first, last = piece.starts
     downbeats = [time for time in piece.downbeats if first - 1e-6 <= time <= last + 1e-6]
     previous = [time for time in downbeats if time <= start]
@@ -171,7 +172,7 @@ def _move_to_downbeat(start: float, piece: Piece) -> float:
 
 
 def _remove_silent_stems(piece: Piece, start: float, end: float):
-    """Removes the stems that are not heard in the clip, so that captions do not mention them."""
+    """Removes the stems without notes in the clip, so that captions do not mention them."""
     for stem, notes in list(piece.notes.items()):
         # Drums count if they are struck, other instruments also if they continue.
         if not any(

@@ -71,7 +71,7 @@ ARPEGGIOS: dict[str, tuple[int, tuple[int, ...]]] = {
 VOICINGS = ("close", "open", "drop-2", "rootless")
 
 # Loud, soft and ghost notes of grooves.
-_DRUM_VELOCITIES = {"x": 104, "o": 66, "g": 46}
+_DRUM_VELOCITIES = {"x": 104, "o": 66, "g": 56}
 _FILLS = (
     ("snare",),
     ("high tom", "tom", "low tom"),
@@ -249,7 +249,7 @@ def _walk(setting: Setting) -> list[Note]:
                 goal = key + (target - key) / (size - position) + rng.choice((-4, -2, 2, 4))
                 options = [option for option in range(max(low, key - 5), min(high, key + 5) + 1)
                            if option % 12 in scale and option != key]  # fmt: skip
-                costs = [abs(option - goal) + (0 if option % 12 in tones else 1 + position % 2) for option in options]
+                costs = [abs(option - goal) + (0 if option % 12 in tones else 3 - position % 2) for option in options]
                 key = options[int(np.argmin(costs))]
             notes.append(_bass_note(setting, step, min(beat, chord.end - step), key))
             if beat == 4 and rng.random() < 0.06:
@@ -292,7 +292,6 @@ def _spread(tones: list[int], rotation: int, voicing: str, center: float) -> lis
     if voicing == "open":
         keys[1::2] = [key + 12 for key in keys[1::2]]
     elif voicing == "drop-2":
-        keys = keys if len(keys) == 4 else [*keys, keys[0] + 12]
         keys[-2] -= 12
     octave = round((center - sum(keys) / len(keys)) / 12)
     return [sorted(key + 12 * (octave + shift) for key in keys) for shift in (-1, 0, 1)]
@@ -301,19 +300,22 @@ def _spread(tones: list[int], rotation: int, voicing: str, center: float) -> lis
 def _voicing_cost(keys: list[int], previous: list[int] | None, center: float) -> float:
     cost = 0.7 * abs(sum(keys) / len(keys) - center)
     if previous is not None:
-        # Voices are counted from the top, which is heard most.
+        # Counted from the top, because the top voice is the most prominent.
         moves = [abs(key - other) for key, other in zip(reversed(keys), reversed(previous))]
         cost += sum(moves) / len(moves)
     return cost
 
 
-def play_comp(setting: Setting, pattern: str, voicing: str) -> list[Note]:
-    """Block or broken chords."""
+def play_comp(setting: Setting, pattern: str, voicing: str, bass_bar: int) -> list[Note]:
+    """Block or broken chords, with the bass notes of the chords before the bass enters in bar `bass_bar`."""
     clock, rng = setting.clock, setting.rng
-    center = rng.uniform(57, 66)
+    # Wide voicings are lower, so that their top voice stays below the lead.
+    center = rng.uniform(57, 66) - {"open": 4, "drop-2": 3}.get(voicing, 0)
     spread = 0.012 if pattern in ("strum", "boom-chick") and clock.jitter else 0.0
     notes = []
     for chord, keys in zip(setting.chords, _voice(setting.chords, voicing, center)):
+        if chord.start < bass_bar * setting.steps:
+            keys = [_nearest(chord.lowest, keys[0] - 7, keys[0] - 13, keys[0] - 1), *keys]
         if pattern in ARPEGGIOS and not setting.is_held(chord):
             every, order = ARPEGGIOS[pattern]
             keys = [*keys, min(keys[0] + 12 * (1 + (keys[-1] - keys[0]) // 12), 84)]
@@ -380,13 +382,13 @@ def play_line(setting: Setting, low: int, busy: float, mean_velocity: int, first
     end = setting.num_bars * steps
     key = low + 9
 
-    def play(step: int, length: int, move: int, allowed: set[int]) -> int:
+    def play(step: int, length: float, move: int, allowed: set[int]) -> int:
         new = _move(key, move, allowed, low, low + 19)
         begin = clock.play(step)
         if notes and notes[-1].end > begin - 0.005:
             last = notes[-1]
             notes[-1] = Note(last.start, max(begin - 0.005, last.start + 0.03), last.key, last.velocity)
-        finish = max(clock.time(step + legato * length), begin + 0.06)
+        finish = max(clock.time(step + length), begin + 0.06)
         notes.append(Note(begin, finish, new, setting.velocity(step, mean_velocity)))
         return new
 
@@ -399,7 +401,7 @@ def play_line(setting: Setting, low: int, busy: float, mean_velocity: int, first
             length = min(length, end - step)
             tones = set(setting.chord_at(step).tones)
             is_strong = step % setting.beat_steps == 0 or length >= 4
-            key = play(step, length, move, tones if is_strong else setting.scale(step, tones))
+            key = play(step, legato * length, move, tones if is_strong else setting.scale(step, tones))
     for chord in setting.chords:
         if setting.is_held(chord):
             key = play(chord.start, chord.end - chord.start, 0, set(chord.tones))
@@ -482,10 +484,10 @@ def _vary_groove(base: dict[str, str], steps: int, rng: np.random.Generator) -> 
                 pattern[step] = "o" if name != "kick" else "x"
             elif pattern[step] != "." and step % (steps // 2) and rng.random() < 0.05:
                 pattern[step] = "."
-    if "snare" in groove and rng.random() < 0.25:
+    if "snare" in groove and rng.random() < 0.15:
         snare = groove["snare"]
         for step in range(1, steps, 2):
-            if snare[step] == "." and rng.random() < 0.2:
+            if snare[step] == "." and rng.random() < 0.15:
                 snare[step] = "g"
     if "hat" in groove and rng.random() < 0.25:
         groove["ride"] = groove.pop("hat")
