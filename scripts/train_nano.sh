@@ -110,9 +110,6 @@ if [ -z "${CODEC:-}" ]; then
     check_time
 fi
 
-[ -d "$work/tokenizer" ] || python training/train_tokenizer.py --synthetic_clips "${TOKENIZER_CLIPS:-4000}" \
-    --output "$work/tokenizer"
-
 render_features validation "$validation_clips" 8
 if [ "$beside" = 1 ]; then
     render_features train "$clips" 128 &
@@ -126,6 +123,9 @@ else
     render_features train "$clips" 128
     check_time
 fi
+
+[ -d "$work/tokenizer" ] || python training/train_tokenizer.py --synthetic_clips "${TOKENIZER_CLIPS:-2000}" \
+    --output "$work/tokenizer"
 
 train "$precision" training/train_jasco.py --config training/configs/nano.yaml --mixed_precision "$precision" \
     --max_steps "$steps" --dataset "$work/features/train" --validation_dataset "$work/features/validation" \

@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from diffusers_jasco.data import SyntheticMusic
+from diffusers_jasco.data.synthetic.instruments import DRUM_KEYS
 from diffusers_jasco.data.synthetic.rendering import TinySoundFontRenderer
 from diffusers_jasco.data.synthetic.soundfonts import (
     Instrument,
@@ -160,11 +162,12 @@ def test_audio_after_loops_is_dropped():
     assert [len(sample.frames) for sample in small.samples] == [24008, 29000]
 
 
-def test_all_played_programs_are_in_general_midi(font):
-    programs = played_programs()
-    assert (0, 0) in programs and (128, 0) in programs
-    assert {program for bank, program in programs if bank == 0} <= set(range(128))
-    assert {bank for bank, _ in programs} == {0, 128}
+def test_the_synthetic_music_plays_no_other_programs_and_drums():
+    music = SyntheticMusic("train", 300, "both", renderer=None)
+    scores = list(map(music.score, range(300)))
+    played = {(128 * (stem == "drums"), program) for score in scores for stem, program in score.programs.items()}
+    assert played <= played_programs() and len(played) > 40
+    assert {note[2] for score in scores for note in score.notes.get("drums", [])} <= set(DRUM_KEYS.values())
 
 
 def test_other_files_are_rejected(tmp_path):
