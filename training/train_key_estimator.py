@@ -38,7 +38,7 @@ from diffusers_jasco.controls.chord_labels import NOTES
 from diffusers_jasco.controls.previews import preview_chords
 from diffusers_jasco.controls.progressions import PROGRESSIONS, chords_from_progression
 from diffusers_jasco.data import SyntheticMusic
-from diffusers_jasco.data.synthetic.composition import follows_key
+from diffusers_jasco.data.synthetic.harmony import follows_key
 from diffusers_jasco.data.synthetic.rendering import RENDERERS
 from diffusers_jasco.evaluation.metrics.key import score_key
 from diffusers_jasco.extraction.chords import RATE

@@ -37,7 +37,8 @@ def items():
     clips = [make_item(seed) for seed in range(10)]
     clips[3]["drum_onsets"] = []
     clips[4]["melody"] = []
-    return clips
+    # Their drums are irregular.
+    return [{name: value for name, value in clip.items() if "beats" not in name} for clip in clips]
 
 
 @pytest.fixture(scope="module")
