@@ -116,7 +116,7 @@ def test_the_probe_is_accurate_on_held_out_music():
     shares = {question: np.mean(values) for question, values in is_correct.items()}
     # There are 27 styles, 10 families, 3 tempi and 3 energies.
     assert shares["style"] > 0.6 and shares["lead"] > 0.5 and shares["tempo"] > 0.8, shares
-    assert shares["energy"] > 0.6 and shares["drums"] > 0.9, shares
+    assert shares["energy"] > 0.6 and shares["drums"] > 0.85, shares
 
 
 def test_balanced_accuracy_weights_answers_equally():
