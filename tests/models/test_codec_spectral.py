@@ -138,6 +138,19 @@ def test_a_chord_in_the_bass_keeps_its_tones(codec):
     assert (measured[:, [36 - 23, 40 - 23]] - 0.1).abs().mean() < 0.03
 
 
+@torch.no_grad()
+def test_the_average_bass_is_as_slow_as_the_measured_one(codec):
+    """So that the bass loss does not depend on how fast an attack is."""
+    pitch, oscillators = 40, torch.zeros(1, 200, len(codec.decoder.pitches))
+    oscillators[:, 60:, pitch - 23] = 0.2
+    measured = codec.measure_bass(codec.decoder.play(oscillators, torch.zeros(1, 400, 16)))
+    averaged = codec.average_bass(oscillators)
+    assert averaged.shape == measured.shape == (1, 200, 25)
+    first, second = (loudness[0, :, pitch - 23] / loudness[0, 100, pitch - 23] for loudness in (averaged, measured))
+    assert (first - second).abs().max() < 0.15
+    assert 0.01 < first[56] < 0.4 < first[60] < 0.7
+
+
 @pytest.mark.parametrize("look_ahead", [-1, 5])
 def test_invalid_look_ahead(look_ahead):
     with pytest.raises(ValueError, match="`look_ahead` has to be between 0 and 4 frames"):

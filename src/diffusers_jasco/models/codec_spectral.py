@@ -470,6 +470,23 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
         loudest = F.max_pool1d(selected, 2 * _BASS_NEIGHBORS + 1, stride=1, padding=_BASS_NEIGHBORS)
         return loudness * (selected / loudest).square().repeat_interleave(_TONE_STEPS, dim=1)
 
+    def average_bass(self, oscillators: torch.Tensor) -> torch.Tensor:
+        r"""
+        Averages the loudness of the lowest oscillators over time like [`measure_bass`], which is too slow for attacks.
+
+        Args:
+            oscillators (`torch.Tensor` of shape `(batch, 4 · frames, oscillators)`): as [`SpectralDecoder.predict`]
+                returns them.
+
+        Returns:
+            `torch.Tensor` of shape `(batch, 4 · frames, bass oscillators)`: averages.
+        """
+        bass = oscillators[..., : sum(pitch < _BASS_END for pitch in self.decoder.pitches)].transpose(1, 2)
+        hops = _BASS_WINDOWS[0] * self.decoder.sampling_rate / self.decoder.tone_hop
+        window = torch.hann_window(2 * round(hops / 2) + 3, periodic=False, device=bass.device)[1:-1]
+        weights = (window / window.sum()).expand(bass.shape[1], 1, -1)
+        return F.conv1d(bass, weights, padding="same", groups=bass.shape[1]).transpose(1, 2)
+
     def _measure_loudness(self, waveform: torch.Tensor) -> torch.Tensor:
         """Target loudness of the oscillators and the noise bands: (batch, frames, outputs)."""
         decoder, waveform = self.decoder, waveform[:, 0].float()

@@ -42,8 +42,7 @@ class CodecTrainingModel(nn.Module):
         if self.measures_bass:
             oscillators, noise = self.codec.decoder.predict(latents)
             decoded = self.codec.decoder.play(oscillators, noise)
-            target = self.codec.measure_bass(audio)
-            bass = bass_loss(oscillators[..., : target.shape[-1]], target)
+            bass = bass_loss(self.codec.average_bass(oscillators), self.codec.measure_bass(audio))
         else:
             decoded = self.codec.decoder(latents)
         return decoded[..., : audio.shape[-1]], latents.transpose(1, 2), bass

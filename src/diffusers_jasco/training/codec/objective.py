@@ -81,7 +81,7 @@ def bass_loss(estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
     Args:
         estimate, target (`torch.Tensor` of shape `(batch, hops, oscillators)`):
-            Loudness from [`SpectralDecoder.predict`] and [`SpectralCodecModel.measure_bass`].
+            Loudness from [`SpectralCodecModel.average_bass`] and [`SpectralCodecModel.measure_bass`].
     """
     return ((estimate - target).abs().sum(-1) / (target.sum(-1) + _BASS_FLOOR)).mean()
 
