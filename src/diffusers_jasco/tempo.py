@@ -250,7 +250,7 @@ def estimate_tempos(
 @dataclass(frozen=True)
 class Piece:
     r"""
-    What is known of a piece before its tempo is chosen.
+    The inputs of a piece that determine its tempo.
 
     Args:
         prompt (`str`, *optional*): the prompt; a tempo that it states is used.

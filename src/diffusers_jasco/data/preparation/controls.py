@@ -118,7 +118,7 @@ def cut_chords(chords: Chords, start: float, duration: float) -> Chords:
 
 
 def cut_beats(beats: dict[str, Any], start: float, duration: float) -> dict[str, Any]:
-    """What is known about the beats between `start` and `start + duration`, with times relative to `start`."""
+    """The known properties of the beats between `start` and `start + duration`, with times relative to `start`."""
     cut = {
         name: [round(time - start, 4) for time in beats[name] if start <= time < start + duration]
         for name in ("beats", "downbeats")
