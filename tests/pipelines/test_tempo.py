@@ -279,6 +279,8 @@ def test_tempos_per_prompt(pipe):
         ({"chords": "C | Am", "bpm": False}, "chords", "set `bpm`"),
         ({"chords": "C | Am", "drums": BEAT}, "chords", "set `bpm`"),
         ({"melody": "C4 D4", "bpm": False}, "melody", r"a tempo \(`bpm`\)"),
+        ({"drums": GROOVES["waltz"], "beats": [0, 0.5, 1]}, "beats", "set `bpm` instead"),
+        ({"chords": "C | Am", "beats": [0, 0.5, 1]}, "beats", "set `bpm` instead"),
     ],
 )
 def test_invalid_tempos(pipe, arguments, argument, message):
