@@ -388,5 +388,7 @@ def test_the_command_reports_and_repeats_the_tempo(pipe, tmp_path, capsys):
     beats = ["--beats", str(tmp_path / "beat.wav")]
     assert generate("i.wav", "pop", *model, *beats)[0]["tempo"]["bpm"] == pytest.approx(124, rel=0.01)
     assert generate("j.wav", "--from", str(tmp_path / "i.wav"), "--bpm", "90")[0]["tempo"]["bpm"] == 90
+    assert main(["pop", *model, *beats, "--groove", "waltz", "--output", str(tmp_path / "k.wav")]) == 2
+    assert "--beats can't be used with --chords in bars" in capsys.readouterr().err
     assert main(["pop", *beats, "--output", str(tmp_path / "k.wav")]) == 2
     assert "--beats was given, but this checkpoint has no beats control" in capsys.readouterr().err
