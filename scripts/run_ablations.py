@@ -18,11 +18,11 @@ Trains several variants of a model with the same data, seed and number of steps,
     python scripts/run_ablations.py --arms training/configs/ablations.yaml --output runs/ablations --max_steps 600 \
         -- --dataset features/train --validation_dataset features/validation --codec codec --tokenizer tokenizer
 
-The arms are a YAML file with options of training/train_jasco.py: `common` ones, and those of each of the `arms`; the
-options after `--` are common to all arms, too. Finished arms are skipped, and interrupted ones resume. The table, which
-is printed after each arm and written to `ablations.md`, contains the validation losses with text alone, with beats, and
-with beats and chords, over all flow times and near the noise. The difference between the first and the last says how
-much of the form the model decides by itself.
+The arms are a YAML file with options of training/train_jasco.py: `common` ones, and those of each of the `arms`, which
+override them; the options after `--` are common to all arms, too. Finished arms are skipped, and interrupted ones
+resume. The table, which is printed after each arm and written to `ablations.md`, contains the validation losses with
+text alone, with beats, and with beats and chords, over all flow times and near the noise. The difference between the
+first and the last says how much of the form the model decides by itself.
 """
 
 import argparse
@@ -59,12 +59,11 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     if not isinstance(file, dict) or set(file) - {"common", "arms"} or not isinstance(file.get("arms"), dict):
         parser.error("--arms has to contain `arms: {name: {option: value}}` and optionally `common: {option: value}`.")
     common = file.get("common") or {}
-    # The step count of an arm overrides that of the command line.
-    parsed.arms = {
-        name: {**common, "max_steps": parsed.max_steps, **(arm or {})}
-        | {"transformer": {**common.get("transformer", {}), **(arm or {}).get("transformer", {})}}
-        for name, arm in file["arms"].items()
-    }
+    parsed.arms = {name: arm or {} for name, arm in file["arms"].items()}
+    for arm in parsed.arms.values():
+        if "transformer" in arm:
+            arm["transformer"] = {**common.get("transformer", {}), **arm["transformer"]}
+    parsed.common = [*to_flags(common | {"max_steps": parsed.max_steps}), *parsed.common]
     if unknown := sorted(set(parsed.only or ()) - set(parsed.arms)):
         parser.error(
             f"--only has to contain names of arms ({', '.join(parsed.arms)}), but contains {', '.join(unknown)}."
@@ -129,8 +128,9 @@ def main():
     args = parse_args()
     for name in args.only or args.arms:
         folder = args.output / name
-        if all(entry["step"] < args.arms[name]["max_steps"] for entry in read_log(folder)):
-            train(folder, [*to_flags(args.arms[name]), *args.common], args.processes)
+        max_steps = args.arms[name].get("max_steps", args.max_steps)
+        if all(entry["step"] < max_steps for entry in read_log(folder)):
+            train(folder, [*args.common, *to_flags(args.arms[name])], args.processes)
         table = write_table(list(args.arms), args.output)
         write_text(args.output / "ablations.md", table)
         print(table)

@@ -145,8 +145,9 @@ def test_forms_of_beats(warnings):
     assert not is_beats([beats, beats]) and not is_beats([None, beats]) and not is_beats([(beats, downbeats)])
     assert read_beats(beats, beats_per_bar=3) == (beats, [0.0, 1.5])
     assert read_beats(Beats(beats, [0.5], 120.0, "6/8"))[1] == [0.5, 1.5] and not warnings.text
-    assert read_beats(Beats([], [], None, None)) == read_beats([]) == ([], [])
-    assert warnings.text.count("`beats` is empty: the music is generated without it") == 2
+    # The result for empty beats is a valid value itself.
+    assert read_beats(Beats([], [], None, None)) == read_beats([]) == read_beats(read_beats([])) == ([], [])
+    assert warnings.text.count("`beats` is empty: the music is generated without it") == 4
     assert "no beat was found" in warnings.text
 
 

@@ -52,8 +52,7 @@ def kit(tmp_path, build_offline_kit) -> Path:
     shutil.copytree(KIT, folder)
     (folder / "font.sf3").touch()
     (folder / "packages.tar.xz").write_bytes(build_offline_kit.pack_wheels(wheels))
-    sums = subprocess.run("sha256sum * > SHA256SUMS", shell=True, cwd=folder, check=True)
-    assert sums.returncode == 0
+    subprocess.run("sha256sum * > SHA256SUMS", shell=True, cwd=folder, check=True)
     return folder
 
 

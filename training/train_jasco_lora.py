@@ -79,12 +79,16 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         drop_all=0.1, drop_text=0.0, drop_controls=0.0, only_beats=0.0, drop_span=0.0, drop_per_batch=False
     )
     parser.set_defaults(weight_decay=0.0, **{f"drop_{name}": 0.25 for name in CONTROLS})
+    # The tempo model is not adapted.
+    parser.set_defaults(tempo_weight=0.0)
     # Tuned for some minutes of music with jasco-nano.
     parser.set_defaults(learning_rate=2e-3, warmup_steps=10, max_steps=300, adam_beta2=0.99)
     args = parse_with_config(parser, args)
     for name in ("base", "output", "dataset"):
         if getattr(args, name) is None:
             parser.error(f"--{name} is missing.")
+    if args.tempo_weight:
+        parser.error("--tempo_weight has to be 0: a LoRA does not contain the tempo model.")
     message = inherit_options(args, args.base)
     check_options(parser, args)
     if message is not None and is_first_process():

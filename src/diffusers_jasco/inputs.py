@@ -121,9 +121,10 @@ def read_chords(
         chords (`list`, `str`, `os.PathLike`, `tuple` or `dict`):
             Labels with their starts in seconds, `[("C", 0.0), ("Am", 2.5)]`, or another list, array or data frame that
             [`~controls.forms.chords_from_items`] reads; a string such as `"C:0 Am:2.5"` or `"(C, 0.0), (Am, 2.5)"`;
-            with `bpm`, chords in bars (`"C | Am | F G"`, see [`~controls.chords.chords_from_bars`]); a file that [`~controls.chord_files.chords_from_file`] reads (`.lab`, `.csv`, `.jams`, `.mid`, …); or a
-            recording (a file, `(waveform, sampling_rate)` or `{"array", "sampling_rate"}`), whose chords are estimated
-            with [`~extraction.extract_chords`]. An empty list, string or file means no progression, with a warning.
+            with `bpm`, chords in bars (`"C | Am | F G"`, see [`~controls.chords.chords_from_bars`]); a file that
+            [`~controls.chord_files.chords_from_file`] reads (`.lab`, `.csv`, `.jams`, `.mid`, …); or a recording (a
+            file, `(waveform, sampling_rate)` or `{"array", "sampling_rate"}`), whose chords are estimated with
+            [`~extraction.extract_chords`]. An empty list, string or file means no progression, with a warning.
         labels (`Sequence[str]`, *optional*):
             The vocabulary, by default [`~controls.chord_labels.default_chord_labels`].
         duration (`float`, *optional*):
@@ -513,8 +514,8 @@ def read_beats(
                 f" {shorten(os.fspath(beats))}.",
                 "beats",
             )
-        if isinstance(found, Beats) and not found.beats:
-            raise EmptyInputError("`beats`: no beat was found in the recording.", "beats")
+        if isinstance(found, tuple) and is_empty(found[0]):
+            raise EmptyInputError("`beats`: no beat was found.", "beats")
     except EmptyInputError as error:
         warn_empty("beats", error)
         return [], []

@@ -250,7 +250,7 @@ def estimate_tempos(
 @dataclass(frozen=True)
 class Piece:
     r"""
-    What is known of a piece before its tempo is chosen.
+    The inputs of a piece that determine its tempo.
 
     Args:
         prompt (`str`, *optional*): the prompt; a tempo that it states is used.
@@ -302,7 +302,16 @@ def choose_timing(piece: Piece, distribution: TempoDistribution | None, seed: in
 
     Returns:
         [`Timing`], or `None` without a tempo.
+
+    Raises:
+        [`~inputs.InputError`]: for beats in seconds beside controls in bars or beats, unless `bpm` is `False`.
     """
+    if piece.bpm is None and piece.beats and piece.beats[0] and piece.is_in_beats:
+        raise InputError(
+            "`beats` can't be used with chords in bars, notes as text or grooves, which have a constant tempo: set `bpm`"
+            " instead.",
+            "beats",
+        )
     if piece.bpm is False or piece.beats is not None:
         return None
     groove = piece.drums if isinstance(piece.drums, Groove) else None

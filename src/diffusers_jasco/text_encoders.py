@@ -104,8 +104,8 @@ def known_words(tokenizer: PreTrainedTokenizerBase) -> list[str] | None:
 
 def word_counts(tokenizer: PreTrainedTokenizerBase) -> dict[str, int] | None:
     r"""
-    How often each known word occurred in the captions that a word tokenizer was trained on, most frequent first: what
-    a prompt says with rare words has little effect.
+    Returns how often each known word occurred in the captions that a word tokenizer was trained on, most frequent
+    first. Rare words in a prompt have little effect.
 
     Args:
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the tokenizer of a pipeline.

@@ -167,6 +167,7 @@ def test_beats_of_a_manifest_are_cut_and_others_are_estimated(tmp_path):
     beats = [0.5 * index for index in range(12)]
     write_noise(tmp_path / "music" / "stated.wav", 6.0)
     write_noise(tmp_path / "music" / "tempo.wav", 2.0)
+    write_noise(tmp_path / "music" / "count.wav", 2.0)
     clicks = np.zeros(12 * RATE, dtype=np.float32)
     for index in range(24):
         clicks[index * RATE // 2 :][:400] = (0.9 if index % 4 == 0 else 0.4) * np.sin(np.arange(400))
@@ -176,6 +177,7 @@ def test_beats_of_a_manifest_are_cut_and_others_are_estimated(tmp_path):
         # No beat is detected in noise that is longer than 10 s; this is shorter, so it states its own.
         {"file_name": "tempo.wav", "beats": [], "tempo": 99, "time_signature": "6/8"},
         {"file_name": "clicks.wav"},
+        {"file_name": "count.wav", "beats": 12},
     ]
     (tmp_path / "music" / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     options = ("--beats", "auto", "--melody", "auto", "--encode", CODEC, "--shares", 1, 0, 0, 0)
@@ -183,6 +185,10 @@ def test_beats_of_a_manifest_are_cut_and_others_are_estimated(tmp_path):
     lines = {line["file_name"]: line for line in read_lines(tmp_path / "data" / "train" / "metadata.jsonl")}
     stated = [line for line in lines.values() if line["track"] == "stated.wav"]
     assert [line["beats"] for line in stated] == [beats[:6]] * 2 and stated[1]["downbeats"] == [0.0, 1.5]
+    errors = [json.loads(file.read_text()) for file in (tmp_path / "data").rglob("error.json")]
+    assert [error["path"] for error in errors] == ["count.wav"] and "`beats` has to have the times" in errors[0][
+        "error"
+    ]
     rows = datasets.load_from_disk(str(tmp_path / "data" / "dataset"))["train"]
     by_track = {row["track"]: row for row in rows}
     assert by_track["stated.wav"]["tempo"] == 120 and by_track["stated.wav"]["beats_per_bar"] == 3

@@ -92,6 +92,8 @@ def test_audiocrafts_nulls():
     assert nulls["chords"] == 9
     assert nulls["drums"][:, 0, 0].tolist() == [7, 0, 7]
     assert nulls["melody"][:, 0, 0].tolist() == [0, 1, 1], "kept where there are no chords"
+    free = AudiocraftGuidance(silence=torch.zeros(1, 4, 2)).nulls(learned | {"melody": -1}, controls, presence)
+    assert free["melody"][:, 0, 0].tolist() == [-1, 1, 1], "with presence bits, zeros would be a rest"
     del controls["chords"], presence["chords"]
     assert (AudiocraftGuidance(silence=torch.zeros(1, 4, 2)).nulls(learned, controls, presence)["melody"] == 1).all()
     with pytest.raises(ValueError, match="`silence` is required"):

@@ -279,6 +279,8 @@ def test_tempos_per_prompt(pipe):
         ({"chords": "C | Am", "bpm": False}, "chords", "set `bpm`"),
         ({"chords": "C | Am", "drums": BEAT}, "chords", "set `bpm`"),
         ({"melody": "C4 D4", "bpm": False}, "melody", r"a tempo \(`bpm`\)"),
+        ({"drums": GROOVES["waltz"], "beats": [0, 0.5, 1]}, "beats", "set `bpm` instead"),
+        ({"chords": "C | Am", "beats": [0, 0.5, 1]}, "beats", "set `bpm` instead"),
     ],
 )
 def test_invalid_tempos(pipe, arguments, argument, message):
@@ -386,5 +388,7 @@ def test_the_command_reports_and_repeats_the_tempo(pipe, tmp_path, capsys):
     beats = ["--beats", str(tmp_path / "beat.wav")]
     assert generate("i.wav", "pop", *model, *beats)[0]["tempo"]["bpm"] == pytest.approx(124, rel=0.01)
     assert generate("j.wav", "--from", str(tmp_path / "i.wav"), "--bpm", "90")[0]["tempo"]["bpm"] == 90
+    assert main(["pop", *model, *beats, "--groove", "waltz", "--output", str(tmp_path / "k.wav")]) == 2
+    assert "--beats can't be used with --chords in bars" in capsys.readouterr().err
     assert main(["pop", *beats, "--output", str(tmp_path / "k.wav")]) == 2
     assert "--beats was given, but this checkpoint has no beats control" in capsys.readouterr().err

@@ -26,7 +26,7 @@ def test_arms_are_trained_compared_and_skipped_when_finished(data, tmp_path):
     arms = {"base": None, "rotary": {"transformer": {"position_embedding": "rotary"}, "drop_text": 0.3}}
     file = {"common": {"transformer": {"num_layers": 4}}, "arms": arms}
     (tmp_path / "arms.yaml").write_text(yaml.safe_dump(file))
-    common = arguments(data, tmp_path)[:-2]
+    common = [*arguments(data, tmp_path)[:-2], "--drop_text", "0.2"]
     options = ["--arms", tmp_path / "arms.yaml", "--output", tmp_path / "out", "--max_steps", 2, "--processes", 1]
     for _ in range(2):
         process = launch(*map(str, options), "--", *common, script=SCRIPT)
@@ -38,7 +38,7 @@ def test_arms_are_trained_compared_and_skipped_when_finished(data, tmp_path):
     assert configs["rotary"]["transformer"]["position_embedding"] == "rotary"
     assert "position_embedding" not in configs["base"]["transformer"]
     assert all(config["transformer"]["num_layers"] == 4 for config in configs.values())
-    assert (configs["base"]["drop_text"], configs["rotary"]["drop_text"]) == (0.1, 0.3)
+    assert (configs["base"]["drop_text"], configs["rotary"]["drop_text"]) == (0.2, 0.3), "arms override"
 
     rows = (tmp_path / "out" / "ablations.md").read_text().splitlines()
     assert [row.split("|")[1].strip() for row in rows[2:]] == ["base", "rotary"]

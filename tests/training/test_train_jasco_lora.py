@@ -98,6 +98,9 @@ def test_mistakes_are_named(tmp_path, data, run, lora, capsys):
     with pytest.raises(SystemExit):
         train(data, run, tmp_path, "--rank", 0)
     assert "at least 1" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        train(data, run, tmp_path, "--tempo_weight", 0.1)
+    assert "--tempo_weight has to be 0" in capsys.readouterr().err
     with pytest.raises(ValueError, match="--resume latest"):
         train(data, run, lora)
 

@@ -270,6 +270,13 @@ def _check_combination(args: argparse.Namespace):
             raise InputError(f"Give either `{first}` or `{second}`, not both.", first)
     if args.beats and args.bpm not in (None, NO_BPM):
         raise InputError("Give either `bpm` or `beats`, not both.", "bpm")
+    is_constant = args.groove is not None or args.progression is not None or is_note_text(args.melody)
+    if args.beats and (is_constant or is_in_bars(args.chords)):
+        raise InputError(
+            "`beats` can't be used with `chords` in bars, `progression`, `groove` or notes in `melody`, which have a"
+            " constant tempo: set `bpm` instead.",
+            "beats",
+        )
     required = {
         "key": ("chords", "progression"),
         "repeat_chords": ("chords",),

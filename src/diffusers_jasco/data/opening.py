@@ -40,8 +40,8 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _SYNTHETIC = re.compile(r"synthetic(:(\d+))?")
 ACCEPTED_SPECS = (
     "a folder written by scripts/prepare_dataset.py, a feature cache (features.json), a growing feature cache"
-    " (parts.json), a folder with metadata.jsonl, a folder written by `save_to_disk`, a dataset on the Hub (`user/name` or `user/name@revision`), `synthetic` or"
-    " `synthetic:<clips>`"
+    " (parts.json), a folder with metadata.jsonl, a folder written by `save_to_disk`, a dataset on the Hub (`user/name` or"
+    " `user/name@revision`), `synthetic` or `synthetic:<clips>`"
 )
 
 

@@ -57,5 +57,5 @@ class AudiocraftGuidance(JascoGuidance):
             nulls["drums"] = self.silence * presence["drums"][:, None, None]
         if "melody" in controls:
             without_chords = ~presence.get("chords", torch.zeros_like(presence["melody"]))
-            nulls["melody"] = controls["melody"] * without_chords[:, None, None]
+            nulls["melody"] = torch.where(without_chords[:, None, None], controls["melody"], nulls["melody"])
         return nulls

@@ -291,8 +291,8 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             data. By default, they are not normalized. It does not affect the network.
         position_embedding (`str`, defaults to `"sinusoidal"`):
             `"sinusoidal"`: absolute positions, added to the input, as in AudioCraft; `"rotary"`: relative positions in
-            the self-attentions ([arXiv 2104.09864](https://arxiv.org/abs/2104.09864)), so that what repeats can be
-            copied by its distance. The periods are between 2π frames and four times `sample_size`.
+            the self-attentions ([arXiv 2104.09864](https://arxiv.org/abs/2104.09864)), which let the model
+            copy repetitions by their distance. The periods are between 2π frames and four times `sample_size`.
         norm_type (`str`, defaults to `"layer_norm"`):
             With `"ada_norm_single"`, the time also scales and shifts the outputs of the blocks' layer norms, by one
             layer for all blocks and a table per block, both initialized with zeros (PixArt-α,

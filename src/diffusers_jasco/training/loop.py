@@ -216,8 +216,8 @@ class TrainingLoop:
         self, loss: torch.Tensor, *optimizers: torch.optim.Optimizer, model: torch.nn.Module | None = None
     ) -> None:
         r"""
-        Backward pass, gradient clipping and steps of the optimizers. With gradient accumulation, the last two only happen after
-        the last batch.
+        Backward pass, gradient clipping and steps of the optimizers. With gradient accumulation, the last two only
+        happen after the last batch.
 
         Args:
             loss (`torch.Tensor`): a scalar.

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ...audio.stream import AudioStream, resample_blocks
+from ...controls.beats import check_beats
 from ...controls.melody import frames_to_notes, melody_from_npz
 from ...extraction import extract_beats, extract_chords, extract_melody
 from ...extraction.drums import DrumStream
@@ -73,7 +74,10 @@ def track_beats(source: Source, path: Path, settings: PreparationSettings) -> di
     if settings.beats == "none":
         return {}
     stated = {name: source.info[name] for name in BEAT_FIELDS if source.info.get(name) is not None}
-    if "beats" in stated:
+    if stated.get("beats"):
+        beats, downbeats = check_beats(stated["beats"], stated.get("downbeats", ()))
+        return stated | {"beats": beats, "downbeats": downbeats}
+    if "beats" in stated:  # a track without beats
         return stated
     estimate = extract_beats(path)
     return estimate._asdict() if estimate.beats else stated
@@ -118,7 +122,7 @@ def cut_chords(chords: Chords, start: float, duration: float) -> Chords:
 
 
 def cut_beats(beats: dict[str, Any], start: float, duration: float) -> dict[str, Any]:
-    """What is known about the beats between `start` and `start + duration`, with times relative to `start`."""
+    """The known properties of the beats between `start` and `start + duration`, with times relative to `start`."""
     cut = {
         name: [round(time - start, 4) for time in beats[name] if start <= time < start + duration]
         for name in ("beats", "downbeats")

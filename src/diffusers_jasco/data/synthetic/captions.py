@@ -123,7 +123,7 @@ class _CaptionVariant:
 
     def __init__(self, piece: Piece, rng: np.random.Generator):
         self.piece, self.rng = piece, rng
-        # Pieces with free chords have no key that could be heard.
+        # Pieces with free chords have no audible key.
         self.has_key = follows_key(piece.chords, piece.key)
 
     def write(self) -> str:
@@ -229,7 +229,7 @@ class _CaptionVariant:
         ]
 
     def _describe_playing(self) -> list[tuple[Sequence[str], float]]:
-        """Phrases about what is heard in this piece, with their probabilities."""
+        """Phrases about the sound of this piece, with their probabilities."""
         piece = self.piece
         details: list[tuple[Sequence[str], float]] = [
             (words.TIME_SIGNATURES[piece.time_signature], 0.06 if piece.time_signature == "4/4" else 0.2),

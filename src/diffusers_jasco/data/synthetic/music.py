@@ -174,7 +174,7 @@ def _move_to_downbeat(start: float, piece: Piece) -> float:
 def _remove_silent_stems(piece: Piece, start: float, end: float):
     """Removes the stems without notes in the clip, so that captions do not mention them."""
     for stem, notes in list(piece.notes.items()):
-        # Drums count if they are struck, other instruments also if they continue.
+        # Drums count if they are hit, other instruments also if their notes continue.
         if not any(
             (note.start if stem == "drums" else note.end - 0.05) >= start and note.start < end for note in notes
         ):

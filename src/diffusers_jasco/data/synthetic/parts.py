@@ -135,7 +135,7 @@ class Chord:
 @dataclass(frozen=True)
 class Setting:
     r"""
-    What all parts of a piece have in common.
+    The properties that all parts of a piece share.
 
     Args:
         split (`str`): split of the phrases and grooves.

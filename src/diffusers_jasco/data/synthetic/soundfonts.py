@@ -370,7 +370,7 @@ def _pack_zones(lists: list[list[Zone]]) -> tuple[list[int], dict[bytes, bytes]]
         first_bags.append(len(bags))
         for zone in zones:
             bags.append((len(generators), len(modulators)))
-            # The order is part of the format: ranges first, the reference last. It is that of the original.
+            # The format requires ranges first and the reference last, as in the file that was read.
             generators += zone.generators.items()
             modulators += zone.modulators
     first_bags.append(len(bags))

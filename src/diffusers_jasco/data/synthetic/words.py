@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What captions say about styles, moods, tempos, instruments and form, beyond the names of the attributes."""
+"""Phrases of captions about styles, moods, tempos, instruments and form, beyond the names of the attributes."""
 
 from collections.abc import Mapping
 
