@@ -53,8 +53,12 @@ def test_a_resumed_run_may_have_another_length_while_the_rate_is_constant():
     same, other = make(12, decay_share=0.5), make(20)
     same.load_state_dict(at_once.state_dict())
     assert same.get_last_lr() == [0]
-    with pytest.raises(ValueError, match="`max_steps`.* 12 and 0.5.*since step 8"):
+    with pytest.raises(ValueError, match="`max_steps`.* 12, 0.5 and None.*since step 8"):
         other.load_state_dict(at_once.state_dict())
+    # Older checkpoints have no minutes.
+    older = at_once.state_dict()
+    del older["total_minutes"]
+    same.load_state_dict(older)
 
 
 def test_the_decay_can_start_at_any_step():
@@ -90,6 +94,18 @@ def test_a_run_ends_after_its_minutes_with_a_decayed_rate(tmp_path, data, script
     assert [entry["step"] for entry in read_steps(tmp_path)] == [1, 2]
     assert (tmp_path / "checkpoints" / "step-00000002").is_dir()
     assert read_log(tmp_path)[-1]["step"] == 2, "hooks are called at the end"
+
+
+def test_minutes_can_be_changed_until_the_decay_starts(tmp_path, data, scripts):
+    resume = ["--output", str(tmp_path), "--resume", "latest"]
+    options = (*OPTIONS, "--max_steps", 100, "--total_minutes", 60, "--max_minutes", 0)
+    scripts[0].main(arguments(data, tmp_path, *options))
+    # The decay starts after the second step, and ends after the fourth.
+    scripts[0].main([*resume, "--total_minutes", "1e-9"])
+    scripts[0].main(resume)
+    assert [entry["step"] for entry in read_steps(tmp_path)] == [1, 2, 3]
+    with pytest.raises(ValueError, match="`total_minutes` have to stay 100, 0.5 and 1e-09, .* since step 2"):
+        scripts[0].main([*resume, "--total_minutes", "60"])
 
 
 def test_total_minutes_need_the_schedule(tmp_path, data, scripts, capsys):

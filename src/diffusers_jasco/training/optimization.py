@@ -51,7 +51,7 @@ def make_optimizers_and_schedulers(
         rate = args.learning_rate if args.muon_learning_rate is None else args.muon_learning_rate
         optimizers.append(make_muon(matrices, rate, args.weight_decay))
     if args.lr_scheduler == "wsd":
-        length = args.warmup_steps, args.max_steps, args.decay_share
+        length = args.warmup_steps, args.max_steps, args.decay_share, args.total_minutes
         return optimizers, [WarmupStableDecay(optimizer, *length) for optimizer in optimizers]
     steps = {"num_warmup_steps": args.warmup_steps, "num_training_steps": args.max_steps}
     return optimizers, [get_scheduler(args.lr_scheduler, optimizer, **steps) for optimizer in optimizers]

@@ -30,14 +30,23 @@ class WarmupStableDecay(torch.optim.lr_scheduler.LRScheduler):
         warmup_steps (`int`): steps of the linear warmup from 0.
         max_steps (`int`): steps of the run.
         decay_share (`float`): share of the run, at its end, in which the rate decays; at least 0 and below 1.
+        total_minutes (`float`, *optional*): minutes of the run, after whose stable part the caller calls [`start_decay`].
 
     Attributes:
         max_steps (`int`): the step at which the rate reaches 0 and the run ends.
         decay_start (`int`): the step at which the decay starts.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, warmup_steps: int, max_steps: int, decay_share: float):
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        warmup_steps: int,
+        max_steps: int,
+        decay_share: float,
+        total_minutes: float | None = None,
+    ):
         self.warmup_steps = warmup_steps
+        self.total_minutes = total_minutes
         self.requested = max_steps, decay_share
         self._set_end(0)
         super().__init__(optimizer)
@@ -72,15 +81,18 @@ class WarmupStableDecay(torch.optim.lr_scheduler.LRScheduler):
         Raises:
             `ValueError`: if the length differs although the decay has started.
         """
-        requested = self.requested
+        requested, total_minutes = self.requested, self.total_minutes
+        # Older checkpoints have no `total_minutes`.
         super().load_state_dict(state_dict)
-        if requested == self.requested:
+        if (requested, total_minutes) == (self.requested, self.total_minutes):
             return
         if self.last_epoch > self.decay_start:
             raise ValueError(
-                f"`max_steps` and `decay_share` have to stay {self.requested[0]} and {self.requested[1]:g}, because the"
-                f" learning rate has been decaying since step {self.decay_start}: resume from a checkpoint before that"
-                " step, or with the same length."
+                f"`max_steps`, `decay_share` and `total_minutes` have to stay {self.requested[0]}, {self.requested[1]:g}"
+                f" and {self.total_minutes}, because the learning rate has been decaying since step {self.decay_start}:"
+                " resume from a checkpoint before that step, or with the same length."
             )
-        self.requested = requested
-        self._set_end(self.last_epoch)
+        self.total_minutes = total_minutes
+        if requested != self.requested:
+            self.requested = requested
+            self._set_end(self.last_epoch)
