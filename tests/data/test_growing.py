@@ -13,7 +13,9 @@
 # limitations under the License.
 
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -139,6 +141,12 @@ def test_folders_that_do_not_fit_are_rejected(tmp_path, grow, codec):
         dataset.use_parts(2)
     with pytest.raises(ValueError, match="encoded with another codec"):
         open_dataset(str(tmp_path), other)
+    shutil.rmtree(part_path(tmp_path, 1))
+    grow(1)
+    file = part_path(tmp_path, 1) / "features.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"text_encoder_hash": "other"}))
+    with pytest.raises(ValueError, match="part-00001 was encoded with another text encoder"):
+        dataset.use_parts(2)
 
 
 @pytest.mark.slow

@@ -119,7 +119,7 @@ class GrowingFeatures(ClipItems):
             num_parts (`int`): number of parts, at least 1.
 
         Raises:
-            `ValueError`: if a part is missing, or was encoded with another codec than the first one.
+            `ValueError`: if a part is missing, or was encoded with another codec or text encoder than the first one.
         """
         for number in range(len(self._parts), num_parts):
             path = part_path(self.folder, number)
@@ -128,6 +128,8 @@ class GrowingFeatures(ClipItems):
             part = FeatureDataset(path)
             if part.info["codec_hash"] != self.info["codec_hash"] or not part.codebook.equal(self.codebook):
                 raise ValueError(f"{path} was encoded with another codec than the first part.")
+            if part.info["text_encoder_hash"] != self.info["text_encoder_hash"]:
+                raise ValueError(f"{path} was encoded with another text encoder than the first part.")
             self._parts.append(part)
             self._configure_part(number)
         self.num_parts = num_parts
