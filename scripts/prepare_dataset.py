@@ -122,6 +122,8 @@ def check_output(output: OutputFolder, settings: PreparationSettings, args: argp
         # Older versions did not extract beats.
         previous = {"beats": "none"} | json.loads(output.read("settings.json"))
         if differing := sorted(key for key in current if current[key] != previous.get(key)):
+            if differing == ["beats"] and previous["beats"] == "none":
+                raise ValueError(f"{args.output} was started without beats: pass --beats none to continue the run.")
             raise ValueError(
                 f"{args.output} was started with other settings ({', '.join(differing)}): choose another folder."
             )

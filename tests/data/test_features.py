@@ -383,6 +383,9 @@ def test_meters_of_clips():
     for meter, expected in (("4/4", 4), ("3/4", 3), ("6/8", 2), ("12/8", 4), ("3/8", 3), ("waltz", 0), (None, 0)):
         assert encode_tempo({"time_signature": meter}) == {"tempo": 0.0, "beats_per_bar": expected}, meter
     assert encode_tempo({"beats_per_bar": 5, "tempo": "fast"}) == {"tempo": 0.0, "beats_per_bar": 5}
+    beats = {"beats": [0.0, 0.5, 1.0]}
+    assert encode_tempo(beats | {"beats_per_bar": 5}) == {"tempo": 120.0, "beats_per_bar": 5}
+    assert encode_tempo(beats | {"tempo": 60}) == {"tempo": 60.0, "beats_per_bar": 0}
     # The beats are more reliable than the stated values.
     grid = {"beats": [0.0, 0.5, 1.0, 1.5, 2.0], "downbeats": [0.0, 1.5]}
     assert encode_tempo(grid | {"tempo": 60, "time_signature": "4/4"}) == {"tempo": 120.0, "beats_per_bar": 3}

@@ -176,13 +176,16 @@ def test_beats_of_a_manifest_are_cut_and_others_are_estimated(tmp_path):
         {"file_name": "stated.wav", "beats": beats, "downbeats": beats[::3], "melody": []},
         # No beat is detected in noise that is longer than 10 s; this is shorter, so it states its own.
         {"file_name": "tempo.wav", "beats": [], "tempo": 99, "time_signature": "6/8"},
-        {"file_name": "clicks.wav"},
+        {"file_name": "clicks.wav", "tempo": 121, "time_signature": "2/4", "downbeats": [9.0]},
         {"file_name": "count.wav", "beats": 12},
     ]
     (tmp_path / "music" / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     options = ("--beats", "auto", "--melody", "auto", "--encode", CODEC, "--shares", 1, 0, 0, 0)
     prepare(tmp_path / "music", tmp_path / "data", *options)
     lines = {line["file_name"]: line for line in read_lines(tmp_path / "data" / "train" / "metadata.jsonl")}
+    clicks = [line for line in lines.values() if line["track"] == "clicks.wav"]
+    assert {(line["tempo"], line["time_signature"]) for line in clicks} == {(121, "2/4")}
+    assert all(len(line["beats"]) > len(line["downbeats"]) > 0 for line in clicks)
     stated = [line for line in lines.values() if line["track"] == "stated.wav"]
     assert [line["beats"] for line in stated] == [beats[:6]] * 2 and stated[1]["downbeats"] == [0.0, 1.5]
     errors = [json.loads(file.read_text()) for file in (tmp_path / "data").rglob("error.json")]
@@ -230,6 +233,9 @@ def test_sharded_runs_match_a_single_run(tmp_path):
     assert not (tmp_path / "shards" / "summary.json").exists(), "only a run without --shard assembles the tracks"
     prepare(tmp_path / "music", tmp_path / "shards", *options, "--resume")
     assert read_all(tmp_path / "shards") == read_all(tmp_path / "single")
+    # Older versions did not extract beats.
+    with pytest.raises(ValueError, match="was started without beats: pass --beats none to continue"):
+        prepare(tmp_path / "music", tmp_path / "single", *options, "--beats", "auto", "--resume")
     with pytest.raises(ValueError, match=r"other settings \(chords\)"):
         prepare(tmp_path / "music", tmp_path / "single", "--encode", CODEC, "--resume")
     with pytest.raises(ValueError, match="i/n"):

@@ -128,8 +128,8 @@ def encode_controls(
 
 def encode_tempo(item: dict[str, Any]) -> dict[str, float | int]:
     r"""
-    Returns the tempo and the beats per bar of a clip: those of its beats, or of its `"tempo"` and its
-    `"beats_per_bar"` or `"time_signature"`. Compound meters have dotted beats: 6/8 has two per bar.
+    Returns the tempo and the beats per bar of a clip: those of its beats and downbeats, or of its `"tempo"`
+    (or, without it, its beats) and its `"beats_per_bar"` or `"time_signature"`. Compound meters have dotted beats: 6/8 has two per bar.
 
     Args:
         item (`dict`): a clip, as in [`write_features`].
@@ -143,7 +143,8 @@ def encode_tempo(item: dict[str, Any]) -> dict[str, float | int]:
         tempo = tempo_of_beats(grid[0]) or 0.0
         return {"tempo": tempo, "beats_per_bar": min(round(seconds_per_bar * tempo / 60), 127)}
     is_number = isinstance(tempo, (int, float)) and 0 < tempo < math.inf
-    return {"tempo": float(tempo) if is_number else 0.0, "beats_per_bar": _meter(item)}
+    tempo = float(tempo) if is_number else tempo_of_beats(item.get("beats") or []) or 0.0
+    return {"tempo": tempo, "beats_per_bar": _meter(item)}
 
 
 def _meter(item: dict[str, Any]) -> int:

@@ -80,7 +80,9 @@ def track_beats(source: Source, path: Path, settings: PreparationSettings) -> di
     if "beats" in stated:  # a track without beats
         return stated
     estimate = extract_beats(path)
-    return estimate._asdict() if estimate.beats else stated
+    if not estimate.beats:
+        return stated
+    return estimate._asdict() | stated | {"beats": estimate.beats, "downbeats": estimate.downbeats}
 
 
 @contextmanager
