@@ -14,11 +14,13 @@
 
 import pytest
 import torch
+from diffusers.models.attention_dispatch import AttentionBackendName, dispatch_attention_fn
 from torch import nn
 
 from diffusers_jasco import JascoConditioning, JascoTransformerModel
 from diffusers_jasco.conditioning import TextSection
 from diffusers_jasco.controls.beats import phases_to_frames
+from diffusers_jasco.models import transformer_jasco
 
 
 SIZES = {
@@ -154,6 +156,33 @@ def test_masked_tokens_have_no_effect():
         single = {key: value[row : row + 1] for key, value in inputs.items()}
         single["encoder_hidden_states"] = single["encoder_hidden_states"][:, :tokens]
         torch.testing.assert_close(run(model, **single)[0], velocity[row], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("backend", "masked"),
+    [
+        ("_native_math", "_native_math"),
+        (None, "native"),
+        ("flash", "native"),
+        ("sage", "native"),
+        ("xformers", "native"),
+    ],
+)
+def test_masked_attention_has_the_chosen_backend_if_it_supports_boolean_masks(backend, masked, monkeypatch):
+    backends = {}
+
+    def dispatch(*args, attn_mask, backend, parallel_config):
+        backends["plain" if attn_mask is None else "masked"] = backend
+        return dispatch_attention_fn(*args, attn_mask=attn_mask, backend=AttentionBackendName.NATIVE)
+
+    monkeypatch.setattr(transformer_jasco, "dispatch_attention_fn", dispatch)
+    model, inputs = make_random_model(), make_inputs()
+    for processor in model.attn_processors.values():
+        processor._attention_backend = None if backend is None else AttentionBackendName(backend)
+    mask = torch.ones(inputs["encoder_hidden_states"].shape[:2], dtype=torch.bool)
+    mask[0, -1] = False
+    run(model, **inputs | {"encoder_attention_mask": mask})
+    assert backends == {"plain": backend, "masked": masked}
 
 
 def test_all_forms_of_null_text_are_equal():

@@ -41,6 +41,15 @@ from ..controls.chord_labels import default_chord_labels
 from ..controls.melody import MELODY_BINS
 
 
+# Flash and Sage attention refuse masks, and others misread boolean ones: xFormers adds them to the scores.
+_WITH_MASKS = (
+    AttentionBackendName.NATIVE,
+    AttentionBackendName._NATIVE_CUDNN,
+    AttentionBackendName._NATIVE_EFFICIENT,
+    AttentionBackendName._NATIVE_MATH,
+)
+
+
 class JascoAttnProcessor:
     _attention_backend = None
     _parallel_config = None
@@ -72,13 +81,15 @@ class JascoAttnProcessor:
             query, key = (
                 apply_rotary_emb(states, rotary_emb, use_real_unbind_dim=-2, sequence_dim=1) for states in (query, key)
             )
+        backend = self._attention_backend
+        if attention_mask is not None and backend not in _WITH_MASKS:
+            backend = AttentionBackendName.NATIVE
         hidden_states = dispatch_attention_fn(
             query,
             key,
             value,
             attn_mask=attention_mask,
-            # Flash and Sage attention do not support masks.
-            backend=self._attention_backend if attention_mask is None else AttentionBackendName.NATIVE,
+            backend=backend,
             parallel_config=self._parallel_config,
         )
         hidden_states = hidden_states.flatten(2, 3).to(query.dtype)
