@@ -124,7 +124,7 @@ else
     check_time
 fi
 
-[ -d "$work/tokenizer" ] || python training/train_tokenizer.py --synthetic_clips "${TOKENIZER_CLIPS:-2000}" \
+[ -f "$work/tokenizer/tokenizer_config.json" ] || python training/train_tokenizer.py --synthetic_clips "${TOKENIZER_CLIPS:-2000}" \
     --output "$work/tokenizer"
 
 train "$precision" training/train_jasco.py --config training/configs/nano.yaml --mixed_precision "$precision" \
