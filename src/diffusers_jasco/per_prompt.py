@@ -106,7 +106,7 @@ def check_per_prompt(name: str, value: Any, num_prompts: int, check: Callable[[A
         `list` of length `num_prompts`.
 
     Raises:
-        [`InputError`]: for a list of the wrong length, and from `check`.
+        [`InputError`]: for a list of the wrong length, and from `check`, with the index of the prompt.
     """
     if not isinstance(value, (list, tuple, np.ndarray, torch.Tensor)) or is_number(value):
         return [check(value)] * num_prompts
@@ -116,7 +116,13 @@ def check_per_prompt(name: str, value: Any, num_prompts: int, check: Callable[[A
             " with one per prompt.",
             name,
         )
-    return [check(single) for single in value]
+    checked = []
+    for index, single in enumerate(value):
+        try:
+            checked.append(check(single))
+        except InputError as error:
+            raise error.for_prompt(index) if num_prompts > 1 else error
+    return checked
 
 
 def split_per_prompt(name: str, control: Any, num_prompts: int) -> list[Any]:

@@ -151,7 +151,7 @@ def no_loading(monkeypatch):
             ["--progression", "I-V-vi-IV"],
             "--progression: there is no progression 'I-V-vi-IV'. Did you mean 'ii-V-I'? All progressions: axis, ",
         ),
-        (["--groove", "techno", "--bpm", 900], "--bpm has to be"),
+        (["--groove", "techno", "--bpm", 900], "--bpm: has to be"),
         (["--groove", "techno", "--drums", "a.wav"], "Give either --drums or --groove"),
         (["--drums", "absent.wav"], "--drums: there is no file absent.wav"),
         (["--drums", CASES / "song.txt"], "--drums"),

@@ -62,7 +62,7 @@ def test_errors_contain_the_position(text, position, message):
     assert error.value.argument == "melody" and error.value.position == position
 
 
-@pytest.mark.parametrize("bpm", [0, -1, float("nan"), "fast", None])
+@pytest.mark.parametrize("bpm", [0, 19, 401, -1, float("nan"), "fast", None])
 def test_invalid_tempos(bpm):
     with pytest.raises(InputError, match="`bpm`"):
         melody_from_text("C4", bpm)

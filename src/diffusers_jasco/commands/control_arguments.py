@@ -27,6 +27,7 @@ from diffusers.utils.logging import get_logger
 from torch.nn import functional as F
 
 from ..audio.io import AUDIO_SUFFIXES, load_audio
+from ..controls.beats import FASTEST, SLOWEST
 from ..controls.chords import chords_from_bars, chords_from_roman, is_in_bars, repeat_chords
 from ..controls.drum_machine import GROOVES, find_groove
 from ..controls.note_text import is_note_text, melody_from_text
@@ -84,7 +85,9 @@ def add_control_arguments(parser: argparse.ArgumentParser):
     )
     add(
         "--bpm",
-        type=lambda text: NO_BPM if text.lower() == NO_BPM else number(1, 1000, unit="beats per minute")(text),
+        type=lambda text: NO_BPM
+        if text.lower() == NO_BPM
+        else number(SLOWEST, FASTEST, unit="beats per minute")(text),
         help="tempo of the music (if the checkpoint has a beats control), and of chords in bars, --progression, --groove"
         " and notes (default: the groove's, one that fits the prompt if the checkpoint has a tempo model, or 120);"
         " 'none' for no beats control",

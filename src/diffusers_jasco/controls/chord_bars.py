@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 from ..utils.errors import InputError
 from ..utils.numbers import to_float, to_integer
+from .beats import FASTEST, SLOWEST
 from .chord_timeline import Chords, repeat_chords
 
 
@@ -30,7 +31,7 @@ def split_bars(text: str) -> list[list[str]]:
 
 def lay_out_bars(bars: list[list[str]], bpm: float, beats_per_bar: int, duration: float | None) -> Chords:
     """Places bars at a constant tempo, once or repeated until `duration` seconds."""
-    bpm = to_float(bpm, "bpm", minimum=1, maximum=1000)
+    bpm = to_float(bpm, "bpm", minimum=SLOWEST, maximum=FASTEST, unit="beats per minute")
     seconds = to_integer(beats_per_bar, "beats_per_bar", minimum=1, maximum=64) * 60 / bpm
     chords = place_bars(bars, lambda position: position * seconds)
     return chords if duration is None or not chords else repeat_chords(chords, duration, len(bars) * seconds)

@@ -27,6 +27,7 @@ from ..audio.loudness import limit_peaks
 from ..utils.errors import InputError
 from ..utils.names import find_name
 from ..utils.numbers import is_number, to_float, to_integer
+from .beats import FASTEST, SLOWEST
 
 
 _VELOCITIES = {".": 0.0, "o": 0.5, "x": 1.0}
@@ -74,7 +75,7 @@ class Groove:
             raise InputError(f"`tracks` have to have the same number of steps, but they have: {counts}.", "tracks")
         # The dataclass is frozen.
         set_field = partial(object.__setattr__, self)
-        set_field("bpm", to_float(self.bpm, "bpm", minimum=20, maximum=400, unit="beats per minute"))
+        set_field("bpm", to_float(self.bpm, "bpm", minimum=SLOWEST, maximum=FASTEST, unit="beats per minute"))
         set_field("swing", to_float(self.swing, "swing", minimum=0.5, maximum=0.75))
         set_field("steps_per_beat", to_integer(self.steps_per_beat, "steps_per_beat", minimum=1, maximum=12))
         if self.swing != 0.5 and self.steps_per_beat % 2:

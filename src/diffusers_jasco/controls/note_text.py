@@ -20,6 +20,7 @@ from fractions import Fraction
 
 from ..utils.errors import InputError, shorten
 from ..utils.numbers import to_float
+from .beats import FASTEST, SLOWEST
 from .melody import parse_pitch
 
 
@@ -61,7 +62,7 @@ def melody_from_text(text: str, bpm: float = 120.0) -> list[tuple[int, float, fl
     """
     if not isinstance(text, str):
         raise InputError(f"`melody` has to be text such as 'C4 D4 E4 -', but is {shorten(text)}.", "melody")
-    seconds = 60 / to_float(bpm, "bpm", minimum=1, maximum=1000, unit="beats per minute")
+    seconds = 60 / to_float(bpm, "bpm", minimum=SLOWEST, maximum=FASTEST, unit="beats per minute")
     notes: list[tuple[int, float, float]] = []
     position = Fraction(0)
     held = False  # whether a note sounds until `position`

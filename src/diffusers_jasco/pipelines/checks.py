@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from ..conditioning import JascoConditioning
+from ..controls.beats import FASTEST, SLOWEST
 from ..controls.forms import is_empty
 from ..per_prompt import check_per_prompt, split_per_prompt
 from ..utils.errors import InputError, list_names, shorten
@@ -162,7 +163,7 @@ def check_tempos(
 ) -> tuple[list[float | bool | None], list[int | None]]:
     r"""
     Args:
-        bpm (`float`, `False` or a list, *optional*): beats per minute, or `False` for no tempo; a list has one per
+        bpm (`float`, `False` or a list, *optional*): beats per minute, from 20 to 400, or `False` for no tempo; a list has one per
             prompt.
         beats_per_bar (`int` or `list[int]`, *optional*): beats per bar, or a list with one per prompt.
         beats (*optional*): the control `beats` in any form.
@@ -179,10 +180,12 @@ def check_tempos(
         if value is None or (isinstance(value, (bool, np.bool_)) and not value):
             return None if value is None else False
         try:
-            return to_float(value, "bpm", minimum=1, maximum=1000)
+            return to_float(value, "bpm", minimum=SLOWEST, maximum=FASTEST)
         except InputError:
             raise InputError(
-                f"`bpm` has to be a number of beats per minute, `None` or `False`, but is {shorten(value)}.", "bpm"
+                f"`bpm` has to be a number from {SLOWEST:g} to {FASTEST:g} beats per minute, `None` or `False`, but is"
+                f" {shorten(value)}.",
+                "bpm",
             ) from None
 
     def check_beats_per_bar(value: Any) -> int | None:
