@@ -77,6 +77,8 @@ def test_tempo_and_beats(tmp_path):
     assert (first.bpm, first.beats_per_bar, second.bpm, third.bpm) == (96, 3, False, None)
     assert is_beats(third.controls["beats"]) and third.controls["beats"] == [0, 0.5]
     assert is_beats(fourth.controls["beats"]) and read_beats(fourth.controls["beats"]) == ([0, 0.5, 1], [0.5, 1])
+    (empty,) = read(tmp_path, {"beats": [], "chords": [], "melody": []})
+    assert empty.controls == {"beats": []}
     assert not {"bpm", "beats_per_bar"} & GenerationRequest("a").describe().keys(), (
         "clips of earlier versions are done"
     )

@@ -143,7 +143,9 @@ def _read_line(line: str, number: int, folder: Path, defaults: GenerationRequest
             # Chords may also be text instead of a file.
             value = _find_file(value, folder) or value
         elif value is not None:
-            value = [tuple(event) if isinstance(event, list) else event for event in value] or None
+            value = [tuple(event) if isinstance(event, list) else event for event in value]
+            # Other empty lists are controls that are not given, but empty `beats` also exclude a chosen tempo.
+            value = value if value or key == "beats" else None
             if key == "beats" and value and isinstance(value[0], tuple):
                 value = tuple(value)  # beats and downbeats
         if value is not None:
