@@ -93,8 +93,8 @@ def report_tempo(timing: Timing | None, grid: tuple[list[float], list[float]] | 
         grid (`tuple`, *optional*): beats and downbeats in seconds, whose median tempo is returned without a chosen one.
     """
     tempo = None if timing is None else timing.tempo
-    if tempo is None and grid and grid[0]:
-        bpm = tempo_of_beats(grid[0]) or math.nan
+    bpm = tempo_of_beats(grid[0]) if grid else None
+    if tempo is None and grid and bpm:
         tempo = Tempo(round(bpm, 2), max(round(float(np.median(np.diff(grid[1]))) * bpm / 60), 1))
     if tempo is not None:
         logger.info(f"Tempo: {tempo}.")
@@ -248,7 +248,7 @@ def estimate_tempos(
 
 
 @dataclass(frozen=True)
-class Piece:
+class PieceInputs:
     r"""
     The inputs of a piece that determine its tempo.
 
@@ -291,12 +291,12 @@ class Piece:
         return [time for label, time in self.chords if label != NO_CHORD and (time > 0 or not self.start)]
 
 
-def choose_timing(piece: Piece, distribution: TempoDistribution | None, seed: int) -> Timing | None:
+def choose_timing(piece: PieceInputs, distribution: TempoDistribution | None, seed: int) -> Timing | None:
     r"""
     Chooses the tempo of a piece: the requested one, that of its groove, or one that fits its words and chords.
 
     Args:
-        piece ([`Piece`]): the piece.
+        piece ([`PieceInputs`]): the piece.
         distribution ([`TempoDistribution`], *optional*): tempos that fit the words; by default, none is chosen.
         seed (`int`): random seed.
 

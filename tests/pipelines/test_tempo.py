@@ -208,9 +208,24 @@ def test_music_without_a_grid(pipe, arguments):
     assert "beats" not in conditioning.controls and conditioning.tempos == (None,)
 
 
+def test_empty_beats_of_one_prompt_exclude_only_its_tempo(pipe):
+    assert run(pipe, ["pop"], beats=[[]]).tempos == [None]
+    free, chosen = run(pipe, ["pop", "pop"], beats=[[], None]).tempos
+    assert free is None and chosen is not None
+
+
 def test_a_tempo_with_drums_or_a_melody_is_used(pipe):
     for control in ({"drums": BEAT}, {"melody": [("C4", 0.0, 0.5)]}):
         assert run(pipe, bpm=100, **control).tempos == [(100, 4)]
+
+
+@pytest.mark.parametrize("bpm", [None, False])
+def test_beats_per_bar_without_a_tempo_have_no_effect(pipe, warnings, bpm):
+    for arguments in ({"bpm": 100}, {"drums": None}, {"beats": [0.0, 0.5, 1.0]}, {"chords": "C F"}):
+        run(pipe, beats_per_bar=3, **arguments)
+    assert not warnings.text
+    assert run(pipe, beats_per_bar=3, drums=BEAT, bpm=bpm).tempos == [None]
+    assert "`beats_per_bar` has no effect: there is no tempo; set `bpm`." in warnings.text
 
 
 def test_the_tempo_fits_chords_with_times(pipe):
@@ -268,8 +283,8 @@ def test_tempos_per_prompt(pipe):
 @pytest.mark.parametrize(
     "arguments, argument, message",
     [
-        ({"bpm": "fast"}, "bpm", "a number of beats per minute"),
-        ({"bpm": True}, "bpm", "a number of beats per minute"),
+        ({"bpm": "fast"}, "bpm", "a number from 20 to 400 beats per minute"),
+        ({"bpm": True}, "bpm", "a number from 20 to 400 beats per minute"),
         ({"bpm": [90, 100]}, "bpm", "2 elements for 1 prompt"),
         ({"bpm": 500}, "bpm", "from 20 to 400"),
         ({"beats_per_bar": 0}, "beats_per_bar", "from 1 to 64"),
@@ -292,6 +307,11 @@ def test_invalid_tempos(pipe, arguments, argument, message):
 def test_invalid_tempos_name_the_prompt(pipe):
     with pytest.raises(InputError, match="For prompt 1: `chords`") as error:
         run(pipe, ["a", "b"], chords=["C | F", "C | F"], bpm=[90, False])
+    assert error.value.prompt == 1
+    with pytest.raises(
+        InputError, match="For prompt 1: `bpm` has to be a number from 20 to 400 .* but is 15"
+    ) as error:
+        run(pipe, ["a", "b"], bpm=[90, 15])
     assert error.value.prompt == 1
 
 

@@ -32,11 +32,11 @@ from ..codecs import decode, encode_drums
 from ..conditioning import JascoConditioning, TextSection
 from ..controls import CONTROLS
 from ..controls.beats import beats_to_frames, regular_beats
-from ..controls.chords import chords_to_frames
+from ..controls.chords import Chords, chords_to_frames
 from ..controls.forms import to_list
 from ..guiders import AudiocraftGuidance, JascoGuidance
 from ..guiders.jasco_guidance import SCALES
-from ..inputs import read_beats, read_chords, read_drums, read_melody
+from ..inputs import read_beats, read_drums, read_melody
 from ..loaders.audiocraft.compat import read_melody_late
 from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
@@ -45,7 +45,7 @@ from ..models.transformer_jasco import JascoTransformerModel
 from ..per_prompt import check_starts, encode_per_prompt, is_given, split_per_prompt
 from ..schedulers.steps import default_steps, stored_steps, with_default_steps
 from ..tempo import (
-    Piece,
+    PieceInputs,
     TempoDistribution,
     Timing,
     choose_timing,
@@ -296,12 +296,6 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         prompt_attention_mask = prompt_attention_mask.repeat_interleave(num_waveforms_per_prompt, dim=0)
         return prompt_embeds, prompt_attention_mask
 
-    def encode_chords(self, chords: Any, num_frames: int, start: float = 0.0) -> torch.Tensor | None:
-        """Encodes one chord progression, in any form, as ids of shape `(num_frames,)`; `None` if it is empty."""
-        labels = self.transformer.config.chord_labels
-        timeline = read_chords(chords, labels, duration=num_frames / self.frame_rate, start=start)
-        return chords_to_frames(timeline, labels, num_frames, self.frame_rate) if timeline else None
-
     def encode_drums(
         self,
         drums: Any,
@@ -412,45 +406,36 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 f" of {sample_size / self.frame_rate:g} s: structure and quality may degrade; a shorter `duration` avoids it."
             )
         num_prompts = count_pieces(prompt, prompt_embeds, None)
-        chords, drums, melody, beats = map(to_list, (chords, drums, melody, beats))
-        bpms, meters = check_tempos(bpm, beats_per_bar, beats, num_prompts)
+        inputs = dict(zip(CONTROLS, map(to_list, (chords, drums, melody, beats)), strict=True))
+        tempos = check_tempos(bpm, beats_per_bar, inputs["beats"], num_prompts)
         nulls = self.transformer.null_controls
-        for name, control in zip(CONTROLS, (chords, drums, melody, beats), strict=True):
+        for name, control in inputs.items():
             if name not in nulls and is_given(control):
                 available = ", ".join(nulls) or "none"
                 raise InputError(
                     f"`{name}` was given, but this checkpoint has no {name} control. It has: {available}.", name
                 )
-        starts = check_starts(start, num_prompts, (chords, drums, melody, beats))
+        starts = check_starts(start, num_prompts, tuple(inputs.values()))
         device = self._execution_device
         generator = check_generator(generator, num_prompts, device)
         states, text_mask = self.encode_prompt(prompt, device, 1, prompt_embeds, prompt_attention_mask)
         section = TextSection(0, states, text_mask, attended_tokens(text_mask, audiocraft_compatible))
 
-        # 1. Choose a tempo, which has to fit chords and beats in seconds
-        rate, labels = self.frame_rate, self.transformer.config.chord_labels
-        read: Callable[..., Any] = partial(read_chords_or_bars, labels=labels, duration=num_frames / rate)
-        timelines = encode_per_prompt("chords", chords, num_prompts, read, starts)
-        read = partial(read_beats, duration=num_frames / rate)
-        grids = encode_per_prompt("beats", beats, num_prompts, read, starts, beats_per_bar=meters)
-        sounds = (split_per_prompt(*control, num_prompts) for control in (("drums", drums), ("melody", melody)))
+        # 1. Choose a tempo
         prompts = prompt if isinstance(prompt, list) else [prompt] * num_prompts
-        pieces = [Piece(*row) for row in zip(prompts, bpms, meters, timelines, *sounds, grids, starts, strict=True)]
-        timings = self._choose_timings(pieces, section, generator)
-        timelines = place_chords(timelines, timings, labels, num_frames / rate)
-        if "beats" in nulls:
-            grids = [
-                regular_beats(*timing.tempo, num_frames / rate, timing.first_downbeat) if timing else grid
-                for grid, timing in zip(grids, timings)
-            ]
-        bpms = [None if timing is None else timing.tempo.bpm for timing in timings]
+        timings, timelines, grids = self._place_in_time(
+            prompts, inputs, *tempos, starts, num_frames, section, generator
+        )
 
         # 2. Convert the controls to frames
-        read = partial(self.encode_drums, separate_drums=separate_drums, normalize_drums=normalize_drums)
-        read = partial(read, num_frames=num_frames)
-        drum_latents = encode_per_prompt("drums", drums, num_prompts, read, starts, bpm=bpms)
+        rate, labels = self.frame_rate, self.transformer.config.chord_labels
+        bpms = [None if timing is None else timing.tempo.bpm for timing in timings]
+        read: Callable[..., Any] = partial(
+            self.encode_drums, num_frames=num_frames, separate_drums=separate_drums, normalize_drums=normalize_drums
+        )
+        drum_latents = encode_per_prompt("drums", inputs["drums"], num_prompts, read, starts, bpm=bpms)
         read = partial(self.encode_melody, num_frames=num_frames, audiocraft_compatible=audiocraft_compatible)
-        melodies = encode_per_prompt("melody", melody, num_prompts, read, starts, bpm=bpms)
+        melodies = encode_per_prompt("melody", inputs["melody"], num_prompts, read, starts, bpm=bpms)
         frames_of: tuple[Sequence[torch.Tensor | None], ...] = (
             [chords_to_frames(timeline, labels, num_frames, rate) if timeline else None for timeline in timelines],
             drum_latents,
@@ -467,11 +452,45 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             controls[name] = torch.stack([null if single is None else single for single in frames]).to(device)
             given[name] = torch.tensor([single is not None for single in frames], device=device)
         nulls = {name: nulls[name] for name in controls}
-        tempos = tuple(map(report_tempo, timings, grids))
-        return JascoConditioning((section,), controls, nulls, None, num_frames, given, duration, tempos)
+        reported = tuple(map(report_tempo, timings, grids))
+        return JascoConditioning((section,), controls, nulls, None, num_frames, given, duration, reported)
+
+    def _place_in_time(
+        self,
+        prompts: Sequence[str | None],
+        inputs: dict[str, Any],
+        bpms: Sequence[float | bool | None],
+        meters: Sequence[int | None],
+        starts: Sequence[float],
+        num_frames: int,
+        section: TextSection,
+        generator: torch.Generator | list[torch.Generator] | None,
+    ) -> tuple[list[Timing | None], list[Chords | None], list[tuple[list[float], list[float]] | None]]:
+        """The timing, the chords, and the beats and downbeats of each piece, in seconds; `None` where there are none."""
+        num_prompts, duration, labels = (
+            len(prompts),
+            num_frames / self.frame_rate,
+            self.transformer.config.chord_labels,
+        )
+        read: Callable[..., Any] = partial(read_chords_or_bars, labels=labels, duration=duration)
+        timelines = encode_per_prompt("chords", inputs["chords"], num_prompts, read, starts)
+        read = partial(read_beats, duration=duration)
+        grids = encode_per_prompt("beats", inputs["beats"], num_prompts, read, starts, beats_per_bar=meters)
+        sounds = (split_per_prompt(name, inputs[name], num_prompts) for name in ("drums", "melody"))
+        rows = zip(prompts, bpms, meters, timelines, *sounds, grids, starts, strict=True)
+        timings = self._choose_timings([PieceInputs(*row) for row in rows], section, generator)
+        if "beats" in self.transformer.controls:
+            grids = [
+                regular_beats(*timing.tempo, duration, timing.first_downbeat) if timing else grid
+                for grid, timing in zip(grids, timings)
+            ]
+        return timings, place_chords(timelines, timings, labels, duration), grids
 
     def _choose_timings(
-        self, pieces: list[Piece], section: TextSection, generator: torch.Generator | list[torch.Generator] | None
+        self,
+        pieces: list[PieceInputs],
+        section: TextSection,
+        generator: torch.Generator | list[torch.Generator] | None,
     ) -> list[Timing | None]:
         """The tempo of each piece; `None` for pieces that have or need none."""
         uses_tempo = ["beats" in self.transformer.controls or piece.is_in_beats for piece in pieces]
@@ -480,18 +499,22 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         if self.tempo_model is not None and any(used and piece.is_free for used, piece in zip(uses_tempo, pieces)):
             distributions = [*estimate_tempos(self.tempo_model, section.states, section.mask)]
             seeds = draw_seeds(generator, len(pieces))
-        for name in ("bpm", "beats_per_bar"):
-            given = [used for used, piece in zip(uses_tempo, pieces) if getattr(piece, name)]
-            if given and not any(given):
-                logger.warning(
-                    f"`{name}` has no effect: this checkpoint has no beats control, and no control is given in bars or"
-                    " beats."
-                )
-                break
-        return [
+        timings = [
             choose_timing(piece, distribution, seed) if used else None
             for piece, used, distribution, seed in zip(pieces, uses_tempo, distributions, seeds)
         ]
+        has_bars = [
+            timing is not None or bool(piece.beats and piece.beats[0]) for piece, timing in zip(pieces, timings)
+        ]
+        for name in ("bpm", "beats_per_bar"):
+            given = [has for has, piece in zip(has_bars, pieces) if getattr(piece, name)]
+            if given and not any(given):
+                reason = "this checkpoint has no beats control, and no control is given in bars or beats."
+                logger.warning(
+                    f"`{name}` has no effect: {'there is no tempo; set `bpm`.' if any(uses_tempo) else reason}"
+                )
+                break
+        return timings
 
     def prepare_latents(
         self,
