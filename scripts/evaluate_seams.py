@@ -125,6 +125,8 @@ def measure(items: list[dict], treatment: Callable, place: Callable, count: int,
         # The frame of a border and the next one.
         overlaps = [(border, border + 1 / frame_rate) for border in borders[-1]]
         downbeats = move(np.array(item["downbeats"]))
+        # One downbeat does not give the length of a bar.
+        downbeats = downbeats if len(downbeats) > 1 else ()
         ratios.append(seam_ratio(encode(codec, audio[None])[0], overlaps, frame_rate, downbeats))
     found = detect_seams(features, borders, frame_rate, candidates)
     change, bend = (np.nanmedian([ratio[name] for ratio in ratios]) for name in ("V", "W"))
