@@ -59,7 +59,7 @@ def test_options(tmp_path, capsys):
         "--chords",
         "C | F G",
         "--bpm",
-        480,
+        400,
         "--num_waveforms",
         2,
         "--output",

@@ -173,7 +173,16 @@ def test_bars():
     assert chords_from_bars("C | . G", bpm=120) == [("C", 0), ("G", 3)]
     assert chords_from_bars("C | F", bpm=120, beats_per_bar=3) == [("C", 0), ("F", 1.5)]
     assert chords_from_bars("") == []
-    for arguments in (("C | | F",), (". C",), ("% | C",), ("C", 19), ("C", 401), ("C", math.nan), ("C", 120, 0), ("C", "fast")):
+    for arguments in (
+        ("C | | F",),
+        (". C",),
+        ("% | C",),
+        ("C", 19),
+        ("C", 401),
+        ("C", math.nan),
+        ("C", 120, 0),
+        ("C", "fast"),
+    ):
         with pytest.raises(ValueError, match="`chords`|`bpm`|`beats_per_bar`"):
             chords_from_bars(*arguments)
 

@@ -72,10 +72,10 @@ def read_requests(
             object with:
 
             - any of `FIELDS`: `prompt`, `chords` (`[[label, start], ...]`, `"C:0 Am:2.5"`, or a file), `drums` (a
-              file), `melody` (`[[pitch, start, end], ...]` or a file), `beats` (`[seconds, ...]`, `[beats, downbeats]`
-              or a file), `separate_drums`, `normalize_drums`, `start` (seconds into files), `duration` (seconds),
-              `bpm` (or `false`), `beats_per_bar`, `seed`, `name` (of the clip's file; by default the line number), and
-              the sampling settings
+              file), `melody` (`[[pitch, start, end], ...]` or a file), `beats` (`[seconds, ...]`, `[beats,
+              downbeats]`, a file, or `[]` for none), `separate_drums`, `normalize_drums`, `start` (seconds into
+              files), `duration` (seconds), `bpm` (or `false`), `beats_per_bar`, `seed`, `name` (of the clip's file; by
+              default the line number), and the sampling settings
             - or `file_name`: a clip of a dataset. Its caption, chords, drums and melody are used, but not its duration
               and beats
             - or `path`: a line of AudioCraft's `data.jsonl`, with the caption in the `.json` or `.txt` file beside the
