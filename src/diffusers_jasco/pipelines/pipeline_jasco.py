@@ -476,8 +476,9 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         timelines = encode_per_prompt("chords", inputs["chords"], num_prompts, read, starts)
         read = partial(read_beats, duration=duration)
         grids = encode_per_prompt("beats", inputs["beats"], num_prompts, read, starts, beats_per_bar=meters)
-        sounds = (split_per_prompt(name, inputs[name], num_prompts) for name in ("drums", "melody"))
-        rows = zip(prompts, bpms, meters, timelines, *sounds, grids, starts, strict=True)
+        drums = split_per_prompt("drums", inputs["drums"], num_prompts)
+        melodies = split_per_prompt("melody", inputs["melody"], num_prompts)
+        rows = zip(prompts, bpms, meters, timelines, drums, melodies, grids, starts, strict=True)
         timings = self._choose_timings([PieceInputs(*row) for row in rows], section, generator)
         if "beats" in self.transformer.controls:
             grids = [
