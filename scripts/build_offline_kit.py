@@ -125,7 +125,7 @@ def copy_license(soundfont: Path, folder: Path):
     candidates = [Path("/usr/share/doc", owner, "copyright"), soundfont.with_name("LICENSE")]
     path = next((path for path in candidates if path.is_file()), None)
     if path is None:
-        raise FileNotFoundError(f"There is no license of {soundfont}: put it beside the file, as LICENSE.")
+        raise FileNotFoundError(f"{soundfont} has no license file: put its license beside it, as LICENSE.")
     shutil.copyfile(path, folder / f"{soundfont.stem}-LICENSE.txt")
 
 

@@ -95,10 +95,17 @@ def report_tempo(timing: Timing | None, grid: tuple[list[float], list[float]] | 
     tempo = None if timing is None else timing.tempo
     bpm = tempo_of_beats(grid[0]) if grid else None
     if tempo is None and grid and bpm:
-        tempo = Tempo(round(bpm, 2), max(round(float(np.median(np.diff(grid[1]))) * bpm / 60), 1))
+        tempo = Tempo(round(bpm, 2), _count_beats_per_bar(*grid))
     if tempo is not None:
         logger.info(f"Tempo: {tempo}.")
     return tempo
+
+
+def _count_beats_per_bar(beats: Sequence[float], downbeats: Sequence[float]) -> int:
+    """The median number of beats between downbeats, the last of which may follow the last beat."""
+    positions = np.interp(downbeats, beats, np.arange(len(beats)))
+    positions += np.clip(np.asarray(downbeats) - beats[-1], 0, None) / (beats[-1] - beats[-2])
+    return max(round(float(np.median(np.diff(positions)))), 1)
 
 
 def draw_seeds(generator: torch.Generator | Sequence[torch.Generator] | None, count: int) -> list[int]:

@@ -261,6 +261,9 @@ def test_given_beats(pipe):
     assert torch.equal(conditioning.controls["beats"][1], expected)
     assert 90 < conditioning.tempos[2].bpm < 140
     assert pipe.encode_conditioning("a", beats=beats, beats_per_bar=3).tempos == ((100, 3),)
+    # Uneven beats still have the number of beats per bar that was given.
+    assert pipe.encode_conditioning("a", beats=[0, 0.5, 1.0, 1.9], beats_per_bar=4).tempos[0].beats_per_bar == 4
+    assert pipe.encode_conditioning("a", beats=[-1, 0.6, 1.5], beats_per_bar=2).tempos[0].beats_per_bar == 2
 
 
 def test_iterators_are_read_once(pipe):

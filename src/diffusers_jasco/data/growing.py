@@ -68,7 +68,7 @@ class GrowingFeatures(ClipItems):
 
     Raises:
         `FileNotFoundError`: if the folder is not a growing cache.
-        `TimeoutError`: if there is no complete part in time.
+        `TimeoutError`: if no part is complete within `timeout`.
         `ValueError`: if a clip is shorter than `num_frames`.
     """
 

@@ -44,7 +44,7 @@ def remix_item(
     clip and the key.
 
     In a remixed clip, each stem gets a random gain of up to ± 20 dB, or is muted. The mix keeps its level. The controls
-    follow the audible stems: without drums, there is no drum control, and without the stem `"lead"`, the melody rests.
+    follow the audible stems: if the drums are muted, the drum control is omitted; if the lead is, the melody is a rest.
     The melody is unknown where a stem of a clip without a lead stem is muted, and so are the chords if only drums are
     left. Captions may name muted instruments, so they are not used if a stem is muted.
 

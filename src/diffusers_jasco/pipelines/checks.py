@@ -163,14 +163,14 @@ def check_tempos(
 ) -> tuple[list[float | bool | None], list[int | None]]:
     r"""
     Args:
-        bpm (`float`, `False` or a list, *optional*): beats per minute, from 20 to 400, or `False` for no tempo; a list has one per
-            prompt.
+        bpm (`float`, `False` or a list, *optional*):
+            Beats per minute, from 20 to 400, or `False` for no tempo; or a list with one per prompt.
         beats_per_bar (`int` or `list[int]`, *optional*): beats per bar, or a list with one per prompt.
         beats (*optional*): the control `beats` in any form.
         num_prompts (`int`): number of prompts.
 
     Returns:
-        `tuple`: `bpm` and `beats_per_bar` for each prompt. If `beats` is empty, there is no tempo.
+        `tuple`: `bpm` and `beats_per_bar` for each prompt; `bpm` is `False` if `beats` is empty.
 
     Raises:
         [`~inputs.InputError`]: for other values, for a list of the wrong length, and for both a tempo and beats.

@@ -36,7 +36,7 @@ from ..controls.chords import Chords, chords_to_frames
 from ..controls.forms import to_list
 from ..guiders import AudiocraftGuidance, JascoGuidance
 from ..guiders.jasco_guidance import SCALES
-from ..inputs import read_beats, read_drums, read_melody
+from ..inputs import read_beats, read_chords, read_drums, read_melody
 from ..loaders.audiocraft.compat import read_melody_late
 from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
@@ -296,6 +296,12 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         prompt_attention_mask = prompt_attention_mask.repeat_interleave(num_waveforms_per_prompt, dim=0)
         return prompt_embeds, prompt_attention_mask
 
+    def encode_chords(self, chords: Any, num_frames: int, start: float = 0.0) -> torch.Tensor | None:
+        """Encodes one chord progression with starts in seconds, as ids `(num_frames,)`; `None` if it is empty."""
+        labels = self.transformer.config.chord_labels
+        timeline = read_chords(chords, labels, duration=num_frames / self.frame_rate, start=start)
+        return chords_to_frames(timeline, labels, num_frames, self.frame_rate) if timeline else None
+
     def encode_drums(
         self,
         drums: Any,
@@ -512,7 +518,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             if given and not any(given):
                 reason = "this checkpoint has no beats control, and no control is given in bars or beats."
                 logger.warning(
-                    f"`{name}` has no effect: {'there is no tempo; set `bpm`.' if any(uses_tempo) else reason}"
+                    f"`{name}` has no effect: {'the music has no tempo; set `bpm`.' if any(uses_tempo) else reason}"
                 )
                 break
         return timings
@@ -661,8 +667,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 and notes as text, and, if the checkpoint has the control `beats`, of the music; the first downbeat is
                 at 0. By default, the tempo of a groove; otherwise, if the checkpoint has a `tempo_model`, one that
                 fits the prompt: the number in "at 96 bpm", or else a random one. If chords have starts in seconds, it
-                is the most probable tempo on whose beats they start, and there is none if there is no such tempo, or
-                if there is a recording of drums or a melody in seconds. `False` for none.
+                is the most probable tempo on whose beats they start. No tempo is chosen if none fits the chords, with
+                a recording of drums, with a melody in seconds, or with `False`.
             beats_per_bar (`int` or `list[int]`, *optional*):
                 Beats per bar for all prompts, or a list with one per prompt; a bar of 6/8 has two. By default those of
                 a groove, or 4 if `bpm` is given, or those that fit the prompt.
