@@ -225,7 +225,7 @@ def test_beats_per_bar_without_a_tempo_have_no_effect(pipe, warnings, bpm):
         run(pipe, beats_per_bar=3, **arguments)
     assert not warnings.text
     assert run(pipe, beats_per_bar=3, drums=BEAT, bpm=bpm).tempos == [None]
-    assert "`beats_per_bar` has no effect: there is no tempo; set `bpm`." in warnings.text
+    assert "`beats_per_bar` has no effect: the music has no tempo; set `bpm`." in warnings.text
 
 
 def test_the_tempo_fits_chords_with_times(pipe):
