@@ -279,9 +279,14 @@ class PieceInputs:
     start: float
 
     @property
+    def is_in_bars(self) -> bool:
+        """Whether the chords are given in bars."""
+        return isinstance(self.chords, str)
+
+    @property
     def is_in_beats(self) -> bool:
         """Whether a control is given in bars or beats instead of seconds."""
-        return isinstance(self.chords, str) or isinstance(self.drums, Groove) or is_note_text(self.melody)
+        return self.is_in_bars or isinstance(self.drums, Groove) or is_note_text(self.melody)
 
     @property
     def is_free(self) -> bool:

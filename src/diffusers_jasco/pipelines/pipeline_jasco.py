@@ -500,7 +500,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         generator: torch.Generator | list[torch.Generator] | None,
     ) -> list[Timing | None]:
         """The tempo of each piece; `None` for pieces that have or need none."""
-        uses_tempo = ["beats" in self.transformer.controls or piece.is_in_beats for piece in pieces]
+        has_control = "beats" in self.transformer.controls
+        uses_tempo = [has_control or piece.is_in_beats for piece in pieces]
         distributions: list[TempoDistribution | None] = [None] * len(pieces)
         seeds = [0] * len(pieces)
         if self.tempo_model is not None and any(used and piece.is_free for used, piece in zip(uses_tempo, pieces)):
@@ -510,16 +511,17 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             choose_timing(piece, distribution, seed) if used else None
             for piece, used, distribution, seed in zip(pieces, uses_tempo, distributions, seeds)
         ]
-        has_bars = [
+        has_tempo = [
             timing is not None or bool(piece.beats and piece.beats[0]) for piece, timing in zip(pieces, timings)
         ]
-        for name in ("bpm", "beats_per_bar"):
-            given = [has for has, piece in zip(has_bars, pieces) if getattr(piece, name)]
-            if given and not any(given):
-                reason = "this checkpoint has no beats control, and no control is given in bars or beats."
-                logger.warning(
-                    f"`{name}` has no effect: {'the music has no tempo; set `bpm`.' if any(uses_tempo) else reason}"
-                )
+        has_bars = [has and (has_control or piece.is_in_bars) for has, piece in zip(has_tempo, pieces)]
+        for name, applies, unit in (("bpm", has_tempo, "beats or bars"), ("beats_per_bar", has_bars, "bars")):
+            given = [index for index, piece in enumerate(pieces) if getattr(piece, name)]
+            if given and not any(applies[index] for index in given):
+                reason = f"this checkpoint has no beats control, and no control is given in {unit}."
+                if any(uses_tempo[index] and not has_tempo[index] for index in given):
+                    reason = "the music has no tempo; set `bpm`."
+                logger.warning(f"`{name}` has no effect: {reason}")
                 break
         return timings
 
