@@ -190,6 +190,11 @@ def read_chords(
     return timeline
 
 
+def read_chords_or_bars(chords: Any, labels: Sequence[str], duration: float, start: float = 0.0) -> Chords | str:
+    """Reads chords with [`read_chords`], except that chords in bars are returned as text or the name of a file."""
+    return os.fspath(chords) if is_in_bars(chords) else read_chords(chords, labels, duration, start)
+
+
 def _estimate_chords(recording: "Path | tuple[torch.Tensor, int]", duration: float | None, start: float) -> Chords:
     source = open_from(recording, "chords", start)
     if not start:

@@ -36,13 +36,13 @@ from ..controls.chords import Chords, chords_to_frames
 from ..controls.forms import to_list
 from ..guiders import AudiocraftGuidance, JascoGuidance
 from ..guiders.jasco_guidance import SCALES
-from ..inputs import read_beats, read_chords, read_drums, read_melody
+from ..inputs import read_beats, read_chords, read_chords_or_bars, read_drums, read_melody
 from ..loaders.audiocraft.compat import read_melody_late
 from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
 from ..models.tempo_model import JascoTempoModel
 from ..models.transformer_jasco import JascoTransformerModel
-from ..per_prompt import check_starts, encode_per_prompt, is_given, split_per_prompt
+from ..per_prompt import check_starts, encode_per_prompt, is_given, place_bars, split_per_prompt
 from ..schedulers.steps import default_steps, stored_steps, with_default_steps
 from ..tempo import (
     PieceInputs,
@@ -51,8 +51,6 @@ from ..tempo import (
     choose_timing,
     draw_seeds,
     estimate_tempos,
-    place_chords,
-    read_chords_or_bars,
     report_tempo,
 )
 from ..text_encoders import attended_tokens, encode_prompts, known_words
@@ -491,7 +489,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 regular_beats(*timing.tempo, duration, timing.first_downbeat) if timing else grid
                 for grid, timing in zip(grids, timings)
             ]
-        return timings, place_chords(timelines, timings, labels, duration), grids
+        tempos = [timing and timing.tempo for timing in timings]
+        return timings, place_bars(timelines, tempos, labels, duration), grids
 
     def _choose_timings(
         self,
