@@ -49,7 +49,7 @@ from .controls.chords import (
     is_repeated,
     warn_of_held_chord,
 )
-from .controls.drum_machine import Groove
+from .controls.drum_machine import Groove, is_groove_name
 from .controls.forms import (
     chords_from_items,
     is_chord_item,
@@ -408,12 +408,19 @@ def read_drums(
         `torch.Tensor` of shape `(1, num_samples)`: the waveform, or `None`, with a warning, for an empty recording.
 
     Raises:
-        [`InputError`], `FileNotFoundError`: as [`~audio.io.load_audio`], and for a `start` after the end.
+        [`InputError`], `FileNotFoundError`: as [`~audio.io.load_audio`], for a `start` after the end, and for the name
+        of a groove.
     """
     start = to_float(start, "start", minimum=0, unit="seconds")
     if is_empty(drums):
         warn_empty("drums")
         return None
+    if is_groove_name(drums) and not os.path.exists(drums):
+        raise InputError(
+            f"`drums`: there is no file {shorten(drums)}. For the preset of this name, use"
+            f" `drums=find_groove({shorten(drums)})` from `controls.drum_machine`.",
+            "drums",
+        )
     try:
         if isinstance(drums, Groove):
             groove = drums if bpm is None else replace(drums, bpm=bpm)
@@ -523,10 +530,10 @@ def read_beats(
         recording = as_recording(beats, "beats")
         if recording is not None:
             found = _estimate_beats(recording, duration, start)
-        elif isinstance(beats, (str, os.PathLike)):
+        elif isinstance(beats, (str, os.PathLike)) or is_number(beats):
             raise InputError(
-                "`beats` has to be times in seconds, (beats, downbeats) or a recording (.wav, .mp3, .flac, ...), but is"
-                f" {shorten(os.fspath(beats))}.",
+                "`beats` has to be a list of times in seconds, (beats, downbeats) or a recording (.wav, .mp3, .flac,"
+                f" ...), but is {shorten(beats)}.{' To set a tempo, use `bpm`.' if is_number(beats) else ''}",
                 "beats",
             )
         if isinstance(found, tuple) and is_empty(found[0]):

@@ -51,6 +51,7 @@ _OFF_BEAT = 0.02  # probability of a chord start that is not on a beat
 _OTHER = 0.05  # probability that chords have another tempo than the words suggest
 _OTHER_SPREAD = 0.35  # standard deviation of the logarithm of these tempos
 _MAX_STARTS = 200  # chord starts that a tempo is fitted to
+_SAME = 0.5  # beats per minute by which a tempo in the prompt may differ without a report
 _EXACT = 0.01  # seconds by which chords may be off the beats of a whole number of beats per minute
 
 
@@ -77,25 +78,51 @@ def tempo_in_words(prompt: str | None) -> float | None:
     Returns:
         `float`: beats per minute, from 20 to 400; `None` if there is no such number.
     """
-    numbers = (float(match[1] or match[2]) for match in _IN_WORDS.finditer(prompt or ""))
-    return next((number for number in numbers if SLOWEST <= number <= FASTEST), None)
+    return next((number for number in _numbers_in_words(prompt) if SLOWEST <= number <= FASTEST), None)
 
 
-def report_tempo(timing: Timing | None, grid: tuple[list[float], list[float]] | None) -> Tempo | None:
+def _numbers_in_words(prompt: str | None) -> list[float]:
+    return [float(match[1] or match[2]) for match in _IN_WORDS.finditer(prompt or "")]
+
+
+def report_tempos(
+    prompts: Sequence[str | None],
+    bpms: Sequence[float | bool | None],
+    timings: Sequence[Timing | None],
+    grids: Sequence[tuple[list[float], list[float]] | None],
+    has_control: bool,
+) -> tuple[Tempo | None, ...]:
     r"""
-    Returns the tempo of a piece, and logs it.
+    Returns the tempo of each piece, and logs it, with a tempo in the prompt that is not used. If the prompt contradicts
+    `bpm`, there is a warning.
 
     Args:
-        timing ([`Timing`], *optional*): the chosen tempo.
-        grid (`tuple`, *optional*): beats and downbeats in seconds, whose median tempo is returned without a chosen one.
+        prompts (`Sequence[str | None]`): the prompts.
+        bpms (`Sequence`): the requested tempo of each piece, as in [`PieceInputs`].
+        timings (`Sequence[Timing | None]`): the chosen tempo of each piece.
+        grids (`Sequence`): beats and downbeats of each piece in seconds, whose median tempo is returned without a
+            chosen one.
+        has_control (`bool`): whether the checkpoint has the control `beats`; otherwise, music without a tempo is not
+            reported.
     """
-    tempo = None if timing is None else timing.tempo
+    tempos, contradictions = [], {}
+    for prompt, bpm, timing, grid in zip(prompts, bpms, timings, grids, strict=True):
+        tempo = _tempo_of_grid(grid) if timing is None else timing.tempo
+        tempos.append(tempo)
+        unused = [number for number in _numbers_in_words(prompt) if tempo is None or abs(number - tempo.bpm) >= _SAME]
+        note = f"; {unused[0]:g} BPM in the prompt are not used" if unused else ""
+        if tempo is not None or (note and has_control):
+            logger.info(f"Tempo: {tempo or 'none'}{note}.")
+        if bpm and tempo is not None and unused:
+            contradictions[f"The prompt says {unused[0]:g} BPM, but `bpm` is {tempo.bpm:g}, which is used."] = True
+    for message in contradictions:
+        logger.warning(message)
+    return tuple(tempos)
+
+
+def _tempo_of_grid(grid: tuple[list[float], list[float]] | None) -> Tempo | None:
     bpm = tempo_of_beats(grid[0]) if grid else None
-    if tempo is None and grid and bpm:
-        tempo = Tempo(round(bpm, 2), _count_beats_per_bar(*grid))
-    if tempo is not None:
-        logger.info(f"Tempo: {tempo}.")
-    return tempo
+    return Tempo(round(bpm, 2), _count_beats_per_bar(*grid)) if grid and bpm else None
 
 
 def _count_beats_per_bar(beats: Sequence[float], downbeats: Sequence[float]) -> int:
@@ -313,9 +340,9 @@ def choose_timing(piece: PieceInputs, distribution: TempoDistribution | None, se
         [`Timing`], or `None` without a tempo.
 
     Raises:
-        [`~inputs.InputError`]: for beats in seconds beside controls in bars or beats, unless `bpm` is `False`.
+        [`~inputs.InputError`]: for beats in seconds beside controls in bars or beats.
     """
-    if piece.bpm is None and piece.beats and piece.beats[0] and piece.is_in_beats:
+    if piece.beats and piece.beats[0] and piece.is_in_beats:
         raise InputError(
             "`beats` can't be used with chords in bars, notes as text or grooves, which have a constant tempo: set `bpm`"
             " instead.",

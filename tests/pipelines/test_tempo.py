@@ -19,6 +19,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from diffusers.utils import logging
 
 from diffusers_jasco import JascoPipeline, JascoTempoModel, export_audio
 from diffusers_jasco.audio.metadata import read_metadata
@@ -107,6 +108,32 @@ def test_samples_follow_the_distribution():
     assert {distribution.sample(seed, TEMPOS[10] + 0.1) for seed in range(9)} == {Tempo(TEMPOS[10] + 0.1, 2)}
     assert {distribution.given(4).sample(seed).beats_per_bar for seed in range(9)} == {4}
     assert {distribution.given(7).sample(seed).beats_per_bar for seed in range(9)} == {7}
+
+
+def test_a_tempo_in_the_prompt_that_is_not_used_is_reported(pipe, caplog):
+    logging.enable_propagation()
+    logging.set_verbosity_info()
+
+    def report(prompt, **arguments):
+        caplog.clear()
+        run(pipe, prompt, **arguments)
+        return [(record.levelname, record.message) for record in caplog.records if "BPM" in record.message]
+
+    try:
+        with caplog.at_level("INFO"):
+            assert report("pop, 96BPM") == [("INFO", "Tempo: 96 BPM, 4 beats per bar.")]
+            assert report("96 bpm", beats=[0, 0.5, 1.0, 1.5, 2.0]) == [
+                ("INFO", "Tempo: 120 BPM, 4 beats per bar; 96 BPM in the prompt are not used.")
+            ]
+            assert report("96 bpm", bpm=96.2) == [("INFO", "Tempo: 96.2 BPM, 4 beats per bar.")]
+            assert report("96 bpm", drums=BEAT) == [("INFO", "Tempo: none; 96 BPM in the prompt are not used.")]
+            assert "; 500 BPM in the prompt are not used" in report("500 bpm")[0][1]
+            *infos, warning = report(["at 96 bpm", "96 BPM", "120 bpm"], bpm=120)
+            assert [level for level, _ in infos] == ["INFO"] * 3
+            assert warning == ("WARNING", "The prompt says 96 BPM, but `bpm` is 120, which is used.")
+    finally:
+        logging.set_verbosity_warning()
+        logging.disable_propagation()
 
 
 # 2. Chords
@@ -292,6 +319,14 @@ def test_tempos_per_prompt(pipe):
         ({"bpm": 500}, "bpm", "from 20 to 400"),
         ({"beats_per_bar": 0}, "beats_per_bar", "from 1 to 64"),
         ({"bpm": 90, "beats": [0, 0.5, 1]}, "bpm", "either `bpm` or `beats`"),
+        ({"bpm": False, "beats": [0, 0.5, 1]}, "bpm", "`bpm=False`, the music has no beat grid, but `beats` sets one"),
+        ({"beats": 96}, "beats", "a list of times in seconds, .* but is 96. To set a tempo, use `bpm`"),
+        (
+            {"beats": ([0, 0.5, 1.0, 1.5], [0, 1.2])},
+            "beats",
+            "position 1: .* 1.2 s is 200 ms from the nearest beat, 1 s",
+        ),
+        ({"drums": "four-on-the-floor"}, "drums", r"find_groove\('four-on-the-floor'\)"),
         ({"beats": [0, 0.5, 0.4]}, "beats", "position 2"),
         ({"beats": [[0, 0.5], None]}, "beats", "2 elements for 1 prompt"),
         ({"chords": "C | Am", "bpm": False}, "chords", "set `bpm`"),

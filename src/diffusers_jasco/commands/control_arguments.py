@@ -17,6 +17,7 @@
 import argparse
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,7 @@ from ..controls.chords import (
     read_bars,
     repeat_chords,
 )
-from ..controls.drum_machine import GROOVES, find_groove
+from ..controls.drum_machine import GROOVES, find_groove, is_groove_name
 from ..controls.note_text import is_note_text
 from ..controls.progressions import PROGRESSIONS, bars_from_progression
 from ..inputs import InputError, read_chords, read_drums, read_melody
@@ -270,7 +271,11 @@ def _check_combination(args: argparse.Namespace, in_beats: set[str]):
     for first, second in (("chords", "progression"), ("drums", "groove")):
         if getattr(args, first) and getattr(args, second) is not None:
             raise InputError(f"Give either `{first}` or `{second}`, not both.", first)
-    if args.beats and args.bpm not in (None, NO_BPM):
+    if is_groove_name(args.drums) and not os.path.exists(args.drums):
+        raise InputError(
+            f"`drums`: there is no file {shorten(args.drums)}; for the preset of this name, use `groove`.", "drums"
+        )
+    if args.beats and args.bpm is not None:
         raise InputError("Give either `bpm` or `beats`, not both.", "bpm")
     if args.beats and in_beats:
         raise InputError(

@@ -48,6 +48,14 @@ _TYPES = {
     "text_guidance_scale": _NUMBER,
     "guidance_rescale": _NUMBER,
 }
+_KINDS = {
+    (str,): "a string",
+    (str, list): "a string or a list",
+    (bool,): "true or false",
+    (int,): "a whole number",
+    _NUMBER: "a number",
+    (*_NUMBER, bool): "a number or false",
+}
 FIELDS = tuple(_TYPES)
 SETTINGS = FIELDS[-4:]
 
@@ -128,9 +136,8 @@ def _read_line(line: str, number: int, folder: Path, defaults: GenerationRequest
 
     for key, value in info.items():
         # `isinstance` would accept `True` as a number.
-        if type(value) not in _TYPES[key]:
-            kinds = " or ".join(kind.__name__ for kind in _TYPES[key])
-            raise ValueError(f"`{key}` has to be a {kinds}, but got {value!r}.")
+        if type(value) not in _TYPES[key] or (key == "bpm" and value is True):
+            raise ValueError(f"`{key}` has to be {_KINDS[_TYPES[key]]}, but is {json.dumps(value)}.")
     name = info.get("name", f"{number:05d}")
     if not re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,199}", name):
         raise ValueError(
@@ -173,7 +180,7 @@ def _from_dataset(info: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Converts a clip of a dataset to the fields of a request."""
     name = info.get("path") or info.get("file_name")
     if not isinstance(name, str):
-        raise ValueError(f"`path` has to be a str, but got {name!r}.")
+        raise ValueError(f"`path` has to be a string, but is {json.dumps(name)}.")
     source = Source(_find_file(name, folder) or str(folder / name), name, info)
     captions = read_captions(source, read_track_info(source), {})
     return {

@@ -51,7 +51,7 @@ from ..tempo import (
     choose_timing,
     draw_seeds,
     estimate_tempos,
-    report_tempo,
+    report_tempos,
 )
 from ..text_encoders import attended_tokens, encode_prompts, known_words
 from ..utils.errors import InputError
@@ -456,7 +456,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             controls[name] = torch.stack([null if single is None else single for single in frames]).to(device)
             given[name] = torch.tensor([single is not None for single in frames], device=device)
         nulls = {name: nulls[name] for name in controls}
-        reported = tuple(map(report_tempo, timings, grids))
+        reported = report_tempos(prompts, tempos[0], timings, grids, "beats" in self.transformer.controls)
         return JascoConditioning((section,), controls, nulls, None, num_frames, given, duration, reported)
 
     def _place_in_time(
