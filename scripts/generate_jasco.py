@@ -26,8 +26,8 @@ A line is a JSON object with any of `prompt`, `chords`, `drums`, `melody`, `beat
 
 or a clip of a dataset (`metadata.jsonl`), or a line of AudioCraft's `data.jsonl`, whose caption and controls are used.
 
-The output is `<name>.flac` for each clip, with `<name>.json` for the request, seed, sampling rate and a hash of the
-model. The same command resumes a killed run, and regenerates clips whose lines have changed. Lines that fail are
+The output is `<name>.flac` for each clip, with `<name>.json` for the request, seed, tempo, sampling rate and a hash of
+the model. The same command resumes a killed run, and regenerates clips whose lines have changed. Lines that fail are
 reported in `errors.jsonl`. With `--shard i/n`, n runs on different machines share the work.
 """
 

@@ -14,6 +14,7 @@
 
 """The tempo of the music: `bpm`, `beats_per_bar`, `beats`, and tempos that are chosen."""
 
+import json
 import math
 
 import numpy as np
@@ -21,14 +22,14 @@ import pytest
 import torch
 from diffusers.utils import logging
 
-from diffusers_jasco import JascoPipeline, JascoTempoModel, export_audio
+from diffusers_jasco import JascoPipeline, JascoTempoModel, export_audio, load_audio
 from diffusers_jasco.audio.metadata import read_metadata
 from diffusers_jasco.commands.generate import main
 from diffusers_jasco.controls.beats import Tempo, beats_to_frames, regular_beats
 from diffusers_jasco.controls.chords import chords_from_bars, chords_to_frames
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.note_text import melody_from_text
-from diffusers_jasco.generation.batches import GenerationRequest, generate_batch
+from diffusers_jasco.generation.batches import GenerationRequest, generate_batch, save_clips
 from diffusers_jasco.inputs import InputError, read_melody
 from diffusers_jasco.tempo import TempoDistribution, draw_seeds, tempo_in_words
 
@@ -414,8 +415,35 @@ def test_requests_have_tempos(pipe):
     first = generate_batch(pipe, requests)
     alone = [generate_batch(pipe, [request])[0] for request in requests]
     for together, single in zip(first, alone):
-        torch.testing.assert_close(together, single)
+        torch.testing.assert_close(together.audio, single.audio)
+        assert together.tempo == single.tempo
+    assert [clip.tempo for clip in first[:2]] == [(120, 4), (100, 4)]
     assert requests[1].describe()["bpm"] == 100 and "bpm" not in requests[2].describe()
+
+
+def test_saved_clips_have_a_tempo_and_can_be_generated_again(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path / "model")
+    settings = {"duration": 2.0, "settings": {"num_inference_steps": 1}}
+    requests = [
+        GenerationRequest("chosen", "pop", {"chords": "C | F"}, seed=3, **settings),
+        GenerationRequest("beats", "pop", {"beats": ([0.1, 0.6, 1.1, 1.6], [0.1, 1.1])}, **settings),
+        GenerationRequest("free", "pop", {"beats": []}, **settings),
+        GenerationRequest("none", "pop", bpm=False, **settings),
+    ]
+    metadata = {"checkpoint": str(tmp_path / "model")}
+    assert save_clips(pipe, requests, tmp_path, suffix=".wav", metadata=metadata) == []
+    chosen = run(pipe, seed=3, chords="C | F").tempos[0]
+    expected = {"chosen": chosen._asdict(), "beats": {"bpm": 120, "beats_per_bar": 2}, "free": None, "none": None}
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.wav")}
+    for name, tempo in expected.items():
+        path = tmp_path / f"{name}.wav"
+        assert json.loads(path.with_suffix(".json").read_text()).get("tempo") == tempo
+        assert main(["--from", str(path), "--output", str(tmp_path / "again.wav")]) == 0
+        assert read_metadata(path).get("tempo") == read_metadata(tmp_path / "again.wav").get("tempo") == tempo
+        torch.testing.assert_close(load_audio(path)[0], load_audio(tmp_path / "again.wav")[0], atol=1e-3, rtol=0)
+    # Finished clips are kept.
+    assert save_clips(pipe, requests, tmp_path, suffix=".wav", metadata=metadata) == []
+    assert before == {name: (tmp_path / name).stat().st_mtime_ns for name in before}
 
 
 def test_the_command_reports_and_repeats_the_tempo(pipe, tmp_path, capsys):

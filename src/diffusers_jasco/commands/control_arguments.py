@@ -36,7 +36,7 @@ from ..controls.chords import (
 from ..controls.drum_machine import GROOVES, find_groove, is_groove_name
 from ..controls.note_text import is_note_text
 from ..controls.progressions import PROGRESSIONS, bars_from_progression
-from ..inputs import InputError, read_chords, read_drums, read_melody
+from ..inputs import InputError, read_beats, read_chords, read_drums, read_melody
 from ..utils.arguments import integer, number
 from ..utils.bundled import resolve_checkpoint
 from ..utils.errors import shorten
@@ -167,7 +167,7 @@ class Controls:
             "start": 0.0 if is_cut else args.start,
             "bpm": self._bpm(has_tempo_model),
             "beats_per_bar": args.beats_per_bar,
-            "beats": args.beats or None,
+            "beats": None if args.beats == "" else args.beats,
         }
 
     def _chords(self, duration: float) -> Any:
@@ -230,7 +230,9 @@ class Controls:
                 read_chords(self._chords(1.0) or [], start=args.start, bpm=DEFAULT_BPM)
             if args.drums:
                 read_drums(args.drums, 16000, 16000, start=args.start)
-            if args.beats:
+            if isinstance(args.beats, (list, tuple)):
+                read_beats(args.beats)
+            elif args.beats:
                 load_audio(args.beats, "beats")
             if is_audio(args.melody):
                 load_audio(args.melody, "melody")

@@ -150,11 +150,9 @@ def _read_line(line: str, number: int, folder: Path, defaults: GenerationRequest
             # Chords may also be text instead of a file.
             value = _find_file(value, folder) or value
         elif value is not None:
-            value = [tuple(event) if isinstance(event, list) else event for event in value]
+            value = control_from_json(key, value)
             # Other empty lists are controls that are not given, but empty `beats` also exclude a chosen tempo.
             value = value if value or key == "beats" else None
-            if key == "beats" and value and isinstance(value[0], tuple):
-                value = tuple(value)  # beats and downbeats
         if value is not None:
             controls[key] = value
     return replace(
@@ -174,6 +172,13 @@ def _read_line(line: str, number: int, folder: Path, defaults: GenerationRequest
         else derive_seed("generation", seed, name),
         settings=defaults.settings | {key: info[key] for key in SETTINGS if key in info},
     )
+
+
+def control_from_json(name: str, value: list[Any]) -> Any:
+    """Converts a control in a manifest or in metadata to the form that the pipeline accepts."""
+    items = [tuple(item) if isinstance(item, list) else item for item in value]
+    is_pair = name == "beats" and any(isinstance(item, tuple) for item in items)
+    return tuple(items) if is_pair else items  # beats and downbeats
 
 
 def _from_dataset(info: dict[str, Any], folder: Path) -> dict[str, Any]:
