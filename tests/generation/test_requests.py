@@ -131,6 +131,8 @@ def test_captions_and_controls_of_a_dataset(tmp_path):
         "chords": [["C", 0.0]],
         "melody": [[60, 0.0, 1.0]],
         "stems": {"drums": "../drums.flac"},
+        "beats": [0.1, 0.7, 1.3, 1.9],
+        "downbeats": [0.1, 1.3],
         "duration": 30.0,
     }
     (folder / "metadata.jsonl").write_text(json.dumps(line))
@@ -144,7 +146,11 @@ def test_captions_and_controls_of_a_dataset(tmp_path):
         request.controls["drums"].endswith("drums.flac")
         and request.duration is None
         and request.name.startswith("000-")
+        and "beats" not in request.controls
     )
+    (request,) = read_requests(folder, controls=("chords", "beats"))
+    assert request.controls.keys() == {"chords", "beats"} and is_beats(request.controls["beats"])
+    assert read_beats(request.controls["beats"]) == (line["beats"], line["downbeats"])
 
 
 def test_captions_of_audiocraft_manifests(tmp_path):
