@@ -503,9 +503,10 @@ def read_beats(
     Args:
         beats (`list`, `tuple`, `np.ndarray`, `str`, `os.PathLike` or `dict`):
             Increasing times in seconds, `[0.0, 0.5, 1.0, ...]`, of which the first is a downbeat; the tuple `(beats,
-            downbeats)` of such times, or [`~extraction.Beats`]; or a recording (a file, `(waveform, sampling_rate)` or
-            `{"array", "sampling_rate"}`), whose beats are estimated with [`~extraction.extract_beats`]. At least two
-            beats are required; downbeats that are missing follow from `beats_per_bar`.
+            downbeats)` of such times (each downbeat within 20 ms of a beat), or [`~extraction.Beats`]; or a recording
+            (a file, `(waveform, sampling_rate)` or `{"array", "sampling_rate"}`), whose beats are estimated with
+            [`~extraction.extract_beats`]. At least two beats are required; downbeats that are missing follow from
+            `beats_per_bar`.
         duration (`float`, *optional*):
             Duration of the music in seconds.
         start (`float`, defaults to `0.0`):

@@ -638,8 +638,9 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 Description of the music, never truncated; `None` or an empty string for no text condition.
             chords (*optional*):
                 A chord progression for all prompts, or a list with one (or `None`) per prompt: `[(label, start in
-                seconds), ...]`, a string such as `"C:0 Am:2.5"`, chords in bars (`"C | Am | F G"`), a `.lab`, `.jams`
-                or `.mid` file, or a recording; see [`~inputs.read_chords`].
+                seconds), ...]`, a string such as `"C:0 Am:2.5"`, chords in bars (`"C | Am | F G"`; with `:|` at the
+                end, they are repeated), a `.lab`, `.jams` or `.mid` file, or a recording; see
+                [`~inputs.read_chords`].
             drums (*optional*):
                 A drum recording for all prompts, or a list with one (or `None`) per prompt: a path, `(waveform,
                 sampling_rate)` or `{"array", "sampling_rate"}`, at any sampling rate, or a
@@ -669,7 +670,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 at 0. By default, the tempo of a groove; otherwise, if the checkpoint has a `tempo_model`, one that
                 fits the prompt: the number in "at 96 bpm", or else a random one. If chords have starts in seconds, it
                 is the most probable tempo on whose beats they start. No tempo is chosen if none fits the chords, with
-                a recording of drums, with a melody in seconds, or with `False`.
+                a recording of drums, with a melody in seconds, or with `False`. A number in the prompt that
+                contradicts `bpm` causes a warning.
             beats_per_bar (`int` or `list[int]`, *optional*):
                 Beats per bar for all prompts, or a list with one per prompt; a bar of 6/8 has two. By default those of
                 a groove, or 4 if `bpm` is given, or those that fit the prompt.
