@@ -93,8 +93,8 @@ def report_tempos(
     has_control: bool,
 ) -> tuple[Tempo | None, ...]:
     r"""
-    Returns the tempo of each piece, and logs it, with a tempo in the prompt that is not used. If the prompt contradicts
-    `bpm`, there is a warning.
+    Returns the tempo of each piece, and logs it, with a tempo in the prompt that is not used. Warns if the prompt
+    contradicts `bpm`.
 
     Args:
         prompts (`Sequence[str | None]`): the prompts.
