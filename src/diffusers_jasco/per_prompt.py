@@ -249,7 +249,7 @@ def _looks_like_control(name: str, value: Any) -> bool:
     return _IS_SINGLE[name](value)
 
 
-def place_bars(
+def place_chords(
     chords: Sequence[Chords | str | None], tempos: Sequence[Tempo | None], labels: Sequence[str], duration: float
 ) -> list[Chords | None]:
     r"""

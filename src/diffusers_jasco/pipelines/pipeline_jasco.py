@@ -42,7 +42,7 @@ from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
 from ..models.tempo_model import JascoTempoModel
 from ..models.transformer_jasco import JascoTransformerModel
-from ..per_prompt import check_starts, encode_per_prompt, is_given, place_bars, split_per_prompt
+from ..per_prompt import check_starts, encode_per_prompt, is_given, place_chords, split_per_prompt
 from ..schedulers.steps import default_steps, stored_steps, with_default_steps
 from ..tempo import (
     PieceInputs,
@@ -490,7 +490,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 for grid, timing in zip(grids, timings)
             ]
         tempos = [timing and timing.tempo for timing in timings]
-        return timings, place_bars(timelines, tempos, labels, duration), grids
+        return timings, place_chords(timelines, tempos, labels, duration), grids
 
     def _choose_timings(
         self,
