@@ -20,9 +20,10 @@ Trains several variants of a model with the same data, seed and number of steps,
 
 The arms are a YAML file with options of training/train_jasco.py: `common` ones, and those of each of the `arms`, which
 override them; the options after `--` are common to all arms, too. Finished arms are skipped, and interrupted ones
-resume. The table, which is printed after each arm and written to `ablations.md`, contains the validation losses with
-text alone, with beats, and with beats and chords, over all flow times and near the noise. The difference between the
-first and the last says how much of the form the model decides by itself.
+resume. If an arm fails, the others are trained nevertheless, and the exit code is 1. The table, which is printed after
+each arm and written to `ablations.md`, contains the validation losses with text alone, with beats, and with beats and
+chords, over all flow times and near the noise. The difference between the first and the last says how much of the form
+the model decides by itself.
 """
 
 import argparse
@@ -52,7 +53,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--output", type=Path, required=True, help="output folder; each arm has a run folder in it")
     add("--max_steps", type=integer(1), required=True, help="training steps of each arm")
     add("--only", nargs="+", help="names of the arms to train; default: all")
-    add("--processes", type=integer(1), default=2, help="training processes, one thread each")
+    add("--processes", type=integer(1), default=2, help="training processes, one thread each; default: 2")
     add("common", nargs="*", metavar="-- options", help="options of training/train_jasco.py for all arms")
     parsed = parser.parse_args(args)
     file = yaml.safe_load(parsed.arms.read_text(encoding="utf-8"))
@@ -86,15 +87,18 @@ def to_flags(options: dict[str, Any]) -> list[str]:
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
     file = folder / "log.jsonl"
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+    # A run that was killed may have left an incomplete last line.
+    lines = file.read_text(encoding="utf-8").split("\n")[:-1] if file.is_file() else []
+    return [json.loads(line) for line in lines]
 
 
-def train(folder: Path, flags: list[str], processes: int):
-    launch = ["-m", "accelerate.commands.launch", "--num_processes", str(processes), "--num_machines", "1"]
+def train(folder: Path, flags: list[str], processes: int) -> int:
+    """Trains an arm, or resumes it. Returns the exit code."""
+    launch = ["-m", "accelerate.commands.launch", "--num_processes", str(processes), "--num_machines", "1", "--quiet"]
     launch += ["--dynamo_backend", "no"] + ["--multi_gpu"] * (processes > 1)
     command = [sys.executable, *launch, str(TRAINING), *flags, "--output", str(folder), "--resume", "latest"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    subprocess.run(command, env=environment, check=True)
+    return subprocess.run(command, env=environment).returncode
 
 
 def describe(name: str, folder: Path) -> list[str] | None:
@@ -124,16 +128,23 @@ def write_table(arms: list[str], output: Path) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def main():
+def main() -> int:
     args = parse_args()
+    failed = False
     for name in args.only or args.arms:
         folder = args.output / name
         max_steps = args.arms[name].get("max_steps", args.max_steps)
         if all(entry["step"] < max_steps for entry in read_log(folder)):
-            train(folder, [*args.common, *to_flags(args.arms[name])], args.processes)
+            code = train(folder, [*args.common, *to_flags(args.arms[name])], args.processes)
+            if code:
+                failed = True
+                log = folder / "log.jsonl"
+                where = f"its log is {log}" if log.exists() else "its error is above"
+                print(f"run_ablations: arm {name} failed with exit code {code}; {where}.", file=sys.stderr)
         table = write_table(list(args.arms), args.output)
         write_text(args.output / "ablations.md", table)
-        print(table)
+        print(table, flush=True)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

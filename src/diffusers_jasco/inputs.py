@@ -41,7 +41,14 @@ from .audio.resampling import resample
 from .audio.waveforms import Waveform, is_waveform
 from .controls.beats import check_beats, complete_downbeats
 from .controls.chord_labels import NO_CHORD
-from .controls.chords import Chords, check_chords, chords_from_text_or_file, is_in_bars, warn_of_held_chord
+from .controls.chords import (
+    Chords,
+    check_chords,
+    chords_from_text_or_file,
+    is_in_bars,
+    is_repeated,
+    warn_of_held_chord,
+)
 from .controls.drum_machine import Groove
 from .controls.forms import (
     chords_from_items,
@@ -121,7 +128,8 @@ def read_chords(
         chords (`list`, `str`, `os.PathLike`, `tuple` or `dict`):
             Labels with their starts in seconds, `[("C", 0.0), ("Am", 2.5)]`, or another list, array or data frame that
             [`~controls.forms.chords_from_items`] reads; a string such as `"C:0 Am:2.5"` or `"(C, 0.0), (Am, 2.5)"`;
-            with `bpm`, chords in bars (`"C | Am | F G"`, see [`~controls.chords.chords_from_bars`]); a file that
+            with `bpm`, chords in bars (`"C | Am | F G"`, see [`~controls.chords.chords_from_bars`]; a repeat sign `:|`
+            at the end repeats them until the end of the music); a file that
             [`~controls.chord_files.chords_from_file`] reads (`.lab`, `.csv`, `.jams`, `.mid`, …); or a recording (a
             file, `(waveform, sampling_rate)` or `{"array", "sampling_rate"}`), whose chords are estimated with
             [`~extraction.extract_chords`]. An empty list, string or file means no progression, with a warning.
@@ -160,7 +168,9 @@ def read_chords(
         elif isinstance(chords, (str, os.PathLike)):
             skips = start > 0 and is_file(chords)
             tempo = bpm if is_in_bars(chords) else None
-            chords, positions = chords_from_items(chords_from_text_or_file(chords, tempo, beats_per_bar))
+            repeat_until = duration if tempo is not None and is_repeated(chords) else None
+            items = chords_from_text_or_file(chords, tempo, beats_per_bar, duration=repeat_until)
+            chords, positions = chords_from_items(items)
             if skips and chords:
                 chords, positions = _skip_chords(check_chords(chords, labels), start), []
         else:
@@ -178,6 +188,11 @@ def read_chords(
     if duration is not None:
         warn_of_held_chord(timeline, duration)
     return timeline
+
+
+def read_chords_or_bars(chords: Any, labels: Sequence[str], duration: float, start: float = 0.0) -> Chords | str:
+    """Reads chords with [`read_chords`], except that chords in bars are returned as text or the name of a file."""
+    return os.fspath(chords) if is_in_bars(chords) else read_chords(chords, labels, duration, start)
 
 
 def _estimate_chords(recording: "Path | tuple[torch.Tensor, int]", duration: float | None, start: float) -> Chords:

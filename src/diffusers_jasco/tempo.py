@@ -15,7 +15,6 @@
 """Chooses a tempo and a time signature that fit the words and the chords."""
 
 import math
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,11 +26,9 @@ from diffusers.utils import logging
 
 from .controls.beats import FASTEST, SLOWEST, Tempo
 from .controls.chord_labels import NO_CHORD
-from .controls.chords import Chords, is_in_bars
 from .controls.drum_machine import Groove
 from .controls.note_text import is_note_text
 from .extraction.beats import tempo_of_beats
-from .inputs import read_chords
 from .models.tempo_model import JascoTempoModel
 from .utils.errors import InputError
 from .utils.seeding import derive_seed
@@ -263,7 +260,7 @@ class PieceInputs:
         prompt (`str`, *optional*): the prompt; a tempo that it states is used.
         bpm (`float` or `False`, *optional*): the requested tempo in beats per minute, or `False` for none.
         beats_per_bar (`int`, *optional*): the requested beats per bar.
-        chords (`list` or `str`, *optional*): the result of [`read_chords_or_bars`].
+        chords (`list` or `str`, *optional*): the result of [`~inputs.read_chords_or_bars`].
         drums, melody (*optional*): the controls in any form.
         beats (`tuple`, *optional*): requested beats and downbeats in seconds.
         start (`float`): offset in seconds into files and recordings at which the piece begins.
@@ -279,9 +276,14 @@ class PieceInputs:
     start: float
 
     @property
+    def is_in_bars(self) -> bool:
+        """Whether the chords are given in bars."""
+        return isinstance(self.chords, str)
+
+    @property
     def is_in_beats(self) -> bool:
         """Whether a control is given in bars or beats instead of seconds."""
-        return isinstance(self.chords, str) or isinstance(self.drums, Groove) or is_note_text(self.melody)
+        return self.is_in_bars or isinstance(self.drums, Groove) or is_note_text(self.melody)
 
     @property
     def is_free(self) -> bool:
@@ -334,37 +336,3 @@ def choose_timing(piece: PieceInputs, distribution: TempoDistribution | None, se
     # Chords have exact times, so they overrule a tempo in the prompt that does not fit them.
     tempo = (distribution.fit(changes, stated) if stated else None) or distribution.fit(changes)
     return None if tempo is None else Timing(tempo, changes[0])
-
-
-def read_chords_or_bars(chords: Any, labels: Sequence[str], duration: float, start: float = 0.0) -> Chords | str:
-    """Reads chords with [`~inputs.read_chords`], except that chords in bars are returned as text or the name of a file."""
-    return os.fspath(chords) if is_in_bars(chords) else read_chords(chords, labels, duration, start)
-
-
-def place_chords(
-    chords: Sequence[Chords | str | None], timings: Sequence[Timing | None], labels: Sequence[str], duration: float
-) -> list[Chords | None]:
-    r"""
-    Places chords in bars on the timeline of each piece.
-
-    Args:
-        chords (`Sequence`): for each piece, the result of [`read_chords_or_bars`] or `None`.
-        timings (`Sequence[Timing | None]`): the tempo of each piece.
-        labels (`Sequence[str]`), duration (`float`): as in [`~inputs.read_chords`].
-
-    Returns:
-        `list`: for each piece, `(label, start in seconds)`, or `None`.
-
-    Raises:
-        [`~inputs.InputError`]: for invalid chords, and for chords in bars without a tempo.
-    """
-    placed: list[Chords | None] = []
-    for index, (single, timing) in enumerate(zip(chords, timings)):
-        if isinstance(single, str):
-            tempo = {} if timing is None else timing.tempo._asdict()
-            try:
-                single = read_chords(single, labels, duration, **tempo)
-            except InputError as error:
-                raise error.for_prompt(index) if len(chords) > 1 else error
-        placed.append(single)
-    return placed

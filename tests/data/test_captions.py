@@ -20,7 +20,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from diffusers_jasco.data.synthetic import words
-from diffusers_jasco.data.synthetic.captions import instrument_words, mentions, write_captions
+from diffusers_jasco.data.synthetic.captions import instrument_words, mentions, tempo_word, write_captions
 from diffusers_jasco.data.synthetic.composition import compose
 from diffusers_jasco.data.synthetic.harmony import follows_key
 from diffusers_jasco.data.synthetic.instruments import LEAD_FAMILIES, PROGRAM_NAMES
@@ -81,7 +81,7 @@ def test_captions_are_true_of_their_pieces(captioned):
         tonic, mode = piece.key.split()
         others = [phrases for name, phrases in words.TIME_SIGNATURES.items() if name != piece.time_signature]
         for caption in captions:
-            for number in re.findall(r"(\d+) (?:bpm|beats per minute)|tempo (\d+)\b", caption):
+            for number in re.findall(r"(\d+) (?:bpm|beats per minute)|tempo (\d+)\b(?!/)", caption):
                 assert int(number[0] or number[1]) == round(piece.tempo)
                 checked["bpm"] += 1
             for name, found in re.findall(r"(?:in|key of) ([a-g](?: sharp| flat)?) (major|minor)", caption):
@@ -93,6 +93,37 @@ def test_captions_are_true_of_their_pieces(captioned):
                 assert "drums" in piece.programs
                 checked["drums"] += 1
     assert all(count > 20 for count in checked.values()), checked
+
+
+def test_captions_repeat_no_word(captioned):
+    for caption in (caption for _, captions in captioned for caption in captions):
+        found = re.findall(r"[^\W_]+(?:/\d)?", caption)
+        assert all(word != following for word, following in itertools.pairwise(found)), caption
+        content = [word for word in found if word not in words.FUNCTION_WORDS]
+        assert len(set(content)) == len(content), caption
+
+
+def test_captions_agree_with_tempo_energy_and_feel(captioned):
+    tempos = {
+        "slow": ("slow", "slow-paced", "unhurried", "downtempo", "largo", "adagio", "leisurely", "crawling"),
+        "medium": ("mid-tempo", "moderate", "medium", "moderato"),
+        "fast": ("fast", "up-tempo", "quick", "fast-paced", "allegro", "brisk", "vivace", "rapid", "racing"),
+    }
+    energies = {
+        "calm": ("calm", "gentle", "soft", "quiet", "subdued", "hushed"),
+        "energetic": ("energetic", "busy", "powerful", "lively", "vigorous", "high energy"),
+    }
+    found = dict.fromkeys((*tempos, *energies, "swing"), 0)
+    for piece, captions in captioned:
+        for caption in captions:
+            for true, table in ((tempo_word(piece.tempo), tempos), (piece.energy, energies)):
+                mentioned = [name for name in table if mentions(caption, table[name])]
+                assert set(mentioned) <= {true}, (round(piece.tempo), piece.energy, caption)
+                found.update({name: found[name] + 1 for name in mentioned})
+            swing = mentions(caption, ("swing", "swinging", "swung", "shuffle", "shuffled", "swing feel"))
+            assert not (swing and piece.swing == 0.5) and not (piece.swing != 0.5 and "straight" in caption), caption
+            found["swing"] += swing
+    assert all(count > 20 for count in found.values()), found
 
 
 def test_word_counts_are_saved_with_the_tokenizer(tmp_path):

@@ -30,7 +30,7 @@ import torch
 
 from diffusers_jasco.controls.chord_labels import default_chord_labels, parse_chord
 from diffusers_jasco.data import SyntheticMusic, to_datasets
-from diffusers_jasco.data.synthetic import harmony, parts
+from diffusers_jasco.data.synthetic import harmony, parts, rendering
 from diffusers_jasco.data.synthetic import music as synthetic
 from diffusers_jasco.data.synthetic.composition import FORMS, SPLITS, compose
 from diffusers_jasco.data.synthetic.instruments import DRUM_KEYS
@@ -384,6 +384,31 @@ def test_errors():
         make_music(soundfonts=["nothing.sf2"])
     with pytest.raises(IndexError):
         make_music(size=3)[3]
+
+
+@pytest.mark.parametrize("part", ["package", "library", "font"])
+def test_the_missing_part_of_fluidsynth_is_named(part, tmp_path, monkeypatch):
+    fonts = [tmp_path / "font.sf2"]
+    fonts[0].touch()
+    monkeypatch.delitem(sys.modules, "fluidsynth", raising=False)
+    rendering.get_renderer.cache_clear()
+    if part == "package":
+        monkeypatch.setitem(sys.modules, "fluidsynth", None)
+    else:
+        (tmp_path / "fluidsynth.py").write_text('raise ImportError("Couldn\'t find the FluidSynth library.")')
+        monkeypatch.syspath_prepend(tmp_path)
+    if part == "font":
+        fonts = None
+        monkeypatch.setattr(rendering, "_FREE_FONTS", ())
+    installation = {
+        "package": "the package pyfluidsynth: pip install",
+        "library": "the FluidSynth library: apt install libfluidsynth3",
+        "font": "a sound font: apt install fluid-soundfont-gm",
+    }
+    with pytest.raises((ImportError, FileNotFoundError)) as error:
+        SyntheticMusic("train", 1, soundfonts=fonts)
+    assert [name for name, text in installation.items() if text in str(error.value)] == [part]
+    assert "--renderer tinysoundfont" in str(error.value)
 
 
 def test_the_script_writes_and_resumes(tmp_path):

@@ -402,6 +402,7 @@ def test_the_command_reports_and_repeats_the_tempo(pipe, tmp_path, capsys):
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
     bars = ["--chords", "C | F", "--melody", "C4 D4"]
     assert generate("c.wav", "pop", *model, *bars, "--seed", "3")[0]["tempo"] == metadata["tempo"]
+    assert generate("c.wav", "pop", *model, "--progression", "axis", "--seed", "3")[0]["tempo"] == metadata["tempo"]
     assert generate("d.wav", "pop", *model, *bars, "--bpm", "90")[0]["tempo"]["bpm"] == 90
     assert generate("e.wav", "pop", *model, "--groove", "waltz")[0]["tempo"] == {"bpm": 144, "beats_per_bar": 3}
     assert generate("f.wav", "pop", *model, "--bpm", "90", "--beats_per_bar", "3")[0]["tempo"]["beats_per_bar"] == 3

@@ -22,8 +22,12 @@ from .run_tools import ROOT, arguments, launch, read_log
 SCRIPT = ROOT / "scripts" / "run_ablations.py"
 
 
-def test_arms_are_trained_compared_and_skipped_when_finished(data, tmp_path):
-    arms = {"base": None, "rotary": {"transformer": {"position_embedding": "rotary"}, "drop_text": 0.3}}
+def test_arms_are_trained_compared_and_skipped_when_finished_whether_or_not_others_fail(data, tmp_path):
+    arms = {
+        "base": None,
+        "broken": {"drop_text": 2},
+        "rotary": {"transformer": {"position_embedding": "rotary"}, "drop_text": 0.3},
+    }
     file = {"common": {"transformer": {"num_layers": 4}}, "arms": arms}
     (tmp_path / "arms.yaml").write_text(yaml.safe_dump(file))
     common = [*arguments(data, tmp_path)[:-2], "--drop_text", "0.2"]
@@ -31,7 +35,12 @@ def test_arms_are_trained_compared_and_skipped_when_finished(data, tmp_path):
     for _ in range(2):
         process = launch(*map(str, options), "--", *common, script=SCRIPT)
         _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors[-2000:]
+        assert process.returncode == 1, errors[-2000:]
+        assert [line for line in errors.splitlines() if line.startswith("run_ablations: ")] == [
+            "run_ablations: arm broken failed with exit code 1; its error is above."
+        ]
+        assert "Traceback" not in errors and "--drop_text" in errors
+    del arms["broken"]
     logs = {name: read_log(tmp_path / "out" / name) for name in arms}
     assert all([entry["step"] for entry in log if "loss" in entry] == [1, 2] for log in logs.values())
     configs = {name: yaml.safe_load((tmp_path / "out" / name / "config.yaml").read_text()) for name in arms}

@@ -23,6 +23,8 @@ from transformers import EncodecModel
 from diffusers_jasco import JascoPipeline, JascoTempoModel
 from diffusers_jasco.data.features import write_features
 from diffusers_jasco.text_encoders import load_text_encoder
+from diffusers_jasco.training.components import load_components
+from diffusers_jasco.training.datasets import make_batches
 from diffusers_jasco.training.tempo_objective import is_tempo_correct, tempo_cells, tempo_errors
 
 from ..data.test_features import make_items
@@ -146,3 +148,21 @@ def test_a_frozen_text_encoder_or_encoded_captions(tmp_path, data, scripts):
 def test_the_tempo_needs_beats(tmp_path, data, scripts):
     with pytest.raises(ValueError, match="--tempo_weight needs a transformer with the option `beats`"):
         scripts[0].main(arguments(data, tmp_path, "--tempo_weight", 0.1))
+    with pytest.raises(ValueError, match="--only_beats needs a transformer with the option `beats`"):
+        scripts[0].main(arguments(data, tmp_path, "--only_beats", 0.1))
+
+
+def test_caches_without_beats_or_tempos_get_a_warning(tmp_path, data, clips, scripts, warnings):
+    def warned(*options) -> str:
+        args = scripts[0].parse_args(arguments(data, tmp_path, "--transformer", "{beats: true}", *options))
+        warnings.clear()
+        pipeline, info, _ = load_components(args)
+        make_batches(args, info, pipeline)
+        return warnings.text
+
+    assert f"{data / 'train'}: no clip has beats, so" in warned()
+    assert f"{data / 'train'}: no clip has beats or a tempo, so" in warned("--tempo_weight", 0.1)
+    assert "no clip has" not in warned("--tempo_weight", 0.1, "--dataset", clips)
+    only_tempo = [item | {"tempo": 120} for item in make_items()]
+    write_features(only_tempo, EncodecModel.from_pretrained(CODEC).eval(), tmp_path / "tempo")
+    assert "no clip has beats, so" in warned("--tempo_weight", 0.1, "--dataset", tmp_path / "tempo")

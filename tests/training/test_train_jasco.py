@@ -95,6 +95,16 @@ def test_a_run_resumes_from_an_earlier_checkpoint(tmp_path, data, run, scripts):
     assert without_times(read_log(copy)) == without_times(read_log(run))
 
 
+def test_a_complete_run_says_that_nothing_was_done(tmp_path, data, scripts, capsys):
+    scripts[0].main(arguments(data, tmp_path, "--max_steps", 1))
+    assert "Nothing was done" not in capsys.readouterr().out
+    weights = (tmp_path / WEIGHTS[0]).read_bytes()
+    scripts[0].main(arguments(data, tmp_path, "--max_steps", 1, "--resume", "latest"))
+    message = "Training is complete: the checkpoint is from step 1 of 1. Nothing was done."
+    assert message in capsys.readouterr().out
+    assert (tmp_path / WEIGHTS[0]).read_bytes() == weights
+
+
 def test_a_time_limit_stops_with_a_checkpoint(tmp_path, data, scripts, capsys, caplog):
     scripts[0].main(arguments(data, tmp_path, "--max_steps", 6, "--max_minutes", 0))
     assert len(read_steps(tmp_path)) == 1

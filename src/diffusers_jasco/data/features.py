@@ -590,6 +590,20 @@ class FeatureDataset(ClipItems):
             self._open[number] = tensors, tensors["offsets"].tolist(), values
         return self._open[number]
 
+    def has_beats(self) -> bool:
+        """Whether at least one clip has beats."""
+        shards = (self._shard(number)[:2] for number in range(len(self.info["shards"])))
+        # Either all frames of a clip have beats or none.
+        return any(
+            bool((tensors["beat_phases"][offsets[:-1]] >= 0).any())
+            for tensors, offsets in shards
+            if "beat_phases" in tensors
+        )
+
+    def has_tempo(self) -> bool:
+        """Whether at least one clip has a tempo."""
+        return any(max(self._shard(number)[2]["tempo"]) > 0 for number in range(len(self.info["shards"])))
+
     def crop(self, index: int, epoch: int) -> dict[str, Any]:
         """An item in a specific epoch as it is stored, in the form that [`to_training_item`] expects."""
         clip = self._clip_of[index]

@@ -141,6 +141,14 @@ class GrowingFeatures(ClipItems):
         """The captions of each clip in the parts in use."""
         return (captions for part in self._parts[: self.num_parts] for captions in part.captions)
 
+    def has_beats(self) -> bool:
+        """Whether at least one clip has beats."""
+        return any(part.has_beats() for part in self._parts)
+
+    def has_tempo(self) -> bool:
+        """Whether at least one clip has a tempo."""
+        return any(part.has_tempo() for part in self._parts)
+
     def __len__(self) -> int:
         return self._ends[-1] * self._num_repeats
 

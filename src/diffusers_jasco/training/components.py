@@ -70,8 +70,11 @@ def load_components(args: argparse.Namespace) -> tuple[JascoPipeline, DatasetInf
     tempo_model = None if source is None else source.tempo_model
     if args.tempo_weight and (tempo_model is None or tempo_model.config.text_dim != text_encoder.config.d_model):
         tempo_model = JascoTempoModel(text_encoder.config.d_model)
-    if args.tempo_weight and "beats" not in transformer.controls:
-        raise ValueError("--tempo_weight needs a transformer with the option `beats`, which the tempo determines.")
+    if "beats" not in transformer.controls:
+        if args.tempo_weight:
+            raise ValueError("--tempo_weight needs a transformer with the option `beats`, which the tempo determines.")
+        if args.only_beats:
+            raise ValueError("--only_beats needs a transformer with the option `beats`: it would drop all controls.")
     pipeline = JascoPipeline(
         tokenizer=tokenizer,
         text_encoder=text_encoder,

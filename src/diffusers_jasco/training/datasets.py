@@ -164,6 +164,10 @@ def make_batches(
             _warn_without_captions(spec, dataset)
             _warn_of_unknown_words(spec, dataset, pipeline.tokenizer)
         _warn_of_unused_words(args, data.datasets, pipeline.tokenizer)
+    if process_index == 0 and "beats" in pipeline.transformer.controls:
+        for dataset in data.datasets:
+            if isinstance(dataset, EncodedDataset):
+                _warn_without_beats(dataset, args.tempo_weight > 0)
 
     def batches_of(dataset: Dataset) -> EpochBatches | StreamBatches:
         is_encoded = all(isinstance(part, EncodedDataset) for part in getattr(dataset, "datasets", [dataset]))
@@ -250,6 +254,18 @@ def _warn_without_captions(spec: str, dataset: EncodedDataset | ClipDataset | Cl
     if missing := sum(not any(clip) for clip in captions):
         logger.warning(
             f"{spec}: {missing} of {len(captions)} clips have no caption. The model does not learn text from them."
+        )
+
+
+def _warn_without_beats(dataset: EncodedDataset, trains_tempo: bool):
+    """Warns of feature caches from which the model can't learn beats, or the tempo."""
+    missing = [] if dataset.has_beats() else ["beats"]
+    if trains_tempo and not dataset.has_tempo():
+        missing.append("a tempo")
+    if missing:
+        logger.warning(
+            f"{dataset.folder}: no clip has {' or '.join(missing)}, so they can't be learned from it. Prepare the clips"
+            " with beats (scripts/prepare_dataset.py), and encode them again."
         )
 
 

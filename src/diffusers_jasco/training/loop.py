@@ -153,7 +153,7 @@ class TrainingLoop:
             initial=state.step, total=self.max_steps, desc="steps", disable=not accelerator.is_main_process
         )
         stream = iter(self.batches)
-        is_stopped = state.step >= self.max_steps
+        is_stopped = is_complete = state.step >= self.max_steps
         self.model.train()
 
         while not is_stopped:
@@ -209,7 +209,8 @@ class TrainingLoop:
             self._throughput_start += time.monotonic() - pause_start
 
         progress_bar.close()
-        self._print_resume_hint()
+        if accelerator.is_main_process:
+            self._print_outcome(is_complete)
         accelerator.end_training()
 
     def optimize(
@@ -270,8 +271,12 @@ class TrainingLoop:
         self._throughput_start, self._throughput_step = now, self.state.step
         return round(items / seconds, 2)
 
-    def _print_resume_hint(self):
-        if self.accelerator.is_main_process and self.state.step < self.max_steps:
+    def _print_outcome(self, was_complete: bool):
+        if was_complete:
+            print(
+                f"Training is complete: the checkpoint is from step {self.state.step} of {self.max_steps}. Nothing was done."
+            )
+        elif self.state.step < self.max_steps:
             print(
                 f"Stopped after step {self.state.step} of {self.max_steps}, with a checkpoint."
                 f" To resume: --output {self.args.output} --resume latest"

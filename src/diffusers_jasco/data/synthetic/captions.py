@@ -62,6 +62,7 @@ INSTRUMENT_WORDS = {
     "electric bass": ("electric bass", "bass guitar", "bass"),
     "synth bass": ("synth bass", "bass"),
     "strings": ("strings", "string section"),
+    "slow strings": ("legato strings", "strings"),
     "french horns": ("french horns", "horns"),
     "brass section": ("brass section", "brass", "horns"),
     "soprano saxophone": ("soprano saxophone", "saxophone", "sax"),
@@ -85,9 +86,16 @@ DRUM_WORDS = {
     "no": ("no drums", "without drums", "drumless", "no percussion"),
 }
 LEAD_FORMS = ("{} melody", "{} lead", "{} solo", "melody on {}", "{} playing the tune", "featuring {}")
+_LEAD_NOUNS = LEAD_FORMS[:-1]  # for sentences, in which "featuring" would follow "with"
 _COMP_FORMS = ("{} chords", "{} accompaniment", "{}")
 _BPM_FORMS = ("{} bpm", "{} bpm", "at {} bpm", "tempo {}", "{} beats per minute")
 _SCENE_FORMS = ("for {}", "music for {}", "perfect for {}", "reminds me of {}", "sounds like {}", "fit for {}")
+# Words that would contradict the energy of a piece.
+_UNTRUE = {
+    "calm": ENERGY_WORDS["energetic"] + words.FORCEFUL,
+    "medium": ENERGY_WORDS["calm"] + ENERGY_WORDS["energetic"],
+    "energetic": ENERGY_WORDS["calm"] + words.RESTFUL,
+}
 _PIECES = ("track", "piece", "tune", "song", "groove", "loop")
 
 
@@ -103,14 +111,18 @@ def instrument_names(piece: Piece) -> dict[str, str]:
 
 def mentions(caption: str, phrases: Sequence[str]) -> bool:
     """Whether a caption contains any of the phrases, as whole words."""
-    return any(re.search(rf"(?<![\w/-]){re.escape(phrase)}(?![\w/-])", caption) for phrase in phrases)
+    return (
+        bool(phrases)
+        and re.search(rf"(?<![\w/-])(?:{'|'.join(map(re.escape, phrases))})(?![\w/-])", caption) is not None
+    )
 
 
 def write_captions(piece: Piece, rng: np.random.Generator, count: int = 5) -> list[str]:
     """
     Writes `count` different captions of a piece. They cover style, tempo, mood, energy, instruments and whether there
     are drums, and details such as key, form, texture, patterns, and where such music is played. Most captions omit
-    most of these attributes, and some mention only one; omitted attributes are unspecified.
+    most of these attributes, and some mention only one; omitted attributes are unspecified. No caption contains a word
+    twice (function words such as "and" excepted), or contradicts the tempo, the energy or the feel of the piece.
     """
     captions: dict[str, None] = {}
     while len(captions) < count:
@@ -119,51 +131,77 @@ def write_captions(piece: Piece, rng: np.random.Generator, count: int = 5) -> li
 
 
 class _CaptionVariant:
-    """A random caption: chooses the attributes to mention and their synonyms."""
+    """A random caption: chooses the attributes to mention and their synonyms, true of the piece and each word once."""
 
     def __init__(self, piece: Piece, rng: np.random.Generator):
         self.piece, self.rng = piece, rng
         # Pieces with free chords have no audible key.
         self.has_key = follows_key(piece.chords, piece.key)
+        self.swings = piece.swing != 0.5
+        # Moods of the style and of the key could contradict each other.
+        self.moods = piece.style.moods
+        if self.has_key and rng.random() < 0.5:
+            self.moods = words.MOODS[piece.key.split()[1], piece.energy]
+        self.untrue = _UNTRUE[piece.energy] + (words.STRAIGHT if self.swings else words.SWINGING)
+        self.used: set[str] = set()
 
     def write(self) -> str:
         kind = self.rng.random()
         if kind < 0.4:
             return self._sentence()
-        tags = self._tags()
         if kind < 0.5:
-            return tags[0]
-        details = self._details()
-        tags = [(tags + details)[i] for i in self.rng.permutation(len(tags) + len(details))]
-        return self._pick((", ", ", ", "; ", " ", " - ")).join(tags)
+            return self._tags()[0]
+        phrases = self._tags() + self._details()
+        phrases = [phrases[i] for i in self.rng.permutation(len(phrases))]
+        return self._pick((", ", ", ", "; ", " ", " - ")).join(phrases)
 
     def _pick(self, options: Sequence[str]) -> str:
         return options[int(self.rng.integers(len(options)))]
 
+    def _choose(self, options: Sequence[str]) -> str | None:
+        """A random option that is true of the piece and repeats no word, or `None` if there is none."""
+        options = [phrase for phrase in options if self._fits(phrase)]
+        if not options:
+            return None
+        phrase = self._pick(options)
+        self.used.update(_content_words(phrase))
+        return phrase
+
+    def _fits(self, phrase: str) -> bool:
+        content = _content_words(phrase)
+        return (
+            len(set(content)) == len(content) and self.used.isdisjoint(content) and not mentions(phrase, self.untrue)
+        )
+
+    def _choose_some(self, phrases: Sequence[tuple[Sequence[str], float]]) -> list[str]:
+        """An option of each of a random subset of the attributes, given as (options, probability), in random order."""
+        order = self.rng.permutation(len(phrases))
+        chosen = [self._choose(phrases[i][0]) for i in order if self.rng.random() < phrases[i][1]]
+        return [phrase for phrase in chosen if phrase is not None]
+
     def _tags(self) -> list[str]:
         """Phrases for a random subset of the attributes (at least one), in random order."""
-        phrases = [
-            (self._style(), 0.8),
-            (self._tempo(), 0.5),
-            (self._mood(), 0.4),
-            (self._energy(), 0.4),
+        attributes = [
+            (style_words(self.piece.style.name), 0.8),
+            (self._tempos(), 0.5),
+            (self.moods, 0.4),
+            (ENERGY_WORDS[self.piece.energy], 0.4),
             (self._drums(), 0.6),
-            *((phrase, 0.75) for phrase in self._instruments()),
+            *((options, 0.75) for options in self._instruments(LEAD_FORMS)),
         ]
-        order = self.rng.permutation(len(phrases))
-        chosen = [phrases[i][0] for i in order if self.rng.random() < phrases[i][1]]
-        return chosen or [phrases[order[0]][0]]
+        return self._choose_some(attributes) or self._choose_some([(style_words(self.piece.style.name), 1)])
 
     def _sentence(self) -> str:
-        instruments = " and ".join(self._instruments())
-        drums = "" if self.rng.random() < 0.4 else self._drums().removeprefix("with ")
-        sounds = " and ".join(phrase for phrase in (instruments, drums) if phrase)
-        if "no " in drums or "without" in drums or drums == "drumless":
-            sounds = f"{instruments}, {drums}"
-        adjectives = [self._tempo_class(), self._mood(), self._energy()]
-        self.rng.shuffle(adjectives)
-        adjectives = " ".join(adjectives[: int(self.rng.integers(0, 3))])
-        head = f"{adjectives} {self._style()}".strip()
+        style = self._choose(style_words(self.piece.style.name))
+        instruments = [self._choose(options) for options in self._instruments(_LEAD_NOUNS)]
+        sounds = " and ".join(phrase for phrase in instruments if phrase is not None)
+        if self.rng.random() >= 0.4:
+            drums = self._choose([phrase.removeprefix("with ") for phrase in self._drums()])
+            if drums is not None:
+                sounds += (" and " if "drums" in self.piece.programs else ", ") + drums
+        adjectives = [TEMPO_WORDS[tempo_word(self.piece.tempo)], self.moods, ENERGY_WORDS[self.piece.energy]]
+        adjectives = [adjectives[i] for i in self.rng.permutation(3)[: int(self.rng.integers(0, 3))]]
+        head = " ".join(phrase for phrase in (*map(self._choose, adjectives), style) if phrase is not None)
         form = self._pick(
             (
                 "{head} with {what}",
@@ -184,37 +222,24 @@ class _CaptionVariant:
             a="an" if head[0] in "aeiou8" else "a",
             head=head,
             what=sounds,
-            piece=self._pick(_PIECES),
+            piece=self._choose(_PIECES),
             mode=mode,
             bpm=round(self.piece.tempo),
             link=self._pick(words.LINKS),
         )
+        self.used.update(_content_words(sentence))
         if self.rng.random() < 0.25:
             sentence = self._pick(words.REQUESTS).format(sentence)
         return ", ".join([sentence, *self._details()])
 
-    def _style(self) -> str:
-        return self._pick(style_words(self.piece.style.name))
-
-    def _tempo(self) -> str:
+    def _tempos(self) -> Sequence[str]:
         if self.rng.random() < 0.4:
-            return self._pick(_BPM_FORMS).format(round(self.piece.tempo))
-        return self._tempo_class()
-
-    def _tempo_class(self) -> str:
-        return self._pick(TEMPO_WORDS[tempo_word(self.piece.tempo)])
-
-    def _mood(self) -> str:
-        moods = self.piece.style.moods
-        if self.has_key and self.rng.random() < 0.5:
-            moods = words.MOODS[self.piece.key.split()[1], self.piece.energy]
-        return self._pick(moods)
+            return [form.format(round(self.piece.tempo)) for form in _BPM_FORMS]
+        return TEMPO_WORDS[tempo_word(self.piece.tempo)]
 
     def _details(self) -> list[str]:
         """Phrases for a random subset of the details, in random order."""
-        details = self._describe_style() + self._describe_playing()
-        order = self.rng.permutation(len(details))
-        return [self._pick(details[i][0]) for i in order if self.rng.random() < details[i][1]]
+        return self._choose_some(self._describe_style() + self._describe_playing())
 
     def _describe_style(self) -> list[tuple[Sequence[str], float]]:
         """Phrases about what is typical of the style, with their probabilities."""
@@ -233,7 +258,7 @@ class _CaptionVariant:
         piece = self.piece
         details: list[tuple[Sequence[str], float]] = [
             (words.TIME_SIGNATURES[piece.time_signature], 0.06 if piece.time_signature == "4/4" else 0.2),
-            (words.FEELS["straight" if piece.swing == 0.5 else "swing"], 0.04 if piece.swing == 0.5 else 0.15),
+            (words.FEELS["swing" if self.swings else "straight"], 0.15 if self.swings else 0.04),
             (words.COMP_PATTERNS[piece.patterns["comp"]], 0.25),
             (words.BASS_PATTERNS[piece.patterns["bass"]], 0.2),
             (words.TEXTURES[_texture(piece)], 0.12),
@@ -246,7 +271,7 @@ class _CaptionVariant:
             tonic, mode = piece.key.split()
             forms = [f"in {name} {mode}" for name in words.KEY_NAMES[tonic]]
             details.append((forms + [f"key of {name} {mode}" for name in words.KEY_NAMES[tonic]], 0.25))
-            details.append((words.MOODS[mode, piece.energy], 0.3))
+            details.append((self.moods, 0.3))
         if piece.form is not None:
             details.append((words.FORMS[piece.form], 0.1 if piece.form == "steady" else 0.4))
         if drums := piece.notes.get("drums"):
@@ -263,25 +288,23 @@ class _CaptionVariant:
             )
         return details
 
-    def _energy(self) -> str:
-        return self._pick(ENERGY_WORDS[self.piece.energy])
+    def _drums(self) -> Sequence[str]:
+        return DRUM_WORDS["yes" if "drums" in self.piece.programs else "no"]
 
-    def _drums(self) -> str:
-        return self._pick(DRUM_WORDS["yes" if "drums" in self.piece.programs else "no"])
-
-    def _instruments(self) -> list[str]:
-        """The instruments of lead and chords, which are most audible, and sometimes one of the others."""
-        names = instrument_names(self.piece)
-        named = {stem: self._pick(instrument_words(name)) for stem, name in names.items()}
-        phrases = []
-        if "lead" in named:
-            # Avoids "synth lead lead".
-            form = "{}" if "lead" in named["lead"] else self._pick(LEAD_FORMS)
-            phrases.append(form.format(named["lead"]))
+    def _instruments(self, lead_forms: Sequence[str]) -> list[Sequence[str]]:
+        """Options for the instruments of lead and chords, which are most audible, and sometimes one of the others."""
+        names = {stem: instrument_words(name) for stem, name in instrument_names(self.piece).items()}
+        phrases: list[Sequence[str]] = []
+        if "lead" in names:
+            lead = self._pick(names["lead"])
+            phrases.append([lead] if "lead" in lead else [form.format(lead) for form in lead_forms])
         if self.rng.random() < 0.7 or not phrases:
-            phrases.append(self._pick(_COMP_FORMS).format(named["comp"]))
-        phrases += [named[stem] for stem in ("bass", "pad") if stem in named and self.rng.random() < 0.3]
-        return phrases
+            phrases.append([form.format(name) for name in names["comp"] for form in _COMP_FORMS])
+        return phrases + [names[stem] for stem in ("bass", "pad") if stem in names and self.rng.random() < 0.3]
+
+
+def _content_words(phrase: str) -> list[str]:
+    return [word for word in re.findall(r"[^\W_]+(?:/\d)?", phrase) if word not in words.FUNCTION_WORDS]
 
 
 def _texture(piece: Piece) -> str:

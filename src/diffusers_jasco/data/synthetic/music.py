@@ -28,7 +28,7 @@ from .scores import RenderedMusic, Score, ScoreNote
 
 
 # Version of the generated clips. Increase it when the same seeds give other music, captions or sounds.
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 
 # Seconds rendered before the clip.
 STARTS = ("random", "downbeat", "mixed")

@@ -37,6 +37,7 @@ _FREE_FONTS = (
     "/usr/share/sounds/sf2/FluidR3_GM.sf2",
     "/usr/share/sounds/sf3/MuseScore_General_Lite.sf3",
 )
+_ALTERNATIVE = "or use the renderer tinysoundfont, which needs no system library (--renderer tinysoundfont)"
 
 
 class Renderer(ABC):
@@ -259,8 +260,8 @@ def find_soundfonts(renderer: str) -> list[Path]:
     fonts = [Path(path) for path in _FREE_FONTS if os.path.isfile(path)]
     if not fonts:
         raise FileNotFoundError(
-            "No sound font was found: apt install fluid-soundfont-gm musescore-general-soundfont-small, or pass"
-            " `soundfonts=[...]`, or use `renderer='tinysoundfont'`."
+            "The renderer fluidsynth needs a sound font: apt install fluid-soundfont-gm"
+            f" musescore-general-soundfont-small, or pass files with `soundfonts`, {_ALTERNATIVE}."
         )
     return fonts
 
@@ -287,12 +288,16 @@ def _import_tinysoundfont():
 
 
 def _load_fluidsynth():
-    # pyfluidsynth also raises ImportError if it does not find the library.
     try:
         import fluidsynth
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise ImportError(
-            f"FluidSynth needs its library (apt install libfluidsynth3) and {pip_install('synthetic')}."
+            f"The renderer fluidsynth needs the package pyfluidsynth: {pip_install('synthetic')}, {_ALTERNATIVE}."
+        ) from error
+    # pyfluidsynth is installed, but does not find the library, or can't load it.
+    except (ImportError, OSError) as error:
+        raise ImportError(
+            f"The renderer fluidsynth needs the FluidSynth library: apt install libfluidsynth3, {_ALTERNATIVE}."
         ) from error
     library = fluidsynth._fl
     library.fluid_synth_process.restype = ctypes.c_int

@@ -47,8 +47,8 @@ GENRES = _table(
         "lo-fi": "study beats, chill beats, jazzhop, bedroom beats, chillout, downbeat",
         "reggae": "roots reggae, dub, rocksteady, island music, caribbean groove, lovers rock",
         "ska": "two tone, ska punk, skank, third wave, offbeat dance",
-        "salsa": "mambo, timba, cuban son, tropical, cha cha, latin dance",
-        "waltz": "viennese waltz, ballroom dance, musette, carousel music, slow waltz, minuet",
+        "salsa": "mambo, timba, cuban son, tropical, bachata, latin dance",
+        "waltz": "viennese waltz, ballroom dance, musette, carousel music, landler, minuet",
         "celtic jig": "folk dance, pub session, traditional jig, ceilidh, fiddle tune, gaelic dance",
         "slow 6/8 soul": "doo wop, gospel, motown ballad, rhythm and blues, slow jam, southern soul",
         "orchestral": "symphonic, soundtrack, film score, overture, chamber music, suite, trailer music",
@@ -78,7 +78,7 @@ SCENES = _table(
         "trance": "a festival, a laser show, a sunrise, hands in the air, a main stage, a night flight, the stars",
         "hip hop": "the block, a rapper, a city night, a skate video, graffiti, a freestyle battle, the subway",
         "lo-fi": "studying, homework, a rainy window, a sleepy cat, a late night, reading, a cup of tea, a library",
-        "reggae": "an island, a beach bar, a hammock, the sun, a lazy afternoon, palm trees, a boat",
+        "reggae": "an island, a beach bar, a hammock, the sun, an idle afternoon, palm trees, a boat",
         "ska": "a skate park, a school party, a checkered dance floor, jumping, a street parade, a comedy",
         "salsa": "a dance class, a carnival, a street festival, a hot night, a latin wedding, a fiesta, havana nights",
         "waltz": "a palace, a ball, a carousel, a music box, a fairy tale, an old film, an ice rink, a castle",
@@ -189,7 +189,7 @@ SOUNDS = _table(
 MOODS = {
     ("major", "calm"): _split("peaceful, serene, hopeful, sweet, tranquil, content, innocent, soothing, comforting, loving, tender, blissful, caring, pure, grateful"),
     ("major", "medium"): _split("happy, positive, optimistic, pleasant, friendly, carefree, charming, good natured, sunny, lighthearted, feel good, cheery, amused, welcoming, hearty"),
-    ("major", "energetic"): _split("joyous, exciting, triumphant, upbeat, jubilant, celebratory, exhilarating, victorious, ecstatic, fun, thrilling, bubbly, ecstatic, radiant, heroic"),
+    ("major", "energetic"): _split("joyous, exciting, triumphant, upbeat, jubilant, celebratory, exhilarating, victorious, ecstatic, fun, thrilling, bubbly, elated, radiant, heroic"),
     ("minor", "calm"): _split("sad, melancholic, wistful, lonely, sorrowful, gloomy, bittersweet, haunting, reflective, pensive, nocturnal, mournful, fragile, distant, aching"),
     ("minor", "medium"): _split("moody, serious, mysterious, brooding, longing, restless, somber, shadowy, yearning, cool, introspective, uneasy, cryptic, stern, cautious"),
     ("minor", "energetic"): _split("intense, tense, angry, fierce, urgent, dramatic, menacing, defiant, furious, stormy, desperate, suspenseful, wild, dangerous, ominous"),
@@ -198,10 +198,10 @@ MOODS = {
 # (lowest BPM, lowest BPM above) → tempo terms, for beats of 2/4, 3/4 and 4/4.
 TEMPO_TERMS = (
     (0, 64, _split("largo, very slow, crawling")),
-    (60, 80, _split("adagio, leisurely, lazy tempo")),
-    (76, 100, _split("andante, walking pace, relaxed tempo")),
-    (96, 120, _split("moderato, medium paced, comfortable tempo")),
-    (116, 144, _split("allegro, brisk, lively tempo")),
+    (60, 84, _split("adagio, leisurely, lazy tempo")),
+    (76, 100, _split("andante, walking pace, strolling tempo")),
+    (96, 126, _split("moderato, medium paced, comfortable tempo")),
+    (126, 148, _split("allegro, brisk, lively tempo")),
     (140, 180, _split("vivace, very fast, rapid, racing")),
 )
 
@@ -225,15 +225,15 @@ DRUM_SOUNDS = _table(
 
 TIME_SIGNATURES = _table(
     {
-        "3/4": "in 3/4, three four time, waltz time, triple meter",
-        "6/8": "in 6/8, six eight time, compound time",
-        "4/4": "in 4/4, four four time, common time",
+        "3/4": "in 3/4, 3/4 time, waltz time, triple meter, three beats per bar",
+        "6/8": "in 6/8, 6/8 time, six eight time, compound time",
+        "4/4": "in 4/4, 4/4 time, common time, four beats per bar",
     }
 )
 
 FORMS = _table(
     {
-        "intro": "intro, opening, it begins with an intro, instruments enter one by one",
+        "intro": "intro, opening, it begins with an intro, instruments enter one after another",
         "ending": "ending, outro, final chord, it ends with a final chord",
         "build": "builds up, crescendo, growing, rising tension",
         "quiet to loud": "quiet verse and loud chorus, dynamic contrast",
@@ -243,20 +243,20 @@ FORMS = _table(
 
 TEXTURES = {
     "sparse": _split("sparse, minimal, bare, stripped down, simple arrangement, uncluttered"),
-    "medium": _split("clear, moderate texture, small group, compact"),
+    "medium": _split("clear, open texture, small group, compact"),
     "dense": _split("dense, thick, full arrangement, layered, rich texture, busy texture"),
 }
 
 # Register and articulation of the lead.
 LEAD_REGISTERS = {
     "low": _split("low, deep"),
-    "middle": _split("mid register, middle register"),
+    "middle": _split("middle register, midrange"),
     "high": _split("high, high pitched"),
 }
 LEAD_RHYTHMS = {
-    "long": _split("long notes, sustained melody, slow melody, singing line"),
+    "long": _split("long notes, sustained melody, legato melody, singing line"),
     "mixed": _split("varied melody, lyrical melody, expressive line"),
-    "short": _split("short notes, quick notes, fast runs, nimble melody, busy melody"),
+    "short": _split("short notes, running notes, rippling runs, nimble melody, busy melody"),
 }
 
 FEELS = {
@@ -267,8 +267,8 @@ FEELS = {
 HARMONIES = {
     "triads": _split("simple chords, plain triads, basic harmony"),
     "sevenths": _split("jazzy chords, rich harmony, seventh chords, extended chords, colorful harmony"),
-    "still": _split("few chords, static harmony, slow chord changes"),
-    "moving": _split("many chords, quick chord changes, busy harmony"),
+    "still": _split("few chords, static harmony, unchanging chords"),
+    "moving": _split("many chords, frequent chord changes, busy harmony"),
 }
 
 # Patterns of the accompaniment and the bass → phrases.
@@ -279,14 +279,14 @@ COMP_PATTERNS = _table(
         "push": "pushed chords, syncopated chords",
         "stabs": "chord stabs, staccato chords",
         "skank": "offbeat chords, skank",
-        "sixteenths": "fast chord rhythm, sixteenth chords",
+        "sixteenths": "tight chord rhythm, sixteenth chords",
         "gallop": "galloping rhythm, gallop",
         "charleston": "charleston rhythm, comping",
         "bossa": "bossa rhythm, gentle comping",
         "strum": "strummed, strumming",
         "boom-chick": "boom chick, alternating rhythm",
         "montuno": "montuno, guajeo",
-        "waltz": "oom pah pah, waltz chords",
+        "waltz": "oom pah, waltz chords",
         "tremolo": "tremolo, trembling chords",
         "arpeggio": "arpeggios, broken chords, arpeggiated",
         "alberti": "alberti figures, rolling chords",
@@ -325,3 +325,19 @@ REQUESTS = _split(
 )
 
 LINKS = _split("with, featuring, including, over, built on, driven by, carried by, backed by, led by, full of, and")
+
+# Captions contain these words as often as the sentence needs them, and all others once.
+FUNCTION_WORDS = frozenset("a an the and of in on at for with by to from it is me like over".split())
+
+# Words that contradict a calm piece, an energetic one, and those with and without swing.
+FORCEFUL = _split(
+    "aggressive, anthemic, brutal, crushing, driving, epic, ferocious, fiery, frantic, headbanging, huge, jumpy, loud,"
+    " massive, pounding, pumping, punchy, relentless, roaring, rousing, savage, stomping, thumping, thundering,"
+    " upbeat, whirling, zippy"
+)
+RESTFUL = _split(
+    "cozy, delicate, dreamy, drifting, easy-going, easy listening, floating, hazy, laid-back, lazy, lullaby,"
+    " meditation, mellow, relaxed, sleep, sleepy, tender, weightless"
+)
+STRAIGHT = _split("straight, even eighths")
+SWINGING = _split("swing, swinging, swung, shuffle, shuffled")
