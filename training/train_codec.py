@@ -134,9 +134,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add(
         "--imitate",
-        help="Folder of a codec, a run or a pipeline: instead of audio, learn the loudness of oscillators and noise that"
-        " its decoder predicts, below 130 Hz only in total. Of the other losses, only `--bass_weight` is added. Needs"
-        " `--freeze_encoder` and a SpectralCodecModel with the same latents.",
+        help="Folder of a codec, a run or a pipeline: instead of audio, learn the loudness of oscillators and noise"
+        " that its decoder predicts, below 130 Hz only in total. Of the other losses, only `--bass_weight` is added."
+        " Needs `--freeze_encoder` and a SpectralCodecModel with the same latents.",
     )
     add("--commitment_weight", type=float, default=0.0, help="Weight of the commitment loss.")
     add("--adversarial", **switch, help="Also train against a discriminator.")
@@ -259,7 +259,8 @@ def load_reference(args: argparse.Namespace, codec: nn.Module) -> nn.Module:
     reference = load_codec(args.imitate)
     if not is_same_codec(codec, codec_hash(reference), first_codebook(reference)):
         raise ValueError(
-            f"`imitate` has to be a codec with the same latents as `init_from` ({args.init_from}), but is {args.imitate}."
+            f"`imitate` has to be a codec with the same latents as `init_from` ({args.init_from}), but is"
+            f" {args.imitate}."
         )
     return reference.decoder
 

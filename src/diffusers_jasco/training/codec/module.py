@@ -29,8 +29,8 @@ class CodecTrainingModel(nn.Module):
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
         measures_bass (`bool`, defaults to `False`): whether to compute the bass loss of a [`SpectralCodecModel`].
         reference (`SpectralDecoder`, *optional*):
-            Decoder of a [`SpectralCodecModel`] with the same latents, on the same device. The codec's decoder learns to
-            imitate it, without synthesizing audio.
+            Decoder of a [`SpectralCodecModel`] with the same latents, on the same device. The codec's decoder learns
+            to imitate it, without synthesizing audio.
     """
 
     def __init__(self, codec: nn.Module, measures_bass: bool = False, reference: SpectralDecoder | None = None):
