@@ -236,11 +236,12 @@ def list_settings(part: str, args: argparse.Namespace) -> Iterator[dict[str, Any
     """The settings of a part's measurements, the most important ones first."""
     if part == "step":
         for dtype in DTYPES:
-            for mode in MODES:
-                for size in SIZES:
+            for size in SIZES:
+                for mode in MODES:
                     # Compiling 48 layers as a whole takes minutes.
                     if (size, mode) != ("1B", "CUDA graphs"):
-                        for clips in (8, 1):
+                        # CUDA graphs are for few clips.
+                        for clips in (1, 8) if mode == "CUDA graphs" else (8, 1):
                             yield {"size": size, "mode": mode, "clips": clips, "dtype": dtype}
         yield from ({"size": "1B", "mode": "CUDA graphs", "clips": clips, "dtype": "bfloat16"} for clips in (1, 8))
     elif part == "pipeline":

@@ -19,6 +19,7 @@
 #     DEVICE=cpu    Two processes with one thread each, in legs of at most MAX_MINUTES (default: 120).
 #     DEVICE=cuda   One process on the GPU, while the other CPU cores render music, which the training uses as it
 #                   appears. The model is trained for MAX_MINUTES (default: 420), and the learning rate decays at the end.
+#                   LIMIT_MINUTES stops it that many minutes after the start of the script, wherever it is.
 #
 # The music needs the FluidSynth library and MIT-licensed sound fonts; on Debian:
 #     apt install libfluidsynth3 fluid-soundfont-gm musescore-general-soundfont-small
@@ -70,10 +71,18 @@ else
     model_options=()
 fi
 
-# Prints the minutes until the end of the leg. On a GPU, there is a minute for the start of the training.
+# Prints the minutes until the end of the leg. On a GPU, there is a minute for the start of the training, and even a
+# training that starts after LIMIT_MINUTES does a step, so that there is a pipeline.
 minutes_left() {
-    awk -v minutes="$minutes" -v passed=$SECONDS -v device="$device" \
-        'BEGIN { left = device == "cuda" ? minutes + 1 : minutes - passed / 60; printf "%.3f", (left > 0 ? left : 0) }'
+    awk -v minutes="$minutes" -v passed=$SECONDS -v device="$device" -v limit="${LIMIT_MINUTES:-1000000}" 'BEGIN {
+        left = minutes - passed / 60
+        if (device == "cuda") {
+            left = limit - passed / 60
+            if (left > minutes + 1) left = minutes + 1
+            if (left < 0.01) left = 0.01
+        }
+        printf "%.3f", (left > 0 ? left : 0)
+    }'
 }
 
 # Ends the script if the leg is over.
@@ -91,10 +100,10 @@ train() {
         --max_minutes "$(minutes_left)" --resume latest
 }
 
-# render_features <split> <number of clips> <maximum number of clips per part>
+# render_features <split> <number of clips> <maximum number of clips per part> [exec, in a background process]
 render_features() {
     check_time
-    python scripts/render_features.py --codec "$codec" --output "$work/features/$1" --split "$1" "${music[@]}" \
+    ${4:-} python scripts/render_features.py --codec "$codec" --output "$work/features/$1" --split "$1" "${music[@]}" \
         --num_clips "$2" --clips_per_part $(($2 < $3 ? $2 : $3)) --processes "$processes" --max_minutes "$(minutes_left)"
 }
 
@@ -112,7 +121,7 @@ fi
 
 render_features validation "$validation_clips" 8
 if [ "$beside" = 1 ]; then
-    render_features train "$clips" 128 &
+    render_features train "$clips" 128 exec &
     renderer=$!
     trap 'kill "$renderer" 2>/dev/null || true' EXIT
     until [ -f "$work/features/train/parts.json" ]; do

@@ -18,8 +18,9 @@
 #     run.sh <clone of the repository> <folder for results>
 #
 # The steps are those of SELECT (default: "test benchmark train"), with the time limits TEST_SECONDS, BENCHMARK_SECONDS
-# and TRAIN_SECONDS. The training takes MAX_MINUTES and the time for installing, rendering the first clips and packing
-# its results; see scripts/train_nano.sh for its other settings.
+# and TRAIN_SECONDS. Each of the four parts of the benchmark starts no measurement after PART_MINUTES. The training
+# takes MAX_MINUTES and the time for rendering the first clips and packing its results, for which a minute is left; see
+# scripts/train_nano.sh for its other settings.
 set -uo pipefail
 kit=$(cd "$(dirname "$0")" && pwd)
 repository=$(realpath "${1:?usage: run.sh <clone of the repository> <folder for results>}")
@@ -43,12 +44,17 @@ step() {
     local name=$1 limit=$2 start=$SECONDS
     shift 2
     [[ " $steps " == *" $name "* ]] || return 0
-    timeout --kill-after 10 "$limit" "$@" >"$results/$name.log" 2>&1
+    timeout --signal "${STOP:-TERM}" --kill-after 20 "$limit" "$@" >"$results/$name.log" 2>&1
     echo "$name: exit code $? after $((SECONDS - start)) s"
     tail -n 15 "$results/$name.log" | tr '\r' '\n' | tail -n 15 | cut -c -300
 }
 
-step test "${TEST_SECONDS:-300}" python3 -m pytest -q -p no:cacheprovider tests/gpu
-step benchmark "${BENCHMARK_SECONDS:-240}" python3 scripts/benchmark_gpu.py
-step train "${TRAIN_SECONDS:-$((60 * MAX_MINUTES + 180))}" scripts/train_nano.sh
+# After Ctrl-C, pytest prints the results so far. Files with many tests in a short time come first.
+tests=(tests/gpu/test_codecs.py tests/gpu/test_transformer.py tests/gpu/test_training.py tests/gpu/test_pipeline.py)
+GPU_REPORT=$results/test.json STOP=INT step test "${TEST_SECONDS:-300}" \
+    python3 -m pytest -q -p no:cacheprovider -m "${TEST_MARKERS:-gpu and not slow}" "${tests[@]}"
+step benchmark "${BENCHMARK_SECONDS:-240}" \
+    python3 scripts/benchmark_gpu.py --max_minutes "${PART_MINUTES:-0.5}" --output "$results/benchmark.json"
+train_seconds=${TRAIN_SECONDS:-$((60 * MAX_MINUTES + 180))}
+LIMIT_MINUTES=$((train_seconds / 60 - 1)) step train "$train_seconds" scripts/train_nano.sh
 ls -l "$results"

@@ -38,7 +38,9 @@ MEASURE = Path(__file__).with_name("with_peak_memory.py")
 def train(measured, *args, script: str = "train_jasco", launcher: tuple[str, ...] = ()) -> None:
     """Runs a training script in a process of its own, which has to succeed."""
     command = [sys.executable, *launcher, MEASURE, ROOT / "training" / f"{script}.py", *args]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
+    # The packages of an offline kit are in the path, too.
+    paths = os.pathsep.join(filter(None, (str(ROOT / "src"), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     result = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-4000:]
     if torch.cuda.is_available():
