@@ -30,46 +30,79 @@ from ..controls.forms import is_empty
 from ..per_prompt import check_per_prompt, split_per_prompt
 from ..utils.errors import InputError, list_names, shorten
 from ..utils.numbers import is_number, to_float, to_integer
+from .prompt_timeline import PromptTimeline, check_timeline, is_timeline
 
 
 MIN_DURATION = 0.001  # seconds
 MAX_DURATION = 3600.0  # seconds
+# Overlap of windows in seconds, and how many of them are evaluated at once.
+DEFAULT_OVERLAP = 2.0
+DEFAULT_WINDOWS_PER_BATCH = 8
 MAX_PROMPT_LENGTH = 20_000  # characters; the memory of attention grows with its square
+
+# A prompt, or one per piece.
+Prompts = str | list[str | PromptTimeline | None] | None
 
 
 def check_text(
     prompt: Any, prompt_embeds: Any, prompt_attention_mask: Any, text_dim: int
-) -> tuple[str | list[str | None] | None, torch.Tensor | None, torch.Tensor | None]:
+) -> tuple[Prompts, torch.Tensor | None, torch.Tensor | None]:
     """Checks `prompt` and `prompt_embeds`, which are mutually exclusive."""
     if prompt is not None and prompt_embeds is not None:
         raise InputError("Give either `prompt` or `prompt_embeds`, not both.", "prompt")
     return check_prompt(prompt), *check_prompt_embeds(prompt_embeds, prompt_attention_mask, text_dim)
 
 
-def check_prompt(prompt: Any) -> str | list[str | None] | None:
+def check_prompt(prompt: Any) -> Prompts:
     r"""
     Args:
-        prompt (`str`, `list[str]` or `None`): a prompt, or a list, array or series with one per piece.
+        prompt (`str`, `list` or `None`):
+            A prompt, a timeline `[(text, start in seconds), ...]`, or a list, array or series with a prompt or a timeline
+            per piece.
+
+    Returns:
+        `str`, `list` or `None`: the prompt, or the list of prompts, with timelines as tuples.
 
     Raises:
-        [`~inputs.InputError`]: for any other type, an empty list, or text that can't be encoded in UTF-8.
+        [`~inputs.InputError`]: for any other type, an empty list, text that can't be encoded in UTF-8, or starts that do
+            not increase from 0.
     """
     if hasattr(prompt, "tolist"):
         prompt = prompt.tolist()
     if prompt is None or isinstance(prompt, str):
         return prompt if prompt is None else _check_text(prompt, "prompt")
     if not isinstance(prompt, Sequence) or isinstance(prompt, (bytes, bytearray, memoryview, range)):
-        raise InputError(f"`prompt` has to be a `str`, a list of them or `None`, but is {type(prompt)}.", "prompt")
+        raise InputError(
+            f"`prompt` has to be a `str`, a timeline [(text, seconds), ...], a list of them or `None`, but is"
+            f" {type(prompt)}.",
+            "prompt",
+        )
     if not len(prompt):
         raise InputError(
             "`prompt` is an empty list. Use `None` or an empty string for music without a text prompt.", "prompt"
         )
-    return [None if text is None else _check_text(text, f"prompt[{i}]", i) for i, text in enumerate(prompt)]
+    if is_timeline(prompt):
+        return [_check_single(prompt, "prompt", None)]
+    return [_check_single(single, f"prompt[{i}]", i) for i, single in enumerate(prompt)]
+
+
+def _check_single(prompt: Any, name: str, position: int | None) -> str | PromptTimeline | None:
+    """Checks the prompt of one piece: text, a timeline, or `None`."""
+    if not is_timeline(prompt):
+        return None if prompt is None else _check_text(prompt, name, position)
+    return tuple(
+        (None if text is None else _check_text(text, name, position), start)
+        for text, start in check_timeline(prompt, name, position)
+    )
 
 
 def _check_text(text: Any, name: str, position: int | None = None) -> str:
     if not isinstance(text, str):
-        raise InputError(f"`{name}` has to be a `str` or `None`, but is {type(text)}.", "prompt", position)
+        raise InputError(
+            f"`{name}` has to be a `str`, a timeline [(text, seconds), ...] or `None`, but is {shorten(text)}.",
+            "prompt",
+            position,
+        )
     if len(text) > MAX_PROMPT_LENGTH:
         raise InputError(
             f"`{name}` has to have at most {MAX_PROMPT_LENGTH} characters, but has {len(text)}.", "prompt", position
@@ -156,6 +189,27 @@ def check_duration(duration: Any) -> float | None:
             f" {shorten(duration)}.",
             "duration",
         ) from None
+
+
+def check_windows(window_overlap: Any, windows_per_batch: Any, window: float) -> tuple[float, int]:
+    r"""
+    Args:
+        window_overlap (`float`, *optional*): overlap of neighboring windows in seconds.
+        windows_per_batch (`int`, *optional*): number of windows that are evaluated at once.
+        window (`float`): length of a window in seconds.
+
+    Returns:
+        `tuple[float, int]`: both, with defaults where they are `None`.
+
+    Raises:
+        [`~inputs.InputError`]: unless the overlap is from 0 to three quarters of a window, and the number positive.
+    """
+    if window_overlap is None:
+        window_overlap = min(DEFAULT_OVERLAP, window / 4)
+    window_overlap = to_float(window_overlap, "window_overlap", minimum=0.0, maximum=0.75 * window)
+    if windows_per_batch is None:
+        windows_per_batch = DEFAULT_WINDOWS_PER_BATCH
+    return window_overlap, to_integer(windows_per_batch, "windows_per_batch", minimum=1)
 
 
 def check_tempos(

@@ -62,8 +62,21 @@ class GuidedVelocity:
             sections = tuple(section.pad() for section in sections)
         self.conditioning = replace(conditioning, nulls=nulls, sections=sections)
         self.attention_kwargs = attention_kwargs
+        self._name = ""
         self._branches: tuple[frozenset[str], ...] = ()
         self._model_kwargs: dict[str, torch.Tensor | None] = {}
+
+    def for_part(self, conditioning: JascoConditioning, name: str) -> "GuidedVelocity":
+        r"""
+        Returns the velocity under other conditions.
+
+        Args:
+            conditioning ([`JascoConditioning`]): conditions that derive from those of this velocity.
+            name (`str`): distinguishes the parts in caches of the transformer.
+        """
+        part = copy(self)
+        part.conditioning, part._name, part._branches = conditioning, name, ()
+        return part
 
     def __call__(self, latents: torch.Tensor, time: float) -> torch.Tensor:
         r"""
@@ -80,7 +93,7 @@ class GuidedVelocity:
             kept = [self.conditioning.keep(branch) for branch in branches]
             self._model_kwargs = JascoConditioning.cat(kept).model_kwargs()
         count = len(branches)
-        with self.transformer.cache_context("+".join(map(_branch_name, branches))):
+        with self.transformer.cache_context(self._name + "+".join(map(_branch_name, branches))):
             velocities = self.transformer(
                 hidden_states=latents.to(self.transformer.dtype).repeat(count, 1, 1),
                 timestep=torch.full((count * len(latents),), time, device=latents.device),

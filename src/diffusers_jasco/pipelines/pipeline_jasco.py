@@ -70,18 +70,18 @@ from .checks import (
     check_switches,
     check_tempos,
     check_text,
+    check_windows,
     count_pieces,
 )
 from .denoising import GuidedVelocity, check_scheduler, check_timesteps, denoise, set_timesteps
 from .hub_mixin import JascoPipelineHubMixin
 from .loading import JascoPipelineLoadingMixin
 from .pipeline_output import JascoPipelineOutput
+from .prompt_timeline import opening, split_sections
+from .windows import WindowedVelocity, place_windows
 
 
 logger = logging.get_logger(__name__)
-
-# Durations above this multiple of the training duration cause a warning.
-MAX_STRETCH = 1.25
 
 EXAMPLE_DOC_STRING = """
     Examples:
@@ -284,7 +284,9 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         device = device or self._execution_device
         if prompt_embeds is None:
             prompt = check_prompt(prompt)
-            prompts = [prompt] if prompt is None or isinstance(prompt, str) else prompt
+            prompts = prompt if isinstance(prompt, list) else [prompt]
+            if any(isinstance(single, tuple) for single in prompts):
+                raise InputError("`prompt` has to be text here: use `encode_conditioning` for timelines.", "prompt")
             prompt_embeds, prompt_attention_mask = encode_prompts(prompts, self.tokenizer, self.text_encoder, device)
         elif prompt_attention_mask is None:
             prompt_attention_mask = torch.ones(prompt_embeds.shape[:2])
@@ -348,7 +350,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
     @torch.no_grad()
     def encode_conditioning(
         self,
-        prompt: str | list[str | None] | None = None,
+        prompt: str | list | None = None,
         chords: Any = None,
         drums: Any = None,
         separate_drums: bool = False,
@@ -404,11 +406,6 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             raise InputError("Give either `num_frames` or `duration`, not both.", "num_frames")
         else:
             num_frames = to_integer(num_frames, "num_frames", 1, self._num_frames(MAX_DURATION))
-        if num_frames > MAX_STRETCH * sample_size:
-            logger.warning(
-                f"The requested duration is {num_frames / self.frame_rate:g} s, but this checkpoint was trained on clips"
-                f" of {sample_size / self.frame_rate:g} s: structure and quality may degrade; a shorter `duration` avoids it."
-            )
         num_prompts = count_pieces(prompt, prompt_embeds, None)
         inputs = dict(zip(CONTROLS, map(to_list, (chords, drums, melody, beats)), strict=True))
         tempos = check_tempos(bpm, beats_per_bar, inputs["beats"], num_prompts)
@@ -422,13 +419,17 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         starts = check_starts(start, num_prompts, tuple(inputs.values()))
         device = self._execution_device
         generator = check_generator(generator, num_prompts, device)
-        states, text_mask = self.encode_prompt(prompt, device, 1, prompt_embeds, prompt_attention_mask)
-        section = TextSection(0, states, text_mask, attended_tokens(text_mask, audiocraft_compatible))
+        prompts = prompt if isinstance(prompt, list) else [prompt] * num_prompts
+        sections = []
+        for first_frame, texts in split_sections(prompts, num_frames, self.frame_rate):
+            states, text_mask = self.encode_prompt(texts, device, 1, prompt_embeds, prompt_attention_mask)
+            attention_mask = attended_tokens(text_mask, audiocraft_compatible)
+            sections.append(TextSection(first_frame, states, text_mask, attention_mask))
 
         # 1. Choose a tempo
-        prompts = prompt if isinstance(prompt, list) else [prompt] * num_prompts
+        openings = [opening(single) for single in prompts]
         timings, timelines, grids = self._place_in_time(
-            prompts, inputs, *tempos, starts, num_frames, section, generator
+            openings, inputs, *tempos, starts, num_frames, sections[0], generator
         )
 
         # 2. Convert the controls to frames
@@ -456,8 +457,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             controls[name] = torch.stack([null if single is None else single for single in frames]).to(device)
             given[name] = torch.tensor([single is not None for single in frames], device=device)
         nulls = {name: nulls[name] for name in controls}
-        reported = report_tempos(prompts, tempos[0], timings, grids, "beats" in self.transformer.controls)
-        return JascoConditioning((section,), controls, nulls, None, num_frames, given, duration, reported)
+        reported = report_tempos(openings, tempos[0], timings, grids, "beats" in self.transformer.controls)
+        return JascoConditioning(tuple(sections), controls, nulls, None, num_frames, given, duration, reported)
 
     def _place_in_time(
         self,
@@ -533,13 +534,19 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         latents: torch.Tensor | None = None,
     ) -> torch.Tensor:
         r"""
-        Returns the initial noise of shape `(batch_size, num_frames, latent_dim)`, or `latents` if given. The result is
-        float32, since the solver's state is float32 whatever the dtype of the weights.
+        Returns the initial noise of shape `(batch_size, num_frames, latent_dim)`, or `latents` if given. Pieces that are
+        longer than the training clips get one draw per block of their length, so a longer piece begins with the same
+        noise. The result is float32, since the solver's state is float32 whatever the dtype of the weights.
         """
-        shape = (batch_size, num_frames, self.transformer.config.in_channels)
-        if latents is None:
-            return randn_tensor(shape, generator=generator, device=device, dtype=torch.float32)
-        return latents.to(device, torch.float32)
+        if latents is not None:
+            return latents.to(device, torch.float32)
+        config = self.transformer.config
+        shape = (batch_size, min(num_frames, config.sample_size), config.in_channels)
+        blocks = [
+            randn_tensor(shape, generator=generator, device=device, dtype=torch.float32)
+            for _ in range(0, num_frames, config.sample_size)
+        ]
+        return torch.cat(blocks, dim=1)[:, :num_frames]
 
     def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
         """Decodes normalized latents `(batch, frames, latent_dim)` to audio of shape `(batch, channels, samples)`."""
@@ -574,6 +581,17 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             setattr(guider, name, scale)
         return guider
 
+    def _make_velocity(
+        self, velocity: GuidedVelocity, window_overlap: float, windows_per_batch: int
+    ) -> GuidedVelocity | WindowedVelocity:
+        """Divides pieces that are longer than the training clips into windows, and those whose text changes."""
+        config, num_frames = self.transformer.config, velocity.conditioning.num_frames
+        if num_frames <= config.sample_size and len(velocity.conditioning.sections) == 1:
+            return velocity
+        overlap = self._num_frames(window_overlap) if window_overlap else 0
+        windows = place_windows(num_frames, config.sample_size, overlap, config.drums_blur)
+        return WindowedVelocity(velocity, windows, windows_per_batch)
+
     @contextmanager
     def _call(self, guider: JascoGuidance, attention_kwargs: dict[str, Any] | None) -> Iterator[None]:
         """
@@ -596,7 +614,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
     @replace_example_docstring(EXAMPLE_DOC_STRING)
     def __call__(
         self,
-        prompt: str | list[str | None] | None = None,
+        prompt: str | list | None = None,
         chords: Any = None,
         drums: Any = None,
         separate_drums: bool = False,
@@ -607,6 +625,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         bpm: float | bool | list[float | bool | None] | None = None,
         beats_per_bar: int | list[int | None] | None = None,
         beats: Any = None,
+        window_overlap: float | None = None,
+        windows_per_batch: int | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         text_guidance_scale: float | None = None,
@@ -634,8 +654,10 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         are not supported: the null branch uses the null conditions of training.
 
         Args:
-            prompt (`str` or `list[str]`, *optional*):
-                Description of the music, never truncated; `None` or an empty string for no text condition.
+            prompt (`str` or `list`, *optional*):
+                Description of the music, never truncated; `None` or an empty string for no text condition. `[("calm
+                piano", 0.0), ("full band", 20.0)]` describes sections by their starts in seconds. A list has a prompt,
+                or such a timeline, for each piece.
             chords (*optional*):
                 A chord progression for all prompts, or a list with one (or `None`) per prompt: `[(label, start in
                 seconds), ...]`, a string such as `"C:0 Am:2.5"`, chords in bars (`"C | Am | F G"`; with `:|` at the
@@ -662,8 +684,9 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 or one per prompt: the chord and the note that sound there begin at 0. Controls given as lists, strings
                 and matrices are not affected. Only the needed part of a recording is analyzed.
             duration (`float`, *optional*):
-                Duration in seconds, at most 3600; by default that of the training clips. Durations above 1.25 times
-                the default cause a warning.
+                Duration in seconds, at most 3600; by default that of the training clips. A longer piece is generated
+                in windows of that length, which overlap and are denoised together. All controls apply to the whole
+                piece.
             bpm (`float`, `False` or a list, *optional*):
                 Tempo in beats per minute for all prompts, or a list with one per prompt: of chords in bars, grooves
                 and notes as text, and, if the checkpoint has the control `beats`, of the music; the first downbeat is
@@ -678,6 +701,11 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             beats (*optional*):
                 Beats that the music follows, instead of `bpm`, for all prompts, or a list with one (or `None`) per
                 prompt: times in seconds, the tuple `(beats, downbeats)`, or a recording; see [`~inputs.read_beats`].
+            window_overlap (`float`, *optional*):
+                Least overlap of neighboring windows in seconds, less than a window; by default 2 s, or a quarter of a
+                window that is shorter than 8 s.
+            windows_per_batch (`int`, *optional*):
+                Number of windows that are evaluated at once, 8 by default. Fewer need less memory.
             num_inference_steps (`int`, *optional*):
                 Number of solver steps, by default that of the scheduler's configuration. Not supported by
                 [`FlowMatchDopri5Scheduler`].
@@ -766,6 +794,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         num_inference_steps, sigmas = check_timesteps(self.scheduler, num_inference_steps, sigmas)
         scales = dict(zip(SCALES, (guidance_scale, text_guidance_scale, guidance_rescale)))
         guider = self._make_guider(guider, scales, audiocraft_compatible)
+        windows = check_windows(window_overlap, windows_per_batch, config.sample_size / self.frame_rate)
         check_attention_kwargs(attention_kwargs)
         check_output_type(output_type)
         tensor_inputs = check_callback(
@@ -795,7 +824,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
 
             # 3. Integrate from noise to data
             latents = denoise(
-                GuidedVelocity(self.transformer, guider, conditioning, attention_kwargs),
+                self._make_velocity(GuidedVelocity(self.transformer, guider, conditioning, attention_kwargs), *windows),
                 self.scheduler,
                 self.prepare_latents(batch_size, num_frames, device, generator, latents),
                 generator,

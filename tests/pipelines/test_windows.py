@@ -1,0 +1,170 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import pytest
+import torch
+
+from diffusers_jasco import JascoGuidance, JascoTransformerModel
+from diffusers_jasco.conditioning import JascoConditioning, TextSection
+from diffusers_jasco.inputs import InputError
+from diffusers_jasco.pipelines.denoising import GuidedVelocity
+from diffusers_jasco.pipelines.windows import WindowedVelocity, place_windows
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "window", "overlap", "multiple"),
+    [(251, 250, 50, 1), (1500, 250, 50, 1), (1501, 500, 100, 3), (2000, 500, 375, 3), (37, 10, 0, 1), (9, 10, 2, 3)],
+)
+def test_windows_cover_each_frame_once(num_frames, window, overlap, multiple):
+    windows = place_windows(num_frames, window, overlap, multiple)
+    owned = torch.cat([single.owned for single in windows])
+    assert owned.sort().values.tolist() == list(range(num_frames))
+    assert windows[0].first == 0 and windows[-1].last == num_frames
+    for before, after in zip(windows, windows[1:]):
+        assert after.first % multiple == 0 and after.first > before.first and before.last - after.first >= overlap
+    for single in windows:
+        assert single.last - single.first <= window and len(single.owned)
+        assert single.first <= single.owned.min() and single.owned.max() < single.last
+    # The overlap of the first two windows alternates.
+    if len(windows) > 1 and overlap < window / 2:
+        shared = range(windows[1].first, windows[0].last)
+        assert [frame for frame in windows[0].owned.tolist() if frame in shared] == list(shared[::2])
+
+
+@pytest.fixture
+def transformer() -> JascoTransformerModel:
+    torch.manual_seed(0)
+    return JascoTransformerModel(
+        in_channels=3, num_layers=1, num_attention_heads=2, attention_head_dim=8, ff_inner_dim=16, text_dim=5,
+        drums_dim=None, melody_dim=None, chord_labels=["N", "C"], sample_size=8,
+    ).eval()  # fmt: skip
+
+
+def guided(transformer, num_sections: int = 1) -> GuidedVelocity:
+    generator = torch.Generator().manual_seed(1)
+    texts = [torch.randn(2, 2 + number, 5, generator=generator) for number in range(num_sections)]
+    sections = tuple(
+        TextSection(10 * number, states, torch.ones(2, 2 + number, dtype=torch.bool))
+        for number, states in enumerate(texts)
+    )
+    chords = torch.randint(2, (2, 20), generator=generator)
+    conditioning = JascoConditioning(sections, {"chords": chords}, transformer.null_controls)
+    return GuidedVelocity(transformer, JascoGuidance(2.0, 0.5, 0.7), conditioning)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("windows_per_batch", [1, 2, 8])
+def test_each_window_has_the_velocity_of_a_piece_of_its_own(transformer, windows_per_batch):
+    velocity, windows = guided(transformer), place_windows(20, 8, 3)
+    latents = torch.randn(2, 20, 3, generator=torch.Generator().manual_seed(2))
+    result = WindowedVelocity(velocity, windows, windows_per_batch)(latents, 0.25)
+    for window in windows:
+        conditioning = velocity.conditioning.slice(window.first, window.last)
+        alone = GuidedVelocity(transformer, velocity.guider, conditioning)(latents[:, window.first : window.last], 0.25)
+        torch.testing.assert_close(result[:, window.owned], alone[:, window.owned - window.first], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_each_frame_follows_the_text_of_its_section(transformer):
+    velocity, windows = guided(transformer, num_sections=2), place_windows(20, 8, 3)
+    latents = torch.randn(2, 20, 3, generator=torch.Generator().manual_seed(2))
+    result = WindowedVelocity(velocity, windows, 2)(latents, 0.25)
+    for section, frames in zip(velocity.conditioning.sections, (slice(0, 10), slice(10, 20))):
+        single = JascoConditioning(
+            (section._replace(first_frame=0),), velocity.conditioning.controls, transformer.null_controls
+        )
+        plain = WindowedVelocity(GuidedVelocity(transformer, velocity.guider, single), windows)(latents, 0.25)
+        torch.testing.assert_close(result[:, frames], plain[:, frames], atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(result[:, :10], plain[:, :10], atol=1e-3)
+
+
+CALL = {"prompt": "a", "num_inference_steps": 2, "output_type": "latent", "chords": "C:0 F:1.5 G:2.2"}
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_long_pieces_in_a_batch_equal_single_ones(pipe):
+    prompts = ["a song", "another"]
+    options = CALL | {"duration": 2.6, "window_overlap": 0.3}
+    batch = pipe(**options | {"prompt": prompts}, generator=[generator(0), generator(1)], windows_per_batch=2).audios
+    assert batch.shape == (2, 130, pipe.transformer.config.in_channels)
+    for row, prompt, seed in zip(batch, prompts, (0, 1)):
+        single = pipe(**options | {"prompt": prompt}, generator=generator(seed)).audios[0]
+        torch.testing.assert_close(row, single, atol=1e-4, rtol=1e-4)
+
+
+def test_the_noise_of_a_longer_piece_begins_with_that_of_a_shorter_one(pipe):
+    window = pipe.transformer.config.sample_size
+    noises = [
+        pipe.prepare_latents(2, frames, torch.device("cpu"), generator(0))
+        for frames in (window, window + 7, 3 * window)
+    ]
+    for shorter, longer in zip(noises, noises[1:]):
+        assert torch.equal(longer[:, : shorter.shape[1]], shorter)
+
+
+def test_late_chords_reach_the_end_of_a_long_piece(pipe):
+    audios = [
+        pipe(**CALL | {"chords": chords, "duration": 3.0}, generator=generator(0)).audios[0]
+        for chords in ("C:0 F:1.5 G:2.7", "C:0 F:1.5 A:2.7")
+    ]
+    assert not torch.allclose(audios[0][140:], audios[1][140:], atol=1e-3)
+    # The first window ends before the change, and each frame depends on its own window only.
+    assert torch.equal(audios[0][:20], audios[1][:20])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window_overlap": 0.9}, "`window_overlap` has to be"),
+        ({"window_overlap": -1}, "`window_overlap` has to be"),
+        ({"windows_per_batch": 0}, "`windows_per_batch` has to be"),
+    ],
+)
+def test_invalid_windows_are_rejected(pipe, options, message):
+    with pytest.raises(InputError, match=message):
+        pipe(**CALL | options)
+
+
+def test_sections_of_the_prompt(pipe):
+    options = CALL | {"duration": 1.0, "num_inference_steps": 1}
+    calm, loud = (pipe(**options | {"prompt": text}, generator=generator(0)).audios for text in ("calm", "loud"))
+    timeline = [("calm", 0.0), ("loud", 0.4)]
+    both = pipe(**options | {"prompt": timeline}, generator=generator(0)).audios
+    torch.testing.assert_close(both, torch.cat([calm[:, :20], loud[:, 20:]], dim=1), atol=1e-5, rtol=1e-5)
+    # Another piece in the batch, whose text changes at other times, makes no difference.
+    batch = pipe(**options | {"prompt": [timeline, "loud"]}, generator=[generator(0), generator(0)]).audios
+    torch.testing.assert_close(batch, torch.cat([both, loud]), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ([("a", 1.0), ("b", 2.0)], "`prompt` has to begin at 0 seconds"),
+        ([("a", 0.0), ("b", 2.0), ("c", 2.0)], "'c' begins at 2 s, after 2 s"),
+        (["a", [("a", 0.0), ("b", float("nan"))]], r"`prompt\[1\]` has to be"),
+        ([("a", 0.0), "b"], r"`prompt\[0\]` has to be a `str`, a timeline"),
+        ([(3, 0.0)], r"`prompt\[0\]` has to be a `str`, a timeline"),
+    ],
+)
+def test_invalid_timelines_are_rejected(pipe, prompt, message):
+    with pytest.raises(InputError, match=message):
+        pipe(**CALL | {"prompt": prompt})
+
+
+def test_sections_after_the_end_cause_a_warning(pipe, warnings):
+    pipe(**CALL | {"prompt": [("a", 0.0), ("b", 5.0)], "duration": 1.0})
+    assert "The section 'b' of the prompt begins at 5 s, after the end of the music at 1 s" in warnings.text
