@@ -44,6 +44,9 @@ Codec: TypeAlias = EncodecModel | SpectralCodecModel
 
 # Longer audio is encoded and decoded in chunks of this length.
 CHUNK_SECONDS = 10.0
+# Seconds that are decoded before the beginning of a loop, and of the crossfade at its seam.
+LOOP_CONTEXT = 2.0
+LOOP_FADE = 0.1
 
 
 def load_codec(folder: str | os.PathLike) -> Codec:
@@ -124,6 +127,33 @@ def decode(codec: Codec, latents: torch.Tensor) -> torch.Tensor:
         `torch.Tensor` of shape `(batch, channels, samples)`: audio in float32 on the codec's device. It may exceed ±1.
     """
     return torch.cat(list(_decode_chunks(codec, latents)), dim=-1)
+
+
+@torch.no_grad()
+def decode_loop(codec: Codec, latents: torch.Tensor) -> torch.Tensor:
+    r"""
+    Decodes latents whose end continues with their beginning, to audio that can be repeated without a click: the
+    beginning is an equal-power crossfade from what would follow the end, as the phases of a codec's oscillators do not
+    return to those of the beginning by themselves.
+
+    Args:
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
+        latents (`torch.Tensor` of shape `(batch, frames, latent_dim)`): as in [`decode`].
+
+    Returns:
+        `torch.Tensor` of shape `(batch, channels, samples)`: as in [`decode`].
+    """
+    num_frames = latents.shape[1]
+    rate = codec.config.sampling_rate / codec.config.hop_length
+    fade, context = math.ceil(LOOP_FADE * rate), math.ceil(LOOP_CONTEXT * rate)
+    fade = min(fade, num_frames)
+    around = torch.arange(-context, num_frames + fade + context, device=latents.device) % num_frames
+    audio = decode(codec, latents[:, around])
+    hop = audio.shape[-1] // len(around)
+    start, end, length = context * hop, (context + num_frames) * hop, fade * hop
+    angle = torch.linspace(0, math.pi / 2, length, device=audio.device)
+    beginning = audio[..., start : start + length] * angle.sin() + audio[..., end : end + length] * angle.cos()
+    return torch.cat([beginning, audio[..., start + length : end]], dim=-1)
 
 
 @torch.no_grad()

@@ -179,6 +179,21 @@ class JascoConditioning:
         frames = self._map_frames(lambda tensor: tensor[:, first:last])
         return replace(self, sections=sections, num_frames=last - first, duration=None, **frames)
 
+    def take(self, frames: torch.Tensor) -> "JascoConditioning":
+        r"""
+        Returns some of the frames as a new timeline.
+
+        Args:
+            frames (`torch.Tensor` of shape `(new frames,)`): numbers of the frames, in any order.
+
+        Raises:
+            `ValueError`: if there are several sections of text, whose order could change.
+        """
+        if len(self.sections) > 1:
+            raise ValueError(f"`take` needs conditions with one text, but there are {len(self.sections)} sections.")
+        taken = self._map_frames(lambda tensor: tensor[:, frames])
+        return replace(self, num_frames=len(frames), duration=None, **taken)
+
     def repeat(self, count: int) -> "JascoConditioning":
         """Repeats each sample `count` times in a row."""
         if count == 1:

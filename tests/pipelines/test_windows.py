@@ -12,34 +12,47 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import math
+from pathlib import Path
+
 import pytest
 import torch
 
 from diffusers_jasco import JascoGuidance, JascoTransformerModel
+from diffusers_jasco.codecs import LOOP_FADE, decode, decode_loop, encode, load_codec
 from diffusers_jasco.conditioning import JascoConditioning, TextSection
 from diffusers_jasco.inputs import InputError
 from diffusers_jasco.pipelines.denoising import GuidedVelocity
 from diffusers_jasco.pipelines.windows import WindowedVelocity, place_windows
 
 
-@pytest.mark.parametrize(
-    ("num_frames", "window", "overlap", "multiple"),
-    [(251, 250, 50, 1), (1500, 250, 50, 1), (1501, 500, 100, 3), (2000, 500, 375, 3), (37, 10, 0, 1), (9, 10, 2, 3)],
-)
-def test_windows_cover_each_frame_once(num_frames, window, overlap, multiple):
-    windows = place_windows(num_frames, window, overlap, multiple)
-    owned = torch.cat([single.owned for single in windows])
+ROOT = Path(__file__).parents[2]
+SHAPES = [(251, 250, 50, 1), (1500, 250, 50, 1), (1501, 500, 100, 3), (2000, 500, 375, 3), (37, 10, 0, 1), (9, 10, 2, 3)]
+
+
+@pytest.mark.parametrize(("num_frames", "window", "overlap", "multiple"), SHAPES)
+@pytest.mark.parametrize("loop", [False, True])
+def test_windows_cover_each_frame_once(num_frames, window, overlap, multiple, loop):
+    windows = place_windows(num_frames, window, overlap, multiple, loop)
+    owned = torch.cat([frames[is_owned] for frames, is_owned in windows])
     assert owned.sort().values.tolist() == list(range(num_frames))
-    assert windows[0].first == 0 and windows[-1].last == num_frames
-    for before, after in zip(windows, windows[1:]):
-        assert after.first % multiple == 0 and after.first > before.first and before.last - after.first >= overlap
-    for single in windows:
-        assert single.last - single.first <= window and len(single.owned)
-        assert single.first <= single.owned.min() and single.owned.max() < single.last
-    # The overlap of the first two windows alternates.
-    if len(windows) > 1 and overlap < window / 2:
-        shared = range(windows[1].first, windows[0].last)
-        assert [frame for frame in windows[0].owned.tolist() if frame in shared] == list(shared[::2])
+    following = windows[1:] + windows[: int(loop)]
+    for (before, _), (after, _) in zip(windows, following):
+        assert after[0] % multiple == 0 and len(set(before.tolist()) & set(after.tolist())) >= min(overlap, num_frames)
+    for frames, is_owned in windows:
+        assert len(frames) <= window and is_owned.any()
+        assert ((frames[1:] - frames[:-1]) % num_frames == 1).all()
+    assert windows[0].frames[0] == 0 and (loop or windows[-1].frames[-1] == num_frames - 1)
+
+
+def test_neighboring_windows_share_their_overlap_frame_by_frame():
+    first, second = place_windows(16, 10, 4)
+    assert first.frames[first.is_owned].tolist() == [0, 1, 2, 3, 4, 5, 6, 8]
+    assert second.frames[second.is_owned].tolist() == [7, 9, 10, 11, 12, 13, 14, 15]
+    before, after = place_windows(12, 8, 2, loop=True)
+    assert before.frames[before.is_owned].tolist() == [0, 2, 3, 4, 5, 6]
+    assert after.frames.tolist() == [6, 7, 8, 9, 10, 11, 0, 1]
+    assert after.frames[after.is_owned].tolist() == [7, 8, 9, 10, 11, 1]
 
 
 @pytest.fixture
@@ -69,10 +82,10 @@ def test_each_window_has_the_velocity_of_a_piece_of_its_own(transformer, windows
     velocity, windows = guided(transformer), place_windows(20, 8, 3)
     latents = torch.randn(2, 20, 3, generator=torch.Generator().manual_seed(2))
     result = WindowedVelocity(velocity, windows, windows_per_batch)(latents, 0.25)
-    for window in windows:
-        conditioning = velocity.conditioning.slice(window.first, window.last)
-        alone = GuidedVelocity(transformer, velocity.guider, conditioning)(latents[:, window.first : window.last], 0.25)
-        torch.testing.assert_close(result[:, window.owned], alone[:, window.owned - window.first], atol=1e-5, rtol=1e-5)
+    for frames, is_owned in windows:
+        conditioning = velocity.conditioning.slice(int(frames[0]), int(frames[-1]) + 1)
+        alone = GuidedVelocity(transformer, velocity.guider, conditioning)(latents[:, frames], 0.25)
+        torch.testing.assert_close(result[:, frames[is_owned]], alone[:, is_owned], atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()
@@ -168,3 +181,43 @@ def test_invalid_timelines_are_rejected(pipe, prompt, message):
 def test_sections_after_the_end_cause_a_warning(pipe, warnings):
     pipe(**CALL | {"prompt": [("a", 0.0), ("b", 5.0)], "duration": 1.0})
     assert "The section 'b' of the prompt begins at 5 s, after the end of the music at 1 s" in warnings.text
+
+
+def test_a_loop_has_the_same_surroundings_everywhere(transformer):
+    velocity = guided(transformer)
+    latents = torch.randn(2, 20, 3, generator=torch.Generator().manual_seed(2))
+    windows = place_windows(20, 8, 3, loop=True)
+    with torch.no_grad():
+        result = WindowedVelocity(velocity, windows)(latents, 0.25)
+    frames, is_owned = windows[-1]
+    assert 19 in frames and 0 in frames
+    with torch.no_grad():
+        alone = velocity.for_part(velocity.conditioning.take(frames), "")(latents[:, frames], 0.25)
+    torch.testing.assert_close(result[:, frames[is_owned]], alone[:, is_owned], atol=1e-5, rtol=1e-5)
+
+
+def test_repeated_loops_have_no_click(pipe):
+    audio = pipe(**CALL | {"duration": 2.0, "output_type": "pt"}, loop=True, generator=generator(0)).audios
+    assert audio.shape[-1] == 2.0 * pipe.sampling_rate
+    latents = pipe(**CALL | {"duration": 2.0}, loop=True, generator=generator(0)).audios
+    several = pipe.decode_latents(latents.repeat(1, 3, 1))[..., audio.shape[-1] : 2 * audio.shape[-1]]
+    fade = round(LOOP_FADE * pipe.sampling_rate)
+    torch.testing.assert_close(audio[..., fade:], several[..., fade:], atol=1e-3, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_the_seam_of_a_spectral_codec_is_smooth():
+    codec = load_codec(ROOT / "pipelines/jasco-nano-2/codec")
+    time = torch.arange(24000 * 4) / 24000
+    latents = encode(codec, 0.3 * torch.sin(2 * math.pi * 196.3 * time)[None, None])[:, 50:93]
+    steps = {}
+    for name, audio in (("loop", decode_loop(codec, latents)), ("plain", decode(codec, latents))):
+        around = torch.cat([audio[0, 0, -100:], audio[0, 0, :100]]).double()
+        curvature = around.diff(n=2).abs()
+        steps[name] = (curvature[90:108].max() / curvature[:80].max()).item()
+    assert steps["loop"] < 1.5 and steps["plain"] > 2 * steps["loop"]
+
+
+def test_the_duration_of_a_loop_is_rounded_to_frames(pipe, warnings):
+    audio = pipe(**CALL | {"duration": 1.013, "output_type": "pt"}, loop=True, generator=generator(0)).audios
+    assert audio.shape[-1] == round(1.02 * pipe.sampling_rate) and "1.02 s instead of 1.013 s" in warnings.text

@@ -28,7 +28,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from transformers import EncodecModel, PreTrainedTokenizerBase, T5EncoderModel
 
 from ..audio.levels import DRUMS_LOUDNESS
-from ..codecs import decode, encode_drums
+from ..codecs import decode, decode_loop, encode_drums
 from ..conditioning import JascoConditioning, TextSection
 from ..controls import CONTROLS
 from ..controls.beats import beats_to_frames, regular_beats
@@ -548,15 +548,28 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         ]
         return torch.cat(blocks, dim=1)[:, :num_frames]
 
-    def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
-        """Decodes normalized latents `(batch, frames, latent_dim)` to audio of shape `(batch, channels, samples)`."""
+    def decode_latents(self, latents: torch.Tensor, loop: bool = False) -> torch.Tensor:
+        """
+        Decodes normalized latents `(batch, frames, latent_dim)` to audio of shape `(batch, channels, samples)`, with
+        `loop` to audio whose end continues with its beginning.
+        """
         config = self.transformer.config
         mean, std = (torch.tensor(value, device=latents.device) for value in (config.latents_mean, config.latents_std))
-        return decode(self.codec, latents * std + mean)
+        return (decode_loop if loop else decode)(self.codec, latents * std + mean)
 
     def _num_frames(self, duration: float) -> int:
         # Tolerance for float products such as 0.28 * 50 = 14.000000000000002.
         return max(1, math.ceil(duration * self.frame_rate - 1e-6))
+
+    def _round_duration(self, duration: float) -> float:
+        """Rounds the duration of a loop to whole frames, with a warning."""
+        rounded = max(1, round(duration * self.frame_rate)) / self.frame_rate
+        if abs(rounded - duration) > 1e-6:
+            logger.warning(
+                f"The loop has {rounded:g} s instead of {duration:g} s: it has to be a whole number of frames of"
+                f" {1 / self.frame_rate:g} s."
+            )
+        return rounded
 
     def _make_guider(
         self, guider: JascoGuidance | None, scales: dict[str, float | None], audiocraft_compatible: bool
@@ -582,14 +595,14 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         return guider
 
     def _make_velocity(
-        self, velocity: GuidedVelocity, window_overlap: float, windows_per_batch: int
+        self, velocity: GuidedVelocity, window_overlap: float, windows_per_batch: int, loop: bool
     ) -> GuidedVelocity | WindowedVelocity:
-        """Divides pieces that are longer than the training clips into windows, and those whose text changes."""
+        """Divides pieces that are longer than the training clips into windows, and loops and those whose text changes."""
         config, num_frames = self.transformer.config, velocity.conditioning.num_frames
-        if num_frames <= config.sample_size and len(velocity.conditioning.sections) == 1:
+        if num_frames <= config.sample_size and len(velocity.conditioning.sections) == 1 and not loop:
             return velocity
         overlap = self._num_frames(window_overlap) if window_overlap else 0
-        windows = place_windows(num_frames, config.sample_size, overlap, config.drums_blur)
+        windows = place_windows(num_frames, config.sample_size, overlap, config.drums_blur, loop)
         return WindowedVelocity(velocity, windows, windows_per_batch)
 
     @contextmanager
@@ -627,6 +640,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         beats: Any = None,
         window_overlap: float | None = None,
         windows_per_batch: int | None = None,
+        loop: bool = False,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         text_guidance_scale: float | None = None,
@@ -706,6 +720,9 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 window that is shorter than 8 s.
             windows_per_batch (`int`, *optional*):
                 Number of windows that are evaluated at once, 8 by default. Fewer need less memory.
+            loop (`bool`, defaults to `False`):
+                Whether the end of the music continues with its beginning without a seam, so that it can be repeated.
+                `duration` is rounded to whole frames, with a warning.
             num_inference_steps (`int`, *optional*):
                 Number of solver steps, by default that of the scheduler's configuration. Not supported by
                 [`FlowMatchDopri5Scheduler`].
@@ -771,7 +788,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         # 1. Check inputs, before any work
         switches = {"separate_drums": separate_drums, "normalize_drums": normalize_drums}
         switches |= {"audiocraft_compatible": audiocraft_compatible}
-        check_switches(**switches)
+        check_switches(**switches, loop=loop)
         inputs: dict[str, Any] = dict(zip(CONTROLS, map(to_list, (chords, drums, melody, beats)), strict=True))
         inputs |= switches | {"bpm": bpm, "beats_per_bar": beats_per_bar}
         others = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration, **inputs}
@@ -782,6 +799,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             prompt, prompt_embeds, prompt_attention_mask, config.text_dim
         )
         duration = check_duration(duration)
+        if loop and duration is not None:
+            duration = self._round_duration(duration)
         device = self._execution_device
         num_prompts = count_pieces(prompt, prompt_embeds, conditioning)
         check_tempos(bpm, beats_per_bar, inputs["beats"], num_prompts)
@@ -824,7 +843,9 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
 
             # 3. Integrate from noise to data
             latents = denoise(
-                self._make_velocity(GuidedVelocity(self.transformer, guider, conditioning, attention_kwargs), *windows),
+                self._make_velocity(
+                    GuidedVelocity(self.transformer, guider, conditioning, attention_kwargs), *windows, loop
+                ),
                 self.scheduler,
                 self.prepare_latents(batch_size, num_frames, device, generator, latents),
                 generator,
@@ -836,8 +857,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             # 4. Decode
             audio: torch.Tensor | np.ndarray = latents
             if output_type != "latent":
-                audio = self.decode_latents(latents)
-                if conditioning.duration is not None:
+                audio = self.decode_latents(latents, loop)
+                if conditioning.duration is not None and not loop:
                     audio = audio[..., : round(conditioning.duration * self.sampling_rate)]
                 if output_type == "np":
                     audio = audio.cpu().numpy()

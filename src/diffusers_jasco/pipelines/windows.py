@@ -30,16 +30,15 @@ class Window(NamedTuple):
     A window of the timeline.
 
     Args:
-        first (`int`), last (`int`): the frames `first` to `last` (exclusive) that the transformer sees at once.
-        owned (`torch.Tensor` of shape `(owned frames,)`): the frames whose velocity is taken from this window, in order.
+        frames (`torch.Tensor` of shape `(window frames,)`): the frames that the transformer sees at once, in order.
+        is_owned (`torch.Tensor` of shape `(window frames,)`): whether the velocity of a frame is taken from this window.
     """
 
-    first: int
-    last: int
-    owned: torch.Tensor
+    frames: torch.Tensor
+    is_owned: torch.Tensor
 
 
-def place_windows(num_frames: int, window: int, overlap: int, multiple: int = 1) -> list[Window]:
+def place_windows(num_frames: int, window: int, overlap: int, multiple: int = 1, loop: bool = False) -> list[Window]:
     r"""
     Covers a timeline with overlapping windows at equal distances. In an overlap, the frames belong to the two windows
     by turns: averages of both would lose high frequencies ([arXiv 2502.05130](https://arxiv.org/abs/2502.05130)).
@@ -49,34 +48,41 @@ def place_windows(num_frames: int, window: int, overlap: int, multiple: int = 1)
         window (`int`): length of a window in frames.
         overlap (`int`): least number of frames that neighboring windows share, less than `window`.
         multiple (`int`, defaults to `1`): the windows start at multiples of this number of frames.
+        loop (`bool`, defaults to `False`): whether the end of the timeline continues with its beginning.
 
     Returns:
         `list[Window]`: the windows, in order. Each frame is owned by exactly one of them.
     """
-    if num_frames <= window:
-        return [Window(0, num_frames, torch.arange(num_frames))]
+    window = min(window, num_frames)
     # Starts are rounded down to multiples, which must not reduce an overlap.
     step = max(multiple, (window - overlap) // multiple * multiple)
-    count = 1 + math.ceil((num_frames - window) / step)
-    rest = math.ceil((num_frames - window) / multiple)
-    starts = [rest * number // (count - 1) * multiple for number in range(count)]
-    ends = [min(start + window, num_frames) for start in starts]
-    owner = torch.zeros(num_frames, dtype=torch.long)
-    for number in range(1, count):
-        owner[starts[number] :] = number
-        owner[starts[number] : ends[number - 1] : 2] = number - 1
-    return [
-        Window(start, end, start + (owner[start:end] == number).nonzero()[:, 0])
-        for number, (start, end) in enumerate(zip(starts, ends))
-    ]
+    if loop:
+        count = max(2, math.ceil(num_frames / step))
+        starts = [num_frames * number // (count * multiple) * multiple for number in range(count)]
+    else:
+        rest = math.ceil((num_frames - window) / multiple)
+        count = 1 + math.ceil((num_frames - window) / step)
+        starts = [rest * number // max(count - 1, 1) * multiple for number in range(count)]
+    lengths = [window if loop else min(window, num_frames - start) for start in starts]
+    spans = [torch.arange(start, start + length) % num_frames for start, length in zip(starts, lengths)]
+    # The number of windows with a frame, and of those that came before.
+    total, before = torch.zeros(2, num_frames, dtype=torch.long)
+    for frames in spans:
+        total[frames] += 1
+    windows = []
+    for frames in spans:
+        windows.append(Window(frames, before[frames] == frames % total[frames]))
+        before[frames] += 1
+    return windows
 
 
 class _Part(NamedTuple):
-    """The frames that a window owns in one section of the text."""
+    """The frames that a window owns in one section of the text, in the timeline and within the window."""
 
-    window: Window
+    frames: torch.Tensor
     section: int
     owned: torch.Tensor
+    positions: torch.Tensor
 
 
 class WindowedVelocity:
@@ -101,11 +107,12 @@ class WindowedVelocity:
         # A batch has windows of one length and one text.
         groups: dict[tuple[int, int], list[_Part]] = {}
         for section, (start, end) in enumerate(zip(starts, ends)):
-            for window in windows:
-                owned = window.owned[(window.owned >= start) & (window.owned < end)]
-                if len(owned):
-                    part = _Part(window, section, owned.to(device))
-                    groups.setdefault((section, window.last - window.first), []).append(part)
+            for frames, is_owned in windows:
+                positions = (is_owned & (frames >= start) & (frames < end)).nonzero()[:, 0]
+                if len(positions):
+                    tensors = (tensor.to(device) for tensor in (frames, frames[positions], positions))
+                    whole, owned, positions = tensors
+                    groups.setdefault((section, len(frames)), []).append(_Part(whole, section, owned, positions))
         self._batches = [
             group[first : first + windows_per_batch]
             for group in groups.values()
@@ -126,13 +133,12 @@ class WindowedVelocity:
             # Conditions are sliced anew each time: those of all windows and branches would need much memory.
             conditioning = JascoConditioning.cat([self._conditions(part) for part in batch])
             velocity = self.velocity.for_part(conditioning, f"{number}:")
-            windows = torch.cat([latents[:, part.window.first : part.window.last] for part in batch])
+            windows = torch.cat([latents[:, part.frames] for part in batch])
             for part, values in zip(batch, velocity(windows, time).chunk(len(batch))):
-                result[:, part.owned] = values[:, part.owned - part.window.first]
+                result[:, part.owned] = values[:, part.positions]
         return result
 
     def _conditions(self, part: _Part) -> JascoConditioning:
         conditioning = self.velocity.conditioning
         section = conditioning.sections[part.section]._replace(first_frame=0)
-        single = replace(conditioning, sections=(section,))
-        return single.slice(part.window.first, part.window.last)
+        return replace(conditioning, sections=(section,)).take(part.frames)
