@@ -27,7 +27,14 @@ from diffusers_jasco.pipelines.windows import WindowedVelocity, place_windows
 
 
 ROOT = Path(__file__).parents[2]
-SHAPES = [(251, 250, 50, 1), (1500, 250, 50, 1), (1501, 500, 100, 3), (2000, 500, 375, 3), (37, 10, 0, 1), (9, 10, 2, 3)]
+SHAPES = [
+    (251, 250, 50, 1),
+    (1500, 250, 50, 1),
+    (1501, 500, 100, 3),
+    (2000, 500, 375, 3),
+    (37, 10, 0, 1),
+    (9, 10, 2, 3),
+]
 
 
 @pytest.mark.parametrize(("num_frames", "window", "overlap", "multiple"), SHAPES)

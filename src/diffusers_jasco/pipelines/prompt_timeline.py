@@ -36,7 +36,9 @@ def is_timeline(prompt: Any) -> bool:
 
 
 def _is_section(item: Any) -> bool:
-    return _is_sequence(item) and len(item) == 2 and (item[0] is None or isinstance(item[0], str)) and is_number(item[1])
+    return (
+        _is_sequence(item) and len(item) == 2 and (item[0] is None or isinstance(item[0], str)) and is_number(item[1])
+    )
 
 
 def _is_sequence(value: Any) -> bool:
@@ -56,7 +58,9 @@ def check_timeline(prompt: Sequence[Sequence[Any]], name: str, position: int | N
     starts = [to_float(start, name) for _, start in prompt]
     if starts[0] != 0:
         raise InputError(
-            f"`{name}` has to begin at 0 seconds, but {shorten(prompt[0])} begins at {starts[0]:g}.", "prompt", position
+            f"`{name}` has to begin at 0 seconds, but {shorten(prompt[0])} begins at {starts[0]:g}.",
+            "prompt",
+            position,
         )
     for (text, _), before, after in zip(prompt[1:], starts, starts[1:]):
         if after <= before:
