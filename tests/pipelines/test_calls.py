@@ -387,10 +387,3 @@ def test_callbacks_can_set_only_valid_scales(pipe, value):
 
     with pytest.raises(InputError, match="`guidance_scale`"):
         latents(pipe, callback_on_step_end=change)
-
-
-@pytest.mark.parametrize("duration, warned", [(0.2, False), (0.5, False), (1.0, False), (1.2, False), (1.5, True)])
-def test_only_durations_far_above_the_trained_one_cause_a_warning(pipe, warnings, duration, warned):
-    """The toy model was trained on clips of 1 s."""
-    latents(pipe, duration=duration)
-    assert ("trained on clips of 1 s" in warnings.text) == warned

@@ -507,7 +507,6 @@ def test_other_durations(pipe, warnings):
     assert not warnings.records
     audio = pipe("", num_inference_steps=1, duration=1.713, drums=beat()).audios
     assert audio.shape[-1] == round(1.713 * RATE)
-    assert "trained on clips of 1 s" in warnings.text
     assert latents(pipe, "", duration=0.28, chords=CHORDS).shape[1] == 14
     assert latents(pipe, "", latents=torch.zeros(1, 25, 16)).shape[1] == 25
 
