@@ -283,11 +283,12 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         """
         device = device or self._execution_device
         if prompt_embeds is None:
-            prompt = check_prompt(prompt)
-            prompts = prompt if isinstance(prompt, list) else [prompt]
-            if any(isinstance(single, tuple) for single in prompts):
+            checked = check_prompt(prompt)
+            prompts = checked if isinstance(checked, list) else [checked]
+            texts = [single for single in prompts if not isinstance(single, tuple)]
+            if len(texts) < len(prompts):
                 raise InputError("`prompt` has to be text here: use `encode_conditioning` for timelines.", "prompt")
-            prompt_embeds, prompt_attention_mask = encode_prompts(prompts, self.tokenizer, self.text_encoder, device)
+            prompt_embeds, prompt_attention_mask = encode_prompts(texts, self.tokenizer, self.text_encoder, device)
         elif prompt_attention_mask is None:
             prompt_attention_mask = torch.ones(prompt_embeds.shape[:2])
 
