@@ -53,7 +53,9 @@ if [ "$device" = cuda ]; then
     precision=bf16
     launch=(--num_processes 1)
     on_device=(--no-cpu)
-    model_options=(--compile --batch_size 256 --num_workers 4 --lr_scheduler wsd --total_minutes "$minutes")
+    # 500 steps would take seconds, and each validation saves the best weights.
+    model_options=(--compile --batch_size 256 --num_workers 4 --lr_scheduler wsd --total_minutes "$minutes"
+        --validate_every 2000)
 else
     minutes=${MAX_MINUTES:-120}
     clips=${CLIPS:-30000}
