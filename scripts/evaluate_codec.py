@@ -21,6 +21,9 @@ Evaluates the reconstruction quality and the speed of a codec:
 `--dataset` is a folder from `scripts/make_synthetic_dataset.py`. Its annotated drum onsets are compared with the
 onsets detected in the reference stems and in the decoded stems: F1 within 50 ms, and the mean rise in level at onsets
 (higher means sharper). Recordings are compared as a whole. Spectral distances are in dB, 0 for equal audio.
+
+For a codec in a pipeline, `scripts/evaluate_jasco.py --conditions codec` measures chords, bass, melody, drums and the
+rise in level at onsets in decoded mixes.
 """
 
 import json

@@ -26,8 +26,8 @@ A line is a JSON object with any of `prompt`, `chords`, `drums`, `melody`, `beat
 
 or a clip of a dataset (`metadata.jsonl`), or a line of AudioCraft's `data.jsonl`, whose caption and controls are used.
 
-The output is `<name>.flac` for each clip, with `<name>.json` for the request, seed, sampling rate and a hash of the
-model. The same command resumes a killed run, and regenerates clips whose lines have changed. Lines that fail are
+The output is `<name>.flac` for each clip, with `<name>.json` for the request, seed, tempo, sampling rate and a hash of
+the model. The same command resumes a killed run, and regenerates clips whose lines have changed. Lines that fail are
 reported in `errors.jsonl`. With `--shard i/n`, n runs on different machines share the work.
 """
 
@@ -74,13 +74,16 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 def main(args: list[str] | None = None) -> int:
     args = parse_args(args)
     check_writable(args.output)
+    if not args.manifest.exists():
+        raise FileNotFoundError(f"`manifest`: there is no file or folder {args.manifest}.")
     settings = {key: getattr(args, key) for key in SETTINGS if getattr(args, key) is not None}
     defaults = GenerationRequest(name="", duration=args.duration, settings=settings)
-    entries = select_shard(read_requests(args.manifest, defaults, args.seed), args.shard)
+    pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
+    entries = read_requests(args.manifest, defaults, args.seed, pipe.transformer.controls)
+    entries = select_shard(entries, args.shard)
     requests = [entry for entry in entries if isinstance(entry, GenerationRequest)]
     errors = [{"line": entry.line, "error": entry.error} for entry in entries if isinstance(entry, InvalidLine)]
 
-    pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
     pipe.set_progress_bar_config(disable=True)
     metadata = None if args.no_metadata else {"checkpoint": args.checkpoint}
     options = {"progress": True, "metadata": metadata}

@@ -13,8 +13,8 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Trains pipelines/jasco-nano from scratch: codec, tokenizer, music, model. Completed stages are skipped and interrupted
-# ones resume, so the same command also continues a run.
+# Trains the next version of jasco-nano from scratch: music, tokenizer, model. Completed stages are skipped and
+# interrupted ones resume, so the same command also continues a run.
 #
 #     DEVICE=cpu    Two processes with one thread each, in legs of at most MAX_MINUTES (default: 120).
 #     DEVICE=cuda   One process on the GPU, while the other CPU cores render music, which the training uses as it
@@ -23,22 +23,21 @@
 #
 # The music needs the FluidSynth library and MIT-licensed sound fonts; on Debian:
 #     apt install libfluidsynth3 fluid-soundfont-gm musescore-general-soundfont-small
-# RENDERER=tinysoundfont SOUNDFONTS=file renders it without the library. CODEC=folder uses a trained codec, or that of a
-# pipeline. RESULTS=folder packs the pipeline and the log into files below 16 MB.
+# RENDERER=tinysoundfont SOUNDFONTS=file renders it without the library. REMIXES variants of each clip (default: 1) have
+# other levels of their stems. CODEC=folder uses another codec, or that of a pipeline. RESULTS=folder packs the pipeline
+# and the log into files below 16 MB.
 #
 # To test all stages in a few minutes:
-#     WORK=runs/try OUTPUT=runs/try/pipeline CLIPS=40 VALIDATION_CLIPS=8 CODEC_CLIPS=40 CODEC_STEPS=20 STEPS=20 \
-#         scripts/train_nano.sh
+#     WORK=runs/try OUTPUT=runs/try/pipeline CLIPS=40 VALIDATION_CLIPS=8 STEPS=20 scripts/train_nano.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 device=${DEVICE:-cpu}
 work=${WORK:-runs/nano}
-output=${OUTPUT:-pipelines/jasco-nano}
-codec=${CODEC:-$work/codec}
+output=${OUTPUT:-pipelines/jasco-nano-2}
+codec=${CODEC:-pipelines/jasco-nano-2/codec}
 validation_clips=${VALIDATION_CLIPS:-96}
-codec_clips=${CODEC_CLIPS:-6000}
-codec_steps=${CODEC_STEPS:-6000}
+remixes=${REMIXES:-1}
 music=(--start "${START:-mixed}" --renderer "${RENDERER:-fluidsynth}")
 [ -z "${SOUNDFONTS:-}" ] || music+=(--soundfonts $SOUNDFONTS)
 
@@ -54,12 +53,12 @@ if [ "$device" = cuda ]; then
     launch=(--num_processes 1)
     on_device=(--no-cpu)
     # 500 steps would take seconds, and each validation saves the best weights.
-    model_options=(--compile --batch_size 256 --num_workers 4 --lr_scheduler wsd --total_minutes "$minutes"
+    model_options=(--compile --batch_size 256 --num_workers 4 --total_minutes "$minutes"
         --validate_every 2000)
 else
     minutes=${MAX_MINUTES:-120}
     clips=${CLIPS:-30000}
-    steps=${STEPS:-28000}
+    steps=${STEPS:-40000}
     processes=${PROCESSES:-2}
     beside=${BESIDE:-0}
     # bf16 is many times slower than float32 on CPUs without native support.
@@ -95,35 +94,17 @@ check_time() {
     fi
 }
 
-# train <precision> <script and its options>
-train() {
-    check_time
-    accelerate launch "${launch[@]}" --num_machines 1 --dynamo_backend no --mixed_precision "$@" "${on_device[@]}" \
-        --max_minutes "$(minutes_left)" --resume latest
-}
-
-# render_features <split> <number of clips> <maximum number of clips per part> [exec, in a background process]
+# render_features <split> <number of clips> <maximum number of clips per part> <remixes> [exec, in a background process]
 render_features() {
     check_time
-    ${4:-} python scripts/render_features.py --codec "$codec" --output "$work/features/$1" --split "$1" "${music[@]}" \
-        --num_clips "$2" --clips_per_part $(($2 < $3 ? $2 : $3)) --processes "$processes" --max_minutes "$(minutes_left)"
+    ${5:-} python scripts/render_features.py --codec "$codec" --output "$work/features/$1" --split "$1" "${music[@]}" \
+        --num_clips "$2" --clips_per_part $(($2 < $3 ? $2 : $3)) --remixes "$4" --processes "$processes" \
+        --max_minutes "$(minutes_left)"
 }
 
-if [ -z "${CODEC:-}" ]; then
-    codec_config=training/configs/codec_spectral.yaml
-    rate=$(sed -n 's/^ *sampling_rate: *//p' "$codec_config")
-    for split in train:$codec_clips validation:$validation_clips; do
-        python scripts/make_synthetic_dataset.py --split "${split%:*}" --num_clips "${split#*:}" --subset both \
-            --sampling_rate "$rate" "${music[@]}" --output "$work/music/${split%:*}"
-    done
-    train no training/train_codec.py --config "$codec_config" --batch_size 4 --max_steps "$codec_steps" \
-        --dataset "$work/music/train" --validation_dataset "$work/music/validation" --output "$work/codec"
-    check_time
-fi
-
-render_features validation "$validation_clips" 8
+render_features validation "$validation_clips" 8 0
 if [ "$beside" = 1 ]; then
-    render_features train "$clips" 128 exec &
+    render_features train "$clips" 128 "$remixes" exec &
     renderer=$!
     trap 'kill "$renderer" 2>/dev/null || true' EXIT
     until [ -f "$work/features/train/parts.json" ]; do
@@ -131,16 +112,19 @@ if [ "$beside" = 1 ]; then
         sleep 1
     done
 else
-    render_features train "$clips" 128
+    render_features train "$clips" 128 "$remixes"
     check_time
 fi
 
 [ -f "$work/tokenizer/tokenizer_config.json" ] || python training/train_tokenizer.py --synthetic_clips "${TOKENIZER_CLIPS:-2000}" \
     --output "$work/tokenizer"
 
-train "$precision" training/train_jasco.py --config training/configs/nano.yaml --mixed_precision "$precision" \
-    --max_steps "$steps" --dataset "$work/features/train" --validation_dataset "$work/features/validation" \
-    --codec "$codec" --tokenizer "$work/tokenizer" --output "$work/model" ${model_options[@]+"${model_options[@]}"}
+check_time
+accelerate launch "${launch[@]}" --num_machines 1 --dynamo_backend no --mixed_precision "$precision" \
+    training/train_jasco.py --config training/configs/nano_2.yaml --mixed_precision "$precision" --max_steps "$steps" \
+    --dataset "$work/features/train" --validation_dataset "$work/features/validation" --codec "$codec" \
+    --tokenizer "$work/tokenizer" --output "$work/model" "${on_device[@]}" ${model_options[@]+"${model_options[@]}"} \
+    --max_minutes "$(minutes_left)" --resume latest
 check_time
 
 python scripts/save_half_precision.py --checkpoint "$work/model" --output "$output"

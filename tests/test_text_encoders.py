@@ -15,11 +15,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import AutoTokenizer
 
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.pipelines.hub_mixin import describe_pipeline, describe_words
-from diffusers_jasco.text_encoders import known_words, similar_words, unknown_words
+from diffusers_jasco.text_encoders import encode_captions, known_words, similar_words, unknown_words
 
 from .conftest import FIXTURES
 
@@ -40,6 +41,8 @@ def nano():
         ("klezmer opera", ["klezmer", "opera"]),
         ("String Quartet, 180 bpm!", ["Quartet", "180"]),
         ("SOFT Jazz; slow.", []),
+        ("jazz, 96BPM", []),
+        ("jazz at 180bpm", ["180"]),
         ("zzz zzz zzz", ["zzz"]),
         ("rock 🎸 音乐 r&b", ["🎸", "音乐", "r", "b"]),
         ("...!?", []),
@@ -48,6 +51,13 @@ def nano():
 )
 def test_unknown_words_are_found(nano, prompt, expected):
     assert unknown_words(prompt, nano.tokenizer) == expected
+
+
+def test_a_tempo_without_a_space_is_read_like_one_with_a_space(nano):
+    (written, _), (spaced, _) = (nano.encode_prompt(prompt) for prompt in ("jazz, 96BPM", "jazz, 96 bpm"))
+    assert torch.equal(written, spaced)
+    caption, other = encode_captions(["96bpm", "96 bpm"], nano.tokenizer, nano.text_encoder)
+    assert torch.equal(caption, other)
 
 
 def test_similar_words_have_a_similar_spelling_or_number(nano):

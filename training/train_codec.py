@@ -54,7 +54,15 @@ from torch import nn
 from transformers import EncodecConfig, EncodecModel
 
 from diffusers_jasco import SpectralCodecModel
-from diffusers_jasco.codecs import codebooks, codec_hash, decode, encode, load_codec
+from diffusers_jasco.codecs import (
+    codebooks,
+    codec_hash,
+    decode,
+    encode,
+    first_codebook,
+    is_same_codec,
+    load_codec,
+)
 from diffusers_jasco.data.crops import AudioCrops, open_tracks
 from diffusers_jasco.data.latent_statistics import LatentStatistics
 from diffusers_jasco.training.arguments import (
@@ -124,6 +132,12 @@ def make_parser() -> argparse.ArgumentParser:
         default=0.0,
         help="Weight of the loss of bass notes, for SpectralCodecModel.",
     )
+    add(
+        "--imitate",
+        help="Folder of a codec, a run or a pipeline: instead of audio, learn the loudness of oscillators and noise"
+        " that its decoder predicts, below 130 Hz only in total. Of the other losses, only `--bass_weight` is added."
+        " Needs `--freeze_encoder` and a SpectralCodecModel with the same latents.",
+    )
     add("--commitment_weight", type=float, default=0.0, help="Weight of the commitment loss.")
     add("--adversarial", **switch, help="Also train against a discriminator.")
     add(
@@ -178,6 +192,10 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         parser.error("--freeze_encoder needs --init_from, a codec with a trained encoder.")
     if args.freeze_encoder and args.commitment_weight:
         parser.error("--commitment_weight trains the encoder, and can't be used with --freeze_encoder.")
+    if args.imitate is not None and not args.freeze_encoder:
+        parser.error("--imitate needs --freeze_encoder, as both decoders have to get the same latents.")
+    if args.imitate is not None and args.adversarial:
+        parser.error("--adversarial needs decoded audio, and can't be used with --imitate.")
     check_options(parser, args)
     return args
 
@@ -232,6 +250,19 @@ def load_initial_codec(args: argparse.Namespace) -> nn.Module:
             weights[name] = nn.functional.pad(weights[name], (0, own.shape[-1] - weights[name].shape[-1]))
     codec.load_state_dict(weights)
     return codec
+
+
+def load_reference(args: argparse.Namespace, codec: nn.Module) -> nn.Module:
+    """Loads the decoder of `--imitate`, which has to decode the same latents as that of the codec."""
+    if not isinstance(codec, SpectralCodecModel):
+        raise ValueError(f"`imitate` has to be None for {type(codec).__name__}, but is {args.imitate}.")
+    reference = load_codec(args.imitate)
+    if not is_same_codec(codec, codec_hash(reference), first_codebook(reference)):
+        raise ValueError(
+            f"`imitate` has to be a codec with the same latents as `init_from` ({args.init_from}), but is"
+            f" {args.imitate}."
+        )
+    return reference.decoder
 
 
 @torch.no_grad()
@@ -356,6 +387,7 @@ def main(args: list[str] | None = None):
         raise ValueError(f"`bass_weight` has to be 0 for {type(codec).__name__}, but is {args.bass_weight:g}.")
     if args.freeze_encoder:
         codec.encoder.requires_grad_(False)
+    reference = None if args.imitate is None else load_reference(args, codec).to(device)
     discriminator = MultiScaleSTFTDiscriminator(args.discriminator_filters) if args.adversarial else None
 
     # 2. Data
@@ -376,7 +408,7 @@ def main(args: list[str] | None = None):
         return accelerator.prepare(model, optimizer)
 
     lr_schedulers = []
-    model, optimizer = prepare(CodecTrainingModel(codec, bool(args.bass_weight)), (0.9, 0.99))
+    model, optimizer = prepare(CodecTrainingModel(codec, bool(args.bass_weight), reference), (0.9, 0.99))
     if args.adversarial:
         # `discriminator` stays unwrapped for the codec's losses, which do not train it.
         wrapped_discriminator, discriminator_optimizer = prepare(discriminator, (0.5, 0.9))
@@ -404,18 +436,19 @@ def main(args: list[str] | None = None):
     # 5. Training
     def train_step(batch: dict[str, Any]):
         audio = batch["audio"]
-        decoded, latents, bass = model(audio)
-        time_loss = (decoded - audio).abs().mean()
-        spectra = spectral_loss(decoded, audio, args.log_weight, args.complex_weight)
-        loss = spectra + args.time_weight * time_loss
-        if args.octave_weight:
-            octaves = octave_loss(decoded, audio)
-            means.add(octave_loss=octaves)
-            loss = loss + args.octave_weight * octaves
+        decoded, latents, losses = model(audio)
+        if args.imitate is not None:
+            loss = losses["imitation_loss"]
+        else:
+            losses["time_loss"] = (decoded - audio).abs().mean()
+            spectra = spectral_loss(decoded, audio, args.log_weight, args.complex_weight)
+            loss = spectra + args.time_weight * losses["time_loss"]
+            if args.octave_weight:
+                losses["octave_loss"] = octave_loss(decoded, audio)
+                loss = loss + args.octave_weight * losses["octave_loss"]
         if args.bass_weight:
-            means.add(bass_loss=bass)
-            loss = loss + args.bass_weight * bass
-        means.add(loss=loss, time_loss=time_loss)
+            loss = loss + args.bass_weight * losses["bass_loss"]
+        means.add(loss=loss, **losses)
         if args.adversarial:
             hinge, matching = adversarial_losses(discriminator(torch.cat([audio, decoded])))
             means.add(adversarial_loss=hinge, feature_loss=matching)

@@ -41,8 +41,15 @@ from .audio.resampling import resample
 from .audio.waveforms import Waveform, is_waveform
 from .controls.beats import check_beats, complete_downbeats
 from .controls.chord_labels import NO_CHORD
-from .controls.chords import Chords, check_chords, chords_from_text_or_file, is_in_bars, warn_of_held_chord
-from .controls.drum_machine import Groove
+from .controls.chords import (
+    Chords,
+    check_chords,
+    chords_from_text_or_file,
+    is_in_bars,
+    is_repeated,
+    warn_of_held_chord,
+)
+from .controls.drum_machine import Groove, is_groove_name
 from .controls.forms import (
     chords_from_items,
     is_chord_item,
@@ -121,7 +128,8 @@ def read_chords(
         chords (`list`, `str`, `os.PathLike`, `tuple` or `dict`):
             Labels with their starts in seconds, `[("C", 0.0), ("Am", 2.5)]`, or another list, array or data frame that
             [`~controls.forms.chords_from_items`] reads; a string such as `"C:0 Am:2.5"` or `"(C, 0.0), (Am, 2.5)"`;
-            with `bpm`, chords in bars (`"C | Am | F G"`, see [`~controls.chords.chords_from_bars`]); a file that
+            with `bpm`, chords in bars (`"C | Am | F G"`, see [`~controls.chords.chords_from_bars`]; a repeat sign `:|`
+            at the end repeats them until the end of the music); a file that
             [`~controls.chord_files.chords_from_file`] reads (`.lab`, `.csv`, `.jams`, `.mid`, …); or a recording (a
             file, `(waveform, sampling_rate)` or `{"array", "sampling_rate"}`), whose chords are estimated with
             [`~extraction.extract_chords`]. An empty list, string or file means no progression, with a warning.
@@ -160,7 +168,9 @@ def read_chords(
         elif isinstance(chords, (str, os.PathLike)):
             skips = start > 0 and is_file(chords)
             tempo = bpm if is_in_bars(chords) else None
-            chords, positions = chords_from_items(chords_from_text_or_file(chords, tempo, beats_per_bar))
+            repeat_until = duration if tempo is not None and is_repeated(chords) else None
+            items = chords_from_text_or_file(chords, tempo, beats_per_bar, duration=repeat_until)
+            chords, positions = chords_from_items(items)
             if skips and chords:
                 chords, positions = _skip_chords(check_chords(chords, labels), start), []
         else:
@@ -178,6 +188,11 @@ def read_chords(
     if duration is not None:
         warn_of_held_chord(timeline, duration)
     return timeline
+
+
+def read_chords_or_bars(chords: Any, labels: Sequence[str], duration: float, start: float = 0.0) -> Chords | str:
+    """Reads chords with [`read_chords`], except that chords in bars are returned as text or the name of a file."""
+    return os.fspath(chords) if is_in_bars(chords) else read_chords(chords, labels, duration, start)
 
 
 def _estimate_chords(recording: "Path | tuple[torch.Tensor, int]", duration: float | None, start: float) -> Chords:
@@ -393,12 +408,19 @@ def read_drums(
         `torch.Tensor` of shape `(1, num_samples)`: the waveform, or `None`, with a warning, for an empty recording.
 
     Raises:
-        [`InputError`], `FileNotFoundError`: as [`~audio.io.load_audio`], and for a `start` after the end.
+        [`InputError`], `FileNotFoundError`: as [`~audio.io.load_audio`], for a `start` after the end, and for the name
+        of a groove.
     """
     start = to_float(start, "start", minimum=0, unit="seconds")
     if is_empty(drums):
         warn_empty("drums")
         return None
+    if is_groove_name(drums) and not os.path.exists(drums):
+        raise InputError(
+            f"`drums`: there is no file {shorten(drums)}. For the preset of this name, use"
+            f" `drums=find_groove({shorten(drums)})` from `controls.drum_machine`.",
+            "drums",
+        )
     try:
         if isinstance(drums, Groove):
             groove = drums if bpm is None else replace(drums, bpm=bpm)
@@ -481,9 +503,10 @@ def read_beats(
     Args:
         beats (`list`, `tuple`, `np.ndarray`, `str`, `os.PathLike` or `dict`):
             Increasing times in seconds, `[0.0, 0.5, 1.0, ...]`, of which the first is a downbeat; the tuple `(beats,
-            downbeats)` of such times, or [`~extraction.Beats`]; or a recording (a file, `(waveform, sampling_rate)` or
-            `{"array", "sampling_rate"}`), whose beats are estimated with [`~extraction.extract_beats`]. At least two
-            beats are required; downbeats that are missing follow from `beats_per_bar`.
+            downbeats)` of such times (each downbeat within 20 ms of a beat), or [`~extraction.Beats`]; or a recording
+            (a file, `(waveform, sampling_rate)` or `{"array", "sampling_rate"}`), whose beats are estimated with
+            [`~extraction.extract_beats`]. At least two beats are required; downbeats that are missing follow from
+            `beats_per_bar`.
         duration (`float`, *optional*):
             Duration of the music in seconds.
         start (`float`, defaults to `0.0`):
@@ -508,10 +531,10 @@ def read_beats(
         recording = as_recording(beats, "beats")
         if recording is not None:
             found = _estimate_beats(recording, duration, start)
-        elif isinstance(beats, (str, os.PathLike)):
+        elif isinstance(beats, (str, os.PathLike)) or is_number(beats):
             raise InputError(
-                "`beats` has to be times in seconds, (beats, downbeats) or a recording (.wav, .mp3, .flac, ...), but is"
-                f" {shorten(os.fspath(beats))}.",
+                "`beats` has to be a list of times in seconds, (beats, downbeats) or a recording (.wav, .mp3, .flac,"
+                f" ...), but is {shorten(beats)}.{' To set a tempo, use `bpm`.' if is_number(beats) else ''}",
                 "beats",
             )
         if isinstance(found, tuple) and is_empty(found[0]):

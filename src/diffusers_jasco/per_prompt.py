@@ -24,8 +24,10 @@ from diffusers.utils import logging
 
 from .audio.waveforms import is_waveform
 from .controls import CONTROLS
+from .controls.beats import Tempo
+from .controls.chords import Chords
 from .controls.forms import is_chord_item, is_empty, is_note_item, to_list
-from .inputs import is_beats, is_chord_progression, is_drums, is_file, is_melody, warn_empty
+from .inputs import is_beats, is_chord_progression, is_drums, is_file, is_melody, read_chords, warn_empty
 from .utils.errors import InputError, shorten
 from .utils.numbers import is_number, to_float
 
@@ -245,3 +247,31 @@ def _looks_like_control(name: str, value: Any) -> bool:
     if name == "chords" and isinstance(value, str) and not is_file(value):
         return any(mark in value for mark in ":(|./\\")  # A string with starts or bars, or a path; not a single label.
     return _IS_SINGLE[name](value)
+
+
+def place_chords(
+    chords: Sequence[Chords | str | None], tempos: Sequence[Tempo | None], labels: Sequence[str], duration: float
+) -> list[Chords | None]:
+    r"""
+    Places chords in bars on the timeline, at the tempo of each prompt.
+
+    Args:
+        chords (`Sequence`): for each prompt, the result of [`~inputs.read_chords_or_bars`] or `None`.
+        tempos (`Sequence[Tempo | None]`): the tempo for each prompt.
+        labels (`Sequence[str]`), duration (`float`): as in [`~inputs.read_chords`].
+
+    Returns:
+        `list`: for each prompt, `(label, start in seconds)`, or `None`.
+
+    Raises:
+        [`InputError`]: for invalid chords, and for chords in bars without a tempo.
+    """
+    placed: list[Chords | None] = []
+    for index, (single, tempo) in enumerate(zip(chords, tempos)):
+        if isinstance(single, str):
+            try:
+                single = read_chords(single, labels, duration, **({} if tempo is None else tempo._asdict()))
+            except InputError as error:
+                raise error.for_prompt(index) if len(chords) > 1 else error
+        placed.append(single)
+    return placed

@@ -15,7 +15,6 @@
 """Chooses a tempo and a time signature that fit the words and the chords."""
 
 import math
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,11 +26,9 @@ from diffusers.utils import logging
 
 from .controls.beats import FASTEST, SLOWEST, Tempo
 from .controls.chord_labels import NO_CHORD
-from .controls.chords import Chords, is_in_bars
 from .controls.drum_machine import Groove
 from .controls.note_text import is_note_text
 from .extraction.beats import tempo_of_beats
-from .inputs import read_chords
 from .models.tempo_model import JascoTempoModel
 from .utils.errors import InputError
 from .utils.seeding import derive_seed
@@ -54,6 +51,7 @@ _OFF_BEAT = 0.02  # probability of a chord start that is not on a beat
 _OTHER = 0.05  # probability that chords have another tempo than the words suggest
 _OTHER_SPREAD = 0.35  # standard deviation of the logarithm of these tempos
 _MAX_STARTS = 200  # chord starts that a tempo is fitted to
+_SAME = 0.5  # beats per minute by which a tempo in the prompt may differ without a report
 _EXACT = 0.01  # seconds by which chords may be off the beats of a whole number of beats per minute
 
 
@@ -80,25 +78,51 @@ def tempo_in_words(prompt: str | None) -> float | None:
     Returns:
         `float`: beats per minute, from 20 to 400; `None` if there is no such number.
     """
-    numbers = (float(match[1] or match[2]) for match in _IN_WORDS.finditer(prompt or ""))
-    return next((number for number in numbers if SLOWEST <= number <= FASTEST), None)
+    return next((number for number in _numbers_in_words(prompt) if SLOWEST <= number <= FASTEST), None)
 
 
-def report_tempo(timing: Timing | None, grid: tuple[list[float], list[float]] | None) -> Tempo | None:
+def _numbers_in_words(prompt: str | None) -> list[float]:
+    return [float(match[1] or match[2]) for match in _IN_WORDS.finditer(prompt or "")]
+
+
+def report_tempos(
+    prompts: Sequence[str | None],
+    bpms: Sequence[float | bool | None],
+    timings: Sequence[Timing | None],
+    grids: Sequence[tuple[list[float], list[float]] | None],
+    has_control: bool,
+) -> tuple[Tempo | None, ...]:
     r"""
-    Returns the tempo of a piece, and logs it.
+    Returns the tempo of each piece, and logs it, with a tempo in the prompt that is not used. Warns if the prompt
+    contradicts `bpm`.
 
     Args:
-        timing ([`Timing`], *optional*): the chosen tempo.
-        grid (`tuple`, *optional*): beats and downbeats in seconds, whose median tempo is returned without a chosen one.
+        prompts (`Sequence[str | None]`): the prompts.
+        bpms (`Sequence`): the requested tempo of each piece, as in [`PieceInputs`].
+        timings (`Sequence[Timing | None]`): the chosen tempo of each piece.
+        grids (`Sequence`): beats and downbeats of each piece in seconds, whose median tempo is returned without a
+            chosen one.
+        has_control (`bool`): whether the checkpoint has the control `beats`; otherwise, music without a tempo is not
+            reported.
     """
-    tempo = None if timing is None else timing.tempo
+    tempos, contradictions = [], {}
+    for prompt, bpm, timing, grid in zip(prompts, bpms, timings, grids, strict=True):
+        tempo = _tempo_of_grid(grid) if timing is None else timing.tempo
+        tempos.append(tempo)
+        unused = [number for number in _numbers_in_words(prompt) if tempo is None or abs(number - tempo.bpm) >= _SAME]
+        note = f"; {unused[0]:g} BPM in the prompt are not used" if unused else ""
+        if tempo is not None or (note and has_control):
+            logger.info(f"Tempo: {tempo or 'none'}{note}.")
+        if bpm and tempo is not None and unused:
+            contradictions[f"The prompt says {unused[0]:g} BPM, but `bpm` is {tempo.bpm:g}, which is used."] = True
+    for message in contradictions:
+        logger.warning(message)
+    return tuple(tempos)
+
+
+def _tempo_of_grid(grid: tuple[list[float], list[float]] | None) -> Tempo | None:
     bpm = tempo_of_beats(grid[0]) if grid else None
-    if tempo is None and grid and bpm:
-        tempo = Tempo(round(bpm, 2), _count_beats_per_bar(*grid))
-    if tempo is not None:
-        logger.info(f"Tempo: {tempo}.")
-    return tempo
+    return Tempo(round(bpm, 2), _count_beats_per_bar(*grid)) if grid and bpm else None
 
 
 def _count_beats_per_bar(beats: Sequence[float], downbeats: Sequence[float]) -> int:
@@ -263,7 +287,7 @@ class PieceInputs:
         prompt (`str`, *optional*): the prompt; a tempo that it states is used.
         bpm (`float` or `False`, *optional*): the requested tempo in beats per minute, or `False` for none.
         beats_per_bar (`int`, *optional*): the requested beats per bar.
-        chords (`list` or `str`, *optional*): the result of [`read_chords_or_bars`].
+        chords (`list` or `str`, *optional*): the result of [`~inputs.read_chords_or_bars`].
         drums, melody (*optional*): the controls in any form.
         beats (`tuple`, *optional*): requested beats and downbeats in seconds.
         start (`float`): offset in seconds into files and recordings at which the piece begins.
@@ -279,9 +303,14 @@ class PieceInputs:
     start: float
 
     @property
+    def is_in_bars(self) -> bool:
+        """Whether the chords are given in bars."""
+        return isinstance(self.chords, str)
+
+    @property
     def is_in_beats(self) -> bool:
         """Whether a control is given in bars or beats instead of seconds."""
-        return isinstance(self.chords, str) or isinstance(self.drums, Groove) or is_note_text(self.melody)
+        return self.is_in_bars or isinstance(self.drums, Groove) or is_note_text(self.melody)
 
     @property
     def is_free(self) -> bool:
@@ -311,9 +340,9 @@ def choose_timing(piece: PieceInputs, distribution: TempoDistribution | None, se
         [`Timing`], or `None` without a tempo.
 
     Raises:
-        [`~inputs.InputError`]: for beats in seconds beside controls in bars or beats, unless `bpm` is `False`.
+        [`~inputs.InputError`]: for beats in seconds beside controls in bars or beats.
     """
-    if piece.bpm is None and piece.beats and piece.beats[0] and piece.is_in_beats:
+    if piece.beats and piece.beats[0] and piece.is_in_beats:
         raise InputError(
             "`beats` can't be used with chords in bars, notes as text or grooves, which have a constant tempo: set `bpm`"
             " instead.",
@@ -334,37 +363,3 @@ def choose_timing(piece: PieceInputs, distribution: TempoDistribution | None, se
     # Chords have exact times, so they overrule a tempo in the prompt that does not fit them.
     tempo = (distribution.fit(changes, stated) if stated else None) or distribution.fit(changes)
     return None if tempo is None else Timing(tempo, changes[0])
-
-
-def read_chords_or_bars(chords: Any, labels: Sequence[str], duration: float, start: float = 0.0) -> Chords | str:
-    """Reads chords with [`~inputs.read_chords`], except that chords in bars are returned as text or the name of a file."""
-    return os.fspath(chords) if is_in_bars(chords) else read_chords(chords, labels, duration, start)
-
-
-def place_chords(
-    chords: Sequence[Chords | str | None], timings: Sequence[Timing | None], labels: Sequence[str], duration: float
-) -> list[Chords | None]:
-    r"""
-    Places chords in bars on the timeline of each piece.
-
-    Args:
-        chords (`Sequence`): for each piece, the result of [`read_chords_or_bars`] or `None`.
-        timings (`Sequence[Timing | None]`): the tempo of each piece.
-        labels (`Sequence[str]`), duration (`float`): as in [`~inputs.read_chords`].
-
-    Returns:
-        `list`: for each piece, `(label, start in seconds)`, or `None`.
-
-    Raises:
-        [`~inputs.InputError`]: for invalid chords, and for chords in bars without a tempo.
-    """
-    placed: list[Chords | None] = []
-    for index, (single, timing) in enumerate(zip(chords, timings)):
-        if isinstance(single, str):
-            tempo = {} if timing is None else timing.tempo._asdict()
-            try:
-                single = read_chords(single, labels, duration, **tempo)
-            except InputError as error:
-                raise error.for_prompt(index) if len(chords) > 1 else error
-        placed.append(single)
-    return placed

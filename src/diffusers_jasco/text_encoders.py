@@ -19,6 +19,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -36,6 +37,8 @@ from .utils.files import component_folder
 
 
 logger = logging.get_logger(__name__)
+
+_NUMBER_AND_UNIT = re.compile(r"(\d+)(bpm)\b", re.IGNORECASE)
 
 # T5 was not trained on longer texts. Prompts are never truncated, as in AudioCraft.
 MAX_TRAINED_TOKENS = 512
@@ -145,7 +148,8 @@ def unknown_words(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
 def _unknown_words(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[str]]:
     if not tokenizer.is_fast or tokenizer.unk_token_id is None:
         return [[] for _ in texts]
-    encoded = tokenizer(list(texts), return_offsets_mapping=True, add_special_tokens=False)
+    texts = [_separate_units(text, tokenizer) for text in texts]
+    encoded = tokenizer(texts, return_offsets_mapping=True, add_special_tokens=False)
     found = []
     for text, tokens, offsets in zip(texts, encoded.input_ids, encoded.offset_mapping, strict=True):
         words = [
@@ -201,8 +205,21 @@ def is_word_tokenizer(tokenizer: PreTrainedTokenizerBase) -> bool:
     return tokenizer.is_fast and isinstance(tokenizer.backend_tokenizer.model, models.WordLevel)
 
 
+def _separate_units(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    """For word tokenizers, `"96 bpm"` instead of `"96bpm"` if that would be a single, unknown word."""
+    if not is_word_tokenizer(tokenizer):
+        return text
+
+    def separate(match: re.Match) -> str:
+        is_unknown = tokenizer.convert_tokens_to_ids(match[0].lower()) == tokenizer.unk_token_id
+        return f"{match[1]} {match[2]}" if is_unknown else match[0]
+
+    return _NUMBER_AND_UNIT.sub(separate, text)
+
+
 def split_words(text: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """The words of a text as normalized by a word tokenizer (for example to lower case), without punctuation."""
+    text = _separate_units(text, tokenizer)
     rules = tokenizer.backend_tokenizer
     normalized = text if rules.normalizer is None else rules.normalizer.normalize_str(text)
     if rules.pre_tokenizer is None:
@@ -308,7 +325,7 @@ def encode_prompts(
         `tuple[torch.Tensor, torch.Tensor]`: the states `(batch, tokens, dim)` and a boolean mask `(batch, tokens)` of
         the tokens that are text, as opposed to padding and the tokens of empty prompts, whose states are zero.
     """
-    texts = [text or "" for text in prompts]
+    texts = [_separate_units(text or "", tokenizer) for text in prompts]
     for text in dict.fromkeys(texts):
         warn_of_unknown_words(text, tokenizer)
     # Padded here, because padding changes the state of the tokenizer, which fails if threads share it.
@@ -362,6 +379,6 @@ def encode_captions(
     """
     states = []
     for caption in captions:
-        ids = tokenizer(caption, return_tensors="pt").input_ids.to(text_encoder.device)
+        ids = tokenizer(_separate_units(caption, tokenizer), return_tensors="pt").input_ids.to(text_encoder.device)
         states.append(text_encoder(ids)[0][0].to("cpu", torch.float16).contiguous())
     return states

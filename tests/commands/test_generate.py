@@ -12,8 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import math
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,9 @@ from diffusers_jasco.audio.metadata import read_metadata
 from diffusers_jasco.commands.control_arguments import Controls
 from diffusers_jasco.commands.generate import build_parser, main
 from diffusers_jasco.controls.drum_machine import GROOVES
-from diffusers_jasco.inputs import InputError
+from diffusers_jasco.controls.note_text import melody_from_text
+from diffusers_jasco.controls.progressions import chords_from_progression
+from diffusers_jasco.inputs import InputError, read_chords
 
 from ..conftest import FIXTURES, load_case, load_pipeline, relative_error
 
@@ -138,6 +142,7 @@ def no_loading(monkeypatch):
         (["--chords", "C Am F G"], "for 'C Am F G' in bars, add the tempo, such as --bpm 120"),
         (["--chords", "C | Am | F G"], "--bpm"),
         (["--chords", "ii7 | V7 | I"], "are Roman numerals: add their --key"),
+        (["--chords", "ii7 | V7 | I", "--bpm", 90], "are Roman numerals: add their --key"),
         (["--chords", "C:0 Xyz:2"], "--chords: position 1: unknown chord 'Xyz'"),
         (["--chords", "C | Xyz", "--bpm", 90], "--chords: position 1: unknown chord 'Xyz'"),
         (["--chords", "absent.lab"], "--chords: there is no file absent.lab"),
@@ -154,10 +159,14 @@ def no_loading(monkeypatch):
         (["--groove", "techno", "--bpm", 900], "--bpm: has to be"),
         (["--groove", "techno", "--drums", "a.wav"], "Give either --drums or --groove"),
         (["--drums", "absent.wav"], "--drums: there is no file absent.wav"),
+        (["--drums", "Four on the floor"], "for the preset of this name, use --groove"),
         (["--drums", CASES / "song.txt"], "--drums"),
         (["--beats", "absent.wav"], "--beats: there is no file absent.wav"),
         (["--beats", "a.wav", "--bpm", 90], "Give either --bpm or --beats, not both"),
-        (["--bpm", "fast"], "--bpm: has to be a number of beats per minute"),
+        (["--beats", "a.wav", "--bpm", "none"], "Give either --bpm or --beats, not both"),
+        (["--bpm", "fast"], "--bpm: has to be a number of beats per minute from 20 to 400, but is 'fast'"),
+        (["--bpm", 500], "--bpm: has to be a number of beats per minute from 20 to 400, but is 500"),
+        (["--bpm", "none", "--progression", "axis"], "--bpm can't be 'none' with --chords in bars, --progression"),
         (["--melody", "absent.mid"], "--melody: there is no file absent.mid"),
         (["--melody", "C4 X4"], "--melody: the pitch of note 1"),
         (["--melody", "C D E F"], "notes need their octaves, such as 'C4 D4 E4 -'"),
@@ -329,32 +338,35 @@ def test_lists_of_chords_and_notes_are_regenerated(tmp_path):
 
 def test_grooves_progressions_and_notes_share_the_tempo(tmp_path):
     options = ["--groove", "Bossa Nova", "--progression", "12-bar blues", "--key", "E", "--melody", "C4 D4 E4 -"]
-    controls = Controls(build_parser().parse_args(options))
-    arguments = controls.for_pipeline(25.0, 24000)
-    bar = 4 * 60 / GROOVES["bossa nova"].bpm
-    assert arguments["chords"][:2] == [("E7", 0.0), ("E7", bar)] and arguments["chords"][-1][1] >= 25 - bar
-    assert arguments["melody"][-1] == (64, pytest.approx(bar / 2), pytest.approx(bar))
-    waveform, rate = arguments["drums"]
-    assert torch.equal(waveform, GROOVES["bossa nova"].render(25.0, 24000)) and rate == 24000
-    faster = Controls(build_parser().parse_args([*options, "--bpm", "160"])).for_pipeline(25.0, 24000)
-    assert faster["chords"][1][1] == 1.5 and faster["melody"][0][2] == 0.375
+    pipe = JascoPipeline.from_pretrained("jasco-nano")
+    groove = GROOVES["bossa nova"]
+    for bpm in (groove.bpm, 160):
+        controls = Controls(build_parser().parse_args([*options, "--bpm", str(bpm)] if bpm == 160 else options))
+        conditioning = pipe.encode_conditioning("jazz", **controls.for_pipeline(10.0), duration=10.0)
+        assert conditioning.tempos == ((bpm, 4),)
+        expected = pipe.encode_conditioning(
+            "jazz",
+            chords=chords_from_progression("12-bar blues", "E", bpm, num_bars=math.ceil(10 * bpm / 240)),
+            drums=(replace(groove, bpm=bpm).render(10.0, 24000), 24000),
+            melody=melody_from_text("C4 D4 E4 -", bpm),
+            duration=10.0,
+        )
+        for name, frames in expected.controls.items():
+            assert torch.equal(conditioning.controls[name], frames)
 
 
 def test_chords_with_times_can_be_combined_with_a_groove(tmp_path):
     parse = build_parser().parse_args
     for chords in ("C:0 G:5", "C:0 G:2 Am:4", "C:0"):
         options = ["--chords", chords, "--groove", "techno", "--melody", "C4 D4"]
-        assert Controls(parse(options)).for_pipeline(10, 24000)["chords"] == chords
+        assert Controls(parse(options)).for_pipeline(10)["chords"] == chords
     # Power chords and sevenths in Harte's notation.
     for chords in ("C:5 | G:7", "C:7 F:7 G:7"):
-        labels = [label for label, _ in Controls(parse(["--chords", chords, "--bpm", "60"]))._chords(8.0)]
-        assert labels == chords.replace("|", " ").split()
+        arguments = Controls(parse(["--chords", chords, "--bpm", "60"])).for_pipeline(8.0)
+        assert (arguments["chords"], arguments["bpm"]) == (chords, 60)
     for options in (["--groove", "techno"], ["--groove", "techno", "--bpm", "120"]):
-        assert Controls(parse(["--chords", "C:0 Am:2.5", *options])).for_pipeline(5, 24000)["chords"] == "C:0 Am:2.5"
-    assert Controls(parse(["--chords", "C | Am", "--groove", "techno", "--bpm", "120"])).for_pipeline(5, 24000)[
-        "chords"
-    ] == [("C", 0.0), ("Am", 2.0)]
-    repeated = Controls(parse(["--chords", "C:0 Am:1", "--repeat_chords"])).for_pipeline(4.0, 24000)["chords"]
+        assert Controls(parse(["--chords", "C:0 Am:2.5", *options])).for_pipeline(5)["chords"] == "C:0 Am:2.5"
+    repeated = Controls(parse(["--chords", "C:0 Am:1", "--repeat_chords"])).for_pipeline(4.0)["chords"]
     assert repeated == [("C", 0.0), ("Am", 1.0), ("C", 2.0), ("Am", 3.0)]
 
 
@@ -362,18 +374,36 @@ def test_bars_and_numerals_in_a_text_file(tmp_path):
     parse = build_parser().parse_args
     for text, option in (("C | Am |\nF | G\n", ["--bpm", "60"]), ("I | vi\nIV | V", ["--key", "C", "--bpm", "60"])):
         (tmp_path / "bars.txt").write_text(text)
-        controls = Controls(parse(["--chords", str(tmp_path / "bars.txt"), *option]))
-        assert [start for _, start in controls.for_pipeline(16.0, 24000)["chords"]] == [0, 4, 8, 12]
+        for repeat in ([], ["--repeat_chords"]):
+            controls = Controls(parse(["--chords", str(tmp_path / "bars.txt"), *option, *repeat]))
+            chords = read_chords(controls.for_pipeline(20.0)["chords"], bpm=60, duration=20.0)
+            assert [start for _, start in chords] == [0, 4, 8, 12, *([16] if repeat else [])]
     with pytest.raises(InputError, match="add the tempo"):
         (tmp_path / "bars.txt").write_text("C | Am | F | G")
         Controls(parse(["--chords", str(tmp_path / "bars.txt")]))
 
 
 @pytest.mark.parametrize("options", [["--groove", "techno"], ["--chords", "C:0"], ["--melody", "C4"], []])
-def test_a_time_signature_without_bars_causes_a_warning(options, caplog):
-    parse = build_parser().parse_args
-    Controls(parse([*options, "--beats_per_bar", "3"]))
-    assert "`beats_per_bar` has no effect" in caplog.text
+def test_a_time_signature_without_bars_causes_a_warning(options, capsys, tmp_path):
+    common = [*QUICK, "--beats_per_bar", 3, "--output", tmp_path / "a.wav"]
+    assert run("pop", *options, *common) == 0
+    assert "--beats_per_bar has no effect: this checkpoint has no beats control" in capsys.readouterr().err
+    assert run("pop", *options[2:], "--progression", "axis", *common) == 0
+    assert "no effect" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("has_tempo_model", [False, True])
+def test_a_tempo_that_is_not_given(has_tempo_model):
+    def find_bpm(*options):
+        return Controls(build_parser().parse_args(options)).for_pipeline(5.0, has_tempo_model)["bpm"]
+
+    for options in (["--progression", "axis"], ["--chords", "I | V", "--key", "C"], ["--melody", "C4 D4"]):
+        assert find_bpm(*options) == (None if has_tempo_model else 120), options
+        assert find_bpm(*options, "--groove", "waltz") is None, "that of the groove"
+    assert find_bpm("--progression", "axis", "--drums", str(CASES / "drums_channel_10.mid")) == 120, (
+        "no tempo is chosen"
+    )
+    assert find_bpm() is None and find_bpm("--chords", "C:0") is None
 
 
 def test_the_start_of_repeated_chords_is_not_reported_as_unused(tmp_path, capsys):
@@ -393,7 +423,7 @@ def test_float16_on_a_cpu_causes_one_warning(tmp_path, capsys, caplog):
 def test_spellings_of_grooves_and_progressions():
     for name in ("12 bar blues", "12-BAR BLUES", "12_bar_blues"):
         options = ["--progression", name, "--groove", "Bossa-Nova"]
-        assert Controls(build_parser().parse_args(options)).for_pipeline(2.0, 24000)["chords"][0] == ("C7", 0.0)
+        assert Controls(build_parser().parse_args(options)).for_pipeline(2.0)["chords"].startswith("C7 |")
 
 
 def test_music_without_a_prompt_has_metadata_in_every_format(tmp_path):

@@ -96,6 +96,15 @@ def test_invalid_beats(beats, position, message):
     assert (error.value.argument, error.value.position) == ("beats", position)
 
 
+def test_downbeats_are_beats():
+    beats = [0.1, 0.6, 1.1, 1.6]
+    # Times may be rounded, and downbeats may lie before and after the beats.
+    assert check_beats(beats, [-1.9, 0.119, 3.0])[1] == [-1.9, 0.119, 3.0]
+    with pytest.raises(InputError, match="the downbeat at 0.57 s is 30 ms from the nearest beat, 0.6 s") as error:
+        check_beats(beats, [0.1, 0.57, 1.3])
+    assert (error.value.argument, error.value.position) == ("beats", 1)
+
+
 def test_beats_per_bar_of_grooves():
     assert {name: GROOVES[name].beats_per_bar for name in ("house", "waltz", "swing")} == {
         "house": 4,

@@ -28,6 +28,7 @@ from diffusers_jasco.controls.chord_labels import (
     to_harte,
 )
 from diffusers_jasco.controls.chords import (
+    bars_from_roman,
     check_chords,
     chords_from_bars,
     chords_from_lab,
@@ -390,6 +391,16 @@ def test_complete_bars_are_repeated():
         ("C", 0), ("F", 2), ("F", 4), ("C", 8), ("F", 10), ("F", 12), ("C", 16)
     ]  # fmt: skip
     assert chords_from_roman("I IV", "C", bpm=120, duration=7) == [("C", 0), ("F", 2), ("C", 4), ("F", 6)]
+
+
+def test_a_repeat_sign_repeats_bars_until_the_end(tmp_path):
+    (tmp_path / "bars.txt").write_text("|: C | F |\n| G . . C :|\n")
+    for bars in ("C | F | G . . C :|", "|:C|F|G . . C:||", tmp_path / "bars.txt"):
+        chords = read_chords(bars, duration=10.0, bpm=120)
+        assert chords == [("C", 0), ("F", 2), ("G", 4), ("C", 5.5), ("C", 6), ("F", 8)]
+        # Without a duration, there is no end.
+        assert read_chords(bars, bpm=120) == chords[:4]
+    assert bars_from_roman("I IV | V :|", "D") == "D G | A :|"
 
 
 def test_errors_of_repeat_chords():

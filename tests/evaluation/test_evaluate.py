@@ -69,7 +69,7 @@ class ReferencePipeline:
         silence = torch.zeros(1, round(arguments["duration"] * RATE))
         references = {str(item["chords"]): item["audio"] for item in self.items}
         audios = [references.get(str(progression), silence) for progression in chords or [None] * len(prompt)]
-        return SimpleNamespace(audios=torch.stack(audios))
+        return SimpleNamespace(audios=torch.stack(audios), tempos=[None] * len(audios))
 
 
 def test_adherence_is_1_for_the_requested_music_and_below_chance_for_silence(references):

@@ -59,8 +59,8 @@ def test_similar_consecutive_requests_share_batches():
 
 
 def test_clips_depend_on_their_seed_and_not_on_their_batch(pipe):
-    together = {request.name: audio for request, audio in generate_clips(pipe, make_requests(), 4)}
-    alone = {request.name: audio for request, audio in generate_clips(pipe, make_requests(), 1)}
+    together = {request.name: clip.audio for request, clip in generate_clips(pipe, make_requests(), 4)}
+    alone = {request.name: clip.audio for request, clip in generate_clips(pipe, make_requests(), 1)}
     for name, audio in together.items():
         assert audio.shape == (1, 32000)
         torch.testing.assert_close(audio, alone[name], atol=1e-4, rtol=1e-3)
@@ -75,8 +75,8 @@ def test_generation_continues_after_invalid_requests(pipe):
     ]
     results = {request.name: result for request, result in generate_clips(pipe, [requests[0], *invalid, requests[1]])}
     assert "unknown chord 'Hx'" in str(results["bad chord"]) and "absent.wav" in str(results["no file"])
-    for request, audio in generate_clips(pipe, requests):
-        torch.testing.assert_close(results[request.name], audio, atol=1e-4, rtol=1e-3)
+    for request, clip in generate_clips(pipe, requests):
+        torch.testing.assert_close(results[request.name].audio, clip.audio, atol=1e-4, rtol=1e-3)
 
 
 def test_only_missing_or_changed_clips_are_generated_again(pipe, tmp_path):

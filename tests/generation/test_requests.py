@@ -104,12 +104,14 @@ def test_defaults_of_lines(tmp_path):
         ("[1]", "has to be a JSON object"),
         ({"name": "a/b"}, "a file name without slashes"),
         ({"name": ".hidden"}, "does not start with a dot"),
-        ({"name": 3}, "`name` has to be a str"),
-        ({"chords": 5}, "`chords` has to be a str or list"),
-        ({"duration": "5"}, "`duration` has to be a int or float"),
-        ({"seed": True}, "`seed` has to be a int"),
+        ({"name": 3}, "`name` has to be a string, but is 3"),
+        ({"chords": 5}, "`chords` has to be a string or a list"),
+        ({"duration": "5"}, "`duration` has to be a number"),
+        ({"seed": True}, "`seed` has to be a whole number"),
+        ({"bpm": "96"}, '`bpm` has to be a number or false, but is "96".'),
+        ({"bpm": True}, "`bpm` has to be a number or false, but is true."),
         ({"seed": 2**64}, "`seed` has to be a whole number from"),
-        ({"path": 3}, "`path` has to be a str"),
+        ({"path": 3}, "`path` has to be a string"),
         ({"name": "first"}, "line 1 has the same name"),
     ],
 )
@@ -129,6 +131,8 @@ def test_captions_and_controls_of_a_dataset(tmp_path):
         "chords": [["C", 0.0]],
         "melody": [[60, 0.0, 1.0]],
         "stems": {"drums": "../drums.flac"},
+        "beats": [0.1, 0.7, 1.3, 1.9],
+        "downbeats": [0.1, 1.3],
         "duration": 30.0,
     }
     (folder / "metadata.jsonl").write_text(json.dumps(line))
@@ -142,7 +146,11 @@ def test_captions_and_controls_of_a_dataset(tmp_path):
         request.controls["drums"].endswith("drums.flac")
         and request.duration is None
         and request.name.startswith("000-")
+        and "beats" not in request.controls
     )
+    (request,) = read_requests(folder, controls=("chords", "beats"))
+    assert request.controls.keys() == {"chords", "beats"} and is_beats(request.controls["beats"])
+    assert read_beats(request.controls["beats"]) == (line["beats"], line["downbeats"])
 
 
 def test_captions_of_audiocraft_manifests(tmp_path):

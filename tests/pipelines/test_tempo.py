@@ -14,20 +14,22 @@
 
 """The tempo of the music: `bpm`, `beats_per_bar`, `beats`, and tempos that are chosen."""
 
+import json
 import math
 
 import numpy as np
 import pytest
 import torch
+from diffusers.utils import logging
 
-from diffusers_jasco import JascoPipeline, JascoTempoModel, export_audio
+from diffusers_jasco import JascoPipeline, JascoTempoModel, export_audio, load_audio
 from diffusers_jasco.audio.metadata import read_metadata
 from diffusers_jasco.commands.generate import main
 from diffusers_jasco.controls.beats import Tempo, beats_to_frames, regular_beats
 from diffusers_jasco.controls.chords import chords_from_bars, chords_to_frames
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.note_text import melody_from_text
-from diffusers_jasco.generation.batches import GenerationRequest, generate_batch
+from diffusers_jasco.generation.batches import GenerationRequest, generate_batch, save_clips
 from diffusers_jasco.inputs import InputError, read_melody
 from diffusers_jasco.tempo import TempoDistribution, draw_seeds, tempo_in_words
 
@@ -107,6 +109,32 @@ def test_samples_follow_the_distribution():
     assert {distribution.sample(seed, TEMPOS[10] + 0.1) for seed in range(9)} == {Tempo(TEMPOS[10] + 0.1, 2)}
     assert {distribution.given(4).sample(seed).beats_per_bar for seed in range(9)} == {4}
     assert {distribution.given(7).sample(seed).beats_per_bar for seed in range(9)} == {7}
+
+
+def test_a_tempo_in_the_prompt_that_is_not_used_is_reported(pipe, caplog):
+    logging.enable_propagation()
+    logging.set_verbosity_info()
+
+    def report(prompt, **arguments):
+        caplog.clear()
+        run(pipe, prompt, **arguments)
+        return [(record.levelname, record.message) for record in caplog.records if "BPM" in record.message]
+
+    try:
+        with caplog.at_level("INFO"):
+            assert report("pop, 96BPM") == [("INFO", "Tempo: 96 BPM, 4 beats per bar.")]
+            assert report("96 bpm", beats=[0, 0.5, 1.0, 1.5, 2.0]) == [
+                ("INFO", "Tempo: 120 BPM, 4 beats per bar; 96 BPM in the prompt are not used.")
+            ]
+            assert report("96 bpm", bpm=96.2) == [("INFO", "Tempo: 96.2 BPM, 4 beats per bar.")]
+            assert report("96 bpm", drums=BEAT) == [("INFO", "Tempo: none; 96 BPM in the prompt are not used.")]
+            assert "; 500 BPM in the prompt are not used" in report("500 bpm")[0][1]
+            *infos, warning = report(["at 96 bpm", "96 BPM", "120 bpm"], bpm=120)
+            assert [level for level, _ in infos] == ["INFO"] * 3
+            assert warning == ("WARNING", "The prompt says 96 BPM, but `bpm` is 120, which is used.")
+    finally:
+        logging.set_verbosity_warning()
+        logging.disable_propagation()
 
 
 # 2. Chords
@@ -292,6 +320,14 @@ def test_tempos_per_prompt(pipe):
         ({"bpm": 500}, "bpm", "from 20 to 400"),
         ({"beats_per_bar": 0}, "beats_per_bar", "from 1 to 64"),
         ({"bpm": 90, "beats": [0, 0.5, 1]}, "bpm", "either `bpm` or `beats`"),
+        ({"bpm": False, "beats": [0, 0.5, 1]}, "bpm", "`bpm=False`, the music has no beat grid, but `beats` sets one"),
+        ({"beats": 96}, "beats", "a list of times in seconds, .* but is 96. To set a tempo, use `bpm`"),
+        (
+            {"beats": ([0, 0.5, 1.0, 1.5], [0, 1.2])},
+            "beats",
+            "position 1: .* 1.2 s is 200 ms from the nearest beat, 1 s",
+        ),
+        ({"drums": "four-on-the-floor"}, "drums", r"find_groove\('four-on-the-floor'\)"),
         ({"beats": [0, 0.5, 0.4]}, "beats", "position 2"),
         ({"beats": [[0, 0.5], None]}, "beats", "2 elements for 1 prompt"),
         ({"chords": "C | Am", "bpm": False}, "chords", "set `bpm`"),
@@ -379,8 +415,35 @@ def test_requests_have_tempos(pipe):
     first = generate_batch(pipe, requests)
     alone = [generate_batch(pipe, [request])[0] for request in requests]
     for together, single in zip(first, alone):
-        torch.testing.assert_close(together, single)
+        torch.testing.assert_close(together.audio, single.audio)
+        assert together.tempo == single.tempo
+    assert [clip.tempo for clip in first[:2]] == [(120, 4), (100, 4)]
     assert requests[1].describe()["bpm"] == 100 and "bpm" not in requests[2].describe()
+
+
+def test_saved_clips_have_a_tempo_and_can_be_generated_again(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path / "model")
+    settings = {"duration": 2.0, "settings": {"num_inference_steps": 1}}
+    requests = [
+        GenerationRequest("chosen", "pop", {"chords": "C | F"}, seed=3, **settings),
+        GenerationRequest("beats", "pop", {"beats": ([0.1, 0.6, 1.1, 1.6], [0.1, 1.1])}, **settings),
+        GenerationRequest("free", "pop", {"beats": []}, **settings),
+        GenerationRequest("none", "pop", bpm=False, **settings),
+    ]
+    metadata = {"checkpoint": str(tmp_path / "model")}
+    assert save_clips(pipe, requests, tmp_path, suffix=".wav", metadata=metadata) == []
+    chosen = run(pipe, seed=3, chords="C | F").tempos[0]
+    expected = {"chosen": chosen._asdict(), "beats": {"bpm": 120, "beats_per_bar": 2}, "free": None, "none": None}
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.wav")}
+    for name, tempo in expected.items():
+        path = tmp_path / f"{name}.wav"
+        assert json.loads(path.with_suffix(".json").read_text()).get("tempo") == tempo
+        assert main(["--from", str(path), "--output", str(tmp_path / "again.wav")]) == 0
+        assert read_metadata(path).get("tempo") == read_metadata(tmp_path / "again.wav").get("tempo") == tempo
+        torch.testing.assert_close(load_audio(path)[0], load_audio(tmp_path / "again.wav")[0], atol=1e-3, rtol=0)
+    # Finished clips are kept.
+    assert save_clips(pipe, requests, tmp_path, suffix=".wav", metadata=metadata) == []
+    assert before == {name: (tmp_path / name).stat().st_mtime_ns for name in before}
 
 
 def test_the_command_reports_and_repeats_the_tempo(pipe, tmp_path, capsys):
@@ -402,6 +465,7 @@ def test_the_command_reports_and_repeats_the_tempo(pipe, tmp_path, capsys):
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
     bars = ["--chords", "C | F", "--melody", "C4 D4"]
     assert generate("c.wav", "pop", *model, *bars, "--seed", "3")[0]["tempo"] == metadata["tempo"]
+    assert generate("c.wav", "pop", *model, "--progression", "axis", "--seed", "3")[0]["tempo"] == metadata["tempo"]
     assert generate("d.wav", "pop", *model, *bars, "--bpm", "90")[0]["tempo"]["bpm"] == 90
     assert generate("e.wav", "pop", *model, "--groove", "waltz")[0]["tempo"] == {"bpm": 144, "beats_per_bar": 3}
     assert generate("f.wav", "pop", *model, "--bpm", "90", "--beats_per_bar", "3")[0]["tempo"]["beats_per_bar"] == 3

@@ -23,7 +23,13 @@ from diffusers_jasco.training.codec.discriminator import (
     adversarial_losses,
     discriminator_loss,
 )
-from diffusers_jasco.training.codec.objective import balance_losses, bass_loss, octave_loss, spectral_loss
+from diffusers_jasco.training.codec.objective import (
+    balance_losses,
+    bass_loss,
+    imitation_loss,
+    octave_loss,
+    spectral_loss,
+)
 
 
 def test_weights_are_shares_of_the_gradient():
@@ -129,3 +135,20 @@ def test_the_bass_loss_compares_notes_regardless_of_their_loudness():
     assert bass_loss(0.9 * bass, bass) < 0.1
     # Silence is not divided by zero.
     assert bass_loss(torch.zeros_like(bass), torch.zeros_like(bass)) == 0
+
+
+def test_the_imitation_loss_compares_the_bass_only_as_a_whole():
+    oscillators, noise = torch.zeros(1, 4, 8), torch.full((1, 8, 3), 0.1)
+    oscillators[..., 2] = oscillators[..., 5] = 0.5
+
+    def loss(oscillators: torch.Tensor, noise: torch.Tensor = noise) -> float:
+        return imitation_loss((oscillators, noise), reference, num_bass=4).item()
+
+    reference = oscillators, noise
+    assert loss(oscillators) == 0
+    # The third of four oscillators of the bass, and the second of the other four.
+    bass, others = oscillators.split(4, dim=-1)
+    assert loss(torch.cat([bass.roll(1, dims=-1), others], dim=-1)) == 0
+    assert loss(torch.cat([bass, others.roll(1, dims=-1)], dim=-1)) > 1
+    assert loss(torch.cat([0.5 * bass, others], dim=-1)) == pytest.approx(0.3 * math.log(2), rel=0.02)
+    assert loss(oscillators, 2 * noise) == pytest.approx(math.log(2), rel=0.05)

@@ -276,6 +276,55 @@ def test_the_bass_loss_trains_the_decoder(tmp_path, music):
         train(music, tmp_path / "encodec", bass_weight=2.0)
 
 
+@pytest.fixture(scope="module")
+def spectral_run(tmp_path_factory, music):
+    """A run of a spectral codec."""
+    folder = tmp_path_factory.mktemp("spectral")
+    train(music, folder, SPECTRAL, fit_clips=5, max_steps=20)
+    return folder
+
+
+def test_a_decoder_imitates_another_one(tmp_path, music, spectral_run):
+    options = {"init_from": spectral_run, "freeze_encoder": True, "imitate": spectral_run}
+    # The reference itself has no loss.
+    train(music, tmp_path / "same", {}, **options, max_steps=1)
+    (line,) = read_log(tmp_path / "same")
+    assert line["loss"] == line["imitation_loss"] == line["grad_norm"] == 0 and "time_loss" not in line
+    # A decoder that looks ahead less learns to imitate it.
+    short = {"codec": SPECTRAL | {"look_ahead": 1}, "max_steps": 40} | options
+    for name, weight in (("little", 1e-3), ("much", 1.0)):
+        train(music, tmp_path / name, **short, bass_weight=weight)
+    little, much = (read_log(tmp_path / name) for name in ("little", "much"))
+    first, last = (np.mean([line["imitation_loss"] for line in lines]) for lines in (little[:8], little[-8:]))
+    assert last < 0.8 * first
+    assert much[-1]["bass_loss"] < 0.97 * little[-1]["bass_loss"]
+    assert much[-1]["loss"] == pytest.approx(much[-1]["imitation_loss"] + much[-1]["bass_loss"])
+    first, codec = (load_codec(folder) for folder in (spectral_run, tmp_path / "little"))
+    assert codec.config.look_ahead == 1 and torch.equal(codec.encoder.projection, first.encoder.projection)
+
+
+def test_a_stopped_imitation_resumes_exactly(tmp_path, music, spectral_run):
+    options = {"init_from": spectral_run, "freeze_encoder": True, "imitate": spectral_run, "bass_weight": 1.0}
+    train(music, tmp_path / "straight", SPECTRAL | {"look_ahead": 1}, **options, max_steps=4)
+    train(music, tmp_path / "stopped", SPECTRAL | {"look_ahead": 1}, **options, max_steps=4, max_minutes=0)
+    assert read_log(tmp_path / "stopped")[-1]["step"] == 1
+    run_script("train_codec", "--output", tmp_path / "stopped", "--resume", "latest", "--max_minutes", 10)
+    assert_same_run(tmp_path / "straight", tmp_path / "stopped", 4)
+
+
+def test_only_decoders_of_the_same_latents_are_imitated(tmp_path, music, spectral_run):
+    train(music, tmp_path / "encodec", max_steps=1)
+    train(music, tmp_path / "other", SPECTRAL, fit_clips=5, max_steps=1, seed=1)
+    cases = [
+        (tmp_path / "encodec", spectral_run, "`imitate` has to be None for EncodecModel"),
+        (spectral_run, tmp_path / "encodec", "with the same latents as `init_from`"),
+        (spectral_run, tmp_path / "other", "with the same latents as `init_from`"),
+    ]
+    for init_from, reference, message in cases:
+        with pytest.raises(ValueError, match=message):
+            train(music, tmp_path / "run", {}, init_from=init_from, imitate=reference, freeze_encoder=True)
+
+
 def test_a_decoder_is_trained_for_another_look_ahead(tmp_path, music):
     train(music, tmp_path / "first", SPECTRAL, fit_clips=5, max_steps=1)
     short = SPECTRAL | {"look_ahead": 1}
@@ -356,6 +405,9 @@ def test_runs_are_neither_overwritten_nor_mixed_up(tmp_path, music):
     [
         ({"freeze_encoder": True}, "--freeze_encoder needs --init_from"),
         ({"freeze_encoder": True, "init_from": "x", "commitment_weight": 0.1}, "--commitment_weight"),
+        ({"imitate": "x", "init_from": "x"}, "--imitate needs --freeze_encoder"),
+        ({"imitate": "x", "init_from": "x", "freeze_encoder": True, "adversarial": True}, "--adversarial needs"),
+        ({"bass_weight": -1}, "--bass_weight has to be 0 or more"),
         ({"drums_share": 1.5}, "from 0 to 1"),
         ({"codec": {}}, "--codec is missing"),
         ({"batch_size": 0}, "--batch_size has to be at least 1"),

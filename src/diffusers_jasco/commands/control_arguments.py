@@ -17,33 +17,34 @@
 import argparse
 import json
 import logging
-import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from diffusers.utils.logging import get_logger
-from torch.nn import functional as F
-
 from ..audio.io import AUDIO_SUFFIXES, load_audio
 from ..controls.beats import FASTEST, SLOWEST
-from ..controls.chords import chords_from_bars, chords_from_roman, is_in_bars, repeat_chords
-from ..controls.drum_machine import GROOVES, find_groove
-from ..controls.note_text import is_note_text, melody_from_text
-from ..controls.progressions import PROGRESSIONS, chords_from_progression
-from ..inputs import InputError, read_chords, read_drums, read_melody
+from ..controls.chords import (
+    bars_from_roman,
+    chords_from_roman,
+    is_in_bars,
+    is_repeated,
+    read_bars,
+    repeat_chords,
+)
+from ..controls.drum_machine import GROOVES, find_groove, is_groove_name
+from ..controls.note_text import is_note_text
+from ..controls.progressions import PROGRESSIONS, bars_from_progression
+from ..inputs import InputError, read_beats, read_chords, read_drums, read_melody
 from ..utils.arguments import integer, number
 from ..utils.bundled import resolve_checkpoint
 from ..utils.errors import shorten
 from ..utils.files import looks_like_path
 
 
-logger = get_logger(__name__)
-
 DEFAULT_BPM = 120.0
 NO_BPM = "none"
-DEFAULT_BEATS_PER_BAR = 4
 
 
 def add_control_arguments(parser: argparse.ArgumentParser):
@@ -51,8 +52,8 @@ def add_control_arguments(parser: argparse.ArgumentParser):
     add = controls.add_argument
     add(
         "--chords",
-        help="'C:0 Am:2.5' (start times in seconds), a chord, MIDI (song.mid, song.mid#piano) or audio file, or, with"
-        " --bpm, chords in bars: 'C | Am | F G'",
+        help="'C:0 Am:2.5' (start times in seconds), a chord, MIDI (song.mid, song.mid#piano) or audio file, or chords in"
+        " bars: 'C | Am | F G'",
     )
     add(
         "--progression",
@@ -89,8 +90,8 @@ def add_control_arguments(parser: argparse.ArgumentParser):
         if text.lower() == NO_BPM
         else number(SLOWEST, FASTEST, unit="beats per minute")(text),
         help="tempo of the music (if the checkpoint has a beats control), and of chords in bars, --progression, --groove"
-        " and notes (default: the groove's, one that fits the prompt if the checkpoint has a tempo model, or 120);"
-        " 'none' for no beats control",
+        " and notes (default: the groove's, one that fits the prompt if the checkpoint has a tempo model, or 120, except"
+        " for chords in bars); 'none' for no beats control",
     )
     add(
         "--beats_per_bar",
@@ -133,125 +134,110 @@ class Controls:
 
     def __init__(self, args: argparse.Namespace):
         self.args = args
-        _check_combination(args)
-        bpm = None if args.bpm == NO_BPM else args.bpm
+        self._in_beats = _options_in_beats(args)
+        _check_combination(args, self._in_beats)
         with _rename_errors("groove"):
-            self.groove = None if args.groove is None else find_groove(args.groove, bpm)
-        self.has_tempo = bpm is not None or self.groove is not None
-        self.bpm = bpm or (self.groove.bpm if self.groove else DEFAULT_BPM)
-        meter = DEFAULT_BEATS_PER_BAR if self.groove is None else self.groove.beats_per_bar
-        self.beats_per_bar = args.beats_per_bar or meter
-        self.melody = melody_from_text(args.melody, self.bpm) if is_note_text(args.melody) else args.melody or None
-        self._support = find_tempo_support(args.checkpoint)
-        if self._support is not None:
-            self._check_tempo(self._support)
+            self.drums = (args.drums or None) if args.groove is None else find_groove(args.groove)
+        support = find_tempo_support(args.checkpoint)
+        if support is not None:
+            self._check_tempo(support)
         self._check()
 
-    def for_pipeline(
-        self, duration: float, sampling_rate: int, support: TempoSupport = TempoSupport()
-    ) -> dict[str, Any]:
+    def for_pipeline(self, duration: float, has_tempo_model: bool = False) -> dict[str, Any]:
         r"""
         Converts the controls to arguments of the pipeline.
 
         Args:
             duration (`float`): duration in seconds.
-            sampling_rate (`int`): the pipeline's rate in Hz.
-            support ([`TempoSupport`]): what the pipeline supports.
+            has_tempo_model (`bool`, defaults to `False`): whether the pipeline can choose a tempo.
 
         Returns:
             `dict`: arguments of the pipeline.
-
-        Raises:
-            [`InputError`]: for a tempo that has no effect, or a missing one, if that depends on the checkpoint.
         """
-        if self._support is None:
-            self._check_tempo(support)
-        drums = self.args.drums or None
-        if self.groove is not None:
-            # Padding compensates for `start`, which skips the beginning of recordings.
-            padding = round(self.args.start * sampling_rate)
-            drums = F.pad(self.groove.render(duration, sampling_rate), (padding, 0)), sampling_rate
-        # Repeated chord files are already cut at `start` here; avoids the pipeline's warning about an unused `start`.
-        is_start_used = self.args.repeat_chords and looks_like_path(self.args.chords) and not drums
+        args = self.args
+        # Chord files that are repeated are already cut at `start`.
+        files = [args.drums, args.beats, None if is_note_text(args.melody) else args.melody]
+        is_cut = args.repeat_chords and looks_like_path(args.chords) and not any(files)
         return {
             "chords": self._chords(duration),
-            "drums": drums,
-            "separate_drums": self.args.separate_drums,
-            "normalize_drums": self.args.normalize_drums,
-            "melody": self.melody if self._places_notes(support) else self.args.melody,
-            "start": 0.0 if is_start_used and not isinstance(self.melody, str) else self.args.start,
-            **self._tempo(support),
+            "drums": self.drums,
+            "separate_drums": args.separate_drums,
+            "normalize_drums": args.normalize_drums,
+            "melody": args.melody or None,
+            "start": 0.0 if is_cut else args.start,
+            "bpm": self._bpm(has_tempo_model),
+            "beats_per_bar": args.beats_per_bar,
+            "beats": None if args.beats == "" else args.beats,
         }
-
-    def _places_notes(self, support: TempoSupport) -> bool:
-        """Whether notes and bars have the tempo `bpm`; otherwise the pipeline chooses one."""
-        is_chosen = support.tempo_model and not self.has_tempo and not self.args.beats and self.args.bpm is None
-        return not is_chosen or self.args.progression is not None or self.args.key is not None
-
-    def _tempo(self, support: TempoSupport) -> dict[str, Any]:
-        """The tempo as arguments of the pipeline."""
-        args = self.args
-        if args.beats:
-            return {"beats": args.beats, "beats_per_bar": args.beats_per_bar}
-        if not any(support):
-            return {}
-        if args.bpm == NO_BPM:
-            return {"bpm": False}
-        is_placed = self.has_tempo or args.progression is not None or args.key is not None or is_note_text(args.melody)
-        if self._places_notes(support) and is_placed:
-            return {"bpm": self.bpm, "beats_per_bar": self.beats_per_bar}
-        return {"beats_per_bar": args.beats_per_bar}
 
     def _chords(self, duration: float) -> Any:
         args, chords = self.args, self.args.chords or None
-        repeat_until = duration if args.repeat_chords else None
         if args.progression is not None:
-            num_bars = math.ceil(duration * self.bpm / 60 / self.beats_per_bar - 1e-6)
             with _rename_errors("progression"):
-                return chords_from_progression(
-                    args.progression, args.key or "C", self.bpm, self.beats_per_bar, max(1, num_bars)
-                )
-        if chords is None:
+                return _repeat(bars_from_progression(args.progression, args.key or "C"))
+        if not is_in_bars(chords):
+            return repeat_chords(read_chords(chords, start=args.start), duration) if args.repeat_chords else chords
+        if args.key is not None:
+            chords = bars_from_roman(read_bars(chords), args.key)
+        return _repeat(read_bars(chords)) if args.repeat_chords else chords
+
+    def _bpm(self, has_tempo_model: bool) -> float | bool | None:
+        """The requested tempo, or a default one if the pipeline would need a tempo but have none."""
+        if self.args.bpm is not None:
+            return False if self.args.bpm == NO_BPM else self.args.bpm
+        if not self._in_beats or self._needs_bpm or self._has_or_finds_tempo(has_tempo_model):
             return None
-        if is_in_bars(chords):
-            if args.key is not None:
-                return chords_from_roman(chords, args.key, self.bpm, self.beats_per_bar, repeat_until)
-            if self.has_tempo:
-                return chords_from_bars(chords, self.bpm, self.beats_per_bar, repeat_until)
-            return chords
-        return repeat_chords(read_chords(chords, start=args.start), duration) if args.repeat_chords else chords
+        return DEFAULT_BPM
+
+    @property
+    def _needs_bpm(self) -> bool:
+        """Whether a missing tempo is an error: for chords in bars, there is no default."""
+        return "chords" in self._in_beats and self.args.key is None
+
+    def _has_or_finds_tempo(self, has_tempo_model: bool) -> bool:
+        """Whether the music has a tempo without `bpm`. The pipeline chooses none with drums or a melody in seconds."""
+        args = self.args
+        is_free = not args.drums and (not args.melody or is_note_text(args.melody))
+        return args.groove is not None or (has_tempo_model and is_free)
 
     def _check_tempo(self, support: TempoSupport):
         """Raises an error for a tempo that has no effect, and for a missing one."""
-        args, in_bars = self.args, is_in_bars(self.args.chords)
-        has_effect = support.beats or in_bars or args.progression is not None
-        if args.bpm not in (None, NO_BPM) and not (has_effect or args.groove or is_note_text(args.melody)):
+        bpm = self.args.bpm
+        if bpm not in (None, NO_BPM) and not (support.beats or self._in_beats):
             raise InputError(
                 "`bpm` requires `chords` in bars, `progression`, `groove`, notes in `melody`, or a checkpoint with a beats"
                 " control.",
                 "bpm",
             )
-        if args.beats_per_bar not in (None, DEFAULT_BEATS_PER_BAR) and not has_effect:
-            logger.warning("`beats_per_bar` has no effect: it applies only to `chords` in bars and to `progression`.")
-        needs_tempo = args.repeat_chords or self._places_notes(support)
-        if in_bars and args.key is None and not self.has_tempo and needs_tempo:
-            _check_times(args.chords)
+        is_missing = bpm is None and not self._has_or_finds_tempo(support.tempo_model)
+        if self._needs_bpm and is_missing and _is_readable(read_chords, self.args.chords, bpm=DEFAULT_BPM):
+            raise InputError(
+                f"`chords` has no times: for {shorten(self.args.chords)} in bars, add the tempo, such as --bpm 120; or"
+                " give the start of each chord in seconds, as in 'C:0 Am:2.5'.",
+                "chords",
+            )
 
     def _check(self):
         """Reads every control once. Recordings are only loaded, because extraction takes long."""
+        args = self.args
+        if self._needs_bpm and not _is_readable(read_chords, args.chords, bpm=DEFAULT_BPM):
+            if _is_readable(chords_from_roman, args.chords, "C"):
+                raise InputError("`chords` are Roman numerals: add their `key`, such as --key C.", "chords")
         with _silence():
-            if is_audio(self.args.chords):
-                load_audio(self.args.chords, "chords")
+            if is_audio(args.chords):
+                load_audio(args.chords, "chords")
             else:
-                read_chords(self._chords(1.0) or [], start=self.args.start, bpm=self.bpm)
-            if self.args.drums:
-                read_drums(self.args.drums, 16000, 16000, start=self.args.start)
-            if self.args.beats:
-                load_audio(self.args.beats, "beats")
-            if is_audio(self.melody):
-                load_audio(self.melody, "melody")
-            elif self.melody is not None:
-                read_melody(self.melody, 10, 10.0, self.args.start)
+                read_chords(self._chords(1.0) or [], start=args.start, bpm=DEFAULT_BPM)
+            if args.drums:
+                read_drums(args.drums, 16000, 16000, start=args.start)
+            if isinstance(args.beats, (list, tuple)):
+                read_beats(args.beats)
+            elif args.beats:
+                load_audio(args.beats, "beats")
+            if is_audio(args.melody):
+                load_audio(args.melody, "melody")
+            elif args.melody:
+                read_melody(args.melody, 10, 10.0, args.start, DEFAULT_BPM)
 
 
 def is_audio(value: Any) -> bool:
@@ -267,18 +253,42 @@ def _rename_errors(option: str) -> Iterator[None]:
         raise error.renamed(option) if error.argument == "name" else error
 
 
-def _check_combination(args: argparse.Namespace):
+def _options_in_beats(args: argparse.Namespace) -> set[str]:
+    """The options that are given in bars or beats."""
+    is_given = {
+        "chords": is_in_bars(args.chords),
+        "progression": args.progression is not None,
+        "groove": args.groove is not None,
+        "melody": is_note_text(args.melody),
+    }
+    return {name for name, given in is_given.items() if given}
+
+
+def _repeat(bars: str) -> str:
+    """Adds a repeat sign to chords in bars, unless they have one."""
+    return bars if is_repeated(bars) else f"{bars.rstrip().rstrip('|')} :|"
+
+
+def _check_combination(args: argparse.Namespace, in_beats: set[str]):
     for first, second in (("chords", "progression"), ("drums", "groove")):
         if getattr(args, first) and getattr(args, second) is not None:
             raise InputError(f"Give either `{first}` or `{second}`, not both.", first)
-    if args.beats and args.bpm not in (None, NO_BPM):
+    if is_groove_name(args.drums) and not os.path.exists(args.drums):
+        raise InputError(
+            f"`drums`: there is no file {shorten(args.drums)}; for the preset of this name, use `groove`.", "drums"
+        )
+    if args.beats and args.bpm is not None:
         raise InputError("Give either `bpm` or `beats`, not both.", "bpm")
-    is_constant = args.groove is not None or args.progression is not None or is_note_text(args.melody)
-    if args.beats and (is_constant or is_in_bars(args.chords)):
+    if args.beats and in_beats:
         raise InputError(
             "`beats` can't be used with `chords` in bars, `progression`, `groove` or notes in `melody`, which have a"
             " constant tempo: set `bpm` instead.",
             "beats",
+        )
+    if args.bpm == NO_BPM and in_beats - {"groove"}:
+        raise InputError(
+            f"`bpm` can't be '{NO_BPM}' with `chords` in bars, `progression` or notes in `melody`, which need a tempo.",
+            "bpm",
         )
     required = {
         "key": ("chords", "progression"),
@@ -295,28 +305,10 @@ def _check_combination(args: argparse.Namespace):
         raise InputError("`key` requires Roman numerals, but `chords` has labels with times.", "key")
 
 
-def _check_times(chords: str):
-    """For chords in bars or Roman numerals, raises an error that names the missing option."""
-    if _is_readable(read_chords, chords):
-        return
-    if _is_readable(_read_bars, chords):
-        raise InputError(
-            f"`chords` has no times: for {shorten(chords)} in bars, add the tempo, such as --bpm 120; or give the"
-            " start of each chord in seconds, as in 'C:0 Am:2.5'.",
-            "chords",
-        )
-    if _is_readable(chords_from_roman, chords, "C"):
-        raise InputError("`chords` are Roman numerals: add their `key`, such as --key C.", "chords")
-
-
-def _read_bars(text: str):
-    read_chords(chords_from_bars(text))
-
-
-def _is_readable(read: Callable[..., Any], *arguments: Any) -> bool:
+def _is_readable(read: Callable[..., Any], *arguments: Any, **options: Any) -> bool:
     try:
         with _silence():
-            read(*arguments)
+            read(*arguments, **options)
     except (InputError, OSError):
         return False
     return True

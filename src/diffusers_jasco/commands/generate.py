@@ -33,7 +33,7 @@ from ..utils.arguments import CommandParser, add_device, check_writable, integer
 from ..utils.bundled import BUNDLED
 from ..utils.cli import run_command, warnings_name
 from ..utils.errors import InputError
-from .control_arguments import Controls, TempoSupport, add_control_arguments
+from .control_arguments import Controls, add_control_arguments
 from .recipe import describe, parse_with_source, warn_of_differences
 
 
@@ -192,10 +192,9 @@ def generate(args: argparse.Namespace) -> list[Path]:
 
     # 3. Generate
     window = pipe.transformer.config.sample_size if latents is None or latents.ndim < 2 else latents.shape[1]
-    support = TempoSupport("beats" in pipe.transformer.controls, pipe.tempo_model is not None)
     result = pipe(
         args.prompt,
-        **controls.for_pipeline(args.duration or window / pipe.frame_rate, pipe.sampling_rate, support),
+        **controls.for_pipeline(args.duration or window / pipe.frame_rate, pipe.tempo_model is not None),
         duration=args.duration,
         num_inference_steps=args.num_inference_steps,
         guidance_scale=args.guidance_scale,

@@ -27,6 +27,7 @@ from ..audio.metadata import read_metadata
 from ..controls import CONTROLS
 from ..controls.beats import Tempo
 from ..controls.midi import split_track
+from ..generation.requests import control_from_json
 from ..utils.arguments import CommandParser
 from ..utils.errors import InputError, list_names, shorten
 from ..utils.files import hash_file
@@ -121,7 +122,7 @@ def parse_with_source(parser: CommandParser, argv: Sequence[str] | None) -> argp
     args = parser.parse_args(tokens)
     parser.context = ""
     for name, value in lists.items():
-        setattr(args, name, [tuple(item) if isinstance(item, list) else item for item in value])
+        setattr(args, name, control_from_json(name, value))
     for name, value in explicit.items():
         setattr(args, name, value)
     args.waveform = None if "waveform" in overridden else _waveform(recorded.get("waveform"), args.num_waveforms)

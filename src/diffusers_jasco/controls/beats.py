@@ -28,6 +28,7 @@ from ..utils.numbers import to_float, to_integer
 NUM_BEAT_CHANNELS = 5
 SLOWEST = 20.0  # beats per minute
 FASTEST = 400.0  # beats per minute
+_ON_BEAT = 0.02  # seconds by which downbeats may be off their beats, because times may be rounded
 
 
 class Tempo(NamedTuple):
@@ -85,8 +86,9 @@ def check_beats(beats: Any, downbeats: Any = ()) -> tuple[list[float], list[floa
         `tuple[list[float], list[float]]`: both as lists of `float`.
 
     Raises:
-        [`InputError`]: unless there are at least two beats, all times are finite and increasing, and the median tempo
-        is from 20 to 400 beats per minute.
+        [`InputError`]: unless there are at least two beats, all times are finite and increasing, the median tempo is
+        from 20 to 400 beats per minute, and each downbeat between the first and the last beat is within 20 ms of a
+        beat.
     """
     times = _check_times(beats, "beats")
     if len(times) < 2:
@@ -98,7 +100,19 @@ def check_beats(beats: Any, downbeats: Any = ()) -> tuple[list[float], list[floa
             " seconds?",
             "beats",
         )
-    return times, _check_times(downbeats, "downbeats")
+    bars = _check_times(downbeats, "downbeats")
+    following = np.searchsorted(times, bars).clip(1, len(times) - 1)
+    before, after = np.take(times, following - 1), np.take(times, following)
+    nearest = np.where(np.subtract(bars, before) < np.subtract(after, bars), before, after)
+    for position, (time, beat) in enumerate(zip(bars, nearest)):
+        if times[0] < time < times[-1] and abs(time - beat) > _ON_BEAT:
+            raise InputError(
+                f"`beats`: position {position}: downbeats have to be beats, but the downbeat at {time:g} s is"
+                f" {1000 * abs(time - beat):.0f} ms from the nearest beat, {beat:g} s.",
+                "beats",
+                position,
+            )
+    return times, bars
 
 
 def _check_times(times: Any, kind: str) -> list[float]:

@@ -23,9 +23,19 @@ from .beats import FASTEST, SLOWEST
 from .chord_timeline import Chords, repeat_chords
 
 
+_REPEAT_SIGN = re.compile(r":\s*\|+\s*$")
+_REPEAT_START = re.compile(r"^\s*\|+\s*:")
+
+
+def has_repeat_sign(text: str) -> bool:
+    """Whether bar notation ends with a repeat sign: `"C | Am :|"`."""
+    return _REPEAT_SIGN.search(text) is not None
+
+
 def split_bars(text: str) -> list[list[str]]:
-    """Splits bar notation into the tokens of each bar."""
-    text = re.sub(r"\|+", "|", str(text).strip()).strip("|")
+    """Splits bar notation into the tokens of each bar, without repeat signs."""
+    text = _REPEAT_START.sub("", _REPEAT_SIGN.sub("", str(text)))
+    text = re.sub(r"\|+", "|", text.strip()).strip("|")
     return [bar.split() for bar in text.split("|")] if text.strip() else []
 
 

@@ -15,12 +15,14 @@
 """Reads chord progressions in any form except audio as labels with their starts in seconds."""
 
 import os
+import re
+from typing import Any
 
 from diffusers.utils import logging
 
 from ..utils.errors import InputError, shorten
 from ..utils.files import looks_like_path, read_text
-from .chord_bars import lay_out_bars, split_bars
+from .chord_bars import has_repeat_sign, lay_out_bars, split_bars
 from .chord_files import chords_from_annotation, chords_from_file, has_times
 from .chord_jams import chords_from_jams, chords_to_jams
 from .chord_tables import chords_from_lab, chords_to_lab
@@ -39,6 +41,7 @@ from .roman_numerals import numeral_to_chord, parse_key, split_numerals
 
 
 __all__ = [
+    "bars_from_roman",
     "check_chords",
     "chords_from_bars",
     "chords_from_file",
@@ -55,7 +58,9 @@ __all__ = [
     "chords_to_text",
     "is_chord",
     "is_in_bars",
+    "is_repeated",
     "parse_key",
+    "read_bars",
     "repeat_chords",
     "warn_of_held_chord",
 ]
@@ -72,6 +77,27 @@ def is_in_bars(chords: object) -> bool:
         return not has_times(str(chords))
     is_text = os.path.splitext(chords)[1].lower() == ".txt" and os.path.isfile(chords)
     return is_text and not has_times(read_text(chords, "chords"))
+
+
+def is_repeated(chords: object) -> bool:
+    """Whether chords are in bars with a repeat sign at the end: `"C | Am :|"`."""
+    return is_in_bars(chords) and has_repeat_sign(read_bars(chords))
+
+
+def read_bars(chords: Any) -> str:
+    r"""
+    Reads the text of chords in bars, or of Roman numerals.
+
+    Args:
+        chords (`str` or `os.PathLike`): the text, or a `.txt` file with any number of lines.
+
+    Returns:
+        `str`: the text in one line.
+    """
+    text = read_text(chords, "chords") if looks_like_path(chords) else str(chords)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # Bar lines at both ends of each line are optional; repeat signs are kept.
+    return " | ".join(re.sub(r"^\|+(?!:)|(?<!:)\|+$", "", line) for line in lines)
 
 
 def chords_from_text_or_file(
@@ -110,7 +136,7 @@ def chords_from_text_or_file(
     is_text = not is_file or os.path.splitext(chords)[1].lower() == ".txt"
     text = read_text(chords, "chords") if is_file and is_text else str(chords)
     if (bpm is not None or key is not None) and is_text and not has_times(text):
-        bars = " | ".join(line.strip().strip("|") for line in text.splitlines() if line.strip())
+        bars = read_bars(chords)
         if key is not None:
             return chords_from_roman(bars, key, 120.0 if bpm is None else bpm, beats_per_bar, duration)
         return chords_from_bars(bars, 120.0 if bpm is None else bpm, beats_per_bar, duration)
@@ -123,7 +149,8 @@ def chords_from_text_or_file(
 def chords_from_bars(text: str, bpm: float = 120.0, beats_per_bar: int = 4, duration: float | None = None) -> Chords:
     r"""
     Reads chords in bars: `"C | Am | F G | %"`. The chords of a bar divide it equally. `.` holds the previous chord
-    (`"C . . G"` changes on the fourth beat), and a bar that consists of `%` repeats the previous bar.
+    (`"C . . G"` changes on the fourth beat), and a bar that consists of `%` repeats the previous bar. A repeat sign `:|`
+    at the end is for [`~inputs.read_chords`], which knows the duration of the music.
 
     Args:
         text (`str`):
@@ -185,6 +212,23 @@ def chords_from_roman(
     """
     if looks_like_path(text):
         return chords_from_text_or_file(text, bpm, beats_per_bar, key, duration)
+    return lay_out_bars(split_bars(bars_from_roman(text, key)), bpm, beats_per_bar, duration)
+
+
+def bars_from_roman(text: str, key: str) -> str:
+    r"""
+    Converts Roman numerals to chords in bars, which need no tempo yet.
+
+    Args:
+        text (`str`): the numerals, as in [`chords_from_roman`].
+        key (`str`): the key.
+
+    Returns:
+        `str`: `"C | Am | F G |"`, with a final bar line, as in [`chords_from_bars`].
+
+    Raises:
+        [`InputError`]: if the key or a numeral is unknown (the message contains its bar).
+    """
     parse_key(key)
     text = split_numerals(text)
     bars = split_bars(text if "|" in text else " | ".join(text.split()))
@@ -193,4 +237,4 @@ def chords_from_roman(
             bar[:] = [word if word in (".", "%") else numeral_to_chord(word, key) for word in bar]
         except ValueError as error:
             raise InputError(f"`chords`: bar {number}: {error}", "chords") from None
-    return lay_out_bars(bars, bpm, beats_per_bar, duration)
+    return " | ".join(map(" ".join, bars)) + (" :|" if has_repeat_sign(text) else " |")

@@ -19,6 +19,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -333,3 +334,14 @@ def find_groove(name: str, bpm: float | None = None) -> Groove:
     """
     groove = GROOVES[find_name(name, GROOVES, "groove")]
     return groove if bpm is None else replace(groove, bpm=bpm)
+
+
+def is_groove_name(value: Any) -> bool:
+    """Whether `value` is the name of a groove of `GROOVES`, as [`find_groove`] accepts it."""
+    if not isinstance(value, str):
+        return False
+    try:
+        find_groove(value)
+    except InputError:
+        return False
+    return True

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from ..utils.errors import InputError
 from ..utils.names import find_name
 from ..utils.numbers import to_integer
-from .chords import Chords, chords_from_roman, parse_key
+from .chords import Chords, bars_from_roman, chords_from_bars, parse_key
 
 
 _NOTE = "[A-G][#b♯♭]?"
@@ -86,10 +86,30 @@ def chords_from_progression(
         [`InputError`]: if the name is unknown (the message lists the known names) or the key has another mode; see
             also [`~controls.chords.chords_from_roman`].
     """
-    name = find_name(name, PROGRESSIONS, "progression")
-    progression = PROGRESSIONS[name]
+    bars = bars_from_progression(name, key)
     if num_bars is not None:
         num_bars = to_integer(num_bars, "num_bars", minimum=1)
+        pattern = bars.strip("|").split("|")
+        # The final bar line marks even a single bar as bar notation.
+        bars = "|".join(pattern[number % len(pattern)] for number in range(num_bars)) + "|"
+    return chords_from_bars(bars, bpm, beats_per_bar)
+
+
+def bars_from_progression(name: str, key: str) -> str:
+    r"""
+    Returns the bars of a named progression, which need no tempo yet.
+
+    Args:
+        name (`str`), key (`str`): as in [`chords_from_progression`].
+
+    Returns:
+        `str`: `"C | G | Am | F |"`, as in [`~controls.chords.chords_from_bars`].
+
+    Raises:
+        [`InputError`]: if the name is unknown or the key has another mode.
+    """
+    name = find_name(name, PROGRESSIONS, "progression")
+    progression = PROGRESSIONS[name]
     mode = parse_key(key)[1]
     if mode != progression.mode:
         # A note by itself is a tonic without a mode.
@@ -98,8 +118,4 @@ def chords_from_progression(
                 f"`key` has to be {progression.mode} for the progression {name!r}, but is {key!r}.", "key"
             )
         key = f"{key} {progression.mode}"
-    bars = progression.numerals.split("|")
-    if num_bars is not None:
-        bars = [bars[number % len(bars)] for number in range(num_bars)]
-    # The final bar line marks even a single bar as bar notation.
-    return chords_from_roman(f"{'|'.join(bars)}|", key, bpm, beats_per_bar)
+    return bars_from_roman(progression.numerals, key)

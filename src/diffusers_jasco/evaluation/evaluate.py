@@ -324,10 +324,10 @@ def generate(
     generated = generate_clips(pipe, requests, batch_size, is_done)
     for request in requests:
         if not is_done(request):
-            _, audio = next(generated)
-            if isinstance(audio, Exception):
-                raise audio
-            audio = audio.mean(dim=0, keepdim=True)
+            _, clip = next(generated)
+            if isinstance(clip, Exception):
+                raise clip
+            audio = clip.audio.mean(dim=0, keepdim=True)
             if folder is None:
                 yield audio
                 continue

@@ -90,7 +90,7 @@ def make_uturns(
         waveforms = pipe(
             [request.prompt for request in batch],
             **controls,
-            bpm=False,
+            bpm=[None if grid else False for grid in controls.get("beats", [None] * len(batch))],
             latents=time * data + (1 - time) * noise,
             sigmas=sigmas,
             **settings,

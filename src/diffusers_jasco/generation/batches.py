@@ -20,7 +20,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from tqdm import tqdm
 from ..audio.export import check_export, export_audio
 from ..audio.metadata import fit_metadata
 from ..controls import CONTROLS
+from ..controls.beats import Tempo
 from ..utils.files import replace_file
 
 
@@ -102,8 +103,21 @@ def plan_batches(requests: Sequence[GenerationRequest], batch_size: int) -> list
     return batches
 
 
+class GeneratedClip(NamedTuple):
+    r"""
+    A generated clip.
+
+    Args:
+        audio (`torch.Tensor` of shape `(channels, samples)`): the waveform, float32 on the CPU.
+        tempo ([`~controls.beats.Tempo`], *optional*): its tempo, as the pipeline reports it.
+    """
+
+    audio: torch.Tensor
+    tempo: Tempo | None
+
+
 @torch.no_grad()
-def generate_batch(pipe: "JascoPipeline", requests: Sequence[GenerationRequest]) -> list[torch.Tensor]:
+def generate_batch(pipe: "JascoPipeline", requests: Sequence[GenerationRequest]) -> list[GeneratedClip]:
     r"""
     Generates one batch.
 
@@ -112,7 +126,7 @@ def generate_batch(pipe: "JascoPipeline", requests: Sequence[GenerationRequest])
         requests (`Sequence[GenerationRequest]`): a batch of [`plan_batches`].
 
     Returns:
-        `list[torch.Tensor]`: a waveform `(channels, samples)` per request, float32 on the CPU.
+        `list[GeneratedClip]`: one per request.
 
     Raises:
         `ValueError`, `OSError`: from the pipeline, if a control can't be read or the checkpoint does not support it.
@@ -120,7 +134,7 @@ def generate_batch(pipe: "JascoPipeline", requests: Sequence[GenerationRequest])
     first = requests[0]
     inputs = {name: [request.controls.get(name) for request in requests] for name in CONTROLS}
     inputs |= {name: [getattr(request, name) for request in requests] for name in ("bpm", "beats_per_bar")}
-    audios = pipe(
+    output = pipe(
         [request.prompt for request in requests],
         **{name: values for name, values in inputs.items() if any(value is not None for value in values)},
         separate_drums=first.separate_drums,
@@ -129,8 +143,8 @@ def generate_batch(pipe: "JascoPipeline", requests: Sequence[GenerationRequest])
         duration=first.duration,
         generator=[torch.Generator().manual_seed(request.seed) for request in requests],
         **first.settings,
-    ).audios
-    return list(audios.float().cpu())
+    )
+    return [GeneratedClip(*clip) for clip in zip(output.audios.float().cpu(), output.tempos, strict=True)]
 
 
 def generate_clips(
@@ -138,7 +152,7 @@ def generate_clips(
     requests: Sequence[GenerationRequest],
     batch_size: int = 8,
     is_done: Callable[[GenerationRequest], bool] = lambda request: False,
-) -> Iterator[tuple[GenerationRequest, torch.Tensor | Exception]]:
+) -> Iterator[tuple[GenerationRequest, GeneratedClip | Exception]]:
     r"""
     Generates clips batch by batch. If a request fails, generation continues with the others.
 
@@ -151,22 +165,21 @@ def generate_clips(
             it is generated as a whole.
 
     Yields:
-        Each request that is not done, in order, with its waveform `(channels, samples)`, or with the `ValueError` or
-        `OSError` that it caused.
+        Each request that is not done, in order, with its clip, or with the `ValueError` or `OSError` that it caused.
     """
     for batch in plan_batches(requests, batch_size):
         missing = {request.name for request in batch if not is_done(request)}
         if not missing:
             continue
         try:
-            results: list[torch.Tensor | Exception] = list(generate_batch(pipe, batch))
+            results: list[GeneratedClip | Exception] = list(generate_batch(pipe, batch))
         except (ValueError, OSError):
             # Isolates the request that failed.
             results = [_generate_one(pipe, request) for request in batch]
         yield from ((request, result) for request, result in zip(batch, results) if request.name in missing)
 
 
-def _generate_one(pipe: "JascoPipeline", request: GenerationRequest) -> torch.Tensor | Exception:
+def _generate_one(pipe: "JascoPipeline", request: GenerationRequest) -> GeneratedClip | Exception:
     try:
         return generate_batch(pipe, [request])[0]
     except (ValueError, OSError) as error:
@@ -184,8 +197,8 @@ def save_clips(
     metadata: dict[str, Any] | None = None,
 ) -> list[dict[str, str]]:
     r"""
-    Generates clips and saves each as `<name>.flac`, with `<name>.json` for the request, the sampling rate and a hash
-    of the model. Existing clips of the same request and model are kept.
+    Generates clips and saves each as `<name>.flac`, with `<name>.json` for the request, the sampling rate, a hash of
+    the model and the tempo. Existing clips of the same request and model are kept.
 
     Args:
         pipe ([`JascoPipeline`]): the pipeline.
@@ -207,35 +220,45 @@ def save_clips(
     folder.mkdir(parents=True, exist_ok=True)
     run_info = {"sampling_rate": pipe.sampling_rate, "loudness": loudness, "model": hash_pipeline(pipe)}
 
-    def describe(request: GenerationRequest) -> str:
-        return json.dumps(request.describe() | run_info, ensure_ascii=False, indent=1) + "\n"
+    def describe(request: GenerationRequest, tempo: Tempo | None) -> str:
+        extra = {} if tempo is None else {"tempo": tempo._asdict()}
+        return json.dumps(request.describe() | run_info | extra, ensure_ascii=False, indent=1) + "\n"
 
-    def tag(request: GenerationRequest) -> dict[str, Any]:
+    def tag(request: GenerationRequest, tempo: Tempo | None) -> dict[str, Any]:
         values = request.describe() | request.settings | {"loudness": loudness}
         # As an option of `jasco-generate`.
         values |= {"bpm": "none"} if request.bpm is False else {}
+        values |= {} if tempo is None else {"tempo": tempo._asdict()}
         return {key: value for key, value in values.items() if value is not None and key != "settings"}
 
     def is_done(request: GenerationRequest) -> bool:
         audio, description = folder / f"{request.name}{suffix}", folder / f"{request.name}.json"
         if not (audio.is_file() and description.is_file()):
             return False
-        return description.read_text(encoding="utf-8") == describe(request)
+        try:
+            recorded = json.loads(description.read_text(encoding="utf-8"))
+        except ValueError:
+            return False
+        recorded.pop("tempo", None)  # follows from the other entries
+        return recorded == json.loads(describe(request, None))
 
     errors = []
     done = sum(map(is_done, requests))
     with tqdm(total=len(requests), initial=done, unit="clip", disable=not progress) as bar:
-        for request, audio in generate_clips(pipe, requests, batch_size, is_done):
+        for request, result in generate_clips(pipe, requests, batch_size, is_done):
             bar.update()
             # Removes the old file first, so that an interrupted run cannot pair it with the new audio.
             (folder / f"{request.name}.json").unlink(missing_ok=True)
-            if isinstance(audio, Exception):
-                errors.append({"name": request.name, "error": str(audio)})
+            if isinstance(result, Exception):
+                errors.append({"name": request.name, "error": str(result)})
                 continue
-            tags = None if metadata is None else fit_metadata(metadata | tag(request) | {"model": run_info["model"]})
+            audio, tempo = result
+            tags = None
+            if metadata is not None:
+                tags = fit_metadata(metadata | tag(request, tempo) | {"model": run_info["model"]})
             export_audio(audio, folder / f"{request.name}{suffix}", pipe.sampling_rate, loudness, tags)
             with replace_file(folder / f"{request.name}.json") as partial:
-                partial.write_text(describe(request), encoding="utf-8")
+                partial.write_text(describe(request, tempo), encoding="utf-8")
     return errors
 
 

@@ -19,12 +19,14 @@ import gzip
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..controls import CONTROLS
 from ..controls.midi import split_track
+from ..data.features import beat_grid
 from ..data.sources import Source, read_captions, read_track_info
 from ..utils.numbers import to_integer
 from ..utils.seeding import derive_seed
@@ -48,6 +50,14 @@ _TYPES = {
     "text_guidance_scale": _NUMBER,
     "guidance_rescale": _NUMBER,
 }
+_KINDS = {
+    (str,): "a string",
+    (str, list): "a string or a list",
+    (bool,): "true or false",
+    (int,): "a whole number",
+    _NUMBER: "a number",
+    (*_NUMBER, bool): "a number or false",
+}
 FIELDS = tuple(_TYPES)
 SETTINGS = FIELDS[-4:]
 
@@ -61,7 +71,10 @@ class InvalidLine:
 
 
 def read_requests(
-    manifest: str | os.PathLike, defaults: GenerationRequest | None = None, seed: int = 0
+    manifest: str | os.PathLike,
+    defaults: GenerationRequest | None = None,
+    seed: int = 0,
+    controls: Sequence[str] = CONTROLS[:3],
 ) -> list[GenerationRequest | InvalidLine]:
     r"""
     Reads generation requests from a manifest.
@@ -76,8 +89,7 @@ def read_requests(
               downbeats]`, a file, or `[]` for none), `separate_drums`, `normalize_drums`, `start` (seconds into
               files), `duration` (seconds), `bpm` (or `false`), `beats_per_bar`, `seed`, `name` (of the clip's file; by
               default the line number), and the sampling settings
-            - or `file_name`: a clip of a dataset. Its caption, chords, drums and melody are used, but not its duration
-              and beats
+            - or `file_name`: a clip of a dataset. Its caption and `controls` are used, but not its duration
             - or `path`: a line of AudioCraft's `data.jsonl`, with the caption in the `.json` or `.txt` file beside the
               audio
 
@@ -85,6 +97,8 @@ def read_requests(
         defaults (`GenerationRequest`, *optional*):
             Duration and settings of lines that do not specify them, by default the checkpoint's.
         seed (`int`, defaults to `0`): lines without a seed get one that is derived from this seed and the clip's name.
+        controls (`Sequence[str]`, defaults to `("chords", "drums", "melody")`):
+            The controls of a dataset's clips that are used: those of the checkpoint.
 
     Returns:
         `list`: a [`~generation.batches.GenerationRequest`] or an [`InvalidLine`] for each non-empty line.
@@ -106,7 +120,7 @@ def read_requests(
         if not line.strip():
             continue
         try:
-            request = _read_line(line, number, path.parent, defaults, seed)
+            request = _read_line(line, number, path.parent, defaults, seed, controls)
             if request.name in lines_of:
                 raise ValueError(f"line {lines_of[request.name]} has the same name, {request.name!r}.")
             lines_of[request.name] = number
@@ -116,21 +130,22 @@ def read_requests(
     return entries
 
 
-def _read_line(line: str, number: int, folder: Path, defaults: GenerationRequest, seed: int) -> GenerationRequest:
+def _read_line(
+    line: str, number: int, folder: Path, defaults: GenerationRequest, seed: int, dataset_controls: Sequence[str]
+) -> GenerationRequest:
     info = json.loads(line)
     if not isinstance(info, dict):
         raise ValueError(f"a line has to be a JSON object, but got a {type(info).__name__}.")
     if "path" in info or "file_name" in info:
-        info = _from_dataset(info, folder)
+        info = _from_dataset(info, folder, dataset_controls)
     elif unknown := sorted(set(info) - set(FIELDS)):
         raise ValueError(f"unknown fields: {', '.join(unknown)}. A line may have {', '.join(FIELDS)}.")
     info = {key: value for key, value in info.items() if value is not None}
 
     for key, value in info.items():
         # `isinstance` would accept `True` as a number.
-        if type(value) not in _TYPES[key]:
-            kinds = " or ".join(kind.__name__ for kind in _TYPES[key])
-            raise ValueError(f"`{key}` has to be a {kinds}, but got {value!r}.")
+        if type(value) not in _TYPES[key] or (key == "bpm" and value is True):
+            raise ValueError(f"`{key}` has to be {_KINDS[_TYPES[key]]}, but is {json.dumps(value)}.")
     name = info.get("name", f"{number:05d}")
     if not re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,199}", name):
         raise ValueError(
@@ -143,11 +158,9 @@ def _read_line(line: str, number: int, folder: Path, defaults: GenerationRequest
             # Chords may also be text instead of a file.
             value = _find_file(value, folder) or value
         elif value is not None:
-            value = [tuple(event) if isinstance(event, list) else event for event in value]
+            value = control_from_json(key, value)
             # Other empty lists are controls that are not given, but empty `beats` also exclude a chosen tempo.
             value = value if value or key == "beats" else None
-            if key == "beats" and value and isinstance(value[0], tuple):
-                value = tuple(value)  # beats and downbeats
         if value is not None:
             controls[key] = value
     return replace(
@@ -169,18 +182,26 @@ def _read_line(line: str, number: int, folder: Path, defaults: GenerationRequest
     )
 
 
-def _from_dataset(info: dict[str, Any], folder: Path) -> dict[str, Any]:
+def control_from_json(name: str, value: list[Any]) -> Any:
+    """Converts a control in a manifest or in metadata to the form that the pipeline accepts."""
+    items = [tuple(item) if isinstance(item, list) else item for item in value]
+    is_pair = name == "beats" and any(isinstance(item, tuple) for item in items)
+    return tuple(items) if is_pair else items  # beats and downbeats
+
+
+def _from_dataset(info: dict[str, Any], folder: Path, controls: Sequence[str]) -> dict[str, Any]:
     """Converts a clip of a dataset to the fields of a request."""
     name = info.get("path") or info.get("file_name")
     if not isinstance(name, str):
-        raise ValueError(f"`path` has to be a str, but got {name!r}.")
+        raise ValueError(f"`path` has to be a string, but is {json.dumps(name)}.")
     source = Source(_find_file(name, folder) or str(folder / name), name, info)
     captions = read_captions(source, read_track_info(source), {})
+    grid = beat_grid(info)
+    given = info | {"drums": (info.get("stems") or {}).get("drums"), "beats": grid and list(grid)}
     return {
         "name": source.id,
         "prompt": captions[0] if captions else None,
-        **{key: info.get(key) for key in CONTROLS if key != "beats"},
-        "drums": (info.get("stems") or {}).get("drums"),
+        **{name: given.get(name) for name in CONTROLS if name in controls},
     }
 
 

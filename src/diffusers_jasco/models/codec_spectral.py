@@ -448,6 +448,11 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
         latents = torch.cat([self.encoder(batch) for batch in batches]).transpose(1, 2)
         self.decoder.fit(latents, torch.cat([self._measure_loudness(batch) for batch in batches]))
 
+    @property
+    def num_bass_oscillators(self) -> int:
+        """Number of oscillators below 130 Hz, which are the first ones."""
+        return sum(pitch < _BASS_END for pitch in self.decoder.pitches)
+
     def measure_bass(self, waveform: torch.Tensor) -> torch.Tensor:
         r"""
         Measures how loud the lowest oscillators have to be to play the bass notes of a waveform. Windows that are long
@@ -461,7 +466,7 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
             `torch.Tensor` of shape `(batch, 4 · frames, bass oscillators)`: loudness, about 1 for a full-scale sine.
         """
         rate, waveform = self.decoder.sampling_rate, waveform[:, 0].float()
-        pitches = torch.tensor([pitch for pitch in self.decoder.pitches if pitch < _BASS_END])
+        pitches = torch.tensor(self.decoder.pitches[: self.num_bass_oscillators])
         short, long = (_fast_length(seconds * rate) for seconds in _BASS_WINDOWS)
         bank = _pitch_bank(pitches, short, rate)
         loudness = log_magnitudes(waveform, bank, short, self.decoder.tone_hop).exp() - _FLOOR
@@ -481,7 +486,7 @@ class SpectralCodecModel(ModelMixin, ConfigMixin):
         Returns:
             `torch.Tensor` of shape `(batch, 4 · frames, bass oscillators)`: averages.
         """
-        bass = oscillators[..., : sum(pitch < _BASS_END for pitch in self.decoder.pitches)].transpose(1, 2)
+        bass = oscillators[..., : self.num_bass_oscillators].transpose(1, 2)
         hops = _BASS_WINDOWS[0] * self.decoder.sampling_rate / self.decoder.tone_hop
         window = torch.hann_window(2 * round(hops / 2) + 3, periodic=False, device=bass.device)[1:-1]
         weights = (window / window.sum()).expand(bass.shape[1], 1, -1)

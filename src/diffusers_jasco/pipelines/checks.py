@@ -173,7 +173,8 @@ def check_tempos(
         `tuple`: `bpm` and `beats_per_bar` for each prompt; `bpm` is `False` if `beats` is empty.
 
     Raises:
-        [`~inputs.InputError`]: for other values, for a list of the wrong length, and for both a tempo and beats.
+        [`~inputs.InputError`]: for other values, for a list of the wrong length, and for `beats` with a tempo or
+            `False`.
     """
 
     def check_bpm(value: Any) -> float | bool | None:
@@ -194,8 +195,13 @@ def check_tempos(
     bpms = check_per_prompt("bpm", bpm, num_prompts, check_bpm)
     meters = check_per_prompt("beats_per_bar", beats_per_bar, num_prompts, check_beats_per_bar)
     grids = split_per_prompt("beats", beats, num_prompts)
-    if any(single and grid is not None for single, grid in zip(bpms, grids)):
-        raise InputError("Give either `bpm` or `beats`, not both.", "bpm")
+    for single, grid in zip(bpms, grids):
+        if single is False and grid is not None:
+            raise InputError(
+                "With `bpm=False`, the music has no beat grid, but `beats` sets one: omit one of them.", "bpm"
+            )
+        if single is not None and grid is not None:
+            raise InputError("Give either `bpm` or `beats`, not both.", "bpm")
     if beats is not None and is_empty(beats):
         bpms = [False] * num_prompts
     return bpms, meters

@@ -36,13 +36,13 @@ from ..controls.chords import Chords, chords_to_frames
 from ..controls.forms import to_list
 from ..guiders import AudiocraftGuidance, JascoGuidance
 from ..guiders.jasco_guidance import SCALES
-from ..inputs import read_beats, read_chords, read_drums, read_melody
+from ..inputs import read_beats, read_chords, read_chords_or_bars, read_drums, read_melody
 from ..loaders.audiocraft.compat import read_melody_late
 from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
 from ..models.tempo_model import JascoTempoModel
 from ..models.transformer_jasco import JascoTransformerModel
-from ..per_prompt import check_starts, encode_per_prompt, is_given, split_per_prompt
+from ..per_prompt import check_starts, encode_per_prompt, is_given, place_chords, split_per_prompt
 from ..schedulers.steps import default_steps, stored_steps, with_default_steps
 from ..tempo import (
     PieceInputs,
@@ -51,9 +51,7 @@ from ..tempo import (
     choose_timing,
     draw_seeds,
     estimate_tempos,
-    place_chords,
-    read_chords_or_bars,
-    report_tempo,
+    report_tempos,
 )
 from ..text_encoders import attended_tokens, encode_prompts, known_words
 from ..utils.errors import InputError
@@ -458,7 +456,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             controls[name] = torch.stack([null if single is None else single for single in frames]).to(device)
             given[name] = torch.tensor([single is not None for single in frames], device=device)
         nulls = {name: nulls[name] for name in controls}
-        reported = tuple(map(report_tempo, timings, grids))
+        reported = report_tempos(prompts, tempos[0], timings, grids, "beats" in self.transformer.controls)
         return JascoConditioning((section,), controls, nulls, None, num_frames, given, duration, reported)
 
     def _place_in_time(
@@ -491,7 +489,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 regular_beats(*timing.tempo, duration, timing.first_downbeat) if timing else grid
                 for grid, timing in zip(grids, timings)
             ]
-        return timings, place_chords(timelines, timings, labels, duration), grids
+        tempos = [timing and timing.tempo for timing in timings]
+        return timings, place_chords(timelines, tempos, labels, duration), grids
 
     def _choose_timings(
         self,
@@ -500,7 +499,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         generator: torch.Generator | list[torch.Generator] | None,
     ) -> list[Timing | None]:
         """The tempo of each piece; `None` for pieces that have or need none."""
-        uses_tempo = ["beats" in self.transformer.controls or piece.is_in_beats for piece in pieces]
+        has_control = "beats" in self.transformer.controls
+        uses_tempo = [has_control or piece.is_in_beats for piece in pieces]
         distributions: list[TempoDistribution | None] = [None] * len(pieces)
         seeds = [0] * len(pieces)
         if self.tempo_model is not None and any(used and piece.is_free for used, piece in zip(uses_tempo, pieces)):
@@ -510,16 +510,17 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             choose_timing(piece, distribution, seed) if used else None
             for piece, used, distribution, seed in zip(pieces, uses_tempo, distributions, seeds)
         ]
-        has_bars = [
+        has_tempo = [
             timing is not None or bool(piece.beats and piece.beats[0]) for piece, timing in zip(pieces, timings)
         ]
-        for name in ("bpm", "beats_per_bar"):
-            given = [has for has, piece in zip(has_bars, pieces) if getattr(piece, name)]
-            if given and not any(given):
-                reason = "this checkpoint has no beats control, and no control is given in bars or beats."
-                logger.warning(
-                    f"`{name}` has no effect: {'the music has no tempo; set `bpm`.' if any(uses_tempo) else reason}"
-                )
+        has_bars = [has and (has_control or piece.is_in_bars) for has, piece in zip(has_tempo, pieces)]
+        for name, applies, unit in (("bpm", has_tempo, "beats or bars"), ("beats_per_bar", has_bars, "bars")):
+            given = [index for index, piece in enumerate(pieces) if getattr(piece, name)]
+            if given and not any(applies[index] for index in given):
+                reason = f"this checkpoint has no beats control, and no control is given in {unit}."
+                if any(uses_tempo[index] and not has_tempo[index] for index in given):
+                    reason = "the music has no tempo; set `bpm`."
+                logger.warning(f"`{name}` has no effect: {reason}")
                 break
         return timings
 
@@ -637,8 +638,9 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 Description of the music, never truncated; `None` or an empty string for no text condition.
             chords (*optional*):
                 A chord progression for all prompts, or a list with one (or `None`) per prompt: `[(label, start in
-                seconds), ...]`, a string such as `"C:0 Am:2.5"`, chords in bars (`"C | Am | F G"`), a `.lab`, `.jams`
-                or `.mid` file, or a recording; see [`~inputs.read_chords`].
+                seconds), ...]`, a string such as `"C:0 Am:2.5"`, chords in bars (`"C | Am | F G"`; with `:|` at the
+                end, they are repeated), a `.lab`, `.jams` or `.mid` file, or a recording; see
+                [`~inputs.read_chords`].
             drums (*optional*):
                 A drum recording for all prompts, or a list with one (or `None`) per prompt: a path, `(waveform,
                 sampling_rate)` or `{"array", "sampling_rate"}`, at any sampling rate, or a
@@ -668,7 +670,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 at 0. By default, the tempo of a groove; otherwise, if the checkpoint has a `tempo_model`, one that
                 fits the prompt: the number in "at 96 bpm", or else a random one. If chords have starts in seconds, it
                 is the most probable tempo on whose beats they start. No tempo is chosen if none fits the chords, with
-                a recording of drums, with a melody in seconds, or with `False`.
+                a recording of drums, with a melody in seconds, or with `False`. A number in the prompt that
+                contradicts `bpm` causes a warning.
             beats_per_bar (`int` or `list[int]`, *optional*):
                 Beats per bar for all prompts, or a list with one per prompt; a bar of 6/8 has two. By default those of
                 a groove, or 4 if `bpm` is given, or those that fit the prompt.

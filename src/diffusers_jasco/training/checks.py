@@ -60,6 +60,7 @@ _NOT_NEGATIVE = (
     "log_weight",
     "complex_weight",
     "octave_weight",
+    "bass_weight",
     "commitment_weight",
     "adversarial_weight",
     "feature_weight",

@@ -101,20 +101,20 @@ class Evaluator:
         requests = make_requests(items, np.arange(len(items)), ("text", *controls), {}, self.args.seed)
         samples = folder / "samples" / f"step-{step:08d}"
         samples.mkdir(parents=True, exist_ok=True)
-        for item, (request, audio) in zip(items, generate_clips(pipeline, requests, self.args.batch_size)):
-            if isinstance(audio, Exception):
-                raise audio
+        for item, (request, clip) in zip(items, generate_clips(pipeline, requests, self.args.batch_size)):
+            if isinstance(clip, Exception):
+                raise clip
             picture = samples / f"{request.name}.png"
-            export_audio(audio, picture.with_suffix(".wav"), pipeline.sampling_rate)
+            export_audio(clip.audio, picture.with_suffix(".wav"), pipeline.sampling_rate)
             requested = RequestedControls(
                 chords=(item["chords"] or None) if "chords" in controls else None,
                 melody=(item["melody"] or None) if "melody" in controls else None,
                 drum_onsets=(item["drum_onsets"] or None) if "drums" in controls else None,
             )
-            music = audio, pipeline.sampling_rate
+            music = clip.audio, pipeline.sampling_rate
             plot_music(music, requested, transcribe(music), item["caption"]).savefig(picture)
             if log is not None:
-                log.write_clip(step, request.name, audio, pipeline.sampling_rate, picture)
+                log.write_clip(step, request.name, clip.audio, pipeline.sampling_rate, picture)
         return {"samples": str(samples)}
 
 

@@ -17,7 +17,8 @@
 import torch
 from torch import nn
 
-from .objective import bass_loss
+from ...models.codec_spectral import SpectralDecoder
+from .objective import bass_loss, imitation_loss
 
 
 class CodecTrainingModel(nn.Module):
@@ -27,22 +28,33 @@ class CodecTrainingModel(nn.Module):
     Args:
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
         measures_bass (`bool`, defaults to `False`): whether to compute the bass loss of a [`SpectralCodecModel`].
+        reference (`SpectralDecoder`, *optional*):
+            Decoder of a [`SpectralCodecModel`] with the same latents, on the same device. The codec's decoder learns
+            to imitate it, without synthesizing audio.
     """
 
-    def __init__(self, codec: nn.Module, measures_bass: bool = False):
+    def __init__(self, codec: nn.Module, measures_bass: bool = False, reference: SpectralDecoder | None = None):
         super().__init__()
         self.codec, self.measures_bass = codec, measures_bass
+        # A method, so that the reference is not a submodule, which would be saved in checkpoints.
+        self.predict_reference = None if reference is None else reference.predict
 
-    def forward(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    def forward(self, audio: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, dict[str, torch.Tensor]]:
         """
-        Waveforms `(batch, 1, samples)` → reconstructions of that shape, latents `(batch, frames, dim)`, and the bass
-        loss.
+        Waveforms `(batch, 1, samples)` → reconstructions of that shape (`None` with a reference), latents `(batch,
+        frames, dim)`, and those of `bass_loss` and `imitation_loss` that apply.
         """
-        latents, bass = self.codec.encoder(audio), None
+        latents, losses = self.codec.encoder(audio), {}
+        if self.measures_bass or self.predict_reference is not None:
+            loudness = self.codec.decoder.predict(latents)
         if self.measures_bass:
-            oscillators, noise = self.codec.decoder.predict(latents)
-            decoded = self.codec.decoder.play(oscillators, noise)
-            bass = bass_loss(self.codec.average_bass(oscillators), self.codec.measure_bass(audio))
+            losses["bass_loss"] = bass_loss(self.codec.average_bass(loudness[0]), self.codec.measure_bass(audio))
+        if self.predict_reference is not None:
+            with torch.no_grad():
+                reference = self.predict_reference(latents)
+            losses["imitation_loss"] = imitation_loss(loudness, reference, self.codec.num_bass_oscillators)
+            decoded = None
         else:
-            decoded = self.codec.decoder(latents)
-        return decoded[..., : audio.shape[-1]], latents.transpose(1, 2), bass
+            decoded = self.codec.decoder.play(*loudness) if self.measures_bass else self.codec.decoder(latents)
+            decoded = decoded[..., : audio.shape[-1]]
+        return decoded, latents.transpose(1, 2), losses

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reconstruction losses for codec training."""
+"""Losses for codec training."""
 
 from collections.abc import Sequence
 
@@ -26,6 +26,7 @@ _OCTAVES = [4 << octave for octave in range(10)]  # first bin of each octave
 _OCTAVE_FLOOR = 5e-4
 _FLOOR = 3e-3
 _BASS_FLOOR = 1e-2  # added to the loudness of all oscillators; softer basses count less
+_BASS_LEVEL_WEIGHT = 0.3  # weight of the level of the bass relative to all other oscillators, and to the noise
 
 
 def spectral_loss(
@@ -84,6 +85,28 @@ def bass_loss(estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
             Loudness from [`SpectralCodecModel.average_bass`] and [`SpectralCodecModel.measure_bass`].
     """
     return ((estimate - target).abs().sum(-1) / (target.sum(-1) + _BASS_FLOOR)).mean()
+
+
+def imitation_loss(
+    estimate: tuple[torch.Tensor, torch.Tensor], reference: tuple[torch.Tensor, torch.Tensor], num_bass: int
+) -> torch.Tensor:
+    r"""
+    Distance of log loudness to that predicted by another decoder, without synthesis. The bass is only compared as a
+    whole, so that [`bass_loss`] can choose its notes.
+
+    Args:
+        estimate, reference (`tuple[torch.Tensor, torch.Tensor]`):
+            Loudness of oscillators `(batch, hops, oscillators)` and noise bands `(batch, hops, bands)` from
+            [`SpectralDecoder.predict`].
+        num_bass (`int`): [`SpectralCodecModel.num_bass_oscillators`].
+    """
+    (oscillators, noise), (reference_oscillators, reference_noise) = estimate, reference
+    levels = (loudness[..., :num_bass].norm(dim=-1) for loudness in (oscillators, reference_oscillators))
+    return (
+        _log_distance(oscillators[..., num_bass:], reference_oscillators[..., num_bass:]).mean()
+        + _log_distance(noise, reference_noise).mean()
+        + _BASS_LEVEL_WEIGHT * _log_distance(*levels).mean()
+    )
 
 
 def _spectrum(audio: torch.Tensor, size: int) -> torch.Tensor:
