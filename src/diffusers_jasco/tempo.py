@@ -359,8 +359,12 @@ def choose_timing(piece: PieceInputs, distribution: TempoDistribution | None, se
     if distribution is None or not piece.is_free:
         return None
     distribution, stated, changes = distribution.given(beats_per_bar), tempo_in_words(piece.prompt), piece.changes
+    # The grid begins with the first chord, but notes begin at 0.
+    first = 0.0 if piece.is_in_beats else min(changes, default=0.0)
     if len(changes) < 2:
-        return Timing(distribution.sample(seed, stated), *changes)
+        return Timing(distribution.sample(seed, stated), first)
+    if changes[0] > first:
+        changes = [first, *changes]
     # Chords have exact times, so they overrule a tempo in the prompt that does not fit them.
     tempo = (distribution.fit(changes, stated) if stated else None) or distribution.fit(changes)
-    return None if tempo is None else Timing(tempo, changes[0])
+    return None if tempo is None else Timing(tempo, first)

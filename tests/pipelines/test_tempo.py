@@ -281,6 +281,19 @@ def test_chords_notes_and_grooves_share_the_tempo(pipe):
     assert run(pipe, drums=GROOVES["waltz"], bpm=False).tempos == [None]
 
 
+def test_the_grid_begins_with_the_notes(pipe):
+    # The first chord is on the third beat of the notes' first bar.
+    chords = [(label, time + 1.25) for label, time in CHORDS]
+    for progression in (chords, chords[:1]):
+        conditioning = pipe.encode_conditioning("96 bpm", chords=progression, melody="C4 D4 E4", duration=10.0)
+        assert conditioning.tempos[0].bpm == 96
+        beat = conditioning.controls["beats"][0, 0]
+        assert beat.tolist() == [0, 1, 0, 1, 1]
+    with pytest.raises(InputError, match="notes in beats, 'C4 D4', which need a tempo: set `bpm`"):
+        irregular = [("C", 0.0), ("Am", 2.53), ("F", 3.1), ("G", 5.79), ("C", 6.2)]
+        pipe.encode_conditioning("pop", chords=irregular, melody="C4 D4", duration=8.0)
+
+
 def test_grooves_begin_with_the_grid_and_last_until_the_end_of_the_last_frame(pipe, tmp_path, warnings):
     rate = pipe.sampling_rate
     conditioning = pipe.encode_conditioning("pop", drums=GROOVES["waltz"], duration=1.93)
