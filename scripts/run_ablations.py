@@ -138,9 +138,7 @@ def main() -> int:
             code = train(folder, [*args.common, *to_flags(args.arms[name])], args.processes)
             if code:
                 failed = True
-                log = folder / "log.jsonl"
-                where = f"its log is {log}" if log.exists() else "its error is above"
-                print(f"run_ablations: arm {name} failed with exit code {code}; {where}.", file=sys.stderr)
+                print(f"run_ablations: arm {name} failed with exit code {code}; its error is above.", file=sys.stderr)
         table = write_table(list(args.arms), args.output)
         write_text(args.output / "ablations.md", table)
         print(table, flush=True)

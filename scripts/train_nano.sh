@@ -19,7 +19,8 @@
 #     DEVICE=cpu    Two processes with one thread each, in legs of at most MAX_MINUTES (default: 120).
 #     DEVICE=cuda   One process on the GPU, while the other CPU cores render music, which the training uses as it
 #                   appears. The model is trained for MAX_MINUTES (default: 420), and the learning rate decays at the end.
-#                   LIMIT_MINUTES stops it that many minutes after the start of the script, wherever it is.
+#                   LIMIT_MINUTES stops it that many minutes after the start of the script, wherever it is, also before
+#                   the decay.
 #
 # The music needs the FluidSynth library and MIT-licensed sound fonts; on Debian:
 #     apt install libfluidsynth3 fluid-soundfont-gm musescore-general-soundfont-small
@@ -34,6 +35,10 @@ cd "$(dirname "$0")/.."
 
 device=${DEVICE:-cpu}
 work=${WORK:-runs/nano}
+if [ -n "${CODEC:-}" ]; then
+    # The codec in the default folder is final.
+    output=${OUTPUT:?has to be set with CODEC}
+fi
 output=${OUTPUT:-pipelines/jasco-nano-2}
 codec=${CODEC:-pipelines/jasco-nano-2/codec}
 validation_clips=${VALIDATION_CLIPS:-96}
@@ -52,7 +57,9 @@ if [ "$device" = cuda ]; then
     precision=bf16
     launch=(--num_processes 1)
     on_device=(--no-cpu)
-    model_options=(--compile --batch_size 256 --num_workers 4 --total_minutes "$minutes")
+    # 500 steps would take seconds, and each validation saves the best weights.
+    model_options=(--compile --batch_size 256 --num_workers 4 --total_minutes "$minutes"
+        --validate_every 2000)
 else
     minutes=${MAX_MINUTES:-120}
     clips=${CLIPS:-30000}

@@ -90,3 +90,16 @@ def test_selected_steps_run_in_the_repository(kit, tmp_path):
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["train.log"]
     expected = f"{tmp_path / 'repository'} cuda {kit / 'font.sf3'} 2 {tmp_path / 'results'}\n"
     assert (tmp_path / "results/train.log").read_text() == expected
+
+
+@pytest.mark.slow
+def test_results_of_gpu_tests_survive_the_time_limit(kit, tmp_path):
+    folder = tmp_path / "repository" / "tests" / "gpu"
+    folder.mkdir(parents=True)
+    for name in ("codecs", "transformer", "training", "pipeline"):
+        code = "import time, pytest\n\n@pytest.mark.gpu\ndef test_it():\n    time.sleep(SECONDS)\n"
+        (folder / f"test_{name}.py").write_text(code.replace("SECONDS", "60" if name == "training" else "0"))
+    settings = {"SITE": str(tmp_path / "site"), "SELECT": "test", "TEST_SECONDS": "15"}
+    process = run(kit / "run.sh", tmp_path / "repository", tmp_path / "results", **settings)
+    assert "test: exit code 124" in process.stdout
+    assert "2 passed" in (tmp_path / "results/test.log").read_text()

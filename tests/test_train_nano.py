@@ -13,12 +13,13 @@
 # limitations under the License.
 
 
-"""Test of `scripts/train_nano.sh` at a tiny scale."""
+"""Tests of `scripts/train_nano.sh`: at a tiny scale, and with programs that only log their options."""
 
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,22 @@ from diffusers_jasco.data.synthetic.rendering import find_soundfonts, get_render
 
 
 ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.slow
+
+# Stands for `python` and `accelerate`: logs the call and writes what the next stages need.
+STUB = r"""#!/usr/bin/env bash
+echo "$(basename "$0") $*" >> "$WORK/calls"
+output=$(sed -nE 's/.*--output ([^ ]+).*/\1/p' <<< "$*")
+mkdir -p "$output"
+case "$*" in
+    *"--split train"*)
+        [ -z "${FAIL:-}" ] || exit 3
+        echo $$ > "$WORK/renderer"
+        touch "$output/parts.json"
+        [ "$DEVICE" = cpu ] || exec sleep 60 ;;
+    *train_tokenizer.py*) touch "$output/tokenizer_config.json" ;;
+    *train_jasco.py*) touch "$output/log.jsonl" "$output/config.yaml" ;;
+esac
+"""
 
 
 def find_renderer() -> str:
@@ -65,7 +81,8 @@ def read_weights(work: Path) -> dict[Path, bytes]:
     return {path.relative_to(work): path.read_bytes() for path in sorted((work / "pipeline").rglob("*.safetensors"))}
 
 
-def test_the_script_trains_a_pipeline_and_resumes(tmp_path):
+@pytest.mark.slow
+def test_the_script_trains_a_pipeline_and_skips_finished_stages(tmp_path):
     train(tmp_path)
     pipe = JascoPipeline.from_pretrained(tmp_path / "pipeline")
     pipe.set_progress_bar_config(disable=True)
@@ -92,6 +109,7 @@ def test_the_script_trains_a_pipeline_and_resumes(tmp_path):
     assert features.stat().st_mtime_ns == rendered
 
 
+@pytest.mark.slow
 def test_the_script_trains_in_legs_while_music_is_rendered(tmp_path):
     settings = {"CODEC": "pipelines/jasco-nano", "REMIXES": "0", "BESIDE": "1", "RESULTS": str(tmp_path / "results")}
     assert "The same command continues the run." in train(tmp_path, MAX_MINUTES="0", **settings)
@@ -109,3 +127,53 @@ def test_the_script_trains_in_legs_while_music_is_rendered(tmp_path):
     assert len(pipe.tokenizer) > 100 and (tmp_path / "unpacked/log.jsonl").read_text().count("\n") >= 1
     for name in read_weights(tmp_path):
         assert (tmp_path / "unpacked" / name.relative_to("pipeline")).read_bytes() == (tmp_path / name).read_bytes()
+
+
+def call_stubs(work: Path, **settings: str) -> tuple[int, list[str]]:
+    """Runs the script with [`STUB`]; returns the exit code and the calls."""
+    for name in ("python", "accelerate"):
+        (work / "bin").mkdir(exist_ok=True)
+        (work / "bin" / name).write_text(STUB)
+        (work / "bin" / name).chmod(0o755)
+    (work / "calls").write_text("")
+    environment = os.environ | {"PATH": f"{work / 'bin'}:{os.environ['PATH']}", "WORK": str(work)} | settings
+    environment |= {"OUTPUT": str(work / "pipeline"), "RESULTS": str(work / "results")}
+    # The stub of the renderer keeps pipes open.
+    process = subprocess.run([ROOT / "scripts/train_nano.sh"], env=environment, stdout=subprocess.DEVNULL)
+    return process.returncode, (work / "calls").read_text().splitlines()
+
+
+def find_option(call: str, name: str) -> float:
+    words = call.split()
+    return float(words[words.index(f"--{name}") + 1])
+
+
+@pytest.mark.parametrize("limit, minutes", [(None, 6), ("2", 2), ("0", 0.01)])
+def test_the_script_renders_beside_the_training_on_a_gpu_and_keeps_its_limit(tmp_path, limit, minutes):
+    settings = {} if limit is None else {"LIMIT_MINUTES": limit}
+    code, calls = call_stubs(tmp_path, DEVICE="cuda", MAX_MINUTES="5", **settings)
+    assert code == 0 and (tmp_path / "results/nano.sha256").is_file()
+    (training,) = (call for call in calls if "train_jasco.py" in call)
+    assert calls[-1].startswith("python scripts/save_half_precision.py") and "--no-cpu" in training
+    # The learning rate follows MAX_MINUTES, whatever the limit is.
+    assert find_option(training, "total_minutes") == 5
+    for call in (training, *(call for call in calls if "render_features.py" in call)):
+        assert minutes - 0.2 < find_option(call, "max_minutes") <= minutes
+    renderer = Path(f"/proc/{(tmp_path / 'renderer').read_text().strip()}")
+    end = time.monotonic() + 10
+    while renderer.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not renderer.exists(), "the renderer is still running"
+
+
+def test_the_script_fails_with_its_renderer(tmp_path):
+    code, calls = call_stubs(tmp_path, DEVICE="cuda", FAIL="1")
+    assert code != 0 and not any("train_jasco.py" in call for call in calls)
+
+
+def test_a_leg_on_a_cpu_includes_all_stages(tmp_path):
+    code, calls = call_stubs(tmp_path, DEVICE="cpu", MAX_MINUTES="5")
+    stages = [Path(next(word for word in call.split() if word.endswith(".py"))).stem for call in calls]
+    assert code == 0 and stages == [*["render_features"] * 2, "train_tokenizer", "train_jasco", "save_half_precision"]
+    assert all(4.8 < find_option(call, "max_minutes") <= 5 for call in (calls[0], calls[1], calls[3]))
+    assert "--num_processes 2" in calls[3] and "total_minutes" not in calls[3]

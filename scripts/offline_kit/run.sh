@@ -49,10 +49,12 @@ step() {
     tail -n 15 "$results/$name.log" | tr '\r' '\n' | tail -n 15 | cut -c -300
 }
 
-# After Ctrl-C, pytest prints the results so far. Files with many tests in a short time come first.
+# After Ctrl-C, pytest prints the results so far. Files with many tests in a short time come first. Plugins of the machine
+# may not fit the kit's pytest.
 tests=(tests/gpu/test_codecs.py tests/gpu/test_transformer.py tests/gpu/test_training.py tests/gpu/test_pipeline.py)
 GPU_REPORT=$results/test.json STOP=INT step test "${TEST_SECONDS:-300}" \
-    python3 -m pytest -q -p no:cacheprovider -m "${TEST_MARKERS:-gpu and not slow}" "${tests[@]}"
+    env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python3 -m pytest -q -p pytest_timeout -p no:cacheprovider \
+    -m "${TEST_MARKERS:-gpu and not slow}" "${tests[@]}"
 step benchmark "${BENCHMARK_SECONDS:-240}" \
     python3 scripts/benchmark_gpu.py --max_minutes "${PART_MINUTES:-0.5}" --output "$results/benchmark.json"
 train_seconds=${TRAIN_SECONDS:-$((60 * MAX_MINUTES + 180))}

@@ -159,6 +159,7 @@ def read_chords(
     duration = None if duration is None else to_float(duration, "duration", unit="seconds")
     positions: list[int] = []
     reason: InputError | None = None
+    is_placed = bpm is not None and is_in_bars(chords)
     try:
         if is_empty(chords):
             raise EmptyInputError("`chords` is empty.", "chords")
@@ -167,9 +168,8 @@ def read_chords(
             chords = _estimate_chords(recording, duration, start)
         elif isinstance(chords, (str, os.PathLike)):
             skips = start > 0 and is_file(chords)
-            tempo = bpm if is_in_bars(chords) else None
-            repeat_until = duration if tempo is not None and is_repeated(chords) else None
-            items = chords_from_text_or_file(chords, tempo, beats_per_bar, duration=repeat_until)
+            repeat_until = duration if is_placed and is_repeated(chords) else None
+            items = chords_from_text_or_file(chords, bpm if is_placed else None, beats_per_bar, duration=repeat_until)
             chords, positions = chords_from_items(items)
             if skips and chords:
                 chords, positions = _skip_chords(check_chords(chords, labels), start), []
@@ -186,7 +186,7 @@ def read_chords(
             raise
         raise error.moved(positions[error.position]) from error
     if duration is not None:
-        warn_of_held_chord(timeline, duration)
+        warn_of_held_chord(timeline, duration, is_placed)
     return timeline
 
 
@@ -295,6 +295,10 @@ def _read_melody(melody: Any, num_frames: int, frame_rate: float, start: float) 
             return melody_from_tensor_file(melody, first + num_frames)[first:]
         if not melody.strip():
             raise EmptyInputError("`melody` is an empty text.", "melody")
+        if is_note_text(melody):
+            raise InputError(
+                f"`melody` has notes in beats, {shorten(melody)}, which need a tempo: set `bpm`.", "melody"
+            )
         raise InputError(
             f"`melody` files have to end in {_MELODY_FILES}, and notes need their octaves, such as 'C4 D4 E4 -', and a tempo"
             f" (`bpm`), but this is {shorten(melody)}.",

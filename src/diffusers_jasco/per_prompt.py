@@ -25,7 +25,7 @@ from diffusers.utils import logging
 from .audio.waveforms import is_waveform
 from .controls import CONTROLS
 from .controls.beats import Tempo
-from .controls.chords import Chords
+from .controls.chords import Chords, is_in_bars
 from .controls.forms import is_chord_item, is_empty, is_note_item, to_list
 from .inputs import is_beats, is_chord_progression, is_drums, is_file, is_melody, read_chords, warn_empty
 from .utils.errors import InputError, shorten
@@ -89,7 +89,10 @@ def check_starts(start: Any, num_prompts: int, controls: Sequence[Any] = ()) -> 
 
 
 def _comes_from_file(control: Any) -> bool:
-    if is_file(control) or is_waveform(control) or (isinstance(control, dict) and "array" in control):
+    if is_file(control):
+        # The first of bars in a file is always at the beginning of the music.
+        return os.path.splitext(control)[1].lower() != ".txt" or not is_in_bars(control)
+    if is_waveform(control) or (isinstance(control, dict) and "array" in control):
         return True
     return isinstance(control, (list, tuple)) and any(_comes_from_file(item) for item in control if item is not None)
 
@@ -267,11 +270,16 @@ def place_chords(
         [`InputError`]: for invalid chords, and for chords in bars without a tempo.
     """
     placed: list[Chords | None] = []
+    # Bars that prompts share are read, and warned about, only once for each tempo.
+    read: dict[tuple[str, Tempo | None], Chords] = {}
     for index, (single, tempo) in enumerate(zip(chords, tempos)):
         if isinstance(single, str):
+            key = single, tempo
             try:
-                single = read_chords(single, labels, duration, **({} if tempo is None else tempo._asdict()))
+                if key not in read:
+                    read[key] = read_chords(single, labels, duration, **({} if tempo is None else tempo._asdict()))
             except InputError as error:
                 raise error.for_prompt(index) if len(chords) > 1 else error
+            single = read[key]
         placed.append(single)
     return placed

@@ -109,12 +109,13 @@ def report_tempos(
     for prompt, bpm, timing, grid in zip(prompts, bpms, timings, grids, strict=True):
         tempo = _tempo_of_grid(grid) if timing is None else timing.tempo
         tempos.append(tempo)
-        unused = [number for number in _numbers_in_words(prompt) if tempo is None or abs(number - tempo.bpm) >= _SAME]
-        note = f"; {unused[0]:g} BPM in the prompt are not used" if unused else ""
+        numbers = _numbers_in_words(prompt)
+        is_unused = bool(numbers) and not any(tempo and abs(number - tempo.bpm) < _SAME for number in numbers)
+        note = f"; {numbers[0]:g} BPM in the prompt are not used" if is_unused else ""
         if tempo is not None or (note and has_control):
             logger.info(f"Tempo: {tempo or 'none'}{note}.")
-        if bpm and tempo is not None and unused:
-            contradictions[f"The prompt says {unused[0]:g} BPM, but `bpm` is {tempo.bpm:g}, which is used."] = True
+        if bpm and tempo is not None and is_unused:
+            contradictions[f"The prompt says {numbers[0]:g} BPM, but `bpm` is {tempo.bpm:g}, which is used."] = True
     for message in contradictions:
         logger.warning(message)
     return tuple(tempos)
@@ -358,8 +359,12 @@ def choose_timing(piece: PieceInputs, distribution: TempoDistribution | None, se
     if distribution is None or not piece.is_free:
         return None
     distribution, stated, changes = distribution.given(beats_per_bar), tempo_in_words(piece.prompt), piece.changes
+    # The grid begins with the first chord, but notes begin at 0.
+    first = 0.0 if piece.is_in_beats else min(changes, default=0.0)
     if len(changes) < 2:
-        return Timing(distribution.sample(seed, stated), *changes)
+        return Timing(distribution.sample(seed, stated), first)
+    if changes[0] > first:
+        changes = [first, *changes]
     # Chords have exact times, so they overrule a tempo in the prompt that does not fit them.
     tempo = (distribution.fit(changes, stated) if stated else None) or distribution.fit(changes)
-    return None if tempo is None else Timing(tempo, changes[0])
+    return None if tempo is None else Timing(tempo, first)

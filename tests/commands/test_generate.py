@@ -167,6 +167,8 @@ def no_loading(monkeypatch):
         (["--bpm", "fast"], "--bpm: has to be a number of beats per minute from 20 to 400, but is 'fast'"),
         (["--bpm", 500], "--bpm: has to be a number of beats per minute from 20 to 400, but is 500"),
         (["--bpm", "none", "--progression", "axis"], "--bpm can't be 'none' with --chords in bars, --progression"),
+        (["--bpm", "none", "--melody", "C4 D4"], "which need a tempo: omit --bpm, or set a number such as 120."),
+        (["--chords", "C | F :| G", "--bpm", 90], "--chords can only have a repeat sign ':|' at the end"),
         (["--melody", "absent.mid"], "--melody: there is no file absent.mid"),
         (["--melody", "C4 X4"], "--melody: the pitch of note 1"),
         (["--melody", "C D E F"], "notes need their octaves, such as 'C4 D4 E4 -'"),
@@ -413,6 +415,11 @@ def test_the_start_of_repeated_chords_is_not_reported_as_unused(tmp_path, capsys
     assert "--start" not in capsys.readouterr().err
     assert run("pop", *options[2:]) == 0
     assert "--start has no effect" in capsys.readouterr().err
+    (tmp_path / "bars.txt").write_text("C | F")
+    for repeat in ([], ["--repeat_chords"]):
+        bars = ["--chords", tmp_path / "bars.txt", "--bpm", 120, *repeat]
+        assert run("pop", *options[2:], *bars) == 0
+        assert "--start has no effect" in capsys.readouterr().err
 
 
 def test_float16_on_a_cpu_causes_one_warning(tmp_path, capsys, caplog):

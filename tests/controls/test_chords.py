@@ -42,7 +42,7 @@ from diffusers_jasco.controls.chords import (
     chords_to_text,
     repeat_chords,
 )
-from diffusers_jasco.inputs import is_chord_progression, read_chords
+from diffusers_jasco.inputs import InputError, is_chord_progression, read_chords
 
 
 LABELS = default_chord_labels()
@@ -401,6 +401,18 @@ def test_a_repeat_sign_repeats_bars_until_the_end(tmp_path):
         # Without a duration, there is no end.
         assert read_chords(bars, bpm=120) == chords[:4]
     assert bars_from_roman("I IV | V :|", "D") == "D G | A :|"
+    # Without bar lines, each numeral lasts one bar, with and without a repeat sign.
+    assert bars_from_roman("I - IV - V :|", "D") == "D | G | A :|"
+    (tmp_path / "bars.txt").write_text("C | F\nG . . C : |\n")
+    assert read_chords(tmp_path / "bars.txt", duration=10.0, bpm=120) == chords
+
+
+@pytest.mark.parametrize("bars", ["C | F :| G", "|: C :|: F :|", "C | 1. F :| 2. G |", "C | F :|\nG | C :|"])
+def test_other_repeat_signs_cause_an_error(bars):
+    with pytest.raises(InputError, match="can only have a repeat sign"):
+        read_chords(bars, duration=10.0, bpm=120)
+    with pytest.raises(InputError, match="can only have a repeat sign"):
+        bars_from_roman(bars.translate(str.maketrans({"C": "I", "F": "IV", "G": "V"})), "C")
 
 
 def test_errors_of_repeat_chords():
@@ -420,6 +432,9 @@ def test_a_progression_that_ends_early_causes_a_warning(warnings):
     read_chords(FOUR, duration=30.0)
     assert len(warnings.records) == 1
     assert re.search(r"last chord, G, is held for 24 s to the end at 30 s.*repeat_chords", warnings.text)
+    warnings.clear()
+    read_chords("C | Am | F | G", duration=30.0, bpm=120)
+    assert "A repeat sign, ':|', at the end repeats" in warnings.text and "repeat_chords" not in warnings.text
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,14 @@ def test_captions_are_true_of_their_pieces(captioned):
     assert all(count > 20 for count in checked.values()), checked
 
 
+def test_sentences_are_complete(captioned):
+    rng = np.random.default_rng(0)
+    # Styles that share words with their instruments.
+    pieces = [piece for piece, _ in captioned if piece.style.name in ("metal", "swing jazz")]
+    for caption in (caption for piece in pieces for caption in write_captions(piece, rng, 60)):
+        assert not re.search(r"  |^,|, ,|with ,|: ,", caption), caption
+
+
 def test_captions_repeat_no_word(captioned):
     for caption in (caption for _, captions in captioned for caption in captions):
         found = re.findall(r"[^\W_]+(?:/\d)?", caption)

@@ -129,8 +129,8 @@ def test_a_tempo_in_the_prompt_that_is_not_used_is_reported(pipe, caplog):
             assert report("96 bpm", bpm=96.2) == [("INFO", "Tempo: 96.2 BPM, 4 beats per bar.")]
             assert report("96 bpm", drums=BEAT) == [("INFO", "Tempo: none; 96 BPM in the prompt are not used.")]
             assert "; 500 BPM in the prompt are not used" in report("500 bpm")[0][1]
-            *infos, warning = report(["at 96 bpm", "96 BPM", "120 bpm"], bpm=120)
-            assert [level for level, _ in infos] == ["INFO"] * 3
+            *infos, warning = report(["at 96 bpm", "96 BPM", "120 bpm", "from 96 bpm to 120 bpm"], bpm=120)
+            assert [level for level, _ in infos] == ["INFO"] * 4
             assert warning == ("WARNING", "The prompt says 96 BPM, but `bpm` is 120, which is used.")
     finally:
         logging.set_verbosity_warning()
@@ -281,6 +281,49 @@ def test_chords_notes_and_grooves_share_the_tempo(pipe):
     assert run(pipe, drums=GROOVES["waltz"], bpm=False).tempos == [None]
 
 
+def test_the_grid_begins_with_the_notes(pipe):
+    # The first chord is on the third beat of the notes' first bar.
+    chords = [(label, time + 1.25) for label, time in CHORDS]
+    for progression in (chords, chords[:1]):
+        conditioning = pipe.encode_conditioning("96 bpm", chords=progression, melody="C4 D4 E4", duration=10.0)
+        assert conditioning.tempos[0].bpm == 96
+        beat = conditioning.controls["beats"][0, 0]
+        assert beat.tolist() == [0, 1, 0, 1, 1]
+    with pytest.raises(InputError, match="notes in beats, 'C4 D4', which need a tempo: set `bpm`"):
+        irregular = [("C", 0.0), ("Am", 2.53), ("F", 3.1), ("G", 5.79), ("C", 6.2)]
+        pipe.encode_conditioning("pop", chords=irregular, melody="C4 D4", duration=8.0)
+
+
+def test_grooves_begin_with_the_grid_and_last_until_the_end_of_the_last_frame(pipe, tmp_path, warnings):
+    rate = pipe.sampling_rate
+    conditioning = pipe.encode_conditioning("pop", drums=GROOVES["waltz"], duration=1.93)
+    expected = pipe.encode_conditioning("pop", drums=(GROOVES["waltz"].render(2.0, rate), rate), bpm=144, duration=2.0)
+    assert torch.equal(conditioning.controls["drums"], expected.controls["drums"])
+    torch.testing.assert_close(
+        conditioning.controls["beats"][0], beats_to_frames(*regular_beats(144, 3, 2.0), 16, 8.0)
+    )
+    # `start` applies to the other controls.
+    (tmp_path / "a.lab").write_text("0 2 C\n2 4 F\n")
+    started = pipe.encode_conditioning(
+        "pop", chords=tmp_path / "a.lab", drums=GROOVES["waltz"], start=1.3, duration=1.93
+    )
+    assert not warnings.text
+    for name in ("drums", "beats"):
+        assert torch.equal(started.controls[name], conditioning.controls[name])
+
+
+def test_bars_in_a_file_begin_with_the_music(pipe, tmp_path, warnings):
+    (tmp_path / "bars.txt").write_text("C | F :|")
+    options = {"chords": tmp_path / "bars.txt", "bpm": 240}
+    first, second = (pipe.encode_conditioning("pop", **options, **start).controls for start in ({}, {"start": 1.0}))
+    assert torch.equal(first["chords"], second["chords"]) and "`start` has no effect" in warnings.text
+
+
+def test_shared_bars_are_warned_about_once(pipe, warnings):
+    pipe.encode_conditioning(["a", "b"], chords="C | Cmaj13 :|", bpm=200)
+    assert warnings.text.count("not in the vocabulary") == 1
+
+
 def test_given_beats(pipe):
     beats = [0.1, 0.7, 1.3, 1.9]
     conditioning = pipe.encode_conditioning(["a", "b", "c"], beats=[beats, (beats, [0.7, 1.9]), None])
@@ -332,7 +375,8 @@ def test_tempos_per_prompt(pipe):
         ({"beats": [[0, 0.5], None]}, "beats", "2 elements for 1 prompt"),
         ({"chords": "C | Am", "bpm": False}, "chords", "set `bpm`"),
         ({"chords": "C | Am", "drums": BEAT}, "chords", "set `bpm`"),
-        ({"melody": "C4 D4", "bpm": False}, "melody", r"a tempo \(`bpm`\)"),
+        ({"melody": "C4 D4", "bpm": False}, "melody", "notes in beats, 'C4 D4', which need a tempo: set `bpm`"),
+        ({"beats": [], "bpm": 90}, "bpm", "Empty `beats` exclude a tempo, but `bpm` sets one"),
         ({"drums": GROOVES["waltz"], "beats": [0, 0.5, 1]}, "beats", "set `bpm` instead"),
         ({"chords": "C | Am", "beats": [0, 0.5, 1]}, "beats", "set `bpm` instead"),
     ],

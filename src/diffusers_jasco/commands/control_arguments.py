@@ -155,9 +155,9 @@ class Controls:
             `dict`: arguments of the pipeline.
         """
         args = self.args
-        # Chord files that are repeated are already cut at `start`.
+        # Chord files that are repeated are already cut at `start`, except for bars, to which it does not apply.
         files = [args.drums, args.beats, None if is_note_text(args.melody) else args.melody]
-        is_cut = args.repeat_chords and looks_like_path(args.chords) and not any(files)
+        is_cut = args.repeat_chords and looks_like_path(args.chords) and not (is_in_bars(args.chords) or any(files))
         return {
             "chords": self._chords(duration),
             "drums": self.drums,
@@ -266,7 +266,7 @@ def _options_in_beats(args: argparse.Namespace) -> set[str]:
 
 def _repeat(bars: str) -> str:
     """Adds a repeat sign to chords in bars, unless they have one."""
-    return bars if is_repeated(bars) else f"{bars.rstrip().rstrip('|')} :|"
+    return bars if is_repeated(bars) else f"{bars.rstrip('| ')} :|"
 
 
 def _check_combination(args: argparse.Namespace, in_beats: set[str]):
@@ -287,7 +287,8 @@ def _check_combination(args: argparse.Namespace, in_beats: set[str]):
         )
     if args.bpm == NO_BPM and in_beats - {"groove"}:
         raise InputError(
-            f"`bpm` can't be '{NO_BPM}' with `chords` in bars, `progression` or notes in `melody`, which need a tempo.",
+            f"`bpm` can't be '{NO_BPM}' with `chords` in bars, `progression` or notes in `melody`, which need a tempo:"
+            f" omit `bpm`, or set a number such as {DEFAULT_BPM:g}.",
             "bpm",
         )
     required = {

@@ -17,7 +17,7 @@
 import re
 from collections.abc import Callable
 
-from ..utils.errors import InputError
+from ..utils.errors import InputError, shorten
 from ..utils.numbers import to_float, to_integer
 from .beats import FASTEST, SLOWEST
 from .chord_timeline import Chords, repeat_chords
@@ -25,6 +25,7 @@ from .chord_timeline import Chords, repeat_chords
 
 _REPEAT_SIGN = re.compile(r":\s*\|+\s*$")
 _REPEAT_START = re.compile(r"^\s*\|+\s*:")
+_INNER_REPEAT_SIGN = re.compile(r":\s*\||\|\s*:")
 
 
 def has_repeat_sign(text: str) -> bool:
@@ -32,9 +33,25 @@ def has_repeat_sign(text: str) -> bool:
     return _REPEAT_SIGN.search(text) is not None
 
 
+def without_repeat_signs(text: str) -> str:
+    """Removes the repeat signs at the beginning and at the end of bar notation."""
+    return _REPEAT_START.sub("", _REPEAT_SIGN.sub("", text))
+
+
 def split_bars(text: str) -> list[list[str]]:
-    """Splits bar notation into the tokens of each bar, without repeat signs."""
-    text = _REPEAT_START.sub("", _REPEAT_SIGN.sub("", str(text)))
+    """
+    Splits bar notation into the tokens of each bar, without repeat signs.
+
+    Raises:
+        [`InputError`]: for repeat signs that are not at the end, such as those of voltas.
+    """
+    text = without_repeat_signs(str(text))
+    if _INNER_REPEAT_SIGN.search(text):
+        raise InputError(
+            "`chords` can only have a repeat sign ':|' at the end, which repeats all bars, but have one before it:"
+            f" {shorten(text.strip())}. Write out the repeated bars.",
+            "chords",
+        )
     text = re.sub(r"\|+", "|", text.strip()).strip("|")
     return [bar.split() for bar in text.split("|")] if text.strip() else []
 

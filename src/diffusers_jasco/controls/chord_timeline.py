@@ -199,7 +199,7 @@ def _estimate_length(starts: list[float]) -> float:
     return multiples * longest if shortest < 0.9 * longest else starts[-1] * (1 + 1 / len(lengths))
 
 
-def warn_of_held_chord(chords: Chords, duration: float):
+def warn_of_held_chord(chords: Chords, duration: float, is_in_bars: bool = False):
     r"""
     Warns if the last chord of a progression is held much longer than all others, which suggests that the progression
     should repeat.
@@ -207,6 +207,7 @@ def warn_of_held_chord(chords: Chords, duration: float):
     Args:
         chords (`list` of `(label, start)`): a sorted progression as returned by [`check_chords`].
         duration (`float`): duration of the music in seconds.
+        is_in_bars (`bool`, defaults to `False`): whether it was given in bars, which a repeat sign repeats.
     """
     # One or two chords are not enough to judge.
     if len(chords) < 3 or chords[-1][0] == NO_CHORD:
@@ -214,10 +215,10 @@ def warn_of_held_chord(chords: Chords, duration: float):
     label, last = chords[-1]
     held, longest = duration - last, max(later[1] - earlier[1] for earlier, later in zip(chords, chords[1:]))
     if held > 2 * longest + 0.05:
+        remedy = "A repeat sign, ':|', at the end" if is_in_bars else f"`repeat_chords(chords, {duration:g})`"
         logger.warning(
             f"`chords`: the last chord, {label}, is held for {held:.4g} s to the end at {duration:g} s, while no other"
-            f" chord lasts more than {longest:.4g} s. `repeat_chords(chords, {duration:g})` repeats the progression"
-            " instead."
+            f" chord lasts more than {longest:.4g} s. {remedy} repeats the progression instead."
         )
 
 

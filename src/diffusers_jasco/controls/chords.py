@@ -22,7 +22,7 @@ from diffusers.utils import logging
 
 from ..utils.errors import InputError, shorten
 from ..utils.files import looks_like_path, read_text
-from .chord_bars import has_repeat_sign, lay_out_bars, split_bars
+from .chord_bars import has_repeat_sign, lay_out_bars, split_bars, without_repeat_signs
 from .chord_files import chords_from_annotation, chords_from_file, has_times
 from .chord_jams import chords_from_jams, chords_to_jams
 from .chord_tables import chords_from_lab, chords_to_lab
@@ -97,7 +97,7 @@ def read_bars(chords: Any) -> str:
     text = read_text(chords, "chords") if looks_like_path(chords) else str(chords)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # Bar lines at both ends of each line are optional; repeat signs are kept.
-    return " | ".join(re.sub(r"^\|+(?!:)|(?<!:)\|+$", "", line) for line in lines)
+    return " | ".join(re.sub(r"^\|+(?!\s*:)|(?<!:)(?<!:\s)\|+$", "", line) for line in lines)
 
 
 def chords_from_text_or_file(
@@ -230,11 +230,12 @@ def bars_from_roman(text: str, key: str) -> str:
         [`InputError`]: if the key or a numeral is unknown (the message contains its bar).
     """
     parse_key(key)
-    text = split_numerals(text)
-    bars = split_bars(text if "|" in text else " | ".join(text.split()))
+    numerals = split_numerals(text)
+    end, numerals = " :|" if has_repeat_sign(numerals) else " |", without_repeat_signs(numerals)
+    bars = split_bars(numerals if "|" in numerals else " | ".join(numerals.split()))
     for number, bar in enumerate(bars, start=1):
         try:
             bar[:] = [word if word in (".", "%") else numeral_to_chord(word, key) for word in bar]
         except ValueError as error:
             raise InputError(f"`chords`: bar {number}: {error}", "chords") from None
-    return " | ".join(map(" ".join, bars)) + (" :|" if has_repeat_sign(text) else " |")
+    return " | ".join(map(" ".join, bars)) + end

@@ -257,6 +257,8 @@ def check_tempos(
         if single is not None and grid is not None:
             raise InputError("Give either `bpm` or `beats`, not both.", "bpm")
     if beats is not None and is_empty(beats):
+        if any(bpms):
+            raise InputError("Empty `beats` exclude a tempo, but `bpm` sets one: omit one of them.", "bpm")
         bpms = [False] * num_prompts
     return bpms, meters
 

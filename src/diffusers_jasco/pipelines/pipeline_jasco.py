@@ -697,7 +697,8 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             start (`float` or `list[float]`, defaults to `0.0`):
                 Offset in seconds into files and recordings (also in memory) at which the music begins, for all prompts
                 or one per prompt: the chord and the note that sound there begin at 0. Controls given as lists, strings
-                and matrices are not affected. Only the needed part of a recording is analyzed.
+                and matrices, chords in bars and grooves are not affected. Only the needed part of a recording is
+                analyzed.
             duration (`float`, *optional*):
                 Duration in seconds, at most 3600; by default that of the training clips. A longer piece is generated
                 in windows of that length, which overlap and are denoised together. All controls apply to the whole

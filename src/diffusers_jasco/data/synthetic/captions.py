@@ -195,6 +195,10 @@ class _CaptionVariant:
         style = self._choose(style_words(self.piece.style.name))
         instruments = [self._choose(options) for options in self._instruments(_LEAD_NOUNS)]
         sounds = " and ".join(phrase for phrase in instruments if phrase is not None)
+        if not sounds:
+            # The chosen instruments may repeat words of the style, as in "heavy metal with heavy guitar".
+            names = instrument_names(self.piece).values()
+            sounds = self._choose([word for name in names for word in instrument_words(name)]) or ""
         if self.rng.random() >= 0.4:
             drums = self._choose([phrase.removeprefix("with ") for phrase in self._drums()])
             if drums is not None:

@@ -237,7 +237,7 @@ STYLES: tuple[Style, ...] = (
         gm.SYNTH_BASSES + gm.ELECTRIC_BASSES, gm.ELECTRIC_PIANOS + gm.PIANOS, gm.FLUTES + gm.SYNTH_LEADS + gm.VIBES, minor=0.7, sevenths=0.5, swing=0.55, kit=25,
     ),
     Style(
-        "lo-fi", ("mellow", "dreamy", "cosy"), (68, 88),
+        "lo-fi", ("mellow", "dreamy", "cozy"), (68, 88),
         (_groove("x......x..x.....", _BACK, _EIGHTHS),
          _groove("x.....x...x.....", "", "o.o.o.o.o.o.o.o.", rim=_BACK),
          _groove("x..x......x.....", "....x..g....x..g", _EIGHTHS),
