@@ -47,6 +47,9 @@ CHUNK_SECONDS = 10.0
 # Seconds that are decoded before the beginning of a loop, and of the crossfade at its seam.
 LOOP_CONTEXT = 2.0
 LOOP_FADE = 0.1
+# Length of each half of the noise that the reach is measured with, and the relative difference that counts.
+_REACH_SECONDS = 2.0
+_REACH_THRESHOLD = 0.02
 
 
 def load_codec(folder: str | os.PathLike) -> Codec:
@@ -109,6 +112,35 @@ def encode(codec: Codec, waveform: torch.Tensor) -> torch.Tensor:
         `ValueError`: for an invalid shape or empty audio.
     """
     return torch.cat(list(_encode_chunks(codec, waveform)), dim=1)
+
+
+@torch.no_grad()
+def measure_reach(codec: Codec) -> tuple[int, int]:
+    r"""
+    Measures how far latents depend on the sound before and after their frame, on noise whose first or second half changes.
+
+    Args:
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
+
+    Returns:
+        `tuple[int, int]`: the number of frames before a change, and after it, that the change alters by more than 2% of the
+        standard deviations of the channels.
+    """
+    hop = codec.config.hop_length
+    half = math.ceil(_REACH_SECONDS * codec.config.sampling_rate / hop)
+    generator = torch.Generator().manual_seed(0)
+    # A random walk has the low frequencies of music, for which codecs use the longest windows.
+    noise = 0.1 * torch.randn(3, 1, half * hop, generator=generator).cumsum(dim=-1)
+    noise = noise - noise.mean(dim=-1, keepdim=True)
+    first, second, other = (single / single.std() * 0.1 for single in noise)
+    rows = [(first, second), (first, other), (other, second)]
+    original, later, earlier = encode(codec, torch.stack([torch.cat(row, dim=-1) for row in rows]))
+    deviations = original.std(dim=0) + 1e-6
+    before, after = (
+        ((changed - original) / deviations).square().mean(dim=-1).sqrt() > _REACH_THRESHOLD
+        for changed in (later, earlier)
+    )
+    return int(before[:half].flip(0).long().cumprod(0).sum()), int(after[half:].long().cumprod(0).sum())
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ from diffusers import (
 from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoGuidance, JascoTransformerModel
 from diffusers_jasco.conditioning import JascoConditioning, TextSection
 from diffusers_jasco.inputs import InputError
-from diffusers_jasco.pipelines.denoising import GuidedVelocity, check_scheduler, denoise, set_timesteps
+from diffusers_jasco.pipelines.denoising import GuidedVelocity, KnownFrames, check_scheduler, denoise, set_timesteps
 
 
 FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
@@ -47,6 +47,31 @@ def make_scheduler(name: str, steps: int = 12, sigmas=None):
 
 def noise(batch: int = 2) -> torch.Tensor:
     return torch.randn(batch, 4, 3, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_known_frames_end_at_their_data_and_others_are_unchanged(name):
+    start, data = noise(), torch.linspace(-1, 1, 24).reshape(2, 4, 3)
+    known = torch.tensor([[True, False, False, True], [False, True, False, False]])
+
+    def velocity(latents, time):
+        return latents.cos() * (1 + time)
+
+    result = denoise(KnownFrames(velocity, data, known, start), make_scheduler(name), start)
+    torch.testing.assert_close(result[known], data[known], atol=5e-3 if name in ("dopri5", "dpm") else 1e-4, rtol=0)
+    if name != "dopri5":  # Its steps depend on all frames.
+        free = denoise(velocity, make_scheduler(name), start)
+        torch.testing.assert_close(result[~known], free[~known])
+
+
+def test_known_frames_end_at_their_data_with_a_stochastic_scheduler():
+    start, data = noise(), torch.linspace(-1, 1, 24).reshape(2, 4, 3)
+    scheduler = FlowMatchEulerDiscreteScheduler(stochastic_sampling=True)
+    set_timesteps(scheduler, 8, None, torch.device("cpu"), 12)
+    known = torch.ones(2, 4, dtype=torch.bool)
+    velocity = KnownFrames(lambda latents, time: torch.zeros_like(latents), data, known)
+    result = denoise(velocity, scheduler, start, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(result, data, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)

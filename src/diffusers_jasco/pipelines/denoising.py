@@ -19,7 +19,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -32,6 +32,10 @@ from ..models.transformer_jasco import JascoTransformerModel
 from ..schedulers.steps import DEFAULT_STEPS, check_sigmas, check_steps, is_adaptive
 from ..utils.compilation import is_compiled
 from ..utils.errors import InputError
+
+
+# (latents, flow time) → the velocity data − noise.
+Velocity: TypeAlias = Callable[[torch.Tensor, float], torch.Tensor]
 
 
 class GuidedVelocity:
@@ -104,12 +108,53 @@ class GuidedVelocity:
         return self.guider.combine(dict(zip(branches, velocities.float().chunk(count))), time)
 
 
+class KnownFrames:
+    r"""
+    A velocity that leads to known latents on some of the frames, and equals another velocity on all others. On the known
+    frames, the path is a straight line, which is exact for every solver.
+
+    Args:
+        velocity (`Callable`): the velocity of the other frames, such as [`GuidedVelocity`].
+        data (`torch.Tensor` of shape `(batch, frames, channels)`): the known latents.
+        known (`torch.Tensor` of shape `(batch, frames)`): `True` where they are known.
+        noise (`torch.Tensor` of shape `(batch, frames, channels)`, *optional*):
+            The initial latents. Without them, as stochastic schedulers need it, the velocity leads to the known latents
+            from wherever the latents are.
+    """
+
+    def __init__(
+        self,
+        velocity: Velocity,
+        data: torch.Tensor,
+        known: torch.Tensor,
+        noise: torch.Tensor | None = None,
+    ):
+        self.velocity = velocity
+        self.data = data
+        self.known = known[..., None]
+        self.noise = noise
+
+    def __call__(self, latents: torch.Tensor, time: float) -> torch.Tensor:
+        r"""
+        Args:
+            latents (`torch.Tensor` of shape `(batch, frames, channels)`): points on the flow path.
+            time (`float`): flow time from 0 (noise) to 1 (data).
+
+        Returns:
+            `torch.Tensor` of the same shape: the velocity, in float32.
+        """
+        to_data = self.data - latents if self.noise is None else self.data - self.noise
+        if self.noise is None:
+            to_data = to_data / max(1 - time, 1e-6)
+        return torch.where(self.known, to_data, self.velocity(latents, time))
+
+
 def _branch_name(branch: frozenset[str]) -> str:
     return ",".join(sorted(branch)) or "null"
 
 
 def denoise(
-    velocity: Callable[[torch.Tensor, float], torch.Tensor],
+    velocity: Velocity,
     scheduler: SchedulerMixin,
     latents: torch.Tensor,
     generator: torch.Generator | list[torch.Generator] | None = None,

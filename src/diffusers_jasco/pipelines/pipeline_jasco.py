@@ -73,7 +73,7 @@ from .checks import (
     check_windows,
     count_pieces,
 )
-from .denoising import GuidedVelocity, check_scheduler, check_timesteps, denoise, set_timesteps
+from .denoising import GuidedVelocity, Velocity, check_scheduler, check_timesteps, denoise, set_timesteps
 from .hub_mixin import JascoPipelineHubMixin
 from .loading import JascoPipelineLoadingMixin
 from .pipeline_output import JascoPipelineOutput
@@ -596,8 +596,13 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         return guider
 
     def _make_velocity(
-        self, velocity: GuidedVelocity, window_overlap: float, windows_per_batch: int, loop: bool
-    ) -> GuidedVelocity | WindowedVelocity:
+        self,
+        velocity: GuidedVelocity,
+        latents: torch.Tensor,
+        window_overlap: float,
+        windows_per_batch: int,
+        loop: bool,
+    ) -> Velocity:
         """Divides pieces that are longer than the training clips into windows, and loops and those whose text changes."""
         config, num_frames = self.transformer.config, velocity.conditioning.num_frames
         if num_frames <= config.sample_size and len(velocity.conditioning.sections) == 1 and not loop:
@@ -844,12 +849,12 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 guider.silence = encode_drums(self.codec, silence, config.drums_blur)
 
             # 3. Integrate from noise to data
+            latents = self.prepare_latents(batch_size, num_frames, device, generator, latents)
+            velocity = GuidedVelocity(self.transformer, guider, conditioning, attention_kwargs)
             latents = denoise(
-                self._make_velocity(
-                    GuidedVelocity(self.transformer, guider, conditioning, attention_kwargs), *windows, loop
-                ),
+                self._make_velocity(velocity, latents, *windows, loop),
                 self.scheduler,
-                self.prepare_latents(batch_size, num_frames, device, generator, latents),
+                latents,
                 generator,
                 callback_on_step_end and partial(call_back, self, callback_on_step_end, tensor_inputs),
                 self.progress_bar,

@@ -1,0 +1,169 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from diffusers_jasco.codecs import encode, measure_reach
+from diffusers_jasco.inputs import InputError
+from diffusers_jasco.pipelines.pipeline_jasco_inpaint import JascoInpaintPipeline
+from diffusers_jasco.pipelines.regions import known_frames, mark_known, splice
+
+
+RATE = 32000
+CALL = {"prompt": "a", "num_inference_steps": 2, "chords": "C:0 F:0.5"}
+
+
+def recording(seconds: float = 1.0, frequency: float = 220.0) -> torch.Tensor:
+    return 0.5 * torch.sin(2 * math.pi * frequency * torch.arange(round(seconds * RATE)) / RATE)[None]
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def edit(pipe):
+    return JascoInpaintPipeline.from_pipe(pipe)
+
+
+def test_only_the_regions_change(edit):
+    source = recording(2.0)
+    options = {"mask_start_seconds": [0.4, 1.5], "mask_end_seconds": [0.8, 1.7]}
+    audio = edit(**CALL, audio=(source, RATE), generator=generator(0), **options).audios
+    assert audio.shape == (1, 1, 2 * RATE)
+    changed = torch.zeros(2 * RATE, dtype=torch.bool)
+    changed[round(0.4 * RATE) : round(0.8 * RATE)] = changed[round(1.5 * RATE) : round(1.7 * RATE)] = True
+    assert torch.equal(audio[0, :, ~changed], source[:, ~changed])
+    assert (audio[0, 0, changed] != source[0, changed]).float().mean() > 0.9
+    array = edit(**CALL, audio=(source, RATE), generator=generator(0), output_type="np", **options).audios
+    np.testing.assert_array_equal(array, audio.numpy())
+
+
+def test_recordings_are_extended_at_both_ends(edit):
+    source = recording(0.8)
+    audio = edit(**CALL, audio=(source, RATE), audio_start_seconds=0.5, duration=2.0, generator=generator(0)).audios
+    first, last = RATE // 2, round(1.3 * RATE)
+    assert audio.shape[-1] == 2 * RATE and torch.equal(audio[0, :, first:last], source)
+    assert audio[0, 0, :first].abs().max() > 0 and audio[0, 0, last:].abs().max() > 0
+
+
+def test_known_latents_are_those_of_the_recording(edit):
+    source = recording(1.0)
+    latents = edit(
+        **CALL, audio=(source, RATE), mask_start_seconds=0.5, mask_end_seconds=0.6, output_type="latent"
+    ).audios
+    config = edit.transformer.config
+    mean, std = torch.tensor(config.latents_mean), torch.tensor(config.latents_std)
+    before, after = measure_reach(edit.codec)
+    torch.testing.assert_close(
+        latents[:, : 25 - before],
+        ((encode(edit.codec, source[None]) - mean) / std)[:, : 25 - before],
+        atol=1e-4,
+        rtol=1e-4,
+    )
+
+
+def test_prompts_recordings_and_waveforms_are_paired(edit):
+    sources = [recording(1.0), recording(1.0, 330.0)]
+    regions = {"mask_start_seconds": [[0.2], [0.5, 0.8]], "mask_end_seconds": [[0.4], [0.6, 0.9]]}
+    options = CALL | {"prompt": ["a", "b"], "num_waveforms_per_prompt": 2}
+    batch = edit(
+        **options, audio=[(x, RATE) for x in sources], generator=[generator(i) for i in range(4)], **regions
+    ).audios
+    assert len(batch) == 4
+    for index, row in enumerate(batch):
+        piece = index // 2
+        single = edit(
+            **CALL | {"prompt": "ab"[piece]},
+            audio=(sources[piece], RATE),
+            generator=generator(index),
+            **{name: borders[piece] for name, borders in regions.items()},
+        ).audios[0]
+        torch.testing.assert_close(row, single, atol=1e-4, rtol=1e-4)
+
+
+def test_a_mask_of_frames_equals_regions_in_seconds(edit):
+    source = (recording(1.0), RATE)
+    mask = torch.ones(1, 1, 50)
+    mask[..., 10:20] = 0
+    by_mask = edit(**CALL, audio=source, mask=mask, generator=generator(0)).audios
+    by_seconds = edit(
+        **CALL, audio=source, mask_start_seconds=0.2, mask_end_seconds=0.4, generator=generator(0)
+    ).audios
+    assert torch.equal(by_mask, by_seconds)
+
+
+def test_recordings_longer_than_a_window(edit):
+    source = recording(3.0)
+    audio = edit(**CALL, audio=(source, RATE), mask_start_seconds=1.2, mask_end_seconds=2.9).audios[0]
+    assert torch.equal(audio[:, : round(1.2 * RATE)], source[:, : round(1.2 * RATE)])
+    assert torch.equal(audio[:, round(2.9 * RATE) :], source[:, round(2.9 * RATE) :])
+
+
+@pytest.mark.parametrize(
+    ("options", "argument", "message"),
+    [
+        ({"mask_start_seconds": 0.5}, "mask_end_seconds", "is missing"),
+        ({"mask_start_seconds": 0.5, "mask_end_seconds": 0.5}, "mask_start_seconds", "start before they end"),
+        ({"mask_start_seconds": 0.5, "mask_end_seconds": 0.2}, "mask_start_seconds", "from 0.5 to 0.2 s"),
+        ({"mask_start_seconds": 0.5, "mask_end_seconds": 1.2}, "mask_start_seconds", "within the music of 1 s"),
+        ({"mask_start_seconds": [0.1, 0.2], "mask_end_seconds": [0.3, 0.4]}, "mask_start_seconds", "overlap"),
+        ({"mask_start_seconds": [0.1, 0.2], "mask_end_seconds": [0.3]}, "mask_end_seconds", "has 1 elements"),
+        ({"mask_start_seconds": math.nan, "mask_end_seconds": 0.3}, "mask_start_seconds", "nan"),
+        ({"mask_start_seconds": [[0.1], [0.2]], "mask_end_seconds": [[0.3], [0.4]]}, "mask_start_seconds", "2 lists"),
+        ({"mask": torch.ones(1, 1, 7)}, "mask", r"has to have shape \(1, 1, 50\)"),
+        ({"mask": torch.full((1, 1, 50), 2)}, "mask", "has to be 1 for kept frames"),
+        ({"audio": None}, "audio", "is missing"),
+        ({"audio": [(recording(), RATE)] * 2, "prompt": ["a", "b", "c"]}, "audio", "2 elements for 3 prompt"),
+        ({"audio_start_seconds": 2.0, "duration": 1.0}, "audio_start_seconds", "the music has 1 s"),
+        ({"audio_start_seconds": -1.0}, "audio_start_seconds", "-1"),
+        ({"loop": True}, "loop", "can't be used with a recording"),
+    ],
+)
+def test_invalid_input_is_rejected(edit, options, argument, message):
+    with pytest.raises(InputError, match=message) as error:
+        edit(**CALL | {"audio": (recording(), RATE)} | options)
+    assert error.value.argument == argument
+
+
+def test_frames_near_a_region_are_unknown():
+    known = mark_known([(0.3, 0.5)], 0, 100, 100, 100)
+    assert known_frames(known, 10, 0, 0).tolist() == [True] * 3 + [False] * 2 + [True] * 5
+    assert known_frames(known, 10, 2, 1).tolist() == [True] + [False] * 5 + [True] * 4
+    # A region that ends within a frame.
+    assert known_frames(mark_known([(0.3, 0.41)], 0, 100, 100, 100), 10, 0, 0).tolist()[3:6] == [False, False, True]
+
+
+def test_spliced_music_has_the_power_of_both():
+    torch.manual_seed(0)
+    new, old = torch.randn(1, 40000), torch.randn(1, 40000)
+    known = mark_known([(0.25, 0.75)], 0, 40000, 40000, 40000)
+    result = splice(new, old, known, 0, 40000, 40000)
+    assert torch.equal(result[:, known], old[:, known]) and torch.equal(result[:, 13000:27000], new[:, 13000:27000])
+    assert result[:, 10000:12000].square().mean().sqrt() == pytest.approx(1.0, abs=0.05)
+
+
+def test_music_continues_a_recording_without_a_click():
+    time = torch.arange(40000) / 40000
+    old, new = torch.sin(2 * math.pi * 220 * time)[None], 0.7 * torch.sin(2 * math.pi * 220 * time + 0.5)[None]
+    known = mark_known([], 10000, 30000, 40000, 40000)
+    result = splice(new, old * known, known, 10000, 30000, 40000)
+    assert torch.equal(result[:, 10000:30000], old[:, 10000:30000])
+    # The steps of the plain cuts are 0.4 and more.
+    assert result.diff().abs().max() < 0.06
+    assert torch.equal(result[:, 35000:], new[:, 35000:])
