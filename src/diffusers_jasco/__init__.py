@@ -25,6 +25,7 @@ from .models.codec_spectral import SpectralCodecModel
 from .models.tempo_model import JascoTempoModel
 from .models.transformer_jasco import JascoTransformerModel
 from .pipelines.pipeline_jasco import JascoPipeline
+from .pipelines.pipeline_jasco_inpaint import JascoInpaintPipeline
 from .schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
 from .schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
 from .utils.version import __version__
@@ -36,6 +37,7 @@ __all__ = [
     "FlowMatchEulerScheduler",
     "JascoConditioning",
     "JascoGuidance",
+    "JascoInpaintPipeline",
     "JascoPipeline",
     "JascoTempoModel",
     "JascoTransformerModel",
@@ -55,6 +57,7 @@ ALL_IMPORTABLE_CLASSES.setdefault(JascoGuidance.__name__, _METHODS)
 # `diffusers`.
 for _class in (
     JascoPipeline,
+    JascoInpaintPipeline,
     JascoTransformerModel,
     JascoTempoModel,
     SpectralCodecModel,

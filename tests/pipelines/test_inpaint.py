@@ -20,7 +20,7 @@ import torch
 
 from diffusers_jasco.codecs import encode, measure_reach
 from diffusers_jasco.inputs import InputError
-from diffusers_jasco.pipelines.pipeline_jasco_inpaint import JascoInpaintPipeline
+from diffusers_jasco import JascoInpaintPipeline
 from diffusers_jasco.pipelines.regions import known_frames, mark_known, splice
 
 
