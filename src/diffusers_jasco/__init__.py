@@ -25,6 +25,7 @@ from .models.codec_spectral import SpectralCodecModel
 from .models.tempo_model import JascoTempoModel
 from .models.transformer_jasco import JascoTransformerModel
 from .pipelines.pipeline_jasco import JascoPipeline
+from .pipelines.pipeline_jasco_audio2audio import JascoAudioToAudioPipeline
 from .pipelines.pipeline_jasco_inpaint import JascoInpaintPipeline
 from .schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
 from .schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
@@ -35,6 +36,7 @@ __all__ = [
     "AudiocraftGuidance",
     "FlowMatchDopri5Scheduler",
     "FlowMatchEulerScheduler",
+    "JascoAudioToAudioPipeline",
     "JascoConditioning",
     "JascoGuidance",
     "JascoInpaintPipeline",
@@ -58,6 +60,7 @@ ALL_IMPORTABLE_CLASSES.setdefault(JascoGuidance.__name__, _METHODS)
 for _class in (
     JascoPipeline,
     JascoInpaintPipeline,
+    JascoAudioToAudioPipeline,
     JascoTransformerModel,
     JascoTempoModel,
     SpectralCodecModel,

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 import torch
 
+from diffusers_jasco import JascoInpaintPipeline
 from diffusers_jasco.codecs import encode, measure_reach
 from diffusers_jasco.inputs import InputError
-from diffusers_jasco import JascoInpaintPipeline
 from diffusers_jasco.pipelines.regions import known_frames, mark_known, splice
 
 

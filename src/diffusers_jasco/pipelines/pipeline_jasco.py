@@ -28,7 +28,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from transformers import EncodecModel, PreTrainedTokenizerBase, T5EncoderModel
 
 from ..audio.levels import DRUMS_LOUDNESS
-from ..codecs import decode, decode_loop, encode_drums
+from ..codecs import decode, decode_loop, encode, encode_drums
 from ..conditioning import JascoConditioning, TextSection
 from ..controls import CONTROLS
 from ..controls.beats import beats_to_frames, regular_beats
@@ -548,6 +548,13 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             for _ in range(0, num_frames, config.sample_size)
         ]
         return torch.cat(blocks, dim=1)[:, :num_frames]
+
+    def encode_audio(self, audio: torch.Tensor) -> torch.Tensor:
+        """Encodes audio `(batch, channels, samples)` as normalized latents `(batch, frames, latent_dim)`."""
+        latents = encode(self.codec, audio)
+        config = self.transformer.config
+        mean, std = (torch.tensor(value, device=latents.device) for value in (config.latents_mean, config.latents_std))
+        return (latents - mean) / std
 
     def decode_latents(self, latents: torch.Tensor, loop: bool = False) -> torch.Tensor:
         """

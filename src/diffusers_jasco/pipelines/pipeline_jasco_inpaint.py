@@ -21,16 +21,14 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..audio.io import load_audio
-from ..audio.resampling import resample
-from ..audio.waveforms import is_waveform
-from ..codecs import encode, measure_reach, num_channels
+from ..codecs import measure_reach, num_channels
 from ..utils.errors import InputError, shorten
 from ..utils.numbers import to_float
 from .checks import check_duration, check_output_type, check_prompt
 from .denoising import GuidedVelocity, KnownFrames, Velocity
 from .pipeline_jasco import JascoPipeline
 from .pipeline_output import JascoPipelineOutput
+from .recordings import pair_recordings, read_recording
 from .regions import known_frames, mark_known, read_regions, splice
 
 
@@ -103,15 +101,7 @@ class JascoInpaintPipeline(JascoPipeline):
                 raise InputError(f"`{name}` can't be used with a recording.", name)
         check_output_type(output_type)
         prompt = check_prompt(prompt)
-        recordings = audio if isinstance(audio, list) and not is_waveform(audio) else [audio]
-        embeds = kwargs.get("prompt_embeds")
-        num_prompts = len(prompt) if isinstance(prompt, list) else 1 if embeds is None else len(embeds)
-        if isinstance(prompt, list) or embeds is not None:
-            if len(recordings) not in (1, num_prompts):
-                raise InputError(f"`audio` has {len(recordings)} elements for {num_prompts} prompt(s).", "audio")
-            recordings = recordings * (num_prompts // len(recordings))
-        elif len(recordings) > 1:
-            prompt = [prompt] * len(recordings)
+        prompt, recordings = pair_recordings(prompt, audio, kwargs.get("prompt_embeds"))
         edit, duration = self._read(
             recordings, mask, mask_start_seconds, mask_end_seconds, audio_start_seconds, check_duration(duration)
         )
@@ -147,7 +137,7 @@ class JascoInpaintPipeline(JascoPipeline):
                 f"`audio_start_seconds` has {len(offsets)} elements for {num_pieces} piece(s).", "audio_start_seconds"
             )
         firsts = [round(to_float(value, "audio_start_seconds", minimum=0, unit="seconds") * rate) for value in offsets]
-        waveforms = [self._read_recording(recording, i) for i, recording in enumerate(recordings)]
+        waveforms = [read_recording(recording, rate, num_channels(self.codec)) for recording in recordings]
         lasts = [first + waveform.shape[-1] for first, waveform in zip(firsts, waveforms)]
         num_samples = max(lasts) if duration is None else round(duration * rate)
         if duration is None:
@@ -180,26 +170,13 @@ class JascoInpaintPipeline(JascoPipeline):
         frames = torch.stack([known_frames(single, hop, *reach) for single in known])
         return _Edit(timeline, spans, known, frames), duration
 
-    def _read_recording(self, recording: Any, index: int) -> torch.Tensor:
-        """Reads a recording as `(channels, samples)` at the rate of the pipeline."""
-        if recording is None:
-            raise InputError(
-                "`audio` is missing: a path, (waveform, sampling_rate), or a list with one per prompt.", "audio"
-            )
-        waveform, rate = load_audio(recording, "audio")
-        channels = num_channels(self.codec)
-        if waveform.shape[0] != channels:
-            waveform = waveform.mean(dim=0, keepdim=True).expand(channels, -1)
-        return resample(waveform, rate, self.sampling_rate)
-
     def _make_velocity(self, velocity: GuidedVelocity, latents: torch.Tensor, *args: Any) -> Velocity:
         made = super()._make_velocity(velocity, latents, *args)
         edit = self._edit
         if edit is None:
             return made
-        config, device = self.transformer.config, latents.device
-        mean, std = (torch.tensor(value, device=device) for value in (config.latents_mean, config.latents_std))
-        data = (encode(self.codec, edit.recordings).to(device) - mean) / std
+        device = latents.device
+        data = self.encode_audio(edit.recordings).to(device)
         data = F.pad(data, (0, 0, 0, latents.shape[1]))[:, : latents.shape[1]]
         count = len(latents) // len(data)
         known = edit.known_frames[:, : latents.shape[1]].to(device)

@@ -1,0 +1,74 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The recordings that pipelines edit."""
+
+from typing import Any
+
+import torch
+
+from ..audio.io import load_audio
+from ..audio.resampling import resample
+from ..audio.waveforms import is_waveform
+from ..utils.errors import InputError
+from .checks import Prompts
+
+
+def pair_recordings(prompt: Prompts, audio: Any, prompt_embeds: torch.Tensor | None) -> tuple[Prompts, list[Any]]:
+    r"""
+    Pairs prompts and recordings; a single one of either applies to all of the other.
+
+    Args:
+        prompt (`str`, `list` or `None`): the prompts, as [`~pipelines.checks.check_prompt`] returns them.
+        audio: a recording, or a list with one per prompt.
+        prompt_embeds (`torch.Tensor`, *optional*): encoded prompts.
+
+    Returns:
+        `tuple`: the prompts, and a list with the recording of each piece.
+
+    Raises:
+        [`~inputs.InputError`]: if their numbers differ.
+    """
+    recordings = audio if isinstance(audio, list) and not is_waveform(audio) else [audio]
+    if isinstance(prompt, list) or prompt_embeds is not None:
+        count = len(prompt) if isinstance(prompt, list) else len(prompt_embeds)  # type: ignore[arg-type]
+        if len(recordings) not in (1, count):
+            raise InputError(f"`audio` has {len(recordings)} elements for {count} prompt(s).", "audio")
+        return prompt, recordings * (count // len(recordings))
+    return [prompt] * len(recordings) if len(recordings) > 1 else prompt, recordings
+
+
+def read_recording(recording: Any, sampling_rate: int, channels: int) -> torch.Tensor:
+    r"""
+    Reads a recording in the form that a codec expects.
+
+    Args:
+        recording: a recording in any form that [`~audio.io.load_audio`] reads.
+        sampling_rate (`int`): the codec's rate in Hz.
+        channels (`int`): the codec's number of channels. Others are mixed to mono, which is repeated.
+
+    Returns:
+        `torch.Tensor` of shape `(channels, samples)`.
+
+    Raises:
+        [`~inputs.InputError`], `FileNotFoundError`: as in [`~audio.io.load_audio`], and without a recording.
+    """
+    if recording is None:
+        raise InputError(
+            "`audio` is missing: a path, (waveform, sampling_rate), or a list with one per prompt.", "audio"
+        )
+    waveform, rate = load_audio(recording, "audio")
+    if waveform.shape[0] != channels:
+        waveform = waveform.mean(dim=0, keepdim=True).expand(channels, -1)
+    return resample(waveform, rate, sampling_rate)

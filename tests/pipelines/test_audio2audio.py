@@ -1,0 +1,94 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import math
+
+import pytest
+import torch
+
+from diffusers_jasco import FlowMatchDopri5Scheduler, JascoAudioToAudioPipeline
+from diffusers_jasco.inputs import InputError
+
+
+RATE = 32000
+CALL = {"prompt": "a", "num_inference_steps": 8, "output_type": "latent", "guidance_scale": 1.0}
+
+
+def recording(frequency: float = 220.0, seconds: float = 1.0) -> tuple[torch.Tensor, int]:
+    return 0.5 * torch.sin(2 * math.pi * frequency * torch.arange(round(seconds * RATE)) / RATE)[None], RATE
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def vary(pipe):
+    return JascoAudioToAudioPipeline.from_pipe(pipe)
+
+
+def test_more_strength_means_less_of_the_recording(vary):
+    data = vary.encode_audio(recording()[0][None])
+    distances = [
+        (vary(**CALL, audio=recording(), strength=strength, generator=generator(0)).audios - data).norm().item()
+        for strength in (0.05, 0.3, 0.6, 1.0)
+    ]
+    assert distances == sorted(distances) and distances[0] < 0.3 * distances[-1]
+
+
+def test_full_strength_ignores_the_recording(vary, pipe):
+    free = pipe(**CALL, duration=1.0, generator=generator(0)).audios
+    assert torch.equal(vary(**CALL, audio=recording(), strength=1.0, generator=generator(0)).audios, free)
+
+
+def test_a_variation_needs_a_share_of_the_steps(vary):
+    calls = []
+    handle = vary.transformer.register_forward_hook(lambda *args: calls.append(1))
+    vary(**CALL, audio=recording(), strength=0.5)
+    handle.remove()
+    assert len(calls) == 4
+
+
+def test_prompts_recordings_and_waveforms_are_paired(vary):
+    options = CALL | {"num_waveforms_per_prompt": 2, "strength": 0.4}
+    generators = [generator(index) for index in range(4)]
+    audio = [recording(), recording(330.0)]
+    batch = vary(**options | {"prompt": ["a", "b"]}, audio=audio, generator=generators).audios
+    for index, row in enumerate(batch):
+        single = vary(
+            **CALL | {"prompt": "ab"[index // 2], "strength": 0.4}, audio=audio[index // 2], generator=generator(index)
+        )
+        torch.testing.assert_close(row, single.audios[0], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "argument", "message"),
+    [
+        ({"strength": 0.0}, "strength", "above 0 and at most 1"),
+        ({"strength": 1.5}, "strength", "is 1.5"),
+        ({"strength": "much"}, "strength", "'much'"),
+        ({"audio": None}, "audio", "is missing"),
+        ({"latents": torch.zeros(1, 50, 16)}, "latents", "can't be used with a recording"),
+    ],
+)
+def test_invalid_input_is_rejected(vary, options, argument, message):
+    with pytest.raises(InputError, match=message) as error:
+        vary(**CALL | {"audio": recording()} | options)
+    assert error.value.argument == argument
+
+
+def test_adaptive_schedulers_are_refused(vary):
+    vary.scheduler = FlowMatchDopri5Scheduler()
+    with pytest.raises(InputError, match="FlowMatchEulerScheduler"):
+        vary("a", audio=recording())
