@@ -92,3 +92,12 @@ def test_invalid_grooves_are_rejected():
     for setting in ({"steps_per_beat": 0}, {"steps_per_beat": 2.5}, {"steps_per_beat": 3, "swing": 0.6}):
         with pytest.raises(ValueError, match="steps.per.beat"):
             Groove({"kick": "x..."}, **setting)
+
+
+@pytest.mark.parametrize(
+    "steps, fitting, others",
+    [("x" * 16, (1, 2, 4, 8), (3, 5, 6)), ("x" * 12, (3, 6), (2, 4)), ("x" * 20, (4, 5), (3,)), ("x" * 3, (4, 3), ())],
+)
+def test_beats_per_bar_that_fit_a_groove(steps, fitting, others):
+    groove = Groove({"kick": steps})
+    assert all(map(groove.fits, fitting)) and not any(map(groove.fits, others))
