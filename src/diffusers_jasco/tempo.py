@@ -324,12 +324,8 @@ def choose_timing(piece: PieceInputs, distribution: TempoDistribution | None, se
             )
         return None
     groove = piece.drums if isinstance(piece.drums, Groove) else None
-    if groove and piece.beats_per_bar and not groove.fits(piece.beats_per_bar):
-        raise InputError(
-            f"`beats_per_bar` is {piece.beats_per_bar}, but the groove has {groove.beats_per_bar} beats per bar: omit"
-            " `beats_per_bar`, or choose another groove.",
-            "beats_per_bar",
-        )
+    if groove and piece.beats_per_bar:
+        groove.check_beats_per_bar(piece.beats_per_bar)
     beats_per_bar = piece.beats_per_bar or (groove.beats_per_bar if groove else None)
     bpm = groove.bpm if groove and piece.bpm is None else piece.bpm
     if bpm is not None:

@@ -21,6 +21,7 @@ import torch
 from diffusers_jasco.controls.drum_machine import DRUMS, GROOVES, Groove
 from diffusers_jasco.evaluation.estimators.onsets import onsets_by_noise_flux
 from diffusers_jasco.evaluation.metrics.onsets import score_onsets
+from diffusers_jasco.utils.errors import InputError
 
 
 def test_steps_become_hits():
@@ -100,4 +101,8 @@ def test_invalid_grooves_are_rejected():
 )
 def test_beats_per_bar_that_fit_a_groove(steps, fitting, others):
     groove = Groove({"kick": steps})
-    assert all(map(groove.fits, fitting)) and not any(map(groove.fits, others))
+    for beats_per_bar in fitting:
+        groove.check_beats_per_bar(beats_per_bar)
+    for beats_per_bar in others:
+        with pytest.raises(InputError, match=f"`beats_per_bar` is {beats_per_bar}, but the groove has"):
+            groove.check_beats_per_bar(beats_per_bar)

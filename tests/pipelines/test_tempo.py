@@ -543,6 +543,12 @@ def test_the_command_reports_and_repeats_the_tempo(pipe, tmp_path, capsys):
     beats = ["--beats", str(tmp_path / "beat.wav")]
     assert generate("i.wav", "pop", *model, *beats)[0]["tempo"]["bpm"] == pytest.approx(124, rel=0.01)
     assert generate("j.wav", "--from", str(tmp_path / "i.wav"), "--bpm", "90")[0]["tempo"]["bpm"] == 90
+    metadata, _ = generate("j.wav", "pop", *model, "--beats", "0.1 0.7, 1.3")
+    assert metadata["beats"] == [0.1, 0.7, 1.3] and metadata["tempo"] == {"bpm": 100, "beats_per_bar": 4}
+    again, _ = generate("k.wav", "--from", str(tmp_path / "j.wav"))
+    assert (again["beats"], again["tempo"]) == (metadata["beats"], metadata["tempo"])
+    assert main(["pop", *model, "--beats", "b.txt", "--output", str(tmp_path / "l.wav")]) == 2
+    assert "--beats has to be a list of times in seconds" in capsys.readouterr().err
     assert main(["pop", *model, *beats, "--groove", "waltz", "--output", str(tmp_path / "k.wav")]) == 2
     assert "--beats can't be used with --chords in bars" in capsys.readouterr().err
     assert main(["pop", *beats, "--output", str(tmp_path / "k.wav")]) == 2
