@@ -479,13 +479,16 @@ def test_requests_have_tempos(pipe):
         GenerationRequest("a", "pop", {"beats": [0, 0.5, 1]}, seed=1),
         GenerationRequest("b", "pop", {"chords": "C | F"}, seed=2, bpm=100),
         GenerationRequest("c", "pop", seed=3),
+        GenerationRequest("d", "pop", seed=4, groove="waltz"),
     ]
     first = generate_batch(pipe, requests)
     alone = [generate_batch(pipe, [request])[0] for request in requests]
     for together, single in zip(first, alone):
         torch.testing.assert_close(together.audio, single.audio)
         assert together.tempo == single.tempo
-    assert [clip.tempo for clip in first[:2]] == [(120, 4), (100, 4)]
+    assert [clip.tempo for clip in first[:2]] == [(120, 4), (100, 4)] and first[3].tempo == (144, 3)
+    expected = run(pipe, seed=4, drums=GROOVES["waltz"], num_inference_steps=None, output_type="pt").audios
+    torch.testing.assert_close(first[3].audio, expected[0].float())
     assert requests[1].describe()["bpm"] == 100 and "bpm" not in requests[2].describe()
 
 
