@@ -141,6 +141,7 @@ def test_errors_about_beats_say_how_to_pass_them(warnings):
     for beats, message in (
         ("b.txt", "a list of times in seconds, .* Other files and texts are not read: pass the times as a list"),
         ("0 0.5 1", "pass the times as a list"),
+        ([[0, 0.6, 1.3], [0.6, 1.3]], r"use a tuple, `\(beats, downbeats\)`"),
     ):
         assert re.search(message, str(failure(read_beats, beats)))
 

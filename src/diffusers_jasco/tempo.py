@@ -319,7 +319,7 @@ def choose_timing(piece: PieceInputs, distribution: TempoDistribution | None, se
     if piece.bpm is False or piece.beats is not None:
         if needs:
             raise InputError(
-                f"`bpm=False` and empty `beats` can't be used with {needs}, which need a tempo: set `bpm` to a number.",
+                f"`bpm=False` (or empty `beats`) can't be used with {needs}, which need a tempo: set `bpm` to a number.",
                 "bpm",
             )
         return None
@@ -334,9 +334,9 @@ def choose_timing(piece: PieceInputs, distribution: TempoDistribution | None, se
     if distribution is None or not piece.is_free:
         if stated and needs:
             limit = (
-                "needs a pipeline with a tempo model"
+                "counts only for checkpoints with a tempo model"
                 if piece.is_free
-                else "is not used with recordings of drums or melodies in seconds"
+                else "does not count beside a recording of drums or a melody in seconds"
             )
             raise InputError(
                 f"{needs.capitalize()} need a tempo: set `bpm`. The tempo in the prompt, {stated:g} BPM, {limit}.",

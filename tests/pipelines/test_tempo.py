@@ -392,8 +392,8 @@ def test_tempos_per_prompt(pipe):
         ({"chords": "C | Am", "bpm": False}, "bpm", "`bpm=False` .* can't be used with chords in bars"),
         ({"chords": "C | Am", "drums": BEAT}, "chords", "set `bpm`"),
         ({"melody": "C4 D4", "bpm": False}, "bpm", "can't be used with notes as text, .*: set `bpm` to a number"),
-        ({"chords": "C | Am", "beats": []}, "bpm", "empty `beats` can't be used with chords in bars"),
-        ({"prompt": "96 bpm", "chords": "C | Am", "drums": BEAT}, "bpm", "96 BPM, is not used with recordings"),
+        ({"chords": "C | Am", "beats": []}, "bpm", r"empty `beats`\) can't be used with chords in bars"),
+        ({"prompt": "96 bpm", "chords": "C | Am", "drums": BEAT}, "bpm", "96 BPM, does not count beside a recording"),
         ({"drums": GROOVES["waltz"], "beats_per_bar": 4}, "beats_per_bar", "is 4, but the groove has 3 beats per bar"),
         ({"beats": [], "bpm": 90}, "bpm", "Empty `beats` exclude a tempo, but `bpm` sets one"),
         ({"drums": GROOVES["waltz"], "beats": [0, 0.5, 1]}, "beats", "set `bpm` instead"),
@@ -432,7 +432,9 @@ def test_checkpoints_without_beats(without_beats, warnings):
         run(without_beats, beats=[0, 0.5, 1])
     assert error.value.argument == "beats"
     for control, unit in (({"chords": "C | Am"}, "Chords in bars"), ({"melody": "C4 D4"}, "Notes as text")):
-        with pytest.raises(InputError, match=f"{unit} .*: set `bpm`. .* 96 BPM, needs a pipeline with a tempo model"):
+        with pytest.raises(
+            InputError, match=f"{unit} .*: set `bpm`. .* 96 BPM, counts only for checkpoints with a tempo"
+        ):
             run(without_beats, "pop at 96 bpm", **control)
     (audio,) = run(without_beats, return_dict=False)
     assert torch.equal(audio, result.audios)

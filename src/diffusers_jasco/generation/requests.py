@@ -197,7 +197,7 @@ def _check_groove(info: dict[str, Any], folder: Path):
             find_groove(groove)
         except InputError as error:
             raise error.renamed("groove") from None
-    elif is_groove_name(drums) and _find_file(drums, folder) is None:
+    elif isinstance(drums, str) and is_groove_name(drums) and _find_file(drums, folder) is None:
         raise ValueError(f"`drums`: there is no file {drums!r}; for the preset of this name, use `groove`.")
 
 
