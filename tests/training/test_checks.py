@@ -33,6 +33,16 @@ class Loaded(Exception):
     """Raised if anything is loaded."""
 
 
+def test_an_explicit_request_for_an_accelerator_fails_without_one(data, tmp_path, scripts, monkeypatch, capsys):
+    options = arguments(data, tmp_path, "--no-cpu")
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    assert not scripts[0].parse_args(options).cpu
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        scripts[0].parse_args(options)
+    assert "--no-cpu needs a GPU or another accelerator, but PyTorch finds none" in capsys.readouterr().err
+
+
 @pytest.fixture
 def nothing_loads(monkeypatch):
     def load(*args, **kwargs):

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from ..controls import CONTROLS
@@ -32,6 +33,17 @@ from .recipes import OBJECTIVE
 CONFIG_FILE = "config.yaml"  # the run's options, in the run folder
 
 _SWITCH = {"action": argparse.BooleanOptionalAction, "default": False}
+
+
+class CpuSwitch(argparse.BooleanOptionalAction):
+    """An action for `--cpu` and `--no-cpu`. The latter is an error on a machine without an accelerator."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ):
+        if option.startswith("--no-") and not torch.accelerator.is_available():
+            parser.error("--no-cpu needs a GPU or another accelerator, but PyTorch finds none.")
+        super().__call__(parser, namespace, values, option)
 
 
 def mapping(value: str | dict) -> dict:
@@ -153,7 +165,7 @@ def _add_optimization_options(add: Callable):
     add("--max_grad_norm", type=float, default=1.0, help="Maximum norm for gradient clipping.")
     add("--gradient_accumulation_steps", type=int, default=1, help="Batches per step.")
     add("--mixed_precision", choices=["no", "fp16", "bf16"], default="no", help="Compute precision.")
-    add("--cpu", **_SWITCH, help="Train on the CPU even if there is a GPU.")
+    add("--cpu", action=CpuSwitch, default=False, help="Train on the CPU even if there is a GPU.")
 
 
 def _add_run_options(add: Callable):
