@@ -26,7 +26,7 @@ import yaml
 from ..controls import CONTROLS
 from ..evaluation.metrics.sample_sizes import MIN_CLIPS
 from ..utils.files import replace_file
-from .optimization import OPTIMIZERS
+from .optimization import LR_SCHEDULERS, OPTIMIZERS
 from .recipes import OBJECTIVE
 
 
@@ -150,8 +150,9 @@ def _add_optimization_options(add: Callable):
     add("--muon_learning_rate", type=float, help="Peak learning rate of Muon; default: `--learning_rate`.")
     add(
         "--lr_scheduler",
+        choices=LR_SCHEDULERS,
         default="cosine",
-        help="cosine, linear, constant_with_warmup or another of Diffusers', or wsd: warmup, constant, linear decay.",
+        help="Diffusers' schedules, and wsd: warmup, constant, linear decay.",
     )
     add(
         "--decay_share", type=float, default=0.25, help="With `wsd`: share of the run that the decay at its end takes."
