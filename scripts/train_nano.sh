@@ -138,7 +138,7 @@ fi
     --output "$work/tokenizer"
 
 check_time
-accelerate launch "${launch[@]}" --num_machines 1 --dynamo_backend no --mixed_precision "$precision" \
+accelerate launch "${launch[@]}" --quiet --num_machines 1 --dynamo_backend no --mixed_precision "$precision" \
     training/train_jasco.py --config training/configs/nano_2.yaml --mixed_precision "$precision" --max_steps "$steps" \
     --dataset "$work/features/train" --validation_dataset "$work/features/validation" --codec "$codec" \
     --tokenizer "$work/tokenizer" --output "$work/model" "${on_device[@]}" ${model_options[@]+"${model_options[@]}"} \
