@@ -94,7 +94,7 @@ def test_the_script_trains_a_pipeline_and_skips_finished_stages(tmp_path):
     assert len(pipe.transformer.config.latents_mean) == pipe.codec.config.latent_dim
     weights = load_file(tmp_path / "pipeline/transformer/diffusion_pytorch_model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
-    assert sum(file.stat().st_size for file in (tmp_path / "pipeline").rglob("*") if file.is_file()) <= 16e6
+    assert sum(file.stat().st_size for file in (tmp_path / "pipeline").rglob("*") if file.is_file()) <= 24e6
 
     # Words alone get a tempo, because the model has a beats control and a tempo model.
     tempos = pipe("pop, drums", duration=2.0, num_inference_steps=2).tempos
