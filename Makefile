@@ -32,7 +32,7 @@ test-quick: $(INSTALLED)
 test-slow: $(INSTALLED)
 	$(RUN_TESTS) -m slow
 
-# Needs a CUDA GPU; takes at most 5 minutes there. GPU_REPORT: a JSON file for times and peak memory.
+# Needs a CUDA GPU. It should take at most 5 minutes there, but has not been timed. GPU_REPORT: a JSON file for times and peak memory.
 test-gpu: $(INSTALLED)
 	$(BIN)/python -m pytest -q -rs -m gpu tests/gpu
 

@@ -313,7 +313,12 @@ def main(arguments: list[str] | None = None):
     parser.add_argument("--only", nargs="+", choices=tuple(PARTS), default=list(PARTS))
     parser.add_argument("--pairs", type=integer(1), default=5, help="number of timed repetitions")
     parser.add_argument("--steps", type=integer(1), default=50, help="inference steps of the pipeline")
-    parser.add_argument("--max_minutes", type=number(above=0), default=5.0, help="time of each part")
+    parser.add_argument(
+        "--max_minutes",
+        type=number(above=0),
+        default=5.0,
+        help="minutes after which each part starts no further measurement",
+    )
     parser.add_argument("--output", help="JSON file with all results")
     parser.add_argument("--toy", action="store_true", help="tiny sizes, as a test of this script")
     add_device(parser)
@@ -321,7 +326,10 @@ def main(arguments: list[str] | None = None):
     if args.output:
         check_writable(args.output)
     if args.device == "cpu" and not args.toy:
-        parser.error("--device cpu needs --toy: this benchmark is for GPUs. See benchmark_inference.py for CPUs.")
+        parser.error(
+            "this benchmark is for GPUs, but the device is cpu: add --toy to test the script there. See"
+            " benchmark_inference.py for CPUs."
+        )
     name = torch.cuda.get_device_name(args.device) if args.device.startswith("cuda") else args.device
     print(f"{name}, PyTorch {torch.__version__}, median of {args.pairs}")
     report: dict[str, Any] = {"device": name, "torch": torch.__version__, "toy": args.toy}

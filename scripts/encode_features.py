@@ -35,16 +35,33 @@ from tqdm import tqdm
 
 from diffusers_jasco.codecs import load_codec
 from diffusers_jasco.data.features import load_clip, prepare_audio, write_features
-from diffusers_jasco.data.remixing import add_remixes
+from diffusers_jasco.data.remixing import DRUMS, add_remixes
+from diffusers_jasco.data.synthetic.composition import STEMS
 from diffusers_jasco.text_encoders import load_text_encoder
 from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer
 from diffusers_jasco.utils.cli import run_command
 
 
-def read_items(dataset: Path, sampling_rate: int, limit: int | None = None, remixes: int = 0) -> Iterator[dict]:
-    """The clips of a dataset with their audio, and after each clip its remixes."""
-    with open(dataset / "metadata.jsonl", encoding="utf-8") as lines:
+def read_metadata(dataset: Path, limit: int | None, remixes: int) -> list[dict]:
+    """The lines of `metadata.jsonl`. An error if there are no stems to remix."""
+    file = dataset / "metadata.jsonl"
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{dataset} is not a dataset: it has no metadata.jsonl. (For a prepared dataset, pass the folder of a split.)"
+        )
+    with open(file, encoding="utf-8") as lines:
         items = [json.loads(line) for line in lines][:limit]
+    stems = {name for item in items for name, path in (item.get("stems") or {}).items() if path}
+    if remixes and not stems - {DRUMS}:
+        raise ValueError(
+            f"--remixes needs the stems of the clips, but {dataset} has {'only drums' if stems else 'none'}."
+            f" (`make_synthetic_dataset.py --stems {' '.join(STEMS)}` writes them.)"
+        )
+    return items
+
+
+def read_items(items: list[dict], dataset: Path, sampling_rate: int, remixes: int = 0) -> Iterator[dict]:
+    """The clips of a dataset with their audio, and after each clip its remixes."""
     for index, item in enumerate(tqdm(items, desc="clips")):
         if remixes:
             yield from add_remixes(
@@ -68,13 +85,14 @@ def main(args: list[str] | None = None):
     parser.add_argument("--overwrite", action="store_true", help="replace an existing output folder")
     args = parser.parse_args(args)
     check_writable(args.output)
+    metadata = read_metadata(args.dataset, args.limit, args.remixes)
 
     codec = load_codec(args.codec).to(args.device)
     tokenizer = text_encoder = None
     if args.text_encoder is not None:
         tokenizer, text_encoder = load_text_encoder(args.text_encoder)
         text_encoder.to(args.device)
-    items = read_items(args.dataset, codec.config.sampling_rate, args.limit, args.remixes)
+    items = read_items(metadata, args.dataset, codec.config.sampling_rate, args.remixes)
     info = write_features(
         items, codec, args.output, args.batch_size, args.shard_size, args.overwrite, tokenizer, text_encoder
     )

@@ -95,7 +95,8 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 def train(folder: Path, flags: list[str], processes: int) -> int:
     """Trains an arm, or resumes it. Returns the exit code."""
     launch = ["-m", "accelerate.commands.launch", "--num_processes", str(processes), "--num_machines", "1", "--quiet"]
-    launch += ["--dynamo_backend", "no"] + ["--multi_gpu"] * (processes > 1)
+    # The script's own option decides on the precision.
+    launch += ["--dynamo_backend", "no", "--mixed_precision", "no"] + ["--multi_gpu"] * (processes > 1)
     command = [sys.executable, *launch, str(TRAINING), *flags, "--output", str(folder), "--resume", "latest"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     return subprocess.run(command, env=environment).returncode

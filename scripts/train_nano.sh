@@ -20,18 +20,24 @@
 #     DEVICE=cuda   One process on the GPU, while the other CPU cores render music, which the training uses as it
 #                   appears. The model is trained for MAX_MINUTES (default: 420), and the learning rate decays at the end.
 #                   LIMIT_MINUTES stops it that many minutes after the start of the script, wherever it is, also before
-#                   the decay.
+#                   the decay. Without a GPU, the script fails.
 #
 # The music needs the FluidSynth library and MIT-licensed sound fonts; on Debian:
 #     apt install libfluidsynth3 fluid-soundfont-gm musescore-general-soundfont-small
-# RENDERER=tinysoundfont SOUNDFONTS=file renders it without the library. REMIXES variants of each clip (default: 1) have
-# other levels of their stems. CODEC=folder uses another codec, or that of a pipeline. RESULTS=folder packs the pipeline
-# and the log into files below 16 MB.
+# RENDERER=tinysoundfont SOUNDFONTS=file renders it without the library. (The font in that renderer's package is under
+# the GPL, so it is not the default here.) REMIXES variants of each clip (default: 1) have other levels of their stems.
+# CODEC=folder uses another codec, or that of a pipeline. RESULTS=folder packs the pipeline and the log into files below
+# 16 MB.
 #
 # To test all stages in a few minutes:
 #     WORK=runs/try OUTPUT=runs/try/pipeline CLIPS=40 VALIDATION_CLIPS=8 STEPS=20 scripts/train_nano.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+fail() {
+    echo "train_nano.sh: $*" >&2
+    exit 2
+}
 
 device=${DEVICE:-cpu}
 work=${WORK:-runs/nano}
@@ -44,10 +50,15 @@ codec=${CODEC:-pipelines/jasco-nano-2/codec}
 validation_clips=${VALIDATION_CLIPS:-96}
 remixes=${REMIXES:-1}
 music=(--start "${START:-mixed}" --renderer "${RENDERER:-fluidsynth}")
+if [ "${RENDERER:-}" = tinysoundfont ] && [ -z "${SOUNDFONTS:-}" ]; then
+    fail "SOUNDFONTS has to be set with RENDERER=tinysoundfont, because the font in its package is under the GPL."
+fi
 [ -z "${SOUNDFONTS:-}" ] || music+=(--soundfonts $SOUNDFONTS)
 
 export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 if [ "$device" = cuda ]; then
+    python -c 'import torch; raise SystemExit(not torch.cuda.is_available())' ||
+        fail "DEVICE is cuda, but PyTorch finds no CUDA device."
     minutes=${MAX_MINUTES:-420}
     clips=${CLIPS:-1000000}
     steps=${STEPS:-1000000}
@@ -60,7 +71,7 @@ if [ "$device" = cuda ]; then
     # 500 steps would take seconds, and each validation saves the best weights.
     model_options=(--compile --batch_size 256 --num_workers 4 --total_minutes "$minutes"
         --validate_every 2000)
-else
+elif [ "$device" = cpu ]; then
     minutes=${MAX_MINUTES:-120}
     clips=${CLIPS:-30000}
     steps=${STEPS:-40000}
@@ -75,6 +86,8 @@ else
     launch=(--multi_gpu --num_processes 2)
     on_device=(--cpu)
     model_options=()
+else
+    fail "DEVICE has to be cpu or cuda, but is $device."
 fi
 
 # Prints the minutes until the end of the leg. On a GPU, there is a minute for the start of the training, and even a
@@ -125,7 +138,7 @@ fi
     --output "$work/tokenizer"
 
 check_time
-accelerate launch "${launch[@]}" --num_machines 1 --dynamo_backend no --mixed_precision "$precision" \
+accelerate launch "${launch[@]}" --quiet --num_machines 1 --dynamo_backend no --mixed_precision "$precision" \
     training/train_jasco.py --config training/configs/nano_2.yaml --mixed_precision "$precision" --max_steps "$steps" \
     --dataset "$work/features/train" --validation_dataset "$work/features/validation" --codec "$codec" \
     --tokenizer "$work/tokenizer" --output "$work/model" "${on_device[@]}" ${model_options[@]+"${model_options[@]}"} \

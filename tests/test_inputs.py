@@ -16,6 +16,7 @@
 
 import math
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from diffusers_jasco.controls.note_text import melody_from_text
 from diffusers_jasco.controls.progressions import chords_from_progression
 from diffusers_jasco.extraction import Beats, extract_beats, extract_chords, extract_melody, separate_drums
 from diffusers_jasco.inputs import InputError, is_beats, read_beats, read_chords, read_drums, read_melody
+from diffusers_jasco.per_prompt import encode_per_prompt
 
 from .conftest import load_pipeline
 
@@ -133,6 +135,25 @@ def test_beats(beats, position):
     error = failure(read_beats, beats)
     assert (error.argument, error.position) == ("beats", position)
     assert "`beats`" in str(error) and (position is None or f"position {position}" in str(error))
+
+
+def test_errors_about_beats_say_how_to_pass_them(warnings):
+    for beats, message in (
+        ("b.txt", "a list of times in seconds, .* Other files and texts are not read: pass the times as a list"),
+        ("0 0.5 1", "pass the times as a list"),
+        ([[0, 0.6, 1.3], [0.6, 1.3]], r"use a tuple, `\(beats, downbeats\)`"),
+    ):
+        assert re.search(message, str(failure(read_beats, beats)))
+
+    def read(beats):
+        return encode_per_prompt("beats", beats, 1, read_beats, [0.0])
+
+    assert "use a tuple, `(beats, downbeats)`" in str(failure(read, [[0, 0.6, 1.3], [0.6, 1.3]]))
+    assert "has to be a list of times in seconds, [0.0, 0.5, 1.0], " in str(failure(read, ["a", "b"]))
+    read_beats([0.0, 2.5], duration=2.0), read_beats([1.9, 2.5], duration=2.0)
+    assert not warnings.text
+    assert read_beats([100, 101], duration=2.0)[0] == [100, 101]
+    assert "`beats`: all are outside of the music, which lasts 2 s" in warnings.text
 
 
 def test_forms_of_beats(warnings):

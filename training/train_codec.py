@@ -66,6 +66,7 @@ from diffusers_jasco.codecs import (
 from diffusers_jasco.data.crops import AudioCrops, open_tracks
 from diffusers_jasco.data.latent_statistics import LatentStatistics
 from diffusers_jasco.training.arguments import (
+    CpuSwitch,
     add_checkpoint_options,
     add_folder_options,
     mapping,
@@ -163,7 +164,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--learning_rate", type=float, default=1e-3, help="Peak learning rate.")
     add("--warmup_steps", type=int, default=50, help="Warmup steps of the learning rate.")
     add("--max_grad_norm", type=float, default=1.0, help="Maximum norm for gradient clipping.")
-    add("--cpu", **switch, help="Train on the CPU even if there is a GPU.")
+    add("--cpu", action=CpuSwitch, default=False, help="Train on the CPU even if there is a GPU.")
 
     group = parser.add_argument_group("logging, validation and checkpoints")
     add = group.add_argument

@@ -133,10 +133,13 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         parser.error("--tokenizer is missing (or --train_tokenizer, or --continue_from, a pipeline with a tokenizer).")
     if args.continue_from is None and args.text_encoder is None and not args.train_text_encoder:
         parser.error("--text_encoder is missing (or --train_text_encoder, or --continue_from).")
-    unknown = set(args.transformer) - set(inspect.signature(JascoTransformerModel.__init__).parameters)
-    unknown |= set(args.text_encoder_config) - set(T5Config().to_dict())
-    if unknown:
-        parser.error(f"unknown options of the transformer or the text encoder: {', '.join(sorted(unknown))}.")
+    known = {
+        "transformer": set(inspect.signature(JascoTransformerModel).parameters) - {"training_options"},
+        "text_encoder_config": set(T5Config().to_dict()),
+    }
+    for name, names in known.items():
+        if unknown := sorted(set(getattr(args, name)) - names):
+            parser.error(f"--{name}: unknown options {', '.join(unknown)}. There are: {', '.join(sorted(names))}.")
     if args.new_words and args.continue_from is None:
         parser.error(
             "--new_words needs --continue_from. A new text encoder learns all words in captions (--train_tokenizer)."

@@ -97,7 +97,7 @@ ENCODER_PADDING = 0.05  # seconds that encoders of MP3, AAC and Opus add at the 
 
 _LEVEL_SECONDS = 300.0
 _TIMES = (list, tuple, np.ndarray, torch.Tensor)
-_MELODY_FILES = ".mid, .midi, .kar, .npz, .th, .pt, or be a recording (.wav, .mp3, .flac, ...)"
+_MELODY_FILES = ".mid, .midi, .kar, .npz, .th, .pt, or a suffix of recordings (.wav, .mp3, .flac, ...)"
 
 
 # 1. Chords
@@ -300,8 +300,8 @@ def _read_melody(melody: Any, num_frames: int, frame_rate: float, start: float) 
                 f"`melody` has notes in beats, {shorten(melody)}, which need a tempo: set `bpm`.", "melody"
             )
         raise InputError(
-            f"`melody` files have to end in {_MELODY_FILES}, and notes need their octaves, such as 'C4 D4 E4 -', and a tempo"
-            f" (`bpm`), but this is {shorten(melody)}.",
+            f"`melody`: notes need their octaves, such as 'C4 D4 E4 -', and a tempo (`bpm`), and files have to end in"
+            f" {_MELODY_FILES}, but this is {shorten(melody)}.",
             "melody",
         )
     if is_empty(melody):
@@ -536,9 +536,14 @@ def read_beats(
         if recording is not None:
             found = _estimate_beats(recording, duration, start)
         elif isinstance(beats, (str, os.PathLike)) or is_number(beats):
+            hint = (
+                "To set a tempo, use `bpm`."
+                if is_number(beats)
+                else "Other files and texts are not read: pass the times as a list, [0.0, 0.5, 1.0]."
+            )
             raise InputError(
                 "`beats` has to be a list of times in seconds, (beats, downbeats) or a recording (.wav, .mp3, .flac,"
-                f" ...), but is {shorten(beats)}.{' To set a tempo, use `bpm`.' if is_number(beats) else ''}",
+                f" ...), but is {shorten(beats)}. {hint}",
                 "beats",
             )
         if isinstance(found, tuple) and is_empty(found[0]):
@@ -550,6 +555,11 @@ def read_beats(
         beats_per_bar = 2 if found.time_signature == "6/8" else int(found.time_signature[0])
     is_pair = isinstance(found, tuple) and isinstance(found[0], _TIMES)
     times, downbeats = check_beats(*found[:2]) if is_pair else check_beats(found)
+    if duration is not None and (times[0] >= duration or times[-1] < 0):
+        logger.warning(
+            f"`beats`: all are outside of the music, which lasts {duration:g} s, so the grid is extrapolated. Are the times"
+            " in seconds from the beginning of the music?"
+        )
     return times, complete_downbeats(times, downbeats, 4 if beats_per_bar is None else beats_per_bar)
 
 

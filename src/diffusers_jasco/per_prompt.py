@@ -27,7 +27,16 @@ from .controls import CONTROLS
 from .controls.beats import Tempo
 from .controls.chords import Chords, is_in_bars
 from .controls.forms import is_chord_item, is_empty, is_note_item, to_list
-from .inputs import is_beats, is_chord_progression, is_drums, is_file, is_melody, read_chords, warn_empty
+from .inputs import (
+    is_audio_file,
+    is_beats,
+    is_chord_progression,
+    is_drums,
+    is_file,
+    is_melody,
+    read_chords,
+    warn_empty,
+)
 from .utils.errors import InputError, shorten
 from .utils.numbers import is_number, to_float
 
@@ -48,7 +57,7 @@ _FORMS = dict(
             "a list of notes, [('C4', 0.0, 0.5)] (each with its start and end in seconds), a matrix (53, frames), a recording"
             " (waveform, sampling_rate), or a file",
             "a list of times in seconds, [0.0, 0.5, 1.0], the tuple (beats, downbeats), a recording (waveform, sampling_rate),"
-            " or a file",
+            " or its file",
         ),
         strict=True,
     )
@@ -236,9 +245,14 @@ def _check_elements(name: str, control: Sequence[Any], num_prompts: int):
             name,
             odd,
         )
+    hint = (
+        " To give the beats and the downbeats of a prompt, use a tuple, `(beats, downbeats)`."
+        if name == "beats"
+        else ""
+    )
     raise InputError(
         f"`{name}` has {len(control)} elements for {num_prompts} prompt(s). Give one for all prompts, or a list with one"
-        " (or `None`) per prompt.",
+        f" (or `None`) per prompt.{hint}",
         name,
     )
 
@@ -249,6 +263,8 @@ def _looks_like_control(name: str, value: Any) -> bool:
         return True
     if name == "chords" and isinstance(value, str) and not is_file(value):
         return any(mark in value for mark in ":(|./\\")  # A string with starts or bars, or a path; not a single label.
+    if name == "beats" and isinstance(value, str):
+        return is_audio_file(value)
     return _IS_SINGLE[name](value)
 
 

@@ -85,42 +85,6 @@ def _numbers_in_words(prompt: str | None) -> list[float]:
     return [float(match[1] or match[2]) for match in _IN_WORDS.finditer(prompt or "")]
 
 
-def report_tempos(
-    prompts: Sequence[str | None],
-    bpms: Sequence[float | bool | None],
-    timings: Sequence[Timing | None],
-    grids: Sequence[tuple[list[float], list[float]] | None],
-    has_control: bool,
-) -> tuple[Tempo | None, ...]:
-    r"""
-    Returns the tempo of each piece, and logs it, with a tempo in the prompt that is not used. Warns if the prompt
-    contradicts `bpm`.
-
-    Args:
-        prompts (`Sequence[str | None]`): the prompts.
-        bpms (`Sequence`): the requested tempo of each piece, as in [`PieceInputs`].
-        timings (`Sequence[Timing | None]`): the chosen tempo of each piece.
-        grids (`Sequence`): beats and downbeats of each piece in seconds, whose median tempo is returned without a
-            chosen one.
-        has_control (`bool`): whether the checkpoint has the control `beats`; otherwise, music without a tempo is not
-            reported.
-    """
-    tempos, contradictions = [], {}
-    for prompt, bpm, timing, grid in zip(prompts, bpms, timings, grids, strict=True):
-        tempo = _tempo_of_grid(grid) if timing is None else timing.tempo
-        tempos.append(tempo)
-        numbers = _numbers_in_words(prompt)
-        is_unused = bool(numbers) and not any(tempo and abs(number - tempo.bpm) < _SAME for number in numbers)
-        note = f"; {numbers[0]:g} BPM in the prompt are not used" if is_unused else ""
-        if tempo is not None or (note and has_control):
-            logger.info(f"Tempo: {tempo or 'none'}{note}.")
-        if bpm and tempo is not None and is_unused:
-            contradictions[f"The prompt says {numbers[0]:g} BPM, but `bpm` is {tempo.bpm:g}, which is used."] = True
-    for message in contradictions:
-        logger.warning(message)
-    return tuple(tempos)
-
-
 def _tempo_of_grid(grid: tuple[list[float], list[float]] | None) -> Tempo | None:
     bpm = tempo_of_beats(grid[0]) if grid else None
     return Tempo(round(bpm, 2), _count_beats_per_bar(*grid)) if grid and bpm else None
@@ -341,7 +305,9 @@ def choose_timing(piece: PieceInputs, distribution: TempoDistribution | None, se
         [`Timing`], or `None` without a tempo.
 
     Raises:
-        [`~inputs.InputError`]: for beats in seconds beside controls in bars or beats.
+        [`~inputs.InputError`]: for beats in seconds beside controls in bars or beats, for `beats_per_bar` that do not
+            fit the groove, and for chords in bars or notes as text with `bpm=False` or with a tempo in the prompt that
+            can't be used.
     """
     if piece.beats and piece.beats[0] and piece.is_in_beats:
         raise InputError(
@@ -349,16 +315,35 @@ def choose_timing(piece: PieceInputs, distribution: TempoDistribution | None, se
             " instead.",
             "beats",
         )
+    needs = "chords in bars" if piece.is_in_bars else "notes as text" if is_note_text(piece.melody) else None
     if piece.bpm is False or piece.beats is not None:
+        if needs:
+            raise InputError(
+                f"`bpm=False` (or empty `beats`) can't be used with {needs}, which need a tempo: set `bpm` to a number.",
+                "bpm",
+            )
         return None
     groove = piece.drums if isinstance(piece.drums, Groove) else None
+    if groove and piece.beats_per_bar:
+        groove.check_beats_per_bar(piece.beats_per_bar)
     beats_per_bar = piece.beats_per_bar or (groove.beats_per_bar if groove else None)
     bpm = groove.bpm if groove and piece.bpm is None else piece.bpm
     if bpm is not None:
         return Timing(Tempo(float(bpm), beats_per_bar or 4))
+    stated = tempo_in_words(piece.prompt)
     if distribution is None or not piece.is_free:
+        if stated and needs:
+            limit = (
+                "counts only for checkpoints with a tempo model"
+                if piece.is_free
+                else "does not count beside a recording of drums or a melody in seconds"
+            )
+            raise InputError(
+                f"{needs.capitalize()} need a tempo: set `bpm`. The tempo in the prompt, {stated:g} BPM, {limit}.",
+                "bpm",
+            )
         return None
-    distribution, stated, changes = distribution.given(beats_per_bar), tempo_in_words(piece.prompt), piece.changes
+    distribution, changes = distribution.given(beats_per_bar), piece.changes
     # The grid begins with the first chord, but notes begin at 0.
     first = 0.0 if piece.is_in_beats else min(changes, default=0.0)
     if len(changes) < 2:
@@ -368,3 +353,60 @@ def choose_timing(piece: PieceInputs, distribution: TempoDistribution | None, se
     # Chords have exact times, so they overrule a tempo in the prompt that does not fit them.
     tempo = (distribution.fit(changes, stated) if stated else None) or distribution.fit(changes)
     return None if tempo is None else Timing(tempo, first)
+
+
+def report_tempos(
+    pieces: Sequence[PieceInputs],
+    timings: Sequence[Timing | None],
+    grids: Sequence[tuple[list[float], list[float]] | None],
+    has_control: bool,
+    has_model: bool,
+) -> tuple[Tempo | None, ...]:
+    r"""
+    Returns the tempo of each piece, and logs it. Warns of tempos in the prompts that are not used, except with
+    `bpm=False`.
+
+    Args:
+        pieces (`Sequence[PieceInputs]`): the pieces.
+        timings (`Sequence[Timing | None]`): the chosen tempo of each piece.
+        grids (`Sequence`): beats and downbeats of each piece in seconds, whose median tempo is returned without a
+            chosen one.
+        has_control (`bool`): whether the checkpoint has the control `beats`; otherwise, music without a tempo is not
+            reported.
+        has_model (`bool`): whether the pipeline has a tempo model.
+    """
+    tempos, unused = [], {}
+    for piece, timing, grid in zip(pieces, timings, grids, strict=True):
+        tempo = _tempo_of_grid(grid) if timing is None else timing.tempo
+        tempos.append(tempo)
+        numbers = _numbers_in_words(piece.prompt)
+        is_unused = bool(numbers) and not any(tempo and abs(number - tempo.bpm) < _SAME for number in numbers)
+        if tempo is None and not (is_unused and has_control):
+            continue
+        note = f"; {numbers[0]:g} BPM in the prompt are not used" if is_unused else ""
+        logger.info(f"Tempo: {tempo or 'none'}{note}.")
+        if is_unused and piece.bpm is not False:
+            reason = _why_unused(piece, tempo, has_model)
+            unused[f"The prompt says {numbers[0]:g} BPM, which is not used: {reason}."] = True
+    for message in unused:
+        logger.warning(message)
+    return tuple(tempos)
+
+
+def _why_unused(piece: PieceInputs, tempo: Tempo | None, has_model: bool) -> str:
+    """The reason why the tempo in the prompt is not that of the music."""
+    if tempo is not None:
+        if piece.bpm:
+            return f"`bpm` is {tempo.bpm:g}"
+        if isinstance(piece.drums, Groove):
+            return f"the groove has {tempo.bpm:g} BPM"
+        if piece.beats:
+            return f"`beats` has {tempo.bpm:g} BPM"
+        if tempo_in_words(piece.prompt) is None:
+            return f"a tempo has {SLOWEST:g} to {FASTEST:g} BPM"
+        return f"the chords have {tempo.bpm:g} BPM"
+    if piece.beats is not None:
+        return "`beats` has no tempo"
+    if not piece.is_free:
+        return "with a recording of drums or a melody in seconds, only `bpm` sets a tempo"
+    return "no tempo fits the chords" if has_model else "the pipeline has no tempo model; set `bpm`"

@@ -124,9 +124,16 @@ def test_errors_suggest_similar_labels(nonsense, suggestion):
     if suggestion is None:
         assert normalize_chord(nonsense)
         return
-    with pytest.raises(ValueError, match="unknown chord.*Did you mean") as error:
+    with pytest.raises(ValueError, match="unknown chord") as error:
         normalize_chord(nonsense)
-    assert suggestion in str(error.value) and len(str(error.value)) < 200
+    message = str(error.value)
+    assert ("Did you mean" in message) == bool(suggestion) and suggestion in message and len(message) < 200
+
+
+@pytest.mark.parametrize("numeral", ["I", "V7", "vi", "bVII", "Imaj7", "V7/V"])
+def test_errors_about_roman_numerals(numeral):
+    with pytest.raises(ValueError, match=r"For Roman numerals, use `chords_from_roman\(..., key=...\)`, or `--key`"):
+        normalize_chord(numeral)
 
 
 def test_a_custom_vocabulary():

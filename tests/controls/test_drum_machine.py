@@ -21,6 +21,7 @@ import torch
 from diffusers_jasco.controls.drum_machine import DRUMS, GROOVES, Groove
 from diffusers_jasco.evaluation.estimators.onsets import onsets_by_noise_flux
 from diffusers_jasco.evaluation.metrics.onsets import score_onsets
+from diffusers_jasco.utils.errors import InputError
 
 
 def test_steps_become_hits():
@@ -92,3 +93,16 @@ def test_invalid_grooves_are_rejected():
     for setting in ({"steps_per_beat": 0}, {"steps_per_beat": 2.5}, {"steps_per_beat": 3, "swing": 0.6}):
         with pytest.raises(ValueError, match="steps.per.beat"):
             Groove({"kick": "x..."}, **setting)
+
+
+@pytest.mark.parametrize(
+    "steps, fitting, others",
+    [("x" * 16, (1, 2, 4, 8), (3, 5, 6)), ("x" * 12, (3, 6), (2, 4)), ("x" * 20, (4, 5), (3,)), ("x" * 3, (4, 3), ())],
+)
+def test_beats_per_bar_that_fit_a_groove(steps, fitting, others):
+    groove = Groove({"kick": steps})
+    for beats_per_bar in fitting:
+        groove.check_beats_per_bar(beats_per_bar)
+    for beats_per_bar in others:
+        with pytest.raises(InputError, match=f"`beats_per_bar` is {beats_per_bar}, but the groove has"):
+            groove.check_beats_per_bar(beats_per_bar)

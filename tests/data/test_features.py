@@ -319,6 +319,11 @@ def test_the_script_encodes_a_folder(tmp_path, monkeypatch, capsys):
     assert len(features) == 2 and features[1]["drums"].any() and features[1]["caption"].startswith("clip 1")
     assert features[1]["text_embeds"].shape[1] == 48
 
+    with pytest.raises(ValueError, match="--remixes needs the stems .* has only drums"):
+        encode_features.main([str(argument) for argument in (*arguments[:5], tmp_path / "remixes", "--remixes", 1)])
+    with pytest.raises(FileNotFoundError, match="absent is not a dataset: it has no metadata.jsonl"):
+        encode_features.main(["--dataset", str(tmp_path / "absent"), *map(str, arguments[2:])])
+
 
 def make_beat_items() -> list[dict]:
     """Four clips: a beat grid, a single downbeat, only a stated tempo, nothing, and melodies: notes, rests, unknown."""

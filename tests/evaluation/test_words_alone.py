@@ -66,7 +66,7 @@ def test_music_with_the_requested_tempo_scores_better_than_chance():
                 replace(GROOVES["rock backbeat"], bpm=bpm[text] or 120).render(10.0, self.sampling_rate)
                 for text in prompt
             ]
-            return type("Output", (), {"audios": torch.stack(grooves)})
+            return type("Output", (), {"audios": torch.stack(grooves), "tempos": [None] * len(grooves)})
 
     pipe = GroovePipeline(references.items)
     pipe.codec = SpectralCodecModel.from_pretrained(resolve_checkpoint("jasco-nano"), subfolder="codec")

@@ -71,6 +71,13 @@ def test_normalize_drums(tmp_path):
     assert "normalize_drums" not in GenerationRequest("a").describe(), "clips of earlier versions count as done"
 
 
+def test_grooves(tmp_path):
+    (tmp_path / "disco").touch()
+    named, file = read(tmp_path, {"groove": "Waltz"}, {"drums": "disco"})
+    assert named.groove == named.describe()["groove"] == "Waltz" and not named.controls
+    assert file.controls == {"drums": str(tmp_path / "disco")} and "groove" not in file.describe()
+
+
 def test_tempo_and_beats(tmp_path):
     lines = [{"bpm": 96, "beats_per_bar": 3}, {"bpm": False}, {"beats": [0, 0.5]}, {"beats": [[0, 0.5, 1], [0.5, 1]]}]
     first, second, third, fourth = read(tmp_path, *lines)
@@ -113,6 +120,9 @@ def test_defaults_of_lines(tmp_path):
         ({"seed": 2**64}, "`seed` has to be a whole number from"),
         ({"path": 3}, "`path` has to be a string"),
         ({"name": "first"}, "line 1 has the same name"),
+        ({"drums": "waltz"}, "`drums`: there is no file 'waltz'; for the preset of this name, use `groove`."),
+        ({"groove": "walz"}, "`groove`: there is no groove 'walz'. Did you mean 'waltz'?"),
+        ({"groove": "waltz", "drums": "beat.wav"}, "either `drums` or `groove`"),
     ],
 )
 def test_invalid_lines_do_not_affect_others(tmp_path, line, message):

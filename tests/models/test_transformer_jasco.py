@@ -237,6 +237,8 @@ def test_the_post_norm_block_equals_audiocrafts():
         ({"norm_type": "rms_norm"}, "`norm_type` has to be"),
         ({"norm_type": "ada_norm_single", "pre_norm": False}, "requires `pre_norm`"),
         ({"qk_norm": "layer_norm"}, "`qk_norm` has to be"),
+        ({"beats": "maybe"}, "`beats` has to be True or False, but is 'maybe'"),
+        ({"skip_connections": 1}, "`skip_connections` has to be True or False, but is 1"),
         (
             {"presence_bits": True, "chords_dim": None, "drums_dim": None, "melody_dim": None},
             "`presence_bits` requires",

@@ -38,6 +38,7 @@ from ..conformance import adapter
 
 TEMPOS = tuple(JascoTempoModel().config.tempos)
 CHORDS = [("C", 0.0), ("Am", 2.5), ("F", 5.0), ("G", 7.5)]
+IRREGULAR = [("C", 0.1), ("F", 0.38), ("G", 0.81), ("Am", 1.04), ("F", 1.52), ("C", 1.6)]
 BEAT = (torch.sin(torch.arange(64)), adapter.SAMPLING_RATE)
 
 
@@ -124,17 +125,32 @@ def test_a_tempo_in_the_prompt_that_is_not_used_is_reported(pipe, caplog):
         with caplog.at_level("INFO"):
             assert report("pop, 96BPM") == [("INFO", "Tempo: 96 BPM, 4 beats per bar.")]
             assert report("96 bpm", beats=[0, 0.5, 1.0, 1.5, 2.0]) == [
-                ("INFO", "Tempo: 120 BPM, 4 beats per bar; 96 BPM in the prompt are not used.")
+                ("INFO", "Tempo: 120 BPM, 4 beats per bar; 96 BPM in the prompt are not used."),
+                ("WARNING", "The prompt says 96 BPM, which is not used: `beats` has 120 BPM."),
             ]
             assert report("96 bpm", bpm=96.2) == [("INFO", "Tempo: 96.2 BPM, 4 beats per bar.")]
-            assert report("96 bpm", drums=BEAT) == [("INFO", "Tempo: none; 96 BPM in the prompt are not used.")]
-            assert "; 500 BPM in the prompt are not used" in report("500 bpm")[0][1]
+            assert report("96 bpm", bpm=False) == [("INFO", "Tempo: none; 96 BPM in the prompt are not used.")]
             *infos, warning = report(["at 96 bpm", "96 BPM", "120 bpm", "from 96 bpm to 120 bpm"], bpm=120)
             assert [level for level, _ in infos] == ["INFO"] * 4
-            assert warning == ("WARNING", "The prompt says 96 BPM, but `bpm` is 120, which is used.")
+            assert warning == ("WARNING", "The prompt says 96 BPM, which is not used: `bpm` is 120.")
     finally:
         logging.set_verbosity_warning()
         logging.disable_propagation()
+
+
+@pytest.mark.parametrize(
+    "prompt, arguments, reason",
+    [
+        ("96 bpm", {"drums": GROOVES["waltz"]}, "the groove has 144 BPM"),
+        ("96 bpm", {"drums": BEAT}, "with a recording of drums or a melody in seconds, only `bpm` sets a tempo"),
+        ("101 bpm", {"chords": CHORDS, "duration": 10.0}, "the chords have 96 BPM"),
+        ("96 bpm", {"chords": IRREGULAR}, "no tempo fits the chords"),
+        ("500 bpm", {}, "a tempo has 20 to 400 BPM"),
+    ],
+)
+def test_a_tempo_in_the_prompt_that_is_not_used_causes_a_warning(pipe, warnings, prompt, arguments, reason):
+    run(pipe, prompt, **arguments)
+    assert warnings.messages[-1] == f"The prompt says {prompt[:3].strip()} BPM, which is not used: {reason}."
 
 
 # 2. Chords
@@ -228,9 +244,9 @@ def test_without_a_generator_tempos_vary_and_follow_the_global_seed(pipe):
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"bpm": False}, {"drums": BEAT}, {"melody": [("C4", 0.0, 0.5)]}, {"beats": []}, {"chords": [("C", 0.1), ("F", 0.38), ("G", 0.81), ("Am", 1.04), ("F", 1.52), ("C", 1.6)]}],
+    [{"bpm": False}, {"drums": BEAT}, {"melody": [("C4", 0.0, 0.5)]}, {"beats": []}, {"chords": IRREGULAR}],
     ids=lambda arguments: next(iter(arguments)),
-)  # fmt: skip
+)
 def test_music_without_a_grid(pipe, arguments):
     conditioning = pipe.encode_conditioning("pop at 100 bpm", **arguments)
     assert "beats" not in conditioning.controls and conditioning.tempos == (None,)
@@ -373,9 +389,12 @@ def test_tempos_per_prompt(pipe):
         ({"drums": "four-on-the-floor"}, "drums", r"find_groove\('four-on-the-floor'\)"),
         ({"beats": [0, 0.5, 0.4]}, "beats", "position 2"),
         ({"beats": [[0, 0.5], None]}, "beats", "2 elements for 1 prompt"),
-        ({"chords": "C | Am", "bpm": False}, "chords", "set `bpm`"),
+        ({"chords": "C | Am", "bpm": False}, "bpm", "`bpm=False` .* can't be used with chords in bars"),
         ({"chords": "C | Am", "drums": BEAT}, "chords", "set `bpm`"),
-        ({"melody": "C4 D4", "bpm": False}, "melody", "notes in beats, 'C4 D4', which need a tempo: set `bpm`"),
+        ({"melody": "C4 D4", "bpm": False}, "bpm", "can't be used with notes as text, .*: set `bpm` to a number"),
+        ({"chords": "C | Am", "beats": []}, "bpm", r"empty `beats`\) can't be used with chords in bars"),
+        ({"prompt": "96 bpm", "chords": "C | Am", "drums": BEAT}, "bpm", "96 BPM, does not count beside a recording"),
+        ({"drums": GROOVES["waltz"], "beats_per_bar": 4}, "beats_per_bar", "is 4, but the groove has 3 beats per bar"),
         ({"beats": [], "bpm": 90}, "bpm", "Empty `beats` exclude a tempo, but `bpm` sets one"),
         ({"drums": GROOVES["waltz"], "beats": [0, 0.5, 1]}, "beats", "set `bpm` instead"),
         ({"chords": "C | Am", "beats": [0, 0.5, 1]}, "beats", "set `bpm` instead"),
@@ -388,7 +407,7 @@ def test_invalid_tempos(pipe, arguments, argument, message):
 
 
 def test_invalid_tempos_name_the_prompt(pipe):
-    with pytest.raises(InputError, match="For prompt 1: `chords`") as error:
+    with pytest.raises(InputError, match="For prompt 1: `bpm=False`") as error:
         run(pipe, ["a", "b"], chords=["C | F", "C | F"], bpm=[90, False])
     assert error.value.prompt == 1
     with pytest.raises(
@@ -405,21 +424,28 @@ def test_checkpoints_without_beats(without_beats, warnings):
     result = run(without_beats)
     assert result.tempos == [None] and not warnings.text
     assert run(without_beats, chords="C | Am", bpm=240).tempos == [(240, 4)]
-    assert run(without_beats, drums=GROOVES["waltz"]).tempos == [(144, 3)] and not warnings.text
+    assert run(without_beats, drums=GROOVES["waltz"]).tempos == [(144, 3)]
+    assert run(without_beats, drums=GROOVES["waltz"], beats_per_bar=6).tempos == [(144, 6)] and not warnings.text
     assert run(without_beats, bpm=[90, None], prompt=["a", "b"]).tempos == [None, None]
     assert "`bpm` has no effect" in warnings.text
     with pytest.raises(InputError, match="no beats control") as error:
         run(without_beats, beats=[0, 0.5, 1])
     assert error.value.argument == "beats"
-    with pytest.raises(InputError, match="set `bpm`"):
-        run(without_beats, "pop at 96 bpm", chords="C | Am")
+    for control, unit in (({"chords": "C | Am"}, "Chords in bars"), ({"melody": "C4 D4"}, "Notes as text")):
+        with pytest.raises(
+            InputError, match=f"{unit} .*: set `bpm`. .* 96 BPM, counts only for checkpoints with a tempo"
+        ):
+            run(without_beats, "pop at 96 bpm", **control)
     (audio,) = run(without_beats, return_dict=False)
     assert torch.equal(audio, result.audios)
 
 
-def test_without_a_tempo_model_only_given_tempos_are_used(pipe):
+def test_without_a_tempo_model_only_given_tempos_are_used(pipe, warnings):
     other = JascoPipeline.from_pipe(pipe, tempo_model=None)
     assert run(other, "96 bpm").tempos == [None] and run(other, bpm=96).tempos == [(96, 4)]
+    assert warnings.messages == [
+        "The prompt says 96 BPM, which is not used: the pipeline has no tempo model; set `bpm`."
+    ]
 
 
 def test_the_tempo_model_is_saved_and_optional(pipe, tmp_path):
@@ -455,13 +481,16 @@ def test_requests_have_tempos(pipe):
         GenerationRequest("a", "pop", {"beats": [0, 0.5, 1]}, seed=1),
         GenerationRequest("b", "pop", {"chords": "C | F"}, seed=2, bpm=100),
         GenerationRequest("c", "pop", seed=3),
+        GenerationRequest("d", "pop", seed=4, groove="waltz"),
     ]
     first = generate_batch(pipe, requests)
     alone = [generate_batch(pipe, [request])[0] for request in requests]
     for together, single in zip(first, alone):
         torch.testing.assert_close(together.audio, single.audio)
         assert together.tempo == single.tempo
-    assert [clip.tempo for clip in first[:2]] == [(120, 4), (100, 4)]
+    assert [clip.tempo for clip in first[:2]] == [(120, 4), (100, 4)] and first[3].tempo == (144, 3)
+    expected = run(pipe, seed=4, drums=GROOVES["waltz"], num_inference_steps=None, output_type="pt").audios
+    torch.testing.assert_close(first[3].audio, expected[0].float())
     assert requests[1].describe()["bpm"] == 100 and "bpm" not in requests[2].describe()
 
 
@@ -519,6 +548,12 @@ def test_the_command_reports_and_repeats_the_tempo(pipe, tmp_path, capsys):
     beats = ["--beats", str(tmp_path / "beat.wav")]
     assert generate("i.wav", "pop", *model, *beats)[0]["tempo"]["bpm"] == pytest.approx(124, rel=0.01)
     assert generate("j.wav", "--from", str(tmp_path / "i.wav"), "--bpm", "90")[0]["tempo"]["bpm"] == 90
+    metadata, _ = generate("j.wav", "pop", *model, "--beats", "0.1 0.7, 1.3")
+    assert metadata["beats"] == [0.1, 0.7, 1.3] and metadata["tempo"] == {"bpm": 100, "beats_per_bar": 4}
+    again, _ = generate("k.wav", "--from", str(tmp_path / "j.wav"))
+    assert (again["beats"], again["tempo"]) == (metadata["beats"], metadata["tempo"])
+    assert main(["pop", *model, "--beats", "b.txt", "--output", str(tmp_path / "l.wav")]) == 2
+    assert "--beats has to be a list of times in seconds" in capsys.readouterr().err
     assert main(["pop", *model, *beats, "--groove", "waltz", "--output", str(tmp_path / "k.wav")]) == 2
     assert "--beats can't be used with --chords in bars" in capsys.readouterr().err
     assert main(["pop", *beats, "--output", str(tmp_path / "k.wav")]) == 2

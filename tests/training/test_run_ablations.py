@@ -39,7 +39,7 @@ def test_arms_are_trained_compared_and_skipped_when_finished_whether_or_not_othe
         assert [line for line in errors.splitlines() if line.startswith("run_ablations: ")] == [
             "run_ablations: arm broken failed with exit code 1; its error is above."
         ]
-        assert "Traceback" not in errors and "--drop_text" in errors
+        assert "Traceback" not in errors and "--drop_text" in errors and "--mixed_precision" not in errors
     del arms["broken"]
     logs = {name: read_log(tmp_path / "out" / name) for name in arms}
     assert all([entry["step"] for entry in log if "loss" in entry] == [1, 2] for log in logs.values())

@@ -20,9 +20,9 @@ from diffusers_jasco.training.warmup_stable_decay import WarmupStableDecay
 from .run_tools import arguments, assert_same_weights, read_log, read_steps, without_times
 
 
-def make(max_steps: int, decay_share: float = 0.25) -> WarmupStableDecay:
+def make(max_steps: int, decay_share: float = 0.25, warmup_steps: int = 2) -> WarmupStableDecay:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
-    return WarmupStableDecay(optimizer, warmup_steps=2, max_steps=max_steps, decay_share=decay_share)
+    return WarmupStableDecay(optimizer, warmup_steps, max_steps, decay_share)
 
 
 def rates(schedule: WarmupStableDecay, steps: int) -> list[float]:
@@ -39,6 +39,17 @@ def test_the_rate_rises_stays_and_falls_to_0():
     schedule = make(16)
     assert rates(schedule, 16) == [0, 1] + [2] * 11 + [1.5, 1, 0.5]
     assert schedule.get_last_lr() == [0]
+
+
+def test_a_warmup_that_is_longer_than_the_run_ends_with_the_start_of_the_decay():
+    schedule = make(8, decay_share=0.5, warmup_steps=16)
+    assert rates(schedule, 8) == [0, 0.125, 0.25, 0.375, 0.5, 0.375, 0.25, 0.125]
+    assert schedule.get_last_lr() == [0]
+    # The decay may also start earlier than planned.
+    schedule = make(1000, decay_share=0.5, warmup_steps=16)
+    rates(schedule, 4)
+    schedule.start_decay()
+    assert rates(schedule, 4) == [0.5, 0.375, 0.25, 0.125]
 
 
 def test_a_resumed_run_may_have_another_length_while_the_rate_is_constant():

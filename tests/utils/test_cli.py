@@ -18,8 +18,10 @@ import subprocess
 import sys
 
 import pytest
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from diffusers_jasco.utils import cli
+from diffusers_jasco.utils.arguments import CommandParser
 from diffusers_jasco.utils.cli import run_command, select_shard
 
 
@@ -39,6 +41,25 @@ def test_errors_become_one_line_and_an_exit_code(capsys, error, code, message):
 
     assert run_command(command, "make") == code
     assert capsys.readouterr().err == message
+
+
+def test_the_launcher_of_several_processes_reports_the_error(tmp_path, monkeypatch):
+    def fail():
+        raise ValueError("`steps` has to be positive.")
+
+    for command, message in (
+        (fail, "make: `steps` has to be positive."),
+        (lambda: CommandParser(prog="make").parse_args(["--steps"]), "make: unrecognized arguments: --steps (--help"),
+    ):
+        file = tmp_path / "error.json"
+        monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(file))
+        try:
+            run_command(command, "make")
+        except SystemExit:
+            pass
+        report = str(ChildFailedError("make.py", {0: ProcessFailure(0, 1, 2, str(file))})).splitlines()
+        assert message in report[-2], report
+        file.unlink()
 
 
 def test_bugs_keep_their_traceback():

@@ -98,7 +98,20 @@ def add_control_arguments(parser: argparse.ArgumentParser):
         type=integer(1, 64),
         help="beats per bar (default: the groove's, those that fit the prompt, or 4)",
     )
-    add("--beats", metavar="FILE", help="recording whose beats the music follows, instead of --bpm")
+    add(
+        "--beats",
+        type=_times_or_file,
+        help="beats that the music follows, instead of --bpm: their times in seconds ('0 0.6 1.3'), the first of which is"
+        " a downbeat, or a recording",
+    )
+
+
+def _times_or_file(text: str) -> list[float] | str:
+    """The times in a text such as `"0 0.6 1.3"`, or the text itself if it is something else."""
+    try:
+        return [float(word) for word in text.replace(",", " ").split()] or text
+    except ValueError:
+        return text
 
 
 class TempoSupport(NamedTuple):
@@ -137,7 +150,10 @@ class Controls:
         self._in_beats = _options_in_beats(args)
         _check_combination(args, self._in_beats)
         with _rename_errors("groove"):
-            self.drums = (args.drums or None) if args.groove is None else find_groove(args.groove)
+            groove = None if args.groove is None else find_groove(args.groove)
+        if groove and args.beats_per_bar and args.bpm != NO_BPM:
+            groove.check_beats_per_bar(args.beats_per_bar)
+        self.drums = groove or args.drums or None
         support = find_tempo_support(args.checkpoint)
         if support is not None:
             self._check_tempo(support)
@@ -156,7 +172,8 @@ class Controls:
         """
         args = self.args
         # Chord files that are repeated are already cut at `start`, except for bars, to which it does not apply.
-        files = [args.drums, args.beats, None if is_note_text(args.melody) else args.melody]
+        beats = args.beats if isinstance(args.beats, str) else None
+        files = [args.drums, beats, None if is_note_text(args.melody) else args.melody]
         is_cut = args.repeat_chords and looks_like_path(args.chords) and not (is_in_bars(args.chords) or any(files))
         return {
             "chords": self._chords(duration),
@@ -233,7 +250,7 @@ class Controls:
             if isinstance(args.beats, (list, tuple)):
                 read_beats(args.beats)
             elif args.beats:
-                load_audio(args.beats, "beats")
+                load_audio(args.beats, "beats") if is_audio(args.beats) else read_beats(args.beats)
             if is_audio(args.melody):
                 load_audio(args.melody, "melody")
             elif args.melody:

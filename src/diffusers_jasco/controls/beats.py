@@ -124,9 +124,10 @@ def _check_times(times: Any, kind: str) -> list[float]:
         try:
             checked.append(to_float(value, "beats", above=checked[-1] if checked else -math.inf))
         except InputError:
+            hint = " For beats and downbeats, use a tuple, `(beats, downbeats)`." if isinstance(value, list) else ""
             raise InputError(
                 f"`beats`: position {position}: the times of {kind} have to be finite, increasing numbers of seconds,"
-                f" but this one is {shorten(value)}.",
+                f" but this one is {shorten(value)}.{hint}",
                 "beats",
                 position,
             ) from None

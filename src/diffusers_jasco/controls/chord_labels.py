@@ -28,6 +28,10 @@ from .chord_syntax import MAX_LENGTH, NO_CHORD, UNKNOWN_CHORD, Chord, is_no_chor
 # Chordino's spelling of the twelve pitch classes.
 NOTES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
+_SIMILAR = 0.4  # least similarity of labels that error messages suggest, from 0 to 1
+_ROMAN_NUMERAL = re.compile(
+    r"[#b♯♭]{0,2}(?:VII|VI|IV|V|III|II|I|vii|vi|iv|v|iii|ii|i)(?:maj|dim|aug|sus|add|[mMohøØ°+#b♯♭/\d]|[IViv]+)*"
+)
 
 _HARTE = {
     frozenset({0, 4, 7}): "maj",
@@ -94,9 +98,11 @@ def normalize_chord(label: str, labels: Sequence[str] | None = None) -> tuple[st
     vocabulary = _parse_vocabulary(labels)
     chord = parse_chord(label) or parse_solfege(label)
     if chord is None or not vocabulary:
-        raise InputError(
-            f"unknown chord {label[:MAX_LENGTH]!r}. Did you mean {suggest_chords(label, labels)}?", "label"
-        )
+        similar = suggest_chords(label, labels, cutoff=_SIMILAR)
+        hint = f"Did you mean {similar}?" if similar else "Chords are written like 'C', 'Am7' or 'F/A'."
+        if _ROMAN_NUMERAL.fullmatch(label.strip()[:MAX_LENGTH]):
+            hint = "For Roman numerals, use `chords_from_roman(..., key=...)`, or `--key` on the command line."
+        raise InputError(f"unknown chord {label[:MAX_LENGTH]!r}. {hint}", "label")
     nearest = _nearest(chord, labels)
     return nearest, _difference(chord, vocabulary[nearest])
 
@@ -107,11 +113,22 @@ def _nearest(chord: Chord, labels: tuple[str, ...]) -> str:
     return min(vocabulary, key=lambda name: (_distance(chord, vocabulary[name]), len(name), labels.index(name)))
 
 
-def suggest_chords(label: str, labels: Sequence[str]) -> str:
-    """The three labels with the most similar spelling."""
+def suggest_chords(label: str, labels: Sequence[str], cutoff: float = 0.0) -> str:
+    r"""
+    Lists labels with a similar spelling.
+
+    Args:
+        label (`str`): a text that is not a chord.
+        labels (`Sequence[str]`): the vocabulary.
+        cutoff (`float`, defaults to `0.0`): least similarity of a label, from 0 to 1.
+
+    Returns:
+        `str`: at most three labels, or an empty string.
+    """
     # German notation uses "H" for B.
     text = re.sub("^H", "B", label.strip()[:1].upper() + label.strip()[1:MAX_LENGTH])
-    return ", ".join(repr(name) for name in difflib.get_close_matches(text, labels, n=3, cutoff=0.0))
+    chords = [name for name in labels if name != UNKNOWN_CHORD]
+    return ", ".join(repr(name) for name in difflib.get_close_matches(text, chords, n=3, cutoff=cutoff))
 
 
 def _distance(chord: Chord, other: Chord) -> float:

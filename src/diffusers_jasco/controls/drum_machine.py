@@ -100,6 +100,26 @@ class Groove:
         """Beats per bar: 4, 3 or 2 if the pattern is one or more such bars, otherwise 4."""
         return next((beats for beats in (4, 3, 2) if self.num_steps % (beats * self.steps_per_beat) == 0), 4)
 
+    def check_beats_per_bar(self, beats_per_bar: int):
+        r"""
+        Checks a time signature that differs from the groove's.
+
+        Args:
+            beats_per_bar (`int`): beats per bar.
+
+        Raises:
+            [`InputError`]: unless the pattern lasts a whole number of bars, or a bar a whole number of patterns; a
+            pattern with a fraction of a beat fits every time signature.
+        """
+        beats, fraction = divmod(self.num_steps, self.steps_per_beat)
+        if fraction or beats_per_bar == self.beats_per_bar or not (beats % beats_per_bar and beats_per_bar % beats):
+            return
+        raise InputError(
+            f"`beats_per_bar` is {beats_per_bar}, but the groove has {self.beats_per_bar} beats per bar: omit"
+            " `beats_per_bar`, or choose another groove.",
+            "beats_per_bar",
+        )
+
     def hits(self, duration: float) -> list[tuple[str, float, float]]:
         r"""
         Lists the hits of the repeated pattern.

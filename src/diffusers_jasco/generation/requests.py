@@ -25,9 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from ..controls import CONTROLS
+from ..controls.drum_machine import find_groove, is_groove_name
 from ..controls.midi import split_track
 from ..data.features import beat_grid
 from ..data.sources import Source, read_captions, read_track_info
+from ..utils.errors import InputError
 from ..utils.numbers import to_integer
 from ..utils.seeding import derive_seed
 from .batches import GenerationRequest
@@ -38,6 +40,7 @@ _TYPES = {
     "name": (str,),
     "prompt": (str,),
     **dict.fromkeys(CONTROLS, (str, list)),
+    "groove": (str,),
     "separate_drums": (bool,),
     "normalize_drums": (bool,),
     "start": _NUMBER,
@@ -85,7 +88,7 @@ def read_requests(
             object with:
 
             - any of `FIELDS`: `prompt`, `chords` (`[[label, start], ...]`, `"C:0 Am:2.5"`, or a file), `drums` (a
-              file), `melody` (`[[pitch, start, end], ...]` or a file), `beats` (`[seconds, ...]`, `[beats,
+              file), `groove` (a name in [`~controls.drum_machine.GROOVES`], instead of `drums`), `melody` (`[[pitch, start, end], ...]` or a file), `beats` (`[seconds, ...]`, `[beats,
               downbeats]`, a file, or `[]` for none), `separate_drums`, `normalize_drums`, `start` (seconds into
               files), `duration` (seconds), `bpm` (or `false`), `beats_per_bar`, `seed`, `name` (of the clip's file; by
               default the line number), and the sampling settings
@@ -151,6 +154,7 @@ def _read_line(
         raise ValueError(
             f"`name` has to be a file name without slashes that does not start with a dot, but got {name!r}."
         )
+    _check_groove(info, folder)
     controls = {}
     for key in CONTROLS:
         value = info.get(key)
@@ -174,12 +178,27 @@ def _read_line(
         duration=info.get("duration", defaults.duration),
         bpm=info.get("bpm", defaults.bpm),
         beats_per_bar=info.get("beats_per_bar", defaults.beats_per_bar),
+        groove=info.get("groove"),
         # The range of PyTorch's generators.
         seed=to_integer(info["seed"], "seed", -(2**63), 2**64 - 1)
         if "seed" in info
         else derive_seed("generation", seed, name),
         settings=defaults.settings | {key: info[key] for key in SETTINGS if key in info},
     )
+
+
+def _check_groove(info: dict[str, Any], folder: Path):
+    """Raises a `ValueError` for an unknown groove, a groove beside `drums`, and the name of a groove as `drums`."""
+    groove, drums = info.get("groove"), info.get("drums")
+    if groove is not None:
+        if drums:
+            raise ValueError("a line can have either `drums` or `groove`, not both.")
+        try:
+            find_groove(groove)
+        except InputError as error:
+            raise error.renamed("groove") from None
+    elif isinstance(drums, str) and is_groove_name(drums) and _find_file(drums, folder) is None:
+        raise ValueError(f"`drums`: there is no file {drums!r}; for the preset of this name, use `groove`.")
 
 
 def control_from_json(name: str, value: list[Any]) -> Any:

@@ -371,6 +371,17 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         ):
             if value not in values:
                 raise ValueError(f"`{option}` has to be {' or '.join(map(repr, values))}, but is {value!r}.")
+        for option, switch in (
+            ("skip_connections", skip_connections),
+            ("pre_norm", pre_norm),
+            ("attention_bias", attention_bias),
+            ("ff_bias", ff_bias),
+            ("out_bias", out_bias),
+            ("presence_bits", presence_bits),
+            ("beats", beats),
+        ):
+            if not isinstance(switch, bool):
+                raise ValueError(f"`{option}` has to be True or False, but is {switch!r}.")
         if norm_type == "ada_norm_single" and not pre_norm:
             raise ValueError('`norm_type="ada_norm_single"` requires `pre_norm`.')
         if position_embedding == "rotary" and attention_head_dim % 2:

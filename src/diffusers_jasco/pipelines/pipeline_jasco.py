@@ -31,8 +31,9 @@ from ..audio.levels import DRUMS_LOUDNESS
 from ..codecs import decode, decode_loop, encode, encode_drums
 from ..conditioning import JascoConditioning, TextSection
 from ..controls import CONTROLS
-from ..controls.beats import beats_to_frames, regular_beats
+from ..controls.beats import Tempo, beats_to_frames, regular_beats
 from ..controls.chords import Chords, chords_to_frames
+from ..controls.drum_machine import Groove
 from ..controls.forms import to_list
 from ..guiders import AudiocraftGuidance, JascoGuidance
 from ..guiders.jasco_guidance import SCALES
@@ -429,7 +430,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
 
         # 1. Choose a tempo
         openings = [opening(single) for single in prompts]
-        timings, timelines, grids = self._place_in_time(
+        timings, timelines, grids, reported = self._place_in_time(
             openings, inputs, *tempos, starts, num_frames, sections[0], generator
         )
 
@@ -458,7 +459,6 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
             controls[name] = torch.stack([null if single is None else single for single in frames]).to(device)
             given[name] = torch.tensor([single is not None for single in frames], device=device)
         nulls = {name: nulls[name] for name in controls}
-        reported = report_tempos(openings, tempos[0], timings, grids, "beats" in self.transformer.controls)
         return JascoConditioning(tuple(sections), controls, nulls, None, num_frames, given, duration, reported)
 
     def _place_in_time(
@@ -471,8 +471,16 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         num_frames: int,
         section: TextSection,
         generator: torch.Generator | list[torch.Generator] | None,
-    ) -> tuple[list[Timing | None], list[Chords | None], list[tuple[list[float], list[float]] | None]]:
-        """The timing, the chords, and the beats and downbeats of each piece, in seconds; `None` where there are none."""
+    ) -> tuple[
+        list[Timing | None],
+        list[Chords | None],
+        list[tuple[list[float], list[float]] | None],
+        tuple[Tempo | None, ...],
+    ]:
+        """
+        The timing, the chords, and the beats and downbeats of each piece, in seconds, and its tempo; `None` where there
+        are none.
+        """
         num_prompts, duration, labels = (
             len(prompts),
             num_frames / self.frame_rate,
@@ -485,14 +493,18 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         drums = split_per_prompt("drums", inputs["drums"], num_prompts)
         melodies = split_per_prompt("melody", inputs["melody"], num_prompts)
         rows = zip(prompts, bpms, meters, timelines, drums, melodies, grids, starts, strict=True)
-        timings = self._choose_timings([PieceInputs(*row) for row in rows], section, generator)
-        if "beats" in self.transformer.controls:
+        pieces = [PieceInputs(*row) for row in rows]
+        timings = self._choose_timings(pieces, section, generator)
+        has_control = "beats" in self.transformer.controls
+        if has_control:
             grids = [
                 regular_beats(*timing.tempo, duration, timing.first_downbeat) if timing else grid
                 for grid, timing in zip(grids, timings)
             ]
         tempos = [timing and timing.tempo for timing in timings]
-        return timings, place_chords(timelines, tempos, labels, duration), grids
+        placed = place_chords(timelines, tempos, labels, duration)
+        reported = report_tempos(pieces, timings, grids, has_control, self.tempo_model is not None)
+        return timings, placed, grids, reported
 
     def _choose_timings(
         self,
@@ -508,14 +520,19 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         if self.tempo_model is not None and any(used and piece.is_free for used, piece in zip(uses_tempo, pieces)):
             distributions = [*estimate_tempos(self.tempo_model, section.states, section.mask)]
             seeds = draw_seeds(generator, len(pieces))
-        timings = [
-            choose_timing(piece, distribution, seed) if used else None
-            for piece, used, distribution, seed in zip(pieces, uses_tempo, distributions, seeds)
-        ]
+        timings: list[Timing | None] = []
+        for index, (piece, used, distribution, seed) in enumerate(zip(pieces, uses_tempo, distributions, seeds)):
+            try:
+                timings.append(choose_timing(piece, distribution, seed) if used else None)
+            except InputError as error:
+                raise error.for_prompt(index) if len(pieces) > 1 else error
         has_tempo = [
             timing is not None or bool(piece.beats and piece.beats[0]) for piece, timing in zip(pieces, timings)
         ]
-        has_bars = [has and (has_control or piece.is_in_bars) for has, piece in zip(has_tempo, pieces)]
+        has_bars = [
+            has and (has_control or piece.is_in_bars or isinstance(piece.drums, Groove))
+            for has, piece in zip(has_tempo, pieces)
+        ]
         for name, applies, unit in (("bpm", has_tempo, "beats or bars"), ("beats_per_bar", has_bars, "bars")):
             given = [index for index, piece in enumerate(pieces) if getattr(piece, name)]
             if given and not any(applies[index] for index in given):
@@ -722,10 +739,11 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 fits the prompt: the number in "at 96 bpm", or else a random one. If chords have starts in seconds, it
                 is the most probable tempo on whose beats they start. No tempo is chosen if none fits the chords, with
                 a recording of drums, with a melody in seconds, or with `False`. A number in the prompt that
-                contradicts `bpm` causes a warning.
+                is not used causes a warning, except with `False`.
             beats_per_bar (`int` or `list[int]`, *optional*):
                 Beats per bar for all prompts, or a list with one per prompt; a bar of 6/8 has two. By default those of
-                a groove, or 4 if `bpm` is given, or those that fit the prompt.
+                a groove, or 4 if `bpm` is given, or those that fit the prompt. Another number than the groove's has to
+                fit its pattern: for a pattern of four beats, it can be two, but not three.
             beats (*optional*):
                 Beats that the music follows, instead of `bpm`, for all prompts, or a list with one (or `None`) per
                 prompt: times in seconds, the tuple `(beats, downbeats)`, or a recording; see [`~inputs.read_beats`].

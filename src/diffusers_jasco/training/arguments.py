@@ -20,18 +20,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from ..controls import CONTROLS
 from ..evaluation.metrics.sample_sizes import MIN_CLIPS
 from ..utils.files import replace_file
-from .optimization import OPTIMIZERS
+from .optimization import LR_SCHEDULERS, OPTIMIZERS
 from .recipes import OBJECTIVE
 
 
 CONFIG_FILE = "config.yaml"  # the run's options, in the run folder
 
 _SWITCH = {"action": argparse.BooleanOptionalAction, "default": False}
+
+
+class CpuSwitch(argparse.BooleanOptionalAction):
+    """An action for `--cpu` and `--no-cpu`. The latter is an error on a machine without an accelerator."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ):
+        if option.startswith("--no-") and not torch.accelerator.is_available():
+            parser.error("--no-cpu needs a GPU or another accelerator, but PyTorch finds none.")
+        super().__call__(parser, namespace, values, option)
 
 
 def mapping(value: str | dict) -> dict:
@@ -138,8 +150,9 @@ def _add_optimization_options(add: Callable):
     add("--muon_learning_rate", type=float, help="Peak learning rate of Muon; default: `--learning_rate`.")
     add(
         "--lr_scheduler",
+        choices=LR_SCHEDULERS,
         default="cosine",
-        help="cosine, linear, constant_with_warmup or another of Diffusers', or wsd: warmup, constant, linear decay.",
+        help="Diffusers' schedules, and wsd: warmup, constant, linear decay.",
     )
     add(
         "--decay_share", type=float, default=0.25, help="With `wsd`: share of the run that the decay at its end takes."
@@ -153,7 +166,7 @@ def _add_optimization_options(add: Callable):
     add("--max_grad_norm", type=float, default=1.0, help="Maximum norm for gradient clipping.")
     add("--gradient_accumulation_steps", type=int, default=1, help="Batches per step.")
     add("--mixed_precision", choices=["no", "fp16", "bf16"], default="no", help="Compute precision.")
-    add("--cpu", **_SWITCH, help="Train on the CPU even if there is a GPU.")
+    add("--cpu", action=CpuSwitch, default=False, help="Train on the CPU even if there is a GPU.")
 
 
 def _add_run_options(add: Callable):

@@ -21,13 +21,15 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
-from diffusers.optimization import get_scheduler
+from diffusers.optimization import SchedulerType, get_scheduler
 
 from ..utils.optional_imports import import_optional
 from .warmup_stable_decay import WarmupStableDecay
 
 
 OPTIMIZERS = ("adamw", "muon")
+# Diffusers' schedules that need no options of their own, and WarmupStableDecay.
+LR_SCHEDULERS = (*(kind.value for kind in SchedulerType if kind != SchedulerType.PIECEWISE_CONSTANT), "wsd")
 
 
 def make_optimizers_and_schedulers(

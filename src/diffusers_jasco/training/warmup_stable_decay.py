@@ -27,7 +27,9 @@ class WarmupStableDecay(torch.optim.lr_scheduler.LRScheduler):
 
     Args:
         optimizer (`torch.optim.Optimizer`): the optimizer.
-        warmup_steps (`int`): steps of the linear warmup from 0.
+        warmup_steps (`int`):
+            Steps of the linear warmup from 0. If the decay starts before its end, the rate decays from the value that it
+            has reached.
         max_steps (`int`): steps of the run.
         decay_share (`float`): share of the run, at its end, in which the rate decays; at least 0 and below 1.
         total_minutes (`float`, *optional*): minutes of the run, after whose stable part the caller calls [`start_decay`].
@@ -59,9 +61,9 @@ class WarmupStableDecay(torch.optim.lr_scheduler.LRScheduler):
     def get_lr(self) -> list[float | torch.Tensor]:
         """Returns the learning rates of the current step."""
         step = self.last_epoch
-        factor = min(step / self.warmup_steps, 1.0) if self.warmup_steps else 1.0
+        factor = min(min(step, self.decay_start) / self.warmup_steps, 1.0) if self.warmup_steps else 1.0
         if step > self.decay_start:
-            factor = min(factor, max(self.max_steps - step, 0) / max(self.max_steps - self.decay_start, 1))
+            factor *= max(self.max_steps - step, 0) / max(self.max_steps - self.decay_start, 1)
         return [rate * factor for rate in self.base_lrs]
 
     def start_decay(self):

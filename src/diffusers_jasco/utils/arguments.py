@@ -24,6 +24,7 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 
+from .cli import report_to_launcher
 from .errors import InputError
 from .numbers import to_float, to_integer
 
@@ -44,7 +45,9 @@ class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if message.startswith("unrecognized arguments: ") and " -" not in message:
             message += ". Put a text of several words in quotes."
-        self.exit(2, f"{self.prog}: {self.context}{message.removeprefix('argument ')} (--help lists the options)\n")
+        message = f"{self.prog}: {self.context}{message.removeprefix('argument ')} (--help lists the options)"
+        report_to_launcher(message)
+        self.exit(2, f"{message}\n")
 
 
 def number(

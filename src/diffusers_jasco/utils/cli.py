@@ -14,14 +14,17 @@
 
 """Helpers for commands: one-line errors, exit codes and sharding."""
 
+import json
 import logging
 import multiprocessing
 import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 
@@ -60,7 +63,18 @@ def run_command(function: Callable[[], object], name: str, flags: Mapping[str, s
 
 def _fail(name: str, message: str, code: int = 2) -> int:
     print(f"{name}: {message}", file=sys.stderr)
+    report_to_launcher(f"{name}: {message}")
     return code
+
+
+def report_to_launcher(message: str):
+    """
+    Writes an error message to the file from which PyTorch's launcher (also that of `accelerate launch`) reads the cause of
+    its report, which follows the message on the terminal. Does nothing if the launcher has not started this process.
+    """
+    if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        error = {"message": message, "extraInfo": {"timestamp": int(time.time())}}
+        Path(file).write_text(json.dumps({"message": error}), encoding="utf-8")
 
 
 def _describe_external_error(error: Exception) -> str | None:
