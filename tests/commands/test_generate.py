@@ -253,6 +253,15 @@ def test_files_are_regenerated_from_their_metadata(tmp_path, capsys):
     assert "drums.wav is not the file" in capsys.readouterr().err
 
 
+def test_loops_are_regenerated_from_their_metadata(tmp_path):
+    assert run("pop", "--duration", 2, "--steps", 1, "--loop", "--output", tmp_path / "a.wav") == 0
+    assert run("--from", tmp_path / "a.wav", "--output", tmp_path / "b.wav") == 0
+    loop, again = (load_audio(tmp_path / name)[0] for name in ("a.wav", "b.wav"))
+    assert torch.equal(loop, again)
+    assert run("pop", "--duration", 2, "--steps", 1, "--output", tmp_path / "c.wav") == 0
+    assert not torch.equal(loop, load_audio(tmp_path / "c.wav")[0])
+
+
 def test_control_files_that_moved_together_with_the_music_are_found(tmp_path, capsys, monkeypatch):
     before, after = tmp_path / "before", tmp_path / "a ü b"
     for folder in (before, after):

@@ -77,6 +77,7 @@ def build_parser() -> CommandParser:
     sampling = parser.add_argument_group("sampling (defaults: those of the checkpoint)")
     add = sampling.add_argument
     add("--duration", type=number(above=0, unit="seconds"), help="seconds (default: as in the model's training)")
+    add("--loop", action="store_true", help="the end continues with the beginning, for playing it repeatedly")
     add("--scheduler", choices=["euler", "dopri5"], help="ODE solver")
     add("--steps", dest="num_inference_steps", metavar="STEPS", type=integer(1), help="number of solver steps")
     add("--guidance_scale", type=number(), help="guidance scale of all conditions")
@@ -196,6 +197,7 @@ def generate(args: argparse.Namespace) -> list[Path]:
         args.prompt,
         **controls.for_pipeline(args.duration or window / pipe.frame_rate, pipe.tempo_model is not None),
         duration=args.duration,
+        loop=args.loop,
         num_inference_steps=args.num_inference_steps,
         guidance_scale=args.guidance_scale,
         text_guidance_scale=args.text_guidance_scale,
