@@ -586,8 +586,11 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         # Tolerance for float products such as 0.28 * 50 = 14.000000000000002.
         return max(1, math.ceil(duration * self.frame_rate - 1e-6))
 
-    def _round_duration(self, duration: float) -> float:
-        """Rounds the duration of a loop to whole frames, with a warning."""
+    def _round_duration(self, duration: Any) -> float | None:
+        """Checks the duration of a loop and rounds it to whole frames, with a warning."""
+        duration = check_duration(duration)
+        if duration is None:
+            return None
         rounded = max(1, round(duration * self.frame_rate)) / self.frame_rate
         if abs(rounded - duration) > 1e-6:
             logger.warning(
@@ -830,9 +833,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         prompt, prompt_embeds, prompt_attention_mask = check_text(
             prompt, prompt_embeds, prompt_attention_mask, config.text_dim
         )
-        duration = check_duration(duration)
-        if loop and duration is not None:
-            duration = self._round_duration(duration)
+        duration = self._round_duration(duration) if loop else check_duration(duration)
         device = self._execution_device
         num_prompts = count_pieces(prompt, prompt_embeds, conditioning)
         check_tempos(bpm, beats_per_bar, inputs["beats"], num_prompts)

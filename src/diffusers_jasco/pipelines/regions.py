@@ -55,8 +55,8 @@ def read_regions(starts: Any, ends: Any, num_pieces: int, duration: float) -> li
         raise InputError(f"`{missing}` is missing: each region has a start and an end.", missing)
     if starts is None:
         return [[] for _ in range(num_pieces)]
-    rows = [_rows(value, name, num_pieces) for value, name in zip((starts, ends), names)]
-    return [_check(*row, duration) for row in zip(*rows)]
+    first, last = (_rows(value, name, num_pieces) for value, name in zip((starts, ends), names))
+    return [_check(*borders, duration) for borders in zip(first, last)]
 
 
 def _rows(value: Any, name: str, num_pieces: int) -> list[list[float]]:
