@@ -292,6 +292,33 @@ class PieceInputs:
         return [time for label, time in self.chords if label != NO_CHORD and (time > 0 or not self.start)]
 
 
+def warn_of_unused_tempo(
+    pieces: Sequence[PieceInputs], timings: Sequence[Timing | None], uses_tempo: Sequence[bool], has_control: bool
+):
+    r"""
+    Warns of a `bpm` or `beats_per_bar` that has an effect on no piece.
+
+    Args:
+        pieces (`Sequence[PieceInputs]`): the pieces.
+        timings (`Sequence[Timing | None]`): the chosen tempo of each piece.
+        uses_tempo (`Sequence[bool]`): whether the piece has the control `beats`, or a control in bars or beats.
+        has_control (`bool`): whether the checkpoint has the control `beats`.
+    """
+    has_tempo = [timing is not None or bool(piece.beats and piece.beats[0]) for piece, timing in zip(pieces, timings)]
+    has_bars = [
+        has and (has_control or piece.is_in_bars or isinstance(piece.drums, Groove))
+        for has, piece in zip(has_tempo, pieces)
+    ]
+    for name, applies, unit in (("bpm", has_tempo, "beats or bars"), ("beats_per_bar", has_bars, "bars")):
+        given = [index for index, piece in enumerate(pieces) if getattr(piece, name)]
+        if given and not any(applies[index] for index in given):
+            reason = f"this checkpoint has no beats control, and no control is given in {unit}."
+            if any(uses_tempo[index] and not has_tempo[index] for index in given):
+                reason = "the music has no tempo; set `bpm`."
+            logger.warning(f"`{name}` has no effect: {reason}")
+            return
+
+
 def choose_timing(piece: PieceInputs, distribution: TempoDistribution | None, seed: int) -> Timing | None:
     r"""
     Chooses the tempo of a piece: the requested one, that of its groove, or one that fits its words and chords.

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers.utils import logging
 
 from ..conditioning import JascoConditioning
 from ..controls.beats import FASTEST, SLOWEST
@@ -32,6 +33,8 @@ from ..utils.errors import InputError, list_names, shorten
 from ..utils.numbers import is_number, to_float, to_integer
 from .prompt_timeline import PromptTimeline, check_timeline, is_timeline
 
+
+logger = logging.get_logger(__name__)
 
 MIN_DURATION = 0.001  # seconds
 MAX_DURATION = 3600.0  # seconds
@@ -189,6 +192,20 @@ def check_duration(duration: Any) -> float | None:
             f" {shorten(duration)}.",
             "duration",
         ) from None
+
+
+def check_loop(duration: Any, frame_rate: float) -> float | None:
+    """Checks the duration of a loop, and rounds it to whole frames, with a warning."""
+    duration = check_duration(duration)
+    if duration is None:
+        return None
+    rounded = max(1, round(duration * frame_rate)) / frame_rate
+    if abs(rounded - duration) > 1e-6:
+        logger.warning(
+            f"The loop has {rounded:g} s instead of {duration:g} s: it has to be a whole number of frames of"
+            f" {1 / frame_rate:g} s."
+        )
+    return rounded
 
 
 def check_windows(window_overlap: Any, windows_per_batch: Any, window: float) -> tuple[float, int]:

@@ -33,7 +33,6 @@ from ..conditioning import JascoConditioning, TextSection
 from ..controls import CONTROLS
 from ..controls.beats import Tempo, beats_to_frames, regular_beats
 from ..controls.chords import Chords, chords_to_frames
-from ..controls.drum_machine import Groove
 from ..controls.forms import to_list
 from ..guiders import AudiocraftGuidance, JascoGuidance
 from ..guiders.jasco_guidance import SCALES
@@ -53,6 +52,7 @@ from ..tempo import (
     draw_seeds,
     estimate_tempos,
     report_tempos,
+    warn_of_unused_tempo,
 )
 from ..text_encoders import attended_tokens, encode_prompts, known_words
 from ..utils.errors import InputError
@@ -66,6 +66,7 @@ from .checks import (
     check_duration,
     check_generator,
     check_latents,
+    check_loop,
     check_output_type,
     check_prompt,
     check_switches,
@@ -526,21 +527,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
                 timings.append(choose_timing(piece, distribution, seed) if used else None)
             except InputError as error:
                 raise error.for_prompt(index) if len(pieces) > 1 else error
-        has_tempo = [
-            timing is not None or bool(piece.beats and piece.beats[0]) for piece, timing in zip(pieces, timings)
-        ]
-        has_bars = [
-            has and (has_control or piece.is_in_bars or isinstance(piece.drums, Groove))
-            for has, piece in zip(has_tempo, pieces)
-        ]
-        for name, applies, unit in (("bpm", has_tempo, "beats or bars"), ("beats_per_bar", has_bars, "bars")):
-            given = [index for index, piece in enumerate(pieces) if getattr(piece, name)]
-            if given and not any(applies[index] for index in given):
-                reason = f"this checkpoint has no beats control, and no control is given in {unit}."
-                if any(uses_tempo[index] and not has_tempo[index] for index in given):
-                    reason = "the music has no tempo; set `bpm`."
-                logger.warning(f"`{name}` has no effect: {reason}")
-                break
+        warn_of_unused_tempo(pieces, timings, uses_tempo, has_control)
         return timings
 
     def prepare_latents(
@@ -585,19 +572,6 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
     def _num_frames(self, duration: float) -> int:
         # Tolerance for float products such as 0.28 * 50 = 14.000000000000002.
         return max(1, math.ceil(duration * self.frame_rate - 1e-6))
-
-    def _round_duration(self, duration: Any) -> float | None:
-        """Checks the duration of a loop and rounds it to whole frames, with a warning."""
-        duration = check_duration(duration)
-        if duration is None:
-            return None
-        rounded = max(1, round(duration * self.frame_rate)) / self.frame_rate
-        if abs(rounded - duration) > 1e-6:
-            logger.warning(
-                f"The loop has {rounded:g} s instead of {duration:g} s: it has to be a whole number of frames of"
-                f" {1 / self.frame_rate:g} s."
-            )
-        return rounded
 
     def _make_guider(
         self, guider: JascoGuidance | None, scales: dict[str, float | None], audiocraft_compatible: bool
@@ -833,7 +807,7 @@ class JascoPipeline(JascoPipelineHubMixin, JascoPipelineLoadingMixin, DiffusionP
         prompt, prompt_embeds, prompt_attention_mask = check_text(
             prompt, prompt_embeds, prompt_attention_mask, config.text_dim
         )
-        duration = self._round_duration(duration) if loop else check_duration(duration)
+        duration = check_loop(duration, self.frame_rate) if loop else check_duration(duration)
         device = self._execution_device
         num_prompts = count_pieces(prompt, prompt_embeds, conditioning)
         check_tempos(bpm, beats_per_bar, inputs["beats"], num_prompts)

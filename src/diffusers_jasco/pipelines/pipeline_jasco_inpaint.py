@@ -80,7 +80,7 @@ class JascoInpaintPipeline(JascoPipeline):
                 single row applies to all pieces.
             mask_start_seconds, mask_end_seconds (`float`, `list[float]` or `list[list[float]]`, *optional*):
                 Where the regions start and end that are made anew: of one region or of several, for all pieces or a list
-                of lists with those of each piece. What the recording does not cover is always made.
+                of lists with those of each piece. The time before and after the recording is always new music.
             audio_start_seconds (`float` or `list[float]`, defaults to `0.0`):
                 Where the recording begins in the music: 8.0 adds 8 s before it.
             duration (`float`, *optional*):
