@@ -12,13 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import inspect
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from diffusers_jasco import JascoInpaintPipeline
+from diffusers_jasco import JascoAudioToAudioPipeline, JascoInpaintPipeline, JascoPipeline
 from diffusers_jasco.codecs import encode, measure_reach
 from diffusers_jasco.inputs import InputError
 from diffusers_jasco.pipelines.regions import known_frames, mark_known, splice
@@ -167,3 +168,15 @@ def test_music_continues_a_recording_without_a_click():
     # The steps of the plain cuts are 0.4 and more.
     assert result.diff().abs().max() < 0.06
     assert torch.equal(result[:, 35000:], new[:, 35000:])
+
+
+@pytest.mark.parametrize("pipeline", [JascoInpaintPipeline, JascoAudioToAudioPipeline])
+def test_the_signature_lists_all_arguments(pipeline):
+    names = list(inspect.signature(pipeline.__call__).parameters)
+    assert names[:3] == ["self", "prompt", "audio"] and "kwargs" not in names
+    assert set(inspect.signature(JascoPipeline.__call__).parameters) < set(names)
+
+
+def test_unknown_arguments_are_rejected(edit):
+    with pytest.raises(TypeError, match="strenght"):
+        edit(**CALL, audio=(recording(), RATE), strenght=0.5)

@@ -24,6 +24,7 @@ from ..codecs import num_channels
 from ..schedulers.steps import default_steps, is_adaptive
 from ..utils.errors import InputError
 from ..utils.numbers import to_float, to_integer
+from ..utils.signatures import with_arguments_of
 from .checks import check_duration, check_generator, check_prompt
 from .pipeline_jasco import JascoPipeline
 from .pipeline_output import JascoPipelineOutput
@@ -40,6 +41,7 @@ class JascoAudioToAudioPipeline(JascoPipeline):
     """
 
     @torch.no_grad()
+    @with_arguments_of(JascoPipeline.__call__)
     def __call__(
         self,
         prompt: str | list | None = None,

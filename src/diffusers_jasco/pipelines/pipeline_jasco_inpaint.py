@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from ..codecs import measure_reach, num_channels
 from ..utils.errors import InputError, shorten
 from ..utils.numbers import to_float
+from ..utils.signatures import with_arguments_of
 from .checks import check_duration, check_output_type, check_prompt
 from .denoising import GuidedVelocity, KnownFrames, Velocity
 from .pipeline_jasco import JascoPipeline
@@ -54,6 +55,7 @@ class JascoInpaintPipeline(JascoPipeline):
     _edit: _Edit | None = None
 
     @torch.no_grad()
+    @with_arguments_of(JascoPipeline.__call__)
     def __call__(
         self,
         prompt: str | list | None = None,
