@@ -208,7 +208,7 @@ def generate(args: argparse.Namespace) -> list[Path]:
         latents=latents,
     )
     audios, tempo = result.audios, result.tempos[0]
-    if tempo is not None:
+    if tempo is not None and args.bpm is None:
         print(f"Tempo: {tempo}", file=sys.stderr)
 
     # 4. Write
