@@ -32,6 +32,7 @@ from diffusers.models.embeddings import (
 )
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.normalization import RMSNorm
 from diffusers.utils.peft_utils import apply_lora_scale
 from torch import nn
 
@@ -72,11 +73,8 @@ class JascoAttnProcessor:
 
         query, key, value = (states.unflatten(-1, (attn.heads, attn.head_dim)) for states in (query, key, value))
         if attn.norm_q is not None and attn.norm_k is not None:
-            # Under autocast, the norms' weights are float32.
-            query, key = (
-                norm(states.to(norm.weight.dtype)).to(value.dtype)
-                for norm, states in ((attn.norm_q, query), (attn.norm_k, key))
-            )
+            # Under autocast, the norms return float32.
+            query, key = attn.norm_q(query).to(value.dtype), attn.norm_k(key).to(value.dtype)
         if rotary_emb is not None:
             query, key = (
                 apply_rotary_emb(states, rotary_emb, use_real_unbind_dim=-2, sequence_dim=1) for states in (query, key)
@@ -125,8 +123,8 @@ class JascoAttention(nn.Module, AttentionModuleMixin):
         self.to_q = nn.Linear(dim, inner_dim, bias=bias)
         self.to_k = nn.Linear(dim, inner_dim, bias=bias)
         self.to_v = nn.Linear(dim, inner_dim, bias=bias)
-        self.norm_q = nn.RMSNorm(head_dim, eps=1e-6) if qk_norm is not None else None
-        self.norm_k = nn.RMSNorm(head_dim, eps=1e-6) if qk_norm is not None else None
+        self.norm_q = RMSNorm(head_dim, eps=1e-6) if qk_norm is not None else None
+        self.norm_k = RMSNorm(head_dim, eps=1e-6) if qk_norm is not None else None
         self.to_out = nn.ModuleList([nn.Linear(inner_dim, dim, bias=bias), nn.Dropout(dropout)])
         self.set_processor(processor if processor is not None else self._default_processor_cls())  # type: ignore[operator]
 
