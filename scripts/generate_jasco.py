@@ -75,7 +75,7 @@ def main(args: list[str] | None = None) -> int:
     args = parse_args(args)
     check_writable(args.output)
     if not args.manifest.exists():
-        raise FileNotFoundError(f"`manifest`: there is no file or folder {args.manifest}.")
+        raise FileNotFoundError(f"`manifest`: the file or folder {args.manifest} does not exist.")
     settings = {key: getattr(args, key) for key in SETTINGS if getattr(args, key) is not None}
     defaults = GenerationRequest(name="", duration=args.duration, settings=settings)
     pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)

@@ -421,7 +421,7 @@ def read_drums(
         return None
     if is_groove_name(drums) and not os.path.exists(drums):
         raise InputError(
-            f"`drums`: there is no file {shorten(drums)}. For the preset of this name, use"
+            f"`drums`: the file {shorten(drums)} does not exist. For the preset of this name, use"
             f" `drums=find_groove({shorten(drums)})` from `controls.drum_machine`.",
             "drums",
         )

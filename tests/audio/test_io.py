@@ -95,7 +95,7 @@ def test_errors_for_invalid_audio(audio, message):
 
 
 def test_errors_for_invalid_files(tmp_path):
-    with pytest.raises(FileNotFoundError, match="`drums`: there is no file absent.wav"):
+    with pytest.raises(FileNotFoundError, match="`drums`: the file absent.wav does not exist"):
         load_audio("absent.wav", name="drums")
     with pytest.raises(ValueError, match="is a folder"):
         load_audio(tmp_path)

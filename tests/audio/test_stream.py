@@ -60,7 +60,7 @@ def test_resampling_in_blocks_equals_resampling_the_whole():
 
 
 def test_errors_for_invalid_input(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no file"):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
         AudioStream(tmp_path / "absent.wav", None, RATE)
     (tmp_path / "text.wav").write_text("no audio")
     with pytest.raises(ValueError, match="can't be read as audio"):

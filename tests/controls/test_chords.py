@@ -405,7 +405,7 @@ def test_a_repeat_sign_repeats_bars_until_the_end(tmp_path):
     for bars in ("C | F | G . . C :|", "|:C|F|G . . C:||", tmp_path / "bars.txt"):
         chords = read_chords(bars, duration=10.0, bpm=120)
         assert chords == [("C", 0), ("F", 2), ("G", 4), ("C", 5.5), ("C", 6), ("F", 8)]
-        # Without a duration, there is no end.
+        # Without a duration, the end is unknown.
         assert read_chords(bars, bpm=120) == chords[:4]
     assert bars_from_roman("I IV | V :|", "D") == "D G | A :|"
     # Without bar lines, each numeral lasts one bar, with and without a repeat sign.

@@ -120,7 +120,7 @@ def test_defaults_of_lines(tmp_path):
         ({"seed": 2**64}, "`seed` has to be a whole number from"),
         ({"path": 3}, "`path` has to be a string"),
         ({"name": "first"}, "line 1 has the same name"),
-        ({"drums": "waltz"}, "`drums`: there is no file 'waltz'; for the preset of this name, use `groove`."),
+        ({"drums": "waltz"}, "`drums`: the file 'waltz' does not exist; for the preset of this name, use `groove`."),
         ({"groove": "walz"}, "`groove`: there is no groove 'walz'. Did you mean 'waltz'?"),
         ({"groove": "waltz", "drums": "beat.wav"}, "either `drums` or `groove`"),
     ],

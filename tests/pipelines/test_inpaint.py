@@ -133,6 +133,8 @@ def test_recordings_longer_than_a_window(edit):
         ({"audio": [(recording(), RATE)] * 2, "prompt": ["a", "b", "c"]}, "audio", "2 elements for 3 prompt"),
         ({"audio_start_seconds": 2.0, "duration": 1.0}, "audio_start_seconds", "the music has 1 s"),
         ({"audio_start_seconds": -1.0}, "audio_start_seconds", "-1"),
+        ({}, "mask_start_seconds", "All of `audio` is kept"),
+        ({"duration": 2.0, "sigmas": [0.5, 0.2], "num_inference_steps": None}, "sigmas", "start at 1"),
         ({"loop": True}, "loop", "can't be used with a recording"),
     ],
 )
@@ -179,4 +181,14 @@ def test_the_signature_lists_all_arguments(pipeline):
 
 def test_unknown_arguments_are_rejected(edit):
     with pytest.raises(TypeError, match="strenght"):
-        edit(**CALL, audio=(recording(), RATE), strenght=0.5)
+        edit(**CALL, audio=(recording(), RATE), duration=2.0, strenght=0.5)
+
+
+@pytest.mark.parametrize("pipeline", [JascoInpaintPipeline, JascoAudioToAudioPipeline])
+def test_recordings_that_end_after_the_music_cause_a_warning(pipe, warnings, pipeline):
+    regions = {"mask_start_seconds": 0.2, "mask_end_seconds": 0.4} if pipeline is JascoInpaintPipeline else {}
+    edit = pipeline.from_pipe(pipe)
+    edit("a", audio=(recording(1.0), RATE), num_inference_steps=1, **regions)
+    assert not warnings.records
+    edit("a", audio=(recording(1.0), RATE), duration=0.5, num_inference_steps=1, **regions)
+    assert "`audio` ends at 1.00 s, after the music at 0.50 s" in warnings.text

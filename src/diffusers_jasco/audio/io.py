@@ -106,5 +106,5 @@ def check_file(path: str | os.PathLike, name: str) -> Path:
     if os.path.isdir(path):
         raise InputError(f"`{name}` has to be an audio file, but {path} is a folder.", name)
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"`{name}`: there is no file {path}.")
+        raise FileNotFoundError(f"`{name}`: the file {path} does not exist.")
     return path

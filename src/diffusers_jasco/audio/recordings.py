@@ -55,7 +55,7 @@ class Recording:
                 with fsspec.open(audio, "rb") as file:
                     audio = file.read()
             elif not os.path.isfile(audio):
-                raise FileNotFoundError(f"There is no file {audio}.")
+                raise FileNotFoundError(f"The file {audio} does not exist.")
         self.name = "the audio" if name is None else name
         if isinstance(audio, (tuple, list)):
             self.waveform, self.sampling_rate = load_audio(audio, self.name)

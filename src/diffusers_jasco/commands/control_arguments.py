@@ -208,7 +208,7 @@ class Controls:
 
     @property
     def _needs_bpm(self) -> bool:
-        """Whether a missing tempo is an error: for chords in bars, there is no default."""
+        """Whether a missing tempo is an error: chords in bars have no default tempo."""
         return "chords" in self._in_beats and self.args.key is None
 
     def _has_or_finds_tempo(self, has_tempo_model: bool) -> bool:
@@ -292,7 +292,8 @@ def _check_combination(args: argparse.Namespace, in_beats: set[str]):
             raise InputError(f"Give either `{first}` or `{second}`, not both.", first)
     if is_groove_name(args.drums) and not os.path.exists(args.drums):
         raise InputError(
-            f"`drums`: there is no file {shorten(args.drums)}; for the preset of this name, use `groove`.", "drums"
+            f"`drums`: the file {shorten(args.drums)} does not exist; for the preset of this name, use `groove`.",
+            "drums",
         )
     if args.beats and args.bpm is not None:
         raise InputError("Give either `bpm` or `beats`, not both.", "bpm")

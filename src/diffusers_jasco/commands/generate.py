@@ -144,7 +144,7 @@ def load_pipeline(args: argparse.Namespace) -> Any:
 
 def read_latents(path: str) -> torch.Tensor:
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"`latents`: there is no file {path}.")
+        raise FileNotFoundError(f"`latents`: the file {path} does not exist.")
     try:
         tensors = load_file(path)
     except SafetensorError as error:

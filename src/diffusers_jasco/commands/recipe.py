@@ -153,7 +153,7 @@ def _find_moved_files(args: argparse.Namespace):
 
 def _read(path: str) -> dict[str, Any]:
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"`source`: there is no file {path}.")
+        raise FileNotFoundError(f"`source`: the file {path} does not exist.")
     try:
         recorded = read_metadata(path)
     except InputError as error:

@@ -416,7 +416,7 @@ def frames_to_notes(frames: torch.Tensor, frame_rate: float) -> list[tuple[int, 
 def _existing(path: str | os.PathLike) -> Path:
     path = Path(path)
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"`melody`: there is no file {path}.")
+        raise FileNotFoundError(f"`melody`: the file {path} does not exist.")
     return path
 
 

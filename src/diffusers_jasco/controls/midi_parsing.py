@@ -55,7 +55,7 @@ def load_midi(path: str | os.PathLike, name: str) -> Midi:
     """
     path = Path(path)
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"`{name}`: there is no file {path}.")
+        raise FileNotFoundError(f"`{name}`: the file {path} does not exist.")
     if (size := os.path.getsize(path)) > MAX_BYTES:
         raise InputError(
             f"`{name}`: {path} has to be at most {MAX_BYTES / 1e6:.0f} MB, but has {size / 1e6:.0f} MB.", name

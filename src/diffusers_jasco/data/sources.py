@@ -93,7 +93,7 @@ class Source:
         """The audio as a local file. A remote file is downloaded, and deleted at the end of the block."""
         fs, path = fsspec.core.url_to_fs(self.url)
         if not fs.isfile(path):
-            raise ValueError(f"There is no file {self.name}.")
+            raise ValueError(f"The file {self.name} does not exist.")
         if _is_local(fs):
             yield Path(path)
             return

@@ -84,7 +84,7 @@ class DeepSalience(nn.Module):
             [`InputError`]: if the file does not contain the network's weights.
         """
         if not os.path.isfile(path):
-            raise FileNotFoundError(f"`weights`: there is no file {os.fspath(path)}.")
+            raise FileNotFoundError(f"`weights`: the file {os.fspath(path)} does not exist.")
         h5py = import_optional("h5py", "extraction")
         model = cls().eval()
         try:

@@ -198,7 +198,7 @@ def _check_groove(info: dict[str, Any], folder: Path):
         except InputError as error:
             raise error.renamed("groove") from None
     elif isinstance(drums, str) and is_groove_name(drums) and _find_file(drums, folder) is None:
-        raise ValueError(f"`drums`: there is no file {drums!r}; for the preset of this name, use `groove`.")
+        raise ValueError(f"`drums`: the file {drums!r} does not exist; for the preset of this name, use `groove`.")
 
 
 def control_from_json(name: str, value: list[Any]) -> Any:

@@ -77,7 +77,7 @@ def find_lora_file(
         patterns = [path.as_posix() for path in (file, file.with_name(PEFT_CONFIG_NAME))]
         folder = snapshot_download(folder, allow_patterns=patterns, **hub)
     if not Path(folder, file).is_file():
-        raise FileNotFoundError(f"There is no file {file} in {source}.")
+        raise FileNotFoundError(f"The file {file} does not exist in {source}.")
     return Path(folder, file)
 
 

@@ -28,7 +28,7 @@ from ..utils.signatures import with_arguments_of
 from .checks import check_duration, check_generator, check_prompt
 from .pipeline_jasco import JascoPipeline
 from .pipeline_output import JascoPipelineOutput
-from .recordings import pair_recordings, read_recording
+from .recordings import pair_recordings, read_recording, warn_of_cut_recordings
 
 
 class JascoAudioToAudioPipeline(JascoPipeline):
@@ -96,6 +96,7 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         duration = check_duration(duration)
         if duration is None:
             duration = max(waveform.shape[-1] for waveform in waveforms) / rate
+        warn_of_cut_recordings([waveform.shape[-1] for waveform in waveforms], round(duration * rate), rate)
         num_frames = self._num_frames(duration)
         num_samples = num_frames * self._hop_length
         batch = torch.stack([F.pad(waveform, (0, num_samples))[..., :num_samples] for waveform in waveforms])

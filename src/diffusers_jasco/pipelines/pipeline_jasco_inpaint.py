@@ -22,6 +22,7 @@ import torch
 from torch.nn import functional as F
 
 from ..codecs import measure_reach, num_channels
+from ..schedulers.steps import check_sigmas
 from ..utils.errors import InputError, shorten
 from ..utils.numbers import to_float
 from ..utils.signatures import with_arguments_of
@@ -29,7 +30,7 @@ from .checks import check_duration, check_output_type, check_prompt
 from .denoising import GuidedVelocity, KnownFrames, Velocity
 from .pipeline_jasco import JascoPipeline
 from .pipeline_output import JascoPipelineOutput
-from .recordings import pair_recordings, read_recording
+from .recordings import pair_recordings, read_recording, warn_of_cut_recordings
 from .regions import known_frames, mark_known, read_regions, splice
 
 
@@ -104,10 +105,12 @@ class JascoInpaintPipeline(JascoPipeline):
         check_output_type(output_type)
         prompt = check_prompt(prompt)
         prompt, recordings = pair_recordings(prompt, audio, kwargs.get("prompt_embeds"))
-        edit, duration = self._read(
-            recordings, mask, mask_start_seconds, mask_end_seconds, audio_start_seconds, check_duration(duration)
-        )
+        sigmas = kwargs.get("sigmas")
+        if sigmas is not None and check_sigmas(sigmas)[0] != 1:
+            raise InputError("`sigmas` have to start at 1 with a recording.", "sigmas")
+        regions = mask, mask_start_seconds, mask_end_seconds, audio_start_seconds
         with self._lock:
+            edit, duration = self._read(recordings, *regions, check_duration(duration))
             outer, self._edit = self._edit, edit
             try:
                 result = super().__call__(
@@ -145,6 +148,7 @@ class JascoInpaintPipeline(JascoPipeline):
         if duration is None:
             duration = check_duration(num_samples / rate)
             assert duration is not None
+        warn_of_cut_recordings(lasts, num_samples, rate)
         spans = [(min(first, num_samples), min(last, num_samples)) for first, last in zip(firsts, lasts)]
         for index, (first, last) in enumerate(spans):
             if first == last:
@@ -168,6 +172,10 @@ class JascoInpaintPipeline(JascoPipeline):
         else:
             regions = read_regions(starts, ends, num_pieces, duration)
             known = torch.stack([mark_known(single, *span, num_samples, rate) for single, span in zip(regions, spans)])
+        if known.all():
+            raise InputError(
+                "All of `audio` is kept: give regions to make anew, or a longer `duration`.", "mask_start_seconds"
+            )
         reach = measure_reach(self.codec)
         frames = torch.stack([known_frames(single, hop, *reach) for single in known])
         return _Edit(timeline, spans, known, frames), duration

@@ -14,15 +14,20 @@
 
 """The recordings that pipelines edit."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from diffusers.utils import logging
 
 from ..audio.io import load_audio
 from ..audio.resampling import resample
 from ..audio.waveforms import is_waveform
 from ..utils.errors import InputError
 from .checks import Prompts
+
+
+logger = logging.get_logger(__name__)
 
 
 def pair_recordings(prompt: Prompts, audio: Any, prompt_embeds: torch.Tensor | None) -> tuple[Prompts, list[Any]]:
@@ -72,3 +77,19 @@ def read_recording(recording: Any, sampling_rate: int, channels: int) -> torch.T
     if waveform.shape[0] != channels:
         waveform = waveform.mean(dim=0, keepdim=True).expand(channels, -1)
     return resample(waveform, rate, sampling_rate)
+
+
+def warn_of_cut_recordings(ends: Sequence[int], num_samples: int, sampling_rate: int):
+    r"""
+    Warns of recordings that end after the music.
+
+    Args:
+        ends (`Sequence[int]`): the ends of the recordings in the music, in samples.
+        num_samples (`int`): length of the music in samples.
+        sampling_rate (`int`): samples per second.
+    """
+    if max(ends) > num_samples:
+        logger.warning(
+            f"`audio` ends at {max(ends) / sampling_rate:.2f} s, after the music at {num_samples / sampling_rate:.2f} s:"
+            " its end is not used. Omit `duration` to keep it."
+        )

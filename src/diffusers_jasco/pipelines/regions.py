@@ -138,8 +138,8 @@ def splice(
 ) -> torch.Tensor:
     r"""
     Puts generated music into the regions of a recording. Outside of them, the samples are those of the recording. In a
-    region, the recording fades into the generated music and back (at equal power). Where there is no recording to fade,
-    the difference at the border, mirrored in time, fades out instead, so that there is no click.
+    region, the recording fades into the generated music and back (at equal power). Where the recording ends,
+    the difference at the border, mirrored in time, fades out instead, which prevents a click.
 
     Args:
         generated (`torch.Tensor` of shape `(channels, samples)`): the generated music.

@@ -68,7 +68,7 @@ seed = integer(0, MAX_SEED)
 def existing(text: str) -> Path:
     """An argument type: an existing file or folder."""
     if not os.path.exists(text):
-        raise argparse.ArgumentTypeError(f"there is no file or folder {text}")
+        raise argparse.ArgumentTypeError(f"the file or folder {text} does not exist")
     return Path(text)
 
 

@@ -241,7 +241,7 @@ def read_text(path: str | os.PathLike, argument: str, max_bytes: int = 64 * 2**2
     if os.path.isdir(path):
         raise InputError(f"`{argument}`: {path} is a folder, not a file.", argument)
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"`{argument}`: there is no file {path}.")
+        raise FileNotFoundError(f"`{argument}`: the file {path} does not exist.")
     if os.path.getsize(path) > max_bytes:
         raise InputError(f"`{argument}`: {path} is larger than {max_bytes // 2**20} MiB.", argument)
     content = path.read_bytes().rstrip(b"\x1a")  # DOS end-of-file marker

@@ -220,7 +220,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
         `ValueError`: if the file is corrupt or refers to any other class or function.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
+        raise FileNotFoundError(f"The file {path} does not exist.")
     try:
         with torch.serialization.safe_globals(_OMEGACONF):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -342,7 +342,7 @@ def load_plain_pickle(path: str | os.PathLike) -> Any:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
+        raise FileNotFoundError(f"The file {path} does not exist.")
     try:
         with open(path, "rb") as file:
             return _DataUnpickler(file).load()
@@ -360,7 +360,7 @@ def load_json(path: str | os.PathLike) -> Any:
         `ValueError`: if it is not JSON.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
+        raise FileNotFoundError(f"The file {path} does not exist.")
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
