@@ -150,11 +150,11 @@ def no_loading(monkeypatch):
         (["--chords", "C:0", "--progression", "axis"], "Give either --chords or --progression"),
         (["--progression", "axi"], "Did you mean 'axis'"),
         (["--progression", "axis", "--key", "Am minor"], "--key"),
-        (["--groove", "bosanova"], "--groove: there is no groove 'bosanova'. Did you mean 'bossa nova'"),
+        (["--groove", "bosanova"], "--groove: unknown groove 'bosanova'. Did you mean 'bossa nova'"),
         (["--groove", "rock"], "Did you mean 'rock backbeat'? All grooves: four on the floor, "),
         (
             ["--progression", "I-V-vi-IV"],
-            "--progression: there is no progression 'I-V-vi-IV'. Did you mean 'ii-V-I'? All progressions: axis, ",
+            "--progression: unknown progression 'I-V-vi-IV'. Did you mean 'ii-V-I'? All progressions: axis, ",
         ),
         (["--groove", "techno", "--bpm", 900], "--bpm: has to be"),
         (["--groove", "techno", "--beats_per_bar", 3], "--beats_per_bar is 3, but the groove has 4 beats per bar"),

@@ -121,7 +121,7 @@ def test_defaults_of_lines(tmp_path):
         ({"path": 3}, "`path` has to be a string"),
         ({"name": "first"}, "line 1 has the same name"),
         ({"drums": "waltz"}, "`drums`: the file 'waltz' does not exist; for the preset of this name, use `groove`."),
-        ({"groove": "walz"}, "`groove`: there is no groove 'walz'. Did you mean 'waltz'?"),
+        ({"groove": "walz"}, "`groove`: unknown groove 'walz'. Did you mean 'waltz'?"),
         ({"groove": "waltz", "drums": "beat.wav"}, "either `drums` or `groove`"),
     ],
 )

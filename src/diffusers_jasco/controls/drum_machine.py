@@ -68,7 +68,7 @@ class Groove:
         for drum, steps in self.tracks.items():
             if drum not in DRUMS:
                 raise InputError(
-                    f"`tracks`: there is no drum {drum!r}; available drums: {', '.join(DRUMS)}.", "tracks"
+                    f"`tracks`: unknown drum {drum!r}; available drums: {', '.join(DRUMS)}.", "tracks"
                 )
             _check_steps(drum, steps)
         if len({len(steps) for steps in self.tracks.values()}) > 1:

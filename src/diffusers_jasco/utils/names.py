@@ -39,7 +39,7 @@ def find_name(name: str, names: Iterable[str], kind: str) -> str:
         return known[query]
     similar = [key for key in known if query and query in key.split()] or difflib.get_close_matches(query, known, n=1)
     hint = f" Did you mean {known[similar[0]]!r}?" if similar else ""
-    raise InputError(f"`name`: there is no {kind} {name!r}.{hint} All {kind}s: {', '.join(known.values())}.", "name")
+    raise InputError(f"`name`: unknown {kind} {name!r}.{hint} All {kind}s: {', '.join(known.values())}.", "name")
 
 
 def _simplify(name: str) -> str:
