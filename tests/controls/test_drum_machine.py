@@ -77,7 +77,7 @@ def test_invalid_grooves_are_rejected():
     for tracks, message in (
         ({}, "at least one drum"),
         (["x"], "at least one drum"),
-        ({"gong": "x"}, "no drum 'gong'; available drums: kick, snare"),
+        ({"gong": "x"}, "unknown drum 'gong'; available drums: kick, snare"),
         ({"kick": "x-x"}, "steps of 'kick'"),
         ({"kick": ""}, "steps of 'kick'"),
         ({"kick": (0, 1.5)}, "steps of 'kick'"),

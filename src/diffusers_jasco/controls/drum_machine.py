@@ -67,9 +67,7 @@ class Groove:
             )
         for drum, steps in self.tracks.items():
             if drum not in DRUMS:
-                raise InputError(
-                    f"`tracks`: unknown drum {drum!r}; available drums: {', '.join(DRUMS)}.", "tracks"
-                )
+                raise InputError(f"`tracks`: unknown drum {drum!r}; available drums: {', '.join(DRUMS)}.", "tracks")
             _check_steps(drum, steps)
         if len({len(steps) for steps in self.tracks.values()}) > 1:
             counts = ", ".join(f"{drum} {len(steps)}" for drum, steps in self.tracks.items())
