@@ -14,13 +14,21 @@
 
 """Loading of the three pipelines, and its warnings and progress bars."""
 
+from unittest import mock
+
 import diffusers
 import pytest
 import torch
 import transformers
-from diffusers import DiffusionPipeline, FlowMatchHeunDiscreteScheduler
+from diffusers import AutoPipelineForText2Audio, DiffusionPipeline, FlowMatchHeunDiscreteScheduler
+from diffusers.pipelines.auto_pipeline import AUTO_TEXT2AUDIO_PIPELINES_MAPPING
 
-from diffusers_jasco import JascoAudioToAudioPipeline, JascoInpaintPipeline, JascoPipeline
+from diffusers_jasco import (
+    JascoAudioToAudioPipeline,
+    JascoInpaintPipeline,
+    JascoPipeline,
+    register_auto_pipeline,
+)
 
 from ..conftest import FIXTURES, load_pipeline
 
@@ -88,3 +96,19 @@ def test_the_editing_pipelines_load_from_other_sources(pipe, loader):
     assert type(original) is loader and original.config.audiocraft == pipe.config.audiocraft
     nano = loader.from_pretrained("jasco-nano")
     assert type(nano) is loader and nano.frame_rate == 25 and nano.guider is not None
+
+
+def test_auto_pipelines_load_checkpoints_after_the_registration(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path)
+    with mock.patch.dict(AUTO_TEXT2AUDIO_PIPELINES_MAPPING):
+        AUTO_TEXT2AUDIO_PIPELINES_MAPPING.pop("jasco", None)
+        with pytest.raises(ValueError, match="can't find a pipeline linked to JascoPipeline"):
+            AutoPipelineForText2Audio.from_pretrained(tmp_path)
+        register_auto_pipeline()
+        register_auto_pipeline()
+        scheduler = FlowMatchHeunDiscreteScheduler()
+        loaded = AutoPipelineForText2Audio.from_pretrained(tmp_path, dtype=torch.float16, scheduler=scheduler)
+        assert type(loaded) is JascoPipeline and loaded.transformer.dtype == torch.float16
+        assert type(loaded.scheduler) is FlowMatchHeunDiscreteScheduler
+        assert type(AutoPipelineForText2Audio.from_pipe(pipe)) is JascoPipeline
+        assert list(AUTO_TEXT2AUDIO_PIPELINES_MAPPING.values()).count(JascoPipeline) == 1
