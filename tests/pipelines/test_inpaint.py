@@ -176,7 +176,9 @@ def test_music_continues_a_recording_without_a_click():
 def test_the_signature_lists_all_arguments(pipeline):
     names = list(inspect.signature(pipeline.__call__).parameters)
     assert names[:3] == ["self", "prompt", "audio"] and "kwargs" not in names
-    assert set(inspect.signature(JascoPipeline.__call__).parameters) < set(names)
+    signature = inspect.signature(JascoPipeline.__call__)
+    assert set(signature.parameters) < set(names)
+    assert inspect.signature(pipeline.__call__).return_annotation == signature.return_annotation
 
 
 def test_unknown_arguments_are_rejected(edit):

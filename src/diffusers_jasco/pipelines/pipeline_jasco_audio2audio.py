@@ -26,6 +26,7 @@ from ..utils.errors import InputError
 from ..utils.numbers import to_float, to_integer
 from ..utils.signatures import with_arguments_of
 from .checks import check_duration, check_generator, check_prompt
+from .denoising import initial_sigma, takes_sigmas
 from .pipeline_jasco import JascoPipeline
 from .pipeline_output import JascoPipelineOutput
 from .recordings import pair_recordings, read_recording, warn_of_cut_recordings
@@ -77,7 +78,7 @@ class JascoAudioToAudioPipeline(JascoPipeline):
 
         Raises:
             [`~inputs.InputError`], `FileNotFoundError`: as in [`JascoPipeline.__call__`], for a `strength` outside (0, 1],
-                and for an adaptive scheduler, which always begins with noise.
+                and for a scheduler that always begins with noise: an adaptive one, or one without `sigmas`.
         """
         for name in ("latents", "sigmas", "conditioning"):
             if kwargs.get(name) is not None:
@@ -85,7 +86,7 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         strength = to_float(strength, "strength")
         if not 0 < strength <= 1:
             raise InputError(f"`strength` has to be above 0 and at most 1, but is {strength:g}.", "strength")
-        if is_adaptive(self.scheduler):
+        if is_adaptive(self.scheduler) or not takes_sigmas(self.scheduler):
             raise InputError(
                 f"`strength` is not supported by `{type(self.scheduler).__name__}`: use `FlowMatchEulerScheduler`.",
                 "strength",
@@ -107,12 +108,14 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         data = self.encode_audio(batch).to(noise).repeat_interleave(count, dim=0)
         steps = num_inference_steps or default_steps(self.scheduler) or 100
         steps = max(1, round(to_integer(steps, "num_inference_steps", minimum=1) * strength))
+        sigmas = strength * np.linspace(1.0, 1.0 / steps, steps)
+        level = initial_sigma(self.scheduler, sigmas)
         return super().__call__(
             prompt,
             duration=duration,
             num_waveforms_per_prompt=count,
             generator=generator,
-            latents=strength * noise + (1 - strength) * data,
-            sigmas=strength * np.linspace(1.0, 1.0 / steps, steps),
+            latents=level * noise + (1 - level) * data,
+            sigmas=sigmas,
             **kwargs,
         )
