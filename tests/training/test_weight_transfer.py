@@ -274,9 +274,7 @@ def test_new_weights_learn(case):
     for seed in range(4):  # some weights only get gradients once the zeros behind them have changed
         inputs = make_inputs(target.config, seed)
         conditions = (*target.controls, "context") if target.config.context else target.controls
-        given = {
-            name: value for name, value in inputs.items() if name not in FRAME_CONDITIONS or name in conditions
-        }
+        given = {name: value for name, value in inputs.items() if name not in FRAME_CONDITIONS or name in conditions}
         target(**given).sample.square().mean().backward()
         optimizer.step()
         optimizer.zero_grad()
