@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from ..codecs import measure_reach, num_channels
 from ..conditioning import make_context
-from ..schedulers.steps import check_sigmas
+from ..schedulers.steps import check_sigmas, is_adaptive
 from ..utils.errors import InputError, shorten
 from ..utils.numbers import to_float
 from ..utils.signatures import with_arguments_of
@@ -34,6 +34,7 @@ from .pipeline_jasco import JascoPipeline
 from .pipeline_output import JascoPipelineOutput
 from .recordings import pair_recordings, read_recording, warn_of_cut_recordings
 from .regions import known_frames, mark_known, read_regions, splice
+from .windows import WindowedVelocity
 
 
 class _Edit(NamedTuple):
@@ -196,8 +197,10 @@ class JascoInpaintPipeline(JascoPipeline):
             conditioning = replace(velocity.conditioning, context=make_context(data, known))
             velocity = velocity.for_part(conditioning, "")
         made = super()._make_velocity(velocity, latents, *args)
-        is_stochastic = self.scheduler.config.get("stochastic_sampling", False)
-        return KnownFrames(made, data, known, None if is_stochastic else latents)
+        if isinstance(made, WindowedVelocity):
+            made.omit_unneeded(~known.all(dim=0))
+        # Adaptive schedulers also evaluate the velocity at the end of a step, where the way to the data is 0.
+        return KnownFrames(made, data, known, latents if is_adaptive(self.scheduler) else None)
 
     def _splice(self, edit: _Edit, audios: torch.Tensor, count: int) -> torch.Tensor:
         """Puts the generated music into the regions of each recording."""
@@ -211,7 +214,10 @@ class JascoInpaintPipeline(JascoPipeline):
 
 def _check_mask(mask: Any, num_pieces: int, num_frames: int) -> torch.Tensor:
     """Checks a mask of the kept frames; returns it with the shape `(pieces, frames)`."""
-    mask = torch.as_tensor(np.asarray(mask) if not torch.is_tensor(mask) else mask)
+    try:
+        mask = torch.as_tensor(mask if torch.is_tensor(mask) else np.asarray(mask))
+    except (TypeError, ValueError):
+        raise InputError(f"`mask` has to be a tensor of numbers, but is {shorten(mask)}.", "mask") from None
     if mask.ndim != 3 or mask.shape[0] not in (1, num_pieces) or mask.shape[1:] != (1, num_frames):
         raise InputError(
             f"`mask` has to have shape ({num_pieces}, 1, {num_frames}), but has {tuple(mask.shape)}.", "mask"
