@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from ..audio.regions import mark_known, splice
 from ..codecs import measure_reach, num_channels
 from ..schedulers.steps import check_sigmas
 from ..utils.errors import InputError, shorten
@@ -31,7 +32,7 @@ from .denoising import GuidedVelocity, KnownFrames, Velocity
 from .pipeline_jasco import JascoPipeline
 from .pipeline_output import JascoPipelineOutput
 from .recordings import pair_recordings, read_recording, warn_of_cut_recordings
-from .regions import known_frames, mark_known, read_regions, splice
+from .regions import known_frames, read_regions
 
 
 class _Edit(NamedTuple):
