@@ -75,18 +75,26 @@ def match_bands(
         sampling_rate (`int`): samples per second of both.
 
     Returns:
-        `torch.Tensor` of shape `(channels, bands)`: factors. Bands in which either is silent are not changed.
+        `torch.Tensor` of shape `(channels, bands)`: factors. Bands in which either is silent get the gains of all bands
+            together.
     """
-    target, own = measure_bands(recorded, sampling_rate), measure_bands(generated, sampling_rate)
-    mean = target.mean(dim=0, keepdim=True)
-    spread = torch.ones_like(target)
-    if len(own) < len(target):
-        spread = torch.where(mean > SILENT_POWER, (target / mean.clamp(min=SILENT_POWER)).sqrt(), spread)
-        target = mean
+    bands = measure_bands(recorded, sampling_rate), measure_bands(generated, sampling_rate)
+    is_silent = (bands[0].mean(dim=0) < SILENT_POWER) | (bands[1].mean(dim=0) < SILENT_POWER)
+    overall = _match(*(powers.sum(dim=1, keepdim=True) for powers in bands))
+    return torch.where(is_silent, overall, _match(*bands))
+
+
+def _match(recorded: torch.Tensor, generated: torch.Tensor) -> torch.Tensor:
+    """The gains of powers `(channels, bands)`."""
+    recorded, generated = recorded.clamp(min=SILENT_POWER / 1e6), generated.clamp(min=SILENT_POWER / 1e6)
+    if recorded.sum() < SILENT_POWER or generated.sum() < SILENT_POWER:
+        return torch.ones_like(recorded)
+    spread = torch.ones_like(recorded)
+    if len(generated) < len(recorded):
+        spread = (recorded / recorded.mean(dim=0)).sqrt()
+        recorded = recorded.mean(dim=0, keepdim=True)
     limit = 10 ** (MAX_GAIN / 20)
-    level = (target / own.clamp(min=SILENT_POWER)).sqrt().clamp(1 / limit, limit)
-    is_silent = (target < SILENT_POWER) | (own < SILENT_POWER)
-    return level.masked_fill(is_silent, 1.0) * spread
+    return (recorded / generated).sqrt().clamp(1 / limit, limit) * spread
 
 
 def equalize(waveform: torch.Tensor, gains: torch.Tensor, centers: torch.Tensor, sampling_rate: int) -> torch.Tensor:
