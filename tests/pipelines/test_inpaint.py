@@ -20,9 +20,10 @@ import pytest
 import torch
 
 from diffusers_jasco import JascoAudioToAudioPipeline, JascoInpaintPipeline, JascoPipeline, JascoTransformerModel
+from diffusers_jasco.audio.regions import mark_known, splice
 from diffusers_jasco.codecs import encode, measure_reach
 from diffusers_jasco.inputs import InputError
-from diffusers_jasco.pipelines.regions import known_frames, mark_known, splice
+from diffusers_jasco.pipelines.regions import known_frames
 
 
 RATE = 32000

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from ..audio.regions import mark_known, splice
 from ..codecs import measure_reach, num_channels
 from ..conditioning import make_context
 from ..schedulers.steps import check_sigmas, is_adaptive
@@ -33,7 +34,7 @@ from .denoising import GuidedVelocity, KnownFrames, Velocity
 from .pipeline_jasco import JascoPipeline
 from .pipeline_output import JascoPipelineOutput
 from .recordings import pair_recordings, read_recording, warn_of_cut_recordings
-from .regions import known_frames, mark_known, read_regions, splice
+from .regions import known_frames, read_regions
 from .windows import WindowedVelocity
 
 
