@@ -167,7 +167,7 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         noise = self.prepare_latents(batch_size, num_frames, device, generator)
         data = self.encode_audio(batch).to(noise).repeat_interleave(count, dim=0)
         kwargs["latents"] = strength * noise + (1 - strength) * data
-        return self._call_with_source(None, prompt=prompt, duration=duration, **kwargs)
+        return self._call_with_source(None, **kwargs, prompt=prompt, duration=duration)
 
     def _edit(
         self,
@@ -178,7 +178,7 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         **kwargs: Any,
     ) -> JascoPipelineOutput | tuple:
         """Edits recordings `(pieces, channels, samples)` from source conditions to target conditions."""
-        num_pieces, count, generator = len(recordings), kwargs["num_waveforms_per_prompt"], kwargs["generator"]
+        num_pieces, count, generator = len(recordings), kwargs["num_waveforms_per_prompt"], kwargs.pop("generator")
         targets = {name: kwargs.pop(name) for name in _ENCODED & kwargs.keys()}
         targets["generator"] = generator[::count] if isinstance(generator, list) else generator
         is_compatible = targets.get("audiocraft_compatible", False)
@@ -210,7 +210,7 @@ class JascoAudioToAudioPipeline(JascoPipeline):
             target = keep_controls(self.encode_conditioning(prompt, duration=duration, **targets), source, kept)
             data = self.encode_audio(recordings).to(self._execution_device, torch.float32)
             kwargs["latents"] = data.repeat_interleave(count, dim=0)
-            return self._call_with_source(source, conditioning=target, guider=guider, **kwargs)
+            return self._call_with_source(source, generator, conditioning=target, guider=guider, **kwargs)
 
     def _call_with_source(
         self, source: JascoConditioning | None, generator: Any, **kwargs: Any
