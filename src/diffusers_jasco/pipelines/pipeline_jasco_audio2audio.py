@@ -15,7 +15,6 @@
 """Variations of recordings."""
 
 import inspect
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +26,7 @@ from ..conditioning import JascoConditioning
 from ..controls import CONTROLS
 from ..guiders import JascoGuidance
 from ..guiders.jasco_guidance import SCALES
+from ..inputs import read_beats
 from ..schedulers.steps import default_steps, is_adaptive
 from ..utils.errors import InputError
 from ..utils.numbers import to_float, to_integer
@@ -46,7 +46,8 @@ VARIATION_STRENGTH = 0.5
 EDIT_STRENGTH = 0.7
 
 _ENCODED = set(inspect.signature(JascoEncodingMixin.encode_conditioning).parameters)
-_SHARED = {"normalize_drums", "audiocraft_compatible", "generator"}
+# Arguments that source and target share; those of the tempo only where the source may need one.
+_SHARED = {"duration", "normalize_drums", "audiocraft_compatible", "generator"}
 _TEMPO = {"bpm", "beats_per_bar", "beats"}
 
 
@@ -128,8 +129,8 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         for name in ("latents", "sigmas", "conditioning"):
             if kwargs.get(name) is not None:
                 raise InputError(f"`{name}` can't be used with a recording.", name)
-        values = {"prompt": source_prompt, "chords": source_chords, "drums": source_drums, "melody": source_melody}
-        given = [name for name, value in values.items() if value is not None]
+        sources = {"prompt": source_prompt, "chords": source_chords, "drums": source_drums, "melody": source_melody}
+        given = [name for name, value in sources.items() if value is not None]
         if given:
             check_euler(self.scheduler, f"source_{given[0]}")
         if strength is None:
@@ -163,61 +164,61 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         sigmas = strength * np.linspace(1.0, 1.0 / steps, steps)
         kwargs |= {"num_waveforms_per_prompt": count, "generator": generator, "sigmas": sigmas}
         if given:
-            return self._edit(prompt, values, batch, duration, **kwargs)
+            return self._edit(prompt, sources, batch, duration, **kwargs)
         noise = self.prepare_latents(batch_size, num_frames, device, generator)
         data = self.encode_audio(batch).to(noise).repeat_interleave(count, dim=0)
         kwargs["latents"] = strength * noise + (1 - strength) * data
         return self._call_with_source(None, **kwargs, prompt=prompt, duration=duration)
 
     def _edit(
-        self,
-        prompt: Prompts,
-        values: dict[str, Any],
-        recordings: torch.Tensor,
-        duration: float,
-        **kwargs: Any,
+        self, prompt: Prompts, sources: dict[str, Any], recordings: torch.Tensor, duration: float, **kwargs: Any
     ) -> JascoPipelineOutput | tuple:
         """Edits recordings `(pieces, channels, samples)` from source conditions to target conditions."""
         num_pieces, count, generator = len(recordings), kwargs["num_waveforms_per_prompt"], kwargs.pop("generator")
         targets = {name: kwargs.pop(name) for name in _ENCODED & kwargs.keys()}
-        targets["generator"] = generator[::count] if isinstance(generator, list) else generator
-        is_compatible = targets.get("audiocraft_compatible", False)
         scales = {name: kwargs.pop(name, None) for name in SCALES}
-        guider = self._make_guider(kwargs.pop("guider", None), scales, is_compatible)
-        extracted = [(recording, self.sampling_rate) for recording in recordings]
-        has_beats = "beats" in self.transformer.controls
-        if has_beats and targets.get("bpm") is None and targets.get("beats") is None:
-            targets["beats"] = extracted
-        sources = {name: targets[name] for name in _SHARED & targets.keys()}
-        controls = {name: value for name, value in values.items() if name != "prompt" and value is not None}
-        if has_beats or not all(map(_is_extracted, controls.values())):
-            sources |= {name: targets[name] for name in _TEMPO & targets.keys()}
-        sources |= {name: extracted if _is_extracted(value) else value for name, value in controls.items()}
-        sources["prompt"] = _check_source_prompt(values["prompt"])
-        if not isinstance(sources["prompt"], list):
-            sources["prompt"] = [sources["prompt"]] * num_pieces
-        elif len(sources["prompt"]) != num_pieces:
-            raise InputError(
-                f"`source_prompt` has {len(sources['prompt'])} elements for {num_pieces} piece(s).", "source_prompt"
-            )
-        sources["separate_drums"] = _is_extracted(values["drums"])
+        guider = self._make_guider(kwargs.pop("guider", None), scales, targets.get("audiocraft_compatible", False))
+        targets |= {
+            "duration": duration,
+            "generator": generator[::count] if isinstance(generator, list) else generator,
+        }
         kept = {name: missing_controls(targets.get(name), num_pieces) for name in CONTROLS}
+        extracted = [(recording, self.sampling_rate) for recording in recordings]
         with self._lock:
-            try:
-                source = self.encode_conditioning(duration=duration, **sources)
-            except InputError as error:
-                raise error.renamed(f"source_{error.argument}") if error.argument in values else error
-            target = keep_controls(self.encode_conditioning(prompt, duration=duration, **targets), source, kept)
+            if "beats" in self.transformer.controls and targets.get("bpm") is None and targets.get("beats") is None:
+                targets["beats"] = [read_beats(recording, duration) for recording in extracted]
+            source = self._encode_source(sources, extracted, targets)
+            target = keep_controls(self.encode_conditioning(prompt, **targets), source, kept)
             data = self.encode_audio(recordings).to(self._execution_device, torch.float32)
-            kwargs["latents"] = data.repeat_interleave(count, dim=0)
-            return self._call_with_source(source, generator, conditioning=target, guider=guider, **kwargs)
+            kwargs |= {"latents": data.repeat_interleave(count, dim=0), "conditioning": target, "guider": guider}
+            return self._call_with_source(source, generator, **kwargs)
+
+    def _encode_source(
+        self, sources: dict[str, Any], extracted: list[tuple[torch.Tensor, int]], targets: dict[str, Any]
+    ) -> JascoConditioning:
+        """Encodes the source conditions, with the settings of the target conditions."""
+        prompt, num_pieces = _check_source_prompt(sources["prompt"]), len(extracted)
+        if not isinstance(prompt, list):
+            prompt = [prompt] * num_pieces
+        if len(prompt) != num_pieces:
+            raise InputError(f"`source_prompt` has {len(prompt)} elements for {num_pieces} piece(s).", "source_prompt")
+        controls = {name: value for name, value in sources.items() if name != "prompt" and value is not None}
+        shared = _SHARED
+        if "beats" in self.transformer.controls or not all(map(_is_extracted, controls.values())):
+            shared = shared | _TEMPO
+        arguments = {name: targets[name] for name in shared & targets.keys()}
+        arguments |= {name: extracted if _is_extracted(value) else value for name, value in controls.items()}
+        try:
+            return self.encode_conditioning(prompt, **arguments, separate_drums=_is_extracted(sources["drums"]))
+        except InputError as error:
+            raise error.renamed(f"source_{error.argument}") if error.argument in sources else error
 
     def _call_with_source(
         self, source: JascoConditioning | None, generator: Any, **kwargs: Any
     ) -> JascoPipelineOutput | tuple:
-        """Calls the pipeline, within which a callback may call this pipeline in turn."""
+        """Calls the base class. A callback may call this pipeline again, with another source."""
         with self._lock:
-            outer, self._source = self._source, source and _Source(source, generator)
+            outer, self._source = self._source, None if source is None else _Source(source, generator)
             try:
                 return super().__call__(generator=generator, **kwargs)
             finally:
@@ -231,8 +232,8 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         conditioning = conditioning.to(latents.device).repeat(len(latents) // conditioning.batch_size)
         guided = GuidedVelocity(self.transformer, JascoGuidance(1.0), conditioning, velocity.attention_kwargs)
         source = super()._make_velocity(guided.for_part(guided.conditioning, "source:"), latents, *args)
-        draw_noise = partial(self.prepare_latents, *latents.shape[:2], latents.device, generator)
-        return SourceVelocity(target, source, latents, draw_noise)
+        size = len(latents), latents.shape[1], latents.device
+        return SourceVelocity(target, source, latents, lambda: self.prepare_latents(*size, generator))
 
 
 def _is_extracted(value: Any) -> bool:

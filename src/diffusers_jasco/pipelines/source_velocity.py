@@ -14,7 +14,7 @@
 
 """The velocity of edits from source conditions to target conditions, and the conditions that edits keep."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -65,7 +65,7 @@ class SourceVelocity:
 
 
 def keep_controls(
-    target: JascoConditioning, source: JascoConditioning, kept: dict[str, Sequence[bool]]
+    target: JascoConditioning, source: JascoConditioning, kept: Mapping[str, Sequence[bool]]
 ) -> JascoConditioning:
     r"""
     Adds controls of the source to the target.
@@ -73,7 +73,7 @@ def keep_controls(
     Args:
         target ([`JascoConditioning`]): the target conditions.
         source ([`JascoConditioning`]): the source conditions of the same pieces.
-        kept (`dict[str, Sequence[bool]]`): for each control, the pieces that get it from the source.
+        kept (`Mapping[str, Sequence[bool]]`): for each control, the pieces that get it from the source.
 
     Returns:
         [`JascoConditioning`]: the target conditions with these controls.
