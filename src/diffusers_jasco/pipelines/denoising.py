@@ -79,7 +79,7 @@ class GuidedVelocity:
             name (`str`): distinguishes the parts in caches of the transformer.
         """
         part = copy(self)
-        part.conditioning, part._name, part._branches = conditioning, name, ()
+        part.conditioning, part._name, part._branches = conditioning, self._name + name, ()
         return part
 
     def __call__(self, latents: torch.Tensor, time: float) -> torch.Tensor:
