@@ -31,6 +31,7 @@ from ..generation.requests import control_from_json
 from ..utils.arguments import CommandParser
 from ..utils.errors import InputError, list_names, shorten
 from ..utils.files import hash_file
+from .edit_arguments import KINDS, SOURCES
 
 
 logger = logging.get_logger(__name__)
@@ -38,7 +39,7 @@ logger = logging.get_logger(__name__)
 # Options that do not change the music.
 NOT_RECORDED = {"help", "output", "device", "source", "no_metadata"}
 # Options with files whose content is compared when music is regenerated.
-FILES = (*CONTROLS, "latents")
+FILES = (*CONTROLS, "latents", *KINDS, *SOURCES[1:])
 # Metadata entries that are not options: package version, model hash, waveform index, file hashes, the chosen tempo, and
 # the clip name that `scripts/generate_jasco.py` adds.
 _NOT_OPTIONS = {"diffusers-jasco", "model", "waveform", "files", "tempo", "name"}
@@ -53,6 +54,9 @@ _OVERRIDES = {
     "seed": {"latents"},
     "checkpoint": {"text_encoder", "codec", "lora", "variant"},
     "num_waveforms": {"waveform"},
+    "edit": {"extend", "vary", "intro", "strength", "duration", "loop", "rate", "loudness", *SOURCES},
+    "extend": {"edit", "vary", "regions", "intro", "strength", "duration", "loop", "rate", "loudness", *SOURCES},
+    "vary": {"edit", "extend", "regions", "intro", "duration", "loop", "latents"},
 }
 
 
