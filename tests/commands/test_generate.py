@@ -555,3 +555,13 @@ def test_music_is_edited_with_its_own_options(tmp_path):
     assert run(*edit, "--output", tmp_path / "b.wav") == 0
     metadata = read_metadata(tmp_path / "b.wav")
     assert metadata["chords"] == "C:0" and metadata["prompt"] == "pop" and "duration" not in metadata
+
+
+def test_clips_with_timelines_are_regenerated(tmp_path):
+    metadata = {"prompt": [["calm", 0.0], ["loud", 0.5]], "seed": 3, "duration": 1.0, "num_inference_steps": 1}
+    path = export_audio(torch.zeros(1, 2400), tmp_path / "clip.flac", 24000, metadata=metadata)
+    assert run("--from", path, "--output", tmp_path / "a.wav") == 0
+    assert run("--from", path, "calm", "--output", tmp_path / "b.wav") == 0
+    first, plain = (load_audio(tmp_path / name)[0] for name in ("a.wav", "b.wav"))
+    assert not torch.equal(first, plain)
+    assert read_metadata(tmp_path / "a.wav")["prompt"] == metadata["prompt"]
