@@ -258,8 +258,11 @@ class _Song:
         """Yields the recording in blocks, with silence before and after it."""
         yield from self._silence(self.offset)
         count = self.offset
-        options = {"scaled": False, "dtype": "float64"} if isinstance(self.source, AudioFile) else {}
-        for block in self.source.blocks(**options):
+        if isinstance(self.source, AudioFile):
+            blocks = self.source.blocks(scaled=False, dtype="float64")
+        else:
+            blocks = self.source.blocks()
+        for block in blocks:
             if np.abs(block).max() > MAX_FLOAT_SAMPLE:
                 raise InputError(
                     f"The samples of `file` have to be in [-1, 1], but reach {np.abs(block).max():g}.", "file"
