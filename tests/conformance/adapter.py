@@ -73,6 +73,7 @@ MODEL_OPTIONS = {
     "qk_norm": "rms_norm",
     "presence_bits": True,
     "beats": True,
+    "context": True,
 }
 
 
@@ -93,7 +94,8 @@ def model_inputs(device, all_controls=False):
         "drums": randn(2, FRAMES, LATENT_DIM),
         "melody": randn(2, FRAMES, MELODY_BINS),
     }
-    return inputs | {"beats": randn(2, FRAMES, 5)} if all_controls else inputs
+    others = {"beats": randn(2, FRAMES, 5), "context": randn(2, FRAMES, LATENT_DIM + 1)}
+    return inputs | others if all_controls else inputs
 
 
 MODEL_MAIN_INPUT = "hidden_states"
