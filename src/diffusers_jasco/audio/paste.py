@@ -41,7 +41,7 @@ from .matching import (
     read_delayed,
     score_delays,
 )
-from .regions import FADE, Regions, check_regions, splice
+from .regions import FADE, Regions, check_regions, read_pairs, splice
 from .resampling import resample, resampled_span
 from .waveforms import BLOCK_SECONDS, MAX_FLOAT_SAMPLE, Waveform, check_rate, check_samples
 
@@ -105,7 +105,7 @@ def paste(
         `FileNotFoundError`: if `file` or the folder of `path` does not exist.
     """
     source = open_audio(file, "file")
-    encoding = None if path is None else _find_encoding(path, source)
+    encoding = None if path is None else find_encoding(path, source)
     song = _Song(
         source, check_samples(audio, "audio"), check_rate(sampling_rate, "audio"), regions, audio_start_seconds
     )
@@ -126,8 +126,20 @@ def paste(
     return Path(path)
 
 
-def _find_encoding(path: str | os.PathLike, source: AudioFile | Waveform) -> str:
-    """The encoding of the new file, which holds the samples of the recording exactly."""
+def find_encoding(path: str | os.PathLike, source: AudioFile | Waveform) -> str:
+    r"""
+    Determines the encoding of a new file that holds the samples of a recording exactly.
+
+    Args:
+        path (`str` or `os.PathLike`): the new file.
+        source ([`~audio.files.AudioFile`] or [`~audio.waveforms.Waveform`]): the recording.
+
+    Returns:
+        `str`: libsndfile's name of the encoding.
+
+    Raises:
+        [`~inputs.InputError`]: if `path` is the recording itself, or its format can't hold the samples.
+    """
     check_export(path, source.samplerate, source.channels)
     suffix = Path(path).suffix.lower()
     if suffix not in ENCODINGS:
@@ -196,7 +208,7 @@ class _Song:
         self.length = end = self.offset + source.frames
         if num_samples > last + TOLERANCE * rate:
             self.length = max(end, round(num_samples * self.rate / rate))
-        self.spans = self._find_spans(_read_pairs(regions), end)
+        self.spans = self._find_spans(read_pairs(regions, "regions"), end)
 
     def _find_spans(self, regions: Regions, end: int) -> list[_Span]:
         duration = self.length / self.rate
@@ -364,17 +376,3 @@ def _remove_fade(mixed: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:
     """The generated music at the start of a region, into which the recording was faded at equal power."""
     angle = torch.linspace(0, math.pi / 2, mixed.shape[-1])
     return (mixed - recorded * angle.cos()) / angle.sin().clamp(min=MIN_FADE_GAIN)
-
-
-def _read_pairs(regions: Any) -> Regions:
-    """Converts the regions to pairs of numbers."""
-    regions = regions.tolist() if hasattr(regions, "tolist") else regions
-    pairs = []
-    for region in regions if isinstance(regions, Sequence) and not isinstance(regions, str) else [regions]:
-        if not isinstance(region, Sequence) or isinstance(region, str) or len(region) != 2:
-            raise InputError(
-                f"`regions` has to be a list of pairs of start and end in seconds, but contains {shorten(region)}.",
-                "regions",
-            )
-        pairs.append((to_float(region[0], "regions", unit="seconds"), to_float(region[1], "regions", unit="seconds")))
-    return pairs
