@@ -151,7 +151,8 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         waveforms = [read_recording(recording, rate, num_channels(self.codec)) for recording in recordings]
         duration = check_duration(duration)
         if duration is None:
-            duration = max(waveform.shape[-1] for waveform in waveforms) / rate
+            duration = check_duration(max(waveform.shape[-1] for waveform in waveforms) / rate)
+            assert duration is not None
         warn_of_cut_recordings([waveform.shape[-1] for waveform in waveforms], round(duration * rate), rate)
         num_frames = self._num_frames(duration)
         num_samples = num_frames * self._hop_length
@@ -159,8 +160,9 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         count = to_integer(num_waveforms_per_prompt, "num_waveforms_per_prompt", minimum=1)
         batch_size, device = len(batch) * count, self._execution_device
         generator = check_generator(generator, batch_size, device)
-        steps = num_inference_steps or default_steps(self.scheduler) or 100
-        steps = max(1, round(to_integer(steps, "num_inference_steps", minimum=1) * strength))
+        if num_inference_steps is None:
+            num_inference_steps = default_steps(self.scheduler) or 100
+        steps = max(1, round(to_integer(num_inference_steps, "num_inference_steps", minimum=1) * strength))
         sigmas = strength * np.linspace(1.0, 1.0 / steps, steps)
         kwargs |= {"num_waveforms_per_prompt": count, "generator": generator, "sigmas": sigmas}
         if given:
