@@ -27,6 +27,7 @@ from ..controls import CONTROLS
 from ..extraction import extract_beats
 from ..guiders import JascoGuidance
 from ..guiders.jasco_guidance import SCALES
+from ..inputs import extract
 from ..schedulers.steps import default_steps, is_adaptive
 from ..utils.errors import InputError
 from ..utils.numbers import to_float, to_integer
@@ -186,7 +187,7 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         extracted = [(recording, self.sampling_rate) for recording in recordings]
         with self._lock:
             if "beats" in self.transformer.controls and targets.get("bpm") is None and targets.get("beats") is None:
-                found = [extract_beats(*recording) for recording in extracted]
+                found = [extract(extract_beats, recording, "audio") for recording in extracted]
                 targets["beats"] = [single if single.beats else None for single in found]
                 targets["bpm"] = [None if single.beats else False for single in found]
             source = self._encode_source(sources, extracted, targets)
