@@ -118,8 +118,8 @@ class KnownFrames:
         data (`torch.Tensor` of shape `(batch, frames, channels)`): the known latents.
         known (`torch.Tensor` of shape `(batch, frames)`): `True` where they are known.
         noise (`torch.Tensor` of shape `(batch, frames, channels)`, *optional*):
-            The initial latents. Without them, as stochastic schedulers need it, the velocity leads to the known latents
-            from wherever the latents are.
+            The initial latents, for adaptive schedulers. Without them, the velocity leads to the known latents from
+            wherever the latents are, also after a scheduler or a callback has added noise.
     """
 
     def __init__(

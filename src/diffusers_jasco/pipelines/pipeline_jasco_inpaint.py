@@ -22,7 +22,7 @@ import torch
 from torch.nn import functional as F
 
 from ..codecs import measure_reach, num_channels
-from ..schedulers.steps import check_sigmas
+from ..schedulers.steps import check_sigmas, is_adaptive
 from ..utils.errors import InputError, shorten
 from ..utils.numbers import to_float
 from ..utils.signatures import with_arguments_of
@@ -32,6 +32,7 @@ from .pipeline_jasco import JascoPipeline
 from .pipeline_output import JascoPipelineOutput
 from .recordings import pair_recordings, read_recording, warn_of_cut_recordings
 from .regions import known_frames, mark_known, read_regions, splice
+from .windows import WindowedVelocity
 
 
 class _Edit(NamedTuple):
@@ -190,12 +191,14 @@ class JascoInpaintPipeline(JascoPipeline):
         data = F.pad(data, (0, 0, 0, latents.shape[1]))[:, : latents.shape[1]]
         count = len(latents) // len(data)
         known = edit.known_frames[:, : latents.shape[1]].to(device)
-        is_stochastic = self.scheduler.config.get("stochastic_sampling", False)
+        if isinstance(made, WindowedVelocity):
+            made.omit_unneeded(~known.all(dim=0))
         return KnownFrames(
             made,
             data.repeat_interleave(count, dim=0),
             known.repeat_interleave(count, dim=0),
-            None if is_stochastic else latents,
+            # Adaptive schedulers also evaluate the velocity at the end of a step, where the way to the data is 0.
+            latents if is_adaptive(self.scheduler) else None,
         )
 
     def _splice(self, edit: _Edit, audios: torch.Tensor, count: int) -> torch.Tensor:
@@ -210,7 +213,10 @@ class JascoInpaintPipeline(JascoPipeline):
 
 def _check_mask(mask: Any, num_pieces: int, num_frames: int) -> torch.Tensor:
     """Checks a mask of the kept frames; returns it with the shape `(pieces, frames)`."""
-    mask = torch.as_tensor(np.asarray(mask) if not torch.is_tensor(mask) else mask)
+    try:
+        mask = torch.as_tensor(mask if torch.is_tensor(mask) else np.asarray(mask))
+    except (TypeError, ValueError):
+        raise InputError(f"`mask` has to be a tensor of numbers, but is {shorten(mask)}.", "mask") from None
     if mask.ndim != 3 or mask.shape[0] not in (1, num_pieces) or mask.shape[1:] != (1, num_frames):
         raise InputError(
             f"`mask` has to have shape ({num_pieces}, 1, {num_frames}), but has {tuple(mask.shape)}.", "mask"

@@ -27,6 +27,8 @@ from ..utils.numbers import is_number, to_float
 
 # Seconds of the fades at the borders of a region, at most a quarter of the region.
 FADE = 0.05
+# Seconds by which a region may end after the music, as durations of files are often rounded.
+_TOLERANCE = 0.01
 
 Regions = list[tuple[float, float]]
 
@@ -40,7 +42,8 @@ def read_regions(starts: Any, ends: Any, num_pieces: int, duration: float) -> li
             The borders of the regions in seconds: those of one region or of several, for all pieces or a list of lists
             with those of each piece.
         num_pieces (`int`): number of pieces.
-        duration (`float`): duration of the music in seconds, after which regions must not end.
+        duration (`float`): duration of the music in seconds, after which regions must not end. They are cut there if they
+            end up to 10 ms later.
 
     Returns:
         `list[Regions]`: the regions `(start, end)` of each piece, in order.
@@ -61,16 +64,27 @@ def read_regions(starts: Any, ends: Any, num_pieces: int, duration: float) -> li
 
 def _rows(value: Any, name: str, num_pieces: int) -> list[list[float]]:
     """The borders of each piece."""
-    value = value.tolist() if hasattr(value, "tolist") else value
+    value = _to_list(value)
     if is_number(value):
         value = [value]
-    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+    if not isinstance(value, list):
         raise InputError(f"`{name}` has to be seconds or a list of them, but is {shorten(value)}.", name)
-    if not any(isinstance(single, Sequence) and not isinstance(single, str) for single in value):
-        return [[to_float(second, name, unit="seconds") for second in value]] * num_pieces
-    if len(value) != num_pieces:
-        raise InputError(f"`{name}` has {len(value)} lists for {num_pieces} piece(s).", name)
-    return [[to_float(second, name, unit="seconds") for second in single] for single in value]
+    rows = [_to_list(single) for single in value]
+    if not any(isinstance(row, list) for row in rows):
+        return [[to_float(second, name, unit="seconds") for second in rows]] * num_pieces
+    if len(rows) != num_pieces:
+        raise InputError(f"`{name}` has {len(rows)} lists for {num_pieces} piece(s).", name)
+    for row in rows:
+        if not isinstance(row, list):
+            raise InputError(f"`{name}` has to have a list of seconds for each piece, but one is {shorten(row)}.", name)
+    return [[to_float(second, name, unit="seconds") for second in row] for row in rows]
+
+
+def _to_list(value: Any) -> Any:
+    """Arrays and sequences as a list, anything else unchanged."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else value
 
 
 def _check(starts: list[float], ends: list[float], duration: float) -> Regions:
@@ -81,7 +95,7 @@ def _check(starts: list[float], ends: list[float], duration: float) -> Regions:
         )
     regions = sorted(zip(starts, ends))
     for start, end in regions:
-        if not 0 <= start < end <= duration + 1e-6:
+        if not 0 <= start < end <= duration + _TOLERANCE or start >= duration:
             raise InputError(
                 f"Regions have to start before they end, and to lie within the music of {duration:g} s, but one is from"
                 f" {start:g} to {end:g} s.",
@@ -92,7 +106,7 @@ def _check(starts: list[float], ends: list[float], duration: float) -> Regions:
             raise InputError(
                 f"Regions must not overlap, but one starts at {start:g} s, before {end:g} s.", "mask_start_seconds"
             )
-    return regions
+    return [(start, min(end, duration)) for start, end in regions]
 
 
 def mark_known(regions: Regions, first: int, last: int, num_samples: int, rate: int) -> torch.Tensor:
@@ -157,23 +171,24 @@ def splice(
     for start, end in zip(borders, borders[1:]):
         length = 0 if known[start] else min(round(FADE * rate), (end - start) // 4)
         if start > 0 and length:
-            result[:, start : start + length] = _fade(generated, recording, start, length, start + length <= last)
+            result[:, start : start + length] = _fade(generated, recording, start, length, first, last)
         if end < len(known) and length:
             # The end of a region is the beginning of one in reversed time.
-            flipped = generated.flip(-1), recording.flip(-1), len(known) - end, length
-            result[:, end - length : end] = _fade(*flipped, end - length >= first).flip(-1)
+            size = len(known)
+            flipped = generated.flip(-1), recording.flip(-1), size - end, length, size - last, size - first
+            result[:, end - length : end] = _fade(*flipped).flip(-1)
     return result
 
 
 def _fade(
-    generated: torch.Tensor, recording: torch.Tensor, start: int, length: int, is_recorded: bool
+    generated: torch.Tensor, recording: torch.Tensor, start: int, length: int, first: int, last: int
 ) -> torch.Tensor:
     """The first `length` samples of a region that begins at `start`."""
     angle = torch.linspace(0, math.pi / 2, length, device=generated.device)
     part = slice(start, start + length)
-    if is_recorded:
+    if start + length <= last:
         return recording[:, part] * angle.cos() + generated[:, part] * angle.sin()
-    before = slice(max(start - length, 0), start)
+    before = slice(max(start - length, first), start)
     difference = (recording[:, before] - generated[:, before]).flip(-1)
     difference = F.pad(difference, (0, length - difference.shape[-1]))
     return generated[:, part] + difference * angle.cos()
