@@ -76,7 +76,9 @@ def _rows(value: Any, name: str, num_pieces: int) -> list[list[float]]:
         raise InputError(f"`{name}` has {len(rows)} lists for {num_pieces} piece(s).", name)
     for row in rows:
         if not isinstance(row, list):
-            raise InputError(f"`{name}` has to have a list of seconds for each piece, but one is {shorten(row)}.", name)
+            raise InputError(
+                f"`{name}` has to have a list of seconds for each piece, but one is {shorten(row)}.", name
+            )
     return [[to_float(second, name, unit="seconds") for second in row] for row in rows]
 
 
