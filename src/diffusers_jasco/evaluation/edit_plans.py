@@ -36,8 +36,8 @@ _KEPT = 2.0  # least seconds of the recording before, between and after regions
 _LONGEST_REGION = 5.2  # seconds
 _MIN_NOTES = 3
 _SHORTEST = 0.05  # seconds of a chord, and of what is left of a note
-# Every kind in turn, with one more edit of chords.
-_ORDER = (*KINDS, *KINDS, *KINDS, "chords")
+# Not all recordings have drums and a melody everywhere, so these controls need more edits.
+_ORDER = (*KINDS, *KINDS, "drums", "melody", "same", "continuation", "drums", "melody")
 
 Notes = list[tuple[int, float, float]]
 

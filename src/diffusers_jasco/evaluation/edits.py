@@ -461,7 +461,8 @@ def evaluate_strengths(
 
 def _share(steps: np.ndarray) -> float:
     """The share of steps that are not negative, ignoring NaN."""
-    return float((steps[~np.isnan(steps)] >= 0).mean())
+    steps = steps[~np.isnan(steps)]
+    return float((steps >= 0).mean()) if steps.size else math.nan
 
 
 def write_edits(result: dict[str, Any]) -> str:
