@@ -89,10 +89,35 @@ def test_invalid_input_is_rejected(vary, options, argument, message):
     assert error.value.argument == argument
 
 
-def test_adaptive_schedulers_are_refused(vary):
-    vary.scheduler = FlowMatchDopri5Scheduler()
-    with pytest.raises(InputError, match="FlowMatchEulerScheduler"):
+@pytest.mark.parametrize("scheduler", [FlowMatchDopri5Scheduler(), FlowMatchHeunDiscreteScheduler()])
+def test_schedulers_that_always_begin_with_noise_are_refused(vary, scheduler):
+    vary.scheduler = scheduler
+    with pytest.raises(InputError, match="FlowMatchEulerScheduler") as error:
         vary("a", audio=recording())
+    assert error.value.argument == "strength"
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "level"),
+    [
+        (FlowMatchEulerDiscreteScheduler(), 0.5),
+        (FlowMatchEulerDiscreteScheduler(shift=3.0), 0.75),
+        (FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, invert_sigmas=True), 0.5),
+    ],
+    ids=["plain", "shifted", "inverted"],
+)
+def test_the_noise_is_that_of_the_schedulers_first_time(vary, scheduler, level):
+    vary.scheduler = scheduler
+    seen = []
+    vary.transformer.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append((kwargs | dict(zip(("hidden_states", "timestep"), args)))),
+        with_kwargs=True,
+    )
+    noise = vary.prepare_latents(1, 50, torch.device("cpu"), generator(0))
+    data = vary.encode_audio(recording()[0][None])
+    vary(**CALL, audio=recording(), strength=0.5, generator=generator(0))
+    torch.testing.assert_close(seen[0]["timestep"].float().mean().item(), 1 - level, atol=1e-6, rtol=0)
+    torch.testing.assert_close(seen[0]["hidden_states"], level * noise + (1 - level) * data, atol=1e-5, rtol=1e-5)
 
 
 # Edits

@@ -33,7 +33,7 @@ from ..utils.errors import InputError
 from ..utils.numbers import to_float, to_integer
 from ..utils.signatures import with_arguments_of
 from .checks import Prompts, check_duration, check_generator, check_prompt
-from .denoising import GuidedVelocity, Velocity
+from .denoising import GuidedVelocity, Velocity, initial_sigma, takes_sigmas
 from .encoding import JascoEncodingMixin
 from .pipeline_jasco import JascoPipeline
 from .pipeline_output import JascoPipelineOutput
@@ -124,8 +124,8 @@ class JascoAudioToAudioPipeline(JascoPipeline):
 
         Raises:
             [`~inputs.InputError`], `FileNotFoundError`: as in [`JascoPipeline.__call__`], for a `strength` outside (0, 1],
-                for an adaptive scheduler, which always begins with noise, and in edits for all schedulers except Euler's
-                method.
+                for a scheduler that always begins with noise (an adaptive one, or one without `sigmas`), and in edits for
+                all schedulers except Euler's method.
         """
         for name in ("latents", "sigmas", "conditioning"):
             if kwargs.get(name) is not None:
@@ -139,7 +139,7 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         strength = to_float(strength, "strength")
         if not 0 < strength <= 1:
             raise InputError(f"`strength` has to be above 0 and at most 1, but is {strength:g}.", "strength")
-        if is_adaptive(self.scheduler):
+        if is_adaptive(self.scheduler) or not takes_sigmas(self.scheduler):
             raise InputError(
                 f"`strength` is not supported by `{type(self.scheduler).__name__}`: use `FlowMatchEulerScheduler`.",
                 "strength",
@@ -168,7 +168,8 @@ class JascoAudioToAudioPipeline(JascoPipeline):
             return self._edit(prompt, sources, batch, duration, **kwargs)
         noise = self.prepare_latents(batch_size, num_frames, device, generator)
         data = self.encode_audio(batch).to(noise).repeat_interleave(count, dim=0)
-        kwargs["latents"] = strength * noise + (1 - strength) * data
+        level = initial_sigma(self.scheduler, sigmas)
+        kwargs["latents"] = level * noise + (1 - level) * data
         return self._call_with_source(None, **kwargs, prompt=prompt, duration=duration)
 
     def _edit(
