@@ -151,7 +151,7 @@ def make_source_edit(
     recording = edit.recording["audio"], edit.recording["sampling_rate"]
     target = {"chords": edit.target["chords"]}
     if changed == "drums":
-        target = {"drums": (edit.target["stems"]["drums"], recording[1])}
+        target = {"drums": (edit.target["stems"]["drums"][:, : recording[0].shape[-1]], recording[1])}
     if from_source:
         target |= {f"source_{name}": "extract" for name in sources}
     else:
