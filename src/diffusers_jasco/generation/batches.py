@@ -75,7 +75,7 @@ class GenerationRequest:
     """
 
     name: str
-    prompt: str | list[tuple[str, float]] | None = None
+    prompt: str | list[tuple[str | None, float]] | None = None
     controls: dict[str, Any] = field(default_factory=dict)
     separate_drums: bool = False
     duration: float | None = None

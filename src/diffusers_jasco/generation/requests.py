@@ -216,7 +216,7 @@ def _check_groove(info: dict[str, Any], folder: Path):
         raise ValueError(f"`drums`: the file {drums!r} does not exist; for the preset of this name, use `groove`.")
 
 
-def _read_prompt(value: str | list[Any]) -> str | list[tuple[str, float]]:
+def _read_prompt(value: str | list[Any]) -> str | list[tuple[str | None, float]]:
     """A text, or a timeline of texts."""
     if isinstance(value, str):
         return value

@@ -24,9 +24,10 @@ from torch.nn import functional as F
 from ..codecs import num_channels
 from ..conditioning import JascoConditioning
 from ..controls import CONTROLS
+from ..extraction import extract_beats
 from ..guiders import JascoGuidance
 from ..guiders.jasco_guidance import SCALES
-from ..inputs import read_beats
+from ..inputs import extract
 from ..schedulers.steps import default_steps, is_adaptive
 from ..utils.errors import InputError
 from ..utils.numbers import to_float, to_integer
@@ -189,7 +190,9 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         extracted = [(recording, self.sampling_rate) for recording in recordings]
         with self._lock:
             if "beats" in self.transformer.controls and targets.get("bpm") is None and targets.get("beats") is None:
-                targets["beats"] = [read_beats(recording, duration) for recording in extracted]
+                found = [extract(extract_beats, recording, "audio") for recording in extracted]
+                targets["beats"] = [single if single.beats else None for single in found]
+                targets["bpm"] = [None if single.beats else False for single in found]
             source = self._encode_source(sources, extracted, targets)
             target = keep_controls(self.encode_conditioning(prompt, **targets), source, kept)
             data = self.encode_audio(recordings).to(self._execution_device, torch.float32)
