@@ -79,6 +79,8 @@ def test_prompts_recordings_and_waveforms_are_paired(vary):
         ({"strength": 0.0}, "strength", "above 0 and at most 1"),
         ({"strength": 1.5}, "strength", "is 1.5"),
         ({"strength": "much"}, "strength", "'much'"),
+        ({"num_inference_steps": 0}, "num_inference_steps", "at least 1, but is 0"),
+        ({"duration": 365 * 86400.0}, "duration", "to 3600, but is 31536000"),
         ({"audio": None}, "audio", "is missing"),
         ({"latents": torch.zeros(1, 50, 16)}, "latents", "can't be used with a recording"),
     ],

@@ -86,7 +86,7 @@ def generate_edits(
             starts, ends = zip(*inside)
             recording |= {"mask_start_seconds": starts, "mask_end_seconds": ends}
         make = _call(edit_pipe, request, recording | (settings or {}))
-        yield _cached(make, cache and cache / f"{request.name}.wav", edit_pipe.sampling_rate)
+        yield cached(make, cache and cache / f"{request.name}.wav", edit_pipe.sampling_rate)
 
 
 def generate_freely(
@@ -98,7 +98,7 @@ def generate_freely(
     """
     for request in _requests(pipe, edits, seed):
         make = _call(pipe, request, settings or {})
-        yield _cached(make, cache and cache / f"{request.name}.wav", pipe.sampling_rate)
+        yield cached(make, cache and cache / f"{request.name}.wav", pipe.sampling_rate)
 
 
 def _inside(edit: Edit) -> list[tuple[float, float]]:
@@ -129,7 +129,7 @@ def _call(pipe: Any, request: GenerationRequest, arguments: dict[str, Any]) -> C
     return make
 
 
-def _cached(make: Callable[[], torch.Tensor], path: Path | None, rate: int) -> torch.Tensor:
+def cached(make: Callable[[], torch.Tensor], path: Path | None, rate: int) -> torch.Tensor:
     if path is None:
         return make()
     if not path.is_file():
@@ -391,7 +391,7 @@ def _median(values: Sequence[float], seed: int) -> Row:
     return {"value": float(np.median(array)), "low": low, "high": high}
 
 
-def _mean(values: Sequence[float], seed: int) -> Row:
+def mean_row(values: Sequence[float], seed: int) -> Row:
     array = np.array(values)
     draws = np.random.default_rng(seed).choice(array, (NUM_RESAMPLES, len(array))).mean(axis=1)
     low, high = interval(draws)
@@ -420,7 +420,7 @@ def measure_levels(audios: Audios, edits: Sequence[Edit], rate: int, seed: int =
             rows.append(inside_against_surroundings((audio, rate), edit.regions, recording)["bands"])
             own.append(inside_against_surroundings(recording, edit.regions)["bands"])
     return {
-        band: _mean([row[band] for row in rows], seed)
+        band: mean_row([row[band] for row in rows], seed)
         | {"size": float(np.mean([abs(row[band]) for row in rows]))}
         | {"own_size": float(np.mean([abs(row[band]) for row in own]))}
         for band in (rows[0] if rows else ())
@@ -474,7 +474,7 @@ def evaluate_strengths(
             arguments = {"audio": recording, "strength": strength} | (settings or {})
             make = _call(vary_pipe, dataclasses.replace(request, prompt=caption), arguments)
             path = cache and cache / f"strength {strength:g}" / f"{request.name}.wav"
-            variations.append((_cached(make, path, rate), rate))
+            variations.append((cached(make, path, rate), rate))
         measured.append([measure_variation(*pair) for pair in zip(variations, recordings)])
         scores = {"score": score(analyze(variations, estimators), items, estimators), "baseline": baseline}
         aspects[f"{strength:g}"] = relative_adherence(scores | bounds, estimators, seed, min_clips)
@@ -483,7 +483,7 @@ def evaluate_strengths(
     return {
         "num_clips": len(items),
         "variation": {
-            f"{strength:g}": {name: _mean(values[i, j], seed) for i, name in enumerate(VARIATION)}
+            f"{strength:g}": {name: mean_row(values[i, j], seed) for i, name in enumerate(VARIATION)}
             for j, strength in enumerate(strengths)
         },
         "monotone": {
@@ -517,22 +517,22 @@ def write_edits(result: dict[str, Any]) -> str:
         )
     for row in worst_rows(result["adherence"]):
         name = f"A of new {row['control']} ÷ free: {row['metric']} ({row['estimator']}, {row['num_clips']} edits)"
-        lines.append(f"| {name} | {_cells(row)} | ≥ 0.95 | below 0.9 |")
+        lines.append(f"| {name} | {cells(row)} | ≥ 0.95 | below 0.9 |")
     for kind, title in titles.items():
         for name in ("V", "W"):
             row = result["seams"][kind][name]
-            lines.append(f"| seams, {title}: {name} | {_cells(row)} | 0.8–1.25 | outside 0.7–1.5 |")
+            lines.append(f"| seams, {title}: {name} | {cells(row)} | 0.8–1.25 | outside 0.7–1.5 |")
     lines += ["", "| seams | V | 95% | W | 95% | AUC | 95% |", "| --- " * 7 + "|"]
     titles = {"recordings": "untouched recordings", "codec": "their own music through the codec", "free": "free music"}
     titles |= {"edits": "edits", "pasted": "edits after `paste`"}
     for name, title in titles.items():
-        lines.append(f"| {title} | {' | '.join(_cells(result['seams'][name][key]) for key in ('V', 'W', 'auc'))} |")
+        lines.append(f"| {title} | {' | '.join(cells(result['seams'][name][key]) for key in ('V', 'W', 'auc'))} |")
     head = ["band", "edits", "95%", "size", "after `paste`", "95%", "size", "recordings: size"]
     lines += ["", f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
     for band, row in result["levels"]["edits"].items():
-        cells = [f"{_cells(it, ' dB')} | {it['size']:.1f} dB" for it in (row, result["levels"]["pasted"][band])]
-        lines.append(f"| {band} | {' | '.join(cells)} | {row['own_size']:.1f} dB |")
-    lines += ["", *_list_adherence(result["adherence"], "free")]
+        columns = [f"{cells(it, ' dB')} | {it['size']:.1f} dB" for it in (row, result["levels"]["pasted"][band])]
+        lines.append(f"| {band} | {' | '.join(columns)} | {row['own_size']:.1f} dB |")
+    lines += ["", *list_adherence(result["adherence"], "free")]
     return "\n".join(lines)
 
 
@@ -547,7 +547,7 @@ def write_strengths(result: dict[str, Any]) -> str:
     lines = [f"{result['num_clips']} recordings.", ""]
     lines += ["| strength | log mel | 95% | chroma | 95% | onsets | 95% |", "| --- " * 7 + "|"]
     for strength, row in result["variation"].items():
-        lines.append(f"| {strength} | {' | '.join(_cells(row[name]) for name in VARIATION)} |")
+        lines.append(f"| {strength} | {' | '.join(cells(row[name]) for name in VARIATION)} |")
     steps = " | ".join(f"{result['monotone'][name]:.2f} |" for name in VARIATION)
     lines.append(f"| *share of steps in the right direction* | {steps}")
     metrics = dict.fromkeys((row["control"], row["metric"]) for rows in result["aspects"].values() for row in rows)
@@ -563,7 +563,7 @@ def write_strengths(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _list_adherence(rows: Sequence[Row], baseline: str) -> list[str]:
+def list_adherence(rows: Sequence[Row], baseline: str) -> list[str]:
     """All estimators; the reported ratios are bold."""
     head = ["control", "metric", "estimator", "clips", "score", baseline, "floor", "ceiling", "ratio", "95%"]
     lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
@@ -577,5 +577,5 @@ def _list_adherence(rows: Sequence[Row], baseline: str) -> list[str]:
     return lines
 
 
-def _cells(row: Row, unit: str = "") -> str:
+def cells(row: Row, unit: str = "") -> str:
     return f"{row['value']:z.2f}{unit} | {row['low']:z.2f} … {row['high']:z.2f}"

@@ -24,9 +24,10 @@ from torch.nn import functional as F
 from ..codecs import num_channels
 from ..conditioning import JascoConditioning
 from ..controls import CONTROLS
+from ..extraction import extract_beats
 from ..guiders import JascoGuidance
 from ..guiders.jasco_guidance import SCALES
-from ..inputs import read_beats
+from ..inputs import extract
 from ..schedulers.steps import default_steps, is_adaptive
 from ..utils.errors import InputError
 from ..utils.numbers import to_float, to_integer
@@ -151,7 +152,8 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         waveforms = [read_recording(recording, rate, num_channels(self.codec)) for recording in recordings]
         duration = check_duration(duration)
         if duration is None:
-            duration = max(waveform.shape[-1] for waveform in waveforms) / rate
+            duration = check_duration(max(waveform.shape[-1] for waveform in waveforms) / rate)
+            assert duration is not None
         warn_of_cut_recordings([waveform.shape[-1] for waveform in waveforms], round(duration * rate), rate)
         num_frames = self._num_frames(duration)
         num_samples = num_frames * self._hop_length
@@ -159,8 +161,9 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         count = to_integer(num_waveforms_per_prompt, "num_waveforms_per_prompt", minimum=1)
         batch_size, device = len(batch) * count, self._execution_device
         generator = check_generator(generator, batch_size, device)
-        steps = num_inference_steps or default_steps(self.scheduler) or 100
-        steps = max(1, round(to_integer(steps, "num_inference_steps", minimum=1) * strength))
+        if num_inference_steps is None:
+            num_inference_steps = default_steps(self.scheduler) or 100
+        steps = max(1, round(to_integer(num_inference_steps, "num_inference_steps", minimum=1) * strength))
         sigmas = strength * np.linspace(1.0, 1.0 / steps, steps)
         kwargs |= {"num_waveforms_per_prompt": count, "generator": generator, "sigmas": sigmas}
         if given:
@@ -187,7 +190,9 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         extracted = [(recording, self.sampling_rate) for recording in recordings]
         with self._lock:
             if "beats" in self.transformer.controls and targets.get("bpm") is None and targets.get("beats") is None:
-                targets["beats"] = [read_beats(recording, duration) for recording in extracted]
+                found = [extract(extract_beats, recording, "audio") for recording in extracted]
+                targets["beats"] = [single if single.beats else None for single in found]
+                targets["bpm"] = [None if single.beats else False for single in found]
             source = self._encode_source(sources, extracted, targets)
             target = keep_controls(self.encode_conditioning(prompt, **targets), source, kept)
             data = self.encode_audio(recordings).to(self._execution_device, torch.float32)
