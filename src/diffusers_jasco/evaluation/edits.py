@@ -29,10 +29,10 @@ import torch
 from tqdm import tqdm
 
 from ..audio.io import load_audio
+from ..audio.regions import FADE
 from ..codecs import encode
 from ..controls import CONTROLS
 from ..generation.batches import GenerationRequest
-from ..pipelines.regions import FADE
 from ..utils.files import replace_file
 from .adherence import NUM_RESAMPLES, Metric, analyze, derangements, interval, score, score_floor, to_ratio
 from .control_estimators import ESTIMATORS, Estimator
