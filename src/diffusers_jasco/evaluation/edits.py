@@ -29,12 +29,8 @@ import torch
 from tqdm import tqdm
 
 from ..audio.io import load_audio
-<<<<<<< HEAD
 from ..audio.paste import paste
 from ..audio.regions import FADE, mark_known, splice
-=======
-from ..audio.regions import FADE
->>>>>>> source
 from ..codecs import encode
 from ..controls import CONTROLS
 from ..generation.batches import GenerationRequest
