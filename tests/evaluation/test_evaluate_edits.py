@@ -104,7 +104,9 @@ def test_music_that_ignores_new_controls_scores_lower(edits):
     # Those of continuations are right, but not those of other edits.
     ignored = worst_rows(compare_adherence(recordings, followed, edits, RATE, quick, min_clips=4))
     assert all(row["value"] < 0.8 for row in ignored)
-    assert all(math.isnan(row["value"]) for row in compare_adherence(followed[:4], followed[:4], edits[:4], RATE, quick))
+    assert all(
+        math.isnan(row["value"]) for row in compare_adherence(followed[:4], followed[:4], edits[:4], RATE, quick)
+    )
 
 
 def test_cuts_at_borders_are_found(edits):
@@ -130,7 +132,7 @@ def test_levels_are_those_of_edits_without_new_controls(edits):
             audio[:, round(start * RATE) : round(end * RATE)] *= 2.0 if edit.kind == "same" else 0.0
         edited.append(audio)
     levels = measure_levels(edited, edits, RATE)
-    assert levels["500 Hz"]["value"] == pytest.approx(6.02, abs=0.1)
+    assert levels["500 Hz"]["value"] == levels["500 Hz"]["size"] == pytest.approx(6.02, abs=0.1)
 
 
 def test_the_figure_shows_both_sides_of_a_border():
@@ -153,9 +155,9 @@ def test_the_script_writes_tables_and_a_figure(tmp_path, capsys):
     arguments += ["--num_edits", 2, "--num_variations", 2, "--min_clips", 2, "--duration", 10]
     arguments += ["--num_inference_steps", 1, "--strengths", 1]
     run_script("evaluate_edits", *arguments)
-    assert "largest difference of samples outside the regions | 0 |" in capsys.readouterr().out
+    assert "largest difference of samples outside the regions, after `paste` | 0 |" in capsys.readouterr().out
     assert (tmp_path / "out" / "seam.png").stat().st_size > 1000
     result = json.loads((tmp_path / "out" / "edits.json").read_text())
-    assert result["outside"] == 0 and result["num_edits"] == 2
+    assert result["outside"] == {"edits": 0, "pasted": 0} and result["num_edits"] == 2
     assert set(json.loads((tmp_path / "out" / "strength.json").read_text())["variation"]) == {"1"}
     assert len(list((tmp_path / "out").rglob("*.wav"))) == 2 + 2 + 2

@@ -29,7 +29,8 @@ import torch
 from tqdm import tqdm
 
 from ..audio.io import load_audio
-from ..audio.regions import FADE
+from ..audio.paste import paste
+from ..audio.regions import FADE, mark_known, splice
 from ..codecs import encode
 from ..controls import CONTROLS
 from ..generation.batches import GenerationRequest
@@ -80,11 +81,10 @@ def generate_edits(
         `torch.Tensor` of shape `(1, samples)`: music at the pipeline's sampling rate.
     """
     for edit, request in zip(edits, _requests(edit_pipe, edits, seed), strict=True):
-        first, last = edit.span
-        starts = [start for start, end in edit.regions if first < end and start < last]
-        ends = [end for start, end in edit.regions if first < end and start < last]
-        regions = {"mask_start_seconds": starts, "mask_end_seconds": ends} if starts else {}
-        recording = {"audio": (edit.audio, edit.recording["sampling_rate"]), "audio_start_seconds": first} | regions
+        recording = {"audio": (edit.audio, edit.recording["sampling_rate"]), "audio_start_seconds": edit.span[0]}
+        if inside := _inside(edit):
+            starts, ends = zip(*inside)
+            recording |= {"mask_start_seconds": starts, "mask_end_seconds": ends}
         make = _call(edit_pipe, request, recording | (settings or {}))
         yield cached(make, cache and cache / f"{request.name}.wav", edit_pipe.sampling_rate)
 
@@ -99,6 +99,12 @@ def generate_freely(
     for request in _requests(pipe, edits, seed):
         make = _call(pipe, request, settings or {})
         yield cached(make, cache and cache / f"{request.name}.wav", pipe.sampling_rate)
+
+
+def _inside(edit: Edit) -> list[tuple[float, float]]:
+    """The regions within the part of the recording that is given."""
+    first, last = edit.span
+    return [(start, end) for start, end in edit.regions if first < end and start < last]
 
 
 def _requests(pipe: Any, edits: Sequence[Edit], seed: int) -> list[GenerationRequest]:
@@ -160,10 +166,12 @@ def evaluate_edits(
         `dict`, ready for JSON. Intervals (`low`, `high`) are 95% bootstrap intervals over edits.
 
         - `num_edits`, `kinds` (their numbers) and `regions` of each edit
-        - `outside`: the largest difference of samples outside the regions
+        - `outside`: the largest difference of samples outside the regions, of the tensor (`"edits"`) and of what
+          [`~audio.paste`] makes of it (`"pasted"`)
         - `adherence`: as [`compare_adherence`] returns it
-        - `seams`: for `"recordings"` at the same places, `"free"` and `"edits"`, as [`measure_seams`] returns it
-        - `levels`: as [`measure_levels`] returns it, of edits without new controls
+        - `seams`: for `"recordings"` at the same places, `"codec"` (their own music through the codec in the regions),
+          `"free"`, `"edits"` and `"pasted"`, as [`measure_seams`] returns it
+        - `levels`: for `"edits"` and `"pasted"`, as [`measure_levels`] returns it
     """
 
     def progressing(audios: Iterator[torch.Tensor], name: str) -> list[torch.Tensor]:
@@ -173,23 +181,42 @@ def evaluate_edits(
     free = progressing(generate_freely(pipe, edits, {}, seed, cache and cache / "free"), "free")
     recordings = [edit.recording["audio"] for edit in edits]
     rate = pipe.sampling_rate
+    results = {"edits": edited, "pasted": [_paste(edit, audio, rate) for edit, audio in zip(edits, edited)]}
+    others = {"recordings": recordings, "codec": _through_codec(pipe, edits), "free": free}
     kinds = [edit.kind for edit in edits]
     return {
         "num_edits": len(edits),
         "min_clips": min_clips,
         "kinds": {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
         "regions": [{"kind": edit.kind, "regions": edit.regions, "new": edit.new} for edit in edits],
-        "outside": max(
-            preservation((audio, rate), (recording, rate), edit.regions)
-            for audio, recording, edit in zip(edited, recordings, edits)
-        ),
-        "adherence": compare_adherence(edited, free, edits, rate, seed=seed, min_clips=min_clips),
-        "seams": {
-            name: measure_seams(audios, edits, pipe.codec, seed)
-            for name, audios in (("recordings", recordings), ("free", free), ("edits", edited))
+        "outside": {
+            name: max(
+                preservation((audio, rate), (recording, rate), edit.regions)
+                for audio, recording, edit in zip(audios, recordings, edits)
+            )
+            for name, audios in results.items()
         },
-        "levels": measure_levels(edited, edits, rate, seed),
+        "adherence": compare_adherence(edited, free, edits, rate, seed=seed, min_clips=min_clips),
+        "seams": {name: measure_seams(audios, edits, pipe.codec, seed) for name, audios in (others | results).items()},
+        "levels": {name: measure_levels(audios, edits, rate, seed) for name, audios in results.items()},
     }
+
+
+def _paste(edit: Edit, audio: torch.Tensor, rate: int) -> torch.Tensor:
+    result = paste((edit.audio, rate), audio, rate, _inside(edit), audio_start_seconds=edit.span[0])
+    assert isinstance(result, tuple)  # no file is written
+    return result[0]
+
+
+def _through_codec(pipe: Any, edits: Sequence[Edit]) -> list[torch.Tensor]:
+    """Recordings with the codec's round trip in the regions."""
+    rate, rows = pipe.sampling_rate, []
+    for edit, decoded in zip(edits, reconstruct(pipe, [edit.recording for edit in edits], 1)):
+        recording = edit.recording["audio"]
+        first, last = (round(limit * rate) for limit in edit.span)
+        known = mark_known(list(edit.regions), first, last, recording.shape[-1], rate)
+        rows.append(splice(decoded, recording, known, 0, recording.shape[-1], rate))
+    return rows
 
 
 def compare_adherence(
@@ -383,14 +410,21 @@ def measure_levels(audios: Audios, edits: Sequence[Edit], rate: int, seed: int =
         seed (`int`, defaults to `0`): random seed of the intervals.
 
     Returns:
-        `dict`: for each band, the mean over edits in dB as `value`, with `low` and `high`.
+        `dict`: for each band in dB, the mean over edits as `value`, with `low` and `high`; the mean without sign as
+        `size`; and that of the recordings themselves, whose levels change as well, as `own_size`.
     """
-    bands = [
-        inside_against_surroundings((audio, rate), edit.regions, (edit.recording["audio"], rate))["bands"]
-        for audio, edit in zip(audios, edits, strict=True)
-        if edit.kind == "same"
-    ]
-    return {band: mean_row([row[band] for row in bands], seed) for band in (bands[0] if bands else ())}
+    rows, own = [], []
+    for audio, edit in zip(audios, edits, strict=True):
+        if edit.kind == "same":
+            recording = edit.recording["audio"], rate
+            rows.append(inside_against_surroundings((audio, rate), edit.regions, recording)["bands"])
+            own.append(inside_against_surroundings(recording, edit.regions)["bands"])
+    return {
+        band: mean_row([row[band] for row in rows], seed)
+        | {"size": float(np.mean([abs(row[band]) for row in rows]))}
+        | {"own_size": float(np.mean([abs(row[band]) for row in own]))}
+        for band in (rows[0] if rows else ())
+    }
 
 
 def evaluate_strengths(
@@ -476,19 +510,28 @@ def write_edits(result: dict[str, Any]) -> str:
     kinds = ", ".join(f"{count} {kind}" for kind, count in result["kinds"].items())
     lines = [f"{result['num_edits']} edits: {kinds}.", ""]
     lines += ["| measure | value | 95% | goal | never |", "| --- " * 5 + "|"]
-    lines.append(f"| largest difference of samples outside the regions | {result['outside']:g} | | 0 | above 0 |")
+    titles = {"edits": "tensor", "pasted": "after `paste`"}
+    for name, value in result["outside"].items():
+        lines.append(
+            f"| largest difference of samples outside the regions, {titles[name]} | {value:g} | | 0 | above 0 |"
+        )
     for row in worst_rows(result["adherence"]):
         name = f"A of new {row['control']} ÷ free: {row['metric']} ({row['estimator']}, {row['num_clips']} edits)"
         lines.append(f"| {name} | {cells(row)} | ≥ 0.95 | below 0.9 |")
-    for name in ("V", "W"):
-        row = result["seams"]["edits"][name]
-        lines.append(f"| seams: {name} | {cells(row)} | 0.8–1.25 | outside 0.7–1.5 |")
-    for band, row in result["levels"].items():
-        lines.append(f"| level inside against surroundings, same controls: {band} | {cells(row, ' dB')} | ± 1 dB | |")
+    for kind, title in titles.items():
+        for name in ("V", "W"):
+            row = result["seams"][kind][name]
+            lines.append(f"| seams, {title}: {name} | {cells(row)} | 0.8–1.25 | outside 0.7–1.5 |")
     lines += ["", "| seams | V | 95% | W | 95% | AUC | 95% |", "| --- " * 7 + "|"]
-    titles = {"recordings": "untouched recordings", "free": "free music", "edits": "edits"}
+    titles = {"recordings": "untouched recordings", "codec": "their own music through the codec", "free": "free music"}
+    titles |= {"edits": "edits", "pasted": "edits after `paste`"}
     for name, title in titles.items():
         lines.append(f"| {title} | {' | '.join(cells(result['seams'][name][key]) for key in ('V', 'W', 'auc'))} |")
+    head = ["band", "edits", "95%", "size", "after `paste`", "95%", "size", "recordings: size"]
+    lines += ["", f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
+    for band, row in result["levels"]["edits"].items():
+        columns = [f"{cells(it, ' dB')} | {it['size']:.1f} dB" for it in (row, result["levels"]["pasted"][band])]
+        lines.append(f"| {band} | {' | '.join(columns)} | {row['own_size']:.1f} dB |")
     lines += ["", *list_adherence(result["adherence"], "free")]
     return "\n".join(lines)
 

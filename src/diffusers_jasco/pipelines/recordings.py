@@ -51,7 +51,11 @@ def pair_recordings(prompt: Prompts, audio: Any, prompt_embeds: torch.Tensor | N
     if isinstance(prompt, list) or prompt_embeds is not None:
         count = len(prompt) if isinstance(prompt, list) else len(prompt_embeds)  # type: ignore[arg-type]
         if len(recordings) not in (1, count):
-            raise InputError(f"`audio` has {len(recordings)} elements for {count} prompt(s).", "audio")
+            raise InputError(
+                f"`audio` has {len(recordings)} elements for {count} prompt(s). Give one for all prompts, or a list with one"
+                " per prompt.",
+                "audio",
+            )
         return prompt, recordings * (count // len(recordings))
     return [prompt] * len(recordings) if len(recordings) > 1 else prompt, recordings
 
