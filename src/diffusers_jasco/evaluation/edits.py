@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from ..audio.io import load_audio
 from ..audio.paste import paste
-from ..audio.regions import FADE
+from ..audio.regions import FADE, mark_known, splice
 from ..codecs import encode
 from ..controls import CONTROLS
 from ..generation.batches import GenerationRequest
@@ -169,7 +169,8 @@ def evaluate_edits(
         - `outside`: the largest difference of samples outside the regions, of the tensor (`"edits"`) and of what
           [`~audio.paste`] makes of it (`"pasted"`)
         - `adherence`: as [`compare_adherence`] returns it
-        - `seams`: for `"recordings"` at the same places, `"free"`, `"edits"` and `"pasted"`, as [`measure_seams`] returns it
+        - `seams`: for `"recordings"` at the same places, `"codec"` (their own music through the codec in the regions),
+          `"free"`, `"edits"` and `"pasted"`, as [`measure_seams`] returns it
         - `levels`: for `"edits"` and `"pasted"`, as [`measure_levels`] returns it
     """
 
@@ -180,11 +181,8 @@ def evaluate_edits(
     free = progressing(generate_freely(pipe, edits, {}, seed, cache and cache / "free"), "free")
     recordings = [edit.recording["audio"] for edit in edits]
     rate = pipe.sampling_rate
-    pasted = [
-        paste((edit.audio, rate), audio, rate, _inside(edit), audio_start_seconds=edit.span[0])[0]
-        for edit, audio in zip(edits, edited)
-    ]
-    results = {"edits": edited, "pasted": pasted}
+    results = {"edits": edited, "pasted": [_paste(edit, audio, rate) for edit, audio in zip(edits, edited)]}
+    others = {"recordings": recordings, "codec": _through_codec(pipe, edits), "free": free}
     kinds = [edit.kind for edit in edits]
     return {
         "num_edits": len(edits),
@@ -199,12 +197,26 @@ def evaluate_edits(
             for name, audios in results.items()
         },
         "adherence": compare_adherence(edited, free, edits, rate, seed=seed, min_clips=min_clips),
-        "seams": {
-            name: measure_seams(audios, edits, pipe.codec, seed)
-            for name, audios in ({"recordings": recordings, "free": free} | results).items()
-        },
+        "seams": {name: measure_seams(audios, edits, pipe.codec, seed) for name, audios in (others | results).items()},
         "levels": {name: measure_levels(audios, edits, rate, seed) for name, audios in results.items()},
     }
+
+
+def _paste(edit: Edit, audio: torch.Tensor, rate: int) -> torch.Tensor:
+    result = paste((edit.audio, rate), audio, rate, _inside(edit), audio_start_seconds=edit.span[0])
+    assert isinstance(result, tuple)  # no file is written
+    return result[0]
+
+
+def _through_codec(pipe: Any, edits: Sequence[Edit]) -> list[torch.Tensor]:
+    """Recordings with the codec's round trip in the regions."""
+    rate, rows = pipe.sampling_rate, []
+    for edit, decoded in zip(edits, reconstruct(pipe, [edit.recording for edit in edits], 1)):
+        recording = edit.recording["audio"]
+        first, last = (round(limit * rate) for limit in edit.span)
+        known = mark_known(list(edit.regions), first, last, recording.shape[-1], rate)
+        rows.append(splice(decoded, recording, known, 0, recording.shape[-1], rate))
+    return rows
 
 
 def compare_adherence(
@@ -511,7 +523,8 @@ def write_edits(result: dict[str, Any]) -> str:
             row = result["seams"][kind][name]
             lines.append(f"| seams, {title}: {name} | {cells(row)} | 0.8–1.25 | outside 0.7–1.5 |")
     lines += ["", "| seams | V | 95% | W | 95% | AUC | 95% |", "| --- " * 7 + "|"]
-    titles = {"recordings": "untouched recordings", "free": "free music", "edits": "edits", "pasted": "after `paste`"}
+    titles = {"recordings": "untouched recordings", "codec": "their own music through the codec", "free": "free music"}
+    titles |= {"edits": "edits", "pasted": "edits after `paste`"}
     for name, title in titles.items():
         lines.append(f"| {title} | {' | '.join(cells(result['seams'][name][key]) for key in ('V', 'W', 'auc'))} |")
     head = ["band", "edits", "95%", "size", "after `paste`", "95%", "size", "recordings: size"]
