@@ -98,7 +98,12 @@ class TakeRequest:
 
     @cached_property
     def requested(self) -> RequestedControls:
-        """The controls on a timeline. Onsets of a pattern are exact; onsets of a recording are estimated."""
+        """
+        The controls on a timeline. Onsets of a pattern are exact; onsets of a recording are estimated. There are none for
+        parts of a recording, whose rest does not follow them.
+        """
+        if self.settings.edit == "regions":
+            return RequestedControls()
         settings, groove = self.settings, self.settings.groove()
         drums = self.drums if groove is None else None
         requested = read_requested_controls(

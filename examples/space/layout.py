@@ -87,7 +87,7 @@ class Layout:
                         self._lay_out_drums()
                     with self._tab("Melody"):
                         self._lay_out_melody()
-                    with gr.Tab("Edit a recording", id="edit"):
+                    with gr.Tab("Edit", id="edit"):
                         self._lay_out_edit()
             with gr.Column(scale=2, min_width=340):
                 self._lay_out_generation()

@@ -99,8 +99,7 @@ def finish_take(
     # Scores and picture describe the written file.
     written = load_audio(take.wav)
     transcription = transcribe(written)
-    if take.settings.edit != "regions":  # the rest of the recording does not follow the controls
-        take = replace(take, scores=score_transcription(transcription, request.requested))
+    take = replace(take, scores=score_transcription(transcription, request.requested))
     # The picture's column on the page is always narrow.
     plot_music(written, request.requested, transcription, theme="dark" if dark else "light", narrow=True).savefig(
         take.picture

@@ -525,6 +525,7 @@ def test_regions_of_a_file_are_made_anew(tmp_path, song, capsys):
     assert "song.wav is not the file" in capsys.readouterr().err
     content = song.read_bytes()
     assert run("pop", *options, "--output", song) == 2 and song.read_bytes() == content
+    assert "--output has to be another file than --edit, but both are" in capsys.readouterr().err
 
 
 def test_files_are_extended(tmp_path, song):

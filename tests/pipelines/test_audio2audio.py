@@ -14,6 +14,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler
@@ -46,6 +47,15 @@ def test_more_strength_means_less_of_the_recording(vary):
         for strength in (0.05, 0.3, 0.6, 1.0)
     ]
     assert distances == sorted(distances) and distances[0] < 0.3 * distances[-1]
+
+
+def test_variations_have_the_level_of_the_recording(vary):
+    vary.transformer.register_to_config(music_loudness=-20.0)
+    (loud, rate), options = recording(), CALL | {"output_type": "pt", "strength": 0.5}
+    first, second = (vary(**options, audio=(it, rate), generator=generator(0)).audios for it in (loud, 0.01 * loud))
+    torch.testing.assert_close(0.01 * first, second, atol=1e-5, rtol=1e-2)
+    options["output_type"] = "np"
+    np.testing.assert_allclose(vary(**options, audio=(loud, rate), generator=generator(0)).audios, first, atol=1e-6)
 
 
 def test_full_strength_ignores_the_recording(vary, pipe):

@@ -71,6 +71,16 @@ def test_only_the_regions_change(edit):
     np.testing.assert_array_equal(array, audio.numpy())
 
 
+def test_new_music_has_the_level_of_the_recording(edit):
+    edit.transformer.register_to_config(music_loudness=-20.0)
+    options = {**CALL, "mask_start_seconds": 0.4, "mask_end_seconds": 0.8}
+    loud, quiet = recording(2.0), 0.01 * recording(2.0)
+    first, second = (edit(**options, audio=(it, RATE), generator=generator(0)).audios for it in (loud, quiet))
+    torch.testing.assert_close(0.01 * first, second, atol=1e-5, rtol=1e-2)
+    assert torch.equal(second[0, :, : round(0.4 * RATE)], quiet[:, : round(0.4 * RATE)])
+    edit(**options, audio=(torch.zeros_like(loud), RATE))  # silence has no loudness
+
+
 def test_recordings_are_extended_at_both_ends(edit):
     source = recording(0.8)
     audio = edit(**CALL, audio=(source, RATE), audio_start_seconds=0.5, duration=2.0, generator=generator(0)).audios

@@ -48,9 +48,7 @@ class Window:
 
     def tab(self, name: str):
         self.page.get_by_role("tab", name=name).click()
-        self.find(
-            {"Chords": "#timeline", "Drums": "#steps", "Melody": "#roll", "Edit a recording": "#edit"}[name]
-        ).wait_for()
+        self.find({"Chords": "#timeline", "Drums": "#steps", "Melody": "#roll", "Edit": "#edit"}[name]).wait_for()
 
     def make(self):
         """Clicks "Generate", and waits for the end of the run."""
@@ -349,7 +347,7 @@ def test_a_part_of_a_recording_is_made_anew(open_window, tmp_path):
     music = 0.5 * GROOVES["disco"].render(3.2, 44100)[0].numpy()
     soundfile.write(path, np.stack([music, music], axis=1), 44100)
     window = open_window()
-    window.tab("Edit a recording")
+    window.tab("Edit")
     window.find("#edit").get_by_text("Parts of a recording", exact=True).click()
     window.upload("#source", path)
     expect(window.page.get_by_label("number input for Duration (seconds)")).to_have_value("3.5")

@@ -97,9 +97,11 @@ class Edit:
         self.file = getattr(args, self.kind)
         source = open_audio(self.file, self.kind)
         self.end = (args.intro or 0.0) + source.frames / source.samplerate  # of the recording in the music, in seconds
+        if os.path.exists(args.output) and os.path.samefile(args.output, self.file):
+            raise InputError(
+                f"`output` has to be another file than `{self.kind}`, but both are {args.output}.", "output"
+            )
         if self.kind == "vary":
-            if os.path.exists(args.output) and os.path.samefile(args.output, self.file):
-                raise InputError(f"`output` has to be another file than `vary`, but both are {args.output}.", "output")
             return
         find_encoding(args.output, source)
         if self.kind == "edit" and args.regions is None:

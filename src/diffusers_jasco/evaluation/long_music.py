@@ -408,8 +408,10 @@ def _generate(
     pipe: Any, item: dict[str, Any], name: str, folder: Path | None, settings: dict[str, Any], seed: int
 ) -> torch.Tensor:
     inputs = [part for part in INPUTS if part == "text" or part in pipe.transformer.controls]
-    [request] = make_requests([item], np.arange(1), inputs, settings, seed)
-    return next(generate(pipe, [dataclasses.replace(request, name=name)], 1, folder))
+    fields = {key: value for key, value in settings.items() if key in ("loop", "window_overlap")}
+    others = {key: value for key, value in settings.items() if key not in fields}
+    [request] = make_requests([item], np.arange(1), inputs, others, seed)
+    return next(generate(pipe, [dataclasses.replace(request, name=name, **fields)], 1, folder))
 
 
 def evaluate_loops(

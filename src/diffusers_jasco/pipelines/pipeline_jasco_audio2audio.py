@@ -37,7 +37,7 @@ from .denoising import GuidedVelocity, Velocity, initial_sigma, takes_sigmas
 from .encoding import JascoEncodingMixin
 from .pipeline_jasco import JascoPipeline
 from .pipeline_output import JascoPipelineOutput
-from .recordings import pair_recordings, read_recording, warn_of_cut_recordings
+from .recordings import loudness_gains, pair_recordings, read_recording, warn_of_cut_recordings
 from .source_velocity import SourceVelocity, check_euler, keep_controls, missing_controls
 
 
@@ -158,6 +158,8 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         num_frames = self._num_frames(duration)
         num_samples = num_frames * self._hop_length
         batch = torch.stack([F.pad(waveform, (0, num_samples))[..., :num_samples] for waveform in waveforms])
+        gains = loudness_gains(waveforms, rate, self.transformer.config.music_loudness)
+        batch = batch * gains
         count = to_integer(num_waveforms_per_prompt, "num_waveforms_per_prompt", minimum=1)
         batch_size, device = len(batch) * count, self._execution_device
         generator = check_generator(generator, batch_size, device)
@@ -166,6 +168,7 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         steps = max(1, round(to_integer(num_inference_steps, "num_inference_steps", minimum=1) * strength))
         sigmas = strength * np.linspace(1.0, 1.0 / steps, steps)
         kwargs |= {"num_waveforms_per_prompt": count, "generator": generator, "sigmas": sigmas}
+        kwargs["gains"] = gains.repeat_interleave(count, dim=0)
         if given:
             return self._edit(prompt, sources, batch, duration, **kwargs)
         noise = self.prepare_latents(batch_size, num_frames, device, generator)
@@ -220,15 +223,29 @@ class JascoAudioToAudioPipeline(JascoPipeline):
             raise error.renamed(f"source_{error.argument}") if error.argument in sources else error
 
     def _call_with_source(
-        self, source: JascoConditioning | None, generator: Any, **kwargs: Any
+        self,
+        source: JascoConditioning | None,
+        generator: Any,
+        gains: torch.Tensor,
+        return_dict: bool = True,
+        output_type: str = "pt",
+        **kwargs: Any,
     ) -> JascoPipelineOutput | tuple:
-        """Calls the base class. A callback may call this pipeline again, with another source."""
+        """
+        Calls the base class, and undoes the gains of the recordings. A callback may call this pipeline again, with another
+        source.
+        """
         with self._lock:
             outer, self._source = self._source, None if source is None else _Source(source, generator)
             try:
-                return super().__call__(generator=generator, **kwargs)
+                result = super().__call__(generator=generator, output_type=output_type, **kwargs)
             finally:
                 self._source = outer
+        if output_type == "np":
+            result.audios = result.audios / gains.numpy()
+        elif output_type == "pt":
+            result.audios = result.audios / gains.to(result.audios.device)
+        return result if return_dict else (result.audios,)
 
     def _make_velocity(self, velocity: GuidedVelocity, latents: torch.Tensor, *args: Any) -> Velocity:
         target = super()._make_velocity(velocity, latents, *args)
