@@ -188,7 +188,7 @@ def evaluate_source_edits(
         min_clips (`int`, defaults to `20`): minimum number of edits for a score.
 
     Returns:
-        `dict`, ready for JSON: for each kind of `KINDS`, and `"all chords"`, the `num_edits` and `methods`: for `"edit"`
+        `dict`, ready for JSON: for each kind of `KINDS` with edits, and `"all chords"`, the `num_edits` and `methods`: for `"edit"`
         and each `"strength ..."`
 
         - `new`: A of the aspect that changes, as [`~evaluation.edits.relative_adherence`] returns it
@@ -210,6 +210,7 @@ def evaluate_source_edits(
     baselines = {"new": ceiling, "kept": score(analyze(round_trips, estimators), recordings, estimators)}
     groups = {kind: [edit.kind == kind for edit in edits] for kind in KINDS}
     groups["all chords"] = ["chords" in edit.new for edit in edits]
+    groups = {name: group for name, group in groups.items() if any(group)}
     result: dict[str, Any] = {
         name: {"num_edits": sum(group), "methods": {method: {} for method in methods}}
         for name, group in groups.items()
