@@ -91,3 +91,6 @@ def test_edits_are_compared_with_variations(items, monkeypatch, tmp_path):
     assert len(list(tmp_path.glob("*/*.wav"))) == 6
     table = write_source_edits(result)
     assert "A of the new chords: root" in table and "drums: onset_f1" in table
+    # Chords only, as for recordings without drums.
+    result = evaluate_source_edits(Musician(items), edits[:2], (), cache=tmp_path, min_clips=1)
+    assert list(result) == ["chords", "chords without melody", "all chords"]

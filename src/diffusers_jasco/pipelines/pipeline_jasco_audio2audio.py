@@ -63,9 +63,9 @@ class JascoAudioToAudioPipeline(JascoPipeline):
     Generates variations of recordings, with all controls of [`JascoPipeline`]: noise is added to the latents of a
     recording, and they are denoised from there (SDEdit, [arXiv 2108.01073](https://arxiv.org/abs/2108.01073)).
 
-    With a description of the recording (`source_prompt`, `source_chords`, `source_drums`, `source_melody`), recordings are
-    edited instead: the prompt and the controls that differ from the description change, and the rest stays (FlowEdit,
-    [arXiv 2412.08629](https://arxiv.org/abs/2412.08629)).
+    With a description of the recording (`source_prompt`, `source_chords`, `source_drums`, `source_melody`), the
+    recording is edited instead: prompt and controls that differ from the description change, and the rest stays
+    (FlowEdit, [arXiv 2412.08629](https://arxiv.org/abs/2412.08629)).
 
     Usually it shares the components of another pipeline: `JascoAudioToAudioPipeline.from_pipe(pipe)`. See
     [`JascoPipeline`] for the components.
@@ -98,21 +98,21 @@ class JascoAudioToAudioPipeline(JascoPipeline):
             audio:
                 The recording, or a list with one per prompt, in any form that [`~audio.io.load_audio`] reads.
             strength (`float`, *optional*):
-                How much changes, from above 0 to 1, as in Diffusers' image-to-image pipelines; by default 0.5, and 0.9 for
-                edits with a `source_*`. With 1, a variation ignores the recording.
+                How much changes, from above 0 to 1, as in Diffusers' image-to-image pipelines; by default 0.5, and 0.9
+                for edits with a `source_*`. With 1, a variation ignores the recording.
             source_prompt (`str` or `list`, *optional*):
-                Words for the recording as it is. If any `source_*` is given, the recording is edited: its differences from
-                the target (`prompt`, `chords`, `drums`, `melody`) are changed, and the rest is kept. A source whose target
-                is not given describes both, so this aspect is kept. A target without a source is added.
+                Words for the recording as it is. If any `source_*` is given, the recording is edited: its differences
+                from the target (`prompt`, `chords`, `drums`, `melody`) are changed, and the rest is kept. A source
+                whose target is not given describes both, so this aspect is kept. A target without a source is added.
             source_chords, source_drums, source_melody (*optional*):
-                The controls of the recording in any form of [`JascoPipeline.__call__`], or `"extract"` to estimate them
-                from it. An empty target, such as `melody=[]`, removes the control of the source.
+                The controls of the recording in any form of [`JascoPipeline.__call__`], or `"extract"` to estimate
+                them from it. An empty target, such as `melody=[]`, removes the control of the source.
             duration (`float`, *optional*):
-                Duration of the music in seconds; by default that of the recording (the longest one). Shorter recordings
-                continue as silence.
+                Duration of the music in seconds; by default that of the recording (the longest one). Shorter
+                recordings continue as silence.
             num_inference_steps (`int`, *optional*):
-                Number of steps from noise to music, by default that of the scheduler's configuration. A variation needs
-                the share `strength` of them.
+                Number of steps from noise to music, by default that of the scheduler's configuration. A variation
+                needs the share `strength` of them.
             num_waveforms_per_prompt, generator: as in [`JascoPipeline.__call__`].
             kwargs: all other arguments of [`JascoPipeline.__call__`], except `latents`, `sigmas`, `conditioning` and
                 `loop`.
@@ -123,9 +123,9 @@ class JascoAudioToAudioPipeline(JascoPipeline):
             [`~pipelines.pipeline_output.JascoPipelineOutput`] or `tuple`: as from [`JascoPipeline.__call__`].
 
         Raises:
-            [`~inputs.InputError`], `FileNotFoundError`: as in [`JascoPipeline.__call__`], for a `strength` outside (0, 1],
-                for a scheduler that always begins with noise (an adaptive one, or one without `sigmas`), and in edits for
-                all schedulers except Euler's method.
+            [`~inputs.InputError`], `FileNotFoundError`: as in [`JascoPipeline.__call__`], for a `strength` outside
+                (0, 1], for a scheduler that always begins with noise (an adaptive one, or one without `sigmas`), and
+                in edits for all schedulers except Euler's method.
         """
         for name in ("latents", "sigmas", "conditioning", "loop"):
             # `in` would compare tensors.
@@ -233,8 +233,8 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         **kwargs: Any,
     ) -> JascoPipelineOutput | tuple:
         """
-        Calls the base class, and undoes the gains of the recordings. A callback may call this pipeline again, with another
-        source.
+        Calls the base class, and undoes the gains of the recordings. A callback may call this pipeline again, with
+        another source.
         """
         with self._lock:
             outer, self._source = self._source, None if source is None else _Source(source, generator)
