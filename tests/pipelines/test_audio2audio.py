@@ -93,6 +93,7 @@ def test_prompts_recordings_and_waveforms_are_paired(vary):
         ({"duration": 365 * 86400.0}, "duration", "to 3600, but is 31536000"),
         ({"audio": None}, "audio", "is missing"),
         ({"latents": torch.zeros(1, 50, 16)}, "latents", "can't be used with a recording"),
+        ({"loop": True}, "loop", "can't be used with a recording"),
     ],
 )
 def test_invalid_input_is_rejected(vary, options, argument, message):
@@ -143,7 +144,7 @@ NOTES = [("C4", 0.0, 0.5), ("E4", 0.5, 1.0)]
 @pytest.mark.parametrize("seconds", [1.0, 14.0])
 def test_equal_source_and_target_leave_the_recording_as_it_is(vary, seconds):
     data = vary.encode_audio(recording(seconds=seconds)[0][None])
-    options = CALL | {"audio": recording(seconds=seconds), "strength": 0.9, "generator": generator(0)}
+    options = CALL | {"audio": recording(seconds=seconds), "guidance_scale": 3.0, "generator": generator(0)}
     same = vary(**options, source_prompt="a", chords=CHORDS, source_chords=CHORDS).audios
     torch.testing.assert_close(same, data, atol=1e-4, rtol=1e-4)
     other = vary(**options, source_prompt="a", chords=OTHER_CHORDS, source_chords=CHORDS).audios

@@ -25,7 +25,6 @@ from ..codecs import num_channels
 from ..conditioning import JascoConditioning
 from ..controls import CONTROLS
 from ..extraction import extract_beats
-from ..guiders import JascoGuidance
 from ..guiders.jasco_guidance import SCALES
 from ..inputs import extract
 from ..schedulers.steps import default_steps, is_adaptive
@@ -44,7 +43,7 @@ from .source_velocity import SourceVelocity, check_euler, keep_controls, missing
 EXTRACT = "extract"
 
 VARIATION_STRENGTH = 0.5
-EDIT_STRENGTH = 0.7
+EDIT_STRENGTH = 0.9
 
 _ENCODED = set(inspect.signature(JascoEncodingMixin.encode_conditioning).parameters)
 # Arguments that source and target share; those of the tempo only where the source may need one.
@@ -64,9 +63,9 @@ class JascoAudioToAudioPipeline(JascoPipeline):
     Generates variations of recordings, with all controls of [`JascoPipeline`]: noise is added to the latents of a
     recording, and they are denoised from there (SDEdit, [arXiv 2108.01073](https://arxiv.org/abs/2108.01073)).
 
-    With a description of the recording (`source_prompt`, `source_chords`, `source_drums`, `source_melody`), recordings are
-    edited instead: the prompt and the controls that differ from the description change, and the rest stays (FlowEdit,
-    [arXiv 2412.08629](https://arxiv.org/abs/2412.08629)).
+    With a description of the recording (`source_prompt`, `source_chords`, `source_drums`, `source_melody`), the
+    recording is edited instead: prompt and controls that differ from the description change, and the rest stays
+    (FlowEdit, [arXiv 2412.08629](https://arxiv.org/abs/2412.08629)).
 
     Usually it shares the components of another pipeline: `JascoAudioToAudioPipeline.from_pipe(pipe)`. See
     [`JascoPipeline`] for the components.
@@ -99,23 +98,24 @@ class JascoAudioToAudioPipeline(JascoPipeline):
             audio:
                 The recording, or a list with one per prompt, in any form that [`~audio.io.load_audio`] reads.
             strength (`float`, *optional*):
-                How much changes, from above 0 to 1, as in Diffusers' image-to-image pipelines; by default 0.5, and 0.7 for
-                edits with a `source_*`. With 1, a variation ignores the recording.
+                How much changes, from above 0 to 1, as in Diffusers' image-to-image pipelines; by default 0.5, and 0.9
+                for edits with a `source_*`. With 1, a variation ignores the recording.
             source_prompt (`str` or `list`, *optional*):
-                Words for the recording as it is. If any `source_*` is given, the recording is edited: its differences from
-                the target (`prompt`, `chords`, `drums`, `melody`) are changed, and the rest is kept. A source whose target
-                is not given describes both, so this aspect is kept. A target without a source is added.
+                Words for the recording as it is. If any `source_*` is given, the recording is edited: its differences
+                from the target (`prompt`, `chords`, `drums`, `melody`) are changed, and the rest is kept. A source
+                whose target is not given describes both, so this aspect is kept. A target without a source is added.
             source_chords, source_drums, source_melody (*optional*):
-                The controls of the recording in any form of [`JascoPipeline.__call__`], or `"extract"` to estimate them
-                from it. An empty target, such as `melody=[]`, removes the control of the source.
+                The controls of the recording in any form of [`JascoPipeline.__call__`], or `"extract"` to estimate
+                them from it. An empty target, such as `melody=[]`, removes the control of the source.
             duration (`float`, *optional*):
-                Duration of the music in seconds; by default that of the recording (the longest one). Shorter recordings
-                continue as silence.
+                Duration of the music in seconds; by default that of the recording (the longest one). Shorter
+                recordings continue as silence.
             num_inference_steps (`int`, *optional*):
-                Number of steps from noise to music, by default that of the scheduler's configuration. A variation needs
-                the share `strength` of them.
+                Number of steps from noise to music, by default that of the scheduler's configuration. A variation
+                needs the share `strength` of them.
             num_waveforms_per_prompt, generator: as in [`JascoPipeline.__call__`].
-            kwargs: all other arguments of [`JascoPipeline.__call__`], except `latents`, `sigmas` and `conditioning`.
+            kwargs: all other arguments of [`JascoPipeline.__call__`], except `latents`, `sigmas`, `conditioning` and
+                `loop`.
                 `start` and `separate_drums` apply to the target's controls. In edits, a checkpoint with the control
                 `beats` gets those of the recording by default.
 
@@ -123,12 +123,13 @@ class JascoAudioToAudioPipeline(JascoPipeline):
             [`~pipelines.pipeline_output.JascoPipelineOutput`] or `tuple`: as from [`JascoPipeline.__call__`].
 
         Raises:
-            [`~inputs.InputError`], `FileNotFoundError`: as in [`JascoPipeline.__call__`], for a `strength` outside (0, 1],
-                for a scheduler that always begins with noise (an adaptive one, or one without `sigmas`), and in edits for
-                all schedulers except Euler's method.
+            [`~inputs.InputError`], `FileNotFoundError`: as in [`JascoPipeline.__call__`], for a `strength` outside
+                (0, 1], for a scheduler that always begins with noise (an adaptive one, or one without `sigmas`), and
+                in edits for all schedulers except Euler's method.
         """
-        for name in ("latents", "sigmas", "conditioning"):
-            if kwargs.get(name) is not None:
+        for name in ("latents", "sigmas", "conditioning", "loop"):
+            # `in` would compare tensors.
+            if kwargs.get(name) is not None and kwargs[name] is not False:
                 raise InputError(f"`{name}` can't be used with a recording.", name)
         sources = {"prompt": source_prompt, "chords": source_chords, "drums": source_drums, "melody": source_melody}
         given = [name for name, value in sources.items() if value is not None]
@@ -232,8 +233,8 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         **kwargs: Any,
     ) -> JascoPipelineOutput | tuple:
         """
-        Calls the base class, and undoes the gains of the recordings. A callback may call this pipeline again, with another
-        source.
+        Calls the base class, and undoes the gains of the recordings. A callback may call this pipeline again, with
+        another source.
         """
         with self._lock:
             outer, self._source = self._source, None if source is None else _Source(source, generator)
@@ -253,7 +254,7 @@ class JascoAudioToAudioPipeline(JascoPipeline):
             return target
         conditioning, generator = self._source
         conditioning = conditioning.to(latents.device).repeat(len(latents) // conditioning.batch_size)
-        guided = GuidedVelocity(self.transformer, JascoGuidance(1.0), conditioning, velocity.attention_kwargs)
+        guided = GuidedVelocity(self.transformer, velocity.guider, conditioning, velocity.attention_kwargs)
         source = super()._make_velocity(guided.for_part(guided.conditioning, "source:"), latents, *args)
         size = len(latents), latents.shape[1], latents.device
         return SourceVelocity(target, source, latents, lambda: self.prepare_latents(*size, generator))
