@@ -559,7 +559,8 @@ def write_strengths(result: dict[str, Any]) -> str:
             columns.append(
                 f"{found[0]['value']:z.2f} ({found[0]['low']:z.2f} … {found[0]['high']:z.2f})" if found else ""
             )
-        lines.append(f"| {control}: {metric} | {' | '.join(columns)} |")
+        if any(columns):
+            lines.append(f"| {control}: {metric} | {' | '.join(columns)} |")
     return "\n".join(lines)
 
 
