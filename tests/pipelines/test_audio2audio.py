@@ -93,6 +93,7 @@ def test_prompts_recordings_and_waveforms_are_paired(vary):
         ({"duration": 365 * 86400.0}, "duration", "to 3600, but is 31536000"),
         ({"audio": None}, "audio", "is missing"),
         ({"latents": torch.zeros(1, 50, 16)}, "latents", "can't be used with a recording"),
+        ({"loop": True}, "loop", "can't be used with a recording"),
     ],
 )
 def test_invalid_input_is_rejected(vary, options, argument, message):
@@ -143,7 +144,7 @@ NOTES = [("C4", 0.0, 0.5), ("E4", 0.5, 1.0)]
 @pytest.mark.parametrize("seconds", [1.0, 14.0])
 def test_equal_source_and_target_leave_the_recording_as_it_is(vary, seconds):
     data = vary.encode_audio(recording(seconds=seconds)[0][None])
-    options = CALL | {"audio": recording(seconds=seconds), "strength": 0.9, "generator": generator(0)}
+    options = CALL | {"audio": recording(seconds=seconds), "guidance_scale": 3.0, "generator": generator(0)}
     same = vary(**options, source_prompt="a", chords=CHORDS, source_chords=CHORDS).audios
     torch.testing.assert_close(same, data, atol=1e-4, rtol=1e-4)
     other = vary(**options, source_prompt="a", chords=OTHER_CHORDS, source_chords=CHORDS).audios
@@ -191,6 +192,24 @@ def test_sources_are_extracted_from_the_recording(vary):
     torch.testing.assert_close(extracted, given, atol=1e-4, rtol=1e-4)
     drums = vary(**options, source_drums="extract", source_melody="extract", generator=generator(0)).audios
     assert drums.shape == given.shape and not torch.allclose(drums, given, atol=1e-3)
+
+
+@pytest.mark.parametrize("targets", [{}, {"drums": []}, {"drums": (torch.rand(1, 32000) - 0.5, 32000)}])
+def test_edits_like_audiocraft(vary, targets):
+    options = CALL | {"audio": recording(), "source_chords": CHORDS, "source_drums": recording(110.0)}
+    assert vary(**options, **targets, audiocraft_compatible=True).audios.isfinite().all()
+
+
+def test_a_source_can_be_extracted_for_some_pieces(vary):
+    audio, generators = [recording(seconds=2.0), recording(330.0, 2.0)], [generator(0), generator(1)]
+    options = CALL | {"prompt": ["a", "b"], "chords": OTHER_CHORDS, "generator": generators}
+    some = vary(**options, audio=audio, source_chords=["extract", CHORDS]).audios
+    read = vary(
+        **options | {"generator": [generator(0), generator(1)]},
+        audio=audio,
+        source_chords=[read_chords(audio[0]), CHORDS],
+    )
+    torch.testing.assert_close(some, read.audios, atol=1e-4, rtol=1e-4)
 
 
 def test_a_callback_can_interrupt_an_edit(vary):
@@ -243,7 +262,8 @@ def test_edits_work_with_the_euler_scheduler_of_diffusers(vary):
     ("options", "argument", "message"),
     [
         ({"source_chords": [("H", 0.0)]}, "source_chords", "`source_chords`"),
-        ({"source_drums": "no file.wav"}, "source_drums", "no file"),
+        ({"source_drums": "no file.wav"}, "source_drums", "`source_drums`: the file no file.wav does not exist"),
+        ({"output_type": "pil"}, "output_type", "`output_type` has to be"),
         ({"source_prompt": 3}, "source_prompt", "`source_prompt`"),
         ({"source_prompt": ["a", "b"]}, "source_prompt", "2 elements for 1 piece"),
         ({"source_chords": "extract", "strength": 0.0}, "strength", "above 0 and at most 1"),
