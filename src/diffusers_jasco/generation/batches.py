@@ -64,9 +64,9 @@ class GenerationRequest:
         bpm (`float` or `False`, *optional*), beats_per_bar (`int`, *optional*): tempo, as [`JascoPipeline`] accepts it.
         groove (`str`, *optional*): name of a groove for [`~controls.drum_machine.find_groove`], instead of `drums`.
         loop (`bool`, defaults to `False`): whether the end continues with the beginning.
-        window_overlap (`float`, *optional*): overlap of windows in seconds, for long music.
+        window_overlap (`float`, *optional*): least overlap of windows in seconds, for long music.
         audio (`str`, *optional*):
-            A recording. With a `strength`, it is varied by [`JascoAudioToAudioPipeline`]. Otherwise, regions are made anew
+            A recording. With a `strength`, it is varied by [`JascoAudioToAudioPipeline`]. Otherwise, regions are regenerated
             by [`JascoInpaintPipeline`], or it is continued until `duration`, and the clip has its rate and its samples;
             see [`~audio.paste.paste`].
         regions (`list[tuple[float, float]]`): start and end of the regions of `audio` in seconds.
