@@ -61,8 +61,8 @@ def check_regions(regions: Sequence[tuple[float, float]], duration: float, name:
     Checks the regions of a piece.
 
     Args:
-        regions (`Sequence[tuple[float, float]]`): start and end of each region in seconds, in any order. They may touch
-            each other.
+        regions (`Sequence[tuple[float, float]]`): start and end of each region in seconds, in any order. They may
+            touch each other.
         duration (`float`): duration of the piece in seconds. Regions that end up to 10 ms later are cut there.
         name (`str`): name of the argument for error messages.
 

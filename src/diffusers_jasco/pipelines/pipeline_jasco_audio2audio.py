@@ -104,15 +104,16 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         Args:
             prompt (`str` or `list`, *optional*): as in [`JascoPipeline.__call__`].
             audio:
-                The recording, or a list with one per prompt, in any form that [`~audio.io.load_audio`] reads. One prompt
-                with a list of recordings gives one piece for each.
+                The recording, or a list with one per prompt, in any form that [`~audio.io.load_audio`] reads. One
+                prompt with a list of recordings gives one piece for each.
             strength (`float`, *optional*):
                 How much changes, from above 0 to 1, as in Diffusers' image-to-image pipelines; by default 0.5, and 0.9
                 for edits with a `source_*`. With 1, a variation ignores the recording.
             source_prompt (`str` or `list`, *optional*):
-                Prompt that describes the recording. If any `source_*` is given, the recording is edited: its differences
-                from the target (`prompt`, `chords`, `drums`, `melody`) are changed, and the rest is kept. A source
-                whose target is not given describes both, so this aspect is kept. A target without a source is added.
+                Prompt that describes the recording. If any `source_*` is given, the recording is edited: its
+                differences from the target (`prompt`, `chords`, `drums`, `melody`) are changed, and the rest is kept.
+                A source whose target is not given describes both, so this aspect is kept. A target without a source is
+                added.
             source_chords, source_drums, source_melody (*optional*):
                 The controls of the recording in any form of [`JascoPipeline.__call__`], or `"extract"` to estimate
                 them from it. An empty target, such as `melody=[]`, removes the control of the source.
