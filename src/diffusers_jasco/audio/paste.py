@@ -91,7 +91,8 @@ def paste(
             The generated piece from its beginning, such as `audios[0]` of [`JascoInpaintPipeline`]. It may be up to 0.1 s
             shorter or longer than the file. If it is longer than that, the rest continues the file.
         sampling_rate (`int`): the sampling rate of `audio` in Hz.
-        regions (`Sequence[tuple[float, float]]`): start and end of each region in seconds of the generated piece.
+        regions (`Sequence[tuple[float, float]]`): start and end of each region in seconds of the generated piece, in
+            any order. They may touch each other.
         path (`str` or `os.PathLike`, *optional*):
             The `.wav` or `.flac` file to write, which must not be `file`. It is written atomically.
         audio_start_seconds (`float`, defaults to `0.0`):
@@ -173,7 +174,7 @@ def _to_integers(block: np.ndarray, bits: int) -> np.ndarray:
 
 
 class _Span(NamedTuple):
-    """A part that is made anew, in samples of the result and of the generated music."""
+    """A part that is regenerated, in samples of the result and of the generated music."""
 
     start: int
     end: int
