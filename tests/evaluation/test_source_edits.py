@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.controls.chord_labels import NO_CHORD
 from diffusers_jasco.controls.chord_syntax import parse_chord
 from diffusers_jasco.evaluation import source_edits
@@ -60,6 +61,7 @@ class Musician:
     """Edits as they should be: new chords or drums, and all else as in the recording. Variations change nothing."""
 
     sampling_rate = RATE
+    transformer = SimpleNamespace(controls=CONTROLS)
 
     def __init__(self, items):
         self.items = items

@@ -34,12 +34,7 @@ from .metrics.edits import measure_variation
 from .metrics.sample_sizes import MIN_CLIPS
 
 
-# Aspects that change, and those that are given as sources.
-KINDS = {
-    "chords": ("chords", ("chords", "drums", "melody")),
-    "chords without melody": ("chords", ("chords", "drums")),
-    "drums": ("drums", ("chords", "drums", "melody")),
-}
+_NO_MELODY = "chords without melody"
 STRENGTHS = (0.8, 0.9)
 MIN_FIT = 0.7  # share of strong beats on which new chords have to contain the melody
 
@@ -53,7 +48,7 @@ _SHORTEST = 0.03  # seconds that a note has to sound on a beat
 
 def plan_source_edits(items: Sequence[dict[str, Any]], seed: int = 0) -> list[Edit]:
     r"""
-    Plans edits of whole recordings, of the kinds `KINDS`: with [`other_chords`], by turns with and without the melody
+    Plans edits of whole recordings, of three kinds: with [`other_chords`], by turns with and without the melody
     among the sources; and every other recording with a groove of the drum machine in the same tempo. Recordings that
     do not allow an edit are skipped.
 
@@ -69,7 +64,7 @@ def plan_source_edits(items: Sequence[dict[str, Any]], seed: int = 0) -> list[Ed
         whole = (0.0, item["duration"])
         chords, fit = other_chords(item, seed + index)
         if fit >= MIN_FIT:
-            kind = ("chords", "chords without melody")[len(edits) % 2]
+            kind = ("chords", _NO_MELODY)[len(edits) % 2]
             edits.append(Edit(kind, item, item | {"chords": chords}, (whole,), ("chords",), whole))
     for index, item in enumerate(items[::2]):
         if fitting_grooves(item):
@@ -149,15 +144,17 @@ def make_source_edit(
     Returns:
         `torch.Tensor` of shape `(1, samples)`.
     """
-    changed, sources = KINDS[edit.kind]
+    sources = [name for name in vary_pipe.transformer.controls if name != "beats"]
+    if edit.kind == _NO_MELODY:
+        sources.remove("melody")
     recording = edit.recording["audio"], edit.recording["sampling_rate"]
     target = {"chords": edit.target["chords"]}
-    if changed == "drums":
+    if edit.new == ("drums",):
         target = {"drums": (edit.target["stems"]["drums"][:, : recording[0].shape[-1]], recording[1])}
     if from_source:
         target |= {f"source_{name}": "extract" for name in sources}
     else:
-        target = {name: recording for name in sources} | {"separate_drums": changed != "drums"} | target
+        target = {name: recording for name in sources} | {"separate_drums": "drums" not in target} | target
     generator = torch.Generator().manual_seed(seed)
     audio = vary_pipe(audio=recording, strength=strength, generator=generator, **target, **settings).audios[0]
     return audio.float().mean(dim=0, keepdim=True).cpu()
@@ -189,7 +186,7 @@ def evaluate_source_edits(
         min_clips (`int`, defaults to `20`): minimum number of edits for a score.
 
     Returns:
-        `dict`, ready for JSON: for each kind of `KINDS` with edits, and `"all chords"`, the `num_edits` and `methods`:
+        `dict`, ready for JSON: for each kind of edits, and `"all chords"`, the `num_edits` and `methods`:
         for `"edit"` and each `"strength ..."`
 
         - `new`: A of the aspect that changes, as [`~evaluation.edits.relative_adherence`] returns it
@@ -209,7 +206,8 @@ def evaluate_source_edits(
         "kept": {"floor": score_floor(estimates, recordings, seed, estimators=estimators), "ceiling": ceiling},
     }
     baselines = {"new": ceiling, "kept": score(analyze(round_trips, estimators), recordings, estimators)}
-    groups = {kind: [edit.kind == kind for edit in edits] for kind in KINDS}
+    kinds = dict.fromkeys(edit.kind for edit in edits)
+    groups = {kind: [edit.kind == kind for edit in edits] for kind in kinds}
     groups["all chords"] = ["chords" in edit.new for edit in edits]
     groups = {name: group for name, group in groups.items() if any(group)}
     result: dict[str, Any] = {
@@ -226,7 +224,7 @@ def evaluate_source_edits(
         distances = [measure_variation(*pair)["log_mel"] for pair in zip(audios, round_trips)]
         scores = {"new": score(found, targets, estimators), "kept": score(found, recordings, estimators)}
         for name, group in groups.items():
-            changed = KINDS.get(name, ("chords", ()))[0]
+            changed = "drums" if name == "drums" else "chords"
             for aspect in ("new", "kept"):
                 parts = {"score": scores[aspect], "baseline": baselines[aspect]} | bounds[aspect]
                 chosen = tuple(it for it in estimators if (it.control == changed) == (aspect == "new"))
