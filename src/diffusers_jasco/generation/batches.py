@@ -276,7 +276,8 @@ def save_clips(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     run_info = {"sampling_rate": pipe.sampling_rate, "loudness": loudness, "model": hash_pipeline(pipe)}
-    errors, rates, digests = [], {}, {}
+    errors, rates = [], {}
+    digests: dict[str, str] = {}  # of the recordings
     for request in requests:
         try:
             if request.audio is not None and request.audio not in digests:
@@ -297,9 +298,9 @@ def save_clips(
     def save(request: GenerationRequest, audio: torch.Tensor, tempo: Tempo | None):
         path, tags = folder / f"{request.name}{suffix}", None
         if metadata is not None:
-            options = _as_options(request, loudness, tempo, digests.get(request.audio))
+            options = _as_options(request, loudness, tempo, digests)
             tags = fit_metadata(metadata | options | {"model": run_info["model"]})
-        if not request.keeps_samples:
+        if request.audio is None or not request.keeps_samples:
             export_audio(audio, path, pipe.sampling_rate, loudness, tags)
             return
         try:
@@ -356,7 +357,7 @@ def _check_recording(request: GenerationRequest, path: Path, loudness: float | N
 
 
 def _as_options(
-    request: GenerationRequest, loudness: float | None, tempo: Tempo | None, digest: str | None
+    request: GenerationRequest, loudness: float | None, tempo: Tempo | None, digests: dict[str, str]
 ) -> dict[str, Any]:
     """A request as options of `jasco-generate`, for the metadata of its file."""
     values = request.describe() | request.settings | {"loudness": loudness}
@@ -365,7 +366,7 @@ def _as_options(
     if audio := values.pop("audio", None):
         kind = "edit" if request.duration is None and not request.audio_start_seconds else "extend"
         kind = "vary" if request.strength is not None else kind
-        values |= {kind: audio, "files": {kind: digest}}
+        values |= {kind: audio, "files": {kind: digests[audio]}}
         values["intro"] = values.pop("audio_start_seconds", None)
         values["regions"] = ",".join(f"{start}-{end}" for start, end in values.pop("regions", [])) or None
     return {key: value for key, value in values.items() if value is not None and key != "settings"}
