@@ -27,14 +27,14 @@ import torch
 from tqdm import tqdm
 
 from ..audio.export import check_export, export_audio
-from ..audio.io import open_audio
+from ..audio.io import check_file, open_audio
 from ..audio.metadata import fit_metadata
-from ..audio.paste import find_encoding, paste
+from ..audio.paste import TOLERANCE, find_encoding, paste
 from ..controls import CONTROLS
 from ..controls.beats import Tempo
 from ..controls.drum_machine import find_groove
 from ..utils.errors import InputError
-from ..utils.files import replace_file
+from ..utils.files import hash_file, replace_file
 
 
 if TYPE_CHECKING:
@@ -253,8 +253,8 @@ def save_clips(
     metadata: dict[str, Any] | None = None,
 ) -> list[dict[str, str]]:
     r"""
-    Generates clips and saves each as `<name>.flac`, with `<name>.json` for the request, the sampling rate, a hash of
-    the model and the tempo. Existing clips of the same request and model are kept. Edited and continued recordings keep
+    Generates clips and saves each as `<name>.flac`, with `<name>.json` for the request, the sampling rate, hashes of
+    the model and the recording, and the tempo. Existing clips of the same request, model and recording are kept. Edited and continued recordings keep
     their rate and their samples, so the format has to be lossless, and `loudness` can't be used.
 
     Args:
@@ -277,8 +277,11 @@ def save_clips(
     folder.mkdir(parents=True, exist_ok=True)
     run_info = {"sampling_rate": pipe.sampling_rate, "loudness": loudness, "model": hash_pipeline(pipe)}
     errors, rates = [], {}
+    digests: dict[str, str] = {}  # of the recordings
     for request in requests:
         try:
+            if request.audio is not None and request.audio not in digests:
+                digests[request.audio] = hash_file(check_file(request.audio, "audio"))
             if request.keeps_samples:
                 rates[request.name] = _check_recording(request, folder / f"{request.name}{suffix}", loudness)
         except (ValueError, OSError) as error:
@@ -289,16 +292,24 @@ def save_clips(
     def describe(request: GenerationRequest, tempo: Tempo | None) -> str:
         extra: dict[str, Any] = {} if tempo is None else {"tempo": tempo._asdict()}
         extra |= {"sampling_rate": rates[request.name]} if request.name in rates else {}
+        extra |= {"files": {"audio": digests[request.audio]}} if request.audio is not None else {}
         return json.dumps(request.describe() | run_info | extra, ensure_ascii=False, indent=1) + "\n"
 
     def save(request: GenerationRequest, audio: torch.Tensor, tempo: Tempo | None):
         path, tags = folder / f"{request.name}{suffix}", None
         if metadata is not None:
-            tags = fit_metadata(metadata | _as_options(request, loudness, tempo) | {"model": run_info["model"]})
-        if request.keeps_samples:
-            paste(request.audio, audio, pipe.sampling_rate, request.regions, path, request.audio_start_seconds, tags)
-        else:
+            options = _as_options(request, loudness, tempo, digests)
+            tags = fit_metadata(metadata | options | {"model": run_info["model"]})
+        if request.audio is None or not request.keeps_samples:
             export_audio(audio, path, pipe.sampling_rate, loudness, tags)
+            return
+        try:
+            paste(request.audio, audio, pipe.sampling_rate, request.regions, path, request.audio_start_seconds, tags)
+        except OSError as error:
+            # If the recording can be read, the output can't be written, which concerns all clips.
+            if os.access(request.audio, os.R_OK):
+                raise
+            raise InputError(f"`audio` can't be read anymore: {error}", "audio") from error
 
     def is_done(request: GenerationRequest) -> bool:
         audio, description = folder / f"{request.name}{suffix}", folder / f"{request.name}.json"
@@ -331,22 +342,31 @@ def save_clips(
 
 
 def _check_recording(request: GenerationRequest, path: Path, loudness: float | None) -> int:
-    """Checks that a clip can have the samples of its recording. Returns the recording's sampling rate in Hz."""
+    """Checks that a clip can have all samples of its recording. Returns the recording's sampling rate in Hz."""
     if loudness is not None:
         raise InputError("`loudness` can't be used with `audio`, whose samples are kept.", "loudness")
     source = open_audio(request.audio, "audio")
     find_encoding(path, source)
+    end = request.audio_start_seconds + source.frames / source.samplerate
+    if request.duration is not None and request.duration < end - TOLERANCE:
+        raise InputError(
+            f"`duration` has to be at least {end:.2f} s, where the recording ends, but is {request.duration:g} s.",
+            "duration",
+        )
     return source.samplerate
 
 
-def _as_options(request: GenerationRequest, loudness: float | None, tempo: Tempo | None) -> dict[str, Any]:
+def _as_options(
+    request: GenerationRequest, loudness: float | None, tempo: Tempo | None, digests: dict[str, str]
+) -> dict[str, Any]:
     """A request as options of `jasco-generate`, for the metadata of its file."""
     values = request.describe() | request.settings | {"loudness": loudness}
     values |= {"bpm": "none"} if request.bpm is False else {}
     values |= {} if tempo is None else {"tempo": tempo._asdict()}
     if audio := values.pop("audio", None):
         kind = "edit" if request.duration is None and not request.audio_start_seconds else "extend"
-        values["vary" if request.strength is not None else kind] = audio
+        kind = "vary" if request.strength is not None else kind
+        values |= {kind: audio, "files": {kind: digests[audio]}}
         values["intro"] = values.pop("audio_start_seconds", None)
         values["regions"] = ",".join(f"{start}-{end}" for start, end in values.pop("regions", [])) or None
     return {key: value for key, value in values.items() if value is not None and key != "settings"}
