@@ -63,7 +63,7 @@ def _measure_spectrum(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The energy at each frequency, `(channels, frequencies)`, and the octave band of each frequency."""
     size = excerpt.shape[-1]
-    # A window keeps the cut ends of an excerpt leak into quiet bands.
+    # A window keeps the cut ends of an excerpt from leaking into quiet bands.
     window = torch.hann_window(size, dtype=torch.float64)
     spectrum = torch.fft.rfft(excerpt.double() * window).abs().square() * 2 / (size * window.square().mean())
     frequencies = torch.arange(spectrum.shape[-1], dtype=torch.float64) * sampling_rate / size
