@@ -26,13 +26,13 @@ import torch
 from ..audio.io import open_audio
 from ..audio.paste import find_encoding, paste
 from ..audio.regions import Regions, check_regions
+from ..generation.batches import SOURCES
 from ..utils.arguments import number
 from ..utils.errors import InputError, shorten
 from ..utils.numbers import to_float
 
 
 KINDS = ("edit", "extend", "vary")
-SOURCES = ("source_prompt", "source_chords", "source_drums", "source_melody")
 # Options that require one of others, and options that some kinds of edits refuse.
 _REQUIRED = {"regions": ("edit", "extend"), "intro": ("extend",), "strength": ("vary",)} | dict.fromkeys(
     SOURCES, ("vary",)

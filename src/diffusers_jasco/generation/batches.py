@@ -29,7 +29,7 @@ from tqdm import tqdm
 from ..audio.export import check_export, export_audio
 from ..audio.io import open_audio
 from ..audio.metadata import fit_metadata
-from ..audio.paste import find_encoding, paste
+from ..audio.paste import ENCODINGS, find_encoding, paste
 from ..controls import CONTROLS
 from ..controls.beats import Tempo
 from ..controls.drum_machine import find_groove
@@ -39,6 +39,9 @@ from ..utils.files import replace_file
 
 if TYPE_CHECKING:
     from ..pipelines.pipeline_jasco import JascoPipeline
+
+
+SOURCES = ("source_prompt", "source_chords", "source_drums", "source_melody")
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,15 @@ class GenerationRequest:
         loop (`bool`, defaults to `False`): whether the end continues with the beginning.
         window_overlap (`float`, *optional*): overlap of windows in seconds, for long music.
         audio (`str`, *optional*):
-            A recording. With a `strength`, it is varied by [`JascoAudioToAudioPipeline`]. Otherwise, regions are made anew
-            by [`JascoInpaintPipeline`], or it is continued until `duration`, and the clip has its rate and its samples;
-            see [`~audio.paste.paste`].
+            A recording. With a `strength` or a `source_*`, it is varied by [`JascoAudioToAudioPipeline`]. Otherwise,
+            regions are made anew by [`JascoInpaintPipeline`], or it is continued until `duration`, and the clip has its
+            rate and its samples; see [`~audio.paste.paste`].
         regions (`list[tuple[float, float]]`): start and end of the regions of `audio` in seconds.
         audio_start_seconds (`float`, defaults to `0.0`): where `audio` begins in the music.
         strength (`float`, *optional*): how much of `audio` changes, in (0, 1].
+        source_prompt, source_chords, source_drums, source_melody (*optional*):
+            Description of `audio`, whose differences from `prompt` and `controls` change, in any form that
+            [`JascoAudioToAudioPipeline`] accepts.
     """
 
     name: str
@@ -92,6 +98,10 @@ class GenerationRequest:
     regions: list[tuple[float, float]] = field(default_factory=list)
     audio_start_seconds: float = 0.0
     strength: float | None = None
+    source_prompt: str | list[tuple[str | None, float]] | None = None
+    source_chords: Any = None
+    source_drums: Any = None
+    source_melody: Any = None
 
     def describe(self) -> dict[str, Any]:
         """All fields as JSON-compatible values. Waveforms and matrices are replaced by hashes."""
@@ -100,6 +110,7 @@ class GenerationRequest:
         new_defaults: dict[str, Any] = {"start": 0.0, "normalize_drums": None, "bpm": None, "beats_per_bar": None}
         new_defaults |= {"groove": None, "loop": False, "window_overlap": None}
         new_defaults |= {"audio": None, "regions": [], "audio_start_seconds": 0.0, "strength": None}
+        new_defaults |= dict.fromkeys(SOURCES)
         omitted = {"controls", *(name for name, default in new_defaults.items() if values[name] == default)}
         return {key: _to_json(value) for key, value in values.items() if key not in omitted}
 
@@ -108,12 +119,35 @@ class GenerationRequest:
         """Values that have to be equal for all requests in a batch."""
         shared = self.separate_drums, self.normalize_drums, self.duration, self.loop, self.window_overlap
         # Clips of the same recording have the same length. A batch would extend shorter ones.
-        return *shared, self.audio, self.audio_start_seconds, self.strength, tuple(sorted(self.settings.items()))
+        kinds = tuple(map(_kind_of_source, self.sources.values()))
+        return (
+            *shared,
+            self.audio,
+            self.audio_start_seconds,
+            self.strength,
+            kinds,
+            tuple(sorted(self.settings.items())),
+        )
+
+    @property
+    def sources(self) -> dict[str, Any]:
+        """The description of the recording."""
+        return {name: getattr(self, name) for name in SOURCES}
+
+    @property
+    def varies(self) -> bool:
+        """Whether the whole recording changes."""
+        return self.strength is not None or any(source is not None for source in self.sources.values())
 
     @property
     def keeps_samples(self) -> bool:
         """Whether the clip has the samples of its recording."""
-        return self.audio is not None and self.strength is None
+        return self.audio is not None and not self.varies
+
+
+def _kind_of_source(value: Any) -> str | None:
+    """`None`, `"extract"`, or `"given"`."""
+    return value if value is None or (isinstance(value, str) and value == "extract") else "given"
 
 
 def plan_batches(requests: Sequence[GenerationRequest], batch_size: int) -> list[list[GenerationRequest]]:
@@ -169,7 +203,7 @@ def generate_batch(pipe: "JascoPipeline", requests: Sequence[GenerationRequest])
     inputs |= {name: [getattr(request, name) for request in requests] for name in ("bpm", "beats_per_bar")}
     adapted, edit_arguments = _edit(pipe, requests)
     output = adapted(
-        [request.prompt for request in requests],
+        [request.source_prompt if request.prompt is None else request.prompt for request in requests],
         **edit_arguments,
         **{name: values for name, values in inputs.items() if any(value is not None for value in values)},
         separate_drums=first.separate_drums,
@@ -197,7 +231,12 @@ def _edit(pipe: "JascoPipeline", requests: Sequence[GenerationRequest]) -> tuple
     adapted.set_progress_bar_config(**getattr(pipe, "_progress_bar_config", {}))
     arguments: dict[str, Any] = {"audio": [first.audio] * len(requests)}
     if not first.keeps_samples:
-        return adapted, arguments | {"strength": first.strength}
+        # All values of a batch are of one kind.
+        sources = {
+            name: value if _kind_of_source(value) != "given" else [request.sources[name] for request in requests]
+            for name, value in first.sources.items()
+        }
+        return adapted, arguments | {"strength": first.strength} | sources
     starts, ends = ([[region[index] for region in request.regions] for request in requests] for index in (0, 1))
     arguments |= {"mask_start_seconds": starts, "mask_end_seconds": ends}
     return adapted, arguments | {"audio_start_seconds": first.audio_start_seconds}
@@ -255,7 +294,8 @@ def save_clips(
     r"""
     Generates clips and saves each as `<name>.flac`, with `<name>.json` for the request, the sampling rate, a hash of
     the model and the tempo. Existing clips of the same request and model are kept. Edited and continued recordings keep
-    their rate and their samples, so the format has to be lossless, and `loudness` can't be used.
+    their rate and their samples, so the format has to be lossless, and `loudness` can't be used. If FLAC can't hold the
+    samples, those of a lossy file or floats, then the clip is `<name>.wav`.
 
     Args:
         pipe ([`JascoPipeline`]): the pipeline.
@@ -276,11 +316,12 @@ def save_clips(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     run_info = {"sampling_rate": pipe.sampling_rate, "loudness": loudness, "model": hash_pipeline(pipe)}
-    errors, rates = [], {}
+    errors, rates, paths = [], {}, {}
     for request in requests:
+        paths[request.name] = folder / f"{request.name}{suffix}"
         try:
             if request.keeps_samples:
-                rates[request.name] = _check_recording(request, folder / f"{request.name}{suffix}", loudness)
+                paths[request.name], rates[request.name] = _check_recording(request, paths[request.name], loudness)
         except (ValueError, OSError) as error:
             errors.append({"name": request.name, "error": str(error)})
     failed = {error["name"] for error in errors}
@@ -292,7 +333,7 @@ def save_clips(
         return json.dumps(request.describe() | run_info | extra, ensure_ascii=False, indent=1) + "\n"
 
     def save(request: GenerationRequest, audio: torch.Tensor, tempo: Tempo | None):
-        path, tags = folder / f"{request.name}{suffix}", None
+        path, tags = paths[request.name], None
         if metadata is not None:
             tags = fit_metadata(metadata | _as_options(request, loudness, tempo) | {"model": run_info["model"]})
         if request.keeps_samples:
@@ -301,7 +342,7 @@ def save_clips(
             export_audio(audio, path, pipe.sampling_rate, loudness, tags)
 
     def is_done(request: GenerationRequest) -> bool:
-        audio, description = folder / f"{request.name}{suffix}", folder / f"{request.name}.json"
+        audio, description = paths[request.name], folder / f"{request.name}.json"
         if not (audio.is_file() and description.is_file()):
             return False
         try:
@@ -330,13 +371,21 @@ def save_clips(
     return errors
 
 
-def _check_recording(request: GenerationRequest, path: Path, loudness: float | None) -> int:
-    """Checks that a clip can have the samples of its recording. Returns the recording's sampling rate in Hz."""
+def _check_recording(request: GenerationRequest, path: Path, loudness: float | None) -> tuple[Path, int]:
+    """Checks that a clip can have the samples of its recording. Returns its path and the recording's rate in Hz."""
     if loudness is not None:
         raise InputError("`loudness` can't be used with `audio`, whose samples are kept.", "loudness")
     source = open_audio(request.audio, "audio")
+    if path.suffix not in ENCODINGS:
+        raise InputError(
+            f"Clips that keep the samples of `audio` ({request.audio}) have to be .wav or .flac, but are {path.suffix}.",
+            "suffix",
+        )
+    wav = path.with_name(path.name.removesuffix(path.suffix) + ".wav")
+    if path.suffix == ".flac" and find_encoding(wav, source) not in ENCODINGS[".flac"]:
+        path = wav
     find_encoding(path, source)
-    return source.samplerate
+    return path, source.samplerate
 
 
 def _as_options(request: GenerationRequest, loudness: float | None, tempo: Tempo | None) -> dict[str, Any]:
@@ -346,7 +395,7 @@ def _as_options(request: GenerationRequest, loudness: float | None, tempo: Tempo
     values |= {} if tempo is None else {"tempo": tempo._asdict()}
     if audio := values.pop("audio", None):
         kind = "edit" if request.duration is None and not request.audio_start_seconds else "extend"
-        values["vary" if request.strength is not None else kind] = audio
+        values["vary" if request.varies else kind] = audio
         values["intro"] = values.pop("audio_start_seconds", None)
         values["regions"] = ",".join(f"{start}-{end}" for start, end in values.pop("regions", [])) or None
     return {key: value for key, value in values.items() if value is not None and key != "settings"}
