@@ -63,7 +63,7 @@ def _measure_spectrum(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The energy at each frequency, `(channels, frequencies)`, and the octave band of each frequency."""
     size = excerpt.shape[-1]
-    # A window prevents that the cut ends of an excerpt leak into quiet bands.
+    # A window keeps the cut ends of an excerpt from leaking into quiet bands.
     window = torch.hann_window(size, dtype=torch.float64)
     spectrum = torch.fft.rfft(excerpt.double() * window).abs().square() * 2 / (size * window.square().mean())
     frequencies = torch.arange(spectrum.shape[-1], dtype=torch.float64) * sampling_rate / size
@@ -315,7 +315,7 @@ def read_delayed(waveform: torch.Tensor, start: int, end: int, delays: tuple[int
     if delays[0] != delays[1]:
         import soxr
 
-        # Context prevents that the resampling filter reaches into padding.
+        # Context keeps the resampling filter from reaching into padding.
         before, after = min(1024, max(first, 0)), 1024
         part = waveform[:, max(first, 0) - before : last + after].T.contiguous().numpy()
         waveform = torch.from_numpy(soxr.resample(part, last - first, end - start)).T

@@ -27,14 +27,14 @@ import torch
 from tqdm import tqdm
 
 from ..audio.export import check_export, export_audio
-from ..audio.io import open_audio
+from ..audio.io import check_file, open_audio
 from ..audio.metadata import fit_metadata
-from ..audio.paste import ENCODINGS, find_encoding, paste
+from ..audio.paste import ENCODINGS, check_length, find_encoding, paste
 from ..controls import CONTROLS
 from ..controls.beats import Tempo
 from ..controls.drum_machine import find_groove
 from ..utils.errors import InputError
-from ..utils.files import replace_file
+from ..utils.files import hash_file, replace_file
 
 
 if TYPE_CHECKING:
@@ -292,10 +292,10 @@ def save_clips(
     metadata: dict[str, Any] | None = None,
 ) -> list[dict[str, str]]:
     r"""
-    Generates clips and saves each as `<name>.flac`, with `<name>.json` for the request, the sampling rate, a hash of
-    the model and the tempo. Existing clips of the same request and model are kept. Edited and continued recordings keep
-    their rate and their samples, so the format has to be lossless, and `loudness` can't be used. If FLAC can't hold the
-    samples, those of a lossy file or floats, then the clip is `<name>.wav`.
+    Generates clips and saves each as `<name>.flac`, with `<name>.json` for the request, the sampling rate, hashes of
+    the model and the recording, and the tempo. Existing clips of the same request, model and recording are kept. Edited
+    and continued recordings keep their rate and their samples, so the format has to be lossless, and `loudness` can't be
+    used. If FLAC can't hold the samples, those of a lossy file or floats, then the clip is `<name>.wav`.
 
     Args:
         pipe ([`JascoPipeline`]): the pipeline.
@@ -317,9 +317,12 @@ def save_clips(
     folder.mkdir(parents=True, exist_ok=True)
     run_info = {"sampling_rate": pipe.sampling_rate, "loudness": loudness, "model": hash_pipeline(pipe)}
     errors, rates, paths = [], {}, {}
+    digests: dict[str, str] = {}  # of the recordings
     for request in requests:
         paths[request.name] = folder / f"{request.name}{suffix}"
         try:
+            if request.audio is not None and request.audio not in digests:
+                digests[request.audio] = hash_file(check_file(request.audio, "audio"))
             if request.keeps_samples:
                 paths[request.name], rates[request.name] = _check_recording(request, paths[request.name], loudness)
         except (ValueError, OSError) as error:
@@ -330,16 +333,24 @@ def save_clips(
     def describe(request: GenerationRequest, tempo: Tempo | None) -> str:
         extra: dict[str, Any] = {} if tempo is None else {"tempo": tempo._asdict()}
         extra |= {"sampling_rate": rates[request.name]} if request.name in rates else {}
+        extra |= {"files": {"audio": digests[request.audio]}} if request.audio is not None else {}
         return json.dumps(request.describe() | run_info | extra, ensure_ascii=False, indent=1) + "\n"
 
     def save(request: GenerationRequest, audio: torch.Tensor, tempo: Tempo | None):
         path, tags = paths[request.name], None
         if metadata is not None:
-            tags = fit_metadata(metadata | _as_options(request, loudness, tempo) | {"model": run_info["model"]})
-        if request.keeps_samples:
-            paste(request.audio, audio, pipe.sampling_rate, request.regions, path, request.audio_start_seconds, tags)
-        else:
+            options = _as_options(request, loudness, tempo, digests)
+            tags = fit_metadata(metadata | options | {"model": run_info["model"]})
+        if request.audio is None or not request.keeps_samples:
             export_audio(audio, path, pipe.sampling_rate, loudness, tags)
+            return
+        try:
+            paste(request.audio, audio, pipe.sampling_rate, request.regions, path, request.audio_start_seconds, tags)
+        except OSError as error:
+            # If the recording can be read, the output can't be written, which concerns all clips.
+            if os.access(request.audio, os.R_OK):
+                raise
+            raise InputError(f"`audio` can't be read anymore: {error}", "audio") from error
 
     def is_done(request: GenerationRequest) -> bool:
         audio, description = paths[request.name], folder / f"{request.name}.json"
@@ -372,7 +383,7 @@ def save_clips(
 
 
 def _check_recording(request: GenerationRequest, path: Path, loudness: float | None) -> tuple[Path, int]:
-    """Checks that a clip can have the samples of its recording. Returns its path and the recording's rate in Hz."""
+    """Checks that a clip can have all samples of its recording. Returns its path and the recording's rate in Hz."""
     if loudness is not None:
         raise InputError("`loudness` can't be used with `audio`, whose samples are kept.", "loudness")
     source = open_audio(request.audio, "audio")
@@ -385,17 +396,23 @@ def _check_recording(request: GenerationRequest, path: Path, loudness: float | N
     if path.suffix == ".flac" and find_encoding(wav, source) not in ENCODINGS[".flac"]:
         path = wav
     find_encoding(path, source)
+    if request.duration is not None:
+        end = request.audio_start_seconds + source.frames / source.samplerate
+        check_length(request.duration, end, bool(request.regions or request.audio_start_seconds))
     return path, source.samplerate
 
 
-def _as_options(request: GenerationRequest, loudness: float | None, tempo: Tempo | None) -> dict[str, Any]:
+def _as_options(
+    request: GenerationRequest, loudness: float | None, tempo: Tempo | None, digests: dict[str, str]
+) -> dict[str, Any]:
     """A request as options of `jasco-generate`, for the metadata of its file."""
     values = request.describe() | request.settings | {"loudness": loudness}
     values |= {"bpm": "none"} if request.bpm is False else {}
     values |= {} if tempo is None else {"tempo": tempo._asdict()}
     if audio := values.pop("audio", None):
         kind = "edit" if request.duration is None and not request.audio_start_seconds else "extend"
-        values["vary" if request.varies else kind] = audio
+        kind = "vary" if request.varies else kind
+        values |= {kind: audio, "files": {kind: digests[audio]}}
         values["intro"] = values.pop("audio_start_seconds", None)
         values["regions"] = ",".join(f"{start}-{end}" for start, end in values.pop("regions", [])) or None
     return {key: value for key, value in values.items() if value is not None and key != "settings"}
