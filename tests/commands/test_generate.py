@@ -218,6 +218,11 @@ def no_loading(monkeypatch):
         (["--intro", 2], "--intro requires --extend"),
         (["--extend", SONG], "--extend requires --duration"),
         (["--extend", SONG, "--duration", 1], "--duration has to be above"),
+        (["--extend", SONG, "--duration", 2.1], "--duration has to be above 2.10 s, as the recording ends at 2.00 s"),
+        (
+            ["--extend", SONG, "--duration", 2.5, "--intro", 1],
+            "--duration has to be at least 3.00 s, where the recording",
+        ),
         (["--extend", SONG, "--intro", 0], "--intro: has to be a number of seconds above 0"),
         (["--vary", SONG, "--strength", 0], "--strength: has to be a number above 0 and at most 1"),
         (["--vary", SONG, "--latents", "a"], "--latents can't be used with --vary"),

@@ -130,6 +130,30 @@ def paste(
     return Path(path)
 
 
+def check_length(duration: float, end: float, has_new_parts: bool):
+    r"""
+    Checks the duration of a piece before it is generated for [`paste`].
+
+    Args:
+        duration (`float`): duration of the piece in seconds.
+        end (`float`): where the recording ends in the piece, in seconds.
+        has_new_parts (`bool`): whether something is new apart from the end: regions, or music before the recording.
+
+    Raises:
+        [`~inputs.InputError`]: if the piece ends before the recording, or nothing is new.
+    """
+    if not has_new_parts and duration <= end + TOLERANCE:
+        raise InputError(
+            f"`duration` has to be above {end + TOLERANCE:.2f} s, as the recording ends at {end:.2f} s, but is"
+            f" {duration:g} s.",
+            "duration",
+        )
+    if duration < end - TOLERANCE:
+        raise InputError(
+            f"`duration` has to be at least {end:.2f} s, where the recording ends, but is {duration:g} s.", "duration"
+        )
+
+
 def find_encoding(path: str | os.PathLike, source: AudioFile | Waveform) -> str:
     r"""
     Determines the encoding of a new file that holds the samples of a recording exactly.
@@ -225,7 +249,7 @@ class _Song:
             elif start < stop:
                 merged.append([start, stop])
         if not merged:
-            raise InputError("All of `file` is kept: give regions to make anew, or a longer `audio`.", "regions")
+            raise InputError("All of `file` is kept: give regions to regenerate, or a longer `audio`.", "regions")
         return [
             _Span(
                 round(start * self.rate),
