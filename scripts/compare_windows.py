@@ -138,7 +138,10 @@ def mean_adherence(sections: list[list[dict[str, Any]]], control: str) -> float:
 
 def format_row(name: str, result: dict[str, Any], seconds: float) -> str:
     seams = result["seams"]
-    cells = [f"{mean_adherence(result['sections'], control):.3f}" for control in ("chords", "drums")]
+    cells = [
+        f"{mean_adherence(result['sections'], 'chords'):.3f}",
+        f"{mean_adherence(result['sections'], 'drums'):.3f}",
+    ]
     cells += [f"{seams['overlaps'][key]['value']:.2f}" for key in ("V", "W")]
     aucs = [seams[place]["auc"] for place in ("overlaps", "starts", "ends")]
     cells += [f"{auc['value']:.3f} ({auc['low']:.3f} … {auc['high']:.3f})" for auc in aucs]
