@@ -64,7 +64,7 @@ def alternate(windows: Frames) -> list[Window]:
         count[frames] += 1
     owned = []
     for frames in windows:
-        owned.append(Window(frames, before[frames] == frames % count[frames]))
+        owned.append(Window(frames, before[frames] == (frames - windows[0][0]) % count[frames]))
         before[frames] += 1
     return owned
 
