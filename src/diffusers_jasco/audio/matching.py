@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Fits new music to the recording around it: levels in octave bands, channels, and delay."""
+"""Matches new music to the recording around it: levels in octave bands, channels, and delay."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -51,7 +51,7 @@ from .waveforms import BLOCK_SECONDS, MAX_FLOAT_SAMPLE, Waveform, check_rate, ch
 
 
 TOLERANCE = 0.1  # seconds by which the music may be shorter or longer than the file: more than a frame
-SURROUNDINGS = 5.0  # seconds before and after a region to which its levels are fitted
+SURROUNDINGS = 5.0  # seconds before and after a region to which its levels are matched
 BALANCE_SURROUNDINGS = 1.0  # seconds before and after a region from which the balance of its channels is taken
 CONTEXT = 0.25  # seconds before and after a region that filters, fades and delays need
 INTEGER_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
@@ -78,15 +78,15 @@ def paste(
     regions, all samples are those of the recording: files keep their encoding, such as 16-bit integers, and are not
     dithered. Lossy files keep their decoded samples.
 
-    Inside the regions, the music is resampled, and fitted to up to 5 s of the recording on each side. Mono music is
-    divided over the channels as the power of the recording in each octave band is, from its balance in the last second
-    before the region to that in the first second after it. Levels in octave bands are changed by
-    at most 6 dB: by the difference of `audio` and the recording around the region, or, if `audio` has the recording's own
-    samples there (as the result of [`JascoInpaintPipeline`] has), by the difference between the new music near the borders
-    and the recording around it. The music is shifted by at most 10 ms so that it is in phase with the recording in the
-    fades (0.05 s, at equal power) at both ends. Peaks of the new music are limited to -1 dBFS, or to the recording's peak
-    nearby if that is higher. Above the Nyquist frequency of the music, regions are silent: with
-    jasco-nano above 12 kHz.
+    Inside the regions, the music is resampled, and matched to up to 5 s of the recording on each side. Mono music is
+    distributed over the channels as the power of the recording in each octave band is, from its balance in the last
+    second before the region to that in the first second after it. Levels in octave bands are changed by at most 6 dB:
+    by the difference of `audio` and the recording around the region, or, if `audio` has the recording's own samples
+    there (as the result of [`JascoInpaintPipeline`] has), by the difference between the new music near the borders and
+    the recording around it. The music is shifted by at most 10 ms so that it is in phase with the recording in the
+    fades (0.05 s, at equal power) at both ends. Peaks of the new music are limited to -1 dBFS, or to the recording's
+    peak nearby if that is higher. Above the Nyquist frequency of the music, regions are silent: with jasco-nano above
+    12 kHz.
 
     Args:
         file (`str`, `os.PathLike`, ...): the recording, in any form that [`~audio.io.load_audio`] reads.
@@ -94,7 +94,8 @@ def paste(
             The generated piece from its beginning, such as `audios[0]` of [`JascoInpaintPipeline`]. It may be up to 0.1 s
             shorter or longer than the file. If it is longer than that, the rest continues the file.
         sampling_rate (`int`): the sampling rate of `audio` in Hz.
-        regions (`Sequence[tuple[float, float]]`): start and end of each region in seconds of the generated piece.
+        regions (`Sequence[tuple[float, float]]`): start and end of each region in seconds of the generated piece, in
+            any order. They may touch each other.
         path (`str` or `os.PathLike`, *optional*):
             The `.wav` or `.flac` file to write, which must not be `file`. It is written atomically.
         audio_start_seconds (`float`, defaults to `0.0`):
@@ -196,7 +197,7 @@ def _to_integers(block: np.ndarray, bits: int) -> np.ndarray:
 
 
 class _Span(NamedTuple):
-    """A part that is made anew, in samples of the result and of the generated music."""
+    """A part that is regenerated, in samples of the result and of the generated music."""
 
     start: int
     end: int
@@ -249,7 +250,7 @@ class _Song:
                 merged.append([start, stop])
         if not merged:
             raise InputError(
-                "All of the recording is kept: give regions to make anew, or a longer `audio`.", "regions"
+                "All of the recording is kept: give regions to regenerate, or a longer `audio`.", "regions"
             )
         return [
             _Span(

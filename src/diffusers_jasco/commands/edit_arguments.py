@@ -49,7 +49,7 @@ def add_edit_arguments(parser: argparse.ArgumentParser):
         "recordings (--edit and --extend write .wav or .flac at the recording's own rate, and leave its samples unchanged)"
     )
     add = group.add_argument
-    add("--edit", metavar="FILE", help="recording of which --regions are made anew")
+    add("--edit", metavar="FILE", help="recording of which --regions are regenerated")
     add("--regions", help="starts and ends of regions: '12-15,45-52' in seconds, or '1:02-1:10.5'")
     add("--extend", metavar="FILE", help="recording that is continued until --duration, and begins after --intro")
     add("--intro", type=number(above=0, unit="seconds"), help="seconds of new music before the recording of --extend")
