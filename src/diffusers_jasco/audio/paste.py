@@ -179,12 +179,12 @@ def find_encoding(path: str | os.PathLike, source: AudioFile | Waveform) -> str:
     own = source.encoding if isinstance(source, AudioFile) else None
     if isinstance(source, AudioFile) and isinstance(source.file, Path) and os.path.exists(path):
         if os.path.samefile(path, source.file):
-            raise InputError(f"`path` has to be another file than `file`, but both are {path}.", "path")
+            raise InputError(f"`path` has to be another file than the recording, but both are {path}.", "path")
     encoding = ENCODINGS[suffix].get(own or "", "FLOAT")
     if encoding == "FLOAT" and suffix == ".flac":
         raise InputError(
             f"`path` has to be a file name that ends in .wav, but is {shorten(path)}: FLAC has integers of at most 24 bits,"
-            " and would round the samples of `file`.",
+            " and would round the samples of the recording.",
             "path",
         )
     return encoding
@@ -249,7 +249,9 @@ class _Song:
             elif start < stop:
                 merged.append([start, stop])
         if not merged:
-            raise InputError("All of `file` is kept: give regions to regenerate, or a longer `audio`.", "regions")
+            raise InputError(
+                "All of the recording is kept: give regions to regenerate, or a longer `audio`.", "regions"
+            )
         return [
             _Span(
                 round(start * self.rate),
@@ -289,7 +291,7 @@ class _Song:
         for block in blocks:
             if np.abs(block).max() > MAX_FLOAT_SAMPLE:
                 raise InputError(
-                    f"The samples of `file` have to be in [-1, 1], but reach {np.abs(block).max():g}.", "file"
+                    f"The samples of the recording have to be in [-1, 1], but reach {np.abs(block).max():g}.", "file"
                 )
             yield block
             count += len(block)
