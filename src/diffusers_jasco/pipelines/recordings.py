@@ -46,7 +46,7 @@ def pair_recordings(prompt: Prompts, audio: Any, prompt_embeds: torch.Tensor | N
         `tuple`: the prompts, and a list with the recording of each piece.
 
     Raises:
-        [`~inputs.InputError`]: if their numbers differ, or there is no recording.
+        [`~inputs.InputError`]: if their numbers differ, and without a recording.
     """
     recordings = audio if isinstance(audio, list) and not is_waveform(audio) else [audio]
     if not recordings:
