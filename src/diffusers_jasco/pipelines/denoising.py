@@ -59,6 +59,10 @@ class GuidedVelocity:
     ):
         self.transformer = transformer
         self.guider = guider
+        if used := guider.used(conditioning.controls, conditioning.batch_size):
+            given = conditioning.presence
+            given |= {name: given[name] & mask.to(given[name].device) for name, mask in used.items()}
+            conditioning = replace(conditioning.mask(used), given=given)
         nulls = guider.nulls(conditioning.nulls, conditioning.controls, conditioning.presence)
         sections = conditioning.sections
         if is_compiled(transformer):
@@ -66,6 +70,7 @@ class GuidedVelocity:
             sections = tuple(section.pad() for section in sections)
         self.conditioning = replace(conditioning, nulls=nulls, sections=sections)
         self.attention_kwargs = attention_kwargs
+        self._batch_size = conditioning.batch_size
         self._name = ""
         self._branches: tuple[frozenset[str], ...] = ()
         self._model_kwargs: dict[str, torch.Tensor | None] = {}
@@ -91,7 +96,8 @@ class GuidedVelocity:
         Returns:
             `torch.Tensor` of the same shape: the velocity, in float32.
         """
-        branches = tuple(self.guider.branches(time))
+        controls = tuple(self.conditioning.controls)
+        branches = tuple(self.guider.branches(time, controls, self._batch_size))
         if branches != self._branches:
             self._branches = branches
             kept = [self.conditioning.keep(branch) for branch in branches]
@@ -105,7 +111,8 @@ class GuidedVelocity:
                 attention_kwargs=self.attention_kwargs,
                 return_dict=False,
             )[0]
-        return self.guider.combine(dict(zip(branches, velocities.float().chunk(count))), time)
+        parts = dict(zip(branches, velocities.float().chunk(count)))
+        return self.guider.combine(parts, time, latents, controls, self._batch_size)
 
 
 class KnownFrames:
