@@ -27,6 +27,7 @@ from ..utils.numbers import to_float
 
 
 SCALES = ("guidance_scale", "text_guidance_scale", "guidance_rescale")
+OPTIONS = (*SCALES, "control_scales", "start_time", "stop_time", "parallel_scale", "max_difference")
 # Attributes with values from 0 to 1.
 _SHARES = ("guidance_rescale", "start_time", "stop_time", "parallel_scale")
 # Branches, named by the conditions that they keep.
@@ -60,7 +61,7 @@ class JascoGuidance(ConfigMixin):
             of the one with all conditions, since guidance makes music too loud (§3.4 of
             [arXiv 2305.08891](https://arxiv.org/abs/2305.08891)).
         control_scales (`dict[str, float]` or a list of them, *optional*):
-            How strictly each control is followed, at least 0; a list has the scales of each sample. Controls without a
+            How strictly each control is followed, at least 0; a list has the scales of each prompt. Controls without a
             scale have 1. A control with scale 0 is not used at all. For scales `s_1 >= s_2 >= ...`, with `S_k` the
             `k` controls with the largest scales, v(all) is replaced by `(1 - s_1) * v(text) + sum over k of (s_k -
             s_(k+1)) * v(text and S_k)`.
@@ -113,8 +114,11 @@ class JascoGuidance(ConfigMixin):
         elif name == "max_difference" and value is not None:
             value = to_float(value, name, above=0.0)
         elif name == "control_scales":
-            value = check_control_scales(value)
-        if name in self._get_init_keys(type(self)):
+            if isinstance(value, (list, tuple)):
+                value = [check_control_scales(single) for single in value]
+            else:
+                value = check_control_scales(value) or None
+        if name in OPTIONS:
             self.register_to_config(**{name: value})
         super().__setattr__(name, value)
 
@@ -276,29 +280,28 @@ class JascoGuidance(ConfigMixin):
     def _scales(self, batch_size: int) -> Sequence[dict[str, float]]:
         """The control scales of each sample."""
         scales = self.control_scales or {}
-        rows = scales if isinstance(scales, list) else [scales] * batch_size
-        if len(rows) != batch_size:
+        rows = scales if isinstance(scales, list) else [scales]
+        count, rest = divmod(batch_size, len(rows))
+        if rest:
             raise InputError(
                 f"`control_scales` has {len(rows)} elements for {batch_size} sample(s).", "control_scales"
             )
-        return rows
+        return [row for row in rows for _ in range(count)]
 
 
-def check_control_scales(scales: Any) -> dict[str, float] | list[dict[str, float]] | None:
+def check_control_scales(scales: Any) -> dict[str, float]:
     r"""
     Args:
-        scales: `control_scales` of [`JascoGuidance`].
+        scales (`dict[str, float]`, *optional*): the scales of one sample.
 
     Returns:
-        The scales, with numbers as `float`.
+        `dict[str, float]`: the scales, with numbers as `float`.
 
     Raises:
         [`~inputs.InputError`]: for unknown controls, and scales that are not finite and nonnegative.
     """
     if scales is None:
-        return None
-    if isinstance(scales, (list, tuple)):
-        return [check_control_scales(single) or {} for single in scales]  # type: ignore[misc]
+        return {}
     if not isinstance(scales, dict):
         raise InputError(
             f"`control_scales` has to be a dictionary such as {{'chords': 0.5}}, or a list of them, but is {scales!r}.",

@@ -12,21 +12,53 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Controls that apply to a part of the time."""
+"""How strictly controls are followed, and where."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
+from diffusers.utils import logging
 
 from ..controls import CONTROLS
-from ..per_prompt import check_per_prompt
+from ..guiders.jasco_guidance import check_control_scales
+from ..per_prompt import check_per_prompt, is_given
 from ..utils.errors import InputError, shorten
 from ..utils.numbers import is_number, to_float
 
 
+logger = logging.get_logger(__name__)
+
 # The regions of each control that is restricted, as (start, end) in seconds.
 ControlRegions = dict[str, list[tuple[float, float]]]
+
+
+def read_control_scales(
+    control_scales: Any, num_prompts: int, controls: dict[str, Any]
+) -> list[dict[str, float]] | None:
+    r"""
+    Checks `control_scales` of a call.
+
+    Args:
+        control_scales (`dict[str, float]` or `list[dict]`, *optional*):
+            The scale of each control, for all prompts, or a list with one (or `None`) per prompt.
+        num_prompts (`int`): number of prompts.
+        controls (`dict`): the controls of the call. Scales of others cause a warning.
+
+    Returns:
+        `list[dict[str, float]]`: the scales for each prompt, or `None` without scales.
+
+    Raises:
+        [`~inputs.InputError`]: for unknown controls, invalid scales, and a list of the wrong length.
+    """
+    if control_scales is None:
+        return None
+    rows = check_per_prompt("control_scales", control_scales, num_prompts, check_control_scales)
+    # Beats also come from tempos.
+    unused = {name for row in rows for name in row if name != "beats" and not is_given(controls.get(name))}
+    if unused:
+        logger.warning(f"`control_scales` for {', '.join(sorted(unused))} have no effect, as these are not given.")
+    return rows
 
 
 def read_control_regions(
@@ -86,9 +118,10 @@ def region_masks(
     masks = {}
     for name in {name: None for single in regions for name in single}:
         rows = [single.get(name, [(0.0, num_frames / frame_rate)]) for single in regions]
-        masks[name] = torch.stack(
-            [sum((times >= start) & (times < end) for start, end in row) > torch.zeros_like(times) for row in rows]
-        )
+        masks[name] = torch.zeros(len(rows), num_frames, dtype=torch.bool, device=device)
+        for mask, row in zip(masks[name], rows):
+            for start, end in row:
+                mask |= (times >= start) & (times < end)
     return masks
 
 
