@@ -84,6 +84,8 @@ def publish(folder: Path) -> tuple[dict, dict]:
     import torch
     from huggingface_hub import HfApi, metadata_update
 
+    from diffusers_jasco import JascoAudioToAudioPipeline, JascoInpaintPipeline
+
     from .conftest import load_pipeline
 
     seen, warnings, api = {}, Warnings(), HfApi()
@@ -116,6 +118,8 @@ def publish(folder: Path) -> tuple[dict, dict]:
     pipe.push_to_hub("org/one-piece", license="mit", max_shard_size="100KB")
     pipe.push_to_hub("org/one-piece", license="mit")
     pipe.push_to_hub("org/standalone", license="mit", standalone=True)
+    for pipeline_class, repo_id in ((JascoInpaintPipeline, "org/inpaint"), (JascoAudioToAudioPipeline, "org/vary")):
+        pipeline_class.from_pipe(pipe).push_to_hub(repo_id, license="mit")
     warnings.take()
     pipe.save_pretrained(folder / "private", push_to_hub=True, repo_id="org/private", private=True)
     seen["warnings"]["without license"] = warnings.take()
@@ -206,6 +210,8 @@ def load(folder: Path) -> tuple[dict, dict]:
     audios["one piece"] = play(JascoPipeline.from_pretrained("org/one-piece"))
     general = DiffusionPipeline.from_pretrained("org/pipeline")
     audios["general"], seen["general"] = play(general), type(general).__name__
+    seen["others"] = [type(DiffusionPipeline.from_pretrained(name)).__name__ for name in ("org/inpaint", "org/vary")]
+    audios["saved by another class"] = play(JascoPipeline.from_pretrained("org/inpaint"))
     audios["source of a training"] = play(load_source("org/pipeline"))
 
     elsewhere = JascoPipeline.from_pretrained("org/pipeline", cache_dir=folder / "elsewhere")

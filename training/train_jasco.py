@@ -53,6 +53,7 @@ from diffusers_jasco.training.arguments import add_training_options, mapping, pa
 from diffusers_jasco.training.checkpoints import find_start
 from diffusers_jasco.training.checks import check_options, check_resources
 from diffusers_jasco.training.components import load_components
+from diffusers_jasco.training.context import context_reach
 from diffusers_jasco.training.datasets import make_batches
 from diffusers_jasco.training.ema import EMA
 from diffusers_jasco.training.logs import RunLog, is_first_process, silence_libraries
@@ -219,6 +220,7 @@ def main(args: list[str] | None = None):
         pipeline.tokenizer,
         len(new_words),
         None if tempo_model is None else tempo_model.config,
+        context_reach(pipeline),
     )
     batches.prepare = objective.prepare
 
@@ -264,7 +266,7 @@ def main(args: list[str] | None = None):
             return
         with ema.applied(module):
             clips, size = args.validation_clips, args.batch_size
-            entry = validation_loss(module, *validation, pipeline.tokenizer, accelerator, clips, size)
+            entry = validation_loss(module, *validation, pipeline.tokenizer, accelerator, clips, size, objective.reach)
         log.write(state.step, **entry)
         if entry["validation_loss"] < state.best:
             state.best = entry["validation_loss"]

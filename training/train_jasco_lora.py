@@ -32,10 +32,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from diffusers_jasco import JascoPipeline
-from diffusers_jasco.controls import CONTROLS
+from diffusers_jasco.controls import CONTROLS, FRAME_CONDITIONS
 from diffusers_jasco.training.arguments import add_training_options, parse_with_config, write_config
 from diffusers_jasco.training.checkpoints import find_start
 from diffusers_jasco.training.checks import check_options, check_resources
+from diffusers_jasco.training.context import context_reach
 from diffusers_jasco.training.datasets import make_batches, open_datasets
 from diffusers_jasco.training.logs import RunLog, is_first_process, silence_libraries
 from diffusers_jasco.training.loop import TrainingLoop, make_accelerator
@@ -56,9 +57,9 @@ from diffusers_jasco.utils.seeding import derive_seed
 
 NEW_WORDS = "new_words"  # key of their embeddings in checkpoints
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
-# The projections of text, time and controls, and the feed-forward layers.
+# The projections of text, time, controls and context, and the feed-forward layers.
 PROJECTIONS = ["text_proj", "time_embed_proj", "proj_in", "ff_in", "ff_out"]
-PROJECTIONS += [f"{name}_proj" for name in CONTROLS if name != "chords"]
+PROJECTIONS += [f"{name}_proj" for name in FRAME_CONDITIONS if name != "chords"]
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
@@ -123,7 +124,9 @@ def main(args: list[str] | None = None):
     model = JascoTrainingModel(transformer, pipeline.text_encoder, num_new_words=len(new_words))
     data = open_datasets(args, pipeline.codec)
     batches, validation = make_batches(args, data, pipeline, accelerator.process_index, accelerator.num_processes)
-    objective = FlowMatchingObjective(args, transformer.controls, pipeline.tokenizer, len(new_words))
+    objective = FlowMatchingObjective(
+        args, transformer.controls, pipeline.tokenizer, len(new_words), reach=context_reach(pipeline)
+    )
     batches.prepare = objective.prepare
     evaluator = Evaluator(args)
 
@@ -181,7 +184,7 @@ def main(args: list[str] | None = None):
     def validate():
         if validation is not None:
             clips, size = args.validation_clips, args.batch_size
-            entry = validation_loss(module, *validation, pipeline.tokenizer, accelerator, clips, size)
+            entry = validation_loss(module, *validation, pipeline.tokenizer, accelerator, clips, size, objective.reach)
             log.write(state.step, **entry)
 
     def evaluate_on_main(stage: Callable[..., dict[str, Any]], *stage_args: Any):

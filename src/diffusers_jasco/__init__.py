@@ -24,6 +24,7 @@ from .guiders import AudiocraftGuidance, JascoGuidance
 from .models.codec_spectral import SpectralCodecModel
 from .models.tempo_model import JascoTempoModel
 from .models.transformer_jasco import JascoTransformerModel
+from .pipelines.auto_pipeline import register_auto_pipeline
 from .pipelines.pipeline_jasco import JascoPipeline
 from .pipelines.pipeline_jasco_audio2audio import JascoAudioToAudioPipeline
 from .pipelines.pipeline_jasco_inpaint import JascoInpaintPipeline
@@ -47,6 +48,7 @@ __all__ = [
     "__version__",
     "export_audio",
     "load_audio",
+    "register_auto_pipeline",
 ]
 
 # Diffusers only loads components from registered libraries, and finds their load methods by the names of these

@@ -21,6 +21,7 @@ the transformer.
 """
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -111,7 +112,7 @@ def encode(codec: Codec, waveform: torch.Tensor) -> torch.Tensor:
     Raises:
         `ValueError`: for an invalid shape or empty audio.
     """
-    return torch.cat(list(_encode_chunks(codec, waveform)), dim=1)
+    return _join(_encode_chunks(codec, waveform), 1, -(-waveform.shape[-1] // codec.config.hop_length))
 
 
 @torch.no_grad()
@@ -158,7 +159,7 @@ def decode(codec: Codec, latents: torch.Tensor) -> torch.Tensor:
     Returns:
         `torch.Tensor` of shape `(batch, channels, samples)`: audio in float32 on the codec's device. It may exceed ±1.
     """
-    return torch.cat(list(_decode_chunks(codec, latents)), dim=-1)
+    return _join(_decode_chunks(codec, latents), 2, latents.shape[1] * codec.config.hop_length)
 
 
 @torch.no_grad()
@@ -299,6 +300,19 @@ def _chunk_frames(codec: Codec, num_frames: int) -> int:
     if getattr(codec.config, "norm_type", None) == "time_group_norm":
         return num_frames
     return max(1, round(CHUNK_SECONDS * codec.config.sampling_rate / codec.config.hop_length))
+
+
+def _join(chunks: Iterator[torch.Tensor], dim: int, size: int) -> torch.Tensor:
+    """Concatenates chunks to a known size, without holding all of them at once besides the result."""
+    chunk = next(chunks)
+    if chunk.shape[dim] == size:
+        return chunk
+    result = chunk.new_empty(*chunk.shape[:dim], size, *chunk.shape[dim + 1 :])
+    first = 0
+    for part in itertools.chain([chunk], chunks):
+        result.narrow(dim, first, part.shape[dim]).copy_(part)
+        first += part.shape[dim]
+    return result
 
 
 def _encode_chunks(codec: Codec, waveform: torch.Tensor) -> Iterator[torch.Tensor]:

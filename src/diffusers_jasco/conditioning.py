@@ -81,8 +81,9 @@ class JascoConditioning:
         nulls (`dict[str, int | torch.Tensor]`):
             The null of each control in `controls`: a number, or a tensor `(batch, frames, ...)`. See
             [`JascoTransformerModel.null_controls`].
-        context (`torch.Tensor` of shape `(batch, frames, channels)`, *optional*):
-            Known latents, for models with this condition. All guidance branches keep it.
+        context (`torch.Tensor` of shape `(batch, frames, channels + 1)`, *optional*):
+            Known latents and their mask, for models with this condition; see [`make_context`]. All guidance branches
+            keep it.
         num_frames (`int`, *optional*):
             Length of the timeline in frames, by default that of the controls.
         given (`dict[str, torch.Tensor]`):
@@ -279,6 +280,22 @@ class JascoConditioning:
             "nulls": {name: function(null) if torch.is_tensor(null) else null for name, null in self.nulls.items()},
             "context": None if self.context is None else function(self.context),
         }
+
+
+def make_context(latents: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    r"""
+    Makes the context of [`JascoTransformerModel`].
+
+    Args:
+        latents (`torch.Tensor` of shape `(batch, frames, channels)`): normalized latents.
+        known (`torch.Tensor` of shape `(batch, frames)`): `True` where they are known.
+
+    Returns:
+        `torch.Tensor` of shape `(batch, frames, channels + 1)`: the latents of known frames, zeros in all others, and the
+        mask.
+    """
+    mask = known[..., None].to(latents.dtype)
+    return torch.cat([latents * mask, mask], dim=-1)
 
 
 def _expand(keep: bool | torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:

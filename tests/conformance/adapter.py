@@ -18,7 +18,9 @@ import torch
 
 from diffusers_jasco import (
     FlowMatchEulerScheduler,
+    JascoAudioToAudioPipeline,
     JascoGuidance,
+    JascoInpaintPipeline,
     JascoPipeline,
     JascoTempoModel,
     JascoTransformerModel,
@@ -71,6 +73,7 @@ MODEL_OPTIONS = {
     "qk_norm": "rms_norm",
     "presence_bits": True,
     "beats": True,
+    "context": True,
 }
 
 
@@ -91,7 +94,8 @@ def model_inputs(device, all_controls=False):
         "drums": randn(2, FRAMES, LATENT_DIM),
         "melody": randn(2, FRAMES, MELODY_BINS),
     }
-    return inputs | {"beats": randn(2, FRAMES, 5)} if all_controls else inputs
+    others = {"beats": randn(2, FRAMES, 5), "context": randn(2, FRAMES, LATENT_DIM + 1)}
+    return inputs | others if all_controls else inputs
 
 
 MODEL_MAIN_INPUT = "hidden_states"
@@ -147,6 +151,16 @@ def make_tempo_model():
     return JascoTempoModel(text_dim=TEXT_DIM, hidden_dim=8).eval()
 
 
+# Pipelines with the same components, and their arguments beyond those of `JascoPipeline`.
+def editing_pipelines():
+    noise = torch.Generator("cpu").manual_seed(2)
+    recording = (torch.randn(1, 2 * SAMPLING_RATE, generator=noise) * 0.3, SAMPLING_RATE)
+    return {
+        JascoInpaintPipeline: {"audio": recording, "mask_start_seconds": 0.5, "mask_end_seconds": 1.5},
+        JascoAudioToAudioPipeline: {"audio": recording, "strength": 0.5},
+    }
+
+
 def pipeline_inputs(generator):
     noise = torch.Generator("cpu").manual_seed(1)
     melody = torch.zeros(MELODY_BINS, FRAMES)
@@ -182,6 +196,7 @@ PIPELINE_PARAMS = frozenset(
         "prompt_attention_mask",
     }
 )
+EDITING_PARAMS = PIPELINE_PARAMS | {"audio"}
 PIPELINE_BATCH_PARAMS = frozenset({"prompt"})
 PIPELINE_OPTIONAL_PARAMS = frozenset(
     {
@@ -201,7 +216,7 @@ PIPELINE_ENCODE_PROMPT_EXTRA = None  # values for encode_prompt's required argum
 PIPELINE_CACHE_MIXINS = ("FirstBlockCacheTesterMixin",)
 
 
-def PIPELINE_SWAP_SCHEDULERS():
+def PIPELINE_SWAP_SCHEDULERS(pipeline_class=JascoPipeline):
     from diffusers import (
         DPMSolverMultistepScheduler,
         FlowMatchEulerDiscreteScheduler,
@@ -212,19 +227,24 @@ def PIPELINE_SWAP_SCHEDULERS():
     config = make_scheduler().config
     flow = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
     # name: (scheduler, is it Euler on our own default grid)
-    return {
+    schedulers = {
         "euler": (FlowMatchEulerDiscreteScheduler.from_config(config), True),
         "euler, inverted sigmas": (FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, invert_sigmas=True), True),
         "heun": (FlowMatchHeunDiscreteScheduler.from_config(config), False),
         "unipc": (UniPCMultistepScheduler.from_config(config, **flow), False),
         "dpm++": (DPMSolverMultistepScheduler.from_config(config, num_train_timesteps=100_000, **flow), False),
     }
+    if pipeline_class is JascoAudioToAudioPipeline:
+        # It begins in the middle, which these schedulers do not support.
+        del schedulers["heun"], schedulers["dpm++"]
+    return schedulers
 
 
 # ----------------------------------------------------------------------------------- what does not apply, what fails
 # "TestClass.test_name" or "test_name": reason
 SKIPS = {
     "TestSchedulerCommon.test_trained_betas": "a flow-matching scheduler has no betas",
-    "TestPipelineLoRA.test_logs_info_when_no_lora_keys_found": "a LoRA that fits nothing is an error here",
+    "test_logs_info_when_no_lora_keys_found": "a LoRA that fits nothing is an error here",
+    "TestJascoAudioToAudioPipeline.test_latents_input_is_used": "its initial latents are those of the recording",
 }
 XFAILS = {}

@@ -51,7 +51,7 @@ class Config(utils.BasePipelineTesterConfig):
         monkeypatch.setattr(diffusers.pipelines, self.pipeline_class.__name__, self.pipeline_class, raising=False)
 
 
-class TestPipeline(Config, utils.PipelineTesterMixin):
+class PipelineTests(utils.PipelineTesterMixin):
     def test_encode_prompt_works_in_isolation(self):
         super().test_encode_prompt_works_in_isolation(extra_required_param_value_dict=S.PIPELINE_ENCODE_PROMPT_EXTRA)
 
@@ -154,12 +154,16 @@ class TestPipeline(Config, utils.PipelineTesterMixin):
             self.get_pipeline().to(torch_device), num_inference_steps=1, output_type="latent"
         ).float()
         scale = max(float((start - fine).norm()), float((coarse - fine).norm()), 1e-3 * float(fine.norm()))
-        for name, (scheduler, same_grid) in S.PIPELINE_SWAP_SCHEDULERS().items():
+        for name, (scheduler, same_grid) in S.PIPELINE_SWAP_SCHEDULERS(self.pipeline_class).items():
             if same_grid:
                 testing_utils.assert_tensors_close(latents(scheduler, 4), coarse, atol=1e-4, rtol=1e-4, msg=name)
             else:
                 error = float((latents(scheduler, 24) - fine).norm())
                 assert error < 0.3 * scale, f"{name}: {error:.3g} from the fine Euler solution, scale {scale:.3g}"
+
+
+class TestPipeline(Config, PipelineTests):
+    pass
 
 
 class TestPipelineMemory(Config, utils.MemoryTesterMixin):
@@ -185,3 +189,22 @@ for _name in S.PIPELINE_CACHE_MIXINS:
     globals()[f"TestPipeline{_name.removesuffix('TesterMixin')}"] = type(
         f"TestPipeline{_name.removesuffix('TesterMixin')}", (Config, getattr(utils, _name)), {}
     )
+
+
+# ---- the pipelines with the same components that edit recordings ----
+def editing_config(pipeline, extra):
+    class EditingConfig(Config):
+        required_input_params_in_call_signature = S.EDITING_PARAMS
+        pipeline_class = pipeline
+
+        def get_dummy_inputs(self):
+            return super().get_dummy_inputs() | extra
+
+    return EditingConfig
+
+
+for _pipeline, _extra in S.editing_pipelines().items():
+    _config = editing_config(_pipeline, _extra)
+    for _suffix, _mixin in (("", PipelineTests), ("Memory", utils.MemoryTesterMixin), ("LoRA", utils.LoraTesterMixin)):
+        _name = f"Test{_pipeline.__name__}{_suffix}"
+        globals()[_name] = type(_name, (_config, _mixin), {"__module__": __name__})

@@ -52,6 +52,7 @@ OPTIONS = {
         "qk_norm": "rms_norm",
         "presence_bits": True,
         "beats": True,
+        "context": True,
         "preconditioning": 1.0,
         "time_scale": 1000.0,
     },
@@ -101,6 +102,8 @@ def make_inputs(model: JascoTransformerModel, batch: int = 2, tokens: int = 7) -
     }
     if "beats" in model.controls:
         inputs["beats"] = torch.randn(*shape, 5, generator=generator)
+    if model.config.context:
+        inputs["context"] = torch.randn(*shape, model.config.in_channels + 1, generator=generator)
     inputs = {name: value.to(model.device) for name, value in inputs.items()}
     return inputs | {name: inputs[name].to(model.dtype) for name in ("hidden_states", "encoder_hidden_states")}
 

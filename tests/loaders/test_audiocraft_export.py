@@ -335,6 +335,7 @@ def test_another_transformer_in_a_pipeline_from_audiocraft_gets_a_new_configurat
         ({"norm_type": "ada_norm_single"}, "norm_type='ada_norm_single'"),
         ({"qk_norm": "rms_norm"}, "qk_norm='rms_norm'"),
         ({"presence_bits": True, "beats": True}, "presence_bits=True; its transformer has beats=True"),
+        ({"context": True}, "context=True"),
         ({"latents_std": [1.0] * 16}, "normalized per channel"),
         ({"sample_size": 60}, "trained on 1.2 s"),
         ({"chord_labels": ["N", "C", "Am"]}, "has 3 chords instead of 194"),

@@ -18,7 +18,7 @@ from diffusers.models.attention_dispatch import AttentionBackendName, dispatch_a
 from torch import nn
 
 from diffusers_jasco import JascoConditioning, JascoTransformerModel
-from diffusers_jasco.conditioning import TextSection
+from diffusers_jasco.conditioning import TextSection, make_context
 from diffusers_jasco.controls.beats import phases_to_frames
 from diffusers_jasco.models import transformer_jasco
 
@@ -68,6 +68,7 @@ def make_inputs(batch_size: int = 2, controls: tuple[str, ...] = ("chords", "dru
         "drums": randn(FRAMES, 8),
         "melody": randn(FRAMES, 53).relu(),
         "beats": phases_to_frames(torch.rand(batch_size, FRAMES, 2, generator=generator)),
+        "context": make_context(randn(FRAMES, 8), torch.rand(batch_size, FRAMES, generator=generator) < 0.5),
     }
     return inputs | {name: given[name] for name in controls}
 
@@ -84,9 +85,10 @@ ALL_OPTIONS = {
     "qk_norm": "rms_norm",
     "presence_bits": True,
     "beats": True,
+    "context": True,
 }
 # Those that do not change the output of a new model.
-ZERO_INITIALIZED = {"norm_type": "ada_norm_single", "presence_bits": True, "beats": True}
+ZERO_INITIALIZED = {"norm_type": "ada_norm_single", "presence_bits": True, "beats": True, "context": True}
 
 OPTIONS = [
     {},
@@ -332,14 +334,14 @@ def test_statistics_by_channel_are_saved(tmp_path):
 
 def test_options_are_off_by_default():
     defaults = {"position_embedding": "sinusoidal", "norm_type": "layer_norm", "qk_norm": None}
-    defaults |= {"presence_bits": False, "beats": False}
+    defaults |= {"presence_bits": False, "beats": False, "context": False}
     model, inputs = make_model(), make_inputs()
     assert {name: model.config[name] for name in ALL_OPTIONS} == defaults
     # The weights are those of checkpoints from before these options.
     assert model.controls == ("chords", "drums", "melody")
     checkpoint = make_model(**ZERO_INITIALIZED).state_dict()
     added = checkpoint.keys() - model.state_dict().keys()
-    layers = {"beats_proj", "presence_proj", "time_modulation", "scale_shift_table"}
+    layers = {"beats_proj", "context_proj", "presence_proj", "time_modulation", "scale_shift_table"}
     assert {name.split(".")[2 if name.startswith("transformer_blocks") else 0] for name in added} == layers
     model.load_state_dict({name: weight for name, weight in checkpoint.items() if name not in added})
     run(model, **inputs)
@@ -355,8 +357,8 @@ def test_zero_initialized_options_keep_the_output_and_learn(name):
     model, inputs = make_model(), make_inputs()
     extended = make_model(**{name: ZERO_INITIALIZED[name]})
     copy_weights(model, extended)
-    inputs |= make_inputs(controls=extended.controls)
-    others = {key: value for key, value in inputs.items() if key != "beats"}
+    inputs |= make_inputs(controls=(*extended.controls, "context") if name == "context" else extended.controls)
+    others = {key: value for key, value in inputs.items() if key not in ("beats", "context")}
     assert torch.equal(run(extended, **inputs), run(model, **others))
     nulls = {key: value for key, value in others.items() if key not in model.controls}
     assert torch.equal(run(extended, **nulls), run(model, **nulls))
@@ -494,12 +496,28 @@ def test_beats_are_a_control_of_their_own():
         run(make_model(), **inputs, beats=beats)
 
 
+def test_known_latents_are_a_condition_but_not_a_control():
+    model, inputs = make_random_model(context=True), make_inputs()
+    context = make_inputs(controls=("context",))["context"]
+    assert model.controls == make_model().controls and "context" not in model.null_controls
+    assert torch.equal(run(model, **inputs, context=torch.zeros_like(context)), run(model, **inputs))
+    velocity = run(model, **inputs, context=context)
+    assert (velocity - run(model, **inputs)).abs().max() > 1e-3
+    # Known silence differs from unknown frames.
+    silence = torch.cat([torch.zeros_like(context[..., :-1]), context[..., -1:]], dim=-1)
+    assert (run(model, **inputs, context=silence) - run(model, **inputs)).abs().max() > 1e-3
+    with pytest.raises(ValueError, match=r"`context`.*\(2, 20, 9\).*\(2, 20, 8\)"):
+        run(model, **inputs, context=context[..., :-1])
+    with pytest.raises(ValueError, match="`context` was given, but this checkpoint does not support it"):
+        run(make_model(), **inputs, context=context)
+
+
 def test_half_precision_with_all_options_trains():
     model = make_model(**ALL_OPTIONS).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     for _ in range(2):
         with torch.autocast("cpu", torch.bfloat16):
-            loss = model(**make_inputs(controls=model.controls)).sample.float().square().mean()
+            loss = model(**make_inputs(controls=(*model.controls, "context"))).sample.float().square().mean()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

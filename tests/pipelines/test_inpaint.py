@@ -19,10 +19,11 @@ import numpy as np
 import pytest
 import torch
 
-from diffusers_jasco import JascoAudioToAudioPipeline, JascoInpaintPipeline, JascoPipeline
+from diffusers_jasco import JascoAudioToAudioPipeline, JascoInpaintPipeline, JascoPipeline, JascoTransformerModel
+from diffusers_jasco.audio.regions import mark_known, splice
 from diffusers_jasco.codecs import encode, measure_reach
 from diffusers_jasco.inputs import InputError
-from diffusers_jasco.pipelines.regions import known_frames, mark_known, splice
+from diffusers_jasco.pipelines.regions import known_frames
 
 
 RATE = 32000
@@ -116,6 +117,54 @@ def test_recordings_longer_than_a_window(edit):
     assert torch.equal(audio[:, round(2.9 * RATE) :], source[:, round(2.9 * RATE) :])
 
 
+@pytest.fixture
+def edit_with_context(edit):
+    """The pipeline `edit`, whose transformer has a context without effect; and the contexts that it gets."""
+    transformer = JascoTransformerModel(**{**edit.transformer.config, "context": True}).eval()
+    transformer.load_state_dict(edit.transformer.state_dict(), strict=False)
+    contexts = []
+    transformer.register_forward_pre_hook(
+        lambda _, __, kwargs: contexts.append(kwargs.get("context")), with_kwargs=True
+    )
+    return JascoInpaintPipeline(**edit.components | {"transformer": transformer}), contexts
+
+
+def test_a_transformer_with_a_context_gets_what_is_known(edit_with_context):
+    edit, contexts = edit_with_context
+    edit.set_progress_bar_config(disable=True)
+    sources = [(recording(1.0), RATE), (recording(1.0, 330.0), RATE)]
+    regions = {"mask_start_seconds": [[0.2], [0.5]], "mask_end_seconds": [[0.4], [0.8]]}
+    options = CALL | {"prompt": ["a", "b"], "num_waveforms_per_prompt": 2, "output_type": "latent"}
+    latents = edit(**options, audio=sources, guidance_scale=3.0, text_guidance_scale=0.5, **regions).audios
+    # The guidance has three branches.
+    branches = contexts[0].chunk(3)
+    assert len(contexts) == 2 and all(torch.equal(branch, branches[0]) for branch in branches)
+    known = branches[0][..., -1:]
+    before, after = measure_reach(edit.codec)
+    for row, (start, end) in enumerate([(10, 20), (10, 20), (25, 40), (25, 40)]):
+        expected = torch.ones(50)
+        expected[start - before : end + after] = 0
+        assert torch.equal(known[row, :, 0], expected)
+    # The same latents are imposed on the music.
+    torch.testing.assert_close(branches[0][..., :-1], latents * known, atol=1e-5, rtol=1e-5)
+
+
+def test_an_untrained_context_changes_nothing(edit, edit_with_context):
+    extended, _ = edit_with_context
+    options = CALL | {"audio": (recording(2.2), RATE), "mask_start_seconds": 0.5, "mask_end_seconds": 1.4}
+    expected = edit(**options, generator=generator(0)).audios
+    # A recording of several windows.
+    assert torch.equal(extended(**options, generator=generator(0)).audios, expected)
+    torch.nn.init.normal_(extended.transformer.context_proj.weight)
+    assert not torch.allclose(extended(**options, generator=generator(0)).audios, expected, atol=1e-3)
+
+
+def test_music_without_a_recording_has_no_context(edit_with_context):
+    edit, contexts = edit_with_context
+    JascoPipeline.from_pipe(edit)(**CALL, duration=1.0)
+    assert contexts and not any(torch.is_tensor(context) for context in contexts)
+
+
 @pytest.mark.parametrize(
     ("options", "argument", "message"),
     [
@@ -176,7 +225,9 @@ def test_music_continues_a_recording_without_a_click():
 def test_the_signature_lists_all_arguments(pipeline):
     names = list(inspect.signature(pipeline.__call__).parameters)
     assert names[:3] == ["self", "prompt", "audio"] and "kwargs" not in names
-    assert set(inspect.signature(JascoPipeline.__call__).parameters) < set(names)
+    signature = inspect.signature(JascoPipeline.__call__)
+    assert set(signature.parameters) < set(names)
+    assert inspect.signature(pipeline.__call__).return_annotation == signature.return_annotation
 
 
 def test_unknown_arguments_are_rejected(edit):

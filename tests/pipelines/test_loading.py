@@ -12,17 +12,28 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Warnings and progress bars of loading and casting a pipeline."""
+"""Loading of the three pipelines, and its warnings and progress bars."""
+
+from unittest import mock
 
 import diffusers
 import pytest
 import torch
 import transformers
-from diffusers import DiffusionPipeline, FlowMatchHeunDiscreteScheduler
+from diffusers import AutoPipelineForText2Audio, DiffusionPipeline, FlowMatchHeunDiscreteScheduler
+from diffusers.pipelines.auto_pipeline import AUTO_TEXT2AUDIO_PIPELINES_MAPPING
 
-from diffusers_jasco import JascoPipeline
+from diffusers_jasco import (
+    JascoAudioToAudioPipeline,
+    JascoInpaintPipeline,
+    JascoPipeline,
+    register_auto_pipeline,
+)
 
 from ..conftest import FIXTURES, load_pipeline
+
+
+CLASSES = (JascoPipeline, JascoInpaintPipeline, JascoAudioToAudioPipeline)
 
 
 @pytest.fixture
@@ -62,3 +73,42 @@ def test_loading_shows_one_progress_bar(folder, capsys):
 
 def test_a_guider_passed_for_audiocrafts_layout(pipe):
     assert load_pipeline("chords-drums", guider=pipe.guider).guider is pipe.guider
+
+
+@pytest.mark.parametrize("saved", CLASSES)
+def test_a_folder_loads_as_any_of_the_pipelines(pipe, tmp_path, saved):
+    pipe.set_defaults(num_inference_steps=3, guidance_scale=2.0)
+    saved.from_pipe(pipe).save_pretrained(tmp_path)
+    assert type(DiffusionPipeline.from_pretrained(tmp_path)) is saved
+    for loader in CLASSES:
+        loaded = loader.from_pretrained(tmp_path, dtype=torch.bfloat16)
+        assert type(loaded) is loader and loaded.defaults == pipe.defaults
+        assert loaded.transformer.dtype == torch.bfloat16
+        assert loaded.config.audiocraft == pipe.config.audiocraft
+    for name, weight in loaded.transformer.state_dict().items():
+        assert torch.equal(weight, pipe.transformer.state_dict()[name].bfloat16()), name
+
+
+@pytest.mark.parametrize("loader", CLASSES[1:])
+def test_the_editing_pipelines_load_from_other_sources(pipe, loader):
+    components = {name: pipe.components[name] for name in ("tokenizer", "text_encoder", "codec")}
+    original = loader.from_pretrained(FIXTURES / "chords-drums-melody", **components)
+    assert type(original) is loader and original.config.audiocraft == pipe.config.audiocraft
+    nano = loader.from_pretrained("jasco-nano")
+    assert type(nano) is loader and nano.frame_rate == 25 and nano.guider is not None
+
+
+def test_auto_pipelines_load_checkpoints_after_the_registration(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path)
+    with mock.patch.dict(AUTO_TEXT2AUDIO_PIPELINES_MAPPING):
+        AUTO_TEXT2AUDIO_PIPELINES_MAPPING.pop("jasco", None)
+        with pytest.raises(ValueError, match="can't find a pipeline linked to JascoPipeline"):
+            AutoPipelineForText2Audio.from_pretrained(tmp_path)
+        register_auto_pipeline()
+        register_auto_pipeline()
+        scheduler = FlowMatchHeunDiscreteScheduler()
+        loaded = AutoPipelineForText2Audio.from_pretrained(tmp_path, dtype=torch.float16, scheduler=scheduler)
+        assert type(loaded) is JascoPipeline and loaded.transformer.dtype == torch.float16
+        assert type(loaded.scheduler) is FlowMatchHeunDiscreteScheduler
+        assert type(AutoPipelineForText2Audio.from_pipe(pipe)) is JascoPipeline
+        assert list(AUTO_TEXT2AUDIO_PIPELINES_MAPPING.values()).count(JascoPipeline) == 1

@@ -13,6 +13,7 @@
 # limitations under the License.
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ import torch
 
 from diffusers_jasco import JascoGuidance, JascoTransformerModel
 from diffusers_jasco.codecs import LOOP_FADE, decode, decode_loop, encode, load_codec
-from diffusers_jasco.conditioning import JascoConditioning, TextSection
+from diffusers_jasco.conditioning import JascoConditioning, TextSection, make_context
 from diffusers_jasco.inputs import InputError
 from diffusers_jasco.pipelines.denoising import GuidedVelocity
 from diffusers_jasco.pipelines.windows import WindowedVelocity, place_windows
@@ -65,10 +66,12 @@ def test_neighboring_windows_share_their_overlap_frame_by_frame():
 @pytest.fixture
 def transformer() -> JascoTransformerModel:
     torch.manual_seed(0)
-    return JascoTransformerModel(
+    model = JascoTransformerModel(
         in_channels=3, num_layers=1, num_attention_heads=2, attention_head_dim=8, ff_inner_dim=16, text_dim=5,
-        drums_dim=None, melody_dim=None, chord_labels=["N", "C"], sample_size=8,
+        drums_dim=None, melody_dim=None, chord_labels=["N", "C"], context=True, sample_size=8,
     ).eval()  # fmt: skip
+    torch.nn.init.normal_(model.context_proj.weight)
+    return model
 
 
 def guided(transformer, num_sections: int = 1) -> GuidedVelocity:
@@ -79,7 +82,8 @@ def guided(transformer, num_sections: int = 1) -> GuidedVelocity:
         for number, states in enumerate(texts)
     )
     chords = torch.randint(2, (2, 20), generator=generator)
-    conditioning = JascoConditioning(sections, {"chords": chords}, transformer.null_controls)
+    context = make_context(torch.randn(2, 20, 3, generator=generator), torch.rand(2, 20, generator=generator) < 0.5)
+    conditioning = JascoConditioning(sections, {"chords": chords}, transformer.null_controls, context)
     return GuidedVelocity(transformer, JascoGuidance(2.0, 0.5, 0.7), conditioning)
 
 
@@ -101,9 +105,7 @@ def test_each_frame_follows_the_text_of_its_section(transformer):
     latents = torch.randn(2, 20, 3, generator=torch.Generator().manual_seed(2))
     result = WindowedVelocity(velocity, windows, 2)(latents, 0.25)
     for section, frames in zip(velocity.conditioning.sections, (slice(0, 10), slice(10, 20))):
-        single = JascoConditioning(
-            (section._replace(first_frame=0),), velocity.conditioning.controls, transformer.null_controls
-        )
+        single = replace(velocity.conditioning, sections=(section._replace(first_frame=0),))
         plain = WindowedVelocity(GuidedVelocity(transformer, velocity.guider, single), windows)(latents, 0.25)
         torch.testing.assert_close(result[:, frames], plain[:, frames], atol=1e-5, rtol=1e-5)
     assert not torch.allclose(result[:, :10], plain[:, :10], atol=1e-3)

@@ -16,9 +16,11 @@ import argparse
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from diffusers_jasco import FlowMatchEulerScheduler
 from diffusers_jasco.training.condition_dropout import ConditionDropout
+from diffusers_jasco.training.context import draw_contexts, unknown_errors
 from diffusers_jasco.training.objective import (
     FlowMatchingObjective,
     flow_matching_loss,
@@ -181,11 +183,13 @@ def test_beats_are_the_only_control_of_a_part_of_the_samples():
     assert abs(keep["chords"].float().mean().item() - 0.9 * 0.7 * 0.6 * 0.8) < 0.01
 
 
-def prepare_batch(count: int = 4000, controls=("chords", "beats"), has_text=True, **options) -> dict:
+def prepare_batch(
+    count: int = 4000, controls=("chords", "beats"), has_text=True, frames: int = 2, reach=None, **options
+) -> dict:
     """A batch of small clips with noise, times and masks."""
     options = OBJECTIVE | {"seed": 0, "time_sampling": "power", "time_power": 2.0} | options
-    objective = FlowMatchingObjective(argparse.Namespace(**options), controls, tokenizer=None)
-    latents, mask = torch.zeros(count, 2, 3), torch.ones(count, 1)
+    objective = FlowMatchingObjective(argparse.Namespace(**options), controls, tokenizer=None, reach=reach)
+    latents, mask = torch.zeros(count, frames, 3), torch.ones(count, 1)
     batch = {"latents": latents, "key": list(range(count)), "has_text": torch.full((count,), has_text)}
     return objective.prepare(batch | {"text_embeds": torch.zeros(count, 1, 4), "text_mask": mask})
 
@@ -210,3 +214,64 @@ def test_text_that_is_not_true_is_dropped():
 def test_a_model_without_controls_has_only_words():
     batch = prepare_batch(controls=(), drop_all=0.0, words_time_logit_mean=4.0, words_time_logit_std=0.1)
     assert (batch["times"] > 0.95).all()
+
+
+def test_known_parts_are_drawn_for_each_sample():
+    keys, reach = [f"0/{index}" for index in range(3000)], (2, 1)
+    contexts = draw_contexts(keys, 0, 100, 0.5, reach)
+    has_context = contexts.known.any(dim=1)
+    # A few spans fill the whole clip.
+    assert abs(has_context.float().mean() - 0.5) < 0.05
+    # The draws of a sample do not depend on its batch.
+    some = draw_contexts(keys[5:8], 0, 100, 0.5, reach)
+    assert all(torch.equal(one, all_[5:8]) for one, all_ in zip(some, contexts))
+    assert not torch.equal(draw_contexts(keys, 1, 100, 0.5, reach).known, contexts.known)
+    assert not draw_contexts(keys, 0, 100, 0.0, reach).known.any()
+
+    known = contexts.known[has_context].int()
+    inner = F.pad(known, (1, 1), value=1)
+    num_spans = (inner.diff(dim=1) == -1).sum(dim=1)
+    # A span without frames between its neighbors and their reach is part of them.
+    assert num_spans.min() == 1 and num_spans.max() == 4 and (num_spans == 1).float().mean() > 0.5
+    is_continued = (num_spans == 1) & (known[:, 0] + known[:, -1] == 1)
+    assert 0.15 < is_continued.float().mean() < 0.5
+    assert (known[is_continued, 0] == 1).float().mean().item() == pytest.approx(0.5, abs=0.1)
+    unknown = 1 - known.float().mean(dim=1)
+    assert 0.4 < unknown.mean() < 0.8 and unknown[~is_continued].min() >= 0.2
+
+
+def test_frames_that_the_codec_reaches_are_unknown():
+    narrow, wide = (draw_contexts(range(200), 0, 100, 1.0, reach).known for reach in ((0, 0), (2, 1)))
+    for unknown, extended in zip(~narrow, ~wide):
+        expected = unknown.clone()
+        for shift in (1, 2):
+            expected[:-shift] |= unknown[shift:]
+        expected[1:] |= unknown[:-1]
+        assert torch.equal(extended, expected)
+
+
+def test_samples_with_a_context_keep_or_free_their_controls():
+    options = {"count": 2000, "frames": 50, "drop_all": 1.0, "reach": (1, 1)}
+    plain, batch = prepare_batch(**options), prepare_batch(context=1.0, **options)
+    known, keep = batch["known"], batch["keep"]
+    assert not plain["known"].any() and not any(mask.any() for mask in plain["keep"].values())
+    # Everything else is dropped as usual, here always; so is the text.
+    assert not keep["text"].any()
+    some = known.any(dim=1)
+    keeps, is_free = keep["chords"].all(dim=1), (keep["chords"] == known).all(dim=1)
+    assert abs(keeps[some].float().mean() - 0.5) < 0.05 and abs(is_free[some].float().mean() - 0.25) < 0.05
+    assert not keep["chords"][~(keeps | is_free)].any()
+    assert torch.equal(keep["beats"], keep["chords"])
+    # Noise and times are those of a run without a context.
+    assert torch.equal(batch["noise"], plain["noise"]) and torch.equal(batch["times"], plain["times"])
+
+
+def test_the_loss_of_unknown_frames_is_separate():
+    target, known = torch.zeros(2, 4, 3), torch.tensor([[True, True, False, False], [False] * 4])
+    velocity = torch.tensor([9.0, 9.0, 1.0, 3.0])[:, None].expand(2, 4, 3)
+    assert unknown_errors(velocity, target, known).tolist() == [5.0, 43.0]
+
+
+def test_a_context_needs_a_model_that_has_it():
+    with pytest.raises(ValueError, match="--context needs a transformer"):
+        prepare_batch(context=0.5)

@@ -298,3 +298,24 @@ def test_a_run_with_beats_resumes_exactly(tmp_path, data, scripts):
     assert pipe.transformer.controls == ("chords", "drums", "melody", "beats")
     assert pipe.transformer.beats_proj.weight.any(), "the layer of the beats is trained"
     assert pipe.transformer.config.training_options["only_beats"] == 0.3
+
+
+def test_a_checkpoint_learns_to_use_a_context(tmp_path, data, run, scripts):
+    options = ["--continue_from", run, "--dataset", data / "train", "--validation_dataset", data / "dev"]
+    options += ["--transformer", "{context: true}", "--context", 0.5, "--learning_rate", 1e-3, "--batch_size", 4]
+    options += ["--max_steps", 4, "--log_every", 1, "--validate_every", 2, "--log_with", "none", "--cpu"]
+    options = [str(option) for option in options]
+    scripts[0].main([*options, "--output", str(tmp_path / "straight")])
+    scripts[0].main([*options, "--output", str(tmp_path / "parts"), "--max_minutes", "0"])
+    scripts[0].main([*options, "--output", str(tmp_path / "parts"), "--resume", "latest", "--max_minutes", "9"])
+    assert_same_weights(tmp_path / "straight", tmp_path / "parts", 4)
+    log = read_log(tmp_path / "straight")
+    assert without_times(log) == without_times(read_log(tmp_path / "parts"))
+    assert any(entry.get("mse_unknown") for entry in log)
+    assert all(entry["validation_loss_context"] > 0 for entry in log if "validation_loss" in entry)
+    assert "context_proj.weight" in (tmp_path / "straight/continued_from.md").read_text()
+    transformer = JascoPipeline.from_pretrained(tmp_path / "straight").transformer
+    assert transformer.config.context and transformer.context_proj.weight.any()
+    assert transformer.config.training_options["context"] == 0.5
+    with pytest.raises(ValueError, match="--context needs a transformer"):
+        scripts[0].main([*options, "--transformer", "{context: false}", "--output", str(tmp_path / "without")])

@@ -19,7 +19,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from diffusers_jasco import JascoPipeline
+from diffusers_jasco import JascoPipeline, JascoTransformerModel
+from diffusers_jasco.training.weight_transfer import transfer_weights
 
 from ..conftest import run_script
 from .run_tools import read_log, read_steps, without_times
@@ -92,6 +93,19 @@ def test_projections_are_trained_on_request(tmp_path, data, run):
     pipe = JascoPipeline.from_pretrained(run)
     pipe.load_lora_weights(tmp_path)
     assert pipe.transformer.peft_config["default_0"].lora_alpha == 8
+
+
+def test_a_lora_learns_with_the_context_of_its_base(tmp_path, data, run):
+    pipe = JascoPipeline.from_pretrained(run)
+    transformer = JascoTransformerModel(**{**pipe.transformer.config, "context": True})
+    transfer_weights(pipe.transformer, transformer)
+    JascoPipeline(**pipe.components | {"transformer": transformer}).save_pretrained(tmp_path / "base")
+    options = ("--context", 1.0, "--warmup_steps", 0, "--max_steps", 1)
+    train(data, tmp_path / "base", tmp_path / "lora", "--lora_projections", *options)
+    assert load_file(tmp_path / "lora" / FILE)["transformer.context_proj.lora_B.weight"].any()
+    assert "mse_unknown" in read_log(tmp_path / "lora")[0]
+    with pytest.raises(ValueError, match="--context needs a transformer"):
+        train(data, run, tmp_path / "none", *options)
 
 
 def test_mistakes_are_named(tmp_path, data, run, lora, capsys):

@@ -69,8 +69,8 @@ def make_items(kept: tuple[str, ...] = ("chords", "drums", "melody", "beats")) -
     return items
 
 
-def validate(model: JascoTrainingModel, items: list[dict]) -> dict:
-    return validation_loss(model, items, collate_features, None, Accelerator(cpu=True), CLIPS, 4)
+def validate(model: JascoTrainingModel, items: list[dict], reach=None) -> dict:
+    return validation_loss(model, items, collate_features, None, Accelerator(cpu=True), CLIPS, 4, reach)
 
 
 def test_the_loss_is_measured_with_fewer_conditions():
@@ -96,3 +96,15 @@ def test_sets_of_conditions_that_the_model_lacks_are_left_out():
     assert losses(beats=True, chords_dim=None) == with_beats
     nothing = {"chords_dim": None, "drums_dim": None, "melody_dim": None}
     assert losses(**nothing) == {"validation_loss"}
+
+
+def test_the_loss_of_unknown_frames_is_measured_with_and_without_a_context():
+    model = make_model(context=True)
+    result = validate(model, make_items(), (1, 1))
+    plain = validate(model, make_items())
+    assert plain.keys() == result.keys() - {"validation_loss_context", "validation_loss_no_context"}
+    assert all(result[name] == value for name, value in plain.items())
+    assert result["validation_loss_context"] != result["validation_loss_no_context"]
+    torch.nn.init.zeros_(model.transformer.context_proj.weight)
+    result = validate(model, make_items(), (1, 1))
+    assert result["validation_loss_context"] == result["validation_loss_no_context"]

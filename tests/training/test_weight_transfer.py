@@ -17,7 +17,7 @@ import torch
 from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
 
 from diffusers_jasco import JascoPipeline, JascoTransformerModel
-from diffusers_jasco.controls import CONTROLS
+from diffusers_jasco.controls import CONTROLS, FRAME_CONDITIONS
 from diffusers_jasco.loaders.audiocraft import load_audiocraft_transformer, read_audiocraft_checkpoint
 from diffusers_jasco.training.weight_transfer import load_source, to_table, transfer_weights
 
@@ -66,14 +66,16 @@ def make_inputs(config, seed: int = 0) -> dict:
         "drums": randn(FRAMES, config.in_channels),
         "melody": randn(FRAMES, config.melody_bins).relu(),
         "beats": randn(FRAMES, 5),
+        "context": randn(FRAMES, config.in_channels + 1),
     }
 
 
 @torch.no_grad()
 def run(model: JascoTransformerModel, inputs: dict, controls: tuple[str, ...] = CONTROLS) -> torch.Tensor:
-    """Predicts the velocity, with those of `controls` that the model has."""
-    others = {key: value for key, value in inputs.items() if key not in CONTROLS}
-    return model(**others | {name: inputs[name] for name in controls if name in model.controls}).sample
+    """Predicts the velocity, with those of `controls` that the model has, and its context if there are any."""
+    others = {key: value for key, value in inputs.items() if key not in FRAME_CONDITIONS}
+    context = {"context": inputs["context"]} if controls and model.config.context else {}
+    return model(**others | context | {name: inputs[name] for name in controls if name in model.controls}).sample
 
 
 def outputs_are_equal(source: JascoTransformerModel, target: JascoTransformerModel) -> bool:
@@ -114,6 +116,7 @@ OWN_OPTIONS = {
     "qk_norm": "rms_norm",
     "presence_bits": True,
     "beats": True,
+    "context": True,
 }
 
 # Options of the source, and those that differ in the target, for transfers that do not change the initial output.
@@ -134,6 +137,7 @@ SAME = {
     "skips without pre-norm": ({"pre_norm": False}, {"skip_connections": True}),
     "skips and more than three layers": ({"num_layers": 3}, {"num_layers": 6, "skip_connections": True}),
     "beats": ({}, {"beats": True}),
+    "context": ({}, {"context": True}),
     "presence bits": ({}, {"presence_bits": True}),
     "a control with presence bits": ({"presence_bits": True, "drums_dim": None}, {"drums_dim": 2}),
     "time modulation": ({}, {"norm_type": "ada_norm_single"}),
@@ -144,8 +148,8 @@ SAME = {
         {"melody_dim": None, "preconditioning": 0.5},
         {
             "melody_dim": 3, "chords_dim": 6, "num_layers": 6, "skip_connections": True, "ff_inner_dim": 24,
-            "attention_bias": True, "ff_bias": True, "out_bias": True, "beats": True, "presence_bits": True,
-            "norm_type": "ada_norm_single",
+            "attention_bias": True, "ff_bias": True, "out_bias": True, "beats": True, "context": True,
+            "presence_bits": True, "norm_type": "ada_norm_single",
         },
     ),
 }  # fmt: skip
@@ -163,6 +167,7 @@ DIFFERENT = {
     "more layers without pre-norm": ({"pre_norm": False}, {"num_layers": 6}),
     "no skips": ({"skip_connections": True}, {"skip_connections": False}),
     "no beats": ({"beats": True}, {"beats": False}),
+    "no context": ({"context": True}, {"context": False}),
     "no presence bits": ({"presence_bits": True}, {"presence_bits": False}),
     "drums removed with presence bits": ({"presence_bits": True}, {"drums_dim": None}),
     "no time modulation": ({"norm_type": "ada_norm_single"}, {"norm_type": "layer_norm"}),
@@ -268,7 +273,8 @@ def test_new_weights_learn(case):
     optimizer = torch.optim.SGD(target.parameters(), lr=0.1)
     for seed in range(4):  # some weights only get gradients once the zeros behind them have changed
         inputs = make_inputs(target.config, seed)
-        given = {name: value for name, value in inputs.items() if name not in CONTROLS or name in target.controls}
+        conditions = (*target.controls, "context") if target.config.context else target.controls
+        given = {name: value for name, value in inputs.items() if name not in FRAME_CONDITIONS or name in conditions}
         target(**given).sample.square().mean().backward()
         optimizer.step()
         optimizer.zero_grad()

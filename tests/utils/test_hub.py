@@ -129,7 +129,17 @@ def test_the_first_version_is_bit_identical(published, loaded, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["main", "pieces", "one piece", "general", "source of a training", "elsewhere", "private"]
+    "name",
+    [
+        "main",
+        "pieces",
+        "one piece",
+        "general",
+        "saved by another class",
+        "source of a training",
+        "elsewhere",
+        "private",
+    ],
 )
 def test_the_newest_version_is_bit_identical(published, loaded, name):
     assert torch.equal(loaded.audios[name], published.audios["stronger"])
@@ -152,6 +162,7 @@ def test_chord_labels_are_preserved(loaded):
 
 def test_classes_are_found_by_name_after_importing_the_package(loaded):
     assert (loaded.observations["general"], loaded.observations["auto"]) == ("JascoPipeline", "JascoTransformerModel")
+    assert loaded.observations["others"] == ["JascoInpaintPipeline", "JascoAudioToAudioPipeline"]
 
 
 def test_sharded_weights(hub, published):

@@ -16,7 +16,8 @@
 
 from .export import export_audio
 from .io import load_audio
+from .paste import paste
 from .resampling import resample
 
 
-__all__ = ["export_audio", "load_audio", "resample"]
+__all__ = ["export_audio", "load_audio", "paste", "resample"]

@@ -15,6 +15,8 @@
 """Writing audio files."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,7 +153,6 @@ def export_audio(
     path = Path(path)
     audio, rate = check_samples(audio, "audio"), check_rate(sampling_rate, "audio")
     file_format = check_export(path, rate, len(audio))
-    document = None if metadata is None else make_document(metadata)
     if loudness is not None:
         audio = limit_peaks(_normalize_loudness(audio, rate, loudness), rate)
     peak = float(audio.abs().max())
@@ -159,20 +160,46 @@ def export_audio(
         logger.warning(f"{path}: samples reach {peak:.2f}; values beyond ±1 are clipped. Set `loudness` to avoid it.")
         audio = audio.clamp(-1, 1)
 
+    with write_audio(path, rate, len(audio), file_format.subtype, metadata) as file:
+        file.write(audio.T.numpy())
+    return path
+
+
+@contextmanager
+def write_audio(
+    path: str | os.PathLike,
+    sampling_rate: int,
+    num_channels: int,
+    encoding: str,
+    metadata: dict[str, Any] | None = None,
+) -> Iterator[Any]:
+    r"""
+    Opens an audio file for writing in blocks. It is written atomically.
+
+    Args:
+        path (`str` or `os.PathLike`): name of the file, for which [`check_export`] succeeds.
+        sampling_rate (`int`): sampling rate in Hz.
+        num_channels (`int`): number of channels.
+        encoding (`str`): libsndfile's name of the encoding, such as `"PCM_24"`.
+        metadata (`dict`, *optional*): see [`export_audio`].
+
+    Yields:
+        `soundfile.SoundFile`: a file whose method `write` takes samples `(samples, channels)`.
+    """
     import soundfile
 
+    document = None if metadata is None else make_document(metadata)
+    name = check_export(path).name
     with replace_file(path) as temporary:
-        options = {"subtype": file_format.subtype, "format": file_format.name}
-        with soundfile.SoundFile(temporary, "w", rate, len(audio), **options) as file:
-            if document is not None and file_format.name != "WAV":
+        with soundfile.SoundFile(temporary, "w", sampling_rate, num_channels, subtype=encoding, format=name) as file:
+            if document is not None and name != "WAV":
                 # libsndfile writes MP3 titles in Latin-1 and rejects empty titles.
-                if title := make_title(metadata or {}, ascii_only=file_format.name == "MP3"):
+                if title := make_title(metadata or {}, ascii_only=name == "MP3"):
                     file.title = title
                 file.comment = document
-            file.write(audio.T.numpy())
-        if document is not None and file_format.name == "WAV":
+            yield file
+        if document is not None and name == "WAV":
             append_wav_info(temporary, make_title(metadata or {}), document)
-    return path
 
 
 def _or(names: list[str]) -> str:

@@ -64,6 +64,7 @@ class AudioFile:
         self.file, self.argument = file, argument
         self.name = name if name is not None else str(file) if isinstance(file, Path) else "the file"
         self._container: ContainerFile | None = None
+        self.encoding: str | None = None  # libsndfile's name, such as "PCM_16"
         self._holds_floats, self._slack = False, MP3_SLACK_SECONDS
         with self._open_binary() as source:
             if not _size(source):
@@ -88,14 +89,18 @@ class AudioFile:
         if not self.frames:
             raise EmptyInputError(f"`{argument}`: {self.name} is empty: it has no samples.", argument)
 
-    def blocks(self, start: int = 0, stop: int | None = None, scaled: bool = True) -> Iterator[np.ndarray]:
+    def blocks(
+        self, start: int = 0, stop: int | None = None, scaled: bool = True, dtype: str = "float32"
+    ) -> Iterator[np.ndarray]:
         r"""
-        Yields samples `start` to `stop` (by default the end) in blocks `(samples, channels)` of about 10 s in float32.
+        Yields samples `start` to `stop` (by default the end) in blocks `(samples, channels)` of about 10 s.
 
         Args:
             scaled (`bool`, defaults to `True`):
                 Whether to scale float samples in the range of integers to [-1, 1], which takes an extra pass over
                 float files; see [`~audio.waveforms.find_integer_scale`].
+            dtype (`str`, defaults to `"float32"`):
+                Type of the samples. `"float64"` is exact for encodings of more than 24 bits.
 
         Raises:
             [`InputError`]: if the file is truncated or has values that are not finite.
@@ -105,8 +110,11 @@ class AudioFile:
             return
         offset, scale = self._integer_scale if scaled else (0.0, 1.0)
         size = round(BLOCK_SECONDS * self.samplerate)
-        read = self._read_with_soundfile if self._container is None else self._read_container
-        for block in read(start, stop, size):
+        if self._container is None:
+            blocks = self._read_with_soundfile(start, stop, size, dtype)
+        else:
+            blocks = self._read_container(start, stop, size)
+        for block in blocks:
             if not np.isfinite(block).all():
                 raise InputError(
                     f"`{self.argument}`: {self.name} has values that are not finite (NaN or infinite).", self.argument
@@ -136,10 +144,11 @@ class AudioFile:
         try:
             with self._open_soundfile() as source:
                 self.samplerate, self.channels, frames = source.samplerate, source.channels, source.frames
-                self._holds_floats = source.subtype in ("FLOAT", "DOUBLE")
-                kind, is_mp3, log = source.format, source.subtype.startswith("MPEG"), source.extra_info
+                self.encoding = source.subtype
+                kind, log = source.format, source.extra_info
         except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
             return error
+        self._holds_floats, is_mp3 = self.encoding in ("FLOAT", "DOUBLE"), self.encoding.startswith("MPEG")
         if kind == "MP3":
             counted, claimed = self._measure_mp3()
             if self._kind is None and counted is not None and counted < frames / 2:
@@ -161,7 +170,7 @@ class AudioFile:
         self.frames = frames
         return None
 
-    def _read_with_soundfile(self, start: int, stop: int, size: int) -> Iterator[np.ndarray]:
+    def _read_with_soundfile(self, start: int, stop: int, size: int, dtype: str) -> Iterator[np.ndarray]:
         import soundfile
 
         position, failure = 0, None
@@ -171,7 +180,7 @@ class AudioFile:
                     position = source.seek(start) if start else 0
                 while position < stop:
                     count = min(size, (stop if position >= start else start) - position)
-                    block = source.read(count, dtype="float32", always_2d=True)
+                    block = source.read(count, dtype=dtype, always_2d=True)
                     if not len(block):
                         break
                     if position >= start:

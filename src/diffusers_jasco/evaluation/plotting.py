@@ -115,6 +115,10 @@ _TICKS = (200, 500, 1000, 2000, 4000, 8000, 16000)  # Hz
 _MIN_PITCHES = 18  # smallest range of the melody panel in semitones
 _CHARACTER_WIDTH = 0.66  # relative to the font size, bold
 _MAX_TITLE_LINES = 2
+# Around a seam
+_SEAM_WAVEFORM = 0.1  # seconds
+_SEAM_SPECTROGRAM = 1.5  # seconds
+_SEAM_FFT = 1024  # samples
 
 
 def plot_music(
@@ -571,4 +575,57 @@ def plot_uturns(curves: dict[str, Sequence[tuple[float, float, float, float]]], 
     axes.set_ylabel("A (1: reference clips)")
     figure.legend(fontsize=8, loc="outside right upper")
     axes.set_title(title, fontsize=9, loc="left")
+    return figure
+
+
+def plot_seam(
+    before: Any, after: Any, border: float, title: str, region: tuple[float, float] | None = None
+) -> "Figure":
+    r"""
+    Plots the waveform and the spectrogram around a border of an edit, before and after it.
+
+    Args:
+        before, after: the recording and the edited music, as [`~audio.io.load_audio`] takes them.
+        border (`float`): the border in seconds.
+        title (`str`): title of the figure.
+        region (`tuple[float, float]`, *optional*): start and end of the region that was made anew in seconds, which is
+            shaded.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        `ImportError`: without matplotlib.
+    """
+    figure = import_optional("matplotlib.figure", "plot").Figure(figsize=(9.0, 5.0), layout="constrained")
+    panels = figure.subplots(2, 2, sharex="row", sharey="row")
+    colors = _THEMES["light"]
+    for column, (name, audio) in enumerate({"before": before, "after": after}.items()):
+        waveform, rate = load_audio(audio)
+        samples = waveform.mean(dim=0)
+        first, last = (round((border + sign * _SEAM_WAVEFORM) * rate) for sign in (-1, 1))
+        first, last = max(first, 0), min(last, len(samples))
+        times = 1000 * (torch.arange(first, last) / rate - border)
+        wave, spectrogram = panels[:, column]
+        wave.plot(times, samples[first:last], color=colors.ink, linewidth=0.6)
+        wave.set_xlim(-1000 * _SEAM_WAVEFORM, 1000 * _SEAM_WAVEFORM)
+        wave.set_xlabel("ms from the border")
+        wave.set_title(name, fontsize=9)
+        size = _SEAM_FFT
+        spectrum = torch.stft(samples, size, size // 8, window=torch.hann_window(size), return_complex=True).abs()
+        decibels = 20 * spectrum.clamp(min=1e-6).log10()
+        extent = (-border, len(samples) / rate - border, 0, rate / 2000)
+        image = {"origin": "lower", "aspect": "auto", "cmap": _colormap(colors.spectrogram), "extent": extent}
+        loudest = float(decibels.max())
+        spectrogram.imshow(decibels, vmin=loudest - _DYNAMIC_RANGE, vmax=loudest, **image)
+        spectrogram.set_xlim(-_SEAM_SPECTROGRAM, _SEAM_SPECTROGRAM)
+        spectrogram.set_xlabel("s from the border")
+        for axes, unit in ((wave, 1000), (spectrogram, 1)):
+            axes.axvline(0, color="#d5502c", linewidth=0.9, linestyle="--")
+            if region is not None and column:
+                limits = [unit * (limit - border) for limit in region]
+                axes.axvspan(*limits, color="#d98e00", alpha=0.12, linewidth=0)
+    panels[0, 0].set_ylabel("amplitude")
+    panels[1, 0].set_ylabel("kHz")
+    figure.suptitle(title, fontsize=9)
     return figure

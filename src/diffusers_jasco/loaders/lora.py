@@ -311,6 +311,11 @@ class JascoLoraLoaderMixin(LoraBaseMixin):
             del self.transformer.lora_words
         self._merged_adapters, self._scalings_before_fusing = set(), ()
 
+    def _share_fused_loras(self, pipeline: Any):
+        """Marks the adapters as fused that another pipeline with the same transformer has fused."""
+        self._merged_adapters = set(getattr(pipeline, "fused_loras", ()))
+        self._scalings_before_fusing = getattr(pipeline, "_scalings_before_fusing", ())
+
     def _install_words(self):
         """
         Installs the words of the enabled and fused adapters, and no others, in the tokenizer and the text encoder.

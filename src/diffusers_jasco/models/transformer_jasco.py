@@ -316,6 +316,10 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             Whether the model supports the control `beats`: the position in the beat and in the bar, see
             [`~controls.beats.phases_to_frames`]. Its layer is initialized with zeros, and its output is added to that
             of the input projection.
+        context (`bool`, defaults to `False`):
+            Whether the model is told which frames are known, and their latents, as it needs to fill regions of a
+            recording and to continue one (supervised inpainting). The layer is initialized with zeros, and its output is
+            added to that of the input projection.
         training_options (`dict`, *optional*):
             Training options of the checkpoint, which continued training inherits; unused at inference.
     """
@@ -359,6 +363,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         qk_norm: str | None = None,
         presence_bits: bool = False,
         beats: bool = False,
+        context: bool = False,
         training_options: dict[str, Any] | None = None,
     ):
         super().__init__()
@@ -377,6 +382,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             ("out_bias", out_bias),
             ("presence_bits", presence_bits),
             ("beats", beats),
+            ("context", context),
         ):
             if not isinstance(switch, bool):
                 raise ValueError(f"`{option}` has to be True or False, but is {switch!r}.")
@@ -419,6 +425,8 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         self.proj_in = nn.Linear(in_channels + sum(widths), dim, bias=False)
         self.presence_proj = _zero_initialized(nn.Linear(len(widths), dim, bias=False)) if presence_bits else None
         self.beats_proj = _zero_initialized(nn.Linear(NUM_BEAT_CHANNELS, dim, bias=False)) if beats else None
+        # One more channel for the mask.
+        self.context_proj = _zero_initialized(nn.Linear(in_channels + 1, dim, bias=False)) if context else None
         self.transformer_blocks = nn.ModuleList(
             [
                 JascoTransformerBlock(
@@ -525,8 +533,13 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         variance = self._variance
         return (time * variance - (1 - time)) / (time**2 * variance + (1 - time) ** 2)
 
-    def embed_frames(self, hidden_states: torch.Tensor, controls: dict[str, torch.Tensor | None]) -> torch.Tensor:
-        """Projects the latents and the controls, or their nulls, to the width of the blocks."""
+    def embed_frames(
+        self,
+        hidden_states: torch.Tensor,
+        controls: dict[str, torch.Tensor | None],
+        context: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Projects the latents, the controls or their nulls, and the context to the width of the blocks."""
         shape, dtype = hidden_states.shape[:2], hidden_states.dtype
         for name, control in controls.items():
             if control is None:
@@ -561,7 +574,21 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             hidden_states = hidden_states + self.presence_proj(torch.stack(presence, dim=-1).to(dtype))
         if self.beats_proj is not None and beats is not None:
             hidden_states = hidden_states + self.beats_proj(beats.to(dtype))
+        if context is not None:
+            hidden_states = hidden_states + self._embed_context(context, hidden_states)
         return hidden_states
+
+    def _embed_context(self, context: torch.Tensor, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Projects the context to the width of the blocks, in the dtype of `hidden_states`."""
+        if self.context_proj is None:
+            raise ValueError("`context` was given, but this checkpoint does not support it.")
+        shape = (*hidden_states.shape[:2], self.config.in_channels + 1)
+        if context.shape != shape:
+            raise ValueError(
+                f"`context` has to have shape {shape}, with the batch size and frames of `hidden_states`, but has"
+                f" {tuple(context.shape)}."
+            )
+        return self.context_proj(context.to(hidden_states.dtype))
 
     @apply_lora_scale("attention_kwargs")
     def forward(
@@ -574,6 +601,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         drums: torch.Tensor | None = None,
         melody: torch.Tensor | None = None,
         beats: torch.Tensor | None = None,
+        context: torch.Tensor | None = None,
         text_mask: torch.Tensor | None = None,
         attention_kwargs: dict | None = None,
         return_dict: bool = True,
@@ -599,6 +627,9 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
                 bins or `None` is the null condition.
             beats (`torch.Tensor` of shape `(batch, frames, 5)`, *optional*):
                 Beat grid, as from [`~controls.beats.phases_to_frames`]; zeros or `None` are the null condition.
+            context (`torch.Tensor` of shape `(batch, frames, in_channels + 1)`, *optional*):
+                The normalized latents of known frames, zeros in all others, and a mask as the last channel: 1 where the
+                frame is known. Zeros or `None` mean that nothing is known.
             text_mask (`torch.Tensor` of shape `(batch, tokens)`, *optional*):
                 `True` (or 1) where a token is text. Other tokens are null tokens: since they are masked after the
                 projection, as in AudioCraft, the blocks get zero vectors plus the time embedding. A row of null tokens
@@ -613,8 +644,8 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
             of `hidden_states`.
 
         Raises:
-            `ValueError`: if a control is not supported by the checkpoint, or its batch size or number of frames
-            differs from that of `hidden_states`.
+            `ValueError`: if a control or the context is not supported by the checkpoint, or its batch size or number of
+            frames differs from that of `hidden_states`.
         """
         dtype = hidden_states.dtype
         encoder_hidden_states = self.text_proj(encoder_hidden_states.to(dtype))
@@ -635,7 +666,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
 
         latents = hidden_states
         controls = dict(zip(CONTROLS, (chords, drums, melody, beats), strict=True))
-        hidden_states = self.embed_frames(hidden_states, controls)
+        hidden_states = self.embed_frames(hidden_states, controls, context)
         positions = torch.arange(hidden_states.shape[1], device=hidden_states.device)
         rotary_emb = None
         if self.config.position_embedding == "rotary":

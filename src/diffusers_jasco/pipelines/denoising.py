@@ -16,7 +16,7 @@
 
 import inspect
 from collections.abc import Callable
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -84,7 +84,7 @@ class GuidedVelocity:
             name (`str`): distinguishes the parts in caches of the transformer.
         """
         part = copy(self)
-        part.conditioning, part._name, part._branches = conditioning, name, ()
+        part.conditioning, part._name, part._branches = conditioning, self._name + name, ()
         return part
 
     def __call__(self, latents: torch.Tensor, time: float) -> torch.Tensor:
@@ -125,8 +125,8 @@ class KnownFrames:
         data (`torch.Tensor` of shape `(batch, frames, channels)`): the known latents.
         known (`torch.Tensor` of shape `(batch, frames)`): `True` where they are known.
         noise (`torch.Tensor` of shape `(batch, frames, channels)`, *optional*):
-            The initial latents. Without them, as stochastic schedulers need it, the velocity leads to the known latents
-            from wherever the latents are.
+            The initial latents, for adaptive schedulers. Without them, the velocity leads to the known latents from
+            wherever the latents are, also after a scheduler or a callback has added noise.
     """
 
     def __init__(
@@ -266,7 +266,7 @@ def check_timesteps(
         # Reuses the scheduler's own error message, on a copy.
         copy(scheduler).set_timesteps(steps, sigmas=None if grid is None else grid.tolist())
     if grid is not None:
-        if not _takes_sigmas(scheduler):
+        if not takes_sigmas(scheduler):
             name = type(scheduler).__name__
             raise InputError(f"`{name}` does not support `sigmas`. Give `num_inference_steps` instead.", "sigmas")
         if steps not in (None, len(grid)):
@@ -276,7 +276,8 @@ def check_timesteps(
     return steps, grid
 
 
-def _takes_sigmas(scheduler: SchedulerMixin) -> bool:
+def takes_sigmas(scheduler: SchedulerMixin) -> bool:
+    """Whether a scheduler accepts a grid of sigmas."""
     return "sigmas" in inspect.signature(scheduler.set_timesteps).parameters
 
 
@@ -307,13 +308,21 @@ def set_timesteps(
         scheduler.set_timesteps(device=device)
         return
     steps = num_inference_steps or default_num_inference_steps or DEFAULT_STEPS
-    if _takes_sigmas(scheduler):
+    if takes_sigmas(scheduler):
         grid = np.linspace(1.0, 1.0 / steps, steps) if sigmas is None else sigmas
         scheduler.set_timesteps(sigmas=grid, device=device)
     else:
         scheduler.set_timesteps(steps, device=device)
     # Otherwise some schedulers look up the index of a timestep, which is ambiguous: integer timesteps may repeat.
     scheduler.set_begin_index(0)
+
+
+def initial_sigma(scheduler: SchedulerMixin, sigmas: np.ndarray) -> float:
+    """The share of noise, from 0 to 1, at which a scheduler begins with a grid of sigmas, which it may shift."""
+    scheduler = deepcopy(scheduler)
+    set_timesteps(scheduler, None, sigmas, torch.device("cpu"), None)
+    first, last = scheduler.sigmas[[0, -1]].tolist()
+    return 1 - first if last > first else first
 
 
 def _estimate_num_timesteps(scheduler: SchedulerMixin) -> int:

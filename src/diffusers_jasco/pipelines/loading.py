@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.hooks import CpuOffload
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from transformers.utils import logging as transformers_logging
 
@@ -140,8 +141,8 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
     @classmethod
     def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> Any:
         r"""
-        Creates a pipeline that shares the modules of another one. Unlike [`DiffusionPipeline.from_pipe`], it keeps
-        their dtypes by default, and copies the scheduler and the guider.
+        Creates a pipeline that shares the modules of another one, including their LoRAs and model CPU offloading. Unlike
+        [`DiffusionPipeline.from_pipe`], it keeps their dtypes by default, and copies the scheduler and the guider.
 
         Args:
             pipeline ([`DiffusionPipeline`]): the other pipeline.
@@ -162,7 +163,25 @@ class JascoPipelineLoadingMixin(DiffusionPipeline):
         new = cls(**{"audiocraft": pipeline.config.get("audiocraft")} | components)
         if "_name_or_path" in pipeline.config:
             new.register_to_config(_name_or_path=pipeline.config["_name_or_path"])
+        if new.transformer is shared.get("transformer"):
+            new._share_fused_loras(pipeline)
+        if hooks := _offload_hooks(pipeline):
+            # Components that replace others have no hooks yet.
+            new.enable_model_cpu_offload(device=hooks[0].execution_device)
         return new if dtype is None else new.to(dtype=dtype)
+
+    def maybe_free_model_hooks(self):
+        # Pipelines that share modules share their hooks: another one may have enabled or disabled model CPU offloading.
+        self._all_hooks = _offload_hooks(self)
+        if self._all_hooks:
+            self._offload_device = self._all_hooks[0].execution_device
+        super().maybe_free_model_hooks()
+
+
+def _offload_hooks(pipeline: DiffusionPipeline) -> list[CpuOffload]:
+    """Hooks of model CPU offloading, which `enable_model_cpu_offload` adds to the modules."""
+    hooks = [getattr(component, "_hf_hook", None) for component in pipeline.components.values()]
+    return [hook for hook in hooks if isinstance(hook, CpuOffload)]
 
 
 @contextmanager

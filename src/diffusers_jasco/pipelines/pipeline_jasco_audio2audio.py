@@ -14,21 +14,48 @@
 
 """Variations of recordings."""
 
-from typing import Any
+import inspect
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from ..codecs import num_channels
+from ..conditioning import JascoConditioning
+from ..controls import CONTROLS
+from ..guiders import JascoGuidance
+from ..guiders.jasco_guidance import SCALES
+from ..inputs import read_beats
 from ..schedulers.steps import default_steps, is_adaptive
 from ..utils.errors import InputError
 from ..utils.numbers import to_float, to_integer
 from ..utils.signatures import with_arguments_of
-from .checks import check_duration, check_generator, check_prompt
+from .checks import Prompts, check_duration, check_generator, check_prompt
+from .denoising import GuidedVelocity, Velocity, initial_sigma, takes_sigmas
+from .encoding import JascoEncodingMixin
 from .pipeline_jasco import JascoPipeline
 from .pipeline_output import JascoPipelineOutput
 from .recordings import pair_recordings, read_recording, warn_of_cut_recordings
+from .source_velocity import SourceVelocity, check_euler, keep_controls, missing_controls
+
+
+EXTRACT = "extract"
+
+VARIATION_STRENGTH = 0.5
+EDIT_STRENGTH = 0.7
+
+_ENCODED = set(inspect.signature(JascoEncodingMixin.encode_conditioning).parameters)
+# Arguments that source and target share; those of the tempo only where the source may need one.
+_SHARED = {"duration", "normalize_drums", "audiocraft_compatible", "generator"}
+_TEMPO = {"bpm", "beats_per_bar", "beats"}
+
+
+class _Source(NamedTuple):
+    """The source of an edit."""
+
+    conditioning: JascoConditioning
+    generator: torch.Generator | list[torch.Generator] | None
 
 
 class JascoAudioToAudioPipeline(JascoPipeline):
@@ -36,9 +63,15 @@ class JascoAudioToAudioPipeline(JascoPipeline):
     Generates variations of recordings, with all controls of [`JascoPipeline`]: noise is added to the latents of a
     recording, and they are denoised from there (SDEdit, [arXiv 2108.01073](https://arxiv.org/abs/2108.01073)).
 
+    With a description of the recording (`source_prompt`, `source_chords`, `source_drums`, `source_melody`), recordings are
+    edited instead: the prompt and the controls that differ from the description change, and the rest stays (FlowEdit,
+    [arXiv 2412.08629](https://arxiv.org/abs/2412.08629)).
+
     Usually it shares the components of another pipeline: `JascoAudioToAudioPipeline.from_pipe(pipe)`. See
     [`JascoPipeline`] for the components.
     """
+
+    _source: _Source | None = None
 
     @torch.no_grad()
     @with_arguments_of(JascoPipeline.__call__)
@@ -46,7 +79,11 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         self,
         prompt: str | list | None = None,
         audio: Any = None,
-        strength: float = 0.5,
+        strength: float | None = None,
+        source_prompt: str | list | None = None,
+        source_chords: Any = None,
+        source_drums: Any = None,
+        source_melody: Any = None,
         duration: float | None = None,
         num_inference_steps: int | None = None,
         num_waveforms_per_prompt: int = 1,
@@ -60,9 +97,16 @@ class JascoAudioToAudioPipeline(JascoPipeline):
             prompt (`str` or `list`, *optional*): as in [`JascoPipeline.__call__`].
             audio:
                 The recording, or a list with one per prompt, in any form that [`~audio.io.load_audio`] reads.
-            strength (`float`, defaults to `0.5`):
-                How much changes, from above 0 to 1, as in Diffusers' image-to-image pipelines; with 1, the recording is
-                ignored.
+            strength (`float`, *optional*):
+                How much changes, from above 0 to 1, as in Diffusers' image-to-image pipelines; by default 0.5, and 0.7 for
+                edits with a `source_*`. With 1, a variation ignores the recording.
+            source_prompt (`str` or `list`, *optional*):
+                Words for the recording as it is. If any `source_*` is given, the recording is edited: its differences from
+                the target (`prompt`, `chords`, `drums`, `melody`) are changed, and the rest is kept. A source whose target
+                is not given describes both, so this aspect is kept. A target without a source is added.
+            source_chords, source_drums, source_melody (*optional*):
+                The controls of the recording in any form of [`JascoPipeline.__call__`], or `"extract"` to estimate them
+                from it. An empty target, such as `melody=[]`, removes the control of the source.
             duration (`float`, *optional*):
                 Duration of the music in seconds; by default that of the recording (the longest one). Shorter recordings
                 continue as silence.
@@ -71,26 +115,38 @@ class JascoAudioToAudioPipeline(JascoPipeline):
                 the share `strength` of them.
             num_waveforms_per_prompt, generator: as in [`JascoPipeline.__call__`].
             kwargs: all other arguments of [`JascoPipeline.__call__`], except `latents`, `sigmas` and `conditioning`.
+                `start` and `separate_drums` apply to the target's controls. In edits, a checkpoint with the control
+                `beats` gets those of the recording by default.
 
         Returns:
             [`~pipelines.pipeline_output.JascoPipelineOutput`] or `tuple`: as from [`JascoPipeline.__call__`].
 
         Raises:
             [`~inputs.InputError`], `FileNotFoundError`: as in [`JascoPipeline.__call__`], for a `strength` outside (0, 1],
-                and for an adaptive scheduler, which always begins with noise.
+                for a scheduler that always begins with noise (an adaptive one, or one without `sigmas`), and in edits for
+                all schedulers except Euler's method.
         """
         for name in ("latents", "sigmas", "conditioning"):
             if kwargs.get(name) is not None:
                 raise InputError(f"`{name}` can't be used with a recording.", name)
+        sources = {"prompt": source_prompt, "chords": source_chords, "drums": source_drums, "melody": source_melody}
+        given = [name for name, value in sources.items() if value is not None]
+        if given:
+            check_euler(self.scheduler, f"source_{given[0]}")
+        if strength is None:
+            strength = EDIT_STRENGTH if given else VARIATION_STRENGTH
         strength = to_float(strength, "strength")
         if not 0 < strength <= 1:
             raise InputError(f"`strength` has to be above 0 and at most 1, but is {strength:g}.", "strength")
-        if is_adaptive(self.scheduler):
+        if is_adaptive(self.scheduler) or not takes_sigmas(self.scheduler):
             raise InputError(
                 f"`strength` is not supported by `{type(self.scheduler).__name__}`: use `FlowMatchEulerScheduler`.",
                 "strength",
             )
-        prompt, recordings = pair_recordings(check_prompt(prompt), audio, kwargs.get("prompt_embeds"))
+        prompt = check_prompt(prompt)
+        if given and prompt is None and kwargs.get("prompt_embeds") is None:
+            prompt = _check_source_prompt(source_prompt)
+        prompt, recordings = pair_recordings(prompt, audio, kwargs.get("prompt_embeds"))
         rate = self.sampling_rate
         waveforms = [read_recording(recording, rate, num_channels(self.codec)) for recording in recordings]
         duration = check_duration(duration)
@@ -103,16 +159,90 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         count = to_integer(num_waveforms_per_prompt, "num_waveforms_per_prompt", minimum=1)
         batch_size, device = len(batch) * count, self._execution_device
         generator = check_generator(generator, batch_size, device)
-        noise = self.prepare_latents(batch_size, num_frames, device, generator)
-        data = self.encode_audio(batch).to(noise).repeat_interleave(count, dim=0)
         steps = num_inference_steps or default_steps(self.scheduler) or 100
         steps = max(1, round(to_integer(steps, "num_inference_steps", minimum=1) * strength))
-        return super().__call__(
-            prompt,
-            duration=duration,
-            num_waveforms_per_prompt=count,
-            generator=generator,
-            latents=strength * noise + (1 - strength) * data,
-            sigmas=strength * np.linspace(1.0, 1.0 / steps, steps),
-            **kwargs,
-        )
+        sigmas = strength * np.linspace(1.0, 1.0 / steps, steps)
+        kwargs |= {"num_waveforms_per_prompt": count, "generator": generator, "sigmas": sigmas}
+        if given:
+            return self._edit(prompt, sources, batch, duration, **kwargs)
+        noise = self.prepare_latents(batch_size, num_frames, device, generator)
+        data = self.encode_audio(batch).to(noise).repeat_interleave(count, dim=0)
+        level = initial_sigma(self.scheduler, sigmas)
+        kwargs["latents"] = level * noise + (1 - level) * data
+        return self._call_with_source(None, **kwargs, prompt=prompt, duration=duration)
+
+    def _edit(
+        self, prompt: Prompts, sources: dict[str, Any], recordings: torch.Tensor, duration: float, **kwargs: Any
+    ) -> JascoPipelineOutput | tuple:
+        """Edits recordings `(pieces, channels, samples)` from source conditions to target conditions."""
+        num_pieces, count, generator = len(recordings), kwargs["num_waveforms_per_prompt"], kwargs.pop("generator")
+        targets = {name: kwargs.pop(name) for name in _ENCODED & kwargs.keys()}
+        scales = {name: kwargs.pop(name, None) for name in SCALES}
+        guider = self._make_guider(kwargs.pop("guider", None), scales, targets.get("audiocraft_compatible", False))
+        targets |= {
+            "duration": duration,
+            "generator": generator[::count] if isinstance(generator, list) else generator,
+        }
+        kept = {name: missing_controls(targets.get(name), num_pieces) for name in CONTROLS}
+        extracted = [(recording, self.sampling_rate) for recording in recordings]
+        with self._lock:
+            if "beats" in self.transformer.controls and targets.get("bpm") is None and targets.get("beats") is None:
+                targets["beats"] = [read_beats(recording, duration) for recording in extracted]
+            source = self._encode_source(sources, extracted, targets)
+            target = keep_controls(self.encode_conditioning(prompt, **targets), source, kept)
+            data = self.encode_audio(recordings).to(self._execution_device, torch.float32)
+            kwargs |= {"latents": data.repeat_interleave(count, dim=0), "conditioning": target, "guider": guider}
+            return self._call_with_source(source, generator, **kwargs)
+
+    def _encode_source(
+        self, sources: dict[str, Any], extracted: list[tuple[torch.Tensor, int]], targets: dict[str, Any]
+    ) -> JascoConditioning:
+        """Encodes the source conditions, with the settings of the target conditions."""
+        prompt, num_pieces = _check_source_prompt(sources["prompt"]), len(extracted)
+        if not isinstance(prompt, list):
+            prompt = [prompt] * num_pieces
+        if len(prompt) != num_pieces:
+            raise InputError(f"`source_prompt` has {len(prompt)} elements for {num_pieces} piece(s).", "source_prompt")
+        controls = {name: value for name, value in sources.items() if name != "prompt" and value is not None}
+        shared = _SHARED
+        if "beats" in self.transformer.controls or not all(map(_is_extracted, controls.values())):
+            shared = shared | _TEMPO
+        arguments = {name: targets[name] for name in shared & targets.keys()}
+        arguments |= {name: extracted if _is_extracted(value) else value for name, value in controls.items()}
+        try:
+            return self.encode_conditioning(prompt, **arguments, separate_drums=_is_extracted(sources["drums"]))
+        except InputError as error:
+            raise error.renamed(f"source_{error.argument}") if error.argument in sources else error
+
+    def _call_with_source(
+        self, source: JascoConditioning | None, generator: Any, **kwargs: Any
+    ) -> JascoPipelineOutput | tuple:
+        """Calls the base class. A callback may call this pipeline again, with another source."""
+        with self._lock:
+            outer, self._source = self._source, None if source is None else _Source(source, generator)
+            try:
+                return super().__call__(generator=generator, **kwargs)
+            finally:
+                self._source = outer
+
+    def _make_velocity(self, velocity: GuidedVelocity, latents: torch.Tensor, *args: Any) -> Velocity:
+        target = super()._make_velocity(velocity, latents, *args)
+        if self._source is None:
+            return target
+        conditioning, generator = self._source
+        conditioning = conditioning.to(latents.device).repeat(len(latents) // conditioning.batch_size)
+        guided = GuidedVelocity(self.transformer, JascoGuidance(1.0), conditioning, velocity.attention_kwargs)
+        source = super()._make_velocity(guided.for_part(guided.conditioning, "source:"), latents, *args)
+        size = len(latents), latents.shape[1], latents.device
+        return SourceVelocity(target, source, latents, lambda: self.prepare_latents(*size, generator))
+
+
+def _is_extracted(value: Any) -> bool:
+    return isinstance(value, str) and value == EXTRACT
+
+
+def _check_source_prompt(source_prompt: Any) -> Prompts:
+    try:
+        return check_prompt(source_prompt)
+    except InputError as error:
+        raise error.renamed("source_prompt") from error

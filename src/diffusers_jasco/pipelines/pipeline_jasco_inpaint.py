@@ -15,14 +15,17 @@
 """Makes parts of recordings anew, and continues recordings."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from ..audio.regions import mark_known, splice
 from ..codecs import measure_reach, num_channels
-from ..schedulers.steps import check_sigmas
+from ..conditioning import make_context
+from ..schedulers.steps import check_sigmas, is_adaptive
 from ..utils.errors import InputError, shorten
 from ..utils.numbers import to_float
 from ..utils.signatures import with_arguments_of
@@ -31,7 +34,8 @@ from .denoising import GuidedVelocity, KnownFrames, Velocity
 from .pipeline_jasco import JascoPipeline
 from .pipeline_output import JascoPipelineOutput
 from .recordings import pair_recordings, read_recording, warn_of_cut_recordings
-from .regions import known_frames, mark_known, read_regions, splice
+from .regions import known_frames, read_regions
+from .windows import WindowedVelocity
 
 
 class _Edit(NamedTuple):
@@ -47,7 +51,7 @@ class JascoInpaintPipeline(JascoPipeline):
     r"""
     Makes regions of recordings anew, and continues recordings at both ends, with all controls of [`JascoPipeline`]. Outside
     the regions, the samples are those of the recording. It needs no training: the latents of what is kept are known during
-    the denoising.
+    the denoising. A transformer with the option `context` also gets them as a condition, and its music fits them better.
 
     Usually it shares the components of another pipeline: `JascoInpaintPipeline.from_pipe(pipe)`. See [`JascoPipeline`] for
     the components.
@@ -181,22 +185,23 @@ class JascoInpaintPipeline(JascoPipeline):
         return _Edit(timeline, spans, known, frames), duration
 
     def _make_velocity(self, velocity: GuidedVelocity, latents: torch.Tensor, *args: Any) -> Velocity:
-        made = super()._make_velocity(velocity, latents, *args)
         edit = self._edit
         if edit is None:
-            return made
+            return super()._make_velocity(velocity, latents, *args)
         device = latents.device
         data = self.encode_audio(edit.recordings).to(device)
         data = F.pad(data, (0, 0, 0, latents.shape[1]))[:, : latents.shape[1]]
         count = len(latents) // len(data)
         known = edit.known_frames[:, : latents.shape[1]].to(device)
-        is_stochastic = self.scheduler.config.get("stochastic_sampling", False)
-        return KnownFrames(
-            made,
-            data.repeat_interleave(count, dim=0),
-            known.repeat_interleave(count, dim=0),
-            None if is_stochastic else latents,
-        )
+        data, known = data.repeat_interleave(count, dim=0), known.repeat_interleave(count, dim=0)
+        if self.transformer.config.context:
+            conditioning = replace(velocity.conditioning, context=make_context(data, known))
+            velocity = velocity.for_part(conditioning, "")
+        made = super()._make_velocity(velocity, latents, *args)
+        if isinstance(made, WindowedVelocity):
+            made.omit_unneeded(~known.all(dim=0))
+        # Adaptive schedulers also evaluate the velocity at the end of a step, where the way to the data is 0.
+        return KnownFrames(made, data, known, latents if is_adaptive(self.scheduler) else None)
 
     def _splice(self, edit: _Edit, audios: torch.Tensor, count: int) -> torch.Tensor:
         """Puts the generated music into the regions of each recording."""
@@ -210,7 +215,10 @@ class JascoInpaintPipeline(JascoPipeline):
 
 def _check_mask(mask: Any, num_pieces: int, num_frames: int) -> torch.Tensor:
     """Checks a mask of the kept frames; returns it with the shape `(pieces, frames)`."""
-    mask = torch.as_tensor(np.asarray(mask) if not torch.is_tensor(mask) else mask)
+    try:
+        mask = torch.as_tensor(mask if torch.is_tensor(mask) else np.asarray(mask))
+    except (TypeError, ValueError):
+        raise InputError(f"`mask` has to be a tensor of numbers, but is {shorten(mask)}.", "mask") from None
     if mask.ndim != 3 or mask.shape[0] not in (1, num_pieces) or mask.shape[1:] != (1, num_frames):
         raise InputError(
             f"`mask` has to have shape ({num_pieces}, 1, {num_frames}), but has {tuple(mask.shape)}.", "mask"

@@ -43,9 +43,11 @@ def pair_recordings(prompt: Prompts, audio: Any, prompt_embeds: torch.Tensor | N
         `tuple`: the prompts, and a list with the recording of each piece.
 
     Raises:
-        [`~inputs.InputError`]: if their numbers differ.
+        [`~inputs.InputError`]: if their numbers differ, or there is no recording.
     """
     recordings = audio if isinstance(audio, list) and not is_waveform(audio) else [audio]
+    if not recordings:
+        raise InputError("`audio` is an empty list.", "audio")
     if isinstance(prompt, list) or prompt_embeds is not None:
         count = len(prompt) if isinstance(prompt, list) else len(prompt_embeds)  # type: ignore[arg-type]
         if len(recordings) not in (1, count):

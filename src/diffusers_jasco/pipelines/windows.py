@@ -119,6 +119,16 @@ class WindowedVelocity:
             for first in range(0, len(group), windows_per_batch)
         ]
 
+    def omit_unneeded(self, is_needed: torch.Tensor):
+        r"""
+        Omits windows that own none of the frames whose velocity is needed. That of their frames becomes 0.
+
+        Args:
+            is_needed (`torch.Tensor` of shape `(frames,)`): `True` for frames whose velocity is needed.
+        """
+        batches = [[part for part in batch if is_needed[part.owned].any()] for batch in self._batches]
+        self._batches = [batch for batch in batches if batch]
+
     def __call__(self, latents: torch.Tensor, time: float) -> torch.Tensor:
         r"""
         Args:
@@ -128,7 +138,7 @@ class WindowedVelocity:
         Returns:
             `torch.Tensor` of the same shape: the velocity, in float32.
         """
-        result = torch.empty_like(latents, dtype=torch.float32)
+        result = torch.zeros_like(latents, dtype=torch.float32)
         for number, batch in enumerate(self._batches):
             # Conditions are sliced anew each time: those of all windows and branches would need much memory.
             conditioning = JascoConditioning.cat([self._conditions(part) for part in batch])

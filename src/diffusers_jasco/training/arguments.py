@@ -135,6 +135,11 @@ def _add_objective_options(add: Callable):
         **{f"drop_{name}": ({"type": float}, f"Probability of dropping {name}.") for name in CONTROLS},
         "drop_span": ({"type": float}, "Probability of keeping a control for only part of the clip."),
         "drop_per_batch": (switch, "Drop the same conditions for all samples of a batch, as in AudioCraft."),
+        "context": (
+            {"type": float},
+            "Probability that parts of a clip are known, to learn to make the others anew; needs this option of the"
+            " transformer.",
+        ),
     }
     for name, (kind, text) in options.items():
         # None: inherited from the checkpoint, see `training/recipes.py`.

@@ -73,7 +73,7 @@ _POSITIVE = (
     "seconds",
 )
 _BELOW_ONE = ("adam_beta1", "adam_beta2", "ema_decay", "lora_dropout", "decay_share")
-_SHARES = ("drums_share", "remix", "vary_drums", "only_beats", "default_guidance_rescale")
+_SHARES = ("drums_share", "remix", "vary_drums", "only_beats", "context", "default_guidance_rescale")
 
 
 def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace):

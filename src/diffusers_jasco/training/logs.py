@@ -137,7 +137,10 @@ class LossMeans:
             self.totals[name] = self.totals[name] + total if name in self.totals else total
 
     def add_losses(self, losses: SampleLosses, suffix: str = ""):
-        """Adds the loss of a batch, and its squared errors by time interval, with a suffix to their names."""
+        """
+        Adds the loss of a batch, and its squared errors by time interval, with a suffix to their names; and those of the
+        tempo model and of unknown frames, if there are any.
+        """
         bins = (losses.times * TIME_BINS).long().clamp(max=TIME_BINS - 1)
         errors = losses.errors.to(self.dtype)
         by_time = torch.zeros(2, TIME_BINS, dtype=self.dtype, device=errors.device)
@@ -146,6 +149,9 @@ class LossMeans:
         self.add(by_time[1], **{f"mse_by_time{suffix}": by_time[0]})
         if losses.tempo_errors is not None and losses.has_tempo is not None:
             self.add(losses.has_tempo.sum().to(self.dtype), tempo_loss=losses.tempo_errors.sum())
+        if losses.unknown_errors is not None and losses.has_context is not None:
+            errors = losses.unknown_errors * losses.has_context
+            self.add(losses.has_context.sum().to(self.dtype), mse_unknown=errors.sum())
 
     def _sum_of_processes(self) -> dict[str, torch.Tensor]:
         parts = gather_object([{name: total.cpu() for name, total in self.totals.items()}])

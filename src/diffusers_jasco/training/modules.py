@@ -97,6 +97,7 @@ class JascoTrainingModel(nn.Module):
         text: dict[str, torch.Tensor | bool],
         controls: dict[str, torch.Tensor],
         keep: dict[str, torch.Tensor],
+        context: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         r"""
         Args:
@@ -109,6 +110,8 @@ class JascoTrainingModel(nn.Module):
             controls (`dict[str, torch.Tensor]`): the controls, as in [`JascoConditioning`].
             keep (`dict[str, torch.Tensor]`):
                 Masks of the samples that keep each condition, see [`ConditionDropout.keep`].
+            context (`torch.Tensor` of shape `(batch, frames, in_channels + 1)`, *optional*):
+                Known latents and their mask, see [`~conditioning.make_context`].
 
         Returns:
             `tuple[torch.Tensor, torch.Tensor | None]`: the velocity, of the shape of `hidden_states`, and the output of
@@ -120,7 +123,7 @@ class JascoTrainingModel(nn.Module):
             # One graph for all batches: PyTorch stops compiling after eight.
             section = section.pad()
         conditioning = JascoConditioning(
-            (section,), controls, self.transformer.null_controls, num_frames=hidden_states.shape[1]
+            (section,), controls, self.transformer.null_controls, context, num_frames=hidden_states.shape[1]
         )
         velocity = self.transformer(
             hidden_states=hidden_states,

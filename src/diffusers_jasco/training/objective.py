@@ -22,10 +22,12 @@ from typing import Any, Literal
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from ..conditioning import make_context
 from ..controls import CONTROLS
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
 from ..utils.seeding import derive_seed
 from .condition_dropout import ConditionDropout
+from .context import draw_contexts, unknown_errors
 from .new_words import mask_words
 from .tempo_objective import tempo_cells, tempo_errors
 
@@ -173,6 +175,9 @@ class SampleLosses:
         times (`torch.Tensor` of shape `(batch,)`): time of each sample.
         tempo_errors (`torch.Tensor` of shape `(batch,)`, *optional*): errors of the tempo model.
         has_tempo (`torch.Tensor` of shape `(batch,)`, *optional*): for which samples they are not 0 by definition.
+        unknown_errors (`torch.Tensor` of shape `(batch,)`, *optional*):
+            Mean squared error of the unknown frames of each sample, unweighted and detached.
+        has_context (`torch.Tensor` of shape `(batch,)`, *optional*): for which samples other frames are known.
     """
 
     loss: torch.Tensor
@@ -180,6 +185,8 @@ class SampleLosses:
     times: torch.Tensor
     tempo_errors: torch.Tensor | None = None
     has_tempo: torch.Tensor | None = None
+    unknown_errors: torch.Tensor | None = None
+    has_context: torch.Tensor | None = None
 
     def total(self, tempo_weight: float) -> torch.Tensor:
         """The loss including that of the tempo model, for the backward pass."""
@@ -197,6 +204,10 @@ class FlowMatchingObjective:
         tokenizer ([`~transformers.PreTrainedTokenizerBase`]): the pipeline's tokenizer.
         num_new_words (`int`, defaults to `0`): number of words at the end of its vocabulary that are being learned.
         tempo_config (`Mapping`, *optional*): configuration of the tempo model, if it is trained.
+        reach (`tuple[int, int]`, *optional*): [`~training.context.context_reach`], if the transformer has a context.
+
+    Raises:
+        `ValueError`: if samples should have a context, but the transformer has none.
     """
 
     def __init__(
@@ -206,8 +217,13 @@ class FlowMatchingObjective:
         tokenizer: PreTrainedTokenizerBase,
         num_new_words: int = 0,
         tempo_config: Mapping[str, Any] | None = None,
+        reach: tuple[int, int] | None = None,
     ):
-        self.tempo_config = tempo_config
+        if args.context and reach is None:
+            raise ValueError(
+                '--context needs a transformer with this option: add --transformer "{context: true}" to train_jasco.py.'
+            )
+        self.tempo_config, self.reach = tempo_config, reach
         self.args, self.controls, self.tokenizer, self.num_new_words = args, controls, tokenizer, num_new_words
         self.scheduler = FlowMatchEulerScheduler()
         self.dropout = ConditionDropout(
@@ -221,7 +237,10 @@ class FlowMatchingObjective:
         )
 
     def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Adds noise, times, masks of kept conditions and tokens to a batch of [`~training.batches.EpochBatches`]."""
+        """
+        Adds noise, times, masks of kept conditions and of known frames, and tokens to a batch of
+        [`~training.batches.EpochBatches`].
+        """
         args, shape = self.args, batch["latents"].shape[1:]
         noise, draws = sample_noise(
             batch["key"], args.seed, shape, 1 + self.dropout.num_draws, self.dropout.num_late_draws
@@ -232,6 +251,9 @@ class FlowMatchingObjective:
             text["input_ids"] = mask_words(text["input_ids"], *words)
         keep = self.dropout.keep(draws[:, 1:], shape[0])
         keep["text"] &= batch["has_text"]
+        if self.reach is not None:
+            contexts = draw_contexts(batch["key"], args.seed, shape[0], args.context, self.reach)
+            keep, batch = contexts.adapt(keep), batch | {"known": contexts.known}
         if self.tempo_config is not None:
             batch = batch | {"tempo_cells": tempo_cells(batch["tempo"], batch["beats_per_bar"], self.tempo_config)}
         return batch | {"noise": noise, "times": self._sample_times(draws[:, 0], keep), "keep": keep, "text": text}
@@ -259,11 +281,16 @@ class FlowMatchingObjective:
         """
         args, times = self.args, batch["times"]
         z, target = interpolate(self.scheduler, batch["latents"], batch["noise"], times)
+        known = batch.get("known")
+        context = None if known is None else make_context(batch["latents"], known)
         velocity, tempo_logits = model(
-            z, times, batch["text"], {name: batch[name] for name in self.controls}, batch["keep"]
+            z, times, batch["text"], {name: batch[name] for name in self.controls}, batch["keep"], context
         )
         loss, errors = flow_matching_loss(self.scheduler, velocity, target, times, args.loss_weighting, args.snr_gamma)
-        if tempo_logits is None:
-            return SampleLosses(loss, errors, times)
-        has_tempo = ~batch["tempo_cells"].flatten(1).all(dim=1)
-        return SampleLosses(loss, errors, times, tempo_errors(tempo_logits, batch["tempo_cells"]), has_tempo)
+        others = {}
+        if tempo_logits is not None:
+            others["tempo_errors"] = tempo_errors(tempo_logits, batch["tempo_cells"])
+            others["has_tempo"] = ~batch["tempo_cells"].flatten(1).all(dim=1)
+        if known is not None:
+            others |= {"unknown_errors": unknown_errors(velocity, target, known), "has_context": known.any(dim=1)}
+        return SampleLosses(loss, errors, times, **others)

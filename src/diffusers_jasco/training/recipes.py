@@ -45,6 +45,7 @@ OBJECTIVE = {
     **{f"drop_{name}": 0.5 for name in CONTROLS},
     "drop_span": 0.0,
     "drop_per_batch": False,
+    "context": 0.0,
 }
 SCHEDULE = {"learning_rate": 1e-4, "max_steps": 1000, "warmup_steps": 0}
 FINE_TUNING_SHARE = 0.1  # learning rate of continued training, relative to that of training from scratch

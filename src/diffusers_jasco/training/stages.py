@@ -29,6 +29,7 @@ from ..evaluation.plotting import plot_music
 from ..evaluation.transcription import RequestedControls, transcribe
 from ..generation.batches import generate_clips
 from ..pipelines.pipeline_jasco import JascoPipeline
+from .context import context_reach
 from .datasets import make_batches, open_datasets
 from .logs import RunLog
 from .modules import JascoTrainingModel
@@ -149,4 +150,5 @@ def run_stage(args: argparse.Namespace) -> dict[str, Any]:
         accelerator,
         args.validation_clips,
         args.batch_size,
+        context_reach(pipeline),
     )

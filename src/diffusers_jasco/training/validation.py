@@ -22,9 +22,11 @@ from accelerate import Accelerator
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from ..conditioning import make_context
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
 from .batches import to_device
 from .condition_dropout import ConditionDropout
+from .context import draw_contexts, unknown_errors
 from .logs import LossMeans
 from .modules import JascoTrainingModel
 from .objective import SampleLosses, flow_matching_loss, interpolate, prepare_text, sample_noise
@@ -49,6 +51,7 @@ def validation_loss(
     accelerator: Accelerator,
     num_clips: int,
     batch_size: int,
+    reach: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     r"""
     Computes the unweighted loss on fixed clips, with fixed noise and evenly spread times: with all conditions, and
@@ -63,12 +66,14 @@ def validation_loss(
         accelerator (`Accelerator`): the processes, which share the clips.
         num_clips (`int`): maximum number of clips.
         batch_size (`int`): clips per batch.
+        reach (`tuple[int, int]`, *optional*): [`~training.context.context_reach`], if the transformer has a context.
 
     Returns:
         `dict`: `validation_loss`, and `validation_mse_by_time`, a list by time interval; and both with the suffixes
             `_text`, `_beats` (text and beats) and `_beats_chords` (text, beats and chords), as far as the model has
             these controls. With a tempo model also `validation_tempo_loss`, and `validation_tempo_accuracy`, the share
-            of clips whose most likely tempo is within 4%.
+            of clips whose most likely tempo is within 4%. With a context also `validation_loss_context`, the loss of
+            unknown frames when others are known, and `validation_loss_no_context`, that of the same frames without it.
     """
     model.eval()
     num_clips, device, scheduler = min(num_clips, len(dataset)), accelerator.device, FlowMatchEulerScheduler()
@@ -98,6 +103,11 @@ def validation_loss(
             kept = {name: mask & (name in names) for name, mask in keep.items()} if suffix else keep
             velocity, tempo_logits = model(z, times, text, controls, kept)
             means.add_losses(SampleLosses(*flow_matching_loss(scheduler, velocity, target, times), times), suffix)
+            if reach is not None and not suffix:
+                known = draw_contexts(keys, 0, latents.shape[1], 1.0, reach).known.to(device)
+                means.add(len(indices), loss_no_context=unknown_errors(velocity, target, known).sum())
+                velocity, _ = model(z, times, text, controls, keep, make_context(latents, known))
+                means.add(len(indices), loss_context=unknown_errors(velocity, target, known).sum())
         if tempo_config is not None:
             # All sets of conditions have the same text.
             cells, has_tempo = batch["tempo_cells"], batch["tempo"] > 0

@@ -51,6 +51,7 @@ _LAYERS = {
         ["latents_mean", "latents_std"],
     ),
     "beats_proj": (["width"], ["beat_channels"], []),
+    "context_proj": (["width"], ["in_channels", "context_mask"], ["latents_mean", "latents_std"]),
     "presence_proj": (["width"], [f"has_{name}" for name in CONCATENATED], []),
     "time_modulation": (["width"] * 6, ["time_embed_dim"] * 4, []),
     "scale_shift_table": (["modulation"], ["width"], []),
@@ -76,7 +77,7 @@ _RESIZABLE = (
     "ff_inner_dim",
 )
 # Layers that the model itself initializes with zeros.
-_ADDITIONS = ("beats_proj", "presence_proj", "time_modulation", "scale_shift_table")
+_ADDITIONS = ("beats_proj", "context_proj", "presence_proj", "time_modulation", "scale_shift_table")
 
 # Source units for units that the source lacks.
 _ADDED = -1  # new units of a resizable size, which have no effect at first
@@ -137,7 +138,7 @@ def transfer_weights(source: JascoTransformerModel, target: JascoTransformerMode
     old_options, new_options = (
         {**model.config, "width": model.proj_in.out_features}
         | {f"has_{name}": int(name in model.controls) for name in CONCATENATED}
-        | {"beat_channels": NUM_BEAT_CHANNELS, "modulation": 6}
+        | {"beat_channels": NUM_BEAT_CHANNELS, "modulation": 6, "context_mask": 1}
         # The angles of rotary positions depend on the window.
         | {"rotary_window": model.config.sample_size if model.config.position_embedding == "rotary" else None}
         for model in (source, target)

@@ -32,10 +32,11 @@ def with_arguments_of(function: Callable[..., Any]) -> Callable[[F], F]:
     """
 
     def decorate(outer: F) -> F:
-        own = dict(inspect.signature(outer).parameters)
+        signature = inspect.signature(outer)
+        own = dict(signature.parameters)
         own = {name: it for name, it in own.items() if it.kind is not inspect.Parameter.VAR_KEYWORD}
         passed = [it for name, it in inspect.signature(function).parameters.items() if name not in own]
-        outer.__signature__ = inspect.Signature([*own.values(), *passed])  # type: ignore[attr-defined]
+        outer.__signature__ = signature.replace(parameters=[*own.values(), *passed])  # type: ignore[attr-defined]
         return outer
 
     return decorate

@@ -45,6 +45,7 @@ _OWN_OPTIONS = {
     "qk_norm": None,
     "presence_bits": False,
     "beats": False,
+    "context": False,
 }
 
 # Text encoders that AudioCraft loads by name, with their widths.

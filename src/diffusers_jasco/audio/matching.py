@@ -1,0 +1,200 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Fits new music to the recording around it: levels in octave bands, channels, and delay."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional as F
+
+
+MAX_GAIN = 6.0  # dB
+MAX_DELAY = 0.01  # seconds
+MAX_STRETCH = 0.002  # change of the duration between two fades: 3.5 cents in pitch
+SILENT_POWER = 1e-8  # -80 dBFS in a band
+MIN_SECONDS = 0.1  # shorter excerpts have no meaningful spectrum
+KERNEL_SECONDS = 0.08  # length of the equalizer's impulse response
+DELAY_COST = 0.05  # correlation that a delay of `MAX_DELAY` has to gain
+
+
+def octave_centers(sampling_rate: int) -> torch.Tensor:
+    """Centers in Hz of the octave bands from 62.5 Hz that end below the Nyquist frequency."""
+    count = math.floor(math.log2(sampling_rate / 2 / math.sqrt(2) / 62.5)) + 1
+    return 62.5 * 2.0 ** torch.arange(max(count, 1))
+
+
+def measure_bands(excerpts: Sequence[torch.Tensor], sampling_rate: int) -> torch.Tensor:
+    r"""
+    Measures the power in octave bands.
+
+    Args:
+        excerpts (`Sequence[torch.Tensor]`, each of shape `(channels, samples)`): the audio.
+        sampling_rate (`int`): samples per second.
+
+    Returns:
+        `torch.Tensor` of shape `(channels, bands)`: mean power of the excerpts; 1 is a square wave of full scale. The
+            lowest and the highest band include everything below and above.
+    """
+    centers = octave_centers(sampling_rate)
+    total = torch.zeros(len(excerpts[0]), len(centers), dtype=torch.float64)
+    for excerpt in excerpts:
+        size = excerpt.shape[-1]
+        # A window prevents that the cut ends of an excerpt leak into quiet bands.
+        window = torch.hann_window(size, dtype=torch.float64)
+        spectrum = torch.fft.rfft(excerpt.double() * window).abs().square() * 2 / (size * window.square().mean())
+        frequencies = torch.arange(spectrum.shape[-1], dtype=torch.float64) * sampling_rate / size
+        band = (frequencies.clamp(min=1.0) / 62.5).log2().round().long().clamp(0, len(centers) - 1)
+        total.index_add_(1, band, spectrum)
+    return total / sum(excerpt.shape[-1] for excerpt in excerpts)
+
+
+def match_bands(
+    recorded: Sequence[torch.Tensor], generated: Sequence[torch.Tensor], sampling_rate: int
+) -> torch.Tensor:
+    r"""
+    Determines the gains that turn generated music into a recording's channels. Both are given for the same time, the
+    surroundings of a region. Within each octave band, the gains give the channels together the power of the recording,
+    limited to ±6 dB, and divide mono music over the channels as the recording's power is.
+
+    Args:
+        recorded (`Sequence[torch.Tensor]`, each of shape `(channels, samples)`): excerpts of the recording.
+        generated (`Sequence[torch.Tensor]`): the same excerpts of the generated music, mono or with the same channels.
+        sampling_rate (`int`): samples per second of both.
+
+    Returns:
+        `torch.Tensor` of shape `(channels, bands)`: factors. Bands in which either is silent get the gains of all bands
+            together.
+    """
+    bands = measure_bands(recorded, sampling_rate), measure_bands(generated, sampling_rate)
+    is_silent = (bands[0].mean(dim=0) < SILENT_POWER) | (bands[1].mean(dim=0) < SILENT_POWER)
+    overall = _match(*(powers.sum(dim=1, keepdim=True) for powers in bands))
+    return torch.where(is_silent, overall, _match(*bands))
+
+
+def _match(recorded: torch.Tensor, generated: torch.Tensor) -> torch.Tensor:
+    """The gains of powers `(channels, bands)`."""
+    recorded, generated = recorded.clamp(min=SILENT_POWER / 1e6), generated.clamp(min=SILENT_POWER / 1e6)
+    if recorded.sum() < SILENT_POWER or generated.sum() < SILENT_POWER:
+        return torch.ones_like(recorded)
+    spread = torch.ones_like(recorded)
+    if len(generated) < len(recorded):
+        spread = (recorded / recorded.mean(dim=0)).sqrt()
+        recorded = recorded.mean(dim=0, keepdim=True)
+    limit = 10 ** (MAX_GAIN / 20)
+    return (recorded / generated).sqrt().clamp(1 / limit, limit) * spread
+
+
+def equalize(waveform: torch.Tensor, gains: torch.Tensor, centers: torch.Tensor, sampling_rate: int) -> torch.Tensor:
+    r"""
+    Applies gains in octave bands with a linear-phase filter, without delay.
+
+    Args:
+        waveform (`torch.Tensor` of shape `(channels, samples)`): mono, or with the channels of the gains.
+        gains (`torch.Tensor` of shape `(channels, bands)`): factors.
+        centers (`torch.Tensor` of shape `(bands,)`): centers of the bands in Hz.
+        sampling_rate (`int`): samples per second.
+
+    Returns:
+        `torch.Tensor` of the waveform's type and length, with the channels of the gains.
+    """
+    from torchaudio.functional import fftconvolve
+
+    half = round(KERNEL_SECONDS / 2 * sampling_rate)
+    frequencies = torch.fft.rfftfreq(4 * half, 1 / sampling_rate, dtype=torch.float64)
+    # Gains change linearly over the octaves between two centers.
+    place = (frequencies.clamp(min=1.0) / centers[0]).log2().clamp(0, len(centers) - 1)
+    low = place.long().clamp(max=max(len(centers) - 2, 0))
+    high = (low + 1).clamp(max=len(centers) - 1)
+    response = torch.lerp(gains[:, low], gains[:, high], (place - low).to(gains))
+    kernel = torch.fft.irfft(response).roll(half, dims=-1)[:, : 2 * half + 1]
+    kernel = kernel * torch.hann_window(2 * half + 3, periodic=False, dtype=kernel.dtype)[1:-1]
+    return fftconvolve(waveform.expand(len(gains), -1), kernel.to(waveform), mode="same")
+
+
+def score_delays(recorded: torch.Tensor, generated: torch.Tensor, reach: int) -> torch.Tensor:
+    r"""
+    The normalized cross-correlation of a recording and generated music in a fade, weighted by the product of the two
+    equal-power gains.
+
+    Args:
+        recorded (`torch.Tensor` of shape `(samples,)`): the recording during the fade, mono.
+        generated (`torch.Tensor` of shape `(samples + 2 * reach,)`): the generated music, which begins `reach` samples
+            earlier.
+        reach (`int`): largest delay in samples.
+
+    Returns:
+        `torch.Tensor` of shape `(2 * reach + 1,)`: the score of reading the generated music `-reach` … `reach` samples
+            later, minus a small cost of the distance.
+    """
+    recorded, generated = recorded.double(), generated.double()
+    weights = torch.linspace(0, math.pi, len(recorded), dtype=torch.float64).sin()
+    products = F.conv1d(generated[None, None], (recorded * weights)[None, None])[0, 0]
+    powers = F.conv1d(generated.square()[None, None], weights[None, None])[0, 0].clamp(min=0)
+    norms = ((recorded.square() * weights).sum() * powers).sqrt()
+    cost = torch.linspace(-DELAY_COST, DELAY_COST, 2 * reach + 1, dtype=torch.float64).abs()
+    return torch.where(norms > 1e-9, products / norms.clamp(min=1e-9), 0.0) - cost
+
+
+def choose_delays(start: torch.Tensor | None, end: torch.Tensor | None, limit: int) -> tuple[int, int]:
+    r"""
+    Chooses the delays at both ends of a region.
+
+    Args:
+        start, end (`torch.Tensor` of shape `(2 * reach + 1,)`, *optional*):
+            The scores of [`score_delays`] at both fades. An end without a fade takes the delay of the other one.
+        limit (`int`): largest difference of the two delays in samples.
+
+    Returns:
+        `tuple[int, int]`: the delays in samples; positive ones read the generated music later.
+    """
+    if start is None and end is None:
+        return 0, 0
+    if start is None or end is None:
+        single = start if end is None else end
+        assert single is not None
+        delay = int(single.argmax()) - len(single) // 2
+        return delay, delay
+    delays = torch.arange(len(start)) - len(start) // 2
+    scores = start[:, None] + end[None, :]
+    scores = scores.masked_fill((delays[:, None] - delays[None, :]).abs() > limit, -math.inf)
+    first, last = divmod(int(scores.argmax()), len(start))
+    return int(delays[first]), int(delays[last])
+
+
+def read_delayed(waveform: torch.Tensor, start: int, end: int, delays: tuple[int, int]) -> torch.Tensor:
+    r"""
+    Reads a part of a waveform with a delay that changes linearly.
+
+    Args:
+        waveform (`torch.Tensor` of shape `(channels, samples)`): the audio.
+        start (`int`), end (`int`): the part in samples.
+        delays (`tuple[int, int]`): how much later the start and the end are read, in samples.
+
+    Returns:
+        `torch.Tensor` of shape `(channels, end - start)`, padded with silence where the waveform ends.
+    """
+    first, last = start + delays[0], end + delays[1]
+    if delays[0] != delays[1]:
+        import soxr
+
+        # Context prevents that the resampling filter reaches into padding.
+        before, after = min(1024, max(first, 0)), 1024
+        part = waveform[:, max(first, 0) - before : last + after].T.contiguous().numpy()
+        waveform = torch.from_numpy(soxr.resample(part, last - first, end - start)).T
+        first = min(first, 0) + round(before * (end - start) / (last - first))
+        last = first + end - start
+    padding = max(-first, 0), max(last - waveform.shape[-1], 0)
+    return F.pad(waveform[:, max(first, 0) : max(last, 0)], padding)[:, : end - start]
