@@ -13,7 +13,8 @@
 # limitations under the License.
 
 r"""
-Measures edits of synthetic recordings whose controls are known: regions with other controls, continuations, and variations:
+Measures edits of synthetic recordings whose controls are known: regions with other controls, continuations, variations,
+and edits from source to target controls:
 
     OMP_NUM_THREADS=1 python scripts/evaluate_edits.py --checkpoint pipelines/jasco-nano --output outputs/edits
 
@@ -44,6 +45,7 @@ from diffusers_jasco.evaluation.metrics.drift import cut_item
 from diffusers_jasco.evaluation.metrics.sample_sizes import MIN_CLIPS
 from diffusers_jasco.evaluation.output import open_output, write_json, write_text
 from diffusers_jasco.evaluation.plotting import plot_seam
+from diffusers_jasco.evaluation.source_edits import evaluate_source_edits, plan_source_edits, write_source_edits
 from diffusers_jasco.generation.batches import hash_pipeline
 from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer, number, seed
 from diffusers_jasco.utils.cli import run_command
@@ -95,6 +97,13 @@ def measure_strengths(args: argparse.Namespace, pipe: JascoPipeline, items: list
     return evaluate_strengths(vary_pipe, clips, args.strengths, **_options(args))
 
 
+def measure_sources(args: argparse.Namespace, pipe: JascoPipeline, items: list[dict[str, Any]]) -> dict[str, Any]:
+    vary_pipe = JascoAudioToAudioPipeline.from_pipe(pipe)
+    vary_pipe.set_progress_bar_config(disable=True)
+    clips = [cut_item(item, 0.0, VARIATION_SECONDS) for item in items[: args.num_edits]]
+    return evaluate_source_edits(vary_pipe, plan_source_edits(clips, args.seed), **_options(args))
+
+
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     steps = args.num_inference_steps
     return {
@@ -110,6 +119,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 SECTIONS = {
     "edits": ("Regions and continuations", measure_edits, write_edits),
     "strength": ("Variations by strength", measure_strengths, write_strengths),
+    "source": ("Edits from source to target controls", measure_sources, write_source_edits),
 }
 
 

@@ -18,11 +18,14 @@ Generates a clip for every line of a manifest.
 
     python scripts/generate_jasco.py --checkpoint pipelines/jasco-nano --manifest songs.jsonl --output outputs/songs
 
-A line is a JSON object with any of `prompt`, `chords`, `drums`, `melody`, `beats`, `separate_drums`,
-`normalize_drums`, `duration`, `bpm`, `beats_per_bar`, `seed`, `name`, `num_inference_steps`, `guidance_scale`,
-`text_guidance_scale` and `guidance_rescale`:
+A line is a JSON object with any of `prompt`, `chords`, `drums`, `groove`, `melody`, `beats`, `separate_drums`,
+`normalize_drums`, `start`, `duration`, `bpm`, `beats_per_bar`, `loop`, `window_overlap`, `audio`, `regions`,
+`audio_start_seconds`, `strength`, `seed`, `name`, `num_inference_steps`, `guidance_scale`, `text_guidance_scale` and
+`guidance_rescale`:
 
     {"name": "verse", "prompt": "80s pop", "chords": "C:0 Am:2.5 F:5 G:7.5", "drums": "beat.wav", "seed": 7}
+    {"name": "song", "prompt": [["calm piano", 0], ["full band", 20]], "duration": 40}
+    {"name": "edited", "prompt": "80s pop", "audio": "song.wav", "regions": [[12, 15], [45, 52]]}
 
 or a clip of a dataset (`metadata.jsonl`), or a line of AudioCraft's `data.jsonl`, whose caption and controls are used.
 

@@ -23,16 +23,23 @@ Seeds are fixed, so the samples differ only by rounding between machines.
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
 
-from diffusers_jasco import JascoPipeline, export_audio
+from diffusers_jasco import JascoInpaintPipeline, JascoPipeline, export_audio
 from diffusers_jasco.controls.chords import chords_from_bars
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.note_text import melody_from_text
 from diffusers_jasco.evaluation.plotting import plot_music
-from diffusers_jasco.evaluation.transcription import read_requested_controls, score_transcription, transcribe
+from diffusers_jasco.evaluation.transcription import (
+    RequestedControls,
+    Transcription,
+    read_requested_controls,
+    score_transcription,
+    transcribe,
+)
 
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -72,6 +79,19 @@ SAMPLES = [
     ),
 ]
 PICTURE = "chords-drums-melody"
+# An edit of one of them.
+EDITED = "chords-drums"
+EDITED_BPM = 108
+EDITED_CHORDS = "C | Am | Dm | E | C"
+# A long piece in sections, and a loop.
+LONG_PROMPT = [
+    ("calm ballad with piano and flute, no drums", 0.0),
+    ("energetic rock, overdriven guitar and organ, drums", 20.0),
+    ("calm ballad with piano and flute, no drums", 50.0),
+]
+LOOP_PROMPT = "funk, synth bass, electric piano, drums"
+LONG_CHORDS = "Am | F | C | G"
+LONG_BPM = 96
 
 
 def main(argv: list[str] | None = None):
@@ -93,14 +113,8 @@ def main(argv: list[str] | None = None):
             controls["drums"] = (beat, pipe.sampling_rate)
         if notes is not None:
             controls["melody"] = melody_from_text(notes, bpm)
-        generator = torch.Generator().manual_seed(seed)
-        audio = pipe(prompt, **controls, duration=DURATION, generator=generator).audios[0]
-        export_audio(audio, folder / f"{name}.mp3", pipe.sampling_rate, loudness=LOUDNESS)
-
-        requested = read_requested_controls(**controls, duration=DURATION, frame_rate=pipe.frame_rate)
-        transcription = transcribe((audio, pipe.sampling_rate))
-        scores = score_transcription(transcription, requested).values()
-        print(f"{name}.mp3: {prompt}\n    " + "\n    ".join(score.sentence for score in scores))
+        audio = pipe(prompt, **controls, duration=DURATION, generator=seeded(seed)).audios[0]
+        requested, transcription = save_sample(folder, name, prompt, audio, controls, pipe)
         if name == PICTURE:
             figure = plot_music((audio, pipe.sampling_rate), requested, transcription, title=prompt)
             figure.savefig(args.output / "demo.png")
@@ -108,6 +122,57 @@ def main(argv: list[str] | None = None):
                 # A palette takes a third of the space. Octrees keep rare colors, such as those of deviations.
                 reduced = image.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
             reduced.save(args.output / "demo.png", optimize=True)
+        if name == EDITED:
+            render_edit(pipe, folder, prompt, audio, controls)
+    render_long_music(pipe, folder)
+
+
+def render_edit(pipe: JascoPipeline, folder: Path, prompt: str, audio: torch.Tensor, controls: dict[str, Any]):
+    """The third and the fourth bar of a sample with other chords."""
+    bar = 4 * 60 / EDITED_BPM
+    controls = controls | {"chords": chords_from_bars(EDITED_CHORDS, EDITED_BPM)}
+    edit = JascoInpaintPipeline.from_pipe(pipe)
+    edit.set_progress_bar_config(disable=True)
+    region = {"mask_start_seconds": 2 * bar, "mask_end_seconds": 4 * bar}
+    edited = edit(prompt, audio=(audio, pipe.sampling_rate), **region, **controls, generator=seeded(0)).audios[0]
+    save_sample(folder, "edit", prompt, edited, controls, pipe)
+
+
+def render_long_music(pipe: JascoPipeline, folder: Path):
+    """A minute in three sections, and two turns of a loop."""
+    chords = chords_from_bars(" | ".join([LONG_CHORDS] * 6), LONG_BPM)
+    audio = pipe(LONG_PROMPT, chords=chords, duration=60.0, generator=seeded(0)).audios[0]
+    prompt = ", then ".join(text for text, _ in LONG_PROMPT)
+    save_sample(folder, "long", prompt, audio, {"chords": chords}, pipe)
+
+    chords = chords_from_bars(LONG_CHORDS, LONG_BPM)
+    beat = replace(GROOVES["funk"], bpm=LONG_BPM).render(DURATION, pipe.sampling_rate)
+    controls = {"chords": chords, "drums": (beat, pipe.sampling_rate)}
+    audio = pipe(LOOP_PROMPT, **controls, duration=DURATION, loop=True, generator=seeded(0)).audios[0]
+    save_sample(folder, "loop", LOOP_PROMPT, audio, controls, pipe, turns=2)
+
+
+def save_sample(
+    folder: Path,
+    name: str,
+    prompt: str,
+    audio: torch.Tensor,
+    controls: dict[str, Any],
+    pipe: JascoPipeline,
+    turns: int = 1,
+) -> tuple[RequestedControls, Transcription]:
+    """Writes a sample, repeated in `turns`, and prints its scores."""
+    rate = pipe.sampling_rate
+    export_audio(audio.repeat(1, turns), folder / f"{name}.mp3", rate, loudness=LOUDNESS)
+    requested = read_requested_controls(**controls, duration=audio.shape[1] / rate, frame_rate=pipe.frame_rate)
+    transcription = transcribe((audio, rate))
+    scores = score_transcription(transcription, requested).values()
+    print(f"{name}.mp3: {prompt}\n    " + "\n    ".join(score.sentence for score in scores))
+    return requested, transcription
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 if __name__ == "__main__":

@@ -42,12 +42,19 @@ from diffusers_jasco.inputs import InputError
 from engine import Engine, Stopped, TakeRequest
 from parts import MAX_BEATS, MAX_STEPS, STEPS_PER_BEAT, TRACKS, check_steps, empty_steps, resize_chord_timeline
 from sessions import CancellationTokens, TempFolders, own_folder
-from settings import MAX_SEED, FieldError, Settings, count_bars
+from settings import DURATION, MAX_SEED, FieldError, Settings, count_bars
 from takes import Take, finish_take, read_settings
-from uploads import check_upload, collected_warnings, explain, read_recording, write_drums
+from uploads import check_upload, collected_warnings, explain, measure_recording, read_recording, write_drums
 
 
 CHECKPOINT = os.environ.get("JASCO_CHECKPOINT") or "jasco-nano"
+# Fields of the pipeline's arguments that have other names.
+FIELDS = {
+    "audio": "source",
+    "audio_start_seconds": "intro",
+    "mask_start_seconds": "regions",
+    "mask_end_seconds": "regions",
+}
 FILE_LIFE = 3600  # seconds until files are deleted
 PREVIEW_RATE = 32000  # Hz
 
@@ -59,7 +66,7 @@ FOLDERS = TempFolders(own_folder(), FILE_LIFE)
 @on_gpu
 def play(request: TakeRequest, seed: int, token: Path, label: str) -> torch.Tensor:
     """Generates one variation and returns its waveform on the CPU. `label` names the variation in the progress bar."""
-    started, progress, steps = time.monotonic(), gr.Progress(), request.settings.steps
+    started, progress, steps = time.monotonic(), gr.Progress(), request.num_steps
 
     def report(step: int):
         left = (time.monotonic() - started) / step * (steps - step)
@@ -69,15 +76,18 @@ def play(request: TakeRequest, seed: int, token: Path, label: str) -> torch.Tens
 
 
 def make_takes(
-    settings: Settings, recording: str | None, token: Path, dark: bool = False
+    settings: Settings, recording: str | None, token: Path, dark: bool = False, source: str | None = None
 ) -> tuple[list[Take], list[str]]:
-    """Generates the takes of a request. Returns those that finished before the token was revoked, and remarks about them."""
+    """
+    Generates the takes of a request with a drum `recording` and a `source` to edit. Returns those that finished before the
+    token was revoked, and remarks about them.
+    """
     takes, started, stopped, progress = [], time.monotonic(), False, gr.Progress()
     # The page has its own message about unknown words.
     with TOKENS.using(token), collected_warnings(ignore="diffusers_jasco.text_encoders") as remarks:
         remarks += describe_unknown_words(settings.prompt)
         drums = read_recording(recording, "drums") if settings.drums == "recording" else None
-        request = ENGINE.make_request(settings, drums)
+        request = ENGINE.make_request(settings, drums, source)
         for number in range(settings.variations):
             label = f"Take {number + 1} of {settings.variations}: " if settings.variations > 1 else ""
             seed = (settings.seed + number) % (MAX_SEED + 1)
@@ -88,7 +98,8 @@ def make_takes(
                 stopped = True
                 break
             except InputError as error:
-                field = error.argument if error.argument in vars(settings) else "generate"
+                field = FIELDS.get(error.argument, error.argument)
+                field = field if field in vars(settings) or field == "source" else "generate"
                 raise FieldError(field, explain(error)) from error
             progress(1.0, desc=f"{label}analyzing")
             folder = FOLDERS.new_folder()
@@ -183,7 +194,14 @@ def load_settings(file: str | None) -> tuple[Settings, str | None, list[str]]:
         remarks.append(
             f"It was made with {checkpoint[:100]}. This page runs {ENGINE.checkpoint}, so the music will differ."
         )
+    if settings.edit != "off":
+        remarks.append("The recording that they edit is not in the file: choose it again.")
     return settings, recording and str(recording), remarks
+
+
+def measure_result(source: str | None, intro: float, outro: float) -> float:
+    """The duration of an edited recording in seconds, as far as the page allows it."""
+    return min(max(math.ceil(2 * (intro + measure_recording(source, "source") + outro)) / 2, DURATION[0]), DURATION[1])
 
 
 def fit_length(chords: dict, melody: dict, tempo: float, beats_per_bar: int, duration: float) -> tuple[dict, dict]:

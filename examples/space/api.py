@@ -56,7 +56,9 @@ def add_endpoints(page: Page):
     generation = {"concurrency_id": "generate", "concurrency_limit": CONCURRENCY}
     analysis = {"concurrency_id": "analysis", "concurrency_limit": CONCURRENCY}
     timing = [page.beats_per_bar, page.duration, page.tempo]
-    endpoint("generate", generate, [*page.fields.values(), page.recording], [wavs, zips, report], **generation)
+    endpoint(
+        "generate", generate, [*page.fields.values(), page.recording, page.source], [wavs, zips, report], **generation
+    )
     endpoint("stop", stop, [], [runs], queue=False)
     endpoint("load_settings", load_settings, [file], [settings, page.recording])
     endpoint("chords_from_text", chords_from_text, [page.chord_text, page.key, *timing, page.repeat], [page.chords])
@@ -85,9 +87,9 @@ def generate(request: gr.Request, *values):
     Generates music: a WAV and a ZIP (with controls and settings) for each variation, and a report with the seeds and a score
     for each control.
     """
-    *values, recording = values
+    *values, recording, source = values
     settings = Settings(*values)
-    takes, remarks = actions.make_takes(settings, recording, TOKENS.issue(request.session_hash))
+    takes, remarks = actions.make_takes(settings, recording, TOKENS.issue(request.session_hash), source=source)
     report = {
         "remarks": remarks,
         "seeds": [take.settings.seed for take in takes],
@@ -104,7 +106,7 @@ generate.__signature__ = Signature(
     [
         Parameter("request", Parameter.POSITIONAL_OR_KEYWORD, annotation=gr.Request),
         *(Parameter(item.name, Parameter.POSITIONAL_OR_KEYWORD) for item in fields(Settings)),
-        Parameter("recording", Parameter.POSITIONAL_OR_KEYWORD, default=None),
+        *(Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=None) for name in ("recording", "source")),
     ]
 )
 

@@ -54,7 +54,10 @@ class CheckedBlocks(gr.Blocks):
             raise
         except Exception as error:
             # Only files can still be at fault: all other values were checked above.
-            files = [name for name, field in zip(names, block_fn.inputs) if isinstance(field, (gr.File, gr.Audio))]
+            values = zip(names, block_fn.inputs, inputs)
+            files = [
+                name for name, field, value in values if isinstance(field, (gr.File, gr.Audio)) and value is not None
+            ]
             message = f"“{', '.join(files) or block_fn.api_name}” can’t be read: upload the file to this server first."
             raise gr.Error(message, title=", ".join(files)) from error
 

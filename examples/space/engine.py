@@ -17,22 +17,32 @@
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, JascoPipeline
+from diffusers_jasco import (
+    FlowMatchDopri5Scheduler,
+    FlowMatchEulerScheduler,
+    JascoAudioToAudioPipeline,
+    JascoInpaintPipeline,
+    JascoPipeline,
+)
+from diffusers_jasco.audio.regions import Regions, check_regions
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.evaluation.metrics.melody import FRAME_RATE
 from diffusers_jasco.evaluation.transcription import RequestedControls, read_requested_controls
+from diffusers_jasco.inputs import InputError
 from diffusers_jasco.text_encoders import similar_words, unknown_words
-from settings import Settings
+from settings import DURATION, FieldError, Settings
+from uploads import measure_recording
 
 
 Sound = tuple[torch.Tensor, int]  # (channels, samples), Hz
+PIPELINES = {"off": JascoPipeline, "regions": JascoInpaintPipeline, "variation": JascoAudioToAudioPipeline}
 
 
 class Stopped(Exception):
@@ -42,15 +52,19 @@ class Stopped(Exception):
 @dataclass(frozen=True)
 class TakeRequest:
     r"""
-    The settings and drums of one click on "Generate", shared by all of its takes.
+    The settings and recordings of one click on "Generate", shared by all of its takes.
 
     Args:
-        settings ([`Settings`]): values of the fields.
+        settings ([`Settings`]): values of the fields; with an edit, the duration is that of the result.
         drums (`tuple`, *optional*): `(waveform, sampling_rate)` of the recording or the rendered pattern.
+        source (`str`, *optional*): the file that is edited.
+        regions (`list`): the parts of the result that are made anew, in seconds.
     """
 
     settings: Settings
     drums: Sound | None = None
+    source: str | None = None
+    regions: Regions = field(default_factory=list)
 
     @property
     def controls(self) -> dict[str, Any]:
@@ -58,9 +72,38 @@ class TakeRequest:
         # The page has the first three controls; `zip` ignores controls that are added later.
         return dict(zip(CONTROLS, (self.settings.chord_timeline(), self.drums, self.settings.notes())))
 
+    @property
+    def num_steps(self) -> int:
+        """The number of solver steps of a take."""
+        settings = self.settings
+        return max(1, round(settings.steps * settings.strength)) if settings.edit == "variation" else settings.steps
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the edit, or of new music, as the pipeline takes them."""
+        settings = self.settings
+        if settings.edit == "off":
+            return {"duration": settings.duration, "loop": settings.loop}
+        if settings.edit == "variation":
+            return {"audio": self.source, "strength": settings.strength}
+        starts, ends = ([region[index] for region in self.regions] or None for index in (0, 1))
+        return {
+            "audio": self.source,
+            "mask_start_seconds": starts,
+            "mask_end_seconds": ends,
+            "audio_start_seconds": settings.intro,
+            # By default, the music ends with the recording.
+            "duration": settings.duration if settings.outro else None,
+        }
+
     @cached_property
     def requested(self) -> RequestedControls:
-        """The controls on a timeline. Onsets of a pattern are exact; onsets of a recording are estimated."""
+        """
+        The controls on a timeline. Onsets of a pattern are exact; onsets of a recording are estimated. There are none for
+        parts of a recording, whose rest does not follow them.
+        """
+        if self.settings.edit == "regions":
+            return RequestedControls()
         settings, groove = self.settings, self.settings.groove()
         drums = self.drums if groove is None else None
         requested = read_requested_controls(
@@ -102,31 +145,42 @@ class Engine:
         """Words of a prompt that the model does not know, each with similar words that it knows."""
         return {word: similar_words(word, self._tokenizer) for word in unknown_words(prompt, self._tokenizer)}
 
-    def make_pipeline(self) -> JascoPipeline:
+    def make_pipeline(self, pipeline_class: type[JascoPipeline] = JascoPipeline) -> JascoPipeline:
         """A pipeline for one run. All pipelines share their weights."""
         scheduler = self.components["scheduler"]
         own = {
             "scheduler": type(scheduler).from_config(scheduler.config),
             "tokenizer": copy.deepcopy(self.components["tokenizer"]),
         }
-        pipe = JascoPipeline(**{**self.components, **own})
+        pipe = pipeline_class(**{**self.components, **own})
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
-    def make_request(self, settings: Settings, recording: Sound | None = None) -> TakeRequest:
+    def make_request(
+        self, settings: Settings, recording: Sound | None = None, source: str | None = None
+    ) -> TakeRequest:
         r"""
         Args:
             settings ([`Settings`]): values of the fields.
             recording (`tuple`, *optional*):
                 `(waveform, sampling_rate)` for settings with recorded drums; cut to the duration of the music.
+            source (`str`, *optional*): the file for settings that edit a recording.
+
+        Raises:
+            [`FieldError`]: if the file is unusable, or does not fit the settings.
         """
+        regions: Regions = []
+        if settings.edit == "off":
+            source = None
+        else:
+            settings, regions = _place_recording(settings, source)
         groove, drums = settings.groove(), None
         if groove is not None:
             drums = groove.render(settings.duration, self.sampling_rate), self.sampling_rate
         elif settings.drums == "recording" and recording is not None:
             waveform, rate = recording
             drums = waveform[:, : math.ceil(settings.duration * rate)], rate
-        return TakeRequest(settings, drums)
+        return TakeRequest(settings, drums, source, regions)
 
     def play(
         self,
@@ -164,14 +218,33 @@ class Engine:
         # Recorded drums have a tempo of their own.
         if "beats" in self.controls and settings.drums != "recording":
             tempo = {"bpm": settings.tempo, "beats_per_bar": settings.chords["beats_per_bar"]}
-        return self.make_pipeline()(
+        return self.make_pipeline(PIPELINES[settings.edit])(
             settings.prompt,
             **request.controls,
             **tempo,
-            duration=settings.duration,
+            **request.arguments,
             num_inference_steps=settings.steps,
             guidance_scale=settings.guidance_scale,
             text_guidance_scale=settings.text_guidance_scale,
             generator=torch.Generator().manual_seed(seed),
             callback_on_step_end=after_step,
         ).audios[0]
+
+
+def _place_recording(settings: Settings, source: str | None) -> tuple[Settings, Regions]:
+    """The settings with the duration of the result, and its regions to make anew, in seconds."""
+    length = measure_recording(source, "source")
+    if settings.edit == "variation":
+        settings = replace(settings, intro=0.0, outro=0.0)
+    try:
+        regions = check_regions(settings.region_list(), length, "regions")
+    except InputError as error:
+        raise FieldError("regions", str(error)) from error
+    total = settings.intro + length + settings.outro
+    if not DURATION[0] <= total <= DURATION[1]:
+        raise FieldError(
+            "source",
+            f"The result would last {total:.1f} s, but it has to be from {DURATION[0]:g} to {DURATION[1]:g} s long.",
+        )
+    regions = [(start + settings.intro, end + settings.intro) for start, end in regions]
+    return replace(settings, duration=total), regions

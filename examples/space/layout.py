@@ -26,7 +26,18 @@ from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.progressions import PROGRESSIONS
 from diffusers_jasco.text_encoders import list_words
 from parts import ChordTimeline, PianoRoll, StepSequencer, chord_tones
-from settings import BEATS_PER_BAR, DURATION, GUIDANCE, MAX_PROMPT, MAX_STEPS, MAX_VARIATIONS, TEMPO, Settings
+from settings import (
+    BEATS_PER_BAR,
+    DURATION,
+    GUIDANCE,
+    MAX_PROMPT,
+    MAX_REGIONS,
+    MAX_STEPS,
+    MAX_VARIATIONS,
+    STRENGTH,
+    TEMPO,
+    Settings,
+)
 from uploads import DRUM_FILES, MELODY_FILES, TRACK_LABEL, chords_from_text
 from widgets import PLAYER, Card, format_messages, message
 
@@ -37,6 +48,7 @@ PROMPTS = [
     "rock, overdriven guitar, organ, drums",
     "fast techno, synth lead, drums",
 ]
+EDIT_FIELDS = ("edit", "source", "regions", "intro", "outro", "strength")
 KEYS = [f"{note} {mode}" for mode in ("major", "minor") for note in NOTES]
 
 
@@ -75,6 +87,8 @@ class Layout:
                         self._lay_out_drums()
                     with self._tab("Melody"):
                         self._lay_out_melody()
+                    with gr.Tab("Edit", id="edit"):
+                        self._lay_out_edit()
             with gr.Column(scale=2, min_width=340):
                 self._lay_out_generation()
                 self.cards = [Card(number) for number in range(1, MAX_VARIATIONS + 1)]
@@ -116,7 +130,10 @@ class Layout:
             self.duration = gr.Slider(
                 *DURATION, self.start.duration, step=0.5, label="Duration (seconds)", min_width=200
             )
-        self.messages["tempo"] = self.messages["duration"] = message()
+        self.loop = gr.Checkbox(
+            False, label="Loop: the end continues into the beginning", elem_classes="plain", elem_id="loop"
+        )
+        self.messages["tempo"] = self.messages["duration"] = self.messages["loop"] = message()
 
     def _lay_out_chords(self):
         self.use_chords = gr.Checkbox(True, label="Follow these chords", elem_classes="plain", elem_id="use-chords")
@@ -214,6 +231,44 @@ class Layout:
             self.melody_file = gr.UploadButton(
                 "Load a MIDI or audio file", size="sm", file_types=list(MELODY_FILES), elem_id="melody-file"
             )
+
+    def _lay_out_edit(self):
+        self.edit = gr.Radio(
+            [("New music", "off"), ("Parts of a recording", "regions"), ("Variation of a recording", "variation")],
+            value=self.start.edit,
+            label="Generate",
+            show_label=False,
+            container=False,
+            elem_id="edit",
+        )
+        with gr.Column(visible=False) as self.source_panel:
+            self.source = gr.Audio(
+                label="Recording",
+                type="filepath",
+                sources=["upload", "microphone"],
+                **PLAYER,
+                elem_id="source",
+            )
+        with gr.Column(visible=False) as self.regions_panel:
+            self.regions = gr.Textbox(
+                self.start.regions,
+                label="Parts to make anew (seconds)",
+                info="The rest of the recording stays as it is, and so do its sampling rate and its channels.",
+                placeholder="12-15, 45-52",
+                max_length=MAX_REGIONS,
+                elem_id="regions",
+            )
+            with gr.Row():
+                added = {"minimum": 0, "maximum": DURATION[1], "min_width": 150}
+                self.intro = gr.Number(self.start.intro, label="Add before (seconds)", **added, elem_id="intro")
+                self.outro = gr.Number(self.start.outro, label="Add after (seconds)", **added, elem_id="outro")
+        with gr.Column(visible=False) as self.strength_panel:
+            self.strength = gr.Slider(
+                *STRENGTH, self.start.strength, step=0.05, label="Strength", info="How much changes"
+            )
+        slot = message()
+        for name in EDIT_FIELDS:
+            self.messages[name] = slot
 
     def _lay_out_generation(self):
         with gr.Row():

@@ -30,10 +30,11 @@ from actions import FILE_LIFE, TOKENS
 from calls import CheckedBlocks
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.controls.progressions import PROGRESSIONS
-from layout import Layout
+from layout import EDIT_FIELDS, Layout
 from parts import STEPS_PER_BEAT, chord_tones
 from settings import (
     DURATION,
+    EDITS,
     MAX_PROMPT,
     MAX_SEED,
     MAX_VARIATIONS,
@@ -88,6 +89,7 @@ class Page(Layout):
             self._wire_chords()
             self._wire_drums()
             self._wire_melody()
+            self._wire_edit()
             self._wire_generation()
             self._wire_comparison()
             self._wire_loading()
@@ -277,6 +279,32 @@ class Page(Layout):
                 **ANALYSIS_EVENT,
             )
 
+    def _wire_edit(self):
+        def measure(edit: str, source: str | None, intro: float | None, outro: float | None) -> dict:
+            if edit == "off" or source is None:
+                return {}
+            added = (intro or 0.0, outro or 0.0) if edit == "regions" else (0.0, 0.0)
+            return {self.duration: actions.measure_result(source, *added)}
+
+        self.edit.change(
+            lambda edit: [gr.update(visible=edit in shown) for shown in (EDITS[1:], EDITS[1:2], EDITS[2:])],
+            self.edit,
+            [self.source_panel, self.regions_panel, self.strength_panel],
+            **UNQUEUED_EVENT,
+        )
+        # The timelines get the length of the result.
+        for event in (self.edit.change, self.source.change, self.intro.change, self.outro.change):
+            self._on(
+                event,
+                measure,
+                [self.edit, self.source, self.intro, self.outro],
+                [self.duration],
+                "source",
+                trigger_mode="always_last",
+                queue=False,
+                show_progress="hidden",
+            )
+
     def _wire_generation(self):
         def begin(is_new: bool, seed: int, request: gr.Request) -> dict:
             return {
@@ -289,10 +317,10 @@ class Page(Layout):
             }
 
         def make(*values) -> dict:
-            *values, recording, token, dark, before = values
+            *values, recording, source, token, dark, before = values
             try:
                 settings = Settings(**dict(zip(self.fields, values)))
-                takes, remarks = actions.make_takes(settings, recording, Path(token), dark)
+                takes, remarks = actions.make_takes(settings, recording, Path(token), dark, source)
             except FieldError as error:
                 return self._show_error(error)
             return {self.status: say(remarks), **(self._show_takes(takes, before) if takes else {})}
@@ -312,7 +340,7 @@ class Page(Layout):
         cards = [component for card in self.cards for component in card.components]
         generated = started.then(
             make,
-            [*self.fields.values(), self.recording, self.token, self.dark, self.takes],
+            [*self.fields.values(), self.recording, self.source, self.token, self.dark, self.takes],
             [self.takes, *sum(self.compared, ()), *cards, self.tabs, *self._message_slots],
             api_visibility="private",
             concurrency_id="generate",
@@ -331,8 +359,9 @@ class Page(Layout):
         if slot is not self.status:
             field = "description" if error.field == "prompt" else error.field
             updates[self.status] = say(f"Nothing was generated: see the message about the {field}.", "error")
-        if error.field in CONTROLS:
-            updates[self.tabs] = gr.Tabs(selected=error.field)
+        tab = "edit" if error.field in EDIT_FIELDS else error.field
+        if tab in (*CONTROLS, "edit"):
+            updates[self.tabs] = gr.Tabs(selected=tab)
         return updates
 
     def _show_takes(self, takes: list[Take], before: list[Take]) -> dict:

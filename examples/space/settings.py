@@ -20,9 +20,11 @@ from dataclasses import asdict, dataclass, field, fields
 from numbers import Real
 from typing import Any
 
+from diffusers_jasco.commands.edit_arguments import parse_regions
 from diffusers_jasco.controls.chord_labels import default_chord_labels
 from diffusers_jasco.controls.chords import Chords
 from diffusers_jasco.controls.drum_machine import Groove
+from diffusers_jasco.inputs import InputError
 from parts import (
     check_chord_timeline,
     check_piano_roll,
@@ -36,13 +38,17 @@ from parts import (
 FORMAT = "diffusers-jasco-space-1"
 MAX_PROMPT = 500  # characters
 TEMPO = (40.0, 240.0)  # BPM
-DURATION = (1.0, 30.0)  # seconds
+DURATION = (1.0, 180.0)  # seconds
 MAX_VARIATIONS = 4
+MAX_TOTAL = 360.0  # seconds of all variations
 MAX_STEPS = 100
 GUIDANCE = (0.0, 10.0)
+STRENGTH = (0.05, 1.0)
 MAX_SEED = 2**31 - 1
 BEATS_PER_BAR = (2, 7)
 DRUM_SOURCES = ("off", "pattern", "recording")
+EDITS = ("off", "regions", "variation")
+MAX_REGIONS = 500  # characters
 
 
 class FieldError(ValueError):
@@ -78,6 +84,13 @@ class Settings:
         variations (`int`): number of variations.
         steps (`int`): number of solver steps.
         guidance_scale (`float`), text_guidance_scale (`float`): weights of all conditions, and of the text alone.
+        loop (`bool`): whether the end continues into the beginning.
+        edit (`str`):
+            `"off"` for new music; for a recording (stored in a separate file), `"regions"` to make parts of it anew, or
+            `"variation"`.
+        regions (`str`): the parts, such as `"12-15, 45-52"`, in seconds of the recording.
+        intro (`float`), outro (`float`): seconds of new music before and after the recording.
+        strength (`float`): how much a variation changes, up to 1.
 
     Raises:
         [`FieldError`]: for an invalid value.
@@ -97,6 +110,12 @@ class Settings:
     steps: int = 12
     guidance_scale: float = 1.5
     text_guidance_scale: float = 0.0
+    loop: bool = False
+    edit: str = "off"
+    regions: str = ""
+    intro: float = 0.0
+    outro: float = 0.0
+    strength: float = 0.5
 
     def __post_init__(self):
         set_field = object.__setattr__
@@ -108,7 +127,7 @@ class Settings:
             )
         set_field(self, "tempo", _number(self.tempo, "tempo", "The tempo", *TEMPO, "BPM"))
         set_field(self, "duration", _number(self.duration, "duration", "The duration", *DURATION, "seconds"))
-        for name in ("use_chords", "use_melody"):
+        for name in ("use_chords", "use_melody", "loop"):
             if not isinstance(getattr(self, name), bool):
                 raise FieldError(name.removeprefix("use_"), f"“{name}” has to be true or false.")
         if self.drums not in DRUM_SOURCES:
@@ -117,12 +136,36 @@ class Settings:
         set_field(
             self, "variations", _whole(self.variations, "variations", "The number of variations", 1, MAX_VARIATIONS)
         )
+        if (total := self.variations * self.duration) > MAX_TOTAL:
+            raise FieldError(
+                "variations",
+                f"{self.variations} variations of {self.duration:g} s are {total:g} s of music, but at most {MAX_TOTAL:g} s are"
+                " allowed: choose fewer variations, or a shorter duration.",
+            )
         set_field(self, "steps", _whole(self.steps, "steps", "The number of steps", 1, MAX_STEPS))
         for name, owner in (("guidance_scale", "Guidance"), ("text_guidance_scale", "Text guidance")):
             set_field(self, name, _number(getattr(self, name), name, owner, *GUIDANCE))
+        self._check_edit(set_field)
         set_field(self, "chords", check_chords(self.chords))
         set_field(self, "pattern", _check("drums", check_steps, self.pattern))
         set_field(self, "melody", _check("melody", check_piano_roll, self.melody))
+
+    def _check_edit(self, set_field: Callable[..., None]):
+        if self.edit not in EDITS:
+            raise FieldError("edit", f"The edit has to be one of {', '.join(EDITS)}, not {_short(self.edit)}.")
+        for name, owner in (("intro", "The music before the recording"), ("outro", "The music after the recording")):
+            set_field(self, name, _number(getattr(self, name), name, owner, 0.0, DURATION[1], "seconds"))
+        set_field(self, "strength", _number(self.strength, "strength", "The strength", *STRENGTH))
+        if not isinstance(self.regions, str) or len(self.regions) > MAX_REGIONS:
+            raise FieldError("regions", f"The parts have to be text of at most {MAX_REGIONS} characters.")
+        if self.edit == "off":
+            return
+        if self.loop:
+            raise FieldError("loop", "A recording can’t be edited as a loop: switch one of them off.")
+        if self.edit == "regions" and not self.region_list() and not self.intro and not self.outro:
+            raise FieldError(
+                "regions", "Enter the parts to make anew, such as “12-15, 45-52”, or seconds to add before or after."
+            )
 
     @classmethod
     def from_json(cls, content: Any) -> "Settings":
@@ -136,10 +179,11 @@ class Settings:
         if not isinstance(content, Mapping) or content.get("format") != FORMAT:
             raise FieldError("file", f"This is not a settings file of this app: “format” has to be “{FORMAT}”.")
         values = {name: value for name, value in content.items() if name != "format"}
-        names = {item.name for item in fields(cls)}
-        if unknown := sorted(map(str, values.keys() - names)):
+        names = [item.name for item in fields(cls)]
+        if unknown := sorted(map(str, values.keys() - set(names))):
             raise FieldError("file", f"The settings have unknown fields: {', '.join(unknown)[:200]}.")
-        if missing := sorted(names - values.keys()):
+        # Files of earlier versions end with the text guidance.
+        if missing := sorted(set(names[: names.index("loop")]) - values.keys()):
             raise FieldError("file", f"The settings have no {', '.join(missing)}.")
         return cls(**values)
 
@@ -159,6 +203,18 @@ class Settings:
         return [
             (note["midi"], note["beat"] * seconds, (note["beat"] + note["beats"]) * seconds) for note in notes
         ] or None
+
+    def region_list(self) -> list[tuple[float, float]]:
+        """The parts to make anew: `[(start, end), ...]` in seconds of the recording. Raises [`FieldError`] for other text."""
+        if self.edit != "regions" or not self.regions.strip():
+            return []
+        try:
+            return parse_regions(self.regions)
+        except InputError:
+            raise FieldError(
+                "regions",
+                f"The parts have to be like “12-15, 45-52” (seconds) or “1:02-1:10”, not {_short(self.regions)}.",
+            ) from None
 
     def groove(self) -> Groove | None:
         """The drum pattern, or `None` without one."""

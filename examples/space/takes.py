@@ -26,6 +26,7 @@ import soundfile
 import torch
 
 from diffusers_jasco import __version__, export_audio, load_audio
+from diffusers_jasco.audio.paste import paste
 from diffusers_jasco.controls.chords import check_chords, chords_to_lab
 from diffusers_jasco.evaluation.plotting import plot_music
 from diffusers_jasco.evaluation.transcription import Score, score_transcription, transcribe
@@ -34,6 +35,7 @@ from settings import DURATION, FieldError, Settings
 
 
 LOUDNESS = -16.0  # LUFS
+FLAC_SUBTYPES = ("PCM_16", "PCM_24")
 MAX_SETTINGS_BYTES = 2_000_000
 MAX_DRUMS_BYTES = int(DURATION[1] + 1) * 48_000 * 4
 
@@ -93,9 +95,8 @@ def finish_take(
         dark (`bool`, defaults to `False`): whether the picture is for a dark page.
     """
     take = Take(replace(request.settings, seed=seed, variations=1), folder, {})
-    for path in (take.wav, take.flac):
-        export_audio(audio, path, engine.sampling_rate, loudness=LOUDNESS)
-    # Scores and picture describe the written file, whose loudness is normalized.
+    _write_music(take, audio, request, engine.sampling_rate)
+    # Scores and picture describe the written file.
     written = load_audio(take.wav)
     transcription = transcribe(written)
     take = replace(take, scores=score_transcription(transcription, request.requested))
@@ -105,6 +106,19 @@ def finish_take(
     )
     _write_zip(take, engine, request)
     return take
+
+
+def _write_music(take: Take, audio: torch.Tensor, request: TakeRequest, sampling_rate: int):
+    """Writes new music, or the recording with its new parts, which keeps its loudness."""
+    if request.settings.edit != "regions":
+        for path in (take.wav, take.flac):
+            export_audio(audio, path, sampling_rate, loudness=LOUDNESS)
+        return
+    paste(request.source, audio, sampling_rate, request.regions, take.wav, request.settings.intro)
+    info = soundfile.info(take.wav)
+    if info.subtype in FLAC_SUBTYPES:
+        samples, _ = soundfile.read(take.wav, dtype="int32")
+        soundfile.write(take.flac, samples, info.samplerate, info.subtype)
 
 
 def _write_zip(take: Take, engine: Engine, request: TakeRequest):

@@ -238,6 +238,16 @@ def write_drums(file: str | None, start: float | None, separate: bool, sampling_
     return path
 
 
+def measure_recording(path: str | None, field: str) -> float:
+    """The length of a recording in seconds. Raises [`FieldError`] for an unusable file."""
+    if path is None:
+        raise FieldError(field, "Choose a recording to edit first.")
+    check_upload(path, field, AUDIO_SUFFIXES)
+    with naming(field, path):
+        source = open_audio(path, field)
+    return source.frames / source.samplerate
+
+
 def read_recording(path: str | None, field: str) -> tuple[torch.Tensor, int]:
     """Reads a recording: a waveform `(channels, samples)` and its sampling rate. Raises [`FieldError`] for an unusable file."""
     check_upload(path, field, AUDIO_SUFFIXES)

@@ -79,17 +79,19 @@ class Card:
         return {
             self.column: gr.update(visible=True),
             self.title: f"<h3>Take {take.number} <small>seed {take.settings.seed}</small></h3>",
-            self.player: str(take.wav),
+            self.player: gr.update(value=str(take.wav), loop=take.settings.loop),
             self.scores: format_scores(take),
             self.picture: str(take.picture),
             self.wav: str(take.wav),
-            self.flac: str(take.flac),
+            self.flac: gr.update(value=str(take.flac) if take.flac.exists() else None, visible=take.flac.exists()),
             self.zip: str(take.zip),
         }
 
 
 def format_scores(take: Take) -> str:
     """How closely each control was followed, in words and numbers."""
+    if take.settings.edit == "regions":
+        return format_messages("The recording with its new parts.")
     if not take.scores:
         return format_messages("Generated from the description alone.")
     items = []
@@ -103,4 +105,5 @@ def format_scores(take: Take) -> str:
 def describe_take(take: Take) -> str:
     """One line of the list of takes."""
     words = take.settings.prompt[:40] or "no description"
-    return f"{take.number}: {words} · {', '.join(take.scores) or 'description only'} · seed {take.settings.seed}"
+    content = "edit" if take.settings.edit == "regions" else ", ".join(take.scores) or "description only"
+    return f"{take.number}: {words} · {content} · seed {take.settings.seed}"

@@ -55,6 +55,12 @@ def edit(waveform, generated, *regions):
     return splice(generated, mix, known, 0, mix.shape[-1], MODEL_RATE)
 
 
+def edit_end(waveform, generated):
+    """The output of the inpaint pipeline for a recording that is continued."""
+    mix = to_model(waveform)
+    return torch.cat([mix, generated[:, mix.shape[-1] :]], dim=1)
+
+
 def level(waveform, start, end, rate=RATE):
     """Levels of the channels from `start` to `end` seconds in dB."""
     return 10 * waveform[:, round(start * rate) : round(end * rate)].double().square().mean(dim=1).log10()
@@ -142,12 +148,22 @@ def test_gains_have_a_limit():
         assert abs(float(applied) - math.copysign(6, 1 - gain)) < 0.5
 
 
-def test_new_music_keeps_its_own_dynamics():
+@pytest.mark.parametrize("difference, change", [(-4, 4), (4, -4), (-20, 6), (20, -6)])
+def test_new_music_gets_the_level_of_its_surroundings(difference, change):
     recording = noise(6.0, 1).expand(2, -1)
     mix = to_model(recording)
-    result, _ = paste((recording, RATE), edit(recording, 0.1 * mix, (2.0, 4.0)), MODEL_RATE, [(2.0, 4.0)])
+    audio = edit(recording, 10 ** (difference / 20) * to_model(noise(6.0, 1, 1)), (2.0, 4.0))
+    result, _ = paste((recording, RATE), audio, MODEL_RATE, [(2.0, 4.0)])
     applied = level(result, 2.1, 3.9).mean() - level(mix, 2.1, 3.9, MODEL_RATE).mean()
-    assert abs(float(applied) + 20) < 0.5
+    assert abs(float(applied) - difference - change) < 0.5
+
+
+def test_long_music_is_matched_at_the_border():
+    recording = noise(2.0, 1)
+    fading = torch.cat([to_model(noise(7.0, 1, 1)), 0.1 * to_model(noise(20.0, 1, 2))], dim=1)
+    result, _ = paste((recording, RATE), edit_end(recording, fading), MODEL_RATE)
+    assert abs(float(level(result, 3, 6) - level(recording, 0, 2, RATE))) < 3.5, "without the treble"
+    assert abs(float(level(result, 10, 20) - level(result, 3, 6) + 20)) < 0.5
 
 
 def test_stereo_music_keeps_its_channels():

@@ -97,6 +97,7 @@ def test_a_lora_changes_the_music(tmp_path):
 
 
 CASES = FIXTURES / "cases"
+SONG = "SONG"  # replaced by a recording of 2 s
 
 
 @pytest.fixture
@@ -190,14 +191,44 @@ def no_loading(monkeypatch):
         (["--lora", "./absent"], "--lora: there is no folder ./absent"),
         (["--from", "absent.wav"], "--from: the file absent.wav does not exist"),
         (["--from", FIXTURES / "README.md"], "--from: "),
+        (["--edit", "absent.wav", "--regions", "1-2"], "--edit: the file absent.wav does not exist"),
+        (["--edit", FIXTURES / "README.md", "--regions", "1-2"], "--edit: "),
+        (["--edit", SONG], "--edit requires --regions, such as '12-15,45-52'"),
+        (["--edit", SONG, "--regions", "1"], "--regions has to be starts and ends such as '12-15,45-52'"),
+        (["--edit", SONG, "--regions", "1-2-3"], "--regions has to be starts and ends"),
+        (["--edit", SONG, "--regions", "a-b"], "--regions has to be starts and ends"),
+        (["--edit", SONG, "--regions", "2-1"], "Regions have to start before they end"),
+        (["--edit", SONG, "--regions", "1-2,1:00-1:02"], "lie within the music of"),
+        (["--edit", SONG, "--regions", "0-1.5,1-2"], "Regions must not overlap"),
+        (["--edit", SONG, "--regions", "1-2", "--duration", 5], "--duration can't be used with --edit: --extend"),
+        (["--edit", SONG, "--regions", "1-2", "--loop"], "--loop can't be used with --edit"),
+        (["--edit", SONG, "--regions", "1-2", "--loudness", -14], "--loudness can't be used with --edit"),
+        (["--edit", SONG, "--regions", "1-2", "--rate", 44100], "--rate can't be used with --edit"),
+        (["--edit", SONG, "--regions", "1-2", "--vary", SONG], "Give either --edit or --vary, not both"),
+        (["--edit", SONG, "--regions", "1-2", "--strength", 0.5], "--strength requires --vary"),
+        (
+            ["--edit", SONG, "--regions", "1-2", "--output", "a.mp3"],
+            "--output has to be a file name that ends in .wav",
+        ),
+        (["--regions", "1-2"], "--regions requires --edit or --extend"),
+        (["--intro", 2], "--intro requires --extend"),
+        (["--extend", SONG], "--extend requires --duration"),
+        (["--extend", SONG, "--duration", 1], "--duration has to be above"),
+        (["--extend", SONG, "--intro", 0], "--intro: has to be a number of seconds above 0"),
+        (["--vary", SONG, "--strength", 0], "--strength: has to be a number above 0 and at most 1"),
+        (["--vary", SONG, "--latents", "a"], "--latents can't be used with --vary"),
+        (["--source_chords", "extract"], "--source_chords requires --vary"),
         (["--unknown"], "unrecognized arguments: --unknown (--help"),
         (["--chords", "C", "Am", "F"], "unrecognized arguments: Am F. Put a text of several words in quotes."),
     ],
 )
 def test_invalid_input_gives_a_one_line_error_before_loading(
-    arguments, message, capsys, tmp_path, monkeypatch, no_loading
+    arguments, message, capsys, tmp_path, monkeypatch, no_loading, tmp_path_factory
 ):
     monkeypatch.chdir(tmp_path)
+    if SONG in arguments:
+        song = export_audio(torch.zeros(1, 16000), tmp_path_factory.mktemp("song") / "song.wav", 8000)
+        arguments = [song if argument == SONG else argument for argument in arguments]
     try:
         code = main([str(argument) for argument in ["pop", *MODEL, *arguments]])
     except SystemExit as error:
@@ -464,3 +495,74 @@ def test_a_real_drum_recording(tmp_path):
     with_drums = load_audio(tmp_path / "a.wav")[0]
     assert run("pop", *MODEL, "--steps", 2, "--output", tmp_path / "a.wav") == 0
     assert relative_error(load_audio(tmp_path / "a.wav")[0], with_drums) > 1e-3
+
+
+@pytest.fixture
+def song(tmp_path):
+    """A file in stereo at 44.1 kHz."""
+    samples = 0.1 * torch.randn(2 * 44100, 2, generator=torch.Generator().manual_seed(0))
+    soundfile.write(tmp_path / "song.wav", samples.numpy(), 44100, subtype="PCM_16")
+    return tmp_path / "song.wav"
+
+
+def test_regions_of_a_file_are_made_anew(tmp_path, song, capsys):
+    options = ["--steps", 1, "--edit", song, "--regions", "0.5-0.75, 0:01-0:01.5"]
+    assert run("pop", *options, "--num_waveforms", 2, "--output", tmp_path / "new.flac") == 0
+    before = load_audio(song)[0]
+    results = [load_audio(tmp_path / name) for name in ("new-1.flac", "new-2.flac")]
+    is_new = torch.zeros(2 * 44100, dtype=torch.bool)
+    is_new[22050:33075] = is_new[44100:66150] = True
+    for after, rate in results:
+        assert rate == 44100 and after.shape == before.shape and torch.equal(after[:, ~is_new], before[:, ~is_new])
+        assert (after != before)[:, is_new].float().mean() > 0.9
+    assert not torch.equal(results[0][0], results[1][0])
+
+    assert run("--from", tmp_path / "new-1.flac", "--output", tmp_path / "again.flac") == 0
+    assert torch.equal(load_audio(tmp_path / "again.flac")[0], results[0][0])
+    assert "differ" not in capsys.readouterr().err
+    song.write_bytes(song.read_bytes()[:-2] + b"ab")
+    assert run("--from", tmp_path / "new-1.flac", "--output", tmp_path / "again.flac") == 0
+    assert "song.wav is not the file" in capsys.readouterr().err
+    content = song.read_bytes()
+    assert run("pop", *options, "--output", song) == 2 and song.read_bytes() == content
+    assert "--output has to be another file than --edit, but both are" in capsys.readouterr().err
+
+
+def test_files_are_extended(tmp_path, song):
+    assert (
+        run("pop", "--steps", 1, "--extend", song, "--intro", 1, "--duration", 4, "--output", tmp_path / "a.wav") == 0
+    )
+    before, (after, rate) = load_audio(song)[0], load_audio(tmp_path / "a.wav")
+    assert rate == 44100 and after.shape == (2, 4 * 44100) and torch.equal(after[:, 44100 : 3 * 44100], before)
+    assert after[:, :44100].square().mean() > 1e-6 and after[:, 3 * 44100 :].square().mean() > 1e-6
+
+
+def test_files_are_varied(tmp_path, song):
+    common = ["--steps", 2, "--vary", song]
+    assert run("pop", *common, "--strength", 0.2, "--output", tmp_path / "a.mp3") == 0
+    waveform, rate = load_audio(tmp_path / "a.mp3")
+    assert rate == 24000 and abs(waveform.shape[-1] - 48000) < 3000
+    assert read_metadata(tmp_path / "a.mp3")["strength"] == 0.2
+    chords = ["--chords", "C:0", "--source_chords", "Am:0"]
+    assert run("pop", *common, *chords, "--output", tmp_path / "b.wav") == 0
+    assert run("pop", *common, *chords[:2], "--output", tmp_path / "c.wav") == 0
+    assert not torch.equal(load_audio(tmp_path / "b.wav")[0], load_audio(tmp_path / "c.wav")[0])
+    assert run("pop", *common, "--output", song) == 2
+
+
+def test_music_is_edited_with_its_own_options(tmp_path):
+    assert run("pop", "--chords", "C:0", *QUICK, "--loudness", -20, "--output", tmp_path / "a.wav") == 0
+    edit = ["--from", tmp_path / "a.wav", "--edit", tmp_path / "a.wav", "--regions", "0.25-0.5", "--seed", 3]
+    assert run(*edit, "--output", tmp_path / "b.wav") == 0
+    metadata = read_metadata(tmp_path / "b.wav")
+    assert metadata["chords"] == "C:0" and metadata["prompt"] == "pop" and "duration" not in metadata
+
+
+def test_clips_with_timelines_are_regenerated(tmp_path):
+    metadata = {"prompt": [["calm", 0.0], ["loud", 0.5]], "seed": 3, "duration": 1.0, "num_inference_steps": 1}
+    path = export_audio(torch.zeros(1, 2400), tmp_path / "clip.flac", 24000, metadata=metadata)
+    assert run("--from", path, "--output", tmp_path / "a.wav") == 0
+    assert run("--from", path, "calm", "--output", tmp_path / "b.wav") == 0
+    first, plain = (load_audio(tmp_path / name)[0] for name in ("a.wav", "b.wav"))
+    assert not torch.equal(first, plain)
+    assert read_metadata(tmp_path / "a.wav")["prompt"] == metadata["prompt"]

@@ -68,4 +68,5 @@ def test_printed_results_match_the_text(outputs):
     assert "Chords: " in own and "very close" in own
     assert "poor" in other.split("Euler")[0]
     assert float(printed.split("generated alone, it differs by ")[1].split()[0]) < 1e-3
+    assert "largest difference before the third bar: 0\n" in printed
     assert "outputs/take.flac" in printed

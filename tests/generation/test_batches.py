@@ -186,3 +186,87 @@ def test_sharded_runs_match_a_single_run(run):
     for name in single:
         assert (folder / "shards" / name).read_text() == (folder / "single" / name).read_text()
     assert (folder / "shards" / "errors-0-of-2.jsonl").is_file()
+
+
+@pytest.fixture
+def song(tmp_path):
+    """A file in stereo at 44.1 kHz, with 1 s."""
+    samples = 0.1 * torch.randn(44100, 2, generator=torch.Generator().manual_seed(0))
+    soundfile.write(tmp_path / "song.wav", samples.numpy(), 44100, subtype="PCM_16")
+    return str(tmp_path / "song.wav")
+
+
+def test_edits_are_batched_by_recording(song):
+    edits = [GenerationRequest(f"{i}", audio=song, regions=[(0.1 * i, 0.5)]) for i in range(3)]
+    others = [
+        GenerationRequest("other file", audio="other.wav", regions=[(0.0, 0.5)]),
+        GenerationRequest("later", audio=song, regions=[(0.0, 0.5)], audio_start_seconds=1.0),
+        GenerationRequest("variation", audio=song, strength=0.5),
+        GenerationRequest("stronger", audio=song, strength=0.7),
+        GenerationRequest("loop", loop=True),
+        GenerationRequest("windows", window_overlap=1.0),
+    ]
+    batches = plan_batches([*edits, *others], batch_size=8)
+    assert [len(batch) for batch in batches] == [3, 1, 1, 1, 1, 1, 1]
+
+
+def test_recordings_are_edited_continued_and_varied(pipe, tmp_path, song):
+    common = {"settings": STEPS, "prompt": "pop", "audio": song}
+    requests = [
+        GenerationRequest("edit", regions=[(0.25, 0.5)], seed=1, **common),
+        GenerationRequest("edits", regions=[(0.25, 0.5), (0.6, 0.9)], seed=2, **common),
+        GenerationRequest("longer", duration=2.0, audio_start_seconds=0.5, seed=3, **common),
+        GenerationRequest("varied", strength=0.5, seed=4, **common),
+    ]
+    assert save_clips(pipe, requests, tmp_path / "out", metadata={"checkpoint": "tiny"}) == []
+    before = load_audio(song)[0]
+    clips = {request.name: load_audio(tmp_path / "out" / f"{request.name}.flac") for request in requests}
+    is_kept = torch.ones(44100, dtype=torch.bool)
+    is_kept[11025:22050] = False
+    assert torch.equal(clips["edit"][0][:, is_kept], before[:, is_kept])
+    assert not torch.equal(clips["edit"][0], before)
+    is_kept[26460:39690] = False
+    assert torch.equal(clips["edits"][0][:, is_kept], before[:, is_kept])
+    assert clips["longer"][0].shape == (2, 88200) and torch.equal(clips["longer"][0][:, 22050:66150], before)
+    assert clips["varied"][1] == 32000 and clips["varied"][0].shape == (1, 32000)
+    described = {name: json.loads((tmp_path / "out" / f"{name}.json").read_text()) for name in clips}
+    assert [described[name]["sampling_rate"] for name in clips] == [44100, 44100, 44100, 32000]
+    assert described["edits"]["regions"] == [[0.25, 0.5], [0.6, 0.9]]
+    options = {name: read_metadata(tmp_path / "out" / f"{name}.flac") for name in clips}
+    assert options["edits"]["edit"] == song and options["edits"]["regions"] == "0.25-0.5,0.6-0.9"
+    assert options["longer"]["extend"] == song and options["longer"]["intro"] == 0.5
+    assert options["varied"]["vary"] == song and options["varied"]["strength"] == 0.5
+
+    (tmp_path / "out" / "edit.json").unlink()
+    times = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    assert save_clips(pipe, requests, tmp_path / "out", metadata={"checkpoint": "tiny"}) == []
+    assert torch.equal(load_audio(tmp_path / "out" / "edit.flac")[0], clips["edit"][0])
+    changed = {path.name for path in (tmp_path / "out").iterdir() if times.get(path.name) != path.stat().st_mtime_ns}
+    assert changed == {"edit.flac", "edit.json"}
+
+
+def test_edits_that_cannot_be_saved_are_reported(pipe, tmp_path, song):
+    requests = [
+        GenerationRequest("edit", audio=song, regions=[(0.25, 0.5)], settings=STEPS),
+        GenerationRequest("absent", audio="absent.wav", regions=[(0.25, 0.5)], settings=STEPS),
+        GenerationRequest("plain", duration=0.5, settings=STEPS),
+    ]
+    errors = save_clips(pipe, requests, tmp_path / "a", suffix=".mp3")
+    assert [error["name"] for error in errors] == ["edit", "absent"] and "lossy formats" in errors[0]["error"]
+    errors = save_clips(pipe, requests[:1], tmp_path / "b", loudness=-20.0)
+    assert "`loudness` can't be used with `audio`" in errors[0]["error"]
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {"plain.mp3", "plain.json"}
+
+
+def test_timelines_and_loops(pipe, tmp_path):
+    timeline = [("calm", 0.0), ("loud", 0.5)]
+    requests = [
+        GenerationRequest("sections", timeline, duration=1.0, seed=1, settings=STEPS),
+        GenerationRequest("plain", "calm", duration=1.0, seed=1, settings=STEPS),
+        GenerationRequest("loop", "calm", duration=1.0, seed=1, settings=STEPS, loop=True),
+    ]
+    assert save_clips(pipe, requests, tmp_path) == []
+    audio = {request.name: load_audio(tmp_path / f"{request.name}.flac")[0] for request in requests}
+    assert not torch.equal(audio["sections"], audio["plain"]) and audio["loop"].shape == audio["plain"].shape
+    assert json.loads((tmp_path / "sections.json").read_text())["prompt"] == [["calm", 0.0], ["loud", 0.5]]
+    assert "loop" not in json.loads((tmp_path / "plain.json").read_text()), "clips of earlier versions count as done"

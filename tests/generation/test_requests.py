@@ -179,3 +179,49 @@ def test_missing_manifests(tmp_path):
         read_requests(tmp_path / "songs.jsonl")
     with pytest.raises(FileNotFoundError, match="no manifest"):
         read_requests(tmp_path)
+
+
+def test_timelines_loops_and_windows(tmp_path):
+    lines = [{"prompt": [["calm", 0], ["loud", 8.5]], "window_overlap": 1}, {"prompt": "pop", "loop": True}]
+    timeline, loop = read(tmp_path, *lines)
+    assert timeline.prompt == [("calm", 0.0), ("loud", 8.5)] and timeline.window_overlap == 1
+    assert loop.loop and "loop" not in timeline.describe() and "window_overlap" not in loop.describe()
+
+
+def test_recordings(tmp_path):
+    (tmp_path / "song.wav").touch()
+    lines = [
+        {"audio": "song.wav", "regions": [[1, 2.5], [4, 5]]},
+        {"audio": "song.wav", "audio_start_seconds": 2, "duration": 20},
+        {"audio": "song.wav", "strength": 0.5},
+    ]
+    edit, longer, varied = read(tmp_path, *lines, defaults=GenerationRequest("", duration=5.0))
+    assert edit.audio == longer.audio == varied.audio == str(tmp_path / "song.wav")
+    assert edit.regions == [(1.0, 2.5), (4.0, 5.0)] and edit.duration is None and edit.keeps_samples
+    assert (longer.audio_start_seconds, longer.duration, longer.regions) == (2, 20, []) and longer.keeps_samples
+    assert varied.strength == 0.5 and not varied.keeps_samples
+    assert not {"audio", "regions", "audio_start_seconds", "strength"} & GenerationRequest("a").describe().keys()
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ({"prompt": []}, "`prompt` has to be a string or"),
+        ({"prompt": ["a", "b"]}, "`prompt` has to be a string or"),
+        ({"prompt": [["a", 1]]}, "begin at 0 seconds"),
+        ({"prompt": [["a", 0], ["b", 0]]}, "increasing starts"),
+        ({"loop": 1}, "`loop` has to be true or false"),
+        ({"audio": "absent.wav", "strength": 0.5}, "`audio`: the file 'absent.wav' does not exist"),
+        ({"audio": "song.wav"}, "`audio` requires `regions`"),
+        ({"audio": "song.wav", "regions": [1, 2]}, "list of pairs"),
+        ({"audio": "song.wav", "regions": "1-2"}, "`regions` has to be a list"),
+        ({"audio": "song.wav", "regions": [[1, 2]], "strength": 0.5}, "`regions` can't be used with `strength`"),
+        ({"audio": "song.wav", "duration": 9, "loop": True}, "`loop` can't be used with `audio`"),
+        ({"regions": [[1, 2]]}, "`regions` requires `audio`"),
+        ({"strength": 0.5}, "`strength` requires `audio`"),
+    ],
+)
+def test_invalid_timelines_and_recordings(tmp_path, line, message):
+    (tmp_path / "song.wav").touch()
+    (entry,) = read(tmp_path, line)
+    assert isinstance(entry, InvalidLine) and message in entry.error

@@ -14,6 +14,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler
@@ -48,6 +49,15 @@ def test_more_strength_means_less_of_the_recording(vary):
     assert distances == sorted(distances) and distances[0] < 0.3 * distances[-1]
 
 
+def test_variations_have_the_level_of_the_recording(vary):
+    vary.transformer.register_to_config(music_loudness=-20.0)
+    (loud, rate), options = recording(), CALL | {"output_type": "pt", "strength": 0.5}
+    first, second = (vary(**options, audio=(it, rate), generator=generator(0)).audios for it in (loud, 0.01 * loud))
+    torch.testing.assert_close(0.01 * first, second, atol=1e-5, rtol=1e-2)
+    options["output_type"] = "np"
+    np.testing.assert_allclose(vary(**options, audio=(loud, rate), generator=generator(0)).audios, first, atol=1e-6)
+
+
 def test_full_strength_ignores_the_recording(vary, pipe):
     free = pipe(**CALL, duration=1.0, generator=generator(0)).audios
     assert torch.equal(vary(**CALL, audio=recording(), strength=1.0, generator=generator(0)).audios, free)
@@ -79,6 +89,8 @@ def test_prompts_recordings_and_waveforms_are_paired(vary):
         ({"strength": 0.0}, "strength", "above 0 and at most 1"),
         ({"strength": 1.5}, "strength", "is 1.5"),
         ({"strength": "much"}, "strength", "'much'"),
+        ({"num_inference_steps": 0}, "num_inference_steps", "at least 1, but is 0"),
+        ({"duration": 365 * 86400.0}, "duration", "to 3600, but is 31536000"),
         ({"audio": None}, "audio", "is missing"),
         ({"latents": torch.zeros(1, 50, 16)}, "latents", "can't be used with a recording"),
     ],

@@ -18,12 +18,27 @@ import math
 import numpy as np
 import pytest
 import torch
+from diffusers import (
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FlowMatchHeunDiscreteScheduler,
+    FlowMatchLCMScheduler,
+    UniPCMultistepScheduler,
+)
 
-from diffusers_jasco import JascoAudioToAudioPipeline, JascoInpaintPipeline, JascoPipeline, JascoTransformerModel
+from diffusers_jasco import (
+    FlowMatchDopri5Scheduler,
+    JascoAudioToAudioPipeline,
+    JascoInpaintPipeline,
+    JascoPipeline,
+    JascoTransformerModel,
+)
 from diffusers_jasco.audio.regions import mark_known, splice
+from diffusers_jasco.audio.resampling import resample
 from diffusers_jasco.codecs import encode, measure_reach
 from diffusers_jasco.inputs import InputError
 from diffusers_jasco.pipelines.regions import known_frames
+from diffusers_jasco.pipelines.windows import WindowedVelocity
 
 
 RATE = 32000
@@ -56,6 +71,16 @@ def test_only_the_regions_change(edit):
     np.testing.assert_array_equal(array, audio.numpy())
 
 
+def test_new_music_has_the_level_of_the_recording(edit):
+    edit.transformer.register_to_config(music_loudness=-20.0)
+    options = {**CALL, "mask_start_seconds": 0.4, "mask_end_seconds": 0.8}
+    loud, quiet = recording(2.0), 0.01 * recording(2.0)
+    first, second = (edit(**options, audio=(it, RATE), generator=generator(0)).audios for it in (loud, quiet))
+    torch.testing.assert_close(0.01 * first, second, atol=1e-5, rtol=1e-2)
+    assert torch.equal(second[0, :, : round(0.4 * RATE)], quiet[:, : round(0.4 * RATE)])
+    edit(**options, audio=(torch.zeros_like(loud), RATE))  # silence has no loudness
+
+
 def test_recordings_are_extended_at_both_ends(edit):
     source = recording(0.8)
     audio = edit(**CALL, audio=(source, RATE), audio_start_seconds=0.5, duration=2.0, generator=generator(0)).audios
@@ -64,20 +89,66 @@ def test_recordings_are_extended_at_both_ends(edit):
     assert audio[0, 0, :first].abs().max() > 0 and audio[0, 0, last:].abs().max() > 0
 
 
-def test_known_latents_are_those_of_the_recording(edit):
-    source = recording(1.0)
-    latents = edit(
-        **CALL, audio=(source, RATE), mask_start_seconds=0.5, mask_end_seconds=0.6, output_type="latent"
-    ).audios
-    config = edit.transformer.config
-    mean, std = torch.tensor(config.latents_mean), torch.tensor(config.latents_std)
-    before, after = measure_reach(edit.codec)
+FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        None,
+        FlowMatchDopri5Scheduler(),
+        UniPCMultistepScheduler(**FLOW),
+        DPMSolverMultistepScheduler(**FLOW, algorithm_type="sde-dpmsolver++"),
+        FlowMatchEulerDiscreteScheduler(stochastic_sampling=True),
+        FlowMatchHeunDiscreteScheduler(),
+        FlowMatchLCMScheduler(),
+    ],
+    ids=lambda scheduler: type(scheduler).__name__,
+)
+def test_known_latents_are_those_of_the_recording(edit, scheduler):
+    source, options = recording(1.0), dict(CALL)
+    if scheduler is not None:
+        edit.scheduler = scheduler
+    if isinstance(scheduler, FlowMatchDopri5Scheduler):
+        options.pop("num_inference_steps")
+    options |= {"mask_start_seconds": 0.5, "mask_end_seconds": 0.6, "output_type": "latent"}
+    latents = edit(**options, audio=(source, RATE), generator=generator(0)).audios
+    before, _ = measure_reach(edit.codec)
     torch.testing.assert_close(
-        latents[:, : 25 - before],
-        ((encode(edit.codec, source[None]) - mean) / std)[:, : 25 - before],
-        atol=1e-4,
-        rtol=1e-4,
+        latents[:, : 25 - before], latents_of(edit, source)[:, : 25 - before], atol=1e-4, rtol=1e-4
     )
+
+
+def latents_of(edit, source):
+    config = edit.transformer.config
+    return (encode(edit.codec, source[None]) - torch.tensor(config.latents_mean)) / torch.tensor(config.latents_std)
+
+
+def test_noise_from_a_callback_does_not_reach_known_frames(edit):
+    def add_noise(pipe, step, timestep, tensors):
+        return {"latents": tensors["latents"] + 1.0} if step == 0 else None
+
+    options = {"mask_start_seconds": 0.5, "mask_end_seconds": 0.6, "output_type": "latent"}
+    source = recording(1.0)
+    latents = edit(**CALL, audio=(source, RATE), callback_on_step_end=add_noise, **options).audios
+    before, _ = measure_reach(edit.codec)
+    torch.testing.assert_close(
+        latents[:, : 25 - before], latents_of(edit, source)[:, : 25 - before], atol=1e-4, rtol=1e-4
+    )
+
+
+def test_interrupted_edits_keep_the_recording(edit):
+    def interrupt(pipe, step, timestep, tensors):
+        pipe._interrupt = True
+
+    source = recording(1.0)
+    audio = edit(
+        **CALL, audio=(source, RATE), mask_start_seconds=0.5, mask_end_seconds=0.6, callback_on_step_end=interrupt
+    ).audios[0]
+    assert torch.equal(audio[:, :16000], source[:, :16000]) and torch.isfinite(audio).all()
+    # The next call is not affected.
+    again = edit(**CALL, audio=(source, RATE), duration=2.0).audios[0]
+    assert again.shape[-1] == 2 * RATE and torch.equal(again[:, :RATE], source)
 
 
 def test_prompts_recordings_and_waveforms_are_paired(edit):
@@ -115,6 +186,67 @@ def test_recordings_longer_than_a_window(edit):
     audio = edit(**CALL, audio=(source, RATE), mask_start_seconds=1.2, mask_end_seconds=2.9).audios[0]
     assert torch.equal(audio[:, : round(1.2 * RATE)], source[:, : round(1.2 * RATE)])
     assert torch.equal(audio[:, round(2.9 * RATE) :], source[:, round(2.9 * RATE) :])
+
+
+def test_windows_in_which_everything_is_kept_are_not_evaluated(edit, monkeypatch):
+    source, rows = recording(6.0), []
+    edit.transformer.register_forward_pre_hook(
+        lambda module, args, kwargs: rows.append(len(kwargs["hidden_states"])), with_kwargs=True
+    )
+    options = CALL | {"audio": (source, RATE), "mask_start_seconds": 4.2, "mask_end_seconds": 4.4}
+    audio = edit(**options, generator=generator(0)).audios
+    few = sum(rows)
+    rows.clear()
+    monkeypatch.setattr(WindowedVelocity, "omit_unneeded", lambda self, is_needed: None)
+    torch.testing.assert_close(audio, edit(**options, generator=generator(0)).audios, atol=1e-5, rtol=1e-5)
+    assert few < 0.5 * sum(rows)
+
+
+@pytest.mark.parametrize("borders", [(0.0, 0.3), (0.7, 1.0), (0.0, 1.0), (0.7, 1.005)])
+def test_regions_touch_the_ends(edit, borders):
+    source = recording(1.0)
+    audio = edit(
+        **CALL,
+        audio=(source, RATE),
+        mask_start_seconds=borders[0],
+        mask_end_seconds=borders[1],
+        generator=generator(0),
+    ).audios[0]
+    first, last = round(borders[0] * RATE), min(round(borders[1] * RATE), RATE)
+    assert audio.shape == source.shape and torch.isfinite(audio).all()
+    assert torch.equal(audio[:, :first], source[:, :first]) and torch.equal(audio[:, last:], source[:, last:])
+    assert (audio[:, first:last] != source[:, first:last]).float().mean() > 0.9
+
+
+def test_recordings_of_other_rates_and_channels(edit):
+    source = torch.stack([recording(0.5)[0], recording(0.5, 330.0)[0]])
+    audio = edit(**CALL, audio=(source, 44100), duration=1.0, generator=generator(0)).audios[0]
+    expected = resample(source.mean(dim=0, keepdim=True), 44100, RATE)
+    assert audio.shape == (1, RATE) and torch.equal(audio[:, : expected.shape[-1]], expected)
+
+
+@pytest.mark.parametrize("num_samples", [1, 100, RATE // 50])
+def test_recordings_of_a_frame_and_less_are_extended(edit, num_samples):
+    source = torch.full((1, num_samples), 0.5)
+    audio = edit(**CALL, audio=(source, RATE), audio_start_seconds=0.5, duration=1.0, generator=generator(0)).audios[0]
+    middle = RATE // 2
+    assert torch.equal(audio[:, middle : middle + num_samples], source) and torch.isfinite(audio).all()
+
+
+def test_silent_recordings(edit):
+    source = torch.zeros(1, RATE)
+    audio = edit(**CALL, audio=(source, RATE), mask_start_seconds=0.4, mask_end_seconds=0.8).audios[0]
+    assert torch.isfinite(audio).all() and audio[:, 13000:25000].abs().max() > 0
+    assert torch.equal(audio[:, :12800], source[:, :12800])
+
+
+def test_regions_of_pieces_as_arrays(edit):
+    sources = [(recording(1.0), RATE), (recording(0.6), RATE)]
+    arrays = {"mask_start_seconds": [np.array([0.2]), np.array([])], "mask_end_seconds": [torch.tensor([0.4]), ()]}
+    audio = edit(**CALL | {"prompt": ["a", "b"]}, audio=sources, **arrays).audios
+    assert torch.equal(audio[0, :, round(0.4 * RATE) :], sources[0][0][:, round(0.4 * RATE) :])
+    # The shorter recording is continued.
+    assert torch.equal(audio[1, :, : round(0.6 * RATE)], sources[1][0]) and audio[1, :, -RATE // 5 :].abs().max() > 0
 
 
 @pytest.fixture
@@ -168,6 +300,16 @@ def test_music_without_a_recording_has_no_context(edit_with_context):
 @pytest.mark.parametrize(
     ("options", "argument", "message"),
     [
+        ({"audio": []}, "audio", "is an empty list"),
+        ({"mask": "all"}, "mask", "has to be a tensor of numbers"),
+        ({"mask_start_seconds": [[0.1]], "mask_end_seconds": [None]}, "mask_end_seconds", "be a number of seconds"),
+        (
+            {"audio": [(recording(), RATE)] * 2, "mask_start_seconds": [[0.1], None], "mask_end_seconds": [[0.2], []]},
+            "mask_start_seconds",
+            "a list of seconds for each piece, but one is None",
+        ),
+        ({"mask_start_seconds": 0.5, "mask_end_seconds": math.inf}, "mask_end_seconds", "inf"),
+        ({"mask_start_seconds": 0.5, "mask_end_seconds": 1.02}, "mask_start_seconds", "within the music of 1 s"),
         ({"mask_start_seconds": 0.5}, "mask_end_seconds", "is missing"),
         ({"mask_start_seconds": 0.5, "mask_end_seconds": 0.5}, "mask_start_seconds", "start before they end"),
         ({"mask_start_seconds": 0.5, "mask_end_seconds": 0.2}, "mask_start_seconds", "from 0.5 to 0.2 s"),
@@ -219,6 +361,13 @@ def test_music_continues_a_recording_without_a_click():
     # The steps of the plain cuts are 0.4 and more.
     assert result.diff().abs().max() < 0.06
     assert torch.equal(result[:, 35000:], new[:, 35000:])
+
+
+def test_new_music_around_a_short_recording_does_not_repeat_itself():
+    """Of the difference at the border, only what the recording covers is mirrored."""
+    new, known = torch.full((1, 40000), 0.5), mark_known([], 20000, 20010, 40000, 40000)
+    result = splice(new, torch.zeros(1, 40000), known, 20000, 20010, 40000)
+    assert torch.equal(result[:, 20020:], new[:, 20020:]) and torch.equal(result[:, :19990], new[:, :19990])
 
 
 @pytest.mark.parametrize("pipeline", [JascoInpaintPipeline, JascoAudioToAudioPipeline])

@@ -534,7 +534,7 @@ BAD_INPUTS = [
     ({"latents": torch.zeros(2, 50, 16)}, r"`latents` has to have shape \(1, 50, 16\)"),
     ({"latents": torch.zeros(1, 50, 16), "duration": 2.0}, "`latents` has 50 frames, but `duration`"),
     ({"num_waveforms_per_prompt": 0}, "`num_waveforms_per_prompt`"),
-    ({"num_waveforms_per_prompt": 2, "generator": [seed()]}, "1 generators for 2 waveforms"),
+    ({"num_waveforms_per_prompt": 2, "generator": [seed()]}, "1 elements for 2 waveform"),
     ({"output_type": "wav"}, "`output_type`"),
     ({"callback_on_step_end_tensor_inputs": ["x"]}, "callback_on_step_end_tensor_inputs"),
     ({"num_inference_steps": 0}, "`num_inference_steps`"),

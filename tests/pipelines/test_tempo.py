@@ -22,13 +22,14 @@ import pytest
 import torch
 from diffusers.utils import logging
 
-from diffusers_jasco import JascoPipeline, JascoTempoModel, export_audio, load_audio
+from diffusers_jasco import JascoAudioToAudioPipeline, JascoPipeline, JascoTempoModel, export_audio, load_audio
 from diffusers_jasco.audio.metadata import read_metadata
 from diffusers_jasco.commands.generate import main
 from diffusers_jasco.controls.beats import Tempo, beats_to_frames, regular_beats
 from diffusers_jasco.controls.chords import chords_from_bars, chords_to_frames
 from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.note_text import melody_from_text
+from diffusers_jasco.extraction import Beats
 from diffusers_jasco.generation.batches import GenerationRequest, generate_batch, save_clips
 from diffusers_jasco.inputs import InputError, read_melody
 from diffusers_jasco.tempo import TempoDistribution, draw_seeds, tempo_in_words
@@ -558,3 +559,15 @@ def test_the_command_reports_and_repeats_the_tempo(pipe, tmp_path, capsys):
     assert "--beats can't be used with --chords in bars" in capsys.readouterr().err
     assert main(["pop", *beats, "--output", str(tmp_path / "k.wav")]) == 2
     assert "--beats was given, but this checkpoint has no beats control" in capsys.readouterr().err
+
+
+def test_edits_have_the_beats_of_the_recording(pipe, monkeypatch):
+    vary = JascoAudioToAudioPipeline.from_pipe(pipe)
+    audio = torch.zeros(1, 4 * pipe.sampling_rate), pipe.sampling_rate
+    options = {"audio": audio, "source_chords": [("C", 0.0)], "chords": [("F", 0.0)]}
+    assert run(vary, **options).tempos == [None]
+    times = [0.5 * index for index in range(8)]
+    found = Beats(times, times[::4], 120.0, "4/4")
+    monkeypatch.setattr("diffusers_jasco.pipelines.pipeline_jasco_audio2audio.extract_beats", lambda *audio: found)
+    assert run(vary, **options).tempos == [(120, 4)]
+    assert run(vary, **options, bpm=96).tempos[0].bpm == 96

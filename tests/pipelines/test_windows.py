@@ -177,7 +177,10 @@ def test_sections_of_the_prompt(pipe):
     [
         ([("a", 1.0), ("b", 2.0)], "`prompt` has to begin at 0 seconds"),
         ([("a", 0.0), ("b", 2.0), ("c", 2.0)], "'c' begins at 2 s, after 2 s"),
-        (["a", [("a", 0.0), ("b", float("nan"))]], r"`prompt\[1\]` has to be"),
+        (
+            ["a", [("a", 0.0), ("b", float("nan"))]],
+            r"`prompt\[1\]` has to have finite starts in seconds, but 'b' begins at nan",
+        ),
         ([("a", 0.0), "b"], r"`prompt\[0\]` has to be a `str`, a timeline"),
         ([(3, 0.0)], r"`prompt\[0\]` has to be a `str`, a timeline"),
     ],

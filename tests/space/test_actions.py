@@ -44,8 +44,8 @@ def test_another_duration_keeps_chords_and_notes():
 
 def test_the_longest_timeline_fits_any_time_signature():
     chords = {"beats_per_bar": 2, "bars": 60, "chords": [{"label": "C", "beat": 2.0 * bar} for bar in range(60)]}
-    fitted, _ = actions.fit_length(chords, MELODY, 240.0, 7, 30.0)
-    assert fitted["beats_per_bar"] == 7 and fitted["bars"] * 7 <= actions.MAX_BEATS
+    fitted, _ = actions.fit_length(chords, MELODY, 240.0, 7, 180.0)
+    assert fitted["beats_per_bar"] == 7 and 720 <= fitted["bars"] * 7 <= actions.MAX_BEATS
 
 
 @pytest.mark.parametrize("name", [name for name in GROOVES if actions.is_playable(name)])

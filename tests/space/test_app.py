@@ -145,7 +145,7 @@ def wrong(client, message: str, **values):
 
 def test_the_server_enforces_limits(client, tmp_path):
     generate = {**REQUESTED, "api_name": "/generate"}
-    wrong(client, "30", **{**generate, "duration": 31})
+    wrong(client, "180", **{**generate, "duration": 181})
     wrong(client, "4", **{**generate, "variations": 5})
     wrong(client, "100", **{**generate, "steps": 1000})
     wrong(client, "10", **{**generate, "guidance_scale": 99})

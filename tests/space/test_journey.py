@@ -48,7 +48,7 @@ class Window:
 
     def tab(self, name: str):
         self.page.get_by_role("tab", name=name).click()
-        self.find({"Chords": "#timeline", "Drums": "#steps", "Melody": "#roll"}[name]).wait_for()
+        self.find({"Chords": "#timeline", "Drums": "#steps", "Melody": "#roll", "Edit": "#edit"}[name]).wait_for()
 
     def make(self):
         """Clicks "Generate", and waits for the end of the run."""
@@ -338,6 +338,35 @@ def test_drums_from_a_recording(open_window, tmp_path):
         window.find("#any-drum-file").click()
     chooser.value.set_files(ROOT / "tests/fixtures/cases/hum.webm")
     window.find("#recording [data-testid^=waveform]").first.wait_for()
+
+
+def test_a_part_of_a_recording_is_made_anew(open_window, tmp_path):
+    from diffusers_jasco.controls.drum_machine import GROOVES
+
+    path = tmp_path / "song.wav"
+    music = 0.5 * GROOVES["disco"].render(3.2, 44100)[0].numpy()
+    soundfile.write(path, np.stack([music, music], axis=1), 44100)
+    window = open_window()
+    window.tab("Edit")
+    window.find("#edit").get_by_text("Parts of a recording", exact=True).click()
+    window.upload("#source", path)
+    expect(window.page.get_by_label("number input for Duration (seconds)")).to_have_value("3.5")
+    window.find("#outro input").fill("1")
+    expect(window.page.get_by_label("number input for Duration (seconds)")).to_have_value("4.5")
+    window.find("#outro input").fill("0")
+    window.make()
+    alert = window.page.get_by_role("alert").filter(has_text="Enter the parts to make anew")
+    expect(alert).to_be_visible()
+    window.find("#regions textarea, #regions input").fill("1-1.5")
+    window.tab("Chords")
+    window.make()
+    window.expect_status("1 take in")
+    expect(window.find(".card").first).to_contain_text("The recording with its new parts.")
+    edited, rate = soundfile.read(window.download("WAV", tmp_path / "edited.wav"))
+    assert rate == 44100 and edited.shape == (len(music), 2)
+    original = soundfile.read(path)[0]
+    np.testing.assert_array_equal(edited[:44100], original[:44100])
+    assert not np.array_equal(edited, original)
 
 
 def test_another_track_of_a_midi_file(open_window):

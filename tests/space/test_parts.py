@@ -80,7 +80,7 @@ class TestChecks:
             (timeline((7, 0)), "chord 1 has to be a string"),
             (timeline(("C", 5), ("G", 5)), "two chords start bar 2, beat 2: C and G"),
             ({**timeline(), "chords": "C"}, "'chords' has to be a list"),
-            ({**timeline(), "chords": [{"label": "C", "beat": 0}] * 300}, "300 entries, but at most"),
+            ({**timeline(), "chords": [{"label": "C", "beat": 0}] * 800}, "800 entries, but at most"),
             (timeline(("C", 0), ("Hm", 6)), "bar 2, beat 3: unknown chord 'Hm'. Did you mean 'Bm'"),
         ],
     )

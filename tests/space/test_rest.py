@@ -101,8 +101,8 @@ def test_names(call, endpoint, values, code, message):
 @pytest.mark.parametrize(
     "endpoint, values, message",
     [
-        ("chords_from_text", {**WORDS, "duration": "ten"}, "“duration” has to be a number from 1 to 30, but is 'ten'."),
-        ("chords_from_text", {**WORDS, "duration": None}, "“duration” has to be a number from 1 to 30, but is None."),
+        ("chords_from_text", {**WORDS, "duration": "ten"}, "“duration” has to be a number from 1 to 180, but is 'ten'."),
+        ("chords_from_text", {**WORDS, "duration": None}, "“duration” has to be a number from 1 to 180, but is None."),
         ("chords_from_text", {**WORDS, "duration": True}, "“duration” has to be a number"),
         ("chords_from_text", {**WORDS, "duration": [10]}, "“duration” has to be a number"),
         ("chords_from_text", {**WORDS, "tempo": 9600}, "“tempo” has to be a number from 40 to 240, but is 9600."),

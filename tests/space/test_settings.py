@@ -70,7 +70,7 @@ def test_settings_survive_json():
     [
         ("prompt", "la " * 200, "600 characters"),
         ("prompt", 7, "text"),
-        ("duration", 31, "from 1 to 30 seconds"),
+        ("duration", 181, "from 1 to 180 seconds"),
         ("duration", float("nan"), "nan"),
         ("duration", "10", "'10'"),
         ("tempo", 1e9, "from 40 to 240"),
@@ -83,12 +83,51 @@ def test_settings_survive_json():
         ("guidance_scale", 11, "from 0 to 10"),
         ("text_guidance_scale", float("inf"), "from 0 to 10"),
         ("drums", "loud", "off, pattern, recording"),
+        ("loop", "yes", "true or false"),
+        ("edit", "cut", "off, regions, variation"),
+        ("regions", 7, "text"),
+        ("intro", -1, "from 0 to 180 seconds"),
+        ("strength", 0, "from 0.05 to 1"),
     ],
 )
 def test_errors_of_limits_name_the_field(name, value, message):
     with pytest.raises(FieldError, match=message) as error:
         make_settings(**{name: value})
     assert error.value.field == name
+
+
+def test_the_variations_together_are_limited():
+    assert make_settings(duration=180.0, variations=2).variations == 2
+    with pytest.raises(FieldError, match="3 variations of 180 s are 540 s of music, but at most 360") as error:
+        make_settings(duration=180.0, variations=3)
+    assert error.value.field == "variations"
+
+
+@pytest.mark.parametrize(
+    "field, values, message",
+    [
+        ("regions", {"regions": "12 to 15"}, "like “12-15, 45-52” .* not '12 to 15'"),
+        ("regions", {"regions": " "}, "Enter the parts to make anew"),
+        ("loop", {"regions": "1-2", "loop": True}, "can’t be edited as a loop"),
+    ],
+)
+def test_errors_of_edits_name_the_field(field, values, message):
+    with pytest.raises(FieldError, match=message) as error:
+        make_settings(edit="regions", **values)
+    assert error.value.field == field
+
+
+def test_parts_of_a_recording():
+    assert make_settings(edit="regions", regions="12-15, 1:02-1:10.5").region_list() == [(12, 15), (62, 70.5)]
+    # Text that is not used is not read.
+    assert make_settings(edit="variation", regions="the chorus").region_list() == []
+
+
+def test_settings_of_earlier_versions_are_read():
+    values = make_settings().to_json()
+    for name in ("loop", "edit", "regions", "intro", "outro", "strength"):
+        del values[name]
+    assert Settings.from_json(values) == make_settings()
 
 
 @pytest.mark.parametrize(

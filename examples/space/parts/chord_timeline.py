@@ -30,7 +30,7 @@ from diffusers_jasco.controls.chord_labels import (
 from .part import MAX_BEATS, Part, check_keys, check_list, check_number, check_whole_number
 
 
-MAX_BARS, MAX_BEATS_PER_BAR = 64, 16
+MAX_BARS, MAX_BEATS_PER_BAR = 384, 16
 MAX_LABEL = 40
 
 

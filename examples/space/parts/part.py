@@ -23,7 +23,7 @@ import gradio as gr
 
 FOLDER = Path(__file__).parent
 SHARED = ("shared.css", "shared.js", "playback.js")
-MAX_BEATS = 256
+MAX_BEATS = 768  # three minutes at the fastest tempo
 
 
 class Part(gr.HTML):

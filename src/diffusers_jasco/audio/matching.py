@@ -15,7 +15,7 @@
 """Fits new music to the recording around it: levels in octave bands, channels, and delay."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional as F
@@ -61,40 +61,63 @@ def measure_bands(excerpts: Sequence[torch.Tensor], sampling_rate: int) -> torch
     return total / sum(excerpt.shape[-1] for excerpt in excerpts)
 
 
-def match_bands(
-    recorded: Sequence[torch.Tensor], generated: Sequence[torch.Tensor], sampling_rate: int
-) -> torch.Tensor:
+def match_channels(recorded: torch.Tensor, generated: torch.Tensor) -> torch.Tensor:
     r"""
-    Determines the gains that turn generated music into a recording's channels. Both are given for the same time, the
-    surroundings of a region. Within each octave band, the gains give the channels together the power of the recording,
-    limited to ±6 dB, and divide mono music over the channels as the recording's power is.
+    Determines the gains that turn generated music into the channels of a recording. Both are given for the same time.
+    Within each octave band, the gains give the channels together the power of the recording, limited to ±6 dB, and divide
+    mono music over the channels as the recording's power is.
 
     Args:
-        recorded (`Sequence[torch.Tensor]`, each of shape `(channels, samples)`): excerpts of the recording.
-        generated (`Sequence[torch.Tensor]`): the same excerpts of the generated music, mono or with the same channels.
-        sampling_rate (`int`): samples per second of both.
+        recorded (`torch.Tensor` of shape `(channels, bands)`): powers of the recording from [`measure_bands`].
+        generated (`torch.Tensor` of shape `(1, bands)` or `(channels, bands)`): powers of the generated music.
 
     Returns:
         `torch.Tensor` of shape `(channels, bands)`: factors. Bands in which either is silent get the gains of all bands
             together.
     """
-    bands = measure_bands(recorded, sampling_rate), measure_bands(generated, sampling_rate)
-    is_silent = (bands[0].mean(dim=0) < SILENT_POWER) | (bands[1].mean(dim=0) < SILENT_POWER)
-    overall = _match(*(powers.sum(dim=1, keepdim=True) for powers in bands))
-    return torch.where(is_silent, overall, _match(*bands))
+
+    def match(recorded: torch.Tensor, generated: torch.Tensor) -> torch.Tensor:
+        recorded, generated = recorded.clamp(min=SILENT_POWER / 1e6), generated.clamp(min=SILENT_POWER / 1e6)
+        spread = torch.ones_like(recorded)
+        if len(generated) < len(recorded):
+            spread = (recorded / recorded.mean(dim=0)).sqrt()
+            recorded = recorded.mean(dim=0, keepdim=True)
+        return _limit((recorded / generated).sqrt()) * spread
+
+    return _match_audible(recorded, generated, match)
 
 
-def _match(recorded: torch.Tensor, generated: torch.Tensor) -> torch.Tensor:
-    """The gains of powers `(channels, bands)`."""
-    recorded, generated = recorded.clamp(min=SILENT_POWER / 1e6), generated.clamp(min=SILENT_POWER / 1e6)
-    if recorded.sum() < SILENT_POWER or generated.sum() < SILENT_POWER:
+def match_levels(recorded: torch.Tensor, generated: torch.Tensor) -> torch.Tensor:
+    r"""
+    Determines the gains, limited to ±6 dB, that give music in a region the levels of its surroundings. All channels have
+    the same gain.
+
+    Args:
+        recorded (`torch.Tensor` of shape `(channels, bands)`): powers of the surroundings from [`measure_bands`].
+        generated (`torch.Tensor` of shape `(channels, bands)`): powers in the region.
+
+    Returns:
+        `torch.Tensor` of shape `(1, bands)`: factors. Bands in which either is silent get the gain of all bands together.
+    """
+    recorded, generated = (powers.sum(dim=0, keepdim=True) for powers in (recorded, generated))
+    return _match_audible(recorded, generated, lambda *powers: _limit((powers[0] / powers[1]).sqrt()))
+
+
+def _match_audible(
+    recorded: torch.Tensor, generated: torch.Tensor, match: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    """The gains of each band, of all bands together where either is silent, or 1 if all bands are."""
+    powers = recorded, generated
+    is_silent = torch.stack([power.mean(dim=0) < SILENT_POWER for power in powers]).any(dim=0)
+    totals = [power.sum(dim=1, keepdim=True) for power in powers]
+    if min(float(total.mean()) for total in totals) < SILENT_POWER:
         return torch.ones_like(recorded)
-    spread = torch.ones_like(recorded)
-    if len(generated) < len(recorded):
-        spread = (recorded / recorded.mean(dim=0)).sqrt()
-        recorded = recorded.mean(dim=0, keepdim=True)
+    return torch.where(is_silent, match(*totals), match(*powers))
+
+
+def _limit(gains: torch.Tensor) -> torch.Tensor:
     limit = 10 ** (MAX_GAIN / 20)
-    return (recorded / generated).sqrt().clamp(1 / limit, limit) * spread
+    return gains.nan_to_num(1.0).clamp(1 / limit, limit)
 
 
 def equalize(waveform: torch.Tensor, gains: torch.Tensor, centers: torch.Tensor, sampling_rate: int) -> torch.Tensor:

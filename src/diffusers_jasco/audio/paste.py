@@ -36,12 +36,14 @@ from .matching import (
     MIN_SECONDS,
     choose_delays,
     equalize,
-    match_bands,
+    match_channels,
+    match_levels,
+    measure_bands,
     octave_centers,
     read_delayed,
     score_delays,
 )
-from .regions import FADE, Regions, check_regions, splice
+from .regions import FADE, Regions, check_regions, read_pairs, splice
 from .resampling import resample, resampled_span
 from .waveforms import BLOCK_SECONDS, MAX_FLOAT_SAMPLE, Waveform, check_rate, check_samples
 
@@ -75,11 +77,13 @@ def paste(
     regions, all samples are those of the recording: files keep their encoding, such as 16-bit integers, and are not
     dithered. Lossy files keep their decoded samples.
 
-    Inside the regions, the music is resampled, and fitted to up to 5 s of the recording on each side: mono music is
-    divided over the channels as the power of the recording in each octave band, and the gain of each band is the one
-    (within ±6 dB) that turns the music around the region into the recording. The music is shifted by at most 10 ms so
-    that it is in phase with the recording in the fades (0.05 s, at equal power) at both ends. Above the Nyquist frequency
-    of the music, regions are silent: with jasco-nano above 12 kHz.
+    Inside the regions, the music is resampled, and fitted to up to 5 s of the recording on each side. Mono music is
+    divided over the channels as the power of the recording in each octave band is. Levels in octave bands are changed by
+    at most 6 dB: by the difference of `audio` and the recording around the region, or, if `audio` has the recording's own
+    samples there (as the result of [`JascoInpaintPipeline`] has), by the difference between the new music near the borders
+    and the recording around it. The music is shifted by at most 10 ms so that it is in phase with the recording in the
+    fades (0.05 s, at equal power) at both ends. Above the Nyquist frequency of the music, regions are silent: with
+    jasco-nano above 12 kHz.
 
     Args:
         file (`str`, `os.PathLike`, ...): the recording, in any form that [`~audio.io.load_audio`] reads.
@@ -105,7 +109,7 @@ def paste(
         `FileNotFoundError`: if `file` or the folder of `path` does not exist.
     """
     source = open_audio(file, "file")
-    encoding = None if path is None else _find_encoding(path, source)
+    encoding = None if path is None else find_encoding(path, source)
     song = _Song(
         source, check_samples(audio, "audio"), check_rate(sampling_rate, "audio"), regions, audio_start_seconds
     )
@@ -126,8 +130,20 @@ def paste(
     return Path(path)
 
 
-def _find_encoding(path: str | os.PathLike, source: AudioFile | Waveform) -> str:
-    """The encoding of the new file, which holds the samples of the recording exactly."""
+def find_encoding(path: str | os.PathLike, source: AudioFile | Waveform) -> str:
+    r"""
+    Determines the encoding of a new file that holds the samples of a recording exactly.
+
+    Args:
+        path (`str` or `os.PathLike`): the new file.
+        source ([`~audio.files.AudioFile`] or [`~audio.waveforms.Waveform`]): the recording.
+
+    Returns:
+        `str`: libsndfile's name of the encoding.
+
+    Raises:
+        [`~inputs.InputError`]: if `path` is the recording itself, or its format can't hold the samples.
+    """
     check_export(path, source.samplerate, source.channels)
     suffix = Path(path).suffix.lower()
     if suffix not in ENCODINGS:
@@ -196,7 +212,7 @@ class _Song:
         self.length = end = self.offset + source.frames
         if num_samples > last + TOLERANCE * rate:
             self.length = max(end, round(num_samples * self.rate / rate))
-        self.spans = self._find_spans(_read_pairs(regions), end)
+        self.spans = self._find_spans(read_pairs(regions, "regions"), end)
 
     def _find_spans(self, regions: Regions, end: int) -> list[_Span]:
         duration = self.length / self.rate
@@ -300,31 +316,45 @@ class _Song:
 
     def _compare(self, index: int) -> tuple[torch.Tensor, float]:
         """
-        Compares the recording and the generated music around a span. Returns the gains of [`match_bands`], and the gain
-        of the recording in the generated music, which is 0 if that does not contain it.
+        Compares the recording and the generated music. Returns the gains that fit the new music of a span to its
+        surroundings, and the gain of the recording in the generated music, which is 0 if that does not contain it.
         """
         span, rate = self.spans[index], min(self.rate, self.own_rate)
-        reach = round(SURROUNDINGS * self.own_rate)
+        reach, fade = (round(seconds * self.own_rate) for seconds in (SURROUNDINGS, FADE))
         low, high = self.own_limits[0], min(self.own_limits[1], self.audio.shape[-1])
         before = max(low, self.spans[index - 1].last if index else 0, span.first - reach), span.first
-        after = (
-            span.last,
-            min(high, self.spans[index + 1].first if index + 1 < len(self.spans) else high, span.last + reach),
-        )
-        places = [(start, end) for start, end in (before, after) if end - start >= MIN_SECONDS * self.own_rate]
+        following = self.spans[index + 1].first if index + 1 < len(self.spans) else high
+        after = span.last, min(high, following, span.last + reach)
+        places, inside = [], []
+        middle = (span.first + span.last) // 2 if before[0] < before[1] and after[0] < after[1] else None
+        if self._is_long(before):
+            places.append(before)
+            inside.append((span.first + fade, min(span.first + reach, middle or span.last)))
+        if self._is_long(after):
+            places.append(after)
+            inside.append((max(span.last - reach, middle or span.first), span.last - fade))
         if not places:
             return torch.ones(self.source.channels, len(octave_centers(rate)), dtype=torch.float64), 0.0
         recorded = [self._read(start, end, self.own_rate) for start, end in places]
         generated = [self.audio[:, start:end] for start, end in places]
-        mix, own = torch.cat([self._mix(part) for part in recorded], dim=1), torch.cat(generated, dim=1)
-        power = float(mix.square().sum())
-        share = float((mix * own).sum()) / power if power > 0 else 0.0
-        residual = float((own - share * mix).square().sum())
-        is_contained = power > 0 and residual <= MAX_RESIDUAL * float(own.square().sum())
-        if self.rate < self.own_rate:
-            generated = [resample(part, self.own_rate, rate) for part in generated]
-            recorded = [resample(part, self.own_rate, rate) for part in recorded]
-        return match_bands(recorded, generated, rate), share if is_contained else 0.0
+        share = _find_share(torch.cat([self._mix(part) for part in recorded], dim=1), torch.cat(generated, dim=1))
+        powers = self._measure(recorded)
+        gains = match_channels(powers, self._measure(generated))
+        inside = [place for place in inside if self._is_long(place)]
+        if share and inside:
+            # Only the new music tells the level of the pipeline.
+            new = self._measure([self.audio[:, start:end] for start, end in inside])
+            gains = gains * match_levels(powers, gains.square() * new)
+        return gains, share
+
+    def _is_long(self, place: tuple[int, int]) -> bool:
+        """Whether a part of the generated music has a meaningful spectrum."""
+        return place[1] - place[0] >= MIN_SECONDS * self.own_rate
+
+    def _measure(self, parts: list[torch.Tensor]) -> torch.Tensor:
+        """Powers in the octave bands that both rates have."""
+        rate = min(self.rate, self.own_rate)
+        return measure_bands([resample(part, self.own_rate, rate) for part in parts], rate)
 
     def _read_generated(self, span: _Span, begin: int, stop: int, share: float) -> torch.Tensor:
         """
@@ -363,21 +393,15 @@ class _Song:
         return F.pad(part, (before, end - start - before - part.shape[-1]))
 
 
+def _find_share(recorded: torch.Tensor, generated: torch.Tensor) -> float:
+    """The gain of a recording in generated music, or 0 if that contains something else."""
+    power = float(recorded.square().sum())
+    share = float((recorded * generated).sum()) / power if power > 0 else 0.0
+    residual = float((generated - share * recorded).square().sum())
+    return share if residual <= MAX_RESIDUAL * share**2 * power else 0.0
+
+
 def _remove_fade(mixed: torch.Tensor, recorded: torch.Tensor) -> torch.Tensor:
     """The generated music at the start of a region, into which the recording was faded at equal power."""
     angle = torch.linspace(0, math.pi / 2, mixed.shape[-1])
     return (mixed - recorded * angle.cos()) / angle.sin().clamp(min=MIN_FADE_GAIN)
-
-
-def _read_pairs(regions: Any) -> Regions:
-    """Converts the regions to pairs of numbers."""
-    regions = regions.tolist() if hasattr(regions, "tolist") else regions
-    pairs = []
-    for region in regions if isinstance(regions, Sequence) and not isinstance(regions, str) else [regions]:
-        if not isinstance(region, Sequence) or isinstance(region, str) or len(region) != 2:
-            raise InputError(
-                f"`regions` has to be a list of pairs of start and end in seconds, but contains {shorten(region)}.",
-                "regions",
-            )
-        pairs.append((to_float(region[0], "regions", unit="seconds"), to_float(region[1], "regions", unit="seconds")))
-    return pairs

@@ -16,11 +16,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch.nn import functional as F
 
-from ..utils.errors import InputError
+from ..utils.errors import InputError, shorten
+from ..utils.numbers import to_float
 
 
 # Seconds of the fades at the borders of a region, at most a quarter of the region.
@@ -29,6 +31,29 @@ FADE = 0.05
 _TOLERANCE = 0.01
 
 Regions = list[tuple[float, float]]
+
+
+def read_pairs(regions: Any, name: str) -> Regions:
+    r"""
+    Converts regions to pairs of numbers.
+
+    Args:
+        regions (`Sequence[tuple[float, float]]`, `torch.Tensor` or `np.ndarray`): start and end of each region in seconds.
+        name (`str`): name of the argument for error messages.
+
+    Raises:
+        [`~inputs.InputError`]: for anything else.
+    """
+    regions = regions.tolist() if hasattr(regions, "tolist") else regions
+    pairs = []
+    for region in regions if isinstance(regions, Sequence) and not isinstance(regions, str) else [regions]:
+        if not isinstance(region, Sequence) or isinstance(region, str) or len(region) != 2:
+            raise InputError(
+                f"`{name}` has to be a list of pairs of start and end in seconds, but contains {shorten(region)}.",
+                name,
+            )
+        pairs.append((to_float(region[0], name, unit="seconds"), to_float(region[1], name, unit="seconds")))
+    return pairs
 
 
 def check_regions(regions: Sequence[tuple[float, float]], duration: float, name: str) -> Regions:

@@ -34,6 +34,7 @@ from ..utils.bundled import BUNDLED
 from ..utils.cli import run_command, warnings_name
 from ..utils.errors import InputError
 from .control_arguments import Controls, add_control_arguments
+from .edit_arguments import Edit, add_edit_arguments
 from .recipe import describe, parse_with_source, warn_of_differences
 
 
@@ -43,7 +44,7 @@ logger = get_logger(__name__)
 def build_parser() -> CommandParser:
     parser = CommandParser(
         prog="jasco-generate",
-        description="Generates music from a text prompt, chords, drums and a melody.",
+        description="Generates music from a text prompt, chords, drums and a melody, and edits recordings.",
     )
     parser.add_argument("prompt", nargs="?", default=None, help="text description of the music (default: none)")
     parser.add_argument(
@@ -73,11 +74,13 @@ def build_parser() -> CommandParser:
     model.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="float32")
 
     add_control_arguments(parser)
+    add_edit_arguments(parser)
 
     sampling = parser.add_argument_group("sampling (defaults: those of the checkpoint)")
     add = sampling.add_argument
     add("--duration", type=number(above=0, unit="seconds"), help="seconds (default: as in the model's training)")
     add("--loop", action="store_true", help="the end continues with the beginning, for playing it repeatedly")
+    add("--window_overlap", type=number(above=0, unit="seconds"), help="overlap of windows, for long music")
     add("--scheduler", choices=["euler", "dopri5"], help="ODE solver")
     add("--steps", dest="num_inference_steps", metavar="STEPS", type=integer(1), help="number of solver steps")
     add("--guidance_scale", type=number(), help="guidance scale of all conditions")
@@ -181,6 +184,7 @@ def generate(args: argparse.Namespace) -> list[Path]:
 
     # 1. Check inputs before loading anything
     check_options(args)
+    edit = Edit(args)
     controls = Controls(args)
     latents = None if args.latents is None else read_latents(args.latents)
 
@@ -193,11 +197,13 @@ def generate(args: argparse.Namespace) -> list[Path]:
 
     # 3. Generate
     window = pipe.transformer.config.sample_size if latents is None or latents.ndim < 2 else latents.shape[1]
-    result = pipe(
+    result = edit.adapt(pipe)(
         args.prompt,
-        **controls.for_pipeline(args.duration or window / pipe.frame_rate, pipe.tempo_model is not None),
+        **edit.for_pipeline(),
+        **controls.for_pipeline(edit.duration or window / pipe.frame_rate, pipe.tempo_model is not None),
         duration=args.duration,
         loop=args.loop,
+        window_overlap=args.window_overlap,
         num_inference_steps=args.num_inference_steps,
         guidance_scale=args.guidance_scale,
         text_guidance_scale=args.text_guidance_scale,
@@ -220,8 +226,11 @@ def generate(args: argparse.Namespace) -> list[Path]:
     for i in numbers:
         waveform_info = {"waveform": [i, len(audios)]} if len(audios) > 1 else {}
         path = output if len(numbers) == 1 else output.with_stem(f"{output.stem}-{i}")
-        audio = resample(audios[i - 1].float().cpu(), pipe.sampling_rate, rate)
-        export_audio(audio, path, rate, args.loudness, None if metadata is None else metadata | waveform_info)
+        audio, info = audios[i - 1].float().cpu(), None if metadata is None else metadata | waveform_info
+        if edit.keeps_samples:
+            edit.write(audio, pipe.sampling_rate, path, info)
+        else:
+            export_audio(resample(audio, pipe.sampling_rate, rate), path, rate, args.loudness, info)
         print(path)
         paths.append(path)
     return paths
@@ -232,6 +241,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = build_parser()
     flags = {action.dest: action.option_strings[0] for action in parser._actions if action.option_strings}
     flags |= {"path": "--output", "sampling_rate": "--rate", "num_waveforms_per_prompt": "--num_waveforms"}
+    flags |= {"mask_start_seconds": "--regions", "mask_end_seconds": "--regions", "audio_start_seconds": "--intro"}
     with warnings_name(flags):
         return run_command(lambda: generate(parse_with_source(parser, argv)), "jasco-generate", flags)
 

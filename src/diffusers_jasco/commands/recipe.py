@@ -28,9 +28,11 @@ from ..controls import CONTROLS
 from ..controls.beats import Tempo
 from ..controls.midi import split_track
 from ..generation.requests import control_from_json
+from ..pipelines.prompt_timeline import is_timeline
 from ..utils.arguments import CommandParser
 from ..utils.errors import InputError, list_names, shorten
 from ..utils.files import hash_file
+from .edit_arguments import KINDS, SOURCES
 
 
 logger = logging.get_logger(__name__)
@@ -38,7 +40,7 @@ logger = logging.get_logger(__name__)
 # Options that do not change the music.
 NOT_RECORDED = {"help", "output", "device", "source", "no_metadata"}
 # Options with files whose content is compared when music is regenerated.
-FILES = (*CONTROLS, "latents")
+FILES = (*CONTROLS, "latents", *KINDS, *SOURCES[1:])
 # Metadata entries that are not options: package version, model hash, waveform index, file hashes, the chosen tempo, and
 # the clip name that `scripts/generate_jasco.py` adds.
 _NOT_OPTIONS = {"diffusers-jasco", "model", "waveform", "files", "tempo", "name"}
@@ -53,6 +55,9 @@ _OVERRIDES = {
     "seed": {"latents"},
     "checkpoint": {"text_encoder", "codec", "lora", "variant"},
     "num_waveforms": {"waveform"},
+    "edit": {"extend", "vary", "intro", "strength", "duration", "loop", "rate", "loudness", *SOURCES},
+    "extend": {"edit", "vary", "regions", "intro", "strength", "duration", "loop", "rate", "loudness", *SOURCES},
+    "vary": {"edit", "extend", "regions", "intro", "duration", "loop", "latents"},
 }
 
 
@@ -111,8 +116,9 @@ def parse_with_source(parser: CommandParser, argv: Sequence[str] | None) -> argp
     if unknown := sorted(set(recorded) - set(actions) - _NOT_OPTIONS):
         logger.warning(f"Ignored entries of {args.source} that are not options: {list_names(unknown)}.")
 
-    # The parser also validates recorded values, except for lists (chords and notes).
+    # The parser also validates recorded values, except for lists (chords, notes, and prompt timelines).
     lists = {name: value for name, value in inherited.items() if name in CONTROLS and isinstance(value, list)}
+    lists |= {name: value for name, value in inherited.items() if name == "prompt" and is_timeline(value)}
     tokens: list[str] = []
     # Positional arguments come last, after "--".
     for name, value in sorted(inherited.items(), key=lambda item: not actions[item[0]].option_strings):

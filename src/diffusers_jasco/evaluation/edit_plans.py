@@ -36,8 +36,8 @@ _KEPT = 2.0  # least seconds of the recording before, between and after regions
 _LONGEST_REGION = 5.2  # seconds
 _MIN_NOTES = 3
 _SHORTEST = 0.05  # seconds of a chord, and of what is left of a note
-# Every kind in turn, with one more edit of chords.
-_ORDER = (*KINDS, *KINDS, *KINDS, "chords")
+# Not all recordings have drums and a melody everywhere, so these controls need more edits.
+_ORDER = (*KINDS, *KINDS, "drums", "melody", "same", "continuation", "drums", "melody")
 
 Notes = list[tuple[int, float, float]]
 
@@ -109,7 +109,7 @@ def plan_edits(items: Sequence[dict[str, Any]], seed: int = 0) -> list[Edit]:
     edits = []
     for number in range(len(items)):
         kind = _ORDER[number % len(_ORDER)]
-        possible = [index for index in rest if kind != "drums" or _grooves(items[index])]
+        possible = [index for index in rest if kind != "drums" or fitting_grooves(items[index])]
         if not possible:
             kind, possible = "same", rest
         index = possible[0]
@@ -134,7 +134,7 @@ def _plan(kind: str, count: int, item: dict[str, Any], others: list[dict[str, An
     target = dict(item)
     for region in regions:
         if kind == "drums":
-            target |= _with_groove(target, region, rng)
+            target |= with_groove(target, region, rng)
         else:
             chords, notes = _borrow(item, others, region, needs_melody=kind == "melody")
             target["chords"] = _replace_chords(target["chords"], chords, region)
@@ -255,7 +255,7 @@ def _replace_notes(notes: Notes, new: Notes, region: tuple[float, float]) -> Not
     return [note for note in before + inside + after if note[2] - note[1] >= _SHORTEST]
 
 
-def _grooves(item: dict[str, Any]) -> list[str]:
+def fitting_grooves(item: dict[str, Any]) -> list[str]:
     """Grooves that fit the time signature, if the recording has drums."""
     tempo = _beats_per_minute(item)
     if "drums" not in item["stems"] or tempo is None:
@@ -269,11 +269,11 @@ def _beats_per_minute(item: dict[str, Any]) -> float | None:
     return 60 / float(np.diff(beats).mean()) if len(beats) > 1 and len(downbeats) > 1 else None
 
 
-def _with_groove(item: dict[str, Any], region: tuple[float, float], rng: np.random.Generator) -> dict[str, Any]:
+def with_groove(item: dict[str, Any], region: tuple[float, float], rng: np.random.Generator) -> dict[str, Any]:
     """Drums and their onsets, with a groove of the level of the drums in a region."""
     start, end = region
     rate, drums = item["sampling_rate"], item["stems"]["drums"].clone()
-    groove = find_groove(str(rng.choice(_grooves(item))), _beats_per_minute(item))
+    groove = find_groove(str(rng.choice(fitting_grooves(item))), _beats_per_minute(item))
     first, last = round(start * rate), round(end * rate)
     played = groove.render(end - start, rate)[:, : last - first]
     level = drums.square().mean().sqrt() / played.square().mean().sqrt().clamp(min=1e-6)

@@ -29,10 +29,11 @@ import torch
 from tqdm import tqdm
 
 from ..audio.io import load_audio
+from ..audio.paste import paste
+from ..audio.regions import FADE, mark_known, splice
 from ..codecs import encode
 from ..controls import CONTROLS
 from ..generation.batches import GenerationRequest
-from ..pipelines.regions import FADE
 from ..utils.files import replace_file
 from .adherence import NUM_RESAMPLES, Metric, analyze, derangements, interval, score, score_floor, to_ratio
 from .control_estimators import ESTIMATORS, Estimator
@@ -80,13 +81,12 @@ def generate_edits(
         `torch.Tensor` of shape `(1, samples)`: music at the pipeline's sampling rate.
     """
     for edit, request in zip(edits, _requests(edit_pipe, edits, seed), strict=True):
-        first, last = edit.span
-        starts = [start for start, end in edit.regions if first < end and start < last]
-        ends = [end for start, end in edit.regions if first < end and start < last]
-        regions = {"mask_start_seconds": starts, "mask_end_seconds": ends} if starts else {}
-        recording = {"audio": (edit.audio, edit.recording["sampling_rate"]), "audio_start_seconds": first} | regions
+        recording = {"audio": (edit.audio, edit.recording["sampling_rate"]), "audio_start_seconds": edit.span[0]}
+        if inside := _inside(edit):
+            starts, ends = zip(*inside)
+            recording |= {"mask_start_seconds": starts, "mask_end_seconds": ends}
         make = _call(edit_pipe, request, recording | (settings or {}))
-        yield _cached(make, cache and cache / f"{request.name}.wav", edit_pipe.sampling_rate)
+        yield cached(make, cache and cache / f"{request.name}.wav", edit_pipe.sampling_rate)
 
 
 def generate_freely(
@@ -98,7 +98,13 @@ def generate_freely(
     """
     for request in _requests(pipe, edits, seed):
         make = _call(pipe, request, settings or {})
-        yield _cached(make, cache and cache / f"{request.name}.wav", pipe.sampling_rate)
+        yield cached(make, cache and cache / f"{request.name}.wav", pipe.sampling_rate)
+
+
+def _inside(edit: Edit) -> list[tuple[float, float]]:
+    """The regions within the part of the recording that is given."""
+    first, last = edit.span
+    return [(start, end) for start, end in edit.regions if first < end and start < last]
 
 
 def _requests(pipe: Any, edits: Sequence[Edit], seed: int) -> list[GenerationRequest]:
@@ -123,7 +129,7 @@ def _call(pipe: Any, request: GenerationRequest, arguments: dict[str, Any]) -> C
     return make
 
 
-def _cached(make: Callable[[], torch.Tensor], path: Path | None, rate: int) -> torch.Tensor:
+def cached(make: Callable[[], torch.Tensor], path: Path | None, rate: int) -> torch.Tensor:
     if path is None:
         return make()
     if not path.is_file():
@@ -160,10 +166,12 @@ def evaluate_edits(
         `dict`, ready for JSON. Intervals (`low`, `high`) are 95% bootstrap intervals over edits.
 
         - `num_edits`, `kinds` (their numbers) and `regions` of each edit
-        - `outside`: the largest difference of samples outside the regions
+        - `outside`: the largest difference of samples outside the regions, of the tensor (`"edits"`) and of what
+          [`~audio.paste`] makes of it (`"pasted"`)
         - `adherence`: as [`compare_adherence`] returns it
-        - `seams`: for `"recordings"` at the same places, `"free"` and `"edits"`, as [`measure_seams`] returns it
-        - `levels`: as [`measure_levels`] returns it, of edits without new controls
+        - `seams`: for `"recordings"` at the same places, `"codec"` (their own music through the codec in the regions),
+          `"free"`, `"edits"` and `"pasted"`, as [`measure_seams`] returns it
+        - `levels`: for `"edits"` and `"pasted"`, as [`measure_levels`] returns it
     """
 
     def progressing(audios: Iterator[torch.Tensor], name: str) -> list[torch.Tensor]:
@@ -173,23 +181,42 @@ def evaluate_edits(
     free = progressing(generate_freely(pipe, edits, {}, seed, cache and cache / "free"), "free")
     recordings = [edit.recording["audio"] for edit in edits]
     rate = pipe.sampling_rate
+    results = {"edits": edited, "pasted": [_paste(edit, audio, rate) for edit, audio in zip(edits, edited)]}
+    others = {"recordings": recordings, "codec": _through_codec(pipe, edits), "free": free}
     kinds = [edit.kind for edit in edits]
     return {
         "num_edits": len(edits),
         "min_clips": min_clips,
         "kinds": {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
         "regions": [{"kind": edit.kind, "regions": edit.regions, "new": edit.new} for edit in edits],
-        "outside": max(
-            preservation((audio, rate), (recording, rate), edit.regions)
-            for audio, recording, edit in zip(edited, recordings, edits)
-        ),
-        "adherence": compare_adherence(edited, free, edits, rate, seed=seed, min_clips=min_clips),
-        "seams": {
-            name: measure_seams(audios, edits, pipe.codec, seed)
-            for name, audios in (("recordings", recordings), ("free", free), ("edits", edited))
+        "outside": {
+            name: max(
+                preservation((audio, rate), (recording, rate), edit.regions)
+                for audio, recording, edit in zip(audios, recordings, edits)
+            )
+            for name, audios in results.items()
         },
-        "levels": measure_levels(edited, edits, rate, seed),
+        "adherence": compare_adherence(edited, free, edits, rate, seed=seed, min_clips=min_clips),
+        "seams": {name: measure_seams(audios, edits, pipe.codec, seed) for name, audios in (others | results).items()},
+        "levels": {name: measure_levels(audios, edits, rate, seed) for name, audios in results.items()},
     }
+
+
+def _paste(edit: Edit, audio: torch.Tensor, rate: int) -> torch.Tensor:
+    result = paste((edit.audio, rate), audio, rate, _inside(edit), audio_start_seconds=edit.span[0])
+    assert isinstance(result, tuple)  # no file is written
+    return result[0]
+
+
+def _through_codec(pipe: Any, edits: Sequence[Edit]) -> list[torch.Tensor]:
+    """Recordings with the codec's round trip in the regions."""
+    rate, rows = pipe.sampling_rate, []
+    for edit, decoded in zip(edits, reconstruct(pipe, [edit.recording for edit in edits], 1)):
+        recording = edit.recording["audio"]
+        first, last = (round(limit * rate) for limit in edit.span)
+        known = mark_known(list(edit.regions), first, last, recording.shape[-1], rate)
+        rows.append(splice(decoded, recording, known, 0, recording.shape[-1], rate))
+    return rows
 
 
 def compare_adherence(
@@ -364,7 +391,7 @@ def _median(values: Sequence[float], seed: int) -> Row:
     return {"value": float(np.median(array)), "low": low, "high": high}
 
 
-def _mean(values: Sequence[float], seed: int) -> Row:
+def mean_row(values: Sequence[float], seed: int) -> Row:
     array = np.array(values)
     draws = np.random.default_rng(seed).choice(array, (NUM_RESAMPLES, len(array))).mean(axis=1)
     low, high = interval(draws)
@@ -383,14 +410,21 @@ def measure_levels(audios: Audios, edits: Sequence[Edit], rate: int, seed: int =
         seed (`int`, defaults to `0`): random seed of the intervals.
 
     Returns:
-        `dict`: for each band, the mean over edits in dB as `value`, with `low` and `high`.
+        `dict`: for each band in dB, the mean over edits as `value`, with `low` and `high`; the mean without sign as
+        `size`; and that of the recordings themselves, whose levels change as well, as `own_size`.
     """
-    bands = [
-        inside_against_surroundings((audio, rate), edit.regions, (edit.recording["audio"], rate))["bands"]
-        for audio, edit in zip(audios, edits, strict=True)
-        if edit.kind == "same"
-    ]
-    return {band: _mean([row[band] for row in bands], seed) for band in (bands[0] if bands else ())}
+    rows, own = [], []
+    for audio, edit in zip(audios, edits, strict=True):
+        if edit.kind == "same":
+            recording = edit.recording["audio"], rate
+            rows.append(inside_against_surroundings((audio, rate), edit.regions, recording)["bands"])
+            own.append(inside_against_surroundings(recording, edit.regions)["bands"])
+    return {
+        band: mean_row([row[band] for row in rows], seed)
+        | {"size": float(np.mean([abs(row[band]) for row in rows]))}
+        | {"own_size": float(np.mean([abs(row[band]) for row in own]))}
+        for band in (rows[0] if rows else ())
+    }
 
 
 def evaluate_strengths(
@@ -440,7 +474,7 @@ def evaluate_strengths(
             arguments = {"audio": recording, "strength": strength} | (settings or {})
             make = _call(vary_pipe, dataclasses.replace(request, prompt=caption), arguments)
             path = cache and cache / f"strength {strength:g}" / f"{request.name}.wav"
-            variations.append((_cached(make, path, rate), rate))
+            variations.append((cached(make, path, rate), rate))
         measured.append([measure_variation(*pair) for pair in zip(variations, recordings)])
         scores = {"score": score(analyze(variations, estimators), items, estimators), "baseline": baseline}
         aspects[f"{strength:g}"] = relative_adherence(scores | bounds, estimators, seed, min_clips)
@@ -449,7 +483,7 @@ def evaluate_strengths(
     return {
         "num_clips": len(items),
         "variation": {
-            f"{strength:g}": {name: _mean(values[i, j], seed) for i, name in enumerate(VARIATION)}
+            f"{strength:g}": {name: mean_row(values[i, j], seed) for i, name in enumerate(VARIATION)}
             for j, strength in enumerate(strengths)
         },
         "monotone": {
@@ -461,7 +495,8 @@ def evaluate_strengths(
 
 def _share(steps: np.ndarray) -> float:
     """The share of steps that are not negative, ignoring NaN."""
-    return float((steps[~np.isnan(steps)] >= 0).mean())
+    steps = steps[~np.isnan(steps)]
+    return float((steps >= 0).mean()) if steps.size else math.nan
 
 
 def write_edits(result: dict[str, Any]) -> str:
@@ -475,20 +510,29 @@ def write_edits(result: dict[str, Any]) -> str:
     kinds = ", ".join(f"{count} {kind}" for kind, count in result["kinds"].items())
     lines = [f"{result['num_edits']} edits: {kinds}.", ""]
     lines += ["| measure | value | 95% | goal | never |", "| --- " * 5 + "|"]
-    lines.append(f"| largest difference of samples outside the regions | {result['outside']:g} | | 0 | above 0 |")
+    titles = {"edits": "tensor", "pasted": "after `paste`"}
+    for name, value in result["outside"].items():
+        lines.append(
+            f"| largest difference of samples outside the regions, {titles[name]} | {value:g} | | 0 | above 0 |"
+        )
     for row in worst_rows(result["adherence"]):
         name = f"A of new {row['control']} ÷ free: {row['metric']} ({row['estimator']}, {row['num_clips']} edits)"
-        lines.append(f"| {name} | {_cells(row)} | ≥ 0.95 | below 0.9 |")
-    for name in ("V", "W"):
-        row = result["seams"]["edits"][name]
-        lines.append(f"| seams: {name} | {_cells(row)} | 0.8–1.25 | outside 0.7–1.5 |")
-    for band, row in result["levels"].items():
-        lines.append(f"| level inside against surroundings, same controls: {band} | {_cells(row, ' dB')} | ± 1 dB | |")
+        lines.append(f"| {name} | {cells(row)} | ≥ 0.95 | below 0.9 |")
+    for kind, title in titles.items():
+        for name in ("V", "W"):
+            row = result["seams"][kind][name]
+            lines.append(f"| seams, {title}: {name} | {cells(row)} | 0.8–1.25 | outside 0.7–1.5 |")
     lines += ["", "| seams | V | 95% | W | 95% | AUC | 95% |", "| --- " * 7 + "|"]
-    titles = {"recordings": "untouched recordings", "free": "free music", "edits": "edits"}
+    titles = {"recordings": "untouched recordings", "codec": "their own music through the codec", "free": "free music"}
+    titles |= {"edits": "edits", "pasted": "edits after `paste`"}
     for name, title in titles.items():
-        lines.append(f"| {title} | {' | '.join(_cells(result['seams'][name][key]) for key in ('V', 'W', 'auc'))} |")
-    lines += ["", *_list_adherence(result["adherence"], "free")]
+        lines.append(f"| {title} | {' | '.join(cells(result['seams'][name][key]) for key in ('V', 'W', 'auc'))} |")
+    head = ["band", "edits", "95%", "size", "after `paste`", "95%", "size", "recordings: size"]
+    lines += ["", f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
+    for band, row in result["levels"]["edits"].items():
+        columns = [f"{cells(it, ' dB')} | {it['size']:.1f} dB" for it in (row, result["levels"]["pasted"][band])]
+        lines.append(f"| {band} | {' | '.join(columns)} | {row['own_size']:.1f} dB |")
+    lines += ["", *list_adherence(result["adherence"], "free")]
     return "\n".join(lines)
 
 
@@ -503,7 +547,7 @@ def write_strengths(result: dict[str, Any]) -> str:
     lines = [f"{result['num_clips']} recordings.", ""]
     lines += ["| strength | log mel | 95% | chroma | 95% | onsets | 95% |", "| --- " * 7 + "|"]
     for strength, row in result["variation"].items():
-        lines.append(f"| {strength} | {' | '.join(_cells(row[name]) for name in VARIATION)} |")
+        lines.append(f"| {strength} | {' | '.join(cells(row[name]) for name in VARIATION)} |")
     steps = " | ".join(f"{result['monotone'][name]:.2f} |" for name in VARIATION)
     lines.append(f"| *share of steps in the right direction* | {steps}")
     metrics = dict.fromkeys((row["control"], row["metric"]) for rows in result["aspects"].values() for row in rows)
@@ -519,7 +563,7 @@ def write_strengths(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _list_adherence(rows: Sequence[Row], baseline: str) -> list[str]:
+def list_adherence(rows: Sequence[Row], baseline: str) -> list[str]:
     """All estimators; the reported ratios are bold."""
     head = ["control", "metric", "estimator", "clips", "score", baseline, "floor", "ceiling", "ratio", "95%"]
     lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
@@ -533,5 +577,5 @@ def _list_adherence(rows: Sequence[Row], baseline: str) -> list[str]:
     return lines
 
 
-def _cells(row: Row, unit: str = "") -> str:
+def cells(row: Row, unit: str = "") -> str:
     return f"{row['value']:z.2f}{unit} | {row['low']:z.2f} … {row['high']:z.2f}"

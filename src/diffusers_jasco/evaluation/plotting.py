@@ -28,6 +28,7 @@ from ..audio.io import load_audio
 from ..controls.chord_labels import NO_CHORD
 from ..controls.melody import HIGHEST_PITCH, LOWEST_PITCH, SALIENCE_RATE
 from ..utils.optional_imports import import_optional
+from .metrics.seams import to_bars
 from .transcription import (
     NEAR,
     OTHER,
@@ -115,6 +116,7 @@ _TICKS = (200, 500, 1000, 2000, 4000, 8000, 16000)  # Hz
 _MIN_PITCHES = 18  # smallest range of the melody panel in semitones
 _CHARACTER_WIDTH = 0.66  # relative to the font size, bold
 _MAX_TITLE_LINES = 2
+_BARS_PER_ROW = 16
 # Around a seam
 _SEAM_WAVEFORM = 0.1  # seconds
 _SEAM_SPECTROGRAM = 1.5  # seconds
@@ -337,11 +339,15 @@ def _spans(chords: Sequence[tuple[str, float]], duration: float) -> list[tuple[s
 def _write_chord(sheet: _Sheet, axes: "Axes", label: str, start: float, end: float):
     """Draws a gap before the next chord, and the chord's name if it fits."""
     axes.axvline(end, color=sheet.colors.background, linewidth=1.5)
-    text = "" if label == NO_CHORD else re.sub(r"(?<=[A-G])b|b(?=\d)", "♭", label.replace("#", "♯"))
+    text = _chord_name(label)
     room = sheet.to_inches(end - start) * 72 - 4
     size = min(sheet.layout.font_size, room / max(0.62 * len(text), 1))
     if size >= 0.6 * sheet.layout.font_size:
         axes.text((start + end) / 2, 0.47, text, ha="center", va="center", size=size, color=sheet.colors.ink)
+
+
+def _chord_name(label: str) -> str:
+    return "" if label == NO_CHORD else re.sub(r"(?<=[A-G])b|b(?=\d)", "♭", label.replace("#", "♯"))
 
 
 def _draw_melody(sheet: _Sheet, requested: RequestedControls, transcription: Transcription | None):
@@ -628,4 +634,91 @@ def plot_seam(
     panels[0, 0].set_ylabel("amplitude")
     panels[1, 0].set_ylabel("kHz")
     figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def plot_chords_by_bar(
+    requested: Sequence[tuple[str, float]],
+    estimated: Sequence[tuple[str, float]],
+    downbeats: Sequence[float],
+    duration: float,
+    title: str,
+) -> "Figure":
+    r"""
+    Plots the requested chords of a long piece and the chords estimated from its audio, in rows of 16 bars. Estimated
+    chords are green with the right root and mode, yellow with the right root, and red otherwise.
+
+    Args:
+        requested, estimated (`Sequence[tuple[str, float]]`): labels with their starts in seconds.
+        downbeats (`Sequence[float]`): at least two downbeats in seconds.
+        duration (`float`): length of the piece in seconds.
+        title (`str`): title of the figure.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        `ImportError`: without matplotlib or mir_eval.
+    """
+    colors = _THEMES["light"]
+    bars = to_bars(np.array([0.0, duration]), downbeats)
+    num_rows = math.ceil((bars[1] - math.floor(bars[0])) / _BARS_PER_ROW)
+    figure = import_optional("matplotlib.figure", "plot").Figure(
+        figsize=(11, 0.5 + 0.62 * num_rows), layout="constrained"
+    )
+    rows = figure.subplots(num_rows, squeeze=False)[:, 0]
+    transcription = Transcription(duration, list(estimated), np.zeros((0, 0)), np.zeros(0))
+    matches = match_chords(transcription, RequestedControls(chords=list(requested)))
+    lanes = [(1, start, end, colors.chip, 1.0, "") for _, start, end in _spans(requested, duration)]
+    lanes += [(0, start, end, colors.agreement[agreement], 0.3, "") for start, end, agreement in matches]
+    for lane, chords in ((1, requested), (0, estimated)):
+        lanes += [(lane, start, end, "none", 1.0, label) for label, start, end in _spans(chords, duration)]
+    for row, axes in enumerate(rows):
+        left = math.floor(bars[0]) + row * _BARS_PER_ROW
+        for lane, start, end, color, alpha, label in lanes:
+            first, last = np.clip(to_bars(np.array([start, end]), downbeats), left, left + _BARS_PER_ROW)
+            if last <= first:
+                continue
+            axes.barh(lane, last - first, 0.94, first, color=color, alpha=alpha, linewidth=0)
+            text = _chord_name(label)
+            if text and (last - first) * 0.62 * 72 > 4.5 * len(text):
+                axes.text((first + last) / 2, lane, text, ha="center", va="center", size=7.5, color=colors.ink)
+        axes.set_xlim(left, left + _BARS_PER_ROW)
+        axes.set_xticks(range(left, left + _BARS_PER_ROW, 4), range(left + 1, left + _BARS_PER_ROW + 1, 4), size=7)
+        axes.set_yticks([1, 0], ["target", "result"], size=7)
+        axes.set_ylim(-0.5, 1.5)
+        axes.tick_params(length=2)
+        axes.grid(axis="x", color=colors.background, linewidth=1.5)
+        axes.spines[:].set_visible(False)
+    figure.suptitle(title, fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+def plot_sections(curves: dict[str, Sequence[tuple[float, float, float, float]]], title: str) -> "Figure":
+    r"""
+    Plots A over the time of long pieces.
+
+    Args:
+        curves (`dict`): by label, a list of `(time, value, low, high)` with the 95% confidence interval, as
+            [`~evaluation.long_music.adherence_over_time`] returns them.
+        title (`str`): title of the figure.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        `ImportError`: without matplotlib.
+    """
+    figure = import_optional("matplotlib.figure", "plot").Figure(figsize=(8.0, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for number, (label, curve) in enumerate(curves.items()):
+        time, value, low, high = np.array(curve).T
+        axes.plot(time, value, "o-", color=f"C{number}", markersize=3.5, linewidth=1.4, label=label)
+        axes.fill_between(time, low, high, color=f"C{number}", linewidth=0, alpha=0.15)
+    axes.axhline(1, color="0.6", linewidth=0.8, zorder=0)
+    axes.set_ylim(0, 1.3)
+    axes.set_xlabel("time in the piece in seconds")
+    axes.set_ylabel("A (0: chance, 1: references)")
+    axes.legend(fontsize=8, loc="lower right")
+    axes.set_title(title, fontsize=9, loc="left")
     return figure

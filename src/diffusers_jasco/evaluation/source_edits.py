@@ -12,24 +12,70 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Evaluates edits of recordings from source controls to target controls."""
+"""Evaluates edits of recordings from source controls to target controls: other chords, or another groove."""
 
+import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from tqdm import tqdm
 
 from ..controls.chord_labels import NO_CHORD, default_chord_labels
 from ..controls.chord_syntax import parse_chord
+from .adherence import Metric, analyze, score, score_floor
+from .control_estimators import Estimator
+from .edit_plans import Edit, fitting_grooves, with_groove
+from .edits import cached, edit_estimators, list_adherence, mean_row, relative_adherence, worst_rows
+from .evaluate import reconstruct
+from .metrics.edits import measure_variation
+from .metrics.sample_sizes import MIN_CLIPS
 
 
+# Aspects that change, and those that are given as sources.
+KINDS = {
+    "chords": ("chords", ("chords", "drums", "melody")),
+    "chords without melody": ("chords", ("chords", "drums")),
+    "drums": ("drums", ("chords", "drums", "melody")),
+}
+STRENGTHS = (0.8, 0.9, 1.0)
 MIN_FIT = 0.7  # share of strong beats on which new chords have to contain the melody
 
-_TRIADS = [
-    label
+_TRIADS = {
+    label: chord
     for label in default_chord_labels()
-    if (chord := parse_chord(label)) and sorted(chord.intervals) in ([0, 3, 7], [0, 4, 7]) and not chord.bass
-]
+    if (chord := parse_chord(label)) and chord.intervals in ({0, 3, 7}, {0, 4, 7}) and not chord.bass
+}
 _SHORTEST = 0.03  # seconds that a note has to sound on a beat
+
+
+def plan_source_edits(items: Sequence[dict[str, Any]], seed: int = 0) -> list[Edit]:
+    r"""
+    Plans edits of whole recordings, of the kinds `KINDS`: with [`other_chords`], by turns with and without the melody among
+    the sources; and with a groove of the drum machine in the same tempo. Recordings that do not allow an edit are skipped.
+
+    Args:
+        items (`Sequence[dict]`): recordings, as [`~evaluation.items.compose_items`] returns them.
+        seed (`int`, defaults to `0`): random seed.
+
+    Returns:
+        `list[Edit]`: up to two per recording.
+    """
+    edits: list[Edit] = []
+    for index, item in enumerate(items):
+        whole = (0.0, item["duration"])
+        chords, fit = other_chords(item, seed + index)
+        if fit >= MIN_FIT:
+            kind = ("chords", "chords without melody")[len(edits) % 2]
+            edits.append(Edit(kind, item, item | {"chords": chords}, (whole,), ("chords",), whole))
+    for index, item in enumerate(items):
+        if fitting_grooves(item):
+            region = (item["downbeats"][0], item["duration"])
+            target = item | with_groove(item, region, np.random.default_rng([seed, index]))
+            edits.append(Edit("drums", item, target, (region,), ("drums",), (0.0, item["duration"])))
+    return edits
 
 
 def other_chords(item: dict[str, Any], seed: int = 0) -> tuple[list[tuple[str, float]], float]:
@@ -56,14 +102,14 @@ def other_chords(item: dict[str, Any], seed: int = 0) -> tuple[list[tuple[str, f
             chords.append((NO_CHORD, start))
             continue
         sounding = [note for time, note in notes if start - _SHORTEST <= time < end - _SHORTEST]
-        previous = chords[-1][0] if chords else None
-
-        def preference(label: str) -> tuple[int, int, bool, float]:
-            tones = parse_chord(label).pitch_classes
-            return sum(note in tones for note in sounding), -len(tones - key), label != previous, rng.random()
-
-        best = max((label for label in _TRIADS if parse_chord(label).root != chord.root), key=preference)
-        fitting += preference(best)[0]
+        ranks = {}
+        for label, triad in _TRIADS.items():
+            tones = triad.pitch_classes
+            if triad.root != chord.root:
+                is_new = not chords or label != chords[-1][0]
+                ranks[label] = sum(note in tones for note in sounding), -len(tones - key), is_new, rng.random()
+        best = max(ranks, key=lambda label: ranks[label])
+        fitting += ranks[best][0]
         chords.append((best, start))
     return chords, fitting / len(notes) if notes else 1.0
 
@@ -81,3 +127,149 @@ def _strong_notes(item: dict[str, Any]) -> list[tuple[float, int]]:
         sounding = [note for note, start, end in item["melody"] if start <= time + _SHORTEST < end]
         found += [(float(time), note % 12) for note in sounding[:1]]
     return found
+
+
+def make_source_edit(
+    vary_pipe: Any, edit: Edit, strength: float | None, from_source: bool, settings: dict[str, Any], seed: int
+) -> torch.Tensor:
+    r"""
+    Makes one edit, with controls that are extracted from the recording, except for the one that changes.
+
+    Args:
+        vary_pipe ([`JascoAudioToAudioPipeline`]): the pipeline.
+        edit (`Edit`): an edit of [`plan_source_edits`].
+        strength (`float`, *optional*): strength of the variation.
+        from_source (`bool`): whether to edit from source to target controls, or to vary the recording under the same
+            target controls.
+        settings (`dict`): further arguments of the pipeline.
+        seed (`int`): random seed of the noise.
+
+    Returns:
+        `torch.Tensor` of shape `(1, samples)`.
+    """
+    changed, sources = KINDS[edit.kind]
+    recording = edit.recording["audio"], edit.recording["sampling_rate"]
+    target = {"chords": edit.target["chords"]}
+    if changed == "drums":
+        target = {"drums": (edit.target["stems"]["drums"][:, : recording[0].shape[-1]], recording[1])}
+    if from_source:
+        target |= {f"source_{name}": "extract" for name in sources}
+    else:
+        target = {name: recording for name in sources} | {"separate_drums": changed != "drums"} | target
+    generator = torch.Generator().manual_seed(seed)
+    audio = vary_pipe(audio=recording, strength=strength, generator=generator, **target, **settings).audios[0]
+    return audio.float().mean(dim=0, keepdim=True).cpu()
+
+
+def evaluate_source_edits(
+    vary_pipe: Any,
+    edits: Sequence[Edit],
+    strengths: Sequence[float] = STRENGTHS,
+    settings: dict[str, Any] | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+    progress: bool = False,
+    min_clips: int = MIN_CLIPS,
+) -> dict[str, Any]:
+    r"""
+    Makes edits from source controls to target controls, and for comparison variations under the same target controls, and
+    measures what changes and what stays.
+
+    Args:
+        vary_pipe ([`JascoAudioToAudioPipeline`]): the pipeline.
+        edits (`Sequence[Edit]`): as [`plan_source_edits`] returns them, at the pipeline's sampling rate.
+        strengths (`Sequence[float]`, defaults to `STRENGTHS`): strengths of the variations.
+        settings (`dict`, *optional*): further arguments of `vary_pipe`.
+        seed (`int`, defaults to `0`): random seed of noise, floors and intervals.
+        cache (`Path`, *optional*): folder for the music. Existing files are reused; the caller ensures that they come from
+            the same model, edits and settings.
+        progress (`bool`, defaults to `False`): whether to show progress bars.
+        min_clips (`int`, defaults to `20`): minimum number of edits for a score.
+
+    Returns:
+        `dict`, ready for JSON: for each kind of `KINDS`, and `"all chords"`, the `num_edits` and `methods`: for `"edit"`
+        and each `"strength ..."`
+
+        - `new`: A of the aspect that changes, as [`~evaluation.edits.relative_adherence`] returns it
+        - `kept`: A of the other aspects ÷ that of the codec's round trip of the recording, likewise
+        - `log_mel`: the mean distance of [`~evaluation.metrics.edits.measure_variation`] from the round trip in dB
+    """
+    estimators = edit_estimators()
+    rate = vary_pipe.sampling_rate
+    methods = {"edit": (None, True)} | {f"strength {strength:g}": (strength, False) for strength in strengths}
+    recordings = [edit.recording for edit in edits]
+    targets = [edit.target for edit in edits]
+    estimates = analyze(((item["audio"], rate) for item in recordings), estimators)
+    round_trips = [(audio, rate) for audio in reconstruct(vary_pipe, recordings, 1)]
+    ceiling = score(estimates, recordings, estimators)
+    bounds = {
+        "new": {"floor": score_floor(estimates, targets, seed, estimators=estimators), "ceiling": ceiling},
+        "kept": {"floor": score_floor(estimates, recordings, seed, estimators=estimators), "ceiling": ceiling},
+    }
+    baselines = {"new": ceiling, "kept": score(analyze(round_trips, estimators), recordings, estimators)}
+    groups = {kind: [edit.kind == kind for edit in edits] for kind in KINDS}
+    groups["all chords"] = ["chords" in edit.new for edit in edits]
+    result: dict[str, Any] = {
+        name: {"num_edits": sum(group), "methods": {method: {} for method in methods}}
+        for name, group in groups.items()
+    }
+    for method, (strength, from_source) in methods.items():
+        audios = []
+        for number, edit in enumerate(tqdm(edits, method, unit="clip", disable=not progress)):
+            path = cache and cache / method / f"{number:03d} {edit.kind}.wav"
+            arguments = (vary_pipe, edit, strength, from_source, settings or {}, seed + number)
+            audios.append((cached(lambda: make_source_edit(*arguments), path, rate), rate))
+        found = analyze(audios, estimators)
+        distances = [measure_variation(*pair)["log_mel"] for pair in zip(audios, round_trips)]
+        scores = {"new": score(found, targets, estimators), "kept": score(found, recordings, estimators)}
+        for name, group in groups.items():
+            changed = KINDS.get(name, ("chords", ()))[0]
+            for aspect in ("new", "kept"):
+                parts = {"score": scores[aspect], "baseline": baselines[aspect]} | bounds[aspect]
+                chosen = tuple(it for it in estimators if (it.control == changed) == (aspect == "new"))
+                kept = {part: _select(values, chosen, group) for part, values in parts.items()}
+                rows = relative_adherence(kept, chosen, seed, min_clips)
+                result[name]["methods"][method][aspect] = rows
+            result[name]["methods"][method]["log_mel"] = mean_row(
+                [distance for distance, is_member in zip(distances, group) if is_member], seed
+            )
+    return result
+
+
+def _select(
+    scores: dict[Metric, np.ndarray], estimators: Sequence[Estimator], group: Sequence[bool]
+) -> dict[Metric, np.ndarray]:
+    """The scores of some estimators, NaN for edits that are not in the group."""
+    names = {estimator.name for estimator in estimators}
+    return {key: np.where(group, values, math.nan) for key, values in scores.items() if key[0] in names}
+
+
+def write_source_edits(result: dict[str, Any]) -> str:
+    r"""
+    Args:
+        result (`dict`): as [`evaluate_source_edits`] returns it.
+
+    Returns:
+        `str`: Markdown tables. For each metric, the estimator with the lowest value is shown.
+    """
+    lines = []
+    for kind, part in result.items():
+        lines += [f"## Edits of {kind}: {part['num_edits']}", ""]
+        methods = part["methods"]
+        lines += [f"| | {' | '.join(methods)} |", "| --- " * (1 + len(methods)) + "|"]
+        for aspect, title in (("new", "A of the new {}: {}"), ("kept", "{}: {}, A ÷ codec")):
+            columns = [
+                {(row["control"], row["metric"]): row for row in worst_rows(it[aspect])} for it in methods.values()
+            ]
+            for key in columns[0]:
+                values = [
+                    f"{it[key]['value']:z.2f} ({it[key]['low']:z.2f} … {it[key]['high']:z.2f})" if key in it else ""
+                    for it in columns
+                ]
+                lines.append(f"| {title.format(*key)} | {' | '.join(values)} |")
+        distances = " | ".join(f"{it['log_mel']['value']:.1f} dB" for it in methods.values())
+        lines += [f"| distance from the recording (log mel) | {distances} |", ""]
+    for kind, part in result.items():
+        rows = part["methods"]["edit"]["new"] + part["methods"]["edit"]["kept"]
+        lines += [f"## {kind}, all estimators", "", *list_adherence(rows, "baseline"), ""]
+    return "\n".join(lines)

@@ -24,11 +24,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..audio.regions import read_pairs
 from ..controls import CONTROLS
 from ..controls.drum_machine import find_groove, is_groove_name
 from ..controls.midi import split_track
 from ..data.features import beat_grid
 from ..data.sources import Source, read_captions, read_track_info
+from ..pipelines.prompt_timeline import check_timeline, is_timeline
 from ..utils.errors import InputError
 from ..utils.numbers import to_integer
 from ..utils.seeding import derive_seed
@@ -38,7 +40,7 @@ from .batches import GenerationRequest
 _NUMBER = (int, float)
 _TYPES = {
     "name": (str,),
-    "prompt": (str,),
+    "prompt": (str, list),
     **dict.fromkeys(CONTROLS, (str, list)),
     "groove": (str,),
     "separate_drums": (bool,),
@@ -47,6 +49,12 @@ _TYPES = {
     "duration": _NUMBER,
     "bpm": (*_NUMBER, bool),
     "beats_per_bar": (int,),
+    "loop": (bool,),
+    "window_overlap": _NUMBER,
+    "audio": (str,),
+    "regions": (list,),
+    "audio_start_seconds": _NUMBER,
+    "strength": _NUMBER,
     "seed": (int,),
     "num_inference_steps": (int,),
     "guidance_scale": _NUMBER,
@@ -56,6 +64,7 @@ _TYPES = {
 _KINDS = {
     (str,): "a string",
     (str, list): "a string or a list",
+    (list,): "a list",
     (bool,): "true or false",
     (int,): "a whole number",
     _NUMBER: "a number",
@@ -87,10 +96,11 @@ def read_requests(
             A `.jsonl` or `.jsonl.gz` file, or a folder with `metadata.jsonl` or `data.jsonl`. Each line is a JSON
             object with:
 
-            - any of `FIELDS`: `prompt`, `chords` (`[[label, start], ...]`, `"C:0 Am:2.5"`, or a file), `drums` (a
+            - any of `FIELDS`: `prompt` (a text, or `[[text, start], ...]`), `chords` (`[[label, start], ...]`, `"C:0 Am:2.5"`, or a file), `drums` (a
               file), `groove` (a name in [`~controls.drum_machine.GROOVES`], instead of `drums`), `melody` (`[[pitch, start, end], ...]` or a file), `beats` (`[seconds, ...]`, `[beats,
               downbeats]`, a file, or `[]` for none), `separate_drums`, `normalize_drums`, `start` (seconds into
-              files), `duration` (seconds), `bpm` (or `false`), `beats_per_bar`, `seed`, `name` (of the clip's file; by
+              files), `duration` (seconds), `bpm` (or `false`), `beats_per_bar`, `loop`, `window_overlap`, `audio` (a recording) with
+              `regions` (`[[start, end], ...]`), `audio_start_seconds` and `duration`, or with `strength`, `seed`, `name` (of the clip's file; by
               default the line number), and the sampling settings
             - or `file_name`: a clip of a dataset. Its caption and `controls` are used, but not its duration
             - or `path`: a line of AudioCraft's `data.jsonl`, with the caption in the `.json` or `.txt` file beside the
@@ -155,6 +165,7 @@ def _read_line(
             f"`name` has to be a file name without slashes that does not start with a dot, but got {name!r}."
         )
     _check_groove(info, folder)
+    audio = _read_audio(info, folder)
     controls = {}
     for key in CONTROLS:
         value = info.get(key)
@@ -170,15 +181,19 @@ def _read_line(
     return replace(
         defaults,
         name=name,
-        prompt=info.get("prompt", defaults.prompt),
+        prompt=_read_prompt(info["prompt"]) if "prompt" in info else defaults.prompt,
         controls=controls,
         separate_drums=info.get("separate_drums", False),
         normalize_drums=info.get("normalize_drums", defaults.normalize_drums),
         start=info.get("start", defaults.start),
-        duration=info.get("duration", defaults.duration),
+        # Without a duration, edits have that of the recording.
+        duration=info.get("duration", None if audio else defaults.duration),
         bpm=info.get("bpm", defaults.bpm),
         beats_per_bar=info.get("beats_per_bar", defaults.beats_per_bar),
         groove=info.get("groove"),
+        loop=info.get("loop", defaults.loop),
+        window_overlap=info.get("window_overlap", defaults.window_overlap),
+        **audio,
         # The range of PyTorch's generators.
         seed=to_integer(info["seed"], "seed", -(2**63), 2**64 - 1)
         if "seed" in info
@@ -199,6 +214,35 @@ def _check_groove(info: dict[str, Any], folder: Path):
             raise error.renamed("groove") from None
     elif isinstance(drums, str) and is_groove_name(drums) and _find_file(drums, folder) is None:
         raise ValueError(f"`drums`: the file {drums!r} does not exist; for the preset of this name, use `groove`.")
+
+
+def _read_prompt(value: str | list[Any]) -> str | list[tuple[str | None, float]]:
+    """A text, or a timeline of texts."""
+    if isinstance(value, str):
+        return value
+    if not is_timeline(value):
+        raise ValueError(f"`prompt` has to be a string or [[text, start], ...], but is {json.dumps(value)}.")
+    return list(check_timeline(value, "prompt"))
+
+
+def _read_audio(info: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The fields of a recording and its edit."""
+    given = [name for name in ("regions", "audio_start_seconds", "strength") if name in info]
+    if "audio" not in info:
+        if given:
+            raise ValueError(f"`{given[0]}` requires `audio`, a recording.")
+        return {}
+    audio = _find_file(info["audio"], folder)
+    if audio is None:
+        raise ValueError(f"`audio`: the file {info['audio']!r} does not exist.")
+    if "strength" in info and len(given) > 1:
+        raise ValueError(f"`{given[0]}` can't be used with `strength`, which changes the whole recording.")
+    if not given and "duration" not in info:
+        raise ValueError("`audio` requires `regions`, `audio_start_seconds`, `strength`, or a `duration`.")
+    if info.get("loop"):
+        raise ValueError("`loop` can't be used with `audio`.")
+    fields = {name: info[name] for name in given} | {"audio": audio}
+    return fields | ({"regions": read_pairs(info["regions"], "regions")} if "regions" in info else {})
 
 
 def control_from_json(name: str, value: list[Any]) -> Any:

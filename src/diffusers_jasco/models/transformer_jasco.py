@@ -298,6 +298,9 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         drums_loudness (`float`, *optional*):
             Loudness in LUFS to which drum recordings are normalized before encoding, close to that of the training
             data. By default, they are not normalized. It does not affect the network.
+        music_loudness (`float`, *optional*):
+            Loudness in LUFS to which recordings are normalized while they are edited, close to that of the training data.
+            By default, they are not normalized. It does not affect the network.
         position_embedding (`str`, defaults to `"sinusoidal"`):
             `"sinusoidal"`: absolute positions, added to the input, as in AudioCraft; `"rotary"`: relative positions in
             the self-attentions ([arXiv 2104.09864](https://arxiv.org/abs/2104.09864)), which let the model
@@ -358,6 +361,7 @@ class JascoTransformerModel(ModelMixin, ConfigMixin, AttentionMixin, PeftAdapter
         preconditioning: float | list[float] | None = None,
         time_scale: float = 1.0,
         drums_loudness: float | None = None,
+        music_loudness: float | None = None,
         position_embedding: str = "sinusoidal",
         norm_type: str = "layer_norm",
         qk_norm: str | None = None,

@@ -346,7 +346,11 @@ def check_generator(
     if not is_list:
         return generator
     if len(generators) != num_waveforms:
-        raise InputError(f"There are {len(generators)} generators for {num_waveforms} waveforms.", "generator")
+        raise InputError(
+            f"`generator` has {len(generators)} elements for {num_waveforms} waveform(s). Give one generator, or a list with"
+            " one per waveform.",
+            "generator",
+        )
     if len({single.device for single in generators}) > 1:
         raise InputError("All generators have to be on the same device.", "generator")
     return generators

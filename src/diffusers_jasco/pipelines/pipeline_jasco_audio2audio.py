@@ -24,9 +24,10 @@ from torch.nn import functional as F
 from ..codecs import num_channels
 from ..conditioning import JascoConditioning
 from ..controls import CONTROLS
+from ..extraction import extract_beats
 from ..guiders import JascoGuidance
 from ..guiders.jasco_guidance import SCALES
-from ..inputs import read_beats
+from ..inputs import extract
 from ..schedulers.steps import default_steps, is_adaptive
 from ..utils.errors import InputError
 from ..utils.numbers import to_float, to_integer
@@ -37,7 +38,7 @@ from .denoising import GuidedVelocity, Velocity, initial_sigma, takes_sigmas
 from .encoding import JascoEncodingMixin
 from .pipeline_jasco import JascoPipeline
 from .pipeline_output import JascoPipelineOutput
-from .recordings import pair_recordings, read_recording, warn_of_cut_recordings
+from .recordings import loudness_gains, pair_recordings, read_recording, warn_of_cut_recordings
 from .source_velocity import SourceVelocity, check_euler, keep_controls, missing_controls
 
 
@@ -152,18 +153,23 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         waveforms = [read_recording(recording, rate, num_channels(self.codec)) for recording in recordings]
         duration = check_duration(duration)
         if duration is None:
-            duration = max(waveform.shape[-1] for waveform in waveforms) / rate
+            duration = check_duration(max(waveform.shape[-1] for waveform in waveforms) / rate)
+            assert duration is not None
         warn_of_cut_recordings([waveform.shape[-1] for waveform in waveforms], round(duration * rate), rate)
         num_frames = self._num_frames(duration)
         num_samples = num_frames * self._hop_length
         batch = torch.stack([F.pad(waveform, (0, num_samples))[..., :num_samples] for waveform in waveforms])
+        gains = loudness_gains(waveforms, rate, self.transformer.config.music_loudness)
+        batch = batch * gains
         count = to_integer(num_waveforms_per_prompt, "num_waveforms_per_prompt", minimum=1)
         batch_size, device = len(batch) * count, self._execution_device
         generator = check_generator(generator, batch_size, device)
-        steps = num_inference_steps or default_steps(self.scheduler) or 100
-        steps = max(1, round(to_integer(steps, "num_inference_steps", minimum=1) * strength))
+        if num_inference_steps is None:
+            num_inference_steps = default_steps(self.scheduler) or 100
+        steps = max(1, round(to_integer(num_inference_steps, "num_inference_steps", minimum=1) * strength))
         sigmas = strength * np.linspace(1.0, 1.0 / steps, steps)
         kwargs |= {"num_waveforms_per_prompt": count, "generator": generator, "sigmas": sigmas}
+        kwargs["gains"] = gains.repeat_interleave(count, dim=0)
         if given:
             return self._edit(prompt, sources, batch, duration, **kwargs)
         noise = self.prepare_latents(batch_size, num_frames, device, generator)
@@ -191,7 +197,9 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         extracted = [(recording, self.sampling_rate) for recording in recordings]
         with self._lock:
             if "beats" in self.transformer.controls and targets.get("bpm") is None and targets.get("beats") is None:
-                targets["beats"] = [read_beats(recording, duration) for recording in extracted]
+                found = [extract(extract_beats, recording, "audio") for recording in extracted]
+                targets["beats"] = [single if single.beats else None for single in found]
+                targets["bpm"] = [None if single.beats else False for single in found]
             source = self._encode_source(sources, extracted, targets)
             target = keep_controls(self.encode_conditioning(prompt, **targets), source, kept)
             data = self.encode_audio(recordings).to(self._execution_device, torch.float32)
@@ -219,15 +227,29 @@ class JascoAudioToAudioPipeline(JascoPipeline):
             raise error.renamed(f"source_{error.argument}") if error.argument in sources else error
 
     def _call_with_source(
-        self, source: JascoConditioning | None, generator: Any, **kwargs: Any
+        self,
+        source: JascoConditioning | None,
+        generator: Any,
+        gains: torch.Tensor,
+        return_dict: bool = True,
+        output_type: str = "pt",
+        **kwargs: Any,
     ) -> JascoPipelineOutput | tuple:
-        """Calls the base class. A callback may call this pipeline again, with another source."""
+        """
+        Calls the base class, and undoes the gains of the recordings. A callback may call this pipeline again, with another
+        source.
+        """
         with self._lock:
             outer, self._source = self._source, None if source is None else _Source(source, generator)
             try:
-                return super().__call__(generator=generator, **kwargs)
+                result = super().__call__(generator=generator, output_type=output_type, **kwargs)
             finally:
                 self._source = outer
+        if output_type == "np":
+            result.audios = result.audios / gains.numpy()
+        elif output_type == "pt":
+            result.audios = result.audios / gains.to(result.audios.device)
+        return result if return_dict else (result.audios,)
 
     def _make_velocity(self, velocity: GuidedVelocity, latents: torch.Tensor, *args: Any) -> Velocity:
         target = super()._make_velocity(velocity, latents, *args)

@@ -33,7 +33,7 @@ from .checks import check_duration, check_output_type, check_prompt
 from .denoising import GuidedVelocity, KnownFrames, Velocity
 from .pipeline_jasco import JascoPipeline
 from .pipeline_output import JascoPipelineOutput
-from .recordings import pair_recordings, read_recording, warn_of_cut_recordings
+from .recordings import loudness_gains, pair_recordings, read_recording, warn_of_cut_recordings
 from .regions import known_frames, read_regions
 from .windows import WindowedVelocity
 
@@ -42,6 +42,7 @@ class _Edit(NamedTuple):
     """The recordings of a call on the timeline of the music."""
 
     recordings: torch.Tensor  # (pieces, channels, samples)
+    gains: torch.Tensor  # (pieces, 1, 1), those with which the model gets the recordings
     spans: list[tuple[int, int]]  # the samples that each recording covers
     known: torch.Tensor  # (pieces, samples)
     known_frames: torch.Tensor  # (pieces, frames)
@@ -182,14 +183,15 @@ class JascoInpaintPipeline(JascoPipeline):
             )
         reach = measure_reach(self.codec)
         frames = torch.stack([known_frames(single, hop, *reach) for single in known])
-        return _Edit(timeline, spans, known, frames), duration
+        gains = loudness_gains(waveforms, rate, self.transformer.config.music_loudness)
+        return _Edit(timeline, gains, spans, known, frames), duration
 
     def _make_velocity(self, velocity: GuidedVelocity, latents: torch.Tensor, *args: Any) -> Velocity:
         edit = self._edit
         if edit is None:
             return super()._make_velocity(velocity, latents, *args)
         device = latents.device
-        data = self.encode_audio(edit.recordings).to(device)
+        data = self.encode_audio(edit.recordings * edit.gains).to(device)
         data = F.pad(data, (0, 0, 0, latents.shape[1]))[:, : latents.shape[1]]
         count = len(latents) // len(data)
         known = edit.known_frames[:, : latents.shape[1]].to(device)
@@ -209,6 +211,7 @@ class JascoInpaintPipeline(JascoPipeline):
         for index, audio in enumerate(audios):
             piece = index // count
             recording, known = edit.recordings[piece].to(audio.device), edit.known[piece].to(audio.device)
+            audio = audio / edit.gains[piece].to(audio.device)
             rows.append(splice(audio, recording, known, *edit.spans[piece], self.sampling_rate))
         return torch.stack(rows)
 

@@ -55,7 +55,16 @@ def check_timeline(prompt: Sequence[Sequence[Any]], name: str, position: int | N
     Raises:
         [`~inputs.InputError`]: unless the starts are finite and increase from 0.
     """
-    starts = [to_float(start, name) for _, start in prompt]
+    starts = []
+    for text, start in prompt:
+        try:
+            starts.append(to_float(start, name))
+        except InputError:
+            raise InputError(
+                f"`{name}` has to have finite starts in seconds, but {shorten(text)} begins at {start}.",
+                "prompt",
+                position,
+            ) from None
     if starts[0] != 0:
         raise InputError(
             f"`{name}` has to begin at 0 seconds, but {shorten(prompt[0])} begins at {starts[0]:g}.",

@@ -21,6 +21,7 @@ import torch
 from diffusers.utils import logging
 
 from ..audio.io import load_audio
+from ..audio.loudness import measure_loudness
 from ..audio.resampling import resample
 from ..audio.waveforms import is_waveform
 from ..utils.errors import InputError
@@ -51,7 +52,11 @@ def pair_recordings(prompt: Prompts, audio: Any, prompt_embeds: torch.Tensor | N
     if isinstance(prompt, list) or prompt_embeds is not None:
         count = len(prompt) if isinstance(prompt, list) else len(prompt_embeds)  # type: ignore[arg-type]
         if len(recordings) not in (1, count):
-            raise InputError(f"`audio` has {len(recordings)} elements for {count} prompt(s).", "audio")
+            raise InputError(
+                f"`audio` has {len(recordings)} elements for {count} prompt(s). Give one for all prompts, or a list with one"
+                " per prompt.",
+                "audio",
+            )
         return prompt, recordings * (count // len(recordings))
     return [prompt] * len(recordings) if len(recordings) > 1 else prompt, recordings
 
@@ -79,6 +84,25 @@ def read_recording(recording: Any, sampling_rate: int, channels: int) -> torch.T
     if waveform.shape[0] != channels:
         waveform = waveform.mean(dim=0, keepdim=True).expand(channels, -1)
     return resample(waveform, rate, sampling_rate)
+
+
+def loudness_gains(recordings: Sequence[torch.Tensor], sampling_rate: int, loudness: float | None) -> torch.Tensor:
+    r"""
+    Returns the gains that bring recordings to a loudness.
+
+    Args:
+        recordings (`Sequence[torch.Tensor]`, each of shape `(channels, samples)`): the recordings.
+        sampling_rate (`int`): their rate in Hz.
+        loudness (`float`, *optional*): loudness in LUFS; without it, all gains are 1.
+
+    Returns:
+        `torch.Tensor` of shape `(recordings, 1, 1)`: the gains, 1 for silence and for less than 0.4 s.
+    """
+    gains = torch.ones(len(recordings), 1, 1)
+    if loudness is not None:
+        measured = [measure_loudness(recording, sampling_rate) for recording in recordings]
+        gains[:, 0, 0] = 10 ** ((loudness - torch.tensor(measured)) / 20)
+    return gains.nan_to_num(1.0)
 
 
 def warn_of_cut_recordings(ends: Sequence[int], num_samples: int, sampling_rate: int):

@@ -129,7 +129,7 @@ def seam_ratio(
     times = (np.arange(len(change)) + 0.5) / frame_rate
     if len(downbeats) == 1:
         raise ValueError("`downbeats` have to be at least two, but got one.")
-    bars = _to_bars(times, downbeats) if len(downbeats) else times
+    bars = to_bars(times, downbeats) if len(downbeats) else times
     inside, near, comparable = (np.zeros(len(times), dtype=bool) for _ in range(3))
     for start, end in overlaps:
         if not 0 <= start <= end <= len(times) / frame_rate + 1e-6:
@@ -142,7 +142,7 @@ def seam_ratio(
         inside |= (times > start) & (times < end)
         near |= (times > start - MARGIN / frame_rate) & (times < end + MARGIN / frame_rate)
         if len(downbeats):
-            first, last = _to_bars(np.array([start, end]), downbeats)
+            first, last = to_bars(np.array([start, end]), downbeats)
             comparable |= (last - bars) % 1 < last - first
     elsewhere = ~near & comparable if len(downbeats) else ~near
     if not inside.any() or not elsewhere.any():
@@ -153,7 +153,7 @@ def seam_ratio(
     }
 
 
-def _to_bars(times: np.ndarray, downbeats: Sequence[float]) -> np.ndarray:
+def to_bars(times: np.ndarray, downbeats: Sequence[float]) -> np.ndarray:
     """Times in bars. The first and last bar are extrapolated."""
     beats = np.sort(np.asarray(downbeats, dtype=float))
     index = np.clip(np.searchsorted(beats, times, side="right") - 1, 0, len(beats) - 2)
