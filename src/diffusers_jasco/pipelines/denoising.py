@@ -29,7 +29,7 @@ from tqdm import tqdm
 from ..conditioning import JascoConditioning
 from ..guiders import JascoGuidance
 from ..models.transformer_jasco import JascoTransformerModel
-from ..schedulers.steps import DEFAULT_STEPS, check_sigmas, check_steps, is_adaptive
+from ..schedulers.steps import DEFAULT_STEPS, check_sigmas, check_steps, is_adaptive, stored_sigmas
 from ..utils.compilation import is_compiled
 from ..utils.errors import InputError
 
@@ -295,7 +295,9 @@ def set_timesteps(
         scheduler ([`~diffusers.SchedulerMixin`]): the scheduler.
         num_inference_steps (`int`, *optional*):
             Number of steps of the uniform grid; schedulers that do not accept sigmas use their own grid.
-        sigmas (`list[float]` or `np.ndarray`, *optional*): the grid, instead of the uniform one.
+        sigmas (`list[float]` or `np.ndarray`, *optional*):
+            The grid. Without it and `num_inference_steps`, that of the scheduler's configuration is used, or else the
+            uniform grid.
         device (`torch.device`): device of the timesteps.
         default_num_inference_steps (`int`, *optional*): number of steps if neither is given, by default 100; unused
             with adaptive schedulers.
@@ -307,6 +309,10 @@ def set_timesteps(
     if is_adaptive(scheduler):
         scheduler.set_timesteps(device=device)
         return
+    if num_inference_steps is None and sigmas is None:
+        # Another default number of steps overrules the grid.
+        stored = stored_sigmas(scheduler)
+        sigmas = check_sigmas(stored) if stored and len(stored) == default_num_inference_steps else None
     steps = num_inference_steps or default_num_inference_steps or DEFAULT_STEPS
     if takes_sigmas(scheduler):
         grid = np.linspace(1.0, 1.0 / steps, steps) if sigmas is None else sigmas
