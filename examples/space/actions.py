@@ -88,6 +88,9 @@ def make_takes(
         remarks += describe_unknown_words(settings.prompt)
         drums = read_recording(recording, "drums") if settings.drums == "recording" else None
         request = ENGINE.make_request(settings, drums, source)
+        if settings.loop and (length := request.settings.duration) != settings.duration:
+            bars = round(length * settings.tempo / 60 / settings.chords["beats_per_bar"])
+            remarks.append(f"The loop has {bars} bar{'' if bars == 1 else 's'} and lasts {length:.2f} s.")
         for number in range(settings.variations):
             label = f"Take {number + 1} of {settings.variations}: " if settings.variations > 1 else ""
             seed = (settings.seed + number) % (MAX_SEED + 1)

@@ -172,6 +172,8 @@ class Engine:
         regions: Regions = []
         if settings.edit == "off":
             source = None
+            if settings.loop:
+                settings = self._fit_loop(settings)
         else:
             settings, regions = _place_recording(settings, source)
         groove, drums = settings.groove(), None
@@ -181,6 +183,14 @@ class Engine:
             waveform, rate = recording
             drums = waveform[:, : math.ceil(settings.duration * rate)], rate
         return TakeRequest(settings, drums, source, regions)
+
+    def _fit_loop(self, settings: Settings) -> Settings:
+        """The settings with the duration of the whole bars that fit into it, in whole frames, so that the beat continues."""
+        bar = settings.chords["beats_per_bar"] * 60 / settings.tempo
+        # A saved duration of whole bars may be rounded down to a frame.
+        bars = max(1, math.floor((settings.duration + 1 / self.frame_rate) / bar))
+        duration = round(bars * bar * self.frame_rate) / self.frame_rate
+        return replace(settings, duration=min(duration, DURATION[1]))
 
     def play(
         self,

@@ -131,7 +131,10 @@ class Layout:
                 *DURATION, self.start.duration, step=0.5, label="Duration (seconds)", min_width=200
             )
         self.loop = gr.Checkbox(
-            False, label="Loop: the end continues into the beginning", elem_classes="plain", elem_id="loop"
+            False,
+            label="Loop: whole bars, whose end continues into the beginning",
+            elem_classes="plain",
+            elem_id="loop",
         )
         self.messages["tempo"] = self.messages["duration"] = self.messages["loop"] = message()
 

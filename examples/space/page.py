@@ -54,6 +54,7 @@ from widgets import describe_take, say
 
 
 CONCURRENCY = int(os.environ.get("JASCO_CONCURRENCY", "2"))  # pieces generated at the same time
+FIELD_NAMES = {"prompt": "description", "source": "recording", "regions": "parts"}  # in messages
 KEPT_TAKES = 12  # takes per session that can be compared
 # Lets only one player sound at a time (Gradio's players have no event for this), and returns whether the page is dark.
 ON_LOAD = """() => {
@@ -357,7 +358,7 @@ class Page(Layout):
         slot = self.messages[error.field]
         updates = {slot: say(str(error), "error")}
         if slot is not self.status:
-            field = "description" if error.field == "prompt" else error.field
+            field = FIELD_NAMES.get(error.field, error.field)
             updates[self.status] = say(f"Nothing was generated: see the message about the {field}.", "error")
         tab = "edit" if error.field in EDIT_FIELDS else error.field
         if tab in (*CONTROLS, "edit"):

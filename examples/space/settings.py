@@ -84,7 +84,7 @@ class Settings:
         variations (`int`): number of variations.
         steps (`int`): number of solver steps.
         guidance_scale (`float`), text_guidance_scale (`float`): weights of all conditions, and of the text alone.
-        loop (`bool`): whether the end continues into the beginning.
+        loop (`bool`): whether the end continues into the beginning; the duration is cut to whole bars.
         edit (`str`):
             `"off"` for new music; for a recording (stored in a separate file), `"regions"` to make parts of it anew, or
             `"variation"`.

@@ -153,7 +153,7 @@ def test_the_script_writes_tables_and_a_figure(tmp_path, capsys):
     load_pipeline("chords-drums-melody").save_pretrained(tmp_path / "checkpoint")
     arguments = ["--checkpoint", tmp_path / "checkpoint", "--renderer", "tinysoundfont", "--output", tmp_path / "out"]
     arguments += ["--num_edits", 2, "--num_variations", 2, "--min_clips", 2, "--duration", 10]
-    arguments += ["--num_inference_steps", 1, "--strengths", 1]
+    arguments += ["--num_inference_steps", 1, "--sections", "edits", "strength", "--strengths", 1]
     run_script("evaluate_edits", *arguments)
     assert "largest difference of samples outside the regions, after `paste` | 0 |" in capsys.readouterr().out
     assert (tmp_path / "out" / "seam.png").stat().st_size > 1000

@@ -143,7 +143,7 @@ NOTES = [("C4", 0.0, 0.5), ("E4", 0.5, 1.0)]
 @pytest.mark.parametrize("seconds", [1.0, 14.0])
 def test_equal_source_and_target_leave_the_recording_as_it_is(vary, seconds):
     data = vary.encode_audio(recording(seconds=seconds)[0][None])
-    options = CALL | {"audio": recording(seconds=seconds), "strength": 0.9, "generator": generator(0)}
+    options = CALL | {"audio": recording(seconds=seconds), "guidance_scale": 3.0, "generator": generator(0)}
     same = vary(**options, source_prompt="a", chords=CHORDS, source_chords=CHORDS).audios
     torch.testing.assert_close(same, data, atol=1e-4, rtol=1e-4)
     other = vary(**options, source_prompt="a", chords=OTHER_CHORDS, source_chords=CHORDS).audios

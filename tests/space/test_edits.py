@@ -118,6 +118,21 @@ def test_a_loop_continues_at_its_end():
 
 
 @pytest.mark.parametrize(
+    "tempo, duration, expected",
+    [(120.0, 4.0, 4.0), (110.0, 10.0, 8.72), (110.0, 8.72, 8.72), (40.0, 1.0, 6.0), (120.0, 180.0, 180.0)],
+)
+def test_loops_have_whole_bars(tempo, duration, expected):
+    settings = Settings(tempo=tempo, duration=duration, loop=True)
+    assert actions.ENGINE.make_request(settings).settings.duration == pytest.approx(expected)
+
+
+def test_the_length_of_a_loop_is_reported():
+    settings = Settings("rock", chords=C_AM, tempo=110.0, duration=3.0, loop=True, steps=1)
+    (take,), remarks = actions.make_takes(settings, None, actions.TOKENS.issue("me"))
+    assert remarks[1:] == ["The loop has 1 bar and lasts 2.20 s."] and take.settings.duration == pytest.approx(2.2)
+
+
+@pytest.mark.parametrize(
     "field, values, message",
     [
         ("regions", {"regions": "2-4"}, "within the music of 3 s, but one is from 2 to 4 s"),

@@ -357,6 +357,7 @@ def test_a_part_of_a_recording_is_made_anew(open_window, tmp_path):
     window.make()
     alert = window.page.get_by_role("alert").filter(has_text="Enter the parts to make anew")
     expect(alert).to_be_visible()
+    window.expect_status("Nothing was generated: see the message about the parts.")
     window.find("#regions textarea, #regions input").fill("1-1.5")
     window.tab("Chords")
     window.make()

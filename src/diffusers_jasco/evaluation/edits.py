@@ -553,13 +553,13 @@ def write_strengths(result: dict[str, Any]) -> str:
     metrics = dict.fromkeys((row["control"], row["metric"]) for rows in result["aspects"].values() for row in rows)
     lines += ["", f"| A ÷ codec | {' | '.join(result['aspects'])} |", "| --- " * (1 + len(result["aspects"])) + "|"]
     for control, metric in metrics:
-        cells = []
+        columns = []
         for rows in result["aspects"].values():
             found = [row for row in worst_rows(rows) if (row["control"], row["metric"]) == (control, metric)]
-            cells.append(
+            columns.append(
                 f"{found[0]['value']:z.2f} ({found[0]['low']:z.2f} … {found[0]['high']:z.2f})" if found else ""
             )
-        lines.append(f"| {control}: {metric} | {' | '.join(cells)} |")
+        lines.append(f"| {control}: {metric} | {' | '.join(columns)} |")
     return "\n".join(lines)
 
 

@@ -40,7 +40,7 @@ KINDS = {
     "chords without melody": ("chords", ("chords", "drums")),
     "drums": ("drums", ("chords", "drums", "melody")),
 }
-STRENGTHS = (0.8, 0.9, 1.0)
+STRENGTHS = (0.8, 0.9)
 MIN_FIT = 0.7  # share of strong beats on which new chords have to contain the melody
 
 _TRIADS = {
@@ -54,7 +54,8 @@ _SHORTEST = 0.03  # seconds that a note has to sound on a beat
 def plan_source_edits(items: Sequence[dict[str, Any]], seed: int = 0) -> list[Edit]:
     r"""
     Plans edits of whole recordings, of the kinds `KINDS`: with [`other_chords`], by turns with and without the melody among
-    the sources; and with a groove of the drum machine in the same tempo. Recordings that do not allow an edit are skipped.
+    the sources; and every other recording with a groove of the drum machine in the same tempo. Recordings that do not allow an
+    edit are skipped.
 
     Args:
         items (`Sequence[dict]`): recordings, as [`~evaluation.items.compose_items`] returns them.
@@ -70,7 +71,7 @@ def plan_source_edits(items: Sequence[dict[str, Any]], seed: int = 0) -> list[Ed
         if fit >= MIN_FIT:
             kind = ("chords", "chords without melody")[len(edits) % 2]
             edits.append(Edit(kind, item, item | {"chords": chords}, (whole,), ("chords",), whole))
-    for index, item in enumerate(items):
+    for index, item in enumerate(items[::2]):
         if fitting_grooves(item):
             region = (item["downbeats"][0], item["duration"])
             target = item | with_groove(item, region, np.random.default_rng([seed, index]))

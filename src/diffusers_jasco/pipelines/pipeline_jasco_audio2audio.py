@@ -25,7 +25,6 @@ from ..codecs import num_channels
 from ..conditioning import JascoConditioning
 from ..controls import CONTROLS
 from ..extraction import extract_beats
-from ..guiders import JascoGuidance
 from ..guiders.jasco_guidance import SCALES
 from ..inputs import extract
 from ..schedulers.steps import default_steps, is_adaptive
@@ -45,7 +44,7 @@ from .source_velocity import SourceVelocity, check_euler, keep_controls, missing
 EXTRACT = "extract"
 
 VARIATION_STRENGTH = 0.5
-EDIT_STRENGTH = 0.7
+EDIT_STRENGTH = 0.9
 
 _ENCODED = set(inspect.signature(JascoEncodingMixin.encode_conditioning).parameters)
 # Arguments that source and target share; those of the tempo only where the source may need one.
@@ -100,7 +99,7 @@ class JascoAudioToAudioPipeline(JascoPipeline):
             audio:
                 The recording, or a list with one per prompt, in any form that [`~audio.io.load_audio`] reads.
             strength (`float`, *optional*):
-                How much changes, from above 0 to 1, as in Diffusers' image-to-image pipelines; by default 0.5, and 0.7 for
+                How much changes, from above 0 to 1, as in Diffusers' image-to-image pipelines; by default 0.5, and 0.9 for
                 edits with a `source_*`. With 1, a variation ignores the recording.
             source_prompt (`str` or `list`, *optional*):
                 Words for the recording as it is. If any `source_*` is given, the recording is edited: its differences from
@@ -257,7 +256,7 @@ class JascoAudioToAudioPipeline(JascoPipeline):
             return target
         conditioning, generator = self._source
         conditioning = conditioning.to(latents.device).repeat(len(latents) // conditioning.batch_size)
-        guided = GuidedVelocity(self.transformer, JascoGuidance(1.0), conditioning, velocity.attention_kwargs)
+        guided = GuidedVelocity(self.transformer, velocity.guider, conditioning, velocity.attention_kwargs)
         source = super()._make_velocity(guided.for_part(guided.conditioning, "source:"), latents, *args)
         size = len(latents), latents.shape[1], latents.device
         return SourceVelocity(target, source, latents, lambda: self.prepare_latents(*size, generator))
