@@ -72,6 +72,8 @@ class GenerationRequest:
         regions (`list[tuple[float, float]]`): start and end of the regions of `audio` in seconds.
         audio_start_seconds (`float`, defaults to `0.0`): where `audio` begins in the music.
         strength (`float`, *optional*): how much of `audio` changes, in (0, 1].
+        control_scales (`dict[str, float]`), control_regions (`dict[str, list]`): how strictly controls are followed, and
+            where, as [`JascoPipeline`] accepts them.
     """
 
     name: str
@@ -92,6 +94,8 @@ class GenerationRequest:
     regions: list[tuple[float, float]] = field(default_factory=list)
     audio_start_seconds: float = 0.0
     strength: float | None = None
+    control_scales: dict[str, float] = field(default_factory=dict)
+    control_regions: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
         """All fields as JSON-compatible values. Waveforms and matrices are replaced by hashes."""
@@ -100,6 +104,7 @@ class GenerationRequest:
         new_defaults: dict[str, Any] = {"start": 0.0, "normalize_drums": None, "bpm": None, "beats_per_bar": None}
         new_defaults |= {"groove": None, "loop": False, "window_overlap": None}
         new_defaults |= {"audio": None, "regions": [], "audio_start_seconds": 0.0, "strength": None}
+        new_defaults |= {"control_scales": {}, "control_regions": {}}
         omitted = {"controls", *(name for name, default in new_defaults.items() if values[name] == default)}
         return {key: _to_json(value) for key, value in values.items() if key not in omitted}
 
@@ -167,6 +172,9 @@ def generate_batch(pipe: "JascoPipeline", requests: Sequence[GenerationRequest])
     grooves = [request.groove and find_groove(request.groove) for request in requests]
     inputs["drums"] = [groove or drums for groove, drums in zip(grooves, inputs["drums"])]
     inputs |= {name: [getattr(request, name) for request in requests] for name in ("bpm", "beats_per_bar")}
+    for name in ("control_scales", "control_regions"):
+        values = [getattr(request, name) for request in requests]
+        inputs[name] = values if any(values) else [None] * len(requests)
     adapted, edit_arguments = _edit(pipe, requests)
     output = adapted(
         [request.prompt for request in requests],
