@@ -189,10 +189,10 @@ def load_script(name: str):
 
 def load(folder: Path) -> tuple[dict, dict]:
     import torch
-    from diffusers import AutoModel, DiffusionPipeline
+    from diffusers import AutoModel, AutoPipelineForText2Audio, DiffusionPipeline
     from huggingface_hub import ModelCard
 
-    from diffusers_jasco import JascoPipeline, JascoTransformerModel
+    from diffusers_jasco import JascoPipeline, JascoTransformerModel, register_auto_pipeline
     from diffusers_jasco.training.weight_transfer import load_source
 
     seen, audios = {}, {}
@@ -210,6 +210,8 @@ def load(folder: Path) -> tuple[dict, dict]:
     audios["one piece"] = play(JascoPipeline.from_pretrained("org/one-piece"))
     general = DiffusionPipeline.from_pretrained("org/pipeline")
     audios["general"], seen["general"] = play(general), type(general).__name__
+    register_auto_pipeline()
+    seen["auto pipeline"] = type(AutoPipelineForText2Audio.from_pretrained("org/pipeline", revision="v1")).__name__
     seen["others"] = [type(DiffusionPipeline.from_pretrained(name)).__name__ for name in ("org/inpaint", "org/vary")]
     audios["saved by another class"] = play(JascoPipeline.from_pretrained("org/inpaint"))
     audios["source of a training"] = play(load_source("org/pipeline"))

@@ -93,6 +93,7 @@ def test_prompts_recordings_and_waveforms_are_paired(vary):
         ({"duration": 365 * 86400.0}, "duration", "to 3600, but is 31536000"),
         ({"audio": None}, "audio", "is missing"),
         ({"latents": torch.zeros(1, 50, 16)}, "latents", "can't be used with a recording"),
+        ({"loop": True}, "loop", "can't be used with a recording"),
     ],
 )
 def test_invalid_input_is_rejected(vary, options, argument, message):

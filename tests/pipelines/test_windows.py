@@ -53,14 +53,14 @@ def test_windows_cover_each_frame_once(num_frames, window, overlap, multiple, lo
     assert windows[0].frames[0] == 0 and (loop or windows[-1].frames[-1] == num_frames - 1)
 
 
-def test_neighboring_windows_share_their_overlap_frame_by_frame():
+def test_the_border_of_two_windows_is_in_the_middle_of_their_overlap():
     first, second = place_windows(16, 10, 4)
-    assert first.frames[first.is_owned].tolist() == [0, 1, 2, 3, 4, 5, 6, 8]
-    assert second.frames[second.is_owned].tolist() == [7, 9, 10, 11, 12, 13, 14, 15]
+    assert first.frames[first.is_owned].tolist() == list(range(8))
+    assert second.frames[second.is_owned].tolist() == list(range(8, 16))
     before, after = place_windows(12, 8, 2, loop=True)
-    assert before.frames[before.is_owned].tolist() == [0, 2, 3, 4, 5, 6]
+    assert before.frames[before.is_owned].tolist() == list(range(1, 7))
     assert after.frames.tolist() == [6, 7, 8, 9, 10, 11, 0, 1]
-    assert after.frames[after.is_owned].tolist() == [7, 8, 9, 10, 11, 1]
+    assert after.frames[after.is_owned].tolist() == [7, 8, 9, 10, 11, 0]
 
 
 @pytest.fixture

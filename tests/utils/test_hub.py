@@ -162,6 +162,7 @@ def test_chord_labels_are_preserved(loaded):
 
 def test_classes_are_found_by_name_after_importing_the_package(loaded):
     assert (loaded.observations["general"], loaded.observations["auto"]) == ("JascoPipeline", "JascoTransformerModel")
+    assert loaded.observations["auto pipeline"] == "JascoPipeline"
     assert loaded.observations["others"] == ["JascoInpaintPipeline", "JascoAudioToAudioPipeline"]
 
 

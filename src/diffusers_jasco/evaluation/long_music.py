@@ -141,8 +141,9 @@ def measure_piece(
     estimators: Sequence[Estimator] = ESTIMATORS,
 ) -> PieceMeasures:
     r"""
-    Measures a long piece. The seams are measured in all frames of the `"overlaps"`, where windows have their `"starts"`
-    and `"ends"`, and, for comparison, `"between"` the overlaps, as many frames in the middle between two overlaps.
+    Measures a long piece. The seams are measured in all frames of the `"overlaps"`, at the `"borders"` in their middles,
+    where windows have their `"starts"` and `"ends"`, and, for comparison, `"between"` the overlaps, as many frames in
+    the middle between two overlaps.
 
     Args:
         audio (`torch.Tensor` of shape `(channels, samples)`): the piece at the pipeline's sampling rate.
@@ -171,9 +172,11 @@ def measure_piece(
     latents = encode(pipe.codec, audio[None])[0]
     frame = 1 / frame_rate
     starts = [start for start, _ in overlaps]
+    middles = [math.floor((start + end) / 2 * frame_rate + 1e-6) / frame_rate for start, end in overlaps]
     shift = float(np.median(np.diff(starts))) / 2 if len(starts) > 1 else starts[0] / 2
     places = {
         "overlaps": overlaps,
+        "borders": [(middle, middle) for middle in middles],
         "starts": [(start, start) for start, _ in overlaps],
         "ends": [(end, end) for _, end in overlaps],
         "between": [(start + shift, end + shift) for start, end in overlaps if end + shift < item["duration"] - frame],
@@ -387,14 +390,22 @@ def evaluate_pieces(
         `dict`: as [`summarize_pieces`] returns it.
     """
     estimators = [estimator for estimator in ESTIMATORS if METRICS.get(estimator.control) in estimator.metrics]
-    config, options = pipe.transformer.config, (settings or {}) | {"window_overlap": window_overlap}
+    config = pipe.transformer.config
     num_frames, overlap = (math.ceil(seconds * pipe.frame_rate - 1e-6) for seconds in (music.duration, window_overlap))
     overlaps = find_overlaps(num_frames, config.sample_size, overlap, config.drums_blur, pipe.frame_rate)
     pieces = []
     indices = find_pieces(music, num_pieces)
     for number, index in enumerate(tqdm(indices, "long pieces", unit="piece", disable=not progress)):
         item = _compose(music, index)
-        audio = _generate(pipe, item, f"{number:05d}", folder, options, seed + number)
+        audio = _generate(
+            pipe,
+            item,
+            folder,
+            name=f"{number:05d}",
+            seed=seed + number,
+            settings=settings,
+            window_overlap=window_overlap,
+        )
         pieces.append(measure_piece(audio, item, pipe, overlaps, estimators))
     return summarize_pieces(pieces, pipe.frame_rate, estimators, seed, min_clips)
 
@@ -404,14 +415,11 @@ def _compose(music: SyntheticMusic, index: int) -> dict[str, Any]:
     return item | {"stems": {"drums": item["stems"]["drums"]}}
 
 
-def _generate(
-    pipe: Any, item: dict[str, Any], name: str, folder: Path | None, settings: dict[str, Any], seed: int
-) -> torch.Tensor:
+def _generate(pipe: Any, item: dict[str, Any], folder: Path | None, **request: Any) -> torch.Tensor:
+    """A piece with all controls. `request` has fields of [`~generation.batches.GenerationRequest`]."""
     inputs = [part for part in INPUTS if part == "text" or part in pipe.transformer.controls]
-    fields = {key: value for key, value in settings.items() if key in ("loop", "window_overlap")}
-    others = {key: value for key, value in settings.items() if key not in fields}
-    [request] = make_requests([item], np.arange(1), inputs, others, seed)
-    return next(generate(pipe, [dataclasses.replace(request, name=name, **fields)], 1, folder))
+    [basis] = make_requests([item], np.arange(1), inputs, request.pop("settings") or {}, 0)
+    return next(generate(pipe, [dataclasses.replace(basis, **request)], 1, folder))
 
 
 def evaluate_loops(
@@ -440,8 +448,9 @@ def evaluate_loops(
     for number, index in enumerate(tqdm(indices, "loops", unit="loop", disable=not progress)):
         item = _cut_phrases(_compose(music, index), pipe.frame_rate)
         for name, seams in kinds.items():
-            options = (settings or {}) | {"loop": name == "loop"}
-            audio = _generate(pipe, item, f"{number:05d}_{name.replace(' ', '_')}", folder, options, seed + number)
+            file = f"{number:05d}_{name.replace(' ', '_')}"
+            loop = name == "loop"
+            audio = _generate(pipe, item, folder, name=file, seed=seed + number, settings=settings, loop=loop)
             seams.append(_measure_loop(pipe, audio, item["downbeats"]))
     return {"num_loops": num_loops} | {
         name: _summarize_borders(seams, pipe.frame_rate, seed) for name, seams in kinds.items()

@@ -115,7 +115,8 @@ class JascoAudioToAudioPipeline(JascoPipeline):
                 Number of steps from noise to music, by default that of the scheduler's configuration. A variation needs
                 the share `strength` of them.
             num_waveforms_per_prompt, generator: as in [`JascoPipeline.__call__`].
-            kwargs: all other arguments of [`JascoPipeline.__call__`], except `latents`, `sigmas` and `conditioning`.
+            kwargs: all other arguments of [`JascoPipeline.__call__`], except `latents`, `sigmas`, `conditioning` and
+                `loop`.
                 `start` and `separate_drums` apply to the target's controls. In edits, a checkpoint with the control
                 `beats` gets those of the recording by default.
 
@@ -127,8 +128,9 @@ class JascoAudioToAudioPipeline(JascoPipeline):
                 for a scheduler that always begins with noise (an adaptive one, or one without `sigmas`), and in edits for
                 all schedulers except Euler's method.
         """
-        for name in ("latents", "sigmas", "conditioning"):
-            if kwargs.get(name) is not None:
+        for name in ("latents", "sigmas", "conditioning", "loop"):
+            # `in` would compare tensors.
+            if kwargs.get(name) is not None and kwargs[name] is not False:
                 raise InputError(f"`{name}` can't be used with a recording.", name)
         sources = {"prompt": source_prompt, "chords": source_chords, "drums": source_drums, "melody": source_melody}
         given = [name for name, value in sources.items() if value is not None]

@@ -144,7 +144,9 @@ class JascoInpaintPipeline(JascoPipeline):
         offsets = offsets if isinstance(offsets, (list, tuple)) else [offsets] * num_pieces
         if len(offsets) != num_pieces:
             raise InputError(
-                f"`audio_start_seconds` has {len(offsets)} elements for {num_pieces} piece(s).", "audio_start_seconds"
+                f"`audio_start_seconds` has {len(offsets)} elements for {num_pieces} piece(s). Give one for all, or a list"
+                " with one for each.",
+                "audio_start_seconds",
             )
         firsts = [round(to_float(value, "audio_start_seconds", minimum=0, unit="seconds") * rate) for value in offsets]
         waveforms = [read_recording(recording, rate, num_channels(self.codec)) for recording in recordings]

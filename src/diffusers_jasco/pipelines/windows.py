@@ -40,8 +40,9 @@ class Window(NamedTuple):
 
 def place_windows(num_frames: int, window: int, overlap: int, multiple: int = 1, loop: bool = False) -> list[Window]:
     r"""
-    Covers a timeline with overlapping windows at equal distances. In an overlap, the frames belong to the two windows
-    by turns: averages of both would lose high frequencies ([arXiv 2502.05130](https://arxiv.org/abs/2502.05130)).
+    Covers a timeline with overlapping windows at equal distances. Frames before the middle of an overlap belong to the
+    first of the two windows, the others to the second: averages of both would lose high frequencies
+    ([arXiv 2502.05130](https://arxiv.org/abs/2502.05130)), and the ends of a window have less context.
 
     Args:
         num_frames (`int`): length of the timeline in frames.
@@ -63,16 +64,15 @@ def place_windows(num_frames: int, window: int, overlap: int, multiple: int = 1,
         rest = math.ceil((num_frames - window) / multiple)
         count = 1 + math.ceil((num_frames - window) / step)
         starts = [rest * number // max(count - 1, 1) * multiple for number in range(count)]
-    lengths = [window if loop else min(window, num_frames - start) for start in starts]
-    spans = [torch.arange(start, start + length) % num_frames for start, length in zip(starts, lengths)]
-    # The number of windows with a frame, and of those that came before.
-    total, before = torch.zeros(2, num_frames, dtype=torch.long)
-    for frames in spans:
-        total[frames] += 1
+    ends = [start + window if loop else min(start + window, num_frames) for start in starts]
+    following = [*starts[1:], num_frames]
+    borders = [(end + after) // 2 for end, after in zip(ends, following)]
+    # In a loop, the first window begins where the last one ends.
+    firsts = [borders[-1] - num_frames if loop else 0, *borders[:-1]]
     windows = []
-    for frames in spans:
-        windows.append(Window(frames, before[frames] == frames % total[frames]))
-        before[frames] += 1
+    for start, end, first, border in zip(starts, ends, firsts, borders):
+        frames = torch.arange(start, end)
+        windows.append(Window(frames % num_frames, (frames >= first) & (frames < border)))
     return windows
 
 
