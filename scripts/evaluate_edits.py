@@ -19,8 +19,8 @@ and edits from source to target controls:
     OMP_NUM_THREADS=1 python scripts/evaluate_edits.py --checkpoint pipelines/jasco-nano --output outputs/edits
 
 The output folder contains a file with results and one with tables for each section (`edits.json`, `edits.md`), the figure
-`seam.png`, and the music. If the command is interrupted, run it again: existing music is reused. docs/guides/evaluation/long_music.md explains the measures. Use the
-validation split.
+`seam.png`, and the music. If the command is interrupted, run it again: existing music is reused.
+docs/guides/evaluation/long_music.md explains the measures. The recordings are those of the validation split.
 """
 
 import argparse

@@ -36,6 +36,7 @@ ALLOWED = {
     "src/diffusers_jasco/data/features.py: FRAME_TENSORS": "tensors of a shard",
     "src/diffusers_jasco/data/preparation/settings.py: METHODS": "extractors by control",
     "src/diffusers_jasco/evaluation/edit_plans.py: KINDS": "kinds of edits",
+    "src/diffusers_jasco/evaluation/source_edits.py: KINDS": "kinds of edits",
     "src/diffusers_jasco/evaluation/edit_plans.py: _plan": "the controls that are new in a continuation",
     "src/diffusers_jasco/evaluation/edit_plans.py: new": "new controls by kind of edit",
     "src/diffusers_jasco/evaluation/evaluate.py: select": "fields of an item by control",

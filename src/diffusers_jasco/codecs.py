@@ -26,9 +26,11 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy, deepcopy
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import torch
 from einops import reduce, repeat
@@ -51,6 +53,7 @@ LOOP_FADE = 0.1
 # Length of each half of the noise that the reach is measured with, and the relative difference that counts.
 _REACH_SECONDS = 2.0
 _REACH_THRESHOLD = 0.02
+_REACHES: WeakKeyDictionary[Codec, tuple[int, int]] = WeakKeyDictionary()
 
 
 def load_codec(folder: str | os.PathLike) -> Codec:
@@ -119,6 +122,7 @@ def encode(codec: Codec, waveform: torch.Tensor) -> torch.Tensor:
 def measure_reach(codec: Codec) -> tuple[int, int]:
     r"""
     Measures how far latents depend on the sound before and after their frame, on noise whose first or second half changes.
+    Each codec is measured once, in float32, as rounding errors would count as changes.
 
     Args:
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
@@ -127,6 +131,23 @@ def measure_reach(codec: Codec) -> tuple[int, int]:
         `tuple[int, int]`: the number of frames before a change, and after it, that the change alters by more than 2% of the
         standard deviations of the channels.
     """
+    if codec not in _REACHES:
+        _REACHES[codec] = _measure_reach(_in_float32(codec))
+    return _REACHES[codec]
+
+
+def _in_float32(codec: Codec) -> Codec:
+    """The codec, or a copy of its encoder in float32."""
+    if codec.dtype == torch.float32 or not isinstance(codec, EncodecModel):
+        return codec
+    converted = copy(codec)
+    converted._modules = codec._modules | {"encoder": deepcopy(codec.encoder).float()}
+    # An offload hook would move the other parts of the codec.
+    converted.__dict__.pop("_hf_hook", None)
+    return converted
+
+
+def _measure_reach(codec: Codec) -> tuple[int, int]:
     hop = codec.config.hop_length
     half = math.ceil(_REACH_SECONDS * codec.config.sampling_rate / hop)
     generator = torch.Generator().manual_seed(0)

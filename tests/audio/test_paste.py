@@ -272,7 +272,11 @@ AUDIO = torch.zeros(1, 2 * MODEL_RATE)
 @pytest.mark.parametrize(
     "options, argument, message",
     [
-        ({"regions": [(0.5, 1.2), (1.0, 1.5)]}, "regions", "must not overlap, but one starts at 1 s, before 1.2 s"),
+        (
+            {"regions": [(0.5, 1.2), (1.0, 1.5)]},
+            "regions",
+            "must not overlap, but one starts at 1 s, before another ends at 1.2 s",
+        ),
         ({"regions": [(1.0, 1.0)]}, "regions", "start before they end"),
         ({"regions": [(1.5, 1.0)]}, "regions", "start before they end"),
         ({"regions": [(-0.5, 1.0)]}, "regions", "within the music of 2 s"),

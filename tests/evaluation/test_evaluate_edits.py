@@ -113,13 +113,13 @@ def test_cuts_at_borders_are_found(edits):
     codec = SpectralCodecModel.from_pretrained(resolve_checkpoint("jasco-nano"), subfolder="codec").eval()
     rate = codec.config.sampling_rate
     untouched = [
-        0.05 * torch.randn(1, round(DURATION * rate), generator=torch.Generator().manual_seed(i)) for i in range(6)
+        0.05 * torch.randn(1, round(DURATION * rate), generator=torch.Generator().manual_seed(i)) for i in range(4)
     ]
     cut = [audio.clone() for audio in untouched]
     for audio, edit in zip(cut, edits):
         for border in edit.borders:
             audio[:, round(border * rate) : round((border + 0.04) * rate)] *= 4
-    before, after = (measure_seams(audios, edits[:6], codec) for audios in (untouched, cut))
+    before, after = (measure_seams(audios, edits[:4], codec) for audios in (untouched, cut))
     assert before["V"]["low"] < 1 < before["V"]["high"] + 0.2 and after["V"]["low"] > before["V"]["high"]
     assert after["auc"]["value"] > 0.8 > before["auc"]["value"]
 

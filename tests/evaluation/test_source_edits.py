@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.controls.chord_labels import NO_CHORD
 from diffusers_jasco.controls.chord_syntax import parse_chord
 from diffusers_jasco.evaluation import source_edits
@@ -60,6 +61,7 @@ class Musician:
     """Edits as they should be: new chords or drums, and all else as in the recording. Variations change nothing."""
 
     sampling_rate = RATE
+    transformer = SimpleNamespace(controls=CONTROLS)
 
     def __init__(self, items):
         self.items = items
@@ -91,3 +93,6 @@ def test_edits_are_compared_with_variations(items, monkeypatch, tmp_path):
     assert len(list(tmp_path.glob("*/*.wav"))) == 6
     table = write_source_edits(result)
     assert "A of the new chords: root" in table and "drums: onset_f1" in table
+    # Chords only, as for recordings without drums.
+    result = evaluate_source_edits(Musician(items), edits[:2], (), cache=tmp_path, min_clips=1)
+    assert list(result) == ["chords", "chords without melody", "all chords"]

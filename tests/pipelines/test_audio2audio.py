@@ -201,6 +201,24 @@ def test_control_scales_act_on_the_target(vary):
     assert not torch.allclose(vary(**options, generator=generator(0), control_scales={"chords": 0.5}).audios, plain)
 
 
+@pytest.mark.parametrize("targets", [{}, {"drums": []}, {"drums": (torch.rand(1, 32000) - 0.5, 32000)}])
+def test_edits_like_audiocraft(vary, targets):
+    options = CALL | {"audio": recording(), "source_chords": CHORDS, "source_drums": recording(110.0)}
+    assert vary(**options, **targets, audiocraft_compatible=True).audios.isfinite().all()
+
+
+def test_a_source_can_be_extracted_for_some_pieces(vary):
+    audio, generators = [recording(seconds=2.0), recording(330.0, 2.0)], [generator(0), generator(1)]
+    options = CALL | {"prompt": ["a", "b"], "chords": OTHER_CHORDS, "generator": generators}
+    some = vary(**options, audio=audio, source_chords=["extract", CHORDS]).audios
+    read = vary(
+        **options | {"generator": [generator(0), generator(1)]},
+        audio=audio,
+        source_chords=[read_chords(audio[0]), CHORDS],
+    )
+    torch.testing.assert_close(some, read.audios, atol=1e-4, rtol=1e-4)
+
+
 def test_a_callback_can_interrupt_an_edit(vary):
     steps = []
 
@@ -251,7 +269,8 @@ def test_edits_work_with_the_euler_scheduler_of_diffusers(vary):
     ("options", "argument", "message"),
     [
         ({"source_chords": [("H", 0.0)]}, "source_chords", "`source_chords`"),
-        ({"source_drums": "no file.wav"}, "source_drums", "no file"),
+        ({"source_drums": "no file.wav"}, "source_drums", "`source_drums`: the file no file.wav does not exist"),
+        ({"output_type": "pil"}, "output_type", "`output_type` has to be"),
         ({"source_prompt": 3}, "source_prompt", "`source_prompt`"),
         ({"source_prompt": ["a", "b"]}, "source_prompt", "2 elements for 1 piece"),
         ({"source_chords": "extract", "strength": 0.0}, "strength", "above 0 and at most 1"),

@@ -12,11 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import copy
 import inspect
 import math
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from diffusers import (
     DPMSolverMultistepScheduler,
@@ -78,7 +80,6 @@ def test_new_music_has_the_level_of_the_recording(edit):
     first, second = (edit(**options, audio=(it, RATE), generator=generator(0)).audios for it in (loud, quiet))
     torch.testing.assert_close(0.01 * first, second, atol=1e-5, rtol=1e-2)
     assert torch.equal(second[0, :, : round(0.4 * RATE)], quiet[:, : round(0.4 * RATE)])
-    edit(**options, audio=(torch.zeros_like(loud), RATE))  # silence has no loudness
 
 
 def test_recordings_are_extended_at_both_ends(edit):
@@ -225,19 +226,53 @@ def test_recordings_of_other_rates_and_channels(edit):
     assert audio.shape == (1, RATE) and torch.equal(audio[:, : expected.shape[-1]], expected)
 
 
-@pytest.mark.parametrize("num_samples", [1, 100, RATE // 50])
-def test_recordings_of_a_frame_and_less_are_extended(edit, num_samples):
+@pytest.mark.parametrize("num_samples", [RATE // 50, RATE // 50 + 1])
+def test_recordings_of_a_frame_are_extended(edit, num_samples):
     source = torch.full((1, num_samples), 0.5)
     audio = edit(**CALL, audio=(source, RATE), audio_start_seconds=0.5, duration=1.0, generator=generator(0)).audios[0]
     middle = RATE // 2
     assert torch.equal(audio[:, middle : middle + num_samples], source) and torch.isfinite(audio).all()
 
 
-def test_silent_recordings(edit):
-    source = torch.zeros(1, RATE)
-    audio = edit(**CALL, audio=(source, RATE), mask_start_seconds=0.4, mask_end_seconds=0.8).audios[0]
-    assert torch.isfinite(audio).all() and audio[:, 13000:25000].abs().max() > 0
-    assert torch.equal(audio[:, :12800], source[:, :12800])
+@pytest.mark.parametrize(
+    ("audio", "message"),
+    [
+        (torch.zeros(1, RATE), "has to have sound, but is silent for 1.00 s"),
+        (torch.stack([recording()[0], -recording()[0]]), "is silent in mono: its channels cancel each other out"),
+        (recording()[:, :639], "has to last at least one frame, 0.02 s, but lasts 0.02 s"),
+        ([recording(), torch.zeros(1, RATE)], "For prompt 1: `audio` has to have sound"),
+    ],
+)
+def test_recordings_without_sound(edit, audio, message):
+    recordings = [(single, RATE) for single in audio] if isinstance(audio, list) else (audio, RATE)
+    with pytest.raises(InputError, match=message) as error:
+        edit(**CALL, audio=recordings, duration=2.0)
+    assert error.value.argument == "audio"
+
+
+def test_a_recording_of_several_prompts_is_read_and_encoded_once(edit, tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "song.wav", recording(2.0)[0].numpy(), RATE)
+    sizes = []
+    encode = JascoInpaintPipeline.encode_audio
+    monkeypatch.setattr(
+        JascoInpaintPipeline, "encode_audio", lambda self, audio: sizes.append(len(audio)) or encode(self, audio)
+    )
+    options = CALL | {"prompt": ["a", "b"], "mask_start_seconds": 0.5, "mask_end_seconds": 1.0}
+    both = edit(**options, audio=str(tmp_path / "song.wav"), generator=[generator(0), generator(1)]).audios
+    assert sizes == [1] and both.shape == (2, 1, 2 * RATE)
+    second = edit(**options | {"prompt": "b"}, audio=(recording(2.0), RATE), generator=generator(1)).audios
+    torch.testing.assert_close(both[1:], second, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_reach_does_not_depend_on_the_dtype(pipe, dtype):
+    reach = measure_reach(pipe.codec)
+    assert measure_reach(copy.deepcopy(pipe.codec).to(dtype)) == reach
+
+
+def test_unknown_arguments_are_errors_at_once(edit):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'regions'"):
+        edit(**CALL, audio="no file.wav", regions=[(0, 1)])
 
 
 def test_regions_of_pieces_as_arrays(edit):

@@ -563,7 +563,7 @@ def test_the_command_reports_and_repeats_the_tempo(pipe, tmp_path, capsys):
 
 def test_edits_have_the_beats_of_the_recording(pipe, monkeypatch):
     vary = JascoAudioToAudioPipeline.from_pipe(pipe)
-    audio = torch.zeros(1, 4 * pipe.sampling_rate), pipe.sampling_rate
+    audio = 0.5 * torch.ones(1, 4 * pipe.sampling_rate), pipe.sampling_rate
     options = {"audio": audio, "source_chords": [("C", 0.0)], "chords": [("F", 0.0)]}
     assert run(vary, **options).tempos == [None]
     times = [0.5 * index for index in range(8)]

@@ -75,13 +75,16 @@ def check_regions(regions: Sequence[tuple[float, float]], duration: float, name:
     for start, end in regions:
         if not 0 <= start < end <= duration + _TOLERANCE or start >= duration:
             raise InputError(
-                f"Regions have to start before they end, and to lie within the music of {duration:g} s, but one is from"
-                f" {start:g} to {end:g} s.",
+                f"`{name}`: regions have to start before they end, and to lie within the music of {duration:g} s, but one is"
+                f" from {start:g} to {end:g} s.",
                 name,
             )
     for (_, end), (start, _) in zip(regions, regions[1:]):
         if start < end:
-            raise InputError(f"Regions must not overlap, but one starts at {start:g} s, before {end:g} s.", name)
+            raise InputError(
+                f"`{name}`: regions must not overlap, but one starts at {start:g} s, before another ends at {end:g} s.",
+                name,
+            )
     return [(start, min(end, duration)) for start, end in regions]
 
 

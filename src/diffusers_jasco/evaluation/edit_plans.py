@@ -37,7 +37,7 @@ _LONGEST_REGION = 5.2  # seconds
 _MIN_NOTES = 3
 _SHORTEST = 0.05  # seconds of a chord, and of what is left of a note
 # Not all recordings have drums and a melody everywhere, so these controls need more edits.
-_ORDER = (*KINDS, *KINDS, "drums", "melody", "same", "continuation", "drums", "melody")
+_ORDER = (*KINDS, *KINDS, *KINDS[1:], *KINDS[1:3])
 
 Notes = list[tuple[int, float, float]]
 

@@ -156,7 +156,7 @@ def evaluate_edits(
         pipe ([`JascoPipeline`]), edit_pipe ([`JascoInpaintPipeline`]): the pipelines.
         edits (`Sequence[Edit]`): as [`~evaluation.edit_plans.plan_edits`] returns them, of recordings of equal length at
             the pipelines' sampling rate.
-        settings (`dict`, *optional*): further arguments of `edit_pipe`.
+        settings (`dict`, *optional*): further arguments of both pipelines, such as `num_inference_steps`.
         seed (`int`, defaults to `0`): random seed of noise, floors and intervals.
         cache (`Path`, *optional*): folder for the music, in the folders `edits` and `free`.
         progress (`bool`, defaults to `False`): whether to show progress bars.
@@ -178,7 +178,7 @@ def evaluate_edits(
         return list(tqdm(audios, desc=name, unit="clip", total=len(edits), disable=not progress))
 
     edited = progressing(generate_edits(edit_pipe, edits, settings, seed, cache and cache / "edits"), "edits")
-    free = progressing(generate_freely(pipe, edits, {}, seed, cache and cache / "free"), "free")
+    free = progressing(generate_freely(pipe, edits, settings, seed, cache and cache / "free"), "free")
     recordings = [edit.recording["audio"] for edit in edits]
     rate = pipe.sampling_rate
     results = {"edits": edited, "pasted": [_paste(edit, audio, rate) for edit, audio in zip(edits, edited)]}
@@ -559,7 +559,8 @@ def write_strengths(result: dict[str, Any]) -> str:
             columns.append(
                 f"{found[0]['value']:z.2f} ({found[0]['low']:z.2f} … {found[0]['high']:z.2f})" if found else ""
             )
-        lines.append(f"| {control}: {metric} | {' | '.join(columns)} |")
+        if any(columns):
+            lines.append(f"| {control}: {metric} | {' | '.join(columns)} |")
     return "\n".join(lines)
 
 

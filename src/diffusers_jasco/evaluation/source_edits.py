@@ -34,12 +34,7 @@ from .metrics.edits import measure_variation
 from .metrics.sample_sizes import MIN_CLIPS
 
 
-# Aspects that change, and those that are given as sources.
-KINDS = {
-    "chords": ("chords", ("chords", "drums", "melody")),
-    "chords without melody": ("chords", ("chords", "drums")),
-    "drums": ("drums", ("chords", "drums", "melody")),
-}
+_NO_MELODY = "chords without melody"
 STRENGTHS = (0.8, 0.9)
 MIN_FIT = 0.7  # share of strong beats on which new chords have to contain the melody
 
@@ -53,9 +48,9 @@ _SHORTEST = 0.03  # seconds that a note has to sound on a beat
 
 def plan_source_edits(items: Sequence[dict[str, Any]], seed: int = 0) -> list[Edit]:
     r"""
-    Plans edits of whole recordings, of the kinds `KINDS`: with [`other_chords`], by turns with and without the melody among
-    the sources; and every other recording with a groove of the drum machine in the same tempo. Recordings that do not allow an
-    edit are skipped.
+    Plans edits of whole recordings, of three kinds: with [`other_chords`], by turns with and without the melody
+    among the sources; and every other recording with a groove of the drum machine in the same tempo. Recordings that
+    do not allow an edit are skipped.
 
     Args:
         items (`Sequence[dict]`): recordings, as [`~evaluation.items.compose_items`] returns them.
@@ -69,7 +64,7 @@ def plan_source_edits(items: Sequence[dict[str, Any]], seed: int = 0) -> list[Ed
         whole = (0.0, item["duration"])
         chords, fit = other_chords(item, seed + index)
         if fit >= MIN_FIT:
-            kind = ("chords", "chords without melody")[len(edits) % 2]
+            kind = ("chords", _NO_MELODY)[len(edits) % 2]
             edits.append(Edit(kind, item, item | {"chords": chords}, (whole,), ("chords",), whole))
     for index, item in enumerate(items[::2]):
         if fitting_grooves(item):
@@ -81,16 +76,17 @@ def plan_source_edits(items: Sequence[dict[str, Any]], seed: int = 0) -> list[Ed
 
 def other_chords(item: dict[str, Any], seed: int = 0) -> tuple[list[tuple[str, float]], float]:
     r"""
-    Chooses other chords for a recording: major and minor triads at the times of its own chords, each with another root,
-    that contain as many of the melody's notes on strong beats as possible, and if possible stay in the key.
+    Chooses other chords for a recording: major and minor triads at the times of its own chords, each with another
+    root, that contain as many of the melody's notes on strong beats as possible, and if possible stay in the key.
 
     Args:
         item (`dict`): a clip with `chords`, `melody`, `beats`, `downbeats` and `duration`.
         seed (`int`, defaults to `0`): random seed, which chooses between chords that fit equally well.
 
     Returns:
-        `tuple`: `(label, start in seconds)` of each chord, and the share of strong beats with a note of the melody on which
-        the chord contains it; 1 without such beats. Strong beats are the first and, in bars of four beats, the third.
+        `tuple`: `(label, start in seconds)` of each chord, and the share of strong beats with a note of the melody on
+        which the chord contains it; 1 without such beats. Strong beats are the first and, in bars of four beats, the
+        third.
     """
     rng = np.random.default_rng(seed)
     own = [(parse_chord(label), start) for label, start in item["chords"]]
@@ -148,15 +144,17 @@ def make_source_edit(
     Returns:
         `torch.Tensor` of shape `(1, samples)`.
     """
-    changed, sources = KINDS[edit.kind]
+    sources = [name for name in vary_pipe.transformer.controls if name != "beats"]
+    if edit.kind == _NO_MELODY:
+        sources.remove("melody")
     recording = edit.recording["audio"], edit.recording["sampling_rate"]
     target = {"chords": edit.target["chords"]}
-    if changed == "drums":
+    if edit.new == ("drums",):
         target = {"drums": (edit.target["stems"]["drums"][:, : recording[0].shape[-1]], recording[1])}
     if from_source:
         target |= {f"source_{name}": "extract" for name in sources}
     else:
-        target = {name: recording for name in sources} | {"separate_drums": changed != "drums"} | target
+        target = {name: recording for name in sources} | {"separate_drums": "drums" not in target} | target
     generator = torch.Generator().manual_seed(seed)
     audio = vary_pipe(audio=recording, strength=strength, generator=generator, **target, **settings).audios[0]
     return audio.float().mean(dim=0, keepdim=True).cpu()
@@ -173,8 +171,8 @@ def evaluate_source_edits(
     min_clips: int = MIN_CLIPS,
 ) -> dict[str, Any]:
     r"""
-    Makes edits from source controls to target controls, and for comparison variations under the same target controls, and
-    measures what changes and what stays.
+    Makes edits from source controls to target controls, and for comparison variations under the same target controls,
+    and measures what changes and what stays.
 
     Args:
         vary_pipe ([`JascoAudioToAudioPipeline`]): the pipeline.
@@ -182,14 +180,14 @@ def evaluate_source_edits(
         strengths (`Sequence[float]`, defaults to `STRENGTHS`): strengths of the variations.
         settings (`dict`, *optional*): further arguments of `vary_pipe`.
         seed (`int`, defaults to `0`): random seed of noise, floors and intervals.
-        cache (`Path`, *optional*): folder for the music. Existing files are reused; the caller ensures that they come from
-            the same model, edits and settings.
+        cache (`Path`, *optional*): folder for the music. Existing files are reused; the caller ensures that they come
+            from the same model, edits and settings.
         progress (`bool`, defaults to `False`): whether to show progress bars.
         min_clips (`int`, defaults to `20`): minimum number of edits for a score.
 
     Returns:
-        `dict`, ready for JSON: for each kind of `KINDS`, and `"all chords"`, the `num_edits` and `methods`: for `"edit"`
-        and each `"strength ..."`
+        `dict`, ready for JSON: for each kind of edits, and `"all chords"`, the `num_edits` and `methods`:
+        for `"edit"` and each `"strength ..."`
 
         - `new`: A of the aspect that changes, as [`~evaluation.edits.relative_adherence`] returns it
         - `kept`: A of the other aspects ÷ that of the codec's round trip of the recording, likewise
@@ -208,8 +206,10 @@ def evaluate_source_edits(
         "kept": {"floor": score_floor(estimates, recordings, seed, estimators=estimators), "ceiling": ceiling},
     }
     baselines = {"new": ceiling, "kept": score(analyze(round_trips, estimators), recordings, estimators)}
-    groups = {kind: [edit.kind == kind for edit in edits] for kind in KINDS}
+    kinds = dict.fromkeys(edit.kind for edit in edits)
+    groups = {kind: [edit.kind == kind for edit in edits] for kind in kinds}
     groups["all chords"] = ["chords" in edit.new for edit in edits]
+    groups = {name: group for name, group in groups.items() if any(group)}
     result: dict[str, Any] = {
         name: {"num_edits": sum(group), "methods": {method: {} for method in methods}}
         for name, group in groups.items()
@@ -224,7 +224,7 @@ def evaluate_source_edits(
         distances = [measure_variation(*pair)["log_mel"] for pair in zip(audios, round_trips)]
         scores = {"new": score(found, targets, estimators), "kept": score(found, recordings, estimators)}
         for name, group in groups.items():
-            changed = KINDS.get(name, ("chords", ()))[0]
+            changed = "drums" if name == "drums" else "chords"
             for aspect in ("new", "kept"):
                 parts = {"score": scores[aspect], "baseline": baselines[aspect]} | bounds[aspect]
                 chosen = tuple(it for it in estimators if (it.control == changed) == (aspect == "new"))

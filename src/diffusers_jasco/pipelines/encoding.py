@@ -271,9 +271,11 @@ class JascoEncodingMixin(DiffusionPipeline):
         device = self._execution_device
         generator = check_generator(generator, num_prompts, device)
         prompts = prompt if isinstance(prompt, list) else [prompt] * num_prompts
-        sections = []
+        sections, encoded_texts = [], {}
         for first_frame, texts in split_sections(prompts, num_frames, self.frame_rate):
-            states, text_mask = self.encode_prompt(texts, device, 1, prompt_embeds, prompt_attention_mask)
+            if (key := tuple(texts)) not in encoded_texts:
+                encoded_texts[key] = self.encode_prompt(texts, device, 1, prompt_embeds, prompt_attention_mask)
+            states, text_mask = encoded_texts[key]
             attention_mask = attended_tokens(text_mask, audiocraft_compatible)
             sections.append(TextSection(first_frame, states, text_mask, attention_mask))
 

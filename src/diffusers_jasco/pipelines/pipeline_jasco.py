@@ -263,6 +263,12 @@ class JascoPipeline(
             setattr(guider, name, scale)
         return guider
 
+    def _encode_silence(self, guider: JascoGuidance, conditioning: JascoConditioning):
+        """Gives AudioCraft's guidance its null drums, if there are drums."""
+        if isinstance(guider, AudiocraftGuidance) and "drums" in conditioning.controls:
+            silence = torch.zeros(1, 1, conditioning.num_frames * self._hop_length)
+            guider.silence = encode_drums(self.codec, silence, self.transformer.config.drums_blur)
+
     def _make_velocity(
         self,
         velocity: GuidedVelocity,
@@ -528,9 +534,7 @@ class JascoPipeline(
                 )
             conditioning = conditioning.to(device).repeat(batch_size // conditioning.batch_size)
             num_frames = conditioning.num_frames
-            if isinstance(guider, AudiocraftGuidance) and "drums" in conditioning.controls:
-                silence = torch.zeros(1, 1, num_frames * self._hop_length)
-                guider.silence = encode_drums(self.codec, silence, config.drums_blur)
+            self._encode_silence(guider, conditioning)
 
             # 3. Integrate from noise to data
             latents = self.prepare_latents(batch_size, num_frames, device, generator, latents)

@@ -27,17 +27,23 @@ from ..controls import CONTROLS
 from ..extraction import extract_beats
 from ..guiders.jasco_guidance import SCALES
 from ..inputs import extract
-from ..schedulers.steps import default_steps, is_adaptive
+from ..schedulers.steps import DEFAULT_STEPS, default_steps, is_adaptive
 from ..utils.errors import InputError
 from ..utils.numbers import to_float, to_integer
 from ..utils.signatures import with_arguments_of
-from .checks import Prompts, check_duration, check_generator, check_prompt
+from .checks import Prompts, check_duration, check_generator, check_output_type, check_prompt
 from .control_mixer import read_control_scales
 from .denoising import GuidedVelocity, Velocity, initial_sigma, takes_sigmas
 from .encoding import JascoEncodingMixin
 from .pipeline_jasco import JascoPipeline
 from .pipeline_output import JascoPipelineOutput
-from .recordings import loudness_gains, pair_recordings, read_recording, warn_of_cut_recordings
+from .recordings import (
+    encode_distinct,
+    loudness_gains,
+    pair_recordings,
+    read_recordings,
+    warn_of_cut_recordings,
+)
 from .source_velocity import SourceVelocity, check_euler, keep_controls, missing_controls
 
 
@@ -64,9 +70,9 @@ class JascoAudioToAudioPipeline(JascoPipeline):
     Generates variations of recordings, with all controls of [`JascoPipeline`]: noise is added to the latents of a
     recording, and they are denoised from there (SDEdit, [arXiv 2108.01073](https://arxiv.org/abs/2108.01073)).
 
-    With a description of the recording (`source_prompt`, `source_chords`, `source_drums`, `source_melody`), recordings are
-    edited instead: the prompt and the controls that differ from the description change, and the rest stays (FlowEdit,
-    [arXiv 2412.08629](https://arxiv.org/abs/2412.08629)).
+    With a description of the recording (`source_prompt`, `source_chords`, `source_drums`, `source_melody`), the
+    recording is edited instead: prompt and controls that differ from the description change, and the rest stays
+    (FlowEdit, [arXiv 2412.08629](https://arxiv.org/abs/2412.08629)).
 
     Usually it shares the components of another pipeline: `JascoAudioToAudioPipeline.from_pipe(pipe)`. See
     [`JascoPipeline`] for the components.
@@ -99,21 +105,21 @@ class JascoAudioToAudioPipeline(JascoPipeline):
             audio:
                 The recording, or a list with one per prompt, in any form that [`~audio.io.load_audio`] reads.
             strength (`float`, *optional*):
-                How much changes, from above 0 to 1, as in Diffusers' image-to-image pipelines; by default 0.5, and 0.9 for
-                edits with a `source_*`. With 1, a variation ignores the recording.
+                How much changes, from above 0 to 1, as in Diffusers' image-to-image pipelines; by default 0.5, and 0.9
+                for edits with a `source_*`. With 1, a variation ignores the recording.
             source_prompt (`str` or `list`, *optional*):
-                Words for the recording as it is. If any `source_*` is given, the recording is edited: its differences from
-                the target (`prompt`, `chords`, `drums`, `melody`) are changed, and the rest is kept. A source whose target
-                is not given describes both, so this aspect is kept. A target without a source is added.
+                Words for the recording as it is. If any `source_*` is given, the recording is edited: its differences
+                from the target (`prompt`, `chords`, `drums`, `melody`) are changed, and the rest is kept. A source
+                whose target is not given describes both, so this aspect is kept. A target without a source is added.
             source_chords, source_drums, source_melody (*optional*):
-                The controls of the recording in any form of [`JascoPipeline.__call__`], or `"extract"` to estimate them
-                from it. An empty target, such as `melody=[]`, removes the control of the source.
+                The controls of the recording in any form of [`JascoPipeline.__call__`], or `"extract"` to estimate
+                them from it. An empty target, such as `melody=[]`, removes the control of the source.
             duration (`float`, *optional*):
-                Duration of the music in seconds; by default that of the recording (the longest one). Shorter recordings
-                continue as silence.
+                Duration of the music in seconds; by default that of the recording (the longest one). Shorter
+                recordings continue as silence.
             num_inference_steps (`int`, *optional*):
-                Number of steps from noise to music, by default that of the scheduler's configuration. A variation needs
-                the share `strength` of them.
+                Number of steps from noise to music, by default that of the scheduler's configuration. A variation
+                needs the share `strength` of them.
             num_waveforms_per_prompt, generator: as in [`JascoPipeline.__call__`].
             kwargs: all other arguments of [`JascoPipeline.__call__`], except `latents`, `sigmas`, `conditioning` and
                 `loop`.
@@ -124,9 +130,9 @@ class JascoAudioToAudioPipeline(JascoPipeline):
             [`~pipelines.pipeline_output.JascoPipelineOutput`] or `tuple`: as from [`JascoPipeline.__call__`].
 
         Raises:
-            [`~inputs.InputError`], `FileNotFoundError`: as in [`JascoPipeline.__call__`], for a `strength` outside (0, 1],
-                for a scheduler that always begins with noise (an adaptive one, or one without `sigmas`), and in edits for
-                all schedulers except Euler's method.
+            [`~inputs.InputError`], `FileNotFoundError`: as in [`JascoPipeline.__call__`], for a `strength` outside
+                (0, 1], for a scheduler that always begins with noise (an adaptive one, or one without `sigmas`), and
+                in edits for all schedulers except Euler's method.
         """
         for name in ("latents", "sigmas", "conditioning", "loop"):
             # `in` would compare tensors.
@@ -146,38 +152,44 @@ class JascoAudioToAudioPipeline(JascoPipeline):
                 f"`strength` is not supported by `{type(self.scheduler).__name__}`: use `FlowMatchEulerScheduler`.",
                 "strength",
             )
+        check_output_type(kwargs.get("output_type", "pt"))
+        count = to_integer(num_waveforms_per_prompt, "num_waveforms_per_prompt", minimum=1)
+        if num_inference_steps is None:
+            num_inference_steps = default_steps(self.scheduler) or DEFAULT_STEPS
+        steps = max(1, round(to_integer(num_inference_steps, "num_inference_steps", minimum=1) * strength))
+        sigmas = strength * np.linspace(1.0, 1.0 / steps, steps)
         prompt = check_prompt(prompt)
         if given and prompt is None and kwargs.get("prompt_embeds") is None:
             prompt = _check_source_prompt(source_prompt)
         prompt, recordings = pair_recordings(prompt, audio, kwargs.get("prompt_embeds"))
+        generator = check_generator(generator, len(recordings) * count, self._execution_device)
+        kwargs |= {"num_waveforms_per_prompt": count, "generator": generator, "sigmas": sigmas}
+        with self._lock:
+            batch, gains, duration = self._read(recordings, check_duration(duration))
+            kwargs |= {"duration": duration, "gains": gains.repeat_interleave(count, dim=0)}
+            return self._edit(prompt, sources, batch, **kwargs) if given else self._vary(prompt, batch, **kwargs)
+
+    def _read(self, recordings: list[Any], duration: float | None) -> tuple[torch.Tensor, torch.Tensor, float]:
+        """Reads recordings `(pieces, channels, samples)` at the model's loudness; also returns their gains and duration."""
         rate = self.sampling_rate
-        waveforms = [read_recording(recording, rate, num_channels(self.codec)) for recording in recordings]
-        duration = check_duration(duration)
+        waveforms = read_recordings(recordings, rate, num_channels(self.codec), self._hop_length)
         if duration is None:
             duration = check_duration(max(waveform.shape[-1] for waveform in waveforms) / rate)
             assert duration is not None
         warn_of_cut_recordings([waveform.shape[-1] for waveform in waveforms], round(duration * rate), rate)
-        num_frames = self._num_frames(duration)
-        num_samples = num_frames * self._hop_length
+        num_samples = self._num_frames(duration) * self._hop_length
         batch = torch.stack([F.pad(waveform, (0, num_samples))[..., :num_samples] for waveform in waveforms])
         gains = loudness_gains(waveforms, rate, self.transformer.config.music_loudness)
-        batch = batch * gains
-        count = to_integer(num_waveforms_per_prompt, "num_waveforms_per_prompt", minimum=1)
-        batch_size, device = len(batch) * count, self._execution_device
-        generator = check_generator(generator, batch_size, device)
-        if num_inference_steps is None:
-            num_inference_steps = default_steps(self.scheduler) or 100
-        steps = max(1, round(to_integer(num_inference_steps, "num_inference_steps", minimum=1) * strength))
-        sigmas = strength * np.linspace(1.0, 1.0 / steps, steps)
-        kwargs |= {"num_waveforms_per_prompt": count, "generator": generator, "sigmas": sigmas}
-        kwargs["gains"] = gains.repeat_interleave(count, dim=0)
-        if given:
-            return self._edit(prompt, sources, batch, duration, **kwargs)
-        noise = self.prepare_latents(batch_size, num_frames, device, generator)
-        data = self.encode_audio(batch).to(noise).repeat_interleave(count, dim=0)
+        return batch * gains, gains, duration
+
+    def _vary(self, prompt: Prompts, recordings: torch.Tensor, **kwargs: Any) -> JascoPipelineOutput | tuple:
+        """Generates variations of recordings `(pieces, channels, samples)`."""
+        count, sigmas, device = kwargs["num_waveforms_per_prompt"], kwargs["sigmas"], self._execution_device
+        data = encode_distinct(recordings, self.encode_audio).to(device, torch.float32)
+        noise = self.prepare_latents(len(data) * count, data.shape[1], device, kwargs["generator"])
         level = initial_sigma(self.scheduler, sigmas)
-        kwargs["latents"] = level * noise + (1 - level) * data
-        return self._call_with_source(None, **kwargs, prompt=prompt, duration=duration)
+        kwargs["latents"] = level * noise + (1 - level) * data.repeat_interleave(count, dim=0)
+        return self._call_with_source(None, **kwargs, prompt=prompt)
 
     def _edit(
         self, prompt: Prompts, sources: dict[str, Any], recordings: torch.Tensor, duration: float, **kwargs: Any
@@ -196,16 +208,20 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         }
         kept = {name: missing_controls(targets.get(name), num_pieces) for name in CONTROLS}
         extracted = [(recording, self.sampling_rate) for recording in recordings]
-        with self._lock:
-            if "beats" in self.transformer.controls and targets.get("bpm") is None and targets.get("beats") is None:
-                found = [extract(extract_beats, recording, "audio") for recording in extracted]
-                targets["beats"] = [single if single.beats else None for single in found]
-                targets["bpm"] = [None if single.beats else False for single in found]
-            source = self._encode_source(sources, extracted, targets)
-            target = keep_controls(self.encode_conditioning(prompt, **targets), source, kept)
-            data = self.encode_audio(recordings).to(self._execution_device, torch.float32)
-            kwargs |= {"latents": data.repeat_interleave(count, dim=0), "conditioning": target, "guider": guider}
-            return self._call_with_source(source, generator, **kwargs)
+        if "beats" in self.transformer.controls and targets.get("bpm") is None and targets.get("beats") is None:
+            found = [extract(extract_beats, recording, "audio") for recording in extracted]
+            targets["beats"] = [single if single.beats else None for single in found]
+            targets["bpm"] = [None if single.beats else False for single in found]
+        target = self.encode_conditioning(prompt, **targets)
+        if targets.get("bpm") is None and any(target.tempos):
+            # Otherwise a tempo that fits the source prompt would be chosen for the source.
+            targets["bpm"] = [tempo and tempo.bpm for tempo in target.tempos]
+            targets["beats_per_bar"] = [tempo and tempo.beats_per_bar for tempo in target.tempos]
+        source = self._encode_source(sources, extracted, targets)
+        target = keep_controls(target, source, kept)
+        data = encode_distinct(recordings, self.encode_audio).to(self._execution_device, torch.float32)
+        kwargs |= {"latents": data.repeat_interleave(count, dim=0), "conditioning": target, "guider": guider}
+        return self._call_with_source(source, generator, **kwargs)
 
     def _encode_source(
         self, sources: dict[str, Any], extracted: list[tuple[torch.Tensor, int]], targets: dict[str, Any]
@@ -215,17 +231,25 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         if not isinstance(prompt, list):
             prompt = [prompt] * num_pieces
         if len(prompt) != num_pieces:
-            raise InputError(f"`source_prompt` has {len(prompt)} elements for {num_pieces} piece(s).", "source_prompt")
+            raise InputError(
+                f"`source_prompt` has {len(prompt)} elements for {num_pieces} piece(s). Give one for all, or a list with one"
+                " for each.",
+                "source_prompt",
+            )
         controls = {name: value for name, value in sources.items() if name != "prompt" and value is not None}
         shared = _SHARED
         if "beats" in self.transformer.controls or not all(map(_is_extracted, controls.values())):
             shared = shared | _TEMPO
         arguments = {name: targets[name] for name in shared & targets.keys()}
-        arguments |= {name: extracted if _is_extracted(value) else value for name, value in controls.items()}
+        arguments |= {name: _extract_from(value, extracted) for name, value in controls.items()}
+        separate = _is_extracted(sources["drums"]) or _lists_extracted(sources["drums"])
         try:
-            return self.encode_conditioning(prompt, **arguments, separate_drums=_is_extracted(sources["drums"]))
+            return self.encode_conditioning(prompt, **arguments, separate_drums=separate)
         except InputError as error:
             raise error.renamed(f"source_{error.argument}") if error.argument in sources else error
+        except FileNotFoundError as error:
+            name = next((name for name in controls if str(error).startswith(f"`{name}`")), None)
+            raise FileNotFoundError(f"`source_{str(error)[1:]}") if name else error
 
     def _call_with_source(
         self,
@@ -237,8 +261,8 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         **kwargs: Any,
     ) -> JascoPipelineOutput | tuple:
         """
-        Calls the base class, and undoes the gains of the recordings. A callback may call this pipeline again, with another
-        source.
+        Calls the base class, and undoes the gains of the recordings. A callback may call this pipeline again, with
+        another source.
         """
         with self._lock:
             outer, self._source = self._source, None if source is None else _Source(source, generator)
@@ -258,6 +282,7 @@ class JascoAudioToAudioPipeline(JascoPipeline):
             return target
         conditioning, generator = self._source
         conditioning = conditioning.to(latents.device).repeat(len(latents) // conditioning.batch_size)
+        self._encode_silence(velocity.guider, conditioning)
         guided = GuidedVelocity(self.transformer, velocity.guider, conditioning, velocity.attention_kwargs)
         source = super()._make_velocity(guided.for_part(guided.conditioning, "source:"), latents, *args)
         size = len(latents), latents.shape[1], latents.device
@@ -266,6 +291,21 @@ class JascoAudioToAudioPipeline(JascoPipeline):
 
 def _is_extracted(value: Any) -> bool:
     return isinstance(value, str) and value == EXTRACT
+
+
+def _lists_extracted(value: Any) -> bool:
+    return isinstance(value, list) and any(map(_is_extracted, value))
+
+
+def _extract_from(value: Any, recordings: list[tuple[torch.Tensor, int]]) -> Any:
+    """A source control, with the recording of the piece instead of `"extract"`."""
+    if _is_extracted(value):
+        first = recordings[0][0]
+        is_shared = all(torch.equal(recording, first) for recording, _ in recordings)
+        return recordings[0] if is_shared else recordings
+    if _lists_extracted(value) and len(value) == len(recordings):
+        return [own if _is_extracted(single) else single for single, own in zip(value, recordings)]
+    return value
 
 
 def _check_source_prompt(source_prompt: Any) -> Prompts:

@@ -27,14 +27,20 @@ from ..codecs import measure_reach, num_channels
 from ..conditioning import make_context
 from ..schedulers.steps import check_sigmas, is_adaptive
 from ..utils.errors import InputError, shorten
-from ..utils.numbers import to_float
+from ..utils.numbers import to_float, to_integer
 from ..utils.signatures import with_arguments_of
 from .checks import check_duration, check_output_type, check_prompt
 from .denoising import GuidedVelocity, KnownFrames, Velocity
 from .pipeline_jasco import JascoPipeline
 from .pipeline_output import JascoPipelineOutput
-from .recordings import loudness_gains, pair_recordings, read_recording, warn_of_cut_recordings
-from .regions import known_frames, read_regions
+from .recordings import (
+    encode_distinct,
+    loudness_gains,
+    pair_recordings,
+    read_recordings,
+    warn_of_cut_recordings,
+)
+from .regions import known_frames, read_regions, to_list
 from .windows import WindowedVelocity
 
 
@@ -108,6 +114,7 @@ class JascoInpaintPipeline(JascoPipeline):
             if kwargs.get(name):
                 raise InputError(f"`{name}` can't be used with a recording.", name)
         check_output_type(output_type)
+        count = to_integer(num_waveforms_per_prompt, "num_waveforms_per_prompt", minimum=1)
         prompt = check_prompt(prompt)
         prompt, recordings = pair_recordings(prompt, audio, kwargs.get("prompt_embeds"))
         sigmas = kwargs.get("sigmas")
@@ -121,7 +128,7 @@ class JascoInpaintPipeline(JascoPipeline):
                 result = super().__call__(
                     prompt,
                     duration=duration,
-                    num_waveforms_per_prompt=num_waveforms_per_prompt,
+                    num_waveforms_per_prompt=count,
                     output_type="pt" if output_type == "np" else output_type,
                     **kwargs,
                 )
@@ -129,7 +136,7 @@ class JascoInpaintPipeline(JascoPipeline):
                 self._edit = outer
         audios = result.audios
         if output_type != "latent":
-            audios = self._splice(edit, audios, num_waveforms_per_prompt)
+            audios = self._splice(edit, audios, count)
             audios = audios.cpu().numpy() if output_type == "np" else audios
         if not return_dict:
             return (audios,)
@@ -141,7 +148,8 @@ class JascoInpaintPipeline(JascoPipeline):
         """Reads the recordings and regions; also returns the duration in seconds."""
         rate, hop = self.sampling_rate, self._hop_length
         num_pieces = len(recordings)
-        offsets = offsets if isinstance(offsets, (list, tuple)) else [offsets] * num_pieces
+        offsets = to_list(offsets)
+        offsets = offsets if isinstance(offsets, list) else [offsets] * num_pieces
         if len(offsets) != num_pieces:
             raise InputError(
                 f"`audio_start_seconds` has {len(offsets)} elements for {num_pieces} piece(s). Give one for all, or a list"
@@ -149,13 +157,12 @@ class JascoInpaintPipeline(JascoPipeline):
                 "audio_start_seconds",
             )
         firsts = [round(to_float(value, "audio_start_seconds", minimum=0, unit="seconds") * rate) for value in offsets]
-        waveforms = [read_recording(recording, rate, num_channels(self.codec)) for recording in recordings]
+        waveforms = read_recordings(recordings, rate, num_channels(self.codec), self._hop_length)
         lasts = [first + waveform.shape[-1] for first, waveform in zip(firsts, waveforms)]
         num_samples = max(lasts) if duration is None else round(duration * rate)
         if duration is None:
             duration = check_duration(num_samples / rate)
             assert duration is not None
-        warn_of_cut_recordings(lasts, num_samples, rate)
         spans = [(min(first, num_samples), min(last, num_samples)) for first, last in zip(firsts, lasts)]
         for index, (first, last) in enumerate(spans):
             if first == last:
@@ -163,6 +170,7 @@ class JascoInpaintPipeline(JascoPipeline):
                     f"`audio_start_seconds` is {firsts[index] / rate:g} s, but the music has {duration:g} s.",
                     "audio_start_seconds",
                 )
+        warn_of_cut_recordings(lasts, num_samples, rate)
         timeline = torch.stack(
             [
                 F.pad(waveform, (first, num_samples))[..., :num_samples]
@@ -193,7 +201,7 @@ class JascoInpaintPipeline(JascoPipeline):
         if edit is None:
             return super()._make_velocity(velocity, latents, *args)
         device = latents.device
-        data = self.encode_audio(edit.recordings * edit.gains).to(device)
+        data = encode_distinct(edit.recordings * edit.gains, self.encode_audio).to(device)
         data = F.pad(data, (0, 0, 0, latents.shape[1]))[:, : latents.shape[1]]
         count = len(latents) // len(data)
         known = edit.known_frames[:, : latents.shape[1]].to(device)
@@ -221,7 +229,7 @@ class JascoInpaintPipeline(JascoPipeline):
 def _check_mask(mask: Any, num_pieces: int, num_frames: int) -> torch.Tensor:
     """Checks a mask of the kept frames; returns it with the shape `(pieces, frames)`."""
     try:
-        mask = torch.as_tensor(mask if torch.is_tensor(mask) else np.asarray(mask))
+        mask = torch.as_tensor(mask if torch.is_tensor(mask) else np.asarray(mask)).cpu()
     except (TypeError, ValueError):
         raise InputError(f"`mask` has to be a tensor of numbers, but is {shorten(mask)}.", "mask") from None
     if mask.ndim != 3 or mask.shape[0] not in (1, num_pieces) or mask.shape[1:] != (1, num_frames):
@@ -229,5 +237,8 @@ def _check_mask(mask: Any, num_pieces: int, num_frames: int) -> torch.Tensor:
             f"`mask` has to have shape ({num_pieces}, 1, {num_frames}), but has {tuple(mask.shape)}.", "mask"
         )
     if not ((mask == 0) | (mask == 1)).all():
-        raise InputError(f"`mask` has to be 1 for kept frames and 0 for others, but is {shorten(mask)}.", "mask")
+        others = mask[(mask != 0) & (mask != 1)]
+        raise InputError(
+            f"`mask` has to be 1 for kept frames and 0 for others, but one is {others[0].item():g}.", "mask"
+        )
     return mask[:, 0].bool().expand(num_pieces, num_frames)

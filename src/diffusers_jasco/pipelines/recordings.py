@@ -14,7 +14,7 @@
 
 """The recordings that pipelines edit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -29,6 +29,8 @@ from .checks import Prompts
 
 
 logger = logging.get_logger(__name__)
+
+SILENCE = 1e-4  # highest peak of silence, -80 dBFS
 
 
 def pair_recordings(prompt: Prompts, audio: Any, prompt_embeds: torch.Tensor | None) -> tuple[Prompts, list[Any]]:
@@ -61,29 +63,68 @@ def pair_recordings(prompt: Prompts, audio: Any, prompt_embeds: torch.Tensor | N
     return [prompt] * len(recordings) if len(recordings) > 1 else prompt, recordings
 
 
-def read_recording(recording: Any, sampling_rate: int, channels: int) -> torch.Tensor:
+def read_recordings(
+    recordings: Sequence[Any], sampling_rate: int, channels: int, hop_length: int
+) -> list[torch.Tensor]:
     r"""
-    Reads a recording in the form that a codec expects.
+    Reads recordings in the form that a codec expects. One that several pieces share is read once.
 
     Args:
-        recording: a recording in any form that [`~audio.io.load_audio`] reads.
+        recordings (`Sequence`): recordings in any form that [`~audio.io.load_audio`] reads.
         sampling_rate (`int`): the codec's rate in Hz.
         channels (`int`): the codec's number of channels. Others are mixed to mono, which is repeated.
+        hop_length (`int`): samples of a frame.
 
     Returns:
-        `torch.Tensor` of shape `(channels, samples)`.
+        `list[torch.Tensor]`: waveforms of shape `(channels, samples)`.
 
     Raises:
-        [`~inputs.InputError`], `FileNotFoundError`: as in [`~audio.io.load_audio`], and without a recording.
+        [`~inputs.InputError`], `FileNotFoundError`: as in [`~audio.io.load_audio`], for a missing or silent recording, and
+            for one that is shorter than a frame.
     """
+    read: dict[int, torch.Tensor] = {}
+    for index, recording in enumerate(recordings):
+        if id(recording) not in read:
+            try:
+                read[id(recording)] = _read(recording, sampling_rate, channels, hop_length)
+            except InputError as error:
+                raise error.for_prompt(index) if len(recordings) > 1 else error
+    return [read[id(recording)] for recording in recordings]
+
+
+def _read(recording: Any, sampling_rate: int, channels: int, hop_length: int) -> torch.Tensor:
     if recording is None:
         raise InputError(
             "`audio` is missing: a path, (waveform, sampling_rate), or a list with one per prompt.", "audio"
         )
     waveform, rate = load_audio(recording, "audio")
+    seconds, frame = waveform.shape[-1] / rate, hop_length / sampling_rate
+    if seconds < frame:
+        raise InputError(f"`audio` has to last at least one frame, {frame:g} s, but lasts {seconds:.3g} s.", "audio")
     if waveform.shape[0] != channels:
-        waveform = waveform.mean(dim=0, keepdim=True).expand(channels, -1)
+        mixed = waveform.mean(dim=0, keepdim=True)
+        if waveform.abs().max() > SILENCE >= mixed.abs().max():
+            raise InputError("`audio` is silent in mono: its channels cancel each other out.", "audio")
+        waveform = mixed.expand(channels, -1)
+    if waveform.abs().max() <= SILENCE:
+        raise InputError(f"`audio` has to have sound, but is silent for {seconds:.2f} s.", "audio")
     return resample(waveform, rate, sampling_rate)
+
+
+def encode_distinct(recordings: torch.Tensor, encode: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    r"""
+    Encodes recordings, but only one if all are equal.
+
+    Args:
+        recordings (`torch.Tensor` of shape `(pieces, channels, samples)`): the recordings.
+        encode (`Callable`): encodes a batch of them.
+
+    Returns:
+        `torch.Tensor` of shape `(pieces, frames, latent_dim)`: the latents.
+    """
+    if len(recordings) > 1 and (recordings[1:] == recordings[:1]).all():
+        return encode(recordings[:1]).expand(len(recordings), -1, -1)
+    return encode(recordings)
 
 
 def loudness_gains(recordings: Sequence[torch.Tensor], sampling_rate: int, loudness: float | None) -> torch.Tensor:

@@ -51,17 +51,23 @@ def read_regions(starts: Any, ends: Any, num_pieces: int, duration: float) -> li
     if starts is None:
         return [[] for _ in range(num_pieces)]
     first, last = (_rows(value, name, num_pieces) for value, name in zip((starts, ends), names))
-    return [_pair(*borders, duration) for borders in zip(first, last)]
+    regions = []
+    for index, borders in enumerate(zip(first, last)):
+        try:
+            regions.append(_pair(*borders, duration))
+        except InputError as error:
+            raise error.for_prompt(index) if num_pieces > 1 else error
+    return regions
 
 
 def _rows(value: Any, name: str, num_pieces: int) -> list[list[float]]:
     """The borders of each piece."""
-    value = _to_list(value)
+    value = to_list(value)
     if is_number(value):
         value = [value]
     if not isinstance(value, list):
         raise InputError(f"`{name}` has to be seconds or a list of them, but is {shorten(value)}.", name)
-    rows = [_to_list(single) for single in value]
+    rows = [to_list(single) for single in value]
     if not any(isinstance(row, list) for row in rows):
         return [[to_float(second, name, unit="seconds") for second in rows]] * num_pieces
     if len(rows) != num_pieces:
@@ -74,7 +80,7 @@ def _rows(value: Any, name: str, num_pieces: int) -> list[list[float]]:
     return [[to_float(second, name, unit="seconds") for second in row] for row in rows]
 
 
-def _to_list(value: Any) -> Any:
+def to_list(value: Any) -> Any:
     """Arrays and sequences as a list, anything else unchanged."""
     if hasattr(value, "tolist"):
         return value.tolist()

@@ -31,9 +31,10 @@ from .denoising import Velocity
 
 class SourceVelocity:
     r"""
-    The velocity that leads from a recording to its edit: the velocity under the target conditions minus the one under the
-    source conditions, which describe the recording (FlowEdit, [arXiv 2412.08629](https://arxiv.org/abs/2412.08629)). Their
-    common part cancels out, so the rest of the recording stays as it is. No inversion of the recording is needed.
+    The velocity that leads from a recording to its edit: the velocity under the target conditions minus the one under
+    the source conditions, which describe the recording (FlowEdit,
+    [arXiv 2412.08629](https://arxiv.org/abs/2412.08629)). Their common part cancels out, so the rest of the recording
+    stays as it is. No inversion of the recording is needed.
 
     Every evaluation draws noise, as the difference is a random estimate of its mean over noise. Use it with Euler's
     method, which evaluates it once per step.
@@ -41,7 +42,8 @@ class SourceVelocity:
     Args:
         target (`Callable`): the velocity under the target conditions.
         source (`Callable`): the velocity under the source conditions.
-        data (`torch.Tensor` of shape `(batch, frames, channels)`): the latents of the recording, where the path begins.
+        data (`torch.Tensor` of shape `(batch, frames, channels)`): the latents of the recording, where the path
+            begins.
         draw_noise (`Callable`): returns new noise of the shape of `data`.
     """
 

@@ -14,6 +14,7 @@
 
 """Signatures of functions that pass arguments on."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -25,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def with_arguments_of(function: Callable[..., Any]) -> Callable[[F], F]:
     r"""
     Decorates a function that passes its `**kwargs` on to another one, so that `help` and `inspect.signature` list the
-    arguments of both.
+    arguments of both, and an unknown one is a `TypeError` at once.
 
     Args:
         function (`Callable`): the other function.
@@ -36,7 +37,15 @@ def with_arguments_of(function: Callable[..., Any]) -> Callable[[F], F]:
         own = dict(signature.parameters)
         own = {name: it for name, it in own.items() if it.kind is not inspect.Parameter.VAR_KEYWORD}
         passed = [it for name, it in inspect.signature(function).parameters.items() if name not in own]
-        outer.__signature__ = signature.replace(parameters=[*own.values(), *passed])  # type: ignore[attr-defined]
-        return outer
+        combined = signature.replace(parameters=[*own.values(), *passed])
+
+        @functools.wraps(outer)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            # Otherwise an unknown argument would only be found by the other function.
+            combined.bind(*args, **kwargs)
+            return outer(*args, **kwargs)
+
+        checked.__signature__ = combined  # type: ignore[attr-defined]
+        return checked  # type: ignore[return-value]
 
     return decorate
