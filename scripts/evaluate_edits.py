@@ -13,13 +13,13 @@
 # limitations under the License.
 
 r"""
-Measures edits of synthetic recordings whose controls are known: regions with other controls, continuations, variations,
-and edits from source to target controls:
+Measures edits of synthetic recordings whose controls are known: regions with other controls, continuations,
+variations, and edits from source to target controls:
 
     OMP_NUM_THREADS=1 python scripts/evaluate_edits.py --checkpoint pipelines/jasco-nano --output outputs/edits
 
-The output folder contains a file with results and one with tables for each section (`edits.json`, `edits.md`), the figure
-`seam.png`, and the music. If the command is interrupted, run it again: existing music is reused.
+The output folder contains a file with results and one with tables for each section (`edits.json`, `edits.md`), the
+figure `seam.png`, and the music. If the command is interrupted, run it again: existing music is reused.
 docs/guides/evaluation/long_music.md explains the measures. The recordings are those of the validation split.
 """
 

@@ -20,6 +20,7 @@ import soundfile
 import torch
 
 from diffusers_jasco.audio import export_audio, files, load_audio, paste, resample
+from diffusers_jasco.audio.loudness import PEAK_CEILING, limit_added
 from diffusers_jasco.audio.matching import equalize, octave_centers, read_delayed
 from diffusers_jasco.audio.metadata import read_metadata
 from diffusers_jasco.audio.regions import mark_known, splice
@@ -138,11 +139,11 @@ def test_levels_and_bands_are_those_of_the_surroundings():
 
 
 def test_gains_have_a_limit():
-    recording = noise(6.0, 2, 0)
+    recording = 0.05 * noise(6.0, 2, 0)
     for gain in (0.05, 20.0):
         audio = gain * to_model(recording[:1])
         changed = audio.clone()
-        changed[:, 2 * MODEL_RATE : 4 * MODEL_RATE] = gain * noise(2.0, 1, 1, MODEL_RATE)
+        changed[:, 2 * MODEL_RATE : 4 * MODEL_RATE] = gain * 0.05 * noise(2.0, 1, 1, MODEL_RATE)
         result, _ = paste((recording, RATE), changed, MODEL_RATE, [(2.0, 4.0)])
         applied = level(result, 2.1, 3.9).mean() - level(changed, 2.1, 3.9, MODEL_RATE).mean()
         assert abs(float(applied) - math.copysign(6, 1 - gain)) < 0.5
@@ -150,12 +151,31 @@ def test_gains_have_a_limit():
 
 @pytest.mark.parametrize("difference, change", [(-4, 4), (4, -4), (-20, 6), (20, -6)])
 def test_new_music_gets_the_level_of_its_surroundings(difference, change):
-    recording = noise(6.0, 1).expand(2, -1)
+    recording = 0.1 * noise(6.0, 1).expand(2, -1)
     mix = to_model(recording)
-    audio = edit(recording, 10 ** (difference / 20) * to_model(noise(6.0, 1, 1)), (2.0, 4.0))
+    audio = edit(recording, 10 ** (difference / 20) * 0.1 * to_model(noise(6.0, 1, 1)), (2.0, 4.0))
     result, _ = paste((recording, RATE), audio, MODEL_RATE, [(2.0, 4.0)])
     applied = level(result, 2.1, 3.9).mean() - level(mix, 2.1, 3.9, MODEL_RATE).mean()
     assert abs(float(applied) - difference - change) < 0.5
+
+
+def test_tones_between_two_octave_bands_get_the_level_of_their_surroundings():
+    # The new music has a loud tone just above 88 Hz, where bands of a large and of a small gain meet.
+    recording = tone(60, 6.0) + tone(140, 6.0)
+    generated = tone(98, 6.0, MODEL_RATE) * 1.9 + tone(60, 6.0, MODEL_RATE) * 0.4
+    result, _ = paste((recording, RATE), edit(recording, generated, (2.0, 4.0)), MODEL_RATE, [(2.0, 4.0)])
+    assert abs(float(level(result, 2.1, 3.9) - level(recording, 0, 2))) < 1.5
+
+
+def test_moving_pans_continue():
+    angle = torch.linspace(0, math.pi / 2, 10 * RATE)
+    recording = noise(10.0, 1) * torch.stack([angle.cos(), angle.sin()])
+    result, _ = paste((recording, RATE), to_model(noise(10.0, 1, 1)), MODEL_RATE, [(2.5, 5.0)])
+    for start in np.arange(2.5, 5.0, 0.5):
+        expected, pasted = (level(waveform, start, start + 0.5) for waveform in (recording, result))
+        assert abs(float((pasted[0] - pasted[1]) - (expected[0] - expected[1]))) < 1.5
+        treble = 10 * math.log10(MODEL_RATE / RATE)
+        assert abs(float((pasted - expected).mean()) - treble) < 1
 
 
 def test_long_music_is_matched_at_the_border():
@@ -318,9 +338,36 @@ def test_files_that_cannot_be_written(tmp_path):
     assert file.read_bytes() == content and sorted(item.name for item in tmp_path.iterdir()) == ["a.wav", "b.wav"]
 
 
-def test_new_samples_beyond_full_scale_are_clipped(tmp_path, caplog):
+def test_peaks_of_new_samples_are_limited(tmp_path, caplog):
     file = export_audio(noise(2.0), tmp_path / "a.wav", RATE)
     audio = noise(2.0, 1, 1, MODEL_RATE)
-    audio[:, 15_000:20_000] *= 100
-    loud, _ = load_audio(paste(file, audio, MODEL_RATE, [(0.5, 1.0)], tmp_path / "b.wav"))
-    assert "values beyond ±1 are clipped" in caplog.text and float(loud.abs().max()) <= 1
+    quiet, _ = load_audio(paste(file, audio, MODEL_RATE, [(0.5, 1.0)], tmp_path / "b.wav"))
+    audio[:, 15_000:20_000] *= 100  # 0.625 to 0.83 s
+    loud, _ = load_audio(paste(file, audio, MODEL_RATE, [(0.5, 1.0)], tmp_path / "c.wav"))
+    assert not caplog.text and 0.8 < float(loud.abs().max()) <= PEAK_CEILING
+    assert int((loud.abs() > 0.999 * PEAK_CEILING).sum()) < 0.01 * loud.numel(), "peaks are not flattened"
+    outside = torch.ones(2 * RATE, dtype=torch.bool)
+    outside[RATE // 2 : RATE] = False
+    assert torch.equal(loud[:, outside], quiet[:, outside])
+
+
+@pytest.mark.parametrize("peak", [0.5, 0.98, 1.8])
+def test_limited_music_fades_into_loud_recordings(peak):
+    recording = tone(440, 4.0) / 0.4 * peak
+    generated = 3 * tone(440, 4.0, MODEL_RATE)
+    audio = edit(recording, generated, (1.0, 3.0))
+    result, _ = paste((recording, RATE), audio, MODEL_RATE, [(1.0, 3.0)])
+    assert torch.equal(result[:, :RATE], recording[:, :RATE])
+    assert torch.equal(result[:, 3 * RATE :], recording[:, 3 * RATE :])
+    assert float(result.abs().max()) <= max(peak, PEAK_CEILING) * (1 + 1e-6)
+    assert result.diff(dim=1).abs().max() < 1.3 * max(peak, PEAK_CEILING) * 2 * math.pi * 440 / RATE
+
+
+def test_music_below_the_ceiling_is_not_limited():
+    added, kept = 0.2 * torch.randn(2, 1000).clamp(-1, 1), 0.5 * torch.ones(2, 1000)
+    assert torch.equal(limit_added(added, kept, PEAK_CEILING, RATE), added)
+    loud = added.clone()
+    loud[0, 500] = 1.0
+    limited = limit_added(loud, kept, PEAK_CEILING, RATE)
+    assert float((limited + kept).abs().max()) <= PEAK_CEILING + 1e-6
+    assert torch.equal(limited[:, :50], added[:, :50]) and torch.equal(limited[:, 950:], added[:, 950:])

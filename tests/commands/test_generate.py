@@ -31,6 +31,7 @@ from diffusers_jasco.controls.drum_machine import GROOVES
 from diffusers_jasco.controls.note_text import melody_from_text
 from diffusers_jasco.controls.progressions import chords_from_progression
 from diffusers_jasco.inputs import InputError, read_chords
+from diffusers_jasco.pipelines.pipeline_jasco_audio2audio import EDIT_STRENGTH, VARIATION_STRENGTH
 
 from ..conftest import FIXTURES, load_case, load_pipeline, relative_error
 
@@ -197,6 +198,9 @@ def no_loading(monkeypatch):
         (["--edit", SONG, "--regions", "1"], "--regions has to be starts and ends such as '12-15,45-52'"),
         (["--edit", SONG, "--regions", "1-2-3"], "--regions has to be starts and ends"),
         (["--edit", SONG, "--regions", "a-b"], "--regions has to be starts and ends"),
+        (["--edit", SONG, "--regions", "9" * 400 + ":00-1"], "--regions has to be starts and ends"),
+        (["--edit", SONG, "--regions", "1-" + "9" * 5000 + ":00:00"], "--regions has to be starts and ends"),
+        (["--edit", SONG, "--regions", "1-" + "9" * 310], "--regions has to be starts and ends"),
         (["--edit", SONG, "--regions", "2-1"], "--regions: regions have to start before they end"),
         (["--edit", SONG, "--regions", "1-2,1:00-1:02"], "lie within the music of"),
         (["--edit", SONG, "--regions", "0-1.5,1-2"], "--regions: regions must not overlap"),
@@ -487,6 +491,11 @@ def test_the_example_runs_the_command(monkeypatch, capsys):
     assert error.value.code == 0 and "--audiocraft_compatible" in capsys.readouterr().out
 
 
+def test_help_states_the_default_strengths():
+    text = " ".join(build_parser().format_help().split())
+    assert f"(default: {VARIATION_STRENGTH}, or {EDIT_STRENGTH} with --source_*)" in text
+
+
 def test_a_real_drum_recording(tmp_path):
     recording = Path(__file__).parents[3] / "shared/reference/sep_drums_1.mp3"
     if not recording.is_file():
@@ -526,6 +535,16 @@ def test_regions_of_a_file_are_made_anew(tmp_path, song, capsys):
     content = song.read_bytes()
     assert run("pop", *options, "--output", song) == 2 and song.read_bytes() == content
     assert "--output has to be another file than --edit, but both are" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [["--edit", "--regions", "1-2"], ["--extend", "--duration", 4], ["--vary"]])
+def test_numbered_waveforms_do_not_replace_the_recording(kind, tmp_path, song, capsys, no_loading):
+    numbered = song.rename(tmp_path / "song-2.wav")
+    content = numbered.read_bytes()
+    name, *options = kind
+    common = ["pop", name, numbered, *options, "--output", tmp_path / "song.wav"]
+    assert run(*common, "--num_waveforms", 2) == 2 and numbered.read_bytes() == content
+    assert f"--output has to be another file than {name}, but both are {numbered}" in capsys.readouterr().err
 
 
 def test_files_are_extended(tmp_path, song):

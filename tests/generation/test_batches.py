@@ -14,6 +14,7 @@
 
 
 import json
+from pathlib import Path
 
 import pytest
 import soundfile
@@ -22,13 +23,16 @@ import torch
 from diffusers_jasco import load_audio
 from diffusers_jasco.audio.metadata import read_metadata
 from diffusers_jasco.commands.generate import main as generate
+from diffusers_jasco.generation import batches
 from diffusers_jasco.generation.batches import (
     GenerationRequest,
+    generate_batch,
     generate_clips,
     hash_pipeline,
     plan_batches,
     save_clips,
 )
+from diffusers_jasco.utils.files import hash_file
 
 from ..conftest import load_pipeline, relative_error, run_script
 
@@ -54,8 +58,8 @@ def pipe():
 def test_similar_consecutive_requests_share_batches():
     requests = make_requests(5)
     other = GenerationRequest("long", duration=2.0)
-    batches = plan_batches([*requests, other, *requests[:1]], batch_size=3)
-    assert [[request.name[-1] for request in batch] for batch in batches] == [list("012"), list("34"), ["g"], ["0"]]
+    planned = plan_batches([*requests, other, *requests[:1]], batch_size=3)
+    assert [[request.name[-1] for request in batch] for batch in planned] == [list("012"), list("34"), ["g"], ["0"]]
 
 
 def test_clips_depend_on_their_seed_and_not_on_their_batch(pipe):
@@ -206,8 +210,8 @@ def test_edits_are_batched_by_recording(song):
         GenerationRequest("loop", loop=True),
         GenerationRequest("windows", window_overlap=1.0),
     ]
-    batches = plan_batches([*edits, *others], batch_size=8)
-    assert [len(batch) for batch in batches] == [3, 1, 1, 1, 1, 1, 1]
+    planned = plan_batches([*edits, *others], batch_size=8)
+    assert [len(batch) for batch in planned] == [3, 1, 1, 1, 1, 1, 1]
 
 
 def test_recordings_are_edited_continued_and_varied(pipe, tmp_path, song):
@@ -243,6 +247,59 @@ def test_recordings_are_edited_continued_and_varied(pipe, tmp_path, song):
     assert torch.equal(load_audio(tmp_path / "out" / "edit.flac")[0], clips["edit"][0])
     changed = {path.name for path in (tmp_path / "out").iterdir() if times.get(path.name) != path.stat().st_mtime_ns}
     assert changed == {"edit.flac", "edit.json"}
+
+
+def test_clips_of_a_changed_recording_are_generated_again(pipe, tmp_path, song):
+    common = {"settings": {"num_inference_steps": 1}, "audio": song}
+    requests = [
+        GenerationRequest("edit", regions=[(0.25, 0.5)], **common),
+        GenerationRequest("varied", strength=0.5, **common),
+        GenerationRequest("plain", duration=0.5, settings=common["settings"]),
+    ]
+    names = [request.name for request in requests]
+
+    def save() -> list[str]:
+        """Names of the clips that are generated."""
+        times = [path.stat().st_mtime_ns for path in paths if path.is_file()] or [0] * len(paths)
+        assert save_clips(pipe, requests, tmp_path / "out", metadata={}) == []
+        return [name for name, path, time in zip(names, paths, times) if path.stat().st_mtime_ns != time]
+
+    paths = [tmp_path / "out" / f"{name}.flac" for name in names]
+    assert save() == names and save() == []
+    with open(song, "rb") as file:
+        content = file.read()
+    with open(song, "wb") as file:
+        file.write(content[:-2] + b"ab")
+    assert save() == ["edit", "varied"] and save() == []
+    assert read_metadata(paths[0])["files"] == {"edit": hash_file(song)}
+
+
+@pytest.mark.parametrize("duration, start", [(0.8, 0.0), (1.2, 0.5)])
+def test_a_duration_that_cuts_the_recording_is_reported_before_generation(
+    pipe, tmp_path, song, monkeypatch, duration, start
+):
+    monkeypatch.setattr(batches, "generate_batch", lambda *arguments: pytest.fail("generated"))
+    request = GenerationRequest("a", audio=song, duration=duration, audio_start_seconds=start, regions=[(0.1, 0.2)])
+    (error,) = save_clips(pipe, [request], tmp_path / "out")
+    assert f"`duration` has to be at least {1 + start:.2f} s, where the recording ends" in error["error"]
+
+
+def test_a_recording_that_is_deleted_meanwhile_fails_only_its_clip(pipe, tmp_path, song, monkeypatch):
+    settings = {"num_inference_steps": 1}
+    requests = [
+        GenerationRequest("edit", audio=song, regions=[(0.25, 0.5)], settings=settings),
+        GenerationRequest("plain", duration=0.5, settings=settings),
+    ]
+
+    def generate_and_delete(pipe, batch):
+        clips = generate_batch(pipe, batch)
+        Path(song).unlink(missing_ok=True)
+        return clips
+
+    monkeypatch.setattr(batches, "generate_batch", generate_and_delete)
+    (error,) = save_clips(pipe, requests, tmp_path / "out")
+    assert error["name"] == "edit" and "does not exist" in error["error"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"plain.flac", "plain.json"}
 
 
 def test_edits_that_cannot_be_saved_are_reported(pipe, tmp_path, song):

@@ -137,8 +137,31 @@ def limit_peaks(waveform: torch.Tensor, sampling_rate: int) -> torch.Tensor:
     gain = PEAK_CEILING / waveform.abs().amax(dim=-2, keepdim=True).clamp(min=PEAK_CEILING)
     if gain.min() == 1:
         return waveform
+    return (waveform * _smooth_gain(gain, sampling_rate)).clamp(-PEAK_CEILING, PEAK_CEILING)
+
+
+def limit_added(added: torch.Tensor, kept: torch.Tensor, ceiling: float, sampling_rate: int) -> torch.Tensor:
+    r"""
+    Limits music that is added to other music so that the sum stays below a ceiling, as [`limit_peaks`] does.
+
+    Args:
+        added (`torch.Tensor` of shape `(channels, samples)`): the music whose gain is reduced.
+        kept (`torch.Tensor` of shape `(channels, samples)`): the other music, which does not change.
+        ceiling (`float`): largest value of the sum, at least that of `kept`.
+        sampling_rate (`int`): samples per second.
+
+    Returns:
+        `torch.Tensor` of shape `(channels, samples)`: `added`, limited.
+    """
+    # A sum with samples of opposite signs may be larger.
+    room = (ceiling - kept * added.sign()).clamp(min=0)
+    gain = (room / added.abs().clamp(min=1e-9)).clamp(max=1).amin(dim=-2, keepdim=True)
+    return added if gain.min() == 1 else added * _smooth_gain(gain, sampling_rate)
+
+
+def _smooth_gain(gain: torch.Tensor, sampling_rate: int) -> torch.Tensor:
+    """Gains that change smoothly and are never above the given ones `(..., 1, samples)`."""
     reach = max(1, round(LIMITER_SECONDS * sampling_rate))
     # All averaged minima are over windows that contain the sample, so their mean never exceeds the gain it needs.
     lowest = -F.max_pool1d(-gain, 2 * reach + 1, stride=1, padding=reach)
-    smooth = F.avg_pool1d(F.pad(lowest, (reach, reach), mode="replicate"), 2 * reach + 1, stride=1)
-    return (waveform * smooth).clamp(-PEAK_CEILING, PEAK_CEILING)
+    return F.avg_pool1d(F.pad(lowest, (reach, reach), mode="replicate"), 2 * reach + 1, stride=1)

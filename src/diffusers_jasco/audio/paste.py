@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from diffusers.utils import logging
 from torch.nn import functional as F
 
 from ..utils.errors import InputError, shorten
@@ -30,12 +29,15 @@ from ..utils.numbers import to_float
 from .export import check_export, write_audio
 from .files import AudioFile
 from .io import open_audio
+from .loudness import PEAK_CEILING, limit_added
 from .matching import (
     MAX_DELAY,
     MAX_STRETCH,
     MIN_SECONDS,
     choose_delays,
-    equalize,
+    equalize_gliding,
+    find_balance,
+    fit_equalizer,
     match_channels,
     match_levels,
     measure_bands,
@@ -48,10 +50,9 @@ from .resampling import resample, resampled_span
 from .waveforms import BLOCK_SECONDS, MAX_FLOAT_SAMPLE, Waveform, check_rate, check_samples
 
 
-logger = logging.get_logger(__name__)
-
 TOLERANCE = 0.1  # seconds by which the music may be shorter or longer than the file: more than a frame
 SURROUNDINGS = 5.0  # seconds before and after a region to which its levels are fitted
+BALANCE_SURROUNDINGS = 1.0  # seconds before and after a region from which the balance of its channels is taken
 CONTEXT = 0.25  # seconds before and after a region that filters, fades and delays need
 INTEGER_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 ENCODINGS = {
@@ -78,11 +79,13 @@ def paste(
     dithered. Lossy files keep their decoded samples.
 
     Inside the regions, the music is resampled, and fitted to up to 5 s of the recording on each side. Mono music is
-    divided over the channels as the power of the recording in each octave band is. Levels in octave bands are changed by
+    divided over the channels as the power of the recording in each octave band is, from its balance in the last second
+    before the region to that in the first second after it. Levels in octave bands are changed by
     at most 6 dB: by the difference of `audio` and the recording around the region, or, if `audio` has the recording's own
     samples there (as the result of [`JascoInpaintPipeline`] has), by the difference between the new music near the borders
     and the recording around it. The music is shifted by at most 10 ms so that it is in phase with the recording in the
-    fades (0.05 s, at equal power) at both ends. Above the Nyquist frequency of the music, regions are silent: with
+    fades (0.05 s, at equal power) at both ends. Peaks of the new music are limited to -1 dBFS, or to the recording's peak
+    nearby if that is higher. Above the Nyquist frequency of the music, regions are silent: with
     jasco-nano above 12 kHz.
 
     Args:
@@ -91,7 +94,8 @@ def paste(
             The generated piece from its beginning, such as `audios[0]` of [`JascoInpaintPipeline`]. It may be up to 0.1 s
             shorter or longer than the file. If it is longer than that, the rest continues the file.
         sampling_rate (`int`): the sampling rate of `audio` in Hz.
-        regions (`Sequence[tuple[float, float]]`): start and end of each region in seconds of the generated piece.
+        regions (`Sequence[tuple[float, float]]`): start and end of each region in seconds of the generated piece, in
+            any order. They may touch each other.
         path (`str` or `os.PathLike`, *optional*):
             The `.wav` or `.flac` file to write, which must not be `file`. It is written atomically.
         audio_start_seconds (`float`, defaults to `0.0`):
@@ -118,15 +122,11 @@ def paste(
         return torch.cat(blocks).T.contiguous(), source.samplerate
     assert encoding is not None
     bits = INTEGER_BITS.get(encoding)
-    peak = 0.0
     with write_audio(path, source.samplerate, source.channels, encoding, metadata) as target:
         for block in song.blocks():
             if bits is not None:
-                peak = max(peak, float(np.abs(block).max()))
                 block = _to_integers(block, bits)
             target.write(block if encoding != "FLOAT" else block.astype(np.float32))
-    if peak > 1:
-        logger.warning(f"{path}: new samples reach {peak:.2f}; values beyond ±1 are clipped.")
     return Path(path)
 
 
@@ -173,7 +173,7 @@ def _to_integers(block: np.ndarray, bits: int) -> np.ndarray:
 
 
 class _Span(NamedTuple):
-    """A part that is made anew, in samples of the result and of the generated music."""
+    """A part that is regenerated, in samples of the result and of the generated music."""
 
     start: int
     end: int
@@ -285,9 +285,9 @@ class _Song:
         recording = self._read(begin, stop, self.rate)
         generated = self._read_generated(span, begin, stop, share)
         centers = octave_centers(min(self.rate, self.own_rate))
-        generated = equalize(generated, gains, centers, self.rate)
-
         start, end = span.start - begin, span.end - begin
+        generated = equalize_gliding(generated, gains, start, end, centers, self.rate)
+
         fades = self._fades(span)
         reach, size = round(MAX_DELAY * self.rate), min(round(FADE * self.rate), (end - start) // 4)
         mono, padded = recording.mean(dim=0), F.pad(generated.mean(dim=0), (reach, reach))
@@ -304,7 +304,14 @@ class _Song:
         known = torch.ones(stop - begin, dtype=torch.bool)
         known[start:end] = False
         limits = self.offset - begin, self.offset + self.source.frames - begin
-        return splice(generated, recording, known, *limits, self.rate)[:, start:end]
+        # The sum of both is the music with its fades.
+        silence = torch.zeros_like(generated)
+        added, kept = (
+            splice(*music, known, *limits, self.rate)[:, start:end]
+            for music in ((generated, silence), (silence, recording))
+        )
+        ceiling = max(PEAK_CEILING, float(recording.abs().max()))
+        return (kept + limit_added(added, kept, ceiling, self.rate)).clamp(-ceiling, ceiling)
 
     def _fades(self, span: _Span) -> tuple[bool, bool]:
         """Whether the recording fades into the new music at the start of a span, and back at its end."""
@@ -314,38 +321,47 @@ class _Song:
             span.end < self.length and span.end - size >= self.offset,
         )
 
-    def _compare(self, index: int) -> tuple[torch.Tensor, float]:
+    def _compare(self, index: int) -> tuple[tuple[torch.Tensor, torch.Tensor], float]:
         """
         Compares the recording and the generated music. Returns the gains that fit the new music of a span to its
-        surroundings, and the gain of the recording in the generated music, which is 0 if that does not contain it.
+        surroundings, at its start and at its end, and the gain of the recording in the generated music, which is 0 if that
+        does not contain it.
         """
         span, rate = self.spans[index], min(self.rate, self.own_rate)
-        reach, fade = (round(seconds * self.own_rate) for seconds in (SURROUNDINGS, FADE))
+        reach, near, fade = (round(seconds * self.own_rate) for seconds in (SURROUNDINGS, BALANCE_SURROUNDINGS, FADE))
         low, high = self.own_limits[0], min(self.own_limits[1], self.audio.shape[-1])
         before = max(low, self.spans[index - 1].last if index else 0, span.first - reach), span.first
         following = self.spans[index + 1].first if index + 1 < len(self.spans) else high
         after = span.last, min(high, following, span.last + reach)
-        places, inside = [], []
+        places, inside, recorded, nearest = [], [], [], []
         middle = (span.first + span.last) // 2 if before[0] < before[1] and after[0] < after[1] else None
         if self._is_long(before):
             places.append(before)
             inside.append((span.first + fade, min(span.first + reach, middle or span.last)))
+            recorded.append(self._read(*before, self.own_rate))
+            nearest.append(recorded[-1][:, -near:])
         if self._is_long(after):
             places.append(after)
             inside.append((max(span.last - reach, middle or span.first), span.last - fade))
+            recorded.append(self._read(*after, self.own_rate))
+            nearest.append(recorded[-1][:, :near])
         if not places:
-            return torch.ones(self.source.channels, len(octave_centers(rate)), dtype=torch.float64), 0.0
-        recorded = [self._read(start, end, self.own_rate) for start, end in places]
+            ones = torch.ones(self.source.channels, len(octave_centers(rate)), dtype=torch.float64)
+            return (ones, ones), 0.0
         generated = [self.audio[:, start:end] for start, end in places]
         share = _find_share(torch.cat([self._mix(part) for part in recorded], dim=1), torch.cat(generated, dim=1))
         powers = self._measure(recorded)
         gains = match_channels(powers, self._measure(generated))
-        inside = [place for place in inside if self._is_long(place)]
-        if share and inside:
-            # Only the new music tells the level of the pipeline.
-            new = self._measure([self.audio[:, start:end] for start, end in inside])
-            gains = gains * match_levels(powers, gains.square() * new)
-        return gains, share
+        if inside := [place for place in inside if self._is_long(place)]:
+            new = [resample(self.audio[:, start:end], self.own_rate, rate) for start, end in inside]
+            if share:
+                # Only the new music tells the level of the pipeline.
+                gains = gains * match_levels(powers, gains.square() * measure_bands(new, rate))
+            gains = fit_equalizer(gains, new, rate)
+        if len(self.audio) == self.source.channels:
+            return (gains, gains), share
+        balances = [gains * find_balance(self._measure([part])) for part in nearest]
+        return (balances[0], balances[-1]), share
 
     def _is_long(self, place: tuple[int, int]) -> bool:
         """Whether a part of the generated music has a meaningful spectrum."""

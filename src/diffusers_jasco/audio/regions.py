@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Regions of recordings that are made anew, and how new music is put into them."""
+"""Regions of recordings that are regenerated, and how new music is put into them."""
 
 import math
 from collections.abc import Sequence
@@ -61,7 +61,8 @@ def check_regions(regions: Sequence[tuple[float, float]], duration: float, name:
     Checks the regions of a piece.
 
     Args:
-        regions (`Sequence[tuple[float, float]]`): start and end of each region in seconds.
+        regions (`Sequence[tuple[float, float]]`): start and end of each region in seconds, in any order. They may
+            touch each other.
         duration (`float`): duration of the piece in seconds. Regions that end up to 10 ms later are cut there.
         name (`str`): name of the argument for error messages.
 
@@ -93,7 +94,7 @@ def mark_known(regions: Regions, first: int, last: int, num_samples: int, rate: 
     Marks the samples that are kept.
 
     Args:
-        regions (`Regions`): the regions that are made anew, in seconds.
+        regions (`Regions`): the regions that are regenerated, in seconds.
         first (`int`), last (`int`): the samples of the music that the recording covers.
         num_samples (`int`): length of the music.
         rate (`int`): samples per second.

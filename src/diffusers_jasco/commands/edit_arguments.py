@@ -16,8 +16,8 @@
 
 import argparse
 import math
-import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,9 @@ import torch
 from ..audio.io import open_audio
 from ..audio.paste import find_encoding, paste
 from ..audio.regions import Regions, check_regions
+from ..pipelines.pipeline_jasco_audio2audio import EDIT_STRENGTH, VARIATION_STRENGTH
 from ..utils.arguments import number
 from ..utils.errors import InputError, shorten
-from ..utils.numbers import to_float
 
 
 KINDS = ("edit", "extend", "vary")
@@ -57,7 +57,7 @@ def add_edit_arguments(parser: argparse.ArgumentParser):
     add(
         "--strength",
         type=number(above=0, maximum=1),
-        help="how much --vary changes, up to 1 (default: 0.5, or 0.7 with --source_*)",
+        help=f"how much --vary changes, up to 1 (default: {VARIATION_STRENGTH:g}, or {EDIT_STRENGTH:g} with --source_*)",
     )
     for name in SOURCES:
         aspect = name.partition("_")[2]
@@ -73,12 +73,13 @@ class Edit:
 
     Args:
         args (`argparse.Namespace`): the options of `jasco-generate`.
+        paths (`Iterable[Path]`): the files to write.
 
     Raises:
         [`InputError`], `FileNotFoundError`: if options are invalid or incompatible.
     """
 
-    def __init__(self, args: argparse.Namespace):
+    def __init__(self, args: argparse.Namespace, paths: Iterable[Path]):
         self.args = args
         given = [kind for kind in KINDS if getattr(args, kind) is not None]
         if len(given) > 1:
@@ -97,10 +98,9 @@ class Edit:
         self.file = getattr(args, self.kind)
         source = open_audio(self.file, self.kind)
         self.end = (args.intro or 0.0) + source.frames / source.samplerate  # of the recording in the music, in seconds
-        if os.path.exists(args.output) and os.path.samefile(args.output, self.file):
-            raise InputError(
-                f"`output` has to be another file than `{self.kind}`, but both are {args.output}.", "output"
-            )
+        for path in paths:
+            if path.exists() and path.samefile(self.file):
+                raise InputError(f"`output` has to be another file than `{self.kind}`, but both are {path}.", "output")
         if self.kind == "vary":
             return
         find_encoding(args.output, source)
@@ -184,4 +184,5 @@ def _parse_time(text: str) -> float:
     time = re.fullmatch(r"\s*(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)\s*", text)
     if time is None:
         return math.nan
-    return to_float(3600 * int(time[1] or 0) + 60 * int(time[2] or 0) + float(time[3]), "regions")
+    # `int` would have limits, whereas `float` gives infinity for too many digits.
+    return 3600 * float(time[1] or 0) + 60 * float(time[2] or 0) + float(time[3])

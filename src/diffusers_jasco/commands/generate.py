@@ -178,6 +178,16 @@ def check_options(args: argparse.Namespace):
         raise InputError(f"`{name}`: there is no folder {value}, and it is not a Hub id (organization/name).", name)
 
 
+def number_paths(args: argparse.Namespace) -> dict[int, Path]:
+    """The number of each waveform to write, from 1, and its file. `--from` regenerates one of several waveforms."""
+    output = Path(args.output)
+    if args.waveform is not None:
+        return {args.waveform[0]: output}
+    if args.num_waveforms == 1:
+        return {1: output}
+    return {i: output.with_stem(f"{output.stem}-{i}") for i in range(1, args.num_waveforms + 1)}
+
+
 def generate(args: argparse.Namespace) -> list[Path]:
     from ..audio.export import export_audio
     from ..audio.metadata import fit_metadata
@@ -186,7 +196,8 @@ def generate(args: argparse.Namespace) -> list[Path]:
 
     # 1. Check inputs before loading anything
     check_options(args)
-    edit, mixer = Edit(args), Mixer(args)
+    paths = number_paths(args)
+    edit, mixer = Edit(args, paths.values()), Mixer(args)
     controls = Controls(args)
     latents = None if args.latents is None else read_latents(args.latents)
 
@@ -223,14 +234,10 @@ def generate(args: argparse.Namespace) -> list[Path]:
         print(f"Tempo: {tempo}", file=sys.stderr)
 
     # 4. Write
-    output = Path(args.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    Path(args.output).parent.mkdir(parents=True, exist_ok=True)
     metadata = None if args.no_metadata else fit_metadata(describe(args, model, tempo))
-    numbers = range(1, len(audios) + 1) if args.waveform is None else args.waveform[:1]
-    paths = []
-    for i in numbers:
+    for i, path in paths.items():
         waveform_info = {"waveform": [i, len(audios)]} if len(audios) > 1 else {}
-        path = output if len(numbers) == 1 else output.with_stem(f"{output.stem}-{i}")
         audio, info = audios[i - 1].float().cpu(), None if metadata is None else metadata | waveform_info
         if edit.keeps_samples:
             edit.write(audio, pipe.sampling_rate, path, info)
@@ -238,8 +245,7 @@ def generate(args: argparse.Namespace) -> list[Path]:
             audio = mixer.mix(audio, pipe.sampling_rate)
             export_audio(resample(audio, pipe.sampling_rate, rate), path, rate, args.loudness, info)
         print(path)
-        paths.append(path)
-    return paths
+    return list(paths.values())
 
 
 def main(argv: list[str] | None = None) -> int:

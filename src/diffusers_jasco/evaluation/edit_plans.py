@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Edits of recordings whose controls are known: which regions are made anew, and with which controls."""
+"""Edits of recordings whose controls are known: which regions are regenerated, and with which controls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Edit:
         recording (`dict`): the recording with its own controls, an item of [`~evaluation.items.compose_items`].
         target (`dict`): the same item with the requested controls of the whole music: `chords`, `melody`, the stem
             `drums`, and `drum_onsets`.
-        regions (`tuple[tuple[float, float], ...]`): start and end of each region that is made anew in seconds, in order.
+        regions (`tuple[tuple[float, float], ...]`): start and end of each regenerated region in seconds, in order.
         new (`tuple[str, ...]`): controls that are requested in the regions, and that nothing else reveals.
         span (`tuple[float, float]`): the part of the recording that is given, in seconds.
     """

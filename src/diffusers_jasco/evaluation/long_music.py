@@ -141,9 +141,9 @@ def measure_piece(
     estimators: Sequence[Estimator] = ESTIMATORS,
 ) -> PieceMeasures:
     r"""
-    Measures a long piece. The seams are measured in all frames of the `"overlaps"`, at the `"borders"` in their middles,
-    where windows have their `"starts"` and `"ends"`, and, for comparison, `"between"` the overlaps, as many frames in
-    the middle between two overlaps.
+    Measures a long piece. The seams are measured in all frames of the `"overlaps"`, at the `"borders"` in their
+    middles, where windows have their `"starts"` and `"ends"`, and, for comparison, `"between"` the overlaps, as many
+    frames in the middle between two overlaps.
 
     Args:
         audio (`torch.Tensor` of shape `(channels, samples)`): the piece at the pipeline's sampling rate.
@@ -203,7 +203,7 @@ def measure_piece(
 def _find_borders(
     spans: Sequence[Span], overlaps: Sequence[Span], num_frames: int, frame_rate: float, downbeats: Sequence[float]
 ) -> dict[str, list[float]]:
-    """Frames that touch a span, and frames at the same metrical positions outside of all overlaps, as their centers."""
+    """Frames that touch a span, and frames at the same metrical positions outside all overlaps, as their centers."""
     times = (np.arange(num_frames) + 0.5) / frame_rate
     bars = to_bars(times, downbeats)
 
@@ -239,10 +239,10 @@ def summarize_pieces(
         `dict`, ready for JSON. Intervals are 95% bootstrap intervals over pieces.
 
         - `sections`: for each 10 s, an [`~evaluation.adherence.Adherence`] for every metric of every estimator
-        - `last_against_first`: for each control, A in the `first` and `last` 10 s by the estimator with the lowest mean
-          of both, and their ratio: `value`, `low`, `high`
-        - `drift`: `slope` (ms per minute) and `last_minus_first` (ms): mean of the pieces with its interval, median and
-          maximum of absolute values; the same of the reference audio under `references`
+        - `last_against_first`: for each control, A in the `first` and `last` 10 s by the estimator with the lowest
+          mean of both, and their ratio: `value`, `low`, `high`
+        - `drift`: `slope` (ms per minute) and `last_minus_first` (ms): mean of the pieces with its interval, median
+          and maximum of absolute values; the same of the reference audio under `references`
         - `loudness_deviation`: the mean in dB with its interval, and the maximum
         - `seams`: for each kind of border, the median of V and W over pieces with their intervals, and `auc` of
           [`~evaluation.metrics.seams.detect_seams`]
@@ -381,7 +381,7 @@ def evaluate_pieces(
         folder (`Path`, *optional*): folder of the generated pieces. Pieces in it are reused; the caller ensures that
             they come from the same model, music and settings.
         settings (`dict`, *optional*): as in [`~evaluation.evaluate.evaluate_pipeline`].
-        window_overlap (`float`, defaults to `2.0`): least overlap of windows in seconds, as [`JascoPipeline`] takes it.
+        window_overlap (`float`, defaults to `2.0`): least overlap of windows in seconds, as in [`JascoPipeline`].
         seed (`int`, defaults to `0`): random seed of noise, floors and bootstrap.
         progress (`bool`, defaults to `False`): whether to show a progress bar.
         min_clips (`int`, defaults to `20`): minimum number of pieces for a score.
@@ -432,8 +432,8 @@ def evaluate_loops(
     progress: bool = False,
 ) -> dict[str, Any]:
     r"""
-    Generates loops of whole bars, if possible of phrases of four bars, and the same pieces without `loop` as a comparison. Each is played
-    three times, and its seams are measured.
+    Generates loops of whole bars, if possible of phrases of four bars, and the same pieces without `loop` as a
+    comparison. Each is played three times, and its seams are measured.
 
     Args:
         pipe, num_loops, folder, settings, seed, progress: as [`evaluate_pieces`] takes them.
@@ -541,8 +541,8 @@ def adherence_over_time(result: dict[str, Any]) -> dict[str, list[tuple[float, f
         result (`dict`): as [`summarize_pieces`] returns it.
 
     Returns:
-        `dict`: for each control a list of `(time, value, low, high)`, with the center of the section in seconds and the
-        95% confidence interval.
+        `dict`: for each control a list of `(time, value, low, high)`, with the center of the section in seconds and
+        the 95% confidence interval.
     """
     curves = {}
     for control, chosen in result["last_against_first"].items():
@@ -592,7 +592,8 @@ def to_markdown(results: dict[str, dict[str, Any]]) -> str:
             measured = ", ".join(f"{name} {row['value']:.1f}" for name, row in contrasts.items())
             rows.append((f'"{calm}" → "{loud}", dB', measured))
     if cost := results.get("cost"):
-        label = f"processor time of {cost['duration']:g} s ÷ {cost['duration'] / cost['window']:g} × that of {cost['window']:g} s"
+        window, count = cost["window"], cost["duration"] / cost["window"]
+        label = f"processor time of {cost['duration']:g} s ÷ {count:g} × that of {window:g} s"
         rows.append((label, f"{cost['value']:.2f} (rounds: {cost['low']:.2f} … {cost['high']:.2f})"))
     if memory := results.get("memory"):
         first, last = memory["pieces"]

@@ -594,7 +594,7 @@ def plot_seam(
         before, after: the recording and the edited music, as [`~audio.io.load_audio`] takes them.
         border (`float`): the border in seconds.
         title (`str`): title of the figure.
-        region (`tuple[float, float]`, *optional*): start and end of the region that was made anew in seconds, which is
+        region (`tuple[float, float]`, *optional*): start and end of the regenerated region in seconds, which is
             shaded.
 
     Returns:

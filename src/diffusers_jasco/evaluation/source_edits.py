@@ -48,7 +48,7 @@ _SHORTEST = 0.03  # seconds that a note has to sound on a beat
 
 def plan_source_edits(items: Sequence[dict[str, Any]], seed: int = 0) -> list[Edit]:
     r"""
-    Plans edits of whole recordings, of three kinds: with [`other_chords`], by turns with and without the melody
+    Plans edits of whole recordings, of three kinds: with [`other_chords`], alternately with and without the melody
     among the sources; and every other recording with a groove of the drum machine in the same tempo. Recordings that
     do not allow an edit are skipped.
 

@@ -99,14 +99,14 @@ def read_requests(
             A `.jsonl` or `.jsonl.gz` file, or a folder with `metadata.jsonl` or `data.jsonl`. Each line is a JSON
             object with:
 
-            - any of `FIELDS`: `prompt` (a text, or `[[text, start], ...]`), `chords` (`[[label, start], ...]`, `"C:0
-              Am:2.5"`, or a file), `drums` (a file), `groove` (a name in [`~controls.drum_machine.GROOVES`], instead of
-              `drums`), `melody` (`[[pitch, start, end], ...]` or a file), `beats` (`[seconds, ...]`, `[beats, downbeats]`,
-              a file, or `[]` for none), `separate_drums`, `normalize_drums`, `start` (seconds into files), `duration`
-              (seconds), `bpm` (or `false`), `beats_per_bar`, `loop`, `window_overlap`, `control_scales` (`{"chords":
-              1.5}`), `control_regions` (`{"melody": [[start, end], ...]}`), `audio` (a recording) with `regions`
-              (`[[start, end], ...]`), `audio_start_seconds` and `duration`, or with `strength`; `seed`, `name` (of the
-              clip's file; by default the line number), and the sampling settings
+            - any of `FIELDS`: `prompt` (a text, or `[[text, start], ...]`), `chords` (`[[label, start], ...]`,
+              `"C:0 Am:2.5"`, or a file), `drums` (a file), `groove` (a name in [`~controls.drum_machine.GROOVES`],
+              instead of `drums`), `melody` (`[[pitch, start, end], ...]` or a file), `beats` (`[seconds, ...]`,
+              `[beats, downbeats]`, a file, or `[]` for none), `separate_drums`, `normalize_drums`, `start` (seconds
+              into files), `duration` (seconds), `bpm` (or `false`), `beats_per_bar`, `loop`, `window_overlap`,
+              `control_scales` (`{"chords": 1.5}`), `control_regions` (`{"melody": [[start, end], ...]}`), `audio` (a
+              recording) with `regions` (`[[start, end], ...]`), `audio_start_seconds` and `duration`, or with `strength`,
+              `seed`, `name` (of the clip's file; by default the line number), and the sampling settings
             - or `file_name`: a clip of a dataset. Its caption and `controls` are used, but not its duration
             - or `path`: a line of AudioCraft's `data.jsonl`, with the caption in the `.json` or `.txt` file beside the
               audio

@@ -211,7 +211,7 @@ def check_loop(duration: Any, frame_rate: float) -> float | None:
 def check_windows(window_overlap: Any, windows_per_batch: Any, window: float) -> tuple[float, int]:
     r"""
     Args:
-        window_overlap (`float`, *optional*): overlap of neighboring windows in seconds.
+        window_overlap (`float`, *optional*): least overlap of neighboring windows in seconds.
         windows_per_batch (`int`, *optional*): number of windows that are evaluated at once.
         window (`float`): length of a window in seconds.
 

@@ -405,8 +405,8 @@ class JascoPipeline(
                 Beats that the music follows, instead of `bpm`, for all prompts, or a list with one (or `None`) per
                 prompt: times in seconds, the tuple `(beats, downbeats)`, or a recording; see [`~inputs.read_beats`].
             window_overlap (`float`, *optional*):
-                Least overlap of neighboring windows in seconds, less than a window; by default 2 s, or a quarter of a
-                window that is shorter than 8 s.
+                Least overlap of neighboring windows in seconds, from 0 to three quarters of a window; by default 2 s,
+                or a quarter of a window that is shorter than 8 s.
             windows_per_batch (`int`, *optional*):
                 Number of windows that are evaluated at once, 8 by default. Fewer need less memory.
             loop (`bool`, defaults to `False`):

@@ -74,6 +74,8 @@ class JascoAudioToAudioPipeline(JascoPipeline):
     recording is edited instead: prompt and controls that differ from the description change, and the rest stays
     (FlowEdit, [arXiv 2412.08629](https://arxiv.org/abs/2412.08629)).
 
+    The results have the pipeline's sampling rate and channels, whatever those of the recordings are.
+
     Usually it shares the components of another pipeline: `JascoAudioToAudioPipeline.from_pipe(pipe)`. See
     [`JascoPipeline`] for the components.
     """
@@ -103,28 +105,29 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         Args:
             prompt (`str` or `list`, *optional*): as in [`JascoPipeline.__call__`].
             audio:
-                The recording, or a list with one per prompt, in any form that [`~audio.io.load_audio`] reads.
+                The recording, or a list with one per prompt, in any form that [`~audio.io.load_audio`] reads. One
+                prompt with a list of recordings gives one piece for each.
             strength (`float`, *optional*):
                 How much changes, from above 0 to 1, as in Diffusers' image-to-image pipelines; by default 0.5, and 0.9
                 for edits with a `source_*`. With 1, a variation ignores the recording.
             source_prompt (`str` or `list`, *optional*):
-                Words for the recording as it is. If any `source_*` is given, the recording is edited: its differences
-                from the target (`prompt`, `chords`, `drums`, `melody`) are changed, and the rest is kept. A source
-                whose target is not given describes both, so this aspect is kept. A target without a source is added.
+                Prompt that describes the recording. If any `source_*` is given, the recording is edited: its
+                differences from the target (`prompt`, `chords`, `drums`, `melody`) are changed, and the rest is kept.
+                A source whose target is not given describes both, so this aspect is kept. A target without a source is
+                added.
             source_chords, source_drums, source_melody (*optional*):
                 The controls of the recording in any form of [`JascoPipeline.__call__`], or `"extract"` to estimate
                 them from it. An empty target, such as `melody=[]`, removes the control of the source.
             duration (`float`, *optional*):
                 Duration of the music in seconds; by default that of the recording (the longest one). Shorter
-                recordings continue as silence.
+                recordings are padded with silence, which is kept below a strength of 1.
             num_inference_steps (`int`, *optional*):
                 Number of steps from noise to music, by default that of the scheduler's configuration. A variation
                 needs the share `strength` of them.
             num_waveforms_per_prompt, generator: as in [`JascoPipeline.__call__`].
             kwargs: all other arguments of [`JascoPipeline.__call__`], except `latents`, `sigmas`, `conditioning` and
-                `loop`.
-                `start` and `separate_drums` apply to the target's controls. In edits, a checkpoint with the control
-                `beats` gets those of the recording by default.
+                `loop`. `start` and `separate_drums` apply to the target's controls. In edits, a checkpoint with the
+                control `beats` gets those of the recording by default.
 
         Returns:
             [`~pipelines.pipeline_output.JascoPipelineOutput`] or `tuple`: as from [`JascoPipeline.__call__`].

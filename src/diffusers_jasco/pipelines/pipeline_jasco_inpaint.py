@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Makes parts of recordings anew, and continues recordings."""
+"""Regenerates parts of recordings, and continues recordings."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -56,9 +56,11 @@ class _Edit(NamedTuple):
 
 class JascoInpaintPipeline(JascoPipeline):
     r"""
-    Makes regions of recordings anew, and continues recordings at both ends, with all controls of [`JascoPipeline`]. Outside
-    the regions, the samples are those of the recording. It needs no training: the latents of what is kept are known during
-    the denoising. A transformer with the option `context` also gets them as a condition, and its music fits them better.
+    Regenerates regions of recordings, and continues recordings at both ends, with all controls of [`JascoPipeline`].
+    Outside the regions, the samples are those of the recording, at the pipeline's sampling rate and with its channels;
+    use [`~audio.paste`] to put the regions into a file with others. It needs no training: the latents of the kept
+    parts are known during the denoising. A transformer with the option `context` also gets them as a condition, and
+    its music fits them better.
 
     Usually it shares the components of another pipeline: `JascoInpaintPipeline.from_pipe(pipe)`. See [`JascoPipeline`] for
     the components.
@@ -88,27 +90,30 @@ class JascoInpaintPipeline(JascoPipeline):
         Args:
             prompt (`str` or `list`, *optional*): as in [`JascoPipeline.__call__`].
             audio:
-                The recording, or a list with one per prompt, in any form that [`~audio.io.load_audio`] reads.
+                The recording, or a list with one per prompt, in any form that [`~audio.io.load_audio`] reads. One
+                prompt with a list of recordings gives one piece for each.
             mask (`torch.Tensor` of shape `(batch, 1, frames)`, *optional*):
-                1 for frames of the music that are kept, and 0 for those that are made anew, instead of the regions. A
-                single row applies to all pieces.
+                1 for frames of the music that are kept, and 0 for those that are regenerated, instead of the regions.
+                A single row applies to all pieces.
             mask_start_seconds, mask_end_seconds (`float`, `list[float]` or `list[list[float]]`, *optional*):
-                Where the regions start and end that are made anew: of one region or of several, for all pieces or a list
-                of lists with those of each piece. The time before and after the recording is always new music.
+                Starts and ends of the regions that are regenerated: of one region or of several, for all pieces or a
+                list of lists with those of each piece. Regions may be in any order and touch each other. The time
+                before and after the recording is always new music.
             audio_start_seconds (`float` or `list[float]`, defaults to `0.0`):
                 Where the recording begins in the music: 8.0 adds 8 s before it.
             duration (`float`, *optional*):
                 Duration of the music in seconds; by default until the end of the recording (the longest one). A longer
                 one continues it.
             num_waveforms_per_prompt, output_type, return_dict: as in [`JascoPipeline.__call__`].
-            kwargs: all other arguments of [`JascoPipeline.__call__`].
+            kwargs: all other arguments of [`JascoPipeline.__call__`], except `loop` and `conditioning`. `sigmas` have
+                to start at 1.
 
         Returns:
             [`~pipelines.pipeline_output.JascoPipelineOutput`] or `tuple`: as from [`JascoPipeline.__call__`].
 
         Raises:
-            [`~inputs.InputError`], `FileNotFoundError`: as in [`JascoPipeline.__call__`], and for regions that are empty,
-                overlap, or lie outside the music.
+            [`~inputs.InputError`], `FileNotFoundError`: as in [`JascoPipeline.__call__`], for regions that are empty,
+                overlap, or lie outside the music, and for `loop` and `conditioning`.
         """
         for name in ("loop", "conditioning"):
             if kwargs.get(name):

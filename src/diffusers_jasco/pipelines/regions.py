@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Reads the regions of recordings that are made anew, and determines which frames are known."""
+"""Reads the regions of recordings that are regenerated, and determines which frames are known."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,12 +27,12 @@ from ..utils.numbers import is_number, to_float
 
 def read_regions(starts: Any, ends: Any, num_pieces: int, duration: float) -> list[Regions]:
     r"""
-    Checks the regions that are made anew.
+    Checks the regions that are regenerated.
 
     Args:
         starts, ends (`float`, `list[float]` or `list[list[float]]`, *optional*):
             The borders of the regions in seconds: those of one region or of several, for all pieces or a list of lists
-            with those of each piece.
+            with those of each piece. Regions may be in any order and touch each other.
         num_pieces (`int`): number of pieces.
         duration (`float`): duration of the music in seconds, after which regions must not end. They are cut there if they
             end up to 10 ms later.

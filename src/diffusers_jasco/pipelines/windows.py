@@ -140,7 +140,7 @@ class WindowedVelocity:
         """
         result = torch.zeros_like(latents, dtype=torch.float32)
         for number, batch in enumerate(self._batches):
-            # Conditions are sliced anew each time: those of all windows and branches would need much memory.
+            # Conditions are sliced in each step: those of all windows and branches would need much memory.
             conditioning = JascoConditioning.cat([self._conditions(part) for part in batch])
             velocity = self.velocity.for_part(conditioning, f"{number}:")
             windows = torch.cat([latents[:, part.frames] for part in batch])

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Known parts of training clips, with which the model learns to make regions anew and to continue recordings."""
+"""Known parts of training clips, with which the model learns to regenerate regions and to continue recordings."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ from ..pipelines.regions import known_frames
 from ..utils.seeding import derive_seed
 
 
-# Share of the samples in which the clip is continued at one of its ends; in all others, spans within it are made anew.
+# Share of the samples in which the clip is continued at one of its ends; in others, spans within it are regenerated.
 _CONTINUED = 0.25
 # Share of the frames in unknown spans, and the relative frequency of one to four spans.
 _UNKNOWN_SHARE = (0.2, 1.0)
@@ -91,7 +91,7 @@ def draw_contexts(
 
 
 def _draw_unknown(generator: np.random.Generator, num_frames: int) -> np.ndarray:
-    """Draws the frames that are made anew: `True` in an array of shape `(frames,)`."""
+    """Draws the frames that are regenerated: `True` in an array of shape `(frames,)`."""
     unknown = np.zeros(num_frames, dtype=bool)
     if generator.random() < _CONTINUED:
         unknown[: generator.integers(1, num_frames + 1)] = True
