@@ -20,8 +20,8 @@ Generates a clip for every line of a manifest.
 
 A line is a JSON object with any of `prompt`, `chords`, `drums`, `groove`, `melody`, `beats`, `separate_drums`,
 `normalize_drums`, `start`, `duration`, `bpm`, `beats_per_bar`, `loop`, `window_overlap`, `audio`, `regions`,
-`audio_start_seconds`, `strength`, `seed`, `name`, `num_inference_steps`, `guidance_scale`, `text_guidance_scale` and
-`guidance_rescale`:
+`audio_start_seconds`, `strength`, `source_prompt`, `source_chords`, `source_drums`, `source_melody`, `seed`, `name`,
+`num_inference_steps`, `guidance_scale`, `text_guidance_scale` and `guidance_rescale`:
 
     {"name": "verse", "prompt": "80s pop", "chords": "C:0 Am:2.5 F:5 G:7.5", "drums": "beat.wav", "seed": 7}
     {"name": "song", "prompt": [["calm piano", 0], ["full band", 20]], "duration": 40}
@@ -29,9 +29,9 @@ A line is a JSON object with any of `prompt`, `chords`, `drums`, `groove`, `melo
 
 or a clip of a dataset (`metadata.jsonl`), or a line of AudioCraft's `data.jsonl`, whose caption and controls are used.
 
-The output is `<name>.flac` for each clip, with `<name>.json` for the request, seed, tempo, sampling rate and a hash of
-the model. The same command resumes a killed run, and regenerates clips whose lines have changed. Lines that fail are
-reported in `errors.jsonl`. With `--shard i/n`, n runs on different machines share the work.
+The output is `<name>.flac` for each clip (`<name>.wav` for edits of floating-point and lossy files), with `<name>.json`
+for the request, seed, tempo, sampling rate and a hash of the model. The same command resumes a killed run, and
+regenerates clips whose lines have changed. Lines that fail are reported in `errors.jsonl`. With `--shard i/n`, n runs on different machines share the work.
 """
 
 import argparse

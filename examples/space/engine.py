@@ -58,7 +58,7 @@ class TakeRequest:
         settings ([`Settings`]): values of the fields; with an edit, the duration is that of the result.
         drums (`tuple`, *optional*): `(waveform, sampling_rate)` of the recording or the rendered pattern.
         source (`str`, *optional*): the file that is edited.
-        regions (`list`): the parts of the result that are made anew, in seconds.
+        regions (`list`): the parts of the result that are regenerated, in seconds.
     """
 
     settings: Settings
@@ -242,7 +242,7 @@ class Engine:
 
 
 def _place_recording(settings: Settings, source: str | None) -> tuple[Settings, Regions]:
-    """The settings with the duration of the result, and its regions to make anew, in seconds."""
+    """The settings with the duration of the result, and its regions to regenerate, in seconds."""
     length = measure_recording(source, "source")
     if settings.edit == "variation":
         settings = replace(settings, intro=0.0, outro=0.0)

@@ -255,7 +255,7 @@ class Layout:
         with gr.Column(visible=False) as self.regions_panel:
             self.regions = gr.Textbox(
                 self.start.regions,
-                label="Parts to make anew (seconds)",
+                label="Parts to regenerate (seconds)",
                 info="The rest of the recording stays as it is, and so do its sampling rate and its channels.",
                 placeholder="12-15, 45-52",
                 max_length=MAX_REGIONS,

@@ -86,7 +86,7 @@ class Settings:
         guidance_scale (`float`), text_guidance_scale (`float`): weights of all conditions, and of the text alone.
         loop (`bool`): whether the end continues into the beginning; the duration is cut to whole bars.
         edit (`str`):
-            `"off"` for new music; for a recording (stored in a separate file), `"regions"` to make parts of it anew, or
+            `"off"` for new music; for a recording (stored in a separate file), `"regions"` to regenerate parts of it, or
             `"variation"`.
         regions (`str`): the parts, such as `"12-15, 45-52"`, in seconds of the recording.
         intro (`float`), outro (`float`): seconds of new music before and after the recording.
@@ -164,7 +164,7 @@ class Settings:
             raise FieldError("loop", "A recording can’t be edited as a loop: switch one of them off.")
         if self.edit == "regions" and not self.region_list() and not self.intro and not self.outro:
             raise FieldError(
-                "regions", "Enter the parts to make anew, such as “12-15, 45-52”, or seconds to add before or after."
+                "regions", "Enter the parts to regenerate, such as “12-15, 45-52”, or seconds to add before or after."
             )
 
     @classmethod
@@ -205,7 +205,7 @@ class Settings:
         ] or None
 
     def region_list(self) -> list[tuple[float, float]]:
-        """The parts to make anew: `[(start, end), ...]` in seconds of the recording. Raises [`FieldError`] for other text."""
+        """The parts to regenerate: `[(start, end), ...]` in seconds of the recording. Raises [`FieldError`] for other text."""
         if self.edit != "regions" or not self.regions.strip():
             return []
         try:

@@ -306,7 +306,7 @@ AUDIO = torch.zeros(1, 2 * MODEL_RATE)
         ({"regions": [(1.0, 1.2, 1.5)]}, "regions", "list of pairs"),
         ({"regions": 1.0}, "regions", "list of pairs"),
         ({"regions": "1-2"}, "regions", "list of pairs"),
-        ({"regions": []}, "regions", "All of `file` is kept"),
+        ({"regions": []}, "regions", "All of the recording is kept"),
         ({"audio": torch.zeros(1, MODEL_RATE)}, "audio", "ends at 2.00 s, but ends at 1.00 s"),
         ({"audio_start_seconds": 0.5}, "audio", "ends at 2.50 s, but ends at 2.00 s"),
         ({"audio_start_seconds": -1.0}, "audio_start_seconds", "at least 0"),
@@ -328,7 +328,7 @@ def test_errors(options, argument, message):
 def test_files_that_cannot_be_written(tmp_path):
     file = write(tmp_path / "a.wav", noise(2.0))
     content = file.read_bytes()
-    with pytest.raises(InputError, match="another file than `file`"):
+    with pytest.raises(InputError, match="another file than the recording"):
         paste(file, AUDIO, MODEL_RATE, [(0.5, 1.0)], tmp_path / ".." / tmp_path.name / "a.wav")
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         paste(file, AUDIO, MODEL_RATE, [(0.5, 1.0)], tmp_path / "absent" / "a.wav")

@@ -218,6 +218,11 @@ def no_loading(monkeypatch):
         (["--intro", 2], "--intro requires --extend"),
         (["--extend", SONG], "--extend requires --duration"),
         (["--extend", SONG, "--duration", 1], "--duration has to be above"),
+        (["--extend", SONG, "--duration", 2.1], "--duration has to be above 2.10 s, as the recording ends at 2.00 s"),
+        (
+            ["--extend", SONG, "--duration", 2.5, "--intro", 1],
+            "--duration has to be at least 3.00 s, where the recording",
+        ),
         (["--extend", SONG, "--intro", 0], "--intro: has to be a number of seconds above 0"),
         (["--vary", SONG, "--strength", 0], "--strength: has to be a number above 0 and at most 1"),
         (["--vary", SONG, "--latents", "a"], "--latents can't be used with --vary"),
@@ -547,6 +552,16 @@ def test_numbered_waveforms_do_not_replace_the_recording(kind, tmp_path, song, c
     assert f"--output has to be another file than {name}, but both are {numbered}" in capsys.readouterr().err
 
 
+def test_files_that_cannot_keep_their_samples(tmp_path, capsys):
+    samples = 2 * torch.ones(44100)
+    soundfile.write(tmp_path / "song.wav", samples.numpy(), 44100, subtype="FLOAT")
+    options = ["--edit", tmp_path / "song.wav", "--regions", "0.5-0.75"]
+    assert run("pop", *options, "--output", tmp_path / "new.flac") == 2
+    error = capsys.readouterr().err
+    assert "--output has to be a file name that ends in .wav, but is '" in error
+    assert "samples of the recording" in error
+
+
 def test_files_are_extended(tmp_path, song):
     assert (
         run("pop", "--steps", 1, "--extend", song, "--intro", 1, "--duration", 4, "--output", tmp_path / "a.wav") == 0
@@ -556,7 +571,7 @@ def test_files_are_extended(tmp_path, song):
     assert after[:, :44100].square().mean() > 1e-6 and after[:, 3 * 44100 :].square().mean() > 1e-6
 
 
-def test_files_are_varied(tmp_path, song):
+def test_files_are_varied(tmp_path, song, capsys):
     common = ["--steps", 2, "--vary", song]
     assert run("pop", *common, "--strength", 0.2, "--output", tmp_path / "a.mp3") == 0
     waveform, rate = load_audio(tmp_path / "a.mp3")
@@ -567,6 +582,15 @@ def test_files_are_varied(tmp_path, song):
     assert run("pop", *common, *chords[:2], "--output", tmp_path / "c.wav") == 0
     assert not torch.equal(load_audio(tmp_path / "b.wav")[0], load_audio(tmp_path / "c.wav")[0])
     assert run("pop", *common, "--output", song) == 2
+    capsys.readouterr()
+    adaptive = ["--vary", song, "--scheduler", "dopri5", "--output", tmp_path / "d.wav"]
+    assert run("pop", *adaptive, *chords) == 2
+    message = (
+        "--source_chords can't be used with --scheduler dopri5: edits need Euler's method. Set --scheduler euler."
+    )
+    assert message in capsys.readouterr().err
+    assert run("pop", *adaptive) == 2
+    assert "not supported by --scheduler dopri5: use --scheduler euler." in capsys.readouterr().err
 
 
 def test_music_is_edited_with_its_own_options(tmp_path):

@@ -37,6 +37,8 @@ from diffusers_jasco.data.synthetic.instruments import DRUM_KEYS
 from diffusers_jasco.data.synthetic.material import split_of
 from diffusers_jasco.data.synthetic.styles import STYLES
 
+from ..conftest import run_script
+
 
 SCRIPT = Path(__file__).parents[2] / "scripts/make_synthetic_dataset.py"
 
@@ -490,3 +492,12 @@ def test_drum_machines_play_the_same_beat(monkeypatch):
 def test_few_clips_are_rendered_without_worker_processes(num_clips, num_cpus, expected):
     choose = runpy.run_path(str(SCRIPT))["choose_num_workers"]
     assert choose(num_clips, num_cpus) == expected
+
+
+def test_the_script_prints_the_loudness_of_clips(capsys):
+    pytest.importorskip("tinysoundfont")
+    options = ["--split", "validation", "--num_clips", 2, "--num_rendered", 2, "--renderer", "tinysoundfont"]
+    run_script("describe_synthetic_music", *options)
+    row = capsys.readouterr().out.splitlines()[-1]
+    values = [float(cell.split()[0]) for cell in row.split(" | ")[1:]]
+    assert "loudness in LUFS" in row and len(values) == 2 and all(-30 < value < -10 for value in values)

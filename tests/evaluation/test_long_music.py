@@ -14,6 +14,7 @@
 
 
 import json
+import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -236,3 +237,31 @@ def test_the_script_resumes_and_writes_a_table_and_figures(options, tmp_path, ca
     assert all((out / name).stat().st_size > 1000 for name in ("sections.png", "chords.png"))
     with pytest.raises(ValueError, match="another num_rounds"):
         run_script("evaluate_long_music", *options, "--num_rounds", 5)
+
+
+@pytest.mark.parametrize("way", ["middle", "alternating", "bars", "sequential", "blocks"])
+def test_compared_windows_own_each_frame(way):
+    script = runpy.run_path(str(Path(__file__).parents[2] / "scripts/compare_windows.py"))
+    blocks = script["place_blocks"](way, 900, 250, 50, [0, 90, 190, 290, 390, 520, 700])
+    known = torch.zeros(900, dtype=torch.bool)
+    for block in blocks:
+        count = torch.zeros(900, dtype=torch.long)
+        for frames, is_owned in block:
+            count[frames[is_owned]] += 1
+        assert (count <= 1).all() and (count[~known] == 1).any()
+        known |= count == 1
+    assert known.all()
+    assert len(blocks) == {"sequential": 5, "blocks": 3}.get(way, 1)
+    starts = [int(frames[0]) for block in blocks for frames, _ in block]
+    assert starts == ([0, 190, 390, 520, 700] if way == "bars" else [0, 162, 325, 487, 650])
+
+
+@pytest.mark.slow
+def test_windows_are_compared(options, capsys):
+    options = [option for option in options if option not in ("--window_overlap", 0.2)]
+    output = options.index("--output")
+    del options[output : output + 2]
+    run_script("compare_windows", *options, "--duration", 20, "--overlaps", 0.2, "--ways", "middle", "blocks")
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split(" | ")[0] for row in rows[-2:]] == ["| middle, 0.2 s", "| blocks, 0.2 s"]
+    assert len({row.count("|") for row in rows[-4:]}) == 1

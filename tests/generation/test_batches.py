@@ -16,15 +16,17 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import torch
 
-from diffusers_jasco import load_audio
+from diffusers_jasco import JascoAudioToAudioPipeline, load_audio
 from diffusers_jasco.audio.metadata import read_metadata
 from diffusers_jasco.commands.generate import main as generate
 from diffusers_jasco.generation import batches
 from diffusers_jasco.generation.batches import (
+    SOURCES,
     GenerationRequest,
     generate_batch,
     generate_clips,
@@ -249,6 +251,59 @@ def test_recordings_are_edited_continued_and_varied(pipe, tmp_path, song):
     assert changed == {"edit.flac", "edit.json"}
 
 
+def test_edits_of_samples_that_flac_cannot_hold_are_wav(pipe, tmp_path):
+    samples = 0.1 * np.random.default_rng(0).standard_normal(44100)
+    common = {"regions": [(0.25, 0.5)], "settings": STEPS}
+    requests = []
+    for name, encoding in (("float.wav", "FLOAT"), ("lossy.mp3", "MPEG_LAYER_III"), ("whole.wav", "PCM_24")):
+        soundfile.write(tmp_path / name, samples, 44100, subtype=encoding)
+        requests.append(GenerationRequest(Path(name).stem, audio=str(tmp_path / name), **common))
+    assert save_clips(pipe, requests, tmp_path / "out") == []
+    names = {path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".json"}
+    assert names == {"float.wav", "lossy.wav", "whole.flac"}
+    before, after = (soundfile.read(path)[0] for path in (tmp_path / "float.wav", tmp_path / "out" / "float.wav"))
+    assert (before[:11025] == after[:11025]).all()
+    times = [path.stat().st_mtime_ns for path in sorted((tmp_path / "out").iterdir())]
+    assert save_clips(pipe, requests, tmp_path / "out") == []
+    assert times == [path.stat().st_mtime_ns for path in sorted((tmp_path / "out").iterdir())], "resumed"
+
+
+def test_edits_from_a_description(pipe, tmp_path, song):
+    common = {"audio": song, "settings": STEPS, "seed": 1}
+    chords = [("C", 0.0), ("F", 0.5)]
+    requests = [
+        GenerationRequest(
+            "edit", source_prompt="pop", source_chords=chords, controls={"chords": [("G", 0.0)]}, **common
+        ),
+        GenerationRequest("other", "jazz", source_prompt="pop", source_chords="C:0", **common),
+        GenerationRequest("removed", "jazz", source_chords=chords, controls={"chords": []}, **common),
+        GenerationRequest("drums", "pop", source_drums="extract", **common),
+        GenerationRequest("plain", "pop", strength=0.9, **common),
+    ]
+    assert [len(batch) for batch in plan_batches(requests, 8)] == [2, 1, 1, 1]
+    assert not any(request.keeps_samples for request in requests)
+    clips = {request.name: clip for request, clip in generate_clips(pipe, requests)}
+    alone = {request.name: clip for request, clip in generate_clips(pipe, requests, batch_size=1)}
+    for name, clip in clips.items():
+        assert clip.audio.shape == (1, 32000)
+        torch.testing.assert_close(clip.audio, alone[name].audio, atol=1e-4, rtol=1e-3)
+    edit = JascoAudioToAudioPipeline.from_pipe(pipe)
+    generator = torch.Generator().manual_seed(1)
+    result = edit(
+        audio=song, source_prompt="pop", source_chords=chords, chords=[("G", 0.0)], generator=generator, **STEPS
+    )
+    torch.testing.assert_close(alone["edit"].audio, result.audios[0], atol=1e-4, rtol=1e-3)
+    pipe.save_pretrained(tmp_path / "checkpoint")
+    metadata = {"checkpoint": str(tmp_path / "checkpoint")}
+    assert save_clips(pipe, requests[:1], tmp_path / "out", metadata=metadata) == []
+    options = read_metadata(tmp_path / "out" / "edit.flac")
+    assert options["vary"] == song and options["source_chords"] == [["C", 0.0], ["F", 0.5]]
+    assert generate(["--from", str(tmp_path / "out" / "edit.flac"), "--output", str(tmp_path / "again.flac")]) == 0
+    first, again = (load_audio(tmp_path / name)[0] for name in ("out/edit.flac", "again.flac"))
+    assert relative_error(again, first) < 1e-3
+    assert not set(SOURCES) & GenerationRequest("a").describe().keys(), "clips of earlier versions count as done"
+
+
 def test_clips_of_a_changed_recording_are_generated_again(pipe, tmp_path, song):
     common = {"settings": {"num_inference_steps": 1}, "audio": song}
     requests = [
@@ -309,7 +364,8 @@ def test_edits_that_cannot_be_saved_are_reported(pipe, tmp_path, song):
         GenerationRequest("plain", duration=0.5, settings=STEPS),
     ]
     errors = save_clips(pipe, requests, tmp_path / "a", suffix=".mp3")
-    assert [error["name"] for error in errors] == ["edit", "absent"] and "lossy formats" in errors[0]["error"]
+    assert [error["name"] for error in errors] == ["edit", "absent"]
+    assert "have to be .wav or .flac, but are .mp3" in errors[0]["error"]
     errors = save_clips(pipe, requests[:1], tmp_path / "b", loudness=-20.0)
     assert "`loudness` can't be used with `audio`" in errors[0]["error"]
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"plain.mp3", "plain.json"}

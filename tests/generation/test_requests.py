@@ -194,12 +194,18 @@ def test_recordings(tmp_path):
         {"audio": "song.wav", "regions": [[1, 2.5], [4, 5]]},
         {"audio": "song.wav", "audio_start_seconds": 2, "duration": 20},
         {"audio": "song.wav", "strength": 0.5},
+        {"audio": "song.wav", "source_prompt": "pop", "source_chords": "C:0", "chords": [], "source_drums": "extract"},
+        {"audio": "song.wav", "source_drums": "song.wav", "source_melody": [["C4", 0, 1]], "strength": 0.7},
     ]
-    edit, longer, varied = read(tmp_path, *lines, defaults=GenerationRequest("", duration=5.0))
+    edit, longer, varied, described, files = read(tmp_path, *lines, defaults=GenerationRequest("", duration=5.0))
     assert edit.audio == longer.audio == varied.audio == str(tmp_path / "song.wav")
     assert edit.regions == [(1.0, 2.5), (4.0, 5.0)] and edit.duration is None and edit.keeps_samples
     assert (longer.audio_start_seconds, longer.duration, longer.regions) == (2, 20, []) and longer.keeps_samples
     assert varied.strength == 0.5 and not varied.keeps_samples
+    assert (described.source_prompt, described.source_chords, described.source_drums) == ("pop", "C:0", "extract")
+    assert described.controls == {"chords": []} and described.strength is None and described.duration is None
+    assert files.source_drums == str(tmp_path / "song.wav") and files.source_melody == [("C4", 0, 1)]
+    assert not described.keeps_samples and files.strength == 0.7
     assert not {"audio", "regions", "audio_start_seconds", "strength"} & GenerationRequest("a").describe().keys()
 
 
@@ -216,6 +222,12 @@ def test_recordings(tmp_path):
         ({"audio": "song.wav", "regions": [1, 2]}, "list of pairs"),
         ({"audio": "song.wav", "regions": "1-2"}, "`regions` has to be a list"),
         ({"audio": "song.wav", "regions": [[1, 2]], "strength": 0.5}, "`regions` can't be used with `strength`"),
+        (
+            {"audio": "song.wav", "regions": [[1, 2]], "source_chords": "C"},
+            "`regions` can't be used with `source_chords`",
+        ),
+        ({"audio": "song.wav", "source_prompt": ["a"]}, "`source_prompt` has to be a string or"),
+        ({"source_chords": "C"}, "`source_chords` requires `audio`"),
         ({"audio": "song.wav", "duration": 9, "loop": True}, "`loop` can't be used with `audio`"),
         ({"regions": [[1, 2]]}, "`regions` requires `audio`"),
         ({"strength": 0.5}, "`strength` requires `audio`"),

@@ -355,7 +355,7 @@ def test_a_part_of_a_recording_is_made_anew(open_window, tmp_path):
     expect(window.page.get_by_label("number input for Duration (seconds)")).to_have_value("4.5")
     window.find("#outro input").fill("0")
     window.make()
-    alert = window.page.get_by_role("alert").filter(has_text="Enter the parts to make anew")
+    alert = window.page.get_by_role("alert").filter(has_text="Enter the parts to regenerate")
     expect(alert).to_be_visible()
     window.expect_status("Nothing was generated: see the message about the parts.")
     window.find("#regions textarea, #regions input").fill("1-1.5")

@@ -109,7 +109,7 @@ def test_the_variations_together_are_limited():
         ("regions", {"regions": "12 to 15"}, "like “12-15, 45-52” .* not '12 to 15'"),
         ("regions", {"regions": "1-" + "9" * 310 + ":00"}, "The parts have to be like “12-15, 45-52”"),
         ("regions", {"regions": "9" * 310 + ":00:00-1"}, "The parts have to be like “12-15, 45-52”"),
-        ("regions", {"regions": " "}, "Enter the parts to make anew"),
+        ("regions", {"regions": " "}, "Enter the parts to regenerate"),
         ("loop", {"regions": "1-2", "loop": True}, "can’t be edited as a loop"),
     ],
 )

@@ -51,7 +51,7 @@ from .waveforms import BLOCK_SECONDS, MAX_FLOAT_SAMPLE, Waveform, check_rate, ch
 
 
 TOLERANCE = 0.1  # seconds by which the music may be shorter or longer than the file: more than a frame
-SURROUNDINGS = 5.0  # seconds before and after a region to which its levels are fitted
+SURROUNDINGS = 5.0  # seconds before and after a region to which its levels are matched
 BALANCE_SURROUNDINGS = 1.0  # seconds before and after a region from which the balance of its channels is taken
 CONTEXT = 0.25  # seconds before and after a region that filters, fades and delays need
 INTEGER_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
@@ -78,15 +78,15 @@ def paste(
     regions, all samples are those of the recording: files keep their encoding, such as 16-bit integers, and are not
     dithered. Lossy files keep their decoded samples.
 
-    Inside the regions, the music is resampled, and fitted to up to 5 s of the recording on each side. Mono music is
-    divided over the channels as the power of the recording in each octave band is, from its balance in the last second
-    before the region to that in the first second after it. Levels in octave bands are changed by
-    at most 6 dB: by the difference of `audio` and the recording around the region, or, if `audio` has the recording's own
-    samples there (as the result of [`JascoInpaintPipeline`] has), by the difference between the new music near the borders
-    and the recording around it. The music is shifted by at most 10 ms so that it is in phase with the recording in the
-    fades (0.05 s, at equal power) at both ends. Peaks of the new music are limited to -1 dBFS, or to the recording's peak
-    nearby if that is higher. Above the Nyquist frequency of the music, regions are silent: with
-    jasco-nano above 12 kHz.
+    Inside the regions, the music is resampled, and matched to up to 5 s of the recording on each side. Mono music is
+    distributed over the channels as the power of the recording in each octave band is, from its balance in the last
+    second before the region to that in the first second after it. Levels in octave bands are changed by at most 6 dB:
+    by the difference of `audio` and the recording around the region, or, if `audio` has the recording's own samples
+    there (as the result of [`JascoInpaintPipeline`] has), by the difference between the new music near the borders and
+    the recording around it. The music is shifted by at most 10 ms so that it is in phase with the recording in the
+    fades (0.05 s, at equal power) at both ends. Peaks of the new music are limited to -1 dBFS, or to the recording's
+    peak nearby if that is higher. Above the Nyquist frequency of the music, regions are silent: with jasco-nano above
+    12 kHz.
 
     Args:
         file (`str`, `os.PathLike`, ...): the recording, in any form that [`~audio.io.load_audio`] reads.
@@ -130,6 +130,30 @@ def paste(
     return Path(path)
 
 
+def check_length(duration: float, end: float, has_new_parts: bool):
+    r"""
+    Checks the duration of a piece before it is generated for [`paste`].
+
+    Args:
+        duration (`float`): duration of the piece in seconds.
+        end (`float`): where the recording ends in the piece, in seconds.
+        has_new_parts (`bool`): whether something is new apart from the end: regions, or music before the recording.
+
+    Raises:
+        [`~inputs.InputError`]: if the piece ends before the recording, or nothing is new.
+    """
+    if not has_new_parts and duration <= end + TOLERANCE:
+        raise InputError(
+            f"`duration` has to be above {end + TOLERANCE:.2f} s, as the recording ends at {end:.2f} s, but is"
+            f" {duration:g} s.",
+            "duration",
+        )
+    if duration < end - TOLERANCE:
+        raise InputError(
+            f"`duration` has to be at least {end:.2f} s, where the recording ends, but is {duration:g} s.", "duration"
+        )
+
+
 def find_encoding(path: str | os.PathLike, source: AudioFile | Waveform) -> str:
     r"""
     Determines the encoding of a new file that holds the samples of a recording exactly.
@@ -155,12 +179,12 @@ def find_encoding(path: str | os.PathLike, source: AudioFile | Waveform) -> str:
     own = source.encoding if isinstance(source, AudioFile) else None
     if isinstance(source, AudioFile) and isinstance(source.file, Path) and os.path.exists(path):
         if os.path.samefile(path, source.file):
-            raise InputError(f"`path` has to be another file than `file`, but both are {path}.", "path")
+            raise InputError(f"`path` has to be another file than the recording, but both are {path}.", "path")
     encoding = ENCODINGS[suffix].get(own or "", "FLOAT")
     if encoding == "FLOAT" and suffix == ".flac":
         raise InputError(
             f"`path` has to be a file name that ends in .wav, but is {shorten(path)}: FLAC has integers of at most 24 bits,"
-            " and would round the samples of `file`.",
+            " and would round the samples of the recording.",
             "path",
         )
     return encoding
@@ -225,7 +249,9 @@ class _Song:
             elif start < stop:
                 merged.append([start, stop])
         if not merged:
-            raise InputError("All of `file` is kept: give regions to make anew, or a longer `audio`.", "regions")
+            raise InputError(
+                "All of the recording is kept: give regions to regenerate, or a longer `audio`.", "regions"
+            )
         return [
             _Span(
                 round(start * self.rate),
@@ -265,7 +291,7 @@ class _Song:
         for block in blocks:
             if np.abs(block).max() > MAX_FLOAT_SAMPLE:
                 raise InputError(
-                    f"The samples of `file` have to be in [-1, 1], but reach {np.abs(block).max():g}.", "file"
+                    f"The samples of the recording have to be in [-1, 1], but reach {np.abs(block).max():g}.", "file"
                 )
             yield block
             count += len(block)

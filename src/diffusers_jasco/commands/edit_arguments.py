@@ -24,15 +24,15 @@ from typing import Any
 import torch
 
 from ..audio.io import open_audio
-from ..audio.paste import find_encoding, paste
+from ..audio.paste import check_length, find_encoding, paste
 from ..audio.regions import Regions, check_regions
+from ..generation.batches import SOURCES
 from ..pipelines.pipeline_jasco_audio2audio import EDIT_STRENGTH, VARIATION_STRENGTH
 from ..utils.arguments import number
 from ..utils.errors import InputError, shorten
 
 
 KINDS = ("edit", "extend", "vary")
-SOURCES = ("source_prompt", "source_chords", "source_drums", "source_melody")
 # Options that require one of others, and options that some kinds of edits refuse.
 _REQUIRED = {"regions": ("edit", "extend"), "intro": ("extend",), "strength": ("vary",)} | dict.fromkeys(
     SOURCES, ("vary",)
@@ -49,7 +49,7 @@ def add_edit_arguments(parser: argparse.ArgumentParser):
         "recordings (--edit and --extend write .wav or .flac at the recording's own rate, and leave its samples unchanged)"
     )
     add = group.add_argument
-    add("--edit", metavar="FILE", help="recording of which --regions are made anew")
+    add("--edit", metavar="FILE", help="recording of which --regions are regenerated")
     add("--regions", help="starts and ends of regions: '12-15,45-52' in seconds, or '1:02-1:10.5'")
     add("--extend", metavar="FILE", help="recording that is continued until --duration, and begins after --intro")
     add("--intro", type=number(above=0, unit="seconds"), help="seconds of new music before the recording of --extend")
@@ -108,11 +108,8 @@ class Edit:
             raise InputError("`edit` requires `regions`, such as '12-15,45-52'.", "edit")
         if self.kind == "extend" and args.duration is None and args.intro is None:
             raise InputError("`extend` requires `duration`, the seconds of the whole piece, or `intro`.", "extend")
-        if args.duration is not None and args.duration <= self.end:
-            raise InputError(
-                f"`duration` has to be above {self.end:.2f} s, where the recording ends, but is {args.duration:g} s.",
-                "duration",
-            )
+        if args.duration is not None:
+            check_length(args.duration, self.end, bool(args.intro or args.regions))
         if args.regions is not None:
             self.regions = check_regions(parse_regions(args.regions), self.duration or self.end, "regions")
 

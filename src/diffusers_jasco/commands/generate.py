@@ -29,6 +29,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ..audio.export import check_export
+from ..pipelines.source_velocity import EULER
 from ..utils.arguments import CommandParser, add_device, check_writable, integer, number, seed
 from ..utils.bundled import BUNDLED
 from ..utils.cli import run_command, warnings_name
@@ -254,6 +255,8 @@ def main(argv: list[str] | None = None) -> int:
     flags = {action.dest: action.option_strings[0] for action in parser._actions if action.option_strings}
     flags |= {"path": "--output", "sampling_rate": "--rate", "num_waveforms_per_prompt": "--num_waveforms"}
     flags |= {"mask_start_seconds": "--regions", "mask_end_seconds": "--regions", "audio_start_seconds": "--intro"}
+    flags |= {"FlowMatchEulerScheduler": "--scheduler euler", "FlowMatchDopri5Scheduler": "--scheduler dopri5"}
+    flags[f"pipe.scheduler = {EULER}"] = "--scheduler euler"
     with warnings_name(flags):
         return run_command(lambda: generate(parse_with_source(parser, argv)), "jasco-generate", flags)
 

@@ -27,12 +27,13 @@ from ..audio.metadata import read_metadata
 from ..controls import CONTROLS
 from ..controls.beats import Tempo
 from ..controls.midi import split_track
+from ..generation.batches import SOURCES
 from ..generation.requests import control_from_json
 from ..pipelines.prompt_timeline import is_timeline
 from ..utils.arguments import CommandParser
 from ..utils.errors import InputError, list_names, shorten
 from ..utils.files import hash_file
-from .edit_arguments import KINDS, SOURCES
+from .edit_arguments import KINDS
 
 
 logger = logging.get_logger(__name__)
@@ -117,7 +118,9 @@ def parse_with_source(parser: CommandParser, argv: Sequence[str] | None) -> argp
         logger.warning(f"Ignored entries of {args.source} that are not options: {list_names(unknown)}.")
 
     # The parser also validates recorded values, except for lists (chords, notes, and prompt timelines).
-    lists = {name: value for name, value in inherited.items() if name in CONTROLS and isinstance(value, list)}
+    lists = {
+        name: value for name, value in inherited.items() if name in (*CONTROLS, *SOURCES) and isinstance(value, list)
+    }
     lists |= {name: value for name, value in inherited.items() if name == "prompt" and is_timeline(value)}
     tokens: list[str] = []
     # Positional arguments come last, after "--".

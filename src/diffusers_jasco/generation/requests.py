@@ -34,7 +34,7 @@ from ..pipelines.prompt_timeline import check_timeline, is_timeline
 from ..utils.errors import InputError
 from ..utils.numbers import to_integer
 from ..utils.seeding import derive_seed
-from .batches import GenerationRequest
+from .batches import SOURCES, GenerationRequest
 
 
 _NUMBER = (int, float)
@@ -55,6 +55,7 @@ _TYPES = {
     "regions": (list,),
     "audio_start_seconds": _NUMBER,
     "strength": _NUMBER,
+    **dict.fromkeys(SOURCES, (str, list)),
     "control_scales": (dict,),
     "control_regions": (dict,),
     "seed": (int,),
@@ -105,8 +106,10 @@ def read_requests(
               `[beats, downbeats]`, a file, or `[]` for none), `separate_drums`, `normalize_drums`, `start` (seconds
               into files), `duration` (seconds), `bpm` (or `false`), `beats_per_bar`, `loop`, `window_overlap`,
               `control_scales` (`{"chords": 1.5}`), `control_regions` (`{"melody": [[start, end], ...]}`), `audio` (a
-              recording) with `regions` (`[[start, end], ...]`), `audio_start_seconds` and `duration`, or with `strength`,
-              `seed`, `name` (of the clip's file; by default the line number), and the sampling settings
+              recording) with `regions` (`[[start, end], ...]`), `audio_start_seconds` and `duration`, or with `strength`
+              or `source_prompt`, `source_chords`, `source_drums`, `source_melody` (in the forms of `prompt`, `chords`,
+              ..., or, for controls, `"extract"`), `seed`, `name` (of the clip's file; by default the line number), and
+              the sampling settings
             - or `file_name`: a clip of a dataset. Its caption and `controls` are used, but not its duration
             - or `path`: a line of AudioCraft's `data.jsonl`, with the caption in the `.json` or `.txt` file beside the
               audio
@@ -171,18 +174,11 @@ def _read_line(
         )
     _check_groove(info, folder)
     audio = _read_audio(info, folder)
-    controls = {}
-    for key in CONTROLS:
-        value = info.get(key)
-        if isinstance(value, str):
-            # Chords may also be text instead of a file.
-            value = _find_file(value, folder) or value
-        elif value is not None:
-            value = control_from_json(key, value)
-            # Other empty lists are controls that are not given, but empty `beats` also exclude a chosen tempo.
-            value = value if value or key == "beats" else None
-        if value is not None:
-            controls[key] = value
+    controls = {key: _read_control(key, info[key], folder) for key in CONTROLS if key in info}
+    # Other empty lists are controls that are not given, but empty `beats` also exclude a chosen tempo, and in edits from a
+    # description, empty controls remove those of the recording.
+    is_edit = any(name in info for name in SOURCES)
+    controls = {key: value for key, value in controls.items() if value != [] or key == "beats" or is_edit}
     return replace(
         defaults,
         name=name,
@@ -209,6 +205,12 @@ def _read_line(
     )
 
 
+def _read_control(name: str, value: str | list[Any], folder: Path) -> Any:
+    """A control in the form that the pipeline accepts."""
+    # Chords may also be text instead of a file.
+    return (_find_file(value, folder) or value) if isinstance(value, str) else control_from_json(name, value)
+
+
 def _check_groove(info: dict[str, Any], folder: Path):
     """Raises a `ValueError` for an unknown groove, a groove beside `drums`, and the name of a groove as `drums`."""
     groove, drums = info.get("groove"), info.get("drums")
@@ -223,32 +225,37 @@ def _check_groove(info: dict[str, Any], folder: Path):
         raise ValueError(f"`drums`: the file {drums!r} does not exist; for the preset of this name, use `groove`.")
 
 
-def _read_prompt(value: str | list[Any]) -> str | list[tuple[str | None, float]]:
+def _read_prompt(value: str | list[Any], name: str = "prompt") -> str | list[tuple[str | None, float]]:
     """A text, or a timeline of texts."""
     if isinstance(value, str):
         return value
     if not is_timeline(value):
-        raise ValueError(f"`prompt` has to be a string or [[text, start], ...], but is {json.dumps(value)}.")
-    return list(check_timeline(value, "prompt"))
+        raise ValueError(f"`{name}` has to be a string or [[text, start], ...], but is {json.dumps(value)}.")
+    return list(check_timeline(value, name))
 
 
 def _read_audio(info: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The fields of a recording and its edit."""
-    given = [name for name in ("regions", "audio_start_seconds", "strength") if name in info]
+    kept = [name for name in ("regions", "audio_start_seconds") if name in info]
+    varied = [name for name in ("strength", *SOURCES) if name in info]
     if "audio" not in info:
-        if given:
-            raise ValueError(f"`{given[0]}` requires `audio`, a recording.")
+        if kept or varied:
+            raise ValueError(f"`{(kept + varied)[0]}` requires `audio`, a recording.")
         return {}
     audio = _find_file(info["audio"], folder)
     if audio is None:
         raise ValueError(f"`audio`: the file {info['audio']!r} does not exist.")
-    if "strength" in info and len(given) > 1:
-        raise ValueError(f"`{given[0]}` can't be used with `strength`, which changes the whole recording.")
-    if not given and "duration" not in info:
-        raise ValueError("`audio` requires `regions`, `audio_start_seconds`, `strength`, or a `duration`.")
+    if kept and varied:
+        raise ValueError(f"`{kept[0]}` can't be used with `{varied[0]}`, which changes the whole recording.")
+    if not kept and not varied and "duration" not in info:
+        names = "`regions`, `audio_start_seconds`, `strength`, a `source_*`, or a `duration`"
+        raise ValueError(f"`audio` requires {names}.")
     if info.get("loop"):
         raise ValueError("`loop` can't be used with `audio`.")
-    fields = {name: info[name] for name in given} | {"audio": audio}
+    fields: dict[str, Any] = {name: info[name] for name in kept + varied} | {"audio": audio}
+    for name in set(varied) & set(SOURCES):
+        is_prompt = name == "source_prompt"
+        fields[name] = _read_prompt(info[name], name) if is_prompt else _read_control(name, info[name], folder)
     return fields | ({"regions": read_pairs(info["regions"], "regions")} if "regions" in info else {})
 
 

@@ -194,7 +194,7 @@ class JascoInpaintPipeline(JascoPipeline):
             known = torch.stack([mark_known(single, *span, num_samples, rate) for single, span in zip(regions, spans)])
         if known.all():
             raise InputError(
-                "All of `audio` is kept: give regions to make anew, or a longer `duration`.", "mask_start_seconds"
+                "All of `audio` is kept: give regions to regenerate, or a longer `duration`.", "mask_start_seconds"
             )
         reach = measure_reach(self.codec)
         frames = torch.stack([known_frames(single, hop, *reach) for single in known])

@@ -29,6 +29,9 @@ from ..utils.errors import InputError
 from .denoising import Velocity
 
 
+EULER = "FlowMatchEulerScheduler.from_config(pipe.scheduler.config)"  # for messages
+
+
 class SourceVelocity:
     r"""
     The velocity that leads from a recording to its edit: the velocity under the target conditions minus the one under
@@ -109,7 +112,7 @@ def check_euler(scheduler: SchedulerMixin, argument: str):
     is_euler = isinstance(scheduler, (FlowMatchEulerScheduler, FlowMatchEulerDiscreteScheduler))
     if not is_euler or scheduler.config.get("stochastic_sampling"):
         raise InputError(
-            f"`{argument}` can't be used with `{type(scheduler).__name__}`: edits need Euler's method. Set `pipe.scheduler ="
-            " FlowMatchEulerScheduler.from_config(pipe.scheduler.config)`.",
+            f"`{argument}` can't be used with `{type(scheduler).__name__}`: edits need Euler's method. Set"
+            f" `pipe.scheduler = {EULER}`.",
             argument,
         )

@@ -137,7 +137,7 @@ def _add_objective_options(add: Callable):
         "drop_per_batch": (switch, "Drop the same conditions for all samples of a batch, as in AudioCraft."),
         "context": (
             {"type": float},
-            "Probability that parts of a clip are known, to learn to make the others anew; needs this option of the"
+            "Probability that parts of a clip are known, to learn to regenerate the others; needs this option of the"
             " transformer.",
         ),
     }

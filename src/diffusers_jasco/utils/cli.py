@@ -99,8 +99,10 @@ def rename_arguments(message: str, flags: Mapping[str, str]) -> str:
     """
     Replaces arguments in a message, such as `` `chords` `` or `` `duration=10` ``, by the command-line options that
     set them. Function calls such as `` `repeat_chords(chords, 10)` `` are replaced, too, if an option has the
-    function's name.
+    function's name, and other code that `flags` contains as a whole.
     """
+    for code, flag in flags.items():
+        message = message.replace(f"`{code}`", flag)
 
     def rename(match: re.Match) -> str:
         name, value = match[1], match[2]

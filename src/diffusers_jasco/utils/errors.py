@@ -14,6 +14,7 @@
 
 """Errors for invalid arguments."""
 
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -60,8 +61,8 @@ class EmptyInputError(InputError):
 
 
 def shorten(value: Any) -> str:
-    """The `repr` of a value, truncated to 60 characters for error messages."""
-    text = repr(value)
+    """The `repr` of a value, truncated to 60 characters for error messages. Paths look like strings."""
+    text = repr(os.fspath(value) if isinstance(value, os.PathLike) else value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
