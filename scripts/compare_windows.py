@@ -37,7 +37,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.utils import logging
 from tqdm import tqdm
 
 from diffusers_jasco import JascoPipeline
@@ -49,7 +48,7 @@ from diffusers_jasco.evaluation.long_music import INPUTS, METRICS, find_pieces, 
 from diffusers_jasco.pipelines.denoising import GuidedVelocity, KnownFrames
 from diffusers_jasco.pipelines.windows import Window, WindowedVelocity, place_windows
 from diffusers_jasco.utils.arguments import CommandParser, add_device, integer, number, seed
-from diffusers_jasco.utils.cli import run_command
+from diffusers_jasco.utils.cli import run_command, without_warnings
 from diffusers_jasco.utils.optional_imports import import_optional
 
 
@@ -170,14 +169,14 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
+# The captions have words that small text encoders do not know.
+@without_warnings()
 def main(args: list[str] | None = None):
     args = parse_args(args)
     for package in ("mir_eval", "sklearn"):
         import_optional(package, "eval")
     pipe = BlockPipeline.from_pretrained(args.checkpoint).to(args.device)
     pipe.set_progress_bar_config(disable=True)
-    # The captions have words that small text encoders do not know.
-    logging.get_logger("diffusers_jasco").setLevel(logging.ERROR)
     rate, frame_rate, window = pipe.sampling_rate, pipe.frame_rate, pipe.transformer.config.sample_size
     fonts = {"renderer": args.renderer, "soundfonts": args.soundfonts}
     music = SyntheticMusic(args.split, NUM_CLIPS, "both", args.duration, rate, **fonts, stems=True, start="downbeat")

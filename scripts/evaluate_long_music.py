@@ -37,8 +37,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from diffusers.utils import logging
-
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.audio import load_audio
 from diffusers_jasco.data import SyntheticMusic
@@ -57,7 +55,7 @@ from diffusers_jasco.evaluation.plotting import plot_chords_by_bar, plot_section
 from diffusers_jasco.evaluation.resource_use import measure_cost, measure_memory
 from diffusers_jasco.pipelines.checks import DEFAULT_OVERLAP
 from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer, number, seed
-from diffusers_jasco.utils.cli import run_command
+from diffusers_jasco.utils.cli import run_command, without_warnings
 from diffusers_jasco.utils.optional_imports import import_optional
 
 
@@ -91,6 +89,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
+# The captions have words that small text encoders do not know.
+@without_warnings()
 def main(args: list[str] | None = None):
     args = parse_args(args)
     check_writable(args.output)
@@ -101,8 +101,6 @@ def main(args: list[str] | None = None):
 
     pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
     pipe.set_progress_bar_config(disable=True)
-    # The captions have words that small text encoders do not know.
-    logging.get_logger("diffusers_jasco").setLevel(logging.ERROR)
     settings = {key: getattr(args, key) for key in SETTINGS if getattr(args, key) is not None}
     options = {"settings": settings, "seed": args.seed, "progress": True}
 

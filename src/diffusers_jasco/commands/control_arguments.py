@@ -16,7 +16,6 @@
 
 import argparse
 import json
-import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +38,7 @@ from ..controls.progressions import PROGRESSIONS, bars_from_progression
 from ..inputs import InputError, read_beats, read_chords, read_drums, read_melody
 from ..utils.arguments import integer, number
 from ..utils.bundled import resolve_checkpoint
+from ..utils.cli import without_warnings
 from ..utils.errors import shorten
 from ..utils.files import looks_like_path
 
@@ -123,7 +123,7 @@ class TempoSupport(NamedTuple):
 
 def find_tempo_support(checkpoint: str) -> TempoSupport | None:
     """Reads the configuration of a local checkpoint in our layout or AudioCraft's; `None` for Hub ids."""
-    with _silence():
+    with without_warnings():
         folder = Path(resolve_checkpoint(checkpoint))
     if not folder.exists():
         return None
@@ -240,7 +240,8 @@ class Controls:
         if self._needs_bpm and not _is_readable(read_chords, args.chords, bpm=DEFAULT_BPM):
             if _is_readable(chords_from_roman, args.chords, "C"):
                 raise InputError("`chords` are Roman numerals: add their `key`, such as --key C.", "chords")
-        with _silence():
+        # The pipeline reads the controls again and repeats the warnings.
+        with without_warnings():
             if is_audio(args.chords):
                 load_audio(args.chords, "chords")
             else:
@@ -326,19 +327,9 @@ def _check_combination(args: argparse.Namespace, in_beats: set[str]):
 
 def _is_readable(read: Callable[..., Any], *arguments: Any, **options: Any) -> bool:
     try:
-        with _silence():
+        # The pipeline reads the controls again and repeats the warnings.
+        with without_warnings():
             read(*arguments, **options)
     except (InputError, OSError):
         return False
     return True
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Suppresses warnings, because the pipeline reads the controls again and repeats them."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

@@ -130,6 +130,17 @@ def warnings_name(flags: Mapping[str, str]) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Suppresses warnings within the block, or in a decorated function."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def end_with_parent():
     """Pool initializer: makes a worker exit when its parent process dies, instead of waiting for work indefinitely."""
 
