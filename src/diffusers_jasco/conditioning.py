@@ -14,7 +14,7 @@
 
 """Conditions of the transformer for a batch: text, controls and known latents."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -143,7 +143,7 @@ class JascoConditioning:
         _check_names(names)
         return self.mask({name: name in names for name in ("text", *self.controls)})
 
-    def mask(self, keep: dict[str, bool | torch.Tensor]) -> "JascoConditioning":
+    def mask(self, keep: Mapping[str, bool | torch.Tensor]) -> "JascoConditioning":
         r"""
         Replaces conditions by their nulls where a mask is `False`.
 

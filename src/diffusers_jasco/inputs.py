@@ -40,7 +40,7 @@ from .audio.levels import (
 from .audio.resampling import resample
 from .audio.waveforms import Waveform, is_waveform
 from .controls.beats import check_beats, complete_downbeats
-from .controls.chord_labels import NO_CHORD
+from .controls.chord_labels import FREE_CHORD, NO_CHORD
 from .controls.chords import (
     Chords,
     check_chords,
@@ -214,7 +214,7 @@ def _skip_chords(chords: Chords, start: float, is_excerpt: bool = False) -> Chor
     sounding = [(before[-1][0], 0.0)] if before else []
     if not following and not is_excerpt:
         label, time = before[-1]
-        if label == NO_CHORD:
+        if label in (NO_CHORD, FREE_CHORD):
             raise InputError(f"`start` is {start:g} s, but `chords` end at {time:g} s.", "start")
         logger.warning(f"`chords`: none begins after `start`, {start:g} s: {label}, from {time:g} s on, is held.")
     return sounding + following

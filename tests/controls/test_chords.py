@@ -343,7 +343,7 @@ INVALID = [
     ([("C", -math.inf)], "finite"),
     ([("C", 10**400)], "finite"),
     ([("C", 0.0), "G"], "position 1 has to be"),
-    ([(None, 0.0)], "position 0 has to be"),
+    ([(7, 0.0)], "position 0 has to be"),
     (3, "but is a int"),
     ({"C": 0.0}, "but is a dict"),
     (b"C:0", "read as audio"),

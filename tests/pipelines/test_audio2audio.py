@@ -194,6 +194,13 @@ def test_sources_are_extracted_from_the_recording(vary):
     assert drums.shape == given.shape and not torch.allclose(drums, given, atol=1e-3)
 
 
+def test_control_scales_act_on_the_target(vary):
+    options = CALL | {"audio": recording(), "source_chords": CHORDS, "chords": OTHER_CHORDS, "strength": 0.9}
+    plain = vary(**options, generator=generator(0)).audios
+    assert torch.equal(vary(**options, generator=generator(0), control_scales={"chords": 1}).audios, plain)
+    assert not torch.allclose(vary(**options, generator=generator(0), control_scales={"chords": 0.5}).audios, plain)
+
+
 @pytest.mark.parametrize("targets", [{}, {"drums": []}, {"drums": (torch.rand(1, 32000) - 0.5, 32000)}])
 def test_edits_like_audiocraft(vary, targets):
     options = CALL | {"audio": recording(), "source_chords": CHORDS, "source_drums": recording(110.0)}

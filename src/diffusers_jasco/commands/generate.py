@@ -36,6 +36,7 @@ from ..utils.cli import run_command, warnings_name
 from ..utils.errors import InputError
 from .control_arguments import Controls, add_control_arguments
 from .edit_arguments import Edit, add_edit_arguments
+from .mixer_arguments import Mixer, add_mixer_arguments
 from .recipe import describe, parse_with_source, warn_of_differences
 
 
@@ -75,6 +76,7 @@ def build_parser() -> CommandParser:
     model.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="float32")
 
     add_control_arguments(parser)
+    add_mixer_arguments(parser)
     add_edit_arguments(parser)
 
     sampling = parser.add_argument_group("sampling (defaults: those of the checkpoint)")
@@ -196,7 +198,7 @@ def generate(args: argparse.Namespace) -> list[Path]:
     # 1. Check inputs before loading anything
     check_options(args)
     paths = number_paths(args)
-    edit = Edit(args, paths.values())
+    edit, mixer = Edit(args, paths.values()), Mixer(args)
     controls = Controls(args)
     latents = None if args.latents is None else read_latents(args.latents)
 
@@ -209,7 +211,8 @@ def generate(args: argparse.Namespace) -> list[Path]:
 
     # 3. Generate
     window = pipe.transformer.config.sample_size if latents is None or latents.ndim < 2 else latents.shape[1]
-    result = edit.adapt(pipe)(
+    audios, tempos, takes = mixer.generate(
+        edit.adapt(pipe),
         args.prompt,
         **edit.for_pipeline(),
         **controls.for_pipeline(edit.duration or window / pipe.frame_rate, pipe.tempo_model is not None),
@@ -222,10 +225,12 @@ def generate(args: argparse.Namespace) -> list[Path]:
         guidance_rescale=args.guidance_rescale,
         audiocraft_compatible=args.audiocraft_compatible,
         num_waveforms_per_prompt=args.num_waveforms,
-        generator=torch.Generator().manual_seed(args.seed),
         latents=latents,
     )
-    audios, tempo = result.audios, result.tempos[0]
+    for number, take in enumerate(takes, start=1):
+        scores = ", ".join(f"{name} {score:.2f}" for name, score in take.selecting.items())
+        print(f"Take {number}: {scores}{' (written)' if take.is_best else ''}", file=sys.stderr)
+    tempo = tempos[0]
     if tempo is not None and args.bpm is None:
         print(f"Tempo: {tempo}", file=sys.stderr)
 
@@ -238,6 +243,7 @@ def generate(args: argparse.Namespace) -> list[Path]:
         if edit.keeps_samples:
             edit.write(audio, pipe.sampling_rate, path, info)
         else:
+            audio = mixer.mix(audio, pipe.sampling_rate)
             export_audio(resample(audio, pipe.sampling_rate, rate), path, rate, args.loudness, info)
         print(path)
     return list(paths.values())

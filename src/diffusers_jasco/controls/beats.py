@@ -222,3 +222,24 @@ def beats_to_frames(
 ) -> torch.Tensor:
     """Encodes beats and downbeats as frames `(num_frames, 5)`; see [`beat_phases`] and [`phases_to_frames`]."""
     return phases_to_frames(beat_phases(beats, downbeats, num_frames, frame_rate))
+
+
+def frames_to_beats(frames: torch.Tensor, frame_rate: float) -> list[float]:
+    r"""
+    Returns the times of beats, the inverse of [`beats_to_frames`].
+
+    Args:
+        frames (`torch.Tensor` of shape `(num_frames, 5)`): the control.
+        frame_rate (`float`): frames per second.
+
+    Returns:
+        `list[float]`: times in seconds, of the part of the music where beats are known.
+    """
+    frames = frames.double().cpu()
+    known = frames[:, 4] > 0
+    times = np.flatnonzero(known) / frame_rate
+    phases = np.unwrap(torch.atan2(frames[known, 0], frames[known, 1]).numpy()) / (2 * math.pi)
+    if len(phases) < 2:
+        return []
+    beats = np.arange(math.ceil(phases[0] - 1e-6), math.floor(phases[-1] + 1e-6) + 1)
+    return np.interp(beats, phases, times).tolist()

@@ -22,7 +22,16 @@ from functools import lru_cache
 from importlib.resources import files
 
 from ..utils.errors import InputError
-from .chord_syntax import MAX_LENGTH, NO_CHORD, UNKNOWN_CHORD, Chord, is_no_chord, parse_chord, parse_solfege
+from .chord_syntax import (
+    FREE_CHORD,
+    MAX_LENGTH,
+    NO_CHORD,
+    UNKNOWN_CHORD,
+    Chord,
+    is_no_chord,
+    parse_chord,
+    parse_solfege,
+)
 
 
 # Chordino's spelling of the twelve pitch classes.
@@ -77,7 +86,7 @@ def normalize_chord(label: str, labels: Sequence[str] | None = None) -> tuple[st
     Args:
         label (`str`):
             The chord. Labels of the vocabulary are returned unchanged. `N`, `NC` and `N.C.` mean no chord; Harte's `X`
-            is an unknown chord.
+            is an unknown chord; `*` is free, and returned unchanged.
         labels (`Sequence[str]`, *optional*):
             The vocabulary, by default [`default_chord_labels`].
 
@@ -93,6 +102,8 @@ def normalize_chord(label: str, labels: Sequence[str] | None = None) -> tuple[st
         return label, None
     if is_no_chord(label) and NO_CHORD in labels:
         return NO_CHORD, None
+    if label.strip() == FREE_CHORD:
+        return FREE_CHORD, None
     if label.strip() == "X":
         return (UNKNOWN_CHORD, None) if UNKNOWN_CHORD in labels else (NO_CHORD, "what it is")
     vocabulary = _parse_vocabulary(labels)
@@ -177,14 +188,14 @@ def nearest_to_notes(notes: frozenset[int], bass: int, labels: Sequence[str] | N
 def to_harte(label: str) -> str:
     """
     Converts a chord to the syntax of Harte et al. (2005), which `.lab` and JAMS files use: `Am7b5/G` becomes
-    `A:hdim7/b7`.
+    `A:hdim7/b7`. Free chords (`*`) are `X`, as unknown ones.
 
     Raises:
         [`InputError`]: if the label is not a chord.
     """
     if is_no_chord(label):
         return "N"
-    if label == UNKNOWN_CHORD:
+    if label in (UNKNOWN_CHORD, FREE_CHORD):
         return "X"
     chord = parse_chord(label)
     if chord is None:

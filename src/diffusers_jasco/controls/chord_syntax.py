@@ -22,6 +22,8 @@ from functools import lru_cache
 
 NO_CHORD = "N"
 UNKNOWN_CHORD = "UNK"
+# From here on, chords are not controlled. In lists, `None` means the same.
+FREE_CHORD = "*"
 MAX_LENGTH = 40  # characters
 
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}

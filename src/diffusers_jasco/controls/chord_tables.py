@@ -25,7 +25,7 @@ from diffusers.utils import logging
 
 from ..utils.errors import InputError, list_names, shorten
 from ..utils.files import read_text
-from .chord_labels import NO_CHORD, UNKNOWN_CHORD, is_no_chord, parse_chord, to_harte
+from .chord_labels import FREE_CHORD, NO_CHORD, UNKNOWN_CHORD, is_no_chord, parse_chord, to_harte
 from .chord_timeline import Chords
 from .field_names import NAMES, Fields, find_fields, warn_of_other_labels
 
@@ -139,7 +139,7 @@ def parse_time(text: str) -> float | None:
 
 def is_label(text: str) -> bool:
     """Whether a text is a chord, no chord (`N`) or an unknown chord (`X`)."""
-    return is_no_chord(text) or text in ("X", UNKNOWN_CHORD) or parse_chord(text) is not None
+    return is_no_chord(text) or text in ("X", UNKNOWN_CHORD, FREE_CHORD) or parse_chord(text) is not None
 
 
 # 1. Lines → rows

@@ -25,7 +25,7 @@ from diffusers.utils import logging
 from ..utils.errors import InputError, shorten
 from ..utils.numbers import is_number, to_float
 from .chord_labels import default_chord_labels, normalize_chord
-from .chord_syntax import NO_CHORD, from_solfege, parse_chord
+from .chord_syntax import FREE_CHORD, NO_CHORD, from_solfege, parse_chord
 
 
 logger = logging.get_logger(__name__)
@@ -38,8 +38,10 @@ _MILLISECONDS = 200.0  # seconds; a longer median duration suggests that the tim
 
 
 def is_chord(value: Any) -> bool:
-    """Whether `value` is a pair `(label, start)`."""
-    return isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[0], str) and is_number(value[1])
+    """Whether `value` is a pair `(label, start)`. The label may be `None`: free."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        return False
+    return (value[0] is None or isinstance(value[0], str)) and is_number(value[1])
 
 
 def check_chords(chords: Any, labels: Sequence[str] | None = None, duration: float | None = None) -> Chords:
@@ -55,7 +57,7 @@ def check_chords(chords: Any, labels: Sequence[str] | None = None, duration: flo
 
     Args:
         chords (`list` of `(label, start)`):
-            Labels with their starts in seconds.
+            Labels with their starts in seconds. `"*"` or `None` is free: from there on, chords are not controlled.
         labels (`Sequence[str]`, *optional*):
             The vocabulary, by default [`~controls.chord_labels.default_chord_labels`].
         duration (`float`, *optional*):
@@ -109,7 +111,7 @@ def check_pairs(chords: Any) -> Chords:
                 "chords",
                 position,
             )
-        pairs.append((item[0], _check_time(item[1], position)))
+        pairs.append((FREE_CHORD if item[0] is None else item[0], _check_time(item[1], position)))
     return pairs
 
 
@@ -210,7 +212,7 @@ def warn_of_held_chord(chords: Chords, duration: float, is_in_bars: bool = False
         is_in_bars (`bool`, defaults to `False`): whether it was given in bars, which a repeat sign repeats.
     """
     # One or two chords are not enough to judge.
-    if len(chords) < 3 or chords[-1][0] == NO_CHORD:
+    if len(chords) < 3 or chords[-1][0] in (NO_CHORD, FREE_CHORD):
         return
     label, last = chords[-1]
     held, longest = duration - last, max(later[1] - earlier[1] for earlier, later in zip(chords, chords[1:]))
@@ -225,7 +227,8 @@ def warn_of_held_chord(chords: Chords, duration: float, is_in_bars: bool = False
 def chords_to_frames(chords: Chords, labels: Sequence[str], num_frames: int, frame_rate: float) -> torch.Tensor:
     r"""
     Converts a progression to one chord id per frame. Frame i has the last chord that starts at or before i /
-    `frame_rate` seconds; frames before the first chord have no chord (`N`). AudioCraft uses the same rule.
+    `frame_rate` seconds; frames before the first chord have no chord (`N`). AudioCraft uses the same rule. Free frames
+    (`*`) have the null chord, whose id is the size of the vocabulary.
 
     Args:
         chords (`list` of `(label, start)`):
@@ -240,7 +243,8 @@ def chords_to_frames(chords: Chords, labels: Sequence[str], num_frames: int, fra
     Returns:
         `torch.Tensor` of shape `(num_frames,)` and type int64.
     """
-    ids = np.array([labels.index(NO_CHORD), *(labels.index(label) for label, _ in chords)])
+    indices = {label: index for index, label in enumerate([*labels, FREE_CHORD])}
+    ids = np.array([indices[NO_CHORD], *(indices[label] for label, _ in chords)])
     starts = np.array([start for _, start in chords])
     current = np.searchsorted(starts, np.arange(num_frames) / frame_rate, side="right")
     return torch.from_numpy(ids[current])

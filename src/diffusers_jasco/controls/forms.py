@@ -31,7 +31,7 @@ from diffusers.utils import logging
 from ..audio.waveforms import is_encoded
 from ..utils.errors import InputError, shorten
 from ..utils.numbers import is_number
-from .chord_labels import NO_CHORD
+from .chord_labels import FREE_CHORD, NO_CHORD
 from .field_names import NAMES, find_fields, warn_of_other_labels
 from .melody import MELODY_BINS
 
@@ -178,9 +178,9 @@ def _to_chord(item: Any) -> tuple[str, float, float | None] | None:
     numbers = [_to_number(value) for value in values]
     labels = [value for value, number in zip(values, numbers) if number is None]
     times = [number for number in numbers if number is not None]
-    if len(labels) != 1 or not isinstance(labels[0], str):
+    if len(labels) != 1 or not (labels[0] is None or isinstance(labels[0], str)):
         return None
-    return labels[0], times[0], times[1] if len(times) == 2 else None
+    return FREE_CHORD if labels[0] is None else labels[0], times[0], times[1] if len(times) == 2 else None
 
 
 def _chord_fields(item: Any) -> tuple[Any, Any, Any, Any]:

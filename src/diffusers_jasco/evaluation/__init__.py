@@ -14,6 +14,7 @@
 
 
 from .evaluate import analyze_references, evaluate_pipeline, flatten
+from .takes import best_of
 
 
-__all__ = ["evaluate_pipeline", "flatten", "analyze_references"]
+__all__ = ["analyze_references", "best_of", "evaluate_pipeline", "flatten"]

@@ -20,10 +20,12 @@ from .chords import extract_chords
 from .drums import separate_drums
 from .key import extract_key
 from .melody import extract_melody, extract_salience
+from .stems import change_stem_levels
 
 
 __all__ = [
     "Beats",
+    "change_stem_levels",
     "extract_beats",
     "extract_chords",
     "extract_key",

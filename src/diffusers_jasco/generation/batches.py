@@ -78,6 +78,8 @@ class GenerationRequest:
         source_prompt, source_chords, source_drums, source_melody (*optional*):
             Description of `audio`, whose differences from `prompt` and `controls` change, in any form that
             [`JascoAudioToAudioPipeline`] accepts.
+        control_scales (`dict[str, float]`), control_regions (`dict[str, list]`): how strictly controls are followed, and
+            where, as [`JascoPipeline`] accepts them.
     """
 
     name: str
@@ -102,6 +104,8 @@ class GenerationRequest:
     source_chords: Any = None
     source_drums: Any = None
     source_melody: Any = None
+    control_scales: dict[str, float] = field(default_factory=dict)
+    control_regions: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
         """All fields as JSON-compatible values. Waveforms and matrices are replaced by hashes."""
@@ -111,6 +115,7 @@ class GenerationRequest:
         new_defaults |= {"groove": None, "loop": False, "window_overlap": None}
         new_defaults |= {"audio": None, "regions": [], "audio_start_seconds": 0.0, "strength": None}
         new_defaults |= dict.fromkeys(SOURCES)
+        new_defaults |= {"control_scales": {}, "control_regions": {}}
         omitted = {"controls", *(name for name, default in new_defaults.items() if values[name] == default)}
         return {key: _to_json(value) for key, value in values.items() if key not in omitted}
 
@@ -201,6 +206,9 @@ def generate_batch(pipe: "JascoPipeline", requests: Sequence[GenerationRequest])
     grooves = [request.groove and find_groove(request.groove) for request in requests]
     inputs["drums"] = [groove or drums for groove, drums in zip(grooves, inputs["drums"])]
     inputs |= {name: [getattr(request, name) for request in requests] for name in ("bpm", "beats_per_bar")}
+    for name in ("control_scales", "control_regions"):
+        values = [getattr(request, name) for request in requests]
+        inputs[name] = values if any(values) else [None] * len(requests)
     adapted, edit_arguments = _edit(pipe, requests)
     output = adapted(
         [request.source_prompt if request.prompt is None else request.prompt for request in requests],

@@ -56,6 +56,8 @@ _TYPES = {
     "audio_start_seconds": _NUMBER,
     "strength": _NUMBER,
     **dict.fromkeys(SOURCES, (str, list)),
+    "control_scales": (dict,),
+    "control_regions": (dict,),
     "seed": (int,),
     "num_inference_steps": (int,),
     "guidance_scale": _NUMBER,
@@ -66,6 +68,7 @@ _KINDS = {
     (str,): "a string",
     (str, list): "a string or a list",
     (list,): "a list",
+    (dict,): "an object",
     (bool,): "true or false",
     (int,): "a whole number",
     _NUMBER: "a number",
@@ -101,11 +104,12 @@ def read_requests(
               `"C:0 Am:2.5"`, or a file), `drums` (a file), `groove` (a name in [`~controls.drum_machine.GROOVES`],
               instead of `drums`), `melody` (`[[pitch, start, end], ...]` or a file), `beats` (`[seconds, ...]`,
               `[beats, downbeats]`, a file, or `[]` for none), `separate_drums`, `normalize_drums`, `start` (seconds
-              into files), `duration` (seconds), `bpm` (or `false`), `beats_per_bar`, `loop`, `window_overlap`, `audio`
-              (a recording) with `regions` (`[[start, end], ...]`), `audio_start_seconds` and `duration`, or with
-              `strength` or `source_prompt`, `source_chords`, `source_drums`, `source_melody` (in the forms of `prompt`,
-              `chords`, ..., or, for controls, `"extract"`), `seed`, `name` (of the clip's file; by default the line
-              number), and the sampling settings
+              into files), `duration` (seconds), `bpm` (or `false`), `beats_per_bar`, `loop`, `window_overlap`,
+              `control_scales` (`{"chords": 1.5}`), `control_regions` (`{"melody": [[start, end], ...]}`), `audio` (a
+              recording) with `regions` (`[[start, end], ...]`), `audio_start_seconds` and `duration`, or with `strength`
+              or `source_prompt`, `source_chords`, `source_drums`, `source_melody` (in the forms of `prompt`, `chords`,
+              ..., or, for controls, `"extract"`), `seed`, `name` (of the clip's file; by default the line number), and
+              the sampling settings
             - or `file_name`: a clip of a dataset. Its caption and `controls` are used, but not its duration
             - or `path`: a line of AudioCraft's `data.jsonl`, with the caption in the `.json` or `.txt` file beside the
               audio
@@ -191,6 +195,8 @@ def _read_line(
         loop=info.get("loop", defaults.loop),
         window_overlap=info.get("window_overlap", defaults.window_overlap),
         **audio,
+        control_scales=info.get("control_scales", defaults.control_scales),
+        control_regions=info.get("control_regions", defaults.control_regions),
         # The range of PyTorch's generators.
         seed=to_integer(info["seed"], "seed", -(2**63), 2**64 - 1)
         if "seed" in info

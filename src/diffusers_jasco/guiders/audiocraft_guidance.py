@@ -27,6 +27,7 @@ class AudiocraftGuidance(JascoGuidance):
         guidance_scale (`float`, defaults to `5.0`): as in [`JascoGuidance`].
         text_guidance_scale (`float`, defaults to `0.0`): as in [`JascoGuidance`].
         guidance_rescale (`float`, defaults to `0.0`): as in [`JascoGuidance`].
+        control_scales, start_time, stop_time, parallel_scale, max_difference: as in [`JascoGuidance`].
         silence (`torch.Tensor` of shape `(1, frames, dim)`, *optional*):
             Drum latents of silence; required with drums.
     """
@@ -39,9 +40,23 @@ class AudiocraftGuidance(JascoGuidance):
         guidance_scale: float = 5.0,
         text_guidance_scale: float = 0.0,
         guidance_rescale: float = 0.0,
+        control_scales: dict[str, float] | list[dict[str, float]] | None = None,
+        start_time: float = 0.0,
+        stop_time: float = 1.0,
+        parallel_scale: float = 1.0,
+        max_difference: float | None = None,
         silence: torch.Tensor | None = None,
     ):
-        super().__init__(guidance_scale, text_guidance_scale, guidance_rescale)
+        super().__init__(
+            guidance_scale,
+            text_guidance_scale,
+            guidance_rescale,
+            control_scales,
+            start_time,
+            stop_time,
+            parallel_scale,
+            max_difference,
+        )
         self.silence = silence
 
     def nulls(

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from ..conditioning import JascoConditioning
 from ..guiders import JascoGuidance
 from ..models.transformer_jasco import JascoTransformerModel
-from ..schedulers.steps import DEFAULT_STEPS, check_sigmas, check_steps, is_adaptive
+from ..schedulers.steps import DEFAULT_STEPS, check_sigmas, check_steps, is_adaptive, stored_sigmas
 from ..utils.compilation import is_compiled
 from ..utils.errors import InputError
 
@@ -59,6 +59,10 @@ class GuidedVelocity:
     ):
         self.transformer = transformer
         self.guider = guider
+        if used := guider.used(conditioning.controls, conditioning.batch_size):
+            given = conditioning.presence
+            given |= {name: given[name] & mask.to(given[name].device) for name, mask in used.items()}
+            conditioning = replace(conditioning.mask(used), given=given)
         nulls = guider.nulls(conditioning.nulls, conditioning.controls, conditioning.presence)
         sections = conditioning.sections
         if is_compiled(transformer):
@@ -66,6 +70,7 @@ class GuidedVelocity:
             sections = tuple(section.pad() for section in sections)
         self.conditioning = replace(conditioning, nulls=nulls, sections=sections)
         self.attention_kwargs = attention_kwargs
+        self._batch_size = conditioning.batch_size
         self._name = ""
         self._branches: tuple[frozenset[str], ...] = ()
         self._model_kwargs: dict[str, torch.Tensor | None] = {}
@@ -91,7 +96,8 @@ class GuidedVelocity:
         Returns:
             `torch.Tensor` of the same shape: the velocity, in float32.
         """
-        branches = tuple(self.guider.branches(time))
+        controls = tuple(self.conditioning.controls)
+        branches = tuple(self.guider.branches(time, controls, self._batch_size))
         if branches != self._branches:
             self._branches = branches
             kept = [self.conditioning.keep(branch) for branch in branches]
@@ -105,7 +111,8 @@ class GuidedVelocity:
                 attention_kwargs=self.attention_kwargs,
                 return_dict=False,
             )[0]
-        return self.guider.combine(dict(zip(branches, velocities.float().chunk(count))), time)
+        parts = dict(zip(branches, velocities.float().chunk(count)))
+        return self.guider.combine(parts, time, latents, controls, self._batch_size)
 
 
 class KnownFrames:
@@ -288,7 +295,9 @@ def set_timesteps(
         scheduler ([`~diffusers.SchedulerMixin`]): the scheduler.
         num_inference_steps (`int`, *optional*):
             Number of steps of the uniform grid; schedulers that do not accept sigmas use their own grid.
-        sigmas (`list[float]` or `np.ndarray`, *optional*): the grid, instead of the uniform one.
+        sigmas (`list[float]` or `np.ndarray`, *optional*):
+            The grid. Without it and `num_inference_steps`, that of the scheduler's configuration is used, or else the
+            uniform grid.
         device (`torch.device`): device of the timesteps.
         default_num_inference_steps (`int`, *optional*): number of steps if neither is given, by default 100; unused
             with adaptive schedulers.
@@ -300,6 +309,10 @@ def set_timesteps(
     if is_adaptive(scheduler):
         scheduler.set_timesteps(device=device)
         return
+    if num_inference_steps is None and sigmas is None:
+        # Another default number of steps overrules the grid.
+        stored = stored_sigmas(scheduler)
+        sigmas = check_sigmas(stored) if stored and len(stored) == default_num_inference_steps else None
     steps = num_inference_steps or default_num_inference_steps or DEFAULT_STEPS
     if takes_sigmas(scheduler):
         grid = np.linspace(1.0, 1.0 / steps, steps) if sigmas is None else sigmas

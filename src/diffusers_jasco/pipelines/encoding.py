@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from diffusers.utils import logging
 from transformers import EncodecModel, PreTrainedTokenizerBase, T5EncoderModel
 
 from ..audio.levels import DRUMS_LOUDNESS
@@ -59,7 +60,11 @@ from .checks import (
     check_text,
     count_pieces,
 )
+from .control_mixer import ControlRegions, read_control_regions, region_masks
 from .prompt_timeline import opening, split_sections
+
+
+logger = logging.get_logger(__name__)
 
 
 class JascoEncodingMixin(DiffusionPipeline):
@@ -206,6 +211,7 @@ class JascoEncodingMixin(DiffusionPipeline):
         audiocraft_compatible: bool = False,
         num_frames: int | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
+        control_regions: dict[str, list] | list[dict[str, list] | None] | None = None,
     ) -> JascoConditioning:
         r"""
         Encodes text and controls, for reuse in any number of calls with `conditioning=`.
@@ -221,6 +227,7 @@ class JascoEncodingMixin(DiffusionPipeline):
                 Number of latent frames, instead of `duration`.
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
                 Random generator for tempos, or a list with one per prompt; its state does not change.
+            control_regions (`dict[str, list]` or `list`, *optional*): as in [`__call__`].
 
         Returns:
             [`JascoConditioning`]: the conditions of one waveform per prompt.
@@ -256,6 +263,10 @@ class JascoEncodingMixin(DiffusionPipeline):
                 raise InputError(
                     f"`{name}` was given, but this checkpoint has no {name} control. It has: {available}.", name
                 )
+        # Beats also come from tempos.
+        given_names = [name for name in nulls if name == "beats" or is_given(inputs[name])]
+        regions = read_control_regions(control_regions, num_prompts, given_names, num_frames / self.frame_rate)
+        self._warn_of_rests(regions)
         starts = check_starts(start, num_prompts, tuple(inputs.values()))
         device = self._execution_device
         generator = check_generator(generator, num_prompts, device)
@@ -299,7 +310,12 @@ class JascoEncodingMixin(DiffusionPipeline):
             controls[name] = torch.stack([null if single is None else single for single in frames]).to(device)
             given[name] = torch.tensor([single is not None for single in frames], device=device)
         kept: dict[str, int | torch.Tensor] = {name: nulls[name] for name in controls}
-        return JascoConditioning(tuple(sections), controls, kept, None, num_frames, given, duration, reported)
+        conditioning = JascoConditioning(tuple(sections), controls, kept, None, num_frames, given, duration, reported)
+        return conditioning.mask(region_masks(regions, num_frames, rate, device))
+
+    def _warn_of_rests(self, regions: Sequence[ControlRegions]):
+        if any("melody" in single for single in regions) and not self.transformer.config.presence_bits:
+            logger.warning("`control_regions`: with this checkpoint, the melody rests outside of its regions.")
 
     def _place_in_time(
         self,

@@ -31,7 +31,7 @@ from ..conditioning import JascoConditioning
 from ..controls import CONTROLS
 from ..controls.forms import to_list
 from ..guiders import AudiocraftGuidance, JascoGuidance
-from ..guiders.jasco_guidance import SCALES
+from ..guiders.jasco_guidance import OPTIONS, SCALES
 from ..loaders.lora import JascoLoraLoaderMixin
 from ..models.codec_spectral import SpectralCodecModel
 from ..models.tempo_model import JascoTempoModel
@@ -55,6 +55,7 @@ from .checks import (
     check_windows,
     count_pieces,
 )
+from .control_mixer import read_control_scales
 from .denoising import GuidedVelocity, Velocity, check_scheduler, check_timesteps, denoise, set_timesteps
 from .encoding import JascoEncodingMixin
 from .hub_mixin import JascoPipelineHubMixin
@@ -240,7 +241,7 @@ class JascoPipeline(
         return torch.cat(blocks, dim=1)[:, :num_frames]
 
     def _make_guider(
-        self, guider: JascoGuidance | None, scales: dict[str, float | None], audiocraft_compatible: bool
+        self, guider: JascoGuidance | None, scales: dict[str, Any], audiocraft_compatible: bool
     ) -> JascoGuidance:
         """Returns the guider of a call: a copy, because a callback may change its scales."""
         given = {name: scale for name, scale in scales.items() if scale is not None}
@@ -255,7 +256,7 @@ class JascoPipeline(
         if not audiocraft_compatible or isinstance(guider, AudiocraftGuidance):
             guider = copy(guider)
         elif is_default and type(guider) is JascoGuidance:
-            guider = AudiocraftGuidance(**{name: getattr(guider, name) for name in SCALES})
+            guider = AudiocraftGuidance(**{name: getattr(guider, name) for name in OPTIONS})
         else:
             raise InputError("`guider` has to be an `AudiocraftGuidance` with `audiocraft_compatible=True`.", "guider")
         for name, scale in given.items():
@@ -283,6 +284,11 @@ class JascoPipeline(
         overlap = self._num_frames(window_overlap) if window_overlap else 0
         windows = place_windows(num_frames, config.sample_size, overlap, config.drums_blur, loop)
         return WindowedVelocity(velocity, windows, windows_per_batch)
+
+    def _decode(self, latents: torch.Tensor, duration: float | None, loop: bool) -> torch.Tensor:
+        """The audio of a call, without the end of the last frame if the duration ends within it."""
+        audio = self.decode_latents(latents, loop)
+        return audio if duration is None or loop else audio[..., : round(duration * self.sampling_rate)]
 
     @contextmanager
     def _call(self, guider: JascoGuidance, attention_kwargs: dict[str, Any] | None) -> Iterator[None]:
@@ -320,6 +326,8 @@ class JascoPipeline(
         window_overlap: float | None = None,
         windows_per_batch: int | None = None,
         loop: bool = False,
+        control_scales: dict[str, float] | list[dict[str, float] | None] | None = None,
+        control_regions: dict[str, list] | list[dict[str, list] | None] | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         text_guidance_scale: float | None = None,
@@ -404,6 +412,13 @@ class JascoPipeline(
             loop (`bool`, defaults to `False`):
                 Whether the end of the music continues with its beginning without a seam, so that it can be repeated.
                 `duration` is rounded to whole frames, with a warning.
+            control_scales (`dict[str, float]` or `list`, *optional*):
+                How strictly each control is followed: `{"chords": 1.5, "melody": 0.5}`, for all prompts, or a list with
+                one (or `None`) per prompt. By default 1; with 0, a control is not used. See [`JascoGuidance`].
+            control_regions (`dict[str, list]` or `list`, *optional*):
+                Where controls apply: `{"melody": [(0.0, 8.0)]}` in seconds, for all prompts, or a list with one (or
+                `None`) per prompt. Elsewhere, the control is free (the melody rests, if the checkpoint has no presence
+                bits). By default, all controls apply everywhere.
             num_inference_steps (`int`, *optional*):
                 Number of solver steps, by default that of the scheduler's configuration. Not supported by
                 [`FlowMatchDopri5Scheduler`].
@@ -471,7 +486,7 @@ class JascoPipeline(
         switches |= {"audiocraft_compatible": audiocraft_compatible}
         check_switches(**switches, loop=loop)
         inputs: dict[str, Any] = dict(zip(CONTROLS, map(to_list, (chords, drums, melody, beats)), strict=True))
-        inputs |= switches | {"bpm": bpm, "beats_per_bar": beats_per_bar}
+        inputs |= {**switches, "bpm": bpm, "beats_per_bar": beats_per_bar, "control_regions": control_regions}
         others = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration, **inputs}
         others |= {} if is_number(start) and start == 0 else {"start": start}
         check_conditioning(conditioning, self.transformer.controls, others)
@@ -490,7 +505,10 @@ class JascoPipeline(
         generator = check_generator(generator, batch_size, device)
         check_scheduler(self.scheduler)
         num_inference_steps, sigmas = check_timesteps(self.scheduler, num_inference_steps, sigmas)
-        scales = dict(zip(SCALES, (guidance_scale, text_guidance_scale, guidance_rescale)))
+        mixer = read_control_scales(
+            control_scales, num_prompts, inputs if conditioning is None else conditioning.controls
+        )
+        scales = dict(zip(OPTIONS, (guidance_scale, text_guidance_scale, guidance_rescale, mixer)))
         guider = self._make_guider(guider, scales, audiocraft_compatible)
         windows = check_windows(window_overlap, windows_per_batch, config.sample_size / self.frame_rate)
         check_attention_kwargs(attention_kwargs)
@@ -532,16 +550,11 @@ class JascoPipeline(
             )
 
             # 4. Decode
-            audio: torch.Tensor | np.ndarray = latents
-            if output_type != "latent":
-                audio = self.decode_latents(latents, loop)
-                if conditioning.duration is not None and not loop:
-                    audio = audio[..., : round(conditioning.duration * self.sampling_rate)]
-                if output_type == "np":
-                    audio = audio.cpu().numpy()
+            audio = latents if output_type == "latent" else self._decode(latents, conditioning.duration, loop)
+            result = audio.cpu().numpy() if output_type == "np" else audio
 
             self.maybe_free_model_hooks()
 
         if not return_dict:
-            return (audio,)
-        return JascoPipelineOutput(audios=audio, tempos=list(conditioning.tempos))
+            return (result,)
+        return JascoPipelineOutput(audios=result, tempos=list(conditioning.tempos))

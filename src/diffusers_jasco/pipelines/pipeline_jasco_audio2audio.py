@@ -32,6 +32,7 @@ from ..utils.errors import InputError
 from ..utils.numbers import to_float, to_integer
 from ..utils.signatures import with_arguments_of
 from .checks import Prompts, check_duration, check_generator, check_output_type, check_prompt
+from .control_mixer import read_control_scales
 from .denoising import GuidedVelocity, Velocity, initial_sigma, takes_sigmas
 from .encoding import JascoEncodingMixin
 from .pipeline_jasco import JascoPipeline
@@ -200,6 +201,9 @@ class JascoAudioToAudioPipeline(JascoPipeline):
         num_pieces, count, generator = len(recordings), kwargs["num_waveforms_per_prompt"], kwargs.pop("generator")
         targets = {name: kwargs.pop(name) for name in _ENCODED & kwargs.keys()}
         scales = {name: kwargs.pop(name, None) for name in SCALES}
+        scales["control_scales"] = read_control_scales(
+            kwargs.pop("control_scales", None), num_pieces, targets | sources
+        )
         guider = self._make_guider(kwargs.pop("guider", None), scales, targets.get("audiocraft_compatible", False))
         targets |= {
             "duration": duration,

@@ -61,6 +61,9 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
             Fraction of the noise that remains at the data end of the path.
         num_inference_steps (`int`, *optional*):
             Default number of steps of a pipeline call; see [`~schedulers.steps.default_steps`].
+        inference_sigmas (`list[float]`, *optional*):
+            Default grid of a pipeline call, for models that were distilled for it: decreasing sigmas in (0, 1], one for
+            each of `num_inference_steps`.
     """
 
     _compatibles = [
@@ -75,8 +78,17 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
 
     @register_to_config
     def __init__(
-        self, num_train_timesteps: int = 1000, sigma_min: float = 1e-5, num_inference_steps: int | None = None
+        self,
+        num_train_timesteps: int = 1000,
+        sigma_min: float = 1e-5,
+        num_inference_steps: int | None = None,
+        inference_sigmas: list[float] | None = None,
     ):
+        if inference_sigmas is not None and len(check_sigmas(inference_sigmas)) != num_inference_steps:
+            raise ValueError(
+                f"`inference_sigmas` has to have one number for each of {num_inference_steps} steps, but has"
+                f" {len(inference_sigmas)}."
+            )
         if num_inference_steps is not None:
             self.register_to_config(num_inference_steps=check_steps(num_inference_steps))
         self._step_index: int | None = None

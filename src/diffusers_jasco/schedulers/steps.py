@@ -28,6 +28,8 @@ from ..utils.numbers import is_number, to_integer
 
 # Key in a scheduler's configuration. `from_config` preserves it even for schedulers without this argument.
 STEPS_KEY = "num_inference_steps"
+# Key of a grid that the model was distilled for.
+SIGMAS_KEY = "inference_sigmas"
 # Number of steps if the configuration has no such key.
 DEFAULT_STEPS = 100
 MAX_STEPS = 100_000
@@ -49,6 +51,11 @@ def default_steps(scheduler: SchedulerMixin) -> int | None:
 def stored_steps(scheduler: Any) -> int | None:
     """The number of steps in a scheduler's configuration, or `None`."""
     return scheduler.config.get(STEPS_KEY) if isinstance(scheduler, ConfigMixin) else None
+
+
+def stored_sigmas(scheduler: Any) -> list[float] | None:
+    """The grid in a scheduler's configuration, which calls without `num_inference_steps` and `sigmas` use, or `None`."""
+    return scheduler.config.get(SIGMAS_KEY) if isinstance(scheduler, ConfigMixin) else None
 
 
 def with_default_steps(scheduler: Any, steps: int | None) -> Any:
