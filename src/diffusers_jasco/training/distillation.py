@@ -102,7 +102,7 @@ class TrajectoryObjective:
         tiled = ({name: _tile(value, count) for name, value in values.items()} for values in (controls, batch["keep"]))
         velocity, _ = model(points[:-1].flatten(0, 1), times, text, *tiled)
         errors = (velocity.float() - targets.flatten(0, 1)).square().flatten(1).mean(dim=1)
-        # What counts is the error of the next point.
+        # The weights turn errors of the mean velocity into errors of the next point.
         weights = (count * lengths).square().repeat_interleave(points.shape[1])
         return SampleLosses((weights * errors).mean(), errors.detach(), times)
 
