@@ -169,8 +169,9 @@ def main(args: list[str] | None = None):
             }
             fixed.append(to_device(objective.prepare(batch), device))
         with ema.applied(module):
-            loss = trajectory_loss(objective, module, fixed)
-        loss = float(accelerator.reduce(torch.tensor(loss, device=device), reduction="mean"))
+            sums = trajectory_loss(objective, module, fixed)
+        total, clips = accelerator.reduce(torch.tensor(sums, device=device), reduction="sum").tolist()
+        loss = total / clips
         log.write(state.step, validation_loss=loss)
         if loss < state.best:
             state.best = loss

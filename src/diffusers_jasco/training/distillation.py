@@ -140,9 +140,9 @@ def trajectory_loss(
     objective: TrajectoryObjective,
     model: JascoTrainingModel,
     batches: Sequence[dict[str, Any]],
-) -> float:
+) -> tuple[float, int]:
     r"""
-    The mean loss of fixed batches.
+    The loss of fixed batches, of which a process may have none.
 
     Args:
         objective ([`TrajectoryObjective`]): the objective.
@@ -150,10 +150,10 @@ def trajectory_loss(
         batches (`Sequence[dict]`): batches from [`TrajectoryObjective.prepare`], on the model's device.
 
     Returns:
-        `float`: the loss.
+        `tuple[float, int]`: the sum of the losses of all clips, and the number of clips.
     """
     model.eval()
     with torch.no_grad():
-        losses = [objective(model, batch, model.encode_text).loss for batch in batches]
+        losses = [(float(objective(model, batch, model.encode_text).loss), len(batch["noise"])) for batch in batches]
     model.train()
-    return float(torch.stack(losses).mean())
+    return sum(loss * size for loss, size in losses), sum(size for _, size in losses)
