@@ -56,7 +56,7 @@ class Window:
         self.page.evaluate(
             """() => {
                 window.started = false;
-                new MutationObserver(() => { window.started ||= document.querySelector("#go").disabled; })
+                new MutationObserver(() => { window.started ||= document.querySelector("#go")?.disabled; })
                     .observe(document.body, { attributes: true, childList: true, subtree: true });
             }"""
         )
