@@ -520,6 +520,53 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
     return figure
 
 
+def plot_scales(points: Sequence[dict[str, Any]]) -> "Figure":
+    r"""
+    Plots A of all controls, and the level of the drums, against the scale of one control: one column for each control.
+
+    Args:
+        points (`Sequence[dict]`): as [`~evaluation.mixer.evaluate_scales`] returns them.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        `ImportError`: without matplotlib.
+    """
+    columns = list(dict.fromkeys(point["control"] for point in points if point["control"] != "all"))
+    figure = import_optional("matplotlib.figure", "plot").Figure(figsize=(9.6, 5.0), layout="constrained")
+    grid = figure.subplots(2, len(columns), sharex=True, sharey="row", height_ratios=[2, 1], squeeze=False)
+    for column, control in zip(grid.T, columns):
+        line = [point for point in points if point["control"] == control]
+        scales = [point["scale"] for point in line]
+        metrics = [[(row["control"], row["metric"]) for row in point["adherence"]] for point in line]
+        for number, metric in enumerate(dict.fromkeys(metric for names in metrics for metric in names)):
+            rows = [
+                next((row for row in point["adherence"] if (row["control"], row["metric"]) == metric), None)
+                for point in line
+            ]
+            values = np.array([[row[key] if row else math.nan for row in rows] for key in ("value", "low", "high")])
+            width = 2.2 if metric[0] == control else 1.1
+            column[0].plot(
+                scales, values[0], "o-", color=f"C{number}", markersize=3.5, linewidth=width, label=": ".join(metric)
+            )
+            column[0].vlines(scales, *values[1:], color=f"C{number}", linewidth=0.8, alpha=0.6)
+        levels = np.array(
+            [[point["drum_level"][key] for key in ("value", "low", "high")] for point in line], dtype=float
+        )
+        column[1].plot(scales, levels[:, 0], "o-", color="0.3", markersize=3.5)
+        column[1].vlines(scales, levels[:, 1], levels[:, 2], color="0.3", linewidth=0.8)
+        column[0].set_title(control, fontsize=10)
+        column[0].axhline(1, color="0.6", linewidth=0.8, zorder=0)
+        column[1].axhline(0, color="0.6", linewidth=0.8, zorder=0)
+        column[1].set_xlabel(f"scale of {control}")
+        column[1].set_xticks(scales, [f"{scale:g}" for scale in scales], fontsize=8)
+    grid[0, 0].set_ylabel("A (1: reference clips)")
+    grid[1, 0].set_ylabel("drums to rest (dB)")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), fontsize=8, loc="outside upper center", ncols=4)
+    return figure
+
+
 def _adherence_curve(points: Sequence[dict[str, Any]]) -> list[tuple[float, float, float, float]]:
     """
     Number of evaluations, mean A, and the lowest and highest A of a control; from captions only, beat strength with

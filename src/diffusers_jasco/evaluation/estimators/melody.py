@@ -86,6 +86,8 @@ _FIT_LOWEST, _FIT_HIGHEST = 28, 99  # MIDI numbers of the notes
 _FIT_TOP = 117  # MIDI number above the highest bin
 _STAY = 0.95  # probability of no pitch change between frames
 _SCALE = 5.0  # of the log likelihoods
+_MIN_ACTIVATION = 0.1  # of a sounding note, relative to the strongest ones
+_MIN_NOTE = 5  # frames
 
 
 def melody_by_note_fit(audio: Any) -> np.ndarray:
@@ -99,15 +101,10 @@ def melody_by_note_fit(audio: Any) -> np.ndarray:
     Returns:
         `np.ndarray` of shape `(frames,)`: MIDI numbers from 43 to 95 at 50 Hz, -1 for silence.
     """
-    samples = load_mono(audio)
-    num_bins = 2 * (_FIT_TOP - _FIT_LOWEST)
-    spectrum = pitch_spectrogram(samples, _HOP, _FIT_LOWEST, num_bins, 2, max_window=_WINDOW, offset=_HOP // 2)
-    if spectrum.max() < SILENCE:
-        return np.full(len(spectrum), UNVOICED)
-    spectrum = np.sqrt(spectrum / spectrum.max())
-    white = np.maximum(spectrum - running_mean(spectrum, 49), 0)
-    dictionary = note_spectra(_FIT_LOWEST, _FIT_HIGHEST, _FIT_TOP, 2, decay=0.9, num_harmonics=12)
-    activations = fit_notes(white, dictionary)[:, LOWEST_PITCH - _FIT_LOWEST : HIGHEST_PITCH + 1 - _FIT_LOWEST]
+    activations = _fit(audio)
+    if not activations.any():
+        return np.full(len(activations), UNVOICED)
+    activations = activations[:, LOWEST_PITCH - _FIT_LOWEST : HIGHEST_PITCH + 1 - _FIT_LOWEST]
     salience = _weigh(activations)
     strongest = salience.max(axis=1, keepdims=True)
     # Normalize by the mean of the frame's and the clip's level, so that quiet frames have less influence.
@@ -115,3 +112,34 @@ def melody_by_note_fit(audio: Any) -> np.ndarray:
     transitions = np.full((MELODY_BINS, MELODY_BINS), math.log((1 - _STAY) / (MELODY_BINS - 1)))
     np.fill_diagonal(transitions, math.log(_STAY))
     return _to_pitches(viterbi(scores, transitions), salience)
+
+
+def note_starts(audio: Any) -> np.ndarray:
+    r"""
+    Estimates where notes of any instrument start, from the decomposition of [`melody_by_note_fit`]. A note sounds while
+    its activation exceeds a tenth of the clip's strongest ones, for 0.1 s at least.
+
+    Args:
+        audio: as [`~evaluation.estimators.spectra.load_mono`] takes it.
+
+    Returns:
+        `np.ndarray`: sorted times in seconds, one for each note.
+    """
+    activations = running_mean(np.ascontiguousarray(_fit(audio).T), _SMOOTHING)
+    sounds = activations > max(_MIN_ACTIVATION * np.percentile(activations, 99.9), 1e-9)
+    edges = np.diff(np.pad(sounds.astype(int), ((0, 0), (1, 1))), axis=1)
+    starts, ends = (np.argwhere(edges == sign)[:, 1] for sign in (1, -1))
+    return np.sort(starts[ends - starts >= _MIN_NOTE]) / FRAME_RATE
+
+
+def _fit(audio: Any) -> np.ndarray:
+    """Activations of the notes of shape (frames, notes) at 50 Hz, all 0 for silence."""
+    samples = load_mono(audio)
+    num_bins = 2 * (_FIT_TOP - _FIT_LOWEST)
+    spectrum = pitch_spectrogram(samples, _HOP, _FIT_LOWEST, num_bins, 2, max_window=_WINDOW, offset=_HOP // 2)
+    if spectrum.max() < SILENCE:
+        return np.zeros((len(spectrum), _FIT_HIGHEST + 1 - _FIT_LOWEST), dtype=np.float32)
+    spectrum = np.sqrt(spectrum / spectrum.max())
+    white = np.maximum(spectrum - running_mean(spectrum, 49), 0)
+    dictionary = note_spectra(_FIT_LOWEST, _FIT_HIGHEST, _FIT_TOP, 2, decay=0.9, num_harmonics=12)
+    return fit_notes(white, dictionary)
