@@ -44,7 +44,7 @@ from .adherence import (
     to_ratio,
     worst,
 )
-from .control_estimators import ESTIMATORS, Estimator
+from .control_estimators import ESTIMATORS
 from .edits import mean_row
 from .estimators.embeddings import load_embedding
 from .estimators.melody import note_starts
@@ -282,12 +282,11 @@ def _compare(
     ceilings: dict[Metric, np.ndarray],
     seed: int,
     min_clips: int,
-    estimators: Sequence[Estimator] = MIXER_ESTIMATORS,
 ) -> dict[str, list[Row]]:
     """`adherence`, `rows` and `change` of [`evaluate_scales`]."""
     rows = [
         row
-        for row in measure_adherence(scores, floors, ceilings, estimators, seed, min_clips)
+        for row in measure_adherence(scores, floors, ceilings, MIXER_ESTIMATORS, seed, min_clips)
         if row.metric in METRICS[row.control]
     ]
     changes: dict[tuple[str, str], Row] = {}
@@ -308,6 +307,8 @@ def _difference(scores: np.ndarray, others: np.ndarray, floors: np.ndarray, ceil
     """A of some music minus A of other music with the same controls."""
     clips = np.stack([scores, others, floors, ceilings])
     clips = clips[:, ~np.isnan(clips).any(axis=0)]
+    if not clips.shape[1]:
+        return {"value": math.nan, "low": math.nan, "high": math.nan}
     draws = np.random.default_rng(seed).integers(clips.shape[1], size=(NUM_RESAMPLES, clips.shape[1]))
 
     def differ(means: np.ndarray) -> np.ndarray:

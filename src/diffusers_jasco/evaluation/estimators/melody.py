@@ -86,7 +86,7 @@ _FIT_LOWEST, _FIT_HIGHEST = 28, 99  # MIDI numbers of the notes
 _FIT_TOP = 117  # MIDI number above the highest bin
 _STAY = 0.95  # probability of no pitch change between frames
 _SCALE = 5.0  # of the log likelihoods
-_MIN_ACTIVATION = 0.1  # of a sounding note, relative to the strongest ones
+_MIN_ACTIVATION = 0.3  # of a sounding note, relative to the strongest ones
 _MIN_NOTE = 5  # frames
 
 
@@ -117,7 +117,7 @@ def melody_by_note_fit(audio: Any) -> np.ndarray:
 def note_starts(audio: Any) -> np.ndarray:
     r"""
     Estimates where notes of any instrument start, from the decomposition of [`melody_by_note_fit`]. A note sounds while
-    its activation exceeds a tenth of the clip's strongest ones, for 0.1 s at least.
+    its activation exceeds 0.3 of the clip's strongest ones, for 0.1 s at least.
 
     Args:
         audio: as [`~evaluation.estimators.spectra.load_mono`] takes it.
