@@ -64,6 +64,8 @@ MIXER_ESTIMATORS = tuple(
     next(estimator for estimator in ESTIMATORS if estimator.name == name)
     for name in ("segment templates", "blind estimate", "harmonic sum", "note fit", "percussive flux", "noise flux")
 )
+# With a ceiling closer to the floor, as that of grooves to other bars, differences of A are not reported.
+MIN_SPAN = 0.2
 EVERYTHING = "all"  # the name of the setting with all controls, and of all controls together
 
 Row = dict[str, Any]
@@ -703,8 +705,9 @@ def write_regions(result: dict[str, Any]) -> str:
         for row in setting["inside"]:
             cells = [setting["given"], setting["control"], row["metric"], row["estimator"], str(row["num_clips"])]
             cells += [f"{row[key]:.3f}" for key in ("free", "never", "floor", "floor_of_bars", "ceiling")]
-            differences = [_cell(row[key]) for key in ("to_bars", "to_clips", "own_bars")]
-            cells += differences if row["counts"] else [f"({cell})" for cell in differences]
+            for key in ("to_bars", "to_clips", "own_bars"):
+                is_clear = key != "to_bars" or row["ceiling"] - row["floor_of_bars"] >= MIN_SPAN
+                cells.append(_cell(row[key]) if row["counts"] and is_clear else f"({_cell(row[key])})")
             lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
