@@ -96,6 +96,14 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def trajectory_folder(args: argparse.Namespace, guider: JascoGuidance) -> Path:
+    """The folder of stored trajectories, which is another one if anything that they depend on has changed."""
+    names = ("teacher", "dataset", "num_frames", "seed", "times", "substeps", "mixed_precision", "only_beats")
+    names += tuple(sorted(name for name in vars(args) if name.startswith("drop_")))
+    options = [(name, getattr(args, name)) for name in names]
+    return Path(args.output) / "trajectories" / f"{derive_seed(repr((options, sorted(guider.config.items())))):016x}"
+
+
 def make_fixed_batches(
     validation: tuple[Any, Any],
     objective: TrajectoryObjective,
@@ -145,7 +153,7 @@ def main(args: list[str] | None = None):
         args.times,
         args.substeps,
         accelerator.autocast,
-        output / "trajectories" if args.trajectories_per_clip else None,
+        trajectory_folder(args, guider) if args.trajectories_per_clip else None,
         args.trajectories_per_clip,
     )
     batches.prepare = objective.prepare
