@@ -20,8 +20,9 @@ Generates a clip for every line of a manifest.
 
 A line is a JSON object with any of `prompt`, `chords`, `drums`, `groove`, `melody`, `beats`, `separate_drums`,
 `normalize_drums`, `start`, `duration`, `bpm`, `beats_per_bar`, `loop`, `window_overlap`, `audio`, `regions`,
-`audio_start_seconds`, `strength`, `source_prompt`, `source_chords`, `source_drums`, `source_melody`, `seed`, `name`,
-`num_inference_steps`, `guidance_scale`, `text_guidance_scale` and `guidance_rescale`:
+`audio_start_seconds`, `strength`, `source_prompt`, `source_chords`, `source_drums`, `source_melody`, `control_scales`,
+`control_regions`, `best_of`, `seed`, `name`, `num_inference_steps`, `guidance_scale`, `text_guidance_scale` and
+`guidance_rescale`:
 
     {"name": "verse", "prompt": "80s pop", "chords": "C:0 Am:2.5 F:5 G:7.5", "drums": "beat.wav", "seed": 7}
     {"name": "song", "prompt": [["calm piano", 0], ["full band", 20]], "duration": 40}
@@ -30,17 +31,19 @@ A line is a JSON object with any of `prompt`, `chords`, `drums`, `groove`, `melo
 or a clip of a dataset (`metadata.jsonl`), or a line of AudioCraft's `data.jsonl`, whose caption and controls are used.
 
 The output is `<name>.flac` for each clip (`<name>.wav` for edits of floating-point and lossy files), with `<name>.json`
-for the request, seed, tempo, sampling rate and a hash of the model. The same command resumes a killed run, and
+for the request, seed, tempo, sampling rate, a hash of the model, and the scores of the takes of `best_of`. The same command resumes a killed run, and
 regenerates clips whose lines have changed. Lines that fail are reported in `errors.jsonl`. With `--shard i/n`, n runs on different machines share the work.
 """
 
 import argparse
+import functools
 import json
 import sys
 from pathlib import Path
 
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.audio.export import FORMATS
+from diffusers_jasco.evaluation import generate_best
 from diffusers_jasco.generation.batches import GenerationRequest, save_clips
 from diffusers_jasco.generation.requests import SETTINGS, InvalidLine, read_requests
 from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer, number, seed
@@ -64,6 +67,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--guidance_scale", type=number(), help="for lines that do not specify it (default: the checkpoint's)")
     add("--text_guidance_scale", type=number(), help="for lines that do not specify it (default: the checkpoint's)")
     add("--guidance_rescale", type=number(0, 1), help="for lines that do not specify it (default: the checkpoint's)")
+    add("--best_of", type=integer(1), default=1, help="takes, for lines that do not specify it (default: 1)")
     add("--seed", type=seed, default=0, help="base seed; lines without a seed derive theirs from it and their name")
     add("--format", choices=[suffix[1:] for suffix in FORMATS], default="flac")
     add("--no-metadata", action="store_true", help="do not write the prompt, seed and other settings into the files")
@@ -80,7 +84,7 @@ def main(args: list[str] | None = None) -> int:
     if not args.manifest.exists():
         raise FileNotFoundError(f"`manifest`: the file or folder {args.manifest} does not exist.")
     settings = {key: getattr(args, key) for key in SETTINGS if getattr(args, key) is not None}
-    defaults = GenerationRequest(name="", duration=args.duration, settings=settings)
+    defaults = GenerationRequest(name="", duration=args.duration, settings=settings, best_of=args.best_of)
     pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
     entries = read_requests(args.manifest, defaults, args.seed, pipe.transformer.controls)
     entries = select_shard(entries, args.shard)
@@ -89,7 +93,8 @@ def main(args: list[str] | None = None) -> int:
 
     pipe.set_progress_bar_config(disable=True)
     metadata = None if args.no_metadata else {"checkpoint": args.checkpoint}
-    options = {"progress": True, "metadata": metadata}
+    generate = functools.partial(generate_best, batch_size=args.batch_size)
+    options = {"progress": True, "metadata": metadata, "generate": generate}
     errors += save_clips(pipe, requests, args.output, args.batch_size, f".{args.format}", args.loudness, **options)
 
     name = "errors.jsonl" if args.shard is None else f"errors-{args.shard.replace('/', '-of-')}.jsonl"

@@ -21,8 +21,9 @@ teacher, a checkpoint with its default guidance.
 
 The run folder is an ordinary pipeline, whose defaults are the steps that it was distilled for:
 `JascoPipeline.from_pretrained("runs/distilled")`. Each training step solves the teacher's flow anew, which costs
-`2 * substeps * branches` evaluations per interval. With many intervals, such as `--num_steps 12 --substeps 1`, this is
-guidance distillation. Most options are those of `training/train_jasco.py`.
+`2 * substeps * branches` evaluations per interval; `--trajectories_per_clip 1` stores the solutions and uses them in all
+epochs. With many intervals, such as `--num_steps 12 --substeps 1`, this is guidance distillation. Most options are those
+of `training/train_jasco.py`.
 """
 
 import argparse
@@ -66,6 +67,13 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--times", type=float, nargs="+", help="Flow times at which the student's steps begin, from 0 (noise).")
     add("--num_steps", type=int, default=4, help="Number of equal steps of the student, without `--times`.")
     add("--substeps", type=int, default=2, help="Midpoint steps of the teacher per step of the student.")
+    add(
+        "--trajectories_per_clip",
+        type=int,
+        default=0,
+        help="Trajectories of each clip that are stored in the run folder and used in all epochs; 0: new ones in each"
+        " step.",
+    )
     for name in SCALES:
         add(f"--{name}", type=float, help="Guidance of the teacher; default: that of its checkpoint.")
     add("--ema_decay", type=float, default=0.99, help="Decay of the EMA of the weights.")
@@ -74,6 +82,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     # The student only has to know the conditions of its calls: guidance, which needs the nulls, is built in.
     parser.set_defaults(drop_all=0.0, drop_text=0.05, drop_span=0.0, tempo_weight=0.0, context=0.0)
     args = parse_with_config(parser, args)
+    if args.trajectories_per_clip < 0:
+        parser.error(f"--trajectories_per_clip has to be at least 0, but is {args.trajectories_per_clip}.")
     for name in ("teacher", "output", "dataset"):
         if getattr(args, name) is None:
             parser.error(f"--{name} is missing.")
@@ -84,6 +94,32 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     if message is not None and is_first_process():
         print(message)
     return args
+
+
+def trajectory_folder(args: argparse.Namespace, guider: JascoGuidance) -> Path:
+    """The folder of stored trajectories, which is another one if anything that they depend on has changed."""
+    names = ("teacher", "dataset", "num_frames", "seed", "times", "substeps", "mixed_precision", "only_beats")
+    names += tuple(sorted(name for name in vars(args) if name.startswith("drop_")))
+    options = [(name, getattr(args, name)) for name in names]
+    return Path(args.output) / "trajectories" / f"{derive_seed(repr((options, sorted(guider.config.items())))):016x}"
+
+
+def make_fixed_batches(
+    validation: tuple[Any, Any],
+    objective: TrajectoryObjective,
+    model: JascoTrainingModel,
+    args: argparse.Namespace,
+    accelerator: Any,
+) -> list[dict[str, Any]]:
+    """The solved batches of the validation clips for this process, which may be none."""
+    dataset, encode = validation
+    count, batches = min(args.validation_clips, len(dataset)), []
+    for start in range(0, count, args.batch_size)[accelerator.process_index :: accelerator.num_processes]:
+        indices = range(start, min(start + args.batch_size, count))
+        batch = encode([dataset[index] for index in indices])
+        batch = objective.prepare(batch | {"key": [f"validation/0/{index}" for index in indices]})
+        batches.append(objective.solve(to_device(batch, accelerator.device), model.encode_text))
+    return batches
 
 
 def main(args: list[str] | None = None):
@@ -110,7 +146,15 @@ def main(args: list[str] | None = None):
     data = open_datasets(args, pipeline.codec)
     batches, validation = make_batches(args, data, pipeline, accelerator.process_index, accelerator.num_processes)
     objective = TrajectoryObjective(
-        args, teacher, guider, pipeline.tokenizer, args.times, args.substeps, accelerator.autocast
+        args,
+        teacher,
+        guider,
+        pipeline.tokenizer,
+        args.times,
+        args.substeps,
+        accelerator.autocast,
+        trajectory_folder(args, guider) if args.trajectories_per_clip else None,
+        args.trajectories_per_clip,
     )
     batches.prepare = objective.prepare
     averaged = copy.deepcopy(pipeline.transformer)
@@ -120,7 +164,7 @@ def main(args: list[str] | None = None):
     student = JascoPipeline(**pipeline.components | defaults)
     student.set_progress_bar_config(disable=True)
     averaged_model = JascoTrainingModel(averaged, pipeline.text_encoder).eval()
-    evaluator = Evaluator(args)
+    evaluator, fixed = Evaluator(args), []
 
     # 2. Optimization
     optimizers, lr_schedulers = make_optimizers_and_schedulers(model, args)
@@ -145,7 +189,7 @@ def main(args: list[str] | None = None):
 
     # 4. Training
     def train_step(batch: dict[str, Any]):
-        losses = objective(model, batch, module.encode_text)
+        losses = objective(model, objective.solve(batch, module.encode_text))
         loop.means.add_losses(losses)
         loop.optimize(losses.loss, *optimizers)
 
@@ -158,16 +202,8 @@ def main(args: list[str] | None = None):
     def validate():
         if validation is None:
             return
-        dataset, encode = validation
-        count = min(args.validation_clips, len(dataset))
-        starts = range(0, count, args.batch_size)[accelerator.process_index :: accelerator.num_processes]
-        fixed = []
-        for start in starts:
-            indices = range(start, min(start + args.batch_size, count))
-            batch = encode([dataset[index] for index in indices]) | {
-                "key": [f"validation/{index}" for index in indices]
-            }
-            fixed.append(to_device(objective.prepare(batch), device))
+        if not fixed:
+            fixed.extend(make_fixed_batches(validation, objective, module, args, accelerator))
         with ema.applied(module):
             sums = trajectory_loss(objective, module, fixed)
         total, clips = accelerator.reduce(torch.tensor(sums, device=device), reduction="sum").tolist()

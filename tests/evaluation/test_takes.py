@@ -12,7 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import dataclasses
 import functools
+import json
 
 import pytest
 import torch
@@ -20,8 +22,10 @@ import torch
 from diffusers_jasco import JascoPipeline
 from diffusers_jasco.controls.beats import beats_to_frames, frames_to_beats, regular_beats
 from diffusers_jasco.controls.drum_machine import find_groove
-from diffusers_jasco.evaluation import best_of
-from diffusers_jasco.evaluation.takes import REPORTING, SELECTING
+from diffusers_jasco.evaluation import best_of, generate_best
+from diffusers_jasco.evaluation import takes as takes_module
+from diffusers_jasco.evaluation.takes import ESTIMATORS, REPORTING, SELECTING
+from diffusers_jasco.generation.batches import GenerationRequest, generate_batch, save_clips
 from diffusers_jasco.inputs import InputError
 
 
@@ -80,13 +84,55 @@ def test_each_control_has_two_scores(nano_in_two_steps, monkeypatch):
     assert [value for take, value in zip(takes, lowest) if take.is_best] == [max(lowest)]
 
 
+def test_drums_are_scored_where_they_apply(nano_in_two_steps, monkeypatch):
+    monkeypatch.chdir(nano_in_two_steps)
+    pipe = JascoPipeline.from_pretrained("jasco-nano")
+    pipe.set_progress_bar_config(disable=True)
+    seen = []
+    percussive_flux = next(estimator for estimator in ESTIMATORS if estimator.name == REPORTING["drums"][0])
+
+    def compare(estimate, item):
+        seen.extend((estimate, item["drum_onsets"]))
+        return percussive_flux.compare(estimate, item)
+
+    replaced = dataclasses.replace(percussive_flux, compare=compare)
+    others = (estimator for estimator in ESTIMATORS if estimator is not percussive_flux)
+    monkeypatch.setattr(takes_module, "ESTIMATORS", (*others, replaced))
+    drums = find_groove("rock backbeat")
+    best_of(pipe, 1, prompt="drums", drums=drums, bpm=120, duration=4.0, control_regions={"drums": [(2.0, 3.0)]})
+    estimate, reference = seen
+    assert len(reference) >= 2 and all(2 <= onset < 3 for onset in (*estimate, *reference))
+
+
+def test_best_of_in_requests(pipe, tmp_path):
+    settings = {"num_inference_steps": 2}
+    chords = {"chords": CHORDS}
+    requests = [
+        GenerationRequest("plain", "rock", chords, seed=5, settings=settings),
+        GenerationRequest("best", "rock", chords, seed=5, settings=settings, best_of=3),
+        GenerationRequest("words", "rock", settings=settings, best_of=2),
+    ]
+    (error,) = save_clips(pipe, requests, tmp_path, generate=generate_best)
+    assert error["name"] == "words" and "needs a control to select by" in error["error"]
+    plain, best = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("plain", "best"))
+    assert "takes" not in plain and best["best_of"] == len(best["takes"]) == 3
+    scores = [take["selecting"]["chords"] for take in best["takes"]]
+    assert scores[[take["is_best"] for take in best["takes"]].index(True)] == max(scores)
+
+    before = (tmp_path / "best.flac").stat().st_mtime_ns
+    assert save_clips(pipe, requests[:2], tmp_path, generate=generate_best) == []
+    assert (tmp_path / "best.flac").stat().st_mtime_ns == before, "the scores do not make it another clip"
+    with pytest.raises(InputError, match="`best_of` requires `generate=generate_best`"):
+        generate_batch(pipe, requests[1:2])
+
+
 def test_selecting_and_reporting_differ():
     assert SELECTING.keys() == REPORTING.keys()
     assert all(SELECTING[control][0] != REPORTING[control][0] for control in SELECTING)
 
 
 def test_calls_without_a_way_to_select(pipe):
-    with pytest.raises(InputError, match="needs a control to select by, or `score`"):
+    with pytest.raises(InputError, match="needs a control to select by"):
         best_of(pipe, 2, prompt="rock")
     with pytest.raises(InputError, match="takes one prompt, but there are 2"):
         best_of(pipe, 2, level, prompt=["rock", "jazz"])

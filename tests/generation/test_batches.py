@@ -339,7 +339,7 @@ def test_a_duration_that_cuts_the_recording_is_reported_before_generation(
     assert f"`duration` has to be at least {1 + start:.2f} s, where the recording ends" in error["error"]
 
 
-def test_a_recording_that_is_deleted_meanwhile_fails_only_its_clip(pipe, tmp_path, song, monkeypatch):
+def test_a_recording_that_is_deleted_meanwhile_fails_only_its_clip(pipe, tmp_path, song):
     settings = {"num_inference_steps": 1}
     requests = [
         GenerationRequest("edit", audio=song, regions=[(0.25, 0.5)], settings=settings),
@@ -351,8 +351,7 @@ def test_a_recording_that_is_deleted_meanwhile_fails_only_its_clip(pipe, tmp_pat
         Path(song).unlink(missing_ok=True)
         return clips
 
-    monkeypatch.setattr(batches, "generate_batch", generate_and_delete)
-    (error,) = save_clips(pipe, requests, tmp_path / "out")
+    (error,) = save_clips(pipe, requests, tmp_path / "out", generate=generate_and_delete)
     assert error["name"] == "edit" and "does not exist" in error["error"]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"plain.flac", "plain.json"}
 

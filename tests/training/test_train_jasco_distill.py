@@ -88,6 +88,25 @@ def test_training_resumes_exactly(tmp_path, data, run, student):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
 
 
+def test_stored_trajectories_are_used_again(tmp_path, data, run):
+    options = ("--trajectories_per_clip", 1, "--max_steps", 9)
+    distill(data, run, tmp_path / "whole", *options)
+    stored = sorted((tmp_path / "whole" / "trajectories").glob("*/*.safetensors"))
+    names = {path.stem for path in stored}
+    clips = {name for name in names if not name.startswith("validation")}
+    assert clips and len(clips) < 18, "9 steps with 2 clips each are more than an epoch"
+    points = load_file(stored[0])["points"]
+    assert points.shape[0] == len(TIMES) + 1 and points.dtype == torch.float16
+    # An interrupted run reads what is stored, and ends with the same weights.
+    distill(data, run, tmp_path / "legs", *options, "--max_minutes", 0)
+    run_script("train_jasco_distill", "--output", tmp_path / "legs", "--resume", "latest", "--max_minutes", 9)
+    weights = [
+        load_file(tmp_path / name / "transformer" / "diffusion_pytorch_model.safetensors")
+        for name in ("whole", "legs")
+    ]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+
+
 def test_times_have_to_increase_from_0(tmp_path, data, run):
     with pytest.raises(ValueError, match="`times` has to increase from 0 to below 1, but is"):
         distill(data, run, tmp_path, "--times", 0.2, 0.5)

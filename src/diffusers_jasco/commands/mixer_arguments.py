@@ -15,6 +15,8 @@
 """The options of `jasco-generate` for the strength of controls, the choice of a take, and the levels of stems."""
 
 import argparse
+import re
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -28,11 +30,14 @@ def add_mixer_arguments(parser: argparse.ArgumentParser):
     group = parser.add_argument_group("mixer")
     add = group.add_argument
     add("--control_scales", help="how strictly controls are followed, such as 'chords=1.5,melody=0.5' (default: 1)")
-    add("--control_regions", help="where controls apply, such as 'melody=0-8,12-20 chords=0-4' (default: everywhere)")
+    add(
+        "--control_regions", help="where controls apply, such as 'melody=0-8,12-20 chords=4-end' (default: everywhere)"
+    )
     add(
         "--best_of",
         type=integer(1),
-        help="number of takes, of which the one that follows its controls best is written",
+        default=1,
+        help="number of takes, of which the one that follows its controls best is written (default: 1)",
     )
     add("--drums_gain", type=number(-60, 60, unit="dB"), default=0.0, help="gain of the drums in dB (default: 0)")
     add("--rest_gain", type=number(-60, 60, unit="dB"), default=0.0, help="gain of everything else in dB (default: 0)")
@@ -53,11 +58,12 @@ def parse_scales(text: str | None) -> dict[str, float] | None:
     """
     if text is None:
         return None
-    scales = {}
-    for part in text.split(","):
-        name, separator, value = part.partition("=")
+    scales: dict[str, float] = {}
+    # Spaces are allowed around "=", and instead of commas.
+    for part in re.split(r",|(?<=\w)\s+(?=\w+\s*=)", text):
+        name, separator, value = (item.strip() for item in part.partition("="))
         try:
-            scales[name.strip()] = float(value)
+            number = float(value)
         except ValueError:
             separator = ""
         if not separator:
@@ -65,15 +71,16 @@ def parse_scales(text: str | None) -> dict[str, float] | None:
                 f"`control_scales` has to be scales such as 'chords=1.5,melody=0.5', but is {shorten(text)}.",
                 "control_scales",
             )
+        scales[_check_new(name, scales, "control_scales")] = number
     return scales
 
 
-def parse_control_regions(text: str | None) -> dict[str, list[tuple[float, float]]] | None:
+def parse_control_regions(text: str | None) -> dict[str, list[tuple[float, float | None]]] | None:
     r"""
     Parses `--control_regions`.
 
     Args:
-        text (`str`, *optional*): regions such as `"melody=0-8,12-20 chords=0-4"`, in seconds or as in
+        text (`str`, *optional*): regions such as `"melody=0-8,12-20 chords=4-end"`, in seconds or as in
             [`parse_regions`].
 
     Returns:
@@ -84,19 +91,32 @@ def parse_control_regions(text: str | None) -> dict[str, list[tuple[float, float
     """
     if text is None:
         return None
-    regions = {}
+    regions: dict[str, list[tuple[float, float | None]]] = {}
     for part in text.split():
         name, separator, value = part.partition("=")
         try:
-            regions[name] = parse_regions(value)
+            pairs = [_parse_region(item) for item in value.split(",")]
         except InputError:
             separator = ""
         if not separator:
             raise InputError(
-                f"`control_regions` has to be regions such as 'melody=0-8,12-20 chords=0-4', but is {shorten(text)}.",
+                f"`control_regions` has to be regions such as 'melody=0-8,12-20 chords=4-end', but is {shorten(text)}.",
                 "control_regions",
             )
+        regions[_check_new(name, regions, "control_regions")] = pairs
     return regions
+
+
+def _parse_region(text: str) -> tuple[float, float | None]:
+    start = text.removesuffix("-end")
+    ((first, last),) = parse_regions(text if start == text else f"{start}-0")
+    return first, last if start == text else None
+
+
+def _check_new(name: str, names: Collection[str], argument: str) -> str:
+    if name in names:
+        raise InputError(f"`{argument}` has {name} twice.", argument)
+    return name
 
 
 class Mixer:
@@ -117,7 +137,7 @@ class Mixer:
             "control_regions": parse_control_regions(args.control_regions),
         }
         kind = next((name for name in ("edit", "extend", "vary") if getattr(args, name) is not None), None)
-        if args.best_of is not None:
+        if args.best_of > 1:
             others = {
                 "num_waveforms": args.num_waveforms > 1,
                 "latents": args.latents is not None,
@@ -127,11 +147,12 @@ class Mixer:
                 if is_given:
                     raise InputError(f"`best_of` can't be used with `{name}`.", "best_of")
         if (args.drums_gain or args.rest_gain) and kind in ("edit", "extend"):
-            raise InputError(f"`drums_gain` and `rest_gain` can't be used with `{kind}`.", "drums_gain")
+            name = "drums_gain" if args.drums_gain else "rest_gain"
+            raise InputError(f"`{name}` can't be used with `{kind}`, which keeps the samples of the recording.", name)
 
     def generate(self, pipe: Any, prompt: str | None, **kwargs: Any) -> tuple[torch.Tensor, list[Any], list[Any]]:
         """Returns the audio `(waveforms, channels, samples)`, the tempos, and the scores of the takes, if there are several."""
-        if self.args.best_of is None:
+        if self.args.best_of == 1:
             generator = torch.Generator().manual_seed(self.args.seed)
             result = pipe(prompt, **kwargs, **self.arguments, generator=generator)
             return result.audios, result.tempos, []
@@ -141,7 +162,7 @@ class Mixer:
         for name in ("num_waveforms_per_prompt", "latents"):
             kwargs.pop(name)
         audio, takes = best_of(pipe, self.args.best_of, generator=generator, prompt=prompt, **kwargs, **self.arguments)
-        return audio[None], [None], takes
+        return audio[None], [takes[0].tempo], takes
 
     def mix(self, audio: torch.Tensor, sampling_rate: int) -> torch.Tensor:
         """Changes the levels of the stems of a piece `(channels, samples)`."""

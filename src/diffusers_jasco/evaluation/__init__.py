@@ -14,7 +14,7 @@
 
 
 from .evaluate import analyze_references, evaluate_pipeline, flatten
-from .takes import best_of
+from .takes import best_of, generate_best
 
 
-__all__ = ["analyze_references", "best_of", "evaluate_pipeline", "flatten"]
+__all__ = ["analyze_references", "best_of", "evaluate_pipeline", "flatten", "generate_best"]

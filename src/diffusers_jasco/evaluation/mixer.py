@@ -578,7 +578,8 @@ def evaluate_takes(
             duration=item["duration"],
         )
         vectors = [embedding((audio, pipe.sampling_rate)).tolist() for audio in recorder.audios]
-        pieces.append({"takes": [dataclasses.asdict(take) for take in takes], "vectors": vectors})
+        scores = [{key: getattr(take, key) for key in ("selecting", "reporting", "is_best")} for take in takes]
+        pieces.append({"takes": scores, "vectors": vectors})
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, pieces)

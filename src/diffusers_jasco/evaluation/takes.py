@@ -16,7 +16,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +26,10 @@ from diffusers.utils import logging
 from ..audio.levels import DRUMS_LOUDNESS
 from ..conditioning import JascoConditioning
 from ..controls import CONTROLS
-from ..controls.beats import frames_to_beats
+from ..controls.beats import Tempo, frames_to_beats
 from ..controls.chord_syntax import FREE_CHORD
 from ..controls.melody import frames_to_notes
+from ..generation.batches import GeneratedClip, GenerationRequest, generate_batch
 from ..inputs import read_drums
 from ..utils.errors import InputError
 from ..utils.numbers import to_float, to_integer
@@ -59,18 +60,20 @@ _KEYS = dict(zip(CONTROLS, ("chords", "drum_onsets", "melody", "beats"), strict=
 @dataclass(frozen=True)
 class Take:
     r"""
-    The scores of a take.
+    The scores of a take, and its tempo.
 
     Args:
         selecting (`dict[str, float]`): for each control, the score in [0, 1] by which the take was selected; or `"score"`,
             the result of a callable.
         reporting (`dict[str, float]`): for each control, the score of another estimator, in [0, 1].
         is_best (`bool`): whether this take was selected.
+        tempo ([`~controls.beats.Tempo`], *optional*): its tempo, as the pipeline reports it.
     """
 
     selecting: dict[str, float]
     reporting: dict[str, float]
     is_best: bool
+    tempo: Tempo | None = None
 
 
 def best_of(
@@ -108,6 +111,8 @@ def best_of(
     for name in ("num_waveforms_per_prompt", "latents", "output_type", "return_dict"):
         if name in kwargs:
             raise InputError(f"`{name}` can't be used with `best_of`.", name)
+    if kwargs.get("audiocraft_compatible"):
+        raise InputError("`audiocraft_compatible` can't be used with `best_of`.", "audiocraft_compatible")
     seeds = torch.randint(2**62, (count,), generator=generator).tolist()
     encoding = kwargs
     if kwargs.get("conditioning") is None:
@@ -115,34 +120,65 @@ def best_of(
         encoding = {name: value for name, value in kwargs.items() if name in names}
         conditioning = pipe.encode_conditioning(**encoding, generator=torch.Generator().manual_seed(seeds[0]))
         kwargs = {name: value for name, value in kwargs.items() if name not in names} | {"conditioning": conditioning}
-        if "audiocraft_compatible" in encoding:
-            kwargs["audiocraft_compatible"] = encoding["audiocraft_compatible"]
     conditioning = kwargs["conditioning"]
     if conditioning.batch_size != 1:
         raise InputError(f"`best_of` takes one prompt, but there are {conditioning.batch_size}.", "prompt")
     requested = {} if score is not None else _requested(pipe, conditioning, encoding)
     if score is None and not requested:
         raise InputError(
-            "`best_of` needs a control to select by, or `score`, a function of the audio and its sampling rate.",
+            "`best_of` needs a control to select by: chords, drums, a melody or beats. (Or, in Python, a function `score`.)",
             "score",
         )
     best: tuple[tuple[float, float], torch.Tensor] | None = None
     rows, best_index = [], 0
     for first in range(0, count, batch_size):
         generators = [torch.Generator().manual_seed(seed) for seed in seeds[first : first + batch_size]]
-        audios = pipe(num_waveforms_per_prompt=len(generators), generator=generators, **kwargs).audios
-        for index, audio in enumerate(audios.cpu(), start=first):
+        output = pipe(num_waveforms_per_prompt=len(generators), generator=generators, **kwargs)
+        for index, audio in enumerate(output.audios.cpu(), start=first):
             if score is not None:
                 selecting, reporting = {"score": to_float(score(audio, pipe.sampling_rate), "score")}, {}
             else:
                 selecting, reporting = _score((audio, pipe.sampling_rate), requested)
-            rows.append((selecting, reporting))
+            rows.append((selecting, reporting, output.tempos[index - first]))
             values = [*selecting.values()] or [-math.inf]
             rank = min(values), sum(values) / len(values)
             if best is None or rank > best[0]:
                 best, best_index = (rank, audio), index
     assert best is not None
-    return best[1], [Take(*row, is_best=index == best_index) for index, row in enumerate(rows)]
+    return best[1], [
+        Take(selecting, reporting, index == best_index, tempo)
+        for index, (selecting, reporting, tempo) in enumerate(rows)
+    ]
+
+
+def generate_best(
+    pipe: Any, requests: Sequence[GenerationRequest], batch_size: int = BATCH_SIZE
+) -> list[GeneratedClip]:
+    r"""
+    Generates a batch of requests, and selects the clips of those with `best_of` from several takes; for the argument
+    `generate` of [`~generation.batches.save_clips`].
+
+    Args:
+        pipe ([`JascoPipeline`]): the pipeline.
+        requests (`Sequence[GenerationRequest]`): a batch of [`~generation.batches.plan_batches`].
+        batch_size (`int`, defaults to `4`): number of takes that are generated at once.
+
+    Returns:
+        `list[GeneratedClip]`: one per request.
+
+    Raises:
+        `ValueError`, `OSError`, `ImportError`: as [`best_of`] and [`~generation.batches.generate_batch`].
+    """
+    if requests[0].best_of == 1:
+        return generate_batch(pipe, requests)
+    clips = []
+    for request in requests:
+        generator = torch.Generator().manual_seed(request.seed)
+        arguments = {name: value for name, value in request.inputs.items() if value is not None} | request.options
+        audio, takes = best_of(pipe, request.best_of, batch_size=batch_size, generator=generator, **arguments)
+        scores = [{name: getattr(take, name) for name in ("selecting", "reporting", "is_best")} for take in takes]
+        clips.append(GeneratedClip(audio.float(), takes[0].tempo, scores))
+    return clips
 
 
 def _requested(pipe: Any, conditioning: JascoConditioning, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,8 +202,15 @@ def _requested(pipe: Any, conditioning: JascoConditioning, arguments: Mapping[st
                 "`best_of` does not score the drums of `conditioning`: give `drums` and the other inputs instead."
             )
         else:
-            item["drum_onsets"] = _drum_onsets(pipe, conditioning, arguments)
+            applies = (conditioning.controls["drums"] != conditioning.nulls["drums"])[0].any(dim=-1).cpu()
+            item["drum_frames"] = applies, rate
+            item["drum_onsets"] = _select(_drum_onsets(pipe, conditioning, arguments), *item["drum_frames"])
     return item and item | {"duration": conditioning.num_frames / rate}
+
+
+def _select(onsets: Sequence[float], frames: torch.Tensor, rate: float) -> list[float]:
+    """The onsets in frames that are `True`, of which there are `rate` per second."""
+    return [onset for onset in onsets if frames[min(int(onset * rate), len(frames) - 1)]]
 
 
 def _drum_onsets(pipe: Any, conditioning: JascoConditioning, arguments: Mapping[str, Any]) -> list[float]:
@@ -191,6 +234,9 @@ def _score(audio: Any, requested: Mapping[str, Any]) -> tuple[dict[str, float], 
             if key in requested:
                 name, metric = chosen[control]
                 estimator = next(estimator for estimator in ESTIMATORS if estimator.name == name)
-                row[control] = estimator.compare(estimator.analyze(audio), dict(requested))[metric]
+                estimate = estimator.analyze(audio)
+                if control == "drums":
+                    estimate = _select(estimate, *requested["drum_frames"])
+                row[control] = estimator.compare(estimate, dict(requested))[metric]
         scores.append({control: value for control, value in row.items() if not math.isnan(value)})
     return scores[0], scores[1]

@@ -80,6 +80,8 @@ class GenerationRequest:
             [`JascoAudioToAudioPipeline`] accepts.
         control_scales (`dict[str, float]`), control_regions (`dict[str, list]`): how strictly controls are followed, and
             where, as [`JascoPipeline`] accepts them.
+        best_of (`int`, defaults to `1`): number of takes from which the clip is selected, by
+            [`~evaluation.takes.generate_best`].
     """
 
     name: str
@@ -106,6 +108,7 @@ class GenerationRequest:
     source_melody: Any = None
     control_scales: dict[str, float] = field(default_factory=dict)
     control_regions: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    best_of: int = 1
 
     def describe(self) -> dict[str, Any]:
         """All fields as JSON-compatible values. Waveforms and matrices are replaced by hashes."""
@@ -115,7 +118,7 @@ class GenerationRequest:
         new_defaults |= {"groove": None, "loop": False, "window_overlap": None}
         new_defaults |= {"audio": None, "regions": [], "audio_start_seconds": 0.0, "strength": None}
         new_defaults |= dict.fromkeys(SOURCES)
-        new_defaults |= {"control_scales": {}, "control_regions": {}}
+        new_defaults |= {"control_scales": {}, "control_regions": {}, "best_of": 1}
         omitted = {"controls", *(name for name, default in new_defaults.items() if values[name] == default)}
         return {key: _to_json(value) for key, value in values.items() if key not in omitted}
 
@@ -132,7 +135,27 @@ class GenerationRequest:
             self.strength,
             kinds,
             tuple(sorted(self.settings.items())),
+            # The takes of a clip are a batch of their own.
+            self.name if self.best_of > 1 else None,
         )
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The arguments of the pipeline that may differ within a batch."""
+        return {
+            "prompt": self.source_prompt if self.prompt is None else self.prompt,
+            **{name: self.controls.get(name) for name in CONTROLS},
+            **({"drums": find_groove(self.groove)} if self.groove else {}),
+            **{name: getattr(self, name) for name in ("start", "bpm", "beats_per_bar")},
+            "control_scales": self.control_scales or None,
+            "control_regions": self.control_regions or None,
+        }
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments of the pipeline that are equal for all requests in a batch."""
+        names = ("separate_drums", "normalize_drums", "duration", "loop", "window_overlap")
+        return {name: getattr(self, name) for name in names} | self.settings
 
     @property
     def sources(self) -> dict[str, Any]:
@@ -180,10 +203,15 @@ class GeneratedClip(NamedTuple):
     Args:
         audio (`torch.Tensor` of shape `(channels, samples)`): the waveform, float32 on the CPU.
         tempo ([`~controls.beats.Tempo`], *optional*): its tempo, as the pipeline reports it.
+        takes (`Sequence[dict]`): the scores of the takes from which it was selected, as JSON-compatible values.
     """
 
     audio: torch.Tensor
     tempo: Tempo | None
+    takes: Sequence[dict[str, Any]] = ()
+
+
+GenerateBatch = Callable[["JascoPipeline", Sequence[GenerationRequest]], list[GeneratedClip]]
 
 
 @torch.no_grad()
@@ -199,29 +227,23 @@ def generate_batch(pipe: "JascoPipeline", requests: Sequence[GenerationRequest])
         `list[GeneratedClip]`: one per request.
 
     Raises:
-        `ValueError`, `OSError`: from the pipeline, if a control can't be read or the checkpoint does not support it.
+        `ValueError`, `OSError`: from the pipeline, if a control can't be read or the checkpoint does not support it; also
+            for requests with `best_of`, which [`~evaluation.takes.generate_best`] generates.
     """
-    first = requests[0]
-    inputs = {name: [request.controls.get(name) for request in requests] for name in CONTROLS}
-    grooves = [request.groove and find_groove(request.groove) for request in requests]
-    inputs["drums"] = [groove or drums for groove, drums in zip(grooves, inputs["drums"])]
-    inputs |= {name: [getattr(request, name) for request in requests] for name in ("bpm", "beats_per_bar")}
-    for name in ("control_scales", "control_regions"):
-        values = [getattr(request, name) for request in requests]
-        inputs[name] = values if any(values) else [None] * len(requests)
+    if any(request.best_of > 1 for request in requests):
+        raise InputError("`best_of` requires `generate=generate_best`, of `diffusers_jasco.evaluation`.", "best_of")
+    rows = [request.inputs for request in requests]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
     adapted, edit_arguments = _edit(pipe, requests)
     output = adapted(
-        [request.source_prompt if request.prompt is None else request.prompt for request in requests],
         **edit_arguments,
-        **{name: values for name, values in inputs.items() if any(value is not None for value in values)},
-        separate_drums=first.separate_drums,
-        normalize_drums=first.normalize_drums,
-        start=[request.start for request in requests],
-        duration=first.duration,
-        loop=first.loop,
-        window_overlap=first.window_overlap,
+        **{
+            name: values
+            for name, values in columns.items()
+            if name == "prompt" or any(value is not None for value in values)
+        },
+        **requests[0].options,
         generator=[torch.Generator().manual_seed(request.seed) for request in requests],
-        **first.settings,
     )
     return [GeneratedClip(*clip) for clip in zip(output.audios.float().cpu(), output.tempos, strict=True)]
 
@@ -255,6 +277,7 @@ def generate_clips(
     requests: Sequence[GenerationRequest],
     batch_size: int = 8,
     is_done: Callable[[GenerationRequest], bool] = lambda request: False,
+    generate: GenerateBatch = generate_batch,
 ) -> Iterator[tuple[GenerationRequest, GeneratedClip | Exception]]:
     r"""
     Generates clips batch by batch. If a request fails, generation continues with the others.
@@ -266,6 +289,9 @@ def generate_clips(
         is_done (`Callable`):
             Returns whether the clip of a request exists already. A batch is skipped if all its clips exist; otherwise
             it is generated as a whole.
+        generate (`Callable`):
+            Generates a batch, by default [`generate_batch`]. For requests with `best_of`,
+            [`~evaluation.takes.generate_best`].
 
     Yields:
         Each request that is not done, in order, with its clip, or with the `ValueError` or `OSError` that it caused.
@@ -275,16 +301,18 @@ def generate_clips(
         if not missing:
             continue
         try:
-            results: list[GeneratedClip | Exception] = list(generate_batch(pipe, batch))
-        except (ValueError, OSError):
+            results: list[GeneratedClip | Exception] = list(generate(pipe, batch))
+        except (ValueError, OSError) as error:
             # Isolates the request that failed.
-            results = [_generate_one(pipe, request) for request in batch]
+            results = [error] if len(batch) == 1 else [_generate_one(pipe, request, generate) for request in batch]
         yield from ((request, result) for request, result in zip(batch, results) if request.name in missing)
 
 
-def _generate_one(pipe: "JascoPipeline", request: GenerationRequest) -> GeneratedClip | Exception:
+def _generate_one(
+    pipe: "JascoPipeline", request: GenerationRequest, generate: GenerateBatch
+) -> GeneratedClip | Exception:
     try:
-        return generate_batch(pipe, [request])[0]
+        return generate(pipe, [request])[0]
     except (ValueError, OSError) as error:
         return error
 
@@ -298,10 +326,11 @@ def save_clips(
     loudness: float | None = None,
     progress: bool = False,
     metadata: dict[str, Any] | None = None,
+    generate: GenerateBatch = generate_batch,
 ) -> list[dict[str, str]]:
     r"""
     Generates clips and saves each as `<name>.flac`, with `<name>.json` for the request, the sampling rate, hashes of
-    the model and the recording, and the tempo. Existing clips of the same request, model and recording are kept. Edited
+    the model and the recording, the tempo, and the scores of the takes, if there are several. Existing clips of the same request, model and recording are kept. Edited
     and continued recordings keep their rate and their samples, so the format has to be lossless, and `loudness` can't be
     used. If FLAC can't hold the samples, those of a lossy file or floats, then the clip is `<name>.wav`.
 
@@ -316,6 +345,7 @@ def save_clips(
         metadata (`dict`, *optional*):
             Entries for the metadata in the audio files, such as `{"checkpoint": "jasco-nano"}`, in addition to those
             of the request. By default, the files have no metadata.
+        generate (`Callable`): generates a batch, as in [`generate_clips`].
 
     Returns:
         `list[dict]`: `name` and `error` of failed requests.
@@ -338,16 +368,17 @@ def save_clips(
     failed = {error["name"] for error in errors}
     requests = [request for request in requests if request.name not in failed]
 
-    def describe(request: GenerationRequest, tempo: Tempo | None) -> str:
-        extra: dict[str, Any] = {} if tempo is None else {"tempo": tempo._asdict()}
+    def describe(request: GenerationRequest, clip: GeneratedClip | None) -> str:
+        extra: dict[str, Any] = {} if clip is None or clip.tempo is None else {"tempo": clip.tempo._asdict()}
+        extra |= {"takes": clip.takes} if clip is not None and clip.takes else {}
         extra |= {"sampling_rate": rates[request.name]} if request.name in rates else {}
         extra |= {"files": {"audio": digests[request.audio]}} if request.audio is not None else {}
         return json.dumps(request.describe() | run_info | extra, ensure_ascii=False, indent=1) + "\n"
 
-    def save(request: GenerationRequest, audio: torch.Tensor, tempo: Tempo | None):
-        path, tags = paths[request.name], None
+    def save(request: GenerationRequest, clip: GeneratedClip):
+        path, tags, audio = paths[request.name], None, clip.audio
         if metadata is not None:
-            options = _as_options(request, loudness, tempo, digests)
+            options = _as_options(request, loudness, clip.tempo, digests)
             tags = fit_metadata(metadata | options | {"model": run_info["model"]})
         if request.audio is None or not request.keeps_samples:
             export_audio(audio, path, pipe.sampling_rate, loudness, tags)
@@ -368,25 +399,26 @@ def save_clips(
             recorded = json.loads(description.read_text(encoding="utf-8"))
         except ValueError:
             return False
-        recorded.pop("tempo", None)  # follows from the other entries
+        for name in ("tempo", "takes"):  # follow from the other entries
+            recorded.pop(name, None)
         return recorded == json.loads(describe(request, None))
 
     done = sum(map(is_done, requests))
     with tqdm(total=len(requests), initial=done, unit="clip", disable=not progress) as bar:
-        for request, result in generate_clips(pipe, requests, batch_size, is_done):
+        for request, result in generate_clips(pipe, requests, batch_size, is_done, generate):
             bar.update()
             # Removes the old file first, so that an interrupted run cannot pair it with the new audio.
             (folder / f"{request.name}.json").unlink(missing_ok=True)
             if not isinstance(result, Exception):
                 try:
-                    save(request, *result)
+                    save(request, result)
                 except InputError as error:
                     result = error
             if isinstance(result, Exception):
                 errors.append({"name": request.name, "error": str(result)})
                 continue
             with replace_file(folder / f"{request.name}.json") as partial:
-                partial.write_text(describe(request, result.tempo), encoding="utf-8")
+                partial.write_text(describe(request, result), encoding="utf-8")
     return errors
 
 
@@ -416,14 +448,21 @@ def _as_options(
     """A request as options of `jasco-generate`, for the metadata of its file."""
     values = request.describe() | request.settings | {"loudness": loudness}
     values |= {"bpm": "none"} if request.bpm is False else {}
+    scales = ",".join(f"{name}={scale}" for name, scale in request.control_scales.items())
+    regions = " ".join(f"{name}={_join_regions(pairs)}" for name, pairs in request.control_regions.items())
+    values |= {"control_scales": scales or None, "control_regions": regions or None}
     values |= {} if tempo is None else {"tempo": tempo._asdict()}
     if audio := values.pop("audio", None):
         kind = "edit" if request.duration is None and not request.audio_start_seconds else "extend"
         kind = "vary" if request.varies else kind
         values |= {kind: audio, "files": {kind: digests[audio]}}
         values["intro"] = values.pop("audio_start_seconds", None)
-        values["regions"] = ",".join(f"{start}-{end}" for start, end in values.pop("regions", [])) or None
+        values["regions"] = _join_regions(request.regions) or None
     return {key: value for key, value in values.items() if value is not None and key != "settings"}
+
+
+def _join_regions(regions: Sequence[tuple[float, float | None]]) -> str:
+    return ",".join(f"{start}-{'end' if end is None else end}" for start, end in regions)
 
 
 def _to_json(value: Any) -> Any:

@@ -58,6 +58,7 @@ _TYPES = {
     **dict.fromkeys(SOURCES, (str, list)),
     "control_scales": (dict,),
     "control_regions": (dict,),
+    "best_of": (int,),
     "seed": (int,),
     "num_inference_steps": (int,),
     "guidance_scale": _NUMBER,
@@ -105,8 +106,8 @@ def read_requests(
               instead of `drums`), `melody` (`[[pitch, start, end], ...]` or a file), `beats` (`[seconds, ...]`,
               `[beats, downbeats]`, a file, or `[]` for none), `separate_drums`, `normalize_drums`, `start` (seconds
               into files), `duration` (seconds), `bpm` (or `false`), `beats_per_bar`, `loop`, `window_overlap`,
-              `control_scales` (`{"chords": 1.5}`), `control_regions` (`{"melody": [[start, end], ...]}`), `audio` (a
-              recording) with `regions` (`[[start, end], ...]`), `audio_start_seconds` and `duration`, or with `strength`
+              `control_scales` (`{"chords": 1.5}`), `control_regions` (`{"melody": [[start, end], ...]}`), `best_of`
+              (number of takes, of which the one that follows its controls best is kept), `audio` (a recording) with `regions` (`[[start, end], ...]`), `audio_start_seconds` and `duration`, or with `strength`
               or `source_prompt`, `source_chords`, `source_drums`, `source_melody` (in the forms of `prompt`, `chords`,
               ..., or, for controls, `"extract"`), `seed`, `name` (of the clip's file; by default the line number), and
               the sampling settings
@@ -116,7 +117,7 @@ def read_requests(
 
             Files are searched for in the manifest's folder, then in the working directory.
         defaults (`GenerationRequest`, *optional*):
-            Duration and settings of lines that do not specify them, by default the checkpoint's.
+            Duration, settings and `best_of` of lines that do not specify them, by default the checkpoint's and `1`.
         seed (`int`, defaults to `0`): lines without a seed get one that is derived from this seed and the clip's name.
         controls (`Sequence[str]`, defaults to `("chords", "drums", "melody")`):
             The controls of a dataset's clips that are used: those of the checkpoint.
@@ -197,6 +198,8 @@ def _read_line(
         **audio,
         control_scales=info.get("control_scales", defaults.control_scales),
         control_regions=info.get("control_regions", defaults.control_regions),
+        # Takes of recordings are not scored.
+        best_of=to_integer(info.get("best_of", 1 if audio else defaults.best_of), "best_of", 1),
         # The range of PyTorch's generators.
         seed=to_integer(info["seed"], "seed", -(2**63), 2**64 - 1)
         if "seed" in info
@@ -250,8 +253,8 @@ def _read_audio(info: dict[str, Any], folder: Path) -> dict[str, Any]:
     if not kept and not varied and "duration" not in info:
         names = "`regions`, `audio_start_seconds`, `strength`, a `source_*`, or a `duration`"
         raise ValueError(f"`audio` requires {names}.")
-    if info.get("loop"):
-        raise ValueError("`loop` can't be used with `audio`.")
+    if info.get("loop") or info.get("best_of", 1) > 1:
+        raise ValueError(f"`{'loop' if info.get('loop') else 'best_of'}` can't be used with `audio`.")
     fields: dict[str, Any] = {name: info[name] for name in kept + varied} | {"audio": audio}
     for name in set(varied) & set(SOURCES):
         is_prompt = name == "source_prompt"

@@ -140,14 +140,14 @@ def _check_regions(name: str, regions: Any, duration: float) -> list[tuple[float
         regions = [regions]
     if not isinstance(regions, Sequence) or isinstance(regions, str):
         raise InputError(
-            f"`control_regions['{name}']` has to be a list of (start, end) in seconds, but is {shorten(regions)}.",
+            f"`control_regions` for {name} has to be a list of (start, end) in seconds, but is {shorten(regions)}.",
             "control_regions",
         )
     checked = []
     for region in regions:
         if not isinstance(region, Sequence) or isinstance(region, str) or len(region) != 2:
             raise InputError(
-                f"`control_regions['{name}']` has to be a list of (start, end) in seconds, but contains"
+                f"`control_regions` for {name} has to be a list of (start, end) in seconds, but contains"
                 f" {shorten(region)}.",
                 "control_regions",
             )
@@ -155,7 +155,7 @@ def _check_regions(name: str, regions: Any, duration: float) -> list[tuple[float
         end = duration if region[1] is None else to_float(region[1], "control_regions", unit="seconds")
         if not 0 <= start < end or start >= duration:
             raise InputError(
-                f"`control_regions['{name}']` has to have regions that start before they end, within the music of"
+                f"`control_regions` for {name} has to have regions that start before they end, within the music of"
                 f" {duration:g} s, but one is from {start:g} to {end:g} s.",
                 "control_regions",
             )

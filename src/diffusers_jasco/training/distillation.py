@@ -18,15 +18,18 @@ import argparse
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
 from ..conditioning import JascoConditioning, TextSection
 from ..guiders import JascoGuidance
 from ..models.transformer_jasco import JascoTransformerModel
 from ..pipelines.denoising import GuidedVelocity
+from ..utils.files import replace_file
 from .modules import JascoTrainingModel
 from .objective import FlowMatchingObjective, SampleLosses
 
@@ -45,6 +48,10 @@ class TrajectoryObjective:
         times (`Sequence[float]`): flow times at which the student's intervals begin, increasing from 0 (noise).
         substeps (`int`, defaults to `2`): steps of the midpoint method, of two evaluations each, per interval.
         autocast (`Callable`): returns the context of mixed precision in which the teacher is evaluated.
+        folder (`Path`, *optional*):
+            Folder that stores trajectories, in half precision. Each clip then has `per_clip` of them, which are solved
+            once and used in all epochs. By default, each sample has a new one, and none are stored.
+        per_clip (`int`, defaults to `1`): trajectories per clip.
 
     Raises:
         `ValueError`: if the times do not increase from 0 to below 1.
@@ -59,11 +66,14 @@ class TrajectoryObjective:
         times: Sequence[float],
         substeps: int = 2,
         autocast: Callable[[], AbstractContextManager] = nullcontext,
+        folder: Path | None = None,
+        per_clip: int = 1,
     ):
         self.times = [*map(float, times), 1.0]
         if self.times[0] != 0 or any(later <= earlier for earlier, later in pairwise(self.times)):
             raise ValueError(f"`times` has to increase from 0 to below 1, but is {list(times)}.")
         self.teacher, self.guider, self.substeps, self.autocast = teacher, guider, substeps, autocast
+        self.folder, self.per_clip = folder, per_clip
         self._inputs = FlowMatchingObjective(args, teacher.controls, tokenizer)
 
     @property
@@ -73,52 +83,77 @@ class TrajectoryObjective:
 
     def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Adds noise, masks of kept conditions and tokens to a batch of [`~training.batches.EpochBatches`]."""
+        if self.folder is not None:
+            # Noise and masks depend on the key, "<epoch>/<index>", possibly after a prefix.
+            keys = [key.rsplit("/", 2) for key in batch["key"]]
+            keys = ["/".join([*prefix, str(int(epoch) % self.per_clip), index]) for *prefix, epoch, index in keys]
+            batch = batch | {"key": keys}
         return self._inputs.prepare(batch)
 
-    def __call__(self, model: Any, batch: dict[str, Any], encode_text: Callable[[dict], torch.Tensor]) -> SampleLosses:
+    def solve(self, batch: dict[str, Any], encode_text: Callable[[dict], torch.Tensor]) -> dict[str, Any]:
+        r"""
+        Adds the solutions of the teacher to a batch.
+
+        Args:
+            batch (`dict`): a batch from [`prepare`].
+            encode_text (`Callable`): [`JascoTrainingModel.encode_text`] of the unwrapped student.
+
+        Returns:
+            `dict`: the batch with `points` `(times, batch, frames, channels)`, and the hidden states of the text.
+        """
+        with torch.no_grad():
+            text = batch["text"] | {"hidden_states": encode_text(batch["text"])}
+        batch = batch | {"text": text}
+        if self.folder is None:
+            return batch | {"points": self._solve(batch)}
+        paths = [self.folder / f"{key.replace('/', '-')}.safetensors" for key in batch["key"]]
+        if not all(path.is_file() for path in paths):
+            points = self._solve(batch).half().cpu()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for index, path in enumerate(paths):
+                if not path.is_file():
+                    with replace_file(path) as partial:
+                        save_file({"points": points[:, index].contiguous()}, partial)
+        points = torch.stack([load_file(path)["points"] for path in paths], dim=1)
+        return batch | {"points": points.to(batch["noise"].device).float()}
+
+    def __call__(self, model: Any, batch: dict[str, Any]) -> SampleLosses:
         r"""
         Computes the losses of a batch.
 
         Args:
             model ([`JascoTrainingModel`]): the student, which Accelerate may have wrapped.
-            batch (`dict`): a batch from [`prepare`].
-            encode_text (`Callable`): [`JascoTrainingModel.encode_text`] of the unwrapped student.
+            batch (`dict`): a batch from [`solve`].
 
         Returns:
             [`SampleLosses`]: the losses of all intervals of the clips.
         """
-        count = len(self.times) - 1
-        controls = {name: batch[name] for name in self.teacher.controls}
-        with torch.no_grad():
-            text = batch["text"] | {"hidden_states": encode_text(batch["text"])}
-            points = self._solve(batch["noise"], text, controls, batch["keep"])
+        count, points = len(self.times) - 1, batch["points"]
         lengths = torch.tensor([end - start for start, end in pairwise(self.times)], device=points.device)
         targets = (points[1:] - points[:-1]) / lengths[:, None, None, None]
         times = torch.tensor(self.times[:-1], device=points.device).repeat_interleave(points.shape[1])
         text = {
             name: _tile(value, count) if name in ("hidden_states", "attention_mask") else value
-            for name, value in text.items()
+            for name, value in batch["text"].items()
         }
-        tiled = ({name: _tile(value, count) for name, value in values.items()} for values in (controls, batch["keep"]))
-        velocity, _ = model(points[:-1].flatten(0, 1), times, text, *tiled)
+        controls = {name: _tile(batch[name], count) for name in self.teacher.controls}
+        keep = {name: _tile(mask, count) for name, mask in batch["keep"].items()}
+        velocity, _ = model(points[:-1].flatten(0, 1), times, text, controls, keep)
         errors = (velocity.float() - targets.flatten(0, 1)).square().flatten(1).mean(dim=1)
         # The weights turn errors of the mean velocity into errors of the next point.
         weights = (count * lengths).square().repeat_interleave(points.shape[1])
         return SampleLosses((weights * errors).mean(), errors.detach(), times)
 
-    def _solve(
-        self,
-        noise: torch.Tensor,
-        text: dict[str, Any],
-        controls: dict[str, torch.Tensor],
-        keep: dict[str, torch.Tensor],
-    ) -> torch.Tensor:
+    @torch.no_grad()
+    def _solve(self, batch: dict[str, Any]) -> torch.Tensor:
         """The teacher's solution at all times, `(times, batch, frames, channels)`."""
+        text, noise = batch["text"], batch["noise"]
+        controls = {name: batch[name] for name in self.teacher.controls}
         mask = text["attention_mask"].bool()
         section = TextSection(0, text["hidden_states"], mask, mask if text["is_padded"] else None)
         conditioning = JascoConditioning(
             (section,), controls, self.teacher.null_controls, num_frames=noise.shape[1]
-        ).mask(keep)
+        ).mask(batch["keep"])
         velocity = GuidedVelocity(self.teacher, self.guider, conditioning)
         points = [noise.float()]
         for start, end in pairwise(self.times):
@@ -147,13 +182,13 @@ def trajectory_loss(
     Args:
         objective ([`TrajectoryObjective`]): the objective.
         model ([`JascoTrainingModel`]): the student.
-        batches (`Sequence[dict]`): batches from [`TrajectoryObjective.prepare`], on the model's device.
+        batches (`Sequence[dict]`): batches from [`TrajectoryObjective.solve`], on the model's device.
 
     Returns:
         `tuple[float, int]`: the sum of the losses of all clips, and the number of clips.
     """
     model.eval()
     with torch.no_grad():
-        losses = [(float(objective(model, batch, model.encode_text).loss), len(batch["noise"])) for batch in batches]
+        losses = [(float(objective(model, batch).loss), len(batch["noise"])) for batch in batches]
     model.train()
     return sum(loss * size for loss, size in losses), sum(size for _, size in losses)
