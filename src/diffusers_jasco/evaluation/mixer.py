@@ -553,7 +553,8 @@ def evaluate_takes(
 
         - `num_pieces`, `count`, and `pieces`: the scores of all takes of each piece, and which is the best
         - `lowest`: the lowest score of any control, for `"best"`, `"first"` (the first take of each piece) and `"mean"`
-          (over the takes), with the differences `"best_to_first"` and `"best_to_mean"`; `controls`: the same for each
+          (over the takes), with the differences `"best_to_first"` and `"best_to_mean"`, and for `"highest"`, the take
+          with the highest score by these estimators, which no selection can exceed; `controls`: the same for each
           control. Values have 95% bootstrap intervals over pieces (`low`, `high`)
         - `kernel_distance`: that of the best and of the first takes to `music`, and the mean over all sets with one take
           of each piece
@@ -618,6 +619,7 @@ def _summarize(scores: Sequence[Sequence[float]], best: Sequence[int], seed: int
     values = np.array(scores)
     columns = {"best": values[np.arange(len(values)), best], "first": values[:, 0], "mean": values.mean(axis=1)}
     columns |= {f"best_to_{name}": columns["best"] - columns[name] for name in ("first", "mean")}
+    columns["highest"] = values.max(axis=1)
     return {name: mean_row(column, seed) for name, column in columns.items()}
 
 
@@ -741,15 +743,15 @@ def write_takes(result: dict[str, Any]) -> str:
     Returns:
         `str`: Markdown tables.
     """
-    columns = ("best", "first", "mean", "best_to_first", "best_to_mean")
+    columns = ("best", "first", "mean", "best_to_first", "best_to_mean", "highest")
     lines = [f"{result['num_pieces']} pieces, {result['count']} takes of each.", ""]
-    lines += ["| score | best | first | mean | best − first | best − mean |", "| --- " * 6 + "|"]
+    lines += ["| score | best | first | mean | best − first | best − mean | highest |", "| --- " * 7 + "|"]
     for name, rows in ({"lowest control": result["lowest"]} | result["controls"]).items():
         lines.append(f"| {name} | {' | '.join(_cell(rows[column], digits=3) for column in columns)} |")
     distance = result["kernel_distance"]
     mean = "" if distance["mean"] is None else f"{distance['mean']:.3f}"
     cells = f"{_cell(distance['best'], digits=3)} | {_cell(distance['first'], digits=3)} | {mean}"
-    lines.append(f"| kernel distance | {cells} | | |")
+    lines.append(f"| kernel distance | {cells} | | | |")
     return "\n".join(lines)
 
 
