@@ -710,7 +710,7 @@ def write_regions(result: dict[str, Any]) -> str:
             cells += [f"{row[key]:.3f}" for key in ("free", "never", "floor", "floor_of_bars", "ceiling")]
             for key in ("to_bars", "to_clips", "own_bars"):
                 is_clear = key != "to_bars" or row["ceiling"] - row["floor_of_bars"] >= MIN_SPAN
-                cells.append(_cell(row[key]) if row["counts"] and is_clear else f"({_cell(row[key])})")
+                cells.append(_cell(row[key]) if row["counts"] and is_clear else "")
             lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
