@@ -244,7 +244,7 @@ class Layout:
 
     def _lay_out_mixer(self):
         gr.HTML(
-            "<p>How strictly the music follows each control: 0 is without it, 1 is normal, and more exaggerates it.</p>"
+            "<p>How strictly the music follows each control: 0 ignores it, 1 is normal, and 2 exaggerates it.</p>"
         )
         for name in CONTROLS[:3]:
             scale = gr.Slider(
@@ -262,7 +262,7 @@ class Layout:
             self.start.best_of,
             step=1,
             label="Candidates",
-            info="Each take is the one of so many candidates that follows its controls best.",
+            info="For each take, the candidate that follows its controls best is kept.",
             elem_id="best-of",
         )
         with gr.Row():
