@@ -243,9 +243,7 @@ class Layout:
             )
 
     def _lay_out_mixer(self):
-        gr.HTML(
-            "<p>How strictly the music follows each control: 0 ignores it, 1 is normal, and 2 exaggerates it.</p>"
-        )
+        gr.HTML("<p>How strictly the music follows each control: 0 ignores it, 1 is normal, and 2 exaggerates it.</p>")
         for name in CONTROLS[:3]:
             scale = gr.Slider(
                 *CONTROL_SCALE,
