@@ -15,6 +15,7 @@
 """The model behind the app: generates music from settings."""
 
 import copy
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ from diffusers_jasco import (
 )
 from diffusers_jasco.audio.regions import Regions, check_regions
 from diffusers_jasco.controls import CONTROLS
+from diffusers_jasco.evaluation import best_of
 from diffusers_jasco.evaluation.metrics.melody import FRAME_RATE
 from diffusers_jasco.evaluation.transcription import RequestedControls, read_requested_controls
 from diffusers_jasco.inputs import InputError
@@ -42,6 +44,7 @@ from uploads import measure_recording
 
 
 Sound = tuple[torch.Tensor, int]  # (channels, samples), Hz
+CANDIDATES_AT_ONCE = 4
 PIPELINES = {"off": JascoPipeline, "regions": JascoInpaintPipeline, "variation": JascoAudioToAudioPipeline}
 
 
@@ -68,15 +71,24 @@ class TakeRequest:
 
     @property
     def controls(self) -> dict[str, Any]:
-        """The controls as the pipeline takes them."""
+        """The controls as the pipeline takes them, without those whose strength is 0."""
         # The page has the first three controls; `zip` ignores controls that are added later.
-        return dict(zip(CONTROLS, (self.settings.chord_timeline(), self.drums, self.settings.notes())))
+        controls = dict(zip(CONTROLS, (self.settings.chord_timeline(), self.drums, self.settings.notes())))
+        scales = self.settings.control_scales()
+        return {name: control for name, control in controls.items() if control is not None and scales[name]}
+
+    @property
+    def control_scales(self) -> dict[str, float]:
+        """The strengths other than 1 of the controls."""
+        scales = self.settings.control_scales()
+        return {name: scales[name] for name in self.controls if scales[name] != 1}
 
     @property
     def num_steps(self) -> int:
-        """The number of solver steps of a take."""
+        """The number of solver steps of a take, with those of all batches of candidates."""
         settings = self.settings
-        return max(1, round(settings.steps * settings.strength)) if settings.edit == "variation" else settings.steps
+        steps = max(1, round(settings.steps * settings.strength)) if settings.edit == "variation" else settings.steps
+        return steps * math.ceil(settings.best_of / CANDIDATES_AT_ONCE)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -104,11 +116,11 @@ class TakeRequest:
         """
         if self.settings.edit == "regions":
             return RequestedControls()
-        settings, groove = self.settings, self.settings.groove()
-        drums = self.drums if groove is None else None
-        requested = read_requested_controls(
-            settings.chord_timeline(), drums, settings.notes(), duration=settings.duration, frame_rate=FRAME_RATE
-        )
+        settings, controls = self.settings, self.controls
+        groove = settings.groove() if "drums" in controls else None
+        chords, drums, melody = map(controls.get, CONTROLS[:3])
+        drums = drums if groove is None else None
+        requested = read_requested_controls(chords, drums, melody, duration=settings.duration, frame_rate=FRAME_RATE)
         return requested if groove is None else replace(requested, drum_onsets=groove.onsets(settings.duration))
 
 
@@ -182,7 +194,13 @@ class Engine:
         elif settings.drums == "recording" and recording is not None:
             waveform, rate = recording
             drums = waveform[:, : math.ceil(settings.duration * rate)], rate
-        return TakeRequest(settings, drums, source, regions)
+        request = TakeRequest(settings, drums, source, regions)
+        if settings.best_of > 1 and not request.controls and "beats" not in self.controls:
+            raise FieldError(
+                "best_of",
+                "The best candidate is the one that follows its controls best: add chords, drums or a melody.",
+            )
+        return request
 
     def _fit_loop(self, settings: Settings) -> Settings:
         """The settings with the duration of the whole bars that fit into it, in whole frames, so that the beat continues."""
@@ -205,7 +223,7 @@ class Engine:
         Args:
             request ([`TakeRequest`]): from [`Engine.make_request`]; its seed and number of variations are ignored.
             seed (`int`): seed of the initial noise.
-            on_step (`Callable`): called after each step with the number of finished steps.
+            on_step (`Callable`): called after each step with the number of finished steps, up to `request.num_steps`.
             is_stopped (`Callable`): checked before the first step and after each step.
 
         Returns:
@@ -216,8 +234,10 @@ class Engine:
             [`InputError`]: for inputs that the pipeline can't use.
         """
 
+        finished = itertools.count(1)
+
         def after_step(pipe: JascoPipeline, step: int, timestep: Any, tensors: dict) -> dict:
-            on_step(step + 1)
+            on_step(next(finished))
             if is_stopped():
                 raise Stopped
             return tensors
@@ -228,17 +248,22 @@ class Engine:
         # Recorded drums have a tempo of their own.
         if "beats" in self.controls and settings.drums != "recording":
             tempo = {"bpm": settings.tempo, "beats_per_bar": settings.chords["beats_per_bar"]}
-        return self.make_pipeline(PIPELINES[settings.edit])(
-            settings.prompt,
+        arguments = {
+            "prompt": settings.prompt,
             **request.controls,
             **tempo,
             **request.arguments,
-            num_inference_steps=settings.steps,
-            guidance_scale=settings.guidance_scale,
-            text_guidance_scale=settings.text_guidance_scale,
-            generator=torch.Generator().manual_seed(seed),
-            callback_on_step_end=after_step,
-        ).audios[0]
+            "num_inference_steps": settings.steps,
+            "guidance_scale": settings.guidance_scale,
+            "text_guidance_scale": settings.text_guidance_scale,
+            "control_scales": request.control_scales or None,
+            "generator": torch.Generator().manual_seed(seed),
+            "callback_on_step_end": after_step,
+        }
+        pipe = self.make_pipeline(PIPELINES[settings.edit])
+        if settings.best_of > 1:
+            return best_of(pipe, settings.best_of, batch_size=CANDIDATES_AT_ONCE, **arguments)[0]
+        return pipe(**arguments).audios[0]
 
 
 def _place_recording(settings: Settings, source: str | None) -> tuple[Settings, Regions]:

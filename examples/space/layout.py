@@ -20,6 +20,7 @@ import gradio as gr
 
 import actions
 from actions import ENGINE
+from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.controls.chord_files import CHORD_SUFFIXES
 from diffusers_jasco.controls.chord_labels import NOTES
 from diffusers_jasco.controls.drum_machine import GROOVES
@@ -28,8 +29,11 @@ from diffusers_jasco.text_encoders import list_words
 from parts import ChordTimeline, PianoRoll, StepSequencer, chord_tones
 from settings import (
     BEATS_PER_BAR,
+    CONTROL_SCALE,
     DURATION,
+    GAIN,
     GUIDANCE,
+    MAX_CANDIDATES,
     MAX_PROMPT,
     MAX_REGIONS,
     MAX_STEPS,
@@ -49,6 +53,7 @@ PROMPTS = [
     "fast techno, synth lead, drums",
 ]
 EDIT_FIELDS = ("edit", "source", "regions", "intro", "outro", "strength")
+MIXER_FIELDS = ("chords_scale", "drums_scale", "melody_scale", "best_of", "drums_gain", "rest_gain")
 KEYS = [f"{note} {mode}" for mode in ("major", "minor") for note in NOTES]
 
 
@@ -87,6 +92,8 @@ class Layout:
                         self._lay_out_drums()
                     with self._tab("Melody"):
                         self._lay_out_melody()
+                    with gr.Tab("Mixer", id="mixer"):
+                        self._lay_out_mixer()
                     with gr.Tab("Edit", id="edit"):
                         self._lay_out_edit()
             with gr.Column(scale=2, min_width=340):
@@ -234,6 +241,37 @@ class Layout:
             self.melody_file = gr.UploadButton(
                 "Load a MIDI or audio file", size="sm", file_types=list(MELODY_FILES), elem_id="melody-file"
             )
+
+    def _lay_out_mixer(self):
+        gr.HTML("<p>How strictly the music follows each control: 0 ignores it, 1 is normal, and 2 exaggerates it.</p>")
+        for name in CONTROLS[:3]:
+            scale = gr.Slider(
+                *CONTROL_SCALE,
+                1.0,
+                step=0.05,
+                label=f"Strength of the {name}",
+                visible=name in ENGINE.controls,
+                elem_id=f"{name}-scale",
+            )
+            setattr(self, f"{name}_scale", scale)
+        self.best_of = gr.Slider(
+            1,
+            MAX_CANDIDATES,
+            self.start.best_of,
+            step=1,
+            label="Candidates",
+            info="For each take, the candidate that follows its controls best is kept.",
+            elem_id="best-of",
+        )
+        with gr.Row():
+            gain = {"step": 0.5, "min_width": 150}
+            self.drums_gain = gr.Slider(*GAIN, self.start.drums_gain, label="Level of the drums (dB)", **gain)
+            self.rest_gain = gr.Slider(*GAIN, self.start.rest_gain, label="Level of the rest (dB)", **gain)
+        with gr.Row(elem_classes="bar"):
+            self.reset_mixer = gr.Button("Reset the mixer", size="sm", elem_id="reset-mixer")
+        slot = message()
+        for name in MIXER_FIELDS:
+            self.messages[name] = slot
 
     def _lay_out_edit(self):
         self.edit = gr.Radio(

@@ -30,7 +30,7 @@ from actions import FILE_LIFE, TOKENS
 from calls import CheckedBlocks
 from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.controls.progressions import PROGRESSIONS
-from layout import EDIT_FIELDS, Layout
+from layout import EDIT_FIELDS, MIXER_FIELDS, Layout
 from parts import STEPS_PER_BEAT, chord_tones
 from settings import (
     DURATION,
@@ -54,7 +54,12 @@ from widgets import describe_take, say
 
 
 CONCURRENCY = int(os.environ.get("JASCO_CONCURRENCY", "2"))  # pieces generated at the same time
-FIELD_NAMES = {"prompt": "description", "source": "recording", "regions": "parts"}  # in messages
+FIELD_NAMES = {
+    "prompt": "description",
+    "source": "recording",
+    "regions": "parts",
+    **dict.fromkeys(MIXER_FIELDS, "mixer"),
+}  # in messages
 KEPT_TAKES = 12  # takes per session that can be compared
 # Lets only one player sound at a time (Gradio's players have no event for this), and returns whether the page is dark.
 ON_LOAD = """() => {
@@ -90,6 +95,7 @@ class Page(Layout):
             self._wire_chords()
             self._wire_drums()
             self._wire_melody()
+            self._wire_mixer()
             self._wire_edit()
             self._wire_generation()
             self._wire_comparison()
@@ -280,6 +286,11 @@ class Page(Layout):
                 **ANALYSIS_EVENT,
             )
 
+    def _wire_mixer(self):
+        fields = [self.fields[name] for name in MIXER_FIELDS]
+        values = [getattr(self.start, name) for name in MIXER_FIELDS]
+        self.reset_mixer.click(lambda: values, None, fields, **UNQUEUED_EVENT)
+
     def _wire_edit(self):
         def measure(edit: str, source: str | None, intro: float | None, outro: float | None) -> dict:
             if edit == "off" or source is None:
@@ -360,8 +371,9 @@ class Page(Layout):
         if slot is not self.status:
             field = FIELD_NAMES.get(error.field, error.field)
             updates[self.status] = say(f"Nothing was generated: see the message about the {field}.", "error")
-        tab = "edit" if error.field in EDIT_FIELDS else error.field
-        if tab in (*CONTROLS, "edit"):
+        tabs = dict.fromkeys(EDIT_FIELDS, "edit") | dict.fromkeys(MIXER_FIELDS, "mixer")
+        tab = tabs.get(error.field, error.field)
+        if tab in (*CONTROLS, "mixer", "edit"):
             updates[self.tabs] = gr.Tabs(selected=tab)
         return updates
 

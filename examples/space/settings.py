@@ -44,6 +44,9 @@ MAX_TOTAL = 360.0  # seconds of all variations
 MAX_STEPS = 100
 GUIDANCE = (0.0, 10.0)
 STRENGTH = (0.05, 1.0)
+CONTROL_SCALE = (0.0, 2.0)
+MAX_CANDIDATES = 8
+GAIN = (-12.0, 12.0)  # dB
 MAX_SEED = 2**31 - 1
 BEATS_PER_BAR = (2, 7)
 DRUM_SOURCES = ("off", "pattern", "recording")
@@ -91,6 +94,9 @@ class Settings:
         regions (`str`): the parts, such as `"12-15, 45-52"`, in seconds of the recording.
         intro (`float`), outro (`float`): seconds of new music before and after the recording.
         strength (`float`): how much a variation changes, up to 1.
+        chords_scale (`float`), drums_scale (`float`), melody_scale (`float`): how strictly the controls are followed.
+        best_of (`int`): number of candidates of which each take is the best.
+        drums_gain (`float`), rest_gain (`float`): gains of the drums and of everything else in the result, in dB.
 
     Raises:
         [`FieldError`]: for an invalid value.
@@ -116,6 +122,12 @@ class Settings:
     intro: float = 0.0
     outro: float = 0.0
     strength: float = 0.5
+    chords_scale: float = 1.0
+    drums_scale: float = 1.0
+    melody_scale: float = 1.0
+    best_of: int = 1
+    drums_gain: float = 0.0
+    rest_gain: float = 0.0
 
     def __post_init__(self):
         set_field = object.__setattr__
@@ -136,11 +148,14 @@ class Settings:
         set_field(
             self, "variations", _whole(self.variations, "variations", "The number of variations", 1, MAX_VARIATIONS)
         )
-        if (total := self.variations * self.duration) > MAX_TOTAL:
+        self._check_mixer(set_field)
+        if (total := self.variations * self.best_of * self.duration) > MAX_TOTAL:
+            candidates = f" with {self.best_of} candidates" if self.best_of > 1 else ""
+            fewer = "variations or candidates" if self.best_of > 1 else "variations"
             raise FieldError(
                 "variations",
-                f"{self.variations} variations of {self.duration:g} s are {total:g} s of music, but at most {MAX_TOTAL:g} s are"
-                " allowed: choose fewer variations, or a shorter duration.",
+                f"{self.variations} variations{candidates} of {self.duration:g} s are {total:g} s of music, but at most"
+                f" {MAX_TOTAL:g} s are allowed: choose fewer {fewer}, or a shorter duration.",
             )
         set_field(self, "steps", _whole(self.steps, "steps", "The number of steps", 1, MAX_STEPS))
         for name, owner in (("guidance_scale", "Guidance"), ("text_guidance_scale", "Text guidance")):
@@ -149,6 +164,14 @@ class Settings:
         set_field(self, "chords", check_chords(self.chords))
         set_field(self, "pattern", _check("drums", check_steps, self.pattern))
         set_field(self, "melody", _check("melody", check_piano_roll, self.melody))
+
+    def _check_mixer(self, set_field: Callable[..., None]):
+        for name in ("chords_scale", "drums_scale", "melody_scale"):
+            owner = f"The strength of the {name.removesuffix('_scale')}"
+            set_field(self, name, _number(getattr(self, name), name, owner, *CONTROL_SCALE))
+        set_field(self, "best_of", _whole(self.best_of, "best_of", "The number of candidates", 1, MAX_CANDIDATES))
+        for name, owner in (("drums_gain", "The level of the drums"), ("rest_gain", "The level of the rest")):
+            set_field(self, name, _number(getattr(self, name), name, owner, *GAIN, "dB"))
 
     def _check_edit(self, set_field: Callable[..., None]):
         if self.edit not in EDITS:
@@ -162,6 +185,10 @@ class Settings:
             return
         if self.loop:
             raise FieldError("loop", "A recording can’t be edited as a loop: switch one of them off.")
+        if self.best_of > 1:
+            raise FieldError("best_of", "Edits of recordings have no candidates: set the number of candidates to 1.")
+        if self.edit == "regions" and (self.drums_gain or self.rest_gain):
+            raise FieldError("drums_gain", "The recording keeps its samples, so the levels have to be 0 dB.")
         if self.edit == "regions" and not self.region_list() and not self.intro and not self.outro:
             raise FieldError(
                 "regions", "Enter the parts to regenerate, such as “12-15, 45-52”, or seconds to add before or after."
@@ -203,6 +230,10 @@ class Settings:
         return [
             (note["midi"], note["beat"] * seconds, (note["beat"] + note["beats"]) * seconds) for note in notes
         ] or None
+
+    def control_scales(self) -> dict[str, float]:
+        """How strictly each control is followed."""
+        return {"chords": self.chords_scale, "drums": self.drums_scale, "melody": self.melody_scale}
 
     def region_list(self) -> list[tuple[float, float]]:
         """The parts to regenerate: `[(start, end), ...]` in seconds of the recording. Raises [`FieldError`] for other text."""

@@ -30,6 +30,7 @@ from diffusers_jasco.audio.paste import paste
 from diffusers_jasco.controls.chords import check_chords, chords_to_lab
 from diffusers_jasco.evaluation.plotting import plot_music
 from diffusers_jasco.evaluation.transcription import Score, score_transcription, transcribe
+from diffusers_jasco.extraction import change_stem_levels
 from engine import Engine, TakeRequest
 from settings import DURATION, FieldError, Settings
 
@@ -110,11 +111,13 @@ def finish_take(
 
 def _write_music(take: Take, audio: torch.Tensor, request: TakeRequest, sampling_rate: int):
     """Writes new music, or the recording with its new parts, which keeps its loudness."""
-    if request.settings.edit != "regions":
+    settings = request.settings
+    if settings.edit != "regions":
+        audio = change_stem_levels(audio, sampling_rate, settings.drums_gain, settings.rest_gain)
         for path in (take.wav, take.flac):
             export_audio(audio, path, sampling_rate, loudness=LOUDNESS)
         return
-    paste(request.source, audio, sampling_rate, request.regions, take.wav, request.settings.intro)
+    paste(request.source, audio, sampling_rate, request.regions, take.wav, settings.intro)
     info = soundfile.info(take.wav)
     if info.subtype in FLAC_SUBTYPES:
         samples, _ = soundfile.read(take.wav, dtype="int32")

@@ -78,7 +78,7 @@ class Card:
             return {self.column: gr.update(visible=False)}
         return {
             self.column: gr.update(visible=True),
-            self.title: f"<h3>Take {take.number} <small>seed {take.settings.seed}</small></h3>",
+            self.title: f"<h3>Take {take.number} <small>{describe_settings(take)}</small></h3>",
             self.player: gr.update(value=str(take.wav), loop=take.settings.loop),
             self.scores: format_scores(take),
             self.picture: str(take.picture),
@@ -102,8 +102,19 @@ def format_scores(take: Take) -> str:
     return f'<ul class="scores">{"".join(items)}</ul>'
 
 
+def describe_settings(take: Take) -> str:
+    """The seed, and the settings of the mixer that are not the usual ones."""
+    settings = take.settings
+    items = [f"seed {settings.seed}"]
+    items += [f"{name} × {scale:g}" for name, scale in settings.control_scales().items() if scale != 1]
+    items += [f"best of {settings.best_of}"] if settings.best_of > 1 else []
+    gains = {"drums": settings.drums_gain, "rest": settings.rest_gain}
+    items += [f"{name} {gain:+g} dB" for name, gain in gains.items() if gain]
+    return " · ".join(items)
+
+
 def describe_take(take: Take) -> str:
     """One line of the list of takes."""
     words = take.settings.prompt[:40] or "no description"
     content = "edit" if take.settings.edit == "regions" else ", ".join(take.scores) or "description only"
-    return f"{take.number}: {words} · {content} · seed {take.settings.seed}"
+    return f"{take.number}: {words} · {content} · {describe_settings(take)}"

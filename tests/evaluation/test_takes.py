@@ -104,6 +104,12 @@ def test_drums_are_scored_where_they_apply(nano_in_two_steps, monkeypatch):
     assert len(reference) >= 2 and all(2 <= onset < 3 for onset in (*estimate, *reference))
 
 
+def test_controls_with_scale_0_do_not_select(pipe):
+    controls = {"chords": CHORDS, "melody": "C4 D4 E4 F4", "bpm": 240, "control_scales": {"melody": 0.0}}
+    _, takes = best_of(pipe, 1, prompt="rock", duration=1.0, num_inference_steps=1, **controls)
+    assert list(takes[0].selecting) == ["chords"]
+
+
 def test_best_of_in_requests(pipe, tmp_path):
     settings = {"num_inference_steps": 2}
     chords = {"chords": CHORDS}

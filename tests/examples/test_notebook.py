@@ -15,6 +15,7 @@
 """The notebook runs from top to bottom, and its outputs match its text."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -68,5 +69,6 @@ def test_printed_results_match_the_text(outputs):
     assert "Chords: " in own and "very close" in own
     assert "poor" in other.split("Euler")[0]
     assert float(printed.split("generated alone, it differs by ")[1].split()[0]) < 1e-3
+    assert len(re.findall(r"chords \d\.\d+, drums \d\.\d+", printed)) == 4 and printed.count("(the best take)") == 1
     assert "largest difference before the third bar: 0\n" in printed
     assert "outputs/take.flac" in printed

@@ -48,7 +48,8 @@ class Window:
 
     def tab(self, name: str):
         self.page.get_by_role("tab", name=name).click()
-        self.find({"Chords": "#timeline", "Drums": "#steps", "Melody": "#roll", "Edit": "#edit"}[name]).wait_for()
+        contents = {"Chords": "#timeline", "Drums": "#steps", "Melody": "#roll", "Mixer": "#best-of", "Edit": "#edit"}
+        self.find(contents[name]).wait_for()
 
     def make(self):
         """Clicks "Generate", and waits for the end of the run."""
@@ -418,7 +419,7 @@ def test_a_phone(open_window):
     window = open_window(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     window.find("#timeline .beat").nth(4).tap()
     window.find("#timeline .chip[data-label='Em']").first.tap()
-    for name in ("Drums", "Melody", "Chords"):
+    for name in ("Drums", "Melody", "Mixer", "Chords"):
         window.tab(name)
         # Nothing sticks out to the side.
         window.evaluate("document.documentElement.scrollWidth <= 390", True)
@@ -448,7 +449,7 @@ def test_the_keyboard_reaches_everything(open_window):
 
 def test_every_field_has_an_accessible_name(open_window):
     window = open_window()
-    for name in ("Chords", "Drums", "Melody"):
+    for name in ("Chords", "Drums", "Melody", "Mixer"):
         window.tab(name)
         window.evaluate(
             """() => [...document.querySelectorAll("input, textarea, select, button")]
@@ -471,3 +472,38 @@ def test_the_picture_follows_the_dark_theme(open_window):
         return alpha === 255 && Math.max(red, green, blue) < 100; }""",
         True,
     )
+
+
+def test_the_mixer(open_window, tmp_path):
+    window = open_window()
+    window.tab("Mixer")
+    chords = window.page.get_by_label("number input for Strength of the chords")
+    candidates = window.page.get_by_label("number input for Candidates")
+    level = window.page.get_by_label("number input for Level of the drums (dB)")
+    for field, value in ((chords, "1.5"), (candidates, "2"), (level, "-6")):
+        field.fill(value)
+        field.press("Enter")
+    window.make()
+    window.expect_status("1 take in")
+    card = window.find(".card").first
+    expect(card).to_contain_text("chords × 1.5 · best of 2 · drums -6 dB")
+    archive = window.download("ZIP", tmp_path / "take.zip")
+
+    window.find("#reset-mixer").click()
+    for field, value in ((chords, "1"), (candidates, "1"), (level, "0")):
+        expect(field).to_have_value(value)
+    window.find("#load button").first.click()
+    window.upload("#settings-file", archive)
+    for field, value in ((chords, "1.5"), (candidates, "2"), (level, "-6")):
+        expect(field).to_have_value(value)
+
+    # Without any control, the message is in the mixer.
+    for name, switch in (("Chords", "#use-chords input"), ("Melody", "#use-melody input")):
+        window.tab(name)
+        window.find(switch).uncheck()
+    window.tab("Drums")
+    window.find("#drums-from").get_by_text("Let the model choose", exact=True).click()
+    window.make()
+    expect(window.page.get_by_role("alert").filter(has_text="add chords, drums or a melody")).to_be_visible()
+    window.expect_status("Nothing was generated: see the message about the mixer.")
+    expect(window.find("#reset-mixer")).to_be_visible()

@@ -88,6 +88,9 @@ def test_settings_survive_json():
         ("regions", 7, "text"),
         ("intro", -1, "from 0 to 180 seconds"),
         ("strength", 0, "from 0.05 to 1"),
+        ("melody_scale", 2.1, "strength of the melody has to be from 0 to 2"),
+        ("best_of", 9, "candidates has to be from 1 to 8"),
+        ("drums_gain", -13, "from -12 to 12 dB"),
     ],
 )
 def test_errors_of_limits_name_the_field(name, value, message):
@@ -101,6 +104,8 @@ def test_the_variations_together_are_limited():
     with pytest.raises(FieldError, match="3 variations of 180 s are 540 s of music, but at most 360") as error:
         make_settings(duration=180.0, variations=3)
     assert error.value.field == "variations"
+    with pytest.raises(FieldError, match="2 variations with 8 candidates of 30 s are 480 s of music"):
+        make_settings(duration=30.0, variations=2, best_of=8)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +116,8 @@ def test_the_variations_together_are_limited():
         ("regions", {"regions": "9" * 310 + ":00:00-1"}, "The parts have to be like “12-15, 45-52”"),
         ("regions", {"regions": " "}, "Enter the parts to regenerate"),
         ("loop", {"regions": "1-2", "loop": True}, "can’t be edited as a loop"),
+        ("best_of", {"regions": "1-2", "best_of": 2}, "have no candidates"),
+        ("drums_gain", {"regions": "1-2", "rest_gain": 3}, "keeps its samples"),
     ],
 )
 def test_errors_of_edits_name_the_field(field, values, message):

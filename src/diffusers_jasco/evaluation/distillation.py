@@ -60,9 +60,9 @@ def evaluate_model(
 
     Returns:
         `dict[str, float]`: `"all: <control>, <metric>"`, the reported A of each control; `"text: beat strength"` and
-        `"text: harmony"`, A of form; `"text: caption, <attribute>"`; `"all: kernel distance"` and `"text: kernel
-        distance"`; `"takes: sound"` and `"takes: chroma"`, see [`~evaluation.metrics.diversity.measure_diversity`]; and
-        `"all: forward passes"` and `"text: forward passes"` per clip, summed over the branches of guidance. Scores that
+        `"text: harmony"`, A of form; `"text: caption, <attribute>"`; `"all: kernel distance"` and
+        `"text: kernel distance"`; `"takes: sound"` and `"takes: chroma"`, see
+        [`~evaluation.metrics.diversity.measure_diversity`]; and `"all: forward passes"` and `"text: forward passes"` per clip, summed over the branches of guidance. Scores that
         are not reported are missing.
     """
     values: dict[str, float] = {}

@@ -16,7 +16,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ from ..controls.chord_syntax import FREE_CHORD
 from ..controls.melody import frames_to_notes
 from ..generation.batches import GeneratedClip, GenerationRequest, generate_batch
 from ..inputs import read_drums
+from ..pipelines.control_mixer import read_control_scales
 from ..utils.errors import InputError
 from ..utils.numbers import to_float, to_integer
 from .control_estimators import ESTIMATORS
@@ -123,7 +124,9 @@ def best_of(
     conditioning = kwargs["conditioning"]
     if conditioning.batch_size != 1:
         raise InputError(f"`best_of` takes one prompt, but there are {conditioning.batch_size}.", "prompt")
-    requested = {} if score is not None else _requested(pipe, conditioning, encoding)
+    (scales,) = read_control_scales(kwargs.get("control_scales"), 1, conditioning.controls) or [{}]
+    unused = {name for name, scale in scales.items() if scale == 0}
+    requested = {} if score is not None else _requested(pipe, conditioning, encoding, unused)
     if score is None and not requested:
         raise InputError(
             "`best_of` needs a control to select by: chords, drums, a melody or beats. (Or, in Python, a function `score`.)",
@@ -181,9 +184,11 @@ def generate_best(
     return clips
 
 
-def _requested(pipe: Any, conditioning: JascoConditioning, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The controls of a piece in the form of the evaluation's items, without those that are not given."""
-    controls = {name: control[0].cpu() for name, control in conditioning.controls.items()}
+def _requested(
+    pipe: Any, conditioning: JascoConditioning, arguments: Mapping[str, Any], unused: Collection[str]
+) -> dict[str, Any]:
+    """The controls of a piece in the form of the evaluation's items, without those that are not given or not used."""
+    controls = {name: control[0].cpu() for name, control in conditioning.controls.items() if name not in unused}
     rate = pipe.frame_rate
     item: dict[str, Any] = {}
     if "chords" in controls:
