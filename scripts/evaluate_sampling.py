@@ -84,12 +84,9 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--output", type=Path, required=True, help="output folder, new or of an earlier run")
     add("--schedulers", type=list_of(str), default=list(SCHEDULERS), help="comma-separated (default: all)")
     add("--steps", type=list_of(integer(1)), default=[4, 8, 12, 16, 24], help="comma-separated; dopri5 ignores them")
-    add(
-        "--powers",
-        type=list_of(number(above=0)),
-        default=[1.0],
-        help="powers p of the time grid (i/n)^p of euler and unipc",
-    )
+    powers = {"type": list_of(number(above=0)), "default": [1.0]}
+    add("--powers", **powers, help="powers of the time grid; above 1, steps are shorter near noise")
+    add("--end_powers", **powers, help="powers of the end of the time grid; above 1, steps are shorter near data")
     add("--condition", choices=("all", "text"), default="all", help="all controls, or the captions only")
     add(
         "--guidance",
@@ -161,7 +158,7 @@ def main(args: list[str] | None = None):
     # 1. Load the pipeline, list the combinations, and load the clips
     pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
     pipe.set_progress_bar_config(disable=True)
-    samplers = list_samplers(args.schedulers, args.steps, args.guidance, args.powers)
+    samplers = list_samplers(args.schedulers, args.steps, args.guidance, args.powers, args.end_powers)
     if args.dataset is not None:
         items = read_items(args.dataset, pipe.sampling_rate, args.num_clips, args.duration)
     else:

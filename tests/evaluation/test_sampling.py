@@ -46,19 +46,28 @@ def test_all_combinations_are_listed_and_an_adaptive_scheduler_once():
     guidance = [{}, {"stop_time": 0.5}]
     samplers = list_samplers(["euler", "dopri5"], [4, 8], guidance)
     assert samplers[:3] == [Sampler("euler", 4), Sampler("euler", 8), Sampler("dopri5", None)]
-    assert samplers[3:] == [Sampler(s.scheduler, s.steps, 1.0, guidance[1]) for s in samplers[:3]]
+    assert samplers[3:] == [Sampler(s.scheduler, s.steps, guidance=guidance[1]) for s in samplers[:3]]
     # The others have no time grids.
     powers = list_samplers(["euler", "heun", "unipc", "dpm++", "dopri5"], [4], powers=[1.0, 2.0])
     assert [(sampler.scheduler, sampler.power) for sampler in powers] == [
         ("euler", 1), ("euler", 2), ("heun", 1), ("unipc", 1), ("unipc", 2), ("dpm++", 1), ("dopri5", 1),
     ]  # fmt: skip
+    assert [sampler.end_power for sampler in list_samplers(["euler"], [4], end_powers=[1.0, 1.5])] == [1.0, 1.5]
     with pytest.raises(ValueError, match=r"some of euler, heun, unipc, .*but got ddim"):
         list_samplers(["euler", "ddim"], [4])
 
 
 @pytest.mark.parametrize(
     "name, steps, evaluations",
-    [("euler", 4, 4), ("heun", 4, 7), ("unipc", 4, 4), ("unipc3", 4, 4), ("dpm++", 4, 4), ("deis", 4, 4)],
+    [
+        ("euler", 4, 4),
+        ("multistep", 4, 4),
+        ("heun", 4, 7),
+        ("unipc", 4, 4),
+        ("unipc3", 4, 4),
+        ("dpm++", 4, 4),
+        ("deis", 4, 4),
+    ],
 )
 def test_evaluations_are_counted_and_the_scheduler_is_restored(checkpoint, name, steps, evaluations):
     scheduler = checkpoint.scheduler
@@ -153,6 +162,7 @@ def make_point(scheduler, steps, passes, guidance, value, distance=0.1):
         "steps": steps,
         "guidance": guidance,
         "power": 1.0,
+        "end_power": 1.0,
         "condition": "all",
         "form": {name: {"value": 0.5, "low": 0.4, "high": 0.6} for name in ("beat_strength", "harmony")},
         "evaluations": passes / 2,
@@ -185,17 +195,27 @@ POINTS = [
     make_point("euler", 4, 8, OTHER, None, None),
     make_point("dopri5", None, 124.0, OTHER, 0.95),
 ]
-LATENTS = ("scheduler", "steps", "guidance", "power", "condition", "evaluations", "forward_passes", "latent_error")
+LATENTS = (
+    "scheduler",
+    "steps",
+    "guidance",
+    "power",
+    "end_power",
+    "condition",
+    "evaluations",
+    "forward_passes",
+    "latent_error",
+)
 
 
 def test_the_table_has_a_row_per_sampler():
     table = write_samplers(POINTS)
     assert len(table.splitlines()) == 2 + len(POINTS)
-    assert "| heun | 4 | 1 | default | 7 | 14 | 8.00% | 12.00% | 0.90 (0.80 … 1.00) |  |  | 0.900 |" in table
+    assert "| heun | 4 | 1, 1 | default | 7 | 14 | 8.00% | 12.00% | 0.90 (0.80 … 1.00) |  |  | 0.900 |" in table
     assert "| 0.70 | 0.70 |  |  |  |  | 0.100 (0.050 … 0.150) | -4.2 dB (8 kHz) | -17.0 LUFS (+1.5) |  |" in table
     assert "| dopri5 | adaptive |  | stop_time=0.5, chords=0.5 | 62 | 124 |" in table
     latents = write_samplers([{key: point[key] for key in (*LATENTS, "default_error")} for point in POINTS])
-    assert latents.splitlines()[2] == "| heun | 4 | 1 | default | 7 | 14 | 8.00% | 12.00% |"
+    assert latents.splitlines()[2] == "| heun | 4 | 1, 1 | default | 7 | 14 | 8.00% | 12.00% |"
 
 
 def test_the_figure_has_a_line_per_scheduler_and_a_column_per_guidance():
@@ -227,7 +247,7 @@ def test_the_figure_of_music_from_captions_shows_the_beat_strength_of_each_time_
     upper, *_ = plot_samplers([*points, points[0] | {"forward_passes": 8, "form": few_clips}], "nano").axes
     assert "beat strength" in upper.get_ylabel()
     lines = {line.get_label(): line.get_ydata().tolist() for line in upper.lines if line.get_marker() == "o"}
-    assert lines == {"euler, power 1": [0.5], "euler, power 2": [0.5]}
+    assert lines == {"euler, powers 1 and 1": [0.5], "euler, powers 2 and 1": [0.5]}
 
 
 def test_existing_points_are_kept_and_new_ones_added(tmp_path, capsys):

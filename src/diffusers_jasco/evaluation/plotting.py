@@ -467,7 +467,7 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
     Plots quality against the number of forward passes per clip. Depending on the measures, there are panels for the
     mean A of the controls with the range over single controls, or, for music from captions only, the beat strength
     with its 95% confidence interval; for the kernel distance to the reference clips with its interval; and for the
-    error of the latents. Each guidance has a column, each scheduler and power of the time grid a line.
+    error of the latents. Each guidance has a column, each scheduler and time grid a line.
 
     Args:
         points (`Sequence[dict]`): as [`~evaluation.sampling.SamplerEvaluator.evaluate`] returns them.
@@ -480,23 +480,23 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
         `ImportError`: without matplotlib.
     """
     guidances = list(dict.fromkeys(describe_guidance(point["guidance"]) for point in points))
-    lines = list(dict.fromkeys((point["scheduler"], point["power"]) for point in points))
-    has_powers = any(power != 1 for _, power in lines)
+    lines = list(dict.fromkeys((point["scheduler"], point["power"], point["end_power"]) for point in points))
+    has_powers = any(powers != [1, 1] for _, *powers in lines)
     panels = _sampler_panels(points)
     figure = import_optional("matplotlib.figure", "plot").Figure(
         figsize=(max(6.0, 1.8 + 2.8 * len(guidances)), 1.2 + 2.1 * len(panels)), layout="constrained"
     )
     grid = figure.subplots(len(panels), len(guidances), squeeze=False, sharex=True, sharey="row")
     for column, guidance in zip(grid.T, guidances):
-        for number, (scheduler, power) in enumerate(lines):
+        for number, (scheduler, *powers) in enumerate(lines):
             # Offset points of schedulers with equal numbers of forward passes.
             shift = 1.03 ** (number - (len(lines) - 1) / 2)
-            label = f"{scheduler}, power {power:g}" if has_powers else scheduler
+            label = f"{scheduler}, powers {powers[0]:g} and {powers[1]:g}" if has_powers else scheduler
             line = [
                 point
                 for point in points
                 if describe_guidance(point["guidance"]) == guidance
-                and (point["scheduler"], point["power"]) == (scheduler, power)
+                and [point["scheduler"], point["power"], point["end_power"]] == [scheduler, *powers]
             ]
             for axes, (_, _, make_curve) in zip(column, panels):
                 curve = make_curve(line)

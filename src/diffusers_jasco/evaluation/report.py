@@ -117,7 +117,7 @@ def _describe_sampler(point: dict[str, Any]) -> dict[str, str]:
     row = {
         "scheduler": point["scheduler"],
         "steps": str(point["steps"] or "adaptive"),
-        "power": f"{point['power']:g}" if point["steps"] else "",
+        "powers": f"{point['power']:g}, {point['end_power']:g}" if point["steps"] else "",
         "guidance": describe_guidance(point["guidance"]),
         "evaluations": f"{point['evaluations']:g}",
         "forward passes": f"{point['forward_passes']:g}",

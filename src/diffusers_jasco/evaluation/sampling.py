@@ -40,6 +40,8 @@ from ..generation.batches import generate_clips
 from ..guiders.jasco_guidance import OPTIONS, JascoGuidance
 from ..schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
+from ..schedulers.scheduling_flow_match_multistep import FlowMatchMultistepScheduler
+from ..schedulers.steps import power_sigmas
 from ..utils.files import replace_file
 from .control_estimators import ESTIMATORS
 from .estimators import caption_probe
@@ -56,6 +58,7 @@ ADAPTIVE = "dopri5"  # chooses its own steps
 WITHOUT_GRIDS = ("heun", "dpm++", "deis")  # do not take sigmas
 SCHEDULERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "euler": FlowMatchEulerScheduler.from_config,
+    "multistep": FlowMatchMultistepScheduler.from_config,
     "heun": FlowMatchHeunDiscreteScheduler.from_config,
     "unipc": lambda config: UniPCMultistepScheduler.from_config(config, **_FLOW),
     "unipc3": lambda config: UniPCMultistepScheduler.from_config(config, solver_order=3, **_FLOW),
@@ -81,22 +84,23 @@ class Sampler:
     Args:
         scheduler (`str`): one of `SCHEDULERS`.
         steps (`int`, *optional*): number of inference steps; `None` for the adaptive `"dopri5"`.
-        power (`float`, defaults to `1.0`): step `i` of `n` starts at the flow time `(i / n) ** power`; above 1, steps
-            are shorter near noise.
+        power (`float`, defaults to `1.0`), end_power (`float`, defaults to `1.0`): above 1, steps are shorter near
+            noise and near data; see [`~schedulers.steps.power_sigmas`].
         guidance (`dict`): arguments of [`JascoGuidance`] that differ from the checkpoint's guidance.
     """
 
     scheduler: str
     steps: int | None
     power: float = 1.0
+    end_power: float = 1.0
     guidance: dict[str, Any] = field(default_factory=dict)
 
     @property
     def grid(self) -> dict[str, Any]:
         """The arguments of [`JascoPipeline`] for the steps."""
-        if self.power == 1 or self.steps is None:
+        if self.steps is None or self.power == self.end_power == 1:
             return {"num_inference_steps": self.steps}
-        return {"sigmas": tuple(1 - (np.arange(self.steps) / self.steps) ** self.power)}
+        return {"sigmas": power_sigmas(self.steps, self.power, self.end_power)}
 
 
 def list_samplers(
@@ -104,14 +108,15 @@ def list_samplers(
     steps: Sequence[int],
     guidance: Sequence[dict[str, Any]] = ({},),
     powers: Sequence[float] = (1.0,),
+    end_powers: Sequence[float] = (1.0,),
 ) -> list[Sampler]:
     r"""
     Args:
         schedulers (`Sequence[str]`): some of `SCHEDULERS`.
         steps (`Sequence[int]`): numbers of inference steps. The adaptive scheduler ignores them and is listed once.
         guidance (`Sequence[dict]`): as in [`Sampler`]; by default the checkpoint's guidance only.
-        powers (`Sequence[float]`, defaults to `(1.0,)`): powers of the time grid. Only `"euler"`, `"unipc"` and
-            `"unipc3"` have time grids; others ignore them.
+        powers (`Sequence[float]`, defaults to `(1.0,)`), end_powers (`Sequence[float]`, defaults to `(1.0,)`): powers
+            of the time grid. Schedulers in `WITHOUT_GRIDS` ignore them.
 
     Returns:
         `list[Sampler]`: all combinations.
@@ -121,13 +126,14 @@ def list_samplers(
     """
     if unknown := sorted(set(schedulers) - SCHEDULERS.keys()):
         raise ValueError(f"`schedulers` have to be some of {', '.join(SCHEDULERS)}, but got {', '.join(unknown)}.")
-    return [
-        Sampler(scheduler, count, power, options)
-        for options, scheduler in product(guidance, schedulers)
-        for power, count in (
-            [(1.0, None)] if scheduler == ADAPTIVE else product([1.0] if scheduler in WITHOUT_GRIDS else powers, steps)
-        )
-    ]
+    samplers = []
+    for options, name in product(guidance, schedulers):
+        if name == ADAPTIVE:
+            samplers.append(Sampler(name, None, guidance=options))
+            continue
+        grids = [(1.0, 1.0)] if name in WITHOUT_GRIDS else product(powers, end_powers)
+        samplers += [Sampler(name, count, *grid, options) for grid, count in product(grids, steps)]
+    return samplers
 
 
 def make_guider(guidance: dict[str, Any], default: JascoGuidance | None = None) -> JascoGuidance:
