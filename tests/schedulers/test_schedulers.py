@@ -25,7 +25,7 @@ from diffusers import (
 )
 
 from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, FlowMatchMultistepScheduler
-from diffusers_jasco.schedulers.steps import power_sigmas
+from diffusers_jasco.schedulers.grids import power_sigmas
 
 
 def test_the_grid_equals_audiocrafts():
@@ -247,3 +247,5 @@ def test_grids_of_powers():
     assert power_sigmas(4) == (1.0, 0.75, 0.5, 0.25)
     assert power_sigmas(4, 2.0) == pytest.approx((1, 15 / 16, 3 / 4, 7 / 16))
     assert power_sigmas(4, 1.0, 2.0) == pytest.approx((1, 9 / 16, 1 / 4, 1 / 16))
+    with pytest.raises(ValueError, match="`end_power`"):
+        power_sigmas(4, 1.0, 0.0)

@@ -483,8 +483,9 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
     lines = list(dict.fromkeys((point["scheduler"], point["power"], point["end_power"]) for point in points))
     has_powers = any(powers != [1, 1] for _, *powers in lines)
     panels = _sampler_panels(points)
+    ticker = import_optional("matplotlib.ticker", "plot")
     figure = import_optional("matplotlib.figure", "plot").Figure(
-        figsize=(max(6.0, 1.8 + 2.8 * len(guidances)), 1.2 + 2.1 * len(panels)), layout="constrained"
+        figsize=(max(7.5, 1.8 + 2.8 * len(guidances)), 1.2 + 2.1 * len(panels)), layout="constrained"
     )
     grid = figure.subplots(len(panels), len(guidances), squeeze=False, sharex=True, sharey="row")
     for column, guidance in zip(grid.T, guidances):
@@ -510,14 +511,16 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
         for axes, (_, level, _) in zip(column, panels):
             axes.axhline(level, color="0.6", linewidth=0.8, zorder=0)
         column[-1].set_xscale("log", base=2)
-        column[-1].xaxis.set_major_formatter(import_optional("matplotlib.ticker", "plot").ScalarFormatter())
+        column[-1].xaxis.set_major_formatter(ticker.ScalarFormatter())
         column[-1].set_xlabel("forward passes per clip")
     for axes, (label, _, make_curve) in zip(grid[:, 0], panels):
         axes.set_ylabel(label)
         if make_curve is _error_curve:
             axes.set_yscale("log")
+            for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+                set_formatter(ticker.PercentFormatter(1, decimals=0))
     curves = {line.get_label(): line for axes in grid.flat for line in axes.lines if line.get_marker() == "o"}
-    figure.legend(curves.values(), curves, fontsize=8, loc="outside right upper")
+    figure.legend(curves.values(), curves, fontsize=8, loc="outside right center")
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     return figure
 

@@ -38,10 +38,10 @@ from diffusers import (
 
 from ..generation.batches import generate_clips
 from ..guiders.jasco_guidance import OPTIONS, JascoGuidance
+from ..schedulers.grids import power_sigmas
 from ..schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
 from ..schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
 from ..schedulers.scheduling_flow_match_multistep import FlowMatchMultistepScheduler
-from ..schedulers.steps import power_sigmas
 from ..utils.files import replace_file
 from .control_estimators import ESTIMATORS
 from .estimators import caption_probe
@@ -85,7 +85,7 @@ class Sampler:
         scheduler (`str`): one of `SCHEDULERS`.
         steps (`int`, *optional*): number of inference steps; `None` for the adaptive `"dopri5"`.
         power (`float`, defaults to `1.0`), end_power (`float`, defaults to `1.0`): above 1, steps are shorter near
-            noise and near data; see [`~schedulers.steps.power_sigmas`].
+            noise and near data; see [`~schedulers.grids.power_sigmas`].
         guidance (`dict`): arguments of [`JascoGuidance`] that differ from the checkpoint's guidance.
     """
 

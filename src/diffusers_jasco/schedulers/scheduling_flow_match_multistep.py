@@ -34,7 +34,7 @@ class FlowMatchMultistepScheduler(FlowMatchEulerScheduler):
     signal-to-noise ratio, so the last step is of order 2, too.
 
     It needs far fewer steps than Euler's for the same accuracy, in particular on a grid from
-    [`~schedulers.steps.power_sigmas`].
+    [`~schedulers.grids.power_sigmas`].
 
     This model inherits from [`FlowMatchEulerScheduler`].
 

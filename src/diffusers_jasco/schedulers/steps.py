@@ -100,20 +100,3 @@ def check_sigmas(sigmas: Any) -> np.ndarray:
                 i,
             )
     return np.array([float(sigma) for sigma in sigmas])
-
-
-def power_sigmas(steps: int, power: float = 1.0, end_power: float = 1.0) -> tuple[float, ...]:
-    r"""
-    A grid whose steps are shorter near noise and near data: step `i` of `n` starts at the flow time
-    `1 - (1 - (i / n) ** power) ** end_power`.
-
-    Args:
-        steps (`int`): number of steps.
-        power (`float`, defaults to `1.0`): above 1, steps are shorter near noise.
-        end_power (`float`, defaults to `1.0`): above 1, steps are shorter near data.
-
-    Returns:
-        `tuple[float, ...]`: the sigma, 1 − time, at which each step starts, from 1 on.
-    """
-    shares = np.arange(check_steps(steps)) / steps
-    return tuple(((1 - shares**power) ** end_power).tolist())
