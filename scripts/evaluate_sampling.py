@@ -14,12 +14,14 @@
 
 
 r"""
-Compares schedulers, numbers of steps, time grids and guidance scales: generates music with all controls, or from the
-captions only, for every combination, and evaluates control adherence, form and sound.
+Compares schedulers, numbers of steps, time grids and guidance: generates music with all controls, or from the captions
+only, for every combination, and evaluates control adherence, form and sound, and the accuracy of the latents.
 
     python scripts/evaluate_sampling.py --checkpoint pipelines/jasco-nano --num_clips 32 --output outputs/sampling \
         --schedulers euler,heun,unipc,dpm++,dopri5 --steps 4,8,12,16,24 \
-        --guidance_scales 1,1.5,2 --text_guidance_scales 0
+        --guidance default guidance_scale=1.5 start_time=0.1,stop_time=0.9
+
+`--measures latents` only compares latents with those of dopri5 with small tolerances, without decoding them.
 
 The output folder contains `sampling.json`, the table `sampling.md` and the figure `sampling.png`. To resume an
 interrupted run, run the same command again; with other lists, it adds the missing combinations.
@@ -30,11 +32,11 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 from diffusers_jasco import JascoPipeline
+from diffusers_jasco.controls import CONTROLS
 from diffusers_jasco.data import SyntheticMusic
 from diffusers_jasco.evaluation.estimators.embeddings import load_embedding
 from diffusers_jasco.evaluation.evaluate import analyze_references
@@ -46,9 +48,11 @@ from diffusers_jasco.evaluation.report import write_samplers
 from diffusers_jasco.evaluation.sampling import (
     SAMPLING_ESTIMATORS,
     SCHEDULERS,
+    TOLERANCE,
     Sampler,
-    evaluate_sampler,
+    SamplerEvaluator,
     list_samplers,
+    make_guider,
 )
 from diffusers_jasco.generation.batches import hash_pipeline
 from diffusers_jasco.utils.arguments import CommandParser, add_device, check_writable, integer, number, seed
@@ -67,6 +71,8 @@ FINGERPRINT_OPTIONS = (
     "soundfonts",
     "embedding",
     "condition",
+    "measures",
+    "tolerance",
     "seed",
 )
 
@@ -78,15 +84,31 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     add("--output", type=Path, required=True, help="output folder, new or of an earlier run")
     add("--schedulers", type=list_of(str), default=list(SCHEDULERS), help="comma-separated (default: all)")
     add("--steps", type=list_of(integer(1)), default=[4, 8, 12, 16, 24], help="comma-separated; dopri5 ignores them")
-    add(
-        "--powers",
-        type=list_of(number(above=0)),
-        default=[1.0],
-        help="powers p of the time grid (i/n)^p of euler and unipc",
-    )
+    powers = {"type": list_of(number(above=0)), "default": [1.0]}
+    add("--powers", **powers, help="powers of the time grid; above 1, steps are shorter near noise")
+    add("--end_powers", **powers, help="powers of the end of the time grid; above 1, steps are shorter near data")
     add("--condition", choices=("all", "text"), default="all", help="all controls, or the captions only")
-    add("--guidance_scales", type=list_of(number()), help="comma-separated (default: the checkpoint's)")
-    add("--text_guidance_scales", type=list_of(number()), help="comma-separated (default: the checkpoint's)")
+    add(
+        "--guidance",
+        type=guidance,
+        nargs="+",
+        default=[{}],
+        help="one or more of 'default', the checkpoint's guidance, and options of JascoGuidance that differ from it,"
+        " such as 'guidance_scale=2,stop_time=0.8', and scales of controls, such as 'chords=0.5' (default: default)",
+    )
+    add(
+        "--measures",
+        choices=("all", "music", "latents"),
+        default="all",
+        help="music: adherence, form and sound; latents: errors of the latents, which take an accurate solution for"
+        " each guidance (default: all)",
+    )
+    add(
+        "--tolerance",
+        type=number(above=0),
+        default=TOLERANCE,
+        help="of dopri5, with whose latents others are compared",
+    )
     add("--dataset", type=Path, help="folder with metadata.jsonl, such as a split of a prepared dataset")
     add("--subset", choices=("plain", "full"), default="full", help="subset of the synthetic music")
     add("--split", choices=("validation", "test"), default="validation", help="split of the synthetic music")
@@ -109,20 +131,34 @@ def list_of(kind: Callable[[str], Any]) -> Callable[[str], list]:
     return lambda text: [kind(word) for word in text.split(",")]
 
 
+def guidance(text: str) -> dict[str, Any]:
+    """An argument type: arguments of [`JascoGuidance`], with the scales of controls by their names."""
+    options: dict[str, Any] = {}
+    for part in [] if text == "default" else text.split(","):
+        name, _, value = part.partition("=")
+        scale = number()(value)
+        if name in CONTROLS:
+            options.setdefault("control_scales", {})[name] = scale
+        else:
+            options[name] = scale
+    try:
+        make_guider(options)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from None
+    return options
+
+
 def main(args: list[str] | None = None):
     args = parse_args(args)
     check_writable(args.output)
     for package in ("matplotlib", "mir_eval"):
         import_optional(package, "eval")
-    embedding = load_embedding(args.embedding)
+    embedding = load_embedding(args.embedding) if args.measures != "latents" else None
 
     # 1. Load the pipeline, list the combinations, and load the clips
     pipe = JascoPipeline.from_pretrained(args.checkpoint).to(args.device)
     pipe.set_progress_bar_config(disable=True)
-    guidance, text = (
-        getattr(args, f"{name}s") or [pipe.defaults[name]] for name in ("guidance_scale", "text_guidance_scale")
-    )
-    samplers = list_samplers(args.schedulers, args.steps, list(product(guidance, text)), args.powers)
+    samplers = list_samplers(args.schedulers, args.steps, args.guidance, args.powers, args.end_powers)
     if args.dataset is not None:
         items = read_items(args.dataset, pipe.sampling_rate, args.num_clips, args.duration)
     else:
@@ -139,15 +175,27 @@ def main(args: list[str] | None = None):
     open_output(args.output, fingerprint | {"model": hash_pipeline(pipe), "clips": hash_items(items)})
     path = args.output / "sampling.json"
     points = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    done = {Sampler(**{field: point[field] for field in Sampler.__dataclass_fields__}) for point in points}
+    done = [Sampler(**{field: point[field] for field in Sampler.__dataclass_fields__}) for point in points]
 
     # 3. Generate, evaluate and report
     missing = [sampler for sampler in samplers if sampler not in done]
-    references = None
-    for number, sampler in enumerate(missing, start=1):
-        references = references or analyze_references(items, SAMPLING_ESTIMATORS, embedding, args.seed, progress=True)
-        print(f"{number}/{len(missing)}: {sampler}", flush=True)
-        points.append(evaluate_sampler(pipe, references, sampler, args.batch_size, args.min_clips, args.condition))
+    if missing:
+        clips = items
+        if args.measures != "latents":
+            clips = analyze_references(items, SAMPLING_ESTIMATORS, embedding, args.seed, progress=True)
+        evaluator = SamplerEvaluator(
+            pipe,
+            clips,
+            args.condition,
+            args.tolerance if args.measures != "music" else None,
+            args.batch_size,
+            args.min_clips,
+            args.seed,
+            args.output / "solutions",
+        )
+    for index, sampler in enumerate(missing, start=1):
+        print(f"{index}/{len(missing)}: {sampler}", flush=True)
+        points.append(evaluator.evaluate(sampler))
         write_json(path, points)
     table = write_samplers(points)
     music = str(args.dataset) if args.dataset is not None else f"synthetic music, {args.subset}, {args.split}"

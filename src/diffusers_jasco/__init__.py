@@ -30,6 +30,7 @@ from .pipelines.pipeline_jasco_audio2audio import JascoAudioToAudioPipeline
 from .pipelines.pipeline_jasco_inpaint import JascoInpaintPipeline
 from .schedulers.scheduling_flow_match_dopri5 import FlowMatchDopri5Scheduler
 from .schedulers.scheduling_flow_match_euler import FlowMatchEulerScheduler
+from .schedulers.scheduling_flow_match_multistep import FlowMatchMultistepScheduler
 from .utils.version import __version__
 
 
@@ -37,6 +38,7 @@ __all__ = [
     "AudiocraftGuidance",
     "FlowMatchDopri5Scheduler",
     "FlowMatchEulerScheduler",
+    "FlowMatchMultistepScheduler",
     "JascoAudioToAudioPipeline",
     "JascoConditioning",
     "JascoGuidance",
@@ -67,6 +69,7 @@ for _class in (
     JascoTempoModel,
     SpectralCodecModel,
     FlowMatchEulerScheduler,
+    FlowMatchMultistepScheduler,
     FlowMatchDopri5Scheduler,
     JascoGuidance,
     AudiocraftGuidance,

@@ -24,7 +24,8 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
-from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler
+from diffusers_jasco import FlowMatchDopri5Scheduler, FlowMatchEulerScheduler, FlowMatchMultistepScheduler
+from diffusers_jasco.schedulers.grids import power_sigmas
 
 
 def test_the_grid_equals_audiocrafts():
@@ -114,6 +115,7 @@ def test_configs_are_interchangeable(tmp_path):
     assert scheduler.config.num_train_timesteps == 1000
     for other in (
         FlowMatchDopri5Scheduler,
+        FlowMatchMultistepScheduler,
         FlowMatchEulerDiscreteScheduler,
         FlowMatchHeunDiscreteScheduler,
         UniPCMultistepScheduler,
@@ -207,3 +209,43 @@ def test_dopri5_keeps_the_models_type_and_computes_in_float32():
     scheduler = FlowMatchDopri5Scheduler(rtol=1e-2, atol=1e-2)
     result = integrate(scheduler, lambda time, z: -z, torch.ones(1, 2, dtype=torch.bfloat16))
     assert result.dtype == torch.bfloat16 and scheduler.accepted_sample.dtype == torch.float32
+
+
+def multistep_error(steps, power=1.0, end_power=1.0, kind=FlowMatchMultistepScheduler):
+    """The error for z' = cos(3 t) z, whose solution is z(0) exp(sin(3 t) / 3)."""
+    scheduler = kind()
+    scheduler.set_timesteps(sigmas=power_sigmas(steps, power, end_power))
+    start = torch.tensor([1.0, -2.0])
+    result = integrate(scheduler, lambda time, z: math.cos(3 * time) * z, start)
+    return float((result - start * math.exp(math.sin(3) / 3)).norm())
+
+
+@pytest.mark.parametrize("powers", [(1.0, 1.0), (1.5, 1.4)])
+def test_the_multistep_solver_is_of_second_order_on_any_grid(powers):
+    errors = [multistep_error(steps, *powers) for steps in (10, 20, 40)]
+    assert errors[0] > 3 * errors[1] > 9 * errors[2] > 0
+    assert multistep_error(10, *powers, kind=FlowMatchEulerScheduler) > 10 * errors[0]
+
+
+def test_the_multistep_solver_keeps_changes_of_the_sample_and_starts_anew():
+    scheduler = FlowMatchMultistepScheduler()
+    results = []
+    for change in (0.0, 0.5):
+        scheduler.set_timesteps(6)
+        sample = torch.zeros(3, dtype=torch.float16)
+        for index, timestep in enumerate(scheduler.timesteps):
+            output = torch.full((3,), float(-((1 - scheduler.sigmas[index]) ** 2)))
+            (sample,) = scheduler.step(output, timestep, sample, return_dict=False)
+            sample = sample + change
+        results.append(sample)
+    torch.testing.assert_close(results[1] - results[0], torch.full((3,), 3.0))
+    with pytest.raises(ValueError, match="not an integer index"):
+        scheduler.step(torch.ones(1), 0, torch.ones(1))
+
+
+def test_grids_of_powers():
+    assert power_sigmas(4) == (1.0, 0.75, 0.5, 0.25)
+    assert power_sigmas(4, 2.0) == pytest.approx((1, 15 / 16, 3 / 4, 7 / 16))
+    assert power_sigmas(4, 1.0, 2.0) == pytest.approx((1, 9 / 16, 1 / 4, 1 / 16))
+    with pytest.raises(ValueError, match="`end_power`"):
+        power_sigmas(4, 1.0, 0.0)

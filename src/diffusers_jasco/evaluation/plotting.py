@@ -29,6 +29,7 @@ from ..controls.chord_labels import NO_CHORD
 from ..controls.melody import HIGHEST_PITCH, LOWEST_PITCH, SALIENCE_RATE
 from ..utils.optional_imports import import_optional
 from .metrics.seams import to_bars
+from .sampling import describe_guidance
 from .transcription import (
     NEAR,
     OTHER,
@@ -463,13 +464,13 @@ def plot_adherence(rows: dict[str, Sequence[dict[str, Any]]], title: str) -> "Fi
 
 def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
     r"""
-    Plots quality against the number of model evaluations. The upper panels show the mean A of the controls with the
-    range over single controls, or, for music from captions only, the beat strength with its 95% confidence interval;
-    the lower panels the kernel distance to the reference clips with its interval. Each pair of guidance scales has a
-    column, each scheduler and power of the time grid a line.
+    Plots quality against the number of forward passes per clip. Depending on the measures, there are panels for the
+    mean A of the controls with the range over single controls, or, for music from captions only, the beat strength
+    with its 95% confidence interval; for the kernel distance to the reference clips with its interval; and for the
+    error of the latents. Each guidance has a column, each scheduler and time grid a line.
 
     Args:
-        points (`Sequence[dict]`): as [`~evaluation.sampling.evaluate_sampler`] returns them.
+        points (`Sequence[dict]`): as [`~evaluation.sampling.SamplerEvaluator.evaluate`] returns them.
         title (`str`): title of the figure.
 
     Returns:
@@ -478,44 +479,48 @@ def plot_samplers(points: Sequence[dict[str, Any]], title: str) -> "Figure":
     Raises:
         `ImportError`: without matplotlib.
     """
-    scales = sorted({(point["guidance_scale"], point["text_guidance_scale"]) for point in points})
-    lines = list(dict.fromkeys((point["scheduler"], point["power"]) for point in points))
-    has_powers = any(power != 1 for _, power in lines)
+    guidances = list(dict.fromkeys(describe_guidance(point["guidance"]) for point in points))
+    lines = list(dict.fromkeys((point["scheduler"], point["power"], point["end_power"]) for point in points))
+    has_powers = any(powers != [1, 1] for _, *powers in lines)
+    panels = _sampler_panels(points)
     ticker = import_optional("matplotlib.ticker", "plot")
     figure = import_optional("matplotlib.figure", "plot").Figure(
-        figsize=(max(6.0, 1.8 + 2.8 * len(scales)), 5.4), layout="constrained"
+        figsize=(max(7.5, 1.8 + 2.8 * len(guidances)), 1.2 + 2.1 * len(panels)), layout="constrained"
     )
-    grid = figure.subplots(2, len(scales), squeeze=False, sharex=True, sharey="row")
-    for column, pair in zip(grid.T, scales):
-        for number, (scheduler, power) in enumerate(lines):
-            # Offset points of schedulers with equal numbers of evaluations.
+    grid = figure.subplots(len(panels), len(guidances), squeeze=False, sharex=True, sharey="row")
+    for column, guidance in zip(grid.T, guidances):
+        for number, (scheduler, *powers) in enumerate(lines):
+            # Offset points of schedulers with equal numbers of forward passes.
             shift = 1.03 ** (number - (len(lines) - 1) / 2)
-            label = f"{scheduler}, power {power:g}" if has_powers else scheduler
+            label = f"{scheduler}, powers {powers[0]:g} and {powers[1]:g}" if has_powers else scheduler
             line = [
                 point
                 for point in points
-                if (point["guidance_scale"], point["text_guidance_scale"]) == pair
-                and (point["scheduler"], point["power"]) == (scheduler, power)
+                if describe_guidance(point["guidance"]) == guidance
+                and [point["scheduler"], point["power"], point["end_power"]] == [scheduler, *powers]
             ]
-            for axes, curve in zip(column, (_adherence_curve(line), _distance_curve(line))):
+            for axes, (_, _, make_curve) in zip(column, panels):
+                curve = make_curve(line)
                 if not curve:
                     continue
                 x, y, low, high = np.array(sorted(curve)).T
                 x = shift * x
                 axes.plot(x, y, "o-", color=f"C{number}", markersize=4, linewidth=1.4, label=label)
                 axes.vlines(x, low, high, color=f"C{number}", linewidth=0.8, alpha=0.6)
-        text = f", text {pair[1]:g}" if any(text_scale for _, text_scale in scales) else ""
-        column[0].set_title(f"guidance {pair[0]:g}{text}", fontsize=9)
-        column[0].axhline(1, color="0.6", linewidth=0.8, zorder=0)
-        column[1].axhline(0, color="0.6", linewidth=0.8, zorder=0)
-        column[1].set_xscale("log", base=2)
-        column[1].xaxis.set_major_formatter(ticker.ScalarFormatter())
-        column[1].set_xlabel("model evaluations")
-    is_text = any(point["condition"] == "text" for point in points)
-    grid[0, 0].set_ylabel(f"{'beat strength' if is_text else 'mean A'} (1: reference clips)")
-    grid[1, 0].set_ylabel("kernel distance")
+        column[0].set_title(guidance, fontsize=9)
+        for axes, (_, level, _) in zip(column, panels):
+            axes.axhline(level, color="0.6", linewidth=0.8, zorder=0)
+        column[-1].set_xscale("log", base=2)
+        column[-1].xaxis.set_major_formatter(ticker.ScalarFormatter())
+        column[-1].set_xlabel("forward passes per clip")
+    for axes, (label, _, make_curve) in zip(grid[:, 0], panels):
+        axes.set_ylabel(label)
+        if make_curve is _error_curve:
+            axes.set_yscale("log")
+            for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+                set_formatter(ticker.PercentFormatter(1, decimals=0))
     curves = {line.get_label(): line for axes in grid.flat for line in axes.lines if line.get_marker() == "o"}
-    figure.legend(curves.values(), curves, fontsize=8, loc="outside right upper")
+    figure.legend(curves.values(), curves, fontsize=8, loc="outside right center")
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     return figure
 
@@ -567,26 +572,42 @@ def plot_scales(points: Sequence[dict[str, Any]]) -> "Figure":
     return figure
 
 
-def _adherence_curve(points: Sequence[dict[str, Any]]) -> list[tuple[float, float, float, float]]:
-    """
-    Number of evaluations, mean A, and the lowest and highest A of a control; from captions only, beat strength with
-    its confidence interval.
-    """
+_Curve = list[tuple[float, float, float, float]]  # forward passes, value, and its lowest and highest values
+
+
+def _sampler_panels(points: Sequence[dict[str, Any]]) -> list[tuple[str, float, Callable[..., _Curve]]]:
+    """Label, marked level and curve of each panel."""
+    panels: list[tuple[str, float, Callable[..., _Curve]]] = []
+    if "adherence" in points[0]:
+        measure = "beat strength" if points[0]["condition"] == "text" else "mean A"
+        panels += [(f"{measure} (1: reference clips)", 1, _adherence_curve), ("kernel distance", 0, _distance_curve)]
+    if "latent_error" in points[0]:
+        panels.append(("error of the latents", 0.05, _error_curve))
+    return panels
+
+
+def _adherence_curve(points: Sequence[dict[str, Any]]) -> _Curve:
+    """Mean A, and the lowest and highest A of a control; from captions only, beat strength with its interval."""
     curve = []
     for point in points:
         if point["condition"] == "text":
             strength = point["form"]["beat_strength"]
             if strength["value"] is not None:
-                curve.append((point["evaluations"], strength["value"], strength["low"], strength["high"]))
+                curve.append((point["forward_passes"], strength["value"], strength["low"], strength["high"]))
         elif values := [row["value"] for row in point["adherence"].values()]:
-            curve.append((point["evaluations"], point["mean_adherence"], min(values), max(values)))
+            curve.append((point["forward_passes"], point["mean_adherence"], min(values), max(values)))
     return curve
 
 
-def _distance_curve(points: Sequence[dict[str, Any]]) -> list[tuple[float, float, float, float]]:
-    """Number of evaluations, kernel distance and its confidence interval."""
+def _error_curve(points: Sequence[dict[str, Any]]) -> _Curve:
+    """Error of the latents, without an interval."""
+    return [(point["forward_passes"], *3 * [point["latent_error"]]) for point in points]
+
+
+def _distance_curve(points: Sequence[dict[str, Any]]) -> _Curve:
+    """Kernel distance and its confidence interval."""
     return [
-        tuple(point[key] for key in ("evaluations", "kernel_distance", "low", "high"))
+        tuple(point[key] for key in ("forward_passes", "kernel_distance", "low", "high"))
         for point in points
         if point["kernel_distance"] is not None
     ]

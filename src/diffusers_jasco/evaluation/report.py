@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from .adherence import Adherence, to_markdown
+from .estimators.caption_probe import QUESTIONS
 from .metrics.chord_qualities import FAMILIES, FAMILY_METRICS
 from .metrics.sample_sizes import describe_shortage
 from .metrics.sound import OCTAVE_BANDS
-from .sampling import METRICS
+from .sampling import METRICS, describe_guidance
 
 
 Result = dict[str, Any]  # as `evaluate_pipeline` returns it
@@ -102,43 +103,53 @@ def write_scores(results: dict[str, Result]) -> str:
 def write_samplers(points: Sequence[dict[str, Any]]) -> str:
     r"""
     Args:
-        points (`Sequence[dict]`): as [`~evaluation.sampling.evaluate_sampler`] returns them.
+        points (`Sequence[dict]`): as [`~evaluation.sampling.SamplerEvaluator.evaluate`] returns them, with the same
+            measures in all of them.
 
     Returns:
         `str`: a table, one sampler per row.
     """
-    head = ["scheduler", "steps", "power", "evaluations", "guidance", "text guidance"]
-    head += [
-        *(f"A: {name}" for name in METRICS),
-        "mean A",
-        "A: beat strength",
-        "A: harmony",
-        "kernel distance",
-        "worst octave band",
-        "harmonic to noise",
-        "rise",
-        "s per s",
-    ]
-    rows = [
-        [
-            point["scheduler"],
-            str(point["steps"] or "adaptive"),
-            f"{point['power']:g}" if point["steps"] else "",
-            f"{point['evaluations']:g}",
-            f"{point['guidance_scale']:g}",
-            f"{point['text_guidance_scale']:g}",
-            *(_interval(point["adherence"].get(name)) for name in METRICS),
-            _format("{:.3f}", point["mean_adherence"]),
-            *(_interval(point["form"][name]) for name in ("beat_strength", "harmony")),
-            _format("{:.3f} ({:.3f} … {:.3f})", *(point[key] for key in ("kernel_distance", "low", "high"))),
-            _format("{:+.1f} dB", point["band_difference"]) + f" ({point['worst_band']})",
-            _format("{:.1f} dB", point["harmonic_to_noise"]),
-            _format("{:.1f} dB", point["rise"]),
-            f"{point['seconds_per_second']:.2f}",
-        ]
-        for point in points
-    ]
-    return _table(head, rows) + "\n"
+    rows = [_describe_sampler(point) for point in points]
+    return _table(list(rows[0]), [list(row.values()) for row in rows]) + "\n"
+
+
+def _describe_sampler(point: dict[str, Any]) -> dict[str, str]:
+    row = {
+        "scheduler": point["scheduler"],
+        "steps": str(point["steps"] or "adaptive"),
+        "powers": f"{point['power']:g}, {point['end_power']:g}" if point["steps"] else "",
+        "guidance": describe_guidance(point["guidance"]),
+        "evaluations": f"{point['evaluations']:g}",
+        "forward passes": f"{point['forward_passes']:g}",
+    }
+    if "latent_error" in point:
+        row["latent error"] = f"{point['latent_error']:.2%}"
+        row["… from the default guidance"] = f"{point['default_error']:.2%}"
+    if "adherence" in point:
+        row |= {f"A: {name}": _interval(point["adherence"].get(name)) for name in METRICS}
+        row |= {
+            "mean A": _format("{:.3f}", point["mean_adherence"]),
+            "A: beat strength": _interval(point["form"]["beat_strength"]),
+            "A: harmony": _interval(point["form"]["harmony"]),
+            "captions": _format("{:.2f}", point["mean_captions"]),
+        }
+        row |= {
+            f"… {question}": _format("{:z.2f}", point["captions"].get(question, {}).get("value"))
+            for question in QUESTIONS
+        }
+        row |= {
+            "kernel distance": _format(
+                "{:.3f} ({:.3f} … {:.3f})", *(point[key] for key in ("kernel_distance", "low", "high"))
+            ),
+            "worst octave band": _format("{:+.1f} dB", point["band_difference"]) + f" ({point['worst_band']})",
+            "loudness": _format("{:.1f} LUFS", point["loudness"])
+            + _format(" ({:+.1f})", point["loudness_difference"]),
+            "drums to rest": _format("{:+.1f} dB", point["drum_level_difference"]),
+            "harmonic to noise": _format("{:.1f} dB", point["harmonic_to_noise"]),
+            "rise": _format("{:.1f} dB", point["rise"]),
+            "s per s": f"{point['seconds_per_second']:.2f}",
+        }
+    return row
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -96,6 +96,7 @@ class FlowMatchDopri5Scheduler(SchedulerMixin, ConfigMixin):
         "FlowMatchEulerScheduler",
         "FlowMatchEulerDiscreteScheduler",
         "FlowMatchHeunDiscreteScheduler",
+        "FlowMatchMultistepScheduler",
         "UniPCMultistepScheduler",
         "DPMSolverMultistepScheduler",
     ]

@@ -70,6 +70,7 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
         "FlowMatchDopri5Scheduler",
         "FlowMatchEulerDiscreteScheduler",
         "FlowMatchHeunDiscreteScheduler",
+        "FlowMatchMultistepScheduler",
         "UniPCMultistepScheduler",
         "DPMSolverMultistepScheduler",
     ]
@@ -204,12 +205,7 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
         Raises:
             `ValueError`: if `timestep` is an integer or not one of `timesteps`.
         """
-        if isinstance(timestep, int) or (torch.is_tensor(timestep) and not timestep.is_floating_point()):
-            raise ValueError("`timestep` has to be one of `scheduler.timesteps`, not an integer index.")
-        index = self._step_index if self._step_index is not None else self.begin_index
-        if index is None:
-            index = self.index_for_timestep(timestep)
-
+        index = self._find_index(timestep)
         step_size = float(self.sigmas[index + 1] - self.sigmas[index])
         prev_sample = sample.float() + step_size * model_output.float()
         prev_sample = prev_sample.to(model_output.dtype)
@@ -218,6 +214,13 @@ class FlowMatchEulerScheduler(SchedulerMixin, ConfigMixin):
         if not return_dict:
             return (prev_sample,)
         return FlowMatchEulerSchedulerOutput(prev_sample=prev_sample)
+
+    def _find_index(self, timestep: float | torch.Tensor) -> int:
+        """The index of the current step in `timesteps`."""
+        if isinstance(timestep, int) or (torch.is_tensor(timestep) and not timestep.is_floating_point()):
+            raise ValueError("`timestep` has to be one of `scheduler.timesteps`, not an integer index.")
+        index = self._step_index if self._step_index is not None else self.begin_index
+        return self.index_for_timestep(timestep) if index is None else index
 
     def _sigma(self, timestep: float | torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
         """The sigma of each timestep, shaped to broadcast against `sample`."""

@@ -24,6 +24,8 @@ import numpy as np
 
 from ...audio.io import load_audio
 from ...audio.loudness import measure_loudness
+from ...audio.resampling import resample
+from ...extraction import separate_drums
 from ..estimators.spectra import SAMPLING_RATE, load_mono, power_spectrogram, running_median
 
 
@@ -203,6 +205,25 @@ def rise_at_onsets(audio: Any, onsets: Sequence[float]) -> float:
     pairs = [(power[start - size : start], power[start : start + size]) for start in starts if start >= size]
     rises = [10 * np.log10((after.mean() + 1e-8) / (before.mean() + 1e-8)) for before, after in pairs if len(after)]
     return float(np.mean(rises)) if rises else math.nan
+
+
+def drum_level(audio: Any) -> float:
+    r"""
+    The level of the drums relative to everything else, as the drum separator separates them.
+
+    Args:
+        audio: as [`~audio.io.load_audio`] takes it.
+
+    Returns:
+        `float`: dB.
+    """
+    waveform, rate = load_audio(audio)
+    mix = waveform.mean(dim=0, keepdim=True)
+    drums, drums_rate = separate_drums(mix, rate)
+    drums = resample(drums, drums_rate, rate)[:, : mix.shape[-1]]
+    rest = mix[:, : drums.shape[-1]] - drums
+    levels = [_to_db(part.double().square().mean().numpy()) for part in (drums, rest)]
+    return float(levels[0] - levels[1])
 
 
 def compare_sound(checks: Sequence[dict[str, Any]], references: Sequence[dict[str, Any]]) -> dict[str, Any]:
