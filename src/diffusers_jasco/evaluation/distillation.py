@@ -62,8 +62,8 @@ def evaluate_model(
         `dict[str, float]`: `"all: <control>, <metric>"`, the reported A of each control; `"text: beat strength"` and
         `"text: harmony"`, A of form; `"text: caption, <attribute>"`; `"all: kernel distance"` and
         `"text: kernel distance"`; `"takes: sound"` and `"takes: chroma"`, see
-        [`~evaluation.metrics.diversity.measure_diversity`]; and `"all: forward passes"` and `"text: forward passes"` per clip, summed over the branches of guidance. Scores that
-        are not reported are missing.
+        [`~evaluation.metrics.diversity.measure_diversity`]; and `"all: forward passes"` and `"text: forward passes"` per
+        clip, summed over the branches of guidance. Scores that are not reported are missing.
     """
     values: dict[str, float] = {}
     run: dict[str, Any] = {"batch_size": batch_size, "settings": settings, "cache": cache, "min_clips": min_clips}
