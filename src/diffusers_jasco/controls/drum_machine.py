@@ -134,8 +134,7 @@ class Groove:
         for index in range(math.ceil(duration / step - 1e-9)):
             start = (index + (2 * self.swing - 1) * (index % 2)) * step
             for drum, steps in self.tracks.items():
-                value = steps[index % self.num_steps]
-                velocity = _VELOCITIES[value] if isinstance(value, str) else float(value)
+                velocity = to_velocity(steps[index % self.num_steps])
                 if velocity > 0 and start < duration:
                     hits.append((drum, start, velocity))
         return hits
@@ -160,6 +159,11 @@ class Groove:
         sampling_rate = to_integer(sampling_rate, "sampling_rate", minimum=1)
         audio = play_hits(self.hits(duration), duration, sampling_rate)
         return limit_peaks(torch.from_numpy(audio)[None], sampling_rate)
+
+
+def to_velocity(step: str | float) -> float:
+    """The velocity of a step of a groove, which is a character or a velocity; 0 for a rest."""
+    return _VELOCITIES[step] if isinstance(step, str) else float(step)
 
 
 def play_hits(

@@ -1,0 +1,51 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Reads and writes files of lead sheets; the format follows from the suffix and the content."""
+
+import os
+from pathlib import Path
+
+from ...utils.errors import InputError, shorten
+from ...utils.files import looks_like_path, read_text, replace_file
+from .json_format import read_json, to_json
+from .sheet import LeadSheet
+
+
+def read_lead_sheet(
+    source: str | os.PathLike, part: str | int | None = None, tune: str | int | None = None
+) -> LeadSheet:
+    r"""
+    Reads a lead sheet.
+
+    Args:
+        source (`str` or `os.PathLike`): a file or text; `.json` files are read.
+    """
+    if not _is_file_name(source):
+        raise InputError(f"`source` has to be a file, but is {shorten(source)}.", "source")
+    name = os.fspath(source)
+    return read_json(read_text(source, "source"), name)
+
+
+def _is_file_name(source: str | os.PathLike) -> bool:
+    return isinstance(source, os.PathLike) or looks_like_path(source)
+
+
+def save_lead_sheet(sheet: LeadSheet, path: str | os.PathLike):
+    """Writes a sheet; see [`LeadSheet.save`]."""
+    suffix = Path(path).suffix.lower()
+    if suffix != ".json":
+        raise InputError(f"`path` has to end in .json, but is {shorten(path)}.", "path")
+    with replace_file(path) as temporary:
+        temporary.write_text(to_json(sheet), encoding="utf-8")

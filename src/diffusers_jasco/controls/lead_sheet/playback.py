@@ -1,0 +1,281 @@
+# Copyright 2026 The diffusers-jasco authors. All rights reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Converts lead sheets to the arguments of the pipeline: times in seconds, and drums as audio."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers.utils import logging
+
+from ...audio.loudness import limit_peaks
+from ...utils.errors import InputError
+from ..chord_syntax import NO_CHORD, is_no_chord
+from ..drum_machine import Groove, find_groove, play_hits, to_velocity
+from ..melody import HIGHEST_PITCH, LOWEST_PITCH
+from .bars import Bar, TimeSignature
+
+
+if TYPE_CHECKING:
+    from .sheet import LeadSheet
+
+logger = logging.get_logger(__name__)
+
+MAX_SECONDS = 3 * 3600.0
+
+_DRUM_RATE = 32_000  # Hz
+_FADE_BARS = 4
+# A fill in sixteenths: the drum and its velocity, for the last half of a bar.
+_FILL = (
+    ("snare", 0.6),
+    ("snare", 0.7),
+    ("snare", 0.8),
+    ("snare", 0.9),
+    ("tom", 0.8),
+    ("tom", 0.9),
+    ("tom", 0.95),
+    ("tom", 1.0),
+)
+_RING = (("kick", 1.0), ("open hat", 0.7))
+
+Position = Fraction
+Hits = list[tuple[str, Position, float]]
+
+
+class Clock:
+    r"""
+    Converts positions of a lead sheet to seconds.
+
+    Args:
+        sheet ([`LeadSheet`]): a sheet as played; see [`LeadSheet.expand`].
+    """
+
+    def __init__(self, sheet: "LeadSheet"):
+        self.bars = sheet.bars
+        self.starts = sheet.bar_starts
+        self.signatures = sheet.time_signatures()
+        self.swing = sheet.swing
+        marks = [(Fraction(0), sheet.tempo * float(sheet.beat_unit))]
+        for start, bar in zip(self.starts, self.bars):
+            marks.extend((start + tempo.start, tempo.quarters_per_minute) for tempo in bar.tempos)
+        self._positions = [position for position, _ in marks]
+        self._quarters = [60 / tempo for _, tempo in marks]
+        self._times = [0.0]
+        for (before, tempo), (position, _) in zip(marks, marks[1:]):
+            self._times.append(self._times[-1] + float(position - before) * 60 / tempo)
+
+    def __call__(self, position: Position) -> float:
+        """Seconds of a position in quarter notes; with swing, off-beat eighth notes are late."""
+        if self.swing:
+            position = self._swing(position)
+        index = bisect_right(self._positions, position) - 1
+        return self._times[index] + float(position - self._positions[index]) * self._quarters[index]
+
+    def _swing(self, position: Position) -> Position:
+        index = min(bisect_right(self.starts, position), len(self.bars)) - 1
+        signature = self.signatures[index]
+        if signature.is_compound:
+            return position
+        # A pick-up ends on a beat.
+        start = self.starts[index] + self.bars[index].length % 1
+        beat, part = divmod(position - start, 1)
+        part = (
+            part * Fraction(4, 3)
+            if part < Fraction(1, 2)
+            else Fraction(2, 3) + (part - Fraction(1, 2)) * Fraction(2, 3)
+        )
+        return start + beat + part
+
+    @property
+    def end(self) -> float:
+        """Seconds at the end of the last bar."""
+        return self(self.starts[-1])
+
+
+def duration_of(sheet: "LeadSheet") -> float:
+    r"""
+    Duration of a sheet as played, with its ending.
+
+    Args:
+        sheet ([`LeadSheet`]): a sheet as played.
+
+    Returns:
+        `float`: seconds.
+
+    Raises:
+        [`InputError`]: if it is more than three hours.
+    """
+    clock = Clock(sheet)
+    seconds = clock(clock.starts[-1] + (clock.signatures[-1].length if sheet.ending == "ring" else 0))
+    if seconds > MAX_SECONDS:
+        raise InputError(
+            f"The lead sheet lasts {seconds:,.0f} seconds with its repeats, but music can last {MAX_SECONDS:,.0f}.",
+            "sections",
+        )
+    return seconds
+
+
+def fade_seconds(sheet: "LeadSheet") -> float:
+    """Duration of the fade-out of a sheet as played: its last four bars, or its second half if that is shorter."""
+    if sheet.ending != "fade":
+        return 0.0
+    clock = Clock(sheet)
+    first = max(len(sheet.bars) - _FADE_BARS, len(sheet.bars) // 2)
+    return clock.end - clock(clock.starts[first])
+
+
+def beats_of(sheet: "LeadSheet") -> tuple[list[float], list[float]]:
+    """The beats and downbeats of a sheet as played, in seconds."""
+    clock = Clock(sheet)
+    beats, downbeats = [], []
+    for start, bar, signature in zip(clock.starts, clock.bars, clock.signatures):
+        # A pick-up ends on a downbeat.
+        position = start if bar.length >= signature.length else start + bar.length % signature.beat
+        if bar.length >= signature.length:
+            downbeats.append(clock(start))
+        while position < start + bar.length:
+            beats.append(clock(position))
+            position += signature.beat
+    return beats, downbeats
+
+
+def controls_of(sheet: "LeadSheet", prompt: str | None) -> dict[str, Any]:
+    """The arguments of the pipeline for a sheet as played; see [`LeadSheet.to_controls`]."""
+    clock = Clock(sheet)
+    duration = duration_of(sheet)
+    controls: dict[str, Any] = {}
+    if words := _prompt(sheet, clock, sheet.prompt if prompt is None else prompt):
+        controls["prompt"] = words
+    if chords := _chords(sheet, clock):
+        controls["chords"] = chords
+    if sheet.melody:
+        controls["melody"] = [(pitch, clock(start), clock(end)) for pitch, start, end in _fold(sheet.melody)]
+    if hits := [(drum, clock(start), velocity) for drum, start, velocity in drum_hits(sheet)]:
+        audio = torch.from_numpy(play_hits(hits, duration, _DRUM_RATE))[None]
+        controls["drums"] = (limit_peaks(audio, _DRUM_RATE), _DRUM_RATE)
+    controls["duration"] = duration
+    return controls
+
+
+def _prompt(sheet: "LeadSheet", clock: Clock, prompt: str) -> str | list[tuple[str | None, float]]:
+    if not any(section.prompt for section in sheet.sections):
+        return prompt
+    timeline: list[tuple[str | None, float]] = []
+    index = 0
+    for section in sheet.sections:
+        text = ", ".join(words for words in (prompt, section.prompt) if words) or None
+        if section.bars and (not timeline or timeline[-1][0] != text):
+            timeline.append((text, clock(clock.starts[index])))
+        index += len(section.bars)
+    return timeline if len(timeline) > 1 else timeline[0][0] or ""
+
+
+def _chords(sheet: "LeadSheet", clock: Clock) -> list[tuple[str, float]]:
+    chords: list[tuple[str, float]] = []
+    for label, start in sheet.chords:
+        name = NO_CHORD if is_no_chord(label) else label
+        if not chords or chords[-1][0] != name:
+            chords.append((name, clock(start)))
+    return chords
+
+
+def _fold(melody: tuple[tuple[int, Fraction, Fraction], ...]) -> Iterator[tuple[int, Fraction, Fraction]]:
+    """Transposes the melody, then single notes, by octaves to the range of the melody control."""
+
+    def count_outside(octaves: int) -> int:
+        return sum(not LOWEST_PITCH <= pitch + 12 * octaves <= HIGHEST_PITCH for pitch, _, _ in melody)
+
+    octaves = min(range(-6, 7), key=lambda number: (count_outside(number), abs(number))) if count_outside(0) else 0
+    if octaves:
+        direction = "up" if octaves > 0 else "down"
+        logger.warning(f"The melody is outside G2–B6 and was transposed {direction} by {abs(octaves)} octave(s).")
+    if outside := count_outside(octaves):
+        logger.warning(f"{outside} note(s) of the melody outside G2–B6 were transposed by octaves.")
+    for pitch, start, end in melody:
+        pitch += 12 * octaves
+        if pitch < LOWEST_PITCH:
+            pitch += 12 * math.ceil((LOWEST_PITCH - pitch) / 12)
+        elif pitch > HIGHEST_PITCH:
+            pitch -= 12 * math.ceil((pitch - HIGHEST_PITCH) / 12)
+        yield pitch, start, end
+
+
+# Drums
+
+
+def drum_hits(sheet: "LeadSheet") -> Hits:
+    r"""
+    The drum hits of a sheet as played: the written ones, those of grooves in bars without, and fills.
+
+    Args:
+        sheet ([`LeadSheet`]): a sheet as played.
+
+    Returns:
+        `list` of `(drum, start, velocity)`, with starts in quarter notes, sorted.
+    """
+    signatures = iter(sheet.time_signatures())
+    starts = iter(sheet.bar_starts)
+    hits: Hits = []
+    sections = [section for section in sheet.sections if section.bars]
+    for section, following in zip(sections, [*sections[1:], None]):
+        name = section.groove if section.groove is not None else sheet.groove
+        groove = None if name is None else find_groove(name)
+        offset = Fraction(0)  # in the pattern, in beats
+        for index, bar in enumerate(section.bars):
+            start, signature = next(starts), next(signatures)
+            beats = bar.length / signature.beat
+            is_whole = bar.length >= signature.length
+            played = [(hit.drum, hit.start, hit.velocity) for hit in bar.hits]
+            if not played and groove is not None and is_whole:
+                played = list(_groove_hits(groove, offset, beats, signature))
+            offset = offset + beats if is_whole else offset
+            if following is not None and following.fill and index == len(section.bars) - 1 and played:
+                played = _with_fill(played, bar, signature)
+            hits.extend((drum, start + position, velocity) for drum, position, velocity in played)
+    if hits and sheet.ending == "ring":
+        hits.extend((drum, sheet.length, velocity) for drum, velocity in _RING)
+    return sorted(hits, key=lambda hit: hit[1])
+
+
+def _groove_hits(
+    groove: Groove, offset: Fraction, beats: Fraction, signature: TimeSignature
+) -> Iterator[tuple[str, Fraction, float]]:
+    """The hits of one bar. A pattern that doesn't fit the time signature begins anew in each bar."""
+    per_beat = groove.steps_per_beat
+    pattern_beats = Fraction(groove.num_steps, per_beat)
+    fits = not (pattern_beats % beats and beats % pattern_beats)
+    first = int(offset * per_beat) if fits else 0
+    late = Fraction(2 * groove.swing - 1).limit_denominator(100)
+    for step in range(math.ceil(beats * per_beat)):
+        index = first + step
+        position = (step + late * (index % 2)) / per_beat * signature.beat
+        for drum, steps in groove.tracks.items():
+            velocity = to_velocity(steps[index % groove.num_steps])
+            if velocity > 0 and position < beats * signature.beat:
+                yield drum, position, velocity
+
+
+def _with_fill(hits: Hits, bar: Bar, signature: TimeSignature) -> Hits:
+    """Replaces the last half of a bar, at most two beats, by a fill."""
+    beats = min(2, max(1, int(bar.length / signature.beat / 2)))
+    start = bar.length - beats * signature.beat
+    notes = _FILL[-4 * beats :]
+    fill = [
+        (drum, start + signature.beat * Fraction(index, 4), velocity) for index, (drum, velocity) in enumerate(notes)
+    ]
+    return [hit for hit in hits if hit[1] < start] + fill
