@@ -147,7 +147,7 @@ class Controls:
 
     def __init__(self, args: argparse.Namespace):
         self.args = args
-        self._in_beats = _options_in_beats(args)
+        self._in_beats = options_in_beats(args)
         _check_combination(args, self._in_beats)
         with _rename_errors("groove"):
             groove = None if args.groove is None else find_groove(args.groove)
@@ -271,7 +271,7 @@ def _rename_errors(option: str) -> Iterator[None]:
         raise error.renamed(option) if error.argument == "name" else error
 
 
-def _options_in_beats(args: argparse.Namespace) -> set[str]:
+def options_in_beats(args: argparse.Namespace) -> set[str]:
     """The options that are given in bars or beats."""
     is_given = {
         "chords": is_in_bars(args.chords),

@@ -36,6 +36,7 @@ from ..utils.cli import run_command, warnings_name
 from ..utils.errors import InputError
 from .control_arguments import Controls, add_control_arguments
 from .edit_arguments import Edit, add_edit_arguments
+from .lead_sheet_arguments import Sheet, add_lead_sheet_arguments
 from .mixer_arguments import Mixer, add_mixer_arguments
 from .recipe import describe, parse_with_source, warn_of_differences
 
@@ -76,6 +77,7 @@ def build_parser() -> CommandParser:
     model.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="float32")
 
     add_control_arguments(parser)
+    add_lead_sheet_arguments(parser)
     add_mixer_arguments(parser)
     add_edit_arguments(parser)
 
@@ -199,7 +201,8 @@ def generate(args: argparse.Namespace) -> list[Path]:
     check_options(args)
     paths = number_paths(args)
     edit, mixer = Edit(args, paths.values()), Mixer(args)
-    controls = Controls(args)
+    sheet = Sheet(args)
+    controls = Controls(sheet.other_options())
     latents = None if args.latents is None else read_latents(args.latents)
 
     # 2. Load
@@ -211,12 +214,12 @@ def generate(args: argparse.Namespace) -> list[Path]:
 
     # 3. Generate
     window = pipe.transformer.config.sample_size if latents is None or latents.ndim < 2 else latents.shape[1]
+    arguments = controls.for_pipeline(edit.duration or window / pipe.frame_rate, pipe.tempo_model is not None)
+    arguments |= {"prompt": args.prompt, "duration": args.duration}
     audios, tempos, takes = mixer.generate(
         edit.adapt(pipe),
-        args.prompt,
         **edit.for_pipeline(),
-        **controls.for_pipeline(edit.duration or window / pipe.frame_rate, pipe.tempo_model is not None),
-        duration=args.duration,
+        **sheet.complete(arguments, pipe.transformer.config.beats, edit.kind is not None),
         loop=args.loop,
         window_overlap=args.window_overlap,
         num_inference_steps=args.num_inference_steps,
@@ -243,9 +246,10 @@ def generate(args: argparse.Namespace) -> list[Path]:
         if edit.keeps_samples:
             edit.write(audio, pipe.sampling_rate, path, info)
         else:
-            audio = mixer.mix(audio, pipe.sampling_rate)
+            audio = sheet.finish(mixer.mix(audio, pipe.sampling_rate), pipe.sampling_rate)
             export_audio(resample(audio, pipe.sampling_rate, rate), path, rate, args.loudness, info)
         print(path)
+    sheet.save()
     return list(paths.values())
 
 

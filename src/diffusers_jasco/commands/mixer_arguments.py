@@ -150,18 +150,18 @@ class Mixer:
             name = "drums_gain" if args.drums_gain else "rest_gain"
             raise InputError(f"`{name}` can't be used with `{kind}`, which keeps the samples of the recording.", name)
 
-    def generate(self, pipe: Any, prompt: str | None, **kwargs: Any) -> tuple[torch.Tensor, list[Any], list[Any]]:
+    def generate(self, pipe: Any, **kwargs: Any) -> tuple[torch.Tensor, list[Any], list[Any]]:
         """Returns the audio `(waveforms, channels, samples)`, the tempos, and the scores of the takes, if there are several."""
         if self.args.best_of == 1:
             generator = torch.Generator().manual_seed(self.args.seed)
-            result = pipe(prompt, **kwargs, **self.arguments, generator=generator)
+            result = pipe(**kwargs, **self.arguments, generator=generator)
             return result.audios, result.tempos, []
         from ..evaluation import best_of
 
         generator = torch.Generator().manual_seed(self.args.seed)
         for name in ("num_waveforms_per_prompt", "latents"):
             kwargs.pop(name)
-        audio, takes = best_of(pipe, self.args.best_of, generator=generator, prompt=prompt, **kwargs, **self.arguments)
+        audio, takes = best_of(pipe, self.args.best_of, generator=generator, **kwargs, **self.arguments)
         return audio[None], [takes[0].tempo], takes
 
     def mix(self, audio: torch.Tensor, sampling_rate: int) -> torch.Tensor:

@@ -39,9 +39,9 @@ from .edit_arguments import KINDS
 logger = logging.get_logger(__name__)
 
 # Options that do not change the music.
-NOT_RECORDED = {"help", "output", "device", "source", "no_metadata"}
+NOT_RECORDED = {"help", "output", "device", "source", "no_metadata", "save_lead_sheet"}
 # Options with files whose content is compared when music is regenerated.
-FILES = (*CONTROLS, "latents", *KINDS, *SOURCES[1:])
+FILES = (*CONTROLS, "lead_sheet", "latents", *KINDS, *SOURCES[1:])
 # Metadata entries that are not options: package version, model hash, waveform index, file hashes, the chosen tempo, and
 # the clip name that `scripts/generate_jasco.py` adds.
 _NOT_OPTIONS = {"diffusers-jasco", "model", "waveform", "files", "tempo", "name"}
@@ -51,6 +51,7 @@ _OVERRIDES = {
     "progression": {"chords", "key", "repeat_chords"},
     "drums": {"groove", "separate_drums"},
     "groove": {"drums", "separate_drums"},
+    "lead_sheet": {"tune", "part", "transpose", "beats"},
     "bpm": {"beats"},
     "beats": {"bpm"},
     "seed": {"latents"},

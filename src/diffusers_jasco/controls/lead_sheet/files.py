@@ -23,6 +23,9 @@ from .json_format import read_json, to_json
 from .sheet import LeadSheet
 
 
+WRITABLE = (".json",)
+
+
 def read_lead_sheet(
     source: str | os.PathLike, part: str | int | None = None, tune: str | int | None = None
 ) -> LeadSheet:
@@ -44,8 +47,12 @@ def _is_file_name(source: str | os.PathLike) -> bool:
 
 def save_lead_sheet(sheet: LeadSheet, path: str | os.PathLike):
     """Writes a sheet; see [`LeadSheet.save`]."""
-    suffix = Path(path).suffix.lower()
-    if suffix != ".json":
-        raise InputError(f"`path` has to end in .json, but is {shorten(path)}.", "path")
+    check_suffix(path, "path")
     with replace_file(path) as temporary:
         temporary.write_text(to_json(sheet), encoding="utf-8")
+
+
+def check_suffix(path: str | os.PathLike, argument: str):
+    """Raises an [`InputError`] unless a lead sheet can be written to a file of this name."""
+    if Path(path).suffix.lower() not in WRITABLE:
+        raise InputError(f"`{argument}` has to end in {', '.join(WRITABLE)}, but is {shorten(path)}.", argument)

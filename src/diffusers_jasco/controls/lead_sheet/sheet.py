@@ -249,6 +249,44 @@ class LeadSheet:
         sections = tuple(replace(section, bars=tuple(map(move, section.bars))) for section in self.sections)
         return replace(self, sections=sections, key=transpose_key(self.key, semitones))
 
+    def with_tempo(self, bpm: float) -> "LeadSheet":
+        r"""
+        Changes the tempo. Tempo changes keep their ratio to the tempo at the beginning.
+
+        Args:
+            bpm (`float`): beats of `beat_unit` per minute at the beginning.
+
+        Raises:
+            [`InputError`]: if a tempo is out of range.
+        """
+        bpm = to_float(bpm, "bpm", above=0, unit="beats per minute")
+        ratio = bpm / self.tempo
+
+        def change(bar: Bar) -> Bar:
+            tempos = tuple(tempo._replace(bpm=tempo.bpm * ratio) for tempo in bar.tempos)
+            return replace(bar, tempos=tempos) if tempos else bar
+
+        sections = tuple(replace(section, bars=tuple(map(change, section.bars))) for section in self.sections)
+        return replace(self, sections=sections, tempo=bpm)
+
+    def with_groove(self, name: str) -> "LeadSheet":
+        r"""
+        Replaces the drums by a groove.
+
+        Args:
+            name (`str`): name of a groove in `controls.drum_machine.GROOVES`.
+
+        Raises:
+            [`InputError`]: if the name is unknown.
+        """
+        sections = tuple(
+            replace(
+                section, groove=None, bars=tuple(replace(bar, hits=()) if bar.hits else bar for bar in section.bars)
+            )
+            for section in self.sections
+        )
+        return replace(self, sections=sections, groove=name)
+
     def save(self, path: str | os.PathLike):
         r"""
         Writes a file. Repeats are kept where the format has them; `.mid` and `.lab` files contain the music as played.
