@@ -15,9 +15,11 @@
 
 import gzip
 import json
+from fractions import Fraction
 
 import pytest
 
+from diffusers_jasco.controls.lead_sheet import Bar, ChordMark, LeadSheet, Section
 from diffusers_jasco.generation.batches import GenerationRequest
 from diffusers_jasco.generation.requests import InvalidLine, read_requests
 from diffusers_jasco.inputs import is_beats, read_beats
@@ -76,6 +78,30 @@ def test_grooves(tmp_path):
     named, file = read(tmp_path, {"groove": "Waltz"}, {"drums": "disco"})
     assert named.groove == named.describe()["groove"] == "Waltz" and not named.controls
     assert file.controls == {"drums": str(tmp_path / "disco")} and "groove" not in file.describe()
+
+
+def test_lead_sheets(tmp_path):
+    bars = (Bar(Fraction(4), (ChordMark("C"), ChordMark("G", Fraction(2)))),)
+    LeadSheet((Section("A", bars, prompt="soft"), Section("B", bars, prompt="loud")), prompt="rock").save(
+        tmp_path / "song.json"
+    )
+    lines = [
+        {"lead_sheet": "song.json"},
+        {"lead_sheet": "song.json", "prompt": "pop", "transpose": 2, "bpm": 60, "groove": "waltz", "seed": 1},
+        {"lead_sheet": "song.json", "chords": [["F", 0]], "duration": 2.5},
+        {"lead_sheet": "none.json"},
+        {"transpose": 2},
+    ]
+    plain, changed, own, absent, alone = read(tmp_path, *lines)
+    assert plain.prompt == [("rock, soft", 0.0), ("rock, loud", 2.0)] and plain.duration == 4.0
+    assert plain.controls == {"chords": [("C", 0.0), ("G", 1.0), ("C", 2.0), ("G", 3.0)]}
+    assert changed.prompt[1] == ("pop, loud", 4.0) and changed.controls["chords"][1] == ("A", 2.0)
+    assert "drums" in changed.controls and changed.groove is None and changed.bpm is None
+    json.dumps(changed.describe())
+    assert own.controls == {"chords": [("F", 0)]} and own.duration == 2.5
+    assert "none.json" in absent.error and "`transpose` requires `lead_sheet`" in alone.error
+    (with_beats,) = read(tmp_path, lines[0], controls=("chords", "beats"))
+    assert with_beats.controls["beats"][1] == [0.0, 2.0]
 
 
 def test_tempo_and_beats(tmp_path):

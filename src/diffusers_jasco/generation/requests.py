@@ -27,6 +27,7 @@ from typing import Any
 from ..audio.regions import read_pairs
 from ..controls import CONTROLS
 from ..controls.drum_machine import find_groove, is_groove_name
+from ..controls.lead_sheet import read_lead_sheet
 from ..controls.midi import split_track
 from ..data.features import beat_grid
 from ..data.sources import Source, read_captions, read_track_info
@@ -43,6 +44,8 @@ _TYPES = {
     "prompt": (str, list),
     **dict.fromkeys(CONTROLS, (str, list)),
     "groove": (str,),
+    "lead_sheet": (str,),
+    "transpose": (int,),
     "separate_drums": (bool,),
     "normalize_drums": (bool,),
     "start": _NUMBER,
@@ -103,7 +106,8 @@ def read_requests(
 
             - any of `FIELDS`: `prompt` (a text, or `[[text, start], ...]`), `chords` (`[[label, start], ...]`,
               `"C:0 Am:2.5"`, or a file), `drums` (a file), `groove` (a name in [`~controls.drum_machine.GROOVES`],
-              instead of `drums`), `melody` (`[[pitch, start, end], ...]` or a file), `beats` (`[seconds, ...]`,
+              instead of `drums`), `lead_sheet` (a file that [`~controls.lead_sheet.read_lead_sheet`] reads, for what
+              the line doesn't give; `transpose`: semitones; `bpm` and `groove` replace its own), `melody` (`[[pitch, start, end], ...]` or a file), `beats` (`[seconds, ...]`,
               `[beats, downbeats]`, a file, or `[]` for none), `separate_drums`, `normalize_drums`, `start` (seconds
               into files), `duration` (seconds), `bpm` (or `false`), `beats_per_bar`, `loop`, `window_overlap`,
               `control_scales` (`{"chords": 1.5}`), `control_regions` (`{"melody": [[start, end], ...]}`), `best_of`
@@ -175,7 +179,8 @@ def _read_line(
         )
     _check_groove(info, folder)
     audio = _read_audio(info, folder)
-    controls = {key: _read_control(key, info[key], folder) for key in CONTROLS if key in info}
+    info, supplied = _read_lead_sheet(info, folder, dataset_controls)
+    controls = supplied | {key: _read_control(key, info[key], folder) for key in CONTROLS if key in info}
     # Other empty lists are controls that are not given, but empty `beats` also exclude a chosen tempo, and in edits from a
     # description, empty controls remove those of the recording.
     is_edit = any(name in info for name in SOURCES)
@@ -206,6 +211,33 @@ def _read_line(
         else derive_seed("generation", seed, name),
         settings=defaults.settings | {key: info[key] for key in SETTINGS if key in info},
     )
+
+
+def _read_lead_sheet(
+    info: dict[str, Any], folder: Path, controls: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the fields of a line with the prompt and the duration of its lead sheet, and the controls of the sheet."""
+    if "lead_sheet" not in info:
+        if "transpose" in info:
+            raise ValueError("`transpose` requires `lead_sheet`.")
+        return info, {}
+    sheet = read_lead_sheet(Path(_find_file(info["lead_sheet"], folder) or folder / info["lead_sheet"]))
+    sheet = sheet.transpose(info.get("transpose", 0))
+    remaining = {key: value for key, value in info.items() if key not in ("lead_sheet", "transpose")}
+    if info.get("bpm") and "chords" not in info:
+        sheet = sheet.with_tempo(remaining.pop("bpm"))
+    if "groove" in info:
+        sheet = sheet.with_groove(remaining.pop("groove"))
+    prompt = info.get("prompt")
+    supplied = sheet.to_controls(prompt if isinstance(prompt, str) else None)
+    if isinstance(prompt, list):
+        supplied["prompt"] = prompt
+    if "beats" in controls and "bpm" not in remaining:
+        supplied["beats"] = sheet.beats()
+    remaining |= {key: supplied[key] for key in ("prompt",) if key in supplied}
+    if "audio" not in info:
+        remaining = {"duration": supplied["duration"]} | remaining
+    return remaining, {key: value for key, value in supplied.items() if key in CONTROLS}
 
 
 def _read_control(name: str, value: str | list[Any], folder: Path) -> Any:
