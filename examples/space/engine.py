@@ -203,12 +203,11 @@ class Engine:
         return request
 
     def _fit_loop(self, settings: Settings) -> Settings:
-        """The settings with the duration of the whole bars that fit into it, in whole frames, so that the beat continues."""
+        """The settings with the duration of the whole bars that fit into it, so that the beat continues."""
         bar = settings.chords["beats_per_bar"] * 60 / settings.tempo
-        # A saved duration of whole bars may be rounded down to a frame.
+        # Earlier versions saved durations that are rounded to frames.
         bars = max(1, math.floor((settings.duration + 1 / self.frame_rate) / bar))
-        duration = round(bars * bar * self.frame_rate) / self.frame_rate
-        return replace(settings, duration=min(duration, DURATION[1]))
+        return replace(settings, duration=min(bars * bar, DURATION[1]))
 
     def play(
         self,

@@ -28,6 +28,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy, deepcopy
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
@@ -39,6 +40,7 @@ from torch.nn import functional as F
 from transformers import EncodecModel
 from transformers.models.encodec.modeling_encodec import EncodecLSTM
 
+from .audio.resampling import resample_period
 from .models.codec_spectral import SpectralCodecModel
 from .utils.files import component_folder
 
@@ -50,6 +52,10 @@ CHUNK_SECONDS = 10.0
 # Seconds that are decoded before the beginning of a loop, and of the crossfade at its seam.
 LOOP_CONTEXT = 2.0
 LOOP_FADE = 0.1
+# Largest relative change of the length of a loop. Resampling changes the pitch of EnCodec's audio, by at most 3.5 cents.
+# The highest tuned oscillators of a spectral codec stay below the Nyquist frequency.
+_MAX_RESAMPLING = 0.002
+_MAX_TUNING = 0.02
 # Length of each half of the noise that the reach is measured with, and the relative difference that counts.
 _REACH_SECONDS = 2.0
 _REACH_THRESHOLD = 0.02
@@ -180,11 +186,29 @@ def decode(codec: Codec, latents: torch.Tensor) -> torch.Tensor:
     Returns:
         `torch.Tensor` of shape `(batch, channels, samples)`: audio in float32 on the codec's device. It may exceed ±1.
     """
-    return _join(_decode_chunks(codec, latents), 2, latents.shape[1] * codec.config.hop_length)
+    return _decode(codec, latents)
+
+
+def _decode(codec: Codec, latents: torch.Tensor, tuning: float = 1.0) -> torch.Tensor:
+    return _join(_decode_chunks(codec, latents, tuning), 2, latents.shape[1] * codec.config.hop_length)
+
+
+def can_stretch(codec: Codec, num_frames: int, num_samples: int) -> bool:
+    r"""
+    Whether [`decode_loop`] can make a number of samples from a number of frames. The length of a frame may change by 2%
+    with a spectral codec, and by 0.2% with EnCodec, whose pitch changes with it.
+
+    Args:
+        codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
+        num_frames (`int`): length of the latents.
+        num_samples (`int`): length of the audio.
+    """
+    largest = _MAX_TUNING if isinstance(codec, SpectralCodecModel) else _MAX_RESAMPLING
+    return abs(num_samples / (num_frames * codec.config.hop_length) - 1) <= largest
 
 
 @torch.no_grad()
-def decode_loop(codec: Codec, latents: torch.Tensor) -> torch.Tensor:
+def decode_loop(codec: Codec, latents: torch.Tensor, num_samples: int | None = None) -> torch.Tensor:
     r"""
     Decodes latents whose end continues with their beginning, to audio that can be repeated without a click: the
     beginning is an equal-power crossfade from what would follow the end, as the phases of a codec's oscillators do not
@@ -193,21 +217,33 @@ def decode_loop(codec: Codec, latents: torch.Tensor) -> torch.Tensor:
     Args:
         codec ([`~transformers.EncodecModel`] or [`SpectralCodecModel`]): the codec.
         latents (`torch.Tensor` of shape `(batch, frames, latent_dim)`): as in [`decode`].
+        num_samples (`int`, *optional*):
+            Length of the audio, by default that of whole frames. For another length, all of the audio is stretched by
+            resampling; the oscillators of a spectral codec are tuned so that their pitch does not change.
 
     Returns:
         `torch.Tensor` of shape `(batch, channels, samples)`: as in [`decode`].
+
+    Raises:
+        `ValueError`: for a length for which [`can_stretch`] is false.
     """
     num_frames = latents.shape[1]
+    size = num_frames * codec.config.hop_length
+    num_samples = size if num_samples is None else num_samples
+    if not can_stretch(codec, num_frames, num_samples):
+        raise ValueError(
+            f"A loop of {num_frames} frames ({size} samples) can't be stretched to {num_samples} samples."
+        )
     rate = codec.config.sampling_rate / codec.config.hop_length
     fade, context = math.ceil(LOOP_FADE * rate), math.ceil(LOOP_CONTEXT * rate)
     fade = min(fade, num_frames)
     around = torch.arange(-context, num_frames + fade + context, device=latents.device) % num_frames
-    audio = decode(codec, latents[:, around])
+    audio = _decode(codec, latents[:, around], num_samples / size)
     hop = audio.shape[-1] // len(around)
     start, end, length = context * hop, (context + num_frames) * hop, fade * hop
     angle = torch.linspace(0, math.pi / 2, length, device=audio.device)
     beginning = audio[..., start : start + length] * angle.sin() + audio[..., end : end + length] * angle.cos()
-    return torch.cat([beginning, audio[..., start + length : end]], dim=-1)
+    return resample_period(torch.cat([beginning, audio[..., start + length : end]], dim=-1), num_samples)
 
 
 @torch.no_grad()
@@ -360,17 +396,19 @@ def _encode_chunks(codec: Codec, waveform: torch.Tensor) -> Iterator[torch.Tenso
         yield latents.transpose(1, 2).float()
 
 
-def _decode_chunks(codec: Codec, latents: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Waveforms `(batch, channels, samples)`, chunk by chunk."""
+def _decode_chunks(codec: Codec, latents: torch.Tensor, tuning: float) -> Iterator[torch.Tensor]:
+    """Waveforms `(batch, channels, samples)`, chunk by chunk. `tuning` is of a spectral codec."""
     parameter = _onload(codec)
     decoder: Any = codec.decoder
+    is_spectral = isinstance(codec, SpectralCodecModel)
+    play = partial(decoder, tuning=tuning) if is_spectral and tuning != 1 else decoder
     size = _chunk_frames(codec, latents.shape[1])
     chunks = (chunk.transpose(1, 2).to(parameter) for chunk in latents.split(size, dim=1))
     decoded: Iterator[torch.Tensor]
     if latents.shape[1] <= size:
-        decoded = map(decoder, chunks)
-    elif isinstance(codec, SpectralCodecModel):
-        decoded = _slide(decoder, chunks, decoder.context, Fraction(codec.config.hop_length))
+        decoded = map(play, chunks)
+    elif is_spectral:
+        decoded = _slide(play, chunks, decoder.context, Fraction(codec.config.hop_length))
     else:
         decoded = _run_encodec(decoder.layers, chunks)
     for waveform in decoded:

@@ -92,6 +92,9 @@ class JascoConditioning:
             Duration of the audio in seconds, if it ends within the last frame.
         tempos (`tuple[Tempo | None, ...]`):
             The tempo of each sample, for information; by default unknown (`None`).
+        frame_rate (`float`, *optional*):
+            Frames per second of the music, by default those of the codec. Loops whose duration is not a whole number of
+            the codec's frames have slightly more or fewer frames per second; decoding restores their duration.
 
     Raises:
         `ValueError`: if the batch size or the number of frames differs, or the number of frames is unknown.
@@ -105,6 +108,7 @@ class JascoConditioning:
     given: dict[str, torch.Tensor] = field(default_factory=dict)
     duration: float | None = None
     tempos: tuple[Tempo | None, ...] = ()
+    frame_rate: float | None = None
 
     def __post_init__(self):
         if not self.tempos:
@@ -247,6 +251,7 @@ class JascoConditioning:
             given={name: torch.cat([part.presence[name] for part in parts]) for name in first.controls},
             duration=first.duration,
             tempos=tuple(tempo for part in parts for tempo in part.tempos),
+            frame_rate=first.frame_rate,
         )
 
     def to(self, device: torch.device | str) -> "JascoConditioning":

@@ -24,6 +24,11 @@ from torch.nn import functional as F
 FILTER_WIDTH = 24  # zero crossings of the low-pass filter, as in julius
 ROLLOFF = 0.945  # cutoff as a share of the Nyquist frequency, as in julius
 MAX_RATIO_TERM = 2000  # largest denominator of `to_rate / from_rate`
+# Samples on each side of the kernel of `resample_period`, and the degree of the polynomials that approximate it: errors
+# are below -90 dB up to two thirds of the Nyquist frequency.
+_PERIOD_REACH = 32
+_PERIOD_DEGREE = 6
+_PERIOD_BLOCK = 2**18  # samples that are computed at once
 
 
 def resample(waveform: torch.Tensor, from_rate: int, to_rate: int) -> torch.Tensor:
@@ -57,6 +62,44 @@ def _resampling_blocks(from_rate: int, to_rate: int) -> tuple[int, int, int]:
     ratio = Fraction(to_rate, from_rate).limit_denominator(MAX_RATIO_TERM)
     old, new = ratio.denominator, ratio.numerator
     return old, new, 1 + math.ceil(FILTER_WIDTH / ROLLOFF * max(1.0, old / new) / old)
+
+
+def resample_period(waveform: torch.Tensor, num_samples: int) -> torch.Tensor:
+    r"""
+    Resamples one period of a periodic signal, such as a loop, to any other number of samples. The result can be repeated
+    like the input. It is for small changes of the length: memory and time do not depend on the ratio.
+
+    Args:
+        waveform (`torch.Tensor` of shape `(..., samples)`): one period.
+        num_samples (`int`): its new length.
+
+    Returns:
+        `torch.Tensor` of shape `(..., num_samples)`.
+    """
+    size = waveform.shape[-1]
+    if num_samples == size:
+        return waveform
+    # A polynomial of the position between two samples for each tap of the kernel (Farrow structure).
+    position = torch.linspace(0, 1, 4 * _PERIOD_DEGREE + 1, dtype=torch.float64)[:, None]
+    distance = position - torch.arange(1 - _PERIOD_REACH, _PERIOD_REACH + 1)
+    cutoff = min(1.0, num_samples / size)
+    kernel = cutoff * torch.sinc(cutoff * distance) * (distance * (math.pi / 2 / _PERIOD_REACH)).cos().square()
+    powers = (position - 0.5) ** torch.arange(_PERIOD_DEGREE, -1, -1)
+    coefficients = torch.linalg.lstsq(powers, kernel).solution[:, None].to(waveform)
+
+    around = torch.arange(1 - _PERIOD_REACH, size + _PERIOD_REACH, device=waveform.device) % size
+    padded = waveform.reshape(-1, 1, size)[..., around]
+    resampled = waveform.new_empty(len(padded), num_samples)
+    for first in range(0, num_samples, _PERIOD_BLOCK):
+        scaled = size * torch.arange(first, min(first + _PERIOD_BLOCK, num_samples), device=waveform.device)
+        nearest, position = scaled // num_samples, (scaled % num_samples) / num_samples - 0.5
+        start, end = int(nearest[0]), int(nearest[-1])
+        terms = F.conv1d(padded[..., start : end + 2 * _PERIOD_REACH], coefficients)[..., nearest - start]
+        value = terms[:, 0]
+        for term in terms.unbind(1)[1:]:
+            value = value * position + term
+        resampled[:, first : first + len(nearest)] = value
+    return resampled.reshape(*waveform.shape[:-1], num_samples)
 
 
 def resampled_span(start: int, end: int, from_rate: int, to_rate: int) -> tuple[int, int, int]:

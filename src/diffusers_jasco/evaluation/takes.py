@@ -120,7 +120,8 @@ def best_of(
         names = inspect.signature(pipe.encode_conditioning).parameters
         encoding = {name: value for name, value in kwargs.items() if name in names}
         conditioning = pipe.encode_conditioning(**encoding, generator=torch.Generator().manual_seed(seeds[0]))
-        kwargs = {name: value for name, value in kwargs.items() if name not in names} | {"conditioning": conditioning}
+        kept = {name: value for name, value in kwargs.items() if name == "loop" or name not in names}
+        kwargs = kept | {"conditioning": conditioning}
     conditioning = kwargs["conditioning"]
     if conditioning.batch_size != 1:
         raise InputError(f"`best_of` takes one prompt, but there are {conditioning.batch_size}.", "prompt")
@@ -189,7 +190,7 @@ def _requested(
 ) -> dict[str, Any]:
     """The controls of a piece in the form of the evaluation's items, without those that are not given or not used."""
     controls = {name: control[0].cpu() for name, control in conditioning.controls.items() if name not in unused}
-    rate = pipe.frame_rate
+    rate = conditioning.frame_rate or pipe.frame_rate
     item: dict[str, Any] = {}
     if "chords" in controls:
         labels = [*pipe.transformer.config.chord_labels, FREE_CHORD]
@@ -221,7 +222,7 @@ def _select(onsets: Sequence[float], frames: torch.Tensor, rate: float) -> list[
 def _drum_onsets(pipe: Any, conditioning: JascoConditioning, arguments: Mapping[str, Any]) -> list[float]:
     """Onsets of the drum recording in seconds."""
     rate = pipe.sampling_rate
-    num_samples = round(conditioning.num_frames / pipe.frame_rate * rate)
+    num_samples = round(conditioning.num_frames / (conditioning.frame_rate or pipe.frame_rate) * rate)
     tempo, drums = conditioning.tempos[0], arguments["drums"]
     drums = drums[0] if isinstance(drums, list) and len(drums) == 1 else drums
     options = arguments.get("separate_drums", False), DRUMS_LOUDNESS, arguments.get("start", 0.0)

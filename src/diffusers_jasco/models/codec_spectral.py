@@ -242,11 +242,15 @@ class SpectralDecoder(nn.Module):
 
     @_per_device
     def table(self) -> torch.Tensor:
+        """The table of oscillators that are not tuned; see [`make_table`]."""
+        return self.make_table()
+
+    def make_table(self, tuning: float = 1.0) -> torch.Tensor:
         """Sines and cosines of the oscillators during a hop, fading out and fading in: (4 · oscillators, hop)."""
         # Staggered start phases: in-phase oscillators would add up to a click.
         phases = torch.rand(len(self.pitches), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         steps = torch.arange(self.tone_hop, dtype=torch.float64)
-        angle = 2 * math.pi * (self.frequencies[:, None] * steps + phases[:, None])
+        angle = 2 * math.pi * (tuning * self.frequencies[:, None] * steps + phases[:, None])
         # Linear interpolation of the loudness.
         fade = (steps + 0.5) / self.tone_hop
         table = torch.cat([angle.sin(), angle.cos()])
@@ -256,18 +260,20 @@ class SpectralDecoder(nn.Module):
     def noise_bank(self) -> torch.Tensor:
         return _mel_bank(self.num_noise_bands, 2 * self.noise_hop, self.sampling_rate)
 
-    def forward(self, latents: torch.Tensor, first_frame: int = 0) -> torch.Tensor:
+    def forward(self, latents: torch.Tensor, first_frame: int = 0, tuning: float = 1.0) -> torch.Tensor:
         r"""
         Args:
             latents (`torch.Tensor` of shape `(batch, latent_dim, frames)`):
                 Latents.
             first_frame (`int`, defaults to `0`):
                 Position of the latents in a longer piece, from which oscillators and noise continue.
+            tuning (`float`, defaults to `1.0`):
+                Factor of the frequencies of the oscillators, for audio that is resampled later.
 
         Returns:
             `torch.Tensor` of shape `(batch, 1, samples)`: waveforms.
         """
-        return self.play(*self.predict(latents), first_frame).to(latents.dtype)
+        return self.play(*self.predict(latents), first_frame, tuning).to(latents.dtype)
 
     def predict(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Nonnegative loudness of oscillators (batch, 4 · frames, …) and noise bands (batch, 8 · frames, …)."""
@@ -282,22 +288,26 @@ class SpectralDecoder(nn.Module):
             1, 2
         )
 
-    def play(self, oscillators: torch.Tensor, noise: torch.Tensor, first_frame: int = 0) -> torch.Tensor:
+    def play(
+        self, oscillators: torch.Tensor, noise: torch.Tensor, first_frame: int = 0, tuning: float = 1.0
+    ) -> torch.Tensor:
         """Waveforms (batch, 1, samples) of the loudness of oscillators and noise bands."""
-        waveform = self._play_oscillators(oscillators, first_frame) + self._play_noise(noise, first_frame)
+        waveform = self._play_oscillators(oscillators, first_frame, tuning) + self._play_noise(noise, first_frame)
         # Guidance inflates loudness, so limit it.
         return limit_peaks(waveform[:, None], self.sampling_rate)
 
-    def _play_oscillators(self, loudness: torch.Tensor, first_frame: int) -> torch.Tensor:
+    def _play_oscillators(self, loudness: torch.Tensor, first_frame: int, tuning: float) -> torch.Tensor:
         hops = first_frame * _TONE_STEPS + torch.arange(loudness.shape[1])
         # sin(a + b) from the angle a at the beginning of a hop and the table of steps b within it. In float64, since
         # float32 would be a quarter of a cycle off after ten minutes; on the CPU, since not all devices support
         # float64.
-        angle = 2 * math.pi * ((self.frequencies * self.tone_hop)[None] * hops[:, None] % 1)
+        angle = 2 * math.pi * ((tuning * self.frequencies * self.tone_hop)[None] * hops[:, None] % 1)
         turn = torch.cat([angle.cos(), angle.sin()], dim=-1).float().to(loudness.device)
         following = torch.cat([loudness[:, 1:], loudness[:, -1:]], dim=1)
         signals = torch.cat([loudness.repeat(1, 1, 2) * turn, following.repeat(1, 1, 2) * turn], dim=-1)
-        return (signals @ self.table(loudness.device)).flatten(1)
+        # Only the usual table is cached: each duration of a loop has another tuning.
+        table = self.table(loudness.device) if tuning == 1 else self.make_table(tuning).to(loudness.device)
+        return (signals @ table).flatten(1)
 
     def _play_noise(self, loudness: torch.Tensor, first_frame: int) -> torch.Tensor:
         size = 2 * self.noise_hop

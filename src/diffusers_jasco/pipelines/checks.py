@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.utils import logging
 
 from ..conditioning import JascoConditioning
 from ..controls.beats import FASTEST, SLOWEST
@@ -33,8 +32,6 @@ from ..utils.errors import InputError, list_names, shorten
 from ..utils.numbers import is_number, to_float, to_integer
 from .prompt_timeline import PromptTimeline, check_timeline, is_timeline
 
-
-logger = logging.get_logger(__name__)
 
 MIN_DURATION = 0.001  # seconds
 MAX_DURATION = 3600.0  # seconds
@@ -194,20 +191,6 @@ def check_duration(duration: Any) -> float | None:
         ) from None
 
 
-def check_loop(duration: Any, frame_rate: float) -> float | None:
-    """Checks the duration of a loop, and rounds it to whole frames, with a warning."""
-    duration = check_duration(duration)
-    if duration is None:
-        return None
-    rounded = max(1, round(duration * frame_rate)) / frame_rate
-    if abs(rounded - duration) > 1e-6:
-        logger.warning(
-            f"The loop has {rounded:g} s instead of {duration:g} s: it has to be a whole number of frames of"
-            f" {1 / frame_rate:g} s."
-        )
-    return rounded
-
-
 def check_windows(window_overlap: Any, windows_per_batch: Any, window: float) -> tuple[float, int]:
     r"""
     Args:
@@ -356,17 +339,17 @@ def check_generator(
     return generators
 
 
-def check_conditioning(conditioning: Any, controls: Sequence[str], others: dict[str, Any]):
+def check_conditioning(conditioning: Any, controls: Sequence[str], others: dict[str, Any], loop: bool):
     r"""
     Args:
         conditioning ([`JascoConditioning`], *optional*): encoded conditions of a call.
         controls (`Sequence[str]`): the controls of the checkpoint.
         others (`dict[str, Any]`): the arguments that `conditioning` replaces; `None` and `False` mean not given.
+        loop (`bool`): whether the music is a loop.
 
     Raises:
-        [`~inputs.InputError`]: for an invalid type, if any of `others` is given as well, or if the checkpoint lacks
-        one of
-            the controls.
+        [`~inputs.InputError`]: for an invalid type, if any of `others` is given as well, if the checkpoint lacks one of the
+            controls, or for the conditions of a loop without `loop`.
     """
     if conditioning is None:
         return
@@ -377,6 +360,8 @@ def check_conditioning(conditioning: Any, controls: Sequence[str], others: dict[
     given = [f"`{name}`" for name, value in others.items() if value is not None and value is not False]
     if given:
         raise InputError(f"Give either `conditioning` or {', '.join(given)}, not both.", "conditioning")
+    if conditioning.frame_rate is not None and not loop:
+        raise InputError("`conditioning` is that of a loop: use it with `loop=True`.", "conditioning")
     if absent := sorted(set(conditioning.controls) - set(controls)):
         raise InputError(
             f"`conditioning` has {', '.join(absent)}, but the controls of this checkpoint are:"

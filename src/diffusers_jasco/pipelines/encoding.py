@@ -14,8 +14,8 @@
 
 """Conversion of text, controls and audio to the forms that the transformer uses, and back."""
 
-import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from diffusers.utils import logging
 from transformers import EncodecModel, PreTrainedTokenizerBase, T5EncoderModel
 
 from ..audio.levels import DRUMS_LOUDNESS
+from ..audio.resampling import resample_period
 from ..codecs import decode, decode_loop, encode, encode_drums
 from ..conditioning import JascoConditioning, TextSection
 from ..controls import CONTROLS
@@ -62,6 +63,7 @@ from .checks import (
 )
 from .control_mixer import ControlRegions, read_control_regions, region_masks
 from .prompt_timeline import opening, split_sections
+from .timeline import Timeline, place_frames, place_frames_of_loop, warn_of_rounded_loop
 
 
 logger = logging.get_logger(__name__)
@@ -155,16 +157,19 @@ class JascoEncodingMixin(DiffusionPipeline):
         normalize_drums: bool | None = None,
         start: float = 0.0,
         bpm: float | None = None,
+        frame_rate: float | None = None,
     ) -> torch.Tensor | None:
         """
         Encodes one drum recording, in any form, as latents of shape `(num_frames, latent_dim)`; `None` if it is empty.
-        `bpm` is the tempo of a groove. See `separate_drums` and `normalize_drums` in [`__call__`].
+        `bpm` is the tempo of a groove. See `separate_drums` and `normalize_drums` in [`__call__`]. With a `frame_rate`
+        other than the codec's, the recording is stretched, as a loop that lasts as long as the frames.
         """
         loudness = self._drums_loudness(normalize_drums)
-        num_samples = num_frames * self._hop_length
+        num_samples = round(num_frames / (frame_rate or self.frame_rate) * self.sampling_rate)
         waveform = read_drums(drums, self.sampling_rate, num_samples, separate_drums, loudness, start, bpm)
         if waveform is None:
             return None
+        waveform = resample_period(waveform, num_frames * self._hop_length)
         return encode_drums(self.codec, waveform[None], self.transformer.config.drums_blur)[0]
 
     def _drums_loudness(self, normalize_drums: bool | None) -> float | None:
@@ -182,14 +187,15 @@ class JascoEncodingMixin(DiffusionPipeline):
         audiocraft_compatible: bool = False,
         start: float = 0.0,
         bpm: float | None = None,
+        frame_rate: float | None = None,
     ) -> torch.Tensor | None:
         """
         Encodes one melody, in any form, as a matrix of shape `(num_frames, melody_bins)`; `None` if it is empty. `bpm`
-        is the tempo of notes as text. With `audiocraft_compatible`, melodies of recordings are 0.15% late, as in
-        AudioCraft.
+        is the tempo of notes as text, `frame_rate` that of the music, by default the codec's. With
+        `audiocraft_compatible`, melodies of recordings are 0.15% late, as in AudioCraft.
         """
         read = read_melody_late if audiocraft_compatible else read_melody
-        matrix = read(melody, num_frames, self.frame_rate, start, bpm)
+        matrix = read(melody, num_frames, frame_rate or self.frame_rate, start, bpm)
         return matrix if matrix.any() else None
 
     @torch.no_grad()
@@ -212,6 +218,7 @@ class JascoEncodingMixin(DiffusionPipeline):
         num_frames: int | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         control_regions: dict[str, list] | list[dict[str, list] | None] | None = None,
+        loop: bool = False,
     ) -> JascoConditioning:
         r"""
         Encodes text and controls, for reuse in any number of calls with `conditioning=`.
@@ -228,6 +235,7 @@ class JascoEncodingMixin(DiffusionPipeline):
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
                 Random generator for tempos, or a list with one per prompt; its state does not change.
             control_regions (`dict[str, list]` or `list`, *optional*): as in [`__call__`].
+            loop (`bool`, defaults to `False`): whether the conditions are for a call with `loop=True`.
 
         Returns:
             [`JascoConditioning`]: the conditions of one waveform per prompt.
@@ -240,17 +248,22 @@ class JascoEncodingMixin(DiffusionPipeline):
             separate_drums=separate_drums,
             normalize_drums=normalize_drums,
             audiocraft_compatible=audiocraft_compatible,
+            loop=loop,
         )
         if normalize_drums is None and audiocraft_compatible:
             normalize_drums = False
         prompt, prompt_embeds, prompt_attention_mask = check_text(
             prompt, prompt_embeds, prompt_attention_mask, self.transformer.config.text_dim
         )
-        duration = check_duration(duration)
-        if num_frames is None:
-            num_frames = sample_size if duration is None else self._num_frames(duration)
-        elif duration is not None:
+        duration, rate = check_duration(duration), self.frame_rate
+        if num_frames is not None and duration is not None:
             raise InputError("Give either `num_frames` or `duration`, not both.", "num_frames")
+        if duration is not None:
+            timeline = self._place_frames(duration, loop)
+            warn_of_rounded_loop(timeline, duration)
+            num_frames, rate, duration = timeline
+        elif num_frames is None:
+            num_frames = sample_size
         else:
             num_frames = to_integer(num_frames, "num_frames", 1, self._num_frames(MAX_DURATION))
         num_prompts = count_pieces(prompt, prompt_embeds, None)
@@ -265,14 +278,14 @@ class JascoEncodingMixin(DiffusionPipeline):
                 )
         # Beats also come from tempos.
         given_names = [name for name in nulls if name == "beats" or is_given(inputs[name])]
-        regions = read_control_regions(control_regions, num_prompts, given_names, num_frames / self.frame_rate)
+        regions = read_control_regions(control_regions, num_prompts, given_names, num_frames / rate)
         self._warn_of_rests(regions)
         starts = check_starts(start, num_prompts, tuple(inputs.values()))
         device = self._execution_device
         generator = check_generator(generator, num_prompts, device)
         prompts = prompt if isinstance(prompt, list) else [prompt] * num_prompts
         sections, encoded_texts = [], {}
-        for first_frame, texts in split_sections(prompts, num_frames, self.frame_rate):
+        for first_frame, texts in split_sections(prompts, num_frames, rate):
             if (key := tuple(texts)) not in encoded_texts:
                 encoded_texts[key] = self.encode_prompt(texts, device, 1, prompt_embeds, prompt_attention_mask)
             states, text_mask = encoded_texts[key]
@@ -282,17 +295,18 @@ class JascoEncodingMixin(DiffusionPipeline):
         # 1. Choose a tempo
         openings = [opening(single) for single in prompts]
         timings, timelines, grids, reported = self._place_in_time(
-            openings, inputs, *tempos, starts, num_frames, sections[0], generator
+            openings, inputs, *tempos, starts, num_frames / rate, sections[0], generator
         )
 
         # 2. Convert the controls to frames
-        rate, labels = self.frame_rate, self.transformer.config.chord_labels
+        labels = self.transformer.config.chord_labels
+        size = {"num_frames": num_frames, "frame_rate": rate}
         bpms = [None if timing is None else timing.tempo.bpm for timing in timings]
         read: Callable[..., Any] = partial(
-            self.encode_drums, num_frames=num_frames, separate_drums=separate_drums, normalize_drums=normalize_drums
+            self.encode_drums, **size, separate_drums=separate_drums, normalize_drums=normalize_drums
         )
         drum_latents = encode_per_prompt("drums", inputs["drums"], num_prompts, read, starts, bpm=bpms)
-        read = partial(self.encode_melody, num_frames=num_frames, audiocraft_compatible=audiocraft_compatible)
+        read = partial(self.encode_melody, **size, audiocraft_compatible=audiocraft_compatible)
         melodies = encode_per_prompt("melody", inputs["melody"], num_prompts, read, starts, bpm=bpms)
         frames_of: tuple[Sequence[torch.Tensor | None], ...] = (
             [chords_to_frames(timeline, labels, num_frames, rate) if timeline else None for timeline in timelines],
@@ -311,6 +325,8 @@ class JascoEncodingMixin(DiffusionPipeline):
             given[name] = torch.tensor([single is not None for single in frames], device=device)
         kept: dict[str, int | torch.Tensor] = {name: nulls[name] for name in controls}
         conditioning = JascoConditioning(tuple(sections), controls, kept, None, num_frames, given, duration, reported)
+        if rate != self.frame_rate:
+            conditioning = replace(conditioning, frame_rate=rate)
         return conditioning.mask(region_masks(regions, num_frames, rate, device))
 
     def _warn_of_rests(self, regions: Sequence[ControlRegions]):
@@ -324,7 +340,7 @@ class JascoEncodingMixin(DiffusionPipeline):
         bpms: Sequence[float | bool | None],
         meters: Sequence[int | None],
         starts: Sequence[float],
-        num_frames: int,
+        duration: float,
         section: TextSection,
         generator: torch.Generator | list[torch.Generator] | None,
     ) -> tuple[
@@ -337,11 +353,7 @@ class JascoEncodingMixin(DiffusionPipeline):
         The timing, the chords, and the beats and downbeats of each piece, in seconds, and its tempo; `None` where there
         are none.
         """
-        num_prompts, duration, labels = (
-            len(prompts),
-            num_frames / self.frame_rate,
-            self.transformer.config.chord_labels,
-        )
+        num_prompts, labels = len(prompts), self.transformer.config.chord_labels
         read: Callable[..., Any] = partial(read_chords_or_bars, labels=labels, duration=duration)
         timelines = encode_per_prompt("chords", inputs["chords"], num_prompts, read, starts)
         read = partial(read_beats, duration=duration)
@@ -392,15 +404,21 @@ class JascoEncodingMixin(DiffusionPipeline):
         mean, std = (torch.tensor(value, device=latents.device) for value in (config.latents_mean, config.latents_std))
         return (latents - mean) / std
 
-    def decode_latents(self, latents: torch.Tensor, loop: bool = False) -> torch.Tensor:
+    def decode_latents(
+        self, latents: torch.Tensor, loop: bool = False, num_samples: int | None = None
+    ) -> torch.Tensor:
         """
         Decodes normalized latents `(batch, frames, latent_dim)` to audio of shape `(batch, channels, samples)`, with
-        `loop` to audio whose end continues with its beginning.
+        `loop` to audio whose end continues with its beginning. `num_samples` is the length of a loop, by default that
+        of whole frames; see [`~codecs.decode_loop`].
         """
         config = self.transformer.config
         mean, std = (torch.tensor(value, device=latents.device) for value in (config.latents_mean, config.latents_std))
-        return (decode_loop if loop else decode)(self.codec, latents * std + mean)
+        latents = latents * std + mean
+        return decode_loop(self.codec, latents, num_samples) if loop else decode(self.codec, latents)
+
+    def _place_frames(self, duration: float, loop: bool = False) -> Timeline:
+        return place_frames_of_loop(self.codec, duration) if loop else place_frames(self.codec, duration)
 
     def _num_frames(self, duration: float) -> int:
-        # Tolerance for float products such as 0.28 * 50 = 14.000000000000002.
-        return max(1, math.ceil(duration * self.frame_rate - 1e-6))
+        return place_frames(self.codec, duration).num_frames

@@ -47,7 +47,6 @@ from .checks import (
     check_duration,
     check_generator,
     check_latents,
-    check_loop,
     check_output_type,
     check_switches,
     check_tempos,
@@ -285,10 +284,13 @@ class JascoPipeline(
         windows = place_windows(num_frames, config.sample_size, overlap, config.drums_blur, loop)
         return WindowedVelocity(velocity, windows, windows_per_batch)
 
-    def _decode(self, latents: torch.Tensor, duration: float | None, loop: bool) -> torch.Tensor:
+    def _decode(self, latents: torch.Tensor, conditioning: JascoConditioning, loop: bool) -> torch.Tensor:
         """The audio of a call, without the end of the last frame if the duration ends within it."""
-        audio = self.decode_latents(latents, loop)
-        return audio if duration is None or loop else audio[..., : round(duration * self.sampling_rate)]
+        if loop:
+            seconds = conditioning.num_frames / (conditioning.frame_rate or self.frame_rate)
+            return self.decode_latents(latents, loop, round(seconds * self.sampling_rate))
+        audio, duration = self.decode_latents(latents), conditioning.duration
+        return audio if duration is None else audio[..., : round(duration * self.sampling_rate)]
 
     @contextmanager
     def _call(self, guider: JascoGuidance, attention_kwargs: dict[str, Any] | None) -> Iterator[None]:
@@ -386,9 +388,9 @@ class JascoPipeline(
                 and matrices, chords in bars and grooves are not affected. Only the needed part of a recording is
                 analyzed.
             duration (`float`, *optional*):
-                Duration in seconds, at most 3600; by default that of the training clips. A longer piece is generated
-                in windows of that length, which overlap and are denoised together. All controls apply to the whole
-                piece.
+                Duration in seconds, at most 3600; by default that of the training clips. The audio has exactly this
+                length, rounded to samples. A longer piece is generated in windows of that length, which overlap and are
+                denoised together. All controls apply to the whole piece.
             bpm (`float`, `False` or a list, *optional*):
                 Tempo in beats per minute for all prompts, or a list with one per prompt: of chords in bars, grooves
                 and notes as text, and, if the checkpoint has the control `beats`, of the music; the first downbeat is
@@ -411,7 +413,11 @@ class JascoPipeline(
                 Number of windows that are evaluated at once, 8 by default. Fewer need less memory.
             loop (`bool`, defaults to `False`):
                 Whether the end of the music continues with its beginning without a seam, so that it can be repeated.
-                `duration` is rounded to whole frames, with a warning.
+                `duration` should be a whole number of bars. It is kept exactly, although a loop has a whole number of
+                frames: controls are placed on slightly shorter or longer frames, and the audio is resampled. The pitch
+                stays with a spectral codec, and changes by at most 0.2% (3.5 cents) with EnCodec. Only very short loops
+                that would need more (less than 5 s at 50 frames per second of EnCodec, less than 1 s at 25 of a
+                spectral codec) may be rounded to whole frames, with a warning.
             control_scales (`dict[str, float]` or `list`, *optional*):
                 How strictly each control is followed: `{"chords": 1.5, "melody": 0.5}`, for all prompts, or a list with
                 one (or `None`) per prompt. By default 1; with 0, a control is not used. See [`JascoGuidance`].
@@ -489,17 +495,17 @@ class JascoPipeline(
         inputs |= {**switches, "bpm": bpm, "beats_per_bar": beats_per_bar, "control_regions": control_regions}
         others = {"prompt": prompt, "prompt_embeds": prompt_embeds, "duration": duration, **inputs}
         others |= {} if is_number(start) and start == 0 else {"start": start}
-        check_conditioning(conditioning, self.transformer.controls, others)
+        check_conditioning(conditioning, self.transformer.controls, others, bool(loop))
         config = self.transformer.config
         prompt, prompt_embeds, prompt_attention_mask = check_text(
             prompt, prompt_embeds, prompt_attention_mask, config.text_dim
         )
-        duration = check_loop(duration, self.frame_rate) if loop else check_duration(duration)
+        duration = check_duration(duration)
         device = self._execution_device
         num_prompts = count_pieces(prompt, prompt_embeds, conditioning)
         check_tempos(bpm, beats_per_bar, inputs["beats"], num_prompts)
         batch_size = num_prompts * to_integer(num_waveforms_per_prompt, "num_waveforms_per_prompt", minimum=1)
-        num_frames = None if duration is None else self._num_frames(duration)
+        num_frames = None if duration is None else self._place_frames(duration, loop).num_frames
         num_frames = num_frames if conditioning is None else conditioning.num_frames
         latents = check_latents(latents, batch_size, num_frames, config.in_channels, duration)
         generator = check_generator(generator, batch_size, device)
@@ -530,6 +536,7 @@ class JascoPipeline(
                     prompt_attention_mask=prompt_attention_mask,
                     num_frames=latents.shape[1] if duration is None and latents is not None else None,
                     generator=generator[:: batch_size // num_prompts] if isinstance(generator, list) else generator,
+                    loop=loop,
                     **inputs,
                 )
             conditioning = conditioning.to(device).repeat(batch_size // conditioning.batch_size)
@@ -550,7 +557,7 @@ class JascoPipeline(
             )
 
             # 4. Decode
-            audio = latents if output_type == "latent" else self._decode(latents, conditioning.duration, loop)
+            audio = latents if output_type == "latent" else self._decode(latents, conditioning, loop)
             result = audio.cpu().numpy() if output_type == "np" else audio
 
             self.maybe_free_model_hooks()
