@@ -14,7 +14,8 @@
 
 
 from .synthetic.music import SyntheticMusic
+from .synthetic.suggestions import suggest_lead_sheet
 from .synthetic.to_datasets import to_datasets
 
 
-__all__ = ["SyntheticMusic", "to_datasets"]
+__all__ = ["SyntheticMusic", "suggest_lead_sheet", "to_datasets"]

@@ -166,6 +166,22 @@ def compose_progression(
     return timeline
 
 
+def compose_functional(
+    split: str, style: Style, mode: str, steps: int, beat_steps: int, rng: np.random.Generator, ends: bool = False
+) -> Phrase:
+    """A phrase of four bars of functional harmony, as in [`compose_progression`]; with `ends`, it ends with a cadence."""
+    composer = _Composer(False, style, mode, steps, beat_steps, rng)
+    return draw_for(split, lambda: composer.draw_functional(ends))
+
+
+def compose_blues(
+    split: str, style: Style, mode: str, steps: int, beat_steps: int, rng: np.random.Generator
+) -> list[Phrase]:
+    """The three phrases of a twelve-bar blues, as in [`compose_progression`]."""
+    composer = _Composer(False, style, mode, steps, beat_steps, rng)
+    return [draw_for(split, lambda options=options: composer.draw_blues(options)) for options in _BLUES]
+
+
 def final_chord(plain: bool, style: Style, mode: str, rng: np.random.Generator) -> Degree:
     """The tonic at the end of a piece."""
     forms = ("maj7", "maj7" if plain else "6") if mode == "major" else ("m7", "m7" if plain else "m6")

@@ -58,6 +58,37 @@ GENRES = _table(
     }
 )  # fmt: skip
 
+# Names of genres that prompts may contain but captions do not, by the style that is closest to them.
+OTHER_GENRES = _table(
+    {
+        "pop": "k pop, j pop, indie, eurovision, r and b pop, dance pop, jingle",
+        "80s pop": "synthpop, eighties, new romantic pop",
+        "rock": "punk, punk rock, pop punk, surf rock, rock and roll, rock n roll, rockabilly, post rock, emo, prog,"
+        " progressive rock, alternative rock, blues rock, psychedelic",
+        "metal": "death metal, black metal, nu metal, djent, hardcore",
+        "ballad": "romance, love ballad, christmas carol",
+        "folk": "acoustic, indie folk, medieval, sea shanty, shanty, pirate song",
+        "country": "western",
+        "blues": "boogie woogie",
+        "swing jazz": "jazzy, ragtime, gypsy jazz, smooth jazz, jazz trio, jazz quartet",
+        "bossa nova": "bossanova, bosa nova, bossa jazz",
+        "funk": "fusion, jazz fusion, funk rock",
+        "house": "electro, electronic, dance, club, tech house, uk garage, tropical house",
+        "techno": "drum and bass, dnb, jungle, dubstep, hardstyle, idm, edm techno",
+        "trance": "psytrance, psy trance, eurodance",
+        "hip hop": "hiphop, rap, trap, drill, grime, beats",
+        "lo-fi": "lo fi hip hop, lofi hip hop, chill, chill hop, trip hop",
+        "reggae": "dancehall, ragga, calypso",
+        "salsa": "cumbia, merengue, rumba, cha cha, tango, flamenco, reggaeton, afrobeat, latin pop, samba fusion",
+        "celtic jig": "jig, reel, irish, scottish reel, hornpipe",
+        "slow 6/8 soul": "motown, r and b, rnb, r n b, neo soul",
+        "orchestral": "cinematic, epic, symphony, sonata, string quartet, baroque, movie score, video game score",
+        "ambient": "relaxing, drone music, soundscapes, spa music, sleep music",
+        "synthwave": "retro wave, chiptune, 8 bit, synth wave, video game music",
+        "march": "marching, military, national anthem",
+    }
+)  # fmt: skip
+
 # Where the music would be played, or what it accompanies.
 SCENES = _table(
     {
@@ -203,6 +234,16 @@ TEMPO_TERMS = (
     (96, 126, _split("moderato, medium paced, comfortable tempo")),
     (126, 148, _split("allegro, brisk, lively tempo")),
     (140, 180, _split("vivace, very fast, rapid, racing")),
+)
+
+# The same for terms that prompts may contain but captions do not: (range in BPM, terms).
+OTHER_TEMPOS = (
+    ((44, 60), _split("grave, lento, larghetto, super slow, extremely slow")),
+    ((56, 83), _split("slowly, slower, slow motion")),
+    ((84, 125), _split("midtempo, mid paced")),
+    ((112, 126), _split("allegretto")),
+    ((126, 160), _split("uptempo, faster, speedy")),
+    ((168, 200), _split("presto, super fast, extremely fast, breakneck")),
 )
 
 # Drums that sound → phrases.
