@@ -142,7 +142,11 @@ def _vocabulary() -> dict[str, tuple[Phrase, ...]]:
         add((*words.GENRES[name], *words.OTHER_GENRES.get(name, ())), Phrase("style", name, _GENRE))
         scenes = [re.sub(r"^(?:a|an|the) ", "", scene) for scene in words.SCENES[name]]
         add(scenes, Phrase("style", name, _SCENE))
-        add((*words.SOUNDS[name], *style.moods), Phrase("style", name, _SOUND))
+        # Words such as "fast" and "calm" fit many styles.
+        general = {word for table in (TEMPO_WORDS, ENERGY_WORDS) for options in table.values() for word in options}
+        adjectives = dict.fromkeys((*words.SOUNDS[name], *style.moods))
+        add([word for word in adjectives if word not in general], Phrase("style", name, _SOUND))
+        add([word for word in adjectives if word in general], Phrase("style", name, _INSTRUMENT))
         add((*words.ERAS[name], *words.PLACES.get(name, ())), Phrase("style", name, _ERA))
         for patterns, table in ((style.comp, words.COMP_PATTERNS), (style.bass, words.BASS_PATTERNS)):
             for pattern in patterns:
@@ -181,7 +185,7 @@ def _vocabulary() -> dict[str, tuple[Phrase, ...]]:
     for value, options in words.LEAD_REGISTERS.items():
         add([f"{option} {noun}" for option in options for noun in ("melody", "lead")], Phrase("register", value))
     add([word.removeprefix("with ") for word in DRUM_WORDS["yes"]], Phrase("drums", True))
-    add(("percussion", "beat", "drum", "drumming", "a beat", "groove"), Phrase("drums", True))
+    add(("percussion", "beat", "drum", "drumming"), Phrase("drums", True))
     add(DRUM_WORDS["no"], Phrase("drums", False))
     add(("melody", "melodic lead", "lead", "tune"), Phrase("melody", True))
     add(("backing track", "accompaniment only", "no melody", "without melody"), Phrase("melody", False))
@@ -320,7 +324,9 @@ def _fit(style: Style, found: dict[str, object]) -> float:
     if found.get("mode") in ("major", "minor"):
         total += style.minor if found["mode"] == "minor" else 1 - style.minor
     mean = sum(style.tempo) / 2
-    total += float((found.get("energy") == "calm" and mean < 90) or (found.get("energy") == "energetic" and mean > 115))
+    total += float(
+        (found.get("energy") == "calm" and mean < 90) or (found.get("energy") == "energetic" and mean > 115)
+    )
     if found.get("time_signature"):
         total += float(found["time_signature"] in style.time_signatures)
     return total

@@ -25,6 +25,7 @@ from diffusers.utils import logging
 
 from ...controls.chord_labels import NOTES
 from ...controls.lead_sheet import LeadSheet, Section, TimeSignature, bars_from_timeline
+from ...controls.lead_sheet.keys import transpose_chord
 from ...controls.midi_drums import DRUM_VOICES
 from ...utils.errors import InputError, list_names, shorten
 from ...utils.numbers import to_integer
@@ -32,7 +33,7 @@ from ...utils.seeding import derive_seed
 from .harmony import Degree, Phrase, compose_blues, compose_functional, label_chord
 from .material import choose
 from .parts import Chord, Clock, Setting, play_drums, play_line
-from .prompts import DEFAULT_STYLE, Description, read_words
+from .prompts import Description, read_words
 from .styles import STYLES, Style
 
 
@@ -47,13 +48,17 @@ _SWINGING = 0.6  # styles swing from this position of the second half of a beat 
 _HARDLY_DRUMMED = 0.3  # probability of drums in a style, below which they are only suggested if the words name them
 _LOUD = 104  # velocity of a loud hit, as in `parts`
 _CANDIDATES = 8  # phrases among which the words choose that with the fewest or the most chords
-# Sections after the first one, repeated.
-_FORMS = ("ABA", "AABA", "ABAC", "AABACABA")
+_LINES = 3  # melodies, of which the first one with at least so many notes per bar is used, or the one with the most
+_ENOUGH_NOTES = 1.5
+# Order of the sections, repeated.
+_FORMS = ("ABAB", "ABAC", "AABA")
 # Keys that are usually spelled otherwise than the labels of their chords.
 _KEY_NAMES = {(1, "major"): "Db", (1, "minor"): "C#", (8, "minor"): "G#"}
+# Styles whose grooves are used in time signatures that a style does not have.
 _METER_STYLES = {"3/4": "waltz", "6/8": "slow 6/8 soul", "4/4": "ballad"}
-# Beats per minute: range of tempos that are suggested for words such as "slow", as wide as this if it is beside the style's.
-_TEMPO_WIDTH = 10.0
+_TEMPO_WIDTH = (
+    10.0  # beats per minute; part of the range of "slow", "fast", ... that is nearest to a style outside of it
+)
 
 # Lowest note of the melody, the range of which is 19 semitones, by words for instruments and registers.
 _LOWEST_NOTES = {
@@ -175,9 +180,13 @@ class SheetSetting:
     def section_bars(self) -> int:
         return 12 if self.is_blues else 2 * _PHRASE
 
+    def spell(self, label: str) -> str:
+        """A chord label with the accidentals of the key: Db in F minor, not C#."""
+        return transpose_chord(label, 0, self.key)
+
     def random(self, *part: str) -> np.random.Generator:
-        """A random generator for a part of the sheet, so that a change of one part leaves the others unchanged."""
-        return np.random.default_rng(derive_seed("suggestion", self.seed, *part))
+        """A random generator for a part of the sheet, so that words that change one part leave the others unchanged."""
+        return np.random.default_rng(derive_seed("suggestion", self.seed, self.style.name, *part))
 
 
 def choose_setting(description: Description, seed: int = 0, **given: Any) -> SheetSetting:
@@ -192,13 +201,12 @@ def choose_setting(description: Description, seed: int = 0, **given: Any) -> She
     seed = to_integer(seed, "seed", minimum=-(2**63), maximum=2**64 - 1)
     description = replace(description, **given)
     style = description.style
-    rng = np.random.default_rng(derive_seed("suggestion", seed, "setting"))
-    # The same numbers of random draws in every case keep the rest unchanged if one word changes.
-    draws = rng.random(6)
+    # The same number of random draws in every case, so that one more word leaves the rest unchanged.
+    draws = np.random.default_rng(derive_seed("suggestion", seed, style.name, "setting")).random(5)
     time_signature = description.time_signature or style.time_signatures[int(draws[0] * len(style.time_signatures))]
     tempo = description.tempo
     if tempo is None:
-        low, high = _tempo_range(description)
+        low, high = _tempo_range(description, time_signature)
         tempo = float(round(low + draws[1] * (high - low)))
     mode = description.mode or ("minor" if draws[2] < style.minor else "major")
     tonic = int(draws[3] * 12) if description.tonic is None else description.tonic
@@ -218,9 +226,15 @@ def choose_setting(description: Description, seed: int = 0, **given: Any) -> She
     )
 
 
-def _tempo_range(description: Description) -> tuple[float, float]:
+def _tempo_range(description: Description, time_signature: str) -> tuple[float, float]:
     """The style's tempos that the words allow, or those of the words that are nearest to the style's."""
-    low, high = map(float, description.style.tempo)
+    style = description.style
+    low, high = map(float, style.tempo)
+    # A beat of 6/8 has three eighths instead of two.
+    if time_signature == "6/8" and "6/8" not in style.time_signatures:
+        low, high = low * 2 / 3, high * 2 / 3
+    elif time_signature != "6/8" and style.time_signatures == ("6/8",):
+        low, high = low * 3 / 2, high * 3 / 2
     if description.tempo_range is not None:
         first, last = description.tempo_range
         if last < low:
@@ -235,19 +249,12 @@ def _tempo_range(description: Description) -> tuple[float, float]:
 def _adapt(style: Style, time_signature: str, description: Description) -> Style:
     """The style with grooves for the time signature, preferably with the drums that the words name."""
     grooves = style.drums
-    is_short = style.time_signatures != ("4/4",) and "4/4" not in style.time_signatures
-    if time_signature not in style.time_signatures and (is_short or time_signature != "3/4"):
-        grooves = next(other for other in STYLES if other.name == _METER_STYLES[time_signature]).drums
-    elif time_signature not in style.time_signatures:
-        grooves = _find_style("waltz").drums
+    if time_signature not in style.time_signatures:
+        grooves = next(other.drums for other in STYLES if other.name == _METER_STYLES[time_signature])
     for drum in description.drum_sounds:
         grooves = tuple(groove for groove in grooves if drum in groove) or grooves
     sevenths = {"triads": 0.0, "sevenths": 0.95}.get(description.harmony or "", style.sevenths)
     return replace(style, drums=grooves, sevenths=sevenths)
-
-
-def _find_style(name: str) -> Style:
-    return next(style for style in STYLES if style.name == name)
 
 
 def compose_sheet(setting: SheetSetting, words: str, bars: int) -> LeadSheet:
@@ -315,7 +322,9 @@ def _compose_section(setting: SheetSetting, name: str) -> Timeline:
     for length, (offset, form, bass) in _compose_chords(setting, name):
         chords.append(Chord(step, step + length, (setting.tonic + offset) % 12, form, bass))
         step += length
-    labels = [(label_chord(chord.root, chord.form, chord.bass), chord.start * _STEP) for chord in chords]
+    labels = [
+        (setting.spell(label_chord(chord.root, chord.form, chord.bass)), chord.start * _STEP) for chord in chords
+    ]
     timeline = [chord for index, chord in enumerate(labels) if not index or labels[index - 1][0] != chord[0]]
     return timeline, _compose_melody(setting, name, chords)
 
@@ -340,9 +349,7 @@ def _compose_chords(setting: SheetSetting, name: str) -> list[tuple[int, Degree]
     return [*first, *(first if is_repeated else draw(True))]
 
 
-def _compose_melody(
-    setting: SheetSetting, name: str, chords: list[Chord]
-) -> list[tuple[int, Fraction, Fraction]]:
+def _compose_melody(setting: SheetSetting, name: str, chords: list[Chord]) -> list[tuple[int, Fraction, Fraction]]:
     """The melody of a section: (MIDI number, start, end)."""
     if setting.description.melody is False:
         return []
@@ -355,7 +362,10 @@ def _compose_melody(
     # Sections differ in register.
     lowest = min(max(lowest + {"A": 0, "B": 3, "C": -2}[name], 43), 76)
     rng = setting.random("melody", name)
-    notes = play_line(_make_setting(setting, chords, setting.section_bars, rng), lowest, busy, 98)
+    part = _make_setting(setting, chords, setting.section_bars, rng)
+    lines = (play_line(part, lowest, busy, 98) for _ in range(_LINES))
+    # Not mostly rests, which some random lines are.
+    notes = max(lines, key=lambda line: min(len(line), _ENOUGH_NOTES * setting.section_bars))
     size = setting.section_bars * setting.steps
     spans = [(note.key, round(note.start), max(round(note.end), round(note.start) + 1)) for note in notes]
     ends = [*(start for _, start, _ in spans[1:]), size]

@@ -76,7 +76,7 @@ OTHER_GENRES = _table(
         "house": "electro, electronic, dance, club, tech house, uk garage, tropical house",
         "techno": "drum and bass, dnb, jungle, dubstep, hardstyle, idm, edm techno",
         "trance": "psytrance, psy trance, eurodance",
-        "hip hop": "hiphop, rap, trap, drill, grime, beats",
+        "hip hop": "hiphop, rap, trap, drill, grime",
         "lo-fi": "lo fi hip hop, lofi hip hop, chill, chill hop, trip hop",
         "reggae": "dancehall, ragga, calypso",
         "salsa": "cumbia, merengue, rumba, cha cha, tango, flamenco, reggaeton, afrobeat, latin pop, samba fusion",
