@@ -231,8 +231,8 @@ def read_words(prompt: str) -> Description:
         phrase, before = match[1], text[: match.start()]
         is_negated = _NEGATION.search(before) is not None
         for attribute, value, weight in _vocabulary()[phrase]:
-            if is_negated and attribute in ("drums", "melody"):
-                found[attribute] = False
+            if is_negated and isinstance(value, bool):
+                found[attribute] = not value
             elif is_negated:
                 continue
             elif attribute == "style":
