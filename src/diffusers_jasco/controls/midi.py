@@ -17,8 +17,9 @@
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -57,6 +58,23 @@ class MidiTrack:
         return self.channel == DRUM_CHANNEL
 
 
+class MidiEvent(NamedTuple):
+    r"""
+    A meta event: text, lyrics, a marker, a cue point, a track name or a key signature.
+
+    Args:
+        tick (`int`): position in ticks.
+        kind (`int`): type of the meta event, such as 5 for lyrics.
+        track (`int`): zero-based number of the track chunk.
+        data (`bytes`): at most 500 bytes.
+    """
+
+    tick: int
+    kind: int
+    track: int
+    data: bytes
+
+
 @dataclass(frozen=True)
 class Midi:
     r"""
@@ -68,6 +86,11 @@ class Midi:
         beats, seconds (`np.ndarray`): the tempo map, which is linear between these points.
         time_signatures (`list`): tuples `(beat, numerator, denominator)`, where a beat is a quarter note.
         lyrics (`np.ndarray`): times of the syllables of the lyrics in seconds.
+        division (`Fraction`): ticks per beat; for SMPTE time, ticks per half second.
+        is_smpte (`bool`): whether times are in SMPTE frames, so that the file has no beats: 120 per minute are assumed.
+        tempos (`list`): tuples `(tick, microseconds per beat)`, one per tick.
+        events (`list` of [`MidiEvent`]): the first 100,000 meta events, sorted by tick.
+        end (`int`): the last tick of the longest track.
     """
 
     path: str
@@ -76,6 +99,11 @@ class Midi:
     seconds: np.ndarray
     time_signatures: list[tuple[float, int, int]]
     lyrics: np.ndarray
+    division: Fraction = Fraction(480)
+    is_smpte: bool = False
+    tempos: list[tuple[int, int]] = field(default_factory=list)
+    events: list[MidiEvent] = field(default_factory=list)
+    end: int = 0
 
     def to_seconds(self, beats: np.ndarray) -> np.ndarray:
         """Converts positions in beats (quarter notes) to seconds."""
@@ -84,6 +112,10 @@ class Midi:
     def to_beats(self, seconds: np.ndarray) -> np.ndarray:
         """Converts times in seconds to positions in beats (quarter notes)."""
         return np.interp(seconds, self.seconds, self.beats)
+
+    def to_ticks(self, seconds: np.ndarray) -> np.ndarray:
+        """Converts times in seconds to the nearest ticks."""
+        return np.rint(self.to_beats(seconds) * float(self.division)).astype(np.int64)
 
     def describe(self, index: int) -> str:
         """Describes a track for messages, such as `3 'Vocals'`."""

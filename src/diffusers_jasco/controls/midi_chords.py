@@ -113,6 +113,21 @@ def chords_from_midi(
         raise EmptyInputError(f"`chords`: {path} has no notes (drums do not count).", "chords")
     if track is not None:
         indices = [midi.find_track(track, indices, "chords")]
+    return chords_of_tracks(midi, indices, labels)
+
+
+def chords_of_tracks(midi: Midi, indices: Sequence[int], labels: Sequence[str] | None = None) -> Chords:
+    r"""
+    Reads or estimates the chords of tracks; see [`chords_from_midi`].
+
+    Args:
+        midi ([`Midi`]): the MIDI file.
+        indices (`Sequence[int]`): indices of at least one track with notes, without drums.
+        labels (`Sequence[str]`, *optional*): the chord vocabulary.
+
+    Returns:
+        `list` of `(label, start)`, in seconds; the last label is `"N"` at the end of the notes.
+    """
     end = max(float(midi.tracks[index].ends.max()) for index in indices)
     for chosen in ([index for index in indices if is_chords_name(midi.tracks[index].name)], indices):
         notes = _collect(midi, chosen)

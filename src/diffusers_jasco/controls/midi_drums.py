@@ -84,7 +84,7 @@ def drums_from_midi(
     track = named if track is None else track
     midi = load_midi(path, "drums")
     if track is None:
-        tracks = _drum_tracks(midi)
+        tracks = _require_drum_tracks(midi)
     else:
         tracks = [midi.tracks[midi.find_track(track, range(len(midi.tracks)), "drums")]]
     check_start(start, tracks, "drums")
@@ -122,25 +122,31 @@ def drums_from_midi(
     return limit_peaks(audio, sampling_rate)
 
 
-def _drum_tracks(midi: Midi) -> list[MidiTrack]:
+def drum_tracks(midi: Midi) -> list[MidiTrack]:
     """The tracks on channel 10, or else tracks with a drum name, or a single track with the keys of drums."""
     if on_channel := [track for track in midi.tracks if track.is_drum]:
         return on_channel
     others = [track for track in midi.tracks if is_drum_name(track.name)]
     if not others and len(midi.tracks) == 1 and _is_drum_like(midi.tracks[0]):
         others = midi.tracks
+    return others
+
+
+def _require_drum_tracks(midi: Midi) -> list[MidiTrack]:
+    tracks = drum_tracks(midi)
     if not midi.tracks:
         raise EmptyInputError(f"`drums`: {midi.path} has no notes.", "drums")
-    if not others:
+    if not tracks:
         names = list_names([midi.describe(index) for index in range(len(midi.tracks))]) or "none"
         raise InputError(
             f"`drums`: {midi.path} has no drums: no notes on channel 10 and no track with a drum name. Tracks with"
             f" notes: {names}.",
             "drums",
         )
-    names = list_names([f"{track.name!r} (channel {track.channel + 1})" for track in others])
-    logger.warning(f"`drums`: {midi.path} has no notes on channel 10; track {names} is used as drums.")
-    return others
+    if not any(track.is_drum for track in tracks):
+        names = list_names([f"{track.name!r} (channel {track.channel + 1})" for track in tracks])
+        logger.warning(f"`drums`: {midi.path} has no notes on channel 10; track {names} is used as drums.")
+    return tracks
 
 
 def _is_drum_like(track: MidiTrack) -> bool:

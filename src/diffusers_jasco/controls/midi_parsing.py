@@ -18,6 +18,7 @@ import os
 import struct
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,7 +26,7 @@ import numpy as np
 from diffusers.utils import logging
 
 from ..utils.errors import InputError, list_names
-from .midi import Midi, MidiTrack
+from .midi import Midi, MidiEvent, MidiTrack
 from .midi_names import decode_name
 
 
@@ -35,6 +36,8 @@ MAX_BYTES = 10_000_000
 MAX_NOTES = 400_000
 MAX_SECONDS = 3 * 3600.0
 _MAX_TRACKS = 2000
+_MAX_EVENTS = 100_000  # meta events
+_MAX_TEXT = 500  # bytes
 _DEFAULT_DIVISION = 480  # ticks per beat
 _DEFAULT_TEMPO = 500_000  # microseconds per beat
 _NUM_DATA_BYTES = {0x8: 2, 0x9: 2, 0xA: 2, 0xB: 2, 0xC: 1, 0xD: 1, 0xE: 2}
@@ -111,6 +114,8 @@ class _Reader:
         self.time_signatures: list[tuple[int, int, int]] = []
         self.lyrics: list[int] = []
         self.texts: list[int] = []
+        self.events: list[MidiEvent] = []
+        self.end = 0  # ticks
         self.num_notes = 0
         self.following = -1
 
@@ -158,7 +163,7 @@ class _Reader:
             # The patterns of format 2 are placed one after another.
             start_tick = last_tick if format == 2 else 0
             position, last = self.read_track(found, position + 8, end, start_tick)
-            last_tick = max(last_tick, last)
+            last_tick = self.end = max(last_tick, last)
             found += 1
         if found == 0:
             raise _NotMidi("it has no track (MTrk).")
@@ -240,7 +245,13 @@ class _Reader:
         signatures = [(tick / per_beat, upper, lower) for tick, upper, lower in sorted(self.time_signatures)]
         syllables = self.lyrics if len(self.lyrics) >= len(self.texts) else self.texts
         lyrics = np.interp(sorted(syllables), ticks, seconds) if syllables else np.zeros(0)
-        return Midi("", tracks, ticks / per_beat, seconds, signatures, lyrics)
+        is_smpte = bool(self.division & 0x8000)
+        tempos = [] if is_smpte else sorted(dict(sorted(self.tempos)).items())
+        events = sorted(self.events, key=lambda event: event.tick)
+        division = Fraction(per_beat).limit_denominator(1001)
+        return Midi(
+            "", tracks, ticks / per_beat, seconds, signatures, lyrics, division, is_smpte, tempos, events, self.end
+        )
 
     def tempo_map(self) -> tuple[np.ndarray, np.ndarray, float]:
         """The ticks and the seconds of tempo changes and of a point in the far future, and the ticks per beat."""
@@ -382,6 +393,8 @@ class _Events:
         value = self.data[self.position : self.position + size]
         self.position += size
         reader = self.reader
+        if kind in (0x01, 0x03, 0x05, 0x06, 0x07, 0x59) and len(reader.events) < _MAX_EVENTS:
+            reader.events.append(MidiEvent(self.tick, kind, self.track, value[:_MAX_TEXT]))
         if kind in (0x03, 0x04):
             name = decode_name(value)
             if self.channel_prefix is not None:
