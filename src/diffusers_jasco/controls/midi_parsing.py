@@ -242,16 +242,20 @@ class _Reader:
             )
         if cut:
             self.problems[f"note after {MAX_SECONDS / 3600:.0f} hours"] += cut
-        signatures = [(tick / per_beat, upper, lower) for tick, upper, lower in sorted(self.time_signatures)]
+        signatures = [(tick / per_beat, upper, lower) for tick, upper, lower in sorted(self.time_signatures, key=lambda change: change[0])]
         syllables = self.lyrics if len(self.lyrics) >= len(self.texts) else self.texts
         lyrics = np.interp(sorted(syllables), ticks, seconds) if syllables else np.zeros(0)
         is_smpte = bool(self.division & 0x8000)
-        tempos = [] if is_smpte else sorted(dict(sorted(self.tempos)).items())
+        tempos = [] if is_smpte else list(self.tempo_changes().items())
         events = sorted(self.events, key=lambda event: event.tick)
         division = Fraction(per_beat).limit_denominator(1001)
         return Midi(
             "", tracks, ticks / per_beat, seconds, signatures, lyrics, division, is_smpte, tempos, events, self.end
         )
+
+    def tempo_changes(self) -> dict[int, int]:
+        """Microseconds per beat by tick; the last change in the file counts at each tick."""
+        return dict(sorted(dict(self.tempos).items()))
 
     def tempo_map(self) -> tuple[np.ndarray, np.ndarray, float]:
         """The ticks and the seconds of tempo changes and of a point in the far future, and the ticks per beat."""
@@ -264,7 +268,7 @@ class _Reader:
                 self.problems[f"{frames} SMPTE frames per second"] += 1
             rate = frames * max(division & 0xFF, 1)
             return np.array([0, far]), np.array([0, far / rate]), 0.5 * rate
-        tempos = dict(sorted(self.tempos))  # the last one at each tick counts
+        tempos = self.tempo_changes()
         ticks = np.array([*sorted({0, *tempos}), far])
         values = np.array([tempos.get(int(tick)) or _DEFAULT_TEMPO for tick in ticks[:-1]])
         steps = np.diff(ticks) * values / 1e6 / division

@@ -33,17 +33,17 @@ from .layout import bars_from_timeline
 from .midi_parts import read_parts
 from .midi_words import (
     COMPOSER_PREFIX,
-    ENDING_PREFIX,
     KEY,
     NAME,
     OWN_FILE,
     SWING,
     decode_all,
     midi_texts,
+    read_ending,
     read_sections,
     read_syllables,
 )
-from .sheet import ENDINGS, LeadSheet
+from .sheet import LeadSheet
 
 
 logger = logging.get_logger(__name__)
@@ -92,9 +92,8 @@ def read_midi(path: str | os.PathLike, part: str | int | None = None) -> LeadShe
     ends = [end for *_, end in melody] + [tick + 1 for _, tick, _ in hits] + [tick + 1 for _, tick in chords]
     length = place(max([*ends, midi.end if is_own else 0, _end_of_notes(midi) if chords else 0]))
     pickup, signatures = _read_signatures(midi)
-    ending = next((name for name in ENDINGS if is_own and ENDING_PREFIX + name in texts), "cut")
-    if ending == "ring":
-        length = max(length - signatures[-1][1].length, Fraction(1, 64))
+    ending, end = read_ending(midi) if is_own else ("cut", 0)
+    length = place(end) if end else length
     _check_length(path, length, signatures)
     tempos = _read_tempos(midi)
     bars = bars_from_timeline(
@@ -216,7 +215,7 @@ def _add_keys(midi: Midi, bars: Sequence[Bar]) -> tuple[str, list[Bar]]:
 
 
 def _nearest(starts: Sequence[Fraction], position: Fraction) -> int:
-    index = bisect_right(starts, position) - 1
+    index = max(bisect_right(starts, position) - 1, 0)
     is_late = index + 1 < len(starts) and starts[index + 1] - position < position - starts[index]
     return index + is_late
 
@@ -241,8 +240,8 @@ def _add_lyrics(midi: Midi, bars: Sequence[Bar]) -> list[Bar]:
     positions = [position for position, *_ in onsets]
     words: dict[tuple[int, int], str] = {}
     for position, text in syllables:
-        index = bisect_right(positions, position + _NEAR) - 1
-        if index >= 0 and positions[index] >= position - _NEAR:
+        index = _nearest(positions, position) if positions else 0
+        if positions and abs(positions[index] - position) <= _NEAR:
             place = onsets[index][1:]
             words[place] = (words[place].removesuffix("-") + text) if place in words else text
     added = list(bars)
@@ -262,23 +261,26 @@ def _add_lyrics(midi: Midi, bars: Sequence[Bar]) -> list[Bar]:
 
 
 def _straighten(bars: Sequence[Bar], signature: TimeSignature) -> list[Bar]:
-    """Moves swung notes back to the positions at which they are written."""
+    """Moves swung notes back to the positions at which they are written; see [`Clock.played`]."""
     straight = []
-    for bar in bars:
+    for index, bar in enumerate(bars):
         signature = bar.time_signature or signature
         if signature.is_compound:
             straight.append(bar)
             continue
-        offset = bar.length % 1
+        is_pickup = index == 0 and bar.length < signature.length
+        offset, end = bar.length % 1 if is_pickup else Fraction(0), bar.length if is_pickup else bar.length // 1
 
-        def move(position: Fraction, offset: Fraction = offset) -> Fraction:
+        def move(position: Fraction, offset: Fraction = offset, end: Fraction | int = end) -> Fraction:
+            if position >= end:
+                return position
             beat, part = divmod(position - offset, 1)
-            long = Fraction(2, 3)
-            part = part * Fraction(3, 4) if part < long else Fraction(1, 2) + (part - long) * Fraction(3, 2)
+            late = Fraction(2, 3)
+            part = part * Fraction(3, 4) if part < late else Fraction(1, 2) + (part - late) * Fraction(3, 2)
             return max(offset + beat + part, Fraction(0))
 
         notes = [
-            note._replace(start=move(note.start), length=min(move(note.end), bar.length) - move(note.start))
+            note._replace(start=move(note.start), length=move(note.end) - move(note.start))
             for note in bar.notes
         ]
         straight.append(

@@ -72,6 +72,16 @@ def midi_texts(midi: Midi) -> set[str]:
     return {text.strip() for text in decode_all([e.data for e in midi.events if e.kind == TEXT and e.tick == 0])}
 
 
+def read_ending(midi: Midi) -> tuple[str, int]:
+    """How the music of one of our files ends, and the tick of its last bar line, or `("cut", 0)`."""
+    for event in midi.events:
+        if event.kind == TEXT and event.data.startswith(ENDING_PREFIX.encode()):
+            name = event.data[len(ENDING_PREFIX) :].decode("latin-1")
+            if name in ("ring", "fade") and event.tick > 0:
+                return name, event.tick
+    return "cut", 0
+
+
 def read_sections(midi: Midi) -> list[tuple[int, str]]:
     """The names of sections with their ticks: markers, and cue points and texts that look like such names."""
     events = [event for event in midi.events if event.kind in (TEXT, MARKER, CUE)]

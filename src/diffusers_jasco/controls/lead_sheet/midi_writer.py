@@ -62,7 +62,7 @@ def to_midi(sheet: LeadSheet) -> bytes:
     sheet = sheet.expand()
     clock = Clock(sheet)
     ring = clock.signatures[-1].length if ending == "ring" else Fraction(0)
-    tracks = [_conductor(sheet, ending), _melody(sheet, clock), _chords(sheet, clock, ring), _drums(sheet, clock)]
+    tracks = [_conductor(sheet, ending), _melody(sheet, clock), _chords(sheet, clock, ring), _drums(sheet, clock, ring)]
     tracks = [track for number, track in enumerate(tracks) if track or number == 0]
     ticks = _choose_division([position for track in tracks for position, *_ in track])
     chunks = [_encode(track, sheet.length + ring, ticks) for track in tracks]
@@ -86,8 +86,8 @@ def _conductor(sheet: LeadSheet, ending: str) -> list[Event]:
     events = [_meta(start, NAME, sheet.title)] if sheet.title else []
     texts = [OWN_FILE, SWING] if sheet.swing else [OWN_FILE]
     texts += [COMPOSER_PREFIX + sheet.composer] if sheet.composer else []
-    texts += [ENDING_PREFIX + ending] if ending != "cut" else []
     events += [_meta(start, TEXT, text) for text in texts]
+    events += [_meta(sheet.length, TEXT, ENDING_PREFIX + ending)] if ending != "cut" else []
     events.append(_tempo(start, sheet.tempo * float(sheet.beat_unit)))
     events += _signatures(sheet)
     last = None
@@ -160,7 +160,7 @@ def _chords(sheet: LeadSheet, clock: Clock, ring: Fraction) -> list[Event]:
     return [*_begin("Chords", channel, program), *events] if events else []
 
 
-def _drums(sheet: LeadSheet, clock: Clock) -> list[Event]:
+def _drums(sheet: LeadSheet, clock: Clock, ring: Fraction) -> list[Event]:
     hits: dict[str, dict[Fraction, float]] = {}
     for drum, start, velocity in drum_hits(sheet):
         at = hits.setdefault(drum, {})
@@ -170,7 +170,7 @@ def _drums(sheet: LeadSheet, clock: Clock) -> list[Event]:
     for drum, at in hits.items():
         starts = sorted(at)
         for start, following in zip(starts, [*starts[1:], math.inf]):
-            end = min(start + _HIT_LENGTH, following)
+            end = min(start + _HIT_LENGTH, following, sheet.length + ring)
             events += _note(start, Fraction(end), _DRUMS, _KEYS[drum], max(1, round(127 * at[start])))
     return [_meta(Fraction(0), NAME, "Drums"), *events] if events else []
 

@@ -81,24 +81,28 @@ class Clock:
 
     def __call__(self, position: Position) -> float:
         """Seconds of a position in quarter notes; with swing, off-beat eighth notes are late."""
-        if self.swing:
-            position = self._swing(position)
+        position = self.played(position)
         index = bisect_right(self._positions, position) - 1
         return self._times[index] + float(position - self._positions[index]) * self._quarters[index]
 
-    def _swing(self, position: Position) -> Position:
+    def played(self, position: Position) -> Position:
+        """The position in quarter notes at which a written position is played: with swing, off-beat notes are late."""
+        if not self.swing:
+            return position
         index = min(bisect_right(self.starts, position), len(self.bars)) - 1
         signature = self.signatures[index]
         if signature.is_compound:
             return position
-        # A pick-up ends on a beat.
-        start = self.starts[index] + self.bars[index].length % 1
+        start, bar = self.starts[index], self.bars[index]
+        if index == 0 and bar.length < signature.length:
+            start += bar.length % 1  # a pick-up ends on a beat
+        elif position - start >= bar.length // 1:
+            return position  # half a beat, as in 7/8
         beat, part = divmod(position - start, 1)
-        part = (
-            part * Fraction(4, 3)
-            if part < Fraction(1, 2)
-            else Fraction(2, 3) + (part - Fraction(1, 2)) * Fraction(2, 3)
-        )
+        if part < Fraction(1, 2):
+            part *= Fraction(4, 3)
+        else:
+            part = Fraction(2, 3) + (part - Fraction(1, 2)) * Fraction(2, 3)
         return start + beat + part
 
     @property
