@@ -242,7 +242,10 @@ class _Reader:
             )
         if cut:
             self.problems[f"note after {MAX_SECONDS / 3600:.0f} hours"] += cut
-        signatures = [(tick / per_beat, upper, lower) for tick, upper, lower in sorted(self.time_signatures, key=lambda change: change[0])]
+        signatures = [
+            (tick / per_beat, upper, lower)
+            for tick, upper, lower in sorted(self.time_signatures, key=lambda change: change[0])
+        ]
         syllables = self.lyrics if len(self.lyrics) >= len(self.texts) else self.texts
         lyrics = np.interp(sorted(syllables), ticks, seconds) if syllables else np.zeros(0)
         is_smpte = bool(self.division & 0x8000)

@@ -19,11 +19,14 @@ from pathlib import Path
 
 from ...utils.errors import InputError, shorten
 from ...utils.files import looks_like_path, read_text, replace_file
+from ..midi import is_midi_file
 from .json_format import read_json, to_json
+from .midi_reader import read_midi
+from .midi_writer import to_midi
 from .sheet import LeadSheet
 
 
-WRITABLE = (".json",)
+WRITABLE = (".mid", ".midi", ".json")
 
 
 def read_lead_sheet(
@@ -33,11 +36,14 @@ def read_lead_sheet(
     Reads a lead sheet.
 
     Args:
-        source (`str` or `os.PathLike`): a file or text; `.json` files are read.
+        source (`str` or `os.PathLike`): a file or text; `.json` and MIDI files are read.
+        part (`str` or `int`, *optional*): the melody track of a MIDI file; see [`read_midi`].
     """
     if not _is_file_name(source):
         raise InputError(f"`source` has to be a file, but is {shorten(source)}.", "source")
     name = os.fspath(source)
+    if is_midi_file(source):
+        return read_midi(source, part)
     return read_json(read_text(source, "source"), name)
 
 
@@ -48,8 +54,10 @@ def _is_file_name(source: str | os.PathLike) -> bool:
 def save_lead_sheet(sheet: LeadSheet, path: str | os.PathLike):
     """Writes a sheet; see [`LeadSheet.save`]."""
     check_suffix(path, "path")
+    is_midi = Path(path).suffix.lower() in (".mid", ".midi")
+    data = to_midi(sheet) if is_midi else to_json(sheet).encode("utf-8")
     with replace_file(path) as temporary:
-        temporary.write_text(to_json(sheet), encoding="utf-8")
+        temporary.write_bytes(data)
 
 
 def check_suffix(path: str | os.PathLike, argument: str):

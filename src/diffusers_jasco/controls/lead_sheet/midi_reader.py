@@ -78,11 +78,15 @@ def read_midi(path: str | os.PathLike, part: str | int | None = None) -> LeadShe
     """
     path, named = split_track(path)
     midi = load_midi(path, "source")
+    pickup, signatures = _read_signatures(midi)
+    _check_length(path, _end_of_notes(midi) / midi.division, signatures)
     melody, chords, hits = read_parts(midi, named if part is None else part)
     if not melody and not hits and not any(label != NO_CHORD for label, _ in chords):
         raise InputError(f"`source`: {path} has no melody, no chords and no drums.", "source")
     if midi.is_smpte:
-        logger.warning(f"{path} has times in SMPTE frames instead of beats: its bars assume 120 quarter notes per minute.")
+        logger.warning(
+            f"{path} has times in SMPTE frames instead of beats: its bars assume 120 quarter notes per minute."
+        )
 
     def place(tick: int) -> Fraction:
         return tick / midi.division
@@ -91,12 +95,11 @@ def read_midi(path: str | os.PathLike, part: str | int | None = None) -> LeadShe
     is_own = OWN_FILE in texts
     ends = [end for *_, end in melody] + [tick + 1 for _, tick, _ in hits] + [tick + 1 for _, tick in chords]
     length = place(max([*ends, midi.end if is_own else 0, _end_of_notes(midi) if chords else 0]))
-    pickup, signatures = _read_signatures(midi)
     ending, end = read_ending(midi) if is_own else ("cut", 0)
     length = place(end) if end else length
     _check_length(path, length, signatures)
     tempos = _read_tempos(midi)
-    bars = bars_from_timeline(
+    bars: Sequence[Bar] = bars_from_timeline(
         [(label, place(tick)) for label, tick in chords],
         [(pitch, place(start), place(end)) for pitch, start, end in melody],
         [(drum, place(tick), velocity) for drum, tick, velocity in hits],
@@ -113,7 +116,9 @@ def read_midi(path: str | os.PathLike, part: str | int | None = None) -> LeadShe
     return LeadSheet(
         sections=_split(midi, bars),
         title=_read_title(midi),
-        composer=next((text[len(COMPOSER_PREFIX) :] for text in sorted(texts) if text.startswith(COMPOSER_PREFIX)), ""),
+        composer=next(
+            (text[len(COMPOSER_PREFIX) :] for text in sorted(texts) if text.startswith(COMPOSER_PREFIX)), ""
+        ),
         tempo=tempos[0][1],
         time_signature=signatures[0][1],
         key=key,
@@ -150,7 +155,9 @@ def _read_signatures(midi: Midi) -> tuple[Fraction, list[tuple[Fraction, TimeSig
 
 def _check_length(path: str, length: Fraction, signatures: Sequence[tuple[Fraction, TimeSignature]]):
     ends = [*(position for position, _ in signatures[1:]), length]
-    count = sum(max(0, min(end, length) - start) / signature.length for (start, signature), end in zip(signatures, ends))
+    count = Fraction(0)
+    for (start, signature), end in zip(signatures, ends):
+        count += max(Fraction(0), min(end, length) - start) / signature.length
     if count > _MAX_BARS:
         raise InputError(
             f"`source`: {path} has to have at most {_MAX_BARS:,} bars, but has {int(count):,}; is its time division right?",
@@ -279,10 +286,7 @@ def _straighten(bars: Sequence[Bar], signature: TimeSignature) -> list[Bar]:
             part = part * Fraction(3, 4) if part < late else Fraction(1, 2) + (part - late) * Fraction(3, 2)
             return max(offset + beat + part, Fraction(0))
 
-        notes = [
-            note._replace(start=move(note.start), length=move(note.end) - move(note.start))
-            for note in bar.notes
-        ]
+        notes = [note._replace(start=move(note.start), length=move(note.end) - move(note.start)) for note in bar.notes]
         straight.append(
             replace(
                 bar,
@@ -302,9 +306,7 @@ def _split(midi: Midi, bars: Sequence[Bar]) -> tuple[Section, ...]:
         if tick / midi.division < starts[-1] + bars[-1].length:
             names[_nearest(starts, tick / midi.division)] = name
     firsts = sorted(names)
-    return tuple(
-        Section(names[first], tuple(bars[first:end])) for first, end in zip(firsts, [*firsts[1:], len(bars)])
-    )
+    return tuple(Section(names[first], tuple(bars[first:end])) for first, end in zip(firsts, [*firsts[1:], len(bars)]))
 
 
 def _read_title(midi: Midi) -> str:

@@ -86,9 +86,12 @@ def read_sections(midi: Midi) -> list[tuple[int, str]]:
     """The names of sections with their ticks: markers, and cue points and texts that look like such names."""
     events = [event for event in midi.events if event.kind in (TEXT, MARKER, CUE)]
     names: dict[int, str] = {}
+    chords = {(tick, label) for label, tick in read_chord_labels(midi)}
     for event, text in zip(events, decode_all([event.data for event in events])):
         name = " ".join(text.split()).strip("[]()<>\"' ")
         if not name or len(name) > _LONGEST_NAME or name.lower().startswith(CHORD_PREFIX):
+            continue
+        if (event.tick, text.strip()) in chords:
             continue
         is_name = _SECTION.fullmatch(name) is not None
         if event.kind == MARKER:

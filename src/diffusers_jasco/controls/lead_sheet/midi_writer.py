@@ -62,7 +62,12 @@ def to_midi(sheet: LeadSheet) -> bytes:
     sheet = sheet.expand()
     clock = Clock(sheet)
     ring = clock.signatures[-1].length if ending == "ring" else Fraction(0)
-    tracks = [_conductor(sheet, ending), _melody(sheet, clock), _chords(sheet, clock, ring), _drums(sheet, clock, ring)]
+    tracks = [
+        _conductor(sheet, ending),
+        _melody(sheet, clock),
+        _chords(sheet, clock, ring),
+        _drums(sheet, clock, ring),
+    ]
     tracks = [track for number, track in enumerate(tracks) if track or number == 0]
     ticks = _choose_division([position for track in tracks for position, *_ in track])
     chunks = [_encode(track, sheet.length + ring, ticks) for track in tracks]
@@ -152,7 +157,7 @@ def _chords(sheet: LeadSheet, clock: Clock, ring: Fraction) -> list[Event]:
         end += ring if number == len(ends) - 1 else 0
         events.append(_meta(start, TEXT, f"{CHORD_PREFIX} {label}"))
         chord = None if is_no_chord(label) else parse_chord(label)
-        if chord is None:
+        if chord is None or start == end:
             continue
         notes = {_LOWEST_NOTE + (note - _LOWEST_NOTE) % 12 for note in chord.pitch_classes}
         for pitch in sorted(notes | {_LOWEST_BASS + chord.bass_pitch_class}):
@@ -169,9 +174,9 @@ def _drums(sheet: LeadSheet, clock: Clock, ring: Fraction) -> list[Event]:
     events: list[Event] = []
     for drum, at in hits.items():
         starts = sorted(at)
-        for start, following in zip(starts, [*starts[1:], math.inf]):
-            end = min(start + _HIT_LENGTH, following, sheet.length + ring)
-            events += _note(start, Fraction(end), _DRUMS, _KEYS[drum], max(1, round(127 * at[start])))
+        for start, following in zip(starts, [*starts[1:], sheet.length + ring]):
+            end = min(start + _HIT_LENGTH, following)
+            events += _note(start, end, _DRUMS, _KEYS[drum], max(1, round(127 * at[start])))
     return [_meta(Fraction(0), NAME, "Drums"), *events] if events else []
 
 
