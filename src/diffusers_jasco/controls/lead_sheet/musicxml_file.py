@@ -251,5 +251,3 @@ def number_of(text: str | None) -> float | None:
     """A decimal number, or `None` if the text is not one (or has more than nine digits)."""
     match = _NUMBER.fullmatch((text or "").strip())
     return float(match[0]) if match else None
-
-

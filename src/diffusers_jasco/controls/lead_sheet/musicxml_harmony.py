@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement
 
-from ..chord_syntax import MAX_LENGTH, NO_CHORD, Chord, is_no_chord, parse_chord
+from ..chord_syntax import MAX_LENGTH, NO_CHORD, is_no_chord, parse_chord
 from .keys import note_name, transpose_chord
 from .musicxml_file import number_of, text_of
 
@@ -61,6 +61,11 @@ KINDS: dict[str, tuple[str, dict[int, int]]] = _TRIADS | {
     "major-13th": ("maj13", _TRIADS["major"][1] | {7: 11, 9: 2, 11: 5, 13: 9}),
     "minor-13th": ("m13", _TRIADS["minor"][1] | {7: 10, 9: 2, 11: 5, 13: 9}),
 }
+# Kinds that only some programs write.
+_READABLE = KINDS | {
+    "augmented-ninth": ("9#5", _TRIADS["augmented"][1] | {7: 10, 9: 2}),
+    "maj69": ("69", _TRIADS["major"][1] | {6: 9, 9: 2}),
+}
 # Other spellings of kinds in files of old programs.
 _OLD_KINDS = {
     "": "major", "min": "minor", "maj": "major", "aug": "augmented", "dim": "diminished", "7": "dominant",
@@ -68,7 +73,6 @@ _OLD_KINDS = {
     "m7b5": "half-diminished", "half-diminished-seventh": "half-diminished", "major-minor-seventh": "major-minor",
     "minor-major": "major-minor", "minMaj7": "major-minor", "6": "major-sixth", "min6": "minor-sixth",
     "9": "dominant-ninth", "min9": "minor-ninth", "maj9": "major-ninth", "min/maj7": "major-minor",
-    "maj69": "major-sixth", "sus47": "suspended-fourth",
 }  # fmt: skip
 # Usual spellings of chords with added and altered notes.
 _SUFFIXES = (
@@ -142,14 +146,14 @@ def _read_chord(items: dict[str, list[Element]]) -> str:
     slash = f"/{bass}" if bass and bass != root else ""
     degrees = [degree for item in items.get("degree", ()) if (degree := _read_degree(item)) is not None]
     known = _OLD_KINDS.get(name, name)
-    if known not in KINDS:
+    if known not in _READABLE:
         label = root + text + slash
         if len(label) <= MAX_LENGTH and text and parse_chord(label) is not None:
             return label
         if known != "other" or not degrees:
             raise HarmonyError(f"its kind is {shorten_kind(name, text)}")
         known = "major"
-    suffix, notes = KINDS[known]
+    suffix, notes = _READABLE[known]
     if degrees:
         notes = _alter(notes, degrees)
         suffix = _suffix(frozenset(notes.values()), suffix)
@@ -214,7 +218,9 @@ def _alter(notes: dict[int, int], degrees: list[tuple[str, int, int]]) -> dict[i
         natural = _DEGREES[(value - 1) % 7]
         if kind == "alter" and degree in notes and result.get(degree) == notes[degree]:
             result[degree] = (notes[degree] + alter) % 12
-        elif degree not in result or (alter and result[degree] == natural and degree in (5, 9, 11, 13)):
+        elif degree not in result or (
+            alter and result[degree] == notes.get(degree) == natural and degree in (5, 9, 11, 13)
+        ):
             # An altered note replaces the natural one that the kind implies.
             result[degree if degree in result else value] = (natural + alter) % 12
         else:
@@ -311,7 +317,8 @@ def _write_note(element: Element, tag: str, name: str):
 def _describe(intervals: frozenset[int]) -> Harmony:
     """The kind with the fewest degrees whose notes are `intervals`."""
     candidates = [_degrees_from(kind, intervals) for kind in KINDS if kind not in _FUNCTIONAL]
-    return min(candidates, key=lambda harmony: len(harmony.degrees))
+    exact = [item for item in candidates if set(_alter(KINDS[item.kind][1], list(item.degrees)).values()) == intervals]
+    return min(exact or candidates, key=lambda harmony: len(harmony.degrees))
 
 
 _FUNCTIONAL = ("pedal", "Neapolitan", "Italian", "French", "German", "Tristan")

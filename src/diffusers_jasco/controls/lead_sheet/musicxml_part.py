@@ -425,4 +425,3 @@ def _name_key(fifths: int, mode: str, semitones: int) -> str:
     accidentals = (tonic + 1) // 7
     name = letter + ("#" * accidentals if accidentals > 0 else "b" * -accidentals)
     return f"{name} {mode}"
-

@@ -15,6 +15,7 @@
 
 """Reads lead sheets from MusicXML scores."""
 
+import math
 import os
 import re
 from bisect import bisect_right
@@ -22,7 +23,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, groupby
 from statistics import fmean
 from xml.etree.ElementTree import Element
 
@@ -245,7 +246,7 @@ class _Assembly:
         lengths = self._lengths([signature for signature, _ in signatures])
         starts = list(accumulate(lengths, initial=Fraction(0)))
         first, tempos = self._tempos(lengths)
-        chords = self._chords(starts)
+        chords = self._chords(starts, [signature for signature, _ in signatures])
         notes = self._notes(lengths)
         hits = self._hits(lengths)
         self._repeat_measures(lengths, chords, notes, hits)
@@ -288,7 +289,9 @@ class _Assembly:
         """The key of each bar. Other parts count only if the part has no key at all."""
         measures = self.melody.measures
         if not any(measure.key for measure in measures):
-            measures = next((part.measures for part in self.parts if any(item.key for item in part.measures)), measures)
+            measures = next(
+                (part.measures for part in self.parts if any(item.key for item in part.measures)), measures
+            )
         keys = list(accumulate((measure.key or "" for measure in measures), lambda last, new: new or last))
         return keys + [keys[-1] if keys else ""] * (self.count - len(keys))
 
@@ -351,23 +354,28 @@ class _Assembly:
 
     # Events
 
-    def _chords(self, starts: Sequence[Fraction]) -> list[list[ChordMark]]:
-        placed = [
-            (max(starts[index] + position, Fraction(0)), label)
-            for index, measure in enumerate(self.harmony.measures)
-            for position, label in measure.chords
-        ]
+    def _chords(self, starts: Sequence[Fraction], signatures: Sequence[TimeSignature]) -> list[list[ChordMark]]:
         rows: list[list[ChordMark]] = [[] for _ in starts[1:]]
-        for start, label in sorted(placed, key=lambda item: item[0]):
-            index = bisect_right(starts, start) - 1
-            if index >= len(rows):
-                continue
-            row, mark = rows[index], ChordMark(label, start - starts[index])
-            if row and row[-1].start == mark.start:
-                if row[-1].label != label:
-                    self.collisions = getattr(self, "collisions", 0) + 1
-                row.pop()
-            row.append(mark)
+        for index, measure in enumerate(self.harmony.measures):
+            for position, label in measure.chords:
+                start = max(starts[index] + position, Fraction(0))
+                place = bisect_right(starts, start) - 1
+                if place < len(rows):
+                    rows[place].append(ChordMark(label, start - starts[place]))
+        count = 0
+        for index, row in enumerate(rows):
+            row.sort(key=lambda mark: mark.start)
+            row[:] = [mark for number, mark in enumerate(row) if not number or mark != row[number - 1]]
+            if len({mark.start for mark in row}) < len(row):
+                measures = self.harmony.measures
+                onsets = [note.start for note in measures[index].notes] if index < len(measures) else []
+                row[:] = _spread(row, [*onsets, starts[index + 1] - starts[index]], signatures[index].beat)
+                count += 1
+        if count:
+            logger.warning(
+                f"{self.name}: in {count} bar(s), several chord symbols have the same position; they are spread over the"
+                " note."
+            )
         return rows
 
     def _notes(self, lengths: Sequence[Fraction]) -> list[list[Note]]:
@@ -493,6 +501,18 @@ def _rank_voices(measures: Sequence[Measure]) -> list[tuple[int, str]]:
         )
 
     return sorted(notes, key=rank, reverse=True)
+
+
+def _spread(row: Sequence[ChordMark], onsets: Sequence[Fraction], beat: Fraction) -> Iterator[ChordMark]:
+    """Spreads chords with the same start until the next chord or note, on beats if there are enough of them."""
+    for start, group in groupby(row, key=lambda mark: mark.start):
+        marks = list(group)
+        span = min(time for time in (*onsets, *(mark.start for mark in row)) if time > start) - start
+        for number, mark in enumerate(marks):
+            position = span * Fraction(number, len(marks))
+            if span >= beat * len(marks):
+                position = beat * math.ceil(position / beat)
+            yield mark._replace(start=start + position)
 
 
 def _top_line(written: Sequence[WrittenNote], length: Fraction) -> list[Note]:
